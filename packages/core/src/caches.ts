@@ -1,0 +1,113 @@
+import { Cache, type CacheOptions } from './cache.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { type Duration, milliseconds } from './duration.ts'
+import { CacheError } from './errors.ts'
+import type { CacheStore } from './store.ts'
+
+/** A store and how its cache uses it. */
+export interface CacheDefinition extends Omit<CacheOptions, 'name'> {
+  /** Called once, when the cache is first used. */
+  readonly store: () => CacheStore
+}
+
+export interface CachesOptions<Name extends string> {
+  /** The cache that `use()` gives. */
+  readonly default: NoInfer<Name>
+  readonly stores: Readonly<Record<Name, CacheDefinition | (() => CacheStore)>>
+  /** @default systemClock */
+  readonly clock?: Clock
+}
+
+/** How a cache's backend answered a ping. */
+export interface Health {
+  /** Name of the driver. */
+  readonly driver: string
+  readonly ok: boolean
+  /** How long the answer took, in milliseconds. */
+  readonly latencyMs: number
+  /** Why it is not well. */
+  readonly error?: unknown
+}
+
+/** Named caches, each made when it is first used. */
+export class Caches<Name extends string = string> {
+  readonly #options: CachesOptions<Name>
+  readonly #made = new Map<Name, Cache>()
+  readonly #clock: Clock
+
+  constructor(options: CachesOptions<Name>) {
+    if (!Object.hasOwn(options.stores, options.default)) throw unknown(options.default, options)
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+  }
+
+  get names(): Name[] {
+    return Object.keys(this.#options.stores) as Name[]
+  }
+
+  /** The cache of that name, or the default one. @throws CacheError `ERR_CACHE_CONFIG` for a name that is not defined */
+  use(name: Name = this.#options.default): Cache {
+    const made = this.#made.get(name)
+    if (made !== undefined) return made
+    const cache = this.#make(name)
+    this.#made.set(name, cache)
+    return cache
+  }
+
+  /** Asks every backend now. Never rejects; use it for a health route. */
+  async health(): Promise<Record<Name, Health>> {
+    const asked = this.names.map(async (name) => [name, await this.#ask(name)] as const)
+    return Object.fromEntries(await Promise.all(asked)) as Record<Name, Health>
+  }
+
+  /**
+   * Resolves when every backend has answered, asking again every 50 ms; use it at start.
+   * @throws CacheError of the first backend that did not answer in time
+   */
+  async ready({ within = '5s' }: { readonly within?: Duration } = {}): Promise<void> {
+    const deadline = this.#clock.now() + milliseconds(within)
+    for (;;) {
+      const ill = Object.values<Health>(await this.health()).find(({ ok }) => !ok)
+      if (ill === undefined) return
+      if (this.#clock.now() >= deadline) throw ill.error
+      await this.#clock.sleep(50)
+    }
+  }
+
+  /** Closes what was made. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#made.values()].map((cache) => cache.close()))
+  }
+
+  #make(name: Name): Cache {
+    if (!Object.hasOwn(this.#options.stores, name)) throw unknown(name, this.#options)
+    const given = this.#options.stores[name]
+    const { store, ...options } = typeof given === 'function' ? { store: given } : given
+    return new Cache(store(), { clock: this.#clock, ...options, name })
+  }
+
+  async #ask(name: Name): Promise<Health> {
+    const cache = this.use(name)
+    const start = performance.now()
+    const answer = (error?: unknown): Health => {
+      const latencyMs = performance.now() - start
+      const { driver } = cache
+      return error === undefined
+        ? { driver, ok: true, latencyMs }
+        : { driver, ok: false, latencyMs, error }
+    }
+    return cache.ping().then(() => answer(), answer)
+  }
+}
+
+/** Named caches: `createCaches({ default: 'pages', stores: { pages: () => redis(), hot: () => memory() } })`. */
+export function createCaches<Name extends string>(options: CachesOptions<Name>): Caches<Name> {
+  return new Caches(options)
+}
+
+function unknown(name: string, { stores }: CachesOptions<string>): CacheError {
+  return new CacheError(
+    'ERR_CACHE_CONFIG',
+    `No cache is named "${name}". Defined: ${Object.keys(stores).join(', ')}.`,
+  )
+}

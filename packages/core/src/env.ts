@@ -1,0 +1,85 @@
+import { parseDuration } from './duration.ts'
+import type { ConfigProblem } from './errors.ts'
+
+export type Variables = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads variables for one role (`cache`, `session`): `SESSION_REDIS_URL` beats `REDIS_URL` for sessions. An
+ * empty variable is an absent one, and an absent one is `undefined`: an option not passed. What cannot be
+ * understood is reported to `problems` and read as absent.
+ */
+export class Env {
+  readonly problems: ConfigProblem[]
+  readonly #variables: Variables
+  readonly #role: string
+
+  constructor(variables: Variables, role = '', problems: ConfigProblem[] = []) {
+    this.#variables = variables
+    this.#role = role === '' ? '' : `${role.toUpperCase()}_`
+    this.problems = problems
+  }
+
+  text(name: string): string | undefined {
+    return this.#variables[this.#variableOf(name)]?.trim() || undefined
+  }
+
+  /** A duration with its unit, in milliseconds: `'90s'`. A bare number is refused: seconds or milliseconds? */
+  duration(name: string): number | undefined {
+    return this.#read(
+      name,
+      (text) => {
+        const ms = parseDuration(text)
+        return ms !== undefined && ms > 0 ? ms : undefined
+      },
+      'is no duration. Write a positive number with its unit (ms, s, m, h, d, w), such as 10m or 90s.',
+    )
+  }
+
+  /** A whole number, at least `least`. */
+  integer(name: string, least = 0): number | undefined {
+    return this.#read(
+      name,
+      (text) => (/^\d+$/.test(text) && Number(text) >= least ? Number(text) : undefined),
+      `is no whole number of at least ${least}.`,
+    )
+  }
+
+  /** A URL of one of the protocols (with colon). */
+  url(name: string, protocols: readonly string[], example: string): URL | undefined {
+    return this.#read(
+      name,
+      (text) => {
+        const url = URL.canParse(text) ? new URL(text) : undefined
+        return url && protocols.includes(url.protocol) ? url : undefined
+      },
+      `is no ${protocols.join('// or ')}// URL. Write it like ${example}.`,
+    )
+  }
+
+  /** Notes a problem with a variable, under the name it was found by. */
+  problem(name: string, remedy: string): void {
+    const variable = this.#variableOf(name)
+    const value = this.#variables[variable]
+    this.problems.push({ variable, value: value && masked(variable, value), remedy })
+  }
+
+  #read<T>(name: string, parse: (text: string) => T | undefined, remedy: string): T | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const value = parse(text)
+    if (value === undefined) this.problem(name, remedy)
+    return value
+  }
+
+  #variableOf(name: string): string {
+    const own = this.#role + name
+    return this.#variables[own]?.trim() ? own : name
+  }
+}
+
+/** The value as it may be printed: without what could be a password. */
+export function masked(variable: string, value: string): string {
+  if (/PASSWORD|SECRET|TOKEN|CREDENTIAL/i.test(variable)) return '***'
+  // Everything up to the last "@" may be a password, also where the rest is no URL; so may a query.
+  return value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
+}

@@ -1,0 +1,39 @@
+export { Cache, type CacheOptions, type WriteOptions } from './cache.ts'
+export {
+  type CacheDefinition,
+  Caches,
+  type CachesOptions,
+  createCaches,
+  type Health,
+} from './caches.ts'
+export { type CachesFromEnvOptions, cachesFromEnv, type Role } from './caches-from-env.ts'
+export { type CacheEvent, channels, type ErrorEvent, type LoadEvent } from './channels.ts'
+export { type Clock, systemClock } from './clock.ts'
+export { type Codec, json } from './codec.ts'
+export type { Driver } from './driver.ts'
+export { type Duration, milliseconds, parseDuration, resolveTtl, type Ttl } from './duration.ts'
+export type { Entry, EntryFacts } from './entry.ts'
+export { Env, masked, type Variables } from './env.ts'
+export {
+  CacheError,
+  type CacheErrorCode,
+  type CacheErrorOptions,
+  ConfigError,
+  type ConfigProblem,
+} from './errors.ts'
+export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
+export { Lifecycle } from './lifecycle.ts'
+export { oversized } from './limits.ts'
+export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
+export { type DriverLoader, DriverRegistry } from './registry.ts'
+export type {
+  Awaitable,
+  ByteStore,
+  CacheStore,
+  EntryStore,
+  Payload,
+  StoreContract,
+  StoreLimits,
+} from './store.ts'
+export { withTimeout } from './wrappers/with-timeout.ts'
+export { type Around, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import type { AnyStore } from '../entries.ts'
+import { toText } from '../payload.ts'
+import type { Awaitable, CacheStore, Payload, StoreLimits } from '../store.ts'
+
+/** How long a process may go on with a generation it has read: another one's `clear` is seen within this time. */
+const refreshMs = 1_000
+const idBytes = 12 // 16 characters of base64url
+
+/**
+ * A store within a prefix of a store that cannot list its keys. Every key carries the current generation,
+ * a random id kept under a key of its own, and `clear()` replaces the id: O(1), and nothing outside the
+ * prefix is touched. The forgotten items are left to their ttl or to eviction. An id that gets evicted is
+ * born anew at random, which can only cause misses.
+ */
+export function withGenerations<S extends CacheStore>(store: S, prefix: string, clock: Clock): S {
+  const inner = store as unknown as AnyStore
+  return new GenerationStore(inner, prefix, clock) as unknown as S
+}
+
+class GenerationStore implements AnyStore {
+  readonly name: string
+  readonly payload: 'bytes' | 'entry'
+  readonly limits: StoreLimits
+  readonly #store: AnyStore
+  readonly #prefix: string
+  readonly #clock: Clock
+  #current: { readonly id: string; readonly readAt: number } | undefined
+  #reading: Promise<string> | undefined
+  /** How often this process has cleared: an id read before a clear must not come back after it. */
+  #clears = 0
+
+  constructor(store: AnyStore, prefix: string, clock: Clock) {
+    this.name = store.name
+    this.payload = store.payload
+    const taken = Buffer.byteLength(prefix) + `${newId()}:`.length
+    this.limits = { ...store.limits, keyBytes: store.limits.keyBytes - taken }
+    this.#store = store
+    this.#prefix = prefix
+    this.#clock = clock
+  }
+
+  get(key: string): Awaitable<unknown> {
+    return this.#within((at) => this.#store.get(at + key))
+  }
+
+  getMany(keys: readonly string[]): Awaitable<unknown[]> {
+    return this.#within((at) => this.#store.getMany(keys.map((key) => at + key)))
+  }
+
+  set(key: string, item: unknown, ttl?: number): Awaitable<void> {
+    return this.#within((at) => this.#store.set(at + key, item, ttl))
+  }
+
+  setMany(entries: readonly (readonly [string, unknown])[], ttl?: number): Awaitable<void> {
+    return this.#within((at) =>
+      this.#store.setMany(
+        entries.map(([key, item]) => [at + key, item] as const),
+        ttl,
+      ),
+    )
+  }
+
+  add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
+    return this.#within((at) => this.#store.add(at + key, item, ttl))
+  }
+
+  compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
+    return this.#within((at) => this.#store.compareAndSet(at + key, expected, next, ttl))
+  }
+
+  increment(key: string, by: number, ttl?: number): Awaitable<number> {
+    return this.#within((at) => this.#store.increment(at + key, by, ttl))
+  }
+
+  touch(key: string, ttl?: number): Awaitable<boolean> {
+    return this.#within((at) => this.#store.touch(at + key, ttl))
+  }
+
+  delete(key: string): Awaitable<boolean> {
+    return this.#within((at) => this.#store.delete(at + key))
+  }
+
+  deleteMany(keys: readonly string[]): Awaitable<number> {
+    return this.#within((at) => this.#store.deleteMany(keys.map((key) => at + key)))
+  }
+
+  async clear(): Promise<void> {
+    const id = newId()
+    await this.#store.set(this.#idKey(), this.#toItem(id))
+    this.#clears++
+    this.#current = { id, readAt: this.#clock.now() }
+  }
+
+  ping(): Awaitable<void> {
+    return this.#store.ping()
+  }
+
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  /** Runs `call` with the current generation's prefix, at once while the id is known. */
+  #within<T>(call: (at: string) => Awaitable<T>): Awaitable<T> {
+    const current = this.#current
+    if (current !== undefined && this.#clock.now() - current.readAt < refreshMs) {
+      return call(this.#at(current.id))
+    }
+    this.#reading ??= this.#readId().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading.then((id) => call(this.#at(id)))
+  }
+
+  async #readId(): Promise<string> {
+    const clears = this.#clears
+    const id = await this.#findOrBear()
+    if (clears === this.#clears) this.#current = { id, readAt: this.#clock.now() }
+    return this.#current?.id ?? id
+  }
+
+  async #findOrBear(): Promise<string> {
+    const key = this.#idKey()
+    for (;;) {
+      const found = await this.#store.get(key)
+      if (found !== undefined) return this.#toId(found)
+      const id = newId()
+      if (await this.#store.add(key, this.#toItem(id))) return id
+    }
+  }
+
+  #at(id: string): string {
+    return `${this.#prefix}${id}:`
+  }
+
+  // "~" is no character of an id, so no key of a generation can be this one.
+  #idKey(): string {
+    return `${this.#prefix}~generation`
+  }
+
+  #toItem(id: string): unknown {
+    return this.payload === 'entry' ? { value: id } : id
+  }
+
+  #toId(item: unknown): string {
+    return this.payload === 'entry' ? (item as { value: string }).value : toText(item as Payload)
+  }
+}
+
+function newId(): string {
+  return randomBytes(idBytes).toString('base64url')
+}

@@ -1,0 +1,168 @@
+import { type Clock, Lifecycle, oversized, type StoreContract, type StoreLimits } from '@stowage/core'
+import { LRUCache } from 'lru-cache'
+import { notACounter } from './memory-errors.ts'
+import type { Representation } from './representation.ts'
+
+const scanPage = 1_000
+
+/** An item and when it ends, in epoch milliseconds (`Infinity`: never). */
+interface Slot<Item> {
+  item: Item
+  expiresAt: number
+}
+
+export interface MemoryStoreConfig<Kind, Item> {
+  readonly payload: Kind
+  readonly representation: Representation<Item>
+  readonly maxEntries: number
+  readonly maxBytes: number
+  readonly maxValueBytes: number
+  readonly clock: Clock
+}
+
+/**
+ * Items in an LRU of this process. Every method answers at once, so each is atomic by itself.
+ * An expired item is dropped when it is met, and otherwise makes room like any other that nobody uses.
+ */
+export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
+  implements StoreContract<Kind, Item>
+{
+  readonly name = 'memory'
+  readonly payload: Kind
+  readonly limits: StoreLimits
+  readonly #slots: LRUCache<string, Slot<Item>>
+  readonly #representation: Representation<Item>
+  readonly #clock: Clock
+  readonly #lifecycle = new Lifecycle('memory')
+
+  constructor(config: MemoryStoreConfig<Kind, Item>) {
+    const { payload, representation, maxEntries, maxBytes, maxValueBytes, clock } = config
+    this.payload = payload
+    this.limits = { keyBytes: Infinity, valueBytes: maxValueBytes, ttlStep: 1 }
+    this.#representation = representation
+    this.#clock = clock
+    this.#slots = new LRUCache({
+      max: maxEntries,
+      ...(Number.isFinite(maxBytes) && {
+        maxSize: maxBytes,
+        sizeCalculation: ({ item }, key) => representation.size(item) + key.length,
+      }),
+    })
+  }
+
+  get(key: string): Item | undefined {
+    this.#lifecycle.assertOpen('get')
+    return this.#live(key)?.item
+  }
+
+  getMany(keys: readonly string[]): (Item | undefined)[] {
+    this.#lifecycle.assertOpen('getMany')
+    return keys.map((key) => this.#live(key)?.item)
+  }
+
+  set(key: string, item: Item, ttl?: number): void {
+    this.#lifecycle.assertOpen('set')
+    this.#put('set', key, item, ttl)
+  }
+
+  setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
+    this.#lifecycle.assertOpen('setMany')
+    for (const [key, item] of entries) this.#put('setMany', key, item, ttl)
+  }
+
+  add(key: string, item: Item, ttl?: number): boolean {
+    this.#lifecycle.assertOpen('add')
+    if (this.#live(key) !== undefined) return false
+    this.#put('add', key, item, ttl)
+    return true
+  }
+
+  compareAndSet(key: string, expected: Item, next: Item | undefined, ttl?: number): boolean {
+    this.#lifecycle.assertOpen('compareAndSet')
+    const slot = this.#live(key)
+    if (slot === undefined || !this.#representation.equal(slot.item, expected)) return false
+    if (next === undefined) this.#slots.delete(key)
+    else this.#put('compareAndSet', key, next, ttl)
+    return true
+  }
+
+  increment(key: string, by: number, ttl?: number): number {
+    this.#lifecycle.assertOpen('increment')
+    const slot = this.#live(key)
+    const before = slot === undefined ? 0 : this.#representation.toInteger(slot.item)
+    if (before === undefined) throw notACounter(key, 'the stored value is no integer')
+    const sum = before + by
+    if (!Number.isSafeInteger(sum)) throw notACounter(key, 'the sum leaves the safe integers')
+    const item = this.#representation.fromInteger(sum)
+    this.#slots.set(key, { item, expiresAt: slot?.expiresAt ?? this.#expiry(ttl) })
+    return sum
+  }
+
+  touch(key: string, ttl?: number): boolean {
+    this.#lifecycle.assertOpen('touch')
+    const slot = this.#live(key)
+    if (slot === undefined) return false
+    slot.expiresAt = this.#expiry(ttl)
+    return true
+  }
+
+  delete(key: string): boolean {
+    this.#lifecycle.assertOpen('delete')
+    return this.#live(key) !== undefined && this.#slots.delete(key)
+  }
+
+  deleteMany(keys: readonly string[]): number {
+    this.#lifecycle.assertOpen('deleteMany')
+    return keys.filter((key) => this.delete(key)).length
+  }
+
+  clear(): void {
+    this.#lifecycle.assertOpen('clear')
+    this.#slots.clear()
+  }
+
+  ping(): void {
+    this.#lifecycle.assertOpen('ping')
+  }
+
+  close(): Promise<void> {
+    return this.#lifecycle.close(() => this.#slots.clear())
+  }
+
+  async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
+    this.#lifecycle.assertOpen('scan')
+    // Listed at once: the LRU may change between two pages.
+    const keys = [...this.#slots.keys()].filter((key) => key.startsWith(prefix))
+    for (let start = 0; start < keys.length; start += scanPage) {
+      yield keys.slice(start, start + scanPage).filter((key) => this.#isLive(this.#slots.peek(key)))
+    }
+  }
+
+  #live(key: string): Slot<Item> | undefined {
+    const slot = this.#slots.get(key)
+    if (slot === undefined || this.#isLive(slot)) return slot
+    this.#slots.delete(key)
+    return undefined
+  }
+
+  #isLive(slot: Slot<Item> | undefined): boolean {
+    if (slot === undefined) return false
+    return slot.expiresAt === Infinity || slot.expiresAt > this.#clock.now()
+  }
+
+  #put(operation: string, key: string, item: Item, ttl: number | undefined): void {
+    const size = this.#representation.size(item)
+    if (size > this.limits.valueBytes) {
+      this.#slots.delete(key)
+      throw oversized(this.name, operation, key, size, this.limits.valueBytes)
+    }
+    this.#slots.set(key, {
+      item: this.#representation.keep(item),
+      expiresAt: this.#expiry(ttl),
+    })
+  }
+
+  #expiry(ttl: number | undefined): number {
+    return ttl === undefined ? Infinity : this.#clock.now() + ttl
+  }
+}

@@ -1,0 +1,32 @@
+import { type Entry, type Payload, payloadBytes, samePayload, toText } from '@stowage/core'
+
+/** What the store must know about its items, in either mode. */
+export interface Representation<Item> {
+  /** The item as it may be kept: nothing the caller can still change. */
+  keep(item: Item): Item
+  /** Bytes the item takes; 0 where nothing is measured. */
+  size(item: Item): number
+  equal(a: Item, b: Item): boolean
+  /** The integer a counter holds, or `undefined` when the item is no counter. */
+  toInteger(item: Item): number | undefined
+  fromInteger(value: number): Item
+}
+
+export const bytes: Representation<Payload> = {
+  keep: (item) => (typeof item === 'string' ? item : Uint8Array.from(item)),
+  size: payloadBytes,
+  equal: samePayload,
+  toInteger(item) {
+    const text = toText(item)
+    return /^-?\d{1,16}$/.test(text) ? Number(text) : undefined
+  },
+  fromInteger: String,
+}
+
+export const shared: Representation<Entry> = {
+  keep: (item) => item,
+  size: () => 0,
+  equal: (a, b) => a === b,
+  toInteger: ({ value }) => (Number.isSafeInteger(value) ? (value as number) : undefined),
+  fromInteger: (value) => ({ value }),
+}
