@@ -66,6 +66,11 @@ export class Cache {
     return this.#store.name
   }
 
+  /** Whether values are kept by reference, so that who changes one changes it for all. */
+  get sharesValues(): boolean {
+    return this.#store.payload === 'entry'
+  }
+
   /** The value, or `undefined` for a miss. `null` is a value. */
   async get<T = unknown>(key: string): Promise<T | undefined> {
     const storageKey = this.#keys.of(key)

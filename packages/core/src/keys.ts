@@ -56,7 +56,8 @@ export class Keyspace {
 
 function endsLikeDigest(key: string): boolean {
   // 126 is "~": one comparison decides for nearly every key.
-  return key.charCodeAt(key.length - digestLength) === 126 && digestTail.test(key)
+  const tail = key.length - digestLength
+  return tail >= 0 && key.charCodeAt(tail) === 126 && digestTail.test(key)
 }
 
 /** The first characters of `text` that fit into `bytes` of UTF-8, 64 at most: enough to recognise the key. */

@@ -38,7 +38,10 @@ export class DriverRegistry {
   async load(name: string): Promise<Driver> {
     const loader = this.#loaders.get(name)
     if (loader === undefined) {
-      throw new CacheError('ERR_CACHE_CONFIG', `No driver is named "${name}". ${this.choices(name)}`)
+      throw new CacheError(
+        'ERR_CACHE_CONFIG',
+        `No driver is named "${name}". ${this.choices(name)}`,
+      )
     }
     try {
       return (await loader()).default

@@ -47,7 +47,10 @@ export function memory(options: MemoryOptions = {}): CacheStore {
 
 function positive(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value
-  throw new CacheError('ERR_CACHE_CONFIG', `memory: ${name} must be a positive integer, not ${value}.`)
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `memory: ${name} must be a positive integer, not ${value}.`,
+  )
 }
 
 const driver: Driver<MemoryOptions> = {

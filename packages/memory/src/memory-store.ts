@@ -1,5 +1,12 @@
-import { type Clock, Lifecycle, oversized, type StoreContract, type StoreLimits } from '@stowage/core'
+import {
+  type Clock,
+  Lifecycle,
+  oversized,
+  type StoreContract,
+  type StoreLimits,
+} from '@stowage/core'
 import { LRUCache } from 'lru-cache'
+import { Expiry } from './expiry.ts'
 import { notACounter } from './memory-errors.ts'
 import type { Representation } from './representation.ts'
 
@@ -32,7 +39,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   readonly limits: StoreLimits
   readonly #slots: LRUCache<string, Slot<Item>>
   readonly #representation: Representation<Item>
-  readonly #clock: Clock
+  readonly #expiry: Expiry
   readonly #lifecycle = new Lifecycle('memory')
 
   constructor(config: MemoryStoreConfig<Kind, Item>) {
@@ -40,7 +47,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.payload = payload
     this.limits = { keyBytes: Infinity, valueBytes: maxValueBytes, ttlStep: 1 }
     this.#representation = representation
-    this.#clock = clock
+    this.#expiry = new Expiry(clock)
     this.#slots = new LRUCache({
       max: maxEntries,
       ...(Number.isFinite(maxBytes) && {
@@ -94,7 +101,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     const sum = before + by
     if (!Number.isSafeInteger(sum)) throw notACounter(key, 'the sum leaves the safe integers')
     const item = this.#representation.fromInteger(sum)
-    this.#slots.set(key, { item, expiresAt: slot?.expiresAt ?? this.#expiry(ttl) })
+    this.#slots.set(key, { item, expiresAt: slot?.expiresAt ?? this.#expiry.after(ttl) })
     return sum
   }
 
@@ -102,7 +109,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.#lifecycle.assertOpen('touch')
     const slot = this.#live(key)
     if (slot === undefined) return false
-    slot.expiresAt = this.#expiry(ttl)
+    slot.expiresAt = this.#expiry.after(ttl)
     return true
   }
 
@@ -140,14 +147,13 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   #live(key: string): Slot<Item> | undefined {
     const slot = this.#slots.get(key)
-    if (slot === undefined || this.#isLive(slot)) return slot
+    if (slot === undefined || !this.#expiry.hasPassed(slot.expiresAt)) return slot
     this.#slots.delete(key)
     return undefined
   }
 
   #isLive(slot: Slot<Item> | undefined): boolean {
-    if (slot === undefined) return false
-    return slot.expiresAt === Infinity || slot.expiresAt > this.#clock.now()
+    return slot !== undefined && !this.#expiry.hasPassed(slot.expiresAt)
   }
 
   #put(operation: string, key: string, item: Item, ttl: number | undefined): void {
@@ -158,11 +164,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     }
     this.#slots.set(key, {
       item: this.#representation.keep(item),
-      expiresAt: this.#expiry(ttl),
+      expiresAt: this.#expiry.after(ttl),
     })
-  }
-
-  #expiry(ttl: number | undefined): number {
-    return ttl === undefined ? Infinity : this.#clock.now() + ttl
   }
 }

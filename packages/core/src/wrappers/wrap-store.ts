@@ -44,9 +44,9 @@ export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
     wrapped[operation] = (...args: unknown[]) =>
       around(operation, () => inner[operation](...args), args)
   }
-  wrapped['close'] = async () => around('close', () => inner.close(), [])
+  wrapped.close = async () => around('close', () => inner.close(), [])
   if (inner.scan !== undefined) {
-    wrapped['scan'] = (prefix: string) => pagesAround(inner.scan(prefix), prefix, around)
+    wrapped.scan = (prefix: string) => pagesAround(inner.scan(prefix), prefix, around)
   }
   return wrapped as unknown as S
 }

@@ -1,0 +1,1 @@
+export { SessionStore, type SessionStoreOptions, type StoredSession } from './session-store.ts'

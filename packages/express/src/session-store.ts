@@ -1,0 +1,135 @@
+import type { Cache } from '@stowage/core'
+import { type SessionData, Store } from 'express-session'
+
+export interface SessionStoreOptions {
+  /**
+   * Where sessions are kept. Its prefix keeps them apart from other entries, and its ttl is the lifetime of a
+   * session whose cookie has none (one that ends with the browser).
+   */
+  readonly cache: Cache
+}
+
+type Callback<T> = (error?: unknown, result?: T) => void
+
+/** A session as `all` lists it. */
+export interface StoredSession extends SessionData {
+  readonly id: string
+}
+
+const pageSize = 500
+
+/**
+ * The sessions of express-session, in any cache. A session lives as long as its cookie says, to the millisecond.
+ * Every method answers through the callback exactly once, after the current call stack, with a `CacheError`
+ * where the store failed: let an error handler turn it into a 503.
+ */
+export class SessionStore extends Store {
+  readonly #cache: Cache
+
+  constructor({ cache }: SessionStoreOptions) {
+    super()
+    this.#cache = cache
+  }
+
+  override get(id: string, callback: Callback<SessionData | null>): void {
+    settle(this.#read(id), callback)
+  }
+
+  override set(id: string, session: SessionData, callback?: Callback<void>): void {
+    settle(this.#write(id, session), callback)
+  }
+
+  /** Moves the expiry only: the data another request may have written stays, and a session that is gone stays gone. */
+  override touch(id: string, session: SessionData, callback?: Callback<void>): void {
+    settle(
+      this.#cache.touch(id, { ttl: lifetime(session) }).then(() => {}),
+      callback,
+    )
+  }
+
+  override destroy(id: string, callback?: Callback<void>): void {
+    settle(
+      this.#cache.delete(id).then(() => {}),
+      callback,
+    )
+  }
+
+  /** Every living session with its id. Needs a driver that can list its keys. */
+  override all(callback: Callback<StoredSession[]>): void {
+    settle(this.#all(), callback)
+  }
+
+  /** How many sessions live. Needs a driver that can list its keys. */
+  override length(callback: Callback<number>): void {
+    settle(
+      this.#ids().then((ids) => ids.length),
+      callback,
+    )
+  }
+
+  /** Ends every session, and touches nothing else. */
+  override clear(callback?: Callback<void>): void {
+    settle(this.#cache.clear(), callback)
+  }
+
+  async #read(id: string): Promise<SessionData | null> {
+    return inflate(await this.#cache.get(id)) ?? null
+  }
+
+  async #write(id: string, session: SessionData): Promise<void> {
+    // Kept by reference, the session would change with the request that goes on using it.
+    const value = this.#cache.sharesValues ? JSON.stringify(session) : session
+    await this.#cache.set(id, value, { ttl: lifetime(session) })
+  }
+
+  async #all(): Promise<StoredSession[]> {
+    const ids = await this.#ids()
+    const sessions: StoredSession[] = []
+    for (let start = 0; start < ids.length; start += pageSize) {
+      const page = ids.slice(start, start + pageSize)
+      const found = await this.#cache.getMany(page)
+      for (const [index, id] of page.entries()) {
+        const session = inflate(found[index])
+        if (session !== undefined) sessions.push({ ...session, id })
+      }
+    }
+    return sessions
+  }
+
+  async #ids(): Promise<string[]> {
+    // A scan may list a key twice.
+    const ids = new Set<string>()
+    for await (const id of this.#cache.keys()) ids.add(id)
+    return [...ids]
+  }
+}
+
+/**
+ * How long the session shall live from now on. `cookie.expires` counts while it lies ahead. A session that was
+ * only touched carries the expiry of its last write, so a past one means "as long again as at first"; where even
+ * that is over, the application has ended the session. No expiry at all: the cache's ttl.
+ */
+function lifetime({ cookie }: Partial<SessionData>): number | undefined {
+  const expires = cookie?.expires
+  // After a round trip through JSON it is a string; express-session also allows null, false and an invalid Date.
+  const left = expires ? new Date(expires).getTime() - Date.now() : Number.NaN
+  if (Number.isNaN(left)) return undefined
+  const original = cookie?.originalMaxAge ?? 0
+  return left > 0 || original <= 0 ? left : original
+}
+
+/** What is a session of ours; anything else would make express-session fail on every request. */
+function inflate(stored: unknown): SessionData | undefined {
+  const session = typeof stored === 'string' ? JSON.parse(stored) : stored
+  const valid = typeof session === 'object' && session !== null && 'cookie' in session
+  return valid ? (session as SessionData) : undefined
+}
+
+function settle<T>(work: Promise<T>, callback: Callback<T> | undefined): void {
+  // Out of the promise chain: what the callback throws is the application's own error, and calling it twice would be ours.
+  const answer = (error: unknown, result?: T) => process.nextTick(() => callback?.(error, result))
+  work.then(
+    (result) => answer(null, result),
+    (error) => answer(error),
+  )
+}

@@ -1,0 +1,2 @@
+export { default, redis } from './redis-driver.ts'
+export type { RedisClient, RedisOptions } from './redis-options.ts'

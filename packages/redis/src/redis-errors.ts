@@ -1,0 +1,76 @@
+import { CacheError, type CacheErrorCode } from '@stowage/core'
+
+interface Meaning {
+  readonly code: CacheErrorCode
+  readonly retryable: boolean
+  readonly advice: string
+}
+
+const notReady = (advice: string): Meaning => ({
+  code: 'ERR_CACHE_UNAVAILABLE',
+  retryable: true,
+  advice,
+})
+const refused = (advice: string, retryable = false): Meaning => ({
+  code: 'ERR_CACHE_REJECTED',
+  retryable,
+  advice,
+})
+
+/** What the first word of an error reply means. Any other reply is a plain refusal. */
+const replies: Readonly<Record<string, Meaning>> = {
+  LOADING: notReady('The server is loading its data; try again in a moment.'),
+  MASTERDOWN: notReady('The replica has lost its primary.'),
+  CLUSTERDOWN: notReady('The cluster has no master for this key now.'),
+  TRYAGAIN: notReady('The slot is being moved; try again.'),
+  BUSY: notReady('A script keeps the server busy.'),
+  READONLY: refused('This server is a replica; write to its primary.', true),
+  OOM: refused(
+    'The server is full: raise maxmemory, or choose an eviction policy such as allkeys-lru.',
+    true,
+  ),
+  MISCONF: refused('The server cannot save to disk and refuses writes.', true),
+  NOAUTH: refused('Give user and password in REDIS_URL.'),
+  WRONGPASS: refused('Check user and password in REDIS_URL.'),
+  NOPERM: refused('The user lacks a permission; see ACL GETUSER.'),
+  WRONGTYPE: refused('Something else than a cache entry lives under this key.'),
+}
+
+/** The one place where a failure of the client or the server becomes a `CacheError`. */
+export function translate(error: unknown, operation: string, key?: string): CacheError {
+  if (CacheError.is(error)) return error
+  const cause = withoutArguments(error as Error)
+  const { code, retryable, advice } = meaningOf(cause)
+  const message = `redis ${operation} failed: ${cause.message}${advice && ` ${advice}`}`
+  return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
+}
+
+/** Whether the server said that the key holds something else than a string. */
+export function isForeignType(error: unknown): boolean {
+  return replyCode(error as Error) === 'WRONGTYPE'
+}
+
+function meaningOf(error: Error): Meaning {
+  if (error.message === 'Command timed out') {
+    return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }
+  }
+  const code = replyCode(error)
+  if (code === undefined) return notReady('')
+  return replies[code] ?? refused('')
+}
+
+/** First word of an error reply; `undefined` when the error did not come from the server. */
+function replyCode(error: Error): string | undefined {
+  return error.name === 'ReplyError' ? error.message.split(' ', 1)[0] : undefined
+}
+
+/**
+ * The client attaches the command to its errors, arguments included: keys, values, in a handshake even the
+ * password. None of it may reach a log.
+ */
+function withoutArguments(error: Error & { command?: unknown }): Error {
+  delete error.command
+  // The server quotes the arguments of a command it does not know.
+  error.message = error.message.replace(/,? with args beginning with:.*$/s, '')
+  return error
+}

@@ -1,0 +1,115 @@
+import type { ConnectionOptions } from 'node:tls'
+import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
+
+/** What the store uses of an ioredis client. */
+export type RedisClient = Pick<
+  Redis,
+  | 'getBuffer'
+  | 'mgetBuffer'
+  | 'set'
+  | 'mset'
+  | 'unlink'
+  | 'pexpire'
+  | 'evalsha'
+  | 'eval'
+  | 'scan'
+  | 'flushdb'
+  | 'ping'
+>
+
+export interface RedisOptions {
+  /**
+   * `redis://user:password@host:6379/0`, or `rediss://` for TLS. Special characters of user and password are
+   * percent-encoded.
+   * @default 'redis://127.0.0.1:6379'
+   */
+  readonly url?: string | undefined
+  /** Instead of the one in the URL. */
+  readonly username?: string | undefined
+  /** Instead of the one in the URL. */
+  readonly password?: string | undefined
+  /** Number of the database, instead of the one in the URL. @default 0 */
+  readonly database?: number | undefined
+  /** Certificates and the like, for `rediss://`. */
+  readonly tls?: ConnectionOptions | undefined
+  /** How long a command may take, from its sending. @default '750ms' */
+  readonly timeout?: Duration | undefined
+  /** How long a connection may take to be made. @default '1s' */
+  readonly connectTimeout?: Duration | undefined
+  /** Largest value taken, in bytes. @default 512 MiB, the server's `proto-max-bulk-len` */
+  readonly maxValueBytes?: number | undefined
+  /** A client of your own instead of a connection by the options above. It stays yours: `close()` leaves it open. */
+  readonly client?: RedisClient | (() => RedisClient) | undefined
+}
+
+/** The options with their defaults, checked. */
+export interface ResolvedOptions {
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  readonly maxValueBytes: number
+}
+
+const serverBulkLimit = 512 * 1024 * 1024
+const exampleUrl = 'redis://user:password@host:6379/0'
+const protocols = ['redis:', 'rediss:']
+
+export function resolveOptions(options: RedisOptions): ResolvedOptions {
+  return {
+    timeoutMs: milliseconds(options.timeout ?? '750ms'),
+    connectTimeoutMs: milliseconds(options.connectTimeout ?? '1s'),
+    maxValueBytes: options.maxValueBytes ?? serverBulkLimit,
+  }
+}
+
+/** What to tell the client about the server. @throws CacheError `ERR_CACHE_CONFIG` */
+export function serverOptions(options: RedisOptions): ClientOptions {
+  const text = options.url ?? 'redis://127.0.0.1:6379'
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const problem = url === undefined ? notAUrl : urlProblem(url)
+  if (problem !== undefined) throw new CacheError('ERR_CACHE_CONFIG', `redis: the url ${problem}`)
+  return { ...fromUrl(url as URL, options.tls), ...overrides(options) }
+}
+
+/** What is wrong with the URL and what to write instead, if anything. */
+export function urlProblem(url: URL): string | undefined {
+  if (!protocols.includes(url.protocol)) return notAUrl
+  if (url.search !== '' || url.hash !== '') {
+    return 'has a "?" or "#": percent-encode them in a password (%3F, %23), and give other options in code.'
+  }
+  if (!/^\/?\d*$/.test(url.pathname)) {
+    return `names no database: after the host comes its number. Write it like ${exampleUrl}.`
+  }
+  return canDecode(url) ? undefined : 'has a "%" that encodes nothing: write it as %25.'
+}
+
+const notAUrl = `is no redis:// or rediss:// URL. Write it like ${exampleUrl}.`
+
+function fromUrl(url: URL, tls: ConnectionOptions | undefined): ClientOptions {
+  return {
+    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    host: url.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',
+    port: Number(url.port || 6379),
+    db: Number(url.pathname.slice(1)),
+    ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
+    ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
+    ...(url.protocol === 'rediss:' && { tls: { ...tls } }),
+  }
+}
+
+function overrides({ username, password, database }: RedisOptions): ClientOptions {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(database !== undefined && { db: database }),
+  }
+}
+
+function canDecode(url: URL): boolean {
+  try {
+    decodeURIComponent(url.username + url.password)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto'
+import type { RedisClient } from './redis-options.ts'
+
+/** A Lua script the server runs atomically. It is sent once; later calls name its digest. */
+export class Script {
+  readonly #source: string
+  readonly #digest: string
+
+  constructor(source: string) {
+    this.#source = source
+    this.#digest = createHash('sha1').update(source).digest('hex')
+  }
+
+  async run(client: RedisClient, key: string, args: (string | Buffer)[]): Promise<number> {
+    try {
+      return (await client.evalsha(this.#digest, 1, key, ...args)) as number
+    } catch (error) {
+      // A server that was restarted or flushed its scripts has not seen it yet.
+      if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
+      return (await client.eval(this.#source, 1, key, ...args)) as number
+    }
+  }
+}
+
+/** ARGV: expected, next, ttl in ms or ''. The protected call makes a key of another type unequal to anything. */
+export const compareAndSet: Script = new Script(`
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
+else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1`)
+
+/** ARGV: expected. */
+export const compareAndDelete: Script = new Script(`
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`)
+
+/** ARGV: by, ttl in ms or ''. A sum that a JavaScript number cannot hold exactly is taken back. */
+export const increment: Script = new Script(`
+local created = redis.call('EXISTS', KEYS[1]) == 0
+local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
+if sum > ${Number.MAX_SAFE_INTEGER} or sum < ${Number.MIN_SAFE_INTEGER} then
+  redis.call('DECRBY', KEYS[1], ARGV[1])
+  return redis.error_reply('ERR increment or decrement would overflow')
+end
+if created and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return sum`)
+
+/** Removes the expiry; 1 if the key lives. PERSIST alone says 0 for a key that had none. */
+export const persist: Script = new Script(`
+if redis.call('PERSIST', KEYS[1]) == 1 then return 1 end
+return redis.call('EXISTS', KEYS[1])`)

@@ -1,0 +1,61 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { Remedy, step } from './progress.mjs'
+import { must } from './run.mjs'
+
+/** The programs the tests talk to, and how to get each of them. */
+const programs = [
+  { command: 'redis-server', apt: 'redis-server', brew: 'redis', service: 'redis-primary' },
+  { command: 'memcached', apt: 'memcached', brew: 'memcached', service: 'memcached-1' },
+  { command: 'chromium', apt: 'chromium', brew: '--cask chromium', service: undefined },
+]
+
+/**
+ * Makes sure that every program is there: on Debian as root it is installed, elsewhere the missing ones are
+ * named with the commands that install them. Nothing is ever skipped for lack of a server.
+ */
+export async function ensureServers() {
+  const missing = programs.filter(({ command }) => !isInstalled(command))
+  if (missing.length === 0) return
+  if (!canInstall()) throw new Remedy(howToInstall(missing))
+  const packages = missing.map(({ apt }) => apt)
+  await step(`Install ${packages.join(', ')} (Debian packages)`, () => install(packages))
+}
+
+async function install(packages) {
+  // A package's own service must not start: the tests start servers of their own, on free ports.
+  const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  await must('apt-get', ['update', '-qq'], { env })
+  await must('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env })
+}
+
+function isInstalled(command) {
+  return spawnSync('which', [command]).status === 0
+}
+
+function canInstall() {
+  return existsSync('/etc/debian_version') && process.getuid?.() === 0
+}
+
+function howToInstall(missing) {
+  const list = (field) =>
+    missing
+      .map((program) => program[field])
+      .filter(Boolean)
+      .join(' ')
+  const services = list('service')
+  return [
+    `The tests need ${list('command')}, which this machine does not have. Install with one of:`,
+    `  sudo apt-get install -y ${list('apt')}`,
+    `  brew install ${list('brew')}`,
+    services && `or start the servers in containers and point the tests at them:`,
+    services && `  docker compose up -d ${services}`,
+  ]
+    .filter(Boolean)
+    .join('\n')
+}
+
+/** The version line of a program, for the log. */
+export function versionOf(command) {
+  return execFileSync(command, ['--version'], { encoding: 'utf8' }).trim()
+}
