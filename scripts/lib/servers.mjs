@@ -7,6 +7,7 @@ import { must } from './run.mjs'
 const programs = [
   { command: 'redis-server', apt: 'redis-server', brew: 'redis', service: 'redis-primary' },
   { command: 'memcached', apt: 'memcached', brew: 'memcached', service: 'memcached-1' },
+  { command: 'openssl', apt: 'openssl', brew: 'openssl', service: undefined },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium', service: undefined },
 ]
 

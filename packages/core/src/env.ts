@@ -81,5 +81,7 @@ export class Env {
 export function masked(variable: string, value: string): string {
   if (/PASSWORD|SECRET|TOKEN|CREDENTIAL/i.test(variable)) return '***'
   // Everything up to the last "@" may be a password, also where the rest is no URL; so may a query.
-  return value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
+  const shown = value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
+  // A URL cut short ends in the password: after a colon only "//" and a port are harmless.
+  return /URL/i.test(variable) ? shown.replace(/:(?!\/\/|\d+(?:[/?#]|$)).+$/s, ':***') : shown
 }

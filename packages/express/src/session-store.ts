@@ -73,12 +73,11 @@ export class SessionStore extends Store {
   }
 
   async #read(id: string): Promise<SessionData | null> {
-    return inflate(await this.#cache.get(id)) ?? null
+    return this.#inflate(await this.#cache.get(id)) ?? null
   }
 
   async #write(id: string, session: SessionData): Promise<void> {
-    // Kept by reference, the session would change with the request that goes on using it.
-    const value = this.#cache.sharesValues ? JSON.stringify(session) : session
+    const value = this.#cache.sharesValues ? isolated(session) : session
     await this.#cache.set(id, value, { ttl: lifetime(session) })
   }
 
@@ -89,11 +88,17 @@ export class SessionStore extends Store {
       const page = ids.slice(start, start + pageSize)
       const found = await this.#cache.getMany(page)
       for (const [index, id] of page.entries()) {
-        const session = inflate(found[index])
+        const session = this.#inflate(found[index])
         if (session !== undefined) sessions.push({ ...session, id })
       }
     }
     return sessions
+  }
+
+  /** A session of ours, or nothing: without a cookie it would make express-session fail on every request. */
+  #inflate(stored: unknown): SessionData | undefined {
+    if (!isSession(stored)) return undefined
+    return this.#cache.sharesValues ? isolated(stored) : stored
   }
 
   async #ids(): Promise<string[]> {
@@ -118,11 +123,13 @@ function lifetime({ cookie }: Partial<SessionData>): number | undefined {
   return left > 0 || original <= 0 ? left : original
 }
 
-/** What is a session of ours; anything else would make express-session fail on every request. */
-function inflate(stored: unknown): SessionData | undefined {
-  const session = typeof stored === 'string' ? JSON.parse(stored) : stored
-  const valid = typeof session === 'object' && session !== null && 'cookie' in session
-  return valid ? (session as SessionData) : undefined
+function isSession(stored: unknown): stored is SessionData {
+  return typeof stored === 'object' && stored !== null && 'cookie' in stored
+}
+
+/** A copy, as a byte store would make: what is kept by reference changes with the request that goes on using it. */
+function isolated(session: SessionData): SessionData {
+  return JSON.parse(JSON.stringify(session))
 }
 
 function settle<T>(work: Promise<T>, callback: Callback<T> | undefined): void {

@@ -40,17 +40,19 @@ export class RedisStore implements ByteStore {
   }
 
   async set(key: string, item: Payload, ttl?: number): Promise<void> {
-    await this.#refuseOversized('set', key, item)
+    if (this.#exceeds(item)) await this.#refuse('set', key, item)
     await this.#run('set', key, (client) => setCommand(client, key, item, ttl))
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    for (const [key, item] of entries) await this.#refuseOversized('setMany', key, item)
+    for (const [key, item] of entries) {
+      if (this.#exceeds(item)) await this.#refuse('setMany', key, item)
+    }
     await (ttl === undefined ? this.#setForever(entries) : this.#setEach(entries, ttl))
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
-    await this.#refuseOversized('add', key, item)
+    if (this.#exceeds(item)) await this.#refuse('add', key, item)
     const reply = await this.#run('add', key, (client) =>
       ttl === undefined
         ? client.set(key, argument(item), 'NX')
@@ -65,7 +67,7 @@ export class RedisStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined) await this.#refuseOversized('compareAndSet', key, next)
+    if (next !== undefined && this.#exceeds(next)) await this.#refuse('compareAndSet', key, next)
     const done = await this.#run('compareAndSet', key, (client) =>
       next === undefined
         ? scripts.compareAndDelete.run(client, key, [argument(expected)])
@@ -175,12 +177,15 @@ export class RedisStore implements ByteStore {
     )
   }
 
-  async #refuseOversized(operation: string, key: string, item: Payload): Promise<void> {
-    if (!exceeds(item, this.limits.valueBytes)) return
-    const error = oversized(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
+  #exceeds(item: Payload): boolean {
+    return exceeds(item, this.limits.valueBytes)
+  }
+
+  async #refuse(operation: string, key: string, item: Payload): Promise<never> {
+    this.#lifecycle.assertOpen(operation)
     // The caller meant to replace the old value; it must not be served as if nothing had happened.
     if (operation === 'set' || operation === 'setMany') await this.delete(key)
-    throw error
+    throw oversized(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
   }
 }
 

@@ -1,0 +1,163 @@
+import {
+  CacheError,
+  ConfigError,
+  cachesFromEnv,
+  DriverRegistry,
+  masked,
+  type Variables,
+} from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { describe, expect, test } from 'vitest'
+
+const registry = new DriverRegistry({
+  memory: () => import('@stowage/memory'),
+  redis: () => import('@stowage/redis'),
+})
+
+async function problemsOf(variables: Variables, options = {}): Promise<ConfigError> {
+  const error = await cachesFromEnv(variables, registry, options).catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(ConfigError)
+  return error as ConfigError
+}
+
+const variablesOf = ({ problems }: ConfigError) => problems.map(({ variable }) => variable).sort()
+
+describe('the caches of an environment', () => {
+  test('an empty environment is memory for both roles, apart from each other', async () => {
+    const caches = await cachesFromEnv({}, registry)
+    expect([caches.use('cache').driver, caches.use('session').driver]).toEqual(['memory', 'memory'])
+    await caches.use('cache').set('k', 1)
+    expect(await caches.use('session').get('k')).toBeUndefined()
+  })
+
+  test('sessions are kept where the cache is, unless they have a driver of their own', async () => {
+    const both = await cachesFromEnv({ CACHE_DRIVER: 'redis' }, registry)
+    expect(both.use('session').driver).toBe('redis')
+    const own = await cachesFromEnv({ CACHE_DRIVER: 'redis', SESSION_DRIVER: 'memory' }, registry)
+    expect(own.use('session').driver).toBe('memory')
+    expect(own.use('cache').driver).toBe('redis')
+    await Promise.all([both.close(), own.close()])
+  })
+
+  test('an empty variable is an absent one', async () => {
+    const caches = await cachesFromEnv(
+      { CACHE_DRIVER: '', CACHE_TTL: ' ', CACHE_PREFIX: '' },
+      registry,
+    )
+    expect(caches.use().driver).toBe('memory')
+  })
+
+  test('CACHE_STORE picks a store of the application by name', async () => {
+    const stores = { hot: () => memory({ values: 'shared' as const }) }
+    const caches = await cachesFromEnv({ CACHE_STORE: 'hot' }, registry, { stores })
+    expect(caches.use('cache').sharesValues).toBe(true)
+    expect(caches.use('session').sharesValues).toBe(false)
+    const error = await problemsOf({ SESSION_STORE: 'cold' }, { stores })
+    expect(error.message).toMatch(/SESSION_STORE=cold: .*Defined: hot/)
+  })
+})
+
+describe('problems', () => {
+  test('are reported all at once, each with variable, value and remedy', async () => {
+    const error = await problemsOf({
+      CACHE_DRIVER: 'rediss',
+      SESSION_DRIVER: 'redis',
+      REDIS_URL: 'banana',
+      CACHE_TTL: 'soon',
+      SESSION_LIFETIME: '600',
+    })
+    expect(error.code).toBe('ERR_CACHE_CONFIG')
+    expect(variablesOf(error)).toEqual([
+      'CACHE_DRIVER',
+      'CACHE_TTL',
+      'REDIS_URL',
+      'SESSION_LIFETIME',
+    ])
+    expect(error.message).toMatch(
+      /CACHE_DRIVER=rediss: .*Did you mean redis\? Known drivers: memory, redis/,
+    )
+    expect(error.message).toMatch(/REDIS_URL=banana: .*redis:\/\/user:password@host:6379\/0/)
+    expect(error.message).toMatch(/CACHE_TTL=soon: .*10m/)
+    expect(error.message).toMatch(/SESSION_LIFETIME=600: .*unit/)
+  })
+
+  test('name the variable that was read: the role’s own beats the common one', async () => {
+    const good = 'redis://127.0.0.1:6379'
+    const error = await problemsOf({
+      CACHE_DRIVER: 'redis',
+      REDIS_URL: good,
+      SESSION_REDIS_URL: 'x',
+    })
+    expect(variablesOf(error)).toEqual(['SESSION_REDIS_URL'])
+  })
+
+  test('that are the same for both roles are said once', async () => {
+    const error = await problemsOf({ CACHE_DRIVER: 'redis', REDIS_URL: 'banana' })
+    expect(variablesOf(error)).toEqual(['REDIS_URL'])
+  })
+
+  test('include prefixes of which one contains the other on the same driver', async () => {
+    const error = await problemsOf({ CACHE_PREFIX: 'shop:', SESSION_PREFIX: 'shop:sessions:' })
+    expect(error.message).toMatch(/SESSION_PREFIX=shop:sessions:: .*overlap/)
+    await cachesFromEnv(
+      { SESSION_DRIVER: 'redis', CACHE_PREFIX: 'a', SESSION_PREFIX: 'a' },
+      registry,
+    )
+  })
+
+  test.each([
+    'redis://:hunter2@',
+    'http://user:hunter2@host',
+    'user:hunter2@host:6379',
+    'redis://h/0?password=hunter2',
+    'redis://u:hunter2#@host',
+    'redis://u:hunter2',
+    'u:hunter2',
+  ])('never show a secret: %s', async (url) => {
+    const error = await problemsOf({ CACHE_DRIVER: 'redis', REDIS_URL: url })
+    expect(`${error.message}${JSON.stringify(error)}${String(error.stack)}`).not.toContain(
+      'hunter2',
+    )
+  })
+
+  test('a value of a variable that sounds secret is never shown', () => {
+    expect(masked('REDIS_PASSWORD', 'abc')).toBe('***')
+    expect(masked('REDIS_URL', 'rediss://user:p@ss:word@host:1/0')).toBe('rediss://***@host:1/0')
+    expect(masked('CACHE_TTL', 'soon')).toBe('soon')
+  })
+
+  test('a driver package that is not installed is named with its remedy', async () => {
+    const broken = new DriverRegistry({
+      sqlite: () => import('no-such-package' as string) as never,
+    })
+    const error = await cachesFromEnv({ CACHE_DRIVER: 'sqlite' }, broken).catch((e: unknown) => e)
+    expect((error as ConfigError).message).toMatch(
+      /CACHE_DRIVER=sqlite: .*npm install @stowage\/sqlite/,
+    )
+  })
+})
+
+describe('registry', () => {
+  test('a driver of one’s own is registered by name', async () => {
+    const own = new DriverRegistry().register('mine', () => import('@stowage/memory'))
+    expect((await cachesFromEnv({ CACHE_DRIVER: 'mine' }, own)).use().driver).toBe('memory')
+  })
+
+  test('nothing is imported that is not chosen', async () => {
+    let imported = false
+    const lazy = new DriverRegistry({
+      memory: () => import('@stowage/memory'),
+      redis: () => {
+        imported = true
+        return import('@stowage/redis')
+      },
+    })
+    await cachesFromEnv({}, lazy)
+    expect(imported).toBe(false)
+  })
+
+  test('an unknown name is an error with the known ones', async () => {
+    const error = await registry.load('memory2').catch((e: unknown) => e)
+    expect(CacheError.is(error) && error.message).toMatch(/Did you mean memory\?/)
+  })
+})
