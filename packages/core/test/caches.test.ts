@@ -60,7 +60,10 @@ describe('health', () => {
 
   test('ready resolves when all are well, and fails with the reason when time is over', async () => {
     let now = 0
-    const clock = { now: () => now, sleep: async (ms: number) => void (now += ms) }
+    const sleep = async (ms: number) => {
+      now += ms
+    }
+    const clock = { now: () => now, sleep }
     let asked = 0
     const slow = () =>
       wrapStore(memory(), (_, call) => {

@@ -28,8 +28,8 @@ describe('json codec', () => {
 
   test('decoded bytes are a copy: the payload stays the store’s own', () => {
     const payload = toBytes(codec.encode({ value: Buffer.from('abc') }))
-    const entry = codec.decode(payload)
-    ;(entry?.value as Buffer).fill(0)
+    const { value } = codec.decode(payload) as { value: Buffer }
+    value.fill(0)
     expect(codec.decode(payload)?.value).toEqual(Buffer.from('abc'))
   })
 

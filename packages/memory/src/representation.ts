@@ -18,7 +18,8 @@ export const bytes: Representation<Payload> = {
   equal: samePayload,
   toInteger(item) {
     const text = toText(item)
-    return /^-?\d{1,16}$/.test(text) ? Number(text) : undefined
+    const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+    return Number.isSafeInteger(value) ? value : undefined
   },
   fromInteger: String,
 }

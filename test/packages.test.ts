@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const names = readdirSync(join(root, 'packages'))
+const manifestOf = (name: string) =>
+  JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
+
+function node(...args: string[]): string {
+  return execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' }).trim()
+}
+
+describe.each(names)('@stowage/%s', (name) => {
+  test('exports what it has built', () => {
+    const { '.': main } = manifestOf(name).exports
+    for (const file of [main.types, main.default]) {
+      expect(existsSync(join(root, 'packages', name, file)), file).toBe(true)
+    }
+  })
+
+  test('a CommonJS application can require it', () => {
+    const script = `console.log(Object.keys(require('@stowage/${name}')).length > 0)`
+    expect(node('--no-warnings', '--input-type=commonjs', '--eval', script)).toBe('true')
+  })
+})
+
+test('the import of core loads no other package, and the memory driver no SDK', () => {
+  const script = `
+    import Module from 'node:module'
+    import { cachesFromEnv, DriverRegistry } from '@stowage/core'
+    const registry = new DriverRegistry({
+      memory: () => import('@stowage/memory'),
+      redis: () => import('@stowage/redis'),
+    })
+    const loaded = () => Object.keys(Module._cache).some((file) => file.includes('ioredis'))
+    await cachesFromEnv({ CACHE_DRIVER: 'memory' }, registry)
+    const before = loaded()
+    await cachesFromEnv({ CACHE_DRIVER: 'redis' }, registry)
+    console.log(before, loaded())`
+  expect(node('--input-type=module', '--eval', script)).toBe('false true')
+})
