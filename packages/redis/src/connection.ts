@@ -31,7 +31,10 @@ export class BorrowedConnection implements Connection {
 
   cork(): void {}
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    // Answered after every command before it: that is the drain.
+    await this.#client?.ping().catch(() => {})
+  }
 }
 
 /**
@@ -81,7 +84,8 @@ export class OwnConnection implements Connection {
   }
 
   async close(): Promise<void> {
-    // QUIT is answered after every command before it: that is the drain.
+    // Calls that wait for the connection are sent once it is there; QUIT is answered after all of them.
+    await this.#attempt?.promise.catch(() => {})
     if (this.client.status === 'ready') await this.client.quit().catch(() => {})
     this.client.disconnect()
     this.#failed()

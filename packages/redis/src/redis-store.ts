@@ -45,6 +45,7 @@ export class RedisStore implements ByteStore {
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
+    this.#lifecycle.assertOpen('setMany')
     for (const [key, item] of entries) {
       if (this.#exceeds(item)) await this.#refuse('setMany', key, item)
     }

@@ -11,13 +11,14 @@ export class Script {
     this.#digest = createHash('sha1').update(source).digest('hex')
   }
 
+  /** What the script returns, as a number. */
   async run(client: RedisClient, key: string, args: (string | Buffer)[]): Promise<number> {
     try {
-      return (await client.evalsha(this.#digest, 1, key, ...args)) as number
+      return Number(await client.evalsha(this.#digest, 1, key, ...args))
     } catch (error) {
       // A server that was restarted or flushed its scripts has not seen it yet.
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
-      return (await client.eval(this.#source, 1, key, ...args)) as number
+      return Number(await client.eval(this.#source, 1, key, ...args))
     }
   }
 }
@@ -34,7 +35,10 @@ export const compareAndDelete: Script = new Script(`
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`)
 
-/** ARGV: by, ttl in ms or ''. A sum that a JavaScript number cannot hold exactly is taken back. */
+/**
+ * ARGV: by, ttl in ms or ''. A sum that a JavaScript number cannot hold exactly is taken back. The sum is returned
+ * as text: the decoder of ioredis 6 rounds integer replies near 2^53.
+ */
 export const increment: Script = new Script(`
 local created = redis.call('EXISTS', KEYS[1]) == 0
 local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -43,7 +47,7 @@ if sum > ${Number.MAX_SAFE_INTEGER} or sum < ${Number.MIN_SAFE_INTEGER} then
   return redis.error_reply('ERR increment or decrement would overflow')
 end
 if created and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return sum`)
+return string.format('%.0f', sum)`)
 
 /** Removes the expiry; 1 if the key lives. PERSIST alone says 0 for a key that had none. */
 export const persist: Script = new Script(`

@@ -201,18 +201,23 @@ describe('a client of one’s own', () => {
   })
 
   test('may be a function, called with the first command; it gets a deadline', async () => {
+    const { url, kill } = await server()
     let asked = 0
-    const never = () => new Promise<never>(() => {})
-    const made = redis({
+    const made = store({
       client: () => {
         asked++
-        return { getBuffer: never } as never
+        const client = new Redis(url)
+        opened.push({ stop: async () => void client.disconnect() })
+        return client
       },
-      timeout: '20ms',
+      timeout: '50ms',
     })
     expect(asked).toBe(0)
+    await made.set('k', 'v')
+    kill('SIGSTOP')
     expect((await failureOf(made.get('k'))).code).toBe('ERR_CACHE_TIMEOUT')
-    await made.close()
+    kill('SIGCONT')
+    expect(asked).toBe(1)
   })
 })
 

@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cache, CacheError, DriverRegistry, Env } from '@stowage/core'
+import driver, { memory } from '@stowage/memory'
+import { ManualClock } from '@stowage/testing'
+import { describe, expect, test } from 'vitest'
+
+describe('room', () => {
+  test('the least recently used entry goes first, by number', () => {
+    const store = memory({ maxEntries: 2 })
+    store.set('a', '1')
+    store.set('b', '2')
+    store.get('a')
+    store.set('c', '3')
+    expect(store.getMany(['a', 'b', 'c'])).toEqual(['1', undefined, '3'])
+  })
+
+  test('and by bytes of keys and values, counted as UTF-8', () => {
+    const store = memory({ maxBytes: 100, maxValueBytes: 100 })
+    store.set('a', 'x'.repeat(49))
+    store.set('b', 'x'.repeat(49))
+    store.set('c', '€'.repeat(16))
+    expect(store.getMany(['a', 'b', 'c'])).toEqual([undefined, 'x'.repeat(49), '€'.repeat(16)])
+  })
+
+  test('a counter that grows stays counted', () => {
+    const store = memory({ maxBytes: 20, maxValueBytes: 20 })
+    for (let i = 0; i < 1_000; i++) store.increment('n', 1_000_000)
+    expect(store.get('n')).toBe('1000000000')
+  })
+
+  test('a value over maxValueBytes is refused with the sizes, and the old one is gone', () => {
+    const store = memory({ maxBytes: 400 })
+    store.set('k', 'old')
+    expect(() => store.set('k', 'x'.repeat(101))).toThrow(/101 bytes.*at most 100/)
+    expect(store.get('k')).toBeUndefined()
+  })
+})
+
+describe('isolation', () => {
+  test('bytes are copied on the way in', () => {
+    const store = memory()
+    const bytes = Buffer.from('abc')
+    store.set('k', bytes)
+    bytes.fill(0)
+    expect(Buffer.from(store.get('k') as Uint8Array)).toEqual(Buffer.from('abc'))
+  })
+
+  test('shared values are the very same', async () => {
+    const cache = new Cache(memory({ values: 'shared' }))
+    const value = { date: new Date(), big: 1n, method: () => 'kept' }
+    await cache.set('k', value)
+    expect(await cache.get('k')).toBe(value)
+  })
+})
+
+describe('time', () => {
+  test('an expired entry is not listed, counted or found', async () => {
+    const clock = new ManualClock()
+    const store = memory({ clock })
+    store.set('k', 'v', 10)
+    await clock.advance(10)
+    expect(store.get('k')).toBeUndefined()
+    expect(store.delete('k')).toBe(false)
+    for await (const page of store.scan?.('') ?? []) expect(page).toEqual([])
+  })
+
+  test('on the system clock entries expire while others are read all the time', async () => {
+    const store = memory()
+    store.set('long', 'v', 3_600_000)
+    store.set('short', 'v', 30)
+    const deadline = Date.now() + 20_000
+    while (store.get('short') !== undefined && Date.now() < deadline) {
+      store.get('long')
+      await sleep(1)
+    }
+    expect(store.get('short')).toBeUndefined()
+    expect(store.get('long')).toBe('v')
+  })
+
+  test('an entry near its end is held to the clock even within one turn', () => {
+    const store = memory()
+    store.set('long', 'v', 3_600_000)
+    store.set('k', 'v', 5)
+    store.get('long')
+    const end = Date.now() + 10
+    while (Date.now() < end);
+    expect(store.get('k')).toBeUndefined()
+  })
+
+  test('a reading of the clock is kept for 64 questions at most, though the turn never ends', () => {
+    const now = Date.now
+    const store = memory()
+    store.set('k', 'v', 2_000)
+    store.get('k')
+    try {
+      Date.now = () => now() + 5_000
+      const reads = Array.from({ length: 64 }, () => store.get('k'))
+      expect(reads.at(-1)).toBeUndefined()
+    } finally {
+      Date.now = now
+    }
+  })
+
+  test('it keeps no process alive', () => {
+    const before = process.getActiveResourcesInfo().sort()
+    const store = memory()
+    store.set('k', 'v', 60_000)
+    store.get('k')
+    expect(process.getActiveResourcesInfo().sort()).toEqual(before)
+  })
+})
+
+describe('options', () => {
+  test.each([{ maxEntries: 0 }, { maxBytes: -1 }, { maxValueBytes: 1.5 }, { maxEntries: Number.NaN }])(
+    '%o is refused',
+    (options) => {
+      expect(() => memory(options)).toThrow(CacheError)
+    },
+  )
+
+  test('the environment sets the bounds, and what is not understood is reported', () => {
+    const env = new Env({ MEMORY_MAX_ENTRIES: '7', MEMORY_MAX_BYTES: 'plenty' })
+    expect(driver.fromEnv(env)).toEqual({ maxEntries: 7, maxBytes: undefined })
+    expect(env.problems).toMatchObject([{ variable: 'MEMORY_MAX_BYTES', value: 'plenty' }])
+  })
+
+  test('the package is a driver by its default export', async () => {
+    const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
+    expect((await registry.load('memory')).name).toBe('memory')
+  })
+})

@@ -1,0 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { redis } from '@stowage/redis'
+import { conform } from '@stowage/testing'
+import { afterAll, test } from 'vitest'
+import { startRedis } from '../../../scripts/lib/redis-server.mjs'
+
+const server = await startRedis()
+afterAll(server.stop)
+
+// A limit below the server's own, so that values above it can be tried.
+const options = { url: server.url, maxValueBytes: 1024 * 1024 }
+conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
