@@ -16,7 +16,11 @@ const keptNamespaces = 1_000
 export interface CacheOptions {
   /** Names the cache in events. @default the store's name */
   readonly name?: string | undefined
-  /** Put in front of every key; `clear()` and `keys()` stay within it. @default '' */
+  /**
+   * Put in front of every key; `clear()` and `keys()` stay within it. End it with a separator: `user` would contain
+   * `user2`.
+   * @default ''
+   */
   readonly prefix?: string | undefined
   /** How long entries live when a call does not say. `null` is for ever. @default null */
   readonly ttl?: Duration | null | undefined
@@ -64,6 +68,11 @@ export class Cache {
   /** Name of the driver behind this cache. */
   get driver(): string {
     return this.#store.name
+  }
+
+  /** How long entries live when a call does not say, in milliseconds; `undefined` is for ever. */
+  get ttl(): number | undefined {
+    return this.#ttl
   }
 
   /** Whether values are kept by reference, so that who changes one changes it for all. */
@@ -177,7 +186,10 @@ export class Cache {
   async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
     const storageKey = this.#keys.of(key)
     const running = this.#flights.join<T>(storageKey)
-    if (running !== undefined) return running
+    if (running !== undefined) {
+      this.#entries.share(storageKey)
+      return running
+    }
     let value: T | undefined
     try {
       const found = this.#entries.store.get(storageKey)
@@ -190,17 +202,18 @@ export class Cache {
 
   /**
    * Adds `by` to a counter and returns the sum, atomically. A missing counter starts at 0, and only then
-   * gets the ttl: later increments do not prolong it. @throws TypeError unless `by` is a safe integer
+   * gets the ttl: later increments neither prolong nor end it. @throws TypeError unless `by` is a safe integer
    */
   async increment(key: string, by = 1, options?: WriteOptions): Promise<number> {
-    if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${by}`)
+    assertInteger(by)
     const ttl = this.#ttlOf(options)
     // A counter whose time is over is created and gone at once.
     return this.#store.increment(this.#keys.of(key), by, ttl === 0 ? 1 : ttl)
   }
 
   /** `increment` by the negative of `by`. Counters are signed: they pass zero. */
-  decrement(key: string, by = 1, options?: WriteOptions): Promise<number> {
+  async decrement(key: string, by = 1, options?: WriteOptions): Promise<number> {
+    assertInteger(by)
     return this.increment(key, -by, options)
   }
 
@@ -244,7 +257,8 @@ export class Cache {
 
   /**
    * A cache of its own within this one: `namespace('users')` puts `users:` in front of its keys and can be
-   * cleared alone; clearing this cache clears it too. It shares the store, the codec and the ttl.
+   * cleared alone; clearing this cache clears it too. It shares the store, the codec and the ttl. Its keys are
+   * reached through it only: how they are spelled in the store is the driver's matter.
    */
   namespace(name: string): Cache {
     if (typeof name !== 'string' || name === '') {
@@ -298,6 +312,10 @@ export class Cache {
       { store: this.#store.name, operation: 'scan' },
     )
   }
+}
+
+function assertInteger(by: number): void {
+  if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${String(by)}`)
 }
 
 function defaultTtl(ttl: Duration): number | undefined {

@@ -22,6 +22,8 @@ const roles: Readonly<Record<Role, RoleRules>> = {
 export interface CachesFromEnvOptions {
   /** Stores of the application's own, which `CACHE_STORE` and `SESSION_STORE` choose by name. */
   readonly stores?: Readonly<Record<string, () => CacheStore>>
+  /** Problems the application has found in variables of its own, to be reported together with those found here. */
+  readonly problems?: readonly ConfigProblem[]
 }
 
 /** What was chosen for a role; `undefined` when the choice itself is a problem. */
@@ -50,7 +52,7 @@ export async function cachesFromEnv(
   registry: DriverRegistry,
   options: CachesFromEnvOptions = {},
 ): Promise<Caches<Role>> {
-  const problems: ConfigProblem[] = []
+  const problems: ConfigProblem[] = [...(options.problems ?? [])]
   const reader = new RoleReader(variables, registry, options.stores ?? {}, problems)
   const stores = {
     cache: await reader.definition('cache'),

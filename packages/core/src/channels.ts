@@ -1,7 +1,8 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 
 /**
- * What happens in a cache, on `node:diagnostics_channel`. A channel nobody listens to costs one check.
+ * What happens in a cache, on `node:diagnostics_channel`. A channel nobody listens to costs one check. An event is
+ * published in the asynchronous context of the call it tells of, so an `AsyncLocalStorage` ties it to its request.
  *
  *     import { subscribe } from 'node:diagnostics_channel'
  *     subscribe('stowage:hit', (event) => …)
@@ -26,11 +27,15 @@ export interface ErrorEvent extends CacheEvent {
   readonly error: unknown
 }
 
-export const channels: Readonly<Record<'hit' | 'miss' | 'corrupt' | 'load' | 'error', Channel>> = {
+export const channels: Readonly<
+  Record<'hit' | 'miss' | 'shared' | 'corrupt' | 'load' | 'error', Channel>
+> = {
   /** A value was found. @see CacheEvent */
   hit: channel('stowage:hit'),
   /** Nothing was found. @see CacheEvent */
   miss: channel('stowage:miss'),
+  /** A caller of `remember` waits for a load under way, without a look of its own. @see CacheEvent */
+  shared: channel('stowage:shared'),
   /** Something was found that is no payload of ours; it counts as a miss. @see CacheEvent */
   corrupt: channel('stowage:corrupt'),
   /** A loader of `remember` ran. @see LoadEvent */

@@ -19,14 +19,26 @@ export function parseDuration(text: string): number | undefined {
   return match ? Number(match[1]) * units[match[2] as keyof typeof units] : undefined
 }
 
+// An application writes the same few durations in every call.
+const parsed = new Map<string, number>()
+const keptTexts = 100
+
 /** Milliseconds of a duration. @throws TypeError when it is none, or `NaN` */
 export function milliseconds(duration: Duration): number {
-  const ms = typeof duration === 'string' ? parseDuration(duration) : duration
+  const ms = typeof duration === 'string' ? rememberedParse(duration) : duration
   if (typeof ms !== 'number' || Number.isNaN(ms)) {
     throw new TypeError(
       `Not a duration: ${String(duration)}. Give milliseconds, or a number with a unit of ms, s, m, h, d, w such as '10m'.`,
     )
   }
+  return ms
+}
+
+function rememberedParse(text: string): number | undefined {
+  const known = parsed.get(text)
+  if (known !== undefined) return known
+  const ms = parseDuration(text)
+  if (ms !== undefined && parsed.size < keptTexts) parsed.set(text, ms)
   return ms
 }
 

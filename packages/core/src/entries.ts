@@ -46,6 +46,11 @@ export class Entries {
     return value
   }
 
+  /** Publishes that a caller waits for somebody else's load. */
+  share(key: string): void {
+    if (channels.shared.hasSubscribers) channels.shared.publish(this.event(key))
+  }
+
   event(key: string): CacheEvent {
     return { cache: this.#cache, store: this.store.name, key }
   }

@@ -35,12 +35,14 @@ export class Env {
     )
   }
 
-  /** A whole number, at least `least`. */
-  integer(name: string, least = 0): number | undefined {
+  /** A whole number from `least` to `most`. */
+  integer(name: string, least = 0, most: number = Number.MAX_SAFE_INTEGER): number | undefined {
+    const fits = (value: number) => value >= least && value <= most
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`
     return this.#read(
       name,
-      (text) => (/^\d+$/.test(text) && Number(text) >= least ? Number(text) : undefined),
-      `is no whole number of at least ${least}.`,
+      (text) => (/^\d+$/.test(text) && fits(Number(text)) ? Number(text) : undefined),
+      `is not possible. Write a whole number, ${range}.`,
     )
   }
 

@@ -81,7 +81,7 @@ export class ConfigError extends CacheError {
   readonly problems: readonly ConfigProblem[]
 
   constructor(problems: readonly ConfigProblem[]) {
-    super('ERR_CACHE_CONFIG', `The cache configuration is wrong:\n${problems.map(line).join('\n')}`)
+    super('ERR_CACHE_CONFIG', `The configuration is wrong:\n${problems.map(line).join('\n')}`)
     this.problems = problems
   }
 }

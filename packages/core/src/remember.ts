@@ -17,6 +17,7 @@ export interface Remembering<T> {
 /** Loads once for all who ask meanwhile, and stores what was loaded. */
 export function loadOnce<T>(job: Remembering<T>, storable = true): Promise<T> {
   return job.flights.run(job.key, async () => {
+    job.ttl() // A ttl that is none fails before the load, not after it.
     const value = await timedLoad(job)
     if (storable && value !== undefined) await storeLoaded(job, value)
     return value

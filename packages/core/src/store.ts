@@ -11,7 +11,8 @@
  * What every store promises:
  * - It does I/O only when called: the constructor opens nothing, the first command connects.
  * - Every call settles. A backend that may stay silent is given a deadline, by its client or by `withTimeout`.
- * - It fails with a `CacheError` only; see `errors.ts` for the codes. It never throws away data to avoid an error.
+ * - It fails with a `CacheError` only, thrown or rejected; see `errors.ts` for the codes.
+ * - An item over `limits.valueBytes` is `ERR_CACHE_LIMIT` in every write, whatever the answer would have been.
  * - It has no policy: no default ttl, no prefix, no encoding, no fallback.
  *
  * @module
@@ -27,7 +28,8 @@ export type Awaitable<T> = T | Promise<T>
 
 /**
  * Bytes at the boundary of a store. A string stands for its UTF-8 bytes, in both directions: each
- * side hands over whichever form it already has. Bytes received are read-only for the receiver.
+ * side hands over whichever form it already has. Bytes received are read-only for the receiver, and who hands
+ * bytes to a call leaves them alone until it has settled.
  */
 export type Payload = string | Uint8Array
 
@@ -62,11 +64,14 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /**
    * Stores `item` whatever was there, with a new expiry (or none). When the item exceeds
-   * `limits.valueBytes` the old one is deleted and `ERR_CACHE_LIMIT` thrown: a stale value is never served.
+   * `limits.valueBytes` the old one is deleted all the same: what was to be replaced is never served.
    */
   set(key: string, item: Item, ttl?: number): Awaitable<void>
 
-  /** `set` for each entry, one ttl for all, in as few round trips as possible. A key given twice: the last wins. */
+  /**
+   * `set` for each entry, one ttl for all, in as few round trips as possible. A key given twice: the last wins.
+   * Where it fails, any of the entries may have been stored.
+   */
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): Awaitable<void>
 
   /** Stores `item` only if nothing lives under `key`, atomically. Says whether it did. */

@@ -40,6 +40,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   readonly #slots: LRUCache<string, Slot<Item>>
   readonly #representation: Representation<Item>
   readonly #expiry: Expiry
+  readonly #maxBytes: number
   readonly #lifecycle = new Lifecycle('memory')
 
   constructor(config: MemoryStoreConfig<Kind, Item>) {
@@ -48,6 +49,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.limits = { keyBytes: Infinity, valueBytes: maxValueBytes, ttlStep: 1 }
     this.#representation = representation
     this.#expiry = new Expiry(clock)
+    this.#maxBytes = maxBytes
     this.#slots = new LRUCache({
       max: maxEntries,
       ...(Number.isFinite(maxBytes) && {
@@ -69,27 +71,33 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   set(key: string, item: Item, ttl?: number): void {
     this.#lifecycle.assertOpen('set')
-    this.#put('set', key, item, ttl)
+    if (this.#exceeds(key, item)) this.#refuse('set', key, item)
+    this.#put(key, item, ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
-    for (const [key, item] of entries) this.#put('setMany', key, item, ttl)
+    for (const [key, item] of entries) {
+      if (this.#exceeds(key, item)) this.#refuse('setMany', key, item)
+      this.#put(key, item, ttl)
+    }
   }
 
   add(key: string, item: Item, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
+    if (this.#exceeds(key, item)) this.#refuse('add', key, item)
     if (this.#live(key) !== undefined) return false
-    this.#put('add', key, item, ttl)
+    this.#put(key, item, ttl)
     return true
   }
 
   compareAndSet(key: string, expected: Item, next: Item | undefined, ttl?: number): boolean {
     this.#lifecycle.assertOpen('compareAndSet')
+    if (next !== undefined && this.#exceeds(key, next)) this.#refuse('compareAndSet', key, next)
     const slot = this.#live(key)
     if (slot === undefined || !this.#representation.equal(slot.item, expected)) return false
     if (next === undefined) this.#slots.delete(key)
-    else this.#put('compareAndSet', key, next, ttl)
+    else this.#put(key, next, ttl)
     return true
   }
 
@@ -156,15 +164,26 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     return slot !== undefined && !this.#expiry.hasPassed(slot.expiresAt)
   }
 
-  #put(operation: string, key: string, item: Item, ttl: number | undefined): void {
-    const size = this.#representation.size(item)
-    if (size > this.limits.valueBytes) {
-      this.#slots.delete(key)
-      throw oversized(this.name, operation, key, size, this.limits.valueBytes)
-    }
+  #put(key: string, item: Item, ttl: number | undefined): void {
     this.#slots.set(key, {
       item: this.#representation.keep(item),
       expiresAt: this.#expiry.after(ttl),
     })
+  }
+
+  /** What is too large, or could never fit beside its key: the LRU would drop it without a word. */
+  #exceeds(key: string, item: Item): boolean {
+    return this.#representation.size(item) > this.#limitFor(key)
+  }
+
+  #refuse(operation: string, key: string, item: Item): never {
+    // The caller meant to replace the old item; it must not be served as if nothing had happened.
+    if (operation === 'set' || operation === 'setMany') this.#slots.delete(key)
+    const size = this.#representation.size(item)
+    throw oversized(this.name, operation, key, size, this.#limitFor(key))
+  }
+
+  #limitFor(key: string): number {
+    return Math.min(this.limits.valueBytes, this.#maxBytes - key.length)
   }
 }

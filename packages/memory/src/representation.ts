@@ -18,7 +18,8 @@ export const bytes: Representation<Payload> = {
   equal: samePayload,
   toInteger(item) {
     const text = toText(item)
-    const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+    // As Redis reads integers: no leading zero, no plus sign.
+    const value = /^(?:0|-?[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
     return Number.isSafeInteger(value) ? value : undefined
   },
   fromInteger: String,

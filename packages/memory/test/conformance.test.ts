@@ -9,5 +9,8 @@ const modes: Record<string, MemoryOptions> = {
 
 describe.each(Object.entries(modes))('%s', (_, options) => {
   const clock = new ManualClock()
-  conform(test, () => memory({ ...options, clock }), { wait: (ms) => clock.advance(ms), exact: true })
+  conform(test, () => memory({ ...options, clock }), {
+    wait: (ms) => clock.advance(ms),
+    exact: true,
+  })
 })

@@ -36,6 +36,19 @@ describe('room', () => {
   })
 })
 
+test('a value that fits by itself but not beside its key is refused, never dropped in silence', () => {
+  const store = memory({ maxBytes: 100, maxValueBytes: 100 })
+  expect(() => store.set('key', 'x'.repeat(98))).toThrow(/98 bytes.*at most 97/)
+  store.set('key', 'x'.repeat(97))
+  expect(store.get('key')).toHaveLength(97)
+})
+
+test.each(['007', '+7', '-0', '1e3', ' 7', '7.0'])('%j is no counter', (text) => {
+  const store = memory()
+  store.set('k', text)
+  expect(() => store.increment('k', 1)).toThrow(/no integer/)
+})
+
 describe('isolation', () => {
   test('bytes are copied on the way in', () => {
     const store = memory()
@@ -111,12 +124,14 @@ describe('time', () => {
 })
 
 describe('options', () => {
-  test.each([{ maxEntries: 0 }, { maxBytes: -1 }, { maxValueBytes: 1.5 }, { maxEntries: Number.NaN }])(
-    '%o is refused',
-    (options) => {
-      expect(() => memory(options)).toThrow(CacheError)
-    },
-  )
+  test.each([
+    { maxEntries: 0 },
+    { maxBytes: -1 },
+    { maxValueBytes: 1.5 },
+    { maxEntries: Number.NaN },
+  ])('%o is refused', (options) => {
+    expect(() => memory(options)).toThrow(CacheError)
+  })
 
   test('the environment sets the bounds, and what is not understood is reported', () => {
     const env = new Env({ MEMORY_MAX_ENTRIES: '7', MEMORY_MAX_BYTES: 'plenty' })

@@ -1,0 +1,34 @@
+import { parseArgs } from 'node:util'
+import { Remedy } from '../../scripts/lib/progress.mjs'
+import { groupNames, loadGroup } from './groups.mjs'
+
+const options = {
+  quick: { type: 'boolean', default: false },
+  peers: { type: 'boolean' },
+  json: { type: 'string' },
+}
+
+/** The groups to run and how. Without a group: all of them. */
+export async function readArguments(args) {
+  const { values, positionals } = parse(args)
+  const known = groupNames()
+  const unknown = positionals.filter((name) => !known.includes(name))
+  if (unknown.length > 0) {
+    throw new Remedy(`No such group: ${unknown.join(', ')}. There are: ${known.join(', ')}.`)
+  }
+  const names = positionals.length > 0 ? [...new Set(positionals)] : known
+  const { quick, peers = !quick, json } = values
+  return { quick, peers, json, groups: await Promise.all(names.map(loadGroup)) }
+}
+
+function parse(args) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true })
+  } catch (error) {
+    throw new Remedy(`${error.message}\n${usage()}`)
+  }
+}
+
+function usage() {
+  return `Usage: npm run bench -- [${groupNames().join('|')} …] [--quick] [--peers] [--json FILE]`
+}

@@ -1,0 +1,40 @@
+import { CacheError, type Caches, type Health, type Role } from '@stowage/core'
+import { type RequestHandler, Router } from 'express'
+import type { Statistics } from '../statistics.ts'
+import { status } from '../views/status.ts'
+import { render } from './render.ts'
+
+export interface StatusRoutesOptions {
+  readonly caches: Caches<Role>
+  readonly statistics: Statistics
+}
+
+export function statusRoutes({ caches, statistics }: StatusRoutesOptions): Router {
+  const router = Router()
+  router.get('/status', async (req, res) => {
+    const health = await caches.health()
+    const roles = caches.names.map((role) => {
+      return { role, health: health[role], counts: statistics.of(role) }
+    })
+    render(req, res, 'Status', status({ roles, uptimeMs: statistics.uptimeMs }))
+  })
+  return router
+}
+
+/** For load balancers and orchestrators: 503 while a store does not answer. */
+export function healthRoute({ caches, statistics }: StatusRoutesOptions): RequestHandler {
+  return async (_req, res) => {
+    const health = await caches.health()
+    const ok = Object.values(health).every((role) => role.ok)
+    res.status(ok ? 200 : 503).json({
+      status: ok ? 'ok' : 'unavailable',
+      uptimeSeconds: Math.round(statistics.uptimeMs / 1000),
+      caches: Object.fromEntries(caches.names.map((role) => [role, summary(health[role])])),
+    })
+  }
+}
+
+function summary({ driver, ok, latencyMs, error }: Health) {
+  const rounded = Math.round(latencyMs * 10) / 10
+  return { driver, ok, latencyMs: rounded, ...(CacheError.is(error) && { error: error.code }) }
+}

@@ -1,0 +1,44 @@
+import { dateTime, span } from './format.ts'
+import { type Html, html } from './html.ts'
+
+export interface AccountView {
+  readonly name: string
+  readonly visits: number
+  readonly signedInAt: Date
+  readonly expiresAt: Date
+  readonly driver: string
+}
+
+export function account(view: AccountView): Html {
+  return html`<div class="narrow">
+    <header class="page-head">
+      <p class="eyebrow">Account</p>
+      <h1>Welcome aboard, ${view.name}</h1>
+    </header>
+    <section class="panel">
+      <p class="counter"><strong data-visits>${view.visits}</strong>
+        <span>${view.visits === 1 ? 'visit' : 'visits'} to this page in this session</span></p>
+      <dl class="rows">
+        ${row('Signed in', time(view.signedInAt))}
+        ${row(
+          'Session ends',
+          html`${time(view.expiresAt)}
+            <small>in ${span(view.expiresAt.getTime() - Date.now())}, unless you look at another page</small>`,
+        )}
+        ${row('Kept in', html`${view.driver}`)}
+      </dl>
+      <div class="actions">
+        <form method="get" action="/account"><button class="button" type="submit">Visit again</button></form>
+        <form method="post" action="/sign-out"><button class="button button-quiet" type="submit">Sign out</button></form>
+      </div>
+    </section>
+  </div>`
+}
+
+function row(term: string, value: Html): Html {
+  return html`<div><dt>${term}</dt><dd>${value}</dd></div>`
+}
+
+function time(date: Date): Html {
+  return html`<time datetime="${date.toISOString()}">${dateTime(date)}</time>`
+}

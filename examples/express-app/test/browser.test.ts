@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
+import { AppProcess, type Variables } from './app-process.ts'
+
+const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const executablePath = process.env.CHROMIUM_PATH ?? candidates.find((path) => existsSync(path))
+const flags = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+describe.each(['memory', 'redis'])('a visit in a browser, on %s', (driver) => {
+  let redis: RedisServer | undefined
+  let app: AppProcess
+  let folder: string
+  let context: BrowserContext
+  let page: Page
+  let url: string
+  const problems: string[] = []
+
+  beforeAll(async () => {
+    if (executablePath === undefined) {
+      throw new Error('No Chromium found: install it, or set CHROMIUM_PATH to its executable.')
+    }
+    if (driver === 'redis') redis = await startRedis()
+    app = new AppProcess(variablesFor(driver, redis))
+    url = await app.url()
+    folder = await mkdtemp(join(tmpdir(), 'stowage-chromium-'))
+    context = await chromium.launchPersistentContext(folder, {
+      executablePath,
+      headless: true,
+      args: flags,
+    })
+    page = await context.newPage()
+    page.on('console', (message) => {
+      if (message.type() === 'error') problems.push(message.text())
+    })
+  })
+
+  afterAll(async () => {
+    await context?.close()
+    await app?.stop()
+    await redis?.stop()
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  })
+
+  it('shows a slow list once, and then a cached one', async () => {
+    await page.goto(url)
+    expect(await page.title()).toBe('Products · Stowage Provisions')
+    expect(await outcome(page)).toBe('miss')
+    await page.getByRole('button', { name: 'Reload the list' }).click()
+    expect(await outcome(page)).toBe('hit')
+    expect(await page.locator('.facts').textContent()).toContain(driver)
+  })
+
+  it('asks guests who want to edit to sign in, and brings them back', async () => {
+    await page.goto(`${url}/products/rope/edit`)
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Sign in')
+    await page.getByLabel('Your name').fill('<b>Ada</b>')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    expect(new URL(page.url()).pathname).toBe('/products/rope/edit')
+  })
+
+  it('counts visits in the session', async () => {
+    await page.getByRole('link', { name: 'Account' }).click()
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toContain('<b>Ada</b>')
+    expect(await page.locator('[data-visits]').textContent()).toBe('1')
+    await page.getByRole('button', { name: 'Visit again' }).click()
+    expect(await page.locator('[data-visits]').textContent()).toBe('2')
+  })
+
+  it('explains what is wrong with a form', async () => {
+    await page.goto(`${url}/products/rope/edit`)
+    await page.getByLabel('Name').fill('')
+    await page.getByLabel('Price in euros').fill('lots')
+    await page.getByRole('button', { name: 'Save changes' }).click()
+    expect(await page.getByRole('alert').textContent()).toContain('Enter a name.')
+    expect(await page.getByLabel('Price in euros').getAttribute('aria-invalid')).toBe('true')
+    expect(await page.getByLabel('Price in euros').inputValue()).toBe('lots')
+    // The browser logs every answer of 4xx; this one was meant.
+    expect(problems.splice(0)).toEqual([expect.stringContaining('422')])
+  })
+
+  it('shows an edited product at once, by a miss', async () => {
+    await page.getByLabel('Name').fill('Hemp rope & twine')
+    await page.getByLabel('Price in euros').fill('21,5')
+    await page.getByRole('button', { name: 'Save changes' }).click()
+    expect(await page.getByRole('status').textContent()).toMatch(/^Hemp rope & twine is\s+saved\./)
+    expect(await outcome(page)).toBe('miss')
+    expect(await page.locator('.product').last().textContent()).toContain('€21.50')
+    await page.getByRole('button', { name: 'Reload the list' }).click()
+    expect(await outcome(page)).toBe('hit')
+    expect(await page.locator('.product').last().textContent()).toContain('Hemp rope & twine')
+  })
+
+  it('shows drivers, health and the hit ratio', async () => {
+    await page.getByRole('link', { name: 'Status' }).click()
+    const cache = page.locator('[data-role="cache"]')
+    expect(await cache.locator('[data-driver]').textContent()).toBe(driver)
+    expect(await cache.textContent()).toContain('answers in')
+    // Two misses that loaded, two hits: what the visit did so far.
+    expect(await cache.locator('[data-ratio]').textContent()).toBe('50%')
+    expect(await cache.locator('[data-count="loads"]').textContent()).toBe('2')
+    expect(await page.locator('[data-role="session"] [data-driver]').textContent()).toBe(driver)
+  })
+
+  it('signs out, and forgets the cookie', async () => {
+    expect(await context.cookies()).toMatchObject([{ httpOnly: true, sameSite: 'Lax' }])
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    expect(await context.cookies()).toEqual([])
+    await page.goto(`${url}/account`)
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Sign in')
+  })
+
+  it('left nothing in the console of the browser', () => {
+    expect(problems).toEqual([])
+  })
+})
+
+function variablesFor(driver: string, redis: RedisServer | undefined): Variables {
+  return {
+    CACHE_DRIVER: driver,
+    SESSION_DRIVER: driver,
+    PRODUCTS_DELAY: '5',
+    ...(redis && { REDIS_URL: redis.url }),
+  }
+}
+
+async function outcome(page: Page): Promise<string | null> {
+  return page.locator('[data-outcome]').getAttribute('data-outcome')
+}
