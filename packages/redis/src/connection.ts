@@ -1,15 +1,20 @@
 import type { CacheError } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { translate } from './redis-errors.ts'
+import { timedOut, translate } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
+import { Watchdog } from './watchdog.ts'
 
 /** A way to the server, made when first needed. */
 export interface Connection {
   readonly client: RedisClient
   /** `undefined` when commands can be sent now; otherwise a promise that settles in bounded time. */
   ready(): Promise<void> | undefined
-  /** Lets the commands of this tick leave in one write. */
-  cork(): void
+  /** Said before a command is sent: from now on it is watched. */
+  begin(): void
+  /** Said when the command has been answered or has failed. */
+  end(): void
+  /** The reason behind an error of the client, where the connection knows it better. */
+  reasonFor(error: unknown): unknown
   close(): Promise<void>
 }
 
@@ -29,7 +34,13 @@ export class BorrowedConnection implements Connection {
 
   ready(): undefined {}
 
-  cork(): void {}
+  begin(): void {}
+
+  end(): void {}
+
+  reasonFor(error: unknown): unknown {
+    return error
+  }
 
   async close(): Promise<void> {
     // Answered after every command before it: that is the drain.
@@ -40,12 +51,16 @@ export class BorrowedConnection implements Connection {
 /**
  * One connection of our own. It fails fast instead of queueing: a cache that answers late is worse than a miss.
  * The first call connects; a lost connection is made again without end. Calls wait for an attempt under way, and
- * fail at once after one has failed, until a later one succeeds.
+ * fail at once after one has failed, until a later one succeeds. A server that leaves a command unanswered for too
+ * long is hung up on, which fails everything under way.
  */
 export class OwnConnection implements Connection {
   readonly client: Redis
-  readonly #patienceMs: number
+  readonly #options: ResolvedOptions
+  readonly #watchdog: Watchdog
   #attempt: Attempt | undefined
+  /** Ends a handshake the server does not answer. */
+  #handshake: NodeJS.Timeout | undefined
   /** Why there is no connection, once an attempt has failed. */
   #failure: unknown
   #lastError: unknown
@@ -54,12 +69,14 @@ export class OwnConnection implements Connection {
   #corked = false
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
+    this.#options = options
+    this.#watchdog = new Watchdog(options.timeoutMs, () => this.#hangUp())
     this.client = new Redis({ ...server, ...failFast(options), replyMapping: 'legacy' })
-    this.#patienceMs = options.connectTimeoutMs + options.timeoutMs
     this.client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name === 'select') this.#wrongDatabase = true
       this.#lastError = error
     })
+    this.client.on('connect', () => this.#shakeHands())
     this.client.on('ready', () => this.#succeeded())
     this.client.on('close', () => this.#closed())
   }
@@ -68,11 +85,37 @@ export class OwnConnection implements Connection {
     if (this.client.status === 'ready' && this.#failure === undefined) return undefined
     if (this.#failure !== undefined) return Promise.reject(this.#unavailable())
     if (this.client.status === 'wait') this.client.connect().catch(() => {})
-    this.#attempt ??= new Attempt(this.#patienceMs, () => this.#failed())
+    const patienceMs = this.#options.connectTimeoutMs + this.#options.timeoutMs
+    this.#attempt ??= new Attempt(patienceMs, () => this.#failed())
     return this.#attempt.promise
   }
 
-  cork(): void {
+  begin(): void {
+    this.#watchdog.sent()
+    this.#cork()
+  }
+
+  end(): void {
+    this.#watchdog.answered()
+  }
+
+  /** Of a command that was under way when the connection ended, the client says only that it gave up. */
+  reasonFor(error: unknown): unknown {
+    const gaveUp = (error as Error).name === 'MaxRetriesPerRequestError'
+    return gaveUp ? (this.#lastError ?? error) : error
+  }
+
+  async close(): Promise<void> {
+    // Calls that wait for the connection are sent once it is there; QUIT is answered after all of them.
+    await this.#attempt?.promise.catch(() => {})
+    if (this.client.status === 'ready') await this.#quit()
+    clearTimeout(this.#handshake)
+    this.client.disconnect()
+    this.#failed()
+  }
+
+  /** Lets the commands of this tick leave in one write. */
+  #cork(): void {
     const { stream } = this.client
     if (this.#corked || stream === undefined) return
     this.#corked = true
@@ -83,15 +126,22 @@ export class OwnConnection implements Connection {
     })
   }
 
-  async close(): Promise<void> {
-    // Calls that wait for the connection are sent once it is there; QUIT is answered after all of them.
-    await this.#attempt?.promise.catch(() => {})
-    if (this.client.status === 'ready') await this.client.quit().catch(() => {})
-    this.client.disconnect()
-    this.#failed()
+  async #quit(): Promise<void> {
+    this.begin()
+    await this.client.quit().catch(() => {})
+    this.end()
+  }
+
+  #hangUp(): void {
+    this.client.stream?.destroy(new Error(timedOut))
+  }
+
+  #shakeHands(): void {
+    this.#handshake = setTimeout(() => this.#hangUp(), this.#options.timeoutMs)
   }
 
   #succeeded(): void {
+    clearTimeout(this.#handshake)
     if (this.#wrongDatabase) {
       this.#failed()
       return
@@ -103,6 +153,7 @@ export class OwnConnection implements Connection {
   }
 
   #closed(): void {
+    clearTimeout(this.#handshake)
     this.#wrongDatabase = false
     // A connection that was up and is lost has not failed yet: the next attempt decides.
     if (this.#attempt !== undefined) this.#failed()
@@ -136,17 +187,14 @@ class Attempt {
   }
 }
 
-function failFast({ timeoutMs, connectTimeoutMs }: ResolvedOptions): ClientOptions {
+function failFast({ connectTimeoutMs }: ResolvedOptions): ClientOptions {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
     // A command that was sent and not answered is never sent again: an increment would count twice.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: timeoutMs,
     connectTimeout: connectTimeoutMs,
-    // A server that stays silent while commands wait has lost us, or is frozen: connect anew.
-    socketTimeout: timeoutMs + 250,
     disconnectTimeout: 100,
     keepAlive: 5_000,
     retryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 10), 250) + Math.random() * 50,

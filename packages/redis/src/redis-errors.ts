@@ -1,5 +1,8 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
 
+/** The message of the error a connection is ended with when the server does not answer in time. */
+export const timedOut = 'no answer in time'
+
 interface Meaning {
   readonly code: CacheErrorCode
   readonly retryable: boolean
@@ -51,7 +54,7 @@ export function isForeignType(error: unknown): boolean {
 }
 
 function meaningOf(error: Error): Meaning {
-  if (error.message === 'Command timed out') {
+  if (error.message === timedOut) {
     return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }
   }
   const code = replyCode(error)

@@ -137,13 +137,20 @@ export class RedisStore implements ByteStore {
     command: (client: RedisClient) => Promise<T>,
   ): Promise<T> {
     this.#lifecycle.assertOpen(operation)
+    const connection = this.#connection
     try {
-      const waiting = this.#connection.ready()
+      const waiting = connection.ready()
       if (waiting !== undefined) await waiting
-      this.#connection.cork()
-      return await command(this.#connection.client)
     } catch (error) {
       throw translate(error, operation, key)
+    }
+    connection.begin()
+    try {
+      return await command(connection.client)
+    } catch (error) {
+      throw translate(connection.reasonFor(error), operation, key)
+    } finally {
+      connection.end()
     }
   }
 

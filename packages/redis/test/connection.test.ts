@@ -118,6 +118,16 @@ describe('a connection that is lost', () => {
   })
 })
 
+test('a process that was busy does not take its own delay for the server’s', async () => {
+  const { url } = await server()
+  const made = store({ url, timeout: '40ms' })
+  await made.set('k', 'v')
+  const asked = made.get('k')
+  const busyUntil = Date.now() + 400
+  while (Date.now() < busyUntil);
+  expect(String(await asked)).toBe('v')
+})
+
 describe('a server that refuses', () => {
   test('a wrong password is named with its remedy', async () => {
     const { port } = await server(['--requirepass', 'right'])
