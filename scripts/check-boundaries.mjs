@@ -41,7 +41,9 @@ function violations(name) {
 
 function importsOf(file, name, runtime) {
   const text = readFileSync(file, 'utf8').replace(/^\s*(\*|\/\/).*$/gm, '')
-  const found = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^'.][^']*)'/g)].map(([, id]) => id)
+  const found = [...text.matchAll(/\b(?:from\s+|import\s+|import\()'([^'.][^']*)'/g)].map(
+    ([, id]) => id,
+  )
   return found
     .filter((id) => !id.startsWith('node:'))
     .map((id) => id.match(/^(@[^/]+\/)?[^/]+/)[0])

@@ -27,7 +27,8 @@ async function install(packages) {
   // A package's own service must not start: the tests start servers of their own, on free ports.
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   await must('apt-get', ['update', '-qq'], { env })
-  await must('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env })
+  const quietly = ['-y', '-qq', '-o', 'Dpkg::Use-Pty=0', '--no-install-recommends']
+  await must('apt-get', ['install', ...quietly, ...packages], { env })
 }
 
 function isInstalled(command) {
