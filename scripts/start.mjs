@@ -6,8 +6,5 @@ import { root, run } from './lib/run.mjs'
 
 await main(async () => {
   await prepare()
-  // Ctrl-C reaches the application too; it is the one that decides when to end.
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => {})
   return run(process.execPath, ['dist/main.js'], { cwd: join(root, 'examples/express-app') })
 })

@@ -66,6 +66,21 @@ export class CacheError extends Error {
   }
 }
 
+/** The error of a payload that is larger than `limits.valueBytes`, with the sizes and the way out. */
+export function oversized(
+  store: string,
+  operation: string,
+  key: string,
+  bytes: number,
+  limit: number,
+): CacheError {
+  return new CacheError(
+    'ERR_CACHE_LIMIT',
+    `The value has ${bytes} bytes; the ${store} store takes at most ${limit}. Store less, or compress it.`,
+    { store, operation, key },
+  )
+}
+
 /** One thing that is wrong with the environment. */
 export interface ConfigProblem {
   readonly variable: string

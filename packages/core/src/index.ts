@@ -20,10 +20,10 @@ export {
   type CacheErrorOptions,
   ConfigError,
   type ConfigProblem,
+  oversized,
 } from './errors.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
 export { Lifecycle } from './lifecycle.ts'
-export { oversized } from './limits.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
 export { type DriverLoader, DriverRegistry } from './registry.ts'
 export type {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { AnyStore } from '../entries.ts'
 import { toText } from '../payload.ts'
@@ -149,5 +148,5 @@ class GenerationStore implements AnyStore {
 }
 
 function newId(): string {
-  return randomBytes(idBytes).toString('base64url')
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(idBytes))).toString('base64url')
 }
