@@ -35,5 +35,6 @@ export type {
   StoreContract,
   StoreLimits,
 } from './store.ts'
+export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'
 export { withTimeout } from './wrappers/with-timeout.ts'
 export { type Around, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -2,9 +2,9 @@ import type { Payload } from './store.ts'
 
 /** The bytes of a payload, as a view where they are bytes already. */
 export function toBytes(payload: Payload): Buffer {
-  return typeof payload === 'string'
-    ? Buffer.from(payload)
-    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  if (typeof payload === 'string') return Buffer.from(payload)
+  if (Buffer.isBuffer(payload)) return payload
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
 }
 
 /** The payload read as UTF-8 text. */

@@ -1,4 +1,4 @@
-import { type ByteStore, type Driver, type Env, withTimeout } from '@stowage/core'
+import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
 import { type RedisOptions, resolveOptions, serverOptions, urlProblem } from './redis-options.ts'
 import { RedisStore } from './redis-store.ts'
@@ -9,11 +9,16 @@ export function redis(options: RedisOptions = {}): ByteStore {
   const { client } = options
   if (client === undefined) {
     const connection = new OwnConnection(serverOptions(options), resolved)
-    return new RedisStore(connection, resolved.maxValueBytes)
+    return merged(new RedisStore(connection, resolved.maxValueBytes))
   }
   const connection = new BorrowedConnection(client)
   // Whether a client of the caller's ever gives up is not known.
-  return withTimeout(new RedisStore(connection, resolved.maxValueBytes), resolved.timeoutMs)
+  return withTimeout(merged(new RedisStore(connection, resolved.maxValueBytes)), resolved.timeoutMs)
+}
+
+/** The `get`s of one tick become one MGET. A `set` is a command of its own in any case. */
+function merged(store: ByteStore): ByteStore {
+  return withBatching(store, { sets: false })
 }
 
 const driver: Driver<RedisOptions> = {

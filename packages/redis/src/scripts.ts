@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { RedisClient } from './redis-options.ts'
 
+/** What the client takes: strings and Buffers; any other array it would print. */
+export type Argument = string | Buffer
+
 /** A Lua script the server runs atomically. It is sent once; later calls name its digest. */
 export class Script {
   readonly #source: string
@@ -12,7 +15,7 @@ export class Script {
   }
 
   /** What the script returns, as a number. */
-  async run(client: RedisClient, key: string, args: (string | Buffer)[]): Promise<number> {
+  async run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
     try {
       return Number(await client.evalsha(this.#digest, 1, key, ...args))
     } catch (error) {

@@ -1,0 +1,184 @@
+import type { AnyStore } from '../entries.ts'
+import { exceeds } from '../payload.ts'
+import type { Awaitable, CacheStore, Payload } from '../store.ts'
+import { wrapStore } from './wrap-store.ts'
+
+export interface BatchingOptions {
+  /** Most keys in one batch; a full one leaves at once. @default 500 */
+  readonly maxKeys?: number | undefined
+  /** Whether `set`s are merged too: no gain where the backend takes a command for each entry anyway. @default true */
+  readonly sets?: boolean | undefined
+}
+
+/**
+ * Merges calls of one tick: its `get`s become one `getMany`, each key asked for once, and its `set`s one `setMany`
+ * for each ttl. A lone call goes through as it is. Order is kept where it can be noticed: calls for one key take
+ * effect in the order they were made, and every other operation is sent after what came before it. A `delete`
+ * says whether its key was there, which `deleteMany` does not tell of each, so deletes are not merged.
+ */
+export function withBatching<S extends CacheStore>(store: S, options: BatchingOptions = {}): S {
+  const inner = store as unknown as AnyStore
+  const tick = new Tick(inner, options.maxKeys ?? 500)
+  const others = wrapStore(store, (_, call) => {
+    tick.flush()
+    return call()
+  })
+  const get = (key: string) => tick.get(key)
+  if (options.sets === false) return { ...others, get }
+  const tooLarge = (item: unknown) =>
+    store.payload === 'bytes' && exceeds(item as Payload, store.limits.valueBytes)
+  const set = (key: string, item: unknown, ttl?: number) =>
+    // Refused for itself alone: it must not take a batch with it.
+    tooLarge(item) ? others.set(key, item as never, ttl) : tick.set(key, item, ttl)
+  return { ...others, get, set }
+}
+
+/** What has been asked for in this tick and not been sent yet. */
+class Tick {
+  readonly #store: AnyStore
+  readonly #maxKeys: number
+  #gets: GetBatch | undefined
+  readonly #sets = new Map<number | undefined, SetBatch>()
+  #scheduled = false
+
+  constructor(store: AnyStore, maxKeys: number) {
+    this.#store = store
+    this.#maxKeys = maxKeys
+  }
+
+  get(key: string): Promise<unknown> {
+    if (this.#isBeingSet(key)) this.#sendSets()
+    this.#gets ??= new GetBatch()
+    const answer = this.#gets.add(key)
+    if (this.#gets.size >= this.#maxKeys) this.#sendGets()
+    else this.#schedule()
+    return answer
+  }
+
+  set(key: string, item: unknown, ttl: number | undefined): Promise<void> {
+    if (this.#gets?.has(key)) this.#sendGets()
+    // In a batch of another ttl it might be sent later than this one.
+    if (this.#sets.size > 0 && this.#isBeingSet(key)) this.#sendSets()
+    const batch = this.#sets.get(ttl) ?? this.#openSets(ttl)
+    const answer = batch.add(key, item)
+    if (batch.size >= this.#maxKeys) this.#sendSets()
+    else this.#schedule()
+    return answer
+  }
+
+  flush(): void {
+    this.#sendSets()
+    this.#sendGets()
+  }
+
+  #isBeingSet(key: string): boolean {
+    for (const batch of this.#sets.values()) if (batch.has(key)) return true
+    return false
+  }
+
+  #openSets(ttl: number | undefined): SetBatch {
+    const batch = new SetBatch(ttl)
+    this.#sets.set(ttl, batch)
+    return batch
+  }
+
+  #sendGets(): void {
+    const batch = this.#gets
+    this.#gets = undefined
+    batch?.send(this.#store)
+  }
+
+  #sendSets(): void {
+    if (this.#sets.size === 0) return
+    const batches = [...this.#sets.values()]
+    this.#sets.clear()
+    for (const batch of batches) batch.send(this.#store)
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // Runs when the promises of this turn are done, so that what they ask for is in the batch too.
+    process.nextTick(() => {
+      this.#scheduled = false
+      this.flush()
+    })
+  }
+}
+
+/** The result all callers of a batch wait for; it begins when the batch is sent. */
+class Pending<T> {
+  readonly result: Promise<T>
+  #settle!: (result: Awaitable<T>) => void
+
+  constructor() {
+    this.result = new Promise((settle) => {
+      this.#settle = settle
+    })
+  }
+
+  /** A store may also throw: `call` runs where that becomes a rejection. */
+  begin(call: () => Awaitable<T>): void {
+    this.#settle((async () => call())())
+  }
+}
+
+class GetBatch {
+  readonly #indexes = new Map<string, number>()
+  readonly #items = new Pending<readonly unknown[]>()
+
+  get size(): number {
+    return this.#indexes.size
+  }
+
+  has(key: string): boolean {
+    return this.#indexes.has(key)
+  }
+
+  add(key: string): Promise<unknown> {
+    const index = this.#indexes.get(key) ?? this.#indexes.size
+    this.#indexes.set(key, index)
+    return this.#items.result.then((items) => items[index])
+  }
+
+  send(store: AnyStore): void {
+    const keys = [...this.#indexes.keys()]
+    const [first] = keys
+    this.#items.begin(async () =>
+      keys.length === 1 && first !== undefined ? [await store.get(first)] : store.getMany(keys),
+    )
+  }
+}
+
+class SetBatch {
+  readonly #ttl: number | undefined
+  readonly #entries = new Map<string, unknown>()
+  readonly #done = new Pending<void>()
+
+  constructor(ttl: number | undefined) {
+    this.#ttl = ttl
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  add(key: string, item: unknown): Promise<void> {
+    this.#entries.set(key, item)
+    return this.#done.result
+  }
+
+  send(store: AnyStore): void {
+    const entries = [...this.#entries]
+    const [first] = entries
+    this.#done.begin(() =>
+      entries.length === 1 && first !== undefined
+        ? store.set(...first, this.#ttl)
+        : store.setMany(entries, this.#ttl),
+    )
+  }
+}
