@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,13 @@ import { connect as connectTls } from 'node:tls'
 
 const startAttempts = 5
 const readyWithinMs = 20_000
+
+// One listener for all: one each would make Node warn of a leak from the eleventh server on.
+/** @type {Set<() => void>} */
+const running = new Set()
+process.once('exit', () => {
+  for (const end of running) end()
+})
 
 /**
  * @typedef {object} RedisServer
@@ -22,6 +29,7 @@ const readyWithinMs = 20_000
  * @typedef {object} RedisServerOptions
  * @property {number} [port] a free one where none is given
  * @property {string[]} [args] further settings, as on the command line
+ * @property {string} [conf] text of a configuration file of its own, which the server may rewrite
  * @property {{ cert: string, key: string }} [tls] files; the server then speaks TLS only
  */
 
@@ -30,11 +38,11 @@ const readyWithinMs = 20_000
  * @param {RedisServerOptions} [options]
  * @returns {Promise<RedisServer>}
  */
-export async function startRedis({ port, args = [], tls } = {}) {
+export async function startRedis({ port, args = [], conf, tls } = {}) {
   for (let attempt = 1; ; attempt++) {
     const chosen = port ?? (await freePort())
     try {
-      return await launch(chosen, args, tls)
+      return await launch(chosen, { args, conf, tls })
     } catch (error) {
       // Somebody else may have taken the port between our look and the server's bind.
       if (attempt === startAttempts) throw error
@@ -56,24 +64,25 @@ export function freePort() {
 
 /**
  * @param {number} port
- * @param {string[]} args
- * @param {RedisServerOptions['tls']} tls
+ * @param {{ args: string[], conf: string | undefined, tls: RedisServerOptions['tls'] }} options
  * @returns {Promise<RedisServer>}
  */
-async function launch(port, args, tls) {
+async function launch(port, { args, conf, tls }) {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-redis-'))
   const listen = tls === undefined ? ['--port', `${port}`] : tlsSettings(port, tls)
-  const settings = [...listen, '--bind', '127.0.0.1', '--dir', folder]
+  const file = conf === undefined ? [] : [writeConf(folder, conf)]
+  const settings = [...file, ...listen, '--bind', '127.0.0.1', '--dir', folder]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
   const child = spawn('redis-server', [...settings, ...memoryOnly, ...args], { stdio: 'ignore' })
-  const ended = new Promise((resolve) => child.once('exit', resolve))
+  // A program that cannot be started has an error and no exit.
+  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
   const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
+  running.add(end)
 
   const stop = async () => {
     end()
     await ended
-    process.removeListener('exit', end)
+    running.delete(end)
     rmSync(folder, { recursive: true, force: true })
   }
   try {
@@ -87,7 +96,7 @@ async function launch(port, args, tls) {
     url: `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`,
     pid: /** @type {number} */ (child.pid),
     stop,
-    restart: () => startRedis({ port, args, ...(tls && { tls }) }),
+    restart: () => startRedis({ port, args, conf, tls }),
     kill: (signal) => child.kill(signal),
   }
 }
@@ -104,6 +113,13 @@ function failure(child) {
     )
     child.once('exit', (code) => reject(new Error(`redis-server ended with code ${code}`)))
   })
+}
+
+/** @param {string} folder @param {string} text */
+function writeConf(folder, text) {
+  const path = join(folder, 'redis.conf')
+  writeFileSync(path, text)
+  return path
 }
 
 /** @param {number} port @param {{ cert: string, key: string }} files */

@@ -121,6 +121,13 @@ describe('order', () => {
     expect(String(await before)).toBe('new')
   })
 
+  test('a get between two sets sees the first', async () => {
+    const { store } = setup()
+    const calls = [store.set('a', '1'), store.get('a'), store.set('a', '2'), store.get('a')]
+    const [, first, , second] = await Promise.all(calls)
+    expect([first, second].map(String)).toEqual(['1', '2'])
+  })
+
   test('every other operation comes after what was asked before it', async () => {
     const { store, calls } = setup()
     const pending = [store.set('a', '1'), store.get('b'), store.set('c', '3')]
