@@ -1,6 +1,6 @@
 import type { CacheError } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { timedOut, translate } from './redis-errors.ts'
+import { isReadOnly, timedOut, translate } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import { Watchdog } from './watchdog.ts'
 
@@ -9,12 +9,16 @@ export interface Connection {
   readonly client: RedisClient
   /** `undefined` when commands can be sent now; otherwise a promise that settles in bounded time. */
   ready(): Promise<void> | undefined
+  /** Whether commands can be sent now. Begins to connect where that has not been tried yet. */
+  wake(): boolean
   /** Said before a command is sent: from now on it is watched. */
   begin(): void
   /** Said when the command has been answered or has failed. */
   end(): void
-  /** The reason behind an error of the client, where the connection knows it better. */
-  reasonFor(error: unknown): unknown
+  /** Said when a command has failed. Returns the reason, which the connection may know better than the client. */
+  failed(error: unknown): unknown
+  /** Has `listener` told of each time the connection is up, or is lost. */
+  onChange(listener: (up: boolean) => void): void
   close(): Promise<void>
 }
 
@@ -34,13 +38,19 @@ export class BorrowedConnection implements Connection {
 
   ready(): undefined {}
 
+  wake(): boolean {
+    return true
+  }
+
   begin(): void {}
 
   end(): void {}
 
-  reasonFor(error: unknown): unknown {
+  failed(error: unknown): unknown {
     return error
   }
+
+  onChange(): void {}
 
   async close(): Promise<void> {
     // Answered after every command before it: that is the drain.
@@ -67,6 +77,7 @@ export class OwnConnection implements Connection {
   /** Set when the server refused the database: what we send would go to another one. */
   #wrongDatabase = false
   #corked = false
+  readonly #listeners: ((up: boolean) => void)[] = []
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
     this.#options = options
@@ -90,6 +101,11 @@ export class OwnConnection implements Connection {
     return this.#attempt.promise
   }
 
+  wake(): boolean {
+    if (this.client.status === 'wait') this.client.connect().catch(() => {})
+    return this.client.status === 'ready' && this.#failure === undefined
+  }
+
   begin(): void {
     this.#watchdog.sent()
     this.#cork()
@@ -99,10 +115,16 @@ export class OwnConnection implements Connection {
     this.#watchdog.answered()
   }
 
-  /** Of a command that was under way when the connection ended, the client says only that it gave up. */
-  reasonFor(error: unknown): unknown {
+  failed(error: unknown): unknown {
+    // The address may lead to the new primary by now, but a connection stays with the old one.
+    if (isReadOnly(error)) this.client.stream?.destroy()
+    // Of a command that was under way when the connection ended, the client says only that it gave up.
     const gaveUp = (error as Error).name === 'MaxRetriesPerRequestError'
     return gaveUp ? (this.#lastError ?? error) : error
+  }
+
+  onChange(listener: (up: boolean) => void): void {
+    this.#listeners.push(listener)
   }
 
   async close(): Promise<void> {
@@ -150,10 +172,12 @@ export class OwnConnection implements Connection {
     this.#lastError = undefined
     this.#attempt?.succeed()
     this.#attempt = undefined
+    this.#tell(true)
   }
 
   #closed(): void {
     clearTimeout(this.#handshake)
+    this.#tell(false)
     this.#wrongDatabase = false
     // A connection that was up and is lost has not failed yet: the next attempt decides.
     if (this.#attempt !== undefined) this.#failed()
@@ -163,6 +187,10 @@ export class OwnConnection implements Connection {
     this.#failure = this.#lastError ?? new Error('no connection in time')
     this.#attempt?.fail(this.#unavailable())
     this.#attempt = undefined
+  }
+
+  #tell(up: boolean): void {
+    for (const listener of this.#listeners) listener(up)
   }
 
   #unavailable(): CacheError {

@@ -1,19 +1,36 @@
 import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
-import { type RedisOptions, resolveOptions, serverOptions, urlProblem } from './redis-options.ts'
+import {
+  type RedisOptions,
+  type ResolvedOptions,
+  replicaOptions,
+  resolveOptions,
+  serverOptions,
+  urlProblem,
+} from './redis-options.ts'
 import { RedisStore } from './redis-store.ts'
+import { ReplicatedTopology } from './replicas.ts'
+import { SingleTopology, type Topology } from './topology.ts'
 
 /** A store on a Redis or Valkey server. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
 export function redis(options: RedisOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
   const { client } = options
-  if (client === undefined) {
-    const connection = new OwnConnection(serverOptions(options), resolved)
-    return merged(new RedisStore(connection, resolved.maxValueBytes))
-  }
-  const connection = new BorrowedConnection(client)
+  if (client === undefined)
+    return merged(new RedisStore(topologyOf(options, resolved), resolved.maxValueBytes))
+  const topology = new SingleTopology(new BorrowedConnection(client))
   // Whether a client of the caller's ever gives up is not known.
-  return withTimeout(merged(new RedisStore(connection, resolved.maxValueBytes)), resolved.timeoutMs)
+  return withTimeout(merged(new RedisStore(topology, resolved.maxValueBytes)), resolved.timeoutMs)
+}
+
+function topologyOf(options: RedisOptions, resolved: ResolvedOptions): Topology {
+  const primary = new OwnConnection(serverOptions(options), resolved)
+  const { replicas = [], readFrom = 'replicaPreferred', consistency = 'session' } = options
+  if (replicas.length === 0) return new SingleTopology(primary)
+  const connections = replicas.map(
+    (replica) => new OwnConnection(replicaOptions(options, replica), resolved),
+  )
+  return new ReplicatedTopology(primary, connections, readFrom, consistency)
 }
 
 /** The `get`s of one tick become one MGET. A `set` is a command of its own in any case. */

@@ -53,6 +53,19 @@ export function isForeignType(error: unknown): boolean {
   return replyCode(error as Error) === 'WRONGTYPE'
 }
 
+/** Whether the server said that it is a replica. */
+export function isReadOnly(error: unknown): boolean {
+  return replyCode(error as Error) === 'READONLY'
+}
+
+/** Whether another server may well answer what this one did not. */
+export function isUnreachable(error: unknown): boolean {
+  return (
+    CacheError.is(error) &&
+    (error.code === 'ERR_CACHE_UNAVAILABLE' || error.code === 'ERR_CACHE_TIMEOUT')
+  )
+}
+
 function meaningOf(error: Error): Meaning {
   if (error.message === timedOut) {
     return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }

@@ -16,7 +16,20 @@ export type RedisClient = Pick<
   | 'scan'
   | 'flushdb'
   | 'ping'
+  | 'role'
 >
+
+/**
+ * Which servers answer reads. `'replicaPreferred'`: the replicas in turn, and the primary where none is up or recent
+ * enough. Locks, counters, `add` and `compareAndSet` are the primary's in any case.
+ */
+export type ReadFrom = 'primary' | 'replicaPreferred'
+
+/**
+ * How recent a read from a replica must be. `'session'`: never older than what this process has written itself.
+ * `'eventual'`: as it comes. `'strong'`: from the primary.
+ */
+export type Consistency = 'eventual' | 'session' | 'strong'
 
 export interface RedisOptions {
   /**
@@ -39,6 +52,15 @@ export interface RedisOptions {
   readonly connectTimeout?: Duration | undefined
   /** Largest value taken, in bytes. @default 512 MiB, the server's `proto-max-bulk-len` */
   readonly maxValueBytes?: number | undefined
+  /**
+   * Replicas that share the reads: URLs, or `host:port` with the rest as in `url`. An ElastiCache reader endpoint leads
+   * each connection to one replica, so name it as often as there shall be connections.
+   */
+  readonly replicas?: readonly string[] | undefined
+  /** @default 'replicaPreferred' with replicas */
+  readonly readFrom?: ReadFrom | undefined
+  /** @default 'session' */
+  readonly consistency?: Consistency | undefined
   /** A client of your own instead of a connection by the options above. It stays yours: `close()` leaves it open. */
   readonly client?: RedisClient | (() => RedisClient) | undefined
 }
@@ -51,6 +73,7 @@ export interface ResolvedOptions {
 }
 
 const serverBulkLimit = 512 * 1024 * 1024
+const defaultUrl = 'redis://127.0.0.1:6379'
 const exampleUrl = 'redis://user:password@host:6379/0'
 const protocols = ['redis:', 'rediss:']
 
@@ -64,11 +87,27 @@ export function resolveOptions(options: RedisOptions): ResolvedOptions {
 
 /** What to tell the client about the server. @throws CacheError `ERR_CACHE_CONFIG` */
 export function serverOptions(options: RedisOptions): ClientOptions {
-  const text = options.url ?? 'redis://127.0.0.1:6379'
+  const text = options.url ?? defaultUrl
   const url = URL.canParse(text) ? new URL(text) : undefined
   const problem = url === undefined ? notAUrl : urlProblem(url)
   if (problem !== undefined) throw new CacheError('ERR_CACHE_CONFIG', `redis: the url ${problem}`)
   return { ...fromUrl(url as URL, options.tls), ...overrides(options) }
+}
+
+/** The same for a replica, which differs in its address at least. @throws CacheError `ERR_CACHE_CONFIG` */
+export function replicaOptions(options: RedisOptions, replica: string): ClientOptions {
+  if (replica.includes('://')) return serverOptions({ ...options, url: replica })
+  const url = new URL(options.url ?? defaultUrl)
+  const address = URL.canParse(`redis://${replica}`) ? new URL(`redis://${replica}`) : undefined
+  if (address === undefined || address.host !== replica.toLowerCase()) {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      'redis: a replica is given as host:port, or as a URL like the primary.',
+    )
+  }
+  url.hostname = address.hostname
+  url.port = address.port
+  return serverOptions({ ...options, url: url.href })
 }
 
 /** What is wrong with the URL and what to write instead, if anything. */

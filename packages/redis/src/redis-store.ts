@@ -6,43 +6,49 @@ import {
   type Payload,
   payloadBytes,
   type StoreLimits,
-  toBytes,
 } from '@stowage/core'
+import { addCommand, argument, chunked, escapeGlob, optional, setCommand } from './commands.ts'
 import type { Connection } from './connection.ts'
-import { isForeignType, translate } from './redis-errors.ts'
+import { isForeignType, isUnreachable, translate } from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
 import * as scripts from './scripts.ts'
+import type { Topology } from './topology.ts'
 
-/** Keys per MGET, MSET or UNLINK: one command blocks the server while it runs. */
-const chunkSize = 500
 const scanCount = 1_000
+
+type Command<T> = (client: RedisClient) => Promise<T>
 
 /** Entries as Redis strings, their ttl as the server's own expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
-  readonly #connection: Connection
+  readonly #topology: Topology
   readonly #lifecycle = new Lifecycle('redis')
 
-  constructor(connection: Connection, maxValueBytes: number) {
+  constructor(topology: Topology, maxValueBytes: number) {
     this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: maxValueBytes, ttlStep: 1 }
-    this.#connection = connection
+    this.#topology = topology
   }
 
   get(key: string): Promise<Payload | undefined> {
-    return this.#run('get', key, (client) => client.getBuffer(key).then(orMiss, foreignIsMiss))
+    return this.#read('get', [key], (client) => client.getBuffer(key).then(orMiss, foreignIsMiss))
   }
 
   async getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    const pages = await this.#inChunks('getMany', keys, (client, chunk) => client.mgetBuffer(chunk))
+    this.#lifecycle.assertOpen('getMany')
+    const pages = await Promise.all(
+      chunked(keys).map((chunk) =>
+        this.#read('getMany', chunk, (client) => client.mgetBuffer(chunk)),
+      ),
+    )
     const replies = pages.length === 1 ? (pages[0] ?? []) : pages.flat()
     return replies.map(orMiss)
   }
 
   async set(key: string, item: Payload, ttl?: number): Promise<void> {
     if (this.#exceeds(item)) await this.#refuse('set', key, item)
-    await this.#run('set', key, (client) => setCommand(client, key, item, ttl))
+    await this.#write('set', [key], (client) => setCommand(client, key, item, ttl))
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -55,11 +61,7 @@ export class RedisStore implements ByteStore {
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
     if (this.#exceeds(item)) await this.#refuse('add', key, item)
-    const reply = await this.#run('add', key, (client) =>
-      ttl === undefined
-        ? client.set(key, argument(item), 'NX')
-        : client.set(key, argument(item), 'PX', ttl, 'NX'),
-    )
+    const reply = await this.#write('add', [key], (client) => addCommand(client, key, item, ttl))
     return reply === 'OK'
   }
 
@@ -70,75 +72,109 @@ export class RedisStore implements ByteStore {
     ttl?: number,
   ): Promise<boolean> {
     if (next !== undefined && this.#exceeds(next)) await this.#refuse('compareAndSet', key, next)
-    const done = await this.#run('compareAndSet', key, (client) =>
+    const seen = argument(expected)
+    const done = await this.#write('compareAndSet', [key], (client) =>
       next === undefined
-        ? scripts.compareAndDelete.run(client, key, [argument(expected)])
-        : scripts.compareAndSet.run(client, key, [
-            argument(expected),
-            argument(next),
-            optional(ttl),
-          ]),
+        ? scripts.compareAndDelete.run(client, key, [seen])
+        : scripts.compareAndSet.run(client, key, [seen, argument(next), optional(ttl)]),
     )
     return done === 1
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#run('increment', key, (client) =>
+    return this.#write('increment', [key], (client) =>
       scripts.increment.run(client, key, [String(by), optional(ttl)]),
     )
   }
 
   async touch(key: string, ttl?: number): Promise<boolean> {
-    const lives = await this.#run('touch', key, (client) =>
+    const lives = await this.#write('touch', [key], (client) =>
       ttl === undefined ? scripts.persist.run(client, key, []) : client.pexpire(key, ttl),
     )
     return lives === 1
   }
 
   async delete(key: string): Promise<boolean> {
-    return (await this.#run('delete', key, (client) => client.unlink(key))) === 1
+    return (await this.#write('delete', [key], (client) => client.unlink(key))) === 1
   }
 
   async deleteMany(keys: readonly string[]): Promise<number> {
-    const counts = await this.#inChunks('deleteMany', keys, (client, chunk) =>
-      client.unlink(...chunk),
+    this.#lifecycle.assertOpen('deleteMany')
+    const counts = await Promise.all(
+      chunked(keys).map((chunk) =>
+        this.#write('deleteMany', chunk, (client) => client.unlink(...chunk)),
+      ),
     )
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
   async clear(): Promise<void> {
-    await this.#run('clear', undefined, (client) => client.flushdb('ASYNC'))
+    const settled = this.#topology.writing(undefined)
+    try {
+      await this.#onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+    } finally {
+      settled?.()
+    }
   }
 
   async ping(): Promise<void> {
-    await this.#run('ping', undefined, (client) => client.ping())
+    await this.#onPrimaries('ping', (client) => client.ping())
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.#connection.close())
+    return this.#lifecycle.close(() => this.#topology.close())
   }
 
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
+    this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`
-    let cursor = '0'
-    do {
-      const at = cursor
-      const [next, keys] = await this.#run('scan', undefined, (client) =>
-        client.scan(at, 'MATCH', pattern, 'COUNT', scanCount),
-      )
-      if (keys.length > 0) yield keys
-      cursor = next
-    } while (cursor !== '0')
+    for (const connection of this.#topology.primaries()) {
+      let cursor = '0'
+      do {
+        const at = cursor
+        const [next, keys] = await this.#send(connection, 'scan', undefined, (client) =>
+          client.scan(at, 'MATCH', pattern, 'COUNT', scanCount),
+        )
+        if (keys.length > 0) yield keys
+        cursor = next
+      } while (cursor !== '0')
+    }
+  }
+
+  /** A read may be answered by a replica; where that one fails, the primary is asked. */
+  #read<T>(operation: string, keys: readonly string[], command: Command<T>): Promise<T> {
+    const [key = ''] = keys
+    const reader = this.#topology.reader(keys)
+    const primary = this.#topology.primary(key)
+    const answer = this.#send(reader, operation, key, command)
+    if (reader === primary) return answer
+    return answer.catch((error: unknown) => {
+      if (!isUnreachable(error)) throw error
+      return this.#send(primary, operation, key, command)
+    })
+  }
+
+  #write<T>(operation: string, keys: readonly string[], command: Command<T>): Promise<T> {
+    const [key = ''] = keys
+    const settled = this.#topology.writing(keys)
+    const answer = this.#send(this.#topology.primary(key), operation, key, command)
+    return settled === undefined ? answer : answer.finally(settled)
+  }
+
+  async #onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
+    this.#lifecycle.assertOpen(operation)
+    const primaries = this.#topology.primaries()
+    await Promise.all(primaries.map((each) => this.#send(each, operation, undefined, command)))
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
-  async #run<T>(
+  async #send<T>(
+    connection: Connection,
     operation: string,
     key: string | undefined,
-    command: (client: RedisClient) => Promise<T>,
+    command: Command<T>,
   ): Promise<T> {
     this.#lifecycle.assertOpen(operation)
-    const connection = this.#connection
     try {
       const waiting = connection.ready()
       if (waiting !== undefined) await waiting
@@ -149,31 +185,20 @@ export class RedisStore implements ByteStore {
     try {
       return await command(connection.client)
     } catch (error) {
-      throw translate(connection.reasonFor(error), operation, key)
+      throw translate(connection.failed(error), operation, key)
     } finally {
       connection.end()
     }
   }
 
-  #inChunks<T>(
-    operation: string,
-    keys: readonly string[],
-    command: (client: RedisClient, chunk: string[]) => Promise<T>,
-  ): Promise<T[]> {
-    this.#lifecycle.assertOpen(operation)
-    const chunks = chunked(keys)
-    return Promise.all(
-      chunks.map((chunk) => this.#run(operation, undefined, (client) => command(client, chunk))),
-    )
-  }
-
   async #setForever(entries: readonly (readonly [string, Payload])[]): Promise<void> {
     await Promise.all(
-      chunked(entries).map((chunk) =>
-        this.#run('setMany', undefined, (client) =>
+      chunked(entries).map((chunk) => {
+        const keys = chunk.map(([key]) => key)
+        return this.#write('setMany', keys, (client) =>
           client.mset(chunk.flatMap(([key, item]) => [key, argument(item)])),
-        ),
-      ),
+        )
+      }),
     )
   }
 
@@ -184,7 +209,7 @@ export class RedisStore implements ByteStore {
   async #setEach(entries: readonly (readonly [string, Payload])[], ttl: number): Promise<void> {
     await Promise.all(
       entries.map(([key, item]) =>
-        this.#run('setMany', key, (client) => setCommand(client, key, item, ttl)),
+        this.#write('setMany', [key], (client) => setCommand(client, key, item, ttl)),
       ),
     )
   }
@@ -201,37 +226,10 @@ export class RedisStore implements ByteStore {
   }
 }
 
-function setCommand(client: RedisClient, key: string, item: Payload, ttl: number | undefined) {
-  return ttl === undefined
-    ? client.set(key, argument(item))
-    : client.set(key, argument(item), 'PX', ttl)
-}
-
-function argument(item: Payload): scripts.Argument {
-  return typeof item === 'string' ? item : toBytes(item)
-}
-
-function optional(ttl: number | undefined): string {
-  return ttl === undefined ? '' : String(ttl)
-}
-
 function orMiss(reply: Buffer | null): Buffer | undefined {
   return reply ?? undefined
 }
 
 function foreignIsMiss(error: unknown): undefined {
   if (!isForeignType(error)) throw error
-}
-
-function chunked<T>(list: readonly T[]): T[][] {
-  const chunks: T[][] = []
-  for (let start = 0; start < list.length; start += chunkSize) {
-    chunks.push(list.slice(start, start + chunkSize))
-  }
-  return chunks
-}
-
-/** Takes their meaning from the characters of a glob: https://redis.io/docs/latest/commands/keys/ */
-function escapeGlob(text: string): string {
-  return text.replace(/[*?[\]\\^-]/g, '\\$&')
 }

@@ -1,0 +1,42 @@
+import type { Connection } from './connection.ts'
+
+/** Which servers there are, and which of them a command goes to. */
+export interface Topology {
+  /** The connection to where `key` is written, and where its newest value is. */
+  primary(key: string): Connection
+  /** A connection whose answer for all of `keys` may be given: the primary's, or a replica's that is recent enough. */
+  reader(keys: readonly string[]): Connection
+  /** One connection for each part of the keys, for commands that concern them all. */
+  primaries(): readonly Connection[]
+  /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
+  writing(keys: readonly string[] | undefined): (() => void) | undefined
+  /** Lets go of every server, after what is under way. */
+  close(): Promise<void>
+}
+
+/** One server for everything. */
+export class SingleTopology implements Topology {
+  readonly #connection: Connection
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  primary(): Connection {
+    return this.#connection
+  }
+
+  reader(): Connection {
+    return this.#connection
+  }
+
+  primaries(): readonly Connection[] {
+    return [this.#connection]
+  }
+
+  writing(): undefined {}
+
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+}
