@@ -1,0 +1,195 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type RedisOptions, redis } from '@stowage/redis'
+import { conform } from '@stowage/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
+import {
+  command,
+  type Replicated,
+  startReplicated,
+} from '../../../scripts/lib/redis-topologies.mjs'
+
+let servers: Replicated
+/** What lies between the primary and its replicas. */
+const wires: FaultProxy[] = []
+const stores: ReturnType<typeof redis>[] = []
+
+beforeAll(async () => {
+  servers = await startReplicated({
+    replicateThrough: async (port) => {
+      const wire = await startProxy(port)
+      wires.push(wire)
+      return wire.port
+    },
+  })
+})
+
+afterEach(async () => {
+  for (const wire of wires) {
+    wire.delay(0)
+    wire.mute(false)
+  }
+  for (const { kill } of servers.replicas) kill('SIGCONT')
+  await Promise.all(stores.splice(0).map((store) => store.close()))
+})
+
+afterAll(async () => {
+  await servers.stop()
+  await Promise.all(wires.map((wire) => wire.stop()))
+})
+
+function store(options: RedisOptions = {}) {
+  const replicas = servers.replicas.map(({ port }) => `127.0.0.1:${port}`)
+  const made = redis({ url: servers.primary.url, replicas, maxValueBytes: 1_048_576, ...options })
+  stores.push(made)
+  return made
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`)
+    await sleep(10)
+  }
+}
+
+/** How many GETs and MGETs a server has answered. */
+async function readsOf(port: number): Promise<number> {
+  const stats = String(await command(port, 'INFO', 'commandstats'))
+  return [...stats.matchAll(/cmdstat_m?get:calls=(\d+)/g)].reduce(
+    (sum, [, n]) => sum + Number(n),
+    0,
+  )
+}
+
+async function readsOnReplicas(): Promise<number> {
+  const reads = await Promise.all(servers.replicas.map(({ port }) => readsOf(port)))
+  return reads.reduce((sum, count) => sum + count, 0)
+}
+
+describe('a primary and two replicas', () => {
+  conform(test, () => store(), { wait: async (ms) => sleep(ms) })
+})
+
+describe('a read after a write of one’s own', () => {
+  test('is never older, though the replicas are 20 ms behind; replicas answer most reads', async () => {
+    for (const wire of wires) wire.delay(20, 'replies')
+    const made = store()
+    const [primaryBefore, replicasBefore] = [
+      await readsOf(servers.primary.port),
+      await readsOnReplicas(),
+    ]
+    let stale = 0
+    const worker = async (name: number) => {
+      const check = async (value: string) => {
+        if (String(await made.get(`key ${name}`)) !== value) stale++
+      }
+      for (let request = 0; request < 20; request++) {
+        const value = `${request}`
+        await made.set(`key ${name}`, value)
+        await check(value)
+        for (let other = 1; other < 10; other++) await made.get(`page ${(name * 7 + other) % 50}`)
+        await check(value)
+      }
+    }
+    await Promise.all(Array.from({ length: 32 }, (_, name) => worker(name)))
+    expect(stale).toBe(0)
+    const onPrimary = (await readsOf(servers.primary.port)) - primaryBefore
+    expect((await readsOnReplicas()) - replicasBefore).toBeGreaterThan(onPrimary)
+  })
+
+  test('is answered by a replica again, once that one has it', async () => {
+    const made = store()
+    await made.set('k', 'new')
+    const before = await readsOnReplicas()
+    await until('a replica answers', async () => {
+      expect(String(await made.get('k'))).toBe('new')
+      return (await readsOnReplicas()) > before
+    })
+  })
+
+  test.each([
+    ['set', async (made: ReturnType<typeof redis>) => made.set('x', 'after')],
+    ['setMany', async (made: ReturnType<typeof redis>) => made.setMany([['x', 'after']], 60_000)],
+    [
+      'compareAndSet',
+      async (made: ReturnType<typeof redis>) => made.compareAndSet('x', 'before', 'after'),
+    ],
+  ])('holds for %s while nothing is replicated at all', async (_, write) => {
+    const made = store()
+    await made.set('x', 'before')
+    await made.get('x')
+    for (const wire of wires) wire.mute(true)
+    await write(made)
+    for (let read = 0; read < 10; read++) expect(String(await made.get('x'))).toBe('after')
+    await made.delete('x')
+    expect(await made.get('x')).toBeUndefined()
+    await made.set('y', '1')
+    await made.clear()
+    expect(await made.getMany(['x', 'y'])).toEqual([undefined, undefined])
+  })
+
+  test('may be older where that was asked for', async () => {
+    const made = store({ consistency: 'eventual' })
+    await made.set('k', 'old')
+    await until('the replicas have it', async () => {
+      const seen = await Promise.all(servers.replicas.map(({ port }) => command(port, 'GET', 'k')))
+      return seen.every((value) => value === 'old')
+    })
+    await until('the replicas are connected', async () => {
+      const before = await readsOnReplicas()
+      await made.get('k')
+      return (await readsOnReplicas()) > before
+    })
+    for (const wire of wires) wire.mute(true)
+    await made.set('k', 'new')
+    expect(String(await made.get('k'))).toBe('old')
+  })
+
+  test('is the primary’s with strong consistency', async () => {
+    const made = store({ consistency: 'strong' })
+    await made.set('k', 'v')
+    const before = await readsOnReplicas()
+    for (let read = 0; read < 20; read++) await made.get('k')
+    expect(await readsOnReplicas()).toBe(before)
+  })
+})
+
+describe('a replica that fails', () => {
+  test('costs nobody an answer: the primary gives it', async () => {
+    const made = store({ timeout: '50ms' })
+    await made.set('k', 'v')
+    for (const { kill } of servers.replicas) kill('SIGSTOP')
+    for (let read = 0; read < 20; read++) expect(String(await made.get('k'))).toBe('v')
+    const frozen = await readsOf(servers.primary.port)
+    await made.get('k')
+    expect(await readsOf(servers.primary.port)).toBe(frozen + 1)
+  })
+
+  test('is not trusted with older data when it comes back', async () => {
+    const front = await startProxy(servers.replicas[0]?.port ?? 0)
+    const made = store({ replicas: [`127.0.0.1:${front.port}`] })
+    await made.set('k', 'old')
+    await until('the replica answers', async () => {
+      const before = await readsOnReplicas()
+      await made.get('k')
+      return (await readsOnReplicas()) > before
+    })
+    for (const wire of wires) wire.mute(true)
+    await made.set('k', 'new')
+    front.cut()
+    for (let read = 0; read < 50; read++) {
+      expect(String(await made.get('k'))).toBe('new')
+      await sleep(2)
+    }
+    await made.close()
+    await front.stop()
+  })
+})
+
+test.each(['banana:port', 'a b', 'http://x'])(
+  'the replica %s is refused with the remedy',
+  (replica) => {
+    expect(() => redis({ replicas: [replica] })).toThrow(/replica|URL/)
+  },
+)
