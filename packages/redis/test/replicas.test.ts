@@ -166,26 +166,41 @@ describe('a replica that fails', () => {
     expect(await readsOf(servers.primary.port)).toBe(frozen + 1)
   })
 
-  test('is not trusted with older data when it comes back', async () => {
-    const front = await startProxy(servers.replicas[0]?.port ?? 0)
+  test('is not trusted with what its address led to before', async () => {
+    const [first, second] = servers.replicas.map(({ port }) => port) as [number, number]
+    const front = await startProxy(first)
     const made = store({ replicas: [`127.0.0.1:${front.port}`] })
-    await made.set('k', 'old')
-    await until('the replica answers', async () => {
-      const before = await readsOnReplicas()
+    const answeredBy = async (port: number) => {
+      const before = await readsOf(port)
       await made.get('k')
-      return (await readsOnReplicas()) > before
+      return (await readsOf(port)) > before
+    }
+    await made.set('k', 'old')
+    await until('both replicas have it', async () => {
+      const seen = [await command(first, 'GET', 'k'), await command(second, 'GET', 'k')]
+      return seen.every((value) => value === 'old')
     })
-    for (const wire of wires) wire.mute(true)
+    await muteWireOf(second)
     await made.set('k', 'new')
+    await until('the first replica has it', async () => answeredBy(first))
+    front.retarget(second)
     front.cut()
-    for (let read = 0; read < 50; read++) {
+    for (let read = 0; read < 100; read++) {
       expect(String(await made.get('k'))).toBe('new')
       await sleep(2)
     }
+    for (const wire of wires) wire.mute(false)
+    await until('the second replica is trusted', async () => answeredBy(second))
     await made.close()
     await front.stop()
   })
 })
+
+/** Cuts a replica off from the primary; which wire is whose shows in what it does not get. */
+async function muteWireOf(port: number): Promise<void> {
+  const [, , masterPort] = (await command(port, 'ROLE')) as [string, string, number]
+  wires.find((wire) => wire.port === masterPort)?.mute(true)
+}
 
 test.each(['banana:port', 'a b', 'http://x'])(
   'the replica %s is refused with the remedy',
