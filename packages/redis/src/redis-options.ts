@@ -53,6 +53,15 @@ export interface RedisOptions {
   /** Largest value taken, in bytes. @default 512 MiB, the server's `proto-max-bulk-len` */
   readonly maxValueBytes?: number | undefined
   /**
+   * Sentinels that know the primary, as `host:port`; `url` then gives user, password, database and TLS only. A primary
+   * they have replaced is left as soon as they say so.
+   */
+  readonly sentinels?: readonly string[] | undefined
+  /** What the Sentinels call the primary. @default 'mymaster' */
+  readonly sentinelName?: string | undefined
+  /** Password of the Sentinels themselves. */
+  readonly sentinelPassword?: string | undefined
+  /**
    * Replicas that share the reads: URLs, or `host:port` with the rest as in `url`. An ElastiCache reader endpoint leads
    * each connection to one replica, so name it as often as there shall be connections.
    */
@@ -91,23 +100,39 @@ export function serverOptions(options: RedisOptions): ClientOptions {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const problem = url === undefined ? notAUrl : urlProblem(url)
   if (problem !== undefined) throw new CacheError('ERR_CACHE_CONFIG', `redis: the url ${problem}`)
-  return { ...fromUrl(url as URL, options.tls), ...overrides(options) }
+  return { ...fromUrl(url as URL, options.tls), ...overrides(options), ...sentinelOptions(options) }
+}
+
+/** `host:port`, or an IPv6 address in brackets. @throws CacheError `ERR_CACHE_CONFIG` */
+export function addressOf(text: string, what: string): { host: string; port: number } {
+  const url = URL.canParse(`redis://${text}`) ? new URL(`redis://${text}`) : undefined
+  if (url === undefined || url.host !== text.toLowerCase() || url.port === '') {
+    throw new CacheError('ERR_CACHE_CONFIG', `redis: ${what} is given as host:port.`)
+  }
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
+}
+
+function sentinelOptions(options: RedisOptions): ClientOptions {
+  const { sentinels = [], sentinelName = 'mymaster', sentinelPassword } = options
+  if (sentinels.length === 0) return {}
+  return {
+    sentinels: sentinels.map((text) => addressOf(text, 'a Sentinel')),
+    name: sentinelName,
+    role: 'master',
+    // A primary that was replaced may stay reachable and take writes that are lost.
+    failoverDetector: true,
+    sentinelCommandTimeout: 300,
+    sentinelRetryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 10), 250),
+    sentinelReconnectStrategy: () => 1_000,
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+  }
 }
 
 /** The same for a replica, which differs in its address at least. @throws CacheError `ERR_CACHE_CONFIG` */
 export function replicaOptions(options: RedisOptions, replica: string): ClientOptions {
-  if (replica.includes('://')) return serverOptions({ ...options, url: replica })
-  const url = new URL(options.url ?? defaultUrl)
-  const address = URL.canParse(`redis://${replica}`) ? new URL(`redis://${replica}`) : undefined
-  if (address === undefined || address.host !== replica.toLowerCase()) {
-    throw new CacheError(
-      'ERR_CACHE_CONFIG',
-      'redis: a replica is given as host:port, or as a URL like the primary.',
-    )
-  }
-  url.hostname = address.hostname
-  url.port = address.port
-  return serverOptions({ ...options, url: url.href })
+  if (replica.includes('://')) return serverOptions({ ...options, url: replica, sentinels: [] })
+  const { host, port } = addressOf(replica, 'a replica (where it is no URL)')
+  return { ...serverOptions({ ...options, sentinels: [] }), host, port }
 }
 
 /** What is wrong with the URL and what to write instead, if anything. */

@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CacheError } from '@stowage/core'
+import { redis } from '@stowage/redis'
+import { conform } from '@stowage/testing'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import {
+  command,
+  type Replicated,
+  type Sentinels,
+  startReplicated,
+  startSentinels,
+} from '../../../scripts/lib/redis-topologies.mjs'
+
+const stopping: (() => Promise<unknown>)[] = []
+
+async function start(): Promise<{ servers: Replicated; sentinels: Sentinels }> {
+  const servers = await startReplicated()
+  stopping.push(servers.stop)
+  const sentinels = await startSentinels({ replicated: servers })
+  stopping.push(sentinels.stop)
+  return { servers, sentinels }
+}
+
+async function stop(): Promise<void> {
+  for (const each of stopping.splice(0).reverse()) await each()
+}
+
+const addressesOf = ({ addresses }: Sentinels) =>
+  addresses.map(({ host, port }) => `${host}:${port}`)
+
+describe('found through Sentinels', async () => {
+  const { sentinels } = await start()
+  const own = stopping.splice(0)
+  afterAll(async () => {
+    for (const each of own.reverse()) await each()
+  })
+  const options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576 }
+  conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
+})
+
+describe('a primary that is replaced', () => {
+  let servers: Replicated
+  let sentinels: Sentinels
+
+  beforeEach(async () => {
+    ;({ servers, sentinels } = await start())
+  })
+  afterEach(stop)
+
+  const ways: Record<string, (primary: Replicated['primary']) => unknown> = {
+    'because it was killed': ({ kill }) => kill('SIGKILL'),
+    'because it does not answer': ({ kill }) => kill('SIGSTOP'),
+    'on request': () => sentinels.failover(),
+  }
+
+  test.each(Object.keys(ways))(
+    '%s: no call hangs, each failure is told, and writing goes on',
+    async (way) => {
+      const store = redis({ sentinels: addressesOf(sentinels), timeout: '200ms' })
+      stopping.push(() => store.close())
+      const load = new Load(store)
+      await load.until(({ answered }) => answered > 20)
+      const old = (await sentinels.currentPrimary()).port
+      await ways[way]?.(servers.primary)
+      await load.until(
+        async () => (await sentinels.currentPrimary().catch(() => ({ port: old }))).port !== old,
+      )
+      const { port } = await sentinels.currentPrimary()
+      const before = load.answered
+      await load.until(({ answered }) => answered > before + 20)
+      const counted = Number(await load.stop(port))
+      // Executed more often than answered: only what failed without an answer may have been carried out.
+      expect(counted).toBeLessThanOrEqual(load.answered + load.unknown)
+      expect(load.problems).toEqual([])
+    },
+  )
+})
+
+/** Increments one counter, one call every few milliseconds, and keeps count of what it is told. */
+class Load {
+  answered = 0
+  /** Calls that failed after they may have been sent. */
+  unknown = 0
+  readonly problems: unknown[] = []
+  readonly #store: ReturnType<typeof redis>
+  #running = true
+  readonly #pending = new Set<Promise<void>>()
+  readonly #loop: Promise<void>
+
+  constructor(store: ReturnType<typeof redis>) {
+    this.#store = store
+    this.#loop = this.#run()
+  }
+
+  async until(holds: (load: Load) => boolean | Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + 40_000
+    while (!(await holds(this))) {
+      if (Date.now() > deadline) throw new Error(`not in time: ${holds}`)
+      await sleep(10)
+    }
+  }
+
+  /** Ends the load, waits for every call, and reads the counter where it is kept now. */
+  async stop(port: number): Promise<unknown> {
+    this.#running = false
+    await this.#loop
+    await Promise.all(this.#pending)
+    return command(port, 'GET', 'counter')
+  }
+
+  async #run(): Promise<void> {
+    while (this.#running) {
+      const call = this.#increment()
+      this.#pending.add(call)
+      void call.finally(() => this.#pending.delete(call))
+      await sleep(5)
+    }
+  }
+
+  async #increment(): Promise<void> {
+    try {
+      await this.#store.increment('counter', 1)
+      this.answered++
+    } catch (error) {
+      if (!CacheError.is(error)) this.problems.push(error)
+      else if (error.operation === 'increment') this.unknown++
+    }
+  }
+}
