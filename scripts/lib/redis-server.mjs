@@ -86,7 +86,7 @@ async function launch(port, { args, conf, tls }) {
     rmSync(folder, { recursive: true, force: true })
   }
   try {
-    await Promise.race([answers(port, tls !== undefined), failure(child)])
+    await Promise.race([answers(port, tls !== undefined, child), failure(child)])
   } catch (error) {
     await stop()
     throw error
@@ -132,10 +132,12 @@ function tlsSettings(port, { cert, key }) {
  * Resolves once the server answers PING, also where it asks for a password.
  * @param {number} port
  * @param {boolean} secure
+ * @param {import('node:child_process').ChildProcess} child once it has ended nobody is asked, and nothing resolves
  */
-async function answers(port, secure) {
+async function answers(port, secure, child) {
   const deadline = Date.now() + readyWithinMs
   while (!(await pong(port, secure))) {
+    if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
     if (Date.now() > deadline) throw new Error(`redis-server does not answer on port ${port}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

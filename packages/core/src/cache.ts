@@ -102,7 +102,7 @@ export class Cache {
 
   /** Stores the value, whatever was there. */
   async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#toWrite(key)
     const item = this.#entries.seal(value)
     const ttl = this.#ttlOf(options)
     if (ttl === 0) {
@@ -120,7 +120,7 @@ export class Cache {
   ): Promise<void> {
     const sealed = Array.from(
       entries,
-      ([key, value]) => [this.#keys.of(key), this.#entries.seal(value)] as const,
+      ([key, value]) => [this.#toWrite(key), this.#entries.seal(value)] as const,
     )
     const ttl = this.#ttlOf(options)
     if (ttl === 0) await this.#store.deleteMany(sealed.map(([key]) => key))
@@ -129,7 +129,7 @@ export class Cache {
 
   /** Stores the value only if none is there, atomically. With a ttl that is already over nothing is added. */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#toWrite(key)
     const item = this.#entries.seal(value)
     const ttl = this.#ttlOf(options)
     return ttl === 0 ? false : this.#entries.store.add(storageKey, item, ttl)
@@ -149,7 +149,7 @@ export class Cache {
   /**
    * Changes the value by a function of the current one (`undefined` if there is none); returns what it
    * returned. `undefined` deletes. Nothing written in between is lost: on a conflict `change` is called
-   * again with the newer value, so it must have no side effects. The new ttl is `options.ttl`.
+   * again with the newer value, so it must have no side effects; nor may it update the same key itself.
    */
   async update<T>(
     key: string,
@@ -181,7 +181,8 @@ export class Cache {
   /**
    * The value, or what `load` returns, which is then stored. Of all who ask at once in this process one
    * loads, and the others share its result or its failure. When the store fails, `load` still answers:
-   * the failure is published on `stowage:error`. A loaded `undefined` is returned but not stored.
+   * the failure is published on `stowage:error`. A loaded `undefined` is returned but not stored, nor is what was
+   * loaded while this process wrote or deleted the key. `load` must not wait for the same key itself.
    */
   async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
     const storageKey = this.#keys.of(key)
@@ -208,7 +209,7 @@ export class Cache {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
     // A counter whose time is over is created and gone at once.
-    return this.#store.increment(this.#keys.of(key), by, ttl === 0 ? 1 : ttl)
+    return this.#store.increment(this.#toWrite(key), by, ttl === 0 ? 1 : ttl)
   }
 
   /** `increment` by the negative of `by`. Counters are signed: they pass zero. */
@@ -219,19 +220,19 @@ export class Cache {
 
   /** Moves the expiry, without reading or rewriting the value. Never creates. Says whether the value is there. */
   async touch(key: string, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#keys.of(key)
     const ttl = this.#ttlOf(options)
+    const storageKey = ttl === 0 ? this.#toWrite(key) : this.#keys.of(key)
     return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
   }
 
   /** Deletes the value. Says whether it was there. */
   async delete(key: string): Promise<boolean> {
-    return this.#store.delete(this.#keys.of(key))
+    return this.#store.delete(this.#toWrite(key))
   }
 
   /** Deletes the values and returns how many were there. */
   async deleteMany(keys: readonly string[]): Promise<number> {
-    return this.#store.deleteMany(keys.map((key) => this.#keys.of(key)))
+    return this.#store.deleteMany(keys.map((key) => this.#toWrite(key)))
   }
 
   /**
@@ -240,6 +241,7 @@ export class Cache {
    */
   async clear(): Promise<void> {
     const { prefix } = this.#keys
+    this.#outdateAll()
     if (prefix === '') return this.#store.clear()
     for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
   }
@@ -257,8 +259,9 @@ export class Cache {
 
   /**
    * A cache of its own within this one: `namespace('users')` puts `users:` in front of its keys and can be
-   * cleared alone; clearing this cache clears it too. It shares the store, the codec and the ttl. Its keys are
-   * reached through it only: how they are spelled in the store is the driver's matter.
+   * cleared alone; clearing this cache clears it too. It shares the store, the codec and the ttl. Keep
+   * keys of this cache clear of `users:`, and reach those of the namespace through it: how they are spelled in the
+   * store is the driver's matter.
    */
   namespace(name: string): Cache {
     if (typeof name !== 'string' || name === '') {
@@ -266,7 +269,7 @@ export class Cache {
     }
     const known = this.#namespaces.get(name)
     if (known !== undefined) return known
-    const prefix = `${this.#keys.prefix}${name}:`
+    const prefix = `${this.#keys.prefix}${escaped(name)}:`
     const made = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
     // Kept, so that all who ask for the name share its flights; a name per tenant must not grow for ever.
     if (this.#namespaces.size >= keptNamespaces) this.#namespaces.clear()
@@ -284,6 +287,18 @@ export class Cache {
     await this.#store.close()
   }
 
+  /** The storage key of a call that changes what is there: a load under way may no longer be what it brings. */
+  #toWrite(key: string): string {
+    const storageKey = this.#keys.of(key)
+    this.#flights.outdate(storageKey)
+    return storageKey
+  }
+
+  #outdateAll(): void {
+    this.#flights.outdateAll()
+    for (const namespace of this.#namespaces.values()) namespace.#outdateAll()
+  }
+
   #ttlOf(options: WriteOptions | undefined): number | undefined {
     const ttl = options?.ttl
     return ttl === undefined ? this.#ttl : resolveTtl(ttl, this.#clock)
@@ -292,6 +307,7 @@ export class Cache {
   /** Replaces what was seen by `next`, or deletes it, unless it has changed; nothing seen means "only if still absent". */
   async #swap(key: string, seen: unknown, next: unknown, options?: WriteOptions): Promise<boolean> {
     const { store } = this.#entries
+    this.#flights.outdate(key)
     const ttl = this.#ttlOf(options)
     const kept = ttl === 0 ? undefined : next
     if (seen !== undefined) return store.compareAndSet(key, seen, kept, ttl)
@@ -312,6 +328,11 @@ export class Cache {
       { store: this.#store.name, operation: 'scan' },
     )
   }
+}
+
+/** Without a colon of its own, so that `a:b` is not the namespace `b` of `a`. */
+function escaped(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll(':', '%3A')
 }
 
 function assertInteger(by: number): void {

@@ -1,5 +1,4 @@
 import { type CacheDefinition, Caches } from './caches.ts'
-import type { Driver } from './driver.ts'
 import { Env, type Variables } from './env.ts'
 import { ConfigError, type ConfigProblem } from './errors.ts'
 import type { DriverRegistry } from './registry.ts'
@@ -26,10 +25,11 @@ export interface CachesFromEnvOptions {
   readonly problems?: readonly ConfigProblem[]
 }
 
-/** What was chosen for a role; `undefined` when the choice itself is a problem. */
-interface Chosen {
-  readonly driver: Driver
-  readonly options: unknown
+/** Where a role keeps its entries. */
+interface Choice {
+  readonly store: () => CacheStore
+  /** The same for two roles that share a backend, and so a space of keys. */
+  readonly place: string
 }
 
 /**
@@ -38,7 +38,7 @@ interface Chosen {
  * | variable | meaning | default |
  * |---|---|---|
  * | `CACHE_DRIVER`, `SESSION_DRIVER` | name of a driver | `memory`; sessions: as the cache |
- * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores`, instead of a driver | |
+ * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores`, instead of a driver | sessions: as the cache |
  * | `CACHE_PREFIX`, `SESSION_PREFIX` | in front of every key | `cache:`, `session:` |
  * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl, such as `10m` | none, `1d` |
  *
@@ -54,11 +54,12 @@ export async function cachesFromEnv(
 ): Promise<Caches<Role>> {
   const problems: ConfigProblem[] = [...(options.problems ?? [])]
   const reader = new RoleReader(variables, registry, options.stores ?? {}, problems)
+  const chosen = { cache: await reader.choose('cache'), session: await reader.choose('session') }
+  reader.checkPrefixes(chosen)
   const stores = {
-    cache: await reader.definition('cache'),
-    session: await reader.definition('session'),
+    cache: reader.definition('cache', chosen.cache),
+    session: reader.definition('session', chosen.session),
   }
-  reader.checkPrefixes(stores)
   if (problems.length > 0) throw new ConfigError(unique(problems))
   return new Caches({ default: 'cache', stores })
 }
@@ -81,20 +82,39 @@ class RoleReader {
     this.#problems = problems
   }
 
-  async definition(role: Role): Promise<CacheDefinition> {
-    const env = new Env(this.#variables, role, this.#problems)
-    const rules = roles[role]
+  /** What the role's own variables choose, else for sessions what those of the cache do. `undefined`: a problem. */
+  async choose(role: Role): Promise<Choice | undefined> {
+    const env = this.#env(role)
+    for (const chooser of role === 'session' ? (['session', 'cache'] as const) : [role]) {
+      const [storeVariable, driverVariable] = [
+        `${upper(chooser)}_STORE`,
+        `${upper(chooser)}_DRIVER`,
+      ]
+      const [store, driver] = [env.text(storeVariable), env.text(driverVariable)]
+      if (store !== undefined && driver !== undefined) {
+        env.problem(storeVariable, `and ${driverVariable} are given. Choose by one of them.`)
+        return undefined
+      }
+      if (store !== undefined) return this.#named(env, storeVariable, store)
+      if (driver !== undefined) return this.#driven(env, driverVariable, driver)
+    }
+    return this.#driven(env, `${upper(role)}_DRIVER`, 'memory')
+  }
+
+  definition(role: Role, choice: Choice | undefined): CacheDefinition {
+    const { ttl, defaultTtl } = roles[role]
     return {
-      store: await this.#store(role, env),
+      // Without a choice there is a problem, and nothing is made.
+      store: choice?.store as () => CacheStore,
       prefix: this.#prefix(role),
-      ttl: env.duration(rules.ttl) ?? rules.defaultTtl,
+      ttl: this.#env(role).duration(ttl) ?? defaultTtl,
     }
   }
 
-  /** One store for both roles needs prefixes of which neither contains the other: `clear()` removes all below its own. */
-  checkPrefixes({ cache, session }: Readonly<Record<Role, CacheDefinition>>): void {
-    const [a, b] = [cache.prefix ?? '', session.prefix ?? '']
-    if (this.#driverName('cache') !== this.#driverName('session')) return
+  /** One backend for both roles needs prefixes of which neither contains the other: `clear()` removes all below its own. */
+  checkPrefixes({ cache, session }: Readonly<Record<Role, Choice | undefined>>): void {
+    const [a, b] = [this.#prefix('cache'), this.#prefix('session')]
+    if (cache === undefined || session === undefined || cache.place !== session.place) return
     if (!a.startsWith(b) && !b.startsWith(a)) return
     this.#env('session').problem(
       'SESSION_PREFIX',
@@ -102,57 +122,40 @@ class RoleReader {
     )
   }
 
-  async #store(role: Role, env: Env): Promise<() => CacheStore> {
-    const named = this.#namedStore(role, env)
-    if (named !== undefined) return named
-    const chosen = await this.#driver(role, env)
-    return () => (chosen as Chosen).driver.create((chosen as Chosen).options)
+  #named(env: Env, variable: string, name: string): Choice | undefined {
+    const store = Object.hasOwn(this.#stores, name) ? this.#stores[name] : undefined
+    if (store !== undefined) return { store, place: `store ${name}` }
+    const names = Object.keys(this.#stores).join(', ') || 'none'
+    env.problem(variable, `names no store of this application. Defined: ${names}.`)
+    return undefined
   }
 
-  #namedStore(role: Role, env: Env): (() => CacheStore) | undefined {
-    const variable = `${role.toUpperCase()}_STORE`
-    const name = env.text(variable)
-    if (name === undefined) return undefined
-    if (!Object.hasOwn(this.#stores, name)) {
-      const names = Object.keys(this.#stores).join(', ') || 'none'
-      env.problem(variable, `names no store of this application. Defined: ${names}.`)
-    }
-    return this.#stores[name]
-  }
-
-  async #driver(role: Role, env: Env): Promise<Chosen | undefined> {
-    const name = this.#driverName(role)
-    const variable = this.#driverVariable(role)
+  async #driven(env: Env, variable: string, name: string): Promise<Choice | undefined> {
     if (!this.#registry.has(name)) {
       env.problem(variable, `is no driver. ${this.#registry.choices(name)}`)
       return undefined
     }
     try {
       const driver = await this.#registry.load(name)
-      return { driver, options: driver.fromEnv(env) }
+      const options = driver.fromEnv(env)
+      return { store: () => driver.create(options), place: `${name} ${JSON.stringify(options)}` }
     } catch (error) {
       env.problem(variable, (error as Error).message)
       return undefined
     }
   }
 
-  #driverName(role: Role): string {
-    return this.#env(role).text(this.#driverVariable(role)) ?? 'memory'
-  }
-
-  /** Sessions are kept where the cache is, unless they have a driver of their own. */
-  #driverVariable(role: Role): string {
-    const own = role === 'session' && this.#env(role).text('SESSION_DRIVER') !== undefined
-    return own ? 'SESSION_DRIVER' : 'CACHE_DRIVER'
-  }
-
   #prefix(role: Role): string {
-    return this.#env(role).text(`${role.toUpperCase()}_PREFIX`) ?? `${role}:`
+    return this.#env(role).text(`${upper(role)}_PREFIX`) ?? `${role}:`
   }
 
   #env(role: Role): Env {
     return new Env(this.#variables, role, this.#problems)
   }
+}
+
+function upper(role: Role): string {
+  return role.toUpperCase()
 }
 
 /** Both roles read the same variables: what is wrong for both is said once. */

@@ -2,6 +2,7 @@ import { Cache, type CacheOptions } from './cache.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Duration, milliseconds } from './duration.ts'
 import { CacheError } from './errors.ts'
+import { Lifecycle } from './lifecycle.ts'
 import type { CacheStore } from './store.ts'
 
 /** A store and how its cache uses it. */
@@ -20,7 +21,7 @@ export interface CachesOptions<Name extends string> {
 
 /** How a cache's backend answered a ping. */
 export interface Health {
-  /** Name of the driver. */
+  /** Name of the driver; `'unknown'` when the store could not even be made. */
   readonly driver: string
   readonly ok: boolean
   /** How long the answer took, in milliseconds. */
@@ -34,6 +35,7 @@ export class Caches<Name extends string = string> {
   readonly #options: CachesOptions<Name>
   readonly #made = new Map<Name, Cache>()
   readonly #clock: Clock
+  readonly #lifecycle = new Lifecycle('caches')
 
   constructor(options: CachesOptions<Name>) {
     if (!Object.hasOwn(options.stores, options.default)) throw unknown(options.default, options)
@@ -49,6 +51,7 @@ export class Caches<Name extends string = string> {
   use(name: Name = this.#options.default): Cache {
     const made = this.#made.get(name)
     if (made !== undefined) return made
+    this.#lifecycle.assertOpen('use')
     const cache = this.#make(name)
     this.#made.set(name, cache)
     return cache
@@ -74,9 +77,13 @@ export class Caches<Name extends string = string> {
     }
   }
 
-  /** Closes what was made. Idempotent. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#made.values()].map((cache) => cache.close()))
+  /** Closes what was made, each whether or not another fails. Idempotent; nothing can be made afterwards. */
+  close(): Promise<void> {
+    return this.#lifecycle.close(async () => {
+      const closing = [...this.#made.values()].map((cache) => cache.close())
+      await Promise.allSettled(closing)
+      await Promise.all(closing)
+    })
   }
 
   #make(name: Name): Cache {
@@ -87,16 +94,16 @@ export class Caches<Name extends string = string> {
   }
 
   async #ask(name: Name): Promise<Health> {
-    const cache = this.use(name)
     const start = performance.now()
-    const answer = (error?: unknown): Health => {
-      const latencyMs = performance.now() - start
-      const { driver } = cache
-      return error === undefined
-        ? { driver, ok: true, latencyMs }
-        : { driver, ok: false, latencyMs, error }
+    let driver = 'unknown'
+    try {
+      const cache = this.use(name)
+      driver = cache.driver
+      await cache.ping()
+      return { driver, ok: true, latencyMs: performance.now() - start }
+    } catch (error) {
+      return { driver, ok: false, latencyMs: performance.now() - start, error }
     }
-    return cache.ping().then(() => answer(), answer)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts'
+import { CacheError } from './errors.ts'
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 
@@ -32,6 +33,19 @@ export function milliseconds(duration: Duration): number {
     )
   }
   return ms
+}
+
+// What a timer can wait; beyond it Node fires at once.
+const longestTimerMs = 2 ** 31 - 1
+
+/** Milliseconds of a deadline. @throws CacheError `ERR_CACHE_CONFIG` unless a timer can wait for it: 1 ms to 24 days */
+export function deadlineMs(name: string, duration: Duration): number {
+  const ms = Math.ceil(milliseconds(duration))
+  if (ms >= 1 && ms <= longestTimerMs) return ms
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `${name} must be between 1 ms and 24 days, not ${duration}.`,
+  )
 }
 
 function rememberedParse(text: string): number | undefined {

@@ -81,9 +81,11 @@ export class Env {
 
 /** The value as it may be printed: without what could be a password. */
 export function masked(variable: string, value: string): string {
-  if (/PASSWORD|SECRET|TOKEN|CREDENTIAL/i.test(variable)) return '***'
+  if (/PASS|SECRET|TOKEN|CREDENTIAL|AUTH|_KEY/i.test(variable)) return '***'
   // Everything up to the last "@" may be a password, also where the rest is no URL; so may a query.
   const shown = value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
-  // A URL cut short ends in the password: after a colon only "//" and a port are harmless.
-  return /URL/i.test(variable) ? shown.replace(/:(?!\/\/|\d+(?:[/?#]|$)).+$/s, ':***') : shown
+  // A URL cut short ends in the password: after a colon only "//" and, behind a host, a port are harmless.
+  return /URL/i.test(variable)
+    ? shown.replace(/:(?!\/\/|(?<=[^/]:)\d{1,5}(?:\/|$)).+$/s, ':***')
+    : shown
 }

@@ -11,7 +11,14 @@ export { type CacheEvent, channels, type ErrorEvent, type LoadEvent } from './ch
 export { type Clock, systemClock } from './clock.ts'
 export { type Codec, json } from './codec.ts'
 export type { Driver } from './driver.ts'
-export { type Duration, milliseconds, parseDuration, resolveTtl, type Ttl } from './duration.ts'
+export {
+  type Duration,
+  deadlineMs,
+  milliseconds,
+  parseDuration,
+  resolveTtl,
+  type Ttl,
+} from './duration.ts'
 export type { Entry, EntryFacts } from './entry.ts'
 export { Env, masked, type Variables } from './env.ts'
 export {

@@ -13,7 +13,7 @@ export class Lifecycle {
   /** @throws CacheError `ERR_CACHE_CLOSED` after `close()` */
   assertOpen(operation: string): void {
     if (this.#closing !== undefined) {
-      throw new CacheError('ERR_CACHE_CLOSED', `The ${this.#store} store is closed.`, {
+      throw new CacheError('ERR_CACHE_CLOSED', `Used after close(): ${this.#store}.`, {
         store: this.#store,
         operation,
       })

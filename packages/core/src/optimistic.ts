@@ -22,7 +22,8 @@ export async function optimistically<T>(
   }
   throw new CacheError(
     'ERR_CACHE_REJECTED',
-    `${operation} gave up: the key changed between read and write ${attempts} times in a row. Try again, or use a lock.`,
+    `${operation} gave up after ${attempts} attempts: the key kept changing between read and write, or holds something ` +
+      'that is no entry. Try again, use a lock, or delete it.',
     { operation, retryable: true },
   )
 }

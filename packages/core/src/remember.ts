@@ -16,16 +16,18 @@ export interface Remembering<T> {
 
 /** Loads once for all who ask meanwhile, and stores what was loaded. */
 export function loadOnce<T>(job: Remembering<T>, storable = true): Promise<T> {
-  return job.flights.run(job.key, async () => {
+  return job.flights.run(job.key, async (isCurrent) => {
     job.ttl() // A ttl that is none fails before the load, not after it.
     const value = await timedLoad(job)
-    if (storable && value !== undefined) await storeLoaded(job, value)
+    // A key that was written or deleted meanwhile keeps what it got: the value may be older.
+    if (storable && value !== undefined && isCurrent()) await storeLoaded(job, value)
     return value
   })
 }
 
 /** The store failed to answer: load all the same, and do not make the caller wait for a write that would fail too. */
 export function loadWithout<T>(job: Remembering<T>, error: unknown): Promise<T> {
+  if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
   report(job, error)
   return loadOnce(job, false)
 }
@@ -53,6 +55,6 @@ async function storeLoaded<T>(job: Remembering<T>, value: T): Promise<void> {
 
 /** Publishes a failure the caller of `remember` is spared; throws what is not the backend's fault. */
 function report<T>({ entries, key }: Remembering<T>, error: unknown): void {
-  if (!CacheError.is(error) || error.code === 'ERR_CACHE_CLOSED') throw error
+  if (!CacheError.is(error)) throw error
   if (channels.error.hasSubscribers) channels.error.publish({ ...entries.event(key), error })
 }

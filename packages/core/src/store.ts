@@ -22,7 +22,8 @@ import type { Entry } from './entry.ts'
 
 /**
  * A value, or a promise of it. A store that has the answer at hand (memory, an embedded database)
- * returns it directly, which spares every hit a turn of the microtask queue. Callers `await` either.
+ * returns it directly, which spares every hit a turn of the microtask queue. Callers `await` either; a promise is the
+ * language's own, not a look-alike.
  */
 export type Awaitable<T> = T | Promise<T>
 

@@ -51,7 +51,7 @@ describe('the caches of an environment', () => {
     const stores = { hot: () => memory({ values: 'shared' as const }) }
     const caches = await cachesFromEnv({ CACHE_STORE: 'hot' }, registry, { stores })
     expect(caches.use('cache').sharesValues).toBe(true)
-    expect(caches.use('session').sharesValues).toBe(false)
+    expect(caches.use('session').sharesValues).toBe(true)
     const error = await problemsOf({ SESSION_STORE: 'cold' }, { stores })
     expect(error.message).toMatch(/SESSION_STORE=cold: .*Defined: hot/)
   })
@@ -96,6 +96,32 @@ describe('problems', () => {
     expect(variablesOf(error)).toEqual(['REDIS_URL'])
   })
 
+  test('include a store and a driver for one role', async () => {
+    const stores = { hot: () => memory() }
+    const error = await problemsOf({ CACHE_STORE: 'hot', CACHE_DRIVER: 'memory' }, { stores })
+    expect(error.message).toMatch(/CACHE_STORE=hot: and CACHE_DRIVER are given/)
+  })
+
+  test('include the application’s own', async () => {
+    const problems = [{ variable: 'PORT', value: 'x', remedy: 'is no port.' }]
+    const error = await problemsOf({ CACHE_TTL: 'soon' }, { problems })
+    expect(variablesOf(error)).toEqual(['CACHE_TTL', 'PORT'])
+  })
+
+  test('include prefixes that overlap in one store of the application, not in two', async () => {
+    const stores = { a: () => memory(), b: () => memory() }
+    const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
+    const error = await problemsOf({ CACHE_STORE: 'a', ...prefixes }, { stores })
+    expect(variablesOf(error)).toEqual(['SESSION_PREFIX'])
+    await cachesFromEnv({ CACHE_STORE: 'a', SESSION_STORE: 'b', ...prefixes }, registry, { stores })
+  })
+
+  test('are none where the roles have servers of their own', async () => {
+    const urls = { CACHE_REDIS_URL: 'redis://a', SESSION_REDIS_URL: 'redis://b' }
+    const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
+    await cachesFromEnv({ CACHE_DRIVER: 'redis', ...urls, ...prefixes }, registry)
+  })
+
   test('include prefixes of which one contains the other on the same driver', async () => {
     const error = await problemsOf({ CACHE_PREFIX: 'shop:', SESSION_PREFIX: 'shop:sessions:' })
     expect(error.message).toMatch(/SESSION_PREFIX=shop:sessions:: .*overlap/)
@@ -113,6 +139,7 @@ describe('problems', () => {
     'redis://u:hunter2#@host',
     'redis://u:hunter2',
     'u:hunter2',
+    'redis://:hunter2/abc',
   ])('never show a secret: %s', async (url) => {
     const error = await problemsOf({ CACHE_DRIVER: 'redis', REDIS_URL: url })
     expect(`${error.message}${JSON.stringify(error)}${String(error.stack)}`).not.toContain(
@@ -121,7 +148,9 @@ describe('problems', () => {
   })
 
   test('a value of a variable that sounds secret is never shown', () => {
-    expect(masked('REDIS_PASSWORD', 'abc')).toBe('***')
+    for (const name of ['REDIS_PASSWORD', 'REDIS_PASS', 'APP_ENCRYPTION_KEY', 'AUTH_TOKEN']) {
+      expect(masked(name, 'abc')).toBe('***')
+    }
     expect(masked('REDIS_URL', 'rediss://user:p@ss:word@host:1/0')).toBe('rediss://***@host:1/0')
     expect(masked('CACHE_TTL', 'soon')).toBe('soon')
   })

@@ -58,6 +58,14 @@ describe('health', () => {
     })
   })
 
+  test('tells of a store that cannot even be made', async () => {
+    const impossible = () => {
+      throw new CacheError('ERR_CACHE_CONFIG', 'bad url')
+    }
+    const caches = createCaches({ default: 'a', stores: { a: impossible } })
+    expect(await caches.health()).toMatchObject({ a: { driver: 'unknown', ok: false } })
+  })
+
   test('ready resolves when all are well, and fails with the reason when time is over', async () => {
     let now = 0
     const sleep = async (ms: number) => {
@@ -89,5 +97,7 @@ describe('health', () => {
     caches.use('a')
     await caches.close()
     expect(closed).toEqual(['a'])
+    expect(() => caches.use('b')).toThrow(/close/)
+    expect(await caches.health()).toMatchObject({ a: { ok: false }, b: { ok: false } })
   })
 })

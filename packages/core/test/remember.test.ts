@@ -81,6 +81,81 @@ test('a ttl given as a date counts from when the value is there', async () => {
   expect(await cache.get('k')).toBeUndefined()
 })
 
+describe('a load that is overtaken by a write', () => {
+  const overtaken: Record<string, (cache: Cache) => Promise<unknown>> = {
+    delete: (cache) => cache.delete('k'),
+    deleteMany: (cache) => cache.deleteMany(['k']),
+    set: (cache) => cache.set('k', 'new'),
+    setMany: (cache) => cache.setMany([['k', 'new']]),
+    update: (cache) => cache.update('k', () => 'new'),
+    'a ttl that is over': (cache) => cache.touch('k', { ttl: 0 }),
+    clear: (cache) => cache.clear(),
+  }
+
+  test.each(Object.keys(overtaken))('by %s is returned, not kept and not joined', async (way) => {
+    const cache = new Cache(memory())
+    let finish: (value: string) => void = () => {}
+    const slow = cache.remember('k', {}, () => new Promise<string>((resolve) => (finish = resolve)))
+    await new Promise((resolve) => setImmediate(resolve))
+    await overtaken[way]?.(cache)
+    expect(await cache.remember('k', {}, () => 'new')).toBe('new')
+    finish('old')
+    expect(await slow).toBe('old')
+    expect(await cache.get('k')).toBe('new')
+  })
+
+  test('of the whole cache reaches its namespaces', async () => {
+    const cache = new Cache(memory())
+    const users = cache.namespace('users')
+    const load = async () => {
+      await cache.clear()
+      return 'old'
+    }
+    expect(await users.remember('1', {}, load)).toBe('old')
+    expect(await users.get('1')).toBeUndefined()
+  })
+})
+
+test('a load that asks for its own key finds itself loading', async () => {
+  const cache = new Cache(memory())
+  let loads = 0
+  const inner: Promise<unknown>[] = []
+  const load = () => {
+    loads++
+    inner.push(cache.remember('k', {}, load))
+    return loads
+  }
+  expect(await cache.remember('k', {}, load)).toBe(1)
+  expect(await Promise.all(inner)).toEqual([1])
+})
+
+test('what was loaded is returned though the cache was closed meanwhile', async () => {
+  const cache = new Cache(memory())
+  const load = async () => {
+    await cache.close()
+    return 42
+  }
+  expect(await cache.remember('k', {}, load)).toBe(42)
+})
+
+test('a namespace with a colon is not one within another', async () => {
+  const cache = new Cache(memory())
+  await cache.namespace('a:b').set('c', 1)
+  expect(await cache.namespace('a').get('b:c')).toBeUndefined()
+  expect(await cache.namespace('a').namespace('b').get('c')).toBeUndefined()
+  await cache.namespace('a').clear()
+  expect(await cache.namespace('a:b').get('c')).toBe(1)
+})
+
+test('a key that holds something else ends an update with the reason', async () => {
+  const foreign = wrapStore(memory(), (operation, call) => {
+    if (operation === 'get') return undefined as never
+    return operation === 'add' ? (false as never) : call()
+  })
+  const clock = { now: () => 0, sleep: async () => {} }
+  await expect(new Cache(foreign, { clock }).update('k', () => 1)).rejects.toThrow(/no entry/)
+})
+
 test('namespaces asked for by name share their flights', async () => {
   const cache = new Cache(memory())
   let loads = 0

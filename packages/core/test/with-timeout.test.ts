@@ -39,6 +39,13 @@ test('an answer in time passes unchanged, a synchronous one stays synchronous', 
   expect(await slow.get('k')).toBe('v')
 })
 
+test.each([0, -1, Infinity, '30d', Number.NaN] as const)(
+  'a deadline of %s is refused',
+  (timeout) => {
+    expect(() => withTimeout(memory(), timeout)).toThrow(/between 1 ms and 24 days|duration/)
+  },
+)
+
 test('a failure in time passes unchanged', async () => {
   const broken = wrapStore(memory(), async () => {
     throw new CacheError('ERR_CACHE_REJECTED', 'no')

@@ -110,17 +110,17 @@ export class SessionStore extends Store {
 }
 
 /**
- * How long the session shall live from now on. `cookie.expires` counts while it lies ahead. A session that was
- * only touched carries the expiry of its last write, so a past one means "as long again as at first"; where even
- * that is over, the application has ended the session. No expiry at all: the cache's ttl.
+ * How long the session shall live from now on: as long as at first. `cookie.expires` does not tell, because a session
+ * that was only touched carries the expiry of its last write. It does where there was no time at first, or where the
+ * application has ended the session. No expiry at all: the cache's ttl.
  */
 function lifetime({ cookie }: Partial<SessionData>): number | undefined {
+  const original = cookie?.originalMaxAge ?? 0
+  if (original > 0) return original
   const expires = cookie?.expires
   // After a round trip through JSON it is a string; express-session also allows null, false and an invalid Date.
   const left = expires ? new Date(expires).getTime() - Date.now() : Number.NaN
-  if (Number.isNaN(left)) return undefined
-  const original = cookie?.originalMaxAge ?? 0
-  return left > 0 || original <= 0 ? left : original
+  return Number.isNaN(left) ? undefined : left
 }
 
 function isSession(stored: unknown): stored is SessionData {

@@ -88,6 +88,17 @@ describe('lifetime', () => {
     expect(await get('id')).not.toBeNull()
   })
 
+  test('a save outside a request gives a touched session its whole time again', async () => {
+    const { get, set, touch, advance } = setup()
+    await set('id', lasting(1_000))
+    advance(600)
+    await touch('id', lasting(1_000))
+    advance(350)
+    await set('id', (await get('id')) as SessionData)
+    advance(900)
+    expect(await get('id')).not.toBeNull()
+  })
+
   test('a session the application has ended is gone', async () => {
     const { get, set } = setup()
     await set('id', lasting(60_000))

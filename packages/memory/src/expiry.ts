@@ -7,8 +7,8 @@ const readsMask = 63
 
 /**
  * Tells when a ttl ends and whether a time has passed. Reading the system clock costs as much as the rest of a hit,
- * so a reading is kept for the current turn of the event loop, 64 questions at most, and serves where more than a
- * second is at stake. A clock that is not the system's (a manual one) is read every time.
+ * so a reading is kept for the current turn of the event loop, 64 questions at most, and serves those entries only
+ * that had more than a second left. A clock that is not the system's (a manual one) is read every time.
  */
 export class Expiry {
   readonly #clock: Clock
@@ -25,18 +25,12 @@ export class Expiry {
 
   /** When a ttl that begins now ends, in epoch milliseconds; never without one. */
   after(ttl: number | undefined): number {
-    if (ttl === undefined) return Infinity
-    // With an older reading a long ttl ends early by the length of this turn, never late.
-    return ttl + (ttl > slackMs && this.#maySkip() ? this.#seen : this.#now())
+    return ttl === undefined ? Infinity : this.#clock.now() + ttl
   }
 
   hasPassed(at: number): boolean {
-    if (at - this.#seen > slackMs && this.#maySkip()) return false
+    if (at - this.#seen > slackMs && (++this.#reads & readsMask) !== 0) return false
     return at !== Infinity && at <= this.#now()
-  }
-
-  #maySkip(): boolean {
-    return this.#seen !== Infinity && (++this.#reads & readsMask) !== 0
   }
 
   #now(): number {

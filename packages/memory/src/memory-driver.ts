@@ -14,6 +14,8 @@ import { MemoryStore } from './memory-store.ts'
 import { bytes, shared } from './representation.ts'
 
 const defaultMaxEntries = 50_000
+// The LRU reserves its lists when it is made.
+const mostEntries = 10_000_000
 const defaultMaxBytes = 64 * 1024 * 1024
 
 /** A store in this process: `memory()` keeps bytes, `memory({ values: 'shared' })` keeps references. */
@@ -21,7 +23,7 @@ export function memory(options: MemoryOptions & { readonly values: 'shared' }): 
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
 export function memory(options: MemoryOptions = {}): CacheStore {
-  const maxEntries = positive('maxEntries', options.maxEntries ?? defaultMaxEntries)
+  const maxEntries = positive('maxEntries', options.maxEntries ?? defaultMaxEntries, mostEntries)
   const clock = options.clock ?? systemClock
   if (options.values === 'shared') {
     const unmeasured = { maxBytes: Infinity, maxValueBytes: Infinity }
@@ -45,11 +47,11 @@ export function memory(options: MemoryOptions = {}): CacheStore {
   })
 }
 
-function positive(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value
+function positive(name: string, value: number, most: number = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && value > 0 && value <= most) return value
   throw new CacheError(
     'ERR_CACHE_CONFIG',
-    `memory: ${name} must be a positive integer, not ${value}.`,
+    `memory: ${name} must be a positive integer of at most ${most}, not ${value}.`,
   )
 }
 
@@ -57,7 +59,7 @@ const driver: Driver<MemoryOptions> = {
   name: 'memory',
   create: memory,
   fromEnv: (env: Env) => ({
-    maxEntries: env.integer('MEMORY_MAX_ENTRIES', 1),
+    maxEntries: env.integer('MEMORY_MAX_ENTRIES', 1, mostEntries),
     maxBytes: env.integer('MEMORY_MAX_BYTES', 1),
   }),
 }

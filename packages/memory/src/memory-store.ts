@@ -71,16 +71,20 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   set(key: string, item: Item, ttl?: number): void {
     this.#lifecycle.assertOpen('set')
-    if (this.#exceeds(key, item)) this.#refuse('set', key, item)
+    if (this.#exceeds(key, item)) {
+      // The caller meant to replace the old item; it must not be served as if nothing had happened.
+      this.#slots.delete(key)
+      this.#refuse('set', key, item)
+    }
     this.#put(key, item, ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
-    for (const [key, item] of entries) {
-      if (this.#exceeds(key, item)) this.#refuse('setMany', key, item)
-      this.#put(key, item, ttl)
-    }
+    const refused = entries.filter(([key, item]) => this.#exceeds(key, item))
+    for (const [key] of refused) this.#slots.delete(key)
+    for (const [key, item] of refused) this.#refuse('setMany', key, item)
+    for (const [key, item] of entries) this.#put(key, item, ttl)
   }
 
   add(key: string, item: Item, ttl?: number): boolean {
@@ -177,8 +181,6 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   #refuse(operation: string, key: string, item: Item): never {
-    // The caller meant to replace the old item; it must not be served as if nothing had happened.
-    if (operation === 'set' || operation === 'setMany') this.#slots.delete(key)
     const size = this.#representation.size(item)
     throw oversized(this.name, operation, key, size, this.#limitFor(key))
   }

@@ -114,6 +114,21 @@ describe('time', () => {
     }
   })
 
+  test('a write counts from now, however long the turn has been', () => {
+    const now = Date.now
+    const store = memory()
+    store.set('live', 'v', 3_600_000)
+    store.get('live')
+    try {
+      Date.now = () => now() + 5_000
+      store.set('k', 'v', 2_000)
+      Date.now = () => now() + 6_500
+      for (let read = 0; read < 64; read++) expect(store.get('k')).toBe('v')
+    } finally {
+      Date.now = now
+    }
+  })
+
   test('it keeps no process alive', () => {
     const before = process.getActiveResourcesInfo().sort()
     const store = memory()
@@ -126,6 +141,7 @@ describe('time', () => {
 describe('options', () => {
   test.each([
     { maxEntries: 0 },
+    { maxEntries: 10_000_001 },
     { maxBytes: -1 },
     { maxValueBytes: 1.5 },
     { maxEntries: Number.NaN },

@@ -1,8 +1,7 @@
-import type { CacheError } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { isReadOnly, timedOut, translate } from './redis-errors.ts'
+import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
-import { Watchdog } from './watchdog.ts'
+import { countdown, Watchdog } from './watchdog.ts'
 
 /** A way to the server, made when first needed. */
 export interface Connection {
@@ -25,6 +24,7 @@ export interface Connection {
 /** A client that belongs to somebody else, asked for when it is first needed; neither connected nor closed here. */
 export class BorrowedConnection implements Connection {
   readonly #given: RedisClient | (() => RedisClient)
+  readonly #underWay = new Watchdog(Infinity, () => {})
   #client: RedisClient | undefined
 
   constructor(given: RedisClient | (() => RedisClient)) {
@@ -42,9 +42,13 @@ export class BorrowedConnection implements Connection {
     return true
   }
 
-  begin(): void {}
+  begin(): void {
+    this.#underWay.sent()
+  }
 
-  end(): void {}
+  end(): void {
+    this.#underWay.answered()
+  }
 
   failed(error: unknown): unknown {
     return error
@@ -52,9 +56,8 @@ export class BorrowedConnection implements Connection {
 
   onChange(): void {}
 
-  async close(): Promise<void> {
-    // Answered after every command before it: that is the drain.
-    await this.#client?.ping().catch(() => {})
+  close(): Promise<void> {
+    return this.#underWay.idle()
   }
 }
 
@@ -66,44 +69,47 @@ export class BorrowedConnection implements Connection {
  */
 export class OwnConnection implements Connection {
   readonly client: Redis
-  readonly #options: ResolvedOptions
   readonly #watchdog: Watchdog
+  readonly #listeners: ((up: boolean) => void)[] = []
+  /** Between the event 'ready' and the end of the connection; the client's own status is a tick ahead of its events. */
+  #up = false
+  /** What calls wait for while an attempt decides. */
   #attempt: Attempt | undefined
-  /** Ends a handshake the server does not answer. */
-  #handshake: NodeJS.Timeout | undefined
   /** Why there is no connection, once an attempt has failed. */
   #failure: unknown
   #lastError: unknown
-  /** Set when the server refused the database: what we send would go to another one. */
+  /** The server refused the database: what we send would go to another one. */
   #wrongDatabase = false
+  #stopCountdown = () => {}
   #corked = false
-  readonly #listeners: ((up: boolean) => void)[] = []
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
-    this.#options = options
     this.#watchdog = new Watchdog(options.timeoutMs, () => this.#hangUp())
-    this.client = new Redis({ ...server, ...failFast(options), replyMapping: 'legacy' })
+    this.client = new Redis({ ...server, ...failFast(), replyMapping: 'legacy' })
     this.client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name === 'select') this.#wrongDatabase = true
       this.#lastError = error
     })
-    this.client.on('connect', () => this.#shakeHands())
+    this.client.on('connecting', () => this.#begun(options.connectTimeoutMs + options.timeoutMs))
+    this.client.on('connect', () => this.#count(options.timeoutMs))
     this.client.on('ready', () => this.#succeeded())
     this.client.on('close', () => this.#closed())
+    this.client.on('end', () => this.#closed())
   }
 
   ready(): Promise<void> | undefined {
-    if (this.client.status === 'ready' && this.#failure === undefined) return undefined
-    if (this.#failure !== undefined) return Promise.reject(this.#unavailable())
-    if (this.client.status === 'wait') this.client.connect().catch(() => {})
-    const patienceMs = this.#options.connectTimeoutMs + this.#options.timeoutMs
-    this.#attempt ??= new Attempt(patienceMs, () => this.#failed())
+    if (this.wake()) return undefined
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    this.#attempt ??= new Attempt()
     return this.#attempt.promise
   }
 
   wake(): boolean {
-    if (this.client.status === 'wait') this.client.connect().catch(() => {})
-    return this.client.status === 'ready' && this.#failure === undefined
+    const { status } = this.client
+    if (this.#up && status === 'ready') return true
+    // Not tried yet, or given up by the client.
+    if (status === 'wait' || status === 'end') this.client.connect().catch(() => {})
+    return false
   }
 
   begin(): void {
@@ -128,12 +134,11 @@ export class OwnConnection implements Connection {
   }
 
   async close(): Promise<void> {
-    // Calls that wait for the connection are sent once it is there; QUIT is answered after all of them.
+    // Calls that wait for the connection are sent once it is there, and answered or given up in bounded time.
     await this.#attempt?.promise.catch(() => {})
-    if (this.client.status === 'ready') await this.#quit()
-    clearTimeout(this.#handshake)
+    await this.#watchdog.idle()
+    this.#stopCountdown()
     this.client.disconnect()
-    this.#failed()
   }
 
   /** Lets the commands of this tick leave in one write. */
@@ -148,81 +153,83 @@ export class OwnConnection implements Connection {
     })
   }
 
-  async #quit(): Promise<void> {
-    this.begin()
-    await this.client.quit().catch(() => {})
-    this.end()
-  }
-
   #hangUp(): void {
     this.client.stream?.destroy(new Error(timedOut))
   }
 
-  #shakeHands(): void {
-    this.#handshake = setTimeout(() => this.#hangUp(), this.#options.timeoutMs)
+  #begun(patienceMs: number): void {
+    this.#wrongDatabase = false
+    this.#lastError = undefined
+    this.#count(patienceMs)
+  }
+
+  /** Gives what comes next so much time; it may be the search for an address, which has no stream to end yet. */
+  #count(ms: number): void {
+    this.#stopCountdown()
+    this.#stopCountdown = countdown(ms, () => {
+      this.#hangUp()
+      this.#fail(new Error(timedOut))
+    })
   }
 
   #succeeded(): void {
-    clearTimeout(this.#handshake)
+    this.#stopCountdown()
     if (this.#wrongDatabase) {
-      this.#failed()
+      this.client.stream?.destroy()
       return
     }
+    this.#up = true
     this.#failure = undefined
-    this.#lastError = undefined
     this.#attempt?.succeed()
     this.#attempt = undefined
     this.#tell(true)
   }
 
   #closed(): void {
-    clearTimeout(this.#handshake)
-    this.#tell(false)
-    this.#wrongDatabase = false
+    this.#stopCountdown()
+    const wasUp = this.#up
+    this.#up = false
+    if (wasUp) this.#tell(false)
     // A connection that was up and is lost has not failed yet: the next attempt decides.
-    if (this.#attempt !== undefined) this.#failed()
+    else this.#fail(this.#lastError ?? new Error('the server closed the connection'))
   }
 
-  #failed(): void {
-    this.#failure = this.#lastError ?? new Error('no connection in time')
-    this.#attempt?.fail(this.#unavailable())
+  #fail(reason: unknown): void {
+    this.#failure = reason
+    this.#attempt?.fail(reason)
     this.#attempt = undefined
   }
 
   #tell(up: boolean): void {
     for (const listener of this.#listeners) listener(up)
   }
-
-  #unavailable(): CacheError {
-    return translate(this.#failure, 'connect')
-  }
 }
 
-/** An attempt to connect that several calls wait for; it ends in bounded time. */
+/** An attempt to connect that several calls wait for. */
 class Attempt {
   readonly promise: Promise<void>
   succeed!: () => void
-  fail!: (error: CacheError) => void
+  fail!: (reason: unknown) => void
 
-  constructor(ms: number, late: () => void) {
-    const timer = setTimeout(late, ms)
+  constructor() {
     this.promise = new Promise<void>((resolve, reject) => {
       this.succeed = resolve
       this.fail = reject
-    }).finally(() => clearTimeout(timer))
+    })
     // Whoever waits handles it; when nobody does any more, it must not end the process.
     this.promise.catch(() => {})
   }
 }
 
-function failFast({ connectTimeoutMs }: ResolvedOptions): ClientOptions {
+function failFast(): ClientOptions {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
     // A command that was sent and not answered is never sent again: an increment would count twice.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: connectTimeoutMs,
+    // Counted here, in ticks.
+    connectTimeout: 0,
     disconnectTimeout: 100,
     keepAlive: 5_000,
     retryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 10), 250) + Math.random() * 50,

@@ -1,5 +1,5 @@
-import type { ConnectionOptions } from 'node:tls'
-import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import { type ConnectionOptions, createSecureContext } from 'node:tls'
+import { CacheError, type Duration, deadlineMs } from '@stowage/core'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
 
 /** What the store uses of an ioredis client. */
@@ -88,9 +88,9 @@ const protocols = ['redis:', 'rediss:']
 
 export function resolveOptions(options: RedisOptions): ResolvedOptions {
   return {
-    timeoutMs: milliseconds(options.timeout ?? '750ms'),
-    connectTimeoutMs: milliseconds(options.connectTimeout ?? '1s'),
-    maxValueBytes: options.maxValueBytes ?? serverBulkLimit,
+    timeoutMs: deadlineMs('redis: timeout', options.timeout ?? '750ms'),
+    connectTimeoutMs: deadlineMs('redis: connectTimeout', options.connectTimeout ?? '1s'),
+    maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? serverBulkLimit, 1),
   }
 }
 
@@ -149,7 +149,35 @@ export function urlProblem(url: URL): string | undefined {
 
 const notAUrl = `is no redis:// or rediss:// URL. Write it like ${exampleUrl}.`
 
+function integer(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `redis: ${name} must be an integer of at least ${least}, not ${value}.`,
+  )
+}
+
+/** Unusable certificates are a mistake now, not an outage later. */
+function checkTls(url: URL, tls: ConnectionOptions): void {
+  if (url.protocol !== 'rediss:') {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      'redis: tls needs a rediss:// URL; with redis:// nothing would be encrypted.',
+    )
+  }
+  try {
+    createSecureContext(tls)
+  } catch (cause) {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      `redis: tls cannot be used: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
 function fromUrl(url: URL, tls: ConnectionOptions | undefined): ClientOptions {
+  if (tls !== undefined) checkTls(url, tls)
   return {
     // An IPv6 address stands in brackets in a URL, and nowhere else.
     host: url.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',
@@ -165,7 +193,7 @@ function overrides({ username, password, database }: RedisOptions): ClientOption
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-    ...(database !== undefined && { db: database }),
+    ...(database !== undefined && { db: integer('database', database, 0) }),
   }
 }
 

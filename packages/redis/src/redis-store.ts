@@ -1,5 +1,6 @@
 import {
   type ByteStore,
+  type CacheError,
   exceeds,
   Lifecycle,
   oversized,
@@ -47,20 +48,19 @@ export class RedisStore implements ByteStore {
   }
 
   async set(key: string, item: Payload, ttl?: number): Promise<void> {
-    if (this.#exceeds(item)) await this.#refuse('set', key, item)
+    if (this.#exceeds(item)) await this.#refuse('set', [[key, item]])
     await this.#write('set', [key], (client) => setCommand(client, key, item, ttl))
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    for (const [key, item] of entries) {
-      if (this.#exceeds(item)) await this.#refuse('setMany', key, item)
-    }
+    const refused = entries.filter(([, item]) => this.#exceeds(item))
+    if (refused.length > 0) await this.#refuse('setMany', refused)
     await (ttl === undefined ? this.#setForever(entries) : this.#setEach(entries, ttl))
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
-    if (this.#exceeds(item)) await this.#refuse('add', key, item)
+    if (this.#exceeds(item)) throw this.#oversized('add', key, item)
     const reply = await this.#write('add', [key], (client) => addCommand(client, key, item, ttl))
     return reply === 'OK'
   }
@@ -71,7 +71,7 @@ export class RedisStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined && this.#exceeds(next)) await this.#refuse('compareAndSet', key, next)
+    if (next !== undefined && this.#exceeds(next)) throw this.#oversized('compareAndSet', key, next)
     const seen = argument(expected)
     const done = await this.#write('compareAndSet', [key], (client) =>
       next === undefined
@@ -218,11 +218,18 @@ export class RedisStore implements ByteStore {
     return exceeds(item, this.limits.valueBytes)
   }
 
-  async #refuse(operation: string, key: string, item: Payload): Promise<never> {
+  /** The caller meant to replace the old values; they must not be served as if nothing had happened. */
+  async #refuse(
+    operation: string,
+    entries: readonly (readonly [string, Payload])[],
+  ): Promise<void> {
+    await this.deleteMany(entries.map(([key]) => key))
+    for (const [key, item] of entries) throw this.#oversized(operation, key, item)
+  }
+
+  #oversized(operation: string, key: string, item: Payload): CacheError {
     this.#lifecycle.assertOpen(operation)
-    // The caller meant to replace the old value; it must not be served as if nothing had happened.
-    if (operation === 'set' || operation === 'setMany') await this.delete(key)
-    throw oversized(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
+    return oversized(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
   }
 }
 

@@ -3,7 +3,7 @@ import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
+import { freePort, type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 const secret = 'hunter2'
 const sessionId = 'a-session-id'
@@ -198,6 +198,55 @@ test('close answers what was asked before it, and ends the connection', async ()
   expect((await failureOf(made.get('a'))).code).toBe('ERR_CACHE_CLOSED')
 })
 
+test('close waits for a script the server had to be sent twice', async () => {
+  const { url } = await server()
+  const made = store({ url })
+  await made.ping()
+  const counting = made.increment('n', 1)
+  await made.close()
+  expect(await counting).toBe(1)
+})
+
+test('a process that is busy after its first call still gets its answer', async () => {
+  const { url } = await server()
+  const made = store({ url, timeout: '40ms', connectTimeout: '40ms' })
+  const asked = made.get('k')
+  const busyUntil = Date.now() + 500
+  while (Date.now() < busyUntil);
+  expect(await asked).toBeUndefined()
+})
+
+describe('the reason for an outage', () => {
+  test('follows the server: from none at all to one that asks for a password, to one that is well', async () => {
+    const port = await freePort()
+    const made = store({ url: `redis://127.0.0.1:${port}` })
+    expect((await failureOf(made.get('k'))).message).toMatch(/get failed: .*ECONNREFUSED/)
+    const guarded = await server(['--requirepass', 'right'], port)
+    const deadline = Date.now() + 20_000
+    let message = ''
+    while (!message.includes('NOAUTH') && Date.now() < deadline) {
+      ;({ message } = await failureOf(made.get('k')))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(message).toMatch(/NOAUTH/)
+    await guarded.stop()
+    await server([], port)
+    await recovered(() => made.get('k'))
+  })
+
+  test('that the database is refused ends when it is allowed', async () => {
+    const { port, url } = await server()
+    const admin = new Redis(url)
+    opened.push({ stop: async () => void admin.disconnect() })
+    await admin.acl('SETUSER', 'app', 'on', '>pw', '~*', '+@all', '-select')
+    const made = store({ url: `redis://app:pw@127.0.0.1:${port}/3` })
+    expect((await failureOf(made.set('k', 'v'))).message).toMatch(/NOPERM/)
+    await admin.acl('SETUSER', 'app', '+select')
+    await recovered(() => made.set('k', 'v'))
+    expect(await admin.get('k')).toBeNull()
+  })
+})
+
 describe('a client of one’s own', () => {
   test('is used as it is and left open', async () => {
     const { url } = await server()
@@ -240,5 +289,18 @@ describe('options', () => {
     ['redis://u:a%zz@127.0.0.1', /%25/],
   ])('the url %s is refused with the remedy', (url, remedy) => {
     expect(() => redis({ url })).toThrow(remedy)
+  })
+
+  test.each([
+    [{ timeout: 0 }, /timeout must be between/],
+    [{ timeout: Infinity }, /timeout must be between/],
+    [{ connectTimeout: -5 }, /connectTimeout must be between/],
+    [{ database: Number.NaN }, /database must be an integer/],
+    [{ database: 1.5 }, /database must be an integer/],
+    [{ maxValueBytes: 0 }, /maxValueBytes must be an integer/],
+    [{ tls: {} }, /tls needs a rediss/],
+    [{ url: 'rediss://127.0.0.1', tls: { cert: 'garbage' } }, /tls cannot be used/],
+  ])('%o is refused with the remedy', (options, remedy) => {
+    expect(() => redis(options)).toThrow(remedy)
   })
 })

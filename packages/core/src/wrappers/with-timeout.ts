@@ -1,4 +1,4 @@
-import { type Duration, milliseconds } from '../duration.ts'
+import { type Duration, deadlineMs } from '../duration.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore } from '../store.ts'
 import { wrapStore } from './wrap-store.ts'
@@ -9,7 +9,7 @@ import { wrapStore } from './wrap-store.ts'
  * Time is the system's, as the calls of a real backend are.
  */
 export function withTimeout<S extends CacheStore>(store: S, timeout: Duration): S {
-  const ms = milliseconds(timeout)
+  const ms = deadlineMs('The timeout', timeout)
   return wrapStore(store, (operation, call) => {
     const result = call()
     return result instanceof Promise ? inTime(result, ms, store.name, operation) : result
