@@ -5,10 +5,10 @@ import { must } from './run.mjs'
 
 /** The programs the tests talk to, and how to get each of them. */
 const programs = [
-  { command: 'redis-server', apt: 'redis-server', brew: 'redis', service: 'redis-primary' },
-  { command: 'memcached', apt: 'memcached', brew: 'memcached', service: 'memcached-1' },
-  { command: 'openssl', apt: 'openssl', brew: 'openssl', service: undefined },
-  { command: 'chromium', apt: 'chromium', brew: '--cask chromium', service: undefined },
+  { command: 'redis-server', apt: 'redis-server', brew: 'redis' },
+  { command: 'memcached', apt: 'memcached', brew: 'memcached' },
+  { command: 'openssl', apt: 'openssl', brew: 'openssl' },
+  { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
 
 /**
@@ -45,13 +45,12 @@ function howToInstall(missing) {
       .map((program) => program[field])
       .filter(Boolean)
       .join(' ')
-  const services = list('service')
   return [
     `The tests need ${list('command')}, which this machine does not have. Install with one of:`,
     `  sudo apt-get install -y ${list('apt')}`,
     `  brew install ${list('brew')}`,
-    services && `or start the servers in containers and point the tests at them:`,
-    services && `  docker compose up -d ${services}`,
+    'or run them where everything is there:',
+    '  docker compose run --rm tests',
   ]
     .filter(Boolean)
     .join('\n')

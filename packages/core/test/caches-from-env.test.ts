@@ -3,6 +3,7 @@ import {
   ConfigError,
   cachesFromEnv,
   DriverRegistry,
+  Env,
   masked,
   type Variables,
 } from '@stowage/core'
@@ -37,6 +38,29 @@ describe('the caches of an environment', () => {
     expect(own.use('session').driver).toBe('memory')
     expect(own.use('cache').driver).toBe('redis')
     await Promise.all([both.close(), own.close()])
+  })
+
+  test('a primary, replicas and Sentinels are read as addresses', async () => {
+    const driver = await registry.load('redis')
+    const variables = {
+      REDIS_URL: 'rediss://u:p@host:1/2',
+      REDIS_PRIMARY: 'primary:6379',
+      REDIS_REPLICAS: 'a:1, b:2',
+      REDIS_SENTINELS: '[::1]:26379',
+    }
+    const env = new Env(variables)
+    expect(driver.fromEnv(env)).toMatchObject({
+      url: 'rediss://u:p@primary:6379/2',
+      replicas: ['a:1', 'b:2'],
+      sentinels: ['[::1]:26379'],
+    })
+    expect(env.problems).toEqual([])
+    const error = await problemsOf({
+      CACHE_DRIVER: 'redis',
+      REDIS_REPLICAS: 'a:1,b',
+      REDIS_PRIMARY: 'x',
+    })
+    expect(variablesOf(error)).toEqual(['REDIS_PRIMARY', 'REDIS_REPLICAS'])
   })
 
   test('an empty variable is an absent one', async () => {

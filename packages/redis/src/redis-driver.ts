@@ -1,6 +1,7 @@
 import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
 import {
+  isAddress,
   type RedisOptions,
   type ResolvedOptions,
   replicaOptions,
@@ -41,11 +42,38 @@ function merged(store: ByteStore): ByteStore {
 const driver: Driver<RedisOptions> = {
   name: 'redis',
   create: redis,
-  fromEnv(env: Env) {
+  fromEnv(env: Env): RedisOptions {
     const url = env.url('REDIS_URL', ['redis:', 'rediss:'], 'redis://user:password@host:6379/0')
     const problem = url && urlProblem(url)
     if (problem !== undefined) env.problem('REDIS_URL', problem)
-    return { url: url?.href }
+    const primary = addresses(env, 'REDIS_PRIMARY')?.[0]
+    return {
+      url: withAddress(url, primary),
+      replicas: addresses(env, 'REDIS_REPLICAS'),
+      sentinels: addresses(env, 'REDIS_SENTINELS'),
+      sentinelName: env.text('REDIS_SENTINEL_NAME'),
+    }
   },
 }
+
+/** A list of `host:port`, separated by commas. */
+function addresses(env: Env, name: string): string[] | undefined {
+  const texts = env
+    .text(name)
+    ?.split(',')
+    .map((text) => text.trim())
+  const wrong = texts?.find((text) => !isAddress(text))
+  if (wrong === undefined) return texts
+  env.problem(name, 'is no list of addresses. Write host:port, and a comma between two.')
+  return undefined
+}
+
+/** The address of the primary, with user, password, database and TLS of the URL where there is one. */
+function withAddress(url: URL | undefined, address: string | undefined): string | undefined {
+  if (address === undefined) return url?.href
+  const merged = new URL(url ?? 'redis://127.0.0.1')
+  merged.host = address
+  return merged.href
+}
+
 export default driver

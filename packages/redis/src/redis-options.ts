@@ -105,11 +105,16 @@ export function serverOptions(options: RedisOptions): ClientOptions {
 
 /** `host:port`, or an IPv6 address in brackets. @throws CacheError `ERR_CACHE_CONFIG` */
 export function addressOf(text: string, what: string): { host: string; port: number } {
-  const url = URL.canParse(`redis://${text}`) ? new URL(`redis://${text}`) : undefined
-  if (url === undefined || url.host !== text.toLowerCase() || url.port === '') {
+  if (!isAddress(text)) {
     throw new CacheError('ERR_CACHE_CONFIG', `redis: ${what} is given as host:port.`)
   }
+  const url = new URL(`redis://${text}`)
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
+}
+
+export function isAddress(text: string): boolean {
+  const url = URL.canParse(`redis://${text}`) ? new URL(`redis://${text}`) : undefined
+  return url !== undefined && url.host === text.toLowerCase() && url.port !== ''
 }
 
 function sentinelOptions(options: RedisOptions): ClientOptions {

@@ -67,27 +67,29 @@ export class ReferenceStore implements ByteStore {
 
   set(key: string, item: Payload, ttl?: number): void {
     this.#lifecycle.assertOpen('set')
-    this.#put('set', key, item, ttl)
+    this.#replace('set', [[key, item]], ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Payload])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
-    for (const [key, item] of entries) this.#put('setMany', key, item, ttl)
+    this.#replace('setMany', entries, ttl)
   }
 
   add(key: string, item: Payload, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
+    this.#assertFits('add', key, item)
     if (this.#live(key) !== undefined) return false
-    this.#put('add', key, item, ttl)
+    this.#put(key, item, ttl)
     return true
   }
 
   compareAndSet(key: string, expected: Payload, next: Payload | undefined, ttl?: number): boolean {
     this.#lifecycle.assertOpen('compareAndSet')
+    if (next !== undefined) this.#assertFits('compareAndSet', key, next)
     const slot = this.#live(key)
     if (slot === undefined || !samePayload(slot.bytes, expected)) return false
     if (next === undefined) this.slots.delete(key)
-    else this.#put('compareAndSet', key, next, ttl)
+    else this.#put(key, next, ttl)
     return true
   }
 
@@ -149,12 +151,25 @@ export class ReferenceStore implements ByteStore {
     return slot !== undefined && slot.expiresAt > this.#clock.now() ? slot : undefined
   }
 
-  #put(operation: string, key: string, item: Payload, ttl: number | undefined): void {
+  /** What was to be replaced goes in any case, also where what was to come is too large. */
+  #replace(
+    operation: string,
+    entries: readonly (readonly [string, Payload])[],
+    ttl?: number,
+  ): void {
+    for (const [key] of entries) this.slots.delete(key)
+    for (const [key, item] of entries) this.#assertFits(operation, key, item)
+    for (const [key, item] of entries) this.#put(key, item, ttl)
+  }
+
+  #assertFits(operation: string, key: string, item: Payload): void {
     const { valueBytes } = this.limits
     if (exceeds(item, valueBytes)) {
-      this.slots.delete(key)
       throw oversized(this.name, operation, key, payloadBytes(item), valueBytes)
     }
+  }
+
+  #put(key: string, item: Payload, ttl: number | undefined): void {
     // A copy: the caller may go on to use its buffer.
     this.slots.set(key, { bytes: Buffer.from(toBytes(item)), expiresAt: this.#expiry(ttl) })
   }

@@ -46,18 +46,20 @@ export const limits: readonly ConformanceCase[] = group('limits', {
     const { store, key, item, lives } = subject
     const limit = measured(subject)
     if (limit === undefined) return taken(subject, mebibyte)
-    const [mine, fits] = [key(), key()]
+    const [mine, other, fits] = [key(), key(), key()]
     await store.set(mine, item('old'))
+    await store.set(other, item('old'))
     const call = () =>
       store.setMany([
         [fits, item('x')],
         [mine, item(text(limit + 1))],
+        [other, item(text(limit + 1))],
       ])
     await fails('ERR_CACHE_LIMIT', call, 'setMany beyond limits.valueBytes')
-    assert.equal(
-      await lives(mine),
-      false,
-      'after a setMany that was too large nothing stale is served',
+    assert.deepEqual(
+      [await lives(mine), await lives(other)],
+      [false, false],
+      'after a setMany that was too large nothing stale is served, of none of its entries',
     )
   },
 
