@@ -1,4 +1,5 @@
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
+import { Readiness } from './readiness.ts'
 import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import { countdown, Watchdog } from './watchdog.ts'
@@ -63,20 +64,13 @@ export class BorrowedConnection implements Connection {
 
 /**
  * One connection of our own. It fails fast instead of queueing: a cache that answers late is worse than a miss.
- * The first call connects; a lost connection is made again without end. Calls wait for an attempt under way, and
- * fail at once after one has failed, until a later one succeeds. A server that leaves a command unanswered for too
- * long is hung up on, which fails everything under way.
+ * A lost connection is made again without end. A server that leaves a command unanswered for too long is hung up on,
+ * which fails everything under way.
  */
 export class OwnConnection implements Connection {
   readonly client: Redis
+  readonly #readiness: Readiness
   readonly #watchdog: Watchdog
-  readonly #listeners: ((up: boolean) => void)[] = []
-  /** Between the event 'ready' and the end of the connection; the client's own status is a tick ahead of its events. */
-  #up = false
-  /** What calls wait for while an attempt decides. */
-  #attempt: Attempt | undefined
-  /** Why there is no connection, once an attempt has failed. */
-  #failure: unknown
   #lastError: unknown
   /** The server refused the database: what we send would go to another one. */
   #wrongDatabase = false
@@ -86,6 +80,7 @@ export class OwnConnection implements Connection {
   constructor(server: ClientOptions, options: ResolvedOptions) {
     this.#watchdog = new Watchdog(options.timeoutMs, () => this.#hangUp())
     this.client = new Redis({ ...server, ...failFast(), replyMapping: 'legacy' })
+    this.#readiness = new Readiness(this.client)
     this.client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name === 'select') this.#wrongDatabase = true
       this.#lastError = error
@@ -98,18 +93,11 @@ export class OwnConnection implements Connection {
   }
 
   ready(): Promise<void> | undefined {
-    if (this.wake()) return undefined
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    this.#attempt ??= new Attempt()
-    return this.#attempt.promise
+    return this.#readiness.ready()
   }
 
   wake(): boolean {
-    const { status } = this.client
-    if (this.#up && status === 'ready') return true
-    // Not tried yet, or given up by the client.
-    if (status === 'wait' || status === 'end') this.client.connect().catch(() => {})
-    return false
+    return this.#readiness.wake()
   }
 
   begin(): void {
@@ -130,12 +118,12 @@ export class OwnConnection implements Connection {
   }
 
   onChange(listener: (up: boolean) => void): void {
-    this.#listeners.push(listener)
+    this.#readiness.onChange(listener)
   }
 
   async close(): Promise<void> {
     // Calls that wait for the connection are sent once it is there, and answered or given up in bounded time.
-    await this.#attempt?.promise.catch(() => {})
+    await this.#readiness.decided()
     await this.#watchdog.idle()
     this.#stopCountdown()
     this.client.disconnect()
@@ -168,57 +156,25 @@ export class OwnConnection implements Connection {
     this.#stopCountdown()
     this.#stopCountdown = countdown(ms, () => {
       this.#hangUp()
-      this.#fail(new Error(timedOut))
+      this.#readiness.failed(new Error(timedOut))
     })
   }
 
   #succeeded(): void {
     this.#stopCountdown()
-    if (this.#wrongDatabase) {
-      this.client.stream?.destroy()
-      return
-    }
-    this.#up = true
-    this.#failure = undefined
-    this.#attempt?.succeed()
-    this.#attempt = undefined
-    this.#tell(true)
+    if (this.#wrongDatabase) this.client.stream?.destroy()
+    else this.#readiness.succeeded()
   }
 
   #closed(): void {
     this.#stopCountdown()
-    const wasUp = this.#up
-    this.#up = false
-    if (wasUp) this.#tell(false)
-    // A connection that was up and is lost has not failed yet: the next attempt decides.
-    else this.#fail(this.#lastError ?? new Error('the server closed the connection'))
-  }
-
-  #fail(reason: unknown): void {
-    this.#failure = reason
-    this.#attempt?.fail(reason)
-    this.#attempt = undefined
-  }
-
-  #tell(up: boolean): void {
-    for (const listener of this.#listeners) listener(up)
+    this.#readiness.closed(this.#lastError ?? new Error('the server closed the connection'))
   }
 }
 
-/** An attempt to connect that several calls wait for. */
-class Attempt {
-  readonly promise: Promise<void>
-  succeed!: () => void
-  fail!: (reason: unknown) => void
-
-  constructor() {
-    this.promise = new Promise<void>((resolve, reject) => {
-      this.succeed = resolve
-      this.fail = reject
-    })
-    // Whoever waits handles it; when nobody does any more, it must not end the process.
-    this.promise.catch(() => {})
-  }
+/** Milliseconds until the next attempt: soon, and never far apart. */
+export function backOff(times: number): number {
+  return Math.min(10 * 2 ** Math.min(times, 10), 250) + Math.random() * 50
 }
 
 function failFast(): ClientOptions {
@@ -232,6 +188,6 @@ function failFast(): ClientOptions {
     connectTimeout: 0,
     disconnectTimeout: 100,
     keepAlive: 5_000,
-    retryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 10), 250) + Math.random() * 50,
+    retryStrategy: backOff,
   }
 }

@@ -1,6 +1,8 @@
 import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
+import { ClusterTopology } from './cluster.ts'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
 import {
+  addressOf,
   isAddress,
   type RedisOptions,
   type ResolvedOptions,
@@ -25,6 +27,11 @@ export function redis(options: RedisOptions = {}): ByteStore {
 }
 
 function topologyOf(options: RedisOptions, resolved: ResolvedOptions): Topology {
+  const { clusterNodes = [] } = options
+  if (clusterNodes.length > 0) {
+    const nodes = clusterNodes.map((text) => addressOf(text, 'a node of the cluster'))
+    return new ClusterTopology(nodes, serverOptions(options), resolved)
+  }
   const primary = new OwnConnection(serverOptions(options), resolved)
   const { replicas = [], readFrom = 'replicaPreferred', consistency = 'session' } = options
   if (replicas.length === 0) return new SingleTopology(primary)
@@ -50,6 +57,7 @@ const driver: Driver<RedisOptions> = {
     return {
       url: withAddress(url, primary),
       replicas: addresses(env, 'REDIS_REPLICAS'),
+      clusterNodes: addresses(env, 'REDIS_CLUSTER_NODES'),
       sentinels: addresses(env, 'REDIS_SENTINELS'),
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }

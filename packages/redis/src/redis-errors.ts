@@ -67,7 +67,7 @@ export function isUnreachable(error: unknown): boolean {
 }
 
 function meaningOf(error: Error): Meaning {
-  if (error.message === timedOut) {
+  if (error.message === timedOut || error.message === 'Command timed out') {
     return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }
   }
   const code = replyCode(error)

@@ -52,6 +52,8 @@ export interface RedisOptions {
   readonly connectTimeout?: Duration | undefined
   /** Largest value taken, in bytes. @default 512 MiB, the server's `proto-max-bulk-len` */
   readonly maxValueBytes?: number | undefined
+  /** Some nodes of a cluster, as `host:port`; the others are found. `url` then gives user, password and TLS only. */
+  readonly clusterNodes?: readonly string[] | undefined
   /**
    * Sentinels that know the primary, as `host:port`; `url` then gives user, password, database and TLS only. A primary
    * they have replaced is left as soon as they say so.

@@ -8,7 +8,7 @@ import {
   payloadBytes,
   type StoreLimits,
 } from '@stowage/core'
-import { addCommand, argument, chunked, escapeGlob, optional, setCommand } from './commands.ts'
+import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
 import type { Connection } from './connection.ts'
 import { isForeignType, isUnreachable, translate } from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
@@ -38,13 +38,14 @@ export class RedisStore implements ByteStore {
 
   async getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    const pages = await Promise.all(
-      chunked(keys).map((chunk) =>
-        this.#read('getMany', chunk, (client) => client.mgetBuffer(chunk)),
-      ),
+    const groups = this.#topology.groups(keys)
+    const replies = await Promise.all(groups.map((group) => this.#getGroup(group)))
+    const [first] = replies
+    if (replies.length === 1 && first !== undefined) return first
+    const found = new Map(
+      groups.flatMap((group, g) => group.map((key, k) => [key, replies[g]?.[k]])),
     )
-    const replies = pages.length === 1 ? (pages[0] ?? []) : pages.flat()
-    return replies.map(orMiss)
+    return keys.map((key) => found.get(key))
   }
 
   async set(key: string, item: Payload, ttl?: number): Promise<void> {
@@ -101,9 +102,9 @@ export class RedisStore implements ByteStore {
   async deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
     const counts = await Promise.all(
-      chunked(keys).map((chunk) =>
-        this.#write('deleteMany', chunk, (client) => client.unlink(...chunk)),
-      ),
+      this.#topology
+        .groups(keys)
+        .map((group) => this.#write('deleteMany', group, (client) => client.unlink(...group))),
     )
     return counts.reduce((sum, count) => sum + count, 0)
   }
@@ -128,7 +129,7 @@ export class RedisStore implements ByteStore {
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`
-    for (const connection of this.#topology.primaries()) {
+    for (const connection of await this.#primaries('scan')) {
       let cursor = '0'
       do {
         const at = cursor
@@ -163,8 +164,23 @@ export class RedisStore implements ByteStore {
 
   async #onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
     this.#lifecycle.assertOpen(operation)
-    const primaries = this.#topology.primaries()
+    const primaries = await this.#primaries(operation)
     await Promise.all(primaries.map((each) => this.#send(each, operation, undefined, command)))
+  }
+
+  async #primaries(operation: string): Promise<readonly Connection[]> {
+    try {
+      return await this.#topology.primaries()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+  }
+
+  /** The values of keys that one command may name. */
+  #getGroup(keys: string[]): Promise<(Payload | undefined)[]> {
+    return this.#read('getMany', keys, (client) =>
+      client.mgetBuffer(keys).then((replies) => replies.map(orMiss)),
+    )
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
@@ -192,13 +208,13 @@ export class RedisStore implements ByteStore {
   }
 
   async #setForever(entries: readonly (readonly [string, Payload])[]): Promise<void> {
+    const items = new Map(entries)
+    const pairsOf = (keys: readonly string[]) =>
+      keys.flatMap((key) => [key, argument(items.get(key) as Payload)])
     await Promise.all(
-      chunked(entries).map((chunk) => {
-        const keys = chunk.map(([key]) => key)
-        return this.#write('setMany', keys, (client) =>
-          client.mset(chunk.flatMap(([key, item]) => [key, argument(item)])),
-        )
-      }),
+      this.#topology
+        .groups([...items.keys()])
+        .map((group) => this.#write('setMany', group, (client) => client.mset(pairsOf(group)))),
     )
   }
 

@@ -1,3 +1,4 @@
+import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
 import { Fence, type Follower } from './fence.ts'
 import type { Consistency, ReadFrom } from './redis-options.ts'
@@ -43,8 +44,12 @@ export class ReplicatedTopology implements Topology {
     return this.#primary
   }
 
-  primaries(): readonly Connection[] {
+  async primaries(): Promise<readonly Connection[]> {
     return [this.#primary]
+  }
+
+  groups(keys: readonly string[]): string[][] {
+    return chunked(keys)
   }
 
   writing(keys: readonly string[] | undefined): (() => void) | undefined {

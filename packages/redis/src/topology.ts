@@ -1,3 +1,4 @@
+import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
 
 /** Which servers there are, and which of them a command goes to. */
@@ -7,7 +8,9 @@ export interface Topology {
   /** A connection whose answer for all of `keys` may be given: the primary's, or a replica's that is recent enough. */
   reader(keys: readonly string[]): Connection
   /** One connection for each part of the keys, for commands that concern them all. */
-  primaries(): readonly Connection[]
+  primaries(): Promise<readonly Connection[]>
+  /** The keys in groups which one command may name together. */
+  groups(keys: readonly string[]): string[][]
   /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
   writing(keys: readonly string[] | undefined): (() => void) | undefined
   /** Lets go of every server, after what is under way. */
@@ -30,8 +33,12 @@ export class SingleTopology implements Topology {
     return this.#connection
   }
 
-  primaries(): readonly Connection[] {
+  async primaries(): Promise<readonly Connection[]> {
     return [this.#connection]
+  }
+
+  groups(keys: readonly string[]): string[][] {
+    return chunked(keys)
   }
 
   writing(): undefined {}

@@ -1,0 +1,91 @@
+/** What is used of a client here, be it of one server or of a cluster. */
+export interface Connecting {
+  readonly status: string
+  connect(): Promise<void>
+}
+
+/**
+ * Whether commands can be sent, and what to do with those that come before. The first call connects. Calls wait for an
+ * attempt under way, and fail at once after one has failed, until a later one succeeds.
+ */
+export class Readiness {
+  readonly #client: Connecting
+  readonly #listeners: ((up: boolean) => void)[] = []
+  /** Between the events of a connection's beginning and end; the client's own status is a tick ahead of them. */
+  #up = false
+  /** What calls wait for while an attempt decides. */
+  #attempt: Attempt | undefined
+  /** Why there is no connection, once an attempt has failed. */
+  #failure: unknown
+
+  constructor(client: Connecting) {
+    this.#client = client
+  }
+
+  /** Whether commands can be sent now. Begins to connect where that has not been tried, or was given up by the client. */
+  wake(): boolean {
+    const { status } = this.#client
+    if (this.#up && status === 'ready') return true
+    if (status === 'wait' || status === 'end') this.#client.connect().catch(() => {})
+    return false
+  }
+
+  ready(): Promise<void> | undefined {
+    if (this.wake()) return undefined
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    this.#attempt ??= new Attempt()
+    return this.#attempt.promise
+  }
+
+  /** Resolves when no call waits for an attempt. */
+  async decided(): Promise<void> {
+    await this.#attempt?.promise.catch(() => {})
+  }
+
+  onChange(listener: (up: boolean) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  succeeded(): void {
+    this.#up = true
+    this.#failure = undefined
+    this.#attempt?.succeed()
+    this.#attempt = undefined
+    this.#tell(true)
+  }
+
+  /** The connection has ended, or has not come about. */
+  closed(reason: unknown): void {
+    const wasUp = this.#up
+    this.#up = false
+    if (wasUp) this.#tell(false)
+    // A connection that was up and is lost has not failed yet: the next attempt decides.
+    else this.failed(reason)
+  }
+
+  failed(reason: unknown): void {
+    this.#failure = reason
+    this.#attempt?.fail(reason)
+    this.#attempt = undefined
+  }
+
+  #tell(up: boolean): void {
+    for (const listener of this.#listeners) listener(up)
+  }
+}
+
+/** An attempt to connect that several calls wait for. */
+class Attempt {
+  readonly promise: Promise<void>
+  succeed!: () => void
+  fail!: (reason: unknown) => void
+
+  constructor() {
+    this.promise = new Promise<void>((resolve, reject) => {
+      this.succeed = resolve
+      this.fail = reject
+    })
+    // Whoever waits handles it; when nobody does any more, it must not end the process.
+    this.promise.catch(() => {})
+  }
+}

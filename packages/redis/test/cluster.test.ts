@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cache, CacheError } from '@stowage/core'
+import { redis } from '@stowage/redis'
+import { conform } from '@stowage/testing'
+import { Cluster as ClusterClient } from 'ioredis'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type Cluster, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
+
+const stores: ReturnType<typeof redis>[] = []
+
+function storeOn({ addresses }: Cluster, options: Parameters<typeof redis>[0] = {}) {
+  const clusterNodes = addresses.map(({ host, port }) => `${host}:${port}`)
+  const made = redis({ clusterNodes, maxValueBytes: 1_048_576, ...options })
+  stores.push(made)
+  return made
+}
+
+afterEach(async () => {
+  await Promise.all(stores.splice(0).map((store) => store.close()))
+})
+
+describe('three masters', () => {
+  let cluster: Cluster
+
+  beforeAll(async () => {
+    cluster = await startCluster()
+  })
+  afterAll(() => cluster.stop())
+
+  conform(test, () => storeOn(cluster), { wait: async (ms) => sleep(ms) })
+
+  test('a prefix of glob characters is cleared of exactly its own 10,000 keys', async () => {
+    const store = storeOn(cluster)
+    await store.clear()
+    const cache = new Cache(store, { prefix: 'app[1]*:' })
+    const foreign = new Cache(store, { prefix: 'app1:' })
+    const many = Array.from({ length: 10_000 }, (_, i) => [`key ${i}`, i] as const)
+    await Promise.all([cache.setMany(many), foreign.setMany(many)])
+    await cache.clear()
+    let left = 0
+    for await (const page of store.scan?.('') ?? []) left += page.length
+    expect(left).toBe(10_000)
+    expect(await foreign.getMany(['key 0', 'key 9999'])).toEqual([0, 9999])
+  })
+
+  test('the keys are spread over all nodes', async () => {
+    const store = storeOn(cluster)
+    await store.clear()
+    await store.setMany(Array.from({ length: 100 }, (_, i) => [`${i}`, 'v'] as const))
+    const client = new ClusterClient(cluster.addresses)
+    await new Promise((resolve) => client.once('ready', resolve))
+    const sizes = await Promise.all(client.nodes('master').map((node) => node.dbsize()))
+    client.disconnect()
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(100)
+    expect(Math.min(...sizes)).toBeGreaterThan(0)
+  })
+})
+
+describe('a master that dies', () => {
+  test('is replaced: no call hangs, each failure is told, and its keys can be written again', async () => {
+    const cluster = await startCluster({ replicasPerMaster: 1, nodeTimeoutMs: 1_000 })
+    try {
+      const store = storeOn(cluster, { timeout: '300ms' })
+      const keys = Array.from({ length: 30 }, (_, i) => `key ${i}`)
+      await Promise.all(keys.map((key) => store.set(key, 'v')))
+      cluster.nodes[0]?.kill('SIGKILL')
+      const deadline = Date.now() + 40_000
+      for (let failed = keys.length; failed > 0; ) {
+        const outcomes = await Promise.allSettled(keys.map((key) => store.set(key, 'new')))
+        failed = 0
+        for (const outcome of outcomes) {
+          if (outcome.status === 'fulfilled') continue
+          expect(CacheError.is(outcome.reason)).toBe(true)
+          failed++
+        }
+        if (Date.now() > deadline) throw new Error('not recovered within 40 s')
+        if (failed > 0) await sleep(50)
+      }
+      expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => 'new'))
+    } finally {
+      await cluster.stop()
+    }
+  })
+})
+
+test('a cluster that is not there fails with the reason, in bounded time', async () => {
+  const store = redis({ clusterNodes: ['127.0.0.1:1'], timeout: '50ms', connectTimeout: '50ms' })
+  stores.push(store)
+  for (const call of [() => store.get('k'), () => store.clear()]) {
+    await expect(call()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  }
+})
