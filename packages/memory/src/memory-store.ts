@@ -158,10 +158,19 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   #live(key: string): Slot<Item> | undefined {
-    const slot = this.#slots.get(key)
+    const slot = this.#isCrowded() ? this.#slots.get(key) : this.#slots.peek(key)
     if (slot === undefined || !this.#expiry.hasPassed(slot.expiresAt)) return slot
     this.#slots.delete(key)
     return undefined
+  }
+
+  /**
+   * Whether something will have to go before long, so that the order of use matters. To keep the order costs a read as
+   * much as to find the entry.
+   */
+  #isCrowded(): boolean {
+    const { size, calculatedSize } = this.#slots
+    return size > this.#slots.max / 2 || calculatedSize > this.#maxBytes / 2
   }
 
   #isLive(slot: Slot<Item> | undefined): boolean {
@@ -169,10 +178,15 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   #put(key: string, item: Item, ttl: number | undefined): void {
-    this.#slots.set(key, {
-      item: this.#representation.keep(item),
-      expiresAt: this.#expiry.after(ttl),
-    })
+    const kept = this.#representation.keep(item)
+    const expiresAt = this.#expiry.after(ttl)
+    // Where sizes are measured the LRU has to see each change; otherwise the slot is enough.
+    const slot = this.#maxBytes === Infinity ? this.#live(key) : undefined
+    if (slot === undefined) this.#slots.set(key, { item: kept, expiresAt })
+    else {
+      slot.item = kept
+      slot.expiresAt = expiresAt
+    }
   }
 
   /** What is too large, or could never fit beside its key: the LRU would drop it without a word. */

@@ -14,6 +14,19 @@ describe('room', () => {
     expect(store.getMany(['a', 'b', 'c'])).toEqual(['1', undefined, '3'])
   })
 
+  test('the order of use counts from when the store is half full', () => {
+    const store = memory({ maxEntries: 10 })
+    for (let i = 0; i < 8; i++) store.set(`${i}`, 'v')
+    for (const key of ['0', '3']) store.get(key)
+    for (const key of ['8', '9', '10', '11', '12']) store.set(key, 'v')
+    const kept = Array.from({ length: 13 }, (_, i) => `${i}`).filter(
+      (key) => store.get(key) !== undefined,
+    )
+    expect(kept).toEqual(
+      ['0', '3', '6', '7', '8', '9', '10', '11', '12'].concat(['5']).sort((a, b) => +a - +b),
+    )
+  })
+
   test('and by bytes of keys and values, counted as UTF-8', () => {
     const store = memory({ maxBytes: 100, maxValueBytes: 100 })
     store.set('a', 'x'.repeat(49))

@@ -1,2 +1,2 @@
 export { default, redis } from './redis-driver.ts'
-export type { RedisClient, RedisOptions } from './redis-options.ts'
+export type { Consistency, ReadFrom, RedisClient, RedisOptions } from './redis-options.ts'
