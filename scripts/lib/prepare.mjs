@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { bundle } from './bundle.mjs'
 import { step } from './progress.mjs'
 import { must, root } from './run.mjs'
 
@@ -13,13 +14,19 @@ const stamp = join(root, 'node_modules', '.stowage-installed')
 export async function prepare() {
   const wanted = lockDigest()
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) await step('Install', install)
-  await step('Build', () => must(process.execPath, [typescript(), '-b']))
+  await step('Build', build)
 
   async function install() {
     await must('npx', ['--yes', pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'])
     mkdirSync(dirname(stamp), { recursive: true })
     writeFileSync(stamp, wanted)
   }
+}
+
+/** Compiles and bundles what has changed. */
+export async function build() {
+  await must(process.execPath, [typescript(), '-b'])
+  await bundle()
 }
 
 /** The entry point of a development tool, so that it is started without a shell or a package manager between. */
