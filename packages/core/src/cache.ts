@@ -1,9 +1,9 @@
 import { type Clock, systemClock } from './clock.ts'
 import { type Codec, json } from './codec.ts'
-import { type Duration, resolveTtl, type Ttl } from './duration.ts'
+import { type Duration, defaultTtl, resolveTtl, type Ttl } from './duration.ts'
 import { Entries } from './entries.ts'
 import { CacheError } from './errors.ts'
-import { Keyspace } from './keys.ts'
+import { Keyspace, namespacePrefix } from './keys.ts'
 import { conflict, optimistically } from './optimistic.ts'
 import { loadOnce, loadWithout } from './remember.ts'
 import { Serial } from './serial.ts'
@@ -57,7 +57,7 @@ export class Cache {
     this.name = options.name ?? store.name
     this.#options = options
     this.#clock = clock
-    this.#ttl = ttl === null ? undefined : defaultTtl(ttl)
+    this.#ttl = defaultTtl(ttl)
     // Without a way to list keys, clearing a prefix means to forget it: a generation within the prefix.
     const forgets = prefix !== '' && store.scan === undefined
     this.#store = forgets ? withGenerations(store, prefix, clock) : store
@@ -264,12 +264,9 @@ export class Cache {
    * store is the driver's matter.
    */
   namespace(name: string): Cache {
-    if (typeof name !== 'string' || name === '') {
-      throw new TypeError('A namespace must be a non-empty string.')
-    }
     const known = this.#namespaces.get(name)
     if (known !== undefined) return known
-    const prefix = `${this.#keys.prefix}${escaped(name)}:`
+    const prefix = this.#keys.prefix + namespacePrefix(name)
     const made = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
     // Kept, so that all who ask for the name share its flights; a name per tenant must not grow for ever.
     if (this.#namespaces.size >= keptNamespaces) this.#namespaces.clear()
@@ -330,22 +327,6 @@ export class Cache {
   }
 }
 
-/** Without a colon of its own, so that `a:b` is not the namespace `b` of `a`. */
-function escaped(name: string): string {
-  return name.replaceAll('%', '%25').replaceAll(':', '%3A')
-}
-
 function assertInteger(by: number): void {
   if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${String(by)}`)
-}
-
-function defaultTtl(ttl: Duration): number | undefined {
-  const ms = resolveTtl(ttl, systemClock)
-  if (ms === 0) {
-    throw new CacheError(
-      'ERR_CACHE_CONFIG',
-      `The default ttl ${ttl} is not positive. Use null for "never expires".`,
-    )
-  }
-  return ms
 }

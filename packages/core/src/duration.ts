@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import { type Clock, systemClock } from './clock.ts'
 import { CacheError } from './errors.ts'
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
@@ -66,4 +66,14 @@ export function resolveTtl(ttl: Ttl, clock: Pick<Clock, 'now'>): number | undefi
   if (Number.isNaN(ms)) throw new TypeError('Not a ttl: the Date is invalid.')
   if (ms > Number.MAX_SAFE_INTEGER) return undefined
   return Math.max(0, Math.ceil(ms))
+}
+
+/** The default ttl of a cache as a store takes it. @throws CacheError `ERR_CACHE_CONFIG` unless it is positive, or `null` */
+export function defaultTtl(ttl: Duration | null): number | undefined {
+  const ms = resolveTtl(ttl, systemClock)
+  if (ms !== 0) return ms
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `The default ttl ${ttl} is not positive. Use null for "never expires".`,
+  )
 }

@@ -74,3 +74,14 @@ function head(text: string, bytes: number): string {
   }
   return taken
 }
+
+/**
+ * The prefix of a namespace. A colon in the name is escaped, so that `a:b` is not the namespace `b` of `a`.
+ * @throws TypeError for anything but a non-empty string
+ */
+export function namespacePrefix(name: string): string {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError('A namespace must be a non-empty string.')
+  }
+  return `${name.replaceAll('%', '%25').replaceAll(':', '%3A')}:`
+}

@@ -73,9 +73,7 @@ export class Fence {
   follow(follower: Follower): void {
     if (follower.followed || this.#closed) return
     follower.followed = true
-    void this.#follow(follower).finally(() => {
-      follower.followed = false
-    })
+    void this.#follow(follower)
   }
 
   close(): void {
@@ -92,6 +90,8 @@ export class Fence {
         this.#forget()
       } else await pause(longestPauseMs)
     }
+    // At once with the last look at what is missing: a write that comes now has to find nobody following.
+    follower.followed = false
   }
 
   /** The highest number up to which every write is settled. */

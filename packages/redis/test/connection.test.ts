@@ -279,28 +279,3 @@ describe('a client of one’s own', () => {
     expect(asked).toBe(1)
   })
 })
-
-describe('options', () => {
-  test.each([
-    ['banana', /no redis:\/\/ or rediss:\/\/ URL/],
-    ['http://127.0.0.1', /no redis:\/\/ or rediss:\/\/ URL/],
-    ['redis://127.0.0.1/first', /number/],
-    ['redis://127.0.0.1?family=6', /%3F/],
-    ['redis://u:a%zz@127.0.0.1', /%25/],
-  ])('the url %s is refused with the remedy', (url, remedy) => {
-    expect(() => redis({ url })).toThrow(remedy)
-  })
-
-  test.each([
-    [{ timeout: 0 }, /timeout must be between/],
-    [{ timeout: Infinity }, /timeout must be between/],
-    [{ connectTimeout: -5 }, /connectTimeout must be between/],
-    [{ database: Number.NaN }, /database must be an integer/],
-    [{ database: 1.5 }, /database must be an integer/],
-    [{ maxValueBytes: 0 }, /maxValueBytes must be an integer/],
-    [{ tls: {} }, /tls needs a rediss/],
-    [{ url: 'rediss://127.0.0.1', tls: { cert: 'garbage' } }, /tls cannot be used/],
-  ])('%o is refused with the remedy', (options, remedy) => {
-    expect(() => redis(options)).toThrow(remedy)
-  })
-})
