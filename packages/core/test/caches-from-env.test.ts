@@ -55,6 +55,9 @@ describe('the caches of an environment', () => {
       sentinels: ['[::1]:26379'],
     })
     expect(env.problems).toEqual([])
+    expect((await problemsOf({ CACHE_DRIVER: 'redis', REDIS_PRIMARY: 'a:1,b:2' })).message).toMatch(
+      /REDIS_PRIMARY=a:1,b:2: is one address/,
+    )
     const error = await problemsOf({
       CACHE_DRIVER: 'redis',
       REDIS_REPLICAS: 'a:1,b',

@@ -191,7 +191,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   /** What is too large, or could never fit beside its key: the LRU would drop it without a word. */
   #exceeds(key: string, item: Item): boolean {
-    return this.#representation.size(item) > this.#limitFor(key)
+    return this.#representation.exceeds(item, this.#limitFor(key))
   }
 
   #refuse(operation: string, key: string, item: Item): never {

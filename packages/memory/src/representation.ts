@@ -1,4 +1,4 @@
-import { type Entry, type Payload, payloadBytes, samePayload, toText } from '@stowage/core'
+import { type Entry, exceeds, type Payload, payloadBytes, samePayload, toText } from '@stowage/core'
 
 /** What the store must know about its items, in either mode. */
 export interface Representation<Item> {
@@ -6,6 +6,8 @@ export interface Representation<Item> {
   keep(item: Item): Item
   /** Bytes the item takes; 0 where nothing is measured. */
   size(item: Item): number
+  /** Whether the size is above the limit, without a count where that is plain. */
+  exceeds(item: Item, limit: number): boolean
   equal(a: Item, b: Item): boolean
   /** The integer a counter holds, or `undefined` when the item is no counter. */
   toInteger(item: Item): number | undefined
@@ -15,6 +17,7 @@ export interface Representation<Item> {
 export const bytes: Representation<Payload> = {
   keep: (item) => (typeof item === 'string' ? item : Uint8Array.from(item)),
   size: payloadBytes,
+  exceeds,
   equal: samePayload,
   toInteger(item) {
     const text = toText(item)
@@ -28,6 +31,7 @@ export const bytes: Representation<Payload> = {
 export const shared: Representation<Entry> = {
   keep: (item) => item,
   size: () => 0,
+  exceeds: () => false,
   equal: (a, b) => a === b,
   toInteger: ({ value }) => (Number.isSafeInteger(value) ? (value as number) : undefined),
   fromInteger: (value) => ({ value }),

@@ -4,6 +4,8 @@ import type { Connection } from './connection.ts'
 const keptKeys = 100_000
 const shortestPauseMs = 1
 const longestPauseMs = 10
+/** Between two questions to a server that does not say where it stands: it is away, or ROLE is forbidden. */
+const silencePauseMs = 500
 
 /** Where a server stands in the stream of changes. */
 interface Position {
@@ -88,7 +90,7 @@ export class Fence {
       if (reached) {
         follower.safe = settled
         this.#forget()
-      } else await pause(longestPauseMs)
+      } else await pause(target === undefined ? silencePauseMs : longestPauseMs)
     }
     // At once with the last look at what is missing: a write that comes now has to find nobody following.
     follower.followed = false

@@ -3,6 +3,7 @@ import { ClusterTopology } from './cluster.ts'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
 import {
   addressOf,
+  assertClusterOnly,
   isAddress,
   type RedisOptions,
   type ResolvedOptions,
@@ -29,6 +30,7 @@ export function redis(options: RedisOptions = {}): ByteStore {
 function topologyOf(options: RedisOptions, resolved: ResolvedOptions): Topology {
   const { clusterNodes = [] } = options
   if (clusterNodes.length > 0) {
+    assertClusterOnly(options)
     const nodes = clusterNodes.map((text) => addressOf(text, 'a node of the cluster'))
     return new ClusterTopology(nodes, serverOptions(options), resolved)
   }
@@ -53,7 +55,10 @@ const driver: Driver<RedisOptions> = {
     const url = env.url('REDIS_URL', ['redis:', 'rediss:'], 'redis://user:password@host:6379/0')
     const problem = url && urlProblem(url)
     if (problem !== undefined) env.problem('REDIS_URL', problem)
-    const primary = addresses(env, 'REDIS_PRIMARY')?.[0]
+    const [primary, second] = addresses(env, 'REDIS_PRIMARY') ?? []
+    if (second !== undefined) {
+      env.problem('REDIS_PRIMARY', 'is one address. Give the others in REDIS_REPLICAS.')
+    }
     return {
       url: withAddress(url, primary),
       replicas: addresses(env, 'REDIS_REPLICAS'),

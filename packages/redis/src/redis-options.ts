@@ -142,6 +142,21 @@ export function replicaOptions(options: RedisOptions, replica: string): ClientOp
   return { ...serverOptions({ ...options, sentinels: [] }), host, port }
 }
 
+/** A cluster has one database, and finds its own nodes. @throws CacheError `ERR_CACHE_CONFIG` for options it would ignore */
+export function assertClusterOnly(options: RedisOptions): void {
+  const { replicas = [], sentinels = [] } = options
+  const ignored = [
+    replicas.length > 0 && 'replicas',
+    sentinels.length > 0 && 'sentinels',
+    serverOptions(options).db !== 0 && 'a database other than 0',
+  ].filter(Boolean)
+  if (ignored.length === 0) return
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `redis: clusterNodes cannot go with ${ignored.join(', ')}. Leave out one or the other.`,
+  )
+}
+
 /** What is wrong with the URL and what to write instead, if anything. */
 export function urlProblem(url: URL): string | undefined {
   if (!protocols.includes(url.protocol)) return notAUrl

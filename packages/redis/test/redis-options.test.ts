@@ -19,6 +19,10 @@ describe('options', () => {
     [{ database: Number.NaN }, /database must be an integer/],
     [{ database: 1.5 }, /database must be an integer/],
     [{ maxValueBytes: 0 }, /maxValueBytes must be an integer/],
+    [{ clusterNodes: ['a:1'], replicas: ['b:1'] }, /clusterNodes cannot go with replicas/],
+    [{ clusterNodes: ['a:1'], url: 'redis://a/3' }, /a database other than 0/],
+    [{ clusterNodes: ['a'] }, /a node of the cluster is given as host:port/],
+    [{ sentinels: ['a'] }, /a Sentinel is given as host:port/],
     [{ tls: {} }, /tls needs a rediss/],
     [{ url: 'rediss://127.0.0.1', tls: { cert: 'garbage' } }, /tls cannot be used/],
   ])('%o is refused with the remedy', (options, remedy) => {
