@@ -30,7 +30,8 @@ function encode({ value, facts }: Entry): Payload {
 
 function decode(payload: Payload): Entry | undefined {
   try {
-    return isFrame(payload) ? decodeFramed(payload) : { value: JSON.parse(toText(payload)) }
+    if (isFrame(payload)) return decodeFramed(payload)
+    return { value: JSON.parse(toText(payload)) }
   } catch {
     return undefined // Not JSON: corrupt, or written by somebody else.
   }

@@ -11,6 +11,8 @@ import { notACounter } from './memory-errors.ts'
 import type { Representation } from './representation.ts'
 
 const scanPage = 1_000
+// Our slots know themselves when they end. One object for all reads: the default would be made anew for each.
+const asItIs = { allowStale: true }
 
 /** An item and when it ends, in epoch milliseconds (`Infinity`: never). */
 interface Slot<Item> {
@@ -41,6 +43,9 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   readonly #representation: Representation<Item>
   readonly #expiry: Expiry
   readonly #maxBytes: number
+  /** Half of what fits. */
+  readonly #manyEntries: number
+  readonly #manyBytes: number
   readonly #lifecycle = new Lifecycle('memory')
 
   constructor(config: MemoryStoreConfig<Kind, Item>) {
@@ -50,6 +55,8 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.#representation = representation
     this.#expiry = new Expiry(clock)
     this.#maxBytes = maxBytes
+    this.#manyEntries = maxEntries / 2
+    this.#manyBytes = maxBytes / 2
     this.#slots = new LRUCache({
       max: maxEntries,
       ...(Number.isFinite(maxBytes) && {
@@ -158,7 +165,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   #live(key: string): Slot<Item> | undefined {
-    const slot = this.#isCrowded() ? this.#slots.get(key) : this.#slots.peek(key)
+    const slot = this.#isCrowded() ? this.#slots.get(key) : this.#slots.peek(key, asItIs)
     if (slot === undefined || !this.#expiry.hasPassed(slot.expiresAt)) return slot
     this.#slots.delete(key)
     return undefined
@@ -169,8 +176,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
    * much as to find the entry.
    */
   #isCrowded(): boolean {
-    const { size, calculatedSize } = this.#slots
-    return size > this.#slots.max / 2 || calculatedSize > this.#maxBytes / 2
+    return this.#slots.size > this.#manyEntries || this.#slots.calculatedSize > this.#manyBytes
   }
 
   #isLive(slot: Slot<Item> | undefined): boolean {
