@@ -8,10 +8,12 @@ import { conflict, optimistically } from './optimistic.ts'
 import { loadOnce, loadWithout } from './remember.ts'
 import { Serial } from './serial.ts'
 import { SingleFlight } from './single-flight.ts'
-import type { Awaitable, CacheStore } from './store.ts'
+import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { withGenerations } from './wrappers/with-generations.ts'
 
 const keptNamespaces = 1_000
+/** For a value that decides what is written: a copy that lags behind would only cause conflicts. */
+const current: ReadOptions = { consistency: 'strong' }
 
 export interface CacheOptions {
   /** Names the cache in events. @default the store's name */
@@ -81,23 +83,26 @@ export class Cache {
   }
 
   /** The value, or `undefined` for a miss. `null` is a value. */
-  async get<T = unknown>(key: string): Promise<T | undefined> {
+  async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     const storageKey = this.#keys.of(key)
-    const found = this.#entries.store.get(storageKey)
+    const found = this.#entries.store.get(storageKey, options)
     // A store that answers at once is spared the wait: it would double the cost of a hit in memory.
     return this.#entries.open<T>(storageKey, found instanceof Promise ? await found : found)
   }
 
   /** The values in the order of the keys, `undefined` for each miss, in as few round trips as possible. */
-  async getMany<T = unknown>(keys: readonly string[]): Promise<(T | undefined)[]> {
+  async getMany<T = unknown>(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(T | undefined)[]> {
     const storageKeys = keys.map((key) => this.#keys.of(key))
-    const items = await this.#entries.store.getMany(storageKeys)
+    const items = await this.#entries.store.getMany(storageKeys, options)
     return storageKeys.map((key, index) => this.#entries.open<T>(key, items[index]))
   }
 
   /** Whether a value is there. */
-  async has(key: string): Promise<boolean> {
-    return (await this.get(key)) !== undefined
+  async has(key: string, options?: ReadOptions): Promise<boolean> {
+    return (await this.get(key, options)) !== undefined
   }
 
   /** Stores the value, whatever was there. */
@@ -140,7 +145,7 @@ export class Cache {
     const storageKey = this.#keys.of(key)
     const next = this.#entries.seal(value)
     return optimistically('replace', this.#clock, async () => {
-      const seen = await this.#entries.store.get(storageKey)
+      const seen = await this.#entries.store.get(storageKey, current)
       if (this.#entries.open(storageKey, seen) === undefined) return false
       return (await this.#swap(storageKey, seen, next, options)) ? true : conflict
     })
@@ -158,7 +163,7 @@ export class Cache {
   ): Promise<T | undefined> {
     const storageKey = this.#keys.of(key)
     const attempt = async () => {
-      const seen = await this.#entries.store.get(storageKey)
+      const seen = await this.#entries.store.get(storageKey, current)
       const next = await change(this.#entries.open<T>(storageKey, seen))
       const item = next === undefined ? undefined : this.#entries.seal(next)
       return (await this.#swap(storageKey, seen, item, options)) ? next : conflict
@@ -171,7 +176,7 @@ export class Cache {
   async pull<T = unknown>(key: string): Promise<T | undefined> {
     const storageKey = this.#keys.of(key)
     return optimistically('pull', this.#clock, async () => {
-      const seen = await this.#entries.store.get(storageKey)
+      const seen = await this.#entries.store.get(storageKey, current)
       const value = this.#entries.open<T>(storageKey, seen)
       if (value === undefined) return undefined
       return (await this.#swap(storageKey, seen, undefined)) ? value : conflict
@@ -272,6 +277,19 @@ export class Cache {
     if (this.#namespaces.size >= keptNamespaces) this.#namespaces.clear()
     this.#namespaces.set(name, made)
     return made
+  }
+
+  /**
+   * A short text that stands for everything this process has written so far, for a cookie or a message to another
+   * process: after {@link observe} its `'session'` reads include that. `''` where no read lags behind.
+   */
+  async consistencyToken(): Promise<string> {
+    return (await this.#store.consistencyToken?.()) ?? ''
+  }
+
+  /** From now on reads include what the token of another process stands for. Ignores what is no token. */
+  observe(token: string): void {
+    this.#store.observe?.(token)
   }
 
   /** Resolves when the backend answers now. */

@@ -1,3 +1,4 @@
+export type { InvalidationBus, InvalidationListener } from './bus.ts'
 export { Cache, type CacheOptions, type WriteOptions } from './cache.ts'
 export {
   type CacheDefinition,
@@ -37,8 +38,10 @@ export type {
   Awaitable,
   ByteStore,
   CacheStore,
+  Consistency,
   EntryStore,
   Payload,
+  ReadOptions,
   StoreContract,
   StoreLimits,
 } from './store.ts'

@@ -34,6 +34,18 @@ export type Awaitable<T> = T | Promise<T>
  */
 export type Payload = string | Uint8Array
 
+/**
+ * How recent a read must be, for a backend with copies that lag behind; any other is always recent.
+ * `'eventual'`: as it comes. `'session'`: never older than what this process has written or was told of by a
+ * consistency token. `'strong'`: never older than any write that was answered before.
+ */
+export type Consistency = 'eventual' | 'session' | 'strong'
+
+export interface ReadOptions {
+  /** @default what the store was made with */
+  readonly consistency?: Consistency | undefined
+}
+
 /** What the backend allows; the facade and the drivers' callers obey it. */
 export interface StoreLimits {
   /** Longest key, in UTF-8 bytes. The facade shortens longer keys to a readable head and a SHA-256 tail. */
@@ -55,13 +67,13 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
    * The item under `key`, or `undefined` for a miss. Never an expired one, even where the backend
    * deletes late. An empty payload is an item, not a miss. A value of a foreign type is a miss.
    */
-  get(key: string): Awaitable<Item | undefined>
+  get(key: string, options?: ReadOptions): Awaitable<Item | undefined>
 
   /**
    * The items under `keys`, in the same order and of the same length: a repeated key is answered
    * repeatedly, a miss leaves `undefined`. As few round trips as the backend allows, any number of keys.
    */
-  getMany(keys: readonly string[]): Awaitable<(Item | undefined)[]>
+  getMany(keys: readonly string[], options?: ReadOptions): Awaitable<(Item | undefined)[]>
 
   /**
    * Stores `item` whatever was there, with a new expiry (or none). When the item exceeds
@@ -124,6 +136,15 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
    * listed at least once. Absent where the backend cannot list its keys (memcached).
    */
   scan?(prefix: string): AsyncIterable<readonly string[]>
+
+  /**
+   * A short printable text that stands for everything this process has written so far. Given to `observe` of the same
+   * backend's store in another process, it makes its `'session'` reads include that. Absent where no read lags.
+   */
+  consistencyToken?(): Awaitable<string>
+
+  /** From now on `'session'` reads include what the token stands for. What is no token of this backend is ignored. */
+  observe?(token: string): void
 }
 
 /** A store of bytes: every networked backend, and memory by default. */

@@ -1,4 +1,4 @@
-import type { Cache } from '@stowage/core'
+import type { Cache, Consistency, ReadOptions } from '@stowage/core'
 import { type SessionData, Store } from 'express-session'
 
 export interface SessionStoreOptions {
@@ -7,6 +7,12 @@ export interface SessionStoreOptions {
    * session whose cookie has none (one that ends with the browser).
    */
   readonly cache: Cache
+  /**
+   * How recent a session must be when it is read. The next request may reach another process, and a replica that lags
+   * behind would not know of the login yet, or still of what was logged out.
+   * @default 'strong'
+   */
+  readonly consistency?: Consistency | undefined
 }
 
 type Callback<T> = (error?: unknown, result?: T) => void
@@ -25,10 +31,12 @@ const pageSize = 500
  */
 export class SessionStore extends Store {
   readonly #cache: Cache
+  readonly #reading: ReadOptions
 
-  constructor({ cache }: SessionStoreOptions) {
+  constructor({ cache, consistency = 'strong' }: SessionStoreOptions) {
     super()
     this.#cache = cache
+    this.#reading = { consistency }
   }
 
   override get(id: string, callback: Callback<SessionData | null>): void {
@@ -73,7 +81,7 @@ export class SessionStore extends Store {
   }
 
   async #read(id: string): Promise<SessionData | null> {
-    return this.#inflate(await this.#cache.get(id)) ?? null
+    return this.#inflate(await this.#cache.get(id, this.#reading)) ?? null
   }
 
   async #write(id: string, session: SessionData): Promise<void> {

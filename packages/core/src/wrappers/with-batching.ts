@@ -1,6 +1,6 @@
 import type { AnyStore } from '../entries.ts'
 import { exceeds } from '../payload.ts'
-import type { Awaitable, CacheStore, Payload } from '../store.ts'
+import type { Awaitable, CacheStore, Payload, ReadOptions } from '../store.ts'
 import { wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {
@@ -12,7 +12,7 @@ export interface BatchingOptions {
 
 /**
  * Merges calls of one tick: its `get`s become one `getMany`, each key asked for once, and its `set`s one `setMany`
- * for each ttl. A lone call goes through as it is. Order is kept where it can be noticed: calls for one key take
+ * for each ttl. A lone call, and a read with options, goes through as it is. Order is kept where it can be noticed: calls for one key take
  * effect in the order they were made, and every other operation is sent after what came before it. A `delete`
  * says whether its key was there, which `deleteMany` does not tell of each, so deletes are not merged.
  */
@@ -23,7 +23,9 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
     tick.flush()
     return call()
   })
-  const get = (key: string) => tick.get(key)
+  // One that asks for more than usual must not ask it for all.
+  const get = (key: string, read?: ReadOptions) =>
+    read === undefined ? tick.get(key) : others.get(key, read)
   if (options.sets === false) return { ...others, get }
   const tooLarge = (item: unknown) =>
     store.payload === 'bytes' && exceeds(item as Payload, store.limits.valueBytes)

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { AnyStore } from '../entries.ts'
 import { toText } from '../payload.ts'
-import type { Awaitable, CacheStore, Payload, StoreLimits } from '../store.ts'
+import type { Awaitable, CacheStore, Payload, ReadOptions, StoreLimits } from '../store.ts'
 
 /** How long a process may go on with a generation it has read: another one's `clear` is seen within this time. */
 const refreshMs = 1_000
@@ -40,12 +40,17 @@ class GenerationStore implements AnyStore {
     this.#clock = clock
   }
 
-  get(key: string): Awaitable<unknown> {
-    return this.#within((at) => this.#store.get(at + key))
+  get(key: string, options?: ReadOptions): Awaitable<unknown> {
+    return this.#within((at) => this.#store.get(at + key, options))
   }
 
-  getMany(keys: readonly string[]): Awaitable<unknown[]> {
-    return this.#within((at) => this.#store.getMany(keys.map((key) => at + key)))
+  getMany(keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> {
+    return this.#within((at) =>
+      this.#store.getMany(
+        keys.map((key) => at + key),
+        options,
+      ),
+    )
   }
 
   set(key: string, item: unknown, ttl?: number): Awaitable<void> {
@@ -100,6 +105,14 @@ class GenerationStore implements AnyStore {
     return this.#store.close()
   }
 
+  consistencyToken(): Awaitable<string> {
+    return this.#store.consistencyToken?.() ?? ''
+  }
+
+  observe(token: string): void {
+    this.#store.observe?.(token)
+  }
+
   /** Runs `call` with the current generation's prefix, at once while the id is known. */
   #within<T>(call: (at: string) => Awaitable<T>): Awaitable<T> {
     const current = this.#current
@@ -122,7 +135,8 @@ class GenerationStore implements AnyStore {
   async #findOrBear(): Promise<string> {
     const key = this.#idKey()
     for (;;) {
-      const found = await this.#store.get(key)
+      // A copy without the newest id would bring back what was cleared.
+      const found = await this.#store.get(key, { consistency: 'strong' })
       if (found !== undefined) return this.#toId(found)
       const id = newId()
       if (await this.#store.add(key, this.#toItem(id))) return id

@@ -19,6 +19,7 @@ const operations = [
   'ping',
   'close',
   'scan',
+  'consistencyToken',
 ] as const
 
 /** What a wrapper does with a call; `call` passes it on, and may be called again or not at all. */
@@ -40,7 +41,7 @@ export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
     limits: inner.limits,
   }
   for (const operation of operations) {
-    if (operation === 'scan') continue
+    if (operation === 'scan' || inner[operation] === undefined) continue
     wrapped[operation] = (...args: unknown[]) =>
       around(operation, () => inner[operation](...args), args)
   }
@@ -48,6 +49,7 @@ export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
   if (inner.scan !== undefined) {
     wrapped.scan = (prefix: string) => pagesAround(inner.scan(prefix), prefix, around)
   }
+  if (inner.observe !== undefined) wrapped.observe = (token: string) => inner.observe?.(token)
   return wrapped as unknown as S
 }
 
