@@ -1,4 +1,6 @@
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
+import { backOff } from './back-off.ts'
+import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
 import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
@@ -55,7 +57,7 @@ export class BorrowedConnection implements Connection {
     return error
   }
 
-  onChange(): void {}
+  onChange(_listener: (up: boolean) => void): void {}
 
   close(): Promise<void> {
     return this.#underWay.idle()
@@ -69,8 +71,10 @@ export class BorrowedConnection implements Connection {
  */
 export class OwnConnection implements Connection {
   readonly client: Redis
+  readonly #options: ResolvedOptions
   readonly #readiness: Readiness
   readonly #watchdog: Watchdog
+  readonly #stopCredentials: () => void
   #lastError: unknown
   /** The server refused the database: what we send would go to another one. */
   #wrongDatabase = false
@@ -78,9 +82,11 @@ export class OwnConnection implements Connection {
   #corked = false
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
+    this.#options = options
     this.#watchdog = new Watchdog(options.timeoutMs, () => this.#hangUp())
     this.client = new Redis({ ...server, ...failFast(), replyMapping: 'legacy' })
-    this.#readiness = new Readiness(this.client)
+    this.#readiness = new Readiness(this.client, options.timeoutMs / 2)
+    this.#stopCredentials = this.#useCredentials()
     this.client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name === 'select') this.#wrongDatabase = true
       this.#lastError = error
@@ -126,7 +132,24 @@ export class OwnConnection implements Connection {
     await this.#readiness.decided()
     await this.#watchdog.idle()
     this.#stopCountdown()
+    this.#stopCredentials()
+    this.#readiness.end()
     this.client.disconnect()
+  }
+
+  #useCredentials(): () => void {
+    const { credentials, connectTimeoutMs } = this.#options
+    if (credentials === undefined) return () => {}
+    return useCredentials(this.client, {
+      provide: credentials,
+      timeoutMs: connectTimeoutMs,
+      apply: (given) => Object.assign(this.client.options, given),
+      nodes: () => (this.client.status === 'ready' ? [this.client] : []),
+      failed: (error) => {
+        this.#lastError = error
+        this.#readiness.failed(error)
+      },
+    })
   }
 
   /** Lets the commands of this tick leave in one write. */
@@ -168,13 +191,9 @@ export class OwnConnection implements Connection {
 
   #closed(): void {
     this.#stopCountdown()
-    this.#readiness.closed(this.#lastError ?? new Error('the server closed the connection'))
+    const reason = this.#lastError ?? new Error('the server closed the connection')
+    this.#readiness.closed(reason)
   }
-}
-
-/** Milliseconds until the next attempt: soon, and never far apart. */
-export function backOff(times: number): number {
-  return Math.min(10 * 2 ** Math.min(times, 10), 250) + Math.random() * 50
 }
 
 function failFast(): ClientOptions {

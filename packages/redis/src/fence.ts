@@ -1,49 +1,50 @@
 import type { Connection } from './connection.ts'
+import { type Answer, type Standing, standing } from './standing.ts'
+import { formatToken, parseToken } from './token.ts'
 
 /** How many written keys are told apart; beyond it, any key counts as written. */
 const keptKeys = 100_000
 const shortestPauseMs = 1
 const longestPauseMs = 10
-/** Between two questions to a server that does not say where it stands: it is away, or ROLE is forbidden. */
-const silencePauseMs = 500
-
-/** Where a server stands in the stream of changes. */
-interface Position {
-  readonly role: 'master' | 'slave'
-  /** Bytes of the stream a primary has produced, or a replica has applied. */
-  readonly offset: number
-}
+/** At most, between two questions to a server that does not say where it stands, or follows somebody else. */
+const longestSilenceMs = 500
 
 /** A replica as the fence sees it. */
 export interface Follower {
   readonly connection: Connection
+  /** Where the stream comes from. */
+  readonly primary: Connection
   /** Every write up to this number is applied there; −1 when not even the past is certain. */
   safe: number
   /** Whether it is being asked how far it has come. */
   followed: boolean
+  /** What it has said last. */
+  standing: Standing | undefined
 }
 
 /**
  * Tells which replicas have applied what this process wrote, without guessing a delay. Each write gets a number. While
- * a replica lacks some, it is asked how far it has come until it has reached what the primary had when it was asked;
- * then every write that was answered before is there. The offset in a replica's ROLE is the one it has applied, not
- * just received.
+ * a replica lacks some, it is asked how far it has come until it has reached what its primary had when that was asked;
+ * then every write that was answered before is there. Where the user may not ask, a time is waited instead.
  */
 export class Fence {
-  readonly #primary: Connection
   readonly #followers: readonly Follower[]
+  readonly #assumedLagMs: number
   /** The number of the last write of each key that is not known to be applied everywhere. */
   readonly #written = new Map<string, number>()
   /** Writes begun and not settled yet, the oldest first. */
   readonly #open = new Set<number>()
+  /** How far a replica of each stream must have come, by the tokens of other processes. */
+  readonly #expected = new Map<string, number>()
   #last = 0
   /** Every key counts as written with this number. */
   #floor = 0
   #closed = false
 
-  constructor(primary: Connection, followers: readonly Follower[]) {
-    this.#primary = primary
+  /** Replicas may come and go in the list. */
+  constructor(followers: readonly Follower[], assumedLagMs: number) {
     this.#followers = followers
+    this.#assumedLagMs = assumedLagMs
   }
 
   /** To be called before a write is sent; the function it returns, when the write is settled. */
@@ -54,7 +55,7 @@ export class Fence {
     else for (const key of keys) this.#note(key, number)
     return () => {
       this.#open.delete(number)
-      for (const follower of this.#followers) this.follow(follower)
+      this.#followAll()
     }
   }
 
@@ -66,9 +67,15 @@ export class Fence {
     return required
   }
 
-  /** A replica that was away, or got another primary, may have older data: nothing counts as applied until it is asked. */
+  /** Whether the replica has all writes up to that number, and what was observed. */
+  trusts(follower: Follower, required: number): boolean {
+    return follower.safe >= required && this.#hasExpected(follower)
+  }
+
+  /** A replica that was away may have older data: nothing counts as applied until it is asked. */
   distrust(follower: Follower): void {
     follower.safe = -1
+    follower.standing = undefined
   }
 
   /** Asks a replica how far it has come, until it has everything or is away. */
@@ -78,22 +85,76 @@ export class Fence {
     void this.#follow(follower)
   }
 
+  /** Any key may have moved to servers that do not have it yet: until they are asked, the primaries answer. */
+  raise(): void {
+    this.#floor = ++this.#last
+    this.#followAll()
+  }
+
+  /** From now on replicas must have come as far as another process had. */
+  observe(token: string): void {
+    const positions = parseToken(token)
+    if (positions === undefined) return
+    const known = positions.every(({ stream }) => this.#knows(stream))
+    if (known && positions.length > 0) {
+      for (const { stream, offset } of positions) this.#expect(stream, offset)
+      this.#followAll()
+    } else this.raise()
+  }
+
+  /** What another process has to observe to see everything that has been written through these primaries. */
+  async token(): Promise<string> {
+    const primaries = new Set(this.#followers.map(({ primary }) => primary))
+    const answers = await Promise.all([...primaries].map(standing))
+    const positions = answers.filter((answer) => typeof answer !== 'string')
+    // Without the whole truth it says nothing, which means: not older than now.
+    return formatToken(positions.length === answers.length ? positions : [])
+  }
+
   close(): void {
     this.#closed = true
   }
 
+  #followAll(): void {
+    for (const follower of this.#followers) this.follow(follower)
+  }
+
   async #follow(follower: Follower): Promise<void> {
-    while (!this.#closed && follower.safe < this.#last && follower.connection.wake()) {
+    let silenceMs = longestPauseMs
+    while (this.#lacksSomething(follower)) {
       const settled = this.#settledUpTo()
-      const target = await position(this.#primary)
-      const reached = target?.role === 'master' && (await this.#reaches(follower, target.offset))
-      if (reached) {
+      const proven = await this.#prove(follower)
+      if (proven) {
         follower.safe = settled
         this.#forget()
-      } else await pause(target === undefined ? silencePauseMs : longestPauseMs)
+        silenceMs = longestPauseMs
+      } else {
+        await pause(silenceMs)
+        silenceMs = Math.min(silenceMs * 2, longestSilenceMs)
+      }
     }
     // At once with the last look at what is missing: a write that comes now has to find nobody following.
     follower.followed = false
+  }
+
+  /** Resolves to true once the replica has everything its primary has now. */
+  async #prove(follower: Follower): Promise<boolean> {
+    const [target, answer] = [await standing(follower.primary), await this.#ask(follower)]
+    if (target === 'forbidden' || answer === 'forbidden') {
+      await pause(this.#assumedLagMs)
+      return true
+    }
+    if (target === 'silent' || !(await this.#reaches(follower, target))) return false
+    // More than that cannot be expected of it, whatever a token says.
+    const expected = this.#expected.get(target.stream) ?? 0
+    if (expected > target.offset) this.#expected.set(target.stream, target.offset)
+    return true
+  }
+
+  #lacksSomething(follower: Follower): boolean {
+    if (this.#closed || !this.#followers.includes(follower)) return false
+    const complete = follower.safe >= this.#last && this.#hasExpected(follower)
+    return !complete && follower.connection.wake()
   }
 
   /** The highest number up to which every write is settled. */
@@ -102,19 +163,48 @@ export class Fence {
     return oldest === undefined ? this.#last : oldest - 1
   }
 
-  /** Resolves to true when the replica has applied the offset, to false when it goes away before. */
-  async #reaches(follower: Follower, offset: number): Promise<boolean> {
-    for (
-      let pauseMs = shortestPauseMs;
-      !this.#closed;
-      pauseMs = Math.min(pauseMs * 2, longestPauseMs)
-    ) {
-      const found = await position(follower.connection)
-      if (found?.role !== 'slave') return false
+  /** Resolves to true when the replica has applied the offset, to false when it goes away or leaves the stream before. */
+  async #reaches(follower: Follower, { role, stream, offset }: Standing): Promise<boolean> {
+    if (role !== 'master') return false
+    let pauseMs = shortestPauseMs
+    while (!this.#closed) {
+      const found = follower.standing
+      if (found?.role !== 'slave' || found.stream !== stream || !found.linked) return false
       if (found.offset >= offset) return true
       await pause(pauseMs)
+      pauseMs = Math.min(pauseMs * 2, longestPauseMs)
+      if ((await this.#ask(follower)) === 'silent') return false
     }
     return false
+  }
+
+  async #ask(follower: Follower): Promise<Answer> {
+    const answer = await standing(follower.connection)
+    if (typeof answer === 'string') return answer
+    const before = follower.standing?.stream
+    follower.standing = answer
+    // What was expected of it was told in offsets of a stream it has left.
+    if (before !== undefined && before !== answer.stream && this.#expected.delete(before)) {
+      this.#floor = ++this.#last
+    }
+    return answer
+  }
+
+  #knows(stream: string): boolean {
+    return this.#followers.some((follower) => follower.standing?.stream.startsWith(stream))
+  }
+
+  #expect(prefix: string, offset: number): void {
+    for (const { standing } of this.#followers) {
+      const stream = standing?.stream
+      if (stream?.startsWith(prefix) !== true) continue
+      this.#expected.set(stream, Math.max(offset, this.#expected.get(stream) ?? 0))
+    }
+  }
+
+  #hasExpected({ standing }: Follower): boolean {
+    if (this.#expected.size === 0 || standing === undefined) return true
+    return standing.offset >= (this.#expected.get(standing.stream) ?? 0)
   }
 
   #note(key: string, number: number): void {
@@ -134,24 +224,4 @@ export class Fence {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref())
-}
-
-/** Where a server stands, or `undefined` when it does not say: unreachable, or a replica without its primary. */
-async function position(connection: Connection): Promise<Position | undefined> {
-  if (!connection.wake()) return undefined
-  connection.begin()
-  try {
-    return parseRole((await connection.client.role()) as unknown[])
-  } catch {
-    return undefined
-  } finally {
-    connection.end()
-  }
-}
-
-/** ROLE of a primary: master, offset, replicas; of a replica: slave, host, port, state, offset. */
-function parseRole(reply: readonly unknown[]): Position | undefined {
-  if (reply[0] === 'master') return { role: 'master', offset: Number(reply[1]) }
-  const connected = reply[0] === 'slave' && reply[3] === 'connected'
-  return connected ? { role: 'slave', offset: Number(reply[4]) } : undefined
 }

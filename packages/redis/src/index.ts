@@ -1,2 +1,11 @@
+export { type RedisBusOptions, redisBus } from './bus.ts'
+export type { ListeningOptions } from './listening.ts'
 export { default, redis } from './redis-driver.ts'
-export type { Consistency, ReadFrom, RedisClient, RedisOptions } from './redis-options.ts'
+export type {
+  Credentials,
+  CredentialsProvider,
+  ReadFrom,
+  RedisClient,
+  RedisOptions,
+} from './redis-options.ts'
+export { type RedisTrackingOptions, redisTracking } from './tracking.ts'

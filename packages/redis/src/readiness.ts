@@ -1,3 +1,5 @@
+import { countdown } from './watchdog.ts'
+
 /** What is used of a client here, be it of one server or of a cluster. */
 export interface Connecting {
   readonly status: string
@@ -10,6 +12,7 @@ export interface Connecting {
  */
 export class Readiness {
   readonly #client: Connecting
+  readonly #patienceMs: number
   readonly #listeners: ((up: boolean) => void)[] = []
   /** Between the events of a connection's beginning and end; the client's own status is a tick ahead of them. */
   #up = false
@@ -17,16 +20,21 @@ export class Readiness {
   #attempt: Attempt | undefined
   /** Why there is no connection, once an attempt has failed. */
   #failure: unknown
+  #over = false
+  #stopWaiting = () => {}
 
-  constructor(client: Connecting) {
+  /** Calls wait for a lost connection for `patienceMs` at most. */
+  constructor(client: Connecting, patienceMs: number) {
     this.#client = client
+    this.#patienceMs = patienceMs
   }
 
   /** Whether commands can be sent now. Begins to connect where that has not been tried, or was given up by the client. */
   wake(): boolean {
     const { status } = this.#client
     if (this.#up && status === 'ready') return true
-    if (status === 'wait' || status === 'end') this.#client.connect().catch(() => {})
+    const idle = status === 'wait' || status === 'end'
+    if (idle && !this.#over) this.#client.connect().catch(() => {})
     return false
   }
 
@@ -37,9 +45,15 @@ export class Readiness {
     return this.#attempt.promise
   }
 
-  /** Resolves when no call waits for an attempt. */
+  /** Resolves when no call waits for an attempt any more. */
   async decided(): Promise<void> {
     await this.#attempt?.promise.catch(() => {})
+  }
+
+  /** From now on nothing connects again. */
+  end(): void {
+    this.#over = true
+    this.#stopWaiting()
   }
 
   onChange(listener: (up: boolean) => void): void {
@@ -47,6 +61,7 @@ export class Readiness {
   }
 
   succeeded(): void {
+    this.#stopWaiting()
     this.#up = true
     this.#failure = undefined
     this.#attempt?.succeed()
@@ -58,12 +73,15 @@ export class Readiness {
   closed(reason: unknown): void {
     const wasUp = this.#up
     this.#up = false
-    if (wasUp) this.#tell(false)
-    // A connection that was up and is lost has not failed yet: the next attempt decides.
-    else this.failed(reason)
+    if (wasUp) {
+      // It has not failed yet: the next attempt decides.
+      this.#stopWaiting = countdown(this.#patienceMs, () => this.failed(reason))
+      this.#tell(false)
+    } else this.failed(reason)
   }
 
   failed(reason: unknown): void {
+    this.#stopWaiting()
     this.#failure = reason
     this.#attempt?.fail(reason)
     this.#attempt = undefined

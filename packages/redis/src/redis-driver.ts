@@ -1,18 +1,19 @@
 import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
 import { ClusterTopology } from './cluster.ts'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
+import { Durability } from './durability.ts'
 import {
   addressOf,
   assertClusterOnly,
   isAddress,
   type RedisOptions,
   type ResolvedOptions,
-  replicaOptions,
   resolveOptions,
   serverOptions,
   urlProblem,
 } from './redis-options.ts'
 import { RedisStore } from './redis-store.ts'
+import { fixedReplicas, sentinelReplicas } from './replica-sources.ts'
 import { ReplicatedTopology } from './replicas.ts'
 import { SingleTopology, type Topology } from './topology.ts'
 
@@ -20,27 +21,35 @@ import { SingleTopology, type Topology } from './topology.ts'
 export function redis(options: RedisOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
   const { client } = options
-  if (client === undefined)
-    return merged(new RedisStore(topologyOf(options, resolved), resolved.maxValueBytes))
+  if (client === undefined) {
+    const topology = topologyOf(options, resolved)
+    return merged(new RedisStore(topology, resolved, durabilityOf(options, resolved)))
+  }
   const topology = new SingleTopology(new BorrowedConnection(client))
   // Whether a client of the caller's ever gives up is not known.
-  return withTimeout(merged(new RedisStore(topology, resolved.maxValueBytes)), resolved.timeoutMs)
+  return withTimeout(merged(new RedisStore(topology, resolved)), resolved.timeoutMs)
 }
 
 function topologyOf(options: RedisOptions, resolved: ResolvedOptions): Topology {
-  const { clusterNodes = [] } = options
+  const { clusterNodes = [], replicas = [] } = options
   if (clusterNodes.length > 0) {
     assertClusterOnly(options)
     const nodes = clusterNodes.map((text) => addressOf(text, 'a node of the cluster'))
     return new ClusterTopology(nodes, serverOptions(options), resolved)
   }
   const primary = new OwnConnection(serverOptions(options), resolved)
-  const { replicas = [], readFrom = 'replicaPreferred', consistency = 'session' } = options
+  const found = replicas.length === 0 && (options.sentinels ?? []).length > 0
+  if (found && resolved.readFrom !== 'primary') {
+    return new ReplicatedTopology(primary, sentinelReplicas(options, resolved), resolved)
+  }
   if (replicas.length === 0) return new SingleTopology(primary)
-  const connections = replicas.map(
-    (replica) => new OwnConnection(replicaOptions(options, replica), resolved),
-  )
-  return new ReplicatedTopology(primary, connections, readFrom, consistency)
+  return new ReplicatedTopology(primary, fixedReplicas(replicas, options, resolved), resolved)
+}
+
+function durabilityOf(options: RedisOptions, resolved: ResolvedOptions): Durability | undefined {
+  if (resolved.waitReplicas === 0) return undefined
+  const connection = new OwnConnection(serverOptions(options), resolved)
+  return new Durability(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
 /** The `get`s of one tick become one MGET. A `set` is a command of its own in any case. */

@@ -26,6 +26,8 @@ const replies: Readonly<Record<string, Meaning>> = {
   MASTERDOWN: notReady('The replica has lost its primary.'),
   CLUSTERDOWN: notReady('The cluster has no master for this key now.'),
   TRYAGAIN: notReady('The slot is being moved; try again.'),
+  MOVED: notReady('Another node of the cluster serves this key now.'),
+  ASK: notReady('The slot is being moved to another node.'),
   BUSY: notReady('A script keeps the server busy.'),
   READONLY: refused('This server is a replica; write to its primary.', true),
   OOM: refused(
@@ -56,6 +58,23 @@ export function isForeignType(error: unknown): boolean {
 /** Whether the server said that it is a replica. */
 export function isReadOnly(error: unknown): boolean {
   return replyCode(error as Error) === 'READONLY'
+}
+
+/** Whether the user lacks a permission. */
+export function isForbidden(error: unknown): boolean {
+  return replyCode(error as Error) === 'NOPERM'
+}
+
+/** Whether the server refused the command because it is a replica: it was not carried out. */
+export function isRefusedByReplica(error: CacheError): boolean {
+  return isReadOnly(error.cause)
+}
+
+/** Whether the connection has ended, be it because this server is a replica: the next one may do better. */
+export function isBroken(error: CacheError): boolean {
+  const lost =
+    error.code === 'ERR_CACHE_UNAVAILABLE' && replyCode(error.cause as Error) === undefined
+  return lost || isRefusedByReplica(error)
 }
 
 /** Whether another server may well answer what this one did not. */

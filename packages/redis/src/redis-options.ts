@@ -1,5 +1,5 @@
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
-import { CacheError, type Duration, deadlineMs } from '@stowage/core'
+import { CacheError, type Consistency, type Duration, deadlineMs } from '@stowage/core'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
 
 /** What the store uses of an ioredis client. */
@@ -16,20 +16,44 @@ export type RedisClient = Pick<
   | 'scan'
   | 'flushdb'
   | 'ping'
-  | 'role'
+  | 'info'
+  | 'wait'
 >
 
 /**
- * Which servers answer reads. `'replicaPreferred'`: the replicas in turn, and the primary where none is up or recent
- * enough. Locks, counters, `add` and `compareAndSet` are the primary's in any case.
+ * Which servers answer reads. A server that fails is passed over, down to the primary. Locks, counters, `add` and
+ * `compareAndSet` are the primary's in any case.
+ * - `'primary'`: the primary.
+ * - `'primaryPreferred'`: the primary, and the replicas while it is away.
+ * - `'replicaPreferred'`: the replicas in turn; when one fails, the primary.
+ * - `'replica'`: the replicas in turn; when one fails, the next, and the primary last.
+ * - `'any'`: the primary and the replicas in turn.
+ * - `'nearest'`: whoever has the shortest round trip.
  */
-export type ReadFrom = 'primary' | 'replicaPreferred'
+export type ReadFrom = (typeof readFroms)[number]
 
-/**
- * How recent a read from a replica must be. `'session'`: never older than what this process has written itself.
- * `'eventual'`: as it comes. `'strong'`: from the primary.
- */
-export type Consistency = 'eventual' | 'session' | 'strong'
+const readFroms = [
+  'primary',
+  'primaryPreferred',
+  'replicaPreferred',
+  'replica',
+  'any',
+  'nearest',
+] as const
+const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
+
+/** Who is asked for user and password whenever a connection is made, and every ten minutes. */
+export type CredentialsProvider = () => Promise<Credentials> | Credentials
+
+export interface Credentials {
+  readonly username?: string | undefined
+  readonly password: string
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
 
 export interface RedisOptions {
   /**
@@ -64,14 +88,36 @@ export interface RedisOptions {
   /** Password of the Sentinels themselves. */
   readonly sentinelPassword?: string | undefined
   /**
-   * Replicas that share the reads: URLs, or `host:port` with the rest as in `url`. An ElastiCache reader endpoint leads
-   * each connection to one replica, so name it as often as there shall be connections.
+   * Replicas that share the reads: URLs, or `host:port` with the rest as in `url`. With Sentinels and in a cluster they
+   * are found, once `readFrom` says to use them.
    */
   readonly replicas?: readonly string[] | undefined
-  /** @default 'replicaPreferred' with replicas */
+  /** How many connections to each of `replicas`: an ElastiCache reader endpoint leads each to one replica. @default 1 */
+  readonly replicaConnections?: number | undefined
+  /**
+   * How long a connection to a replica named in DNS is used before a new one takes over: the name may lead to another
+   * replica by then.
+   * @default '5m'
+   */
+  readonly renewReplicasAfter?: Duration | undefined
+  /** @default 'replicaPreferred' with `replicas`, else 'primary' */
   readonly readFrom?: ReadFrom | undefined
-  /** @default 'session' */
+  /**
+   * How recent a read from a replica must be: `'session'`, never older than what this process has written or
+   * observed; `'eventual'`, as it comes; `'strong'`, from the primary.
+   * @default 'session'
+   */
   readonly consistency?: Consistency | undefined
+  /** How far replicas are behind at most, where the user may not ask them by INFO. @default '2s' */
+  readonly assumedLag?: Duration | undefined
+  /**
+   * A write succeeds only once so many replicas have it, so that a failover does not lose it. It costs a round trip to
+   * them; where they do not answer in half of `timeout`, the write fails, though it may have been made.
+   * @default 0
+   */
+  readonly waitReplicas?: number | undefined
+  /** Instead of a fixed user and password: for rotated passwords, and for tokens such as those of AWS IAM. */
+  readonly credentials?: CredentialsProvider | undefined
   /** A client of your own instead of a connection by the options above. It stays yours: `close()` leaves it open. */
   readonly client?: RedisClient | (() => RedisClient) | undefined
 }
@@ -81,6 +127,13 @@ export interface ResolvedOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
   readonly maxValueBytes: number
+  readonly assumedLagMs: number
+  readonly renewReplicasMs: number
+  readonly replicaConnections: number
+  readonly readFrom: ReadFrom
+  readonly consistency: Consistency
+  readonly waitReplicas: number
+  readonly credentials: CredentialsProvider | undefined
 }
 
 const serverBulkLimit = 512 * 1024 * 1024
@@ -93,7 +146,26 @@ export function resolveOptions(options: RedisOptions): ResolvedOptions {
     timeoutMs: deadlineMs('redis: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: deadlineMs('redis: connectTimeout', options.connectTimeout ?? '1s'),
     maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? serverBulkLimit, 1),
+    assumedLagMs: deadlineMs('redis: assumedLag', options.assumedLag ?? '2s'),
+    renewReplicasMs: deadlineMs('redis: renewReplicasAfter', options.renewReplicasAfter ?? '5m'),
+    replicaConnections: integer('replicaConnections', options.replicaConnections ?? 1, 1),
+    readFrom: oneOf('readFrom', readFroms, options.readFrom ?? usualReadFrom(options)),
+    consistency: oneOf('consistency', consistencies, options.consistency ?? 'session'),
+    waitReplicas: integer('waitReplicas', options.waitReplicas ?? 0, 0),
+    credentials: options.credentials,
   }
+}
+
+function usualReadFrom({ replicas = [] }: RedisOptions): ReadFrom {
+  return replicas.length > 0 ? 'replicaPreferred' : 'primary'
+}
+
+function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {
+  if (choices.includes(value)) return value
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `redis: ${name} is one of ${choices.join(', ')}, not ${value}.`,
+  )
 }
 
 /** What to tell the client about the server. @throws CacheError `ERR_CACHE_CONFIG` */
@@ -106,7 +178,7 @@ export function serverOptions(options: RedisOptions): ClientOptions {
 }
 
 /** `host:port`, or an IPv6 address in brackets. @throws CacheError `ERR_CACHE_CONFIG` */
-export function addressOf(text: string, what: string): { host: string; port: number } {
+export function addressOf(text: string, what: string): Address {
   if (!isAddress(text)) {
     throw new CacheError('ERR_CACHE_CONFIG', `redis: ${what} is given as host:port.`)
   }
@@ -135,6 +207,15 @@ function sentinelOptions(options: RedisOptions): ClientOptions {
   }
 }
 
+/** The Sentinels as servers of their own. */
+export function sentinelServers(options: RedisOptions): ClientOptions[] {
+  const { sentinels = [], sentinelPassword } = options
+  return sentinels.map((text) => ({
+    ...addressOf(text, 'a Sentinel'),
+    ...(sentinelPassword !== undefined && { password: sentinelPassword }),
+  }))
+}
+
 /** The same for a replica, which differs in its address at least. @throws CacheError `ERR_CACHE_CONFIG` */
 export function replicaOptions(options: RedisOptions, replica: string): ClientOptions {
   if (replica.includes('://')) return serverOptions({ ...options, url: replica, sentinels: [] })
@@ -149,6 +230,7 @@ export function assertClusterOnly(options: RedisOptions): void {
     replicas.length > 0 && 'replicas',
     sentinels.length > 0 && 'sentinels',
     serverOptions(options).db !== 0 && 'a database other than 0',
+    (options.waitReplicas ?? 0) > 0 && 'waitReplicas',
   ].filter(Boolean)
   if (ignored.length === 0) return
   throw new CacheError(

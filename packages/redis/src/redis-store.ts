@@ -1,23 +1,50 @@
 import {
   type ByteStore,
   type CacheError,
+  type Consistency,
   exceeds,
   Lifecycle,
   oversized,
   type Payload,
   payloadBytes,
+  type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
 import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
 import type { Connection } from './connection.ts'
-import { isForeignType, isUnreachable, translate } from './redis-errors.ts'
-import type { RedisClient } from './redis-options.ts'
+import { type Deadline, within } from './deadline.ts'
+import type { Durability } from './durability.ts'
+import {
+  isBroken,
+  isForeignType,
+  isRefusedByReplica,
+  isUnreachable,
+  timedOut,
+  translate,
+} from './redis-errors.ts'
+import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import * as scripts from './scripts.ts'
 import type { Topology } from './topology.ts'
 
 const scanCount = 1_000
 
+/** What share of its time a call must have left to be sent once more. */
+const leastLeft = 0.4
+
 type Command<T> = (client: RedisClient) => Promise<T>
+
+interface Call<T> {
+  readonly operation: string
+  readonly keys: readonly string[]
+  readonly command: Command<T>
+  /** Whether doing it twice does the same as doing it once; a read may also be answered by another server. */
+  readonly kind: 'read' | 'idempotent' | 'once'
+  readonly consistency?: Consistency | undefined
+  /** When it began, by `performance.now()`. */
+  readonly since: number
+  /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
+  readonly failed?: readonly Connection[]
+}
 
 /** Entries as Redis strings, their ttl as the server's own expiry in milliseconds. */
 export class RedisStore implements ByteStore {
@@ -25,21 +52,30 @@ export class RedisStore implements ByteStore {
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   readonly #topology: Topology
+  /** `undefined` where a write counts once the primary has it. */
+  readonly #durability: Durability | undefined
+  readonly #timeoutMs: number
   readonly #lifecycle = new Lifecycle('redis')
 
-  constructor(topology: Topology, maxValueBytes: number) {
-    this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: maxValueBytes, ttlStep: 1 }
+  constructor(topology: Topology, options: ResolvedOptions, durability?: Durability) {
+    this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: options.maxValueBytes, ttlStep: 1 }
     this.#topology = topology
+    this.#durability = durability
+    this.#timeoutMs = options.timeoutMs
   }
 
-  get(key: string): Promise<Payload | undefined> {
-    return this.#read('get', [key], (client) => client.getBuffer(key).then(orMiss, foreignIsMiss))
+  get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
+    const command: Command<Payload | undefined> = (client) =>
+      client.getBuffer(key).then(orMiss, foreignIsMiss)
+    return this.#read('get', [key], command, options?.consistency)
   }
 
-  async getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
+  async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
     const groups = this.#topology.groups(keys)
-    const replies = await Promise.all(groups.map((group) => this.#getGroup(group)))
+    const replies = await Promise.all(
+      groups.map((group) => this.#getGroup(group, options?.consistency)),
+    )
     const [first] = replies
     if (replies.length === 1 && first !== undefined) return first
     const found = new Map(
@@ -50,7 +86,8 @@ export class RedisStore implements ByteStore {
 
   async set(key: string, item: Payload, ttl?: number): Promise<void> {
     if (this.#exceeds(item)) await this.#refuse('set', [[key, item]])
-    await this.#write('set', [key], (client) => setCommand(client, key, item, ttl))
+    const command = (client: RedisClient) => setCommand(client, key, item, ttl)
+    await this.#write('set', [key], command, 'idempotent')
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -89,9 +126,9 @@ export class RedisStore implements ByteStore {
   }
 
   async touch(key: string, ttl?: number): Promise<boolean> {
-    const lives = await this.#write('touch', [key], (client) =>
-      ttl === undefined ? scripts.persist.run(client, key, []) : client.pexpire(key, ttl),
-    )
+    const command = (client: RedisClient) =>
+      ttl === undefined ? scripts.persist.run(client, key, []) : client.pexpire(key, ttl)
+    const lives = await this.#write('touch', [key], command, 'idempotent')
     return lives === 1
   }
 
@@ -122,8 +159,20 @@ export class RedisStore implements ByteStore {
     await this.#onPrimaries('ping', (client) => client.ping())
   }
 
+  /** @see Fence */
+  async consistencyToken(): Promise<string> {
+    this.#lifecycle.assertOpen('consistencyToken')
+    return this.#topology.token()
+  }
+
+  observe(token: string): void {
+    this.#topology.observe(token)
+  }
+
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.#topology.close())
+    return this.#lifecycle.close(async () => {
+      await Promise.all([this.#topology.close(), this.#durability?.connection.close()])
+    })
   }
 
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
@@ -133,7 +182,7 @@ export class RedisStore implements ByteStore {
       let cursor = '0'
       do {
         const at = cursor
-        const [next, keys] = await this.#send(connection, 'scan', undefined, (client) =>
+        const [next, keys] = await this.#once(connection, 'scan', (client) =>
           client.scan(at, 'MATCH', pattern, 'COUNT', scanCount),
         )
         if (keys.length > 0) yield keys
@@ -142,30 +191,53 @@ export class RedisStore implements ByteStore {
     }
   }
 
-  /** A read may be answered by a replica; where that one fails, the primary is asked. */
-  #read<T>(operation: string, keys: readonly string[], command: Command<T>): Promise<T> {
-    const [key = ''] = keys
-    const reader = this.#topology.reader(keys)
-    const primary = this.#topology.primary(key)
-    const answer = this.#send(reader, operation, key, command)
-    if (reader === primary) return answer
-    return answer.catch((error: unknown) => {
-      if (!isUnreachable(error)) throw error
-      return this.#send(primary, operation, key, command)
-    })
+  #read<T>(
+    operation: string,
+    keys: readonly string[],
+    command: Command<T>,
+    consistency: Consistency | undefined,
+  ): Promise<T> {
+    const reader = this.#topology.reader(keys, consistency) as Connection
+    const since = performance.now()
+    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, since })
   }
 
-  #write<T>(operation: string, keys: readonly string[], command: Command<T>): Promise<T> {
-    const [key = ''] = keys
+  /** `kind` tells whether doing it twice does the same as doing it once. */
+  async #write<T>(
+    operation: string,
+    keys: readonly string[],
+    command: Command<T>,
+    kind: 'idempotent' | 'once' = 'once',
+  ): Promise<T> {
+    const connection = this.#durability?.connection ?? this.#topology.primary(keys[0] ?? '')
     const settled = this.#topology.writing(keys)
-    const answer = this.#send(this.#topology.primary(key), operation, key, command)
-    return settled === undefined ? answer : answer.finally(settled)
+    try {
+      const since = performance.now()
+      const answer = await this.#send(connection, { operation, keys, command, kind, since })
+      if (this.#durability !== undefined) await this.#confirmed(this.#durability, operation, keys)
+      return answer
+    } finally {
+      settled?.()
+    }
+  }
+
+  async #confirmed(durability: Durability, operation: string, keys: readonly string[]) {
+    try {
+      await durability.confirmed()
+    } catch (error) {
+      throw translate(durability.connection.failed(error), operation, keys[0])
+    }
   }
 
   async #onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
     this.#lifecycle.assertOpen(operation)
     const primaries = await this.#primaries(operation)
-    await Promise.all(primaries.map((each) => this.#send(each, operation, undefined, command)))
+    await Promise.all(primaries.map((each) => this.#once(each, operation, command)))
+  }
+
+  #once<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
+    const since = performance.now()
+    return this.#send(connection, { operation, keys: [], command, kind: 'once', since })
   }
 
   async #primaries(operation: string): Promise<readonly Connection[]> {
@@ -177,34 +249,89 @@ export class RedisStore implements ByteStore {
   }
 
   /** The values of keys that one command may name. */
-  #getGroup(keys: string[]): Promise<(Payload | undefined)[]> {
-    return this.#read('getMany', keys, (client) =>
-      client.mgetBuffer(keys).then((replies) => replies.map(orMiss)),
-    )
+  #getGroup(
+    keys: string[],
+    consistency: Consistency | undefined,
+  ): Promise<(Payload | undefined)[]> {
+    const command: Command<(Payload | undefined)[]> = (client) =>
+      client.mgetBuffer(keys).then((replies) => replies.map(orMiss))
+    return this.#read('getMany', keys, command, consistency)
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
-  async #send<T>(
-    connection: Connection,
-    operation: string,
-    key: string | undefined,
-    command: Command<T>,
-  ): Promise<T> {
-    this.#lifecycle.assertOpen(operation)
-    try {
-      const waiting = connection.ready()
-      if (waiting !== undefined) await waiting
-    } catch (error) {
-      throw translate(error, operation, key)
-    }
+  async #send<T>(connection: Connection, call: Call<T>, deadline?: Deadline): Promise<T> {
+    if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
+    const waiting = connection.ready()
+    if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
     connection.begin()
     try {
-      return await command(connection.client)
+      return await call.command(connection.client)
     } catch (error) {
-      throw translate(connection.failed(error), operation, key)
+      const failure = translate(connection.failed(error), call.operation, call.keys[0])
+      return this.#again(connection, call, failure)
     } finally {
       connection.end()
     }
+  }
+
+  async #sendLate<T>(
+    connection: Connection,
+    call: Call<T>,
+    waiting: Promise<void>,
+    deadline: Deadline | undefined,
+  ): Promise<T> {
+    try {
+      await waiting
+    } catch (error) {
+      return this.#again(connection, call, translate(error, call.operation, call.keys[0]))
+    }
+    if (deadline?.over === true) throw translate(new Error(timedOut), call.operation, call.keys[0])
+    // The first connection is not on the call's time, so that there may be none left.
+    const left = Math.max(this.#left(call), this.#timeoutMs / 2)
+    const underWay = { ...call, failed: call.failed ?? [] }
+    return this.#within(left, call, () => this.#send(connection, underWay))
+  }
+
+  /** Sends it once more where that can do no harm and there is time, or fails. */
+  async #again<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
+    const failed = [...(call.failed ?? []), connection]
+    if (!this.#mayRepeat(call, failure)) throw failure
+    // That a connection has ended shows a turn of the event loop later.
+    await new Promise((resolve) => setImmediate(resolve))
+    const other = call.kind === 'read' ? this.#otherReader(call, failure, failed) : undefined
+    const next = other ?? (failed.length === 1 && isBroken(failure) ? connection : undefined)
+    if (next === undefined) throw failure
+    return this.#within(this.#left(call), call, (deadline) =>
+      this.#send(next, { ...call, failed }, deadline),
+    )
+  }
+
+  #mayRepeat(call: Call<unknown>, failure: CacheError): boolean {
+    if (this.#left(call) < this.#timeoutMs * leastLeft) return false
+    if (call.kind === 'once') return isRefusedByReplica(failure)
+    return isUnreachable(failure) || isRefusedByReplica(failure)
+  }
+
+  #otherReader(call: Call<unknown>, failure: CacheError, failed: readonly Connection[]) {
+    const { keys, consistency } = call
+    return isUnreachable(failure) ? this.#topology.reader(keys, consistency, failed) : undefined
+  }
+
+  async #within<T>(
+    ms: number,
+    { operation, keys }: Call<T>,
+    work: (deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await within(ms, work)
+    } catch (error) {
+      throw translate(error, operation, keys[0])
+    }
+  }
+
+  /** Milliseconds of the call's time that are left. */
+  #left({ since }: Call<unknown>): number {
+    return this.#timeoutMs - (performance.now() - since)
   }
 
   async #setForever(entries: readonly (readonly [string, Payload])[]): Promise<void> {
@@ -214,7 +341,9 @@ export class RedisStore implements ByteStore {
     await Promise.all(
       this.#topology
         .groups([...items.keys()])
-        .map((group) => this.#write('setMany', group, (client) => client.mset(pairsOf(group)))),
+        .map((group) =>
+          this.#write('setMany', group, (client) => client.mset(pairsOf(group)), 'idempotent'),
+        ),
     )
   }
 
@@ -225,7 +354,7 @@ export class RedisStore implements ByteStore {
   async #setEach(entries: readonly (readonly [string, Payload])[], ttl: number): Promise<void> {
     await Promise.all(
       entries.map(([key, item]) =>
-        this.#write('setMany', [key], (client) => setCommand(client, key, item, ttl)),
+        this.#write('setMany', [key], (client) => setCommand(client, key, item, ttl), 'idempotent'),
       ),
     )
   }

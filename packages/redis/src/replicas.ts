@@ -1,8 +1,31 @@
+import type { Consistency } from '@stowage/core'
 import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
-import { Fence, type Follower } from './fence.ts'
-import type { Consistency, ReadFrom } from './redis-options.ts'
+import { Fence } from './fence.ts'
+import type { ResolvedOptions } from './redis-options.ts'
+import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
 import type { Topology } from './topology.ts'
+
+/** Between two looks at the servers. */
+const examineMs = 1_000
+
+/** Where the replicas are. */
+export interface ReplicaSource {
+  /** Those there are now; an address given twice gets two connections. */
+  addresses(): Promise<readonly string[]> | readonly string[]
+  /** A new connection to one of them. */
+  connect(address: string): Connection
+  /** Whether the address is a name, which may lead elsewhere later. */
+  isName(address: string): boolean
+  close?(): Promise<void>
+}
+
+interface Member extends Replica {
+  readonly address: string
+  readonly renewAt: number
+  /** Whether another one has been made to take over. */
+  leaving: boolean
+}
 
 /**
  * A primary and replicas that share the reads. Writes, and reads a replica cannot be trusted with, go to the primary;
@@ -10,38 +33,40 @@ import type { Topology } from './topology.ts'
  */
 export class ReplicatedTopology implements Topology {
   readonly #primary: Connection
-  readonly #followers: readonly Follower[]
-  readonly #readFrom: ReadFrom
-  /** `undefined` where a read may be older than a write of this process. */
+  readonly #source: ReplicaSource
+  readonly #options: ResolvedOptions
+  readonly #members: Member[] = []
+  /** `undefined` where reads are as old as they come. */
   readonly #fence: Fence | undefined
-  #turn = 0
+  readonly #group: ReplicaGroup
+  #timer: NodeJS.Timeout | undefined
+  #wasUp = false
+  #closed = false
 
-  constructor(
-    primary: Connection,
-    replicas: readonly Connection[],
-    readFrom: ReadFrom,
-    consistency: Consistency,
-  ) {
+  constructor(primary: Connection, source: ReplicaSource, options: ResolvedOptions) {
     this.#primary = primary
-    this.#followers = replicas.map((connection) => ({ connection, safe: 0, followed: false }))
-    this.#readFrom = consistency === 'strong' ? 'primary' : readFrom
-    if (consistency === 'session') this.#fence = this.#build(new Fence(primary, this.#followers))
+    this.#source = source
+    this.#options = options
+    if (options.consistency === 'session') {
+      this.#fence = new Fence(this.#members, options.assumedLagMs)
+    }
+    this.#group = new ReplicaGroup(primary, this.#members, options.readFrom, this.#fence)
+    primary.onChange((up) => up && this.#primaryArrived())
+    const known = source.addresses()
+    if (!(known instanceof Promise)) this.#adopt(known)
   }
 
   primary(): Connection {
     return this.#primary
   }
 
-  reader(keys: readonly string[]): Connection {
-    if (this.#readFrom === 'primary') return this.#primary
-    const required = this.#fence?.required(keys) ?? 0
-    // Around the replicas, each in its turn, past those that are away or behind.
-    for (let tried = 0; tried < this.#followers.length; tried++) {
-      this.#turn = (this.#turn + 1) % this.#followers.length
-      const { connection, safe } = this.#followers[this.#turn] as Follower
-      if (connection.wake() && safe >= required) return connection
-    }
-    return this.#primary
+  reader(
+    keys: readonly string[],
+    consistency: Consistency = this.#options.consistency,
+    failed?: readonly Connection[],
+  ): Connection | undefined {
+    this.#watch()
+    return this.#group.reader(keys, consistency, failed)
   }
 
   async primaries(): Promise<readonly Connection[]> {
@@ -56,20 +81,95 @@ export class ReplicatedTopology implements Topology {
     return this.#fence?.writing(keys)
   }
 
-  /** Whenever a server goes, nothing is certain any more; whenever one comes, it is asked. */
-  #build(fence: Fence): Fence {
-    const watch = (connection: Connection, followers: readonly Follower[]) =>
-      connection.onChange((up) => {
-        for (const follower of followers) up ? fence.follow(follower) : fence.distrust(follower)
-      })
-    watch(this.#primary, this.#followers)
-    for (const follower of this.#followers) watch(follower.connection, [follower])
-    return fence
+  async token(): Promise<string> {
+    return this.#fence?.token() ?? ''
+  }
+
+  observe(token: string): void {
+    this.#fence?.observe(token)
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#timer)
     this.#fence?.close()
-    const connections = [this.#primary, ...this.#followers.map(({ connection }) => connection)]
-    await Promise.all(connections.map((connection) => connection.close()))
+    const replicas = this.#members.map(({ connection }) => connection)
+    const closing = [this.#primary, ...replicas].map((connection) => connection.close())
+    await Promise.all([...closing, this.#source.close?.()])
+  }
+
+  /** The address may lead to another primary than before: the replicas have to show that they follow it. */
+  #primaryArrived(): void {
+    if (this.#wasUp) this.#fence?.raise()
+    this.#wasUp = true
+  }
+
+  /** From the first read on. */
+  #watch(): void {
+    if (this.#timer !== undefined || this.#closed) return
+    this.#timer = setInterval(() => void this.#look(), examineMs).unref()
+    void this.#look()
+  }
+
+  async #look(): Promise<void> {
+    try {
+      this.#adopt(await this.#source.addresses())
+    } catch {
+      // Those known so far are still the best guess.
+    }
+    if (this.#closed) return
+    this.#renew()
+    await this.#group.examine()
+  }
+
+  /** Makes the members be those of the list, each as often as it is there. */
+  #adopt(addresses: readonly string[]): void {
+    if (this.#closed) return
+    const missing = [...addresses]
+    for (const member of [...this.#members]) {
+      // Somebody else stands for the address of one that is leaving.
+      const index = member.leaving
+        ? addresses.indexOf(member.address)
+        : missing.indexOf(member.address)
+      if (index < 0) this.#dismiss(member)
+      else if (!member.leaving) missing.splice(index, 1)
+    }
+    for (const address of missing) this.#join(address)
+  }
+
+  #join(address: string): void {
+    const connection = this.#source.connect(address)
+    const renewMs = this.#source.isName(address) ? this.#options.renewReplicasMs : Infinity
+    // Spread, so that not all are renewed at once.
+    const renewAt = performance.now() + renewMs * (0.75 + Math.random() / 2)
+    const replica = replicaOf(connection, this.#primary)
+    const member: Member = { ...replica, address, renewAt, leaving: false }
+    // Which server a new connection leads to, and what it has, is not known before it is asked.
+    member.safe = this.#timer === undefined ? 0 : -1
+    connection.onChange((up) => {
+      if (up) this.#arrived(member)
+      else this.#fence?.distrust(member)
+    })
+    this.#members.push(member)
+    if (this.#timer !== undefined) connection.wake()
+  }
+
+  #arrived(member: Member): void {
+    this.#fence?.follow(member)
+    const old = this.#members.find(({ leaving, address }) => leaving && address === member.address)
+    if (old !== undefined && !member.leaving) this.#dismiss(old)
+  }
+
+  /** Has the connection that is due replaced by a new one, which takes over once it is up. */
+  #renew(): void {
+    const due = this.#members.find(({ renewAt }) => renewAt < performance.now())
+    if (due === undefined || due.leaving) return
+    due.leaving = true
+    this.#join(due.address)
+  }
+
+  #dismiss(member: Member): void {
+    this.#members.splice(this.#members.indexOf(member), 1)
+    void member.connection.close()
   }
 }

@@ -1,3 +1,4 @@
+import type { Consistency } from '@stowage/core'
 import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
 
@@ -5,14 +6,25 @@ import type { Connection } from './connection.ts'
 export interface Topology {
   /** The connection to where `key` is written, and where its newest value is. */
   primary(key: string): Connection
-  /** A connection whose answer for all of `keys` may be given: the primary's, or a replica's that is recent enough. */
-  reader(keys: readonly string[]): Connection
+  /**
+   * A connection whose answer for all of `keys` may be given: the primary's, or a replica's that is recent enough.
+   * Another one than those that failed; `undefined` when none is left.
+   */
+  reader(
+    keys: readonly string[],
+    consistency?: Consistency,
+    failed?: readonly Connection[],
+  ): Connection | undefined
   /** One connection for each part of the keys, for commands that concern them all. */
   primaries(): Promise<readonly Connection[]>
   /** The keys in groups which one command may name together. */
   groups(keys: readonly string[]): string[][]
   /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
   writing(keys: readonly string[] | undefined): (() => void) | undefined
+  /** Stands for everything written so far; '' where every read is recent. */
+  token(): Promise<string>
+  /** From now on reads include what the token of another process stands for. */
+  observe(token: string): void
   /** Lets go of every server, after what is under way. */
   close(): Promise<void>
 }
@@ -29,8 +41,12 @@ export class SingleTopology implements Topology {
     return this.#connection
   }
 
-  reader(): Connection {
-    return this.#connection
+  reader(
+    _keys: readonly string[],
+    _consistency?: Consistency,
+    failed: readonly Connection[] = [],
+  ): Connection | undefined {
+    return failed.includes(this.#connection) ? undefined : this.#connection
   }
 
   async primaries(): Promise<readonly Connection[]> {
@@ -42,6 +58,12 @@ export class SingleTopology implements Topology {
   }
 
   writing(): undefined {}
+
+  async token(): Promise<string> {
+    return ''
+  }
+
+  observe(): void {}
 
   close(): Promise<void> {
     return this.#connection.close()

@@ -30,7 +30,7 @@ describe('three masters', () => {
   conform(test, () => storeOn(cluster), { wait: async (ms) => sleep(ms) })
 
   test('a prefix of glob characters is cleared of exactly its own 10,000 keys', async () => {
-    const store = storeOn(cluster)
+    const store = storeOn(cluster, { timeout: '10s' })
     await store.clear()
     const cache = new Cache(store, { prefix: 'app[1]*:' })
     const foreign = new Cache(store, { prefix: 'app1:' })

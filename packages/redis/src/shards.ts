@@ -1,0 +1,95 @@
+import type { Redis } from 'ioredis'
+import { type ClusterConnection, NodeConnection } from './cluster-connection.ts'
+import type { Fence } from './fence.ts'
+import type { ReadFrom } from './redis-options.ts'
+import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
+
+/** A master of a cluster and its replicas. */
+interface Shard {
+  readonly primary: NodeConnection
+  readonly replicas: Replica[]
+  readonly group: ReplicaGroup
+}
+
+/** Which replicas there are for each slot, kept up with what the client finds out. */
+export class Shards {
+  readonly #connection: ClusterConnection
+  /** The replicas of all shards. */
+  readonly #replicas: Replica[]
+  readonly #readFrom: ReadFrom
+  readonly #fence: Fence | undefined
+  /** By the nodes that serve a slot, as one text. */
+  #shards = new Map<string, Shard>()
+  #bySlot: (Shard | undefined)[] = []
+
+  /** `replicas` is filled here, for the fence to see. */
+  constructor(
+    connection: ClusterConnection,
+    replicas: Replica[],
+    readFrom: ReadFrom,
+    fence: Fence | undefined,
+  ) {
+    this.#connection = connection
+    this.#replicas = replicas
+    this.#readFrom = readFrom
+    this.#fence = fence
+    connection.onRefresh(() => this.#refresh())
+  }
+
+  of(slot: number): Shard | undefined {
+    return this.#bySlot[slot]
+  }
+
+  async examine(): Promise<void> {
+    await Promise.all([...this.#shards.values()].map(({ group }) => group.examine()))
+  }
+
+  #refresh(): void {
+    const nodes = this.#connection.nodes()
+    const shards = new Map<string, Shard>()
+    const bySlot = this.#connection.slots.map((keys = []) => {
+      const name = keys.join(' ')
+      const known = shards.get(name) ?? this.#shardOf(name, keys, nodes)
+      if (known !== undefined) shards.set(name, known)
+      return known
+    })
+    const changed = bySlot.some((shard, slot) => shard !== this.#bySlot[slot])
+    this.#shards = shards
+    this.#bySlot = bySlot
+    this.#replicas.splice(0, Infinity, ...[...shards.values()].flatMap(({ replicas }) => replicas))
+    // A key that has moved is on its new master before it is on the replicas of that.
+    if (changed) this.#fence?.raise()
+  }
+
+  #shardOf(name: string, keys: readonly string[], nodes: Map<string, Redis>): Shard | undefined {
+    const [master, ...others] = keys.map((key) => nodes.get(key))
+    if (master === undefined) return undefined
+    const before = this.#shards.get(name)
+    if (before !== undefined && isMadeOf(before, master, others)) return before
+    const primary = new NodeConnection(master)
+    const found = others.filter((node) => node !== undefined)
+    const replicas = found.map((node) => this.#replica(new NodeConnection(node), primary))
+    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#fence)
+    return { primary, replicas, group }
+  }
+
+  #replica(connection: NodeConnection, primary: NodeConnection): Replica {
+    const replica = replicaOf(connection, primary)
+    // What it has is not known before it is asked.
+    replica.safe = -1
+    connection.onChange((up) => {
+      if (up) this.#fence?.follow(replica)
+      else this.#fence?.distrust(replica)
+    })
+    return replica
+  }
+}
+
+function isMadeOf(shard: Shard, master: Redis, others: readonly (Redis | undefined)[]): boolean {
+  const nodes = shard.replicas.map(({ connection }) => (connection as NodeConnection).node)
+  return (
+    shard.primary.node === master &&
+    nodes.length === others.length &&
+    others.every((node, index) => node === nodes[index])
+  )
+}
