@@ -46,6 +46,15 @@ export class Env {
     )
   }
 
+  /** One of the words, or a problem that names them. */
+  oneOf<T extends string>(name: string, words: readonly T[]): T | undefined {
+    return this.#read(
+      name,
+      (text) => words.find((word) => word === text),
+      `is not possible. Choose one of ${words.join(', ')}.`,
+    )
+  }
+
   /** A URL of one of the protocols (with colon). */
   url(name: string, protocols: readonly string[], example: string): URL | undefined {
     return this.#read(

@@ -3,7 +3,7 @@ import { backOff } from './back-off.ts'
 import { BorrowedConnection, type Connection } from './connection.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
-import type { Address, RedisClient, ResolvedOptions } from './redis-options.ts'
+import type { Address, Credentials, RedisClient, ResolvedOptions } from './redis-options.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** The connections to all nodes, which the client makes and chooses from. */
@@ -13,13 +13,12 @@ export class ClusterConnection implements Connection {
   readonly #readiness: Readiness
   readonly #underWay = new Watchdog(Infinity, () => {})
   readonly #stopCredentials: () => void
-  readonly #options: ReturnType<typeof clusterOptions>
+  #credentials: Credentials | undefined
   #lastError: unknown
   #corked = false
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
-    this.#options = clusterOptions(server, options)
-    this.#cluster = new Cluster([...nodes], this.#options)
+    this.#cluster = new Cluster([...nodes], clusterOptions(server, options))
     // It has the methods of a client of one server, with wider types.
     this.client = this.#cluster as unknown as RedisClient
     this.#readiness = new Readiness(this.#cluster, options.timeoutMs / 2)
@@ -28,6 +27,7 @@ export class ClusterConnection implements Connection {
     this.#cluster.on('node error', (error) => this.#note(error))
     // Without a queue the client refuses what comes while it connects to a node, so it has to connect before.
     this.#cluster.on('+node', (node: Redis) => {
+      Object.assign(node.options, this.#credentials)
       if (this.#cluster.status === 'ready') void connected(node)
     })
     this.#cluster.on('ready', () => void this.#nodesConnected())
@@ -93,9 +93,8 @@ export class ClusterConnection implements Connection {
     return useCredentials(this.#cluster, {
       provide: credentials,
       timeoutMs: connectTimeoutMs,
-      // The options each connection to a node is made with.
       apply: (given) => {
-        Object.assign(this.#options.redisOptions, given)
+        this.#credentials = given
         for (const node of this.nodes().values()) Object.assign(node.options, given)
       },
       nodes: () => [...this.nodes().values()].filter(({ status }) => status === 'ready'),
@@ -150,7 +149,7 @@ function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: 
       commandTimeout: timeoutMs,
       socketTimeout: timeoutMs + 250,
       connectTimeout: connectTimeoutMs,
-      disconnectTimeout: 100,
+      disconnectTimeout: 20,
       keepAlive: 5_000,
       replyMapping: 'legacy' as const,
       ...(username !== undefined && { username }),

@@ -205,7 +205,8 @@ function failFast(): ClientOptions {
     maxRetriesPerRequest: 0,
     // Counted here, in ticks.
     connectTimeout: 0,
-    disconnectTimeout: 100,
+    // A server that has been replaced may not answer to the end of a connection either.
+    disconnectTimeout: 20,
     keepAlive: 5_000,
     retryStrategy: backOff,
   }

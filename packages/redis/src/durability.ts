@@ -1,4 +1,5 @@
 import type { Connection } from './connection.ts'
+import { Watchdog } from './watchdog.ts'
 
 /**
  * A connection for writes that count only once replicas have them too. WAIT holds up whatever comes behind it on its
@@ -8,6 +9,7 @@ export class Durability {
   readonly connection: Connection
   readonly #replicas: number
   readonly #patienceMs: number
+  readonly #underWay = new Watchdog(Infinity, () => {})
   #waiting: Promise<void> | undefined
 
   constructor(connection: Connection, replicas: number, patienceMs: number) {
@@ -16,10 +18,22 @@ export class Durability {
     this.#patienceMs = patienceMs
   }
 
-  /** Resolves when the replicas have every write this connection has answered so far. */
-  confirmed(): Promise<void> {
-    this.#waiting ??= this.#wait()
-    return this.#waiting
+  /** The answer of a write on this connection, once the replicas have the write. */
+  async follow<T>(write: () => Promise<T>): Promise<T> {
+    this.#underWay.sent()
+    try {
+      const answer = await write()
+      this.#waiting ??= this.#wait()
+      await this.#waiting
+      return answer
+    } finally {
+      this.#underWay.answered()
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#underWay.idle()
+    await this.connection.close()
   }
 
   async #wait(): Promise<void> {
@@ -29,6 +43,8 @@ export class Durability {
     try {
       const count = await this.connection.client.wait(this.#replicas, this.#patienceMs)
       if (count < this.#replicas) throw new Error(this.#missed(count))
+    } catch (error) {
+      throw this.connection.failed(error)
     } finally {
       this.connection.end()
     }

@@ -3,6 +3,8 @@ import { countdown } from './watchdog.ts'
 /** What is used of a client here, be it of one server or of a cluster. */
 export interface Connecting {
   readonly status: string
+  /** Of one server's client. It may be over before the client knows. */
+  readonly stream?: { readonly destroyed: boolean }
   connect(): Promise<void>
 }
 
@@ -31,8 +33,8 @@ export class Readiness {
 
   /** Whether commands can be sent now. Begins to connect where that has not been tried, or was given up by the client. */
   wake(): boolean {
-    const { status } = this.#client
-    if (this.#up && status === 'ready') return true
+    const { status, stream } = this.#client
+    if (this.#up && status === 'ready' && stream?.destroyed !== true) return true
     const idle = status === 'wait' || status === 'end'
     if (idle && !this.#over) this.#client.connect().catch(() => {})
     return false

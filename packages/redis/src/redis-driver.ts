@@ -5,9 +5,11 @@ import { Durability } from './durability.ts'
 import {
   addressOf,
   assertClusterOnly,
+  consistencies,
   isAddress,
   type RedisOptions,
   type ResolvedOptions,
+  readFroms,
   resolveOptions,
   serverOptions,
   urlProblem,
@@ -71,6 +73,10 @@ const driver: Driver<RedisOptions> = {
     return {
       url: withAddress(url, primary),
       replicas: addresses(env, 'REDIS_REPLICAS'),
+      replicaConnections: env.integer('REDIS_REPLICA_CONNECTIONS', 1),
+      readFrom: env.oneOf('REDIS_READ_FROM', readFroms),
+      consistency: env.oneOf('REDIS_CONSISTENCY', consistencies),
+      waitReplicas: env.integer('REDIS_WAIT_REPLICAS'),
       clusterNodes: addresses(env, 'REDIS_CLUSTER_NODES'),
       sentinels: addresses(env, 'REDIS_SENTINELS'),
       sentinelName: env.text('REDIS_SENTINEL_NAME'),

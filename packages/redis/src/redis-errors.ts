@@ -44,7 +44,7 @@ const replies: Readonly<Record<string, Meaning>> = {
 /** The one place where a failure of the client or the server becomes a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
-  const cause = withoutArguments(error as Error)
+  const cause = withoutArguments(innermost(error as Error))
   const { code, retryable, advice } = meaningOf(cause)
   const message = `redis ${operation} failed: ${cause.message}${advice && ` ${advice}`}`
   return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
@@ -96,7 +96,16 @@ function meaningOf(error: Error): Meaning {
 
 /** First word of an error reply; `undefined` when the error did not come from the server. */
 function replyCode(error: Error): string | undefined {
-  return error.name === 'ReplyError' ? error.message.split(' ', 1)[0] : undefined
+  if (error.name !== 'ReplyError') return undefined
+  const { message } = error
+  if (message.startsWith('ERR The user executing the script')) return 'NOPERM'
+  // Before Redis 7 what a command of a script was refused with stands at the end.
+  return /^ERR Error running script.* -(\w+)/.exec(message)?.[1] ?? message.split(' ', 1)[0]
+}
+
+/** Of a cluster that could not be reached, the client says what the last node said. */
+function innermost(error: Error & { lastNodeError?: unknown }): Error {
+  return error.lastNodeError instanceof Error ? innermost(error.lastNodeError) : error
 }
 
 /**

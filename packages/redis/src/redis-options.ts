@@ -1,6 +1,7 @@
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
 import { CacheError, type Consistency, type Duration, deadlineMs } from '@stowage/core'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
+import { backOff } from './back-off.ts'
 
 /** What the store uses of an ioredis client. */
 export type RedisClient = Pick<
@@ -32,7 +33,7 @@ export type RedisClient = Pick<
  */
 export type ReadFrom = (typeof readFroms)[number]
 
-const readFroms = [
+export const readFroms = [
   'primary',
   'primaryPreferred',
   'replicaPreferred',
@@ -40,7 +41,7 @@ const readFroms = [
   'any',
   'nearest',
 ] as const
-const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
+export const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
 
 /** Who is asked for user and password whenever a connection is made, and every ten minutes. */
 export type CredentialsProvider = () => Promise<Credentials> | Credentials
@@ -201,7 +202,7 @@ function sentinelOptions(options: RedisOptions): ClientOptions {
     // A primary that was replaced may stay reachable and take writes that are lost.
     failoverDetector: true,
     sentinelCommandTimeout: 300,
-    sentinelRetryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 10), 250),
+    sentinelRetryStrategy: backOff,
     sentinelReconnectStrategy: () => 1_000,
     ...(sentinelPassword !== undefined && { sentinelPassword }),
   }

@@ -171,7 +171,7 @@ export class RedisStore implements ByteStore {
 
   close(): Promise<void> {
     return this.#lifecycle.close(async () => {
-      await Promise.all([this.#topology.close(), this.#durability?.connection.close()])
+      await Promise.all([this.#topology.close(), this.#durability?.close()])
     })
   }
 
@@ -213,19 +213,13 @@ export class RedisStore implements ByteStore {
     const settled = this.#topology.writing(keys)
     try {
       const since = performance.now()
-      const answer = await this.#send(connection, { operation, keys, command, kind, since })
-      if (this.#durability !== undefined) await this.#confirmed(this.#durability, operation, keys)
-      return answer
+      const call: Call<T> = { operation, keys, command, kind, since }
+      if (this.#durability === undefined) return await this.#send(connection, call)
+      return await this.#durability.follow(() => this.#send(connection, call))
+    } catch (error) {
+      throw translate(error, operation, keys[0])
     } finally {
       settled?.()
-    }
-  }
-
-  async #confirmed(durability: Durability, operation: string, keys: readonly string[]) {
-    try {
-      await durability.confirmed()
-    } catch (error) {
-      throw translate(durability.connection.failed(error), operation, keys[0])
     }
   }
 
@@ -296,8 +290,6 @@ export class RedisStore implements ByteStore {
   async #again<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
     const failed = [...(call.failed ?? []), connection]
     if (!this.#mayRepeat(call, failure)) throw failure
-    // That a connection has ended shows a turn of the event loop later.
-    await new Promise((resolve) => setImmediate(resolve))
     const other = call.kind === 'read' ? this.#otherReader(call, failure, failed) : undefined
     const next = other ?? (failed.length === 1 && isBroken(failure) ? connection : undefined)
     if (next === undefined) throw failure

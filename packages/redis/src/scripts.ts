@@ -26,16 +26,20 @@ export class Script {
   }
 }
 
-/** ARGV: expected, next, ttl in ms or ''. The protected call makes a key of another type unequal to anything. */
-export const compareAndSet: Script = new Script(`
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+/** A key of another type is unequal to anything; any other refusal is one. */
+const unlessEqual = `
+local seen = redis.pcall('GET', KEYS[1])
+if type(seen) == 'table' and not string.find(seen.err, 'WRONGTYPE') then return seen end
+if seen ~= ARGV[1] then return 0 end`
+
+/** ARGV: expected, next, ttl in ms or ''. */
+export const compareAndSet: Script = new Script(`${unlessEqual}
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`)
 
 /** ARGV: expected. */
-export const compareAndDelete: Script = new Script(`
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+export const compareAndDelete: Script = new Script(`${unlessEqual}
 return redis.call('DEL', KEYS[1])`)
 
 /**
@@ -43,13 +47,15 @@ return redis.call('DEL', KEYS[1])`)
  * as text: the decoder of ioredis 6 rounds integer replies near 2^53.
  */
 export const increment: Script = new Script(`
-local created = redis.call('EXISTS', KEYS[1]) == 0
+if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return ARGV[1]
+end
 local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
 if sum > ${Number.MAX_SAFE_INTEGER} or sum < ${Number.MIN_SAFE_INTEGER} then
   redis.call('DECRBY', KEYS[1], ARGV[1])
   return redis.error_reply('ERR increment or decrement would overflow')
 end
-if created and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return string.format('%.0f', sum)`)
 
 /** Removes the expiry; 1 if the key lives. PERSIST alone says 0 for a key that had none. */

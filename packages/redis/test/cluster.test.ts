@@ -4,7 +4,8 @@ import { redis } from '@stowage/redis'
 import { conform } from '@stowage/testing'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Cluster, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
+import { type Cluster, command, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
+import { readsOf, until } from './helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
 
@@ -53,6 +54,50 @@ describe('three masters', () => {
     client.disconnect()
     expect(sizes.reduce((sum, size) => sum + size)).toBe(100)
     expect(Math.min(...sizes)).toBeGreaterThan(0)
+  })
+})
+
+describe('masters whose replicas answer reads', () => {
+  let cluster: Cluster
+
+  beforeAll(async () => {
+    cluster = await startCluster({ replicasPerMaster: 1 })
+  })
+  afterAll(() => cluster.stop())
+
+  const readsOnReplicas = async () => {
+    const roles = await Promise.all(
+      cluster.nodes.map(async ({ port }) => [port, await command(port, 'ROLE')] as const),
+    )
+    const replicas = roles.filter(([, role]) => (role as string[])[0] === 'slave')
+    return readsOf(...replicas.map(([port]) => port))
+  }
+  const answered = (store: ReturnType<typeof redis>) =>
+    until('replicas answer', async () => {
+      const before = await readsOnReplicas()
+      await store.getMany(['a', 'b', 'c', 'd'])
+      return (await readsOnReplicas()) > before
+    })
+
+  conform(test, () => storeOn(cluster, { readFrom: 'replicaPreferred' }), {
+    wait: async (ms) => sleep(ms),
+  })
+
+  test('never with older data than was written, or observed', async () => {
+    const options = { readFrom: 'replica' } as const
+    const [store, other] = [storeOn(cluster, options), storeOn(cluster, options)]
+    await Promise.all([answered(store), answered(other)])
+    for (let round = 0; round < 100; round++) {
+      const entries = Array.from({ length: 10 }, (_, i) => [`key ${i}`, `${round}`] as const)
+      await store.setMany(entries)
+      const keys = entries.map(([key]) => key)
+      expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => `${round}`))
+      other.observe?.((await store.consistencyToken?.()) ?? '')
+      expect((await other.getMany(keys)).map(String)).toEqual(keys.map(() => `${round}`))
+    }
+    await answered(store)
+    await store.clear()
+    expect(await store.getMany(['key 1', 'key 5'])).toEqual([undefined, undefined])
   })
 })
 

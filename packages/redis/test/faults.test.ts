@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
 import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { command, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
+import { replicated } from './helpers.ts'
 
 let server: RedisServer
 let wire: FaultProxy
@@ -48,6 +49,40 @@ test('an increment whose answer is lost counts once and is reported as failed', 
   expect(await command(server.port, 'GET', 'n')).toBe('2')
 })
 
+test('a read, and a write that may be done twice, is sent again when the connection was cut', async () => {
+  const store = redis({ url: wire.url, timeout: '5s' })
+  cleanups.push(() => store.close())
+  await store.set('k', 'v')
+  for (const call of [() => store.get('k'), () => store.getMany(['k', 'l'])]) {
+    const lost = wire.cutReplies()
+    expect(String(await call())).toMatch(/^v/)
+    await lost
+  }
+  for (const call of [
+    () => store.set('k', 'new'),
+    () => store.setMany([['k', 'new']]),
+    () => store.touch('k', 60_000),
+  ]) {
+    const lost = wire.cutReplies()
+    await call()
+    await lost
+    expect(await command(server.port, 'GET', 'k')).toBe('new')
+  }
+})
+
+test.each([
+  ['add', () => store.add('other', 'v')],
+  ['compareAndSet', () => store.compareAndSet('k', 'v', 'w')],
+  ['delete', () => store.delete('k')],
+  ['deleteMany', () => store.deleteMany(['k'])],
+  ['increment', () => store.increment('n', 1)],
+])('%s, whose answer would be another one the second time, is not', async (_, call) => {
+  await store.set('k', 'v')
+  const lost = wire.cutReplies()
+  await expect(call()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', retryable: true })
+  await lost
+})
+
 test('what was under way when the connection is cut is reported, and never sent again', async () => {
   // From now on the server knows the script.
   await store.increment('n', 1)
@@ -83,6 +118,25 @@ test('connections that are reset one after another end in a coded error, then in
   await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   wire.refuse(false)
   await recovered(() => store.get('k'))
+})
+
+test('nothing fails when the address leads to the new primary by the time the old one refuses', async () => {
+  const { primary, replicas, stop } = await startReplicated({ replicas: 1 })
+  cleanups.push(stop)
+  const promoted = replicas[0]?.port ?? 0
+  const endpoint = await startProxy(primary.port)
+  const followed = redis({ url: endpoint.url })
+  cleanups.push(
+    () => endpoint.stop(),
+    () => followed.close(),
+  )
+  await followed.increment('n', 1)
+  await replicated('n', '1', promoted)
+  await command(promoted, 'REPLICAOF', 'NO', 'ONE')
+  await command(primary.port, 'REPLICAOF', '127.0.0.1', promoted)
+  endpoint.retarget(promoted)
+  expect(await followed.increment('n', 1)).toBe(2)
+  expect(await command(promoted, 'GET', 'n')).toBe('2')
 })
 
 test('an address that leads to a new primary is followed, though the old one stays connected', async () => {

@@ -8,6 +8,7 @@ import {
   type Replicated,
   startReplicated,
 } from '../../../scripts/lib/redis-topologies.mjs'
+import { readsOf, replicated, until } from './helpers.ts'
 
 let servers: Replicated
 /** What lies between the primary and its replicas. */
@@ -45,26 +46,8 @@ function store(options: RedisOptions = {}) {
   return made
 }
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`)
-    await sleep(10)
-  }
-}
-
-/** How many GETs and MGETs a server has answered. */
-async function readsOf(port: number): Promise<number> {
-  const stats = String(await command(port, 'INFO', 'commandstats'))
-  return [...stats.matchAll(/cmdstat_m?get:calls=(\d+)/g)].reduce(
-    (sum, [, n]) => sum + Number(n),
-    0,
-  )
-}
-
 async function readsOnReplicas(): Promise<number> {
-  const reads = await Promise.all(servers.replicas.map(({ port }) => readsOf(port)))
-  return reads.reduce((sum, count) => sum + count, 0)
+  return readsOf(...servers.replicas.map(({ port }) => port))
 }
 
 describe('a primary and two replicas', () => {
@@ -132,10 +115,7 @@ describe('a read after a write of one’s own', () => {
   test('may be older where that was asked for', async () => {
     const made = store({ consistency: 'eventual' })
     await made.set('k', 'old')
-    await until('the replicas have it', async () => {
-      const seen = await Promise.all(servers.replicas.map(({ port }) => command(port, 'GET', 'k')))
-      return seen.every((value) => value === 'old')
-    })
+    await replicated('k', 'old', ...servers.replicas.map(({ port }) => port))
     await until('the replicas are connected', async () => {
       const before = await readsOnReplicas()
       await made.get('k')
@@ -176,10 +156,7 @@ describe('a replica that fails', () => {
       return (await readsOf(port)) > before
     }
     await made.set('k', 'old')
-    await until('both replicas have it', async () => {
-      const seen = [await command(first, 'GET', 'k'), await command(second, 'GET', 'k')]
-      return seen.every((value) => value === 'old')
-    })
+    await replicated('k', 'old', first, second)
     await muteWireOf(second)
     await made.set('k', 'new')
     await until('the first replica has it', async () => answeredBy(first))

@@ -10,6 +10,7 @@ import {
   startReplicated,
   startSentinels,
 } from '../../../scripts/lib/redis-topologies.mjs'
+import { readsOf, succeeds, until } from './helpers.ts'
 
 const stopping: (() => Promise<unknown>)[] = []
 
@@ -36,6 +37,54 @@ describe('found through Sentinels', async () => {
   })
   const options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576 }
   conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
+})
+
+describe('replicas the Sentinels know of', () => {
+  afterEach(stop)
+
+  test('answer reads, never with older data; the promoted one no longer, the old primary once it follows', async () => {
+    const { servers, sentinels } = await start()
+    const store = redis({ sentinels: addressesOf(sentinels), readFrom: 'replicaPreferred' })
+    stopping.push(() => store.close())
+    const answering = async (port: number) => {
+      const before = await readsOf(port)
+      for (let read = 0; read < 4; read++) await succeeds(() => store.get('k'))
+      return (await readsOf(port)) > before
+    }
+    await store.set('k', 'v')
+    for (const { port } of servers.replicas) {
+      await until('each replica answers', () => answering(port))
+    }
+    const promoted = (await sentinels.failover()).port
+    await until('the promoted one is not asked for reads', async () => !(await answering(promoted)))
+    await until('the old primary is', () => answering(servers.primary.port))
+    for (let round = 0; round < 50; round++) {
+      await store.set('k', `${round}`)
+      expect(String(await store.get('k'))).toBe(`${round}`)
+    }
+  })
+
+  test('are passed over when they die, down to the primary', async () => {
+    const { servers, sentinels } = await start()
+    const store = redis({
+      sentinels: addressesOf(sentinels),
+      readFrom: 'replica',
+      timeout: '300ms',
+    })
+    stopping.push(() => store.close())
+    await store.set('k', 'v')
+    const all = servers.replicas.map(({ port }) => port)
+    await until('replicas answer', async () => {
+      const before = await readsOf(...all)
+      await store.get('k')
+      return (await readsOf(...all)) > before
+    })
+    for (const { kill } of servers.replicas) {
+      kill('SIGSTOP')
+      for (let read = 0; read < 20; read++) expect(String(await store.get('k'))).toBe('v')
+    }
+    for (const { kill } of servers.replicas) kill('SIGCONT')
+  })
 })
 
 describe('a primary that is replaced', () => {

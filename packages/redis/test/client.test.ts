@@ -1,0 +1,17 @@
+import { redis } from '@stowage/redis'
+import { expect, test } from 'vitest'
+import { startRedis } from '../../../scripts/lib/redis-server.mjs'
+import { command } from '../../../scripts/lib/redis-topologies.mjs'
+
+const { EXPECTED_IOREDIS: major = '6' } = process.env
+
+test(`the store speaks through ioredis ${major}`, async () => {
+  const server = await startRedis()
+  const store = redis({ url: server.url })
+  await store.ping()
+  // Version 6 is the first to ask for RESP3.
+  const clients = `${await command(server.port, 'CLIENT', 'LIST')}`
+  expect(clients).toMatch(major === '6' ? /cmd=ping .*resp=3/ : /cmd=ping .*resp=2/)
+  await store.close()
+  await server.stop()
+})

@@ -1,0 +1,162 @@
+import { inspect } from 'node:util'
+import { Cache } from '@stowage/core'
+import { redis } from '@stowage/redis'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
+
+const mebibyte = 1024 * 1024
+
+let server: RedisServer
+let admin: Redis
+let store: ReturnType<typeof redis>
+
+beforeAll(async () => {
+  server = await startRedis()
+  admin = new Redis(server.url)
+})
+
+beforeEach(async () => {
+  await admin.config('SET', 'maxmemory', 0)
+  await admin.flushall()
+  await admin.script('FLUSH')
+  store = redis({ url: server.url })
+})
+
+afterEach(() => store.close())
+
+afterAll(async () => {
+  admin.disconnect()
+  await server.stop()
+})
+
+async function usedBytes(): Promise<number> {
+  return Number(/^used_memory:(\d+)/m.exec(await admin.info('memory'))?.[1])
+}
+
+describe('a full server that evicts nothing', () => {
+  const ballast = Array.from({ length: 100 }, (_, n) => `ballast:${n}`)
+
+  /** Fills it well beyond its limit, and leaves room enough for when the ballast is gone. */
+  async function fill(): Promise<void> {
+    const used = await usedBytes()
+    await admin.config('SET', 'maxmemory-policy', 'noeviction')
+    await admin.mset(ballast.flatMap((key) => [key, 'x'.repeat(mebibyte / 10)]))
+    await admin.config('SET', 'maxmemory', used + 5 * mebibyte)
+  }
+
+  const full = {
+    code: 'ERR_CACHE_REJECTED',
+    retryable: true,
+    message: expect.stringMatching(/OOM.*raise maxmemory, or choose an eviction policy/),
+  }
+
+  beforeEach(async () => {
+    await store.set('k', 'v')
+    await store.increment('n', 41)
+    await fill()
+  })
+
+  const writes: Record<string, () => unknown> = {
+    set: () => store.set('k', 'new'),
+    'set with a ttl': () => store.set('k', 'new', 60_000),
+    setMany: () => store.setMany([['k', 'new']]),
+    'setMany with a ttl': () => store.setMany([['k', 'new']], 60_000),
+    add: () => store.add('absent', 'new'),
+    compareAndSet: () => store.compareAndSet('k', 'v', 'new'),
+    'compareAndSet with a ttl': () => store.compareAndSet('k', 'v', 'new', 60_000),
+    increment: () => store.increment('n', 1),
+    'increment of a new counter': () => store.increment('absent', 1, 60_000),
+  }
+
+  test.each(Object.keys(writes))(
+    '%s fails with the remedy, and nothing is half done',
+    async (name) => {
+      // Twice: the first time a script is sent in full.
+      for (let time = 0; time < 2; time++)
+        await expect(writes[name]?.()).rejects.toMatchObject(full)
+      expect(await admin.mget('k', 'n', 'absent')).toEqual(['v', '41', null])
+      expect(await admin.pttl('k')).toBe(-1)
+      expect(await admin.dbsize()).toBe(ballast.length + 2)
+    },
+  )
+
+  test('the error shows neither key nor value', async () => {
+    const secret = 'hunter2'
+    const error = await Promise.resolve(store.increment(secret, 1, 60_000)).catch((e: Error) => e)
+    expect(error).toMatchObject(full)
+    expect(inspect(error)).not.toContain(secret)
+  })
+
+  test('reads, deletes and expiries go on', async () => {
+    expect((await store.getMany(['k', 'n'])).map(String)).toEqual(['v', '41'])
+    expect(await store.touch('n', 60_000)).toBe(true)
+    expect(await store.touch('n')).toBe(true)
+    expect(await store.compareAndSet('k', 'v', undefined)).toBe(true)
+    expect(await store.delete('n')).toBe(true)
+    await store.ping()
+  })
+
+  test('remember answers with what was loaded', async () => {
+    const cache = new Cache(store)
+    expect(await cache.remember('absent', { ttl: '1m' }, () => 'loaded')).toBe('loaded')
+    expect(await cache.get('absent')).toBeUndefined()
+  })
+
+  test('writes succeed again once there is room, through the same connection', async () => {
+    await expect(store.set('k', 'new')).rejects.toMatchObject(full)
+    expect(await store.deleteMany(ballast)).toBe(ballast.length)
+    await store.set('k', 'new')
+    expect(await store.increment('n', 1)).toBe(42)
+    expect(await store.compareAndSet('k', 'new', 'newer', 60_000)).toBe(true)
+  })
+})
+
+describe('a full server that evicts', () => {
+  const maxBytes = 8 * mebibyte
+  const keys = Array.from({ length: 3_000 }, (_, n) => `key ${n}`)
+  const textOf = (key: string) => `${key} ${'x'.repeat(10_000)}`
+  let cache: Cache
+
+  beforeEach(async () => {
+    cache = new Cache(store, { prefix: 'c:' })
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    await admin.config('SET', 'maxmemory', maxBytes)
+  })
+
+  /** Writes several times what fits. */
+  async function overfill(): Promise<void> {
+    for (let at = 0; at < keys.length; at += 50) {
+      const part = keys.slice(at, at + 50)
+      await cache.setMany(
+        part.map((key) => [key, textOf(key)]),
+        { ttl: '1h' },
+      )
+    }
+  }
+
+  test('takes every write, keeps within its memory, and answers what is gone as a miss', async () => {
+    await overfill()
+    expect(await usedBytes()).toBeLessThan(maxBytes + mebibyte)
+    const values = await cache.getMany(keys)
+    const kept = keys.filter((_, at) => values[at] !== undefined)
+    expect(kept.length).toBeGreaterThan(0)
+    expect(kept.length).toBeLessThan(keys.length / 2)
+    for (const [at, key] of keys.entries()) expect([undefined, textOf(key)]).toContain(values[at])
+  })
+
+  test('what was evicted is not brought back: no touch, no swap, a counter with its own expiry', async () => {
+    await store.set('session', '{}', 60_000)
+    await store.add('lock', 'owner', 60_000)
+    await store.increment('n', 41, 60_000)
+    // Which keys go is a matter of chance within a second, the resolution of the server's clock for this.
+    while ((await admin.exists('session', 'lock', 'n')) > 0) await overfill()
+    expect(await store.touch('session', 60_000)).toBe(false)
+    expect(await store.compareAndSet('session', '{}', '{"a":1}')).toBe(false)
+    expect(await store.compareAndSet('lock', 'owner', undefined)).toBe(false)
+    expect(await store.increment('n', 1, 60_000)).toBe(1)
+    expect(await admin.pttl('n')).toBeGreaterThan(0)
+    expect(await cache.remember('again', { ttl: '1m' }, () => 'loaded')).toBe('loaded')
+    expect(await cache.get('again')).toBe('loaded')
+  })
+})
