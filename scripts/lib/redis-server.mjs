@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 
+// Another server of the same protocol, such as valkey-server, can be tried in its place.
+const program = process.env.STOWAGE_REDIS_SERVER ?? 'redis-server'
 const startAttempts = 5
 const readyWithinMs = 20_000
 
@@ -73,7 +75,7 @@ async function launch(port, { args, conf, tls }) {
   const file = conf === undefined ? [] : [writeConf(folder, conf)]
   const settings = [...file, ...listen, '--bind', '127.0.0.1', '--dir', folder]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
-  const child = spawn('redis-server', [...settings, ...memoryOnly, ...args], { stdio: 'ignore' })
+  const child = spawn(program, [...settings, ...memoryOnly, ...args], { stdio: 'ignore' })
   // A program that cannot be started has an error and no exit.
   const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
   const end = () => child.kill('SIGKILL')
@@ -106,12 +108,10 @@ function failure(child) {
   return new Promise((_, reject) => {
     child.once('error', (cause) =>
       reject(
-        new Error('redis-server does not start. Install it: apt-get install redis-server', {
-          cause,
-        }),
+        new Error(`${program} does not start. Install it: apt-get install ${program}`, { cause }),
       ),
     )
-    child.once('exit', (code) => reject(new Error(`redis-server ended with code ${code}`)))
+    child.once('exit', (code) => reject(new Error(`${program} ended with code ${code}`)))
   })
 }
 
@@ -138,7 +138,7 @@ async function answers(port, secure, child) {
   const deadline = Date.now() + readyWithinMs
   while (!(await pong(port, secure))) {
     if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
-    if (Date.now() > deadline) throw new Error(`redis-server does not answer on port ${port}`)
+    if (Date.now() > deadline) throw new Error(`${program} does not answer on port ${port}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
