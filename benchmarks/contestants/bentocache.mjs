@@ -5,8 +5,8 @@ import { redisDriver } from 'bentocache/drivers/redis'
 export const memory = () => contestant(bentostore().useL1Layer(memoryDriver({ maxItems: 50_000 })))
 
 export function redis(url) {
-  const { hostname: host, port } = new URL(url)
-  const connection = { host, port: Number(port) }
+  const { hostname: host, port, pathname } = new URL(url)
+  const connection = { host, port: Number(port), db: Number(pathname.slice(1)) }
   return contestant(bentostore().useL2Layer(redisDriver({ connection })))
 }
 

@@ -1,3 +1,4 @@
+import { objects } from '../lib/dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from '../lib/key-value.mjs'
 
 /** In-process caches against a Map. `raw` hands out references; `raw-json` is the floor of those that copy. */
@@ -18,7 +19,11 @@ export default {
     unstorage: async () => (await import('../contestants/unstorage.mjs')).memory(),
   },
   comparedToRawJson: ['stowage-bytes', 'bentocache', 'keyv', 'unstorage'],
-  workloads: () => keyValueWorkloads({ get: [1], set: [1], getMany: [1], rememberHit: [1] }),
-  prepare: fill,
-  check: checkHits,
+  workloads: () =>
+    keyValueWorkloads(
+      objects,
+      ['get', 'set', 'getMany', 'rememberHit'].map((name) => ({ name, inFlight: 1 })),
+    ),
+  prepare: fill(objects),
+  check: checkHits(objects),
 }

@@ -1,48 +1,80 @@
-import { spawn } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Remedy } from '../../scripts/lib/progress.mjs'
 import { endsWithUs } from './cleanup.mjs'
 
 const program = fileURLToPath(new URL('../child.mjs', import.meta.url))
-const startUpMs = 20_000
+const startUpMs = 60_000
+const stepMs = 10_000
 
-/** Runs one contestant and resolves to its results, one per workload. */
-export async function runContestant(job, workloads) {
-  const child = endsWithUs(spawn(process.execPath, ['--expose-gc', program, JSON.stringify(job)]))
-  const output = collect(child.stdout)
-  const errors = collect(child.stderr)
-  const boundMs = startUpMs + 3 * workloads.length * (job.windows.warmUpMs + job.windows.timedMs)
-  const ending = await endOf(child, boundMs)
-  const lines = output().split('\n').filter(isResult)
-  if (ending === undefined && lines.length === workloads.length) return lines.map(JSON.parse)
-  const what = ending ?? `gave ${lines.length} of ${workloads.length} results`
-  throw new Remedy(`${job.group}: the contestant ${job.contestant} ${what}.\n${errors()}`)
-}
+/** A contestant in a process of its own, filled and ready; it does one thing at a time, when it is asked to. */
+export class ContestantProcess {
+  #child
+  #title
+  #errors = ''
 
-/** Resolves to what went wrong, if anything. */
-function endOf(child, boundMs) {
-  return new Promise((resolve, reject) => {
-    const bound = setTimeout(() => {
-      resolve(`hung and was killed after ${boundMs / 1000} s`)
-      child.kill('SIGKILL')
-    }, boundMs)
-    child.once('error', reject)
-    child.once('close', (code, signal) => {
-      clearTimeout(bound)
-      resolve(code === 0 ? undefined : `ended with ${signal ?? `exit code ${code}`}`)
+  /** `job`: the group, the contestant and the server's address. */
+  constructor(job) {
+    this.contestant = job.contestant
+    this.#title = `${job.group}: the contestant ${job.contestant}`
+    const options = { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] }
+    this.#child = endsWithUs(fork(program, [JSON.stringify(job)], options))
+    this.#child.stderr.setEncoding('utf8').on('data', (chunk) => {
+      this.#errors += chunk
     })
-  })
-}
+  }
 
-function collect(stream) {
-  let text = ''
-  stream.setEncoding('utf8').on('data', (chunk) => {
-    text += chunk
-  })
-  return () => text
-}
+  get pid() {
+    return this.#child.pid
+  }
 
-/** Whatever else a library writes is no result. */
-function isResult(line) {
-  return line.startsWith('{"workload":')
+  /** Resolves to the ids of the workloads this contestant can run. */
+  async started() {
+    const { workloads } = await this.#message(startUpMs)
+    return new Set(workloads)
+  }
+
+  warmUp(workload, ms) {
+    return this.#ask({ do: 'warmUp', workload, ms })
+  }
+
+  time(workload, ms) {
+    return this.#ask({ do: 'time', workload, ms })
+  }
+
+  percentiles(workload) {
+    return this.#ask({ do: 'percentiles', workload })
+  }
+
+  /** Checks what is stored, once more. */
+  end() {
+    return this.#ask({ do: 'end' })
+  }
+
+  kill() {
+    this.#child.kill('SIGKILL')
+  }
+
+  #ask(step) {
+    this.#child.send(step)
+    return this.#message(stepMs + 3 * (step.ms ?? 0), ` to ${step.do} ${step.workload ?? ''}`)
+  }
+
+  #message(boundMs, asked = '') {
+    return new Promise((resolve, reject) => {
+      const settle = (act) => (value) => {
+        clearTimeout(bound)
+        this.#child.off('message', answered).off('close', ended).off('error', reject)
+        act(value)
+      }
+      const fail = (what) => reject(new Remedy(`${this.#title} ${what}.\n${this.#errors}`))
+      const answered = settle(resolve)
+      const ended = settle((code) => fail(`ended with ${code ?? 'a signal'}`))
+      const bound = setTimeout(
+        settle(() => fail(`gave no answer${asked} for ${boundMs / 1000} s`)),
+        boundMs,
+      )
+      this.#child.once('message', answered).once('close', ended).once('error', reject)
+    })
+  }
 }

@@ -1,17 +1,23 @@
 export const hourMs = 3_600_000
-export const valueBytes = 1024
 export const batchSize = 100
 const count = 1_000
 
-export const keys = Array.from({ length: count }, (_, index) => `user:${10_000 + index}`)
-export const values = keys.map((_, index) => makeValue(index))
-export const batches = Array.from({ length: count / batchSize }, (_, index) =>
-  keys.slice(index * batchSize, (index + 1) * batchSize),
-)
+/** JSON objects like those applications keep, and such as are as short as a flag or a token. */
+export const objects = dataset('user', 1024, person)
+export const small = dataset('flag', 100, flag)
 
-/** A JSON object like those applications keep, of exactly `valueBytes` as JSON text, different for each key. */
-function makeValue(index) {
-  const value = {
+/** Keys and values, the latter different for each key and exactly `valueBytes` long as JSON text. */
+function dataset(prefix, valueBytes, make) {
+  const keys = Array.from({ length: count }, (_, index) => `${prefix}:${10_000 + index}`)
+  const values = keys.map((_, index) => padded(make(index), index, valueBytes))
+  const batches = Array.from({ length: count / batchSize }, (_, index) =>
+    keys.slice(index * batchSize, (index + 1) * batchSize),
+  )
+  return { valueBytes, keys, values, batches }
+}
+
+function person(index) {
+  return {
     id: index,
     name: `Person number ${index}`,
     email: `person.${index}@example.test`,
@@ -22,6 +28,13 @@ function makeValue(index) {
     lastSeen: '2026-11-21T08:00:00.000Z',
     padding: '',
   }
+}
+
+function flag(index) {
+  return { id: index, enabled: index % 2 === 0, rollout: index / 8, padding: '' }
+}
+
+function padded(value, index, valueBytes) {
   const missing = valueBytes - JSON.stringify(value).length
   value.padding = `${index} lorem ipsum dolor sit amet `.repeat(valueBytes).slice(0, missing)
   return value

@@ -4,15 +4,21 @@ import { startRedis as start } from '../../scripts/lib/redis-server.mjs'
 // What the harness itself sends; everything else is the contestant's.
 const own = ['info', 'quit', 'ping', 'flushall']
 
-/** A Redis server of our own, and how to empty it. */
-export async function startRedis() {
-  const { port, url, stop } = await start()
-  return { address: { url }, reset: () => ask(port, 'FLUSHALL'), stop }
+/** A Redis server of our own, with a database for each contestant, and how to empty it. */
+export async function startRedis(contestants) {
+  const { port, url, pid, stop } = await start({ args: ['--databases', `${contestants.length}`] })
+  return {
+    pids: [pid],
+    addressOf: (contestant) => ({ url: `${url}/${contestants.indexOf(contestant)}` }),
+    reset: () => ask(port, 'FLUSHALL'),
+    countCommands: () => countCommands(port),
+    stop,
+  }
 }
 
 /** How many commands the server has executed, the harness's own excepted. */
-export async function countRedisCommands({ url }) {
-  const statistics = await ask(new URL(url).port, 'INFO commandstats')
+async function countCommands(port) {
+  const statistics = await ask(port, 'INFO commandstats')
   const calls = [...statistics.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)]
   return calls.reduce((sum, [, name, times]) => sum + (own.includes(name) ? 0 : Number(times)), 0)
 }

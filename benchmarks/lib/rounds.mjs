@@ -1,46 +1,95 @@
-import { runContestant } from './contestant-process.mjs'
+import { ContestantProcess } from './contestant-process.mjs'
+import { placeClient, placeServer } from './cpus.mjs'
 
-const roundCount = 5
-
-/** Every contestant once per round, each in a process of its own, so that what disturbs one disturbs all. */
+/** Every contestant in a new process for each round, all alive at once; per workload they take short turns. */
 export async function runGroup(group, { quick, peers }) {
   const names = Object.keys({ ...group.contestants, ...(peers && group.peers) })
-  const server = await group.server?.start()
-  const job = { group: group.name, quick, windows: windowsOf(quick), server: server?.address ?? {} }
+  const plan = planOf(quick, group.timesLonger)
+  const server = await group.server?.start(names)
+  for (const pid of server?.pids ?? []) placeServer(pid)
   try {
     const rounds = []
-    for (let round = 0; round < roundCount; round++) {
-      progress(`${group.name}: round ${round + 1} of ${roundCount}`)
-      rounds.push(await runRound(orderOf(names, round), group, job, server))
+    for (let round = 0; round < plan.rounds; round++) {
+      progress(`${group.name}: round ${round + 1} of ${plan.rounds}`)
+      rounds.push(await runRound({ group, names, quick, plan, server, round }))
     }
-    return { rounds: rounds.map(({ results }) => results), gaps: rounds[0].gaps }
+    return rounds
   } finally {
     await server?.stop()
   }
 }
 
-async function runRound(names, group, job, server) {
-  const results = []
-  const gaps = []
-  for (const contestant of names) {
-    await server?.reset()
-    for (const result of await runContestant({ ...job, contestant }, group.workloads(job))) {
-      if (result.missing) gaps.push(`${contestant} has no ${result.workload}: left out`)
-      else results.push({ contestant, ...result })
+async function runRound({ group, names, quick, plan, server, round }) {
+  await server?.reset()
+  const processes = names.map((contestant) => {
+    const address = server?.addressOf(contestant) ?? {}
+    return new ContestantProcess({ group: group.name, quick, contestant, address })
+  })
+  try {
+    const able = await Promise.all(processes.map((each) => each.started()))
+    const workloads = group.workloads({ quick })
+    const runs = workloads.map((workload) => ({
+      workload,
+      processes: processes.filter((_, i) => able[i].has(workload.id)),
+    }))
+    // What one workload does to the code of another has happened before the first is timed.
+    for (const run of runs) await warmUp(run, plan.warmUpMs)
+    const results = []
+    for (const run of runs) results.push(...(await takeTurns(run, plan, round, server)))
+    for (const each of processes) await each.end()
+    return results
+  } finally {
+    for (const each of processes) each.kill()
+  }
+}
+
+function warmUp({ workload, processes }, ms) {
+  return Promise.all(processes.map((each) => each.warmUp(workload.id, ms)))
+}
+
+/** What disturbs one contestant disturbs all: their turns are short, and each time in another order. */
+async function takeTurns({ workload, processes }, plan, round, server) {
+  const commandsPerOp = new Map()
+  // One call at a time is slow, and so are the calls until their code is optimised.
+  const warmUpMs = workload.inFlight === 1 ? 3 * plan.warmUpMs : plan.warmUpMs
+  for (const each of processes) {
+    if (server !== undefined) placeClient(each.pid, workload)
+    commandsPerOp.set(each, await countedWarmUp(each, workload, warmUpMs, server))
+  }
+  const turns = new Map(processes.map((each) => [each, []]))
+  for (let turn = 0; turn < plan.turns; turn++) {
+    for (const each of orderOf(processes, round + turn)) {
+      turns.get(each).push(await each.time(workload.id, plan.turnMs))
     }
   }
-  return { results, gaps: [...new Set(gaps)].sort() }
+  const results = processes.map(async (each) => ({
+    workload: workload.id,
+    contestant: each.contestant,
+    commandsPerOp: commandsPerOp.get(each),
+    turns: turns.get(each),
+    ...(await each.percentiles(workload.id)),
+  }))
+  return Promise.all(results)
 }
 
-/** Each round begins elsewhere, and every other one runs backwards: nobody always follows the same one. */
-export function orderOf(names, round) {
-  const first = Math.floor(round / 2) % names.length
-  const order = [...names.slice(first), ...names.slice(0, first)]
-  return round % 2 === 0 ? order : order.reverse()
+/** Resolves to the commands the server executes per operation; `null` where nobody counts them. */
+async function countedWarmUp(process, { id }, ms, server) {
+  const before = await server?.countCommands?.()
+  const { operations } = await process.warmUp(id, ms)
+  if (before === undefined) return null
+  return ((await server.countCommands()) - before) / operations
 }
 
-function windowsOf(quick) {
-  return quick ? { warmUpMs: 80, timedMs: 180 } : { warmUpMs: 300, timedMs: 500 }
+/** Each turn begins with another, and every other one runs backwards: nobody always follows the same one. */
+export function orderOf(processes, turn) {
+  const first = Math.floor(turn / 2) % processes.length
+  const order = [...processes.slice(first), ...processes.slice(0, first)]
+  return turn % 2 === 0 ? order : order.reverse()
+}
+
+function planOf(quick, timesLonger = 1) {
+  const [rounds, turns, warmUpMs, turnMs] = quick ? [3, 4, 40, 30] : [5, 6, 100, 60]
+  return { rounds, turns, warmUpMs: warmUpMs * timesLonger, turnMs: turnMs * timesLonger }
 }
 
 function progress(text) {

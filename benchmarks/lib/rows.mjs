@@ -1,51 +1,54 @@
-/** The results of all rounds → one row per workload and contestant, with medians and ratios. */
-export function rowsOf(group, rounds) {
-  const kinds = new Map(rounds[0].map((result) => [idOf(result), result]))
-  const names = Object.keys({ ...group.contestants, ...group.peers })
-  const order = group.workloads({ quick: false }).map(workloadOf)
-  const rank = (row) => order.indexOf(workloadOf(row)) * 1_000 + names.indexOf(row.contestant)
-  return [...kinds.values()]
-    .map((result) => rowOf(group, rounds, result))
-    .sort((a, b) => rank(a) - rank(b))
+/**
+ * The results of all rounds → one row per workload and contestant, with the medians of the rounds. A workload that a
+ * contestant does not have is a row without figures.
+ */
+export function rowsOf(group, rounds, mode) {
+  const names = [...new Set(rounds[0].map(({ contestant }) => contestant))]
+  return group
+    .workloads(mode)
+    .flatMap((workload) => names.map((contestant) => rowOf(group, rounds, workload, contestant)))
 }
 
-function rowOf(group, rounds, { workload, contestant, valueBytes, inFlight }) {
-  const id = idOf({ workload, contestant, inFlight })
-  const results = rounds.map((results) => results.find((result) => idOf(result) === id))
-  const medianOf = (field) => median(results.map((result) => result[field]))
-  const ratioTo = (baseline) =>
-    spread(rounds.map((round, i) => ratio(results[i], round, { workload, inFlight, baseline })))
+function rowOf(group, rounds, workload, contestant) {
+  const { id, name, valueBytes, inFlight } = workload
+  const row = { group: group.name, id, workload: name, valueBytes, inFlight, contestant }
+  const own = rounds.map((round) => figuresOf(round, id, contestant))
+  if (own.includes(undefined)) return row
+  const medianOf = (field) => rounded(median(own.map((figures) => figures[field])))
+  const ratioTo = (baseline, field) => {
+    const others = rounds.map((round) => figuresOf(round, id, baseline))
+    // Within one round: what slows the machine down slows both down.
+    return spread(own.map((figures, i) => figures[field] / others[i][field]))
+  }
+  const timed = own[0].p99Micros !== null
   return {
-    group: group.name,
-    workload,
-    contestant,
-    valueBytes,
-    inFlight,
-    opsPerSecond: round(medianOf('opsPerSecond')),
-    ratioToRaw: ratioTo('raw'),
-    ...(group.comparedToRawJson?.includes(contestant) && { ratioToRawJson: ratioTo('raw-json') }),
-    commandsPerOp: results[0].commandsPerOp === null ? null : round(medianOf('commandsPerOp')),
-    cpuMicrosPerOp: round(medianOf('cpuMicrosPerOp')),
+    ...row,
+    opsPerSecond: medianOf('opsPerSecond'),
+    ratioToRaw: ratioTo('raw', 'opsPerSecond'),
+    ...(group.comparedToRawJson?.includes(contestant) && {
+      ratioToRawJson: ratioTo('raw-json', 'opsPerSecond'),
+    }),
+    ...(timed && { p50Micros: medianOf('p50Micros'), p99Micros: medianOf('p99Micros') }),
+    ...(timed && { p99ToRaw: ratioTo('raw', 'p99Micros') }),
+    cpuMicrosPerOp: medianOf('cpuMicrosPerOp'),
+    ...(own[0].commandsPerOp !== null && { commandsPerOp: medianOf('commandsPerOp') }),
   }
 }
 
-/** Within one round: what slows the machine down slows both down. */
-function ratio(result, round, { workload, inFlight, baseline }) {
-  const id = idOf({ workload, inFlight, contestant: baseline })
-  return result.opsPerSecond / round.find((other) => idOf(other) === id).opsPerSecond
-}
-
-function idOf(result) {
-  return `${workloadOf(result)} ${result.contestant}`
-}
-
-function workloadOf({ workload, name = workload, inFlight }) {
-  return `${name} ${inFlight}`
+/** The median of the turns stands for a round: a turn that something else disturbed does not count. */
+function figuresOf(round, id, contestant) {
+  const result = round.find((each) => each.workload === id && each.contestant === contestant)
+  if (result === undefined) return undefined
+  const medianOf = (field) => median(result.turns.map((turn) => turn[field]))
+  const { p50Micros, p99Micros, commandsPerOp } = result
+  const opsPerSecond = medianOf('opsPerSecond')
+  const cpuMicrosPerOp = medianOf('cpuMicrosPerOp')
+  return { opsPerSecond, cpuMicrosPerOp, p50Micros, p99Micros, commandsPerOp }
 }
 
 function spread(numbers) {
-  const limits = { min: round(Math.min(...numbers)), max: round(Math.max(...numbers)) }
-  return { median: round(median(numbers)), ...limits }
+  const limits = { min: rounded(Math.min(...numbers)), max: rounded(Math.max(...numbers)) }
+  return { median: rounded(median(numbers)), ...limits }
 }
 
 function median(numbers) {
@@ -55,6 +58,6 @@ function median(numbers) {
 }
 
 /** Four significant digits: more would be noise. */
-function round(number) {
+function rounded(number) {
   return Number(number.toPrecision(4))
 }

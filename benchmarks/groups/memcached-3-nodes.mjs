@@ -1,0 +1,3 @@
+import { memcachedGroup } from '../lib/memcached-group.mjs'
+
+export default memcachedGroup(3)
