@@ -10,10 +10,10 @@ export function setCommand(
   key: string,
   item: Payload,
   ttl: number | undefined,
-): Promise<unknown> {
-  return ttl === undefined
-    ? client.set(key, argument(item))
-    : client.set(key, argument(item), 'PX', ttl)
+): Promise<void> {
+  const answer =
+    ttl === undefined ? client.set(key, argument(item)) : client.set(key, argument(item), 'PX', ttl)
+  return answer as Promise<unknown> as Promise<void>
 }
 
 export function addCommand(

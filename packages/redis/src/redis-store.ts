@@ -84,10 +84,10 @@ export class RedisStore implements ByteStore {
     return keys.map((key) => found.get(key))
   }
 
-  async set(key: string, item: Payload, ttl?: number): Promise<void> {
-    if (this.#exceeds(item)) await this.#refuse('set', [[key, item]])
+  set(key: string, item: Payload, ttl?: number): Promise<void> {
+    if (this.#exceeds(item)) return this.#refuse('set', [[key, item]])
     const command = (client: RedisClient) => setCommand(client, key, item, ttl)
-    await this.#write('set', [key], command, 'idempotent')
+    return this.#write('set', [key], command, 'idempotent')
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -203,7 +203,7 @@ export class RedisStore implements ByteStore {
   }
 
   /** `kind` tells whether doing it twice does the same as doing it once. */
-  async #write<T>(
+  #write<T>(
     operation: string,
     keys: readonly string[],
     command: Command<T>,
@@ -211,15 +211,19 @@ export class RedisStore implements ByteStore {
   ): Promise<T> {
     const connection = this.#durability?.connection ?? this.#topology.primary(keys[0] ?? '')
     const settled = this.#topology.writing(keys)
+    const call: Call<T> = { operation, keys, command, kind, since: performance.now() }
+    if (this.#durability === undefined) {
+      const answer = this.#send(connection, call)
+      return settled === undefined ? answer : answer.finally(settled)
+    }
+    return this.#writeDurably(this.#durability, call).finally(settled)
+  }
+
+  async #writeDurably<T>(durability: Durability, call: Call<T>): Promise<T> {
     try {
-      const since = performance.now()
-      const call: Call<T> = { operation, keys, command, kind, since }
-      if (this.#durability === undefined) return await this.#send(connection, call)
-      return await this.#durability.follow(() => this.#send(connection, call))
+      return await durability.follow(() => this.#send(durability.connection, call))
     } catch (error) {
-      throw translate(error, operation, keys[0])
-    } finally {
-      settled?.()
+      throw translate(error, call.operation, call.keys[0])
     }
   }
 

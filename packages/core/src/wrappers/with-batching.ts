@@ -26,7 +26,13 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
   // One that asks for more than usual must not ask it for all.
   const get = (key: string, read?: ReadOptions) =>
     read === undefined ? tick.get(key) : others.get(key, read)
-  if (options.sets === false) return { ...others, get }
+  if (options.sets === false) {
+    const set = (key: string, item: never, ttl?: number) => {
+      tick.flush()
+      return store.set(key, item, ttl)
+    }
+    return { ...others, get, set }
+  }
   const tooLarge = (item: unknown) =>
     store.payload === 'bytes' && exceeds(item as Payload, store.limits.valueBytes)
   const set = (key: string, item: unknown, ttl?: number) =>
