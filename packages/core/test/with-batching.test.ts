@@ -27,10 +27,45 @@ function keysOf(operation: StoreOperation, first: unknown): string {
   return String(first ?? '')
 }
 
-describe('keeps the contract', () => {
+describe.each([{}, { overlap: true }])('keeps the contract with %o', (options) => {
   const clock = new ManualClock()
-  const create = () => withBatching(referenceStore({ clock, async: true, limits: { ttlStep: 1 } }))
+  const create = () =>
+    withBatching(referenceStore({ clock, async: true, limits: { ttlStep: 1 } }), options)
   conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
+})
+
+describe('many gets that may overlap', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `k${i}`)
+  const sizes = (calls: string[]) => calls.map((call) => call.split(',').length)
+
+  test('leave in two batches, and all are answered as asked', async () => {
+    const { store, calls } = setup({ overlap: true })
+    await store.setMany(names.map((name) => [name, name]))
+    calls.length = 0
+    const found = await Promise.all([...names, 'k39', 'k0'].map((name) => store.get(name)))
+    expect(found.map(String)).toEqual([...names, 'k39', 'k0'])
+    expect(sizes(calls)).toEqual([20, 20])
+  })
+
+  test('are one batch where few; what comes before the second has left fills both', async () => {
+    const { store, calls } = setup({ overlap: true })
+    await Promise.all(names.slice(0, 16).map((name) => store.get(name)))
+    const all = names.map((name) => store.get(name))
+    await Promise.resolve()
+    expect(sizes(calls)).toEqual([16])
+    await new Promise((resolve) => process.nextTick(resolve))
+    const more = names.map((name) => store.get(`more ${name}`))
+    await Promise.all([...all, ...more])
+    expect(sizes(calls)).toEqual([16, 20, 30, 30])
+  })
+
+  test('are all sent before what comes after them', async () => {
+    const { store, calls } = setup({ overlap: true })
+    const reads = names.map((name) => store.get(name))
+    await store.delete('k39')
+    await Promise.all(reads)
+    expect(sizes(calls)).toEqual([20, 20, 1])
+  })
 })
 
 describe('gets', () => {

@@ -54,9 +54,9 @@ function durabilityOf(options: RedisOptions, resolved: ResolvedOptions): Durabil
   return new Durability(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
-/** The `get`s of one tick become one MGET. A `set` is a command of its own in any case. */
+/** The `get`s of one tick become an MGET, or two. A `set` is a command of its own in any case. */
 function merged(store: ByteStore): ByteStore {
-  return withBatching(store, { sets: false })
+  return withBatching(store, { sets: false, overlap: true })
 }
 
 const driver: Driver<RedisOptions> = {
