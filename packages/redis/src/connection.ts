@@ -6,6 +6,9 @@ import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import { countdown, Watchdog } from './watchdog.ts'
 
+/** So many commands are worth a system call of their own. */
+const commandsPerWrite = 64
+
 /** A way to the server, made when first needed. */
 export interface Connection {
   readonly client: RedisClient
@@ -79,7 +82,8 @@ export class OwnConnection implements Connection {
   /** The server refused the database: what we send would go to another one. */
   #wrongDatabase = false
   #stopCountdown = () => {}
-  #corked = false
+  /** Commands of this tick. */
+  #corked = 0
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
     this.#options = options
@@ -152,16 +156,21 @@ export class OwnConnection implements Connection {
     })
   }
 
-  /** Lets the commands of this tick leave in one write. */
+  /** Lets the commands of this tick leave in one write, or a few: with the first, the server can begin. */
   #cork(): void {
     const { stream } = this.client
-    if (this.#corked || stream === undefined) return
-    this.#corked = true
-    stream.cork()
-    process.nextTick(() => {
-      this.#corked = false
+    if (stream === undefined) return
+    if (this.#corked === 0) {
+      stream.cork()
+      process.nextTick(() => {
+        this.#corked = 0
+        stream.uncork()
+      })
+    } else if (this.#corked % commandsPerWrite === 0) {
       stream.uncork()
-    })
+      stream.cork()
+    }
+    this.#corked++
   }
 
   #hangUp(): void {
