@@ -42,6 +42,7 @@ export type {
   StoreContract,
   StoreLimits,
 } from './store.ts'
+export { countdown, Watchdog } from './watchdog.ts'
 export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'
 export { withTimeout } from './wrappers/with-timeout.ts'
 export { type Around, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -5,7 +5,7 @@ import { BorrowedConnection, backOff, type Connection } from './connection.ts'
 import { Readiness } from './readiness.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import type { Topology } from './topology.ts'
-import { Watchdog } from './watchdog.ts'
+import { Watchdog } from '@stowage/core'
 
 interface Address {
   readonly host: string

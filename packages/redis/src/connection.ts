@@ -1,8 +1,8 @@
+import { countdown, Watchdog } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { Readiness } from './readiness.ts'
 import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
-import { countdown, Watchdog } from './watchdog.ts'
 
 /** A way to the server, made when first needed. */
 export interface Connection {
