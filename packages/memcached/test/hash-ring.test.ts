@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
+import * as memjs from 'memjs'
 import { describe, expect, test } from 'vitest'
 import { type Hashing, hashings, hashRing } from '../src/hash-ring.ts'
 import { md5 } from '../src/md5.ts'
@@ -47,6 +48,15 @@ describe('places keys where other clients do', () => {
     ])
     expect(placed.length).toBe(200)
     expect(Object.fromEntries(placed)).toEqual(placement.keys)
+  })
+
+  test('memjs', () => {
+    const nodes = cluster(7)
+    const client = memjs.Client.create(nodes.map(nodeName).join(',')) as unknown as {
+      getServer(key: string): number
+    }
+    const ring = hashRing('memjs', nodes)
+    expect(keys.map((key) => ring.indexOf(key))).toEqual(keys.map((key) => client.getServer(key)))
   })
 
   test('there are placements for every hashing of another client', () => {
