@@ -35,8 +35,8 @@ export interface DiscoveryOptions {
 
 interface Answer {
   readonly configuration: Configuration | undefined
-  /** Whether the address it came from was just looked up. */
-  readonly resolved: boolean
+  /** Whether none of the known nodes is there any more, as far as was asked. */
+  readonly replaced: boolean
 }
 
 const defaultTimeoutMs = 2_000
@@ -122,11 +122,17 @@ export class Discovery {
   }
 
   async #ask(): Promise<Answer> {
+    let alive = false
     for (const node of this.#nextMembers()) {
-      const configuration = await this.#askMember(node).catch(() => undefined)
-      if (configuration !== undefined) return { configuration, resolved: false }
+      try {
+        const configuration = await this.#askMember(node)
+        if (configuration !== undefined) return { configuration, replaced: false }
+        alive = true
+      } catch {
+        // Another one will know.
+      }
     }
-    return { configuration: await this.#askEndpoint(), resolved: true }
+    return { configuration: await this.#askEndpoint(), replaced: !alive }
   }
 
   #nextMembers(): Nodes {
@@ -172,9 +178,9 @@ export class Discovery {
     return this.#options.timeoutMs ?? defaultTimeoutMs
   }
 
-  #learn({ configuration, resolved }: Answer): Outcome {
+  #learn({ configuration, replaced }: Answer): Outcome {
     if (configuration === undefined) return this.#isPlain()
-    if (!this.#known.offer(configuration, resolved)) return 'same'
+    if (!this.#known.offer(configuration, replaced)) return 'same'
     this.#members = configuration.nodes
     this.#apply(configuration.nodes, configuration.version)
     return 'changed'

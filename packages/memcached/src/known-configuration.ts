@@ -16,11 +16,11 @@ export class KnownConfiguration {
   /**
    * Says whether `configuration` is to be put in force.
    *
-   * @param resolved its sender was found by a fresh look at the endpoint, after the known nodes gave no answer
+   * @param replaced it comes from the endpoint, looked up again, after the known nodes gave no answer
    */
-  offer({ version, nodes }: Configuration, resolved: boolean): boolean {
+  offer({ version, nodes }: Configuration, replaced: boolean): boolean {
     this.#older = version < this.#version ? this.#older + 1 : 0
-    if (this.#older > 0 && this.#older < persistent && !resolved) return false
+    if (this.#older > 0 && this.#older < persistent && !replaced) return false
     this.#older = 0
     this.#version = version
     const text = textOf(nodes)

@@ -420,23 +420,26 @@ describe('a cluster that changes', () => {
     await nodesBecome(discovery, [...nodes, { host: 'b', port: 2 }])
   })
 
-  test('by going back is believed at the third time in a row', async () => {
-    const [endpoint] = (await emulateCluster(1)) as [ConfigurationEndpoint]
-    const current = [`${host}:${endpoint.port}`]
-    const older = [...current, 'older:1']
-    endpoint.version = 5
-    const discovery = discover(endpoint.port)
-    await discovery.first()
-    const answers = [4, 4, 5, 4, 4] as const
-    for (const version of answers) {
-      endpoint.version = version
-      endpoint.nodes = version === 4 ? older : current
+  test.each(['asked at its nodes', 'of nodes that do not know it'])(
+    '%s: by going back is believed at the third time in a row',
+    async (kind) => {
+      const endpoint = await emulate({ version: 5 })
+      const port = kind.endsWith('nodes') ? endpoint.port : memcached.port
+      const current = [`${host}:${port}`]
+      const older = [...current, 'older:1']
+      endpoint.nodes = current
+      const discovery = discover(endpoint.port)
+      await discovery.first()
+      for (const version of [4, 4, 5, 4, 4]) {
+        endpoint.version = version
+        endpoint.nodes = version === 4 ? older : current
+        await nextPoll(endpoint)
+        expect(told.length).toBe(1)
+      }
       await nextPoll(endpoint)
-      expect(told.length).toBe(1)
-    }
-    await nextPoll(endpoint)
-    await nodesBecome(discovery, [...addresses(endpoint.port), { host: 'older', port: 1 }])
-  })
+      await nodesBecome(discovery, [...addresses(port), { host: 'older', port: 1 }])
+    },
+  )
 
   test('early is noticed early, when a node has failed', async () => {
     const [endpoint] = (await emulateCluster(1)) as [ConfigurationEndpoint]
