@@ -31,6 +31,7 @@ export {
 } from './errors.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
 export { Lifecycle } from './lifecycle.ts'
+export { conflict, optimistically } from './optimistic.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
 export { type DriverLoader, DriverRegistry } from './registry.ts'
 export type {

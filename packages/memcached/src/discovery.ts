@@ -1,24 +1,16 @@
-import { lookup as systemLookup } from 'node:dns/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ConnectionOptions } from 'node:tls'
 import { CacheError, type Clock, Lifecycle } from '@stowage/core'
-import type { Configuration } from './configuration.ts'
-import { queryConfiguration } from './configuration-query.ts'
-import { timedOut, within } from './deadline.ts'
+import { type Answer, ConfigurationSource, type SourceOptions } from './configuration-source.ts'
+import { timedOut } from './deadline.ts'
 import { discoveryChannels } from './discovery-events.ts'
 import { KnownConfiguration } from './known-configuration.ts'
 import { type NodeAddress, nodeName } from './node-address.ts'
+import { noticePlain } from './plain-notice.ts'
 import { type Outcome, Poller } from './poller.ts'
 
 type Nodes = readonly NodeAddress[]
 
-export interface DiscoveryOptions {
-  /** The configuration endpoint, `….cfg.….cache.amazonaws.com`, or the discovery endpoint of Memorystore. */
-  readonly endpoint: NodeAddress
-  /** As for the nodes. Without it nothing is encrypted. */
-  readonly tls?: ConnectionOptions | undefined
-  /** How long the endpoint may take to answer, in milliseconds; a node gets a quarter of it. @default 2_000 */
-  readonly timeoutMs?: number | undefined
+export interface DiscoveryOptions extends SourceOptions {
   /** Between two polls, in milliseconds, give or take a tenth. @default 60_000 */
   readonly pollMs?: number | undefined
   /** Use the endpoint as the only node until there is a configuration, whatever the failure. @default false */
@@ -29,25 +21,11 @@ export interface DiscoveryOptions {
   readonly clock?: Clock | undefined
   /** @default Math.random */
   readonly random?: (() => number) | undefined
-  /** All addresses of a name. @default that of node:dns */
-  readonly lookup?: ((host: string) => Promise<readonly { readonly address: string }[]>) | undefined
 }
 
-interface Answer {
-  readonly configuration: Configuration | undefined
-  /** Whether none of the known nodes is there any more, as far as was asked. */
-  readonly replaced: boolean
-}
-
-const defaultTimeoutMs = 2_000
 const defaultPollMs = 60_000
-/** How many nodes, and how many addresses of the endpoint, are asked in one poll. */
-const nodesAsked = 2
-const addressesAsked = 4
 /** For so long after a failure it is the answer to whoever asks. */
 const failureMs = 1_000
-/** Endpoints the process was told of: a cache and a session store may share one. */
-const noticed = new Set<string>()
 
 /**
  * The nodes of a cluster, kept up to date: every minute, and early when a node fails. Nodes are asked in turn; where
@@ -58,12 +36,12 @@ export class Discovery {
   readonly #lifecycle = new Lifecycle('memcached')
   readonly #closing = new AbortController()
   readonly #known = new KnownConfiguration()
+  readonly #source: ConfigurationSource
   readonly #clock: Clock
   readonly #poller: Poller
   /** Those of the configuration in force, empty without one. */
   #members: Nodes = []
   #nodes: Nodes | undefined
-  #turn = 0
   #failure: CacheError | undefined
   #failedAt = 0
 
@@ -71,6 +49,7 @@ export class Discovery {
   constructor(options: DiscoveryOptions) {
     const { pollMs = defaultPollMs, clock = quietClock, random = Math.random } = options
     this.#options = options
+    this.#source = new ConfigurationSource(options, this.#closing.signal)
     this.#clock = clock
     this.#poller = new Poller(() => this.#poll(), { pollMs, clock, random })
   }
@@ -114,68 +93,12 @@ export class Discovery {
 
   async #poll(): Promise<Outcome> {
     try {
-      return this.#learn(await this.#ask())
+      // Nobody waits for a poll once there are nodes.
+      return this.#learn(await this.#source.ask(this.#members, this.#nodes === undefined))
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#failed(error)
       return 'failed'
     }
-  }
-
-  async #ask(): Promise<Answer> {
-    let alive = false
-    for (const node of this.#nextMembers()) {
-      try {
-        const configuration = await this.#askMember(node)
-        if (configuration !== undefined) return { configuration, replaced: false }
-        alive = true
-      } catch {
-        // Another one will know.
-      }
-    }
-    return { configuration: await this.#askEndpoint(), replaced: !alive }
-  }
-
-  #nextMembers(): Nodes {
-    const { length } = this.#members
-    const next = this.#members.map((_, i) => this.#members[(this.#turn + i) % length])
-    this.#turn++
-    return next.slice(0, nodesAsked) as Nodes
-  }
-
-  #askMember(node: NodeAddress): Promise<Configuration | undefined> {
-    return this.#within(this.#timeoutMs / 4, (signal) => this.#query(node, signal))
-  }
-
-  /** Asks all addresses at once; the first answer counts. */
-  #askEndpoint(): Promise<Configuration | undefined> {
-    const { endpoint, lookup = lookupAll } = this.#options
-    return this.#within(this.#timeoutMs, async (signal) => {
-      const addresses = await lookup(endpoint.host)
-      signal.throwIfAborted()
-      const answers = addresses
-        .slice(0, addressesAsked)
-        .map(({ address }) => this.#query({ ...endpoint, ip: address }, signal))
-      return Promise.any(answers).catch(({ errors }: AggregateError) => {
-        throw errors[0] ?? new Error('the name has no address')
-      })
-    })
-  }
-
-  #query(node: NodeAddress, signal: AbortSignal): Promise<Configuration | undefined> {
-    return queryConfiguration(node, { tls: this.#options.tls, signal, ref: this.#isAwaited })
-  }
-
-  #within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return within(ms, this.#closing.signal, this.#isAwaited, work)
-  }
-
-  /** Nobody waits for a poll once there are nodes. */
-  get #isAwaited(): boolean {
-    return this.#nodes === undefined
-  }
-
-  get #timeoutMs(): number {
-    return this.#options.timeoutMs ?? defaultTimeoutMs
   }
 
   #learn({ configuration, replaced }: Answer): Outcome {
@@ -203,7 +126,7 @@ export class Discovery {
   #useEndpoint(error: CacheError | undefined): void {
     const { endpoint } = this.#options
     discoveryChannels.plain.publish({ endpoint, error })
-    notice(endpoint, error)
+    noticePlain(endpoint, error)
     this.#apply([endpoint], undefined)
   }
 
@@ -220,10 +143,6 @@ const quietClock: Clock = {
   sleep: (ms, signal) => delay(ms, undefined, { ref: false, ...(signal && { signal }) }),
 }
 
-function lookupAll(host: string): Promise<readonly { address: string }[]> {
-  return systemLookup(host, { all: true })
-}
-
 function codedError(error: unknown, endpoint: NodeAddress): CacheError {
   const { message } = error as Error
   return new CacheError(
@@ -231,15 +150,4 @@ function codedError(error: unknown, endpoint: NodeAddress): CacheError {
     `memcached: the nodes cannot be asked for at the configuration endpoint ${nodeName(endpoint)}: ${message}`,
     { store: 'memcached', operation: 'discovery', cause: error },
   )
-}
-
-function notice(endpoint: NodeAddress, error: CacheError | undefined): void {
-  const name = nodeName(endpoint)
-  if (noticed.has(name)) return
-  noticed.add(name)
-  const reason = error?.message ?? `${name} has no cluster configuration, as a plain memcached`
-  process.emitWarning(`${reason}. It is used as the only node.`, {
-    type: 'StowageWarning',
-    code: 'STOWAGE_PLAIN_MEMCACHED',
-  })
 }

@@ -1,3 +1,4 @@
+import { Watchdog } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import { chunked } from './commands.ts'
@@ -5,7 +6,6 @@ import { BorrowedConnection, backOff, type Connection } from './connection.ts'
 import { Readiness } from './readiness.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import type { Topology } from './topology.ts'
-import { Watchdog } from '@stowage/core'
 
 interface Address {
   readonly host: string
