@@ -256,11 +256,11 @@ describe('without a first list', () => {
   })
 
   test.each([
-    ['HTTP/1.1 400 Bad Request\r\n\r\n', 'is no configuration'],
-    ['CONFIG cluster 0 2\r\n1\n\r\nEND\r\n', 'has no nodes'],
-    ['CONFIG cluster 0 0\r\n\r\nEND\r\n', 'has no version'],
-    [`CONFIG cluster 0 900000\r\n${'x'.repeat(70_000)}`, 'too long'],
-  ])('an answer that cannot be understood is an error: %j', async (raw, problem) => {
+    ['is no configuration', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+    ['has no nodes', 'CONFIG cluster 0 2\r\n1\n\r\nEND\r\n'],
+    ['has no version', 'CONFIG cluster 0 0\r\n\r\nEND\r\n'],
+    ['too long', `CONFIG cluster 0 900000\r\n${'x'.repeat(70_000)}`],
+  ])('an answer that cannot be understood is an error: %s', async (problem, raw) => {
     const endpoint = await emulate()
     endpoint.answer = { raw }
     await expect(discover(endpoint.port).first()).rejects.toMatchObject({
@@ -466,20 +466,19 @@ describe('who is asked', () => {
   })
 
   test('another node where one does not answer, in a quarter of the time', async () => {
-    const [endpoint, silent, third] = (await emulateCluster(3)) as [
-      ConfigurationEndpoint,
+    const [silent, other] = (await emulateCluster(2)) as [
       ConfigurationEndpoint,
       ConfigurationEndpoint,
     ]
     const patientMs = 4_000
-    const discovery = discover(endpoint.port, { timeoutMs: patientMs })
+    const discovery = discover(silent.port, { timeoutMs: patientMs })
     await discovery.first()
     silent.answer = 'silence'
-    third.scale(third.nodes.slice(1))
+    other.scale([`${host}:${other.port}`])
     const asked = performance.now()
     await clock.advance(minuteMs)
-    await nodesBecome(discovery, addresses(silent.port, third.port))
-    expect(silent.asked).toBe(1)
+    await nodesBecome(discovery, addresses(other.port))
+    expect(silent.asked).toBe(2)
     expect(performance.now() - asked).toBeLessThan(patientMs)
   })
 
