@@ -1,11 +1,11 @@
 import type { ByteStore, Driver, Env } from '@stowage/core'
-import { Discovery } from './discovery.ts'
 import { type Hashing, hashings } from './hash-ring.ts'
-import { type MemcachedOptions, type ResolvedOptions, resolveOptions } from './memcached-options.ts'
+import { type MemcachedOptions, resolveOptions } from './memcached-options.ts'
+import { LivingNodes } from './living-nodes.ts'
 import { MemcachedStore } from './memcached-store.ts'
 import type { Node, NodeState } from './node.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
-import { Nodes } from './nodes.ts'
+import { Lenience } from './on-node-down.ts'
 import { Topology } from './topology.ts'
 
 /** A node, and how it is. */
@@ -26,29 +26,17 @@ export interface MemcachedByteStore extends ByteStore {
 /** A store on memcached servers. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
 export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
   const resolved = resolveOptions(options)
-  const topology = topologyOf(resolved)
-  const store = new MemcachedStore(topology, resolved.oversize)
-  return Object.assign(store, { nodes: () => topology.all.map(statusOf) })
-}
-
-function topologyOf(options: ResolvedOptions): Topology {
-  const { servers, configurationEndpoint: endpoint, hashing, ...rest } = options
-  const nodes = new Nodes(hashing, {
-    ...rest,
-    onChange: (node) => {
-      if (node.state === 'down') discovery?.hurry()
-    },
-  })
-  const discovery =
-    endpoint &&
-    new Discovery({
-      ...rest,
-      endpoint,
-      timeoutMs: rest.connectTimeoutMs + rest.timeoutMs,
-      onNodes: (list) => nodes.replace(list),
-    })
-  if (discovery === undefined) nodes.replace(servers)
-  return new Topology(nodes, discovery)
+  const { onNodeDown, oversize, hashing } = resolved
+  const topology = new Topology(resolved)
+  const store = new MemcachedStore(topology, oversize)
+  const nodes = () => topology.all.map(statusOf)
+  if (onNodeDown === 'error') return Object.assign(store, { nodes })
+  const others = new LivingNodes(topology, hashing)
+  const substitute =
+    onNodeDown === 'failover' ? new MemcachedStore(others, oversize) : undefined
+  const lenience = new Lenience(store, topology, others, substitute)
+  topology.onUp((node) => lenience.isUp(node))
+  return Object.assign(lenience.store, { nodes })
 }
 
 function statusOf(node: Node): NodeStatus {

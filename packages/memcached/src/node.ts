@@ -30,8 +30,7 @@ export class Node {
   connection: Connection | undefined
   /** Largest item it takes, as far as is known. */
   itemBytes: number = defaultItemBytes
-  /** What the node has to forget before it is asked again. */
-  readonly debts: Debts = new Debts()
+  readonly #debts = new Debts()
   readonly #options: NodeOptions
   #protocols: readonly Protocol[]
   #attempt: Promise<Connection> | undefined
@@ -63,8 +62,17 @@ export class Node {
   ready(): Promise<Connection> {
     if (this.#closed) return Promise.reject(new Error('the node is not in use any more'))
     if (this.connection !== undefined) return Promise.resolve(this.connection)
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    const { message } = this.#failure ?? {}
+    // An error of its own: nothing was sent, whatever had become of what failed before.
+    if (message !== undefined) return Promise.reject(new Error(`the node is down (${message})`))
     return this.#connect()
+  }
+
+  /** Has the node delete a key before it is asked again. */
+  forget(key: string): void {
+    this.#debts.add(key)
+    // Where that fails, the connection has ended, and the next one begins with it.
+    if (this.connection) this.#debts.settle(this.connection).catch(() => {})
   }
 
   /** Ends the connection when what is under way is done, and what waits for it. */
@@ -91,7 +99,7 @@ export class Node {
       )
       try {
         await connection.open()
-        await this.debts.settle(connection)
+        await this.#debts.settle(connection)
         this.#protocols = [protocol]
         return connection
       } catch (error) {
