@@ -70,7 +70,7 @@ async function anyCall(store) {
   const key = keys[random(keys.length)]
   const kind = random(10)
   if (kind < 4) return mixedUp(key, await store.get(key))
-  if (kind < 7) return store.set(key, valueOf(key), 60_000)
+  if (kind < 7) return store.set(key, valueFor(key), 60_000)
   if (kind < 8) {
     const asked = keys.slice(random(40)).slice(0, 10)
     const found = await store.getMany(asked)
@@ -85,7 +85,7 @@ async function anyCall(store) {
 }
 
 /** @param {string} key */
-function valueOf(key) {
+function valueFor(key) {
   return `${key}|${'x'.repeat(random(10) === 0 ? random(100_000) : random(200))}|${key}`
 }
 
@@ -120,7 +120,11 @@ async function misbehave(wire, server, ms, result) {
     async () => during(300, (on) => wire.mute(on)),
     async () => during(200, (on) => wire.mute(on, 'replies')),
     async () => during(200, (on) => wire.delay(on ? 20 : 0)),
-    async () => during(100, (on) => (wire.refuse(on), on && wire.cut())),
+    async () =>
+      during(100, (on) => {
+        wire.refuse(on)
+        if (on) wire.cut()
+      }),
     async () => during(300, (on) => server.kill(on ? 'SIGSTOP' : 'SIGCONT')),
   ]
   const end = performance.now() + ms
@@ -163,7 +167,7 @@ async function settledConnections(wire) {
 /** @param {any} store @param {string} key */
 async function round(store, key) {
   try {
-    await store.set(key, valueOf(key))
+    await store.set(key, valueFor(key))
     return mixedUp(key, (await store.get(key)) ?? 'nothing') === undefined
   } catch {
     return false

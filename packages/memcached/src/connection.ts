@@ -54,6 +54,9 @@ export class Connection extends Server {
   #socket: Socket | undefined
   #opaque = firstOpaque - 1
   #scheduled = false
+  /** With TLS: whether a write is under way, and how many requests wait for the next one. */
+  #writing = false
+  #unsent = 0
   #ended: Error | undefined
 
   constructor(
@@ -71,7 +74,9 @@ export class Connection extends Server {
     this.#deliver = (reply) => this.#take(reply)
     this.#flush = () => {
       this.#scheduled = false
-      if (this.#ended === undefined) this.#out.flush(this.#socket as Socket)
+      if (this.#ended !== undefined) return
+      if (options.tls !== undefined) this.#flushSecurely()
+      else this.#out.flush(this.#socket as Socket)
     }
     const decoder = protocol.decoder()
     this.responseHandler = (piece) => decoder.receive(piece, this.#deliver)
@@ -91,6 +96,8 @@ export class Connection extends Server {
     this.release = await this.version()
     // Later: SASL is no answer to which protocol the server speaks.
     if (username !== '' && login === undefined) await this.#authenticate()
+    // A server that wants credentials says so to a lone request; behind several it hangs up before it is heard.
+    await this.noop('connect')
     this.itemBytes = (await this.#itemSizeMax()) ?? defaultItemBytes
   }
 
@@ -309,9 +316,27 @@ export class Connection extends Server {
   #sent(request: Request): void {
     this.#waiting.push(request)
     this.#watchdog.sent()
+    this.#unsent += request.last - request.first + 1
     if (this.#scheduled) return
     this.#scheduled = true
     process.nextTick(this.#flush)
+  }
+
+  /**
+   * With TLS, memcached (1.6.18 at least) forgets what it has decrypted behind a value until something else arrives.
+   * So each write goes by itself, and one of several requests is followed by a request that makes it look again.
+   */
+  #flushSecurely(): void {
+    if (this.#writing) return
+    this.#writing = true
+    const several = this.#unsent > 1
+    this.#unsent = 0
+    this.#out.flush(this.#socket as Socket, () => {
+      this.#writing = false
+      if (this.#ended !== undefined) return
+      if (!this.#out.isEmpty) this.#flushSecurely()
+      else if (several) this.noop('nudge').catch(() => {})
+    })
   }
 
   #authenticate(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type HashRing, type Hashing, hashRing } from './hash-ring.ts'
+import { type Hashing, type HashRing, hashRing } from './hash-ring.ts'
 import type { Router } from './memcached-store.ts'
 import type { Node } from './node.ts'
 

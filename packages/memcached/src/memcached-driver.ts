@@ -1,7 +1,7 @@
 import type { ByteStore, Driver, Env } from '@stowage/core'
 import { type Hashing, hashings } from './hash-ring.ts'
-import { type MemcachedOptions, resolveOptions } from './memcached-options.ts'
 import { LivingNodes } from './living-nodes.ts'
+import { type MemcachedOptions, resolveOptions } from './memcached-options.ts'
 import { MemcachedStore } from './memcached-store.ts'
 import type { Node, NodeState } from './node.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
@@ -32,8 +32,7 @@ export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
   const nodes = () => topology.all.map(statusOf)
   if (onNodeDown === 'error') return Object.assign(store, { nodes })
   const others = new LivingNodes(topology, hashing)
-  const substitute =
-    onNodeDown === 'failover' ? new MemcachedStore(others, oversize) : undefined
+  const substitute = onNodeDown === 'failover' ? new MemcachedStore(others, oversize) : undefined
   const lenience = new Lenience(store, topology, others, substitute)
   topology.onUp((node) => lenience.isUp(node))
   return Object.assign(lenience.store, { nodes })

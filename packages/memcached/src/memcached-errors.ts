@@ -9,7 +9,7 @@ export class Refusal extends Error {
   readonly status: number
 
   constructor(reply: Reply) {
-    super(reply.value.toString('latin1').slice(0, 200))
+    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, ''))
     this.status = reply.status
   }
 }

@@ -62,9 +62,7 @@ export class Node {
   ready(): Promise<Connection> {
     if (this.#closed) return Promise.reject(new Error('the node is not in use any more'))
     if (this.connection !== undefined) return Promise.resolve(this.connection)
-    const { message } = this.#failure ?? {}
-    // An error of its own: nothing was sent, whatever had become of what failed before.
-    if (message !== undefined) return Promise.reject(new Error(`the node is down (${message})`))
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
     return this.#connect()
   }
 
@@ -103,7 +101,8 @@ export class Node {
         this.#protocols = [protocol]
         return connection
       } catch (error) {
-        const reason = connection.ended ?? (error as Error)
+        // As it was before it became the error of a request.
+        const reason = ((error as Error).cause ?? error) as Error
         connection.close()
         if (index === this.#protocols.length - 1 || !refuses(connection, reason)) throw reason
       }
@@ -137,7 +136,8 @@ export class Node {
   }
 
   #fail(reason: Error): void {
-    this.#failure = reason
+    // Later calls are not late: nothing is sent.
+    this.#failure = reason.message === timedOut ? new Error('the node is down') : reason
     if (this.#closed) return
     const pause = Math.min(firstPauseMs * 2 ** this.#failures, this.#options.retryMs)
     this.#failures++

@@ -41,14 +41,14 @@ export class Outbox {
     return bytes
   }
 
-  /** Writes everything to the socket. */
-  flush(socket: Writable): void {
-    if (this.#earlier.length === 0) {
-      socket.write(this.block.subarray(this.#start, this.end))
-    } else {
-      this.#close()
+  /** Writes everything to the socket, and says when that has it. */
+  flush(socket: Writable, written?: () => void): void {
+    const last = this.block.subarray(this.#start, this.end)
+    if (this.#earlier.length === 0) socket.write(last, written)
+    else {
       socket.cork()
       for (const piece of this.#earlier) socket.write(piece)
+      socket.write(last, written)
       socket.uncork()
       this.#earlier = []
     }

@@ -84,7 +84,7 @@ export class BatchRequest implements Request {
   take(reply: Reply): boolean {
     if (reply.isEnd) {
       if (this.#failure === undefined) this.#resolve()
-      else this.fail(this.#failure)
+      else this.fail()
       return true
     }
     try {
@@ -96,7 +96,8 @@ export class BatchRequest implements Request {
     return false
   }
 
-  fail(error: unknown): void {
-    this.#reject(translate(error, this.#operation))
+  /** What the server had to say comes before how the connection ended. */
+  fail(error?: unknown): void {
+    this.#reject(translate(this.#failure ?? error, this.#operation))
   }
 }
