@@ -8,7 +8,8 @@ await main(async () => {
   for (const protocol of ['binary', 'meta']) {
     const result = await fuzzMemcached(seconds * 1_000, { protocol })
     console.log(protocol, result)
-    if (result.wrong.length > 0 || result.hung > 0 || result.well < 50) {
+    const { wrong, hung, well, connections } = result
+    if (wrong.length > 0 || hung > 0 || well < 50 || connections > 1) {
       throw new Remedy(`The ${protocol} protocol did not survive ${seconds} s of faults.`)
     }
   }
