@@ -6,18 +6,20 @@ import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const one = await startMemcached()
 const three = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
+// Some cases use the same keys each time, so no two setups share a server.
+const two = await Promise.all([startMemcached(), startMemcached()])
 const text = await startMemcached({ args: ['-B', 'ascii'] })
 afterAll(async () => {
-  for (const server of [one, ...three, text]) await server.stop()
+  for (const server of [one, ...three, ...two, text]) await server.stop()
 })
 
 /** A ttl takes seconds here, so the cases run at once, but for those that empty the servers. */
 const apart = [...new Set(conformance.map(({ group }) => group))].filter((name) => name !== 'clear')
-const servers = three.map(({ address }) => address)
+const addresses = (servers: typeof three) => servers.map(({ address }) => address)
 const setups: Readonly<Record<string, MemcachedOptions>> = {
   'one node': { servers: [one.address] },
-  'three nodes': { servers },
-  'values in parts': { servers, oversize: 'chunk' },
+  'three nodes': { servers: addresses(three) },
+  'values in parts': { servers: addresses(two), oversize: 'chunk' },
   'a node that refuses the binary protocol': { servers: [text.address] },
 }
 const wait = async (ms: number) => sleep(ms)
