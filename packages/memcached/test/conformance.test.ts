@@ -15,7 +15,7 @@ afterAll(async () => {
 
 /** A ttl takes seconds here, so the cases run at once, but for those that empty the servers. */
 const apart = [...new Set(conformance.map(({ group }) => group))].filter((name) => name !== 'clear')
-const addresses = (servers: typeof three) => servers.map(({ address }) => address)
+const addresses = (servers: readonly { address: string }[]) => servers.map(({ address }) => address)
 const setups: Readonly<Record<string, MemcachedOptions>> = {
   'one node': { servers: [one.address] },
   'three nodes': { servers: addresses(three) },
