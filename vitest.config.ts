@@ -10,6 +10,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Real servers and a browser compete with the workers for the cores.
     maxWorkers: 2,
+    // Concurrent tests wait for a ttl most of the time.
+    maxConcurrency: 32,
     projects: [
       {
         extends: true,

@@ -178,9 +178,10 @@ export class FaultProxy {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  /** Connections open now. */
+  /** Connections open now. A socket that is reset while it still has something to write may not say that it closed. */
   get connections() {
-    return this.#pairs.size
+    const isOpen = (/** @type {Pair} */ { sockets }) => sockets.some(({ destroyed }) => !destroyed)
+    return [...this.#pairs].filter(isOpen).length
   }
 
   /** Bytes delivered since the start. */

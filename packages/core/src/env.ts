@@ -3,6 +3,11 @@ import type { ConfigProblem } from './errors.ts'
 
 export type Variables = Readonly<Record<string, string | undefined>>
 
+const flags: ReadonlyMap<string, boolean> = new Map([
+  ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
+])
+
 /**
  * Reads variables for one role (`cache`, `session`): `SESSION_REDIS_URL` beats `REDIS_URL` for sessions. An
  * empty variable is an absent one, and an absent one is `undefined`: an option not passed. What cannot be
@@ -46,12 +51,17 @@ export class Env {
     )
   }
 
-  /** One of the words, or a problem that names them. */
-  oneOf<T extends string>(name: string, words: readonly T[]): T | undefined {
+  /** `true` or `false`, also as `1`, `yes`, `on` and their opposites. */
+  flag(name: string): boolean | undefined {
+    return this.#read(name, (text) => flags.get(text.toLowerCase()), 'is neither true nor false.')
+  }
+
+  /** One of the words. */
+  choice<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
     return this.#read(
       name,
       (text) => words.find((word) => word === text),
-      `is not possible. Choose one of ${words.join(', ')}.`,
+      `is not known. Write one of ${words.join(', ')}.`,
     )
   }
 

@@ -32,6 +32,7 @@ export {
 } from './errors.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
 export { Lifecycle } from './lifecycle.ts'
+export { conflict, optimistically } from './optimistic.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
 export { type DriverLoader, DriverRegistry } from './registry.ts'
 export type {
@@ -45,6 +46,7 @@ export type {
   StoreContract,
   StoreLimits,
 } from './store.ts'
+export { countdown, Watchdog } from './watchdog.ts'
 export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'
 export { withTimeout } from './wrappers/with-timeout.ts'
 export { type Around, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

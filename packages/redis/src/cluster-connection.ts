@@ -1,10 +1,10 @@
+import { Watchdog } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import { backOff } from './back-off.ts'
 import { BorrowedConnection, type Connection } from './connection.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
 import type { Address, Credentials, RedisClient, ResolvedOptions } from './redis-options.ts'
-import { Watchdog } from './watchdog.ts'
 
 /** The connections to all nodes, which the client makes and chooses from. */
 export class ClusterConnection implements Connection {

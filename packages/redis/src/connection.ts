@@ -1,10 +1,10 @@
+import { countdown, Watchdog } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { backOff } from './back-off.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
 import { isReadOnly, timedOut } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
-import { countdown, Watchdog } from './watchdog.ts'
 
 /** So many commands are worth a system call of their own. */
 const commandsPerWrite = 64

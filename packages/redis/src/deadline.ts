@@ -1,5 +1,5 @@
+import { countdown } from '@stowage/core'
 import { timedOut } from './redis-errors.ts'
-import { countdown } from './watchdog.ts'
 
 /** What is left of the time of a call. */
 export interface Deadline {

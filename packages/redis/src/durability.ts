@@ -1,5 +1,5 @@
+import { Watchdog } from '@stowage/core'
 import type { Connection } from './connection.ts'
-import { Watchdog } from './watchdog.ts'
 
 /**
  * A connection for writes that count only once replicas have them too. WAIT holds up whatever comes behind it on its

@@ -1,5 +1,11 @@
 export { Chaos, type Failure, type Occurrence, type Operations, withChaos } from './chaos.ts'
 export {
+  type ConfigurationAnswer,
+  ConfigurationEndpoint,
+  type ConfigurationEndpointOptions,
+  configurationEndpoint,
+} from './configuration-endpoint.ts'
+export {
   type ConformanceCase,
   type ConformanceContext,
   type ConformanceGroup,

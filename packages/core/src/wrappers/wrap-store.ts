@@ -38,7 +38,10 @@ export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
   const wrapped: Record<string, unknown> = {
     name: inner.name,
     payload: inner.payload,
-    limits: inner.limits,
+    // Some are known only once the backend has answered.
+    get limits() {
+      return inner.limits
+    },
   }
   for (const operation of operations) {
     if (operation === 'scan' || inner[operation] === undefined) continue

@@ -1,0 +1,20 @@
+export {
+  type DiscoveryFailedEvent,
+  discoveryChannels,
+  type NodesEvent,
+  type PlainEvent,
+} from './discovery-events.ts'
+export type { Hashing } from './hash-ring.ts'
+export {
+  default,
+  type MemcachedByteStore,
+  memcached,
+  type NodeStatus,
+} from './memcached-driver.ts'
+export type {
+  MemcachedOptions,
+  OnNodeDown,
+  Oversize,
+  ProtocolChoice,
+} from './memcached-options.ts'
+export type { NodeAddress } from './node-address.ts'

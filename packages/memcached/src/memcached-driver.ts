@@ -1,0 +1,96 @@
+import type { ByteStore, Driver, Env } from '@stowage/core'
+import { type Hashing, hashings } from './hash-ring.ts'
+import { LivingNodes } from './living-nodes.ts'
+import { type MemcachedOptions, resolveOptions } from './memcached-options.ts'
+import { MemcachedStore } from './memcached-store.ts'
+import type { Node, NodeState } from './node.ts'
+import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
+import { Lenience } from './on-node-down.ts'
+import { Topology } from './topology.ts'
+
+/** A node, and how it is. */
+export interface NodeStatus extends NodeAddress {
+  readonly state: NodeState
+  /** Of the server, once it was connected to. */
+  readonly version?: string | undefined
+  /** Why it is down. */
+  readonly error?: Error | undefined
+}
+
+/** A store on memcached that can tell its nodes. */
+export interface MemcachedByteStore extends ByteStore {
+  /** The nodes in use now; none before a configuration endpoint has told them. */
+  nodes(): readonly NodeStatus[]
+}
+
+/** A store on memcached servers. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
+export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
+  const resolved = resolveOptions(options)
+  const { onNodeDown, oversize, hashing } = resolved
+  const topology = new Topology(resolved)
+  const store = new MemcachedStore(topology, oversize)
+  const nodes = () => topology.all.map(statusOf)
+  if (onNodeDown === 'error') return Object.assign(store, { nodes })
+  const others = new LivingNodes(topology, hashing)
+  const substitute = onNodeDown === 'failover' ? new MemcachedStore(others, oversize) : undefined
+  const lenience = new Lenience(store, topology, others, substitute)
+  topology.onUp((node) => lenience.isUp(node))
+  return Object.assign(lenience.store, { nodes })
+}
+
+function statusOf(node: Node): NodeStatus {
+  const { address, state, failure, connection } = node
+  return {
+    ...address,
+    state,
+    ...(connection && { version: connection.release }),
+    ...(failure && { error: failure }),
+  }
+}
+
+const driver: Driver<MemcachedOptions> = {
+  name: 'memcached',
+  create: memcached,
+  fromEnv(env: Env): MemcachedOptions {
+    const servers = addresses(env, 'MEMCACHED_SERVERS')
+    const endpoints = addresses(env, 'MEMCACHED_CONFIGURATION_ENDPOINT')
+    if (endpoints !== undefined && endpoints.length > 1) {
+      env.problem('MEMCACHED_CONFIGURATION_ENDPOINT', 'is one address.')
+    }
+    const [endpoint] = endpoints ?? []
+    if (endpoint !== undefined && servers !== undefined) {
+      env.problem(
+        'MEMCACHED_CONFIGURATION_ENDPOINT',
+        'and MEMCACHED_SERVERS are given. Choose one: the endpoint tells the servers.',
+      )
+    }
+    const [username, password] = [env.text('MEMCACHED_USERNAME'), env.text('MEMCACHED_PASSWORD')]
+    if ((username === undefined) !== (password === undefined)) {
+      const absent = username === undefined ? 'MEMCACHED_USERNAME' : 'MEMCACHED_PASSWORD'
+      env.problem(absent, 'is missing: user and password go together.')
+    }
+    return {
+      servers,
+      configurationEndpoint: endpoint,
+      ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
+      username,
+      password,
+      tls: env.flag('MEMCACHED_TLS'),
+      hashing: env.choice<Hashing>('MEMCACHED_HASHING', hashings),
+    }
+  },
+}
+
+/** A list of addresses, separated by commas. */
+function addresses(env: Env, name: string): string[] | undefined {
+  const texts = env
+    .text(name)
+    ?.split(',')
+    .map((text) => text.trim())
+  const wrong = texts?.find((text) => parseAddress(text) === undefined)
+  if (wrong === undefined) return texts
+  env.problem(name, `${addressRemedy} Put a comma between two.`)
+  return undefined
+}
+
+export default driver

@@ -1,0 +1,79 @@
+import { CacheError, type CacheErrorCode } from '@stowage/core'
+import { OtherProtocol, type Reply, status } from './protocol.ts'
+
+/** The message of the error a connection is ended with when the server does not answer in time. */
+export const timedOut = 'no answer in time'
+
+/** The server has answered, and the answer is no. */
+export class Refusal extends Error {
+  readonly status: number
+
+  constructor(reply: Reply) {
+    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, ''))
+    this.status = reply.status
+  }
+}
+
+interface Meaning {
+  readonly code: CacheErrorCode
+  readonly retryable: boolean
+  readonly advice: string
+}
+
+const refused = (advice: string, retryable = false): Meaning => ({
+  code: 'ERR_CACHE_REJECTED',
+  retryable,
+  advice,
+})
+
+const refusals: Readonly<Record<number, Meaning>> = {
+  [status.tooLarge]: {
+    code: 'ERR_CACHE_LIMIT',
+    retryable: false,
+    advice: 'Store less, compress it, set oversize to chunk, or raise the limit with memcached -I.',
+  },
+  [status.notNumeric]: refused('Something else than a counter lives under this key.'),
+  [status.unauthorized]: refused('Check MEMCACHED_USERNAME and MEMCACHED_PASSWORD.'),
+  [status.outOfMemory]: refused(
+    'The server is full: raise its memory (-m), or let it evict.',
+    true,
+  ),
+}
+
+/** The one place where a failure of the connection or the server becomes a `CacheError`. */
+export function translate(error: unknown, operation: string, key?: string): CacheError {
+  if (CacheError.is(error)) return error
+  const cause = error as Error
+  const { code, retryable, advice } = meaningOf(cause)
+  const message = `memcached ${operation} failed: ${cause.message}${advice && `. ${advice}`}`
+  return new CacheError(code, message, { store: 'memcached', operation, key, retryable, cause })
+}
+
+/** Whether the node could not answer, or could not be asked. */
+export function isUnreachable(error: unknown): boolean {
+  return (
+    CacheError.is(error) &&
+    (error.code === 'ERR_CACHE_UNAVAILABLE' || error.code === 'ERR_CACHE_TIMEOUT')
+  )
+}
+
+export function notACounter(key: string): CacheError {
+  return new CacheError(
+    'ERR_CACHE_REJECTED',
+    'memcached increment failed: what lives under this key is no whole number, or the sum is none that is safe.',
+    { store: 'memcached', operation: 'increment', key },
+  )
+}
+
+function meaningOf(error: Error): Meaning {
+  if (error instanceof Refusal) return refusals[error.status] ?? refused('')
+  if (error instanceof OtherProtocol) {
+    return { code: 'ERR_CACHE_CONFIG', retryable: false, advice: 'Is this a memcached server?' }
+  }
+  const late = error.message === timedOut
+  return {
+    code: late ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
+    retryable: true,
+    advice: '',
+  }
+}

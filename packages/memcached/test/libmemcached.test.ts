@@ -1,0 +1,112 @@
+import { spawnSync } from 'node:child_process'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
+import { type Hashing, hashRing } from '../src/hash-ring.ts'
+import type { NodeAddress } from '../src/node-address.ts'
+
+const installed = spawnSync('php', ['-m'], { encoding: 'utf8' }).stdout?.includes('memcached')
+const host = '127.0.0.1'
+const keyCount = 10_000
+const keysPerGet = 100
+
+interface Setting {
+  readonly hashing: Hashing
+  /** How PHP is told to place keys so. */
+  readonly php: string
+  readonly weights?: readonly number[]
+  /** In which PHP takes keys of ASCII only. */
+  readonly text?: true
+}
+
+const settings: readonly Setting[] = [
+  { hashing: 'ketama', php: 'OPT_LIBKETAMA_COMPATIBLE => true' },
+  { hashing: 'ketama', php: 'OPT_LIBKETAMA_COMPATIBLE => true', text: true },
+  { hashing: 'ketama', php: 'OPT_LIBKETAMA_COMPATIBLE => true', weights: [1, 2, 3] },
+  { hashing: 'consistent', php: 'OPT_DISTRIBUTION => Memcached::DISTRIBUTION_CONSISTENT' },
+  {
+    hashing: 'consistent-md5',
+    php: 'OPT_DISTRIBUTION => Memcached::DISTRIBUTION_CONSISTENT, Memcached::OPT_HASH => Memcached::HASH_MD5',
+  },
+  { hashing: 'modula', php: 'OPT_HASH => Memcached::HASH_DEFAULT' },
+  { hashing: 'modula-md5', php: 'OPT_HASH => Memcached::HASH_MD5' },
+  { hashing: 'modula-crc', php: 'OPT_HASH => Memcached::HASH_CRC' },
+]
+
+test(`libmemcached itself: ${installed ? 'asked' : 'NOT ASKED, php-memcached is not installed'}`, () => {
+  if (installed) return
+  console.warn(
+    'Placement was compared with recorded ones only: apt-get install php-memcached php-cli',
+  )
+})
+
+describe.runIf(installed)('php-memcached', () => {
+  let servers: MemcachedServer[]
+
+  beforeAll(async () => {
+    servers = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
+  })
+  afterAll(() => Promise.all(servers.map((server) => server.stop())))
+
+  test.each(settings)('has its keys where $hashing says: $php $weights', async (setting) => {
+    const { hashing, php, weights, text = false } = setting
+    const nodes = servers.map(({ port }, i) => ({ host, port, weight: weights?.[i] ?? 1 }))
+    const run = settings.indexOf(setting)
+    const keys = Array.from({ length: keyCount }, (_, i) =>
+      i % 5 > 0 || text ? `${run}:user:${i}` : `${run}:ключ:${i}`,
+    )
+    writeWithPhp(`Memcached::${php}, Memcached::OPT_BINARY_PROTOCOL => ${!text}`, nodes, keys)
+    const ring = hashRing(hashing, nodes)
+    const found = await Promise.all(
+      nodes.map(({ port }, index) => {
+        const expected = keys.filter((key) => ring.indexOf(key) === index)
+        return countOn(port, expected)
+      }),
+    )
+    expect(found.reduce((sum, count) => sum + count)).toBe(keyCount)
+    // On three nodes, or any place would be right.
+    expect(Math.min(...found)).toBeGreaterThan(0)
+  })
+})
+
+function writeWithPhp(
+  options: string,
+  nodes: readonly NodeAddress[],
+  keys: readonly string[],
+): void {
+  const servers = nodes.map(({ host, port, weight }) => `['${host}', ${port}, ${weight}]`)
+  const script = `
+    $cache = new Memcached();
+    $cache->setOptions([${options}]) || exit(1);
+    $cache->addServers([${servers.join(', ')}]) || exit(2);
+    foreach (json_decode(stream_get_contents(STDIN)) as $key) $cache->set($key, 'value') || exit(3);`
+  const { status, stderr } = spawnSync('php', ['-r', script], {
+    input: JSON.stringify(keys),
+    encoding: 'utf8',
+  })
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+}
+
+/** How many of the keys are on the server at this port. */
+async function countOn(port: number, keys: readonly string[]): Promise<number> {
+  let count = 0
+  for (let start = 0; start < keys.length; start += keysPerGet) {
+    const reply = await ask(port, `get ${keys.slice(start, start + keysPerGet).join(' ')}\r\n`)
+    count += reply.match(/^VALUE /gm)?.length ?? 0
+  }
+  return count
+}
+
+function ask(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let reply = ''
+    const socket = connect(port, host).on('error', reject)
+    socket.on('data', (chunk) => {
+      reply += chunk
+      if (!reply.endsWith('END\r\n')) return
+      socket.destroy()
+      resolve(reply)
+    })
+    socket.write(command)
+  })
+}

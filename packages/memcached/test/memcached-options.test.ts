@@ -1,0 +1,100 @@
+import { Env } from '@stowage/core'
+import driver, { memcached } from '@stowage/memcached'
+import { expect, test } from 'vitest'
+import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
+import { usable } from '../src/memjs.ts'
+
+const config = { code: 'ERR_CACHE_CONFIG' }
+
+function read(variables: Record<string, string>) {
+  const env = new Env(variables)
+  return { options: driver.fromEnv(env), problems: env.problems }
+}
+
+test('the environment names the servers, or where they are told', () => {
+  const { options, problems } = read({
+    MEMCACHED_SERVERS: '10.0.0.1, cache.test:11212:2,[::1]:11213',
+    MEMCACHED_USERNAME: 'app',
+    MEMCACHED_PASSWORD: 'secret',
+    MEMCACHED_TLS: 'yes',
+    MEMCACHED_HASHING: 'modula',
+  })
+  expect(problems).toEqual([])
+  expect(options).toMatchObject({
+    servers: ['10.0.0.1', 'cache.test:11212:2', '[::1]:11213'],
+    username: 'app',
+    tls: true,
+    hashing: 'modula',
+  })
+  expect(
+    read({
+      MEMCACHED_CONFIGURATION_ENDPOINT: 'my.cfg.cache.test:11211',
+      MEMCACHED_IGNORE_CLUSTER_ERRORS: 'true',
+    }).options,
+  ).toMatchObject({ configurationEndpoint: 'my.cfg.cache.test:11211', ignoreClusterErrors: true })
+})
+
+test('what is wrong with the environment is said at once, without secrets', () => {
+  const { problems } = read({
+    MEMCACHED_SERVERS: 'a:99999',
+    MEMCACHED_PASSWORD: 'secret',
+    MEMCACHED_TLS: 'constructor',
+    MEMCACHED_HASHING: 'rendezvous',
+  })
+  expect(problems.map(({ variable }) => variable)).toEqual([
+    'MEMCACHED_SERVERS',
+    'MEMCACHED_USERNAME',
+    'MEMCACHED_TLS',
+    'MEMCACHED_HASHING',
+  ])
+  expect(JSON.stringify(problems)).not.toContain('secret')
+  const both = { MEMCACHED_SERVERS: 'a', MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }
+  expect(read(both).problems).toHaveLength(1)
+})
+
+test('options that cannot work are refused', () => {
+  const wrong: Parameters<typeof memcached>[0][] = [
+    { servers: [] },
+    { servers: ['a:b:c'] },
+    { servers: [{ host: 'a', port: 0 }] },
+    { servers: ['a'], configurationEndpoint: 'b' },
+    { username: 'app' },
+    { hashing: 'rendezvous' as never },
+    { onNodeDown: 'ignore' as never },
+    { protocol: 'ascii' as never },
+    { oversize: 'compress' as never },
+    { tls: { cert: 'no certificate' } },
+  ]
+  for (const options of wrong) {
+    expect(() => memcached(options), JSON.stringify(options)).toThrow(
+      expect.objectContaining(config),
+    )
+  }
+})
+
+test('a memjs without what is built upon is refused with its remedy', () => {
+  class Other {
+    sock() {}
+    write() {}
+  }
+  expect(() => usable(Other)).toThrow(
+    expect.objectContaining({
+      ...config,
+      message: expect.stringMatching(/saslAuth.*Install memjs/),
+    }),
+  )
+  expect(() => usable(undefined as never)).toThrow(expect.objectContaining(config))
+})
+
+test('an address of IPv6', async () => {
+  const server = await startMemcached({ args: ['-l', '::1'] })
+  const store = memcached({ servers: [`[::1]:${server.port}`] })
+  try {
+    await store.set('k', 'v')
+    expect(String(await store.get('k'))).toBe('v')
+    expect(store.nodes()).toMatchObject([{ host: '::1', state: 'up' }])
+  } finally {
+    await store.close()
+    await server.stop()
+  }
+})
