@@ -11,6 +11,7 @@ const allowed = {
   core: [],
   memory: driver,
   redis: driver,
+  dynamodb: driver,
   express: driver,
   testing: driver,
 }
