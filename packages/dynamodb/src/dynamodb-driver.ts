@@ -55,21 +55,26 @@ function requestsOf(options: DynamoDBOptions, resolved: ResolvedOptions): Reques
   }
   const { client } = options
   if (client !== undefined) {
-    return new Requests({ ...config, client: () => borrowed(client), release: () => {} })
+    return new Requests({
+      ...config,
+      isTimed: false,
+      client: () => borrowed(client),
+      release: () => {},
+    })
   }
   let own: DynamoDBClient | undefined
   const make = () => {
-    own = ownClient(options)
+    own = ownClient(options, resolved.requestTimeoutMs)
     return own
   }
-  return new Requests({ ...config, client: make, release: () => own?.destroy() })
+  return new Requests({ ...config, isTimed: true, client: make, release: () => own?.destroy() })
 }
 
 function borrowed(client: Client | (() => Client)): Client {
   return typeof client === 'function' ? client() : client
 }
 
-function ownClient({ region, endpoint }: DynamoDBOptions): DynamoDBClient {
+function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number): DynamoDBClient {
   const agent = { keepAlive: true, maxSockets }
   return new DynamoDBClient({
     ...(region !== undefined && { region }),
@@ -78,7 +83,13 @@ function ownClient({ region, endpoint }: DynamoDBOptions): DynamoDBClient {
     maxAttempts: 1,
     // What is set up for a kind of request serves all later ones of the kind.
     cacheMiddleware: true,
-    requestHandler: { httpAgent: agent, httpsAgent: agent },
+    requestHandler: {
+      httpAgent: agent,
+      httpsAgent: agent,
+      requestTimeout,
+      // By default it only prints a warning.
+      throwOnRequestTimeout: true,
+    },
   })
 }
 

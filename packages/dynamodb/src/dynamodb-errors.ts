@@ -88,8 +88,8 @@ export function isThrottling(error: unknown): boolean {
 
 /** Whether the server may have carried a request out without our knowing: it failed, or its answer did not arrive. */
 export function isUncertain(error: unknown): boolean {
-  const { message, code } = error as NodeJS.ErrnoException
-  if (message === timedOut) return true
+  const { code } = error as NodeJS.ErrnoException
+  if (isTimeout(error as Error)) return true
   return isUnavailable(error as Error) && !neverSent.has(code ?? '')
 }
 
@@ -101,13 +101,18 @@ export function isTransient(error: unknown): boolean {
 /** Nobody listens, or the host is not known: nothing was sent. */
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
+/** Whether the time was over, by our count or the SDK's. */
+function isTimeout({ name, message }: Error): boolean {
+  return message === timedOut || name === 'TimeoutError' || name === 'AbortError'
+}
+
 function isUnavailable(error: Error): boolean {
   return !CacheError.is(error) && meaningOfName(error) === unavailable
 }
 
 function meaningOf(error: Error, target: Target): Meaning {
   const { name, message } = error
-  if (message === timedOut) return { code: 'ERR_CACHE_TIMEOUT', advice: '' }
+  if (isTimeout(error)) return { code: 'ERR_CACHE_TIMEOUT', advice: '' }
   if (name === 'ResourceNotFoundException') return missingTable(target)
   if (name === 'AccessDeniedException') return denied(message)
   if (name === 'ValidationException') return invalid(message, target)
