@@ -101,9 +101,10 @@ export function isTransient(error: unknown): boolean {
 /** Nobody listens, or the host is not known: nothing was sent. */
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
-/** Whether the time was over, by our count or the SDK's. */
-function isTimeout({ name, message }: Error): boolean {
-  return message === timedOut || name === 'TimeoutError' || name === 'AbortError'
+/** Whether the time was over, by our count or the SDK's, which calls a connection that was lost by the same name. */
+function isTimeout({ name, message, code }: NodeJS.ErrnoException): boolean {
+  if (message === timedOut || name === 'AbortError') return true
+  return name === 'TimeoutError' && code !== 'ECONNRESET' && code !== 'EPIPE'
 }
 
 function isUnavailable(error: Error): boolean {
@@ -160,7 +161,7 @@ function invalid(message: string, { table }: Target): Meaning {
 }
 
 function unreachable(error: Error, { region, endpoint }: Target): Meaning {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOTFOUND' || endpoint !== undefined)
-    return unavailable
+  const { code } = error as NodeJS.ErrnoException
+  if (endpoint !== undefined || (code !== 'ENOTFOUND' && code !== 'EAI_AGAIN')) return unavailable
   return { ...unavailable, advice: `Check AWS_REGION: is "${region}" a region?` }
 }

@@ -42,3 +42,9 @@ export async function createTable(engine: Engine, name: string): Promise<void> {
   )
   client.destroy()
 }
+
+/** Credentials where the SDK looks for them; the engines take any. */
+export function useCredentials(): void {
+  process.env.AWS_ACCESS_KEY_ID = credentials.accessKeyId
+  process.env.AWS_SECRET_ACCESS_KEY = credentials.secretAccessKey
+}
