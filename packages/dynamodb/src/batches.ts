@@ -108,7 +108,9 @@ export class Batches {
         left = await send(left, { operation, deadline })
       } catch (error) {
         cause = error
-        if (!isThrottling((error as Error).cause)) throw error
+        // A request cut short by the end of the time is not what went wrong, where the server had refused before.
+        const isLate = failures > 1 && performance.now() >= deadline
+        if (!isThrottling((error as Error).cause) && !isLate) throw error
       }
       if (left.length === 0) return
       // A reply has 16 MB at most: what is left for that reason need not wait long.

@@ -70,10 +70,17 @@ export function translate(
   key?: string,
 ): CacheError {
   if (CacheError.is(error)) return error
-  const cause = error as Error
+  const cause = withoutResponse(error as Error)
   const { code, retryable, advice } = meaningOf(cause, target)
   const message = `dynamodb ${operation} failed: ${cause.message}${advice && `. ${advice}`}`
   return new CacheError(code, message, { store: 'dynamodb', operation, key, retryable, cause })
+}
+
+/** The SDK attaches the response, and with it the request: its signature, and whatever was to be stored. */
+function withoutResponse(error: Error & { $metadata?: unknown }): Error {
+  if (!('$response' in error)) return error
+  const { name, message, stack, $metadata } = error
+  return Object.assign(new Error(message), { name, stack, $metadata })
 }
 
 /** Whether the condition of a write did not hold. */

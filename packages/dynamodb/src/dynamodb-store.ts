@@ -120,7 +120,7 @@ export class DynamoDBStore implements ByteStore {
     return this.#write('increment', [key], async () => {
       for (let attempt = 0; attempt < countingAttempts; attempt++) {
         const sum = (await this.#count(key, by, ttl)) ?? (await this.#startCounter(key, by, ttl))
-        if (sum !== undefined) return sum
+        if (sum !== undefined) return this.#whole(key, sum, by)
         // Neither there to be counted nor absent: no counter, or it came and went in between.
         await this.#assertCounts(key, by)
       }
@@ -286,6 +286,13 @@ export class DynamoDBStore implements ByteStore {
     const condition = this.#conditions.absent(this.#expiry.now())
     const item = this.#item(key, `${by}`, ttl)
     return (await this.#putIf('increment', key, item, condition)) ? by : undefined
+  }
+
+  /** A fraction that another program has stored is a number to the server: what was added to it is taken back. */
+  async #whole(key: string, sum: number, by: number): Promise<number> {
+    if (Number.isSafeInteger(sum)) return sum
+    await this.#count(key, -by, 1)
+    throw notACounter(key, 'the stored value is no integer')
   }
 
   /** @throws CacheError `ERR_CACHE_REJECTED` when what lives there cannot be counted on */

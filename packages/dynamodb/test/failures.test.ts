@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { CreateTableCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { Cache } from '@stowage/core'
 import { type DynamoDBOptions, dynamodb, ensureTable } from '@stowage/dynamodb'
@@ -75,6 +76,16 @@ test('an endpoint that is down: unavailable, long before the deadline', async ()
   await allFail(store, { code: 'ERR_CACHE_UNAVAILABLE', retryable: true })
   expect(performance.now() - start).toBeLessThan(30_000)
   expect(await new Cache(store).remember('k', {}, () => 42)).toBe(42)
+})
+
+test('a region that does not exist: says which variable to look at', async () => {
+  const error = Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' })
+  const config = { region: async () => 'eu-west-9' }
+  const client = { config, send: () => Promise.reject(error) } as never
+  await expect(storeWith({ endpoint: undefined, client }).get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_UNAVAILABLE',
+    message: expect.stringMatching(/AWS_REGION: is "eu-west-9" a region/),
+  })
 })
 
 test('a black hole: every call ends by its deadline, and nothing after it has gone', async () => {
@@ -191,6 +202,15 @@ test.each(Object.entries(answers))(
   },
   60_000,
 )
+
+test('an error carries nothing of the request or the response', async () => {
+  server.decide = () => refusal('AccessDeniedException')
+  const store = storeWith()
+  const error = await Promise.resolve(store.set('session-0f6d2c', 'hunter2')).catch((e) => e)
+  const shown = inspect(error, { showHidden: true, depth: 20 })
+  expect(shown).not.toMatch(/hunter2|Signature=|authorization/i)
+  expect(error.message).not.toContain('session-0f6d2c')
+})
 
 test('no credentials, or no region: names the variables', async () => {
   for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_REGION']) {
