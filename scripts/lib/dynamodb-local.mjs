@@ -24,6 +24,7 @@ process.once('exit', () => {
  * @property {string} AWS_REGION
  * @property {string} AWS_ACCESS_KEY_ID
  * @property {string} AWS_SECRET_ACCESS_KEY
+ * @property {string} AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED of the versions of Node to come
  */
 
 /**
@@ -58,6 +59,7 @@ function variablesFor(port) {
     AWS_REGION: 'eu-central-1',
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
   }
 }
 
