@@ -41,8 +41,11 @@ export async function ensureTable(
 ): Promise<void> {
   const resolved = resolveOptions(options)
   const requests = requestsOf(options, resolved)
-  await requests.run('ensureTable', () => ensure(requests, resolved.names, mode))
-  await requests.close()
+  try {
+    await requests.run('ensureTable', () => ensure(requests, resolved.names, mode))
+  } finally {
+    await requests.close()
+  }
 }
 
 function requestsOf(options: DynamoDBOptions, resolved: ResolvedOptions): Requests {

@@ -3,7 +3,7 @@ import { CacheError, type Clock, type Duration, deadlineMs, systemClock } from '
 import type { LargeValuesOptions } from './large-values.ts'
 
 /** What the store uses of an SDK client. */
-export type DynamoDBClient = Pick<Client, 'send' | 'config'>
+export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
 
 /**
  * How recent a read must be. `'session'`: strongly consistent for what this process has written in the last seconds,

@@ -285,7 +285,8 @@ export class DynamoDBStore implements ByteStore {
   async #startCounter(key: string, by: number, ttl: number | undefined) {
     const condition = this.#conditions.absent(this.#expiry.now())
     const item = this.#item(key, `${by}`, ttl)
-    return (await this.#putIf('increment', key, item, condition)) ? by : undefined
+    // There is no negative zero.
+    return (await this.#putIf('increment', key, item, condition)) ? by + 0 : undefined
   }
 
   /** A fraction that another program has stored is a number to the server: what was added to it is taken back. */

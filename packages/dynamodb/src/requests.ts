@@ -163,7 +163,7 @@ export class Requests {
 
   async #failure(error: unknown, { operation, key }: Call): Promise<unknown> {
     if (isRefusal(error)) return error
-    const region = await this.#client?.config.region().catch(() => undefined)
+    const region = await this.#client?.config?.region().catch(() => undefined)
     return translate(error, { ...this.target, region }, operation, key)
   }
 }
