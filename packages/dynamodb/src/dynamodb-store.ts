@@ -1,16 +1,6 @@
-import { randomBytes } from 'node:crypto'
-import {
-  type ConditionalCheckFailedException,
-  DeleteItemCommand,
-  GetItemCommand,
-  type GetItemOutput,
-  PutItemCommand,
-  UpdateItemCommand,
-  type UpdateItemOutput,
-} from '@aws-sdk/client-dynamodb'
 import {
   type ByteStore,
-  CacheError,
+  type CacheError,
   exceeds,
   oversized,
   type Payload,
@@ -18,19 +8,19 @@ import {
   type StoreLimits,
 } from '@stowage/core'
 import { Batches } from './batches.ts'
-import { type Condition, Conditions } from './conditions.ts'
-import { isRefusal } from './dynamodb-errors.ts'
+import { Conditions } from './conditions.ts'
+import { Counters } from './counters.ts'
 import { ownNames, type ResolvedOptions } from './dynamodb-options.ts'
 import { Expiry } from './expiry.ts'
-import { equalAttributes, type Item, toAttribute, toPayload } from './items.ts'
+import { ItemRequests } from './item-requests.ts'
+import { ItemShape } from './item-shape.ts'
+import { equalAttributes, type Item } from './items.ts'
 import { RecentWrites } from './recent-writes.ts'
-import type { Call, Command, Requests } from './requests.ts'
+import type { Requests } from './requests.ts'
 import { scanPages } from './scan.ts'
 
 // Of the 2048 bytes of a partition key, some are left for the keys of chunks.
 const keyBytes = 2_000
-const countingAttempts = 10
-const { MAX_SAFE_INTEGER: most, MIN_SAFE_INTEGER: least } = Number
 
 /** Entries as items of a table: a key, a value, and when it ends. */
 export class DynamoDBStore implements ByteStore {
@@ -43,11 +33,11 @@ export class DynamoDBStore implements ByteStore {
   readonly #options: ResolvedOptions
   readonly #expiry: Expiry
   readonly #conditions: Conditions
+  readonly #shape: ItemShape
+  readonly #items: ItemRequests
+  readonly #counters: Counters
   readonly #batches: Batches
   readonly #recent: RecentWrites | undefined
-  /** Unlike those of any other process; the number makes each of ours its own. */
-  readonly #writer = randomBytes(9).toString('base64url')
-  #writes = 0
 
   constructor(requests: Requests, options: ResolvedOptions, { scan }: { scan: boolean }) {
     this.limits = { keyBytes, valueBytes: options.maxItemBytes, ttlStep: 1 }
@@ -55,6 +45,9 @@ export class DynamoDBStore implements ByteStore {
     this.#options = options
     this.#expiry = new Expiry(options.clock, options.names)
     this.#conditions = new Conditions(options.names)
+    this.#shape = new ItemShape(options.names, this.#expiry)
+    this.#items = new ItemRequests(requests, options.names.key)
+    this.#counters = new Counters(this.#items, this.#shape, this.#expiry, this.#conditions)
     this.#batches = new Batches(requests, options.names.key)
     this.#recent = options.consistency === 'session' ? new RecentWrites(options.clock) : undefined
     if (scan) this.scan = (prefix) => this.#list(prefix)
@@ -62,8 +55,8 @@ export class DynamoDBStore implements ByteStore {
 
   get(key: string): Promise<Payload | undefined> {
     return this.#requests.run('get', async () => {
-      const item = await this.#read('get', key, this.#isStrong([key]))
-      return this.#payloadOf(item)
+      const item = await this.#items.read('get', key, this.#isStrong([key]))
+      return this.#shape.payloadOf(item)
     })
   }
 
@@ -71,13 +64,15 @@ export class DynamoDBStore implements ByteStore {
     return this.#requests.run('getMany', async () => {
       const isStrong = (part: readonly string[]) => this.#isStrong(part)
       const found = await this.#batches.get(keys, { operation: 'getMany', isStrong })
-      return keys.map((key) => this.#payloadOf(found.get(key)))
+      return keys.map((key) => this.#shape.payloadOf(found.get(key)))
     })
   }
 
   async set(key: string, payload: Payload, ttl?: number): Promise<void> {
     if (this.#exceeds(payload)) await this.#refuse('set', [[key, payload]])
-    await this.#write('set', [key], () => this.#put('set', key, this.#item(key, payload, ttl)))
+    await this.#write('set', [key], () =>
+      this.#items.put('set', key, this.#shape.item(key, payload, ttl)),
+    )
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -87,7 +82,7 @@ export class DynamoDBStore implements ByteStore {
     const unique = new Map(entries)
     await this.#write('setMany', [...unique.keys()], () => {
       const puts = Array.from(unique, ([key, payload]) => ({
-        PutRequest: { Item: this.#item(key, payload, ttl) },
+        PutRequest: { Item: this.#shape.item(key, payload, ttl) },
       }))
       return this.#batches.write(puts, 'setMany')
     })
@@ -97,7 +92,7 @@ export class DynamoDBStore implements ByteStore {
     if (this.#exceeds(payload)) throw this.#oversized('add', key, payload)
     return this.#write('add', [key], () => {
       const condition = this.#conditions.absent(this.#expiry.now())
-      return this.#putIf('add', key, this.#item(key, payload, ttl), condition)
+      return this.#items.putIf('add', key, this.#shape.item(key, payload, ttl), condition)
     })
   }
 
@@ -111,21 +106,13 @@ export class DynamoDBStore implements ByteStore {
     return this.#write('compareAndSet', [key], () => {
       const condition = this.#conditions.equals(this.#expiry.now(), equalAttributes(expected))
       return next === undefined
-        ? this.#deleteIf('compareAndSet', key, condition)
-        : this.#putIf('compareAndSet', key, this.#item(key, next, ttl), condition)
+        ? this.#items.deleteIf('compareAndSet', key, condition)
+        : this.#items.putIf('compareAndSet', key, this.#shape.item(key, next, ttl), condition)
     })
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#write('increment', [key], async () => {
-      for (let attempt = 0; attempt < countingAttempts; attempt++) {
-        const sum = (await this.#count(key, by, ttl)) ?? (await this.#startCounter(key, by, ttl))
-        if (sum !== undefined) return this.#whole(key, sum, by)
-        // Neither there to be counted nor absent: no counter, or it came and went in between.
-        await this.#assertCounts(key, by)
-      }
-      throw notACounter(key, 'it keeps being deleted and created', true)
-    })
+    return this.#write('increment', [key], () => this.#counters.increment(key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
@@ -135,18 +122,23 @@ export class DynamoDBStore implements ByteStore {
         this.#expiry.attributes(ttl)
       const answer =
         seconds === undefined || early === undefined
-          ? await this.#update({ operation: 'touch', key }, 'REMOVE #t, #e', condition)
-          : await this.#update({ operation: 'touch', key }, 'SET #t = :t, #e = :e', condition, {
-              ':t': seconds,
-              ':e': early,
-            })
+          ? await this.#items.update({ operation: 'touch', key }, 'REMOVE #t, #e', condition)
+          : await this.#items.update(
+              { operation: 'touch', key },
+              'SET #t = :t, #e = :e',
+              condition,
+              {
+                ':t': seconds,
+                ':e': early,
+              },
+            )
       return answer !== undefined
     })
   }
 
   delete(key: string): Promise<boolean> {
     return this.#write('delete', [key], () =>
-      this.#deleteIf('delete', key, this.#conditions.lives(this.#expiry.now())),
+      this.#items.deleteIf('delete', key, this.#conditions.lives(this.#expiry.now())),
     )
   }
 
@@ -168,13 +160,13 @@ export class DynamoDBStore implements ByteStore {
         ProjectionExpression: '#k',
         ExpressionAttributeNames: { '#k': this.#options.names.key },
       })
-      for await (const page of pages) await this.#deleteAll(page.map(this.#keyOf), 'clear')
+      for await (const page of pages) await this.#deleteAll(page.map(this.#shape.keyOf), 'clear')
     })
   }
 
   /** An answer for a key that nobody has: it takes no more than the permission to read. */
   async ping(): Promise<void> {
-    await this.#requests.run('ping', () => this.#read('ping', '~ping', false))
+    await this.#requests.run('ping', () => this.#items.read('ping', '~ping', false))
   }
 
   close(): Promise<void> {
@@ -196,7 +188,7 @@ export class DynamoDBStore implements ByteStore {
         ExpressionAttributeValues: { ...uses.ExpressionAttributeValues, ...begins },
       },
     )
-    for await (const page of pages) if (page.length > 0) yield page.map(this.#keyOf)
+    for await (const page of pages) if (page.length > 0) yield page.map(this.#shape.keyOf)
   }
 
   /** What has been written is read strongly consistent from now on; also where the write failed, for who knows. */
@@ -215,11 +207,6 @@ export class DynamoDBStore implements ByteStore {
     return consistency === 'strong' || keys.some((key) => this.#recent?.has(key))
   }
 
-  async #read(operation: string, key: string, strong: boolean): Promise<Item | undefined> {
-    const command = new GetItemCommand({ ...this.#place(key), ConsistentRead: strong })
-    return (await this.#requests.send<GetItemOutput>(command, { operation, key })).Item
-  }
-
   /** When the items end that are there, whether they have ended or not. */
   #expiries(keys: readonly string[]): Promise<Map<string, Item>> {
     const { key, ttl } = this.#options.names
@@ -233,134 +220,10 @@ export class DynamoDBStore implements ByteStore {
     })
   }
 
-  async #put(operation: string, key: string, item: Item): Promise<void> {
-    const command = new PutItemCommand({ TableName: this.#options.table, Item: item })
-    await this.#requests.send(command, { operation, key })
-  }
-
-  /**
-   * Puts the item if the condition holds. It carries an id of this write: where an earlier attempt may have succeeded
-   * without our knowing, so that the condition does not hold any more, the id tells.
-   */
-  async #putIf(operation: string, key: string, item: Item, condition: Condition): Promise<boolean> {
-    const id = `${this.#writer}${(this.#writes++).toString(36)}`
-    const command = new PutItemCommand({
-      TableName: this.#options.table,
-      Item: { ...item, [ownNames.token]: { S: id } },
-      ...condition,
-    })
-    const call: Call = { operation, key }
-    const refusal = await this.#sendIf(command, call)
-    if (refusal === undefined) return true
-    // A client of the caller's may have sent it repeatedly itself.
-    if (!call.uncertain && refusal.$metadata?.attempts === 1) return false
-    const written = await this.#read(operation, key, true)
-    return written?.[ownNames.token]?.S === id
-  }
-
-  /** Deletes the item if the condition holds. Not repeated: nothing would be left to tell who has deleted it. */
-  async #deleteIf(operation: string, key: string, condition: Condition): Promise<boolean> {
-    const command = new DeleteItemCommand({ ...this.#place(key), ...condition })
-    return (await this.#sendIf(command, { operation, key, repeatable: false })) === undefined
-  }
-
   async #deleteAll(keys: readonly string[], operation: string): Promise<void> {
-    const deletes = keys.map((key) => ({ DeleteRequest: { Key: this.#keyItem(key) } }))
+    const deletes = keys.map((key) => ({ DeleteRequest: { Key: this.#shape.key(key) } }))
     await this.#batches.write(deletes, operation)
   }
-
-  /** Adds to a counter that lives; without a ttl also to one that was never there. `undefined`: there is none. */
-  async #count(key: string, by: number, ttl: number | undefined): Promise<number | undefined> {
-    const created = ttl === undefined
-    const range = [Math.max(least, least - by), Math.min(most, most - by)] as const
-    const condition = this.#conditions.within(this.#expiry.now(), ...range, created)
-    const expression = created ? 'SET #v = if_not_exists(#v, :zero) + :by' : 'SET #v = #v + :by'
-    const values = { ':by': { N: `${by}` }, ...(created && { ':zero': { N: '0' } }) }
-    // Counting twice would be wrong: an answer that was lost is reported.
-    const call = { operation: 'increment', key, repeatable: false }
-    const answer = await this.#update(call, expression, condition, values)
-    return answer && Number(answer.Attributes?.[this.#options.names.value]?.N)
-  }
-
-  async #startCounter(key: string, by: number, ttl: number | undefined) {
-    const condition = this.#conditions.absent(this.#expiry.now())
-    const item = this.#item(key, `${by}`, ttl)
-    // There is no negative zero.
-    return (await this.#putIf('increment', key, item, condition)) ? by + 0 : undefined
-  }
-
-  /** A fraction that another program has stored is a number to the server: what was added to it is taken back. */
-  async #whole(key: string, sum: number, by: number): Promise<number> {
-    if (Number.isSafeInteger(sum)) return sum
-    await this.#count(key, -by, 1)
-    throw notACounter(key, 'the stored value is no integer')
-  }
-
-  /** @throws CacheError `ERR_CACHE_REJECTED` when what lives there cannot be counted on */
-  async #assertCounts(key: string, by: number): Promise<void> {
-    const payload = this.#payloadOf(await this.#read('increment', key, true))
-    if (payload === undefined) return
-    const value = toAttribute(payload).N
-    if (value === undefined) throw notACounter(key, 'the stored value is no integer')
-    if (Number.isSafeInteger(Number(value) + by)) return
-    throw notACounter(key, 'the sum leaves the safe integers')
-  }
-
-  /** What the update returns, or `undefined` where the condition does not hold. */
-  async #update(
-    call: Call & { key: string },
-    expression: string,
-    condition: Condition,
-    values: Item = {},
-  ): Promise<UpdateItemOutput | undefined> {
-    const command = new UpdateItemCommand({
-      ...this.#place(call.key),
-      UpdateExpression: expression,
-      ReturnValues: 'UPDATED_NEW',
-      ...condition,
-      ExpressionAttributeValues: { ...condition.ExpressionAttributeValues, ...values },
-    })
-    try {
-      return await this.#requests.send<UpdateItemOutput>(command, call)
-    } catch (error) {
-      if (!isRefusal(error)) throw error
-      return undefined
-    }
-  }
-
-  /** The refusal where the condition does not hold. */
-  async #sendIf(command: Command, call: Call): Promise<Refusal | undefined> {
-    try {
-      await this.#requests.send(command, call)
-      return undefined
-    } catch (error) {
-      if (!isRefusal(error)) throw error
-      return error as Refusal
-    }
-  }
-
-  #item(key: string, payload: Payload, ttl: number | undefined): Item {
-    return {
-      ...this.#keyItem(key),
-      [this.#options.names.value]: toAttribute(payload),
-      ...this.#expiry.attributes(ttl),
-    }
-  }
-
-  #payloadOf(item: Item | undefined): Payload | undefined {
-    if (item === undefined || this.#expiry.hasPassed(item)) return undefined
-    return toPayload(item[this.#options.names.value])
-  }
-
-  #keyItem(key: string): Item {
-    return { [this.#options.names.key]: { S: key } }
-  }
-
-  #place(key: string) {
-    return { TableName: this.#options.table, Key: this.#keyItem(key) }
-  }
-
-  readonly #keyOf = (item: Item): string => item[this.#options.names.key]?.S ?? ''
 
   #exceeds(payload: Payload): boolean {
     return exceeds(payload, this.limits.valueBytes)
@@ -380,16 +243,4 @@ export class DynamoDBStore implements ByteStore {
     this.#requests.assertOpen(operation)
     return oversized(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
   }
-}
-
-/** The SDK's exception for a condition that did not hold. */
-type Refusal = Pick<ConditionalCheckFailedException, '$metadata'>
-
-function notACounter(key: string, reason: string, retryable = false): CacheError {
-  return new CacheError('ERR_CACHE_REJECTED', `increment refused: ${reason}.`, {
-    store: 'dynamodb',
-    operation: 'increment',
-    key,
-    retryable,
-  })
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import {
   type Awaitable,
   type ByteStore,
@@ -9,10 +8,10 @@ import {
   payloadBytes,
   type StoreLimits,
   samePayload,
-  toBytes,
 } from '@stowage/core'
 import { Calls } from './calls.ts'
-import { isMarked, type Manifest, manifestOf, pack, toManifest, unpack } from './packing.ts'
+import { Chunks, chunkKeys, isChunkKey } from './chunks.ts'
+import { isMarked, pack, unpack } from './packing.ts'
 
 export interface LargeValuesOptions {
   readonly compressFrom: number
@@ -20,11 +19,8 @@ export interface LargeValuesOptions {
   readonly maxValueBytes: number
 }
 
-/** By how much chunks outlive what names them: they are written before it. */
-const slackMs = 60_000
 /** How often a value is read anew that was replaced while its chunks were read. */
 const readings = 3
-const chunkKey = /\0chunk:[\w-]{16}:\d+$/
 
 /**
  * Keeps values that are larger than what an item takes: compressed, and cut into chunks under keys of their own. What
@@ -38,12 +34,14 @@ export class LargeValues implements ByteStore {
   readonly scan?: NonNullable<ByteStore['scan']>
   readonly #store: ByteStore
   readonly #options: LargeValuesOptions
+  readonly #chunks: Chunks
   readonly #calls = new Calls()
 
   constructor(store: ByteStore, options: LargeValuesOptions) {
     this.limits = { ...store.limits, valueBytes: options.maxValueBytes }
     this.#store = store
     this.#options = options
+    this.#chunks = new Chunks(store)
     if (store.scan !== undefined) this.scan = (prefix) => this.#list(prefix)
   }
 
@@ -107,9 +105,9 @@ export class LargeValues implements ByteStore {
   async #get(key: string): Promise<Payload | undefined> {
     for (let reading = 1; reading <= readings; reading++) {
       const packed = await this.#store.get(key)
-      const manifest = manifestOf(packed)
-      if (manifest === undefined) return this.#open(packed)
-      const joined = join(await this.#store.getMany(chunkKeys(key, manifest)))
+      const chunks = chunkKeys(key, packed)
+      if (chunks.length === 0) return this.#open(packed)
+      const joined = await this.#chunks.read(chunks)
       if (joined !== undefined) return this.#open(joined)
     }
     return undefined
@@ -118,8 +116,8 @@ export class LargeValues implements ByteStore {
   async #getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
     const found = await this.#store.getMany(keys)
     return Promise.all(
-      found.map((packed, index) =>
-        manifestOf(packed) === undefined ? this.#open(packed) : this.#get(keys[index] as string),
+      keys.map((key, at) =>
+        chunkKeys(key, found[at]).length === 0 ? this.#open(found[at]) : this.#get(key),
       ),
     )
   }
@@ -131,35 +129,35 @@ export class LargeValues implements ByteStore {
       await this.#store.set(key, packed, ttl)
     } catch (error) {
       // The caller meant to replace the old value; it must not be served as if nothing had happened.
-      if (isLimit(error)) await this.#store.delete(key)
+      if (isLimit(error)) await this.#delete(key)
       throw error
     }
-    await this.#drop(replaced)
+    await this.#chunks.drop(replaced)
   }
 
   async #setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    const unique = [...new Map(entries)]
-    const keys = unique.map(([key]) => key)
-    const replaced = await this.#chunksAt(keys)
-    const kept = await Promise.allSettled(
-      unique.map(([key, payload]) => this.#keep('setMany', key, payload, ttl)),
-    )
-    const failed = kept.find((each) => each.status === 'rejected')
-    if (failed !== undefined) {
-      const refused = keys.filter((_, at) => kept[at]?.status === 'rejected')
-      await this.#store.deleteMany(refused)
-      throw failed.reason
-    }
-    const items = kept.map(
-      (each, at) => [keys[at], (each as { value: Payload }).value] as [string, Payload],
-    )
-    await this.#store.setMany(items, ttl)
-    await this.#drop(replaced)
+    const unique = new Map(entries)
+    const replaced = await this.#chunksAt([...unique.keys()])
+    const packed: [key: string, packed: Payload][] = []
+    const failed: { key: string; error: unknown }[] = []
+    const keep = async ([key, payload]: [string, Payload]) =>
+      this.#keep('setMany', key, payload, ttl).then(
+        (kept) => packed.push([key, kept]),
+        (error: unknown) => failed.push({ key, error }),
+      )
+    await Promise.all(Array.from(unique, keep))
+    if (failed.length === 0) await this.#store.setMany(packed, ttl)
+    else await this.#chunks.drop(packed.flatMap(([key, kept]) => chunkKeys(key, kept)))
+    await this.#deleteMany(failed.filter(({ error }) => isLimit(error)).map(({ key }) => key))
+    for (const { error } of failed) throw error
+    await this.#chunks.drop(replaced)
   }
 
   async #add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
     const packed = await this.#keep('add', key, payload, ttl)
-    return this.#orDrop(key, packed, this.#store.add(key, packed, ttl))
+    const added = await this.#store.add(key, packed, ttl)
+    if (!added) await this.#chunks.drop(chunkKeys(key, packed))
+    return added
   }
 
   async #compareAndSet(
@@ -168,40 +166,39 @@ export class LargeValues implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    const seen = this.#isKeptAsItIs(expected) ? expected : await this.#seenAs(key, expected)
     if (next !== undefined) this.#assertFits('compareAndSet', key, next)
+    const seen = this.#isKeptAsItIs(expected) ? expected : await this.#seenAs(key, expected)
     if (seen === undefined) return false
     const packed = next && (await this.#keep('compareAndSet', key, next, ttl))
-    const done = await this.#orDrop(key, packed, this.#store.compareAndSet(key, seen, packed, ttl))
-    const replaced = manifestOf(seen)
-    if (done && replaced !== undefined) await this.#drop(chunkKeys(key, replaced))
+    const done = await this.#store.compareAndSet(key, seen, packed, ttl)
+    await this.#chunks.drop(chunkKeys(key, done ? seen : packed))
     return done
   }
 
   async #touch(key: string, ttl?: number): Promise<boolean> {
-    const keys = await this.#chunksAt([key])
     // Chunks first: they must not end before what names them.
-    const touched = await Promise.all(keys.map((each) => this.#store.touch(each, outliving(ttl))))
-    return !touched.includes(false) && this.#store.touch(key, ttl)
+    const isWhole = await this.#chunks.touch(await this.#chunksAt([key]), ttl)
+    return isWhole && this.#store.touch(key, ttl)
   }
 
   async #delete(key: string): Promise<boolean> {
     const replaced = await this.#chunksAt([key])
     const deleted = await this.#store.delete(key)
-    await this.#drop(replaced)
+    await this.#chunks.drop(replaced)
     return deleted
   }
 
   async #deleteMany(keys: readonly string[]): Promise<number> {
+    if (keys.length === 0) return 0
     const replaced = await this.#chunksAt(keys)
     const count = await this.#store.deleteMany(keys)
-    await this.#drop(replaced)
+    await this.#chunks.drop(replaced)
     return count
   }
 
   async *#list(prefix: string): AsyncGenerator<string[], void, undefined> {
     for await (const page of (this.#store as Required<ByteStore>).scan(prefix)) {
-      yield page.filter((key) => !chunkKey.test(key))
+      yield page.filter((key) => !isChunkKey(key))
     }
   }
 
@@ -216,14 +213,7 @@ export class LargeValues implements ByteStore {
     const { valueBytes } = this.#store.limits
     if (!exceeds(packed, valueBytes)) return packed
     if (!this.#options.chunks) throw stillOversized(operation, key, payload, packed, valueBytes)
-    const bytes = toBytes(packed)
-    const chunks = Math.ceil(bytes.length / valueBytes)
-    const manifest = { id: randomBytes(12).toString('base64url'), chunks }
-    const entries = chunkKeys(key, manifest).map(
-      (each, at) => [each, bytes.subarray(at * valueBytes, (at + 1) * valueBytes)] as const,
-    )
-    await this.#store.setMany(entries, outliving(ttl))
-    return toManifest(manifest)
+    return this.#chunks.write(key, packed, ttl)
   }
 
   #assertFits(operation: string, key: string, payload: Payload): void {
@@ -235,9 +225,8 @@ export class LargeValues implements ByteStore {
   /** What is stored, where it stands for `expected`. */
   async #seenAs(key: string, expected: Payload): Promise<Payload | undefined> {
     const packed = await this.#store.get(key)
-    const manifest = manifestOf(packed)
-    const joined = manifest ? join(await this.#store.getMany(chunkKeys(key, manifest))) : packed
-    const payload = this.#open(joined)
+    const chunks = chunkKeys(key, packed)
+    const payload = this.#open(chunks.length === 0 ? packed : await this.#chunks.read(chunks))
     return payload !== undefined && samePayload(payload, expected) ? packed : undefined
   }
 
@@ -247,41 +236,10 @@ export class LargeValues implements ByteStore {
     return !isMarked(payload) && payloadBytes(payload) < least
   }
 
-  /** The keys of the chunks that values under these keys have now. */
+  /** The keys of the chunks that would be left over when these keys are written or deleted. */
   async #chunksAt(keys: readonly string[]): Promise<string[]> {
-    if (!this.#options.chunks) return []
-    const unique = [...new Set(keys)]
-    const found = await this.#store.getMany(unique)
-    return found.flatMap((packed, at) => {
-      const manifest = manifestOf(packed)
-      return manifest === undefined ? [] : chunkKeys(unique[at] as string, manifest)
-    })
+    return this.#options.chunks ? this.#chunks.at(keys) : []
   }
-
-  /** Deletes the chunks of what was not stored after all. */
-  async #orDrop(key: string, packed: Payload | undefined, stored: Awaitable<boolean>) {
-    const done = await stored
-    const manifest = manifestOf(packed)
-    if (!done && manifest !== undefined) await this.#drop(chunkKeys(key, manifest))
-    return done
-  }
-
-  async #drop(keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#store.deleteMany(keys)
-  }
-}
-
-function chunkKeys(key: string, { id, chunks }: Manifest): string[] {
-  return Array.from({ length: chunks }, (_, at) => `${key}\0chunk:${id}:${at}`)
-}
-
-function join(chunks: readonly (Payload | undefined)[]): Payload | undefined {
-  const there = chunks.filter((chunk) => chunk !== undefined)
-  return there.length === chunks.length ? Buffer.concat(there.map(toBytes)) : undefined
-}
-
-function outliving(ttl: number | undefined): number | undefined {
-  return ttl === undefined ? undefined : ttl + slackMs
 }
 
 function isLimit(error: unknown): boolean {

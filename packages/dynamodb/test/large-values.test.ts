@@ -78,6 +78,23 @@ test('chunks come and go with their value', async () => {
   expect(await keysInTable()).toEqual([])
 })
 
+test('a refusal leaves nothing behind: no old value, no chunk of it, none of its neighbours', async () => {
+  const store = storeWith({ chunks: true, maxValueBytes: mebibyte })
+  const fits = randomBytes(mebibyte)
+  await store.set('k', fits)
+  const tooLarge = randomBytes(mebibyte + 1)
+  const refused = { code: 'ERR_CACHE_LIMIT' }
+  await expect(store.set('k', tooLarge)).rejects.toMatchObject(refused)
+  expect(await keysInTable()).toEqual([])
+  await store.set('k', fits)
+  const entries = [
+    ['k', tooLarge],
+    ['l', fits],
+  ] as const
+  await expect(store.setMany(entries)).rejects.toMatchObject(refused)
+  expect(await keysInTable()).toEqual([])
+})
+
 test('a value of which a chunk is missing is a miss, and can be written anew', async () => {
   const store = storeWith({ chunks: true, consistency: 'strong' })
   await store.set('k', randomBytes(mebibyte))
