@@ -10,6 +10,9 @@ export type Engine = Pick<DynamoDBServer, 'url' | 'stop'>
 export const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 export const region = 'eu-central-1'
 
+// What the SDK has to say about versions of Node to come is no result of a test.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
+
 /** Both engines by name: Amazon's own, which needs Java, and one in this process. */
 export const engines: Record<'DynamoDB Local' | 'dynalite', () => Promise<Engine>> = {
   'DynamoDB Local': startDynamoDB,
