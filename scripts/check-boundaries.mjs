@@ -12,6 +12,7 @@ const allowed = {
   memory: driver,
   redis: driver,
   memcached: driver,
+  dynamodb: driver,
   express: driver,
   testing: driver,
 }

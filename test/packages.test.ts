@@ -34,8 +34,9 @@ test('the import of core loads no other package, and the memory driver no SDK', 
     const registry = new DriverRegistry({
       memory: () => import('@stowage/memory'),
       redis: () => import('@stowage/redis'),
+      dynamodb: () => import('@stowage/dynamodb'),
     })
-    const loaded = () => Object.keys(Module._cache).some((file) => file.includes('ioredis'))
+    const loaded = () => Object.keys(Module._cache).some((file) => /ioredis|client-dynamodb/.test(file))
     await cachesFromEnv({ CACHE_DRIVER: 'memory' }, registry)
     const before = loaded()
     await cachesFromEnv({ CACHE_DRIVER: 'redis' }, registry)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type DynamoDBServer, startDynamoDB } from '../scripts/lib/dynamodb-local.mjs'
 import { type RedisServer, startRedis } from '../scripts/lib/redis-server.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -25,9 +26,11 @@ const readmes = [
 ]
 const blocks = readmes.flatMap(blocksOf)
 let server: RedisServer
+let dynamo: DynamoDBServer
 
 beforeAll(async () => {
   server = await startRedis()
+  dynamo = await startDynamoDB()
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder)
   for (const { file, code } of blocks) writeFileSync(join(folder, `${file}.ts`), code)
@@ -39,6 +42,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await server.stop()
+  await dynamo.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -54,7 +58,7 @@ describe('every README', () => {
   )
 
   test.each(blocks)('$readme, line $line: runs and prints what it says', async ({ file, code }) => {
-    const env = { ...process.env, REDIS_URL: server.url }
+    const env = { ...process.env, REDIS_URL: server.url, ...dynamo.env }
     const { stdout, stderr } = await execute(process.execPath, [join(folder, `${file}.js`)], {
       env,
     })

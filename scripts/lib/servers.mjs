@@ -7,6 +7,7 @@ import { must } from './run.mjs'
 const programs = [
   { command: 'redis-server', apt: 'redis-server', brew: 'redis' },
   { command: 'memcached', apt: 'memcached', brew: 'memcached' },
+  { command: 'java', apt: 'default-jre-headless', brew: 'openjdk' },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]

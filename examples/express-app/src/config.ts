@@ -26,6 +26,7 @@ const highestPort = 65_535
 const registry = new DriverRegistry({
   memory: () => import('@stowage/memory'),
   redis: () => import('@stowage/redis'),
+  dynamodb: () => import('@stowage/dynamodb'),
 })
 
 /** @throws ConfigError with everything that is wrong, of the app and of its caches */

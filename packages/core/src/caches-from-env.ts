@@ -138,7 +138,8 @@ class RoleReader {
     try {
       const driver = await this.#registry.load(name)
       const options = driver.fromEnv(env)
-      return { store: () => driver.create(options), place: `${name} ${JSON.stringify(options)}` }
+      const place = driver.place?.(options) ?? JSON.stringify(options)
+      return { store: () => driver.create(options), place: `${name} ${place}` }
     } catch (error) {
       env.problem(variable, (error as Error).message)
       return undefined

@@ -12,4 +12,6 @@ export interface Driver<Options = unknown> {
   create(options: Options): CacheStore
   /** Reads the options from the environment. Reports what is wrong to `env` and goes on, so that all problems are known at once. */
   fromEnv(env: Env): Options
+  /** The same text for options that lead to the same keys, so that two roles are known to share them. @default all options */
+  place?(options: Options): string
 }

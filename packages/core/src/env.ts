@@ -14,13 +14,16 @@ const flags: ReadonlyMap<string, boolean> = new Map([
  * understood is reported to `problems` and read as absent.
  */
 export class Env {
+  /** The role whose variables are read; empty for none. */
+  readonly role: string
   readonly problems: ConfigProblem[]
   readonly #variables: Variables
-  readonly #role: string
+  readonly #own: string
 
   constructor(variables: Variables, role = '', problems: ConfigProblem[] = []) {
     this.#variables = variables
-    this.#role = role === '' ? '' : `${role.toUpperCase()}_`
+    this.role = role
+    this.#own = role === '' ? '' : `${role.toUpperCase()}_`
     this.problems = problems
   }
 
@@ -93,7 +96,7 @@ export class Env {
   }
 
   #variableOf(name: string): string {
-    const own = this.#role + name
+    const own = this.#own + name
     return this.#variables[own]?.trim() ? own : name
   }
 }

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type DynamoDBServer, startDynamoDB } from '../../../scripts/lib/dynamodb-local.mjs'
+import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
+import { AppProcess, type Variables } from './app-process.ts'
+import { outcomeOf, Visitor } from './visitor.ts'
+
+let redis: RedisServer
+let dynamo: DynamoDBServer
+
+beforeAll(async () => {
+  redis = await startRedis()
+  dynamo = await startDynamoDB()
+})
+
+afterAll(async () => {
+  await redis?.stop()
+  await dynamo?.stop()
+})
+
+function start(chosen: Variables): AppProcess {
+  return new AppProcess({
+    ...dynamo.env,
+    REDIS_URL: redis.url,
+    DYNAMODB_ENSURE_TABLE: 'create',
+    SESSION_SECRET: 'only-for-this-test',
+    PRODUCTS_DELAY: '5',
+    ...chosen,
+  })
+}
+
+describe.each<Variables>([
+  {
+    CACHE_DRIVER: 'dynamodb',
+    SESSION_DRIVER: 'dynamodb',
+    CACHE_TABLE: 'cache',
+    SESSION_TABLE: 'sessions',
+  },
+  { CACHE_DRIVER: 'redis', SESSION_DRIVER: 'dynamodb', SESSION_TABLE: 'mixed' },
+  { CACHE_DRIVER: 'dynamodb', SESSION_DRIVER: 'redis', CACHE_TABLE: 'mixed' },
+])('by environment alone, with %o', (chosen) => {
+  let app: AppProcess
+  let visitor: Visitor
+
+  beforeAll(async () => {
+    app = start(chosen)
+    visitor = new Visitor(await app.url())
+  })
+
+  afterAll(() => app?.stop())
+
+  it('says what it is made of, and is well', async () => {
+    expect(app.stdout).toContain(`cache: ${chosen.CACHE_DRIVER}, session: ${chosen.SESSION_DRIVER}`)
+    expect((await visitor.get('/healthz')).status).toBe(200)
+  })
+
+  it('caches the products', async () => {
+    expect(outcomeOf(await visitor.get('/'))).toBe('miss')
+    expect(outcomeOf(await visitor.get('/'))).toBe('hit')
+  })
+
+  it('keeps a session over its requests, each after the other, and over a restart', async () => {
+    await visitor.post('/sign-in', { name: 'Ada' })
+    for (const visit of [1, 2, 3]) {
+      const { text } = await visitor.get('/account')
+      expect(text).toContain(`<strong data-visits>${visit}</strong>`)
+    }
+    expect(await app.stop()).toBe(0)
+    app = start(chosen)
+    visitor.moveTo(await app.url())
+    expect((await visitor.get('/account')).text).toContain('<strong data-visits>4</strong>')
+  })
+
+  it('ends the session with its sign-out, and prints nothing', async () => {
+    const { cookie } = visitor
+    await visitor.post('/sign-out')
+    expect(visitor.cookie).not.toBe(cookie)
+    expect((await visitor.get('/account')).status).toBe(303)
+    expect(await app.stop()).toBe(0)
+    expect(app.stderr).toBe('')
+  })
+})

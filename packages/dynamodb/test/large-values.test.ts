@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto'
+import { DeleteItemCommand, paginateScan } from '@aws-sdk/client-dynamodb'
+import { toText } from '@stowage/core'
+import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { admin, createTable, type Engine, engines } from './engines.ts'
+
+let engine: Engine
+const cleanups: (() => Promise<unknown>)[] = []
+const mebibyte = 1_048_576
+
+beforeAll(async () => {
+  engine = await engines['DynamoDB Local']()
+  await createTable(engine, 'cache')
+})
+
+afterEach(async () => {
+  const store = storeWith({})
+  await store.clear()
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+afterAll(() => engine.stop())
+
+function storeWith(options: Partial<DynamoDBOptions>) {
+  const client = () => admin(engine)
+  const patient = { timeout: '30s', requestTimeout: '20s' } as const
+  const store = dynamodb({ table: 'cache', client, ...patient, ...options })
+  cleanups.push(() => store.close())
+  return store
+}
+
+/** The keys in the table, chunks and all. */
+async function keysInTable(): Promise<string[]> {
+  const client = admin(engine)
+  const keys: string[] = []
+  for await (const { Items = [] } of paginateScan({ client }, { TableName: 'cache' })) {
+    keys.push(...Items.map((item) => item.key?.S ?? ''))
+  }
+  return keys
+}
+
+test('a value over the limit is refused with its size, and the old one is gone', async () => {
+  const store = storeWith({})
+  await store.set('k', 'old')
+  await expect(store.set('k', 'x'.repeat(mebibyte))).rejects.toMatchObject({
+    code: 'ERR_CACHE_LIMIT',
+    message: expect.stringContaining(`${mebibyte} bytes`),
+  })
+  expect(await store.get('k')).toBeUndefined()
+})
+
+test('compressed it fits, or is refused with both sizes', async () => {
+  const store = storeWith({ compressFrom: 1_024 })
+  await store.set('k', 'x'.repeat(mebibyte), 60_000)
+  expect(toText((await store.get('k')) ?? '')).toBe('x'.repeat(mebibyte))
+  const error = await Promise.resolve(store.set('k', randomBytes(mebibyte))).catch((e) => e)
+  expect(error.code).toBe('ERR_CACHE_LIMIT')
+  expect(error.message).toMatch(/^The value has 1048576 bytes, 10\d{5} compressed; .* 405504/)
+  expect(await store.get('k')).toBeUndefined()
+})
+
+test('chunks come and go with their value', async () => {
+  const store = storeWith({ chunks: true })
+  const [first, second] = [randomBytes(mebibyte), randomBytes(2 * mebibyte)]
+  await store.set('k', first)
+  expect(await keysInTable()).toHaveLength(4)
+  await store.set('k', second)
+  expect(await keysInTable()).toHaveLength(7)
+  expect(await store.compareAndSet('k', first, 'no')).toBe(false)
+  expect(await store.compareAndSet('k', second, first)).toBe(true)
+  expect(await keysInTable()).toHaveLength(4)
+  expect(await store.add('k', second)).toBe(false)
+  expect(await keysInTable()).toHaveLength(4)
+  expect(await store.getMany(['k', 'none'])).toEqual([first, undefined])
+  expect(await store.touch('k', 60_000)).toBe(true)
+  expect(await store.delete('k')).toBe(true)
+  expect(await keysInTable()).toEqual([])
+})
+
+test('a refusal leaves nothing behind: no old value, no chunk of it, none of its neighbours', async () => {
+  const store = storeWith({ chunks: true, maxValueBytes: mebibyte })
+  const fits = randomBytes(mebibyte)
+  await store.set('k', fits)
+  const tooLarge = randomBytes(mebibyte + 1)
+  const refused = { code: 'ERR_CACHE_LIMIT' }
+  await expect(store.set('k', tooLarge)).rejects.toMatchObject(refused)
+  expect(await keysInTable()).toEqual([])
+  await store.set('k', fits)
+  const entries = [
+    ['k', tooLarge],
+    ['l', fits],
+  ] as const
+  await expect(store.setMany(entries)).rejects.toMatchObject(refused)
+  expect(await keysInTable()).toEqual([])
+})
+
+test('a value of which a chunk is missing is a miss, and can be written anew', async () => {
+  const store = storeWith({ chunks: true, consistency: 'strong' })
+  await store.set('k', randomBytes(mebibyte))
+  const chunk = (await keysInTable()).find((key) => key.includes('\0chunk:')) ?? ''
+  const command = new DeleteItemCommand({ TableName: 'cache', Key: { key: { S: chunk } } })
+  await admin(engine).send(command)
+  expect(await store.get('k')).toBeUndefined()
+  expect(await store.getMany(['k'])).toEqual([undefined])
+  await store.set('k', 'small')
+  expect(String(await store.get('k'))).toBe('small')
+  expect(await keysInTable()).toEqual(['k'])
+})
+
+test('who reads while others write sees one value or the other, never a mixture', async () => {
+  const store = storeWith({ chunks: true, consistency: 'strong' })
+  const values = [1, 2, 3].map((byte) => Buffer.alloc(mebibyte, byte))
+  await store.set('k', values[0] as Buffer)
+  let writing = true
+  const writes = (async () => {
+    for (const value of [...values, ...values]) await store.set('k', value)
+    writing = false
+  })()
+  while (writing) {
+    const found = (await store.get('k')) as Buffer | undefined
+    // Of a value replaced again and again while it was read nothing may be left to see.
+    if (found !== undefined) expect(found.equals(Buffer.alloc(mebibyte, found[0]))).toBe(true)
+  }
+  await writes
+})
+
+test('bytes that look like a packed value come back as they are', async () => {
+  const store = storeWith({ chunks: true, compressFrom: 1_024 })
+  for (const bytes of [[2], [2, 0], [2, 1, 120], [2, 2, 123], [2, 9]].map((each) =>
+    Buffer.from(each),
+  )) {
+    await store.set('k', bytes)
+    expect(await store.get('k')).toEqual(bytes)
+    expect(await store.compareAndSet('k', bytes, 'next')).toBe(true)
+  }
+})
