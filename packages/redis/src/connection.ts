@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import { countdown, Watchdog } from '@stowage/core'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { backOff } from './back-off.ts'
@@ -156,16 +157,18 @@ export class OwnConnection implements Connection {
     })
   }
 
+  readonly #uncork = (stream: Writable) => {
+    this.#corked = 0
+    stream.uncork()
+  }
+
   /** Lets the commands of this tick leave in one write, or a few: with the first, the server can begin. */
   #cork(): void {
     const { stream } = this.client
     if (stream === undefined) return
     if (this.#corked === 0) {
       stream.cork()
-      process.nextTick(() => {
-        this.#corked = 0
-        stream.uncork()
-      })
+      process.nextTick(this.#uncork, stream)
     } else if (this.#corked % commandsPerWrite === 0) {
       stream.uncork()
       stream.cork()

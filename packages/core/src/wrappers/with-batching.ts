@@ -68,6 +68,14 @@ class Tick {
     this.#overlap = overlap
   }
 
+  /** Made once: a function for each tick would show in the cost of a lone call. */
+  readonly #end = () => {
+    this.#scheduled = false
+    this.#sendSets()
+    this.#sendFirstGets()
+    if (this.#laterGets !== undefined) setImmediate(() => this.#sendLaterGets())
+  }
+
   get(key: string): Promise<unknown> {
     if (this.#isBeingSet(key)) this.#sendSets()
     const batch = this.#batchFor(key)
@@ -136,11 +144,10 @@ class Tick {
   }
 
   #sendBatch(batch: GetBatch): void {
-    const answered = () => {
-      this.#getsUnderWay--
-    }
+    const answered = batch.send(this.#store)
+    if (answered === undefined) return
     this.#getsUnderWay++
-    batch.send(this.#store).then(answered, answered)
+    answered.then(() => this.#getsUnderWay--)
   }
 
   #sendSets(): void {
@@ -154,57 +161,68 @@ class Tick {
     if (this.#scheduled) return
     this.#scheduled = true
     // Runs when the promises of this turn are done, so that what they ask for is in the batch too.
-    process.nextTick(() => {
-      this.#scheduled = false
-      this.#sendSets()
-      this.#sendFirstGets()
-      if (this.#laterGets !== undefined) setImmediate(() => this.#sendLaterGets())
-    })
+    process.nextTick(this.#end)
   }
 }
 
-/** The result all callers of a batch wait for; it begins when the batch is sent. */
+/** A result that is waited for before it is asked for. */
 class Pending<T> {
   readonly result: Promise<T>
-  #settle!: (result: Awaitable<T>) => void
+  settle!: (result: Awaitable<T>) => void
+  fail!: (reason: unknown) => void
 
   constructor() {
-    this.result = new Promise((settle) => {
-      this.#settle = settle
+    this.result = new Promise((settle, fail) => {
+      this.settle = settle
+      this.fail = fail
     })
   }
 
-  /** A store may also throw: `call` runs where that becomes a rejection. */
+  /** A store may also throw. */
   begin(call: () => Awaitable<T>): void {
-    this.#settle((async () => call())())
+    try {
+      this.settle(call())
+    } catch (error) {
+      this.fail(error)
+    }
   }
 }
 
 class GetBatch {
-  readonly #indexes = new Map<string, number>()
-  readonly #items = new Pending<readonly unknown[]>()
+  readonly #items = new Map<string, Pending<unknown>>()
 
   get size(): number {
-    return this.#indexes.size
+    return this.#items.size
   }
 
   has(key: string): boolean {
-    return this.#indexes.has(key)
+    return this.#items.has(key)
   }
 
   add(key: string): Promise<unknown> {
-    const index = this.#indexes.get(key) ?? this.#indexes.size
-    this.#indexes.set(key, index)
-    return this.#items.result.then((items) => items[index])
+    let item = this.#items.get(key)
+    if (item === undefined) {
+      item = new Pending()
+      this.#items.set(key, item)
+    }
+    return item.result
   }
 
-  send(store: AnyStore): Promise<unknown> {
-    const keys = [...this.#indexes.keys()]
-    const [first] = keys
-    this.#items.begin(async () =>
-      keys.length === 1 && first !== undefined ? [await store.get(first)] : store.getMany(keys),
-    )
-    return this.#items.result
+  /** Resolves when it is answered, one way or the other. */
+  send(store: AnyStore): Promise<void> | undefined {
+    if (this.#items.size > 1) return this.#sendMany(store)
+    for (const [key, item] of this.#items) item.begin(() => store.get(key))
+    return undefined
+  }
+
+  async #sendMany(store: AnyStore): Promise<void> {
+    try {
+      const found = await store.getMany([...this.#items.keys()])
+      let index = 0
+      for (const item of this.#items.values()) item.settle(found[index++])
+    } catch (error) {
+      for (const item of this.#items.values()) item.fail(error)
+    }
   }
 }
 
