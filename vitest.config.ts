@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 // What depends on the client: run again with the older one that packages/redis may be installed with.
-const clientTests = ['client', 'cluster', 'conformance', 'connection', 'faults', 'sentinel']
+const clientTests = ['bus', 'client', 'cluster', 'conformance', 'connection', 'faults', 'sentinel']
 
 export default defineConfig({
   test: {
