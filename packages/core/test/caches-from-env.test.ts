@@ -143,6 +143,12 @@ describe('problems', () => {
     await cachesFromEnv({ CACHE_STORE: 'a', SESSION_STORE: 'b', ...prefixes }, registry, { stores })
   })
 
+  test('include them where the roles only read differently', async () => {
+    const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
+    const variables = { CACHE_DRIVER: 'redis', SESSION_REDIS_CONSISTENCY: 'strong', ...prefixes }
+    expect(variablesOf(await problemsOf(variables))).toEqual(['SESSION_PREFIX'])
+  })
+
   test('are none where the roles have servers of their own', async () => {
     const urls = { CACHE_REDIS_URL: 'redis://a', SESSION_REDIS_URL: 'redis://b' }
     const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }

@@ -82,6 +82,8 @@ const driver: Driver<RedisOptions> = {
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }
   },
+  place: ({ url, clusterNodes, sentinels, sentinelName }) =>
+    JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
 }
 
 /** A list of `host:port`, separated by commas. */
