@@ -138,7 +138,7 @@ describe('sets', () => {
   })
 
   test('may be left as they are', async () => {
-    const { store, calls } = setup({ sets: false })
+    const { store, calls } = setup({ largestSet: 0 })
     await Promise.all([store.set('a', '1'), store.set('b', '2')])
     expect(calls).toEqual(['set a', 'set b'])
   })

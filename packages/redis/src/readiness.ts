@@ -4,7 +4,7 @@ import { countdown } from '@stowage/core'
 export interface Connecting {
   readonly status: string
   /** Of one server's client. It may be over before the client knows. */
-  readonly stream?: { readonly destroyed: boolean }
+  readonly stream?: { readonly writable: boolean }
   connect(): Promise<void>
 }
 
@@ -34,7 +34,7 @@ export class Readiness {
   /** Whether commands can be sent now. Begins to connect where that has not been tried, or was given up by the client. */
   wake(): boolean {
     const { status, stream } = this.#client
-    if (this.#up && status === 'ready' && stream?.destroyed !== true) return true
+    if (this.#up && status === 'ready' && stream?.writable !== false) return true
     const idle = status === 'wait' || status === 'end'
     if (idle && !this.#over) this.#client.connect().catch(() => {})
     return false

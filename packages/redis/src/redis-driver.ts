@@ -14,7 +14,7 @@ import {
   serverOptions,
   urlProblem,
 } from './redis-options.ts'
-import { RedisStore } from './redis-store.ts'
+import { largestInScript, RedisStore } from './redis-store.ts'
 import { fixedReplicas, sentinelReplicas } from './replica-sources.ts'
 import { ReplicatedTopology } from './replicas.ts'
 import { SingleTopology, type Topology } from './topology.ts'
@@ -54,9 +54,9 @@ function durabilityOf(options: RedisOptions, resolved: ResolvedOptions): Durabil
   return new Durability(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
-/** The `get`s of one tick become an MGET, or two. A `set` is a command of its own in any case. */
+/** The `get`s of one tick become an MGET, or two; its `set`s of small items an MSET, or a script where they expire. */
 function merged(store: ByteStore): ByteStore {
-  return withBatching(store, { sets: false, overlap: true })
+  return withBatching(store, { overlap: true, largestSet: largestInScript })
 }
 
 const driver: Driver<RedisOptions> = {

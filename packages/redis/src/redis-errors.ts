@@ -34,6 +34,7 @@ const replies: Readonly<Record<string, Meaning>> = {
     'The server is full: raise maxmemory, or choose an eviction policy such as allkeys-lru.',
     true,
   ),
+  NOREPLICAS: refused('Too few replicas are in touch (min-replicas-to-write).', true),
   MISCONF: refused('The server cannot save to disk and refuses writes.', true),
   NOAUTH: refused('Give user and password in REDIS_URL.'),
   WRONGPASS: refused('Check user and password in REDIS_URL.'),

@@ -15,13 +15,18 @@ export class Script {
   }
 
   /** What the script returns, as a number. */
-  async run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
+  run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
+    return this.runOn(client, 1, [key, ...args])
+  }
+
+  /** The same for several keys, which are the first of the arguments. */
+  async runOn(client: RedisClient, keys: number, args: Argument[]): Promise<number> {
     try {
-      return Number(await client.evalsha(this.#digest, 1, key, ...args))
+      return Number(await client.evalsha(this.#digest, keys, ...args))
     } catch (error) {
       // A server that was restarted or flushed its scripts has not seen it yet.
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
-      return Number(await client.eval(this.#source, 1, key, ...args))
+      return Number(await client.eval(this.#source, keys, ...args))
     }
   }
 }
@@ -37,6 +42,11 @@ export const compareAndSet: Script = new Script(`${unlessEqual}
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`)
+
+/** ARGV: ttl in ms, then a value for each key. */
+export const setEach: Script = new Script(`
+for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end
+return #KEYS`)
 
 /** ARGV: expected. */
 export const compareAndDelete: Script = new Script(`${unlessEqual}

@@ -51,9 +51,28 @@ describe('round trips', () => {
   test('calls of one tick leave in one write for each 64 of them', async () => {
     await store.ping()
     const write = vi.spyOn(Socket.prototype as unknown as { _writev(): void }, '_writev')
-    await Promise.all(keys.map((key) => store.set(key, 'x', 60_000)))
+    await Promise.all(keys.map((key) => store.set(key, 'x'.repeat(300), 60_000)))
     expect(write).toHaveBeenCalledTimes(Math.ceil(keys.length / 64))
     write.mockRestore()
+  })
+
+  test('small values that one tick sets with one ttl are a script, or two, and expire each', async () => {
+    const setAll = () =>
+      Promise.all(keys.slice(0, 100).map((key, i) => store.set(key, `${i}`, 60_000)))
+    await setAll()
+    expect(await commandsOf(setAll)).toMatchObject({ evalsha: 2, set: 100 })
+    expect((await store.getMany(['key 0', 'key 99'])).map(String)).toEqual(['0', '99'])
+    for (const key of ['key 0', 'key 99']) expect(await admin.pttl(key)).toBeGreaterThan(50_000)
+  })
+
+  test('small and large values may be stored together', async () => {
+    const values = ['a', 'b'.repeat(1_000), 'c', 'd'.repeat(1_000)]
+    await store.setMany(
+      values.map((value, i) => [`key ${i}`, value]),
+      60_000,
+    )
+    const found = await store.getMany(values.map((_, i) => `key ${i}`))
+    expect(found.map(String)).toEqual(values)
   })
 
   test('each call of the facade is one command', async () => {
