@@ -1,0 +1,39 @@
+/** Markup that is safe to send: made by `html`, which escapes whatever is put into it. */
+export class Html {
+  readonly #markup: string
+
+  constructor(markup: string) {
+    this.#markup = markup
+  }
+
+  toString(): string {
+    return this.#markup
+  }
+}
+
+export type Part = Html | string | number | false | null | undefined | readonly Part[]
+
+/** Markup with values in it: `html` parts stay as they are, text is escaped, nothing is left out. */
+export function html(literals: TemplateStringsArray, ...parts: readonly Part[]): Html {
+  const pieces = literals.map((literal, index) => literal + render(parts[index]))
+  return new Html(pieces.join(''))
+}
+
+function render(part: Part): string {
+  if (part === undefined || part === null || part === false) return ''
+  if (part instanceof Html) return part.toString()
+  if (typeof part === 'object') return part.map(render).join('')
+  return escaped(String(part))
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] as string)
+}
