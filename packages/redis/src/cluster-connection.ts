@@ -55,6 +55,11 @@ export class ClusterConnection implements Connection {
     this.#cluster.on('refresh', listener)
   }
 
+  /** Has the client ask that. */
+  refresh(): void {
+    if (this.#cluster.status === 'ready') this.#cluster.refreshSlotsCache()
+  }
+
   ready(): Promise<void> | undefined {
     return this.#readiness.ready()
   }

@@ -40,6 +40,8 @@ interface Call<T> {
   /** Whether doing it twice does the same as doing it once; a read may also be answered by another server. */
   readonly kind: 'read' | 'idempotent' | 'once'
   readonly consistency?: Consistency | undefined
+  /** Of a read: whether something is missing in its answer. */
+  lacks?(answer: T): boolean
   /** When it began, by `performance.now()`. */
   readonly since: number
   /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
@@ -67,7 +69,7 @@ export class RedisStore implements ByteStore {
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     const command: Command<Payload | undefined> = (client) =>
       client.getBuffer(key).then(orMiss, foreignIsMiss)
-    return this.#read('get', [key], command, options?.consistency)
+    return this.#read('get', [key], command, isMissing, options?.consistency)
   }
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
@@ -195,11 +197,12 @@ export class RedisStore implements ByteStore {
     operation: string,
     keys: readonly string[],
     command: Command<T>,
+    lacks: (answer: T) => boolean,
     consistency: Consistency | undefined,
   ): Promise<T> {
     const reader = this.#topology.reader(keys, consistency) as Connection
     const since = performance.now()
-    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, since })
+    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, lacks, since })
   }
 
   /** `kind` tells whether doing it twice does the same as doing it once. */
@@ -253,7 +256,7 @@ export class RedisStore implements ByteStore {
   ): Promise<(Payload | undefined)[]> {
     const command: Command<(Payload | undefined)[]> = (client) =>
       client.mgetBuffer(keys).then((replies) => replies.map(orMiss))
-    return this.#read('getMany', keys, command, consistency)
+    return this.#read('getMany', keys, command, someMissing, consistency)
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
@@ -263,13 +266,24 @@ export class RedisStore implements ByteStore {
     if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
     connection.begin()
     try {
-      return await call.command(connection.client)
+      const answer = await call.command(connection.client)
+      return call.lacks === undefined ? answer : this.#completed(connection, call, answer)
     } catch (error) {
       const failure = translate(connection.failed(error), call.operation, call.keys[0])
       return this.#again(connection, call, failure)
     } finally {
       connection.end()
     }
+  }
+
+  /** The answer, or that of who may have what is missing in it. */
+  #completed<T>(connection: Connection, call: Call<T>, answer: T): T | Promise<T> {
+    const elsewhere = this.#topology.elsewhere?.(connection, call.consistency)
+    if (elsewhere === undefined || call.lacks?.(answer) !== true) return answer
+    const failed = [...(call.failed ?? []), connection]
+    return this.#within(this.#left(call), call, (deadline) =>
+      this.#send(elsewhere, { ...call, failed }, deadline),
+    )
   }
 
   async #sendLate<T>(
@@ -376,6 +390,14 @@ export class RedisStore implements ByteStore {
 
 function orMiss(reply: Buffer | null): Buffer | undefined {
   return reply ?? undefined
+}
+
+function isMissing(answer: Payload | undefined): boolean {
+  return answer === undefined
+}
+
+function someMissing(answer: readonly (Payload | undefined)[]): boolean {
+  return answer.includes(undefined)
 }
 
 function foreignIsMiss(error: unknown): undefined {
