@@ -42,8 +42,8 @@ interface Call<T> {
   readonly consistency?: Consistency | undefined
   /** Of a read: whether something is missing in its answer. */
   lacks?(answer: T): boolean
-  /** When it began, by `performance.now()`. */
-  readonly since: number
+  /** When its time began, by `performance.now()`. */
+  since: number
   /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
   readonly failed?: readonly Connection[]
 }
@@ -224,7 +224,10 @@ export class RedisStore implements ByteStore {
 
   async #writeDurably<T>(durability: Durability, call: Call<T>): Promise<T> {
     try {
-      return await durability.follow(() => this.#send(durability.connection, call))
+      return await durability.follow(
+        () => this.#send(durability.connection, call),
+        () => this.#left(call),
+      )
     } catch (error) {
       throw translate(error, call.operation, call.keys[0])
     }
@@ -299,9 +302,9 @@ export class RedisStore implements ByteStore {
     }
     if (deadline?.over === true) throw translate(new Error(timedOut), call.operation, call.keys[0])
     // The first connection is not on the call's time, so that there may be none left.
-    const left = Math.max(this.#left(call), this.#timeoutMs / 2)
+    call.since = Math.max(call.since, performance.now() - this.#timeoutMs / 2)
     const underWay = { ...call, failed: call.failed ?? [] }
-    return this.#within(left, call, () => this.#send(connection, underWay))
+    return this.#within(this.#left(call), call, (late) => this.#send(connection, underWay, late))
   }
 
   /** Sends it once more where that can do no harm and there is time, or fails. */
