@@ -1,7 +1,7 @@
 import type { Consistency } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
-import { ClusterConnection, NodeConnection } from './cluster-connection.ts'
+import { ClusterConnection } from './cluster-connection.ts'
 import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
 import { Fence } from './fence.ts'
@@ -69,7 +69,7 @@ export class ClusterTopology implements Topology {
 
   async primaries(): Promise<readonly Connection[]> {
     await this.#connection.ready()
-    return this.#connection.masters().map((node) => new NodeConnection(node))
+    return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
   }
 
   /** Keys of one slot each: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */

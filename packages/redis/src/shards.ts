@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { type ClusterConnection, NodeConnection } from './cluster-connection.ts'
+import type { ClusterConnection, NodeConnection } from './cluster-connection.ts'
 import type { Fence } from './fence.ts'
 import type { ReadFrom } from './redis-options.ts'
 import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
@@ -72,9 +72,11 @@ export class Shards {
     if (master === undefined) return undefined
     const before = this.#shards.get(name)
     if (before !== undefined && isMadeOf(before, master, others)) return before
-    const primary = new NodeConnection(master)
+    const primary = this.#connection.connectionTo(master)
     const found = others.filter((node) => node !== undefined)
-    const replicas = found.map((node) => this.#replica(new NodeConnection(node), primary))
+    const replicas = found.map((node) =>
+      this.#replica(this.#connection.connectionToReplica(node), primary),
+    )
     const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#fence)
     return { master: keys[0], primary, replicas, group }
   }

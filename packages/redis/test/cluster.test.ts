@@ -128,6 +128,36 @@ describe('masters whose replicas answer reads', () => {
     await read()
   })
 
+  test('nor wait for a replica that is frozen longer than the master can still answer', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica', timeout: '1s' })
+    await store.set('b', 'v')
+    await answered(store)
+    const replica = cluster.nodes[3]
+    replica?.kill('SIGSTOP')
+    try {
+      for (let read = 0; read < 5; read++) {
+        const since = performance.now()
+        expect(String(await store.get('b'))).toBe('v')
+        expect(performance.now() - since).toBeLessThan(1_100)
+      }
+    } finally {
+      replica?.kill('SIGCONT')
+    }
+  })
+
+  test('and is waited for by close', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica', timeout: '5s' })
+    await store.set('b', 'v')
+    await answered(store)
+    const replicas = cluster.nodes.slice(3)
+    for (const { kill } of replicas) kill('SIGSTOP')
+    const [read, closed] = [store.get('b'), sleep(20).then(() => store.close())]
+    await sleep(100)
+    for (const { kill } of replicas) kill('SIGCONT')
+    expect(String(await read)).toBe('v')
+    await closed
+  })
+
   test('and a master that returns as a replica is found', async () => {
     const store = storeOn(cluster, { readFrom: 'replica' })
     const [before = 0, after = 0] = [cluster.nodes[0]?.port, cluster.nodes[3]?.port]
