@@ -265,6 +265,30 @@ describe('a replica', () => {
     await front.stop()
   })
 
+  test('whose connection is being replaced is waited for by close', async () => {
+    const [first, second] = servers.replicas
+    const front = await startProxy(first?.port ?? 0)
+    const replicas = [`localhost:${front.port}`]
+    const made = await warm({ replicas, renewReplicasAfter: '200ms', timeout: '10s' })
+    front.retarget(second?.port ?? 0)
+    first?.kill('SIGSTOP')
+    let answered = false
+    const read = Promise.resolve(made.get('k')).then(() => {
+      answered = true
+    })
+    await until('the new one is used', async () => {
+      const before = await readsOf(second?.port ?? 0)
+      await made.get('k', { consistency: 'strong' })
+      void made.get('k')
+      return (await readsOf(second?.port ?? 0)) > before
+    })
+    setTimeout(() => first?.kill('SIGCONT'), 50)
+    await made.close()
+    expect(answered).toBe(true)
+    await read
+    await front.stop()
+  })
+
   test('gets as many connections as asked for', async () => {
     const [first = 0] = ports()
     const front = await startProxy(first)
