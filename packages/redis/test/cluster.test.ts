@@ -129,7 +129,7 @@ describe('masters whose replicas answer reads', () => {
   })
 
   test('nor wait for a replica that is frozen longer than the master can still answer', async () => {
-    const store = storeOn(cluster, { readFrom: 'replica', timeout: '1s' })
+    const store = storeOn(cluster, { readFrom: 'replica', timeout: '4s' })
     await store.set('b', 'v')
     await answered(store)
     const replica = cluster.nodes[3]
@@ -138,7 +138,7 @@ describe('masters whose replicas answer reads', () => {
       for (let read = 0; read < 5; read++) {
         const since = performance.now()
         expect(String(await store.get('b'))).toBe('v')
-        expect(performance.now() - since).toBeLessThan(1_100)
+        expect(performance.now() - since).toBeLessThan(4_400)
       }
     } finally {
       replica?.kill('SIGCONT')
