@@ -4,7 +4,9 @@ import { backOff } from './back-off.ts'
 import { BorrowedConnection, type Connection } from './connection.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
+import { timedOut } from './redis-errors.ts'
 import type { Address, Credentials, RedisClient, ResolvedOptions } from './redis-options.ts'
+import { shareOfTime } from './replica-group.ts'
 
 /** The connections to all nodes, which the client makes and chooses from. */
 export class ClusterConnection implements Connection {
@@ -12,12 +14,14 @@ export class ClusterConnection implements Connection {
   readonly #cluster: Cluster
   readonly #readiness: Readiness
   readonly #underWay = new Watchdog(Infinity, () => {})
+  readonly #timeoutMs: number
   readonly #stopCredentials: () => void
   #credentials: Credentials | undefined
   #lastError: unknown
   #corked = false
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
+    this.#timeoutMs = options.timeoutMs
     this.#cluster = new Cluster([...nodes], clusterOptions(server, options))
     // It has the methods of a client of one server, with wider types.
     this.client = this.#cluster as unknown as RedisClient
@@ -50,9 +54,24 @@ export class ClusterConnection implements Connection {
     return this.#cluster.slots
   }
 
+  /** Past the client's routing; `close()` waits for what is under way there too. */
+  connectionTo(node: Redis): NodeConnection {
+    return new NodeConnection(node, this.#underWay)
+  }
+
+  /** The same to a replica. */
+  connectionToReplica(node: Redis): NodeConnection {
+    return new ReplicaConnection(node, this.#underWay, this.#timeoutMs * shareOfTime)
+  }
+
   /** Has `listener` told whenever the client has asked who serves which slots. */
   onRefresh(listener: () => void): void {
     this.#cluster.on('refresh', listener)
+  }
+
+  /** Has the client ask that. */
+  refresh(): void {
+    if (this.#cluster.status === 'ready') this.#cluster.refreshSlotsCache()
   }
 
   ready(): Promise<void> | undefined {
@@ -177,15 +196,25 @@ function keepName(name: string, callback: (error: null, address: string) => void
 /** One node of a cluster, past the client's routing: it answers for the slots it serves, and says so for others. */
 export class NodeConnection extends BorrowedConnection {
   readonly node: Redis
+  readonly #underWay: Watchdog
 
-  constructor(node: Redis) {
+  constructor(node: Redis, underWay: Watchdog) {
     super(node)
     this.node = node
+    this.#underWay = underWay
   }
 
   override wake(): boolean {
     if (this.node.status === 'wait') this.node.connect().catch(() => {})
     return this.node.status === 'ready'
+  }
+
+  override begin(): void {
+    this.#underWay.sent()
+  }
+
+  override end(): void {
+    this.#underWay.answered()
   }
 
   override onChange(listener: (up: boolean) => void): void {
@@ -195,4 +224,24 @@ export class NodeConnection extends BorrowedConnection {
 
   /** The cluster's client ends it. */
   override async close(): Promise<void> {}
+}
+
+/** One that is hung up on while there is time left to ask the master. */
+class ReplicaConnection extends NodeConnection {
+  readonly #watchdog: Watchdog
+
+  constructor(node: Redis, underWay: Watchdog, timeoutMs: number) {
+    super(node, underWay)
+    this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new Error(timedOut)))
+  }
+
+  override begin(): void {
+    super.begin()
+    this.#watchdog.sent()
+  }
+
+  override end(): void {
+    super.end()
+    this.#watchdog.answered()
+  }
 }

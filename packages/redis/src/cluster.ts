@@ -1,7 +1,7 @@
 import type { Consistency } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
-import { ClusterConnection, NodeConnection } from './cluster-connection.ts'
+import { ClusterConnection } from './cluster-connection.ts'
 import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
 import { Fence } from './fence.ts'
@@ -12,6 +12,8 @@ import type { Topology } from './topology.ts'
 
 /** Between two looks at the nodes. */
 const examineMs = 1_000
+/** The client asks who serves which slots when it is sent elsewhere, and hears of no replica that joins or returns. */
+const refreshMs = 5_000
 
 /**
  * A cluster: the client finds the master of each key's slot, replicas of that master may answer reads. Commands that
@@ -23,7 +25,7 @@ export class ClusterTopology implements Topology {
   readonly #fence: Fence | undefined
   /** `undefined` where masters answer every read. */
   readonly #shards: Shards | undefined
-  #timer: NodeJS.Timeout | undefined
+  readonly #timers: NodeJS.Timeout[] = []
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
     const { readFrom, consistency } = options
@@ -33,7 +35,10 @@ export class ClusterTopology implements Topology {
     const replicas: Replica[] = []
     if (consistency === 'session') this.#fence = new Fence(replicas, options.assumedLagMs)
     this.#shards = new Shards(this.#connection, replicas, readFrom, this.#fence)
-    this.#timer = setInterval(() => void this.#shards?.examine(), examineMs).unref()
+    this.#timers.push(
+      setInterval(() => void this.#shards?.examine(), examineMs).unref(),
+      setInterval(() => this.#connection.refresh(), refreshMs).unref(),
+    )
   }
 
   primary(): Connection {
@@ -54,9 +59,17 @@ export class ClusterTopology implements Topology {
     return found === shard.primary ? routed : found
   }
 
+  /** While a slot is on the move, a replica misses the keys that have left, and only the master knows where to. */
+  elsewhere(
+    reader: Connection,
+    consistency: Consistency = this.#consistency,
+  ): Connection | undefined {
+    return reader === this.#connection || consistency === 'eventual' ? undefined : this.#connection
+  }
+
   async primaries(): Promise<readonly Connection[]> {
     await this.#connection.ready()
-    return this.#connection.masters().map((node) => new NodeConnection(node))
+    return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
   }
 
   /** Keys of one slot each: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
@@ -84,7 +97,7 @@ export class ClusterTopology implements Topology {
   }
 
   close(): Promise<void> {
-    clearInterval(this.#timer)
+    for (const timer of this.#timers) clearInterval(timer)
     this.#fence?.close()
     return this.#connection.close()
   }

@@ -1,5 +1,6 @@
 import { Watchdog } from '@stowage/core'
 import type { Connection } from './connection.ts'
+import { within } from './deadline.ts'
 
 /**
  * A connection for writes that count only once replicas have them too. WAIT holds up whatever comes behind it on its
@@ -18,13 +19,14 @@ export class Durability {
     this.#patienceMs = patienceMs
   }
 
-  /** The answer of a write on this connection, once the replicas have the write. */
-  async follow<T>(write: () => Promise<T>): Promise<T> {
+  /** The answer of a write on this connection, once the replicas have the write, if that is in the `leftMs` it leaves. */
+  async follow<T>(write: () => Promise<T>, leftMs: () => number): Promise<T> {
     this.#underWay.sent()
     try {
       const answer = await write()
       this.#waiting ??= this.#wait()
-      await this.#waiting
+      const waiting = this.#waiting
+      await within(leftMs(), () => waiting)
       return answer
     } finally {
       this.#underWay.answered()

@@ -203,8 +203,9 @@ export class Fence {
   }
 
   #hasExpected({ standing }: Follower): boolean {
-    if (this.#expected.size === 0 || standing === undefined) return true
-    return standing.offset >= (this.#expected.get(standing.stream) ?? 0)
+    if (this.#expected.size === 0) return true
+    // One that has not been asked yet may be anywhere.
+    return standing !== undefined && standing.offset >= (this.#expected.get(standing.stream) ?? 0)
   }
 
   #note(key: string, number: number): void {

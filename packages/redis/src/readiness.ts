@@ -76,7 +76,8 @@ export class Readiness {
     const wasUp = this.#up
     this.#up = false
     if (wasUp) {
-      // It has not failed yet: the next attempt decides.
+      // It has not failed yet, whatever was said while it was up: the next attempt decides.
+      this.#failure = undefined
       this.#stopWaiting = countdown(this.#patienceMs, () => this.failed(reason))
       this.#tell(false)
     } else this.failed(reason)

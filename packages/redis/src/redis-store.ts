@@ -43,8 +43,10 @@ interface Call<T> {
   /** Whether doing it twice does the same as doing it once; a read may also be answered by another server. */
   readonly kind: 'read' | 'idempotent' | 'once'
   readonly consistency?: Consistency | undefined
-  /** When it began, by `performance.now()`. */
-  readonly since: number
+  /** Of a read: whether something is missing in its answer. */
+  lacks?(answer: T): boolean
+  /** When its time began, by `performance.now()`. */
+  since: number
   /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
   readonly failed?: readonly Connection[]
 }
@@ -70,7 +72,7 @@ export class RedisStore implements ByteStore {
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     const command: Command<Payload | undefined> = (client) =>
       client.getBuffer(key).then(orMiss, foreignIsMiss)
-    return this.#read('get', [key], command, options?.consistency)
+    return this.#read('get', [key], command, isMissing, options?.consistency)
   }
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
@@ -198,11 +200,12 @@ export class RedisStore implements ByteStore {
     operation: string,
     keys: readonly string[],
     command: Command<T>,
+    lacks: (answer: T) => boolean,
     consistency: Consistency | undefined,
   ): Promise<T> {
     const reader = this.#topology.reader(keys, consistency) as Connection
     const since = performance.now()
-    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, since })
+    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, lacks, since })
   }
 
   /** `kind` tells whether doing it twice does the same as doing it once. */
@@ -224,7 +227,10 @@ export class RedisStore implements ByteStore {
 
   async #writeDurably<T>(durability: Durability, call: Call<T>): Promise<T> {
     try {
-      return await durability.follow(() => this.#send(durability.connection, call))
+      return await durability.follow(
+        () => this.#send(durability.connection, call),
+        () => this.#left(call),
+      )
     } catch (error) {
       throw translate(error, call.operation, call.keys[0])
     }
@@ -256,7 +262,7 @@ export class RedisStore implements ByteStore {
   ): Promise<(Payload | undefined)[]> {
     const command: Command<(Payload | undefined)[]> = (client) =>
       client.mgetBuffer(keys).then((replies) => replies.map(orMiss))
-    return this.#read('getMany', keys, command, consistency)
+    return this.#read('getMany', keys, command, someMissing, consistency)
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
@@ -266,13 +272,24 @@ export class RedisStore implements ByteStore {
     if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
     connection.begin()
     try {
-      return await call.command(connection.client)
+      const answer = await call.command(connection.client)
+      return call.lacks === undefined ? answer : this.#completed(connection, call, answer)
     } catch (error) {
       const failure = translate(connection.failed(error), call.operation, call.keys[0])
       return this.#again(connection, call, failure)
     } finally {
       connection.end()
     }
+  }
+
+  /** The answer, or that of who may have what is missing in it. */
+  #completed<T>(connection: Connection, call: Call<T>, answer: T): T | Promise<T> {
+    const elsewhere = this.#topology.elsewhere?.(connection, call.consistency)
+    if (elsewhere === undefined || call.lacks?.(answer) !== true) return answer
+    const failed = [...(call.failed ?? []), connection]
+    return this.#within(this.#left(call), call, (deadline) =>
+      this.#send(elsewhere, { ...call, failed }, deadline),
+    )
   }
 
   async #sendLate<T>(
@@ -288,9 +305,9 @@ export class RedisStore implements ByteStore {
     }
     if (deadline?.over === true) throw translate(new Error(timedOut), call.operation, call.keys[0])
     // The first connection is not on the call's time, so that there may be none left.
-    const left = Math.max(this.#left(call), this.#timeoutMs / 2)
+    call.since = Math.max(call.since, performance.now() - this.#timeoutMs / 2)
     const underWay = { ...call, failed: call.failed ?? [] }
-    return this.#within(left, call, () => this.#send(connection, underWay))
+    return this.#within(this.#left(call), call, (late) => this.#send(connection, underWay, late))
   }
 
   /** Sends it once more where that can do no harm and there is time, or fails. */
@@ -396,6 +413,14 @@ function isSmall(item: Payload): boolean {
 
 function orMiss(reply: Buffer | null): Buffer | undefined {
   return reply ?? undefined
+}
+
+function isMissing(answer: Payload | undefined): boolean {
+  return answer === undefined
+}
+
+function someMissing(answer: readonly (Payload | undefined)[]): boolean {
+  return answer.includes(undefined)
 }
 
 function foreignIsMiss(error: unknown): undefined {

@@ -6,10 +6,8 @@ import {
   replicaOptions,
   sentinelServers,
 } from './redis-options.ts'
+import { shareOfTime } from './replica-group.ts'
 import type { ReplicaSource } from './replicas.ts'
-
-/** A replica has part of a call's time, so that the primary can answer in the rest. */
-const shareOfTime = 0.4
 
 /** Replicas at addresses that are given. */
 export function fixedReplicas(

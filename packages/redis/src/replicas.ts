@@ -36,6 +36,8 @@ export class ReplicatedTopology implements Topology {
   readonly #source: ReplicaSource
   readonly #options: ResolvedOptions
   readonly #members: Member[] = []
+  /** The last answers of those that are members no more. */
+  readonly #leavings = new Set<Promise<void>>()
   /** `undefined` where reads are as old as they come. */
   readonly #fence: Fence | undefined
   readonly #group: ReplicaGroup
@@ -95,7 +97,7 @@ export class ReplicatedTopology implements Topology {
     this.#fence?.close()
     const replicas = this.#members.map(({ connection }) => connection)
     const closing = [this.#primary, ...replicas].map((connection) => connection.close())
-    await Promise.all([...closing, this.#source.close?.()])
+    await Promise.all([...closing, ...this.#leavings, this.#source.close?.()])
   }
 
   /** The address may lead to another primary than before: the replicas have to show that they follow it. */
@@ -170,6 +172,7 @@ export class ReplicatedTopology implements Topology {
 
   #dismiss(member: Member): void {
     this.#members.splice(this.#members.indexOf(member), 1)
-    void member.connection.close()
+    const leaving = member.connection.close().finally(() => this.#leavings.delete(leaving))
+    this.#leavings.add(leaving)
   }
 }

@@ -1,11 +1,13 @@
 import type { Redis } from 'ioredis'
-import { type ClusterConnection, NodeConnection } from './cluster-connection.ts'
+import type { ClusterConnection, NodeConnection } from './cluster-connection.ts'
 import type { Fence } from './fence.ts'
 import type { ReadFrom } from './redis-options.ts'
 import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
 
 /** A master of a cluster and its replicas. */
 interface Shard {
+  /** The master, as `host:port`. */
+  readonly master: string | undefined
   readonly primary: NodeConnection
   readonly replicas: Replica[]
   readonly group: ReplicaGroup
@@ -18,6 +20,8 @@ export class Shards {
   readonly #replicas: Replica[]
   readonly #readFrom: ReadFrom
   readonly #fence: Fence | undefined
+  /** The last made of each node: a node is listened to once, however often the shards change. */
+  readonly #replicaOf = new WeakMap<Redis, Replica>()
   /** By the nodes that serve a slot, as one text. */
   #shards = new Map<string, Shard>()
   #bySlot: (Shard | undefined)[] = []
@@ -36,8 +40,10 @@ export class Shards {
     connection.onRefresh(() => this.#refresh())
   }
 
+  /** `undefined` also where the client was sent to another master, and does not know yet who replicates that. */
   of(slot: number): Shard | undefined {
-    return this.#bySlot[slot]
+    const shard = this.#bySlot[slot]
+    return shard?.master === this.#connection.slots[slot]?.[0] ? shard : undefined
   }
 
   async examine(): Promise<void> {
@@ -66,22 +72,30 @@ export class Shards {
     if (master === undefined) return undefined
     const before = this.#shards.get(name)
     if (before !== undefined && isMadeOf(before, master, others)) return before
-    const primary = new NodeConnection(master)
+    const primary = this.#connection.connectionTo(master)
     const found = others.filter((node) => node !== undefined)
-    const replicas = found.map((node) => this.#replica(new NodeConnection(node), primary))
+    const replicas = found.map((node) =>
+      this.#replica(this.#connection.connectionToReplica(node), primary),
+    )
     const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#fence)
-    return { primary, replicas, group }
+    return { master: keys[0], primary, replicas, group }
   }
 
   #replica(connection: NodeConnection, primary: NodeConnection): Replica {
     const replica = replicaOf(connection, primary)
     // What it has is not known before it is asked.
     replica.safe = -1
-    connection.onChange((up) => {
-      if (up) this.#fence?.follow(replica)
-      else this.#fence?.distrust(replica)
-    })
+    const isKnown = this.#replicaOf.has(connection.node)
+    this.#replicaOf.set(connection.node, replica)
+    if (!isKnown) connection.onChange((up) => this.#changed(connection.node, up))
     return replica
+  }
+
+  #changed(node: Redis, up: boolean): void {
+    const replica = this.#replicaOf.get(node)
+    if (replica === undefined) return
+    if (up) this.#fence?.follow(replica)
+    else this.#fence?.distrust(replica)
   }
 }
 

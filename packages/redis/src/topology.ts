@@ -15,6 +15,8 @@ export interface Topology {
     consistency?: Consistency,
     failed?: readonly Connection[],
   ): Connection | undefined
+  /** Whom to ask for what a reader does not have, where keys move between servers without its knowing. */
+  elsewhere?(reader: Connection, consistency?: Consistency): Connection | undefined
   /** One connection for each part of the keys, for commands that concern them all. */
   primaries(): Promise<readonly Connection[]>
   /** The keys in groups which one command may name together. */

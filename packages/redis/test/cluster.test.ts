@@ -5,7 +5,7 @@ import { conform } from '@stowage/testing'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Cluster, command, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
-import { readsOf, until } from './helpers.ts'
+import { readsOf, succeeds, until } from './helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
 
@@ -98,6 +98,78 @@ describe('masters whose replicas answer reads', () => {
     await answered(store)
     await store.clear()
     expect(await store.getMany(['key 1', 'key 5'])).toEqual([undefined, undefined])
+  })
+
+  test('nor miss a key whose slot is on the move', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica' })
+    await Promise.all([store.set('{a}1', 'v'), store.set('{a}2', 'v')])
+    const slot = (await command(cluster.nodes[0]?.port ?? 0, 'CLUSTER', 'KEYSLOT', '{a}')) as number
+    const owner = Math.floor((slot * 3) / 16_384)
+    const [from = 0, to = 0] = [owner, (owner + 1) % 3].map((at) => cluster.nodes[at]?.port)
+    const [fromId, toId] = [
+      await command(from, 'CLUSTER', 'MYID'),
+      await command(to, 'CLUSTER', 'MYID'),
+    ]
+    const read = async () => {
+      for (let round = 0; round < 20; round++) {
+        expect(String(await store.get('{a}1'))).toBe('v')
+        expect((await store.getMany(['{a}1', '{a}2'])).map(String)).toEqual(['v', 'v'])
+        await sleep(5)
+      }
+    }
+    await answered(store)
+    await command(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', `${fromId}`)
+    await command(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', `${toId}`)
+    for (const key of ['{a}1', '{a}2'])
+      await command(from, 'MIGRATE', '127.0.0.1', to, key, 0, 5_000)
+    await read()
+    for (const port of [to, from])
+      await command(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', `${toId}`)
+    await read()
+  })
+
+  test('nor wait for a replica that is frozen longer than the master can still answer', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica', timeout: '4s' })
+    await store.set('b', 'v')
+    await answered(store)
+    const replica = cluster.nodes[3]
+    replica?.kill('SIGSTOP')
+    try {
+      for (let read = 0; read < 5; read++) {
+        const since = performance.now()
+        expect(String(await store.get('b'))).toBe('v')
+        expect(performance.now() - since).toBeLessThan(4_400)
+      }
+    } finally {
+      replica?.kill('SIGCONT')
+    }
+  })
+
+  test('and is waited for by close', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica', timeout: '5s' })
+    await store.set('b', 'v')
+    await answered(store)
+    const replicas = cluster.nodes.slice(3)
+    for (const { kill } of replicas) kill('SIGSTOP')
+    const [read, closed] = [store.get('b'), sleep(20).then(() => store.close())]
+    await sleep(100)
+    for (const { kill } of replicas) kill('SIGCONT')
+    expect(String(await read)).toBe('v')
+    await closed
+  })
+
+  test('and a master that returns as a replica is found', async () => {
+    const store = storeOn(cluster, { readFrom: 'replica' })
+    const [before = 0, after = 0] = [cluster.nodes[0]?.port, cluster.nodes[3]?.port]
+    await store.set('b', 'v')
+    await command(after, 'CLUSTER', 'FAILOVER', 'TAKEOVER')
+    await until('the new one takes writes', () => succeeds(() => store.set('b', 'v')))
+    await until('the former one answers reads', async () => {
+      const reads = await readsOf(before)
+      await store.get('b')
+      const [role] = (await command(before, 'ROLE')) as string[]
+      return role === 'slave' && (await readsOf(before)) > reads
+    })
   })
 })
 

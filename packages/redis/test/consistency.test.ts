@@ -105,6 +105,33 @@ describe('a token of another process', () => {
     expect(await reader.get('k')).toBe('new')
   })
 
+  test('holds for a replica that is reached only afterwards', async () => {
+    const [first = 0, second = 0] = ports()
+    const front = await startProxy(second)
+    front.refuse(true)
+    const replicas = [`127.0.0.1:${first}`, `127.0.0.1:${front.port}`]
+    const writer = await warm()
+    const reader = store({ replicas })
+    await reader.set('own', 'v')
+    await until('the first replica has it', async () => {
+      const before = await readsOf(first)
+      await reader.get('own')
+      return (await readsOf(first)) > before
+    })
+    for (const wire of wires) wire.mute(true)
+    await writer.set('k', 'new')
+    reader.observe?.((await writer.consistencyToken?.()) ?? '')
+    // What it says of itself comes no sooner than its answer to a read.
+    front.delay(50)
+    front.refuse(false)
+    for (let read = 0; read < 300; read++) {
+      expect(String(await reader.get('k'))).toBe('new')
+      await sleep(2)
+    }
+    await reader.close()
+    await front.stop()
+  })
+
   test.each(['', 'banana', 'r1:zz.1', 'r1:abc', `r1:${'0'.repeat(12)}.`, '\u0000', 'r2:1'])(
     '%j is none and changes nothing',
     async (token) => {
@@ -235,6 +262,30 @@ describe('a replica', () => {
       return (await readsOf(second)) > before
     })
     await made.close()
+    await front.stop()
+  })
+
+  test('whose connection is being replaced is waited for by close', async () => {
+    const [first, second] = servers.replicas
+    const front = await startProxy(first?.port ?? 0)
+    const replicas = [`localhost:${front.port}`]
+    const made = await warm({ replicas, renewReplicasAfter: '200ms', timeout: '10s' })
+    front.retarget(second?.port ?? 0)
+    first?.kill('SIGSTOP')
+    let answered = false
+    const read = Promise.resolve(made.get('k')).then(() => {
+      answered = true
+    })
+    await until('the new one is used', async () => {
+      const before = await readsOf(second?.port ?? 0)
+      await made.get('k', { consistency: 'strong' })
+      void made.get('k')
+      return (await readsOf(second?.port ?? 0)) > before
+    })
+    setTimeout(() => first?.kill('SIGCONT'), 50)
+    await made.close()
+    expect(answered).toBe(true)
+    await read
     await front.stop()
   })
 

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { redis } from '@stowage/redis'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
 import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { command, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
 import { succeeds, until } from './helpers.ts'
@@ -67,6 +68,28 @@ describe('credentials()', () => {
     const credentials = () => new Promise<never>(() => {})
     store = redis({ url: server.url, credentials, connectTimeout: '100ms' })
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  })
+
+  test('that failed while the connection was up has not failed the next one', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    let calls = 0
+    await user('>right')
+    const credentials = async () => {
+      calls++
+      if (calls === 2) throw new Error('no token now')
+      return { username: 'app', password: 'right' }
+    }
+    const wire = await startProxy(server.port)
+    store = redis({ url: wire.url, credentials, timeout: '5s' })
+    await store.set('k', 'v')
+    vi.advanceTimersByTime(10 * 60_000)
+    vi.useRealTimers()
+    await until('it has been asked', () => calls === 2)
+    const lost = wire.cutReplies()
+    expect(String(await store.get('k'))).toBe('v')
+    await lost
+    await store.close()
+    await wire.stop()
   })
 
   test('is asked every ten minutes, and the server told, while the connection stays', async () => {

@@ -78,6 +78,18 @@ describe('writes that wait for a replica', () => {
   })
 })
 
+test('a write and its replicas share the time of one call', async () => {
+  const front = await startProxy(servers.primary.port)
+  const store = redis({ url: front.url, waitReplicas: 1, timeout: '1s' })
+  stores.push(store)
+  await store.set('k', 'v')
+  front.delay(800, 'replies')
+  const since = performance.now()
+  await expect(store.set('k', 'new')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+  expect(performance.now() - since).toBeLessThan(1_500)
+  await front.stop()
+})
+
 test.each([-1, 0.5, Number.NaN])('waitReplicas: %s is refused', (waitReplicas) => {
   expect(() => redis({ waitReplicas })).toThrow(/waitReplicas must be an integer/)
 })
