@@ -1,4 +1,5 @@
-import { Cache, type CacheStore, wrapStore } from '@stowage/core'
+import { setImmediate as turn } from 'node:timers/promises'
+import { Cache, CacheError, type CacheStore, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
@@ -7,13 +8,17 @@ function setup() {
   let now = 0
   const clock = { now: () => now, sleep: async () => {} }
   const calls: string[] = []
+  /** Whether the node of the generation is down. */
+  const chaos = { down: false }
   const listless = wrapStore(memory({ clock }), (operation, call, [key]) => {
     calls.push(`${operation} ${String(key)}`)
-    return call()
+    if (!chaos.down || !String(key).includes('~generation')) return call()
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'memory', operation })
   })
   delete (listless as { scan?: unknown }).scan
   const process = (prefix = 'app:') => new Cache(listless as CacheStore, { prefix, clock })
-  return { one: process(), two: process(), process, calls, advance: (ms: number) => (now += ms) }
+  const advance = (ms: number) => (now += ms)
+  return { one: process(), two: process(), process, calls, chaos, advance }
 }
 
 describe('a prefix on a store that cannot list its keys', () => {
@@ -62,14 +67,45 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(reads()).toBe(2)
   })
 
-  test('an evicted generation causes misses and nothing else', async () => {
-    const { one, process, advance } = setup()
+  test('a generation that is lost is put back by who knows it', async () => {
+    const { one, two, process, advance } = setup()
     await one.set('k', 1)
     await process('').delete('app:~generation')
     advance(1_000)
+    expect(await one.get('k')).toBe(1)
+    expect(await two.get('k')).toBe(1)
+  })
+
+  test('and that nobody knows any more causes misses and nothing else', async () => {
+    const { one, two, process } = setup()
+    await one.set('k', 1)
+    await process('').delete('app:~generation')
+    expect(await two.get('k')).toBeUndefined()
+    await two.set('k', 2)
+    expect(await two.get('k')).toBe(2)
+  })
+
+  test('while it cannot be read, those who know it go on, and the others fail', async () => {
+    const { one, two, advance, chaos } = setup()
+    await one.set('k', 1)
+    chaos.down = true
+    advance(1_000)
+    expect(await one.get('k')).toBe(1)
+    await expect(two.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+    await expect(one.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+    chaos.down = false
+    await two.clear()
+    advance(1_000)
+    await one.get('k')
+    await turn()
     expect(await one.get('k')).toBeUndefined()
-    await one.set('k', 2)
-    expect(await one.get('k')).toBe(2)
+  })
+
+  test('of two who clear at once both succeed, and nothing is left', async () => {
+    const { one, two } = setup()
+    await one.set('k', 1)
+    await Promise.all([one.clear(), two.clear()])
+    expect([await one.get('k'), await two.get('k')]).toEqual([undefined, undefined])
   })
 
   test('a read of the generation that was under way does not undo a clear', async () => {

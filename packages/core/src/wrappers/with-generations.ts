@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { AnyStore } from '../entries.ts'
+import { CacheError } from '../errors.ts'
 import { toText } from '../payload.ts'
 import type { Awaitable, CacheStore, Payload, ReadOptions, StoreLimits } from '../store.ts'
 
@@ -10,12 +11,22 @@ const idBytes = 12 // 16 characters of base64url
 /**
  * A store within a prefix of a store that cannot list its keys. Every key carries the current generation,
  * a random id kept under a key of its own, and `clear()` replaces the id: O(1), and nothing outside the
- * prefix is touched. The forgotten items are left to their ttl or to eviction. An id that gets evicted is
- * born anew at random, which can only cause misses.
+ * prefix is touched. The forgotten items are left to their ttl or to eviction.
+ *
+ * The id lives in one place, and what lies elsewhere must not go with it: a process that knows it goes on with it while
+ * it cannot be read, and puts it back where it has been lost with its node or moved off it. Nobody who knows it is
+ * left: it is born anew at random, which can only cause misses.
  */
 export function withGenerations<S extends CacheStore>(store: S, prefix: string, clock: Clock): S {
   const inner = store as unknown as AnyStore
   return new GenerationStore(inner, prefix, clock) as unknown as S
+}
+
+interface Generation {
+  readonly id: string
+  readonly readAt: number
+  /** Whether it could be read then. */
+  readonly confirmed: boolean
 }
 
 class GenerationStore implements AnyStore {
@@ -25,7 +36,7 @@ class GenerationStore implements AnyStore {
   readonly #store: AnyStore
   readonly #prefix: string
   readonly #clock: Clock
-  #current: { readonly id: string; readonly readAt: number } | undefined
+  #current: Generation | undefined
   #reading: Promise<string> | undefined
   /** How often this process has cleared: an id read before a clear must not come back after it. */
   #clears = 0
@@ -92,9 +103,11 @@ class GenerationStore implements AnyStore {
 
   async clear(): Promise<void> {
     const id = newId()
-    await this.#store.set(this.#idKey(), this.#toItem(id))
+    while (!(await this.#replaceId(id))) {
+      // Somebody else has cleared in between, or has put the id back.
+    }
     this.#clears++
-    this.#current = { id, readAt: this.#clock.now() }
+    this.#current = { id, readAt: this.#clock.now(), confirmed: true }
   }
 
   ping(): Awaitable<void> {
@@ -116,20 +129,44 @@ class GenerationStore implements AnyStore {
   /** Runs `call` with the current generation's prefix, at once while the id is known. */
   #within<T>(call: (at: string) => Awaitable<T>): Awaitable<T> {
     const current = this.#current
-    if (current !== undefined && this.#clock.now() - current.readAt < refreshMs) {
-      return call(this.#at(current.id))
-    }
+    if (current === undefined) return this.#read().then((id) => call(this.#at(id)))
+    if (this.#clock.now() - current.readAt < refreshMs) return call(this.#at(current.id))
+    const reading = this.#read()
+    // Where it could not be read last time, nobody waits for it to fail again.
+    return current.confirmed ? reading.then((id) => call(this.#at(id))) : call(this.#at(current.id))
+  }
+
+  #read(): Promise<string> {
     this.#reading ??= this.#readId().finally(() => {
       this.#reading = undefined
     })
-    return this.#reading.then((id) => call(this.#at(id)))
+    return this.#reading
   }
 
   async #readId(): Promise<string> {
     const clears = this.#clears
-    const id = await this.#findOrBear()
-    if (clears === this.#clears) this.#current = { id, readAt: this.#clock.now() }
+    const { id, confirmed } = await this.#findOrKeep()
+    const readAt = this.#clock.now()
+    if (clears === this.#clears) this.#current = { id, readAt, confirmed }
     return this.#current?.id ?? id
+  }
+
+  async #findOrKeep(): Promise<{ id: string; confirmed: boolean }> {
+    try {
+      return { id: await this.#findOrBear(), confirmed: true }
+    } catch (error) {
+      if (this.#current === undefined || !CacheError.is(error)) throw error
+      return { id: this.#current.id, confirmed: false }
+    }
+  }
+
+  /** Only over what was seen: a write that is taken for done while its node is away would not have cleared anything. */
+  async #replaceId(id: string): Promise<boolean> {
+    const key = this.#idKey()
+    const seen = await this.#store.get(key, { consistency: 'strong' })
+    return seen === undefined
+      ? this.#store.add(key, this.#toItem(id))
+      : this.#store.compareAndSet(key, seen, this.#toItem(id))
   }
 
   async #findOrBear(): Promise<string> {
@@ -138,7 +175,7 @@ class GenerationStore implements AnyStore {
       // A copy without the newest id would bring back what was cleared.
       const found = await this.#store.get(key, { consistency: 'strong' })
       if (found !== undefined) return this.#toId(found)
-      const id = newId()
+      const id = this.#current?.id ?? newId()
       if (await this.#store.add(key, this.#toItem(id))) return id
     }
   }
