@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type DynamoDBServer, startDynamoDB } from '../scripts/lib/dynamodb-local.mjs'
+import { type MemcachedServer, startMemcached } from '../scripts/lib/memcached-server.mjs'
 import { type RedisServer, startRedis } from '../scripts/lib/redis-server.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -27,10 +28,12 @@ const readmes = [
 const blocks = readmes.flatMap(blocksOf)
 let server: RedisServer
 let dynamo: DynamoDBServer
+let memcached: MemcachedServer
 
 beforeAll(async () => {
   server = await startRedis()
   dynamo = await startDynamoDB()
+  memcached = await startMemcached()
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder)
   for (const { file, code } of blocks) writeFileSync(join(folder, `${file}.ts`), code)
@@ -43,6 +46,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop()
   await dynamo.stop()
+  await memcached.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -58,7 +62,8 @@ describe('every README', () => {
   )
 
   test.each(blocks)('$readme, line $line: runs and prints what it says', async ({ file, code }) => {
-    const env = { ...process.env, REDIS_URL: server.url, ...dynamo.env }
+    const servers = { REDIS_URL: server.url, MEMCACHED_SERVERS: memcached.address, ...dynamo.env }
+    const env = { ...process.env, ...servers }
     const { stdout, stderr } = await execute(process.execPath, [join(folder, `${file}.js`)], {
       env,
     })

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Caches, Role } from '@stowage/core'
 import express, { type Express, type RequestHandler } from 'express'
+import type { MemcachedNodes } from './nodes.ts'
 import type { Products } from './products.ts'
 import { accountRoutes } from './routes/account.ts'
 import { notFound, problems } from './routes/problems.ts'
@@ -12,6 +13,7 @@ import type { Statistics } from './statistics.ts'
 
 export interface AppOptions {
   readonly caches: Caches<Role>
+  readonly nodes: MemcachedNodes
   readonly products: Products
   readonly statistics: Statistics
   readonly sessionSecret: string
@@ -21,7 +23,7 @@ const publicFolder = fileURLToPath(new URL('../public', import.meta.url))
 
 /** The shop as an Express app that listens nowhere yet. */
 export function createApp(options: AppOptions): Express {
-  const { caches, products, statistics } = options
+  const { caches, nodes, products, statistics } = options
   const cache = caches.use('session')
   const app = express()
   app.disable('x-powered-by')
@@ -39,7 +41,7 @@ export function createApp(options: AppOptions): Express {
   app.use(sameOriginOnly, express.urlencoded({ extended: false, limit: '10kb' }))
   app.use(productRoutes({ cache: caches.use('cache'), products, statistics }))
   app.use(accountRoutes({ cache }))
-  app.use(statusRoutes({ caches, statistics }))
+  app.use(statusRoutes({ caches, nodes, statistics }))
   app.use(notFound, problems)
   return app
 }

@@ -7,6 +7,7 @@ import {
   type Role,
   type Variables,
 } from '@stowage/core'
+import { MemcachedNodes } from './nodes.ts'
 
 export interface Config {
   readonly host: string
@@ -18,16 +19,20 @@ export interface Config {
   /** Nobody gave a secret: this one is random, and so every session ends with the process. */
   readonly secretIsGenerated: boolean
   readonly caches: Caches<Role>
+  readonly nodes: MemcachedNodes
 }
 
 const highestPort = 65_535
 
-// The whole choice of backends: a driver that is not named in the environment is never imported.
-const registry = new DriverRegistry({
-  memory: () => import('@stowage/memory'),
-  redis: () => import('@stowage/redis'),
-  dynamodb: () => import('@stowage/dynamodb'),
-})
+/** The whole choice of backends: a driver that is not named in the environment is never imported. */
+function driversWith(nodes: MemcachedNodes): DriverRegistry {
+  return new DriverRegistry({
+    memory: () => import('@stowage/memory'),
+    redis: () => import('@stowage/redis'),
+    memcached: nodes.load,
+    dynamodb: () => import('@stowage/dynamodb'),
+  })
+}
 
 /** @throws ConfigError with everything that is wrong, of the app and of its caches */
 export async function readConfig(variables: Variables): Promise<Config> {
@@ -40,6 +45,7 @@ export async function readConfig(variables: Variables): Promise<Config> {
     sessionSecret: secret ?? randomBytes(32).toString('base64url'),
     secretIsGenerated: secret === undefined,
   }
-  const caches = await cachesFromEnv(variables, registry, { problems: env.problems })
-  return { ...settings, caches }
+  const nodes = new MemcachedNodes()
+  const caches = await cachesFromEnv(variables, driversWith(nodes), { problems: env.problems })
+  return { ...settings, caches, nodes }
 }

@@ -1,26 +1,31 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DynamoDBServer, startDynamoDB } from '../../../scripts/lib/dynamodb-local.mjs'
+import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { AppProcess, type Variables } from './app-process.ts'
 import { outcomeOf, Visitor } from './visitor.ts'
 
 let redis: RedisServer
 let dynamo: DynamoDBServer
+let nodes: MemcachedServer[]
 
 beforeAll(async () => {
   redis = await startRedis()
   dynamo = await startDynamoDB()
+  nodes = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
 })
 
 afterAll(async () => {
   await redis?.stop()
   await dynamo?.stop()
+  await Promise.all(nodes?.map((node) => node.stop()) ?? [])
 })
 
 function start(chosen: Variables): AppProcess {
   return new AppProcess({
     ...dynamo.env,
     REDIS_URL: redis.url,
+    MEMCACHED_SERVERS: nodes.map(({ address }) => address).join(),
     DYNAMODB_ENSURE_TABLE: 'create',
     SESSION_SECRET: 'only-for-this-test',
     PRODUCTS_DELAY: '5',
@@ -35,6 +40,8 @@ describe.each<Variables>([
     CACHE_TABLE: 'cache',
     SESSION_TABLE: 'sessions',
   },
+  { CACHE_DRIVER: 'memcached', SESSION_DRIVER: 'memcached' },
+  { CACHE_DRIVER: 'memcached', SESSION_DRIVER: 'redis', CACHE_PREFIX: 'mixed:' },
   { CACHE_DRIVER: 'redis', SESSION_DRIVER: 'dynamodb', SESSION_TABLE: 'mixed' },
   { CACHE_DRIVER: 'dynamodb', SESSION_DRIVER: 'redis', CACHE_TABLE: 'mixed' },
 ])('by environment alone, with %o', (chosen) => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { AppProcess, type Variables } from './app-process.ts'
 
@@ -19,8 +20,8 @@ const flags = [
   '--disable-sync',
 ]
 
-describe.each(['memory', 'redis'])('a visit in a browser, on %s', (driver) => {
-  let redis: RedisServer | undefined
+describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (driver) => {
+  let server: RedisServer | MemcachedServer | undefined
   let app: AppProcess
   let folder: string
   let context: BrowserContext
@@ -32,8 +33,9 @@ describe.each(['memory', 'redis'])('a visit in a browser, on %s', (driver) => {
     if (executablePath === undefined) {
       throw new Error('No Chromium found: install it, or set CHROMIUM_PATH to its executable.')
     }
-    if (driver === 'redis') redis = await startRedis()
-    app = new AppProcess(variablesFor(driver, redis))
+    if (driver === 'redis') server = await startRedis()
+    if (driver === 'memcached') server = await startMemcached()
+    app = new AppProcess(variablesFor(driver, server))
     url = await app.url()
     folder = await mkdtemp(join(tmpdir(), 'stowage-chromium-'))
     context = await chromium.launchPersistentContext(folder, {
@@ -50,7 +52,7 @@ describe.each(['memory', 'redis'])('a visit in a browser, on %s', (driver) => {
   afterAll(async () => {
     await context?.close()
     await app?.stop()
-    await redis?.stop()
+    await server?.stop()
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   })
 
@@ -127,12 +129,16 @@ describe.each(['memory', 'redis'])('a visit in a browser, on %s', (driver) => {
   })
 })
 
-function variablesFor(driver: string, redis: RedisServer | undefined): Variables {
+function variablesFor(
+  driver: string,
+  server: RedisServer | MemcachedServer | undefined,
+): Variables {
   return {
     CACHE_DRIVER: driver,
     SESSION_DRIVER: driver,
     PRODUCTS_DELAY: '5',
-    ...(redis && { REDIS_URL: redis.url }),
+    ...(server &&
+      ('url' in server ? { REDIS_URL: server.url } : { MEMCACHED_SERVERS: server.address })),
   }
 }
 

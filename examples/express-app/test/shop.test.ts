@@ -4,6 +4,7 @@ import { type Caches, createCaches, type Role } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createApp } from '../dist/app.js'
+import { MemcachedNodes } from '../dist/nodes.js'
 import { Products } from '../dist/products.js'
 import { Statistics } from '../dist/statistics.js'
 import { AppProcess } from './app-process.ts'
@@ -25,6 +26,7 @@ describe('the shop', () => {
     statistics = new Statistics()
     const app = createApp({
       caches,
+      nodes: new MemcachedNodes(),
       statistics,
       products: new Products(5),
       sessionSecret: 'only-for-this-test',

@@ -13,6 +13,7 @@ import { describe, expect, test } from 'vitest'
 const registry = new DriverRegistry({
   memory: () => import('@stowage/memory'),
   redis: () => import('@stowage/redis'),
+  memcached: () => import('@stowage/memcached'),
 })
 
 async function problemsOf(variables: Variables, options = {}): Promise<ConfigError> {
@@ -66,6 +67,30 @@ describe('the caches of an environment', () => {
     expect(variablesOf(error)).toEqual(['REDIS_PRIMARY', 'REDIS_REPLICAS'])
   })
 
+  test('sessions have nodes of their own where the environment says so', async () => {
+    const driver = await registry.load('memcached')
+    const variables = {
+      MEMCACHED_SERVERS: 'a:11211,b:11211',
+      MEMCACHED_TLS: 'true',
+      SESSION_MEMCACHED_SERVERS: 'c:11211',
+      SESSION_MEMCACHED_TLS: 'false',
+    }
+    expect(driver.fromEnv(new Env(variables, 'cache'))).toMatchObject({
+      servers: ['a:11211', 'b:11211'],
+      tls: true,
+    })
+    expect(driver.fromEnv(new Env(variables, 'session'))).toMatchObject({
+      servers: ['c:11211'],
+      tls: false,
+    })
+    const both = await cachesFromEnv({ CACHE_DRIVER: 'memcached', ...variables }, registry)
+    expect([both.use('cache').driver, both.use('session').driver]).toEqual([
+      'memcached',
+      'memcached',
+    ])
+    await both.close()
+  })
+
   test('an empty variable is an absent one', async () => {
     const caches = await cachesFromEnv(
       { CACHE_DRIVER: '', CACHE_TTL: ' ', CACHE_PREFIX: '' },
@@ -101,7 +126,7 @@ describe('problems', () => {
       'SESSION_LIFETIME',
     ])
     expect(error.message).toMatch(
-      /CACHE_DRIVER=rediss: .*Did you mean redis\? Known drivers: memory, redis/,
+      /CACHE_DRIVER=rediss: .*Did you mean redis\? Known drivers: memory, redis, memcached/,
     )
     expect(error.message).toMatch(/REDIS_URL=banana: .*redis:\/\/user:password@host:6379\/0/)
     expect(error.message).toMatch(/CACHE_TTL=soon: .*10m/)
@@ -153,6 +178,24 @@ describe('problems', () => {
     const urls = { CACHE_REDIS_URL: 'redis://a', SESSION_REDIS_URL: 'redis://b' }
     const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
     await cachesFromEnv({ CACHE_DRIVER: 'redis', ...urls, ...prefixes }, registry)
+  })
+
+  test('include a list of nodes together with an endpoint that tells them', async () => {
+    const error = await problemsOf({
+      CACHE_DRIVER: 'memcached',
+      MEMCACHED_SERVERS: 'a:11211',
+      MEMCACHED_CONFIGURATION_ENDPOINT: 'my.cfg.cache.test:11211',
+      MEMCACHED_PASSWORD: 'hunter2',
+    })
+    expect(variablesOf(error)).toEqual(['MEMCACHED_CONFIGURATION_ENDPOINT', 'MEMCACHED_USERNAME'])
+    expect(error.message).not.toContain('hunter2')
+  })
+
+  test('include prefixes that overlap on the same nodes, not on those of each role', async () => {
+    const variables = { CACHE_DRIVER: 'memcached', CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
+    expect(variablesOf(await problemsOf(variables))).toEqual(['SESSION_PREFIX'])
+    const apart = { ...variables, SESSION_MEMCACHED_SERVERS: 'sessions:11211' }
+    await (await cachesFromEnv(apart, registry)).close()
   })
 
   test('include prefixes of which one contains the other on the same driver', async () => {

@@ -1,20 +1,26 @@
 import { CacheError, type Caches, type Health, type Role } from '@stowage/core'
 import { type RequestHandler, Router } from 'express'
+import type { MemcachedNodes } from '../nodes.ts'
 import type { Statistics } from '../statistics.ts'
 import { status } from '../views/status.ts'
 import { render } from './render.ts'
 
-export interface StatusRoutesOptions {
+export interface HealthRouteOptions {
   readonly caches: Caches<Role>
   readonly statistics: Statistics
 }
 
-export function statusRoutes({ caches, statistics }: StatusRoutesOptions): Router {
+export interface StatusRoutesOptions extends HealthRouteOptions {
+  readonly nodes: MemcachedNodes
+}
+
+export function statusRoutes({ caches, nodes, statistics }: StatusRoutesOptions): Router {
   const router = Router()
   router.get('/status', async (req, res) => {
     const health = await caches.health()
     const roles = caches.names.map((role) => {
-      return { role, health: health[role], counts: statistics.of(role) }
+      const counts = statistics.of(role)
+      return { role, health: health[role], counts, nodes: nodes.of(role) }
     })
     render(req, res, 'Status', status({ roles, uptimeMs: statistics.uptimeMs }))
   })
@@ -22,7 +28,7 @@ export function statusRoutes({ caches, statistics }: StatusRoutesOptions): Route
 }
 
 /** For load balancers and orchestrators: 503 while a store does not answer. */
-export function healthRoute({ caches, statistics }: StatusRoutesOptions): RequestHandler {
+export function healthRoute({ caches, statistics }: HealthRouteOptions): RequestHandler {
   return async (_req, res) => {
     const health = await caches.health()
     const ok = Object.values(health).every((role) => role.ok)

@@ -1,12 +1,16 @@
 import { CacheError, type Health, type Role } from '@stowage/core'
+import type { NodeStatus } from '@stowage/memcached'
 import { type Counts, hitRatio } from '../statistics.ts'
 import { count, share, span, timing } from './format.ts'
 import { type Html, html } from './html.ts'
+import { areSomeUp, nodeList, nodesUp } from './nodes.ts'
 
 export interface RoleStatus {
   readonly role: Role
   readonly health: Health
   readonly counts: Counts
+  /** Where the backend has nodes that it can tell. */
+  readonly nodes: readonly NodeStatus[]
 }
 
 export interface StatusView {
@@ -17,31 +21,32 @@ export interface StatusView {
 const titles: Readonly<Record<Role, string>> = { cache: 'Cache', session: 'Sessions' }
 
 export function status({ roles, uptimeMs }: StatusView): Html {
-  const ill = roles.filter(({ health }) => !health.ok)
   return html`<header class="page-head">
     <h1>Status</h1>
-    <p class="lede">${summary(roles.length, ill.length)} This process has been up for ${span(uptimeMs)}.</p>
+    <p class="lede">${summary(roles)} This process has been up for ${span(uptimeMs)}.</p>
   </header>
   <div class="roles">${roles.map(roleCard)}</div>
   <p class="aside">Counted since this process started. Machines read
     <a href="/healthz">/healthz</a>.</p>`
 }
 
-function summary(all: number, ill: number): string {
-  if (ill === 0) return 'Every store answers.'
-  return ill === all ? 'No store answers.' : 'One of the stores does not answer.'
+function summary(roles: readonly RoleStatus[]): string {
+  const ill = roles.filter(({ health }) => !health.ok)
+  if (ill.length === 0) return 'Every store answers.'
+  if (ill.some(({ nodes }) => areSomeUp(nodes))) return 'Some nodes do not answer.'
+  return ill.length === roles.length ? 'No store answers.' : 'One of the stores does not answer.'
 }
 
-function roleCard({ role, health, counts }: RoleStatus): Html {
+function roleCard({ role, health, counts, nodes }: RoleStatus): Html {
   return html`<section class="panel role" aria-labelledby="role-${role}" data-role="${role}">
     <header class="role-head">
       <div>
         <h2 id="role-${role}">${titles[role]}</h2>
         <p class="role-driver">kept in <strong data-driver>${health.driver}</strong></p>
       </div>
-      ${pill(health)}
+      ${pill(health, nodes)}
     </header>
-    ${!health.ok && html`<p class="notice notice-error">${reason(health.error)}</p>`}
+    ${!health.ok && notice(health, nodes)}
     ${ratio(counts)}
     <dl class="counts">
       ${number('Hits', counts.hits)}
@@ -49,13 +54,20 @@ function roleCard({ role, health, counts }: RoleStatus): Html {
       ${number('Loads', counts.loads)}
       ${number('Errors', counts.errors)}
     </dl>
+    ${nodes.length > 0 && nodeList(role, nodes)}
   </section>`
 }
 
-function pill({ ok, latencyMs }: Health): Html {
-  return ok
-    ? html`<p class="badge badge-hit">answers in ${timing(latencyMs)}</p>`
+function pill({ ok, latencyMs }: Health, nodes: readonly NodeStatus[]): Html {
+  if (ok) return html`<p class="badge badge-hit">answers in ${timing(latencyMs)}</p>`
+  return areSomeUp(nodes)
+    ? html`<p class="badge badge-miss">${nodesUp(nodes)}</p>`
     : html`<p class="badge badge-unavailable">no answer</p>`
+}
+
+function notice({ error }: Health, nodes: readonly NodeStatus[]): Html {
+  const kind = areSomeUp(nodes) ? 'warning' : 'error'
+  return html`<p class="notice notice-${kind}">${reason(error)}</p>`
 }
 
 /** Messages of the library name neither keys nor credentials; those of others might. */
