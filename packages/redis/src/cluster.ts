@@ -8,6 +8,7 @@ import { Fence } from './fence.ts'
 import type { Address, ResolvedOptions } from './redis-options.ts'
 import type { Replica } from './replica-group.ts'
 import { Shards } from './shards.ts'
+import { tokenOf } from './token.ts'
 import type { Topology } from './topology.ts'
 
 /** Between two looks at the nodes. */
@@ -89,7 +90,7 @@ export class ClusterTopology implements Topology {
   }
 
   async token(): Promise<string> {
-    return this.#fence?.token() ?? ''
+    return tokenOf(await this.primaries())
   }
 
   observe(token: string): void {

@@ -1,6 +1,6 @@
 import type { Connection } from './connection.ts'
 import { type Answer, type Standing, standing } from './standing.ts'
-import { formatToken, parseToken } from './token.ts'
+import { parseToken } from './token.ts'
 
 /** How many written keys are told apart; beyond it, any key counts as written. */
 const keptKeys = 100_000
@@ -100,15 +100,6 @@ export class Fence {
       for (const { stream, offset } of positions) this.#expect(stream, offset)
       this.#followAll()
     } else this.raise()
-  }
-
-  /** What another process has to observe to see everything that has been written through these primaries. */
-  async token(): Promise<string> {
-    const primaries = new Set(this.#followers.map(({ primary }) => primary))
-    const answers = await Promise.all([...primaries].map(standing))
-    const positions = answers.filter((answer) => typeof answer !== 'string')
-    // Without the whole truth it says nothing, which means: not older than now.
-    return formatToken(positions.length === answers.length ? positions : [])
   }
 
   close(): void {
@@ -215,7 +206,9 @@ export class Fence {
   }
 
   #forget(): void {
-    const everywhere = Math.min(...this.#followers.map(({ safe }) => safe))
+    // One that is distrusted has to prove everything anyway before it is asked.
+    const trusted = this.#followers.filter(({ safe }) => safe >= 0)
+    const everywhere = Math.min(...trusted.map(({ safe }) => safe))
     for (const [key, number] of this.#written) {
       if (number > everywhere) break
       this.#written.delete(key)

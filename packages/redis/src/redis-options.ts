@@ -113,7 +113,8 @@ export interface RedisOptions {
   readonly assumedLag?: Duration | undefined
   /**
    * A write succeeds only once so many replicas have it, so that a failover does not lose it. It costs a round trip to
-   * them; where they do not answer in half of `timeout`, the write fails, though it may have been made.
+   * them; where they do not answer in half of `timeout`, the write fails, though it may have been made. Writes have a
+   * connection of their own: a read that does not wait for the answer of a write may come before it.
    * @default 0
    */
   readonly waitReplicas?: number | undefined

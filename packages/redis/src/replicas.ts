@@ -4,6 +4,7 @@ import type { Connection } from './connection.ts'
 import { Fence } from './fence.ts'
 import type { ResolvedOptions } from './redis-options.ts'
 import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
+import { tokenOf } from './token.ts'
 import type { Topology } from './topology.ts'
 
 /** Between two looks at the servers. */
@@ -83,8 +84,8 @@ export class ReplicatedTopology implements Topology {
     return this.#fence?.writing(keys)
   }
 
-  async token(): Promise<string> {
-    return this.#fence?.token() ?? ''
+  token(): Promise<string> {
+    return tokenOf([this.#primary])
   }
 
   observe(token: string): void {
@@ -164,8 +165,9 @@ export class ReplicatedTopology implements Topology {
 
   /** Has the connection that is due replaced by a new one, which takes over once it is up. */
   #renew(): void {
-    const due = this.#members.find(({ renewAt }) => renewAt < performance.now())
-    if (due === undefined || due.leaving) return
+    const now = performance.now()
+    const due = this.#members.find(({ renewAt, leaving }) => renewAt < now && !leaving)
+    if (due === undefined) return
     due.leaving = true
     this.#join(due.address)
   }

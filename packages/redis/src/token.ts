@@ -1,3 +1,6 @@
+import type { Connection } from './connection.ts'
+import { standing } from './standing.ts'
+
 /** A place in a stream of changes. */
 export interface Position {
   readonly stream: string
@@ -25,4 +28,12 @@ export function parseToken(token: string): Position[] | undefined {
       const [stream = '', offset] = text.split('.')
       return { stream, offset: Number(offset) }
     })
+}
+
+/** What another process has to observe to see everything that has been written through these primaries. */
+export async function tokenOf(primaries: readonly Connection[]): Promise<string> {
+  const answers = await Promise.all(primaries.map(standing))
+  const positions = answers.filter((answer) => typeof answer !== 'string')
+  // Without the whole truth it says nothing, which means: not older than now.
+  return formatToken(positions.length === answers.length ? positions : [])
 }

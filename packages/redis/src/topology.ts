@@ -1,6 +1,7 @@
 import type { Consistency } from '@stowage/core'
 import { chunked } from './commands.ts'
 import type { Connection } from './connection.ts'
+import { tokenOf } from './token.ts'
 
 /** Which servers there are, and which of them a command goes to. */
 export interface Topology {
@@ -23,7 +24,7 @@ export interface Topology {
   groups(keys: readonly string[]): string[][]
   /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
   writing(keys: readonly string[] | undefined): (() => void) | undefined
-  /** Stands for everything written so far; '' where every read is recent. */
+  /** Stands for everything written so far, by whatever process. */
   token(): Promise<string>
   /** From now on reads include what the token of another process stands for. */
   observe(token: string): void
@@ -61,8 +62,8 @@ export class SingleTopology implements Topology {
 
   writing(): undefined {}
 
-  async token(): Promise<string> {
-    return ''
+  token(): Promise<string> {
+    return tokenOf([this.#connection])
   }
 
   observe(): void {}

@@ -92,6 +92,16 @@ describe('a token of another process', () => {
     expect(String(await reader.get('k'))).toBe('new')
   })
 
+  test('is given also by a process that reads from the primary only', async () => {
+    const writer = store({ replicas: [] })
+    const reader = await warm()
+    for (const wire of wires) wire.mute(true)
+    await writer.set('k', 'new')
+    expect(String(await reader.get('k'))).toBe('old')
+    reader.observe?.((await writer.consistencyToken?.()) ?? '')
+    expect(String(await reader.get('k'))).toBe('new')
+  })
+
   test('passes through the caches of both, also those of a namespace', async () => {
     const [a, b] = [await warm(), await warm()]
     const [writer, reader] = [new Cache(a).namespace('n'), new Cache(b).namespace('n')]
