@@ -1,16 +1,18 @@
 import type { DynamoDBClient as Client } from '@aws-sdk/client-dynamodb'
-import { CacheError, type Clock, type Duration, deadlineMs, systemClock } from '@stowage/core'
+import {
+  CacheError,
+  type Clock,
+  type Consistency,
+  type Duration,
+  deadlineMs,
+  systemClock,
+} from '@stowage/core'
 import type { LargeValuesOptions } from './large-values.ts'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
 
-/**
- * How recent a read must be. `'session'`: strongly consistent for what this process has written in the last seconds,
- * eventually consistent otherwise, at half the price. `'eventual'`: as it comes. `'strong'`: always the latest.
- */
-export type Consistency = (typeof consistencies)[number]
-export const consistencies = ['eventual', 'session', 'strong'] as const
+export const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
 
 /** What to do about the table before the first command. `'verify'`: check its key and its TTL. `'create'`: also create what is missing. */
 export type TableMode = (typeof tableModes)[number]
@@ -34,7 +36,11 @@ export interface DynamoDBOptions {
   /** Another address than the region's, such as `http://127.0.0.1:8000` for DynamoDB Local. */
   readonly endpoint?: string | undefined
   readonly attributes?: AttributeNames | undefined
-  /** @default 'session' */
+  /**
+   * How recent a read must be that does not say so itself. `'session'`: strongly consistent for what was written in the
+   * last seconds, as far as this process knows; eventually consistent otherwise, at half the price.
+   * @default 'session'
+   */
   readonly consistency?: Consistency | undefined
   /** @default 'off' */
   readonly ensureTable?: TableMode | undefined
@@ -104,8 +110,8 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   return {
     table: options.table,
     names: attributeNames(options.attributes),
-    consistency: options.consistency ?? 'session',
-    ensureTable: options.ensureTable ?? 'off',
+    consistency: oneOf('consistency', consistencies, options.consistency ?? 'session'),
+    ensureTable: oneOf('ensureTable', tableModes, options.ensureTable ?? 'off'),
     ...sizes(options),
     timeoutMs: deadlineMs('dynamodb: timeout', options.timeout ?? '3s'),
     requestTimeoutMs: deadlineMs('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
@@ -141,6 +147,11 @@ export function attributeNames(given: AttributeNames = {}): ResolvedOptions['nam
 function integer(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER) {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value
   throw wrong(`${name} must be a whole number from ${least} to ${most}, not ${value}`)
+}
+
+function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {
+  if (choices.includes(value)) return value
+  throw wrong(`${name} must be one of ${choices.join(', ')}, not ${value}`)
 }
 
 function wrong(what: string): CacheError {

@@ -6,11 +6,13 @@ import {
   oversized,
   type Payload,
   payloadBytes,
+  type ReadOptions,
   type StoreLimits,
   samePayload,
 } from '@stowage/core'
 import { Calls } from './calls.ts'
-import { Chunks, chunkKeys, isChunkKey } from './chunks.ts'
+import { Chunks, chunkKeys, isChunkKey, strong } from './chunks.ts'
+import type { DynamoDBStore } from './dynamodb-store.ts'
 import { isMarked, pack, unpack } from './packing.ts'
 
 export interface LargeValuesOptions {
@@ -32,12 +34,12 @@ export class LargeValues implements ByteStore {
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   readonly scan?: NonNullable<ByteStore['scan']>
-  readonly #store: ByteStore
+  readonly #store: DynamoDBStore
   readonly #options: LargeValuesOptions
   readonly #chunks: Chunks
   readonly #calls = new Calls()
 
-  constructor(store: ByteStore, options: LargeValuesOptions) {
+  constructor(store: DynamoDBStore, options: LargeValuesOptions) {
     this.limits = { ...store.limits, valueBytes: options.maxValueBytes }
     this.#store = store
     this.#options = options
@@ -45,12 +47,17 @@ export class LargeValues implements ByteStore {
     if (store.scan !== undefined) this.scan = (prefix) => this.#list(prefix)
   }
 
-  get(key: string): Promise<Payload | undefined> {
-    return this.#calls.run('get', () => this.#get(key))
+  get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
+    return this.#calls.run('get', async () =>
+      this.#whole(key, await this.#store.get(key, options), options),
+    )
   }
 
-  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    return this.#calls.run('getMany', () => this.#getMany(keys))
+  getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
+    return this.#calls.run('getMany', async () => {
+      const found = await this.#store.getMany(keys, options)
+      return Promise.all(keys.map((key, at) => this.#whole(key, found[at], options)))
+    })
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
@@ -98,28 +105,33 @@ export class LargeValues implements ByteStore {
     return this.#store.ping()
   }
 
+  consistencyToken(): Awaitable<string> {
+    return this.#store.consistencyToken()
+  }
+
+  observe(token: string): void {
+    this.#store.observe(token)
+  }
+
   close(): Promise<void> {
     return this.#calls.close(() => this.#store.close())
   }
 
-  async #get(key: string): Promise<Payload | undefined> {
+  /** The payload, of its chunks where `packed` names some. Where one is missing, both may be outdated: they are read anew. */
+  async #whole(
+    key: string,
+    packed: Payload | undefined,
+    options?: ReadOptions,
+  ): Promise<Payload | undefined> {
+    let found = packed
     for (let reading = 1; reading <= readings; reading++) {
-      const packed = await this.#store.get(key)
-      const chunks = chunkKeys(key, packed)
-      if (chunks.length === 0) return this.#open(packed)
-      const joined = await this.#chunks.read(chunks)
+      const chunks = chunkKeys(key, found)
+      if (chunks.length === 0) return this.#open(found)
+      const joined = await this.#chunks.read(chunks, reading === 1 ? options : strong)
       if (joined !== undefined) return this.#open(joined)
+      found = await this.#store.get(key, strong)
     }
     return undefined
-  }
-
-  async #getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    const found = await this.#store.getMany(keys)
-    return Promise.all(
-      keys.map((key, at) =>
-        chunkKeys(key, found[at]).length === 0 ? this.#open(found[at]) : this.#get(key),
-      ),
-    )
   }
 
   async #set(key: string, payload: Payload, ttl?: number): Promise<void> {
@@ -224,9 +236,11 @@ export class LargeValues implements ByteStore {
 
   /** What is stored, where it stands for `expected`. */
   async #seenAs(key: string, expected: Payload): Promise<Payload | undefined> {
-    const packed = await this.#store.get(key)
+    const packed = await this.#store.get(key, strong)
     const chunks = chunkKeys(key, packed)
-    const payload = this.#open(chunks.length === 0 ? packed : await this.#chunks.read(chunks))
+    const payload = this.#open(
+      chunks.length === 0 ? packed : await this.#chunks.read(chunks, strong),
+    )
     return payload !== undefined && samePayload(payload, expected) ? packed : undefined
   }
 

@@ -1,0 +1,19 @@
+import { dynamodb as store } from '@stowage/dynamodb'
+import { stowage } from './stowage.mjs'
+
+/** `put` is a `set` that is not merged with others. */
+export function dynamodb(address) {
+  const merged = stowage(store(optionsFor(address)))
+  const single = stowage(store({ ...optionsFor(address), batching: false }))
+  const close = async () => {
+    await merged.close()
+    await single.close()
+  }
+  return { ...merged, put: single.set, close }
+}
+
+function optionsFor({ endpoint, table }) {
+  process.env.AWS_ACCESS_KEY_ID = 'local'
+  process.env.AWS_SECRET_ACCESS_KEY = 'local'
+  return { endpoint, table, region: 'eu-central-1', ensureTable: 'create' }
+}
