@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { type ByteStore, type Payload, type ReadOptions, toBytes } from '@stowage/core'
+import { type Payload, type ReadOptions, toBytes } from '@stowage/core'
+import type { DynamoDBStore } from './dynamodb-store.ts'
 import { type Manifest, manifestOf, toManifest } from './packing.ts'
 
 /** By how much chunks outlive what names them: they are written before it. */
@@ -22,9 +23,9 @@ export const strong: ReadOptions = { consistency: 'strong' }
 
 /** Values cut into chunks, each an item of a store under a key of its own. */
 export class Chunks {
-  readonly #store: ByteStore
+  readonly #store: DynamoDBStore
 
-  constructor(store: ByteStore) {
+  constructor(store: DynamoDBStore) {
     this.#store = store
   }
 
@@ -62,8 +63,9 @@ export class Chunks {
     return !touched.includes(false)
   }
 
+  /** Deletes chunks that nothing names any more. Where that fails, what made them superfluous has succeeded all the same. */
   async drop(keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#store.deleteMany(keys)
+    if (keys.length > 0) await this.#store.discard(keys).catch(() => {})
   }
 }
 

@@ -7,7 +7,7 @@ import {
   deadlineMs,
   systemClock,
 } from '@stowage/core'
-import type { LargeValuesOptions } from './large-values.ts'
+import type { LargeValuesOptions } from './kept-values.ts'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
@@ -50,7 +50,7 @@ export interface DynamoDBOptions {
    * @default false
    */
   readonly scan?: boolean | undefined
-  /** Compress values from so many bytes on, where that makes them smaller. @default never */
+  /** Compress values from so many bytes on (64 at least), where that makes them smaller. @default never */
   readonly compressFrom?: number | undefined
   /** Keep values over the 400 KB of an item in several of them. @default false */
   readonly chunks?: boolean | undefined
@@ -93,6 +93,9 @@ export const itemValueBytes: number = 396 * 1024
 /** What one BatchGetItem answers. */
 const largeValueBytes = 16 * 1024 * 1024
 
+/** Less does not get smaller; and an integer has to stay a number that can be counted. */
+const leastCompressed = 64
+
 /** Attributes of ours, beside those that have a name by option. */
 export const ownNames = { early: 'early_ms', token: 'write_id' } as const
 
@@ -107,6 +110,10 @@ export function isTableName(name: unknown): name is string {
 /** @throws CacheError `ERR_CACHE_CONFIG` */
 export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   if (!isTableName(options.table)) throw wrong(`table ${tableRule}`)
+  const { endpoint } = options
+  if (endpoint !== undefined && !isHttp(endpoint)) {
+    throw wrong('endpoint must be a URL such as http://127.0.0.1:8000')
+  }
   return {
     table: options.table,
     names: attributeNames(options.attributes),
@@ -125,7 +132,8 @@ function sizes({ compressFrom, chunks = false, maxValueBytes }: DynamoDBOptions)
   const limit = maxValueBytes ?? (takesLarge ? largeValueBytes : itemValueBytes)
   const taken = integer('maxValueBytes', limit, 1, most)
   if (!takesLarge) return { maxItemBytes: taken, largeValues: undefined }
-  const from = compressFrom === undefined ? Infinity : integer('compressFrom', compressFrom, 1)
+  const from =
+    compressFrom === undefined ? Infinity : integer('compressFrom', compressFrom, leastCompressed)
   return {
     maxItemBytes: itemValueBytes,
     largeValues: { compressFrom: from, chunks, maxValueBytes: taken },
@@ -147,6 +155,10 @@ export function attributeNames(given: AttributeNames = {}): ResolvedOptions['nam
 function integer(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER) {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value
   throw wrong(`${name} must be a whole number from ${least} to ${most}, not ${value}`)
+}
+
+function isHttp(url: string): boolean {
+  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 }
 
 function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {

@@ -165,6 +165,30 @@ export class DynamoDBStore implements ByteStore {
     })
   }
 
+  /** Like `set`; returns what was stored before, ended or not. */
+  async exchange(key: string, payload: Payload, ttl?: number): Promise<Payload | undefined> {
+    return this.#write('set', [key], async () => {
+      const old = await this.#items.exchange('set', key, this.#shape.item(key, payload, ttl))
+      return old && this.#shape.storedIn(old)
+    })
+  }
+
+  /** Like `delete`; returns also what has been deleted. */
+  async take(key: string): Promise<{ deleted: boolean; payload?: Payload | undefined }> {
+    return this.#write('delete', [key], async () => {
+      const lives = this.#conditions.lives(this.#expiry.now())
+      const item = await this.#items.take('delete', key, lives)
+      return item === undefined
+        ? { deleted: false }
+        : { deleted: true, payload: this.#shape.storedIn(item) }
+    })
+  }
+
+  /** Like `deleteMany` without a look at what there is: each item read would cost as much as its size. */
+  discard(keys: readonly string[]): Promise<void> {
+    return this.#write('deleteMany', keys, () => this.#deleteAll(keys, 'deleteMany'))
+  }
+
   /** An answer for a key that nobody has: it takes no more than the permission to read. */
   async ping(): Promise<void> {
     await this.#requests.run('ping', () => this.#items.read('ping', '~ping', false))

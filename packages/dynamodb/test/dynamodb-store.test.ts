@@ -115,6 +115,22 @@ describe('in the table', () => {
   })
 })
 
+test('what has an end that is no number never ends, for any operation', async () => {
+  const store = storeWith({ scan: true })
+  const keys = ['a', 'b', 'c', 'd', 'e'].map((name) => `odd:${name}`)
+  for (const key of keys) await put(key, { value: { N: '1' }, expires_at: { S: '2020-01-01' } })
+  const [a = '', b = '', c = '', d = '', e = ''] = keys
+  expect(await store.getMany(keys)).toEqual(keys.map(() => '1'))
+  const seen: string[] = []
+  for await (const page of store.scan?.('odd:') ?? []) seen.push(...page)
+  expect(seen.sort()).toEqual(keys)
+  expect(await store.add(a, '2')).toBe(false)
+  expect(await store.increment(b, 1)).toBe(2)
+  expect(await store.compareAndSet(c, '1', '2')).toBe(true)
+  expect(await store.touch(d, 60_000)).toBe(true)
+  expect(await store.delete(e)).toBe(true)
+})
+
 describe('what has ended and is not deleted yet', () => {
   // Whole seconds, the last and the first millisecond of one: where seconds and milliseconds meet.
   test.each([1_000, 1_001, 1_999, 500])(
