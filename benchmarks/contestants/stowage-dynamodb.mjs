@@ -15,5 +15,7 @@ export function dynamodb(address) {
 function optionsFor({ endpoint, table }) {
   process.env.AWS_ACCESS_KEY_ID = 'local'
   process.env.AWS_SECRET_ACCESS_KEY = 'local'
-  return { endpoint, table, region: 'eu-central-1', ensureTable: 'create' }
+  // The others have no deadline at all, and an engine that has just started needs seconds for the first thousand.
+  const patient = { timeout: '10s', requestTimeout: '10s' }
+  return { endpoint, table, region: 'eu-central-1', ensureTable: 'create', ...patient }
 }

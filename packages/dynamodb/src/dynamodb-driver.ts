@@ -79,7 +79,7 @@ function borrowed(client: Client | (() => Client)): Client {
 
 function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number): DynamoDBClient {
   const agent = { keepAlive: true, maxSockets }
-  return new DynamoDBClient({
+  const client = new DynamoDBClient({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
     // Attempts are counted by us.
@@ -94,6 +94,9 @@ function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number
       throwOnRequestTimeout: true,
     },
   })
+  // It goes through every item of an answer to tell it to a logger, also to one that says nothing.
+  client.middlewareStack.remove('loggerMiddleware')
+  return client
 }
 
 const driver: Driver<DynamoDBOptions> = {

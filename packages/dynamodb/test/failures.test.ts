@@ -112,7 +112,7 @@ test('a black hole: every call ends by its deadline, and nothing after it has go
     store.getMany(['k', 'l']),
   ])
   for (const outcome of outcomes) {
-    const message = expect.stringMatching(/no answer in time\. Does 127\S+ answer.*requestTimeout/)
+    const message = expect.stringMatching(/failed: .+ Does 127\S+ answer.*requestTimeout/)
     expect(outcome).toMatchObject({
       status: 'rejected',
       reason: { code: 'ERR_CACHE_TIMEOUT', message },
