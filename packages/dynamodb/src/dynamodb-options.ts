@@ -42,7 +42,7 @@ export interface DynamoDBOptions {
    * @default 'session'
    */
   readonly consistency?: Consistency | undefined
-  /** @default 'off' */
+  /** The first command waits up to a minute for a table that is new. @default 'off' */
   readonly ensureTable?: TableMode | undefined
   /**
    * Whether keys can be listed. `clear()` of a prefix then reads the whole table and deletes item by item; without it, it
