@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { DeleteItemCommand, DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb'
-import { toText } from '@stowage/core'
+import {
+  DeleteItemCommand,
+  DynamoDBClient,
+  PutItemCommand,
+  paginateScan,
+} from '@aws-sdk/client-dynamodb'
+import { Cache, toText } from '@stowage/core'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, credentials, type Engine, engines, region } from './engines.ts'
@@ -143,6 +148,20 @@ test('bytes that look like a packed value come back as they are', async () => {
     expect(await store.compareAndSet('k', bytes, 'next')).toBe(true)
   }
 })
+
+test.each(['null', '7', '{"id":"x","chunks":1e9}', '{"id":"x","chunks":-1}', '{"chunks":2}', '{'])(
+  'what names no chunks is a value like any other: %s',
+  async (text) => {
+    const store = storeWith({ chunks: true })
+    const bytes = Buffer.from(`\x02\x02${text}`)
+    const Item = { key: { S: 'k' }, value: { B: bytes } }
+    await admin(engine).send(new PutItemCommand({ TableName: 'cache', Item }))
+    expect(toText((await store.get('k')) ?? '')).toBe(bytes.toString())
+    expect(await new Cache(store).get('k')).toBeUndefined()
+    await store.set('k', 'new')
+    expect(String(await store.get('k'))).toBe('new')
+  },
+)
 
 describe('where copies lag behind', () => {
   /** Nothing is found by a read that is not strongly consistent, as in a copy that has not been told yet. */
