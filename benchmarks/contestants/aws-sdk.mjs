@@ -10,9 +10,9 @@ import { hourMs } from '../lib/dataset.mjs'
 
 /** What an application writes by hand: the client with its defaults, and JSON text in an attribute. */
 export async function dynamodb({ endpoint, table }) {
-  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
-  const client = new DynamoDBClient({ endpoint, region: 'eu-central-1', credentials })
-  await ensureTable(client, table)
+  const client = await open({ endpoint, table })
+  const put = (key, value) =>
+    client.send(new PutItemCommand({ TableName: table, Item: itemOf(key, value) }))
   return {
     async get(key) {
       const { Item } = await client.send(
@@ -20,8 +20,8 @@ export async function dynamodb({ endpoint, table }) {
       )
       return parsed(Item)
     },
-    set: (key, value) =>
-      client.send(new PutItemCommand({ TableName: table, Item: itemOf(key, value) })),
+    set: put,
+    put,
     async getMany(keys) {
       const Keys = keys.map((key) => ({ key: { S: key } }))
       const { Responses } = await client.send(
@@ -34,12 +34,20 @@ export async function dynamodb({ endpoint, table }) {
   }
 }
 
-function itemOf(key, value) {
+/** A client, and its table. */
+export async function open({ endpoint, table }) {
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
+  const client = new DynamoDBClient({ endpoint, region: 'eu-central-1', credentials })
+  await ensureTable(client, table)
+  return client
+}
+
+export function itemOf(key, value) {
   const expires = Math.ceil((Date.now() + hourMs) / 1_000)
   return { key: { S: key }, value: { S: JSON.stringify(value) }, expires_at: { N: `${expires}` } }
 }
 
-function parsed(item) {
+export function parsed(item) {
   return item === undefined ? undefined : JSON.parse(item.value.S)
 }
 

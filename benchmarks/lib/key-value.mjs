@@ -10,6 +10,10 @@ const operations = {
     ({ keys, values }) =>
     (subject) =>
       subject.set && { size: keys.length, call: (i) => subject.set(keys[i], values[i]) },
+  put:
+    ({ keys, values }) =>
+    (subject) =>
+      subject.put && { size: keys.length, call: (i) => subject.put(keys[i], values[i]) },
   getMany:
     ({ batches }) =>
     (subject) =>

@@ -6,13 +6,14 @@ const tables = new Map()
 
 const operations = {
   CreateTable({ TableName, KeySchema }) {
-    if (tables.has(TableName)) return undefined
+    if (tables.has(TableName)) return refusal('ResourceInUseException')
     tables.set(TableName, { key: KeySchema[0].AttributeName, items: new Map() })
     return describe(TableName)
   },
-  DescribeTable: ({ TableName }) => describe(TableName),
-  DescribeTimeToLive: () => '{"TimeToLiveDescription":{"TimeToLiveStatus":"ENABLED"}}',
-  UpdateTimeToLive: () => '{}',
+  DescribeTable: ({ TableName }) =>
+    tables.has(TableName) ? describe(TableName) : refusal('ResourceNotFoundException'),
+  DescribeTimeToLive: () =>
+    '{"TimeToLiveDescription":{"TimeToLiveStatus":"ENABLED","AttributeName":"expires_at"}}',
   PutItem({ TableName, Item }) {
     put(TableName, Item)
     return '{}'
@@ -47,7 +48,14 @@ function find(table, keys) {
 }
 
 function describe(name) {
-  return JSON.stringify({ Table: { TableName: name, TableStatus: 'ACTIVE' } })
+  const { key } = tables.get(name)
+  const KeySchema = [{ AttributeName: key, KeyType: 'HASH' }]
+  const AttributeDefinitions = [{ AttributeName: key, AttributeType: 'S' }]
+  return JSON.stringify({ Table: { TableStatus: 'ACTIVE', KeySchema, AttributeDefinitions } })
+}
+
+function refusal(name) {
+  return { refused: JSON.stringify({ __type: `com.amazonaws.dynamodb.v20120810#${name}` }) }
 }
 
 const server = createServer((request, response) => {
@@ -55,9 +63,10 @@ const server = createServer((request, response) => {
   request.on('data', (chunk) => chunks.push(chunk))
   request.on('end', () => {
     const [, operation] = request.headers['x-amz-target'].split('.')
-    const answer = operations[operation]?.(JSON.parse(Buffer.concat(chunks)))
-    const body = answer ?? '{"__type":"com.amazonaws.dynamodb.v20120810#ResourceInUseException"}'
-    response.writeHead(answer === undefined ? 400 : 200, {
+    const answer = operations[operation](JSON.parse(Buffer.concat(chunks)))
+    const { refused } = answer
+    const body = refused ?? answer
+    response.writeHead(refused === undefined ? 200 : 400, {
       'content-type': 'application/x-amz-json-1.0',
       'content-length': Buffer.byteLength(body),
     })

@@ -30,6 +30,7 @@ process.once('exit', () => {
 /**
  * @typedef {object} DynamoDBServer
  * @property {number} port
+ * @property {number} pid
  * @property {string} url
  * @property {DynamoDBVariables} env
  * @property {() => Promise<void>} stop ends it; idempotent
@@ -88,7 +89,9 @@ async function launch(port) {
     throw error
   }
   const env = variablesFor(port)
-  return { port, url: env.DYNAMODB_ENDPOINT, env, stop, kill: (signal) => child.kill(signal) }
+  const kill = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal)
+  const pid = /** @type {number} */ (child.pid)
+  return { port, pid, url: env.DYNAMODB_ENDPOINT, env, stop, kill }
 }
 
 /** Where the package that ships the server keeps it; the folder is named after its date. */

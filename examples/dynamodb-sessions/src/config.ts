@@ -15,8 +15,9 @@ export const settings: Settings = {
   secret: process.env.SESSION_SECRET ?? 'for development only',
   cacheTable: process.env.CACHE_TABLE ?? 'cache',
   sessionTable: process.env.SESSION_TABLE ?? 'sessions',
-  region: process.env.AWS_REGION,
-  endpoint: process.env.DYNAMODB_ENDPOINT,
+  region: process.env.AWS_REGION || undefined,
+  // An empty variable is an absent one.
+  endpoint: process.env.DYNAMODB_ENDPOINT || undefined,
 }
 
 export function createCaches(): Promise<Caches<Role>> {

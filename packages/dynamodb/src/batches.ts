@@ -89,11 +89,17 @@ export class Batches {
       all.slice(index * size, (index + 1) * size),
     )
     if (parts.length === 1 && parts[0]) return this.#untilDone(parts[0], operation, send)
+    const failures: unknown[] = []
     const queue = parts.values()
     const work = async () => {
-      for (const part of queue) await this.#untilDone(part, operation, send)
+      for (const part of queue) {
+        if (failures.length > 0) return
+        await this.#untilDone(part, operation, send).catch((error) => failures.push(error))
+      }
     }
+    // Nothing is left to happen when the call has failed.
     await Promise.all(Array.from({ length: Math.min(parts.length, partsAtOnce) }, work))
+    if (failures.length > 0) throw failures[0]
   }
 
   /** Sends what is left until nothing is, or the time is over. Being throttled leaves all of it. */

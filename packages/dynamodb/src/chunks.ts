@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { type ByteStore, type Payload, toBytes } from '@stowage/core'
+import { type Payload, type ReadOptions, toBytes } from '@stowage/core'
+import type { DynamoDBStore } from './dynamodb-store.ts'
 import { type Manifest, manifestOf, toManifest } from './packing.ts'
 
 /** By how much chunks outlive what names them: they are written before it. */
@@ -17,11 +18,14 @@ export function chunkKeys(key: string, packed: Payload | undefined): string[] {
   return manifest === undefined ? [] : keysOf(key, manifest)
 }
 
+/** For what must not be decided by an answer that lags behind. */
+export const strong: ReadOptions = { consistency: 'strong' }
+
 /** Values cut into chunks, each an item of a store under a key of its own. */
 export class Chunks {
-  readonly #store: ByteStore
+  readonly #store: DynamoDBStore
 
-  constructor(store: ByteStore) {
+  constructor(store: DynamoDBStore) {
     this.#store = store
   }
 
@@ -39,8 +43,8 @@ export class Chunks {
   }
 
   /** What the chunks make up; nothing where one is missing. */
-  async read(keys: readonly string[]): Promise<Payload | undefined> {
-    const found = await this.#store.getMany(keys)
+  async read(keys: readonly string[], options?: ReadOptions): Promise<Payload | undefined> {
+    const found = await this.#store.getMany(keys, options)
     const there = found.filter((chunk) => chunk !== undefined)
     return there.length === keys.length ? Buffer.concat(there.map(toBytes)) : undefined
   }
@@ -48,7 +52,8 @@ export class Chunks {
   /** The keys of the chunks that the values under these keys have now. */
   async at(keys: readonly string[]): Promise<string[]> {
     const unique = [...new Set(keys)]
-    const found = await this.#store.getMany(unique)
+    // An outdated answer would leave the chunks of a later value behind.
+    const found = await this.#store.getMany(unique, strong)
     return unique.flatMap((key, at) => chunkKeys(key, found[at]))
   }
 
@@ -58,8 +63,9 @@ export class Chunks {
     return !touched.includes(false)
   }
 
+  /** Deletes chunks that nothing names any more. Where that fails, what made them superfluous has succeeded all the same. */
   async drop(keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#store.deleteMany(keys)
+    if (keys.length > 0) await this.#store.discard(keys).catch(() => {})
   }
 }
 

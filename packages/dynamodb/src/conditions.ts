@@ -9,11 +9,9 @@ export interface Condition {
   readonly ExpressionAttributeValues: Record<string, AttributeValue>
 }
 
+// AND binds stronger than OR. A comparison with what is not there, or is no number, does not hold: such an item goes on.
 const ended = '#t < :now OR #t = :now AND #e >= :early'
-// AND binds stronger than OR. Parentheses within parentheses take some engines very long to read.
-const goesOn =
-  '(attribute_not_exists(#t) OR #t > :now OR ' +
-  '#t = :now AND attribute_not_exists(#e) OR #t = :now AND #e < :early)'
+const goesOn = `NOT (${ended})`
 
 /** Conditions on what is stored now. They see an item that has ended and not been deleted yet as absent. */
 export class Conditions {

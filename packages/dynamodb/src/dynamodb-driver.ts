@@ -79,7 +79,7 @@ function borrowed(client: Client | (() => Client)): Client {
 
 function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number): DynamoDBClient {
   const agent = { keepAlive: true, maxSockets }
-  return new DynamoDBClient({
+  const client = new DynamoDBClient({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
     // Attempts are counted by us.
@@ -94,6 +94,9 @@ function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number
       throwOnRequestTimeout: true,
     },
   })
+  // It goes through every item of an answer to tell it to a logger, also to one that says nothing.
+  client.middlewareStack.remove('loggerMiddleware')
+  return client
 }
 
 const driver: Driver<DynamoDBOptions> = {
@@ -105,10 +108,10 @@ const driver: Driver<DynamoDBOptions> = {
       table: tableOf(env),
       region: env.text('AWS_REGION') ?? env.text('AWS_DEFAULT_REGION'),
       endpoint: env.url('DYNAMODB_ENDPOINT', ['http:', 'https:'], example)?.href,
-      ensureTable: choice(env, 'DYNAMODB_ENSURE_TABLE', tableModes),
+      ensureTable: env.choice('DYNAMODB_ENSURE_TABLE', tableModes),
       // Another process may have written a session a moment ago.
       consistency:
-        choice(env, 'DYNAMODB_CONSISTENCY', consistencies) ??
+        env.choice('DYNAMODB_CONSISTENCY', consistencies) ??
         (env.role === 'session' ? 'strong' : undefined),
     }
   },
@@ -123,13 +126,6 @@ function tableOf(env: Env): string {
   if (isTableName(table)) return table
   env.problem(variable, table === undefined ? `is missing. It ${tableRule}.` : `${tableRule}.`)
   return ''
-}
-
-function choice<T extends string>(env: Env, name: string, choices: readonly T[]): T | undefined {
-  const text = env.text(name)
-  const chosen = choices.find((each) => each === text)
-  if (text !== chosen) env.problem(name, `is not possible. Write one of ${choices.join(', ')}.`)
-  return chosen
 }
 
 export default driver

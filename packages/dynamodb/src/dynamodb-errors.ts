@@ -72,12 +72,12 @@ export function translate(
   if (CacheError.is(error)) return error
   const cause = withoutResponse(error as Error)
   const { code, retryable, advice } = meaningOf(cause, target)
-  const message = `dynamodb ${operation} failed: ${cause.message}${advice && `. ${advice}`}`
+  const message = `dynamodb ${operation} failed: ${messageOf(cause)}${advice && `. ${advice}`}`
   return new CacheError(code, message, { store: 'dynamodb', operation, key, retryable, cause })
 }
 
 /** The SDK attaches the response, and with it the request: its signature, and whatever was to be stored. */
-function withoutResponse(error: Error & { $metadata?: unknown }): Error {
+export function withoutResponse(error: Error & { $metadata?: unknown }): Error {
   if (!('$response' in error)) return error
   const { name, message, stack, $metadata } = error
   return Object.assign(new Error(message), { name, stack, $metadata })
@@ -120,7 +120,7 @@ function isUnavailable(error: Error): boolean {
 
 function meaningOf(error: Error, target: Target): Meaning {
   const { name, message } = error
-  if (isTimeout(error)) return { code: 'ERR_CACHE_TIMEOUT', advice: '' }
+  if (isTimeout(error)) return late(target)
   if (name === 'ResourceNotFoundException') return missingTable(target)
   if (name === 'AccessDeniedException') return denied(message)
   if (name === 'ValidationException') return invalid(message, target)
@@ -140,11 +140,28 @@ function meaningOfName(error: Error & { $metadata?: { httpStatusCode?: number } 
   return status >= 500 ? unavailable : refused
 }
 
+/** Of several addresses of a host that were tried in vain, Node says it in each of them only. */
+function messageOf(error: Error): string {
+  const [first] = error instanceof AggregateError ? error.errors : []
+  return error.message || (first as Error | undefined)?.message || error.name
+}
+
+function late(target: Target): Meaning {
+  const advice = `Does ${placeOf(target)} answer, and do the credentials arrive in time? Raise timeout and requestTimeout if they do.`
+  return { code: 'ERR_CACHE_TIMEOUT', advice }
+}
+
+/** Where requests go; of a URL without what may be a password. */
+function placeOf({ region, endpoint }: Target): string {
+  if (endpoint !== undefined) return new URL(endpoint).host
+  return `DynamoDB in ${region ?? 'the region of the SDK'}`
+}
+
 function missingTable({ table, region, endpoint }: Target): Meaning {
-  const place = [region, endpoint].filter(Boolean).join(', ') || 'the region of the SDK'
+  const place = [region, endpoint && new URL(endpoint).host].filter(Boolean).join(', ')
   return {
     code: 'ERR_CACHE_CONFIG',
-    advice: `There is no table "${table}" here (${place}). Check the name and AWS_REGION, or create it: ensureTable() does.`,
+    advice: `There is no table "${table}" here (${place || 'the region of the SDK'}). Check the name and AWS_REGION, or create it: ensureTable() does.`,
   }
 }
 
@@ -167,8 +184,13 @@ function invalid(message: string, { table }: Target): Meaning {
   }
 }
 
-function unreachable(error: Error, { region, endpoint }: Target): Meaning {
+function unreachable(error: Error, target: Target): Meaning {
   const { code } = error as NodeJS.ErrnoException
-  if (endpoint !== undefined || (code !== 'ENOTFOUND' && code !== 'EAI_AGAIN')) return unavailable
-  return { ...unavailable, advice: `Check AWS_REGION: is "${region}" a region?` }
+  if (!neverSent.has(code ?? '')) return unavailable
+  const { region, endpoint } = target
+  const advice =
+    endpoint === undefined
+      ? `Check the network, and AWS_REGION: is "${region}" a region?`
+      : `Nothing answers at ${placeOf(target)}. Check the endpoint (DYNAMODB_ENDPOINT), and that it is running.`
+  return { ...unavailable, advice }
 }

@@ -1,16 +1,18 @@
 import type { DynamoDBClient as Client } from '@aws-sdk/client-dynamodb'
-import { CacheError, type Clock, type Duration, deadlineMs, systemClock } from '@stowage/core'
-import type { LargeValuesOptions } from './large-values.ts'
+import {
+  CacheError,
+  type Clock,
+  type Consistency,
+  type Duration,
+  deadlineMs,
+  systemClock,
+} from '@stowage/core'
+import type { LargeValuesOptions } from './kept-values.ts'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
 
-/**
- * How recent a read must be. `'session'`: strongly consistent for what this process has written in the last seconds,
- * eventually consistent otherwise, at half the price. `'eventual'`: as it comes. `'strong'`: always the latest.
- */
-export type Consistency = (typeof consistencies)[number]
-export const consistencies = ['eventual', 'session', 'strong'] as const
+export const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
 
 /** What to do about the table before the first command. `'verify'`: check its key and its TTL. `'create'`: also create what is missing. */
 export type TableMode = (typeof tableModes)[number]
@@ -34,9 +36,13 @@ export interface DynamoDBOptions {
   /** Another address than the region's, such as `http://127.0.0.1:8000` for DynamoDB Local. */
   readonly endpoint?: string | undefined
   readonly attributes?: AttributeNames | undefined
-  /** @default 'session' */
+  /**
+   * How recent a read must be that does not say so itself. `'session'`: strongly consistent for what was written in the
+   * last seconds, as far as this process knows; eventually consistent otherwise, at half the price.
+   * @default 'session'
+   */
   readonly consistency?: Consistency | undefined
-  /** @default 'off' */
+  /** The first command waits up to a minute for a table that is new. @default 'off' */
   readonly ensureTable?: TableMode | undefined
   /**
    * Whether keys can be listed. `clear()` of a prefix then reads the whole table and deletes item by item; without it, it
@@ -44,7 +50,7 @@ export interface DynamoDBOptions {
    * @default false
    */
   readonly scan?: boolean | undefined
-  /** Compress values from so many bytes on, where that makes them smaller. @default never */
+  /** Compress values from so many bytes on (64 at least), where that makes them smaller. @default never */
   readonly compressFrom?: number | undefined
   /** Keep values over the 400 KB of an item in several of them. @default false */
   readonly chunks?: boolean | undefined
@@ -87,6 +93,9 @@ export const itemValueBytes: number = 396 * 1024
 /** What one BatchGetItem answers. */
 const largeValueBytes = 16 * 1024 * 1024
 
+/** Less does not get smaller; and an integer has to stay a number that can be counted. */
+const leastCompressed = 64
+
 /** Attributes of ours, beside those that have a name by option. */
 export const ownNames = { early: 'early_ms', token: 'write_id' } as const
 
@@ -101,11 +110,15 @@ export function isTableName(name: unknown): name is string {
 /** @throws CacheError `ERR_CACHE_CONFIG` */
 export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   if (!isTableName(options.table)) throw wrong(`table ${tableRule}`)
+  const { endpoint } = options
+  if (endpoint !== undefined && !isHttp(endpoint)) {
+    throw wrong('endpoint must be a URL such as http://127.0.0.1:8000')
+  }
   return {
     table: options.table,
     names: attributeNames(options.attributes),
-    consistency: options.consistency ?? 'session',
-    ensureTable: options.ensureTable ?? 'off',
+    consistency: oneOf('consistency', consistencies, options.consistency ?? 'session'),
+    ensureTable: oneOf('ensureTable', tableModes, options.ensureTable ?? 'off'),
     ...sizes(options),
     timeoutMs: deadlineMs('dynamodb: timeout', options.timeout ?? '3s'),
     requestTimeoutMs: deadlineMs('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
@@ -119,7 +132,8 @@ function sizes({ compressFrom, chunks = false, maxValueBytes }: DynamoDBOptions)
   const limit = maxValueBytes ?? (takesLarge ? largeValueBytes : itemValueBytes)
   const taken = integer('maxValueBytes', limit, 1, most)
   if (!takesLarge) return { maxItemBytes: taken, largeValues: undefined }
-  const from = compressFrom === undefined ? Infinity : integer('compressFrom', compressFrom, 1)
+  const from =
+    compressFrom === undefined ? Infinity : integer('compressFrom', compressFrom, leastCompressed)
   return {
     maxItemBytes: itemValueBytes,
     largeValues: { compressFrom: from, chunks, maxValueBytes: taken },
@@ -141,6 +155,15 @@ export function attributeNames(given: AttributeNames = {}): ResolvedOptions['nam
 function integer(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER) {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value
   throw wrong(`${name} must be a whole number from ${least} to ${most}, not ${value}`)
+}
+
+function isHttp(url: string): boolean {
+  return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
+}
+
+function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {
+  if (choices.includes(value)) return value
+  throw wrong(`${name} must be one of ${choices.join(', ')}, not ${value}`)
 }
 
 function wrong(what: string): CacheError {

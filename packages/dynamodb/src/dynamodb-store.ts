@@ -5,6 +5,7 @@ import {
   oversized,
   type Payload,
   payloadBytes,
+  type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
 import { Batches } from './batches.ts'
@@ -37,7 +38,7 @@ export class DynamoDBStore implements ByteStore {
   readonly #items: ItemRequests
   readonly #counters: Counters
   readonly #batches: Batches
-  readonly #recent: RecentWrites | undefined
+  readonly #recent: RecentWrites
 
   constructor(requests: Requests, options: ResolvedOptions, { scan }: { scan: boolean }) {
     this.limits = { keyBytes, valueBytes: options.maxItemBytes, ttlStep: 1 }
@@ -49,20 +50,20 @@ export class DynamoDBStore implements ByteStore {
     this.#items = new ItemRequests(requests, options.names.key)
     this.#counters = new Counters(this.#items, this.#shape, this.#expiry, this.#conditions)
     this.#batches = new Batches(requests, options.names.key)
-    this.#recent = options.consistency === 'session' ? new RecentWrites(options.clock) : undefined
+    this.#recent = new RecentWrites(options.clock)
     if (scan) this.scan = (prefix) => this.#list(prefix)
   }
 
-  get(key: string): Promise<Payload | undefined> {
+  get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     return this.#requests.run('get', async () => {
-      const item = await this.#items.read('get', key, this.#isStrong([key]))
+      const item = await this.#items.read('get', key, this.#isStrong([key], options))
       return this.#shape.payloadOf(item)
     })
   }
 
-  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
+  getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     return this.#requests.run('getMany', async () => {
-      const isStrong = (part: readonly string[]) => this.#isStrong(part)
+      const isStrong = (part: readonly string[]) => this.#isStrong(part, options)
       const found = await this.#batches.get(keys, { operation: 'getMany', isStrong })
       return keys.map((key) => this.#shape.payloadOf(found.get(key)))
     })
@@ -164,9 +165,43 @@ export class DynamoDBStore implements ByteStore {
     })
   }
 
+  /** Like `set`; returns what was stored before, ended or not. */
+  async exchange(key: string, payload: Payload, ttl?: number): Promise<Payload | undefined> {
+    return this.#write('set', [key], async () => {
+      const old = await this.#items.exchange('set', key, this.#shape.item(key, payload, ttl))
+      return old && this.#shape.storedIn(old)
+    })
+  }
+
+  /** Like `delete`; returns also what has been deleted. */
+  async take(key: string): Promise<{ deleted: boolean; payload?: Payload | undefined }> {
+    return this.#write('delete', [key], async () => {
+      const lives = this.#conditions.lives(this.#expiry.now())
+      const item = await this.#items.take('delete', key, lives)
+      return item === undefined
+        ? { deleted: false }
+        : { deleted: true, payload: this.#shape.storedIn(item) }
+    })
+  }
+
+  /** Like `deleteMany` without a look at what there is: each item read would cost as much as its size. */
+  discard(keys: readonly string[]): Promise<void> {
+    return this.#write('deleteMany', keys, () => this.#deleteAll(keys, 'deleteMany'))
+  }
+
   /** An answer for a key that nobody has: it takes no more than the permission to read. */
   async ping(): Promise<void> {
     await this.#requests.run('ping', () => this.#items.read('ping', '~ping', false))
+  }
+
+  /** @see RecentWrites */
+  consistencyToken(): string {
+    this.#requests.assertOpen('consistencyToken')
+    return this.#recent.token
+  }
+
+  observe(token: string): void {
+    this.#recent.observe(token)
   }
 
   close(): Promise<void> {
@@ -197,14 +232,16 @@ export class DynamoDBStore implements ByteStore {
       try {
         return await work()
       } finally {
-        for (const key of keys) this.#recent?.add(key)
+        this.#recent.add(keys)
       }
     })
   }
 
-  #isStrong(keys: readonly string[]): boolean {
-    const { consistency } = this.#options
-    return consistency === 'strong' || keys.some((key) => this.#recent?.has(key))
+  #isStrong(
+    keys: readonly string[],
+    { consistency = this.#options.consistency }: ReadOptions = {},
+  ): boolean {
+    return consistency === 'strong' || (consistency === 'session' && this.#recent.hasAny(keys))
   }
 
   /** When the items end that are there, whether they have ended or not. */

@@ -1,4 +1,3 @@
-import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { Clock } from '@stowage/core'
 import { ownNames, type ResolvedOptions } from './dynamodb-options.ts'
 import type { Item } from './items.ts'
@@ -44,18 +43,15 @@ export class Expiry {
 
   /** Whether the item has ended, by the same rule. */
   hasPassed(item: Item): boolean {
-    const seconds = numberOf(item[this.#ttlName])
-    if (seconds === undefined) return false
-    const now = this.#clock.now()
-    return seconds * 1_000 - (numberOf(item[ownNames.early]) ?? 0) <= now
+    const { [this.#ttlName]: ttl, [ownNames.early]: early } = item
+    if (ttl?.N === undefined) return false
+    const now = this.now()
+    const seconds = Number(ttl.N)
+    return seconds < now.seconds || (seconds === now.seconds && Number(early?.N) >= now.earlyMs)
   }
 }
 
 function momentOf(at: number): Moment {
   const seconds = Math.ceil(at / 1_000)
   return { seconds, earlyMs: seconds * 1_000 - at }
-}
-
-function numberOf(value: AttributeValue | undefined): number | undefined {
-  return value?.N === undefined ? undefined : Number(value.N)
 }

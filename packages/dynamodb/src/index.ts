@@ -7,7 +7,6 @@ export {
 export { default, dynamodb, ensureTable } from './dynamodb-driver.ts'
 export type {
   AttributeNames,
-  Consistency,
   DynamoDBClient,
   DynamoDBOptions,
   TableMode,

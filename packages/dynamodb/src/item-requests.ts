@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto'
 import {
   type ConditionalCheckFailedException,
   DeleteItemCommand,
+  type DeleteItemOutput,
   GetItemCommand,
   type GetItemOutput,
   PutItemCommand,
+  type PutItemOutput,
   UpdateItemCommand,
   type UpdateItemOutput,
 } from '@aws-sdk/client-dynamodb'
@@ -37,6 +39,13 @@ export class ItemRequests {
     await this.#requests.send(command, { operation, key })
   }
 
+  /** Puts the item, and returns the one it replaces. That is the item itself where the answer to a first attempt was lost. */
+  async exchange(operation: string, key: string, item: Item): Promise<Item | undefined> {
+    const { table } = this.#requests.target
+    const command = new PutItemCommand({ TableName: table, Item: item, ReturnValues: 'ALL_OLD' })
+    return (await this.#requests.send<PutItemOutput>(command, { operation, key })).Attributes
+  }
+
   /**
    * Puts the item if the condition holds. It carries an id of this write: where an earlier attempt may have succeeded
    * without our knowing, so that the condition does not hold any more, the id tells.
@@ -63,8 +72,20 @@ export class ItemRequests {
     return (await this.#sendIf(command, { operation, key, repeatable: false })) === undefined
   }
 
+  /** Deletes the item if the condition holds, and returns it; otherwise `undefined`. Not repeated either. */
+  async take(operation: string, key: string, condition: Condition): Promise<Item | undefined> {
+    const command = new DeleteItemCommand({
+      ...this.#place(key),
+      ...condition,
+      ReturnValues: 'ALL_OLD',
+    })
+    const call = { operation, key, repeatable: false }
+    const answer = await this.#unlessRefused<DeleteItemOutput>(command, call)
+    return answer && (answer.Attributes ?? {})
+  }
+
   /** What the update returns, or `undefined` where the condition does not hold. */
-  async update(
+  update(
     call: Call & { key: string },
     expression: string,
     condition: Condition,
@@ -77,8 +98,13 @@ export class ItemRequests {
       ...condition,
       ExpressionAttributeValues: { ...condition.ExpressionAttributeValues, ...values },
     })
+    return this.#unlessRefused<UpdateItemOutput>(command, call)
+  }
+
+  /** The answer, or `undefined` where the condition does not hold. */
+  async #unlessRefused<Output>(command: Command, call: Call): Promise<Output | undefined> {
     try {
-      return await this.#requests.send<UpdateItemOutput>(command, call)
+      return await this.#requests.send<Output>(command, call)
     } catch (error) {
       if (!isRefusal(error)) throw error
       return undefined

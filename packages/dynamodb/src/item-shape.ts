@@ -24,6 +24,10 @@ export class ItemShape {
   /** The payload of an item that is there and has not ended. */
   payloadOf(item: Item | undefined): Payload | undefined {
     if (item === undefined || this.#expiry.hasPassed(item)) return undefined
+    return this.storedIn(item)
+  }
+
+  storedIn(item: Item): Payload | undefined {
     return toPayload(item[this.names.value])
   }
 

@@ -9,6 +9,8 @@ const marker = 0x02
 const kinds = { asItIs: 0x00, deflated: 0x01, manifest: 0x02 } as const
 // Fast: what is saved is bytes on the wire and units of capacity, by the kilobyte.
 const deflateOptions = { level: 1 }
+/** Some gigabytes, which is more than a Buffer holds. */
+const mostChunks = 10_000
 
 /** The chunks a value was cut into. */
 export interface Manifest {
@@ -49,10 +51,17 @@ export function manifestOf(packed: Payload | undefined): Manifest | undefined {
   const bytes = toBytes(packed)
   if (bytes[1] !== kinds.manifest) return undefined
   try {
-    return JSON.parse(bytes.toString('utf8', 2))
+    const manifest: unknown = JSON.parse(bytes.toString('utf8', 2))
+    return isManifest(manifest) ? manifest : undefined
   } catch {
     return undefined
   }
+}
+
+/** What is damaged must not lead to chunks without number. */
+function isManifest(value: unknown): value is Manifest {
+  const { id, chunks } = (value ?? {}) as Partial<Manifest>
+  return typeof id === 'string' && Number.isInteger(chunks) && Number(chunks) <= mostChunks
 }
 
 export function isMarked(payload: Payload): boolean {

@@ -10,10 +10,12 @@ import {
   type Target,
   timedOut,
   translate,
+  withoutResponse,
 } from './dynamodb-errors.ts'
 import type { DynamoDBClient } from './dynamodb-options.ts'
 
 const attempts = 3
+const regionMs = 100
 
 /** A request as the SDK takes it. */
 export interface Command {
@@ -156,15 +158,26 @@ export class Requests {
       return answer
     } catch (error) {
       const cost = { readUnits: 0, writeUnits: 0, throttled: isThrottling(error) }
-      requestChannel.publish({ ...event, ...cost, ...since(startedAt), error })
+      requestChannel.publish({
+        ...event,
+        ...cost,
+        ...since(startedAt),
+        error: withoutResponse(error as Error),
+      })
       throw error
     }
   }
 
   async #failure(error: unknown, { operation, key }: Call): Promise<unknown> {
     if (isRefusal(error)) return error
-    const region = await this.#client?.config?.region().catch(() => undefined)
+    const region = (await this.#regionOf(this.#client)) ?? this.target.region
     return translate(error, { ...this.target, region }, operation, key)
+  }
+
+  /** The region as the client has found it, for messages: nothing to wait for, or to fail with. */
+  async #regionOf(client: DynamoDBClient | undefined): Promise<string | undefined> {
+    const find = async () => client?.config?.region()
+    return inTime(regionMs, find()).catch(() => undefined)
   }
 }
 

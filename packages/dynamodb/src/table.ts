@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { ResolvedOptions, TableMode } from './dynamodb-options.ts'
-import type { Call, Command, Requests } from './requests.ts'
+import type { Call, Requests } from './requests.ts'
 import { awsCli } from './table-definitions.ts'
 
 /** A new table takes some seconds. */
@@ -61,7 +61,7 @@ class TableCheck {
       const command = new DescribeTableCommand(this.#table)
       return (await this.#requests.send<DescribeTableOutput>(command, call)).Table
     } catch (error) {
-      if (causeOf(error).name !== 'ResourceNotFoundException') throw error
+      if (causeOf(error)?.name !== 'ResourceNotFoundException') throw error
       return undefined
     }
   }
@@ -75,7 +75,9 @@ class TableCheck {
       AttributeDefinitions: [{ AttributeName: key, AttributeType: 'S' }],
     })
     // Another process may have been faster.
-    await this.#sendUnless(command, ({ name }) => name === 'ResourceInUseException')
+    await this.#requests.send(command, call).catch((error) => {
+      if (causeOf(error)?.name !== 'ResourceInUseException') throw error
+    })
   }
 
   async active(): Promise<NonNullable<DescribeTableOutput['Table']>> {
@@ -104,39 +106,46 @@ class TableCheck {
 
   async ensureTtl(mode: Exclude<TableMode, 'off'>): Promise<void> {
     const { ttl } = this.#names
-    const { status, name } = await this.#ttl()
-    const isOn = status === 'ENABLED' || status === 'ENABLING'
-    if (isOn && name === ttl) return
-    if (isOn) throw this.wrong(`has its TTL on the attribute "${name}" instead of "${ttl}"`)
+    const found = await this.#ttl()
+    if (isOnFor(found, ttl)) return
+    const { name } = found
+    if (isOnFor(found, name))
+      throw this.wrong(`has its TTL on the attribute "${name}" instead of "${ttl}"`)
     if (mode === 'verify') throw this.wrong('has no TTL, so that nothing that has ended is deleted')
     const specification = { AttributeName: ttl, Enabled: true }
     const command = new UpdateTimeToLiveCommand({
       ...this.#table,
       TimeToLiveSpecification: specification,
     })
-    // Here too. And an engine that knows no TTL is one to try things on: nothing needs to be deleted.
-    const isDone = ({ name, message }: Error) =>
-      name === 'UnknownOperationException' || /already enabled/.test(message)
-    await this.#sendUnless(command, isDone)
+    try {
+      await this.#requests.send(command, call)
+    } catch (error) {
+      // An engine that knows no TTL is one to try things on: nothing needs to be deleted.
+      if (causeOf(error)?.name === 'UnknownOperationException') return
+      // Here too, and for some minutes there is an answer that says nothing of who it was.
+      const now = await this.#ttl()
+      if (!isOnFor(now, ttl)) throw error
+    }
   }
 
-  async #ttl(): Promise<{ status: string | undefined; name: string | undefined }> {
+  async #ttl(): Promise<TtlState> {
     const command = new DescribeTimeToLiveCommand(this.#table)
     const answer = await this.#requests.send<DescribeTimeToLiveOutput>(command, call)
     const { TimeToLiveStatus: status, AttributeName: name } = answer.TimeToLiveDescription ?? {}
     return { status, name }
   }
+}
 
-  async #sendUnless(command: Command, isDone: (cause: Error) => boolean): Promise<void> {
-    try {
-      await this.#requests.send(command, call)
-    } catch (error) {
-      if (!isDone(causeOf(error))) throw error
-    }
-  }
+interface TtlState {
+  readonly status: string | undefined
+  readonly name: string | undefined
+}
+
+function isOnFor({ status, name }: TtlState, attribute: string | undefined): boolean {
+  return (status === 'ENABLED' || status === 'ENABLING') && name === attribute
 }
 
 /** What the server said. */
-function causeOf(error: unknown): Error {
-  return (error as CacheError).cause as Error
+function causeOf(error: unknown): Error | undefined {
+  return (error as CacheError).cause as Error | undefined
 }

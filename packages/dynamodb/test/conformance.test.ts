@@ -1,3 +1,4 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamodb } from '@stowage/dynamodb'
 import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
@@ -16,16 +17,22 @@ const variants = [
 
 describe.each(variants)('%s, %o', (name, options) => {
   let engine: Engine
+  let client: DynamoDBClient
   const clock = new ManualClock()
 
   beforeAll(async () => {
     engine = await engines[name]()
+    // One for all stores: what it sets up and connects to once serves every test.
+    client = admin(engine)
     await createTable(engine, 'cache')
   })
-  afterAll(() => engine.stop())
+  afterAll(async () => {
+    client.destroy()
+    await engine.stop()
+  })
 
   // Of a table without TTL, so that nothing but the driver hides what has ended.
   const create = () =>
-    dynamodb({ table: 'cache', client: () => admin(engine), clock, ...patient, ...options })
+    dynamodb({ table: 'cache', client: () => client, clock, ...patient, ...options })
   conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
 })

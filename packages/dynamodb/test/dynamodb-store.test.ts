@@ -115,6 +115,22 @@ describe('in the table', () => {
   })
 })
 
+test('what has an end that is no number never ends, for any operation', async () => {
+  const store = storeWith({ scan: true })
+  const keys = ['a', 'b', 'c', 'd', 'e'].map((name) => `odd:${name}`)
+  for (const key of keys) await put(key, { value: { N: '1' }, expires_at: { S: '2020-01-01' } })
+  const [a = '', b = '', c = '', d = '', e = ''] = keys
+  expect(await store.getMany(keys)).toEqual(keys.map(() => '1'))
+  const seen: string[] = []
+  for await (const page of store.scan?.('odd:') ?? []) seen.push(...page)
+  expect(seen.sort()).toEqual(keys)
+  expect(await store.add(a, '2')).toBe(false)
+  expect(await store.increment(b, 1)).toBe(2)
+  expect(await store.compareAndSet(c, '1', '2')).toBe(true)
+  expect(await store.touch(d, 60_000)).toBe(true)
+  expect(await store.delete(e)).toBe(true)
+})
+
 describe('what has ended and is not deleted yet', () => {
   // Whole seconds, the last and the first millisecond of one: where seconds and milliseconds meet.
   test.each([1_000, 1_001, 1_999, 500])(
@@ -202,6 +218,73 @@ describe('reads', () => {
   test('see everything, or anything, where that is chosen', async () => {
     expect(await readsOf({ consistency: 'strong' })).toEqual([true, true, true, true])
     expect(await readsOf({ consistency: 'eventual' })).toEqual([false, false, false, false])
+  })
+
+  test.each(['eventual', 'session', 'strong'] as const)(
+    'are as recent as the call asks for, in a store that is %s itself',
+    async (consistency) => {
+      const seen: unknown[] = []
+      const store = storeWith({ consistency })
+      const other = `asked ${consistency}`
+      await store.set('written', 'v')
+      server.decide = (_, body) => {
+        seen.push(body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead)
+        return undefined
+      }
+      for (const asked of ['eventual', 'session', 'strong'] as const) {
+        await store.get('written', { consistency: asked })
+        await store.get(other, { consistency: asked })
+        await store.getMany(['written', other], { consistency: asked })
+        await store.getMany([other, `${other}!`], { consistency: asked })
+      }
+      const [eventual, session, strong] = [
+        [false, false, false, false],
+        [true, false, true, false],
+        [true, true, true, true],
+      ]
+      expect(seen).toEqual([eventual, session, strong].flat())
+    },
+  )
+
+  test('that ask for more than usual are not merged with those that do not', async () => {
+    const seen: [string, unknown][] = []
+    const store = storeWith({ consistency: 'eventual' })
+    server.decide = (name, body) => {
+      seen.push([name, body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead])
+      return undefined
+    }
+    await Promise.all([
+      store.get('a'),
+      store.get('b'),
+      store.get('c', { consistency: 'strong' }),
+      store.get('d'),
+    ])
+    expect(seen).toHaveLength(3)
+    expect(seen).toContainEqual(['GetItem', true])
+    expect(seen).toContainEqual(['BatchGetItem', false])
+  })
+
+  test('see what another process wrote, where its token is observed', async () => {
+    const clock = new ManualClock(start)
+    const [writer, reader] = [storeWith({ clock }), storeWith({ clock })]
+    const seen: unknown[] = []
+    expect(await writer.consistencyToken?.()).toBe('')
+    await writer.set('told', 'v')
+    const token = (await writer.consistencyToken?.()) ?? ''
+    server.decide = (_, { ConsistentRead }) => void seen.push(ConsistentRead)
+    const read = () => reader.get('told')
+    await read()
+    for (const text of ['', 'no token', 'zzzzzzzzzzz']) reader.observe?.(text)
+    await read()
+    reader.observe?.(token)
+    await read()
+    await reader.get('told', { consistency: 'eventual' })
+    await clock.advance(4_000)
+    await read()
+    // What is old enough to have arrived everywhere costs nothing more.
+    reader.observe?.(token)
+    await read()
+    expect(seen).toEqual([false, false, true, false, false, false])
   })
 
   test('go back to half the price when a write is some seconds old', async () => {

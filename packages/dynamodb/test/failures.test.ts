@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { CreateTableCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { Cache } from '@stowage/core'
-import { type DynamoDBOptions, dynamodb, ensureTable } from '@stowage/dynamodb'
+import { type DynamoDBOptions, dynamodb, ensureTable, requestChannel } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
 import { freePort } from '../../../scripts/lib/redis-server.mjs'
@@ -73,9 +73,21 @@ test('an endpoint that is down: unavailable, long before the deadline', async ()
   const endpoint = `http://127.0.0.1:${await freePort()}`
   const store = storeWith({ endpoint, timeout: '30s' })
   const start = performance.now()
-  await allFail(store, { code: 'ERR_CACHE_UNAVAILABLE', retryable: true })
+  const message = expect.stringMatching(/ECONNREFUSED.*Nothing answers at 127.*DYNAMODB_ENDPOINT/)
+  await allFail(store, { code: 'ERR_CACHE_UNAVAILABLE', retryable: true, message })
   expect(performance.now() - start).toBeLessThan(30_000)
   expect(await new Cache(store).remember('k', {}, () => 42)).toBe(42)
+})
+
+test('a host of several addresses that is down: says what Node says of each of them', async () => {
+  const errors = [new Error('connect ECONNREFUSED ::1:8000'), new Error('connect ECONNREFUSED')]
+  const error = Object.assign(new AggregateError(errors), { code: 'ECONNREFUSED' })
+  const endpoint = 'http://user:hunter2@localhost:8000'
+  const store = storeWith({ endpoint, client: { send: () => Promise.reject(error) } })
+  await expect(store.get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_UNAVAILABLE',
+    message: expect.stringMatching(/^(?!.*hunter2).*ECONNREFUSED ::1:8000.* at localhost:8000\./),
+  })
 })
 
 test('a region that does not exist: says which variable to look at', async () => {
@@ -100,7 +112,11 @@ test('a black hole: every call ends by its deadline, and nothing after it has go
     store.getMany(['k', 'l']),
   ])
   for (const outcome of outcomes) {
-    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CACHE_TIMEOUT' } })
+    const message = expect.stringMatching(/failed: .+ Does 127\S+ answer.*requestTimeout/)
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'ERR_CACHE_TIMEOUT', message },
+    })
   }
   wire.mute(false)
   // What was held is delivered now, and keeps the engine busy for a while.
@@ -118,6 +134,19 @@ test('credentials that never arrive cost no more than the deadline', async () =>
   const store = storeWith({ client: { send: hangs } as never, ...hasty })
   await allFail(store, { code: 'ERR_CACHE_TIMEOUT' })
 }, 30_000)
+
+test('a client that cannot tell its region costs nothing but that', async () => {
+  const error = Object.assign(new Error('no'), { name: 'ResourceNotFoundException' })
+  const send = () => Promise.reject(error)
+  const regions = [() => new Promise<never>(() => {}), undefined, () => Promise.reject(error)]
+  for (const region of regions) {
+    const client = { config: { region }, send } as never
+    await expect(storeWith({ region: undefined, client }).get('k')).rejects.toMatchObject({
+      code: 'ERR_CACHE_CONFIG',
+      message: expect.stringContaining('There is no table'),
+    })
+  }
+})
 
 test('a missing table, as in the wrong region: names the place and the remedy', async () => {
   await allFail(storeWith({ table: 'nowhere' }), {
@@ -210,6 +239,13 @@ test('an error carries nothing of the request or the response', async () => {
   const shown = inspect(error, { showHidden: true, depth: 20 })
   expect(shown).not.toMatch(/hunter2|Signature=|authorization/i)
   expect(error.message).not.toContain('session-0f6d2c')
+  const events: unknown[] = []
+  const listener = (event: unknown) => void events.push(event)
+  requestChannel.subscribe(listener)
+  await Promise.resolve(store.set('k', 'hunter2')).catch(() => {})
+  requestChannel.unsubscribe(listener)
+  expect(events).toHaveLength(1)
+  expect(inspect(events, { showHidden: true, depth: 20 })).not.toMatch(/hunter2|Signature=/)
 })
 
 test('no credentials, or no region: names the variables', async () => {

@@ -73,6 +73,22 @@ describe('batches of 1000', () => {
     expect(server.requests).toHaveLength(50)
   })
 
+  test('send nothing more once a part has failed, and wait for what is under way', async () => {
+    let underWay = 0
+    server.decide = async () => {
+      underWay++
+      await new Promise((resolve) => setTimeout(resolve, 20 * underWay))
+      underWay--
+      return refusal('AccessDeniedException')
+    }
+    await expect(store.setMany(entries)).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+    expect(underWay).toBe(0)
+    const sent = server.requests.length
+    expect(sent).toBeLessThanOrEqual(8)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(server.requests).toHaveLength(sent)
+  })
+
   test('report what is left undone when the time is over', async () => {
     const impatient = dynamodb({ ...options, endpoint: server.url, timeout: '200ms' })
     server.decide = (_, { RequestItems }) => ({ body: { UnprocessedItems: RequestItems } })

@@ -1,29 +1,42 @@
 import { randomBytes } from 'node:crypto'
-import { DeleteItemCommand, paginateScan } from '@aws-sdk/client-dynamodb'
-import { toText } from '@stowage/core'
+import {
+  DeleteItemCommand,
+  DynamoDBClient,
+  PutItemCommand,
+  paginateScan,
+} from '@aws-sdk/client-dynamodb'
+import { Cache, toText } from '@stowage/core'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { admin, createTable, type Engine, engines } from './engines.ts'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { admin, createTable, credentials, type Engine, engines, region } from './engines.ts'
+import { type Body, type FaultServer, refusal, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
+let server: FaultServer
 const cleanups: (() => Promise<unknown>)[] = []
 const mebibyte = 1_048_576
+const location = { region, credentials }
 
 beforeAll(async () => {
   engine = await engines['DynamoDB Local']()
+  server = await startFaultServer(engine.url)
   await createTable(engine, 'cache')
 })
 
 afterEach(async () => {
+  server.decide = () => undefined
   const store = storeWith({})
   await store.clear()
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-afterAll(() => engine.stop())
+afterAll(async () => {
+  await server.stop()
+  await engine.stop()
+})
 
 function storeWith(options: Partial<DynamoDBOptions>) {
-  const client = () => admin(engine)
+  const client = () => admin({ ...engine, url: server.url })
   const patient = { timeout: '30s', requestTimeout: '20s' } as const
   const store = dynamodb({ table: 'cache', client, ...patient, ...options })
   cleanups.push(() => store.close())
@@ -134,4 +147,134 @@ test('bytes that look like a packed value come back as they are', async () => {
     expect(await store.get('k')).toEqual(bytes)
     expect(await store.compareAndSet('k', bytes, 'next')).toBe(true)
   }
+})
+
+test.each(['null', '7', '{"id":"x","chunks":1e9}', '{"id":"x","chunks":-1}', '{"chunks":2}', '{'])(
+  'what names no chunks is a value like any other: %s',
+  async (text) => {
+    const store = storeWith({ chunks: true })
+    const bytes = Buffer.from(`\x02\x02${text}`)
+    const Item = { key: { S: 'k' }, value: { B: bytes } }
+    await admin(engine).send(new PutItemCommand({ TableName: 'cache', Item }))
+    expect(toText((await store.get('k')) ?? '')).toBe(bytes.toString())
+    expect(await new Cache(store).get('k')).toBeUndefined()
+    await store.set('k', 'new')
+    expect(String(await store.get('k'))).toBe('new')
+  },
+)
+
+describe('where copies lag behind', () => {
+  /** Nothing is found by a read that is not strongly consistent, as in a copy that has not been told yet. */
+  function lag(isOutdated: (key: string) => boolean = () => true) {
+    server.decide = async (name, body) => {
+      const { ConsistentRead, RequestItems, Key } = body
+      if (name === 'GetItem' && !ConsistentRead && isOutdated(Key.key.S)) return { body: {} }
+      if (name !== 'BatchGetItem' || RequestItems.cache.ConsistentRead) return undefined
+      const answer = await server.pass(name, body)
+      const found = answer.Responses.cache.filter(({ key }: Body) => !isOutdated(key.S))
+      return { body: { ...answer, Responses: { cache: found } } }
+    }
+  }
+
+  test('compareAndSet compares with what is stored', async () => {
+    const options = { compressFrom: 64, chunks: true }
+    const [writer, other] = [storeWith(options), storeWith(options)]
+    const [first, second] = ['1'.repeat(500), randomBytes(mebibyte)]
+    await writer.set('k', first)
+    lag()
+    expect(await other.compareAndSet('k', first, second)).toBe(true)
+    expect(await writer.compareAndSet('k', second, undefined)).toBe(true)
+    expect(await keysInTable()).toEqual([])
+  })
+
+  test.each(['set', 'setMany', 'delete', 'deleteMany'] as const)(
+    'the chunks another process wrote are deleted by %s',
+    async (operation) => {
+      const [writer, other] = [storeWith({ chunks: true }), storeWith({ chunks: true })]
+      await writer.set('k', randomBytes(mebibyte))
+      lag()
+      if (operation === 'set') await other.set('k', 'small')
+      if (operation === 'setMany') await other.setMany([['k', 'small']])
+      if (operation === 'delete') expect(await other.delete('k')).toBe(true)
+      if (operation === 'deleteMany') expect(await other.deleteMany(['k'])).toBe(1)
+      expect(await keysInTable()).toEqual(operation.startsWith('set') ? ['k'] : [])
+    },
+  )
+
+  test('a value of which the chunks are not seen yet is read anew', async () => {
+    const [writer, reader] = [storeWith({ chunks: true }), storeWith({ chunks: true })]
+    const value = randomBytes(mebibyte)
+    await writer.set('k', value)
+    lag((key) => key.includes('\0chunk:'))
+    expect(await reader.get('k')).toEqual(value)
+    expect(await reader.getMany(['k', 'l'])).toEqual([value, undefined])
+  })
+})
+
+test('who replace a value in chunks at the same time leave the chunks of the last only', async () => {
+  const stores = [storeWith({ chunks: true }), storeWith({ chunks: true })]
+  await Promise.all(stores.map((store) => store.set('k', randomBytes(mebibyte))))
+  expect(await keysInTable()).toHaveLength(4)
+  await Promise.all(stores.map((store) => store.set('k', randomBytes(mebibyte))))
+  expect(await keysInTable()).toHaveLength(4)
+})
+
+test('a write whose answer is lost does not take its own chunks for those it replaced', async () => {
+  const store = storeWith({
+    chunks: true,
+    client: () => new DynamoDBClient({ ...location, endpoint: server.url, maxAttempts: 1 }),
+  })
+  let lost = 0
+  server.decide = (name) => (name === 'PutItem' && lost++ === 0 ? 'lose the answer' : undefined)
+  const value = randomBytes(mebibyte)
+  await store.set('k', value)
+  expect(lost).toBe(2)
+  expect(await store.get('k', { consistency: 'strong' })).toEqual(value)
+})
+
+test('chunks that cannot be deleted do not make the call fail that replaced them', async () => {
+  const store = storeWith({ chunks: true, timeout: '200ms' })
+  await store.set('k', randomBytes(mebibyte))
+  server.decide = (name, { RequestItems }) =>
+    name === 'BatchWriteItem' && RequestItems.cache.some(({ DeleteRequest }: Body) => DeleteRequest)
+      ? refusal('AccessDeniedException')
+      : undefined
+  await store.set('k', 'small')
+  expect(String(await store.get('k'))).toBe('small')
+  expect(await keysInTable()).toHaveLength(4)
+})
+
+test('chunks are deleted without being read, which would cost as much as their size', async () => {
+  const store = storeWith({ chunks: true })
+  await store.set('k', randomBytes(mebibyte))
+  server.requests.length = 0
+  expect(await store.delete('k')).toBe(true)
+  expect(server.requests).toEqual(['DeleteItem', 'BatchWriteItem'])
+})
+
+test('touch finds the value that has just replaced another', async () => {
+  const store = storeWith({ chunks: true })
+  const other = storeWith({ chunks: true })
+  await store.set('k', randomBytes(mebibyte), 60_000)
+  let replaced: unknown
+  server.decide = async (name) => {
+    if (name !== 'UpdateItem' || replaced) return undefined
+    replaced = true
+    await other.set('k', randomBytes(mebibyte), 60_000)
+    return undefined
+  }
+  expect(await store.touch('k', 600_000)).toBe(true)
+  expect(replaced).toBe(true)
+})
+
+test('no call is taken while the store is being closed', async () => {
+  const store = dynamodb({ table: 'cache', client: () => admin(engine), chunks: true })
+  const underWay = store.set('k', randomBytes(mebibyte))
+  const closed = store.close()
+  const refused = { code: 'ERR_CACHE_CLOSED' }
+  for (const call of [() => store.increment('n', 1), () => store.ping(), () => store.clear()]) {
+    await expect((async () => call())()).rejects.toMatchObject(refused)
+  }
+  await underWay
+  await closed
 })

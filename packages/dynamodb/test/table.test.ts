@@ -79,6 +79,21 @@ describe('ensureTable', () => {
     expect((await described('raced')).ttl?.TimeToLiveStatus).toBe('ENABLED')
   })
 
+  test('takes the TTL another process has just switched on, whatever the server says of it', async () => {
+    await createTable(engine, 'ttl-raced')
+    const late = 'Time to live has been modified multiple times within a fixed interval'
+    server.decide = async (name, body) => {
+      if (name !== 'UpdateTimeToLive') return undefined
+      await server.pass(name, body)
+      return refusal('ValidationException', late)
+    }
+    await ensureTable(at('ttl-raced'))
+    await createTable(engine, 'ttl-refused')
+    server.decide = (name) =>
+      name === 'UpdateTimeToLive' ? refusal('ValidationException', late) : undefined
+    await expect(ensureTable(at('ttl-refused'))).rejects.toThrow(late)
+  })
+
   test('waits until a new table can be used', async () => {
     let looks = 0
     server.decide = async (name, body) => {
