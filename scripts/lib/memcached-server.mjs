@@ -1,18 +1,7 @@
-import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { connect as connectTls } from 'node:tls'
-import { freePort } from './redis-server.mjs'
-
-const startAttempts = 5
-const readyWithinMs = 20_000
-
-// One listener for all: one each would make Node warn of a leak from the eleventh server on.
-/** @type {Set<() => void>} */
-const running = new Set()
-process.once('exit', () => {
-  for (const end of running) end()
-})
+import { onPort, startProcess } from './server-process.mjs'
 
 /**
  * @typedef {object} MemcachedServer
@@ -37,16 +26,8 @@ process.once('exit', () => {
  * @param {MemcachedServerOptions} [options]
  * @returns {Promise<MemcachedServer>}
  */
-export async function startMemcached({ port, args = [], tls, env = {} } = {}) {
-  for (let attempt = 1; ; attempt++) {
-    const chosen = port ?? (await freePort())
-    try {
-      return await launch(chosen, { args, tls, env })
-    } catch (error) {
-      // Somebody else may have taken the port between our look and the server's bind.
-      if (attempt === startAttempts) throw error
-    }
-  }
+export function startMemcached({ port, args = [], tls, env = {} } = {}) {
+  return onPort(port, (chosen) => launch(chosen, { args, tls, env }))
 }
 
 /**
@@ -59,66 +40,21 @@ async function launch(port, { args, tls, env }) {
   const secure = tls === undefined ? [] : tlsSettings(tls)
   // It refuses to run as root unless it is told to be somebody.
   const user = ['-u', userInfo().username]
-  const child = spawn('memcached', [...user, ...listen, '-m', '64', ...secure, ...args], {
-    stdio: 'ignore',
-    env: { ...process.env, ...env },
+  const server = await startProcess({
+    name: 'memcached',
+    remedy: 'install it: apt-get install memcached',
+    command: 'memcached',
+    args: [...user, ...listen, '-m', '64', ...secure, ...args],
+    env,
+    answers: () => accepts(port, tls !== undefined),
   })
-  // A program that cannot be started has an error and no exit.
-  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
-  const end = () => child.kill('SIGKILL')
-  running.add(end)
-
-  const stop = async () => {
-    end()
-    await ended
-    running.delete(end)
-  }
-  try {
-    await Promise.race([answers(port, tls !== undefined, child), failure(child)])
-  } catch (error) {
-    await stop()
-    throw error
-  }
-  return {
-    port,
-    address: `127.0.0.1:${port}`,
-    pid: /** @type {number} */ (child.pid),
-    stop,
-    restart: () => startMemcached({ port, args, tls, env }),
-    kill: (signal) => child.kill(signal),
-  }
-}
-
-/** @param {import('node:child_process').ChildProcess} child */
-function failure(child) {
-  return new Promise((_, reject) => {
-    child.once('error', (cause) =>
-      reject(
-        new Error('memcached does not start. Install it: apt-get install memcached', { cause }),
-      ),
-    )
-    child.once('exit', (code) => reject(new Error(`memcached ended with code ${code}`)))
-  })
+  const restart = () => startMemcached({ port, args, tls, env })
+  return { ...server, port, address: `127.0.0.1:${port}`, restart }
 }
 
 /** @param {{ cert: string, key: string }} files */
 function tlsSettings({ cert, key }) {
   return ['-Z', '-o', `ssl_chain_cert=${cert},ssl_key=${key}`]
-}
-
-/**
- * Resolves once the server accepts connections.
- * @param {number} port
- * @param {boolean} secure
- * @param {import('node:child_process').ChildProcess} child once it has ended nobody is asked, and nothing resolves
- */
-async function answers(port, secure, child) {
-  const deadline = Date.now() + readyWithinMs
-  while (!(await accepts(port, secure))) {
-    if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
-    if (Date.now() > deadline) throw new Error(`memcached does not answer on port ${port}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
 }
 
 /** @param {number} port @param {boolean} secure @returns {Promise<boolean>} */

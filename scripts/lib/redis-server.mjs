@@ -1,21 +1,12 @@
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
+import { onPort, startProcess } from './server-process.mjs'
 
 // Another server of the same protocol, such as valkey-server, can be tried in its place.
 const program = process.env.STOWAGE_REDIS_SERVER ?? 'redis-server'
-const startAttempts = 5
-const readyWithinMs = 20_000
-
-// One listener for all: one each would make Node warn of a leak from the eleventh server on.
-/** @type {Set<() => void>} */
-const running = new Set()
-process.once('exit', () => {
-  for (const end of running) end()
-})
 
 /**
  * @typedef {object} RedisServer
@@ -40,28 +31,8 @@ process.once('exit', () => {
  * @param {RedisServerOptions} [options]
  * @returns {Promise<RedisServer>}
  */
-export async function startRedis({ port, args = [], conf, tls } = {}) {
-  for (let attempt = 1; ; attempt++) {
-    const chosen = port ?? (await freePort())
-    try {
-      return await launch(chosen, { args, conf, tls })
-    } catch (error) {
-      // Somebody else may have taken the port between our look and the server's bind.
-      if (attempt === startAttempts) throw error
-    }
-  }
-}
-
-/** @returns {Promise<number>} a port of the loopback interface nobody listens on */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = /** @type {import('node:net').AddressInfo} */ (server.address())
-      server.close(() => resolve(address.port))
-    })
-  })
+export function startRedis({ port, args = [], conf, tls } = {}) {
+  return onPort(port, (chosen) => launch(chosen, { args, conf, tls }))
 }
 
 /**
@@ -75,44 +46,16 @@ async function launch(port, { args, conf, tls }) {
   const file = conf === undefined ? [] : [writeConf(folder, conf)]
   const settings = [...file, ...listen, '--bind', '127.0.0.1', '--dir', folder]
   const memoryOnly = ['--save', '', '--appendonly', 'no']
-  const child = spawn(program, [...settings, ...memoryOnly, ...args], { stdio: 'ignore' })
-  // A program that cannot be started has an error and no exit.
-  const ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
-  const end = () => child.kill('SIGKILL')
-  running.add(end)
-
-  const stop = async () => {
-    end()
-    await ended
-    running.delete(end)
-    rmSync(folder, { recursive: true, force: true })
-  }
-  try {
-    await Promise.race([answers(port, tls !== undefined, child), failure(child)])
-  } catch (error) {
-    await stop()
-    throw error
-  }
-  return {
-    port,
-    url: `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`,
-    pid: /** @type {number} */ (child.pid),
-    stop,
-    restart: () => startRedis({ port, args, conf, tls }),
-    kill: (signal) => child.kill(signal),
-  }
-}
-
-/** @param {import('node:child_process').ChildProcess} child */
-function failure(child) {
-  return new Promise((_, reject) => {
-    child.once('error', (cause) =>
-      reject(
-        new Error(`${program} does not start. Install it: apt-get install ${program}`, { cause }),
-      ),
-    )
-    child.once('exit', (code) => reject(new Error(`${program} ended with code ${code}`)))
+  const server = await startProcess({
+    name: program,
+    remedy: `install it: apt-get install ${program}`,
+    command: program,
+    args: [...settings, ...memoryOnly, ...args],
+    answers: () => pong(port, tls !== undefined),
+    cleanUp: () => rmSync(folder, { recursive: true, force: true }),
   })
+  const url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`
+  return { ...server, port, url, restart: () => startRedis({ port, args, conf, tls }) }
 }
 
 /** @param {string} folder @param {string} text */
@@ -128,22 +71,7 @@ function tlsSettings(port, { cert, key }) {
   return ['--port', '0', '--tls-port', `${port}`, '--tls-auth-clients', 'no', ...files]
 }
 
-/**
- * Resolves once the server answers PING, also where it asks for a password.
- * @param {number} port
- * @param {boolean} secure
- * @param {import('node:child_process').ChildProcess} child once it has ended nobody is asked, and nothing resolves
- */
-async function answers(port, secure, child) {
-  const deadline = Date.now() + readyWithinMs
-  while (!(await pong(port, secure))) {
-    if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
-    if (Date.now() > deadline) throw new Error(`${program} does not answer on port ${port}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
-/** @param {number} port @param {boolean} secure @returns {Promise<boolean>} */
+/** Whether the server answers PING, also where it asks for a password. @param {number} port @param {boolean} secure @returns {Promise<boolean>} */
 function pong(port, secure) {
   return new Promise((resolve) => {
     const ping = () => socket.write('PING\r\n')

@@ -1,6 +1,7 @@
 import { connect, createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { freePort, startRedis } from './redis-server.mjs'
+import { startRedis } from './redis-server.mjs'
+import { freePort } from './server-process.mjs'
 
 const host = '127.0.0.1'
 const readyWithinMs = 30_000

@@ -4,7 +4,7 @@ import { Cache } from '@stowage/core'
 import { type DynamoDBOptions, dynamodb, ensureTable, requestChannel } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { freePort } from '../../../scripts/lib/redis-server.mjs'
+import { freePort } from '../../../scripts/lib/server-process.mjs'
 import { admin, createTable, type Engine, engines, useCredentials } from './engines.ts'
 import { type FaultServer, type Reply, refusal, startFaultServer } from './fault-server.ts'
 

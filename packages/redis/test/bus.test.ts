@@ -7,13 +7,14 @@ import type { InvalidationBus } from '@stowage/core'
 import { redis, redisBus, redisTracking } from '@stowage/redis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { freePort, type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
+import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import {
   command,
   startCluster,
   startReplicated,
   startSentinels,
 } from '../../../scripts/lib/redis-topologies.mjs'
+import { freePort } from '../../../scripts/lib/server-process.mjs'
 
 const cleanups: (() => Promise<unknown>)[] = []
 const short = { timeout: '400ms', connectTimeout: '400ms' } as const
