@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
@@ -16,7 +17,8 @@ const hangMs = 5_000
  * @property {number} hung calls that had not ended long after their deadline
  * @property {number} asked calls once the faults were over, one for each key
  * @property {number} well of those, the ones that were right
- * @property {number} connections open at the end
+ * @property {number} connections open at the end, on the wire
+ * @property {number} sockets that the store has not destroyed by then
  * @property {number} faults
  */
 
@@ -39,8 +41,9 @@ export async function fuzzMemcached(ms, options = {}) {
   })
   const result = {
     ...{ answered: 0, failed: 0, wrong: [], hung: 0, faults: 0 },
-    ...{ asked: keys.length, well: 0, connections: 0 },
+    ...{ asked: keys.length, well: 0, connections: 0, sockets: 0 },
   }
+  const opened = watchSockets(wire.port)
   const tally = { asked: 0, done: 0 }
   let over = false
   try {
@@ -54,8 +57,10 @@ export async function fuzzMemcached(ms, options = {}) {
     const values = await Promise.all(keys.map((key) => round(store, key)))
     result.well = values.filter(Boolean).length
     result.connections = await settledConnections(wire)
+    result.sockets = opened.left()
   } finally {
     over = true
+    opened.stop()
     await store.close()
     await wire.stop()
     await server.stop()
@@ -166,6 +171,18 @@ async function healed(store) {
       await sleep(20)
     }
   }
+}
+
+/** Counts the sockets of this process that lead to a port. @param {number} port */
+function watchSockets(port) {
+  /** @type {Set<import('node:net').Socket>} */
+  const sockets = new Set()
+  const name = 'net.client.socket'
+  const note = (/** @type {any} */ { socket }) => sockets.add(socket)
+  subscribe(name, note)
+  const isLeft = (/** @type {import('node:net').Socket} */ socket) =>
+    !socket.destroyed && (socket.connecting || socket.remotePort === port)
+  return { left: () => [...sockets].filter(isLeft).length, stop: () => unsubscribe(name, note) }
 }
 
 /** What was ended here is open at the other end of the wire for a moment. @param {any} wire */

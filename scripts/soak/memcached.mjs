@@ -25,8 +25,9 @@ export async function soak(args) {
 
 /** @param {string} name @param {import('../lib/memcached-fuzz.mjs').FuzzResult} seen @returns {boolean} whether all is well */
 function print(name, { wrong, ...numbers }) {
-  const { hung, well, asked, connections } = numbers
-  const isWell = wrong.length === 0 && hung === 0 && well === asked && connections === 1
+  const { hung, well, asked, connections, sockets } = numbers
+  const isWell =
+    wrong.length === 0 && hung === 0 && well === asked && connections === 1 && sockets === 1
   const cells = Object.entries(numbers).map(([label, value]) => `${label} ${value}`)
   process.stdout.write(
     `${isWell ? '✓' : '✗'} ${name}: wrong ${wrong.length}, ${cells.join(', ')}\n`,
