@@ -261,6 +261,16 @@ test('muted, it does not pass the end of a connection on until it is cut', async
   await vi.waitFor(() => expect(proxy.connections).toBe(0), patiently)
 })
 
+test('a connection that is cut while its end is passed on is closed', async () => {
+  const open = await connectedClient()
+  proxy.mute(true)
+  open.socket.end()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  proxy.mute(false)
+  proxy.cut()
+  await vi.waitFor(() => expect(proxy.connections).toBe(0), patiently)
+})
+
 test('a lost reply belongs to a command that was executed, and is lost once', async () => {
   const [first, other] = [await connectedClient(), await connectedClient()]
   const lost = proxy.cutReplies()

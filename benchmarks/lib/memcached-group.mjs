@@ -21,6 +21,8 @@ export function memcachedGroup(nodes) {
         (await import('../contestants/memcache.mjs')).memcached(servers),
       memcached: async ({ servers }) =>
         (await import('../contestants/memcached.mjs')).memcached(servers),
+      stowage: async ({ servers }) =>
+        (await import('../contestants/stowage-memcached.mjs')).memcached(servers),
     },
     workloads: () => keyValueWorkloads(small, workloads),
     prepare: fill(small),

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
@@ -14,8 +15,10 @@ const hangMs = 5_000
  * @property {number} failed calls that ended in a coded error
  * @property {string[]} wrong what no call may end in
  * @property {number} hung calls that had not ended long after their deadline
- * @property {number} well of as many calls as there are keys, those that were right once the faults were over
- * @property {number} connections open at the end
+ * @property {number} asked calls once the faults were over, one for each key
+ * @property {number} well of those, the ones that were right
+ * @property {number} connections open at the end, on the wire
+ * @property {number} sockets that the store has not destroyed by then
  * @property {number} faults
  */
 
@@ -36,19 +39,28 @@ export async function fuzzMemcached(ms, options = {}) {
     retryInterval: '100ms',
     ...options,
   })
-  const result = { answered: 0, failed: 0, wrong: [], hung: 0, well: 0, connections: 0, faults: 0 }
+  const result = {
+    ...{ answered: 0, failed: 0, wrong: [], hung: 0, faults: 0 },
+    ...{ asked: keys.length, well: 0, connections: 0, sockets: 0 },
+  }
+  const opened = watchSockets(wire.port)
+  const tally = { asked: 0, done: 0 }
   let over = false
   try {
-    const working = Array.from({ length: workers }, () => work(store, result, () => over))
+    const working = Array.from({ length: workers }, () => work(store, tally, result, () => over))
     await misbehave(wire, server, ms, result)
     over = true
     await Promise.all(working)
+    // Takes back an answer that was to be lost and has not come yet.
+    wire.cutReplies({ after: Infinity })
     await healed(store)
     const values = await Promise.all(keys.map((key) => round(store, key)))
     result.well = values.filter(Boolean).length
     result.connections = await settledConnections(wire)
+    result.sockets = opened.left()
   } finally {
     over = true
+    opened.stop()
     await store.close()
     await wire.stop()
     await server.stop()
@@ -56,17 +68,20 @@ export async function fuzzMemcached(ms, options = {}) {
   return result
 }
 
-/** @param {any} store @param {any} result @param {() => boolean} isOver */
-async function work(store, result, isOver) {
+/** @param {any} store @param {{ asked: number, done: number }} tally @param {any} result @param {() => boolean} isOver */
+async function work(store, tally, result, isOver) {
   while (!isOver()) {
-    const calls = Array.from({ length: 1 + random(5) }, () => anyCall(store))
+    const calls = Array.from({ length: 1 + random(5) }, () => anyCall(store, tally))
     await Promise.all(calls.map((call) => judge(call, result)))
     await sleep(0)
   }
 }
 
-/** @param {any} store @returns {Promise<string | undefined>} what is wrong */
-async function anyCall(store) {
+/**
+ * @param {any} store @param {{ asked: number, done: number }} tally of increments, each of which counts once or, where it failed, perhaps
+ * @returns {Promise<string | undefined>} what is wrong
+ */
+async function anyCall(store, tally) {
   const key = keys[random(keys.length)]
   const kind = random(10)
   if (kind < 4) return mixedUp(key, await store.get(key))
@@ -77,8 +92,10 @@ async function anyCall(store) {
     return asked.map((each, index) => mixedUp(each, found[index])).find(Boolean)
   }
   if (kind < 9) {
+    tally.asked++
     const sum = await store.increment('counter', 1)
-    return Number.isSafeInteger(sum) && sum > 0 ? undefined : `the sum is ${sum}`
+    tally.done++
+    return sum >= tally.done && sum <= tally.asked ? undefined : `the sum is ${sum}`
   }
   await store.delete(key)
   return undefined
@@ -147,15 +164,25 @@ async function healed(store) {
   const deadline = performance.now() + 20_000
   for (;;) {
     try {
-      // Twice: an answer that was to be lost may still be waiting for one.
       await store.ping()
-      await store.get(keys[0])
       return
     } catch (error) {
       if (performance.now() > deadline) throw error
       await sleep(20)
     }
   }
+}
+
+/** Counts the sockets of this process that lead to a port. @param {number} port */
+function watchSockets(port) {
+  /** @type {Set<import('node:net').Socket>} */
+  const sockets = new Set()
+  const name = 'net.client.socket'
+  const note = (/** @type {any} */ { socket }) => sockets.add(socket)
+  subscribe(name, note)
+  const isLeft = (/** @type {import('node:net').Socket} */ socket) =>
+    !socket.destroyed && (socket.connecting || socket.remotePort === port)
+  return { left: () => [...sockets].filter(isLeft).length, stop: () => unsubscribe(name, note) }
 }
 
 /** What was ended here is open at the other end of the wire for a moment. @param {any} wire */

@@ -319,7 +319,9 @@ export class Connection extends Server {
     this.#unsent += request.last - request.first + 1
     if (this.#scheduled) return
     this.#scheduled = true
-    process.nextTick(this.#flush)
+    // While the server is busy with others, there is time to wait for what other sockets bring in this turn.
+    if (this.#waiting.length > 1) setImmediate(this.#flush)
+    else process.nextTick(this.#flush)
   }
 
   /**

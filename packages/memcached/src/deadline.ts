@@ -1,5 +1,4 @@
-/** The message of the error something is given up with when its time has passed. */
-export const timedOut = 'no answer in time'
+import { timedOut } from './memcached-errors.ts'
 
 /**
  * Gives `work` so much time, and less when `closing` aborts. Either way it settles then, and the signal it was given
@@ -11,6 +10,7 @@ export function within<T>(
   ref: boolean,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  if (closing.aborted) return Promise.reject(closing.reason)
   const control = new AbortController()
   const { signal } = control
   const timer = setTimeout(() => control.abort(new Error(timedOut)), ms)

@@ -1,5 +1,5 @@
+import type { Router } from './dispatch.ts'
 import { type Hashing, type HashRing, hashRing } from './hash-ring.ts'
-import type { Router } from './memcached-store.ts'
 import type { Node } from './node.ts'
 
 /** The nodes that are not down, and a ring of their own for them. */

@@ -1,7 +1,7 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
 import { OtherProtocol, type Reply, status } from './protocol.ts'
 
-/** The message of the error a connection is ended with when the server does not answer in time. */
+/** The message of the error something is given up with when its time has passed. */
 export const timedOut = 'no answer in time'
 
 /** The server has answered, and the answer is no. */
@@ -9,7 +9,7 @@ export class Refusal extends Error {
   readonly status: number
 
   constructor(reply: Reply) {
-    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, ''))
+    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, '') || 'refused')
     this.status = reply.status
   }
 }
@@ -33,6 +33,9 @@ const refusals: Readonly<Record<number, Meaning>> = {
     advice: 'Store less, compress it, set oversize to chunk, or raise the limit with memcached -I.',
   },
   [status.notNumeric]: refused('Something else than a counter lives under this key.'),
+  [status.unknownCommand]: refused(
+    'The server does not know the command: the meta protocol takes memcached 1.6, or what speaks like it.',
+  ),
   [status.unauthorized]: refused('Check MEMCACHED_USERNAME and MEMCACHED_PASSWORD.'),
   [status.outOfMemory]: refused(
     'The server is full: raise its memory (-m), or let it evict.',

@@ -124,11 +124,16 @@ function nodesOf(
 function addressOf(given: string | NodeAddress): NodeAddress {
   if (typeof given === 'string') {
     const address = parseAddress(given)
-    if (address === undefined) throw wrong(`"${given}" ${addressRemedy}`)
+    // Other clients take credentials in front of the name; they are not to be repeated.
+    if (address === undefined) throw wrong(`"${given.replace(/^.*@/s, '…@')}" ${addressRemedy}`)
     return address
   }
-  if (typeof given?.host === 'string' && given.host !== '' && isPort(given.port)) return given
-  throw wrong('a server is given as host:port, or as an object with host and port.')
+  const { host, port, weight = 1 } = given ?? {}
+  const isWeight = Number.isFinite(weight) && weight >= 0
+  if (typeof host === 'string' && host !== '' && isPort(port) && isWeight) return given
+  throw wrong(
+    'a server is given as host:port, or as an object with host, port and, if any, a weight.',
+  )
 }
 
 function tlsOf(given: boolean | TlsOptions | undefined): TlsOptions | undefined {

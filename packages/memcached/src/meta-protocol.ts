@@ -122,6 +122,8 @@ const codes: Readonly<Record<string, number>> = {
   ERROR: status.unknownCommand,
 }
 const lineEnd = 0x0a
+/** Many times what the longest line has: a key, a few numbers, a setting. */
+const longestLine = 16 * 1024
 
 /** Answers are lines, one kind of which says how many bytes follow. */
 class MetaDecoder implements Decoder, Reply {
@@ -140,9 +142,10 @@ class MetaDecoder implements Decoder, Reply {
     let needed = 1
     for (;;) {
       const end = bytes.indexOf(lineEnd, at)
+      if ((end < 0 ? bytes.length : end) - at > longestLine) throw foreign()
       if (end < 0) break
       const words = bytes.toString('latin1', at, end - 1).split(' ')
-      const body = words[0] === 'VA' ? Number(words[1]) : -1
+      const body = words[0] === 'VA' ? lengthOf(words[1]) : -1
       const next = end + 1 + (body < 0 ? 0 : body + 2)
       if (next > bytes.length) {
         needed = next - at
@@ -188,12 +191,21 @@ class MetaDecoder implements Decoder, Reply {
   }
 }
 
+function lengthOf(text: string | undefined): number {
+  if (text !== undefined && /^\d{1,10}$/.test(text)) return Number(text)
+  throw foreign()
+}
+
+function foreign(): OtherProtocol {
+  return new OtherProtocol('the answer is no text of memcached')
+}
+
 function errorStatus(words: readonly string[]): number {
   const text = words.join(' ')
   if (/^SERVER_ERROR object too large/.test(text)) return status.tooLarge
   if (/^SERVER_ERROR out of memory/.test(text)) return status.outOfMemory
   if (/^CLIENT_ERROR cannot increment/.test(text)) return status.notNumeric
   if (/^CLIENT_ERROR (unauthenticated|authentication)/.test(text)) return status.unauthorized
-  if (/^(CLIENT|SERVER)_ERROR/.test(text)) return status.unknownCommand
-  throw new OtherProtocol('the answer is no text of memcached')
+  if (/^(CLIENT|SERVER)_ERROR/.test(text)) return status.failed
+  throw foreign()
 }

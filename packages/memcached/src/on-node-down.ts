@@ -1,6 +1,6 @@
 import { type ByteStore, type Payload, type StoreOperation, wrapStore } from '@stowage/core'
+import type { Router } from './dispatch.ts'
 import { isUnreachable } from './memcached-errors.ts'
-import type { Router } from './memcached-store.ts'
 import type { Node } from './node.ts'
 
 /** How long what was set instead on another node may live there. */

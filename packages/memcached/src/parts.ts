@@ -34,6 +34,8 @@ export class Manifest {
   }
 }
 
+const manifestText = /^([\w-]{24}) (\d{1,3}) (\d{1,11})$/
+
 /** What an item holds. */
 export type Found = Payload | Manifest
 
@@ -49,6 +51,7 @@ export function split(item: Payload, partBytes: number): { manifest: Manifest; p
 
 export function foundIn(reply: Reply): Found {
   if (reply.flags !== flags.manifest) return payloadOf(reply)
-  const [id = '', parts, bytes] = reply.value.toString('latin1').split(' ')
-  return new Manifest(id, Number(parts), Number(bytes))
+  const [, id = '', parts, bytes] = manifestText.exec(reply.value.toString('latin1')) ?? []
+  // What is none has no parts, and no payload.
+  return new Manifest(id, Number(parts ?? 0), Number(bytes ?? -1))
 }

@@ -14,6 +14,7 @@ export const status = {
   notNumeric: 0x06,
   unauthorized: 0x20,
   unknownCommand: 0x81,
+  failed: 0x84,
   outOfMemory: 0x82,
 } as const
 

@@ -1,6 +1,6 @@
 import { Discovery } from './discovery.ts'
+import type { Router } from './dispatch.ts'
 import type { ResolvedOptions } from './memcached-options.ts'
-import type { Router } from './memcached-store.ts'
 import type { Node } from './node.ts'
 import { Nodes } from './nodes.ts'
 

@@ -573,6 +573,17 @@ describe('closed', () => {
     expect(failures).toEqual([])
   })
 
+  test('it does so also while the nodes are asked, before the endpoint', async () => {
+    const endpoint = await emulate()
+    const silent = await serveRaw((server) => server.on('connection', (socket) => socket.resume()))
+    endpoint.nodes = [`${host}:${silent}`]
+    const discovery = discover(endpoint.port, { timeoutMs: 600_000 })
+    await discovery.first()
+    await clock.advance(2 * minuteMs)
+    await discovery.close()
+    expect(endpoint.asked).toBe(1)
+  })
+
   test('it asks nobody any more', async () => {
     const endpoint = await emulate()
     const discovery = discover(endpoint.port)

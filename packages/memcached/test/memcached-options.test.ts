@@ -57,6 +57,9 @@ test('options that cannot work are refused', () => {
     { servers: [] },
     { servers: ['a:b:c'] },
     { servers: [{ host: 'a', port: 0 }] },
+    { servers: [{ host: 'a', port: 1, weight: -1 }] },
+    { servers: [{ host: 'a', port: 1, weight: Number.NaN }] },
+    { servers: [undefined as never] },
     { servers: ['a'], configurationEndpoint: 'b' },
     { username: 'app' },
     { hashing: 'rendezvous' as never },
@@ -70,6 +73,16 @@ test('options that cannot work are refused', () => {
       expect.objectContaining(config),
     )
   }
+})
+
+test('credentials in an address are refused, and not repeated', () => {
+  const address = 'app:s3cret@cache.test:11211'
+  for (const options of [{ servers: [address] }, { configurationEndpoint: address }]) {
+    const refusal = expect(() => memcached(options))
+    refusal.toThrow(expect.objectContaining(config))
+    refusal.not.toThrow(/s3cret/)
+  }
+  expect(JSON.stringify(read({ MEMCACHED_SERVERS: address }).problems)).not.toContain('s3cret')
 })
 
 test('a memjs without what is built upon is refused with its remedy', () => {

@@ -132,6 +132,15 @@ describe("oversize: 'chunk'", () => {
     expect(await store.delete('large')).toBe(true)
   })
 
+  test('a list of parts that is none is a miss', async () => {
+    const store = open({ oversize: 'chunk' })
+    const lists = ['', 'x 0 0', `${'x'.repeat(24)} 999999999 1`, `${'x'.repeat(24)} 2 2`]
+    for (const list of lists) {
+      await ask(`set list ${0x5702_0000} 0 ${list.length}\r\n${list}`)
+      expect(await store.get('list')).toBeUndefined()
+    }
+  })
+
   test('a value of which a part is gone is a miss', async () => {
     const store = open({ oversize: 'chunk' })
     await store.set('torn', large('a'))

@@ -1,0 +1,59 @@
+import { createServer } from 'node:net'
+import { memcached } from '@stowage/memcached'
+import { afterEach, expect, test } from 'vitest'
+import { meta } from '../src/meta-protocol.ts'
+import { OtherProtocol } from '../src/protocol.ts'
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+/** What is made of a text that arrives in pieces of so many bytes. */
+function read(text: string, pieceBytes: number): string[] {
+  const decoder = meta.decoder()
+  const replies: string[] = []
+  const bytes = Buffer.from(text, 'latin1')
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    decoder.receive(bytes.subarray(at, at + pieceBytes), ({ status, opaque, value }) =>
+      replies.push(`${status} ${opaque} ${value}`),
+    )
+  }
+  return replies
+}
+
+test('answers in pieces of any size', () => {
+  const text = 'VA 5 f0 c7 O3\r\na\r\nbc\r\nHD O4\r\nEN\r\nVA 0 O5\r\n\r\nMN\r\n'
+  const whole = read(text, text.length)
+  expect(whole).toEqual(['0 3 a\r\nbc', '0 4 O4', '1 undefined ', '0 5 ', '0 undefined '])
+  for (let bytes = 1; bytes < text.length; bytes++) expect(read(text, bytes)).toEqual(whole)
+})
+
+test.each([
+  'VA\r\n',
+  'VA x O1\r\n',
+  'VA -1 O1\r\n',
+  'HTTP/1.1 400 Bad Request\r\n',
+  'x'.repeat(100_000),
+])('what is no answer is refused: %.12s', (text) => {
+  expect(() => read(text, 1_000)).toThrow(OtherProtocol)
+})
+
+test('a server that does not know the commands is told apart, with the remedy', async () => {
+  const server = createServer((socket) =>
+    socket.on('data', (line) => {
+      socket.write(String(line).startsWith('version') ? 'VERSION 1.4.0\r\n' : 'ERROR\r\n')
+    }),
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const store = memcached({ servers: [`127.0.0.1:${port}`], protocol: 'meta' })
+  cleanups.push(
+    () => store.close(),
+    async () => server.close(),
+  )
+  await expect(store.get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_REJECTED',
+    message: expect.stringContaining('memcached 1.6'),
+  })
+})
