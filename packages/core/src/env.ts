@@ -80,6 +80,11 @@ export class Env {
     )
   }
 
+  /** Whether the variable is given for this role alone. */
+  isOwn(name: string): boolean {
+    return this.#own !== '' && Boolean(this.#variables[this.#own + name]?.trim())
+  }
+
   /** Notes a problem with a variable, under the name it was found by. */
   problem(name: string, remedy: string): void {
     const variable = this.#variableOf(name)
@@ -96,8 +101,7 @@ export class Env {
   }
 
   #variableOf(name: string): string {
-    const own = this.#own + name
-    return this.#variables[own]?.trim() ? own : name
+    return this.isOwn(name) ? this.#own + name : name
   }
 }
 

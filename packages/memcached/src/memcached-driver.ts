@@ -1,12 +1,21 @@
 import type { ByteStore, Driver, Env } from '@stowage/core'
 import { type Hashing, hashings } from './hash-ring.ts'
 import { LivingNodes } from './living-nodes.ts'
-import { type MemcachedOptions, resolveOptions } from './memcached-options.ts'
+import {
+  type MemcachedOptions,
+  nodeDownChoices,
+  type OnNodeDown,
+  type Oversize,
+  oversizeChoices,
+  resolveOptions,
+} from './memcached-options.ts'
 import { MemcachedStore } from './memcached-store.ts'
 import type { Node, NodeState } from './node.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
 import { Lenience } from './on-node-down.ts'
 import { Topology } from './topology.ts'
+
+const endpointVariable = 'MEMCACHED_CONFIGURATION_ENDPOINT'
 
 /** A node, and how it is. */
 export interface NodeStatus extends NodeAddress {
@@ -52,44 +61,61 @@ const driver: Driver<MemcachedOptions> = {
   name: 'memcached',
   create: memcached,
   fromEnv(env: Env): MemcachedOptions {
-    const servers = addresses(env, 'MEMCACHED_SERVERS')
-    const endpoints = addresses(env, 'MEMCACHED_CONFIGURATION_ENDPOINT')
-    if (endpoints !== undefined && endpoints.length > 1) {
-      env.problem('MEMCACHED_CONFIGURATION_ENDPOINT', 'is one address.')
-    }
-    const [endpoint] = endpoints ?? []
-    if (endpoint !== undefined && servers !== undefined) {
-      env.problem(
-        'MEMCACHED_CONFIGURATION_ENDPOINT',
-        'and MEMCACHED_SERVERS are given. Choose one: the endpoint tells the servers.',
-      )
-    }
+    const where = whereFrom(env)
     const [username, password] = [env.text('MEMCACHED_USERNAME'), env.text('MEMCACHED_PASSWORD')]
     if ((username === undefined) !== (password === undefined)) {
       const absent = username === undefined ? 'MEMCACHED_USERNAME' : 'MEMCACHED_PASSWORD'
       env.problem(absent, 'is missing: user and password go together.')
     }
     return {
-      servers,
-      configurationEndpoint: endpoint,
+      ...where,
+      pollInterval: env.duration('MEMCACHED_POLL_INTERVAL'),
       ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
       username,
       password,
       tls: env.flag('MEMCACHED_TLS'),
       hashing: env.choice<Hashing>('MEMCACHED_HASHING', hashings),
+      onNodeDown: env.choice<OnNodeDown>('MEMCACHED_ON_NODE_DOWN', nodeDownChoices),
+      oversize: env.choice<Oversize>('MEMCACHED_OVERSIZE', oversizeChoices),
     }
   },
+  place: ({ servers, configurationEndpoint }) => JSON.stringify([servers, configurationEndpoint]),
+}
+
+/** The nodes, or who tells them. */
+function whereFrom(env: Env): Pick<MemcachedOptions, 'servers' | 'configurationEndpoint'> {
+  const servers = serversOf(env)
+  const configurationEndpoint = endpointOf(env)
+  if (servers === undefined || configurationEndpoint === undefined) {
+    return { servers, configurationEndpoint }
+  }
+  const [own, ownEndpoint] = [env.isOwn('MEMCACHED_SERVERS'), env.isOwn(endpointVariable)]
+  // What is given for the role alone says more than what is given for both.
+  if (own && !ownEndpoint) return { servers }
+  if (ownEndpoint && !own) return { configurationEndpoint }
+  env.problem(
+    endpointVariable,
+    'and MEMCACHED_SERVERS are given. Choose one: the endpoint tells the servers.',
+  )
+  return {}
 }
 
 /** A list of addresses, separated by commas. */
-function addresses(env: Env, name: string): string[] | undefined {
+function serversOf(env: Env): string[] | undefined {
   const texts = env
-    .text(name)
+    .text('MEMCACHED_SERVERS')
     ?.split(',')
     .map((text) => text.trim())
   const wrong = texts?.find((text) => parseAddress(text) === undefined)
   if (wrong === undefined) return texts
-  env.problem(name, `${addressRemedy} Put a comma between two.`)
+  env.problem('MEMCACHED_SERVERS', `${addressRemedy} Put a comma between two.`)
+  return undefined
+}
+
+function endpointOf(env: Env): string | undefined {
+  const text = env.text(endpointVariable)
+  if (text === undefined || parseAddress(text) !== undefined) return text
+  env.problem(endpointVariable, addressRemedy)
   return undefined
 }
 

@@ -20,6 +20,9 @@ export type ProtocolChoice = 'auto' | 'binary' | 'meta'
 /** A value too large for one item: `ERR_CACHE_LIMIT`, or up to 64 items that are read as one. */
 export type Oversize = 'reject' | 'chunk'
 
+export const nodeDownChoices: readonly OnNodeDown[] = ['error', 'miss', 'failover']
+export const oversizeChoices: readonly Oversize[] = ['reject', 'chunk']
+
 export interface MemcachedOptions {
   /**
    * The nodes: `host`, `host:port` or `host:port:weight`, or an object with the same. A single name with `.cfg.` in it
@@ -92,8 +95,8 @@ export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
     timeoutMs: deadlineMs('memcached: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: deadlineMs('memcached: connectTimeout', options.connectTimeout ?? '1s'),
     retryMs: deadlineMs('memcached: retryInterval', options.retryInterval ?? '1s'),
-    onNodeDown: oneOf('onNodeDown', options.onNodeDown ?? 'error', ['error', 'miss', 'failover']),
-    oversize: oneOf('oversize', options.oversize ?? 'reject', ['reject', 'chunk']),
+    onNodeDown: oneOf('onNodeDown', options.onNodeDown ?? 'error', nodeDownChoices),
+    oversize: oneOf('oversize', options.oversize ?? 'reject', oversizeChoices),
   }
 }
 

@@ -1,5 +1,5 @@
 import { Env } from '@stowage/core'
-import driver, { memcached } from '@stowage/memcached'
+import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { expect, test } from 'vitest'
 import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { usable } from '../src/memjs.ts'
@@ -8,7 +8,7 @@ const config = { code: 'ERR_CACHE_CONFIG' }
 
 function read(variables: Record<string, string>) {
   const env = new Env(variables)
-  return { options: driver.fromEnv(env), problems: env.problems }
+  return { options: driver.fromEnv(env) as MemcachedOptions, problems: env.problems }
 }
 
 test('the environment names the servers, or where they are told', () => {
@@ -26,12 +26,31 @@ test('the environment names the servers, or where they are told', () => {
     tls: true,
     hashing: 'modula',
   })
+  const { pollInterval, onNodeDown, oversize } = read({
+    MEMCACHED_POLL_INTERVAL: '10s',
+    MEMCACHED_ON_NODE_DOWN: 'miss',
+    MEMCACHED_OVERSIZE: 'chunk',
+  }).options
+  expect([pollInterval, onNodeDown, oversize]).toEqual([10_000, 'miss', 'chunk'])
   expect(
     read({
       MEMCACHED_CONFIGURATION_ENDPOINT: 'my.cfg.cache.test:11211',
       MEMCACHED_IGNORE_CLUSTER_ERRORS: 'true',
     }).options,
   ).toMatchObject({ configurationEndpoint: 'my.cfg.cache.test:11211', ignoreClusterErrors: true })
+})
+
+test('where the nodes of a role are beats where those of all are', () => {
+  const role = (variables: Record<string, string>) => {
+    const env = new Env(variables, 'session')
+    return { ...driver.fromEnv(env), problems: env.problems }
+  }
+  expect(
+    role({ MEMCACHED_SERVERS: 'a', SESSION_MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }),
+  ).toMatchObject({ configurationEndpoint: 'b', problems: [] })
+  expect(
+    role({ MEMCACHED_CONFIGURATION_ENDPOINT: 'b', SESSION_MEMCACHED_SERVERS: 'a' }),
+  ).toMatchObject({ servers: ['a'], problems: [] })
 })
 
 test('what is wrong with the environment is said at once, without secrets', () => {
