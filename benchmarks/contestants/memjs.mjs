@@ -15,6 +15,18 @@ export function memcached(servers) {
   }
 }
 
+/** The same with values that are bytes already. */
+export function bytes(servers) {
+  const client = Client.create(servers.join(','))
+  const get = async (key) => (await client.get(key)).value
+  return {
+    get,
+    set: (key, value) => client.set(key, value, { expires }),
+    getMany: (keys) => Promise.all(keys.map(get)),
+    close: async () => client.close(),
+  }
+}
+
 function parsed(bytes) {
   return bytes === null ? undefined : JSON.parse(bytes.toString())
 }

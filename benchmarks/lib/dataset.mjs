@@ -6,6 +6,12 @@ const count = 1_000
 export const objects = dataset('user', 1024, person)
 export const small = dataset('flag', 100, flag)
 
+/** The latter as they are on the wire, for comparing clients without what is done with their answers. */
+export const bytes = {
+  ...small,
+  values: small.values.map((value) => Buffer.from(JSON.stringify(value))),
+}
+
 /** Keys and values, the latter different for each key and exactly `valueBytes` long as JSON text. */
 function dataset(prefix, valueBytes, make) {
   const keys = Array.from({ length: count }, (_, index) => `${prefix}:${10_000 + index}`)

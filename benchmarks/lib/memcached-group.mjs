@@ -1,4 +1,4 @@
-import { small } from './dataset.mjs'
+import { bytes, small } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 import { memcachedServers } from './memcached-servers.mjs'
 
@@ -29,3 +29,20 @@ export function memcachedGroup(nodes) {
     check: checkHits(small),
   }
 }
+
+/** The client that Stowage uses against its driver, both with bytes: no JSON, no facade. */
+export function memcachedBytesGroup(nodes) {
+  return {
+    server: { start: memcachedServers(nodes) },
+    contestants: {
+      raw: async ({ servers }) => (await import('../contestants/memjs.mjs')).bytes(servers),
+      stowage: async ({ servers }) =>
+        (await import('../contestants/stowage-memcached.mjs')).bytes(servers),
+    },
+    workloads: () => keyValueWorkloads(bytes, workloads.map(alone)),
+    prepare: fill(bytes),
+    check: checkHits(bytes),
+  }
+}
+
+const alone = ({ aheadOfOthers, ...workload }) => workload

@@ -1,0 +1,3 @@
+import { memcachedBytesGroup } from '../lib/memcached-group.mjs'
+
+export default memcachedBytesGroup(1)
