@@ -29,12 +29,18 @@ async function endpointOf(nodes: readonly string[]) {
 
 const { address: steady } = await endpointOf([a, b, c] as string[])
 const groups = [...new Set(conformance.map(({ group }) => group))].filter(
-  (group) => group !== 'clear' && group !== 'expiry',
+  (group) => group !== 'clear',
 )
 
+const told = () => memcached({ configurationEndpoint: steady, timeout: '5s' })
+const wait = async (ms: number) => sleep(ms)
+
 describe.concurrent('nodes told by a configuration endpoint', () => {
-  const create = () => memcached({ configurationEndpoint: steady, timeout: '5s' })
-  conform(test, create, { wait: async (ms) => sleep(ms), groups })
+  conform(test, told, { wait, groups })
+})
+
+describe('nodes told by a configuration endpoint, emptied', () => {
+  conform(test, told, { wait, groups: ['clear'] })
 })
 
 /** Nodes as ElastiCache writes them: the name stays, the address behind it may change. */

@@ -33,12 +33,18 @@ afterAll(async () => {
 /** A name that leads to the server: the address is told apart from it, as by a configuration endpoint. */
 const named = { host: 'cache.test', port: server.port, ip: '127.0.0.1' }
 
+const groups = [...new Set(conformance.map(({ group }) => group))].filter(
+  (group) => group !== 'clear',
+)
+const encrypted = () => memcached({ servers: [named], tls: { ca }, timeout: '5s' })
+const wait = async (ms: number) => sleep(ms)
+
 describe.concurrent('TLS', () => {
-  const groups = [...new Set(conformance.map(({ group }) => group))].filter(
-    (group) => group !== 'clear' && group !== 'expiry',
-  )
-  const create = () => memcached({ servers: [named], tls: { ca }, timeout: '5s' })
-  conform(test, create, { wait: async (ms) => sleep(ms), groups })
+  conform(test, encrypted, { wait, groups })
+})
+
+describe('TLS, emptied', () => {
+  conform(test, encrypted, { wait, groups: ['clear'] })
 })
 
 test('a certificate of another name is refused', async () => {
