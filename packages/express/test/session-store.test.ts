@@ -223,3 +223,18 @@ describe('callbacks', () => {
     expect(calls).toBe(1)
   })
 })
+
+test.each([
+  [undefined, 'strong'],
+  ['session', 'session'],
+] as const)('with consistency: %s a session is read as %s', async (consistency, expected) => {
+  const asked: unknown[] = []
+  const store = wrapStore(memory(), (operation, call, [, options]) => {
+    if (operation === 'get') asked.push(options)
+    return call()
+  })
+  const sessions = promised(new SessionStore({ cache: new Cache(store), consistency }))
+  await sessions.set('id', lasting(60_000))
+  expect(await sessions.get('id')).not.toBeNull()
+  expect(asked).toEqual([{ consistency: expected }])
+})
