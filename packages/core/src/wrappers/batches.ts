@@ -94,13 +94,15 @@ export class SetBatch implements Batch {
   }
 
   send(): Promise<void> | undefined {
-    const entries = [...this.#entries]
-    const [first] = entries
-    if (entries.length === 1 && first !== undefined) {
-      this.#done.begin(() => this.#store.set(...first, this.#ttl))
-      return undefined
+    if (this.#entries.size > 1) return this.#sendMany()
+    for (const [key, item] of this.#entries) {
+      this.#done.begin(() => this.#store.set(key, item, this.#ttl))
     }
-    this.#done.begin(() => this.#store.setMany(entries, this.#ttl))
+    return undefined
+  }
+
+  #sendMany(): Promise<void> {
+    this.#done.begin(() => this.#store.setMany([...this.#entries], this.#ttl))
     return this.#done.result.catch(() => {})
   }
 }

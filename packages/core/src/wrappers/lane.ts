@@ -28,6 +28,10 @@ export class Lane<B extends Batch> {
     this.#traffic = traffic
   }
 
+  get isEmpty(): boolean {
+    return this.#first === undefined && this.#second === undefined
+  }
+
   has(key: string): boolean {
     return this.#first?.has(key) === true || this.#second?.has(key) === true
   }
@@ -49,20 +53,18 @@ export class Lane<B extends Batch> {
     this.sendSecond()
   }
 
-  /** Says whether the lane is empty now. */
+  /** Says whether there is a second one. */
   sendFirst(): boolean {
     const batch = this.#first
     this.#first = undefined
     if (batch !== undefined) this.#send(batch)
-    return this.#second === undefined
+    return this.#second !== undefined
   }
 
-  /** Says whether the lane is empty now. */
-  sendSecond(): boolean {
+  sendSecond(): void {
     const batch = this.#second
     this.#second = undefined
     if (batch !== undefined) this.#send(batch)
-    return this.#first === undefined
   }
 
   #send(batch: B): void {

@@ -46,13 +46,15 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
   return { ...others, get, set }
 }
 
+const keptLanes = 16
+
 /** What has been asked for in this tick and not been sent yet. */
 class Tick {
   readonly #maxKeys: number
   readonly #overlap: boolean
   readonly #gets: Lane<GetBatch>
   readonly #openSets: (ttl: number | undefined) => Lane<SetBatch>
-  /** One for each ttl, while there is something in it. */
+  /** One for each ttl. */
   readonly #sets = new Map<number | undefined, Lane<SetBatch>>()
   #scheduled = false
 
@@ -111,7 +113,13 @@ class Tick {
 
   #sendSets(): void {
     for (const lane of this.#sets.values()) lane.send()
-    this.#sets.clear()
+    this.#forgetLanes()
+  }
+
+  /** Most applications have few ttls; those that compute them must not fill the memory. */
+  #forgetLanes(): void {
+    if (this.#sets.size <= keptLanes) return
+    for (const [ttl, lane] of this.#sets) if (lane.isEmpty) this.#sets.delete(ttl)
   }
 
   #schedule(): void {
@@ -124,12 +132,14 @@ class Tick {
   /** Made once: a function for each tick would show in the cost of a lone call. */
   readonly #end = () => {
     this.#scheduled = false
-    for (const [ttl, lane] of this.#sets) if (lane.sendFirst()) this.#sets.delete(ttl)
-    if (!this.#gets.sendFirst() || this.#sets.size > 0) setImmediate(this.#endLater)
+    let isMore = this.#gets.sendFirst()
+    for (const lane of this.#sets.values()) if (lane.sendFirst()) isMore = true
+    if (isMore) setImmediate(this.#endLater)
+    this.#forgetLanes()
   }
 
   readonly #endLater = () => {
-    for (const [ttl, lane] of this.#sets) if (lane.sendSecond()) this.#sets.delete(ttl)
     this.#gets.sendSecond()
+    for (const lane of this.#sets.values()) lane.sendSecond()
   }
 }
