@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { Remedy, step } from './progress.mjs'
 import { must } from './run.mjs'
 
@@ -7,6 +7,8 @@ import { must } from './run.mjs'
 const programs = [
   { command: 'redis-server', apt: 'redis-server', brew: 'redis' },
   { command: 'memcached', apt: 'memcached', brew: 'memcached' },
+  // What memcached -S checks passwords with; Debian only recommends it.
+  { command: 'libplain', apt: 'libsasl2-modules', brew: 'cyrus-sasl', isThere: hasPlainSasl },
   { command: 'java', apt: 'default-jre-headless', brew: 'openjdk' },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
@@ -17,7 +19,7 @@ const programs = [
  * named with the commands that install them. Nothing is ever skipped for lack of a server.
  */
 export async function ensureServers() {
-  const missing = programs.filter(({ command }) => !isInstalled(command))
+  const missing = programs.filter(({ command, isThere }) => !(isThere ?? isInstalled)(command))
   if (missing.length === 0) return
   if (!canInstall()) throw new Remedy(howToInstall(missing))
   const packages = missing.map(({ apt }) => apt)
@@ -34,6 +36,14 @@ async function install(packages) {
 
 function isInstalled(command) {
   return spawnSync('which', [command]).status === 0
+}
+
+/** Only Debian leaves the module out; elsewhere it comes with the library. */
+function hasPlainSasl() {
+  if (!existsSync('/etc/debian_version')) return true
+  return readdirSync('/usr/lib').some((folder) =>
+    existsSync(`/usr/lib/${folder}/sasl2/libplain.so`),
+  )
 }
 
 function canInstall() {
