@@ -16,6 +16,7 @@ import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memca
 import { Discovery, type DiscoveryOptions } from '../src/discovery.ts'
 import { discoveryChannels } from '../src/discovery-events.ts'
 import type { NodeAddress } from '../src/node-address.ts'
+import { hasIPv6 } from './ipv6.ts'
 
 const minuteMs = 60_000
 const host = '127.0.0.1'
@@ -168,7 +169,7 @@ describe('the first list', () => {
     ])
   })
 
-  test('comes over IPv6', async () => {
+  test.runIf(hasIPv6)('comes over IPv6, where the machine has it', async () => {
     const endpoint = await emulate({ host: '::1' })
     endpoint.nodes = [`[::1]:${endpoint.port}`, `node|fd00::1|2`]
     const discovery = discover(endpoint.port, { endpoint: { host: '::1', port: endpoint.port } })

@@ -3,6 +3,7 @@ import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { expect, test } from 'vitest'
 import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { usable } from '../src/memjs.ts'
+import { hasIPv6 } from './ipv6.ts'
 
 const config = { code: 'ERR_CACHE_CONFIG' }
 
@@ -118,7 +119,7 @@ test('a memjs without what is built upon is refused with its remedy', () => {
   expect(() => usable(undefined as never)).toThrow(expect.objectContaining(config))
 })
 
-test('an address of IPv6', async () => {
+test.runIf(hasIPv6)('an address of IPv6, where the machine has one', async () => {
   const server = await startMemcached({ args: ['-l', '::1'] })
   const store = memcached({ servers: [`[::1]:${server.port}`] })
   try {
