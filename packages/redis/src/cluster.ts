@@ -85,6 +85,10 @@ export class ClusterTopology implements Topology {
     return [...bySlot.values()].flatMap(chunked)
   }
 
+  readGroups(keys: readonly string[]): string[][] {
+    return this.groups(keys)
+  }
+
   writing(keys: readonly string[] | undefined): (() => void) | undefined {
     return this.#fence?.writing(keys)
   }

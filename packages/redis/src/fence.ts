@@ -67,6 +67,11 @@ export class Fence {
     return required
   }
 
+  /** Those of the keys that not every replica is known to have as they were written. */
+  written(keys: readonly string[]): ReadonlySet<string> {
+    return new Set(this.#written.size === 0 ? [] : keys.filter((key) => this.#written.has(key)))
+  }
+
   /** Whether the replica has all writes up to that number, and what was observed. */
   trusts(follower: Follower, required: number): boolean {
     return follower.safe >= required && this.#hasExpected(follower)

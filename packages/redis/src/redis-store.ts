@@ -10,18 +10,11 @@ import {
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
+import { type Call, Calls, type Command } from './calls.ts'
 import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
 import type { Connection } from './connection.ts'
-import { type Deadline, within } from './deadline.ts'
 import type { Durability } from './durability.ts'
-import {
-  isBroken,
-  isForeignType,
-  isRefusedByReplica,
-  isUnreachable,
-  timedOut,
-  translate,
-} from './redis-errors.ts'
+import { isForeignType, translate } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import * as scripts from './scripts.ts'
 import type { Topology } from './topology.ts'
@@ -31,26 +24,6 @@ const scanCount = 1_000
 /** Bytes. Half the work of this process for half as much again of the server's; from some hundred on it does not pay. */
 export const largestInScript = 256
 
-/** What share of its time a call must have left to be sent once more. */
-const leastLeft = 0.4
-
-type Command<T> = (client: RedisClient) => Promise<T>
-
-interface Call<T> {
-  readonly operation: string
-  readonly keys: readonly string[]
-  readonly command: Command<T>
-  /** Whether doing it twice does the same as doing it once; a read may also be answered by another server. */
-  readonly kind: 'read' | 'idempotent' | 'once'
-  readonly consistency?: Consistency | undefined
-  /** Of a read: whether something is missing in its answer. */
-  lacks?(answer: T): boolean
-  /** When its time began, by `performance.now()`. */
-  since: number
-  /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
-  readonly failed?: readonly Connection[]
-}
-
 /** Entries as Redis strings, their ttl as the server's own expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
@@ -59,14 +32,14 @@ export class RedisStore implements ByteStore {
   readonly #topology: Topology
   /** `undefined` where a write counts once the primary has it. */
   readonly #durability: Durability | undefined
-  readonly #timeoutMs: number
   readonly #lifecycle = new Lifecycle('redis')
+  readonly #calls: Calls
 
   constructor(topology: Topology, options: ResolvedOptions, durability?: Durability) {
     this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: options.maxValueBytes, ttlStep: 1 }
     this.#topology = topology
     this.#durability = durability
-    this.#timeoutMs = options.timeoutMs
+    this.#calls = new Calls(topology, options.timeoutMs, this.#lifecycle)
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
@@ -77,10 +50,9 @@ export class RedisStore implements ByteStore {
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    const groups = this.#topology.groups(keys)
-    const replies = await Promise.all(
-      groups.map((group) => this.#getGroup(group, options?.consistency)),
-    )
+    const { consistency } = options ?? {}
+    const groups = this.#topology.readGroups(keys, consistency)
+    const replies = await Promise.all(groups.map((group) => this.#getGroup(group, consistency)))
     const [first] = replies
     if (replies.length === 1 && first !== undefined) return first
     const found = new Map(
@@ -205,7 +177,15 @@ export class RedisStore implements ByteStore {
   ): Promise<T> {
     const reader = this.#topology.reader(keys, consistency) as Connection
     const since = performance.now()
-    return this.#send(reader, { operation, keys, command, kind: 'read', consistency, lacks, since })
+    return this.#calls.send(reader, {
+      operation,
+      keys,
+      command,
+      kind: 'read',
+      consistency,
+      lacks,
+      since,
+    })
   }
 
   /** `kind` tells whether doing it twice does the same as doing it once. */
@@ -219,7 +199,7 @@ export class RedisStore implements ByteStore {
     const settled = this.#topology.writing(keys)
     const call: Call<T> = { operation, keys, command, kind, since: performance.now() }
     if (this.#durability === undefined) {
-      const answer = this.#send(connection, call)
+      const answer = this.#calls.send(connection, call)
       return settled === undefined ? answer : answer.finally(settled)
     }
     return this.#writeDurably(this.#durability, call).finally(settled)
@@ -228,8 +208,8 @@ export class RedisStore implements ByteStore {
   async #writeDurably<T>(durability: Durability, call: Call<T>): Promise<T> {
     try {
       return await durability.follow(
-        () => this.#send(durability.connection, call),
-        () => this.#left(call),
+        () => this.#calls.send(durability.connection, call),
+        () => this.#calls.left(call),
       )
     } catch (error) {
       throw translate(error, call.operation, call.keys[0])
@@ -244,7 +224,7 @@ export class RedisStore implements ByteStore {
 
   #once<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
     const since = performance.now()
-    return this.#send(connection, { operation, keys: [], command, kind: 'once', since })
+    return this.#calls.send(connection, { operation, keys: [], command, kind: 'once', since })
   }
 
   async #primaries(operation: string): Promise<readonly Connection[]> {
@@ -263,91 +243,6 @@ export class RedisStore implements ByteStore {
     const command: Command<(Payload | undefined)[]> = (client) =>
       client.mgetBuffer(keys).then((replies) => replies.map(orMiss))
     return this.#read('getMany', keys, command, someMissing, consistency)
-  }
-
-  /** Sends a command as soon as there is a connection, together with all others of this tick. */
-  async #send<T>(connection: Connection, call: Call<T>, deadline?: Deadline): Promise<T> {
-    if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
-    const waiting = connection.ready()
-    if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
-    connection.begin()
-    try {
-      const answer = await call.command(connection.client)
-      return call.lacks === undefined ? answer : this.#completed(connection, call, answer)
-    } catch (error) {
-      const failure = translate(connection.failed(error), call.operation, call.keys[0])
-      return this.#again(connection, call, failure)
-    } finally {
-      connection.end()
-    }
-  }
-
-  /** The answer, or that of who may have what is missing in it. */
-  #completed<T>(connection: Connection, call: Call<T>, answer: T): T | Promise<T> {
-    const elsewhere = this.#topology.elsewhere?.(connection, call.consistency)
-    if (elsewhere === undefined || call.lacks?.(answer) !== true) return answer
-    const failed = [...(call.failed ?? []), connection]
-    return this.#within(this.#left(call), call, (deadline) =>
-      this.#send(elsewhere, { ...call, failed }, deadline),
-    )
-  }
-
-  async #sendLate<T>(
-    connection: Connection,
-    call: Call<T>,
-    waiting: Promise<void>,
-    deadline: Deadline | undefined,
-  ): Promise<T> {
-    try {
-      await waiting
-    } catch (error) {
-      return this.#again(connection, call, translate(error, call.operation, call.keys[0]))
-    }
-    if (deadline?.over === true) throw translate(new Error(timedOut), call.operation, call.keys[0])
-    // The first connection is not on the call's time, so that there may be none left.
-    call.since = Math.max(call.since, performance.now() - this.#timeoutMs / 2)
-    const underWay = { ...call, failed: call.failed ?? [] }
-    return this.#within(this.#left(call), call, (late) => this.#send(connection, underWay, late))
-  }
-
-  /** Sends it once more where that can do no harm and there is time, or fails. */
-  async #again<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
-    const failed = [...(call.failed ?? []), connection]
-    if (!this.#mayRepeat(call, failure)) throw failure
-    const other = call.kind === 'read' ? this.#otherReader(call, failure, failed) : undefined
-    const next = other ?? (failed.length === 1 && isBroken(failure) ? connection : undefined)
-    if (next === undefined) throw failure
-    return this.#within(this.#left(call), call, (deadline) =>
-      this.#send(next, { ...call, failed }, deadline),
-    )
-  }
-
-  #mayRepeat(call: Call<unknown>, failure: CacheError): boolean {
-    if (this.#left(call) < this.#timeoutMs * leastLeft) return false
-    if (call.kind === 'once') return isRefusedByReplica(failure)
-    return isUnreachable(failure) || isRefusedByReplica(failure)
-  }
-
-  #otherReader(call: Call<unknown>, failure: CacheError, failed: readonly Connection[]) {
-    const { keys, consistency } = call
-    return isUnreachable(failure) ? this.#topology.reader(keys, consistency, failed) : undefined
-  }
-
-  async #within<T>(
-    ms: number,
-    { operation, keys }: Call<T>,
-    work: (deadline: Deadline) => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await within(ms, work)
-    } catch (error) {
-      throw translate(error, operation, keys[0])
-    }
-  }
-
-  /** Milliseconds of the call's time that are left. */
-  #left({ since }: Call<unknown>): number {
-    return this.#timeoutMs - (performance.now() - since)
   }
 
   async #setForever(entries: readonly (readonly [string, Payload])[]): Promise<void> {

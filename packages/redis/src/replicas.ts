@@ -80,6 +80,17 @@ export class ReplicatedTopology implements Topology {
     return chunked(keys)
   }
 
+  /** One key that was just written must not take the others to the primary. */
+  readGroups(
+    keys: readonly string[],
+    consistency: Consistency = this.#options.consistency,
+  ): string[][] {
+    const written = consistency === 'session' ? this.#fence?.written(keys) : undefined
+    if (written === undefined || written.size === 0) return chunked(keys)
+    const others = keys.filter((key) => !written.has(key))
+    return [...chunked([...written]), ...chunked(others)]
+  }
+
   writing(keys: readonly string[] | undefined): (() => void) | undefined {
     return this.#fence?.writing(keys)
   }

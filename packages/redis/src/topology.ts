@@ -22,6 +22,8 @@ export interface Topology {
   primaries(): Promise<readonly Connection[]>
   /** The keys in groups which one command may name together. */
   groups(keys: readonly string[]): string[][]
+  /** The same for a read: apart are keys that not every server may answer for. */
+  readGroups(keys: readonly string[], consistency?: Consistency): string[][]
   /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
   writing(keys: readonly string[] | undefined): (() => void) | undefined
   /** Stands for everything written so far, by whatever process. */
@@ -57,6 +59,10 @@ export class SingleTopology implements Topology {
   }
 
   groups(keys: readonly string[]): string[][] {
+    return chunked(keys)
+  }
+
+  readGroups(keys: readonly string[]): string[][] {
     return chunked(keys)
   }
 

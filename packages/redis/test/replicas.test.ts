@@ -112,6 +112,32 @@ describe('a read after a write of one’s own', () => {
     expect(await made.getMany(['x', 'y'])).toEqual([undefined, undefined])
   })
 
+  test('is the primary’s alone: the others of its batch stay with the replicas', async () => {
+    const made = store()
+    const old = ['a', 'b', 'c', 'd']
+    await made.setMany(old.map((key) => [key, 'v'] as const))
+    for (const key of old) await replicated(key, 'v', ...servers.replicas.map(({ port }) => port))
+    await until('a replica answers', async () => {
+      const before = await readsOnReplicas()
+      await made.getMany(old)
+      return (await readsOnReplicas()) > before
+    })
+    for (const wire of wires) wire.mute(true)
+    await made.set('c', 'new')
+    const [primary, replicas] = [await readsOf(servers.primary.port), await readsOnReplicas()]
+    const found = await made.getMany([...old, 'c', 'gone'])
+    expect(found.map((item) => item && String(item))).toEqual([
+      'v',
+      'v',
+      'new',
+      'v',
+      'new',
+      undefined,
+    ])
+    expect(await readsOf(servers.primary.port)).toBe(primary + 1)
+    expect(await readsOnReplicas()).toBe(replicas + 1)
+  })
+
   test('may be older where that was asked for', async () => {
     const made = store({ consistency: 'eventual' })
     await made.set('k', 'old')
