@@ -41,6 +41,14 @@ function uint32(block: Buffer, at: number, value: number): void {
   block[at + 3] = value
 }
 
+function readUint16(block: Buffer, at: number): number {
+  return ((block[at] as number) << 8) | (block[at + 1] as number)
+}
+
+function readUint32(block: Buffer, at: number): number {
+  return ((readUint16(block, at) << 16) | readUint16(block, at + 2)) >>> 0
+}
+
 /** Every byte of the header, as the block has been used before. */
 function header(
   block: Buffer,
@@ -147,9 +155,15 @@ export const binary: Protocol = {
 /** Reads the headers where they are, and makes nothing but what is asked for. */
 class BinaryDecoder implements Decoder, Reply {
   readonly #inbox = new Inbox()
+  status = 0
+  opaque = 0
+  isEnd = false
+  flags = 0
+  /** The answer that is being delivered is in these bytes, from here on: its header, its key, its value up to the end. */
   #bytes: Buffer = noBytes
-  /** Where the answer begins that is being delivered. */
   #at = 0
+  #keyAt = 0
+  #valueAt = 0
   #end = 0
 
   receive(piece: Buffer, deliver: (reply: Reply) => void): void {
@@ -160,11 +174,10 @@ class BinaryDecoder implements Decoder, Reply {
     let needed = headerBytes
     while (at + headerBytes <= bytes.length) {
       if (bytes[at] !== magicReply) throw new OtherProtocol('the answer is not binary')
-      needed = headerBytes + bytes.readUInt32BE(at + 8)
+      needed = headerBytes + readUint32(bytes, at + 8)
       if (at + needed > bytes.length) break
-      this.#at = at
+      this.#read(bytes, at, needed)
       at += needed
-      this.#end = at
       needed = headerBytes
       deliver(this)
     }
@@ -173,42 +186,31 @@ class BinaryDecoder implements Decoder, Reply {
     this.#inbox.keep(bytes.subarray(at), needed)
   }
 
-  get status(): number {
-    return this.#bytes.readUInt16BE(this.#at + 6)
-  }
-
-  get opaque(): number {
-    return this.#bytes.readUInt32BE(this.#at + 12)
-  }
-
-  get isEnd(): boolean {
-    return this.#bytes[this.#at + 1] === opcode.noop
-  }
-
-  get flags(): number {
-    const extras = this.#bytes[this.#at + 4] as number
-    return extras < 4 ? 0 : this.#bytes.readUInt32BE(this.#at + headerBytes)
-  }
-
   get cas(): bigint {
     return this.#bytes.readBigUInt64BE(this.#at + 16)
   }
 
   get value(): Buffer {
-    return this.#bytes.subarray(this.#nameEnd, this.#end)
+    return this.#bytes.subarray(this.#valueAt, this.#end)
   }
 
   get sum(): bigint {
-    return this.#bytes.readBigUInt64BE(this.#nameEnd)
+    return this.#bytes.readBigUInt64BE(this.#valueAt)
   }
 
   get name(): string {
-    const start = this.#at + headerBytes + (this.#bytes[this.#at + 4] as number)
-    return this.#bytes.toString('latin1', start, this.#nameEnd)
+    return this.#bytes.toString('latin1', this.#keyAt, this.#valueAt)
   }
 
-  get #nameEnd(): number {
-    const extras = this.#bytes[this.#at + 4] as number
-    return this.#at + headerBytes + extras + this.#bytes.readUInt16BE(this.#at + 2)
+  #read(bytes: Buffer, at: number, length: number): void {
+    const extras = bytes[at + 4] as number
+    this.status = readUint16(bytes, at + 6)
+    this.opaque = readUint32(bytes, at + 12)
+    this.isEnd = bytes[at + 1] === opcode.noop
+    this.flags = extras < 4 ? 0 : readUint32(bytes, at + headerBytes)
+    this.#at = at
+    this.#keyAt = at + headerBytes + extras
+    this.#valueAt = this.#keyAt + readUint16(bytes, at + 2)
+    this.#end = at + length
   }
 }
