@@ -7,6 +7,7 @@ import { Server } from './memjs.ts'
 import type { NodeAddress } from './node-address.ts'
 import { Outbox } from './outbox.ts'
 import { OtherProtocol, type Protocol, type Reply, type StoreRequest } from './protocol.ts'
+import { intoBlocks } from './read-blocks.ts'
 import { readAnything, readVersion } from './replies.ts'
 import { BatchRequest, type Request, SingleRequest } from './requests.ts'
 
@@ -235,7 +236,8 @@ export class Connection extends Server {
     const { host, port, ip } = this.#address
     const { tls, connectTimeoutMs } = this.#options
     return new Promise((resolve, reject) => {
-      const where = { host: ip || host, port, noDelay: true, keepAlive: true }
+      const onread = intoBlocks((piece) => this.#receive(piece))
+      const where = { host: ip || host, port, noDelay: true, keepAlive: true, onread }
       // The certificate is of the name, also where the address is connected to.
       const name = isIP(host) === 0 ? { servername: host } : {}
       const socket =
@@ -246,7 +248,6 @@ export class Connection extends Server {
         stopCountdown()
         resolve()
       })
-      socket.on('data', (piece) => this.#receive(piece))
       socket.on('error', (error) => this.error(error))
       socket.on('end', () => this.error(new Error('the server closed the connection')))
       socket.on('close', () => {

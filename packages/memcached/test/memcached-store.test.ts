@@ -47,6 +47,16 @@ for (const protocol of ['binary', 'meta'] as const) {
       expect(await ask(`get ${key}`)).toBe(`VALUE ${key} 0 2\r\n12\r\nEND\r\n`)
     })
 
+    test('a value stays as it is while others are read', async () => {
+      const store = open({ protocol })
+      const keys = Array.from({ length: 300 }, (_, i) => `kept-${i}`)
+      const valueOf = (key: string) => key.padEnd(1_000, '.')
+      await store.setMany(keys.map((key) => [key, valueOf(key)]))
+      const kept = []
+      for (const key of keys) kept.push(await store.get(key))
+      expect(kept.map(String)).toEqual(keys.map(valueOf))
+    })
+
     test('what a client of another language stored is read', async () => {
       const store = open({ protocol })
       await ask('set theirs 4 0 3\r\nabc')
