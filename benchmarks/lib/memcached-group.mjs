@@ -30,12 +30,17 @@ export function memcachedGroup(nodes) {
   }
 }
 
-/** The client that Stowage uses against its driver, both with bytes: no JSON, no facade. */
+/**
+ * The client that Stowage uses against its driver, both with bytes: no JSON, no facade; and between them what a client
+ * cannot do without.
+ */
 export function memcachedBytesGroup(nodes) {
   return {
     server: { start: memcachedServers(nodes) },
     contestants: {
       raw: async ({ servers }) => (await import('../contestants/memjs.mjs')).bytes(servers),
+      least: async ({ servers }) =>
+        (await import('../contestants/memcached-least.mjs')).bytes(servers),
       stowage: async ({ servers }) =>
         (await import('../contestants/stowage-memcached.mjs')).bytes(servers),
     },

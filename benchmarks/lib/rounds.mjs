@@ -88,7 +88,7 @@ export function orderOf(processes, turn) {
 }
 
 function planOf(quick, timesLonger = 1) {
-  const [rounds, turns, warmUpMs, turnMs] = quick ? [3, 4, 40, 30] : [5, 6, 100, 60]
+  const [rounds, turns, warmUpMs, turnMs] = quick ? [3, 4, 100, 30] : [5, 6, 300, 60]
   return { rounds, turns, warmUpMs: warmUpMs * timesLonger, turnMs: turnMs * timesLonger }
 }
 
