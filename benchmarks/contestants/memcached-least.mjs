@@ -3,7 +3,7 @@ import { hourMs } from '../lib/dataset.mjs'
 
 const headerBytes = 24
 const blockBytes = 256 * 1024
-const opcodes = { get: 0x00, set: 0x01 }
+const opcodes = { get: 0x00, set: 0x01, getQuiet: 0x09, noop: 0x0a }
 const none = Buffer.alloc(0)
 
 /**
@@ -28,10 +28,21 @@ export async function bytes(servers) {
     entry.set ??= request(opcodes.set, key, flagsAndExpiry(), value)
     return entry.connection.send(entry.set)
   }
+  const batches = new Map()
+  const getMany = async (keys) => {
+    if (!batches.has(keys)) batches.set(keys, batchesOf(connections, keys.map(entryOf)))
+    const values = new Array(keys.length)
+    const answered = ({ connection, bytes, indexes }) =>
+      connection.send(bytes).then((found) => {
+        for (let i = 0; i < indexes.length; i++) values[indexes[i]] = found[i]
+      })
+    await Promise.all(batches.get(keys).map(answered))
+    return values
+  }
   return {
     get,
     set,
-    getMany: (keys) => Promise.all(keys.map(get)),
+    getMany,
     async close() {
       for (const { socket } of connections) socket.destroy()
     },
@@ -41,6 +52,16 @@ export async function bytes(servers) {
 /** Evenly, and not in turn: neighbours among the keys are none on the nodes, as with any ring. */
 function placed(connections, number) {
   return connections[(Math.imul(number, 0x9e3779b1) >>> 8) % connections.length]
+}
+
+/** For each connection, its keys in requests that are answered by their value alone, and one that ends them. */
+function batchesOf(connections, entries) {
+  const end = request(opcodes.noop, '', none, none)
+  return connections.map((connection) => {
+    const indexes = [...entries.keys()].filter((i) => entries[i].connection === connection)
+    const gets = indexes.map((i) => request(opcodes.getQuiet, entries[i].key, none, none))
+    return { connection, indexes, bytes: Buffer.concat([...gets, end]) }
+  })
 }
 
 function flagsAndExpiry() {
@@ -70,6 +91,7 @@ async function open(server) {
   let start = 0
   let end = 0
   let rest = none
+  let found = []
   const flush = () => {
     socket.write(block.subarray(start, end))
     start = end
@@ -80,7 +102,14 @@ async function open(server) {
     while (at + headerBytes <= bytes.length) {
       const after = at + headerBytes + bytes.readUInt32BE(at + 8)
       if (after > bytes.length) break
-      waiting[next++](bytes.subarray(at + headerBytes + bytes[at + 4], after))
+      const opcode = bytes[at + 1]
+      const value = bytes.subarray(at + headerBytes + bytes[at + 4], after)
+      if (opcode === opcodes.getQuiet) found.push(value)
+      else if (opcode !== opcodes.noop) waiting[next++](value)
+      else {
+        waiting[next++](found)
+        found = []
+      }
       at = after
     }
     rest = bytes.subarray(at)
