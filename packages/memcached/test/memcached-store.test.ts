@@ -50,11 +50,11 @@ for (const protocol of ['binary', 'meta'] as const) {
     test('a value stays as it is while others are read', async () => {
       const store = open({ protocol })
       const keys = Array.from({ length: 300 }, (_, i) => `kept-${i}`)
-      const valueOf = (key: string) => key.padEnd(1_000, '.')
-      await store.setMany(keys.map((key) => [key, valueOf(key)]))
+      const textOf = (key: string) => key.padEnd(1_000, '.')
+      await store.setMany(keys.map((key) => [key, textOf(key)]))
       const kept = []
       for (const key of keys) kept.push(await store.get(key))
-      expect(kept.map(String)).toEqual(keys.map(valueOf))
+      expect(kept.map(String)).toEqual(keys.map(textOf))
     })
 
     test('what a client of another language stored is read', async () => {

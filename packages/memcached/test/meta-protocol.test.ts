@@ -29,8 +29,32 @@ test('answers in pieces of any size', () => {
   for (let bytes = 1; bytes < text.length; bytes++) expect(read(text, bytes)).toEqual(whole)
 })
 
+test('what the server says in words', () => {
+  const decoder = meta.decoder()
+  const replies: unknown[] = []
+  const text =
+    'VERSION 1.6.18\r\nSTAT item_size_max 1048576\r\nSTAT empty \r\nEND\r\n' +
+    'SERVER_ERROR object too large for cache\r\nHD O4294967295 c12345678901234567890\r\n'
+  decoder.receive(Buffer.from(text), ({ status, opaque, name, value, cas, isEnd }) =>
+    replies.push([status, opaque, name, String(value), cas, isEnd]),
+  )
+  expect(replies).toEqual([
+    [0, undefined, '', '1.6.18', 0n, false],
+    [0, undefined, 'item_size_max', '1048576', 0n, false],
+    [0, undefined, 'empty', '', 0n, false],
+    [0, undefined, '', '', 0n, false],
+    [3, undefined, '', 'object too large for cache', 0n, false],
+    [0, 4294967295, '', 'O4294967295 c12345678901234567890', 12345678901234567890n, false],
+  ])
+})
+
 test.each([
   'VA\r\n',
+  'VA 3 f\r\nabc\r\n',
+  'HD Ox\r\n',
+  'HD O12345678901\r\n',
+  '\r\n',
+  '\n\n\n',
   'VA x O1\r\n',
   'VA -1 O1\r\n',
   'HTTP/1.1 400 Bad Request\r\n',
