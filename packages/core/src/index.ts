@@ -33,18 +33,20 @@ export {
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
 export { Lifecycle } from './lifecycle.ts'
 export { conflict, optimistically } from './optimistic.ts'
+export { oneOf, wholeNumber } from './options.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
 export { type DriverLoader, DriverRegistry } from './registry.ts'
-export type {
-  Awaitable,
-  ByteStore,
-  CacheStore,
-  Consistency,
-  EntryStore,
-  Payload,
-  ReadOptions,
-  StoreContract,
-  StoreLimits,
+export {
+  type Awaitable,
+  type ByteStore,
+  type CacheStore,
+  type Consistency,
+  consistencies,
+  type EntryStore,
+  type Payload,
+  type ReadOptions,
+  type StoreContract,
+  type StoreLimits,
 } from './store.ts'
 export { countdown, Watchdog } from './watchdog.ts'
 export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'

@@ -39,7 +39,8 @@ export type Payload = string | Uint8Array
  * `'eventual'`: as it comes. `'session'`: never older than what this process has written or was told of by a
  * consistency token. `'strong'`: never older than any write that was answered before.
  */
-export type Consistency = 'eventual' | 'session' | 'strong'
+export type Consistency = (typeof consistencies)[number]
+export const consistencies = ['eventual', 'session', 'strong'] as const
 
 export interface ReadOptions {
   /** @default what the store was made with */

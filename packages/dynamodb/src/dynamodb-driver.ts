@@ -1,8 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { type ByteStore, type Driver, type Env, withBatching } from '@stowage/core'
+import { type ByteStore, consistencies, type Driver, type Env, withBatching } from '@stowage/core'
 import {
   type DynamoDBClient as Client,
-  consistencies,
   type DynamoDBOptions,
   isTableName,
   type ResolvedOptions,

@@ -3,16 +3,17 @@ import {
   CacheError,
   type Clock,
   type Consistency,
+  consistencies,
   type Duration,
   deadlineMs,
+  oneOf,
   systemClock,
+  wholeNumber,
 } from '@stowage/core'
 import type { LargeValuesOptions } from './kept-values.ts'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
-
-export const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
 
 /** What to do about the table before the first command. `'verify'`: check its key and its TTL. `'create'`: also create what is missing. */
 export type TableMode = (typeof tableModes)[number]
@@ -117,8 +118,8 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   return {
     table: options.table,
     names: attributeNames(options.attributes),
-    consistency: oneOf('consistency', consistencies, options.consistency ?? 'session'),
-    ensureTable: oneOf('ensureTable', tableModes, options.ensureTable ?? 'off'),
+    consistency: oneOf('dynamodb: consistency', options.consistency ?? 'session', consistencies),
+    ensureTable: oneOf('dynamodb: ensureTable', options.ensureTable ?? 'off', tableModes),
     ...sizes(options),
     timeoutMs: deadlineMs('dynamodb: timeout', options.timeout ?? '3s'),
     requestTimeoutMs: deadlineMs('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
@@ -130,10 +131,12 @@ function sizes({ compressFrom, chunks = false, maxValueBytes }: DynamoDBOptions)
   const takesLarge = chunks || compressFrom !== undefined
   const most = takesLarge ? Number.MAX_SAFE_INTEGER : itemValueBytes
   const limit = maxValueBytes ?? (takesLarge ? largeValueBytes : itemValueBytes)
-  const taken = integer('maxValueBytes', limit, 1, most)
+  const taken = wholeNumber('dynamodb: maxValueBytes', limit, 1, most)
   if (!takesLarge) return { maxItemBytes: taken, largeValues: undefined }
   const from =
-    compressFrom === undefined ? Infinity : integer('compressFrom', compressFrom, leastCompressed)
+    compressFrom === undefined
+      ? Infinity
+      : wholeNumber('dynamodb: compressFrom', compressFrom, leastCompressed)
   return {
     maxItemBytes: itemValueBytes,
     largeValues: { compressFrom: from, chunks, maxValueBytes: taken },
@@ -152,18 +155,8 @@ export function attributeNames(given: AttributeNames = {}): ResolvedOptions['nam
   return { key, value, ttl }
 }
 
-function integer(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER) {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value
-  throw wrong(`${name} must be a whole number from ${least} to ${most}, not ${value}`)
-}
-
 function isHttp(url: string): boolean {
   return URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
-}
-
-function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {
-  if (choices.includes(value)) return value
-  throw wrong(`${name} must be one of ${choices.join(', ')}, not ${value}`)
 }
 
 function wrong(what: string): CacheError {

@@ -65,7 +65,7 @@ describe('options', () => {
     [{ attributes: { key: 'value' } }, /names of their own/],
     [{ attributes: { ttl: 'early_ms' } }, /names of their own/],
     [{ maxValueBytes: 500_000 }, /maxValueBytes must be a whole number from 1 to 405504/],
-    [{ compressFrom: 16 }, /compressFrom must be a whole number from 64/],
+    [{ compressFrom: 16 }, /compressFrom must be a whole number of at least 64/],
     [{ endpoint: 'localhost:8000' }, /endpoint must be a URL such as http/],
     [{ consistency: 'perfect' as never }, /consistency must be one of eventual, session, strong/],
     [{ ensureTable: true as never }, /ensureTable must be one of off, verify, create/],

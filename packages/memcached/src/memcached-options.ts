@@ -1,5 +1,5 @@
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
-import { CacheError, type Duration, deadlineMs } from '@stowage/core'
+import { CacheError, type Duration, deadlineMs, oneOf } from '@stowage/core'
 import { type Hashing, hashings } from './hash-ring.ts'
 import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-address.ts'
 
@@ -87,16 +87,16 @@ export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
     ...nodesOf(options),
     pollMs: deadlineMs('memcached: pollInterval', options.pollInterval ?? '60s'),
     ignoreClusterErrors,
-    hashing: oneOf('hashing', options.hashing ?? 'ketama', hashings),
+    hashing: oneOf('memcached: hashing', options.hashing ?? 'ketama', hashings),
     username,
     password,
     tls: tlsOf(options.tls),
-    protocol: oneOf('protocol', options.protocol ?? 'auto', ['auto', 'binary', 'meta']),
+    protocol: oneOf('memcached: protocol', options.protocol ?? 'auto', ['auto', 'binary', 'meta']),
     timeoutMs: deadlineMs('memcached: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: deadlineMs('memcached: connectTimeout', options.connectTimeout ?? '1s'),
     retryMs: deadlineMs('memcached: retryInterval', options.retryInterval ?? '1s'),
-    onNodeDown: oneOf('onNodeDown', options.onNodeDown ?? 'error', nodeDownChoices),
-    oversize: oneOf('oversize', options.oversize ?? 'reject', oversizeChoices),
+    onNodeDown: oneOf('memcached: onNodeDown', options.onNodeDown ?? 'error', nodeDownChoices),
+    oversize: oneOf('memcached: oversize', options.oversize ?? 'reject', oversizeChoices),
   }
 }
 
@@ -148,11 +148,6 @@ function tlsOf(given: boolean | TlsOptions | undefined): TlsOptions | undefined 
     throw wrong(`tls cannot be used: ${(cause as Error).message}`)
   }
   return options
-}
-
-function oneOf<T extends string>(name: string, given: T, known: readonly T[]): T {
-  if (known.includes(given)) return given
-  throw wrong(`${name} is one of ${known.join(', ')}, not ${String(given)}.`)
 }
 
 function wrong(what: string): CacheError {

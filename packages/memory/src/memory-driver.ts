@@ -1,6 +1,5 @@
 import {
   type ByteStore,
-  CacheError,
   type CacheStore,
   type Driver,
   type Entry,
@@ -8,6 +7,7 @@ import {
   type Env,
   type Payload,
   systemClock,
+  wholeNumber,
 } from '@stowage/core'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -23,7 +23,12 @@ export function memory(options: MemoryOptions & { readonly values: 'shared' }): 
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
 export function memory(options: MemoryOptions = {}): CacheStore {
-  const maxEntries = positive('maxEntries', options.maxEntries ?? defaultMaxEntries, mostEntries)
+  const maxEntries = wholeNumber(
+    'memory: maxEntries',
+    options.maxEntries ?? defaultMaxEntries,
+    1,
+    mostEntries,
+  )
   const clock = options.clock ?? systemClock
   if (options.values === 'shared') {
     const unmeasured = { maxBytes: Infinity, maxValueBytes: Infinity }
@@ -35,8 +40,12 @@ export function memory(options: MemoryOptions = {}): CacheStore {
       clock,
     })
   }
-  const maxBytes = positive('maxBytes', options.maxBytes ?? defaultMaxBytes)
-  const maxValueBytes = positive('maxValueBytes', options.maxValueBytes ?? Math.ceil(maxBytes / 4))
+  const maxBytes = wholeNumber('memory: maxBytes', options.maxBytes ?? defaultMaxBytes, 1)
+  const maxValueBytes = wholeNumber(
+    'memory: maxValueBytes',
+    options.maxValueBytes ?? Math.ceil(maxBytes / 4),
+    1,
+  )
   return new MemoryStore<'bytes', Payload>({
     payload: 'bytes',
     representation: bytes,
@@ -45,14 +54,6 @@ export function memory(options: MemoryOptions = {}): CacheStore {
     maxValueBytes,
     clock,
   })
-}
-
-function positive(name: string, value: number, most: number = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isSafeInteger(value) && value > 0 && value <= most) return value
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `memory: ${name} must be a positive integer of at most ${most}, not ${value}.`,
-  )
 }
 
 const driver: Driver<MemoryOptions> = {

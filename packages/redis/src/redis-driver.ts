@@ -1,11 +1,17 @@
-import { type ByteStore, type Driver, type Env, withBatching, withTimeout } from '@stowage/core'
+import {
+  type ByteStore,
+  consistencies,
+  type Driver,
+  type Env,
+  withBatching,
+  withTimeout,
+} from '@stowage/core'
 import { ClusterTopology } from './cluster.ts'
 import { BorrowedConnection, OwnConnection } from './connection.ts'
 import { Durability } from './durability.ts'
 import {
   addressOf,
   assertClusterOnly,
-  consistencies,
   isAddress,
   type RedisOptions,
   type ResolvedOptions,

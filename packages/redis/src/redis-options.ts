@@ -1,5 +1,13 @@
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
-import { CacheError, type Consistency, type Duration, deadlineMs } from '@stowage/core'
+import {
+  CacheError,
+  type Consistency,
+  consistencies,
+  type Duration,
+  deadlineMs,
+  oneOf,
+  wholeNumber,
+} from '@stowage/core'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { backOff } from './back-off.ts'
 
@@ -41,7 +49,6 @@ export const readFroms = [
   'any',
   'nearest',
 ] as const
-export const consistencies: readonly Consistency[] = ['eventual', 'session', 'strong']
 
 /** Who is asked for user and password whenever a connection is made, and every ten minutes. */
 export type CredentialsProvider = () => Promise<Credentials> | Credentials
@@ -147,27 +154,23 @@ export function resolveOptions(options: RedisOptions): ResolvedOptions {
   return {
     timeoutMs: deadlineMs('redis: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: deadlineMs('redis: connectTimeout', options.connectTimeout ?? '1s'),
-    maxValueBytes: integer('maxValueBytes', options.maxValueBytes ?? serverBulkLimit, 1),
+    maxValueBytes: wholeNumber('redis: maxValueBytes', options.maxValueBytes ?? serverBulkLimit, 1),
     assumedLagMs: deadlineMs('redis: assumedLag', options.assumedLag ?? '2s'),
     renewReplicasMs: deadlineMs('redis: renewReplicasAfter', options.renewReplicasAfter ?? '5m'),
-    replicaConnections: integer('replicaConnections', options.replicaConnections ?? 1, 1),
-    readFrom: oneOf('readFrom', readFroms, options.readFrom ?? usualReadFrom(options)),
-    consistency: oneOf('consistency', consistencies, options.consistency ?? 'session'),
-    waitReplicas: integer('waitReplicas', options.waitReplicas ?? 0, 0),
+    replicaConnections: wholeNumber(
+      'redis: replicaConnections',
+      options.replicaConnections ?? 1,
+      1,
+    ),
+    readFrom: oneOf('redis: readFrom', options.readFrom ?? usualReadFrom(options), readFroms),
+    consistency: oneOf('redis: consistency', options.consistency ?? 'session', consistencies),
+    waitReplicas: wholeNumber('redis: waitReplicas', options.waitReplicas ?? 0, 0),
     credentials: options.credentials,
   }
 }
 
 function usualReadFrom({ replicas = [] }: RedisOptions): ReadFrom {
   return replicas.length > 0 ? 'replicaPreferred' : 'primary'
-}
-
-function oneOf<T extends string>(name: string, choices: readonly T[], value: T): T {
-  if (choices.includes(value)) return value
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `redis: ${name} is one of ${choices.join(', ')}, not ${value}.`,
-  )
 }
 
 /** What to tell the client about the server. @throws CacheError `ERR_CACHE_CONFIG` */
@@ -255,14 +258,6 @@ export function urlProblem(url: URL): string | undefined {
 
 const notAUrl = `is no redis:// or rediss:// URL. Write it like ${exampleUrl}.`
 
-function integer(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `redis: ${name} must be an integer of at least ${least}, not ${value}.`,
-  )
-}
-
 /** Unusable certificates are a mistake now, not an outage later. */
 function checkTls(url: URL, tls: ConnectionOptions): void {
   if (url.protocol !== 'rediss:') {
@@ -299,7 +294,7 @@ function overrides({ username, password, database }: RedisOptions): ClientOption
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-    ...(database !== undefined && { db: integer('database', database, 0) }),
+    ...(database !== undefined && { db: wholeNumber('redis: database', database, 0) }),
   }
 }
 

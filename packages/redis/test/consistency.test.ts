@@ -238,7 +238,9 @@ describe('which server answers', () => {
   })
 
   test('banana is refused with the choices', () => {
-    expect(() => store({ readFrom: 'banana' as ReadFrom })).toThrow(/readFrom is one of primary, /)
+    expect(() => store({ readFrom: 'banana' as ReadFrom })).toThrow(
+      /readFrom must be one of primary, /,
+    )
   })
 })
 

@@ -91,7 +91,7 @@ test('a write and its replicas share the time of one call', async () => {
 })
 
 test.each([-1, 0.5, Number.NaN])('waitReplicas: %s is refused', (waitReplicas) => {
-  expect(() => redis({ waitReplicas })).toThrow(/waitReplicas must be an integer/)
+  expect(() => redis({ waitReplicas })).toThrow(/waitReplicas must be a whole number of at least/)
 })
 
 test('a cluster is refused', () => {
