@@ -1,51 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import {
-  command,
-  type Replicated,
-  startReplicated,
-} from '../../../scripts/lib/redis-topologies.mjs'
+import { describe, expect, test } from 'vitest'
+import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
+import { command, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
 import { readsOf, replicated, until } from './helpers.ts'
+import { replicatedServers } from './replicated-servers.ts'
 
-let servers: Replicated
-/** What lies between the primary and its replicas. */
-const wires: FaultProxy[] = []
-const stores: ReturnType<typeof redis>[] = []
-
-beforeAll(async () => {
-  servers = await startReplicated({
-    replicateThrough: async (port) => {
-      const wire = await startProxy(port)
-      wires.push(wire)
-      return wire.port
-    },
-  })
-})
-
-afterEach(async () => {
-  for (const wire of wires) {
-    wire.delay(0)
-    wire.mute(false)
-  }
-  await Promise.all(stores.splice(0).map((store) => store.close()))
-})
-
-afterAll(async () => {
-  await servers.stop()
-  await Promise.all(wires.map((wire) => wire.stop()))
-})
-
-const ports = () => servers.replicas.map(({ port }) => port)
-
-function store(options: RedisOptions = {}) {
-  const replicas = ports().map((port) => `127.0.0.1:${port}`)
-  const made = redis({ url: servers.primary.url, replicas, ...options })
-  stores.push(made)
-  return made
-}
+const servers = replicatedServers()
+const { wires, ports, store, stores } = servers
 
 /** A store whose replicas are connected and have `k`. */
 async function warm(options: RedisOptions = {}, value = 'old') {

@@ -1,57 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RedisOptions, redis } from '@stowage/redis'
+import { redis } from '@stowage/redis'
 import { conform } from '@stowage/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import {
-  command,
-  type Replicated,
-  startReplicated,
-} from '../../../scripts/lib/redis-topologies.mjs'
+import { describe, expect, test } from 'vitest'
+import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
+import { command } from '../../../scripts/lib/redis-topologies.mjs'
 import { readsOf, replicated, until } from './helpers.ts'
+import { replicatedServers } from './replicated-servers.ts'
 
-let servers: Replicated
-/** What lies between the primary and its replicas. */
-const wires: FaultProxy[] = []
-const stores: ReturnType<typeof redis>[] = []
-
-beforeAll(async () => {
-  servers = await startReplicated({
-    replicateThrough: async (port) => {
-      const wire = await startProxy(port)
-      wires.push(wire)
-      return wire.port
-    },
-  })
-})
-
-afterEach(async () => {
-  for (const wire of wires) {
-    wire.delay(0)
-    wire.mute(false)
-  }
-  for (const { kill } of servers.replicas) kill('SIGCONT')
-  await Promise.all(stores.splice(0).map((store) => store.close()))
-})
-
-afterAll(async () => {
-  await servers.stop()
-  await Promise.all(wires.map((wire) => wire.stop()))
-})
-
-function store(options: RedisOptions = {}) {
-  const replicas = servers.replicas.map(({ port }) => `127.0.0.1:${port}`)
-  const made = redis({ url: servers.primary.url, replicas, maxValueBytes: 1_048_576, ...options })
-  stores.push(made)
-  return made
-}
+const servers = replicatedServers()
+const { wires, ports, store } = servers
 
 async function readsOnReplicas(): Promise<number> {
-  return readsOf(...servers.replicas.map(({ port }) => port))
+  return readsOf(...ports())
 }
 
 describe('a primary and two replicas', () => {
-  conform(test, () => store(), { wait: async (ms) => sleep(ms) })
+  conform(test, () => store({ maxValueBytes: 1_048_576 }), { wait: async (ms) => sleep(ms) })
 })
 
 describe('a read after a write of one’s own', () => {
