@@ -1,6 +1,6 @@
 import { type ByteStore, type Payload, type StoreOperation, wrapStore } from '@stowage/core'
 import type { Router } from './dispatch.ts'
-import { isUnreachable } from './memcached-errors.ts'
+import { isUnreachable, translate } from './memcached-errors.ts'
 import type { Node } from './node.ts'
 
 /** How long what was set instead on another node may live there. */
@@ -66,6 +66,7 @@ export class Lenience {
       get,
       set,
       touch,
+      ping: () => this.#anyAnswers(),
       delete: remove,
       getMany: (keys: readonly string[]) => Promise.all(keys.map((key) => this.store.get(key))),
       setMany: (entries: readonly (readonly [string, Payload])[], ttl?: number) =>
@@ -74,6 +75,16 @@ export class Lenience {
         const each = [...new Set(keys)].map((key) => this.store.delete(key))
         return (await Promise.all(each)).filter(Boolean).length
       },
+    }
+  }
+
+  /** The cache is of use as long as one node is. */
+  async #anyAnswers(): Promise<void> {
+    const answers = this.#others.all.map(async (node) => (await node.ready()).noop('ping'))
+    try {
+      await Promise.any(answers)
+    } catch {
+      throw translate(new Error('no node answers'), 'ping')
     }
   }
 

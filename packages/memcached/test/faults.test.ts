@@ -197,6 +197,7 @@ describe('onNodeDown', () => {
     expect(await store.touch('kept')).toBe(false)
     await expect(store.add('lock', '1')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(store.increment('n', 1)).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+    await expect(store.ping()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     const other = direct()
     expect(String(await other.get('set'))).toBe('old')
     wire.refuse(false)
@@ -218,6 +219,9 @@ describe('onNodeDown', () => {
     await recovered(() => store.getMany(keys))
     await store.setMany(keys.map((key) => [key, 'new'] as const))
     expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => 'new'))
+    // One of two is enough, unless one is not to be lenient.
+    await store.ping()
+    expect(await fails(() => through({ servers }).ping())).toBe(true)
     wire.refuse(false)
     await expect.poll(() => store.nodes().map(({ state }) => state)).toEqual(['up', 'up'])
     const found = (await store.getMany(keys)).map((each) => each && String(each))
