@@ -1,97 +1,29 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
-import { countdown, Watchdog } from '@stowage/core'
-import { Fifo } from './fifo.ts'
-import { timedOut, translate } from './memcached-errors.ts'
-import { Server } from './memjs.ts'
-import type { NodeAddress } from './node-address.ts'
-import { Outbox } from './outbox.ts'
-import { OtherProtocol, type Protocol, type Reply, type StoreRequest } from './protocol.ts'
-import { intoBlocks } from './read-blocks.ts'
+import type { Reply, StoreRequest } from './protocol.ts'
 import { readAnything, readVersion } from './replies.ts'
-import { BatchRequest, type Request, SingleRequest } from './requests.ts'
+import { SingleRequest } from './requests.ts'
+import { Wire } from './wire.ts'
 
-export interface ConnectionOptions {
-  readonly timeoutMs: number
-  readonly connectTimeoutMs: number
-  readonly username?: string | undefined
-  readonly password?: string | undefined
-  /** Speaks TLS where it is given. */
-  readonly tls?: TlsOptions | undefined
-}
-
-/**
- * The number of the first request. Seen as text it is two line ends: a server that speaks text only takes the request
- * for a line and says ERROR, where it would wait for more otherwise.
- */
-const firstOpaque = 0x0d0a0d0a
 /** The number memjs gives to the requests of its handshake. */
 const memjsOpaque = 0
 
 /** `memcached -I`, where the server does not say. */
 export const defaultItemBytes: number = 1024 * 1024
 
-/**
- * One connection, from its beginning to its end: nothing of it, neither half an answer nor a handler, can reach the
- * next one. Requests of one tick leave in one write, answers are told apart by their order, and a server that leaves
- * one unanswered for too long is hung up on. It ends once, and everything under way fails with the reason.
- */
-export class Connection extends Server {
-  readonly protocol: Protocol
-  /** Whether there is a way to the server; it may still refuse to talk. */
-  override connected = false
+/** The commands of memcached, on one connection that has introduced itself. */
+export class Connection extends Wire {
   /** As the server says, once it is open. */
   release = ''
   /** Largest item the server takes: key, value and what it keeps beside them. */
   itemBytes: number = defaultItemBytes
-  readonly #options: ConnectionOptions
-  readonly #address: NodeAddress
-  readonly #onEnd: (reason: Error) => void
-  readonly #out = new Outbox()
-  readonly #waiting = new Fifo<Request>()
-  readonly #watchdog: Watchdog
-  readonly #deliver: (reply: Reply) => void
-  readonly #flush: () => void
-  #socket: Socket | undefined
-  #opaque = firstOpaque - 1
-  #scheduled = false
-  /** With TLS: whether a write is under way, and how many requests wait for the next one. */
-  #writing = false
-  #unsent = 0
-  #ended: Error | undefined
-
-  constructor(
-    address: NodeAddress,
-    protocol: Protocol,
-    options: ConnectionOptions,
-    onEnd: (reason: Error) => void,
-  ) {
-    super(address.host, address.port, options.username, options.password)
-    this.protocol = protocol
-    this.#address = address
-    this.#options = options
-    this.#onEnd = onEnd
-    this.#watchdog = new Watchdog(options.timeoutMs, () => this.error(new Error(timedOut)))
-    this.#deliver = (reply) => this.#take(reply)
-    this.#flush = () => {
-      this.#scheduled = false
-      if (this.#ended !== undefined) return
-      if (options.tls !== undefined) this.#flushSecurely()
-      else this.#out.flush(this.#socket as Socket)
-    }
-    const decoder = protocol.decoder()
-    this.responseHandler = (piece) => decoder.receive(piece, this.#deliver)
-  }
 
   /** Connects, and introduces itself. Rejects when it has ended instead. */
   async open(): Promise<void> {
-    await this.#connect()
-    this.connected = true
-    const { username = '', password = '' } = this.#options
+    await this.connect()
+    const { username = '', password = '' } = this.settings
     const { login } = this.protocol
     if (username !== '' && login !== undefined) {
-      await this.#single('connect', undefined, readAnything, () =>
-        login(this.#out, username, password),
+      await this.single('connect', undefined, readAnything, () =>
+        login(this.out, username, password),
       )
     }
     this.release = await this.version()
@@ -102,16 +34,11 @@ export class Connection extends Server {
     this.itemBytes = (await this.#itemSizeMax()) ?? defaultItemBytes
   }
 
-  /** Why it has ended, if it has. */
-  get ended(): Error | undefined {
-    return this.#ended
-  }
-
   get<T>(operation: string, key: string, read: (reply: Reply) => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const opaque = this.#next(operation, key)
-      this.protocol.get(this.#out, key, opaque, false)
-      this.#sent(new SingleRequest(opaque, operation, key, read, resolve, reject))
+      const opaque = this.next(operation, key)
+      this.protocol.get(this.out, key, opaque, false)
+      this.sent(new SingleRequest(opaque, operation, key, read, resolve, reject))
     })
   }
 
@@ -121,14 +48,14 @@ export class Connection extends Server {
     keys: readonly string[],
     take: (reply: Reply, index: number) => void,
   ): Promise<void> {
-    return this.#batch(operation, keys.length, take, (index, opaque) =>
-      this.protocol.get(this.#out, keys[index] as string, opaque, true),
+    return this.batch(operation, keys.length, take, (index, opaque) =>
+      this.protocol.get(this.out, keys[index] as string, opaque, true),
     )
   }
 
   store<T>(operation: string, request: StoreRequest, read: (reply: Reply) => T): Promise<T> {
-    return this.#single(operation, request.key, read, (opaque) =>
-      this.protocol.store(this.#out, request, opaque, false),
+    return this.single(operation, request.key, read, (opaque) =>
+      this.protocol.store(this.out, request, opaque, false),
     )
   }
 
@@ -137,14 +64,14 @@ export class Connection extends Server {
     requests: readonly StoreRequest[],
     take: (reply: Reply) => void,
   ): Promise<void> {
-    return this.#batch(operation, requests.length, take, (index, opaque) =>
-      this.protocol.store(this.#out, requests[index] as StoreRequest, opaque, true),
+    return this.batch(operation, requests.length, take, (index, opaque) =>
+      this.protocol.store(this.out, requests[index] as StoreRequest, opaque, true),
     )
   }
 
   delete<T>(operation: string, key: string, cas: bigint, read: (reply: Reply) => T): Promise<T> {
-    return this.#single(operation, key, read, (opaque) =>
-      this.protocol.delete(this.#out, key, cas, opaque, false),
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.delete(this.out, key, cas, opaque, false),
     )
   }
 
@@ -154,14 +81,14 @@ export class Connection extends Server {
     keys: readonly string[],
     take: (reply: Reply) => void,
   ): Promise<void> {
-    return this.#batch(operation, keys.length, take, (index, opaque) =>
-      this.protocol.delete(this.#out, keys[index] as string, 0n, opaque, true),
+    return this.batch(operation, keys.length, take, (index, opaque) =>
+      this.protocol.delete(this.out, keys[index] as string, 0n, opaque, true),
     )
   }
 
   touch<T>(operation: string, key: string, expiry: number, read: (reply: Reply) => T): Promise<T> {
-    return this.#single(operation, key, read, (opaque) =>
-      this.protocol.touch(this.#out, key, expiry, opaque),
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.touch(this.out, key, expiry, opaque),
     )
   }
 
@@ -171,8 +98,8 @@ export class Connection extends Server {
     expiry: number,
     read: (reply: Reply) => T,
   ): Promise<T> {
-    return this.#single(operation, key, read, (opaque) =>
-      this.protocol.getAndTouch(this.#out, key, expiry, opaque),
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.getAndTouch(this.out, key, expiry, opaque),
     )
   }
 
@@ -182,171 +109,32 @@ export class Connection extends Server {
     delta: bigint,
     read: (reply: Reply) => T,
   ): Promise<T> {
-    return this.#single(operation, key, read, (opaque) =>
-      this.protocol.arithmetic(this.#out, key, delta, opaque),
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.arithmetic(this.out, key, delta, opaque),
     )
   }
 
   flushAll(operation: string): Promise<void> {
-    return this.#single(operation, undefined, readAnything, (opaque) =>
-      this.protocol.flush(this.#out, opaque),
+    return this.single(operation, undefined, readAnything, (opaque) =>
+      this.protocol.flush(this.out, opaque),
     )
   }
 
   noop(operation: string): Promise<void> {
-    return this.#single(operation, undefined, readAnything, (opaque) =>
-      this.protocol.noop(this.#out, opaque),
+    return this.single(operation, undefined, readAnything, (opaque) =>
+      this.protocol.noop(this.out, opaque),
     )
   }
 
   version(): Promise<string> {
-    return this.#single('connect', undefined, readVersion, (opaque) =>
-      this.protocol.version(this.#out, opaque),
+    return this.single('connect', undefined, readVersion, (opaque) =>
+      this.protocol.version(this.out, opaque),
     )
-  }
-
-  /** Resolves when everything under way is answered or has failed, and the connection has ended. */
-  async drain(): Promise<void> {
-    await this.#watchdog.idle()
-    this.close()
-  }
-
-  override close(): void {
-    this.error(new Error('the connection was closed'))
-  }
-
-  /** Ends the connection. */
-  override error(reason: Error): void {
-    if (this.#ended !== undefined) return
-    this.#ended = reason
-    this.#socket?.destroy()
-    this.#onEnd(reason)
-    for (let request = this.#waiting.shift(); request; request = this.#waiting.shift()) {
-      this.#watchdog.answered()
-      request.fail(reason)
-    }
-  }
-
-  /** memjs writes its handshake by it; there is nothing to wait for here. */
-  override sock(_sasl: boolean, go: (socket: Socket) => void): void {
-    if (this.#socket !== undefined && this.#ended === undefined) go(this.#socket)
-  }
-
-  #connect(): Promise<void> {
-    const { host, port, ip } = this.#address
-    const { tls, connectTimeoutMs } = this.#options
-    return new Promise((resolve, reject) => {
-      const onread = intoBlocks((piece) => this.#receive(piece))
-      const where = { host: ip || host, port, noDelay: true, keepAlive: true, onread }
-      // The certificate is of the name, also where the address is connected to.
-      const name = isIP(host) === 0 ? { servername: host } : {}
-      const socket =
-        tls === undefined ? connectTcp(where) : connectTls({ ...where, ...name, ...tls })
-      this.#socket = socket
-      const stopCountdown = countdown(connectTimeoutMs, () => this.error(new Error(timedOut)))
-      socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
-        stopCountdown()
-        resolve()
-      })
-      socket.on('error', (error) => this.error(error))
-      socket.on('end', () => this.error(new Error('the server closed the connection')))
-      socket.on('close', () => {
-        stopCountdown()
-        this.error(new Error('the server closed the connection'))
-        reject(this.#ended)
-      })
-    })
-  }
-
-  #receive(piece: Buffer): void {
-    if (this.#ended !== undefined) return
-    try {
-      this.responseHandler(piece)
-    } catch (error) {
-      this.error(error as Error)
-    }
-  }
-
-  #take(reply: Reply): void {
-    const request = this.#waiting.peek()
-    // What a request that has ended left behind in the same piece.
-    if (this.#ended !== undefined) return
-    const { opaque } = reply
-    if (request === undefined || (opaque !== undefined && !isOf(request, opaque))) {
-      throw new OtherProtocol('the answers are out of order')
-    }
-    if (!request.take(reply)) return
-    this.#waiting.shift()
-    this.#watchdog.answered()
-  }
-
-  #single<T>(
-    operation: string,
-    key: string | undefined,
-    read: (reply: Reply) => T,
-    write: (opaque: number) => void,
-  ): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const opaque = this.#next(operation, key)
-      write(opaque)
-      this.#sent(new SingleRequest(opaque, operation, key, read, resolve, reject))
-    })
-  }
-
-  #batch(
-    operation: string,
-    count: number,
-    take: (reply: Reply, index: number) => void,
-    write: (index: number, opaque: number) => void,
-  ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const first = this.#next(operation)
-      for (let index = 0; index < count; index++) write(index, (first + index) >>> 0)
-      this.#opaque = (first + count) >>> 0
-      this.protocol.noop(this.#out, this.#opaque)
-      this.#sent(new BatchRequest(first, this.#opaque, operation, take, resolve, reject))
-    })
-  }
-
-  #next(operation: string, key?: string): number {
-    if (this.#ended !== undefined) throw translate(this.#ended, operation, key)
-    this.#opaque = (this.#opaque + 1) >>> 0
-    return this.#opaque
-  }
-
-  #sent(request: Request): void {
-    this.#waiting.push(request)
-    this.#watchdog.sent()
-    this.#unsent += request.last - request.first + 1
-    if (this.#scheduled) return
-    this.#scheduled = true
-    // While the server is busy with others, there is time to wait for what other sockets bring in this turn.
-    if (this.#waiting.length > 1) setImmediate(this.#flush)
-    else process.nextTick(this.#flush)
-  }
-
-  /**
-   * With TLS, memcached (1.6.18 at least) forgets what it has decrypted behind a value until something else arrives.
-   * So each write goes by itself, and one of several requests is followed by a request that makes it look again.
-   */
-  #flushSecurely(): void {
-    if (this.#writing) return
-    this.#writing = true
-    const several = this.#unsent > 1
-    this.#unsent = 0
-    this.#out.flush(this.#socket as Socket, () => {
-      this.#writing = false
-      if (this.#ended !== undefined) return
-      if (!this.#out.isEmpty) this.#flushSecurely()
-      else if (several) this.noop('nudge').catch(() => {})
-    })
   }
 
   #authenticate(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#sent(
-        new SingleRequest(memjsOpaque, 'connect', undefined, readAnything, resolve, reject),
-      )
+      this.sent(new SingleRequest(memjsOpaque, 'connect', undefined, readAnything, resolve, reject))
       this.saslAuth()
     })
   }
@@ -357,11 +145,7 @@ export class Connection extends Server {
       if (reply.name === 'item_size_max') bytes = Number(reply.value)
     }
     // A server that does not tell its settings is taken for one with the usual limit.
-    await this.#batch('connect', 1, take, (_, opaque) => this.protocol.settings(this.#out, opaque))
+    await this.batch('connect', 1, take, (_, opaque) => this.protocol.settings(this.out, opaque))
     return bytes
   }
-}
-
-function isOf({ first, last }: Request, opaque: number): boolean {
-  return (opaque - first) >>> 0 <= (last - first) >>> 0
 }

@@ -1,10 +1,11 @@
 import { binary } from './binary-protocol.ts'
-import { Connection, type ConnectionOptions, defaultItemBytes } from './connection.ts'
+import { Connection, defaultItemBytes } from './connection.ts'
 import { Debts } from './debts.ts'
 import { timedOut } from './memcached-errors.ts'
 import { meta } from './meta-protocol.ts'
 import type { NodeAddress } from './node-address.ts'
 import { OtherProtocol, type Protocol } from './protocol.ts'
+import type { ConnectionOptions } from './wire.ts'
 
 const firstPauseMs = 10
 

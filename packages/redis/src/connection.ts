@@ -100,7 +100,7 @@ export class OwnConnection implements Connection {
     this.client.on('connect', () => this.#count(options.timeoutMs))
     this.client.on('ready', () => this.#succeeded())
     this.client.on('close', () => this.#closed())
-    this.client.on('end', () => this.#closed())
+    this.client.on('end', () => this.#ended())
   }
 
   ready(): Promise<void> | undefined {
@@ -205,6 +205,12 @@ export class OwnConnection implements Connection {
     this.#stopCountdown()
     const reason = this.#lastError ?? new Error('the server closed the connection')
     this.#readiness.closed(reason)
+  }
+
+  /** The client gives up for good when it is told of a failover while it looks for the primary. There may be no next call. */
+  #ended(): void {
+    this.#closed()
+    setTimeout(() => this.#readiness.wake(), backOff(1)).unref()
   }
 }
 

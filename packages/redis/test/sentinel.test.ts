@@ -10,6 +10,8 @@ import {
   startReplicated,
   startSentinels,
 } from '../../../scripts/lib/redis-topologies.mjs'
+import { OwnConnection } from '../src/connection.ts'
+import { resolveOptions, serverOptions } from '../src/redis-options.ts'
 import { readsOf, succeeds, until } from './helpers.ts'
 
 const stopping: (() => Promise<unknown>)[] = []
@@ -176,3 +178,25 @@ class Load {
     }
   }
 }
+
+describe('a failover that is told while the primary is looked for', () => {
+  afterEach(stop)
+
+  test('does not end the connection', async () => {
+    const { sentinels } = await start()
+    const connection = new OwnConnection(
+      serverOptions({ sentinels: addressesOf(sentinels) }),
+      resolveOptions({}),
+    )
+    stopping.push(() => connection.close())
+    await connection.ready()
+    const { client } = connection
+    const connector = Reflect.get(client, 'connector') as { disconnect(): void }
+    // What ioredis does then. Nobody calls afterwards: a bus has only to listen.
+    client.once('connecting', () => process.nextTick(() => connector.disconnect()))
+    const ended = new Promise((resolve) => client.once('end', resolve))
+    client.stream.destroy()
+    await ended
+    await until('it is connected again', () => client.status === 'ready')
+  })
+})
