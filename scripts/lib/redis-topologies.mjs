@@ -390,7 +390,10 @@ function parseArray(bytes, from, length) {
 async function inFleet(work) {
   /** @type {Promise<RedisServer>[]} */
   const starts = []
-  const start = (/** @type {() => Promise<RedisServer>} */ begin) => {
+  let isOver = false
+  const start = async (/** @type {() => Promise<RedisServer>} */ begin) => {
+    // Who tries again after another has failed would leave a server behind.
+    if (isOver) throw new Error('its servers are being stopped')
     const started = begin().then((server) => ({
       ...server,
       restart: () => start(() => server.restart()),
@@ -400,6 +403,7 @@ async function inFleet(work) {
   }
   // A start may still be under way while another has failed.
   const stop = async () => {
+    isOver = true
     for (const result of await Promise.allSettled(starts))
       if (result.status === 'fulfilled') await result.value.stop()
   }
