@@ -17,6 +17,8 @@ import {
  */
 const modes = { set: '', add: ' ME', prepend: ' MP' } as const
 
+/** What a key of text must not have. */
+const notGraphic = /[\0- \x7f]/
 /** A key is at most 250 bytes on the wire, and base64 makes four of three. */
 const longestEncoded = 186
 /** The flag of a key that is. */
@@ -61,23 +63,29 @@ function finish(out: Outbox, opaque: number, quiet: boolean): void {
   write(out, quiet ? ' q\r\n' : '\r\n')
 }
 
-/** The key as it is where text can have it: without spaces, control characters and others than ASCII. */
+/** The key as it is where text can have it. Says whether it had to be encoded. */
 function writeKey(out: Outbox, key: string): boolean {
   const { block, end } = out
   for (let i = 0; i < key.length; i++) {
     const code = key.charCodeAt(i)
-    if (code <= 0x20 || code >= 0x7f) return writeEncoded(out, key)
+    if (code <= 0x20 || code >= 0x7f) return writeRareKey(out, key)
     block[end + i] = code
   }
   out.end += key.length
   return false
 }
 
-function writeEncoded(out: Outbox, key: string): true {
+/** One with other characters than visible ones of ASCII. Those beyond ASCII are no reason to encode it. */
+function writeRareKey(out: Outbox, key: string): boolean {
+  const isEncoded = notGraphic.test(key)
+  write(out, isEncoded ? encode(key) : key)
+  return isEncoded
+}
+
+function encode(key: string): string {
   const bytes = Buffer.from(key)
   const short = bytes.length <= longestEncoded ? bytes : digest(bytes)
-  write(out, short.toString('base64'))
-  return true
+  return short.toString('base64')
 }
 
 /** Stands for a key that is too long to be encoded; it begins like no key of text does. */

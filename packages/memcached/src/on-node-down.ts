@@ -1,6 +1,6 @@
 import { type ByteStore, type Payload, type StoreOperation, wrapStore } from '@stowage/core'
 import type { Router } from './dispatch.ts'
-import { isUnreachable, translate } from './memcached-errors.ts'
+import { isUnreachable } from './memcached-errors.ts'
 import type { Node } from './node.ts'
 
 /** How long what was set instead on another node may live there. */
@@ -28,10 +28,10 @@ export class Lenience {
     const instead = this.#instead()
     this.store = wrapStore(store, (operation, call, args) => {
       const otherwise = instead[operation]
-      if (otherwise === undefined) return call()
+      if (otherwise === undefined && operation !== 'ping') return call()
       return (call() as Promise<never>).catch((error: unknown) => {
-        if (isUnreachable(error)) return otherwise(...(args as never[])) as never
-        throw error
+        if (!isUnreachable(error)) throw error
+        return (otherwise?.(...(args as never[])) ?? this.#anyAnswers(error)) as never
       })
     })
   }
@@ -66,7 +66,6 @@ export class Lenience {
       get,
       set,
       touch,
-      ping: () => this.#anyAnswers(),
       delete: remove,
       getMany: (keys: readonly string[]) => Promise.all(keys.map((key) => this.store.get(key))),
       setMany: (entries: readonly (readonly [string, Payload])[], ttl?: number) =>
@@ -78,14 +77,12 @@ export class Lenience {
     }
   }
 
-  /** The cache is of use as long as one node is. */
-  async #anyAnswers(): Promise<void> {
+  /** The cache is of use as long as one node is. @throws what `ping` has failed with where none is */
+  async #anyAnswers(failure: unknown): Promise<void> {
     const answers = this.#others.all.map(async (node) => (await node.ready()).noop('ping'))
-    try {
-      await Promise.any(answers)
-    } catch {
-      throw translate(new Error('no node answers'), 'ping')
-    }
+    await Promise.any(answers).catch(() => {
+      throw failure
+    })
   }
 
   async #ask<T>(nothing: T, call: (store: ByteStore) => T | Promise<T>): Promise<T> {

@@ -2,25 +2,26 @@ import type { OnReadOpts } from 'node:net'
 
 /** As much as Node reads at once. */
 const blockBytes = 64 * 1024
-/** A read gets no less room. */
-const leastRoom = 16 * 1024
 
 /**
- * Has a socket read into blocks that are filled piece by piece. By default it makes a block for every read, and takes
- * it through a stream, which costs as much as a dozen answers. What was read is never written over: values are views
- * of it.
+ * Has a socket read into one block, of which `receive` gets a copy: a value is a view of it, which must neither change
+ * nor keep more in memory than came with it. By default Node makes a block for every read and takes it through a
+ * stream, which costs as much as a dozen answers. A block that is more than half full is handed over as it is.
  */
 export function intoBlocks(receive: (piece: Buffer) => void): OnReadOpts {
-  let free = Buffer.allocUnsafeSlow(blockBytes)
+  let block = Buffer.allocUnsafeSlow(blockBytes)
   return {
-    buffer() {
-      if (free.length < leastRoom) free = Buffer.allocUnsafeSlow(blockBytes)
-      return free
-    },
+    buffer: () => block,
     callback(bytes) {
-      const piece = free.subarray(0, bytes)
-      free = free.subarray(bytes)
-      receive(piece)
+      const piece = block.subarray(0, bytes)
+      if (bytes > blockBytes / 2) {
+        block = Buffer.allocUnsafeSlow(blockBytes)
+        receive(piece)
+      } else {
+        const copy = Buffer.allocUnsafeSlow(bytes)
+        copy.set(piece)
+        receive(copy)
+      }
       return true
     },
   }

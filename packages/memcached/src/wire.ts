@@ -89,7 +89,7 @@ export class Wire extends Server {
       // The certificate is of the name, also where the address is connected to.
       const name = isIP(host) === 0 ? { servername: host } : {}
       const socket =
-        tls === undefined ? connectTcp(where) : connectTls({ ...where, ...name, ...tls })
+        tls === undefined ? connectTcp(where) : connectTls({ ...name, ...tls, ...where })
       this.#socket = socket
       const stopCountdown = countdown(connectTimeoutMs, () => this.error(new Error(timedOut)))
       socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {

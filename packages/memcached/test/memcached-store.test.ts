@@ -35,6 +35,33 @@ function ask(line: string): Promise<string> {
   })
 }
 
+test('a key has one name in both protocols, whatever it is made of', async () => {
+  const [binary, meta] = [open({ protocol: 'binary' }), open({ protocol: 'meta' })]
+  const keys = [
+    'ж'.repeat(94),
+    'é'.repeat(125),
+    '€'.repeat(83),
+    'a'.repeat(250),
+    'a b',
+    '\u007f ж\n',
+  ]
+  for (const key of keys) {
+    await binary.set(key, 'by binary')
+    expect(String(await meta.get(key))).toBe('by binary')
+    await meta.delete(key)
+    expect(await binary.get(key)).toBeUndefined()
+  }
+})
+
+test('a small value that is kept holds no more memory than came with it', async () => {
+  const store = open()
+  await store.set('large', 'x'.repeat(20_000))
+  await store.set('small', 'secret of somebody else')
+  await store.get('large')
+  const kept = (await store.get('small')) as Buffer
+  expect(kept.buffer.byteLength).toBeLessThan(100)
+})
+
 for (const protocol of ['binary', 'meta'] as const) {
   describe(protocol, () => {
     test('text is stored as it is, for other clients to read', async () => {
