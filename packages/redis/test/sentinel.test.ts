@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
-import { redis } from '@stowage/redis'
+import { type RedisOptions, redis } from '@stowage/redis'
 import { conform } from '@stowage/testing'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   command,
   type Replicated,
@@ -31,13 +31,20 @@ async function stop(): Promise<void> {
 const addressesOf = ({ addresses }: Sentinels) =>
   addresses.map(({ host, port }) => `${host}:${port}`)
 
-describe('found through Sentinels', async () => {
-  const { sentinels } = await start()
-  const own = stopping.splice(0)
+describe('found through Sentinels', () => {
+  let options: RedisOptions
+  let own: typeof stopping
+
+  beforeAll(async () => {
+    const { sentinels } = await start()
+    own = stopping.splice(0)
+    options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576 }
+  })
+
   afterAll(async () => {
     for (const each of own.reverse()) await each()
   })
-  const options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576 }
+
   conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
 })
 
