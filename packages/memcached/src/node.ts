@@ -5,11 +5,11 @@ import { timedOut } from './memcached-errors.ts'
 import { meta } from './meta-protocol.ts'
 import type { NodeAddress } from './node-address.ts'
 import { OtherProtocol, type Protocol } from './protocol.ts'
-import type { ConnectionOptions } from './wire.ts'
+import type { WireOptions } from './wire.ts'
 
 const firstPauseMs = 10
 
-export interface NodeOptions extends ConnectionOptions {
+export interface NodeOptions extends WireOptions {
   readonly protocol: 'auto' | 'binary' | 'meta'
   /** Longest pause between two attempts to reach a node that has failed. */
   readonly retryMs: number

@@ -27,11 +27,12 @@ export class Lenience {
     this.#substitute = substitute
     const instead = this.#instead()
     this.store = wrapStore(store, (operation, call, args) => {
+      if (operation === 'ping') return this.#ping(call) as never
       const otherwise = instead[operation]
-      if (otherwise === undefined && operation !== 'ping') return call()
+      if (otherwise === undefined) return call()
       return (call() as Promise<never>).catch((error: unknown) => {
-        if (!isUnreachable(error)) throw error
-        return (otherwise?.(...(args as never[])) ?? this.#anyAnswers(error)) as never
+        if (isUnreachable(error)) return otherwise(...(args as never[])) as never
+        throw error
       })
     })
   }
@@ -77,12 +78,17 @@ export class Lenience {
     }
   }
 
-  /** The cache is of use as long as one node is. @throws what `ping` has failed with where none is */
-  async #anyAnswers(failure: unknown): Promise<void> {
-    const answers = this.#others.all.map(async (node) => (await node.ready()).noop('ping'))
-    await Promise.any(answers).catch(() => {
-      throw failure
-    })
+  /** The cache is of use as long as one node is. */
+  async #ping(all: () => unknown): Promise<void> {
+    try {
+      await all()
+    } catch (error) {
+      if (!isUnreachable(error)) throw error
+      const answers = this.#others.all.map(async (node) => (await node.ready()).noop('ping'))
+      await Promise.any(answers).catch(() => {
+        throw error
+      })
+    }
   }
 
   async #ask<T>(nothing: T, call: (store: ByteStore) => T | Promise<T>): Promise<T> {

@@ -11,7 +11,7 @@ import { intoBlocks } from './read-blocks.ts'
 import { readAnything } from './replies.ts'
 import { BatchRequest, type Request, SingleRequest } from './requests.ts'
 
-export interface ConnectionOptions {
+export interface WireOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
   readonly username?: string | undefined
@@ -35,7 +35,7 @@ export class Wire extends Server {
   readonly protocol: Protocol
   /** Whether there is a way to the server; it may still refuse to talk. */
   override connected = false
-  protected readonly settings: ConnectionOptions
+  protected readonly settings: WireOptions
   protected readonly out: Outbox = new Outbox()
   readonly #address: NodeAddress
   readonly #onEnd: (reason: Error) => void
@@ -54,7 +54,7 @@ export class Wire extends Server {
   constructor(
     address: NodeAddress,
     protocol: Protocol,
-    options: ConnectionOptions,
+    options: WireOptions,
     onEnd: (reason: Error) => void,
   ) {
     super(address.host, address.port, options.username, options.password)

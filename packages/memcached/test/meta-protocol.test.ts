@@ -58,6 +58,7 @@ test.each([
   'VA x O1\r\n',
   'VA -1 O1\r\n',
   'HTTP/1.1 400 Bad Request\r\n',
+  'constructor\r\n',
   'x'.repeat(100_000),
 ])('what is no answer is refused: %.12s', (text) => {
   expect(() => read(text, 1_000)).toThrow(OtherProtocol)
