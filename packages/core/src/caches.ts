@@ -1,9 +1,9 @@
 import { Cache, type CacheOptions } from './cache.ts'
-import { type Clock, systemClock } from './clock.ts'
-import { type Duration, milliseconds } from './duration.ts'
 import { CacheError } from './errors.ts'
-import { Lifecycle } from './lifecycle.ts'
 import type { CacheStore } from './store.ts'
+import { type Clock, systemClock } from './time/clock.ts'
+import { type Duration, milliseconds } from './time/duration.ts'
+import { Lifecycle } from './time/lifecycle.ts'
 
 /** A store and how its cache uses it. */
 export interface CacheDefinition extends Omit<CacheOptions, 'name'> {

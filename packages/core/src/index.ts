@@ -7,21 +7,16 @@ export {
   createCaches,
   type Health,
 } from './caches.ts'
-export { type CachesFromEnvOptions, cachesFromEnv, type Role } from './caches-from-env.ts'
 export { type CacheEvent, channels, type ErrorEvent, type LoadEvent } from './channels.ts'
-export { type Clock, systemClock } from './clock.ts'
-export { type Codec, json } from './codec.ts'
-export type { Driver } from './driver.ts'
 export {
-  type Duration,
-  deadlineMs,
-  milliseconds,
-  parseDuration,
-  resolveTtl,
-  type Ttl,
-} from './duration.ts'
-export type { Entry, EntryFacts } from './entry.ts'
-export { Env, masked, type Variables } from './env.ts'
+  type CachesFromEnvOptions,
+  cachesFromEnv,
+  type Role,
+} from './configuration/caches-from-env.ts'
+export { oneOf, wholeNumber } from './configuration/check-options.ts'
+export type { Driver } from './configuration/driver.ts'
+export { type DriverLoader, DriverRegistry } from './configuration/driver-registry.ts'
+export { Env, masked, type Variables } from './configuration/env.ts'
 export {
   CacheError,
   type CacheErrorCode,
@@ -30,12 +25,7 @@ export {
   type ConfigProblem,
   oversized,
 } from './errors.ts'
-export { decodeFrame, encodeFrame, type Frame, isFrame } from './frame.ts'
-export { Lifecycle } from './lifecycle.ts'
-export { conflict, optimistically } from './optimistic.ts'
-export { oneOf, wholeNumber } from './options.ts'
-export { exceeds, payloadBytes, samePayload, toBytes, toText } from './payload.ts'
-export { type DriverLoader, DriverRegistry } from './registry.ts'
+export { conflict, optimistically } from './loading/retry-on-conflict.ts'
 export {
   type Awaitable,
   type ByteStore,
@@ -48,7 +38,21 @@ export {
   type StoreContract,
   type StoreLimits,
 } from './store.ts'
-export { countdown, Watchdog } from './watchdog.ts'
+export { type Clock, systemClock } from './time/clock.ts'
+export {
+  type Duration,
+  deadlineMs,
+  milliseconds,
+  parseDuration,
+  resolveTtl,
+  type Ttl,
+} from './time/duration.ts'
+export { Lifecycle } from './time/lifecycle.ts'
+export { countdown, Watchdog } from './time/watchdog.ts'
+export { type Codec, json } from './values/codec.ts'
+export type { Entry, EntryFacts } from './values/entry.ts'
+export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
+export { exceeds, payloadBytes, samePayload, toBytes, toText } from './values/payload.ts'
 export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'
 export { withTimeout } from './wrappers/with-timeout.ts'
 export { type Around, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -18,7 +18,7 @@
  * @module
  */
 
-import type { Entry } from './entry.ts'
+import type { Entry } from './values/entry.ts'
 
 /**
  * A value, or a promise of it. A store that has the answer at hand (memory, an embedded database)

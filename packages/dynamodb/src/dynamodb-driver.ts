@@ -11,9 +11,9 @@ import {
   tableRule,
 } from './dynamodb-options.ts'
 import { DynamoDBStore } from './dynamodb-store.ts'
-import { LargeValues } from './large-values.ts'
-import { Requests } from './requests.ts'
-import { ensure } from './table.ts'
+import { LargeValues } from './large-values/large-value-store.ts'
+import { Requests } from './requests/request-sender.ts'
+import { ensure } from './table/table.ts'
 
 const maxSockets = 128
 /** Full batches leave at once, as many keys as a BatchGetItem takes. */

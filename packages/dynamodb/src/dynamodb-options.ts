@@ -10,7 +10,7 @@ import {
   systemClock,
   wholeNumber,
 } from '@stowage/core'
-import type { LargeValuesOptions } from './kept-values.ts'
+import type { LargeValuesOptions } from './large-values/stored-values.ts'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>

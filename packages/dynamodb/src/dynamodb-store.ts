@@ -8,17 +8,17 @@ import {
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
-import { Batches } from './batches.ts'
-import { Conditions } from './conditions.ts'
-import { Counters } from './counters.ts'
+import { equalAttributes, type Item } from './attributes.ts'
 import { ownNames, type ResolvedOptions } from './dynamodb-options.ts'
-import { Expiry } from './expiry.ts'
-import { ItemRequests } from './item-requests.ts'
-import { ItemShape } from './item-shape.ts'
-import { equalAttributes, type Item } from './items.ts'
-import { RecentWrites } from './recent-writes.ts'
-import type { Requests } from './requests.ts'
-import { scanPages } from './scan.ts'
+import { Conditions } from './items/conditions.ts'
+import { Counters } from './items/counters.ts'
+import { ItemShape } from './items/item-mapper.ts'
+import { ItemRequests } from './items/item-requests.ts'
+import { RecentWrites } from './items/recent-writes.ts'
+import { Expiry } from './items/ttl-attribute.ts'
+import { Batches } from './requests/batch-requests.ts'
+import type { Requests } from './requests/request-sender.ts'
+import { scanPages } from './requests/scan.ts'
 
 // Of the 2048 bytes of a partition key, some are left for the keys of chunks.
 const keyBytes = 2_000

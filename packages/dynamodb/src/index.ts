@@ -1,9 +1,3 @@
-export {
-  type Consumption,
-  ConsumptionMeter,
-  type RequestEvent,
-  requestChannel,
-} from './capacity.ts'
 export { default, dynamodb, ensureTable } from './dynamodb-driver.ts'
 export type {
   AttributeNames,
@@ -11,4 +5,15 @@ export type {
   DynamoDBOptions,
   TableMode,
 } from './dynamodb-options.ts'
-export { awsCli, cloudFormation, type TableDefinition, terraform } from './table-definitions.ts'
+export {
+  type Consumption,
+  ConsumptionMeter,
+  type RequestEvent,
+  requestChannel,
+} from './requests/capacity.ts'
+export {
+  awsCli,
+  cloudFormation,
+  type TableDefinition,
+  terraform,
+} from './table/table-definitions.ts'

@@ -3,8 +3,8 @@ export {
   discoveryChannels,
   type NodesEvent,
   type PlainEvent,
-} from './discovery-events.ts'
-export type { Hashing } from './hash-ring.ts'
+} from './discovery/events.ts'
+export type { Hashing } from './hashing/hash-ring.ts'
 export {
   default,
   type MemcachedByteStore,

@@ -1,6 +1,5 @@
 import type { ByteStore, Driver, Env } from '@stowage/core'
-import { type Hashing, hashings } from './hash-ring.ts'
-import { LivingNodes } from './living-nodes.ts'
+import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import {
   type MemcachedOptions,
   nodeDownChoices,
@@ -10,10 +9,11 @@ import {
   resolveOptions,
 } from './memcached-options.ts'
 import { MemcachedStore } from './memcached-store.ts'
-import type { Node, NodeState } from './node.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
-import { Lenience } from './on-node-down.ts'
-import { Topology } from './topology.ts'
+import { Topology } from './nodes/cluster.ts'
+import { Lenience } from './nodes/failover-store.ts'
+import { LivingNodes } from './nodes/healthy-nodes.ts'
+import type { Node, NodeState } from './nodes/node.ts'
 
 const endpointVariable = 'MEMCACHED_CONFIGURATION_ENDPOINT'
 

@@ -1,5 +1,5 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
-import { OtherProtocol, type Reply, status } from './protocol.ts'
+import { OtherProtocol, type Reply, status } from './protocol/protocol.ts'
 
 /** The message of the error something is given up with when its time has passed. */
 export const timedOut = 'no answer in time'

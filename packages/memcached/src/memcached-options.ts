@@ -1,6 +1,6 @@
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { CacheError, type Duration, deadlineMs, oneOf } from '@stowage/core'
-import { type Hashing, hashings } from './hash-ring.ts'
+import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-address.ts'
 
 /**

@@ -8,10 +8,10 @@ import {
   samePayload,
   systemClock,
 } from '@stowage/core'
-import { Counters } from './counters.ts'
-import { Dispatch, type Router } from './dispatch.ts'
-import { Items, keyBytes } from './items.ts'
-import * as replies from './replies.ts'
+import { Counters } from './items/counters.ts'
+import * as replies from './items/item-replies.ts'
+import { Items, keyBytes } from './items/items.ts'
+import { Dispatch, type Router } from './nodes/dispatcher.ts'
 
 /** Entries as items of memcached, on the node the ring gives their key. */
 export class MemcachedStore implements ByteStore {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseConfiguration, textOf } from '../src/configuration.ts'
+import { parseConfiguration, textOf } from '../src/discovery/configuration.ts'
 
 const text = '12\na.cache|10.0.0.1|11211 b.cache|10.0.0.2|11212\n'
 

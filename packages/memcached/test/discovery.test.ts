@@ -13,8 +13,8 @@ import {
 } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { Discovery, type DiscoveryOptions } from '../src/discovery.ts'
-import { discoveryChannels } from '../src/discovery-events.ts'
+import { Discovery, type DiscoveryOptions } from '../src/discovery/discovery.ts'
+import { discoveryChannels } from '../src/discovery/events.ts'
 import type { NodeAddress } from '../src/node-address.ts'
 import { hasIPv6 } from './ipv6.ts'
 

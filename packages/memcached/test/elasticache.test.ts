@@ -10,7 +10,7 @@ import {
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
 import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { hashRing } from '../src/hash-ring.ts'
+import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
 
 const servers = await Promise.all(Array.from({ length: 5 }, () => startMemcached()))

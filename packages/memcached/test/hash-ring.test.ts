@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import * as memjs from 'memjs'
 import { describe, expect, test } from 'vitest'
-import { type Hashing, hashings, hashRing } from '../src/hash-ring.ts'
-import { md5 } from '../src/md5.ts'
+import { type Hashing, hashings, hashRing } from '../src/hashing/hash-ring.ts'
+import { md5 } from '../src/hashing/md5.ts'
 import { type NodeAddress, nodeName } from '../src/node-address.ts'
 
 /** Where another client has put its keys. */

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { type Hashing, hashRing } from '../src/hash-ring.ts'
+import { type Hashing, hashRing } from '../src/hashing/hash-ring.ts'
 import type { NodeAddress } from '../src/node-address.ts'
 
 const installed = spawnSync('php', ['-m'], { encoding: 'utf8' }).stdout?.includes('memcached')

@@ -2,7 +2,7 @@ import { Env } from '@stowage/core'
 import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { expect, test } from 'vitest'
 import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { usable } from '../src/memjs.ts'
+import { usable } from '../src/connection/memjs.ts'
 import { hasIPv6 } from './ipv6.ts'
 
 const config = { code: 'ERR_CACHE_CONFIG' }

@@ -1,6 +1,6 @@
 import { ManualClock } from '@stowage/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type Outcome, Poller } from '../src/poller.ts'
+import { type Outcome, Poller } from '../src/discovery/poller.ts'
 
 let clock: ManualClock
 let start: number

@@ -3,7 +3,7 @@ import { Cache } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { hashRing } from '../src/hash-ring.ts'
+import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
 
 // What a cache with a prefix needs to know to clear itself lives on one node: the others must not go with it.

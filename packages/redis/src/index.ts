@@ -1,5 +1,6 @@
-export { type RedisBusOptions, redisBus } from './bus.ts'
-export type { ListeningOptions } from './listening.ts'
+export { type RedisBusOptions, redisBus } from './invalidation/redis-bus.ts'
+export { type RedisTrackingOptions, redisTracking } from './invalidation/redis-tracking.ts'
+export type { ListeningOptions } from './invalidation/subscriptions.ts'
 export { default, redis } from './redis-driver.ts'
 export type {
   Credentials,
@@ -8,4 +9,3 @@ export type {
   RedisClient,
   RedisOptions,
 } from './redis-options.ts'
-export { type RedisTrackingOptions, redisTracking } from './tracking.ts'

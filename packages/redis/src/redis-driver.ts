@@ -6,9 +6,7 @@ import {
   withBatching,
   withTimeout,
 } from '@stowage/core'
-import { ClusterTopology } from './cluster.ts'
-import { BorrowedConnection, OwnConnection } from './connection.ts'
-import { Durability } from './durability.ts'
+import { BorrowedConnection, OwnConnection } from './connection/connection.ts'
 import {
   addressOf,
   assertClusterOnly,
@@ -21,9 +19,11 @@ import {
   urlProblem,
 } from './redis-options.ts'
 import { largestInScript, RedisStore } from './redis-store.ts'
-import { fixedReplicas, sentinelReplicas } from './replica-sources.ts'
-import { ReplicatedTopology } from './replicas.ts'
-import { SingleTopology, type Topology } from './topology.ts'
+import { ClusterTopology } from './topology/cluster-topology.ts'
+import { fixedReplicas, sentinelReplicas } from './topology/replica-discovery.ts'
+import { ReplicatedTopology } from './topology/replicated-topology.ts'
+import { SingleTopology, type Topology } from './topology/topology.ts'
+import { Durability } from './wait-for-replicas.ts'
 
 /** A store on a Redis or Valkey server. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
 export function redis(options: RedisOptions = {}): ByteStore {

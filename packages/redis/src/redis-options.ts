@@ -9,7 +9,7 @@ import {
   wholeNumber,
 } from '@stowage/core'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { backOff } from './back-off.ts'
+import { backOff } from './reconnect-delay.ts'
 
 /** What the store uses of an ioredis client. */
 export type RedisClient = Pick<

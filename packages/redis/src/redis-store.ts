@@ -10,14 +10,14 @@ import {
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
-import { type Call, Calls, type Command } from './calls.ts'
+import { type Call, Calls, type Command } from './command-executor.ts'
 import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
-import type { Connection } from './connection.ts'
-import type { Durability } from './durability.ts'
+import type { Connection } from './connection/connection.ts'
 import { isForeignType, translate } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import * as scripts from './scripts.ts'
-import type { Topology } from './topology.ts'
+import type { Topology } from './topology/topology.ts'
+import type { Durability } from './wait-for-replicas.ts'
 
 const scanCount = 1_000
 

@@ -10,7 +10,7 @@ import {
   startReplicated,
   startSentinels,
 } from '../../../scripts/lib/redis-topologies.mjs'
-import { OwnConnection } from '../src/connection.ts'
+import { OwnConnection } from '../src/connection/connection.ts'
 import { resolveOptions, serverOptions } from '../src/redis-options.ts'
 import { readsOf, succeeds, until } from './helpers.ts'
 

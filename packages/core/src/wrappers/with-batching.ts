@@ -1,8 +1,8 @@
-import type { AnyStore } from '../entries.ts'
-import { exceeds } from '../payload.ts'
 import type { CacheStore, Payload, ReadOptions } from '../store.ts'
-import { GetBatch, SetBatch } from './batches.ts'
-import { Lane, type Traffic } from './lane.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { exceeds } from '../values/payload.ts'
+import { GetBatch, SetBatch } from './batch.ts'
+import { Lane, type Traffic } from './batch-queue.ts'
 import { wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {

@@ -1,8 +1,8 @@
-import type { Clock } from '../clock.ts'
-import type { AnyStore } from '../entries.ts'
 import { CacheError } from '../errors.ts'
-import { toText } from '../payload.ts'
 import type { Awaitable, CacheStore, Payload, ReadOptions, StoreLimits } from '../store.ts'
+import type { Clock } from '../time/clock.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { toText } from '../values/payload.ts'
 
 /** How long a process may go on with a generation it has read: another one's `clear` is seen within this time. */
 const refreshMs = 1_000

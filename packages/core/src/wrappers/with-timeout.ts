@@ -1,6 +1,6 @@
-import { type Duration, deadlineMs } from '../duration.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore } from '../store.ts'
+import { type Duration, deadlineMs } from '../time/duration.ts'
 import { wrapStore } from './wrap-store.ts'
 
 /**

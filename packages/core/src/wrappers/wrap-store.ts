@@ -1,5 +1,5 @@
-import type { AnyStore } from '../entries.ts'
 import type { Awaitable, CacheStore } from '../store.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
 
 /** A method of the contract that talks to the backend. */
 export type StoreOperation = (typeof operations)[number]

@@ -1,0 +1,216 @@
+import { type Decoder, noBytes, OtherProtocol, type Protocol, type Reply } from './protocol.ts'
+import { Inbox } from './read-buffer.ts'
+import { type Outbox, roomForItem, roomForText, writeText } from './write-buffer.ts'
+
+/** https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped#command-opcodes */
+const opcode = {
+  get: 0x00,
+  set: 0x01,
+  add: 0x02,
+  delete: 0x04,
+  increment: 0x05,
+  flush: 0x08,
+  getQuiet: 0x09,
+  noop: 0x0a,
+  version: 0x0b,
+  prepend: 0x0f,
+  stat: 0x10,
+  setQuiet: 0x11,
+  addQuiet: 0x12,
+  deleteQuiet: 0x14,
+  prependQuiet: 0x1a,
+  touch: 0x1c,
+  getAndTouch: 0x1d,
+} as const
+
+const modes = {
+  set: [opcode.set, opcode.setQuiet],
+  add: [opcode.add, opcode.addQuiet],
+  prepend: [opcode.prepend, opcode.prependQuiet],
+} as const
+
+const headerBytes = 24
+const magicRequest = 0x80
+const magicReply = 0x81
+/** An arithmetic request with this expiry does not create. */
+const neverCreate = 0xffffffff
+function uint32(block: Buffer, at: number, value: number): void {
+  block[at] = value >>> 24
+  block[at + 1] = value >>> 16
+  block[at + 2] = value >>> 8
+  block[at + 3] = value
+}
+
+function readUint16(block: Buffer, at: number): number {
+  return ((block[at] as number) << 8) | (block[at + 1] as number)
+}
+
+function readUint32(block: Buffer, at: number): number {
+  return ((readUint16(block, at) << 16) | readUint16(block, at + 2)) >>> 0
+}
+
+/** Every byte of the header, as the block has been used before. */
+function header(
+  block: Buffer,
+  at: number,
+  code: number,
+  keyBytes: number,
+  extras: number,
+  bodyBytes: number,
+  opaque: number,
+): void {
+  block[at] = magicRequest
+  block[at + 1] = code
+  block[at + 2] = keyBytes >>> 8
+  block[at + 3] = keyBytes
+  block[at + 4] = extras
+  block[at + 5] = 0
+  block[at + 6] = 0
+  block[at + 7] = 0
+  uint32(block, at + 8, bodyBytes)
+  uint32(block, at + 12, opaque)
+  uint32(block, at + 16, 0)
+  uint32(block, at + 20, 0)
+}
+
+/** A request up to its key, with room for more; returns where it begins. */
+function keyed(
+  out: Outbox,
+  code: number,
+  key: string,
+  extras: number,
+  opaque: number,
+  room = 0,
+): number {
+  out.reserve(headerBytes + extras + roomForText(key) + room)
+  const { block, end } = out
+  const keyBytes = writeText(block, key, end + headerBytes + extras)
+  header(block, end, code, keyBytes, extras, keyBytes + extras, opaque)
+  out.end = end + headerBytes + extras + keyBytes
+  return end
+}
+
+export const binary: Protocol = {
+  name: 'binary',
+
+  get(out, key, opaque, quiet) {
+    keyed(out, quiet ? opcode.getQuiet : opcode.get, key, 0, opaque)
+  },
+
+  getAndTouch(out, key, expiry, opaque) {
+    const at = keyed(out, opcode.getAndTouch, key, 4, opaque)
+    uint32(out.block, at + headerBytes, expiry)
+  },
+
+  touch(out, key, expiry, opaque) {
+    const at = keyed(out, opcode.touch, key, 4, opaque)
+    uint32(out.block, at + headerBytes, expiry)
+  },
+
+  store(out, request, opaque, quiet) {
+    const { mode, key, item, flags, expiry, cas } = request
+    const code = modes[mode][quiet ? 1 : 0]
+    const extras = mode === 'prepend' ? 0 : 8
+    const at = keyed(out, code, key, extras, opaque, roomForItem(item))
+    const { block, end } = out
+    if (extras > 0) {
+      uint32(block, at + headerBytes, flags)
+      uint32(block, at + headerBytes + 4, expiry)
+    }
+    if (cas !== 0n) block.writeBigUInt64BE(cas, at + 16)
+    uint32(block, at + 8, end - at - headerBytes + out.append(item))
+  },
+
+  delete(out, key, cas, opaque, quiet) {
+    const at = keyed(out, quiet ? opcode.deleteQuiet : opcode.delete, key, 0, opaque)
+    if (cas !== 0n) out.block.writeBigUInt64BE(cas, at + 16)
+  },
+
+  arithmetic(out, key, delta, opaque) {
+    const at = keyed(out, opcode.increment, key, 20, opaque) + headerBytes
+    out.block.writeBigUInt64BE(delta, at)
+    out.block.writeBigUInt64BE(0n, at + 8)
+    uint32(out.block, at + 16, neverCreate)
+  },
+
+  noop(out, opaque) {
+    keyed(out, opcode.noop, '', 0, opaque)
+  },
+
+  flush(out, opaque) {
+    keyed(out, opcode.flush, '', 0, opaque)
+  },
+
+  version(out, opaque) {
+    keyed(out, opcode.version, '', 0, opaque)
+  },
+
+  settings(out, opaque) {
+    keyed(out, opcode.stat, 'settings', 0, opaque)
+  },
+
+  decoder: () => new BinaryDecoder(),
+}
+
+/** Reads the headers where they are, and makes nothing but what is asked for. */
+class BinaryDecoder implements Decoder, Reply {
+  readonly #inbox = new Inbox()
+  status = 0
+  opaque = 0
+  isEnd = false
+  flags = 0
+  /** The answer that is being delivered is in these bytes, from here on: its header, its key, its value up to the end. */
+  #bytes: Buffer = noBytes
+  #at = 0
+  #keyAt = 0
+  #valueAt = 0
+  #end = 0
+
+  receive(piece: Buffer, deliver: (reply: Reply) => void): void {
+    const bytes = this.#inbox.take(piece)
+    if (bytes === undefined) return
+    this.#bytes = bytes
+    let at = 0
+    let needed = headerBytes
+    while (at + headerBytes <= bytes.length) {
+      if (bytes[at] !== magicReply) throw new OtherProtocol('the answer is not binary')
+      needed = headerBytes + readUint32(bytes, at + 8)
+      if (at + needed > bytes.length) break
+      this.#read(bytes, at, needed)
+      at += needed
+      needed = headerBytes
+      deliver(this)
+    }
+    if (at < bytes.length && bytes[at] !== magicReply)
+      throw new OtherProtocol('the answer is not binary')
+    this.#inbox.keep(bytes.subarray(at), needed)
+  }
+
+  get cas(): bigint {
+    return this.#bytes.readBigUInt64BE(this.#at + 16)
+  }
+
+  get value(): Buffer {
+    return this.#bytes.subarray(this.#valueAt, this.#end)
+  }
+
+  get sum(): bigint {
+    return this.#bytes.readBigUInt64BE(this.#valueAt)
+  }
+
+  get name(): string {
+    return this.#bytes.toString('latin1', this.#keyAt, this.#valueAt)
+  }
+
+  #read(bytes: Buffer, at: number, length: number): void {
+    const extras = bytes[at + 4] as number
+    this.status = readUint16(bytes, at + 6)
+    this.opaque = readUint32(bytes, at + 12)
+    this.isEnd = bytes[at + 1] === opcode.noop
+    this.flags = extras < 4 ? 0 : readUint32(bytes, at + headerBytes)
+    this.#at = at
+    this.#keyAt = at + headerBytes + extras
+    this.#valueAt = this.#keyAt + readUint16(bytes, at + 2)
+    this.#end = at + length
+  }
+}
