@@ -1,13 +1,15 @@
-// The dependency direction: everything points at core, and nothing at express. Checked in the sources and in
-// the manifests, so that a shortcut between two drivers cannot slip in.
+// Checks the direction of imports: between packages, in the sources and in the manifests; between the folders of one
+// package; and that no two modules import each other, types included.
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { importCycles } from './lib/import-cycles.mjs'
 import { main, Remedy } from './lib/progress.mjs'
 import { root } from './lib/run.mjs'
 
 const driver = ['core']
-/** The Stowage packages each package may import. */
-const allowed = {
+
+/** The Stowage packages that each package may import. */
+const packages = {
   core: [],
   memory: driver,
   redis: driver,
@@ -17,50 +19,132 @@ const allowed = {
   testing: driver,
 }
 
+/**
+ * The folders that each folder of a package may import, besides itself. The modules beside the folders may import every
+ * folder, and a folder may import those of them that are listed here by name.
+ */
+const folders = {
+  core: {
+    time: ['errors', 'store'],
+    values: ['channels', 'errors', 'store'],
+    configuration: ['caches', 'errors', 'store', 'time'],
+    loading: ['channels', 'errors', 'store', 'time', 'values'],
+    wrappers: ['configuration', 'errors', 'store', 'time', 'values'],
+  },
+  redis: {
+    connection: ['reconnect-delay', 'redis-errors', 'redis-options'],
+    consistency: ['connection', 'redis-errors'],
+    topology: ['commands', 'connection', 'consistency', 'redis-options'],
+    invalidation: ['connection', 'redis-errors', 'redis-options'],
+  },
+  memcached: {
+    hashing: ['node-address'],
+    protocol: [],
+    connection: ['memcached-errors', 'node-address', 'protocol'],
+    discovery: ['memcached-errors', 'node-address'],
+    nodes: [
+      'connection',
+      'discovery',
+      'hashing',
+      'memcached-errors',
+      'memcached-options',
+      'node-address',
+      'protocol',
+    ],
+    items: ['connection', 'memcached-errors', 'nodes', 'protocol'],
+  },
+  dynamodb: {
+    requests: ['attributes', 'dynamodb-errors', 'dynamodb-options'],
+    items: ['attributes', 'dynamodb-errors', 'dynamodb-options', 'requests'],
+    'large-values': ['dynamodb-options', 'dynamodb-store'],
+    table: ['dynamodb-options', 'requests'],
+  },
+  testing: {
+    conformance: ['chaos', 'manual-clock'],
+  },
+}
+
 await main(async () => {
-  const wrong = Object.keys(allowed).flatMap(violations).concat(unknownPackages())
-  if (wrong.length > 0)
-    throw new Remedy(`Imports against the dependency direction:\n${wrong.join('\n')}`)
+  const wrong = Object.keys(packages).flatMap(violations).concat(unknownPackages())
+  if (wrong.length > 0) throw new Remedy(`Imports in the wrong direction:\n${wrong.join('\n')}`)
 })
 
 function unknownPackages() {
-  const unknown = readdirSync(join(root, 'packages')).filter((name) => !(name in allowed))
+  const unknown = readdirSync(join(root, 'packages')).filter((name) => !(name in packages))
   return unknown.map((name) => `  packages/${name} has no rule in scripts/check-boundaries.mjs`)
 }
 
 function violations(name) {
   const folder = join(root, 'packages', name)
-  const sources = listSources(join(folder, 'src'))
+  const src = join(folder, 'src')
+  const modules = readModules(src)
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  const runtime = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+  const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
   return [
-    ...runtime
-      .filter((dependency) => !permitted(name, dependency))
+    ...dependencies
+      .filter((dependency) => !isPermitted(name, dependency))
       .map((dependency) => `  packages/${name}/package.json depends on ${dependency}`),
-    ...sources.flatMap((file) => importsOf(file, name, runtime)),
+    ...modules.flatMap((module) => wrongPackages(module, name, dependencies)),
+    ...modules.flatMap((module) => wrongFolders(module, name, src)),
+    ...importCycles(localImports(modules)).map(
+      (cycle) => `  cycle: ${cycle.map(short).join(' → ')}`,
+    ),
   ]
 }
 
-function importsOf(file, name, runtime) {
-  const text = readFileSync(file, 'utf8').replace(/^\s*(\*|\/\/).*$/gm, '')
-  const found = [...text.matchAll(/\b(?:from\s+|import\s+|import\()'([^'.][^']*)'/g)].map(
-    ([, id]) => id,
-  )
-  return found
-    .filter((id) => !id.startsWith('node:'))
+function wrongPackages({ file, imports }, name, dependencies) {
+  return imports
+    .filter((id) => !id.startsWith('.') && !id.startsWith('node:'))
     .map((id) => id.match(/^(@[^/]+\/)?[^/]+/)[0])
-    .filter((id) => !permitted(name, id) || !runtime.includes(id))
-    .map((id) => `  ${file.slice(root.length)} imports ${id}`)
+    .filter((id) => !isPermitted(name, id) || !dependencies.includes(id))
+    .map((id) => `  ${short(file)} imports ${id}`)
 }
 
-/** Core has no dependency at all; the others may have third-party ones, and those of ours they are allowed. */
-function permitted(name, dependency) {
+/** Core has no dependencies; the others may have third-party ones and the Stowage packages listed above. */
+function isPermitted(name, dependency) {
   if (!dependency.startsWith('@stowage/')) return name !== 'core'
-  return allowed[name].includes(dependency.slice('@stowage/'.length))
+  return packages[name].includes(dependency.slice('@stowage/'.length))
 }
 
-function listSources(folder) {
-  return readdirSync(folder, { recursive: true })
+function wrongFolders({ file, imports }, name, src) {
+  const from = areaOf(file, src)
+  if (!from.isFolder) return []
+  const rules = folders[name]?.[from.name]
+  if (rules === undefined) return [`  ${short(file)}: its folder has no rule`]
+  return imports
+    .filter((id) => id.startsWith('.'))
+    .map((id) => areaOf(resolve(dirname(file), id), src).name)
+    .filter((to) => to !== from.name && !rules.includes(to))
+    .map((to) => `  ${short(file)} imports ${to}`)
+}
+
+/** The folder that a module is in, or the name of a module beside the folders. */
+function areaOf(file, src) {
+  const [first, ...rest] = relative(src, file).split(sep)
+  return { name: first.replace(/\.ts$/, ''), isFolder: rest.length > 0 }
+}
+
+function localImports(modules) {
+  return new Map(
+    modules.map(({ file, imports }) => [
+      file,
+      imports.filter((id) => id.startsWith('.')).map((id) => resolve(dirname(file), id)),
+    ]),
+  )
+}
+
+function readModules(src) {
+  return readdirSync(src, { recursive: true })
     .filter((file) => file.endsWith('.ts'))
-    .map((file) => join(folder, file))
+    .map((file) => join(src, file))
+    .map((file) => ({ file, imports: importsOf(readFileSync(file, 'utf8')) }))
+}
+
+function importsOf(text) {
+  const code = text.replace(/^\s*(\*|\/\/).*$/gm, '')
+  return [...code.matchAll(/\b(?:from\s+|import\s+|import\()'([^']+)'/g)].map(([, id]) => id)
+}
+
+function short(file) {
+  return relative(root, file)
 }

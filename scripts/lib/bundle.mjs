@@ -1,12 +1,12 @@
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './run.mjs'
 
 const packages = join(root, 'packages')
 
 /**
- * Joins the modules of each package in one file, as they are published and tested: to import core takes 3 ms that way
- * and 14 ms as two dozen files. The compiler checks the types and writes the declarations.
+ * Bundles the modules of each package into one file per entry point, as they are published and tested: importing core
+ * takes 3 ms instead of 14 ms for two dozen files. The compiler checks the types and writes the declarations.
  */
 export async function bundle() {
   const stale = readdirSync(packages).filter(isStale)
@@ -18,13 +18,28 @@ export async function bundle() {
 
 function optionsOf(name) {
   return {
-    input: join(packages, name, 'src/index.ts'),
+    input: Object.fromEntries(
+      entriesOf(name).map((entry) => [entry, join(packages, name, `src/${entry}.ts`)]),
+    ),
     platform: 'node',
     // Everything that is not a file of the package itself.
     external: /^[^./]/,
-    output: { file: join(packages, name, 'dist/index.js'), format: 'esm', sourcemap: true },
+    output: {
+      dir: join(packages, name, 'dist'),
+      format: 'esm',
+      sourcemap: true,
+      chunkFileNames: 'shared.js',
+    },
     logLevel: 'warn',
   }
+}
+
+/** The files that the package exports, such as `index` and `driver`. */
+function entriesOf(name) {
+  const { exports } = JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8'))
+  return Object.values(exports).flatMap(
+    (target) => /^\.\/dist\/(.+)\.js$/.exec(target.default ?? '')?.[1] ?? [],
+  )
 }
 
 function isStale(name) {

@@ -1,14 +1,14 @@
 import { CacheError } from './errors.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
-import { Serial } from './loading/keyed-queue.ts'
-import { loadOnce, loadWithout } from './loading/remember.ts'
-import { conflict, optimistically } from './loading/retry-on-conflict.ts'
+import { KeyedQueue } from './loading/keyed-queue.ts'
+import { loadOnce, loadWithoutStore } from './loading/remember.ts'
+import { conflict, retryOnConflict } from './loading/retry-on-conflict.ts'
 import { SingleFlight } from './loading/single-flight.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
 import { type Codec, json } from './values/codec.ts'
-import { Entries } from './values/entry-codec.ts'
+import { EntryCodec } from './values/entry-codec.ts'
 import { withGenerations } from './wrappers/with-generations.ts'
 
 const keptNamespaces = 1_000
@@ -47,11 +47,11 @@ export class Cache {
   readonly #options: CacheOptions
   readonly #store: CacheStore
   readonly #keys: Keyspace
-  readonly #entries: Entries
+  readonly #entries: EntryCodec
   readonly #ttl: number | undefined
   readonly #clock: Clock
   readonly #flights = new SingleFlight()
-  readonly #updates = new Serial()
+  readonly #updates = new KeyedQueue()
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options: CacheOptions = {}) {
@@ -64,7 +64,7 @@ export class Cache {
     const forgets = prefix !== '' && store.scan === undefined
     this.#store = forgets ? withGenerations(store, prefix, clock) : store
     this.#keys = new Keyspace(forgets ? '' : prefix, this.#store.limits.keyBytes)
-    this.#entries = new Entries(this.#store, codec, this.name)
+    this.#entries = new EntryCodec(this.#store, codec, this.name)
   }
 
   /** Name of the driver behind this cache. */
@@ -78,7 +78,7 @@ export class Cache {
   }
 
   /** Whether values are kept by reference, so that who changes one changes it for all. */
-  get sharesValues(): boolean {
+  get storesByReference(): boolean {
     return this.#store.payload === 'entry'
   }
 
@@ -87,7 +87,7 @@ export class Cache {
     const storageKey = this.#keys.of(key)
     const found = this.#entries.store.get(storageKey, options)
     // A store that answers at once is spared the wait: it would double the cost of a hit in memory.
-    return this.#entries.open<T>(storageKey, found instanceof Promise ? await found : found)
+    return this.#entries.decode<T>(storageKey, found instanceof Promise ? await found : found)
   }
 
   /** The values in the order of the keys, `undefined` for each miss, in as few round trips as possible. */
@@ -97,7 +97,7 @@ export class Cache {
   ): Promise<(T | undefined)[]> {
     const storageKeys = keys.map((key) => this.#keys.of(key))
     const items = await this.#entries.store.getMany(storageKeys, options)
-    return storageKeys.map((key, index) => this.#entries.open<T>(key, items[index]))
+    return storageKeys.map((key, index) => this.#entries.decode<T>(key, items[index]))
   }
 
   /** Whether a value is there. */
@@ -108,7 +108,7 @@ export class Cache {
   /** Stores the value, whatever was there. */
   async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
     const storageKey = this.#toWrite(key)
-    const item = this.#entries.seal(value)
+    const item = this.#entries.encode(value)
     const ttl = this.#ttlOf(options)
     if (ttl === 0) {
       await this.#store.delete(storageKey)
@@ -123,19 +123,19 @@ export class Cache {
     entries: Iterable<readonly [key: string, value: unknown]>,
     options?: WriteOptions,
   ): Promise<void> {
-    const sealed = Array.from(
+    const encoded = Array.from(
       entries,
-      ([key, value]) => [this.#toWrite(key), this.#entries.seal(value)] as const,
+      ([key, value]) => [this.#toWrite(key), this.#entries.encode(value)] as const,
     )
     const ttl = this.#ttlOf(options)
-    if (ttl === 0) await this.#store.deleteMany(sealed.map(([key]) => key))
-    else await this.#entries.store.setMany(sealed, ttl)
+    if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
+    else await this.#entries.store.setMany(encoded, ttl)
   }
 
   /** Stores the value only if none is there, atomically. With a ttl that is already over nothing is added. */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#toWrite(key)
-    const item = this.#entries.seal(value)
+    const item = this.#entries.encode(value)
     const ttl = this.#ttlOf(options)
     return ttl === 0 ? false : this.#entries.store.add(storageKey, item, ttl)
   }
@@ -143,10 +143,10 @@ export class Cache {
   /** Stores the value only if one is there already. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keys.of(key)
-    const next = this.#entries.seal(value)
-    return optimistically('replace', this.#clock, async () => {
+    const next = this.#entries.encode(value)
+    return retryOnConflict('replace', this.#clock, async () => {
       const seen = await this.#entries.store.get(storageKey, current)
-      if (this.#entries.open(storageKey, seen) === undefined) return false
+      if (this.#entries.decode(storageKey, seen) === undefined) return false
       return (await this.#swap(storageKey, seen, next, options)) ? true : conflict
     })
   }
@@ -164,20 +164,20 @@ export class Cache {
     const storageKey = this.#keys.of(key)
     const attempt = async () => {
       const seen = await this.#entries.store.get(storageKey, current)
-      const next = await change(this.#entries.open<T>(storageKey, seen))
-      const item = next === undefined ? undefined : this.#entries.seal(next)
+      const next = await change(this.#entries.decode<T>(storageKey, seen))
+      const item = next === undefined ? undefined : this.#entries.encode(next)
       return (await this.#swap(storageKey, seen, item, options)) ? next : conflict
     }
     // Updates of this process queue up; only those of other processes can conflict.
-    return this.#updates.run(storageKey, () => optimistically('update', this.#clock, attempt))
+    return this.#updates.run(storageKey, () => retryOnConflict('update', this.#clock, attempt))
   }
 
   /** Returns the value and deletes it; of several who pull at once, one gets it. */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
     const storageKey = this.#keys.of(key)
-    return optimistically('pull', this.#clock, async () => {
+    return retryOnConflict('pull', this.#clock, async () => {
       const seen = await this.#entries.store.get(storageKey, current)
-      const value = this.#entries.open<T>(storageKey, seen)
+      const value = this.#entries.decode<T>(storageKey, seen)
       if (value === undefined) return undefined
       return (await this.#swap(storageKey, seen, undefined)) ? value : conflict
     })
@@ -199,11 +199,11 @@ export class Cache {
     let value: T | undefined
     try {
       const found = this.#entries.store.get(storageKey)
-      value = this.#entries.open(storageKey, found instanceof Promise ? await found : found)
+      value = this.#entries.decode(storageKey, found instanceof Promise ? await found : found)
     } catch (error) {
-      return loadWithout(this.#remembering(storageKey, options, load), error)
+      return loadWithoutStore(this.#loadJob(storageKey, options, load), error)
     }
-    return value === undefined ? loadOnce(this.#remembering(storageKey, options, load)) : value
+    return value === undefined ? loadOnce(this.#loadJob(storageKey, options, load)) : value
   }
 
   /**
@@ -246,7 +246,7 @@ export class Cache {
    */
   async clear(): Promise<void> {
     const { prefix } = this.#keys
-    this.#outdateAll()
+    this.#invalidateAll()
     if (prefix === '') return this.#store.clear()
     for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
   }
@@ -305,13 +305,13 @@ export class Cache {
   /** The storage key of a call that changes what is there: a load under way may no longer be what it brings. */
   #toWrite(key: string): string {
     const storageKey = this.#keys.of(key)
-    this.#flights.outdate(storageKey)
+    this.#flights.invalidate(storageKey)
     return storageKey
   }
 
-  #outdateAll(): void {
-    this.#flights.outdateAll()
-    for (const namespace of this.#namespaces.values()) namespace.#outdateAll()
+  #invalidateAll(): void {
+    this.#flights.invalidateAll()
+    for (const namespace of this.#namespaces.values()) namespace.#invalidateAll()
   }
 
   #ttlOf(options: WriteOptions | undefined): number | undefined {
@@ -322,14 +322,14 @@ export class Cache {
   /** Replaces what was seen by `next`, or deletes it, unless it has changed; nothing seen means "only if still absent". */
   async #swap(key: string, seen: unknown, next: unknown, options?: WriteOptions): Promise<boolean> {
     const { store } = this.#entries
-    this.#flights.outdate(key)
+    this.#flights.invalidate(key)
     const ttl = this.#ttlOf(options)
     const kept = ttl === 0 ? undefined : next
     if (seen !== undefined) return store.compareAndSet(key, seen, kept, ttl)
     return kept === undefined ? true : store.add(key, kept, ttl)
   }
 
-  #remembering<T>(key: string, options: WriteOptions, load: () => Awaitable<T>) {
+  #loadJob<T>(key: string, options: WriteOptions, load: () => Awaitable<T>) {
     const ttl = () => this.#ttlOf(options)
     return { entries: this.#entries, flights: this.#flights, key, ttl, load }
   }

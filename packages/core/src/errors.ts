@@ -66,8 +66,31 @@ export class CacheError extends Error {
   }
 }
 
-/** The error of a payload that is larger than `limits.valueBytes`, with the sizes and the way out. */
-export function oversized(
+/** Whether the backend did not answer, so that the call may succeed elsewhere or later. */
+export function isUnreachable(error: unknown): error is CacheError {
+  return (
+    CacheError.is(error) &&
+    (error.code === 'ERR_CACHE_UNAVAILABLE' || error.code === 'ERR_CACHE_TIMEOUT')
+  )
+}
+
+/** The error of an `increment` that cannot be carried out: the stored value, or the sum, is not a safe integer. */
+export function notACounter(
+  store: string,
+  key: string,
+  reason: string,
+  { retryable }: Pick<CacheErrorOptions, 'retryable'> = {},
+): CacheError {
+  return new CacheError('ERR_CACHE_REJECTED', `${store} increment failed: ${reason}.`, {
+    store,
+    operation: 'increment',
+    key,
+    retryable,
+  })
+}
+
+/** The error of a payload that is larger than `limits.valueBytes`, with both sizes. */
+export function valueTooLarge(
   store: string,
   operation: string,
   key: string,

@@ -4,9 +4,9 @@ import {
   cachesFromEnv,
   DriverRegistry,
   Env,
-  masked,
   type Variables,
 } from '@stowage/core'
+import { maskSecrets } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
@@ -102,8 +102,8 @@ describe('the caches of an environment', () => {
   test('CACHE_STORE picks a store of the application by name', async () => {
     const stores = { hot: () => memory({ values: 'shared' as const }) }
     const caches = await cachesFromEnv({ CACHE_STORE: 'hot' }, registry, { stores })
-    expect(caches.use('cache').sharesValues).toBe(true)
-    expect(caches.use('session').sharesValues).toBe(true)
+    expect(caches.use('cache').storesByReference).toBe(true)
+    expect(caches.use('session').storesByReference).toBe(true)
     const error = await problemsOf({ SESSION_STORE: 'cold' }, { stores })
     expect(error.message).toMatch(/SESSION_STORE=cold: .*Defined: hot/)
   })
@@ -225,10 +225,12 @@ describe('problems', () => {
 
   test('a value of a variable that sounds secret is never shown', () => {
     for (const name of ['REDIS_PASSWORD', 'REDIS_PASS', 'APP_ENCRYPTION_KEY', 'AUTH_TOKEN']) {
-      expect(masked(name, 'abc')).toBe('***')
+      expect(maskSecrets(name, 'abc')).toBe('***')
     }
-    expect(masked('REDIS_URL', 'rediss://user:p@ss:word@host:1/0')).toBe('rediss://***@host:1/0')
-    expect(masked('CACHE_TTL', 'soon')).toBe('soon')
+    expect(maskSecrets('REDIS_URL', 'rediss://user:p@ss:word@host:1/0')).toBe(
+      'rediss://***@host:1/0',
+    )
+    expect(maskSecrets('CACHE_TTL', 'soon')).toBe('soon')
   })
 
   test('a driver package that is not installed is named with its remedy', async () => {

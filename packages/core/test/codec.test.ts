@@ -1,4 +1,5 @@
-import { CacheError, decodeFrame, type Entry, encodeFrame, json, toBytes } from '@stowage/core'
+import { CacheError, type Entry, json } from '@stowage/core'
+import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 
 const codec = json()

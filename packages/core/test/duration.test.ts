@@ -1,4 +1,5 @@
-import { milliseconds, parseDuration, resolveTtl, type Ttl } from '@stowage/core'
+import { milliseconds, type Ttl } from '@stowage/core'
+import { parseDuration, resolveTtl } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 
 const clock = { now: () => 1_000_000 }

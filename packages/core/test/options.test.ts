@@ -1,12 +1,12 @@
-import { oneOf, wholeNumber } from '@stowage/core'
+import { checkChoice, checkInteger } from '@stowage/core/driver'
 import { expect, test } from 'vitest'
 
 const codes = { code: 'ERR_CACHE_CONFIG' }
 
 test('a choice is one of the choices, or the error names them', () => {
-  expect(oneOf('mine: colour', 'red', ['red', 'green'])).toBe('red')
+  expect(checkChoice('mine: colour', 'red', ['red', 'green'])).toBe('red')
   for (const given of ['blue', '', undefined, true]) {
-    expect(() => oneOf('mine: colour', given as string, ['red', 'green'])).toThrow(
+    expect(() => checkChoice('mine: colour', given as string, ['red', 'green'])).toThrow(
       expect.objectContaining({
         ...codes,
         message: `mine: colour must be one of red, green, not ${given}.`,
@@ -16,15 +16,15 @@ test('a choice is one of the choices, or the error names them', () => {
 })
 
 test('a whole number is within its bounds, or the error names them', () => {
-  expect(wholeNumber('mine: size', 1, 1)).toBe(1)
-  expect(wholeNumber('mine: size', 9, 1, 9)).toBe(9)
+  expect(checkInteger('mine: size', 1, 1)).toBe(1)
+  expect(checkInteger('mine: size', 9, 1, 9)).toBe(9)
   for (const given of [0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, '3', undefined]) {
-    expect(() => wholeNumber('mine: size', given as number, 1)).toThrow(
+    expect(() => checkInteger('mine: size', given as number, 1)).toThrow(
       expect.objectContaining({
         ...codes,
         message: `mine: size must be a whole number of at least 1, not ${given}.`,
       }),
     )
   }
-  expect(() => wholeNumber('mine: size', 10, 1, 9)).toThrow(/a whole number from 1 to 9, not 10/)
+  expect(() => checkInteger('mine: size', 10, 1, 9)).toThrow(/a whole number from 1 to 9, not 10/)
 })

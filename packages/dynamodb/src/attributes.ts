@@ -1,15 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
-import { type Payload, toBytes, toText } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { longestIntegerText, parseSafeInteger, toBytes, toText } from '@stowage/core/driver'
 
 /** An item of the table, by the names of its attributes. */
 export type Item = Record<string, AttributeValue>
 
-const safeInteger = /^(?:0|-?[1-9]\d{0,15})$/
 // How DynamoDB writes a number: at most 38 digits, without zeros that say nothing.
 const number = /^(?:0|-?(?:[1-9]\d{0,37}|(?:0|[1-9]\d{0,36})\.\d{0,36}[1-9]))$/
-// The minus sign and 16 digits.
-const longestInteger = 17
 
 /**
  * The attribute that keeps a payload. A safe integer becomes a number, so that ADD can count it; other text stays text,
@@ -37,8 +35,8 @@ export function equalAttributes(payload: Payload): AttributeValue[] {
 
 /** The text of a payload that is a safe integer as JSON writes it. */
 function integerText(payload: Payload): string | undefined {
-  const isShort = payload.length > 0 && payload.length <= longestInteger
+  const isShort = payload.length > 0 && payload.length <= longestIntegerText
   if (!isShort) return undefined
   const text = toText(payload)
-  return safeInteger.test(text) && Number.isSafeInteger(Number(text)) ? text : undefined
+  return parseSafeInteger(text) === undefined ? undefined : text
 }

@@ -1,5 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { type ByteStore, consistencies, type Driver, type Env, withBatching } from '@stowage/core'
+import { type ByteStore, type Env, withBatching } from '@stowage/core'
+import { consistencies, type Driver } from '@stowage/core/driver'
 import {
   type DynamoDBClient as Client,
   type DynamoDBOptions,
@@ -114,7 +115,7 @@ const driver: Driver<DynamoDBOptions> = {
         (env.role === 'session' ? 'strong' : undefined),
     }
   },
-  place: ({ table, region, endpoint }) => JSON.stringify([table, region, endpoint]),
+  backendId: ({ table, region, endpoint }) => JSON.stringify([table, region, endpoint]),
 }
 
 /** The role's own table, else that of the cache. */

@@ -1,4 +1,5 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
+import { DeadlineError } from '@stowage/core/driver'
 
 /** Where requests go, for messages. */
 export interface Target {
@@ -6,9 +7,6 @@ export interface Target {
   readonly region: string | undefined
   readonly endpoint: string | undefined
 }
-
-/** The message of the error a request is given up with. */
-export const timedOut = 'no answer in time'
 
 interface Meaning {
   readonly code: CacheErrorCode
@@ -109,8 +107,9 @@ export function isTransient(error: unknown): boolean {
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
 /** Whether the time was over, by our count or the SDK's, which calls a connection that was lost by the same name. */
-function isTimeout({ name, message, code }: NodeJS.ErrnoException): boolean {
-  if (message === timedOut || name === 'AbortError') return true
+function isTimeout(error: NodeJS.ErrnoException): boolean {
+  const { name, code } = error
+  if (error instanceof DeadlineError || name === 'AbortError') return true
   return name === 'TimeoutError' && code !== 'ECONNRESET' && code !== 'EPIPE'
 }
 

@@ -1,16 +1,6 @@
 import type { DynamoDBClient as Client } from '@aws-sdk/client-dynamodb'
-import {
-  CacheError,
-  type Clock,
-  type Consistency,
-  consistencies,
-  type Duration,
-  deadlineMs,
-  oneOf,
-  systemClock,
-  wholeNumber,
-} from '@stowage/core'
-import type { LargeValuesOptions } from './large-values/stored-values.ts'
+import { CacheError, type Clock, type Consistency, type Duration, systemClock } from '@stowage/core'
+import { checkChoice, checkInteger, checkTimeout, consistencies } from '@stowage/core/driver'
 
 /** What the store uses of an SDK client. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
@@ -69,6 +59,15 @@ export interface DynamoDBOptions {
   readonly clock?: Clock | undefined
 }
 
+/** How values larger than one item are stored. */
+export interface LargeValuesOptions {
+  /** Payloads of this many bytes or more are compressed. */
+  readonly compressFrom: number
+  /** Whether payloads that are still too large are split into chunks. */
+  readonly chunks: boolean
+  readonly maxValueBytes: number
+}
+
 /** The options with their defaults, checked. */
 export interface ResolvedOptions {
   readonly table: string
@@ -118,11 +117,15 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   return {
     table: options.table,
     names: attributeNames(options.attributes),
-    consistency: oneOf('dynamodb: consistency', options.consistency ?? 'session', consistencies),
-    ensureTable: oneOf('dynamodb: ensureTable', options.ensureTable ?? 'off', tableModes),
+    consistency: checkChoice(
+      'dynamodb: consistency',
+      options.consistency ?? 'session',
+      consistencies,
+    ),
+    ensureTable: checkChoice('dynamodb: ensureTable', options.ensureTable ?? 'off', tableModes),
     ...sizes(options),
-    timeoutMs: deadlineMs('dynamodb: timeout', options.timeout ?? '3s'),
-    requestTimeoutMs: deadlineMs('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
+    timeoutMs: checkTimeout('dynamodb: timeout', options.timeout ?? '3s'),
+    requestTimeoutMs: checkTimeout('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
     clock: options.clock ?? systemClock,
   }
 }
@@ -131,12 +134,12 @@ function sizes({ compressFrom, chunks = false, maxValueBytes }: DynamoDBOptions)
   const takesLarge = chunks || compressFrom !== undefined
   const most = takesLarge ? Number.MAX_SAFE_INTEGER : itemValueBytes
   const limit = maxValueBytes ?? (takesLarge ? largeValueBytes : itemValueBytes)
-  const taken = wholeNumber('dynamodb: maxValueBytes', limit, 1, most)
+  const taken = checkInteger('dynamodb: maxValueBytes', limit, 1, most)
   if (!takesLarge) return { maxItemBytes: taken, largeValues: undefined }
   const from =
     compressFrom === undefined
       ? Infinity
-      : wholeNumber('dynamodb: compressFrom', compressFrom, leastCompressed)
+      : checkInteger('dynamodb: compressFrom', compressFrom, leastCompressed)
   return {
     maxItemBytes: itemValueBytes,
     largeValues: { compressFrom: from, chunks, maxValueBytes: taken },

@@ -1,13 +1,5 @@
-import {
-  type ByteStore,
-  type CacheError,
-  exceeds,
-  oversized,
-  type Payload,
-  payloadBytes,
-  type ReadOptions,
-  type StoreLimits,
-} from '@stowage/core'
+import type { ByteStore, CacheError, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { equalAttributes, type Item } from './attributes.ts'
 import { ownNames, type ResolvedOptions } from './dynamodb-options.ts'
 import { Conditions } from './items/conditions.ts'
@@ -90,7 +82,7 @@ export class DynamoDBStore implements ByteStore {
   }
 
   async add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
-    if (this.#exceeds(payload)) throw this.#oversized('add', key, payload)
+    if (this.#exceeds(payload)) throw this.#valueTooLarge('add', key, payload)
     return this.#write('add', [key], () => {
       const condition = this.#conditions.absent(this.#expiry.now())
       return this.#items.putIf('add', key, this.#shape.item(key, payload, ttl), condition)
@@ -103,7 +95,8 @@ export class DynamoDBStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined && this.#exceeds(next)) throw this.#oversized('compareAndSet', key, next)
+    if (next !== undefined && this.#exceeds(next))
+      throw this.#valueTooLarge('compareAndSet', key, next)
     return this.#write('compareAndSet', [key], () => {
       const condition = this.#conditions.equals(this.#expiry.now(), equalAttributes(expected))
       return next === undefined
@@ -273,11 +266,11 @@ export class DynamoDBStore implements ByteStore {
   ): Promise<void> {
     const keys = [...new Set(entries.map(([key]) => key))]
     await this.#write(operation, keys, () => this.#deleteAll(keys, operation))
-    for (const [key, payload] of entries) throw this.#oversized(operation, key, payload)
+    for (const [key, payload] of entries) throw this.#valueTooLarge(operation, key, payload)
   }
 
-  #oversized(operation: string, key: string, payload: Payload): CacheError {
+  #valueTooLarge(operation: string, key: string, payload: Payload): CacheError {
     this.#requests.assertOpen(operation)
-    return oversized(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
+    return valueTooLarge(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
   }
 }

@@ -5,7 +5,8 @@ import {
   PutItemCommand,
   paginateScan,
 } from '@aws-sdk/client-dynamodb'
-import { Cache, toText } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, credentials, type Engine, engines, region } from './engines.ts'

@@ -85,7 +85,7 @@ export class SessionStore extends Store {
   }
 
   async #write(id: string, session: SessionData): Promise<void> {
-    const value = this.#cache.sharesValues ? isolated(session) : session
+    const value = this.#cache.storesByReference ? isolated(session) : session
     await this.#cache.set(id, value, { ttl: lifetime(session) })
   }
 
@@ -106,7 +106,7 @@ export class SessionStore extends Store {
   /** A session of ours, or nothing: without a cookie it would make express-session fail on every request. */
   #inflate(stored: unknown): SessionData | undefined {
     if (!isSession(stored)) return undefined
-    return this.#cache.sharesValues ? isolated(stored) : stored
+    return this.#cache.storesByReference ? isolated(stored) : stored
   }
 
   async #ids(): Promise<string[]> {

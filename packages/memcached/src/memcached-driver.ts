@@ -1,4 +1,5 @@
-import type { ByteStore, Driver, Env } from '@stowage/core'
+import type { ByteStore, Env } from '@stowage/core'
+import type { Driver } from '@stowage/core/driver'
 import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import {
   type MemcachedOptions,
@@ -79,7 +80,8 @@ const driver: Driver<MemcachedOptions> = {
       oversize: env.choice<Oversize>('MEMCACHED_OVERSIZE', oversizeChoices),
     }
   },
-  place: ({ servers, configurationEndpoint }) => JSON.stringify([servers, configurationEndpoint]),
+  backendId: ({ servers, configurationEndpoint }) =>
+    JSON.stringify([servers, configurationEndpoint]),
 }
 
 /** The nodes, or who tells them. */

@@ -1,18 +1,6 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
-import { OtherProtocol, type Reply, status } from './protocol/protocol.ts'
-
-/** The message of the error something is given up with when its time has passed. */
-export const timedOut = 'no answer in time'
-
-/** The server has answered, and the answer is no. */
-export class Refusal extends Error {
-  readonly status: number
-
-  constructor(reply: Reply) {
-    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, '') || 'refused')
-    this.status = reply.status
-  }
-}
+import { DeadlineError } from '@stowage/core/driver'
+import { OtherProtocol, ServerError, status } from './protocol/protocol.ts'
 
 interface Meaning {
   readonly code: CacheErrorCode
@@ -52,28 +40,12 @@ export function translate(error: unknown, operation: string, key?: string): Cach
   return new CacheError(code, message, { store: 'memcached', operation, key, retryable, cause })
 }
 
-/** Whether the node could not answer, or could not be asked. */
-export function isUnreachable(error: unknown): boolean {
-  return (
-    CacheError.is(error) &&
-    (error.code === 'ERR_CACHE_UNAVAILABLE' || error.code === 'ERR_CACHE_TIMEOUT')
-  )
-}
-
-export function notACounter(key: string): CacheError {
-  return new CacheError(
-    'ERR_CACHE_REJECTED',
-    'memcached increment failed: what lives under this key is no whole number, or the sum is none that is safe.',
-    { store: 'memcached', operation: 'increment', key },
-  )
-}
-
 function meaningOf(error: Error): Meaning {
-  if (error instanceof Refusal) return refusals[error.status] ?? refused('')
+  if (error instanceof ServerError) return refusals[error.status] ?? refused('')
   if (error instanceof OtherProtocol) {
     return { code: 'ERR_CACHE_CONFIG', retryable: false, advice: 'Is this a memcached server?' }
   }
-  const late = error.message === timedOut
+  const late = error instanceof DeadlineError
   return {
     code: late ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
     retryable: true,

@@ -1,5 +1,6 @@
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
-import { CacheError, type Duration, deadlineMs, oneOf } from '@stowage/core'
+import { CacheError, type Duration } from '@stowage/core'
+import { checkChoice, checkTimeout } from '@stowage/core/driver'
 import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-address.ts'
 
@@ -85,18 +86,26 @@ export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
   }
   return {
     ...nodesOf(options),
-    pollMs: deadlineMs('memcached: pollInterval', options.pollInterval ?? '60s'),
+    pollMs: checkTimeout('memcached: pollInterval', options.pollInterval ?? '60s'),
     ignoreClusterErrors,
-    hashing: oneOf('memcached: hashing', options.hashing ?? 'ketama', hashings),
+    hashing: checkChoice('memcached: hashing', options.hashing ?? 'ketama', hashings),
     username,
     password,
     tls: tlsOf(options.tls),
-    protocol: oneOf('memcached: protocol', options.protocol ?? 'auto', ['auto', 'binary', 'meta']),
-    timeoutMs: deadlineMs('memcached: timeout', options.timeout ?? '750ms'),
-    connectTimeoutMs: deadlineMs('memcached: connectTimeout', options.connectTimeout ?? '1s'),
-    retryMs: deadlineMs('memcached: retryInterval', options.retryInterval ?? '1s'),
-    onNodeDown: oneOf('memcached: onNodeDown', options.onNodeDown ?? 'error', nodeDownChoices),
-    oversize: oneOf('memcached: oversize', options.oversize ?? 'reject', oversizeChoices),
+    protocol: checkChoice('memcached: protocol', options.protocol ?? 'auto', [
+      'auto',
+      'binary',
+      'meta',
+    ]),
+    timeoutMs: checkTimeout('memcached: timeout', options.timeout ?? '750ms'),
+    connectTimeoutMs: checkTimeout('memcached: connectTimeout', options.connectTimeout ?? '1s'),
+    retryMs: checkTimeout('memcached: retryInterval', options.retryInterval ?? '1s'),
+    onNodeDown: checkChoice(
+      'memcached: onNodeDown',
+      options.onNodeDown ?? 'error',
+      nodeDownChoices,
+    ),
+    oversize: checkChoice('memcached: oversize', options.oversize ?? 'reject', oversizeChoices),
   }
 }
 

@@ -1,17 +1,10 @@
-import {
-  type ByteStore,
-  conflict,
-  Lifecycle,
-  optimistically,
-  type Payload,
-  type StoreLimits,
-  samePayload,
-  systemClock,
-} from '@stowage/core'
+import { type ByteStore, type Payload, type StoreLimits, systemClock } from '@stowage/core'
+import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters } from './items/counters.ts'
-import * as replies from './items/item-replies.ts'
+import { readSeen } from './items/item-replies.ts'
 import { Items, keyBytes } from './items/items.ts'
 import { Dispatch, type Router } from './nodes/dispatcher.ts'
+import { isThere, readAdded, readAnything, readOutcome } from './protocol/status-replies.ts'
 
 /** Entries as items of memcached, on the node the ring gives their key. */
 export class MemcachedStore implements ByteStore {
@@ -44,7 +37,7 @@ export class MemcachedStore implements ByteStore {
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('set')
-    return this.#items.store('set', key, item, { mode: 'set', ttl, read: replies.readAnything })
+    return this.#items.store('set', key, item, { mode: 'set', ttl, read: readAnything })
   }
 
   setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -54,7 +47,7 @@ export class MemcachedStore implements ByteStore {
 
   add(key: string, item: Payload, ttl?: number): Promise<boolean> {
     this.#lifecycle.assertOpen('add')
-    return this.#items.store('add', key, item, { mode: 'add', ttl, read: replies.readAdded })
+    return this.#items.store('add', key, item, { mode: 'add', ttl, read: readAdded })
   }
 
   compareAndSet(
@@ -63,11 +56,11 @@ export class MemcachedStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    return this.#optimistically('compareAndSet', () => this.#swap(key, expected, next, ttl))
+    return this.#retryOnConflict('compareAndSet', () => this.#swap(key, expected, next, ttl))
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#optimistically('increment', () => this.#counters.count(key, by, ttl))
+    return this.#retryOnConflict('increment', () => this.#counters.count(key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
@@ -86,7 +79,7 @@ export class MemcachedStore implements ByteStore {
     let missing = 0
     await this.#dispatch.groups('deleteMany', each, (connection, group) =>
       connection.deleteMany('deleteMany', group.keys, (reply) => {
-        if (!replies.isThere(reply)) missing++
+        if (!isThere(reply)) missing++
       }),
     )
     return each.length - missing
@@ -106,9 +99,9 @@ export class MemcachedStore implements ByteStore {
     return this.#lifecycle.close(() => this.#dispatch.close())
   }
 
-  #optimistically<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
+  #retryOnConflict<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
     this.#lifecycle.assertOpen(operation)
-    return this.#dispatch.tracked(optimistically(operation, systemClock, attempt))
+    return this.#dispatch.tracked(retryOnConflict(operation, systemClock, attempt))
   }
 
   /** One attempt to replace what was expected. */
@@ -121,18 +114,18 @@ export class MemcachedStore implements ByteStore {
     const operation = 'compareAndSet'
     if (next !== undefined) this.#items.assertFits(operation, key, next)
     const seen = await this.#dispatch.one(operation, key, (connection) =>
-      connection.get(operation, key, replies.readSeen),
+      connection.get(operation, key, readSeen),
     )
     const item = await this.#items.whole(operation, seen?.found)
     if (seen === undefined || item === undefined || !samePayload(item, expected)) return false
     const { cas } = seen
     const outcome = await (next === undefined
       ? this.#dispatch.one(operation, key, (connection) =>
-          connection.delete(operation, key, cas, replies.readOutcome),
+          connection.delete(operation, key, cas, readOutcome),
         )
       : this.#items.store(operation, key, next, {
           ...{ mode: 'set', ttl, cas },
-          read: replies.readOutcome,
+          read: readOutcome,
         }))
     return outcome === 'changed' ? conflict : outcome === 'done'
   }

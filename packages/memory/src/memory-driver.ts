@@ -1,14 +1,13 @@
 import {
   type ByteStore,
   type CacheStore,
-  type Driver,
   type Entry,
   type EntryStore,
   type Env,
   type Payload,
   systemClock,
-  wholeNumber,
 } from '@stowage/core'
+import { checkInteger, type Driver } from '@stowage/core/driver'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'
 import { bytes, shared } from './representation.ts'
@@ -23,7 +22,7 @@ export function memory(options: MemoryOptions & { readonly values: 'shared' }): 
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
 export function memory(options: MemoryOptions = {}): CacheStore {
-  const maxEntries = wholeNumber(
+  const maxEntries = checkInteger(
     'memory: maxEntries',
     options.maxEntries ?? defaultMaxEntries,
     1,
@@ -40,8 +39,8 @@ export function memory(options: MemoryOptions = {}): CacheStore {
       clock,
     })
   }
-  const maxBytes = wholeNumber('memory: maxBytes', options.maxBytes ?? defaultMaxBytes, 1)
-  const maxValueBytes = wholeNumber(
+  const maxBytes = checkInteger('memory: maxBytes', options.maxBytes ?? defaultMaxBytes, 1)
+  const maxValueBytes = checkInteger(
     'memory: maxValueBytes',
     options.maxValueBytes ?? Math.ceil(maxBytes / 4),
     1,

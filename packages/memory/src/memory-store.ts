@@ -1,13 +1,7 @@
-import {
-  type Clock,
-  Lifecycle,
-  oversized,
-  type StoreContract,
-  type StoreLimits,
-} from '@stowage/core'
+import type { Clock, StoreContract, StoreLimits } from '@stowage/core'
+import { Lifecycle, notACounter, valueTooLarge } from '@stowage/core/driver'
 import { LRUCache } from 'lru-cache'
 import { Expiry } from './expiry.ts'
-import { notACounter } from './memory-errors.ts'
 import type { Representation } from './representation.ts'
 
 const scanPage = 1_000
@@ -116,9 +110,10 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.#lifecycle.assertOpen('increment')
     const slot = this.#live(key)
     const before = slot === undefined ? 0 : this.#representation.toInteger(slot.item)
-    if (before === undefined) throw notACounter(key, 'the stored value is no integer')
+    if (before === undefined) throw notACounter('memory', key, 'the stored value is not an integer')
     const sum = before + by
-    if (!Number.isSafeInteger(sum)) throw notACounter(key, 'the sum leaves the safe integers')
+    if (!Number.isSafeInteger(sum))
+      throw notACounter('memory', key, 'the sum is not a safe integer')
     const item = this.#representation.fromInteger(sum)
     this.#slots.set(key, { item, expiresAt: slot?.expiresAt ?? this.#expiry.after(ttl) })
     return sum
@@ -202,7 +197,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   #refuse(operation: string, key: string, item: Item): never {
     const size = this.#representation.size(item)
-    throw oversized(this.name, operation, key, size, this.#limitFor(key))
+    throw valueTooLarge(this.name, operation, key, size, this.#limitFor(key))
   }
 
   #limitFor(key: string): number {

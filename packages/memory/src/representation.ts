@@ -1,4 +1,5 @@
-import { type Entry, exceeds, type Payload, payloadBytes, samePayload, toText } from '@stowage/core'
+import type { Entry, Payload } from '@stowage/core'
+import { exceeds, parseSafeInteger, payloadBytes, samePayload, toText } from '@stowage/core/driver'
 
 /** What the store must know about its items, in either mode. */
 export interface Representation<Item> {
@@ -19,12 +20,7 @@ export const bytes: Representation<Payload> = {
   size: payloadBytes,
   exceeds,
   equal: samePayload,
-  toInteger(item) {
-    const text = toText(item)
-    // As Redis reads integers: no leading zero, no plus sign.
-    const value = /^(?:0|-?[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
-    return Number.isSafeInteger(value) ? value : undefined
-  },
+  toInteger: (item) => parseSafeInteger(toText(item)),
   fromInteger: String,
 }
 

@@ -1,7 +1,8 @@
-import type { CacheError, Consistency, Lifecycle } from '@stowage/core'
+import type { CacheError, Consistency } from '@stowage/core'
+import type { Lifecycle } from '@stowage/core/driver'
+import { DeadlineError, isUnreachable, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
-import { type Deadline, within } from './deadline.ts'
-import { isBroken, isRefusedByReplica, isUnreachable, timedOut, translate } from './redis-errors.ts'
+import { isBroken, isRefusedByReplica, translate } from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
 import type { Topology } from './topology/topology.ts'
 
@@ -38,7 +39,7 @@ export class Calls {
   }
 
   /** Sends a command as soon as there is a connection, together with all others of this tick. */
-  async send<T>(connection: Connection, call: Call<T>, deadline?: Deadline): Promise<T> {
+  async send<T>(connection: Connection, call: Call<T>, deadline?: AbortSignal): Promise<T> {
     if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
     const waiting = connection.ready()
     if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
@@ -68,14 +69,15 @@ export class Calls {
     connection: Connection,
     call: Call<T>,
     waiting: Promise<void>,
-    deadline: Deadline | undefined,
+    deadline: AbortSignal | undefined,
   ): Promise<T> {
     try {
       await waiting
     } catch (error) {
       return this.#again(connection, call, translate(error, call.operation, call.keys[0]))
     }
-    if (deadline?.over === true) throw translate(new Error(timedOut), call.operation, call.keys[0])
+    if (deadline?.aborted === true)
+      throw translate(new DeadlineError(), call.operation, call.keys[0])
     // The first connection is not on the call's time, so that there may be none left.
     call.since = Math.max(call.since, performance.now() - this.#timeoutMs / 2)
     const underWay = { ...call, failed: call.failed ?? [] }
@@ -108,10 +110,10 @@ export class Calls {
   async #within<T>(
     ms: number,
     { operation, keys }: Call<T>,
-    work: (deadline: Deadline) => Promise<T>,
+    work: (deadline: AbortSignal) => Promise<T>,
   ): Promise<T> {
     try {
-      return await within(ms, work)
+      return await withDeadline(ms, work)
     } catch (error) {
       throw translate(error, operation, keys[0])
     }

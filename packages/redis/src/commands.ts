@@ -1,4 +1,5 @@
-import { type Payload, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { toBytes } from '@stowage/core/driver'
 import type { RedisClient } from './redis-options.ts'
 import type { Argument } from './scripts.ts'
 

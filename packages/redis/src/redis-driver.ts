@@ -1,11 +1,5 @@
-import {
-  type ByteStore,
-  consistencies,
-  type Driver,
-  type Env,
-  withBatching,
-  withTimeout,
-} from '@stowage/core'
+import { type ByteStore, type Env, withBatching, withTimeout } from '@stowage/core'
+import { consistencies, type Driver } from '@stowage/core/driver'
 import { BorrowedConnection, OwnConnection } from './connection/connection.ts'
 import {
   addressOf,
@@ -88,7 +82,7 @@ const driver: Driver<RedisOptions> = {
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }
   },
-  place: ({ url, clusterNodes, sentinels, sentinelName }) =>
+  backendId: ({ url, clusterNodes, sentinels, sentinelName }) =>
     JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
 }
 

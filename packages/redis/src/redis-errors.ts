@@ -1,7 +1,5 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
-
-/** The message of the error a connection is ended with when the server does not answer in time. */
-export const timedOut = 'no answer in time'
+import { DeadlineError } from '@stowage/core/driver'
 
 interface Meaning {
   readonly code: CacheErrorCode
@@ -78,16 +76,8 @@ export function isBroken(error: CacheError): boolean {
   return lost || isRefusedByReplica(error)
 }
 
-/** Whether another server may well answer what this one did not. */
-export function isUnreachable(error: unknown): boolean {
-  return (
-    CacheError.is(error) &&
-    (error.code === 'ERR_CACHE_UNAVAILABLE' || error.code === 'ERR_CACHE_TIMEOUT')
-  )
-}
-
 function meaningOf(error: Error): Meaning {
-  if (error.message === timedOut || error.message === 'Command timed out') {
+  if (error instanceof DeadlineError || error.message === 'Command timed out') {
     return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }
   }
   const code = replyCode(error)

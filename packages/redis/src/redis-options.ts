@@ -1,13 +1,6 @@
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
-import {
-  CacheError,
-  type Consistency,
-  consistencies,
-  type Duration,
-  deadlineMs,
-  oneOf,
-  wholeNumber,
-} from '@stowage/core'
+import { CacheError, type Consistency, type Duration } from '@stowage/core'
+import { checkChoice, checkInteger, checkTimeout, consistencies } from '@stowage/core/driver'
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { backOff } from './reconnect-delay.ts'
 
@@ -152,19 +145,23 @@ const protocols = ['redis:', 'rediss:']
 
 export function resolveOptions(options: RedisOptions): ResolvedOptions {
   return {
-    timeoutMs: deadlineMs('redis: timeout', options.timeout ?? '750ms'),
-    connectTimeoutMs: deadlineMs('redis: connectTimeout', options.connectTimeout ?? '1s'),
-    maxValueBytes: wholeNumber('redis: maxValueBytes', options.maxValueBytes ?? serverBulkLimit, 1),
-    assumedLagMs: deadlineMs('redis: assumedLag', options.assumedLag ?? '2s'),
-    renewReplicasMs: deadlineMs('redis: renewReplicasAfter', options.renewReplicasAfter ?? '5m'),
-    replicaConnections: wholeNumber(
+    timeoutMs: checkTimeout('redis: timeout', options.timeout ?? '750ms'),
+    connectTimeoutMs: checkTimeout('redis: connectTimeout', options.connectTimeout ?? '1s'),
+    maxValueBytes: checkInteger(
+      'redis: maxValueBytes',
+      options.maxValueBytes ?? serverBulkLimit,
+      1,
+    ),
+    assumedLagMs: checkTimeout('redis: assumedLag', options.assumedLag ?? '2s'),
+    renewReplicasMs: checkTimeout('redis: renewReplicasAfter', options.renewReplicasAfter ?? '5m'),
+    replicaConnections: checkInteger(
       'redis: replicaConnections',
       options.replicaConnections ?? 1,
       1,
     ),
-    readFrom: oneOf('redis: readFrom', options.readFrom ?? usualReadFrom(options), readFroms),
-    consistency: oneOf('redis: consistency', options.consistency ?? 'session', consistencies),
-    waitReplicas: wholeNumber('redis: waitReplicas', options.waitReplicas ?? 0, 0),
+    readFrom: checkChoice('redis: readFrom', options.readFrom ?? usualReadFrom(options), readFroms),
+    consistency: checkChoice('redis: consistency', options.consistency ?? 'session', consistencies),
+    waitReplicas: checkInteger('redis: waitReplicas', options.waitReplicas ?? 0, 0),
     credentials: options.credentials,
   }
 }
@@ -294,7 +291,7 @@ function overrides({ username, password, database }: RedisOptions): ClientOption
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-    ...(database !== undefined && { db: wholeNumber('redis: database', database, 0) }),
+    ...(database !== undefined && { db: checkInteger('redis: database', database, 0) }),
   }
 }
 

@@ -1,15 +1,12 @@
-import {
-  type ByteStore,
-  type CacheError,
-  type Consistency,
-  exceeds,
-  Lifecycle,
-  oversized,
-  type Payload,
-  payloadBytes,
-  type ReadOptions,
-  type StoreLimits,
+import type {
+  ByteStore,
+  CacheError,
+  Consistency,
+  Payload,
+  ReadOptions,
+  StoreLimits,
 } from '@stowage/core'
+import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Call, Calls, type Command } from './command-executor.ts'
 import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
 import type { Connection } from './connection/connection.ts'
@@ -75,7 +72,7 @@ export class RedisStore implements ByteStore {
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
-    if (this.#exceeds(item)) throw this.#oversized('add', key, item)
+    if (this.#exceeds(item)) throw this.#valueTooLarge('add', key, item)
     const reply = await this.#write('add', [key], (client) => addCommand(client, key, item, ttl))
     return reply === 'OK'
   }
@@ -86,7 +83,8 @@ export class RedisStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined && this.#exceeds(next)) throw this.#oversized('compareAndSet', key, next)
+    if (next !== undefined && this.#exceeds(next))
+      throw this.#valueTooLarge('compareAndSet', key, next)
     const seen = argument(expected)
     const done = await this.#write('compareAndSet', [key], (client) =>
       next === undefined
@@ -292,12 +290,12 @@ export class RedisStore implements ByteStore {
     entries: readonly (readonly [string, Payload])[],
   ): Promise<void> {
     await this.deleteMany(entries.map(([key]) => key))
-    for (const [key, item] of entries) throw this.#oversized(operation, key, item)
+    for (const [key, item] of entries) throw this.#valueTooLarge(operation, key, item)
   }
 
-  #oversized(operation: string, key: string, item: Payload): CacheError {
+  #valueTooLarge(operation: string, key: string, item: Payload): CacheError {
     this.#lifecycle.assertOpen(operation)
-    return oversized(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
+    return valueTooLarge(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
   }
 }
 

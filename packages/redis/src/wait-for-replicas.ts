@@ -1,6 +1,5 @@
-import { Watchdog } from '@stowage/core'
+import { InFlight, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
-import { within } from './deadline.ts'
 
 /**
  * A connection for writes that count only once replicas have them too. WAIT holds up whatever comes behind it on its
@@ -10,7 +9,7 @@ export class Durability {
   readonly connection: Connection
   readonly #replicas: number
   readonly #patienceMs: number
-  readonly #underWay = new Watchdog(Infinity, () => {})
+  readonly #underWay = new InFlight()
   #waiting: Promise<void> | undefined
 
   constructor(connection: Connection, replicas: number, patienceMs: number) {
@@ -21,15 +20,15 @@ export class Durability {
 
   /** The answer of a write on this connection, once the replicas have the write, if that is in the `leftMs` it leaves. */
   async follow<T>(write: () => Promise<T>, leftMs: () => number): Promise<T> {
-    this.#underWay.sent()
+    this.#underWay.begin()
     try {
       const answer = await write()
       this.#waiting ??= this.#wait()
       const waiting = this.#waiting
-      await within(leftMs(), () => waiting)
+      await withDeadline(leftMs(), () => waiting)
       return answer
     } finally {
-      this.#underWay.answered()
+      this.#underWay.end()
     }
   }
 

@@ -2,18 +2,20 @@ import {
   type ByteStore,
   CacheError,
   type Clock,
-  exceeds,
-  Lifecycle,
-  oversized,
   type Payload,
-  payloadBytes,
   type StoreLimits,
-  samePayload,
   systemClock,
-  toBytes,
-  toText,
   wrapStore,
 } from '@stowage/core'
+import {
+  exceeds,
+  Lifecycle,
+  payloadBytes,
+  samePayload,
+  toBytes,
+  toText,
+  valueTooLarge,
+} from '@stowage/core/driver'
 
 const pageSize = 100
 
@@ -165,7 +167,7 @@ export class ReferenceStore implements ByteStore {
   #assertFits(operation: string, key: string, item: Payload): void {
     const { valueBytes } = this.limits
     if (exceeds(item, valueBytes)) {
-      throw oversized(this.name, operation, key, payloadBytes(item), valueBytes)
+      throw valueTooLarge(this.name, operation, key, payloadBytes(item), valueBytes)
     }
   }
 

@@ -29,7 +29,7 @@ export interface CachesFromEnvOptions {
 interface Choice {
   readonly store: () => CacheStore
   /** The same for two roles that share a backend, and so a space of keys. */
-  readonly place: string
+  readonly backendId: string
 }
 
 /**
@@ -114,7 +114,8 @@ class RoleReader {
   /** One backend for both roles needs prefixes of which neither contains the other: `clear()` removes all below its own. */
   checkPrefixes({ cache, session }: Readonly<Record<Role, Choice | undefined>>): void {
     const [a, b] = [this.#prefix('cache'), this.#prefix('session')]
-    if (cache === undefined || session === undefined || cache.place !== session.place) return
+    if (cache === undefined || session === undefined || cache.backendId !== session.backendId)
+      return
     if (!a.startsWith(b) && !b.startsWith(a)) return
     this.#env('session').problem(
       'SESSION_PREFIX',
@@ -124,7 +125,7 @@ class RoleReader {
 
   #named(env: Env, variable: string, name: string): Choice | undefined {
     const store = Object.hasOwn(this.#stores, name) ? this.#stores[name] : undefined
-    if (store !== undefined) return { store, place: `store ${name}` }
+    if (store !== undefined) return { store, backendId: `store ${name}` }
     const names = Object.keys(this.#stores).join(', ') || 'none'
     env.problem(variable, `names no store of this application. Defined: ${names}.`)
     return undefined
@@ -138,8 +139,8 @@ class RoleReader {
     try {
       const driver = await this.#registry.load(name)
       const options = driver.fromEnv(env)
-      const place = driver.place?.(options) ?? JSON.stringify(options)
-      return { store: () => driver.create(options), place: `${name} ${place}` }
+      const backendId = driver.backendId?.(options) ?? JSON.stringify(options)
+      return { store: () => driver.create(options), backendId: `${name} ${backendId}` }
     } catch (error) {
       env.problem(variable, (error as Error).message)
       return undefined

@@ -1,28 +1,41 @@
 import { CacheError } from '../errors.ts'
+import { type Duration, milliseconds } from '../time/duration.ts'
+
+// setTimeout fires at once for a longer delay.
+const longestTimerMs = 2 ** 31 - 1
 
 /**
- * A choice a driver was given. `name` says whose it is and which: `'redis: readFrom'`.
- * @throws CacheError `ERR_CACHE_CONFIG` for what is none of the choices
+ * Returns an option that must be one of `choices`. `name` names driver and option in the error: `'redis: readFrom'`.
+ * @throws CacheError `ERR_CACHE_CONFIG` for any other value
  */
-export function oneOf<T extends string>(name: string, given: T, choices: readonly T[]): T {
+export function checkChoice<T extends string>(name: string, given: T, choices: readonly T[]): T {
   if (choices.includes(given)) return given
   throw wrong(`${name} must be one of ${choices.join(', ')}, not ${String(given)}.`)
 }
 
 /**
- * A number a driver was given, named likewise.
- * @throws CacheError `ERR_CACHE_CONFIG` unless it is whole and within the bounds
+ * Returns an option that must be an integer from `min` to `max`.
+ * @throws CacheError `ERR_CACHE_CONFIG` for any other value
  */
-export function wholeNumber(
+export function checkInteger(
   name: string,
   given: number,
-  least: number,
-  most: number = Number.MAX_SAFE_INTEGER,
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  if (Number.isSafeInteger(given) && given >= least && given <= most) return given
-  const bounds =
-    most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
-  throw wrong(`${name} must be a whole number ${bounds}, not ${String(given)}.`)
+  if (Number.isSafeInteger(given) && given >= min && given <= max) return given
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  throw wrong(`${name} must be a whole number ${range}, not ${String(given)}.`)
+}
+
+/**
+ * Returns the milliseconds of an option that becomes a timer: from 1 ms to 24 days.
+ * @throws CacheError `ERR_CACHE_CONFIG` for any other duration
+ */
+export function checkTimeout(name: string, given: Duration): number {
+  const ms = Math.ceil(milliseconds(given))
+  if (ms >= 1 && ms <= longestTimerMs) return ms
+  throw wrong(`${name} must be between 1 ms and 24 days, not ${given}.`)
 }
 
 function wrong(message: string): CacheError {

@@ -13,5 +13,5 @@ export interface Driver<Options = unknown> {
   /** Reads the options from the environment. Reports what is wrong to `env` and goes on, so that all problems are known at once. */
   fromEnv(env: Env): Options
   /** The same text for options that lead to the same keys, so that two roles are known to share them. @default all options */
-  place?(options: Options): string
+  backendId?(options: Options): string
 }

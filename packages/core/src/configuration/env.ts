@@ -89,7 +89,7 @@ export class Env {
   problem(name: string, remedy: string): void {
     const variable = this.#variableOf(name)
     const value = this.#variables[variable]
-    this.problems.push({ variable, value: value && masked(variable, value), remedy })
+    this.problems.push({ variable, value: value && maskSecrets(variable, value), remedy })
   }
 
   #read<T>(name: string, parse: (text: string) => T | undefined, remedy: string): T | undefined {
@@ -106,7 +106,7 @@ export class Env {
 }
 
 /** The value as it may be printed: without what could be a password. */
-export function masked(variable: string, value: string): string {
+export function maskSecrets(variable: string, value: string): string {
   if (/PASS|SECRET|TOKEN|CREDENTIAL|AUTH|_KEY/i.test(variable)) return '***'
   // Everything up to the last "@" may be a password, also where the rest is no URL; so may a query.
   const shown = value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')

@@ -1,5 +1,5 @@
 /** Runs the tasks of one key one after another, each whether or not the one before it failed. */
-export class Serial {
+export class KeyedQueue {
   readonly #last = new Map<string, Promise<unknown>>()
 
   run<T>(key: string, task: () => Promise<T>): Promise<T> {

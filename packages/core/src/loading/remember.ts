@@ -1,11 +1,11 @@
 import { channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Awaitable } from '../store.ts'
-import type { Entries } from '../values/entry-codec.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
 import type { SingleFlight } from './single-flight.ts'
 
-export interface Remembering<T> {
-  readonly entries: Entries
+export interface LoadJob<T> {
+  readonly entries: EntryCodec
   readonly flights: SingleFlight
   /** The storage key. */
   readonly key: string
@@ -15,7 +15,7 @@ export interface Remembering<T> {
 }
 
 /** Loads once for all who ask meanwhile, and stores what was loaded. */
-export function loadOnce<T>(job: Remembering<T>, storable = true): Promise<T> {
+export function loadOnce<T>(job: LoadJob<T>, storable = true): Promise<T> {
   return job.flights.run(job.key, async (isCurrent) => {
     job.ttl() // A ttl that is none fails before the load, not after it.
     const value = await timedLoad(job)
@@ -26,13 +26,13 @@ export function loadOnce<T>(job: Remembering<T>, storable = true): Promise<T> {
 }
 
 /** The store failed to answer: load all the same, and do not make the caller wait for a write that would fail too. */
-export function loadWithout<T>(job: Remembering<T>, error: unknown): Promise<T> {
+export function loadWithoutStore<T>(job: LoadJob<T>, error: unknown): Promise<T> {
   if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
   report(job, error)
   return loadOnce(job, false)
 }
 
-async function timedLoad<T>({ entries, key, load }: Remembering<T>): Promise<T> {
+async function timedLoad<T>({ entries, key, load }: LoadJob<T>): Promise<T> {
   if (!channels.load.hasSubscribers) return load()
   const start = performance.now()
   try {
@@ -42,8 +42,8 @@ async function timedLoad<T>({ entries, key, load }: Remembering<T>): Promise<T> 
   }
 }
 
-async function storeLoaded<T>(job: Remembering<T>, value: T): Promise<void> {
-  const item = job.entries.seal(value)
+async function storeLoaded<T>(job: LoadJob<T>, value: T): Promise<void> {
+  const item = job.entries.encode(value)
   const ttl = job.ttl()
   if (ttl === 0) return
   try {
@@ -54,7 +54,7 @@ async function storeLoaded<T>(job: Remembering<T>, value: T): Promise<void> {
 }
 
 /** Publishes a failure the caller of `remember` is spared; throws what is not the backend's fault. */
-function report<T>({ entries, key }: Remembering<T>, error: unknown): void {
+function report<T>({ entries, key }: LoadJob<T>, error: unknown): void {
   if (!CacheError.is(error)) throw error
   if (channels.error.hasSubscribers) channels.error.publish({ ...entries.event(key), error })
 }

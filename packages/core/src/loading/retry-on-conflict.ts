@@ -10,7 +10,7 @@ export const conflict: unique symbol = Symbol('conflict')
  * Repeats a read–compare–write until nobody came in between, after a short random pause each time.
  * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
  */
-export async function optimistically<T>(
+export async function retryOnConflict<T>(
   operation: string,
   clock: Clock,
   attempt: () => Promise<T | typeof conflict>,

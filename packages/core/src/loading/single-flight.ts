@@ -30,7 +30,7 @@ export class SingleFlight {
   }
 
   /** The key has been written or deleted: nobody joins a run that began before, and what it brings is not kept. */
-  outdate(key: string): void {
+  invalidate(key: string): void {
     if (this.#running.size === 0) return
     const flight = this.#running.get(key)
     if (flight === undefined) return
@@ -39,7 +39,7 @@ export class SingleFlight {
   }
 
   /** The same for every key. */
-  outdateAll(): void {
-    for (const key of [...this.#running.keys()]) this.outdate(key)
+  invalidateAll(): void {
+    for (const key of [...this.#running.keys()]) this.invalidate(key)
   }
 }

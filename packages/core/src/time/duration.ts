@@ -35,19 +35,6 @@ export function milliseconds(duration: Duration): number {
   return ms
 }
 
-// What a timer can wait; beyond it Node fires at once.
-const longestTimerMs = 2 ** 31 - 1
-
-/** Milliseconds of a deadline. @throws CacheError `ERR_CACHE_CONFIG` unless a timer can wait for it: 1 ms to 24 days */
-export function deadlineMs(name: string, duration: Duration): number {
-  const ms = Math.ceil(milliseconds(duration))
-  if (ms >= 1 && ms <= longestTimerMs) return ms
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `${name} must be between 1 ms and 24 days, not ${duration}.`,
-  )
-}
-
 function rememberedParse(text: string): number | undefined {
   const known = parsed.get(text)
   if (known !== undefined) return known

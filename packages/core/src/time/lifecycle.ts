@@ -1,11 +1,27 @@
 import { CacheError } from '../errors.ts'
 import type { Awaitable } from '../store.ts'
+import { InFlight } from './in-flight.ts'
 
-/** Open until closed, closed once: written here so that no driver writes it again. */
+/**
+ * The open and closed state of a store: open until `close()`, closed once, and closed only after the calls in flight.
+ *
+ * @example
+ * class MyStore {
+ *   readonly #lifecycle = new Lifecycle('mystore')
+ *   get(key: string) {
+ *     return this.#lifecycle.run('get', () => this.#client.fetch(key))
+ *   }
+ *   close() {
+ *     return this.#lifecycle.close(() => this.#client.disconnect())
+ *   }
+ * }
+ */
 export class Lifecycle {
   readonly #store: string
+  readonly #inFlight = new InFlight()
   #closing: Promise<void> | undefined
 
+  /** `store` is the name of the driver, for errors. */
   constructor(store: string) {
     this.#store = store
   }
@@ -20,9 +36,25 @@ export class Lifecycle {
     }
   }
 
-  /** Runs `release` the first time; every call waits for that one. */
+  /** Runs a call that `close()` waits for. Rejects with `ERR_CACHE_CLOSED` after `close()`. */
+  async run<T>(operation: string, work: () => Awaitable<T>): Promise<T> {
+    this.assertOpen(operation)
+    this.#inFlight.begin()
+    try {
+      return await work()
+    } finally {
+      this.#inFlight.end()
+    }
+  }
+
+  /** Waits for the calls of `run`, then calls `release` once. Every call returns the same promise. */
   close(release: () => Awaitable<void>): Promise<void> {
-    this.#closing ??= (async () => release())()
+    this.#closing ??= this.#release(release)
     return this.#closing
+  }
+
+  async #release(release: () => Awaitable<void>): Promise<void> {
+    if (this.#inFlight.count > 0) await this.#inFlight.idle()
+    await release()
   }
 }

@@ -1,71 +1,63 @@
-const ticksOfCountdown = 8
+import { InFlight } from './in-flight.ts'
+
+const ticksPerCountdown = 8
 
 /**
- * Notices when something sent has been left unanswered for too long. As answers come in order, one timer serves for
- * all that is under way. It counts its own ticks instead of reading a clock: a process that was busy for a second
- * has not given the server a second less to answer.
+ * Detects a backend that leaves calls unanswered for too long. Answers arrive in order, so one timer serves for all
+ * calls in flight. It counts its own ticks instead of reading a clock: when this process is blocked for a second,
+ * the server still gets its full time to answer.
  */
-export class Watchdog {
+export class Watchdog extends InFlight {
   readonly #tickMs: number
   readonly #ticks: number
-  readonly #bite: () => void
+  readonly #onTimeout: () => void
   #timer: NodeJS.Timeout | undefined
-  #sent = 0
-  #answered = 0
-  /** How much had been sent at each of the last ticks, the oldest first. */
+  #begun = 0
+  /** How many calls had begun at each of the last ticks, the oldest first. */
   #marks: number[] = []
-  #whenIdle: (() => void) | undefined
 
-  /** Calls `bite` when something is unanswered `timeoutMs` after it was sent, an eighth later at most; never for `Infinity`. */
-  constructor(timeoutMs: number, bite: () => void) {
+  /** Calls `onTimeout` when a call has been in flight for `timeoutMs`, at most an eighth later. */
+  constructor(timeoutMs: number, onTimeout: () => void) {
+    super()
     this.#tickMs = Math.min(50, Math.max(5, timeoutMs / 8))
     this.#ticks = Math.ceil(timeoutMs / this.#tickMs)
-    this.#bite = bite
+    this.#onTimeout = onTimeout
   }
 
-  sent(): void {
-    this.#sent++
-    if (this.#ticks === Infinity) return
+  override begin(): void {
+    super.begin()
+    this.#begun++
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref()
   }
 
-  /** Also for what has failed: it is no longer waited for. */
-  answered(): void {
-    this.#answered++
-    if (this.#whenIdle !== undefined && this.#answered === this.#sent) this.#whenIdle()
-  }
-
-  /** Resolves when nothing is left unanswered. */
-  idle(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#answered === this.#sent) resolve()
-      else this.#whenIdle = resolve
-    })
-  }
-
   #tick(): void {
-    if (this.#answered === this.#sent) {
+    if (this.count === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
       this.#marks = []
       return
     }
     const due = this.#marks.length < this.#ticks ? undefined : this.#marks.shift()
-    this.#marks.push(this.#sent)
-    if (due === undefined || this.#answered >= due) return
+    this.#marks.push(this.#begun)
+    const ended = this.#begun - this.count
+    if (due === undefined || ended >= due) return
     this.#marks = []
-    this.#bite()
+    this.#onTimeout()
   }
 }
 
-/** Calls `late` after `ms`, counted in ticks for the same reason, unless the function it returns is called before. */
-export function countdown(ms: number, late: () => void): () => void {
-  let left = ticksOfCountdown
+/**
+ * Calls `onTimeout` after `ms` milliseconds, counted in ticks like the watchdog's. Returns a function that cancels it.
+ * `ref` says whether the timer keeps the process alive.
+ */
+export function countdown(ms: number, onTimeout: () => void, ref = false): () => void {
+  let ticksLeft = ticksPerCountdown
   const timer = setInterval(() => {
-    left--
-    if (left > 0) return
+    ticksLeft--
+    if (ticksLeft > 0) return
     clearInterval(timer)
-    late()
-  }, ms / ticksOfCountdown).unref()
+    onTimeout()
+  }, ms / ticksPerCountdown)
+  if (!ref) timer.unref()
   return () => clearInterval(timer)
 }

@@ -11,14 +11,14 @@ interface ItemCodec {
   decode(item: unknown): Entry | undefined
 }
 
-/** Entries kept by reference need no representation. */
+/** EntryCodec kept by reference need no representation. */
 const byReference: ItemCodec = {
   encode: (entry) => entry,
   decode: (item) => item as Entry,
 }
 
 /** One store and the codec that fits it: turns values into items and items into values, and says so. */
-export class Entries {
+export class EntryCodec {
   readonly store: AnyStore
   readonly #codec: ItemCodec
   readonly #cache: string
@@ -31,7 +31,7 @@ export class Entries {
   }
 
   /** The item for a value. @throws TypeError for `undefined`, which means a miss */
-  seal(value: unknown): unknown {
+  encode(value: unknown): unknown {
     if (value === undefined) {
       throw new TypeError('undefined cannot be cached, it means a miss. Store null instead.')
     }
@@ -39,8 +39,8 @@ export class Entries {
   }
 
   /** The value of an item that was looked up, or `undefined` for a miss; publishes which it was. */
-  open<T>(key: string, item: unknown): T | undefined {
-    const value = item === undefined ? undefined : this.#decode<T>(key, item)
+  decode<T>(key: string, item: unknown): T | undefined {
+    const value = item === undefined ? undefined : this.#decodeItem<T>(key, item)
     const outcome = value === undefined ? channels.miss : channels.hit
     if (outcome.hasSubscribers) outcome.publish(this.event(key))
     return value
@@ -55,7 +55,7 @@ export class Entries {
     return { cache: this.#cache, store: this.store.name, key }
   }
 
-  #decode<T>(key: string, item: unknown): T | undefined {
+  #decodeItem<T>(key: string, item: unknown): T | undefined {
     const entry = this.#codec.decode(item)
     if (entry === undefined && channels.corrupt.hasSubscribers) {
       channels.corrupt.publish(this.event(key))

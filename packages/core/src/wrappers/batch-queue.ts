@@ -1,5 +1,7 @@
-/** Fewer keys are not worth a batch of their own. */
-const leastKeysOfTwo = 16
+import type { InFlight } from '../time/in-flight.ts'
+
+/** A batch with fewer keys is not split in two. */
+const minKeysToSplit = 16
 
 /** Calls that are sent as one. */
 export interface Batch {
@@ -9,23 +11,20 @@ export interface Batch {
   send(): Promise<void> | undefined
 }
 
-/** What several lanes have under way together. */
-export interface Traffic {
-  readonly overlaps: boolean
-  underWay: number
-}
-
 /** The batches of one kind that are being filled: one, or two that leave one after the other. */
-export class Lane<B extends Batch> {
+export class BatchQueue<B extends Batch> {
   readonly #open: () => B
-  readonly #traffic: Traffic
+  readonly #inFlight: InFlight
+  readonly #overlap: boolean
   #first: B | undefined
   /** Leaves a turn of the event loop after the first. */
   #second: B | undefined
 
-  constructor(open: () => B, traffic: Traffic) {
+  /** `inFlight` counts the batches of all queues that share a connection. */
+  constructor(open: () => B, inFlight: InFlight, overlap: boolean) {
     this.#open = open
-    this.#traffic = traffic
+    this.#inFlight = inFlight
+    this.#overlap = overlap
   }
 
   get isEmpty(): boolean {
@@ -41,9 +40,9 @@ export class Lane<B extends Batch> {
     if (this.#second?.has(key)) return this.#second
     this.#first ??= this.#open()
     const first = this.#first
-    if (!this.#traffic.overlaps || first.size < leastKeysOfTwo || first.has(key)) return first
+    if (!this.#overlap || first.size < minKeysToSplit || first.has(key)) return first
     // Another one is under way: client and server are both busy as it is.
-    if (this.#second === undefined && this.#traffic.underWay > 0) return first
+    if (this.#second === undefined && this.#inFlight.count > 0) return first
     this.#second ??= this.#open()
     return this.#second.size < first.size ? this.#second : first
   }
@@ -70,7 +69,7 @@ export class Lane<B extends Batch> {
   #send(batch: B): void {
     const answered = batch.send()
     if (answered === undefined) return
-    this.#traffic.underWay++
-    answered.then(() => this.#traffic.underWay--)
+    this.#inFlight.begin()
+    answered.then(() => this.#inFlight.end())
   }
 }

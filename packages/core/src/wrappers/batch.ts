@@ -3,7 +3,7 @@ import type { AnyStore } from '../values/entry-codec.ts'
 import type { Batch } from './batch-queue.ts'
 
 /** A result that is waited for before it is asked for. */
-class Pending<T> {
+class Deferred<T> {
   readonly result: Promise<T>
   settle!: (result: Awaitable<T>) => void
   fail!: (reason: unknown) => void
@@ -28,7 +28,7 @@ class Pending<T> {
 /** Keys that are read by one call. */
 export class GetBatch implements Batch {
   readonly #store: AnyStore
-  readonly #items = new Map<string, Pending<unknown>>()
+  readonly #items = new Map<string, Deferred<unknown>>()
 
   constructor(store: AnyStore) {
     this.#store = store
@@ -45,7 +45,7 @@ export class GetBatch implements Batch {
   add(key: string): Promise<unknown> {
     let item = this.#items.get(key)
     if (item === undefined) {
-      item = new Pending()
+      item = new Deferred()
       this.#items.set(key, item)
     }
     return item.result
@@ -68,12 +68,12 @@ export class GetBatch implements Batch {
   }
 }
 
-/** Entries of one ttl that are stored by one call. */
+/** EntryCodec of one ttl that are stored by one call. */
 export class SetBatch implements Batch {
   readonly #store: AnyStore
   readonly #ttl: number | undefined
   readonly #entries = new Map<string, unknown>()
-  readonly #done = new Pending<void>()
+  readonly #done = new Deferred<void>()
 
   constructor(store: AnyStore, ttl: number | undefined) {
     this.#store = store

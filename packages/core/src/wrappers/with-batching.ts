@@ -1,8 +1,9 @@
 import type { CacheStore, Payload, ReadOptions } from '../store.ts'
+import { InFlight } from '../time/in-flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { exceeds } from '../values/payload.ts'
 import { GetBatch, SetBatch } from './batch.ts'
-import { Lane, type Traffic } from './batch-queue.ts'
+import { BatchQueue } from './batch-queue.ts'
 import { wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {
@@ -46,24 +47,22 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
   return { ...others, get, set }
 }
 
-const keptLanes = 16
+const keptQueues = 16
 
 /** What has been asked for in this tick and not been sent yet. */
 class Tick {
   readonly #maxKeys: number
-  readonly #overlap: boolean
-  readonly #gets: Lane<GetBatch>
-  readonly #openSets: (ttl: number | undefined) => Lane<SetBatch>
+  readonly #gets: BatchQueue<GetBatch>
+  readonly #openSets: (ttl: number | undefined) => BatchQueue<SetBatch>
   /** One for each ttl. */
-  readonly #sets = new Map<number | undefined, Lane<SetBatch>>()
+  readonly #sets = new Map<number | undefined, BatchQueue<SetBatch>>()
   #scheduled = false
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
-    this.#overlap = overlap
-    this.#gets = new Lane(() => new GetBatch(store), this.#traffic())
-    const writing = this.#traffic()
-    this.#openSets = (ttl) => new Lane(() => new SetBatch(store, ttl), writing)
+    this.#gets = new BatchQueue(() => new GetBatch(store), new InFlight(), overlap)
+    const writes = new InFlight()
+    this.#openSets = (ttl) => new BatchQueue(() => new SetBatch(store, ttl), writes, overlap)
   }
 
   get(key: string): Promise<unknown> {
@@ -96,30 +95,26 @@ class Tick {
     this.#gets.send()
   }
 
-  #traffic(): Traffic {
-    return { overlaps: this.#overlap, underWay: 0 }
-  }
-
   #isBeingSet(key: string): boolean {
-    for (const lane of this.#sets.values()) if (lane.has(key)) return true
+    for (const queue of this.#sets.values()) if (queue.has(key)) return true
     return false
   }
 
-  #setsOf(ttl: number | undefined): Lane<SetBatch> {
-    const lane = this.#sets.get(ttl) ?? this.#openSets(ttl)
-    this.#sets.set(ttl, lane)
-    return lane
+  #setsOf(ttl: number | undefined): BatchQueue<SetBatch> {
+    const queue = this.#sets.get(ttl) ?? this.#openSets(ttl)
+    this.#sets.set(ttl, queue)
+    return queue
   }
 
   #sendSets(): void {
-    for (const lane of this.#sets.values()) lane.send()
-    this.#forgetLanes()
+    for (const queue of this.#sets.values()) queue.send()
+    this.#dropEmptyQueues()
   }
 
   /** Most applications have few ttls; those that compute them must not fill the memory. */
-  #forgetLanes(): void {
-    if (this.#sets.size <= keptLanes) return
-    for (const [ttl, lane] of this.#sets) if (lane.isEmpty) this.#sets.delete(ttl)
+  #dropEmptyQueues(): void {
+    if (this.#sets.size <= keptQueues) return
+    for (const [ttl, queue] of this.#sets) if (queue.isEmpty) this.#sets.delete(ttl)
   }
 
   #schedule(): void {
@@ -133,13 +128,13 @@ class Tick {
   readonly #end = () => {
     this.#scheduled = false
     let isMore = this.#gets.sendFirst()
-    for (const lane of this.#sets.values()) if (lane.sendFirst()) isMore = true
+    for (const queue of this.#sets.values()) if (queue.sendFirst()) isMore = true
     if (isMore) setImmediate(this.#endLater)
-    this.#forgetLanes()
+    this.#dropEmptyQueues()
   }
 
   readonly #endLater = () => {
     this.#gets.sendSecond()
-    for (const lane of this.#sets.values()) lane.sendSecond()
+    for (const queue of this.#sets.values()) queue.sendSecond()
   }
 }

@@ -153,7 +153,7 @@ class GenerationStore implements AnyStore {
 
   async #findOrKeep(): Promise<{ id: string; confirmed: boolean }> {
     try {
-      return { id: await this.#findOrBear(), confirmed: true }
+      return { id: await this.#findOrCreate(), confirmed: true }
     } catch (error) {
       if (this.#current === undefined || !CacheError.is(error)) throw error
       return { id: this.#current.id, confirmed: false }
@@ -169,7 +169,7 @@ class GenerationStore implements AnyStore {
       : this.#store.compareAndSet(key, seen, this.#toItem(id))
   }
 
-  async #findOrBear(): Promise<string> {
+  async #findOrCreate(): Promise<string> {
     const key = this.#idKey()
     for (;;) {
       // A copy without the newest id would bring back what was cleared.

@@ -23,7 +23,7 @@ const operations = [
 ] as const
 
 /** What a wrapper does with a call; `call` passes it on, and may be called again or not at all. */
-export type Around = <T>(
+export type Interceptor = <T>(
   operation: StoreOperation,
   call: () => Awaitable<T>,
   args: readonly unknown[],
@@ -33,7 +33,7 @@ export type Around = <T>(
  * A store around a store: every call goes through `around`, each page of a scan as a call of its own.
  * Name, limits and the kind of payload are those of the store inside.
  */
-export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
+export function wrapStore<S extends CacheStore>(store: S, around: Interceptor): S {
   const inner = store as unknown as AnyStore & Record<StoreOperation, (...args: unknown[]) => never>
   const wrapped: Record<string, unknown> = {
     name: inner.name,
@@ -59,7 +59,7 @@ export function wrapStore<S extends CacheStore>(store: S, around: Around): S {
 async function* pagesAround<T>(
   pages: AsyncIterable<T>,
   prefix: string,
-  around: Around,
+  around: Interceptor,
 ): AsyncGenerator<T, void, undefined> {
   const iterator = pages[Symbol.asyncIterator]()
   try {

@@ -1,4 +1,4 @@
-import { CacheError } from '@stowage/core'
+import { notACounter } from '@stowage/core/driver'
 import { toAttribute } from '../attributes.ts'
 import type { Conditions } from './conditions.ts'
 import type { ItemShape } from './item-mapper.ts'
@@ -29,7 +29,7 @@ export class Counters {
       // Neither there to be counted nor absent: no counter, or it came and went in between.
       await this.#assertCounts(key, by)
     }
-    throw notACounter(key, 'it keeps being deleted and created', true)
+    throw notACounter('dynamodb', key, 'it keeps being deleted and created', { retryable: true })
   }
 
   /** Adds to a counter that lives; without a ttl also to one that was never there. `undefined`: there is none. */
@@ -56,7 +56,7 @@ export class Counters {
   async #whole(key: string, sum: number, by: number): Promise<number> {
     if (Number.isSafeInteger(sum)) return sum
     await this.#count(key, -by, 1)
-    throw notACounter(key, 'the stored value is no integer')
+    throw notACounter('dynamodb', key, 'the stored value is not an integer')
   }
 
   /** @throws CacheError `ERR_CACHE_REJECTED` when what lives there cannot be counted on */
@@ -64,17 +64,9 @@ export class Counters {
     const payload = this.#shape.payloadOf(await this.#items.read('increment', key, true))
     if (payload === undefined) return
     const value = toAttribute(payload).N
-    if (value === undefined) throw notACounter(key, 'the stored value is no integer')
+    if (value === undefined)
+      throw notACounter('dynamodb', key, 'the stored value is not an integer')
     if (Number.isSafeInteger(Number(value) + by)) return
-    throw notACounter(key, 'the sum leaves the safe integers')
+    throw notACounter('dynamodb', key, 'the sum is not a safe integer')
   }
-}
-
-function notACounter(key: string, reason: string, retryable = false): CacheError {
-  return new CacheError('ERR_CACHE_REJECTED', `increment refused: ${reason}.`, {
-    store: 'dynamodb',
-    operation: 'increment',
-    key,
-    retryable,
-  })
 }

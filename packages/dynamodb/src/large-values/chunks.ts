@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { type Payload, type ReadOptions, toBytes } from '@stowage/core'
+import type { Payload, ReadOptions } from '@stowage/core'
+import { toBytes } from '@stowage/core/driver'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { type Manifest, manifestOf, toManifest } from './packing.ts'
 

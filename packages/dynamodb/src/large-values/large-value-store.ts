@@ -6,10 +6,11 @@ import {
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
-import { Calls } from '../calls.ts'
+import { Lifecycle } from '@stowage/core/driver'
+import type { LargeValuesOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { Chunks, chunkKeys, isChunkKey } from './chunks.ts'
-import { KeptValues, type LargeValuesOptions } from './stored-values.ts'
+import { KeptValues } from './stored-values.ts'
 
 /** How often the chunks are looked for of a value that was replaced meanwhile. */
 const lookups = 3
@@ -28,7 +29,7 @@ export class LargeValues implements ByteStore {
   readonly #hasChunks: boolean
   readonly #chunks: Chunks
   readonly #values: KeptValues
-  readonly #calls = new Calls()
+  readonly #lifecycle = new Lifecycle('dynamodb')
 
   constructor(store: DynamoDBStore, options: LargeValuesOptions) {
     this.limits = { ...store.limits, valueBytes: options.maxValueBytes }
@@ -41,28 +42,28 @@ export class LargeValues implements ByteStore {
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
-    return this.#calls.run('get', async () =>
+    return this.#lifecycle.run('get', async () =>
       this.#values.payloadOf(key, await this.#store.get(key, options), options),
     )
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
-    return this.#calls.run('getMany', async () => {
+    return this.#lifecycle.run('getMany', async () => {
       const found = await this.#store.getMany(keys, options)
       return Promise.all(keys.map((key, at) => this.#values.payloadOf(key, found[at], options)))
     })
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
-    return this.#calls.run('set', () => this.#set(key, payload, ttl))
+    return this.#lifecycle.run('set', () => this.#set(key, payload, ttl))
   }
 
   setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    return this.#calls.run('setMany', () => this.#setMany(entries, ttl))
+    return this.#lifecycle.run('setMany', () => this.#setMany(entries, ttl))
   }
 
   add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
-    return this.#calls.run('add', async () => {
+    return this.#lifecycle.run('add', async () => {
       const kept = await this.#values.keep('add', key, payload, ttl)
       const added = await this.#store.add(key, kept, ttl)
       if (!added) await this.#chunks.drop(chunkKeys(key, kept))
@@ -76,7 +77,7 @@ export class LargeValues implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    return this.#calls.run('compareAndSet', async () => {
+    return this.#lifecycle.run('compareAndSet', async () => {
       if (next !== undefined) this.#values.assertFits('compareAndSet', key, next)
       const seen = await this.#values.formOf(key, expected)
       if (seen === undefined) return false
@@ -89,11 +90,11 @@ export class LargeValues implements ByteStore {
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#calls.run('increment', () => this.#store.increment(key, by, ttl))
+    return this.#lifecycle.run('increment', () => this.#store.increment(key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
-    return this.#calls.run('touch', async () => {
+    return this.#lifecycle.run('touch', async () => {
       if (!this.#hasChunks) return this.#store.touch(key, ttl)
       for (let lookup = 1; lookup <= lookups; lookup++) {
         // Chunks first: they must not end before what names them.
@@ -105,19 +106,19 @@ export class LargeValues implements ByteStore {
   }
 
   delete(key: string): Promise<boolean> {
-    return this.#calls.run('delete', () => this.#delete(key))
+    return this.#lifecycle.run('delete', () => this.#delete(key))
   }
 
   deleteMany(keys: readonly string[]): Promise<number> {
-    return this.#calls.run('deleteMany', () => this.#deleteMany(keys))
+    return this.#lifecycle.run('deleteMany', () => this.#deleteMany(keys))
   }
 
   clear(): Promise<void> {
-    return this.#calls.run('clear', () => this.#store.clear())
+    return this.#lifecycle.run('clear', () => this.#store.clear())
   }
 
   ping(): Promise<void> {
-    return this.#calls.run('ping', () => this.#store.ping())
+    return this.#lifecycle.run('ping', () => this.#store.ping())
   }
 
   consistencyToken(): Awaitable<string> {
@@ -129,7 +130,7 @@ export class LargeValues implements ByteStore {
   }
 
   close(): Promise<void> {
-    return this.#calls.close(() => this.#store.close())
+    return this.#lifecycle.close(() => this.#store.close())
   }
 
   async #set(key: string, payload: Payload, ttl?: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { deflateSync, inflateSync } from 'node:zlib'
-import { type Payload, payloadBytes, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { payloadBytes, toBytes } from '@stowage/core/driver'
 
 /**
  * What begins with this byte is no payload as it was given. JSON text never begins with it, nor does a frame of the

@@ -1,21 +1,9 @@
-import {
-  CacheError,
-  exceeds,
-  oversized,
-  type Payload,
-  payloadBytes,
-  type ReadOptions,
-  samePayload,
-} from '@stowage/core'
+import { CacheError, type Payload, type ReadOptions } from '@stowage/core'
+import { exceeds, payloadBytes, samePayload, valueTooLarge } from '@stowage/core/driver'
+import type { LargeValuesOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { type Chunks, chunkKeys, strong } from './chunks.ts'
 import { isMarked, pack, unpack } from './packing.ts'
-
-export interface LargeValuesOptions {
-  readonly compressFrom: number
-  readonly chunks: boolean
-  readonly maxValueBytes: number
-}
 
 /** How often a value is read anew that was replaced while its chunks were read. */
 const readings = 3
@@ -78,7 +66,7 @@ export class KeptValues {
   assertFits(operation: string, key: string, payload: Payload): void {
     const { maxValueBytes } = this.#options
     if (!exceeds(payload, maxValueBytes)) return
-    throw oversized(this.#store.name, operation, key, payloadBytes(payload), maxValueBytes)
+    throw valueTooLarge(this.#store.name, operation, key, payloadBytes(payload), maxValueBytes)
   }
 
   #unpacked(packed: Payload | undefined): Payload | undefined {

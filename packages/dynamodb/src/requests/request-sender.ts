@@ -1,12 +1,11 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
-import { Calls } from '../calls.ts'
+import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
 import {
   isRefusal,
   isThrottling,
   isTransient,
   isUncertain,
   type Target,
-  timedOut,
   translate,
   withoutResponse,
 } from '../dynamodb-errors.ts'
@@ -72,7 +71,7 @@ export class Requests {
   readonly target: Target
   readonly timeoutMs: number
   readonly #config: RequestsConfig
-  readonly #calls = new Calls()
+  readonly #lifecycle = new Lifecycle('dynamodb')
   #client: DynamoDBClient | undefined
   #prepared: Promise<void> | undefined
 
@@ -83,14 +82,14 @@ export class Requests {
   }
 
   assertOpen(operation: string): void {
-    this.#calls.assertOpen(operation)
+    this.#lifecycle.assertOpen(operation)
   }
 
   /** Runs a call of the contract, which `close()` waits for. @throws CacheError */
   run<T>(operation: string, work: () => Promise<T>): Promise<T> {
     const { prepare } = this.#config
-    if (prepare === undefined) return this.#calls.run(operation, work)
-    return this.#calls.run(operation, async () => {
+    if (prepare === undefined) return this.#lifecycle.run(operation, work)
+    return this.#lifecycle.run(operation, async () => {
       await this.#ready(prepare)
       return work()
     })
@@ -114,7 +113,7 @@ export class Requests {
 
   /** Waits for what is under way, then releases the client. Idempotent. */
   close(): Promise<void> {
-    return this.#calls.close(this.#config.release)
+    return this.#lifecycle.close(this.#config.release)
   }
 
   #ready(prepare: (requests: Requests) => Promise<void>): Promise<void> {
@@ -141,10 +140,13 @@ export class Requests {
   }
 
   #sendInTime(client: Sender, command: Command, ms: number): Promise<unknown> {
-    if (this.#config.isTimed) return inTime(ms, client.send(command))
+    if (this.#config.isTimed) return answerWithin(ms, client.send(command), timeoutError)
     const controller = new AbortController()
     const answer = client.send(command, { abortSignal: controller.signal })
-    return inTime(ms, answer, () => controller.abort())
+    return answerWithin(ms, answer, () => {
+      controller.abort()
+      return timeoutError()
+    })
   }
 
   async #measured(command: Command, { operation }: Call, send: () => Promise<unknown>) {
@@ -177,7 +179,7 @@ export class Requests {
   /** The region as the client has found it, for messages: nothing to wait for, or to fail with. */
   async #regionOf(client: DynamoDBClient | undefined): Promise<string | undefined> {
     const find = async () => client?.config?.region()
-    return inTime(regionMs, find()).catch(() => undefined)
+    return answerWithin(regionMs, find(), timeoutError).catch(() => undefined)
   }
 }
 
@@ -199,13 +201,6 @@ function since(startedAt: number) {
   return { durationMs: performance.now() - startedAt }
 }
 
-/** Waits for an answer `ms` at most, whatever keeps it: a silent server, credentials, or the turn for a socket. */
-function inTime<T>(ms: number, answer: Promise<T>, abort?: () => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(timedOut))
-      abort?.()
-    }, ms)
-    answer.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
+function timeoutError(): Error {
+  return new DeadlineError()
 }

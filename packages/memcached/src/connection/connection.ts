@@ -1,5 +1,5 @@
-import { readAnything, readVersion } from '../items/item-replies.ts'
 import type { Reply, StoreRequest } from '../protocol/protocol.ts'
+import { readAnything, readVersion } from '../protocol/status-replies.ts'
 import { SingleRequest } from './pending-requests.ts'
 import { Wire } from './wire.ts'
 

@@ -1,10 +1,10 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
-import { countdown, Watchdog } from '@stowage/core'
-import { readAnything } from '../items/item-replies.ts'
-import { timedOut, translate } from '../memcached-errors.ts'
+import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
+import { translate } from '../memcached-errors.ts'
 import type { NodeAddress } from '../node-address.ts'
 import { OtherProtocol, type Protocol, type Reply } from '../protocol/protocol.ts'
+import { readAnything } from '../protocol/status-replies.ts'
 import { Outbox } from '../protocol/write-buffer.ts'
 import { Fifo } from './fifo.ts'
 import { Server } from './memjs.ts'
@@ -62,7 +62,7 @@ export class Wire extends Server {
     this.#address = address
     this.settings = options
     this.#onEnd = onEnd
-    this.#watchdog = new Watchdog(options.timeoutMs, () => this.error(new Error(timedOut)))
+    this.#watchdog = new Watchdog(options.timeoutMs, () => this.error(new DeadlineError()))
     this.#deliver = (reply) => this.#take(reply)
     this.#flush = () => {
       this.#scheduled = false
@@ -91,7 +91,7 @@ export class Wire extends Server {
       const socket =
         tls === undefined ? connectTcp(where) : connectTls({ ...name, ...tls, ...where })
       this.#socket = socket
-      const stopCountdown = countdown(connectTimeoutMs, () => this.error(new Error(timedOut)))
+      const stopCountdown = countdown(connectTimeoutMs, () => this.error(new DeadlineError()))
       socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
         stopCountdown()
         this.connected = true
@@ -124,7 +124,7 @@ export class Wire extends Server {
     this.#socket?.destroy()
     this.#onEnd(reason)
     for (let request = this.#waiting.shift(); request; request = this.#waiting.shift()) {
-      this.#watchdog.answered()
+      this.#watchdog.end()
       request.fail(reason)
     }
   }
@@ -174,7 +174,7 @@ export class Wire extends Server {
   /** To be told of every request that was written. */
   protected sent(request: Request): void {
     this.#waiting.push(request)
-    this.#watchdog.sent()
+    this.#watchdog.begin()
     this.#unsent += request.last - request.first + 1
     if (this.#scheduled) return
     this.#scheduled = true
@@ -225,7 +225,7 @@ export class Wire extends Server {
     }
     if (!request.take(reply)) return
     this.#waiting.shift()
-    this.#watchdog.answered()
+    this.#watchdog.end()
   }
 }
 

@@ -1,6 +1,6 @@
 import { lookup as systemLookup } from 'node:dns/promises'
 import type { ConnectionOptions } from 'node:tls'
-import { within } from '../deadline.ts'
+import { withDeadline } from '@stowage/core/driver'
 import type { NodeAddress } from '../node-address.ts'
 import type { Configuration } from './configuration.ts'
 import { queryConfiguration } from './configuration-query.ts'
@@ -68,15 +68,17 @@ export class ConfigurationSource {
 
   #askNode(node: NodeAddress, ref: boolean): Promise<Configuration | undefined> {
     const { tls } = this.#options
-    return within(this.#timeoutMs / 4, this.#closing, ref, (signal) =>
-      queryConfiguration(node, { tls, signal, ref }),
+    return withDeadline(
+      this.#timeoutMs / 4,
+      (signal) => queryConfiguration(node, { tls, signal, ref }),
+      { signal: this.#closing, ref },
     )
   }
 
   /** Asks all addresses at once; the first answer counts. */
   #askEndpoint(ref: boolean): Promise<Configuration | undefined> {
     const { endpoint, tls, lookup = lookupAll } = this.#options
-    return within(this.#timeoutMs, this.#closing, ref, async (signal) => {
+    const ask = async (signal: AbortSignal) => {
       const addresses = await lookup(endpoint.host)
       signal.throwIfAborted()
       const answers = addresses
@@ -87,7 +89,8 @@ export class ConfigurationSource {
       return Promise.any(answers).catch(({ errors }: AggregateError) => {
         throw errors[0] ?? new Error('the name has no address')
       })
-    })
+    }
+    return withDeadline(this.#timeoutMs, ask, { signal: this.#closing, ref })
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { CacheError, type Clock, Lifecycle } from '@stowage/core'
-import { timedOut } from '../memcached-errors.ts'
+import { CacheError, type Clock } from '@stowage/core'
+import { DeadlineError, Lifecycle } from '@stowage/core/driver'
 import { type NodeAddress, nodeName } from '../node-address.ts'
 import { type Answer, ConfigurationSource, type SourceOptions } from './configuration-source.ts'
 import { KnownConfiguration } from './current-configuration.ts'
@@ -146,7 +146,7 @@ const quietClock: Clock = {
 function codedError(error: unknown, endpoint: NodeAddress): CacheError {
   const { message } = error as Error
   return new CacheError(
-    message === timedOut ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
+    error instanceof DeadlineError ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
     `memcached: the nodes cannot be asked for at the configuration endpoint ${nodeName(endpoint)}: ${message}`,
     { store: 'memcached', operation: 'discovery', cause: error },
   )

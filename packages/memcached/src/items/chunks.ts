@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { type Payload, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { toBytes } from '@stowage/core/driver'
 import type { Reply } from '../protocol/protocol.ts'
 import { flags, payloadOf } from './value-format.ts'
 

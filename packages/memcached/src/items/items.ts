@@ -1,10 +1,12 @@
-import { exceeds, oversized, type Payload, payloadBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
 import { type Dispatch, settled } from '../nodes/dispatcher.ts'
 import type { Reply, StoreMode, StoreRequest } from '../protocol/protocol.ts'
+import { isThere, readAnything } from '../protocol/status-replies.ts'
 import { type Found, Manifest, split } from './chunks.ts'
 import { expiryOf } from './exptime.ts'
-import * as replies from './item-replies.ts'
+import { readFound, readPart, readPayload } from './item-replies.ts'
 import { flags, guarded, needsGuard } from './value-format.ts'
 
 /** The server refuses longer ones: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Keys" */
@@ -40,13 +42,11 @@ export class Items {
 
   get(key: string): Promise<Payload | undefined> {
     if (this.#inParts) return this.#dispatch.tracked(this.#getWhole(key))
-    return this.#dispatch.one('get', key, (connection) =>
-      connection.get('get', key, replies.readPayload),
-    )
+    return this.#dispatch.one('get', key, (connection) => connection.get('get', key, readPayload))
   }
 
   getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    if (!this.#inParts) return this.#dispatch.many('getMany', keys, replies.readPayload)
+    if (!this.#inParts) return this.#dispatch.many('getMany', keys, readPayload)
     return this.#dispatch.tracked(this.#getManyWhole(keys))
   }
 
@@ -59,7 +59,7 @@ export class Items {
   }
 
   async storeMany(items: ReadonlyMap<string, Payload>, ttl: number | undefined): Promise<void> {
-    const write: Write<void> = { mode: 'set', ttl, read: replies.readAnything }
+    const write: Write<void> = { mode: 'set', ttl, read: readAnything }
     await this.#dispatch.groups('setMany', [...items.keys()], async (connection, { keys }) => {
       const small: StoreRequest[] = []
       const sent: Promise<void>[] = []
@@ -80,21 +80,21 @@ export class Items {
 
   delete(operation: string, key: string): Promise<boolean> {
     return this.#dispatch.one(operation, key, (connection) =>
-      connection.delete(operation, key, 0n, replies.isThere),
+      connection.delete(operation, key, 0n, isThere),
     )
   }
 
   /** The payload of what was found. */
   async whole(operation: string, found: Found | undefined): Promise<Payload | undefined> {
     if (!(found instanceof Manifest)) return found
-    return found.join(await this.#dispatch.many(operation, found.keys, replies.readPart))
+    return found.join(await this.#dispatch.many(operation, found.keys, readPart))
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` */
   assertFits(operation: string, key: string, item: Payload): void {
     const { valueBytes } = this
     if (!exceeds(item, valueBytes)) return
-    throw oversized('memcached', operation, key, payloadBytes(item), valueBytes)
+    throw valueTooLarge('memcached', operation, key, payloadBytes(item), valueBytes)
   }
 
   async #storeLarge<T>(operation: string, key: string, item: Payload, write: Write<T>): Promise<T> {
@@ -117,32 +117,32 @@ export class Items {
         ...{ mode: 'set' as const, key, flags: flags.part, expiry, cas: 0n },
         item: parts[indexes[index] as number] as Buffer,
       }))
-      return connection.storeMany(operation, requests, replies.readAnything)
+      return connection.storeMany(operation, requests, readAnything)
     })
     return manifest
   }
 
   async #getWhole(key: string): Promise<Payload | undefined> {
     const found = await this.#dispatch.one('get', key, (connection) =>
-      connection.get('get', key, replies.readFound),
+      connection.get('get', key, readFound),
     )
     return this.whole('get', found)
   }
 
   async #getManyWhole(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    const found = await this.#dispatch.many('getMany', keys, replies.readFound)
+    const found = await this.#dispatch.many('getMany', keys, readFound)
     return Promise.all(found.map((each) => this.whole('getMany', each)))
   }
 
   #touchItem(key: string, ttl: number | undefined): Promise<boolean> {
     return this.#dispatch.one('touch', key, (connection) =>
-      connection.touch('touch', key, expiryOf(ttl), replies.isThere),
+      connection.touch('touch', key, expiryOf(ttl), isThere),
     )
   }
 
   async #touchWhole(key: string, ttl: number | undefined): Promise<boolean> {
     const found = await this.#dispatch.one('touch', key, (connection) =>
-      connection.getAndTouch('touch', key, expiryOf(ttl), replies.readFound),
+      connection.getAndTouch('touch', key, expiryOf(ttl), readFound),
     )
     if (!(found instanceof Manifest)) return found !== undefined
     const touched = await Promise.all(found.keys.map((part) => this.#touchItem(part, longer(ttl))))

@@ -1,4 +1,5 @@
-import { type Payload, toBytes, toText } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { longestIntegerText, parseSafeInteger, toBytes, toText } from '@stowage/core/driver'
 import type { Reply } from '../protocol/protocol.ts'
 
 /**
@@ -28,7 +29,6 @@ const guard = Buffer.of(0x02)
 const modulus = 1n << 64n
 const offset = 1n << 62n
 const counterText = /^(\d{1,20})(?: +| -\d+)?$/
-const safeInteger = /^(?:0|-?[1-9]\d{0,15})$/
 const negative = /^-[1-9]\d{0,15}$/
 /** What strtoull() of C takes for a number, or the server for an empty one: white space, a sign, digits, an end. */
 const numeric = /^(?:[\t-\r ]|[+-]?\d+(?:[\0\t-\r ]|$))/
@@ -63,12 +63,12 @@ export function unsigned(by: number): bigint {
 
 /** What to put in front of a negative number so that the server counts on, if it is one. */
 export function counterPrefix(item: Payload): string | undefined {
-  const text = item.length > 17 ? '' : toText(item)
+  const text = item.length > longestIntegerText ? '' : toText(item)
   return negative.test(text) && isSafeInteger(text) ? `${offset + BigInt(text)} ` : undefined
 }
 
 function isSafeInteger(text: string): boolean {
-  return safeInteger.test(text) && Number.isSafeInteger(Number(text))
+  return parseSafeInteger(text) !== undefined
 }
 
 function beginsLikeNumber(code: number | undefined): boolean {

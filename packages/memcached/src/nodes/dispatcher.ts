@@ -1,4 +1,4 @@
-import { Watchdog } from '@stowage/core'
+import { InFlight } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import { translate } from '../memcached-errors.ts'
 import type { Reply } from '../protocol/protocol.ts'
@@ -26,7 +26,7 @@ export interface Group {
 export class Dispatch {
   readonly #router: Router
   /** Calls that are not just one request. */
-  readonly #underWay = new Watchdog(Infinity, () => {})
+  readonly #underWay = new InFlight()
 
   constructor(router: Router) {
     this.#router = router
@@ -80,11 +80,11 @@ export class Dispatch {
 
   /** A call that takes more than one step: `close()` waits for it. */
   async tracked<T>(call: Promise<T>): Promise<T> {
-    this.#underWay.sent()
+    this.#underWay.begin()
     try {
       return await call
     } finally {
-      this.#underWay.answered()
+      this.#underWay.end()
     }
   }
 

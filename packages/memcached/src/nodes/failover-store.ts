@@ -1,5 +1,5 @@
 import { type ByteStore, type Payload, type StoreOperation, wrapStore } from '@stowage/core'
-import { isUnreachable } from '../memcached-errors.ts'
+import { isUnreachable } from '@stowage/core/driver'
 import type { Router } from './dispatcher.ts'
 import type { Node } from './node.ts'
 

@@ -1,6 +1,6 @@
+import { DeadlineError } from '@stowage/core/driver'
 import { Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { WireOptions } from '../connection/wire.ts'
-import { timedOut } from '../memcached-errors.ts'
 import type { NodeAddress } from '../node-address.ts'
 import { binary } from '../protocol/binary-protocol.ts'
 import { meta } from '../protocol/meta-protocol.ts'
@@ -132,13 +132,13 @@ export class Node {
     if (this.connection !== connection) return
     this.connection = undefined
     // Who was silent once may be silent again, and a call would wait for it.
-    if (reason.message === timedOut) this.#fail(reason)
+    if (reason instanceof DeadlineError) this.#fail(reason)
     else this.#options.onChange(this)
   }
 
   #fail(reason: Error): void {
     // Later calls are not late: nothing is sent.
-    this.#failure = reason.message === timedOut ? new Error('the node is down') : reason
+    this.#failure = reason instanceof DeadlineError ? new Error('the node is down') : reason
     if (this.#closed) return
     const pause = Math.min(firstPauseMs * 2 ** this.#failures, this.#options.retryMs)
     this.#failures++
@@ -155,5 +155,5 @@ export class Node {
 /** Whether the server may speak another protocol: it was there, and did not say a word of this one. */
 function refuses(connection: Connection, reason: Error): boolean {
   if (reason instanceof OtherProtocol) return true
-  return connection.connected && connection.release === '' && reason.message !== timedOut
+  return connection.connected && connection.release === '' && !(reason instanceof DeadlineError)
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { payloadBytes } from '@stowage/core'
+import { payloadBytes } from '@stowage/core/driver'
 import { MetaDecoder } from './meta-decoder.ts'
 import type { Protocol } from './protocol.ts'
 import { type Outbox, roomForItem, roomForText, writeText } from './write-buffer.ts'

@@ -84,6 +84,16 @@ export interface Decoder {
   receive(piece: Buffer, deliver: (reply: Reply) => void): void
 }
 
+/** The server answered a request with an error. */
+export class ServerError extends Error {
+  readonly status: number
+
+  constructor(reply: Reply) {
+    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, '') || 'refused')
+    this.status = reply.status
+  }
+}
+
 /** The server does not speak the protocol it was addressed in. */
 export class OtherProtocol extends Error {}
 

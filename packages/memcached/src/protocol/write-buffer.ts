@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
-import { type Payload, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { toBytes } from '@stowage/core/driver'
 
 const blockBytes = 64 * 1024
 /** Payloads from here on are handed to the socket as they are, instead of being copied. */

@@ -1,10 +1,8 @@
-import { Watchdog } from '@stowage/core'
+import { DeadlineError, InFlight, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import { backOff } from '../reconnect-delay.ts'
-import { timedOut } from '../redis-errors.ts'
 import type { Address, Credentials, RedisClient, ResolvedOptions } from '../redis-options.ts'
-import { shareOfTime } from '../topology/replica-group.ts'
-import { BorrowedConnection, type Connection } from './connection.ts'
+import { BorrowedConnection, type Connection, replicaTimeShare } from './connection.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
 
@@ -13,7 +11,7 @@ export class ClusterConnection implements Connection {
   readonly client: RedisClient
   readonly #cluster: Cluster
   readonly #readiness: Readiness
-  readonly #underWay = new Watchdog(Infinity, () => {})
+  readonly #underWay = new InFlight()
   readonly #timeoutMs: number
   readonly #stopCredentials: () => void
   #credentials: Credentials | undefined
@@ -61,7 +59,7 @@ export class ClusterConnection implements Connection {
 
   /** The same to a replica. */
   connectionToReplica(node: Redis): NodeConnection {
-    return new ReplicaConnection(node, this.#underWay, this.#timeoutMs * shareOfTime)
+    return new ReplicaConnection(node, this.#underWay, this.#timeoutMs * replicaTimeShare)
   }
 
   /** Has `listener` told whenever the client has asked who serves which slots. */
@@ -83,12 +81,12 @@ export class ClusterConnection implements Connection {
   }
 
   begin(): void {
-    this.#underWay.sent()
+    this.#underWay.begin()
     this.#cork()
   }
 
   end(): void {
-    this.#underWay.answered()
+    this.#underWay.end()
   }
 
   failed(error: unknown): unknown {
@@ -196,9 +194,9 @@ function keepName(name: string, callback: (error: null, address: string) => void
 /** One node of a cluster, past the client's routing: it answers for the slots it serves, and says so for others. */
 export class NodeConnection extends BorrowedConnection {
   readonly node: Redis
-  readonly #underWay: Watchdog
+  readonly #underWay: InFlight
 
-  constructor(node: Redis, underWay: Watchdog) {
+  constructor(node: Redis, underWay: InFlight) {
     super(node)
     this.node = node
     this.#underWay = underWay
@@ -210,11 +208,11 @@ export class NodeConnection extends BorrowedConnection {
   }
 
   override begin(): void {
-    this.#underWay.sent()
+    this.#underWay.begin()
   }
 
   override end(): void {
-    this.#underWay.answered()
+    this.#underWay.end()
   }
 
   override onChange(listener: (up: boolean) => void): void {
@@ -230,18 +228,18 @@ export class NodeConnection extends BorrowedConnection {
 class ReplicaConnection extends NodeConnection {
   readonly #watchdog: Watchdog
 
-  constructor(node: Redis, underWay: Watchdog, timeoutMs: number) {
+  constructor(node: Redis, underWay: InFlight, timeoutMs: number) {
     super(node, underWay)
-    this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new Error(timedOut)))
+    this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new DeadlineError()))
   }
 
   override begin(): void {
     super.begin()
-    this.#watchdog.sent()
+    this.#watchdog.begin()
   }
 
   override end(): void {
     super.end()
-    this.#watchdog.answered()
+    this.#watchdog.end()
   }
 }

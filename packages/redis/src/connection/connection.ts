@@ -1,12 +1,14 @@
 import type { Writable } from 'node:stream'
-import { countdown, Watchdog } from '@stowage/core'
+import { countdown, DeadlineError, InFlight, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { backOff } from '../reconnect-delay.ts'
-import { isReadOnly, timedOut } from '../redis-errors.ts'
+import { isReadOnly } from '../redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from '../redis-options.ts'
 import { useCredentials } from './credentials.ts'
 import { Readiness } from './readiness.ts'
 
+/** The share of a call's timeout that a replica gets, so that the primary can still answer in the rest. */
+export const replicaTimeShare = 0.4
 /** So many commands are worth a system call of their own. */
 const commandsPerWrite = 64
 
@@ -31,7 +33,7 @@ export interface Connection {
 /** A client that belongs to somebody else, asked for when it is first needed; neither connected nor closed here. */
 export class BorrowedConnection implements Connection {
   readonly #given: RedisClient | (() => RedisClient)
-  readonly #underWay = new Watchdog(Infinity, () => {})
+  readonly #underWay = new InFlight()
   #client: RedisClient | undefined
 
   constructor(given: RedisClient | (() => RedisClient)) {
@@ -50,11 +52,11 @@ export class BorrowedConnection implements Connection {
   }
 
   begin(): void {
-    this.#underWay.sent()
+    this.#underWay.begin()
   }
 
   end(): void {
-    this.#underWay.answered()
+    this.#underWay.end()
   }
 
   failed(error: unknown): unknown {
@@ -112,12 +114,12 @@ export class OwnConnection implements Connection {
   }
 
   begin(): void {
-    this.#watchdog.sent()
+    this.#watchdog.begin()
     this.#cork()
   }
 
   end(): void {
-    this.#watchdog.answered()
+    this.#watchdog.end()
   }
 
   failed(error: unknown): unknown {
@@ -177,7 +179,7 @@ export class OwnConnection implements Connection {
   }
 
   #hangUp(): void {
-    this.client.stream?.destroy(new Error(timedOut))
+    this.client.stream?.destroy(new DeadlineError())
   }
 
   #begun(patienceMs: number): void {
@@ -191,7 +193,7 @@ export class OwnConnection implements Connection {
     this.#stopCountdown()
     this.#stopCountdown = countdown(ms, () => {
       this.#hangUp()
-      this.#readiness.failed(new Error(timedOut))
+      this.#readiness.failed(new DeadlineError())
     })
   }
 

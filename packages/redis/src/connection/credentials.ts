@@ -1,5 +1,5 @@
+import { withDeadline } from '@stowage/core/driver'
 import type { Cluster, Redis } from 'ioredis'
-import { within } from '../deadline.ts'
 import { backOff } from '../reconnect-delay.ts'
 import type { Credentials, CredentialsProvider } from '../redis-options.ts'
 
@@ -48,7 +48,7 @@ export function useCredentials(client: Redis | Cluster, use: CredentialsUse): ()
 /** Asks for the credentials and has them used. Says whether there are any. */
 async function renew(use: CredentialsUse): Promise<boolean> {
   try {
-    const credentials = await within(use.timeoutMs, async () => use.provide())
+    const credentials = await withDeadline(use.timeoutMs, async () => use.provide())
     use.apply(credentials)
     await Promise.all(use.nodes().map((node) => authenticate(node, credentials)))
     return true

@@ -1,4 +1,4 @@
-import { countdown } from '@stowage/core'
+import { countdown } from '@stowage/core/driver'
 
 /** What is used of a client here, be it of one server or of a cluster. */
 export interface Connecting {

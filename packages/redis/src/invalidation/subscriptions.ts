@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
-import { CacheError, type InvalidationListener, Lifecycle } from '@stowage/core'
+import { CacheError, type InvalidationListener } from '@stowage/core'
+import { Lifecycle } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import { OwnConnection } from '../connection/connection.ts'
 import { translate } from '../redis-errors.ts'

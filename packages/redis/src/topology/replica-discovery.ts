@@ -1,12 +1,11 @@
 import { isIP } from 'node:net'
-import { OwnConnection } from '../connection/connection.ts'
+import { OwnConnection, replicaTimeShare } from '../connection/connection.ts'
 import {
   type RedisOptions,
   type ResolvedOptions,
   replicaOptions,
   sentinelServers,
 } from '../redis-options.ts'
-import { shareOfTime } from './replica-group.ts'
 import type { ReplicaSource } from './replicated-topology.ts'
 
 /** Replicas at addresses that are given. */
@@ -37,7 +36,7 @@ export function sentinelReplicas(options: RedisOptions, resolved: ResolvedOption
 }
 
 function connecting(options: RedisOptions, resolved: ResolvedOptions) {
-  const timeoutMs = resolved.timeoutMs * shareOfTime
+  const timeoutMs = resolved.timeoutMs * replicaTimeShare
   return {
     connect: (replica: string) =>
       new OwnConnection(replicaOptions(options, replica), { ...resolved, timeoutMs }),

@@ -4,8 +4,6 @@ import { standing } from '../consistency/replication-info.ts'
 import type { Fence, Follower } from '../consistency/replication-tracker.ts'
 import type { ReadFrom } from '../redis-options.ts'
 
-/** A replica has part of a call's time, so that the primary can answer in the rest. */
-export const shareOfTime = 0.4
 /** Weight of the newest round trip in the mean. */
 const newest = 0.3
 
@@ -89,7 +87,7 @@ export class ReplicaGroup {
     }
   }
 
-  /** Around the replicas (and the primary), each in its turn, past those that may not answer. */
+  /** Interceptor the replicas (and the primary), each in its turn, past those that may not answer. */
   #next(mayAnswer: (replica: Replica) => boolean, primary?: Connection): Connection | undefined {
     const count = this.#replicas.length + (primary === undefined ? 0 : 1)
     for (let tried = 0; tried < count; tried++) {

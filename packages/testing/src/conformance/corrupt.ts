@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { encodeFrame, type Payload, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { encodeFrame, toBytes } from '@stowage/core/driver'
 import { type ConformanceCase, group } from './case.ts'
 import type { Subject } from './subject.ts'
 

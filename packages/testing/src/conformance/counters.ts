@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { toBytes } from '@stowage/core'
+import { toBytes } from '@stowage/core/driver'
 import { type ConformanceCase, group } from './case.ts'
 import { fails, failsWithTypeError, together } from './expect.ts'
 import { minute } from './subject.ts'

@@ -8,10 +8,9 @@ import {
   type Entry,
   type Payload,
   type StoreContract,
-  samePayload,
-  toText,
 } from '@stowage/core'
-import type { ConformanceContext } from './case.ts'
+import { samePayload, toText } from '@stowage/core/driver'
+import type { ConformanceContext } from './context.ts'
 
 /** A store whose items are opaque; only the subject knows what they look like. */
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { type Payload, payloadBytes, toBytes } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { payloadBytes, toBytes } from '@stowage/core/driver'
 import { type ConformanceCase, group } from './case.ts'
 import { fails, failsWithTypeError } from './expect.ts'
 import type { Subject } from './subject.ts'

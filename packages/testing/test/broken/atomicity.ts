@@ -1,4 +1,5 @@
-import { type Payload, samePayload, toText } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import { samePayload, toText } from '@stowage/core/driver'
 import { type Row, turn } from './mutation.ts'
 
 export const atomicity: Record<string, Row> = {

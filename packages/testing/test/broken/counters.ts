@@ -1,4 +1,5 @@
-import { CacheError, toText } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { now, type Row, slot, there, ttlLeft, turn } from './mutation.ts'
 
 export const counters: Record<string, Row> = {

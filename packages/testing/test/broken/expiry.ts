@@ -1,4 +1,4 @@
-import { toText } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { coarse, now, type Row, scanning, slot, there, ttlLeft, withTtls } from './mutation.ts'
 
 export const expiry: Record<string, Row> = {

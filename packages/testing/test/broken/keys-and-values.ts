@@ -1,4 +1,4 @@
-import { toText } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { type Row, withItems, withKeys } from './mutation.ts'
 
 export const keysAndValues: Record<string, Row> = {

@@ -1,4 +1,5 @@
-import { CacheError, toText } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { type Row, raise, slot, turn, withItems } from './mutation.ts'
 
 export const lifecycleAndErrors: Record<string, Row> = {

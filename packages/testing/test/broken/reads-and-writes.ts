@@ -1,4 +1,4 @@
-import { toText } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { type Row, raise, there, withItems } from './mutation.ts'
 
 export const readsAndWrites: Record<string, Row> = {
