@@ -12,7 +12,7 @@ export type InvalidationListener = (keys: readonly string[] | undefined) => void
  * copies gives them a ttl of their own as well.
  *
  * What a keeper of copies has to do with it:
- * - Serve no copy while {@link listening} is false.
+ * - Serve no copy while {@link connected} is false.
  * - Keep no answer of the store that was asked for before a change of its key was told: it may be the old value.
  * - Treat what this process changes itself on its own: a bus may tell of that too, or not.
  */
@@ -21,7 +21,7 @@ export interface InvalidationBus {
    * Whether changes are heard of now. Listeners are told `undefined` each time it ends, and once it holds again, for
    * what has been missed in between.
    */
-  readonly listening: boolean
+  readonly connected: boolean
 
   /**
    * Tells the other processes that the entries under these storage keys have changed. To be called once the store has

@@ -59,7 +59,7 @@ test('a value that fits by itself but not beside its key is refused, never dropp
 test.each(['007', '+7', '-0', '1e3', ' 7', '7.0'])('%j is no counter', (text) => {
   const store = memory()
   store.set('k', text)
-  expect(() => store.increment('k', 1)).toThrow(/no integer/)
+  expect(() => store.increment('k', 1)).toThrow(/not an integer/)
 })
 
 describe('isolation', () => {

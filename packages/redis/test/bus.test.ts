@@ -75,13 +75,13 @@ class Keeper {
   }
 
   async read(key: string): Promise<void> {
-    if (this.#bus.listening && this.#copies.has(key)) {
+    if (this.#bus.connected && this.#copies.has(key)) {
       this.hits++
       return
     }
     const before = this.#told
     const value = await command(this.#port, 'GET', key)
-    if (this.#bus.listening && this.#told === before) this.#copies.set(key, value)
+    if (this.#bus.connected && this.#told === before) this.#copies.set(key, value)
   }
 
   async isRecent(): Promise<boolean> {
@@ -111,12 +111,12 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
   test('tells all listeners of the keys that somebody else has changed, and none that has left', async () => {
     const { url, port } = await server()
     const bus = opened(make({ url }))
-    expect(bus.listening).toBe(false)
+    expect(bus.connected).toBe(false)
     const told = await heard(bus)
     const toldToo = await heard(bus)
     const forgotten: unknown[] = []
     const forget = await bus.subscribe((keys) => forgotten.push(keys))
-    expect(bus.listening).toBe(true)
+    expect(bus.connected).toBe(true)
     forget()
     await change(port, 'a')
     await until(() => told.length > 0 && toldToo.length > 0)
@@ -156,7 +156,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     const told = await heard(bus)
     await Promise.all([bus.close(), bus.close()])
     expect(told).toEqual([undefined])
-    expect(bus.listening).toBe(false)
+    expect(bus.connected).toBe(false)
     const closed = { code: 'ERR_CACHE_CLOSED' }
     await expect((async () => bus.publish(['a']))()).rejects.toMatchObject(closed)
     await expect(bus.subscribe(() => {})).rejects.toMatchObject(closed)
@@ -168,7 +168,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     const outcome = expect(subscribing).rejects.toHaveProperty('code')
     await bus.close()
     await outcome
-    expect(bus.listening).toBe(false)
+    expect(bus.connected).toBe(false)
   })
 
   test('a process that has closed its bus ends', async () => {
@@ -215,7 +215,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     const outcome = Promise.allSettled([bus.publish(['a']), bus.subscribe(() => {})])
     await bus.close()
     await outcome
-    expect(bus.listening).toBe(false)
+    expect(bus.connected).toBe(false)
     expect(told.at(-1)).toBeUndefined()
   })
 
@@ -229,7 +229,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     expect(wire.bytes.replies).toBeGreaterThan(before)
     expect(wire.accepted).toBe(1)
     expect(told).toEqual([])
-    expect(bus.listening).toBe(true)
+    expect(bus.connected).toBe(true)
   })
 
   test.each(['url', 'client'])('what cannot be used is refused: %s', (option) => {
@@ -252,7 +252,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     })
 
     async function hearsAgain(): Promise<void> {
-      await until(() => bus.listening)
+      await until(() => bus.connected)
       expect(told).toEqual([undefined, undefined])
       await change(server.port, 'after')
       await until(() => told.length > 2)
@@ -263,17 +263,17 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
       'that is cut': async () => wire.cut(),
       'to a server that is killed and started again': async () => {
         await server.stop()
-        await until(() => !bus.listening)
+        await until(() => !bus.connected)
         server = await server.restart()
       },
       'that has become a black hole': async () => {
         wire.mute(true)
-        await until(() => !bus.listening)
+        await until(() => !bus.connected)
         wire.mute(false)
       },
       'to a server that has hung': async () => {
         server.kill('SIGSTOP')
-        await until(() => !bus.listening)
+        await until(() => !bus.connected)
         server.kill('SIGCONT')
       },
     }
@@ -290,7 +290,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
       wire.refuse(true)
       wire.cut()
       await until(() => wire.refused > 3)
-      expect(bus.listening).toBe(false)
+      expect(bus.connected).toBe(false)
       expect(told).toEqual([undefined])
       wire.refuse(false)
       await hearsAgain()
@@ -316,7 +316,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
         await sent
       } else await keeper.read(`key:${(round * 3) % 7}`)
     }
-    await until(() => bus.listening)
+    await until(() => bus.connected)
     expect(keeper.hits).toBeGreaterThan(0)
     // Without a ttl: what is old now stays old.
     await until(() => keeper.isRecent())
@@ -379,10 +379,10 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     const told = await heard(bus)
     wire.refuse(true)
     wire.cut()
-    await until(() => !bus.listening)
+    await until(() => !bus.connected)
     expect(told).toEqual([undefined])
     wire.refuse(false)
-    await until(() => bus.listening)
+    await until(() => bus.connected)
     expect(told).toEqual([undefined, undefined])
   })
 
@@ -402,7 +402,7 @@ describe.each(Object.entries(buses))('%s', (name, { make, change }) => {
     await until(async () => {
       // Sentinels that have missed the first promotion may make another one.
       const { port } = await current()
-      if (bus.listening) await change(port, 'after').catch(() => {})
+      if (bus.connected) await change(port, 'after').catch(() => {})
       return told.flat().includes('after')
     })
   })
@@ -554,7 +554,7 @@ describe('redisBus: messages', () => {
     await other.publish(['a'])
     await until(() => told.length > 0)
     nodes[0]?.kill('SIGKILL')
-    await until(() => told.length > 2 && bus.listening)
+    await until(() => told.length > 2 && bus.connected)
     await until(async () => {
       await other.publish(['b'])
       return told.flat().includes('b')
@@ -628,9 +628,9 @@ describe('redisTracking: what the server sees', () => {
     await command(port, 'ACL', 'LOG', 'RESET')
     await command(port, 'CLIENT', 'KILL', 'TYPE', 'pubsub')
     await until(refused)
-    expect(bus.listening).toBe(false)
+    expect(bus.connected).toBe(false)
     await allow('+')
-    await until(() => bus.listening)
+    await until(() => bus.connected)
     await command(port, 'SET', 'a', 'v')
     await until(() => told.flat().includes('a'))
   })

@@ -76,13 +76,13 @@ export class Chaos {
     this.#begin(on, { kind: 'delay', ms }, occurrence)
   }
 
-  /** Calls of these operations wait until `calm()`, and are carried out then. */
+  /** Calls of these operations wait until `reset()`, and are carried out then. */
   hang(on: Operations, occurrence: Occurrence = {}): void {
     this.#begin(on, { kind: 'hang' }, occurrence)
   }
 
   /** Ends every trouble; calls that hang go on. */
-  calm(): void {
+  reset(): void {
     this.#troubles = []
     for (const release of this.#hanging.splice(0)) release()
   }

@@ -4,9 +4,9 @@ import type { Redis } from 'ioredis'
 import type { OwnConnection } from '../connection/connection.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
+  type BusConnectionOptions,
   connectionsOf,
   Listening,
-  type ListeningOptions,
   publisherOf,
   resolveListening,
   send,
@@ -15,7 +15,7 @@ import {
 /** A message that would be longer, in characters, says that anything may have changed. */
 const longestMessage = 64 * 1024
 
-export interface RedisBusOptions extends ListeningOptions {
+export interface RedisBusOptions extends BusConnectionOptions {
   /** Where messages are published; one for all databases of a server. @default 'stowage:invalidate' */
   readonly channel?: string | undefined
 }
@@ -59,7 +59,7 @@ class RedisBus implements InvalidationBus {
     )
   }
 
-  get listening(): boolean {
+  get connected(): boolean {
     return this.#listening.active
   }
 

@@ -3,16 +3,16 @@ import type { Redis } from 'ioredis'
 import { translate } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
+  type BusConnectionOptions,
   connectionsOf,
   Listening,
-  type ListeningOptions,
   resolveListening,
 } from './subscriptions.ts'
 
 /** Where version 2 of the protocol tells: https://redis.io/docs/latest/develop/reference/client-side-caching/ */
 const channel = '__redis__:invalidate'
 
-export interface RedisTrackingOptions extends ListeningOptions {
+export interface RedisTrackingOptions extends BusConnectionOptions {
   /** How the storage keys begin whose changes are told. @default all keys */
   readonly prefixes?: readonly string[] | undefined
 }
@@ -38,7 +38,11 @@ export function redisTracking(options: RedisTrackingOptions = {}): InvalidationB
 class RedisTracking implements InvalidationBus {
   readonly #listening: Listening
 
-  constructor(options: ListeningOptions, resolved: ResolvedOptions, prefixes: readonly string[]) {
+  constructor(
+    options: BusConnectionOptions,
+    resolved: ResolvedOptions,
+    prefixes: readonly string[],
+  ) {
     this.#listening = new Listening(
       'redis tracking',
       connectionsOf(options, resolved),
@@ -47,7 +51,7 @@ class RedisTracking implements InvalidationBus {
     )
   }
 
-  get listening(): boolean {
+  get connected(): boolean {
     return this.#listening.active
   }
 

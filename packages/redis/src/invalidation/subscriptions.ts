@@ -23,7 +23,7 @@ const heartbeatMs = 1_000
  * is the old value. So `replicas` are given here too. Those that the store finds by itself, or behind a name that
  * leads to several, cannot be listened to: what is to be kept is then read with `consistency: 'strong'`.
  */
-export interface ListeningOptions
+export interface BusConnectionOptions
   extends Pick<
     RedisOptions,
     | 'url'
@@ -212,7 +212,7 @@ async function connected(connection: OwnConnection, operation: string): Promise<
 
 /** To every server that is read from. In a cluster, where a message reaches every node, to whichever answers. */
 export function connectionsOf(
-  options: ListeningOptions,
+  options: BusConnectionOptions,
   resolved: ResolvedOptions,
 ): OwnConnection[] {
   const { clusterNodes = [], replicas = [] } = options
@@ -222,14 +222,17 @@ export function connectionsOf(
 }
 
 /** A connection to publish on: one that listens takes no other commands in version 2 of the protocol. */
-export function publisherOf(options: ListeningOptions, resolved: ResolvedOptions): OwnConnection {
+export function publisherOf(
+  options: BusConnectionOptions,
+  resolved: ResolvedOptions,
+): OwnConnection {
   const { clusterNodes = [] } = options
   if (clusterNodes.length > 0) return anyNode(options, resolved)
   return new OwnConnection(serverOptions(options), resolved)
 }
 
 /** A connection to one of the nodes, and after each failure to the next. */
-function anyNode(options: ListeningOptions, resolved: ResolvedOptions): OwnConnection {
+function anyNode(options: BusConnectionOptions, resolved: ResolvedOptions): OwnConnection {
   assertClusterOnly(options)
   const nodes = (options.clusterNodes ?? []).map((text) => addressOf(text, 'a node of the cluster'))
   const server = { ...serverOptions(options), ...nodes[0], ...subscribing }
@@ -243,7 +246,7 @@ function anyNode(options: ListeningOptions, resolved: ResolvedOptions): OwnConne
 }
 
 /** @throws CacheError `ERR_CACHE_CONFIG` */
-export function resolveListening(options: ListeningOptions): ResolvedOptions {
+export function resolveListening(options: BusConnectionOptions): ResolvedOptions {
   if ((options as RedisOptions).client === undefined) return resolveOptions(options)
   throw new CacheError(
     'ERR_CACHE_CONFIG',
