@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,10 +14,11 @@ const folder = join(root, 'test', '.cache')
 const execute = promisify(execFile)
 
 interface Block {
-  readonly readme: string
-  /** Line of the README where the code begins. */
+  readonly page: string
+  /** Line of the page where the code begins. */
   readonly line: number
   readonly code: string
+  /** Path of the block below the folder, without extension. */
   readonly file: string
 }
 
@@ -25,7 +26,8 @@ const readmes = [
   'README.md',
   ...readdirSync(join(root, 'packages')).map((name) => `packages/${name}/README.md`),
 ]
-const blocks = readmes.flatMap(blocksOf)
+const pages = [...readmes, ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+const blocks = pages.flatMap(blocksOf)
 let server: RedisServer
 let dynamo: DynamoDBServer
 let memcached: MemcachedServer
@@ -35,8 +37,10 @@ beforeAll(async () => {
   dynamo = await startDynamoDB()
   memcached = await startMemcached()
   rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder)
-  for (const { file, code } of blocks) writeFileSync(join(folder, `${file}.ts`), code)
+  for (const { file, code } of blocks) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, `${file}.ts`), code)
+  }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings))
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   const compiled = await execute(process.execPath, [compiler, '-p', folder]).catch((error) => error)
@@ -50,18 +54,18 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-describe('every README', () => {
+describe('documentation', () => {
   test.each(readmes)(
     '%s exists and starts with a runnable block of at most 15 lines before line 25',
     (readme) => {
       expect(existsSync(join(root, readme)), readme).toBe(true)
-      const [first] = blocks.filter((block) => block.readme === readme)
+      const [first] = blocks.filter((block) => block.page === readme)
       expect(first?.line).toBeLessThan(25)
       expect(first?.code.trim().split('\n').length).toBeLessThanOrEqual(15)
     },
   )
 
-  test.each(blocks)('$readme, line $line: runs and prints what it says', async ({ file, code }) => {
+  test.each(blocks)('$page, line $line: runs and prints what it says', async ({ file, code }) => {
     const servers = { REDIS_URL: server.url, MEMCACHED_SERVERS: memcached.address, ...dynamo.env }
     const env = { ...process.env, ...servers }
     const { stdout, stderr } = await execute(process.execPath, [join(folder, `${file}.js`)], {
@@ -83,14 +87,17 @@ const settings = {
     isolatedDeclarations: false,
     rootDir: '.',
   },
-  include: ['*.ts'],
+  include: ['**/*.ts'],
 }
 
-function blocksOf(readme: string): Block[] {
-  const path = join(root, readme)
+/** The code blocks of a page. One with a title, ```ts title="driver.ts", can be imported by the others of its page. */
+function blocksOf(page: string): Block[] {
+  const path = join(root, page)
   const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
-  return [...text.matchAll(/^```ts\n(.*?)^```/gms)].map(({ 1: code = '', index }) => {
+  const pageFolder = page.replaceAll(/[^a-z]/gi, '-')
+  return [...text.matchAll(/^```ts(?: title="([\w-]+)\.ts")?\n(.*?)^```/gms)].map((match) => {
+    const { 1: title, 2: code = '', index } = match
     const line = text.slice(0, index).split('\n').length
-    return { readme, line, code, file: `${readme.replaceAll(/[^a-z]/gi, '-')}-${line}` }
+    return { page, line, code, file: `${pageFolder}/${title ?? `line-${line}`}` }
   })
 }
