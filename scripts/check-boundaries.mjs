@@ -8,7 +8,7 @@ import { root } from './lib/run.mjs'
 
 const driver = ['core']
 
-/** The Stowage packages that each package may import. */
+/** The Stowage packages that the sources of each package may import. Only tests import test-servers. */
 const packages = {
   core: [],
   memory: driver,
@@ -17,6 +17,7 @@ const packages = {
   dynamodb: driver,
   express: driver,
   testing: driver,
+  'test-servers': [],
 }
 
 /**
@@ -61,6 +62,10 @@ const folders = {
   },
   testing: {
     conformance: ['chaos', 'manual-clock'],
+  },
+  'test-servers': {
+    'fault-proxy': [],
+    redis: ['ports', 'probe', 'server-process', 'tls-files', 'wait-until'],
   },
 }
 

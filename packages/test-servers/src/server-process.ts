@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+// One exit listener for all servers: with one each, Node would warn about a listener leak from the eleventh server on.
+const running = new Set<() => void>()
+process.once('exit', () => {
+  for (const kill of running) kill()
+})
+
+export interface ServerProcess {
+  readonly pid: number
+  /** Kills the server. Resolves when it has exited. Idempotent. */
+  readonly stop: () => Promise<void>
+  /** Sends a signal to the server, for example SIGSTOP or SIGCONT. */
+  readonly kill: (signal: NodeJS.Signals) => void
+}
+
+export interface ServerProgram {
+  /** Identifies the server in error messages. */
+  readonly name: string
+  /** Tells how to install the program. Part of the error when it cannot be started. */
+  readonly remedy: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly cwd?: string
+  readonly env?: NodeJS.ProcessEnv
+  /** Polled until it resolves to `true`. */
+  readonly isReady: () => Promise<boolean>
+  /** @default 20_000 */
+  readonly readyTimeoutMs?: number
+  /** Called when the server has been stopped. */
+  readonly cleanUp?: () => void
+}
+
+/** Starts a server. Resolves when it is ready. The server is killed when this process exits. */
+export async function startServerProcess(program: ServerProgram): Promise<ServerProcess> {
+  const { command, args, cwd, env } = program
+  const child = spawn(command, args, { stdio: 'ignore', cwd, env: { ...process.env, ...env } })
+  // A program that cannot be started emits `error` and never `exit`.
+  const exited = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
+  const kill = () => child.kill('SIGKILL')
+  running.add(kill)
+  const stop = async () => {
+    kill()
+    await exited
+    running.delete(kill)
+    program.cleanUp?.()
+  }
+  try {
+    await Promise.race([ready(child, program), startFailure(child, program)])
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { pid: child.pid as number, stop, kill: (signal) => void child.kill(signal) }
+}
+
+/** Rejects when the program cannot be started, or exits. */
+function startFailure(child: ChildProcess, { name, remedy }: ServerProgram): Promise<never> {
+  return new Promise((_, reject) => {
+    child.once('error', (cause) => {
+      reject(new Error(`${name} cannot be started: ${remedy}`, { cause }))
+    })
+    child.once('exit', (code) => reject(new Error(`${name} exited with code ${code}`)))
+  })
+}
+
+/** Resolves when the server is ready. Stays pending after an exit: `startFailure` reports that. */
+async function ready(child: ChildProcess, program: ServerProgram): Promise<void> {
+  const { name, isReady, readyTimeoutMs = 20_000 } = program
+  const deadline = Date.now() + readyTimeoutMs
+  while (!(await isReady())) {
+    if (child.pid === undefined || child.exitCode !== null) return new Promise(() => {})
+    if (Date.now() > deadline) throw new Error(`${name} was not ready within ${readyTimeoutMs} ms`)
+    await sleep(10)
+  }
+}
