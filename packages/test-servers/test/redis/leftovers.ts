@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { command, type RedisServer } from '@stowage/test-servers'
 import { expect } from 'vitest'
 
@@ -15,9 +14,7 @@ export async function foldersOf(servers: readonly RedisServer[]): Promise<string
 /** Fails if a server still runs or one of the folders still exists. */
 export function expectGone(servers: readonly RedisServer[], folders: readonly string[]): void {
   expect(servers.filter(({ pid }) => isRunning(pid))).toEqual([])
-  const entries = readdirSync(tmpdir())
-  const left = folders.filter((folder) => entries.some((entry) => folder.endsWith(entry)))
-  expect(left).toEqual([])
+  expect(folders.filter((folder) => existsSync(folder))).toEqual([])
 }
 
 /** Redis processes that this process has started, as lines of `ps`. */
