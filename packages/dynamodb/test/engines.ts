@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
 import dynalite from 'dynalite'
-import { type DynamoDBServer, startDynamoDB } from '../../../scripts/lib/dynamodb-local.mjs'
 
 /** A running engine. */
 export type Engine = Pick<DynamoDBServer, 'url' | 'stop'>

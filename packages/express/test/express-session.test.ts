@@ -5,10 +5,10 @@ import { Cache, CacheError, type CacheStore } from '@stowage/core'
 import { SessionStore } from '@stowage/express'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'
+import { startRedis } from '@stowage/test-servers'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import session from 'express-session'
 import { afterEach, describe, expect, test } from 'vitest'
-import { startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 declare module 'express-session' {
   interface SessionData {

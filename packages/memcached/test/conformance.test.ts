@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
+import { startMemcached } from '@stowage/test-servers'
 import { conform, conformance } from '@stowage/testing'
 import { afterAll, describe, test } from 'vitest'
-import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const one = await startMemcached()
 const three = await Promise.all([startMemcached(), startMemcached(), startMemcached()])

@@ -5,6 +5,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import {
   type ConfigurationEndpoint,
   type ConfigurationEndpointOptions,
@@ -12,7 +13,6 @@ import {
   ManualClock,
 } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { Discovery, type DiscoveryOptions } from '../src/discovery/discovery.ts'
 import { discoveryChannels } from '../src/discovery/events.ts'
 import type { NodeAddress } from '../src/node-address.ts'

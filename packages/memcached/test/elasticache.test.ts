@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { discoveryChannels, memcached, type NodeAddress } from '@stowage/memcached'
+import { type FaultProxy, startMemcached, startProxy } from '@stowage/test-servers'
 import {
   type ConfigurationEndpoint,
   configurationEndpoint,
@@ -8,8 +9,6 @@ import {
   conformance,
 } from '@stowage/testing'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
 

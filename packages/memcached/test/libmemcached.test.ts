@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { type Hashing, hashRing } from '../src/hashing/hash-ring.ts'
 import type { NodeAddress } from '../src/node-address.ts'
 

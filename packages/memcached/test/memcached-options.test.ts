@@ -1,7 +1,7 @@
 import { Env } from '@stowage/core'
 import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
+import { startMemcached } from '@stowage/test-servers'
 import { expect, test } from 'vitest'
-import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { usable } from '../src/connection/memjs.ts'
 import { hasIPv6 } from './ipv6.ts'
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const mebibyte = 1024 * 1024
 let server: MemcachedServer

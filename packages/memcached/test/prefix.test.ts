@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
 

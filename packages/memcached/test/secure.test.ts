@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { memcached } from '@stowage/memcached'
+import { startMemcached } from '@stowage/test-servers'
 import { conform, conformance } from '@stowage/testing'
 import { afterAll, describe, expect, test } from 'vitest'
-import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const folder = mkdtempSync(join(tmpdir(), 'stowage-memcached-'))
 const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }

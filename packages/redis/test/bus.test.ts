@@ -5,16 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { InvalidationBus } from '@stowage/core'
 import { redis, redisBus, redisTracking } from '@stowage/redis'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import {
   command,
+  type FaultProxy,
+  freePort,
+  type RedisServer,
   startCluster,
+  startProxy,
+  startRedis,
   startReplicated,
   startSentinels,
-} from '../../../scripts/lib/redis-topologies.mjs'
-import { freePort } from '../../../scripts/lib/server-process.mjs'
+} from '@stowage/test-servers'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 const cleanups: (() => Promise<unknown>)[] = []
 const short = { timeout: '400ms', connectTimeout: '400ms' } as const

@@ -1,7 +1,6 @@
 import { redis } from '@stowage/redis'
+import { command, startRedis } from '@stowage/test-servers'
 import { expect, test } from 'vitest'
-import { startRedis } from '../../../scripts/lib/redis-server.mjs'
-import { command } from '../../../scripts/lib/redis-topologies.mjs'
 
 const { EXPECTED_IOREDIS: major = '6' } = process.env
 

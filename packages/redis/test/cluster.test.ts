@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache, CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import { type Cluster, command, startCluster } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Cluster, command, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
 import { readsOf, succeeds, until } from './helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
@@ -61,7 +61,7 @@ describe('masters whose replicas answer reads', () => {
   let cluster: Cluster
 
   beforeAll(async () => {
-    cluster = await startCluster({ replicasPerMaster: 1 })
+    cluster = await startCluster({ replicasPerPrimary: 1 })
   })
   afterAll(() => cluster.stop())
 
@@ -175,7 +175,7 @@ describe('masters whose replicas answer reads', () => {
 
 describe('a master that dies', () => {
   test('is replaced: no call hangs, each failure is told, and its keys can be written again', async () => {
-    const cluster = await startCluster({ replicasPerMaster: 1, nodeTimeoutMs: 1_000 })
+    const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
     try {
       const store = storeOn(cluster, { timeout: '300ms' })
       const keys = Array.from({ length: 30 }, (_, i) => `key ${i}`)

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
+import { startRedis } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, test } from 'vitest'
-import { startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 const server = await startRedis()
 afterAll(server.stop)

@@ -1,10 +1,9 @@
 import { inspect } from 'node:util'
 import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import { freePort, type RedisServer, startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
-import { freePort } from '../../../scripts/lib/server-process.mjs'
 
 const secret = 'hunter2'
 const sessionId = 'a-session-id'

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
+import { command, startProxy, startReplicated } from '@stowage/test-servers'
 import { describe, expect, test } from 'vitest'
-import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { command, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
 import { readsOf, replicated, until } from './helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
 

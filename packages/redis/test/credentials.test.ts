@@ -1,9 +1,13 @@
 import { inspect } from 'node:util'
 import { redis } from '@stowage/redis'
+import {
+  command,
+  type RedisServer,
+  startCluster,
+  startProxy,
+  startRedis,
+} from '@stowage/test-servers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
-import { command, startCluster } from '../../../scripts/lib/redis-topologies.mjs'
 import { succeeds, until } from './helpers.ts'
 
 let server: RedisServer

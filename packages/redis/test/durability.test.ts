@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Duration } from '@stowage/core'
 import { redis } from '@stowage/redis'
-import { conform } from '@stowage/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
 import {
   command,
+  type FaultProxy,
   type Replicated,
+  startProxy,
   startReplicated,
-} from '../../../scripts/lib/redis-topologies.mjs'
+} from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { succeeds, until } from './helpers.ts'
 
 let servers: Replicated

@@ -1,10 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import {
+  command,
+  type FaultProxy,
+  type RedisServer,
+  startProxy,
+  startRedis,
+  startReplicated,
+} from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
-import { command, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
 import { replicated } from './helpers.ts'
 
 let server: RedisServer

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { command } from '../../../scripts/lib/redis-topologies.mjs'
+import { command } from '@stowage/test-servers'
 
 /** Waits for something that another process does in its own time. */
 export async function until(what: string, holds: () => unknown): Promise<void> {

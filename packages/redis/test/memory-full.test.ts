@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
 import { Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 const mebibyte = 1024 * 1024
 

@@ -1,9 +1,9 @@
 import { Socket } from 'node:net'
 import { Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 let server: RedisServer
 let admin: Redis

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
+import { command, startProxy } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
-import { startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { command } from '../../../scripts/lib/redis-topologies.mjs'
 import { readsOf, replicated, until } from './helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
 

@@ -1,7 +1,11 @@
 import { type RedisOptions, redis } from '@stowage/redis'
+import {
+  type FaultProxy,
+  type Replicated,
+  startProxy,
+  startReplicated,
+} from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { type Replicated, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
 
 /** A primary and its replicas for the tests of a file. After each one the stores are closed and all is whole again. */
 export function replicatedServers() {

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
 import { type RedisOptions, redis } from '@stowage/redis'
-import { conform } from '@stowage/testing'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   command,
   type Replicated,
   type Sentinels,
   startReplicated,
   startSentinels,
-} from '../../../scripts/lib/redis-topologies.mjs'
+} from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { OwnConnection } from '../src/connection/connection.ts'
 import { resolveOptions, serverOptions } from '../src/redis-options.ts'
 import { readsOf, succeeds, until } from './helpers.ts'

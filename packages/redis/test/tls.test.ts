@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
+import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 
 const folder = mkdtempSync(join(tmpdir(), 'stowage-tls-'))
 const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }

@@ -7,13 +7,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import {
   type ConfigurationEndpoint,
   type ConfigurationEndpointOptions,
   configurationEndpoint,
 } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const question = 'config get cluster\r\n'
 const legacyQuestion = 'get AmazonElastiCache:cluster\r\n'
