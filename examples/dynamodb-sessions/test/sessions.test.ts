@@ -2,8 +2,8 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type DynamoDBServer, startDynamoDB } from '../../../scripts/lib/dynamodb-local.mjs'
 
 const built = (name: string) => fileURLToPath(new URL(`../dist/${name}.js`, import.meta.url))
 const execute = promisify(execFile)

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { startMemcached } from '@stowage/test-servers'
 import { configurationEndpoint } from '@stowage/testing'
 import { describe, expect, it } from 'vitest'
-import { startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 

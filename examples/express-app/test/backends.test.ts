@@ -1,7 +1,12 @@
+import {
+  type DynamoDBServer,
+  type MemcachedServer,
+  type RedisServer,
+  startDynamoDB,
+  startMemcached,
+  startRedis,
+} from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type DynamoDBServer, startDynamoDB } from '../../../scripts/lib/dynamodb-local.mjs'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { AppProcess, type Variables } from './app-process.ts'
 import { outcomeOf, Visitor } from './visitor.ts'
 

@@ -2,10 +2,14 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  type MemcachedServer,
+  type RedisServer,
+  startMemcached,
+  startRedis,
+} from '@stowage/test-servers'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { AppProcess, type Variables } from './app-process.ts'
 
 const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']

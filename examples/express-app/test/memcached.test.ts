@@ -1,6 +1,6 @@
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { type ConfigurationEndpoint, configurationEndpoint } from '@stowage/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type MemcachedServer, startMemcached } from '../../../scripts/lib/memcached-server.mjs'
 import { AppProcess, type Variables } from './app-process.ts'
 import { eventually } from './eventually.ts'
 import { outcomeOf, Visitor } from './visitor.ts'

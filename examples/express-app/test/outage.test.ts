@@ -1,5 +1,5 @@
+import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs'
 import { AppProcess } from './app-process.ts'
 import { eventually } from './eventually.ts'
 import { outcomeOf, Visitor } from './visitor.ts'

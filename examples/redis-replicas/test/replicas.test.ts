@@ -1,6 +1,10 @@
+import {
+  type FaultProxy,
+  type Replicated,
+  startProxy,
+  startReplicated,
+} from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type FaultProxy, startProxy } from '../../../scripts/lib/fault-proxy.mjs'
-import { type Replicated, startReplicated } from '../../../scripts/lib/redis-topologies.mjs'
 import { AppProcess } from './app-process.ts'
 import { eventually } from './eventually.ts'
 import { type Row, Visitor } from './visitor.ts'
