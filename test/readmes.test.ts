@@ -3,10 +3,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import {
+  type DynamoDBServer,
+  type MemcachedServer,
+  type RedisServer,
+  startDynamoDB,
+  startMemcached,
+  startRedis,
+} from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type DynamoDBServer, startDynamoDB } from '../scripts/lib/dynamodb-local.mjs'
-import { type MemcachedServer, startMemcached } from '../scripts/lib/memcached-server.mjs'
-import { type RedisServer, startRedis } from '../scripts/lib/redis-server.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 // Inside the workspace, so that a block finds the packages as an application would.

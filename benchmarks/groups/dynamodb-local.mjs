@@ -1,4 +1,4 @@
-import { startDynamoDB } from '../../scripts/lib/dynamodb-local.mjs'
+import { startDynamoDB } from '@stowage/test-servers'
 import { dynamodbGroup } from '../lib/dynamodb-group.mjs'
 
 /** Amazon's own engine, which needs Java. It costs more than the client, and most of all where it writes. */

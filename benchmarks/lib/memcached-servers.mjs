@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
+import { freePort } from '@stowage/test-servers'
 import { Remedy } from '../../scripts/lib/progress.mjs'
-import { freePort } from '../../scripts/lib/server-process.mjs'
 import { endsWithUs } from './cleanup.mjs'
 
 const readyWithinMs = 10_000

@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { startRedis as start } from '../../scripts/lib/redis-server.mjs'
+import { startRedis as start } from '@stowage/test-servers'
 
 // What the harness itself sends; everything else is the contestant's.
 const own = ['info', 'quit', 'ping', 'flushall']

@@ -1,8 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
+import { command } from '@stowage/test-servers'
 import { Remedy } from '../lib/progress.mjs'
-import { command } from '../lib/redis-topologies.mjs'
 import { Load, now } from './redis-failover/load.mjs'
 import { listen } from './redis-failover/monitor.mjs'
 import { report } from './redis-failover/report.mjs'
@@ -79,7 +79,7 @@ async function recovered(load, since) {
   while (!load.calls.some(isNewWrite) && now() < end) await pause(10)
 }
 
-/** A server that was frozen carries out what it had received. @param {import('../lib/redis-server.mjs').RedisServer} server */
+/** A server that was frozen carries out what it had received. @param {import('@stowage/test-servers').RedisServer} server */
 async function wake(server) {
   server.kill('SIGCONT')
   await command(server.port, 'PING')

@@ -1,13 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { startProxy } from '../../lib/fault-proxy.mjs'
-import { command, startReplicated, startSentinels } from '../../lib/redis-topologies.mjs'
+import { command, startProxy, startReplicated, startSentinels } from '@stowage/test-servers'
 import { now } from './load.mjs'
 
 const patienceMs = 60_000
 
-/** @typedef {import('../../lib/redis-topologies.mjs').Replicated} Replicated */
-/** @typedef {import('../../lib/redis-topologies.mjs').Sentinels} Sentinels */
-/** @typedef {import('../../lib/fault-proxy.mjs').FaultProxy} FaultProxy */
+/** @typedef {import('@stowage/test-servers').Replicated} Replicated */
+/** @typedef {import('@stowage/test-servers').Sentinels} Sentinels */
+/** @typedef {import('@stowage/test-servers').FaultProxy} FaultProxy */
 
 /**
  * Where the primary is found, and how it is lost there.
