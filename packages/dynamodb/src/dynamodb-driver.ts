@@ -9,107 +9,134 @@ import {
   resolveOptions,
   type TableMode,
   tableModes,
-  tableRule,
+  tableNameRule,
 } from './dynamodb-options.ts'
 import { DynamoDBStore } from './dynamodb-store.ts'
-import { LargeValues } from './large-values/large-value-store.ts'
-import { Requests } from './requests/request-sender.ts'
-import { ensure } from './table/table.ts'
+import { LargeValueStore } from './large-values/large-value-store.ts'
+import { RequestSender } from './requests/request-sender.ts'
+import { prepareTable } from './table/table.ts'
 
 const maxSockets = 128
-/** Full batches leave at once, as many keys as a BatchGetItem takes. */
-const maxKeys = 100
+/** Keys in a full batch, which is sent at once: as many as a BatchGetItem request may have. */
+const maxBatchKeys = 100
 
-/** A store on a DynamoDB table. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
+/**
+ * Creates a store on a DynamoDB table. It connects with the first command.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @example
+ * const cache = new Cache(dynamodb({ table: 'cache', ensureTable: 'create' }), { ttl: '1d' })
+ * await cache.set('k', { n: 1 }, { ttl: '10m' })
+ * await cache.close()
+ */
 export function dynamodb(options: DynamoDBOptions): ByteStore {
   const resolved = resolveOptions(options)
   const { scan = false, batching = true } = options
-  const items = new DynamoDBStore(requestsOf(options, resolved), resolved, { scan })
+  const items = new DynamoDBStore(createSender(options, resolved), resolved, { scan })
   const { largeValues } = resolved
-  const store = largeValues === undefined ? items : new LargeValues(items, largeValues)
-  return batching ? withBatching(store, { maxKeys }) : store
+  const store = largeValues === undefined ? items : new LargeValueStore(items, largeValues)
+  return batching ? withBatching(store, { maxKeys: maxBatchKeys }) : store
 }
 
 /**
- * Sees to the table now, for a script that sets up an environment: creates it or its TTL where they are missing
- * (`'create'`, the default), or only checks both (`'verify'`). What is there is never changed.
- * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong and the commands that make it right
+ * Creates the table and enables its TTL where they are missing (`'create'`, the default), or only checks both
+ * (`'verify'`). Never changes an existing key or TTL attribute. For scripts that set up an environment.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the commands that create a valid table
+ * @example
+ * await ensureTable({ table: 'sessions', region: 'eu-central-1' })
  */
 export async function ensureTable(
   options: Omit<DynamoDBOptions, 'ensureTable'>,
   mode: Exclude<TableMode, 'off'> = 'create',
 ): Promise<void> {
   const resolved = resolveOptions(options)
-  const requests = requestsOf(options, resolved)
+  const sender = createSender(options, resolved)
   try {
-    await requests.run('ensureTable', () => ensure(requests, resolved.names, mode))
+    await sender.run('ensureTable', () => prepareTable(sender, resolved.names, mode))
   } finally {
-    await requests.close()
+    await sender.close()
   }
 }
 
-function requestsOf(options: DynamoDBOptions, resolved: ResolvedOptions): Requests {
-  const { table, endpoint, region } = options
+function createSender(options: DynamoDBOptions, resolved: ResolvedOptions): RequestSender {
+  const { client, table, endpoint, region } = options
   const { ensureTable: mode, names } = resolved
   const config = {
     ...resolved,
     target: { table, endpoint, region },
-    ...(mode !== 'off' && { prepare: (requests: Requests) => ensure(requests, names, mode) }),
+    ...(mode !== 'off' && {
+      prepare: (sender: RequestSender) => prepareTable(sender, names, mode),
+    }),
   }
-  const { client } = options
   if (client !== undefined) {
-    return new Requests({
+    return new RequestSender({
       ...config,
-      isTimed: false,
-      client: () => borrowed(client),
-      release: () => {},
+      clientHasTimeout: false,
+      createClient: () => injectedClient(client),
+      releaseClient: () => {},
     })
   }
-  let own: DynamoDBClient | undefined
-  const make = () => {
-    own = ownClient(options, resolved.requestTimeoutMs)
-    return own
-  }
-  return new Requests({ ...config, isTimed: true, client: make, release: () => own?.destroy() })
+  let created: DynamoDBClient | undefined
+  return new RequestSender({
+    ...config,
+    clientHasTimeout: true,
+    createClient: () => {
+      created = createClient(options, resolved.requestTimeoutMs)
+      return created
+    },
+    releaseClient: () => created?.destroy(),
+  })
 }
 
-function borrowed(client: Client | (() => Client)): Client {
+function injectedClient(client: Client | (() => Client)): Client {
   return typeof client === 'function' ? client() : client
 }
 
-function ownClient({ region, endpoint }: DynamoDBOptions, requestTimeout: number): DynamoDBClient {
+function createClient(
+  { region, endpoint }: DynamoDBOptions,
+  requestTimeout: number,
+): DynamoDBClient {
   const agent = { keepAlive: true, maxSockets }
   const client = new DynamoDBClient({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
-    // Attempts are counted by us.
+    // RequestSender retries.
     maxAttempts: 1,
-    // What is set up for a kind of request serves all later ones of the kind.
+    // Resolves the middleware once per command class instead of once per request.
     cacheMiddleware: true,
     requestHandler: {
       httpAgent: agent,
       httpsAgent: agent,
       requestTimeout,
-      // By default it only prints a warning.
+      // By default the SDK only prints a warning.
       throwOnRequestTimeout: true,
     },
   })
-  // It goes through every item of an answer to tell it to a logger, also to one that says nothing.
+  // It copies every output for the logger, even for the default one, which logs nothing.
   client.middlewareStack.remove('loggerMiddleware')
   return client
 }
 
+/**
+ * The driver, for a `DriverRegistry`.
+ *
+ * @example
+ * const drivers = new DriverRegistry({ dynamodb: () => import('@stowage/dynamodb') })
+ * const variables = { CACHE_DRIVER: 'dynamodb', CACHE_TABLE: 'cache' }
+ * const caches = await cachesFromEnv(variables, drivers)
+ */
 const driver: Driver<DynamoDBOptions> = {
   name: 'dynamodb',
   create: dynamodb,
   fromEnv(env: Env): DynamoDBOptions {
     const example = 'http://127.0.0.1:8000'
     return {
-      table: tableOf(env),
+      table: tableFromEnv(env),
       region: env.text('AWS_REGION') ?? env.text('AWS_DEFAULT_REGION'),
       endpoint: env.url('DYNAMODB_ENDPOINT', ['http:', 'https:'], example)?.href,
       ensureTable: env.choice('DYNAMODB_ENSURE_TABLE', tableModes),
-      // Another process may have written a session a moment ago.
+      // Another process may have written the session a moment ago.
       consistency:
         env.choice('DYNAMODB_CONSISTENCY', consistencies) ??
         (env.role === 'session' ? 'strong' : undefined),
@@ -118,13 +145,17 @@ const driver: Driver<DynamoDBOptions> = {
   backendId: ({ table, region, endpoint }) => JSON.stringify([table, region, endpoint]),
 }
 
-/** The role's own table, else that of the cache. */
-function tableOf(env: Env): string {
+/** The table of the role, or that of the cache if the role has none. */
+function tableFromEnv(env: Env): string {
   const own = `${env.role || 'cache'}_table`.toUpperCase()
   const variable = env.text(own) === undefined && env.text('CACHE_TABLE') ? 'CACHE_TABLE' : own
   const table = env.text(variable)
   if (isTableName(table)) return table
-  env.problem(variable, table === undefined ? `is missing. It ${tableRule}.` : `${tableRule}.`)
+  const problem =
+    table === undefined
+      ? `is missing. Set it to the name of a table: ${tableNameRule}.`
+      : `is not the name of a table. Use ${tableNameRule}.`
+  env.problem(variable, problem)
   return ''
 }
 

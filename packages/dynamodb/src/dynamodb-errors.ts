@@ -1,66 +1,73 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
 import { DeadlineError } from '@stowage/core/driver'
 
-/** Where requests go, for messages. */
+/** Where requests are sent, for error messages. */
 export interface Target {
   readonly table: string
   readonly region: string | undefined
   readonly endpoint: string | undefined
 }
 
-interface Meaning {
+/** What an error of the SDK becomes. */
+interface Translation {
   readonly code: CacheErrorCode
   readonly retryable?: boolean
-  readonly advice: string
+  readonly remedy: string
 }
 
-const throttled: Meaning = {
+export const capacityRemedy: string =
+  'Requests exceed the capacity of the table or of one partition: use on-demand billing, raise the provisioned units, or ' +
+  'spread a hot key.'
+
+const throttled: Translation = {
   code: 'ERR_CACHE_REJECTED',
   retryable: true,
-  advice:
-    'The table, or one partition of it, is asked for more than its capacity: use on-demand billing, raise the ' +
-    'provisioned units, or spread a hot key.',
+  remedy: capacityRemedy,
 }
-const notOurs: Meaning = {
+const invalidCredentials: Translation = {
   code: 'ERR_CACHE_REJECTED',
-  advice:
+  remedy:
     'Check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, a profile or a role), and that ' +
-    'they belong to the region.',
+    'they are valid in the region.',
 }
-const skewed: Meaning = {
+const clockSkew: Translation = {
   code: 'ERR_CACHE_REJECTED',
-  advice: 'Set the clock of this machine; a signature is valid for some minutes.',
+  remedy: 'Set the clock of this machine: a signature is valid for a few minutes only.',
 }
-const noCredentials: Meaning = {
+const missingCredentials: Translation = {
   code: 'ERR_CACHE_CONFIG',
-  advice:
-    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role. DynamoDB Local takes any of letters and digits.',
+  remedy:
+    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role. DynamoDB Local accepts any letters and digits.',
 }
-const noRegion: Meaning = {
+const missingRegion: Translation = {
   code: 'ERR_CACHE_CONFIG',
-  advice: 'Set AWS_REGION, such as eu-central-1.',
+  remedy: 'Set AWS_REGION, for example to eu-central-1.',
 }
-const unavailable: Meaning = { code: 'ERR_CACHE_UNAVAILABLE', advice: '' }
-const refused: Meaning = { code: 'ERR_CACHE_REJECTED', advice: '' }
+const unavailable: Translation = { code: 'ERR_CACHE_UNAVAILABLE', remedy: '' }
+const rejected: Translation = { code: 'ERR_CACHE_REJECTED', remedy: '' }
 
-/** What the name of an exception means. Any other of the server's is a plain refusal. */
-const exceptions: Readonly<Record<string, Meaning>> = {
+/** By the name of the exception. Other exceptions with a status below 500 are `rejected`. */
+const translations: Readonly<Record<string, Translation>> = {
   ProvisionedThroughputExceededException: throttled,
   ThrottlingException: throttled,
   RequestLimitExceeded: throttled,
   InternalServerError: unavailable,
   ServiceUnavailable: unavailable,
-  CredentialsProviderError: noCredentials,
-  MissingAuthenticationTokenException: noCredentials,
-  UnrecognizedClientException: notOurs,
-  ExpiredTokenException: notOurs,
-  IncompleteSignatureException: notOurs,
+  CredentialsProviderError: missingCredentials,
+  MissingAuthenticationTokenException: missingCredentials,
+  UnrecognizedClientException: invalidCredentials,
+  ExpiredTokenException: invalidCredentials,
+  IncompleteSignatureException: invalidCredentials,
 }
 
-const wrongKey =
+/** Messages of a ValidationException for a table with another key schema. */
+const keyMismatch =
   /key element does not match|Missing the key|required keys was not given|Type mismatch for key/
 
-/** The one place where a failure of the SDK or the server becomes a `CacheError`. */
+/** Connection refused, or host not resolved: nothing was sent. */
+const notSentCodes: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
+
+/** The only place where an error of the SDK or the server becomes a `CacheError`. */
 export function translate(
   error: unknown,
   target: Target,
@@ -69,44 +76,41 @@ export function translate(
 ): CacheError {
   if (CacheError.is(error)) return error
   const cause = withoutResponse(error as Error)
-  const { code, retryable, advice } = meaningOf(cause, target)
-  const message = `dynamodb ${operation} failed: ${messageOf(cause)}${advice && `. ${advice}`}`
+  const { code, retryable, remedy } = translationOf(cause, target)
+  const message = `dynamodb ${operation} failed: ${reasonOf(cause)}.${remedy && ` ${remedy}`}`
   return new CacheError(code, message, { store: 'dynamodb', operation, key, retryable, cause })
 }
 
-/** The SDK attaches the response, and with it the request: its signature, and whatever was to be stored. */
+/** Removes the response that the SDK attaches, because it includes the request: its signature and the stored values. */
 export function withoutResponse(error: Error & { $metadata?: unknown }): Error {
   if (!('$response' in error)) return error
   const { name, message, stack, $metadata } = error
   return Object.assign(new Error(message), { name, stack, $metadata })
 }
 
-/** Whether the condition of a write did not hold. */
-export function isRefusal(error: unknown): boolean {
+/** Whether the condition of a write failed. */
+export function isConditionFailure(error: unknown): boolean {
   return (error as Error).name === 'ConditionalCheckFailedException'
 }
 
-/** Whether the server does less than it is asked for. It has not done what it says this of. */
+/** Whether the server rejected the request for lack of capacity. It was not carried out. */
 export function isThrottling(error: unknown): boolean {
-  return exceptions[(error as Error).name] === throttled
+  return translations[(error as Error).name] === throttled
 }
 
-/** Whether the server may have carried a request out without our knowing: it failed, or its answer did not arrive. */
-export function isUncertain(error: unknown): boolean {
+/** Whether the server may have carried out the request: it reported an internal error, or its reply was lost. */
+export function isOutcomeUnknown(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException
   if (isTimeout(error as Error)) return true
-  return isUnavailable(error as Error) && !neverSent.has(code ?? '')
+  return isUnavailable(error as Error) && !notSentCodes.has(code ?? '')
 }
 
-/** Whether the same request may succeed in a moment. */
+/** Whether the same request may soon succeed. */
 export function isTransient(error: unknown): boolean {
-  return isThrottling(error) || isUncertain(error) || isUnavailable(error as Error)
+  return isThrottling(error) || isOutcomeUnknown(error) || isUnavailable(error as Error)
 }
 
-/** Nobody listens, or the host is not known: nothing was sent. */
-const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
-
-/** Whether the time was over, by our count or the SDK's, which calls a connection that was lost by the same name. */
+/** Whether the request timed out here or in the SDK, which also names a lost connection `TimeoutError`. */
 function isTimeout(error: NodeJS.ErrnoException): boolean {
   const { name, code } = error
   if (error instanceof DeadlineError || name === 'AbortError') return true
@@ -114,82 +118,84 @@ function isTimeout(error: NodeJS.ErrnoException): boolean {
 }
 
 function isUnavailable(error: Error): boolean {
-  return !CacheError.is(error) && meaningOfName(error) === unavailable
+  return !CacheError.is(error) && translationByName(error) === unavailable
 }
 
-function meaningOf(error: Error, target: Target): Meaning {
+function translationOf(error: Error, target: Target): Translation {
   const { name, message } = error
-  if (isTimeout(error)) return late(target)
+  if (isTimeout(error)) return timedOut(target)
   if (name === 'ResourceNotFoundException') return missingTable(target)
-  if (name === 'AccessDeniedException') return denied(message)
-  if (name === 'ValidationException') return invalid(message, target)
-  const meaning = meaningOfName(error)
-  return meaning === unavailable ? unreachable(error, target) : meaning
+  if (name === 'AccessDeniedException') return accessDenied(message)
+  if (name === 'ValidationException') return invalidRequest(message, target)
+  const translation = translationByName(error)
+  return translation === unavailable ? unreachable(error, target) : translation
 }
 
-function meaningOfName(error: Error & { $metadata?: { httpStatusCode?: number } }): Meaning {
+function translationByName(
+  error: Error & { $metadata?: { httpStatusCode?: number } },
+): Translation {
   const { name, message, $metadata } = error
-  if (message === 'Region is missing') return noRegion
+  if (message === 'Region is missing') return missingRegion
   if (name === 'InvalidSignatureException')
-    return /expired|current/.test(message) ? skewed : notOurs
-  const known = exceptions[name]
+    return /expired|current/.test(message) ? clockSkew : invalidCredentials
+  const known = translations[name]
   if (known !== undefined) return known
-  // Without a status nothing was answered at all.
+  // Without a status there was no reply.
   const status = $metadata?.httpStatusCode ?? 500
-  return status >= 500 ? unavailable : refused
+  return status >= 500 ? unavailable : rejected
 }
 
-/** Of several addresses of a host that were tried in vain, Node says it in each of them only. */
-function messageOf(error: Error): string {
+/** With several addresses of a host, Node reports the reason only on the inner errors (AggregateError). */
+function reasonOf(error: Error): string {
   const [first] = error instanceof AggregateError ? error.errors : []
-  return error.message || (first as Error | undefined)?.message || error.name
+  const reason = error.message || (first as Error | undefined)?.message || error.name
+  return reason.replace(/\.$/, '')
 }
 
-function late(target: Target): Meaning {
-  const advice = `Does ${placeOf(target)} answer, and do the credentials arrive in time? Raise timeout and requestTimeout if they do.`
-  return { code: 'ERR_CACHE_TIMEOUT', advice }
+function timedOut(target: Target): Translation {
+  const remedy = `Check that ${hostOf(target)} is reachable and that the credentials load in time, or raise timeout and requestTimeout.`
+  return { code: 'ERR_CACHE_TIMEOUT', remedy }
 }
 
-/** Where requests go; of a URL without what may be a password. */
-function placeOf({ region, endpoint }: Target): string {
+/** The host of the endpoint, without the credentials a URL may contain. */
+function hostOf({ region, endpoint }: Target): string {
   if (endpoint !== undefined) return new URL(endpoint).host
-  return `DynamoDB in ${region ?? 'the region of the SDK'}`
+  return `DynamoDB in ${region ?? 'the default region'}`
 }
 
-function missingTable({ table, region, endpoint }: Target): Meaning {
+function missingTable({ table, region, endpoint }: Target): Translation {
   const place = [region, endpoint && new URL(endpoint).host].filter(Boolean).join(', ')
   return {
     code: 'ERR_CACHE_CONFIG',
-    advice: `There is no table "${table}" here (${place || 'the region of the SDK'}). Check the name and AWS_REGION, or create it: ensureTable() does.`,
+    remedy: `The table "${table}" does not exist (${place || 'in the default region'}). Check the name and AWS_REGION, or create it with ensureTable().`,
   }
 }
 
-function denied(message: string): Meaning {
-  const action = /dynamodb:\w+/.exec(message)?.[0]
-  const what = action === undefined ? 'the action' : action
+function accessDenied(message: string): Translation {
+  const action = /dynamodb:\w+/.exec(message)?.[0] ?? 'the action'
   return {
     code: 'ERR_CACHE_REJECTED',
-    advice: `Allow ${what} in the IAM policy of these credentials.`,
+    remedy: `Allow ${action} in the IAM policy of these credentials.`,
   }
 }
 
-function invalid(message: string, { table }: Target): Meaning {
-  if (!wrongKey.test(message)) return refused
+function invalidRequest(message: string, { table }: Target): Translation {
+  if (!keyMismatch.test(message)) return rejected
   return {
     code: 'ERR_CACHE_CONFIG',
-    advice:
-      `The key of table "${table}" is another one. It must be a partition key alone, a string, with the name given in ` +
-      'attributes.key.',
+    remedy:
+      `The table "${table}" has a different key. It must have a partition key of type string, named as in attributes.key, ` +
+      'and no sort key.',
   }
 }
 
-function unreachable(error: Error, target: Target): Meaning {
+function unreachable(error: Error, target: Target): Translation {
   const { code } = error as NodeJS.ErrnoException
-  if (!neverSent.has(code ?? '')) return unavailable
+  if (!notSentCodes.has(code ?? '')) return unavailable
   const { region, endpoint } = target
-  const advice =
+  const remedy =
     endpoint === undefined
-      ? `Check the network, and AWS_REGION: is "${region}" a region?`
-      : `Nothing answers at ${placeOf(target)}. Check the endpoint (DYNAMODB_ENDPOINT), and that it is running.`
-  return { ...unavailable, advice }
+      ? `Check the network, and that the region "${region}" (AWS_REGION) exists.`
+      : `Cannot connect to ${hostOf(target)}: check the endpoint (DYNAMODB_ENDPOINT), and that the server is running.`
+  return { ...unavailable, remedy }
 }

@@ -1,91 +1,91 @@
-import type { ByteStore, CacheError, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import type { ByteStore, Payload, ReadOptions, StoreLimits } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { equalAttributes, type Item } from './attributes.ts'
-import { ownNames, type ResolvedOptions } from './dynamodb-options.ts'
+import { internalNames, type ResolvedOptions } from './dynamodb-options.ts'
 import { Conditions } from './items/conditions.ts'
 import { Counters } from './items/counters.ts'
-import { ItemShape } from './items/item-mapper.ts'
+import { ItemMapper } from './items/item-mapper.ts'
 import { ItemRequests } from './items/item-requests.ts'
 import { RecentWrites } from './items/recent-writes.ts'
-import { Expiry } from './items/ttl-attribute.ts'
-import { Batches } from './requests/batch-requests.ts'
-import type { Requests } from './requests/request-sender.ts'
+import { TtlAttribute } from './items/ttl-attribute.ts'
+import { BatchRequests } from './requests/batch-requests.ts'
+import type { RequestSender } from './requests/request-sender.ts'
 import { scanPages } from './requests/scan.ts'
 
-// Of the 2048 bytes of a partition key, some are left for the keys of chunks.
+// A partition key has at most 2048 bytes. The rest is reserved for the suffix of chunk keys.
 const keyBytes = 2_000
 
-/** Entries as items of a table: a key, a value, and when it ends. */
+/** Stores each entry as an item of the table: key, value and expiry. */
 export class DynamoDBStore implements ByteStore {
   readonly name = 'dynamodb'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
-  /** Present where listing was asked for: it reads the whole table. */
+  /** Only with the option `scan`, because it reads the whole table. */
   readonly scan?: NonNullable<ByteStore['scan']>
-  readonly #requests: Requests
+  readonly #sender: RequestSender
   readonly #options: ResolvedOptions
-  readonly #expiry: Expiry
+  readonly #ttl: TtlAttribute
   readonly #conditions: Conditions
-  readonly #shape: ItemShape
+  readonly #mapper: ItemMapper
   readonly #items: ItemRequests
   readonly #counters: Counters
-  readonly #batches: Batches
-  readonly #recent: RecentWrites
+  readonly #batches: BatchRequests
+  readonly #recentWrites: RecentWrites
 
-  constructor(requests: Requests, options: ResolvedOptions, { scan }: { scan: boolean }) {
+  constructor(sender: RequestSender, options: ResolvedOptions, { scan }: { scan: boolean }) {
     this.limits = { keyBytes, valueBytes: options.maxItemBytes, ttlStep: 1 }
-    this.#requests = requests
+    this.#sender = sender
     this.#options = options
-    this.#expiry = new Expiry(options.clock, options.names)
+    this.#ttl = new TtlAttribute(options.clock, options.names)
     this.#conditions = new Conditions(options.names)
-    this.#shape = new ItemShape(options.names, this.#expiry)
-    this.#items = new ItemRequests(requests, options.names.key)
-    this.#counters = new Counters(this.#items, this.#shape, this.#expiry, this.#conditions)
-    this.#batches = new Batches(requests, options.names.key)
-    this.#recent = new RecentWrites(options.clock)
-    if (scan) this.scan = (prefix) => this.#list(prefix)
+    this.#mapper = new ItemMapper(options.names, this.#ttl)
+    this.#items = new ItemRequests(sender, options.names.key)
+    this.#counters = new Counters(this.#items, this.#mapper, this.#ttl, this.#conditions)
+    this.#batches = new BatchRequests(sender, options.names.key)
+    this.#recentWrites = new RecentWrites(options.clock)
+    if (scan) this.scan = (prefix) => this.#scan(prefix)
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
-    return this.#requests.run('get', async () => {
-      const item = await this.#items.read('get', key, this.#isStrong([key], options))
-      return this.#shape.payloadOf(item)
+    return this.#sender.run('get', async () => {
+      const item = await this.#items.get('get', key, this.#isStrong([key], options))
+      return this.#mapper.payloadOf(item)
     })
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
-    return this.#requests.run('getMany', async () => {
-      const isStrong = (part: readonly string[]) => this.#isStrong(part, options)
+    return this.#sender.run('getMany', async () => {
+      const isStrong = (chunk: readonly string[]) => this.#isStrong(chunk, options)
       const found = await this.#batches.get(keys, { operation: 'getMany', isStrong })
-      return keys.map((key) => this.#shape.payloadOf(found.get(key)))
+      return keys.map((key) => this.#mapper.payloadOf(found.get(key)))
     })
   }
 
   async set(key: string, payload: Payload, ttl?: number): Promise<void> {
-    if (this.#exceeds(payload)) await this.#refuse('set', [[key, payload]])
+    if (this.#exceeds(payload)) await this.#rejectOversized('set', [[key, payload]])
     await this.#write('set', [key], () =>
-      this.#items.put('set', key, this.#shape.item(key, payload, ttl)),
+      this.#items.put('set', key, this.#mapper.toItem(key, payload, ttl)),
     )
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    const refused = entries.filter(([, payload]) => this.#exceeds(payload))
-    if (refused.length > 0) await this.#refuse('setMany', refused)
-    // The server refuses a batch that writes a key twice.
+    const oversized = entries.filter(([, payload]) => this.#exceeds(payload))
+    if (oversized.length > 0) await this.#rejectOversized('setMany', oversized)
+    // The server rejects a batch with two writes of one key.
     const unique = new Map(entries)
     await this.#write('setMany', [...unique.keys()], () => {
       const puts = Array.from(unique, ([key, payload]) => ({
-        PutRequest: { Item: this.#shape.item(key, payload, ttl) },
+        PutRequest: { Item: this.#mapper.toItem(key, payload, ttl) },
       }))
       return this.#batches.write(puts, 'setMany')
     })
   }
 
   async add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
-    if (this.#exceeds(payload)) throw this.#valueTooLarge('add', key, payload)
+    this.#assertFits('add', key, payload)
     return this.#write('add', [key], () => {
-      const condition = this.#conditions.absent(this.#expiry.now())
-      return this.#items.putIf('add', key, this.#shape.item(key, payload, ttl), condition)
+      const condition = this.#conditions.notExists(this.#ttl.now())
+      return this.#items.putIf('add', key, this.#mapper.toItem(key, payload, ttl), condition)
     })
   }
 
@@ -95,13 +95,12 @@ export class DynamoDBStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined && this.#exceeds(next))
-      throw this.#valueTooLarge('compareAndSet', key, next)
+    if (next !== undefined) this.#assertFits('compareAndSet', key, next)
     return this.#write('compareAndSet', [key], () => {
-      const condition = this.#conditions.equals(this.#expiry.now(), equalAttributes(expected))
+      const condition = this.#conditions.equals(this.#ttl.now(), equalAttributes(expected))
       return next === undefined
         ? this.#items.deleteIf('compareAndSet', key, condition)
-        : this.#items.putIf('compareAndSet', key, this.#shape.item(key, next, ttl), condition)
+        : this.#items.putIf('compareAndSet', key, this.#mapper.toItem(key, next, ttl), condition)
     })
   }
 
@@ -111,121 +110,118 @@ export class DynamoDBStore implements ByteStore {
 
   touch(key: string, ttl?: number): Promise<boolean> {
     return this.#write('touch', [key], async () => {
-      const condition = this.#conditions.lives(this.#expiry.now())
-      const { [this.#options.names.ttl]: seconds, [ownNames.early]: early } =
-        this.#expiry.attributes(ttl)
-      const answer =
+      const condition = this.#conditions.exists(this.#ttl.now())
+      const { [this.#options.names.ttl]: seconds, [internalNames.earlyMs]: early } =
+        this.#ttl.attributesFor(ttl)
+      const context = { operation: 'touch', key }
+      const output =
         seconds === undefined || early === undefined
-          ? await this.#items.update({ operation: 'touch', key }, 'REMOVE #t, #e', condition)
-          : await this.#items.update(
-              { operation: 'touch', key },
-              'SET #t = :t, #e = :e',
-              condition,
-              {
-                ':t': seconds,
-                ':e': early,
-              },
-            )
-      return answer !== undefined
+          ? await this.#items.update(context, 'REMOVE #t, #e', condition)
+          : await this.#items.update(context, 'SET #t = :t, #e = :e', condition, {
+              ':t': seconds,
+              ':e': early,
+            })
+      return output !== undefined
     })
   }
 
   delete(key: string): Promise<boolean> {
     return this.#write('delete', [key], () =>
-      this.#items.deleteIf('delete', key, this.#conditions.lives(this.#expiry.now())),
+      this.#items.deleteIf('delete', key, this.#conditions.exists(this.#ttl.now())),
     )
   }
 
   deleteMany(keys: readonly string[]): Promise<number> {
     return this.#write('deleteMany', keys, async () => {
-      const found = [...(await this.#expiries(keys))]
+      const found = [...(await this.#readExpiries(keys))]
       await this.#deleteAll(
         found.map(([key]) => key),
         'deleteMany',
       )
-      return found.filter(([, item]) => !this.#expiry.hasPassed(item)).length
+      return found.filter(([, item]) => !this.#ttl.isExpired(item)).length
     })
   }
 
   clear(): Promise<void> {
-    return this.#requests.run('clear', async () => {
-      const pages = scanPages((command) => this.#requests.send(command, { operation: 'clear' }), {
+    return this.#sender.run('clear', async () => {
+      const pages = scanPages((command) => this.#sender.send(command, { operation: 'clear' }), {
         TableName: this.#options.table,
         ProjectionExpression: '#k',
         ExpressionAttributeNames: { '#k': this.#options.names.key },
       })
-      for await (const page of pages) await this.#deleteAll(page.map(this.#shape.keyOf), 'clear')
+      for await (const page of pages) await this.#deleteAll(page.map(this.#mapper.keyOf), 'clear')
     })
   }
 
-  /** Like `set`; returns what was stored before, ended or not. */
-  async exchange(key: string, payload: Payload, ttl?: number): Promise<Payload | undefined> {
+  /** Like `set`, but returns the previous payload, even if it had expired. */
+  async getAndSet(key: string, payload: Payload, ttl?: number): Promise<Payload | undefined> {
     return this.#write('set', [key], async () => {
-      const old = await this.#items.exchange('set', key, this.#shape.item(key, payload, ttl))
-      return old && this.#shape.storedIn(old)
+      const item = this.#mapper.toItem(key, payload, ttl)
+      const previous = await this.#items.getAndPut('set', key, item)
+      return previous && this.#mapper.storedPayloadOf(previous)
     })
   }
 
-  /** Like `delete`; returns also what has been deleted. */
-  async take(key: string): Promise<{ deleted: boolean; payload?: Payload | undefined }> {
+  /** Like `delete`, but also returns the deleted payload. */
+  async getAndDelete(key: string): Promise<{ deleted: boolean; payload?: Payload | undefined }> {
     return this.#write('delete', [key], async () => {
-      const lives = this.#conditions.lives(this.#expiry.now())
-      const item = await this.#items.take('delete', key, lives)
+      const condition = this.#conditions.exists(this.#ttl.now())
+      const item = await this.#items.getAndDeleteIf('delete', key, condition)
       return item === undefined
         ? { deleted: false }
-        : { deleted: true, payload: this.#shape.storedIn(item) }
+        : { deleted: true, payload: this.#mapper.storedPayloadOf(item) }
     })
   }
 
-  /** Like `deleteMany` without a look at what there is: each item read would cost as much as its size. */
-  discard(keys: readonly string[]): Promise<void> {
+  /** Like `deleteMany`, but does not count, because that reads the items, at a cost that grows with their size. */
+  deleteUncounted(keys: readonly string[]): Promise<void> {
     return this.#write('deleteMany', keys, () => this.#deleteAll(keys, 'deleteMany'))
   }
 
-  /** An answer for a key that nobody has: it takes no more than the permission to read. */
+  /** Reads a key that does not exist, which requires no permission but GetItem. */
   async ping(): Promise<void> {
-    await this.#requests.run('ping', () => this.#items.read('ping', '~ping', false))
+    await this.#sender.run('ping', () => this.#items.get('ping', '~ping', false))
   }
 
   /** @see RecentWrites */
   consistencyToken(): string {
-    this.#requests.assertOpen('consistencyToken')
-    return this.#recent.token
+    this.#sender.assertOpen('consistencyToken')
+    return this.#recentWrites.token
   }
 
   observe(token: string): void {
-    this.#recent.observe(token)
+    this.#recentWrites.observe(token)
   }
 
   close(): Promise<void> {
-    return this.#requests.close()
+    return this.#sender.close()
   }
 
-  async *#list(prefix: string): AsyncGenerator<string[], void, undefined> {
-    this.#requests.assertOpen('scan')
-    const { ConditionExpression: lives, ...uses } = this.#conditions.lives(this.#expiry.now())
-    const begins = prefix === '' ? {} : { ':prefix': { S: prefix } }
+  async *#scan(prefix: string): AsyncGenerator<string[], void, undefined> {
+    this.#sender.assertOpen('scan')
+    const { ConditionExpression: exists, ...operands } = this.#conditions.exists(this.#ttl.now())
+    const prefixValue = prefix === '' ? {} : { ':prefix': { S: prefix } }
     const pages = scanPages(
       (command) =>
-        this.#requests.run('scan', () => this.#requests.send(command, { operation: 'scan' })),
+        this.#sender.run('scan', () => this.#sender.send(command, { operation: 'scan' })),
       {
         TableName: this.#options.table,
         ProjectionExpression: '#k',
-        FilterExpression: prefix === '' ? lives : `begins_with(#k, :prefix) AND ${lives}`,
-        ExpressionAttributeNames: uses.ExpressionAttributeNames,
-        ExpressionAttributeValues: { ...uses.ExpressionAttributeValues, ...begins },
+        FilterExpression: prefix === '' ? exists : `begins_with(#k, :prefix) AND ${exists}`,
+        ExpressionAttributeNames: operands.ExpressionAttributeNames,
+        ExpressionAttributeValues: { ...operands.ExpressionAttributeValues, ...prefixValue },
       },
     )
-    for await (const page of pages) if (page.length > 0) yield page.map(this.#shape.keyOf)
+    for await (const page of pages) if (page.length > 0) yield page.map(this.#mapper.keyOf)
   }
 
-  /** What has been written is read strongly consistent from now on; also where the write failed, for who knows. */
+  /** Runs a write. Its keys count as recently written even if it failed: the server may have carried it out. */
   #write<T>(operation: string, keys: readonly string[], work: () => Promise<T>): Promise<T> {
-    return this.#requests.run(operation, async () => {
+    return this.#sender.run(operation, async () => {
       try {
         return await work()
       } finally {
-        this.#recent.add(keys)
+        this.#recentWrites.add(keys)
       }
     })
   }
@@ -234,24 +230,26 @@ export class DynamoDBStore implements ByteStore {
     keys: readonly string[],
     { consistency = this.#options.consistency }: ReadOptions = {},
   ): boolean {
-    return consistency === 'strong' || (consistency === 'session' && this.#recent.hasAny(keys))
+    return (
+      consistency === 'strong' || (consistency === 'session' && this.#recentWrites.hasAny(keys))
+    )
   }
 
-  /** When the items end that are there, whether they have ended or not. */
-  #expiries(keys: readonly string[]): Promise<Map<string, Item>> {
+  /** The expiry attributes of the existing items, expired ones included. */
+  #readExpiries(keys: readonly string[]): Promise<Map<string, Item>> {
     const { key, ttl } = this.#options.names
     return this.#batches.get(keys, {
       operation: 'deleteMany',
       isStrong: () => true,
-      only: {
+      projection: {
         ProjectionExpression: '#k, #t, #e',
-        ExpressionAttributeNames: { '#k': key, '#t': ttl, '#e': ownNames.early },
+        ExpressionAttributeNames: { '#k': key, '#t': ttl, '#e': internalNames.earlyMs },
       },
     })
   }
 
   async #deleteAll(keys: readonly string[], operation: string): Promise<void> {
-    const deletes = keys.map((key) => ({ DeleteRequest: { Key: this.#shape.key(key) } }))
+    const deletes = keys.map((key) => ({ DeleteRequest: { Key: this.#mapper.toKey(key) } }))
     await this.#batches.write(deletes, operation)
   }
 
@@ -259,18 +257,20 @@ export class DynamoDBStore implements ByteStore {
     return exceeds(payload, this.limits.valueBytes)
   }
 
-  /** The caller meant to replace the old values; they must not be served as if nothing had happened. */
-  async #refuse(
+  /** Deletes the old values, which must not be served after an attempt to replace them, and throws. */
+  async #rejectOversized(
     operation: string,
     entries: readonly (readonly [string, Payload])[],
   ): Promise<void> {
     const keys = [...new Set(entries.map(([key]) => key))]
     await this.#write(operation, keys, () => this.#deleteAll(keys, operation))
-    for (const [key, payload] of entries) throw this.#valueTooLarge(operation, key, payload)
+    for (const [key, payload] of entries) this.#assertFits(operation, key, payload)
   }
 
-  #valueTooLarge(operation: string, key: string, payload: Payload): CacheError {
-    this.#requests.assertOpen(operation)
-    return valueTooLarge(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
+  /** @throws CacheError `ERR_CACHE_LIMIT` for an oversized payload, `ERR_CACHE_CLOSED` after `close()` */
+  #assertFits(operation: string, key: string, payload: Payload): void {
+    if (!this.#exceeds(payload)) return
+    this.#sender.assertOpen(operation)
+    throw valueTooLarge(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
   }
 }

@@ -4,11 +4,16 @@ import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { admin, createTable, type Engine, engines } from './engines.ts'
 
-// A thousand requests at once take such an engine seconds.
-const patient = { timeout: '30s', requestTimeout: '30s' } as const
+// These engines need seconds for a thousand concurrent requests.
+const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
 
-/** Everything that can be switched on, at once. */
-const allOptions = { scan: true, chunks: true, compressFrom: 1_024, maxValueBytes: 1_048_576 }
+/** Every optional feature, combined. */
+const allOptions = {
+  scan: true,
+  chunks: true,
+  compressionThreshold: 1_024,
+  maxValueBytes: 1_048_576,
+}
 const variants = [
   ['DynamoDB Local', {}],
   ['dynalite', {}],
@@ -22,7 +27,7 @@ describe.each(variants)('%s, %o', (name, options) => {
 
   beforeAll(async () => {
     engine = await engines[name]()
-    // One for all stores: what it sets up and connects to once serves every test.
+    // Shared by all stores, so that its connections and middleware are set up once.
     client = admin(engine)
     await createTable(engine, 'cache')
   })
@@ -31,8 +36,8 @@ describe.each(variants)('%s, %o', (name, options) => {
     await engine.stop()
   })
 
-  // Of a table without TTL, so that nothing but the driver hides what has ended.
+  // The table has no TTL, so that only the driver hides expired items.
   const create = () =>
-    dynamodb({ table: 'cache', client: () => client, clock, ...patient, ...options })
+    dynamodb({ table: 'cache', client: () => client, clock, ...longTimeouts, ...options })
   conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
 })

@@ -58,8 +58,8 @@ async function put(key: string, item: Record<string, AttributeValue>): Promise<v
   await client.send(new PutItemCommand({ TableName: 'cache', Item: { key: { S: key }, ...item } }))
 }
 
-describe('in the table', () => {
-  test('text is text, an integer a number, bytes are binary', async () => {
+describe('items', () => {
+  test('store text as a string, an integer as a number, and bytes as binary', async () => {
     const cache = new Cache(storeWith())
     await cache.set('user', { name: 'Ada' })
     await cache.set('n', 5)
@@ -71,7 +71,7 @@ describe('in the table', () => {
     expect(await cache.get('n')).toBe(6)
   })
 
-  test('the ttl attribute is epoch seconds, rounded up; the rest has its own', async () => {
+  test('store the expiry in epoch seconds, rounded up, and the remainder in milliseconds', async () => {
     const store = storeWith({ clock: new ManualClock(start + 1) })
     await store.set('k', 'v', 1_500)
     expect(await itemAt('k')).toMatchObject({
@@ -82,7 +82,7 @@ describe('in the table', () => {
     expect(await itemAt('k')).toEqual({ key: { S: 'k' }, value: { S: 'v' } })
   })
 
-  test('attributes have the names they are given', async () => {
+  test('use the configured attribute names', async () => {
     const attributes = { value: 'payload', ttl: 'ttl' }
     const store = storeWith({ attributes })
     await store.set('named', 'v', 60_000)
@@ -90,16 +90,16 @@ describe('in the table', () => {
     expect(String(await store.get('named'))).toBe('v')
   })
 
-  test('what another program wrote is read as what it means', async () => {
+  test('of other programs can be read, except for other types', async () => {
     const cache = new Cache(storeWith({ clock: new ManualClock(start + 999) }))
     const seconds = { N: `${start / 1_000}` }
     await put('json', { value: { S: '[1,2]' }, expires_at: { N: `${start / 1_000 + 1}` } })
     await put('binary', { value: { B: Buffer.from('"text"') } })
     await put('number', { value: { N: '1.5' } })
-    await put('ended', { value: { S: '1' }, expires_at: seconds })
+    await put('expired', { value: { S: '1' }, expires_at: seconds })
     await put('list', { value: { L: [] } })
     await put('php', { value: { S: 's:3:"abc";' } })
-    expect(await cache.getMany(['json', 'binary', 'number', 'ended', 'list', 'php'])).toEqual([
+    expect(await cache.getMany(['json', 'binary', 'number', 'expired', 'list', 'php'])).toEqual([
       [1, 2],
       'text',
       1.5,
@@ -107,7 +107,7 @@ describe('in the table', () => {
       undefined,
       undefined,
     ])
-    expect(await cache.add('ended', 'new')).toBe(true)
+    expect(await cache.add('expired', 'new')).toBe(true)
     await expect(cache.increment('number')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
     expect(await itemAt('number')).toMatchObject({ value: { N: '1.5' } })
     expect(await cache.update('binary', (text) => `${text}!`)).toBe('text!')
@@ -115,15 +115,15 @@ describe('in the table', () => {
   })
 })
 
-test('what has an end that is no number never ends, for any operation', async () => {
+test('an item with an expiry that is not a number never expires, for any operation', async () => {
   const store = storeWith({ scan: true })
   const keys = ['a', 'b', 'c', 'd', 'e'].map((name) => `odd:${name}`)
   for (const key of keys) await put(key, { value: { N: '1' }, expires_at: { S: '2020-01-01' } })
   const [a = '', b = '', c = '', d = '', e = ''] = keys
   expect(await store.getMany(keys)).toEqual(keys.map(() => '1'))
-  const seen: string[] = []
-  for await (const page of store.scan?.('odd:') ?? []) seen.push(...page)
-  expect(seen.sort()).toEqual(keys)
+  const listed: string[] = []
+  for await (const page of store.scan?.('odd:') ?? []) listed.push(...page)
+  expect(listed.sort()).toEqual(keys)
   expect(await store.add(a, '2')).toBe(false)
   expect(await store.increment(b, 1)).toBe(2)
   expect(await store.compareAndSet(c, '1', '2')).toBe(true)
@@ -131,10 +131,10 @@ test('what has an end that is no number never ends, for any operation', async ()
   expect(await store.delete(e)).toBe(true)
 })
 
-describe('what has ended and is not deleted yet', () => {
-  // Whole seconds, the last and the first millisecond of one: where seconds and milliseconds meet.
+describe('an expired item that is not deleted yet', () => {
+  // A whole second, and the first and last millisecond of one, where the two attributes interact.
   test.each([1_000, 1_001, 1_999, 500])(
-    'is seen by no operation, from the same millisecond on (ttl %i ms)',
+    'is missing for every operation from the same millisecond on (ttl %i ms)',
     async (ttl) => {
       for (const from of [start, start + 1, start + 999]) {
         const clock = new ManualClock(from)
@@ -151,9 +151,9 @@ describe('what has ended and is not deleted yet', () => {
         expect(await store.compareAndSet(f, '1', '1', 1)).toBe(true)
         await clock.advance(1)
         expect(await store.getMany(keys)).toEqual(keys.map(() => undefined))
-        const seen: string[] = []
-        for await (const page of store.scan?.(`${ttl}:${from}:`) ?? []) seen.push(...page)
-        expect(seen).toEqual([])
+        const listed: string[] = []
+        for await (const page of store.scan?.(`${ttl}:${from}:`) ?? []) listed.push(...page)
+        expect(listed).toEqual([])
         expect(await store.touch(b, 60_000)).toBe(false)
         expect(await store.compareAndSet(c, '1', '2')).toBe(false)
         expect(await store.delete(d)).toBe(false)
@@ -165,7 +165,7 @@ describe('what has ended and is not deleted yet', () => {
   )
 })
 
-describe('200 at once, of two stores', () => {
+describe('200 concurrent calls of two stores', () => {
   const both = <T>(call: (store: ReturnType<typeof dynamodb>, index: number) => T) => {
     const stores = [storeWith(), storeWith()] as const
     return Promise.all(
@@ -173,17 +173,17 @@ describe('200 at once, of two stores', () => {
     )
   }
 
-  test('one add stores', async () => {
+  test('let only one add succeed', async () => {
     const added = await both((store, index) => store.add('once', `"${index}"`))
     expect(added.filter(Boolean)).toHaveLength(1)
   })
 
-  test('every increment counts, also where the counter has to be created with a ttl', async () => {
+  test('lose no increment, even if the counter is created with a ttl', async () => {
     const sums = await both((store) => store.increment('count', 1, 60_000))
     expect(sums.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, n) => n + 1))
   })
 
-  test('one compareAndSet replaces, and one deletes', async () => {
+  test('let only one compareAndSet replace, and only one delete', async () => {
     await storeWith().set('swap', 'old')
     const swapped = await both((store, index) => store.compareAndSet('swap', 'old', `${index}x`))
     expect(swapped.filter(Boolean)).toHaveLength(1)
@@ -194,12 +194,12 @@ describe('200 at once, of two stores', () => {
 })
 
 describe('reads', () => {
-  /** Whether the reads of a key were strongly consistent, before and after it was written. */
-  async function readsOf(options: Partial<DynamoDBOptions>): Promise<unknown[]> {
-    const seen: unknown[] = []
+  /** Whether the reads before and after a write were strongly consistent. */
+  async function consistentReads(options: Partial<DynamoDBOptions>): Promise<unknown[]> {
+    const flags: unknown[] = []
     server.decide = (_, body) => {
-      if ('ConsistentRead' in body) seen.push(body.ConsistentRead)
-      if (body.RequestItems?.cache?.Keys) seen.push(body.RequestItems.cache.ConsistentRead)
+      if ('ConsistentRead' in body) flags.push(body.ConsistentRead)
+      if (body.RequestItems?.cache?.Keys) flags.push(body.RequestItems.cache.ConsistentRead)
       return undefined
     }
     const store = storeWith(options)
@@ -208,49 +208,49 @@ describe('reads', () => {
     await store.get('read')
     await store.getMany(['other', 'read'])
     await store.getMany(['other'])
-    return seen
+    return flags
   }
 
-  test('see what this process has written, and cost half of it otherwise', async () => {
-    expect(await readsOf({})).toEqual([false, true, true, false])
+  test('are strongly consistent for what this process wrote, and otherwise eventually', async () => {
+    expect(await consistentReads({})).toEqual([false, true, true, false])
   })
 
-  test('see everything, or anything, where that is chosen', async () => {
-    expect(await readsOf({ consistency: 'strong' })).toEqual([true, true, true, true])
-    expect(await readsOf({ consistency: 'eventual' })).toEqual([false, false, false, false])
+  test('are always or never strongly consistent if configured', async () => {
+    expect(await consistentReads({ consistency: 'strong' })).toEqual([true, true, true, true])
+    expect(await consistentReads({ consistency: 'eventual' })).toEqual([false, false, false, false])
   })
 
   test.each(['eventual', 'session', 'strong'] as const)(
-    'are as recent as the call asks for, in a store that is %s itself',
+    'follow the option of the call in a store with the default %s',
     async (consistency) => {
-      const seen: unknown[] = []
+      const flags: unknown[] = []
       const store = storeWith({ consistency })
-      const other = `asked ${consistency}`
+      const other = `not written, ${consistency}`
       await store.set('written', 'v')
       server.decide = (_, body) => {
-        seen.push(body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead)
+        flags.push(body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead)
         return undefined
       }
-      for (const asked of ['eventual', 'session', 'strong'] as const) {
-        await store.get('written', { consistency: asked })
-        await store.get(other, { consistency: asked })
-        await store.getMany(['written', other], { consistency: asked })
-        await store.getMany([other, `${other}!`], { consistency: asked })
+      for (const requested of ['eventual', 'session', 'strong'] as const) {
+        await store.get('written', { consistency: requested })
+        await store.get(other, { consistency: requested })
+        await store.getMany(['written', other], { consistency: requested })
+        await store.getMany([other, `${other}!`], { consistency: requested })
       }
       const [eventual, session, strong] = [
         [false, false, false, false],
         [true, false, true, false],
         [true, true, true, true],
       ]
-      expect(seen).toEqual([eventual, session, strong].flat())
+      expect(flags).toEqual([eventual, session, strong].flat())
     },
   )
 
-  test('that ask for more than usual are not merged with those that do not', async () => {
-    const seen: [string, unknown][] = []
+  test('with a stronger consistency are not merged with others', async () => {
+    const reads: [string, unknown][] = []
     const store = storeWith({ consistency: 'eventual' })
     server.decide = (name, body) => {
-      seen.push([name, body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead])
+      reads.push([name, body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead])
       return undefined
     }
     await Promise.all([
@@ -259,49 +259,49 @@ describe('reads', () => {
       store.get('c', { consistency: 'strong' }),
       store.get('d'),
     ])
-    expect(seen).toHaveLength(3)
-    expect(seen).toContainEqual(['GetItem', true])
-    expect(seen).toContainEqual(['BatchGetItem', false])
+    expect(reads).toHaveLength(3)
+    expect(reads).toContainEqual(['GetItem', true])
+    expect(reads).toContainEqual(['BatchGetItem', false])
   })
 
-  test('see what another process wrote, where its token is observed', async () => {
+  test('include what another process wrote once its token is observed', async () => {
     const clock = new ManualClock(start)
     const [writer, reader] = [storeWith({ clock }), storeWith({ clock })]
-    const seen: unknown[] = []
+    const flags: unknown[] = []
     expect(await writer.consistencyToken?.()).toBe('')
-    await writer.set('told', 'v')
+    await writer.set('observed', 'v')
     const token = (await writer.consistencyToken?.()) ?? ''
-    server.decide = (_, { ConsistentRead }) => void seen.push(ConsistentRead)
-    const read = () => reader.get('told')
+    server.decide = (_, { ConsistentRead }) => void flags.push(ConsistentRead)
+    const read = () => reader.get('observed')
     await read()
-    for (const text of ['', 'no token', 'zzzzzzzzzzz']) reader.observe?.(text)
+    for (const invalid of ['', 'no token', 'zzzzzzzzzzz']) reader.observe?.(invalid)
     await read()
     reader.observe?.(token)
     await read()
-    await reader.get('told', { consistency: 'eventual' })
+    await reader.get('observed', { consistency: 'eventual' })
     await clock.advance(4_000)
     await read()
-    // What is old enough to have arrived everywhere costs nothing more.
+    // The write is old enough to have reached every replica.
     reader.observe?.(token)
     await read()
-    expect(seen).toEqual([false, false, true, false, false, false])
+    expect(flags).toEqual([false, false, true, false, false, false])
   })
 
-  test('go back to half the price when a write is some seconds old', async () => {
+  test('are eventually consistent again some seconds after a write', async () => {
     const clock = new ManualClock()
-    const seen: unknown[] = []
+    const flags: unknown[] = []
     const store = storeWith({ clock })
     await store.set('aging', 'v')
-    server.decide = (_, { ConsistentRead }) => void seen.push(ConsistentRead)
+    server.decide = (_, { ConsistentRead }) => void flags.push(ConsistentRead)
     for (const ms of [0, 1_500, 3_000]) {
       await clock.advance(ms)
       await store.get('aging')
     }
-    expect(seen).toEqual([true, true, false])
+    expect(flags).toEqual([true, true, false])
   })
 })
 
-test('clear of a prefix is a read and a write; other keys and the table stay', async () => {
+test('clears a prefix with one read and one write, and keeps other keys and the table', async () => {
   const cache = new Cache(storeWith(), { prefix: 'gen:' })
   await cache.setMany(Array.from({ length: 100 }, (_, index) => [`k${index}`, index]))
   await put('generous', { value: { S: '1' } })
@@ -312,7 +312,7 @@ test('clear of a prefix is a read and a write; other keys and the table stay', a
   expect(await itemAt('generous')).toBeDefined()
 })
 
-test('consumed units are counted while somebody listens, throttled requests too', async () => {
+test('counts consumed units and throttled requests until the meter is closed', async () => {
   const store = storeWith({ batching: false, consistency: 'eventual' })
   const meter = new ConsumptionMeter()
   await store.set('metered', 'x'.repeat(3_000))

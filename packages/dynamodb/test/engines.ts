@@ -10,10 +10,10 @@ export type Engine = Pick<DynamoDBServer, 'url' | 'stop'>
 export const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 export const region = 'eu-central-1'
 
-// What the SDK has to say about versions of Node to come is no result of a test.
+// Silences a warning of the SDK about its future support of this Node version.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
 
-/** Both engines by name: Amazon's own, which needs Java, and one in this process. */
+/** DynamoDB Local is by Amazon and needs Java; dynalite runs in this process. */
 export const engines: Record<'DynamoDB Local' | 'dynalite', () => Promise<Engine>> = {
   'DynamoDB Local': startDynamoDB,
   dynalite: startDynalite,
@@ -27,12 +27,12 @@ async function startDynalite(): Promise<Engine> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }
 }
 
-/** A client as anybody has it, for what the driver itself does not do. */
+/** A plain SDK client, for what the driver does not do. */
 export function admin(engine: Engine): DynamoDBClient {
   return new DynamoDBClient({ endpoint: engine.url, region, credentials })
 }
 
-/** A table of the default key, without TTL: what has ended stays. */
+/** A table with the default key and without TTL, where expired items are never deleted. */
 export async function createTable(engine: Engine, name: string): Promise<void> {
   const client = admin(engine)
   await client.send(
@@ -46,7 +46,7 @@ export async function createTable(engine: Engine, name: string): Promise<void> {
   client.destroy()
 }
 
-/** Credentials where the SDK looks for them; the engines take any. */
+/** Sets the environment variables of the SDK. The engines accept any credentials. */
 export function useCredentials(): void {
   process.env.AWS_ACCESS_KEY_ID = credentials.accessKeyId
   process.env.AWS_SECRET_ACCESS_KEY = credentials.secretAccessKey

@@ -5,7 +5,7 @@ import { type DynamoDBOptions, dynamodb, ensureTable, requestChannel } from '@st
 import { freePort, startProxy } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { admin, createTable, type Engine, engines, useCredentials } from './engines.ts'
-import { type FaultServer, type Reply, refusal, startFaultServer } from './fault-server.ts'
+import { exception, type FaultServer, type Reply, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -29,7 +29,7 @@ afterAll(async () => {
   await engine.stop()
 })
 
-const hasty = { timeout: '600ms', requestTimeout: '200ms' } as const
+const shortTimeouts = { timeout: '600ms', requestTimeout: '200ms' } as const
 
 function storeWith(options: Partial<DynamoDBOptions> = {}) {
   const store = dynamodb({
@@ -44,7 +44,7 @@ function storeWith(options: Partial<DynamoDBOptions> = {}) {
   return store
 }
 
-/** Every kind of call, each of which has to fail as expected. */
+/** Expects every operation to fail with the same error. */
 async function allFail(store: ReturnType<typeof dynamodb>, expected: object): Promise<void> {
   const calls = [
     () => store.get('k'),
@@ -68,41 +68,41 @@ async function allFail(store: ReturnType<typeof dynamodb>, expected: object): Pr
   await Promise.all(calls.map((call) => expect(call(), `${call}`).rejects.toMatchObject(expected)))
 }
 
-test('an endpoint that is down: unavailable, long before the deadline', async () => {
+test('reports an endpoint that is down as unavailable, long before the deadline', async () => {
   const endpoint = `http://127.0.0.1:${await freePort()}`
   const store = storeWith({ endpoint, timeout: '30s' })
   const start = performance.now()
-  const message = expect.stringMatching(/ECONNREFUSED.*Nothing answers at 127.*DYNAMODB_ENDPOINT/)
+  const message = expect.stringMatching(/ECONNREFUSED.*Cannot connect to 127.*DYNAMODB_ENDPOINT/)
   await allFail(store, { code: 'ERR_CACHE_UNAVAILABLE', retryable: true, message })
   expect(performance.now() - start).toBeLessThan(30_000)
   expect(await new Cache(store).remember('k', {}, () => 42)).toBe(42)
 })
 
-test('a host of several addresses that is down: says what Node says of each of them', async () => {
+test('reports the inner error for a host with several addresses, and no password', async () => {
   const errors = [new Error('connect ECONNREFUSED ::1:8000'), new Error('connect ECONNREFUSED')]
   const error = Object.assign(new AggregateError(errors), { code: 'ECONNREFUSED' })
   const endpoint = 'http://user:hunter2@localhost:8000'
   const store = storeWith({ endpoint, client: { send: () => Promise.reject(error) } })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
-    message: expect.stringMatching(/^(?!.*hunter2).*ECONNREFUSED ::1:8000.* at localhost:8000\./),
+    message: expect.stringMatching(/^(?!.*hunter2).*ECONNREFUSED ::1:8000.* to localhost:8000:/),
   })
 })
 
-test('a region that does not exist: says which variable to look at', async () => {
+test('names AWS_REGION when the region does not exist', async () => {
   const error = Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' })
   const config = { region: async () => 'eu-west-9' }
   const client = { config, send: () => Promise.reject(error) } as never
   await expect(storeWith({ endpoint: undefined, client }).get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
-    message: expect.stringMatching(/AWS_REGION: is "eu-west-9" a region/),
+    message: expect.stringMatching(/the region "eu-west-9" \(AWS_REGION\) exists/),
   })
 })
 
-test('a black hole: every call ends by its deadline, and nothing after it has gone', async () => {
+test('ends every call by its deadline when the server is silent, and recovers', async () => {
   const wire = await startProxy(server.port)
   cleanups.push(() => wire.stop())
-  const store = storeWith({ endpoint: `http://127.0.0.1:${wire.port}`, ...hasty })
+  const store = storeWith({ endpoint: `http://127.0.0.1:${wire.port}`, ...shortTimeouts })
   await store.set('k', 'v')
   wire.mute(true)
   const outcomes = await Promise.allSettled([
@@ -111,30 +111,32 @@ test('a black hole: every call ends by its deadline, and nothing after it has go
     store.getMany(['k', 'l']),
   ])
   for (const outcome of outcomes) {
-    const message = expect.stringMatching(/failed: .+ Does 127\S+ answer.*requestTimeout/)
+    const message = expect.stringMatching(
+      /failed: .+ Check that 127\S+ is reachable.*requestTimeout/,
+    )
     expect(outcome).toMatchObject({
       status: 'rejected',
       reason: { code: 'ERR_CACHE_TIMEOUT', message },
     })
   }
   wire.mute(false)
-  // What was held is delivered now, and keeps the engine busy for a while.
+  // The proxy delivers the delayed requests now, which keeps the engine busy for a while.
   await vi.waitFor(async () => expect(String(await store.get('k'))).toBe('v'), 30_000)
 })
 
-test('a client of the caller’s gets the same deadline', async () => {
+test('applies the same deadline to an injected client', async () => {
   server.decide = () => new Promise<never>(() => {})
-  const store = storeWith({ client: () => admin({ ...engine, url: server.url }), ...hasty })
+  const store = storeWith({ client: () => admin({ ...engine, url: server.url }), ...shortTimeouts })
   await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
 })
 
-test('credentials that never arrive cost no more than the deadline', async () => {
+test('ends every call by its deadline when the credentials never load', async () => {
   const hangs = () => new Promise<never>(() => {})
-  const store = storeWith({ client: { send: hangs } as never, ...hasty })
+  const store = storeWith({ client: { send: hangs } as never, ...shortTimeouts })
   await allFail(store, { code: 'ERR_CACHE_TIMEOUT' })
 }, 30_000)
 
-test('a client that cannot tell its region costs nothing but that', async () => {
+test('omits the region from the message if the client cannot resolve it', async () => {
   const error = Object.assign(new Error('no'), { name: 'ResourceNotFoundException' })
   const send = () => Promise.reject(error)
   const regions = [() => new Promise<never>(() => {}), undefined, () => Promise.reject(error)]
@@ -142,12 +144,12 @@ test('a client that cannot tell its region costs nothing but that', async () => 
     const client = { config: { region }, send } as never
     await expect(storeWith({ region: undefined, client }).get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_CONFIG',
-      message: expect.stringContaining('There is no table'),
+      message: expect.stringContaining('The table "cache" does not exist'),
     })
   }
 })
 
-test('a missing table, as in the wrong region: names the place and the remedy', async () => {
+test('names table, region and remedy when the table is missing', async () => {
   await allFail(storeWith({ table: 'nowhere' }), {
     code: 'ERR_CACHE_CONFIG',
     retryable: false,
@@ -155,7 +157,7 @@ test('a missing table, as in the wrong region: names the place and the remedy', 
   })
 })
 
-test('a table with another key: says what key it must be', async () => {
+test('names the required key when the table has a different one', async () => {
   const client = admin(engine)
   await client.send(
     new CreateTableCommand({
@@ -185,44 +187,47 @@ test('a table with another key: says what key it must be', async () => {
   })
 })
 
-const answers: Readonly<Record<string, readonly [Reply, object]>> = {
-  'a missing permission: names the action': [
-    refusal(
+const replies: Readonly<Record<string, readonly [Reply, object]>> = {
+  'names the action of a missing permission': [
+    exception(
       'AccessDeniedException',
       'User: arn:aws:iam::1:user/app is not authorized to perform: dynamodb:PutItem on resource: …',
     ),
     { code: 'ERR_CACHE_REJECTED', message: expect.stringContaining('Allow dynamodb:PutItem in') },
   ],
-  'credentials nobody knows': [
-    refusal(
+  'names the variables of invalid credentials': [
+    exception(
       'UnrecognizedClientException',
       'The security token included in the request is invalid.',
     ),
     { code: 'ERR_CACHE_REJECTED', message: expect.stringContaining('AWS_ACCESS_KEY_ID') },
   ],
-  'a signature of another time': [
-    refusal('InvalidSignatureException', 'Signature expired: 20260101T000000Z is now earlier than'),
+  'names the clock when a signature has expired': [
+    exception(
+      'InvalidSignatureException',
+      'Signature expired: 20260101T000000Z is now earlier than',
+    ),
     { code: 'ERR_CACHE_REJECTED', message: expect.stringContaining('clock') },
   ],
-  'throttling: says what to do': [
-    refusal('ProvisionedThroughputExceededException'),
+  'names the remedy for throttling': [
+    exception('ProvisionedThroughputExceededException'),
     {
       code: 'ERR_CACHE_REJECTED',
       retryable: true,
       message: expect.stringContaining('on-demand billing'),
     },
   ],
-  'a server that fails': [
-    refusal('InternalServerError', 'no', 500),
+  'reports an internal server error as unavailable': [
+    exception('InternalServerError', 'failed', 500),
     { code: 'ERR_CACHE_UNAVAILABLE', retryable: true },
   ],
-  'something else than DynamoDB': [
+  'reports a server other than DynamoDB as unavailable': [
     { status: 502, body: { html: 'Bad gateway' } },
     { code: 'ERR_CACHE_UNAVAILABLE' },
   ],
 }
 
-test.each(Object.entries(answers))(
+test.each(Object.entries(replies))(
   '%s',
   async (_, [reply, expected]) => {
     server.decide = () => reply
@@ -231,8 +236,8 @@ test.each(Object.entries(answers))(
   60_000,
 )
 
-test('an error carries nothing of the request or the response', async () => {
-  server.decide = () => refusal('AccessDeniedException')
+test('keeps values, keys and signatures out of errors and events', async () => {
+  server.decide = () => exception('AccessDeniedException')
   const store = storeWith()
   const error = await Promise.resolve(store.set('session-0f6d2c', 'hunter2')).catch((e) => e)
   const shown = inspect(error, { showHidden: true, depth: 20 })
@@ -247,7 +252,7 @@ test('an error carries nothing of the request or the response', async () => {
   expect(inspect(events, { showHidden: true, depth: 20 })).not.toMatch(/hunter2|Signature=/)
 })
 
-test('no credentials, or no region: names the variables', async () => {
+test('names the variables of missing credentials and of a missing region', async () => {
   for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_REGION']) {
     vi.stubEnv(name, undefined)
   }

@@ -2,25 +2,25 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What became of a request instead of being passed on. `undefined`: it is passed on. */
-export type Reply = { readonly status?: number; readonly body: object } | 'lose the answer'
+/** What to do instead of forwarding a request; `'drop the reply'` forwards it and then resets the connection. */
+export type Reply = { readonly status?: number; readonly body: object } | 'drop the reply'
 
 export interface FaultServer {
   readonly port: number
   readonly url: string
-  /** Names of the requests that came, in order. */
+  /** API actions of the received requests, in order. */
   readonly requests: string[]
-  /** Decides what happens to a request, of which it is told the name and the body. */
+  /** Returns what to do with a request; `undefined` forwards it. */
   decide: (name: string, body: Body) => Reply | undefined | Promise<Reply | undefined>
-  /** Passes a request on, to answer something else. */
-  pass: (name: string, body: object) => Promise<Body>
+  /** Forwards a request and returns the reply, so that `decide` can change it. */
+  forward: (name: string, body: object) => Promise<Body>
   stop(): Promise<void>
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what a request contains is the affair of who looks into it
+// biome-ignore lint/suspicious/noExplicitAny: each test knows the shape of the requests it changes
 export type Body = Record<string, any>
 
-/** An HTTP server in front of an engine, that passes requests on unless it is told otherwise. */
+/** An HTTP server that forwards requests to an engine unless `decide` returns a reply. */
 export async function startFaultServer(target: string): Promise<FaultServer> {
   const headers = new Map<string, IncomingMessage['headers']>()
   const serve = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
@@ -29,15 +29,15 @@ export async function startFaultServer(target: string): Promise<FaultServer> {
     headers.set(name, incoming.headers)
     faults.requests.push(name)
     const reply = await faults.decide(name, JSON.parse(body))
-    if (reply !== undefined && reply !== 'lose the answer') {
-      return answer(outgoing, reply.status ?? 200, JSON.stringify(reply.body))
+    if (reply !== undefined && reply !== 'drop the reply') {
+      return respond(outgoing, reply.status ?? 200, JSON.stringify(reply.body))
     }
-    const passed = await send(target, incoming.headers, body)
-    if (reply === 'lose the answer') incoming.socket.resetAndDestroy()
-    else answer(outgoing, passed.status, passed.body)
+    const forwarded = await send(target, incoming.headers, body)
+    if (reply === 'drop the reply') incoming.socket.resetAndDestroy()
+    else respond(outgoing, forwarded.status, forwarded.body)
   }
   const server = createServer((incoming, outgoing) => {
-    // Whoever asked, or the engine, may be gone by now.
+    // The client or the engine may have closed its connection.
     serve(incoming, outgoing).catch(() => outgoing.destroy())
   })
   server.listen(0, '127.0.0.1')
@@ -47,7 +47,7 @@ export async function startFaultServer(target: string): Promise<FaultServer> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: [],
     decide: () => undefined,
-    pass: async (name, body) =>
+    forward: async (name, body) =>
       JSON.parse((await send(target, headers.get(name) ?? {}, JSON.stringify(body))).body),
     stop: () =>
       new Promise((resolve) => {
@@ -58,8 +58,8 @@ export async function startFaultServer(target: string): Promise<FaultServer> {
   return faults
 }
 
-/** An answer of the server that says no, such as `ThrottlingException`. */
-export function refusal(name: string, message = 'no', status = 400): Reply {
+/** The reply of the server for an exception, for example `ThrottlingException`. */
+export function exception(name: string, message = 'rejected', status = 400): Reply {
   return { status, body: { __type: `com.amazonaws.dynamodb.v20120810#${name}`, message } }
 }
 
@@ -69,11 +69,11 @@ async function textOf(message: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-function answer(outgoing: ServerResponse, status: number, body: string): void {
+function respond(outgoing: ServerResponse, status: number, body: string): void {
   outgoing.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(body)
 }
 
-/** The engines do not check signatures, so that of another body does. */
+/** The headers may belong to a request with another body: the engines do not check signatures. */
 async function send(target: string, headers: IncomingMessage['headers'], body: string) {
   const length = { 'content-length': Buffer.byteLength(body) }
   const outgoing = request(target, { method: 'POST', headers: { ...headers, ...length } })

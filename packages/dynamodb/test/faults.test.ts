@@ -1,7 +1,7 @@
 import { dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createTable, type Engine, engines, useCredentials } from './engines.ts'
-import { type Body, type FaultServer, refusal, startFaultServer } from './fault-server.ts'
+import { type Body, exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -28,8 +28,8 @@ afterEach(async () => {
 
 afterAll(() => engine.stop())
 
-describe('batches of 1000', () => {
-  /** Leaves most of a batch undone, or refuses all of it, as often as not. */
+describe('batches of 1000 keys', () => {
+  /** Processes half of each batch, and throttles one batch in five. */
   async function unreliable(name: string, body: Body) {
     if (name === 'BatchGetItem') return unreliableGet(body)
     if (name === 'BatchWriteItem') return unreliableWrite(body)
@@ -37,27 +37,27 @@ describe('batches of 1000', () => {
   }
 
   async function unreliableGet({ RequestItems: { cache } }: Body) {
-    if (Math.random() < 0.2) return refusal('ProvisionedThroughputExceededException')
+    if (Math.random() < 0.2) return exception('ProvisionedThroughputExceededException')
     const { Keys: all, ...rest } = cache as { Keys: object[] }
-    const done = all.slice(0, Math.ceil(all.length / 2))
-    const answer = await server.pass('BatchGetItem', {
-      RequestItems: { cache: { ...rest, Keys: done } },
+    const processed = all.slice(0, Math.ceil(all.length / 2))
+    const reply = await server.forward('BatchGetItem', {
+      RequestItems: { cache: { ...rest, Keys: processed } },
     })
-    const left = all.slice(done.length)
-    const UnprocessedKeys = left.length === 0 ? {} : { cache: { ...rest, Keys: left } }
-    return { body: { ...answer, UnprocessedKeys } }
+    const remaining = all.slice(processed.length)
+    const UnprocessedKeys = remaining.length === 0 ? {} : { cache: { ...rest, Keys: remaining } }
+    return { body: { ...reply, UnprocessedKeys } }
   }
 
   async function unreliableWrite({ RequestItems: { cache } }: Body) {
-    if (Math.random() < 0.2) return refusal('ThrottlingException')
+    if (Math.random() < 0.2) return exception('ThrottlingException')
     const all = cache as object[]
-    const done = all.slice(0, Math.ceil(all.length / 2))
-    await server.pass('BatchWriteItem', { RequestItems: { cache: done } })
-    const left = all.slice(done.length)
-    return { body: { UnprocessedItems: left.length === 0 ? {} : { cache: left } } }
+    const processed = all.slice(0, Math.ceil(all.length / 2))
+    await server.forward('BatchWriteItem', { RequestItems: { cache: processed } })
+    const remaining = all.slice(processed.length)
+    return { body: { UnprocessedItems: remaining.length === 0 ? {} : { cache: remaining } } }
   }
 
-  test('lose nothing where the server leaves items undone and throttles', async () => {
+  test('lose nothing when the server throttles and leaves items unprocessed', async () => {
     server.decide = unreliable
     await store.setMany(entries, 60_000)
     const found = await store.getMany([...keys, ...keys])
@@ -67,101 +67,101 @@ describe('batches of 1000', () => {
     expect((await store.getMany(keys)).every((each) => each === undefined)).toBe(true)
   })
 
-  test('are 10 requests to read, 40 to write, and keys given twice are asked for once', async () => {
+  test('take 10 requests to read and 40 to write, even with every key repeated', async () => {
     await store.setMany([...entries, ...entries])
     await store.getMany([...keys, ...keys])
     expect(server.requests).toHaveLength(50)
   })
 
-  test('send nothing more once a part has failed, and wait for what is under way', async () => {
-    let underWay = 0
+  test('send nothing more once a chunk has failed, and wait for the requests in flight', async () => {
+    let inFlight = 0
     server.decide = async () => {
-      underWay++
-      await new Promise((resolve) => setTimeout(resolve, 20 * underWay))
-      underWay--
-      return refusal('AccessDeniedException')
+      inFlight++
+      await new Promise((resolve) => setTimeout(resolve, 20 * inFlight))
+      inFlight--
+      return exception('AccessDeniedException')
     }
     await expect(store.setMany(entries)).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
-    expect(underWay).toBe(0)
+    expect(inFlight).toBe(0)
     const sent = server.requests.length
     expect(sent).toBeLessThanOrEqual(8)
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(server.requests).toHaveLength(sent)
   })
 
-  test('report what is left undone when the time is over', async () => {
-    const impatient = dynamodb({ ...options, endpoint: server.url, timeout: '200ms' })
+  test('report unprocessed items at the deadline', async () => {
+    const shortTimeout = dynamodb({ ...options, endpoint: server.url, timeout: '200ms' })
     server.decide = (_, { RequestItems }) => ({ body: { UnprocessedItems: RequestItems } })
-    await expect(impatient.setMany(entries.slice(0, 20))).rejects.toMatchObject({
+    await expect(shortTimeout.setMany(entries.slice(0, 20))).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       retryable: true,
       message: expect.stringContaining('20 items'),
     })
-    await impatient.close()
+    await shortTimeout.close()
   })
 })
 
 describe('calls of one tick', () => {
-  test('are merged: gets into BatchGetItem, sets into BatchWriteItem', async () => {
+  test('are merged into BatchGetItem and BatchWriteItem requests', async () => {
     await Promise.all(keys.slice(0, 50).map((key) => store.set(key, 'x', 60_000)))
     await Promise.all(keys.slice(0, 50).map((key) => store.get(key)))
     expect(server.requests).toEqual(['BatchWriteItem', 'BatchWriteItem', 'BatchGetItem'])
   })
 
-  test('are not, where that is switched off', async () => {
-    const apart = dynamodb({ ...options, endpoint: server.url, batching: false })
-    await Promise.all(keys.slice(0, 3).map((key) => apart.get(key)))
+  test('are not merged without batching', async () => {
+    const unbatched = dynamodb({ ...options, endpoint: server.url, batching: false })
+    await Promise.all(keys.slice(0, 3).map((key) => unbatched.get(key)))
     expect(server.requests).toEqual(['GetItem', 'GetItem', 'GetItem'])
-    await apart.close()
+    await unbatched.close()
   })
 })
 
-describe('an answer that is lost', () => {
-  const once = (lost: string) => {
-    let left = 1
-    server.decide = (name) => (name === lost && left-- > 0 ? 'lose the answer' : undefined)
+describe('after a lost reply', () => {
+  const loseReply = (action: string) => {
+    let remaining = 1
+    server.decide = (name) => (name === action && remaining-- > 0 ? 'drop the reply' : undefined)
   }
 
-  test('add knows that it has added', async () => {
-    once('PutItem')
+  test('add detects that it succeeded', async () => {
+    loseReply('PutItem')
     expect(await store.add('lock', 'mine', 60_000)).toBe(true)
     expect(await store.add('lock', 'theirs', 60_000)).toBe(false)
     expect(String(await store.get('lock'))).toBe('mine')
   })
 
-  test('add knows that somebody else was first', async () => {
+  test('add detects that the key existed before', async () => {
     await store.set('taken', 'theirs')
-    once('PutItem')
+    loseReply('PutItem')
     expect(await store.add('taken', 'mine')).toBe(false)
   })
 
-  test('compareAndSet knows that it has replaced', async () => {
+  test('compareAndSet detects that it succeeded', async () => {
     await store.set('swapped', 'old')
-    once('PutItem')
+    loseReply('PutItem')
     expect(await store.compareAndSet('swapped', 'old', 'new')).toBe(true)
-    once('PutItem')
+    loseReply('PutItem')
     expect(await store.compareAndSet('swapped', 'old', 'newer')).toBe(false)
   })
 
-  test('what cannot tell is reported, and never sent again', async () => {
+  test('increment and delete fail, and are not retried', async () => {
     await store.increment('n', 1)
-    once('UpdateItem')
+    loseReply('UpdateItem')
     await expect(store.increment('n', 1)).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
       retryable: true,
     })
     expect(String(await store.get('n'))).toBe('2')
-    once('DeleteItem')
+    loseReply('DeleteItem')
     await expect(store.delete('n')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     expect(server.requests.filter((name) => name === 'DeleteItem')).toHaveLength(1)
   })
 
-  test('what can be repeated is: get, set, touch', async () => {
-    once('PutItem')
+  test('get, set and touch are retried', async () => {
+    loseReply('PutItem')
     await store.set('k', 'v')
-    once('UpdateItem')
+    loseReply('UpdateItem')
     expect(await store.touch('k', 60_000)).toBe(true)
-    once('GetItem')
+    loseReply('GetItem')
     expect(String(await store.get('k'))).toBe('v')
   })
 })

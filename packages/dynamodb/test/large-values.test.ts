@@ -10,7 +10,7 @@ import { toText } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, credentials, type Engine, engines, region } from './engines.ts'
-import { type Body, type FaultServer, refusal, startFaultServer } from './fault-server.ts'
+import { type Body, exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -38,13 +38,13 @@ afterAll(async () => {
 
 function storeWith(options: Partial<DynamoDBOptions>) {
   const client = () => admin({ ...engine, url: server.url })
-  const patient = { timeout: '30s', requestTimeout: '20s' } as const
-  const store = dynamodb({ table: 'cache', client, ...patient, ...options })
+  const longTimeouts = { timeout: '30s', requestTimeout: '20s' } as const
+  const store = dynamodb({ table: 'cache', client, ...longTimeouts, ...options })
   cleanups.push(() => store.close())
   return store
 }
 
-/** The keys in the table, chunks and all. */
+/** All keys in the table, those of chunks included. */
 async function keysInTable(): Promise<string[]> {
   const client = admin(engine)
   const keys: string[] = []
@@ -54,7 +54,7 @@ async function keysInTable(): Promise<string[]> {
   return keys
 }
 
-test('a value over the limit is refused with its size, and the old one is gone', async () => {
+test('rejects a value over the limit with its size, and deletes the old one', async () => {
   const store = storeWith({})
   await store.set('k', 'old')
   await expect(store.set('k', 'x'.repeat(mebibyte))).rejects.toMatchObject({
@@ -64,8 +64,8 @@ test('a value over the limit is refused with its size, and the old one is gone',
   expect(await store.get('k')).toBeUndefined()
 })
 
-test('compressed it fits, or is refused with both sizes', async () => {
-  const store = storeWith({ compressFrom: 1_024 })
+test('stores a compressed value, or rejects it with both sizes', async () => {
+  const store = storeWith({ compressionThreshold: 1_024 })
   await store.set('k', 'x'.repeat(mebibyte), 60_000)
   expect(toText((await store.get('k')) ?? '')).toBe('x'.repeat(mebibyte))
   const error = await Promise.resolve(store.set('k', randomBytes(mebibyte))).catch((e) => e)
@@ -74,7 +74,7 @@ test('compressed it fits, or is refused with both sizes', async () => {
   expect(await store.get('k')).toBeUndefined()
 })
 
-test('chunks come and go with their value', async () => {
+test('writes and deletes chunks together with their value', async () => {
   const store = storeWith({ chunks: true })
   const [first, second] = [randomBytes(mebibyte), randomBytes(2 * mebibyte)]
   await store.set('k', first)
@@ -92,24 +92,24 @@ test('chunks come and go with their value', async () => {
   expect(await keysInTable()).toEqual([])
 })
 
-test('a refusal leaves nothing behind: no old value, no chunk of it, none of its neighbours', async () => {
+test('deletes the old value and every chunk when a value is rejected', async () => {
   const store = storeWith({ chunks: true, maxValueBytes: mebibyte })
   const fits = randomBytes(mebibyte)
   await store.set('k', fits)
   const tooLarge = randomBytes(mebibyte + 1)
-  const refused = { code: 'ERR_CACHE_LIMIT' }
-  await expect(store.set('k', tooLarge)).rejects.toMatchObject(refused)
+  const limitError = { code: 'ERR_CACHE_LIMIT' }
+  await expect(store.set('k', tooLarge)).rejects.toMatchObject(limitError)
   expect(await keysInTable()).toEqual([])
   await store.set('k', fits)
   const entries = [
     ['k', tooLarge],
     ['l', fits],
   ] as const
-  await expect(store.setMany(entries)).rejects.toMatchObject(refused)
+  await expect(store.setMany(entries)).rejects.toMatchObject(limitError)
   expect(await keysInTable()).toEqual([])
 })
 
-test('a value of which a chunk is missing is a miss, and can be written anew', async () => {
+test('reads a value with a missing chunk as a miss, and overwrites it', async () => {
   const store = storeWith({ chunks: true, consistency: 'strong' })
   await store.set('k', randomBytes(mebibyte))
   const chunk = (await keysInTable()).find((key) => key.includes('\0chunk:')) ?? ''
@@ -122,7 +122,7 @@ test('a value of which a chunk is missing is a miss, and can be written anew', a
   expect(await keysInTable()).toEqual(['k'])
 })
 
-test('who reads while others write sees one value or the other, never a mixture', async () => {
+test('never reads a mixture of two values while they are written', async () => {
   const store = storeWith({ chunks: true, consistency: 'strong' })
   const values = [1, 2, 3].map((byte) => Buffer.alloc(mebibyte, byte))
   await store.set('k', values[0] as Buffer)
@@ -133,14 +133,14 @@ test('who reads while others write sees one value or the other, never a mixture'
   })()
   while (writing) {
     const found = (await store.get('k')) as Buffer | undefined
-    // Of a value replaced again and again while it was read nothing may be left to see.
+    // A value that is replaced during every attempt to read it is a miss.
     if (found !== undefined) expect(found.equals(Buffer.alloc(mebibyte, found[0]))).toBe(true)
   }
   await writes
 })
 
-test('bytes that look like a packed value come back as they are', async () => {
-  const store = storeWith({ chunks: true, compressFrom: 1_024 })
+test('returns bytes that look like a packed value unchanged', async () => {
+  const store = storeWith({ chunks: true, compressionThreshold: 1_024 })
   for (const bytes of [[2], [2, 0], [2, 1, 120], [2, 2, 123], [2, 9]].map((each) =>
     Buffer.from(each),
   )) {
@@ -151,7 +151,7 @@ test('bytes that look like a packed value come back as they are', async () => {
 })
 
 test.each(['null', '7', '{"id":"x","chunks":1e9}', '{"id":"x","chunks":-1}', '{"chunks":2}', '{'])(
-  'what names no chunks is a value like any other: %s',
+  'treats an invalid manifest as a normal value: %s',
   async (text) => {
     const store = storeWith({ chunks: true })
     const bytes = Buffer.from(`\x02\x02${text}`)
@@ -164,21 +164,21 @@ test.each(['null', '7', '{"id":"x","chunks":1e9}', '{"id":"x","chunks":-1}', '{"
   },
 )
 
-describe('where copies lag behind', () => {
-  /** Nothing is found by a read that is not strongly consistent, as in a copy that has not been told yet. */
+describe('with replicas that lag', () => {
+  /** Eventually consistent reads do not find outdated keys, like a replica that has not received them yet. */
   function lag(isOutdated: (key: string) => boolean = () => true) {
     server.decide = async (name, body) => {
       const { ConsistentRead, RequestItems, Key } = body
       if (name === 'GetItem' && !ConsistentRead && isOutdated(Key.key.S)) return { body: {} }
       if (name !== 'BatchGetItem' || RequestItems.cache.ConsistentRead) return undefined
-      const answer = await server.pass(name, body)
-      const found = answer.Responses.cache.filter(({ key }: Body) => !isOutdated(key.S))
-      return { body: { ...answer, Responses: { cache: found } } }
+      const reply = await server.forward(name, body)
+      const found = reply.Responses.cache.filter(({ key }: Body) => !isOutdated(key.S))
+      return { body: { ...reply, Responses: { cache: found } } }
     }
   }
 
-  test('compareAndSet compares with what is stored', async () => {
-    const options = { compressFrom: 64, chunks: true }
+  test('compareAndSet compares with the current value', async () => {
+    const options = { compressionThreshold: 64, chunks: true }
     const [writer, other] = [storeWith(options), storeWith(options)]
     const [first, second] = ['1'.repeat(500), randomBytes(mebibyte)]
     await writer.set('k', first)
@@ -189,7 +189,7 @@ describe('where copies lag behind', () => {
   })
 
   test.each(['set', 'setMany', 'delete', 'deleteMany'] as const)(
-    'the chunks another process wrote are deleted by %s',
+    '%s deletes the chunks that another process wrote',
     async (operation) => {
       const [writer, other] = [storeWith({ chunks: true }), storeWith({ chunks: true })]
       await writer.set('k', randomBytes(mebibyte))
@@ -202,7 +202,7 @@ describe('where copies lag behind', () => {
     },
   )
 
-  test('a value of which the chunks are not seen yet is read anew', async () => {
+  test('get and getMany read a value again if its chunks are outdated', async () => {
     const [writer, reader] = [storeWith({ chunks: true }), storeWith({ chunks: true })]
     const value = randomBytes(mebibyte)
     await writer.set('k', value)
@@ -212,7 +212,7 @@ describe('where copies lag behind', () => {
   })
 })
 
-test('who replace a value in chunks at the same time leave the chunks of the last only', async () => {
+test('keeps only the chunks of the last of several concurrent writes', async () => {
   const stores = [storeWith({ chunks: true }), storeWith({ chunks: true })]
   await Promise.all(stores.map((store) => store.set('k', randomBytes(mebibyte))))
   expect(await keysInTable()).toHaveLength(4)
@@ -220,32 +220,32 @@ test('who replace a value in chunks at the same time leave the chunks of the las
   expect(await keysInTable()).toHaveLength(4)
 })
 
-test('a write whose answer is lost does not take its own chunks for those it replaced', async () => {
+test('does not delete its own chunks when the reply to a write is lost', async () => {
   const store = storeWith({
     chunks: true,
     client: () => new DynamoDBClient({ ...location, endpoint: server.url, maxAttempts: 1 }),
   })
   let lost = 0
-  server.decide = (name) => (name === 'PutItem' && lost++ === 0 ? 'lose the answer' : undefined)
+  server.decide = (name) => (name === 'PutItem' && lost++ === 0 ? 'drop the reply' : undefined)
   const value = randomBytes(mebibyte)
   await store.set('k', value)
   expect(lost).toBe(2)
   expect(await store.get('k', { consistency: 'strong' })).toEqual(value)
 })
 
-test('chunks that cannot be deleted do not make the call fail that replaced them', async () => {
+test('ignores a failure to delete the replaced chunks', async () => {
   const store = storeWith({ chunks: true, timeout: '200ms' })
   await store.set('k', randomBytes(mebibyte))
   server.decide = (name, { RequestItems }) =>
     name === 'BatchWriteItem' && RequestItems.cache.some(({ DeleteRequest }: Body) => DeleteRequest)
-      ? refusal('AccessDeniedException')
+      ? exception('AccessDeniedException')
       : undefined
   await store.set('k', 'small')
   expect(String(await store.get('k'))).toBe('small')
   expect(await keysInTable()).toHaveLength(4)
 })
 
-test('chunks are deleted without being read, which would cost as much as their size', async () => {
+test('deletes chunks without reading them, which would cost by their size', async () => {
   const store = storeWith({ chunks: true })
   await store.set('k', randomBytes(mebibyte))
   server.requests.length = 0
@@ -253,11 +253,11 @@ test('chunks are deleted without being read, which would cost as much as their s
   expect(server.requests).toEqual(['DeleteItem', 'BatchWriteItem'])
 })
 
-test('touch finds the value that has just replaced another', async () => {
+test('touches a value that replaced another one during the call', async () => {
   const store = storeWith({ chunks: true })
   const other = storeWith({ chunks: true })
   await store.set('k', randomBytes(mebibyte), 60_000)
-  let replaced: unknown
+  let replaced = false
   server.decide = async (name) => {
     if (name !== 'UpdateItem' || replaced) return undefined
     replaced = true
@@ -268,14 +268,14 @@ test('touch finds the value that has just replaced another', async () => {
   expect(replaced).toBe(true)
 })
 
-test('no call is taken while the store is being closed', async () => {
+test('rejects new calls while the store closes', async () => {
   const store = dynamodb({ table: 'cache', client: () => admin(engine), chunks: true })
-  const underWay = store.set('k', randomBytes(mebibyte))
+  const inFlight = store.set('k', randomBytes(mebibyte))
   const closed = store.close()
-  const refused = { code: 'ERR_CACHE_CLOSED' }
+  const closedError = { code: 'ERR_CACHE_CLOSED' }
   for (const call of [() => store.increment('n', 1), () => store.ping(), () => store.clear()]) {
-    await expect((async () => call())()).rejects.toMatchObject(refused)
+    await expect((async () => call())()).rejects.toMatchObject(closedError)
   }
-  await underWay
+  await inFlight
   await closed
 })

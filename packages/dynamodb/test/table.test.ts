@@ -15,7 +15,7 @@ import {
 } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, type Engine, engines, useCredentials } from './engines.ts'
-import { type FaultServer, refusal, startFaultServer } from './fault-server.ts'
+import { exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -36,7 +36,7 @@ afterAll(async () => {
   await engine.stop()
 })
 
-const at = (table: string) => ({
+const optionsFor = (table: string) => ({
   table,
   endpoint: server.url,
   region: 'eu-central-1',
@@ -44,7 +44,7 @@ const at = (table: string) => ({
   requestTimeout: '20s' as const,
 })
 
-async function described(table: string) {
+async function describeTable(table: string) {
   const client = admin(engine)
   const { Table } = await client.send(new DescribeTableCommand({ TableName: table }))
   const { TimeToLiveDescription } = await client.send(
@@ -55,72 +55,72 @@ async function described(table: string) {
 }
 
 describe('ensureTable', () => {
-  test('creates the table with its TTL, and leaves one alone that is as it should be', async () => {
-    await ensureTable({ ...at('made'), attributes })
-    expect(await described('made')).toMatchObject({
+  test('creates the table with its TTL, and does not change a valid one', async () => {
+    await ensureTable({ ...optionsFor('made'), attributes })
+    expect(await describeTable('made')).toMatchObject({
       KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
       BillingModeSummary: { BillingMode: 'PAY_PER_REQUEST' },
       ttl: { AttributeName: 'ttl', TimeToLiveStatus: 'ENABLED' },
     })
     server.requests.length = 0
-    await ensureTable({ ...at('made'), attributes })
-    await ensureTable({ ...at('made'), attributes }, 'verify')
+    await ensureTable({ ...optionsFor('made'), attributes })
+    await ensureTable({ ...optionsFor('made'), attributes }, 'verify')
     expect(new Set(server.requests)).toEqual(new Set(['DescribeTable', 'DescribeTimeToLive']))
   })
 
-  test('switches the TTL on where only that is missing', async () => {
+  test('enables the TTL of an existing table', async () => {
     await createTable(engine, 'without-ttl')
-    await ensureTable(at('without-ttl'))
-    expect((await described('without-ttl')).ttl).toMatchObject({ AttributeName: 'expires_at' })
+    await ensureTable(optionsFor('without-ttl'))
+    expect((await describeTable('without-ttl')).ttl).toMatchObject({ AttributeName: 'expires_at' })
   })
 
-  test('several at once get along', async () => {
-    await Promise.all(Array.from({ length: 8 }, () => ensureTable(at('raced'))))
-    expect((await described('raced')).ttl?.TimeToLiveStatus).toBe('ENABLED')
+  test('can run concurrently', async () => {
+    await Promise.all(Array.from({ length: 8 }, () => ensureTable(optionsFor('raced'))))
+    expect((await describeTable('raced')).ttl?.TimeToLiveStatus).toBe('ENABLED')
   })
 
-  test('takes the TTL another process has just switched on, whatever the server says of it', async () => {
+  test('accepts the TTL that another process has just enabled', async () => {
     await createTable(engine, 'ttl-raced')
-    const late = 'Time to live has been modified multiple times within a fixed interval'
+    const tooManyChanges = 'Time to live has been modified multiple times within a fixed interval'
     server.decide = async (name, body) => {
       if (name !== 'UpdateTimeToLive') return undefined
-      await server.pass(name, body)
-      return refusal('ValidationException', late)
+      await server.forward(name, body)
+      return exception('ValidationException', tooManyChanges)
     }
-    await ensureTable(at('ttl-raced'))
+    await ensureTable(optionsFor('ttl-raced'))
     await createTable(engine, 'ttl-refused')
     server.decide = (name) =>
-      name === 'UpdateTimeToLive' ? refusal('ValidationException', late) : undefined
-    await expect(ensureTable(at('ttl-refused'))).rejects.toThrow(late)
+      name === 'UpdateTimeToLive' ? exception('ValidationException', tooManyChanges) : undefined
+    await expect(ensureTable(optionsFor('ttl-refused'))).rejects.toThrow(tooManyChanges)
   })
 
-  test('waits until a new table can be used', async () => {
-    let looks = 0
+  test('waits until a new table is active', async () => {
+    let describes = 0
     server.decide = async (name, body) => {
-      if (name !== 'DescribeTable' || ++looks > 3) return undefined
-      const answer = await server.pass(name, body)
-      if (answer.Table === undefined) return undefined
-      return { body: { Table: { ...answer.Table, TableStatus: 'CREATING' } } }
+      if (name !== 'DescribeTable' || ++describes > 3) return undefined
+      const reply = await server.forward(name, body)
+      if (reply.Table === undefined) return undefined
+      return { body: { Table: { ...reply.Table, TableStatus: 'CREATING' } } }
     }
-    await ensureTable(at('slow'))
-    expect(looks).toBeGreaterThan(3)
+    await ensureTable(optionsFor('slow'))
+    expect(describes).toBeGreaterThan(3)
   })
 
-  test('verify says what is wrong, and by which commands it is made', async () => {
+  test('reports what is wrong, and the commands that create a valid table', async () => {
     await createTable(engine, 'unverified')
-    await expect(ensureTable(at('absent'), 'verify')).rejects.toMatchObject({
+    await expect(ensureTable(optionsFor('absent'), 'verify')).rejects.toMatchObject({
       code: 'ERR_CACHE_CONFIG',
       message: expect.stringMatching(
         /"absent" does not exist.*aws dynamodb create-table --table-name absent/s,
       ),
     })
-    await expect(ensureTable(at('unverified'), 'verify')).rejects.toMatchObject({
+    await expect(ensureTable(optionsFor('unverified'), 'verify')).rejects.toMatchObject({
       code: 'ERR_CACHE_CONFIG',
       message: expect.stringMatching(/has no TTL.*aws dynamodb update-time-to-live/s),
     })
   })
 
-  test('another TTL attribute or another key is reported, and never changed', async () => {
+  test('reports a different TTL attribute or key, and does not change it', async () => {
     await createTable(engine, 'other-ttl')
     const specification = { AttributeName: 'until', Enabled: true }
     const client = admin(engine)
@@ -144,36 +144,39 @@ describe('ensureTable', () => {
         ],
       }),
     )
-    await expect(ensureTable(at('other-ttl'))).rejects.toThrow(/"until" instead of "expires_at"/)
-    await expect(ensureTable(at('sorted'))).rejects.toThrow(
+    await expect(ensureTable(optionsFor('other-ttl'))).rejects.toThrow(
+      /"until" instead of "expires_at"/,
+    )
+    await expect(ensureTable(optionsFor('sorted'))).rejects.toThrow(
       /key key \(S\), at \(N\) instead of key/,
     )
   })
 
   test.each(['DescribeTable', 'CreateTable', 'DescribeTimeToLive', 'UpdateTimeToLive'])(
-    'names the permission that is missing: %s',
+    'names the missing permission: %s',
     async (action) => {
       const message = `User: arn:… is not authorized to perform: dynamodb:${action} on resource: arn:…`
       server.decide = (name) =>
-        name === action ? refusal('AccessDeniedException', message) : undefined
-      await expect(ensureTable(at(`denied-${action}`))).rejects.toMatchObject({
+        name === action ? exception('AccessDeniedException', message) : undefined
+      await expect(ensureTable(optionsFor(`denied-${action}`))).rejects.toMatchObject({
         code: 'ERR_CACHE_REJECTED',
         message: expect.stringContaining(`Allow dynamodb:${action} in the IAM policy`),
       })
     },
   )
 
-  test('asks nothing of an engine without TTL', async () => {
-    const light = await engines.dynalite()
-    await ensureTable({ ...at('light'), endpoint: light.url })
-    await light.stop()
+  test('accepts an engine without TTL', async () => {
+    const dynalite = await engines.dynalite()
+    await ensureTable({ ...optionsFor('without-ttl-api'), endpoint: dynalite.url })
+    await dynalite.stop()
   })
 })
 
-describe('a store that sees to its table', () => {
-  const storeFor = (table: string, mode: TableMode) => dynamodb({ ...at(table), ensureTable: mode })
+describe('a store with the option ensureTable', () => {
+  const storeFor = (table: string, mode: TableMode) =>
+    dynamodb({ ...optionsFor(table), ensureTable: mode })
 
-  test('does so once, with the first command', async () => {
+  test('prepares the table once, with the first command', async () => {
     const store = storeFor('by-store', 'create')
     server.requests.length = 0
     await Promise.all(['a', 'b', 'c'].map((key) => store.add(key, 'v')))
@@ -183,17 +186,17 @@ describe('a store that sees to its table', () => {
     await store.close()
   })
 
-  test('tries again when it has failed', async () => {
+  test('retries a failed preparation with the next command', async () => {
     const store = storeFor('later', 'verify')
     await expect(store.get('a')).rejects.toMatchObject({ code: 'ERR_CACHE_CONFIG' })
-    await ensureTable(at('later'))
+    await ensureTable(optionsFor('later'))
     expect(await store.get('a')).toBeUndefined()
     await store.close()
   })
 })
 
-describe('the definitions', () => {
-  test('name table, key and TTL', () => {
+describe('table definitions', () => {
+  test('contain the table, the key and the TTL', () => {
     for (const print of [awsCli, cloudFormation, terraform]) {
       const text = print({ table: 'app.cache', attributes })
       expect(text).toContain('app.cache')
@@ -204,7 +207,7 @@ describe('the definitions', () => {
     expect(terraform({ table: 'app.cache' })).toContain('"aws_dynamodb_table" "app_cache"')
   })
 
-  test('the commands are understood by a shell', () => {
+  test('are valid shell commands for the AWS CLI', () => {
     const script = `aws() { printf '%s|' "$@"; echo; }\n${awsCli({ table: 'cache' })}`
     const calls = execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim().split('\n')
     expect(calls).toHaveLength(3)

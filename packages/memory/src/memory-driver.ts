@@ -10,14 +10,23 @@ import {
 import { checkInteger, type Driver } from '@stowage/core/driver'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'
-import { bytes, shared } from './representation.ts'
+import { bytesFormat, sharedFormat } from './value-format.ts'
 
 const defaultMaxEntries = 50_000
-// The LRU reserves its lists when it is made.
-const mostEntries = 10_000_000
+// lru-cache allocates its arrays for `max` entries at once.
+const maxEntriesLimit = 10_000_000
 const defaultMaxBytes = 64 * 1024 * 1024
 
-/** A store in this process: `memory()` keeps bytes, `memory({ values: 'shared' })` keeps references. */
+/**
+ * Creates a store in the memory of this process, which evicts the least recently used entries. It stores bytes, or with
+ * `values: 'shared'` the values themselves, by reference.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @example
+ * const cache = new Cache(memory({ maxEntries: 10_000 }))
+ * await cache.set('k', { n: 1 }, { ttl: '10m' })
+ * await cache.close()
+ */
 export function memory(options: MemoryOptions & { readonly values: 'shared' }): EntryStore
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
@@ -26,16 +35,16 @@ export function memory(options: MemoryOptions = {}): CacheStore {
     'memory: maxEntries',
     options.maxEntries ?? defaultMaxEntries,
     1,
-    mostEntries,
+    maxEntriesLimit,
   )
   const clock = options.clock ?? systemClock
   if (options.values === 'shared') {
-    const unmeasured = { maxBytes: Infinity, maxValueBytes: Infinity }
     return new MemoryStore<'entry', Entry>({
       payload: 'entry',
-      representation: shared,
+      format: sharedFormat,
       maxEntries,
-      ...unmeasured,
+      maxBytes: Infinity,
+      maxValueBytes: Infinity,
       clock,
     })
   }
@@ -47,7 +56,7 @@ export function memory(options: MemoryOptions = {}): CacheStore {
   )
   return new MemoryStore<'bytes', Payload>({
     payload: 'bytes',
-    representation: bytes,
+    format: bytesFormat,
     maxEntries,
     maxBytes,
     maxValueBytes,
@@ -55,11 +64,18 @@ export function memory(options: MemoryOptions = {}): CacheStore {
   })
 }
 
+/**
+ * The driver, for a `DriverRegistry`.
+ *
+ * @example
+ * const drivers = new DriverRegistry({ memory: () => import('@stowage/memory') })
+ * const caches = await cachesFromEnv({ CACHE_DRIVER: 'memory' }, drivers)
+ */
 const driver: Driver<MemoryOptions> = {
   name: 'memory',
   create: memory,
   fromEnv: (env: Env) => ({
-    maxEntries: env.integer('MEMORY_MAX_ENTRIES', 1, mostEntries),
+    maxEntries: env.integer('MEMORY_MAX_ENTRIES', 1, maxEntriesLimit),
     maxBytes: env.integer('MEMORY_MAX_BYTES', 1),
   }),
 }

@@ -1,22 +1,22 @@
 import type { Clock, StoreContract, StoreLimits } from '@stowage/core'
 import { Lifecycle, notACounter, valueTooLarge } from '@stowage/core/driver'
 import { LRUCache } from 'lru-cache'
-import { Expiry } from './expiry.ts'
-import type { Representation } from './representation.ts'
+import { ExpiryClock } from './expiry-clock.ts'
+import type { ValueFormat } from './value-format.ts'
 
-const scanPage = 1_000
-// Our slots know themselves when they end. One object for all reads: the default would be made anew for each.
-const asItIs = { allowStale: true }
+const scanPageSize = 1_000
+// Expiry is checked here, not by lru-cache. A constant, because peek() without options allocates them for each call.
+const peekOptions = { allowStale: true }
 
-/** An item and when it ends, in epoch milliseconds (`Infinity`: never). */
-interface Slot<Item> {
+interface StoredItem<Item> {
   item: Item
+  /** Epoch milliseconds; `Infinity` for an item that never expires. */
   expiresAt: number
 }
 
 export interface MemoryStoreConfig<Kind, Item> {
   readonly payload: Kind
-  readonly representation: Representation<Item>
+  readonly format: ValueFormat<Item>
   readonly maxEntries: number
   readonly maxBytes: number
   readonly maxValueBytes: number
@@ -24,8 +24,8 @@ export interface MemoryStoreConfig<Kind, Item> {
 }
 
 /**
- * Items in an LRU of this process. Every method answers at once, so each is atomic by itself.
- * An expired item is dropped when it is met, and otherwise makes room like any other that nobody uses.
+ * Stores items in an LRU cache of this process. Every method is synchronous, and therefore atomic. An expired item is
+ * deleted when it is read, or evicted like any other item that is not used.
  */
 export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   implements StoreContract<Kind, Item>
@@ -33,113 +33,113 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   readonly name = 'memory'
   readonly payload: Kind
   readonly limits: StoreLimits
-  readonly #slots: LRUCache<string, Slot<Item>>
-  readonly #representation: Representation<Item>
-  readonly #expiry: Expiry
+  readonly #lru: LRUCache<string, StoredItem<Item>>
+  readonly #format: ValueFormat<Item>
+  readonly #expiry: ExpiryClock
   readonly #maxBytes: number
-  /** Half of what fits. */
-  readonly #manyEntries: number
-  readonly #manyBytes: number
+  readonly #halfMaxEntries: number
+  readonly #halfMaxBytes: number
   readonly #lifecycle = new Lifecycle('memory')
 
   constructor(config: MemoryStoreConfig<Kind, Item>) {
-    const { payload, representation, maxEntries, maxBytes, maxValueBytes, clock } = config
+    const { payload, format, maxEntries, maxBytes, maxValueBytes, clock } = config
     this.payload = payload
     this.limits = { keyBytes: Infinity, valueBytes: maxValueBytes, ttlStep: 1 }
-    this.#representation = representation
-    this.#expiry = new Expiry(clock)
+    this.#format = format
+    this.#expiry = new ExpiryClock(clock)
     this.#maxBytes = maxBytes
-    this.#manyEntries = maxEntries / 2
-    this.#manyBytes = maxBytes / 2
-    this.#slots = new LRUCache({
+    this.#halfMaxEntries = maxEntries / 2
+    this.#halfMaxBytes = maxBytes / 2
+    this.#lru = new LRUCache({
       max: maxEntries,
       ...(Number.isFinite(maxBytes) && {
         maxSize: maxBytes,
-        sizeCalculation: ({ item }, key) => representation.size(item) + key.length,
+        sizeCalculation: ({ item }, key) => format.size(item) + key.length,
       }),
     })
   }
 
   get(key: string): Item | undefined {
     this.#lifecycle.assertOpen('get')
-    return this.#live(key)?.item
+    return this.#find(key)?.item
   }
 
   getMany(keys: readonly string[]): (Item | undefined)[] {
     this.#lifecycle.assertOpen('getMany')
-    return keys.map((key) => this.#live(key)?.item)
+    return keys.map((key) => this.#find(key)?.item)
   }
 
   set(key: string, item: Item, ttl?: number): void {
     this.#lifecycle.assertOpen('set')
     if (this.#exceeds(key, item)) {
-      // The caller meant to replace the old item; it must not be served as if nothing had happened.
-      this.#slots.delete(key)
-      this.#refuse('set', key, item)
+      // The old item must not be served after an attempt to replace it.
+      this.#lru.delete(key)
+      this.#rejectOversized('set', key, item)
     }
-    this.#put(key, item, ttl)
+    this.#store(key, item, ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
-    const refused = entries.filter(([key, item]) => this.#exceeds(key, item))
-    for (const [key] of refused) this.#slots.delete(key)
-    for (const [key, item] of refused) this.#refuse('setMany', key, item)
-    for (const [key, item] of entries) this.#put(key, item, ttl)
+    const oversized = entries.filter(([key, item]) => this.#exceeds(key, item))
+    for (const [key] of oversized) this.#lru.delete(key)
+    for (const [key, item] of oversized) this.#rejectOversized('setMany', key, item)
+    for (const [key, item] of entries) this.#store(key, item, ttl)
   }
 
   add(key: string, item: Item, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
-    if (this.#exceeds(key, item)) this.#refuse('add', key, item)
-    if (this.#live(key) !== undefined) return false
-    this.#put(key, item, ttl)
+    if (this.#exceeds(key, item)) this.#rejectOversized('add', key, item)
+    if (this.#find(key) !== undefined) return false
+    this.#store(key, item, ttl)
     return true
   }
 
   compareAndSet(key: string, expected: Item, next: Item | undefined, ttl?: number): boolean {
     this.#lifecycle.assertOpen('compareAndSet')
-    if (next !== undefined && this.#exceeds(key, next)) this.#refuse('compareAndSet', key, next)
-    const slot = this.#live(key)
-    if (slot === undefined || !this.#representation.equal(slot.item, expected)) return false
-    if (next === undefined) this.#slots.delete(key)
-    else this.#put(key, next, ttl)
+    if (next !== undefined && this.#exceeds(key, next))
+      this.#rejectOversized('compareAndSet', key, next)
+    const stored = this.#find(key)
+    if (stored === undefined || !this.#format.equal(stored.item, expected)) return false
+    if (next === undefined) this.#lru.delete(key)
+    else this.#store(key, next, ttl)
     return true
   }
 
   increment(key: string, by: number, ttl?: number): number {
     this.#lifecycle.assertOpen('increment')
-    const slot = this.#live(key)
-    const before = slot === undefined ? 0 : this.#representation.toInteger(slot.item)
-    if (before === undefined) throw notACounter('memory', key, 'the stored value is not an integer')
-    const sum = before + by
+    const stored = this.#find(key)
+    const value = stored === undefined ? 0 : this.#format.toInteger(stored.item)
+    if (value === undefined) throw notACounter('memory', key, 'the stored value is not an integer')
+    const sum = value + by
     if (!Number.isSafeInteger(sum))
       throw notACounter('memory', key, 'the sum is not a safe integer')
-    const item = this.#representation.fromInteger(sum)
-    this.#slots.set(key, { item, expiresAt: slot?.expiresAt ?? this.#expiry.after(ttl) })
+    const item = this.#format.fromInteger(sum)
+    this.#lru.set(key, { item, expiresAt: stored?.expiresAt ?? this.#expiry.expiresAt(ttl) })
     return sum
   }
 
   touch(key: string, ttl?: number): boolean {
     this.#lifecycle.assertOpen('touch')
-    const slot = this.#live(key)
-    if (slot === undefined) return false
-    slot.expiresAt = this.#expiry.after(ttl)
+    const stored = this.#find(key)
+    if (stored === undefined) return false
+    stored.expiresAt = this.#expiry.expiresAt(ttl)
     return true
   }
 
   delete(key: string): boolean {
     this.#lifecycle.assertOpen('delete')
-    return this.#live(key) !== undefined && this.#slots.delete(key)
+    return this.#delete(key)
   }
 
   deleteMany(keys: readonly string[]): number {
     this.#lifecycle.assertOpen('deleteMany')
-    return keys.filter((key) => this.delete(key)).length
+    return keys.filter((key) => this.#delete(key)).length
   }
 
   clear(): void {
     this.#lifecycle.assertOpen('clear')
-    this.#slots.clear()
+    this.#lru.clear()
   }
 
   ping(): void {
@@ -147,56 +147,61 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.#slots.clear())
+    return this.#lifecycle.close(() => this.#lru.clear())
   }
 
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
-    // Listed at once: the LRU may change between two pages.
-    const keys = [...this.#slots.keys()].filter((key) => key.startsWith(prefix))
-    for (let start = 0; start < keys.length; start += scanPage) {
-      yield keys.slice(start, start + scanPage).filter((key) => this.#isLive(this.#slots.peek(key)))
+    // Listed at once, because the LRU cache may change between two pages.
+    const keys = [...this.#lru.keys()].filter((key) => key.startsWith(prefix))
+    for (let start = 0; start < keys.length; start += scanPageSize) {
+      yield keys.slice(start, start + scanPageSize).filter((key) => this.#exists(key))
     }
   }
 
-  #live(key: string): Slot<Item> | undefined {
-    const slot = this.#isCrowded() ? this.#slots.get(key) : this.#slots.peek(key, asItIs)
-    if (slot === undefined || !this.#expiry.hasPassed(slot.expiresAt)) return slot
-    this.#slots.delete(key)
+  #find(key: string): StoredItem<Item> | undefined {
+    const stored = this.#isHalfFull() ? this.#lru.get(key) : this.#lru.peek(key, peekOptions)
+    if (stored === undefined || !this.#expiry.isPast(stored.expiresAt)) return stored
+    this.#lru.delete(key)
     return undefined
   }
 
   /**
-   * Whether something will have to go before long, so that the order of use matters. To keep the order costs a read as
-   * much as to find the entry.
+   * Whether evictions may come soon, so that reads must update the order of use. That costs as much as finding the entry.
    */
-  #isCrowded(): boolean {
-    return this.#slots.size > this.#manyEntries || this.#slots.calculatedSize > this.#manyBytes
+  #isHalfFull(): boolean {
+    return this.#lru.size > this.#halfMaxEntries || this.#lru.calculatedSize > this.#halfMaxBytes
   }
 
-  #isLive(slot: Slot<Item> | undefined): boolean {
-    return slot !== undefined && !this.#expiry.hasPassed(slot.expiresAt)
+  /** Like `#find`, but never counts as a use. */
+  #exists(key: string): boolean {
+    const stored = this.#lru.peek(key, peekOptions)
+    return stored !== undefined && !this.#expiry.isPast(stored.expiresAt)
   }
 
-  #put(key: string, item: Item, ttl: number | undefined): void {
-    const kept = this.#representation.keep(item)
-    const expiresAt = this.#expiry.after(ttl)
-    // Where sizes are measured the LRU has to see each change; otherwise the slot is enough.
-    const slot = this.#maxBytes === Infinity ? this.#live(key) : undefined
-    if (slot === undefined) this.#slots.set(key, { item: kept, expiresAt })
+  #store(key: string, item: Item, ttl: number | undefined): void {
+    const copy = this.#format.toStored(item)
+    const expiresAt = this.#expiry.expiresAt(ttl)
+    // With a size limit lru-cache must see every change; otherwise the stored item is updated in place.
+    const stored = this.#maxBytes === Infinity ? this.#find(key) : undefined
+    if (stored === undefined) this.#lru.set(key, { item: copy, expiresAt })
     else {
-      slot.item = kept
-      slot.expiresAt = expiresAt
+      stored.item = copy
+      stored.expiresAt = expiresAt
     }
   }
 
-  /** What is too large, or could never fit beside its key: the LRU would drop it without a word. */
-  #exceeds(key: string, item: Item): boolean {
-    return this.#representation.exceeds(item, this.#limitFor(key))
+  #delete(key: string): boolean {
+    return this.#find(key) !== undefined && this.#lru.delete(key)
   }
 
-  #refuse(operation: string, key: string, item: Item): never {
-    const size = this.#representation.size(item)
+  /** Also true for an item that fits alone but not with its key: lru-cache would drop it silently. */
+  #exceeds(key: string, item: Item): boolean {
+    return this.#format.exceeds(item, this.#limitFor(key))
+  }
+
+  #rejectOversized(operation: string, key: string, item: Item): never {
+    const size = this.#format.size(item)
     throw valueTooLarge(this.name, operation, key, size, this.#limitFor(key))
   }
 

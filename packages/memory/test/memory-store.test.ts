@@ -4,8 +4,8 @@ import driver, { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
-describe('room', () => {
-  test('the least recently used entry goes first, by number', () => {
+describe('eviction', () => {
+  test('evicts the least recently used entry above maxEntries', () => {
     const store = memory({ maxEntries: 2 })
     store.set('a', '1')
     store.set('b', '2')
@@ -14,20 +14,20 @@ describe('room', () => {
     expect(store.getMany(['a', 'b', 'c'])).toEqual(['1', undefined, '3'])
   })
 
-  test('the order of use counts from when the store is half full', () => {
+  test('tracks the order of use once the store is half full', () => {
     const store = memory({ maxEntries: 10 })
     for (let i = 0; i < 8; i++) store.set(`${i}`, 'v')
     for (const key of ['0', '3']) store.get(key)
     for (const key of ['8', '9', '10', '11', '12']) store.set(key, 'v')
-    const kept = Array.from({ length: 13 }, (_, i) => `${i}`).filter(
+    const remaining = Array.from({ length: 13 }, (_, i) => `${i}`).filter(
       (key) => store.get(key) !== undefined,
     )
-    expect(kept).toEqual(
+    expect(remaining).toEqual(
       ['0', '3', '6', '7', '8', '9', '10', '11', '12'].concat(['5']).sort((a, b) => +a - +b),
     )
   })
 
-  test('and by bytes of keys and values, counted as UTF-8', () => {
+  test('evicts above maxBytes of keys and UTF-8 values', () => {
     const store = memory({ maxBytes: 100, maxValueBytes: 100 })
     store.set('a', 'x'.repeat(49))
     store.set('b', 'x'.repeat(49))
@@ -35,13 +35,13 @@ describe('room', () => {
     expect(store.getMany(['a', 'b', 'c'])).toEqual([undefined, 'x'.repeat(49), '€'.repeat(16)])
   })
 
-  test('a counter that grows stays counted', () => {
+  test('updates the size of a counter that grows', () => {
     const store = memory({ maxBytes: 20, maxValueBytes: 20 })
     for (let i = 0; i < 1_000; i++) store.increment('n', 1_000_000)
     expect(store.get('n')).toBe('1000000000')
   })
 
-  test('a value over maxValueBytes is refused with the sizes, and the old one is gone', () => {
+  test('rejects a value over maxValueBytes with both sizes, and deletes the old one', () => {
     const store = memory({ maxBytes: 400 })
     store.set('k', 'old')
     expect(() => store.set('k', 'x'.repeat(101))).toThrow(/101 bytes.*at most 100/)
@@ -49,21 +49,21 @@ describe('room', () => {
   })
 })
 
-test('a value that fits by itself but not beside its key is refused, never dropped in silence', () => {
+test('rejects a value that fits alone but not with its key, instead of dropping it silently', () => {
   const store = memory({ maxBytes: 100, maxValueBytes: 100 })
   expect(() => store.set('key', 'x'.repeat(98))).toThrow(/98 bytes.*at most 97/)
   store.set('key', 'x'.repeat(97))
   expect(store.get('key')).toHaveLength(97)
 })
 
-test.each(['007', '+7', '-0', '1e3', ' 7', '7.0'])('%j is no counter', (text) => {
+test.each(['007', '+7', '-0', '1e3', ' 7', '7.0'])('%j cannot be incremented', (text) => {
   const store = memory()
   store.set('k', text)
   expect(() => store.increment('k', 1)).toThrow(/not an integer/)
 })
 
 describe('isolation', () => {
-  test('bytes are copied on the way in', () => {
+  test('copies bytes when they are stored', () => {
     const store = memory()
     const bytes = Buffer.from('abc')
     store.set('k', bytes)
@@ -71,16 +71,16 @@ describe('isolation', () => {
     expect(Buffer.from(store.get('k') as Uint8Array)).toEqual(Buffer.from('abc'))
   })
 
-  test('shared values are the very same', async () => {
+  test('returns shared values by reference', async () => {
     const cache = new Cache(memory({ values: 'shared' }))
-    const value = { date: new Date(), big: 1n, method: () => 'kept' }
+    const value = { date: new Date(), big: 1n, method: () => 'result' }
     await cache.set('k', value)
     expect(await cache.get('k')).toBe(value)
   })
 })
 
-describe('time', () => {
-  test('an expired entry is not listed, counted or found', async () => {
+describe('expiry', () => {
+  test('does not list, delete or return an expired entry', async () => {
     const clock = new ManualClock()
     const store = memory({ clock })
     store.set('k', 'v', 10)
@@ -90,7 +90,7 @@ describe('time', () => {
     for await (const page of store.scan?.('') ?? []) expect(page).toEqual([])
   })
 
-  test('on the system clock entries expire while others are read all the time', async () => {
+  test('expires entries by the system clock while others are read continuously', async () => {
     const store = memory()
     store.set('long', 'v', 3_600_000)
     store.set('short', 'v', 30)
@@ -103,7 +103,7 @@ describe('time', () => {
     expect(store.get('long')).toBe('v')
   })
 
-  test('an entry near its end is held to the clock even within one turn', () => {
+  test('reads the clock for an entry near its expiry, even within one turn', () => {
     const store = memory()
     store.set('long', 'v', 3_600_000)
     store.set('k', 'v', 5)
@@ -113,7 +113,7 @@ describe('time', () => {
     expect(store.get('k')).toBeUndefined()
   })
 
-  test('a reading of the clock is kept for 64 questions at most, though the turn never ends', () => {
+  test('uses a cached time for at most 64 reads within one turn', () => {
     const now = Date.now
     const store = memory()
     store.set('k', 'v', 2_000)
@@ -127,11 +127,11 @@ describe('time', () => {
     }
   })
 
-  test('a write counts from now, however long the turn has been', () => {
+  test('starts a ttl at the current time, even late in a turn', () => {
     const now = Date.now
     const store = memory()
-    store.set('live', 'v', 3_600_000)
-    store.get('live')
+    store.set('long', 'v', 3_600_000)
+    store.get('long')
     try {
       Date.now = () => now() + 5_000
       store.set('k', 'v', 2_000)
@@ -142,7 +142,7 @@ describe('time', () => {
     }
   })
 
-  test('it keeps no process alive', () => {
+  test('does not keep the process alive', () => {
     const before = process.getActiveResourcesInfo().sort()
     const store = memory()
     store.set('k', 'v', 60_000)
@@ -158,17 +158,17 @@ describe('options', () => {
     { maxBytes: -1 },
     { maxValueBytes: 1.5 },
     { maxEntries: Number.NaN },
-  ])('%o is refused', (options) => {
+  ])('rejects %o', (options) => {
     expect(() => memory(options)).toThrow(CacheError)
   })
 
-  test('the environment sets the bounds, and what is not understood is reported', () => {
+  test('reads the limits from the environment, and reports invalid ones', () => {
     const env = new Env({ MEMORY_MAX_ENTRIES: '7', MEMORY_MAX_BYTES: 'plenty' })
     expect(driver.fromEnv(env)).toEqual({ maxEntries: 7, maxBytes: undefined })
     expect(env.problems).toMatchObject([{ variable: 'MEMORY_MAX_BYTES', value: 'plenty' }])
   })
 
-  test('the package is a driver by its default export', async () => {
+  test('exports the driver as its default export', async () => {
     const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
     expect((await registry.load('memory')).name).toBe('memory')
   })

@@ -1,55 +1,55 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
-import { ownNames, type ResolvedOptions } from '../dynamodb-options.ts'
-import type { Moment } from './ttl-attribute.ts'
+import { internalNames, type ResolvedOptions } from '../dynamodb-options.ts'
+import type { Timestamp } from './ttl-attribute.ts'
 
-/** A condition with the names and values it uses, as requests take it. */
+/** The parameters of a request that make it conditional. */
 export interface Condition {
   readonly ConditionExpression: string
   readonly ExpressionAttributeNames: Record<string, string>
   readonly ExpressionAttributeValues: Record<string, AttributeValue>
 }
 
-// AND binds stronger than OR. A comparison with what is not there, or is no number, does not hold: such an item goes on.
-const ended = '#t < :now OR #t = :now AND #e >= :early'
-const goesOn = `NOT (${ended})`
+// AND takes precedence over OR. A comparison with a missing attribute, or with one that is not a number, is false: such
+// an item never expires.
+const expired = '#t < :now OR #t = :now AND #e >= :early'
+const notExpired = `NOT (${expired})`
 
-/** Conditions on what is stored now. They see an item that has ended and not been deleted yet as absent. */
+/** Conditions on the stored item. An expired item that DynamoDB has not deleted yet does not exist for them. */
 export class Conditions {
   readonly #names: Record<string, string>
 
   constructor({ key, value, ttl }: ResolvedOptions['names']) {
-    this.#names = { '#k': key, '#v': value, '#t': ttl, '#e': ownNames.early }
+    this.#names = { '#k': key, '#v': value, '#t': ttl, '#e': internalNames.earlyMs }
   }
 
-  absent(now: Moment): Condition {
-    return this.#condition(`attribute_not_exists(#k) OR ${ended}`, now)
+  exists(now: Timestamp): Condition {
+    return this.#condition(`attribute_exists(#k) AND ${notExpired}`, now)
   }
 
-  lives(now: Moment): Condition {
-    return this.#condition(`attribute_exists(#k) AND ${goesOn}`, now)
+  notExists(now: Timestamp): Condition {
+    return this.#condition(`attribute_not_exists(#k) OR ${expired}`, now)
   }
 
-  /** An item lives and is one of `values`. */
-  equals(now: Moment, values: readonly AttributeValue[]): Condition {
-    const named = Object.fromEntries(values.map((value, index) => [`:v${index}`, value]))
-    const same = Object.keys(named).map((name) => `#v = ${name}`)
-    return this.#condition(`(${same.join(' OR ')}) AND ${goesOn}`, now, named)
+  /** An item exists, and its value is one of `values`. */
+  equals(now: Timestamp, values: readonly AttributeValue[]): Condition {
+    const operands = Object.fromEntries(values.map((value, index) => [`:v${index}`, value]))
+    const isEqual = Object.keys(operands).map((name) => `#v = ${name}`)
+    return this.#condition(`(${isEqual.join(' OR ')}) AND ${notExpired}`, now, operands)
   }
 
-  /** A number from `least` to `most` lives, or, where `absentToo`, nothing was ever there. */
-  within(now: Moment, least: number, most: number, absentToo: boolean): Condition {
-    const inRange = `#v BETWEEN :least AND :most AND ${goesOn}`
-    const expression = absentToo ? `attribute_not_exists(#k) OR ${inRange}` : inRange
-    const range = { ':least': { N: `${least}` }, ':most': { N: `${most}` } }
-    return this.#condition(expression, now, range)
+  /** An item exists, and its value is a number from `min` to `max`. With `orMissing`, also if the key is not in the table. */
+  inRange(now: Timestamp, min: number, max: number, orMissing: boolean): Condition {
+    const inRange = `#v BETWEEN :min AND :max AND ${notExpired}`
+    const expression = orMissing ? `attribute_not_exists(#k) OR ${inRange}` : inRange
+    return this.#condition(expression, now, { ':min': { N: `${min}` }, ':max': { N: `${max}` } })
   }
 
   #condition(
     expression: string,
-    { seconds, earlyMs }: Moment,
+    { seconds, earlyMs }: Timestamp,
     values: Record<string, AttributeValue> = {},
   ): Condition {
-    // A request that names what it does not use is refused.
+    // DynamoDB rejects requests with unused attribute names.
     const names = Object.entries(this.#names).filter(([name]) => expression.includes(name))
     return {
       ConditionExpression: expression,

@@ -1,40 +1,41 @@
 import type { Payload } from '@stowage/core'
 import { type Item, toAttribute, toPayload } from '../attributes.ts'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
-import type { Expiry } from './ttl-attribute.ts'
+import type { TtlAttribute } from './ttl-attribute.ts'
 
-/** What an item of the table looks like: its key, its value, and when it ends. */
-export class ItemShape {
+/** Maps a key, a payload and a ttl to an item of the table, and back. */
+export class ItemMapper {
   readonly names: ResolvedOptions['names']
-  readonly #expiry: Expiry
+  readonly #ttl: TtlAttribute
 
-  constructor(names: ResolvedOptions['names'], expiry: Expiry) {
+  constructor(names: ResolvedOptions['names'], ttl: TtlAttribute) {
     this.names = names
-    this.#expiry = expiry
+    this.#ttl = ttl
   }
 
-  item(key: string, payload: Payload, ttl: number | undefined): Item {
+  toItem(key: string, payload: Payload, ttl: number | undefined): Item {
     return {
-      ...this.key(key),
+      ...this.toKey(key),
       [this.names.value]: toAttribute(payload),
-      ...this.#expiry.attributes(ttl),
+      ...this.#ttl.attributesFor(ttl),
     }
   }
 
-  /** The payload of an item that is there and has not ended. */
-  payloadOf(item: Item | undefined): Payload | undefined {
-    if (item === undefined || this.#expiry.hasPassed(item)) return undefined
-    return this.storedIn(item)
-  }
-
-  storedIn(item: Item): Payload | undefined {
-    return toPayload(item[this.names.value])
-  }
-
-  /** The key alone, as requests name an item. */
-  key(key: string): Item {
+  /** The key attribute alone, which identifies an item in requests. */
+  toKey(key: string): Item {
     return { [this.names.key]: { S: key } }
   }
 
   readonly keyOf = (item: Item): string => item[this.names.key]?.S ?? ''
+
+  /** The payload of an item, unless it is missing or expired. */
+  payloadOf(item: Item | undefined): Payload | undefined {
+    if (item === undefined || this.#ttl.isExpired(item)) return undefined
+    return this.storedPayloadOf(item)
+  }
+
+  /** The payload of an item, even if it is expired. */
+  storedPayloadOf(item: Item): Payload | undefined {
+    return toPayload(item[this.names.value])
+  }
 }

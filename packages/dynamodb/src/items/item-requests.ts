@@ -11,121 +11,127 @@ import {
   type UpdateItemOutput,
 } from '@aws-sdk/client-dynamodb'
 import type { Item } from '../attributes.ts'
-import { isRefusal } from '../dynamodb-errors.ts'
-import { ownNames } from '../dynamodb-options.ts'
-import type { Call, Command, Requests } from '../requests/request-sender.ts'
+import { isConditionFailure } from '../dynamodb-errors.ts'
+import { internalNames } from '../dynamodb-options.ts'
+import type { Command, RequestContext, RequestSender } from '../requests/request-sender.ts'
 import type { Condition } from './conditions.ts'
 
-/** Requests that are about one item of the table. */
+/** Requests for a single item of the table. */
 export class ItemRequests {
-  readonly #requests: Requests
+  readonly #sender: RequestSender
   readonly #keyName: string
-  /** Unlike those of any other process; the number makes each of ours its own. */
-  readonly #writer = randomBytes(9).toString('base64url')
-  #writes = 0
+  /** Unique to this process; with the count of its writes it makes a write id. */
+  readonly #writerId = randomBytes(9).toString('base64url')
+  #writeCount = 0
 
-  constructor(requests: Requests, keyName: string) {
-    this.#requests = requests
+  constructor(sender: RequestSender, keyName: string) {
+    this.#sender = sender
     this.#keyName = keyName
   }
 
-  async read(operation: string, key: string, strong: boolean): Promise<Item | undefined> {
-    const command = new GetItemCommand({ ...this.#place(key), ConsistentRead: strong })
-    return (await this.#requests.send<GetItemOutput>(command, { operation, key })).Item
+  async get(operation: string, key: string, isStrong: boolean): Promise<Item | undefined> {
+    const command = new GetItemCommand({ ...this.#locate(key), ConsistentRead: isStrong })
+    return (await this.#sender.send<GetItemOutput>(command, { operation, key })).Item
   }
 
   async put(operation: string, key: string, item: Item): Promise<void> {
-    const command = new PutItemCommand({ TableName: this.#requests.target.table, Item: item })
-    await this.#requests.send(command, { operation, key })
+    const command = new PutItemCommand({ TableName: this.#sender.target.table, Item: item })
+    await this.#sender.send(command, { operation, key })
   }
 
-  /** Puts the item, and returns the one it replaces. That is the item itself where the answer to a first attempt was lost. */
-  async exchange(operation: string, key: string, item: Item): Promise<Item | undefined> {
-    const { table } = this.#requests.target
+  /** Puts the item and returns the replaced one. That is the new item itself if the reply to a first attempt was lost. */
+  async getAndPut(operation: string, key: string, item: Item): Promise<Item | undefined> {
+    const { table } = this.#sender.target
     const command = new PutItemCommand({ TableName: table, Item: item, ReturnValues: 'ALL_OLD' })
-    return (await this.#requests.send<PutItemOutput>(command, { operation, key })).Attributes
+    return (await this.#sender.send<PutItemOutput>(command, { operation, key })).Attributes
   }
 
   /**
-   * Puts the item if the condition holds. It carries an id of this write: where an earlier attempt may have succeeded
-   * without our knowing, so that the condition does not hold any more, the id tells.
+   * Puts the item if the condition holds. The item carries the id of this write: after an attempt with an unknown outcome
+   * the condition may fail because that attempt succeeded, and the id in the stored item proves it.
    */
   async putIf(operation: string, key: string, item: Item, condition: Condition): Promise<boolean> {
-    const id = `${this.#writer}${(this.#writes++).toString(36)}`
+    const id = `${this.#writerId}${(this.#writeCount++).toString(36)}`
     const command = new PutItemCommand({
-      TableName: this.#requests.target.table,
-      Item: { ...item, [ownNames.token]: { S: id } },
+      TableName: this.#sender.target.table,
+      Item: { ...item, [internalNames.writeId]: { S: id } },
       ...condition,
     })
-    const call: Call = { operation, key }
-    const refusal = await this.#sendIf(command, call)
-    if (refusal === undefined) return true
-    // A client of the caller's may have sent it repeatedly itself.
-    if (!call.uncertain && refusal.$metadata?.attempts === 1) return false
-    const written = await this.read(operation, key, true)
-    return written?.[ownNames.token]?.S === id
+    const context: RequestContext = { operation, key }
+    const failure = await this.#failureOf(command, context)
+    if (failure === undefined) return true
+    // An injected client may have retried the request itself.
+    if (!context.outcomeUnknown && failure.$metadata?.attempts === 1) return false
+    const written = await this.get(operation, key, true)
+    return written?.[internalNames.writeId]?.S === id
   }
 
-  /** Deletes the item if the condition holds. Not repeated: nothing would be left to tell who has deleted it. */
+  /** Deletes the item if the condition holds. Not retried: a deleted item cannot prove which request deleted it. */
   async deleteIf(operation: string, key: string, condition: Condition): Promise<boolean> {
-    const command = new DeleteItemCommand({ ...this.#place(key), ...condition })
-    return (await this.#sendIf(command, { operation, key, repeatable: false })) === undefined
+    const command = new DeleteItemCommand({ ...this.#locate(key), ...condition })
+    return (await this.#failureOf(command, { operation, key, idempotent: false })) === undefined
   }
 
-  /** Deletes the item if the condition holds, and returns it; otherwise `undefined`. Not repeated either. */
-  async take(operation: string, key: string, condition: Condition): Promise<Item | undefined> {
+  /** Like `deleteIf`, but returns the deleted item. `undefined` if the condition failed. */
+  async getAndDeleteIf(
+    operation: string,
+    key: string,
+    condition: Condition,
+  ): Promise<Item | undefined> {
     const command = new DeleteItemCommand({
-      ...this.#place(key),
+      ...this.#locate(key),
       ...condition,
       ReturnValues: 'ALL_OLD',
     })
-    const call = { operation, key, repeatable: false }
-    const answer = await this.#unlessRefused<DeleteItemOutput>(command, call)
-    return answer && (answer.Attributes ?? {})
+    const context = { operation, key, idempotent: false }
+    const output = await this.#outputOf<DeleteItemOutput>(command, context)
+    return output && (output.Attributes ?? {})
   }
 
-  /** What the update returns, or `undefined` where the condition does not hold. */
+  /** Updates the item if the condition holds. `undefined` if it failed. */
   update(
-    call: Call & { key: string },
+    context: RequestContext & { key: string },
     expression: string,
     condition: Condition,
     values: Item = {},
   ): Promise<UpdateItemOutput | undefined> {
     const command = new UpdateItemCommand({
-      ...this.#place(call.key),
+      ...this.#locate(context.key),
       UpdateExpression: expression,
       ReturnValues: 'UPDATED_NEW',
       ...condition,
       ExpressionAttributeValues: { ...condition.ExpressionAttributeValues, ...values },
     })
-    return this.#unlessRefused<UpdateItemOutput>(command, call)
+    return this.#outputOf<UpdateItemOutput>(command, context)
   }
 
-  /** The answer, or `undefined` where the condition does not hold. */
-  async #unlessRefused<Output>(command: Command, call: Call): Promise<Output | undefined> {
+  /** Sends a conditional request. Returns its output, or `undefined` if the condition failed. */
+  async #outputOf<Output>(command: Command, context: RequestContext): Promise<Output | undefined> {
     try {
-      return await this.#requests.send<Output>(command, call)
+      return await this.#sender.send<Output>(command, context)
     } catch (error) {
-      if (!isRefusal(error)) throw error
+      if (!isConditionFailure(error)) throw error
       return undefined
     }
   }
 
-  /** The refusal where the condition does not hold. */
-  async #sendIf(command: Command, call: Call): Promise<Refusal | undefined> {
+  /** Sends a conditional request. Returns the SDK's exception if the condition failed, otherwise `undefined`. */
+  async #failureOf(
+    command: Command,
+    context: RequestContext,
+  ): Promise<ConditionFailure | undefined> {
     try {
-      await this.#requests.send(command, call)
+      await this.#sender.send(command, context)
       return undefined
     } catch (error) {
-      if (!isRefusal(error)) throw error
-      return error as Refusal
+      if (!isConditionFailure(error)) throw error
+      return error as ConditionFailure
     }
   }
 
-  #place(key: string): { TableName: string; Key: Item } {
-    return { TableName: this.#requests.target.table, Key: { [this.#keyName]: { S: key } } }
+  #locate(key: string): { TableName: string; Key: Item } {
+    return { TableName: this.#sender.target.table, Key: { [this.#keyName]: { S: key } } }
   }
 }
 
-/** The SDK's exception for a condition that did not hold. */
-type Refusal = Pick<ConditionalCheckFailedException, '$metadata'>
+type ConditionFailure = Pick<ConditionalCheckFailedException, '$metadata'>

@@ -1,54 +1,57 @@
 import type { Clock } from '@stowage/core'
 
-/** How long a key counts as just written, at least; up to twice as long. A copy is usually up to date within a second. */
-const spanMs = 2_000
-const token = /^[0-9a-z]{1,10}$/
+/** A key counts as recently written for one to two windows. Replicas are usually up to date within a second. */
+const windowMs = 2_000
+const tokenPattern = /^[0-9a-z]{1,10}$/
 
 /**
- * The keys written in the last seconds, kept in two sets of which the older is dropped as a whole. A token is the moment
- * of the last write, by the clock of who wrote; who observes it takes every key as just written, for the rest of its span.
+ * The keys written in the last seconds, in two sets: each window starts a new set and drops the older one as a whole. A
+ * token is the time of the last write, by the clock of the writer. A process that observes a token treats every key as
+ * recently written until that write is two windows old.
  */
 export class RecentWrites {
   readonly #clock: Pick<Clock, 'now'>
-  #recent = new Set<string>()
-  #older = new Set<string>()
-  #since = 0
-  #last = 0
-  #allUntil = 0
+  #current = new Set<string>()
+  #previous = new Set<string>()
+  #windowStart = 0
+  #lastWrite = 0
+  #allRecentUntil = 0
 
   constructor(clock: Pick<Clock, 'now'>) {
     this.#clock = clock
   }
 
-  /** Stands for everything written so far; empty when nothing was. */
+  /** Stands for every write so far; empty before the first one. */
   get token(): string {
-    return this.#last === 0 ? '' : this.#last.toString(36)
+    return this.#lastWrite === 0 ? '' : this.#lastWrite.toString(36)
   }
 
-  observe(text: string): void {
-    if (!token.test(text)) return
-    // The clock of another machine may be ahead of ours; that it is behind, the doubled span allows for.
-    const writtenAt = Math.min(Number.parseInt(text, 36), this.#clock.now())
-    this.#allUntil = Math.max(this.#allUntil, writtenAt + 2 * spanMs)
+  /** Ignores strings that are not tokens of this backend. */
+  observe(token: string): void {
+    if (!tokenPattern.test(token)) return
+    // The writer's clock may be ahead. The second window allows for a clock that is behind.
+    const writtenAt = Math.min(Number.parseInt(token, 36), this.#clock.now())
+    this.#allRecentUntil = Math.max(this.#allRecentUntil, writtenAt + 2 * windowMs)
   }
 
   add(keys: readonly string[]): void {
-    this.#last = this.#turn()
-    for (const key of keys) this.#recent.add(key)
+    this.#lastWrite = this.#advanceWindow()
+    for (const key of keys) this.#current.add(key)
   }
 
   hasAny(keys: readonly string[]): boolean {
-    if (this.#turn() < this.#allUntil) return true
-    return keys.some((key) => this.#recent.has(key) || this.#older.has(key))
+    if (this.#advanceWindow() < this.#allRecentUntil) return true
+    return keys.some((key) => this.#current.has(key) || this.#previous.has(key))
   }
 
-  #turn(): number {
+  /** Starts a new window when the current one is over. Returns the time. */
+  #advanceWindow(): number {
     const now = this.#clock.now()
-    const age = now - this.#since
-    if (age >= 0 && age < spanMs) return now
-    this.#older = age < 2 * spanMs ? this.#recent : new Set()
-    this.#recent = new Set()
-    this.#since = now
+    const age = now - this.#windowStart
+    if (age >= 0 && age < windowMs) return now
+    this.#previous = age < 2 * windowMs ? this.#current : new Set()
+    this.#current = new Set()
+    this.#windowStart = now
     return now
   }
 }

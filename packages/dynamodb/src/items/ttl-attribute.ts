@@ -1,49 +1,49 @@
 import type { Clock } from '@stowage/core'
 import type { Item } from '../attributes.ts'
-import { ownNames, type ResolvedOptions } from '../dynamodb-options.ts'
+import { internalNames, type ResolvedOptions } from '../dynamodb-options.ts'
 
-/** A moment as an item keeps it: the second that is not over before it, and by how much it is earlier. */
-export interface Moment {
+/** A time as items store it: epoch seconds, rounded up, and by how many milliseconds the exact time is earlier. */
+export interface Timestamp {
   readonly seconds: number
   readonly earlyMs: number
 }
 
 /**
- * When items end. DynamoDB wants epoch seconds, and deletes what has ended within days only, so every read and every
- * condition looks for itself. The seconds are rounded up, never to have DynamoDB delete early; the milliseconds by
- * which the item ends before them have an attribute of their own. A program that knows nothing of it may write the
- * seconds alone.
+ * The expiry of items. DynamoDB requires epoch seconds in its TTL attribute and deletes expired items only within days,
+ * so every read and every condition compares the time itself. The seconds are rounded up, so that DynamoDB never deletes
+ * an item early. A second attribute stores by how many milliseconds the item expires before that second. Items of other
+ * programs may have the seconds alone.
  * @see https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html
  */
-export class Expiry {
+export class TtlAttribute {
   readonly #clock: Clock
-  readonly #ttlName: string
+  readonly #name: string
 
   constructor(clock: Clock, names: ResolvedOptions['names']) {
     this.#clock = clock
-    this.#ttlName = names.ttl
+    this.#name = names.ttl
   }
 
-  /** The attributes of an item that ends in `ttl` milliseconds; none for one that never does. */
-  attributes(ttl: number | undefined): Item {
+  /** The attributes of an item that expires in `ttl` milliseconds; none for an item that never expires. */
+  attributesFor(ttl: number | undefined): Item {
     if (ttl === undefined) return {}
-    const { seconds, earlyMs } = momentOf(this.#clock.now() + ttl)
-    return { [this.#ttlName]: { N: `${seconds}` }, [ownNames.early]: { N: `${earlyMs}` } }
+    const { seconds, earlyMs } = toTimestamp(this.#clock.now() + ttl)
+    return { [this.#name]: { N: `${seconds}` }, [internalNames.earlyMs]: { N: `${earlyMs}` } }
   }
 
   /**
-   * Now, as conditions compare it: the first second that is not over, and how far it is away (1 to 1000 ms). An item
-   * has ended if its second is an earlier one, or this one and it is early by that much at least.
+   * The current time as conditions compare it: the next full second, and the milliseconds until then (1 to 1000). An
+   * item is expired if its seconds are less, or if they are equal and its `earlyMs` is at least as large.
    */
-  now(): Moment {
+  now(): Timestamp {
     const now = this.#clock.now()
     const seconds = Math.floor(now / 1_000) + 1
     return { seconds, earlyMs: seconds * 1_000 - now }
   }
 
-  /** Whether the item has ended, by the same rule. */
-  hasPassed(item: Item): boolean {
-    const { [this.#ttlName]: ttl, [ownNames.early]: early } = item
+  /** Whether the item is expired, by the same rule as the conditions. */
+  isExpired(item: Item): boolean {
+    const { [this.#name]: ttl, [internalNames.earlyMs]: early } = item
     if (ttl?.N === undefined) return false
     const now = this.now()
     const seconds = Number(ttl.N)
@@ -51,7 +51,7 @@ export class Expiry {
   }
 }
 
-function momentOf(at: number): Moment {
-  const seconds = Math.ceil(at / 1_000)
-  return { seconds, earlyMs: seconds * 1_000 - at }
+function toTimestamp(epochMs: number): Timestamp {
+  const seconds = Math.ceil(epochMs / 1_000)
+  return { seconds, earlyMs: seconds * 1_000 - epochMs }
 }

@@ -2,27 +2,27 @@ import { randomBytes } from 'node:crypto'
 import type { Payload, ReadOptions } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
-import { type Manifest, manifestOf, toManifest } from './packing.ts'
+import { decodeManifest, encodeManifest, type Manifest } from './packing.ts'
 
-/** By how much chunks outlive what names them: they are written before it. */
-const slackMs = 60_000
-const chunkKey = /\0chunk:[\w-]{16}:\d+$/
+/** How much longer chunks exist than their manifest, which is written after them. */
+const extraTtlMs = 60_000
+const chunkKeyPattern = /\0chunk:[\w-]{16}:\d+$/
+
+/** For reads whose result must not be outdated. */
+export const strongRead: ReadOptions = { consistency: 'strong' }
 
 /** Whether the key is that of a chunk. */
 export function isChunkKey(key: string): boolean {
-  return chunkKey.test(key)
+  return chunkKeyPattern.test(key)
 }
 
-/** The keys of the chunks a value is kept in; none for one that is kept whole. */
-export function chunkKeys(key: string, packed: Payload | undefined): string[] {
-  const manifest = manifestOf(packed)
+/** The keys of the chunks that a stored payload references; none if it is not a manifest. */
+export function chunkKeys(key: string, stored: Payload | undefined): string[] {
+  const manifest = decodeManifest(stored)
   return manifest === undefined ? [] : keysOf(key, manifest)
 }
 
-/** For what must not be decided by an answer that lags behind. */
-export const strong: ReadOptions = { consistency: 'strong' }
-
-/** Values cut into chunks, each an item of a store under a key of its own. */
+/** Values split into chunks, each an item with its own key. */
 export class Chunks {
   readonly #store: DynamoDBStore
 
@@ -30,50 +30,50 @@ export class Chunks {
     this.#store = store
   }
 
-  /** Writes the chunks, and returns what names them. */
+  /** Writes the chunks of a payload. Returns the manifest that references them. */
   async write(key: string, packed: Payload, ttl: number | undefined): Promise<Payload> {
     const bytes = toBytes(packed)
     const { valueBytes: size } = this.#store.limits
     const id = randomBytes(12).toString('base64url')
     const manifest = { id, chunks: Math.ceil(bytes.length / size) }
     const entries = keysOf(key, manifest).map(
-      (each, at) => [each, bytes.subarray(at * size, (at + 1) * size)] as const,
+      (chunkKey, index) => [chunkKey, bytes.subarray(index * size, (index + 1) * size)] as const,
     )
-    await this.#store.setMany(entries, outliving(ttl))
-    return toManifest(manifest)
+    await this.#store.setMany(entries, chunkTtl(ttl))
+    return encodeManifest(manifest)
   }
 
-  /** What the chunks make up; nothing where one is missing. */
+  /** Reads and joins chunks. `undefined` if one is missing. */
   async read(keys: readonly string[], options?: ReadOptions): Promise<Payload | undefined> {
     const found = await this.#store.getMany(keys, options)
-    const there = found.filter((chunk) => chunk !== undefined)
-    return there.length === keys.length ? Buffer.concat(there.map(toBytes)) : undefined
+    const chunks = found.filter((chunk) => chunk !== undefined)
+    return chunks.length === keys.length ? Buffer.concat(chunks.map(toBytes)) : undefined
   }
 
-  /** The keys of the chunks that the values under these keys have now. */
-  async at(keys: readonly string[]): Promise<string[]> {
+  /** The keys of the chunks that the values under these keys consist of now. */
+  async keysFor(keys: readonly string[]): Promise<string[]> {
     const unique = [...new Set(keys)]
-    // An outdated answer would leave the chunks of a later value behind.
-    const found = await this.#store.getMany(unique, strong)
-    return unique.flatMap((key, at) => chunkKeys(key, found[at]))
+    // An outdated manifest would leave the chunks of a newer value in the table.
+    const stored = await this.#store.getMany(unique, strongRead)
+    return unique.flatMap((key, index) => chunkKeys(key, stored[index]))
   }
 
-  /** Moves the expiry of the chunks. Says whether all of them are there. */
+  /** Sets the expiry of chunks. Returns whether all of them exist. */
   async touch(keys: readonly string[], ttl: number | undefined): Promise<boolean> {
-    const touched = await Promise.all(keys.map((key) => this.#store.touch(key, outliving(ttl))))
+    const touched = await Promise.all(keys.map((key) => this.#store.touch(key, chunkTtl(ttl))))
     return !touched.includes(false)
   }
 
-  /** Deletes chunks that nothing names any more. Where that fails, what made them superfluous has succeeded all the same. */
-  async drop(keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#store.discard(keys).catch(() => {})
+  /** Deletes chunks that no manifest references any more. Ignores failures: the call that replaced them has succeeded. */
+  async deleteUnreferenced(keys: readonly string[]): Promise<void> {
+    if (keys.length > 0) await this.#store.deleteUncounted(keys).catch(() => {})
   }
 }
 
 function keysOf(key: string, { id, chunks }: Manifest): string[] {
-  return Array.from({ length: chunks }, (_, at) => `${key}\0chunk:${id}:${at}`)
+  return Array.from({ length: chunks }, (_, index) => `${key}\0chunk:${id}:${index}`)
 }
 
-function outliving(ttl: number | undefined): number | undefined {
-  return ttl === undefined ? undefined : ttl + slackMs
+function chunkTtl(ttl: number | undefined): number | undefined {
+  return ttl === undefined ? undefined : ttl + extraTtlMs
 }

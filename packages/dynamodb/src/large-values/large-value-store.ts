@@ -7,50 +7,50 @@ import {
   type StoreLimits,
 } from '@stowage/core'
 import { Lifecycle } from '@stowage/core/driver'
-import type { LargeValuesOptions } from '../dynamodb-options.ts'
+import type { LargeValueOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { Chunks, chunkKeys, isChunkKey } from './chunks.ts'
-import { KeptValues } from './stored-values.ts'
+import { StoredValues } from './stored-values.ts'
 
-/** How often the chunks are looked for of a value that was replaced meanwhile. */
-const lookups = 3
+/** Attempts to touch a value that is replaced each time while its chunks are touched. */
+const maxTouches = 3
 
 /**
- * Keeps values that are larger than what an item takes: compressed, and cut into chunks under keys of their own. What
- * names the chunks is written last and under the key itself, so that every operation stays as atomic as it is for an
- * item. Chunks that are replaced are deleted; where that fails they are left to their ttl.
+ * Stores values larger than an item: compressed, and split into chunks with keys of their own. The manifest, which
+ * references the chunks, is written last and under the key itself, so every operation is as atomic as it is for a single
+ * item. Replaced chunks are deleted; if that fails they stay until their ttl ends.
  */
-export class LargeValues implements ByteStore {
+export class LargeValueStore implements ByteStore {
   readonly name = 'dynamodb'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   readonly scan?: NonNullable<ByteStore['scan']>
   readonly #store: DynamoDBStore
-  readonly #hasChunks: boolean
+  readonly #usesChunks: boolean
   readonly #chunks: Chunks
-  readonly #values: KeptValues
+  readonly #values: StoredValues
   readonly #lifecycle = new Lifecycle('dynamodb')
 
-  constructor(store: DynamoDBStore, options: LargeValuesOptions) {
+  constructor(store: DynamoDBStore, options: LargeValueOptions) {
     this.limits = { ...store.limits, valueBytes: options.maxValueBytes }
     this.#store = store
-    this.#hasChunks = options.chunks
+    this.#usesChunks = options.chunks
     this.#chunks = new Chunks(store)
-    this.#values = new KeptValues(store, this.#chunks, options)
+    this.#values = new StoredValues(store, this.#chunks, options)
     const { scan } = store
-    if (scan !== undefined) this.scan = (prefix) => this.#list(scan(prefix))
+    if (scan !== undefined) this.scan = (prefix) => this.#withoutChunks(scan(prefix))
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     return this.#lifecycle.run('get', async () =>
-      this.#values.payloadOf(key, await this.#store.get(key, options), options),
+      this.#values.decode(key, await this.#store.get(key, options), options),
     )
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     return this.#lifecycle.run('getMany', async () => {
-      const found = await this.#store.getMany(keys, options)
-      return Promise.all(keys.map((key, at) => this.#values.payloadOf(key, found[at], options)))
+      const stored = await this.#store.getMany(keys, options)
+      return Promise.all(keys.map((key, index) => this.#values.decode(key, stored[index], options)))
     })
   }
 
@@ -64,28 +64,23 @@ export class LargeValues implements ByteStore {
 
   add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
     return this.#lifecycle.run('add', async () => {
-      const kept = await this.#values.keep('add', key, payload, ttl)
-      const added = await this.#store.add(key, kept, ttl)
-      if (!added) await this.#chunks.drop(chunkKeys(key, kept))
+      const encoded = await this.#values.encode('add', key, payload, ttl)
+      const added = await this.#store.add(key, encoded, ttl)
+      if (!added) await this.#chunks.deleteUnreferenced(chunkKeys(key, encoded))
       return added
     })
   }
 
-  compareAndSet(
-    key: string,
-    expected: Payload,
-    next: Payload | undefined,
-    ttl?: number,
-  ): Promise<boolean> {
+  compareAndSet(key: string, expected: Payload, next?: Payload, ttl?: number): Promise<boolean> {
     return this.#lifecycle.run('compareAndSet', async () => {
       if (next !== undefined) this.#values.assertFits('compareAndSet', key, next)
-      const seen = await this.#values.formOf(key, expected)
-      if (seen === undefined) return false
-      const kept =
-        next === undefined ? next : await this.#values.keep('compareAndSet', key, next, ttl)
-      const done = await this.#store.compareAndSet(key, seen, kept, ttl)
-      await this.#chunks.drop(chunkKeys(key, done ? seen : kept))
-      return done
+      const stored = await this.#values.storedFormOf(key, expected)
+      if (stored === undefined) return false
+      const encoded =
+        next === undefined ? next : await this.#values.encode('compareAndSet', key, next, ttl)
+      const replaced = await this.#store.compareAndSet(key, stored, encoded, ttl)
+      await this.#chunks.deleteUnreferenced(chunkKeys(key, replaced ? stored : encoded))
+      return replaced
     })
   }
 
@@ -95,11 +90,11 @@ export class LargeValues implements ByteStore {
 
   touch(key: string, ttl?: number): Promise<boolean> {
     return this.#lifecycle.run('touch', async () => {
-      if (!this.#hasChunks) return this.#store.touch(key, ttl)
-      for (let lookup = 1; lookup <= lookups; lookup++) {
-        // Chunks first: they must not end before what names them.
-        const areThere = await this.#chunks.touch(await this.#chunks.at([key]), ttl)
-        if (areThere) return this.#store.touch(key, ttl)
+      if (!this.#usesChunks) return this.#store.touch(key, ttl)
+      for (let touches = 1; touches <= maxTouches; touches++) {
+        // Chunks first: they must not expire before their manifest.
+        const chunks = await this.#chunks.keysFor([key])
+        if (await this.#chunks.touch(chunks, ttl)) return this.#store.touch(key, ttl)
       }
       return false
     })
@@ -135,14 +130,15 @@ export class LargeValues implements ByteStore {
 
   async #set(key: string, payload: Payload, ttl?: number): Promise<void> {
     try {
-      const kept = await this.#values.keep('set', key, payload, ttl)
-      if (!this.#hasChunks) return await this.#store.set(key, kept, ttl)
-      const replaced = await this.#store.exchange(key, kept, ttl)
-      // Where the answer to a first attempt was lost, what a second one has replaced is the same value.
-      const own = new Set(chunkKeys(key, kept))
-      await this.#chunks.drop(chunkKeys(key, replaced).filter((each) => !own.has(each)))
+      const encoded = await this.#values.encode('set', key, payload, ttl)
+      if (!this.#usesChunks) return await this.#store.set(key, encoded, ttl)
+      const previous = await this.#store.getAndSet(key, encoded, ttl)
+      // If the reply to a first attempt was lost, the second attempt replaced this same value.
+      const own = new Set(chunkKeys(key, encoded))
+      const replaced = chunkKeys(key, previous).filter((chunkKey) => !own.has(chunkKey))
+      await this.#chunks.deleteUnreferenced(replaced)
     } catch (error) {
-      // The caller meant to replace the old value; it must not be served as if nothing had happened.
+      // The old value must not be served after an attempt to replace it.
       if (isLimit(error)) await this.#delete(key)
       throw error
     }
@@ -150,44 +146,47 @@ export class LargeValues implements ByteStore {
 
   async #setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
     const unique = new Map(entries)
-    const replaced = await this.#chunksAt([...unique.keys()])
-    const kept: [key: string, kept: Payload][] = []
+    const replaced = await this.#chunkKeysFor([...unique.keys()])
+    const encoded: [key: string, stored: Payload][] = []
     const failed: { key: string; error: unknown }[] = []
-    const keep = async ([key, payload]: [string, Payload]) =>
-      this.#values.keep('setMany', key, payload, ttl).then(
-        (form) => kept.push([key, form]),
+    const encode = async ([key, payload]: [string, Payload]) =>
+      this.#values.encode('setMany', key, payload, ttl).then(
+        (stored) => encoded.push([key, stored]),
         (error: unknown) => failed.push({ key, error }),
       )
-    await Promise.all(Array.from(unique, keep))
-    if (failed.length === 0) await this.#store.setMany(kept, ttl)
-    else await this.#chunks.drop(kept.flatMap(([key, form]) => chunkKeys(key, form)))
+    await Promise.all(Array.from(unique, encode))
+    if (failed.length === 0) await this.#store.setMany(encoded, ttl)
+    else {
+      const written = encoded.flatMap(([key, stored]) => chunkKeys(key, stored))
+      await this.#chunks.deleteUnreferenced(written)
+    }
     await this.#deleteMany(failed.filter(({ error }) => isLimit(error)).map(({ key }) => key))
     for (const { error } of failed) throw error
-    await this.#chunks.drop(replaced)
+    await this.#chunks.deleteUnreferenced(replaced)
   }
 
   async #delete(key: string): Promise<boolean> {
-    if (!this.#hasChunks) return this.#store.delete(key)
-    const { deleted, payload } = await this.#store.take(key)
-    await this.#chunks.drop(chunkKeys(key, payload))
+    if (!this.#usesChunks) return this.#store.delete(key)
+    const { deleted, payload } = await this.#store.getAndDelete(key)
+    await this.#chunks.deleteUnreferenced(chunkKeys(key, payload))
     return deleted
   }
 
   async #deleteMany(keys: readonly string[]): Promise<number> {
     if (keys.length === 0) return 0
-    const replaced = await this.#chunksAt(keys)
+    const deleted = await this.#chunkKeysFor(keys)
     const count = await this.#store.deleteMany(keys)
-    await this.#chunks.drop(replaced)
+    await this.#chunks.deleteUnreferenced(deleted)
     return count
   }
 
-  async *#list(pages: AsyncIterable<readonly string[]>) {
+  async *#withoutChunks(pages: AsyncIterable<readonly string[]>) {
     for await (const page of pages) yield page.filter((key) => !isChunkKey(key))
   }
 
-  /** The keys of the chunks that would be left over when these keys are written or deleted. */
-  async #chunksAt(keys: readonly string[]): Promise<string[]> {
-    return this.#hasChunks ? this.#chunks.at(keys) : []
+  /** The keys of the chunks that become unreferenced when these keys are written or deleted. */
+  async #chunkKeysFor(keys: readonly string[]): Promise<string[]> {
+    return this.#usesChunks ? this.#chunks.keysFor(keys) : []
   }
 }
 

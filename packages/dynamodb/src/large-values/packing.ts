@@ -3,38 +3,38 @@ import type { Payload } from '@stowage/core'
 import { payloadBytes, toBytes } from '@stowage/core/driver'
 
 /**
- * What begins with this byte is no payload as it was given. JSON text never begins with it, nor does a frame of the
- * codec. The byte after it says what follows:
+ * First byte of a packed payload. Neither JSON text nor a frame of the codec begins with it. The second byte is one of
+ * `kinds`.
  */
 const marker = 0x02
-const kinds = { asItIs: 0x00, deflated: 0x01, manifest: 0x02 } as const
-// Fast: what is saved is bytes on the wire and units of capacity, by the kilobyte.
+const kinds = { verbatim: 0x00, deflated: 0x01, manifest: 0x02 } as const
+// The fastest level: compression only has to save kilobytes of traffic and capacity units.
 const deflateOptions = { level: 1 }
-/** Some gigabytes, which is more than a Buffer holds. */
-const mostChunks = 10_000
+/** Several gigabytes, more than a Buffer can hold. */
+const maxChunks = 10_000
 
-/** The chunks a value was cut into. */
+/** References the chunks of a value. */
 export interface Manifest {
-  /** Random, so that chunks of two values are never mixed. */
+  /** Random, so that chunks of different values are never mixed. */
   readonly id: string
   readonly chunks: number
 }
 
-/** The payload in the form it is kept in: deflated where it has `compressFrom` bytes and gets smaller by it. */
-export function pack(payload: Payload, compressFrom: number): Payload {
+/** Encodes a payload for storage: compressed from `compressionThreshold` bytes on, if that makes it smaller. */
+export function pack(payload: Payload, compressionThreshold: number): Payload {
   const size = payloadBytes(payload)
-  if (size >= compressFrom) {
+  if (size >= compressionThreshold) {
     const deflated = deflateSync(toBytes(payload), deflateOptions)
-    if (deflated.length + 2 < size) return marked(kinds.deflated, deflated)
+    if (deflated.length + 2 < size) return withMarker(kinds.deflated, deflated)
   }
-  return isMarked(payload) ? marked(kinds.asItIs, toBytes(payload)) : payload
+  return hasMarker(payload) ? withMarker(kinds.verbatim, toBytes(payload)) : payload
 }
 
-/** The payload again. What is damaged is handed over as it is: no codec takes it for a value. */
+/** Decodes a packed payload. Returns a corrupt one unchanged: no codec accepts it as a value. */
 export function unpack(packed: Payload, maxBytes: number): Payload {
-  if (!isMarked(packed)) return packed
+  if (!hasMarker(packed)) return packed
   const bytes = toBytes(packed)
-  if (bytes[1] === kinds.asItIs) return bytes.subarray(2)
+  if (bytes[1] === kinds.verbatim) return bytes.subarray(2)
   if (bytes[1] !== kinds.deflated) return packed
   try {
     return inflateSync(bytes.subarray(2), { maxOutputLength: maxBytes })
@@ -43,12 +43,12 @@ export function unpack(packed: Payload, maxBytes: number): Payload {
   }
 }
 
-export function toManifest(manifest: Manifest): Payload {
-  return marked(kinds.manifest, Buffer.from(JSON.stringify(manifest)))
+export function encodeManifest(manifest: Manifest): Payload {
+  return withMarker(kinds.manifest, Buffer.from(JSON.stringify(manifest)))
 }
 
-export function manifestOf(packed: Payload | undefined): Manifest | undefined {
-  if (packed === undefined || !isMarked(packed)) return undefined
+export function decodeManifest(packed: Payload | undefined): Manifest | undefined {
+  if (packed === undefined || !hasMarker(packed)) return undefined
   const bytes = toBytes(packed)
   if (bytes[1] !== kinds.manifest) return undefined
   try {
@@ -59,16 +59,16 @@ export function manifestOf(packed: Payload | undefined): Manifest | undefined {
   }
 }
 
-/** What is damaged must not lead to chunks without number. */
+/** A corrupt manifest must not cause an unbounded number of reads. */
 function isManifest(value: unknown): value is Manifest {
   const { id, chunks } = (value ?? {}) as Partial<Manifest>
-  return typeof id === 'string' && Number.isInteger(chunks) && Number(chunks) <= mostChunks
+  return typeof id === 'string' && Number.isInteger(chunks) && Number(chunks) <= maxChunks
 }
 
-export function isMarked(payload: Payload): boolean {
+export function hasMarker(payload: Payload): boolean {
   return (typeof payload === 'string' ? payload.charCodeAt(0) : payload[0]) === marker
 }
 
-function marked(kind: number, body: Buffer): Buffer {
+function withMarker(kind: number, body: Buffer): Buffer {
   return Buffer.concat([Uint8Array.of(marker, kind), body])
 }

@@ -1,65 +1,65 @@
 import { CacheError, type Payload, type ReadOptions } from '@stowage/core'
 import { exceeds, payloadBytes, samePayload, valueTooLarge } from '@stowage/core/driver'
-import type { LargeValuesOptions } from '../dynamodb-options.ts'
+import type { LargeValueOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
-import { type Chunks, chunkKeys, strong } from './chunks.ts'
-import { isMarked, pack, unpack } from './packing.ts'
+import { type Chunks, chunkKeys, strongRead } from './chunks.ts'
+import { hasMarker, pack, unpack } from './packing.ts'
 
-/** How often a value is read anew that was replaced while its chunks were read. */
-const readings = 3
+/** Attempts to read a value that is replaced each time while its chunks are read. */
+const maxReads = 3
 
-/** Payloads in the form they are kept in, and back: as they are, compressed, or in chunks. */
-export class KeptValues {
+/** Converts payloads to their stored form and back: unchanged, compressed or in chunks. */
+export class StoredValues {
   readonly #store: DynamoDBStore
   readonly #chunks: Chunks
-  readonly #options: LargeValuesOptions
+  readonly #options: LargeValueOptions
 
-  constructor(store: DynamoDBStore, chunks: Chunks, options: LargeValuesOptions) {
+  constructor(store: DynamoDBStore, chunks: Chunks, options: LargeValueOptions) {
     this.#store = store
     this.#chunks = chunks
     this.#options = options
   }
 
-  /** What to store under the key; of a value in chunks the chunks are stored already. */
-  async keep(
+  /** Returns what to store under the key. If that is a manifest, its chunks have been written. */
+  async encode(
     operation: string,
     key: string,
     payload: Payload,
     ttl: number | undefined,
   ): Promise<Payload> {
     this.assertFits(operation, key, payload)
-    const packed = pack(payload, this.#options.compressFrom)
+    const packed = pack(payload, this.#options.compressionThreshold)
     const { valueBytes } = this.#store.limits
     if (!exceeds(packed, valueBytes)) return packed
-    if (!this.#options.chunks) throw stillOversized(operation, key, payload, packed, valueBytes)
+    if (!this.#options.chunks) throw compressedTooLarge(operation, key, payload, packed, valueBytes)
     return this.#chunks.write(key, packed, ttl)
   }
 
-  /** The payload that was kept so. Where a chunk is missing, what names it may be outdated: both are read anew. */
-  async payloadOf(
+  /** Returns the payload. If a chunk is missing, the manifest may be outdated: both are read again. */
+  async decode(
     key: string,
-    kept: Payload | undefined,
+    stored: Payload | undefined,
     options?: ReadOptions,
   ): Promise<Payload | undefined> {
-    let found = kept
-    for (let reading = 1; reading <= readings; reading++) {
-      const chunks = chunkKeys(key, found)
-      if (chunks.length === 0) return this.#unpacked(found)
-      const joined = await this.#chunks.read(chunks, reading === 1 ? options : strong)
-      if (joined !== undefined) return this.#unpacked(joined)
-      found = await this.#store.get(key, strong)
+    let current = stored
+    for (let reads = 1; reads <= maxReads; reads++) {
+      const chunks = chunkKeys(key, current)
+      if (chunks.length === 0) return this.#unpack(current)
+      const joined = await this.#chunks.read(chunks, reads === 1 ? options : strongRead)
+      if (joined !== undefined) return this.#unpack(joined)
+      current = await this.#store.get(key, strongRead)
     }
     return undefined
   }
 
-  /** What is stored, where it stands for `expected`. */
-  async formOf(key: string, expected: Payload): Promise<Payload | undefined> {
-    if (this.#isKeptAsItIs(expected)) return expected
-    const kept = await this.#store.get(key, strong)
-    const chunks = chunkKeys(key, kept)
-    const joined = chunks.length === 0 ? kept : await this.#chunks.read(chunks, strong)
-    const payload = this.#unpacked(joined)
-    return payload !== undefined && samePayload(payload, expected) ? kept : undefined
+  /** Returns what is stored under the key if it decodes to `payload`, otherwise `undefined`. */
+  async storedFormOf(key: string, payload: Payload): Promise<Payload | undefined> {
+    if (this.#isStoredUnchanged(payload)) return payload
+    const stored = await this.#store.get(key, strongRead)
+    const chunks = chunkKeys(key, stored)
+    const joined = chunks.length === 0 ? stored : await this.#chunks.read(chunks, strongRead)
+    const decoded = this.#unpack(joined)
+    return decoded !== undefined && samePayload(decoded, payload) ? stored : undefined
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` */
@@ -69,18 +69,18 @@ export class KeptValues {
     throw valueTooLarge(this.#store.name, operation, key, payloadBytes(payload), maxValueBytes)
   }
 
-  #unpacked(packed: Payload | undefined): Payload | undefined {
+  #unpack(packed: Payload | undefined): Payload | undefined {
     return packed && unpack(packed, this.#options.maxValueBytes)
   }
 
-  #isKeptAsItIs(payload: Payload): boolean {
-    const { compressFrom } = this.#options
-    const least = Math.min(compressFrom, this.#store.limits.valueBytes + 1)
-    return !isMarked(payload) && payloadBytes(payload) < least
+  #isStoredUnchanged(payload: Payload): boolean {
+    const { compressionThreshold } = this.#options
+    const minChanged = Math.min(compressionThreshold, this.#store.limits.valueBytes + 1)
+    return !hasMarker(payload) && payloadBytes(payload) < minChanged
   }
 }
 
-function stillOversized(
+function compressedTooLarge(
   operation: string,
   key: string,
   payload: Payload,

@@ -8,136 +8,140 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { Item } from '../attributes.ts'
-import { isThrottling } from '../dynamodb-errors.ts'
-import type { Call, Requests } from './request-sender.ts'
-import { backOff } from './retry-delay.ts'
+import { capacityRemedy, isThrottling } from '../dynamodb-errors.ts'
+import type { RequestContext, RequestSender } from './request-sender.ts'
+import { waitBeforeRetry } from './retry-delay.ts'
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-const keysPerGet = 100
-const itemsPerWrite = 25
-/** How many parts of a batch are under way at a time; more would only be throttled. */
-const partsAtOnce = 8
+const maxGetKeys = 100
+const maxWriteItems = 25
+/** Chunks of one batch in flight at the same time; more would only be throttled. */
+const maxConcurrentChunks = 8
 
-export interface GetBatch {
+export interface BatchGetOptions {
   readonly operation: string
-  /** Whether the part of these keys must be read strongly consistent. */
+  /** Whether a chunk with these keys must be read strongly consistent. */
   readonly isStrong: (keys: readonly string[]) => boolean
-  /** Attributes to read instead of all. */
-  readonly only?: Pick<KeysAndAttributes, 'ProjectionExpression' | 'ExpressionAttributeNames'>
+  /** The attributes to read. @default all */
+  readonly projection?: Pick<KeysAndAttributes, 'ProjectionExpression' | 'ExpressionAttributeNames'>
 }
 
-/** Sends a part of a batch; returns what the server has left undone. */
-type SendPart<T> = (part: readonly T[], call: Call) => Promise<readonly T[]>
+/** Sends one chunk of a batch. Returns what the server did not process. */
+type SendChunk<T> = (chunk: readonly T[], context: RequestContext) => Promise<readonly T[]>
 
-/** Batches of any size: split into parts, and sent again as long as the server leaves something of one undone. */
-export class Batches {
-  readonly #requests: Requests
+/** Batches of any size: split into chunks, each retried until the server has processed all of it. */
+export class BatchRequests {
+  readonly #sender: RequestSender
   readonly #table: string
   readonly #keyName: string
 
-  constructor(requests: Requests, keyName: string) {
-    this.#requests = requests
-    this.#table = requests.target.table
+  constructor(sender: RequestSender, keyName: string) {
+    this.#sender = sender
+    this.#table = sender.target.table
     this.#keyName = keyName
   }
 
-  /** The items that are there, by key. A key may be given twice, which the server would refuse. */
-  async get(keys: readonly string[], batch: GetBatch): Promise<Map<string, Item>> {
+  /** The existing items by key. Repeated keys are sent once: the server rejects duplicates. */
+  async get(keys: readonly string[], options: BatchGetOptions): Promise<Map<string, Item>> {
     const found = new Map<string, Item>()
-    await this.#inParts([...new Set(keys)], keysPerGet, batch.operation, async (part, call) => {
-      const { answer, left } = await this.#getPart(part, batch, call)
-      for (const item of answer) found.set(item[this.#keyName]?.S ?? '', item)
-      return left
+    const { operation } = options
+    await this.#sendInChunks([...new Set(keys)], maxGetKeys, operation, async (chunk, context) => {
+      const { items, unprocessed } = await this.#getChunk(chunk, options, context)
+      for (const item of items) found.set(item[this.#keyName]?.S ?? '', item)
+      return unprocessed
     })
     return found
   }
 
-  /** Carries out the writes, no two of one key. In no order; where it fails, any may have been carried out. */
+  /** Sends the writes in any order; no two may have the same key. If it fails, some of them may have been carried out. */
   write(writes: readonly WriteRequest[], operation: string): Promise<void> {
-    return this.#inParts(writes, itemsPerWrite, operation, async (part, call) => {
-      const command = new BatchWriteItemCommand({ RequestItems: { [this.#table]: [...part] } })
-      const reply = await this.#requests.send<BatchWriteItemOutput>(command, call)
-      return reply.UnprocessedItems?.[this.#table] ?? []
+    return this.#sendInChunks(writes, maxWriteItems, operation, async (chunk, context) => {
+      const command = new BatchWriteItemCommand({ RequestItems: { [this.#table]: [...chunk] } })
+      const output = await this.#sender.send<BatchWriteItemOutput>(command, context)
+      return output.UnprocessedItems?.[this.#table] ?? []
     })
   }
 
-  async #getPart(keys: readonly string[], { isStrong, only }: GetBatch, call: Call) {
+  async #getChunk(
+    keys: readonly string[],
+    { isStrong, projection }: BatchGetOptions,
+    context: RequestContext,
+  ) {
     const command = new BatchGetItemCommand({
       RequestItems: {
         [this.#table]: {
           Keys: keys.map((key) => ({ [this.#keyName]: { S: key } })),
           ConsistentRead: isStrong(keys),
-          ...only,
+          ...projection,
         },
       },
     })
-    const reply = await this.#requests.send<BatchGetItemOutput>(command, call)
-    const left = reply.UnprocessedKeys?.[this.#table]?.Keys ?? []
+    const output = await this.#sender.send<BatchGetItemOutput>(command, context)
+    const unprocessed = output.UnprocessedKeys?.[this.#table]?.Keys ?? []
     return {
-      answer: reply.Responses?.[this.#table] ?? [],
-      left: left.map((each) => each[this.#keyName]?.S ?? ''),
+      items: output.Responses?.[this.#table] ?? [],
+      unprocessed: unprocessed.map((key) => key[this.#keyName]?.S ?? ''),
     }
   }
 
-  async #inParts<T>(
+  async #sendInChunks<T>(
     all: readonly T[],
-    size: number,
+    chunkSize: number,
     operation: string,
-    send: SendPart<T>,
+    send: SendChunk<T>,
   ): Promise<void> {
-    const parts = Array.from({ length: Math.ceil(all.length / size) }, (_, index) =>
-      all.slice(index * size, (index + 1) * size),
+    const chunks = Array.from({ length: Math.ceil(all.length / chunkSize) }, (_, index) =>
+      all.slice(index * chunkSize, (index + 1) * chunkSize),
     )
-    if (parts.length === 1 && parts[0]) return this.#untilDone(parts[0], operation, send)
-    const failures: unknown[] = []
-    const queue = parts.values()
-    const work = async () => {
-      for (const part of queue) {
-        if (failures.length > 0) return
-        await this.#untilDone(part, operation, send).catch((error) => failures.push(error))
+    if (chunks.length === 1 && chunks[0]) return this.#sendChunk(chunks[0], operation, send)
+    const errors: unknown[] = []
+    const queue = chunks.values()
+    const sendQueued = async () => {
+      for (const chunk of queue) {
+        if (errors.length > 0) return
+        await this.#sendChunk(chunk, operation, send).catch((error) => errors.push(error))
       }
     }
-    // Nothing is left to happen when the call has failed.
-    await Promise.all(Array.from({ length: Math.min(parts.length, partsAtOnce) }, work))
-    if (failures.length > 0) throw failures[0]
+    // Also after a failure, chunks in flight are waited for: nothing happens after the call has settled.
+    const workers = Math.min(chunks.length, maxConcurrentChunks)
+    await Promise.all(Array.from({ length: workers }, sendQueued))
+    if (errors.length > 0) throw errors[0]
   }
 
-  /** Sends what is left until nothing is, or the time is over. Being throttled leaves all of it. */
-  async #untilDone<T>(part: readonly T[], operation: string, send: SendPart<T>): Promise<void> {
-    const { timeoutMs } = this.#requests
+  /** Sends a chunk, and then what is unprocessed, until the deadline. A throttled request leaves all of it unprocessed. */
+  async #sendChunk<T>(chunk: readonly T[], operation: string, send: SendChunk<T>): Promise<void> {
+    const { timeoutMs } = this.#sender
     const deadline = performance.now() + timeoutMs
-    let left = part
+    let unprocessed = chunk
     for (let failures = 1; ; failures++) {
-      const before = left.length
+      const before = unprocessed.length
       let cause: unknown
       try {
-        left = await send(left, { operation, deadline })
+        unprocessed = await send(unprocessed, { operation, deadline })
       } catch (error) {
         cause = error
-        // A request cut short by the end of the time is not what went wrong, where the server had refused before.
+        // After earlier throttling, a timeout at the deadline is only its consequence.
         const isLate = failures > 1 && performance.now() >= deadline
         if (!isThrottling((error as Error).cause) && !isLate) throw error
       }
-      if (left.length === 0) return
-      // A reply has 16 MB at most: what is left for that reason need not wait long.
-      if (left.length < before) failures = 1
-      if (!(await backOff(failures, deadline)))
-        throw unfinished(left.length, timeoutMs, operation, cause)
+      if (unprocessed.length === 0) return
+      // A reply has at most 16 MB: items left out for their size need no long delay.
+      if (unprocessed.length < before) failures = 1
+      if (!(await waitBeforeRetry(failures, deadline)))
+        throw unprocessedError(unprocessed.length, timeoutMs, operation, cause)
     }
   }
 }
 
-function unfinished(
-  left: number,
+function unprocessedError(
+  count: number,
   timeoutMs: number,
   operation: string,
   cause: unknown,
 ): CacheError {
   return new CacheError(
     'ERR_CACHE_REJECTED',
-    `dynamodb ${operation} failed: ${left} items of a part of the batch were left undone within ${timeoutMs} ms. The ` +
-      'table, or one partition of it, is asked for more than its capacity: use on-demand billing, or raise the ' +
-      'provisioned units.',
+    `dynamodb ${operation} failed: ${count} items of a batch were still unprocessed after ${timeoutMs} ms. ${capacityRemedy}`,
     { store: 'dynamodb', operation, retryable: true, cause },
   )
 }

@@ -1,60 +1,79 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 
 /**
- * One request, on `node:diagnostics_channel`. While somebody listens, DynamoDB is asked to tell what each request has
- * consumed; otherwise it costs one check.
+ * A request that was sent, retries included. Requests set `ReturnConsumedCapacity` only while the channel has
+ * subscribers. Without subscribers it costs a single check.
  */
 export interface RequestEvent {
   readonly table: string
-  /** Method of the contract that sent it. */
+  /** The store method that sent it. */
   readonly operation: string
-  /** What DynamoDB calls the request, such as `BatchGetItem`. */
+  /** The DynamoDB API action, for example `BatchGetItem`. */
   readonly request: string
-  /** Consumed read capacity units: 1 for 4 KB strongly consistent, half of it otherwise. */
+  /** Consumed read capacity units: 1 per 4 KB if strongly consistent, otherwise half. */
   readonly readUnits: number
-  /** Consumed write capacity units: 1 for 1 KB. */
+  /** Consumed write capacity units: 1 per 1 KB. */
   readonly writeUnits: number
-  /** How long it took, in milliseconds. */
+  /** Duration in milliseconds. */
   readonly durationMs: number
-  /** Whether it was refused, wholly or in part, for lack of capacity. */
+  /** Whether the request, or a part of its items, was rejected for lack of capacity. */
   readonly throttled: boolean
-  /** Why it failed, if it did. A condition that did not hold is no failure of the store, but it is one of the request. */
+  /** Why the request failed. Also set for a condition that failed, where the store method does not fail. */
   readonly error?: unknown
 }
 
-/** Each request that was sent, also one that is sent again. @see RequestEvent */
+/**
+ * Publishes a {@link RequestEvent} for every request, as `stowage:dynamodb:request` of `node:diagnostics_channel`.
+ *
+ * @example
+ * const log = (event: unknown) => console.log(event)
+ * requestChannel.subscribe(log)
+ * await dynamodb({ table: 'cache' }).ping()
+ * requestChannel.unsubscribe(log)
+ */
 export const requestChannel: Channel = channel('stowage:dynamodb:request')
 
-/** What the requests to a table have cost. */
+/** What the requests to a table have consumed. */
 export interface Consumption {
   readonly requests: number
+  /** How many of the requests were throttled. */
   readonly throttled: number
   readonly readUnits: number
   readonly writeUnits: number
 }
 
-const nothing: Consumption = { requests: 0, throttled: 0, readUnits: 0, writeUnits: 0 }
+const noConsumption: Consumption = { requests: 0, throttled: 0, readUnits: 0, writeUnits: 0 }
 
-/** Sums up, by table, what the requests of this process consume from now on, until it is closed. */
+/**
+ * Adds up, per table, what the requests of this process consume from its creation until `close()`.
+ *
+ * @example
+ * const meter = new ConsumptionMeter()
+ * await dynamodb({ table: 'cache' }).set('k', 'v')
+ * console.log(meter.of('cache').writeUnits)
+ * meter.close()
+ */
 export class ConsumptionMeter {
-  readonly #tables = new Map<string, Consumption>()
-  readonly #listener = (event: unknown): void => this.#count(event as RequestEvent)
+  readonly #byTable = new Map<string, Consumption>()
+  readonly #listener = (event: unknown): void => this.#add(event as RequestEvent)
 
   constructor() {
     requestChannel.subscribe(this.#listener)
   }
 
+  /** The consumption of a table so far. */
   of(table: string): Consumption {
-    return this.#tables.get(table) ?? nothing
+    return this.#byTable.get(table) ?? noConsumption
   }
 
+  /** Stops counting. */
   close(): void {
     requestChannel.unsubscribe(this.#listener)
   }
 
-  #count({ table, throttled, readUnits, writeUnits }: RequestEvent): void {
+  #add({ table, throttled, readUnits, writeUnits }: RequestEvent): void {
     const sum = this.of(table)
-    this.#tables.set(table, {
+    this.#byTable.set(table, {
       requests: sum.requests + 1,
       throttled: sum.throttled + (throttled ? 1 : 0),
       readUnits: sum.readUnits + readUnits,

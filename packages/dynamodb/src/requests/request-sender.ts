@@ -1,81 +1,81 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
 import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
 import {
-  isRefusal,
+  isConditionFailure,
+  isOutcomeUnknown,
   isThrottling,
   isTransient,
-  isUncertain,
   type Target,
   translate,
   withoutResponse,
 } from '../dynamodb-errors.ts'
 import type { DynamoDBClient } from '../dynamodb-options.ts'
 import { requestChannel } from './capacity.ts'
-import { backOff } from './retry-delay.ts'
+import { waitBeforeRetry } from './retry-delay.ts'
 
-const attempts = 3
-const regionMs = 100
+const maxAttempts = 3
+const regionTimeoutMs = 100
 
-/** A request as the SDK takes it. */
+/** A command of the SDK. */
 export interface Command {
   readonly input: object
 }
 
-/** On whose behalf a request is sent. */
-export interface Call {
+/** The call of a store method that a request belongs to. */
+export interface RequestContext {
   readonly operation: string
   readonly key?: string | undefined
-  /** Whether to send it again when it is not known whether it was carried out. @default true */
-  readonly repeatable?: boolean
-  /** When it must be over, by `performance.now()`. @default `timeoutMs` from now */
+  /** Whether the request may be retried when its outcome is unknown. @default true */
+  readonly idempotent?: boolean
+  /** Deadline of all attempts, on the clock of `performance.now()`. @default `timeoutMs` from now */
   readonly deadline?: number
-  /** Set once an attempt may have been carried out without our knowing. */
-  uncertain?: boolean
+  /** Set once an attempt failed that the server may have carried out. */
+  outcomeUnknown?: boolean
 }
 
-export interface RequestsConfig {
+export interface RequestSenderConfig {
   readonly target: Target
   readonly timeoutMs: number
   readonly requestTimeoutMs: number
   /**
-   * Whether the client gives up a request by itself after `requestTimeoutMs`. It must be told for every request
-   * otherwise, which costs it a quarter of its speed: what it keeps for a kind of request holds without options only.
+   * Whether the client itself ends a request after `requestTimeoutMs`. Otherwise every request gets an abort signal, which
+   * makes the SDK a quarter slower: it does not cache the middleware of requests with options.
    */
-  readonly isTimed: boolean
-  /** Makes the client when it is first needed. */
-  readonly client: () => DynamoDBClient
-  /** What has to be done before the first request, if anything. */
-  readonly prepare?: (requests: Requests) => Promise<void>
-  /** Releases the client; nothing where it belongs to somebody else. */
-  readonly release: () => void
+  readonly clientHasTimeout: boolean
+  /** Creates the client for the first request. */
+  readonly createClient: () => DynamoDBClient
+  /** Runs before the first request. */
+  readonly prepare?: (sender: RequestSender) => Promise<void>
+  /** Releases the client; does nothing for an injected one. */
+  readonly releaseClient: () => void
 }
 
-/** A client, told of no kinds of request: those who send one know what it answers. */
-interface Sender {
+/** A client without the overloads for each command: callers declare the output type. */
+interface UntypedClient {
   send(command: Command, options?: { abortSignal: AbortSignal }): Promise<unknown>
 }
 
-/** What answers have in common, as far as it is used here. */
-interface Answer {
+/** The common properties of outputs that are used here. */
+interface CommandOutput {
   readonly ConsumedCapacity?: ConsumedCapacity | ConsumedCapacity[]
   readonly UnprocessedKeys?: object
   readonly UnprocessedItems?: object
 }
 
 /**
- * Sends requests, each with a deadline of ours: that of the SDK does not cover credentials and the wait for a socket.
- * Attempts are counted here too, as the SDK would repeat what must not be carried out twice, and would wait a second
- * and more after throttling.
+ * Sends requests with a deadline, because the timeouts of the SDK do not cover credentials and the wait for a socket. Also
+ * retries them, because the SDK would retry requests that must not be carried out twice, and waits a second or more after
+ * throttling.
  */
-export class Requests {
+export class RequestSender {
   readonly target: Target
   readonly timeoutMs: number
-  readonly #config: RequestsConfig
+  readonly #config: RequestSenderConfig
   readonly #lifecycle = new Lifecycle('dynamodb')
   #client: DynamoDBClient | undefined
   #prepared: Promise<void> | undefined
 
-  constructor(config: RequestsConfig) {
+  constructor(config: RequestSenderConfig) {
     this.target = config.target
     this.timeoutMs = config.timeoutMs
     this.#config = config
@@ -85,39 +85,41 @@ export class Requests {
     this.#lifecycle.assertOpen(operation)
   }
 
-  /** Runs a call of the contract, which `close()` waits for. @throws CacheError */
+  /** Runs the work of a store method, which `close()` waits for. @throws CacheError */
   run<T>(operation: string, work: () => Promise<T>): Promise<T> {
     const { prepare } = this.#config
     if (prepare === undefined) return this.#lifecycle.run(operation, work)
     return this.#lifecycle.run(operation, async () => {
-      await this.#ready(prepare)
+      await this.#prepareOnce(prepare)
       return work()
     })
   }
 
   /**
-   * Sends a request, again after a short pause while that may help and the call's time is not over.
-   * @throws CacheError, or the SDK's exception where a condition did not hold
+   * Sends a request, and retries it after a short delay while that may help and the deadline allows it.
+   * @throws CacheError, or the SDK's `ConditionalCheckFailedException`
    */
-  async send<Output>(command: Command, call: Call): Promise<Output> {
-    const { deadline = performance.now() + this.timeoutMs } = call
+  async send<Output>(command: Command, context: RequestContext): Promise<Output> {
+    const { deadline = performance.now() + this.timeoutMs } = context
     for (let failures = 1; ; failures++) {
       try {
-        return (await this.#attempt(command, call, deadline)) as Output
+        return (await this.#attempt(command, context, deadline)) as Output
       } catch (error) {
-        const again = failures < attempts && isTransient(error) && this.#mayRepeat(error, call)
-        if (!again || !(await backOff(failures, deadline))) throw await this.#failure(error, call)
+        const mayRetry =
+          failures < maxAttempts && isTransient(error) && this.#isRepeatable(error, context)
+        if (!mayRetry || !(await waitBeforeRetry(failures, deadline)))
+          throw await this.#translate(error, context)
       }
     }
   }
 
-  /** Waits for what is under way, then releases the client. Idempotent. */
+  /** Waits for the calls in flight, then releases the client. Idempotent. */
   close(): Promise<void> {
-    return this.#lifecycle.close(this.#config.release)
+    return this.#lifecycle.close(this.#config.releaseClient)
   }
 
-  #ready(prepare: (requests: Requests) => Promise<void>): Promise<void> {
-    // What failed is tried again by the next call.
+  #prepareOnce(prepare: (sender: RequestSender) => Promise<void>): Promise<void> {
+    // After a failure the next call retries it.
     this.#prepared ??= prepare(this).catch((error: unknown) => {
       this.#prepared = undefined
       throw error
@@ -125,80 +127,79 @@ export class Requests {
     return this.#prepared
   }
 
-  #mayRepeat(error: unknown, call: Call): boolean {
-    if (!isUncertain(error)) return true
-    call.uncertain = true
-    return call.repeatable !== false
+  #isRepeatable(error: unknown, context: RequestContext): boolean {
+    if (!isOutcomeUnknown(error)) return true
+    context.outcomeUnknown = true
+    return context.idempotent !== false
   }
 
-  async #attempt(command: Command, call: Call, deadline: number): Promise<unknown> {
-    this.#client ??= this.#config.client()
-    const client = this.#client as unknown as Sender
+  async #attempt(command: Command, context: RequestContext, deadline: number): Promise<unknown> {
+    this.#client ??= this.#config.createClient()
+    const client = this.#client as unknown as UntypedClient
     const ms = Math.max(1, Math.min(this.#config.requestTimeoutMs, deadline - performance.now()))
-    const send = () => this.#sendInTime(client, command, ms)
-    return requestChannel.hasSubscribers ? this.#measured(command, call, send) : send()
+    const send = () => this.#sendWithin(ms, client, command)
+    return requestChannel.hasSubscribers ? this.#publish(command, context, send) : send()
   }
 
-  #sendInTime(client: Sender, command: Command, ms: number): Promise<unknown> {
-    if (this.#config.isTimed) return answerWithin(ms, client.send(command), timeoutError)
+  #sendWithin(ms: number, client: UntypedClient, command: Command): Promise<unknown> {
+    if (this.#config.clientHasTimeout) return answerWithin(ms, client.send(command), timeoutError)
     const controller = new AbortController()
-    const answer = client.send(command, { abortSignal: controller.signal })
-    return answerWithin(ms, answer, () => {
+    const output = client.send(command, { abortSignal: controller.signal })
+    return answerWithin(ms, output, () => {
       controller.abort()
       return timeoutError()
     })
   }
 
-  async #measured(command: Command, { operation }: Call, send: () => Promise<unknown>) {
+  /** Sends the request and publishes what it consumed. */
+  async #publish(command: Command, { operation }: RequestContext, send: () => Promise<unknown>) {
     const request = command.constructor.name.replace(/Command$/, '')
     const event = { table: this.target.table, operation, request }
     const startedAt = performance.now()
     Object.assign(command.input, { ReturnConsumedCapacity: 'TOTAL' })
     try {
-      const answer = (await send()) as Answer
-      requestChannel.publish({ ...event, ...costOf(answer, request), ...since(startedAt) })
-      return answer
+      const output = (await send()) as CommandOutput
+      const durationMs = performance.now() - startedAt
+      requestChannel.publish({ ...event, ...consumptionOf(output, request), durationMs })
+      return output
     } catch (error) {
-      const cost = { readUnits: 0, writeUnits: 0, throttled: isThrottling(error) }
       requestChannel.publish({
         ...event,
-        ...cost,
-        ...since(startedAt),
+        readUnits: 0,
+        writeUnits: 0,
+        throttled: isThrottling(error),
+        durationMs: performance.now() - startedAt,
         error: withoutResponse(error as Error),
       })
       throw error
     }
   }
 
-  async #failure(error: unknown, { operation, key }: Call): Promise<unknown> {
-    if (isRefusal(error)) return error
-    const region = (await this.#regionOf(this.#client)) ?? this.target.region
+  async #translate(error: unknown, { operation, key }: RequestContext): Promise<unknown> {
+    if (isConditionFailure(error)) return error
+    const region = (await this.#resolvedRegion()) ?? this.target.region
     return translate(error, { ...this.target, region }, operation, key)
   }
 
-  /** The region as the client has found it, for messages: nothing to wait for, or to fail with. */
-  async #regionOf(client: DynamoDBClient | undefined): Promise<string | undefined> {
-    const find = async () => client?.config?.region()
-    return answerWithin(regionMs, find(), timeoutError).catch(() => undefined)
+  /** The region the client has resolved, for error messages only: a failure or a long wait gives `undefined`. */
+  async #resolvedRegion(): Promise<string | undefined> {
+    const resolve = async () => this.#client?.config?.region()
+    return answerWithin(regionTimeoutMs, resolve(), timeoutError).catch(() => undefined)
   }
 }
 
-function costOf({ ConsumedCapacity: consumed, ...answer }: Answer, request: string) {
+function consumptionOf({ ConsumedCapacity: consumed, ...output }: CommandOutput, request: string) {
   const units = (Array.isArray(consumed) ? consumed : [consumed]).reduce(
-    (sum, each) => sum + (each?.CapacityUnits ?? 0),
+    (sum, table) => sum + (table?.CapacityUnits ?? 0),
     0,
   )
   const isRead = /Get|Scan/.test(request)
-  const left = { ...answer.UnprocessedKeys, ...answer.UnprocessedItems }
+  const unprocessed = { ...output.UnprocessedKeys, ...output.UnprocessedItems }
   return {
     readUnits: isRead ? units : 0,
     writeUnits: isRead ? 0 : units,
-    throttled: Object.keys(left).length > 0,
+    throttled: Object.keys(unprocessed).length > 0,
   }
-}
-
-function since(startedAt: number) {
-  return { durationMs: performance.now() - startedAt }
 }
 
 function timeoutError(): Error {

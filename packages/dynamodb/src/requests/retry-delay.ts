@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const baseMs = 25
-const mostMs = 1_000
+const baseDelayMs = 25
+const maxDelayMs = 1_000
 
 /**
- * Pauses before another attempt, up to twice as long after each failure, and as random as can be: clients that were
- * refused together must not come back together.
+ * Waits a random time before a retry, up to a limit that doubles with each failure: clients that were throttled together
+ * must not retry together.
  * @see https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
- * @returns whether there is time for another attempt
+ * @returns false, without a wait, if the deadline would pass
  */
-export async function backOff(failures: number, deadline: number): Promise<boolean> {
-  const pause = Math.random() * Math.min(mostMs, baseMs * 2 ** failures)
-  if (performance.now() + pause >= deadline) return false
-  await sleep(pause)
+export async function waitBeforeRetry(failures: number, deadline: number): Promise<boolean> {
+  const delayMs = Math.random() * Math.min(maxDelayMs, baseDelayMs * 2 ** failures)
+  if (performance.now() + delayMs >= deadline) return false
+  await sleep(delayMs)
   return true
 }

@@ -1,11 +1,19 @@
 import { type AttributeNames, attributeNames } from '../dynamodb-options.ts'
 
+/** The options of the store that concern its table. */
 export interface TableDefinition {
+  /** Name of the table. */
   readonly table: string
   readonly attributes?: AttributeNames | undefined
 }
 
-/** Commands of the AWS CLI that create the table, paid per request, with its TTL. */
+/**
+ * The AWS CLI commands that create the table with on-demand billing and enable its TTL.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @example
+ * console.log(awsCli({ table: 'sessions' }))
+ */
 export function awsCli({ table, attributes }: TableDefinition): string {
   const { key, ttl } = attributeNames(attributes)
   return `aws dynamodb create-table --table-name ${table} --billing-mode PAY_PER_REQUEST \\
@@ -16,7 +24,13 @@ aws dynamodb update-time-to-live --table-name ${table} \\
   --time-to-live-specification Enabled=true,AttributeName=${ttl}`
 }
 
-/** A CloudFormation template of the table. */
+/**
+ * A CloudFormation template with the table.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @example
+ * console.log(cloudFormation({ table: 'sessions' }))
+ */
 export function cloudFormation({ table, attributes }: TableDefinition): string {
   const { key, ttl } = attributeNames(attributes)
   return `Resources:
@@ -32,7 +46,13 @@ export function cloudFormation({ table, attributes }: TableDefinition): string {
       TimeToLiveSpecification: { AttributeName: ${ttl}, Enabled: true }`
 }
 
-/** A Terraform resource of the table. */
+/**
+ * A Terraform resource for the table.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @example
+ * console.log(terraform({ table: 'sessions' }))
+ */
 export function terraform({ table, attributes }: TableDefinition): string {
   const { key, ttl } = attributeNames(attributes)
   return `resource "aws_dynamodb_table" "${table.replaceAll(/[^\w-]/g, '_')}" {

@@ -9,57 +9,61 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { ResolvedOptions, TableMode } from '../dynamodb-options.ts'
-import type { Call, Requests } from '../requests/request-sender.ts'
+import type { RequestContext, RequestSender } from '../requests/request-sender.ts'
 import { awsCli } from './table-definitions.ts'
 
-/** A new table takes some seconds. */
-const activeWithinMs = 60_000
-const call: Call = { operation: 'ensureTable' }
+type TableDescription = NonNullable<DescribeTableOutput['Table']>
+
+/** A new table needs some seconds to become active. */
+const activeTimeoutMs = 60_000
+const context: RequestContext = { operation: 'ensureTable' }
 
 /**
- * Sees to the table: that it is there with a key as the store needs it, and that its TTL deletes what has ended.
- * `'verify'` reports what is not so, `'create'` makes what is missing and never changes what is there.
- * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong and the commands that make it right
+ * Checks that the table exists, that it has the key of the store, and that its TTL is enabled. `'verify'` reports what is
+ * wrong; `'create'` creates what is missing, and never changes an existing key or TTL attribute.
+ * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the commands that create a valid table
  */
-export async function ensure(
-  requests: Requests,
+export async function prepareTable(
+  sender: RequestSender,
   names: ResolvedOptions['names'],
   mode: Exclude<TableMode, 'off'>,
 ): Promise<void> {
-  const table = new TableCheck(requests, names)
-  const found = await table.describe()
-  if (found === undefined && mode === 'verify') throw table.wrong('does not exist')
-  if (found === undefined) await table.create()
-  table.assertKey(await table.active())
+  const table = new Table(sender, names)
+  const description = await table.describe()
+  if (description === undefined && mode === 'verify') throw table.configError('does not exist')
+  if (description === undefined) await table.create()
+  table.assertKey(await table.waitUntilActive())
   await table.ensureTtl(mode)
 }
 
-class TableCheck {
-  readonly #requests: Requests
+class Table {
+  readonly #sender: RequestSender
   readonly #names: ResolvedOptions['names']
-  readonly #table: { readonly TableName: string }
+  readonly #input: { readonly TableName: string }
 
-  constructor(requests: Requests, names: ResolvedOptions['names']) {
-    this.#requests = requests
+  constructor(sender: RequestSender, names: ResolvedOptions['names']) {
+    this.#sender = sender
     this.#names = names
-    this.#table = { TableName: requests.target.table }
+    this.#input = { TableName: sender.target.table }
   }
 
-  /** What is wrong with the table, and how it would be right. */
-  wrong(what: string): CacheError {
-    const { table } = this.#requests.target
-    const remedy = awsCli({ table, attributes: this.#names })
+  /** `problem` continues a sentence that begins with the table. */
+  configError(problem: string): CacheError {
+    const { table } = this.#sender.target
+    const commands = awsCli({ table, attributes: this.#names })
     return new CacheError(
       'ERR_CACHE_CONFIG',
-      `dynamodb: the table "${table}" ${what}. As it should be, it is made by ensureTable: 'create', or by\n${remedy}`,
-      { store: 'dynamodb', operation: call.operation },
+      `dynamodb ensureTable failed: the table "${table}" ${problem}. A valid table is created by ensureTable: 'create', ` +
+        `or by\n${commands}`,
+      { store: 'dynamodb', operation: context.operation },
     )
   }
 
-  async describe(): Promise<DescribeTableOutput['Table']> {
+  /** `undefined` if the table does not exist. */
+  async describe(): Promise<TableDescription | undefined> {
     try {
-      const command = new DescribeTableCommand(this.#table)
-      return (await this.#requests.send<DescribeTableOutput>(command, call)).Table
+      const command = new DescribeTableCommand(this.#input)
+      return (await this.#sender.send<DescribeTableOutput>(command, context)).Table
     } catch (error) {
       if (causeOf(error)?.name !== 'ResourceNotFoundException') throw error
       return undefined
@@ -69,83 +73,82 @@ class TableCheck {
   async create(): Promise<void> {
     const { key } = this.#names
     const command = new CreateTableCommand({
-      ...this.#table,
+      ...this.#input,
       BillingMode: 'PAY_PER_REQUEST',
       KeySchema: [{ AttributeName: key, KeyType: 'HASH' }],
       AttributeDefinitions: [{ AttributeName: key, AttributeType: 'S' }],
     })
-    // Another process may have been faster.
-    await this.#requests.send(command, call).catch((error) => {
+    // Another process may have created it meanwhile.
+    await this.#sender.send(command, context).catch((error) => {
       if (causeOf(error)?.name !== 'ResourceInUseException') throw error
     })
   }
 
-  async active(): Promise<NonNullable<DescribeTableOutput['Table']>> {
-    const deadline = performance.now() + activeWithinMs
-    for (let pause = 50; ; pause = Math.min(2 * pause, 1_000)) {
-      const found = await this.describe()
-      if (found?.TableStatus === 'ACTIVE' || found?.TableStatus === 'UPDATING') return found
-      if (performance.now() > deadline) throw this.wrong(`is ${found?.TableStatus ?? 'not there'}`)
-      await sleep(pause)
+  async waitUntilActive(): Promise<TableDescription> {
+    const deadline = performance.now() + activeTimeoutMs
+    for (let delayMs = 50; ; delayMs = Math.min(2 * delayMs, 1_000)) {
+      const description = await this.describe()
+      const status = description?.TableStatus
+      if (description && (status === 'ACTIVE' || status === 'UPDATING')) return description
+      if (performance.now() > deadline)
+        throw this.configError(`is ${status ?? 'missing'} instead of ACTIVE`)
+      await sleep(delayMs)
     }
   }
 
-  assertKey({
-    KeySchema = [],
-    AttributeDefinitions = [],
-  }: NonNullable<DescribeTableOutput['Table']>) {
-    const { key } = this.#names
+  assertKey({ KeySchema = [], AttributeDefinitions = [] }: TableDescription): void {
     const types = new Map(
-      AttributeDefinitions.map((each) => [each.AttributeName, each.AttributeType]),
+      AttributeDefinitions.map(({ AttributeName, AttributeType }) => [
+        AttributeName,
+        AttributeType,
+      ]),
     )
-    const found = KeySchema.map(({ AttributeName: name }) => `${name} (${types.get(name)})`).join(
-      ', ',
-    )
-    if (found !== `${key} (S)`) throw this.wrong(`has the key ${found} instead of ${key} (S)`)
+    const actual = KeySchema.map(({ AttributeName: name }) => `${name} (${types.get(name)})`)
+    const expected = `${this.#names.key} (S)`
+    if (actual.join(', ') !== expected)
+      throw this.configError(`has the key ${actual.join(', ')} instead of ${expected}`)
   }
 
   async ensureTtl(mode: Exclude<TableMode, 'off'>): Promise<void> {
     const { ttl } = this.#names
-    const found = await this.#ttl()
-    if (isOnFor(found, ttl)) return
-    const { name } = found
-    if (isOnFor(found, name))
-      throw this.wrong(`has its TTL on the attribute "${name}" instead of "${ttl}"`)
-    if (mode === 'verify') throw this.wrong('has no TTL, so that nothing that has ended is deleted')
-    const specification = { AttributeName: ttl, Enabled: true }
+    const current = await this.#describeTtl()
+    if (isEnabledOn(current, ttl)) return
+    const { attribute } = current
+    if (isEnabledOn(current, attribute))
+      throw this.configError(`has its TTL on the attribute "${attribute}" instead of "${ttl}"`)
+    if (mode === 'verify') throw this.configError('has no TTL, so expired items are never deleted')
     const command = new UpdateTimeToLiveCommand({
-      ...this.#table,
-      TimeToLiveSpecification: specification,
+      ...this.#input,
+      TimeToLiveSpecification: { AttributeName: ttl, Enabled: true },
     })
     try {
-      await this.#requests.send(command, call)
+      await this.#sender.send(command, context)
     } catch (error) {
-      // An engine that knows no TTL is one to try things on: nothing needs to be deleted.
+      // Engines without TTL are for tests: their items need not be deleted.
       if (causeOf(error)?.name === 'UnknownOperationException') return
-      // Here too, and for some minutes there is an answer that says nothing of who it was.
-      const now = await this.#ttl()
-      if (!isOnFor(now, ttl)) throw error
+      // Another process may have enabled it meanwhile. For some minutes the server then rejects any change.
+      if (!isEnabledOn(await this.#describeTtl(), ttl)) throw error
     }
   }
 
-  async #ttl(): Promise<TtlState> {
-    const command = new DescribeTimeToLiveCommand(this.#table)
-    const answer = await this.#requests.send<DescribeTimeToLiveOutput>(command, call)
-    const { TimeToLiveStatus: status, AttributeName: name } = answer.TimeToLiveDescription ?? {}
-    return { status, name }
+  async #describeTtl(): Promise<TtlState> {
+    const command = new DescribeTimeToLiveCommand(this.#input)
+    const output = await this.#sender.send<DescribeTimeToLiveOutput>(command, context)
+    const { TimeToLiveStatus, AttributeName } = output.TimeToLiveDescription ?? {}
+    return { status: TimeToLiveStatus, attribute: AttributeName }
   }
 }
 
 interface TtlState {
   readonly status: string | undefined
-  readonly name: string | undefined
+  readonly attribute: string | undefined
 }
 
-function isOnFor({ status, name }: TtlState, attribute: string | undefined): boolean {
-  return (status === 'ENABLED' || status === 'ENABLING') && name === attribute
+function isEnabledOn({ status, attribute }: TtlState, name: string | undefined): boolean {
+  return (status === 'ENABLED' || status === 'ENABLING') && attribute === name
 }
 
-/** What the server said. */
+/** The exception of the SDK. */
 function causeOf(error: unknown): Error | undefined {
   return (error as CacheError).cause as Error | undefined
 }
