@@ -52,7 +52,7 @@ describe('the environment', () => {
     expect(error.code).toBe('ERR_CACHE_CONFIG')
     expect(error.message).toMatch(/CACHE_TABLE: is missing\. It must be the name of a table/)
     expect(error.message).toMatch(/SESSION_TABLE=my sessions: must be the name of a table/)
-    expect(error.message).toMatch(/DYNAMODB_ENDPOINT=.*: .*Write it like http:\/\//)
+    expect(error.message).toMatch(/DYNAMODB_ENDPOINT=.*: .*Use a URL like http:\/\//)
     expect(error.message).toMatch(/DYNAMODB_ENSURE_TABLE=yes: .*off, verify, create/)
     expect(error.message).toMatch(/DYNAMODB_CONSISTENCY=perfect: .*eventual, session, strong/)
   })
