@@ -17,8 +17,6 @@ export type CacheErrorCode =
   | 'ERR_CACHE_CODEC'
   /** The backend does not support the operation: memcached cannot list its keys. */
   | 'ERR_CACHE_UNSUPPORTED'
-  /** The lock is held by another owner. */
-  | 'ERR_CACHE_LOCKED'
   /** The cache or store was used after `close()`. */
   | 'ERR_CACHE_CLOSED'
 
@@ -29,7 +27,7 @@ export interface CacheErrorOptions {
   readonly operation?: string | undefined
   /** The storage key. */
   readonly key?: string | undefined
-  /** Whether the same call may succeed later. @default by code */
+  /** Whether the same call may succeed later. @default true for `ERR_CACHE_UNAVAILABLE` and `ERR_CACHE_TIMEOUT` */
   readonly retryable?: boolean | undefined
   readonly cause?: unknown
 }
@@ -39,7 +37,6 @@ const brand = Symbol.for('stowage.CacheError')
 const retryableCodes: ReadonlySet<CacheErrorCode> = new Set([
   'ERR_CACHE_UNAVAILABLE',
   'ERR_CACHE_TIMEOUT',
-  'ERR_CACHE_LOCKED',
 ])
 
 /**
