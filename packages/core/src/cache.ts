@@ -376,6 +376,17 @@ export class Cache {
     await this.#store.close()
   }
 
+  /**
+   * The same as `close()`.
+   *
+   * @example
+   * await using products = new Cache(memory(), { prefix: 'products:' })
+   * await products.set('1', { name: 'Lamp' })
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   /** Returns the storage key for a write, and prevents a load in flight from overwriting it. */
   #storageKeyForWrite(key: string): string {
     const storageKey = this.#keyspace.toStorageKey(key)

@@ -109,6 +109,17 @@ export class Caches<Name extends string = string> {
     })
   }
 
+  /**
+   * The same as `close()`.
+   *
+   * @example
+   * await using local = createCaches({ default: 'pages', stores: { pages: () => memory() } })
+   * await local.use().set('home', '<h1>Home</h1>')
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   #create(name: Name): Cache {
     if (!Object.hasOwn(this.#options.stores, name)) throw undefinedName(name, this.#options)
     const definition = this.#options.stores[name]

@@ -130,6 +130,9 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
    */
   close(): Promise<void>
 
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+
   /**
    * Lists the keys that begin with `prefix`, taken literally, in pages. Each key that exists during the whole scan is
    * listed at least once. Absent where the backend cannot list its keys (memcached).

@@ -201,6 +201,10 @@ export class DynamoDBStore implements ByteStore {
     return this.#requests.close()
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async *#list(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#requests.assertOpen('scan')
     const { ConditionExpression: lives, ...uses } = this.#conditions.lives(this.#expiry.now())

@@ -120,6 +120,10 @@ class GenerationStore implements AnyStore {
     return this.#store.close()
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   consistencyToken(): Awaitable<string> {
     return this.#store.consistencyToken?.() ?? ''
   }

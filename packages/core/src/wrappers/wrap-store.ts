@@ -42,7 +42,7 @@ export type Interceptor = <T>(
  */
 export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor): S {
   const inner = store as unknown as AnyStore & Record<StoreOperation, (...args: unknown[]) => never>
-  const wrapped: Record<string, unknown> = {
+  const wrapped: Record<PropertyKey, unknown> = {
     name: inner.name,
     payload: inner.payload,
     // Not copied: a store may learn its limits from the first reply.
@@ -56,7 +56,9 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
       intercept(operation, () => inner[operation](...args), args)
   }
   // Always a promise, also if `intercept` returns or throws synchronously.
-  wrapped.close = async () => intercept('close', () => inner.close(), [])
+  const close = async () => intercept('close', () => inner.close(), [])
+  wrapped.close = close
+  wrapped[Symbol.asyncDispose] = close
   if (inner.scan !== undefined) {
     wrapped.scan = (prefix: string) => interceptPages(inner.scan(prefix), prefix, intercept)
   }

@@ -133,6 +133,10 @@ export class LargeValues implements ByteStore {
     return this.#lifecycle.close(() => this.#store.close())
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async #set(key: string, payload: Payload, ttl?: number): Promise<void> {
     try {
       const kept = await this.#values.keep('set', key, payload, ttl)
