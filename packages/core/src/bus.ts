@@ -1,48 +1,57 @@
 import type { Awaitable } from './store.ts'
 
 /**
- * Told of each change: the storage keys whose entries have changed, or `undefined` when anything may have. It is not
- * awaited, and what it throws neither reaches the bus nor keeps the other listeners from being told.
+ * Receives the storage keys whose entries have changed, or `undefined` if any entry may have changed. The bus does not
+ * await it. An error that it throws affects neither the bus nor the other listeners.
  */
 export type InvalidationListener = (keys: readonly string[] | undefined) => void
 
 /**
- * How the processes in front of one store tell each other that entries have changed, so that none goes on serving a
- * copy of its own. A change is told at least once, in no particular order and with no promise of a time: whoever keeps
- * copies gives them a ttl of their own as well.
+ * Notifies the processes that share a store about changed entries, so that none of them keeps serving an outdated
+ * in-process copy. Each change is delivered at least once, in no particular order and without a bound on the delay:
+ * in-process copies need a ttl as well.
  *
- * What a keeper of copies has to do with it:
+ * Rules for a process that keeps copies:
  * - Serve no copy while {@link connected} is false.
- * - Keep no answer of the store that was asked for before a change of its key was told: it may be the old value.
- * - Treat what this process changes itself on its own: a bus may tell of that too, or not.
+ * - Do not keep the result of a read that began before a change of its key was delivered: it may be the old value.
+ * - Invalidate the copies that this process changes itself: a bus may or may not deliver its own changes.
+ *
+ * @example
+ * const bus: InvalidationBus = redisBus({ url: 'redis://127.0.0.1:6379' })
+ * const copies = new Map<string, unknown>()
+ * await bus.subscribe((keys) => {
+ *   if (keys === undefined) copies.clear()
+ *   else for (const key of keys) copies.delete(key)
+ * })
+ * await bus.publish(['cache:user:1'])
  */
 export interface InvalidationBus {
   /**
-   * Whether changes are heard of now. Listeners are told `undefined` each time it ends, and once it holds again, for
-   * what has been missed in between.
+   * Whether the bus is connected. Listeners are called with `undefined` when the connection is lost and after each
+   * reconnect, because changes may have been missed in between.
    */
   readonly connected: boolean
 
   /**
-   * Tells the other processes that the entries under these storage keys have changed. To be called once the store has
-   * answered, or has failed: a change that was reported as failed may have been carried out. A bus that learns of
-   * changes from the server itself has nothing to do.
+   * Notifies the other processes that the entries under these storage keys have changed. Call it after the write has
+   * succeeded or failed: a failed write may have been executed. Does nothing on a bus that receives changes from the
+   * server itself.
    *
-   * It fails at once when nobody can be told, with a `CacheError`. Then the others are told that anything may have
-   * changed as soon as they can be reached again.
+   * Fails immediately with a `CacheError` if the bus is disconnected. After the reconnect, the other processes are
+   * notified that any entry may have changed.
    */
   publish(keys: readonly string[]): Awaitable<void>
 
   /**
-   * Has `listener` told of changes, until the function it resolves to is called. Resolves when listening; after that
-   * no change is missed without an `undefined`. Rejects with a `CacheError`, and forgets the listener, when listening
-   * does not begin in time; to be called again then.
+   * Subscribes `listener` to invalidations. Resolves to a function that unsubscribes. After it has resolved, a missed
+   * change is always followed by an `undefined`. Rejects with a `CacheError` and removes the listener if the
+   * subscription is not confirmed before the timeout; call it again to retry.
    */
   subscribe(listener: InvalidationListener): Promise<() => void>
 
   /**
-   * Sends what has been published, tells the listeners `undefined` for the last time, then lets go of the
-   * connections. Idempotent. Every later call fails with `ERR_CACHE_CLOSED`.
+   * Sends pending changes, calls the listeners with `undefined` for the last time and closes the connections.
+   * Idempotent. Every later call fails with `ERR_CACHE_CLOSED`.
    */
   close(): Promise<void>
 }

@@ -11,42 +11,49 @@ import { type Codec, json } from './values/codec.ts'
 import { EntryCodec } from './values/entry-codec.ts'
 import { withGenerations } from './wrappers/with-generations.ts'
 
-const keptNamespaces = 1_000
-/** For a value that decides what is written: a copy that lags behind would only cause conflicts. */
-const current: ReadOptions = { consistency: 'strong' }
+const maxNamespaces = 1_000
+/** For a read before a compare-and-set: an outdated value would only cause conflicts. */
+const strongRead: ReadOptions = { consistency: 'strong' }
 
 export interface CacheOptions {
-  /** Names the cache in events. @default the store's name */
+  /** Name of the cache in events. @default the store's name */
   readonly name?: string | undefined
   /**
-   * Put in front of every key; `clear()` and `keys()` stay within it. End it with a separator: `user` would contain
-   * `user2`.
+   * Prepended to every key. `clear()` and `keys()` affect only keys with this prefix. End it with a separator: a
+   * prefix of `user` also matches the keys of `user2`.
    * @default ''
    */
   readonly prefix?: string | undefined
-  /** How long entries live when a call does not say. `null` is for ever. @default null */
+  /** Default time to live of entries; `null` means they never expire. @default null */
   readonly ttl?: Duration | null | undefined
-  /** How values become bytes. A store that keeps entries by reference needs none. @default json() */
+  /** Converts values to bytes and back. Not used with a store that keeps entries by reference. @default json() */
   readonly codec?: Codec | undefined
-  /** @default systemClock */
+  /** Source of the current time. @default systemClock */
   readonly clock?: Clock | undefined
 }
 
 export interface WriteOptions {
-  /** How long the entry lives. @default the cache's ttl */
+  /** Time to live of the entry. @default the cache's ttl */
   readonly ttl?: Ttl | undefined
 }
 
 /**
- * The cache an application talks to. It decides the key, the ttl and what a value means; the store behind
- * it decides how its backend does it. Every method rejects with a `CacheError`, or with a `TypeError`
- * where the call itself is wrong.
+ * The cache that an application uses. It determines the key, the ttl and the meaning of a value; its store implements
+ * the operations on a backend. A method rejects with a `CacheError` if the operation fails, and with a `TypeError` if
+ * its arguments are invalid.
+ *
+ * @example
+ * const products = new Cache(memory(), { prefix: 'products:', ttl: '10m' })
+ * await products.set('1', { name: 'Lamp' })
+ * console.log(await products.get('1'))
+ * await products.close()
  */
 export class Cache {
+  /** Name of the cache in events. */
   readonly name: string
   readonly #options: CacheOptions
   readonly #store: CacheStore
-  readonly #keys: Keyspace
+  readonly #keyspace: Keyspace
   readonly #entries: EntryCodec
   readonly #ttl: number | undefined
   readonly #clock: Clock
@@ -60,54 +67,72 @@ export class Cache {
     this.#options = options
     this.#clock = clock
     this.#ttl = defaultTtl(ttl)
-    // Without a way to list keys, clearing a prefix means to forget it: a generation within the prefix.
-    const forgets = prefix !== '' && store.scan === undefined
-    this.#store = forgets ? withGenerations(store, prefix, clock) : store
-    this.#keys = new Keyspace(forgets ? '' : prefix, this.#store.limits.keyBytes)
+    // A store that cannot list its keys clears a prefix by changing the generation within it.
+    const needsGenerations = prefix !== '' && store.scan === undefined
+    this.#store = needsGenerations ? withGenerations(store, prefix, clock) : store
+    this.#keyspace = new Keyspace(needsGenerations ? '' : prefix, this.#store.limits.keyBytes)
     this.#entries = new EntryCodec(this.#store, codec, this.name)
   }
 
-  /** Name of the driver behind this cache. */
+  /** Name of the driver of this cache. */
   get driver(): string {
     return this.#store.name
   }
 
-  /** How long entries live when a call does not say, in milliseconds; `undefined` is for ever. */
+  /** Default time to live of entries, in milliseconds; `undefined` means they never expire. */
   get ttl(): number | undefined {
     return this.#ttl
   }
 
-  /** Whether values are kept by reference, so that who changes one changes it for all. */
+  /** Whether values are stored by reference, so that mutating a returned value affects every caller. */
   get storesByReference(): boolean {
     return this.#store.payload === 'entry'
   }
 
-  /** The value, or `undefined` for a miss. `null` is a value. */
+  /**
+   * Returns the value, or `undefined` for a miss. `null` is a value.
+   *
+   * @example
+   * console.log(await cache.get<{ name: string }>('user:1'))
+   * console.log(await cache.get('user:1', { consistency: 'strong' }))
+   */
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#keyspace.toStorageKey(key)
     const found = this.#entries.store.get(storageKey, options)
-    // A store that answers at once is spared the wait: it would double the cost of a hit in memory.
+    // A synchronous result is not awaited: that would double the cost of a hit in memory.
     return this.#entries.decode<T>(storageKey, found instanceof Promise ? await found : found)
   }
 
-  /** The values in the order of the keys, `undefined` for each miss, in as few round trips as possible. */
+  /**
+   * Returns the values in the order of the keys, with `undefined` for each miss, in as few round trips as possible.
+   *
+   * @example
+   * const [ada, grace] = await cache.getMany<string>(['name:1', 'name:2'])
+   * console.log(ada, grace)
+   */
   async getMany<T = unknown>(
     keys: readonly string[],
     options?: ReadOptions,
   ): Promise<(T | undefined)[]> {
-    const storageKeys = keys.map((key) => this.#keys.of(key))
+    const storageKeys = keys.map((key) => this.#keyspace.toStorageKey(key))
     const items = await this.#entries.store.getMany(storageKeys, options)
     return storageKeys.map((key, index) => this.#entries.decode<T>(key, items[index]))
   }
 
-  /** Whether a value is there. */
+  /** Returns whether a value exists. */
   async has(key: string, options?: ReadOptions): Promise<boolean> {
     return (await this.get(key, options)) !== undefined
   }
 
-  /** Stores the value, whatever was there. */
+  /**
+   * Stores the value, replacing any existing one. A ttl of zero or less, or a past date, deletes it instead.
+   *
+   * @example
+   * await cache.set('user:1', { name: 'Ada' })
+   * await cache.set('token:1', 'secret', { ttl: '15m' })
+   */
   async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
-    const storageKey = this.#toWrite(key)
+    const storageKey = this.#storageKeyForWrite(key)
     const item = this.#entries.encode(value)
     const ttl = this.#ttlOf(options)
     if (ttl === 0) {
@@ -118,83 +143,110 @@ export class Cache {
     if (done instanceof Promise) await done
   }
 
-  /** Stores several values with one ttl, in as few round trips as possible. */
+  /**
+   * Stores several values with one ttl, in as few round trips as possible.
+   *
+   * @example
+   * await cache.setMany([['name:1', 'Ada'], ['name:2', 'Grace']], { ttl: '1h' })
+   */
   async setMany(
     entries: Iterable<readonly [key: string, value: unknown]>,
     options?: WriteOptions,
   ): Promise<void> {
     const encoded = Array.from(
       entries,
-      ([key, value]) => [this.#toWrite(key), this.#entries.encode(value)] as const,
+      ([key, value]) => [this.#storageKeyForWrite(key), this.#entries.encode(value)] as const,
     )
     const ttl = this.#ttlOf(options)
     if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
     else await this.#entries.store.setMany(encoded, ttl)
   }
 
-  /** Stores the value only if none is there, atomically. With a ttl that is already over nothing is added. */
+  /**
+   * Stores the value only if none exists, atomically. Returns whether it was stored. With a ttl of zero or less, it
+   * never is.
+   *
+   * @example
+   * const isFirst = await cache.add('welcome-mail:1', true, { ttl: '1d' })
+   * if (isFirst) console.log('send the mail')
+   */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#toWrite(key)
+    const storageKey = this.#storageKeyForWrite(key)
     const item = this.#entries.encode(value)
     const ttl = this.#ttlOf(options)
     return ttl === 0 ? false : this.#entries.store.add(storageKey, item, ttl)
   }
 
-  /** Stores the value only if one is there already. */
+  /** Stores the value only if one already exists. Returns whether it was stored. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#keyspace.toStorageKey(key)
     const next = this.#entries.encode(value)
     return retryOnConflict('replace', this.#clock, async () => {
-      const seen = await this.#entries.store.get(storageKey, current)
+      const seen = await this.#entries.store.get(storageKey, strongRead)
       if (this.#entries.decode(storageKey, seen) === undefined) return false
-      return (await this.#swap(storageKey, seen, next, options)) ? true : conflict
+      return (await this.#replaceIfUnchanged(storageKey, seen, next, options)) ? true : conflict
     })
   }
 
   /**
-   * Changes the value by a function of the current one (`undefined` if there is none); returns what it
-   * returned. `undefined` deletes. Nothing written in between is lost: on a conflict `change` is called
-   * again with the newer value, so it must have no side effects; nor may it update the same key itself.
+   * Replaces the value by the result of `change`, which receives the current value (`undefined` if missing). A result
+   * of `undefined` deletes the value. Returns the result. Concurrent writes are not lost: on a conflict, `change` is
+   * called again with the newer value. It must therefore have no side effects, and must not update the same key.
+   *
+   * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
+   * @example
+   * await cache.update<string[]>('recent', (recent = []) => ['lamp', ...recent].slice(0, 10))
    */
   async update<T>(
     key: string,
     change: (current: T | undefined) => Awaitable<T | undefined>,
     options?: WriteOptions,
   ): Promise<T | undefined> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#keyspace.toStorageKey(key)
     const attempt = async () => {
-      const seen = await this.#entries.store.get(storageKey, current)
+      const seen = await this.#entries.store.get(storageKey, strongRead)
       const next = await change(this.#entries.decode<T>(storageKey, seen))
       const item = next === undefined ? undefined : this.#entries.encode(next)
-      return (await this.#swap(storageKey, seen, item, options)) ? next : conflict
+      return (await this.#replaceIfUnchanged(storageKey, seen, item, options)) ? next : conflict
     }
-    // Updates of this process queue up; only those of other processes can conflict.
+    // Updates within this cache are queued, so that only other writers can conflict.
     return this.#updates.run(storageKey, () => retryOnConflict('update', this.#clock, attempt))
   }
 
-  /** Returns the value and deletes it; of several who pull at once, one gets it. */
+  /**
+   * Returns the value and deletes it, atomically: of several concurrent calls, only one receives the value.
+   *
+   * @example
+   * const message = await cache.pull<string>('flash:session-1')
+   * if (message !== undefined) console.log(message)
+   */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
-    const storageKey = this.#keys.of(key)
+    const storageKey = this.#keyspace.toStorageKey(key)
     return retryOnConflict('pull', this.#clock, async () => {
-      const seen = await this.#entries.store.get(storageKey, current)
+      const seen = await this.#entries.store.get(storageKey, strongRead)
       const value = this.#entries.decode<T>(storageKey, seen)
       if (value === undefined) return undefined
-      return (await this.#swap(storageKey, seen, undefined)) ? value : conflict
+      return (await this.#replaceIfUnchanged(storageKey, seen, undefined)) ? value : conflict
     })
   }
 
   /**
-   * The value, or what `load` returns, which is then stored. Of all who ask at once in this process one
-   * loads, and the others share its result or its failure. When the store fails, `load` still answers:
-   * the failure is published on `stowage:error`. A loaded `undefined` is returned but not stored, nor is what was
-   * loaded while this process wrote or deleted the key. `load` must not wait for the same key itself.
+   * Returns the value. On a miss, calls `load`, stores its result and returns it. Concurrent calls for the same key of
+   * this cache share one load, and its failure. If the store fails, `load` is called all the same, and the failure is
+   * published on `stowage:error`. The result is returned but not stored if it is `undefined`, or if the key was
+   * written or deleted through this cache during the load. `load` must not await `remember` for the same key.
+   *
+   * @example
+   * const loadUser = async (id: number) => ({ id, name: 'Ada' })
+   * const user = await cache.remember('user:1', { ttl: '5m' }, () => loadUser(1))
+   * console.log(user.name)
    */
   async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
-    const storageKey = this.#keys.of(key)
-    const running = this.#flights.join<T>(storageKey)
-    if (running !== undefined) {
-      this.#entries.share(storageKey)
-      return running
+    const storageKey = this.#keyspace.toStorageKey(key)
+    const inFlight = this.#flights.join<T>(storageKey)
+    if (inFlight !== undefined) {
+      this.#entries.publishShared(storageKey)
+      return inFlight
     }
     let value: T | undefined
     try {
@@ -207,104 +259,137 @@ export class Cache {
   }
 
   /**
-   * Adds `by` to a counter and returns the sum, atomically. A missing counter starts at 0, and only then
-   * gets the ttl: later increments neither prolong nor end it. @throws TypeError unless `by` is a safe integer
+   * Adds `by` to a counter and returns the sum, atomically. A missing counter starts at 0. The ttl applies when the
+   * counter is created; later calls do not change the expiry.
+   *
+   * @throws TypeError unless `by` is a safe integer
+   * @example
+   * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
   async increment(key: string, by = 1, options?: WriteOptions): Promise<number> {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
-    // A counter whose time is over is created and gone at once.
-    return this.#store.increment(this.#toWrite(key), by, ttl === 0 ? 1 : ttl)
+    // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
+    return this.#store.increment(this.#storageKeyForWrite(key), by, ttl === 0 ? 1 : ttl)
   }
 
-  /** `increment` by the negative of `by`. Counters are signed: they pass zero. */
+  /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
   async decrement(key: string, by = 1, options?: WriteOptions): Promise<number> {
     assertInteger(by)
     return this.increment(key, -by, options)
   }
 
-  /** Moves the expiry, without reading or rewriting the value. Never creates. Says whether the value is there. */
+  /**
+   * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists.
+   *
+   * @example
+   * await cache.touch('user:1', { ttl: '1h' })
+   */
   async touch(key: string, options?: WriteOptions): Promise<boolean> {
     const ttl = this.#ttlOf(options)
-    const storageKey = ttl === 0 ? this.#toWrite(key) : this.#keys.of(key)
+    const storageKey = ttl === 0 ? this.#storageKeyForWrite(key) : this.#keyspace.toStorageKey(key)
     return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
   }
 
-  /** Deletes the value. Says whether it was there. */
+  /** Deletes the value. Returns whether it existed. */
   async delete(key: string): Promise<boolean> {
-    return this.#store.delete(this.#toWrite(key))
+    return this.#store.delete(this.#storageKeyForWrite(key))
   }
 
-  /** Deletes the values and returns how many were there. */
+  /** Deletes the values. Returns how many existed. */
   async deleteMany(keys: readonly string[]): Promise<number> {
-    return this.#store.deleteMany(keys.map((key) => this.#toWrite(key)))
+    return this.#store.deleteMany(keys.map((key) => this.#storageKeyForWrite(key)))
   }
 
   /**
-   * Deletes everything in this cache: the keys under its prefix, or all the store can reach where it has none.
-   * Where the backend cannot list keys, the prefix is forgotten instead, which other processes notice within a second.
+   * Deletes all entries with the prefix of this cache, or everything the store can reach if it has no prefix. On a
+   * backend that cannot list its keys, other processes may still read the entries for up to one second.
    */
   async clear(): Promise<void> {
-    const { prefix } = this.#keys
+    const { prefix } = this.#keyspace
     this.#invalidateAll()
     if (prefix === '') return this.#store.clear()
     for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
   }
 
   /**
-   * The keys of this cache. A key may come twice, and one shortened for the backend comes as it is stored.
-   * @throws CacheError `ERR_CACHE_UNSUPPORTED` where the backend cannot list its keys
+   * Lists the keys of this cache. A key may be repeated, and a key that was shortened for the backend is listed in its
+   * shortened form.
+   *
+   * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
+   * @example
+   * for await (const key of cache.keys()) console.log(key)
    */
   async *keys(): AsyncGenerator<string, void, undefined> {
-    const { prefix } = this.#keys
+    const { prefix } = this.#keyspace
     for await (const page of this.#scan(prefix)) {
       for (const key of page) yield key.slice(prefix.length)
     }
   }
 
   /**
-   * A cache of its own within this one: `namespace('users')` puts `users:` in front of its keys and can be
-   * cleared alone; clearing this cache clears it too. It shares the store, the codec and the ttl. Keep
-   * keys of this cache clear of `users:`, and reach those of the namespace through it: how they are spelled in the
-   * store is the driver's matter.
+   * Returns a cache within this one. `namespace('users')` prefixes its keys with `users:` and shares the store, the
+   * codec and the default ttl. Clearing it affects only the namespace; clearing this cache clears the namespace as
+   * well. Do not use keys that begin with `users:` in this cache: depending on the backend, they may or may not be
+   * those of the namespace.
+   *
+   * @example
+   * const users = cache.namespace('users')
+   * await users.set('1', { name: 'Ada' })
+   * await users.clear()
    */
   namespace(name: string): Cache {
-    const known = this.#namespaces.get(name)
-    if (known !== undefined) return known
-    const prefix = this.#keys.prefix + namespacePrefix(name)
-    const made = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
-    // Kept, so that all who ask for the name share its flights; a name per tenant must not grow for ever.
-    if (this.#namespaces.size >= keptNamespaces) this.#namespaces.clear()
-    this.#namespaces.set(name, made)
-    return made
+    const existing = this.#namespaces.get(name)
+    if (existing !== undefined) return existing
+    const prefix = this.#keyspace.prefix + namespacePrefix(name)
+    const created = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
+    // Reused, so that callers share its loads in flight. Bounded for applications with a namespace per tenant.
+    if (this.#namespaces.size >= maxNamespaces) this.#namespaces.clear()
+    this.#namespaces.set(name, created)
+    return created
   }
 
   /**
-   * A short text that stands for everything this process has written so far, for a cookie or a message to another
-   * process: after {@link observe} its `'session'` reads include that. `''` where no read lags behind.
+   * Returns a short text that represents all writes of this process so far, for a cookie or a message to another
+   * process: after {@link observe}, the `'session'` reads there include these writes. `''` if no read lags behind.
+   *
+   * @example
+   * const token = await cache.consistencyToken()
+   * cache.observe(token) // in another process, with a cache on the same backend
    */
   async consistencyToken(): Promise<string> {
     return (await this.#store.consistencyToken?.()) ?? ''
   }
 
-  /** From now on reads include what the token of another process stands for. Ignores what is no token. */
+  /** Makes later `'session'` reads include the writes of a token from another process. Ignores invalid tokens. */
   observe(token: string): void {
     this.#store.observe?.(token)
   }
 
-  /** Resolves when the backend answers now. */
+  /** Resolves if the backend replies now. */
   async ping(): Promise<void> {
     await this.#store.ping()
   }
 
-  /** Closes the store behind this cache, for all who share it. */
+  /** Closes the store, also for every other cache that shares it. Idempotent. */
   async close(): Promise<void> {
     await this.#store.close()
   }
 
-  /** The storage key of a call that changes what is there: a load under way may no longer be what it brings. */
-  #toWrite(key: string): string {
-    const storageKey = this.#keys.of(key)
+  /**
+   * The same as `close()`.
+   *
+   * @example
+   * await using products = new Cache(memory(), { prefix: 'products:' })
+   * await products.set('1', { name: 'Lamp' })
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Returns the storage key for a write, and prevents a load in flight from overwriting it. */
+  #storageKeyForWrite(key: string): string {
+    const storageKey = this.#keyspace.toStorageKey(key)
     this.#flights.invalidate(storageKey)
     return storageKey
   }
@@ -319,14 +404,22 @@ export class Cache {
     return ttl === undefined ? this.#ttl : resolveTtl(ttl, this.#clock)
   }
 
-  /** Replaces what was seen by `next`, or deletes it, unless it has changed; nothing seen means "only if still absent". */
-  async #swap(key: string, seen: unknown, next: unknown, options?: WriteOptions): Promise<boolean> {
+  /**
+   * Replaces the item `seen` by `next` unless it has changed since; `undefined` means no item. Returns whether
+   * the item was unchanged.
+   */
+  async #replaceIfUnchanged(
+    key: string,
+    seen: unknown,
+    next: unknown,
+    options?: WriteOptions,
+  ): Promise<boolean> {
     const { store } = this.#entries
     this.#flights.invalidate(key)
     const ttl = this.#ttlOf(options)
-    const kept = ttl === 0 ? undefined : next
-    if (seen !== undefined) return store.compareAndSet(key, seen, kept, ttl)
-    return kept === undefined ? true : store.add(key, kept, ttl)
+    const replacement = ttl === 0 ? undefined : next
+    if (seen !== undefined) return store.compareAndSet(key, seen, replacement, ttl)
+    return replacement === undefined ? true : store.add(key, replacement, ttl)
   }
 
   #loadJob<T>(key: string, options: WriteOptions, load: () => Awaitable<T>) {
@@ -339,12 +432,12 @@ export class Cache {
     if (pages !== undefined) return pages
     throw new CacheError(
       'ERR_CACHE_UNSUPPORTED',
-      `The ${this.#store.name} store cannot list its keys. Keep a list of your own under a key, or use another driver.`,
+      `${this.#store.name} scan failed: the backend cannot list its keys. Use another driver, or store a list of keys.`,
       { store: this.#store.name, operation: 'scan' },
     )
   }
 }
 
 function assertInteger(by: number): void {
-  if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${String(by)}`)
+  if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${String(by)}.`)
 }

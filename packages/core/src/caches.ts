@@ -5,95 +5,130 @@ import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, milliseconds } from './time/duration.ts'
 import { Lifecycle } from './time/lifecycle.ts'
 
-/** A store and how its cache uses it. */
+/** A store, and the options of the cache that uses it. */
 export interface CacheDefinition extends Omit<CacheOptions, 'name'> {
-  /** Called once, when the cache is first used. */
+  /** Creates the store. Called once, on the first use of the cache. */
   readonly store: () => CacheStore
 }
 
 export interface CachesOptions<Name extends string> {
-  /** The cache that `use()` gives. */
+  /** Name of the cache that `use()` returns. */
   readonly default: NoInfer<Name>
   readonly stores: Readonly<Record<Name, CacheDefinition | (() => CacheStore)>>
-  /** @default systemClock */
+  /** Source of the current time. @default systemClock */
   readonly clock?: Clock
 }
 
-/** How a cache's backend answered a ping. */
+/** The result of a ping. */
 export interface Health {
-  /** Name of the driver; `'unknown'` when the store could not even be made. */
+  /** Name of the driver; `'unknown'` if the store could not be created. */
   readonly driver: string
   readonly ok: boolean
-  /** How long the answer took, in milliseconds. */
+  /** Duration of the ping, in milliseconds. */
   readonly latencyMs: number
-  /** Why it is not well. */
+  /** Why the ping failed. */
   readonly error?: unknown
 }
 
-/** Named caches, each made when it is first used. */
+/** Named caches, each created on its first use. @see createCaches */
 export class Caches<Name extends string = string> {
   readonly #options: CachesOptions<Name>
-  readonly #made = new Map<Name, Cache>()
+  readonly #created = new Map<Name, Cache>()
   readonly #clock: Clock
   readonly #lifecycle = new Lifecycle('caches')
 
   constructor(options: CachesOptions<Name>) {
-    if (!Object.hasOwn(options.stores, options.default)) throw unknown(options.default, options)
+    if (!Object.hasOwn(options.stores, options.default))
+      throw undefinedName(options.default, options)
     this.#options = options
     this.#clock = options.clock ?? systemClock
   }
 
+  /** The names of all caches. */
   get names(): Name[] {
     return Object.keys(this.#options.stores) as Name[]
   }
 
-  /** The cache of that name, or the default one. @throws CacheError `ERR_CACHE_CONFIG` for a name that is not defined */
+  /**
+   * Returns the cache with this name, or the default cache.
+   *
+   * @throws CacheError `ERR_CACHE_CONFIG` for a name that is not defined
+   * @example
+   * await caches.use().set('visits', 1)
+   * await caches.use('session').delete('session-1')
+   */
   use(name: Name = this.#options.default): Cache {
-    const made = this.#made.get(name)
-    if (made !== undefined) return made
+    const created = this.#created.get(name)
+    if (created !== undefined) return created
     this.#lifecycle.assertOpen('use')
-    const cache = this.#make(name)
-    this.#made.set(name, cache)
+    const cache = this.#create(name)
+    this.#created.set(name, cache)
     return cache
   }
 
-  /** Asks every backend now. Never rejects; use it for a health route. */
+  /**
+   * Pings every backend. Never rejects: use it for a health endpoint.
+   *
+   * @example
+   * for (const [name, { ok, latencyMs }] of Object.entries(await caches.health())) {
+   *   console.log(name, ok, latencyMs)
+   * }
+   */
   async health(): Promise<Record<Name, Health>> {
-    const asked = this.names.map(async (name) => [name, await this.#ask(name)] as const)
-    return Object.fromEntries(await Promise.all(asked)) as Record<Name, Health>
+    const results = this.names.map(async (name) => [name, await this.#ping(name)] as const)
+    return Object.fromEntries(await Promise.all(results)) as Record<Name, Health>
   }
 
   /**
-   * Resolves when every backend has answered, asking again every 50 ms; use it at start.
-   * @throws CacheError of the first backend that did not answer in time
+   * Waits until every backend replies to a ping, retrying every 50 ms: use it when the application starts.
+   * `within` is the timeout, 5 seconds by default.
+   *
+   * @throws CacheError of the first unreachable backend, after the timeout
+   * @example
+   * await caches.ready({ within: '30s' })
    */
   async ready({ within = '5s' }: { readonly within?: Duration } = {}): Promise<void> {
     const deadline = this.#clock.now() + milliseconds(within)
     for (;;) {
-      const ill = Object.values<Health>(await this.health()).find(({ ok }) => !ok)
-      if (ill === undefined) return
-      if (this.#clock.now() >= deadline) throw ill.error
+      const failed = Object.values<Health>(await this.health()).find(({ ok }) => !ok)
+      if (failed === undefined) return
+      if (this.#clock.now() >= deadline) throw failed.error
       await this.#clock.sleep(50)
     }
   }
 
-  /** Closes what was made, each whether or not another fails. Idempotent; nothing can be made afterwards. */
+  /**
+   * Closes every cache that was created, even if closing another one fails. Idempotent. Caches cannot be created
+   * afterwards.
+   */
   close(): Promise<void> {
     return this.#lifecycle.close(async () => {
-      const closing = [...this.#made.values()].map((cache) => cache.close())
+      const closing = [...this.#created.values()].map((cache) => cache.close())
       await Promise.allSettled(closing)
       await Promise.all(closing)
     })
   }
 
-  #make(name: Name): Cache {
-    if (!Object.hasOwn(this.#options.stores, name)) throw unknown(name, this.#options)
-    const given = this.#options.stores[name]
-    const { store, ...options } = typeof given === 'function' ? { store: given } : given
+  /**
+   * The same as `close()`.
+   *
+   * @example
+   * await using local = createCaches({ default: 'pages', stores: { pages: () => memory() } })
+   * await local.use().set('home', '<h1>Home</h1>')
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #create(name: Name): Cache {
+    if (!Object.hasOwn(this.#options.stores, name)) throw undefinedName(name, this.#options)
+    const definition = this.#options.stores[name]
+    const { store, ...options } =
+      typeof definition === 'function' ? { store: definition } : definition
     return new Cache(store(), { clock: this.#clock, ...options, name })
   }
 
-  async #ask(name: Name): Promise<Health> {
+  async #ping(name: Name): Promise<Health> {
     const start = performance.now()
     let driver = 'unknown'
     try {
@@ -107,12 +142,22 @@ export class Caches<Name extends string = string> {
   }
 }
 
-/** Named caches: `createCaches({ default: 'pages', stores: { pages: () => redis(), hot: () => memory() } })`. */
+/**
+ * Creates named caches. The names are typed, and each store is created on the first use of its cache.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` if the default is not one of the stores
+ * @example
+ * const named = createCaches({
+ *   default: 'pages',
+ *   stores: { pages: { store: () => redis(), prefix: 'pages:', ttl: '5m' }, local: () => memory() },
+ * })
+ * await named.use('local').set('k', 1)
+ */
 export function createCaches<Name extends string>(options: CachesOptions<Name>): Caches<Name> {
   return new Caches(options)
 }
 
-function unknown(name: string, { stores }: CachesOptions<string>): CacheError {
+function undefinedName(name: string, { stores }: CachesOptions<string>): CacheError {
   return new CacheError(
     'ERR_CACHE_CONFIG',
     `No cache is named "${name}". Defined: ${Object.keys(stores).join(', ')}.`,

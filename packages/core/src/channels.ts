@@ -1,45 +1,51 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 
 /**
- * What happens in a cache, on `node:diagnostics_channel`. A channel nobody listens to costs one check. An event is
- * published in the asynchronous context of the call it tells of, so an `AsyncLocalStorage` ties it to its request.
- *
- *     import { subscribe } from 'node:diagnostics_channel'
- *     subscribe('stowage:hit', (event) => …)
- *
- * `key` is the storage key. It may be a session id: hash it before you log it.
+ * An event of a cache, published on `node:diagnostics_channel`. A channel without subscribers costs one check. An
+ * event is published in the asynchronous context of the call that caused it, so an `AsyncLocalStorage` can relate it
+ * to a request.
  */
 export interface CacheEvent {
-  /** Name of the cache, as given to it or to `createCaches`. */
+  /** Name of the cache: its `name` option, or its name in `createCaches`. */
   readonly cache: string
-  /** Name of the driver behind it. */
+  /** Name of the driver. */
   readonly store: string
+  /** The storage key. It may be a session id: hash it before you log it. */
   readonly key: string
 }
 
 export interface LoadEvent extends CacheEvent {
-  /** How long the loader took, in milliseconds. */
+  /** Duration of the load, in milliseconds. */
   readonly durationMs: number
 }
 
 export interface ErrorEvent extends CacheEvent {
-  /** What a caller of `remember` was spared: the store failed, the loader's value was returned. */
+  /** The failure of the store. The caller of `remember` received the loaded value instead. */
   readonly error: unknown
 }
 
+/**
+ * The channels of all caches in this process. Their names begin with `stowage:`.
+ *
+ * @example
+ * channels.miss.subscribe((event) => {
+ *   const { cache, store } = event as CacheEvent
+ *   console.log(`miss in ${cache} (${store})`)
+ * })
+ */
 export const channels: Readonly<
   Record<'hit' | 'miss' | 'shared' | 'corrupt' | 'load' | 'error', Channel>
 > = {
-  /** A value was found. @see CacheEvent */
+  /** A read found a value. @see CacheEvent */
   hit: channel('stowage:hit'),
-  /** Nothing was found. @see CacheEvent */
+  /** A read found no value. @see CacheEvent */
   miss: channel('stowage:miss'),
-  /** A caller of `remember` waits for a load under way, without a look of its own. @see CacheEvent */
+  /** A call of `remember` joined a load in flight, without reading the store. @see CacheEvent */
   shared: channel('stowage:shared'),
-  /** Something was found that is no payload of ours; it counts as a miss. @see CacheEvent */
+  /** A read found a payload that the codec cannot decode. It counts as a miss. @see CacheEvent */
   corrupt: channel('stowage:corrupt'),
-  /** A loader of `remember` ran. @see LoadEvent */
+  /** A load of `remember` ended. @see LoadEvent */
   load: channel('stowage:load'),
-  /** `remember` went on without the store. @see ErrorEvent */
+  /** The store failed, and `remember` continued without it. @see ErrorEvent */
   error: channel('stowage:error'),
 }

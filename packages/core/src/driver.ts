@@ -1,4 +1,4 @@
-/** `@stowage/core/driver`: what the author of a driver or a codec needs besides `@stowage/core`. */
+/** `@stowage/core/driver`: the API for authors of drivers and codecs, in addition to `@stowage/core`. */
 export { checkChoice, checkInteger, checkTimeout } from './configuration/check-options.ts'
 export type { Driver } from './configuration/driver.ts'
 export { maskSecrets } from './configuration/env.ts'

@@ -1,53 +1,65 @@
 /**
- * Codes are stable, messages are free to improve. A mistake of the programmer (a key that is not a
- * string, a ttl of `NaN`) is a `TypeError` without a code.
+ * Codes are stable, messages may change. A programming error (a key that is not a string, a ttl of `NaN`) is a
+ * `TypeError` without a code.
  */
 export type CacheErrorCode =
-  /** A bad option or environment variable, an unknown driver, a package that is not installed. */
+  /** An invalid option or environment variable, an unknown driver, or a package that is not installed. */
   | 'ERR_CACHE_CONFIG'
-  /** The backend cannot be reached, or the connection was lost before it answered. */
+  /** The backend is unreachable, or the connection was lost before the reply. */
   | 'ERR_CACHE_UNAVAILABLE'
-  /** The deadline passed without an answer. The command may or may not have been carried out. */
+  /** No reply before the deadline. The command may or may not have been executed. */
   | 'ERR_CACHE_TIMEOUT'
-  /** The backend answered no: credentials, throttling, read-only, out of memory, not a counter. */
+  /** The backend refused the command: credentials, throttling, read-only, out of memory, not a counter. */
   | 'ERR_CACHE_REJECTED'
-  /** The value is larger than the backend (or an option) allows. */
+  /** The value is larger than the backend, or an option, allows. */
   | 'ERR_CACHE_LIMIT'
-  /** The value has no representation in the codec: a function, a cycle, a BigInt in JSON. */
+  /** The codec cannot represent the value: a function, a cycle, or a BigInt in JSON. */
   | 'ERR_CACHE_CODEC'
-  /** The backend cannot do this at all, such as listing keys on memcached. */
+  /** The backend does not support the operation: memcached cannot list its keys. */
   | 'ERR_CACHE_UNSUPPORTED'
-  /** The lock is held by somebody else. */
-  | 'ERR_CACHE_LOCKED'
-  /** Used after `close()`. */
+  /** The cache or store was used after `close()`. */
   | 'ERR_CACHE_CLOSED'
 
 export interface CacheErrorOptions {
+  /** Name of the driver. */
   readonly store?: string | undefined
+  /** Method of the store contract. */
   readonly operation?: string | undefined
+  /** The storage key. */
   readonly key?: string | undefined
-  /** Whether the same call may succeed later without a change. @default by code: unavailable, timeout and locked are */
+  /** Whether the same call may succeed later. @default true for `ERR_CACHE_UNAVAILABLE` and `ERR_CACHE_TIMEOUT` */
   readonly retryable?: boolean | undefined
   readonly cause?: unknown
 }
 
-// A registered symbol, so that an error of another copy of this package is still recognised.
+// A registered symbol, so that errors of another copy of this package are recognised.
 const brand = Symbol.for('stowage.CacheError')
 const retryableCodes: ReadonlySet<CacheErrorCode> = new Set([
   'ERR_CACHE_UNAVAILABLE',
   'ERR_CACHE_TIMEOUT',
-  'ERR_CACHE_LOCKED',
 ])
 
+/**
+ * The error of every failed cache operation.
+ *
+ * @example
+ * try {
+ *   await cache.set('user:1', { name: 'Ada' })
+ * } catch (error) {
+ *   if (!CacheError.is(error)) throw error
+ *   console.error(error.code, error.store, error.operation, error.retryable)
+ * }
+ */
 export class CacheError extends Error {
   override readonly name: string = 'CacheError'
   readonly code: CacheErrorCode
-  /** Name of the driver that failed. */
+  /** Name of the driver. */
   readonly store: string | undefined
-  /** Method of the contract that failed. */
+  /** Method of the store contract that failed. */
   readonly operation: string | undefined
-  /** The storage key. Not enumerable, and never part of the message: it may be a session id. */
+  /** The storage key. Not enumerable and never part of the message, because it may be a session id. */
   declare readonly key: string | undefined
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean
 
   constructor(code: CacheErrorCode, message: string, options: CacheErrorOptions = {}) {
@@ -60,13 +72,23 @@ export class CacheError extends Error {
     Object.defineProperty(this, brand, { value: true, enumerable: false })
   }
 
-  /** `instanceof` that also holds across copies of this package. */
+  /** Like `instanceof`, but also recognises errors of another installed copy of this package. */
   static is(error: unknown): error is CacheError {
     return typeof error === 'object' && error !== null && brand in error
   }
 }
 
-/** Whether the backend did not answer, so that the call may succeed elsewhere or later. */
+/**
+ * Whether the error means that the backend did not reply, so that the call may succeed later or on another store.
+ *
+ * @example
+ * try {
+ *   await cache.set('user:1', { name: 'Ada' })
+ * } catch (error) {
+ *   if (!isUnreachable(error)) throw error
+ *   console.warn('not stored', error.code)
+ * }
+ */
 export function isUnreachable(error: unknown): error is CacheError {
   return (
     CacheError.is(error) &&
@@ -74,7 +96,12 @@ export function isUnreachable(error: unknown): error is CacheError {
   )
 }
 
-/** The error of an `increment` that cannot be carried out: the stored value, or the sum, is not a safe integer. */
+/**
+ * Creates the error of an `increment` whose stored value or sum is not a safe integer.
+ *
+ * @example
+ * throw notACounter('mystore', 'visits', 'the stored value is not an integer')
+ */
 export function notACounter(
   store: string,
   key: string,
@@ -89,7 +116,12 @@ export function notACounter(
   })
 }
 
-/** The error of a payload that is larger than `limits.valueBytes`, with both sizes. */
+/**
+ * Creates the error of a payload that is larger than `limits.valueBytes`. Its message contains both sizes.
+ *
+ * @example
+ * throw valueTooLarge('mystore', 'set', 'page:1', 2_000_000, 1_000_000)
+ */
 export function valueTooLarge(
   store: string,
   operation: string,
@@ -99,31 +131,42 @@ export function valueTooLarge(
 ): CacheError {
   return new CacheError(
     'ERR_CACHE_LIMIT',
-    `The value has ${bytes} bytes; the ${store} store takes at most ${limit}. Store less, or compress it.`,
+    `${store} ${operation} failed: the value has ${bytes} bytes, at most ${limit} are allowed. ` +
+      'Store less, or compress it.',
     { store, operation, key },
   )
 }
 
-/** One thing that is wrong with the environment. */
+/** A problem with an environment variable. */
 export interface ConfigProblem {
   readonly variable: string
-  /** As found, secrets masked; `undefined` when the variable is missing. */
+  /** The value, with secrets masked; `undefined` if the variable is not set. */
   readonly value: string | undefined
-  /** What is wrong and what to write instead. */
+  /** The problem and its remedy, as the continuation of `VARIABLE=value: `. */
   readonly remedy: string
 }
 
-/** Everything that is wrong with the configuration, at once. */
+/**
+ * Reports all problems with the configuration together.
+ *
+ * @example
+ * const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
+ * await cachesFromEnv(process.env, registry).catch((error: unknown) => {
+ *   if (!(error instanceof ConfigError)) throw error
+ *   for (const { variable, remedy } of error.problems) console.error(variable, remedy)
+ *   process.exit(1)
+ * })
+ */
 export class ConfigError extends CacheError {
   override readonly name: string = 'ConfigError'
   readonly problems: readonly ConfigProblem[]
 
   constructor(problems: readonly ConfigProblem[]) {
-    super('ERR_CACHE_CONFIG', `The configuration is wrong:\n${problems.map(line).join('\n')}`)
+    super('ERR_CACHE_CONFIG', `Invalid configuration:\n${problems.map(toLine).join('\n')}`)
     this.problems = problems
   }
 }
 
-function line({ variable, value, remedy }: ConfigProblem): string {
+function toLine({ variable, value, remedy }: ConfigProblem): string {
   return value === undefined ? `  ${variable}: ${remedy}` : `  ${variable}=${value}: ${remedy}`
 }

@@ -1,4 +1,4 @@
-/** What an application uses. What the author of a driver needs besides is `@stowage/core/driver`. */
+/** The API for applications. Authors of drivers also import from `@stowage/core/driver`. */
 export type { InvalidationBus, InvalidationListener } from './bus.ts'
 export { Cache, type CacheOptions, type WriteOptions } from './cache.ts'
 export {

@@ -1,18 +1,16 @@
 /**
- * The contract between the facade and a backend. This file is the specification:
- * whoever implements every member as described has written a driver, and
- * `conform()` of `@stowage/testing` tells when it is done.
+ * The contract between the facade and a backend. This file is the specification: a driver is complete when it
+ * implements every member as described, and `conform()` of `@stowage/testing` verifies that it does.
  *
- * What a store may rely on: the facade has finished the arguments. Keys are
- * non-empty, well-formed strings of at most `limits.keyBytes` UTF-8 bytes, with
- * prefix and namespace already in place. A ttl is a positive integer of
+ * The facade passes valid arguments only. Keys are non-empty, well-formed strings of at most
+ * `limits.keyBytes` UTF-8 bytes, prefix and namespace included. A ttl is a positive integer of
  * milliseconds, relative to now; `undefined` means "never expires".
  *
- * What every store promises:
+ * What every store guarantees:
  * - It does I/O only when called: the constructor opens nothing, the first command connects.
- * - Every call settles. A backend that may stay silent is given a deadline, by its client or by `withTimeout`.
- * - It fails with a `CacheError` only, thrown or rejected; see `errors.ts` for the codes.
- * - An item over `limits.valueBytes` is `ERR_CACHE_LIMIT` in every write, whatever the answer would have been.
+ * - Every call settles. Where the backend may not reply, the client or `withTimeout` sets a deadline.
+ * - Every failure is a `CacheError`, thrown or as a rejection; `errors.ts` lists the codes.
+ * - Every write of an item over `limits.valueBytes` fails with `ERR_CACHE_LIMIT`, whatever is stored under the key.
  * - It has no policy: no default ttl, no prefix, no encoding, no fallback.
  *
  * @module
@@ -21,80 +19,80 @@
 import type { Entry } from './values/entry.ts'
 
 /**
- * A value, or a promise of it. A store that has the answer at hand (memory, an embedded database)
- * returns it directly, which spares every hit a turn of the microtask queue. Callers `await` either; a promise is the
- * language's own, not a look-alike.
+ * A value, or a promise of it. A store that does not have to wait (memory, an embedded database) returns
+ * the value directly, which saves a turn of the microtask queue per hit. Callers `await` both. A promise must be
+ * a native `Promise`: thenables are not detected.
  */
 export type Awaitable<T> = T | Promise<T>
 
 /**
- * Bytes at the boundary of a store. A string stands for its UTF-8 bytes, in both directions: each
- * side hands over whichever form it already has. Bytes received are read-only for the receiver, and who hands
- * bytes to a call leaves them alone until it has settled.
+ * The bytes that a store reads and writes. A string represents its UTF-8 bytes, in both directions, so that neither
+ * side has to convert. The receiver must not modify the bytes, and a caller must not modify bytes that it passed
+ * until the call has settled.
  */
 export type Payload = string | Uint8Array
 
 /**
- * How recent a read must be, for a backend with copies that lag behind; any other is always recent.
- * `'eventual'`: as it comes. `'session'`: never older than what this process has written or was told of by a
- * consistency token. `'strong'`: never older than any write that was answered before.
+ * How recent a read must be on a backend with replicas that lag behind. Without such replicas, every read is strong.
+ * `'eventual'`: may be out of date. `'session'`: includes the writes of this process and those of every consistency
+ * token it has observed. `'strong'`: includes every write that was acknowledged before the read.
  */
 export type Consistency = (typeof consistencies)[number]
 export const consistencies = ['eventual', 'session', 'strong'] as const
 
 export interface ReadOptions {
-  /** @default what the store was made with */
+  /** @default the consistency the store was created with */
   readonly consistency?: Consistency | undefined
 }
 
-/** What the backend allows; the facade and the drivers' callers obey it. */
+/** The limits of the backend. The facade respects them. */
 export interface StoreLimits {
-  /** Longest key, in UTF-8 bytes. The facade shortens longer keys to a readable head and a SHA-256 tail. */
+  /** Maximum length of a key, in UTF-8 bytes. The facade shortens longer keys to a readable head and a SHA-256 tail. */
   readonly keyBytes: number
-  /** Largest payload, in bytes. `Infinity` where nothing is measured. */
+  /** Maximum size of a payload, in bytes. `Infinity` where payloads are not measured. */
   readonly valueBytes: number
-  /** Granularity of a ttl in milliseconds; the store rounds every ttl **up** to a multiple of it. */
+  /** Granularity of a ttl, in milliseconds. The store rounds every ttl **up** to a multiple of it. */
   readonly ttlStep: number
 }
 
 export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
-  /** Name of the driver, as in `CACHE_DRIVER`; appears in errors and events. */
+  /** Name of the driver, as in `CACHE_DRIVER`. Part of errors and events. */
   readonly name: string
-  /** What an item is: `'bytes'` for a {@link Payload}, `'entry'` for an {@link Entry} kept by reference. */
+  /** Type of an item: `'bytes'` for a {@link Payload}, `'entry'` for an {@link Entry} stored by reference. */
   readonly payload: Kind
   readonly limits: StoreLimits
 
   /**
-   * The item under `key`, or `undefined` for a miss. Never an expired one, even where the backend
-   * deletes late. An empty payload is an item, not a miss. A value of a foreign type is a miss.
+   * Returns the item under `key`, or `undefined` for a miss. Never returns an expired item, even where the
+   * backend deletes late. An empty payload is an item, not a miss. A value of a foreign type is a miss.
    */
   get(key: string, options?: ReadOptions): Awaitable<Item | undefined>
 
   /**
-   * The items under `keys`, in the same order and of the same length: a repeated key is answered
-   * repeatedly, a miss leaves `undefined`. As few round trips as the backend allows, any number of keys.
+   * Returns the items under `keys`, in the same order and with the same length: repeated keys are repeated,
+   * a miss is `undefined`. Accepts any number of keys and uses as few round trips as the backend allows.
    */
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<(Item | undefined)[]>
 
   /**
-   * Stores `item` whatever was there, with a new expiry (or none). When the item exceeds
-   * `limits.valueBytes` the old one is deleted all the same: what was to be replaced is never served.
+   * Stores `item`, replacing any existing item and its expiry. If `item` exceeds `limits.valueBytes`, the
+   * existing item is deleted all the same: a value that the caller meant to replace is never served.
    */
   set(key: string, item: Item, ttl?: number): Awaitable<void>
 
   /**
-   * `set` for each entry, one ttl for all, in as few round trips as possible. A key given twice: the last wins.
-   * Where it fails, any of the entries may have been stored.
+   * Does `set` for each entry, with one ttl for all, in as few round trips as possible. If a key is repeated, its last
+   * item is stored. After a failure, any of the entries may have been stored.
    */
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): Awaitable<void>
 
-  /** Stores `item` only if nothing lives under `key`, atomically. Says whether it did. */
+  /** Stores `item` only if `key` is missing or expired. Atomic. Returns whether it was stored. */
   add(key: string, item: Item, ttl?: number): Awaitable<boolean>
 
   /**
-   * Replaces the item under `key` by `next` (with a new expiry, or none), or deletes it when `next` is
-   * `undefined`, only if what is stored equals `expected`: the same bytes for `'bytes'`, the same
-   * reference for `'entry'`. Atomic. Says whether it did.
+   * Replaces the item under `key` by `next` and sets its expiry to `ttl` (none by default), or deletes it if `next` is
+   * `undefined`; only if the stored item equals `expected`: the same bytes for `'bytes'`, the same
+   * reference for `'entry'`. Atomic. Returns whether the item was replaced or deleted.
    */
   compareAndSet(
     key: string,
@@ -104,54 +102,57 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   ): Awaitable<boolean>
 
   /**
-   * Adds the signed integer `by` to the counter under `key` and returns the sum, atomically. A missing
-   * counter is created at `by`; `ttl` applies then and only then, later calls leave the expiry alone.
-   * A counter is stored as a decimal number, so `get` reads it. What is not an integer, or a sum outside
-   * ±(2^53 − 1), is `ERR_CACHE_REJECTED`, and the stored value stays as it was.
+   * Adds the signed integer `by` to the counter under `key` and returns the sum. Atomic. A missing
+   * counter is created with the value `by` and the expiry `ttl`; later calls do not change the expiry.
+   * A counter is stored as a decimal number, so `get` reads it. If the stored item is not an integer, or the sum is
+   * outside ±(2^53 − 1), it fails with `ERR_CACHE_REJECTED` and the stored item is unchanged.
    */
   increment(key: string, by: number, ttl?: number): Awaitable<number>
 
-  /** Moves the expiry of a living item to `ttl` from now, or removes it. Never creates. Says whether the item lives. */
+  /** Sets the expiry of an existing item to `ttl` from now, or removes the expiry. Returns whether the item exists. */
   touch(key: string, ttl?: number): Awaitable<boolean>
 
-  /** Deletes the item. Says whether a living one was there. */
+  /** Deletes the item. Returns whether it existed and had not expired. */
   delete(key: string): Awaitable<boolean>
 
-  /** Deletes the items and returns how many living ones there were. A repeated key counts once. */
+  /** Deletes the items and returns how many existed and had not expired. A repeated key counts once. */
   deleteMany(keys: readonly string[]): Awaitable<number>
 
-  /** Deletes everything this store can reach, foreign keys included. The facade calls it for a cache without prefix only. */
+  /** Deletes everything this store can reach, also foreign keys. The facade calls it for caches without a prefix only. */
   clear(): Awaitable<void>
 
-  /** Resolves when the backend answers now; rejects with the reason it does not. */
+  /** Resolves if the backend replies now, and rejects with the reason otherwise. */
   ping(): Awaitable<void>
 
   /**
-   * Waits for calls under way, then releases what the store itself has opened (an injected client stays open).
+   * Waits for the calls in flight, then releases what the store itself has opened (an injected client stays open).
    * Idempotent. Every later call fails with `ERR_CACHE_CLOSED`.
    */
   close(): Promise<void>
 
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+
   /**
-   * Pages of the keys that begin with `prefix`, taken literally. Each key that lives during the whole scan is
+   * Lists the keys that begin with `prefix`, taken literally, in pages. Each key that exists during the whole scan is
    * listed at least once. Absent where the backend cannot list its keys (memcached).
    */
   scan?(prefix: string): AsyncIterable<readonly string[]>
 
   /**
-   * A short printable text that stands for everything this process has written so far. Given to `observe` of the same
-   * backend's store in another process, it makes its `'session'` reads include that. Absent where no read lags.
+   * Returns a short printable text that represents all writes of this process so far. After `observe` with this token,
+   * `'session'` reads of another process on the same backend include them. Absent where no read lags behind.
    */
   consistencyToken?(): Awaitable<string>
 
-  /** From now on `'session'` reads include what the token stands for. What is no token of this backend is ignored. */
+  /** Makes later `'session'` reads include the writes of the token. Ignores strings that are not its own tokens. */
   observe?(token: string): void
 }
 
 /** A store of bytes: every networked backend, and memory by default. */
 export type ByteStore = StoreContract<'bytes', Payload>
 
-/** A store that keeps entries as they are, by reference; nothing is copied or encoded. */
+/** A store of entries by reference: nothing is copied or encoded. */
 export type EntryStore = StoreContract<'entry', Entry>
 
 export type CacheStore = ByteStore | EntryStore

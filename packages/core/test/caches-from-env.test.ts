@@ -24,15 +24,15 @@ async function problemsOf(variables: Variables, options = {}): Promise<ConfigErr
 
 const variablesOf = ({ problems }: ConfigError) => problems.map(({ variable }) => variable).sort()
 
-describe('the caches of an environment', () => {
-  test('an empty environment is memory for both roles, apart from each other', async () => {
+describe('cachesFromEnv', () => {
+  test('uses memory for both roles, with separate entries, if no variable is set', async () => {
     const caches = await cachesFromEnv({}, registry)
     expect([caches.use('cache').driver, caches.use('session').driver]).toEqual(['memory', 'memory'])
     await caches.use('cache').set('k', 1)
     expect(await caches.use('session').get('k')).toBeUndefined()
   })
 
-  test('sessions are kept where the cache is, unless they have a driver of their own', async () => {
+  test('uses the driver of the cache for sessions unless SESSION_DRIVER is set', async () => {
     const both = await cachesFromEnv({ CACHE_DRIVER: 'redis' }, registry)
     expect(both.use('session').driver).toBe('redis')
     const own = await cachesFromEnv({ CACHE_DRIVER: 'redis', SESSION_DRIVER: 'memory' }, registry)
@@ -41,7 +41,7 @@ describe('the caches of an environment', () => {
     await Promise.all([both.close(), own.close()])
   })
 
-  test('a primary, replicas and Sentinels are read as addresses', async () => {
+  test('reads the addresses of a primary, replicas and Sentinels', async () => {
     const driver = await registry.load('redis')
     const variables = {
       REDIS_URL: 'rediss://u:p@host:1/2',
@@ -67,7 +67,7 @@ describe('the caches of an environment', () => {
     expect(variablesOf(error)).toEqual(['REDIS_PRIMARY', 'REDIS_REPLICAS'])
   })
 
-  test('sessions have nodes of their own where the environment says so', async () => {
+  test('reads the nodes of sessions from variables with the prefix SESSION_', async () => {
     const driver = await registry.load('memcached')
     const variables = {
       MEMCACHED_SERVERS: 'a:11211,b:11211',
@@ -91,7 +91,7 @@ describe('the caches of an environment', () => {
     await both.close()
   })
 
-  test('an empty variable is an absent one', async () => {
+  test('treats an empty variable as not set', async () => {
     const caches = await cachesFromEnv(
       { CACHE_DRIVER: '', CACHE_TTL: ' ', CACHE_PREFIX: '' },
       registry,
@@ -99,7 +99,7 @@ describe('the caches of an environment', () => {
     expect(caches.use().driver).toBe('memory')
   })
 
-  test('CACHE_STORE picks a store of the application by name', async () => {
+  test('CACHE_STORE selects a store of the application by name', async () => {
     const stores = { hot: () => memory({ values: 'shared' as const }) }
     const caches = await cachesFromEnv({ CACHE_STORE: 'hot' }, registry, { stores })
     expect(caches.use('cache').storesByReference).toBe(true)
@@ -110,7 +110,7 @@ describe('the caches of an environment', () => {
 })
 
 describe('problems', () => {
-  test('are reported all at once, each with variable, value and remedy', async () => {
+  test('are reported together, each with variable, value and remedy', async () => {
     const error = await problemsOf({
       CACHE_DRIVER: 'rediss',
       SESSION_DRIVER: 'redis',
@@ -133,7 +133,7 @@ describe('problems', () => {
     expect(error.message).toMatch(/SESSION_LIFETIME=600: .*unit/)
   })
 
-  test('name the variable that was read: the role’s own beats the common one', async () => {
+  test('name the variable that was read: the one of the role takes precedence', async () => {
     const good = 'redis://127.0.0.1:6379'
     const error = await problemsOf({
       CACHE_DRIVER: 'redis',
@@ -143,24 +143,24 @@ describe('problems', () => {
     expect(variablesOf(error)).toEqual(['SESSION_REDIS_URL'])
   })
 
-  test('that are the same for both roles are said once', async () => {
+  test('that both roles share are reported once', async () => {
     const error = await problemsOf({ CACHE_DRIVER: 'redis', REDIS_URL: 'banana' })
     expect(variablesOf(error)).toEqual(['REDIS_URL'])
   })
 
-  test('include a store and a driver for one role', async () => {
+  test('include a store and a driver for the same role', async () => {
     const stores = { hot: () => memory() }
     const error = await problemsOf({ CACHE_STORE: 'hot', CACHE_DRIVER: 'memory' }, { stores })
-    expect(error.message).toMatch(/CACHE_STORE=hot: and CACHE_DRIVER are given/)
+    expect(error.message).toMatch(/CACHE_STORE=hot: is set together with CACHE_DRIVER/)
   })
 
-  test('include the application’s own', async () => {
-    const problems = [{ variable: 'PORT', value: 'x', remedy: 'is no port.' }]
+  test('include those of the application', async () => {
+    const problems = [{ variable: 'PORT', value: 'x', remedy: 'is not a port.' }]
     const error = await problemsOf({ CACHE_TTL: 'soon' }, { problems })
     expect(variablesOf(error)).toEqual(['CACHE_TTL', 'PORT'])
   })
 
-  test('include prefixes that overlap in one store of the application, not in two', async () => {
+  test('include overlapping prefixes in the same store of the application, but not in two stores', async () => {
     const stores = { a: () => memory(), b: () => memory() }
     const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
     const error = await problemsOf({ CACHE_STORE: 'a', ...prefixes }, { stores })
@@ -168,19 +168,19 @@ describe('problems', () => {
     await cachesFromEnv({ CACHE_STORE: 'a', SESSION_STORE: 'b', ...prefixes }, registry, { stores })
   })
 
-  test('include them where the roles only read differently', async () => {
+  test('include overlapping prefixes if the roles differ only in their consistency', async () => {
     const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
     const variables = { CACHE_DRIVER: 'redis', SESSION_REDIS_CONSISTENCY: 'strong', ...prefixes }
     expect(variablesOf(await problemsOf(variables))).toEqual(['SESSION_PREFIX'])
   })
 
-  test('are none where the roles have servers of their own', async () => {
+  test('do not include overlapping prefixes on different servers', async () => {
     const urls = { CACHE_REDIS_URL: 'redis://a', SESSION_REDIS_URL: 'redis://b' }
     const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
     await cachesFromEnv({ CACHE_DRIVER: 'redis', ...urls, ...prefixes }, registry)
   })
 
-  test('include a list of nodes together with an endpoint that tells them', async () => {
+  test('include nodes set together with a configuration endpoint, and a password without a user', async () => {
     const error = await problemsOf({
       CACHE_DRIVER: 'memcached',
       MEMCACHED_SERVERS: 'a:11211',
@@ -191,14 +191,14 @@ describe('problems', () => {
     expect(error.message).not.toContain('hunter2')
   })
 
-  test('include prefixes that overlap on the same nodes, not on those of each role', async () => {
+  test('include overlapping prefixes on the same nodes, but not on different nodes', async () => {
     const variables = { CACHE_DRIVER: 'memcached', CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
     expect(variablesOf(await problemsOf(variables))).toEqual(['SESSION_PREFIX'])
     const apart = { ...variables, SESSION_MEMCACHED_SERVERS: 'sessions:11211' }
     await (await cachesFromEnv(apart, registry)).close()
   })
 
-  test('include prefixes of which one contains the other on the same driver', async () => {
+  test('include a prefix that starts with the prefix of the other role, unless the drivers differ', async () => {
     const error = await problemsOf({ CACHE_PREFIX: 'shop:', SESSION_PREFIX: 'shop:sessions:' })
     expect(error.message).toMatch(/SESSION_PREFIX=shop:sessions:: .*overlap/)
     await cachesFromEnv(
@@ -216,14 +216,14 @@ describe('problems', () => {
     'redis://u:hunter2',
     'u:hunter2',
     'redis://:hunter2/abc',
-  ])('never show a secret: %s', async (url) => {
+  ])('never contain a secret: %s', async (url) => {
     const error = await problemsOf({ CACHE_DRIVER: 'redis', REDIS_URL: url })
     expect(`${error.message}${JSON.stringify(error)}${String(error.stack)}`).not.toContain(
       'hunter2',
     )
   })
 
-  test('a value of a variable that sounds secret is never shown', () => {
+  test('mask the whole value if the name of the variable suggests a secret', () => {
     for (const name of ['REDIS_PASSWORD', 'REDIS_PASS', 'APP_ENCRYPTION_KEY', 'AUTH_TOKEN']) {
       expect(maskSecrets(name, 'abc')).toBe('***')
     }
@@ -233,7 +233,7 @@ describe('problems', () => {
     expect(maskSecrets('CACHE_TTL', 'soon')).toBe('soon')
   })
 
-  test('a driver package that is not installed is named with its remedy', async () => {
+  test('include a driver package that is not installed, with the command that installs it', async () => {
     const broken = new DriverRegistry({
       sqlite: () => import('no-such-package' as string) as never,
     })
@@ -244,13 +244,14 @@ describe('problems', () => {
   })
 })
 
-describe('registry', () => {
-  test('a driver of one’s own is registered by name', async () => {
-    const own = new DriverRegistry().register('mine', () => import('@stowage/memory'))
-    expect((await cachesFromEnv({ CACHE_DRIVER: 'mine' }, own)).use().driver).toBe('memory')
+describe('DriverRegistry', () => {
+  test('registers a custom driver by name', async () => {
+    const custom = new DriverRegistry().register('custom', () => import('@stowage/memory'))
+    const caches = await cachesFromEnv({ CACHE_DRIVER: 'custom' }, custom)
+    expect(caches.use().driver).toBe('memory')
   })
 
-  test('nothing is imported that is not chosen', async () => {
+  test('imports only the selected drivers', async () => {
     let imported = false
     const lazy = new DriverRegistry({
       memory: () => import('@stowage/memory'),
@@ -263,7 +264,7 @@ describe('registry', () => {
     expect(imported).toBe(false)
   })
 
-  test('an unknown name is an error with the known ones', async () => {
+  test('reports an unknown name with a suggestion', async () => {
     const error = await registry.load('memory2').catch((e: unknown) => e)
     expect(CacheError.is(error) && error.message).toMatch(/Did you mean memory\?/)
   })

@@ -3,19 +3,19 @@ import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
 describe('createCaches', () => {
-  test('makes each cache when it is first used, once', () => {
-    const made: string[] = []
-    const make = (name: string) => () => {
-      made.push(name)
+  test('creates each cache once, on its first use', () => {
+    const created: string[] = []
+    const create = (name: string) => () => {
+      created.push(name)
       return memory()
     }
     const caches = createCaches({
       default: 'pages',
-      stores: { pages: make('pages'), hot: make('hot') },
+      stores: { pages: create('pages'), hot: create('hot') },
     })
-    expect(made).toEqual([])
+    expect(created).toEqual([])
     expect(caches.use()).toBe(caches.use('pages'))
-    expect(made).toEqual(['pages'])
+    expect(created).toEqual(['pages'])
     expect(caches.use('hot').name).toBe('hot')
   })
 
@@ -30,63 +30,66 @@ describe('createCaches', () => {
     expect(store.get('a:k')).toBe('1')
   })
 
-  test('names are typed, and an unknown one is named with those that exist', () => {
+  test('checks names at compile time, and reports an unknown name with the defined ones', () => {
     const caches = createCaches({ default: 'pages', stores: { pages: () => memory() } })
-    // @ts-expect-error: the compiler knows the names
+    // @ts-expect-error: not a defined name
     expect(() => caches.use('page')).toThrow(/No cache is named "page". Defined: pages/)
-    // @ts-expect-error: nor may the default be one that is not there
+    // @ts-expect-error: the default must be a defined name
     expect(() => createCaches({ default: 'x', stores: { y: () => memory() } })).toThrow(CacheError)
   })
 
-  test('a bad default ttl is refused when the cache is made', () => {
+  test('rejects an invalid default ttl on the first use of the cache', () => {
     const caches = createCaches({ default: 'p', stores: { p: { store: () => memory(), ttl: 0 } } })
     expect(() => caches.use()).toThrow(/not positive/)
   })
 })
 
 describe('health', () => {
-  const ill = () =>
+  const failing = () =>
     wrapStore(memory(), () => {
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down')
     })
 
-  test('asks every backend and never rejects', async () => {
-    const caches = createCaches({ default: 'well', stores: { well: () => memory(), ill } })
+  test('pings every backend and never rejects', async () => {
+    const caches = createCaches({
+      default: 'working',
+      stores: { working: () => memory(), failing },
+    })
     expect(await caches.health()).toMatchObject({
-      well: { driver: 'memory', ok: true },
-      ill: { driver: 'memory', ok: false, error: { code: 'ERR_CACHE_UNAVAILABLE' } },
+      working: { driver: 'memory', ok: true },
+      failing: { driver: 'memory', ok: false, error: { code: 'ERR_CACHE_UNAVAILABLE' } },
     })
   })
 
-  test('tells of a store that cannot even be made', async () => {
-    const impossible = () => {
-      throw new CacheError('ERR_CACHE_CONFIG', 'bad url')
+  test('reports a store that cannot be created', async () => {
+    const misconfigured = () => {
+      throw new CacheError('ERR_CACHE_CONFIG', 'invalid url')
     }
-    const caches = createCaches({ default: 'a', stores: { a: impossible } })
+    const caches = createCaches({ default: 'a', stores: { a: misconfigured } })
     expect(await caches.health()).toMatchObject({ a: { driver: 'unknown', ok: false } })
   })
 
-  test('ready resolves when all are well, and fails with the reason when time is over', async () => {
+  test('ready resolves when every backend replies, and rejects with the reason after the timeout', async () => {
     let now = 0
     const sleep = async (ms: number) => {
       now += ms
     }
     const clock = { now: () => now, sleep }
-    let asked = 0
+    let pings = 0
     const slow = () =>
       wrapStore(memory(), (_, call) => {
-        if (++asked < 3) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'starting')
+        if (++pings < 3) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'starting')
         return call()
       })
     await createCaches({ default: 'slow', stores: { slow }, clock }).ready({ within: '1s' })
-    expect(asked).toBe(3)
-    const never = createCaches({ default: 'ill', stores: { ill }, clock })
-    await expect(never.ready({ within: '1s' })).rejects.toMatchObject({
+    expect(pings).toBe(3)
+    const caches = createCaches({ default: 'failing', stores: { failing }, clock })
+    await expect(caches.ready({ within: '1s' })).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
     })
   })
 
-  test('close closes what was made, and only that', async () => {
+  test('close closes the caches that were created, and creates no others', async () => {
     const closed: string[] = []
     const store = (name: string) => () =>
       wrapStore(memory(), (operation, call) => {

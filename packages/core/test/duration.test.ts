@@ -18,14 +18,14 @@ describe('milliseconds', () => {
   })
 
   test.each(['', '10', 'm', '10 minutes', '1h30m', 'soon', Number.NaN, undefined, {}])(
-    'refuses %s with the remedy',
-    (bad) => {
-      expect(() => milliseconds(bad as never)).toThrow(TypeError)
-      expect(() => milliseconds(bad as never)).toThrow(/'10m'/)
+    'rejects %s with an example',
+    (invalid) => {
+      expect(() => milliseconds(invalid as never)).toThrow(TypeError)
+      expect(() => milliseconds(invalid as never)).toThrow(/'10m'/)
     },
   )
 
-  test('a text without a unit is no duration: nobody knows which', () => {
+  test('parseDuration rejects a text without a unit', () => {
     expect(parseDuration('600')).toBeUndefined()
   })
 })
@@ -34,19 +34,19 @@ describe('resolveTtl', () => {
   test.each<[string, Ttl, number | undefined]>([
     ['null never expires', null, undefined],
     ['Infinity never expires', Infinity, undefined],
-    ['more than the safe integers never expires', 1e16, undefined],
+    ['a number above the safe integers never expires', 1e16, undefined],
     ['a fraction is rounded up', 0.2, 1],
-    ['zero is over', 0, 0],
-    ['a negative ttl is over', -5, 0],
-    ['minus infinity is over', -Infinity, 0],
-    ['a date is the time until then', new Date(1_000_500), 500],
-    ['a past date is over', new Date(999_000), 0],
+    ['zero has expired', 0, 0],
+    ['a negative ttl has expired', -5, 0],
+    ['minus infinity has expired', -Infinity, 0],
+    ['a date is the time until that date', new Date(1_000_500), 500],
+    ['a past date has expired', new Date(999_000), 0],
     ['31 days', '31d', 2_678_400_000],
   ])('%s', (_, ttl, expected) => {
     expect(resolveTtl(ttl, clock)).toBe(expected)
   })
 
-  test('NaN and an invalid date are mistakes', () => {
+  test('rejects NaN and an invalid date', () => {
     expect(() => resolveTtl(Number.NaN, clock)).toThrow(TypeError)
     expect(() => resolveTtl(new Date('never'), clock)).toThrow(TypeError)
   })

@@ -3,36 +3,36 @@ import { Cache, CacheError, type CacheStore, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
-/** Two processes on one backend that cannot list its keys. */
+/** Creates caches like those of two processes, on one backend that cannot list its keys. */
 function setup() {
   let now = 0
   const clock = { now: () => now, sleep: async () => {} }
   const calls: string[] = []
-  /** Whether the node of the generation is down. */
-  const chaos = { down: false }
-  const listless = wrapStore(memory({ clock }), (operation, call, [key]) => {
+  /** Whether the node that stores the generation is unreachable. */
+  const fault = { isDown: false }
+  const unlistable = wrapStore(memory({ clock }), (operation, call, [key]) => {
     calls.push(`${operation} ${String(key)}`)
-    if (!chaos.down || !String(key).includes('~generation')) return call()
-    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'memory', operation })
+    if (!fault.isDown || !String(key).includes('~generation')) return call()
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', { store: 'memory', operation })
   })
-  delete (listless as { scan?: unknown }).scan
-  const process = (prefix = 'app:') => new Cache(listless as CacheStore, { prefix, clock })
+  delete (unlistable as { scan?: unknown }).scan
+  const createCache = (prefix = 'app:') => new Cache(unlistable as CacheStore, { prefix, clock })
   const advance = (ms: number) => (now += ms)
-  return { one: process(), two: process(), process, calls, chaos, advance }
+  return { one: createCache(), two: createCache(), createCache, calls, fault, advance }
 }
 
 describe('a prefix on a store that cannot list its keys', () => {
-  test('clear forgets its own keys at once and touches no others', async () => {
-    const { one, process } = setup()
-    const neighbour = process('app2:')
+  test('clear removes its keys immediately and affects no others', async () => {
+    const { one, createCache } = setup()
+    const other = createCache('app2:')
     await one.set('k', 1)
-    await neighbour.set('k', 2)
+    await other.set('k', 2)
     await one.clear()
     expect(await one.get('k')).toBeUndefined()
-    expect(await neighbour.get('k')).toBe(2)
+    expect(await other.get('k')).toBe(2)
   })
 
-  test('another process sees the clear within a second', async () => {
+  test('another process notices the clear within a second', async () => {
     const { one, two, advance } = setup()
     await one.set('k', 1)
     expect(await two.get('k')).toBe(1)
@@ -43,7 +43,7 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await one.get('k')).toBe('new')
   })
 
-  test('clearing a cache clears its namespaces, not the other way round', async () => {
+  test('clearing a cache clears its namespaces, but clearing a namespace does not clear the cache', async () => {
     const { one } = setup()
     const users = one.namespace('users')
     await one.set('k', 1)
@@ -56,7 +56,7 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await users.get('k')).toBeUndefined()
   })
 
-  test('the generation is read once a second, not with every call', async () => {
+  test('the generation is read once per second instead of with every call', async () => {
     const { one, calls, advance } = setup()
     await Promise.all([one.get('a'), one.get('b')])
     await one.getMany(['a', 'b'])
@@ -67,33 +67,33 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(reads()).toBe(2)
   })
 
-  test('a generation that is lost is put back by who knows it', async () => {
-    const { one, two, process, advance } = setup()
+  test('a process that has read the generation stores it again if it is missing', async () => {
+    const { one, two, createCache, advance } = setup()
     await one.set('k', 1)
-    await process('').delete('app:~generation')
+    await createCache('').delete('app:~generation')
     advance(1_000)
     expect(await one.get('k')).toBe(1)
     expect(await two.get('k')).toBe(1)
   })
 
-  test('and that nobody knows any more causes misses and nothing else', async () => {
-    const { one, two, process } = setup()
+  test('a missing generation that no process has read only causes misses', async () => {
+    const { one, two, createCache } = setup()
     await one.set('k', 1)
-    await process('').delete('app:~generation')
+    await createCache('').delete('app:~generation')
     expect(await two.get('k')).toBeUndefined()
     await two.set('k', 2)
     expect(await two.get('k')).toBe(2)
   })
 
-  test('while it cannot be read, those who know it go on, and the others fail', async () => {
-    const { one, two, advance, chaos } = setup()
+  test('while the generation is unreadable, only a process that has read it before can continue', async () => {
+    const { one, two, advance, fault } = setup()
     await one.set('k', 1)
-    chaos.down = true
+    fault.isDown = true
     advance(1_000)
     expect(await one.get('k')).toBe(1)
     await expect(two.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(one.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-    chaos.down = false
+    fault.isDown = false
     await two.clear()
     advance(1_000)
     await one.get('k')
@@ -101,14 +101,14 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await one.get('k')).toBeUndefined()
   })
 
-  test('of two who clear at once both succeed, and nothing is left', async () => {
+  test('two concurrent clears both succeed', async () => {
     const { one, two } = setup()
     await one.set('k', 1)
     await Promise.all([one.clear(), two.clear()])
     expect([await one.get('k'), await two.get('k')]).toEqual([undefined, undefined])
   })
 
-  test('a read of the generation that was under way does not undo a clear', async () => {
+  test('a read of the generation in flight during a clear does not undo it', async () => {
     const { one, calls } = setup()
     const reading = one.get('k')
     await one.clear()
@@ -121,7 +121,7 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await one.get('k')).toBe(1)
   })
 
-  test('keys() says that it cannot', async () => {
+  test('keys() rejects with ERR_CACHE_UNSUPPORTED', async () => {
     const { one } = setup()
     await expect(one.keys().next()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
   })

@@ -1,30 +1,32 @@
 import { checkChoice, checkInteger } from '@stowage/core/driver'
 import { expect, test } from 'vitest'
 
-const codes = { code: 'ERR_CACHE_CONFIG' }
+const code = 'ERR_CACHE_CONFIG'
 
-test('a choice is one of the choices, or the error names them', () => {
-  expect(checkChoice('mine: colour', 'red', ['red', 'green'])).toBe('red')
-  for (const given of ['blue', '', undefined, true]) {
-    expect(() => checkChoice('mine: colour', given as string, ['red', 'green'])).toThrow(
+test('checkChoice returns one of the choices, and otherwise throws an error that lists them', () => {
+  expect(checkChoice('mystore: colour', 'red', ['red', 'green'])).toBe('red')
+  for (const value of ['blue', '', undefined, true]) {
+    expect(() => checkChoice('mystore: colour', value as string, ['red', 'green'])).toThrow(
       expect.objectContaining({
-        ...codes,
-        message: `mine: colour must be one of red, green, not ${given}.`,
+        code,
+        message: `mystore: colour must be one of red, green, not ${value}.`,
       }),
     )
   }
 })
 
-test('a whole number is within its bounds, or the error names them', () => {
-  expect(checkInteger('mine: size', 1, 1)).toBe(1)
-  expect(checkInteger('mine: size', 9, 1, 9)).toBe(9)
-  for (const given of [0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, '3', undefined]) {
-    expect(() => checkInteger('mine: size', given as number, 1)).toThrow(
+test('checkInteger returns an integer in the range, and otherwise throws an error with the range', () => {
+  expect(checkInteger('mystore: size', 1, 1)).toBe(1)
+  expect(checkInteger('mystore: size', 9, 1, 9)).toBe(9)
+  for (const value of [0, -1, 1.5, Number.NaN, Infinity, 2 ** 53, '3', undefined]) {
+    expect(() => checkInteger('mystore: size', value as number, 1)).toThrow(
       expect.objectContaining({
-        ...codes,
-        message: `mine: size must be a whole number of at least 1, not ${given}.`,
+        code,
+        message: `mystore: size must be a whole number of at least 1, not ${value}.`,
       }),
     )
   }
-  expect(() => checkInteger('mine: size', 10, 1, 9)).toThrow(/a whole number from 1 to 9, not 10/)
+  expect(() => checkInteger('mystore: size', 10, 1, 9)).toThrow(
+    /a whole number from 1 to 9, not 10/,
+  )
 })

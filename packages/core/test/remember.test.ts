@@ -4,9 +4,9 @@ import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
 describe('when the store fails', () => {
-  test('a read that fails: the loader answers, nobody waits for a write, and it is published', async () => {
+  test('returns the loaded value after a failed read, without a write, and publishes the failure', async () => {
     const { store, calls } = failing('get')
-    const events = await listening('stowage:error', async () => {
+    const events = await eventsDuring('stowage:error', async () => {
       expect(await new Cache(store, { name: 'pages' }).remember('k', {}, () => 'loaded')).toBe(
         'loaded',
       )
@@ -16,28 +16,28 @@ describe('when the store fails', () => {
     expect(events).toMatchObject([{ cache: 'pages', store: 'memory', key: 'k', error }])
   })
 
-  test('a write that fails: the loaded value is returned and the failure published', async () => {
+  test('returns the loaded value after a failed write, and publishes the failure', async () => {
     const { store } = failing('set')
-    const events = await listening('stowage:error', async () => {
+    const events = await eventsDuring('stowage:error', async () => {
       expect(await new Cache(store).remember('k', {}, () => 1)).toBe(1)
     })
     expect(events).toHaveLength(1)
   })
 
-  test('a value the store cannot take is returned all the same', async () => {
+  test('returns a loaded value that is too large for the store', async () => {
     const cache = new Cache(memory({ maxValueBytes: 10 }))
     expect(await cache.remember('k', {}, () => 'x'.repeat(100))).toHaveLength(100)
   })
 
-  test('everything else throws', async () => {
+  test('get and pull reject', async () => {
     const cache = new Cache(failing('get').store)
     await expect(cache.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(cache.pull('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   })
 })
 
-describe('mistakes are not hidden', () => {
-  test('a closed cache', async () => {
+describe('remember rejects', () => {
+  test('after close', async () => {
     const cache = new Cache(memory())
     await cache.close()
     await expect(cache.remember('k', {}, () => 1)).rejects.toMatchObject({
@@ -45,14 +45,14 @@ describe('mistakes are not hidden', () => {
     })
   })
 
-  test('a value without representation', async () => {
+  test('if the codec cannot encode the loaded value', async () => {
     const cache = new Cache(memory())
     await expect(cache.remember('k', {}, () => () => {})).rejects.toMatchObject({
       code: 'ERR_CACHE_CODEC',
     })
   })
 
-  test('a failing loader: those who waited get its error, the next call loads again', async () => {
+  test('every waiting caller if the load fails, and the next call loads again', async () => {
     const cache = new Cache(memory())
     let loads = 0
     const load = async () => {
@@ -66,7 +66,7 @@ describe('mistakes are not hidden', () => {
   })
 })
 
-test('a ttl given as a date counts from when the value is there', async () => {
+test('a ttl given as a date is evaluated after the load', async () => {
   let now = 1_000
   const clock = { now: () => now, sleep: async () => {} }
   const cache = new Cache(memory({ clock }), { clock })
@@ -81,30 +81,37 @@ test('a ttl given as a date counts from when the value is there', async () => {
   expect(await cache.get('k')).toBeUndefined()
 })
 
-describe('a load that is overtaken by a write', () => {
-  const overtaken: Record<string, (cache: Cache) => Promise<unknown>> = {
+describe('a load during which the key is changed', () => {
+  const changes: Record<string, (cache: Cache) => Promise<unknown>> = {
     delete: (cache) => cache.delete('k'),
     deleteMany: (cache) => cache.deleteMany(['k']),
     set: (cache) => cache.set('k', 'new'),
     setMany: (cache) => cache.setMany([['k', 'new']]),
     update: (cache) => cache.update('k', () => 'new'),
-    'a ttl that is over': (cache) => cache.touch('k', { ttl: 0 }),
+    'touch with an expired ttl': (cache) => cache.touch('k', { ttl: 0 }),
     clear: (cache) => cache.clear(),
   }
 
-  test.each(Object.keys(overtaken))('by %s is returned, not kept and not joined', async (way) => {
-    const cache = new Cache(memory())
-    let finish: (value: string) => void = () => {}
-    const slow = cache.remember('k', {}, () => new Promise<string>((resolve) => (finish = resolve)))
-    await new Promise((resolve) => setImmediate(resolve))
-    await overtaken[way]?.(cache)
-    expect(await cache.remember('k', {}, () => 'new')).toBe('new')
-    finish('old')
-    expect(await slow).toBe('old')
-    expect(await cache.get('k')).toBe('new')
-  })
+  test.each(Object.keys(changes))(
+    'by %s returns its value, but is not stored or joined',
+    async (change) => {
+      const cache = new Cache(memory())
+      let finish: (value: string) => void = () => {}
+      const slow = cache.remember(
+        'k',
+        {},
+        () => new Promise<string>((resolve) => (finish = resolve)),
+      )
+      await new Promise((resolve) => setImmediate(resolve))
+      await changes[change]?.(cache)
+      expect(await cache.remember('k', {}, () => 'new')).toBe('new')
+      finish('old')
+      expect(await slow).toBe('old')
+      expect(await cache.get('k')).toBe('new')
+    },
+  )
 
-  test('of the whole cache reaches its namespaces', async () => {
+  test('by clear of the cache is not stored in a namespace either', async () => {
     const cache = new Cache(memory())
     const users = cache.namespace('users')
     const load = async () => {
@@ -116,7 +123,7 @@ describe('a load that is overtaken by a write', () => {
   })
 })
 
-test('a load that asks for its own key finds itself loading', async () => {
+test('a call of remember for the same key during a load joins the load', async () => {
   const cache = new Cache(memory())
   let loads = 0
   const inner: Promise<unknown>[] = []
@@ -129,7 +136,7 @@ test('a load that asks for its own key finds itself loading', async () => {
   expect(await Promise.all(inner)).toEqual([1])
 })
 
-test('what was loaded is returned though the cache was closed meanwhile', async () => {
+test('returns the loaded value if the cache was closed during the load', async () => {
   const cache = new Cache(memory())
   const load = async () => {
     await cache.close()
@@ -138,7 +145,7 @@ test('what was loaded is returned though the cache was closed meanwhile', async 
   expect(await cache.remember('k', {}, load)).toBe(42)
 })
 
-test('a namespace with a colon is not one within another', async () => {
+test('a namespace with a colon differs from a nested namespace', async () => {
   const cache = new Cache(memory())
   await cache.namespace('a:b').set('c', 1)
   expect(await cache.namespace('a').get('b:c')).toBeUndefined()
@@ -147,51 +154,49 @@ test('a namespace with a colon is not one within another', async () => {
   expect(await cache.namespace('a:b').get('c')).toBe(1)
 })
 
-test('a key that holds something else ends an update with the reason', async () => {
+test('update rejects with the reason if the key does not contain a cache entry', async () => {
   const foreign = wrapStore(memory(), (operation, call) => {
     if (operation === 'get') return undefined as never
     return operation === 'add' ? (false as never) : call()
   })
   const clock = { now: () => 0, sleep: async () => {} }
-  await expect(new Cache(foreign, { clock }).update('k', () => 1)).rejects.toThrow(/no entry/)
+  await expect(new Cache(foreign, { clock }).update('k', () => 1)).rejects.toThrow(
+    /not a cache entry/,
+  )
 })
 
-test('namespaces asked for by name share their flights', async () => {
+test('namespaces with the same name share their loads in flight', async () => {
   const cache = new Cache(memory())
   let loads = 0
   const load = async () => ++loads
-  const ask = () => cache.namespace('users').remember('1', {}, load)
-  expect(await Promise.all([ask(), ask(), ask()])).toEqual([1, 1, 1])
+  const remember = () => cache.namespace('users').remember('1', {}, load)
+  expect(await Promise.all([remember(), remember(), remember()])).toEqual([1, 1, 1])
 })
 
-test('hits, misses, corrupt entries and loads are published with cache, store and key', async () => {
+test('publishes hits, misses, corrupt entries and loads with cache, store and key', async () => {
   const store = memory()
   const cache = new Cache(store, { name: 'pages', prefix: 'p:' })
-  const about = { cache: 'pages', store: 'memory', key: 'p:k' }
-  const during = async (channel: string, work: () => unknown) => {
-    const events = await listening(channel, async () => void (await work()))
-    return events
-  }
-  expect(await during('stowage:miss', () => cache.get('k'))).toEqual([about])
-  const loads = await during('stowage:load', () => cache.remember('k', {}, () => 1))
-  expect(loads).toEqual([{ ...about, durationMs: expect.any(Number) }])
-  expect(await during('stowage:hit', () => cache.get('k'))).toEqual([about])
+  const event = { cache: 'pages', store: 'memory', key: 'p:k' }
+  expect(await eventsDuring('stowage:miss', () => cache.get('k'))).toEqual([event])
+  const loads = await eventsDuring('stowage:load', () => cache.remember('k', {}, () => 1))
+  expect(loads).toEqual([{ ...event, durationMs: expect.any(Number) }])
+  expect(await eventsDuring('stowage:hit', () => cache.get('k'))).toEqual([event])
   store.set('p:k', 'not json')
-  expect(await during('stowage:corrupt', () => cache.get('k'))).toEqual([about])
+  expect(await eventsDuring('stowage:corrupt', () => cache.get('k'))).toEqual([event])
 })
 
-/** A store of which one operation always fails, and the operations it was asked for. */
+/** Returns a store with one operation that always fails, and the operations that were called. */
 function failing(operation: string): { store: CacheStore; calls: string[] } {
   const calls: string[] = []
   const store = wrapStore(memory(), (called, call) => {
     calls.push(called)
-    if (called === operation) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'gone')
+    if (called === operation) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable')
     return call()
   })
   return { store, calls }
 }
 
-async function listening(channel: string, work: () => Promise<void>): Promise<CacheEvent[]> {
+async function eventsDuring(channel: string, work: () => Promise<unknown>): Promise<CacheEvent[]> {
   const events: CacheEvent[] = []
   const listener = (event: unknown) => events.push(event as CacheEvent)
   subscribe(channel, listener)

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type BatchingOptions,
   CacheError,
@@ -11,7 +11,7 @@ import { describe, expect, test } from 'vitest'
 
 const limits = { keyBytes: 250, valueBytes: 100, ttlStep: 1 }
 
-/** A batching store, and the calls that reached the store inside, such as `getMany a,b`. */
+/** Returns a batching store, and the calls that reached the wrapped store, such as `getMany a,b`. */
 function setup(options: BatchingOptions = {}, chaos = new Chaos()) {
   const calls: string[] = []
   const inner = withChaos(referenceStore({ async: true, limits }), chaos)
@@ -27,18 +27,18 @@ function keysOf(operation: StoreOperation, first: unknown): string {
   return String(first ?? '')
 }
 
-describe.each([{}, { overlap: true }])('keeps the contract with %o', (options) => {
+describe.each([{}, { overlap: true }])('conforms to the contract with %o', (options) => {
   const clock = new ManualClock()
   const create = () =>
     withBatching(referenceStore({ clock, async: true, limits: { ttlStep: 1 } }), options)
   conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
 })
 
-describe('many gets that may overlap', () => {
+describe('many gets with overlap', () => {
   const names = Array.from({ length: 40 }, (_, i) => `k${i}`)
   const sizes = (calls: string[]) => calls.map((call) => call.split(',').length)
 
-  test('leave in two batches, and all are answered as asked', async () => {
+  test('are sent in two batches, and each returns its own value', async () => {
     const { store, calls } = setup({ overlap: true })
     await store.setMany(names.map((name) => [name, name]))
     calls.length = 0
@@ -47,7 +47,7 @@ describe('many gets that may overlap', () => {
     expect(sizes(calls)).toEqual([20, 20])
   })
 
-  test('are one batch where few; what comes before the second has left fills both', async () => {
+  test('are one batch if few; gets made before the second batch is sent are spread over both', async () => {
     const { store, calls } = setup({ overlap: true })
     await Promise.all(names.slice(0, 16).map((name) => store.get(name)))
     const all = names.map((name) => store.get(name))
@@ -59,7 +59,7 @@ describe('many gets that may overlap', () => {
     expect(sizes(calls)).toEqual([16, 20, 30, 30])
   })
 
-  test('are all sent before what comes after them', async () => {
+  test('are all sent before the operations that follow them', async () => {
     const { store, calls } = setup({ overlap: true })
     const reads = names.map((name) => store.get(name))
     await store.delete('k39')
@@ -69,7 +69,7 @@ describe('many gets that may overlap', () => {
 })
 
 describe('gets', () => {
-  test('of one tick are one getMany, each key asked for once', async () => {
+  test('of one tick become one getMany without repeated keys', async () => {
     const { store, calls } = setup()
     await store.set('a', '1')
     calls.length = 0
@@ -78,27 +78,27 @@ describe('gets', () => {
     expect(found.map((item) => item && String(item))).toEqual(['1', undefined, '1'])
   })
 
-  test('that promises of the same turn lead to are in the batch too', async () => {
+  test('made by promise reactions of the same tick are in the same batch', async () => {
     const { store, calls } = setup()
     await Promise.all([store.get('a'), Promise.resolve().then(() => store.get('b'))])
     expect(calls).toEqual(['getMany a,b'])
   })
 
-  test('a lone one goes through as it is', async () => {
+  test('a single get is passed on unchanged', async () => {
     const { store, calls } = setup()
     await store.get('a')
-    await turn()
+    await nextTurn()
     await store.get('b')
     expect(calls).toEqual(['get a', 'get b'])
   })
 
-  test('a full batch leaves at once', async () => {
+  test('a full batch is sent immediately', async () => {
     const { store, calls } = setup({ maxKeys: 2 })
     await Promise.all(['a', 'b', 'c'].map((key) => store.get(key)))
     expect(calls).toEqual(['getMany a,b', 'get c'])
   })
 
-  test('a failure is everybody’s, and the next tick starts anew', async () => {
+  test('a failure rejects every get of the batch, but none of the next batch', async () => {
     const { store, chaos } = setup()
     chaos.fail('getMany', { times: 1 })
     const outcomes = await Promise.allSettled([store.get('a'), store.get('b')])
@@ -108,13 +108,13 @@ describe('gets', () => {
 })
 
 describe('sets', () => {
-  test('of one tick are one setMany for each ttl', async () => {
+  test('of one tick become one setMany per ttl', async () => {
     const { store, calls } = setup()
     await Promise.all([store.set('a', '1', 10), store.set('b', '2'), store.set('c', '3', 10)])
     expect(calls).toEqual(['setMany a,c', 'set b'])
   })
 
-  test('of one key: the last wins, also with another ttl', async () => {
+  test('of one key store the last value, also with another ttl', async () => {
     const { store } = setup()
     await Promise.all([
       store.set('a', '1', 60_000),
@@ -126,7 +126,7 @@ describe('sets', () => {
     expect(String(await store.get('a'))).toBe('4')
   })
 
-  test('one that is too large fails alone', async () => {
+  test('a value that is too large fails without the others', async () => {
     const { store } = setup()
     const outcomes = await Promise.allSettled([
       store.set('a', '1'),
@@ -137,33 +137,33 @@ describe('sets', () => {
     expect(CacheError.is((outcomes[1] as PromiseRejectedResult).reason)).toBe(true)
   })
 
-  test('may be left as they are', async () => {
-    const { store, calls } = setup({ largestSet: 0 })
+  test('are not batched if maxSetBytes is 0', async () => {
+    const { store, calls } = setup({ maxSetBytes: 0 })
     await Promise.all([store.set('a', '1'), store.set('b', '2')])
     expect(calls).toEqual(['set a', 'set b'])
   })
 })
 
 describe('order', () => {
-  test('a get sees the set before it, and not the one after it', async () => {
+  test('a get returns the value of the set before it, not of the one after it', async () => {
     const { store } = setup()
-    const writing = store.set('a', 'new')
-    const after = store.get('a')
-    expect(String(await after)).toBe('new')
-    await writing
-    const before = store.get('a')
-    await Promise.all([store.set('a', 'newer'), before])
-    expect(String(await before)).toBe('new')
+    const firstSet = store.set('a', 'new')
+    const getAfterSet = store.get('a')
+    expect(String(await getAfterSet)).toBe('new')
+    await firstSet
+    const getBeforeSet = store.get('a')
+    await Promise.all([store.set('a', 'newer'), getBeforeSet])
+    expect(String(await getBeforeSet)).toBe('new')
   })
 
-  test('a get between two sets sees the first', async () => {
+  test('a get between two sets returns the first value', async () => {
     const { store } = setup()
     const calls = [store.set('a', '1'), store.get('a'), store.set('a', '2'), store.get('a')]
     const [, first, , second] = await Promise.all(calls)
     expect([first, second].map(String)).toEqual(['1', '2'])
   })
 
-  test('every other operation comes after what was asked before it', async () => {
+  test('every other operation is sent after the calls before it', async () => {
     const { store, calls } = setup()
     const pending = [store.set('a', '1'), store.get('b'), store.set('c', '3')]
     expect(await store.delete('a')).toBe(true)

@@ -2,11 +2,11 @@ import { Cache, CacheError, withTimeout, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
 
-const never = new Promise<never>(() => {})
+const pending = new Promise<never>(() => {})
 
-test('a call that is not answered fails with its deadline', async () => {
-  const mute = wrapStore(memory(), () => never)
-  const store = withTimeout(mute, '20ms')
+test('a call without a reply rejects after the timeout', async () => {
+  const hanging = wrapStore(memory(), () => pending)
+  const store = withTimeout(hanging, '20ms')
   for (const call of [
     () => store.get('secret'),
     () => store.set('secret', 'v'),
@@ -18,16 +18,18 @@ test('a call that is not answered fails with its deadline', async () => {
   }
 })
 
-test('a scan that stops answering fails too, and can be left', async () => {
-  const mute = wrapStore(memory(), (operation, call) => (operation === 'scan' ? never : call()))
-  const cache = new Cache(withTimeout(mute, '20ms'), { prefix: 'p:' })
+test('a scan that hangs rejects after the timeout', async () => {
+  const hanging = wrapStore(memory(), (operation, call) =>
+    operation === 'scan' ? pending : call(),
+  )
+  const cache = new Cache(withTimeout(hanging, '20ms'), { prefix: 'p:' })
   await expect(cache.clear()).rejects.toMatchObject({
     code: 'ERR_CACHE_TIMEOUT',
     operation: 'scan',
   })
 })
 
-test('an answer in time passes unchanged, a synchronous one stays synchronous', async () => {
+test('a result before the timeout is returned unchanged, a synchronous one synchronously', async () => {
   const store = withTimeout(memory(), '10s')
   expect(store.set('k', 'v')).toBeUndefined()
   expect(store.get('k')).toBe('v')
@@ -40,17 +42,17 @@ test('an answer in time passes unchanged, a synchronous one stays synchronous', 
 })
 
 test.each([0, -1, Infinity, '30d', Number.NaN] as const)(
-  'a deadline of %s is refused',
+  'a timeout of %s is rejected',
   (timeout) => {
     expect(() => withTimeout(memory(), timeout)).toThrow(/between 1 ms and 24 days|duration/)
   },
 )
 
-test('a failure in time passes unchanged', async () => {
-  const broken = wrapStore(memory(), async () => {
-    throw new CacheError('ERR_CACHE_REJECTED', 'no')
+test('a failure before the timeout is passed on unchanged', async () => {
+  const failing = wrapStore(memory(), async () => {
+    throw new CacheError('ERR_CACHE_REJECTED', 'rejected')
   })
-  await expect(withTimeout(broken, '10s').get('k')).rejects.toMatchObject({
+  await expect(withTimeout(failing, '10s').get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_REJECTED',
   })
 })

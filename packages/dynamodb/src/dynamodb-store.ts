@@ -197,6 +197,10 @@ export class DynamoDBStore implements ByteStore {
     return this.#sender.close()
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async *#scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#sender.assertOpen('scan')
     const { ConditionExpression: exists, ...operands } = this.#conditions.exists(this.#ttl.now())

@@ -99,6 +99,10 @@ export class MemcachedStore implements ByteStore {
     return this.#lifecycle.close(() => this.#dispatch.close())
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   #retryOnConflict<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
     this.#lifecycle.assertOpen(operation)
     return this.#dispatch.tracked(retryOnConflict(operation, systemClock, attempt))

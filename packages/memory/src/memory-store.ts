@@ -150,6 +150,10 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     return this.#lifecycle.close(() => this.#lru.clear())
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     // Listed at once, because the LRU cache may change between two pages.

@@ -56,7 +56,7 @@ function durabilityOf(options: RedisOptions, resolved: ResolvedOptions): Durabil
 
 /** The `get`s of one tick become an MGET, or two; its `set`s of small items an MSET, or a script where they expire. */
 function merged(store: ByteStore): ByteStore {
-  return withBatching(store, { overlap: true, largestSet: largestInScript })
+  return withBatching(store, { overlap: true, maxSetBytes: largestInScript })
 }
 
 const driver: Driver<RedisOptions> = {

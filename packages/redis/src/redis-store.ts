@@ -150,6 +150,10 @@ export class RedisStore implements ByteStore {
     })
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`

@@ -140,6 +140,10 @@ export class ReferenceStore implements ByteStore {
     return this.#lifecycle.close(() => this.slots.clear())
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async *#pages(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const keys = [...this.slots.keys()].filter((key) => key.startsWith(prefix))

@@ -4,48 +4,56 @@ import type { CacheStore } from '../store.ts'
 import type { DriverRegistry } from './driver-registry.ts'
 import { Env, type Variables } from './env.ts'
 
-/** What the environment configures: the application's cache, and its sessions. */
+/** A cache that the environment configures: the one of the application, or the one of its sessions. */
 export type Role = 'cache' | 'session'
 
-interface RoleRules {
-  /** Variable of the default ttl, and the ttl without it. */
-  readonly ttl: string
+interface RoleDefaults {
+  /** Variable of the default ttl. */
+  readonly ttlVariable: string
+  /** The default ttl if the variable is not set. */
   readonly defaultTtl: '1d' | null
 }
 
-const roles: Readonly<Record<Role, RoleRules>> = {
-  cache: { ttl: 'CACHE_TTL', defaultTtl: null },
-  session: { ttl: 'SESSION_LIFETIME', defaultTtl: '1d' },
+const roleDefaults: Readonly<Record<Role, RoleDefaults>> = {
+  cache: { ttlVariable: 'CACHE_TTL', defaultTtl: null },
+  session: { ttlVariable: 'SESSION_LIFETIME', defaultTtl: '1d' },
 }
 
 export interface CachesFromEnvOptions {
-  /** Stores of the application's own, which `CACHE_STORE` and `SESSION_STORE` choose by name. */
+  /** Stores of the application, which `CACHE_STORE` and `SESSION_STORE` select by name. */
   readonly stores?: Readonly<Record<string, () => CacheStore>>
-  /** Problems the application has found in variables of its own, to be reported together with those found here. */
+  /** Problems with other variables of the application, reported together with those found here. */
   readonly problems?: readonly ConfigProblem[]
 }
 
-/** Where a role keeps its entries. */
-interface Choice {
+/** The store that the environment selects for a role. */
+interface StoreChoice {
   readonly store: () => CacheStore
-  /** The same for two roles that share a backend, and so a space of keys. */
+  /** Equal for two roles that share a backend and therefore its keys. */
   readonly backendId: string
 }
 
 /**
- * The caches of the two roles, as the environment says:
+ * Creates the caches of both roles from environment variables:
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `CACHE_DRIVER`, `SESSION_DRIVER` | name of a driver | `memory`; sessions: as the cache |
- * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores`, instead of a driver | sessions: as the cache |
- * | `CACHE_PREFIX`, `SESSION_PREFIX` | in front of every key | `cache:`, `session:` |
- * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl, such as `10m` | none, `1d` |
+ * | `CACHE_DRIVER`, `SESSION_DRIVER` | name of a driver | `memory`; sessions: the choice of the cache |
+ * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores` | sessions: the choice of the cache |
+ * | `CACHE_PREFIX`, `SESSION_PREFIX` | prepended to every key | `cache:`, `session:` |
+ * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl with a unit: `10m` | none, `1d` |
  *
- * Driver variables such as `REDIS_URL` are the driver's; `CACHE_` or `SESSION_` in front gives one for that
- * role alone. Only the chosen drivers are imported.
+ * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
+ * apply to that role only. Only the selected drivers are imported.
  *
- * @throws ConfigError with every problem there is
+ * @throws ConfigError with all problems
+ * @example
+ * const registry = new DriverRegistry({
+ *   memory: () => import('@stowage/memory'),
+ *   redis: () => import('@stowage/redis'),
+ * })
+ * const configured = await cachesFromEnv(process.env, registry)
+ * await configured.use('cache').set('k', 1)
  */
 export async function cachesFromEnv(
   variables: Variables,
@@ -54,11 +62,11 @@ export async function cachesFromEnv(
 ): Promise<Caches<Role>> {
   const problems: ConfigProblem[] = [...(options.problems ?? [])]
   const reader = new RoleReader(variables, registry, options.stores ?? {}, problems)
-  const chosen = { cache: await reader.choose('cache'), session: await reader.choose('session') }
-  reader.checkPrefixes(chosen)
+  const choices = { cache: await reader.choose('cache'), session: await reader.choose('session') }
+  reader.checkPrefixes(choices)
   const stores = {
-    cache: reader.definition('cache', chosen.cache),
-    session: reader.definition('session', chosen.session),
+    cache: reader.definition('cache', choices.cache),
+    session: reader.definition('session', choices.session),
   }
   if (problems.length > 0) throw new ConfigError(unique(problems))
   return new Caches({ default: 'cache', stores })
@@ -82,58 +90,56 @@ class RoleReader {
     this.#problems = problems
   }
 
-  /** What the role's own variables choose, else for sessions what those of the cache do. `undefined`: a problem. */
-  async choose(role: Role): Promise<Choice | undefined> {
+  /** Returns the choice for a role: sessions fall back to the variables of the cache. `undefined` after a problem. */
+  async choose(role: Role): Promise<StoreChoice | undefined> {
     const env = this.#env(role)
-    for (const chooser of role === 'session' ? (['session', 'cache'] as const) : [role]) {
-      const [storeVariable, driverVariable] = [
-        `${upper(chooser)}_STORE`,
-        `${upper(chooser)}_DRIVER`,
-      ]
+    for (const source of role === 'session' ? (['session', 'cache'] as const) : [role]) {
+      const [storeVariable, driverVariable] = [`${upper(source)}_STORE`, `${upper(source)}_DRIVER`]
       const [store, driver] = [env.text(storeVariable), env.text(driverVariable)]
       if (store !== undefined && driver !== undefined) {
-        env.problem(storeVariable, `and ${driverVariable} are given. Choose by one of them.`)
+        env.problem(storeVariable, `is set together with ${driverVariable}. Use one of them.`)
         return undefined
       }
-      if (store !== undefined) return this.#named(env, storeVariable, store)
-      if (driver !== undefined) return this.#driven(env, driverVariable, driver)
+      if (store !== undefined) return this.#fromStore(env, storeVariable, store)
+      if (driver !== undefined) return this.#fromDriver(env, driverVariable, driver)
     }
-    return this.#driven(env, `${upper(role)}_DRIVER`, 'memory')
+    return this.#fromDriver(env, `${upper(role)}_DRIVER`, 'memory')
   }
 
-  definition(role: Role, choice: Choice | undefined): CacheDefinition {
-    const { ttl, defaultTtl } = roles[role]
+  definition(role: Role, choice: StoreChoice | undefined): CacheDefinition {
+    const { ttlVariable, defaultTtl } = roleDefaults[role]
     return {
-      // Without a choice there is a problem, and nothing is made.
+      // Without a choice there is a problem, and the caches are not created.
       store: choice?.store as () => CacheStore,
       prefix: this.#prefix(role),
-      ttl: this.#env(role).duration(ttl) ?? defaultTtl,
+      ttl: this.#env(role).duration(ttlVariable) ?? defaultTtl,
     }
   }
 
-  /** One backend for both roles needs prefixes of which neither contains the other: `clear()` removes all below its own. */
-  checkPrefixes({ cache, session }: Readonly<Record<Role, Choice | undefined>>): void {
-    const [a, b] = [this.#prefix('cache'), this.#prefix('session')]
+  /** On a shared backend, no prefix may start with the other: `clear()` of one role would clear the other as well. */
+  checkPrefixes({ cache, session }: Readonly<Record<Role, StoreChoice | undefined>>): void {
     if (cache === undefined || session === undefined || cache.backendId !== session.backendId)
       return
-    if (!a.startsWith(b) && !b.startsWith(a)) return
+    const [cachePrefix, sessionPrefix] = [this.#prefix('cache'), this.#prefix('session')]
+    if (!cachePrefix.startsWith(sessionPrefix) && !sessionPrefix.startsWith(cachePrefix)) return
     this.#env('session').problem(
       'SESSION_PREFIX',
-      `"${b}" and the cache's prefix "${a}" overlap, so clearing one would clear the other. Give both a prefix of its own.`,
+      `the prefixes "${sessionPrefix}" (session) and "${cachePrefix}" (cache) overlap, so clearing one would delete ` +
+        'entries of the other. Use two prefixes, neither of which starts with the other.',
     )
   }
 
-  #named(env: Env, variable: string, name: string): Choice | undefined {
+  #fromStore(env: Env, variable: string, name: string): StoreChoice | undefined {
     const store = Object.hasOwn(this.#stores, name) ? this.#stores[name] : undefined
     if (store !== undefined) return { store, backendId: `store ${name}` }
     const names = Object.keys(this.#stores).join(', ') || 'none'
-    env.problem(variable, `names no store of this application. Defined: ${names}.`)
+    env.problem(variable, `is not a store of this application. Defined: ${names}.`)
     return undefined
   }
 
-  async #driven(env: Env, variable: string, name: string): Promise<Choice | undefined> {
+  async #fromDriver(env: Env, variable: string, name: string): Promise<StoreChoice | undefined> {
     if (!this.#registry.has(name)) {
-      env.problem(variable, `is no driver. ${this.#registry.choices(name)}`)
+      env.problem(variable, `is not a known driver. ${this.#registry.suggestion(name)}`)
       return undefined
     }
     try {
@@ -160,7 +166,7 @@ function upper(role: Role): string {
   return role.toUpperCase()
 }
 
-/** Both roles read the same variables: what is wrong for both is said once. */
+/** Both roles read the same variables, so that a problem may be found twice. */
 function unique(problems: readonly ConfigProblem[]): ConfigProblem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()]
 }

@@ -1,43 +1,52 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
-// setTimeout fires at once for a longer delay.
-const longestTimerMs = 2 ** 31 - 1
+// setTimeout fires immediately for a longer delay.
+const maxTimerMs = 2 ** 31 - 1
 
 /**
- * Returns an option that must be one of `choices`. `name` names driver and option in the error: `'redis: readFrom'`.
+ * Returns an option that must be one of `choices`. `name` contains driver and option, for the error.
+ *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other value
+ * @example
+ * console.log(checkChoice('mystore: mode', 'strict', ['strict', 'lenient']))
  */
-export function checkChoice<T extends string>(name: string, given: T, choices: readonly T[]): T {
-  if (choices.includes(given)) return given
-  throw wrong(`${name} must be one of ${choices.join(', ')}, not ${String(given)}.`)
+export function checkChoice<T extends string>(name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value
+  throw configError(`${name} must be one of ${choices.join(', ')}, not ${String(value)}.`)
 }
 
 /**
  * Returns an option that must be an integer from `min` to `max`.
+ *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other value
+ * @example
+ * console.log(checkInteger('mystore: connections', 4, 1, 64))
  */
 export function checkInteger(
   name: string,
-  given: number,
+  value: number,
   min: number,
   max: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  if (Number.isSafeInteger(given) && given >= min && given <= max) return given
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
-  throw wrong(`${name} must be a whole number ${range}, not ${String(given)}.`)
+  throw configError(`${name} must be a whole number ${range}, not ${String(value)}.`)
 }
 
 /**
- * Returns the milliseconds of an option that becomes a timer: from 1 ms to 24 days.
+ * Returns the milliseconds of an option that sets a timer: from 1 ms to 24 days, the maximum of `setTimeout`.
+ *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other duration
+ * @example
+ * console.log(checkTimeout('mystore: timeout', '2s')) // 2000
  */
-export function checkTimeout(name: string, given: Duration): number {
-  const ms = Math.ceil(milliseconds(given))
-  if (ms >= 1 && ms <= longestTimerMs) return ms
-  throw wrong(`${name} must be between 1 ms and 24 days, not ${given}.`)
+export function checkTimeout(name: string, value: Duration): number {
+  const ms = Math.ceil(milliseconds(value))
+  if (ms >= 1 && ms <= maxTimerMs) return ms
+  throw configError(`${name} must be between 1 ms and 24 days, not ${value}.`)
 }
 
-function wrong(message: string): CacheError {
+function configError(message: string): CacheError {
   return new CacheError('ERR_CACHE_CONFIG', message)
 }

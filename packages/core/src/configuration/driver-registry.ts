@@ -1,10 +1,20 @@
 import { CacheError } from '../errors.ts'
 import type { Driver } from './driver.ts'
 
-/** Imports a driver package; its default export is the driver. */
+/** Imports a driver package, whose default export is the driver. */
 export type DriverLoader = () => Promise<{ readonly default: Driver }>
 
-/** Driver names and how to import them. Nothing is imported before its name is asked for. */
+/**
+ * Maps names to drivers. A driver is imported on its first use, so that only the selected client library is loaded.
+ *
+ * @example
+ * const registry = new DriverRegistry({
+ *   memory: () => import('@stowage/memory'),
+ *   redis: () => import('@stowage/redis'),
+ * })
+ * const { name } = await registry.load('memory')
+ * console.log(name)
+ */
 export class DriverRegistry {
   readonly #loaders: Map<string, DriverLoader>
 
@@ -12,21 +22,30 @@ export class DriverRegistry {
     this.#loaders = new Map(Object.entries(loaders))
   }
 
-  /** Adds a driver, or replaces the one of that name. */
+  /**
+   * Adds a driver, or replaces the one with this name.
+   *
+   * @example
+   * const sqlite: Driver = { name: 'sqlite', fromEnv: () => ({}), create: () => memory() }
+   * const registry = new DriverRegistry().register('sqlite', async () => ({ default: sqlite }))
+   * console.log(registry.names())
+   */
   register(name: string, loader: DriverLoader): this {
     this.#loaders.set(name, loader)
     return this
   }
 
+  /** Returns the names of all registered drivers. */
   names(): string[] {
     return [...this.#loaders.keys()]
   }
 
+  /** Returns whether a driver is registered under this name. */
   has(name: string): boolean {
     return this.#loaders.has(name)
   }
 
-  /** The name most likely meant by one that is not known, if any is near. */
+  /** Returns the registered name most similar to a misspelled one, or `undefined` if none is similar. */
   nearest(name: string): string | undefined {
     const ranked = this.names().map((known) => ({ known, distance: distance(name, known) }))
     ranked.sort((a, b) => a.distance - b.distance)
@@ -34,13 +53,13 @@ export class DriverRegistry {
     return best !== undefined && best.distance <= 2 ? best.known : undefined
   }
 
-  /** @throws CacheError `ERR_CACHE_CONFIG` for a name that is not known or a package that is not installed */
+  /** Imports a driver. @throws CacheError `ERR_CACHE_CONFIG` for an unknown name or a package that is not installed */
   async load(name: string): Promise<Driver> {
     const loader = this.#loaders.get(name)
     if (loader === undefined) {
       throw new CacheError(
         'ERR_CACHE_CONFIG',
-        `No driver is named "${name}". ${this.choices(name)}`,
+        `No driver is named "${name}". ${this.suggestion(name)}`,
       )
     }
     try {
@@ -49,30 +68,31 @@ export class DriverRegistry {
       const reason = (cause as Error).message
       throw new CacheError(
         'ERR_CACHE_CONFIG',
-        `The driver "${name}" cannot be loaded: ${reason}. Install its package, such as npm install @stowage/${name}.`,
+        `The driver "${name}" cannot be loaded: ${reason}. ` +
+          `Install its package, for example: npm install @stowage/${name}.`,
         { cause },
       )
     }
   }
 
-  /** The sentence that helps who gave an unknown name. */
-  choices(name: string): string {
-    const near = this.nearest(name)
-    const guess = near === undefined ? '' : `Did you mean ${near}? `
-    return `${guess}Known drivers: ${this.names().join(', ') || 'none'}.`
+  /** Returns a sentence for the error of an unknown name: the similar name, if any, and all known ones. */
+  suggestion(name: string): string {
+    const similar = this.nearest(name)
+    const question = similar === undefined ? '' : `Did you mean ${similar}? `
+    return `${question}Known drivers: ${this.names().join(', ') || 'none'}.`
   }
 }
 
-/** Levenshtein distance: how many letters to add, drop or change. */
+/** The Levenshtein distance: how many characters must be inserted, deleted or replaced. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
-    const next = [i]
+    const nextRow = [i]
     for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, change)
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      nextRow[j] = Math.min((row[j] as number) + 1, (nextRow[j - 1] as number) + 1, replaced)
     }
-    row = next
+    row = nextRow
   }
   return row[b.length] as number
 }

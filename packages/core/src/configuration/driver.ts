@@ -2,16 +2,27 @@ import type { CacheStore } from '../store.ts'
 import type { Env } from './env.ts'
 
 /**
- * A named way to make stores; the default export of every driver package. Declared with methods, so that a
- * driver of any options fits where options are not known.
+ * A named factory of stores, the default export of every driver package. Its members are declared as methods, whose
+ * parameters TypeScript compares bivariantly: a driver with any type of options is assignable to `Driver`.
+ *
+ * @example
+ * const driver: Driver<MemoryOptions> = {
+ *   name: 'mystore',
+ *   create: (options) => memory({ maxEntries: options.maxEntries }),
+ *   fromEnv: (env) => ({ maxEntries: env.integer('MYSTORE_MAX_ENTRIES', 1) }),
+ * }
+ * await driver.create({ maxEntries: 100 }).ping()
  */
 export interface Driver<Options = unknown> {
-  /** As written in `CACHE_DRIVER`. */
+  /** The name in `CACHE_DRIVER`. */
   readonly name: string
-  /** Makes a store. Does no I/O. @throws CacheError `ERR_CACHE_CONFIG` for options that cannot work */
+  /** Creates a store. Does no I/O. @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
   create(options: Options): CacheStore
-  /** Reads the options from the environment. Reports what is wrong to `env` and goes on, so that all problems are known at once. */
+  /** Reads the options from the environment. Adds each problem to `env` and continues, so that all are reported. */
   fromEnv(env: Env): Options
-  /** The same text for options that lead to the same keys, so that two roles are known to share them. @default all options */
+  /**
+   * Returns a text that is equal for options with the same keys, to detect roles that share a backend.
+   * @default all options as JSON
+   */
   backendId?(options: Options): string
 }

@@ -1,6 +1,7 @@
 import type { ConfigProblem } from '../errors.ts'
 import { parseDuration } from '../time/duration.ts'
 
+/** Environment variables, like `process.env`. */
 export type Variables = Readonly<Record<string, string | undefined>>
 
 const flags: ReadonlyMap<string, boolean> = new Map([
@@ -9,29 +10,38 @@ const flags: ReadonlyMap<string, boolean> = new Map([
 ])
 
 /**
- * Reads variables for one role (`cache`, `session`): `SESSION_REDIS_URL` beats `REDIS_URL` for sessions. An
- * empty variable is an absent one, and an absent one is `undefined`: an option not passed. What cannot be
- * understood is reported to `problems` and read as absent.
+ * Reads environment variables for a role (`cache`, `session`): for sessions, `SESSION_REDIS_URL` takes precedence over
+ * `REDIS_URL`. Empty variables count as not set. Every method returns `undefined` for a variable that is not set, and
+ * for an invalid one, which it adds to `problems`.
+ *
+ * @example
+ * const env = new Env(process.env, 'session')
+ * const timeoutMs = env.duration('MYSTORE_TIMEOUT')
+ * const mode = env.choice('MYSTORE_MODE', ['strict', 'lenient'])
+ * if (env.problems.length > 0) throw new ConfigError(env.problems)
+ * console.log(timeoutMs, mode)
  */
 export class Env {
-  /** The role whose variables are read; empty for none. */
+  /** The role whose variables take precedence; empty for none. */
   readonly role: string
+  /** The problems found so far. */
   readonly problems: ConfigProblem[]
   readonly #variables: Variables
-  readonly #own: string
+  readonly #rolePrefix: string
 
   constructor(variables: Variables, role = '', problems: ConfigProblem[] = []) {
     this.#variables = variables
     this.role = role
-    this.#own = role === '' ? '' : `${role.toUpperCase()}_`
+    this.#rolePrefix = role === '' ? '' : `${role.toUpperCase()}_`
     this.problems = problems
   }
 
+  /** Reads a text, without surrounding white space. */
   text(name: string): string | undefined {
     return this.#variables[this.#variableOf(name)]?.trim() || undefined
   }
 
-  /** A duration with its unit, in milliseconds: `'90s'`. A bare number is refused: seconds or milliseconds? */
+  /** Reads a duration, in milliseconds. A number without a unit is invalid, because its unit would be a guess. */
   duration(name: string): number | undefined {
     return this.#read(
       name,
@@ -39,36 +49,40 @@ export class Env {
         const ms = parseDuration(text)
         return ms !== undefined && ms > 0 ? ms : undefined
       },
-      'is no duration. Write a positive number with its unit (ms, s, m, h, d, w), such as 10m or 90s.',
+      'is not a duration. Use a positive number with a unit (ms, s, m, h, d, w), such as 10m or 90s.',
     )
   }
 
-  /** A whole number from `least` to `most`. */
-  integer(name: string, least = 0, most: number = Number.MAX_SAFE_INTEGER): number | undefined {
-    const fits = (value: number) => value >= least && value <= most
-    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`
+  /** Reads an integer from `min` to `max`. */
+  integer(name: string, min = 0, max: number = Number.MAX_SAFE_INTEGER): number | undefined {
+    const fits = (value: number) => value >= min && value <= max
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
     return this.#read(
       name,
       (text) => (/^\d+$/.test(text) && fits(Number(text)) ? Number(text) : undefined),
-      `is not possible. Write a whole number, ${range}.`,
+      `is not a valid number. Use a whole number ${range}.`,
     )
   }
 
-  /** `true` or `false`, also as `1`, `yes`, `on` and their opposites. */
+  /** Reads a boolean: `true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`, in any case. */
   flag(name: string): boolean | undefined {
-    return this.#read(name, (text) => flags.get(text.toLowerCase()), 'is neither true nor false.')
-  }
-
-  /** One of the words. */
-  choice<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
     return this.#read(
       name,
-      (text) => words.find((word) => word === text),
-      `is not known. Write one of ${words.join(', ')}.`,
+      (text) => flags.get(text.toLowerCase()),
+      'is not a boolean. Use true or false.',
     )
   }
 
-  /** A URL of one of the protocols (with colon). */
+  /** Reads one of `choices`. */
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    return this.#read(
+      name,
+      (text) => choices.find((choice) => choice === text),
+      `is not a known value. Use one of ${choices.join(', ')}.`,
+    )
+  }
+
+  /** Reads a URL with one of `protocols`, such as `'https:'`. `example` is a valid URL, for the error. */
   url(name: string, protocols: readonly string[], example: string): URL | undefined {
     return this.#read(
       name,
@@ -76,16 +90,16 @@ export class Env {
         const url = URL.canParse(text) ? new URL(text) : undefined
         return url && protocols.includes(url.protocol) ? url : undefined
       },
-      `is no ${protocols.join('// or ')}// URL. Write it like ${example}.`,
+      `is not a ${protocols.join('// or ')}// URL. Use a URL like ${example}.`,
     )
   }
 
-  /** Whether the variable is given for this role alone. */
+  /** Returns whether the variable is set for this role only, as in `SESSION_REDIS_URL`. */
   isOwn(name: string): boolean {
-    return this.#own !== '' && Boolean(this.#variables[this.#own + name]?.trim())
+    return this.#rolePrefix !== '' && Boolean(this.#variables[this.#rolePrefix + name]?.trim())
   }
 
-  /** Notes a problem with a variable, under the name it was found by. */
+  /** Adds a problem with a variable, under the name from which its value was read. */
   problem(name: string, remedy: string): void {
     const variable = this.#variableOf(name)
     const value = this.#variables[variable]
@@ -101,17 +115,24 @@ export class Env {
   }
 
   #variableOf(name: string): string {
-    return this.isOwn(name) ? this.#own + name : name
+    return this.isOwn(name) ? this.#rolePrefix + name : name
   }
 }
 
-/** The value as it may be printed: without what could be a password. */
+/**
+ * Returns the value of a variable for a message, with everything masked that may be a password.
+ *
+ * @example
+ * console.log(maskSecrets('REDIS_URL', 'redis://user:secret@host:6379/0')) // redis://***@host:6379/0
+ */
 export function maskSecrets(variable: string, value: string): string {
   if (/PASS|SECRET|TOKEN|CREDENTIAL|AUTH|_KEY/i.test(variable)) return '***'
-  // Everything up to the last "@" may be a password, also where the rest is no URL; so may a query.
-  const shown = value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
-  // A URL cut short ends in the password: after a colon only "//" and, behind a host, a port are harmless.
+  // Everything before the last "@" may contain a password, even in an invalid URL. So may the query.
+  const masked = value
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@')
+    .replace(/\?.*$/s, '?***')
+  // A truncated URL may end in the password: after a colon, only "//" and the port of a host are harmless.
   return /URL/i.test(variable)
-    ? shown.replace(/:(?!\/\/|(?<=[^/]:)\d{1,5}(?:\/|$)).+$/s, ':***')
-    : shown
+    ? masked.replace(/:(?!\/\/|(?<=[^/]:)\d{1,5}(?:\/|$)).+$/s, ':***')
+    : masked
 }

@@ -1,15 +1,15 @@
-/** Runs the tasks of one key one after another, each whether or not the one before it failed. */
+/** Runs the tasks of each key one after another, whether or not the previous one failed. */
 export class KeyedQueue {
-  readonly #last = new Map<string, Promise<unknown>>()
+  readonly #lastTasks = new Map<string, Promise<unknown>>()
 
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(key)
-    const mine = before === undefined ? task() : before.then(task, task)
-    this.#last.set(key, mine)
-    const done = () => {
-      if (this.#last.get(key) === mine) this.#last.delete(key)
+    const previous = this.#lastTasks.get(key)
+    const result = previous === undefined ? task() : previous.then(task, task)
+    this.#lastTasks.set(key, result)
+    const cleanUp = () => {
+      if (this.#lastTasks.get(key) === result) this.#lastTasks.delete(key)
     }
-    mine.then(done, done)
-    return mine
+    result.then(cleanUp, cleanUp)
+    return result
   }
 }

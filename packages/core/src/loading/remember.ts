@@ -4,28 +4,29 @@ import type { Awaitable } from '../store.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { SingleFlight } from './single-flight.ts'
 
+/** The arguments of a load for `remember`. */
 export interface LoadJob<T> {
   readonly entries: EntryCodec
   readonly flights: SingleFlight
   /** The storage key. */
   readonly key: string
-  /** Asked after the load: a ttl given as a date shrinks while the loader runs. */
+  /** Evaluated again after the load, because a ttl given as a date shrinks while the loader runs. */
   readonly ttl: () => number | undefined
   readonly load: () => Awaitable<T>
 }
 
-/** Loads once for all who ask meanwhile, and stores what was loaded. */
-export function loadOnce<T>(job: LoadJob<T>, storable = true): Promise<T> {
+/** Loads and stores a value. Concurrent calls for the same key share the load. */
+export function loadOnce<T>(job: LoadJob<T>, shouldStore = true): Promise<T> {
   return job.flights.run(job.key, async (isCurrent) => {
-    job.ttl() // A ttl that is none fails before the load, not after it.
+    job.ttl() // Throws for an invalid ttl before the load instead of after it.
     const value = await timedLoad(job)
-    // A key that was written or deleted meanwhile keeps what it got: the value may be older.
-    if (storable && value !== undefined && isCurrent()) await storeLoaded(job, value)
+    // Not stored if the key was written or deleted during the load, because the value may be older.
+    if (shouldStore && value !== undefined && isCurrent()) await storeLoaded(job, value)
     return value
   })
 }
 
-/** The store failed to answer: load all the same, and do not make the caller wait for a write that would fail too. */
+/** Loads a value after a failed read. Does not store it: the write would probably fail too, and delay the caller. */
 export function loadWithoutStore<T>(job: LoadJob<T>, error: unknown): Promise<T> {
   if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
   report(job, error)
@@ -53,7 +54,7 @@ async function storeLoaded<T>(job: LoadJob<T>, value: T): Promise<void> {
   }
 }
 
-/** Publishes a failure the caller of `remember` is spared; throws what is not the backend's fault. */
+/** Publishes a failure that `remember` does not throw. Throws errors that are not a `CacheError`. */
 function report<T>({ entries, key }: LoadJob<T>, error: unknown): void {
   if (!CacheError.is(error)) throw error
   if (channels.error.hasSubscribers) channels.error.publish({ ...entries.event(key), error })

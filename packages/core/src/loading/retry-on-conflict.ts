@@ -1,29 +1,39 @@
 import { CacheError } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 
-const attempts = 100
+const maxAttempts = 100
 
-/** What an attempt returns when somebody else changed the key between its read and its write. */
+/** Result of an attempt whose key was changed between its read and its write. */
 export const conflict: unique symbol = Symbol('conflict')
 
 /**
- * Repeats a read–compare–write until nobody came in between, after a short random pause each time.
+ * Repeats a read and a conditional write until no other write comes in between. Waits for a short random time after
+ * each conflict.
+ *
  * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
+ * @example
+ * const bytes = memory()
+ * await retryOnConflict('append', systemClock, async () => {
+ *   const seen = await bytes.get('log')
+ *   const next = toText(seen ?? '') + 'x'
+ *   const written = seen === undefined ? bytes.add('log', next) : bytes.compareAndSet('log', seen, next)
+ *   return (await written) ? next : conflict
+ * })
  */
 export async function retryOnConflict<T>(
   operation: string,
   clock: Clock,
   attempt: () => Promise<T | typeof conflict>,
 ): Promise<T> {
-  for (let failed = 0; failed < attempts; failed++) {
+  for (let conflicts = 0; conflicts < maxAttempts; conflicts++) {
     const outcome = await attempt()
     if (outcome !== conflict) return outcome
-    await clock.sleep(Math.random() * Math.min(failed, 20))
+    await clock.sleep(Math.random() * Math.min(conflicts, 20))
   }
   throw new CacheError(
     'ERR_CACHE_REJECTED',
-    `${operation} gave up after ${attempts} attempts: the key kept changing between read and write, or holds something ` +
-      'that is no entry. Try again, use a lock, or delete it.',
+    `${operation} failed: the key changed between read and write in each of ${maxAttempts} attempts, or its value is ` +
+      'not a cache entry. Retry later, or delete the key.',
     { operation, retryable: true },
   )
 }

@@ -1,45 +1,45 @@
 interface Flight {
   readonly result: Promise<unknown>
-  /** Whether what it brings may be kept. */
-  current: boolean
+  /** Whether the result may be stored. */
+  isCurrent: boolean
 }
 
-/** Runs one task per key at a time; whoever asks meanwhile shares its result, or its failure. */
+/** Runs one task per key at a time. Calls during the run share its result, or its failure. */
 export class SingleFlight {
-  readonly #running = new Map<string, Flight>()
+  readonly #inFlight = new Map<string, Flight>()
 
-  /** The run under way for `key`, if there is one. */
+  /** Returns the result of the task in flight for `key`, if there is one. */
   join<T>(key: string): Promise<T> | undefined {
-    return this.#running.size === 0
+    return this.#inFlight.size === 0
       ? undefined
-      : (this.#running.get(key)?.result as Promise<T> | undefined)
+      : (this.#inFlight.get(key)?.result as Promise<T> | undefined)
   }
 
-  /** Runs `task`, or joins its run. The task can ask whether its key has been left alone meanwhile. */
+  /** Runs `task`, or joins the one in flight. `isCurrent` returns whether its key has not been invalidated since. */
   run<T>(key: string, task: (isCurrent: () => boolean) => Promise<T>): Promise<T> {
-    const running = this.join<T>(key)
-    if (running !== undefined) return running
-    // Known before the task begins: what it asks for itself must find it.
-    const start = Promise.resolve().then(() => task(() => flight.current))
+    const inFlight = this.join<T>(key)
+    if (inFlight !== undefined) return inFlight
+    // Registered before the task begins, so that calls from within the task join it.
+    const start = Promise.resolve().then(() => task(() => flight.isCurrent))
     const result = start.finally(() => {
-      if (this.#running.get(key) === flight) this.#running.delete(key)
+      if (this.#inFlight.get(key) === flight) this.#inFlight.delete(key)
     })
-    const flight: Flight = { result, current: true }
-    this.#running.set(key, flight)
+    const flight: Flight = { result, isCurrent: true }
+    this.#inFlight.set(key, flight)
     return result
   }
 
-  /** The key has been written or deleted: nobody joins a run that began before, and what it brings is not kept. */
+  /** Call it before a write to the key: later calls do not join the task in flight, and its result is not stored. */
   invalidate(key: string): void {
-    if (this.#running.size === 0) return
-    const flight = this.#running.get(key)
+    if (this.#inFlight.size === 0) return
+    const flight = this.#inFlight.get(key)
     if (flight === undefined) return
-    flight.current = false
-    this.#running.delete(key)
+    flight.isCurrent = false
+    this.#inFlight.delete(key)
   }
 
-  /** The same for every key. */
+  /** Invalidates every key. */
   invalidateAll(): void {
-    for (const key of [...this.#running.keys()]) this.invalidate(key)
+    for (const key of [...this.#inFlight.keys()]) this.invalidate(key)
   }
 }

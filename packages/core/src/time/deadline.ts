@@ -1,57 +1,66 @@
 import { countdown } from './watchdog.ts'
 
-/** The backend did not answer before the deadline. Drivers translate it to `ERR_CACHE_TIMEOUT`. */
+/** No reply before the deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
 export class DeadlineError extends Error {
   override readonly name: string = 'DeadlineError'
 
   constructor() {
-    super('no answer in time')
+    super('no reply before the deadline')
   }
 }
 
 export interface DeadlineOptions {
-  /** Ends the work early: the result rejects with the signal's reason. */
+  /** Aborts the work early: the result rejects with the reason of the signal. */
   readonly signal?: AbortSignal | undefined
   /** Whether the timer keeps the process alive. @default false */
   readonly ref?: boolean | undefined
 }
 
 /**
- * Runs `work` and rejects with a `DeadlineError` after `ms` milliseconds. The signal that `work` receives aborts at the
- * deadline, when `options.signal` aborts, and once the work has settled, so that nothing it started outlives it.
+ * Runs `work` and rejects with a `DeadlineError` after `ms` milliseconds. The signal passed to `work` aborts at the
+ * deadline, when `options.signal` aborts, and when the work has settled, so that everything it started ends as well.
+ *
+ * @example
+ * const response = await withDeadline(2_000, (signal) => fetch('http://127.0.0.1:8000/', { signal }))
+ * console.log(response.status)
  */
 export function withDeadline<T>(
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,
-  { signal: outer, ref = false }: DeadlineOptions = {},
+  { signal: outerSignal, ref = false }: DeadlineOptions = {},
 ): Promise<T> {
-  if (outer?.aborted) return Promise.reject(outer.reason)
+  if (outerSignal?.aborted) return Promise.reject(outerSignal.reason)
   const controller = new AbortController()
   const { signal } = controller
-  const stop = countdown(ms, () => controller.abort(new DeadlineError()), ref)
-  const abort = () => controller.abort(outer?.reason)
-  outer?.addEventListener('abort', abort)
+  const cancel = countdown(ms, () => controller.abort(new DeadlineError()), ref)
+  const abort = () => controller.abort(outerSignal?.reason)
+  outerSignal?.addEventListener('abort', abort)
   return new Promise<T>((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason))
     work(signal).then(resolve, reject)
   }).finally(() => {
-    stop()
-    outer?.removeEventListener('abort', abort)
+    cancel()
+    outerSignal?.removeEventListener('abort', abort)
     controller.abort()
   })
 }
 
 /**
- * Waits for `answer` at most `ms` milliseconds, then rejects with the error that `onTimeout` returns. It costs one timer
- * and one promise, for calls that are made thousands of times a second; the timer keeps the process alive.
+ * Settles like `result`, or rejects with the error that `onTimeout` returns after `ms` milliseconds. Cheaper than
+ * `withDeadline`, for calls that are made thousands of times per second: one timer and one promise. The timer keeps
+ * the process alive.
+ *
+ * @example
+ * const ping = Promise.resolve(store.ping())
+ * await answerWithin(500, ping, () => new CacheError('ERR_CACHE_TIMEOUT', 'ping failed: no reply within 500 ms.'))
  */
 export function answerWithin<T>(
   ms: number,
-  answer: Promise<T>,
+  result: Promise<T>,
   onTimeout: () => Error,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(onTimeout()), ms)
-    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+    result.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

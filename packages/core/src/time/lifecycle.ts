@@ -3,25 +3,23 @@ import type { Awaitable } from '../store.ts'
 import { InFlight } from './in-flight.ts'
 
 /**
- * The open and closed state of a store: open until `close()`, closed once, and closed only after the calls in flight.
+ * Implements `close()` of a store: waits for the calls in flight, releases resources once, and makes later calls fail.
  *
  * @example
  * class MyStore {
  *   readonly #lifecycle = new Lifecycle('mystore')
- *   get(key: string) {
- *     return this.#lifecycle.run('get', () => this.#client.fetch(key))
- *   }
- *   close() {
- *     return this.#lifecycle.close(() => this.#client.disconnect())
- *   }
+ *   readonly #items = new Map<string, Payload>()
+ *   get = (key: string) => this.#lifecycle.run('get', () => this.#items.get(key))
+ *   close = () => this.#lifecycle.close(() => this.#items.clear())
  * }
+ * await new MyStore().close()
  */
 export class Lifecycle {
   readonly #store: string
   readonly #inFlight = new InFlight()
   #closing: Promise<void> | undefined
 
-  /** `store` is the name of the driver, for errors. */
+  /** @param store the name of the driver, for errors */
   constructor(store: string) {
     this.#store = store
   }
@@ -29,14 +27,12 @@ export class Lifecycle {
   /** @throws CacheError `ERR_CACHE_CLOSED` after `close()` */
   assertOpen(operation: string): void {
     if (this.#closing !== undefined) {
-      throw new CacheError('ERR_CACHE_CLOSED', `Used after close(): ${this.#store}.`, {
-        store: this.#store,
-        operation,
-      })
+      const message = `${this.#store} ${operation} failed: close() was called.`
+      throw new CacheError('ERR_CACHE_CLOSED', message, { store: this.#store, operation })
     }
   }
 
-  /** Runs a call that `close()` waits for. Rejects with `ERR_CACHE_CLOSED` after `close()`. */
+  /** Runs a call for which `close()` waits. Rejects with `ERR_CACHE_CLOSED` after `close()`. */
   async run<T>(operation: string, work: () => Awaitable<T>): Promise<T> {
     this.assertOpen(operation)
     this.#inFlight.begin()
@@ -47,7 +43,7 @@ export class Lifecycle {
     }
   }
 
-  /** Waits for the calls of `run`, then calls `release` once. Every call returns the same promise. */
+  /** Waits for the calls of `run`, then calls `release`, once. Every call returns the same promise. */
   close(release: () => Awaitable<void>): Promise<void> {
     this.#closing ??= this.#release(release)
     return this.#closing

@@ -3,24 +3,29 @@ import { InFlight } from './in-flight.ts'
 const ticksPerCountdown = 8
 
 /**
- * Detects a backend that leaves calls unanswered for too long. Answers arrive in order, so one timer serves for all
- * calls in flight. It counts its own ticks instead of reading a clock: when this process is blocked for a second,
- * the server still gets its full time to answer.
+ * Detects a connection on which replies are overdue. Replies arrive in the order of the calls, so that one timer
+ * suffices for all calls in flight. It counts its own ticks instead of reading a clock: time during which the event
+ * loop of this process is blocked does not count towards the timeout.
+ *
+ * @example
+ * const watchdog = new Watchdog(2_000, () => console.error('no reply within 2 seconds'))
+ * watchdog.begin()
+ * await Promise.resolve(store.ping()).finally(() => watchdog.end())
  */
 export class Watchdog extends InFlight {
   readonly #tickMs: number
-  readonly #ticks: number
+  readonly #ticksUntilTimeout: number
   readonly #onTimeout: () => void
   #timer: NodeJS.Timeout | undefined
   #begun = 0
-  /** How many calls had begun at each of the last ticks, the oldest first. */
-  #marks: number[] = []
+  /** The number of calls begun until each of the last ticks, the oldest first. */
+  #begunAtTicks: number[] = []
 
-  /** Calls `onTimeout` when a call has been in flight for `timeoutMs`, at most an eighth later. */
+  /** Calls `onTimeout` when a call has been in flight for `timeoutMs` milliseconds, at most an eighth later. */
   constructor(timeoutMs: number, onTimeout: () => void) {
     super()
     this.#tickMs = Math.min(50, Math.max(5, timeoutMs / 8))
-    this.#ticks = Math.ceil(timeoutMs / this.#tickMs)
+    this.#ticksUntilTimeout = Math.ceil(timeoutMs / this.#tickMs)
     this.#onTimeout = onTimeout
   }
 
@@ -34,21 +39,26 @@ export class Watchdog extends InFlight {
     if (this.count === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
-      this.#marks = []
+      this.#begunAtTicks = []
       return
     }
-    const due = this.#marks.length < this.#ticks ? undefined : this.#marks.shift()
-    this.#marks.push(this.#begun)
+    const isFull = this.#begunAtTicks.length >= this.#ticksUntilTimeout
+    const due = isFull ? this.#begunAtTicks.shift() : undefined
+    this.#begunAtTicks.push(this.#begun)
     const ended = this.#begun - this.count
     if (due === undefined || ended >= due) return
-    this.#marks = []
+    this.#begunAtTicks = []
     this.#onTimeout()
   }
 }
 
 /**
- * Calls `onTimeout` after `ms` milliseconds, counted in ticks like the watchdog's. Returns a function that cancels it.
- * `ref` says whether the timer keeps the process alive.
+ * Calls `onTimeout` after `ms` milliseconds, counted in ticks as by a {@link Watchdog}. Returns a function that cancels
+ * it. The timer keeps the process alive only if `ref` is true.
+ *
+ * @example
+ * const cancel = countdown(500, () => console.error('no connection within 500 ms'))
+ * await Promise.resolve(store.ping()).finally(cancel)
  */
 export function countdown(ms: number, onTimeout: () => void, ref = false): () => void {
   let ticksLeft = ticksPerCountdown

@@ -4,19 +4,24 @@ import type { Entry } from './entry.ts'
 import { decodeFrame, encodeFrame, isFrame } from './frame.ts'
 import { toText } from './payload.ts'
 
-/** Entry to payload and back. Synchronous, and free of state between calls. */
+/** Converts entries to payloads and back. Synchronous and stateless. */
 export interface Codec {
-  /** @throws CacheError `ERR_CACHE_CODEC` when the value has no representation */
+  /** @throws CacheError `ERR_CACHE_CODEC` if the codec cannot represent the value */
   encode(entry: Entry): Payload
-  /** The entry, or `undefined` for a payload that is corrupt, foreign or of a newer format. Never throws. */
+  /** Returns the entry, or `undefined` for a corrupt or foreign payload, or one of a newer format. Never throws. */
   decode(payload: Payload): Entry | undefined
 }
 
 /**
- * The default codec. A value without facts is stored as plain JSON text: readable in `redis-cli`, shared
- * with other languages, and a counter where it is a number. Bytes (`Buffer`, any `Uint8Array`) come back
- * exactly, as a `Buffer`. Everything else comes back as JSON makes it: a `Date` is its ISO string, `NaN`
- * is `null`, `-0` is `0`, nested `undefined` is left out. Functions, symbols, cycles and BigInt are errors.
+ * The default codec. Values are stored as plain JSON text: readable in `redis-cli`, usable from other languages, and
+ * numbers are counters. Bytes (`Buffer`, any `Uint8Array`) are stored unchanged and returned as a `Buffer`. All other
+ * values are converted as by `JSON.stringify`: a `Date` becomes its ISO string, `NaN` becomes `null`, `-0` becomes
+ * `0`, nested `undefined` is omitted. Functions, symbols, cycles and BigInt are errors.
+ *
+ * @example
+ * const codec = json()
+ * const payload = codec.encode({ value: { name: 'Ada' } }) // '{"name":"Ada"}'
+ * console.log(codec.decode(payload)?.value)
  */
 export function json(): Codec {
   return { encode, decode }
@@ -33,7 +38,7 @@ function decode(payload: Payload): Entry | undefined {
     if (isFrame(payload)) return decodeFramed(payload)
     return { value: JSON.parse(toText(payload)) }
   } catch {
-    return undefined // Not JSON: corrupt, or written by somebody else.
+    return undefined // Not JSON: corrupt, or written by another program.
   }
 }
 
@@ -51,7 +56,7 @@ function stringify(value: unknown): string {
   } catch (cause) {
     throw unencodable((cause as Error).message, cause)
   }
-  if (text === undefined) throw unencodable(`a ${typeof value} has no JSON`)
+  if (text === undefined) throw unencodable(`a ${typeof value} has no JSON representation`)
   return text
 }
 

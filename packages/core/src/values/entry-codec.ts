@@ -3,7 +3,7 @@ import type { CacheStore, StoreContract } from '../store.ts'
 import type { Codec } from './codec.ts'
 import type { Entry } from './entry.ts'
 
-/** A store whose items are opaque: bytes or entries, only the codec beside it knows. */
+/** A store of items of unknown type: bytes or entries. */
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
 
 interface ItemCodec {
@@ -11,34 +11,34 @@ interface ItemCodec {
   decode(item: unknown): Entry | undefined
 }
 
-/** EntryCodec kept by reference need no representation. */
+/** Entries stored by reference are not encoded. */
 const byReference: ItemCodec = {
   encode: (entry) => entry,
   decode: (item) => item as Entry,
 }
 
-/** One store and the codec that fits it: turns values into items and items into values, and says so. */
+/** A store and its codec. Converts values to items and back, and publishes the results of reads. */
 export class EntryCodec {
   readonly store: AnyStore
   readonly #codec: ItemCodec
   readonly #cache: string
 
   constructor(store: CacheStore, codec: Codec, cache: string) {
-    // The pair is formed here, so the item type is forgotten here and nowhere else.
+    // The codec matches the store from here on, so the item type need not be tracked any further.
     this.store = store as unknown as AnyStore
     this.#codec = store.payload === 'entry' ? byReference : (codec as ItemCodec)
     this.#cache = cache
   }
 
-  /** The item for a value. @throws TypeError for `undefined`, which means a miss */
+  /** Returns the item of a value. @throws TypeError for `undefined`, which means a miss */
   encode(value: unknown): unknown {
     if (value === undefined) {
-      throw new TypeError('undefined cannot be cached, it means a miss. Store null instead.')
+      throw new TypeError('undefined cannot be cached because it means a miss. Store null instead.')
     }
     return this.#codec.encode({ value })
   }
 
-  /** The value of an item that was looked up, or `undefined` for a miss; publishes which it was. */
+  /** Returns the value of an item that was read, or `undefined` for a miss. Publishes a hit or a miss. */
   decode<T>(key: string, item: unknown): T | undefined {
     const value = item === undefined ? undefined : this.#decodeItem<T>(key, item)
     const outcome = value === undefined ? channels.miss : channels.hit
@@ -46,8 +46,8 @@ export class EntryCodec {
     return value
   }
 
-  /** Publishes that a caller waits for somebody else's load. */
-  share(key: string): void {
+  /** Publishes that a caller joined a load in flight. */
+  publishShared(key: string): void {
     if (channels.shared.hasSubscribers) channels.shared.publish(this.event(key))
   }
 

@@ -1,12 +1,12 @@
-/** What the cache knows about a value beside the value itself. Most entries have none. */
+/** Metadata that a codec stores with a value. The cache neither sets nor reads it, so entries normally have none. */
 export interface EntryFacts {
-  /** Until when the value is fresh, in epoch milliseconds. Later it is stale, until the store expires it. */
+  /** Epoch milliseconds until which the value is fresh. */
   readonly freshUntil?: number
-  /** The version of each tag as it was before the value was computed. */
+  /** Versions by name, as recorded before the value was computed. */
   readonly tags?: Readonly<Record<string, string>>
 }
 
-/** A value and the facts about it: what the facade hands to the codec. */
+/** A value with its metadata, as the cache passes it to the codec. */
 export interface Entry {
   readonly value: unknown
   readonly facts?: EntryFacts

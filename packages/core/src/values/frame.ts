@@ -3,29 +3,38 @@ import type { EntryFacts } from './entry.ts'
 import { toBytes } from './payload.ts'
 
 /**
- * The frame around a body that plain JSON text cannot carry:
+ * The frame of an entry that plain JSON text cannot represent:
  *
  *     0x01  version  header (JSON text, may be empty)  0x00  body
  *
- * JSON text never begins with a byte below 0x20 other than white space, so the marker is unambiguous, and
- * never contains 0x00, so the header ends there. The version says how to read what follows it; a reader
- * that does not know it treats the frame as a miss. The header holds the facts and, as `"as":"bytes"`,
- * that the body is the value itself; without it the body is JSON.
+ * The marker is unambiguous, because JSON text begins with no byte below 0x20 except white space. The header ends at
+ * 0x00, because JSON text never contains it. The version determines the format of the rest; readers treat an
+ * unknown version as a miss. The header contains the facts of the entry and `"as":"bytes"` if the body is the value
+ * itself; otherwise the body is JSON text.
  */
 const marker = 0x01
 const version = 0x01
 const headerEnd = 0x00
 
+/** The parts of a frame, for codecs. */
 export interface Frame {
   readonly facts?: EntryFacts | undefined
-  /** JSON text, or the bytes that are the value. */
+  /** JSON text, or the bytes of a value that is bytes. */
   readonly body: string | Uint8Array
 }
 
+/** Returns whether the payload begins with the marker of a frame. */
 export function isFrame(payload: Payload): boolean {
   return (typeof payload === 'string' ? payload.charCodeAt(0) : payload[0]) === marker
 }
 
+/**
+ * Encodes a frame, for a codec that stores more than plain JSON text.
+ *
+ * @example
+ * const framed = encodeFrame({ body: Buffer.from([1, 2, 3]) })
+ * console.log(isFrame(framed), decodeFrame(framed)?.body)
+ */
 export function encodeFrame({ facts, body }: Frame): Buffer {
   const header = typeof body === 'string' ? facts : { ...facts, as: 'bytes' }
   return Buffer.concat([
@@ -36,7 +45,7 @@ export function encodeFrame({ facts, body }: Frame): Buffer {
   ])
 }
 
-/** The frame, or `undefined` when it is truncated, damaged or of another version. May throw on a damaged header. */
+/** Returns the frame, or `undefined` if it is truncated, damaged or of another version. May throw if it is damaged. */
 export function decodeFrame(payload: Payload): Frame | undefined {
   const bytes = toBytes(payload)
   const end = bytes.indexOf(headerEnd)
@@ -47,7 +56,7 @@ export function decodeFrame(payload: Payload): Frame | undefined {
   const body = bytes.subarray(end + 1)
   return {
     ...(Object.keys(facts).length > 0 && { facts }),
-    // A copy: the payload stays the store's own.
+    // Copied, because the store may still use the payload.
     body: as === 'bytes' ? Buffer.from(body) : body.toString(),
   }
 }
@@ -67,12 +76,12 @@ function isHeader(header: unknown): header is Header {
   const { freshUntil, tags, as } = header as Record<string, unknown>
   return (
     (freshUntil === undefined || typeof freshUntil === 'number') &&
-    (tags === undefined || isTextRecord(tags)) &&
+    (tags === undefined || isStringRecord(tags)) &&
     (as === undefined || as === 'bytes')
   )
 }
 
-function isTextRecord(value: unknown): boolean {
+function isStringRecord(value: unknown): boolean {
   return (
     typeof value === 'object' &&
     value !== null &&

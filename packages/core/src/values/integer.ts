@@ -1,11 +1,14 @@
 const pattern = /^(?:0|-?[1-9]\d{0,15})$/
 
-/** The longest text of a safe integer has a minus sign and 16 digits. */
+/** The maximum length of a safe integer in decimal: a minus sign and 16 digits. */
 export const longestIntegerText = 17
 
 /**
- * The safe integer that `text` is in JSON, or `undefined`: leading zeros, a plus sign, `-0` and exponents are refused, as
- * Redis refuses them in `INCRBY`.
+ * Returns the safe integer in `text`, or `undefined`. Leading zeros, a plus sign, `-0` and exponents are invalid, as in
+ * the values that Redis accepts for `INCRBY`.
+ *
+ * @example
+ * console.log(parseSafeInteger('42'), parseSafeInteger('007')) // 42 undefined
  */
 export function parseSafeInteger(text: string): number | undefined {
   if (!pattern.test(text)) return undefined

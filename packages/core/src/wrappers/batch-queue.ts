@@ -3,26 +3,27 @@ import type { InFlight } from '../time/in-flight.ts'
 /** A batch with fewer keys is not split in two. */
 const minKeysToSplit = 16
 
-/** Calls that are sent as one. */
+/** Calls that are merged into one. */
 export interface Batch {
+  /** The number of keys. */
   readonly size: number
   has(key: string): boolean
-  /** A promise that resolves when it is answered, well or not; `undefined` for a lone call, which nothing overlaps. */
+  /** Sends the batch. The promise resolves when it succeeds or fails. `undefined` for a single call. */
   send(): Promise<void> | undefined
 }
 
-/** The batches of one kind that are being filled: one, or two that leave one after the other. */
+/** The unsent batches of one kind: one, or two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
-  readonly #open: () => B
+  readonly #createBatch: () => B
   readonly #inFlight: InFlight
   readonly #overlap: boolean
   #first: B | undefined
-  /** Leaves a turn of the event loop after the first. */
+  /** Sent one turn of the event loop after the first. */
   #second: B | undefined
 
-  /** `inFlight` counts the batches of all queues that share a connection. */
-  constructor(open: () => B, inFlight: InFlight, overlap: boolean) {
-    this.#open = open
+  /** @param inFlight counts the batches in flight of all queues that share a connection */
+  constructor(createBatch: () => B, inFlight: InFlight, overlap: boolean) {
+    this.#createBatch = createBatch
     this.#inFlight = inFlight
     this.#overlap = overlap
   }
@@ -35,15 +36,15 @@ export class BatchQueue<B extends Batch> {
     return this.#first?.has(key) === true || this.#second?.has(key) === true
   }
 
-  /** Where the key is in already, or goes to. */
+  /** Returns the batch that contains the key, or to which it must be added. */
   batchFor(key: string): B {
     if (this.#second?.has(key)) return this.#second
-    this.#first ??= this.#open()
+    this.#first ??= this.#createBatch()
     const first = this.#first
     if (!this.#overlap || first.size < minKeysToSplit || first.has(key)) return first
-    // Another one is under way: client and server are both busy as it is.
+    // With a batch in flight, client and server already work at the same time.
     if (this.#second === undefined && this.#inFlight.count > 0) return first
-    this.#second ??= this.#open()
+    this.#second ??= this.#createBatch()
     return this.#second.size < first.size ? this.#second : first
   }
 
@@ -52,7 +53,7 @@ export class BatchQueue<B extends Batch> {
     this.sendSecond()
   }
 
-  /** Says whether there is a second one. */
+  /** Returns whether there is a second batch. */
   sendFirst(): boolean {
     const batch = this.#first
     this.#first = undefined
@@ -67,9 +68,9 @@ export class BatchQueue<B extends Batch> {
   }
 
   #send(batch: B): void {
-    const answered = batch.send()
-    if (answered === undefined) return
+    const settled = batch.send()
+    if (settled === undefined) return
     this.#inFlight.begin()
-    answered.then(() => this.#inFlight.end())
+    settled.then(() => this.#inFlight.end())
   }
 }

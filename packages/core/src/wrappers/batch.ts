@@ -2,25 +2,25 @@ import type { Awaitable } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import type { Batch } from './batch-queue.ts'
 
-/** A result that is waited for before it is asked for. */
+/** A promise that is resolved or rejected later. */
 class Deferred<T> {
-  readonly result: Promise<T>
-  settle!: (result: Awaitable<T>) => void
-  fail!: (reason: unknown) => void
+  readonly promise: Promise<T>
+  resolve!: (result: Awaitable<T>) => void
+  reject!: (reason: unknown) => void
 
   constructor() {
-    this.result = new Promise((settle, fail) => {
-      this.settle = settle
-      this.fail = fail
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
     })
   }
 
-  /** A store may also throw. */
-  begin(call: () => Awaitable<T>): void {
+  /** Resolves to the result of `call`, and rejects if it throws. */
+  resolveWith(call: () => Awaitable<T>): void {
     try {
-      this.settle(call())
+      this.resolve(call())
     } catch (error) {
-      this.fail(error)
+      this.reject(error)
     }
   }
 }
@@ -48,12 +48,12 @@ export class GetBatch implements Batch {
       item = new Deferred()
       this.#items.set(key, item)
     }
-    return item.result
+    return item.promise
   }
 
   send(): Promise<void> | undefined {
     if (this.#items.size > 1) return this.#sendMany()
-    for (const [key, item] of this.#items) item.begin(() => this.#store.get(key))
+    for (const [key, item] of this.#items) item.resolveWith(() => this.#store.get(key))
     return undefined
   }
 
@@ -61,18 +61,18 @@ export class GetBatch implements Batch {
     try {
       const found = await this.#store.getMany([...this.#items.keys()])
       let index = 0
-      for (const item of this.#items.values()) item.settle(found[index++])
+      for (const item of this.#items.values()) item.resolve(found[index++])
     } catch (error) {
-      for (const item of this.#items.values()) item.fail(error)
+      for (const item of this.#items.values()) item.reject(error)
     }
   }
 }
 
-/** EntryCodec of one ttl that are stored by one call. */
+/** Items with the same ttl that are stored by one call. */
 export class SetBatch implements Batch {
   readonly #store: AnyStore
   readonly #ttl: number | undefined
-  readonly #entries = new Map<string, unknown>()
+  readonly #items = new Map<string, unknown>()
   readonly #done = new Deferred<void>()
 
   constructor(store: AnyStore, ttl: number | undefined) {
@@ -81,28 +81,28 @@ export class SetBatch implements Batch {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#items.size
   }
 
   has(key: string): boolean {
-    return this.#entries.has(key)
+    return this.#items.has(key)
   }
 
   add(key: string, item: unknown): Promise<void> {
-    this.#entries.set(key, item)
-    return this.#done.result
+    this.#items.set(key, item)
+    return this.#done.promise
   }
 
   send(): Promise<void> | undefined {
-    if (this.#entries.size > 1) return this.#sendMany()
-    for (const [key, item] of this.#entries) {
-      this.#done.begin(() => this.#store.set(key, item, this.#ttl))
+    if (this.#items.size > 1) return this.#sendMany()
+    for (const [key, item] of this.#items) {
+      this.#done.resolveWith(() => this.#store.set(key, item, this.#ttl))
     }
     return undefined
   }
 
   #sendMany(): Promise<void> {
-    this.#done.begin(() => this.#store.setMany([...this.#entries], this.#ttl))
-    return this.#done.result.catch(() => {})
+    this.#done.resolveWith(() => this.#store.setMany([...this.#items], this.#ttl))
+    return this.#done.promise.catch(() => {})
   }
 }

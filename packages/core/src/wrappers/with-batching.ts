@@ -7,87 +7,94 @@ import { BatchQueue } from './batch-queue.ts'
 import { wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {
-  /** Most keys in one batch; a full one leaves at once. @default 500 */
+  /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
   readonly maxKeys?: number | undefined
-  /** Largest item whose `set` is merged, in bytes; 0 for none. @default the store's limit */
-  readonly largestSet?: number | undefined
+  /** Maximum size of an item whose `set` is batched, in bytes; 0 for none. @default the store's limit */
+  readonly maxSetBytes?: number | undefined
   /**
-   * Whether many keys leave in two batches, the second a turn of the event loop after the first, unless one is under
-   * way already: client and server then work at the same time instead of waiting for each other. Worth it where a
-   * batch costs little itself. @default false
+   * Whether to split many keys into two batches, and send the second one turn of the event loop after the first unless
+   * another batch is in flight. Client and server then work at the same time instead of waiting for each other. Useful
+   * where an additional request is cheap. @default false
    */
   readonly overlap?: boolean | undefined
 }
 
 /**
- * Merges calls of one tick: its `get`s become one `getMany`, each key asked for once, and its `set`s one `setMany`
- * for each ttl. A lone call, and a read with options, goes through as it is. Order is kept where it can be noticed:
- * calls for one key take effect in the order they were made, and every other operation is sent after what came before
- * it. A `delete` says whether its key was there, which `deleteMany` does not tell of each, so deletes are not merged.
+ * Wraps a store so that the calls of one tick are merged: `get`s into one `getMany` without repeated keys, `set`s into
+ * one `setMany` per ttl. A single call, and a read with options, is passed on unchanged. The order is preserved where
+ * it matters: calls for one key take effect in the order in which they were made, and every other operation is sent
+ * after the calls before it. Deletes are not merged, because `delete` returns whether its key existed, which
+ * `deleteMany` does not return for each key.
+ *
+ * @example
+ * const batching = withBatching(store, { maxKeys: 100 })
+ * const names = await Promise.all(['name:1', 'name:2'].map((key) => batching.get(key))) // one getMany
+ * console.log(names)
  */
 export function withBatching<S extends CacheStore>(store: S, options: BatchingOptions = {}): S {
   const inner = store as unknown as AnyStore
-  const tick = new Tick(inner, options)
-  const others = wrapStore(store, (_, call) => {
-    tick.flush()
+  const pending = new PendingBatches(inner, options)
+  const unbatched = wrapStore(store, (_, call) => {
+    pending.flush()
     return call()
   })
-  // One that asks for more than usual must not ask it for all.
-  const get = (key: string, read?: ReadOptions) =>
-    read === undefined ? tick.get(key) : others.get(key, read)
+  // Read options are not merged: they must not apply to the other reads of the batch.
+  const get = (key: string, readOptions?: ReadOptions) =>
+    readOptions === undefined ? pending.get(key) : unbatched.get(key, readOptions)
   const { payload, limits } = store
-  // One the store refuses is refused for itself alone: it must not take a batch with it.
-  const largest = Math.min(options.largestSet ?? Infinity, limits.valueBytes)
-  const isMerged = (item: unknown) => payload === 'entry' || !exceeds(item as Payload, largest)
+  // An item that the store rejects is sent separately, because it would make the whole batch fail.
+  const maxBytes = Math.min(options.maxSetBytes ?? Infinity, limits.valueBytes)
+  const isBatched = (item: unknown) => payload === 'entry' || !exceeds(item as Payload, maxBytes)
   const set = (key: string, item: unknown, ttl?: number) => {
-    if (isMerged(item)) return tick.set(key, item, ttl)
-    tick.send(key)
+    if (isBatched(item)) return pending.set(key, item, ttl)
+    pending.flushKey(key)
     return inner.set(key, item, ttl)
   }
-  return { ...others, get, set }
+  return { ...unbatched, get, set }
 }
 
-const keptQueues = 16
+const maxIdleQueues = 16
 
-/** What has been asked for in this tick and not been sent yet. */
-class Tick {
+/** The calls of this tick that have not been sent yet. */
+class PendingBatches {
   readonly #maxKeys: number
   readonly #gets: BatchQueue<GetBatch>
-  readonly #openSets: (ttl: number | undefined) => BatchQueue<SetBatch>
-  /** One for each ttl. */
+  readonly #createSetQueue: (ttl: number | undefined) => BatchQueue<SetBatch>
+  /** One queue per ttl. */
   readonly #sets = new Map<number | undefined, BatchQueue<SetBatch>>()
-  #scheduled = false
+  #isScheduled = false
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
     this.#gets = new BatchQueue(() => new GetBatch(store), new InFlight(), overlap)
-    const writes = new InFlight()
-    this.#openSets = (ttl) => new BatchQueue(() => new SetBatch(store, ttl), writes, overlap)
+    const setsInFlight = new InFlight()
+    this.#createSetQueue = (ttl) =>
+      new BatchQueue(() => new SetBatch(store, ttl), setsInFlight, overlap)
   }
 
   get(key: string): Promise<unknown> {
-    if (this.#isBeingSet(key)) this.#sendSets()
+    if (this.#hasSet(key)) this.#sendSets()
     const batch = this.#gets.batchFor(key)
-    const answer = batch.add(key)
+    const result = batch.add(key)
     if (batch.size >= this.#maxKeys) this.#gets.send()
     else this.#schedule()
-    return answer
+    return result
   }
 
   set(key: string, item: unknown, ttl: number | undefined): Promise<void> {
-    // In a batch of another ttl what was set before might be sent later than this.
-    this.send(key)
-    const batch = this.#setsOf(ttl).batchFor(key)
-    const answer = batch.add(key, item)
+    // An earlier set of the key with another ttl is in another batch, which might be sent after this one.
+    this.flushKey(key)
+    const batch = this.#setQueue(ttl).batchFor(key)
+    const result = batch.add(key, item)
     if (batch.size >= this.#maxKeys) this.#sendSets()
     else this.#schedule()
-    return answer
+    return result
   }
 
-  /** Sends what concerns the key. */
-  send(key: string): void {
+  /** Sends the batches that contain the key. */
+  flushKey(key: string): void {
     if (this.#gets.has(key)) this.#gets.send()
-    if (this.#sets.size > 0 && this.#isBeingSet(key)) this.#sendSets()
+    if (this.#sets.size > 0 && this.#hasSet(key)) this.#sendSets()
   }
 
   flush(): void {
@@ -95,45 +102,45 @@ class Tick {
     this.#gets.send()
   }
 
-  #isBeingSet(key: string): boolean {
+  #hasSet(key: string): boolean {
     for (const queue of this.#sets.values()) if (queue.has(key)) return true
     return false
   }
 
-  #setsOf(ttl: number | undefined): BatchQueue<SetBatch> {
-    const queue = this.#sets.get(ttl) ?? this.#openSets(ttl)
+  #setQueue(ttl: number | undefined): BatchQueue<SetBatch> {
+    const queue = this.#sets.get(ttl) ?? this.#createSetQueue(ttl)
     this.#sets.set(ttl, queue)
     return queue
   }
 
   #sendSets(): void {
     for (const queue of this.#sets.values()) queue.send()
-    this.#dropEmptyQueues()
+    this.#removeIdleQueues()
   }
 
-  /** Most applications have few ttls; those that compute them must not fill the memory. */
-  #dropEmptyQueues(): void {
-    if (this.#sets.size <= keptQueues) return
+  /** Bounds the memory for applications that compute a ttl for each value. */
+  #removeIdleQueues(): void {
+    if (this.#sets.size <= maxIdleQueues) return
     for (const [ttl, queue] of this.#sets) if (queue.isEmpty) this.#sets.delete(ttl)
   }
 
   #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    // Runs when the promises of this turn are done, so that what they ask for is in the batch too.
-    process.nextTick(this.#end)
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    // Runs after the promise reactions of this tick, so that the calls they make are in the batch.
+    process.nextTick(this.#sendFirst)
   }
 
-  /** Made once: a function for each tick would show in the cost of a lone call. */
-  readonly #end = () => {
-    this.#scheduled = false
-    let isMore = this.#gets.sendFirst()
-    for (const queue of this.#sets.values()) if (queue.sendFirst()) isMore = true
-    if (isMore) setImmediate(this.#endLater)
-    this.#dropEmptyQueues()
+  /** Created once: a closure per tick would measurably slow down a single call. */
+  readonly #sendFirst = () => {
+    this.#isScheduled = false
+    let hasSecond = this.#gets.sendFirst()
+    for (const queue of this.#sets.values()) if (queue.sendFirst()) hasSecond = true
+    if (hasSecond) setImmediate(this.#sendSecond)
+    this.#removeIdleQueues()
   }
 
-  readonly #endLater = () => {
+  readonly #sendSecond = () => {
     this.#gets.sendSecond()
     for (const queue of this.#sets.values()) queue.sendSecond()
   }

@@ -4,18 +4,18 @@ import type { Clock } from '../time/clock.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { toText } from '../values/payload.ts'
 
-/** How long a process may go on with a generation it has read: another one's `clear` is seen within this time. */
+/** How long a process uses a generation before it reads it again, and thus notices the `clear` of another process. */
 const refreshMs = 1_000
-const idBytes = 12 // 16 characters of base64url
+const idBytes = 12 // 16 characters in base64url
 
 /**
- * A store within a prefix of a store that cannot list its keys. Every key carries the current generation,
- * a random id kept under a key of its own, and `clear()` replaces the id: O(1), and nothing outside the
- * prefix is touched. The forgotten items are left to their ttl or to eviction.
+ * Confines a store that cannot list its keys to a prefix. Every key contains the current generation, a random id that
+ * is stored under its own key. `clear()` replaces the id: this takes constant time and affects no key outside the
+ * prefix. The items of earlier generations remain until they expire or are evicted.
  *
- * The id lives in one place, and what lies elsewhere must not go with it: a process that knows it goes on with it while
- * it cannot be read, and puts it back where it has been lost with its node or moved off it. Nobody who knows it is
- * left: it is born anew at random, which can only cause misses.
+ * The id is stored on one node, and the items on other nodes must survive the loss of that node. A process that has
+ * read the id therefore keeps using it while it is unreadable, and stores it again if it is missing. If no process has
+ * read the id, a new random one is created, which can only cause misses.
  */
 export function withGenerations<S extends CacheStore>(store: S, prefix: string, clock: Clock): S {
   const inner = store as unknown as AnyStore
@@ -25,7 +25,7 @@ export function withGenerations<S extends CacheStore>(store: S, prefix: string, 
 interface Generation {
   readonly id: string
   readonly readAt: number
-  /** Whether it could be read then. */
+  /** Whether the last read succeeded. */
   readonly confirmed: boolean
 }
 
@@ -37,76 +37,78 @@ class GenerationStore implements AnyStore {
   readonly #prefix: string
   readonly #clock: Clock
   #current: Generation | undefined
-  #reading: Promise<string> | undefined
-  /** How often this process has cleared: an id read before a clear must not come back after it. */
-  #clears = 0
+  #refreshing: Promise<string> | undefined
+  /** Incremented by each `clear` of this process: an id that was read before it must not be used after it. */
+  #clearCount = 0
 
   constructor(store: AnyStore, prefix: string, clock: Clock) {
     this.name = store.name
     this.payload = store.payload
-    const taken = Buffer.byteLength(prefix) + `${newId()}:`.length
-    this.limits = { ...store.limits, keyBytes: store.limits.keyBytes - taken }
+    const prefixBytes = Buffer.byteLength(prefix) + `${newId()}:`.length
+    this.limits = { ...store.limits, keyBytes: store.limits.keyBytes - prefixBytes }
     this.#store = store
     this.#prefix = prefix
     this.#clock = clock
   }
 
   get(key: string, options?: ReadOptions): Awaitable<unknown> {
-    return this.#within((at) => this.#store.get(at + key, options))
+    return this.#withPrefix((prefix) => this.#store.get(prefix + key, options))
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> {
-    return this.#within((at) =>
+    return this.#withPrefix((prefix) =>
       this.#store.getMany(
-        keys.map((key) => at + key),
+        keys.map((key) => prefix + key),
         options,
       ),
     )
   }
 
   set(key: string, item: unknown, ttl?: number): Awaitable<void> {
-    return this.#within((at) => this.#store.set(at + key, item, ttl))
+    return this.#withPrefix((prefix) => this.#store.set(prefix + key, item, ttl))
   }
 
   setMany(entries: readonly (readonly [string, unknown])[], ttl?: number): Awaitable<void> {
-    return this.#within((at) =>
+    return this.#withPrefix((prefix) =>
       this.#store.setMany(
-        entries.map(([key, item]) => [at + key, item] as const),
+        entries.map(([key, item]) => [prefix + key, item] as const),
         ttl,
       ),
     )
   }
 
   add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#within((at) => this.#store.add(at + key, item, ttl))
+    return this.#withPrefix((prefix) => this.#store.add(prefix + key, item, ttl))
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#within((at) => this.#store.compareAndSet(at + key, expected, next, ttl))
+    return this.#withPrefix((prefix) =>
+      this.#store.compareAndSet(prefix + key, expected, next, ttl),
+    )
   }
 
   increment(key: string, by: number, ttl?: number): Awaitable<number> {
-    return this.#within((at) => this.#store.increment(at + key, by, ttl))
+    return this.#withPrefix((prefix) => this.#store.increment(prefix + key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Awaitable<boolean> {
-    return this.#within((at) => this.#store.touch(at + key, ttl))
+    return this.#withPrefix((prefix) => this.#store.touch(prefix + key, ttl))
   }
 
   delete(key: string): Awaitable<boolean> {
-    return this.#within((at) => this.#store.delete(at + key))
+    return this.#withPrefix((prefix) => this.#store.delete(prefix + key))
   }
 
   deleteMany(keys: readonly string[]): Awaitable<number> {
-    return this.#within((at) => this.#store.deleteMany(keys.map((key) => at + key)))
+    return this.#withPrefix((prefix) => this.#store.deleteMany(keys.map((key) => prefix + key)))
   }
 
   async clear(): Promise<void> {
     const id = newId()
     while (!(await this.#replaceId(id))) {
-      // Somebody else has cleared in between, or has put the id back.
+      // Retries: another process has changed the id in between.
     }
-    this.#clears++
+    this.#clearCount++
     this.#current = { id, readAt: this.#clock.now(), confirmed: true }
   }
 
@@ -118,6 +120,10 @@ class GenerationStore implements AnyStore {
     return this.#store.close()
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   consistencyToken(): Awaitable<string> {
     return this.#store.consistencyToken?.() ?? ''
   }
@@ -126,32 +132,35 @@ class GenerationStore implements AnyStore {
     this.#store.observe?.(token)
   }
 
-  /** Runs `call` with the current generation's prefix, at once while the id is known. */
-  #within<T>(call: (at: string) => Awaitable<T>): Awaitable<T> {
+  /** Calls `call` with the prefix of the current generation, synchronously unless the id must be read first. */
+  #withPrefix<T>(call: (prefix: string) => Awaitable<T>): Awaitable<T> {
     const current = this.#current
-    if (current === undefined) return this.#read().then((id) => call(this.#at(id)))
-    if (this.#clock.now() - current.readAt < refreshMs) return call(this.#at(current.id))
-    const reading = this.#read()
-    // Where it could not be read last time, nobody waits for it to fail again.
-    return current.confirmed ? reading.then((id) => call(this.#at(id))) : call(this.#at(current.id))
+    if (current === undefined) return this.#refresh().then((id) => call(this.#prefixOf(id)))
+    if (this.#clock.now() - current.readAt < refreshMs) return call(this.#prefixOf(current.id))
+    const refreshing = this.#refresh()
+    // If the last read failed, the call does not wait for the next one, which may fail as well.
+    return current.confirmed
+      ? refreshing.then((id) => call(this.#prefixOf(id)))
+      : call(this.#prefixOf(current.id))
   }
 
-  #read(): Promise<string> {
-    this.#reading ??= this.#readId().finally(() => {
-      this.#reading = undefined
+  #refresh(): Promise<string> {
+    this.#refreshing ??= this.#readGeneration().finally(() => {
+      this.#refreshing = undefined
     })
-    return this.#reading
+    return this.#refreshing
   }
 
-  async #readId(): Promise<string> {
-    const clears = this.#clears
-    const { id, confirmed } = await this.#findOrKeep()
+  async #readGeneration(): Promise<string> {
+    const clearCount = this.#clearCount
+    const { id, confirmed } = await this.#findOrFallBack()
     const readAt = this.#clock.now()
-    if (clears === this.#clears) this.#current = { id, readAt, confirmed }
+    if (clearCount === this.#clearCount) this.#current = { id, readAt, confirmed }
     return this.#current?.id ?? id
   }
 
-  async #findOrKeep(): Promise<{ id: string; confirmed: boolean }> {
+  /** Reads the id. If that fails, falls back to the last known id. */
+  async #findOrFallBack(): Promise<{ id: string; confirmed: boolean }> {
     try {
       return { id: await this.#findOrCreate(), confirmed: true }
     } catch (error) {
@@ -160,40 +169,43 @@ class GenerationStore implements AnyStore {
     }
   }
 
-  /** Only over what was seen: a write that is taken for done while its node is away would not have cleared anything. */
+  /**
+   * Replaces the id only if it is the one just read. A plain `set` may appear to succeed while its node is unreachable
+   * (memcached with `onNodeDown`), and would then not have cleared anything.
+   */
   async #replaceId(id: string): Promise<boolean> {
     const key = this.#idKey()
     const seen = await this.#store.get(key, { consistency: 'strong' })
     return seen === undefined
-      ? this.#store.add(key, this.#toItem(id))
-      : this.#store.compareAndSet(key, seen, this.#toItem(id))
+      ? this.#store.add(key, this.#encodeId(id))
+      : this.#store.compareAndSet(key, seen, this.#encodeId(id))
   }
 
   async #findOrCreate(): Promise<string> {
     const key = this.#idKey()
     for (;;) {
-      // A copy without the newest id would bring back what was cleared.
+      // A replica that lags behind may return the old id, with which cleared items would be read again.
       const found = await this.#store.get(key, { consistency: 'strong' })
-      if (found !== undefined) return this.#toId(found)
+      if (found !== undefined) return this.#decodeId(found)
       const id = this.#current?.id ?? newId()
-      if (await this.#store.add(key, this.#toItem(id))) return id
+      if (await this.#store.add(key, this.#encodeId(id))) return id
     }
   }
 
-  #at(id: string): string {
+  #prefixOf(id: string): string {
     return `${this.#prefix}${id}:`
   }
 
-  // "~" is no character of an id, so no key of a generation can be this one.
+  // "~" does not occur in an id, so this key differs from every key of a generation.
   #idKey(): string {
     return `${this.#prefix}~generation`
   }
 
-  #toItem(id: string): unknown {
+  #encodeId(id: string): unknown {
     return this.payload === 'entry' ? { value: id } : id
   }
 
-  #toId(item: unknown): string {
+  #decodeId(item: unknown): string {
     return this.payload === 'entry' ? (item as { value: string }).value : toText(item as Payload)
   }
 }

@@ -6,13 +6,14 @@ import type { Duration } from '../time/duration.ts'
 import { wrapStore } from './wrap-store.ts'
 
 /**
- * Gives every call of a store a deadline, after which the call rejects with `ERR_CACHE_TIMEOUT`. The backend may still
- * carry the call out: a deadline bounds the wait, not the work. For backends whose client has no deadline of its own.
- * Uses system timers, not the cache's clock, because the calls of a real backend take real time.
+ * Wraps a store so that every call rejects with `ERR_CACHE_TIMEOUT` if there is no reply within `timeout`. The backend
+ * may still execute the call: only the wait ends. Use it for a client that has no timeout of its own. It uses system
+ * timers instead of the clock of the cache, because the calls take real time.
  *
- * @example
- * const store = withTimeout(new SqliteStore('cache.db'), '500ms')
  * @throws CacheError `ERR_CACHE_CONFIG` for a timeout below 1 ms or above 24 days
+ * @example
+ * const bounded = withTimeout(store, '500ms')
+ * await bounded.ping()
  */
 export function withTimeout<S extends CacheStore>(store: S, timeout: Duration): S {
   const ms = checkTimeout('The timeout', timeout)
@@ -24,6 +25,6 @@ export function withTimeout<S extends CacheStore>(store: S, timeout: Duration): 
 }
 
 function timeoutError(store: string, operation: string, ms: number): CacheError {
-  const message = `The ${store} store did not answer within ${ms} ms.`
+  const message = `${store} ${operation} failed: no reply within ${ms} ms.`
   return new CacheError('ERR_CACHE_TIMEOUT', message, { store, operation })
 }

@@ -1,7 +1,7 @@
 import type { Awaitable, CacheStore } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
-/** A method of the contract that talks to the backend. */
+/** A method of the store contract that accesses the backend. */
 export type StoreOperation = (typeof operations)[number]
 
 const operations = [
@@ -22,7 +22,7 @@ const operations = [
   'consistencyToken',
 ] as const
 
-/** What a wrapper does with a call; `call` passes it on, and may be called again or not at all. */
+/** Handles a call of a wrapped store. `call` executes it; it may be called repeatedly, or not at all. */
 export type Interceptor = <T>(
   operation: StoreOperation,
   call: () => Awaitable<T>,
@@ -30,15 +30,22 @@ export type Interceptor = <T>(
 ) => Awaitable<T>
 
 /**
- * A store around a store: every call goes through `around`, each page of a scan as a call of its own.
- * Name, limits and the kind of payload are those of the store inside.
+ * Returns a store that passes every call to `intercept`, and each page of a scan as a separate call.
+ * Its name, limits and payload type are those of `store`.
+ *
+ * @example
+ * const logged = wrapStore(store, (operation, call) => {
+ *   console.log(operation)
+ *   return call()
+ * })
+ * await logged.get('user:1')
  */
-export function wrapStore<S extends CacheStore>(store: S, around: Interceptor): S {
+export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor): S {
   const inner = store as unknown as AnyStore & Record<StoreOperation, (...args: unknown[]) => never>
-  const wrapped: Record<string, unknown> = {
+  const wrapped: Record<PropertyKey, unknown> = {
     name: inner.name,
     payload: inner.payload,
-    // Some are known only once the backend has answered.
+    // Not copied: a store may learn its limits from the first reply.
     get limits() {
       return inner.limits
     },
@@ -46,30 +53,33 @@ export function wrapStore<S extends CacheStore>(store: S, around: Interceptor): 
   for (const operation of operations) {
     if (operation === 'scan' || inner[operation] === undefined) continue
     wrapped[operation] = (...args: unknown[]) =>
-      around(operation, () => inner[operation](...args), args)
+      intercept(operation, () => inner[operation](...args), args)
   }
-  wrapped.close = async () => around('close', () => inner.close(), [])
+  // Always a promise, also if `intercept` returns or throws synchronously.
+  const close = async () => intercept('close', () => inner.close(), [])
+  wrapped.close = close
+  wrapped[Symbol.asyncDispose] = close
   if (inner.scan !== undefined) {
-    wrapped.scan = (prefix: string) => pagesAround(inner.scan(prefix), prefix, around)
+    wrapped.scan = (prefix: string) => interceptPages(inner.scan(prefix), prefix, intercept)
   }
   if (inner.observe !== undefined) wrapped.observe = (token: string) => inner.observe?.(token)
   return wrapped as unknown as S
 }
 
-async function* pagesAround<T>(
+async function* interceptPages<T>(
   pages: AsyncIterable<T>,
   prefix: string,
-  around: Interceptor,
+  intercept: Interceptor,
 ): AsyncGenerator<T, void, undefined> {
   const iterator = pages[Symbol.asyncIterator]()
   try {
     for (;;) {
-      const page = await around('scan', () => iterator.next(), [prefix])
+      const page = await intercept('scan', () => iterator.next(), [prefix])
       if (page.done === true) return
       yield page.value
     }
   } finally {
-    // Not awaited: a generator that hangs in its last page would never return.
+    // Not awaited: if the backend does not reply to the last page, this would never settle.
     iterator.return?.().catch(() => {})
   }
 }

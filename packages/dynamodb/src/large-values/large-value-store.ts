@@ -128,6 +128,10 @@ export class LargeValueStore implements ByteStore {
     return this.#lifecycle.close(() => this.#store.close())
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   async #set(key: string, payload: Payload, ttl?: number): Promise<void> {
     try {
       const encoded = await this.#values.encode('set', key, payload, ttl)
