@@ -134,7 +134,9 @@ function moduleOf({ code }: Example): string {
   const own = lines.filter(isImport).join('\n')
   const used = new Set(code.match(/[A-Za-z_$][\w$]*/g))
   const automatic = [...exported]
-    .filter(([name]) => used.has(name) && !new RegExp(`\\b${name}\\b`).test(own))
+    .filter(
+      ([name]) => name !== 'default' && used.has(name) && !new RegExp(`\\b${name}\\b`).test(own),
+    )
     .map(([name, id]) => `import { ${name} } from '${id}'`)
   const body = lines.filter((line) => !isImport(line)).join('\n')
   return `${automatic.join('\n')}\n${own}\nexport async function example() {\n${body}\n}\n`
