@@ -1,29 +1,7 @@
-import type { Awaitable } from '../store.ts'
+import { Deferred } from '../time/deferred.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { errorFor, outcomeOf } from './batch-error.ts'
 import type { Batch } from './batch-queue.ts'
-
-/** A promise that is resolved or rejected later. */
-class Deferred<T> {
-  readonly promise: Promise<T>
-  resolve!: (result: Awaitable<T>) => void
-  reject!: (reason: unknown) => void
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
-  }
-
-  /** Resolves to the result of `call`, and rejects if it throws. */
-  resolveWith(call: () => Awaitable<T>): void {
-    try {
-      this.resolve(call())
-    } catch (error) {
-      this.reject(error)
-    }
-  }
-}
 
 /** Keys that are read by one call. */
 export class GetBatch implements Batch {
@@ -63,7 +41,7 @@ export class GetBatch implements Batch {
       let index = 0
       for (const item of this.#items.values()) item.resolve(found[index++])
     } catch (error) {
-      for (const item of this.#items.values()) item.reject(error)
+      settleEach(this.#items, error, 'get')
     }
   }
 }
@@ -73,7 +51,7 @@ export class SetBatch implements Batch {
   readonly #store: AnyStore
   readonly #ttl: number | undefined
   readonly #items = new Map<string, unknown>()
-  readonly #done = new Deferred<void>()
+  readonly #results = new Map<string, Deferred<unknown>>()
 
   constructor(store: AnyStore, ttl: number | undefined) {
     this.#store = store
@@ -90,19 +68,42 @@ export class SetBatch implements Batch {
 
   add(key: string, item: unknown): Promise<void> {
     this.#items.set(key, item)
-    return this.#done.promise
+    let result = this.#results.get(key)
+    if (result === undefined) {
+      result = new Deferred()
+      this.#results.set(key, result)
+    }
+    return result.promise as Promise<void>
   }
 
   send(): Promise<void> | undefined {
     if (this.#items.size > 1) return this.#sendMany()
-    for (const [key, item] of this.#items) {
-      this.#done.resolveWith(() => this.#store.set(key, item, this.#ttl))
+    for (const [key, result] of this.#results) {
+      result.resolveWith(() => this.#store.set(key, this.#items.get(key), this.#ttl))
     }
     return undefined
   }
 
-  #sendMany(): Promise<void> {
-    this.#done.resolveWith(() => this.#store.setMany([...this.#items], this.#ttl))
-    return this.#done.promise.catch(() => {})
+  async #sendMany(): Promise<void> {
+    try {
+      await this.#store.setMany([...this.#items], this.#ttl)
+      for (const result of this.#results.values()) result.resolve(undefined)
+    } catch (error) {
+      settleEach(this.#results, error, 'set')
+    }
+  }
+}
+
+/** Settles the calls of a batch that rejected: each with the outcome of its own key, or with an error of its own. */
+function settleEach(
+  results: ReadonlyMap<string, Deferred<unknown>>,
+  error: unknown,
+  operation: string,
+): void {
+  let index = 0
+  for (const [key, result] of results) {
+    const outcome = outcomeOf(error, index++)
+    if (outcome.status === 'fulfilled') result.resolve(outcome.value)
+    else result.reject(errorFor(key, operation, outcome.reason))
   }
 }

@@ -20,6 +20,7 @@ const operations = [
   'close',
   'scan',
   'consistencyToken',
+  'time',
 ] as const
 
 /** Handles a call of a wrapped store. `call` executes it; it may be called repeatedly, or not at all. */
@@ -45,6 +46,7 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
   const wrapped: Record<PropertyKey, unknown> = {
     name: inner.name,
     payload: inner.payload,
+    durable: inner.durable,
     // Not copied: a store may learn its limits from the first reply.
     get limits() {
       return inner.limits

@@ -1,0 +1,35 @@
+import { CacheError } from '../errors.ts'
+
+/**
+ * Some keys of a call failed, and others may have succeeded. Code and message are those of the first failure.
+ * `outcomes` has the result of every key, in the order of the call. It is not enumerable: values are never printed.
+ */
+export class BatchError extends CacheError {
+  declare readonly outcomes: readonly PromiseSettledResult<unknown>[]
+
+  constructor(outcomes: readonly PromiseSettledResult<unknown>[]) {
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason
+    const first = CacheError.is(failure) ? failure : undefined
+    super(first?.code ?? 'ERR_CACHE_UNAVAILABLE', String((failure as Error)?.message), {
+      store: first?.store,
+      operation: first?.operation,
+      key: first?.key,
+      retryable: first?.retryable,
+      cause: first?.cause ?? failure,
+    })
+    Object.defineProperty(this, 'outcomes', { value: outcomes, enumerable: false })
+  }
+}
+
+/** The outcome of the key at `index` of a call that rejected with `error`: its own, or else the rejection of the call. */
+export function outcomeOf(error: unknown, index: number): PromiseSettledResult<unknown> {
+  const outcomes = CacheError.is(error) ? (error as Partial<BatchError>).outcomes : undefined
+  return outcomes?.[index] ?? { status: 'rejected', reason: error }
+}
+
+/** The same failure for another key, as each call of a batch rejects with an error of its own. */
+export function errorFor(key: string, operation: string, error: unknown): unknown {
+  if (!CacheError.is(error) || (error.key === key && error.operation === operation)) return error
+  const { code, message, store, retryable, cause } = error
+  return new CacheError(code, message, { store, operation, key, retryable, cause })
+}
