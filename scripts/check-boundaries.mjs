@@ -30,6 +30,7 @@ const folders = {
     values: ['channels', 'errors', 'store'],
     configuration: ['caches', 'errors', 'store', 'time'],
     loading: ['channels', 'errors', 'store', 'time', 'values'],
+    generations: ['errors', 'store', 'time', 'values'],
     wrappers: ['configuration', 'errors', 'store', 'time', 'values'],
   },
   redis: {

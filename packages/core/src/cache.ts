@@ -1,15 +1,15 @@
+import { CacheScope } from './cache-scope.ts'
 import { CacheError } from './errors.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
-import { KeyedQueue } from './loading/keyed-queue.ts'
-import { loadOnce, loadWithoutStore } from './loading/remember.ts'
+import type { Flight } from './loading/flight.ts'
+import { joinFlight, loadFlight, loadWithoutStore } from './loading/remember.ts'
 import { conflict, retryOnConflict } from './loading/retry-on-conflict.ts'
-import { SingleFlight } from './loading/single-flight.ts'
+import type { SingleFlight } from './loading/single-flight.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
 import { type Codec, json } from './values/codec.ts'
 import { EntryCodec } from './values/entry-codec.ts'
-import { withGenerations } from './wrappers/with-generations.ts'
 
 const maxNamespaces = 1_000
 /** For a read before a compare-and-set: an outdated value would only cause conflicts. */
@@ -26,6 +26,12 @@ export interface CacheOptions {
   readonly prefix?: string | undefined
   /** Default time to live of entries; `null` means they never expire. @default null */
   readonly ttl?: Duration | null | undefined
+  /**
+   * Whether `clear()` works for a prefix on a backend that cannot list its keys (memcached, DynamoDB without `scan`).
+   * Storage keys then contain the id of a generation, which `clear()` replaces. `false` leaves the id out, so that other
+   * programs can read the same keys, and makes `clear()` reject with `ERR_CACHE_UNSUPPORTED`. @default true
+   */
+  readonly generations?: boolean | undefined
   /** Converts values to bytes and back. Not used with a store that keeps entries by reference. @default json() */
   readonly codec?: Codec | undefined
   /** Source of the current time. @default systemClock */
@@ -57,8 +63,8 @@ export class Cache {
   readonly #entries: EntryCodec
   readonly #ttl: number | undefined
   readonly #clock: Clock
-  readonly #flights = new SingleFlight()
-  readonly #updates = new KeyedQueue()
+  readonly #scope: CacheScope
+  readonly #flights: SingleFlight
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options: CacheOptions = {}) {
@@ -68,10 +74,14 @@ export class Cache {
     this.#clock = clock
     this.#ttl = defaultTtl(ttl)
     // A store that cannot list its keys clears a prefix by changing the generation within it.
-    const needsGenerations = prefix !== '' && store.scan === undefined
-    this.#store = needsGenerations ? withGenerations(store, prefix, clock) : store
+    const { generations = true } = options
+    const needsGenerations = generations && prefix !== '' && store.scan === undefined
+    const scope = CacheScope.of(store)
+    this.#scope = needsGenerations ? scope.within(prefix, clock) : scope
+    this.#store = this.#scope.store
     this.#keyspace = new Keyspace(needsGenerations ? '' : prefix, this.#store.limits.keyBytes)
     this.#entries = new EntryCodec(this.#store, codec, this.name)
+    this.#flights = this.#scope.flightsOf(codec)
   }
 
   /** Name of the driver of this cache. */
@@ -133,7 +143,7 @@ export class Cache {
    */
   async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
     const storageKey = this.#storageKeyForWrite(key)
-    const item = this.#entries.encode(value)
+    const item = this.#entries.encode(storageKey, value)
     const ttl = this.#ttlOf(options)
     if (ttl === 0) {
       await this.#store.delete(storageKey)
@@ -153,10 +163,10 @@ export class Cache {
     entries: Iterable<readonly [key: string, value: unknown]>,
     options?: WriteOptions,
   ): Promise<void> {
-    const encoded = Array.from(
-      entries,
-      ([key, value]) => [this.#storageKeyForWrite(key), this.#entries.encode(value)] as const,
-    )
+    const encoded = Array.from(entries, ([key, value]) => {
+      const storageKey = this.#storageKeyForWrite(key)
+      return [storageKey, this.#entries.encode(storageKey, value)] as const
+    })
     const ttl = this.#ttlOf(options)
     if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
     else await this.#entries.store.setMany(encoded, ttl)
@@ -172,7 +182,7 @@ export class Cache {
    */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#storageKeyForWrite(key)
-    const item = this.#entries.encode(value)
+    const item = this.#entries.encode(storageKey, value)
     const ttl = this.#ttlOf(options)
     return ttl === 0 ? false : this.#entries.store.add(storageKey, item, ttl)
   }
@@ -180,8 +190,8 @@ export class Cache {
   /** Stores the value only if one already exists. Returns whether it was stored. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const next = this.#entries.encode(value)
-    return retryOnConflict('replace', this.#clock, async () => {
+    const next = this.#entries.encode(storageKey, value)
+    return this.#changeInTurn('replace', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       if (this.#entries.decode(storageKey, seen) === undefined) return false
       return (await this.#replaceIfUnchanged(storageKey, seen, next, options)) ? true : conflict
@@ -191,7 +201,8 @@ export class Cache {
   /**
    * Replaces the value by the result of `change`, which receives the current value (`undefined` if missing). A result
    * of `undefined` deletes the value. Returns the result. Concurrent writes are not lost: on a conflict, `change` is
-   * called again with the newer value. It must therefore have no side effects, and must not update the same key.
+   * called again with the newer value. It must therefore have no side effects, and must not change the same key: calls
+   * of `update`, `replace` and `pull` for one key run one after another.
    *
    * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
    * @example
@@ -203,14 +214,12 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const attempt = async () => {
+    return this.#changeInTurn('update', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       const next = await change(this.#entries.decode<T>(storageKey, seen))
-      const item = next === undefined ? undefined : this.#entries.encode(next)
+      const item = next === undefined ? undefined : this.#entries.encode(storageKey, next)
       return (await this.#replaceIfUnchanged(storageKey, seen, item, options)) ? next : conflict
-    }
-    // Updates within this cache are queued, so that only other writers can conflict.
-    return this.#updates.run(storageKey, () => retryOnConflict('update', this.#clock, attempt))
+    })
   }
 
   /**
@@ -222,7 +231,7 @@ export class Cache {
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return retryOnConflict('pull', this.#clock, async () => {
+    return this.#changeInTurn('pull', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       const value = this.#entries.decode<T>(storageKey, seen)
       if (value === undefined) return undefined
@@ -231,10 +240,11 @@ export class Cache {
   }
 
   /**
-   * Returns the value. On a miss, calls `load`, stores its result and returns it. Concurrent calls for the same key of
-   * this cache share one load, and its failure. If the store fails, `load` is called all the same, and the failure is
-   * published on `stowage:error`. The result is returned but not stored if it is `undefined`, or if the key was
-   * written or deleted through this cache during the load. `load` must not await `remember` for the same key.
+   * Returns the value. On a miss, calls `load`, stores its result and returns it as a later hit would: each caller gets
+   * a copy of its own, decoded from what is stored. Concurrent calls for the same key in this process share one load, and
+   * its failure. If the store fails, `load` is called all the same, and the failure is published on `stowage:error`. The
+   * result is returned but not stored if it is `undefined`, or if the key was written or deleted in this process since
+   * the call. A load that would wait for itself, through the loads of other keys, runs unshared instead.
    *
    * @example
    * const loadUser = async (id: number) => ({ id, name: 'Ada' })
@@ -243,19 +253,29 @@ export class Cache {
    */
   async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const inFlight = this.#flights.join<T>(storageKey)
+    const inFlight = this.#flights.find(storageKey)
     if (inFlight !== undefined) {
-      this.#entries.publishShared(storageKey)
-      return inFlight
+      return joinFlight(inFlight, this.#loadJob(storageKey, options, load))
     }
-    let value: T | undefined
+    let flight: Flight | undefined
     try {
-      const found = this.#entries.store.get(storageKey)
-      value = this.#entries.decode(storageKey, found instanceof Promise ? await found : found)
+      let found = this.#entries.store.get(storageKey)
+      if (found instanceof Promise) {
+        // Begins before the read is answered, so that a write in between is noticed.
+        flight = this.#flights.begin(storageKey)
+        found = await found
+      }
+      const value = this.#entries.decode<T>(storageKey, found)
+      if (value !== undefined) {
+        if (flight !== undefined) this.#flights.end(flight, found)
+        return value
+      }
     } catch (error) {
-      return loadWithoutStore(this.#loadJob(storageKey, options, load), error)
+      flight ??= this.#flights.begin(storageKey)
+      return loadWithoutStore(flight, this.#loadJob(storageKey, options, load), error)
     }
-    return value === undefined ? loadOnce(this.#loadJob(storageKey, options, load)) : value
+    flight ??= this.#flights.begin(storageKey)
+    return loadFlight(flight, this.#loadJob(storageKey, options, load))
   }
 
   /**
@@ -307,7 +327,7 @@ export class Cache {
    */
   async clear(): Promise<void> {
     const { prefix } = this.#keyspace
-    this.#invalidateAll()
+    this.#scope.invalidateAll(prefix)
     if (prefix === '') return this.#store.clear()
     for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
   }
@@ -343,7 +363,7 @@ export class Cache {
     if (existing !== undefined) return existing
     const prefix = this.#keyspace.prefix + namespacePrefix(name)
     const created = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
-    // Reused, so that callers share its loads in flight. Bounded for applications with a namespace per tenant.
+    // Bounded for applications with a namespace per tenant. What the caches of one name share is kept by their scope.
     if (this.#namespaces.size >= maxNamespaces) this.#namespaces.clear()
     this.#namespaces.set(name, created)
     return created
@@ -373,7 +393,7 @@ export class Cache {
 
   /** Closes the store, also for every other cache that shares it. Idempotent. */
   async close(): Promise<void> {
-    await this.#store.close()
+    await this.#scope.close()
   }
 
   /**
@@ -390,13 +410,22 @@ export class Cache {
   /** Returns the storage key for a write, and prevents a load in flight from overwriting it. */
   #storageKeyForWrite(key: string): string {
     const storageKey = this.#keyspace.toStorageKey(key)
-    this.#flights.invalidate(storageKey)
+    this.#scope.invalidate(storageKey)
     return storageKey
   }
 
-  #invalidateAll(): void {
-    this.#flights.invalidateAll()
-    for (const namespace of this.#namespaces.values()) namespace.#invalidateAll()
+  /**
+   * Runs a read and a conditional write. Those of this process for one key run one after another, so that only other
+   * processes can conflict.
+   */
+  #changeInTurn<T>(
+    operation: string,
+    key: string,
+    attempt: () => Promise<T | typeof conflict>,
+  ): Promise<T> {
+    return this.#scope.updates.run(key, () =>
+      retryOnConflict({ operation, key, store: this.#store.name }, this.#clock, attempt),
+    )
   }
 
   #ttlOf(options: WriteOptions | undefined): number | undefined {

@@ -43,6 +43,11 @@ export const consistencies = ['eventual', 'session', 'strong'] as const
 export interface ReadOptions {
   /** @default the consistency the store was created with */
   readonly consistency?: Consistency | undefined
+  /**
+   * Whether a `'strong'` read of a prefix on a backend that cannot list its keys also verifies that the prefix has not
+   * been cleared by another process. Without it, such a clear is noticed within one second. @default true
+   */
+  readonly confirmGeneration?: boolean | undefined
 }
 
 /** The limits of the backend. The facade respects them. */
@@ -61,6 +66,8 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   /** Type of an item: `'bytes'` for a {@link Payload}, `'entry'` for an {@link Entry} stored by reference. */
   readonly payload: Kind
   readonly limits: StoreLimits
+  /** Whether the backend never loses an item before it expires, as a database does and a cache does not. @default false */
+  readonly durable?: boolean
 
   /**
    * Returns the item under `key`, or `undefined` for a miss. Never returns an expired item, even where the
@@ -71,6 +78,7 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   /**
    * Returns the items under `keys`, in the same order and with the same length: repeated keys are repeated,
    * a miss is `undefined`. Accepts any number of keys and uses as few round trips as the backend allows.
+   * If it fails for some of the keys only, it rejects with a `BatchError`, which has the outcome of each key.
    */
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<(Item | undefined)[]>
 
@@ -82,7 +90,8 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /**
    * Does `set` for each entry, with one ttl for all, in as few round trips as possible. If a key is repeated, its last
-   * item is stored. After a failure, any of the entries may have been stored.
+   * item is stored. After a failure, any of the entries may have been stored. If it is known which, it
+   * rejects with a `BatchError`, which has the outcome of each entry.
    */
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): Awaitable<void>
 
@@ -123,6 +132,12 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /** Resolves if the backend replies now, and rejects with the reason otherwise. */
   ping(): Awaitable<void>
+
+  /**
+   * Returns the time of the backend's clock, in epoch milliseconds, which processes with different clocks share. Absent
+   * where there is no such clock.
+   */
+  time?(): Awaitable<number>
 
   /**
    * Waits for the calls in flight, then releases what the store itself has opened (an injected client stays open).

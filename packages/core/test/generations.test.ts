@@ -1,7 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { Cache, CacheError, type CacheStore, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheStore, type Payload, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
+
+const idKeys = ['app:~generation', 'app:~generation1', 'app:~generation2']
 
 /** Creates caches like those of two processes, on one backend that cannot list its keys. */
 function setup() {
@@ -10,15 +12,29 @@ function setup() {
   const calls: string[] = []
   /** Whether the node that stores the generation is unreachable. */
   const fault = { isDown: false }
-  const unlistable = wrapStore(memory({ clock }), (operation, call, [key]) => {
+  const backend = memory({ clock })
+  const unlistable = wrapStore(backend, (operation, call, [key]) => {
     calls.push(`${operation} ${String(key)}`)
     if (!fault.isDown || !String(key).includes('~generation')) return call()
     throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', { store: 'memory', operation })
   })
   delete (unlistable as { scan?: unknown }).scan
-  const createCache = (prefix = 'app:') => new Cache(unlistable as CacheStore, { prefix, clock })
+  // A store object of its own for each: caches over one store object share their generation.
+  const createCache = (prefix = 'app:') =>
+    new Cache({ ...unlistable } as CacheStore, { prefix, clock })
+  /** Deletes every copy of the id, as eviction or the loss of all nodes does. */
+  const loseId = () => backend.deleteMany(idKeys)
   const advance = (ms: number) => (now += ms)
-  return { one: createCache(), two: createCache(), createCache, calls, fault, advance }
+  return {
+    one: createCache(),
+    two: createCache(),
+    createCache,
+    loseId,
+    backend,
+    calls,
+    fault,
+    advance,
+  }
 }
 
 describe('a prefix on a store that cannot list its keys', () => {
@@ -68,18 +84,18 @@ describe('a prefix on a store that cannot list its keys', () => {
   })
 
   test('a process that has read the generation stores it again if it is missing', async () => {
-    const { one, two, createCache, advance } = setup()
+    const { one, two, loseId, advance } = setup()
     await one.set('k', 1)
-    await createCache('').delete('app:~generation')
+    loseId()
     advance(1_000)
     expect(await one.get('k')).toBe(1)
     expect(await two.get('k')).toBe(1)
   })
 
   test('a missing generation that no process has read only causes misses', async () => {
-    const { one, two, createCache } = setup()
+    const { one, two, loseId } = setup()
     await one.set('k', 1)
-    await createCache('').delete('app:~generation')
+    loseId()
     expect(await two.get('k')).toBeUndefined()
     await two.set('k', 2)
     expect(await two.get('k')).toBe(2)
@@ -99,6 +115,119 @@ describe('a prefix on a store that cannot list its keys', () => {
     await one.get('k')
     await turn()
     expect(await one.get('k')).toBeUndefined()
+  })
+
+  test('an idle process does not undo a clear when the id is lost', async () => {
+    const { one, two, loseId, advance } = setup()
+    await one.set('k', 'old')
+    expect(await two.get('k')).toBe('old')
+    await one.clear()
+    advance(60_000)
+    loseId()
+    expect(await two.get('k')).toBeUndefined()
+    expect(await one.get('k')).toBeUndefined()
+  })
+
+  test('an older id that reappears is replaced by the newer one of a process', async () => {
+    const { one, two, createCache, backend, advance } = setup()
+    await one.set('k', 'old')
+    const oldIds = idKeys.map((key) => [key, (backend.get(key) ?? '') as Payload] as const)
+    await one.clear()
+    backend.setMany(oldIds) // A node that was away, or that serves the keys again after scaling in.
+    advance(1_000)
+    expect(await one.get('k')).toBeUndefined()
+    expect(await two.get('k')).toBeUndefined()
+    expect(await createCache().get('k')).toBeUndefined()
+  })
+
+  test('one copy of the id is enough, and the others are stored again', async () => {
+    const { one, createCache, backend, advance } = setup()
+    await one.set('k', 1)
+    backend.deleteMany(idKeys.slice(1))
+    expect(await createCache().get('k')).toBe(1)
+    advance(1_000)
+    await one.get('k')
+    expect(idKeys.map((key) => backend.get(key))).toEqual(
+      idKeys.map(() => backend.get(idKeys[0] ?? '')),
+    )
+  })
+
+  test('a strong read and a write notice the clear of another process at once', async () => {
+    const { one, two } = setup()
+    await one.set('k', 'old')
+    expect(await two.get('k')).toBe('old')
+    await one.clear()
+    expect(await two.get('k', { consistency: 'strong' })).toBeUndefined()
+    await one.clear()
+    await two.set('k', 'new')
+    expect(await one.get('k')).toBe('new')
+    await one.clear()
+    expect([await one.add('lock', 1), await two.add('lock', 2)]).toEqual([true, false])
+  })
+
+  test('a strong read without confirmGeneration reads the known generation only', async () => {
+    const { one, calls } = setup()
+    await one.set('k', 1)
+    calls.length = 0
+    await one.get('k', { consistency: 'strong', confirmGeneration: false })
+    expect(calls).toHaveLength(1)
+    await one.get('k', { consistency: 'strong' })
+    expect(calls.filter((call) => call.includes('~generation'))).toHaveLength(3)
+  })
+
+  test('strong reads and writes of one turn share the confirmation', async () => {
+    const { one, calls } = setup()
+    await one.set('k', 1)
+    calls.length = 0
+    const strong = { consistency: 'strong' } as const
+    await Promise.all([one.get('a', strong), one.get('b', strong), one.set('c', 1)])
+    expect(calls.filter((call) => call.includes('~generation'))).toHaveLength(3)
+  })
+
+  test('a clock that is set back does not delay the next read of the id', async () => {
+    const { one, two, advance } = setup()
+    await one.set('k', 'old')
+    advance(3_600_000)
+    await one.get('k')
+    advance(-3_600_000)
+    await two.clear()
+    expect(await one.get('k')).toBeUndefined()
+  })
+
+  test('a value of a foreign type under the reserved keys is replaced', async () => {
+    const { createCache } = setup()
+    const raw = memory()
+    let isForeign = true
+    const store = wrapStore(raw, async (operation, call, [key]) => {
+      if (!String(key).includes('~generation')) return call()
+      if (operation === 'set') isForeign = false
+      if (operation === 'get' && isForeign) return undefined as never
+      return call()
+    })
+    delete (store as { scan?: unknown }).scan
+    raw.setMany(['q:~generation', 'q:~generation1', 'q:~generation2'].map((key) => [key, '[]']))
+    const cache = new Cache(store, { prefix: 'q:' })
+    await cache.set('k', 1)
+    expect(await cache.get('k')).toBe(1)
+    await createCache().close()
+  })
+
+  test('close waits for calls that are reading the id', async () => {
+    const { one, two } = setup()
+    await one.set('k', 1)
+    const reading = two.get('k')
+    await Promise.all([reading, two.close()])
+    expect(await reading).toBe(1)
+  })
+
+  test('without generations the keys have the prefix only, and clear rejects', async () => {
+    const { backend } = setup()
+    const store = wrapStore(backend, (_, call) => call())
+    delete (store as { scan?: unknown }).scan
+    const cache = new Cache(store, { prefix: 'app:', generations: false })
+    await cache.namespace('users').set('1', 'Ada')
+    expect(backend.get('app:users:1')).toBe('"Ada"')
+    await expect(cache.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
   })
 
   test('two concurrent clears both succeed', async () => {

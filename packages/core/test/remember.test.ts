@@ -1,6 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Cache, CacheError, type CacheEvent, type CacheStore, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
+import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 describe('when the store fails', () => {
@@ -123,17 +125,144 @@ describe('a load during which the key is changed', () => {
   })
 })
 
-test('a call of remember for the same key during a load joins the load', async () => {
-  const cache = new Cache(memory())
-  let loads = 0
-  const inner: Promise<unknown>[] = []
-  const load = () => {
-    loads++
-    inner.push(cache.remember('k', {}, load))
-    return loads
+describe('loads that wait for each other', () => {
+  test('a load that calls remember for its own key runs that loader unshared', async () => {
+    const cache = new Cache(memory())
+    const outer = cache.remember('k', {}, () => cache.remember('k', {}, () => 'inner'))
+    expect(await outer).toBe('inner')
+  })
+
+  test('two loads that call remember for each other complete', async () => {
+    const cache = new Cache(memory())
+    const load = (key: string, other: string) =>
+      cache.remember(key, {}, async () => {
+        await turn()
+        return `${key} with ${await cache.remember(other, {}, () => other)}`
+      })
+    const loaded = await Promise.all([load('a', 'b'), load('b', 'a')])
+    expect(loaded.join()).toMatch(/a with b/)
+    expect(await cache.get('a')).toBe(loaded[0])
+    expect(await cache.get('b')).toBe(loaded[1])
+  })
+
+  test('a loader that needs its own value without end rejects instead of running forever', async () => {
+    const cache = new Cache(memory())
+    const load = (): Promise<number> => cache.remember('k', {}, load)
+    await expect(load()).rejects.toThrow(/calls itself without end/)
+  })
+
+  test('calls made by a load that do not depend on it are shared', async () => {
+    const cache = new Cache(memory())
+    let loads = 0
+    const shared = () => cache.remember('shared', {}, async () => ++loads)
+    const outer = (key: string) => cache.remember(key, {}, async () => shared())
+    expect(await Promise.all([outer('a'), outer('b'), shared()])).toEqual([1, 1, 1])
+  })
+})
+
+describe('a write that falls into the read of remember', () => {
+  const writes: Record<string, (cache: Cache) => Promise<unknown>> = {
+    set: (cache) => cache.set('k', 'written'),
+    setMany: (cache) => cache.setMany([['k', 'written']]),
+    add: (cache) => cache.add('k', 'written'),
+    update: (cache) => cache.update('k', () => 'written'),
+    increment: (cache) => cache.increment('k', 7),
+    delete: (cache) => cache.delete('k'),
+    clear: (cache) => cache.clear(),
   }
-  expect(await cache.remember('k', {}, load)).toBe(1)
-  expect(await Promise.all(inner)).toEqual([1])
+
+  test.each(Object.keys(writes))('%s is not overwritten by the loaded value', async (name) => {
+    const store = referenceStore({ async: true })
+    const cache = new Cache(store, { prefix: 'p:' })
+    const loading = cache.remember('k', {}, async () => {
+      await turn()
+      return 'loaded'
+    })
+    await writes[name]?.(cache)
+    await loading
+    expect(await cache.get('k')).not.toBe('loaded')
+  })
+
+  test('concurrent calls share one load however late their reads are answered', async () => {
+    let isFirst = true
+    const slow = wrapStore(referenceStore({ async: true }), async (operation, call) => {
+      const result = await call()
+      if (operation === 'get' && isFirst) {
+        isFirst = false
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      return result
+    })
+    const cache = new Cache(slow)
+    let loads = 0
+    const load = async () => ++loads
+    const both = [cache.remember('k', {}, load), cache.remember('k', {}, load)]
+    expect(await Promise.all(both)).toEqual([1, 1])
+  })
+})
+
+test('every caller that shares a load receives a value of its own', async () => {
+  const cache = new Cache(referenceStore({ async: true }))
+  const load = async () => ({ tags: ['a'] })
+  const [first, second] = await Promise.all([
+    cache.remember('k', {}, load),
+    cache.remember('k', {}, load),
+  ])
+  first.tags.push('changed')
+  expect(second).toEqual({ tags: ['a'] })
+})
+
+test('a load returns what a later hit returns', async () => {
+  const cache = new Cache(memory())
+  const remember = () =>
+    cache.remember<unknown>('k', {}, () => ({ at: new Date(0), none: undefined }))
+  expect(await remember()).toEqual({ at: '1970-01-01T00:00:00.000Z' })
+  expect(await remember()).toEqual({ at: '1970-01-01T00:00:00.000Z' })
+})
+
+test('a value that the codec cannot encode is an error with store and key, also while the store fails', async () => {
+  const expected = { code: 'ERR_CACHE_CODEC', store: 'memory', key: 'k' }
+  const load = () => 5n
+  await expect(new Cache(memory()).remember('k', {}, load)).rejects.toMatchObject(expected)
+  const { store } = failing('get')
+  await expect(new Cache(store).remember('k', {}, load)).rejects.toMatchObject(expected)
+})
+
+test('writes reach the loads of a namespace however many namespaces there are', async () => {
+  const cache = new Cache(memory(), { prefix: 'app:' })
+  let finish: (value: string) => void = () => {}
+  const load = () => new Promise<string>((resolve) => (finish = resolve))
+  const loading = cache.namespace('a').remember('k', {}, load)
+  await turn()
+  for (let i = 0; i < 1_001; i++) cache.namespace(`tenant ${i}`)
+  await cache.namespace('a').delete('k')
+  finish('old')
+  await loading
+  expect(await cache.namespace('a').get('k')).toBeUndefined()
+})
+
+test('caches over one store share loads and invalidate each other', async () => {
+  const store = memory()
+  const [one, two] = [new Cache(store, { prefix: 'p:' }), new Cache(store, { prefix: 'p:' })]
+  let loads = 0
+  const load = async () => ++loads
+  expect(await Promise.all([one.remember('k', {}, load), two.remember('k', {}, load)])).toEqual([
+    1, 1,
+  ])
+  const deleting = async () => {
+    await two.delete('other')
+    return 'old'
+  }
+  await one.remember('other', {}, deleting)
+  expect(await one.get('other')).toBeUndefined()
+})
+
+test('1,000 concurrent replaces of one key all succeed', async () => {
+  const cache = new Cache(referenceStore({ async: true }))
+  await cache.set('k', -1)
+  const replaced = await Promise.all(Array.from({ length: 1_000 }, (_, i) => cache.replace('k', i)))
+  expect(replaced.every(Boolean)).toBe(true)
+  expect(await cache.get('k')).toBe(999)
 })
 
 test('returns the loaded value if the cache was closed during the load', async () => {

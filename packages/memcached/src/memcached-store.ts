@@ -105,7 +105,7 @@ export class MemcachedStore implements ByteStore {
 
   #retryOnConflict<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
     this.#lifecycle.assertOpen(operation)
-    return this.#dispatch.tracked(retryOnConflict(operation, systemClock, attempt))
+    return this.#dispatch.tracked(retryOnConflict({ operation, store: 'memcached' }, systemClock, attempt))
   }
 
   /** One attempt to replace what was expected. */

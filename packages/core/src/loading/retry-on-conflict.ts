@@ -1,7 +1,12 @@
-import { CacheError } from '../errors.ts'
+import { CacheError, type CacheErrorOptions } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 
 const maxAttempts = 100
+
+/** Where the conflicts occur, for the error. */
+export type ConflictLocation = Pick<CacheErrorOptions, 'store' | 'key'> & {
+  readonly operation: string
+}
 
 /** Result of an attempt whose key was changed between its read and its write. */
 export const conflict: unique symbol = Symbol('conflict')
@@ -13,7 +18,7 @@ export const conflict: unique symbol = Symbol('conflict')
  * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
  * @example
  * const bytes = memory()
- * await retryOnConflict('append', systemClock, async () => {
+ * await retryOnConflict({ operation: 'append', store: 'memory' }, systemClock, async () => {
  *   const seen = await bytes.get('log')
  *   const next = toText(seen ?? '') + 'x'
  *   const written = seen === undefined ? bytes.add('log', next) : bytes.compareAndSet('log', seen, next)
@@ -21,7 +26,7 @@ export const conflict: unique symbol = Symbol('conflict')
  * })
  */
 export async function retryOnConflict<T>(
-  operation: string,
+  at: ConflictLocation,
   clock: Clock,
   attempt: () => Promise<T | typeof conflict>,
 ): Promise<T> {
@@ -32,8 +37,8 @@ export async function retryOnConflict<T>(
   }
   throw new CacheError(
     'ERR_CACHE_REJECTED',
-    `${operation} failed: the key changed between read and write in each of ${maxAttempts} attempts, or its value is ` +
+    `${at.operation} failed: the key changed between read and write in each of ${maxAttempts} attempts, or its value is ` +
       'not a cache entry. Retry later, or delete the key.',
-    { operation, retryable: true },
+    { ...at, retryable: true },
   )
 }

@@ -1,45 +1,36 @@
-interface Flight {
-  readonly result: Promise<unknown>
-  /** Whether the result may be stored. */
-  isCurrent: boolean
-}
+import { Flight } from './flight.ts'
 
-/** Runs one task per key at a time. Calls during the run share its result, or its failure. */
+/** The flights in progress, one per key. */
 export class SingleFlight {
-  readonly #inFlight = new Map<string, Flight>()
+  readonly #running = new Map<string, Flight>()
 
-  /** Returns the result of the task in flight for `key`, if there is one. */
-  join<T>(key: string): Promise<T> | undefined {
-    return this.#inFlight.size === 0
-      ? undefined
-      : (this.#inFlight.get(key)?.result as Promise<T> | undefined)
+  find(key: string): Flight | undefined {
+    return this.#running.size === 0 ? undefined : this.#running.get(key)
   }
 
-  /** Runs `task`, or joins the one in flight. `isCurrent` returns whether its key has not been invalidated since. */
-  run<T>(key: string, task: (isCurrent: () => boolean) => Promise<T>): Promise<T> {
-    const inFlight = this.join<T>(key)
-    if (inFlight !== undefined) return inFlight
-    // Registered before the task begins, so that calls from within the task join it.
-    const start = Promise.resolve().then(() => task(() => flight.isCurrent))
-    const result = start.finally(() => {
-      if (this.#inFlight.get(key) === flight) this.#inFlight.delete(key)
-    })
-    const flight: Flight = { result, isCurrent: true }
-    this.#inFlight.set(key, flight)
-    return result
+  /** Begins a flight for a key that has none. */
+  begin(key: string): Flight {
+    const flight = new Flight(key)
+    this.#running.set(key, flight)
+    return flight
   }
 
-  /** Call it before a write to the key: later calls do not join the task in flight, and its result is not stored. */
+  /** Ends a flight, with the item that was read for it. Without one the flight has been settled already. */
+  end(flight: Flight, item?: unknown): void {
+    if (this.#running.get(flight.key) === flight) this.#running.delete(flight.key)
+    if (item !== undefined) flight.resolve(item)
+  }
+
+  /** The key has been written or deleted: nobody joins its flight any more, and a loaded value is not stored. */
   invalidate(key: string): void {
-    if (this.#inFlight.size === 0) return
-    const flight = this.#inFlight.get(key)
+    const flight = this.find(key)
     if (flight === undefined) return
     flight.isCurrent = false
-    this.#inFlight.delete(key)
+    this.#running.delete(key)
   }
 
-  /** Invalidates every key. */
-  invalidateAll(): void {
-    for (const key of [...this.#inFlight.keys()]) this.invalidate(key)
+  /** The same for every key that begins with `prefix`. */
+  invalidateAll(prefix: string): void {
+    for (const key of [...this.#running.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
   }
 }

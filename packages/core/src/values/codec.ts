@@ -24,8 +24,11 @@ export interface Codec {
  * console.log(codec.decode(payload)?.value)
  */
 export function json(): Codec {
-  return { encode, decode }
+  return codec
 }
+
+// One object: caches that share a store and a codec also share their loads.
+const codec: Codec = { encode, decode }
 
 function encode({ value, facts }: Entry): Payload {
   if (value instanceof Uint8Array) return encodeFrame({ facts, body: value })

@@ -1,4 +1,5 @@
 import { type CacheEvent, channels } from '../channels.ts'
+import { CacheError } from '../errors.ts'
 import type { CacheStore, StoreContract } from '../store.ts'
 import type { Codec } from './codec.ts'
 import type { Entry } from './entry.ts'
@@ -30,12 +31,24 @@ export class EntryCodec {
     this.#cache = cache
   }
 
-  /** Returns the item of a value. @throws TypeError for `undefined`, which means a miss */
-  encode(value: unknown): unknown {
+  /**
+   * Returns the item of a value. @throws TypeError for `undefined`, which means a miss
+   * @throws CacheError `ERR_CACHE_CODEC` with store and key
+   */
+  encode(key: string, value: unknown): unknown {
     if (value === undefined) {
       throw new TypeError('undefined cannot be cached because it means a miss. Store null instead.')
     }
-    return this.#codec.encode({ value })
+    try {
+      return this.#codec.encode({ value })
+    } catch (error) {
+      throw CacheError.is(error) ? this.#withKey(key, error) : error
+    }
+  }
+
+  /** Returns the value of an item that was not read from the store. Publishes nothing. */
+  valueOf<T>(item: unknown): T {
+    return this.#codec.decode(item)?.value as T
   }
 
   /** Returns the value of an item that was read, or `undefined` for a miss. Publishes a hit or a miss. */
@@ -53,6 +66,16 @@ export class EntryCodec {
 
   event(key: string): CacheEvent {
     return { cache: this.#cache, store: this.store.name, key }
+  }
+
+  #withKey(key: string, { code, message, operation, retryable, cause }: CacheError): CacheError {
+    return new CacheError(code, message, {
+      store: this.store.name,
+      operation,
+      key,
+      retryable,
+      cause,
+    })
   }
 
   #decodeItem<T>(key: string, item: unknown): T | undefined {

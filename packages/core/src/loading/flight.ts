@@ -1,0 +1,41 @@
+import { Deferred } from '../time/deferred.ts'
+
+/**
+ * A look-up of one key, from the read to the end of the load, which later callers join. Its result is the item, not the
+ * value: every caller decodes its own.
+ */
+export class Flight {
+  readonly key: string
+  /** Whether the value is being loaded, or has been: the item did not come from the store. */
+  isLoading = false
+  /** Whether the loaded value may be stored: the key has not been written since the flight began. */
+  isCurrent = true
+  /** The flights that the loader of this one waits for. */
+  readonly waitsFor: Set<Flight> = new Set()
+  #result: Deferred<unknown> | undefined
+
+  constructor(key: string) {
+    this.key = key
+  }
+
+  /** Resolves to the item, or to `undefined` where there is none to share. */
+  join(): Promise<unknown> {
+    this.#result ??= new Deferred()
+    return this.#result.promise
+  }
+
+  resolve(item: unknown): void {
+    this.#result?.resolve(item)
+  }
+
+  reject(error: unknown): void {
+    this.#result?.reject(error)
+  }
+
+  /** Whether this flight is `other`, or waits for it directly or through others. */
+  leadsTo(other: Flight): boolean {
+    if (this === other) return true
+    for (const next of this.waitsFor) if (next.leadsTo(other)) return true
+    return false
+  }
+}
