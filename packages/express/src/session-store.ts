@@ -3,13 +3,13 @@ import { type SessionData, Store } from 'express-session'
 
 export interface SessionStoreOptions {
   /**
-   * Where sessions are kept. Its prefix keeps them apart from other entries, and its ttl is the lifetime of a
-   * session whose cookie has none (one that ends with the browser).
+   * The cache that sessions are stored in. Its prefix separates them from other entries. Its ttl applies to sessions
+   * whose cookie has no expiry (it ends with the browser session).
    */
   readonly cache: Cache
   /**
-   * How recent a session must be when it is read. The next request may reach another process, and a replica that lags
-   * behind would not know of the login yet, or still of what was logged out.
+   * Consistency of `get`. The next request may reach another process, where a lagging replica would not return a new
+   * session yet, and would still return a destroyed one.
    * @default 'strong'
    */
   readonly consistency?: Consistency | undefined
@@ -17,7 +17,7 @@ export interface SessionStoreOptions {
 
 type Callback<T> = (error?: unknown, result?: T) => void
 
-/** A session as `all` lists it. */
+/** A session as returned by `all`. */
 export interface StoredSession extends SessionData {
   readonly id: string
 }
@@ -25,20 +25,29 @@ export interface StoredSession extends SessionData {
 const pageSize = 500
 
 /**
- * The sessions of express-session, in any cache. A session lives as long as its cookie says, to the millisecond.
- * Every method answers through the callback exactly once, after the current call stack, with a `CacheError`
- * where the store failed: let an error handler turn it into a 503.
+ * A store for express-session that keeps sessions in a cache. A session expires after the `maxAge` of its cookie, rounded
+ * up to the `ttlStep` of the store.
+ *
+ * Every method calls its callback exactly once, and never synchronously. A failure is passed to the callback, as a
+ * `CacheError` if the store failed.
+ *
+ * @example
+ * import session from 'express-session'
+ *
+ * const sessions = new SessionStore({ cache })
+ * app.use(session({ secret: 'change me', resave: false, saveUninitialized: false, store: sessions }))
  */
 export class SessionStore extends Store {
   readonly #cache: Cache
-  readonly #reading: ReadOptions
+  readonly #readOptions: ReadOptions
 
   constructor({ cache, consistency = 'strong' }: SessionStoreOptions) {
     super()
     this.#cache = cache
-    this.#reading = { consistency }
+    this.#readOptions = { consistency }
   }
 
+  /** Passes `null` for a missing or expired session. */
   override get(id: string, callback: Callback<SessionData | null>): void {
     settle(this.#read(id), callback)
   }
@@ -47,70 +56,64 @@ export class SessionStore extends Store {
     settle(this.#write(id, session), callback)
   }
 
-  /** Moves the expiry only: the data another request may have written stays, and a session that is gone stays gone. */
+  /** Changes only the expiry: it neither overwrites what another request has written nor restores a missing session. */
   override touch(id: string, session: SessionData, callback?: Callback<void>): void {
-    settle(
-      this.#cache.touch(id, { ttl: lifetime(session) }).then(() => {}),
-      callback,
-    )
+    const touched = this.#cache.touch(id, { ttl: ttlOf(session) }).then(() => {})
+    settle(touched, callback)
   }
 
   override destroy(id: string, callback?: Callback<void>): void {
-    settle(
-      this.#cache.delete(id).then(() => {}),
-      callback,
-    )
+    const deleted = this.#cache.delete(id).then(() => {})
+    settle(deleted, callback)
   }
 
-  /** Every living session with its id. Needs a driver that can list its keys. */
+  /** All sessions. Fails with `ERR_CACHE_UNSUPPORTED` if the driver cannot list keys. */
   override all(callback: Callback<StoredSession[]>): void {
-    settle(this.#all(), callback)
+    settle(this.#readAll(), callback)
   }
 
-  /** How many sessions live. Needs a driver that can list its keys. */
+  /** Number of keys in the cache. Fails with `ERR_CACHE_UNSUPPORTED` if the driver cannot list keys. */
   override length(callback: Callback<number>): void {
-    settle(
-      this.#ids().then((ids) => ids.length),
-      callback,
-    )
+    const count = this.#listIds().then((ids) => ids.length)
+    settle(count, callback)
   }
 
-  /** Ends every session, and touches nothing else. */
+  /** Clears the cache: everything with its prefix, or the whole store if it has none. */
   override clear(callback?: Callback<void>): void {
     settle(this.#cache.clear(), callback)
   }
 
   async #read(id: string): Promise<SessionData | null> {
-    return this.#inflate(await this.#cache.get(id, this.#reading)) ?? null
+    return this.#toSession(await this.#cache.get(id, this.#readOptions)) ?? null
   }
 
   async #write(id: string, session: SessionData): Promise<void> {
-    const value = this.#cache.storesByReference ? isolated(session) : session
-    await this.#cache.set(id, value, { ttl: lifetime(session) })
+    const value = this.#cache.storesByReference ? copyOf(session) : session
+    await this.#cache.set(id, value, { ttl: ttlOf(session) })
   }
 
-  async #all(): Promise<StoredSession[]> {
-    const ids = await this.#ids()
+  async #readAll(): Promise<StoredSession[]> {
+    const ids = await this.#listIds()
     const sessions: StoredSession[] = []
     for (let start = 0; start < ids.length; start += pageSize) {
       const page = ids.slice(start, start + pageSize)
-      const found = await this.#cache.getMany(page)
+      const values = await this.#cache.getMany(page)
       for (const [index, id] of page.entries()) {
-        const session = this.#inflate(found[index])
+        const session = this.#toSession(values[index])
         if (session !== undefined) sessions.push({ ...session, id })
       }
     }
     return sessions
   }
 
-  /** A session of ours, or nothing: without a cookie it would make express-session fail on every request. */
-  #inflate(stored: unknown): SessionData | undefined {
-    if (!isSession(stored)) return undefined
-    return this.#cache.storesByReference ? isolated(stored) : stored
+  /** `undefined` for a value that is not a session: without a cookie, express-session would throw on every request. */
+  #toSession(value: unknown): SessionData | undefined {
+    if (!isSession(value)) return undefined
+    return this.#cache.storesByReference ? copyOf(value) : value
   }
 
-  async #ids(): Promise<string[]> {
-    // A scan may list a key twice.
+  async #listIds(): Promise<string[]> {
+    // A scan may return a key more than once.
     const ids = new Set<string>()
     for await (const id of this.#cache.keys()) ids.add(id)
     return [...ids]
@@ -118,33 +121,33 @@ export class SessionStore extends Store {
 }
 
 /**
- * How long the session shall live from now on: as long as at first. `cookie.expires` does not tell, because a session
- * that was only touched carries the expiry of its last write. It does where there was no time at first, or where the
- * application has ended the session. No expiry at all: the cache's ttl.
+ * The ttl of a session in milliseconds; `undefined` stands for the ttl of the cache. `originalMaxAge` is preferred to
+ * `expires`: `touch` does not rewrite the session, so a session that was touched is read with the `expires` of its last
+ * save. `expires` applies if there is no `originalMaxAge`, or if it is negative because the application ended the session.
  */
-function lifetime({ cookie }: Partial<SessionData>): number | undefined {
-  const original = cookie?.originalMaxAge ?? 0
-  if (original > 0) return original
+function ttlOf({ cookie }: Partial<SessionData>): number | undefined {
+  const originalMaxAge = cookie?.originalMaxAge ?? 0
+  if (originalMaxAge > 0) return originalMaxAge
   const expires = cookie?.expires
-  // After a round trip through JSON it is a string; express-session also allows null, false and an invalid Date.
-  const left = expires ? new Date(expires).getTime() - Date.now() : Number.NaN
-  return Number.isNaN(left) ? undefined : left
+  // A string after a round trip through JSON; express-session also accepts null, false and an invalid Date.
+  const remaining = expires ? new Date(expires).getTime() - Date.now() : Number.NaN
+  return Number.isNaN(remaining) ? undefined : remaining
 }
 
-function isSession(stored: unknown): stored is SessionData {
-  return typeof stored === 'object' && stored !== null && 'cookie' in stored
+function isSession(value: unknown): value is SessionData {
+  return typeof value === 'object' && value !== null && 'cookie' in value
 }
 
-/** A copy, as a byte store would make: what is kept by reference changes with the request that goes on using it. */
-function isolated(session: SessionData): SessionData {
+/** A copy, as a store of bytes makes one: the request goes on to change the session that a store keeps by reference. */
+function copyOf(session: SessionData): SessionData {
   return JSON.parse(JSON.stringify(session))
 }
 
-function settle<T>(work: Promise<T>, callback: Callback<T> | undefined): void {
-  // Out of the promise chain: what the callback throws is the application's own error, and calling it twice would be ours.
-  const answer = (error: unknown, result?: T) => process.nextTick(() => callback?.(error, result))
-  work.then(
-    (result) => answer(null, result),
-    (error) => answer(error),
+function settle<T>(promise: Promise<T>, callback: Callback<T> | undefined): void {
+  // Outside the promise chain: an exception in the callback must not call it a second time with that exception.
+  const call = (error: unknown, result?: T) => process.nextTick(() => callback?.(error, result))
+  promise.then(
+    (result) => call(null, result),
+    (error) => call(error),
   )
 }

@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-/** An application that counts visits, and its address. */
+/** Starts an application that counts the visits of each session. */
 async function serve(store: CacheStore): Promise<{ url: string; stop: () => Promise<void> }> {
   const cache = new Cache(store, { prefix: 'session:' })
   const app = express()
@@ -38,8 +38,8 @@ async function serve(store: CacheStore): Promise<{ url: string; stop: () => Prom
     request.session.visits = (request.session.visits ?? 0) + 1
     response.json(request.session.visits)
   })
-  app.get('/look', (request, response) => void response.json(request.session.visits ?? 0))
-  app.get('/leave', (request, response, next) => {
+  app.get('/visits', (request, response) => void response.json(request.session.visits ?? 0))
+  app.get('/logout', (request, response, next) => {
     request.session.destroy((error) => (error ? next(error) : response.json('bye')))
   })
   app.use((error: unknown, _: Request, response: Response, _next: NextFunction) => {
@@ -55,8 +55,8 @@ async function serve(store: CacheStore): Promise<{ url: string; stop: () => Prom
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }
 }
 
-/** A browser, as far as cookies go. */
-function visitor() {
+/** A client that keeps its cookie. */
+function newClient() {
   let cookie = ''
   return async (url: string) => {
     const response = await fetch(url, { headers: { cookie } })
@@ -65,7 +65,7 @@ function visitor() {
   }
 }
 
-async function redisServer() {
+async function startRedisServer() {
   const server = await startRedis()
   cleanups.push(server.stop)
   return server
@@ -73,27 +73,27 @@ async function redisServer() {
 
 describe.each([
   ['memory', async () => memory()],
-  ['memory by reference', async () => memory({ values: 'shared' })],
-  ['redis', async () => redis({ url: (await redisServer()).url })],
-] as const)('express-session on %s', (_, makeStore) => {
-  test('keeps each visitor’s session, and ends it', async () => {
-    const { url, stop } = await serve(await makeStore())
+  ['memory with shared values', async () => memory({ values: 'shared' })],
+  ['redis', async () => redis({ url: (await startRedisServer()).url })],
+] as const)('express-session on %s', (_, createStore) => {
+  test('keeps the sessions of two clients apart, and destroys one', async () => {
+    const { url, stop } = await serve(await createStore())
     cleanups.push(stop)
-    const [ada, bob] = [visitor(), visitor()]
+    const [ada, bob] = [newClient(), newClient()]
     expect((await ada(`${url}/visit`)).body).toBe(1)
     expect((await ada(`${url}/visit`)).body).toBe(2)
     expect((await bob(`${url}/visit`)).body).toBe(1)
-    expect((await ada(`${url}/look`)).body).toBe(2)
-    expect((await ada(`${url}/leave`)).body).toBe('bye')
-    expect((await ada(`${url}/look`)).body).toBe(0)
-    expect((await bob(`${url}/look`)).body).toBe(1)
+    expect((await ada(`${url}/visits`)).body).toBe(2)
+    expect((await ada(`${url}/logout`)).body).toBe('bye')
+    expect((await ada(`${url}/visits`)).body).toBe(0)
+    expect((await bob(`${url}/visits`)).body).toBe(1)
   })
 })
 
-test('sessions in Redis survive the application, and an outage is a 503 that ends by itself', async () => {
-  const server = await redisServer()
+test('sessions in Redis outlive the application, and requests recover after an outage', async () => {
+  const server = await startRedisServer()
   const first = await serve(redis({ url: server.url }))
-  const ada = visitor()
+  const ada = newClient()
   await ada(`${first.url}/visit`)
   await first.stop()
 
@@ -105,7 +105,7 @@ test('sessions in Redis survive the application, and an outage is a 503 that end
   expect((await ada(`${second.url}/visit`)).status).toBe(503)
   cleanups.push((await server.restart()).stop)
   const deadline = Date.now() + 20_000
-  while ((await ada(`${second.url}/look`)).status !== 200 && Date.now() < deadline) {
+  while ((await ada(`${second.url}/visits`)).status !== 200 && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   expect(await ada(`${second.url}/visit`)).toEqual({ status: 200, body: 1 })

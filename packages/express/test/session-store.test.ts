@@ -4,18 +4,23 @@ import { memory } from '@stowage/memory'
 import type { SessionData } from 'express-session'
 import { describe, expect, test } from 'vitest'
 
-/** A store on a manual clock, and its methods as promises. */
+/** A session store on a manual clock. */
 function setup(values: 'bytes' | 'shared' = 'bytes') {
   let now = Date.now()
   const clock = { now: () => now, sleep: async () => {} }
   const cache = new Cache(memory({ values, clock }), { prefix: 'session:', ttl: '1d', clock })
-  return { cache, ...promised(new SessionStore({ cache })), advance: (ms: number) => (now += ms) }
+  return {
+    cache,
+    ...promisified(new SessionStore({ cache })),
+    advance: (ms: number) => (now += ms),
+  }
 }
 
-function promised(store: SessionStore) {
-  const call = <T>(start: (callback: (error: unknown, result?: T) => void) => void) =>
+/** The methods of a session store as functions that return promises. */
+function promisified(store: SessionStore) {
+  const call = <T>(method: (callback: (error: unknown, result?: T) => void) => void) =>
     new Promise<T | undefined>((resolve, reject) => {
-      start((error, result) => (error ? reject(error) : resolve(result)))
+      method((error, result) => (error ? reject(error) : resolve(result)))
     })
   return {
     store,
@@ -31,14 +36,14 @@ function promised(store: SessionStore) {
 }
 
 type Cookie = Partial<SessionData['cookie']>
-const sessionOf = (cookie: Cookie, data: object = {}) => ({ cookie, ...data }) as SessionData
-const lasting = (ms: number, data?: object) =>
-  sessionOf({ expires: new Date(Date.now() + ms), originalMaxAge: ms }, data)
+const sessionWith = (cookie: Cookie, data: object = {}) => ({ cookie, ...data }) as SessionData
+const sessionOf = (ms: number, data?: object) =>
+  sessionWith({ expires: new Date(Date.now() + ms), originalMaxAge: ms }, data)
 
-describe.each(['bytes', 'shared'] as const)('sessions in memory (%s)', (values) => {
-  test('come back as they were, and as copies', async () => {
+describe.each(['bytes', 'shared'] as const)('a cache with values: %s', (values) => {
+  test('get returns a copy of the session that set stored', async () => {
     const { get, set } = setup(values)
-    const session = lasting(60_000, { user: { name: 'Ada' } }) as SessionData & {
+    const session = sessionOf(60_000, { user: { name: 'Ada' } }) as SessionData & {
       user: { name: string }
     }
     await set('id', session)
@@ -49,25 +54,25 @@ describe.each(['bytes', 'shared'] as const)('sessions in memory (%s)', (values) 
     expect(await get('id')).toMatchObject({ user: { name: 'Ada' } })
   })
 
-  test('a session that is not there is null, without an error', async () => {
-    expect(await setup(values).get('nobody')).toBeNull()
+  test('get passes null for a missing session', async () => {
+    expect(await setup(values).get('missing')).toBeNull()
   })
 })
 
-describe('lifetime', () => {
-  test('is the cookie’s, to the millisecond', async () => {
+describe('the ttl of a session', () => {
+  test('is the maxAge of its cookie, to the millisecond', async () => {
     const { get, set, advance } = setup()
-    await set('id', lasting(1_500))
+    await set('id', sessionOf(1_500))
     advance(1_400)
     expect(await get('id')).not.toBeNull()
     advance(100)
     expect(await get('id')).toBeNull()
   })
 
-  test('without one in the cookie it is the cache’s', async () => {
+  test('is that of the cache if the cookie has no expiry', async () => {
     for (const expires of [null, undefined, false, new Date('never')]) {
       const { get, set, advance } = setup()
-      await set('id', sessionOf({ expires: expires as null, originalMaxAge: null }))
+      await set('id', sessionWith({ expires: expires as null, originalMaxAge: null }))
       advance(86_399_000)
       expect(await get('id')).not.toBeNull()
       advance(1_001)
@@ -75,92 +80,92 @@ describe('lifetime', () => {
     }
   })
 
-  test('an expiry that went through JSON counts', async () => {
+  test('is read from a cookie that was parsed from JSON', async () => {
     const { get, set, advance } = setup()
-    await set('id', JSON.parse(JSON.stringify(lasting(5_000))))
+    await set('id', JSON.parse(JSON.stringify(sessionOf(5_000))))
     advance(5_001)
     expect(await get('id')).toBeNull()
   })
 
-  test('a session that was only touched since is not ended by a save with the expiry it was loaded with', async () => {
+  test('is not shortened by a save with an expiry that touch has moved', async () => {
     const { get, set } = setup()
-    await set('id', sessionOf({ expires: new Date(Date.now() - 10_000), originalMaxAge: 60_000 }))
+    await set('id', sessionWith({ expires: new Date(Date.now() - 10_000), originalMaxAge: 60_000 }))
     expect(await get('id')).not.toBeNull()
   })
 
-  test('a save outside a request gives a touched session its whole time again', async () => {
+  test('starts again when a session that was touched is saved', async () => {
     const { get, set, touch, advance } = setup()
-    await set('id', lasting(1_000))
+    await set('id', sessionOf(1_000))
     advance(600)
-    await touch('id', lasting(1_000))
+    await touch('id', sessionOf(1_000))
     advance(350)
     await set('id', (await get('id')) as SessionData)
     advance(900)
     expect(await get('id')).not.toBeNull()
   })
 
-  test('a session the application has ended is gone', async () => {
+  test('is over if the application set a negative maxAge', async () => {
     const { get, set } = setup()
-    await set('id', lasting(60_000))
-    await set('id', sessionOf({ expires: new Date(Date.now() - 1), originalMaxAge: -1 }))
+    await set('id', sessionOf(60_000))
+    await set('id', sessionWith({ expires: new Date(Date.now() - 1), originalMaxAge: -1 }))
     expect(await get('id')).toBeNull()
   })
 
-  test('31 days are 31 days', async () => {
+  test('can be longer than 30 days', async () => {
     const { get, set, advance } = setup()
-    await set('id', lasting(31 * 86_400_000))
+    await set('id', sessionOf(31 * 86_400_000))
     advance(30.9 * 86_400_000)
     expect(await get('id')).not.toBeNull()
   })
 })
 
 describe('touch', () => {
-  test('moves the expiry and leaves the data another request wrote', async () => {
+  test('changes the expiry and keeps the data that another request wrote', async () => {
     const { get, set, touch, advance } = setup()
-    await set('id', lasting(1_000, { visits: 2 }))
-    await touch('id', lasting(60_000, { visits: 1 }))
+    await set('id', sessionOf(1_000, { visits: 2 }))
+    await touch('id', sessionOf(60_000, { visits: 1 }))
     advance(30_000)
     expect(await get('id')).toMatchObject({ visits: 2 })
   })
 
-  test('never brings back a session that is gone, and does not complain', async () => {
+  test('does not restore a destroyed session, and succeeds', async () => {
     const { get, set, touch, destroy } = setup()
-    await set('id', lasting(1_000))
+    await set('id', sessionOf(1_000))
     await destroy('id')
-    await touch('id', lasting(1_000))
+    await touch('id', sessionOf(1_000))
     expect(await get('id')).toBeNull()
   })
 })
 
 describe('all, length and clear', () => {
-  test('see living sessions only, with their ids', async () => {
+  test('all and length ignore expired sessions, and all returns ids', async () => {
     const { set, all, length, advance } = setup()
-    await set('a', lasting(1_000, { n: 1 }))
-    await set('b', lasting(60_000, { n: 2 }))
+    await set('a', sessionOf(1_000, { n: 1 }))
+    await set('b', sessionOf(60_000, { n: 2 }))
     expect(await length()).toBe(2)
     advance(2_000)
     expect(await all()).toMatchObject([{ id: 'b', n: 2 }])
     expect(await length()).toBe(1)
   })
 
-  test('clear ends every session and nothing else', async () => {
+  test('clear deletes all sessions and no other entries', async () => {
     const store = memory()
     await new Cache(store, { prefix: 'pages:' }).set('k', 1)
-    const { set, clear, length } = promised(
+    const { set, clear, length } = promisified(
       new SessionStore({ cache: new Cache(store, { prefix: 'session:' }) }),
     )
-    await set('a', lasting(1_000))
+    await set('a', sessionOf(1_000))
     await clear()
     expect(await length()).toBe(0)
     expect(store.get('pages:k')).toBe('1')
   })
 
-  test('on a driver that cannot list, they say so, and clear works', async () => {
-    const listless = wrapStore(memory(), (_, call) => call())
-    delete (listless as { scan?: unknown }).scan
-    const cache = new Cache(listless, { prefix: 'session:' })
-    const { set, get, clear, length, all } = promised(new SessionStore({ cache }))
-    await set('a', lasting(1_000))
+  test('all and length fail if the driver cannot list keys, but clear works', async () => {
+    const unlistable = wrapStore(memory(), (_, call) => call())
+    delete (unlistable as { scan?: unknown }).scan
+    const cache = new Cache(unlistable, { prefix: 'session:' })
+    const { set, get, clear, length, all } = promisified(new SessionStore({ cache }))
+    await set('a', sessionOf(1_000))
     await expect(length()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
     await expect(all()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
     await clear()
@@ -168,45 +173,45 @@ describe('all, length and clear', () => {
   })
 })
 
-describe('what is not a session', () => {
-  test.each([1, 'text', null, {}, ['x']])('%j is as good as nothing', async (value) => {
+describe('values that are not sessions', () => {
+  test.each([1, 'text', null, {}, ['x']])('get and all ignore %j', async (value) => {
     const { cache, get, all } = setup()
     await cache.set('id', value)
     expect(await get('id')).toBeNull()
     expect(await all()).toEqual([])
   })
 
-  test('a session without a cookie can be stored without an exception', async () => {
+  test('set accepts a session without a cookie', async () => {
     const { set } = setup()
     await set('id', {} as SessionData)
   })
 })
 
 describe('callbacks', () => {
-  test('get the CacheError of a store that fails', async () => {
+  test('get the CacheError of the store', async () => {
     const broken = wrapStore(memory(), () => {
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down')
     })
-    const { get, set, touch, destroy } = promised(new SessionStore({ cache: new Cache(broken) }))
-    const session = lasting(1_000)
+    const { get, set, touch, destroy } = promisified(new SessionStore({ cache: new Cache(broken) }))
+    const session = sessionOf(1_000)
     for (const call of [get('id'), set('id', session), touch('id', session), destroy('id')]) {
       await expect(call).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     }
   })
 
-  test('may be left out, also when the store fails', async () => {
+  test('are optional, even if the store fails', async () => {
     const broken = wrapStore(memory(), async () => {
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down')
     })
     const store = new SessionStore({ cache: new Cache(broken) })
     store.destroy('id')
-    store.set('id', lasting(1_000))
+    store.set('id', sessionOf(1_000))
     await new Promise((resolve) => setImmediate(resolve))
   })
 
-  test('that throw are called once, and the exception is the application’s own', async () => {
+  test('that throw are called once and cause an uncaught exception', async () => {
     const { store, set } = setup()
-    await set('id', lasting(1_000))
+    await set('id', sessionOf(1_000))
     const handlers = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')
     let calls = 0
@@ -227,14 +232,14 @@ describe('callbacks', () => {
 test.each([
   [undefined, 'strong'],
   ['session', 'session'],
-] as const)('with consistency: %s a session is read as %s', async (consistency, expected) => {
-  const asked: unknown[] = []
+] as const)('with the option consistency: %s, get reads %s', async (consistency, expected) => {
+  const readOptions: unknown[] = []
   const store = wrapStore(memory(), (operation, call, [, options]) => {
-    if (operation === 'get') asked.push(options)
+    if (operation === 'get') readOptions.push(options)
     return call()
   })
-  const sessions = promised(new SessionStore({ cache: new Cache(store), consistency }))
-  await sessions.set('id', lasting(60_000))
+  const sessions = promisified(new SessionStore({ cache: new Cache(store), consistency }))
+  await sessions.set('id', sessionOf(60_000))
   expect(await sessions.get('id')).not.toBeNull()
-  expect(asked).toEqual([{ consistency: expected }])
+  expect(readOptions).toEqual([{ consistency: expected }])
 })

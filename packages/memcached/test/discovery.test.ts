@@ -89,7 +89,7 @@ async function nodesBecome(discovery: Discovery, nodes: readonly NodeAddress[]):
 
 /** Lets the next poll come, and waits until it has been answered by one of these. */
 async function nextPoll(...endpoints: ConfigurationEndpoint[]): Promise<void> {
-  const asked = () => endpoints.reduce((sum, endpoint) => sum + endpoint.asked, 0)
+  const asked = () => endpoints.reduce((sum, endpoint) => sum + endpoint.queryCount, 0)
   const before = asked()
   const sleeping = clock.sleeping
   await clock.advance(minuteMs)
@@ -132,7 +132,7 @@ describe('the first list', () => {
     const lists = await Promise.all([discovery.first(), discovery.first(), discovery.first()])
     expect(new Set(lists).size).toBe(1)
     await discovery.first()
-    expect(endpoint.asked).toBe(1)
+    expect(endpoint.queryCount).toBe(1)
   })
 
   test('arrives byte by byte', async () => {
@@ -144,13 +144,13 @@ describe('the first list', () => {
 
   test.each([80, 7, 60_000])('claims a wrong length, %i', async (bytes) => {
     const endpoint = await emulate()
-    endpoint.claimedBytes = bytes
+    endpoint.declaredBytes = bytes
     expect(await discover(endpoint.port).first()).toEqual(addresses(memcached.port))
   })
 
   test('comes from an engine that knows only the older question', async () => {
     const endpoint = await emulate()
-    endpoint.answer = 'legacy'
+    endpoint.reply = 'legacy'
     expect(await discover(endpoint.port).first()).toEqual(addresses(memcached.port))
   })
 
@@ -216,7 +216,7 @@ describe('without a first list', () => {
     // For a second the answer is known; nobody is asked.
     await clock.advance(999)
     await expect(discovery.first()).rejects.toMatchObject(failure)
-    expect(endpoint.asked).toBe(0)
+    expect(endpoint.queryCount).toBe(0)
     await clock.advance(1)
     expect(await discovery.first()).toEqual(addresses(memcached.port))
     expect(told.length).toBe(1)
@@ -224,23 +224,23 @@ describe('without a first list', () => {
 
   test('it is asked for again without a call', async () => {
     const endpoint = await emulate()
-    endpoint.refusing = true
+    endpoint.refuseConnections = true
     const discovery = discover(endpoint.port)
     await expect(discovery.first()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-    endpoint.refusing = false
+    endpoint.refuseConnections = false
     await clock.advance(1_000)
     await nodesBecome(discovery, addresses(memcached.port))
   })
 
   test('an endpoint that is silent is given up in time', async () => {
     const endpoint = await emulate()
-    endpoint.answer = 'silence'
+    endpoint.reply = 'none'
     const discovery = discover(endpoint.port, { timeoutMs: shortMs })
     const asked = performance.now()
     await expect(discovery.first()).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
     // A timer may come a millisecond early.
     expect(performance.now() - asked).toBeGreaterThan(shortMs - 5)
-    endpoint.answer = 'configuration'
+    endpoint.reply = 'configuration'
     await clock.advance(1_000)
     expect(await discovery.first()).toEqual(addresses(memcached.port))
   })
@@ -252,7 +252,7 @@ describe('without a first list', () => {
 
   test('so is one that never completes its answer', async () => {
     const endpoint = await emulate()
-    endpoint.answer = { raw: 'CONFIG cluster 0 50\r\n1\na||1' }
+    endpoint.reply = { raw: 'CONFIG cluster 0 50\r\n1\na||1' }
     await expect(discover(endpoint.port, { timeoutMs: shortMs }).first()).rejects.toMatchObject({
       code: 'ERR_CACHE_TIMEOUT',
     })
@@ -265,7 +265,7 @@ describe('without a first list', () => {
     ['too long', `CONFIG cluster 0 900000\r\n${'x'.repeat(70_000)}`],
   ])('an answer that cannot be understood is an error: %s', async (problem, raw) => {
     const endpoint = await emulate()
-    endpoint.answer = { raw }
+    endpoint.reply = { raw }
     await expect(discover(endpoint.port).first()).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
       message: expect.stringContaining(problem),
@@ -319,10 +319,10 @@ describe('a plain memcached', () => {
 
   test('that becomes a cluster is noticed', async () => {
     const endpoint = await emulate()
-    endpoint.answer = 'plain'
+    endpoint.reply = 'standalone'
     const discovery = discover(endpoint.port)
     expect(await discovery.first()).toEqual(addresses(endpoint.port))
-    endpoint.answer = 'configuration'
+    endpoint.reply = 'configuration'
     await nextPoll(endpoint)
     await nodesBecome(discovery, addresses(memcached.port))
     expect(told).toEqual([addresses(endpoint.port), addresses(memcached.port)])
@@ -332,9 +332,9 @@ describe('a plain memcached', () => {
     'is what an endpoint passes for that is %s, where cluster errors are ignored',
     async (trouble) => {
       const endpoint = await emulate()
-      endpoint.refusing = trouble === 'refusing'
+      endpoint.refuseConnections = trouble === 'refusing'
       if (trouble !== 'refusing') {
-        endpoint.answer = trouble === 'silent' ? 'silence' : { raw: 'NONSENSE\r\n' }
+        endpoint.reply = trouble === 'silent' ? 'none' : { raw: 'NONSENSE\r\n' }
       }
       const events = listen(discoveryChannels.plain)
       const discovery = discover(endpoint.port, { timeoutMs: shortMs, ignoreClusterErrors: true })
@@ -345,8 +345,8 @@ describe('a plain memcached', () => {
           error: expect.objectContaining({ name: 'CacheError' }),
         },
       ])
-      endpoint.refusing = false
-      endpoint.answer = 'configuration'
+      endpoint.refuseConnections = false
+      endpoint.reply = 'configuration'
       await clock.advance(1_000)
       await nodesBecome(discovery, addresses(memcached.port))
       expect((await noticesOf(endpoint.port)).length).toBe(1)
@@ -404,18 +404,18 @@ describe('a cluster that changes', () => {
     ['no nodes', { raw: 'CONFIG cluster 0 2\r\n9\n\r\nEND\r\n' }],
     ['a node twice', { raw: 'CONFIG cluster 0 14\r\n9\na||1 a|b|1\n\r\nEND\r\n' }],
     ['a node that is none', { raw: 'CONFIG cluster 0 9\r\n9\na||1 b\n\r\nEND\r\n' }],
-    ['silence', 'silence'],
-    ['that there is no cluster', 'plain'],
+    ['silence', 'none'],
+    ['that there is no cluster', 'standalone'],
   ] as const)('is not believed when it says %s', async (_, answer) => {
     const [endpoint] = (await emulateCluster(1)) as [ConfigurationEndpoint]
     const failures = listen(discoveryChannels.failed)
     const discovery = discover(endpoint.port, { timeoutMs: shortMs })
     const nodes = await discovery.first()
-    endpoint.answer = answer
+    endpoint.reply = answer
     await clock.advance(minuteMs)
     await vi.waitFor(() => expect(failures.length).toBe(1), patiently)
     expect(discovery.nodes).toBe(nodes)
-    endpoint.answer = 'configuration'
+    endpoint.reply = 'configuration'
     endpoint.scale([`${host}:${endpoint.port}`, 'b:2'])
     // After a failure it is asked again soon.
     await vi.waitFor(() => expect(clock.sleeping).toBe(1), patiently)
@@ -451,10 +451,10 @@ describe('a cluster that changes', () => {
     endpoint.scale([`${host}:${endpoint.port}`, 'b:2'])
     for (let i = 0; i < 10; i++) discovery.hurry()
     await clock.advance(999)
-    expect(endpoint.asked).toBe(1)
+    expect(endpoint.queryCount).toBe(1)
     await clock.advance(1)
     await vi.waitFor(() => expect(told.length).toBe(2), patiently)
-    expect(endpoint.asked).toBe(2)
+    expect(endpoint.queryCount).toBe(2)
   })
 })
 
@@ -463,9 +463,11 @@ describe('who is asked', () => {
     const members = (await emulateCluster(3)) as ConfigurationEndpoint[]
     const discovery = discover(members[0]?.port as number)
     await discovery.first()
-    const before = members.map(({ asked }) => asked)
+    const before = members.map(({ queryCount }) => queryCount)
     for (let i = 0; i < 6; i++) await nextPoll(...members)
-    expect(members.map(({ asked }, i) => asked - (before[i] as number))).toEqual([2, 2, 2])
+    expect(members.map(({ queryCount }, i) => queryCount - (before[i] as number))).toEqual([
+      2, 2, 2,
+    ])
   })
 
   test('another node where one does not answer, in a quarter of the time', async () => {
@@ -476,12 +478,12 @@ describe('who is asked', () => {
     const patientMs = 4_000
     const discovery = discover(silent.port, { timeoutMs: patientMs })
     await discovery.first()
-    silent.answer = 'silence'
+    silent.reply = 'none'
     other.scale([`${host}:${other.port}`])
     const asked = performance.now()
     await clock.advance(minuteMs)
     await nodesBecome(discovery, addresses(other.port))
-    expect(silent.asked).toBe(2)
+    expect(silent.queryCount).toBe(2)
     expect(performance.now() - asked).toBeLessThan(patientMs)
   })
 
@@ -582,7 +584,7 @@ describe('closed', () => {
     await discovery.first()
     await clock.advance(2 * minuteMs)
     await discovery.close()
-    expect(endpoint.asked).toBe(1)
+    expect(endpoint.queryCount).toBe(1)
   })
 
   test('it asks nobody any more', async () => {
@@ -592,7 +594,7 @@ describe('closed', () => {
     await discovery.close()
     discovery.hurry()
     await clock.advance(10 * minuteMs)
-    expect(endpoint.asked).toBe(1)
+    expect(endpoint.queryCount).toBe(1)
     expect(clock.sleeping).toBe(0)
   })
 })

@@ -50,7 +50,7 @@ function named(name: string, address: string | undefined): string {
 /** Tells how often the endpoint had been asked when each new list was put in force, and when that was. */
 function watchLists(endpoint: ConfigurationEndpoint) {
   const lists: { asked: number; at: number }[] = []
-  const note = () => lists.push({ asked: endpoint.asked, at: performance.now() })
+  const note = () => lists.push({ asked: endpoint.queryCount, at: performance.now() })
   subscribe(discoveryChannels.nodes.name, note)
   return { lists, stop: () => unsubscribe(discoveryChannels.nodes.name, note) }
 }
@@ -105,7 +105,7 @@ test('twenty workers notice nothing but misses while the cluster grows, shrinks 
   for (const [step, nodes] of Object.entries(steps)) {
     // Of their own: what an earlier step left on a node would be found there again.
     await refill(step)
-    const asked = endpoint.asked
+    const asked = endpoint.queryCount
     const seen = lists.length
     if (step === 'replaced') endpoint.nodes = nodes
     else endpoint.scale(nodes)

@@ -4,19 +4,19 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { configurationEndpoint } from '../dist/index.js'
 
-const usage = `The configuration endpoint of an ElastiCache cluster, in front of memcached servers that run already.
+const usage = `Starts the configuration endpoint of an ElastiCache cluster in front of running memcached servers.
 
   stowage-configuration-endpoint --nodes 127.0.0.1:11211,127.0.0.1:11212
 
-  --nodes    the nodes, host:port or host|ip|port, separated by commas
-  --port     where to listen; default 11210
-  --host     on which address; default 127.0.0.1
-  --version  of the configuration; default 1
-  --target   the memcached that ordinary commands go to; default the first node
-  --cert     file with the certificate, and
-  --key      file with its key, for TLS
+  --nodes    nodes as host:port or host|ip|port, separated by commas
+  --port     port to listen on; default 11210
+  --host     address to listen on; default 127.0.0.1
+  --version  version of the configuration; default 1
+  --target   node that receives all other commands; default the first node
+  --cert     file with the TLS certificate, used together with --key
+  --key      file with the private key of the certificate
 
-A line on its standard input is a new list of nodes.`
+Each line on standard input is a new list of nodes, which increments the version.`
 
 const { values, problem } = readArguments()
 
@@ -40,19 +40,24 @@ function readArguments() {
 async function serve() {
   const { port = '11210', version = '1', host, target, nodes, cert, key } = values
   const tls = cert && key ? { cert: readFileSync(cert), key: readFileSync(key) } : undefined
-  const members = list(nodes)
-  const numbers = { port: Number(port), version: Number(version) }
-  const endpoint = await configurationEndpoint({ ...numbers, nodes: members, host, target, tls })
-  const tell = () =>
+  const endpoint = await configurationEndpoint({
+    nodes: splitList(nodes),
+    version: Number(version),
+    port: Number(port),
+    host,
+    target,
+    tls,
+  })
+  const printState = () =>
     console.log(`version ${endpoint.version} on port ${endpoint.port}: ${endpoint.nodes.join(' ')}`)
-  tell()
+  printState()
   createInterface({ input: process.stdin }).on('line', (line) => {
     if (line.trim() === '') return
-    endpoint.scale(list(line))
-    tell()
+    endpoint.scale(splitList(line))
+    printState()
   })
 }
 
-function list(text) {
+function splitList(text) {
   return text.split(/[\s,]+/).filter(Boolean)
 }

@@ -11,15 +11,15 @@ import {
 /** One operation, or several. */
 export type Operations = StoreOperation | readonly StoreOperation[]
 
-export interface Occurrence {
-  /** How many calls are hit, then the trouble is over. @default Infinity */
+export interface FaultOptions {
+  /** Number of calls that the fault affects. @default Infinity */
   readonly times?: number
-  /** How many calls pass unharmed before. @default 0 */
+  /** Number of matching calls that succeed before the fault begins. @default 0 */
   readonly skip?: number
 }
 
-export interface Failure extends Occurrence {
-  /** What the call rejects with. @default a CacheError `ERR_CACHE_UNAVAILABLE` */
+export interface FailureOptions extends FaultOptions {
+  /** Reason that the call rejects with. @default a `CacheError` with the code `ERR_CACHE_UNAVAILABLE` */
   readonly error?: unknown
 }
 
@@ -28,123 +28,143 @@ type Effect =
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'hang' }
 
-interface Trouble {
-  readonly on: readonly StoreOperation[] | undefined
+interface Fault {
+  /** `undefined` stands for all operations except `close`. */
+  readonly operations: readonly StoreOperation[] | undefined
   readonly effect: Effect
+  /** Calls that still succeed before the fault begins. */
   skip: number
+  /** Calls that the fault still affects. */
   times: number
 }
 
-interface Place {
+interface CallSite {
   readonly store: string
   readonly operation: StoreOperation
 }
 
 /**
- * What goes wrong in a store under `withChaos`; to be changed while the test runs. Nothing is random:
- * troubles hit the calls they name, in the order of the calls. Delays add up; of failures and hangs the
- * oldest that still has calls to hit is the one that happens.
+ * The faults of a store that `withChaos` wraps. A test adds them while it runs. Nothing is random: a fault
+ * affects the next calls of its operations. Delays add up. When several failures or hangs match a call, only the
+ * oldest one takes effect.
+ *
+ * @example
+ * const chaos = new Chaos()
+ * const flaky = new Cache(withChaos(memory(), chaos))
+ * chaos.fail('get', { times: 1 })
+ * await flaky.get('a').catch((error) => console.log(error.code)) // ERR_CACHE_UNAVAILABLE
+ * console.log(await flaky.get('a')) // undefined
  */
 export class Chaos {
-  #troubles: Trouble[] = []
-  #hanging: (() => void)[] = []
-  readonly #counts = new Map<StoreOperation, number>()
+  #faults: Fault[] = []
+  #heldCalls: (() => void)[] = []
+  readonly #callCounts = new Map<StoreOperation, number>()
   readonly #clock: Clock
 
-  /** @param clock what delays are slept on, the system's by default */
+  /** @param clock clock that delays sleep on, by default the system clock */
   constructor(clock: Clock = systemClock) {
     this.#clock = clock
   }
 
-  /** Calls of these operations fail, and nothing is done. */
-  fail(on: Operations, failure: Failure = {}): void {
-    this.#begin(on, { kind: 'fail', error: failure.error }, failure)
+  /** Fails calls of these operations. They do not reach the store. */
+  fail(operations: Operations, options: FailureOptions = {}): void {
+    this.#add(operations, { kind: 'fail', error: options.error }, options)
   }
 
-  /** Every call fails, as when the backend is down. Closing still works. */
-  failAll(failure: Failure = {}): void {
-    this.#begin(undefined, { kind: 'fail', error: failure.error }, failure)
+  /** Fails calls of every operation except `close`, as if the backend were unreachable. */
+  failAll(options: FailureOptions = {}): void {
+    this.#add(undefined, { kind: 'fail', error: options.error }, options)
   }
 
-  /** Calls of these operations are carried out and fail all the same: the connection was lost before the answer. */
-  loseReply(on: Operations, failure: Failure = {}): void {
-    this.#begin(on, { kind: 'loseReply', error: failure.error }, failure)
+  /** Executes calls of these operations and fails them, as if the connection were lost before the reply. */
+  loseReply(operations: Operations, options: FailureOptions = {}): void {
+    this.#add(operations, { kind: 'loseReply', error: options.error }, options)
   }
 
-  /** Calls, of these operations or all but `close`, take `ms` longer. */
-  delay(ms: number, on?: Operations, occurrence: Occurrence = {}): void {
-    this.#begin(on, { kind: 'delay', ms }, occurrence)
+  /** Delays calls of these operations, by default of all except `close`, by `ms` milliseconds. */
+  delay(ms: number, operations?: Operations, options: FaultOptions = {}): void {
+    this.#add(operations, { kind: 'delay', ms }, options)
   }
 
-  /** Calls of these operations wait until `reset()`, and are carried out then. */
-  hang(on: Operations, occurrence: Occurrence = {}): void {
-    this.#begin(on, { kind: 'hang' }, occurrence)
+  /** Holds calls of these operations until `reset()`, then executes them. */
+  hang(operations: Operations, options: FaultOptions = {}): void {
+    this.#add(operations, { kind: 'hang' }, options)
   }
 
-  /** Ends every trouble; calls that hang go on. */
+  /** Removes all faults, and executes the calls that hang. */
   reset(): void {
-    this.#troubles = []
-    for (const release of this.#hanging.splice(0)) release()
+    this.#faults = []
+    for (const resume of this.#heldCalls.splice(0)) resume()
   }
 
-  /** How many calls of the operation the store has got, harmed or not. */
-  calls(operation: StoreOperation): number {
-    return this.#counts.get(operation) ?? 0
+  /** Number of calls of the operation so far, failed ones included. */
+  callCount(operation: StoreOperation): number {
+    return this.#callCounts.get(operation) ?? 0
   }
 
-  /** What `withChaos` does with a call: counts it, and carries it out as far as the troubles let it. */
-  around<T>(store: string, operation: StoreOperation, call: () => Awaitable<T>): Awaitable<T> {
-    this.#counts.set(operation, this.calls(operation) + 1)
-    const effects = this.#due(operation)
-    // A calm store answers as it would without chaos, at once if it can.
-    return effects.length === 0 ? call() : this.#suffer(effects, call, { store, operation })
+  /** Counts a call and applies the faults that match it. `withChaos` passes every call to this method. */
+  intercept<T>(store: string, operation: StoreOperation, call: () => Awaitable<T>): Awaitable<T> {
+    this.#callCounts.set(operation, this.callCount(operation) + 1)
+    const effects = this.#takeEffects(operation)
+    // Without a fault the result stays synchronous if the store's is.
+    return effects.length === 0 ? call() : this.#apply(effects, call, { store, operation })
   }
 
-  /** The effects that happen to the next call, used up by it. */
-  #due(operation: StoreOperation): readonly Effect[] {
-    const due = this.#troubles.filter((each) => concerns(each, operation) && each.skip-- <= 0)
+  /** The effects on the next call of the operation. Counts that call against `skip` and `times`. */
+  #takeEffects(operation: StoreOperation): readonly Effect[] {
+    const due = this.#faults.filter((fault) => affects(fault, operation) && fault.skip-- <= 0)
     const delays = due.filter(({ effect }) => effect.kind === 'delay')
-    const worst = due.find(({ effect }) => effect.kind !== 'delay')
-    const happening = worst === undefined ? delays : [...delays, worst]
-    for (const trouble of happening) trouble.times--
-    return happening.map(({ effect }) => effect)
+    const failure = due.find(({ effect }) => effect.kind !== 'delay')
+    const applied = failure === undefined ? delays : [...delays, failure]
+    for (const fault of applied) fault.times--
+    return applied.map(({ effect }) => effect)
   }
 
-  async #suffer<T>(effects: readonly Effect[], call: () => Awaitable<T>, at: Place): Promise<T> {
+  async #apply<T>(
+    effects: readonly Effect[],
+    call: () => Awaitable<T>,
+    site: CallSite,
+  ): Promise<T> {
     for (const effect of effects) {
       if (effect.kind === 'delay') await this.#clock.sleep(effect.ms)
-      else if (effect.kind === 'hang') await new Promise<void>((go) => this.#hanging.push(go))
+      else if (effect.kind === 'hang')
+        await new Promise<void>((resume) => this.#heldCalls.push(resume))
       else {
         if (effect.kind === 'loseReply') await call()
-        throw effect.error ?? unreachable(at)
+        throw effect.error ?? unreachable(site)
       }
     }
     return call()
   }
 
-  #begin(on: Operations | undefined, effect: Effect, occurrence: Occurrence): void {
-    const { times = Infinity, skip = 0 } = occurrence
-    this.#troubles.push({ on: typeof on === 'string' ? [on] : on, effect, skip, times })
+  #add(operations: Operations | undefined, effect: Effect, options: FaultOptions): void {
+    const { times = Infinity, skip = 0 } = options
+    const list = typeof operations === 'string' ? [operations] : operations
+    this.#faults.push({ operations: list, effect, skip, times })
   }
 }
 
-function concerns({ on, times }: Trouble, operation: StoreOperation): boolean {
-  // Closing ends a test; it takes no part in a trouble of all operations.
-  return times > 0 && (on === undefined ? operation !== 'close' : on.includes(operation))
+function affects({ operations, times }: Fault, operation: StoreOperation): boolean {
+  if (times <= 0) return false
+  // A test closes the store at its end: a fault of all operations must not fail that.
+  return operations === undefined ? operation !== 'close' : operations.includes(operation)
 }
 
 /**
- * A store in which things go wrong when `chaos` says so; each page of a scan is a call of `scan`.
+ * Wraps a store so that `chaos` can delay, hold and fail its calls. Each page of a scan is a call of `scan`.
  *
- *     const chaos = new Chaos()
- *     const store = withChaos(memory(), chaos)
- *     chaos.fail('get', { times: 2 })
+ * @example
+ * const chaos = new Chaos()
+ * const flaky = new Cache(withChaos(memory(), chaos))
+ * chaos.loseReply('increment', { times: 1 })
+ * await flaky.increment('n').catch((error) => console.log(error.code)) // ERR_CACHE_UNAVAILABLE
+ * console.log(await flaky.increment('n')) // 2
  */
 export function withChaos<S extends CacheStore>(store: S, chaos: Chaos): S {
-  return wrapStore(store, (operation, call) => chaos.around(store.name, operation, call))
+  return wrapStore(store, (operation, call) => chaos.intercept(store.name, operation, call))
 }
 
-function unreachable({ store, operation }: Place): CacheError {
-  const message = `The ${store} store is unreachable (chaos).`
+function unreachable({ store, operation }: CallSite): CacheError {
+  const message = `${store} ${operation} failed: the store is unreachable (chaos).`
   return new CacheError('ERR_CACHE_UNAVAILABLE', message, { store, operation })
 }

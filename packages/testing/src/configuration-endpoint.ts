@@ -1,41 +1,45 @@
 import { type AddressInfo, connect, createServer, isIP, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import { TextCommands } from './text-commands.ts'
+import { TextProtocolSplitter } from './text-protocol-splitter.ts'
 
 export interface ConfigurationEndpointOptions {
   /**
-   * The nodes of the cluster, real memcached servers: `host:port`, an IPv6 address in brackets, or `host|ip|port` as on
-   * the wire, where name and address differ.
+   * The nodes of the cluster, which are real memcached servers: `host:port` with an IPv6 address in brackets, or
+   * `host|ip|port` as in the protocol if name and address differ.
    */
   readonly nodes: readonly string[]
-  /** Of the configuration. @default 1 */
+  /** Version of the configuration. @default 1 */
   readonly version?: number | undefined
-  /** @default a free one */
+  /** Port to listen on. @default a free port */
   readonly port?: number | undefined
-  /** Where to listen. @default '127.0.0.1' */
+  /** Address to listen on. @default '127.0.0.1' */
   readonly host?: string | undefined
-  /** The memcached, `host:port`, that everything but a question for the configuration goes to. @default the first node */
+  /** `host:port` of the memcached server that receives all other commands. @default the first node */
   readonly target?: string | undefined
-  /** Certificate and key, for a cluster with encryption in transit. The nodes behind it are spoken to in plain. */
+  /** Certificate and key, for a cluster with encryption in transit. Connections to the nodes are not encrypted. */
   readonly tls?: TlsOptions | undefined
 }
 
 /**
- * What a question for the configuration gets. `'configuration'`: the answer of a cluster. `'legacy'`: that of an old one,
- * which knows the key `AmazonElastiCache:cluster` only. `'plain'`: that of a memcached without a cluster. `'silence'`:
- * none. `{ raw }`: these bytes, whatever they are.
+ * The reply to a configuration query.
+ * - `'configuration'`: the node list.
+ * - `'legacy'`: that of an engine before 1.4.14, which supports only the key `AmazonElastiCache:cluster`.
+ * - `'standalone'`: that of a memcached server outside a cluster.
+ * - `'none'`: no reply.
+ * - `{ raw }`: these bytes, encoded as UTF-8.
  */
-export type ConfigurationAnswer =
+export type ConfigurationReply =
   | 'configuration'
   | 'legacy'
-  | 'plain'
-  | 'silence'
+  | 'standalone'
+  | 'none'
   | { readonly raw: string }
 
-const question = 'config get cluster'
-const legacyQuestions = ['get AmazonElastiCache:cluster', 'gets AmazonElastiCache:cluster']
+// https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/AutoDiscovery.AddingToYourClientLibrary.html
+const configQuery = 'config get cluster'
+const legacyQueries = ['get AmazonElastiCache:cluster', 'gets AmazonElastiCache:cluster']
 
-/** Listens; to be stopped in the end. */
+/** Starts a {@link ConfigurationEndpoint}. Call its `stop()` to close it. */
 export async function configurationEndpoint(
   options: ConfigurationEndpointOptions,
 ): Promise<ConfigurationEndpoint> {
@@ -45,25 +49,35 @@ export async function configurationEndpoint(
 }
 
 /**
- * The configuration endpoint of an ElastiCache or Memorystore cluster, in front of real memcached servers. It answers
- * questions for the configuration and passes everything else on to one of the nodes. What it answers, and how badly,
- * can be changed while it runs; the change holds for the next question.
+ * The configuration endpoint of an ElastiCache or Memorystore cluster, in front of real memcached servers. It replies to
+ * configuration queries and forwards everything else to one of the nodes. Its public fields can be assigned at any time;
+ * they apply from the next query on.
+ *
+ * @example
+ * const endpoint = await configurationEndpoint({ nodes: ['127.0.0.1:11211'] })
+ * const address = `127.0.0.1:${endpoint.port}`
+ * const discovering = new Cache(memcached({ configurationEndpoint: address }))
+ * endpoint.scale(['127.0.0.1:11211', '127.0.0.1:11212'])
+ * await discovering.close()
+ * await endpoint.stop()
  */
 export class ConfigurationEndpoint {
-  /** The nodes as options say. Assigned alone, it is a replacement in place: on AWS that leaves the version as it is. */
+  /** Nodes in the notation of the options. Assigning them keeps the version, as AWS does when it replaces a node in place. */
   nodes: readonly string[]
+  /** Version of the configuration. */
   version: number
-  answer: ConfigurationAnswer = 'configuration'
-  /** How long an answer takes, in milliseconds. */
+  /** Reply to configuration queries. */
+  reply: ConfigurationReply = 'configuration'
+  /** Delay before each reply, in milliseconds. */
   delayMs = 0
-  /** Size of the pieces an answer comes in, in bytes. */
+  /** Size of the fragments that a reply is sent in, in bytes. */
   fragmentBytes: number = Infinity
-  /** The length an answer claims to have, if not its own. */
-  claimedBytes: number | undefined
-  /** Whether new connections are reset at once. */
-  refusing = false
-  /** Questions so far. */
-  asked = 0
+  /** Length that the header of the reply declares. `undefined` declares the real length. */
+  declaredBytes: number | undefined
+  /** Whether new connections are reset. */
+  refuseConnections = false
+  /** Number of configuration queries received. */
+  queryCount = 0
   readonly #options: ConfigurationEndpointOptions
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -78,25 +92,27 @@ export class ConfigurationEndpoint {
       tls === undefined
         ? createServer({ noDelay: true }, serve)
         : createTlsServer({ ...tls, noDelay: true }, serve).on('tlsClientError', () => {})
-    // Before a handshake, too.
+    // With TLS, `serve` is called after the handshake; a connection can be reset before it.
     this.#server.on('connection', (socket: Socket) => this.#accept(socket))
   }
 
+  /** Port of the server, or 0 if it does not listen. */
   get port(): number {
     return (this.#server.address() as AddressInfo | null)?.port ?? 0
   }
 
-  /** Other nodes: what follows when a cluster is scaled. The version rises. */
+  /** Replaces the nodes and increments the version, as AWS does when a cluster is scaled. */
   scale(nodes: readonly string[]): void {
     this.nodes = nodes
     this.version++
   }
 
-  /** Resets all connections. New ones are served. */
-  cut(): void {
+  /** Resets all open connections. New ones are accepted. */
+  resetConnections(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy()
   }
 
+  /** Starts listening, also after `stop()`. Rejects with `EADDRINUSE` if the port is in use. */
   listen(port: number = this.#options.port ?? 0): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
@@ -107,16 +123,16 @@ export class ConfigurationEndpoint {
     })
   }
 
-  /** Ends it with all connections. It may listen again. */
+  /** Stops listening and resets all connections. */
   async stop(): Promise<void> {
-    const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.cut()
-    await ended
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.resetConnections()
+    await closed
   }
 
   #accept(socket: Socket): void {
     this.#track(socket)
-    if (this.refusing) socket.resetAndDestroy()
+    if (this.refuseConnections) socket.resetAndDestroy()
   }
 
   #track(socket: Socket): void {
@@ -128,17 +144,17 @@ export class ConfigurationEndpoint {
   #serve(client: Socket): void {
     client.on('error', () => {})
     let node: Socket | undefined
-    const commands = new TextCommands((piece, line) => {
-      if (line !== undefined && this.#reply(client, line)) return
-      node ??= this.#connect(client)
+    const splitter = new TextProtocolSplitter((piece, commandLine) => {
+      if (commandLine !== undefined && this.#handleQuery(client, commandLine)) return
+      node ??= this.#connectToNode(client)
       node.write(piece)
     })
-    client.on('data', (chunk) => commands.read(chunk))
+    client.on('data', (chunk) => splitter.write(chunk))
     client.on('close', () => node?.destroy())
   }
 
-  #connect(client: Socket): Socket {
-    const [host, ip, port] = fields(this.#options.target ?? this.nodes[0] ?? '')
+  #connectToNode(client: Socket): Socket {
+    const [host, ip, port] = parseNode(this.#options.target ?? this.nodes[0] ?? '')
     const node = connect({ host: ip || host, port: Number(port), noDelay: true })
     this.#track(node)
     node.pipe(client)
@@ -146,45 +162,45 @@ export class ConfigurationEndpoint {
     return node
   }
 
-  /** Says whether `line` was a question for the configuration that is not the node's to answer. */
-  #reply(client: Socket, line: string): boolean {
-    const legacy = legacyQuestions.includes(line)
-    if (this.answer === 'plain' || !(legacy || line === question)) return false
-    this.asked++
-    const answer = this.#bytesFor(legacy)
-    if (answer !== undefined) void this.#send(client, answer)
+  /** Returns false if the command has to be forwarded to the node. */
+  #handleQuery(client: Socket, commandLine: string): boolean {
+    const isLegacy = legacyQueries.includes(commandLine)
+    if (this.reply === 'standalone' || !(isLegacy || commandLine === configQuery)) return false
+    this.queryCount++
+    const reply = this.#replyTo(isLegacy)
+    if (reply !== undefined) void this.#send(client, reply)
     return true
   }
 
-  #bytesFor(legacy: boolean): string | undefined {
-    if (this.answer === 'silence') return undefined
-    if (typeof this.answer === 'object') return this.answer.raw
-    if (!legacy && this.answer === 'legacy') return 'ERROR\r\n'
-    const members = this.nodes.map((node) => fields(node).join('|'))
-    const text = `${this.version}\n${members.join(' ')}\n`
-    const head = legacy ? 'VALUE AmazonElastiCache:cluster' : 'CONFIG cluster'
-    return `${head} 0 ${this.claimedBytes ?? Buffer.byteLength(text)}\r\n${text}\r\nEND\r\n`
+  #replyTo(isLegacy: boolean): string | undefined {
+    if (this.reply === 'none') return undefined
+    if (typeof this.reply === 'object') return this.reply.raw
+    if (!isLegacy && this.reply === 'legacy') return 'ERROR\r\n'
+    const nodes = this.nodes.map((node) => parseNode(node).join('|'))
+    const text = `${this.version}\n${nodes.join(' ')}\n`
+    const head = isLegacy ? 'VALUE AmazonElastiCache:cluster' : 'CONFIG cluster'
+    return `${head} 0 ${this.declaredBytes ?? Buffer.byteLength(text)}\r\n${text}\r\nEND\r\n`
   }
 
-  async #send(client: Socket, answer: string): Promise<void> {
+  async #send(client: Socket, reply: string): Promise<void> {
     await pause(this.delayMs)
-    const bytes = Buffer.from(answer)
+    const bytes = Buffer.from(reply)
     const size = Math.min(this.fragmentBytes, bytes.length)
     for (let start = 0; start < bytes.length && client.writable; start += size) {
-      // A turn in between keeps the pieces apart.
+      // Without a pause the kernel could merge the fragments.
       if (start > 0) await pause(1)
       client.write(bytes.subarray(start, start + size))
     }
   }
 }
 
-/** Host, address and port of a node. An address has no name and is its own. */
-function fields(node: string): [host: string, ip: string, port: string] {
+/** Splits a node into the fields of the protocol: a host name has no ip, and an address is both host and ip. */
+function parseNode(node: string): [host: string, ip: string, port: string] {
   const [host = '', ip = '', port = ''] = node.split('|')
   if (node.includes('|')) return [host, ip, port]
-  const at = node.lastIndexOf(':')
-  const name = node.slice(0, at).replace(/^\[(.*)\]$/, '$1')
-  return [name, isIP(name) === 0 ? '' : name, node.slice(at + 1)]
+  const colon = node.lastIndexOf(':')
+  const name = node.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
+  return [name, isIP(name) === 0 ? '' : name, node.slice(colon + 1)]
 }
 
 function pause(ms: number): Promise<void> | undefined {

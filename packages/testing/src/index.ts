@@ -1,8 +1,14 @@
-export { Chaos, type Failure, type Occurrence, type Operations, withChaos } from './chaos.ts'
 export {
-  type ConfigurationAnswer,
+  Chaos,
+  type FailureOptions,
+  type FaultOptions,
+  type Operations,
+  withChaos,
+} from './chaos.ts'
+export {
   ConfigurationEndpoint,
   type ConfigurationEndpointOptions,
+  type ConfigurationReply,
   configurationEndpoint,
 } from './configuration-endpoint.ts'
 export {
@@ -16,8 +22,8 @@ export {
 } from './conformance/index.ts'
 export { ManualClock } from './manual-clock.ts'
 export {
-  type ReferenceOptions,
-  type ReferenceSlot,
   ReferenceStore,
+  type ReferenceStoreOptions,
   referenceStore,
+  type StoredItem,
 } from './reference-store.ts'

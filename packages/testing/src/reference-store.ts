@@ -1,6 +1,5 @@
 import {
   type ByteStore,
-  CacheError,
   type Clock,
   type Payload,
   type StoreLimits,
@@ -10,6 +9,7 @@ import {
 import {
   exceeds,
   Lifecycle,
+  notACounter,
   payloadBytes,
   samePayload,
   toBytes,
@@ -19,39 +19,45 @@ import {
 
 const pageSize = 100
 
-export interface ReferenceOptions {
+export interface ReferenceStoreOptions {
   /** @default systemClock */
   readonly clock?: Clock | undefined
-  /** Whether keys can be listed. Without it the facade clears by generations, as on memcached. @default true */
+  /** Whether the store can list its keys. If not, a cache clears its prefix by generations, as on memcached. @default true */
   readonly scan?: boolean | undefined
-  /** What the store allows. @default no limit, and a `ttlStep` of 1 */
+  /** Limits of the store. @default no size limits, and a `ttlStep` of 1 ms */
   readonly limits?: Partial<StoreLimits> | undefined
-  /** Whether answers come later, as from a network, instead of at once. @default false */
+  /** Whether `referenceStore` returns a store whose methods return promises, as over a network. @default false */
   readonly async?: boolean | undefined
 }
 
-/** What is stored under a key, and until when. */
-export interface ReferenceSlot {
+/** The payload stored under a key, with its expiry. */
+export interface StoredItem {
   readonly bytes: Uint8Array
-  /** Epoch milliseconds, `Infinity` for never. */
+  /** Epoch milliseconds, or `Infinity` for an item that never expires. */
   readonly expiresAt: number
 }
 
 /**
- * The contract written down as code, with nothing else in mind than to be read: bytes in a Map, and every
- * method atomic because it does not wait. For tests; nothing is ever evicted.
+ * The simplest store that keeps the contract, written to be read: bytes in a `Map`. Its methods are synchronous, which
+ * makes them atomic. It never evicts, so use it for tests only.
+ *
+ * @example
+ * const reference = new ReferenceStore()
+ * reference.set('greeting', 'hello', 60_000)
+ * reference.items.set('damaged', { bytes: Buffer.from('{"a":'), expiresAt: Infinity })
+ * console.log(await new Cache(reference).get('damaged')) // undefined
  */
 export class ReferenceStore implements ByteStore {
   readonly name = 'reference'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   readonly scan?: (prefix: string) => AsyncGenerator<string[], void, undefined>
-  /** Open, so that a test can look at what is stored, or damage it. Expired slots stay until replaced. */
-  readonly slots: Map<string, ReferenceSlot> = new Map()
+  /** Public, so that a test can inspect or damage items. Expired items stay until they are overwritten. */
+  readonly items: Map<string, StoredItem> = new Map()
   readonly #clock: Clock
   readonly #lifecycle = new Lifecycle('reference')
 
-  constructor({ clock = systemClock, scan = true, limits = {} }: ReferenceOptions = {}) {
+  constructor({ clock = systemClock, scan = true, limits = {} }: ReferenceStoreOptions = {}) {
     this.#clock = clock
     this.limits = { keyBytes: Infinity, valueBytes: Infinity, ttlStep: 1, ...limits }
     if (scan) this.scan = (prefix) => this.#pages(prefix)
@@ -59,67 +65,69 @@ export class ReferenceStore implements ByteStore {
 
   get(key: string): Payload | undefined {
     this.#lifecycle.assertOpen('get')
-    return this.#live(key)?.bytes
+    return this.#find(key)?.bytes
   }
 
   getMany(keys: readonly string[]): (Payload | undefined)[] {
     this.#lifecycle.assertOpen('getMany')
-    return keys.map((key) => this.#live(key)?.bytes)
+    return keys.map((key) => this.#find(key)?.bytes)
   }
 
-  set(key: string, item: Payload, ttl?: number): void {
+  set(key: string, payload: Payload, ttl?: number): void {
     this.#lifecycle.assertOpen('set')
-    this.#replace('set', [[key, item]], ttl)
+    this.#replace('set', [[key, payload]], ttl)
   }
 
-  setMany(entries: readonly (readonly [key: string, item: Payload])[], ttl?: number): void {
+  setMany(entries: readonly (readonly [key: string, payload: Payload])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
     this.#replace('setMany', entries, ttl)
   }
 
-  add(key: string, item: Payload, ttl?: number): boolean {
+  add(key: string, payload: Payload, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
-    this.#assertFits('add', key, item)
-    if (this.#live(key) !== undefined) return false
-    this.#put(key, item, ttl)
+    this.#assertFits('add', key, payload)
+    if (this.#find(key) !== undefined) return false
+    this.#store(key, payload, ttl)
     return true
   }
 
   compareAndSet(key: string, expected: Payload, next: Payload | undefined, ttl?: number): boolean {
     this.#lifecycle.assertOpen('compareAndSet')
     if (next !== undefined) this.#assertFits('compareAndSet', key, next)
-    const slot = this.#live(key)
-    if (slot === undefined || !samePayload(slot.bytes, expected)) return false
-    if (next === undefined) this.slots.delete(key)
-    else this.#put(key, next, ttl)
+    const item = this.#find(key)
+    if (item === undefined || !samePayload(item.bytes, expected)) return false
+    if (next === undefined) this.items.delete(key)
+    else this.#store(key, next, ttl)
     return true
   }
 
   increment(key: string, by: number, ttl?: number): number {
     this.#lifecycle.assertOpen('increment')
-    const slot = this.#live(key)
-    const text = slot === undefined ? '0' : toText(slot.bytes)
-    if (!/^(0|-?[1-9]\d*)$/.test(text)) throw this.#refused(key, 'the stored value is no integer')
+    const item = this.#find(key)
+    const text = item === undefined ? '0' : toText(item.bytes)
+    if (!/^(0|-?[1-9]\d*)$/.test(text)) {
+      throw notACounter(this.name, key, 'the stored value is not an integer')
+    }
     const sum = BigInt(text) + BigInt(by)
     if (!Number.isSafeInteger(Number(sum))) {
-      throw this.#refused(key, 'the sum leaves the safe integers')
+      throw notACounter(this.name, key, 'the sum is not a safe integer')
     }
-    const expiresAt = slot === undefined ? this.#expiry(ttl) : slot.expiresAt
-    this.slots.set(key, { bytes: Buffer.from(String(sum)), expiresAt })
+    const expiresAt = item === undefined ? this.#expiresAt(ttl) : item.expiresAt
+    this.items.set(key, { bytes: Buffer.from(String(sum)), expiresAt })
     return Number(sum)
   }
 
   touch(key: string, ttl?: number): boolean {
     this.#lifecycle.assertOpen('touch')
-    const slot = this.#live(key)
-    if (slot === undefined) return false
-    this.slots.set(key, { bytes: slot.bytes, expiresAt: this.#expiry(ttl) })
+    const item = this.#find(key)
+    if (item === undefined) return false
+    this.items.set(key, { bytes: item.bytes, expiresAt: this.#expiresAt(ttl) })
     return true
   }
 
   delete(key: string): boolean {
     this.#lifecycle.assertOpen('delete')
-    return this.#live(key) !== undefined && this.slots.delete(key)
+    return this.#find(key) !== undefined && this.items.delete(key)
   }
 
   deleteMany(keys: readonly string[]): number {
@@ -129,7 +137,7 @@ export class ReferenceStore implements ByteStore {
 
   clear(): void {
     this.#lifecycle.assertOpen('clear')
-    this.slots.clear()
+    this.items.clear()
   }
 
   ping(): void {
@@ -137,7 +145,7 @@ export class ReferenceStore implements ByteStore {
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.slots.clear())
+    return this.#lifecycle.close(() => this.items.clear())
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -146,62 +154,59 @@ export class ReferenceStore implements ByteStore {
 
   async *#pages(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
-    const keys = [...this.slots.keys()].filter((key) => key.startsWith(prefix))
+    const keys = [...this.items.keys()].filter((key) => key.startsWith(prefix))
     for (let start = 0; start < keys.length; start += pageSize) {
-      yield keys.slice(start, start + pageSize).filter((key) => this.#live(key) !== undefined)
+      yield keys.slice(start, start + pageSize).filter((key) => this.#find(key) !== undefined)
     }
   }
 
-  #live(key: string): ReferenceSlot | undefined {
-    const slot = this.slots.get(key)
-    return slot !== undefined && slot.expiresAt > this.#clock.now() ? slot : undefined
+  /** The item under the key, unless it has expired. */
+  #find(key: string): StoredItem | undefined {
+    const item = this.items.get(key)
+    return item !== undefined && item.expiresAt > this.#clock.now() ? item : undefined
   }
 
-  /** What was to be replaced goes in any case, also where what was to come is too large. */
+  /** Deletes the old items first: they must not be read after a write that failed because a value is too large. */
   #replace(
     operation: string,
     entries: readonly (readonly [string, Payload])[],
     ttl?: number,
   ): void {
-    for (const [key] of entries) this.slots.delete(key)
-    for (const [key, item] of entries) this.#assertFits(operation, key, item)
-    for (const [key, item] of entries) this.#put(key, item, ttl)
+    for (const [key] of entries) this.items.delete(key)
+    for (const [key, payload] of entries) this.#assertFits(operation, key, payload)
+    for (const [key, payload] of entries) this.#store(key, payload, ttl)
   }
 
-  #assertFits(operation: string, key: string, item: Payload): void {
+  #assertFits(operation: string, key: string, payload: Payload): void {
     const { valueBytes } = this.limits
-    if (exceeds(item, valueBytes)) {
-      throw valueTooLarge(this.name, operation, key, payloadBytes(item), valueBytes)
+    if (exceeds(payload, valueBytes)) {
+      throw valueTooLarge(this.name, operation, key, payloadBytes(payload), valueBytes)
     }
   }
 
-  #put(key: string, item: Payload, ttl: number | undefined): void {
-    // A copy: the caller may go on to use its buffer.
-    this.slots.set(key, { bytes: Buffer.from(toBytes(item)), expiresAt: this.#expiry(ttl) })
+  #store(key: string, payload: Payload, ttl: number | undefined): void {
+    // Copied, because the caller may reuse its buffer.
+    this.items.set(key, { bytes: Buffer.from(toBytes(payload)), expiresAt: this.#expiresAt(ttl) })
   }
 
-  #expiry(ttl: number | undefined): number {
+  #expiresAt(ttl: number | undefined): number {
     if (ttl === undefined) return Infinity
     const { ttlStep } = this.limits
     return this.#clock.now() + Math.ceil(ttl / ttlStep) * ttlStep
   }
-
-  #refused(key: string, reason: string): CacheError {
-    const { name: store } = this
-    const operation = 'increment'
-    return new CacheError('ERR_CACHE_REJECTED', `increment refused: ${reason}.`, {
-      store,
-      operation,
-      key,
-    })
-  }
 }
 
-/** The yardstick: the simplest correct store. @see ReferenceStore */
-export function referenceStore(options: ReferenceOptions = {}): ByteStore {
+/**
+ * Creates a {@link ReferenceStore}, or with `async: true` a wrapper of one whose methods return promises.
+ *
+ * @example
+ * const limits = { keyBytes: 250, valueBytes: 1_048_576, ttlStep: 1_000 }
+ * const likeMemcached = new Cache(referenceStore({ scan: false, limits, async: true }))
+ */
+export function referenceStore(options: ReferenceStoreOptions = {}): ByteStore {
   const store = new ReferenceStore(options)
   if (options.async !== true) return store
-  // The work itself stays in one piece, so every method is as atomic as before.
+  // Waits before the call only: the call itself stays synchronous, and so atomic.
   return wrapStore<ByteStore>(store, async (_operation, call) => {
     await undefined
     return call()

@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest'
 
 const unavailable = { code: 'ERR_CACHE_UNAVAILABLE', store: 'reference', retryable: true }
 
-function troubled(clock = new ManualClock()) {
+function setup(clock = new ManualClock()) {
   const chaos = new Chaos(clock)
   return { chaos, clock, store: withChaos(referenceStore({ clock }), chaos) }
 }
 
-describe('a store under chaos that is calm is a store', () => {
+describe('a store without faults', () => {
   const clock = new ManualClock()
   conform(test, () => withChaos(referenceStore({ clock }), new Chaos()), {
     wait: (ms) => clock.advance(ms),
@@ -17,30 +17,30 @@ describe('a store under chaos that is calm is a store', () => {
   })
 })
 
-test('a failure hits the calls it names, as often as it says', async () => {
-  const { chaos, store } = troubled()
+test('fail rejects `times` calls after `skip` calls', async () => {
+  const { chaos, store } = setup()
   chaos.fail('get', { times: 2, skip: 1 })
   await store.set('a', '1')
   expect(await store.get('a')).toBeDefined()
-  const failure = store.get('a')
-  await expect(failure).rejects.toMatchObject({ ...unavailable, operation: 'get' })
-  await expect(failure).rejects.toSatisfy(CacheError.is)
+  const failed = store.get('a')
+  await expect(failed).rejects.toMatchObject({ ...unavailable, operation: 'get' })
+  await expect(failed).rejects.toSatisfy(CacheError.is)
   await expect(store.get('a')).rejects.toMatchObject(unavailable)
   expect(await store.get('a')).toBeDefined()
-  expect(chaos.calls('get')).toBe(4)
+  expect(chaos.callCount('get')).toBe(4)
 })
 
-test('several operations, and an error of your own', async () => {
-  const { chaos, store } = troubled()
-  const error = new Error('mine')
+test('fail takes several operations and an error', async () => {
+  const { chaos, store } = setup()
+  const error = new Error('custom')
   chaos.fail(['set', 'delete'], { error })
   await expect(store.set('a', '1')).rejects.toBe(error)
   await expect(store.delete('a')).rejects.toBe(error)
   expect(await store.get('a')).toBeUndefined()
 })
 
-test('failAll is an outage until it calms down; closing works', async () => {
-  const { chaos, store } = troubled()
+test('failAll fails every operation except close until reset', async () => {
+  const { chaos, store } = setup()
   chaos.failAll()
   await expect(store.ping()).rejects.toMatchObject(unavailable)
   await expect(store.scan?.('')[Symbol.asyncIterator]().next()).rejects.toMatchObject(unavailable)
@@ -50,40 +50,40 @@ test('failAll is an outage until it calms down; closing works', async () => {
   await store.close()
 })
 
-test('a lost reply: the work is done, the caller is told otherwise', async () => {
-  const { chaos, store } = troubled()
+test('loseReply executes the call and rejects it', async () => {
+  const { chaos, store } = setup()
   chaos.loseReply('increment', { times: 1 })
   await expect(store.increment('n', 1)).rejects.toMatchObject(unavailable)
   expect(await store.increment('n', 1)).toBe(2)
 })
 
-test('delays add up, on the clock of the chaos', async () => {
-  const { chaos, clock, store } = troubled()
+test('delays add up on the given clock', async () => {
+  const { chaos, clock, store } = setup()
   chaos.delay(20)
   chaos.delay(10, 'get', { times: 1 })
   const start = clock.now()
-  const got = Promise.resolve(store.get('a')).then(() => clock.now() - start)
+  const elapsed = Promise.resolve(store.get('a')).then(() => clock.now() - start)
   await clock.advance(100)
-  expect(await got).toBe(30)
+  expect(await elapsed).toBe(30)
 })
 
-test('a call that hangs goes on when it is calm', async () => {
-  const { chaos, clock, store } = troubled()
+test('hang holds a call until reset, which executes it', async () => {
+  const { chaos, clock, store } = setup()
   chaos.hang('set')
-  let settled = false
+  let isSettled = false
   const setting = Promise.resolve(store.set('a', '1')).then(() => {
-    settled = true
+    isSettled = true
   })
   await clock.advance(60_000)
-  expect(settled).toBe(false)
+  expect(isSettled).toBe(false)
   expect(await store.get('a')).toBeUndefined()
   chaos.reset()
   await setting
   expect(await store.get('a')).toBeDefined()
 })
 
-test('a page of a scan is a call', async () => {
-  const { chaos, store } = troubled()
+test('each page of a scan is a call', async () => {
+  const { chaos, store } = setup()
   await store.setMany(Array.from({ length: 250 }, (_, index) => [`k${index}`, 'x'] as const))
   chaos.fail('scan', { skip: 1 })
   const pages: (readonly string[])[] = []
@@ -94,8 +94,8 @@ test('a page of a scan is a call', async () => {
   expect(pages).toHaveLength(1)
 })
 
-test('a cache in an outage: remember computes, and heals afterwards', async () => {
-  const { chaos, store } = troubled()
+test('a cache loads during an outage and stores again after it', async () => {
+  const { chaos, store } = setup()
   const cache = new Cache(store)
   chaos.failAll()
   expect(await cache.remember('a', {}, () => 1)).toBe(1)

@@ -15,12 +15,12 @@ import {
 } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 
-const question = 'config get cluster\r\n'
-const legacyQuestion = 'get AmazonElastiCache:cluster\r\n'
+const query = 'config get cluster\r\n'
+const legacyQuery = 'get AmazonElastiCache:cluster\r\n'
 
 let server: MemcachedServer
 let node: string
-const stopping: (() => unknown)[] = []
+const cleanups: (() => unknown)[] = []
 
 beforeAll(async () => {
   server = await startMemcached()
@@ -28,35 +28,36 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 afterEach(async () => {
-  for (const stop of stopping.splice(0).reverse()) await stop()
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
 async function start(
   options: Partial<ConfigurationEndpointOptions> = {},
 ): Promise<ConfigurationEndpoint> {
   const endpoint = await configurationEndpoint({ nodes: [node], ...options })
-  stopping.push(() => endpoint.stop())
+  cleanups.push(() => endpoint.stop())
   return endpoint
 }
 
-/** A connection that sends and then waits for an answer that ends so. */
-class Talk {
+class Client {
   readonly socket: Socket
-  readonly pieces: string[] = []
+  /** The chunks received since the last request. */
+  readonly chunks: string[] = []
 
   constructor(port: number, socket: Socket = connect(port, '127.0.0.1')) {
     this.socket = socket
     socket.setEncoding('latin1')
-    socket.on('data', (piece: string) => this.pieces.push(piece))
+    socket.on('data', (chunk: string) => this.chunks.push(chunk))
     socket.on('error', () => {})
-    stopping.push(() => socket.destroy())
+    cleanups.push(() => socket.destroy())
   }
 
-  async ask(text: string | Buffer, end: string): Promise<string> {
-    this.pieces.length = 0
-    this.socket.write(text)
-    await vi.waitFor(() => expect(this.pieces.join('').endsWith(end)).toBe(true), 10_000)
-    return this.pieces.join('')
+  /** Sends a request, and waits for a reply that ends in `end`. */
+  async request(bytes: string | Buffer, end: string): Promise<string> {
+    this.chunks.length = 0
+    this.socket.write(bytes)
+    await vi.waitFor(() => expect(this.chunks.join('').endsWith(end)).toBe(true), 10_000)
+    return this.chunks.join('')
   }
 
   get closed(): Promise<void> {
@@ -67,148 +68,151 @@ class Talk {
   }
 }
 
-function answerOf(version: number, nodes: string, head = 'CONFIG cluster'): string {
+/** The reply to a configuration query; `nodes` in the notation of the protocol. */
+function replyOf(version: number, nodes: string, head = 'CONFIG cluster'): string {
   const text = `${version}\n${nodes}\n`
   return `${head} 0 ${text.length}\r\n${text}\r\nEND\r\n`
 }
 
-const wireForm = () => `127.0.0.1|127.0.0.1|${server.port}`
+const nodeInReply = () => `127.0.0.1|127.0.0.1|${server.port}`
 
-describe('answers', () => {
-  test('both questions, as a cluster does', async () => {
+describe('a configuration query', () => {
+  test('has two commands, whose replies list the nodes as host|ip|port', async () => {
     const { port } = await start({
       version: 12,
       nodes: [node, 'b.cache:11212', '[::1]:3', 'c|10.0.0.1|4'],
     })
-    const talk = new Talk(port)
-    const nodes = `${wireForm()} b.cache||11212 ::1|::1|3 c|10.0.0.1|4`
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(12, nodes))
-    const legacy = answerOf(12, nodes, 'VALUE AmazonElastiCache:cluster')
-    expect(await talk.ask(legacyQuestion, 'END\r\n')).toBe(legacy)
+    const client = new Client(port)
+    const nodes = `${nodeInReply()} b.cache||11212 ::1|::1|3 c|10.0.0.1|4`
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(12, nodes))
+    const legacy = replyOf(12, nodes, 'VALUE AmazonElastiCache:cluster')
+    expect(await client.request(legacyQuery, 'END\r\n')).toBe(legacy)
   })
 
-  test('with what was set last; the version rises with the membership alone', async () => {
+  test('returns a new version after scale(), but not after an assignment of the nodes', async () => {
     const endpoint = await start()
-    const talk = new Talk(endpoint.port)
+    const client = new Client(endpoint.port)
     endpoint.scale(['a:1', 'b:2'])
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(2, 'a||1 b||2'))
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(2, 'a||1 b||2'))
     endpoint.nodes = ['a|10.0.0.9|1', 'b:2']
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(2, 'a|10.0.0.9|1 b||2'))
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(2, 'a|10.0.0.9|1 b||2'))
     endpoint.version = 1
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(1, 'a|10.0.0.9|1 b||2'))
-    expect(endpoint.asked).toBe(3)
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(1, 'a|10.0.0.9|1 b||2'))
+    expect(endpoint.queryCount).toBe(3)
   })
 
-  test('as an old engine, a plain memcached, or with anything else', async () => {
+  test('can get the reply of an old engine or a standalone server, or any bytes', async () => {
     const endpoint = await start()
-    const talk = new Talk(endpoint.port)
-    endpoint.answer = 'legacy'
-    expect(await talk.ask(question, '\r\n')).toBe('ERROR\r\n')
-    expect(await talk.ask(legacyQuestion, 'END\r\n')).toContain('VALUE AmazonElastiCache:cluster')
-    endpoint.answer = 'plain'
-    expect(await talk.ask(question, '\r\n')).toBe('ERROR\r\n')
-    expect(await talk.ask(legacyQuestion, '\r\n')).toBe('END\r\n')
-    endpoint.answer = { raw: 'HTTP/1.1 400\r\n' }
-    expect(await talk.ask(question, '\r\n')).toBe('HTTP/1.1 400\r\n')
-    endpoint.answer = 'configuration'
-    endpoint.claimedBytes = 80
-    expect(await talk.ask(question, 'END\r\n')).toContain('CONFIG cluster 0 80\r\n1\n')
+    const client = new Client(endpoint.port)
+    endpoint.reply = 'legacy'
+    expect(await client.request(query, '\r\n')).toBe('ERROR\r\n')
+    expect(await client.request(legacyQuery, 'END\r\n')).toContain(
+      'VALUE AmazonElastiCache:cluster',
+    )
+    endpoint.reply = 'standalone'
+    expect(await client.request(query, '\r\n')).toBe('ERROR\r\n')
+    expect(await client.request(legacyQuery, '\r\n')).toBe('END\r\n')
+    endpoint.reply = { raw: 'HTTP/1.1 400\r\n' }
+    expect(await client.request(query, '\r\n')).toBe('HTTP/1.1 400\r\n')
+    endpoint.reply = 'configuration'
+    endpoint.declaredBytes = 80
+    expect(await client.request(query, 'END\r\n')).toContain('CONFIG cluster 0 80\r\n1\n')
   })
 
-  test('late, in pieces, or not at all', async () => {
+  test('can get a late, a fragmented or no reply', async () => {
     const endpoint = await start()
-    const talk = new Talk(endpoint.port)
+    const client = new Client(endpoint.port)
     endpoint.fragmentBytes = 1
     endpoint.delayMs = 50
-    const asked = performance.now()
-    const answer = await talk.ask(question, 'END\r\n')
-    // A timer may come a millisecond early.
-    expect(performance.now() - asked).toBeGreaterThan(45)
-    expect(answer).toBe(answerOf(1, wireForm()))
-    expect(talk.pieces.length).toBeGreaterThan(answer.length / 2)
-    endpoint.answer = 'silence'
-    talk.pieces.length = 0
-    talk.socket.write(question)
-    expect(await new Talk(endpoint.port).ask('version\r\n', '\r\n')).toContain('VERSION')
-    expect(talk.pieces).toEqual([])
+    const startedAt = performance.now()
+    const reply = await client.request(query, 'END\r\n')
+    // A timer may fire a millisecond early.
+    expect(performance.now() - startedAt).toBeGreaterThan(45)
+    expect(reply).toBe(replyOf(1, nodeInReply()))
+    expect(client.chunks.length).toBeGreaterThan(reply.length / 2)
+    endpoint.reply = 'none'
+    client.chunks.length = 0
+    client.socket.write(query)
+    expect(await new Client(endpoint.port).request('version\r\n', '\r\n')).toContain('VERSION')
+    expect(client.chunks).toEqual([])
   })
 })
 
-describe('passes on', () => {
-  test('text commands, and values that look like a question', async () => {
+describe('everything else is forwarded', () => {
+  test('text commands, and values that contain a query', async () => {
     const { port } = await start()
-    const talk = new Talk(port)
-    const value = `x\r\n${question}${legacyQuestion}`
+    const client = new Client(port)
+    const value = `x\r\n${query}${legacyQuery}`
     const set = `set key 0 0 ${value.length}\r\n${value}\r\n`
-    // Also where the line itself arrives in pieces.
-    for (const part of [set.slice(0, 5), set.slice(5, 30)]) {
-      talk.socket.write(part)
+    // The command line arrives in fragments.
+    for (const fragment of [set.slice(0, 5), set.slice(5, 30)]) {
+      client.socket.write(fragment)
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    expect(await talk.ask(set.slice(30), '\r\n')).toBe('STORED\r\n')
-    expect(await talk.ask('get key\r\n', 'END\r\n')).toContain(value)
-    expect(await talk.ask('ms key 0\r\n\r\n', '\r\n')).toBe('HD\r\n')
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(1, wireForm()))
+    expect(await client.request(set.slice(30), '\r\n')).toBe('STORED\r\n')
+    expect(await client.request('get key\r\n', 'END\r\n')).toContain(value)
+    expect(await client.request('ms key 0\r\n\r\n', '\r\n')).toBe('HD\r\n')
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(1, nodeInReply()))
   })
 
-  test('the binary protocol, and large values', async () => {
+  test('the binary protocol and large values', async () => {
     const { port } = await start()
-    const binary = new Talk(port)
+    const binary = new Client(port)
     const noop = Buffer.alloc(24)
     noop.set([0x80, 0x0a])
-    await vi.waitFor(async () => expect((await binary.ask(noop, '\0')).length).toBe(24))
-    const talk = new Talk(port)
+    await vi.waitFor(async () => expect((await binary.request(noop, '\0')).length).toBe(24))
+    const client = new Client(port)
     const value = 'v'.repeat(900_000)
-    expect(await talk.ask(`set large 0 0 ${value.length}\r\n${value}\r\n`, '\r\n')).toBe(
+    expect(await client.request(`set large 0 0 ${value.length}\r\n${value}\r\n`, '\r\n')).toBe(
       'STORED\r\n',
     )
-    expect(await talk.ask('get large\r\n', 'END\r\n')).toContain(value)
+    expect(await client.request('get large\r\n', 'END\r\n')).toContain(value)
   })
 
-  test('to another memcached where it is told so', async () => {
+  test('to `target`, if it is set', async () => {
     const { port } = await start({ nodes: ['nowhere.invalid:1'], target: node })
-    expect(await new Talk(port).ask('version\r\n', '\r\n')).toContain('VERSION')
+    expect(await new Client(port).request('version\r\n', '\r\n')).toContain('VERSION')
   })
 
-  test('a connection ends with the one behind it', async () => {
+  test('until the node closes the connection, which closes that of the client', async () => {
     const { port } = await start({ target: '127.0.0.1:1' })
-    const talk = new Talk(port)
-    expect(await talk.ask(question, 'END\r\n')).toContain('CONFIG')
-    talk.socket.write('version\r\n')
-    await talk.closed
+    const client = new Client(port)
+    expect(await client.request(query, 'END\r\n')).toContain('CONFIG')
+    client.socket.write('version\r\n')
+    await client.closed
   })
 })
 
-describe('fails', () => {
-  test('by refusing, by cutting, and by being away', async () => {
+describe('connections', () => {
+  test('can be refused and reset, and the endpoint can stop and listen again', async () => {
     const endpoint = await start()
-    const talk = new Talk(endpoint.port)
-    await talk.ask('version\r\n', '\r\n')
-    endpoint.refusing = true
-    await new Talk(endpoint.port).closed
-    expect(await talk.ask('version\r\n', '\r\n')).toContain('VERSION')
-    endpoint.cut()
-    await talk.closed
+    const client = new Client(endpoint.port)
+    await client.request('version\r\n', '\r\n')
+    endpoint.refuseConnections = true
+    await new Client(endpoint.port).closed
+    expect(await client.request('version\r\n', '\r\n')).toContain('VERSION')
+    endpoint.resetConnections()
+    await client.closed
     const { port } = endpoint
     await endpoint.stop()
-    endpoint.refusing = false
-    await new Talk(port).closed
+    endpoint.refuseConnections = false
+    await new Client(port).closed
     await endpoint.listen(port)
-    expect(await new Talk(port).ask(question, 'END\r\n')).toContain('CONFIG')
+    expect(await new Client(port).request(query, 'END\r\n')).toContain('CONFIG')
   })
 
-  test('to listen on a port that is taken', async () => {
+  test('listen() rejects if the port is in use', async () => {
     await expect(configurationEndpoint({ nodes: [node], port: server.port })).rejects.toThrow(
       'EADDRINUSE',
     )
   })
 })
 
-test('speaks TLS', async () => {
+test('supports TLS', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-tls-'))
-  stopping.push(() => rmSync(folder, { recursive: true }))
+  cleanups.push(() => rmSync(folder, { recursive: true }))
   const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-  const request = [
+  const certificateRequest = [
     'req',
     '-x509',
     '-newkey',
@@ -219,7 +223,7 @@ test('speaks TLS', async () => {
     '-subj',
     '/CN=cache',
   ]
-  execFileSync('openssl', [...request, '-keyout', files.key, '-out', files.cert], {
+  execFileSync('openssl', [...certificateRequest, '-keyout', files.key, '-out', files.cert], {
     stdio: 'ignore',
   })
   const cert = readFileSync(files.cert)
@@ -230,20 +234,20 @@ test('speaks TLS', async () => {
     ca: cert,
     servername: 'cache',
   })
-  const talk = new Talk(endpoint.port, secure)
-  expect(await talk.ask('version\r\n', '\r\n')).toContain('VERSION')
-  expect(await talk.ask(question, 'END\r\n')).toContain('CONFIG')
-  const plain = new Talk(endpoint.port)
-  plain.socket.write(question)
+  const client = new Client(endpoint.port, secure)
+  expect(await client.request('version\r\n', '\r\n')).toContain('VERSION')
+  expect(await client.request(query, 'END\r\n')).toContain('CONFIG')
+  const plain = new Client(endpoint.port)
+  plain.socket.write(query)
   await plain.closed
-  endpoint.cut()
-  await talk.closed
+  endpoint.resetConnections()
+  await client.closed
 })
 
-describe('the command', () => {
+describe('the command-line tool', () => {
   const path = fileURLToPath(new URL('../bin/stowage-configuration-endpoint.js', import.meta.url))
 
-  test('serves, and takes new nodes on its standard input', async () => {
+  test('prints its port, and reads new nodes from standard input', async () => {
     const child = spawn(process.execPath, [
       path,
       '--port',
@@ -253,7 +257,7 @@ describe('the command', () => {
       '--version',
       '3',
     ])
-    stopping.push(async () => {
+    cleanups.push(async () => {
       child.kill()
       await once(child, 'exit')
     })
@@ -261,25 +265,25 @@ describe('the command', () => {
     const { value: line } = await lines.next()
     expect(line).toMatch(/^version 3 on port \d+: /)
     const port = Number(/port (\d+)/.exec(line)?.[1])
-    const talk = new Talk(port)
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(3, `${wireForm()} b||2`))
+    const client = new Client(port)
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(3, `${nodeInReply()} b||2`))
     child.stdin.write(`${node}\n`)
     expect((await lines.next()).value).toBe(`version 4 on port ${port}: ${node}`)
-    expect(await talk.ask(question, 'END\r\n')).toBe(answerOf(4, wireForm()))
+    expect(await client.request(query, 'END\r\n')).toBe(replyOf(4, nodeInReply()))
   })
 
   test.each([
     [[], '--nodes is missing'],
     [['--node', 'a:1'], "Unknown option '--node'"],
-  ])('explains itself when called with %j', async (args, problem) => {
+  ])('with the arguments %j prints the problem and the usage', async (args, problem) => {
     const child = spawn(process.execPath, [path, ...args])
-    let text = ''
+    let errorText = ''
     child.stderr.on('data', (chunk) => {
-      text += chunk
+      errorText += chunk
     })
     const [code] = await once(child, 'close')
     expect(code).toBe(2)
-    expect(text).toContain(problem)
-    expect(text).toContain('--target')
+    expect(errorText).toContain(problem)
+    expect(errorText).toContain('--target')
   })
 })

@@ -1,32 +1,34 @@
 import { ManualClock } from '@stowage/testing'
 import { expect, test } from 'vitest'
 
-test('time stands still until it is advanced', async () => {
+test('now() changes only by advance', async () => {
   const clock = new ManualClock(1_000)
   expect(clock.now()).toBe(1_000)
   await clock.advance(5)
   expect(clock.now()).toBe(1_005)
-  await expect(clock.advance(-1)).rejects.toThrow(RangeError)
-  await expect(clock.advance(NaN)).rejects.toThrow(RangeError)
 })
 
-test('sleepers wake in order, each at its own time', async () => {
+test.each([-1, NaN])('advance by %d rejects', async (ms) => {
+  await expect(new ManualClock().advance(ms)).rejects.toThrow(RangeError)
+})
+
+test('sleeps resolve in order, each at its own time', async () => {
   const clock = new ManualClock(0)
   const woken: string[] = []
   const sleep = async (name: string, ms: number) => {
     await clock.sleep(ms)
     woken.push(`${name} at ${clock.now()}`)
   }
-  const all = [sleep('b', 20), sleep('a', 10), sleep('c', 20), sleep('d', 31)]
+  const sleeps = [sleep('b', 20), sleep('a', 10), sleep('c', 20), sleep('d', 31)]
   await clock.advance(30)
   expect(woken).toEqual(['a at 10', 'b at 20', 'c at 20'])
   expect([clock.now(), clock.sleeping]).toEqual([30, 1])
   await clock.advance(1)
-  await Promise.all(all)
+  await Promise.all(sleeps)
   expect(woken.at(-1)).toBe('d at 31')
 })
 
-test('who falls asleep on the way is woken on the way', async () => {
+test('sleeps that start during advance resolve within it', async () => {
   const clock = new ManualClock(0)
   const times: number[] = []
   const tick = async () => {
@@ -43,15 +45,15 @@ test('who falls asleep on the way is woken on the way', async () => {
   expect(times).toEqual([10, 20, 30, 40, 50])
 })
 
-test('a sleep of nothing needs no advance', async () => {
+test('a sleep of zero or less resolves without advance', async () => {
   await new ManualClock().sleep(0)
   await new ManualClock().sleep(-1)
 })
 
-test('a signal wakes a sleeper with its reason', async () => {
+test('an aborted sleep rejects with the reason of its signal', async () => {
   const clock = new ManualClock()
   const controller = new AbortController()
-  const reason = new Error('enough')
+  const reason = new Error('aborted')
   const sleeping = clock.sleep(10, controller.signal)
   controller.abort(reason)
   await expect(sleeping).rejects.toBe(reason)

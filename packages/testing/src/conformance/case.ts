@@ -1,5 +1,5 @@
 import type { ConformanceContext } from './context.ts'
-import { Subject } from './subject.ts'
+import { Fixture } from './fixture.ts'
 
 export type ConformanceGroup =
   | 'read'
@@ -20,22 +20,23 @@ export type ConformanceGroup =
   | 'remember'
   | 'corrupt'
 
-/** One rule of the contract, as a check that rejects when the rule is broken. */
+/** The check of one rule of the contract. */
 export interface ConformanceCase {
-  /** The rule, in words. */
+  /** The rule in words. */
   readonly name: string
   readonly group: ConformanceGroup
+  /** Rejects with an `AssertionError`, or with an error of the store, if the store breaks the rule. */
   run(context: ConformanceContext): Promise<void>
 }
 
-/** Makes the cases of a group from its rules. */
+/** Creates the cases of a group from its rules. */
 export function group(
   name: ConformanceGroup,
-  rules: Readonly<Record<string, (subject: Subject) => Promise<void>>>,
+  rules: Readonly<Record<string, (fixture: Fixture) => Promise<void>>>,
 ): readonly ConformanceCase[] {
   return Object.entries(rules).map(([rule, check]) => ({
     name: rule,
     group: name,
-    run: async (context) => check(new Subject(context)),
+    run: async (context) => check(new Fixture(context)),
   }))
 }

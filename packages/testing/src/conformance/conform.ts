@@ -1,27 +1,34 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
-import { atomic } from './atomic.ts'
-import { batches } from './batches.ts'
+import { corrupt } from './cache/corrupt.ts'
+import { facade } from './cache/facade.ts'
+import { remember } from './cache/remember.ts'
+import { ttl } from './cache/ttl.ts'
 import type { ConformanceCase, ConformanceGroup } from './case.ts'
-import { clear } from './clear.ts'
 import type { ConformanceContext } from './context.ts'
-import { corruption } from './corrupt.ts'
-import { counters } from './counters.ts'
-import { errors } from './errors.ts'
-import { expiry } from './expiry.ts'
-import { facade } from './facade.ts'
-import { keys } from './keys.ts'
-import { lifecycle } from './lifecycle.ts'
-import { limits } from './limits.ts'
-import { read } from './read.ts'
-import { remember } from './remember.ts'
-import { scan } from './scan.ts'
-import { ttl } from './ttl.ts'
-import { values } from './values.ts'
-import { write } from './write.ts'
+import { errors } from './guarantees/errors.ts'
+import { expiry } from './guarantees/expiry.ts'
+import { keys } from './guarantees/keys.ts'
+import { lifecycle } from './guarantees/lifecycle.ts'
+import { limits } from './guarantees/limits.ts'
+import { values } from './guarantees/values.ts'
+import { atomic } from './operations/atomic.ts'
+import { batches } from './operations/batches.ts'
+import { clear } from './operations/clear.ts'
+import { counters } from './operations/counters.ts'
+import { read } from './operations/read.ts'
+import { scan } from './operations/scan.ts'
+import { write } from './operations/write.ts'
 
 /**
- * The rules of the contract, as data: for a runner that wants to choose. Each case gets a fresh store and
- * uses keys of its own; only those of the group `clear` empty the whole backend.
+ * The rules of the contract as data, for a runner that selects among them. Each case needs a new store and uses unique
+ * keys. Only the group `clear` deletes everything in the backend.
+ *
+ * @example
+ * const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+ * for (const { name, group, run } of conformance) {
+ *   if (group !== 'counters') continue
+ *   await run({ store: referenceStore(), wait }).catch((error) => console.error(name, error))
+ * }
  */
 export const conformance: readonly ConformanceCase[] = [
   ...read,
@@ -40,24 +47,31 @@ export const conformance: readonly ConformanceCase[] = [
   ...facade,
   ...ttl,
   ...remember,
-  ...corruption,
+  ...corrupt,
 ]
 
-/** The `test` of `node:test`, Vitest, Mocha and their like. */
+/** The `test` function of `node:test`, Vitest, Mocha and similar runners. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 
 export interface ConformanceOptions extends Omit<ConformanceContext, 'store'> {
-  /** Which groups to run. @default all */
+  /** Groups to run. @default all */
   readonly groups?: readonly ConformanceGroup[] | undefined
 }
 
 /**
- * Defines one test per rule of the contract for a store.
- *
- *     conform(test, () => memory(), { wait: (ms) => setTimeout(ms) })
+ * Defines one test for each rule of the contract.
  *
  * @param test defines a test in the runner
- * @param createStore makes a store for one case, which closes it; all may share one server
+ * @param createStore creates a store for one case, which closes it at its end; all stores may share one server
+ *
+ * @example
+ * import { test } from 'node:test'
+ * import { setTimeout } from 'node:timers/promises'
+ *
+ * conform(test, () => redis({ url: 'redis://127.0.0.1:6379' }), { wait: async (ms) => setTimeout(ms) })
+ *
+ * const clock = new ManualClock()
+ * conform(test, () => memory({ clock }), { wait: (ms) => clock.advance(ms), exact: true })
  */
 export function conform(
   test: TestFunction,
@@ -65,12 +79,12 @@ export function conform(
   options: ConformanceOptions,
 ): void {
   const { groups, ...context } = options
-  for (const each of conformance) {
-    if (groups !== undefined && !groups.includes(each.group)) continue
-    test(`${each.group}: ${each.name}`, async () => {
+  for (const { name, group, run } of conformance) {
+    if (groups !== undefined && !groups.includes(group)) continue
+    test(`${group}: ${name}`, async () => {
       const store = await createStore()
       try {
-        await each.run({ ...context, store })
+        await run({ ...context, store })
       } finally {
         await store.close()
       }

@@ -1,14 +1,14 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
 
-/** What a case is run with. */
+/** The arguments of a conformance case. */
 export interface ConformanceContext {
-  /** A fresh store. The case does not close it, unless closing is what it is about. */
+  /** A new store. The caller of the case closes it. */
   readonly store: CacheStore
-  /** Lets time pass for the store: a real sleep for a server, `clock.advance` for a store on a manual clock. */
+  /** Lets `ms` milliseconds pass: a real sleep for a server, `clock.advance` for a store on a manual clock. */
   readonly wait: (ms: number) => Awaitable<void>
   /**
-   * Whether `wait` moves a manual clock, the only thing that moves it. Then every ttl is checked to the
-   * millisecond; otherwise nothing depends on the machine being fast or a sleep being exact.
+   * Whether `wait` moves a manual clock, and nothing else moves it. Then each ttl is checked to the millisecond.
+   * Otherwise the cases poll, so that they do not depend on a fast machine or an exact sleep.
    * @default false
    */
   readonly exact?: boolean | undefined

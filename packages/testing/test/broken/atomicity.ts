@@ -1,108 +1,97 @@
 import type { Payload } from '@stowage/core'
 import { samePayload, toText } from '@stowage/core/driver'
-import { type Row, turn } from './mutation.ts'
+import { type BrokenStores, nextTurn, withComparison } from './mutation.ts'
 
-export const atomicity: Record<string, Row> = {
+const normalized = (payload: Payload) => toText(payload).normalize()
+
+export const atomicity: BrokenStores = {
   'add is not atomic': [
     'atomic',
-    (s) => ({
-      add: async (key, item, ttl) => {
-        const free = s.get(key) === undefined
-        await turn()
-        if (free) s.set(key, item, ttl)
-        return free
+    (store) => ({
+      add: async (key, payload, ttl) => {
+        const isMissing = store.get(key) === undefined
+        await nextTurn()
+        if (isMissing) store.set(key, payload, ttl)
+        return isMissing
       },
     }),
   ],
-  'add overwrites': [
+  'add replaces an existing item': [
     'atomic',
-    (s) => ({
-      add: (key, item, ttl) => [s.add(key, item, ttl), s.set(key, item, ttl)][0] as boolean,
+    (store) => ({
+      add: (key, payload, ttl) => {
+        const added = store.add(key, payload, ttl)
+        store.set(key, payload, ttl)
+        return added
+      },
     }),
   ],
-  'add always says true': [
+  'add always returns true': [
     'atomic',
-    (s) => ({ add: (key, item, ttl) => s.add(key, item, ttl) || true }),
+    (store) => ({ add: (key, payload, ttl) => store.add(key, payload, ttl) || true }),
   ],
-  'compareAndSet ignores what is expected': [
+  'compareAndSet ignores the expected item': [
     'atomic',
-    (s) => ({
+    (store) => ({
       compareAndSet: (key, _expected, next, ttl) =>
-        s.compareAndSet(key, s.get(key) ?? '', next, ttl),
+        store.compareAndSet(key, store.get(key) ?? '', next, ttl),
     }),
   ],
-  'compareAndSet compares as numbers': [
+  'compareAndSet compares numbers': [
     'atomic',
-    (s) => ({
-      compareAndSet: (key, expected, next, ttl) => {
-        const stored = s.get(key)
-        const equal = stored !== undefined && Number(toText(stored)) === Number(toText(expected))
-        return s.compareAndSet(key, equal ? stored : expected, next, ttl)
-      },
-    }),
+    withComparison((stored, expected) => Number(toText(stored)) === Number(toText(expected))),
   ],
   'compareAndSet compares decoded text': [
     'atomic',
-    (s) => ({
-      compareAndSet: (key, expected, next, ttl) => {
-        const stored = s.get(key)
-        const equal = stored !== undefined && toText(stored) === toText(expected)
-        return s.compareAndSet(key, equal ? stored : expected, next, ttl)
-      },
-    }),
+    withComparison((stored, expected) => toText(stored) === toText(expected)),
   ],
   'compareAndSet compares normalized text': [
     'atomic',
-    (s) => ({
-      compareAndSet: (key, expected, next, ttl) => {
-        const stored = s.get(key)
-        const form = (item: Payload) => toText(item).normalize()
-        const equal = stored !== undefined && form(stored) === form(expected)
-        return s.compareAndSet(key, equal ? stored : expected, next, ttl)
-      },
-    }),
+    withComparison((stored, expected) => normalized(stored) === normalized(expected)),
   ],
-  'compareAndSet refuses the other form': [
+  'compareAndSet never matches bytes': [
     'atomic',
-    (s) => ({
+    (store) => ({
       compareAndSet: (key, expected, next, ttl) =>
-        typeof expected === 'string' && s.compareAndSet(key, expected, next, ttl),
+        typeof expected === 'string' && store.compareAndSet(key, expected, next, ttl),
     }),
   ],
-  'compareAndSet creates': [
+  'compareAndSet creates missing items': [
     'atomic',
-    (s) => ({
+    (store) => ({
       compareAndSet: (key, expected, next, ttl) =>
-        (next !== undefined && s.add(key, next, ttl)) || s.compareAndSet(key, expected, next, ttl),
+        (next !== undefined && store.add(key, next, ttl)) ||
+        store.compareAndSet(key, expected, next, ttl),
     }),
   ],
-  'compareAndSet stores an empty item instead of deleting': [
+  'compareAndSet to undefined stores an empty item': [
     'atomic',
-    (s) => ({
-      compareAndSet: (key, expected, next, ttl) => s.compareAndSet(key, expected, next ?? '', ttl),
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) =>
+        store.compareAndSet(key, expected, next ?? '', ttl),
     }),
   ],
   'compareAndSet is not atomic': [
     'atomic',
-    (s) => ({
+    (store) => ({
       compareAndSet: async (key, expected, next, ttl) => {
-        const stored = s.get(key)
+        const stored = store.get(key)
         if (stored === undefined || !samePayload(stored, expected)) return false
-        await turn()
-        if (next === undefined) s.delete(key)
-        else s.set(key, next, ttl)
+        await nextTurn()
+        if (next === undefined) store.delete(key)
+        else store.set(key, next, ttl)
         return true
       },
     }),
   ],
   'delete is not atomic': [
     'atomic',
-    (s) => ({
+    (store) => ({
       delete: async (key) => {
-        const was = s.get(key) !== undefined
-        await turn()
-        s.delete(key)
-        return was
+        const existed = store.get(key) !== undefined
+        await nextTurn()
+        store.delete(key)
+        return existed
       },
     }),
   ],

@@ -1,148 +1,120 @@
 import { CacheError } from '@stowage/core'
-import { toText } from '@stowage/core/driver'
-import { now, type Row, slot, there, ttlLeft, turn } from './mutation.ts'
+import {
+  type BrokenStores,
+  isExpired,
+  nextTurn,
+  remainingTtl,
+  textOf,
+  withIncrement,
+  withRejection,
+} from './mutation.ts'
 
-export const counters: Record<string, Row> = {
+export const counters: BrokenStores = {
   'increment is not atomic': [
     'counters',
-    (s) => ({
-      increment: async (key, by, ttl) => {
-        const before = Number(toText(s.get(key) ?? '0'))
-        await turn()
-        return s.increment(key, before + by - Number(toText(s.get(key) ?? '0')), ttl)
-      },
+    withIncrement(async (store, key, by, ttl) => {
+      const before = Number(textOf(store, key, '0'))
+      await nextTurn()
+      return store.increment(key, before + by - Number(textOf(store, key, '0')), ttl)
     }),
   ],
   'increment clamps at zero': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const sum = s.increment(key, by, ttl)
-        return sum < 0 ? s.increment(key, -sum) : sum
-      },
+    withIncrement((store, key, by, ttl) => {
+      const sum = store.increment(key, by, ttl)
+      return sum < 0 ? store.increment(key, -sum) : sum
     }),
   ],
-  'increment wraps below zero': [
+  'increment wraps around below zero': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const sum = s.increment(key, by, ttl)
-        return sum < 0 ? sum + 2 ** 53 : sum
-      },
+    withIncrement((store, key, by, ttl) => {
+      const sum = store.increment(key, by, ttl)
+      return sum < 0 ? sum + 2 ** 53 : sum
     }),
   ],
-  'increment pads a number that gets shorter': [
+  'increment pads a number that loses a digit': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const before = toText(s.get(key) ?? '')
-        const sum = s.increment(key, by, ttl)
-        if (String(sum).length < before.length)
-          s.set(key, String(sum).padEnd(before.length), ttlLeft(s, key))
-        return sum
-      },
+    withIncrement((store, key, by, ttl) => {
+      const { length } = textOf(store, key, '')
+      const sum = store.increment(key, by, ttl)
+      if (String(sum).length < length)
+        store.set(key, String(sum).padEnd(length), remainingTtl(store, key))
+      return sum
     }),
   ],
-  'increment starts at zero, not at the step': [
+  'increment creates a counter at zero': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => s.increment(key, there(s, key) ? by : 0, ttl),
+    withIncrement((store, key, by, ttl) =>
+      store.increment(key, store.items.has(key) ? by : 0, ttl),
+    ),
+  ],
+  'increment parses a number at the start of a text': [
+    'counters',
+    withIncrement((store, key, by, ttl) => {
+      const stored = Number.parseInt(textOf(store, key, 'x'), 10)
+      if (!Number.isNaN(stored)) store.set(key, String(stored), remainingTtl(store, key))
+      return store.increment(key, by, ttl)
     }),
   ],
-  'increment reads a number from the start of a text': [
+  'increment treats text as zero': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const stored = Number.parseInt(toText(s.get(key) ?? 'x'), 10)
-        if (!Number.isNaN(stored)) s.set(key, String(stored), ttlLeft(s, key))
-        return s.increment(key, by, ttl)
-      },
+    withIncrement((store, key, by, ttl) => {
+      if (Number.isNaN(Number(textOf(store, key, '0')))) store.set(key, '0')
+      return store.increment(key, by, ttl)
     }),
   ],
-  'increment takes any text for zero': [
+  'increment returns a sum that is not a safe integer': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        if (Number.isNaN(Number(toText(s.get(key) ?? '0')))) s.set(key, '0')
-        return s.increment(key, by, ttl)
-      },
+    withIncrement((store, key, by, ttl) => {
+      const sum = Number(textOf(store, key, '0')) + by
+      if (Number.isNaN(sum) || Number.isSafeInteger(sum)) return store.increment(key, by, ttl)
+      store.set(key, String(BigInt(sum)), ttl)
+      return sum
     }),
   ],
-  'increment passes the safe integers': [
+  'increment deletes an item that it rejects': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const sum = Number(toText(s.get(key) ?? '0')) + by
-        if (Number.isNaN(sum) || Number.isSafeInteger(sum)) return s.increment(key, by, ttl)
-        s.set(key, String(BigInt(sum)), ttl)
-        return sum
-      },
-    }),
-  ],
-  'increment destroys what it refuses': [
-    'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch (error) {
-          s.delete(key)
-          throw error
-        }
-      },
+    withRejection((error, key, store) => {
+      store.delete(key)
+      throw error
     }),
   ],
   'increment rejects with a plain Error': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch (error) {
-          throw new Error((error as Error).message)
-        }
-      },
+    withRejection((error) => {
+      throw new Error((error as Error).message)
     }),
   ],
   'increment rejects with another code': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch {
-          throw new CacheError('ERR_CACHE_UNAVAILABLE', 'no', {
-            store: 'reference',
-            operation: 'increment',
-          })
-        }
-      },
+    withRejection(() => {
+      const options = { store: 'reference', operation: 'increment' }
+      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unavailable', options)
     }),
   ],
   'increment resets the ttl': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) =>
-        [s.increment(key, by, ttl), ttl === undefined || s.touch(key, ttl)][0] as number,
+    withIncrement((store, key, by, ttl) => {
+      const sum = store.increment(key, by, ttl)
+      if (ttl !== undefined) store.touch(key, ttl)
+      return sum
     }),
   ],
   'increment removes the ttl': [
     'counters',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const before = slot(s, key)
-        const sum = s.increment(key, by, ttl)
-        if (before !== undefined && before.expiresAt > now()) s.touch(key)
-        return sum
-      },
+    withIncrement((store, key, by, ttl) => {
+      const before = store.items.get(key)
+      const sum = store.increment(key, by, ttl)
+      if (before !== undefined && !isExpired(before)) store.touch(key)
+      return sum
     }),
   ],
-  'increment loses the ttl on creation': [
+  'increment ignores the ttl on creation': [
     'counters',
-    (s) => ({ increment: (key, by) => s.increment(key, by) }),
+    withIncrement((store, key, by) => store.increment(key, by)),
   ],
-  'counters live apart from items': [
+  'counters are not items': [
     'counters',
-    (s) => ({ increment: (key, by, ttl) => s.increment(`#${key}`, by, ttl) }),
+    withIncrement((store, key, by, ttl) => store.increment(`#${key}`, by, ttl)),
   ],
 }

@@ -1,124 +1,158 @@
 import { toText } from '@stowage/core/driver'
-import { coarse, now, type Row, scanning, slot, there, ttlLeft, withTtls } from './mutation.ts'
+import {
+  type BrokenStores,
+  coarseTtls,
+  remainingTtl,
+  restoreExpired,
+  withIncrement,
+  withScan,
+  withTtls,
+} from './mutation.ts'
 
-export const expiry: Record<string, Row> = {
-  'get answers the expired': ['expiry', (s) => ({ get: (key) => slot(s, key)?.bytes })],
-  'getMany answers the expired': [
+const day = 86_400_000
+
+export const expiry: BrokenStores = {
+  'get returns expired items': [
     'expiry',
-    (s) => ({ getMany: (keys) => keys.map((key) => slot(s, key)?.bytes) }),
+    (store) => ({ get: (key) => store.items.get(key)?.bytes }),
   ],
-  'add respects the expired': [
+  'getMany returns expired items': [
     'expiry',
-    (s) => ({ add: (key, item, ttl) => !there(s, key) && s.add(key, item, ttl) }),
+    (store) => ({ getMany: (keys) => keys.map((key) => store.items.get(key)?.bytes) }),
   ],
-  'compareAndSet swaps the expired': [
+  'add does not replace expired items': [
     'expiry',
-    (s) => ({
+    (store) => ({
+      add: (key, payload, ttl) => !store.items.has(key) && store.add(key, payload, ttl),
+    }),
+  ],
+  'compareAndSet matches expired items': [
+    'expiry',
+    (store) => ({
       compareAndSet: (key, expected, next, ttl) => {
-        const old = slot(s, key)
-        if (old !== undefined && old.expiresAt <= now()) s.set(key, old.bytes)
-        return s.compareAndSet(key, expected, next, ttl)
+        restoreExpired(store, key)
+        return store.compareAndSet(key, expected, next, ttl)
       },
     }),
   ],
-  'increment continues the expired': [
+  'increment adds to expired counters': [
     'expiry',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        const old = slot(s, key)
-        if (old !== undefined && old.expiresAt <= now()) s.set(key, old.bytes, ttl)
-        return s.increment(key, by, ttl)
-      },
+    withIncrement((store, key, by, ttl) => {
+      restoreExpired(store, key, ttl)
+      return store.increment(key, by, ttl)
     }),
   ],
-  'touch brings back the expired': [
+  'touch restores expired items': [
     'expiry',
-    (s) => ({
+    (store) => ({
       touch: (key, ttl) => {
-        const old = slot(s, key)
-        if (old !== undefined) s.set(key, old.bytes, ttl)
-        return old !== undefined
+        restoreExpired(store, key, ttl)
+        return store.touch(key, ttl)
       },
     }),
   ],
-  'delete counts the expired': ['expiry', (s) => ({ delete: (key) => s.slots.delete(key) })],
-  'deleteMany counts the expired': [
+  'delete counts expired items': [
     'expiry',
-    (s) => ({ deleteMany: (keys) => keys.filter((key) => s.slots.delete(key)).length }),
+    (store) => ({ delete: (key) => store.items.delete(key) }),
   ],
-  'scan lists the expired': [
+  'deleteMany counts expired items': [
     'expiry',
-    scanning(async function* ({ slots }, prefix) {
-      yield [...slots.keys()].filter((key) => key.startsWith(prefix))
+    (store) => ({ deleteMany: (keys) => keys.filter((key) => store.items.delete(key)).length }),
+  ],
+  'scan lists expired items': [
+    'expiry',
+    withScan(async function* ({ items }, prefix) {
+      yield [...items.keys()].filter((key) => key.startsWith(prefix))
     }),
   ],
-  'touch creates': [
+  'touch creates an item': [
     'expiry',
-    (s) => ({ touch: (key, ttl) => s.touch(key, ttl) || [s.set(key, '', ttl)].length > 1 }),
+    (store) => ({
+      touch: (key, ttl) => {
+        const touched = store.touch(key, ttl)
+        if (!touched) store.set(key, '', ttl)
+        return touched
+      },
+    }),
   ],
   'touch does not move the expiry': [
     'expiry',
-    (s) => ({ touch: (key) => s.get(key) !== undefined }),
+    (store) => ({ touch: (key) => store.get(key) !== undefined }),
   ],
-  'touch only prolongs': [
+  'touch never moves the expiry to an earlier time': [
     'expiry',
-    (s) => ({
+    (store) => ({
       touch: (key, ttl) =>
-        (ttlLeft(s, key) ?? Infinity) > (ttl ?? Infinity) ? there(s, key) : s.touch(key, ttl),
+        (remainingTtl(store, key) ?? Infinity) > (ttl ?? Infinity)
+          ? store.items.has(key)
+          : store.touch(key, ttl),
     }),
   ],
   'touch without a ttl keeps the expiry': [
     'expiry',
-    (s) => ({ touch: (key, ttl) => s.touch(key, ttl ?? ttlLeft(s, key)) }),
+    (store) => ({ touch: (key, ttl) => store.touch(key, ttl ?? remainingTtl(store, key)) }),
   ],
-  'touch rewrites the item as text': [
+  'touch rewrites the item as Latin-1 text': [
     'expiry',
-    (s) => ({
+    (store) => ({
       touch: (key, ttl) => {
-        const item = s.get(key)
-        if (item !== undefined) s.set(key, Buffer.from(toText(item), 'latin1'), ttl)
-        return item !== undefined
+        const payload = store.get(key)
+        if (payload !== undefined) store.set(key, Buffer.from(toText(payload), 'latin1'), ttl)
+        return payload !== undefined
       },
     }),
   ],
-  'set keeps an earlier ttl': [
+  'set without a ttl keeps the earlier ttl': [
     'expiry',
-    (s) => ({ set: (key, item, ttl) => s.set(key, item, ttl ?? ttlLeft(s, key)) }),
+    (store) => ({
+      set: (key, payload, ttl) => store.set(key, payload, ttl ?? remainingTtl(store, key)),
+    }),
   ],
-  'setMany keeps an earlier ttl': [
+  'setMany without a ttl keeps the earlier ttl': [
     'expiry',
-    (s) => ({
+    (store) => ({
       setMany: (entries, ttl) => {
-        for (const [key, item] of entries) s.set(key, item, ttl ?? ttlLeft(s, key))
+        for (const [key, payload] of entries) {
+          store.set(key, payload, ttl ?? remainingTtl(store, key))
+        }
       },
     }),
   ],
-  'setMany forgets the ttl': ['expiry', (s) => ({ setMany: (entries) => s.setMany(entries) })],
-  'add forgets the ttl': ['expiry', (s) => ({ add: (key, item) => s.add(key, item) })],
-  'compareAndSet forgets the ttl': [
+  'setMany ignores the ttl': [
     'expiry',
-    (s) => ({ compareAndSet: (key, a, b) => s.compareAndSet(key, a, b) }),
+    (store) => ({ setMany: (entries) => store.setMany(entries) }),
   ],
-  'compareAndSet keeps an earlier ttl': [
+  'add ignores the ttl': [
     'expiry',
-    (s) => ({
-      compareAndSet: (key, a, b, ttl) => s.compareAndSet(key, a, b, ttl ?? ttlLeft(s, key)),
+    (store) => ({ add: (key, payload) => store.add(key, payload) }),
+  ],
+  'compareAndSet ignores the ttl': [
+    'expiry',
+    (store) => ({
+      compareAndSet: (key, expected, next) => store.compareAndSet(key, expected, next),
+    }),
+  ],
+  'compareAndSet without a ttl keeps the earlier ttl': [
+    'expiry',
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) =>
+        store.compareAndSet(key, expected, next, ttl ?? remainingTtl(store, key)),
     }),
   ],
   'ttls are rounded down': [
     'expiry',
     withTtls((ttl) => ttl && Math.max(1_000, Math.floor(ttl / 1_000) * 1_000)),
-    coarse,
+    coarseTtls,
   ],
-  'ttls are a millisecond short': ['expiry', withTtls((ttl) => ttl && ttl - 1)],
-  'ttls are a millisecond long': ['expiry', withTtls((ttl) => ttl && ttl + 1)],
-  'ttls beyond 30 days are dates long past': [
+  'ttls are a millisecond too short': ['expiry', withTtls((ttl) => ttl && ttl - 1)],
+  'ttls are a millisecond too long': ['expiry', withTtls((ttl) => ttl && ttl + 1)],
+  'ttls beyond 30 days expire immediately': [
     'expiry',
-    withTtls((ttl) => (ttl !== undefined && ttl > 2_592_000_000 ? 0 : ttl)),
+    withTtls((ttl) => (ttl !== undefined && ttl > 30 * day ? 0 : ttl)),
   ],
-  'ttls beyond 30 days are for ever': [
+  'ttls beyond 30 days never expire': [
     'expiry',
-    withTtls((ttl) => (ttl !== undefined && ttl > 2_592_000_000 ? undefined : ttl)),
+    withTtls((ttl) => (ttl !== undefined && ttl > 30 * day ? undefined : ttl)),
   ],
-  'no ttl is a day': ['expiry', withTtls((ttl) => ttl ?? 86_400_000)],
+  'items without a ttl expire after a day': ['expiry', withTtls((ttl) => ttl ?? day)],
 }

@@ -1,82 +1,83 @@
-import { toText } from '@stowage/core/driver'
-import { type Row, withItems, withKeys } from './mutation.ts'
+import type { Payload } from '@stowage/core'
+import { toBytes, toText } from '@stowage/core/driver'
+import { type BrokenStores, withHits, withKeys, withSet } from './mutation.ts'
 
-export const keysAndValues: Record<string, Row> = {
+function beforeNul(payload: Payload): Payload {
+  const bytes = toBytes(payload)
+  const end = bytes.indexOf(0)
+  return end === -1 ? bytes : bytes.subarray(0, end)
+}
+
+export const keysAndValues: BrokenStores = {
   'keys are trimmed': ['keys', withKeys((key) => key.trim())],
-  'keys are lower-cased': ['keys', withKeys((key) => key.toLowerCase())],
-  'keys are cut at 250 bytes': [
+  'keys are converted to lower case': ['keys', withKeys((key) => key.toLowerCase())],
+  'keys are truncated to 250 bytes': [
     'keys',
     withKeys((key) => Buffer.from(key).subarray(0, 250).toString('latin1')),
   ],
   'keys end at a NUL': ['keys', withKeys((key) => key.split('\0')[0] ?? '')],
   'keys are normalized': ['keys', withKeys((key) => key.normalize())],
-  'keys are ASCII': ['keys', withKeys((key) => Buffer.from(key, 'ascii').toString('ascii'))],
-  'keys are paths': ['keys', withKeys((key) => key.replace(/[/\\:]+/g, ':'))],
-  'keys are URL-decoded': ['keys', withKeys((key) => key.replace('%20', ' ').replace('+', ' '))],
-  'inherited names are found': [
+  'keys are converted to ASCII': [
     'keys',
-    (s) => ({ get: (key) => s.get(key) ?? (key in {} ? 'inherited' : undefined) }),
+    withKeys((key) => Buffer.from(key, 'ascii').toString('ascii')),
   ],
-  'values are decoded as UTF-8': ['values', withItems((item) => item && toText(item))],
-  'values are cut at a NUL': [
-    'values',
-    withItems(
-      (item) =>
-        item &&
-        Buffer.from(item).subarray(0, (Buffer.from(item).indexOf(0) + 1 || item.length + 1) - 1),
-    ),
+  'keys are normalized as paths': ['keys', withKeys((key) => key.replace(/[/\\:]+/g, ':'))],
+  'keys are URL-decoded': ['keys', withKeys((key) => key.replace('%20', ' ').replace('+', ' '))],
+  'get finds inherited properties': [
+    'keys',
+    (store) => ({ get: (key) => store.get(key) ?? (key in {} ? 'inherited' : undefined) }),
   ],
+  'values are decoded as UTF-8': ['values', withHits(toText)],
+  'values end at a NUL': ['values', withHits(beforeNul)],
   'values are trimmed': [
     'values',
-    withItems((item) => item && Buffer.from(Buffer.from(item).toString('latin1').trim(), 'latin1')),
+    withHits((found) => Buffer.from(toBytes(found).toString('latin1').trim(), 'latin1')),
   ],
   'values that are numbers are rewritten': [
     'values',
-    withItems((item) => (item && /^\d+$/.test(toText(item)) ? String(Number(toText(item))) : item)),
+    withHits((found) => (/^\d+$/.test(toText(found)) ? String(Number(toText(found))) : found)),
   ],
-  'bytes are written with the whole buffer behind them': [
+  'set stores the whole buffer of a view': [
     'values',
-    (s) => ({
-      set: (key, item, ttl) =>
-        s.set(key, typeof item === 'string' ? item : new Uint8Array(item.buffer), ttl),
-    }),
+    withSet((payload) => (typeof payload === 'string' ? payload : new Uint8Array(payload.buffer))),
   ],
-  'strings are written as Latin-1': [
+  'set encodes strings as Latin-1': [
     'values',
-    (s) => ({
-      set: (key, item, ttl) =>
-        s.set(key, typeof item === 'string' ? Buffer.from(item, 'latin1') : item, ttl),
-    }),
+    withSet((payload) => (typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload)),
   ],
-  'a store wipes the bytes it was given': [
+  'set overwrites the bytes of the caller': [
     'values',
-    (s) => ({
-      set: (key, item, ttl) => {
-        s.set(key, item, ttl)
-        if (typeof item !== 'string') item.fill(0)
+    (store) => ({
+      set: (key, payload, ttl) => {
+        store.set(key, payload, ttl)
+        if (typeof payload !== 'string') payload.fill(0)
       },
     }),
   ],
-  'getMany answers 100 keys at most': [
+  'getMany returns at most 100 items': [
     'batches',
-    (s) => ({ getMany: (keys) => s.getMany(keys.slice(0, 100)) }),
+    (store) => ({ getMany: (keys) => store.getMany(keys.slice(0, 100)) }),
   ],
-  'setMany stores 25 entries at most': [
+  'setMany stores at most 25 entries': [
     'batches',
-    (s) => ({ setMany: (entries, ttl) => s.setMany(entries.slice(0, 25), ttl) }),
+    (store) => ({ setMany: (entries, ttl) => store.setMany(entries.slice(0, 25), ttl) }),
   ],
-  'deleteMany counts the last part only': [
+  'deleteMany counts the last chunk only': [
     'batches',
-    (s) => ({
-      deleteMany: (keys) =>
-        [s.deleteMany(keys.slice(0, -500)), s.deleteMany(keys.slice(-500))][1] as number,
+    (store) => ({
+      deleteMany: (keys) => {
+        store.deleteMany(keys.slice(0, -500))
+        return store.deleteMany(keys.slice(-500))
+      },
     }),
   ],
-  'setMany gives its ttl to the first part only': [
+  'setMany applies its ttl to the first chunk only': [
     'batches',
-    (s) => ({
-      setMany: (entries, ttl) =>
-        [s.setMany(entries.slice(0, 500), ttl), s.setMany(entries.slice(500))][0],
+    (store) => ({
+      setMany: (entries, ttl) => {
+        store.setMany(entries.slice(0, 500), ttl)
+        store.setMany(entries.slice(500))
+      },
     }),
   ],
 }

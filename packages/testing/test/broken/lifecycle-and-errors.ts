@@ -1,100 +1,88 @@
 import { CacheError } from '@stowage/core'
 import { toText } from '@stowage/core/driver'
-import { type Row, raise, slot, turn, withItems } from './mutation.ts'
+import { type BrokenStores, fail, nextTurn, withHits, withRejection } from './mutation.ts'
 
-export const lifecycleAndErrors: Record<string, Row> = {
-  'ping always fails': ['lifecycle', () => ({ ping: () => raise() })],
-  'close is not idempotent': [
+const place = { store: 'reference', operation: 'increment' }
+
+export const lifecycleAndErrors: BrokenStores = {
+  'ping always fails': ['lifecycle', () => ({ ping: () => fail('unreachable') })],
+  'a second close fails': [
     'lifecycle',
-    (s) => {
-      let closed = false
+    (store) => {
+      let isClosed = false
       return {
         close: async () => {
-          if (closed) throw new CacheError('ERR_CACHE_CLOSED', 'closed', { store: 'reference' })
-          closed = true
-          await s.close()
+          if (isClosed) throw new CacheError('ERR_CACHE_CLOSED', 'closed', { store: 'reference' })
+          isClosed = true
+          await store.close()
         },
       }
     },
   ],
-  'a closed store goes on': ['lifecycle', () => ({ close: async () => {} })],
-  'a closed store answers get': ['lifecycle', (s) => ({ get: (key) => slot(s, key)?.bytes })],
-  'a closed store answers ping': ['lifecycle', () => ({ ping: () => {} })],
-  'a closed store answers an empty batch': [
+  'close does nothing': ['lifecycle', () => ({ close: async () => {} })],
+  'get succeeds after close': [
     'lifecycle',
-    (s) => ({ getMany: (keys) => (keys.length ? s.getMany(keys) : []) }),
+    (store) => ({ get: (key) => store.items.get(key)?.bytes }),
   ],
-  'close breaks off what is under way': [
+  'ping succeeds after close': ['lifecycle', () => ({ ping: () => {} })],
+  'an empty batch succeeds after close': [
     'lifecycle',
-    (s) => ({
-      set: async (key, item, ttl) => {
-        await turn()
-        s.set(key, item, ttl)
+    (store) => ({ getMany: (keys) => (keys.length ? store.getMany(keys) : []) }),
+  ],
+  'close does not wait for calls in flight': [
+    'lifecycle',
+    (store) => ({
+      set: async (key, payload, ttl) => {
+        await nextTurn()
+        store.set(key, payload, ttl)
       },
     }),
   ],
-  'a closed store fails with a plain Error': [
+  'a call after close fails with a plain Error': [
     'lifecycle',
-    (s) => ({
+    (store) => ({
       touch: (key, ttl) => {
         try {
-          return s.touch(key, ttl)
+          return store.touch(key, ttl)
         } catch {
-          return raise()
+          return fail('closed')
         }
       },
     }),
   ],
-  'the error message shows the key': [
+  'the message of an error reveals the key': [
     'errors',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch {
-          const place = { store: 'reference', operation: 'increment', key }
-          throw new CacheError('ERR_CACHE_REJECTED', `${key} is no counter`, place)
-        }
-      },
+    withRejection((_error, key) => {
+      throw new CacheError('ERR_CACHE_REJECTED', `${key} is not a counter`, { ...place, key })
     }),
   ],
-  'the cause of an error shows the key': [
+  'the cause of an error reveals the key': [
     'errors',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch {
-          const cause = new Error(`INCRBY ${key} failed`)
-          const place = { store: 'reference', operation: 'increment', cause }
-          throw new CacheError('ERR_CACHE_REJECTED', 'no counter', place)
-        }
-      },
+    withRejection((_error, key) => {
+      const cause = new Error(`INCRBY ${key} failed`)
+      throw new CacheError('ERR_CACHE_REJECTED', 'not a counter', { ...place, cause })
     }),
   ],
-  'the error does not say where': [
+  'an error does not name the store and the operation': [
     'errors',
-    (s) => ({
-      increment: (key, by, ttl) => {
-        try {
-          return s.increment(key, by, ttl)
-        } catch {
-          throw new CacheError('ERR_CACHE_REJECTED', 'no counter')
-        }
-      },
+    withRejection(() => {
+      throw new CacheError('ERR_CACHE_REJECTED', 'not a counter')
     }),
   ],
-  'compareAndSet always says true': [
+  'compareAndSet always returns true': [
     'facade',
-    (s) => ({
-      compareAndSet: (_key, _seen, next) =>
-        next === undefined ? true : s.compareAndSet(_key, _seen, next) || true,
+    (store) => ({
+      compareAndSet: (key, expected, next) =>
+        next === undefined ? true : store.compareAndSet(key, expected, next) || true,
     }),
   ],
-  'set forgets the ttl': ['ttl', (s) => ({ set: (key, item) => s.set(key, item) })],
-  'set forgets the ttl (remember)': ['remember', (s) => ({ set: (key, item) => s.set(key, item) })],
-  'what is no JSON breaks the store': [
+  'set ignores the ttl': ['ttl', (store) => ({ set: (key, payload) => store.set(key, payload) })],
+  'set ignores the ttl (remember)': [
+    'remember',
+    (store) => ({ set: (key, payload) => store.set(key, payload) }),
+  ],
+  'get and getMany fail for items that are not JSON': [
     'corrupt',
-    withItems((item) => item && JSON.stringify(JSON.parse(toText(item)))),
+    withHits((found) => JSON.stringify(JSON.parse(toText(found)))),
   ],
 }

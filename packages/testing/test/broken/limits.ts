@@ -1,59 +1,66 @@
-import { CacheError } from '@stowage/core'
-import { type Row, small } from './mutation.ts'
+import { CacheError, type Payload } from '@stowage/core'
+import type { ReferenceStore } from '@stowage/testing'
+import { type BrokenStores, smallValues, withSet } from './mutation.ts'
 
-export const limits: Record<string, Row> = {
-  'too large: the old value stays': [
+const limit = smallValues.limits.valueBytes
+
+/** Stores the payload whatever its size. */
+function storeUnchecked(store: ReferenceStore, key: string, payload: Payload): void {
+  store.items.set(key, { bytes: Buffer.from(payload as string), expiresAt: Infinity })
+}
+
+export const limits: BrokenStores = {
+  'set of a value that is too large keeps the old item': [
     'limits',
-    (s) => ({
-      set: (key, item, ttl) =>
-        item.length > 1_000 ? s.set('elsewhere', item) : s.set(key, item, ttl),
+    (store) => ({
+      set: (key, payload, ttl) =>
+        payload.length > limit ? store.set('another key', payload) : store.set(key, payload, ttl),
     }),
-    small,
+    smallValues,
   ],
-  'too large: silently dropped': [
+  'set of a value that is too large does not fail': [
     'limits',
-    (s) => ({
-      set: (key, item, ttl) => (item.length > 1_000 ? void s.delete(key) : s.set(key, item, ttl)),
+    (store) => ({
+      set: (key, payload, ttl) =>
+        payload.length > limit ? void store.delete(key) : store.set(key, payload, ttl),
     }),
-    small,
+    smallValues,
   ],
-  'too large: cut': [
+  'add truncates a value that is too large': [
     'limits',
-    (s) => ({
-      add: (key, item, ttl) => s.add(key, item.slice(0, 1_000), ttl),
+    (store) => ({
+      add: (key, payload, ttl) => store.add(key, payload.slice(0, limit), ttl),
     }),
-    small,
+    smallValues,
   ],
-  'too large: stored all the same': [
+  'compareAndSet stores a value that is too large and fails': [
     'limits',
-    (s) => ({
+    (store) => ({
       compareAndSet: (key, expected, next, ttl) => {
-        if (next === undefined || next.length <= 1_000)
-          return s.compareAndSet(key, expected, next, ttl)
-        s.slots.set(key, { bytes: Buffer.from(next), expiresAt: Infinity })
-        throw new CacheError('ERR_CACHE_LIMIT', 'too late')
+        if (next === undefined || next.length <= limit)
+          return store.compareAndSet(key, expected, next, ttl)
+        storeUnchecked(store, key, next)
+        throw new CacheError('ERR_CACHE_LIMIT', 'too large')
       },
     }),
-    small,
+    smallValues,
   ],
-  'the limit is one byte less than it says': [
+  'set rejects a value of exactly the limit': [
     'limits',
-    (s) => ({
-      set: (key, item, ttl) => s.set(key, item.length === 1_000 ? `${item}x` : item, ttl),
-    }),
-    small,
+    withSet((payload) => (payload.length === limit ? `${payload}x` : payload)),
+    smallValues,
   ],
   'the limit counts characters': [
     'limits',
-    (s) => ({
-      set: (key, item, ttl) =>
-        typeof item === 'string' && item.length <= 1_000
-          ? void s.slots.set(key, { bytes: Buffer.from(item), expiresAt: Infinity })
-          : s.set(key, item, ttl),
+    (store) => ({
+      set: (key, payload, ttl) =>
+        typeof payload === 'string' && payload.length <= limit
+          ? storeUnchecked(store, key, payload)
+          : store.set(key, payload, ttl),
     }),
-    small,
+    smallValues,
   ],
-  'the limits make no sense': [
+  'the limits are invalid': [
     'limits',
     () => ({ limits: { keyBytes: 20, valueBytes: 0, ttlStep: 0.5 } }),
   ],

@@ -1,62 +1,52 @@
-import { glob, list, type Row, scanning } from './mutation.ts'
+import { type BrokenStores, filteredScan, matchesGlob, pagesOf, withScan } from './mutation.ts'
 
-export const listing: Record<string, Row> = {
-  'scan takes the prefix for a glob': [
+export const listing: BrokenStores = {
+  'scan reads the prefix as a glob pattern': ['scan', filteredScan(matchesGlob)],
+  'scan stops after the first page': [
     'scan',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, '')) yield page.filter((key) => glob(prefix).test(key))
+    withScan(async function* (store, prefix) {
+      for await (const page of pagesOf(store, prefix)) return yield page
     }),
   ],
-  'scan misses the second page': [
-    'scan',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, prefix)) return yield page
-    }),
-  ],
-  'scan lists foreign keys': ['scan', scanning((s) => list(s, ''))],
+  'scan ignores the prefix': ['scan', withScan((store) => pagesOf(store, ''))],
   'scan lists keys that contain the prefix': [
     'scan',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, '')) yield page.filter((key) => key.includes(prefix))
-    }),
+    filteredScan((key, prefix) => key.includes(prefix)),
   ],
   'scan ignores upper and lower case': [
     'scan',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, '')) {
-        yield page.filter((key) => key.toLowerCase().startsWith(prefix.toLowerCase()))
+    filteredScan((key, prefix) => key.toLowerCase().startsWith(prefix.toLowerCase())),
+  ],
+  'scan removes the prefix from the keys': [
+    'scan',
+    withScan(async function* (store, prefix) {
+      for await (const page of pagesOf(store, prefix)) {
+        yield page.map((key) => key.slice(prefix.length))
       }
     }),
   ],
-  'scan lists the keys without the prefix': [
+  'scan skips keys after deletions': [
     'scan',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, prefix)) yield page.map((key) => key.slice(prefix.length))
+    withScan(async function* ({ items }, prefix) {
+      const keys = () => [...items.keys()].filter((key) => key.startsWith(prefix))
+      for (let offset = 0; offset < keys().length; offset += 100) {
+        yield keys().slice(offset, offset + 100)
+      }
     }),
   ],
-  'scan pages by offset while keys go away': [
-    'scan',
-    scanning(async function* ({ slots }, prefix) {
-      const keys = () => [...slots.keys()].filter((key) => key.startsWith(prefix))
-      for (let start = 0; start < keys().length; start += 100)
-        yield keys().slice(start, start + 100)
-    }),
-  ],
-  'clear clears half': [
+  'clear deletes every second key': [
     'clear',
-    (s) => ({ clear: () => void s.deleteMany([...s.slots.keys()].filter((_, i) => i % 2)) }),
-  ],
-  'clear clears the usual prefix only': [
-    'clear',
-    (s) => ({
+    (store) => ({
       clear: () =>
-        void s.deleteMany([...s.slots.keys()].filter((key) => key.startsWith('conform:'))),
+        void store.deleteMany([...store.items.keys()].filter((_key, index) => index % 2 === 1)),
     }),
   ],
-  'clear by a glob takes the neighbours along': [
+  'clear deletes only the prefix of the conformance kit': [
     'clear',
-    scanning(async function* (s, prefix) {
-      for await (const page of list(s, '')) yield page.filter((key) => glob(prefix).test(key))
+    (store) => ({
+      clear: () =>
+        void store.deleteMany([...store.items.keys()].filter((key) => key.startsWith('conform:'))),
     }),
   ],
+  'clear of a prefix reads it as a glob pattern': ['clear', filteredScan(matchesGlob)],
 }

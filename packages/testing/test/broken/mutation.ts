@@ -1,31 +1,43 @@
-import type { ByteStore, Payload } from '@stowage/core'
+import { type Awaitable, type ByteStore, type Payload, wrapStore } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import {
   type ConformanceGroup,
   ManualClock,
-  type ReferenceOptions,
   ReferenceStore,
+  type ReferenceStoreOptions,
+  type StoredItem,
 } from '@stowage/testing'
 
 export const clock = new ManualClock()
-export const wait = (ms: number) => clock.advance(ms)
-export const now = () => clock.now()
 
-/** What replaces methods of the reference store to break one rule, and only that. */
+/** The methods of the reference store to replace, so that it breaks one rule and no other. */
 export type Mutation = (store: ReferenceStore) => Partial<ByteStore>
-export type Row = readonly [ConformanceGroup, Mutation, ReferenceOptions?]
 
-/** Every method that takes a key, with the key changed on the way. */
+/** The group that has to fail, the mutation, and the options of the store. */
+export type BrokenStore = readonly [ConformanceGroup, Mutation, ReferenceStoreOptions?]
+export type BrokenStores = Readonly<Record<string, BrokenStore>>
+
+export const smallValues = { limits: { valueBytes: 1_000 } }
+export const coarseTtls = { limits: { ttlStep: 1_000 } }
+
+/** A reference store with the mutation applied. */
+export function mutate(mutation: Mutation, options: ReferenceStoreOptions = {}): ByteStore {
+  const store = new ReferenceStore({ clock, ...options })
+  return { ...wrapStore<ByteStore>(store, (_operation, call) => call()), ...mutation(store) }
+}
+
+/** Changes the key of every call. */
 export function withKeys(change: (key: string) => string): Mutation {
   return (store) => ({
     get: (key) => store.get(change(key)),
     getMany: (keys) => store.getMany(keys.map(change)),
-    set: (key, item, ttl) => store.set(change(key), item, ttl),
+    set: (key, payload, ttl) => store.set(change(key), payload, ttl),
     setMany: (entries, ttl) =>
       store.setMany(
-        entries.map(([key, item]) => [change(key), item]),
+        entries.map(([key, payload]) => [change(key), payload]),
         ttl,
       ),
-    add: (key, item, ttl) => store.add(change(key), item, ttl),
+    add: (key, payload, ttl) => store.add(change(key), payload, ttl),
     compareAndSet: (key, ...rest) => store.compareAndSet(change(key), ...rest),
     increment: (key, by, ttl) => store.increment(change(key), by, ttl),
     touch: (key, ttl) => store.touch(change(key), ttl),
@@ -34,73 +46,122 @@ export function withKeys(change: (key: string) => string): Mutation {
   })
 }
 
-/** Every payload read, changed on the way. */
-export function withItems(change: (item: Payload | undefined) => Payload | undefined): Mutation {
+/** Changes the payloads that reads return; `undefined` is a miss. */
+export function withReads(change: (found: Payload | undefined) => Payload | undefined): Mutation {
   return (store) => ({
     get: (key) => change(store.get(key)),
     getMany: (keys) => store.getMany(keys).map(change),
   })
 }
 
-/** Every ttl given, changed on the way. */
+/** Changes the payloads that reads return for a hit. */
+export function withHits(change: (found: Payload) => Payload): Mutation {
+  return withReads((found) => (found === undefined ? undefined : change(found)))
+}
+
+/** Changes the payloads of `set`. */
+export function withSet(change: (payload: Payload) => Payload): Mutation {
+  return (store) => ({ set: (key, payload, ttl) => store.set(key, change(payload), ttl) })
+}
+
+/** Changes the ttl of every write. */
 export function withTtls(change: (ttl: number | undefined) => number | undefined): Mutation {
   return (store) => ({
-    set: (key, item, ttl) => store.set(key, item, change(ttl)),
+    set: (key, payload, ttl) => store.set(key, payload, change(ttl)),
     setMany: (entries, ttl) => store.setMany(entries, change(ttl)),
-    add: (key, item, ttl) => store.add(key, item, change(ttl)),
-    compareAndSet: (key, a, b, ttl) => store.compareAndSet(key, a, b, change(ttl)),
+    add: (key, payload, ttl) => store.add(key, payload, change(ttl)),
+    compareAndSet: (key, expected, next, ttl) =>
+      store.compareAndSet(key, expected, next, change(ttl)),
     increment: (key, by, ttl) => store.increment(key, by, change(ttl)),
     touch: (key, ttl) => store.touch(key, change(ttl)),
   })
 }
 
-export const slot = ({ slots }: ReferenceStore, key: string) => slots.get(key)
-export const there = ({ slots }: ReferenceStore, key: string) => slots.has(key)
-export const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-export const ttlLeft = (store: ReferenceStore, key: string) => {
-  const at = slot(store, key)?.expiresAt ?? Infinity
-  return at === Infinity || at <= now() ? undefined : at - now()
+/** Replaces the comparison of `compareAndSet`. */
+export function withComparison(equal: (stored: Payload, expected: Payload) => boolean): Mutation {
+  return (store) => ({
+    compareAndSet: (key, expected, next, ttl) => {
+      const stored = store.get(key)
+      const matches = stored !== undefined && equal(stored, expected)
+      return store.compareAndSet(key, matches ? stored : expected, next, ttl)
+    },
+  })
 }
-export const list = (store: ReferenceStore, prefix: string) => store.scan?.(prefix) ?? raise()
-export const raise = (): never => {
-  throw new Error('the reference store can scan')
+
+type Increment = (store: ReferenceStore, key: string, by: number, ttl?: number) => Awaitable<number>
+
+/** Replaces `increment`. */
+export function withIncrement(increment: Increment): Mutation {
+  return (store) => ({ increment: (key, by, ttl) => increment(store, key, by, ttl) })
 }
-/** A scan of everything, pages filtered. */
-export const scanning =
-  (pages: (store: ReferenceStore, prefix: string) => AsyncIterable<string[]>): Mutation =>
-  (store) => ({ scan: (prefix) => pages(store, prefix) })
-export const glob = (prefix: string) =>
-  new RegExp(
-    `^${prefix
-      .replace(/[.+^${}()|\\]/g, '\\$&')
-      .replace(/\*/g, '.*')
-      .replace(/\?/g, '.')}`,
-  )
 
-export const small = { limits: { valueBytes: 1_000 } }
-export const coarse = { limits: { ttlStep: 1_000 } }
+/** Replaces the error of a rejected `increment`. */
+export function withRejection(
+  reject: (error: unknown, key: string, store: ReferenceStore) => never,
+): Mutation {
+  return withIncrement((store, key, by, ttl) => {
+    try {
+      return store.increment(key, by, ttl)
+    } catch (error) {
+      return reject(error, key, store)
+    }
+  })
+}
 
-const methods = [
-  'get',
-  'getMany',
-  'set',
-  'setMany',
-  'add',
-  'compareAndSet',
-  'increment',
-  'touch',
-  'delete',
-  'deleteMany',
-  'clear',
-  'ping',
-  'close',
-  'scan',
-] as const
+/** Replaces `scan`. */
+export function withScan(
+  scan: (store: ReferenceStore, prefix: string) => AsyncIterable<string[]>,
+): Mutation {
+  return (store) => ({ scan: (prefix) => scan(store, prefix) })
+}
 
-/** The reference store as plain functions, some of them replaced. */
-export function mutate(mutation: Mutation, options: ReferenceOptions = {}): ByteStore {
-  const store = new ReferenceStore({ clock, ...options })
-  const { name, payload, limits } = store
-  const bound = methods.map((method) => [method, store[method]?.bind(store as never)])
-  return { name, payload, limits, ...Object.fromEntries(bound), ...mutation(store) }
+/** The pages of the original `scan`. */
+export function pagesOf(store: ReferenceStore, prefix: string): AsyncIterable<string[]> {
+  return store.scan?.(prefix) ?? fail('the reference store has no scan')
+}
+
+/** A `scan` that reads all keys and filters them. */
+export function filteredScan(matches: (key: string, prefix: string) => boolean): Mutation {
+  return withScan(async function* (store, prefix) {
+    for await (const page of pagesOf(store, '')) yield page.filter((key) => matches(key, prefix))
+  })
+}
+
+/** Whether the key begins with the prefix, read as a glob pattern. */
+export function matchesGlob(key: string, prefix: string): boolean {
+  const pattern = prefix
+    .replace(/[.+^${}()|\\]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.')
+  return new RegExp(`^${pattern}`).test(key)
+}
+
+/** The text of the stored payload, or `fallback` for a miss. */
+export function textOf(store: ReferenceStore, key: string, fallback: string): string {
+  return toText(store.get(key) ?? fallback)
+}
+
+export function isExpired(item: StoredItem): boolean {
+  return item.expiresAt <= clock.now()
+}
+
+/** Stores an expired item again. */
+export function restoreExpired(store: ReferenceStore, key: string, ttl?: number): void {
+  const item = store.items.get(key)
+  if (item !== undefined && isExpired(item)) store.set(key, item.bytes, ttl)
+}
+
+/** Milliseconds until the item expires, or `undefined` if it never does or has expired. */
+export function remainingTtl(store: ReferenceStore, key: string): number | undefined {
+  const expiresAt = store.items.get(key)?.expiresAt ?? Infinity
+  return expiresAt === Infinity || expiresAt <= clock.now() ? undefined : expiresAt - clock.now()
+}
+
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Throws an error that is not a `CacheError`. */
+export function fail(message: string): never {
+  throw new Error(message)
 }

@@ -1,66 +1,105 @@
 import { toText } from '@stowage/core/driver'
-import { type Row, raise, there, withItems } from './mutation.ts'
+import { type BrokenStores, fail, textOf, withReads } from './mutation.ts'
 
-export const readsAndWrites: Record<string, Row> = {
-  'get answers null for a miss': ['read', withItems((item) => item ?? (null as never))],
-  'get takes an empty item for a miss': [
+export const readsAndWrites: BrokenStores = {
+  'get returns null for a miss': ['read', withReads((found) => found ?? (null as never))],
+  'get returns undefined for an empty item': [
     'read',
-    withItems((item) => (item?.length ? item : undefined)),
+    withReads((found) => (found?.length ? found : undefined)),
   ],
-  'getMany drops gaps': [
+  'getMany leaves out misses': [
     'read',
-    (s) => ({ getMany: (keys) => s.getMany(keys).filter((i) => i !== undefined) }),
+    (store) => ({
+      getMany: (keys) => store.getMany(keys).filter((found) => found !== undefined),
+    }),
   ],
-  'getMany drops repeats': ['read', (s) => ({ getMany: (keys) => s.getMany([...new Set(keys)]) })],
-  'getMany loses the order': ['read', (s) => ({ getMany: (keys) => s.getMany([...keys].sort()) })],
-  'getMany sorts the list of the caller': [
+  'getMany leaves out repeated keys': [
     'read',
-    (s) => ({
+    (store) => ({ getMany: (keys) => store.getMany([...new Set(keys)]) }),
+  ],
+  'getMany returns items in the order of sorted keys': [
+    'read',
+    (store) => ({ getMany: (keys) => store.getMany([...keys].sort()) }),
+  ],
+  'getMany sorts the array of the caller': [
+    'read',
+    (store) => ({
       getMany: (keys) => {
-        const found = s.getMany(keys)
+        const found = store.getMany(keys)
         ;(keys as string[]).sort().reverse()
         return found
       },
     }),
   ],
-  'getMany of nothing fails': [
+  'getMany of no keys fails': [
     'read',
-    (s) => ({ getMany: (keys) => (keys.length ? s.getMany(keys) : raise()) }),
+    (store) => ({
+      getMany: (keys) => (keys.length ? store.getMany(keys) : fail('no keys')),
+    }),
   ],
-  'set appends': [
+  'set appends to the stored item': [
     'write',
-    (s) => ({ set: (key, item, ttl) => s.set(key, toText(s.get(key) ?? '') + toText(item), ttl) }),
+    (store) => ({
+      set: (key, payload, ttl) => store.set(key, textOf(store, key, '') + toText(payload), ttl),
+    }),
   ],
-  'set adds only': ['write', (s) => ({ set: (key, item, ttl) => void s.add(key, item, ttl) })],
-  'setMany: the first of a repeated key wins': [
+  'set does not replace': [
     'write',
-    (s) => ({ setMany: (entries, ttl) => s.setMany([...entries].reverse(), ttl) }),
+    (store) => ({ set: (key, payload, ttl) => void store.add(key, payload, ttl) }),
+  ],
+  'setMany stores the first item of a repeated key': [
+    'write',
+    (store) => ({ setMany: (entries, ttl) => store.setMany([...entries].reverse(), ttl) }),
   ],
   'setMany stores the first entry only': [
     'write',
-    (s) => ({ setMany: (entries, ttl) => s.setMany(entries.slice(0, 1), ttl) }),
+    (store) => ({ setMany: (entries, ttl) => store.setMany(entries.slice(0, 1), ttl) }),
   ],
-  'setMany of nothing fails': [
+  'setMany of no entries fails': [
     'write',
-    (s) => ({ setMany: (entries, ttl) => (entries.length ? s.setMany(entries, ttl) : raise()) }),
-  ],
-  'delete always says true': ['write', (s) => ({ delete: (key) => s.delete(key) || true })],
-  'delete does not delete': ['write', (s) => ({ delete: (key) => s.get(key) !== undefined })],
-  'delete does not count an empty item': [
-    'write',
-    (s) => ({
-      delete: (key) => [s.get(key)?.length, s.delete(key)][0] !== 0 && !there(s, key) && false,
+    (store) => ({
+      setMany: (entries, ttl) =>
+        entries.length ? store.setMany(entries, ttl) : fail('no entries'),
     }),
   ],
-  'deleteMany counts the keys': [
+  'delete always returns true': [
     'write',
-    (s) => ({ deleteMany: (keys) => [s.deleteMany(keys), new Set(keys).size][1] as number }),
+    (store) => ({ delete: (key) => store.delete(key) || true }),
   ],
-  'deleteMany counts repeats': [
+  'delete always returns false': [
     'write',
-    (s) => ({
-      deleteMany: (keys) =>
-        [keys.filter((k) => s.get(k) !== undefined).length, s.deleteMany(keys)][0] as number,
+    (store) => ({ delete: (key) => store.delete(key) && false }),
+  ],
+  'delete does not delete': [
+    'write',
+    (store) => ({ delete: (key) => store.get(key) !== undefined }),
+  ],
+  'delete returns false for an empty item': [
+    'write',
+    (store) => ({
+      delete: (key) => {
+        const isEmpty = store.get(key)?.length === 0
+        return store.delete(key) && !isEmpty
+      },
+    }),
+  ],
+  'deleteMany counts missing keys': [
+    'write',
+    (store) => ({
+      deleteMany: (keys) => {
+        store.deleteMany(keys)
+        return new Set(keys).size
+      },
+    }),
+  ],
+  'deleteMany counts repeated keys again': [
+    'write',
+    (store) => ({
+      deleteMany: (keys) => {
+        const existing = keys.filter((key) => store.get(key) !== undefined)
+        store.deleteMany(keys)
+        return existing.length
+      },
     }),
   ],
 }

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import {
+  type Awaitable,
+  Cache,
+  type CacheOptions,
+  type CacheStore,
+  type Entry,
+  type Payload,
+  type StoreContract,
+} from '@stowage/core'
+import { samePayload, toText } from '@stowage/core/driver'
+import type { ConformanceContext } from './context.ts'
+
+/** A store whose items may be bytes or entries. {@link Fixture} creates and compares them. */
+export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
+
+/** Longer than any pause of a slow machine: an item with this ttl may be expected to exist. */
+export const minute = 60_000
+export const day = 86_400_000
+const pollIntervalMs = 25
+const pollTimeoutMs = 10_000
+
+/**
+ * The store under test, with unique keys, items of the kind that it stores, and time. The members are closures, so that a
+ * case can destructure the ones it uses.
+ */
+export class Fixture {
+  readonly store: AnyStore
+  readonly exact: boolean
+  /** Whether the items of the store are bytes. Otherwise they are entries. */
+  readonly isByteStore: boolean
+  /** A ttl that expires soon. On a manual clock it is not a multiple of a `ttlStep` above 1 ms. */
+  readonly shortTtl: number
+  readonly #wait: (ms: number) => Awaitable<void>
+  #keyCount = 0
+
+  constructor({ store, wait, exact = false }: ConformanceContext) {
+    this.store = store as unknown as AnyStore
+    this.exact = exact
+    this.isByteStore = store.payload === 'bytes'
+    this.#wait = wait
+    const { ttlStep } = store.limits
+    this.shortTtl = exact ? 100 * ttlStep + Math.floor(ttlStep / 2) : Math.max(50, ttlStep)
+  }
+
+  /** The prefix of all keys of this fixture. */
+  readonly prefix: string = `conform:${randomBytes(9).toString('hex')}:`
+
+  /** A unique key that ends in `suffix`. */
+  readonly newKey = (suffix = 'k'): string => `${this.prefix}${++this.#keyCount}:${suffix}`
+
+  readonly newKeys = (count: number): string[] => Array.from({ length: count }, () => this.newKey())
+
+  /** A cache on top of the store. */
+  readonly newCache = (options: CacheOptions = {}): Cache =>
+    new Cache(this.store as unknown as CacheStore, options)
+
+  readonly item = (text: string): unknown => (this.isByteStore ? text : { value: text })
+
+  /** The item that a cache stores for a value. */
+  readonly encoded = (value: unknown): unknown =>
+    this.isByteStore ? JSON.stringify(value) : { value }
+
+  /** The text of an item, or `undefined` for a miss. */
+  readonly textOf = (item: unknown): string | undefined => {
+    if (item === undefined) return undefined
+    return this.isByteStore ? toText(item as Payload) : String((item as Entry).value)
+  }
+
+  readonly sameItem = (a: unknown, b: unknown): boolean => {
+    if (a === undefined || b === undefined) return a === b
+    return this.isByteStore ? samePayload(a as Payload, b as Payload) : a === b
+  }
+
+  /** The text of the item under the key. */
+  readonly read = async (key: string): Promise<string | undefined> =>
+    this.textOf(await this.store.get(key))
+
+  readonly exists = async (key: string): Promise<boolean> =>
+    (await this.store.get(key)) !== undefined
+
+  readonly countExisting = async (keys: readonly string[]): Promise<number> =>
+    (await this.store.getMany(keys)).filter((item) => item !== undefined).length
+
+  readonly wait = async (ms: number): Promise<void> => this.#wait(ms)
+
+  /** The ttl rounded up to the `ttlStep` of the store. */
+  readonly roundedTtl = (ttl: number): number => {
+    const { ttlStep } = this.store.limits
+    return Math.ceil(ttl / ttlStep) * ttlStep
+  }
+
+  /** Asserts that the item, which was just written with `ttl`, expires then, and not before. */
+  readonly assertExpires = async (key: string, ttl: number, rule: string): Promise<void> => {
+    if (!this.exact) return this.waitUntilMissing(key, rule)
+    await this.wait(ttl - 1)
+    assert.ok(await this.exists(key), `${rule}: expired before its ttl of ${ttl} ms`)
+    await this.wait(this.roundedTtl(ttl) - ttl + 1)
+    assert.ok(!(await this.exists(key)), `${rule}: still exists after its ttl of ${ttl} ms`)
+  }
+
+  /** Polls until the key is missing, with a timeout that allows for a slow machine. */
+  readonly waitUntilMissing = async (key: string, rule: string): Promise<void> => {
+    const timeoutMs = pollTimeoutMs + 2 * this.store.limits.ttlStep
+    for (let waitedMs = 0; await this.exists(key); waitedMs += pollIntervalMs) {
+      assert.ok(waitedMs < timeoutMs, `${rule}: still exists after ${timeoutMs} ms`)
+      await this.wait(pollIntervalMs)
+    }
+  }
+
+  /**
+   * Waits until the items that were written with `ttl` before this call have expired. It does not read them, because a
+   * store may delete an expired item only when that is read.
+   */
+  readonly letExpire = async (ttl: number): Promise<void> => {
+    if (this.exact) return this.wait(this.roundedTtl(ttl))
+    const probe = this.newKey('probe')
+    await this.store.set(probe, this.item('probe'), ttl)
+    await this.waitUntilMissing(probe, 'an item with a ttl expires')
+    // The clocks of the nodes of a cluster may differ by a step.
+    await this.wait(this.store.limits.ttlStep + pollIntervalMs)
+  }
+
+  /**
+   * Runs `act`, which has to end before `ttl` does. If the machine was too slow, runs it with another key and a longer
+   * ttl. Returns the key and the ttl of the last run.
+   */
+  readonly withinTtl = async (
+    act: (key: string, ttl: number) => Promise<void>,
+  ): Promise<{ readonly key: string; readonly ttl: number }> => {
+    for (let ttl = this.exact ? this.shortTtl : 4 * this.shortTtl; ; ttl *= 4) {
+      const key = this.newKey()
+      const startedAt = performance.now()
+      const failure = await act(key, ttl).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      )
+      if (!this.exact && performance.now() - startedAt > ttl / 3) continue
+      if (failure !== undefined) throw failure.error
+      return { key, ttl }
+    }
+  }
+}

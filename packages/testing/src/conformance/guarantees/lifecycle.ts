@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import type { Awaitable, Cache } from '@stowage/core'
+import { assertCacheError, concurrently } from '../assertions.ts'
+import { type ConformanceCase, group } from '../case.ts'
+import type { Fixture } from '../fixture.ts'
+
+type Calls = Record<string, () => Awaitable<unknown>>
+
+/** A call of each method of the store except `close`. */
+export function callsOf({ store, newKey, item }: Fixture): Calls {
+  const { scan } = store
+  return {
+    get: () => store.get(newKey()),
+    getMany: () => store.getMany([newKey()]),
+    set: () => store.set(newKey(), item('x')),
+    setMany: () => store.setMany([[newKey(), item('x')]]),
+    add: () => store.add(newKey(), item('x')),
+    compareAndSet: () => store.compareAndSet(newKey(), item('x'), item('y')),
+    increment: () => store.increment(newKey(), 1),
+    touch: () => store.touch(newKey(), 1_000),
+    delete: () => store.delete(newKey()),
+    deleteMany: () => store.deleteMany([newKey()]),
+    clear: () => store.clear(),
+    ping: () => store.ping(),
+    ...(scan && { scan: () => scan.call(store, '')[Symbol.asyncIterator]().next() }),
+  }
+}
+
+/** A call of each method of a cache that uses the store. */
+function cacheCalls(cache: Cache): Calls {
+  return {
+    get: () => cache.get('a'),
+    getMany: () => cache.getMany(['a']),
+    set: () => cache.set('a', 1),
+    setMany: () => cache.setMany([['a', 1]]),
+    add: () => cache.add('a', 1),
+    replace: () => cache.replace('a', 1),
+    update: () => cache.update('a', () => 1),
+    pull: () => cache.pull('a'),
+    remember: () => cache.remember('a', {}, () => 1),
+    increment: () => cache.increment('a'),
+    touch: () => cache.touch('a'),
+    delete: () => cache.delete('a'),
+    clear: () => cache.clear(),
+    ping: () => cache.ping(),
+  }
+}
+
+export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
+  'ping succeeds when the backend is reachable': async ({ store }) => {
+    assert.equal(await store.ping(), undefined, 'ping resolves to undefined')
+    assert.equal(await store.ping(), undefined, 'ping can be repeated')
+  },
+
+  'close can be repeated': async ({ store, newKey, item }) => {
+    await store.set(newKey(), item('x'))
+    const closing = store.close()
+    assert.ok(closing instanceof Promise, 'close returns a promise')
+    assert.equal(await closing, undefined, 'close resolves to undefined')
+    assert.equal(await store.close(), undefined, 'close of a closed store succeeds')
+    await concurrently(3, () => store.close())
+  },
+
+  'close of an unused store succeeds': async ({ store }) => {
+    await concurrently(2, () => store.close())
+    assert.equal(await store.close(), undefined, 'close of an unused store succeeds')
+  },
+
+  'close waits for calls in flight': async ({ store, newKey, newKeys, item }) => {
+    const key = newKey()
+    const calls = [
+      store.set(key, item('x')),
+      store.add(newKey(), item('x')),
+      store.increment(newKey(), 1),
+      store.getMany(newKeys(50)),
+    ]
+    await store.close()
+    const outcomes = await Promise.allSettled(calls)
+    for (const outcome of outcomes) {
+      assert.equal(outcome.status, 'fulfilled', 'a call that started before close succeeds')
+    }
+  },
+
+  'every call after close fails with ERR_CACHE_CLOSED': async (fixture) => {
+    await fixture.store.close()
+    for (const [operation, call] of Object.entries(callsOf(fixture))) {
+      const error = await assertCacheError('ERR_CACHE_CLOSED', call, `${operation} after close`)
+      assert.equal(error.operation, operation, 'the error names the operation')
+      assert.equal(error.store, fixture.store.name, 'the error names the store')
+      assert.equal(error.retryable, false, 'a call of a closed store is not retryable')
+    }
+  },
+
+  'empty batches after close fail too': async ({ store }) => {
+    await store.close()
+    const calls: Calls = {
+      getMany: () => store.getMany([]),
+      setMany: () => store.setMany([]),
+      deleteMany: () => store.deleteMany([]),
+    }
+    for (const [operation, call] of Object.entries(calls)) {
+      await assertCacheError('ERR_CACHE_CLOSED', call, `${operation}([]) after close`)
+    }
+  },
+
+  'every call of a closed cache fails with ERR_CACHE_CLOSED': async ({ newCache, newKey }) => {
+    const cache = newCache()
+    const prefixed = newCache({ prefix: newKey('p:') })
+    await cache.close()
+    assert.equal(await cache.close(), undefined, 'close of a closed cache succeeds')
+    for (const closed of [cache, prefixed]) {
+      for (const [method, call] of Object.entries(cacheCalls(closed))) {
+        await assertCacheError('ERR_CACHE_CLOSED', call, `${method} after close of the cache`)
+      }
+    }
+  },
+})
