@@ -110,7 +110,7 @@ describe('a plain memcached in the place of a cluster', () => {
     expect((await visitor.get('/account')).text).toContain('<strong data-visits>1</strong>')
     expect(await shown(visitor, 'cache')).toEqual([`${address} up`])
     expect(await app.stop()).toBe(0)
-    expect(app.stderr.match(/STOWAGE_PLAIN_MEMCACHED/g)).toHaveLength(1)
+    expect(app.stderr.match(/STOWAGE_MEMCACHED_SINGLE_NODE/g)).toHaveLength(1)
     expect(app.stderr).toContain(`${address} has no cluster configuration`)
   })
 })

@@ -2,7 +2,7 @@ export {
   type DiscoveryFailedEvent,
   discoveryChannels,
   type NodesEvent,
-  type PlainEvent,
+  type SingleNodeEvent,
 } from './discovery/events.ts'
 export type { Hashing } from './hashing/hash-ring.ts'
 export {

@@ -11,41 +11,52 @@ import {
 } from './memcached-options.ts'
 import { MemcachedStore } from './memcached-store.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
-import { Topology } from './nodes/cluster.ts'
-import { Lenience } from './nodes/failover-store.ts'
-import { LivingNodes } from './nodes/healthy-nodes.ts'
+import { Cluster } from './nodes/cluster.ts'
+import { FailoverStore } from './nodes/failover-store.ts'
+import { HealthyNodes } from './nodes/healthy-nodes.ts'
 import type { Node, NodeState } from './nodes/node.ts'
 
 const endpointVariable = 'MEMCACHED_CONFIGURATION_ENDPOINT'
 
-/** A node, and how it is. */
+/** A node and its state. */
 export interface NodeStatus extends NodeAddress {
   readonly state: NodeState
-  /** Of the server, once it was connected to. */
+  /** Version of the server, while the node is connected. */
   readonly version?: string | undefined
-  /** Why it is down. */
+  /** The error that took the node down, while it is down. */
   readonly error?: Error | undefined
 }
 
-/** A store on memcached that can tell its nodes. */
+/** A memcached store that also reports the state of its nodes. */
 export interface MemcachedByteStore extends ByteStore {
-  /** The nodes in use now; none before a configuration endpoint has told them. */
+  /** The nodes in use. Empty until the configuration endpoint, if there is one, has returned a list. */
   nodes(): readonly NodeStatus[]
 }
 
-/** A store on memcached servers. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
+/**
+ * Creates a store on memcached servers. The first command connects.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @example
+ * const memcachedStore = memcached({ servers: ['10.0.0.1:11211', '10.0.0.2:11211'], onNodeDown: 'miss' })
+ * const users = new Cache(memcachedStore, { prefix: 'users:' })
+ * await users.set('1', { name: 'Ada' }, { ttl: '10m' })
+ * console.log(memcachedStore.nodes().map(({ host, state }) => `${host} is ${state}`))
+ * await users.close()
+ */
 export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
   const resolved = resolveOptions(options)
   const { onNodeDown, oversize, hashing } = resolved
-  const topology = new Topology(resolved)
-  const store = new MemcachedStore(topology, oversize)
-  const nodes = () => topology.all.map(statusOf)
+  const cluster = new Cluster(resolved)
+  const store = new MemcachedStore(cluster, oversize)
+  const nodes = () => cluster.nodes.map(statusOf)
   if (onNodeDown === 'error') return Object.assign(store, { nodes })
-  const others = new LivingNodes(topology, hashing)
-  const substitute = onNodeDown === 'failover' ? new MemcachedStore(others, oversize) : undefined
-  const lenience = new Lenience(store, topology, others, substitute)
-  topology.onUp((node) => lenience.isUp(node))
-  return Object.assign(lenience.store, { nodes })
+  const healthyNodes = new HealthyNodes(cluster, hashing)
+  const fallback =
+    onNodeDown === 'failover' ? new MemcachedStore(healthyNodes, oversize) : undefined
+  const failover = new FailoverStore(store, cluster, healthyNodes, fallback)
+  cluster.onNodeUp((node) => failover.onNodeUp(node))
+  return Object.assign(failover.store, { nodes })
 }
 
 function statusOf(node: Node): NodeStatus {
@@ -53,23 +64,31 @@ function statusOf(node: Node): NodeStatus {
   return {
     ...address,
     state,
-    ...(connection && { version: connection.release }),
+    ...(connection && { version: connection.serverVersion }),
     ...(failure && { error: failure }),
   }
 }
 
+/**
+ * The driver for `CACHE_DRIVER=memcached` and `SESSION_DRIVER=memcached`.
+ *
+ * @example
+ * const registry = new DriverRegistry({ memcached: () => import('@stowage/memcached') })
+ * const configured = await cachesFromEnv({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: '10.0.0.1' }, registry)
+ * await configured.close()
+ */
 const driver: Driver<MemcachedOptions> = {
   name: 'memcached',
   create: memcached,
   fromEnv(env: Env): MemcachedOptions {
-    const where = whereFrom(env)
+    const addresses = addressesFromEnv(env)
     const [username, password] = [env.text('MEMCACHED_USERNAME'), env.text('MEMCACHED_PASSWORD')]
     if ((username === undefined) !== (password === undefined)) {
-      const absent = username === undefined ? 'MEMCACHED_USERNAME' : 'MEMCACHED_PASSWORD'
-      env.problem(absent, 'is missing: user and password go together.')
+      const missing = username === undefined ? 'MEMCACHED_USERNAME' : 'MEMCACHED_PASSWORD'
+      env.problem(missing, 'is missing. Set user name and password together.')
     }
     return {
-      ...where,
+      ...addresses,
       pollInterval: env.duration('MEMCACHED_POLL_INTERVAL'),
       ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
       username,
@@ -84,39 +103,39 @@ const driver: Driver<MemcachedOptions> = {
     JSON.stringify([servers, configurationEndpoint]),
 }
 
-/** The nodes, or who tells them. */
-function whereFrom(env: Env): Pick<MemcachedOptions, 'servers' | 'configurationEndpoint'> {
-  const servers = serversOf(env)
-  const configurationEndpoint = endpointOf(env)
+/** The servers or the configuration endpoint. */
+function addressesFromEnv(env: Env): Pick<MemcachedOptions, 'servers' | 'configurationEndpoint'> {
+  const servers = serversFromEnv(env)
+  const configurationEndpoint = endpointFromEnv(env)
   if (servers === undefined || configurationEndpoint === undefined) {
     return { servers, configurationEndpoint }
   }
-  const [own, ownEndpoint] = [env.isOwn('MEMCACHED_SERVERS'), env.isOwn(endpointVariable)]
-  // What is given for the role alone says more than what is given for both.
-  if (own && !ownEndpoint) return { servers }
-  if (ownEndpoint && !own) return { configurationEndpoint }
+  const ownServers = env.isOwn('MEMCACHED_SERVERS')
+  const ownEndpoint = env.isOwn(endpointVariable)
+  // A variable of this role takes precedence over a variable of all roles.
+  if (ownServers && !ownEndpoint) return { servers }
+  if (ownEndpoint && !ownServers) return { configurationEndpoint }
   env.problem(
     endpointVariable,
-    'and MEMCACHED_SERVERS are given. Choose one: the endpoint tells the servers.',
+    'conflicts with MEMCACHED_SERVERS. Set one of them: the endpoint returns the list of servers.',
   )
   return {}
 }
 
-/** A list of addresses, separated by commas. */
-function serversOf(env: Env): string[] | undefined {
-  const texts = env
+function serversFromEnv(env: Env): string[] | undefined {
+  const addresses = env
     .text('MEMCACHED_SERVERS')
     ?.split(',')
-    .map((text) => text.trim())
-  const wrong = texts?.find((text) => parseAddress(text) === undefined)
-  if (wrong === undefined) return texts
-  env.problem('MEMCACHED_SERVERS', `${addressRemedy} Put a comma between two.`)
+    .map((address) => address.trim())
+  const invalid = addresses?.find((address) => parseAddress(address) === undefined)
+  if (invalid === undefined) return addresses
+  env.problem('MEMCACHED_SERVERS', `${addressRemedy} Separate addresses with commas.`)
   return undefined
 }
 
-function endpointOf(env: Env): string | undefined {
-  const text = env.text(endpointVariable)
-  if (text === undefined || parseAddress(text) !== undefined) return text
+function endpointFromEnv(env: Env): string | undefined {
+  const address = env.text(endpointVariable)
+  if (address === undefined || parseAddress(address) !== undefined) return address
   env.problem(endpointVariable, addressRemedy)
   return undefined
 }

@@ -1,54 +1,58 @@
 import { CacheError, type CacheErrorCode } from '@stowage/core'
 import { DeadlineError } from '@stowage/core/driver'
-import { OtherProtocol, ServerError, status } from './protocol/protocol.ts'
+import { ProtocolMismatchError, ServerError, status } from './protocol/protocol.ts'
 
-interface Meaning {
+interface Classification {
   readonly code: CacheErrorCode
   readonly retryable: boolean
-  readonly advice: string
+  readonly remedy: string
 }
 
-const refused = (advice: string, retryable = false): Meaning => ({
+const rejected = (remedy: string, retryable = false): Classification => ({
   code: 'ERR_CACHE_REJECTED',
   retryable,
-  advice,
+  remedy,
 })
 
-const refusals: Readonly<Record<number, Meaning>> = {
+const byStatus: Readonly<Record<number, Classification>> = {
   [status.tooLarge]: {
     code: 'ERR_CACHE_LIMIT',
     retryable: false,
-    advice: 'Store less, compress it, set oversize to chunk, or raise the limit with memcached -I.',
+    remedy: "Store less, compress it, set oversize to 'chunk', or raise the limit (memcached -I).",
   },
-  [status.notNumeric]: refused('Something else than a counter lives under this key.'),
-  [status.unknownCommand]: refused(
-    'The server does not know the command: the meta protocol takes memcached 1.6, or what speaks like it.',
+  [status.notNumeric]: rejected('The key holds a value that is not a counter.'),
+  [status.unknownCommand]: rejected(
+    'The meta protocol requires memcached 1.6, or a server that is compatible with it.',
   ),
-  [status.unauthorized]: refused('Check MEMCACHED_USERNAME and MEMCACHED_PASSWORD.'),
-  [status.outOfMemory]: refused(
-    'The server is full: raise its memory (-m), or let it evict.',
+  [status.unauthorized]: rejected('Check MEMCACHED_USERNAME and MEMCACHED_PASSWORD.'),
+  [status.outOfMemory]: rejected(
+    'The server is full: raise its memory limit (-m), or allow it to evict items (no -M).',
     true,
   ),
 }
 
-/** The one place where a failure of the connection or the server becomes a `CacheError`. */
+/** The only place where an error of the connection or the server becomes a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
   const cause = error as Error
-  const { code, retryable, advice } = meaningOf(cause)
-  const message = `memcached ${operation} failed: ${cause.message}${advice && `. ${advice}`}`
+  const { code, retryable, remedy } = classify(cause)
+  const message = `memcached ${operation} failed: ${cause.message}${remedy && `. ${remedy}`}`
   return new CacheError(code, message, { store: 'memcached', operation, key, retryable, cause })
 }
 
-function meaningOf(error: Error): Meaning {
-  if (error instanceof ServerError) return refusals[error.status] ?? refused('')
-  if (error instanceof OtherProtocol) {
-    return { code: 'ERR_CACHE_CONFIG', retryable: false, advice: 'Is this a memcached server?' }
+function classify(error: Error): Classification {
+  if (error instanceof ServerError) return byStatus[error.status] ?? rejected('')
+  if (error instanceof ProtocolMismatchError) {
+    return {
+      code: 'ERR_CACHE_CONFIG',
+      retryable: false,
+      remedy: 'Check that this is the address of a memcached server.',
+    }
   }
-  const late = error instanceof DeadlineError
+  const timedOut = error instanceof DeadlineError
   return {
-    code: late ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
+    code: timedOut ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
     retryable: true,
-    advice: '',
+    remedy: '',
   }
 }

@@ -5,52 +5,66 @@ import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-address.ts'
 
 /**
- * What a call is told whose node is down. Nothing else is asked for the key unless it is `'failover'`.
+ * What a call does when the node of its key is down.
  *
- * - `'error'`: `ERR_CACHE_UNAVAILABLE`, at once. Nobody takes a write for done that was not.
- * - `'miss'`: reads are misses, `set` and `delete` are taken for done, and `touch` for nothing there. What this process
- *   could not change there is deleted when the node is back, before it is used again. `add`, `compareAndSet` and
- *   `increment` are errors, as every answer would be a lie.
- * - `'failover'`: as `'miss'`, but what is set is kept on another node meanwhile, for a minute at most, and read there.
+ * - `'error'`: it fails at once with `ERR_CACHE_UNAVAILABLE`, so that no lost write is reported as stored.
+ * - `'miss'`: reads are misses, `set` resolves without storing, `delete` and `touch` resolve to `false`. Keys this
+ *   process changed meanwhile are deleted from the node before the node is used again. `add`, `compareAndSet` and
+ *   `increment` fail, because any result could be wrong.
+ * - `'failover'`: like `'miss'`, but `set` stores the value on another node for at most a minute, and reads use that
+ *   node.
  */
 export type OnNodeDown = 'error' | 'miss' | 'failover'
 
-/** `'binary'`; `'meta'`, commands of text; or what the server does not refuse, tried in this order. */
+/**
+ * The protocol of the connections: `'binary'`, `'meta'` (text commands), or `'auto'`, which tries them in this order
+ * until the server accepts one.
+ */
 export type ProtocolChoice = 'auto' | 'binary' | 'meta'
 
-/** A value too large for one item: `ERR_CACHE_LIMIT`, or up to 64 items that are read as one. */
+/**
+ * What happens to a value that is too large for one item: `'reject'` fails with `ERR_CACHE_LIMIT`, `'chunk'` splits it
+ * into up to 64 items.
+ */
 export type Oversize = 'reject' | 'chunk'
 
 export const nodeDownChoices: readonly OnNodeDown[] = ['error', 'miss', 'failover']
 export const oversizeChoices: readonly Oversize[] = ['reject', 'chunk']
+const protocolChoices: readonly ProtocolChoice[] = ['auto', 'binary', 'meta']
 
 export interface MemcachedOptions {
   /**
-   * The nodes: `host`, `host:port` or `host:port:weight`, or an object with the same. A single name with `.cfg.` in it
-   * is a configuration endpoint.
+   * The nodes: `host`, `host:port`, `host:port:weight`, or an object with these fields. A single host name that contains
+   * `.cfg.` is used as the configuration endpoint.
    * @default ['127.0.0.1:11211']
    */
   readonly servers?: readonly (string | NodeAddress)[] | undefined
-  /** Where an ElastiCache or Memorystore cluster tells its nodes, as `host:port`, instead of `servers`. */
+  /**
+   * `host:port` of the configuration endpoint of an ElastiCache cluster, or of the discovery endpoint of a Memorystore
+   * instance. Its list of nodes is used instead of `servers`.
+   */
   readonly configurationEndpoint?: string | undefined
-  /** Between two looks at the list of nodes, give or take a tenth. @default '60s' */
+  /** Interval at which the list of nodes is polled, with a jitter of ±10 %. @default '60s' */
   readonly pollInterval?: Duration | undefined
-  /** Use the configuration endpoint as the only node while it tells no others, whatever the failure. @default false */
+  /**
+   * Use the configuration endpoint as the only node, whatever the error, until it returns a list of nodes.
+   * @default false
+   */
   readonly ignoreClusterErrors?: boolean | undefined
-  /** Which node a key lives on. Clients that share a cache must agree on it. @default 'ketama' */
+  /** Which node stores a key. All clients of a cache must use the same hashing. @default 'ketama' */
   readonly hashing?: Hashing | undefined
-  /** For SASL, or for `memcached -Y` with the meta protocol. */
+  /** User name for SASL, or for `memcached -Y` with the meta protocol. */
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** TLS, with the system's certificates or those given here. @default false */
+  /** Use TLS, with the certificate authorities of Node or with these options. @default false */
   readonly tls?: boolean | TlsOptions | undefined
   /** @default 'auto' */
   readonly protocol?: ProtocolChoice | undefined
-  /** How long a request may take, from its sending. @default '750ms' */
+  /** Deadline of a request, counted from when it is sent. @default '750ms' */
   readonly timeout?: Duration | undefined
-  /** How long a connection may take to be made. @default '1s' */
+  /** Deadline of a connection attempt, TLS handshake included. @default '1s' */
   readonly connectTimeout?: Duration | undefined
-  /** Longest pause between two attempts to reach a node that is down. The first one follows at once. @default '1s' */
+  /** Longest pause between two attempts to reconnect to a node that is down. The first is 10 ms. @default '1s' */
   readonly retryInterval?: Duration | undefined
   /** @default 'error' */
   readonly onNodeDown?: OnNodeDown | undefined
@@ -58,11 +72,11 @@ export interface MemcachedOptions {
   readonly oversize?: Oversize | undefined
 }
 
-/** The options with their defaults, checked. */
+/** The options after validation, with defaults applied. */
 export interface ResolvedOptions {
   readonly servers: readonly NodeAddress[]
   readonly configurationEndpoint: NodeAddress | undefined
-  readonly pollMs: number
+  readonly pollIntervalMs: number
   readonly ignoreClusterErrors: boolean
   readonly hashing: Hashing
   readonly username: string | undefined
@@ -71,7 +85,7 @@ export interface ResolvedOptions {
   readonly protocol: ProtocolChoice
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
-  readonly retryMs: number
+  readonly retryIntervalMs: number
   readonly onNodeDown: OnNodeDown
   readonly oversize: Oversize
 }
@@ -82,83 +96,79 @@ const defaultServers = ['127.0.0.1:11211']
 export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
   const { username, password, ignoreClusterErrors = false } = options
   if ((username === undefined) !== (password === undefined)) {
-    throw wrong('username and password go together. Give both, or none.')
+    throw configError('username and password must be given together.')
   }
+  const onNodeDown = options.onNodeDown ?? 'error'
+  const oversize = options.oversize ?? 'reject'
   return {
-    ...nodesOf(options),
-    pollMs: checkTimeout('memcached: pollInterval', options.pollInterval ?? '60s'),
+    ...resolveServers(options),
+    pollIntervalMs: checkTimeout('memcached: pollInterval', options.pollInterval ?? '60s'),
     ignoreClusterErrors,
     hashing: checkChoice('memcached: hashing', options.hashing ?? 'ketama', hashings),
     username,
     password,
-    tls: tlsOf(options.tls),
-    protocol: checkChoice('memcached: protocol', options.protocol ?? 'auto', [
-      'auto',
-      'binary',
-      'meta',
-    ]),
+    tls: resolveTls(options.tls),
+    protocol: checkChoice('memcached: protocol', options.protocol ?? 'auto', protocolChoices),
     timeoutMs: checkTimeout('memcached: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: checkTimeout('memcached: connectTimeout', options.connectTimeout ?? '1s'),
-    retryMs: checkTimeout('memcached: retryInterval', options.retryInterval ?? '1s'),
-    onNodeDown: checkChoice(
-      'memcached: onNodeDown',
-      options.onNodeDown ?? 'error',
-      nodeDownChoices,
-    ),
-    oversize: checkChoice('memcached: oversize', options.oversize ?? 'reject', oversizeChoices),
+    retryIntervalMs: checkTimeout('memcached: retryInterval', options.retryInterval ?? '1s'),
+    onNodeDown: checkChoice('memcached: onNodeDown', onNodeDown, nodeDownChoices),
+    oversize: checkChoice('memcached: oversize', oversize, oversizeChoices),
   }
 }
 
-/** Whether the name is one of a configuration endpoint of ElastiCache. */
-export function isConfigurationEndpoint({ host }: NodeAddress): boolean {
+/** Whether the host name is that of an ElastiCache configuration endpoint. */
+function isConfigurationEndpoint({ host }: NodeAddress): boolean {
   return host.includes('.cfg.')
 }
 
-function nodesOf(
+function resolveServers(
   options: MemcachedOptions,
 ): Pick<ResolvedOptions, 'servers' | 'configurationEndpoint'> {
   const { servers, configurationEndpoint } = options
   if (servers !== undefined && configurationEndpoint !== undefined) {
-    throw wrong('servers and configurationEndpoint cannot go together. Leave out one.')
+    throw configError('servers and configurationEndpoint exclude each other. Remove one of them.')
   }
   if (configurationEndpoint !== undefined) {
-    return { servers: [], configurationEndpoint: addressOf(configurationEndpoint) }
+    return { servers: [], configurationEndpoint: checkAddress(configurationEndpoint) }
   }
-  const addresses = (servers ?? defaultServers).map(addressOf)
+  const addresses = (servers ?? defaultServers).map(checkAddress)
   const [first] = addresses
-  if (first === undefined) throw wrong('servers is empty. Name one at least.')
+  if (first === undefined) throw configError('servers must contain at least one address.')
   if (addresses.length === 1 && isConfigurationEndpoint(first)) {
     return { servers: [], configurationEndpoint: first }
   }
   return { servers: addresses, configurationEndpoint: undefined }
 }
 
-function addressOf(given: string | NodeAddress): NodeAddress {
+function checkAddress(given: string | NodeAddress): NodeAddress {
   if (typeof given === 'string') {
     const address = parseAddress(given)
-    // Other clients take credentials in front of the name; they are not to be repeated.
-    if (address === undefined) throw wrong(`"${given.replace(/^.*@/s, '…@')}" ${addressRemedy}`)
+    // Other clients accept credentials before the host name. The message must not repeat them.
+    if (address === undefined) {
+      throw configError(`"${given.replace(/^.*@/s, '…@')}" ${addressRemedy}`)
+    }
     return address
   }
   const { host, port, weight = 1 } = given ?? {}
   const isWeight = Number.isFinite(weight) && weight >= 0
   if (typeof host === 'string' && host !== '' && isPort(port) && isWeight) return given
-  throw wrong(
-    'a server is given as host:port, or as an object with host, port and, if any, a weight.',
+  throw configError(
+    'each of servers must be host:port, or an object with host, port and an optional weight.',
   )
 }
 
-function tlsOf(given: boolean | TlsOptions | undefined): TlsOptions | undefined {
+function resolveTls(given: boolean | TlsOptions | undefined): TlsOptions | undefined {
   if (given === undefined || given === false) return undefined
   const options = given === true ? {} : given
   try {
     createSecureContext(options)
   } catch (cause) {
-    throw wrong(`tls cannot be used: ${(cause as Error).message}`)
+    throw configError(`tls is invalid: ${(cause as Error).message}`)
   }
   return options
 }
 
-function wrong(what: string): CacheError {
-  return new CacheError('ERR_CACHE_CONFIG', `memcached: ${what}`)
+function configError(message: string): CacheError {
+  return new CacheError('ERR_CACHE_CONFIG', `memcached: ${message}`)
 }

@@ -1,28 +1,28 @@
 import { type ByteStore, type Payload, type StoreLimits, systemClock } from '@stowage/core'
 import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters } from './items/counters.ts'
-import { readSeen } from './items/item-replies.ts'
-import { Items, keyBytes } from './items/items.ts'
-import { Dispatch, type Router } from './nodes/dispatcher.ts'
-import { isThere, readAdded, readAnything, readOutcome } from './protocol/status-replies.ts'
+import { readWithCas } from './items/item-replies.ts'
+import { Items, maxKeyBytes } from './items/items.ts'
+import { Dispatcher, type Router } from './nodes/dispatcher.ts'
+import { readAdded, readCasOutcome, readExists, readOk } from './protocol/status-replies.ts'
 
-/** Entries as items of memcached, on the node the ring gives their key. */
+/** Stores payloads as memcached items, each on the node that the hash ring maps its key to. */
 export class MemcachedStore implements ByteStore {
   readonly name = 'memcached'
   readonly payload = 'bytes'
-  readonly #dispatch: Dispatch
+  readonly #dispatcher: Dispatcher
   readonly #items: Items
   readonly #counters: Counters
   readonly #lifecycle = new Lifecycle('memcached')
 
   constructor(router: Router, oversize: 'reject' | 'chunk') {
-    this.#dispatch = new Dispatch(router)
-    this.#items = new Items(this.#dispatch, oversize === 'chunk')
-    this.#counters = new Counters(this.#dispatch, this.#items)
+    this.#dispatcher = new Dispatcher(router)
+    this.#items = new Items(this.#dispatcher, oversize === 'chunk')
+    this.#counters = new Counters(this.#dispatcher, this.#items)
   }
 
   get limits(): StoreLimits {
-    return { keyBytes, valueBytes: this.#items.valueBytes, ttlStep: 1_000 }
+    return { keyBytes: maxKeyBytes, valueBytes: this.#items.valueBytes, ttlStep: 1_000 }
   }
 
   get(key: string): Promise<Payload | undefined> {
@@ -35,9 +35,9 @@ export class MemcachedStore implements ByteStore {
     return this.#items.getMany(keys)
   }
 
-  set(key: string, item: Payload, ttl?: number): Promise<void> {
+  set(key: string, payload: Payload, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('set')
-    return this.#items.store('set', key, item, { mode: 'set', ttl, read: readAnything })
+    return this.#items.store('set', key, payload, { mode: 'set', ttl, read: readOk })
   }
 
   setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -45,9 +45,9 @@ export class MemcachedStore implements ByteStore {
     return this.#items.storeMany(new Map(entries), ttl)
   }
 
-  add(key: string, item: Payload, ttl?: number): Promise<boolean> {
+  add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
     this.#lifecycle.assertOpen('add')
-    return this.#items.store('add', key, item, { mode: 'add', ttl, read: readAdded })
+    return this.#items.store('add', key, payload, { mode: 'add', ttl, read: readAdded })
   }
 
   compareAndSet(
@@ -56,11 +56,13 @@ export class MemcachedStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    return this.#retryOnConflict('compareAndSet', () => this.#swap(key, expected, next, ttl))
+    return this.#retryOnConflict('compareAndSet', () =>
+      this.#tryCompareAndSet(key, expected, next, ttl),
+    )
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#retryOnConflict('increment', () => this.#counters.count(key, by, ttl))
+    return this.#retryOnConflict('increment', () => this.#counters.tryIncrement(key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
@@ -75,28 +77,28 @@ export class MemcachedStore implements ByteStore {
 
   async deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
-    const each = [...new Set(keys)]
+    const uniqueKeys = [...new Set(keys)]
     let missing = 0
-    await this.#dispatch.groups('deleteMany', each, (connection, group) =>
+    await this.#dispatcher.sendGroups('deleteMany', uniqueKeys, (connection, group) =>
       connection.deleteMany('deleteMany', group.keys, (reply) => {
-        if (!isThere(reply)) missing++
+        if (!readExists(reply)) missing++
       }),
     )
-    return each.length - missing
+    return uniqueKeys.length - missing
   }
 
   clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
-    return this.#dispatch.each('clear', (connection) => connection.flushAll('clear'))
+    return this.#dispatcher.broadcast('clear', (connection) => connection.flushAll('clear'))
   }
 
   ping(): Promise<void> {
     this.#lifecycle.assertOpen('ping')
-    return this.#dispatch.each('ping', (connection) => connection.noop('ping'))
+    return this.#dispatcher.broadcast('ping', (connection) => connection.noop('ping'))
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.#dispatch.close())
+    return this.#lifecycle.close(() => this.#dispatcher.close())
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -105,11 +107,13 @@ export class MemcachedStore implements ByteStore {
 
   #retryOnConflict<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
     this.#lifecycle.assertOpen(operation)
-    return this.#dispatch.tracked(retryOnConflict({ operation, store: 'memcached' }, systemClock, attempt))
+    return this.#dispatcher.track(
+      retryOnConflict({ operation, store: 'memcached' }, systemClock, attempt),
+    )
   }
 
-  /** One attempt to replace what was expected. */
-  async #swap(
+  /** One attempt: reads the item with its cas id, compares it, and writes only if the id has not changed. */
+  async #tryCompareAndSet(
     key: string,
     expected: Payload,
     next: Payload | undefined,
@@ -117,20 +121,17 @@ export class MemcachedStore implements ByteStore {
   ): Promise<boolean | typeof conflict> {
     const operation = 'compareAndSet'
     if (next !== undefined) this.#items.assertFits(operation, key, next)
-    const seen = await this.#dispatch.one(operation, key, (connection) =>
-      connection.get(operation, key, readSeen),
+    const item = await this.#dispatcher.send(operation, key, (connection) =>
+      connection.get(operation, key, readWithCas),
     )
-    const item = await this.#items.whole(operation, seen?.found)
-    if (seen === undefined || item === undefined || !samePayload(item, expected)) return false
-    const { cas } = seen
+    const payload = await this.#items.readChunks(operation, item?.value)
+    if (item === undefined || payload === undefined || !samePayload(payload, expected)) return false
+    const { cas } = item
     const outcome = await (next === undefined
-      ? this.#dispatch.one(operation, key, (connection) =>
-          connection.delete(operation, key, cas, readOutcome),
+      ? this.#dispatcher.send(operation, key, (connection) =>
+          connection.delete(operation, key, cas, readCasOutcome),
         )
-      : this.#items.store(operation, key, next, {
-          ...{ mode: 'set', ttl, cas },
-          read: readOutcome,
-        }))
+      : this.#items.store(operation, key, next, { mode: 'set', ttl, cas, read: readCasOutcome }))
     return outcome === 'changed' ? conflict : outcome === 'done'
   }
 }

@@ -6,32 +6,37 @@ import { afterAll, describe, test } from 'vitest'
 
 const one = await startMemcached()
 const three = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
-// Some cases use the same keys each time, so no two setups share a server.
+// Some cases use fixed keys, so each setup has its own servers.
 const two = await Promise.all([startMemcached(), startMemcached()])
-const text = await startMemcached({ args: ['-B', 'ascii'] })
+const textOnly = await startMemcached({ args: ['-B', 'ascii'] })
 afterAll(async () => {
-  for (const server of [one, ...three, ...two, text]) await server.stop()
+  for (const server of [one, ...three, ...two, textOnly]) await server.stop()
 })
 
-/** A ttl takes seconds here, so the cases run at once, but for those that empty the servers. */
-const apart = [...new Set(conformance.map(({ group }) => group))].filter((name) => name !== 'clear')
+/** A ttl takes seconds here, so all cases run concurrently, except those that clear the servers. */
+const concurrentGroups = [...new Set(conformance.map(({ group }) => group))].filter(
+  (name) => name !== 'clear',
+)
 const addresses = (servers: readonly { address: string }[]) => servers.map(({ address }) => address)
 const setups: Readonly<Record<string, MemcachedOptions>> = {
   'one node': { servers: [one.address] },
   'three nodes': { servers: addresses(three) },
-  'values in parts': { servers: addresses(two), oversize: 'chunk' },
-  'a node that refuses the binary protocol': { servers: [text.address] },
+  "oversize: 'chunk'": { servers: addresses(two), oversize: 'chunk' },
+  'a server without the binary protocol': { servers: [textOnly.address] },
 }
 const wait = async (ms: number) => sleep(ms)
 
 for (const [name, options] of Object.entries(setups)) {
   describe.concurrent(name, () => {
-    conform(test, () => memcached({ ...options, timeout: '5s' }), { wait, groups: apart })
+    conform(test, () => memcached({ ...options, timeout: '5s' }), {
+      wait,
+      groups: concurrentGroups,
+    })
   })
 }
 
 for (const [name, options] of Object.entries(setups)) {
-  describe(`${name}, emptied`, () => {
+  describe(`${name}, clear()`, () => {
     conform(test, () => memcached({ ...options, timeout: '5s' }), { wait, groups: ['clear'] })
   })
 }

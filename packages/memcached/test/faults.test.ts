@@ -11,22 +11,22 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fuzzMemcached } from './fuzz/fuzz-memcached.mjs'
 
 let server: MemcachedServer
-let wire: FaultProxy
+let proxy: FaultProxy
 const cleanups: (() => Promise<unknown>)[] = []
 
 beforeEach(async () => {
   server = await startMemcached()
-  wire = await startProxy(server.port)
-  cleanups.push(server.stop, () => wire.stop())
+  proxy = await startProxy(server.port)
+  cleanups.push(server.stop, () => proxy.stop())
 })
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-function through(options: MemcachedOptions = {}) {
+function createStore(options: MemcachedOptions = {}) {
   const store = memcached({
-    servers: [`127.0.0.1:${wire.port}`],
+    servers: [`127.0.0.1:${proxy.port}`],
     timeout: '200ms',
     connectTimeout: '200ms',
     ...options,
@@ -35,13 +35,14 @@ function through(options: MemcachedOptions = {}) {
   return store
 }
 
-function direct() {
+function createDirectStore() {
   const store = memcached({ servers: [server.address], timeout: '5s' })
   cleanups.push(() => store.close())
   return store
 }
 
-async function recovered<T>(call: () => T): Promise<Awaited<T>> {
+/** Repeats a call until it succeeds. */
+async function eventually<T>(call: () => T): Promise<Awaited<T>> {
   const deadline = Date.now() + 20_000
   for (;;) {
     try {
@@ -53,6 +54,7 @@ async function recovered<T>(call: () => T): Promise<Awaited<T>> {
   }
 }
 
+/** Whether the call throws or rejects. */
 async function fails(call: () => unknown): Promise<boolean> {
   try {
     await call()
@@ -63,181 +65,181 @@ async function fails(call: () => unknown): Promise<boolean> {
 }
 
 for (const protocol of ['binary', 'meta'] as const) {
-  describe(`lost answers, ${protocol}`, () => {
-    test('an increment counts once and is reported as failed', async () => {
-      const store = through({ protocol })
+  describe(`when a reply is lost, ${protocol}`, () => {
+    test('increment() rejects and is not sent twice', async () => {
+      const store = createStore({ protocol })
       await store.increment('n', 1)
-      const lost = wire.cutReplies()
+      const cut = proxy.cutReplies()
       await expect(store.increment('n', 1)).rejects.toMatchObject({ retryable: true })
-      await lost
-      expect(await recovered(async () => String(await store.get('n')))).toBe('2')
+      await cut
+      expect(await eventually(async () => String(await store.get('n')))).toBe('2')
     })
 
-    test('an add is reported as failed, and is never sent again', async () => {
-      const store = through({ protocol })
+    test('add() rejects and is not sent twice', async () => {
+      const store = createStore({ protocol })
       await store.ping()
-      const lost = wire.cutReplies()
+      const cut = proxy.cutReplies()
       await expect(store.add('lock', 'me')).rejects.toMatchObject({ retryable: true })
-      await lost
-      expect(await recovered(() => store.add('lock', 'me'))).toBe(false)
+      await cut
+      expect(await eventually(() => store.add('lock', 'me'))).toBe(false)
       expect(String(await store.get('lock'))).toBe('me')
     })
 
-    test('half an answer is not put before the answers of the next connection', async () => {
-      const store = through({ protocol })
+    test('a partial reply does not affect the next connection', async () => {
+      const store = createStore({ protocol })
       await store.set('alice', `alice${'a'.repeat(1_000)}`)
       await store.set('bob', 'bob')
-      const lost = wire.cutReplies({ after: 500 })
+      const cut = proxy.cutReplies({ after: 500 })
       await expect(store.get('alice')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-      await lost
-      expect(await recovered(async () => String(await store.get('bob')))).toBe('bob')
-      expect(await recovered(async () => String(await store.get('alice')))).toMatch(
+      await cut
+      expect(await eventually(async () => String(await store.get('bob')))).toBe('bob')
+      expect(await eventually(async () => String(await store.get('alice')))).toMatch(
         /^alicea{1000}$/,
       )
     })
   })
 }
 
-test('what waits for an answer fails when the server says goodbye', async () => {
-  const store = through({ timeout: '1m' })
+test('requests in flight fail when the connection is reset', async () => {
+  const store = createStore({ timeout: '1m' })
   await store.set('k', 'v')
-  wire.mute(true, 'requests')
+  proxy.mute(true, 'requests')
   const calls = Promise.allSettled(Array.from({ length: 20 }, () => store.get('k')))
   await sleep(20)
-  wire.cut()
+  proxy.cut()
   for (const outcome of await calls) {
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_UNAVAILABLE', retryable: true } })
   }
 })
 
-test('one lost answer is noticed although others keep coming', async () => {
-  const store = through()
+test('a lost reply causes a timeout even while other requests are sent', async () => {
+  const store = createStore()
   await store.set('k', 'v')
-  wire.mute(true, 'replies')
+  proxy.mute(true, 'replies')
   const lost = store.get('k')
-  const steady = (async () => {
+  const otherRequests = (async () => {
     for (;;) if (await fails(() => store.get('k'))) return
   })()
   await expect(lost).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
-  wire.mute(false)
-  await steady
+  proxy.mute(false)
+  await otherRequests
 })
 
-test('a frozen node costs those the deadline that were on their way, and nobody else', async () => {
-  const store = through()
+test('only requests in flight wait for the timeout of a frozen node', async () => {
+  const store = createStore()
   await store.set('k', 'v')
   server.kill('SIGSTOP')
-  const first = await Promise.allSettled(Array.from({ length: 50 }, () => store.get('k')))
-  for (const outcome of first) {
+  const inFlight = await Promise.allSettled(Array.from({ length: 50 }, () => store.get('k')))
+  for (const outcome of inFlight) {
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_TIMEOUT' } })
   }
-  // While it is tried again and again in the background, no call waits for it.
-  const attempts = wire.accepted
-  while (wire.accepted < attempts + 4) {
+  // Calls fail at once while attempts to reconnect continue in the background.
+  const attempts = proxy.accepted
+  while (proxy.accepted < attempts + 4) {
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await sleep(1)
   }
   expect(store.nodes()[0]).toMatchObject({ state: 'down' })
   server.kill('SIGCONT')
-  expect(await recovered(async () => String(await store.get('k')))).toBe('v')
+  expect(await eventually(async () => String(await store.get('k')))).toBe('v')
   expect(store.nodes()[0]).toMatchObject({ state: 'up', version: '1.6.18' })
 })
 
-test('a server that was restarted is there again with the next call', async () => {
+test('reconnects to a restarted server', async () => {
   const store = memcached({ servers: [server.address] })
   cleanups.push(() => store.close())
   await store.set('k', 'v')
   await server.stop()
-  const again = await server.restart()
-  cleanups.push(again.stop)
-  expect(await recovered(() => store.get('k'))).toBeUndefined()
+  const restarted = await server.restart()
+  cleanups.push(restarted.stop)
+  expect(await eventually(() => store.get('k'))).toBeUndefined()
 })
 
-test('nobody there: an error at once, again and again, and no connection left', async () => {
-  wire.refuse(true)
-  const store = through()
+test('every call fails at once while the server is unreachable, and no connection is left open', async () => {
+  proxy.refuse(true)
+  const store = createStore()
   for (let i = 0; i < 20; i++) {
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   }
-  wire.refuse(false)
-  await recovered(() => store.get('k'))
-  expect(wire.connections).toBe(1)
+  proxy.refuse(false)
+  await eventually(() => store.get('k'))
+  expect(proxy.connections).toBe(1)
 })
 
-test('what a node has to forget is told in few requests, however much it is', async () => {
+test('pending deletes are sent in few batches', async () => {
   const second = await startMemcached()
-  const path = await startProxy(second.port)
-  cleanups.push(second.stop, () => path.stop())
-  const servers = [wire, path].map(({ port }) => `127.0.0.1:${port}`)
-  const store = through({ servers, onNodeDown: 'failover', timeout: '5s' })
+  const secondProxy = await startProxy(second.port)
+  cleanups.push(second.stop, () => secondProxy.stop())
+  const servers = [proxy, secondProxy].map(({ port }) => `127.0.0.1:${port}`)
+  const store = createStore({ servers, onNodeDown: 'failover', timeout: '5s' })
   await store.ping()
-  wire.refuse(true)
-  wire.cut()
-  const keys = Array.from({ length: 2_000 }, (_, index) => `forgotten:${index}`)
-  await recovered(() => store.getMany(keys))
+  proxy.refuse(true)
+  proxy.cut()
+  const keys = Array.from({ length: 2_000 }, (_, index) => `changed:${index}`)
+  await eventually(() => store.getMany(keys))
   await store.setMany(keys.map((key) => [key, 'x'] as const))
-  const before = path.bytes.requests
-  wire.refuse(false)
+  const before = secondProxy.bytes.requests
+  proxy.refuse(false)
   await expect.poll(() => store.nodes().map(({ state }) => state)).toEqual(['up', 'up'])
   await store.ping()
-  // A request for each key, of a header and the key.
-  expect(path.bytes.requests - before).toBeLessThan(keys.length * 100)
+  // About one request per key, with a header of 24 bytes and the key.
+  expect(secondProxy.bytes.requests - before).toBeLessThan(keys.length * 100)
 })
 
 describe('onNodeDown', () => {
-  test("'miss': reads are misses, and what changed meanwhile does not come back", async () => {
-    const store = through({ onNodeDown: 'miss' })
+  test("'miss': reads are misses, and changed keys are deleted from the node", async () => {
+    const store = createStore({ onNodeDown: 'miss' })
     await store.setMany([
-      ['kept', '1'],
+      ['touched', '1'],
       ['set', 'old'],
       ['deleted', 'old'],
     ])
-    wire.refuse(true)
-    wire.cut()
-    expect(await store.get('kept')).toBeUndefined()
-    expect(await store.getMany(['kept', 'set'])).toEqual([undefined, undefined])
+    proxy.refuse(true)
+    proxy.cut()
+    expect(await store.get('touched')).toBeUndefined()
+    expect(await store.getMany(['touched', 'set'])).toEqual([undefined, undefined])
     await store.set('set', 'new')
     expect(await store.delete('deleted')).toBe(false)
-    expect(await store.touch('kept')).toBe(false)
+    expect(await store.touch('touched')).toBe(false)
     await expect(store.add('lock', '1')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(store.increment('n', 1)).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(store.ping()).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
       message: expect.stringContaining('connect'),
     })
-    const other = direct()
-    expect(String(await other.get('set'))).toBe('old')
-    wire.refuse(false)
-    await recovered(() => store.add('up', '1'))
+    const direct = createDirectStore()
+    expect(String(await direct.get('set'))).toBe('old')
+    proxy.refuse(false)
+    await eventually(() => store.add('up', '1'))
     expect(await store.getMany(['set', 'deleted'])).toEqual([undefined, undefined])
-    expect(await other.get('deleted')).toBeUndefined()
+    expect(await direct.get('deleted')).toBeUndefined()
   })
 
-  test("'failover': another node answers meanwhile, and forgets it when the node is back", async () => {
+  test("'failover': another node stores the values until the node is up", async () => {
     const second = await startMemcached()
     cleanups.push(second.stop)
-    const servers = [`127.0.0.1:${wire.port}`, second.address]
-    const store = through({ servers, onNodeDown: 'failover' })
+    const servers = [`127.0.0.1:${proxy.port}`, second.address]
+    const store = createStore({ servers, onNodeDown: 'failover' })
     const keys = Array.from({ length: 40 }, (_, index) => `k${index}`)
     await store.setMany(keys.map((key) => [key, 'old'] as const))
-    wire.refuse(true)
-    wire.cut()
-    // The first call notices; from then on the node is down.
-    await recovered(() => store.getMany(keys))
+    proxy.refuse(true)
+    proxy.cut()
+    // The node is down once a call has failed.
+    await eventually(() => store.getMany(keys))
     await store.setMany(keys.map((key) => [key, 'new'] as const))
     expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => 'new'))
-    // One of two is enough, unless one is not to be lenient.
+    // With 'failover' one healthy node is enough for ping(), with 'error' it is not.
     await store.ping()
-    expect(await fails(() => through({ servers }).ping())).toBe(true)
-    wire.refuse(false)
+    expect(await fails(() => createStore({ servers }).ping())).toBe(true)
+    proxy.refuse(false)
     await expect.poll(() => store.nodes().map(({ state }) => state)).toEqual(['up', 'up'])
     const found = (await store.getMany(keys)).map((each) => each && String(each))
-    // Those of the node that was away are misses, never the old ones.
+    // The keys of the node are misses, and no old value is read.
     expect(new Set(found)).toEqual(new Set([undefined, 'new']))
-    wire.refuse(true)
-    wire.cut()
-    const again = (await store.getMany(keys)).map((each) => each && String(each))
-    expect(again).toEqual(found)
+    proxy.refuse(true)
+    proxy.cut()
+    const afterSecondOutage = (await store.getMany(keys)).map((each) => each && String(each))
+    expect(afterSecondOutage).toEqual(found)
   })
 })
 

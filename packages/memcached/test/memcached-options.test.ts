@@ -2,18 +2,18 @@ import { Env } from '@stowage/core'
 import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { startMemcached } from '@stowage/test-servers'
 import { expect, test } from 'vitest'
-import { usable } from '../src/connection/memjs.ts'
+import { checkServer } from '../src/connection/memjs.ts'
 import { hasIPv6 } from './ipv6.ts'
 
-const config = { code: 'ERR_CACHE_CONFIG' }
+const configError = { code: 'ERR_CACHE_CONFIG' }
 
-function read(variables: Record<string, string>) {
-  const env = new Env(variables)
+function optionsFrom(variables: Record<string, string>, role?: string) {
+  const env = new Env(variables, role)
   return { options: driver.fromEnv(env) as MemcachedOptions, problems: env.problems }
 }
 
-test('the environment names the servers, or where they are told', () => {
-  const { options, problems } = read({
+test('reads the options from the environment', () => {
+  const { options, problems } = optionsFrom({
     MEMCACHED_SERVERS: '10.0.0.1, cache.test:11212:2,[::1]:11213',
     MEMCACHED_USERNAME: 'app',
     MEMCACHED_PASSWORD: 'secret',
@@ -27,35 +27,32 @@ test('the environment names the servers, or where they are told', () => {
     tls: true,
     hashing: 'modula',
   })
-  const { pollInterval, onNodeDown, oversize } = read({
+  const { pollInterval, onNodeDown, oversize } = optionsFrom({
     MEMCACHED_POLL_INTERVAL: '10s',
     MEMCACHED_ON_NODE_DOWN: 'miss',
     MEMCACHED_OVERSIZE: 'chunk',
   }).options
   expect([pollInterval, onNodeDown, oversize]).toEqual([10_000, 'miss', 'chunk'])
   expect(
-    read({
+    optionsFrom({
       MEMCACHED_CONFIGURATION_ENDPOINT: 'my.cfg.cache.test:11211',
       MEMCACHED_IGNORE_CLUSTER_ERRORS: 'true',
     }).options,
   ).toMatchObject({ configurationEndpoint: 'my.cfg.cache.test:11211', ignoreClusterErrors: true })
 })
 
-test('where the nodes of a role are beats where those of all are', () => {
-  const role = (variables: Record<string, string>) => {
-    const env = new Env(variables, 'session')
-    return { ...driver.fromEnv(env), problems: env.problems }
-  }
+test('addresses of a role take precedence over addresses of all roles', () => {
+  const session = (variables: Record<string, string>) => optionsFrom(variables, 'session')
   expect(
-    role({ MEMCACHED_SERVERS: 'a', SESSION_MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }),
-  ).toMatchObject({ configurationEndpoint: 'b', problems: [] })
+    session({ MEMCACHED_SERVERS: 'a', SESSION_MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }),
+  ).toMatchObject({ options: { configurationEndpoint: 'b' }, problems: [] })
   expect(
-    role({ MEMCACHED_CONFIGURATION_ENDPOINT: 'b', SESSION_MEMCACHED_SERVERS: 'a' }),
-  ).toMatchObject({ servers: ['a'], problems: [] })
+    session({ MEMCACHED_CONFIGURATION_ENDPOINT: 'b', SESSION_MEMCACHED_SERVERS: 'a' }),
+  ).toMatchObject({ options: { servers: ['a'] }, problems: [] })
 })
 
-test('what is wrong with the environment is said at once, without secrets', () => {
-  const { problems } = read({
+test('reports all problems of the environment at once, without secrets', () => {
+  const { problems } = optionsFrom({
     MEMCACHED_SERVERS: 'a:99999',
     MEMCACHED_PASSWORD: 'secret',
     MEMCACHED_TLS: 'constructor',
@@ -68,12 +65,12 @@ test('what is wrong with the environment is said at once, without secrets', () =
     'MEMCACHED_HASHING',
   ])
   expect(JSON.stringify(problems)).not.toContain('secret')
-  const both = { MEMCACHED_SERVERS: 'a', MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }
-  expect(read(both).problems).toHaveLength(1)
+  const conflict = { MEMCACHED_SERVERS: 'a', MEMCACHED_CONFIGURATION_ENDPOINT: 'b' }
+  expect(optionsFrom(conflict).problems).toHaveLength(1)
 })
 
-test('options that cannot work are refused', () => {
-  const wrong: Parameters<typeof memcached>[0][] = [
+test('rejects invalid options', () => {
+  const invalid: Parameters<typeof memcached>[0][] = [
     { servers: [] },
     { servers: ['a:b:c'] },
     { servers: [{ host: 'a', port: 0 }] },
@@ -86,40 +83,41 @@ test('options that cannot work are refused', () => {
     { onNodeDown: 'ignore' as never },
     { protocol: 'ascii' as never },
     { oversize: 'compress' as never },
-    { tls: { cert: 'no certificate' } },
+    { tls: { cert: 'not a certificate' } },
   ]
-  for (const options of wrong) {
+  for (const options of invalid) {
     expect(() => memcached(options), JSON.stringify(options)).toThrow(
-      expect.objectContaining(config),
+      expect.objectContaining(configError),
     )
   }
 })
 
-test('credentials in an address are refused, and not repeated', () => {
+test('rejects credentials in an address without repeating them', () => {
   const address = 'app:s3cret@cache.test:11211'
   for (const options of [{ servers: [address] }, { configurationEndpoint: address }]) {
-    const refusal = expect(() => memcached(options))
-    refusal.toThrow(expect.objectContaining(config))
-    refusal.not.toThrow(/s3cret/)
+    const creation = expect(() => memcached(options))
+    creation.toThrow(expect.objectContaining(configError))
+    creation.not.toThrow(/s3cret/)
   }
-  expect(JSON.stringify(read({ MEMCACHED_SERVERS: address }).problems)).not.toContain('s3cret')
+  const { problems } = optionsFrom({ MEMCACHED_SERVERS: address })
+  expect(JSON.stringify(problems)).not.toContain('s3cret')
 })
 
-test('a memjs without what is built upon is refused with its remedy', () => {
-  class Other {
+test('rejects a memjs that lacks a required method, with a remedy', () => {
+  class OtherServer {
     sock() {}
     write() {}
   }
-  expect(() => usable(Other)).toThrow(
+  expect(() => checkServer(OtherServer)).toThrow(
     expect.objectContaining({
-      ...config,
+      ...configError,
       message: expect.stringMatching(/saslAuth.*Install memjs/),
     }),
   )
-  expect(() => usable(undefined as never)).toThrow(expect.objectContaining(config))
+  expect(() => checkServer(undefined as never)).toThrow(expect.objectContaining(configError))
 })
 
-test.runIf(hasIPv6)('an address of IPv6, where the machine has one', async () => {
+test.runIf(hasIPv6)('connects to an IPv6 address', async () => {
   const server = await startMemcached({ args: ['-l', '::1'] })
   const store = memcached({ servers: [`[::1]:${server.port}`] })
   try {

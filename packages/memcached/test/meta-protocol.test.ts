@@ -2,15 +2,15 @@ import { createServer } from 'node:net'
 import { memcached } from '@stowage/memcached'
 import { afterEach, expect, test } from 'vitest'
 import { meta } from '../src/protocol/meta-protocol.ts'
-import { OtherProtocol } from '../src/protocol/protocol.ts'
+import { ProtocolMismatchError } from '../src/protocol/protocol.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-/** What is made of a text that arrives in pieces of so many bytes. */
-function read(text: string, pieceBytes: number): string[] {
+/** Decodes a text that arrives in pieces of `pieceBytes` bytes. */
+function decode(text: string, pieceBytes: number): string[] {
   const decoder = meta.decoder()
   const replies: string[] = []
   const bytes = Buffer.from(text, 'latin1')
@@ -22,14 +22,14 @@ function read(text: string, pieceBytes: number): string[] {
   return replies
 }
 
-test('answers in pieces of any size', () => {
+test('decodes replies that arrive in pieces of any size', () => {
   const text = 'VA 5 f0 c7 O3\r\na\r\nbc\r\nHD O4\r\nEN\r\nVA 0 O5\r\n\r\nMN\r\n'
-  const whole = read(text, text.length)
-  expect(whole).toEqual(['0 3 a\r\nbc', '0 4 O4', '1 undefined ', '0 5 ', '0 undefined '])
-  for (let bytes = 1; bytes < text.length; bytes++) expect(read(text, bytes)).toEqual(whole)
+  const replies = decode(text, text.length)
+  expect(replies).toEqual(['0 3 a\r\nbc', '0 4 O4', '1 undefined ', '0 5 ', '0 undefined '])
+  for (let bytes = 1; bytes < text.length; bytes++) expect(decode(text, bytes)).toEqual(replies)
 })
 
-test('what the server says in words', () => {
+test('decodes the replies of commands without a key', () => {
   const decoder = meta.decoder()
   const replies: unknown[] = []
   const text =
@@ -60,11 +60,11 @@ test.each([
   'HTTP/1.1 400 Bad Request\r\n',
   'constructor\r\n',
   'x'.repeat(100_000),
-])('what is no answer is refused: %.12s', (text) => {
-  expect(() => read(text, 1_000)).toThrow(OtherProtocol)
+])('rejects a reply in another protocol: %.12s', (text) => {
+  expect(() => decode(text, 1_000)).toThrow(ProtocolMismatchError)
 })
 
-test('a server that does not know the commands is told apart, with the remedy', async () => {
+test('fails with a remedy if the server does not support meta commands', async () => {
   const server = createServer((socket) =>
     socket.on('data', (line) => {
       socket.write(String(line).startsWith('version') ? 'VERSION 1.4.0\r\n' : 'ERROR\r\n')

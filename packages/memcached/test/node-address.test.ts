@@ -8,7 +8,7 @@ test.each([
   ['::1', { host: '::1', port: 11211 }],
   ['[::1]', { host: '::1', port: 11211 }],
   ['[fd00::1]:11212:0', { host: 'fd00::1', port: 11212, weight: 0 }],
-])('%s is an address', (text, address) => {
+])('parseAddress parses %s', (text, address) => {
   expect(parseAddress(text)).toEqual(address)
 })
 
@@ -25,11 +25,11 @@ test.each([
   '[::1',
   'a/b',
   'u:p@a',
-])('%j is none', (text) => {
+])('parseAddress returns undefined for %j', (text) => {
   expect(parseAddress(text)).toBeUndefined()
 })
 
-test('a name is what was read', () => {
+test('nodeName returns text that parseAddress parses', () => {
   for (const name of ['cache:11211', '[::1]:11212']) {
     expect(nodeName(parseAddress(name) ?? { host: '', port: 0 })).toBe(name)
   }

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
 
-// What a cache with a prefix needs to know to clear itself lives on one node: the others must not go with it.
+// The generation of a cache with a prefix, which clear() replaces, is stored on one node. The failure of that node must
+// not affect the keys of the other nodes.
 
 const keys = Array.from({ length: 300 }, (_, i) => `key ${i}`)
 let servers: MemcachedServer[]
@@ -14,12 +15,12 @@ let cache: Cache
 
 const addresses = () => servers.map(({ address }) => address)
 
-function cacheOn(nodes: readonly string[]): Cache {
+function createCache(nodes: readonly string[]): Cache {
   return new Cache(memcached({ servers: nodes, timeout: '2s' }), { prefix: 'app:' })
 }
 
-/** The node of the generation. */
-function holder(nodes: readonly string[]): number {
+/** Index of the node that stores the generation. */
+function generationNode(nodes: readonly string[]): number {
   const ring = hashRing(
     'ketama',
     nodes.map(parseAddress).filter((node) => node !== undefined),
@@ -27,16 +28,18 @@ function holder(nodes: readonly string[]): number {
   return ring.indexOf('app:~generation')
 }
 
-async function outcomes(of: Cache) {
-  const found = await Promise.allSettled(keys.map((key) => of.get(key)))
-  const hits = found.filter((each) => each.status === 'fulfilled' && each.value === 'v').length
-  const errors = found.filter(({ status }) => status === 'rejected').length
+async function readAll(from: Cache) {
+  const results = await Promise.allSettled(keys.map((key) => from.get(key)))
+  const isHit = (result: PromiseSettledResult<unknown>) =>
+    result.status === 'fulfilled' && result.value === 'v'
+  const hits = results.filter(isHit).length
+  const errors = results.filter(({ status }) => status === 'rejected').length
   return { hits, errors, misses: keys.length - hits - errors }
 }
 
 beforeEach(async () => {
   servers = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
-  cache = cacheOn(addresses())
+  cache = createCache(addresses())
   await cache.setMany(keys.map((key) => [key, 'v'] as const))
 })
 
@@ -45,25 +48,26 @@ afterEach(async () => {
   await Promise.all(servers.map(({ stop }) => stop()))
 })
 
-test('the node of the generation dies and comes back empty: only what was on it is gone', async () => {
-  const [index, lost] = [holder(addresses()), servers[holder(addresses())] as MemcachedServer]
-  await lost.stop()
-  // Longer than a generation is gone on with unread.
+test('only the keys of a node are lost when the node that stores the generation restarts empty', async () => {
+  const index = generationNode(addresses())
+  const failed = servers[index] as MemcachedServer
+  await failed.stop()
+  // Longer than a generation is used without being read.
   await sleep(1_100)
-  const without = await outcomes(cache)
-  expect(without.hits).toBeGreaterThan(keys.length / 3)
-  expect(without.errors).toBeGreaterThan(0)
-  servers[index] = await lost.restart()
+  const duringOutage = await readAll(cache)
+  expect(duringOutage.hits).toBeGreaterThan(keys.length / 3)
+  expect(duringOutage.errors).toBeGreaterThan(0)
+  servers[index] = await failed.restart()
   const deadline = Date.now() + 20_000
-  while ((await outcomes(cache)).errors > 0 && Date.now() < deadline) await sleep(50)
-  expect(await outcomes(cache)).toMatchObject({ hits: without.hits, errors: 0 })
-  // Another process finds what the first has put back.
+  while ((await readAll(cache)).errors > 0 && Date.now() < deadline) await sleep(50)
+  expect(await readAll(cache)).toMatchObject({ hits: duringOutage.hits, errors: 0 })
+  // Another process reads the generation that the first one has restored.
   await sleep(1_100)
-  expect((await outcomes(cache)).hits).toBe(without.hits)
-  const other = cacheOn(addresses())
-  expect((await outcomes(other)).hits).toBe(without.hits)
+  expect((await readAll(cache)).hits).toBe(duringOutage.hits)
+  const other = createCache(addresses())
+  expect((await readAll(other)).hits).toBe(duringOutage.hits)
   await other.clear()
   await sleep(1_100)
-  expect((await outcomes(cache)).hits).toBe(0)
+  expect((await readAll(cache)).hits).toBe(0)
   await other.close()
 })

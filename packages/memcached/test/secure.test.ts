@@ -30,25 +30,25 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** A name that leads to the server: the address is told apart from it, as by a configuration endpoint. */
-const named = { host: 'cache.test', port: server.port, ip: '127.0.0.1' }
+/** A host name and an IP address, as a configuration endpoint lists them. The certificate is for the host name. */
+const tlsNode = { host: 'cache.test', port: server.port, ip: '127.0.0.1' }
 
 const groups = [...new Set(conformance.map(({ group }) => group))].filter(
   (group) => group !== 'clear',
 )
-const encrypted = () => memcached({ servers: [named], tls: { ca }, timeout: '5s' })
+const createTlsStore = () => memcached({ servers: [tlsNode], tls: { ca }, timeout: '5s' })
 const wait = async (ms: number) => sleep(ms)
 
 describe.concurrent('TLS', () => {
-  conform(test, encrypted, { wait, groups })
+  conform(test, createTlsStore, { wait, groups })
 })
 
-describe('TLS, emptied', () => {
-  conform(test, encrypted, { wait, groups: ['clear'] })
+describe('TLS, clear()', () => {
+  conform(test, createTlsStore, { wait, groups: ['clear'] })
 })
 
-test('a certificate of another name is refused', async () => {
-  const store = memcached({ servers: [{ ...named, host: 'other.test' }], tls: { ca } })
+test('rejects a certificate for another host name', async () => {
+  const store = memcached({ servers: [{ ...tlsNode, host: 'other.test' }], tls: { ca } })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/altnames|certificate/),
@@ -56,8 +56,8 @@ test('a certificate of another name is refused', async () => {
   await store.close()
 })
 
-test('a certificate nobody vouches for is refused', async () => {
-  const store = memcached({ servers: [named], tls: true })
+test('rejects a self-signed certificate', async () => {
+  const store = memcached({ servers: [tlsNode], tls: true })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/certificate/),
@@ -65,55 +65,60 @@ test('a certificate nobody vouches for is refused', async () => {
   await store.close()
 })
 
-test('text protocol with a password', async () => {
+test('authenticates in the text protocol', async () => {
   const servers = [textOnly.address]
   const store = memcached({ servers, username: 'app', password: 'p@ss' })
   await store.set('k', 'v')
   expect(String(await store.get('k'))).toBe('v')
   await store.close()
-  const wrong = memcached({ servers, username: 'app', password: 'wrong' })
-  const failure = expect(wrong.get('k')).rejects
-  await failure.toMatchObject({ message: expect.not.stringContaining('wrong') })
-  await wrong.close()
+  const wrongPassword = memcached({ servers, username: 'app', password: 'wrong' })
+  await expect(wrongPassword.get('k')).rejects.toMatchObject({
+    message: expect.not.stringContaining('wrong'),
+  })
+  await wrongPassword.close()
 })
 
-test('SASL', async () => {
-  const config = join(folder, 'sasl')
-  mkdirSync(config)
-  const passwords = await startPasswords(join(config, 'mux'), { app: 'p@ss' })
-  const lines = ['mech_list: plain', 'pwcheck_method: saslauthd', `saslauthd_path: ${config}/mux`]
-  writeFileSync(join(config, 'memcached.conf'), lines.join('\n'))
-  const guarded = await startMemcached({ args: ['-S'], env: { SASL_CONF_PATH: config } })
-  const servers = [guarded.address]
-  const none = memcached({ servers })
-  const wrong = memcached({ servers, username: 'app', password: 'guess' })
+test('authenticates with SASL', async () => {
+  const configFolder = join(folder, 'sasl')
+  mkdirSync(configFolder)
+  const socketPath = join(configFolder, 'mux')
+  const saslauthd = await startSaslauthd(socketPath, { app: 'p@ss' })
+  const lines = ['mech_list: plain', 'pwcheck_method: saslauthd', `saslauthd_path: ${socketPath}`]
+  writeFileSync(join(configFolder, 'memcached.conf'), lines.join('\n'))
+  const saslServer = await startMemcached({ args: ['-S'], env: { SASL_CONF_PATH: configFolder } })
+  const servers = [saslServer.address]
+  const noCredentials = memcached({ servers })
+  const wrongPassword = memcached({ servers, username: 'app', password: 'guess' })
   const store = memcached({ servers, username: 'app', password: 'p@ss' })
   try {
-    await expect(none.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
-    await expect(wrong.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+    await expect(noCredentials.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+    await expect(wrongPassword.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
     await store.set('k', 'v')
     expect(String(await store.get('k'))).toBe('v')
   } finally {
-    await Promise.all([none.close(), wrong.close(), store.close()])
-    await guarded.stop()
-    passwords.close()
+    await Promise.all([noCredentials.close(), wrongPassword.close(), store.close()])
+    await saslServer.stop()
+    saslauthd.close()
   }
 })
 
-/** What libsasl asks whether a password is right: four counted texts, of which the first two are user and password. */
-async function startPasswords(path: string, users: Readonly<Record<string, string>>) {
-  const daemon = createServer((socket) =>
-    socket.once('data', (question) => {
-      const userEnd = 2 + question.readUInt16BE(0)
-      const user = question.toString('utf8', 2, userEnd)
-      const password = question.toString(
+/**
+ * Starts a replacement for saslauthd, which libsasl queries to verify a password. A query is four strings with a 16-bit
+ * length each, of which the first two are the user name and the password.
+ */
+async function startSaslauthd(path: string, users: Readonly<Record<string, string>>) {
+  const server = createServer((socket) =>
+    socket.once('data', (query) => {
+      const userEnd = 2 + query.readUInt16BE(0)
+      const user = query.toString('utf8', 2, userEnd)
+      const password = query.toString(
         'utf8',
         userEnd + 2,
-        userEnd + 2 + question.readUInt16BE(userEnd),
+        userEnd + 2 + query.readUInt16BE(userEnd),
       )
       socket.end(users[user] === password ? '\0\x02OK' : '\0\x02NO')
     }),
   )
-  await new Promise<void>((resolve) => daemon.listen(path, resolve))
-  return daemon
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  return server
 }

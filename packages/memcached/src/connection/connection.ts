@@ -1,54 +1,53 @@
 import type { Reply, StoreRequest } from '../protocol/protocol.ts'
-import { readAnything, readVersion } from '../protocol/status-replies.ts'
+import { readOk, readVersion } from '../protocol/status-replies.ts'
 import { SingleRequest } from './pending-requests.ts'
 import { Wire } from './wire.ts'
 
-/** The number memjs gives to the requests of its handshake. */
+/** memjs sends its SASL request with this opaque. */
 const memjsOpaque = 0
 
-/** `memcached -I`, where the server does not say. */
+/** The default of `memcached -I`, for a server that does not return the setting. */
 export const defaultItemBytes: number = 1024 * 1024
 
-/** The commands of memcached, on one connection that has introduced itself. */
+/** The commands of memcached on one connection, after the handshake. */
 export class Connection extends Wire {
-  /** As the server says, once it is open. */
-  release = ''
-  /** Largest item the server takes: key, value and what it keeps beside them. */
+  /** Empty until the server has replied with its version. */
+  serverVersion = ''
+  /** Largest item that the server accepts: key, value and header. */
   itemBytes: number = defaultItemBytes
 
-  /** Connects, and introduces itself. Rejects when it has ended instead. */
+  /** Connects and authenticates. Rejects if the connection ends meanwhile. */
   async open(): Promise<void> {
     await this.connect()
     const { username = '', password = '' } = this.settings
     const { login } = this.protocol
     if (username !== '' && login !== undefined) {
-      await this.single('connect', undefined, readAnything, () =>
-        login(this.out, username, password),
-      )
+      await this.single('connect', undefined, readOk, () => login(this.out, username, password))
     }
-    this.release = await this.version()
-    // Later: SASL is no answer to which protocol the server speaks.
+    this.serverVersion = await this.version()
+    // After the version: the outcome of SASL does not show whether the server supports the protocol.
     if (username !== '' && login === undefined) await this.#authenticate()
-    // A server that wants credentials says so to a lone request; behind several it hangs up before it is heard.
+    // Sent alone: a server that requires credentials replies so to a single request, but closes the connection if it
+    // receives several.
     await this.noop('connect')
     this.itemBytes = (await this.#itemSizeMax()) ?? defaultItemBytes
   }
 
   get<T>(operation: string, key: string, read: (reply: Reply) => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const opaque = this.next(operation, key)
+      const opaque = this.nextOpaque(operation, key)
       this.protocol.get(this.out, key, opaque, false)
-      this.sent(new SingleRequest(opaque, operation, key, read, resolve, reject))
+      this.enqueue(new SingleRequest(opaque, operation, key, read, resolve, reject))
     })
   }
 
-  /** The answers to those that are there, by their index. */
+  /** Calls `read` for each item that exists, with the index of its key. */
   getMany(
     operation: string,
     keys: readonly string[],
-    take: (reply: Reply, index: number) => void,
+    read: (reply: Reply, index: number) => void,
   ): Promise<void> {
-    return this.batch(operation, keys.length, take, (index, opaque) =>
+    return this.batch(operation, keys.length, read, (index, opaque) =>
       this.protocol.get(this.out, keys[index] as string, opaque, true),
     )
   }
@@ -62,9 +61,9 @@ export class Connection extends Wire {
   storeMany(
     operation: string,
     requests: readonly StoreRequest[],
-    take: (reply: Reply) => void,
+    read: (reply: Reply) => void,
   ): Promise<void> {
-    return this.batch(operation, requests.length, take, (index, opaque) =>
+    return this.batch(operation, requests.length, read, (index, opaque) =>
       this.protocol.store(this.out, requests[index] as StoreRequest, opaque, true),
     )
   }
@@ -75,31 +74,31 @@ export class Connection extends Wire {
     )
   }
 
-  /** What `take` is told of every key: that it was deleted, or not there; or of the latter only. */
+  /** Calls `read` for each key that is missing and, depending on the protocol, for each that was deleted. */
   deleteMany(
     operation: string,
     keys: readonly string[],
-    take: (reply: Reply) => void,
+    read: (reply: Reply) => void,
   ): Promise<void> {
-    return this.batch(operation, keys.length, take, (index, opaque) =>
+    return this.batch(operation, keys.length, read, (index, opaque) =>
       this.protocol.delete(this.out, keys[index] as string, 0n, opaque, true),
     )
   }
 
-  touch<T>(operation: string, key: string, expiry: number, read: (reply: Reply) => T): Promise<T> {
+  touch<T>(operation: string, key: string, exptime: number, read: (reply: Reply) => T): Promise<T> {
     return this.single(operation, key, read, (opaque) =>
-      this.protocol.touch(this.out, key, expiry, opaque),
+      this.protocol.touch(this.out, key, exptime, opaque),
     )
   }
 
   getAndTouch<T>(
     operation: string,
     key: string,
-    expiry: number,
+    exptime: number,
     read: (reply: Reply) => T,
   ): Promise<T> {
     return this.single(operation, key, read, (opaque) =>
-      this.protocol.getAndTouch(this.out, key, expiry, opaque),
+      this.protocol.getAndTouch(this.out, key, exptime, opaque),
     )
   }
 
@@ -115,13 +114,13 @@ export class Connection extends Wire {
   }
 
   flushAll(operation: string): Promise<void> {
-    return this.single(operation, undefined, readAnything, (opaque) =>
+    return this.single(operation, undefined, readOk, (opaque) =>
       this.protocol.flush(this.out, opaque),
     )
   }
 
   noop(operation: string): Promise<void> {
-    return this.single(operation, undefined, readAnything, (opaque) =>
+    return this.single(operation, undefined, readOk, (opaque) =>
       this.protocol.noop(this.out, opaque),
     )
   }
@@ -134,18 +133,17 @@ export class Connection extends Wire {
 
   #authenticate(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.sent(new SingleRequest(memjsOpaque, 'connect', undefined, readAnything, resolve, reject))
+      this.enqueue(new SingleRequest(memjsOpaque, 'connect', undefined, readOk, resolve, reject))
       this.saslAuth()
     })
   }
 
   async #itemSizeMax(): Promise<number | undefined> {
     let bytes: number | undefined
-    const take = (reply: Reply) => {
+    const read = (reply: Reply) => {
       if (reply.name === 'item_size_max') bytes = Number(reply.value)
     }
-    // A server that does not tell its settings is taken for one with the usual limit.
-    await this.batch('connect', 1, take, (_, opaque) => this.protocol.settings(this.out, opaque))
+    await this.batch('connect', 1, read, (_, opaque) => this.protocol.settings(this.out, opaque))
     return bytes
   }
 }

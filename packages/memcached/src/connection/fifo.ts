@@ -1,4 +1,4 @@
-/** A queue in a ring of slots, which grows as needed. */
+/** A queue in a ring buffer that grows when it is full. */
 export class Fifo<T> {
   #slots: (T | undefined)[] = new Array(16)
   #head = 0
@@ -27,7 +27,7 @@ export class Fifo<T> {
     return item
   }
 
-  /** The size stays a power of two, so that a mask wraps an index. */
+  /** The capacity stays a power of two, so that a bit mask wraps an index. */
   #grow(): void {
     const ordered = [...this.#slots.slice(this.#head), ...this.#slots.slice(0, this.#head)]
     this.#slots = [...ordered, ...new Array(ordered.length)]

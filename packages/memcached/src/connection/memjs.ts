@@ -1,20 +1,28 @@
 import { CacheError } from '@stowage/core'
 import memjs from 'memjs'
 
-/** What is used or replaced of a memjs `Server`. */
-const members = ['sock', 'write', 'error', 'close', 'responseHandler', 'saslAuth', 'writeSASL']
+/** The members of memjs's `Server` that `Wire` uses or overrides. */
+const requiredMethods = [
+  'sock',
+  'write',
+  'error',
+  'close',
+  'responseHandler',
+  'saslAuth',
+  'writeSASL',
+]
 
-/** @throws CacheError `ERR_CACHE_CONFIG` for a memjs without one of the members this driver uses or replaces */
-export function usable<Server extends { readonly prototype: object }>(base: Server): Server {
-  const missing = members.filter(
-    (name) => typeof Reflect.get(base?.prototype ?? {}, name) !== 'function',
+/** Returns `server`. @throws CacheError `ERR_CACHE_CONFIG` if it lacks one of the methods that `Wire` depends on */
+export function checkServer<Server extends { readonly prototype: object }>(server: Server): Server {
+  const missing = requiredMethods.filter(
+    (name) => typeof Reflect.get(server?.prototype ?? {}, name) !== 'function',
   )
-  if (missing.length === 0) return base
+  if (missing.length === 0) return server
   throw new CacheError(
     'ERR_CACHE_CONFIG',
     `memcached: the installed memjs has no Server.prototype.${missing.join(', ')}. Install memjs 1.3.2.`,
   )
 }
 
-/** The wire base: one server, its credentials and the handshake that presents them. */
-export const Server: typeof memjs.Server = usable(memjs.Server)
+/** The base class of a connection. It contributes the address, the credentials and the SASL PLAIN request. */
+export const Server: typeof memjs.Server = checkServer(memjs.Server)

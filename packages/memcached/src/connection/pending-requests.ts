@@ -1,20 +1,20 @@
 import { translate } from '../memcached-errors.ts'
 import type { Reply } from '../protocol/protocol.ts'
 
-/** Something sent that waits for its answer. Answers come in the order of the requests. */
-export interface Request {
-  /** The numbers its answers may have. */
-  readonly first: number
-  readonly last: number
-  /** Takes an answer; says whether it was the last one. */
-  take(reply: Reply): boolean
+/** A request that was sent and has no complete reply yet. Replies arrive in the order of the requests. */
+export interface PendingRequest {
+  /** The range of opaques that its replies may have. */
+  readonly firstOpaque: number
+  readonly lastOpaque: number
+  /** Handles a reply. Returns whether it was the last one. */
+  onReply(reply: Reply): boolean
   fail(error: unknown): void
 }
 
-/** A request with one answer. */
-export class SingleRequest<T> implements Request {
-  readonly first: number
-  readonly last: number
+/** A request with one reply. */
+export class SingleRequest<T> implements PendingRequest {
+  readonly firstOpaque: number
+  readonly lastOpaque: number
   readonly #operation: string
   readonly #key: string | undefined
   readonly #read: (reply: Reply) => T
@@ -29,8 +29,8 @@ export class SingleRequest<T> implements Request {
     resolve: (result: T) => void,
     reject: (error: unknown) => void,
   ) {
-    this.first = opaque
-    this.last = opaque
+    this.firstOpaque = opaque
+    this.lastOpaque = opaque
     this.#operation = operation
     this.#key = key
     this.#read = read
@@ -38,7 +38,7 @@ export class SingleRequest<T> implements Request {
     this.#reject = reject
   }
 
-  take(reply: Reply): boolean {
+  onReply(reply: Reply): boolean {
     try {
       this.#resolve(this.#read(reply))
     } catch (error) {
@@ -53,35 +53,35 @@ export class SingleRequest<T> implements Request {
 }
 
 /**
- * Many requests that are answered only where there is something to say, and one that ends them. The answer to each is
- * told apart by its number; a failure may come without one, and then its index is −1.
+ * A batch of quiet requests, which get a reply only for a value or an error, and a `noop`, whose reply ends the batch.
+ * The opaque of a reply identifies its request. An error may have none; its index is −1.
  */
-export class BatchRequest implements Request {
-  readonly first: number
-  readonly last: number
+export class BatchRequest implements PendingRequest {
+  readonly firstOpaque: number
+  readonly lastOpaque: number
   readonly #operation: string
-  readonly #take: (reply: Reply, index: number) => void
+  readonly #read: (reply: Reply, index: number) => void
   readonly #resolve: () => void
   readonly #reject: (error: unknown) => void
   #failure: unknown
 
   constructor(
-    first: number,
-    last: number,
+    firstOpaque: number,
+    lastOpaque: number,
     operation: string,
-    take: (reply: Reply, index: number) => void,
+    read: (reply: Reply, index: number) => void,
     resolve: () => void,
     reject: (error: unknown) => void,
   ) {
-    this.first = first
-    this.last = last
+    this.firstOpaque = firstOpaque
+    this.lastOpaque = lastOpaque
     this.#operation = operation
-    this.#take = take
+    this.#read = read
     this.#resolve = resolve
     this.#reject = reject
   }
 
-  take(reply: Reply): boolean {
+  onReply(reply: Reply): boolean {
     if (reply.isEnd) {
       if (this.#failure === undefined) this.#resolve()
       else this.fail()
@@ -89,14 +89,14 @@ export class BatchRequest implements Request {
     }
     try {
       const { opaque } = reply
-      this.#take(reply, opaque === undefined ? -1 : (opaque - this.first) >>> 0)
+      this.#read(reply, opaque === undefined ? -1 : (opaque - this.firstOpaque) >>> 0)
     } catch (error) {
       this.#failure ??= error
     }
     return false
   }
 
-  /** What the server had to say comes before how the connection ended. */
+  /** An error that the server replied with takes precedence over the reason the connection ended. */
   fail(error?: unknown): void {
     this.#reject(translate(this.#failure ?? error, this.#operation))
   }

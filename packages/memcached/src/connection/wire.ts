@@ -3,53 +3,53 @@ import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'nod
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { translate } from '../memcached-errors.ts'
 import type { NodeAddress } from '../node-address.ts'
-import { OtherProtocol, type Protocol, type Reply } from '../protocol/protocol.ts'
-import { readAnything } from '../protocol/status-replies.ts'
-import { Outbox } from '../protocol/write-buffer.ts'
+import { type Protocol, ProtocolMismatchError, type Reply } from '../protocol/protocol.ts'
+import { readOk } from '../protocol/status-replies.ts'
+import { WriteBuffer } from '../protocol/write-buffer.ts'
 import { Fifo } from './fifo.ts'
 import { Server } from './memjs.ts'
-import { BatchRequest, type Request, SingleRequest } from './pending-requests.ts'
-import { intoBlocks } from './socket-reads.ts'
+import { BatchRequest, type PendingRequest, SingleRequest } from './pending-requests.ts'
+import { socketReads } from './socket-reads.ts'
 
 export interface WireOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** Speaks TLS where it is given. */
+  /** Uses TLS if given. */
   readonly tls?: TlsOptions | undefined
 }
 
 /**
- * The number of the first request. Seen as text it is two line ends: a server that speaks text only takes the request
- * for a line and says ERROR, where it would wait for more otherwise.
+ * The opaque of the first request. As text it is two line ends: a server that supports only text reads the binary
+ * request as a line and replies ERROR, instead of waiting for the end of the line.
  */
 const firstOpaque = 0x0d0a0d0a
 
 /**
- * One connection, from its beginning to its end: nothing of it, neither half an answer nor a handler, can reach the
- * next one. Requests of one tick leave in one write, answers are told apart by their order, and a server that leaves
- * one unanswered for too long is hung up on. It ends once, and everything under way fails with the reason.
+ * One connection from start to end. A new connection gets a new object, so that no partial reply and no handler of the
+ * old one can affect it. Requests of one tick are sent in one write, replies are matched to requests by their order, and
+ * the connection is closed when a reply is overdue. It ends once, and all requests in flight fail with the reason.
  */
 export class Wire extends Server {
   readonly protocol: Protocol
-  /** Whether there is a way to the server; it may still refuse to talk. */
+  /** Whether the socket is connected. The server may still refuse the credentials or the protocol. */
   override connected = false
   protected readonly settings: WireOptions
-  protected readonly out: Outbox = new Outbox()
+  protected readonly out: WriteBuffer = new WriteBuffer()
   readonly #address: NodeAddress
   readonly #onEnd: (reason: Error) => void
-  readonly #waiting = new Fifo<Request>()
+  readonly #requests = new Fifo<PendingRequest>()
   readonly #watchdog: Watchdog
   readonly #deliver: (reply: Reply) => void
   readonly #flush: () => void
   #socket: Socket | undefined
   #opaque = firstOpaque - 1
-  #scheduled = false
-  /** With TLS: whether a write is under way, and how many requests wait for the next one. */
-  #writing = false
-  #unsent = 0
-  #ended: Error | undefined
+  #isFlushScheduled = false
+  /** With TLS: whether a write is in flight, and how many requests the next one will contain. */
+  #isWriting = false
+  #unsentRequests = 0
+  #endReason: Error | undefined
 
   constructor(
     address: NodeAddress,
@@ -63,33 +63,33 @@ export class Wire extends Server {
     this.settings = options
     this.#onEnd = onEnd
     this.#watchdog = new Watchdog(options.timeoutMs, () => this.error(new DeadlineError()))
-    this.#deliver = (reply) => this.#take(reply)
+    this.#deliver = (reply) => this.#onReply(reply)
     this.#flush = () => {
-      this.#scheduled = false
-      if (this.#ended !== undefined) return
-      if (options.tls !== undefined) this.#flushSecurely()
+      this.#isFlushScheduled = false
+      if (this.#endReason !== undefined) return
+      if (options.tls !== undefined) this.#flushTls()
       else this.out.flush(this.#socket as Socket)
     }
     const decoder = protocol.decoder()
-    this.responseHandler = (piece) => decoder.receive(piece, this.#deliver)
+    this.responseHandler = (data) => decoder.receive(data, this.#deliver)
   }
 
-  /** Why it has ended, if it has. */
-  get ended(): Error | undefined {
-    return this.#ended
+  /** Why the connection has ended; `undefined` while it has not. */
+  get endReason(): Error | undefined {
+    return this.#endReason
   }
 
-  /** Resolves when there is a way to the server. */
+  /** Resolves when the socket is connected, with TLS after the handshake. */
   protected connect(): Promise<void> {
     const { host, port, ip } = this.#address
     const { tls, connectTimeoutMs } = this.settings
     return new Promise((resolve, reject) => {
-      const onread = intoBlocks((piece) => this.#receive(piece))
-      const where = { host: ip || host, port, noDelay: true, keepAlive: true, onread }
-      // The certificate is of the name, also where the address is connected to.
-      const name = isIP(host) === 0 ? { servername: host } : {}
+      const onread = socketReads((data) => this.#onData(data))
+      const target = { host: ip || host, port, noDelay: true, keepAlive: true, onread }
+      // Certificates are issued for the host name, also when the connection goes to an IP address.
+      const sni = isIP(host) === 0 ? { servername: host } : {}
       const socket =
-        tls === undefined ? connectTcp(where) : connectTls({ ...name, ...tls, ...where })
+        tls === undefined ? connectTcp(target) : connectTls({ ...sni, ...tls, ...target })
       this.#socket = socket
       const stopCountdown = countdown(connectTimeoutMs, () => this.error(new DeadlineError()))
       socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
@@ -102,12 +102,12 @@ export class Wire extends Server {
       socket.on('close', () => {
         stopCountdown()
         this.error(new Error('the server closed the connection'))
-        reject(this.#ended)
+        reject(this.#endReason)
       })
     })
   }
 
-  /** Resolves when everything under way is answered or has failed, and the connection has ended. */
+  /** Waits until no request is in flight, then closes the connection. */
   async drain(): Promise<void> {
     await this.#watchdog.idle()
     this.close()
@@ -117,24 +117,24 @@ export class Wire extends Server {
     this.error(new Error('the connection was closed'))
   }
 
-  /** Ends the connection. */
+  /** Ends the connection and fails the requests in flight. */
   override error(reason: Error): void {
-    if (this.#ended !== undefined) return
-    this.#ended = reason
+    if (this.#endReason !== undefined) return
+    this.#endReason = reason
     this.#socket?.destroy()
     this.#onEnd(reason)
-    for (let request = this.#waiting.shift(); request; request = this.#waiting.shift()) {
+    for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {
       this.#watchdog.end()
       request.fail(reason)
     }
   }
 
-  /** memjs writes its handshake by it; there is nothing to wait for here. */
+  /** Called by memjs to write the SASL request. The socket is connected already. */
   override sock(_sasl: boolean, go: (socket: Socket) => void): void {
-    if (this.#socket !== undefined && this.#ended === undefined) go(this.#socket)
+    if (this.#socket !== undefined && this.#endReason === undefined) go(this.#socket)
   }
 
-  /** Sends a request with one answer. */
+  /** Sends a request with one reply. */
   protected single<T>(
     operation: string,
     key: string | undefined,
@@ -142,93 +142,93 @@ export class Wire extends Server {
     write: (opaque: number) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const opaque = this.next(operation, key)
+      const opaque = this.nextOpaque(operation, key)
       write(opaque)
-      this.sent(new SingleRequest(opaque, operation, key, read, resolve, reject))
+      this.enqueue(new SingleRequest(opaque, operation, key, read, resolve, reject))
     })
   }
 
-  /** Sends requests that are answered only where there is something to say. */
+  /** Sends a batch of quiet requests. `read` is called with each reply and the index of its request. */
   protected batch(
     operation: string,
     count: number,
-    take: (reply: Reply, index: number) => void,
+    read: (reply: Reply, index: number) => void,
     write: (index: number, opaque: number) => void,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const first = this.next(operation)
+      const first = this.nextOpaque(operation)
       for (let index = 0; index < count; index++) write(index, (first + index) >>> 0)
       this.#opaque = (first + count) >>> 0
       this.protocol.noop(this.out, this.#opaque)
-      this.sent(new BatchRequest(first, this.#opaque, operation, take, resolve, reject))
+      this.enqueue(new BatchRequest(first, this.#opaque, operation, read, resolve, reject))
     })
   }
 
-  /** The number of a request. @throws CacheError where the connection has ended */
-  protected next(operation: string, key?: string): number {
-    if (this.#ended !== undefined) throw translate(this.#ended, operation, key)
+  /** The opaque of the next request. @throws CacheError if the connection has ended */
+  protected nextOpaque(operation: string, key?: string): number {
+    if (this.#endReason !== undefined) throw translate(this.#endReason, operation, key)
     this.#opaque = (this.#opaque + 1) >>> 0
     return this.#opaque
   }
 
-  /** To be told of every request that was written. */
-  protected sent(request: Request): void {
-    this.#waiting.push(request)
+  /** Registers a request that was written to `out`, and schedules the flush. */
+  protected enqueue(request: PendingRequest): void {
+    this.#requests.push(request)
     this.#watchdog.begin()
-    this.#unsent += request.last - request.first + 1
-    if (this.#scheduled) return
-    this.#scheduled = true
-    // While the server is busy with others, there is time to wait for what other sockets bring in this turn.
-    if (this.#waiting.length > 1) setImmediate(this.#flush)
+    this.#unsentRequests += request.lastOpaque - request.firstOpaque + 1
+    if (this.#isFlushScheduled) return
+    this.#isFlushScheduled = true
+    // While other requests are in flight, the flush also waits for requests that other sockets cause in this turn.
+    if (this.#requests.length > 1) setImmediate(this.#flush)
     else process.nextTick(this.#flush)
   }
 
   /**
-   * With TLS, memcached (1.6.18 at least) forgets what it has decrypted behind a value until something else arrives.
-   * So each write goes by itself, and one of several requests is followed by a request that makes it look again.
+   * With TLS, memcached (at least 1.6.18) does not process decrypted data after a value until more data arrives. So only
+   * one write is in flight, and after a write of several requests a `noop` makes the server process the rest.
    */
-  #flushSecurely(): void {
-    if (this.#writing) return
-    this.#writing = true
-    const several = this.#unsent > 1
-    this.#unsent = 0
+  #flushTls(): void {
+    if (this.#isWriting) return
+    this.#isWriting = true
+    const needsNoop = this.#unsentRequests > 1
+    this.#unsentRequests = 0
     this.out.flush(this.#socket as Socket, () => {
-      this.#writing = false
-      if (this.#ended !== undefined) return
-      if (!this.out.isEmpty) this.#flushSecurely()
-      else if (several) this.#nudge()
+      this.#isWriting = false
+      if (this.#endReason !== undefined) return
+      if (!this.out.isEmpty) this.#flushTls()
+      else if (needsNoop) this.#sendNoop()
     })
   }
 
-  #nudge(): void {
-    this.single('nudge', undefined, readAnything, (opaque) =>
-      this.protocol.noop(this.out, opaque),
-    ).catch(() => {})
+  #sendNoop(): void {
+    this.single('noop', undefined, readOk, (opaque) => this.protocol.noop(this.out, opaque)).catch(
+      () => {},
+    )
   }
 
-  #receive(piece: Buffer): void {
-    if (this.#ended !== undefined) return
+  #onData(data: Buffer): void {
+    if (this.#endReason !== undefined) return
     try {
-      this.responseHandler(piece)
+      this.responseHandler(data)
     } catch (error) {
       this.error(error as Error)
     }
   }
 
-  #take(reply: Reply): void {
-    const request = this.#waiting.peek()
-    // What a request that has ended left behind in the same piece.
-    if (this.#ended !== undefined) return
+  #onReply(reply: Reply): void {
+    const request = this.#requests.peek()
+    // The same data may contain more replies after one that ended the connection.
+    if (this.#endReason !== undefined) return
     const { opaque } = reply
-    if (request === undefined || (opaque !== undefined && !isOf(request, opaque))) {
-      throw new OtherProtocol('the answers are out of order')
+    if (request === undefined || (opaque !== undefined && !hasOpaque(request, opaque))) {
+      throw new ProtocolMismatchError('the reply belongs to another request')
     }
-    if (!request.take(reply)) return
-    this.#waiting.shift()
+    if (!request.onReply(reply)) return
+    this.#requests.shift()
     this.#watchdog.end()
   }
 }
 
-function isOf({ first, last }: Request, opaque: number): boolean {
-  return (opaque - first) >>> 0 <= (last - first) >>> 0
+function hasOpaque({ firstOpaque, lastOpaque }: PendingRequest, opaque: number): boolean {
+  return (opaque - firstOpaque) >>> 0 <= (lastOpaque - firstOpaque) >>> 0
 }

@@ -1,23 +1,26 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { NodeAddress } from '../node-address.ts'
-import { type Configuration, parseConfiguration, textOf } from './configuration.ts'
+import { type Configuration, parseConfiguration, readReply } from './configuration.ts'
 
-/** Engines before 1.4.14 know only the second. Both are text: of the binary command, stock servers lose step. */
-const questions: readonly string[] = ['config get cluster\r\n', 'get AmazonElastiCache:cluster\r\n']
+/**
+ * Engines before 1.4.14 support only the second command. Both are text: a stock server that receives the binary command
+ * loses its place in the byte stream.
+ */
+const commands: readonly string[] = ['config get cluster\r\n', 'get AmazonElastiCache:cluster\r\n']
 
 export interface QueryOptions {
-  /** Without it nothing is encrypted. */
+  /** Uses TLS if given. */
   readonly tls?: ConnectionOptions | undefined
-  /** Ends the query, with its reason. */
+  /** Aborts the query; the promise rejects with the signal's reason. */
   readonly signal: AbortSignal
-  /** Whether the process stays alive for the answer. */
+  /** Whether the socket keeps the process alive. */
   readonly ref: boolean
 }
 
 /**
- * Asks a server for the configuration of its cluster, on a connection of its own. `undefined` from one that has none:
- * a plain memcached.
+ * Queries a server for the configuration of its cluster, on a connection of its own. Resolves to `undefined` if the
+ * server has no configuration: a plain memcached.
  */
 export function queryConfiguration(
   node: NodeAddress,
@@ -30,9 +33,9 @@ export function queryConfiguration(
     socket.on('error', reject)
     socket.on('close', () => {
       signal.removeEventListener('abort', abort)
-      reject(new Error('the server closed the connection without an answer'))
+      reject(new Error('the server closed the connection without a reply'))
     })
-    converse(socket, (configuration) => {
+    sendCommands(socket, (configuration) => {
       resolve(configuration)
       socket.destroy()
     })
@@ -43,30 +46,33 @@ export function queryConfiguration(
 function open({ host, port, ip = host }: NodeAddress, tls: ConnectionOptions | undefined): Socket {
   const address = { host: ip, port }
   if (tls === undefined) return connect(address)
-  // The certificate is for the name, also where the connection goes to an address.
+  // Certificates are issued for the host name, also when the connection goes to an IP address.
   const { servername = host } = tls
   return connectTls({ ...tls, ...address, ...(isIP(servername) === 0 && { servername }) })
 }
 
-/** Asks one question after the other, until there is an answer or none is left. */
-function converse(socket: Socket, done: (configuration: Configuration | undefined) => void): void {
-  const left = [...questions]
-  let reply: Buffer = Buffer.alloc(0)
-  const ask = () => {
-    reply = Buffer.alloc(0)
-    const question = left.shift()
-    if (question === undefined) done(undefined)
-    else socket.write(question)
+/** Sends one command after the other until one of them returns a configuration. */
+function sendCommands(
+  socket: Socket,
+  onResult: (configuration: Configuration | undefined) => void,
+): void {
+  const remaining = [...commands]
+  let received: Buffer = Buffer.alloc(0)
+  const sendNext = () => {
+    received = Buffer.alloc(0)
+    const command = remaining.shift()
+    if (command === undefined) onResult(undefined)
+    else socket.write(command)
   }
-  socket.on('data', (chunk) => {
-    reply = Buffer.concat([reply, chunk])
+  socket.on('data', (data) => {
+    received = Buffer.concat([received, data])
     try {
-      const text = textOf(reply)
-      if (text === null) ask()
-      else if (text !== undefined) done(parseConfiguration(text))
+      const text = readReply(received)
+      if (text === null) sendNext()
+      else if (text !== undefined) onResult(parseConfiguration(text))
     } catch (error) {
       socket.destroy(error as Error)
     }
   })
-  ask()
+  sendNext()
 }

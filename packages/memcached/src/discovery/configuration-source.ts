@@ -6,36 +6,36 @@ import type { Configuration } from './configuration.ts'
 import { queryConfiguration } from './configuration-query.ts'
 
 export interface SourceOptions {
-  /** The configuration endpoint, `….cfg.….cache.amazonaws.com`, or the discovery endpoint of Memorystore. */
+  /** The configuration endpoint of ElastiCache, `….cfg.….cache.amazonaws.com`, or the discovery endpoint of Memorystore. */
   readonly endpoint: NodeAddress
-  /** As for the nodes. Without it nothing is encrypted. */
+  /** Uses TLS if given, with the same options as the connections to the nodes. */
   readonly tls?: ConnectionOptions | undefined
-  /** How long the endpoint may take to answer, in milliseconds; a node gets a quarter of it. @default 2_000 */
+  /** Deadline of a query to the endpoint, in milliseconds. A query to a node has a quarter of it. @default 2_000 */
   readonly timeoutMs?: number | undefined
-  /** All addresses of a name. @default that of node:dns */
+  /** Resolves a host name to all its addresses. @default `lookup` of node:dns */
   readonly lookup?: ((host: string) => Promise<readonly { readonly address: string }[]>) | undefined
 }
 
-export interface Answer {
-  /** `undefined` from a plain memcached. */
+export interface QueryResult {
+  /** `undefined` if the endpoint is a plain memcached. */
   readonly configuration: Configuration | undefined
-  /** Whether none of the known nodes is there any more, as far as was asked. */
+  /** Whether none of the queried nodes replied, so that the cluster may have been replaced. */
   readonly replaced: boolean
 }
 
 const defaultTimeoutMs = 2_000
-/** How many nodes, and how many addresses of the endpoint, are asked at most. */
-const nodesAsked = 2
-const addressesAsked = 4
+/** How many nodes and how many addresses of the endpoint one call queries at most. */
+const maxNodes = 2
+const maxAddresses = 4
 
-/** Where the configuration comes from: every node of a cluster knows it, and the endpoint's name leads to the nodes. */
+/** Queries for the configuration: any node of the cluster returns it, and the endpoint's name resolves to the nodes. */
 export class ConfigurationSource {
   readonly #options: SourceOptions
   readonly #timeoutMs: number
   readonly #closing: AbortSignal
-  #turn = 0
+  #nextIndex = 0
 
-  /** @param closing ends what is under way */
+  /** @param closing aborts the queries in flight */
   constructor(options: SourceOptions, closing: AbortSignal) {
     this.#options = options
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs
@@ -43,30 +43,30 @@ export class ConfigurationSource {
   }
 
   /**
-   * Asks the nodes in turn; where they have no answer, the endpoint, whose name is looked up again.
+   * Queries the known nodes in rotation. If they do not return a configuration, looks up the endpoint and queries it.
    *
-   * @param ref whether the process stays alive for the answer
+   * @param ref whether the query keeps the process alive
    */
-  async ask(nodes: readonly NodeAddress[], ref: boolean): Promise<Answer> {
-    let alive = false
-    for (const node of this.#next(nodes)) {
+  async query(nodes: readonly NodeAddress[], ref: boolean): Promise<QueryResult> {
+    let hasReplied = false
+    for (const node of this.#rotate(nodes)) {
       try {
-        const configuration = await this.#askNode(node, ref)
+        const configuration = await this.#queryNode(node, ref)
         if (configuration !== undefined) return { configuration, replaced: false }
-        alive = true
+        hasReplied = true
       } catch {
-        // Another one will know.
+        // The next node, or the endpoint, has the same configuration.
       }
     }
-    return { configuration: await this.#askEndpoint(ref), replaced: !alive }
+    return { configuration: await this.#queryEndpoint(ref), replaced: !hasReplied }
   }
 
-  #next(nodes: readonly NodeAddress[]): readonly NodeAddress[] {
-    const start = nodes.length === 0 ? 0 : this.#turn++ % nodes.length
-    return [...nodes.slice(start), ...nodes.slice(0, start)].slice(0, nodesAsked)
+  #rotate(nodes: readonly NodeAddress[]): readonly NodeAddress[] {
+    const start = nodes.length === 0 ? 0 : this.#nextIndex++ % nodes.length
+    return [...nodes.slice(start), ...nodes.slice(0, start)].slice(0, maxNodes)
   }
 
-  #askNode(node: NodeAddress, ref: boolean): Promise<Configuration | undefined> {
+  #queryNode(node: NodeAddress, ref: boolean): Promise<Configuration | undefined> {
     const { tls } = this.#options
     return withDeadline(
       this.#timeoutMs / 4,
@@ -75,22 +75,22 @@ export class ConfigurationSource {
     )
   }
 
-  /** Asks all addresses at once; the first answer counts. */
-  #askEndpoint(ref: boolean): Promise<Configuration | undefined> {
+  /** Queries all addresses of the endpoint at once and uses the first reply. */
+  #queryEndpoint(ref: boolean): Promise<Configuration | undefined> {
     const { endpoint, tls, lookup = lookupAll } = this.#options
-    const ask = async (signal: AbortSignal) => {
+    const query = async (signal: AbortSignal) => {
       const addresses = await lookup(endpoint.host)
       signal.throwIfAborted()
-      const answers = addresses
-        .slice(0, addressesAsked)
+      const queries = addresses
+        .slice(0, maxAddresses)
         .map(({ address }) =>
           queryConfiguration({ ...endpoint, ip: address }, { tls, signal, ref }),
         )
-      return Promise.any(answers).catch(({ errors }: AggregateError) => {
-        throw errors[0] ?? new Error('the name has no address')
+      return Promise.any(queries).catch(({ errors }: AggregateError) => {
+        throw errors[0] ?? new Error('the host name has no address')
       })
     }
-    return withDeadline(this.#timeoutMs, ask, { signal: this.#closing, ref })
+    return withDeadline(this.#timeoutMs, query, { signal: this.#closing, ref })
   }
 }
 

@@ -1,36 +1,36 @@
 import type { NodeAddress } from '../node-address.ts'
 import type { Configuration } from './configuration.ts'
 
-/** A configuration older than the one known is believed when it comes so many times in a row. */
-const persistent = 3
+/** An older version is accepted when it arrives this many times in a row. */
+const maxStaleReplies = 3
 
 /**
- * The configuration in force. The nodes of a cluster learn of a change at different times, so an older version is
- * believed only where it persists, or where the cluster itself has been replaced.
+ * The configuration in use. The nodes of a cluster learn of a change at different times, so an older version is accepted
+ * only if it persists, or if the cluster itself was replaced.
  */
-export class KnownConfiguration {
+export class CurrentConfiguration {
   #version = -1
-  #text = ''
-  #older = 0
+  #nodeList = ''
+  #staleReplies = 0
 
   /**
-   * Says whether `configuration` is to be put in force.
+   * Returns whether `configuration` changes the nodes in use.
    *
-   * @param replaced it comes from the endpoint, looked up again, after the known nodes gave no answer
+   * @param replaced it comes from the endpoint after a new lookup, because no known node replied
    */
-  offer({ version, nodes }: Configuration, replaced: boolean): boolean {
-    this.#older = version < this.#version ? this.#older + 1 : 0
-    if (this.#older > 0 && this.#older < persistent && !replaced) return false
-    this.#older = 0
+  accept({ version, nodes }: Configuration, replaced: boolean): boolean {
+    this.#staleReplies = version < this.#version ? this.#staleReplies + 1 : 0
+    if (this.#staleReplies > 0 && this.#staleReplies < maxStaleReplies && !replaced) return false
+    this.#staleReplies = 0
     this.#version = version
-    const text = textOf(nodes)
-    // A node replaced in place has another address, and the version stays the same.
-    const differs = text !== this.#text
-    this.#text = text
-    return differs
+    const nodeList = format(nodes)
+    // Compared as well as the version: a node replaced in place gets a new address under the same version.
+    const hasChanged = nodeList !== this.#nodeList
+    this.#nodeList = nodeList
+    return hasChanged
   }
 }
 
-function textOf(nodes: readonly NodeAddress[]): string {
+function format(nodes: readonly NodeAddress[]): string {
   return nodes.map(({ host, ip, port }) => `${host}|${ip ?? ''}|${port}`).join(' ')
 }

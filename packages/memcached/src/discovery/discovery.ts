@@ -2,84 +2,90 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CacheError, type Clock } from '@stowage/core'
 import { DeadlineError, Lifecycle } from '@stowage/core/driver'
 import { type NodeAddress, nodeName } from '../node-address.ts'
-import { type Answer, ConfigurationSource, type SourceOptions } from './configuration-source.ts'
-import { KnownConfiguration } from './current-configuration.ts'
+import {
+  ConfigurationSource,
+  type QueryResult,
+  type SourceOptions,
+} from './configuration-source.ts'
+import { CurrentConfiguration } from './current-configuration.ts'
 import { discoveryChannels } from './events.ts'
-import { type Outcome, Poller } from './poller.ts'
-import { noticePlain } from './single-node-warning.ts'
+import { Poller, type PollOutcome } from './poller.ts'
+import { warnSingleNode } from './single-node-warning.ts'
 
 type Nodes = readonly NodeAddress[]
 
 export interface DiscoveryOptions extends SourceOptions {
-  /** Between two polls, in milliseconds, give or take a tenth. @default 60_000 */
-  readonly pollMs?: number | undefined
-  /** Use the endpoint as the only node until there is a configuration, whatever the failure. @default false */
+  /** Poll interval in milliseconds, with a jitter of ±10 %. @default 60_000 */
+  readonly pollIntervalMs?: number | undefined
+  /** Use the endpoint as the only node, whatever the error, until it returns a configuration. @default false */
   readonly ignoreClusterErrors?: boolean | undefined
-  /** Called with every new list, the first included. */
+  /** Called with every new list of nodes, the first included. */
   readonly onNodes?: ((nodes: Nodes) => void) | undefined
-  /** Time between polls. @default the system's, keeping no process alive */
+  /** Times the polls. @default a system clock that does not keep the process alive */
   readonly clock?: Clock | undefined
   /** @default Math.random */
   readonly random?: (() => number) | undefined
 }
 
-const defaultPollMs = 60_000
-/** For so long after a failure it is the answer to whoever asks. */
-const failureMs = 1_000
+const defaultPollIntervalMs = 60_000
+/** For this long after a failure, `ready()` rejects with the same error instead of sending a query. */
+const failureCacheMs = 1_000
 
 /**
- * The nodes of a cluster, kept up to date: every minute, and early when a node fails. Nodes are asked in turn; where
- * they do not answer, the endpoint is looked up again. An answer that cannot be understood changes nothing.
+ * Keeps the list of a cluster's nodes up to date: polls at an interval, and earlier when a node fails. An invalid reply
+ * does not change the list.
  */
 export class Discovery {
   readonly #options: DiscoveryOptions
   readonly #lifecycle = new Lifecycle('memcached')
   readonly #closing = new AbortController()
-  readonly #known = new KnownConfiguration()
+  readonly #configuration = new CurrentConfiguration()
   readonly #source: ConfigurationSource
   readonly #clock: Clock
   readonly #poller: Poller
-  /** Those of the configuration in force, empty without one. */
-  #members: Nodes = []
+  /** The nodes of the configuration in use; empty if there is none. */
+  #clusterNodes: Nodes = []
   #nodes: Nodes | undefined
   #failure: CacheError | undefined
   #failedAt = 0
 
   /** Does no I/O. */
   constructor(options: DiscoveryOptions) {
-    const { pollMs = defaultPollMs, clock = quietClock, random = Math.random } = options
+    const { clock = unrefClock, random = Math.random } = options
+    const { pollIntervalMs = defaultPollIntervalMs } = options
     this.#options = options
     this.#source = new ConfigurationSource(options, this.#closing.signal)
     this.#clock = clock
-    this.#poller = new Poller(() => this.#poll(), { pollMs, clock, random })
+    this.#poller = new Poller(() => this.#poll(), { pollIntervalMs, clock, random })
   }
 
-  /** The nodes in use; `undefined` before the first success. */
+  /** The nodes in use; `undefined` until the first poll has succeeded. */
   get nodes(): Nodes | undefined {
     return this.#nodes
   }
 
   /**
-   * The nodes, once they are known. Begins to ask, if need be; settles within the timeout. A later call tries again.
+   * Returns the nodes once they are known. Polls if necessary, and settles within the deadline of the poll. The caller
+   * may retry after an error.
    *
    * @throws CacheError `ERR_CACHE_UNAVAILABLE`, `ERR_CACHE_TIMEOUT`, `ERR_CACHE_CLOSED`
    */
-  async first(): Promise<Nodes> {
+  async ready(): Promise<Nodes> {
     if (this.#nodes === undefined) {
       this.#lifecycle.assertOpen('discovery')
-      if (!this.#failedJustNow()) await this.#poller.now()
+      if (!this.#hasJustFailed()) await this.#poller.pollNow()
       this.#lifecycle.assertOpen('discovery')
     }
     if (this.#nodes === undefined) throw this.#failure
     return this.#nodes
   }
 
-  /** Says that a node has failed: the list may have changed. */
-  hurry(): void {
-    this.#poller.hurry()
+  /** Polls earlier than planned. Called when a node fails, because it may have been removed from the cluster. */
+  pollSoon(): void {
+    this.#poller.pollSoon()
   }
 
-  /** Ends what is under way. */
+  /** Aborts the poll in flight. */
   close(): Promise<void> {
     return this.#lifecycle.close(() => {
       this.#closing.abort(new Error('closed'))
@@ -87,37 +93,39 @@ export class Discovery {
     })
   }
 
-  #failedJustNow(): boolean {
-    return this.#failure !== undefined && this.#clock.now() - this.#failedAt < failureMs
+  #hasJustFailed(): boolean {
+    return this.#failure !== undefined && this.#clock.now() - this.#failedAt < failureCacheMs
   }
 
-  async #poll(): Promise<Outcome> {
+  async #poll(): Promise<PollOutcome> {
     try {
-      // Nobody waits for a poll once there are nodes.
-      return this.#learn(await this.#source.ask(this.#members, this.#nodes === undefined))
+      // Only the first poll keeps the process alive: callers wait for its result.
+      return this.#onResult(await this.#source.query(this.#clusterNodes, this.#nodes === undefined))
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#failed(error)
+      if (!this.#closing.signal.aborted) this.#onFailure(error)
       return 'failed'
     }
   }
 
-  #learn({ configuration, replaced }: Answer): Outcome {
-    if (configuration === undefined) return this.#isPlain()
-    if (!this.#known.offer(configuration, replaced)) return 'same'
-    this.#members = configuration.nodes
+  #onResult({ configuration, replaced }: QueryResult): PollOutcome {
+    if (configuration === undefined) return this.#onNoConfiguration()
+    if (!this.#configuration.accept(configuration, replaced)) return 'unchanged'
+    this.#clusterNodes = configuration.nodes
     this.#apply(configuration.nodes, configuration.version)
     return 'changed'
   }
 
-  #isPlain(): Outcome {
-    if (this.#members.length > 0) throw new Error('the endpoint has no configuration any more')
+  #onNoConfiguration(): PollOutcome {
+    if (this.#clusterNodes.length > 0) {
+      throw new Error('the endpoint no longer returns a configuration')
+    }
     if (this.#nodes === undefined) this.#useEndpoint(undefined)
-    return 'same'
+    return 'unchanged'
   }
 
-  #failed(error: unknown): void {
+  #onFailure(error: unknown): void {
     const { endpoint, ignoreClusterErrors = false } = this.#options
-    this.#failure = codedError(error, endpoint)
+    this.#failure = toCacheError(error, endpoint)
     this.#failedAt = this.#clock.now()
     discoveryChannels.failed.publish({ endpoint, error: this.#failure })
     if (ignoreClusterErrors && this.#nodes === undefined) this.#useEndpoint(this.#failure)
@@ -125,8 +133,8 @@ export class Discovery {
 
   #useEndpoint(error: CacheError | undefined): void {
     const { endpoint } = this.#options
-    discoveryChannels.plain.publish({ endpoint, error })
-    noticePlain(endpoint, error)
+    discoveryChannels.singleNode.publish({ endpoint, error })
+    warnSingleNode(endpoint, error)
     this.#apply([endpoint], undefined)
   }
 
@@ -138,16 +146,16 @@ export class Discovery {
   }
 }
 
-const quietClock: Clock = {
+const unrefClock: Clock = {
   now: () => performance.now(),
   sleep: (ms, signal) => delay(ms, undefined, { ref: false, ...(signal && { signal }) }),
 }
 
-function codedError(error: unknown, endpoint: NodeAddress): CacheError {
+function toCacheError(error: unknown, endpoint: NodeAddress): CacheError {
   const { message } = error as Error
   return new CacheError(
     error instanceof DeadlineError ? 'ERR_CACHE_TIMEOUT' : 'ERR_CACHE_UNAVAILABLE',
-    `memcached: the nodes cannot be asked for at the configuration endpoint ${nodeName(endpoint)}: ${message}`,
+    `memcached discovery failed: configuration endpoint ${nodeName(endpoint)}: ${message}`,
     { store: 'memcached', operation: 'discovery', cause: error },
   )
 }

@@ -1,85 +1,86 @@
 import type { Clock } from '@stowage/core'
 
-/** What a poll came to. */
-export type Outcome = 'changed' | 'same' | 'failed'
+/** The result of a poll. */
+export type PollOutcome = 'changed' | 'unchanged' | 'failed'
 
 export interface PollerOptions {
-  readonly pollMs: number
+  readonly pollIntervalMs: number
   readonly clock: Clock
-  /** From 0 to 1. */
+  /** Returns a number from 0 to 1. */
   readonly random: () => number
 }
 
-/** From the end of a poll to the next, where something is wrong. */
-const earlyMs = 1_000
-/** As many early polls in a row may find nothing new; those that follow take their time. */
-const manyEarly = 30
-const lateMs = 10_000
+/** From the end of a poll to an early poll, in milliseconds. */
+const earlyPollMs = 1_000
+/** After this many polls without news, early polls become less frequent. */
+const maxEarlyPolls = 30
+const slowEarlyPollMs = 10_000
 
-/** Repeats a poll, one at a time: every minute or so, and sooner while something is wrong. */
+/** Repeats a poll at an interval, one at a time, and earlier after a failure or a call of `pollSoon`. */
 export class Poller {
-  readonly #poll: () => Promise<Outcome>
+  readonly #poll: () => Promise<PollOutcome>
   readonly #options: PollerOptions
-  #underWay: Promise<void> | undefined
+  #inFlight: Promise<void> | undefined
   #pause = new AbortController()
   #endedAt = -Infinity
-  #hurried = false
-  #fruitless = 0
-  #closed = false
+  #isEarly = false
+  /** Polls in a row that failed, or that were early and found no change. */
+  #pollsWithoutNews = 0
+  #isClosed = false
 
-  /** @param poll is expected not to reject */
-  constructor(poll: () => Promise<Outcome>, options: PollerOptions) {
+  /** @param poll must not reject */
+  constructor(poll: () => Promise<PollOutcome>, options: PollerOptions) {
     this.#poll = poll
     this.#options = options
   }
 
-  /** Polls now, or joins the poll under way; from then on it is repeated. */
-  now(): Promise<void> {
-    this.#underWay ??= this.#run()
-    return this.#underWay
+  /** Polls now, or joins the poll in flight. Starts the interval. */
+  pollNow(): Promise<void> {
+    this.#inFlight ??= this.#run()
+    return this.#inFlight
   }
 
-  /** Has the next poll come early, at least a second after the last. */
-  hurry(): void {
-    if (this.#hurried || this.#closed) return
-    this.#hurried = true
-    if (this.#underWay === undefined) this.#plan()
+  /** Polls early: at once if the last poll ended more than a second ago, otherwise one second after its end. */
+  pollSoon(): void {
+    if (this.#isEarly || this.#isClosed) return
+    this.#isEarly = true
+    if (this.#inFlight === undefined) this.#schedule()
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Stops the interval. Resolves when no poll is in flight. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#isClosed = true
     this.#pause.abort()
-    await this.#underWay
+    await this.#inFlight
   }
 
   async #run(): Promise<void> {
     this.#pause.abort()
-    const early = this.#hurried
-    this.#hurried = false
+    const wasEarly = this.#isEarly
+    this.#isEarly = false
     const outcome = await this.#poll()
-    if (outcome === 'failed') this.#hurried = true
-    const fruitless = outcome === 'failed' || (early && outcome === 'same')
-    this.#fruitless = fruitless ? this.#fruitless + 1 : 0
+    if (outcome === 'failed') this.#isEarly = true
+    const hasNoNews = outcome === 'failed' || (wasEarly && outcome === 'unchanged')
+    this.#pollsWithoutNews = hasNoNews ? this.#pollsWithoutNews + 1 : 0
     this.#endedAt = this.#options.clock.now()
-    this.#underWay = undefined
-    if (!this.#closed) this.#plan()
+    this.#inFlight = undefined
+    if (!this.#isClosed) this.#schedule()
   }
 
-  #plan(): void {
+  #schedule(): void {
     this.#pause.abort()
     this.#pause = new AbortController()
-    this.#options.clock.sleep(this.#waitMs(), this.#pause.signal).then(
-      () => void this.now(),
+    this.#options.clock.sleep(this.#pauseMs(), this.#pause.signal).then(
+      () => void this.pollNow(),
       () => {},
     )
   }
 
-  #waitMs(): number {
-    const { pollMs, clock, random } = this.#options
-    // Spread, so that the processes of a fleet do not ask all at once.
-    if (!this.#hurried) return pollMs * (0.9 + 0.2 * random())
-    const apart = this.#fruitless < manyEarly ? earlyMs : lateMs
-    return Math.min(pollMs, Math.max(0, this.#endedAt + apart - clock.now()))
+  #pauseMs(): number {
+    const { pollIntervalMs, clock, random } = this.#options
+    // The jitter spreads the queries of many processes.
+    if (!this.#isEarly) return pollIntervalMs * (0.9 + 0.2 * random())
+    const minPauseMs = this.#pollsWithoutNews < maxEarlyPolls ? earlyPollMs : slowEarlyPollMs
+    return Math.min(pollIntervalMs, Math.max(0, this.#endedAt + minPauseMs - clock.now()))
   }
 }

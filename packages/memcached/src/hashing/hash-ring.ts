@@ -4,17 +4,19 @@ import { crc, type KeyHash, md5Hash, memjsHash, oneAtATime, sha384Hash } from '.
 import { md5 } from './md5.ts'
 
 /**
- * Which node a key lives on. Clients share a cache only where they agree on this.
+ * Which node stores a key. Clients can share a cache only if they use the same hashing.
  *
- * - `'ketama'`: libmemcached's weighted ring. PHP `OPT_LIBKETAMA_COMPATIBLE`, pylibmc `ketama_weighted`, the PHP client
- *   of ElastiCache, twemproxy with `distribution: ketama` and `hash: md5`.
- * - `'consistent'`: libmemcached's ring without weights. PHP `DISTRIBUTION_CONSISTENT`, pylibmc `ketama`.
- *   `'consistent-md5'` with `HASH_MD5`.
- * - `'modula'`: libmemcached's default, and that of php-memcached and Laravel: the remainder by the number of nodes, so
- *   that nearly all keys move when it changes. `'modula-md5'` and `'modula-crc'` with `HASH_MD5` and `HASH_CRC`.
- * - `'aws-java'`: the ring of ElastiCache's Java client from 1.2.0 on, with the names `host/ip:port`, or `ip:port` where
- *   `host` is the address. `'aws-java-libmemcached'` with the names of libmemcached, which an address does not change.
- * - `'memjs'`: memjs without Stowage; also a remainder.
+ * - `'ketama'`: the weighted ring of libmemcached. PHP `OPT_LIBKETAMA_COMPATIBLE`, pylibmc `ketama_weighted`, the PHP
+ *   client of ElastiCache, twemproxy with `distribution: ketama` and `hash: md5`.
+ * - `'consistent'`: the ring of libmemcached without weights. PHP `DISTRIBUTION_CONSISTENT`, pylibmc `ketama`.
+ *   `'consistent-md5'`: the same with `HASH_MD5`.
+ * - `'modula'`: the hash modulo the number of nodes, the default of libmemcached, php-memcached and Laravel. Nearly all
+ *   keys move when the number of nodes changes. `'modula-md5'` and `'modula-crc'`: the same with `HASH_MD5` and
+ *   `HASH_CRC`.
+ * - `'aws-java'`: the ring of the ElastiCache Java client 1.2.0 and later, with the node names `host/ip:port`, or
+ *   `ip:port` if `host` is an IP address. `'aws-java-libmemcached'`: the same with the node names of libmemcached, which
+ *   do not contain the IP address.
+ * - `'memjs'`: the placement of the memjs client, also modulo the number of nodes.
  */
 export type Hashing = (typeof hashings)[number]
 
@@ -31,19 +33,19 @@ export const hashings = [
 ] as const
 
 export interface HashRing {
-  /** Index of the node, in the list the ring was made of. */
+  /** Index of the key's node in the list that the ring was built from. */
   indexOf(key: string): number
 }
 
 type Nodes = readonly NodeAddress[]
 
-/** Points on a circle of 2^32, each of which belongs to a node. */
+/** A point on a circle of 2^32 positions, and the index of the node that owns it. */
 interface Point {
   readonly at: number
   readonly index: number
 }
 
-/** Points of a node in the rings of libmemcached without weights, and on average in the one with them. */
+/** Points per node in libmemcached: in the rings without weights, and on average in the weighted ring. */
 const pointsUnweighted = 100
 const pointsWeighted = 160
 
@@ -59,7 +61,7 @@ const rings: Readonly<Record<Hashing, (nodes: Nodes) => HashRing>> = {
   memjs: (nodes) => remainder(nodes, memjsHash),
 }
 
-/** The ring of at least one node. */
+/** Builds the ring for `nodes`, which must not be empty. */
 export function hashRing(hashing: Hashing, nodes: Nodes): HashRing {
   return nodes.length === 1 ? { indexOf: () => 0 } : rings[hashing](nodes)
 }
@@ -68,7 +70,7 @@ function remainder({ length }: Nodes, keyHash: KeyHash): HashRing {
   return { indexOf: (key) => keyHash(key) % length }
 }
 
-/** The node of a key is that of the first point at its hash or after. */
+/** A key belongs to the node that owns the first point at or after the key's hash. */
 function circle(points: Point[], keyHash: KeyHash): HashRing {
   points.sort((a, b) => a.at - b.at)
   const places = Uint32Array.from(points, ({ at }) => at)
@@ -76,7 +78,7 @@ function circle(points: Point[], keyHash: KeyHash): HashRing {
   return { indexOf: (key) => owners[firstFrom(places, keyHash(key))] as number }
 }
 
-/** Index of the first place that is not before `place`, in a sorted list; past the last comes the first. */
+/** Binary search for the first of the sorted places that is at or after `place`. Wraps around to 0 after the last. */
 function firstFrom(places: Uint32Array, place: number): number {
   let low = 0
   let high = places.length
@@ -88,7 +90,7 @@ function firstFrom(places: Uint32Array, place: number): number {
   return low === places.length ? 0 : low
 }
 
-/** libmemcached, `hosts.cc`: four points of each digest, as many digests as the node's weight is worth. */
+/** libmemcached, `hosts.cc`: four points per digest; the number of digests is proportional to the node's weight. */
 function weightedPoints(nodes: Nodes): Point[] {
   const weights = nodes.map(({ weight }) => weight || 1)
   const total = weights.reduce((sum, weight) => sum + weight, 0)
@@ -99,7 +101,7 @@ function weightedPoints(nodes: Nodes): Point[] {
   )
 }
 
-/** Calculated in floats of 32 bits, as in C: 25 equal nodes get 156 points each instead of 160. */
+/** Uses 32-bit floats as the C code does: rounding gives 25 equal nodes 156 points each instead of 160. */
 function digests(weight: number, total: number, nodes: number): number {
   const { fround } = Math
   const share = fround(weight / total)
@@ -116,7 +118,7 @@ function unweightedPoints(nodes: Nodes, keyHash: KeyHash): Point[] {
   )
 }
 
-/** Without weights, and with the first sixteen bytes of a longer digest. */
+/** `KetamaNodeLocator` of the ElastiCache Java client: no weights, four points from the first 16 bytes of a digest. */
 function javaPoints(nodes: Nodes, nameOf: (node: NodeAddress) => string): Point[] {
   const digest = (text: string) => hash('sha384', text, 'buffer')
   return nodes.flatMap((node, index) =>
@@ -138,7 +140,7 @@ function libmemcachedName({ host, port }: NodeAddress): string {
   return port === defaultPort ? host : `${host}:${port}`
 }
 
-/** `InetSocketAddress.toString()`, without the slash before an address that has no name. */
+/** `InetSocketAddress.toString()`, without the leading slash that it has if there is no host name. */
 function javaName({ host, port, ip }: NodeAddress): string {
   return ip === undefined || ip === host ? `${host}:${port}` : `${host}/${ip}:${port}`
 }

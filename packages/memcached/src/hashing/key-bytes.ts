@@ -1,27 +1,28 @@
-/** Room behind the bytes for the padding of a hash: up to two blocks of 64. */
-const padding = 128
+/** Space reserved after the key for the padding of a hash: up to two blocks of 64 bytes. */
+const paddingBytes = 128
 
 /**
- * The UTF-8 bytes of the text that was read last. One buffer serves for all, so that hashing a key allocates nothing;
- * hashing is synchronous, so nobody comes in between.
+ * The UTF-8 bytes of the key that was encoded last. All hashes share this buffer, so that hashing a key allocates
+ * nothing. That is safe because hashing is synchronous.
  */
 export let keyBytes: Buffer = Buffer.alloc(4096)
 export let keyView: DataView = viewOf(keyBytes)
 
-/** Puts the UTF-8 bytes of `text` into `keyBytes` and returns how many they are. */
-export function readKey(text: string): number {
-  const { length } = text
-  if (length * 3 + padding > keyBytes.length) grow(length * 3 + padding)
+/** Writes the UTF-8 bytes of `key` to `keyBytes` and returns their number. */
+export function encodeKey(key: string): number {
+  const { length } = key
+  // A UTF-16 code unit takes at most three bytes in UTF-8.
+  if (length * 3 + paddingBytes > keyBytes.length) grow(length * 3 + paddingBytes)
   for (let i = 0; i < length; i++) {
-    const code = text.charCodeAt(i)
-    if (code > 0x7f) return keyBytes.write(text, 0, 'utf8')
+    const code = key.charCodeAt(i)
+    if (code > 0x7f) return keyBytes.write(key, 0, 'utf8')
     keyBytes[i] = code
   }
   return length
 }
 
-function grow(bytes: number): void {
-  keyBytes = Buffer.alloc(bytes * 2)
+function grow(minBytes: number): void {
+  keyBytes = Buffer.alloc(minBytes * 2)
   keyView = viewOf(keyBytes)
 }
 

@@ -1,13 +1,13 @@
-import { keyView, readKey } from './key-bytes.ts'
+import { encodeKey, keyView } from './key-bytes.ts'
 
 const state = new Int32Array(4)
 
 /**
- * The MD5 digest of the UTF-8 bytes of a text (RFC 1321), as four words; valid until the next call. Written out here
- * because it runs for every command: a call of node:crypto allocates, and takes eight times as long for a short key.
+ * The MD5 digest (RFC 1321) of the UTF-8 bytes of `text`, as four words that are valid until the next call. It runs for
+ * every command, and node:crypto allocates and takes eight times as long for a short key.
  */
 export function md5(text: string): Int32Array {
-  const end = pad(readKey(text))
+  const end = pad(encodeKey(text))
   state[0] = 0x67452301
   state[1] = 0xefcdab89
   state[2] = 0x98badcfe
@@ -16,7 +16,7 @@ export function md5(text: string): Int32Array {
   return state
 }
 
-/** Appends a one bit, zeros, and the length in bits; returns where the last block ends. */
+/** RFC 1321, 3.1 and 3.2: appends a one bit, zeros and the length in bits. Returns the end of the last block. */
 function pad(length: number): number {
   const end = (length + 72) & ~63
   keyView.setInt32(length, 0x80, true)
@@ -25,7 +25,7 @@ function pad(length: number): number {
   return end
 }
 
-/** The 64 steps of RFC 1321, 3.4, for one block: as loops over tables they take twice as long. */
+/** RFC 1321, 3.4: the 64 steps for one block, unrolled, because loops over tables take twice as long. */
 function mix(view: DataView, at: number, out: Int32Array): void {
   let a = out[0] as number
   let b = out[1] as number
@@ -48,7 +48,7 @@ function mix(view: DataView, at: number, out: Int32Array): void {
   const x14 = view.getInt32(at + 56, true)
   const x15 = view.getInt32(at + 60, true)
 
-  // F: y where x is set, else z.
+  // F: bits of y where x is set, of z elsewhere.
   a = turn(b, (a + (d ^ (b & (c ^ d))) + x0 + 0xd76aa478) | 0, 7)
   d = turn(a, (d + (c ^ (a & (b ^ c))) + x1 + 0xe8c7b756) | 0, 12)
   c = turn(d, (c + (b ^ (d & (a ^ b))) + x2 + 0x242070db) | 0, 17)
@@ -66,7 +66,7 @@ function mix(view: DataView, at: number, out: Int32Array): void {
   c = turn(d, (c + (b ^ (d & (a ^ b))) + x14 + 0xa679438e) | 0, 17)
   b = turn(c, (b + (a ^ (c & (d ^ a))) + x15 + 0x49b40821) | 0, 22)
 
-  // G: x where z is set, else y.
+  // G: bits of x where z is set, of y elsewhere.
   a = turn(b, (a + (c ^ (d & (b ^ c))) + x1 + 0xf61e2562) | 0, 5)
   d = turn(a, (d + (b ^ (c & (a ^ b))) + x6 + 0xc040b340) | 0, 9)
   c = turn(d, (c + (a ^ (b & (d ^ a))) + x11 + 0x265e5a51) | 0, 14)
@@ -84,7 +84,7 @@ function mix(view: DataView, at: number, out: Int32Array): void {
   c = turn(d, (c + (a ^ (b & (d ^ a))) + x7 + 0x676f02d9) | 0, 14)
   b = turn(c, (b + (d ^ (a & (c ^ d))) + x12 + 0x8d2a4c8a) | 0, 20)
 
-  // H.
+  // H: x ^ y ^ z.
   a = turn(b, (a + (b ^ c ^ d) + x5 + 0xfffa3942) | 0, 4)
   d = turn(a, (d + (a ^ b ^ c) + x8 + 0x8771f681) | 0, 11)
   c = turn(d, (c + (d ^ a ^ b) + x11 + 0x6d9d6122) | 0, 16)
@@ -102,7 +102,7 @@ function mix(view: DataView, at: number, out: Int32Array): void {
   c = turn(d, (c + (d ^ a ^ b) + x15 + 0x1fa27cf8) | 0, 16)
   b = turn(c, (b + (c ^ d ^ a) + x2 + 0xc4ac5665) | 0, 23)
 
-  // I.
+  // I: y ^ (x | ~z).
   a = turn(b, (a + (c ^ (b | ~d)) + x0 + 0xf4292244) | 0, 6)
   d = turn(a, (d + (b ^ (a | ~c)) + x7 + 0x432aff97) | 0, 10)
   c = turn(d, (c + (a ^ (d | ~b)) + x14 + 0xab9423a7) | 0, 15)

@@ -5,54 +5,59 @@ import type { Reply } from '../protocol/protocol.ts'
 import { flags, payloadOf } from './value-format.ts'
 
 /**
- * Stands for a payload that is too large for one item. The parts have names nobody else uses, and are there before the
- * list of them is: who reads the list reads the parts of one write, or misses one of them.
+ * The value of an item whose payload is split into chunks. The keys of the chunks contain a random id and the chunks are
+ * stored before the list, so a reader gets the chunks of one write, or finds that one is missing.
  */
-export class Manifest {
+export class ChunkList {
   readonly id: string
-  readonly parts: number
+  readonly count: number
+  /** Size of the payload. */
   readonly bytes: number
 
-  constructor(id: string, parts: number, bytes: number) {
+  constructor(id: string, count: number, bytes: number) {
     this.id = id
-    this.parts = parts
+    this.count = count
     this.bytes = bytes
   }
 
   get keys(): string[] {
-    return Array.from({ length: this.parts }, (_, index) => `\0${this.id}:${index}`)
+    return Array.from({ length: this.count }, (_, index) => `\0${this.id}:${index}`)
   }
 
   toString(): string {
-    return `${this.id} ${this.parts} ${this.bytes}`
+    return `${this.id} ${this.count} ${this.bytes}`
   }
 
-  /** The payload, if no part is missing. */
-  join(parts: readonly (Payload | undefined)[]): Buffer | undefined {
-    const bytes = parts.filter((part) => part !== undefined).map(toBytes)
-    const whole = Buffer.concat(bytes)
-    return bytes.length === this.parts && whole.length === this.bytes ? whole : undefined
+  /** Returns the payload; `undefined` if a chunk is missing. */
+  join(chunks: readonly (Payload | undefined)[]): Buffer | undefined {
+    const found = chunks.filter((chunk) => chunk !== undefined).map(toBytes)
+    const payload = Buffer.concat(found)
+    return found.length === this.count && payload.length === this.bytes ? payload : undefined
   }
 }
 
-const manifestText = /^([\w-]{24}) (\d{1,3}) (\d{1,11})$/
+const chunkListText = /^([\w-]{24}) (\d{1,3}) (\d{1,11})$/
 
-/** What an item holds. */
-export type Found = Payload | Manifest
+/** The value of an item: the payload, or the list of its chunks. */
+export type ItemValue = Payload | ChunkList
 
-export function split(item: Payload, partBytes: number): { manifest: Manifest; parts: Buffer[] } {
-  const bytes = toBytes(item)
-  const parts: Buffer[] = []
-  for (let start = 0; start < bytes.length; start += partBytes) {
-    parts.push(bytes.subarray(start, start + partBytes))
+/** Splits a payload into chunks of at most `chunkBytes` bytes. */
+export function split(
+  payload: Payload,
+  chunkBytes: number,
+): { chunkList: ChunkList; chunks: Buffer[] } {
+  const bytes = toBytes(payload)
+  const chunks: Buffer[] = []
+  for (let start = 0; start < bytes.length; start += chunkBytes) {
+    chunks.push(bytes.subarray(start, start + chunkBytes))
   }
   const id = randomBytes(18).toString('base64url')
-  return { manifest: new Manifest(id, parts.length, bytes.length), parts }
+  return { chunkList: new ChunkList(id, chunks.length, bytes.length), chunks }
 }
 
-export function foundIn(reply: Reply): Found {
-  if (reply.flags !== flags.manifest) return payloadOf(reply)
-  const [, id = '', parts, bytes] = manifestText.exec(reply.value.toString('latin1')) ?? []
-  // What is none has no parts, and no payload.
-  return new Manifest(id, Number(parts ?? 0), Number(bytes ?? -1))
+export function itemValueOf(reply: Reply): ItemValue {
+  if (reply.flags !== flags.chunkList) return payloadOf(reply)
+  const [, id = '', count, bytes] = chunkListText.exec(reply.value.toString('latin1')) ?? []
+  // A malformed list has no chunks and a size that no payload has, so that `join` returns a miss.
+  return new ChunkList(id, Number(count ?? 0), Number(bytes ?? -1))
 }

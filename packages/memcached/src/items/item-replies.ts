@@ -1,30 +1,29 @@
 import type { Payload } from '@stowage/core'
 import type { Reply } from '../protocol/protocol.ts'
-import { isThere } from '../protocol/status-replies.ts'
-import { type Found, foundIn, Manifest } from './chunks.ts'
+import { readExists } from '../protocol/status-replies.ts'
+import { ChunkList, type ItemValue, itemValueOf } from './chunks.ts'
 import { payloadOf } from './value-format.ts'
 
-/** An item, and what changes with it. */
-export interface Seen {
-  readonly found: Found
+/** The value of an item with its id for compare-and-set. */
+export interface ValueWithCas {
+  readonly value: ItemValue
   readonly cas: bigint
 }
 
-export function readFound(reply: Reply): Found | undefined {
-  return isThere(reply) ? foundIn(reply) : undefined
+export function readValue(reply: Reply): ItemValue | undefined {
+  return readExists(reply) ? itemValueOf(reply) : undefined
 }
 
-/** In a store that takes no payloads in parts, those of another one are foreign. */
+/** Reads a list of chunks as a miss: a store without chunks does not read the values of one with chunks. */
 export function readPayload(reply: Reply): Payload | undefined {
-  const found = readFound(reply)
-  return found instanceof Manifest ? undefined : found
+  const value = readValue(reply)
+  return value instanceof ChunkList ? undefined : value
 }
 
-export function readSeen(reply: Reply): Seen | undefined {
-  return isThere(reply) ? { found: foundIn(reply), cas: reply.cas } : undefined
+export function readWithCas(reply: Reply): ValueWithCas | undefined {
+  return readExists(reply) ? { value: itemValueOf(reply), cas: reply.cas } : undefined
 }
 
-/** A part, or whatever else is one item. */
-export function readPart(reply: Reply): Payload | undefined {
-  return isThere(reply) ? payloadOf(reply) : undefined
+export function readChunk(reply: Reply): Payload | undefined {
+  return readExists(reply) ? payloadOf(reply) : undefined
 }

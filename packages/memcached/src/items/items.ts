@@ -1,182 +1,203 @@
 import type { Payload } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
-import { type Dispatch, settled } from '../nodes/dispatcher.ts'
+import { type Dispatcher, settleAll } from '../nodes/dispatcher.ts'
 import type { Reply, StoreMode, StoreRequest } from '../protocol/protocol.ts'
-import { isThere, readAnything } from '../protocol/status-replies.ts'
-import { type Found, Manifest, split } from './chunks.ts'
-import { expiryOf } from './exptime.ts'
-import { readFound, readPart, readPayload } from './item-replies.ts'
-import { flags, guarded, needsGuard } from './value-format.ts'
+import { readExists, readOk } from '../protocol/status-replies.ts'
+import { ChunkList, type ItemValue, split } from './chunks.ts'
+import { toExptime } from './exptime.ts'
+import { readChunk, readPayload, readValue } from './item-replies.ts'
+import { escaped, flags, needsEscape } from './value-format.ts'
 
-/** The server refuses longer ones: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Keys" */
-export const keyBytes = 250
-/** What counts to an item's size beside its value: header, key, flags, the number of its change, the ends of key and value, a guard. */
-const itemOverhead = 48 + (keyBytes + 1) + 4 + 8 + 2 + 1
-/** Most parts of a payload that is too large for one item. */
-const mostParts = 64
-/** By so much the parts outlive the list of them, which is written and touched at another time. */
-const partsLongerMs = 2_000
+/** The server rejects longer keys: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Keys" */
+export const maxKeyBytes = 250
+/** What counts towards the size of an item besides its value: header, key, flags, cas id, line end, escape byte. */
+const itemOverheadBytes = 48 + (maxKeyBytes + 1) + 4 + 8 + 2 + 1
+const maxChunks = 64
+/** Chunks expire later than their list, because they are stored and touched at other times. */
+const extraChunkTtlMs = 2_000
 
-export interface Write<T> {
+/** How to store a payload, and how to read the reply. */
+export interface ItemWrite<T> {
   readonly mode: StoreMode
   readonly ttl?: number | undefined
-  /** Only if the item still has this one. @default any */
+  /** Store only if the item still has this id. @default any */
   readonly cas?: bigint | undefined
   readonly read: (reply: Reply) => T
 }
 
-/** Payloads as items of memcached: each as one, or, where that is allowed and needed, as several. */
+/** Stores each payload as one item, or, if chunks are enabled and it is too large, as several. */
 export class Items {
-  readonly #dispatch: Dispatch
-  readonly #inParts: boolean
+  readonly #dispatcher: Dispatcher
+  readonly #usesChunks: boolean
 
-  constructor(dispatch: Dispatch, inParts: boolean) {
-    this.#dispatch = dispatch
-    this.#inParts = inParts
+  constructor(dispatcher: Dispatcher, usesChunks: boolean) {
+    this.#dispatcher = dispatcher
+    this.#usesChunks = usesChunks
   }
 
+  /** The size of the largest payload. */
   get valueBytes(): number {
-    return this.#itemLimit * (this.#inParts ? mostParts : 1)
+    return this.#maxChunkBytes * (this.#usesChunks ? maxChunks : 1)
   }
 
   get(key: string): Promise<Payload | undefined> {
-    if (this.#inParts) return this.#dispatch.tracked(this.#getWhole(key))
-    return this.#dispatch.one('get', key, (connection) => connection.get('get', key, readPayload))
-  }
-
-  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    if (!this.#inParts) return this.#dispatch.many('getMany', keys, readPayload)
-    return this.#dispatch.tracked(this.#getManyWhole(keys))
-  }
-
-  store<T>(operation: string, key: string, item: Payload, write: Write<T>): Promise<T> {
-    return this.#dispatch.one(operation, key, (connection) =>
-      isTooLarge(item, connection)
-        ? this.#dispatch.tracked(this.#storeLarge(operation, key, item, write))
-        : connection.store(operation, request(key, item, write), write.read),
+    if (this.#usesChunks) return this.#dispatcher.track(this.#getWithChunks(key))
+    return this.#dispatcher.send('get', key, (connection) =>
+      connection.get('get', key, readPayload),
     )
   }
 
-  async storeMany(items: ReadonlyMap<string, Payload>, ttl: number | undefined): Promise<void> {
-    const write: Write<void> = { mode: 'set', ttl, read: readAnything }
-    await this.#dispatch.groups('setMany', [...items.keys()], async (connection, { keys }) => {
-      const small: StoreRequest[] = []
-      const sent: Promise<void>[] = []
-      for (const key of keys) {
-        const item = items.get(key) as Payload
-        if (isTooLarge(item, connection)) sent.push(this.#storeLarge('setMany', key, item, write))
-        else small.push(request(key, item, write))
-      }
-      await settled([...sent, connection.storeMany('setMany', small, write.read)])
-    })
+  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
+    if (!this.#usesChunks) return this.#dispatcher.getMany('getMany', keys, readPayload)
+    return this.#dispatcher.track(this.#getManyWithChunks(keys))
   }
 
-  /** Moves the expiry; says whether the item is there. */
+  store<T>(operation: string, key: string, payload: Payload, write: ItemWrite<T>): Promise<T> {
+    return this.#dispatcher.send(operation, key, (connection) =>
+      isTooLarge(payload, connection)
+        ? this.#dispatcher.track(this.#storeLarge(operation, key, payload, write))
+        : connection.store(operation, storeRequest(key, payload, write), write.read),
+    )
+  }
+
+  async storeMany(payloads: ReadonlyMap<string, Payload>, ttl: number | undefined): Promise<void> {
+    const write: ItemWrite<void> = { mode: 'set', ttl, read: readOk }
+    await this.#dispatcher.sendGroups(
+      'setMany',
+      [...payloads.keys()],
+      async (connection, group) => {
+        const requests: StoreRequest[] = []
+        const largeWrites: Promise<void>[] = []
+        for (const key of group.keys) {
+          const payload = payloads.get(key) as Payload
+          if (isTooLarge(payload, connection)) {
+            largeWrites.push(this.#storeLarge('setMany', key, payload, write))
+          } else requests.push(storeRequest(key, payload, write))
+        }
+        await settleAll([...largeWrites, connection.storeMany('setMany', requests, write.read)])
+      },
+    )
+  }
+
+  /** Sets the expiry. Returns whether the item exists. */
   touch(key: string, ttl: number | undefined): Promise<boolean> {
-    if (this.#inParts) return this.#dispatch.tracked(this.#touchWhole(key, ttl))
+    if (this.#usesChunks) return this.#dispatcher.track(this.#touchWithChunks(key, ttl))
     return this.#touchItem(key, ttl)
   }
 
   delete(operation: string, key: string): Promise<boolean> {
-    return this.#dispatch.one(operation, key, (connection) =>
-      connection.delete(operation, key, 0n, isThere),
+    return this.#dispatcher.send(operation, key, (connection) =>
+      connection.delete(operation, key, 0n, readExists),
     )
   }
 
-  /** The payload of what was found. */
-  async whole(operation: string, found: Found | undefined): Promise<Payload | undefined> {
-    if (!(found instanceof Manifest)) return found
-    return found.join(await this.#dispatch.many(operation, found.keys, readPart))
+  /** Returns the payload of a value, reading its chunks if it has any; `undefined` if one is missing. */
+  async readChunks(operation: string, value: ItemValue | undefined): Promise<Payload | undefined> {
+    if (!(value instanceof ChunkList)) return value
+    return value.join(await this.#dispatcher.getMany(operation, value.keys, readChunk))
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` */
-  assertFits(operation: string, key: string, item: Payload): void {
+  assertFits(operation: string, key: string, payload: Payload): void {
     const { valueBytes } = this
-    if (!exceeds(item, valueBytes)) return
-    throw valueTooLarge('memcached', operation, key, payloadBytes(item), valueBytes)
+    if (!exceeds(payload, valueBytes)) return
+    throw valueTooLarge('memcached', operation, key, payloadBytes(payload), valueBytes)
   }
 
-  async #storeLarge<T>(operation: string, key: string, item: Payload, write: Write<T>): Promise<T> {
-    // What was to be replaced must not be served as if nothing had happened.
-    const replaces = write.mode === 'set' && write.cas === undefined
-    if (replaces && exceeds(item, this.valueBytes)) await this.delete(operation, key)
-    this.assertFits(operation, key, item)
-    const manifest = await this.#storeParts(operation, item, write.ttl)
-    const list = { ...request(key, manifest.toString(), write), flags: flags.manifest }
-    return this.#dispatch.one(operation, key, (connection) =>
-      connection.store(operation, list, write.read),
+  async #storeLarge<T>(
+    operation: string,
+    key: string,
+    payload: Payload,
+    write: ItemWrite<T>,
+  ): Promise<T> {
+    // A `set` that fails must not leave the old value, which the caller wanted to replace.
+    const isReplacement = write.mode === 'set' && write.cas === undefined
+    if (isReplacement && exceeds(payload, this.valueBytes)) await this.delete(operation, key)
+    this.assertFits(operation, key, payload)
+    const chunkList = await this.#storeChunks(operation, payload, write.ttl)
+    const request = { ...storeRequest(key, chunkList.toString(), write), flags: flags.chunkList }
+    return this.#dispatcher.send(operation, key, (connection) =>
+      connection.store(operation, request, write.read),
     )
   }
 
-  async #storeParts(operation: string, item: Payload, ttl: number | undefined): Promise<Manifest> {
-    const { manifest, parts } = split(item, this.#itemLimit)
-    const expiry = expiryOf(longer(ttl))
-    await this.#dispatch.groups(operation, manifest.keys, (connection, { keys, indexes }) => {
-      const requests = keys.map((key, index) => ({
-        ...{ mode: 'set' as const, key, flags: flags.part, expiry, cas: 0n },
-        item: parts[indexes[index] as number] as Buffer,
+  async #storeChunks(
+    operation: string,
+    payload: Payload,
+    ttl: number | undefined,
+  ): Promise<ChunkList> {
+    const { chunkList, chunks } = split(payload, this.#maxChunkBytes)
+    const exptime = toExptime(chunkTtl(ttl))
+    await this.#dispatcher.sendGroups(operation, chunkList.keys, (connection, group) => {
+      const requests = group.keys.map((key, index) => ({
+        mode: 'set' as const,
+        key,
+        payload: chunks[group.indexes[index] as number] as Buffer,
+        flags: flags.chunk,
+        exptime,
+        cas: 0n,
       }))
-      return connection.storeMany(operation, requests, readAnything)
+      return connection.storeMany(operation, requests, readOk)
     })
-    return manifest
+    return chunkList
   }
 
-  async #getWhole(key: string): Promise<Payload | undefined> {
-    const found = await this.#dispatch.one('get', key, (connection) =>
-      connection.get('get', key, readFound),
+  async #getWithChunks(key: string): Promise<Payload | undefined> {
+    const value = await this.#dispatcher.send('get', key, (connection) =>
+      connection.get('get', key, readValue),
     )
-    return this.whole('get', found)
+    return this.readChunks('get', value)
   }
 
-  async #getManyWhole(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    const found = await this.#dispatch.many('getMany', keys, readFound)
-    return Promise.all(found.map((each) => this.whole('getMany', each)))
+  async #getManyWithChunks(keys: readonly string[]): Promise<(Payload | undefined)[]> {
+    const values = await this.#dispatcher.getMany('getMany', keys, readValue)
+    return Promise.all(values.map((value) => this.readChunks('getMany', value)))
   }
 
   #touchItem(key: string, ttl: number | undefined): Promise<boolean> {
-    return this.#dispatch.one('touch', key, (connection) =>
-      connection.touch('touch', key, expiryOf(ttl), isThere),
+    return this.#dispatcher.send('touch', key, (connection) =>
+      connection.touch('touch', key, toExptime(ttl), readExists),
     )
   }
 
-  async #touchWhole(key: string, ttl: number | undefined): Promise<boolean> {
-    const found = await this.#dispatch.one('touch', key, (connection) =>
-      connection.getAndTouch('touch', key, expiryOf(ttl), readFound),
+  async #touchWithChunks(key: string, ttl: number | undefined): Promise<boolean> {
+    const value = await this.#dispatcher.send('touch', key, (connection) =>
+      connection.getAndTouch('touch', key, toExptime(ttl), readValue),
     )
-    if (!(found instanceof Manifest)) return found !== undefined
-    const touched = await Promise.all(found.keys.map((part) => this.#touchItem(part, longer(ttl))))
-    return touched.every(Boolean)
+    if (!(value instanceof ChunkList)) return value !== undefined
+    const touches = value.keys.map((chunkKey) => this.#touchItem(chunkKey, chunkTtl(ttl)))
+    return (await Promise.all(touches)).every(Boolean)
   }
 
-  /** Largest value of one item that every node takes. */
-  get #itemLimit(): number {
-    let least = Infinity
-    for (const { itemBytes } of this.#dispatch.nodes) least = Math.min(least, itemBytes)
-    return (least === Infinity ? defaultItemBytes : least) - itemOverhead
+  /** The size of the largest value of one item that all nodes accept. */
+  get #maxChunkBytes(): number {
+    let min = Infinity
+    for (const { itemBytes } of this.#dispatcher.nodes) min = Math.min(min, itemBytes)
+    return (min === Infinity ? defaultItemBytes : min) - itemOverheadBytes
   }
 }
 
-function isTooLarge(item: Payload, { itemBytes }: Connection): boolean {
-  return exceeds(item, itemBytes - itemOverhead)
+function isTooLarge(payload: Payload, { itemBytes }: Connection): boolean {
+  return exceeds(payload, itemBytes - itemOverheadBytes)
 }
 
-function longer(ttl: number | undefined): number | undefined {
-  return ttl === undefined ? undefined : ttl + partsLongerMs
+function chunkTtl(ttl: number | undefined): number | undefined {
+  return ttl === undefined ? undefined : ttl + extraChunkTtlMs
 }
 
-function request(
+function storeRequest(
   key: string,
-  item: Payload,
-  { mode, ttl, cas = 0n }: Omit<Write<unknown>, 'read'>,
+  payload: Payload,
+  { mode, ttl, cas = 0n }: Omit<ItemWrite<unknown>, 'read'>,
 ): StoreRequest {
-  const isGuarded = mode !== 'prepend' && needsGuard(item)
+  const isEscaped = mode !== 'prepend' && needsEscape(payload)
   return {
     mode,
     key,
-    item: isGuarded ? guarded(item) : item,
-    flags: isGuarded ? flags.guarded : flags.plain,
-    expiry: expiryOf(ttl),
+    payload: isEscaped ? escaped(payload) : payload,
+    flags: isEscaped ? flags.escaped : flags.plain,
+    exptime: toExptime(ttl),
     cas,
   }
 }

@@ -2,50 +2,50 @@ import { Discovery } from '../discovery/discovery.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'
 import type { Router } from './dispatcher.ts'
 import type { Node } from './node.ts'
-import { Nodes } from './node-pool.ts'
+import { NodePool } from './node-pool.ts'
 
-/** The nodes that were named, or those a configuration endpoint tells. */
-export class Topology implements Router {
-  readonly #nodes: Nodes
+/** The nodes given as `servers`, or those that the configuration endpoint returns. */
+export class Cluster implements Router {
+  readonly #pool: NodePool
   readonly #discovery: Discovery | undefined
-  #onUp: (node: Node) => void = () => {}
+  #onNodeUp: (node: Node) => void = () => {}
 
   constructor(options: ResolvedOptions) {
     const { servers, configurationEndpoint: endpoint, hashing, ...rest } = options
-    this.#nodes = new Nodes(hashing, { ...rest, onChange: (node) => this.#changed(node) })
-    if (endpoint === undefined) this.#nodes.replace(servers)
+    this.#pool = new NodePool(hashing, { ...rest, onStateChange: (node) => this.#onChange(node) })
+    if (endpoint === undefined) this.#pool.replace(servers)
     else {
-      const onNodes = this.#nodes.replace.bind(this.#nodes)
+      const onNodes = this.#pool.replace.bind(this.#pool)
       const timeoutMs = rest.connectTimeoutMs + rest.timeoutMs
       this.#discovery = new Discovery({ ...rest, endpoint, timeoutMs, onNodes })
     }
   }
 
-  get all(): readonly Node[] {
-    return this.#nodes.all
+  get nodes(): readonly Node[] {
+    return this.#pool.nodes
   }
 
-  of(key: string): Node | undefined {
-    return this.#nodes.of(key)
+  nodeFor(key: string): Node | undefined {
+    return this.#pool.nodeFor(key)
   }
 
-  async known(): Promise<void> {
-    await this.#discovery?.first()
+  async ready(): Promise<void> {
+    await this.#discovery?.ready()
   }
 
-  /** Has `listener` told of each node that has come up. */
-  onUp(listener: (node: Node) => void): void {
-    this.#onUp = listener
+  /** Sets the listener that is called with each node that has connected. */
+  onNodeUp(listener: (node: Node) => void): void {
+    this.#onNodeUp = listener
   }
 
   async close(): Promise<void> {
     await this.#discovery?.close()
-    await this.#nodes.close()
+    await this.#pool.close()
   }
 
-  #changed(node: Node): void {
-    if (node.state === 'up') this.#onUp(node)
-    // It may be gone for good, and another in its place.
-    if (node.state === 'down') this.#discovery?.hurry()
+  #onChange(node: Node): void {
+    if (node.state === 'up') this.#onNodeUp(node)
+    // The node may have been removed from the cluster or replaced.
+    if (node.state === 'down') this.#discovery?.pollSoon()
   }
 }

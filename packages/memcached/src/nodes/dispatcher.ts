@@ -4,121 +4,121 @@ import { translate } from '../memcached-errors.ts'
 import type { Reply } from '../protocol/protocol.ts'
 import type { Node } from './node.ts'
 
-/** Where the node of a key comes from. */
+/** Maps keys to nodes. */
 export interface Router {
-  readonly all: readonly Node[]
-  /** `undefined` before the nodes are known. */
-  of(key: string): Node | undefined
-  /** Resolves when they are; settles in bounded time. */
-  known(): Promise<void>
+  readonly nodes: readonly Node[]
+  /** `undefined` until the nodes are known. */
+  nodeFor(key: string): Node | undefined
+  /** Resolves when the nodes are known. Settles in bounded time. */
+  ready(): Promise<void>
   close(): Promise<void>
 }
 
 type Command<T> = (connection: Connection) => Promise<T>
 
-/** Keys that live on one node, and where they stand in the list they come from. */
-export interface Group {
+/** The keys of one node, and their indexes in the caller's list. */
+export interface KeyGroup {
   readonly keys: string[]
   readonly indexes: number[]
 }
 
-/** Sends requests to the nodes of their keys, and knows of the calls that are under way. */
-export class Dispatch {
+/** Sends commands to the nodes of their keys, and counts the calls in flight. */
+export class Dispatcher {
   readonly #router: Router
-  /** Calls that are not just one request. */
-  readonly #underWay = new InFlight()
+  /** Calls that consist of more than one request. Each connection counts its own requests. */
+  readonly #inFlight = new InFlight()
 
   constructor(router: Router) {
     this.#router = router
   }
 
   get nodes(): readonly Node[] {
-    return this.#router.all
+    return this.#router.nodes
   }
 
-  /** Sends a request to the node of the key, at once where that is up. */
-  one<T>(operation: string, key: string, command: Command<T>): Promise<T> {
-    const connection = this.#router.of(key)?.connection
+  /** Sends a command to the node of the key, without a wait if the node is connected. */
+  send<T>(operation: string, key: string, command: Command<T>): Promise<T> {
+    const connection = this.#router.nodeFor(key)?.connection
     if (connection !== undefined) return command(connection)
-    return this.tracked(this.#later(operation, key, command))
+    return this.track(this.#connectAndSend(operation, key, command))
   }
 
-  /** Sends each node the keys that live there. All have settled when one has failed. */
-  groups(
+  /** Groups the keys by node and sends each node a command. Settles after all of them, with the first error. */
+  sendGroups(
     operation: string,
     keys: readonly string[],
-    command: (connection: Connection, group: Group) => Promise<void>,
+    command: (connection: Connection, group: KeyGroup) => Promise<void>,
   ): Promise<void> {
-    return this.#toNodes(operation, () =>
-      [...this.#groupsOf(keys)].map(async ([node, group]) =>
-        command(node.connection ?? (await node.ready()), group),
+    return this.#sendToNodes(operation, () =>
+      [...this.#groupByNode(keys)].map(async ([node, group]) =>
+        command(node.connection ?? (await node.connect()), group),
       ),
     )
   }
 
-  /** Sends a request to every node. */
-  each(operation: string, command: Command<void>): Promise<void> {
-    return this.#toNodes(operation, () =>
-      this.nodes.map(async (node) => command(await node.ready())),
+  /** Sends a command to every node. */
+  broadcast(operation: string, command: Command<void>): Promise<void> {
+    return this.#sendToNodes(operation, () =>
+      this.nodes.map(async (node) => command(await node.connect())),
     )
   }
 
-  /** What `read` makes of the items under the keys, in their order; `undefined` where there is none. */
-  async many<T>(
+  /** Reads the items of all keys. Returns the results of `read` in the order of the keys; `undefined` for a miss. */
+  async getMany<T>(
     operation: string,
     keys: readonly string[],
     read: (reply: Reply) => T | undefined,
   ): Promise<(T | undefined)[]> {
-    const found = new Array<T | undefined>(keys.length).fill(undefined)
-    await this.groups(operation, keys, (connection, { keys: own, indexes }) =>
-      connection.getMany(operation, own, (reply, index) => {
-        found[indexes[index] as number] = read(reply)
+    const results = new Array<T | undefined>(keys.length).fill(undefined)
+    await this.sendGroups(operation, keys, (connection, group) =>
+      connection.getMany(operation, group.keys, (reply, index) => {
+        results[group.indexes[index] as number] = read(reply)
       }),
     )
-    return found
+    return results
   }
 
-  /** A call that takes more than one step: `close()` waits for it. */
-  async tracked<T>(call: Promise<T>): Promise<T> {
-    this.#underWay.begin()
+  /** Counts a call of several requests as in flight, so that `close()` waits for it. */
+  async track<T>(call: Promise<T>): Promise<T> {
+    this.#inFlight.begin()
     try {
       return await call
     } finally {
-      this.#underWay.end()
+      this.#inFlight.end()
     }
   }
 
   async close(): Promise<void> {
-    await this.#underWay.idle()
+    await this.#inFlight.idle()
     await this.#router.close()
   }
 
-  async #later<T>(operation: string, key: string, command: Command<T>): Promise<T> {
+  async #connectAndSend<T>(operation: string, key: string, command: Command<T>): Promise<T> {
     try {
-      if (this.#router.of(key) === undefined) await this.#router.known()
-      const connection = await (this.#router.of(key) as Node).ready()
+      if (this.#router.nodeFor(key) === undefined) await this.#router.ready()
+      const connection = await (this.#router.nodeFor(key) as Node).connect()
       return await command(connection)
     } catch (error) {
       throw translate(error, operation, key)
     }
   }
 
-  #toNodes(operation: string, send: () => Promise<void>[]): Promise<void> {
-    const sent = async () => {
+  #sendToNodes(operation: string, send: () => Promise<void>[]): Promise<void> {
+    const sendAll = async () => {
       try {
-        if (this.nodes.length === 0) await this.#router.known()
-        await settled(send())
+        if (this.nodes.length === 0) await this.#router.ready()
+        await settleAll(send())
       } catch (error) {
         throw translate(error, operation)
       }
     }
-    return this.tracked(sent())
+    return this.track(sendAll())
   }
 
-  #groupsOf(keys: readonly string[]): Map<Node, Group> {
-    const groups = new Map<Node, Group>()
+  #groupByNode(keys: readonly string[]): Map<Node, KeyGroup> {
+    const groups = new Map<Node, KeyGroup>()
     for (const [index, key] of keys.entries()) {
-      const node = this.#router.of(key) as Node
+      const node = this.#router.nodeFor(key) as Node
       const group = groups.get(node)
       if (group === undefined) groups.set(node, { keys: [key], indexes: [index] })
       else {
@@ -130,8 +130,8 @@ export class Dispatch {
   }
 }
 
-/** Waits for all, then fails if one has. */
-export async function settled(calls: readonly Promise<unknown>[]): Promise<void> {
+/** Waits until all calls have settled, then rejects if one of them has. */
+export async function settleAll(calls: readonly Promise<unknown>[]): Promise<void> {
   await Promise.allSettled(calls)
   await Promise.all(calls)
 }

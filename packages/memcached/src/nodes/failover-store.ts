@@ -3,65 +3,70 @@ import { isUnreachable } from '@stowage/core/driver'
 import type { Router } from './dispatcher.ts'
 import type { Node } from './node.ts'
 
-/** How long what was set instead on another node may live there. */
-const substituteTtl = 60_000
-/** Most of those to be remembered. */
-const mostKept = 10_000
+/** Longest ttl of a value that is stored on another node. */
+const maxFailoverTtlMs = 60_000
+/** How many of these values are tracked. */
+const maxFailoverKeys = 10_000
 
 /**
- * A store that goes on while a node is down: what would be asked of it is a miss, or is asked of `substitute`, a store
- * on the other nodes. What the node could not be told it has to forget before it is used again, so that nothing stale
- * comes back with it; and so have the others what they kept for it.
+ * Wraps a store so that it keeps working while a node is down: calls for the node's keys are misses, or use `fallback`,
+ * a store on the healthy nodes. Keys changed meanwhile are deleted from the node before it is used again, and from the
+ * nodes that replaced it afterwards, so that no stale value is read.
  */
-export class Lenience {
+export class FailoverStore {
   readonly store: ByteStore
-  readonly #router: Router
-  readonly #others: Router
-  readonly #substitute: ByteStore | undefined
-  /** Keys that are kept on another node, and on which. */
-  readonly #kept = new Map<string, Node>()
+  readonly #cluster: Router
+  readonly #healthyNodes: Router
+  readonly #fallback: ByteStore | undefined
+  /** Keys that are stored on another node than their own, with that node. */
+  readonly #failoverNodes = new Map<string, Node>()
 
-  constructor(store: ByteStore, router: Router, others: Router, substitute: ByteStore | undefined) {
-    this.#router = router
-    this.#others = others
-    this.#substitute = substitute
-    const instead = this.#instead()
+  constructor(
+    store: ByteStore,
+    cluster: Router,
+    healthyNodes: Router,
+    fallback: ByteStore | undefined,
+  ) {
+    this.#cluster = cluster
+    this.#healthyNodes = healthyNodes
+    this.#fallback = fallback
+    const fallbacks = this.#fallbackOperations()
     this.store = wrapStore(store, (operation, call, args) => {
       if (operation === 'ping') return this.#ping(call) as never
-      const otherwise = instead[operation]
-      if (otherwise === undefined) return call()
+      const runFallback = fallbacks[operation]
+      if (runFallback === undefined) return call()
       return (call() as Promise<never>).catch((error: unknown) => {
-        if (isUnreachable(error)) return otherwise(...(args as never[])) as never
+        if (isUnreachable(error)) return runFallback(...(args as never[])) as never
         throw error
       })
     })
   }
 
-  /** To be told when a node is up: what others kept for it is not needed any more. */
-  isUp(node: Node): void {
-    for (const [key, other] of this.#kept) {
-      if (this.#router.of(key) !== node) continue
-      this.#kept.delete(key)
-      other.forget(key)
+  /** Call it when a node has connected: deletes the values that other nodes stored for it. */
+  onNodeUp(node: Node): void {
+    for (const [key, failoverNode] of this.#failoverNodes) {
+      if (this.#cluster.nodeFor(key) !== node) continue
+      this.#failoverNodes.delete(key)
+      failoverNode.deleteLater(key)
     }
   }
 
-  /** What is done in place of a call that has failed; nothing for those whose every answer would be a lie. */
-  #instead(): Partial<Record<StoreOperation, (...args: never[]) => Promise<unknown>>> {
-    const get = (key: string) => this.#ask(undefined, (store) => store.get(key))
-    const set = (key: string, item: Payload, ttl?: number) => {
-      this.#forget(key)
-      this.#keep(key)
-      const short = Math.min(ttl ?? substituteTtl, substituteTtl)
-      return this.#ask(undefined, (store) => store.set(key, item, short))
+  /** What runs after an operation has failed. Operations without an entry fail, because any result could be wrong. */
+  #fallbackOperations(): Partial<Record<StoreOperation, (...args: never[]) => Promise<unknown>>> {
+    const get = (key: string) => this.#useFallback(undefined, (store) => store.get(key))
+    const set = (key: string, payload: Payload, ttl?: number) => {
+      this.#deleteLater(key)
+      this.#trackFailover(key)
+      const failoverTtl = Math.min(ttl ?? maxFailoverTtlMs, maxFailoverTtlMs)
+      return this.#useFallback(undefined, (store) => store.set(key, payload, failoverTtl))
     }
     const remove = (key: string) => {
-      this.#forget(key)
-      return this.#ask(false, (store) => store.delete(key))
+      this.#deleteLater(key)
+      return this.#useFallback(false, (store) => store.delete(key))
     }
     const touch = (key: string, ttl?: number) => {
-      this.#forget(key)
-      return this.#ask(false, (store) => store.touch(key, ttl))
+      this.#deleteLater(key)
+      return this.#useFallback(false, (store) => store.touch(key, ttl))
     }
     return {
       get,
@@ -70,48 +75,52 @@ export class Lenience {
       delete: remove,
       getMany: (keys: readonly string[]) => Promise.all(keys.map((key) => this.store.get(key))),
       setMany: (entries: readonly (readonly [string, Payload])[], ttl?: number) =>
-        Promise.all([...new Map(entries)].map(([key, item]) => this.store.set(key, item, ttl))),
+        Promise.all(
+          [...new Map(entries)].map(([key, payload]) => this.store.set(key, payload, ttl)),
+        ),
       deleteMany: async (keys: readonly string[]) => {
-        const each = [...new Set(keys)].map((key) => this.store.delete(key))
-        return (await Promise.all(each)).filter(Boolean).length
+        const deletes = [...new Set(keys)].map((key) => this.store.delete(key))
+        return (await Promise.all(deletes)).filter(Boolean).length
       },
     }
   }
 
-  /** The cache is of use as long as one node is. */
-  async #ping(all: () => unknown): Promise<void> {
+  /** Succeeds if at least one node replies. */
+  async #ping(pingAll: () => unknown): Promise<void> {
     try {
-      await all()
+      await pingAll()
     } catch (error) {
       if (!isUnreachable(error)) throw error
-      const answers = this.#others.all.map(async (node) => (await node.ready()).noop('ping'))
-      await Promise.any(answers).catch(() => {
+      const pings = this.#healthyNodes.nodes.map(async (node) =>
+        (await node.connect()).noop('ping'),
+      )
+      await Promise.any(pings).catch(() => {
         throw error
       })
     }
   }
 
-  async #ask<T>(nothing: T, call: (store: ByteStore) => T | Promise<T>): Promise<T> {
-    if (this.#substitute === undefined) return nothing
+  async #useFallback<T>(miss: T, call: (store: ByteStore) => T | Promise<T>): Promise<T> {
+    if (this.#fallback === undefined) return miss
     try {
-      return await call(this.#substitute)
+      return await call(this.#fallback)
     } catch (error) {
-      if (isUnreachable(error)) return nothing
+      if (isUnreachable(error)) return miss
       throw error
     }
   }
 
-  #forget(key: string): void {
-    this.#router.of(key)?.forget(key)
+  #deleteLater(key: string): void {
+    this.#cluster.nodeFor(key)?.deleteLater(key)
   }
 
-  #keep(key: string): void {
-    const other = this.#substitute && this.#others.of(key)
-    if (other !== undefined) this.#kept.set(key, other)
-    const [oldest] = this.#kept
-    if (oldest === undefined || this.#kept.size <= mostKept) return
-    const [forgotten, keeper] = oldest
-    this.#kept.delete(forgotten)
-    keeper.forget(forgotten)
+  #trackFailover(key: string): void {
+    const failoverNode = this.#fallback && this.#healthyNodes.nodeFor(key)
+    if (failoverNode !== undefined) this.#failoverNodes.set(key, failoverNode)
+    const [oldest] = this.#failoverNodes
+    if (oldest === undefined || this.#failoverNodes.size <= maxFailoverKeys) return
+    const [oldestKey, oldestNode] = oldest
+    this.#failoverNodes.delete(oldestKey)
+    oldestNode.deleteLater(oldestKey)
   }
 }

@@ -2,38 +2,40 @@ import { type Hashing, type HashRing, hashRing } from '../hashing/hash-ring.ts'
 import type { Router } from './dispatcher.ts'
 import type { Node } from './node.ts'
 
-/** The nodes that are not down, and a ring of their own for them. */
-export class LivingNodes implements Router {
-  readonly #nodes: Router
+/** The nodes that are not down, with a ring of their own. */
+export class HealthyNodes implements Router {
+  readonly #cluster: Router
   readonly #hashing: Hashing
-  #living: readonly Node[] = []
+  /** The nodes of `#ring`. */
+  #ringNodes: readonly Node[] = []
   #ring: HashRing | undefined
 
-  constructor(nodes: Router, hashing: Hashing) {
-    this.#nodes = nodes
+  constructor(cluster: Router, hashing: Hashing) {
+    this.#cluster = cluster
     this.#hashing = hashing
   }
 
-  get all(): readonly Node[] {
-    return this.#nodes.all.filter(({ state }) => state !== 'down')
+  get nodes(): readonly Node[] {
+    return this.#cluster.nodes.filter(({ state }) => state !== 'down')
   }
 
-  of(key: string): Node | undefined {
-    const living = this.all
-    const isSame =
-      living.length === this.#living.length && living.every((node, i) => node === this.#living[i])
-    if (!isSame) {
-      this.#living = living
-      this.#ring = living.length === 0 ? undefined : hashRing(this.#hashing, living.map(addressOf))
+  nodeFor(key: string): Node | undefined {
+    const { nodes } = this
+    const isCurrent =
+      nodes.length === this.#ringNodes.length &&
+      nodes.every((node, index) => node === this.#ringNodes[index])
+    if (!isCurrent) {
+      this.#ringNodes = nodes
+      this.#ring = nodes.length === 0 ? undefined : hashRing(this.#hashing, nodes.map(addressOf))
     }
-    return this.#ring && living[this.#ring.indexOf(key)]
+    return this.#ring && nodes[this.#ring.indexOf(key)]
   }
 
-  async known(): Promise<void> {
-    if (this.all.length === 0) throw new Error('no node is left')
+  async ready(): Promise<void> {
+    if (this.nodes.length === 0) throw new Error('all nodes are down')
   }
 
-  /** They are closed by whom they belong to. */
+  /** Does nothing: the cluster closes its nodes. */
   async close(): Promise<void> {}
 }
 

@@ -3,54 +3,54 @@ import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
 import { Node, type NodeOptions } from './node.ts'
 
-/** The nodes in use and the ring that spreads the keys over them, changed in one step. */
-export class Nodes {
+/** The nodes in use and the ring that maps keys to them. Both are replaced in one step. */
+export class NodePool {
   readonly #hashing: Hashing
   readonly #options: NodeOptions
   #nodes: readonly Node[] = []
   #ring: HashRing | undefined
-  /** Those that were taken out and still have something under way. */
-  readonly #leaving = new Set<Promise<void>>()
+  /** Removed nodes that still have requests in flight. */
+  readonly #closing = new Set<Promise<void>>()
 
   constructor(hashing: Hashing, options: NodeOptions) {
     this.#hashing = hashing
     this.#options = options
   }
 
-  get all(): readonly Node[] {
+  get nodes(): readonly Node[] {
     return this.#nodes
   }
 
-  /** The node of a key, once there are nodes. */
-  of(key: string): Node | undefined {
+  /** The node of a key; `undefined` while there are no nodes. */
+  nodeFor(key: string): Node | undefined {
     return this.#ring && this.#nodes[this.#ring.indexOf(key)]
   }
 
-  /** Nodes that stay keep their connection; those that go end it when what is under way is done. */
+  /** Nodes that remain keep their connection. Removed nodes close theirs when no request is in flight. */
   replace(addresses: readonly NodeAddress[]): void {
-    const before = new Map(this.#nodes.map((node) => [placeOf(node.address), node]))
+    const previous = new Map(this.#nodes.map((node) => [targetOf(node.address), node]))
     this.#nodes = addresses.map((address) => {
-      const kept = before.get(placeOf(address))
-      before.delete(placeOf(address))
+      const kept = previous.get(targetOf(address))
+      previous.delete(targetOf(address))
       if (kept === undefined) return new Node(address, this.#options)
       kept.address = address
       return kept
     })
     this.#ring = hashRing(this.#hashing, addresses)
-    for (const node of before.values()) this.#retire(node)
+    for (const node of previous.values()) this.#remove(node)
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#nodes.map((node) => node.close()), ...this.#leaving])
+    await Promise.all([...this.#nodes.map((node) => node.close()), ...this.#closing])
   }
 
-  #retire(node: Node): void {
-    const leaving = node.close().finally(() => this.#leaving.delete(leaving))
-    this.#leaving.add(leaving)
+  #remove(node: Node): void {
+    const closing = node.close().finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
   }
 }
 
-/** What a connection leads to. */
-function placeOf(address: NodeAddress): string {
+/** Identifies what a connection leads to. A node with a new IP address needs a new connection. */
+function targetOf(address: NodeAddress): string {
   return `${nodeName(address)}|${address.ip ?? ''}`
 }

@@ -4,41 +4,41 @@ import type { WireOptions } from '../connection/wire.ts'
 import type { NodeAddress } from '../node-address.ts'
 import { binary } from '../protocol/binary-protocol.ts'
 import { meta } from '../protocol/meta-protocol.ts'
-import { OtherProtocol, type Protocol } from '../protocol/protocol.ts'
-import { Debts } from './pending-deletes.ts'
+import { type Protocol, ProtocolMismatchError } from '../protocol/protocol.ts'
+import { PendingDeletes } from './pending-deletes.ts'
 
-const firstPauseMs = 10
+const firstRetryMs = 10
 
 export interface NodeOptions extends WireOptions {
   readonly protocol: 'auto' | 'binary' | 'meta'
-  /** Longest pause between two attempts to reach a node that has failed. */
-  readonly retryMs: number
-  /** Called when the node comes, goes or fails. */
-  readonly onChange: (node: Node) => void
+  /** Longest pause between two attempts to reconnect to a node that is down. */
+  readonly retryIntervalMs: number
+  /** Called when the node has connected, was disconnected or is down. */
+  readonly onStateChange: (node: Node) => void
 }
 
-/** `'idle'`: not needed yet, or its connection was lost and nothing has needed it since. */
+/** `'idle'`: not connected, because no command has needed the node yet, or since its connection was lost. */
 export type NodeState = 'idle' | 'connecting' | 'up' | 'down' | 'closed'
 
 /**
- * A server and the one connection to it. The first call connects; a connection that was lost is made again when it is
- * needed. A node that cannot be connected to, or has let a request wait too long, is down: calls fail at once, while
- * attempts go on in the background until one succeeds.
+ * A server and the one connection to it. The first command connects, and a lost connection is replaced when a command
+ * needs it. After a failed attempt or a request that timed out, the node is down: commands fail at once, and attempts to
+ * reconnect continue in the background until one succeeds.
  */
 export class Node {
   address: NodeAddress
-  /** While the node is up. */
+  /** Defined while the node is up. */
   connection: Connection | undefined
-  /** Largest item it takes, as far as is known. */
+  /** Largest item that the server accepts; the default of memcached until the node has connected. */
   itemBytes: number = defaultItemBytes
-  readonly #debts = new Debts()
+  readonly #pendingDeletes = new PendingDeletes()
   readonly #options: NodeOptions
   #protocols: readonly Protocol[]
   #attempt: Promise<Connection> | undefined
   #failure: Error | undefined
-  #failures = 0
-  #timer: NodeJS.Timeout | undefined
-  #closed = false
+  #failedAttempts = 0
+  #retryTimer: NodeJS.Timeout | undefined
+  #isClosed = false
 
   constructor(address: NodeAddress, options: NodeOptions) {
     this.address = address
@@ -48,7 +48,7 @@ export class Node {
   }
 
   get state(): NodeState {
-    if (this.#closed) return 'closed'
+    if (this.#isClosed) return 'closed'
     if (this.connection !== undefined) return 'up'
     if (this.#failure !== undefined) return 'down'
     return this.#attempt === undefined ? 'idle' : 'connecting'
@@ -59,101 +59,106 @@ export class Node {
     return this.#failure
   }
 
-  /** The connection, once there is one. Settles in bounded time; at once where the node is known to be down. */
-  ready(): Promise<Connection> {
-    if (this.#closed) return Promise.reject(new Error('the node is not in use any more'))
+  /** Connects if necessary. Settles in bounded time; rejects at once while the node is down. */
+  connect(): Promise<Connection> {
+    if (this.#isClosed) return Promise.reject(new Error('the node was removed'))
     if (this.connection !== undefined) return Promise.resolve(this.connection)
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    return this.#connect()
+    return this.#startAttempt()
   }
 
-  /** Has the node delete a key before it is asked again. */
-  forget(key: string): void {
-    this.#debts.add(key)
-    // Where that fails, the connection has ended, and the next one begins with it.
-    if (this.connection) this.#debts.settle(this.connection).catch(() => {})
+  /** Deletes a key from the server, at the latest before the node serves requests again. */
+  deleteLater(key: string): void {
+    this.#pendingDeletes.add(key)
+    // An error ends the connection, and the next connection starts with the pending deletes.
+    if (this.connection) this.#pendingDeletes.send(this.connection).catch(() => {})
   }
 
-  /** Ends the connection when what is under way is done, and what waits for it. */
+  /** Closes the connection when no request is in flight. */
   async close(): Promise<void> {
-    this.#closed = true
-    clearTimeout(this.#timer)
+    this.#isClosed = true
+    clearTimeout(this.#retryTimer)
     await this.#attempt?.catch(() => {})
     await this.connection?.drain()
   }
 
-  #connect(): Promise<Connection> {
+  #startAttempt(): Promise<Connection> {
     this.#attempt ??= this.#open().then(
-      (connection) => this.#succeeded(connection),
-      (error) => this.#failed(error),
+      (connection) => this.#onConnect(connection),
+      (error) => this.#onConnectError(error),
     )
     return this.#attempt
   }
 
-  /** In the first protocol the server does not refuse; it is the only one from then on. */
+  /** Uses the first protocol that the server accepts. Later attempts use the same protocol. */
   async #open(): Promise<Connection> {
     for (const [index, protocol] of this.#protocols.entries()) {
       const connection = new Connection(this.address, protocol, this.#options, (reason) =>
-        this.#lost(connection, reason),
+        this.#onDisconnect(connection, reason),
       )
       try {
         await connection.open()
-        await this.#debts.settle(connection)
+        await this.#pendingDeletes.send(connection)
         this.#protocols = [protocol]
         return connection
       } catch (error) {
-        // As it was before it became the error of a request.
+        // The cause is the original error: a request rejects with a CacheError.
         const reason = ((error as Error).cause ?? error) as Error
         connection.close()
-        if (index === this.#protocols.length - 1 || !refuses(connection, reason)) throw reason
+        const isLast = index === this.#protocols.length - 1
+        if (isLast || !mayUseOtherProtocol(connection, reason)) throw reason
       }
     }
     throw new Error('no protocol')
   }
 
-  #succeeded(connection: Connection): Connection {
+  #onConnect(connection: Connection): Connection {
     this.#attempt = undefined
-    if (connection.ended !== undefined) return this.#failed(connection.ended)
+    if (connection.endReason !== undefined) return this.#onConnectError(connection.endReason)
     this.#failure = undefined
-    this.#failures = 0
+    this.#failedAttempts = 0
     this.connection = connection
     this.itemBytes = connection.itemBytes
-    this.#options.onChange(this)
+    this.#options.onStateChange(this)
     return connection
   }
 
-  #failed(reason: Error): never {
+  #onConnectError(reason: Error): never {
     this.#attempt = undefined
-    this.#fail(reason)
+    this.#goDown(reason)
     throw reason
   }
 
-  #lost(connection: Connection, reason: Error): void {
+  #onDisconnect(connection: Connection, reason: Error): void {
     if (this.connection !== connection) return
     this.connection = undefined
-    // Who was silent once may be silent again, and a call would wait for it.
-    if (reason instanceof DeadlineError) this.#fail(reason)
-    else this.#options.onChange(this)
+    // A server that did not reply may not reply to the next request either, which would cost another timeout.
+    if (reason instanceof DeadlineError) this.#goDown(reason)
+    else this.#options.onStateChange(this)
   }
 
-  #fail(reason: Error): void {
-    // Later calls are not late: nothing is sent.
+  #goDown(reason: Error): void {
+    // Later commands are not sent, so they must not be reported as timed out.
     this.#failure = reason instanceof DeadlineError ? new Error('the node is down') : reason
-    if (this.#closed) return
-    const pause = Math.min(firstPauseMs * 2 ** this.#failures, this.#options.retryMs)
-    this.#failures++
-    this.#timer = setTimeout(
+    if (this.#isClosed) return
+    const pauseMs = Math.min(
+      firstRetryMs * 2 ** this.#failedAttempts,
+      this.#options.retryIntervalMs,
+    )
+    this.#failedAttempts++
+    this.#retryTimer = setTimeout(
       () => {
-        if (!this.#closed) this.#connect().catch(() => {})
+        if (!this.#isClosed) this.#startAttempt().catch(() => {})
       },
-      pause * (0.75 + Math.random() / 2),
+      pauseMs * (0.75 + Math.random() / 2),
     ).unref()
-    this.#options.onChange(this)
+    this.#options.onStateChange(this)
   }
 }
 
-/** Whether the server may speak another protocol: it was there, and did not say a word of this one. */
-function refuses(connection: Connection, reason: Error): boolean {
-  if (reason instanceof OtherProtocol) return true
-  return connection.connected && connection.release === '' && !(reason instanceof DeadlineError)
+/** Whether the server may accept another protocol: it accepted the connection, but sent no valid reply. */
+function mayUseOtherProtocol(connection: Connection, reason: Error): boolean {
+  if (reason instanceof ProtocolMismatchError) return true
+  const hasReplied = connection.serverVersion !== ''
+  return connection.connected && !hasReplied && !(reason instanceof DeadlineError)
 }

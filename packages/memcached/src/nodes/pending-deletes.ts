@@ -1,41 +1,41 @@
 import type { Connection } from '../connection/connection.ts'
 
-const most = 10_000
+const maxKeys = 10_000
 
 /**
- * Keys a node has to forget before it is asked again, as they were changed while it could not be told. Where they are
- * too many it has to forget everything.
+ * Keys that were changed while a node was unreachable. They are deleted from the node before it serves requests again.
+ * If there are too many, the node is flushed instead.
  */
-export class Debts {
+export class PendingDeletes {
   readonly #keys = new Set<string>()
-  #all = false
-  #settling: Promise<void> | undefined
+  #flushAll = false
+  #inFlight: Promise<void> | undefined
 
   add(key: string): void {
-    if (this.#keys.size < most) this.#keys.add(key)
-    else this.#all = true
+    if (this.#keys.size < maxKeys) this.#keys.add(key)
+    else this.#flushAll = true
   }
 
-  /** Joins what is under way: many that are added one by one are told in few requests. */
-  settle(connection: Connection): Promise<void> {
-    this.#settling ??= this.#settle(connection).finally(() => {
-      this.#settling = undefined
+  /** Sends the deletes, or joins those in flight: keys that are added one by one are deleted in few batches. */
+  send(connection: Connection): Promise<void> {
+    this.#inFlight ??= this.#send(connection).finally(() => {
+      this.#inFlight = undefined
     })
-    return this.#settling
+    return this.#inFlight
   }
 
-  async #settle(connection: Connection): Promise<void> {
-    while (this.#all || this.#keys.size > 0) {
+  async #send(connection: Connection): Promise<void> {
+    while (this.#flushAll || this.#keys.size > 0) {
       const keys = [...this.#keys]
-      const all = this.#all
-      // What is added meanwhile stays owed, even if it is one of these.
+      const flushAll = this.#flushAll
+      // Cleared first: a key that is added while the deletes are in flight stays pending.
       this.#keys.clear()
-      this.#all = false
+      this.#flushAll = false
       try {
-        if (all) await connection.flushAll('connect')
+        if (flushAll) await connection.flushAll('connect')
         else await connection.deleteMany('connect', keys, () => {})
       } catch (error) {
-        this.#all ||= all
+        this.#flushAll ||= flushAll
         for (const key of keys) this.add(key)
         throw error
       }

@@ -1,6 +1,12 @@
-import { type Decoder, noBytes, OtherProtocol, type Protocol, type Reply } from './protocol.ts'
-import { Inbox } from './read-buffer.ts'
-import { type Outbox, roomForItem, roomForText, writeText } from './write-buffer.ts'
+import {
+  type Decoder,
+  noBytes,
+  type Protocol,
+  ProtocolMismatchError,
+  type Reply,
+} from './protocol.ts'
+import { ReadBuffer } from './read-buffer.ts'
+import { roomForPayload, roomForText, type WriteBuffer, writeText } from './write-buffer.ts'
 
 /** https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped#command-opcodes */
 const opcode = {
@@ -32,8 +38,9 @@ const modes = {
 const headerBytes = 24
 const magicRequest = 0x80
 const magicReply = 0x81
-/** An arithmetic request with this expiry does not create. */
+/** An arithmetic request with this expiry does not create an item. */
 const neverCreate = 0xffffffff
+
 function uint32(block: Buffer, at: number, value: number): void {
   block[at] = value >>> 24
   block[at + 1] = value >>> 16
@@ -49,7 +56,7 @@ function readUint32(block: Buffer, at: number): number {
   return ((readUint16(block, at) << 16) | readUint16(block, at + 2)) >>> 0
 }
 
-/** Every byte of the header, as the block has been used before. */
+/** Writes every byte of the header, because the block may contain old data. */
 function header(
   block: Buffer,
   at: number,
@@ -73,9 +80,9 @@ function header(
   uint32(block, at + 20, 0)
 }
 
-/** A request up to its key, with room for more; returns where it begins. */
+/** Writes a request up to its key, with `room` for a value after it. Returns where the request starts. */
 function keyed(
-  out: Outbox,
+  out: WriteBuffer,
   code: number,
   key: string,
   extras: number,
@@ -97,28 +104,28 @@ export const binary: Protocol = {
     keyed(out, quiet ? opcode.getQuiet : opcode.get, key, 0, opaque)
   },
 
-  getAndTouch(out, key, expiry, opaque) {
+  getAndTouch(out, key, exptime, opaque) {
     const at = keyed(out, opcode.getAndTouch, key, 4, opaque)
-    uint32(out.block, at + headerBytes, expiry)
+    uint32(out.block, at + headerBytes, exptime)
   },
 
-  touch(out, key, expiry, opaque) {
+  touch(out, key, exptime, opaque) {
     const at = keyed(out, opcode.touch, key, 4, opaque)
-    uint32(out.block, at + headerBytes, expiry)
+    uint32(out.block, at + headerBytes, exptime)
   },
 
   store(out, request, opaque, quiet) {
-    const { mode, key, item, flags, expiry, cas } = request
+    const { mode, key, payload, flags, exptime, cas } = request
     const code = modes[mode][quiet ? 1 : 0]
     const extras = mode === 'prepend' ? 0 : 8
-    const at = keyed(out, code, key, extras, opaque, roomForItem(item))
+    const at = keyed(out, code, key, extras, opaque, roomForPayload(payload))
     const { block, end } = out
     if (extras > 0) {
       uint32(block, at + headerBytes, flags)
-      uint32(block, at + headerBytes + 4, expiry)
+      uint32(block, at + headerBytes + 4, exptime)
     }
     if (cas !== 0n) block.writeBigUInt64BE(cas, at + 16)
-    uint32(block, at + 8, end - at - headerBytes + out.append(item))
+    uint32(block, at + 8, end - at - headerBytes + out.append(payload))
   },
 
   delete(out, key, cas, opaque, quiet) {
@@ -152,28 +159,28 @@ export const binary: Protocol = {
   decoder: () => new BinaryDecoder(),
 }
 
-/** Reads the headers where they are, and makes nothing but what is asked for. */
+/** Reads replies in place, and creates a value, a name or a number only when a getter is used. */
 class BinaryDecoder implements Decoder, Reply {
-  readonly #inbox = new Inbox()
+  readonly #buffer = new ReadBuffer()
   status = 0
   opaque = 0
   isEnd = false
   flags = 0
-  /** The answer that is being delivered is in these bytes, from here on: its header, its key, its value up to the end. */
+  /** The bytes of the current reply, and the offsets of its header, its key, its value and its end. */
   #bytes: Buffer = noBytes
   #at = 0
   #keyAt = 0
   #valueAt = 0
   #end = 0
 
-  receive(piece: Buffer, deliver: (reply: Reply) => void): void {
-    const bytes = this.#inbox.take(piece)
+  receive(data: Buffer, deliver: (reply: Reply) => void): void {
+    const bytes = this.#buffer.append(data)
     if (bytes === undefined) return
     this.#bytes = bytes
     let at = 0
     let needed = headerBytes
     while (at + headerBytes <= bytes.length) {
-      if (bytes[at] !== magicReply) throw new OtherProtocol('the answer is not binary')
+      if (bytes[at] !== magicReply) throw mismatch()
       needed = headerBytes + readUint32(bytes, at + 8)
       if (at + needed > bytes.length) break
       this.#read(bytes, at, needed)
@@ -181,9 +188,8 @@ class BinaryDecoder implements Decoder, Reply {
       needed = headerBytes
       deliver(this)
     }
-    if (at < bytes.length && bytes[at] !== magicReply)
-      throw new OtherProtocol('the answer is not binary')
-    this.#inbox.keep(bytes.subarray(at), needed)
+    if (at < bytes.length && bytes[at] !== magicReply) throw mismatch()
+    this.#buffer.retain(bytes.subarray(at), needed)
   }
 
   get cas(): bigint {
@@ -213,4 +219,8 @@ class BinaryDecoder implements Decoder, Reply {
     this.#valueAt = this.#keyAt + readUint16(bytes, at + 2)
     this.#end = at + length
   }
+}
+
+function mismatch(): ProtocolMismatchError {
+  return new ProtocolMismatchError('the reply is not in the binary protocol')
 }

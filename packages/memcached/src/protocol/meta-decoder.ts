@@ -1,8 +1,8 @@
-import { type Decoder, noBytes, OtherProtocol, type Reply, status } from './protocol.ts'
-import { Inbox } from './read-buffer.ts'
+import { type Decoder, noBytes, ProtocolMismatchError, type Reply, status } from './protocol.ts'
+import { ReadBuffer } from './read-buffer.ts'
 
-/** What the first word of a line says. */
-const words: ReadonlyMap<string, number> = new Map([
+/** The status of a reply by the first word of its line. */
+const statusByWord: ReadonlyMap<string, number> = new Map([
   ['HD', status.ok],
   ['VA', status.ok],
   ['MN', status.ok],
@@ -18,42 +18,42 @@ const words: ReadonlyMap<string, number> = new Map([
   ['ERROR', status.unknownCommand],
 ])
 
-/** Those of two letters, which answer meta commands, as the number their letters are. */
-const codes: ReadonlyMap<number, number> = new Map(
-  [...words]
+/** The statuses of meta commands, whose words have two letters, by these letters read as a 16-bit integer. */
+const statusByCode: ReadonlyMap<number, number> = new Map(
+  [...statusByWord]
     .filter(([word]) => word.length === 2)
-    .map(([word, meaning]) => [codeOf(word), meaning]),
+    .map(([word, status]) => [codeOf(word), status]),
 )
 const valueCode = codeOf('VA')
 const endCode = codeOf('MN')
 const [space, lineFeed, zero] = [0x20, 0x0a, 0x30]
 const letters = { opaque: 0x4f, flags: 0x66, cas: 0x63 }
-/** Many times what the longest line has: a key, a few numbers, a setting. */
-const longestLine = 16 * 1024
+/** Many times the longest line of a server: a key and a few numbers, or a setting. */
+const maxLineBytes = 16 * 1024
 
-/** Answers are lines, one kind of which says how many bytes follow. */
+/** Replies are lines. A `VA` line declares the length of the value that follows it. */
 export class MetaDecoder implements Decoder, Reply {
-  readonly #inbox = new Inbox()
+  readonly #buffer = new ReadBuffer()
   status = 0
   opaque: number | undefined
   flags = 0
   name = ''
   isEnd = false
-  /** The answer that is being delivered is in these bytes. */
+  /** The bytes of the current reply, and the offsets of its cas id and its value. */
   #bytes: Buffer = noBytes
   #casAt = 0
   #valueAt = 0
   #valueEnd = 0
 
-  receive(piece: Buffer, deliver: (reply: Reply) => void): void {
-    const bytes = this.#inbox.take(piece)
+  receive(data: Buffer, deliver: (reply: Reply) => void): void {
+    const bytes = this.#buffer.append(data)
     if (bytes === undefined) return
     this.#bytes = bytes
     let at = 0
     let needed = 1
     for (;;) {
       const feed = bytes.indexOf(lineFeed, at)
-      if ((feed < 0 ? bytes.length : feed) - at > longestLine) throw foreign()
+      if ((feed < 0 ? bytes.length : feed) - at > maxLineBytes) throw mismatch()
       if (feed < 0) break
       const next = this.#read(bytes, at, feed)
       if (next > bytes.length) {
@@ -64,8 +64,8 @@ export class MetaDecoder implements Decoder, Reply {
       deliver(this)
     }
     const rest = bytes.subarray(at)
-    // Of an unfinished line it is not known how long it is.
-    this.#inbox.keep(rest, Math.max(needed, rest.length + 1))
+    // The length of an incomplete line is unknown: any further byte may complete it.
+    this.#buffer.retain(rest, Math.max(needed, rest.length + 1))
   }
 
   get cas(): bigint {
@@ -82,16 +82,16 @@ export class MetaDecoder implements Decoder, Reply {
     return BigInt(this.#text(this.#valueAt, this.#valueEnd).trim())
   }
 
-  /** Reads the answer whose line goes from `at` to its line feed; returns where the next one begins. */
+  /** Reads the reply whose line starts at `at` and ends at `feed`. Returns where the next reply starts. */
   #read(bytes: Buffer, at: number, feed: number): number {
     this.opaque = undefined
     this.flags = 0
     this.name = ''
     this.#casAt = 0
-    // A word of two letters: a space or the end of the line comes behind it.
+    // After a word of two letters there is a space or the end of the line.
     const third = bytes[at + 2] as number
     const code = third <= space ? bytes.readUInt16BE(at) : 0
-    const status = codes.get(code)
+    const status = statusByCode.get(code)
     if (status === undefined) return this.#readWords(at, feed)
     this.status = status
     this.isEnd = code === endCode
@@ -111,7 +111,7 @@ export class MetaDecoder implements Decoder, Reply {
     return next
   }
 
-  /** A letter and a token each. */
+  /** A flag is a letter and its token, without a space between them. */
   #readFlags(bytes: Buffer, from: number, feed: number): void {
     for (let at = from; at < feed; at++) {
       const letter = bytes[at]
@@ -122,30 +122,30 @@ export class MetaDecoder implements Decoder, Reply {
     }
   }
 
-  /** What is said in words: to commands that are not about an item, and of errors. */
+  /** Reads a reply of the classic text protocol: to commands without a key, and errors. */
   #readWords(at: number, feed: number): number {
     const text = this.#text(at, feed - 1)
     const [first = '', second = ''] = text.split(' ')
-    this.status = words.get(first) ?? errorStatus(text)
+    this.status = statusByWord.get(first) ?? errorStatus(text)
     this.isEnd = false
     if (first === 'STAT') this.name = second
-    const said = first === 'STAT' ? `${first} ${second} ` : `${first} `
-    this.#valueAt = Math.min(at + said.length, feed - 1)
+    const head = first === 'STAT' ? `${first} ${second} ` : `${first} `
+    this.#valueAt = Math.min(at + head.length, feed - 1)
     this.#valueEnd = feed - 1
     return feed + 1
   }
 
-  /** The digits from there to the end of the word. */
+  /** Parses the digits from `from` to the end of the word. */
   #number(from: number): number {
     const bytes = this.#bytes
     let number = 0
     let at = from
     for (; (bytes[at] as number) > space; at++) {
       const digit = (bytes[at] as number) - zero
-      if (digit < 0 || digit > 9 || at - from > 9) throw foreign()
+      if (digit < 0 || digit > 9 || at - from > 9) throw mismatch()
       number = number * 10 + digit
     }
-    if (at === from) throw foreign()
+    if (at === from) throw mismatch()
     return number
   }
 
@@ -158,15 +158,15 @@ function codeOf(word: string): number {
   return Buffer.from(word).readUInt16BE()
 }
 
-/** Where the word ends that begins there: at the next space or the end of the line. */
+/** The end of the word that starts at `from`: the next space or the end of the line. */
 function wordEnd(bytes: Buffer, from: number): number {
   let at = from
   while ((bytes[at] as number) > space) at++
   return at
 }
 
-function foreign(): OtherProtocol {
-  return new OtherProtocol('the answer is no text of memcached')
+function mismatch(): ProtocolMismatchError {
+  return new ProtocolMismatchError('the reply is not in the text protocol of memcached')
 }
 
 function errorStatus(text: string): number {
@@ -175,5 +175,5 @@ function errorStatus(text: string): number {
   if (/^CLIENT_ERROR cannot increment/.test(text)) return status.notNumeric
   if (/^CLIENT_ERROR (unauthenticated|authentication)/.test(text)) return status.unauthorized
   if (/^(CLIENT|SERVER)_ERROR/.test(text)) return status.failed
-  throw foreign()
+  throw mismatch()
 }

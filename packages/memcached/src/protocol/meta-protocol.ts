@@ -2,46 +2,46 @@ import { createHash } from 'node:crypto'
 import { payloadBytes } from '@stowage/core/driver'
 import { MetaDecoder } from './meta-decoder.ts'
 import type { Protocol } from './protocol.ts'
-import { type Outbox, roomForItem, roomForText, writeText } from './write-buffer.ts'
+import { roomForPayload, roomForText, type WriteBuffer, writeText } from './write-buffer.ts'
 
 /**
- * Commands of text, for servers that refuse the binary protocol, such as ElastiCache Serverless:
- * https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Meta Commands"
+ * The flags of `ms` for each mode. Meta commands are text, for servers without the binary protocol, such as ElastiCache
+ * Serverless: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Meta Commands"
  */
 const modes = { set: '', add: ' ME', prepend: ' MP' } as const
 
-/** What a key of text must not have. */
+/** Characters that a key of the text protocol must not contain. */
 const notGraphic = /[\0- \x7f]/
-/** A key is at most 250 bytes on the wire, and base64 makes four of three. */
-const longestEncoded = 186
-/** The flag of a key that is. */
+/** A key has at most 250 bytes on the wire, and base64 turns three bytes into four. */
+const maxEncodedBytes = 186
+/** The flag of a base64 key. */
 const encoded = ' b'
-/** More than the words and numbers of a command take beside its key. */
+/** Room for the words and numbers of a command, without its key. */
 const wordBytes = 160
 
-/** Begins a command, with room for all of it and for more; says whether the key had to be encoded. */
-function begin(out: Outbox, verb: string, key: string, more = 0): boolean {
-  out.reserve(wordBytes + roomForText(key) + more)
+/** Starts a command, with room for the whole command and a value. Returns whether the key had to be encoded. */
+function begin(out: WriteBuffer, verb: string, key: string, valueBytes = 0): boolean {
+  out.reserve(wordBytes + roomForText(key) + valueBytes)
   write(out, verb)
   return writeKey(out, key)
 }
 
-/** The same with the flag of the key, which other flags may follow. */
-function command(out: Outbox, verb: string, key: string): void {
+/** Starts a command and writes the flag of an encoded key. Other flags may follow. */
+function command(out: WriteBuffer, verb: string, key: string): void {
   if (begin(out, verb, key)) write(out, encoded)
 }
 
-/** For what is not about a key. */
-function line(out: Outbox, text: string): void {
+/** Writes a command without a key. */
+function line(out: WriteBuffer, text: string): void {
   out.reserve(roomForText(text))
   write(out, text)
 }
 
-function write(out: Outbox, text: string): void {
+function write(out: WriteBuffer, text: string): void {
   out.end += writeText(out.block, text, out.end)
 }
 
-function writeNumber(out: Outbox, number: number): void {
+function writeNumber(out: WriteBuffer, number: number): void {
   const { block } = out
   let digits = 1
   for (let rest = number; rest >= 10; rest = Math.floor(rest / 10)) digits++
@@ -54,27 +54,27 @@ function writeNumber(out: Outbox, number: number): void {
   }
 }
 
-/** The number that comes back with the answer, and the end of the command. */
-function finish(out: Outbox, opaque: number, quiet: boolean): void {
+/** Writes the opaque, which the reply repeats, and the end of the command. */
+function finish(out: WriteBuffer, opaque: number, quiet: boolean): void {
   write(out, ' O')
   writeNumber(out, opaque)
   write(out, quiet ? ' q\r\n' : '\r\n')
 }
 
-/** The key as it is where text can have it. Says whether it had to be encoded. */
-function writeKey(out: Outbox, key: string): boolean {
+/** Writes the key, in base64 if it contains characters that text must not contain. Returns whether it did. */
+function writeKey(out: WriteBuffer, key: string): boolean {
   const { block, end } = out
   for (let i = 0; i < key.length; i++) {
     const code = key.charCodeAt(i)
-    if (code <= 0x20 || code >= 0x7f) return writeRareKey(out, key)
+    if (code <= 0x20 || code >= 0x7f) return writeOtherKey(out, key)
     block[end + i] = code
   }
   out.end += key.length
   return false
 }
 
-/** One with other characters than visible ones of ASCII. Those beyond ASCII are no reason to encode it. */
-function writeRareKey(out: Outbox, key: string): boolean {
+/** Writes a key with other characters than printable ASCII. Non-ASCII characters alone need no encoding. */
+function writeOtherKey(out: WriteBuffer, key: string): boolean {
   const isEncoded = notGraphic.test(key)
   write(out, isEncoded ? encode(key) : key)
   return isEncoded
@@ -82,11 +82,11 @@ function writeRareKey(out: Outbox, key: string): boolean {
 
 function encode(key: string): string {
   const bytes = Buffer.from(key)
-  const short = bytes.length <= longestEncoded ? bytes : digest(bytes)
-  return short.toString('base64')
+  const encodable = bytes.length <= maxEncodedBytes ? bytes : digest(bytes)
+  return encodable.toString('base64')
 }
 
-/** Stands for a key that is too long to be encoded; it begins like no key of text does. */
+/** Replaces a key that is too long for base64. Its first byte, 0, cannot be that of a key sent as text. */
 function digest(key: Buffer): Buffer {
   return Buffer.concat([Buffer.of(0), createHash('sha256').update(key).digest()])
 }
@@ -100,39 +100,39 @@ export const meta: Protocol = {
     finish(out, opaque, quiet)
   },
 
-  getAndTouch(out, key, expiry, opaque) {
+  getAndTouch(out, key, exptime, opaque) {
     command(out, 'mg ', key)
     write(out, ' v f c T')
-    writeNumber(out, expiry)
+    writeNumber(out, exptime)
     finish(out, opaque, false)
   },
 
-  touch(out, key, expiry, opaque) {
+  touch(out, key, exptime, opaque) {
     command(out, 'mg ', key)
     write(out, ' T')
-    writeNumber(out, expiry)
+    writeNumber(out, exptime)
     finish(out, opaque, false)
   },
 
-  store(out, { mode, key, item, flags, expiry, cas }, opaque, quiet) {
-    const isEncoded = begin(out, 'ms ', key, roomForItem(item))
+  store(out, { mode, key, payload, flags, exptime, cas }, opaque, quiet) {
+    const isEncoded = begin(out, 'ms ', key, roomForPayload(payload))
     write(out, ' ')
-    writeNumber(out, payloadBytes(item))
+    writeNumber(out, payloadBytes(payload))
     if (isEncoded) write(out, encoded)
     if (mode !== 'prepend') {
       write(out, ' F')
       writeNumber(out, flags)
       write(out, ' T')
-      writeNumber(out, expiry)
+      writeNumber(out, exptime)
     }
     write(out, modes[mode])
     if (cas !== 0n) write(out, ` C${cas}`)
     finish(out, opaque, quiet)
-    out.append(item)
+    out.append(payload)
     line(out, '\r\n')
   },
 
-  // Never quiet: which of its two answers it would suppress depends on the version of the server.
+  // Never quiet: whether `q` suppresses the reply to a hit or to a miss depends on the version of the server.
   delete(out, key, cas, opaque) {
     command(out, 'md ', key)
     if (cas !== 0n) write(out, ` C${cas}`)

@@ -1,8 +1,8 @@
 import type { Payload } from '@stowage/core'
-import type { Outbox } from './write-buffer.ts'
+import type { WriteBuffer } from './write-buffer.ts'
 
 /**
- * What the server says to a request, in the numbers of the binary protocol:
+ * Status codes of a reply, with the values of the binary protocol:
  * https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped#response-status
  */
 export const status = {
@@ -18,83 +18,83 @@ export const status = {
   outOfMemory: 0x82,
 } as const
 
-/** An answer, readable only while it is being delivered: the next one has the same object. */
+/** A reply. Valid only while it is delivered: the decoder reuses the object for the next reply. */
 export interface Reply {
   readonly status: number
-  /** The number of the request it answers; `undefined` where the server does not say, and it is that of the oldest. */
+  /** The `opaque` of the request; `undefined` if the reply has none and belongs to the oldest request. */
   readonly opaque: number | undefined
-  /** Whether it answers a `noop`. */
+  /** Whether it is the reply to a `noop`. */
   readonly isEnd: boolean
   readonly flags: number
-  /** Changes with every change of the item. */
+  /** The unique id of this version of the item, which changes with every write. */
   readonly cas: bigint
-  /** The value, or what the server has to say. A view of what was received. */
+  /** The value or the error message, as a view of the received bytes. */
   readonly value: Buffer
-  /** The sum of an arithmetic request, unsigned. */
+  /** The new value after an arithmetic request, unsigned. */
   readonly sum: bigint
-  /** The name of a setting; empty at the end of them. */
+  /** The name of a setting; empty in the reply that ends the list of settings. */
   readonly name: string
 }
 
-/** How an item is to be stored: unconditionally, where nothing lives, or in front of what lives there. */
+/** `'set'`: store in any case. `'add'`: only if the item is missing. `'prepend'`: before the existing value. */
 export type StoreMode = 'set' | 'add' | 'prepend'
 
 export interface StoreRequest {
   readonly mode: StoreMode
   readonly key: string
-  readonly item: Payload
+  readonly payload: Payload
   readonly flags: number
-  /** As the server takes it: relative up to 30 days, then a date; 0 for never. */
-  readonly expiry: number
-  /** Only if the item still has this one; 0 for any. */
+  /** In seconds: relative up to 30 days, a Unix time beyond; 0 for never. */
+  readonly exptime: number
+  /** Store only if the item still has this id; 0 for any. */
   readonly cas: bigint
 }
 
 /**
- * Writes requests into an outbox. `opaque` is a number that comes back with the answer. A quiet request is answered
- * only where there is something to say: a value, a failure.
+ * Writes requests to a buffer. The reply repeats `opaque`. A quiet request gets a reply only if there is a value or an
+ * error to report.
  */
 export interface Protocol {
   readonly name: 'binary' | 'meta'
-  get(out: Outbox, key: string, opaque: number, quiet: boolean): void
-  /** Answers like `get`, and moves the expiry. */
-  getAndTouch(out: Outbox, key: string, expiry: number, opaque: number): void
-  touch(out: Outbox, key: string, expiry: number, opaque: number): void
-  store(out: Outbox, request: StoreRequest, opaque: number, quiet: boolean): void
-  delete(out: Outbox, key: string, cas: bigint, opaque: number, quiet: boolean): void
-  /** Adds `delta` to an unsigned number of 64 bits, which wraps. Never creates. */
-  arithmetic(out: Outbox, key: string, delta: bigint, opaque: number): void
-  /** Answered when everything before it was; ends a batch of quiet ones. */
-  noop(out: Outbox, opaque: number): void
-  flush(out: Outbox, opaque: number): void
-  version(out: Outbox, opaque: number): void
-  /** The server's settings, one answer each and one without a name. */
-  settings(out: Outbox, opaque: number): void
-  /** Presents the credentials, where that is no matter of SASL. */
-  login?(out: Outbox, username: string, password: string): void
-  /** Makes what understands the answers on one connection. */
+  get(out: WriteBuffer, key: string, opaque: number, quiet: boolean): void
+  /** Returns the value like `get`, and sets the expiry. */
+  getAndTouch(out: WriteBuffer, key: string, exptime: number, opaque: number): void
+  touch(out: WriteBuffer, key: string, exptime: number, opaque: number): void
+  store(out: WriteBuffer, request: StoreRequest, opaque: number, quiet: boolean): void
+  delete(out: WriteBuffer, key: string, cas: bigint, opaque: number, quiet: boolean): void
+  /** Adds `delta` to an unsigned 64-bit integer, which wraps around. Does not create an item. */
+  arithmetic(out: WriteBuffer, key: string, delta: bigint, opaque: number): void
+  /** The server replies after all earlier requests: it ends a batch of quiet requests. */
+  noop(out: WriteBuffer, opaque: number): void
+  flush(out: WriteBuffer, opaque: number): void
+  version(out: WriteBuffer, opaque: number): void
+  /** Requests the server's settings: one reply for each, and a last one without a name. */
+  settings(out: WriteBuffer, opaque: number): void
+  /** Sends the credentials, in a protocol that does not use SASL. */
+  login?(out: WriteBuffer, username: string, password: string): void
+  /** Creates the decoder of one connection. */
   decoder(): Decoder
 }
 
 export interface Decoder {
   /**
-   * Takes what has arrived and calls `deliver` for each answer that is complete.
-   * @throws Error for what is no answer in this protocol: nothing after it can be trusted
+   * Decodes received data and calls `deliver` for each complete reply.
+   * @throws ProtocolMismatchError for data in another protocol; the connection cannot be used after it
    */
-  receive(piece: Buffer, deliver: (reply: Reply) => void): void
+  receive(data: Buffer, deliver: (reply: Reply) => void): void
 }
 
-/** The server answered a request with an error. */
+/** The server replied with an error. */
 export class ServerError extends Error {
   readonly status: number
 
   constructor(reply: Reply) {
-    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, '') || 'refused')
+    super(reply.value.toString('latin1', 0, 200).replace(/\.$/, '') || 'the request was rejected')
     this.status = reply.status
   }
 }
 
-/** The server does not speak the protocol it was addressed in. */
-export class OtherProtocol extends Error {}
+/** The server sent data that is not in the protocol of the connection. */
+export class ProtocolMismatchError extends Error {}
 
 export const noBytes: Buffer = Buffer.alloc(0)

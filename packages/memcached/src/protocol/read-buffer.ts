@@ -1,26 +1,26 @@
 /**
- * Puts the pieces a socket delivers together, as far as somebody needs them together. A large reply is joined once and
- * not with every piece of it.
+ * Joins received data until there is enough of it for the next reply. A large reply is joined once, not again with every
+ * read.
  */
-export class Inbox {
+export class ReadBuffer {
   #pieces: Buffer[] = []
   #bytes = 0
-  #needed = 1
+  #neededBytes = 1
 
-  /** Takes a piece; returns all that is here as soon as it is enough. */
-  take(piece: Buffer): Buffer | undefined {
-    if (this.#bytes === 0 && piece.length >= this.#needed) return piece
-    this.#pieces.push(piece)
-    this.#bytes += piece.length
-    if (this.#bytes < this.#needed) return undefined
+  /** Adds received data. Returns all data as soon as it has as many bytes as needed. */
+  append(data: Buffer): Buffer | undefined {
+    if (this.#bytes === 0 && data.length >= this.#neededBytes) return data
+    this.#pieces.push(data)
+    this.#bytes += data.length
+    if (this.#bytes < this.#neededBytes) return undefined
     const all = Buffer.concat(this.#pieces)
     this.#clear()
     return all
   }
 
-  /** Gives back what could not be used yet, and how many bytes it takes to go on. */
-  keep(rest: Buffer, needed: number): void {
-    this.#needed = needed
+  /** Keeps the beginning of an incomplete reply until there are `neededBytes` of it. */
+  retain(rest: Buffer, neededBytes: number): void {
+    this.#neededBytes = neededBytes
     if (rest.length > 0) this.#pieces = [rest]
     this.#bytes = rest.length
   }
@@ -28,6 +28,6 @@ export class Inbox {
   #clear(): void {
     this.#pieces = []
     this.#bytes = 0
-    this.#needed = 1
+    this.#neededBytes = 1
   }
 }

@@ -1,42 +1,43 @@
 import { type Reply, ServerError, status } from './protocol.ts'
 
-export function readAnything(reply: Reply): void {
+/** @throws ServerError unless the request succeeded */
+export function readOk(reply: Reply): void {
   if (reply.status !== status.ok) throw new ServerError(reply)
 }
 
 export function readVersion(reply: Reply): string {
-  readAnything(reply)
+  readOk(reply)
   return reply.value.toString('latin1')
 }
 
-/** Whether there was something to do it to. */
-export function isThere(reply: Reply): boolean {
+/** Whether the item exists, or existed until it was deleted. */
+export function readExists(reply: Reply): boolean {
   if (reply.status === status.ok) return true
   if (reply.status === status.missing) return false
   throw new ServerError(reply)
 }
 
-/** Whether it was added; otherwise something lives under the key. */
+/** Whether an item was added; `false` if the key exists. */
 export function readAdded(reply: Reply): boolean {
   if (reply.status === status.ok) return true
   if (reply.status === status.exists || reply.status === status.notStored) return false
   throw new ServerError(reply)
 }
 
-/** What became of a request for an item of one state. */
-export type Outcome = 'done' | 'missing' | 'changed'
+/** The result of a request with a `cas` id. `'changed'`: the item has another id now. */
+export type CasOutcome = 'done' | 'missing' | 'changed'
 
-export function readOutcome(reply: Reply): Outcome {
+export function readCasOutcome(reply: Reply): CasOutcome {
   if (reply.status === status.ok) return 'done'
   if (reply.status === status.exists) return 'changed'
   if (reply.status === status.missing || reply.status === status.notStored) return 'missing'
   throw new ServerError(reply)
 }
 
-/** The sum; `'missing'` without a counter, `'refused'` for what the server cannot count with. */
-export function readSum(reply: Reply): bigint | 'missing' | 'refused' {
+/** The new value of a counter; `'not-numeric'` if the server cannot add to the value. */
+export function readSum(reply: Reply): bigint | 'missing' | 'not-numeric' {
   if (reply.status === status.ok) return reply.sum
   if (reply.status === status.missing) return 'missing'
-  if (reply.status === status.notNumeric) return 'refused'
+  if (reply.status === status.notNumeric) return 'not-numeric'
   throw new ServerError(reply)
 }

@@ -3,89 +3,91 @@ import type { Payload } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
 
 const blockBytes = 64 * 1024
-/** Payloads from here on are handed to the socket as they are, instead of being copied. */
-const byReference = 16 * 1024
-/** Up to here a loop is quicker than the call into the runtime. */
-const shortText = 48
+/** Payloads of this size and larger are passed to the socket by reference instead of being copied. */
+const minReferenceBytes = 16 * 1024
+/** Up to this length a loop is faster than `Buffer.write`, which calls into the runtime. */
+const maxLoopLength = 48
 
 /**
- * Collects the requests of a tick in one block of memory, so that they leave in one write. What the socket still holds
- * is never written over.
+ * Collects the requests of one tick in a block of memory, so that they are sent in one write. Memory that the socket
+ * still holds is not overwritten.
  */
-export class Outbox {
-  /** Where to write, once `reserve` was called, from `end` on. */
+export class WriteBuffer {
+  /** The memory to write to, from `end` on. Call `reserve` first. */
   block: Buffer = Buffer.allocUnsafeSlow(blockBytes)
-  /** End of what was written; who writes moves it. */
+  /** The end of what was written. The caller moves it after a write. */
   end = 0
   #start = 0
-  #earlier: Uint8Array[] = []
+  /** Data before `#start` that was not sent yet: full blocks and large payloads. */
+  #queue: Uint8Array[] = []
 
   get isEmpty(): boolean {
-    return this.end === this.#start && this.#earlier.length === 0
+    return this.end === this.#start && this.#queue.length === 0
   }
 
-  /** Makes room for so many bytes behind `end`. */
+  /** Makes room for `bytes` bytes after `end`. */
   reserve(bytes: number): void {
     if (this.end + bytes <= this.block.length) return
-    this.#close()
+    this.#enqueueBlock()
     this.block = Buffer.allocUnsafeSlow(Math.max(blockBytes, bytes))
     this.end = 0
     this.#start = 0
   }
 
-  /** Adds a payload for which `roomForItem` was reserved, by reference where it is large. Returns its bytes. */
-  append(item: Payload): number {
-    if (roomForItem(item) === 0) return this.#refer(toBytes(item))
-    const bytes = typeof item === 'string' ? writeText(this.block, item, this.end) : item.length
-    if (typeof item !== 'string') this.block.set(item, this.end)
+  /** Adds a payload: a small one as a copy, for which `reserve` was called, a large one by reference. Returns its size. */
+  append(payload: Payload): number {
+    if (roomForPayload(payload) === 0) return this.#appendReference(toBytes(payload))
+    const isText = typeof payload === 'string'
+    const bytes = isText ? writeText(this.block, payload, this.end) : payload.length
+    if (!isText) this.block.set(payload, this.end)
     this.end += bytes
     return bytes
   }
 
-  /** Writes everything to the socket, and says when that has it. */
-  flush(socket: Writable, written?: () => void): void {
+  /** Writes everything to the socket. `onWritten` is called when the socket has passed it on. */
+  flush(socket: Writable, onWritten?: () => void): void {
     const last = this.block.subarray(this.#start, this.end)
-    if (this.#earlier.length === 0) socket.write(last, written)
+    if (this.#queue.length === 0) socket.write(last, onWritten)
     else {
       socket.cork()
-      for (const piece of this.#earlier) socket.write(piece)
-      socket.write(last, written)
+      for (const data of this.#queue) socket.write(data)
+      socket.write(last, onWritten)
       socket.uncork()
-      this.#earlier = []
+      this.#queue = []
     }
-    // Nothing held by the socket: the system has all of it, and the block can be used again.
+    // The block is reused from its beginning if the socket has passed on all of it.
     this.#start = socket.writableLength === 0 ? 0 : this.end
     this.end = this.#start
   }
 
-  #refer(bytes: Buffer): number {
-    this.#close()
-    this.#earlier.push(bytes)
+  #appendReference(bytes: Buffer): number {
+    this.#enqueueBlock()
+    this.#queue.push(bytes)
     return bytes.length
   }
 
-  #close(): void {
+  #enqueueBlock(): void {
     if (this.end === this.#start) return
-    this.#earlier.push(this.block.subarray(this.#start, this.end))
+    this.#queue.push(this.block.subarray(this.#start, this.end))
     this.#start = this.end
   }
 }
 
-/** Bytes to reserve for a text: a character has at most three. */
+/** Bytes to reserve for a text: a UTF-16 code unit takes at most three bytes in UTF-8. */
 export function roomForText(text: string): number {
   return text.length * 3
 }
 
-/** Bytes to reserve for a payload; none where it is added by reference. */
-export function roomForItem(item: Payload): number {
-  const bytes = typeof item === 'string' ? roomForText(item) : item.length
-  return bytes < byReference ? bytes : 0
+/** Bytes to reserve for a payload; 0 if it is added by reference. */
+export function roomForPayload(payload: Payload): number {
+  const bytes = typeof payload === 'string' ? roomForText(payload) : payload.length
+  return bytes < minReferenceBytes ? bytes : 0
 }
 
-/** Writes text as UTF-8 and returns its bytes. */
+/** Writes text as UTF-8 and returns the number of bytes. */
 export function writeText(block: Buffer, text: string, at: number): number {
   const { length } = text
-  if (length > shortText) return block.write(text, at)
+  if (length > maxLoopLength) return block.write(text, at)
   for (let i = 0; i < length; i++) {
     const code = text.charCodeAt(i)
     if (code > 127) return block.write(text, at)

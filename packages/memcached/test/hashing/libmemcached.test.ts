@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Hashing, hashRing } from '../src/hashing/hash-ring.ts'
-import type { NodeAddress } from '../src/node-address.ts'
+import { type Hashing, hashRing } from '../../src/hashing/hash-ring.ts'
+import type { NodeAddress } from '../../src/node-address.ts'
 
 const installed = spawnSync('php', ['-m'], { encoding: 'utf8' }).stdout?.includes('memcached')
 const host = '127.0.0.1'
@@ -12,10 +12,10 @@ const keysPerGet = 100
 
 interface Setting {
   readonly hashing: Hashing
-  /** How PHP is told to place keys so. */
+  /** The PHP options for the same hashing. */
   readonly php: string
   readonly weights?: readonly number[]
-  /** In which PHP takes keys of ASCII only. */
+  /** Uses the text protocol, in which PHP accepts only ASCII keys. */
   readonly text?: true
 }
 
@@ -33,10 +33,10 @@ const settings: readonly Setting[] = [
   { hashing: 'modula-crc', php: 'OPT_HASH => Memcached::HASH_CRC' },
 ]
 
-test(`libmemcached itself: ${installed ? 'asked' : 'NOT ASKED, php-memcached is not installed'}`, () => {
+test(`comparison with libmemcached: ${installed ? 'runs' : 'DOES NOT RUN, php-memcached is not installed'}`, () => {
   if (installed) return
   console.warn(
-    'Placement was compared with recorded ones only: apt-get install php-memcached php-cli',
+    'Placement was compared with recorded vectors only. To compare it with libmemcached: apt-get install php-memcached php-cli',
   )
 })
 
@@ -48,25 +48,28 @@ describe.runIf(installed)('php-memcached', () => {
   })
   afterAll(() => Promise.all(servers.map((server) => server.stop())))
 
-  test.each(settings)('has its keys where $hashing says: $php $weights', async (setting) => {
-    const { hashing, php, weights, text = false } = setting
-    const nodes = servers.map(({ port }, i) => ({ host, port, weight: weights?.[i] ?? 1 }))
-    const run = settings.indexOf(setting)
-    const keys = Array.from({ length: keyCount }, (_, i) =>
-      i % 5 > 0 || text ? `${run}:user:${i}` : `${run}:ключ:${i}`,
-    )
-    writeWithPhp(`Memcached::${php}, Memcached::OPT_BINARY_PROTOCOL => ${!text}`, nodes, keys)
-    const ring = hashRing(hashing, nodes)
-    const found = await Promise.all(
-      nodes.map(({ port }, index) => {
-        const expected = keys.filter((key) => ring.indexOf(key) === index)
-        return countOn(port, expected)
-      }),
-    )
-    expect(found.reduce((sum, count) => sum + count)).toBe(keyCount)
-    // On three nodes, or any place would be right.
-    expect(Math.min(...found)).toBeGreaterThan(0)
-  })
+  test.each(settings)(
+    'stores keys on the nodes that $hashing maps them to: $php $weights',
+    async (setting) => {
+      const { hashing, php, weights, text = false } = setting
+      const nodes = servers.map(({ port }, i) => ({ host, port, weight: weights?.[i] ?? 1 }))
+      const run = settings.indexOf(setting)
+      const keys = Array.from({ length: keyCount }, (_, i) =>
+        i % 5 > 0 || text ? `${run}:user:${i}` : `${run}:ключ:${i}`,
+      )
+      writeWithPhp(`Memcached::${php}, Memcached::OPT_BINARY_PROTOCOL => ${!text}`, nodes, keys)
+      const ring = hashRing(hashing, nodes)
+      const counts = await Promise.all(
+        nodes.map(({ port }, index) => {
+          const expected = keys.filter((key) => ring.indexOf(key) === index)
+          return countOn(port, expected)
+        }),
+      )
+      expect(counts.reduce((sum, count) => sum + count)).toBe(keyCount)
+      // A test with all keys on one node would prove nothing.
+      expect(Math.min(...counts)).toBeGreaterThan(0)
+    },
+  )
 })
 
 function writeWithPhp(
@@ -87,22 +90,22 @@ function writeWithPhp(
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
 }
 
-/** How many of the keys are on the server at this port. */
+/** Counts the keys that exist on the server at this port. */
 async function countOn(port: number, keys: readonly string[]): Promise<number> {
   let count = 0
   for (let start = 0; start < keys.length; start += keysPerGet) {
-    const reply = await ask(port, `get ${keys.slice(start, start + keysPerGet).join(' ')}\r\n`)
+    const reply = await sendText(port, `get ${keys.slice(start, start + keysPerGet).join(' ')}\r\n`)
     count += reply.match(/^VALUE /gm)?.length ?? 0
   }
   return count
 }
 
-function ask(port: number, command: string): Promise<string> {
+function sendText(port: number, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let reply = ''
     const socket = connect(port, host).on('error', reject)
-    socket.on('data', (chunk) => {
-      reply += chunk
+    socket.on('data', (data) => {
+      reply += data
       if (!reply.endsWith('END\r\n')) return
       socket.destroy()
       resolve(reply)

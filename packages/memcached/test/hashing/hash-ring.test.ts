@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import * as memjs from 'memjs'
 import { describe, expect, test } from 'vitest'
-import { type Hashing, hashings, hashRing } from '../src/hashing/hash-ring.ts'
-import { md5 } from '../src/hashing/md5.ts'
-import { type NodeAddress, nodeName } from '../src/node-address.ts'
+import { type Hashing, hashings, hashRing } from '../../src/hashing/hash-ring.ts'
+import { md5 } from '../../src/hashing/md5.ts'
+import { type NodeAddress, nodeName } from '../../src/node-address.ts'
 
-/** Where another client has put its keys. */
+/** The nodes on which another client has stored its keys. */
 interface Placement {
   readonly source: string
   readonly mode?: string
@@ -27,19 +27,19 @@ function hashingOf({ mode, format = '' }: Placement): Hashing {
   return mode === 'weighted' ? 'ketama' : (mode as Hashing)
 }
 
-/** As that client knew them: one of them knew the addresses only. */
+/** The nodes as that client was configured: one of them knew only IP addresses. */
 function nodesOf({ servers, format = '' }: Placement): NodeAddress[] {
-  const byAddress = format.includes('IP only')
-  return servers.map((node) => (byAddress ? { host: node.ip ?? '', port: node.port } : node))
+  const hasOnlyIp = format.includes('IP only')
+  return servers.map((node) => (hasOnlyIp ? { host: node.ip ?? '', port: node.port } : node))
 }
 
-function cluster(size: number): NodeAddress[] {
+function createNodes(size: number): NodeAddress[] {
   return Array.from({ length: size }, (_, i) => ({ host: `10.0.0.${i}`, port: 11211 }))
 }
 
 const keys = Array.from({ length: 5_000 }, (_, i) => (i % 5 === 0 ? `ключ:${i}` : `user:${i}`))
 
-describe('places keys where other clients do', () => {
+describe('hashRing maps keys to the same nodes as other clients', () => {
   test.each(placements)('$file', ({ placement }) => {
     const ring = hashRing(hashingOf(placement), nodesOf(placement))
     const placed = Object.keys(placement.keys).map((key) => [
@@ -51,7 +51,7 @@ describe('places keys where other clients do', () => {
   })
 
   test('memjs', () => {
-    const nodes = cluster(7)
+    const nodes = createNodes(7)
     const client = memjs.Client.create(nodes.map(nodeName).join(',')) as unknown as {
       getServer(key: string): number
     }
@@ -59,20 +59,20 @@ describe('places keys where other clients do', () => {
     expect(keys.map((key) => ring.indexOf(key))).toEqual(keys.map((key) => client.getServer(key)))
   })
 
-  test('there are placements for every hashing of another client', () => {
+  test('there are vectors for every hashing except memjs, which is compared with the client itself', () => {
     const covered = new Set<string>(placements.map(({ placement }) => hashingOf(placement)))
     expect(hashings.filter((hashing) => !covered.has(hashing))).toEqual(['memjs'])
   })
 })
 
 describe('md5', () => {
-  test('is that of node:crypto for every length and alphabet', () => {
+  test('equals the digest of node:crypto for all lengths and alphabets', () => {
     for (const letter of ['k', 'ü', 'ключ', '👍', '\ud800']) {
       for (const length of [0, 1, 13, 54, 55, 56, 63, 64, 65, 119, 120, 250, 5_000, 70_000]) {
         const text = letter.repeat(length)
-        const words = createHash('md5').update(text).digest()
+        const digest = createHash('md5').update(text).digest()
         expect([...md5(text)], `${letter} × ${length}`).toEqual(
-          [0, 4, 8, 12].map((at) => words.readInt32LE(at)),
+          [0, 4, 8, 12].map((at) => digest.readInt32LE(at)),
         )
       }
     }
@@ -80,17 +80,17 @@ describe('md5', () => {
 })
 
 describe.each(hashings)('%s', (hashing) => {
-  test('every key has a node, and every node has keys', () => {
+  test('maps every key to a node, and keys to every node', () => {
     for (const size of [2, 3, 25]) {
-      const ring = hashRing(hashing, cluster(size))
+      const ring = hashRing(hashing, createNodes(size))
       expect(new Set(keys.map((key) => ring.indexOf(key)))).toEqual(
         new Set(Array.from({ length: size }, (_, i) => i)),
       )
     }
   })
 
-  test('one node has all keys', () => {
-    const ring = hashRing(hashing, cluster(1))
+  test('maps all keys to a single node', () => {
+    const ring = hashRing(hashing, createNodes(1))
     expect(keys.every((key) => ring.indexOf(key) === 0)).toBe(true)
   })
 })
@@ -99,15 +99,17 @@ describe('ketama', () => {
   const nodes = ['a', 'b', 'c'].map((host) => ({ host, port: 11211 }))
   const ring = hashRing('ketama', nodes)
 
-  test('neither the order of the nodes nor their addresses move a key', () => {
+  test('does not depend on the order of the nodes or their IP addresses', () => {
     const reversed = [...nodes].reverse().map((node, i) => ({ ...node, ip: `10.0.0.${i}` }))
-    const other = hashRing('ketama', reversed)
+    const reversedRing = hashRing('ketama', reversed)
     expect(
-      keys.filter((key) => nodes[ring.indexOf(key)]?.host !== reversed[other.indexOf(key)]?.host),
+      keys.filter(
+        (key) => nodes[ring.indexOf(key)]?.host !== reversed[reversedRing.indexOf(key)]?.host,
+      ),
     ).toEqual([])
   })
 
-  test('a node more takes its share of the keys, and no key moves otherwise', () => {
+  test('moves keys only to an added node, in proportion to its share', () => {
     const larger = hashRing('ketama', [...nodes, { host: 'd', port: 11211 }])
     const moved = keys.filter((key) => ring.indexOf(key) !== larger.indexOf(key))
     expect(moved.every((key) => larger.indexOf(key) === 3)).toBe(true)
@@ -115,7 +117,7 @@ describe('ketama', () => {
     expect(moved.length / keys.length).toBeLessThan(0.35)
   })
 
-  test('a weight of 0 is one of 1, as in libmemcached', () => {
+  test('treats a weight of 0 as 1, like libmemcached', () => {
     const zero = hashRing(
       'ketama',
       nodes.map((node) => ({ ...node, weight: 0 })),
