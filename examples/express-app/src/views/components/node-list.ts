@@ -1,15 +1,15 @@
+import { type Html, html } from '@stowage/example-shared'
 import type { NodeStatus } from '@stowage/memcached'
-import { type Html, html } from './html.ts'
 
 const badges: Readonly<Record<NodeStatus['state'], string>> = {
-  up: 'hit',
-  connecting: 'shared',
-  idle: 'shared',
-  down: 'unavailable',
-  closed: 'unavailable',
+  up: 'good',
+  connecting: 'info',
+  idle: 'info',
+  down: 'error',
+  closed: 'error',
 }
 
-/** The nodes a role's keys are spread over, each with its state. */
+/** The nodes of a role, each with its state. */
 export function nodeList(role: string, nodes: readonly NodeStatus[]): Html {
   return html`<section class="nodes" aria-labelledby="nodes-${role}">
     <h3 id="nodes-${role}" class="eyebrow">${nodes.length === 1 ? '1 node' : `${nodes.length} nodes`}</h3>
@@ -17,12 +17,12 @@ export function nodeList(role: string, nodes: readonly NodeStatus[]): Html {
   </section>`
 }
 
-/** Whether the backend answers for a part of its keys at least. */
-export function areSomeUp(nodes: readonly NodeStatus[]): boolean {
+/** Whether the backend can serve at least some of its keys. */
+export function isAnyUp(nodes: readonly NodeStatus[]): boolean {
   return nodes.some(({ state }) => state === 'up')
 }
 
-export function nodesUp(nodes: readonly NodeStatus[]): string {
+export function upCount(nodes: readonly NodeStatus[]): string {
   const up = nodes.filter(({ state }) => state === 'up').length
   return `${up} of ${nodes.length} nodes up`
 }
@@ -38,14 +38,14 @@ function row(node: NodeStatus): Html {
   </li>`
 }
 
-/** Where the name leads to, and what is there; or why nothing is. */
+/** IP address and version, or the error of an unavailable node. */
 function detail({ host, ip, version, error }: NodeStatus): string {
   if (error !== undefined) return error.message
-  const what = version === undefined ? 'not needed yet' : `Memcached ${version}`
-  return ip === undefined || ip === host ? what : `${ip} · ${what}`
+  const server = version === undefined ? 'not connected yet' : `Memcached ${version}`
+  return ip === undefined || ip === host ? server : `${ip} · ${server}`
 }
 
-/** The names of AWS are longer than a narrow column: they may go on below behind a dot. */
+/** AWS host names are longer than a narrow column: allows a line break after each dot. */
 function breakable(name: string): Html {
   return html`${name.split(/(?<=\.)/).map((label) => html`${label}<wbr>`)}`
 }

@@ -1,11 +1,14 @@
 import type { DriverLoader } from '@stowage/core'
 import type { MemcachedByteStore, MemcachedOptions, NodeStatus } from '@stowage/memcached'
 
-/** The nodes behind each role that is kept in Memcached. A cache hides its store, so the driver makes a note of it. */
+/**
+ * The Memcached nodes of each role, for the status page. A cache does not expose its store, so this class wraps the
+ * driver and records every store it creates.
+ */
 export class MemcachedNodes {
   readonly #stores = new Map<string | undefined, MemcachedByteStore>()
 
-  /** The driver as it is, and the note. */
+  /** Loads the driver with a `create` that records the store. */
   readonly load: DriverLoader = async () => {
     const { default: driver, memcached } = await import('@stowage/memcached')
     const roles = new Map<MemcachedOptions, string>()
@@ -26,7 +29,7 @@ export class MemcachedNodes {
     }
   }
 
-  /** As they are now; none for a role that is kept elsewhere. */
+  /** The current nodes of a role. Empty if the role uses another driver. */
   of(role: string): readonly NodeStatus[] {
     return this.#stores.get(role)?.nodes() ?? []
   }

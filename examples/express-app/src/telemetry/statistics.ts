@@ -13,9 +13,9 @@ export interface Counts {
 type Counter = 'hits' | 'misses' | 'loads' | 'errors'
 type Listener = (event: unknown) => void
 
-const nothing: Counts = { hits: 0, misses: 0, loads: 0, errors: 0 }
+const zero: Counts = { hits: 0, misses: 0, loads: 0, errors: 0 }
 
-/** Counts what the caches of this process say on `diagnostics_channel`, by the name of the cache. */
+/** Counts the `diagnostics_channel` events of the caches of this process, by the name of the cache. */
 export class Statistics {
   readonly #counts = new Map<string, Counts>()
   readonly #startedAt = performance.now()
@@ -31,11 +31,11 @@ export class Statistics {
   }
 
   of(cache: string): Counts {
-    return this.#counts.get(cache) ?? nothing
+    return this.#counts.get(cache) ?? zero
   }
 
-  /** Counts a failure that was not published: only `remember` spares its caller the error, and so tells it. */
-  failed(cache: string): void {
+  /** Counts an error that was thrown. Only `remember` handles errors itself and publishes them on the channel. */
+  recordError(cache: string): void {
     this.#count({ cache }, 'errors')
   }
 
@@ -58,7 +58,7 @@ export class Statistics {
   }
 }
 
-/** Share of the lookups that were hits, from 0 to 1; `undefined` before the first. */
+/** Hits divided by lookups, from 0 to 1. `undefined` before the first lookup. */
 export function hitRatio({ hits, misses }: Counts): number | undefined {
   const lookups = hits + misses
   return lookups === 0 ? undefined : hits / lookups

@@ -1,4 +1,4 @@
-import { type Html, html } from './html.ts'
+import { type Html, html } from '@stowage/example-shared'
 
 const shapes: Readonly<Record<string, Html>> = {
   biscuit: html`<circle cx="24" cy="24" r="16"/><circle cx="24" cy="24" r="12" stroke-dasharray="1.5 3.2"/>
@@ -21,12 +21,12 @@ const shapes: Readonly<Record<string, Html>> = {
     <path d="M12 12l7 7M36 12l-7 7M12 36l7-7M36 36l-7-7"/>`,
 }
 
-/** A line drawing beside the name that says the same: nothing to read out. */
+/** Hidden from screen readers: the name is next to it. */
 export function icon(name: string): Html {
   return html`<svg class="icon" viewBox="0 0 48 48" aria-hidden="true">${shapes[name]}</svg>`
 }
 
-export const mark: Html = html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+export const logo: Html = html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
   <path class="mark-box" d="M4 11.5 16 5l12 6.5v10L16 28 4 21.5z"/>
-  <path class="mark-edge" d="M4 11.5 16 18l12-6.5M16 18v10M10 8.250l12 6.5v4.5"/>
+  <path class="mark-edge" d="M4 11.5 16 18l12-6.5M16 18v10M10 8.25l12 6.5v4.5"/>
 </svg>`

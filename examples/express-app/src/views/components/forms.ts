@@ -1,4 +1,4 @@
-import { type Html, html } from './html.ts'
+import { type Html, html } from '@stowage/example-shared'
 
 export interface Field {
   readonly name: string
@@ -6,7 +6,7 @@ export interface Field {
   readonly value: string
   readonly error: string | undefined
   readonly hint?: string
-  /** What stands in front of the value, such as a currency. */
+  /** Shown before the value, such as a currency symbol. */
   readonly unit?: string
   readonly inputMode?: 'decimal'
   readonly autoComplete: string
@@ -14,7 +14,7 @@ export interface Field {
 
 export function textField(field: Field): Html {
   const { name, label, value, error, hint, unit } = field
-  const described = [hint && `${name}-hint`, error && `${name}-error`].filter(Boolean).join(' ')
+  const describedBy = [hint && `${name}-hint`, error && `${name}-error`].filter(Boolean).join(' ')
   return html`<div class="field">
     <label for="${name}">${label}</label>
     ${hint && html`<p class="hint" id="${name}-hint">${hint}</p>`}
@@ -23,20 +23,20 @@ export function textField(field: Field): Html {
       <input id="${name}" name="${name}" type="text" value="${value}" required
         autocomplete="${field.autoComplete}"${attribute('inputmode', field.inputMode)}${attribute(
           'aria-describedby',
-          described,
+          describedBy,
         )}${error && html` aria-invalid="true"`}>
     </div>
     ${error && html`<p class="error" id="${name}-error">${error}</p>`}
   </div>`
 }
 
-/** Says first what has to be done, with a way to each field. */
+/** All errors at the top of the form, with a link to each field. */
 export function errorSummary(errors: Readonly<Record<string, string | undefined>>): Html | false {
-  const wrong = Object.entries(errors)
-  if (wrong.length === 0) return false
+  const invalid = Object.entries(errors)
+  if (invalid.length === 0) return false
   return html`<div class="notice notice-error" role="alert">
     <strong>Please check the form.</strong>
-    <ul>${wrong.map(([name, error]) => html`<li><a href="#${name}">${error}</a></li>`)}</ul>
+    <ul>${invalid.map(([name, error]) => html`<li><a href="#${name}">${error}</a></li>`)}</ul>
   </div>`
 }
 

@@ -1,7 +1,7 @@
 const euros = new Intl.NumberFormat('en-IE', { style: 'currency', currency: 'EUR' })
-const whole = new Intl.NumberFormat('en-IE')
+const integer = new Intl.NumberFormat('en-IE')
 const percent = new Intl.NumberFormat('en-IE', { style: 'percent', maximumFractionDigits: 1 })
-const moment = new Intl.DateTimeFormat('en-IE', {
+const dateTimeFormat = new Intl.DateTimeFormat('en-IE', {
   dateStyle: 'long',
   timeStyle: 'short',
   timeZone: 'UTC',
@@ -18,30 +18,30 @@ export function price(cents: number): string {
 }
 
 export function count(value: number): string {
-  return whole.format(value)
+  return integer.format(value)
 }
 
-export function share(ratio: number): string {
+export function percentage(ratio: number): string {
   return percent.format(ratio)
 }
 
-/** Milliseconds, with as many digits as mean something. */
+/** Milliseconds, with one decimal below 10. */
 export function timing(ms: number): string {
-  return ms < 10 ? `${ms.toFixed(1)} ms` : `${whole.format(Math.round(ms))} ms`
+  return ms < 10 ? `${ms.toFixed(1)} ms` : `${integer.format(Math.round(ms))} ms`
 }
 
-/** A span in its two largest units: `1 day 2 hours`, `48 seconds`. */
-export function span(ms: number): string {
-  let rest = Math.max(0, Math.round(ms / 1000))
+/** A duration in its two largest units: `1 day 2 hours`, `48 seconds`. */
+export function duration(ms: number): string {
+  let remaining = Math.max(0, Math.round(ms / 1000))
   const words: string[] = []
   for (const [name, seconds] of units) {
-    const amount = Math.floor(rest / seconds)
-    rest %= seconds
+    const amount = Math.floor(remaining / seconds)
+    remaining %= seconds
     if (amount > 0) words.push(`${amount} ${name}${amount === 1 ? '' : 's'}`)
   }
   return words.slice(0, 2).join(' ') || '0 seconds'
 }
 
 export function dateTime(date: Date): string {
-  return `${moment.format(date)} UTC`
+  return `${dateTimeFormat.format(date)} UTC`
 }

@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { channels } from '@stowage/core'
 
 /**
- * How a value was come by. `shared`: somebody else was loading it already, and we waited for that.
- * `unavailable`: the store failed, and the value was computed without it.
+ * Where the value came from. `shared`: from a load that another call had started (single flight).
+ * `unavailable`: the store failed, and the value was loaded without it.
  */
 export type Outcome = 'hit' | 'miss' | 'shared' | 'unavailable'
 
@@ -15,7 +15,7 @@ export interface Lookup<T> {
 
 const current = new AsyncLocalStorage<{ outcome: Outcome }>()
 
-// An event is published in the asynchronous context of the call it tells of, so it finds its lookup.
+// An event is published in the async context of the call that caused it, so getStore() returns its lookup.
 for (const [name, outcome] of [
   ['hit', 'hit'],
   ['miss', 'miss'],
@@ -28,10 +28,10 @@ for (const [name, outcome] of [
   })
 }
 
-/** What `ask` answers, how long it took, and whether the cache had it. */
-export async function watched<T>(ask: () => Promise<T>): Promise<Lookup<T>> {
+/** Calls `read`, and reports how long it took and where its value came from. */
+export async function traceLookup<T>(read: () => Promise<T>): Promise<Lookup<T>> {
   const lookup = { outcome: 'miss' as Outcome }
   const start = performance.now()
-  const value = await current.run(lookup, ask)
+  const value = await current.run(lookup, read)
   return { value, outcome: lookup.outcome, durationMs: performance.now() - start }
 }
