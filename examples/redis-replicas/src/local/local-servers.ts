@@ -2,47 +2,48 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Variables } from '@stowage/core'
-import { freePort, RedisProcess } from './redis-process.ts'
-import { SlowWire } from './slow-wire.ts'
+import { freePort } from '@stowage/example-shared'
+import { DelayProxy } from './delay-proxy.ts'
+import { RedisProcess } from './redis-process.ts'
 
 const host = '127.0.0.1'
 
-/** A primary and two replicas of our own, which follow it over slow wires. */
+/** A primary and replicas on this machine. The replicas connect to the primary through delay proxies. */
 export class LocalServers {
   readonly #folder: string
   readonly #primary: RedisProcess
-  readonly #wires: readonly SlowWire[]
+  readonly #proxies: readonly DelayProxy[]
   readonly replicas: readonly RedisProcess[]
 
-  static async start(count = 2): Promise<LocalServers> {
+  static async start(replicaCount = 2): Promise<LocalServers> {
     const folder = await mkdtemp(join(tmpdir(), 'stowage-replicas-'))
     const primary = new RedisProcess(await freePort(), folder)
     await primary.start()
-    await primary.ready()
-    const wires = Array.from({ length: count }, () => new SlowWire(primary.port))
+    await primary.waitUntilReady()
+    const proxies = Array.from({ length: replicaCount }, () => new DelayProxy(primary.port))
     const replicas: RedisProcess[] = []
-    for (const wire of wires) {
-      const settings = ['--replicaof', host, `${await wire.listen()}`]
-      replicas.push(new RedisProcess(await freePort(), folder, settings))
+    for (const proxy of proxies) {
+      const args = ['--replicaof', host, `${await proxy.listen()}`]
+      replicas.push(new RedisProcess(await freePort(), folder, args))
     }
     await Promise.all(replicas.map((replica) => replica.start()))
-    await Promise.all(replicas.map((replica) => replica.ready()))
-    return new LocalServers(folder, primary, wires, replicas)
+    await Promise.all(replicas.map((replica) => replica.waitUntilReady()))
+    return new LocalServers(folder, primary, proxies, replicas)
   }
 
   constructor(
     folder: string,
     primary: RedisProcess,
-    wires: readonly SlowWire[],
+    proxies: readonly DelayProxy[],
     replicas: readonly RedisProcess[],
   ) {
     this.#folder = folder
     this.#primary = primary
-    this.#wires = wires
+    this.#proxies = proxies
     this.replicas = replicas
   }
 
-  /** What an environment says that names these servers. */
+  /** The environment variables for these servers. */
   get variables(): Variables {
     const [primary = '', ...replicas] = [this.#primary, ...this.replicas].map(
       ({ port }) => `${host}:${port}`,
@@ -51,16 +52,16 @@ export class LocalServers {
   }
 
   get delayMs(): number {
-    return this.#wires[0]?.delayMs ?? 0
+    return this.#proxies[0]?.delayMs ?? 0
   }
 
   set delayMs(ms: number) {
-    for (const wire of this.#wires) wire.delayMs = ms
+    for (const proxy of this.#proxies) proxy.delayMs = ms
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#primary, ...this.replicas].map((server) => server.stop()))
-    for (const wire of this.#wires) wire.stop()
+    await Promise.all([this.#primary, ...this.replicas].map((server) => server.kill()))
+    for (const proxy of this.#proxies) proxy.stop()
     await rm(this.#folder, { recursive: true, force: true })
   }
 }

@@ -1,7 +1,7 @@
-/** How far behind replicas can be made, in milliseconds, and what that is called. */
+/** The replication delays to choose from, in milliseconds, with their labels. */
 export const delays: ReadonlyMap<number, string> = new Map([
   [0, 'No delay'],
-  [500, 'Half a second'],
+  [500, '0.5 seconds'],
   [2_000, '2 seconds'],
   [10_000, '10 seconds'],
 ])

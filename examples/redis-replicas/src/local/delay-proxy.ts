@@ -3,18 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const host = '127.0.0.1'
 
-/** A long cable: passes connections on to a port, and what comes back from there `delayMs` later. */
-export class SlowWire {
+/** A TCP proxy that forwards data from the server to the client `delayMs` later. */
+export class DelayProxy {
   delayMs = 0
-  readonly #port: number
-  readonly #server: Server = createServer((client) => this.#take(client))
+  readonly #targetPort: number
+  readonly #server: Server = createServer((client) => this.#forward(client))
   readonly #sockets = new Set<Socket>()
 
-  constructor(port: number) {
-    this.#port = port
+  constructor(targetPort: number) {
+    this.#targetPort = targetPort
   }
 
-  /** Resolves with the port of this end. */
+  /** Resolves to the port of the proxy. */
   listen(): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
@@ -27,22 +27,22 @@ export class SlowWire {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #take(client: Socket): void {
-    const server = connect(this.#port, host)
+  #forward(client: Socket): void {
+    const server = connect(this.#targetPort, host)
     client.pipe(server)
-    // One after the other, so that bytes keep their order when the delay changes.
-    let delivered = Promise.resolve()
+    // Chunks wait for each other, so that they keep their order when the delay changes.
+    let forwarded = Promise.resolve()
     server.on('data', (chunk) => {
       const due = performance.now() + this.delayMs
-      delivered = delivered.then(async () => {
+      forwarded = forwarded.then(async () => {
         await sleep(Math.max(0, due - performance.now()), undefined, { ref: false })
         client.write(chunk)
       })
     })
-    this.#endTogether(client, server)
+    this.#destroyTogether(client, server)
   }
 
-  #endTogether(...pair: readonly Socket[]): void {
+  #destroyTogether(...pair: readonly Socket[]): void {
     for (const socket of pair) {
       this.#sockets.add(socket)
       socket.on('error', () => {})
