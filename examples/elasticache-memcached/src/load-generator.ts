@@ -5,48 +5,48 @@ export interface Counts {
   hits: number
   misses: number
   errors: number
-  /** Values that are not those of their key. There must never be one. */
+  /** Reads that returned the value of another key. This must stay 0. */
   wrong: number
 }
 
 const keyCount = 2_000
-const workers = 20
+const workerCount = 20
 
-/** Visitors that look things up all the time, and store what is missing. */
-export class Load {
+/** Reads random keys all the time, and writes those that are missing. */
+export class LoadGenerator {
   readonly #cache: Cache
-  readonly #keys = Array.from({ length: keyCount }, (_, index) => `stowage-example:user:${index}`)
-  #counts = nothing()
-  #running: Promise<unknown> | undefined
-  #over = false
+  readonly #keys = Array.from({ length: keyCount }, (_, index) => `user:${index}`)
+  #counts = zeroCounts()
+  #workers: Promise<unknown> | undefined
+  #stopped = false
 
   constructor(cache: Cache) {
     this.#cache = cache
   }
 
-  /** Stores everything once, and begins. */
+  /** Writes all keys once, then starts the workers. */
   async start(): Promise<void> {
     await this.#cache.setMany(this.#keys.map((key) => [key, key]))
-    this.#running = Promise.all(Array.from({ length: workers }, () => this.#work()))
+    this.#workers = Promise.all(Array.from({ length: workerCount }, () => this.#work()))
   }
 
-  /** Since the last time. */
-  take(): Counts {
+  /** Returns the counts since the last call, and resets them. */
+  takeCounts(): Counts {
     const counts = this.#counts
-    this.#counts = nothing()
+    this.#counts = zeroCounts()
     return counts
   }
 
   async stop(): Promise<void> {
-    this.#over = true
-    await this.#running
+    this.#stopped = true
+    await this.#workers
   }
 
   async #work(): Promise<void> {
-    while (!this.#over) {
+    while (!this.#stopped) {
       const key = this.#keys[Math.floor(Math.random() * keyCount)] as string
       try {
-        await this.#visit(key)
+        await this.#readOrWrite(key)
       } catch {
         this.#counts.errors++
       }
@@ -54,7 +54,7 @@ export class Load {
     }
   }
 
-  async #visit(key: string): Promise<void> {
+  async #readOrWrite(key: string): Promise<void> {
     const value = await this.#cache.get(key)
     if (value === undefined) {
       this.#counts.misses++
@@ -64,6 +64,6 @@ export class Load {
   }
 }
 
-function nothing(): Counts {
+function zeroCounts(): Counts {
   return { hits: 0, misses: 0, errors: 0, wrong: 0 }
 }
