@@ -1,6 +1,6 @@
 import { type Caches, cachesFromEnv, DriverRegistry, type Role } from '@stowage/core'
 
-/** What the variables say, for the app and for the tools around it. */
+/** The environment variables that the app and the two tools share. */
 export interface Settings {
   readonly port: number
   readonly secret: string
@@ -15,8 +15,8 @@ export const settings: Settings = {
   secret: process.env.SESSION_SECRET ?? 'for development only',
   cacheTable: process.env.CACHE_TABLE ?? 'cache',
   sessionTable: process.env.SESSION_TABLE ?? 'sessions',
+  // An empty variable counts as not set.
   region: process.env.AWS_REGION || undefined,
-  // An empty variable is an absent one.
   endpoint: process.env.DYNAMODB_ENDPOINT || undefined,
 }
 
@@ -27,7 +27,7 @@ export function createCaches(): Promise<Caches<Role>> {
       CACHE_DRIVER: 'dynamodb',
       CACHE_TABLE: settings.cacheTable,
       SESSION_TABLE: settings.sessionTable,
-      // Nothing evicts from a table but the ttl.
+      // A table has no eviction: items without a ttl stay forever.
       CACHE_TTL: '1h',
       ...process.env,
     },

@@ -1,7 +1,7 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { Caches, Role } from '@stowage/core'
+import { closeServer, exitWithError, listen, onShutdown, urlOf } from '@stowage/example-shared'
 import { SessionStore } from '@stowage/express'
-import express from 'express'
+import express, { type Express } from 'express'
 import session from 'express-session'
 import { createCaches, settings } from './config.ts'
 
@@ -11,35 +11,42 @@ declare module 'express-session' {
   }
 }
 
-const caches = await createCaches()
-const app = express()
-app.use(
-  session({
-    secret: settings.secret,
-    resave: false,
-    saveUninitialized: false,
-    store: new SessionStore({ cache: caches.use('session') }),
-  }),
-)
+const host = '127.0.0.1'
+const shutdownTimeoutMs = 5_000
 
-/** Counts in the session, which any process may have written a moment ago, and greets from the cache. */
-app.get('/', async (req, res) => {
-  const visits = (req.session.visits ?? 0) + 1
-  req.session.visits = visits
-  const greeting = await caches.use('cache').remember('greeting', { ttl: '1m' }, () => 'Hello')
-  res.json({ greeting, visits })
-})
+async function main(): Promise<void> {
+  const caches = await createCaches()
+  const server = await listen(createApp(caches), { host, port: settings.port })
+  onShutdown(async () => {
+    await closeServer(server, shutdownTimeoutMs)
+    await caches.close()
+  })
+  console.log(`Listening on ${urlOf(server, host)}`)
+}
 
-app.post('/sign-out', (req, res, next) => {
-  req.session.destroy((error) => (error ? next(error) : res.sendStatus(204)))
-})
+function createApp(caches: Caches<Role>): Express {
+  const app = express()
+  app.use(
+    session({
+      secret: settings.secret,
+      resave: false,
+      saveUninitialized: false,
+      store: new SessionStore({ cache: caches.use('session') }),
+    }),
+  )
 
-const server = app.listen(settings.port, '127.0.0.1')
-await once(server, 'listening')
-console.log(`Listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  // Counts visits in the session, which another process may have written a moment ago.
+  app.get('/', async (req, res) => {
+    const visits = (req.session.visits ?? 0) + 1
+    req.session.visits = visits
+    const greeting = await caches.use('cache').remember('greeting', { ttl: '1m' }, () => 'Hello')
+    res.json({ greeting, visits })
+  })
 
-process.once('SIGTERM', async () => {
-  server.close()
-  server.closeAllConnections()
-  await caches.close()
-})
+  app.post('/sign-out', (req, res, next) => {
+    req.session.destroy((error) => (error ? next(error) : res.sendStatus(204)))
+  })
+  return app
+}
+
+main().catch(exitWithError)

@@ -1,23 +1,22 @@
 import { type ConfigurationEndpoint, configurationEndpoint } from '@stowage/testing'
-import { type Server, startServer } from './server.ts'
+import { type MemcachedProcess, startMemcached } from './memcached-process.ts'
 
-/** A cluster on this machine: memcached servers, and an endpoint that tells them as ElastiCache does. */
+/** A cluster on this machine: memcached servers, and a configuration endpoint like that of ElastiCache. */
 export class Cluster {
   readonly #endpoint: ConfigurationEndpoint
-  /** By the name of the node. */
-  readonly #servers: Map<string, Server>
-  /** Those that were taken out. */
-  readonly #former: Server[] = []
+  /** By node name. */
+  readonly #servers: Map<string, MemcachedProcess>
+  readonly #removed: MemcachedProcess[] = []
 
   static async start(names: readonly string[]): Promise<Cluster> {
     const servers = await Promise.all(
-      names.map(async (name) => [name, await startServer('127.0.0.1')] as const),
+      names.map(async (name) => [name, await startMemcached('127.0.0.1')] as const),
     )
-    const nodes = servers.map(([name, server]) => written(name, server))
+    const nodes = servers.map(([name, server]) => formatNode(name, server))
     return new Cluster(await configurationEndpoint({ nodes }), new Map(servers))
   }
 
-  private constructor(endpoint: ConfigurationEndpoint, servers: Map<string, Server>) {
+  private constructor(endpoint: ConfigurationEndpoint, servers: Map<string, MemcachedProcess>) {
     this.#endpoint = endpoint
     this.#servers = servers
   }
@@ -26,42 +25,43 @@ export class Cluster {
     return `127.0.0.1:${this.#endpoint.port}`
   }
 
-  /** Scales out. The version of the configuration rises. */
+  /** Scales out. This increments the configuration version. */
   async add(name: string): Promise<void> {
-    this.#servers.set(name, await startServer('127.0.0.1'))
+    this.#servers.set(name, await startMemcached('127.0.0.1'))
     this.#endpoint.scale(this.#nodes)
   }
 
-  /** Scales in. The server goes on, for those who have not heard of it yet. */
+  /** Scales in. The server keeps running for clients that have not read the new configuration yet. */
   async remove(name: string): Promise<void> {
     const server = this.#servers.get(name)
-    if (server !== undefined) this.#former.push(server)
+    if (server !== undefined) this.#removed.push(server)
     this.#servers.delete(name)
     this.#endpoint.scale(this.#nodes)
   }
 
-  /** Ends a node. The list still has it, as on AWS until the failure is noticed there. */
+  /** Kills a node. The configuration still lists it, as on AWS until the failure is detected. */
   async kill(name: string): Promise<void> {
     await this.#servers.get(name)?.kill()
   }
 
-  /** A new, empty server for a node: its name stays, and so does the version; its address is another one. */
+  /** Starts a new, empty server for a node. Name and configuration version stay the same, the address changes. */
   async replace(name: string): Promise<void> {
-    this.#servers.set(name, await startServer('127.0.0.2', this.#servers.get(name)?.port))
+    this.#servers.set(name, await startMemcached('127.0.0.2', this.#servers.get(name)?.port))
     this.#endpoint.nodes = this.#nodes
   }
 
   async stop(): Promise<void> {
     await this.#endpoint.stop()
-    const servers = [...this.#servers.values(), ...this.#former]
+    const servers = [...this.#servers.values(), ...this.#removed]
     await Promise.all(servers.map((server) => server.kill()))
   }
 
   get #nodes(): string[] {
-    return [...this.#servers].map(([name, server]) => written(name, server))
+    return [...this.#servers].map(([name, server]) => formatNode(name, server))
   }
 }
 
-function written(name: string, { ip, port }: Server): string {
+/** The format of the cluster configuration: `name|ip|port`. */
+function formatNode(name: string, { ip, port }: MemcachedProcess): string {
   return `${name}|${ip}|${port}`
 }

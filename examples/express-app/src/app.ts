@@ -1,15 +1,14 @@
-import { fileURLToPath } from 'node:url'
 import type { Caches, Role } from '@stowage/core'
+import { createBaseApp, notFound, sameOriginOnly } from '@stowage/example-shared/express'
 import express, { type Express, type RequestHandler } from 'express'
-import type { MemcachedNodes } from './nodes.ts'
+import type { MemcachedNodes } from './memcached-nodes.ts'
 import type { Products } from './products.ts'
 import { accountRoutes } from './routes/account.ts'
-import { notFound, problems } from './routes/problems.ts'
+import { errorPages } from './routes/errors.ts'
 import { productRoutes } from './routes/products.ts'
 import { healthRoute, statusRoutes } from './routes/status.ts'
-import { sameOriginOnly } from './same-origin.ts'
 import { sessions } from './session.ts'
-import type { Statistics } from './statistics.ts'
+import type { Statistics } from './telemetry/statistics.ts'
 
 export interface AppOptions {
   readonly caches: Caches<Role>
@@ -19,53 +18,25 @@ export interface AppOptions {
   readonly sessionSecret: string
 }
 
-const publicFolder = fileURLToPath(new URL('../public', import.meta.url))
+const publicFolder = new URL('../public', import.meta.url)
 
-/** The shop as an Express app that listens nowhere yet. */
+/** Creates the Express app. It does not listen yet. */
 export function createApp(options: AppOptions): Express {
-  const { caches, nodes, products, statistics } = options
+  const { caches, nodes, products, statistics, sessionSecret: secret } = options
   const cache = caches.use('session')
-  const app = express()
-  app.disable('x-powered-by')
-  app.use(securityHeaders)
-  app.use(express.static(publicFolder))
+  const app = createBaseApp(publicFolder)
   app.get('/healthz', healthRoute({ caches, statistics }))
-  app.use(pageHeaders)
-  app.use(
-    sessions({
-      cache,
-      secret: options.sessionSecret,
-      statistics,
-    }),
-  )
+  app.use(pageHeaders, sessions({ cache, secret, statistics }))
   app.use(sameOriginOnly, express.urlencoded({ extended: false, limit: '10kb' }))
   app.use(productRoutes({ cache: caches.use('cache'), products, statistics }))
   app.use(accountRoutes({ cache }))
   app.use(statusRoutes({ caches, nodes, statistics }))
-  app.use(notFound, problems)
+  app.use(notFound, errorPages)
   return app
 }
 
-const policy = [
-  "default-src 'none'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
-
-const securityHeaders: RequestHandler = (_req, res, next) => {
-  res.set({
-    'Content-Security-Policy': policy,
-    'X-Content-Type-Options': 'nosniff',
-    'Referrer-Policy': 'same-origin',
-  })
-  next()
-}
-
 const pageHeaders: RequestHandler = (_req, res, next) => {
-  // Every page says who is signed in: the "back" button must not show it after signing out.
+  // Every page depends on the session. After signing out, the "back" button must not show an earlier page.
   res.set('Cache-Control', 'no-store')
   next()
 }

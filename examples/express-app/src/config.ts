@@ -7,25 +7,25 @@ import {
   type Role,
   type Variables,
 } from '@stowage/core'
-import { MemcachedNodes } from './nodes.ts'
+import { MemcachedNodes } from './memcached-nodes.ts'
 
 export interface Config {
   readonly host: string
-  /** 0 lets the system choose a free one. */
+  /** With 0 the operating system chooses a free port. */
   readonly port: number
-  /** How long the pretended database takes to list the products, in milliseconds. */
+  /** How long the simulated database takes to list the products, in milliseconds. */
   readonly productsDelay: number
   readonly sessionSecret: string
-  /** Nobody gave a secret: this one is random, and so every session ends with the process. */
+  /** No secret was configured. `sessionSecret` is random, so sessions end with the process. */
   readonly secretIsGenerated: boolean
   readonly caches: Caches<Role>
   readonly nodes: MemcachedNodes
 }
 
-const highestPort = 65_535
+const maxPort = 65_535
 
-/** The whole choice of backends: a driver that is not named in the environment is never imported. */
-function driversWith(nodes: MemcachedNodes): DriverRegistry {
+/** All available drivers. A driver is imported only if the environment selects it. */
+function createRegistry(nodes: MemcachedNodes): DriverRegistry {
   return new DriverRegistry({
     memory: () => import('@stowage/memory'),
     redis: () => import('@stowage/redis'),
@@ -34,18 +34,18 @@ function driversWith(nodes: MemcachedNodes): DriverRegistry {
   })
 }
 
-/** @throws ConfigError with everything that is wrong, of the app and of its caches */
+/** @throws ConfigError with all invalid variables of the app and of its caches */
 export async function readConfig(variables: Variables): Promise<Config> {
   const env = new Env(variables)
   const secret = env.text('SESSION_SECRET')
   const settings = {
     host: env.text('HOST') ?? '127.0.0.1',
-    port: env.integer('PORT', 0, highestPort) ?? 3000,
+    port: env.integer('PORT', 0, maxPort) ?? 3000,
     productsDelay: env.integer('PRODUCTS_DELAY') ?? 800,
     sessionSecret: secret ?? randomBytes(32).toString('base64url'),
     secretIsGenerated: secret === undefined,
   }
   const nodes = new MemcachedNodes()
-  const caches = await cachesFromEnv(variables, driversWith(nodes), { problems: env.problems })
+  const caches = await cachesFromEnv(variables, createRegistry(nodes), { problems: env.problems })
   return { ...settings, caches, nodes }
 }

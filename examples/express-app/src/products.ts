@@ -9,7 +9,7 @@ export interface Product {
 
 export type ProductChange = Pick<Product, 'name' | 'priceCents'>
 
-/** The products as they were when the database listed them. */
+/** The result of one database query. */
 export interface Catalogue {
   readonly products: readonly Product[]
   /** Epoch milliseconds. */
@@ -27,18 +27,18 @@ const stock: readonly Product[] = [
   { id: 'rope', name: 'Manila rope', detail: 'Coil of 20 m, 12 mm', priceCents: 1800 },
 ]
 
-/** The pretended database: one product is found at once, the list takes its time. */
+/** A simulated database: `find` is fast, `list` is slow. */
 export class Products {
   readonly #rows: Map<string, Product>
-  readonly #delay: number
+  readonly #delayMs: number
 
-  constructor(delay: number) {
-    this.#delay = delay
+  constructor(delayMs: number) {
+    this.#delayMs = delayMs
     this.#rows = new Map(stock.map((product) => [product.id, product]))
   }
 
   async list(): Promise<Catalogue> {
-    await sleep(this.#delay)
+    await sleep(this.#delayMs)
     return { products: [...this.#rows.values()], loadedAt: Date.now() }
   }
 

@@ -1,8 +1,9 @@
 import { type Cache, CacheError } from '@stowage/core'
+import { logError } from '@stowage/example-shared/express'
 import { SessionStore } from '@stowage/express'
 import type { Request, RequestHandler, Response } from 'express'
 import session from 'express-session'
-import type { Statistics } from './statistics.ts'
+import type { Statistics } from './telemetry/statistics.ts'
 
 declare module 'express-session' {
   interface SessionData {
@@ -21,7 +22,7 @@ export interface SessionOptions {
 
 export const cookieName = 'stowage.sid'
 
-/** Sessions that nobody needs do no harm when their store is down: the request goes on as a guest's. */
+/** Like express-session, but if the store fails, the request continues without a session. */
 export function sessions(options: SessionOptions): RequestHandler {
   const handle = session({
     name: cookieName,
@@ -29,18 +30,18 @@ export function sessions(options: SessionOptions): RequestHandler {
     store: new SessionStore({ cache: options.cache }),
     resave: false,
     saveUninitialized: false,
-    // A visit prolongs the session in the store, so it must prolong the cookie too.
+    // Each request extends the session in the store, so it must extend the cookie, too.
     rolling: true,
-    // The cookie lives as long as the session behind it.
+    // The cookie expires together with the session.
     cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', maxAge: options.cache.ttl },
   })
   return (req, res, next) => {
-    let passed = false
+    let nextCalled = false
     handle(req, res, (error?: unknown) => {
-      if (CacheError.is(error)) options.statistics.failed(options.cache.name)
-      // express-session calls next() again when saving fails after the response was made.
-      if (passed) return logFailure(req, error)
-      passed = true
+      if (CacheError.is(error)) options.statistics.recordError(options.cache.name)
+      // express-session calls next() a second time if saving fails after the response was sent.
+      if (nextCalled) return logError(req, error)
+      nextCalled = true
       if (!CacheError.is(error)) return next(error)
       res.locals.sessionError = error
       next()
@@ -48,46 +49,40 @@ export function sessions(options: SessionOptions): RequestHandler {
   }
 }
 
-/** Why there is no session, if the store failed to tell. */
+/** The error of the session store, if it failed to load the session of this request. */
 export function sessionError(res: Response): CacheError | undefined {
   return res.locals.sessionError
 }
 
-/** For what makes no sense without a session: fails with the store's error, which becomes a 503. */
-export const needsSessions: RequestHandler = (_req, res, next) => {
+/** For routes that need the session store: fails with the store's error, which becomes a 503. */
+export const requireSessionStore: RequestHandler = (_req, res, next) => {
   next(sessionError(res))
 }
 
-/** For signed-in users only; others sign in first and come back. */
-export const needsUser: RequestHandler = (req, res, next) => {
+/** For signed-in users only. Redirects others to the sign-in page, which leads back. */
+export const requireUser: RequestHandler = (req, res, next) => {
   if (sessionError(res) !== undefined) return next(sessionError(res))
   if (req.session.name !== undefined) return next()
   res.redirect(303, `/sign-in?next=${encodeURIComponent(req.path)}`)
 }
 
-/** A new session, under a new id: one that was planted or overheard before is worth nothing afterwards. */
+/** Starts a new session with a new ID, which prevents session fixation. */
 export async function signIn(req: Request, name: string): Promise<void> {
-  await done((callback) => req.session.regenerate(callback))
+  await promisify((callback) => req.session.regenerate(callback))
   Object.assign(req.session, { name, signedInAt: Date.now(), visits: 0 })
-  // Saved before the answer: the next page would not know the user otherwise, and a failure is still a 503.
-  await done((callback) => req.session.save(callback))
+  // Save before the redirect: the next request needs the session, and a failure can still become a 503.
+  await promisify((callback) => req.session.save(callback))
 }
 
 export async function signOut(req: Request, res: Response): Promise<void> {
-  // Also when the store fails: what the browser has forgotten, nobody else at it can use.
+  // Delete the cookie even if the store fails, so that nobody else can use the session in this browser.
   res.clearCookie(cookieName, { httpOnly: true, sameSite: 'lax' })
   if (sessionError(res) !== undefined) throw sessionError(res)
-  await done((callback) => req.session.destroy(callback))
+  await promisify((callback) => req.session.destroy(callback))
 }
 
-function done(start: (callback: (error?: unknown) => void) => void): Promise<void> {
+function promisify(start: (callback: (error?: unknown) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     start((error) => (error ? reject(error) : resolve()))
   })
-}
-
-/** One line without the key, which is the session id, and without a stack trace. */
-export function logFailure(req: Request, error: unknown): void {
-  const { code, name, message } = error as CacheError
-  console.error(`${req.method} ${req.path}: ${code ?? name}: ${message}`)
 }

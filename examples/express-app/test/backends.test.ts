@@ -1,3 +1,4 @@
+import { type AppProcess, type Variables, Visitor } from '@stowage/example-shared/testing'
 import {
   type DynamoDBServer,
   type MemcachedServer,
@@ -7,8 +8,7 @@ import {
   startRedis,
 } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AppProcess, type Variables } from './app-process.ts'
-import { outcomeOf, Visitor } from './visitor.ts'
+import { outcomeOf, startShop } from './shop.ts'
 
 let redis: RedisServer
 let dynamo: DynamoDBServer
@@ -26,15 +26,15 @@ afterAll(async () => {
   await Promise.all(nodes?.map((node) => node.stop()) ?? [])
 })
 
-function start(chosen: Variables): AppProcess {
-  return new AppProcess({
+function start(drivers: Variables): AppProcess {
+  return startShop({
     ...dynamo.env,
     REDIS_URL: redis.url,
     MEMCACHED_SERVERS: nodes.map(({ address }) => address).join(),
     DYNAMODB_ENSURE_TABLE: 'create',
     SESSION_SECRET: 'only-for-this-test',
     PRODUCTS_DELAY: '5',
-    ...chosen,
+    ...drivers,
   })
 }
 
@@ -49,19 +49,21 @@ describe.each<Variables>([
   { CACHE_DRIVER: 'memcached', SESSION_DRIVER: 'redis', CACHE_PREFIX: 'mixed:' },
   { CACHE_DRIVER: 'redis', SESSION_DRIVER: 'dynamodb', SESSION_TABLE: 'mixed' },
   { CACHE_DRIVER: 'dynamodb', SESSION_DRIVER: 'redis', CACHE_TABLE: 'mixed' },
-])('by environment alone, with %o', (chosen) => {
+])('with %o', (drivers) => {
   let app: AppProcess
   let visitor: Visitor
 
   beforeAll(async () => {
-    app = start(chosen)
+    app = start(drivers)
     visitor = new Visitor(await app.url())
   })
 
   afterAll(() => app?.stop())
 
-  it('says what it is made of, and is well', async () => {
-    expect(app.stdout).toContain(`cache: ${chosen.CACHE_DRIVER}, session: ${chosen.SESSION_DRIVER}`)
+  it('prints its drivers and is healthy', async () => {
+    expect(app.stdout).toContain(
+      `cache: ${drivers.CACHE_DRIVER}, session: ${drivers.SESSION_DRIVER}`,
+    )
     expect((await visitor.get('/healthz')).status).toBe(200)
   })
 
@@ -70,19 +72,19 @@ describe.each<Variables>([
     expect(outcomeOf(await visitor.get('/'))).toBe('hit')
   })
 
-  it('keeps a session over its requests, each after the other, and over a restart', async () => {
+  it('keeps a session across requests and across a restart', async () => {
     await visitor.post('/sign-in', { name: 'Ada' })
     for (const visit of [1, 2, 3]) {
       const { text } = await visitor.get('/account')
       expect(text).toContain(`<strong data-visits>${visit}</strong>`)
     }
     expect(await app.stop()).toBe(0)
-    app = start(chosen)
+    app = start(drivers)
     visitor.moveTo(await app.url())
     expect((await visitor.get('/account')).text).toContain('<strong data-visits>4</strong>')
   })
 
-  it('ends the session with its sign-out, and prints nothing', async () => {
+  it('ends the session on signing out, and prints no errors', async () => {
     const { cookie } = visitor
     await visitor.post('/sign-out')
     expect(visitor.cookie).not.toBe(cookie)

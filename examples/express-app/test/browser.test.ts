@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type AppProcess, chromiumOptions, type Variables } from '@stowage/example-shared/testing'
 import {
   type MemcachedServer,
   type RedisServer,
@@ -10,46 +10,27 @@ import {
 } from '@stowage/test-servers'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AppProcess, type Variables } from './app-process.ts'
+import { startShop } from './shop.ts'
 
-const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-const executablePath = process.env.CHROMIUM_PATH ?? candidates.find((path) => existsSync(path))
-const flags = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
-describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (driver) => {
+describe.each(['memory', 'redis', 'memcached'])('in a browser, with %s', (driver) => {
   let server: RedisServer | MemcachedServer | undefined
   let app: AppProcess
   let folder: string
   let context: BrowserContext
   let page: Page
   let url: string
-  const problems: string[] = []
+  const consoleErrors: string[] = []
 
   beforeAll(async () => {
-    if (executablePath === undefined) {
-      throw new Error('No Chromium found: install it, or set CHROMIUM_PATH to its executable.')
-    }
     if (driver === 'redis') server = await startRedis()
     if (driver === 'memcached') server = await startMemcached()
-    app = new AppProcess(variablesFor(driver, server))
+    app = startShop(variablesFor(driver, server))
     url = await app.url()
     folder = await mkdtemp(join(tmpdir(), 'stowage-chromium-'))
-    context = await chromium.launchPersistentContext(folder, {
-      executablePath,
-      headless: true,
-      args: flags,
-    })
+    context = await chromium.launchPersistentContext(folder, chromiumOptions())
     page = await context.newPage()
     page.on('console', (message) => {
-      if (message.type() === 'error') problems.push(message.text())
+      if (message.type() === 'error') consoleErrors.push(message.text())
     })
   })
 
@@ -60,7 +41,7 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   })
 
-  it('shows a slow list once, and then a cached one', async () => {
+  it('shows a miss, then a hit', async () => {
     await page.goto(url)
     expect(await page.title()).toBe('Products · Stowage Provisions')
     expect(await outcome(page)).toBe('miss')
@@ -69,7 +50,7 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     expect(await page.locator('.facts').textContent()).toContain(driver)
   })
 
-  it('asks guests who want to edit to sign in, and brings them back', async () => {
+  it('redirects guests who edit a product to the sign-in page and back', async () => {
     await page.goto(`${url}/products/rope/edit`)
     expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Sign in')
     await page.getByLabel('Your name').fill('<b>Ada</b>')
@@ -85,7 +66,7 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     expect(await page.locator('[data-visits]').textContent()).toBe('2')
   })
 
-  it('explains what is wrong with a form', async () => {
+  it('shows validation errors', async () => {
     await page.goto(`${url}/products/rope/edit`)
     await page.getByLabel('Name').fill('')
     await page.getByLabel('Price in euros').fill('lots')
@@ -93,11 +74,11 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     expect(await page.getByRole('alert').textContent()).toContain('Enter a name.')
     expect(await page.getByLabel('Price in euros').getAttribute('aria-invalid')).toBe('true')
     expect(await page.getByLabel('Price in euros').inputValue()).toBe('lots')
-    // The browser logs every answer of 4xx; this one was meant.
-    expect(problems.splice(0)).toEqual([expect.stringContaining('422')])
+    // The browser logs every 4xx response; this one is expected.
+    expect(consoleErrors.splice(0)).toEqual([expect.stringContaining('422')])
   })
 
-  it('shows an edited product at once, by a miss', async () => {
+  it('shows a change immediately, with a miss', async () => {
     await page.getByLabel('Name').fill('Hemp rope & twine')
     await page.getByLabel('Price in euros').fill('21,5')
     await page.getByRole('button', { name: 'Save changes' }).click()
@@ -113,14 +94,14 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     await page.getByRole('link', { name: 'Status' }).click()
     const cache = page.locator('[data-role="cache"]')
     expect(await cache.locator('[data-driver]').textContent()).toBe(driver)
-    expect(await cache.textContent()).toContain('answers in')
-    // Two misses that loaded, two hits: what the visit did so far.
+    expect(await cache.textContent()).toContain('responds in')
+    // Two misses with a load, and two hits so far.
     expect(await cache.locator('[data-ratio]').textContent()).toBe('50%')
     expect(await cache.locator('[data-count="loads"]').textContent()).toBe('2')
     expect(await page.locator('[data-role="session"] [data-driver]').textContent()).toBe(driver)
   })
 
-  it('signs out, and forgets the cookie', async () => {
+  it('signs out and deletes the cookie', async () => {
     expect(await context.cookies()).toMatchObject([{ httpOnly: true, sameSite: 'Lax' }])
     await page.getByRole('button', { name: 'Sign out' }).click()
     expect(await context.cookies()).toEqual([])
@@ -128,8 +109,8 @@ describe.each(['memory', 'redis', 'memcached'])('a visit in a browser, on %s', (
     expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Sign in')
   })
 
-  it('left nothing in the console of the browser', () => {
-    expect(problems).toEqual([])
+  it('logs no errors in the browser console', () => {
+    expect(consoleErrors).toEqual([])
   })
 })
 

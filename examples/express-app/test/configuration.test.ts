@@ -1,18 +1,19 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import type { Variables } from '@stowage/example-shared/testing'
 import { describe, expect, it } from 'vitest'
-import { AppProcess, type Variables } from './app-process.ts'
+import { startShop } from './shop.ts'
 
 async function failure(variables: Variables): Promise<string> {
-  const app = new AppProcess(variables)
+  const app = startShop(variables)
   expect(await app.exitCode()).toBe(1)
   expect(app.stdout).toBe('')
   expect(app.stderr).not.toMatch(/^ +at /m)
   return app.stderr
 }
 
-describe('a wrong configuration', () => {
-  it('names every variable that is wrong, with its remedy', async () => {
+describe('an invalid configuration', () => {
+  it('reports every invalid variable with its remedy', async () => {
     const text = await failure({
       CACHE_DRIVER: 'rediss',
       SESSION_DRIVER: 'redis',
@@ -23,7 +24,7 @@ describe('a wrong configuration', () => {
       PRODUCTS_DELAY: '-1',
     })
     expect(text).toMatch(/CACHE_DRIVER=rediss: .*Did you mean redis\?/)
-    expect(text).toMatch(/REDIS_URL=banana: .*Write it like redis:\/\//)
+    expect(text).toMatch(/REDIS_URL=banana: .*Use a URL like redis:\/\//)
     expect(text).toMatch(/CACHE_TTL=soon: .*such as 10m or 90s/)
     expect(text).toMatch(/SESSION_LIFETIME=10: .*such as 10m or 90s/)
     expect(text).toMatch(/PORT=http: /)
@@ -37,30 +38,30 @@ describe('a wrong configuration', () => {
     expect(text).not.toContain('hunter2')
   })
 
-  it('says which port is none, and which is in use', async () => {
+  it('reports an invalid port and a port that is in use', async () => {
     expect(await failure({ PORT: '65536' })).toContain('PORT=65536: ')
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     const { port } = other.address() as { port: number }
-    expect(await failure({ PORT: String(port) })).toContain(`PORT=${port}: is in use.`)
+    expect(await failure({ PORT: String(port) })).toContain(`PORT=${port}: is already in use.`)
     other.close()
   })
 
-  it('says which host is no address of this machine', async () => {
+  it('reports a host that is not an address of this machine', async () => {
     expect(await failure({ HOST: '192.0.2.1' })).toContain('HOST=192.0.2.1: ')
   })
 })
 
 describe('the environment', () => {
-  it('is completed by .env.production in production, and wins over it', async () => {
-    const app = new AppProcess({ NODE_ENV: 'production', SESSION_DRIVER: 'memory' })
+  it('takes precedence over .env.production', async () => {
+    const app = startShop({ NODE_ENV: 'production', SESSION_DRIVER: 'memory' })
     await app.url()
     expect(await app.stop()).toBe(0)
     expect(app.stdout).toContain('cache: redis, session: memory')
   })
 
-  it('gives a random secret when it has none, and says so without printing it', async () => {
-    const app = new AppProcess({})
+  it('uses a random secret if none is set, and does not print it', async () => {
+    const app = startShop({})
     await app.url()
     await app.stop()
     expect(app.stdout).toMatch(/^SESSION_SECRET is not set: /m)

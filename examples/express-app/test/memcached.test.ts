@@ -1,9 +1,13 @@
+import {
+  type AppProcess,
+  eventually,
+  type Variables,
+  Visitor,
+} from '@stowage/example-shared/testing'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { type ConfigurationEndpoint, configurationEndpoint } from '@stowage/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AppProcess, type Variables } from './app-process.ts'
-import { eventually } from './eventually.ts'
-import { outcomeOf, Visitor } from './visitor.ts'
+import { outcomeOf, startShop } from './shop.ts'
 
 let servers: MemcachedServer[]
 
@@ -14,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(servers?.map((server) => server.stop()) ?? []))
 
 function start(variables: Variables): AppProcess {
-  return new AppProcess({
+  return startShop({
     CACHE_DRIVER: 'memcached',
     SESSION_DRIVER: 'memcached',
     SESSION_SECRET: 'only-for-this-test',
@@ -23,13 +27,13 @@ function start(variables: Variables): AppProcess {
   })
 }
 
-/** A node as a cluster writes it: its name, and the address of a real server. */
-function member(index: number): string {
+/** A node in the format of a cluster configuration, with the address of a real server. */
+function clusterNode(index: number): string {
   return `n${index}.cache.test|127.0.0.1|${servers[index]?.port}`
 }
 
-/** The nodes the page shows for a role, as `host:port state`. */
-async function shown(visitor: Visitor, role: 'cache' | 'session'): Promise<string[]> {
+/** The nodes of a role on the status page, as `host:port state`. */
+async function shownNodes(visitor: Visitor, role: 'cache' | 'session'): Promise<string[]> {
   const { text } = await visitor.get('/status')
   const card = text.split('data-role=').find((part) => part.startsWith(`"${role}"`))
   return [...(card ?? '').matchAll(/data-node="(\S+)" data-state="(\w+)"/g)].map(
@@ -37,7 +41,7 @@ async function shown(visitor: Visitor, role: 'cache' | 'session'): Promise<strin
   )
 }
 
-function named(...indexes: readonly number[]): string[] {
+function upNodes(...indexes: readonly number[]): string[] {
   return indexes.map((index) => `n${index}.cache.test:${servers[index]?.port} up`)
 }
 
@@ -46,15 +50,17 @@ describe('a list of nodes', () => {
 
   afterAll(() => app?.stop())
 
-  it('is shown for each role, with the server behind each', async () => {
+  it('is shown for each role, with state and version', async () => {
     const addresses = servers.map(({ address }) => address)
     app = start({
       MEMCACHED_SERVERS: addresses.slice(0, 3).join(),
       SESSION_MEMCACHED_SERVERS: addresses[3] as string,
     })
     const visitor = new Visitor(await app.url())
-    expect(await shown(visitor, 'cache')).toEqual(addresses.slice(0, 3).map((at) => `${at} up`))
-    expect(await shown(visitor, 'session')).toEqual([`${addresses[3]} up`])
+    expect(await shownNodes(visitor, 'cache')).toEqual(
+      addresses.slice(0, 3).map((at) => `${at} up`),
+    )
+    expect(await shownNodes(visitor, 'session')).toEqual([`${addresses[3]} up`])
     expect((await visitor.get('/status')).text).toMatch(/<small>Memcached 1\.\d+\.\d+/)
   })
 })
@@ -65,7 +71,7 @@ describe('a configuration endpoint', () => {
   let visitor: Visitor
 
   beforeAll(async () => {
-    endpoint = await configurationEndpoint({ nodes: [member(0), member(1)] })
+    endpoint = await configurationEndpoint({ nodes: [clusterNode(0), clusterNode(1)] })
     app = start({ MEMCACHED_CONFIGURATION_ENDPOINT: `127.0.0.1:${endpoint.port}` })
     visitor = new Visitor(await app.url())
   })
@@ -75,25 +81,25 @@ describe('a configuration endpoint', () => {
     await endpoint?.stop()
   })
 
-  it('tells the nodes of both roles', async () => {
-    expect(await shown(visitor, 'cache')).toEqual(named(0, 1))
-    expect(await shown(visitor, 'session')).toEqual(named(0, 1))
+  it('provides the nodes of both roles', async () => {
+    expect(await shownNodes(visitor, 'cache')).toEqual(upNodes(0, 1))
+    expect(await shownNodes(visitor, 'session')).toEqual(upNodes(0, 1))
     expect(outcomeOf(await visitor.get('/'))).toBe('miss')
     expect(outcomeOf(await visitor.get('/'))).toBe('hit')
   })
 
-  it('shows which node is down, and goes on with what takes its place, without a restart', async () => {
+  it('shows a node that is down, and uses its replacements without a restart', async () => {
     await servers[1]?.stop()
-    const ill = await eventually(async () => {
+    const page = await eventually(async () => {
       const { text } = await visitor.get('/status')
       return text.includes('data-state="down"') ? text : undefined
     })
-    expect(ill).toContain('Some nodes do not answer.')
-    expect(ill).toMatch(/class="badge badge-miss">1 of 2 nodes up</)
-    endpoint.scale([member(0), member(2), member(3)])
+    expect(page).toContain('Some nodes are unavailable.')
+    expect(page).toMatch(/class="badge badge-warning">1 of 2 nodes up</)
+    endpoint.scale([clusterNode(0), clusterNode(2), clusterNode(3)])
     await eventually(async () => {
-      const nodes = await shown(visitor, 'cache')
-      return nodes.join() === named(0, 2, 3).join() || undefined
+      const nodes = await shownNodes(visitor, 'cache')
+      return nodes.join() === upNodes(0, 2, 3).join() || undefined
     })
     await visitor.get('/')
     expect(outcomeOf(await visitor.get('/'))).toBe('hit')
@@ -101,14 +107,14 @@ describe('a configuration endpoint', () => {
   })
 })
 
-describe('a plain memcached in the place of a cluster', () => {
-  it('is the only node, with one notice for both roles', async () => {
+describe('a memcached server without cluster configuration', () => {
+  it('is the only node, with one warning for both roles', async () => {
     const address = servers[0]?.address as string
     const app = start({ MEMCACHED_CONFIGURATION_ENDPOINT: address })
     const visitor = new Visitor(await app.url())
     await visitor.post('/sign-in', { name: 'Ada' })
     expect((await visitor.get('/account')).text).toContain('<strong data-visits>1</strong>')
-    expect(await shown(visitor, 'cache')).toEqual([`${address} up`])
+    expect(await shownNodes(visitor, 'cache')).toEqual([`${address} up`])
     expect(await app.stop()).toBe(0)
     expect(app.stderr.match(/STOWAGE_MEMCACHED_SINGLE_NODE/g)).toHaveLength(1)
     expect(app.stderr).toContain(`${address} has no cluster configuration`)

@@ -1,10 +1,9 @@
+import { type AppProcess, eventually, Visitor } from '@stowage/example-shared/testing'
 import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { AppProcess } from './app-process.ts'
-import { eventually } from './eventually.ts'
-import { outcomeOf, Visitor } from './visitor.ts'
+import { outcomeOf, startShop } from './shop.ts'
 
-describe('the app and its Redis', () => {
+describe('the shop with Redis', () => {
   let redis: RedisServer
   let app: AppProcess
   let ada: Visitor
@@ -23,7 +22,7 @@ describe('the app and its Redis', () => {
   })
 
   function start(): AppProcess {
-    return new AppProcess({
+    return startShop({
       CACHE_DRIVER: 'redis',
       SESSION_DRIVER: 'redis',
       REDIS_URL: redis.url,
@@ -37,7 +36,7 @@ describe('the app and its Redis', () => {
     ids.push(idIn(ada.cookie))
   }
 
-  it('keeps sessions over a restart of the app', async () => {
+  it('keeps sessions across a restart of the app', async () => {
     await signIn()
     expect((await ada.get('/account')).text).toContain('<strong data-visits>1</strong>')
     expect(await app.stop()).toBe(0)
@@ -47,32 +46,32 @@ describe('the app and its Redis', () => {
     expect((await ada.get('/account')).text).toContain('<strong data-visits>2</strong>')
   })
 
-  it('shows the products without the store, to guests and to who was signed in', async () => {
+  it('shows the products during an outage, to guests and to signed-in users', async () => {
     await ada.get('/')
     expect(outcomeOf(await ada.get('/'))).toBe('hit')
     await redis.stop()
-    const answer = await ada.get('/')
-    expect(answer.status).toBe(200)
-    expect(outcomeOf(answer)).toBe('unavailable')
-    expect(answer.text).toContain('store unavailable, computed')
-    expect(answer.text).toContain('You are browsing as a guest.')
+    const response = await ada.get('/')
+    expect(response.status).toBe(200)
+    expect(outcomeOf(response)).toBe('unavailable')
+    expect(response.text).toContain('>store unavailable<')
+    expect(response.text).toContain('You are browsing as a guest.')
     const guest = await new Visitor(await app.url()).get('/')
     expect(guest.status).toBe(200)
     expect(guest.text).not.toContain('You are browsing as a guest.')
   })
 
   it.each(['/account', '/sign-in', '/products/rope/edit'])(
-    'answers %s with a page that says what is wrong',
+    'responds to %s with 503 and an explanation during an outage',
     async (path) => {
-      const answer = await ada.get(path)
-      expect(answer.status).toBe(503)
-      expect(answer.headers.get('Retry-After')).toMatch(/^\d+$/)
-      expect(answer.text).toContain('The session store does not answer')
-      expect(answer.text).not.toMatch(/\n {4}at |ECONN|ERR_CACHE/)
+      const response = await ada.get(path)
+      expect(response.status).toBe(503)
+      expect(response.headers.get('Retry-After')).toMatch(/^\d+$/)
+      expect(response.text).toContain('The session store is unavailable')
+      expect(response.text).not.toMatch(/\n {4}at |ECONN|ERR_CACHE/)
     },
   )
 
-  it('refuses to sign in or out for the same reason, and keeps the cookie of nobody who wants out', async () => {
+  it('rejects signing in and out during an outage, but deletes the cookie', async () => {
     const guest = new Visitor(await app.url())
     expect((await guest.post('/sign-in', { name: 'Grace' })).status).toBe(503)
     expect((await guest.get('/sign-in')).status).toBe(503)
@@ -82,7 +81,7 @@ describe('the app and its Redis', () => {
     expect(ada.cookie).toBeUndefined()
   })
 
-  it('tells machines and people about it', async () => {
+  it('reports an outage at /healthz and on the status page', async () => {
     const health = await ada.get('/healthz')
     expect(health.status).toBe(503)
     expect(JSON.parse(health.text)).toMatchObject({
@@ -93,7 +92,7 @@ describe('the app and its Redis', () => {
     })
     const status = await ada.get('/status')
     expect(status.status).toBe(200)
-    expect(status.text).toContain('No store answers.')
+    expect(status.text).toContain('No store is available.')
   })
 
   it('recovers without a restart', async () => {
@@ -105,17 +104,17 @@ describe('the app and its Redis', () => {
     expect(outcomeOf(await ada.get('/'))).toBe('hit')
   })
 
-  it('does not hang with a store that hangs', async () => {
+  it('does not block requests while Redis hangs', async () => {
     redis.kill('SIGSTOP')
-    const answer = await ada.get('/')
-    expect(answer.status).toBe(200)
-    expect(outcomeOf(answer)).toBe('unavailable')
+    const response = await ada.get('/')
+    expect(response.status).toBe(200)
+    expect(outcomeOf(response)).toBe('unavailable')
     expect((await ada.get('/account')).status).toBe(503)
     redis.kill('SIGCONT')
     await eventually(async () => ((await ada.get('/account')).status === 200 ? true : undefined))
   })
 
-  it('printed no stack trace, no secret and no session id', async () => {
+  it('logs no stack trace, no secret and no session ID', async () => {
     expect(await app.stop()).toBe(0)
     log += app.stdout + app.stderr
     expect(log).toContain('ERR_CACHE_UNAVAILABLE')

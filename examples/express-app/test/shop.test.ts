@@ -1,15 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { type Caches, createCaches, type Role } from '@stowage/core'
+import { eventually, Visitor } from '@stowage/example-shared/testing'
 import { memory } from '@stowage/memory'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createApp } from '../dist/app.js'
-import { MemcachedNodes } from '../dist/nodes.js'
+import { MemcachedNodes } from '../dist/memcached-nodes.js'
 import { Products } from '../dist/products.js'
-import { Statistics } from '../dist/statistics.js'
-import { AppProcess } from './app-process.ts'
-import { eventually } from './eventually.ts'
-import { outcomeOf, Visitor } from './visitor.ts'
+import { Statistics } from '../dist/telemetry/statistics.js'
+import { outcomeOf, startShop } from './shop.ts'
 
 describe('the shop', () => {
   let caches: Caches<Role>
@@ -44,19 +43,19 @@ describe('the shop', () => {
     await caches.close()
   })
 
-  it('gives guests no session', async () => {
+  it('creates no session for guests', async () => {
     const { headers } = await visitor.get('/')
     expect(headers.getSetCookie()).toEqual([])
     expect(headers.get('Content-Security-Policy')).toContain("default-src 'none'")
   })
 
-  it('shares one load among those who ask at once', async () => {
-    const answers = await Promise.all([visitor.get('/'), visitor.get('/'), visitor.get('/')])
+  it('loads the list once for concurrent requests', async () => {
+    const responses = await Promise.all([visitor.get('/'), visitor.get('/'), visitor.get('/')])
     expect(statistics.of('cache').loads).toBe(1)
-    expect(answers.map(outcomeOf)).toContain('miss')
+    expect(responses.map(outcomeOf)).toContain('miss')
   })
 
-  it('gives a new session id at every sign-in, and ends the old session', async () => {
+  it('creates a new session ID on signing in, and ends the old session', async () => {
     await visitor.post('/sign-in', { name: 'Ada' })
     const first = visitor.cookie
     await visitor.post('/sign-in', { name: 'Grace' })
@@ -68,11 +67,11 @@ describe('the shop', () => {
     expect(old.status).toBe(303)
   })
 
-  it('saves a change even when the cache cannot be told', async () => {
+  it('saves a change even if the cache is unavailable', async () => {
     await visitor.post('/sign-in', { name: 'Ada' })
     await caches.use('cache').close()
-    const answer = await visitor.post('/products/salt/edit', { name: 'Salt', price: '1' })
-    expect(answer.headers.get('Location')).toBe('/?saved=salt&cached=kept')
+    const response = await visitor.post('/products/salt/edit', { name: 'Salt', price: '1' })
+    expect(response.headers.get('Location')).toBe('/?saved=salt&cache=failed')
   })
 
   it.each([
@@ -82,20 +81,20 @@ describe('the shop', () => {
     [{ origin: 'null' }, 403],
     [{ 'sec-fetch-site': 'same-origin' }, 303],
     [{}, 303],
-  ])('takes a change that comes with %j as %i', async (headers, status) => {
-    const answer = await visitor.post(
+  ])('responds to a form with the headers %j with %i', async (headers, status) => {
+    const response = await visitor.post(
       '/sign-in',
       { name: 'Ada' },
       headers as Record<string, string>,
     )
-    expect(answer.status).toBe(status)
+    expect(response.status).toBe(status)
   })
 
   it.each(['//elsewhere.example', '/\\elsewhere.example', 'https://elsewhere.example', '/.//x'])(
-    'does not lead away to %s',
+    'does not redirect to %s',
     async (next) => {
-      const answer = await visitor.post('/sign-in', { name: 'Ada', next })
-      expect(answer.headers.get('Location')).toBe('/account')
+      const response = await visitor.post('/sign-in', { name: 'Ada', next })
+      expect(response.headers.get('Location')).toBe('/account')
     },
   )
 
@@ -103,33 +102,33 @@ describe('the shop', () => {
     ['/nowhere', 404],
     ['/products/gold/edit', 404],
     ['/products/%E0/edit', 400],
-  ])('answers %s with a page of status %i', async (path, status) => {
+  ])('responds to %s with a page and status %i', async (path, status) => {
     await visitor.post('/sign-in', { name: 'Ada' })
-    const answer = await visitor.get(path)
-    expect(answer.status).toBe(status)
-    expect(answer.text).toContain('Back to the products')
+    const response = await visitor.get(path)
+    expect(response.status).toBe(status)
+    expect(response.text).toContain('Back to the products')
   })
 
-  it('refuses a form that is too large', async () => {
-    const answer = await visitor.post('/sign-in', { name: 'A'.repeat(20_000) })
-    expect(answer.status).toBe(413)
+  it('rejects a form that is too large', async () => {
+    const response = await visitor.post('/sign-in', { name: 'A'.repeat(20_000) })
+    expect(response.status).toBe(413)
   })
 })
 
-describe('stopping', () => {
-  it('finishes the running request, and ends with 0', async () => {
-    const app = new AppProcess({ PRODUCTS_DELAY: '1500' })
+describe('shutdown', () => {
+  it('finishes the running request and exits with 0', async () => {
+    const app = startShop({ PRODUCTS_DELAY: '1500' })
     const url = await app.url()
     const running = fetch(url)
-    // The process counts the miss as soon as the request is in the loader.
+    // The miss is counted just before the loader runs.
     await eventually(async () => {
       const { text } = await new Visitor(url).get('/status')
       return /data-count="misses">1</.test(text) ? true : undefined
     })
     app.signal('SIGTERM')
-    const answer = await running
-    expect(answer.status).toBe(200)
-    expect(await answer.text()).toContain('Manila rope')
+    const response = await running
+    expect(response.status).toBe(200)
+    expect(await response.text()).toContain('Manila rope')
     expect(await app.exitCode()).toBe(0)
     expect(app.stderr).toBe('')
   })

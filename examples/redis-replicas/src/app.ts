@@ -1,98 +1,88 @@
-import { fileURLToPath } from 'node:url'
 import { CacheError } from '@stowage/core'
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
-import { delays } from './delays.ts'
-import type { LocalServers } from './local-servers.ts'
+import {
+  createBaseApp,
+  errorHandler,
+  httpStatusOf,
+  notFound,
+  sameOriginOnly,
+} from '@stowage/example-shared/express'
+import express, { type Express, type RequestHandler, Router } from 'express'
+import { delays } from './local/delays.ts'
+import type { LocalServers } from './local/local-servers.ts'
 import { noteKey, type SharedNote } from './note.ts'
-import { page, problemPage } from './page.ts'
-import type { Servers } from './servers.ts'
-import { giveToken, tokenOf } from './token-cookie.ts'
+import type { ServerInspector } from './server-inspector.ts'
+import { readToken, setToken } from './token-cookie.ts'
+import { errorPage, page } from './views/page.ts'
 
 export interface AppOptions {
   readonly note: SharedNote
-  readonly servers: Servers
-  /** Servers of our own, to play with. */
+  readonly inspector: ServerInspector
+  /** The servers that this example started, if the environment names no others. */
   readonly local: LocalServers | undefined
 }
 
-const longestText = 60
-const publicFolder = fileURLToPath(new URL('../public', import.meta.url))
+const maxTextLength = 60
+const publicFolder = new URL('../public', import.meta.url)
 
 export function createApp(options: AppOptions): Express {
-  const { note, local } = options
-  const app = express()
-  app.disable('x-powered-by')
-  app.use(securityHeaders, express.static(publicFolder))
+  const app = createBaseApp(publicFolder)
   app.use(sameOriginOnly, express.urlencoded({ extended: false, limit: '2kb' }))
-
-  app.get('/', async (req, res) => {
-    const token = tokenOf(req)
-    // First the application's own reads: nothing may pass between a write and them.
-    const readings = await note.read(token)
-    const states = await options.servers.look(noteKey)
-    const nameOf = (address: string | undefined) => options.servers.nameOf(address)
-    res.set('Cache-Control', 'no-store')
-    res.send(page({ token, readings, states, nameOf, local, now: Date.now() }))
-  })
-
-  app.post('/note', async (req, res) => {
-    const text = String(req.body?.text ?? '').trim()
-    if (text === '' || text.length > longestText) {
-      res.status(422).send(problemPage(`Write something, of ${longestText} characters at most.`))
-      return
-    }
-    giveToken(res, await note.write(text))
-    res.redirect(303, '/')
-  })
-
-  if (local !== undefined) {
-    app.post('/delay', (req, res) => {
-      const chosen = Number(req.body?.ms)
-      if (delays.has(chosen)) local.delayMs = chosen
-      res.redirect(303, '/#servers')
-    })
-    app.post('/replicas/:number', async (req, res) => {
-      const replica = local.replicas[Number(req.params.number) - 1]
-      await (replica?.runs === true ? replica.stop() : replica?.start())
-      res.redirect(303, '/#servers')
-    })
-  }
-  app.use(notFound, problems)
+  app.get('/', showPage(options))
+  app.post('/note', writeNote(options))
+  if (options.local !== undefined) app.use(localServerRoutes(options.local))
+  app.use(notFound, errorPages)
   return app
 }
 
-const policy = [
-  "default-src 'none'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+function showPage({ note, inspector, local }: AppOptions): RequestHandler {
+  return async (req, res) => {
+    const token = readToken(req)
+    // The reads come first, so that as little time as possible passes after the write.
+    const reads = await note.read(token)
+    const states = await inspector.inspect(noteKey)
+    const nameOf = (address: string | undefined) => inspector.nameOf(address)
+    res.set('Cache-Control', 'no-store')
+    res.send(page({ token, reads, states, nameOf, local, now: Date.now() }))
+  }
+}
 
-const securityHeaders: RequestHandler = (_req, res, next) => {
-  res.set({
-    'Content-Security-Policy': policy,
-    'X-Content-Type-Options': 'nosniff',
-    'Referrer-Policy': 'same-origin',
+function writeNote({ note }: AppOptions): RequestHandler {
+  return async (req, res) => {
+    const text = String(req.body?.text ?? '').trim()
+    if (text === '' || text.length > maxTextLength) {
+      res.status(422).send(errorPage(`Enter 1 to ${maxTextLength} characters.`))
+      return
+    }
+    setToken(res, await note.write(text))
+    res.redirect(303, '/')
+  }
+}
+
+function localServerRoutes(local: LocalServers): Router {
+  const router = Router()
+  router.post('/delay', (req, res) => {
+    const delayMs = Number(req.body?.ms)
+    if (delays.has(delayMs)) local.delayMs = delayMs
+    res.redirect(303, '/#servers')
   })
-  next()
+  router.post('/replicas/:number', async (req, res) => {
+    const replica = local.replicas[Number(req.params.number) - 1]
+    await (replica?.running === true ? replica.kill() : replica?.start())
+    res.redirect(303, '/#servers')
+  })
+  return router
 }
 
-/** No other site's page may write here in a visitor's name. */
-const sameOriginOnly: RequestHandler = (req, res, next) => {
-  const site = req.get('Sec-Fetch-Site') ?? 'same-origin'
-  if (req.method !== 'POST' || site === 'same-origin' || site === 'none') return next()
-  res.status(403).send(problemPage('This came from another site.'))
+const errorTexts: Readonly<Record<number, string>> = {
+  403: 'This request came from another site.',
+  404: 'This page does not exist.',
+  413: 'The form is too large.',
 }
 
-const notFound: RequestHandler = (_req, res) => {
-  res.status(404).send(problemPage('There is no such page.'))
-}
-
-const problems: ErrorRequestHandler = (error, _req, res, _next) => {
-  const unavailable = CacheError.is(error) && error.retryable
-  if (!unavailable) console.error(error)
-  const text = unavailable ? error.message : 'Something went wrong, and the fault is ours.'
-  res.status(unavailable ? 503 : 500).send(problemPage(text))
-}
+const errorPages = errorHandler({
+  statusOf: (error) => (CacheError.is(error) && error.retryable ? 503 : httpStatusOf(error)),
+  sendPage: (error, _req, res) => {
+    const text = res.statusCode === 503 ? (error as CacheError).message : errorTexts[res.statusCode]
+    res.send(errorPage(text ?? 'An internal error occurred.'))
+  },
+})

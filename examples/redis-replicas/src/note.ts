@@ -1,21 +1,21 @@
 import { Cache, CacheError, type Consistency } from '@stowage/core'
 import { type RedisOptions, redis } from '@stowage/redis'
-import { answeredBy } from './answered-by.ts'
+import { traceRead } from './traced-read.ts'
 
 export interface Note {
   readonly text: string
-  /** When it was written, in milliseconds since 1970. */
-  readonly at: number
+  /** When the note was written. Epoch milliseconds. */
+  readonly writtenAt: number
 }
 
-/** One read of the note. */
-export interface Reading {
+/** The result of one read of the note. */
+export interface NoteRead {
   readonly process: 'A' | 'B' | 'C'
   readonly consistency: Consistency
   readonly note: Note | undefined
-  /** `host:port` of the server that answered. */
+  /** `host:port` of the server that returned the note. */
   readonly address: string | undefined
-  /** Instead of a note: what the store said. */
+  /** The error message, if the read failed. */
   readonly failure: string | undefined
 }
 
@@ -23,49 +23,49 @@ const prefix = 'replicas-demo:'
 const name = 'note'
 const ttl = '1h'
 
-/** Where the note lies in Redis. */
+/** The key of the note in Redis. */
 export const noteKey: string = prefix + name
 
 /**
- * A note that is written by one process and read by three. Each has a store of its own, with connections of its own,
- * and so knows no more of the others than if it ran on another machine.
+ * A note that process A writes and processes A, B and C read. All three are simulated in this process: each has its
+ * own store with its own connections, so they share no state, as if they ran on three machines.
  */
 export class SharedNote {
-  /** Writes. */
+  /** Writes the note. */
   readonly #a: Cache
-  /** Is given the token of the write. */
+  /** Receives the token of the write. */
   readonly #b: Cache
-  /** Is told nothing. */
+  /** Receives no token. */
   readonly #c: Cache
 
   constructor(options: RedisOptions) {
-    const cache = () => new Cache(redis(options), { prefix, ttl })
-    this.#a = cache()
-    this.#b = cache()
-    this.#c = cache()
+    const createCache = () => new Cache(redis(options), { prefix, ttl })
+    this.#a = createCache()
+    this.#b = createCache()
+    this.#c = createCache()
   }
 
-  /** Sees to it that there is one, and that the stores are connected. */
+  /** Writes the note if there is none, and connects the stores. */
   async prepare(text: string): Promise<void> {
-    await this.#a.add(name, { text, at: Date.now() } satisfies Note)
+    await this.#a.add(name, { text, writtenAt: Date.now() } satisfies Note)
     await Promise.all([this.#a, this.#b, this.#c].map((cache) => cache.get(name)))
   }
 
-  /** Writes in process A. Resolves with the token that stands for the write. */
+  /** Writes in process A. Resolves to the consistency token of the write. */
   async write(text: string): Promise<string> {
-    await this.#a.set(name, { text, at: Date.now() } satisfies Note)
+    await this.#a.set(name, { text, writtenAt: Date.now() } satisfies Note)
     return this.#a.consistencyToken()
   }
 
-  /** Reads in every process; B is given the token before, if there is one. */
-  async read(token: string | undefined): Promise<Reading[]> {
+  /** Reads in all processes. B observes the token first, if there is one. */
+  async read(token: string | undefined): Promise<NoteRead[]> {
     if (token !== undefined) this.#b.observe(token)
     return Promise.all([
-      reading('A', this.#a, 'eventual'),
-      reading('A', this.#a, 'session'),
-      reading('A', this.#a, 'strong'),
-      reading('B', this.#b, 'session'),
-      reading('C', this.#c, 'session'),
+      read('A', this.#a, 'eventual'),
+      read('A', this.#a, 'session'),
+      read('A', this.#a, 'strong'),
+      read('B', this.#b, 'session'),
+      read('C', this.#c, 'session'),
     ])
   }
 
@@ -74,14 +74,13 @@ export class SharedNote {
   }
 }
 
-async function reading(
-  process: Reading['process'],
+async function read(
+  process: NoteRead['process'],
   cache: Cache,
   consistency: Consistency,
-): Promise<Reading> {
+): Promise<NoteRead> {
   try {
-    const read = () => cache.get<Note>(name, { consistency })
-    const { value: note, address } = await answeredBy(read)
+    const { value: note, address } = await traceRead(() => cache.get<Note>(name, { consistency }))
     return { process, consistency, note, address, failure: undefined }
   } catch (error) {
     if (!CacheError.is(error)) throw error

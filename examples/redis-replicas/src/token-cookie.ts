@@ -1,15 +1,15 @@
 import type { Request, Response } from 'express'
 
 const name = 'stowage-token'
-/** Replicas that are this far behind have other problems. */
+/** A replica that is still behind after a minute has another problem. */
 const maxAge = 60_000
 
-/** The token of what this visitor has written, whichever process he was served by. */
-export function tokenOf(req: Request): string | undefined {
+/** The consistency token of this visitor's last write, whichever process handled it. */
+export function readToken(req: Request): string | undefined {
   return new RegExp(`(?:^|; )${name}=([^;]*)`).exec(req.get('Cookie') ?? '')?.[1]
 }
 
-export function giveToken(res: Response, token: string): void {
-  // A token is made of characters a cookie may have.
+export function setToken(res: Response, token: string): void {
+  // Tokens contain only characters that are valid in a cookie, so they need no encoding.
   res.cookie(name, token, { httpOnly: true, sameSite: 'lax', maxAge, encode: String })
 }

@@ -1,12 +1,12 @@
 import { type Cache, CacheError } from '@stowage/core'
+import { type Html, html } from '@stowage/example-shared'
+import { HttpError, logError } from '@stowage/example-shared/express'
 import { type Request, type Response, Router } from 'express'
-import { HttpError } from '../http-error.ts'
-import { watched } from '../lookup.ts'
-import { formOf, readProductForm } from '../product-form.ts'
+import { formFor, parseProductForm } from '../product-form.ts'
 import type { Product, Products } from '../products.ts'
-import { logFailure, needsUser } from '../session.ts'
-import type { Statistics } from '../statistics.ts'
-import { type Html, html } from '../views/html.ts'
+import { requireUser } from '../session.ts'
+import { traceLookup } from '../telemetry/lookup.ts'
+import type { Statistics } from '../telemetry/statistics.ts'
 import { productEdit } from '../views/product-edit.ts'
 import { productList } from '../views/product-list.ts'
 import { render } from './render.ts'
@@ -23,13 +23,13 @@ export function productRoutes({ cache, products, statistics }: ProductRoutesOpti
   const router = Router()
 
   router.get('/', async (req, res) => {
-    const lookup = await watched(() =>
+    const lookup = await traceLookup(() =>
       cache.remember(listKey, { ttl: '1m' }, () => products.list()),
     )
     const view = {
       lookup,
       driver: cache.driver,
-      kept: '1 minute',
+      ttl: '1 minute',
       lastLoadMs: statistics.of(cache.name).lastLoadMs,
       editable: isSignedIn(req),
       notice: savedNotice(req, products),
@@ -37,32 +37,32 @@ export function productRoutes({ cache, products, statistics }: ProductRoutesOpti
     render(req, res, 'Products', productList(view))
   })
 
-  router.get('/products/:id/edit', needsUser, (req, res) => {
+  router.get('/products/:id/edit', requireUser, (req, res) => {
     const product = productOf(req, products)
-    render(req, res, `Edit ${product.name}`, productEdit(product, formOf(product)))
+    render(req, res, `Edit ${product.name}`, productEdit(product, formFor(product)))
   })
 
-  router.post('/products/:id/edit', needsUser, async (req, res) => {
+  router.post('/products/:id/edit', requireUser, async (req, res) => {
     const product = productOf(req, products)
-    const form = readProductForm(req.body)
+    const form = parseProductForm(req.body)
     if (form.change === undefined) {
       res.status(422)
       return render(req, res, `Error: edit ${product.name}`, productEdit(product, form))
     }
     products.update(product, form.change)
-    await forgetList(req, res, product)
+    await deleteCachedList(req, res, product)
   })
 
-  /** The database has the change by now: a cache that is down must not make saving look failed. */
-  async function forgetList(req: Request, res: Response, { id }: Product): Promise<void> {
+  /** The database already has the change, so the request succeeds even if the cache is unavailable. */
+  async function deleteCachedList(req: Request, res: Response, { id }: Product): Promise<void> {
     try {
       await cache.delete(listKey)
       res.redirect(303, `/?saved=${id}`)
     } catch (error) {
       if (!CacheError.is(error)) throw error
-      statistics.failed(cache.name)
-      logFailure(req, error)
-      res.redirect(303, `/?saved=${id}&cached=kept`)
+      statistics.recordError(cache.name)
+      logError(req, error)
+      res.redirect(303, `/?saved=${id}&cache=failed`)
     }
   }
 
@@ -82,11 +82,11 @@ function productOf(req: Request, products: Products): Product {
 function savedNotice(req: Request, products: Products): Html | undefined {
   const product = products.find(String(req.query.saved))
   if (product === undefined) return undefined
-  if (req.query.cached === 'kept') {
+  if (req.query.cache === 'failed') {
     return html`<p class="notice notice-warning" role="status"><strong>${product.name} is
-      saved.</strong> The cache did not answer, so once it is back it may show the list as it was
-      for up to a minute.</p>`
+      saved.</strong> The cache is unavailable: the cached list could not be deleted and may be
+      outdated for up to 1 minute.</p>`
   }
   return html`<p class="notice notice-good" role="status"><strong>${product.name} is
-    saved.</strong> The cached list was deleted with it.</p>`
+    saved.</strong> The cached list was deleted.</p>`
 }

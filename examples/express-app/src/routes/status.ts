@@ -1,7 +1,7 @@
 import { CacheError, type Caches, type Health, type Role } from '@stowage/core'
 import { type RequestHandler, Router } from 'express'
-import type { MemcachedNodes } from '../nodes.ts'
-import type { Statistics } from '../statistics.ts'
+import type { MemcachedNodes } from '../memcached-nodes.ts'
+import type { Statistics } from '../telemetry/statistics.ts'
 import { status } from '../views/status.ts'
 import { render } from './render.ts'
 
@@ -27,7 +27,7 @@ export function statusRoutes({ caches, nodes, statistics }: StatusRoutesOptions)
   return router
 }
 
-/** For load balancers and orchestrators: 503 while a store does not answer. */
+/** For load balancers and orchestrators: 503 while a store is unavailable. */
 export function healthRoute({ caches, statistics }: HealthRouteOptions): RequestHandler {
   return async (_req, res) => {
     const health = await caches.health()

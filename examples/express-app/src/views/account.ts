@@ -1,5 +1,5 @@
-import { dateTime, span } from './format.ts'
-import { type Html, html } from './html.ts'
+import { type Html, html } from '@stowage/example-shared'
+import { dateTime, duration } from './components/format.ts'
 
 export interface AccountView {
   readonly name: string
@@ -13,7 +13,7 @@ export function account(view: AccountView): Html {
   return html`<div class="narrow">
     <header class="page-head">
       <p class="eyebrow">Account</p>
-      <h1>Welcome aboard, ${view.name}</h1>
+      <h1>Welcome, ${view.name}</h1>
     </header>
     <section class="panel">
       <p class="counter"><strong data-visits>${view.visits}</strong>
@@ -21,11 +21,11 @@ export function account(view: AccountView): Html {
       <dl class="rows">
         ${row('Signed in', time(view.signedInAt))}
         ${row(
-          'Session ends',
+          'Session expires',
           html`${time(view.expiresAt)}
-            <small>in ${span(view.expiresAt.getTime() - Date.now())}, unless you look at another page</small>`,
+            <small>in ${duration(view.expiresAt.getTime() - Date.now())}; each request extends it</small>`,
         )}
-        ${row('Kept in', html`${view.driver}`)}
+        ${row('Stored in', html`${view.driver}`)}
       </dl>
       <div class="actions">
         <form method="get" action="/account"><button class="button" type="submit">Visit again</button></form>

@@ -1,12 +1,12 @@
-import { type Html, html } from './html.ts'
-import { mark } from './icons.ts'
+import { type Html, html, htmlDocument } from '@stowage/example-shared'
+import { logo } from './components/icons.ts'
 
-/** Who looks at the page, and what the frame around it must know. */
+/** The user and the path of the request, for the navigation. */
 export interface Viewer {
   readonly path: string
   /** Name of the signed-in user. */
   readonly name: string | undefined
-  /** The session store failed: whoever this is, the page is a guest's. */
+  /** The session store is unavailable, so the user is unknown. */
   readonly sessionsDown: boolean
 }
 
@@ -14,48 +14,34 @@ export interface Page {
   readonly title: string
   readonly viewer: Viewer
   readonly body: Html
-  /** The page itself says that the session store does not answer. */
-  readonly explained: boolean
+  /** The page reports the outage of the session store itself, so the layout shows no notice. */
+  readonly isOutagePage: boolean
 }
 
-export function layout({ title, viewer, body, explained }: Page): string {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <meta name="color-scheme" content="light dark">
-  <title>${title} · Stowage Provisions</title>
-  <link rel="icon" href="/favicon.svg" type="image/svg+xml">
-  <link rel="stylesheet" href="/style.css">
-</head>
-<body>
-  <a class="skip" href="#main">Skip to content</a>
+export function layout({ title, viewer, body, isOutagePage }: Page): string {
+  const page = html`<a class="skip" href="#main">Skip to content</a>
   ${header(viewer)}
   <main id="main" class="wrap">
-    ${viewer.sessionsDown && !explained && sessionsDown}
+    ${viewer.sessionsDown && !isOutagePage && outageNotice}
     ${body}
   </main>
   <footer class="footer">
     <div class="wrap">
-      <p>A demonstration of Stowage. Nothing here is for sale.</p>
+      <p>A Stowage example. Nothing is for sale.</p>
     </div>
-  </footer>
-</body>
-</html>
-`.toString()
+  </footer>`
+  return htmlDocument(`${title} · Stowage Provisions`, page)
 }
 
-const sessionsDown: Html = html`<p class="notice notice-warning" role="status">
+const outageNotice: Html = html`<p class="notice notice-warning" role="status">
   <strong>You are browsing as a guest.</strong>
-  The session store does not answer at the moment. The shop stays open, and signing in will work
-  again soon.
+  The session store is unavailable. You can browse the products, and sign in when it is back.
 </p>`
 
 function header(viewer: Viewer): Html {
   return html`<header class="header">
     <div class="wrap header-row">
-      <a class="brand" href="/">${mark}<span>Stowage <span class="brand-thin">Provisions</span></span></a>
+      <a class="brand" href="/">${logo}<span>Stowage <span class="brand-thin">Provisions</span></span></a>
       <nav class="nav" aria-label="Main">
         ${link(viewer, '/', 'Products')}
         ${link(viewer, '/status', 'Status')}

@@ -1,8 +1,8 @@
+import { type Html, html } from '@stowage/example-shared'
 import type { ProductForm } from '../product-form.ts'
 import type { Product } from '../products.ts'
-import { errorSummary, textField } from './forms.ts'
-import { type Html, html } from './html.ts'
-import { icon } from './icons.ts'
+import { errorSummary, textField } from './components/forms.ts'
+import { icon } from './components/icons.ts'
 
 export function productEdit(product: Product, { values, errors }: ProductForm): Html {
   return html`<div class="narrow">
@@ -36,6 +36,6 @@ export function productEdit(product: Product, { values, errors }: ProductForm): 
         <a class="button button-quiet" href="/">Cancel</a>
       </div>
     </form>
-    <p class="aside">Saving deletes the cached list, so the next look at it is a miss.</p>
+    <p class="aside">Saving deletes the cached list, so the next request for it is a miss.</p>
   </div>`
 }

@@ -1,29 +1,46 @@
-import type { Lookup, Outcome } from '../lookup.ts'
+import { type Html, html } from '@stowage/example-shared'
 import type { Catalogue, Product } from '../products.ts'
-import { price, span, timing } from './format.ts'
-import { type Html, html } from './html.ts'
-import { icon } from './icons.ts'
+import type { Lookup, Outcome } from '../telemetry/lookup.ts'
+import { duration, price, timing } from './components/format.ts'
+import { icon } from './components/icons.ts'
 
 export interface ProductListView {
   readonly lookup: Lookup<Catalogue>
   readonly driver: string
-  /** How long the list may live in the cache, in words. */
-  readonly kept: string
+  /** The ttl of the list, in words. */
+  readonly ttl: string
   readonly lastLoadMs: number | undefined
   readonly editable: boolean
   readonly notice: Html | undefined
 }
 
-const outcomes: Readonly<Record<Outcome, { readonly badge: string; readonly meaning: string }>> = {
-  hit: { badge: 'hit', meaning: 'The list was in the cache. The database was not asked.' },
-  miss: { badge: 'miss', meaning: 'The list was not in the cache. The slow database made it.' },
+interface OutcomeView {
+  readonly badge: string
+  readonly text: string
+  readonly explanation: string
+}
+
+const outcomes: Readonly<Record<Outcome, OutcomeView>> = {
+  hit: {
+    badge: 'good',
+    text: 'hit',
+    explanation: 'The list was in the cache. The database was not queried.',
+  },
+  miss: {
+    badge: 'warning',
+    text: 'miss',
+    explanation: 'The list was not in the cache. It was loaded from the slow database.',
+  },
   shared: {
-    badge: 'shared load',
-    meaning: 'Somebody was loading the list already. You waited for the same answer.',
+    badge: 'info',
+    text: 'shared load',
+    explanation:
+      'Another request was already loading the list. This request waited for the result.',
   },
   unavailable: {
-    badge: 'store unavailable, computed',
-    meaning: 'The cache does not answer. The slow database made the list.',
+    badge: 'error',
+    text: 'store unavailable',
+    explanation: 'The cache is unavailable. The list was loaded from the slow database.',
   },
 }
 
@@ -32,35 +49,35 @@ export function productList(view: ProductListView): Html {
   return html`${view.notice}
   <header class="page-head">
     <h1>Provisions for a long passage</h1>
-    <p class="lede">Stores that keep, packed to travel. The list comes from a slow database, and from
-      a cache that makes you forget it.</p>
+    <p class="lede">The list comes from a slow database. It is cached for ${view.ttl}, so that only
+      the first request waits for it.</p>
   </header>
-  ${answer(view)}
+  ${lookupPanel(view)}
   <h2 class="visually-hidden">Products</h2>
   <ul class="products">${products.map((product) => card(product, view.editable))}</ul>
   ${
     !view.editable &&
-    html`<p class="aside"><a href="/sign-in">Sign in</a> to change a name or a
-    price, and see the cached list give way.</p>`
+    html`<p class="aside"><a href="/sign-in">Sign in</a> to edit a product. Saving
+    deletes the cached list.</p>`
   }`
 }
 
-function answer({ lookup, driver, kept, lastLoadMs }: ProductListView): Html {
-  const { badge, meaning } = outcomes[lookup.outcome]
-  const stored = lookup.outcome === 'unavailable' ? 'not kept' : `kept for ${kept}`
-  return html`<section class="panel answer" aria-labelledby="answer-title">
-    <div class="answer-top">
+function lookupPanel({ lookup, driver, ttl, lastLoadMs }: ProductListView): Html {
+  const { badge, text, explanation } = outcomes[lookup.outcome]
+  const stored = lookup.outcome === 'unavailable' ? 'not cached' : `ttl ${ttl}`
+  return html`<section class="panel lookup" aria-labelledby="lookup-title">
+    <div class="lookup-top">
       <div>
-        <h2 id="answer-title" class="eyebrow">How this list was answered</h2>
-        <p class="answer-line">
-          <span class="badge badge-${lookup.outcome}" data-outcome="${lookup.outcome}">${badge}</span>
-          <span>${meaning}</span>
+        <h2 id="lookup-title" class="eyebrow">Where this list came from</h2>
+        <p class="lookup-line">
+          <span class="badge badge-${badge}" data-outcome="${lookup.outcome}">${text}</span>
+          <span>${explanation}</span>
         </p>
       </div>
       <form action="/" method="get"><button class="button" type="submit">Reload the list</button></form>
     </div>
     <dl class="facts">
-      ${fact('This answer', timing(lookup.durationMs))}
+      ${fact('Lookup time', timing(lookup.durationMs))}
       ${fact('Last database load', lastLoadMs === undefined ? 'none yet' : timing(lastLoadMs))}
       ${fact('Cache driver', driver)}
       ${fact('Loaded', html`${loaded(lookup.value)} <small>${stored}</small>`)}
@@ -70,7 +87,7 @@ function answer({ lookup, driver, kept, lastLoadMs }: ProductListView): Html {
 
 function loaded({ loadedAt }: Catalogue): string {
   const age = Date.now() - loadedAt
-  return age < 1000 ? 'just now' : `${span(age)} ago`
+  return age < 1000 ? 'just now' : `${duration(age)} ago`
 }
 
 function fact(term: string, value: Html | string): Html {

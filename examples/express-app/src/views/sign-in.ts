@@ -1,10 +1,10 @@
-import { errorSummary, textField } from './forms.ts'
-import { type Html, html } from './html.ts'
+import { type Html, html } from '@stowage/example-shared'
+import { errorSummary, textField } from './components/forms.ts'
 
 export interface SignInView {
   readonly name: string
   readonly error?: string
-  /** Where to go afterwards, when something else was asked for first. */
+  /** The page that required signing in, if any. */
   readonly next: string | undefined
 }
 
@@ -12,7 +12,7 @@ export function signInForm({ name, error, next }: SignInView): Html {
   return html`<div class="narrow">
     <header class="page-head">
       <h1>Sign in</h1>
-      <p class="lede">${next === undefined ? 'Come aboard to edit products and count your visits.' : 'That page is for the crew. Sign in, and you go on to it.'}</p>
+      <p class="lede">${next === undefined ? 'Sign in to edit products and to count your visits.' : 'Sign in to open that page.'}</p>
     </header>
     ${errorSummary(error === undefined ? {} : { name: error })}
     <form class="panel form" method="post" action="/sign-in" novalidate>
@@ -20,13 +20,13 @@ export function signInForm({ name, error, next }: SignInView): Html {
       ${textField({
         name: 'name',
         label: 'Your name',
-        hint: 'This is a demonstration: any name will do, and there is no password.',
+        hint: 'This is a demo: use any name. There is no password.',
         value: name,
         error,
         autoComplete: 'given-name',
       })}
       <div class="actions"><button class="button" type="submit">Sign in</button></div>
     </form>
-    <p class="aside">Signing in starts a new session under a new id.</p>
+    <p class="aside">Signing in starts a new session with a new ID.</p>
   </div>`
 }

@@ -1,15 +1,15 @@
 import { CacheError, type Health, type Role } from '@stowage/core'
+import { type Html, html } from '@stowage/example-shared'
 import type { NodeStatus } from '@stowage/memcached'
-import { type Counts, hitRatio } from '../statistics.ts'
-import { count, share, span, timing } from './format.ts'
-import { type Html, html } from './html.ts'
-import { areSomeUp, nodeList, nodesUp } from './nodes.ts'
+import { type Counts, hitRatio } from '../telemetry/statistics.ts'
+import { count, duration, percentage, timing } from './components/format.ts'
+import { isAnyUp, nodeList, upCount } from './components/node-list.ts'
 
 export interface RoleStatus {
   readonly role: Role
   readonly health: Health
   readonly counts: Counts
-  /** Where the backend has nodes that it can tell. */
+  /** Empty if the backend has no nodes. */
   readonly nodes: readonly NodeStatus[]
 }
 
@@ -23,18 +23,18 @@ const titles: Readonly<Record<Role, string>> = { cache: 'Cache', session: 'Sessi
 export function status({ roles, uptimeMs }: StatusView): Html {
   return html`<header class="page-head">
     <h1>Status</h1>
-    <p class="lede">${summary(roles)} This process has been up for ${span(uptimeMs)}.</p>
+    <p class="lede">${summary(roles)} This process has been up for ${duration(uptimeMs)}.</p>
   </header>
   <div class="roles">${roles.map(roleCard)}</div>
-  <p class="aside">Counted since this process started. Machines read
-    <a href="/healthz">/healthz</a>.</p>`
+  <p class="aside">The counters start with the process. <a href="/healthz">/healthz</a> is the
+    health check for load balancers.</p>`
 }
 
 function summary(roles: readonly RoleStatus[]): string {
-  const ill = roles.filter(({ health }) => !health.ok)
-  if (ill.length === 0) return 'Every store answers.'
-  if (ill.some(({ nodes }) => areSomeUp(nodes))) return 'Some nodes do not answer.'
-  return ill.length === roles.length ? 'No store answers.' : 'One of the stores does not answer.'
+  const down = roles.filter(({ health }) => !health.ok)
+  if (down.length === 0) return 'All stores are available.'
+  if (down.some(({ nodes }) => isAnyUp(nodes))) return 'Some nodes are unavailable.'
+  return down.length === roles.length ? 'No store is available.' : 'One store is unavailable.'
 }
 
 function roleCard({ role, health, counts, nodes }: RoleStatus): Html {
@@ -42,9 +42,9 @@ function roleCard({ role, health, counts, nodes }: RoleStatus): Html {
     <header class="role-head">
       <div>
         <h2 id="role-${role}">${titles[role]}</h2>
-        <p class="role-driver">kept in <strong data-driver>${health.driver}</strong></p>
+        <p class="role-driver">stored in <strong data-driver>${health.driver}</strong></p>
       </div>
-      ${pill(health, nodes)}
+      ${healthBadge(health, nodes)}
     </header>
     ${!health.ok && notice(health, nodes)}
     ${ratio(counts)}
@@ -58,19 +58,19 @@ function roleCard({ role, health, counts, nodes }: RoleStatus): Html {
   </section>`
 }
 
-function pill({ ok, latencyMs }: Health, nodes: readonly NodeStatus[]): Html {
-  if (ok) return html`<p class="badge badge-hit">answers in ${timing(latencyMs)}</p>`
-  return areSomeUp(nodes)
-    ? html`<p class="badge badge-miss">${nodesUp(nodes)}</p>`
-    : html`<p class="badge badge-unavailable">no answer</p>`
+function healthBadge({ ok, latencyMs }: Health, nodes: readonly NodeStatus[]): Html {
+  if (ok) return html`<p class="badge badge-good">responds in ${timing(latencyMs)}</p>`
+  return isAnyUp(nodes)
+    ? html`<p class="badge badge-warning">${upCount(nodes)}</p>`
+    : html`<p class="badge badge-error">unavailable</p>`
 }
 
 function notice({ error }: Health, nodes: readonly NodeStatus[]): Html {
-  const kind = areSomeUp(nodes) ? 'warning' : 'error'
+  const kind = isAnyUp(nodes) ? 'warning' : 'error'
   return html`<p class="notice notice-${kind}">${reason(error)}</p>`
 }
 
-/** Messages of the library name neither keys nor credentials; those of others might. */
+/** Messages of a CacheError contain no keys and no credentials. Other messages might. */
 function reason(error: unknown): string {
   return CacheError.is(error) ? `${error.code}: ${error.message}` : 'The store failed.'
 }
@@ -79,8 +79,8 @@ function ratio(counts: Counts): Html {
   const value = hitRatio(counts)
   return html`<div class="ratio">
     <p class="ratio-line"><span>Hit ratio</span>
-      <strong data-ratio>${value === undefined ? 'no lookups yet' : share(value)}</strong></p>
-    <progress max="1" value="${value ?? 0}" aria-label="Hit ratio">${share(value ?? 0)}</progress>
+      <strong data-ratio>${value === undefined ? 'no lookups yet' : percentage(value)}</strong></p>
+    <progress max="1" value="${value ?? 0}" aria-label="Hit ratio">${percentage(value ?? 0)}</progress>
   </div>`
 }
 

@@ -1,0 +1,5 @@
+export { freePort } from './free-port.ts'
+export { type Html, html, type Part } from './html.ts'
+export { htmlDocument } from './html-document.ts'
+export { type Address, closeServer, listen, urlOf } from './listen.ts'
+export { exitWithError, onShutdown } from './shutdown.ts'
