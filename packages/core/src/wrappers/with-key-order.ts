@@ -18,7 +18,7 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
  * before it. Of a call for several keys, only the keys with calls in flight wait.
  *
  * @example
- * const ordered = withKeyOrder(store)
+ * const ordered = withKeyOrder(memory())
  * await Promise.all([ordered.set('a', 'first'), ordered.set('a', 'second')]) // 'second' is stored
  */
 export function withKeyOrder<S extends CacheStore>(store: S): S {
