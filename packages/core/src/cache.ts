@@ -1,4 +1,5 @@
 import { CacheScope } from './cache-scope.ts'
+import { checkOptionNames } from './configuration/check-options.ts'
 import { CacheError } from './errors.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
 import type { Flight } from './loading/flight.ts'
@@ -12,6 +13,14 @@ import { type Codec, json } from './values/codec.ts'
 import { EntryCodec } from './values/entry-codec.ts'
 
 const maxNamespaces = 1_000
+const optionNames = {
+  name: true,
+  prefix: true,
+  ttl: true,
+  generations: true,
+  codec: true,
+  clock: true,
+} as const
 /** For a read before a compare-and-set: an outdated value would only cause conflicts. */
 const strongRead: ReadOptions = { consistency: 'strong' }
 
@@ -68,6 +77,7 @@ export class Cache {
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options: CacheOptions = {}) {
+    checkOptionNames('Cache', options, optionNames)
     const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
     this.name = options.name ?? store.name
     this.#options = options
@@ -79,7 +89,11 @@ export class Cache {
     const scope = CacheScope.of(store)
     this.#scope = needsGenerations ? scope.within(prefix, clock) : scope
     this.#store = this.#scope.store
-    this.#keyspace = new Keyspace(needsGenerations ? '' : prefix, this.#store.limits.keyBytes)
+    this.#keyspace = new Keyspace(
+      needsGenerations ? '' : prefix,
+      this.#store.limits.keyBytes,
+      prefix,
+    )
     this.#entries = new EntryCodec(this.#store, codec, this.name)
     this.#flights = this.#scope.flightsOf(codec)
   }

@@ -1,5 +1,10 @@
 /** `@stowage/core/driver`: the API for authors of drivers and codecs, in addition to `@stowage/core`. */
-export { checkChoice, checkInteger, checkTimeout } from './configuration/check-options.ts'
+export {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  checkTimeout,
+} from './configuration/check-options.ts'
 export type { Driver } from './configuration/driver.ts'
 export { maskSecrets } from './configuration/env.ts'
 export { isUnreachable, notACounter, valueTooLarge } from './errors.ts'

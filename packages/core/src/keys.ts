@@ -16,14 +16,17 @@ export class Keyspace {
   readonly prefix: string
   readonly #keyBytes: number
 
-  /** @throws CacheError `ERR_CACHE_CONFIG` if the prefix leaves no room for a key */
-  constructor(prefix: string, keyBytes: number) {
+  /**
+   * @param shownPrefix the prefix for the error, where that of the cache is added elsewhere
+   * @throws CacheError `ERR_CACHE_CONFIG` if the prefix leaves no room for a key
+   */
+  constructor(prefix: string, keyBytes: number, shownPrefix: string = prefix) {
     if (!prefix.isWellFormed()) throw new TypeError('A prefix must be well-formed Unicode.')
     const room = keyBytes - digestLength - Buffer.byteLength(prefix)
     if (room < 0) {
       throw new CacheError(
         'ERR_CACHE_CONFIG',
-        `The prefix ${JSON.stringify(prefix)} is too long: this store allows keys of ${keyBytes} bytes, and the ` +
+        `The prefix ${JSON.stringify(shownPrefix)} is too long: this store allows keys of ${keyBytes} bytes, and the ` +
           `digest of a long key takes ${digestLength} of them. Shorten it by ${-room} bytes.`,
       )
     }

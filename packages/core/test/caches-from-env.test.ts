@@ -8,6 +8,7 @@ import {
 } from '@stowage/core'
 import { maskSecrets } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
+import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 const registry = new DriverRegistry({
@@ -268,4 +269,14 @@ describe('DriverRegistry', () => {
     const error = await registry.load('memory2').catch((e: unknown) => e)
     expect(CacheError.is(error) && error.message).toMatch(/Did you mean memory\?/)
   })
+})
+
+test('CACHE_GENERATIONS=off makes storage keys that other programs can read', async () => {
+  const store = new ReferenceStore({ scan: false })
+  const stores = { shared: () => store }
+  const variables = { CACHE_STORE: 'shared', SESSION_DRIVER: 'memory', CACHE_GENERATIONS: 'off' }
+  const caches = await cachesFromEnv(variables, registry, { stores })
+  await caches.use().set('a', 1)
+  expect([...store.items.keys()]).toEqual(['cache:a'])
+  await caches.close()
 })

@@ -1,4 +1,7 @@
-import { checkChoice, checkInteger } from '@stowage/core/driver'
+import { Cache, type CacheOptions } from '@stowage/core'
+import { checkChoice, checkInteger, checkOptionNames } from '@stowage/core/driver'
+import { memory } from '@stowage/memory'
+import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
 
 const code = 'ERR_CACHE_CONFIG'
@@ -29,4 +32,28 @@ test('checkInteger returns an integer in the range, and otherwise throws an erro
   expect(() => checkInteger('mystore: size', 10, 1, 9)).toThrow(
     /a whole number from 1 to 9, not 10/,
   )
+})
+
+test('an unknown option is a TypeError that names the most similar one', () => {
+  interface Options {
+    readonly timeout?: number
+  }
+  const check = (options: object) => () =>
+    checkOptionNames<Options>('mystore', options, { timeout: true })
+  expect(check({ timeout: 1 })).not.toThrow()
+  expect(check({ timeuot: 1 })).toThrow(
+    new TypeError('mystore: unknown option timeuot. Did you mean timeout?'),
+  )
+  expect(check({ colour: 1 })).toThrow(new TypeError('mystore: unknown option colour.'))
+  expect(() => new Cache(memory(), { prefx: 'a:' } as CacheOptions)).toThrow(/Did you mean prefix/)
+})
+
+test('a prefix that is too long is named in the error, also on a store that cannot list its keys', () => {
+  for (const scan of [true, false]) {
+    const store = referenceStore({ scan, limits: { keyBytes: 60 } })
+    const prefix = 'a prefix that leaves no room:'
+    expect(() => new Cache(store, { prefix })).toThrow(
+      /"a prefix that leaves no room:" is too long/,
+    )
+  }
 })

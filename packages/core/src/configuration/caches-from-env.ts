@@ -42,6 +42,7 @@ interface StoreChoice {
  * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores` | sessions: the choice of the cache |
  * | `CACHE_PREFIX`, `SESSION_PREFIX` | prepended to every key | `cache:`, `session:` |
  * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl with a unit: `10m` | none, `1d` |
+ * | `CACHE_GENERATIONS`, `SESSION_GENERATIONS` | option `generations` of the cache | `true` |
  *
  * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
  * apply to that role only. Only the selected drivers are imported.
@@ -113,6 +114,7 @@ class RoleReader {
       store: choice?.store as () => CacheStore,
       prefix: this.#prefix(role),
       ttl: this.#env(role).duration(ttlVariable) ?? defaultTtl,
+      generations: this.#env(role).flag(`${upper(role)}_GENERATIONS`),
     }
   }
 

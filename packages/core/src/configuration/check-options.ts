@@ -1,8 +1,31 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
+import { nearestName } from './nearest-name.ts'
 
 // setTimeout fires immediately for a longer delay.
 const maxTimerMs = 2 ** 31 - 1
+
+/**
+ * Checks that `options` has no unknown members, which are usually misspelled. `known` has every option as a key, so that
+ * the compiler reports one that is missing.
+ *
+ * @throws TypeError that names the unknown option and the most similar known one
+ * @example
+ * interface MyOptions { readonly timeout?: number }
+ * checkOptionNames<MyOptions>('mystore', { timeout: 500 }, { timeout: true })
+ */
+export function checkOptionNames<Options extends object>(
+  owner: string,
+  options: Options,
+  known: Readonly<Record<keyof Options, true>>,
+): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue
+    const similar = nearestName(name, Object.keys(known))
+    const question = similar === undefined ? '' : ` Did you mean ${similar}?`
+    throw new TypeError(`${owner}: unknown option ${name}.${question}`)
+  }
+}
 
 /**
  * Returns an option that must be one of `choices`. `name` contains driver and option, for the error.

@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts'
 import type { Driver } from './driver.ts'
+import { nearestName } from './nearest-name.ts'
 
 /** Imports a driver package, whose default export is the driver. */
 export type DriverLoader = () => Promise<{ readonly default: Driver }>
@@ -47,10 +48,7 @@ export class DriverRegistry {
 
   /** Returns the registered name most similar to a misspelled one, or `undefined` if none is similar. */
   nearest(name: string): string | undefined {
-    const ranked = this.names().map((known) => ({ known, distance: distance(name, known) }))
-    ranked.sort((a, b) => a.distance - b.distance)
-    const [best] = ranked
-    return best !== undefined && best.distance <= 2 ? best.known : undefined
+    return nearestName(name, this.names())
   }
 
   /** Imports a driver. @throws CacheError `ERR_CACHE_CONFIG` for an unknown name or a package that is not installed */
@@ -81,18 +79,4 @@ export class DriverRegistry {
     const question = similar === undefined ? '' : `Did you mean ${similar}? `
     return `${question}Known drivers: ${this.names().join(', ') || 'none'}.`
   }
-}
-
-/** The Levenshtein distance: how many characters must be inserted, deleted or replaced. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const nextRow = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      nextRow[j] = Math.min((row[j] as number) + 1, (nextRow[j - 1] as number) + 1, replaced)
-    }
-    row = nextRow
-  }
-  return row[b.length] as number
 }

@@ -38,19 +38,21 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
     pending.flush()
     return call()
   })
+  const getUnbatched = unbatched.get
   // Read options are not merged: they must not apply to the other reads of the batch.
   const get = (key: string, readOptions?: ReadOptions) =>
-    readOptions === undefined ? pending.get(key) : unbatched.get(key, readOptions)
-  const { payload, limits } = store
+    readOptions === undefined ? pending.get(key) : getUnbatched(key, readOptions)
+  const { maxSetBytes = Infinity } = options
   // An item that the store rejects is sent separately, because it would make the whole batch fail.
-  const maxBytes = Math.min(options.maxSetBytes ?? Infinity, limits.valueBytes)
-  const isBatched = (item: unknown) => payload === 'entry' || !exceeds(item as Payload, maxBytes)
+  const isBatched = (item: unknown) =>
+    store.payload === 'entry' ||
+    !exceeds(item as Payload, Math.min(maxSetBytes, store.limits.valueBytes))
   const set = (key: string, item: unknown, ttl?: number) => {
     if (isBatched(item)) return pending.set(key, item, ttl)
     pending.flushKey(key)
     return inner.set(key, item, ttl)
   }
-  return { ...unbatched, get, set }
+  return Object.assign(unbatched, { get, set })
 }
 
 const maxIdleQueues = 16

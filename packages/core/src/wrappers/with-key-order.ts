@@ -47,7 +47,7 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
   }
   const deleteMany = (keys: readonly string[]) =>
     order.run(keys, true, () => inner.deleteMany(keys))
-  return { ...others, get, getMany, setMany, deleteMany }
+  return Object.assign(others, { get, getMany, setMany, deleteMany })
 }
 
 async function readBoth(
