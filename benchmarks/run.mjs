@@ -1,7 +1,7 @@
 // Runs groups of benchmarks: node benchmarks/run.mjs [group …] [--quick] [--peers] [--json FILE]
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
-import { main } from '../scripts/lib/progress.mjs'
+import { main } from '../scripts/lib/cli.mjs'
 import { readArguments } from './lib/arguments.mjs'
 import { exitOnSignals } from './lib/cleanup.mjs'
 import { canPlace } from './lib/cpus.mjs'

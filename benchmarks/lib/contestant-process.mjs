@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { Remedy } from '../../scripts/lib/progress.mjs'
+import { UserError } from '../../scripts/lib/cli.mjs'
 import { endsWithUs } from './cleanup.mjs'
 
 const program = fileURLToPath(new URL('../child.mjs', import.meta.url))
@@ -67,7 +67,7 @@ export class ContestantProcess {
         this.#child.off('message', answered).off('close', ended).off('error', reject)
         act(value)
       }
-      const fail = (what) => reject(new Remedy(`${this.#title} ${what}.\n${this.#errors}`))
+      const fail = (what) => reject(new UserError(`${this.#title} ${what}.\n${this.#errors}`))
       const answered = settle(resolve)
       const ended = settle((code) => fail(`ended with ${code ?? 'a signal'}`))
       const bound = setTimeout(

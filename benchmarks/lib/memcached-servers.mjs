@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
-import { Remedy } from '../../scripts/lib/progress.mjs'
+import { UserError } from '../../scripts/lib/cli.mjs'
 import { freePort } from '../../scripts/lib/server-process.mjs'
 import { endsWithUs } from './cleanup.mjs'
 
@@ -42,7 +42,7 @@ async function startNode() {
   const deadline = performance.now() + readyWithinMs
   while (!(await answers(port))) {
     if (performance.now() > deadline) failure ??= `does not answer on port ${port}`
-    if (failure) throw new Remedy(`memcached ${failure}.`)
+    if (failure) throw new UserError(`memcached ${failure}.`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   return { child, port, address: `127.0.0.1:${port}` }
