@@ -8,13 +8,13 @@ const options = {
   json: { type: 'string' },
 }
 
-/** The groups to run and how. Without a group: all of them. */
+/** The groups to run, and the options. Without names, all groups run. */
 export async function readArguments(args) {
   const { values, positionals } = parse(args)
   const known = groupNames()
   const unknown = positionals.filter((name) => !known.includes(name))
   if (unknown.length > 0) {
-    throw new UserError(`No such group: ${unknown.join(', ')}. There are: ${known.join(', ')}.`)
+    throw new UserError(`Unknown group: ${unknown.join(', ')}. Use one of: ${known.join(', ')}.`)
   }
   const names = positionals.length > 0 ? [...new Set(positionals)] : known
   const { quick, peers = !quick, json } = values
