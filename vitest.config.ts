@@ -1,16 +1,16 @@
 import { defineConfig } from 'vitest/config'
 
-// What depends on the client: run again with the older one that packages/redis may be installed with.
+// Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis supports.
 const clientTests = ['bus', 'client', 'cluster', 'conformance', 'connection', 'faults', 'sentinel']
 
 export default defineConfig({
   test: {
-    // Slow machines are not failures; hangs are.
+    // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Real servers and a browser compete with the workers for the cores.
+    // The servers and the browser that tests start need cores as well.
     maxWorkers: 2,
-    // Concurrent tests wait for a ttl most of the time.
+    // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [
       {
@@ -22,7 +22,7 @@ export default defineConfig({
             'examples/*/test/**/*.test.ts',
             'test/**/*.test.ts',
           ],
-          // The packages as they are published: tests run against what was built, not against transformed sources.
+          // Tests run against the built packages, as they are published, not against transformed sources.
           server: { deps: { external: [/\/dist\//] } },
         },
       },
@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'ioredis 5',
           include: clientTests.map((name) => `packages/redis/test/${name}.test.ts`),
-          // An alias holds only in what passes through Vite.
+          // An alias applies only to modules that Vite transforms.
           server: {
             deps: { inline: [/packages\/redis\/dist\//], external: [/\/dist\//] },
           },

@@ -1,10 +1,10 @@
-// Compares Stowage with the raw client and with its peers: npm run bench -- memory redis --quick
+// Compares Stowage with plain clients and other libraries: npm run bench -- memory redis --quick
+import { main } from './lib/cli.mjs'
 import { prepare } from './lib/prepare.mjs'
-import { main } from './lib/progress.mjs'
 
 await main(async () => {
   await prepare()
-  // In this process, not in one below it: whoever stops this one stops the servers, too.
+  // In this process, not in a child: a signal that ends this process then also ends the servers.
   await import('../benchmarks/run.mjs')
   return process.exitCode
 })

@@ -1,5 +1,5 @@
-// Compiles and bundles what has changed.
+// Compiles and bundles the packages that have changed.
+import { main } from './lib/cli.mjs'
 import { build } from './lib/prepare.mjs'
-import { main } from './lib/progress.mjs'
 
 await main(build)

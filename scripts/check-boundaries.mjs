@@ -1,10 +1,12 @@
-// Checks the direction of imports: between packages, in the sources and in the manifests; between the folders of one
-// package; and that no two modules import each other, types included.
+// Checks the direction of imports between packages, in sources and manifests, and between the folders of a package; and
+// that imports, including those of types, form no cycle. An argument names another workspace to check than this one.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
+import { main, UserError } from './lib/cli.mjs'
 import { importCycles } from './lib/import-cycles.mjs'
-import { main, Remedy } from './lib/progress.mjs'
-import { root } from './lib/run.mjs'
+import { root as workspace } from './lib/run.mjs'
+
+const root = resolve(process.argv[2] ?? workspace)
 
 const driver = ['core']
 
@@ -21,8 +23,8 @@ const packages = {
 }
 
 /**
- * The folders that each folder of a package may import, besides itself. The modules beside the folders may import every
- * folder, and a folder may import those of them that are listed here by name.
+ * For each folder of a package: the other folders, and the modules at the package's root, that it may import. The
+ * modules at the root may import every folder.
  */
 const folders = {
   core: {
@@ -72,7 +74,7 @@ const folders = {
 
 await main(async () => {
   const wrong = Object.keys(packages).flatMap(violations).concat(unknownPackages())
-  if (wrong.length > 0) throw new Remedy(`Imports in the wrong direction:\n${wrong.join('\n')}`)
+  if (wrong.length > 0) throw new UserError(`Forbidden imports:\n${wrong.join('\n')}`)
 })
 
 function unknownPackages() {
@@ -93,7 +95,7 @@ function violations(name) {
     ...modules.flatMap((module) => wrongPackages(module, name, dependencies)),
     ...modules.flatMap((module) => wrongFolders(module, name, src)),
     ...importCycles(localImports(modules)).map(
-      (cycle) => `  cycle: ${cycle.map(short).join(' → ')}`,
+      (cycle) => `  import cycle: ${cycle.map(short).join(' → ')}`,
     ),
   ]
 }
@@ -106,7 +108,7 @@ function wrongPackages({ file, imports }, name, dependencies) {
     .map((id) => `  ${short(file)} imports ${id}`)
 }
 
-/** Core has no dependencies; the others may have third-party ones and the Stowage packages listed above. */
+/** Core has no dependencies. The others may depend on third-party packages and on the Stowage packages listed above. */
 function isPermitted(name, dependency) {
   if (!dependency.startsWith('@stowage/')) return name !== 'core'
   return packages[name].includes(dependency.slice('@stowage/'.length))
@@ -116,7 +118,8 @@ function wrongFolders({ file, imports }, name, src) {
   const from = areaOf(file, src)
   if (!from.isFolder) return []
   const rules = folders[name]?.[from.name]
-  if (rules === undefined) return [`  ${short(file)}: its folder has no rule`]
+  if (rules === undefined)
+    return [`  ${short(file)}: folder ${from.name} has no rule in scripts/check-boundaries.mjs`]
   return imports
     .filter((id) => id.startsWith('.'))
     .map((id) => areaOf(resolve(dirname(file), id), src).name)
@@ -124,7 +127,7 @@ function wrongFolders({ file, imports }, name, src) {
     .map((to) => `  ${short(file)} imports ${to}`)
 }
 
-/** The folder that a module is in, or the name of a module beside the folders. */
+/** The folder of a module, or its own name if it is at the package's root. */
 function areaOf(file, src) {
   const [first, ...rest] = relative(src, file).split(sep)
   return { name: first.replace(/\.ts$/, ''), isFolder: rest.length > 0 }

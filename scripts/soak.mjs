@@ -1,20 +1,19 @@
-// Watches the packages over a time, while what they depend on fails: npm run soak -- memcached [seconds]
+// Runs a driver under load while its servers fail: npm run soak -- memcached [seconds]
 import { readdirSync } from 'node:fs'
+import { main, UserError } from './lib/cli.mjs'
 import { prepare } from './lib/prepare.mjs'
-import { main, Remedy } from './lib/progress.mjs'
-import { ensureServers } from './lib/servers.mjs'
+import { ensurePrograms } from './lib/required-programs.mjs'
 
 const folder = new URL('soak/', import.meta.url)
 
 await main(async () => {
-  const [name, ...rest] = process.argv.slice(2)
-  const known = readdirSync(folder).flatMap((file) => /^(.+)\.mjs$/.exec(file)?.[1] ?? [])
-  if (!known.includes(name))
-    throw new Remedy(
-      `Say what to watch, as in npm run soak -- ${known[0]}. There are: ${known.join(', ')}.`,
-    )
+  const [name, ...args] = process.argv.slice(2)
+  const names = readdirSync(folder).flatMap((file) => /^(.+)\.mjs$/.exec(file)?.[1] ?? [])
+  if (!names.includes(name)) {
+    throw new UserError(`Usage: npm run soak -- ${names.join('|')} [argument …]`)
+  }
   await prepare()
-  await ensureServers()
+  await ensurePrograms()
   const { soak } = await import(new URL(`${name}.mjs`, folder).href)
-  return soak(rest)
+  return soak(args)
 })

@@ -1,7 +1,7 @@
-// Serves the example application: installs and builds first where needed.
+// Installs and builds if necessary, then starts the example application.
 import { join } from 'node:path'
+import { main } from './lib/cli.mjs'
 import { prepare } from './lib/prepare.mjs'
-import { main } from './lib/progress.mjs'
 import { root, run } from './lib/run.mjs'
 
 await main(async () => {

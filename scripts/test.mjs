@@ -1,12 +1,12 @@
-// Everything that must hold before a change lands. Arguments go to Vitest: npm test -- packages/core
+// Runs all checks and tests. Arguments are passed to Vitest: npm test -- packages/core
+import { main, step } from './lib/cli.mjs'
 import { prepare, toolPath } from './lib/prepare.mjs'
-import { main, step } from './lib/progress.mjs'
-import { must, run } from './lib/run.mjs'
-import { ensureServers } from './lib/servers.mjs'
+import { ensurePrograms } from './lib/required-programs.mjs'
+import { run, runOrThrow } from './lib/run.mjs'
 
 await main(async () => {
   await prepare()
-  await ensureServers()
+  await ensurePrograms()
   await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
   await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
   await step('Type-check tests', () =>
@@ -16,5 +16,5 @@ await main(async () => {
 })
 
 function node(...args) {
-  return must(process.execPath, args)
+  return runOrThrow(process.execPath, args)
 }

@@ -1,8 +1,13 @@
 import { startDynamoDB } from '@stowage/test-servers'
-import { dynamodbGroup } from '../lib/dynamodb-group.mjs'
+import { dynamodbGroup } from '../lib/workloads/dynamodb-group.mjs'
 
-/** Amazon's own engine, which needs Java. It costs more than the client, and most of all where it writes. */
-export default dynamodbGroup({ start, get64: 3, set64: 5, timesLonger: 10 })
+/** DynamoDB Local, which needs Java. It takes more time than the client does, most of all for writes. */
+export default dynamodbGroup({
+  start,
+  minGetRatio: 3,
+  minSetRatio: 5,
+  durationFactor: 10,
+})
 
 async function start() {
   const { pid, url, stop } = await startDynamoDB()

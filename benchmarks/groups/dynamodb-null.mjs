@@ -1,5 +1,10 @@
-import { dynamodbGroup } from '../lib/dynamodb-group.mjs'
-import { startNullDynamoDB } from '../lib/null-dynamodb-server.mjs'
+import { startNullDynamoDB } from '../lib/servers/null-dynamodb-server.mjs'
+import { dynamodbGroup } from '../lib/workloads/dynamodb-group.mjs'
 
-/** What the client costs, with a server that costs next to nothing. With 64 in flight a call takes 40 ms. */
-export default dynamodbGroup({ start: startNullDynamoDB, get64: 5, set64: 5, timesLonger: 5 })
+/** Measures the client, with a server that takes almost no time. With 64 calls in flight, a call takes 40 ms. */
+export default dynamodbGroup({
+  start: startNullDynamoDB,
+  minGetRatio: 5,
+  minSetRatio: 5,
+  durationFactor: 5,
+})

@@ -1,3 +1,3 @@
-import { memcachedGroup } from '../lib/memcached-group.mjs'
+import { memcachedGroup } from '../lib/workloads/memcached-group.mjs'
 
 export default memcachedGroup(3)

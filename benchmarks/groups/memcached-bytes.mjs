@@ -1,3 +1,3 @@
-import { memcachedBytesGroup } from '../lib/memcached-group.mjs'
+import { memcachedBytesGroup } from '../lib/workloads/memcached-group.mjs'
 
 export default memcachedBytesGroup(1)

@@ -1,29 +1,29 @@
-import { objects } from '../lib/dataset.mjs'
-import { checkHits, fill, keyValueWorkloads } from '../lib/key-value.mjs'
+import { contestant } from '../contestants/contestant.mjs'
+import { users } from '../lib/workloads/dataset.mjs'
+import { checkHits, fill, keyValueWorkloads } from '../lib/workloads/key-value.mjs'
 
-/** In-process caches against a Map. `raw` hands out references; `raw-json` is the floor of those that copy. */
+/** In-process caches. `raw` returns references; `raw-json` is the baseline for caches that return copies. */
 export default {
   contestants: {
-    raw: async () => (await import('../contestants/map.mjs')).references(),
-    'raw-json': async () => (await import('../contestants/map.mjs')).jsonText(),
-    'lru-cache': async () => (await import('../contestants/lru-cache.mjs')).memory(),
-    stowage: async () => (await import('../contestants/stowage-memory.mjs')).shared(),
-    'stowage-bytes': async () => (await import('../contestants/stowage-memory.mjs')).bytes(),
+    raw: contestant('caches/map', 'references'),
+    'raw-json': contestant('caches/map', 'jsonText'),
+    'lru-cache': contestant('caches/lru-cache', 'memory'),
+    stowage: contestant('stowage/memory', 'shared'),
+    'stowage-bytes': contestant('stowage/memory', 'bytes'),
   },
   peers: {
-    'async-cache-dedupe': async () =>
-      (await import('../contestants/async-cache-dedupe.mjs')).memory(),
-    bentocache: async () => (await import('../contestants/bentocache.mjs')).memory(),
-    'cache-manager': async () => (await import('../contestants/cache-manager.mjs')).memory(),
-    keyv: async () => (await import('../contestants/keyv.mjs')).memory(),
-    unstorage: async () => (await import('../contestants/unstorage.mjs')).memory(),
+    'async-cache-dedupe': contestant('caches/async-cache-dedupe', 'memory'),
+    bentocache: contestant('caches/bentocache', 'memory'),
+    'cache-manager': contestant('caches/cache-manager', 'memory'),
+    keyv: contestant('caches/keyv', 'memory'),
+    unstorage: contestant('caches/unstorage', 'memory'),
   },
   comparedToRawJson: ['stowage-bytes', 'bentocache', 'keyv', 'unstorage'],
   workloads: () =>
     keyValueWorkloads(
-      objects,
+      users,
       ['get', 'set', 'getMany', 'rememberHit'].map((name) => ({ name, inFlight: 1 })),
     ),
-  prepare: fill(objects),
-  check: checkHits(objects),
+  prepare: fill(users),
+  check: checkHits(users),
 }

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { Remedy } from '../../scripts/lib/progress.mjs'
+import { UserError } from '../../scripts/lib/cli.mjs'
 import { groupNames, loadGroup } from './groups.mjs'
 
 const options = {
@@ -8,13 +8,13 @@ const options = {
   json: { type: 'string' },
 }
 
-/** The groups to run and how. Without a group: all of them. */
+/** The groups to run, and the options. Without names, all groups run. */
 export async function readArguments(args) {
   const { values, positionals } = parse(args)
   const known = groupNames()
   const unknown = positionals.filter((name) => !known.includes(name))
   if (unknown.length > 0) {
-    throw new Remedy(`No such group: ${unknown.join(', ')}. There are: ${known.join(', ')}.`)
+    throw new UserError(`Unknown group: ${unknown.join(', ')}. Use one of: ${known.join(', ')}.`)
   }
   const names = positionals.length > 0 ? [...new Set(positionals)] : known
   const { quick, peers = !quick, json } = values
@@ -25,7 +25,7 @@ function parse(args) {
   try {
     return parseArgs({ args, options, allowPositionals: true })
   } catch (error) {
-    throw new Remedy(`${error.message}\n${usage()}`)
+    throw new UserError(`${error.message}\n${usage()}`)
   }
 }
 

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 
 const folder = new URL('../groups/', import.meta.url)
 
-/** A group is a file in groups/, known by its name. */
+/** Each file in groups/ is a group with the name of the file. */
 export function groupNames() {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.mjs'))

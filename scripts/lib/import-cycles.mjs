@@ -1,10 +1,14 @@
 /**
- * The cycles of a graph of imports, one for each import that leads back to a module on the way to it.
+ * Finds the cycles of an import graph by depth-first search: one for each import of a module that is being visited.
  * @param {Map<string, string[]>} imports the modules that each module imports
+ * @returns {string[][]} each cycle as a path that begins and ends with the same module
  */
 export function importCycles(imports) {
+  /** @type {string[][]} */
   const cycles = []
+  /** @type {Set<string>} */
   const done = new Set()
+  /** @param {string} module @param {string[]} path */
   const visit = (module, path) => {
     const start = path.indexOf(module)
     if (start >= 0) return void cycles.push([...path.slice(start), module])

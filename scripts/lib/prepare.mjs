@@ -3,43 +3,41 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { bundle } from './bundle.mjs'
-import { step } from './progress.mjs'
-import { must, root } from './run.mjs'
+import { step } from './cli.mjs'
+import { root, runOrThrow } from './run.mjs'
 
-// The package manager comes through npx: Node's corepack fails its signature check on older releases.
+// Run through npx, because the corepack of older Node releases cannot verify the signatures of current pnpm releases.
 const pnpm = 'pnpm@12.21.0'
-const stamp = join(root, 'node_modules', '.stowage-installed')
+const installedDigest = join(root, 'node_modules', '.stowage-installed')
 
-/** Installs and builds what is not up to date; quick when nothing has changed. */
+/** Installs the dependencies if the lockfile has changed, and builds the packages that have changed. */
 export async function prepare() {
-  const wanted = lockDigest()
-  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) await step('Install', install)
-  await step('Build', build)
-
-  async function install() {
-    await must('npx', ['--yes', pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'])
-    mkdirSync(dirname(stamp), { recursive: true })
-    writeFileSync(stamp, wanted)
+  const digest = lockfileDigest()
+  if (!existsSync(installedDigest) || readFileSync(installedDigest, 'utf8') !== digest) {
+    await step('Install', () => install(digest))
   }
+  await step('Build', build)
 }
 
-/** Compiles and bundles what has changed. */
+/** Compiles and bundles the packages that have changed. */
 export async function build() {
-  await must(process.execPath, [typescript(), '-b'])
+  await runOrThrow(process.execPath, [toolPath('typescript', 'bin/tsc'), '-b'])
   await bundle()
 }
 
-/** The entry point of a development tool, so that it is started without a shell or a package manager between. */
+/** The path of a file of a development dependency, to start it with Node: without a shell or the package manager. */
 export function toolPath(name, file) {
   const require = createRequire(join(root, 'package.json'))
   return join(dirname(require.resolve(`${name}/package.json`)), file)
 }
 
-function typescript() {
-  return toolPath('typescript', 'bin/tsc')
+async function install(digest) {
+  await runOrThrow('npx', ['--yes', pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'])
+  mkdirSync(dirname(installedDigest), { recursive: true })
+  writeFileSync(installedDigest, digest)
 }
 
-function lockDigest() {
+function lockfileDigest() {
   return createHash('sha256')
     .update(readFileSync(join(root, 'pnpm-lock.yaml')))
     .digest('hex')

@@ -1,31 +1,33 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { Remedy } from './progress.mjs'
+import { UserError } from './cli.mjs'
 
+/** The root folder of the workspace. */
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs a command in the workspace, its output shown as it comes; resolves to the exit code. */
+/** Runs a command in the workspace and shows its output. Resolves to the exit code. */
 export function run(command, args, { env = {}, cwd = root } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, stdio: 'inherit', env: { ...process.env, ...env } })
-    const unforward = forwardSignals(child)
+    const stopForwarding = forwardSignals(child)
     child.on('error', reject)
     child.on('exit', (code, signal) => {
-      unforward()
-      resolve(code ?? signalCode(signal))
+      stopForwarding()
+      resolve(code ?? exitCodeOf(signal))
     })
   })
 }
 
-/** Like `run`, but anything but success ends the script. */
-export async function must(command, args, options) {
+/** Like `run`, but throws unless the exit code is 0. */
+export async function runOrThrow(command, args, options) {
   const code = await run(command, args, options)
-  if (code !== 0) throw new Remedy(`${[command, ...args].join(' ')} failed with exit code ${code}.`)
+  if (code !== 0)
+    throw new UserError(`${[command, ...args].join(' ')} failed with exit code ${code}.`)
 }
 
 /**
- * The command decides when to end. Ctrl-C at a terminal reaches it without us, a second one would be too much; any
- * other signal is sent to us alone.
+ * Forwards signals to the child, which decides when to exit. In a terminal, Ctrl-C sends SIGINT to the child as well:
+ * it must not receive it twice. Other signals reach this process only.
  */
 function forwardSignals(child) {
   const interrupt = () => process.stdin.isTTY || child.kill('SIGINT')
@@ -34,6 +36,6 @@ function forwardSignals(child) {
   return () => process.off('SIGINT', interrupt).off('SIGTERM', terminate)
 }
 
-function signalCode(signal) {
+function exitCodeOf(signal) {
   return signal === 'SIGINT' ? 130 : 1
 }

@@ -1,5 +1,5 @@
 import { fuzzMemcached } from '../../packages/memcached/test/fuzz/fuzz-memcached.mjs'
-import { Remedy } from '../lib/progress.mjs'
+import { UserError } from '../lib/cli.mjs'
 
 const protocols = ['binary', 'meta']
 
@@ -15,7 +15,7 @@ export async function soak(args) {
   const names = args.filter((arg) => Number.isNaN(Number(arg)))
   const unknown = names.filter((name) => !protocols.includes(name))
   if (unknown.length > 0 || more.length > 0 || seconds <= 0) {
-    throw new Remedy('Usage: npm run soak -- memcached [seconds] [binary] [meta]')
+    throw new UserError('Usage: npm run soak -- memcached [seconds] [binary] [meta]')
   }
   let failed = 0
   for (const protocol of names.length > 0 ? names : protocols) {

@@ -2,116 +2,140 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
 import { command } from '@stowage/test-servers'
-import { Remedy } from '../lib/progress.mjs'
+import { UserError } from '../lib/cli.mjs'
 import { Load, now } from './redis-failover/load.mjs'
-import { listen } from './redis-failover/monitor.mjs'
+import { monitor } from './redis-failover/monitor.mjs'
 import { report } from './redis-failover/report.mjs'
 import { scenarios } from './redis-failover/scenarios.mjs'
 
 const timeoutMs = 200
 const connectTimeoutMs = 200
-/** A call may have to wait for a connection, and then for its answer. */
+/** `timeout` limits a whole call, including the time that it waits for a connection. */
 const deadlineMs = timeoutMs
-const limits = { deadlineMs, toleranceMs: 100, recoveryWithinMs: 300 }
-const patienceMs = 60_000
+const limits = { deadlineMs, toleranceMs: 100, maxRecoveryMs: 300 }
+const recoveryTimeoutMs = 60_000
+const stopTimeoutMs = 10 * deadlineMs
 const attempts = 3
+// How long the load runs before and after the failover.
+const beforeMs = 1_000
+const afterMs = 2_000
 
-/** @typedef {{ beforeMs?: number, afterMs?: number }} Duration of the load around the loss */
+/** @typedef {import('./redis-failover/load.mjs').Call} Call */
+/** @typedef {import('./redis-failover/scenarios.mjs').Setup} Setup */
+/** @typedef {ReturnType<typeof report>} Report */
 
 /**
- * Loses the primary under load, and reports what the callers were told and what the servers carried out.
- * @param {string} name @param {Duration} [duration]
+ * Runs the given scenarios, or all, and prints a report of each.
+ * @param {string[]} names
+ * @returns {Promise<number>} exit code
  */
-export async function run(name, duration) {
-  for (let time = 0; time < attempts; time++) {
-    const seen = await attempt(name, duration)
-    if (seen !== undefined) return seen
+export async function soak(names) {
+  const unknown = names.filter((name) => !(name in scenarios))
+  if (unknown.length > 0) {
+    const known = Object.keys(scenarios).join(', ')
+    throw new UserError(`Unknown scenario ${unknown.join(', ')}. Use one of: ${known}.`)
   }
-  throw new Error(`${name}: the Sentinels replaced the new primary, too, ${attempts} times`)
+  let failed = 0
+  for (const name of names.length > 0 ? names : Object.keys(scenarios)) {
+    const result = await run(name)
+    print(result)
+    if (result.violations.length > 0) failed++
+  }
+  return failed === 0 ? 0 : 1
 }
 
 /**
- * @param {string} name @param {Duration} [duration]
- * @returns {Promise<ReturnType<typeof report> | undefined>} nothing where a Sentinel that had not heard of the new
- *   primary has promoted another one: what that loses is not the store's
+ * Replaces the primary under load, and compares the results of the calls with what the servers executed.
+ * @param {string} name
+ * @returns {Promise<Report>}
  */
-async function attempt(name, { beforeMs = 1_000, afterMs = 2_000 } = {}) {
-  const scene = await scenarios[name]()
-  const servers = [scene.servers.primary, ...scene.servers.replicas]
-  const ports = servers.map(({ port }) => port)
-  const store = redis({ ...scene.options, timeout: timeoutMs, connectTimeout: connectTimeoutMs })
-  /** @type {import('./monitor.mjs').Execution[]} */
+async function run(name) {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const result = await runOnce(name)
+    if (result !== undefined) return result
+  }
+  throw new Error(`${name}: the Sentinels replaced the new primary as well, ${attempts} times`)
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<Report | undefined>} `undefined` if the Sentinels promoted another server after the new primary: a
+ *   Sentinel may do so that has not received the result of the first election. The writes lost then are not the store's.
+ */
+async function runOnce(name) {
+  const setup = await scenarios[name]()
+  const { primary, replicas } = setup.servers
+  const ports = [primary, ...replicas].map(({ port }) => port)
+  const store = redis({ ...setup.options, timeout: timeoutMs, connectTimeout: connectTimeoutMs })
+  /** @type {import('./redis-failover/monitor.mjs').Execution[]} */
   const executions = []
-  const unlisten = await Promise.all(
-    ports.map((port) => listen(port, ports, (execution) => executions.push(execution))),
+  const stopMonitors = await Promise.all(
+    ports.map((port) => monitor(port, ports, (execution) => executions.push(execution))),
   )
-  const delay = monitorEventLoopDelay({ resolution: 5 })
   try {
-    await store.ping()
-    delay.enable()
-    const load = new Load(store)
-    await pause(beforeMs)
-    const lost = now()
-    const known = await scene.replace()
-    await recovered(load, known.at)
-    await pause(afterMs)
-    await load.stop(10 * deadlineMs)
-    delay.disable()
-    if ((await scene.primary()) !== known.port) return undefined
-    if (scene.held) await wake(scene.servers.primary)
-    const seen = { name, load, executions, known, lost, old: ports[0], held: scene.held }
-    const left = await leftOn(known.port, load)
-    return report({ ...seen, ...left, busyMs: delay.max / 1e6 }, limits)
+    const observed = await failOverUnderLoad(setup, store)
+    const { load, newPrimary } = observed
+    if ((await setup.currentPrimary()) !== newPrimary.port) return undefined
+    if (setup.frozen) await resume(primary)
+    const final = await finalData(newPrimary.port, load)
+    const old = { oldPort: primary.port, frozen: setup.frozen }
+    return report({ name, executions, ...observed, ...old, ...final }, limits)
   } finally {
-    for (const end of unlisten) end()
-    // It waits for calls under way, and some may hang.
-    await Promise.race([store.close(), pause(10 * deadlineMs, undefined, { ref: false })])
-    await scene.stop()
+    for (const stop of stopMonitors) stop()
+    // close() waits for the calls in flight, which may hang.
+    await Promise.race([store.close(), pause(stopTimeoutMs, undefined, { ref: false })])
+    await setup.stop()
   }
 }
 
-/** Waits for a write that began after the new primary was known. @param {Load} load @param {number} since */
-async function recovered(load, since) {
-  const end = now() + patienceMs
-  const isNewWrite = (
-    /** @type {import('./redis-failover/load.mjs').Call} */ { kind, outcome, began },
-  ) => kind === 'set' && outcome === 'ok' && began > since
-  while (!load.calls.some(isNewWrite) && now() < end) await pause(10)
+/** @param {Setup} setup @param {import('@stowage/core').ByteStore} store */
+async function failOverUnderLoad(setup, store) {
+  await store.ping()
+  const delay = monitorEventLoopDelay({ resolution: 5 })
+  delay.enable()
+  const load = new Load(store)
+  try {
+    await pause(beforeMs)
+    const failedAt = now()
+    const newPrimary = await setup.failover()
+    await recovery(load, newPrimary.knownAt)
+    await pause(afterMs)
+    await load.stop(stopTimeoutMs)
+    return { load, failedAt, newPrimary, eventLoopDelayMs: delay.max / 1e6 }
+  } finally {
+    await load.stop(stopTimeoutMs)
+    delay.disable()
+  }
 }
 
-/** A server that was frozen carries out what it had received. @param {import('@stowage/test-servers').RedisServer} server */
-async function wake(server) {
+/** Waits for the success of a write that started after the new primary was known. @param {Load} load @param {number} knownAt */
+async function recovery(load, knownAt) {
+  const deadline = now() + recoveryTimeoutMs
+  const isNewWrite = (/** @type {Call} */ { kind, outcome, startedAt }) =>
+    kind === 'set' && outcome === 'ok' && startedAt > knownAt
+  while (!load.calls.some(isNewWrite) && now() < deadline) await pause(10)
+}
+
+/** Resumes a frozen server, which then executes the commands that it has received. @param {import('@stowage/test-servers').RedisServer} server */
+async function resume(server) {
   server.kill('SIGCONT')
   await command(server.port, 'PING')
   await pause(500)
 }
 
-/** What the primary has in the end. @param {number} port @param {Load} load */
-async function leftOn(port, load) {
-  const sets = load.calls.filter(({ kind }) => kind === 'set').map(({ n }) => `w:${n}`)
-  const values = /** @type {unknown[]} */ (await command(port, 'MGET', ...sets))
-  const present = new Set(sets.filter((_, at) => values[at] !== null))
-  return { present, counter: Number(await command(port, 'GET', 'counter')) }
+/** The data of the new primary at the end. @param {number} port @param {Load} load */
+async function finalData(port, load) {
+  const keys = load.calls.filter(({ kind }) => kind === 'set').map(({ n }) => `w:${n}`)
+  const values = /** @type {unknown[]} */ (await command(port, 'MGET', ...keys))
+  const existingKeys = new Set(keys.filter((_, index) => values[index] !== null))
+  return { existingKeys, counter: Number(await command(port, 'GET', 'counter')) }
 }
 
-/** Runs the scenarios named, or all, and prints what was seen. @param {string[]} names @returns {Promise<number>} exit code */
-export async function soak(names) {
-  const unknown = names.filter((name) => !(name in scenarios))
-  if (unknown.length > 0)
-    throw new Remedy(`No scenario ${unknown}. There are: ${Object.keys(scenarios).join(', ')}.`)
-  let wrong = 0
-  for (const name of names.length > 0 ? names : Object.keys(scenarios)) {
-    const seen = await run(name)
-    print(seen)
-    wrong += seen.wrong.length
-  }
-  return wrong === 0 ? 0 : 1
-}
-
-/** @param {ReturnType<typeof report>} seen */
-function print({ name, codes, wrong, ...numbers }) {
-  const row = Object.entries({ ...numbers, ...codes })
-  const cells = row.map(([label, value]) => `${label} ${Math.round(value)}`)
-  process.stdout.write(`${wrong.length === 0 ? '✓' : '✗'} ${name}: ${cells.join(', ')}\n`)
-  for (const each of wrong) process.stdout.write(`    ${each}\n`)
+/** @param {Report} result */
+function print({ name, errorCodes, violations, ...numbers }) {
+  const cells = Object.entries({ ...numbers, ...errorCodes }).map(
+    ([label, value]) => `${label} ${Math.round(value)}`,
+  )
+  process.stdout.write(`${violations.length === 0 ? '✓' : '✗'} ${name}: ${cells.join(', ')}\n`)
+  for (const violation of violations) process.stdout.write(`    ${violation}\n`)
 }

@@ -3,21 +3,30 @@ import { ttlBase } from './monitor.mjs'
 
 /** @typedef {import('@stowage/core').ByteStore} ByteStore */
 /** @typedef {'set' | 'increment' | 'get'} Kind */
-/** @typedef {{ kind: Kind, n: number, began: number, told: number, outcome: string }} Call a code, or `ok` */
 
-const everyMs = 5
+/**
+ * A settled call.
+ * @typedef {object} Call
+ * @property {Kind} kind
+ * @property {number} n number of the round
+ * @property {number} startedAt
+ * @property {number} settledAt
+ * @property {string} outcome `ok`, the code of a CacheError, or `other error`
+ */
 
-/** Milliseconds since 1970 with a fraction, as the servers' MONITOR has them. */
+const intervalMs = 5
+
+/** Milliseconds since 1970 with a fraction: the time that MONITOR prints, in milliseconds. */
 export function now() {
   return performance.timeOrigin + performance.now()
 }
 
-/** One write to a key of its own, one increment of one counter and one read, over and over; and what each was told. */
+/** Every 5 ms, one write to a new key, one increment of a shared counter and one read. Records how each call settles. */
 export class Load {
-  /** @type {Call[]} those that have settled */
+  /** @type {Call[]} */
   calls = []
-  /** @type {unknown[]} failures that are no CacheError */
-  problems = []
+  /** @type {unknown[]} errors that are not a CacheError */
+  otherErrors = []
   pending = 0
   #n = 0
   #store
@@ -26,14 +35,16 @@ export class Load {
   /** @param {ByteStore} store */
   constructor(store) {
     this.#store = store
-    this.#timer = setInterval(() => this.#round(), everyMs)
+    this.#timer = setInterval(() => this.#round(), intervalMs)
   }
 
-  /** Begins no more calls. Resolves when all have settled; after `patienceMs`, some hang. @param {number} patienceMs */
-  async stop(patienceMs) {
+  /** Starts no more calls, and waits at most `timeoutMs` for those in flight. @param {number} timeoutMs */
+  async stop(timeoutMs) {
     clearInterval(this.#timer)
-    const end = now() + patienceMs
-    while (this.pending > 0 && now() < end) await new Promise((resolve) => setTimeout(resolve, 10))
+    const deadline = now() + timeoutMs
+    while (this.pending > 0 && now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
   }
 
   #round() {
@@ -45,11 +56,11 @@ export class Load {
 
   /** @param {Kind} kind @param {number} n @param {() => unknown} send */
   async #call(kind, n, send) {
-    const began = now()
+    const startedAt = now()
     this.pending++
     const outcome = await this.#outcome(send)
     this.pending--
-    this.calls.push({ kind, n, began, told: now(), outcome })
+    this.calls.push({ kind, n, startedAt, settledAt: now(), outcome })
   }
 
   /** @param {() => unknown} send */
@@ -59,8 +70,8 @@ export class Load {
       return 'ok'
     } catch (error) {
       if (CacheError.is(error)) return error.code
-      this.problems.push(error)
-      return 'problem'
+      this.otherErrors.push(error)
+      return 'other error'
     }
   }
 }

@@ -1,124 +1,136 @@
 /** @typedef {import('./load.mjs').Call} Call */
 /** @typedef {import('./monitor.mjs').Execution} Execution */
+/** @typedef {import('./scenarios.mjs').NewPrimary} NewPrimary */
 
-/** Clocks of two processes, and what lies between an answer and its being noticed. */
+/** Differences between the clocks of two processes, and the time between a reply and the call's settling. */
 const clockToleranceMs = 5
 
 /**
- * @typedef {object} Facts
+ * @typedef {object} Observations
  * @property {string} name
  * @property {import('./load.mjs').Load} load
  * @property {Execution[]} executions
- * @property {{ port: number, at: number }} known the new primary, and when it could be known
- * @property {number} lost when the old one was lost
- * @property {number} old port of the old primary
- * @property {boolean} [held] whether what was sent to the old one reaches it long after
- * @property {Set<string>} present the keys the new primary has in the end
- * @property {number} counter as the new primary has it in the end
- * @property {number} busyMs the longest time the event loop of this process was kept
+ * @property {NewPrimary} newPrimary
+ * @property {number} failedAt when the failover began
+ * @property {number} oldPort port of the old primary
+ * @property {boolean | undefined} frozen whether the old primary was frozen and executed later what it had received
+ * @property {Set<string>} existingKeys the keys on the new primary at the end
+ * @property {number} counter its value on the new primary at the end
+ * @property {number} eventLoopDelayMs the longest delay of this process's event loop
  */
 
-/** @typedef {{ deadlineMs: number, toleranceMs: number, recoveryWithinMs: number }} Limits */
+/** @typedef {{ deadlineMs: number, toleranceMs: number, maxRecoveryMs: number }} Limits */
 
-/** What the callers were told, against what the servers carried out. @param {Facts} facts @param {Limits} limits */
-export function report(facts, limits) {
-  const { load, known, lost, counter, busyMs } = facts
+/** Compares the results of the calls with what the servers executed. @param {Observations} observed @param {Limits} limits */
+export function report(observed, limits) {
+  const numbers = numbersOf(observed, limits)
+  return { name: observed.name, ...numbers, violations: violationsOf(numbers, limits) }
+}
+
+/** @typedef {ReturnType<typeof numbersOf>} Numbers */
+
+/** @param {Observations} observed @param {Limits} limits */
+function numbersOf(observed, limits) {
+  const { load, newPrimary, failedAt, counter, eventLoopDelayMs } = observed
   const failed = load.calls.filter(({ outcome }) => outcome !== 'ok')
   const increments = load.calls.filter(({ kind }) => kind === 'increment')
-  const answered = increments.filter(({ outcome }) => outcome === 'ok').length
-  const numbers = {
+  const succeeded = increments.filter(({ outcome }) => outcome === 'ok').length
+  const lost = lostWrites(observed)
+  const recoveredAt = newPrimary.knownAt + limits.maxRecoveryMs
+  return {
     calls: load.calls.length,
     failed: failed.length,
-    codes: countsOf(failed.map(({ outcome }) => outcome)),
-    worstMs: Math.max(...load.calls.map(({ began, told }) => told - began)),
-    outageMs: known.at - lost,
-    recoveredMs: recoveredMs(facts),
-    hanging: load.pending,
-    problems: load.problems.length,
-    lostWrites: lostWrites(facts).length,
-    lostLate: lostWrites(facts).filter(({ began }) => began > known.at + limits.recoveryWithinMs)
-      .length,
+    errorCodes: countsOf(failed.map(({ outcome }) => outcome)),
+    slowestMs: Math.max(...load.calls.map(({ startedAt, settledAt }) => settledAt - startedAt)),
+    outageMs: newPrimary.knownAt - failedAt,
+    recoveryMs: recoveryMs(observed),
+    pending: load.pending,
+    otherErrors: load.otherErrors.length,
+    lostWrites: lost.length,
+    lostLate: lost.filter(({ startedAt }) => startedAt > recoveredAt).length,
     counter,
-    answered,
-    unknown: increments.length - answered,
-    ...carriedOut(facts),
-    busyMs,
+    succeeded,
+    failedIncrements: increments.length - succeeded,
+    ...executionCounts(observed, lost),
+    eventLoopDelayMs,
   }
-  return { name: facts.name, ...numbers, wrong: wrongIn(numbers, limits) }
 }
-
-/** @typedef {Omit<ReturnType<typeof report>, 'name' | 'wrong'>} Numbers */
 
 /** @param {Numbers} numbers @param {Limits} limits @returns {string[]} */
-function wrongIn(numbers, { deadlineMs, toleranceMs, recoveryWithinMs }) {
-  const { worstMs, recoveredMs, counter, answered, unknown } = numbers
-  const latest = deadlineMs + toleranceMs
+function violationsOf(numbers, { deadlineMs, toleranceMs, maxRecoveryMs }) {
+  const { slowestMs, recoveryMs, counter, succeeded, failedIncrements } = numbers
+  const maxMs = deadlineMs + toleranceMs
   /** @type {[boolean, string][]} */
   const rules = [
-    [numbers.hanging > 0, `${numbers.hanging} calls hang`],
-    [numbers.problems > 0, `${numbers.problems} failures are no CacheError`],
-    [worstMs > latest, `a call took ${worstMs.toFixed()} ms, more than ${latest}`],
+    [numbers.pending > 0, `${numbers.pending} calls hang`],
+    [numbers.otherErrors > 0, `${numbers.otherErrors} errors are not a CacheError`],
+    [slowestMs > maxMs, `a call took ${slowestMs.toFixed()} ms, more than ${maxMs} ms`],
     [
-      !(recoveredMs <= recoveryWithinMs),
-      `the first write succeeded ${recoveredMs.toFixed()} ms after the new primary could be known`,
+      // Infinity if no write has succeeded.
+      recoveryMs > maxRecoveryMs,
+      `the first write succeeded ${recoveryMs.toFixed()} ms after the new primary was known`,
     ],
-    [counter > answered + unknown, 'the counter is higher than the number of increments'],
-    [numbers.twice > 0, `${numbers.twice} increments were carried out twice`],
-    [numbers.late > 0, `${numbers.late} commands were carried out after their failure was told`],
-    [numbers.refused > 0, `${numbers.refused} commands were carried out and called refused`],
-    [numbers.lostLate > 0, `${numbers.lostLate} writes went to the old primary long after`],
-    [numbers.vanished > 0, `${numbers.vanished} writes are gone though the new primary took them`],
+    [counter > succeeded + failedIncrements, 'the counter exceeds the number of increments'],
+    [numbers.duplicates > 0, `${numbers.duplicates} increments were executed twice`],
+    [numbers.late > 0, `${numbers.late} commands were executed after their calls had failed`],
+    [numbers.rejected > 0, `${numbers.rejected} commands were rejected and executed nevertheless`],
+    [numbers.lostLate > 0, `${numbers.lostLate} writes were lost long after the failover`],
+    [numbers.vanished > 0, `${numbers.vanished} writes that the new primary executed are missing`],
   ]
-  return rules.flatMap(([broken, what]) => (broken ? [what] : []))
+  return rules.flatMap(([violated, message]) => (violated ? [message] : []))
 }
 
-/** From when the new primary could be known to the first answer of a write it has carried out. @param {Facts} facts */
-function recoveredMs({ load, executions, known }) {
-  const there = new Set(executions.filter(({ port }) => port === known.port).map(identity))
-  const told = load.calls
-    .filter((call) => call.outcome === 'ok' && there.has(identity(call)))
-    .map((call) => call.told)
-  return Math.max(0, Math.min(...told) - known.at)
+/** The time until the first success of a write that the new primary executed. @param {Observations} observed */
+function recoveryMs({ load, executions, newPrimary }) {
+  const executed = new Set(
+    executions.filter(({ port }) => port === newPrimary.port).map(identityOf),
+  )
+  const settledAt = load.calls
+    .filter((call) => call.outcome === 'ok' && executed.has(identityOf(call)))
+    .map((call) => call.settledAt)
+  return Math.max(0, Math.min(...settledAt) - newPrimary.knownAt)
 }
 
-/** Answered, and not there in the end: the old primary had not passed them on. @param {Facts} facts */
-function lostWrites({ load, present }) {
-  const answered = load.calls.filter(({ kind, outcome }) => kind === 'set' && outcome === 'ok')
-  return answered.filter(({ n }) => !present.has(`w:${n}`))
+/** Acknowledged writes that are missing at the end: the old primary had not replicated them. @param {Observations} observed */
+function lostWrites({ load, existingKeys }) {
+  const writes = load.calls.filter(({ kind, outcome }) => kind === 'set' && outcome === 'ok')
+  return writes.filter(({ n }) => !existingKeys.has(`w:${n}`))
 }
 
-/** @param {Facts} facts */
-function carriedOut(facts) {
-  const { load, executions, old, known, held, busyMs } = facts
-  const calls = new Map(load.calls.map((call) => [identity(call), call]))
-  const ran = new Map(executions.map((execution) => [identity(execution), execution]))
+/** @param {Observations} observed @param {Call[]} lost */
+function executionCounts(
+  { load, executions, oldPort, newPrimary, frozen, eventLoopDelayMs },
+  lost,
+) {
+  const calls = new Map(load.calls.map((call) => [identityOf(call), call]))
+  const executed = new Map(executions.map((execution) => [identityOf(execution), execution]))
   const failed = executions.flatMap((execution) => {
-    const call = calls.get(identity(execution))
+    const call = calls.get(identityOf(execution))
     return call === undefined || call.outcome === 'ok' ? [] : [{ execution, call }]
   })
-  // On a machine that stalls, a server may take as long over what it has been sent in time.
-  const latestMs = clockToleranceMs + busyMs
-  const late = failed.filter(({ execution, call }) => execution.at > call.told + latestMs)
-  // What a server had received before it was frozen, it carries out when it wakes up. No client can call it back.
-  const unavoidable = late.filter(({ execution }) => held && execution.port === old)
+  // A machine that delays this process may delay a server by as long.
+  const toleranceMs = clockToleranceMs + eventLoopDelayMs
+  const late = failed.filter(({ execution, call }) => execution.at > call.settledAt + toleranceMs)
+  // A frozen server executes what it has received once it resumes. No client can prevent that.
+  const unavoidable = late.filter(({ execution }) => frozen && execution.port === oldPort)
   return {
-    failedButDone: failed.length,
-    twice: repeated(executions.filter(({ kind }) => kind === 'increment')),
+    failedButExecuted: failed.length,
+    duplicates: duplicates(executions.filter(({ kind }) => kind === 'increment')),
     late: late.length - unavoidable.length,
     lateOnFrozen: unavoidable.length,
-    refused: failed.filter(({ call }) => call.outcome === 'ERR_CACHE_REJECTED').length,
-    vanished: lostWrites(facts).filter((call) => ran.get(identity(call))?.port === known.port)
+    rejected: failed.filter(({ call }) => call.outcome === 'ERR_CACHE_REJECTED').length,
+    vanished: lost.filter((call) => executed.get(identityOf(call))?.port === newPrimary.port)
       .length,
   }
 }
 
 /** @param {Execution[]} executions */
-function repeated(executions) {
-  return executions.length - new Set(executions.map(identity)).size
+function duplicates(executions) {
+  return executions.length - new Set(executions.map(identityOf)).size
 }
 
 /** @param {{ kind: string, n: number }} call */
-function identity({ kind, n }) {
+function identityOf({ kind, n }) {
   return `${kind} ${n}`
 }
 

@@ -1,0 +1,18 @@
+import { createStorage } from 'unstorage'
+import memoryDriver from 'unstorage/drivers/memory'
+import redisDriver from 'unstorage/drivers/redis'
+import { hourMs } from '../../lib/workloads/dataset.mjs'
+
+/** The memory driver has no ttl. */
+export const memory = () => contestant(memoryDriver())
+export const redis = ({ url }) => contestant(redisDriver({ url, ttl: hourMs / 1_000 }))
+
+function contestant(driver) {
+  const storage = createStorage({ driver })
+  return {
+    get: (key) => storage.getItem(key),
+    set: (key, value) => storage.setItem(key, value),
+    getMany: async (keys) => (await storage.getItems(keys)).map(({ value }) => value),
+    close: () => storage.dispose(),
+  }
+}

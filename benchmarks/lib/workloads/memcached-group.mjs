@@ -1,0 +1,47 @@
+import { contestant } from '../../contestants/contestant.mjs'
+import { memcachedServers } from '../servers/memcached-servers.mjs'
+import { flagBytes, flags } from './dataset.mjs'
+import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
+
+const workloads = [
+  { name: 'get', inFlight: 100, minRatio: 5 },
+  { name: 'get', inFlight: 1, minRatio: 1 },
+  { name: 'set', inFlight: 100, minRatio: 4 },
+  { name: 'set', inFlight: 1, minRatio: 1 },
+  { name: 'getMany', inFlight: 1, minRatio: 5 },
+]
+
+/** Memcached clients with JSON. `raw` is memjs, whose connection class the Stowage driver uses. */
+export function memcachedGroup(nodes) {
+  return {
+    server: { start: memcachedServers(nodes) },
+    contestants: {
+      raw: contestant('clients/memjs', 'memcached'),
+      memcache: contestant('clients/memcache', 'memcached'),
+      memcached: contestant('clients/memcached', 'memcached'),
+      stowage: contestant('stowage/memcached', 'memcached'),
+    },
+    workloads: () =>
+      keyValueWorkloads(
+        flags,
+        workloads.map((workload) => ({ ...workload, fastest: true })),
+      ),
+    prepare: fill(flags),
+    check: checkHits(flags),
+  }
+}
+
+/** memjs and the Stowage driver with bytes, without JSON and Cache; and `minimal`, the minimum that any client does. */
+export function memcachedBytesGroup(nodes) {
+  return {
+    server: { start: memcachedServers(nodes) },
+    contestants: {
+      raw: contestant('clients/memjs', 'bytes'),
+      minimal: contestant('clients/memcached-minimal', 'bytes'),
+      stowage: contestant('stowage/memcached', 'bytes'),
+    },
+    workloads: () => keyValueWorkloads(flagBytes, workloads),
+    prepare: fill(flagBytes),
+    check: checkHits(flagBytes),
+  }
+}
