@@ -53,7 +53,7 @@ describe('many gets with overlap', () => {
     const all = names.map((name) => store.get(name))
     await Promise.resolve()
     expect(sizes(calls)).toEqual([16])
-    await new Promise((resolve) => process.nextTick(resolve))
+    await nextTurn()
     const more = names.map((name) => store.get(`more ${name}`))
     await Promise.all([...all, ...more])
     expect(sizes(calls)).toEqual([16, 20, 30, 30])
@@ -163,11 +163,89 @@ describe('order', () => {
     expect([first, second].map(String)).toEqual(['1', '2'])
   })
 
-  test('every other operation is sent after the calls before it', async () => {
+  test('an operation on a key is sent after the calls for this key, and waits for no others', async () => {
     const { store, calls } = setup()
     const pending = [store.set('a', '1'), store.get('b'), store.set('c', '3')]
     expect(await store.delete('a')).toBe(true)
     await Promise.all(pending)
-    expect(calls).toEqual(['setMany a,c', 'get b', 'delete a'])
+    expect(calls).toEqual(['setMany a,c', 'delete a', 'get b'])
+  })
+
+  test('an operation on the whole store is sent after all calls before it', async () => {
+    const { store, calls } = setup()
+    const pending = [store.set('a', '1'), store.get('b')]
+    await store.clear()
+    await Promise.all(pending)
+    expect(calls).toEqual(['set a', 'get b', 'clear'])
+  })
+})
+
+describe('reads with options', () => {
+  test('are merged with those that have the same consistency', async () => {
+    const { store, calls } = setup()
+    const strong = { consistency: 'strong' } as const
+    await Promise.all([
+      store.get('a', strong),
+      store.get('b'),
+      store.get('c', strong),
+      store.get('d', { consistency: 'eventual' }),
+    ])
+    expect(calls.sort()).toEqual(['get b', 'get d', 'getMany a,c'])
+  })
+})
+
+describe('getMany', () => {
+  test('is merged with the reads of the turn, and each key is read once', async () => {
+    const { store, calls } = setup()
+    await store.setMany([
+      ['a', '1'],
+      ['b', '2'],
+    ])
+    calls.length = 0
+    const [list, single, other] = await Promise.all([
+      store.getMany(['b', 'x', 'b']),
+      store.get('a'),
+      store.getMany(['a', 'b']),
+    ])
+    expect(calls).toEqual(['getMany b,x,a'])
+    expect(list.map((item) => item && String(item))).toEqual(['2', undefined, '2'])
+    expect(String(single)).toBe('1')
+    expect(other.map(String)).toEqual(['1', '2'])
+  })
+
+  test('is passed on unchanged if it stays alone, or has more keys than a batch', async () => {
+    const { store, calls } = setup({ maxKeys: 2 })
+    await store.getMany(['a', 'a'])
+    await Promise.all([store.getMany(['a', 'b', 'c']), store.get('a')])
+    expect(calls).toEqual(['getMany a,a', 'getMany a,b,c', 'get a'])
+  })
+
+  test('of no keys resolves to an empty array', async () => {
+    expect(await setup().store.getMany([])).toEqual([])
+  })
+})
+
+describe('a turn of the event loop', () => {
+  test('with several callbacks has one batch while other calls are in flight', async () => {
+    const { store, calls, chaos } = setup()
+    chaos.hang('get', { times: 1 })
+    const first = store.get('a')
+    await new Promise((resolve) => process.nextTick(resolve))
+    expect(calls).toEqual(['get a'])
+    // Two callbacks of one phase, as for the sockets that one poll has found readable.
+    const both = ['b', 'c'].map(
+      (key) => new Promise((resolve) => setImmediate(() => resolve(store.get(key)))),
+    )
+    await Promise.all(both)
+    chaos.reset()
+    await first
+    expect(calls).toEqual(['get a', 'getMany b,c'])
+  })
+
+  test('does not delay a single call in an idle process', async () => {
+    const { store, calls } = setup()
+    store.get('a')
+    await new Promise((resolve) => process.nextTick(resolve))
+    expect(calls).toEqual(['get a'])
   })
 })

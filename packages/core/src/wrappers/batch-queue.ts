@@ -8,28 +8,43 @@ export interface Batch {
   /** The number of keys. */
   readonly size: number
   has(key: string): boolean
-  /** Sends the batch. The promise resolves when it succeeds or fails. `undefined` for a single call. */
-  send(): Promise<void> | undefined
+  /** Sends the batch. The promise resolves when it succeeds or fails. */
+  send(): Promise<unknown>
 }
 
 /** The unsent batches of one kind: one, or two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
-  readonly #inFlight: InFlight
+  readonly #callsInFlight: InFlight
+  readonly #batchesInFlight: InFlight
   readonly #overlap: boolean
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
   #second: B | undefined
 
-  /** @param inFlight counts the batches in flight of all queues that share a connection */
-  constructor(createBatch: () => B, inFlight: InFlight, overlap: boolean) {
+  /**
+   * @param callsInFlight counts everything that is sent
+   * @param batchesInFlight counts batches of several keys, for all queues that share a connection
+   */
+  constructor(
+    createBatch: () => B,
+    callsInFlight: InFlight,
+    batchesInFlight: InFlight,
+    overlap: boolean,
+  ) {
     this.#createBatch = createBatch
-    this.#inFlight = inFlight
+    this.#callsInFlight = callsInFlight
+    this.#batchesInFlight = batchesInFlight
     this.#overlap = overlap
   }
 
   get isEmpty(): boolean {
     return this.#first === undefined && this.#second === undefined
+  }
+
+  /** The number of keys in unsent batches. */
+  get size(): number {
+    return (this.#first?.size ?? 0) + (this.#second?.size ?? 0)
   }
 
   has(key: string): boolean {
@@ -43,7 +58,7 @@ export class BatchQueue<B extends Batch> {
     const first = this.#first
     if (!this.#overlap || first.size < minKeysToSplit || first.has(key)) return first
     // With a batch in flight, client and server already work at the same time.
-    if (this.#second === undefined && this.#inFlight.count > 0) return first
+    if (this.#second === undefined && this.#batchesInFlight.count > 0) return first
     this.#second ??= this.#createBatch()
     return this.#second.size < first.size ? this.#second : first
   }
@@ -68,9 +83,12 @@ export class BatchQueue<B extends Batch> {
   }
 
   #send(batch: B): void {
-    const settled = batch.send()
-    if (settled === undefined) return
-    this.#inFlight.begin()
-    settled.then(() => this.#inFlight.end())
+    const inFlight = batch.size > 1 ? this.#batchesInFlight : undefined
+    this.#callsInFlight.begin()
+    inFlight?.begin()
+    batch.send().then(() => {
+      this.#callsInFlight.end()
+      inFlight?.end()
+    })
   }
 }

@@ -1,10 +1,11 @@
-import type { CacheStore, Payload, ReadOptions } from '../store.ts'
+import type { CacheStore, Consistency, Payload, ReadOptions } from '../store.ts'
 import { InFlight } from '../time/in-flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { exceeds } from '../values/payload.ts'
-import { GetBatch, SetBatch } from './batch.ts'
-import { BatchQueue } from './batch-queue.ts'
-import { wrapStore } from './wrap-store.ts'
+import { type Batch, BatchQueue } from './batch-queue.ts'
+import { GetBatch } from './get-batch.ts'
+import { SetBatch } from './set-batch.ts'
+import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {
   /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
@@ -20,11 +21,13 @@ export interface BatchingOptions {
 }
 
 /**
- * Wraps a store so that the calls of one tick are merged: `get`s into one `getMany` without repeated keys, `set`s into
- * one `setMany` per ttl. A single call, and a read with options, is passed on unchanged. The order is preserved where
- * it matters: calls for one key take effect in the order in which they were made, and every other operation is sent
- * after the calls before it. Deletes are not merged, because `delete` returns whether its key existed, which
- * `deleteMany` does not return for each key.
+ * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same options into one
+ * `getMany` without repeated keys, `set`s into one `setMany` per ttl. While other calls are in flight, a batch is sent
+ * when the callbacks of the turn have run, so that the requests of all sockets share it; a call in an idle process is
+ * sent as soon as its own callback has run. A call that stays alone is passed on unchanged.
+ *
+ * The order is preserved where it matters: calls for one key take effect in the order in which they were made. Deletes
+ * are not merged, because `delete` returns whether its key existed, which `deleteMany` does not return for each key.
  *
  * @example
  * const batching = withBatching(store, { maxKeys: 100 })
@@ -33,16 +36,19 @@ export interface BatchingOptions {
  */
 export function withBatching<S extends CacheStore>(store: S, options: BatchingOptions = {}): S {
   const inner = store as unknown as AnyStore
+  const { maxKeys = 500, maxSetBytes = Infinity } = options
   const pending = new PendingBatches(inner, options)
-  const unbatched = wrapStore(store, (_, call) => {
-    pending.flush()
+  const unbatched = wrapStore(store, (operation, call, [first]) => {
+    if (singleKeyOperations.has(operation)) pending.flushKey(first as string)
+    else pending.flush()
     return call()
   })
-  const getUnbatched = unbatched.get
-  // Read options are not merged: they must not apply to the other reads of the batch.
-  const get = (key: string, readOptions?: ReadOptions) =>
-    readOptions === undefined ? pending.get(key) : getUnbatched(key, readOptions)
-  const { maxSetBytes = Infinity } = options
+  const get = (key: string, readOptions?: ReadOptions) => pending.get(key, readOptions)
+  const getMany = (keys: readonly string[], readOptions?: ReadOptions) => {
+    if (keys.length > 0 && keys.length <= maxKeys) return pending.getMany(keys, readOptions)
+    pending.flush()
+    return inner.getMany(keys, readOptions)
+  }
   // An item that the store rejects is sent separately, because it would make the whole batch fail.
   const isBatched = (item: unknown) =>
     store.payload === 'entry' ||
@@ -52,56 +58,91 @@ export function withBatching<S extends CacheStore>(store: S, options: BatchingOp
     pending.flushKey(key)
     return inner.set(key, item, ttl)
   }
-  return Object.assign(unbatched, { get, set })
+  return Object.assign(unbatched, { get, getMany, set })
 }
+
+const singleKeyOperations: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
+  'add',
+  'compareAndSet',
+  'increment',
+  'touch',
+  'delete',
+])
 
 const maxIdleQueues = 16
 
-/** The calls of this tick that have not been sent yet. */
+type GetQueue = BatchQueue<GetBatch>
+type SetQueue = BatchQueue<SetBatch>
+
+/** The calls that have not been sent yet. */
 class PendingBatches {
   readonly #maxKeys: number
-  readonly #gets: BatchQueue<GetBatch>
-  readonly #createSetQueue: (ttl: number | undefined) => BatchQueue<SetBatch>
+  readonly #callsInFlight = new InFlight()
+  readonly #createGetQueue: (consistency: Consistency | undefined) => GetQueue
+  readonly #createSetQueue: (ttl: number | undefined) => SetQueue
+  /** One queue per consistency. */
+  readonly #gets = new Map<Consistency | undefined, GetQueue>()
   /** One queue per ttl. */
-  readonly #sets = new Map<number | undefined, BatchQueue<SetBatch>>()
+  readonly #sets = new Map<number | undefined, SetQueue>()
+  /** How many calls were made since the last batch was sent, and before it. */
+  #callCount = 0
+  #lastCallCount = 0
   #isScheduled = false
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
-    this.#gets = new BatchQueue(() => new GetBatch(store), new InFlight(), overlap)
-    const setsInFlight = new InFlight()
+    const [reads, writes] = [new InFlight(), new InFlight()]
+    this.#createGetQueue = (consistency) => {
+      const options = consistency && { consistency }
+      const createBatch = () => new GetBatch(store, options)
+      return new BatchQueue(createBatch, this.#callsInFlight, reads, overlap)
+    }
     this.#createSetQueue = (ttl) =>
-      new BatchQueue(() => new SetBatch(store, ttl), setsInFlight, overlap)
+      new BatchQueue(() => new SetBatch(store, ttl), this.#callsInFlight, writes, overlap)
   }
 
-  get(key: string): Promise<unknown> {
-    if (this.#hasSet(key)) this.#sendSets()
-    const batch = this.#gets.batchFor(key)
+  get(key: string, options: ReadOptions | undefined): Promise<unknown> {
+    this.#flushSetOf(key)
+    const queue = this.#getQueue(options)
+    const batch = queue.batchFor(key)
     const result = batch.add(key)
-    if (batch.size >= this.#maxKeys) this.#gets.send()
-    else this.#schedule()
+    this.#sendOrSchedule(queue, batch)
+    return result
+  }
+
+  getMany(keys: readonly string[], options: ReadOptions | undefined): Promise<unknown[]> {
+    for (const key of keys) this.#flushSetOf(key)
+    const queue = this.#getQueue(options)
+    if (queue.size + keys.length > this.#maxKeys) queue.send()
+    const batch = queue.batchFor(keys[0] as string)
+    const result = batch.addMany(keys)
+    this.#sendOrSchedule(queue, batch)
     return result
   }
 
   set(key: string, item: unknown, ttl: number | undefined): Promise<void> {
     // An earlier set of the key with another ttl is in another batch, which might be sent after this one.
     this.flushKey(key)
-    const batch = this.#setQueue(ttl).batchFor(key)
+    const queue = this.#setQueue(ttl)
+    const batch = queue.batchFor(key)
     const result = batch.add(key, item)
-    if (batch.size >= this.#maxKeys) this.#sendSets()
-    else this.#schedule()
+    this.#sendOrSchedule(queue, batch)
     return result
   }
 
   /** Sends the batches that contain the key. */
   flushKey(key: string): void {
-    if (this.#gets.has(key)) this.#gets.send()
-    if (this.#sets.size > 0 && this.#hasSet(key)) this.#sendSets()
+    for (const queue of this.#gets.values()) if (queue.has(key)) queue.send()
+    this.#flushSetOf(key)
   }
 
   flush(): void {
     this.#sendSets()
-    this.#gets.send()
+    for (const queue of this.#gets.values()) queue.send()
+  }
+
+  #flushSetOf(key: string): void {
+    if (this.#sets.size > 0 && this.#hasSet(key)) this.#sendSets()
   }
 
   #hasSet(key: string): boolean {
@@ -109,7 +150,14 @@ class PendingBatches {
     return false
   }
 
-  #setQueue(ttl: number | undefined): BatchQueue<SetBatch> {
+  #getQueue(options: ReadOptions | undefined): GetQueue {
+    const consistency = options?.consistency
+    const queue = this.#gets.get(consistency) ?? this.#createGetQueue(consistency)
+    this.#gets.set(consistency, queue)
+    return queue
+  }
+
+  #setQueue(ttl: number | undefined): SetQueue {
     const queue = this.#sets.get(ttl) ?? this.#createSetQueue(ttl)
     this.#sets.set(ttl, queue)
     return queue
@@ -126,24 +174,35 @@ class PendingBatches {
     for (const [ttl, queue] of this.#sets) if (queue.isEmpty) this.#sets.delete(ttl)
   }
 
-  #schedule(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    // Runs after the promise reactions of this tick, so that the calls they make are in the batch.
-    process.nextTick(this.#sendFirst)
+  #sendOrSchedule(queue: GetQueue | SetQueue, batch: Batch): void {
+    this.#callCount++
+    if (batch.size >= this.#maxKeys) queue.send()
+    else if (!this.#isScheduled) this.#schedule()
   }
 
-  /** Created once: a closure per tick would measurably slow down a single call. */
-  readonly #sendFirst = () => {
+  #schedule(): void {
+    this.#isScheduled = true
+    const isBusy = this.#lastCallCount > 1 || this.#callsInFlight.count > 0
+    // The check phase follows the callbacks of all sockets. A lone call does not wait for it, only for its own callback
+    // and the promise reactions of that.
+    if (isBusy) setImmediate(this.#onTurnEnd)
+    else process.nextTick(this.#onTurnEnd)
+  }
+
+  /** Created once: a function per batch would add to the cost of a single call. */
+  readonly #onTurnEnd = () => {
     this.#isScheduled = false
-    let hasSecond = this.#gets.sendFirst()
+    this.#lastCallCount = this.#callCount
+    this.#callCount = 0
+    let hasSecond = false
+    for (const queue of this.#gets.values()) if (queue.sendFirst()) hasSecond = true
     for (const queue of this.#sets.values()) if (queue.sendFirst()) hasSecond = true
-    if (hasSecond) setImmediate(this.#sendSecond)
+    if (hasSecond) setImmediate(this.#onNextTurn)
     this.#removeIdleQueues()
   }
 
-  readonly #sendSecond = () => {
-    this.#gets.sendSecond()
+  readonly #onNextTurn = () => {
+    for (const queue of this.#gets.values()) queue.sendSecond()
     for (const queue of this.#sets.values()) queue.sendSecond()
   }
 }

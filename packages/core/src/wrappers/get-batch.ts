@@ -1,0 +1,143 @@
+import type { ReadOptions } from '../store.ts'
+import { Deferred } from '../time/deferred.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { BatchError, errorFor, outcomeOf } from './batch-error.ts'
+import type { Batch } from './batch-queue.ts'
+
+/** A key of the batch, and the calls of `get` that wait for it. */
+interface Slot {
+  readonly index: number
+  result: Deferred<unknown> | undefined
+}
+
+/** A call of `getMany`. */
+interface List {
+  readonly keys: readonly string[]
+  readonly result: Deferred<unknown[]>
+}
+
+/** Reads that are merged into one call: `get`s and `getMany`s with the same options. */
+export class GetBatch implements Batch {
+  readonly #store: AnyStore
+  readonly #options: ReadOptions | undefined
+  readonly #slots = new Map<string, Slot>()
+  readonly #lists: List[] = []
+  /** The first call, if it is a `getMany`. Its keys get slots when a second call arrives. */
+  #onlyList: List | undefined
+
+  constructor(store: AnyStore, options: ReadOptions | undefined) {
+    this.#store = store
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#onlyList?.keys.length ?? this.#slots.size
+  }
+
+  has(key: string): boolean {
+    return this.#onlyList?.keys.includes(key) ?? this.#slots.has(key)
+  }
+
+  add(key: string): Promise<unknown> {
+    this.#splitOnlyList()
+    const slot = this.#slotOf(key)
+    slot.result ??= new Deferred()
+    return slot.result.promise
+  }
+
+  addMany(keys: readonly string[]): Promise<unknown[]> {
+    const list = { keys, result: new Deferred<unknown[]>() }
+    if (this.#slots.size === 0 && this.#onlyList === undefined) {
+      this.#onlyList = list
+      return list.result.promise
+    }
+    this.#splitOnlyList()
+    this.#addList(list)
+    return list.result.promise
+  }
+
+  send(): Promise<unknown> {
+    if (this.#onlyList !== undefined) return this.#sendOnlyList(this.#onlyList)
+    if (this.#slots.size === 1 && this.#lists.length === 0) {
+      for (const [key, slot] of this.#slots) return this.#sendOne(key, slot)
+    }
+    return this.#sendMany([...this.#slots.keys()])
+  }
+
+  #sendOnlyList({ keys, result }: List): Promise<unknown> {
+    result.resolveWith(() => this.#store.getMany(keys, this.#options))
+    return settled(result.promise)
+  }
+
+  #sendOne(key: string, { result }: Slot): Promise<unknown> {
+    result?.resolveWith(() => this.#store.get(key, this.#options))
+    return settled(result?.promise)
+  }
+
+  async #sendMany(keys: readonly string[]): Promise<void> {
+    try {
+      const items = await this.#store.getMany(keys, this.#options)
+      for (const { index, result } of this.#slots.values()) result?.resolve(items[index])
+      for (const list of this.#lists)
+        list.result.resolve(list.keys.map((key) => items[this.#indexOf(key)]))
+    } catch (error) {
+      this.#settleEach(error)
+    }
+  }
+
+  /** Each call gets the outcome of its own keys, and an error of its own. */
+  #settleEach(error: unknown): void {
+    for (const [key, { index, result }] of this.#slots) {
+      const outcome = outcomeOf(error, index)
+      if (outcome.status === 'fulfilled') result?.resolve(outcome.value)
+      else result?.reject(errorFor(key, 'get', outcome.reason))
+    }
+    for (const { keys, result } of this.#lists) {
+      const outcomes = keys.map((key) => outcomeOfKey(key, outcomeOf(error, this.#indexOf(key))))
+      if (outcomes.some(({ status }) => status === 'rejected'))
+        result.reject(new BatchError(outcomes))
+      else
+        result.resolve(
+          outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value),
+        )
+    }
+  }
+
+  #splitOnlyList(): void {
+    if (this.#onlyList === undefined) return
+    this.#addList(this.#onlyList)
+    this.#onlyList = undefined
+  }
+
+  #addList(list: List): void {
+    for (const key of list.keys) this.#slotOf(key)
+    this.#lists.push(list)
+  }
+
+  #slotOf(key: string): Slot {
+    let slot = this.#slots.get(key)
+    if (slot === undefined) {
+      slot = { index: this.#slots.size, result: undefined }
+      this.#slots.set(key, slot)
+    }
+    return slot
+  }
+
+  #indexOf(key: string): number {
+    return this.#slots.get(key)?.index ?? -1
+  }
+}
+
+function outcomeOfKey(
+  key: string,
+  outcome: PromiseSettledResult<unknown>,
+): PromiseSettledResult<unknown> {
+  if (outcome.status === 'fulfilled') return outcome
+  return { status: 'rejected', reason: errorFor(key, 'getMany', outcome.reason) }
+}
+
+function settled(result: Promise<unknown> | undefined): Promise<unknown> {
+  return result === undefined ? Promise.resolve() : result.then(ignore, ignore)
+}
+
+function ignore(): void {}
