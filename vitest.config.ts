@@ -1,7 +1,18 @@
 import { defineConfig } from 'vitest/config'
 
 // Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis supports.
-const clientTests = ['bus', 'client', 'cluster', 'conformance', 'connection', 'faults', 'sentinel']
+const clientTests = [
+  'client',
+  'conformance',
+  'connection',
+  'faults',
+  'invalidation/bus',
+  'invalidation/bus-recovery',
+  'invalidation/redis-bus',
+  'invalidation/redis-tracking',
+  'topology/cluster',
+  'topology/sentinel',
+]
 
 export default defineConfig({
   test: {

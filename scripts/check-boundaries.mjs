@@ -38,7 +38,7 @@ const folders = {
   redis: {
     connection: ['reconnect-delay', 'redis-errors', 'redis-options'],
     consistency: ['connection', 'redis-errors'],
-    topology: ['commands', 'connection', 'consistency', 'redis-options'],
+    topology: ['connection', 'consistency', 'redis-options'],
     invalidation: ['connection', 'redis-errors', 'redis-options'],
   },
   memcached: {

@@ -58,7 +58,7 @@ describe('cachesFromEnv', () => {
     })
     expect(env.problems).toEqual([])
     expect((await problemsOf({ CACHE_DRIVER: 'redis', REDIS_PRIMARY: 'a:1,b:2' })).message).toMatch(
-      /REDIS_PRIMARY=a:1,b:2: is one address/,
+      /REDIS_PRIMARY=a:1,b:2: is not a single address/,
     )
     const error = await problemsOf({
       CACHE_DRIVER: 'redis',

@@ -1,105 +1,177 @@
 import type { CacheError, Consistency } from '@stowage/core'
-import type { Lifecycle } from '@stowage/core/driver'
-import { DeadlineError, isUnreachable, withDeadline } from '@stowage/core/driver'
+import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
-import { isBroken, isRefusedByReplica, translate } from './redis-errors.ts'
+import { isConnectionLost, isRejectedByReplica, translate } from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
 import type { Topology } from './topology/topology.ts'
+import type { ReplicaWait } from './wait-for-replicas.ts'
 
-/** What share of its time a call must have left to be sent once more. */
-const leastLeft = 0.4
+/** A call is retried only if this share of its timeout remains. */
+const minRetryShare = 0.4
 
 export type Command<T> = (client: RedisClient) => Promise<T>
 
-export interface Call<T> {
+interface Call<T> {
   readonly operation: string
   readonly keys: readonly string[]
   readonly command: Command<T>
-  /** Whether doing it twice does the same as doing it once; a read may also be answered by another server. */
+  /** `'idempotent'`: executing the command twice has the same effect as once. Only a `'read'` may use other servers. */
   readonly kind: 'read' | 'idempotent' | 'once'
   readonly consistency?: Consistency | undefined
-  /** Of a read: whether something is missing in its answer. */
-  lacks?(answer: T): boolean
-  /** When its time began, by `performance.now()`. */
-  since: number
-  /** Who has been asked in vain; given once the call is under way, so that a `close` meanwhile waits for it. */
+  /** For reads: whether the reply lacks a requested key. */
+  isIncomplete?(reply: T): boolean
+  /** `performance.now()` when the timeout of the call started. */
+  startedAt: number
+  /** Connections on which the call has failed. Set once the call is in flight, which `close()` then waits for. */
   readonly failed?: readonly Connection[]
 }
 
-/** Sends commands, elsewhere or once more where a server fails them, and ends each call in its time. */
-export class Calls {
+/** Sends each command to a server of the topology. Retries failed commands where that is safe, within the timeout. */
+export class CommandExecutor {
   readonly #topology: Topology
-  readonly #timeoutMs: number
   readonly #lifecycle: Lifecycle
+  readonly #timeoutMs: number
+  /** `undefined` if a write succeeds once the primary has executed it. */
+  readonly #replicaWait: ReplicaWait | undefined
 
-  constructor(topology: Topology, timeoutMs: number, lifecycle: Lifecycle) {
+  constructor(
+    topology: Topology,
+    lifecycle: Lifecycle,
+    timeoutMs: number,
+    replicaWait: ReplicaWait | undefined,
+  ) {
     this.#topology = topology
-    this.#timeoutMs = timeoutMs
     this.#lifecycle = lifecycle
+    this.#timeoutMs = timeoutMs
+    this.#replicaWait = replicaWait
   }
 
-  /** Sends a command as soon as there is a connection, together with all others of this tick. */
-  async send<T>(connection: Connection, call: Call<T>, deadline?: AbortSignal): Promise<T> {
+  read<T>(
+    operation: string,
+    keys: readonly string[],
+    command: Command<T>,
+    isIncomplete: (reply: T) => boolean,
+    consistency: Consistency | undefined,
+  ): Promise<T> {
+    const reader = this.#topology.reader(keys, consistency) as Connection
+    const startedAt = performance.now()
+    return this.#send(reader, {
+      operation,
+      keys,
+      command,
+      kind: 'read',
+      consistency,
+      isIncomplete,
+      startedAt,
+    })
+  }
+
+  /** `kind` is `'idempotent'` if executing the command twice has the same effect as once. */
+  write<T>(
+    operation: string,
+    keys: readonly string[],
+    command: Command<T>,
+    kind: 'idempotent' | 'once' = 'once',
+  ): Promise<T> {
+    const endWrite = this.#topology.beginWrite(keys)
+    const call: Call<T> = { operation, keys, command, kind, startedAt: performance.now() }
+    if (this.#replicaWait !== undefined) {
+      return this.#writeAndWait(this.#replicaWait, call).finally(endWrite)
+    }
+    const reply = this.#send(this.#topology.primary(keys[0] ?? ''), call)
+    return endWrite === undefined ? reply : reply.finally(endWrite)
+  }
+
+  /** Sends a command that concerns all keys to every primary. */
+  async onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
+    this.#lifecycle.assertOpen(operation)
+    const primaries = await this.primaries(operation)
+    await Promise.all(primaries.map((primary) => this.sendTo(primary, operation, command)))
+  }
+
+  /** Sends a command on the given connection. */
+  sendTo<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
+    const startedAt = performance.now()
+    return this.#send(connection, { operation, keys: [], command, kind: 'once', startedAt })
+  }
+
+  /** @throws CacheError if the primaries of a cluster cannot be discovered */
+  async primaries(operation: string): Promise<readonly Connection[]> {
+    try {
+      return await this.#topology.primaries()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+  }
+
+  async #writeAndWait<T>(replicaWait: ReplicaWait, call: Call<T>): Promise<T> {
+    try {
+      return await replicaWait.run(
+        () => this.#send(replicaWait.connection, call),
+        () => this.#remainingMs(call),
+      )
+    } catch (error) {
+      throw translate(error, call.operation, call.keys[0])
+    }
+  }
+
+  /** Sends a command once the connection is established, in one write with the other commands of the tick. */
+  async #send<T>(connection: Connection, call: Call<T>, deadline?: AbortSignal): Promise<T> {
     if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
-    const waiting = connection.ready()
-    if (waiting !== undefined) return this.#sendLate(connection, call, waiting, deadline)
+    const ready = connection.ready()
+    if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)
     connection.begin()
     try {
-      const answer = await call.command(connection.client)
-      return call.lacks === undefined ? answer : this.#completed(connection, call, answer)
+      const reply = await call.command(connection.client)
+      return call.isIncomplete === undefined ? reply : this.#complete(connection, call, reply)
     } catch (error) {
-      const failure = translate(connection.failed(error), call.operation, call.keys[0])
-      return this.#again(connection, call, failure)
+      const failure = translate(connection.commandFailed(error), call.operation, call.keys[0])
+      return this.#retry(connection, call, failure)
     } finally {
       connection.end()
     }
   }
 
-  /** The answer, or that of who may have what is missing in it. */
-  #completed<T>(connection: Connection, call: Call<T>, answer: T): T | Promise<T> {
-    const elsewhere = this.#topology.elsewhere?.(connection, call.consistency)
-    if (elsewhere === undefined || call.lacks?.(answer) !== true) return answer
-    const failed = [...(call.failed ?? []), connection]
-    return this.#within(this.left(call), call, (deadline) =>
-      this.send(elsewhere, { ...call, failed }, deadline),
-    )
+  /** The reply, or that of the fallback reader if the reply is incomplete. */
+  #complete<T>(connection: Connection, call: Call<T>, reply: T): T | Promise<T> {
+    const fallback = this.#topology.fallbackReader?.(connection, call.consistency)
+    if (fallback === undefined || call.isIncomplete?.(reply) !== true) return reply
+    return this.#sendWithDeadline(fallback, call, failedConnections(call, connection))
   }
 
-  async #sendLate<T>(
+  async #sendWhenReady<T>(
     connection: Connection,
     call: Call<T>,
-    waiting: Promise<void>,
+    ready: Promise<void>,
     deadline: AbortSignal | undefined,
   ): Promise<T> {
     try {
-      await waiting
+      await ready
     } catch (error) {
-      return this.#again(connection, call, translate(error, call.operation, call.keys[0]))
+      return this.#retry(connection, call, translate(error, call.operation, call.keys[0]))
     }
     if (deadline?.aborted === true)
       throw translate(new DeadlineError(), call.operation, call.keys[0])
-    // The first connection is not on the call's time, so that there may be none left.
-    call.since = Math.max(call.since, performance.now() - this.#timeoutMs / 2)
-    const underWay = { ...call, failed: call.failed ?? [] }
-    return this.#within(this.left(call), call, (late) => this.send(connection, underWay, late))
+    // The first connection may take longer than the timeout; at least half of it remains for the command.
+    call.startedAt = Math.max(call.startedAt, performance.now() - this.#timeoutMs / 2)
+    return this.#sendWithDeadline(connection, call, call.failed ?? [])
   }
 
-  /** Sends it once more where that can do no harm and there is time, or fails. */
-  async #again<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
-    const failed = [...(call.failed ?? []), connection]
-    if (!this.#mayRepeat(call, failure)) throw failure
+  /** Sends a failed command again where that is safe and time remains; otherwise throws the failure. */
+  async #retry<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
+    const failed = failedConnections(call, connection)
+    if (!this.#mayRetry(call, failure)) throw failure
     const other = call.kind === 'read' ? this.#otherReader(call, failure, failed) : undefined
-    const next = other ?? (failed.length === 1 && isBroken(failure) ? connection : undefined)
+    const next =
+      other ?? (failed.length === 1 && isConnectionLost(failure) ? connection : undefined)
     if (next === undefined) throw failure
-    return this.#within(this.left(call), call, (deadline) =>
-      this.send(next, { ...call, failed }, deadline),
-    )
+    return this.#sendWithDeadline(next, call, failed)
   }
 
-  #mayRepeat(call: Call<unknown>, failure: CacheError): boolean {
-    if (this.left(call) < this.#timeoutMs * leastLeft) return false
-    if (call.kind === 'once') return isRefusedByReplica(failure)
-    return isUnreachable(failure) || isRefusedByReplica(failure)
+  #mayRetry(call: Call<unknown>, failure: CacheError): boolean {
+    if (this.#remainingMs(call) < this.#timeoutMs * minRetryShare) return false
+    if (call.kind === 'once') return isRejectedByReplica(failure)
+    return isUnreachable(failure) || isRejectedByReplica(failure)
   }
 
   #otherReader(call: Call<unknown>, failure: CacheError, failed: readonly Connection[]) {
@@ -107,20 +179,26 @@ export class Calls {
     return isUnreachable(failure) ? this.#topology.reader(keys, consistency, failed) : undefined
   }
 
-  async #within<T>(
-    ms: number,
-    { operation, keys }: Call<T>,
-    work: (deadline: AbortSignal) => Promise<T>,
+  /** Sends the command of a call that is in flight already, within its remaining time. */
+  async #sendWithDeadline<T>(
+    connection: Connection,
+    call: Call<T>,
+    failed: readonly Connection[],
   ): Promise<T> {
     try {
-      return await withDeadline(ms, work)
+      return await withDeadline(this.#remainingMs(call), (deadline) =>
+        this.#send(connection, { ...call, failed }, deadline),
+      )
     } catch (error) {
-      throw translate(error, operation, keys[0])
+      throw translate(error, call.operation, call.keys[0])
     }
   }
 
-  /** Milliseconds of the call's time that are left. */
-  left({ since }: Call<unknown>): number {
-    return this.#timeoutMs - (performance.now() - since)
+  #remainingMs({ startedAt }: Call<unknown>): number {
+    return this.#timeoutMs - (performance.now() - startedAt)
   }
+}
+
+function failedConnections(call: Call<unknown>, connection: Connection): Connection[] {
+  return [...(call.failed ?? []), connection]
 }

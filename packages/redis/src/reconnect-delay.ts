@@ -1,7 +1,7 @@
-/** A new primary is used this soon after it can be reached, at the latest. */
-const longestMs = 150
+/** An upper bound on the time until a new primary is used once it is reachable. */
+const maxDelayMs = 150
 
-/** Milliseconds until the next attempt: soon, and never far apart. */
-export function backOff(times: number): number {
-  return Math.min(10 * 2 ** Math.min(times - 1, 10), longestMs) * (0.5 + Math.random() / 2)
+/** Milliseconds before the given attempt (from 1): exponential from 10 ms, with jitter. */
+export function reconnectDelay(attempt: number): number {
+  return Math.min(10 * 2 ** Math.min(attempt - 1, 10), maxDelayMs) * (0.5 + Math.random() / 2)
 }

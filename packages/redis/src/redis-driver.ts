@@ -1,64 +1,84 @@
 import { type ByteStore, type Env, withBatching, withTimeout } from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
-import { BorrowedConnection, OwnConnection } from './connection/connection.ts'
+import { checkClusterOptions, serverOptions } from './connection/client-options.ts'
+import { InjectedConnection } from './connection/connection.ts'
+import { ManagedConnection } from './connection/managed-connection.ts'
+import { isAddress, parseAddress, urlProblem } from './connection/server-address.ts'
 import {
-  addressOf,
-  assertClusterOnly,
-  isAddress,
   type RedisOptions,
   type ResolvedOptions,
   readFroms,
   resolveOptions,
-  serverOptions,
-  urlProblem,
 } from './redis-options.ts'
-import { largestInScript, RedisStore } from './redis-store.ts'
+import { maxBytesInScript, RedisStore } from './redis-store.ts'
 import { ClusterTopology } from './topology/cluster-topology.ts'
 import { fixedReplicas, sentinelReplicas } from './topology/replica-discovery.ts'
 import { ReplicatedTopology } from './topology/replicated-topology.ts'
 import { SingleTopology, type Topology } from './topology/topology.ts'
-import { Durability } from './wait-for-replicas.ts'
+import { ReplicaWait } from './wait-for-replicas.ts'
 
-/** A store on a Redis or Valkey server. Connects with the first command. @throws CacheError `ERR_CACHE_CONFIG` */
+/**
+ * Creates a store on Redis or Valkey: a single server, replicas, Sentinel or Cluster. The first command connects.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ *
+ * @example
+ * const users = new Cache(redis({ url: process.env['REDIS_URL'] }), { prefix: 'user:' })
+ * await users.set('7', { name: 'Ada' }, { ttl: '10m' })
+ * await users.close()
+ */
 export function redis(options: RedisOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
   const { client } = options
   if (client === undefined) {
-    const topology = topologyOf(options, resolved)
-    return merged(new RedisStore(topology, resolved, durabilityOf(options, resolved)))
+    const topology = createTopology(options, resolved)
+    return batched(new RedisStore(topology, resolved, createReplicaWait(options, resolved)))
   }
-  const topology = new SingleTopology(new BorrowedConnection(client))
-  // Whether a client of the caller's ever gives up is not known.
-  return withTimeout(merged(new RedisStore(topology, resolved)), resolved.timeoutMs)
+  const topology = new SingleTopology(new InjectedConnection(client))
+  // An injected client may wait forever.
+  return withTimeout(batched(new RedisStore(topology, resolved)), resolved.timeoutMs)
 }
 
-function topologyOf(options: RedisOptions, resolved: ResolvedOptions): Topology {
-  const { clusterNodes = [], replicas = [] } = options
+function createTopology(options: RedisOptions, resolved: ResolvedOptions): Topology {
+  const { clusterNodes = [], replicas = [], sentinels = [] } = options
   if (clusterNodes.length > 0) {
-    assertClusterOnly(options)
-    const nodes = clusterNodes.map((text) => addressOf(text, 'a node of the cluster'))
+    checkClusterOptions(options)
+    const nodes = clusterNodes.map((text) => parseAddress(text, 'clusterNodes'))
     return new ClusterTopology(nodes, serverOptions(options), resolved)
   }
-  const primary = new OwnConnection(serverOptions(options), resolved)
-  const found = replicas.length === 0 && (options.sentinels ?? []).length > 0
-  if (found && resolved.readFrom !== 'primary') {
+  const primary = new ManagedConnection(serverOptions(options), resolved)
+  if (replicas.length > 0) {
+    return new ReplicatedTopology(primary, fixedReplicas(replicas, options, resolved), resolved)
+  }
+  if (sentinels.length > 0 && resolved.readFrom !== 'primary') {
     return new ReplicatedTopology(primary, sentinelReplicas(options, resolved), resolved)
   }
-  if (replicas.length === 0) return new SingleTopology(primary)
-  return new ReplicatedTopology(primary, fixedReplicas(replicas, options, resolved), resolved)
+  return new SingleTopology(primary)
 }
 
-function durabilityOf(options: RedisOptions, resolved: ResolvedOptions): Durability | undefined {
+function createReplicaWait(
+  options: RedisOptions,
+  resolved: ResolvedOptions,
+): ReplicaWait | undefined {
   if (resolved.waitReplicas === 0) return undefined
-  const connection = new OwnConnection(serverOptions(options), resolved)
-  return new Durability(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
+  const connection = new ManagedConnection(serverOptions(options), resolved)
+  return new ReplicaWait(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
-/** The `get`s of one tick become an MGET, or two; its `set`s of small items an MSET, or a script where they expire. */
-function merged(store: ByteStore): ByteStore {
-  return withBatching(store, { overlap: true, maxSetBytes: largestInScript })
+/** The reads of a tick become one or two MGETs, its writes of small values an MSET, or a script if they expire. */
+function batched(store: ByteStore): ByteStore {
+  return withBatching(store, { overlap: true, maxSetBytes: maxBytesInScript })
 }
 
+/**
+ * The driver for `CACHE_DRIVER=redis`.
+ *
+ * @example
+ * const registry = new DriverRegistry({ redis: () => import('@stowage/redis') })
+ * const configured = await cachesFromEnv(process.env, registry)
+ * await configured.use('cache').set('greeting', 'hello')
+ * await configured.close()
+ */
 const driver: Driver<RedisOptions> = {
   name: 'redis',
   create: redis,
@@ -66,19 +86,22 @@ const driver: Driver<RedisOptions> = {
     const url = env.url('REDIS_URL', ['redis:', 'rediss:'], 'redis://user:password@host:6379/0')
     const problem = url && urlProblem(url)
     if (problem !== undefined) env.problem('REDIS_URL', problem)
-    const [primary, second] = addresses(env, 'REDIS_PRIMARY') ?? []
+    const [primary, second] = addressList(env, 'REDIS_PRIMARY') ?? []
     if (second !== undefined) {
-      env.problem('REDIS_PRIMARY', 'is one address. Give the others in REDIS_REPLICAS.')
+      env.problem(
+        'REDIS_PRIMARY',
+        'is not a single address. Use host:port, and REDIS_REPLICAS for the replicas.',
+      )
     }
     return {
-      url: withAddress(url, primary),
-      replicas: addresses(env, 'REDIS_REPLICAS'),
+      url: withPrimaryAddress(url, primary),
+      replicas: addressList(env, 'REDIS_REPLICAS'),
       replicaConnections: env.integer('REDIS_REPLICA_CONNECTIONS', 1),
       readFrom: env.choice('REDIS_READ_FROM', readFroms),
       consistency: env.choice('REDIS_CONSISTENCY', consistencies),
       waitReplicas: env.integer('REDIS_WAIT_REPLICAS'),
-      clusterNodes: addresses(env, 'REDIS_CLUSTER_NODES'),
-      sentinels: addresses(env, 'REDIS_SENTINELS'),
+      clusterNodes: addressList(env, 'REDIS_CLUSTER_NODES'),
+      sentinels: addressList(env, 'REDIS_SENTINELS'),
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }
   },
@@ -86,24 +109,23 @@ const driver: Driver<RedisOptions> = {
     JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
 }
 
-/** A list of `host:port`, separated by commas. */
-function addresses(env: Env, name: string): string[] | undefined {
-  const texts = env
+/** Reads `host:port` addresses, separated by commas. */
+function addressList(env: Env, name: string): string[] | undefined {
+  const addresses = env
     .text(name)
     ?.split(',')
     .map((text) => text.trim())
-  const wrong = texts?.find((text) => !isAddress(text))
-  if (wrong === undefined) return texts
-  env.problem(name, 'is no list of addresses. Write host:port, and a comma between two.')
+  if (addresses === undefined || addresses.every(isAddress)) return addresses
+  env.problem(name, 'is not a list of addresses. Use host:port, separated by commas.')
   return undefined
 }
 
-/** The address of the primary, with user, password, database and TLS of the URL where there is one. */
-function withAddress(url: URL | undefined, address: string | undefined): string | undefined {
+/** Replaces the address in the URL. User, password, database and TLS of the URL are kept. */
+function withPrimaryAddress(url: URL | undefined, address: string | undefined): string | undefined {
   if (address === undefined) return url?.href
-  const merged = new URL(url ?? 'redis://127.0.0.1')
-  merged.host = address
-  return merged.href
+  const result = new URL(url ?? 'redis://127.0.0.1')
+  result.host = address
+  return result.href
 }
 
 export default driver

@@ -4,57 +4,58 @@ import { DeadlineError } from '@stowage/core/driver'
 interface Meaning {
   readonly code: CacheErrorCode
   readonly retryable: boolean
-  readonly advice: string
+  readonly remedy: string
 }
 
-const notReady = (advice: string): Meaning => ({
+const unavailable = (remedy: string): Meaning => ({
   code: 'ERR_CACHE_UNAVAILABLE',
   retryable: true,
-  advice,
+  remedy,
 })
-const refused = (advice: string, retryable = false): Meaning => ({
+const rejected = (remedy: string, retryable = false): Meaning => ({
   code: 'ERR_CACHE_REJECTED',
   retryable,
-  advice,
+  remedy,
 })
 
-/** What the first word of an error reply means. Any other reply is a plain refusal. */
-const replies: Readonly<Record<string, Meaning>> = {
-  LOADING: notReady('The server is loading its data; try again in a moment.'),
-  MASTERDOWN: notReady('The replica has lost its primary.'),
-  CLUSTERDOWN: notReady('The cluster has no master for this key now.'),
-  TRYAGAIN: notReady('The slot is being moved; try again.'),
-  MOVED: notReady('Another node of the cluster serves this key now.'),
-  ASK: notReady('The slot is being moved to another node.'),
-  BUSY: notReady('A script keeps the server busy.'),
-  READONLY: refused('This server is a replica; write to its primary.', true),
-  OOM: refused(
+/** Error replies by their first word. Any other error reply is rejected without a remedy. */
+const meanings: Readonly<Record<string, Meaning>> = {
+  LOADING: unavailable('The server is loading its data; retry in a moment.'),
+  MASTERDOWN: unavailable('The replica is disconnected from its primary.'),
+  CLUSTERDOWN: unavailable('No master serves the slot of this key.'),
+  TRYAGAIN: unavailable('The slot is being migrated; retry.'),
+  MOVED: unavailable('Another node of the cluster serves this key now.'),
+  ASK: unavailable('The slot is being migrated to another node.'),
+  BUSY: unavailable('The server is busy running a script.'),
+  READONLY: rejected('This server is a replica; write to its primary.', true),
+  OOM: rejected(
     'The server is full: raise maxmemory, or choose an eviction policy such as allkeys-lru.',
     true,
   ),
-  NOREPLICAS: refused('Too few replicas are in touch (min-replicas-to-write).', true),
-  MISCONF: refused('The server cannot save to disk and refuses writes.', true),
-  NOAUTH: refused('Give user and password in REDIS_URL.'),
-  WRONGPASS: refused('Check user and password in REDIS_URL.'),
-  NOPERM: refused('The user lacks a permission; see ACL GETUSER.'),
-  WRONGTYPE: refused('Something else than a cache entry lives under this key.'),
+  NOREPLICAS: rejected('Too few replicas are connected (min-replicas-to-write).', true),
+  MISCONF: rejected('The server cannot save to disk and rejects writes.', true),
+  NOAUTH: rejected('Set user and password in REDIS_URL.'),
+  WRONGPASS: rejected('Check user and password in REDIS_URL.'),
+  NOPERM: rejected('The user lacks a permission; see ACL GETUSER.'),
+  WRONGTYPE: rejected('The key holds something other than a cache entry.'),
 }
 
-/** The one place where a failure of the client or the server becomes a `CacheError`. */
+/** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
-  const cause = withoutArguments(innermost(error as Error))
-  const { code, retryable, advice } = meaningOf(cause)
-  const message = `redis ${operation} failed: ${cause.message}${advice && ` ${advice}`}`
+  const cause = withoutArguments(rootError(error as Error))
+  const { code, retryable, remedy } = meaningOf(cause)
+  const reason = remedy === '' ? cause.message : `${cause.message.replace(/\.$/, '')}. ${remedy}`
+  const message = `redis ${operation} failed: ${reason}`
   return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
 }
 
-/** Whether the server said that the key holds something else than a string. */
-export function isForeignType(error: unknown): boolean {
+/** Whether the key holds a type other than a string. */
+export function isWrongType(error: unknown): boolean {
   return replyCode(error as Error) === 'WRONGTYPE'
 }
 
-/** Whether the server said that it is a replica. */
+/** Whether the server rejected a write because it is a replica. */
 export function isReadOnly(error: unknown): boolean {
   return replyCode(error as Error) === 'READONLY'
 }
@@ -64,48 +65,48 @@ export function isForbidden(error: unknown): boolean {
   return replyCode(error as Error) === 'NOPERM'
 }
 
-/** Whether the server refused the command because it is a replica: it was not carried out. */
-export function isRefusedByReplica(error: CacheError): boolean {
+/** Whether the server rejected the command because it is a replica: the command was not executed. */
+export function isRejectedByReplica(error: CacheError): boolean {
   return isReadOnly(error.cause)
 }
 
-/** Whether the connection has ended, be it because this server is a replica: the next one may do better. */
-export function isBroken(error: CacheError): boolean {
+/** Whether the connection was lost, or closed because the server is a replica: a new connection may succeed. */
+export function isConnectionLost(error: CacheError): boolean {
   const lost =
     error.code === 'ERR_CACHE_UNAVAILABLE' && replyCode(error.cause as Error) === undefined
-  return lost || isRefusedByReplica(error)
+  return lost || isRejectedByReplica(error)
 }
 
 function meaningOf(error: Error): Meaning {
   if (error instanceof DeadlineError || error.message === 'Command timed out') {
-    return { code: 'ERR_CACHE_TIMEOUT', retryable: true, advice: '' }
+    return { code: 'ERR_CACHE_TIMEOUT', retryable: true, remedy: '' }
   }
   const code = replyCode(error)
-  if (code === undefined) return notReady('')
-  return replies[code] ?? refused('')
+  if (code === undefined) return unavailable('')
+  return meanings[code] ?? rejected('')
 }
 
-/** First word of an error reply; `undefined` when the error did not come from the server. */
+/** First word of an error reply; `undefined` if the error did not come from the server. */
 function replyCode(error: Error): string | undefined {
   if (error.name !== 'ReplyError') return undefined
   const { message } = error
   if (message.startsWith('ERR The user executing the script')) return 'NOPERM'
-  // Before Redis 7 what a command of a script was refused with stands at the end.
+  // Before Redis 7 the error of a command in a script is at the end of the message.
   return /^ERR Error running script.* -(\w+)/.exec(message)?.[1] ?? message.split(' ', 1)[0]
 }
 
-/** Of a cluster that could not be reached, the client says what the last node said. */
-function innermost(error: Error & { lastNodeError?: unknown }): Error {
-  return error.lastNodeError instanceof Error ? innermost(error.lastNodeError) : error
+/** If no node of a cluster could be reached, ioredis attaches the error of the last node. */
+function rootError(error: Error & { lastNodeError?: unknown }): Error {
+  return error.lastNodeError instanceof Error ? rootError(error.lastNodeError) : error
 }
 
 /**
- * The client attaches the command to its errors, arguments included: keys, values, in a handshake even the
- * password. None of it may reach a log.
+ * ioredis attaches the command to its errors, with all arguments: keys, values and, during the handshake, the password.
+ * None of them may reach a log.
  */
 function withoutArguments(error: Error & { command?: unknown }): Error {
   delete error.command
-  // The server quotes the arguments of a command it does not know.
+  // The server quotes the arguments of an unknown command.
   error.message = error.message.replace(/,? with args beginning with:.*$/s, '')
   return error
 }

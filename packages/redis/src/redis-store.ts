@@ -7,42 +7,49 @@ import type {
   StoreLimits,
 } from '@stowage/core'
 import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/driver'
-import { type Call, Calls, type Command } from './command-executor.ts'
-import { addCommand, argument, escapeGlob, optional, setCommand } from './commands.ts'
-import type { Connection } from './connection/connection.ts'
-import { isForeignType, translate } from './redis-errors.ts'
+import { type Command, CommandExecutor } from './command-executor.ts'
+import { addCommand, escapeGlob, setCommand, toArgument, ttlArgument } from './commands.ts'
+import { isWrongType } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import * as scripts from './scripts.ts'
 import type { Topology } from './topology/topology.ts'
-import type { Durability } from './wait-for-replicas.ts'
+import type { ReplicaWait } from './wait-for-replicas.ts'
 
-const scanCount = 1_000
+type Entries = readonly (readonly [key: string, item: Payload])[]
 
-/** Bytes. Half the work of this process for half as much again of the server's; from some hundred on it does not pay. */
-export const largestInScript = 256
+const keysPerScan = 1_000
 
-/** Entries as Redis strings, their ttl as the server's own expiry in milliseconds. */
+/**
+ * Maximum size of a value that a script sets. For small values a script halves the work of this process and costs the
+ * server half as much again. It copies and hashes its arguments, so from a few hundred bytes on that does not pay.
+ */
+export const maxBytesInScript = 256
+
+/** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   readonly #topology: Topology
-  /** `undefined` where a write counts once the primary has it. */
-  readonly #durability: Durability | undefined
+  readonly #replicaWait: ReplicaWait | undefined
   readonly #lifecycle = new Lifecycle('redis')
-  readonly #calls: Calls
+  readonly #executor: CommandExecutor
 
-  constructor(topology: Topology, options: ResolvedOptions, durability?: Durability) {
-    this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: options.maxValueBytes, ttlStep: 1 }
+  constructor(
+    topology: Topology,
+    { maxValueBytes, timeoutMs }: ResolvedOptions,
+    replicaWait?: ReplicaWait,
+  ) {
+    this.limits = { keyBytes: 512 * 1024 * 1024, valueBytes: maxValueBytes, ttlStep: 1 }
     this.#topology = topology
-    this.#durability = durability
-    this.#calls = new Calls(topology, options.timeoutMs, this.#lifecycle)
+    this.#replicaWait = replicaWait
+    this.#executor = new CommandExecutor(topology, this.#lifecycle, timeoutMs, replicaWait)
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     const command: Command<Payload | undefined> = (client) =>
-      client.getBuffer(key).then(orMiss, foreignIsMiss)
-    return this.#read('get', [key], command, isMissing, options?.consistency)
+      client.getBuffer(key).then(orUndefined, missIfWrongType)
+    return this.#executor.read('get', [key], command, isMissing, options?.consistency)
   }
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
@@ -52,29 +59,30 @@ export class RedisStore implements ByteStore {
     const replies = await Promise.all(groups.map((group) => this.#getGroup(group, consistency)))
     const [first] = replies
     if (replies.length === 1 && first !== undefined) return first
-    const found = new Map(
+    const items = new Map(
       groups.flatMap((group, g) => group.map((key, k) => [key, replies[g]?.[k]])),
     )
-    return keys.map((key) => found.get(key))
+    return keys.map((key) => items.get(key))
   }
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
-    if (this.#exceeds(item)) return this.#refuse('set', [[key, item]])
+    if (this.#isTooLarge(item)) return this.#rejectTooLarge('set', [[key, item]])
     const command = (client: RedisClient) => setCommand(client, key, item, ttl)
-    return this.#write('set', [key], command, 'idempotent')
+    return this.#executor.write('set', [key], command, 'idempotent')
   }
 
-  async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
+  async setMany(entries: Entries, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    const refused = entries.filter(([, item]) => this.#exceeds(item))
-    if (refused.length > 0) await this.#refuse('setMany', refused)
-    await (ttl === undefined ? this.#setForever(entries) : this.#setEach(entries, ttl))
+    const tooLarge = entries.filter(([, item]) => this.#isTooLarge(item))
+    if (tooLarge.length > 0) await this.#rejectTooLarge('setMany', tooLarge)
+    const items = new Map(entries)
+    await (ttl === undefined ? this.#setWithoutTtl(items) : this.#setWithTtl(items, ttl))
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
-    if (this.#exceeds(item)) throw this.#valueTooLarge('add', key, item)
-    const reply = await this.#write('add', [key], (client) => addCommand(client, key, item, ttl))
-    return reply === 'OK'
+    if (this.#isTooLarge(item)) throw this.#valueTooLarge('add', key, item)
+    const command: Command<'OK' | null> = (client) => addCommand(client, key, item, ttl)
+    return (await this.#executor.write('add', [key], command)) === 'OK'
   }
 
   async compareAndSet(
@@ -83,61 +91,60 @@ export class RedisStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    if (next !== undefined && this.#exceeds(next))
+    if (next !== undefined && this.#isTooLarge(next))
       throw this.#valueTooLarge('compareAndSet', key, next)
-    const seen = argument(expected)
-    const done = await this.#write('compareAndSet', [key], (client) =>
+    const current = toArgument(expected)
+    const command: Command<number> = (client) =>
       next === undefined
-        ? scripts.compareAndDelete.run(client, key, [seen])
-        : scripts.compareAndSet.run(client, key, [seen, argument(next), optional(ttl)]),
-    )
-    return done === 1
+        ? scripts.compareAndDelete.run(client, key, [current])
+        : scripts.compareAndSet.run(client, key, [current, toArgument(next), ttlArgument(ttl)])
+    return (await this.#executor.write('compareAndSet', [key], command)) === 1
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#write('increment', [key], (client) =>
-      scripts.increment.run(client, key, [String(by), optional(ttl)]),
+    return this.#executor.write('increment', [key], (client) =>
+      scripts.increment.run(client, key, [String(by), ttlArgument(ttl)]),
     )
   }
 
   async touch(key: string, ttl?: number): Promise<boolean> {
-    const command = (client: RedisClient) =>
+    const command: Command<number> = (client) =>
       ttl === undefined ? scripts.persist.run(client, key, []) : client.pexpire(key, ttl)
-    const lives = await this.#write('touch', [key], command, 'idempotent')
-    return lives === 1
+    return (await this.#executor.write('touch', [key], command, 'idempotent')) === 1
   }
 
   async delete(key: string): Promise<boolean> {
-    return (await this.#write('delete', [key], (client) => client.unlink(key))) === 1
+    return (await this.#executor.write('delete', [key], (client) => client.unlink(key))) === 1
   }
 
   async deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
+    const groups = this.#topology.writeGroups(keys)
     const counts = await Promise.all(
-      this.#topology
-        .groups(keys)
-        .map((group) => this.#write('deleteMany', group, (client) => client.unlink(...group))),
+      groups.map((group) =>
+        this.#executor.write('deleteMany', group, (client) => client.unlink(...group)),
+      ),
     )
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
   async clear(): Promise<void> {
-    const settled = this.#topology.writing(undefined)
+    const endWrite = this.#topology.beginWrite(undefined)
     try {
-      await this.#onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      await this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
     } finally {
-      settled?.()
+      endWrite?.()
     }
   }
 
   async ping(): Promise<void> {
-    await this.#onPrimaries('ping', (client) => client.ping())
+    await this.#executor.onPrimaries('ping', (client) => client.ping())
   }
 
-  /** @see Fence */
+  /** @see ReplicationTracker */
   async consistencyToken(): Promise<string> {
     this.#lifecycle.assertOpen('consistencyToken')
-    return this.#topology.token()
+    return this.#topology.consistencyToken()
   }
 
   observe(token: string): void {
@@ -146,7 +153,7 @@ export class RedisStore implements ByteStore {
 
   close(): Promise<void> {
     return this.#lifecycle.close(async () => {
-      await Promise.all([this.#topology.close(), this.#durability?.close()])
+      await Promise.all([this.#topology.close(), this.#replicaWait?.close()])
     })
   }
 
@@ -157,12 +164,12 @@ export class RedisStore implements ByteStore {
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`
-    for (const connection of await this.#primaries('scan')) {
+    for (const primary of await this.#executor.primaries('scan')) {
       let cursor = '0'
       do {
-        const at = cursor
-        const [next, keys] = await this.#once(connection, 'scan', (client) =>
-          client.scan(at, 'MATCH', pattern, 'COUNT', scanCount),
+        const from = cursor
+        const [next, keys] = await this.#executor.sendTo(primary, 'scan', (client) =>
+          client.scan(from, 'MATCH', pattern, 'COUNT', keysPerScan),
         )
         if (keys.length > 0) yield keys
         cursor = next
@@ -170,106 +177,35 @@ export class RedisStore implements ByteStore {
     }
   }
 
-  #read<T>(
-    operation: string,
-    keys: readonly string[],
-    command: Command<T>,
-    lacks: (answer: T) => boolean,
-    consistency: Consistency | undefined,
-  ): Promise<T> {
-    const reader = this.#topology.reader(keys, consistency) as Connection
-    const since = performance.now()
-    return this.#calls.send(reader, {
-      operation,
-      keys,
-      command,
-      kind: 'read',
-      consistency,
-      lacks,
-      since,
-    })
-  }
-
-  /** `kind` tells whether doing it twice does the same as doing it once. */
-  #write<T>(
-    operation: string,
-    keys: readonly string[],
-    command: Command<T>,
-    kind: 'idempotent' | 'once' = 'once',
-  ): Promise<T> {
-    const connection = this.#durability?.connection ?? this.#topology.primary(keys[0] ?? '')
-    const settled = this.#topology.writing(keys)
-    const call: Call<T> = { operation, keys, command, kind, since: performance.now() }
-    if (this.#durability === undefined) {
-      const answer = this.#calls.send(connection, call)
-      return settled === undefined ? answer : answer.finally(settled)
-    }
-    return this.#writeDurably(this.#durability, call).finally(settled)
-  }
-
-  async #writeDurably<T>(durability: Durability, call: Call<T>): Promise<T> {
-    try {
-      return await durability.follow(
-        () => this.#calls.send(durability.connection, call),
-        () => this.#calls.left(call),
-      )
-    } catch (error) {
-      throw translate(error, call.operation, call.keys[0])
-    }
-  }
-
-  async #onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
-    this.#lifecycle.assertOpen(operation)
-    const primaries = await this.#primaries(operation)
-    await Promise.all(primaries.map((each) => this.#once(each, operation, command)))
-  }
-
-  #once<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
-    const since = performance.now()
-    return this.#calls.send(connection, { operation, keys: [], command, kind: 'once', since })
-  }
-
-  async #primaries(operation: string): Promise<readonly Connection[]> {
-    try {
-      return await this.#topology.primaries()
-    } catch (error) {
-      throw translate(error, operation)
-    }
-  }
-
-  /** The values of keys that one command may name. */
   #getGroup(
     keys: string[],
     consistency: Consistency | undefined,
   ): Promise<(Payload | undefined)[]> {
     const command: Command<(Payload | undefined)[]> = (client) =>
-      client.mgetBuffer(keys).then((replies) => replies.map(orMiss))
-    return this.#read('getMany', keys, command, someMissing, consistency)
+      client.mgetBuffer(keys).then((replies) => replies.map(orUndefined))
+    return this.#executor.read('getMany', keys, command, hasMissing, consistency)
   }
 
-  async #setForever(entries: readonly (readonly [string, Payload])[]): Promise<void> {
-    const items = new Map(entries)
+  async #setWithoutTtl(items: ReadonlyMap<string, Payload>): Promise<void> {
+    const groups = this.#topology.writeGroups([...items.keys()])
     const pairsOf = (keys: readonly string[]) =>
-      keys.flatMap((key) => [key, argument(items.get(key) as Payload)])
+      keys.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
     await Promise.all(
-      this.#topology
-        .groups([...items.keys()])
-        .map((group) =>
-          this.#write('setMany', group, (client) => client.mset(pairsOf(group)), 'idempotent'),
-        ),
+      groups.map((keys) =>
+        this.#executor.write('setMany', keys, (client) => client.mset(pairsOf(keys)), 'idempotent'),
+      ),
     )
   }
 
-  /** MSET takes no expiry (before Redis 8.4): a script sets the small ones, and each large one is a command. */
-  async #setEach(entries: readonly (readonly [string, Payload])[], ttl: number): Promise<void> {
-    const items = new Map(entries)
+  /** MSET takes no expiry before Redis 8.4, so a script sets the small values, and SET each large one. */
+  async #setWithTtl(items: ReadonlyMap<string, Payload>, ttl: number): Promise<void> {
     const small = [...items.keys()].filter((key) => isSmall(items.get(key) as Payload))
-    const groups = this.#topology.groups(small).filter(({ length }) => length > 1)
+    const groups = this.#topology.writeGroups(small).filter(({ length }) => length > 1)
     const grouped = new Set(groups.flat())
-    const alone = [...items].filter(([key]) => !grouped.has(key))
+    const others = [...items].filter(([key]) => !grouped.has(key))
     await Promise.all([
       ...groups.map((keys) => this.#setGroup(keys, items, ttl)),
-      ...alone.map(([key, item]) => this.set(key, item, ttl)),
+      ...others.map(([key, item]) => this.set(key, item, ttl)),
     ])
   }
 
@@ -278,21 +214,18 @@ export class RedisStore implements ByteStore {
     items: ReadonlyMap<string, Payload>,
     ttl: number,
   ): Promise<unknown> {
-    const values = keys.map((key) => argument(items.get(key) as Payload))
+    const values = keys.map((key) => toArgument(items.get(key) as Payload))
     const args = [...keys, String(ttl), ...values]
-    const command = (client: RedisClient) => scripts.setEach.runOn(client, keys.length, args)
-    return this.#write('setMany', keys, command, 'idempotent')
+    const command = (client: RedisClient) => scripts.setEach.runForKeys(client, keys.length, args)
+    return this.#executor.write('setMany', keys, command, 'idempotent')
   }
 
-  #exceeds(item: Payload): boolean {
+  #isTooLarge(item: Payload): boolean {
     return exceeds(item, this.limits.valueBytes)
   }
 
-  /** The caller meant to replace the old values; they must not be served as if nothing had happened. */
-  async #refuse(
-    operation: string,
-    entries: readonly (readonly [string, Payload])[],
-  ): Promise<void> {
+  /** Deletes the old values first: the caller meant to replace them, so they must not be served any more. */
+  async #rejectTooLarge(operation: string, entries: Entries): Promise<void> {
     await this.deleteMany(entries.map(([key]) => key))
     for (const [key, item] of entries) throw this.#valueTooLarge(operation, key, item)
   }
@@ -303,23 +236,22 @@ export class RedisStore implements ByteStore {
   }
 }
 
-/** In a script a value is copied and hashed once more, on the server: more than a command of its own costs. */
 function isSmall(item: Payload): boolean {
-  return !exceeds(item, largestInScript)
+  return !exceeds(item, maxBytesInScript)
 }
 
-function orMiss(reply: Buffer | null): Buffer | undefined {
+function orUndefined(reply: Buffer | null): Buffer | undefined {
   return reply ?? undefined
 }
 
-function isMissing(answer: Payload | undefined): boolean {
-  return answer === undefined
+function isMissing(item: Payload | undefined): boolean {
+  return item === undefined
 }
 
-function someMissing(answer: readonly (Payload | undefined)[]): boolean {
-  return answer.includes(undefined)
+function hasMissing(items: readonly (Payload | undefined)[]): boolean {
+  return items.includes(undefined)
 }
 
-function foreignIsMiss(error: unknown): undefined {
-  if (!isForeignType(error)) throw error
+function missIfWrongType(error: unknown): undefined {
+  if (!isWrongType(error)) throw error
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { RedisClient } from './redis-options.ts'
 
-/** What the client takes: strings and Buffers; any other array it would print. */
+/** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
 export type Argument = string | Buffer
 
-/** A Lua script the server runs atomically. It is sent once; later calls name its digest. */
+/** A Lua script, which the server runs atomically. The source is sent once; later calls send its SHA-1 digest. */
 export class Script {
   readonly #source: string
   readonly #digest: string
@@ -14,31 +14,31 @@ export class Script {
     this.#digest = createHash('sha1').update(source).digest('hex')
   }
 
-  /** What the script returns, as a number. */
+  /** Runs the script for one key. Resolves to its result, as a number. */
   run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
-    return this.runOn(client, 1, [key, ...args])
+    return this.runForKeys(client, 1, [key, ...args])
   }
 
-  /** The same for several keys, which are the first of the arguments. */
-  async runOn(client: RedisClient, keys: number, args: Argument[]): Promise<number> {
+  /** Runs the script for several keys, which are the first of the arguments. */
+  async runForKeys(client: RedisClient, keyCount: number, args: Argument[]): Promise<number> {
     try {
-      return Number(await client.evalsha(this.#digest, keys, ...args))
+      return Number(await client.evalsha(this.#digest, keyCount, ...args))
     } catch (error) {
-      // A server that was restarted or flushed its scripts has not seen it yet.
+      // The server has not seen the script since it was restarted or ran SCRIPT FLUSH.
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
-      return Number(await client.eval(this.#source, keys, ...args))
+      return Number(await client.eval(this.#source, keyCount, ...args))
     }
   }
 }
 
-/** A key of another type is unequal to anything; any other refusal is one. */
-const unlessEqual = `
-local seen = redis.pcall('GET', KEYS[1])
-if type(seen) == 'table' and not string.find(seen.err, 'WRONGTYPE') then return seen end
-if seen ~= ARGV[1] then return 0 end`
+/** A key of another type equals no value. Any other error, such as a missing permission, is returned. */
+const returnUnlessEqual = `
+local current = redis.pcall('GET', KEYS[1])
+if type(current) == 'table' and not string.find(current.err, 'WRONGTYPE') then return current end
+if current ~= ARGV[1] then return 0 end`
 
 /** ARGV: expected, next, ttl in ms or ''. */
-export const compareAndSet: Script = new Script(`${unlessEqual}
+export const compareAndSet: Script = new Script(`${returnUnlessEqual}
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`)
@@ -49,12 +49,12 @@ for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
 return #KEYS`)
 
 /** ARGV: expected. */
-export const compareAndDelete: Script = new Script(`${unlessEqual}
+export const compareAndDelete: Script = new Script(`${returnUnlessEqual}
 return redis.call('DEL', KEYS[1])`)
 
 /**
- * ARGV: by, ttl in ms or ''. A sum that a JavaScript number cannot hold exactly is taken back. The sum is returned
- * as text: the decoder of ioredis 6 rounds integer replies near 2^53.
+ * ARGV: by, ttl in ms or ''. The increment is undone if the sum is not a safe integer. The sum is returned as text,
+ * because the decoder of ioredis 6 rounds integer replies near 2^53.
  */
 export const increment: Script = new Script(`
 if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[1]) == 0 then
@@ -68,7 +68,7 @@ if sum > ${Number.MAX_SAFE_INTEGER} or sum < ${Number.MIN_SAFE_INTEGER} then
 end
 return string.format('%.0f', sum)`)
 
-/** Removes the expiry; 1 if the key lives. PERSIST alone says 0 for a key that had none. */
+/** Removes the expiry. Returns 1 if the key exists; PERSIST alone also returns 0 for a key without expiry. */
 export const persist: Script = new Script(`
 if redis.call('PERSIST', KEYS[1]) == 1 then return 1 end
 return redis.call('EXISTS', KEYS[1])`)

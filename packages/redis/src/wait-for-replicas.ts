@@ -2,56 +2,56 @@ import { InFlight, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
 
 /**
- * A connection for writes that count only once replicas have them too. WAIT holds up whatever comes behind it on its
- * connection, so reads have another one, and the writes answered in one tick share one WAIT.
+ * Makes writes wait until replicas have acknowledged them (`WAIT`). WAIT blocks all later commands on its connection,
+ * so reads use another one. Writes that complete in one tick share one WAIT.
  */
-export class Durability {
+export class ReplicaWait {
   readonly connection: Connection
   readonly #replicas: number
-  readonly #patienceMs: number
-  readonly #underWay = new InFlight()
-  #waiting: Promise<void> | undefined
+  readonly #timeoutMs: number
+  readonly #inFlight = new InFlight()
+  #wait: Promise<void> | undefined
 
-  constructor(connection: Connection, replicas: number, patienceMs: number) {
+  constructor(connection: Connection, replicas: number, timeoutMs: number) {
     this.connection = connection
     this.#replicas = replicas
-    this.#patienceMs = patienceMs
+    this.#timeoutMs = timeoutMs
   }
 
-  /** The answer of a write on this connection, once the replicas have the write, if that is in the `leftMs` it leaves. */
-  async follow<T>(write: () => Promise<T>, leftMs: () => number): Promise<T> {
-    this.#underWay.begin()
+  /** Runs a write on this connection. Resolves to its reply once the replicas have acknowledged it. */
+  async run<T>(write: () => Promise<T>, remainingMs: () => number): Promise<T> {
+    this.#inFlight.begin()
     try {
-      const answer = await write()
-      this.#waiting ??= this.#wait()
-      const waiting = this.#waiting
-      await withDeadline(leftMs(), () => waiting)
-      return answer
+      const reply = await write()
+      this.#wait ??= this.#sendWait()
+      const wait = this.#wait
+      await withDeadline(remainingMs(), () => wait)
+      return reply
     } finally {
-      this.#underWay.end()
+      this.#inFlight.end()
     }
   }
 
   async close(): Promise<void> {
-    await this.#underWay.idle()
+    await this.#inFlight.idle()
     await this.connection.close()
   }
 
-  async #wait(): Promise<void> {
+  async #sendWait(): Promise<void> {
     await new Promise<void>((resolve) => process.nextTick(resolve))
-    this.#waiting = undefined
+    this.#wait = undefined
     this.connection.begin()
     try {
-      const count = await this.connection.client.wait(this.#replicas, this.#patienceMs)
-      if (count < this.#replicas) throw new Error(this.#missed(count))
+      const count = await this.connection.client.wait(this.#replicas, this.#timeoutMs)
+      if (count < this.#replicas) throw new Error(this.#tooFewReplicas(count))
     } catch (error) {
-      throw this.connection.failed(error)
+      throw this.connection.commandFailed(error)
     } finally {
       this.connection.end()
     }
   }
 
-  #missed(count: number): string {
-    return `written, but ${count} of the ${this.#replicas} replicas asked for have it after ${this.#patienceMs} ms, so a failover could lose it.`
+  #tooFewReplicas(count: number): string {
+    return `only ${count} of ${this.#replicas} replicas acknowledged the write within ${this.#timeoutMs} ms. The primary has executed it, but a failover could lose it.`
   }
 }

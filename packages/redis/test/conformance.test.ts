@@ -7,6 +7,6 @@ import { afterAll, test } from 'vitest'
 const server = await startRedis()
 afterAll(server.stop)
 
-// A limit below the server's own, so that values above it can be tried.
+// Below the limit of the server, so that the suite can exceed it.
 const options = { url: server.url, maxValueBytes: 1024 * 1024 }
 conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })

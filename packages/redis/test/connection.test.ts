@@ -4,25 +4,32 @@ import { redis } from '@stowage/redis'
 import { freePort, type RedisServer, startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
+import { waitUntil, waitUntilSucceeds } from './helpers.ts'
 
 const secret = 'hunter2'
 const sessionId = 'a-session-id'
-const opened: { close?: () => Promise<void>; stop?: () => Promise<void> }[] = []
+const cleanups: (() => unknown)[] = []
 
 afterEach(async () => {
-  for (const open of opened.splice(0).reverse()) await (open.close?.() ?? open.stop?.())
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function server(args: string[] = [], port?: number): Promise<RedisServer> {
-  const started = await startRedis({ args, ...(port !== undefined && { port }) })
-  opened.push(started)
-  return started
+async function startServer(args: string[] = [], port?: number): Promise<RedisServer> {
+  const server = await startRedis({ args, ...(port !== undefined && { port }) })
+  cleanups.push(server.stop)
+  return server
 }
 
-function store(...options: Parameters<typeof redis>) {
-  const made = redis(...options)
-  opened.push(made)
-  return made
+function createStore(...options: Parameters<typeof redis>) {
+  const store = redis(...options)
+  cleanups.push(() => store.close())
+  return store
+}
+
+function connect(url: string): Redis {
+  const client = new Redis(url)
+  cleanups.push(() => client.disconnect())
+  return client
 }
 
 async function failureOf(call: unknown): Promise<CacheError> {
@@ -34,248 +41,231 @@ async function failureOf(call: unknown): Promise<CacheError> {
   return error as CacheError
 }
 
-/** Asks until the store answers again; a bound that only a store that never recovers reaches. */
-async function recovered(get: () => unknown): Promise<void> {
-  const deadline = Date.now() + 20_000
-  for (;;) {
-    try {
-      await get()
-      return
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-}
-
 describe('connecting', () => {
-  test('the constructor opens nothing, the first command connects', async () => {
-    const { url } = await server()
-    const made = store({ url })
-    const admin = new Redis(url)
-    opened.push({ stop: async () => void admin.disconnect() })
-    const clients = async () =>
+  test('starts with the first command, not in the constructor', async () => {
+    const { url } = await startServer()
+    const store = createStore({ url })
+    const admin = connect(url)
+    const countClients = async () =>
       String(await admin.client('LIST'))
         .trim()
         .split('\n').length
-    expect(await clients()).toBe(1)
-    await Promise.all([made.set('a', '1'), made.get('a'), made.get('b')])
-    expect(await clients()).toBe(2)
+    expect(await countClients()).toBe(1)
+    await Promise.all([store.set('a', '1'), store.get('a'), store.get('b')])
+    expect(await countClients()).toBe(2)
   })
 
-  test('no server: every call fails at once, with the reason', async () => {
-    const made = store({ url: 'redis://127.0.0.1:1' })
-    const error = await failureOf(made.get(sessionId))
+  test('fails every call at once if there is no server, with the reason', async () => {
+    const store = createStore({ url: `redis://127.0.0.1:${await freePort()}` })
+    const error = await failureOf(store.get(sessionId))
     expect(error).toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', retryable: true, store: 'redis' })
     expect(error.message).toMatch(/ECONNREFUSED/)
   })
 
-  test('a server that accepts and stays silent costs the deadline, not more', async () => {
-    const { url, kill } = await server()
+  test('times out if the server accepts the connection but never replies', async () => {
+    const { url, kill } = await startServer()
     kill('SIGSTOP')
-    const made = store({ url, timeout: '50ms', connectTimeout: '50ms' })
-    const error = await failureOf(made.get('k'))
+    const store = createStore({ url, timeout: '50ms', connectTimeout: '50ms' })
+    const error = await failureOf(store.get('k'))
     expect(['ERR_CACHE_TIMEOUT', 'ERR_CACHE_UNAVAILABLE']).toContain(error.code)
     kill('SIGCONT')
-    await recovered(() => made.get('k'))
+    await waitUntilSucceeds(() => store.get('k'))
   })
 })
 
-describe('a connection that is lost', () => {
-  test('recovers by itself when the server comes back', async () => {
-    const first = await server()
-    const made = store({ url: first.url })
-    await made.set('k', 'v')
+describe('a lost connection', () => {
+  test('is reopened once the server is reachable again', async () => {
+    const first = await startServer()
+    const store = createStore({ url: first.url })
+    await store.set('k', 'v')
     await first.stop()
-    expect((await failureOf(made.get('k'))).code).toBe('ERR_CACHE_UNAVAILABLE')
-    await server([], first.port)
-    await recovered(() => made.set('k', 'new'))
-    expect(String(await made.get('k'))).toBe('new')
+    expect((await failureOf(store.get('k'))).code).toBe('ERR_CACHE_UNAVAILABLE')
+    await startServer([], first.port)
+    await waitUntilSucceeds(() => store.set('k', 'new'))
+    expect(String(await store.get('k'))).toBe('new')
   })
 
-  test('fails the commands that were under way, and sends none of them again', async () => {
-    const { url, kill, port, stop } = await server()
-    const made = store({ url })
-    await made.increment('n', 1)
+  test('fails the commands in flight, and sends none of them again', async () => {
+    const { url, kill, port, stop } = await startServer()
+    const store = createStore({ url })
+    await store.increment('n', 1)
     kill('SIGSTOP')
-    const pending = Promise.all([failureOf(made.increment('n', 1)), failureOf(made.get('n'))])
+    const pending = Promise.all([failureOf(store.increment('n', 1)), failureOf(store.get('n'))])
     await stop()
     for (const { code } of await pending) expect(code).toBe('ERR_CACHE_UNAVAILABLE')
-    await server([], port)
-    await recovered(() => made.ping())
-    expect(await made.get('n')).toBeUndefined()
+    await startServer([], port)
+    await waitUntilSucceeds(() => store.ping())
+    expect(await store.get('n')).toBeUndefined()
   })
 
-  test('a frozen server: calls end by their deadline, and all is well after it', async () => {
-    const { url, kill } = await server()
-    const made = store({ url, timeout: '50ms' })
-    await made.set('k', 'v')
+  test('to a frozen server times out all calls; they succeed once the server replies again', async () => {
+    const { url, kill } = await startServer()
+    const store = createStore({ url, timeout: '50ms' })
+    await store.set('k', 'v')
     kill('SIGSTOP')
-    const errors = await Promise.all(Array.from({ length: 20 }, () => failureOf(made.get('k'))))
+    const errors = await Promise.all(Array.from({ length: 20 }, () => failureOf(store.get('k'))))
     for (const { code } of errors) expect(code).toBe('ERR_CACHE_TIMEOUT')
     kill('SIGCONT')
-    await recovered(() => made.get('k'))
+    await waitUntilSucceeds(() => store.get('k'))
   })
 })
 
-test('a process that was busy does not take its own delay for the server’s', async () => {
-  const { url } = await server()
-  const made = store({ url, timeout: '40ms' })
-  await made.set('k', 'v')
-  const asked = made.get('k')
+test('a call does not time out because this process was busy', async () => {
+  const { url } = await startServer()
+  const store = createStore({ url, timeout: '40ms' })
+  await store.set('k', 'v')
+  const reply = store.get('k')
   const busyUntil = Date.now() + 400
   while (Date.now() < busyUntil);
-  expect(String(await asked)).toBe('v')
+  expect(String(await reply)).toBe('v')
 })
 
-describe('a server that refuses', () => {
-  test('a wrong password is named with its remedy', async () => {
-    const { port } = await server(['--requirepass', 'right'])
-    const made = store({ url: `redis://:${secret}@127.0.0.1:${port}` })
-    const error = await failureOf(made.get(sessionId))
+describe('an error reply', () => {
+  test('to a wrong password names the remedy', async () => {
+    const { port } = await startServer(['--requirepass', 'right'])
+    const store = createStore({ url: `redis://:${secret}@127.0.0.1:${port}` })
+    const error = await failureOf(store.get(sessionId))
     expect(error).toMatchObject({ code: 'ERR_CACHE_REJECTED', retryable: false })
     expect(error.message).toMatch(/WRONGPASS.*REDIS_URL/)
   })
 
-  test('no password where one is needed', async () => {
-    const { url } = await server(['--requirepass', 'right'])
-    expect((await failureOf(store({ url }).get('k'))).message).toMatch(/NOAUTH.*REDIS_URL/)
+  test('to a missing password names the remedy', async () => {
+    const { url } = await startServer(['--requirepass', 'right'])
+    expect((await failureOf(createStore({ url }).get('k'))).message).toMatch(/NOAUTH.*REDIS_URL/)
   })
 
-  test('a database that does not exist: nothing is written to another one', async () => {
-    const { port, url } = await server()
-    const made = store({ url: `redis://127.0.0.1:${port}/99` })
+  test('to SELECT prevents writes to another database', async () => {
+    const { port, url } = await startServer()
+    const store = createStore({ url: `redis://127.0.0.1:${port}/99` })
     for (let attempt = 0; attempt < 3; attempt++) {
-      expect((await failureOf(made.set('k', 'v'))).message).toMatch(/DB index is out of range/)
+      expect((await failureOf(store.set('k', 'v'))).message).toMatch(/DB index is out of range/)
     }
-    expect(await store({ url }).get('k')).toBeUndefined()
+    expect(await createStore({ url }).get('k')).toBeUndefined()
   })
 
-  test('a full server says what to do', async () => {
-    const { url } = await server(['--maxmemory', '1', '--maxmemory-policy', 'noeviction'])
-    const error = await failureOf(store({ url }).set('k', 'v'))
+  test('of a full server names the remedy', async () => {
+    const { url } = await startServer(['--maxmemory', '1', '--maxmemory-policy', 'noeviction'])
+    const error = await failureOf(createStore({ url }).set('k', 'v'))
     expect(error).toMatchObject({ code: 'ERR_CACHE_REJECTED', retryable: true })
     expect(error.message).toMatch(/maxmemory/)
   })
 
-  test('a user without a permission', async () => {
-    const { port, url } = await server()
-    const admin = new Redis(url)
-    opened.push({ stop: async () => void admin.disconnect() })
+  test('to a command without permission', async () => {
+    const { port, url } = await startServer()
+    const admin = connect(url)
     await admin.acl('SETUSER', 'app', 'on', '>pw', '~*', '+@all', '-set')
-    const made = store({ url: `redis://app:pw@127.0.0.1:${port}` })
-    expect((await failureOf(made.set('k', 'v'))).message).toMatch(/NOPERM/)
+    const store = createStore({ url: `redis://app:pw@127.0.0.1:${port}` })
+    expect((await failureOf(store.set('k', 'v'))).message).toMatch(/NOPERM/)
   })
 })
 
-test('no error shows a key, a value or a password', async () => {
-  const { port } = await server(['--requirepass', 'right', '--rename-command', 'GET', 'HIDDEN'])
-  const wrong = store({ url: `redis://:${secret}@127.0.0.1:${port}` })
-  const crippled = store({ url: `redis://:right@127.0.0.1:${port}` })
-  const errors = await Promise.all([
-    failureOf(wrong.set(sessionId, secret)),
-    failureOf(crippled.get(sessionId)),
-    failureOf(store({ url: 'redis://127.0.0.1:1' }).set(sessionId, secret)),
+test('no error contains a key, a value or a password', async () => {
+  const { port } = await startServer([
+    '--requirepass',
+    'right',
+    '--rename-command',
+    'GET',
+    'HIDDEN',
   ])
-  await crippled.set(sessionId, `"${secret}"`)
-  errors.push(await failureOf(crippled.increment(sessionId, 1)))
+  const wrongPassword = createStore({ url: `redis://:${secret}@127.0.0.1:${port}` })
+  const unreachable = createStore({ url: `redis://127.0.0.1:${await freePort()}` })
+  const withoutGet = createStore({ url: `redis://:right@127.0.0.1:${port}` })
+  const errors = await Promise.all([
+    failureOf(wrongPassword.set(sessionId, secret)),
+    failureOf(withoutGet.get(sessionId)),
+    failureOf(unreachable.set(sessionId, secret)),
+  ])
+  await withoutGet.set(sessionId, `"${secret}"`)
+  errors.push(await failureOf(withoutGet.increment(sessionId, 1)))
   for (const error of errors) {
-    const shown = `${inspect(error, { depth: 9, showHidden: false })}${JSON.stringify(error)}`
-    expect(shown).not.toContain(secret)
-    expect(shown).not.toContain(sessionId)
-    expect(shown).not.toContain('right')
+    const text = `${inspect(error, { depth: 9, showHidden: false })}${JSON.stringify(error)}`
+    expect(text).not.toContain(secret)
+    expect(text).not.toContain(sessionId)
+    expect(text).not.toContain('right')
   }
 })
 
-test('close answers what was asked before it, and ends the connection', async () => {
-  const { url } = await server()
-  const made = store({ url })
-  await made.ping()
-  const asked = Promise.all([made.set('a', '1'), made.get('a')])
-  const closing = made.close()
-  expect((await asked)[1]).toEqual(Buffer.from('1'))
+test('close waits for the calls in flight, then disconnects', async () => {
+  const { url } = await startServer()
+  const store = createStore({ url })
+  await store.ping()
+  const replies = Promise.all([store.set('a', '1'), store.get('a')])
+  const closing = store.close()
+  expect((await replies)[1]).toEqual(Buffer.from('1'))
   await closing
-  expect((await failureOf(made.get('a'))).code).toBe('ERR_CACHE_CLOSED')
+  expect((await failureOf(store.get('a'))).code).toBe('ERR_CACHE_CLOSED')
 })
 
-test('close waits for a script the server had to be sent twice', async () => {
-  const { url } = await server()
-  const made = store({ url })
-  await made.ping()
-  const counting = made.increment('n', 1)
-  await made.close()
-  expect(await counting).toBe(1)
+test('close waits for a script that is sent twice', async () => {
+  const { url } = await startServer()
+  const store = createStore({ url })
+  await store.ping()
+  const counter = store.increment('n', 1)
+  await store.close()
+  expect(await counter).toBe(1)
 })
 
-test('a process that is busy after its first call still gets its answer', async () => {
-  const { url } = await server()
-  const made = store({ url, timeout: '40ms', connectTimeout: '40ms' })
-  const asked = made.get('k')
+test('the first call does not time out because this process was busy', async () => {
+  const { url } = await startServer()
+  const store = createStore({ url, timeout: '40ms', connectTimeout: '40ms' })
+  const reply = store.get('k')
   const busyUntil = Date.now() + 500
   while (Date.now() < busyUntil);
-  expect(await asked).toBeUndefined()
+  expect(await reply).toBeUndefined()
 })
 
-describe('the reason for an outage', () => {
-  test('follows the server: from none at all to one that asks for a password, to one that is well', async () => {
+describe('the reason for a failed call', () => {
+  test('changes with the server: unreachable, then password required, then no failure', async () => {
     const port = await freePort()
-    const made = store({ url: `redis://127.0.0.1:${port}` })
-    expect((await failureOf(made.get('k'))).message).toMatch(/get failed: .*ECONNREFUSED/)
-    const guarded = await server(['--requirepass', 'right'], port)
-    const deadline = Date.now() + 20_000
-    let message = ''
-    while (!message.includes('NOAUTH') && Date.now() < deadline) {
-      ;({ message } = await failureOf(made.get('k')))
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-    expect(message).toMatch(/NOAUTH/)
-    await guarded.stop()
-    await server([], port)
-    await recovered(() => made.get('k'))
+    const store = createStore({ url: `redis://127.0.0.1:${port}` })
+    expect((await failureOf(store.get('k'))).message).toMatch(/get failed: .*ECONNREFUSED/)
+    const withPassword = await startServer(['--requirepass', 'right'], port)
+    await waitUntil('the reason is NOAUTH', async () => {
+      return (await failureOf(store.get('k'))).message.includes('NOAUTH')
+    })
+    await withPassword.stop()
+    await startServer([], port)
+    await waitUntilSucceeds(() => store.get('k'))
   })
 
-  test('that the database is refused ends when it is allowed', async () => {
-    const { port, url } = await server()
-    const admin = new Redis(url)
-    opened.push({ stop: async () => void admin.disconnect() })
+  test('is no longer a missing permission once that is granted', async () => {
+    const { port, url } = await startServer()
+    const admin = connect(url)
     await admin.acl('SETUSER', 'app', 'on', '>pw', '~*', '+@all', '-select')
-    const made = store({ url: `redis://app:pw@127.0.0.1:${port}/3` })
-    expect((await failureOf(made.set('k', 'v'))).message).toMatch(/NOPERM/)
+    const store = createStore({ url: `redis://app:pw@127.0.0.1:${port}/3` })
+    expect((await failureOf(store.set('k', 'v'))).message).toMatch(/NOPERM/)
     await admin.acl('SETUSER', 'app', '+select')
-    await recovered(() => made.set('k', 'v'))
+    await waitUntilSucceeds(() => store.set('k', 'v'))
     expect(await admin.get('k')).toBeNull()
   })
 })
 
-describe('a client of one’s own', () => {
-  test('is used as it is and left open', async () => {
-    const { url } = await server()
-    const client = new Redis(url)
-    opened.push({ stop: async () => void client.disconnect() })
-    const made = redis({ client })
-    await made.set('k', 'v')
-    expect(String(await made.get('k'))).toBe('v')
-    await made.close()
+describe('an injected client', () => {
+  test('is used as it is and stays open', async () => {
+    const { url } = await startServer()
+    const client = connect(url)
+    const store = redis({ client })
+    await store.set('k', 'v')
+    expect(String(await store.get('k'))).toBe('v')
+    await store.close()
     expect(await client.get('k')).toBe('v')
   })
 
-  test('may be a function, called with the first command; it gets a deadline', async () => {
-    const { url, kill } = await server()
-    let asked = 0
-    const made = store({
+  test('may be a function, which the first command calls; calls have a timeout', async () => {
+    const { url, kill } = await startServer()
+    let calls = 0
+    const store = createStore({
       client: () => {
-        asked++
-        const client = new Redis(url)
-        opened.push({ stop: async () => void client.disconnect() })
-        return client
+        calls++
+        return connect(url)
       },
       timeout: '50ms',
     })
-    expect(asked).toBe(0)
-    await made.set('k', 'v')
+    expect(calls).toBe(0)
+    await store.set('k', 'v')
     kill('SIGSTOP')
-    expect((await failureOf(made.get('k'))).code).toBe('ERR_CACHE_TIMEOUT')
+    expect((await failureOf(store.get('k'))).code).toBe('ERR_CACHE_TIMEOUT')
     kill('SIGCONT')
-    expect(asked).toBe(1)
+    expect(calls).toBe(1)
   })
 })

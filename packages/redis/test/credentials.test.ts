@@ -8,12 +8,12 @@ import {
   startRedis,
 } from '@stowage/test-servers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { succeeds, until } from './helpers.ts'
+import { waitUntil, waitUntilSucceeds } from './helpers.ts'
 
 let server: RedisServer
 let store: ReturnType<typeof redis>
 
-const user = (...passwords: string[]) =>
+const setUser = (...passwords: string[]) =>
   command(server.port, 'ACL', 'SETUSER', 'app', 'reset', 'on', '~*', '&*', '+@all', ...passwords)
 
 beforeEach(async () => {
@@ -26,87 +26,87 @@ afterEach(async () => {
   await server.stop()
 })
 
-describe('credentials()', () => {
-  test('is asked before each connection, so that a rotated password is used', async () => {
+describe('the credentials function', () => {
+  test('is called before each connection, so that a rotated password is used', async () => {
     let password = 'one'
-    await user('>one')
+    await setUser('>one')
     store = redis({ url: server.url, credentials: async () => ({ username: 'app', password }) })
     await store.set('k', 'v')
     expect(String(await command(server.port, 'CLIENT', 'LIST'))).toContain('user=app')
-    await user('>two')
+    await setUser('>two')
     password = 'two'
     await command(server.port, 'CLIENT', 'KILL', 'USER', 'app')
-    await until('it is connected again', () => succeeds(() => store.get('k')))
+    await waitUntilSucceeds(() => store.get('k'))
     expect(String(await store.get('k'))).toBe('v')
   })
 
-  test('that gives an outdated one is asked again, and says why meanwhile', async () => {
+  test('is called again after a wrong password; calls reject with the reason meanwhile', async () => {
     let password = 'wrong'
-    await user('>right')
+    await setUser('>right')
     store = redis({ url: server.url, credentials: () => ({ username: 'app', password }) })
     await expect(store.get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       message: expect.stringMatching(/WRONGPASS.*user and password/),
     })
     password = 'right'
-    await until('it is connected', () => succeeds(() => store.ping()))
+    await waitUntilSucceeds(() => store.ping())
   })
 
-  test('that fails is a coded error with its reason, and is asked again', async () => {
+  test('is called again after it rejected; calls reject with its reason meanwhile', async () => {
     let works = false
-    await user('>right')
+    await setUser('>right')
     const credentials = async () => {
-      if (!works) throw new Error('no token today')
+      if (!works) throw new Error('no token')
       return { username: 'app', password: 'right' }
     }
     store = redis({ url: server.url, credentials })
     await expect(store.get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
-      message: expect.stringContaining('no token today'),
+      message: expect.stringContaining('no token'),
     })
     works = true
-    await until('it is connected', () => succeeds(() => store.ping()))
+    await waitUntilSucceeds(() => store.ping())
   })
 
-  test('that never answers holds nobody up', async () => {
+  test('fails calls in bounded time if it never resolves', async () => {
     const credentials = () => new Promise<never>(() => {})
     store = redis({ url: server.url, credentials, connectTimeout: '100ms' })
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   })
 
-  test('that failed while the connection was up has not failed the next one', async () => {
+  test('that rejects while connected does not fail calls of the next connection', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     let calls = 0
-    await user('>right')
+    await setUser('>right')
     const credentials = async () => {
       calls++
-      if (calls === 2) throw new Error('no token now')
+      if (calls === 2) throw new Error('no token')
       return { username: 'app', password: 'right' }
     }
-    const wire = await startProxy(server.port)
-    store = redis({ url: wire.url, credentials, timeout: '5s' })
+    const proxy = await startProxy(server.port)
+    store = redis({ url: proxy.url, credentials, timeout: '5s' })
     await store.set('k', 'v')
     vi.advanceTimersByTime(10 * 60_000)
     vi.useRealTimers()
-    await until('it has been asked', () => calls === 2)
-    const lost = wire.cutReplies()
+    await waitUntil('it is called', () => calls === 2)
+    const lost = proxy.cutReplies()
     expect(String(await store.get('k'))).toBe('v')
     await lost
     await store.close()
-    await wire.stop()
+    await proxy.stop()
   })
 
-  test('is asked every ten minutes, and the server told, while the connection stays', async () => {
+  test('is called every ten minutes, and the open connection is authenticated again', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     let password = 'one'
-    await user('>one')
+    await setUser('>one')
     const credentials = vi.fn(async () => ({ username: 'app', password }))
     store = redis({ url: server.url, credentials })
     await store.set('k', 'v')
-    await user('>one', '>two')
+    await setUser('>one', '>two')
     password = 'two'
     vi.advanceTimersByTime(10 * 60_000)
-    await until('the server is told', async () => {
+    await waitUntil('the connection is authenticated', async () => {
       const stats = String(await command(server.port, 'INFO', 'commandstats'))
       return /cmdstat_auth:calls=[1-9]/.test(stats)
     })
@@ -115,16 +115,16 @@ describe('credentials()', () => {
   })
 })
 
-test('a cluster asks for them too', async () => {
+test('a cluster uses the credentials function', async () => {
   const cluster = await startCluster()
   try {
     const rules = ['reset', 'on', '~*', '&*', '+@all', '>right']
     const ports = cluster.nodes.map(({ port }) => port)
     await Promise.all(ports.map((port) => command(port, 'ACL', 'SETUSER', 'app', ...rules)))
     const clusterNodes = cluster.addresses.map(({ host, port }) => `${host}:${port}`)
-    let asked = 0
+    let calls = 0
     const credentials = async () => {
-      asked++
+      calls++
       return { username: 'app', password: 'right' }
     }
     store = redis({ clusterNodes, credentials })
@@ -134,7 +134,7 @@ test('a cluster asks for them too', async () => {
       ['c', '3'],
     ])
     expect((await store.getMany(['a', 'b', 'c'])).map(String)).toEqual(['1', '2', '3'])
-    expect(asked).toBe(1)
+    expect(calls).toBe(1)
     const lists = await Promise.all(ports.map((port) => command(port, 'CLIENT', 'LIST')))
     for (const list of lists) expect(String(list)).toContain('user=app')
   } finally {
@@ -142,7 +142,7 @@ test('a cluster asks for them too', async () => {
   }
 })
 
-test('a cluster that refuses them says so, and nowhere prints them', async () => {
+test('credentials that a cluster rejects are not part of the error', async () => {
   const cluster = await startCluster()
   try {
     const clusterNodes = cluster.addresses.map(({ host, port }) => `${host}:${port}`)
@@ -158,8 +158,8 @@ test('a cluster that refuses them says so, and nowhere prints them', async () =>
   }
 })
 
-describe('a user who lacks a permission', () => {
-  const lacking = async (...rules: string[]) => {
+describe('a user without a permission', () => {
+  const connectWith = async (...rules: string[]) => {
     await command(
       server.port,
       'ACL',
@@ -175,8 +175,8 @@ describe('a user who lacks a permission', () => {
     store = redis({ url: server.url.replace('//', '//app:x@') })
   }
 
-  test('get: compareAndSet is refused, not told that the value is another', async () => {
-    await lacking('-get')
+  test('get: compareAndSet rejects instead of resolving to false', async () => {
+    await connectWith('-get')
     await store.set('k', 'v')
     for (const next of ['w', undefined]) {
       await expect(store.compareAndSet('k', 'v', next)).rejects.toMatchObject({
@@ -186,8 +186,8 @@ describe('a user who lacks a permission', () => {
     }
   })
 
-  test('pexpire: no counter is left that never expires', async () => {
-    await lacking('-pexpire')
+  test('pexpire: increment leaves no counter without expiry', async () => {
+    await connectWith('-pexpire')
     await Promise.resolve(store.increment('n', 1, 60_000)).catch(() => {})
     expect(await command(server.port, 'TTL', 'n')).not.toBe(-1)
   })

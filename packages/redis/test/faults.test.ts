@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import {
   command,
@@ -10,20 +8,20 @@ import {
   startReplicated,
 } from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { replicated } from './helpers.ts'
+import { waitUntil, waitUntilReplicated, waitUntilSucceeds } from './helpers.ts'
 
 let server: RedisServer
-let wire: FaultProxy
+let proxy: FaultProxy
 let store: ReturnType<typeof redis>
 const cleanups: (() => Promise<unknown>)[] = []
 
 beforeEach(async () => {
   server = await startRedis()
-  wire = await startProxy(server.port)
-  store = redis({ url: wire.url, timeout: '100ms', connectTimeout: '100ms' })
+  proxy = await startProxy(server.port)
+  store = redis({ url: proxy.url, timeout: '100ms', connectTimeout: '100ms' })
   cleanups.push(
     server.stop,
-    () => wire.stop(),
+    () => proxy.stop(),
     () => store.close(),
   )
 })
@@ -32,34 +30,21 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function recovered(call: () => unknown): Promise<void> {
-  const deadline = Date.now() + 20_000
-  for (;;) {
-    try {
-      await call()
-      return
-    } catch (error) {
-      if (!CacheError.is(error) || Date.now() > deadline) throw error
-      await sleep(10)
-    }
-  }
-}
-
-test('an increment whose answer is lost counts once and is reported as failed', async () => {
+test('an increment whose reply is lost is executed once, and rejects', async () => {
   await store.increment('n', 1)
-  const lost = wire.cutReplies()
+  const lost = proxy.cutReplies()
   await expect(store.increment('n', 1)).rejects.toMatchObject({ retryable: true })
   await lost
-  await recovered(() => store.ping())
+  await waitUntilSucceeds(() => store.ping())
   expect(await command(server.port, 'GET', 'n')).toBe('2')
 })
 
-test('a read, and a write that may be done twice, is sent again when the connection was cut', async () => {
-  const store = redis({ url: wire.url, timeout: '5s' })
+test('a read or an idempotent write is retried after the connection was cut', async () => {
+  const store = redis({ url: proxy.url, timeout: '5s' })
   cleanups.push(() => store.close())
   await store.set('k', 'v')
   for (const call of [() => store.get('k'), () => store.getMany(['k', 'l'])]) {
-    const lost = wire.cutReplies()
+    const lost = proxy.cutReplies()
     expect(String(await call())).toMatch(/^v/)
     await lost
   }
@@ -68,7 +53,7 @@ test('a read, and a write that may be done twice, is sent again when the connect
     () => store.setMany([['k', 'new']]),
     () => store.touch('k', 60_000),
   ]) {
-    const lost = wire.cutReplies()
+    const lost = proxy.cutReplies()
     await call()
     await lost
     expect(await command(server.port, 'GET', 'k')).toBe('new')
@@ -81,85 +66,86 @@ test.each([
   ['delete', () => store.delete('k')],
   ['deleteMany', () => store.deleteMany(['k'])],
   ['increment', () => store.increment('n', 1)],
-])('%s, whose answer would be another one the second time, is not', async (_, call) => {
+])('%s is not retried, because its result could change', async (_, call) => {
   await store.set('k', 'v')
-  const lost = wire.cutReplies()
+  const lost = proxy.cutReplies()
   await expect(call()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', retryable: true })
   await lost
 })
 
-test('what was under way when the connection is cut is reported, and never sent again', async () => {
-  // From now on the server knows the script.
+test('calls in flight reject when the connection is cut, and are never sent again', async () => {
+  // Loads the script.
   await store.increment('n', 1)
-  wire.mute(true, 'replies')
+  proxy.mute(true, 'replies')
   const calls = Array.from({ length: 50 }, () => store.increment('n', 1))
   const outcomes = Promise.allSettled(calls)
-  await recovered(async () => {
-    if ((await command(server.port, 'GET', 'n')) !== '51')
-      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'wait')
+  await waitUntil('the server has executed all calls', async () => {
+    return (await command(server.port, 'GET', 'n')) === '51'
   })
-  wire.cut()
+  proxy.cut()
   for (const { status } of await outcomes) expect(status).toBe('rejected')
-  wire.mute(false)
-  await recovered(() => store.ping())
+  proxy.mute(false)
+  await waitUntilSucceeds(() => store.ping())
   expect(await command(server.port, 'GET', 'n')).toBe('51')
 })
 
-test('a black hole costs each call its deadline, and nothing after it has gone', async () => {
+test('calls to an unresponsive server time out, and succeed once it replies again', async () => {
   await store.set('k', 'v')
-  wire.mute(true)
+  proxy.mute(true)
   const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => store.get('k')))
   for (const outcome of outcomes) {
     expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CACHE_TIMEOUT' } })
   }
-  wire.mute(false)
-  await recovered(() => store.get('k'))
+  proxy.mute(false)
+  await waitUntilSucceeds(() => store.get('k'))
 })
 
-test('connections that are reset one after another end in a coded error, then in an answer', async () => {
+test('calls reject while new connections are reset, and succeed afterwards', async () => {
   await store.set('k', 'v')
-  wire.refuse(true)
-  wire.cut()
+  proxy.refuse(true)
+  proxy.cut()
   await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-  wire.refuse(false)
-  await recovered(() => store.get('k'))
+  proxy.refuse(false)
+  await waitUntilSucceeds(() => store.get('k'))
 })
 
-test('nothing fails when the address leads to the new primary by the time the old one refuses', async () => {
+/**
+ * A primary behind an endpoint, and its replica. `promote` makes the replica the primary and the primary its replica.
+ */
+async function startDemotable() {
   const { primary, replicas, stop } = await startReplicated({ replicas: 1 })
-  cleanups.push(stop)
-  const promoted = replicas[0]?.port ?? 0
   const endpoint = await startProxy(primary.port)
-  const followed = redis({ url: endpoint.url })
+  const store = redis({ url: endpoint.url })
   cleanups.push(
+    stop,
     () => endpoint.stop(),
-    () => followed.close(),
+    () => store.close(),
   )
-  await followed.increment('n', 1)
-  await replicated('n', '1', promoted)
-  await command(promoted, 'REPLICAOF', 'NO', 'ONE')
-  await command(primary.port, 'REPLICAOF', '127.0.0.1', promoted)
-  endpoint.retarget(promoted)
-  expect(await followed.increment('n', 1)).toBe(2)
-  expect(await command(promoted, 'GET', 'n')).toBe('2')
+  const replica = replicas[0]?.port ?? 0
+  const promote = async () => {
+    await command(replica, 'REPLICAOF', 'NO', 'ONE')
+    await command(primary.port, 'REPLICAOF', '127.0.0.1', replica)
+  }
+  return { endpoint, store, replica, promote }
+}
+
+test('a write that a demoted primary rejects is retried on the new primary at the same address', async () => {
+  const { endpoint, store, replica, promote } = await startDemotable()
+  await store.increment('n', 1)
+  await waitUntilReplicated('n', '1', replica)
+  await promote()
+  endpoint.retarget(replica)
+  expect(await store.increment('n', 1)).toBe(2)
+  expect(await command(replica, 'GET', 'n')).toBe('2')
 })
 
-test('an address that leads to a new primary is followed, though the old one stays connected', async () => {
-  const { primary, replicas, stop } = await startReplicated({ replicas: 1 })
-  cleanups.push(stop)
-  const promoted = replicas[0]?.port ?? 0
-  const endpoint = await startProxy(primary.port)
-  const followed = redis({ url: endpoint.url })
-  cleanups.push(
-    () => endpoint.stop(),
-    () => followed.close(),
-  )
-  await followed.set('k', 'before')
-  await command(promoted, 'REPLICAOF', 'NO', 'ONE')
-  await command(primary.port, 'REPLICAOF', '127.0.0.1', promoted)
-  // Refused, and once more after a look at where the address leads by now.
-  await expect(followed.set('k', 'refused')).rejects.toMatchObject({ retryable: true })
-  endpoint.retarget(promoted)
-  await recovered(() => followed.set('k', 'after'))
-  expect(await command(promoted, 'GET', 'k')).toBe('after')
+test('a write that a demoted primary rejects closes the connection; a later one reaches the new primary', async () => {
+  const { endpoint, store, replica, promote } = await startDemotable()
+  await store.set('k', 'before')
+  await promote()
+  // Rejected twice: the address still leads to the old primary when the write is retried.
+  await expect(store.set('k', 'rejected')).rejects.toMatchObject({ retryable: true })
+  endpoint.retarget(replica)
+  await waitUntilSucceeds(() => store.set('k', 'after'))
+  expect(await command(replica, 'GET', 'k')).toBe('after')
 })

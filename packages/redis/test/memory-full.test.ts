@@ -1,20 +1,15 @@
 import { inspect } from 'node:util'
 import { Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
-import { type RedisServer, startRedis } from '@stowage/test-servers'
+import { startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 const mebibyte = 1024 * 1024
 
-let server: RedisServer
-let admin: Redis
+const server = await startRedis()
+const admin = new Redis(server.url)
 let store: ReturnType<typeof redis>
-
-beforeAll(async () => {
-  server = await startRedis()
-  admin = new Redis(server.url)
-})
 
 beforeEach(async () => {
   await admin.config('SET', 'maxmemory', 0)
@@ -34,10 +29,10 @@ async function usedBytes(): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await admin.info('memory'))?.[1])
 }
 
-describe('a full server that evicts nothing', () => {
+describe('a full server with noeviction', () => {
   const ballast = Array.from({ length: 100 }, (_, n) => `ballast:${n}`)
 
-  /** Fills it well beyond its limit, and leaves room enough for when the ballast is gone. */
+  /** Exceeds maxmemory by far. There is room again once the ballast is deleted. */
   async function fill(): Promise<void> {
     const used = await usedBytes()
     await admin.config('SET', 'maxmemory-policy', 'noeviction')
@@ -70,10 +65,10 @@ describe('a full server that evicts nothing', () => {
   }
 
   test.each(Object.keys(writes))(
-    '%s fails with the remedy, and nothing is half done',
+    '%s rejects with a remedy, and has no partial effect',
     async (name) => {
-      // Twice: the first time a script is sent in full.
-      for (let time = 0; time < 2; time++)
+      // Twice: the first call sends the source of a script, the second its digest.
+      for (let attempt = 0; attempt < 2; attempt++)
         await expect(writes[name]?.()).rejects.toMatchObject(full)
       expect(await admin.mget('k', 'n', 'absent')).toEqual(['v', '41', null])
       expect(await admin.pttl('k')).toBe(-1)
@@ -81,14 +76,14 @@ describe('a full server that evicts nothing', () => {
     },
   )
 
-  test('the error shows neither key nor value', async () => {
+  test('the error contains neither key nor value', async () => {
     const secret = 'hunter2'
     const error = await Promise.resolve(store.increment(secret, 1, 60_000)).catch((e: Error) => e)
     expect(error).toMatchObject(full)
     expect(inspect(error)).not.toContain(secret)
   })
 
-  test('reads, deletes and expiries go on', async () => {
+  test('reads, deletes and touch still succeed', async () => {
     expect((await store.getMany(['k', 'n'])).map(String)).toEqual(['v', '41'])
     expect(await store.touch('n', 60_000)).toBe(true)
     expect(await store.touch('n')).toBe(true)
@@ -97,13 +92,13 @@ describe('a full server that evicts nothing', () => {
     await store.ping()
   })
 
-  test('remember answers with what was loaded', async () => {
+  test('remember resolves to the loaded value', async () => {
     const cache = new Cache(store)
     expect(await cache.remember('absent', { ttl: '1m' }, () => 'loaded')).toBe('loaded')
     expect(await cache.get('absent')).toBeUndefined()
   })
 
-  test('writes succeed again once there is room, through the same connection', async () => {
+  test('writes succeed again on the same connection once there is room', async () => {
     await expect(store.set('k', 'new')).rejects.toMatchObject(full)
     expect(await store.deleteMany(ballast)).toBe(ballast.length)
     await store.set('k', 'new')
@@ -112,7 +107,7 @@ describe('a full server that evicts nothing', () => {
   })
 })
 
-describe('a full server that evicts', () => {
+describe('a full server with allkeys-lru', () => {
   const maxBytes = 8 * mebibyte
   const keys = Array.from({ length: 3_000 }, (_, n) => `key ${n}`)
   const textOf = (key: string) => `${key} ${'x'.repeat(10_000)}`
@@ -124,32 +119,32 @@ describe('a full server that evicts', () => {
     await admin.config('SET', 'maxmemory', maxBytes)
   })
 
-  /** Writes several times what fits. */
+  /** Writes several times maxmemory. */
   async function overfill(): Promise<void> {
-    for (let at = 0; at < keys.length; at += 50) {
-      const part = keys.slice(at, at + 50)
+    for (let start = 0; start < keys.length; start += 50) {
+      const chunk = keys.slice(start, start + 50)
       await cache.setMany(
-        part.map((key) => [key, textOf(key)]),
+        chunk.map((key) => [key, textOf(key)]),
         { ttl: '1h' },
       )
     }
   }
 
-  test('takes every write, keeps within its memory, and answers what is gone as a miss', async () => {
+  test('accepts all writes, stays within maxmemory, and reads evicted keys as misses', async () => {
     await overfill()
     expect(await usedBytes()).toBeLessThan(maxBytes + mebibyte)
     const values = await cache.getMany(keys)
-    const kept = keys.filter((_, at) => values[at] !== undefined)
-    expect(kept.length).toBeGreaterThan(0)
-    expect(kept.length).toBeLessThan(keys.length / 2)
+    const hits = keys.filter((_, at) => values[at] !== undefined)
+    expect(hits.length).toBeGreaterThan(0)
+    expect(hits.length).toBeLessThan(keys.length / 2)
     for (const [at, key] of keys.entries()) expect([undefined, textOf(key)]).toContain(values[at])
   })
 
-  test('what was evicted is not brought back: no touch, no swap, a counter with its own expiry', async () => {
+  test('does not restore evicted keys by touch or compareAndSet; increment creates a counter with expiry', async () => {
     await store.set('session', '{}', 60_000)
     await store.add('lock', 'owner', 60_000)
     await store.increment('n', 41, 60_000)
-    // Which keys go is a matter of chance within a second, the resolution of the server's clock for this.
+    // The server's LRU clock has a resolution of one second; within that, eviction is random.
     while ((await admin.exists('session', 'lock', 'n')) > 0) await overfill()
     expect(await store.touch('session', 60_000)).toBe(false)
     expect(await store.compareAndSet('session', '{}', '{"a":1}')).toBe(false)

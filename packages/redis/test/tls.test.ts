@@ -17,8 +17,8 @@ let server: RedisServer
 beforeAll(async () => {
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost']
   const output = ['-keyout', files.key, '-out', files.cert, '-days', '2']
-  const arguments_ = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...output, ...subject]
-  execFileSync('openssl', arguments_, { stdio: 'ignore' })
+  const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...output, ...subject]
+  execFileSync('openssl', args, { stdio: 'ignore' })
   server = await startRedis({ tls: files, args: ['--requirepass', 'p@ss?#'] })
 })
 
@@ -30,7 +30,7 @@ afterAll(async () => {
 const ca = () => readFileSync(files.cert)
 const url = () => `rediss://:${encodeURIComponent('p@ss?#')}@127.0.0.1:${server.port}/3`
 
-test('rediss:// speaks TLS, with a password of special characters and a database', async () => {
+test('rediss:// connects over TLS, with special characters in the password and a database', async () => {
   const store = redis({ url: url(), tls: { ca: ca() } })
   await store.setMany(
     [
@@ -43,7 +43,7 @@ test('rediss:// speaks TLS, with a password of special characters and a database
   await store.close()
 })
 
-test('a certificate nobody vouches for is refused', async () => {
+test('an untrusted certificate is rejected', async () => {
   const store = redis({ url: url() })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
@@ -52,16 +52,16 @@ test('a certificate nobody vouches for is refused', async () => {
   await store.close()
 })
 
-describe('a user who may do only what the README names', () => {
+describe('a user with only the permissions in the README', () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const documented = readme.match(/`~prefix:\* ([^`]+)`/)?.[1]?.split(' ') ?? []
   let admin: Redis
 
-  async function permit(user: string, ...permissions: string[]): Promise<void> {
+  async function setUser(user: string, ...permissions: string[]): Promise<void> {
     await admin.acl('SETUSER', user, 'reset', 'on', '>pw', ...permissions)
   }
 
-  const storeOf = (user: string, database = '') =>
+  const createStore = (user: string, database = '') =>
     redis({
       url: `rediss://${user}:pw@127.0.0.1:${server.port}/${database}`,
       tls: { ca: ca() },
@@ -70,16 +70,16 @@ describe('a user who may do only what the README names', () => {
 
   beforeAll(async () => {
     admin = new Redis(server.port, { password: 'p@ss?#', tls: { ca: ca() } })
-    await permit('app', '~app:*', ...documented)
-    // The kit uses all keys of a database of its own.
-    await permit('kit', '~*', ...documented, '+select', '+flushdb')
+    await setUser('app', '~app:*', ...documented)
+    // The conformance suite uses all keys of its own database.
+    await setUser('suite', '~*', ...documented, '+select', '+flushdb')
   })
   afterAll(() => admin.disconnect())
 
-  conform(test, () => storeOf('kit', '3'), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore('suite', '3'), { wait: async (ms) => sleep(ms) })
 
-  test('can do everything with a cache of this prefix', async () => {
-    const store = storeOf('app')
+  test('can call every method of a cache with its prefix', async () => {
+    const store = createStore('app')
     const cache = new Cache(store, { prefix: 'app:' })
     await cache.setMany([
       ['a', 1],
@@ -94,8 +94,8 @@ describe('a user who may do only what the README names', () => {
     await cache.close()
   })
 
-  test('is refused a key of another one, with the reason', async () => {
-    const store = storeOf('app')
+  test('cannot write a key outside its prefix, and gets the reason', async () => {
+    const store = createStore('app')
     await expect(store.set('other:k', 'v')).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       message: expect.stringMatching(/NOPERM.*ACL GETUSER/),
@@ -103,11 +103,11 @@ describe('a user who may do only what the README names', () => {
     await store.close()
   })
 
-  test('can do without INFO, of which the client warns', async () => {
-    await permit('uninformed', '~app:*', ...documented, '-info')
+  test('works without the permission to run INFO; ioredis prints a warning', async () => {
+    await setUser('noinfo', '~app:*', ...documented, '-info')
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
-    const store = storeOf('uninformed')
-    expect(await store.increment('app:uninformed', 1, 60_000)).toBe(1)
+    const store = createStore('noinfo')
+    expect(await store.increment('app:n2', 1, 60_000)).toBe(1)
     expect(warn).toHaveBeenCalledTimes(1)
     warn.mockRestore()
     await store.close()

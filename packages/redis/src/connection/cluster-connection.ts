@@ -1,17 +1,18 @@
-import { DeadlineError, InFlight, Watchdog } from '@stowage/core/driver'
+import { InFlight } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
-import { backOff } from '../reconnect-delay.ts'
-import type { Address, Credentials, RedisClient, ResolvedOptions } from '../redis-options.ts'
-import { BorrowedConnection, type Connection, replicaTimeShare } from './connection.ts'
+import { reconnectDelay } from '../reconnect-delay.ts'
+import type { Credentials, RedisClient, ResolvedOptions } from '../redis-options.ts'
+import { replicaTimeoutShare } from './connection.ts'
 import { useCredentials } from './credentials.ts'
-import { Readiness } from './readiness.ts'
+import { NodeConnection, ReplicaNodeConnection } from './node-connection.ts'
+import { ReconnectingConnection } from './reconnecting-connection.ts'
+import type { Address } from './server-address.ts'
 
-/** The connections to all nodes, which the client makes and chooses from. */
-export class ClusterConnection implements Connection {
+/** A cluster client, which manages the connections to all nodes and routes commands by slot. */
+export class ClusterConnection extends ReconnectingConnection {
   readonly client: RedisClient
   readonly #cluster: Cluster
-  readonly #readiness: Readiness
-  readonly #underWay = new InFlight()
+  readonly #inFlight = new InFlight()
   readonly #timeoutMs: number
   readonly #stopCredentials: () => void
   #credentials: Credentials | undefined
@@ -19,123 +20,106 @@ export class ClusterConnection implements Connection {
   #corked = false
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
+    const cluster = new Cluster([...nodes], clusterOptions(server, options))
+    super(cluster, options.timeoutMs / 2)
     this.#timeoutMs = options.timeoutMs
-    this.#cluster = new Cluster([...nodes], clusterOptions(server, options))
-    // It has the methods of a client of one server, with wider types.
-    this.client = this.#cluster as unknown as RedisClient
-    this.#readiness = new Readiness(this.#cluster, options.timeoutMs / 2)
-    this.#stopCredentials = this.#useCredentials(options)
-    this.#cluster.on('error', (error) => this.#note(error))
-    this.#cluster.on('node error', (error) => this.#note(error))
-    // Without a queue the client refuses what comes while it connects to a node, so it has to connect before.
-    this.#cluster.on('+node', (node: Redis) => {
-      Object.assign(node.options, this.#credentials)
-      if (this.#cluster.status === 'ready') void connected(node)
+    this.#cluster = cluster
+    // It has the methods of a single server's client, with wider types.
+    this.client = cluster as unknown as RedisClient
+    this.#stopCredentials = useCredentials(cluster, options, {
+      apply: (credentials) => this.#applyCredentials(credentials),
+      connectedNodes: () => [...this.nodes().values()].filter(({ status }) => status === 'ready'),
+      onError: (error) => this.#onCredentialsError(error),
     })
-    this.#cluster.on('ready', () => void this.#nodesConnected())
-    this.#cluster.on('close', () => this.#closed())
-    this.#cluster.on('end', () => this.#closed())
+    cluster.on('error', (error) => this.#recordError(error))
+    cluster.on('node error', (error) => this.#recordError(error))
+    cluster.on('+node', (node: Redis) => this.#onNodeAdded(node))
+    cluster.on('ready', () => void this.#onReady())
+    cluster.on('close', () => this.#onClose())
+    cluster.on('end', () => this.#onClose())
   }
 
   masters(): Redis[] {
     return this.#cluster.nodes('master')
   }
 
-  /** Every node that is known, by `host:port`. */
+  /** All known nodes, by `host:port`. */
   nodes(): Map<string, Redis> {
     const nodes = this.#cluster.nodes('all')
     return new Map(nodes.map((node) => [`${node.options.host}:${node.options.port}`, node]))
   }
 
-  /** For each slot the nodes that serve it, as `host:port`, the master first. */
+  /** The nodes that serve each slot, as `host:port`, the master first. */
   get slots(): readonly (readonly string[] | undefined)[] {
     return this.#cluster.slots
   }
 
-  /** Past the client's routing; `close()` waits for what is under way there too. */
+  /** A connection that bypasses the client's routing. `close()` of the cluster waits for its commands too. */
   connectionTo(node: Redis): NodeConnection {
-    return new NodeConnection(node, this.#underWay)
+    return new NodeConnection(node, this.#inFlight)
   }
 
-  /** The same to a replica. */
+  /** Like `connectionTo`, with the timeout of a replica. */
   connectionToReplica(node: Redis): NodeConnection {
-    return new ReplicaConnection(node, this.#underWay, this.#timeoutMs * replicaTimeShare)
+    return new ReplicaNodeConnection(node, this.#inFlight, this.#timeoutMs * replicaTimeoutShare)
   }
 
-  /** Has `listener` told whenever the client has asked who serves which slots. */
-  onRefresh(listener: () => void): void {
+  /** Calls `listener` each time the client has refreshed its table of slots. */
+  onSlotsRefreshed(listener: () => void): void {
     this.#cluster.on('refresh', listener)
   }
 
-  /** Has the client ask that. */
-  refresh(): void {
+  refreshSlots(): void {
     if (this.#cluster.status === 'ready') this.#cluster.refreshSlotsCache()
   }
 
-  ready(): Promise<void> | undefined {
-    return this.#readiness.ready()
-  }
-
-  wake(): boolean {
-    return this.#readiness.wake()
-  }
-
   begin(): void {
-    this.#underWay.begin()
+    this.#inFlight.begin()
     this.#cork()
   }
 
   end(): void {
-    this.#underWay.end()
-  }
-
-  failed(error: unknown): unknown {
-    return error
-  }
-
-  onChange(listener: (up: boolean) => void): void {
-    this.#readiness.onChange(listener)
+    this.#inFlight.end()
   }
 
   async close(): Promise<void> {
-    await this.#readiness.decided()
-    await this.#underWay.idle()
+    await this.attemptSettled()
+    await this.#inFlight.idle()
     this.#stopCredentials()
-    this.#readiness.end()
+    this.stopReconnecting()
     this.#cluster.disconnect()
   }
 
-  #useCredentials({ credentials, connectTimeoutMs }: ResolvedOptions): () => void {
-    if (credentials === undefined) return () => {}
-    return useCredentials(this.#cluster, {
-      provide: credentials,
-      timeoutMs: connectTimeoutMs,
-      apply: (given) => {
-        this.#credentials = given
-        for (const node of this.nodes().values()) Object.assign(node.options, given)
-      },
-      nodes: () => [...this.nodes().values()].filter(({ status }) => status === 'ready'),
-      failed: (error) => {
-        this.#note(error)
-        this.#readiness.failed(error)
-      },
-    })
+  #applyCredentials(credentials: Credentials): void {
+    this.#credentials = credentials
+    for (const node of this.nodes().values()) Object.assign(node.options, credentials)
   }
 
-  async #nodesConnected(): Promise<void> {
-    await Promise.all(this.masters().map(connected))
-    if (this.#cluster.status === 'ready') this.#readiness.succeeded()
+  #onCredentialsError(error: Error): void {
+    this.#recordError(error)
+    this.markFailed(error)
   }
 
-  #note(error: unknown): void {
+  #recordError(error: unknown): void {
     this.#lastError = error
   }
 
-  #closed(): void {
-    this.#readiness.closed(this.#lastError ?? new Error('no node of the cluster answers'))
+  /** Without an offline queue the client rejects commands while it connects to a node, so nodes connect in advance. */
+  #onNodeAdded(node: Redis): void {
+    Object.assign(node.options, this.#credentials)
+    if (this.#cluster.status === 'ready') void connectNode(node)
   }
 
-  /** Lets the commands of this tick leave in one write for each node. */
+  async #onReady(): Promise<void> {
+    await Promise.all(this.masters().map(connectNode))
+    if (this.#cluster.status === 'ready') this.markConnected()
+  }
+
+  #onClose(): void {
+    this.markClosed(this.#lastError ?? new Error('no node of the cluster is reachable'))
+  }
+
+  /** Sends the commands of a tick in one write per node. */
   #cork(): void {
     if (this.#corked) return
     this.#corked = true
@@ -153,15 +137,15 @@ function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: 
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
-    clusterRetryStrategy: backOff,
+    clusterRetryStrategy: reconnectDelay,
     slotsRefreshTimeout: connectTimeoutMs + timeoutMs,
-    // What was sent and not answered may have been executed: it is not sent again.
+    // A command without a reply may have been executed: it is not sent again.
     retryDelayOnFailover: 0,
     retryDelayOnTryAgain: 20,
     retryDelayOnClusterDown: 0,
     maxRedirections: 8,
-    // With TLS the names of the nodes are what their certificates say.
-    ...(tls && { dnsLookup: keepName }),
+    // With TLS, the certificates contain the names of the nodes, so they must not be resolved.
+    ...(tls && { dnsLookup: keepHostname }),
     redisOptions: {
       commandTimeout: timeoutMs,
       socketTimeout: timeoutMs + 250,
@@ -176,8 +160,8 @@ function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: 
   }
 }
 
-/** Resolves when the node is connected, or cannot be: the client's own deadline bounds it. */
-function connected(node: Redis): Promise<void> {
+/** Resolves when the node is connected or has failed to connect; ioredis bounds the time. */
+function connectNode(node: Redis): Promise<void> {
   if (node.status === 'wait') node.connect().catch(() => {})
   if (node.status === 'ready') return Promise.resolve()
   return new Promise((resolve) => {
@@ -187,59 +171,6 @@ function connected(node: Redis): Promise<void> {
   })
 }
 
-function keepName(name: string, callback: (error: null, address: string) => void): void {
+function keepHostname(name: string, callback: (error: null, address: string) => void): void {
   callback(null, name)
-}
-
-/** One node of a cluster, past the client's routing: it answers for the slots it serves, and says so for others. */
-export class NodeConnection extends BorrowedConnection {
-  readonly node: Redis
-  readonly #underWay: InFlight
-
-  constructor(node: Redis, underWay: InFlight) {
-    super(node)
-    this.node = node
-    this.#underWay = underWay
-  }
-
-  override wake(): boolean {
-    if (this.node.status === 'wait') this.node.connect().catch(() => {})
-    return this.node.status === 'ready'
-  }
-
-  override begin(): void {
-    this.#underWay.begin()
-  }
-
-  override end(): void {
-    this.#underWay.end()
-  }
-
-  override onChange(listener: (up: boolean) => void): void {
-    this.node.on('ready', () => listener(true))
-    this.node.on('close', () => listener(false))
-  }
-
-  /** The cluster's client ends it. */
-  override async close(): Promise<void> {}
-}
-
-/** One that is hung up on while there is time left to ask the master. */
-class ReplicaConnection extends NodeConnection {
-  readonly #watchdog: Watchdog
-
-  constructor(node: Redis, underWay: InFlight, timeoutMs: number) {
-    super(node, underWay)
-    this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new DeadlineError()))
-  }
-
-  override begin(): void {
-    super.begin()
-    this.#watchdog.begin()
-  }
-
-  override end(): void {
-    super.end()
-    this.#watchdog.end()
-  }
 }

@@ -1,36 +1,39 @@
 import { withDeadline } from '@stowage/core/driver'
 import type { Cluster, Redis } from 'ioredis'
-import { backOff } from '../reconnect-delay.ts'
-import type { Credentials, CredentialsProvider } from '../redis-options.ts'
+import { reconnectDelay } from '../reconnect-delay.ts'
+import type { Credentials, CredentialsProvider, ResolvedOptions } from '../redis-options.ts'
 
-/** Tokens of AWS IAM are valid for 15 minutes. */
+/** AWS IAM tokens are valid for 15 minutes. */
 const refreshMs = 10 * 60_000
 
-export interface CredentialsUse {
-  readonly provide: CredentialsProvider
-  /** How long an answer may take. */
-  readonly timeoutMs: number
-  /** Puts them where the client takes them from when it connects. */
+export interface CredentialsTarget {
+  /** Stores the credentials where the client reads them when it connects. */
   readonly apply: (credentials: Credentials) => void
-  /** The connections that are up, to be told of them. */
-  readonly nodes: () => readonly Redis[]
-  /** Told of each failure; asked again all the same. */
-  readonly failed: (error: Error) => void
+  /** The open connections, to authenticate again with new credentials. */
+  readonly connectedNodes: () => readonly Redis[]
+  /** Called after each failure. The provider is called again later. */
+  readonly onError: (error: Error) => void
 }
 
 /**
- * Has a client ask for its credentials before each attempt to connect, and tells the server of new ones while the
- * connection is up: one made with a token may be ended by the server when that has run out. Returns what ends it.
+ * Makes a client request its credentials before each connection attempt. Open connections are authenticated again every
+ * ten minutes, because the server may close them when a token expires. Returns a function that stops it.
  */
-export function useCredentials(client: Redis | Cluster, use: CredentialsUse): () => void {
+export function useCredentials(
+  client: Redis | Cluster,
+  { credentials: provider, connectTimeoutMs }: ResolvedOptions,
+  target: CredentialsTarget,
+): () => void {
+  if (provider === undefined) return () => {}
   const connect = client.connect.bind(client) as () => Promise<void>
+  const refresh = () => refreshCredentials(provider, connectTimeoutMs, target)
   let attempt: Promise<void> | undefined
-  let over = false
+  let stopped = false
   const connectWithCredentials = async () => {
-    for (let times = 1; !over && !(await renew(use)); times++) {
-      await new Promise((resolve) => setTimeout(resolve, backOff(times)).unref())
+    for (let failures = 1; !stopped && !(await refresh()); failures++) {
+      await new Promise((resolve) => setTimeout(resolve, reconnectDelay(failures)).unref())
     }
-    if (!over) await connect()
+    if (!stopped) await connect()
   }
   client.connect = () => {
     attempt ??= connectWithCredentials().finally(() => {
@@ -38,22 +41,26 @@ export function useCredentials(client: Redis | Cluster, use: CredentialsUse): ()
     })
     return attempt
   }
-  const timer = setInterval(() => void renew(use), refreshMs).unref()
+  const timer = setInterval(() => void refresh(), refreshMs).unref()
   return () => {
-    over = true
+    stopped = true
     clearInterval(timer)
   }
 }
 
-/** Asks for the credentials and has them used. Says whether there are any. */
-async function renew(use: CredentialsUse): Promise<boolean> {
+/** Requests the credentials and applies them. Resolves to whether that succeeded. */
+async function refreshCredentials(
+  provider: CredentialsProvider,
+  timeoutMs: number,
+  target: CredentialsTarget,
+): Promise<boolean> {
   try {
-    const credentials = await withDeadline(use.timeoutMs, async () => use.provide())
-    use.apply(credentials)
-    await Promise.all(use.nodes().map((node) => authenticate(node, credentials)))
+    const credentials = await withDeadline(timeoutMs, async () => provider())
+    target.apply(credentials)
+    await Promise.all(target.connectedNodes().map((node) => authenticate(node, credentials)))
     return true
   } catch (cause) {
-    use.failed(new Error(`credentials() failed: ${(cause as Error).message}`, { cause }))
+    target.onError(new Error(`credentials() failed: ${(cause as Error).message}`, { cause }))
     return false
   }
 }

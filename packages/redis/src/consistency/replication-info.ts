@@ -1,40 +1,40 @@
 import type { Connection } from '../connection/connection.ts'
 import { isForbidden } from '../redis-errors.ts'
 
-/** Where a server stands in a stream of changes. */
-export interface Standing {
+/** The replication state of a server. */
+export interface ReplicationInfo {
   readonly role: 'master' | 'slave'
-  /** Names the stream: offsets of different streams say nothing about each other. */
-  readonly stream: string
-  /** Bytes of the stream a primary has produced, or a replica has applied (not just received). */
+  /** Identifies the replication stream: offsets of different streams cannot be compared. */
+  readonly replicationId: string
+  /** Bytes of the stream that a primary has produced, or that a replica has applied (not just received). */
   readonly offset: number
-  /** Whether a replica is in touch with its primary. */
-  readonly linked: boolean
+  /** Whether a replica is connected to its primary. Always true for a primary. */
+  readonly isLinked: boolean
 }
 
-/** `'silent'`: it is away, or has no answer now. `'forbidden'`: the user may not ask. */
-export type Answer = Standing | 'silent' | 'forbidden'
+/** `'unreachable'`: the server is disconnected or did not reply. `'forbidden'`: the user lacks the permission. */
+export type ReplicationState = ReplicationInfo | 'unreachable' | 'forbidden'
 
-/** Asks a server where it stands, by the section of https://redis.io/docs/latest/commands/info/ about replication. */
-export async function standing(connection: Connection): Promise<Answer> {
-  if (!connection.wake()) return 'silent'
+/** Reads the replication section of https://redis.io/docs/latest/commands/info/. */
+export async function readReplicationState(connection: Connection): Promise<ReplicationState> {
+  if (!connection.tryConnect()) return 'unreachable'
   connection.begin()
   try {
     return parse(String(await connection.client.info('replication')))
   } catch (error) {
-    return isForbidden(error) ? 'forbidden' : 'silent'
+    return isForbidden(error) ? 'forbidden' : 'unreachable'
   } finally {
     connection.end()
   }
 }
 
-function parse(info: string): Answer {
+function parse(info: string): ReplicationState {
   const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1]
-  const stream = field('master_replid')
-  if (stream === undefined) return 'silent'
+  const replicationId = field('master_replid')
+  if (replicationId === undefined) return 'unreachable'
   const isPrimary = field('role') === 'master'
   const offset = Number(field(isPrimary ? 'master_repl_offset' : 'slave_repl_offset'))
-  if (Number.isNaN(offset)) return 'silent'
-  const linked = isPrimary || field('master_link_status') === 'up'
-  return { role: isPrimary ? 'master' : 'slave', stream, offset, linked }
+  if (Number.isNaN(offset)) return 'unreachable'
+  const isLinked = isPrimary || field('master_link_status') === 'up'
+  return { role: isPrimary ? 'master' : 'slave', replicationId, offset, isLinked }
 }

@@ -1,226 +1,242 @@
 import type { Connection } from '../connection/connection.ts'
 import { parseToken } from './consistency-token.ts'
-import { type Answer, type Standing, standing } from './replication-info.ts'
+import {
+  type ReplicationInfo,
+  type ReplicationState,
+  readReplicationState,
+} from './replication-info.ts'
 
-/** How many written keys are told apart; beyond it, any key counts as written. */
-const keptKeys = 100_000
-const shortestPauseMs = 1
-const longestPauseMs = 10
-/** At most, between two questions to a server that does not say where it stands, or follows somebody else. */
-const longestSilenceMs = 500
+/** Beyond this number of written keys, every key counts as written. */
+const maxTrackedKeys = 100_000
+const minPollMs = 1
+const maxPollMs = 10
+/** Maximum delay between two reads of a server that is unreachable or replicates another primary. */
+const maxRetryMs = 500
 
-/** A replica as the fence sees it. */
-export interface Follower {
+/** A replica whose replication is tracked. */
+export interface TrackedReplica {
   readonly connection: Connection
-  /** Where the stream comes from. */
   readonly primary: Connection
-  /** Every write up to this number is applied there; −1 when not even the past is certain. */
-  safe: number
-  /** Whether it is being asked how far it has come. */
-  followed: boolean
-  /** What it has said last. */
-  standing: Standing | undefined
+  /** The replica has applied every write up to this number; −1 if that is unknown even for past writes. */
+  appliedThrough: number
+  /** Whether INFO is being polled. */
+  isPolled: boolean
+  /** The last known replication state. */
+  info: ReplicationInfo | undefined
 }
 
 /**
- * Tells which replicas have applied what this process wrote, without guessing a delay. Each write gets a number. While
- * a replica lacks some, it is asked how far it has come until it has reached what its primary had when that was asked;
- * then every write that was answered before is there. Where the user may not ask, a time is waited instead.
+ * Tracks which replicas have applied the writes of this process, without guessing a lag. Each write gets a number.
+ * While a replica lacks writes, INFO of its primary is read once, and INFO of the replica is polled until it has
+ * reached the primary's offset: the replica has then applied every write that completed before. If the user lacks the
+ * permission to run INFO, an assumed lag is waited instead.
  */
-export class Fence {
-  readonly #followers: readonly Follower[]
+export class ReplicationTracker {
+  readonly #replicas: readonly TrackedReplica[]
   readonly #assumedLagMs: number
-  /** The number of the last write of each key that is not known to be applied everywhere. */
-  readonly #written = new Map<string, number>()
-  /** Writes begun and not settled yet, the oldest first. */
-  readonly #open = new Set<number>()
-  /** How far a replica of each stream must have come, by the tokens of other processes. */
-  readonly #expected = new Map<string, number>()
-  #last = 0
-  /** Every key counts as written with this number. */
-  #floor = 0
+  /** The last write of each key that not every replica is known to have applied, in ascending order. */
+  readonly #lastWrites = new Map<string, number>()
+  /** Numbers of the writes in flight, in ascending order. */
+  readonly #inFlight = new Set<number>()
+  /** The offsets that replicas must have reached, by replication ID. From the tokens of other processes. */
+  readonly #minOffsets = new Map<string, number>()
+  #lastWrite = 0
+  /** The minimum of `requiredWrite`: every key counts as written by this write. */
+  #minWrite = 0
   #closed = false
 
-  /** Replicas may come and go in the list. */
-  constructor(followers: readonly Follower[], assumedLagMs: number) {
-    this.#followers = followers
+  /** The owner may add replicas to the array and remove them. */
+  constructor(replicas: readonly TrackedReplica[], assumedLagMs: number) {
+    this.#replicas = replicas
     this.#assumedLagMs = assumedLagMs
   }
 
-  /** To be called before a write is sent; the function it returns, when the write is settled. */
-  writing(keys: readonly string[] | undefined): () => void {
-    const number = ++this.#last
-    this.#open.add(number)
-    if (keys === undefined || this.#written.size + keys.length > keptKeys) this.#floor = number
-    else for (const key of keys) this.#note(key, number)
+  /** Must be called before a write, with `undefined` for all keys. Call the result once the write is settled. */
+  beginWrite(keys: readonly string[] | undefined): () => void {
+    const write = ++this.#lastWrite
+    this.#inFlight.add(write)
+    if (keys === undefined || this.#lastWrites.size + keys.length > maxTrackedKeys) {
+      this.#minWrite = write
+    } else for (const key of keys) this.#recordWrite(key, write)
     return () => {
-      this.#open.delete(number)
-      this.#followAll()
+      this.#inFlight.delete(write)
+      this.#pollAll()
     }
   }
 
-  /** The number a replica must have reached to answer for these keys. */
-  required(keys: readonly string[]): number {
-    let required = this.#floor
-    if (this.#written.size === 0) return required
-    for (const key of keys) required = Math.max(required, this.#written.get(key) ?? 0)
+  /** The number of the write that a replica must have applied to serve these keys. */
+  requiredWrite(keys: readonly string[]): number {
+    let required = this.#minWrite
+    if (this.#lastWrites.size === 0) return required
+    for (const key of keys) required = Math.max(required, this.#lastWrites.get(key) ?? 0)
     return required
   }
 
-  /** Those of the keys that not every replica is known to have as they were written. */
-  written(keys: readonly string[]): ReadonlySet<string> {
-    return new Set(this.#written.size === 0 ? [] : keys.filter((key) => this.#written.has(key)))
+  /** The keys whose last write may not have been applied by every replica. */
+  unreplicatedKeys(keys: readonly string[]): ReadonlySet<string> {
+    const written = this.#lastWrites
+    return new Set(written.size === 0 ? [] : keys.filter((key) => written.has(key)))
   }
 
-  /** Whether the replica has all writes up to that number, and what was observed. */
-  trusts(follower: Follower, required: number): boolean {
-    return follower.safe >= required && this.#hasExpected(follower)
+  /** Whether the replica has applied all writes up to that number, and everything observed. */
+  isCaughtUp(replica: TrackedReplica, requiredWrite: number): boolean {
+    return replica.appliedThrough >= requiredWrite && this.#hasReachedMinOffset(replica)
   }
 
-  /** A replica that was away may have older data: nothing counts as applied until it is asked. */
-  distrust(follower: Follower): void {
-    follower.safe = -1
-    follower.standing = undefined
+  /** Discards what is known about a replica. After a disconnect it may have lost data. */
+  reset(replica: TrackedReplica): void {
+    replica.appliedThrough = -1
+    replica.info = undefined
   }
 
-  /** Asks a replica how far it has come, until it has everything or is away. */
-  follow(follower: Follower): void {
-    if (follower.followed || this.#closed) return
-    follower.followed = true
-    void this.#follow(follower)
+  /** Polls INFO of a replica until it is caught up or disconnected. */
+  poll(replica: TrackedReplica): void {
+    if (replica.isPolled || this.#closed) return
+    replica.isPolled = true
+    void this.#pollUntilCaughtUp(replica)
   }
 
-  /** Any key may have moved to servers that do not have it yet: until they are asked, the primaries answer. */
-  raise(): void {
-    this.#floor = ++this.#last
-    this.#followAll()
+  /** Requires all replicas to catch up, because keys may have moved. Until then the primaries serve reads. */
+  requireCatchUp(): void {
+    this.#minWrite = ++this.#lastWrite
+    this.#pollAll()
   }
 
-  /** From now on replicas must have come as far as another process had. */
+  /** Requires replicas to reach the position of a token of another process. */
   observe(token: string): void {
     const positions = parseToken(token)
     if (positions === undefined) return
-    const known = positions.every(({ stream }) => this.#knows(stream))
+    const known = positions.every(({ replicationId }) => this.#isKnown(replicationId))
     if (known && positions.length > 0) {
-      for (const { stream, offset } of positions) this.#expect(stream, offset)
-      this.#followAll()
-    } else this.raise()
+      for (const { replicationId, offset } of positions) {
+        this.#raiseMinOffset(replicationId, offset)
+      }
+      this.#pollAll()
+    } else this.requireCatchUp()
   }
 
   close(): void {
     this.#closed = true
   }
 
-  #followAll(): void {
-    for (const follower of this.#followers) this.follow(follower)
+  #pollAll(): void {
+    for (const replica of this.#replicas) this.poll(replica)
   }
 
-  async #follow(follower: Follower): Promise<void> {
-    let silenceMs = longestPauseMs
-    while (this.#lacksSomething(follower)) {
-      const settled = this.#settledUpTo()
-      const proven = await this.#prove(follower)
-      if (proven) {
-        follower.safe = settled
-        this.#forget()
-        silenceMs = longestPauseMs
+  async #pollUntilCaughtUp(replica: TrackedReplica): Promise<void> {
+    let retryMs = maxPollMs
+    while (this.#isBehind(replica)) {
+      const settled = this.#settledThrough()
+      if (await this.#reachesPrimary(replica)) {
+        replica.appliedThrough = settled
+        this.#forgetReplicatedKeys()
+        retryMs = maxPollMs
       } else {
-        await pause(silenceMs)
-        silenceMs = Math.min(silenceMs * 2, longestSilenceMs)
+        await delay(retryMs)
+        retryMs = Math.min(retryMs * 2, maxRetryMs)
       }
     }
-    // At once with the last look at what is missing: a write that comes now has to find nobody following.
-    follower.followed = false
+    // No await after the last check: a write that begins now must start a new poll.
+    replica.isPolled = false
   }
 
-  /** Resolves to true once the replica has everything its primary has now. */
-  async #prove(follower: Follower): Promise<boolean> {
-    const [target, answer] = [await standing(follower.primary), await this.#ask(follower)]
-    if (target === 'forbidden' || answer === 'forbidden') {
-      await pause(this.#assumedLagMs)
+  /** Resolves to true once the replica has applied everything that its primary has produced up to now. */
+  async #reachesPrimary(replica: TrackedReplica): Promise<boolean> {
+    const [target, state] = [
+      await readReplicationState(replica.primary),
+      await this.#readState(replica),
+    ]
+    if (target === 'forbidden' || state === 'forbidden') {
+      await delay(this.#assumedLagMs)
       return true
     }
-    if (target === 'silent' || !(await this.#reaches(follower, target))) return false
-    // More than that cannot be expected of it, whatever a token says.
-    const expected = this.#expected.get(target.stream) ?? 0
-    if (expected > target.offset) this.#expected.set(target.stream, target.offset)
+    if (target === 'unreachable' || !(await this.#reachesOffset(replica, target))) return false
+    // A replica cannot reach more than the primary's offset, even if a token requires it.
+    const minOffset = this.#minOffsets.get(target.replicationId) ?? 0
+    if (minOffset > target.offset) this.#minOffsets.set(target.replicationId, target.offset)
     return true
   }
 
-  #lacksSomething(follower: Follower): boolean {
-    if (this.#closed || !this.#followers.includes(follower)) return false
-    const complete = follower.safe >= this.#last && this.#hasExpected(follower)
-    return !complete && follower.connection.wake()
+  #isBehind(replica: TrackedReplica): boolean {
+    if (this.#closed || !this.#replicas.includes(replica)) return false
+    return !this.isCaughtUp(replica, this.#lastWrite) && replica.connection.tryConnect()
   }
 
   /** The highest number up to which every write is settled. */
-  #settledUpTo(): number {
-    const [oldest] = this.#open
-    return oldest === undefined ? this.#last : oldest - 1
+  #settledThrough(): number {
+    const [oldest] = this.#inFlight
+    return oldest === undefined ? this.#lastWrite : oldest - 1
   }
 
-  /** Resolves to true when the replica has applied the offset, to false when it goes away or leaves the stream before. */
-  async #reaches(follower: Follower, { role, stream, offset }: Standing): Promise<boolean> {
+  /** Resolves to whether the replica reaches the offset before it disconnects or leaves the stream. */
+  async #reachesOffset(
+    replica: TrackedReplica,
+    { role, replicationId, offset }: ReplicationInfo,
+  ): Promise<boolean> {
     if (role !== 'master') return false
-    let pauseMs = shortestPauseMs
+    let pollMs = minPollMs
     while (!this.#closed) {
-      const found = follower.standing
-      if (found?.role !== 'slave' || found.stream !== stream || !found.linked) return false
-      if (found.offset >= offset) return true
-      await pause(pauseMs)
-      pauseMs = Math.min(pauseMs * 2, longestPauseMs)
-      if ((await this.#ask(follower)) === 'silent') return false
+      const { info } = replica
+      if (info?.role !== 'slave' || info.replicationId !== replicationId || !info.isLinked) {
+        return false
+      }
+      if (info.offset >= offset) return true
+      await delay(pollMs)
+      pollMs = Math.min(pollMs * 2, maxPollMs)
+      if ((await this.#readState(replica)) === 'unreachable') return false
     }
     return false
   }
 
-  async #ask(follower: Follower): Promise<Answer> {
-    const answer = await standing(follower.connection)
-    if (typeof answer === 'string') return answer
-    const before = follower.standing?.stream
-    follower.standing = answer
-    // What was expected of it was told in offsets of a stream it has left.
-    if (before !== undefined && before !== answer.stream && this.#expected.delete(before)) {
-      this.#floor = ++this.#last
+  async #readState(replica: TrackedReplica): Promise<ReplicationState> {
+    const state = await readReplicationState(replica.connection)
+    if (typeof state === 'string') return state
+    const before = replica.info?.replicationId
+    replica.info = state
+    // The minimum offset applies to a stream that the replica has left.
+    if (before !== undefined && before !== state.replicationId && this.#minOffsets.delete(before)) {
+      this.#minWrite = ++this.#lastWrite
     }
-    return answer
+    return state
   }
 
-  #knows(stream: string): boolean {
-    return this.#followers.some((follower) => follower.standing?.stream.startsWith(stream))
+  /** `prefix` is the beginning of a replication ID, as in a token. */
+  #isKnown(prefix: string): boolean {
+    return this.#replicas.some(({ info }) => info?.replicationId.startsWith(prefix))
   }
 
-  #expect(prefix: string, offset: number): void {
-    for (const { standing } of this.#followers) {
-      const stream = standing?.stream
-      if (stream?.startsWith(prefix) !== true) continue
-      this.#expected.set(stream, Math.max(offset, this.#expected.get(stream) ?? 0))
+  #raiseMinOffset(prefix: string, offset: number): void {
+    for (const { info } of this.#replicas) {
+      const replicationId = info?.replicationId
+      if (replicationId?.startsWith(prefix) !== true) continue
+      const minOffset = this.#minOffsets.get(replicationId) ?? 0
+      this.#minOffsets.set(replicationId, Math.max(offset, minOffset))
     }
   }
 
-  #hasExpected({ standing }: Follower): boolean {
-    if (this.#expected.size === 0) return true
-    // One that has not been asked yet may be anywhere.
-    return standing !== undefined && standing.offset >= (this.#expected.get(standing.stream) ?? 0)
+  #hasReachedMinOffset({ info }: TrackedReplica): boolean {
+    if (this.#minOffsets.size === 0) return true
+    // Before the first INFO nothing is known about the replica.
+    return info !== undefined && info.offset >= (this.#minOffsets.get(info.replicationId) ?? 0)
   }
 
-  #note(key: string, number: number): void {
-    // Moved to the end, so that the numbers ascend in the order of the map.
-    this.#written.delete(key)
-    this.#written.set(key, number)
+  #recordWrite(key: string, write: number): void {
+    // Deleted first, because a Map keeps the position of an existing key.
+    this.#lastWrites.delete(key)
+    this.#lastWrites.set(key, write)
   }
 
-  #forget(): void {
-    // One that is distrusted has to prove everything anyway before it is asked.
-    const trusted = this.#followers.filter(({ safe }) => safe >= 0)
-    const everywhere = Math.min(...trusted.map(({ safe }) => safe))
-    for (const [key, number] of this.#written) {
-      if (number > everywhere) break
-      this.#written.delete(key)
+  #forgetReplicatedKeys(): void {
+    // A replica that was reset must catch up with all writes before it serves reads.
+    const confirmed = this.#replicas.filter(({ appliedThrough }) => appliedThrough >= 0)
+    const appliedByAll = Math.min(...confirmed.map(({ appliedThrough }) => appliedThrough))
+    for (const [key, write] of this.#lastWrites) {
+      if (write > appliedByAll) break
+      this.#lastWrites.delete(key)
     }
   }
 }
 
-function pause(ms: number): Promise<void> {
+function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref())
 }

@@ -1,72 +1,80 @@
 import { randomUUID } from 'node:crypto'
 import type { InvalidationBus, InvalidationListener } from '@stowage/core'
 import type { Redis } from 'ioredis'
-import type { OwnConnection } from '../connection/connection.ts'
+import type { ManagedConnection } from '../connection/managed-connection.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
   type BusConnectionOptions,
-  connectionsOf,
-  Listening,
-  publisherOf,
-  resolveListening,
-  send,
-} from './subscriptions.ts'
+  publisherConnection,
+  resolveBusOptions,
+  sendCommand,
+  subscriberConnections,
+} from './bus-connections.ts'
+import { SubscriptionGroup } from './subscriptions.ts'
 
-/** A message that would be longer, in characters, says that anything may have changed. */
-const longestMessage = 64 * 1024
+/** Maximum length of a message, in characters. A longer list of keys is replaced by "anything may have changed". */
+const maxMessageLength = 64 * 1024
 
 export interface RedisBusOptions extends BusConnectionOptions {
-  /** Where messages are published; one for all databases of a server. @default 'stowage:invalidate' */
+  /** The Pub/Sub channel. It is shared by all databases of a server. @default 'stowage:invalidate' */
   readonly channel?: string | undefined
 }
 
 /**
- * Changes are told by publishing them (`PUBLISH`), all those of one tick in one message. A process is not told of its
- * own, nor of what expires or is written by other programs, unless they publish too: `{"from":"…","keys":["…"]}`, with
- * `null` for "anything". What is no such message counts as "anything".
+ * An invalidation bus over Pub/Sub. All keys published in one tick form one message. A bus does not receive its own
+ * messages, and the bus does not announce expiry or writes of other programs, unless those publish too:
+ * `{"from":"…","keys":["…"]}`, with `null` instead of the keys for "anything". Any other message means "anything" too.
  *
- * A message is published on the primary, and reaches a replica after the change it tells of. Between the nodes of a
- * cluster one can be lost unnoticed.
+ * Messages are published on the primary and reach a replica after the change that they announce. Between the nodes of a
+ * cluster a message can be lost without notice.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for options that cannot work
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ *
+ * @example
+ * const bus = redisBus({ url: process.env['REDIS_URL'] })
+ * const copies = new Map<string, string>()
+ * await bus.subscribe((keys) => {
+ *   for (const key of keys ?? copies.keys()) copies.delete(key)
+ * })
+ * await bus.publish(['app:user:7'])
  */
 export function redisBus(options: RedisBusOptions = {}): InvalidationBus {
-  return new RedisBus(options, resolveListening(options))
+  return new RedisBus(options, resolveBusOptions(options))
 }
 
 class RedisBus implements InvalidationBus {
   readonly #channel: string
-  readonly #sender = randomUUID()
-  readonly #listening: Listening
-  readonly #publisher: OwnConnection
-  readonly #inCluster: boolean
-  #batch: Batch | undefined
-  /** A message has not reached the others, or may not have. */
-  #owing = false
+  readonly #senderId = randomUUID()
+  readonly #subscriptions: SubscriptionGroup
+  readonly #publisher: ManagedConnection
+  readonly #isCluster: boolean
+  #batch: PublishBatch | undefined
+  /** Whether a message may be lost. The next one then means "anything may have changed". */
+  #resyncPending = false
 
   constructor(options: RedisBusOptions, resolved: ResolvedOptions) {
     this.#channel = options.channel ?? 'stowage:invalidate'
-    this.#inCluster = (options.clusterNodes ?? []).length > 0
-    this.#publisher = publisherOf(options, resolved)
-    this.#publisher.onChange((up) => {
-      if (up && this.#owing) this.#send([]).catch(() => {})
+    this.#isCluster = (options.clusterNodes ?? []).length > 0
+    this.#publisher = publisherConnection(options, resolved)
+    this.#publisher.onStateChange((connected) => {
+      if (connected && this.#resyncPending) this.#send([]).catch(() => {})
     })
-    this.#listening = new Listening(
+    this.#subscriptions = new SubscriptionGroup(
       'redis bus',
-      connectionsOf(options, resolved),
+      subscriberConnections(options, resolved),
       (client) => client.subscribe(this.#channel),
-      (message) => this.#hear(String(message)),
+      (message) => this.#onMessage(String(message)),
     )
   }
 
   get connected(): boolean {
-    return this.#listening.active
+    return this.#subscriptions.active
   }
 
   publish(keys: readonly string[]): Promise<void> {
-    this.#listening.assertOpen('publish')
+    this.#subscriptions.assertOpen('publish')
     if (keys.length === 0) return Promise.resolve()
-    this.#batch ??= new Batch((all) => {
+    this.#batch ??= new PublishBatch((all) => {
       this.#batch = undefined
       return this.#send(all)
     })
@@ -74,48 +82,48 @@ class RedisBus implements InvalidationBus {
   }
 
   subscribe(listener: InvalidationListener): Promise<() => void> {
-    return this.#listening.subscribe(listener)
+    return this.#subscriptions.subscribe(listener)
   }
 
   close(): Promise<void> {
-    return this.#listening.close(async () => {
+    return this.#subscriptions.close(async () => {
       await this.#batch?.sent.catch(() => {})
       await this.#publisher.close()
     })
   }
 
-  #hear(text: string): void {
+  #onMessage(text: string): void {
     const message = parse(text)
-    if (message?.from !== this.#sender) this.#listening.tell(message?.keys ?? undefined)
+    if (message?.from !== this.#senderId) this.#subscriptions.notify(message?.keys ?? undefined)
   }
 
   async #send(keys: readonly string[]): Promise<void> {
-    const message = this.#message(this.#owing ? null : keys)
-    this.#owing = false
+    const message = this.#format(this.#resyncPending ? null : keys)
+    this.#resyncPending = false
     try {
-      await send(this.#publisher, 'publish', (client) => this.#publish(client, message))
+      await sendCommand(this.#publisher, 'publish', (client) => this.#publish(client, message))
     } catch (error) {
-      this.#owing = true
+      this.#resyncPending = true
       throw error
     }
   }
 
-  #message(keys: readonly string[] | null): string {
-    const from = this.#sender
+  #format(keys: readonly string[] | null): string {
+    const from = this.#senderId
     const text = JSON.stringify({ from, keys })
-    return text.length <= longestMessage ? text : JSON.stringify({ from, keys: null })
+    return text.length <= maxMessageLength ? text : JSON.stringify({ from, keys: null })
   }
 
-  /** A replica takes a message and tells nobody but its own listeners, so it is asked what it is. */
+  /** A replica accepts PUBLISH but delivers it only to its own subscribers, so the role is checked. */
   async #publish(client: Redis, message: string): Promise<void> {
-    const role = this.#inCluster ? undefined : client.role().catch(() => undefined)
+    const role = this.#isCluster ? undefined : client.role().catch(() => undefined)
     await client.publish(this.#channel, message)
-    if ((await role)?.[0] === 'slave') throw readOnly()
+    if ((await role)?.[0] === 'slave') throw readOnlyError()
   }
 }
 
-/** What is published in one tick. */
-class Batch {
+/** The keys published in one tick. */
+class PublishBatch {
   readonly #keys = new Set<string>()
   readonly sent: Promise<void>
 
@@ -135,7 +143,7 @@ interface Message {
   readonly keys: readonly string[] | null
 }
 
-/** `undefined` for what is no message of a bus. */
+/** Returns `undefined` for a text that is not a message of a bus. */
 function parse(text: string): Message | undefined {
   try {
     const { from, keys } = JSON.parse(text)
@@ -146,8 +154,8 @@ function parse(text: string): Message | undefined {
   }
 }
 
-/** As the server says it to a write. */
-function readOnly(): Error {
+/** The error with which a replica rejects a write. */
+function readOnlyError(): Error {
   const error = new Error('READONLY A message published on a replica does not reach the others.')
   error.name = 'ReplyError'
   return error

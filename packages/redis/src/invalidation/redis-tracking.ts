@@ -4,96 +4,106 @@ import { translate } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
   type BusConnectionOptions,
-  connectionsOf,
-  Listening,
-  resolveListening,
-} from './subscriptions.ts'
+  resolveBusOptions,
+  subscriberConnections,
+} from './bus-connections.ts'
+import { SubscriptionGroup } from './subscriptions.ts'
 
-/** Where version 2 of the protocol tells: https://redis.io/docs/latest/develop/reference/client-side-caching/ */
+/** The channel of RESP2 invalidations: https://redis.io/docs/latest/develop/reference/client-side-caching/ */
 const channel = '__redis__:invalidate'
 
 export interface RedisTrackingOptions extends BusConnectionOptions {
-  /** How the storage keys begin whose changes are told. @default all keys */
+  /** Prefixes of the storage keys whose changes are announced. @default all keys */
   readonly prefixes?: readonly string[] | undefined
 }
 
 /**
- * The changes as the server sees them (`CLIENT TRACKING … BCAST`): by whatever client, this process included, by
- * expiry and by eviction too. Nothing has to be published. The server does not say in which database: the same key of
- * another one is told as well. It takes Redis 6 or Valkey, and the permission to `client|id` and `client|tracking`.
+ * An invalidation bus over the server's key tracking (`CLIENT TRACKING … BCAST`). The server announces every change: by
+ * any client, this process included, by expiry and by eviction. `publish` does nothing. The server does not report the
+ * database, so changes of the same key in other databases are announced too. Requires Redis 6 or Valkey, and the
+ * permissions `client|id` and `client|tracking`.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for options that cannot work, those of a cluster among them. `subscribe`
- * rejects with `ERR_CACHE_UNSUPPORTED` where the server refuses.
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options, such as `clusterNodes`. `subscribe` rejects with
+ * `ERR_CACHE_UNSUPPORTED` if the server refuses tracking.
+ *
+ * @example
+ * const bus = redisTracking({ url: process.env['REDIS_URL'], prefixes: ['app:'] })
+ * const copies = new Map<string, string>()
+ * await bus.subscribe((keys) => {
+ *   for (const key of keys ?? copies.keys()) copies.delete(key)
+ * })
  */
 export function redisTracking(options: RedisTrackingOptions = {}): InvalidationBus {
-  const resolved = resolveListening(options)
+  const resolved = resolveBusOptions(options)
   const { clusterNodes = [], prefixes = [''] } = options
-  if (clusterNodes.length === 0) return new RedisTracking(options, resolved, distinct(prefixes))
+  if (clusterNodes.length === 0) {
+    return new RedisTracking(options, resolved, withoutOverlaps(prefixes))
+  }
   throw new CacheError(
     'ERR_CACHE_CONFIG',
-    'redis: tracking follows single servers, not the nodes of a cluster. Use redisBus.',
+    'redis: clusterNodes is not supported by redisTracking, which tracks the keys of single servers. Use redisBus.',
   )
 }
 
 class RedisTracking implements InvalidationBus {
-  readonly #listening: Listening
+  readonly #subscriptions: SubscriptionGroup
 
   constructor(
     options: BusConnectionOptions,
     resolved: ResolvedOptions,
     prefixes: readonly string[],
   ) {
-    this.#listening = new Listening(
+    this.#subscriptions = new SubscriptionGroup(
       'redis tracking',
-      connectionsOf(options, resolved),
-      (client) => track(client, prefixes),
-      (keys) => this.#listening.tell((keys as Buffer[] | null)?.map(String)),
+      subscriberConnections(options, resolved),
+      (client) => startTracking(client, prefixes),
+      (keys) => this.#subscriptions.notify((keys as Buffer[] | null)?.map(String)),
     )
   }
 
   get connected(): boolean {
-    return this.#listening.active
+    return this.#subscriptions.active
   }
 
   publish(): void {
-    this.#listening.assertOpen('publish')
+    this.#subscriptions.assertOpen('publish')
   }
 
   subscribe(listener: InvalidationListener): Promise<() => void> {
-    return this.#listening.subscribe(listener)
+    return this.#subscriptions.subscribe(listener)
   }
 
   close(): Promise<void> {
-    return this.#listening.close()
+    return this.#subscriptions.close()
   }
 }
 
-/** The connection is redirected to itself: version 2 of the protocol knows no other way to listen on it. */
-async function track(client: Redis, prefixes: readonly string[]): Promise<void> {
-  const which = prefixes.flatMap((prefix) => ['PREFIX', prefix])
-  const on = (id: unknown) =>
-    client.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', String(id), 'BCAST', ...which)
+/** Redirects invalidations to the connection itself: RESP2 has no other way to receive them on it. */
+async function startTracking(client: Redis, prefixes: readonly string[]): Promise<void> {
+  const prefixArguments = prefixes.flatMap((prefix) => ['PREFIX', prefix])
+  const trackOn = (id: unknown) =>
+    client.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', String(id), 'BCAST', ...prefixArguments)
   try {
-    await client.call('CLIENT', 'ID').then(on)
+    await client.call('CLIENT', 'ID').then(trackOn)
     await client.subscribe(channel)
   } catch (error) {
-    throw refusal(translate(error, 'subscribe'))
+    throw unsupported(translate(error, 'subscribe'))
   }
 }
 
-/** Prefixes of one connection must not overlap; the shorter one covers the longer. */
-function distinct(prefixes: readonly string[]): string[] {
-  const covered = (prefix: string) =>
+/** The prefixes of one connection must not overlap. A shorter prefix covers the longer ones. */
+function withoutOverlaps(prefixes: readonly string[]): string[] {
+  const isCovered = (prefix: string) =>
     prefixes.some((other) => other !== prefix && prefix.startsWith(other))
-  return [...new Set(prefixes)].filter((prefix) => !covered(prefix))
+  return [...new Set(prefixes)].filter((prefix) => !isCovered(prefix))
 }
 
-function refusal(cause: CacheError): CacheError {
+function unsupported(cause: CacheError): CacheError {
   if (cause.code !== 'ERR_CACHE_REJECTED') return cause
   return new CacheError(
     'ERR_CACHE_UNSUPPORTED',
-    'redis: the server does not let this connection track changes. That takes Redis 6 or Valkey, and a user with ' +
-      `+client|id +client|tracking +subscribe &${channel}. Where it cannot be had, use redisBus.`,
+    'redis subscribe failed: the server refused to track changes. Tracking requires Redis 6 or Valkey, and a user ' +
+      `with +client|id +client|tracking +subscribe &${channel}. Otherwise use redisBus.`,
     { store: 'redis', operation: 'subscribe', cause },
   )
 }

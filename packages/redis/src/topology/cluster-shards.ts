@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
-import type { ClusterConnection, NodeConnection } from '../connection/cluster-connection.ts'
-import type { Fence } from '../consistency/replication-tracker.ts'
+import type { ClusterConnection } from '../connection/cluster-connection.ts'
+import type { NodeConnection } from '../connection/node-connection.ts'
+import type { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ReadFrom } from '../redis-options.ts'
-import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
+import { newReplica, type Replica, ReplicaGroup } from './replica-group.ts'
 
 /** A master of a cluster and its replicas. */
 interface Shard {
@@ -13,93 +14,98 @@ interface Shard {
   readonly group: ReplicaGroup
 }
 
-/** Which replicas there are for each slot, kept up with what the client finds out. */
-export class Shards {
+/** The replicas for each slot. Updated each time the client refreshes its table of slots. */
+export class ClusterShards {
   readonly #connection: ClusterConnection
   /** The replicas of all shards. */
   readonly #replicas: Replica[]
   readonly #readFrom: ReadFrom
-  readonly #fence: Fence | undefined
-  /** The last made of each node: a node is listened to once, however often the shards change. */
+  readonly #tracker: ReplicationTracker | undefined
+  /** The current replica of each node. A node gets one listener, however often the shards change. */
   readonly #replicaOf = new WeakMap<Redis, Replica>()
-  /** By the nodes that serve a slot, as one text. */
+  /** By the names of the nodes that serve a slot, joined. */
   #shards = new Map<string, Shard>()
   #bySlot: (Shard | undefined)[] = []
 
-  /** `replicas` is filled here, for the fence to see. */
+  /** `replicas` is the array that the tracker observes; it is filled here. */
   constructor(
     connection: ClusterConnection,
     replicas: Replica[],
     readFrom: ReadFrom,
-    fence: Fence | undefined,
+    tracker: ReplicationTracker | undefined,
   ) {
     this.#connection = connection
     this.#replicas = replicas
     this.#readFrom = readFrom
-    this.#fence = fence
-    connection.onRefresh(() => this.#refresh())
+    this.#tracker = tracker
+    connection.onSlotsRefreshed(() => this.#update())
   }
 
-  /** `undefined` also where the client was sent to another master, and does not know yet who replicates that. */
-  of(slot: number): Shard | undefined {
+  /** Returns `undefined` also if the client was redirected to a new master whose replicas are not known yet. */
+  shardOf(slot: number): Shard | undefined {
     const shard = this.#bySlot[slot]
     return shard?.master === this.#connection.slots[slot]?.[0] ? shard : undefined
   }
 
-  async examine(): Promise<void> {
-    await Promise.all([...this.#shards.values()].map(({ group }) => group.examine()))
+  async checkHealth(): Promise<void> {
+    await Promise.all([...this.#shards.values()].map(({ group }) => group.checkHealth()))
   }
 
-  #refresh(): void {
+  #update(): void {
     const nodes = this.#connection.nodes()
     const shards = new Map<string, Shard>()
-    const bySlot = this.#connection.slots.map((keys = []) => {
-      const name = keys.join(' ')
-      const known = shards.get(name) ?? this.#shardOf(name, keys, nodes)
-      if (known !== undefined) shards.set(name, known)
-      return known
+    const bySlot = this.#connection.slots.map((addresses = []) => {
+      const name = addresses.join(' ')
+      const shard = shards.get(name) ?? this.#findOrCreate(name, addresses, nodes)
+      if (shard !== undefined) shards.set(name, shard)
+      return shard
     })
     const changed = bySlot.some((shard, slot) => shard !== this.#bySlot[slot])
     this.#shards = shards
     this.#bySlot = bySlot
     this.#replicas.splice(0, Infinity, ...[...shards.values()].flatMap(({ replicas }) => replicas))
-    // A key that has moved is on its new master before it is on the replicas of that.
-    if (changed) this.#fence?.raise()
+    // A moved key exists on its new master before that master's replicas have it.
+    if (changed) this.#tracker?.requireCatchUp()
   }
 
-  #shardOf(name: string, keys: readonly string[], nodes: Map<string, Redis>): Shard | undefined {
-    const [master, ...others] = keys.map((key) => nodes.get(key))
+  #findOrCreate(
+    name: string,
+    addresses: readonly string[],
+    nodes: Map<string, Redis>,
+  ): Shard | undefined {
+    const [master, ...others] = addresses.map((address) => nodes.get(address))
     if (master === undefined) return undefined
-    const before = this.#shards.get(name)
-    if (before !== undefined && isMadeOf(before, master, others)) return before
+    const existing = this.#shards.get(name)
+    if (existing !== undefined && consistsOf(existing, master, others)) return existing
     const primary = this.#connection.connectionTo(master)
-    const found = others.filter((node) => node !== undefined)
-    const replicas = found.map((node) =>
-      this.#replica(this.#connection.connectionToReplica(node), primary),
-    )
-    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#fence)
-    return { master: keys[0], primary, replicas, group }
+    const replicas = others
+      .filter((node) => node !== undefined)
+      .map((node) => this.#createReplica(this.#connection.connectionToReplica(node), primary))
+    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#tracker)
+    return { master: addresses[0], primary, replicas, group }
   }
 
-  #replica(connection: NodeConnection, primary: NodeConnection): Replica {
-    const replica = replicaOf(connection, primary)
-    // What it has is not known before it is asked.
-    replica.safe = -1
-    const isKnown = this.#replicaOf.has(connection.node)
+  #createReplica(connection: NodeConnection, primary: NodeConnection): Replica {
+    const replica = newReplica(connection, primary)
+    // Its position is unknown until the first INFO.
+    replica.appliedThrough = -1
+    const hasListener = this.#replicaOf.has(connection.node)
     this.#replicaOf.set(connection.node, replica)
-    if (!isKnown) connection.onChange((up) => this.#changed(connection.node, up))
+    if (!hasListener) {
+      connection.onStateChange((connected) => this.#onStateChange(connection.node, connected))
+    }
     return replica
   }
 
-  #changed(node: Redis, up: boolean): void {
+  #onStateChange(node: Redis, connected: boolean): void {
     const replica = this.#replicaOf.get(node)
     if (replica === undefined) return
-    if (up) this.#fence?.follow(replica)
-    else this.#fence?.distrust(replica)
+    if (connected) this.#tracker?.poll(replica)
+    else this.#tracker?.reset(replica)
   }
 }
 
-function isMadeOf(shard: Shard, master: Redis, others: readonly (Redis | undefined)[]): boolean {
+function consistsOf(shard: Shard, master: Redis, others: readonly (Redis | undefined)[]): boolean {
   const nodes = shard.replicas.map(({ connection }) => (connection as NodeConnection).node)
   return (
     shard.primary.node === master &&

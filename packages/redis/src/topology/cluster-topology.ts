@@ -1,44 +1,43 @@
 import type { Consistency } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
-import { chunked } from '../commands.ts'
 import { ClusterConnection } from '../connection/cluster-connection.ts'
 import type { Connection } from '../connection/connection.ts'
-import { tokenOf } from '../consistency/consistency-token.ts'
-import { Fence } from '../consistency/replication-tracker.ts'
-import type { Address, ResolvedOptions } from '../redis-options.ts'
-import { Shards } from './cluster-shards.ts'
+import type { Address } from '../connection/server-address.ts'
+import { readToken } from '../consistency/consistency-token.ts'
+import { ReplicationTracker } from '../consistency/replication-tracker.ts'
+import type { ResolvedOptions } from '../redis-options.ts'
+import { ClusterShards } from './cluster-shards.ts'
 import type { Replica } from './replica-group.ts'
-import type { Topology } from './topology.ts'
+import { chunked, type Topology } from './topology.ts'
 
-/** Between two looks at the nodes. */
-const examineMs = 1_000
-/** The client asks who serves which slots when it is sent elsewhere, and hears of no replica that joins or returns. */
-const refreshMs = 5_000
+const healthCheckMs = 1_000
+/** ioredis refreshes its slots only after a redirection, so it does not notice a replica that joins or returns. */
+const refreshSlotsMs = 5_000
 
 /**
- * A cluster: the client finds the master of each key's slot, replicas of that master may answer reads. Commands that
- * name several keys are sent for each slot by itself, those that concern all keys to every master.
+ * A cluster. The client routes each key to the master of its slot; replicas of that master may serve reads. Commands
+ * with several keys are split by slot, and commands that concern all keys are sent to every master.
  */
 export class ClusterTopology implements Topology {
   readonly #connection: ClusterConnection
   readonly #consistency: Consistency
-  readonly #fence: Fence | undefined
-  /** `undefined` where masters answer every read. */
-  readonly #shards: Shards | undefined
+  readonly #tracker: ReplicationTracker | undefined
+  /** `undefined` if masters serve all reads. */
+  readonly #shards: ClusterShards | undefined
   readonly #timers: NodeJS.Timeout[] = []
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
-    const { readFrom, consistency } = options
+    const { readFrom, consistency, assumedLagMs } = options
     this.#connection = new ClusterConnection(nodes, server, options)
     this.#consistency = consistency
     if (readFrom === 'primary') return
     const replicas: Replica[] = []
-    if (consistency === 'session') this.#fence = new Fence(replicas, options.assumedLagMs)
-    this.#shards = new Shards(this.#connection, replicas, readFrom, this.#fence)
+    if (consistency === 'session') this.#tracker = new ReplicationTracker(replicas, assumedLagMs)
+    this.#shards = new ClusterShards(this.#connection, replicas, readFrom, this.#tracker)
     this.#timers.push(
-      setInterval(() => void this.#shards?.examine(), examineMs).unref(),
-      setInterval(() => this.#connection.refresh(), refreshMs).unref(),
+      setInterval(() => void this.#shards?.checkHealth(), healthCheckMs).unref(),
+      setInterval(() => this.#connection.refreshSlots(), refreshSlotsMs).unref(),
     )
   }
 
@@ -46,22 +45,22 @@ export class ClusterTopology implements Topology {
     return this.#connection
   }
 
-  /** A replica of the slot's master where one may answer, otherwise whom the client finds. */
+  /** A replica of the slot's master if one may serve the read, otherwise the client, which routes to the master. */
   reader(
     keys: readonly string[],
     consistency: Consistency = this.#consistency,
     failed: readonly Connection[] = [],
   ): Connection | undefined {
     const routed = failed.includes(this.#connection) ? undefined : this.#connection
-    const shard = this.#shards?.of(slotOf(keys[0] ?? ''))
+    const shard = this.#shards?.shardOf(slotOf(keys[0] ?? ''))
     if (shard === undefined) return routed
-    const asked = routed === undefined ? [...failed, shard.primary] : failed
-    const found = shard.group.reader(keys, consistency, asked)
-    return found === shard.primary ? routed : found
+    const skipped = routed === undefined ? [...failed, shard.primary] : failed
+    const reader = shard.group.reader(keys, consistency, skipped)
+    return reader === shard.primary ? routed : reader
   }
 
-  /** While a slot is on the move, a replica misses the keys that have left, and only the master knows where to. */
-  elsewhere(
+  /** During a slot migration a replica lacks the moved keys, and only its master redirects to their new node. */
+  fallbackReader(
     reader: Connection,
     consistency: Consistency = this.#consistency,
   ): Connection | undefined {
@@ -73,8 +72,8 @@ export class ClusterTopology implements Topology {
     return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
   }
 
-  /** Keys of one slot each: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
-  groups(keys: readonly string[]): string[][] {
+  /** Groups by slot: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
+  writeGroups(keys: readonly string[]): string[][] {
     const bySlot = new Map<number, string[]>()
     for (const key of keys) {
       const slot = slotOf(key)
@@ -86,24 +85,24 @@ export class ClusterTopology implements Topology {
   }
 
   readGroups(keys: readonly string[]): string[][] {
-    return this.groups(keys)
+    return this.writeGroups(keys)
   }
 
-  writing(keys: readonly string[] | undefined): (() => void) | undefined {
-    return this.#fence?.writing(keys)
+  beginWrite(keys: readonly string[] | undefined): (() => void) | undefined {
+    return this.#tracker?.beginWrite(keys)
   }
 
-  async token(): Promise<string> {
-    return tokenOf(await this.primaries())
+  async consistencyToken(): Promise<string> {
+    return readToken(await this.primaries())
   }
 
   observe(token: string): void {
-    this.#fence?.observe(token)
+    this.#tracker?.observe(token)
   }
 
   close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
-    this.#fence?.close()
+    this.#tracker?.close()
     return this.#connection.close()
   }
 }

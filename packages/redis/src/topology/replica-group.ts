@@ -1,133 +1,142 @@
 import type { Consistency } from '@stowage/core'
 import type { Connection } from '../connection/connection.ts'
-import { standing } from '../consistency/replication-info.ts'
-import type { Fence, Follower } from '../consistency/replication-tracker.ts'
+import { type ReplicationInfo, readReplicationState } from '../consistency/replication-info.ts'
+import type { ReplicationTracker, TrackedReplica } from '../consistency/replication-tracker.ts'
 import type { ReadFrom } from '../redis-options.ts'
 
-/** Weight of the newest round trip in the mean. */
-const newest = 0.3
+/** Weight of the newest round trip in the moving average. */
+const newestWeight = 0.3
 
-/** A replica as reads see it. */
-export interface Replica extends Follower {
-  /** Whether it was in touch with the primary when it was last asked. */
-  fit: boolean
-  /** Mean round trip in ms; 0 before the first. */
+export interface Replica extends TrackedReplica {
+  /** Whether it was connected to its primary at the last health check. */
+  isHealthy: boolean
+  /** Moving average in milliseconds; 0 before the first measurement. */
   roundTripMs: number
 }
 
-export function replicaOf(connection: Connection, primary: Connection): Replica {
-  const asked = { safe: 0, followed: false, standing: undefined }
-  return { connection, primary, ...asked, fit: true, roundTripMs: 0 }
+export function newReplica(connection: Connection, primary: Connection): Replica {
+  const tracked = { appliedThrough: 0, isPolled: false, info: undefined }
+  return { connection, primary, ...tracked, isHealthy: true, roundTripMs: 0 }
 }
 
-/** A primary and its replicas, and which of them answers a read. */
+/** A primary and its replicas. Chooses the server for each read. */
 export class ReplicaGroup {
   readonly #primary: Connection
   readonly #replicas: readonly Replica[]
   readonly #readFrom: ReadFrom
-  readonly #fence: Fence | undefined
+  readonly #tracker: ReplicationTracker | undefined
   #roundTripMs = 0
   #turn = 0
 
-  /** Replicas may come and go in the list. Without a fence reads are as old as they come. */
+  /** The owner may add replicas to the array and remove them. Without a tracker, reads from replicas are eventual. */
   constructor(
     primary: Connection,
     replicas: readonly Replica[],
     readFrom: ReadFrom,
-    fence: Fence | undefined,
+    tracker: ReplicationTracker | undefined,
   ) {
     this.#primary = primary
     this.#replicas = replicas
     this.#readFrom = readFrom
-    this.#fence = fence
+    this.#tracker = tracker
   }
 
-  /** The server to ask for these keys, past those that were asked in vain. `undefined` when none is left. */
+  /** The server for a read of these keys. Servers in `failed` are skipped; `undefined` if none is left. */
   reader(
     keys: readonly string[],
     consistency: Consistency,
     failed: readonly Connection[] = [],
   ): Connection | undefined {
     const primary = failed.includes(this.#primary) ? undefined : this.#primary
-    // Without a fence nobody knows which replica is recent enough.
-    const onPrimary = consistency === 'session' && this.#fence === undefined
-    if (onPrimary || consistency === 'strong' || this.#readFrom === 'primary') return primary
-    const required = consistency === 'session' ? (this.#fence?.required(keys) ?? 0) : undefined
-    const candidates = (replica: Replica) =>
-      !failed.includes(replica.connection) && this.#mayAnswer(replica, required)
-    return this.#choose(primary, candidates, failed.length > 0)
+    // Without a tracker no replica is known to be recent enough.
+    const needsPrimary = consistency === 'session' && this.#tracker === undefined
+    if (needsPrimary || consistency === 'strong' || this.#readFrom === 'primary') return primary
+    const requiredWrite =
+      consistency === 'session' ? (this.#tracker?.requiredWrite(keys) ?? 0) : undefined
+    const canServe = (replica: Replica) =>
+      !failed.includes(replica.connection) && this.#canServe(replica, requiredWrite)
+    return this.#choose(primary, canServe, failed.length > 0)
   }
 
-  /** Asks each server how it is. */
-  async examine(): Promise<void> {
-    const since = performance.now()
-    const truth = await standing(this.#primary)
-    const stream = typeof truth === 'string' ? undefined : truth.stream
-    this.#roundTripMs = mean(this.#roundTripMs, performance.now() - since)
-    await Promise.all(this.#replicas.map((replica) => examine(replica, stream)))
+  /** Updates the health and the round trip of each server. */
+  async checkHealth(): Promise<void> {
+    const startedAt = performance.now()
+    const state = await readReplicationState(this.#primary)
+    const replicationId = typeof state === 'string' ? undefined : state.replicationId
+    this.#roundTripMs = movingAverage(this.#roundTripMs, performance.now() - startedAt)
+    await Promise.all(this.#replicas.map((replica) => checkReplica(replica, replicationId)))
   }
 
   #choose(
     primary: Connection | undefined,
-    mayAnswer: (replica: Replica) => boolean,
-    again: boolean,
+    canServe: (replica: Replica) => boolean,
+    isRetry: boolean,
   ): Connection | undefined {
     switch (this.#readFrom) {
       case 'nearest':
-        return this.#nearest(mayAnswer) ?? primary
+        return this.#nearest(canServe) ?? primary
       case 'any':
-        return this.#next(mayAnswer, primary) ?? primary
+        return this.#nextInTurn(canServe, primary) ?? primary
       case 'primaryPreferred':
-        return primary?.wake() ? primary : (this.#next(mayAnswer) ?? primary)
+        return primary?.tryConnect() ? primary : (this.#nextInTurn(canServe) ?? primary)
       case 'replica':
-        return this.#next(mayAnswer) ?? primary
+        return this.#nextInTurn(canServe) ?? primary
       default:
-        // One replica that fails is enough of a delay.
-        return again && primary?.wake() ? primary : (this.#next(mayAnswer) ?? primary)
+        // After one failed replica, another one could cost the rest of the timeout.
+        return isRetry && primary?.tryConnect() ? primary : (this.#nextInTurn(canServe) ?? primary)
     }
   }
 
-  /** Interceptor the replicas (and the primary), each in its turn, past those that may not answer. */
-  #next(mayAnswer: (replica: Replica) => boolean, primary?: Connection): Connection | undefined {
+  /** The next replica, or the primary if given, in round-robin order. Skips replicas that cannot serve the read. */
+  #nextInTurn(
+    canServe: (replica: Replica) => boolean,
+    primary?: Connection,
+  ): Connection | undefined {
     const count = this.#replicas.length + (primary === undefined ? 0 : 1)
     for (let tried = 0; tried < count; tried++) {
       this.#turn = (this.#turn + 1) % count
       const replica = this.#replicas[this.#turn]
       if (replica === undefined) return primary
-      if (mayAnswer(replica)) return replica.connection
+      if (canServe(replica)) return replica.connection
     }
     return undefined
   }
 
-  #nearest(mayAnswer: (replica: Replica) => boolean): Connection | undefined {
+  /** The replica with the shortest round trip; `undefined` if that of the primary is shorter. */
+  #nearest(canServe: (replica: Replica) => boolean): Connection | undefined {
     let nearest: Connection | undefined
-    let leastMs = this.#primary.wake() ? this.#roundTripMs : Infinity
+    let minMs = this.#primary.tryConnect() ? this.#roundTripMs : Infinity
     for (const replica of this.#replicas) {
-      if (replica.roundTripMs >= leastMs || !mayAnswer(replica)) continue
+      if (replica.roundTripMs >= minMs || !canServe(replica)) continue
       nearest = replica.connection
-      leastMs = replica.roundTripMs
+      minMs = replica.roundTripMs
     }
     return nearest
   }
 
-  #mayAnswer(replica: Replica, required: number | undefined): boolean {
-    if (!replica.connection.wake()) return false
-    // One out of touch falls behind without end; but better that than nobody.
-    if (!replica.fit && this.#primary.wake()) return false
-    return required === undefined || this.#fence?.trusts(replica, required) === true
+  #canServe(replica: Replica, requiredWrite: number | undefined): boolean {
+    if (!replica.connection.tryConnect()) return false
+    // A replica without its primary falls behind forever. It is used only if the primary is unreachable here too.
+    if (!replica.isHealthy && this.#primary.tryConnect()) return false
+    return requiredWrite === undefined || this.#tracker?.isCaughtUp(replica, requiredWrite) === true
   }
 }
 
-async function examine(replica: Replica, stream: string | undefined): Promise<void> {
-  const since = performance.now()
-  const answer = await standing(replica.connection)
-  replica.roundTripMs = mean(replica.roundTripMs, performance.now() - since)
-  if (answer === 'silent') return
-  const strays = answer !== 'forbidden' && stream !== undefined && answer.stream !== stream
-  const isReplica = answer === 'forbidden' || (answer.role === 'slave' && answer.linked)
-  replica.fit = isReplica && !strays
+/** `replicationId` identifies the stream of the primary; `undefined` if it is unknown. */
+async function checkReplica(replica: Replica, replicationId: string | undefined): Promise<void> {
+  const startedAt = performance.now()
+  const state = await readReplicationState(replica.connection)
+  replica.roundTripMs = movingAverage(replica.roundTripMs, performance.now() - startedAt)
+  if (state === 'unreachable') return
+  replica.isHealthy = state === 'forbidden' || replicates(state, replicationId)
 }
 
-function mean(before: number, ms: number): number {
-  return before === 0 ? ms : before * (1 - newest) + ms * newest
+function replicates(state: ReplicationInfo, replicationId: string | undefined): boolean {
+  const { role, isLinked } = state
+  const isSameStream = replicationId === undefined || state.replicationId === replicationId
+  return role === 'slave' && isLinked && isSameStream
+}
+
+function movingAverage(before: number, ms: number): number {
+  return before === 0 ? ms : before * (1 - newestWeight) + ms * newestWeight
 }

@@ -1,49 +1,46 @@
 import type { Consistency } from '@stowage/core'
-import { chunked } from '../commands.ts'
 import type { Connection } from '../connection/connection.ts'
-import { tokenOf } from '../consistency/consistency-token.ts'
-import { Fence } from '../consistency/replication-tracker.ts'
+import { readToken } from '../consistency/consistency-token.ts'
+import { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
-import { type Replica, ReplicaGroup, replicaOf } from './replica-group.ts'
-import type { Topology } from './topology.ts'
+import { newReplica, type Replica, ReplicaGroup } from './replica-group.ts'
+import { chunked, type Topology } from './topology.ts'
 
-/** Between two looks at the servers. */
-const examineMs = 1_000
+const updateMs = 1_000
 
-/** Where the replicas are. */
+/** Lists the replicas and connects to them. */
 export interface ReplicaSource {
-  /** Those there are now; an address given twice gets two connections. */
+  /** The current replicas. An address that is listed twice gets two connections. */
   addresses(): Promise<readonly string[]> | readonly string[]
-  /** A new connection to one of them. */
   connect(address: string): Connection
-  /** Whether the address is a name, which may lead elsewhere later. */
-  isName(address: string): boolean
+  /** Whether the address has a hostname, which may resolve to another server later. */
+  isHostname(address: string): boolean
   close?(): Promise<void>
 }
 
 interface Member extends Replica {
   readonly address: string
   readonly renewAt: number
-  /** Whether another one has been made to take over. */
-  leaving: boolean
+  /** Whether a new connection is about to replace this one. */
+  isBeingReplaced: boolean
 }
 
 /**
- * A primary and replicas that share the reads. Writes, and reads a replica cannot be trusted with, go to the primary;
- * a replica that does not answer is passed over.
+ * A primary with replicas that serve reads. Writes go to the primary, as do reads that no replica is recent enough for.
+ * Replicas that do not reply are skipped.
  */
 export class ReplicatedTopology implements Topology {
   readonly #primary: Connection
   readonly #source: ReplicaSource
   readonly #options: ResolvedOptions
   readonly #members: Member[] = []
-  /** The last answers of those that are members no more. */
-  readonly #leavings = new Set<Promise<void>>()
-  /** `undefined` where reads are as old as they come. */
-  readonly #fence: Fence | undefined
+  /** Removed members whose connections still have commands in flight. */
+  readonly #closing = new Set<Promise<void>>()
+  /** `undefined` unless the consistency is `'session'`. */
+  readonly #tracker: ReplicationTracker | undefined
   readonly #group: ReplicaGroup
   #timer: NodeJS.Timeout | undefined
-  #wasUp = false
+  #primaryWasConnected = false
   #closed = false
 
   constructor(primary: Connection, source: ReplicaSource, options: ResolvedOptions) {
@@ -51,12 +48,12 @@ export class ReplicatedTopology implements Topology {
     this.#source = source
     this.#options = options
     if (options.consistency === 'session') {
-      this.#fence = new Fence(this.#members, options.assumedLagMs)
+      this.#tracker = new ReplicationTracker(this.#members, options.assumedLagMs)
     }
-    this.#group = new ReplicaGroup(primary, this.#members, options.readFrom, this.#fence)
-    primary.onChange((up) => up && this.#primaryArrived())
-    const known = source.addresses()
-    if (!(known instanceof Promise)) this.#adopt(known)
+    this.#group = new ReplicaGroup(primary, this.#members, options.readFrom, this.#tracker)
+    primary.onStateChange((connected) => connected && this.#onPrimaryConnected())
+    const addresses = source.addresses()
+    if (!(addresses instanceof Promise)) this.#reconcile(addresses)
   }
 
   primary(): Connection {
@@ -68,7 +65,7 @@ export class ReplicatedTopology implements Topology {
     consistency: Consistency = this.#options.consistency,
     failed?: readonly Connection[],
   ): Connection | undefined {
-    this.#watch()
+    this.#startUpdates()
     return this.#group.reader(keys, consistency, failed)
   }
 
@@ -76,116 +73,120 @@ export class ReplicatedTopology implements Topology {
     return [this.#primary]
   }
 
-  groups(keys: readonly string[]): string[][] {
+  writeGroups(keys: readonly string[]): string[][] {
     return chunked(keys)
   }
 
-  /** One key that was just written must not take the others to the primary. */
+  /** Separates keys that were just written, so that the others need not be read from the primary too. */
   readGroups(
     keys: readonly string[],
     consistency: Consistency = this.#options.consistency,
   ): string[][] {
-    const written = consistency === 'session' ? this.#fence?.written(keys) : undefined
+    const written = consistency === 'session' ? this.#tracker?.unreplicatedKeys(keys) : undefined
     if (written === undefined || written.size === 0) return chunked(keys)
     const others = keys.filter((key) => !written.has(key))
     return [...chunked([...written]), ...chunked(others)]
   }
 
-  writing(keys: readonly string[] | undefined): (() => void) | undefined {
-    return this.#fence?.writing(keys)
+  beginWrite(keys: readonly string[] | undefined): (() => void) | undefined {
+    return this.#tracker?.beginWrite(keys)
   }
 
-  token(): Promise<string> {
-    return tokenOf([this.#primary])
+  consistencyToken(): Promise<string> {
+    return readToken([this.#primary])
   }
 
   observe(token: string): void {
-    this.#fence?.observe(token)
+    this.#tracker?.observe(token)
   }
 
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
-    this.#fence?.close()
+    this.#tracker?.close()
     const replicas = this.#members.map(({ connection }) => connection)
     const closing = [this.#primary, ...replicas].map((connection) => connection.close())
-    await Promise.all([...closing, ...this.#leavings, this.#source.close?.()])
+    await Promise.all([...closing, ...this.#closing, this.#source.close?.()])
   }
 
-  /** The address may lead to another primary than before: the replicas have to show that they follow it. */
-  #primaryArrived(): void {
-    if (this.#wasUp) this.#fence?.raise()
-    this.#wasUp = true
+  /** After a reconnect the address may lead to another primary: the replicas must show that they replicate it. */
+  #onPrimaryConnected(): void {
+    if (this.#primaryWasConnected) this.#tracker?.requireCatchUp()
+    this.#primaryWasConnected = true
   }
 
-  /** From the first read on. */
-  #watch(): void {
+  /** Called by each read, so that a store without reads runs no timer. */
+  #startUpdates(): void {
     if (this.#timer !== undefined || this.#closed) return
-    this.#timer = setInterval(() => void this.#look(), examineMs).unref()
-    void this.#look()
+    this.#timer = setInterval(() => void this.#update(), updateMs).unref()
+    void this.#update()
   }
 
-  async #look(): Promise<void> {
+  async #update(): Promise<void> {
     try {
-      this.#adopt(await this.#source.addresses())
+      this.#reconcile(await this.#source.addresses())
     } catch {
-      // Those known so far are still the best guess.
+      // Keep the current replicas.
     }
     if (this.#closed) return
-    this.#renew()
-    await this.#group.examine()
+    this.#renewOne()
+    await this.#group.checkHealth()
   }
 
-  /** Makes the members be those of the list, each as often as it is there. */
-  #adopt(addresses: readonly string[]): void {
+  /** Adds and removes members until they match the list, including repeated addresses. */
+  #reconcile(addresses: readonly string[]): void {
     if (this.#closed) return
     const missing = [...addresses]
     for (const member of [...this.#members]) {
-      // Somebody else stands for the address of one that is leaving.
-      const index = member.leaving
+      // A member that is being replaced does not count: the new one has the same address.
+      const index = member.isBeingReplaced
         ? addresses.indexOf(member.address)
         : missing.indexOf(member.address)
-      if (index < 0) this.#dismiss(member)
-      else if (!member.leaving) missing.splice(index, 1)
+      if (index < 0) this.#remove(member)
+      else if (!member.isBeingReplaced) missing.splice(index, 1)
     }
-    for (const address of missing) this.#join(address)
+    for (const address of missing) this.#add(address)
   }
 
-  #join(address: string): void {
+  #add(address: string): void {
     const connection = this.#source.connect(address)
-    const renewMs = this.#source.isName(address) ? this.#options.renewReplicasMs : Infinity
-    // Spread, so that not all are renewed at once.
+    const renewMs = this.#source.isHostname(address) ? this.#options.renewReplicasMs : Infinity
+    // Jitter, so that the connections are not all renewed at once.
     const renewAt = performance.now() + renewMs * (0.75 + Math.random() / 2)
-    const replica = replicaOf(connection, this.#primary)
-    const member: Member = { ...replica, address, renewAt, leaving: false }
-    // Which server a new connection leads to, and what it has, is not known before it is asked.
-    member.safe = this.#timer === undefined ? 0 : -1
-    connection.onChange((up) => {
-      if (up) this.#arrived(member)
-      else this.#fence?.distrust(member)
+    const replica = newReplica(connection, this.#primary)
+    const member: Member = { ...replica, address, renewAt, isBeingReplaced: false }
+    // After the first read, the position of a new connection's server is unknown until the first INFO.
+    member.appliedThrough = this.#timer === undefined ? 0 : -1
+    connection.onStateChange((connected) => {
+      if (connected) this.#onMemberConnected(member)
+      else this.#tracker?.reset(member)
     })
     this.#members.push(member)
-    if (this.#timer !== undefined) connection.wake()
+    if (this.#timer !== undefined) connection.tryConnect()
   }
 
-  #arrived(member: Member): void {
-    this.#fence?.follow(member)
-    const old = this.#members.find(({ leaving, address }) => leaving && address === member.address)
-    if (old !== undefined && !member.leaving) this.#dismiss(old)
+  #onMemberConnected(member: Member): void {
+    this.#tracker?.poll(member)
+    const replaced = this.#members.find(
+      ({ isBeingReplaced, address }) => isBeingReplaced && address === member.address,
+    )
+    if (replaced !== undefined && !member.isBeingReplaced) this.#remove(replaced)
   }
 
-  /** Has the connection that is due replaced by a new one, which takes over once it is up. */
-  #renew(): void {
+  /** Replaces one connection that is due. The old one serves reads until the new one is connected. */
+  #renewOne(): void {
     const now = performance.now()
-    const due = this.#members.find(({ renewAt, leaving }) => renewAt < now && !leaving)
+    const due = this.#members.find(
+      ({ renewAt, isBeingReplaced }) => renewAt < now && !isBeingReplaced,
+    )
     if (due === undefined) return
-    due.leaving = true
-    this.#join(due.address)
+    due.isBeingReplaced = true
+    this.#add(due.address)
   }
 
-  #dismiss(member: Member): void {
+  #remove(member: Member): void {
     this.#members.splice(this.#members.indexOf(member), 1)
-    const leaving = member.connection.close().finally(() => this.#leavings.delete(leaving))
-    this.#leavings.add(leaving)
+    const closing = member.connection.close().finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
   }
 }

@@ -1,40 +1,42 @@
 import type { Consistency } from '@stowage/core'
-import { chunked } from '../commands.ts'
 import type { Connection } from '../connection/connection.ts'
-import { tokenOf } from '../consistency/consistency-token.ts'
+import { readToken } from '../consistency/consistency-token.ts'
 
-/** Which servers there are, and which of them a command goes to. */
+/** Keys per MGET, MSET or UNLINK: one command blocks the server while it runs. */
+const keysPerCommand = 500
+
+/** The servers, and which of them a command is sent to. */
 export interface Topology {
-  /** The connection to where `key` is written, and where its newest value is. */
+  /** The connection to the server that `key` is written to, which has its newest value. */
   primary(key: string): Connection
   /**
-   * A connection whose answer for all of `keys` may be given: the primary's, or a replica's that is recent enough.
-   * Another one than those that failed; `undefined` when none is left.
+   * A connection to a server that may serve a read of all `keys`: the primary, or a replica that is recent enough.
+   * Servers in `failed` are skipped; `undefined` if none is left.
    */
   reader(
     keys: readonly string[],
     consistency?: Consistency,
     failed?: readonly Connection[],
   ): Connection | undefined
-  /** Whom to ask for what a reader does not have, where keys move between servers without its knowing. */
-  elsewhere?(reader: Connection, consistency?: Consistency): Connection | undefined
-  /** One connection for each part of the keys, for commands that concern them all. */
+  /** Where to read keys that a reader does not have, if keys can move between servers without its knowledge. */
+  fallbackReader?(reader: Connection, consistency?: Consistency): Connection | undefined
+  /** A connection to each primary, for commands that concern all keys. */
   primaries(): Promise<readonly Connection[]>
-  /** The keys in groups which one command may name together. */
-  groups(keys: readonly string[]): string[][]
-  /** The same for a read: apart are keys that not every server may answer for. */
+  /** Splits the keys into groups that one command can name. */
+  writeGroups(keys: readonly string[]): string[][]
+  /** The same for reads: also separates keys that only the primary can serve. */
   readGroups(keys: readonly string[], consistency?: Consistency): string[][]
-  /** Notes that `keys`, or any key at all, are about to be written. To be called back when that is settled, either way. */
-  writing(keys: readonly string[] | undefined): (() => void) | undefined
-  /** Stands for everything written so far, by whatever process. */
-  token(): Promise<string>
-  /** From now on reads include what the token of another process stands for. */
+  /** Must be called before a write, with `undefined` for all keys. Call the result once the write is settled. */
+  beginWrite(keys: readonly string[] | undefined): (() => void) | undefined
+  /** A token for everything that all processes have written so far. */
+  consistencyToken(): Promise<string>
+  /** Requires reads to include what the token of another process stands for. */
   observe(token: string): void
-  /** Lets go of every server, after what is under way. */
+  /** Waits for the calls in flight, then closes all connections. */
   close(): Promise<void>
 }
 
-/** One server for everything. */
+/** A single server. */
 export class SingleTopology implements Topology {
   readonly #connection: Connection
 
@@ -58,7 +60,7 @@ export class SingleTopology implements Topology {
     return [this.#connection]
   }
 
-  groups(keys: readonly string[]): string[][] {
+  writeGroups(keys: readonly string[]): string[][] {
     return chunked(keys)
   }
 
@@ -66,10 +68,10 @@ export class SingleTopology implements Topology {
     return chunked(keys)
   }
 
-  writing(): undefined {}
+  beginWrite(): undefined {}
 
-  token(): Promise<string> {
-    return tokenOf([this.#connection])
+  consistencyToken(): Promise<string> {
+    return readToken([this.#connection])
   }
 
   observe(): void {}
@@ -77,4 +79,13 @@ export class SingleTopology implements Topology {
   close(): Promise<void> {
     return this.#connection.close()
   }
+}
+
+/** Splits the keys into chunks for one command each. */
+export function chunked(keys: readonly string[]): string[][] {
+  const chunks: string[][] = []
+  for (let start = 0; start < keys.length; start += keysPerCommand) {
+    chunks.push(keys.slice(start, start + keysPerCommand))
+  }
+  return chunks
 }

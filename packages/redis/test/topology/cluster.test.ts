@@ -5,15 +5,15 @@ import { type Cluster, command, startCluster } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { readsOf, succeeds, until } from './helpers.ts'
+import { countReads, waitUntil, waitUntilSucceeds } from '../helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
 
-function storeOn({ addresses }: Cluster, options: Parameters<typeof redis>[0] = {}) {
+function createStore({ addresses }: Cluster, options: Parameters<typeof redis>[0] = {}) {
   const clusterNodes = addresses.map(({ host, port }) => `${host}:${port}`)
-  const made = redis({ clusterNodes, maxValueBytes: 1_048_576, ...options })
-  stores.push(made)
-  return made
+  const store = redis({ clusterNodes, maxValueBytes: 1_048_576, ...options })
+  stores.push(store)
+  return store
 }
 
 afterEach(async () => {
@@ -28,24 +28,24 @@ describe('three masters', () => {
   })
   afterAll(() => cluster.stop())
 
-  conform(test, () => storeOn(cluster), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore(cluster), { wait: async (ms) => sleep(ms) })
 
-  test('a prefix of glob characters is cleared of exactly its own 10,000 keys', async () => {
-    const store = storeOn(cluster, { timeout: '10s' })
+  test('clear() of a prefix with glob characters deletes exactly its own 10,000 keys', async () => {
+    const store = createStore(cluster, { timeout: '10s' })
     await store.clear()
     const cache = new Cache(store, { prefix: 'app[1]*:' })
-    const foreign = new Cache(store, { prefix: 'app1:' })
-    const many = Array.from({ length: 10_000 }, (_, i) => [`key ${i}`, i] as const)
-    await Promise.all([cache.setMany(many), foreign.setMany(many)])
+    const other = new Cache(store, { prefix: 'app1:' })
+    const entries = Array.from({ length: 10_000 }, (_, i) => [`key ${i}`, i] as const)
+    await Promise.all([cache.setMany(entries), other.setMany(entries)])
     await cache.clear()
-    let left = 0
-    for await (const page of store.scan?.('') ?? []) left += page.length
-    expect(left).toBe(10_000)
-    expect(await foreign.getMany(['key 0', 'key 9999'])).toEqual([0, 9999])
+    let remaining = 0
+    for await (const page of store.scan?.('') ?? []) remaining += page.length
+    expect(remaining).toBe(10_000)
+    expect(await other.getMany(['key 0', 'key 9999'])).toEqual([0, 9999])
   })
 
-  test('the keys are spread over all nodes', async () => {
-    const store = storeOn(cluster)
+  test('keys are distributed over all nodes', async () => {
+    const store = createStore(cluster)
     await store.clear()
     await store.setMany(Array.from({ length: 100 }, (_, i) => [`${i}`, 'v'] as const))
     const client = new ClusterClient(cluster.addresses)
@@ -57,7 +57,7 @@ describe('three masters', () => {
   })
 })
 
-describe('masters whose replicas answer reads', () => {
+describe('reads from replicas of a cluster', () => {
   let cluster: Cluster
 
   beforeAll(async () => {
@@ -65,28 +65,28 @@ describe('masters whose replicas answer reads', () => {
   })
   afterAll(() => cluster.stop())
 
-  const readsOnReplicas = async () => {
+  const countReplicaReads = async () => {
     const roles = await Promise.all(
       cluster.nodes.map(async ({ port }) => [port, await command(port, 'ROLE')] as const),
     )
     const replicas = roles.filter(([, role]) => (role as string[])[0] === 'slave')
-    return readsOf(...replicas.map(([port]) => port))
+    return countReads(...replicas.map(([port]) => port))
   }
-  const answered = (store: ReturnType<typeof redis>) =>
-    until('replicas answer', async () => {
-      const before = await readsOnReplicas()
+  const waitUntilReplicasServe = (store: ReturnType<typeof redis>) =>
+    waitUntil('replicas serve reads', async () => {
+      const before = await countReplicaReads()
       await store.getMany(['a', 'b', 'c', 'd'])
-      return (await readsOnReplicas()) > before
+      return (await countReplicaReads()) > before
     })
 
-  conform(test, () => storeOn(cluster, { readFrom: 'replicaPreferred' }), {
+  conform(test, () => createStore(cluster, { readFrom: 'replicaPreferred' }), {
     wait: async (ms) => sleep(ms),
   })
 
-  test('never with older data than was written, or observed', async () => {
+  test('are never older than what was written or observed', async () => {
     const options = { readFrom: 'replica' } as const
-    const [store, other] = [storeOn(cluster, options), storeOn(cluster, options)]
-    await Promise.all([answered(store), answered(other)])
+    const [store, other] = [createStore(cluster, options), createStore(cluster, options)]
+    await Promise.all([waitUntilReplicasServe(store), waitUntilReplicasServe(other)])
     for (let round = 0; round < 100; round++) {
       const entries = Array.from({ length: 10 }, (_, i) => [`key ${i}`, `${round}`] as const)
       await store.setMany(entries)
@@ -95,21 +95,19 @@ describe('masters whose replicas answer reads', () => {
       other.observe?.((await store.consistencyToken?.()) ?? '')
       expect((await other.getMany(keys)).map(String)).toEqual(keys.map(() => `${round}`))
     }
-    await answered(store)
+    await waitUntilReplicasServe(store)
     await store.clear()
     expect(await store.getMany(['key 1', 'key 5'])).toEqual([undefined, undefined])
   })
 
-  test('nor miss a key whose slot is on the move', async () => {
-    const store = storeOn(cluster, { readFrom: 'replica' })
+  test('miss no key while its slot is migrated', async () => {
+    const store = createStore(cluster, { readFrom: 'replica' })
     await Promise.all([store.set('{a}1', 'v'), store.set('{a}2', 'v')])
     const slot = (await command(cluster.nodes[0]?.port ?? 0, 'CLUSTER', 'KEYSLOT', '{a}')) as number
     const owner = Math.floor((slot * 3) / 16_384)
     const [from = 0, to = 0] = [owner, (owner + 1) % 3].map((at) => cluster.nodes[at]?.port)
-    const [fromId, toId] = [
-      await command(from, 'CLUSTER', 'MYID'),
-      await command(to, 'CLUSTER', 'MYID'),
-    ]
+    const fromId = `${await command(from, 'CLUSTER', 'MYID')}`
+    const toId = `${await command(to, 'CLUSTER', 'MYID')}`
     const read = async () => {
       for (let round = 0; round < 20; round++) {
         expect(String(await store.get('{a}1'))).toBe('v')
@@ -117,38 +115,37 @@ describe('masters whose replicas answer reads', () => {
         await sleep(5)
       }
     }
-    await answered(store)
-    await command(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', `${fromId}`)
-    await command(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', `${toId}`)
+    await waitUntilReplicasServe(store)
+    await command(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId)
+    await command(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId)
     for (const key of ['{a}1', '{a}2'])
       await command(from, 'MIGRATE', '127.0.0.1', to, key, 0, 5_000)
     await read()
-    for (const port of [to, from])
-      await command(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', `${toId}`)
+    for (const port of [to, from]) await command(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId)
     await read()
   })
 
-  test('nor wait for a replica that is frozen longer than the master can still answer', async () => {
-    const store = storeOn(cluster, { readFrom: 'replica', timeout: '4s' })
+  test('fall back to the master within the timeout if the replica is frozen', async () => {
+    const store = createStore(cluster, { readFrom: 'replica', timeout: '4s' })
     await store.set('b', 'v')
-    await answered(store)
+    await waitUntilReplicasServe(store)
     const replica = cluster.nodes[3]
     replica?.kill('SIGSTOP')
     try {
       for (let read = 0; read < 5; read++) {
-        const since = performance.now()
+        const startedAt = performance.now()
         expect(String(await store.get('b'))).toBe('v')
-        expect(performance.now() - since).toBeLessThan(4_400)
+        expect(performance.now() - startedAt).toBeLessThan(4_400)
       }
     } finally {
       replica?.kill('SIGCONT')
     }
   })
 
-  test('and is waited for by close', async () => {
-    const store = storeOn(cluster, { readFrom: 'replica', timeout: '5s' })
+  test('complete before close resolves', async () => {
+    const store = createStore(cluster, { readFrom: 'replica', timeout: '5s' })
     await store.set('b', 'v')
-    await answered(store)
+    await waitUntilReplicasServe(store)
     const replicas = cluster.nodes.slice(3)
     for (const { kill } of replicas) kill('SIGSTOP')
     const [read, closed] = [store.get('b'), sleep(20).then(() => store.close())]
@@ -158,26 +155,26 @@ describe('masters whose replicas answer reads', () => {
     await closed
   })
 
-  test('and a master that returns as a replica is found', async () => {
-    const store = storeOn(cluster, { readFrom: 'replica' })
+  test('use a former master that has become a replica', async () => {
+    const store = createStore(cluster, { readFrom: 'replica' })
     const [before = 0, after = 0] = [cluster.nodes[0]?.port, cluster.nodes[3]?.port]
     await store.set('b', 'v')
     await command(after, 'CLUSTER', 'FAILOVER', 'TAKEOVER')
-    await until('the new one takes writes', () => succeeds(() => store.set('b', 'v')))
-    await until('the former one answers reads', async () => {
-      const reads = await readsOf(before)
+    await waitUntilSucceeds(() => store.set('b', 'v'))
+    await waitUntil('the former master serves reads', async () => {
+      const reads = await countReads(before)
       await store.get('b')
       const [role] = (await command(before, 'ROLE')) as string[]
-      return role === 'slave' && (await readsOf(before)) > reads
+      return role === 'slave' && (await countReads(before)) > reads
     })
   })
 })
 
-describe('a master that dies', () => {
-  test('is replaced: no call hangs, each failure is told, and its keys can be written again', async () => {
+describe('a master that is killed', () => {
+  test('is replaced: no call hangs, each failed call rejects, and its keys can be written again', async () => {
     const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
     try {
-      const store = storeOn(cluster, { timeout: '300ms' })
+      const store = createStore(cluster, { timeout: '300ms' })
       const keys = Array.from({ length: 30 }, (_, i) => `key ${i}`)
       await Promise.all(keys.map((key) => store.set(key, 'v')))
       cluster.nodes[0]?.kill('SIGKILL')
@@ -200,7 +197,7 @@ describe('a master that dies', () => {
   })
 })
 
-test('a cluster that is not there fails with the reason, in bounded time', async () => {
+test('an unreachable cluster fails calls with the reason, in bounded time', async () => {
   const store = redis({ clusterNodes: ['127.0.0.1:1'], timeout: '50ms', connectTimeout: '50ms' })
   stores.push(store)
   for (const call of [() => store.get('k'), () => store.clear()]) {

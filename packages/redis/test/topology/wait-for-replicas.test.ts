@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Duration } from '@stowage/core'
+import { redis } from '@stowage/redis'
+import { command, startProxy } from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { waitUntil, waitUntilSucceeds } from '../helpers.ts'
+import { startLinked } from './replicated-servers.ts'
+
+let servers: Awaited<ReturnType<typeof startLinked>>
+const stores: ReturnType<typeof redis>[] = []
+
+beforeAll(async () => {
+  servers = await startLinked(1)
+})
+
+afterEach(async () => {
+  muteReplication(false)
+  await Promise.all(stores.splice(0).map((store) => store.close()))
+})
+
+afterAll(() => servers.stop())
+
+function muteReplication(on: boolean): void {
+  for (const link of servers.links) link.mute(on)
+}
+
+function createStore(timeout: Duration = '2s') {
+  const store = redis({
+    url: servers.primary.url,
+    waitReplicas: 1,
+    timeout,
+    maxValueBytes: 1_048_576,
+  })
+  stores.push(store)
+  return store
+}
+
+describe('waitReplicas', () => {
+  conform(test, () => createStore(), { wait: async (ms) => sleep(ms) })
+
+  test('a write resolves once the replica has it', async () => {
+    const store = createStore()
+    const replica = servers.replicas[0]?.port ?? 0
+    const keys = Array.from({ length: 50 }, (_, i) => `key ${i}`)
+    await Promise.all(
+      keys.map(async (key) => {
+        await store.set(key, 'v')
+        expect(await command(replica, 'GET', key)).toBe('v')
+      }),
+    )
+    expect(await store.increment('n', 1)).toBe(Number(await command(replica, 'GET', 'n')))
+  })
+
+  test('a write fails if the replica does not acknowledge it; reads go on meanwhile', async () => {
+    const store = createStore('300ms')
+    await store.set('k', 'v')
+    muteReplication(true)
+    const write = store.set('k', 'new')
+    // The primary has executed the write, and WAIT does not block reads.
+    await waitUntil('the primary has it', async () => String(await store.get('k')) === 'new')
+    await expect(write).rejects.toMatchObject({
+      code: 'ERR_CACHE_UNAVAILABLE',
+      message: expect.stringContaining('only 0 of 1 replicas'),
+    })
+    muteReplication(false)
+    await waitUntilSucceeds(() => store.set('k', 'v'))
+  })
+})
+
+test('a write and its WAIT share one timeout', async () => {
+  const proxy = await startProxy(servers.primary.port)
+  const store = redis({ url: proxy.url, waitReplicas: 1, timeout: '1s' })
+  stores.push(store)
+  await store.set('k', 'v')
+  proxy.delay(800, 'replies')
+  const startedAt = performance.now()
+  await expect(store.set('k', 'new')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+  expect(performance.now() - startedAt).toBeLessThan(1_500)
+  await proxy.stop()
+})
+
+test.each([-1, 0.5, Number.NaN])('waitReplicas: %s is rejected', (waitReplicas) => {
+  expect(() => redis({ waitReplicas })).toThrow(/waitReplicas must be a whole number of at least/)
+})
+
+test('a cluster is rejected', () => {
+  expect(() => redis({ clusterNodes: ['a:1'], waitReplicas: 1 })).toThrow(/waitReplicas/)
+})
