@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type BatchingOptions,
@@ -247,5 +248,22 @@ describe('a turn of the event loop', () => {
     store.get('a')
     await new Promise((resolve) => process.nextTick(resolve))
     expect(calls).toEqual(['get a'])
+  })
+
+  test('sends each batch in the asynchronous context of its first call', async () => {
+    const context = new AsyncLocalStorage<string>()
+    const seen: (string | undefined)[] = []
+    const store = withBatching(
+      wrapStore(referenceStore({ async: true }), (_, call) => {
+        seen.push(context.getStore())
+        return call()
+      }),
+    )
+    await Promise.all([
+      context.run('request 1', () => store.get('a')),
+      context.run('request 2', () => store.get('a', { consistency: 'strong' })),
+      context.run('request 3', () => store.set('b', '1')),
+    ])
+    expect(seen.sort()).toEqual(['request 1', 'request 2', 'request 3'])
   })
 })

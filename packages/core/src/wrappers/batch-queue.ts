@@ -21,6 +21,9 @@ export class BatchQueue<B extends Batch> {
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
   #second: B | undefined
+  /** The size of the last batch that was sent. */
+  #lastSize = 0
+  #isScheduled = false
 
   /**
    * @param callsInFlight counts everything that is sent
@@ -63,26 +66,44 @@ export class BatchQueue<B extends Batch> {
     return this.#second.size < first.size ? this.#second : first
   }
 
-  send(): void {
-    this.sendFirst()
-    this.sendSecond()
+  /**
+   * Sends the batch when the callbacks of this turn have run. A call that is alone in an idle process waits for its own
+   * callback only, and the promise reactions of that. Each queue has a schedule of its own, so that a batch is sent in
+   * the asynchronous context of its first call.
+   */
+  schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    const isBusy = this.#lastSize > 1 || this.#callsInFlight.count > 0
+    if (isBusy) setImmediate(this.#onTurnEnd)
+    else process.nextTick(this.#onTurnEnd)
   }
 
-  /** Returns whether there is a second batch. */
-  sendFirst(): boolean {
+  send(): void {
+    const [first, second] = [this.#first, this.#second]
+    this.#first = undefined
+    this.#second = undefined
+    if (first !== undefined) this.#send(first)
+    if (second !== undefined) this.#send(second)
+  }
+
+  // Created once: a function per batch would add to the cost of a single call.
+  readonly #onTurnEnd = () => {
+    this.#isScheduled = false
     const batch = this.#first
     this.#first = undefined
     if (batch !== undefined) this.#send(batch)
-    return this.#second !== undefined
+    if (this.#second !== undefined) setImmediate(this.#onNextTurn)
   }
 
-  sendSecond(): void {
+  readonly #onNextTurn = () => {
     const batch = this.#second
     this.#second = undefined
     if (batch !== undefined) this.#send(batch)
   }
 
   #send(batch: B): void {
+    this.#lastSize = batch.size
     const inFlight = batch.size > 1 ? this.#batchesInFlight : undefined
     this.#callsInFlight.begin()
     inFlight?.begin()
