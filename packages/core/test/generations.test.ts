@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { Cache, CacheError, type CacheStore, type Payload, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
@@ -228,6 +228,20 @@ describe('a prefix on a store that cannot list its keys', () => {
     await cache.namespace('users').set('1', 'Ada')
     expect(backend.get('app:users:1')).toBe('"Ada"')
     await expect(cache.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
+  })
+
+  test('a clear also deletes what was written before it and not awaited', async () => {
+    const slow = wrapStore(memory(), async (operation, call, [key]) => {
+      if (operation === 'set' && String(key).endsWith(':b')) await sleep(20)
+      return call()
+    })
+    delete (slow as { scan?: unknown }).scan
+    const cache = new Cache(slow as CacheStore, { prefix: 'app:' })
+    await cache.set('a', 1)
+    const writing = cache.set('b', 2)
+    await cache.clear()
+    await writing
+    expect(await cache.getMany(['a', 'b'])).toEqual([undefined, undefined])
   })
 
   test('two concurrent clears both succeed', async () => {

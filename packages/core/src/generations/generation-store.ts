@@ -29,9 +29,10 @@ type Call<T> = (prefix: string) => Awaitable<T>
 export class GenerationStore implements AnyStore {
   readonly name: string
   readonly payload: 'bytes' | 'entry'
-  readonly limits: StoreLimits
   readonly #store: AnyStore
   readonly #prefix: string
+  /** Length of what is prepended to every key. */
+  readonly #prefixBytes: number
   readonly #clock: Clock
   readonly #lifecycle: Lifecycle
   readonly #closeStore: () => Promise<void>
@@ -45,6 +46,8 @@ export class GenerationStore implements AnyStore {
   #isConfirmed = false
   #confirmedAt = 0
   #repairedAt = 0
+  /** How often this process has cleared the prefix. */
+  #clearCount = 0
   #reading: Promise<void> | undefined
   #confirming: Promise<void> | undefined
 
@@ -58,8 +61,7 @@ export class GenerationStore implements AnyStore {
   ) {
     this.name = store.name
     this.payload = store.payload
-    const taken = Buffer.byteLength(prefix) + longestIdText + 1
-    this.limits = { ...store.limits, keyBytes: store.limits.keyBytes - taken }
+    this.#prefixBytes = Buffer.byteLength(prefix) + longestIdText + 1
     this.#store = store
     this.#prefix = prefix
     this.#clock = clock
@@ -67,6 +69,12 @@ export class GenerationStore implements AnyStore {
     this.#closeStore = closeStore
     this.#ids = new IdCopies(store, prefix)
     this.#time = new BackendTime(store.time?.bind(store), clock)
+  }
+
+  /** Read from the store each time: some limits are known only after the backend has replied. */
+  get limits(): StoreLimits {
+    const { limits } = this.#store
+    return { ...limits, keyBytes: limits.keyBytes - this.#prefixBytes }
   }
 
   get(key: string, options?: ReadOptions): Awaitable<unknown> {
@@ -126,6 +134,7 @@ export class GenerationStore implements AnyStore {
       const { newest, copies } = await this.#ids.read({ spares: false })
       const id = await this.#newIdAfter(newestOf([newest, this.#known]))
       this.#adopt(await this.#ids.raise(id, copies))
+      this.#clearCount++
     })
   }
 
@@ -183,9 +192,12 @@ export class GenerationStore implements AnyStore {
     return this.#lifecycle.run(operation, async () => {
       if (this.#known === undefined) await this.#readOrKeep()
       const prefix = this.#keyPrefix
+      const clearCount = this.#clearCount
       const confirming = this.#confirm()
       const [confirmed, result] = await Promise.allSettled([confirming, attempt(call, prefix)])
-      if (prefix !== this.#keyPrefix) return call(this.#keyPrefix)
+      // After a clear of this process that was called later, the old generation was the right one.
+      const isOutdated = prefix !== this.#keyPrefix && clearCount === this.#clearCount
+      if (isOutdated) return call(this.#keyPrefix)
       if (confirmed.status === 'rejected' && !isLenient) throw confirmed.reason
       if (result.status === 'rejected') throw result.reason
       return result.value
