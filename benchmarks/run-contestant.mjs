@@ -25,7 +25,7 @@ else serve()
 
 /** An id and a measurement, or nothing if the contestant does not support the workload. */
 function measurementOf(workload) {
-  const operation = workload.bind(contestant)
+  const operation = workload.createOperation(contestant)
   if (operation === undefined) return []
   // In memory, reading the clock takes about as long as a call.
   const timesCalls = group.server !== undefined
