@@ -40,7 +40,7 @@ function plan({ quick, minGetRatio }) {
     { name: 'rememberHit', inFlight: 256 },
     ...(quick ? [] : [{ name: 'rememberHit', inFlight: 32 }]),
     { name: 'rememberHit', inFlight: 1 },
-  ].map((each) => ({ ...each, fastest: true }))
+  ].map((entry) => ({ ...entry, fastest: true }))
   // Shows the work of both sides only: on one CPU, client and server never wait for the other to wake up.
   const sameCpu = ['get', 'set'].map((name) => ({ name, inFlight: 1, sameCpu: true }))
   return [...measured, ...sameCpu]

@@ -2,12 +2,15 @@ import { contestant } from '../../contestants/contestant.mjs'
 import { flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
-/** `minGetRatio` and `minSetRatio` are the targets for 64 calls in flight, as ratios to `raw`. */
+/**
+ * A group of contestants on the DynamoDB server that `start` starts. With 64 calls in flight, the target for `get` is
+ * `minGetRatio` times the throughput of `raw`, and `minSetRatio` for `set`.
+ */
 export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor }) {
-  const workloads = [
+  const plan = [
     { name: 'get', inFlight: 64, minRatio: minGetRatio },
     { name: 'set', inFlight: 64, minRatio: minSetRatio },
-    // Without batching of sets.
+    // A `set` without batching.
     { name: 'put', inFlight: 64, minRatio: 0.95 },
     { name: 'getMany', inFlight: 1, minRatio: 0.9 },
     { name: 'get', inFlight: 1 },
@@ -21,7 +24,7 @@ export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor 
       'raw-batched': contestant('clients/aws-sdk-batched', 'dynamodb'),
       stowage: contestant('stowage/dynamodb', 'dynamodb'),
     },
-    workloads: () => keyValueWorkloads(flags, workloads),
+    workloads: () => keyValueWorkloads(flags, plan),
     prepare: fill(flags),
     check: checkHits(flags),
   }

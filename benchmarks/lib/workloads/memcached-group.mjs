@@ -3,7 +3,7 @@ import { memcachedServers } from '../servers/memcached-servers.mjs'
 import { flagBytes, flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
-const workloads = [
+const plan = [
   { name: 'get', inFlight: 100, minRatio: 5 },
   { name: 'get', inFlight: 1, minRatio: 1 },
   { name: 'set', inFlight: 100, minRatio: 4 },
@@ -24,7 +24,7 @@ export function memcachedGroup(nodes) {
     workloads: () =>
       keyValueWorkloads(
         flags,
-        workloads.map((workload) => ({ ...workload, fastest: true })),
+        plan.map((entry) => ({ ...entry, fastest: true })),
       ),
     prepare: fill(flags),
     check: checkHits(flags),
@@ -40,7 +40,7 @@ export function memcachedBytesGroup(nodes) {
       minimal: contestant('clients/memcached-minimal', 'bytes'),
       stowage: contestant('stowage/memcached', 'bytes'),
     },
-    workloads: () => keyValueWorkloads(flagBytes, workloads),
+    workloads: () => keyValueWorkloads(flagBytes, plan),
     prepare: fill(flagBytes),
     check: checkHits(flagBytes),
   }
