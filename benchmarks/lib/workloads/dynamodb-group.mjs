@@ -1,4 +1,4 @@
-import { contestant } from '../../contestants/contestant.mjs'
+import { lazyContestant } from '../../contestants/lazy-contestant.mjs'
 import { flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
@@ -20,9 +20,9 @@ export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor 
     server: { start },
     durationFactor,
     contestants: {
-      raw: contestant('clients/aws-sdk', 'dynamodb'),
-      'raw-batched': contestant('clients/aws-sdk-batched', 'dynamodb'),
-      stowage: contestant('stowage/dynamodb', 'dynamodb'),
+      raw: lazyContestant('clients/aws-sdk', 'dynamodb'),
+      'raw-batched': lazyContestant('clients/aws-sdk-batched', 'dynamodb'),
+      stowage: lazyContestant('stowage/dynamodb', 'dynamodb'),
     },
     workloads: () => keyValueWorkloads(flags, plan),
     prepare: fill(flags),

@@ -1,4 +1,4 @@
-import { contestant } from '../../contestants/contestant.mjs'
+import { lazyContestant } from '../../contestants/lazy-contestant.mjs'
 import { memcachedServers } from '../servers/memcached-servers.mjs'
 import { flagBytes, flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
@@ -16,10 +16,10 @@ export function memcachedGroup(nodes) {
   return {
     server: { start: memcachedServers(nodes) },
     contestants: {
-      raw: contestant('clients/memjs', 'memcached'),
-      memcache: contestant('clients/memcache', 'memcached'),
-      memcached: contestant('clients/memcached', 'memcached'),
-      stowage: contestant('stowage/memcached', 'memcached'),
+      raw: lazyContestant('clients/memjs', 'memcached'),
+      memcache: lazyContestant('clients/memcache', 'memcached'),
+      memcached: lazyContestant('clients/memcached', 'memcached'),
+      stowage: lazyContestant('stowage/memcached', 'memcached'),
     },
     workloads: () =>
       keyValueWorkloads(
@@ -36,9 +36,9 @@ export function memcachedBytesGroup(nodes) {
   return {
     server: { start: memcachedServers(nodes) },
     contestants: {
-      raw: contestant('clients/memjs', 'bytes'),
-      minimal: contestant('clients/memcached-minimal', 'bytes'),
-      stowage: contestant('stowage/memcached', 'bytes'),
+      raw: lazyContestant('clients/memjs', 'bytes'),
+      minimal: lazyContestant('clients/memcached-minimal', 'bytes'),
+      stowage: lazyContestant('stowage/memcached', 'bytes'),
     },
     workloads: () => keyValueWorkloads(flagBytes, plan),
     prepare: fill(flagBytes),
