@@ -59,7 +59,7 @@ async function takeTurns({ workload, processes }, schedule, round, server) {
   const turns = new Map(processes.map((each) => [each, []]))
   for (let turn = 0; turn < schedule.turns; turn++) {
     for (const each of turnOrder(processes, round + turn)) {
-      turns.get(each).push(await each.time(workload.id, schedule.turnMs))
+      turns.get(each).push(await each.measure(workload.id, schedule.turnMs))
     }
   }
   const results = processes.map(async (each) => ({
