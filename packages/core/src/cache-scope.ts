@@ -22,6 +22,8 @@ export class CacheScope {
   readonly #closeStore: () => Promise<void>
   /** Caches that share a codec share their flights. */
   readonly #flights = new Map<Codec, SingleFlight>()
+  /** The values of the map: an array is faster to iterate, and every write does. */
+  readonly #allFlights: SingleFlight[] = []
   /** The scopes of prefixes below this one, as long as a cache uses them. */
   readonly #prefixes = new Map<string, WeakRef<CacheScope>>()
   readonly #collected = new FinalizationRegistry<string>((prefix) => {
@@ -59,17 +61,18 @@ export class CacheScope {
     if (known !== undefined) return known
     const flights = new SingleFlight()
     this.#flights.set(codec, flights)
+    this.#allFlights.push(flights)
     return flights
   }
 
   /** The key has been written: what is being loaded for it is not stored. */
   invalidate(key: string): void {
-    for (const flights of this.#flights.values()) flights.invalidate(key)
+    for (const flights of this.#allFlights) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, and for the prefixes below this scope. */
   invalidateAll(keyPrefix: string): void {
-    for (const flights of this.#flights.values()) flights.invalidateAll(keyPrefix)
+    for (const flights of this.#allFlights) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
     }
