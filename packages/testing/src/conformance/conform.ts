@@ -10,6 +10,8 @@ import { expiry } from './guarantees/expiry.ts'
 import { keys } from './guarantees/keys.ts'
 import { lifecycle } from './guarantees/lifecycle.ts'
 import { limits } from './guarantees/limits.ts'
+import { order } from './guarantees/order.ts'
+import { outage } from './guarantees/outage.ts'
 import { values } from './guarantees/values.ts'
 import { atomic } from './operations/atomic.ts'
 import { batches } from './operations/batches.ts'
@@ -17,6 +19,7 @@ import { clear } from './operations/clear.ts'
 import { counters } from './operations/counters.ts'
 import { read } from './operations/read.ts'
 import { scan } from './operations/scan.ts'
+import { sharing } from './operations/sharing.ts'
 import { write } from './operations/write.ts'
 
 /**
@@ -44,6 +47,9 @@ export const conformance: readonly ConformanceCase[] = [
   ...clear,
   ...lifecycle,
   ...errors,
+  ...order,
+  ...sharing,
+  ...outage,
   ...facade,
   ...ttl,
   ...remember,
@@ -53,7 +59,7 @@ export const conformance: readonly ConformanceCase[] = [
 /** The `test` function of `node:test`, Vitest, Mocha and similar runners. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 
-export interface ConformanceOptions extends Omit<ConformanceContext, 'store'> {
+export interface ConformanceOptions extends Omit<ConformanceContext, 'store' | 'createStore'> {
   /** Groups to run. @default all */
   readonly groups?: readonly ConformanceGroup[] | undefined
 }
@@ -62,7 +68,8 @@ export interface ConformanceOptions extends Omit<ConformanceContext, 'store'> {
  * Defines one test for each rule of the contract.
  *
  * @param test defines a test in the runner
- * @param createStore creates a store for one case, which closes it at its end; all stores may share one server
+ * @param createStore creates a store for one case, which closes it at its end; all stores may share one server.
+ *   Some cases create a second one
  *
  * @example
  * import { test } from 'node:test'
@@ -81,10 +88,11 @@ export function conform(
   const { groups, ...context } = options
   for (const { name, group, run } of conformance) {
     if (groups !== undefined && !groups.includes(group)) continue
+    if (group === 'outage' && options.breakBackend === undefined) continue
     test(`${group}: ${name}`, async () => {
       const store = await createStore()
       try {
-        await run({ ...context, store })
+        await run({ ...context, createStore, store })
       } finally {
         await store.close()
       }
