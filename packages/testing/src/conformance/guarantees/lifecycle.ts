@@ -75,6 +75,10 @@ export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
       store.add(newKey(), item('x')),
       store.increment(newKey(), 1),
       store.getMany(newKeys(50)),
+      // A store may send the calls of one key one after another.
+      ...['1', '2', '3'].map((text) => store.set(key, item(text))),
+      store.get(key),
+      store.delete(key),
     ]
     await store.close()
     const outcomes = await Promise.allSettled(calls)
