@@ -4,13 +4,16 @@ import { facade } from './cache/facade.ts'
 import { remember } from './cache/remember.ts'
 import { ttl } from './cache/ttl.ts'
 import type { ConformanceCase, ConformanceGroup } from './case.ts'
+import { order } from './concurrency/order.ts'
+import { sharing } from './concurrency/sharing.ts'
 import type { ConformanceContext } from './context.ts'
+import { buffers } from './guarantees/buffers.ts'
 import { errors } from './guarantees/errors.ts'
 import { expiry } from './guarantees/expiry.ts'
 import { keys } from './guarantees/keys.ts'
 import { lifecycle } from './guarantees/lifecycle.ts'
+import { lifetimes } from './guarantees/lifetimes.ts'
 import { limits } from './guarantees/limits.ts'
-import { order } from './guarantees/order.ts'
 import { outage } from './guarantees/outage.ts'
 import { values } from './guarantees/values.ts'
 import { atomic } from './operations/atomic.ts'
@@ -19,7 +22,6 @@ import { clear } from './operations/clear.ts'
 import { counters } from './operations/counters.ts'
 import { read } from './operations/read.ts'
 import { scan } from './operations/scan.ts'
-import { sharing } from './operations/sharing.ts'
 import { write } from './operations/write.ts'
 
 /**
@@ -38,9 +40,11 @@ export const conformance: readonly ConformanceCase[] = [
   ...write,
   ...atomic,
   ...counters,
+  ...lifetimes,
   ...expiry,
   ...keys,
   ...values,
+  ...buffers,
   ...batches,
   ...limits,
   ...scan,

@@ -4,11 +4,14 @@ import { inspect } from 'node:util'
 import { type Awaitable, CacheError } from '@stowage/core'
 import { isUnreachable } from '@stowage/core/driver'
 import type { ConformanceContext } from './context.ts'
-import type { AnyStore } from './fixture.ts'
 
 const defaultDeadlineMs = 10_000
 const minRecoveryMs = 10_000
 const pollIntervalMs = 50
+
+interface Pingable {
+  ping(): Awaitable<void>
+}
 
 /** Breaks the backend and restores it, and checks the calls meanwhile. */
 export class Outage {
@@ -43,7 +46,7 @@ export class Outage {
   }
 
   /** Polls until the store, by default that of the context, replies. */
-  async waitUntilReachable(store: Pick<AnyStore, 'ping'> = this.#context.store): Promise<void> {
+  async waitUntilReachable(store: Pingable = this.#context.store): Promise<void> {
     const { wait } = this.#context
     const timeoutMs = Math.max(minRecoveryMs, 2 * this.#deadlineMs)
     for (let waitedMs = 0; ; waitedMs += pollIntervalMs) {
