@@ -5,9 +5,17 @@ import {
   CacheError,
   type StoreOperation,
   withBatching,
+  withTimeout,
   wrapStore,
 } from '@stowage/core'
-import { Chaos, conform, ManualClock, referenceStore, withChaos } from '@stowage/testing'
+import {
+  Chaos,
+  conform,
+  ManualClock,
+  referenceStore,
+  type StoredItem,
+  withChaos,
+} from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 const limits = { keyBytes: 250, valueBytes: 100, ttlStep: 1 }
@@ -30,9 +38,22 @@ function keysOf(operation: StoreOperation, first: unknown): string {
 
 describe.each([{}, { overlap: true }])('conforms to the contract with %o', (options) => {
   const clock = new ManualClock()
-  const create = () =>
-    withBatching(referenceStore({ clock, async: true, limits: { ttlStep: 1 } }), options)
-  conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
+  const time = { wait: (ms: number) => clock.advance(ms), exact: true }
+  const backend = { clock, async: true, items: new Map<string, StoredItem>() }
+  conform(test, () => withBatching(referenceStore(backend), options), {
+    ...time,
+    sharedBackend: true,
+  })
+
+  const chaos = new Chaos()
+  const breakable = () => withTimeout(withChaos(referenceStore(backend), chaos), '100ms')
+  conform(test, () => withBatching(breakable(), options), {
+    ...time,
+    groups: ['outage'],
+    breakBackend: () => chaos.failAll(),
+    restoreBackend: () => chaos.reset(),
+    deadlineMs: 500,
+  })
 })
 
 describe('many gets with overlap', () => {

@@ -33,6 +33,13 @@ export class KeyOrder {
     return [idle, busy]
   }
 
+  /** Resolves when no call is in flight. */
+  async idle(): Promise<void> {
+    while (this.#tails.size > 0) {
+      await Promise.all([...this.#tails.values()].flatMap(({ write, reads }) => [write, reads]))
+    }
+  }
+
   #earlierCalls(keys: readonly string[], isWrite: boolean): Promise<unknown>[] {
     const earlier: Promise<unknown>[] = []
     if (this.#tails.size === 0) return earlier

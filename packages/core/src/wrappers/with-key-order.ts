@@ -1,5 +1,7 @@
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
+import { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { BatchError, outcomeOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'
 import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
@@ -24,41 +26,70 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
 export function withKeyOrder<S extends CacheStore>(store: S): S {
   const inner = store as unknown as AnyStore
   const order = new KeyOrder()
-  const others = wrapStore(store, (operation, call, args) =>
-    singleKeyWrites.has(operation) ? order.run([args[0] as string], true, call) : call(),
-  )
-  const get = (key: string, options?: ReadOptions) =>
-    order.run([key], false, () => inner.get(key, options))
+  const lifecycle = new Lifecycle(store.name)
+  const others = wrapStore(store, (operation, call, args) => {
+    lifecycle.assertOpen(operation)
+    return singleKeyWrites.has(operation) ? order.run([args[0] as string], true, call) : call()
+  })
+  // The calls that wait for others have not reached the store yet.
+  const close = () =>
+    lifecycle.close(async () => {
+      await order.idle()
+      await inner.close()
+    })
+  const get = (key: string, options?: ReadOptions) => {
+    lifecycle.assertOpen('get')
+    return order.run([key], false, () => inner.get(key, options))
+  }
 
   const getMany = (keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> => {
+    lifecycle.assertOpen('getMany')
     const read = (some: readonly string[]) =>
       order.run(some, false, () => inner.getMany(some, options))
     const [idle, busy] = order.split(keys, (key) => key, false)
-    return busy.length === 0 ? read(keys) : readBoth(keys, idle, busy, read)
+    return busy.length === 0 ? read(keys) : callForBoth(keys, idle, busy, read)
   }
   const setMany = (entries: readonly (readonly [string, unknown])[], ttl?: number) => {
+    lifecycle.assertOpen('setMany')
     const write = (some: readonly (readonly [string, unknown])[]) => {
       const keys = some.map(([key]) => key)
       return order.run(keys, true, () => inner.setMany(some, ttl))
     }
     const [idle, busy] = order.split(entries, ([key]) => key, true)
     if (busy.length === 0 || idle.length === 0) return write(entries)
-    return Promise.all([write(idle), write(busy)]).then(() => {})
+    return callForBoth(entries, idle, busy, write).then(() => {})
   }
-  const deleteMany = (keys: readonly string[]) =>
-    order.run(keys, true, () => inner.deleteMany(keys))
-  return Object.assign(others, { get, getMany, setMany, deleteMany })
+  const deleteMany = (keys: readonly string[]) => {
+    lifecycle.assertOpen('deleteMany')
+    return order.run(keys, true, () => inner.deleteMany(keys))
+  }
+  const dispose = { close, [Symbol.asyncDispose]: close }
+  return Object.assign(others, { get, getMany, setMany, deleteMany, ...dispose })
 }
 
-async function readBoth(
-  keys: readonly string[],
-  idle: readonly string[],
-  busy: readonly string[],
-  read: (keys: readonly string[]) => Awaitable<unknown[]>,
+/** Makes a call for each of the two parts of the entries. Returns, or rejects with, the outcomes in the order of all. */
+async function callForBoth<T>(
+  entries: readonly T[],
+  idle: readonly T[],
+  busy: readonly T[],
+  call: (part: readonly T[]) => Awaitable<unknown>,
 ): Promise<unknown[]> {
-  const [first, second] = await Promise.all([idle.length === 0 ? [] : read(idle), read(busy)])
-  const items = new Map<string, unknown>()
-  for (const [index, key] of idle.entries()) items.set(key, first[index])
-  for (const [index, key] of busy.entries()) items.set(key, second[index])
-  return keys.map((key) => items.get(key))
+  const outcomes = new Map<T, PromiseSettledResult<unknown>>()
+  const attempt = async (part: readonly T[]) => (part.length === 0 ? undefined : call(part))
+  const callFor = async (part: readonly T[]) => {
+    const [result] = await Promise.allSettled([attempt(part)])
+    for (const [index, entry] of part.entries()) outcomes.set(entry, outcomeAt(result, index))
+  }
+  await Promise.all([callFor(idle), callFor(busy)])
+  const all = entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>)
+  if (all.some(({ status }) => status === 'rejected')) throw new BatchError(all)
+  return all.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value)
+}
+
+function outcomeAt(
+  result: PromiseSettledResult<unknown>,
+  index: number,
+): PromiseSettledResult<unknown> {
+  if (result.status === 'rejected') return outcomeOf(result.reason, index)
+  return { status: 'fulfilled', value: (result.value as unknown[] | undefined)?.[index] }
 }
