@@ -1,4 +1,4 @@
-import { CacheError } from '../errors.ts'
+import { isUnreachable } from '../errors.ts'
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
@@ -91,11 +91,11 @@ export class GenerationStore implements AnyStore {
   }
 
   set(key: string, item: unknown, ttl?: number): Awaitable<void> {
-    return this.#write('set', (at) => this.#store.set(at + key, item, ttl))
+    return this.#confirmed('set', (at) => this.#store.set(at + key, item, ttl))
   }
 
   setMany(entries: readonly (readonly [string, unknown])[], ttl?: number): Awaitable<void> {
-    return this.#write('setMany', (at) =>
+    return this.#confirmed('setMany', (at) =>
       this.#store.setMany(
         entries.map(([key, item]) => [at + key, item] as const),
         ttl,
@@ -108,30 +108,32 @@ export class GenerationStore implements AnyStore {
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#write('compareAndSet', (at) =>
+    return this.#confirmed('compareAndSet', (at) =>
       this.#store.compareAndSet(at + key, expected, next, ttl),
     )
   }
 
   increment(key: string, by: number, ttl?: number): Awaitable<number> {
-    return this.#write('increment', (at) => this.#store.increment(at + key, by, ttl))
+    return this.#confirmed('increment', (at) => this.#store.increment(at + key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Awaitable<boolean> {
-    return this.#write('touch', (at) => this.#store.touch(at + key, ttl))
+    return this.#confirmed('touch', (at) => this.#store.touch(at + key, ttl))
   }
 
   delete(key: string): Awaitable<boolean> {
-    return this.#write('delete', (at) => this.#store.delete(at + key))
+    return this.#confirmed('delete', (at) => this.#store.delete(at + key))
   }
 
   deleteMany(keys: readonly string[]): Awaitable<number> {
-    return this.#write('deleteMany', (at) => this.#store.deleteMany(keys.map((key) => at + key)))
+    return this.#confirmed('deleteMany', (at) =>
+      this.#store.deleteMany(keys.map((key) => at + key)),
+    )
   }
 
   clear(): Promise<void> {
     return this.#lifecycle.run('clear', async () => {
-      const { newest, copies } = await this.#ids.read({ spares: false })
+      const { newest, copies } = await this.#ids.read()
       const id = await this.#newIdAfter(newestOf([newest, this.#known]))
       this.#adopt(await this.#ids.raise(id, copies))
       this.#clearCount++
@@ -167,41 +169,44 @@ export class GenerationStore implements AnyStore {
       return this.#confirmed(operation, call)
     }
     this.#lifecycle.assertOpen(operation)
-    if (this.#known === undefined) return this.#afterReading(operation, call)
+    if (this.#known === undefined) return this.#afterFirstRead(operation, call)
     if (isWithin(refreshMs, this.#readAt, this.#clock.now())) return call(this.#keyPrefix)
-    // After a failed attempt, the known id serves while the next attempt is made.
-    if (this.#isConfirmed) return this.#afterReading(operation, call)
+    // After a failed attempt, calls do not wait for the next one.
+    if (this.#isConfirmed) {
+      return this.#lifecycle.run(operation, () => this.#besideReading(call, this.#readShared()))
+    }
     this.#readShared().catch(() => {})
     return call(this.#keyPrefix)
   }
 
-  /** A write goes to the known generation when the id cannot be confirmed: its own node may well be reachable. */
-  #write<T>(operation: string, call: Call<T>): Awaitable<T> {
-    return this.#confirmed(operation, call, true)
-  }
-
-  #afterReading<T>(operation: string, call: Call<T>): Promise<T> {
+  #afterFirstRead<T>(operation: string, call: Call<T>): Promise<T> {
     return this.#lifecycle.run(operation, async () => {
-      await this.#readOrKeep()
+      await this.#readShared()
       return call(this.#keyPrefix)
     })
   }
 
-  /** Makes a call with the known id while the id is confirmed, and again if the id has changed. */
-  #confirmed<T>(operation: string, call: Call<T>, isLenient = false): Promise<T> {
+  /** Makes a call with an id that was confirmed after the call began. */
+  #confirmed<T>(operation: string, call: Call<T>): Promise<T> {
     return this.#lifecycle.run(operation, async () => {
-      if (this.#known === undefined) await this.#readOrKeep()
-      const prefix = this.#keyPrefix
-      const clearCount = this.#clearCount
-      const confirming = this.#confirm()
-      const [confirmed, result] = await Promise.allSettled([confirming, attempt(call, prefix)])
-      // After a clear of this process that was called later, the old generation was the right one.
-      const isOutdated = prefix !== this.#keyPrefix && clearCount === this.#clearCount
-      if (isOutdated) return call(this.#keyPrefix)
-      if (confirmed.status === 'rejected' && !isLenient) throw confirmed.reason
-      if (result.status === 'rejected') throw result.reason
-      return result.value
+      if (this.#known === undefined) await this.#readShared()
+      return this.#besideReading(call, this.#confirm())
     })
+  }
+
+  /**
+   * Makes a call with the known id while the id is being read, and again if the id has changed. While the id cannot be
+   * reached, the known one is right: `clear` fails as well.
+   */
+  async #besideReading<T>(call: Call<T>, reading: Promise<void>): Promise<T> {
+    const prefix = this.#keyPrefix
+    const clearCount = this.#clearCount
+    const [, result] = await Promise.allSettled([reading, attempt(call, prefix)])
+    // After a clear of this process that was called later, the old generation was the right one.
+    const isOutdated = prefix !== this.#keyPrefix && clearCount === this.#clearCount
+    if (isOutdated) return call(this.#keyPrefix)
+    if (result.status === 'rejected') throw result.reason
+    return result.value
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -215,15 +220,7 @@ export class GenerationStore implements AnyStore {
     return this.#confirming
   }
 
-  /** Reads the id, or goes on with the known one when it cannot be read. */
-  async #readOrKeep(): Promise<void> {
-    try {
-      await this.#readShared()
-    } catch (error) {
-      if (this.#known === undefined || !CacheError.is(error)) throw error
-    }
-  }
-
+  /** Reads the id, shared by all calls that wait for it. */
   #readShared(): Promise<void> {
     this.#reading ??= this.#readId().finally(() => {
       this.#reading = undefined
@@ -233,7 +230,8 @@ export class GenerationStore implements AnyStore {
 
   async #readId(): Promise<void> {
     try {
-      const { newest, isComplete, copies } = await this.#ids.read()
+      const spares = this.#known === undefined
+      const { newest, isComplete, copies } = await this.#ids.read({ spares })
       const id = newest === undefined ? this.#restorable() : newestOf([newest, this.#known])
       if (id === undefined) {
         this.#adopt(await this.#ids.create(await this.#newIdAfter(this.#known), copies))
@@ -244,6 +242,8 @@ export class GenerationStore implements AnyStore {
     } catch (error) {
       this.#readAt = this.#clock.now()
       this.#isConfirmed = false
+      // While this process cannot reach the id, it knows of no clear, so it may restore the id for as long.
+      if (isUnreachable(error) && this.#restorable() !== undefined) this.#confirmedAt = this.#readAt
       throw error
     }
   }

@@ -1,4 +1,3 @@
-import { isUnreachable } from '../errors.ts'
 import type { Payload, ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { toText } from '../values/payload.ts'
@@ -6,7 +5,7 @@ import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.t
 
 /** The number of keys of an id on a backend that can lose items. The backend distributes them over its nodes. */
 const copiesPerSet = 3
-/** How many further sets of keys are tried while none of a set can be reached. */
+/** How many further sets of keys a starting process reads, in case none of the first set can be reached. */
 const spareSets = 2
 const maxAttempts = 5
 const strongRead: ReadOptions = { consistency: 'strong' }
@@ -44,22 +43,22 @@ export class IdCopies {
   }
 
   /**
-   * Reads every copy. If none of them can be reached, reads the spare ones, unless `spares` is false.
+   * Reads every copy. With `spares`, also reads the spare copies, and returns those if no other can be reached. All reads
+   * are sent together, so that an unreachable node delays them by one deadline only.
    * @throws CacheError if no copy could be read
    */
-  async read({ spares = true }: { readonly spares?: boolean } = {}): Promise<IdReading> {
-    const setCount = spares ? this.#setCount : 1
-    for (let set = 0; ; set++) {
-      const results = await Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
-      const copies = fulfilledOf(results)
-      if (copies.length === 0) {
-        if (set < setCount - 1 && results.every(isUnreachableResult)) continue
-        throw reasonOf(results)
-      }
-      const ids = copies.map(({ item }) => this.#decode(item))
-      const newest = newestOf(ids)
-      return { newest, isComplete: ids.every((id) => id?.text === newest?.text), copies }
-    }
+  async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
+    const sets = Array.from({ length: spares ? this.#setCount : 1 }, (_, set) => this.#readSet(set))
+    const results = await Promise.all(sets)
+    const copies = results.map(fulfilledOf).find(({ length }) => length > 0)
+    if (copies === undefined) throw reasonOf(results.flat())
+    const ids = copies.map(({ item }) => this.#decode(item))
+    const newest = newestOf(ids)
+    return { newest, isComplete: ids.every((id) => id?.text === newest?.text), copies }
+  }
+
+  #readSet(set: number): Promise<PromiseSettledResult<Copy>[]> {
+    return Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
   }
 
   /** Stores a first id, unless another process stores one. Returns the newest id that is stored then. */
@@ -136,8 +135,4 @@ function fulfilledOf<T>(results: readonly PromiseSettledResult<T>[]): T[] {
 
 function reasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
   return results.find((result) => result.status === 'rejected')?.reason
-}
-
-function isUnreachableResult(result: PromiseSettledResult<unknown>): boolean {
-  return result.status === 'rejected' && isUnreachable(result.reason)
 }
