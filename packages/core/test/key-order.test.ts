@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   BatchError,
   type ByteStore,
@@ -79,6 +81,25 @@ describe('withKeyOrder', () => {
     const store = withKeyOrder(failing)
     const setting = Promise.resolve(store.set('k', 'v')).catch((error) => error.message)
     expect(await Promise.all([setting, store.get('k')])).toEqual(['unreachable', undefined])
+  })
+
+  test('reads of a key that overlap without end leave nothing in memory', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const heapUsed = () => {
+      collectGarbage()
+      return process.memoryUsage().heapUsed
+    }
+    const store = withKeyOrder(referenceStore({ async: true }))
+    let reading = store.get('k')
+    const before = heapUsed()
+    for (let i = 0; i < 100_000; i++) {
+      const next = store.get('k')
+      await reading
+      reading = next
+    }
+    expect(heapUsed() - before).toBeLessThan(2_000_000)
+    await reading
   })
 
   test('close waits for the calls that wait for others, and later calls fail', async () => {

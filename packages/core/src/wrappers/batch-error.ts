@@ -27,6 +27,14 @@ export function outcomeOf(error: unknown, index: number): PromiseSettledResult<u
   return outcomes?.[index] ?? { status: 'rejected', reason: error }
 }
 
+/** Returns the values of the outcomes. @throws BatchError if one is a rejection */
+export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw new BatchError(outcomes)
+    return outcome.value
+  })
+}
+
 /** The same failure for another key, as each call of a batch rejects with an error of its own. */
 export function errorFor(key: string, operation: string, error: unknown): unknown {
   if (!CacheError.is(error) || (error.key === key && error.operation === operation)) return error

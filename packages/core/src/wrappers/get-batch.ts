@@ -1,7 +1,7 @@
 import type { ReadOptions } from '../store.ts'
 import { Deferred } from '../time/deferred.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { BatchError, errorFor, outcomeOf } from './batch-error.ts'
+import { errorFor, outcomeOf, valuesOf } from './batch-error.ts'
 import type { Batch } from './batch-queue.ts'
 
 /** A key of the batch, and the calls of `get` that wait for it. */
@@ -94,12 +94,7 @@ export class GetBatch implements Batch {
     }
     for (const { keys, result } of this.#lists) {
       const outcomes = keys.map((key) => outcomeOfKey(key, outcomeOf(error, this.#indexOf(key))))
-      if (outcomes.some(({ status }) => status === 'rejected'))
-        result.reject(new BatchError(outcomes))
-      else
-        result.resolve(
-          outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value),
-        )
+      result.resolveWith(() => valuesOf(outcomes))
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
 import { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { BatchError, outcomeOf } from './batch-error.ts'
+import { outcomeOf, valuesOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'
 import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
@@ -15,9 +15,10 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
 ])
 
 /**
- * Makes the calls of one key take effect in the order in which they were made, for a backend whose requests overtake
- * each other because they travel on several connections. Reads of a key run side by side, a write waits for the calls
- * before it. Of a call for several keys, only the keys with calls in flight wait.
+ * Wraps a store so that the calls for one key take effect in the order in which they were made, for a backend whose
+ * requests can overtake each other because they are sent on several connections. Reads of a key run concurrently; a
+ * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany` or `setMany` is split if
+ * only some of its keys have to wait; a `deleteMany` waits for all its keys.
  *
  * @example
  * const ordered = withKeyOrder(memory())
@@ -67,7 +68,10 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
   return Object.assign(others, { get, getMany, setMany, deleteMany, ...dispose })
 }
 
-/** Makes a call for each of the two parts of the entries. Returns, or rejects with, the outcomes in the order of all. */
+/**
+ * Makes one call for each of two parts of the entries. Returns the results, or rejects with the outcomes, in the order of
+ * all entries.
+ */
 async function callForBoth<T>(
   entries: readonly T[],
   idle: readonly T[],
@@ -75,21 +79,16 @@ async function callForBoth<T>(
   call: (part: readonly T[]) => Awaitable<unknown>,
 ): Promise<unknown[]> {
   const outcomes = new Map<T, PromiseSettledResult<unknown>>()
-  const attempt = async (part: readonly T[]) => (part.length === 0 ? undefined : call(part))
   const callFor = async (part: readonly T[]) => {
-    const [result] = await Promise.allSettled([attempt(part)])
-    for (const [index, entry] of part.entries()) outcomes.set(entry, outcomeAt(result, index))
+    if (part.length === 0) return
+    try {
+      const results = (await call(part)) as readonly unknown[] | undefined
+      for (const [index, entry] of part.entries())
+        outcomes.set(entry, { status: 'fulfilled', value: results?.[index] })
+    } catch (error) {
+      for (const [index, entry] of part.entries()) outcomes.set(entry, outcomeOf(error, index))
+    }
   }
   await Promise.all([callFor(idle), callFor(busy)])
-  const all = entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>)
-  if (all.some(({ status }) => status === 'rejected')) throw new BatchError(all)
-  return all.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value)
-}
-
-function outcomeAt(
-  result: PromiseSettledResult<unknown>,
-  index: number,
-): PromiseSettledResult<unknown> {
-  if (result.status === 'rejected') return outcomeOf(result.reason, index)
-  return { status: 'fulfilled', value: (result.value as unknown[] | undefined)?.[index] }
+  return valuesOf(entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>))
 }
