@@ -151,6 +151,18 @@ describe('loads that wait for each other', () => {
     await expect(load()).rejects.toThrow(/calls itself without end/)
   })
 
+  test('a recursive load visits each key once, however many paths lead to it', async () => {
+    const cache = new Cache(memory())
+    const fibonacci = (n: number): Promise<number> =>
+      cache.remember(`fibonacci ${n}`, {}, async () => {
+        if (n < 2) return n
+        const [a, b] = await Promise.all([fibonacci(n - 1), fibonacci(n - 2)])
+        return a + b
+      })
+    // Following each path separately would take years.
+    expect(await fibonacci(78)).toBe(8_944_394_323_791_464)
+  })
+
   test('calls made by a load that do not depend on it are shared', async () => {
     const cache = new Cache(memory())
     let loads = 0

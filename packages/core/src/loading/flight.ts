@@ -34,8 +34,12 @@ export class Flight {
 
   /** Whether this flight is `other`, or waits for it directly or through others. */
   leadsTo(other: Flight): boolean {
-    if (this === other) return true
-    for (const next of this.waitsFor) if (next.leadsTo(other)) return true
+    const reached = new Set<Flight>([this])
+    // A set also iterates the flights that are added meanwhile. Each is visited once, however many paths lead to it.
+    for (const flight of reached) {
+      if (flight === other) return true
+      for (const next of flight.waitsFor) reached.add(next)
+    }
     return false
   }
 }
