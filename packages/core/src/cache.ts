@@ -458,7 +458,7 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<boolean> {
     const { store } = this.#entries
-    this.#flights.invalidate(key)
+    this.#scope.invalidate(key)
     const ttl = this.#ttlOf(options)
     const replacement = ttl === 0 ? undefined : next
     if (seen !== undefined) return store.compareAndSet(key, seen, replacement, ttl)
