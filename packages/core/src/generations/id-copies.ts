@@ -3,16 +3,16 @@ import type { AnyStore } from '../values/entry-codec.ts'
 import { toText } from '../values/payload.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 
-/** The number of keys of an id on a backend that can lose items. The backend distributes them over its nodes. */
+/** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
 const copiesPerSet = 3
-/** How many further sets of keys a starting process reads, in case none of the first set can be reached. */
+/** The number of further sets of copies, which a starting process uses if every copy of the first set is unreachable. */
 const spareSets = 2
-const maxAttempts = 5
+const maxFailedAdds = 5
 const strongRead: ReadOptions = { consistency: 'strong' }
 
 /** The result of reading the copies of an id. */
 export interface IdReading {
-  /** The newest id found. */
+  /** The newest id found; `undefined` if there is none. */
   readonly newest: GenerationId | undefined
   /** Whether every copy that could be read holds the newest id. */
   readonly isComplete: boolean
@@ -26,8 +26,8 @@ interface Copy {
 }
 
 /**
- * The id of a generation in its backend. It is stored under several keys where the backend can lose items, so that it
- * survives the loss of a node. A copy is only ever replaced by a newer id.
+ * The copies of the id of a generation in the backend. If the backend can lose items, the id is stored under several
+ * keys, so that it survives the loss of a node. A copy is replaced only by a newer id.
  */
 export class IdCopies {
   readonly #store: AnyStore
@@ -43,8 +43,8 @@ export class IdCopies {
   }
 
   /**
-   * Reads every copy. With `spares`, also reads the spare copies, and returns those if no other can be reached. All reads
-   * are sent together, so that an unreachable node delays them by one deadline only.
+   * Reads every copy. With `spares`, also reads the spare sets, and returns the first set of which a copy is reachable.
+   * All reads are sent together, so that an unreachable node delays them by one deadline only.
    * @throws CacheError if no copy could be read
    */
   async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
@@ -61,17 +61,17 @@ export class IdCopies {
     return Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
   }
 
-  /** Stores a first id, unless another process stores one. Returns the newest id that is stored then. */
+  /** Stores `id` in the missing copies. Returns the newest id that is stored then. */
   create(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
     return this.#writeAll(id, copies, () => true)
   }
 
-  /** Replaces missing and older ids by `id`. Returns the newest id that is stored then. */
+  /** Stores `id` in the missing copies and those with an older id. Returns the newest id that is stored then. */
   raise(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
     return this.#writeAll(id, copies, (found) => !isNewer(id, found))
   }
 
-  /** Writes `id` to each copy, except to those whose id is kept. */
+  /** Writes `id` to each copy, except to those with an id for which `isKept` returns true. */
   async #writeAll(
     id: GenerationId,
     copies: readonly Copy[],
@@ -83,14 +83,15 @@ export class IdCopies {
     return newest
   }
 
-  /** Returns the id that is stored in the copy then. */
+  /** Returns the id that the copy contains then. */
   async #write(
     id: GenerationId,
     { key, item }: Copy,
     isKept: (found: GenerationId) => boolean,
   ): Promise<GenerationId> {
     let seen = item
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    // A failed compareAndSet means that another process has stored an id, so only failed adds could repeat forever.
+    for (let failedAdds = 0; failedAdds < maxFailedAdds; ) {
       const found = this.#decode(seen)
       if (found !== undefined && isKept(found)) return found
       const isWritten =
@@ -98,9 +99,10 @@ export class IdCopies {
           ? await this.#store.add(key, this.#encode(id))
           : await this.#store.compareAndSet(key, seen, this.#encode(id))
       if (isWritten) return id
+      if (seen === undefined) failedAdds++
       seen = await this.#store.get(key, strongRead)
     }
-    // Neither readable nor missing: the reserved key contains a value of a foreign type.
+    // The key exists but cannot be read: it contains a value of a foreign type.
     await this.#store.set(key, this.#encode(id))
     return id
   }
