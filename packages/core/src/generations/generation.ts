@@ -148,7 +148,7 @@ export class Generation {
     } catch (error) {
       this.#readAt = this.#clock.now()
       this.#isConfirmed = false
-      // For the same reason, the id is restorable after an outage of any length in which it was in use.
+      // In an outage that affects all processes, nothing is cleared, so the id remains restorable while it is in use.
       if (isUnreachable(error) && this.#isRestorable()) this.#confirmedAt = this.#readAt
       throw error
     }
