@@ -3,7 +3,7 @@ import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { createId, type GenerationId, isNewer, longestIdText, newestOf } from './generation-id.ts'
+import { createId, type GenerationId, isNewer, maxIdLength, newestOf } from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
 
 /** How long a process uses the id it knows for reads that need not be strong. */
@@ -50,7 +50,7 @@ export class Generation {
   readonly #unconfirmedCalls = new Set<UnconfirmedCall<unknown>>()
 
   constructor(store: AnyStore, prefix: string, clock: Clock) {
-    this.keyPrefixBytes = Buffer.byteLength(prefix) + longestIdText + 1
+    this.keyPrefixBytes = Buffer.byteLength(prefix) + maxIdLength + 1
     this.#prefix = prefix
     this.#clock = clock
     this.#ids = new IdCopies(store, prefix)

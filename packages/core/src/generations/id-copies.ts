@@ -50,8 +50,8 @@ export class IdCopies {
   async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
     const sets = Array.from({ length: spares ? this.#setCount : 1 }, (_, set) => this.#readSet(set))
     const results = await Promise.all(sets)
-    const copies = results.map(fulfilledOf).find(({ length }) => length > 0)
-    if (copies === undefined) throw reasonOf(results.flat())
+    const copies = results.map(valuesOfFulfilled).find(({ length }) => length > 0)
+    if (copies === undefined) throw firstReasonOf(results.flat())
     const ids = copies.map(({ item }) => this.#decode(item))
     const newest = newestOf(ids)
     return { newest, isComplete: ids.every((id) => id?.text === newest?.text), copies }
@@ -78,8 +78,8 @@ export class IdCopies {
     isKept: (found: GenerationId) => boolean,
   ): Promise<GenerationId> {
     const results = await Promise.allSettled(copies.map((copy) => this.#write(id, copy, isKept)))
-    const newest = newestOf(fulfilledOf(results))
-    if (newest === undefined) throw reasonOf(results)
+    const newest = newestOf(valuesOfFulfilled(results))
+    if (newest === undefined) throw firstReasonOf(results)
     return newest
   }
 
@@ -110,7 +110,7 @@ export class IdCopies {
   #keysOf(set: number): string[] {
     return Array.from({ length: this.#copyCount }, (_, index) => {
       const copy = set * this.#copyCount + index
-      // "~" is not a character of an id, so a key of a generation never equals one of these.
+      // Ids do not contain "~", so a key within a generation never equals one of these.
       return `${this.#prefix}~generation${copy === 0 ? '' : copy}`
     })
   }
@@ -131,10 +131,10 @@ export class IdCopies {
   }
 }
 
-function fulfilledOf<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+function valuesOfFulfilled<T>(results: readonly PromiseSettledResult<T>[]): T[] {
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
 }
 
-function reasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
+function firstReasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
   return results.find((result) => result.status === 'rejected')?.reason
 }
