@@ -1,6 +1,6 @@
 import type { InFlight } from '../time/in-flight.ts'
 
-/** A batch with fewer keys is not split in two. */
+/** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
 
 /** Calls that are merged into one. */
@@ -8,11 +8,11 @@ export interface Batch {
   /** The number of keys. */
   readonly size: number
   has(key: string): boolean
-  /** Sends the batch. The promise resolves when it succeeds or fails. */
+  /** Sends the batch. The promise resolves when it has succeeded or failed, and never rejects. */
   send(): Promise<unknown>
 }
 
-/** The unsent batches of one kind: one, or two that are sent one after the other. */
+/** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
   readonly #callsInFlight: InFlight
@@ -26,8 +26,9 @@ export class BatchQueue<B extends Batch> {
   #isScheduled = false
 
   /**
-   * @param callsInFlight counts everything that is sent
-   * @param batchesInFlight counts batches of several keys, for all queues that share a connection
+   * @param callsInFlight counts everything that the wrapper sends
+   * @param batchesInFlight counts the batches of several keys of all queues that share a connection
+   * @param overlap whether to split many keys into two batches
    */
   constructor(
     createBatch: () => B,
@@ -67,9 +68,9 @@ export class BatchQueue<B extends Batch> {
   }
 
   /**
-   * Sends the batch when the callbacks of this turn have run. A call that is alone in an idle process waits for its own
-   * callback only, and the promise reactions of that. Each queue has a schedule of its own, so that a batch is sent in
-   * the asynchronous context of its first call.
+   * Sends the batch when the callbacks of this turn of the event loop have run. In an idle process, sends it right after
+   * the current callback instead, because waiting would only delay a single call. Each queue has a schedule of its own, so
+   * that a batch is sent in the asynchronous context of its first call.
    */
   schedule(): void {
     if (this.#isScheduled) return
@@ -79,6 +80,7 @@ export class BatchQueue<B extends Batch> {
     else process.nextTick(this.#onTurnEnd)
   }
 
+  /** Sends both batches now. */
   send(): void {
     const [first, second] = [this.#first, this.#second]
     this.#first = undefined
@@ -87,7 +89,7 @@ export class BatchQueue<B extends Batch> {
     if (second !== undefined) this.#send(second)
   }
 
-  // Created once: a function per batch would add to the cost of a single call.
+  // Functions that are created once: one per batch would add to the cost of a single call.
   readonly #onTurnEnd = () => {
     this.#isScheduled = false
     const batch = this.#first
@@ -104,12 +106,12 @@ export class BatchQueue<B extends Batch> {
 
   #send(batch: B): void {
     this.#lastSize = batch.size
-    const inFlight = batch.size > 1 ? this.#batchesInFlight : undefined
+    const batchesInFlight = batch.size > 1 ? this.#batchesInFlight : undefined
     this.#callsInFlight.begin()
-    inFlight?.begin()
+    batchesInFlight?.begin()
     batch.send().then(() => {
       this.#callsInFlight.end()
-      inFlight?.end()
+      batchesInFlight?.end()
     })
   }
 }
