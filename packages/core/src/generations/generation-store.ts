@@ -231,13 +231,15 @@ export class GenerationStore implements AnyStore {
   async #readId(): Promise<void> {
     try {
       const spares = this.#known === undefined
-      const { newest, isComplete, copies } = await this.#ids.read({ spares })
+      const { newest, isComplete, hasOlder, copies } = await this.#ids.read({ spares })
       const id = newest === undefined ? this.#restorable() : newestOf([newest, this.#known])
       if (id === undefined) {
         this.#adopt(await this.#ids.create(await this.#newIdAfter(this.#known), copies))
       } else {
         this.#adopt(id)
-        if (!isComplete || id.text !== newest?.text) await this.#repair(id, copies)
+        const isOutdated = hasOlder || (newest !== undefined && id.text !== newest.text)
+        const isMissing = newest === undefined || !isComplete
+        if (isOutdated || (isMissing && this.#mayRepair())) await this.#repair(id, copies)
       }
     } catch (error) {
       this.#readAt = this.#clock.now()
@@ -248,11 +250,14 @@ export class GenerationStore implements AnyStore {
     }
   }
 
-  /** Stores the id where it is missing or older, at most once in a refresh interval: a copy may be lost for longer. */
+  /** Missing copies are stored at most once in a refresh interval: a copy may be lost for longer. */
+  #mayRepair(): boolean {
+    return !isWithin(refreshMs, this.#repairedAt, this.#clock.now())
+  }
+
+  /** Stores the id where it is missing or older. */
   async #repair(id: GenerationId, copies: IdReading['copies']): Promise<void> {
-    const now = this.#clock.now()
-    if (isWithin(refreshMs, this.#repairedAt, now)) return
-    this.#repairedAt = now
+    this.#repairedAt = this.#clock.now()
     this.#adopt(await this.#ids.raise(id, copies))
   }
 
