@@ -59,6 +59,21 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await one.get('k')).toBe('new')
   })
 
+  test('an older id is replaced as soon as it is read, also shortly after another repair', async () => {
+    const { one, createCache, backend } = setup()
+    await one.set('k', 1)
+    const old = await backend.getMany(idKeys)
+    const restore = () =>
+      backend.setMany(idKeys.map((key, index) => [key, old[index] as Payload] as const))
+    await one.clear()
+    for (let repair = 0; repair < 2; repair++) {
+      // As a change of the nodes does, which makes items of an earlier time readable.
+      await restore()
+      expect(await one.get('k', { consistency: 'strong' })).toBeUndefined()
+      expect(await createCache().get('k')).toBeUndefined()
+    }
+  })
+
   test('clearing a cache clears its namespaces, but clearing a namespace does not clear the cache', async () => {
     const { one } = setup()
     const users = one.namespace('users')

@@ -137,14 +137,15 @@ export class Generation {
     const readAt = this.#clock.now()
     try {
       const spares = this.#id === undefined
-      const { newest, isComplete, copies } = await this.#ids.read({ spares })
+      const { newest, isComplete, hasOlder, copies } = await this.#ids.read({ spares })
       if (newest === undefined) {
         this.#adopt(await this.#restoreOrCreate(copies), readAt)
         return
       }
       const id = newestOf([newest, this.#id]) ?? newest
       this.#adopt(id, readAt)
-      if (!isComplete || id.text !== newest.text) await this.#repair(id, copies, readAt)
+      const isOutdated = hasOlder || id.text !== newest.text
+      if (isOutdated || (!isComplete && this.#mayRepair())) await this.#repair(id, copies, readAt)
     } catch (error) {
       this.#readAt = this.#clock.now()
       this.#isConfirmed = false
@@ -154,11 +155,17 @@ export class Generation {
     }
   }
 
-  /** Stores the id where it is missing or older, at most once per refresh: the node of a copy may be down for longer. */
+  /**
+   * Missing copies are stored at most once per refresh, because a node may be down for longer. Older copies are replaced
+   * at once: a process that knows no newer id would use them.
+   */
+  #mayRepair(): boolean {
+    return !isWithin(refreshMs, this.#repairedAt, this.#clock.now())
+  }
+
+  /** Stores the id where it is missing or older. */
   async #repair(id: GenerationId, copies: IdReading['copies'], readAt: number): Promise<void> {
-    const now = this.#clock.now()
-    if (isWithin(refreshMs, this.#repairedAt, now)) return
-    this.#repairedAt = now
+    this.#repairedAt = this.#clock.now()
     this.#adopt(await this.#ids.raise(id, copies), readAt)
   }
 

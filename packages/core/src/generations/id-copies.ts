@@ -16,6 +16,8 @@ export interface IdReading {
   readonly newest: GenerationId | undefined
   /** Whether every copy that could be read holds the newest id. */
   readonly isComplete: boolean
+  /** Whether a copy that could be read holds an older id, which a process without a newer one would use. */
+  readonly hasOlder: boolean
   /** The copies that could be read. */
   readonly copies: readonly Copy[]
 }
@@ -54,7 +56,9 @@ export class IdCopies {
     if (copies === undefined) throw firstReasonOf(results.flat())
     const ids = copies.map(({ item }) => this.#decode(item))
     const newest = newestOf(ids)
-    return { newest, isComplete: ids.every((id) => id?.text === newest?.text), copies }
+    const isComplete = ids.every((id) => id?.text === newest?.text)
+    const hasOlder = ids.some((id) => id !== undefined && id.text !== newest?.text)
+    return { newest, isComplete, hasOlder, copies }
   }
 
   #readSet(set: number): Promise<PromiseSettledResult<Copy>[]> {
