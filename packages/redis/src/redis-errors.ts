@@ -50,6 +50,13 @@ export function translate(error: unknown, operation: string, key?: string): Cach
   return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
 }
 
+/** The same failure for another key of the command. */
+export function errorForKey(error: CacheError, key: string): CacheError {
+  if (error.key === key) return error
+  const { code, message, store, operation, retryable, cause } = error
+  return new CacheError(code, message, { store, operation, key, retryable, cause })
+}
+
 /** Whether the key holds a type other than a string. */
 export function isWrongType(error: unknown): boolean {
   return replyCode(error as Error) === 'WRONGTYPE'
@@ -58,6 +65,17 @@ export function isWrongType(error: unknown): boolean {
 /** Whether the server rejected a write because it is a replica. */
 export function isReadOnly(error: unknown): boolean {
   return replyCode(error as Error) === 'READONLY'
+}
+
+/** Whether the server does not have the script of a digest: the command was not executed. */
+export function isScriptMissing(error: CacheError): boolean {
+  return replyCode(error.cause as Error) === 'NOSCRIPT'
+}
+
+/** Whether the keys of a command are on two nodes, because their slot is being migrated: it was not executed. */
+export function isSlotMigrating(error: CacheError): boolean {
+  const { message } = error.cause as Error
+  return replyCode(error.cause as Error) === 'TRYAGAIN' || /redirections.* TRYAGAIN/.test(message)
 }
 
 /** Whether the user lacks a permission. */

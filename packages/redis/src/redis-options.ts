@@ -19,6 +19,7 @@ export type RedisClient = Pick<
   | 'ping'
   | 'info'
   | 'wait'
+  | 'time'
 >
 
 /**

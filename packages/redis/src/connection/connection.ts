@@ -1,8 +1,14 @@
 import { InFlight } from '@stowage/core/driver'
+import type { Cluster } from 'ioredis'
 import type { RedisClient } from '../redis-options.ts'
 
 /** The share of a call's timeout that a replica gets, so that the primary can still reply in the remaining time. */
 export const replicaTimeoutShare = 0.4
+
+/** Whether the client routes commands to the nodes of a cluster. */
+export function isCluster(client: object): client is Cluster {
+  return 'slots' in client
+}
 
 /** A connection to a server or a cluster. Connects on first use. */
 export interface Connection {
