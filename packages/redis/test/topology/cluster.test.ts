@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, CacheError } from '@stowage/core'
+import { BatchError, Cache, CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { type Cluster, command, startCluster } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
+import slotOf from 'cluster-key-slot'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { countReads, waitUntil, waitUntilSucceeds } from '../helpers.ts'
@@ -171,6 +172,40 @@ describe('reads from replicas of a cluster', () => {
 })
 
 describe('a master that is killed', () => {
+  test('fails the calls of its own keys only', async () => {
+    const cluster = await startCluster()
+    try {
+      const store = createStore(cluster)
+      const keys = Array.from({ length: 60 }, (_, i) => `key ${i}`)
+      await store.setMany(keys.map((key) => [key, 'v'] as const))
+      cluster.nodes[0]?.kill('SIGKILL')
+      const isOfKilled = (key: string) => slotOf(key) < 16_384 / 3
+      const expectOwnOutcomes = (outcomes: readonly PromiseSettledResult<unknown>[]) => {
+        for (const [index, outcome] of outcomes.entries()) {
+          const key = keys[index] ?? ''
+          expect([key, outcome.status]).toEqual([key, isOfKilled(key) ? 'rejected' : 'fulfilled'])
+          if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ key })
+        }
+      }
+      const outcomesOf = async (call: unknown) => {
+        const failure = await Promise.resolve(call).catch((error: unknown) => error)
+        expect(failure).toBeInstanceOf(BatchError)
+        return (failure as BatchError).outcomes
+      }
+      expectOwnOutcomes(await Promise.allSettled(keys.map((key) => store.get(key))))
+      expectOwnOutcomes(await Promise.allSettled(keys.map((key) => store.set(key, 'new'))))
+      expectOwnOutcomes(await outcomesOf(store.getMany(keys)))
+      const entries = keys.map((key) => [key, 'newer'] as const)
+      expectOwnOutcomes(await outcomesOf(store.setMany(entries, 60_000)))
+      const alive = keys.filter((key) => !isOfKilled(key))
+      expect((await store.getMany(alive)).map(String)).toEqual(alive.map(() => 'newer'))
+      expectOwnOutcomes(await outcomesOf(store.deleteMany(keys)))
+      expect(await store.getMany(alive)).toEqual(alive.map(() => undefined))
+    } finally {
+      await cluster.stop()
+    }
+  })
+
   test('is replaced: no call hangs, each failed call rejects, and its keys can be written again', async () => {
     const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
     try {
