@@ -43,7 +43,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
 /** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
-  const cause = withoutArguments(rootError(error as Error))
+  const cause = withoutArguments(rootError(toError(error)))
   const { code, retryable, remedy } = meaningOf(cause)
   const reason = remedy === '' ? cause.message : `${cause.message.replace(/\.$/, '')}. ${remedy}`
   const message = `redis ${operation} failed: ${reason}`
@@ -75,7 +75,10 @@ export function isScriptMissing(error: CacheError): boolean {
 /** Whether the keys of a command are on two nodes, because their slot is being migrated: it was not executed. */
 export function isSlotMigrating(error: CacheError): boolean {
   const { message } = error.cause as Error
-  return replyCode(error.cause as Error) === 'TRYAGAIN' || /redirections.* TRYAGAIN/.test(message)
+  return (
+    replyCode(error.cause as Error) === 'TRYAGAIN' ||
+    message.startsWith('Too many Cluster redirections')
+  )
 }
 
 /** Whether the user lacks a permission. */
@@ -93,6 +96,11 @@ export function isConnectionLost(error: CacheError): boolean {
   const lost =
     error.code === 'ERR_CACHE_UNAVAILABLE' && replyCode(error.cause as Error) === undefined
   return lost || isRejectedByReplica(error)
+}
+
+/** An application may throw anything, or reject without a reason. */
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 function meaningOf(error: Error): Meaning {
