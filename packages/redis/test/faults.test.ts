@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
 import {
   command,
@@ -137,6 +138,20 @@ test('a write that a demoted primary rejects is retried on the new primary at th
   endpoint.retarget(replica)
   expect(await store.increment('n', 1)).toBe(2)
   expect(await command(replica, 'GET', 'n')).toBe('2')
+})
+
+test('an address that leads to a replica gets few reconnects; it serves reads between them', async () => {
+  const { endpoint, store, promote } = await startDemotable()
+  await store.set('k', 'v')
+  await promote()
+  const before = endpoint.accepted
+  const end = Date.now() + 1_500
+  while (Date.now() < end) {
+    await expect(store.set('k', 'rejected')).rejects.toMatchObject({ retryable: true })
+    expect(String(await store.get('k'))).toBe('v')
+    await sleep(5)
+  }
+  expect(endpoint.accepted - before).toBeLessThan(25)
 })
 
 test('a write that a demoted primary rejects closes the connection; a later one reaches the new primary', async () => {

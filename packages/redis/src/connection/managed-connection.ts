@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { reconnectDelay } from '../reconnect-delay.ts'
+import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
 import { isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { useCredentials } from './credentials.ts'
@@ -19,6 +19,7 @@ export class ManagedConnection extends ReconnectingConnection {
   readonly client: Redis
   readonly #watchdog: Watchdog
   readonly #stopCredentials: () => void
+  readonly #readOnlyBackoff = new ReadOnlyBackoff()
   #lastError: unknown
   /** SELECT failed: commands would be executed in another database. */
   #wrongDatabase = false
@@ -57,8 +58,7 @@ export class ManagedConnection extends ReconnectingConnection {
   }
 
   override commandFailed(error: unknown): unknown {
-    // The address may resolve to the new primary by now, but an open connection stays with the old one.
-    if (isReadOnly(error)) this.client.stream?.destroy()
+    if (isReadOnly(error)) this.#onReadOnly()
     // For a command in flight when the connection closed, ioredis reports only that it gave up.
     const gaveUp = (error as Error).name === 'MaxRetriesPerRequestError'
     return gaveUp ? (this.#lastError ?? error) : error
@@ -91,6 +91,11 @@ export class ManagedConnection extends ReconnectingConnection {
       stream.cork()
     }
     this.#commandsInTick++
+  }
+
+  /** The address may resolve to the new primary by now, but an open connection stays with the old one. */
+  #onReadOnly(): void {
+    if (this.#readOnlyBackoff.mayReconnect()) this.client.stream?.destroy()
   }
 
   #closeOnTimeout(): void {
