@@ -6,7 +6,7 @@ import { conform } from '@stowage/testing'
 import slotOf from 'cluster-key-slot'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { countReads, waitUntil, waitUntilSucceeds } from '../helpers.ts'
+import { countReads, waitUntil, waitUntilServed, waitUntilSucceeds } from '../helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
 
@@ -126,6 +126,38 @@ describe('reads from replicas of a cluster', () => {
     await read()
   })
 
+  test('and writes of several keys succeed while their slot is migrated', async () => {
+    const store = createStore(cluster)
+    const keys = Array.from({ length: 20 }, (_, i) => `{m}${i}`)
+    await store.setMany(keys.map((key) => [key, 'v'] as const))
+    const slot = slotOf('{m}')
+    const owner = Math.floor((slot * 3) / 16_384)
+    const [from = 0, to = 0] = [owner, (owner + 1) % 3].map((at) => cluster.nodes[at]?.port)
+    const fromId = `${await command(from, 'CLUSTER', 'MYID')}`
+    const toId = `${await command(to, 'CLUSTER', 'MYID')}`
+    await command(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId)
+    await command(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId)
+    for (const key of keys.slice(0, 10))
+      await command(from, 'MIGRATE', '127.0.0.1', to, key, 0, 5_000)
+    try {
+      for (const reader of [store, createStore(cluster, { readFrom: 'replica' })]) {
+        expect((await reader.getMany(keys)).map(String)).toEqual(keys.map(() => 'v'))
+      }
+      for (const ttl of [undefined, 60_000]) {
+        await store.setMany(
+          keys.map((key) => [key, 'new'] as const),
+          ttl,
+        )
+        expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => 'new'))
+      }
+      expect(await store.deleteMany(keys.slice(5, 15))).toBe(10)
+      await new Cache(store, { prefix: '{m}' }).clear()
+      expect(await store.getMany(keys)).toEqual(keys.map(() => undefined))
+    } finally {
+      for (const port of [to, from]) await command(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId)
+    }
+  })
+
   test('fall back to the master within the timeout if the replica is frozen', async () => {
     const store = createStore(cluster, { readFrom: 'replica', timeout: '4s' })
     await store.set('b', 'v')
@@ -172,6 +204,28 @@ describe('reads from replicas of a cluster', () => {
 })
 
 describe('a master that is killed', () => {
+  test('has replicas that serve its keys until one of them is promoted', async () => {
+    const args = ['--cluster-require-full-coverage', 'no', '--cluster-allow-reads-when-down', 'yes']
+    const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 10_000, args })
+    try {
+      const store = createStore(cluster, { readFrom: 'replicaPreferred' })
+      const [master, replica] = [cluster.nodes[0], cluster.nodes[3]]
+      const key = Array.from({ length: 30 }, (_, i) => `key ${i}`).find((k) => slotOf(k) < 5_000)
+      await store.set(key ?? '', 'v')
+      await waitUntilServed([replica?.port ?? 0], () => store.get(key ?? ''))
+      master?.kill('SIGKILL')
+      const end = Date.now() + 3_000
+      while (Date.now() < end) {
+        expect(String(await store.get(key ?? ''))).toBe('v')
+        await sleep(20)
+      }
+      const missing = Array.from({ length: 30 }, (_, i) => `no ${i}`).find((k) => slotOf(k) < 5_000)
+      expect(await store.get(missing ?? '')).toBeUndefined()
+    } finally {
+      await cluster.stop()
+    }
+  })
+
   test('fails the calls of its own keys only', async () => {
     const cluster = await startCluster()
     try {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BatchError, Cache } from '@stowage/core'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
-import { command, startProxy, startReplicated } from '@stowage/test-servers'
+import { command, freePort, startProxy, startRedis, startReplicated } from '@stowage/test-servers'
 import { describe, expect, test } from 'vitest'
 import { countReads, serve, waitUntil, waitUntilReplicated, waitUntilServed } from '../helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
@@ -230,6 +230,25 @@ describe('a replica', () => {
     await waitUntil('it is skipped', async () => !(await serve([first], () => readTimes(4))))
     await command(first, 'REPLICAOF', host, port)
     await waitUntilServed([first], () => readTimes(4))
+  })
+
+  test('that was restarted serves no reads until it is connected to its primary', async () => {
+    const [first = 0] = replicaPorts()
+    const proxy = await startProxy(first)
+    const replicas = [`127.0.0.1:${proxy.port}`]
+    const store = await createWarmStore({ replicas, consistency: 'eventual' })
+    const args = ['--replicaof', '127.0.0.1', `${await freePort()}`]
+    const restarted = await startRedis({ args })
+    proxy.retarget(restarted.port)
+    proxy.cut()
+    for (let read = 0; read < 200; read++) {
+      expect(String(await store.get('k'))).toBe('old')
+      await sleep(5)
+    }
+    await command(restarted.port, 'REPLICAOF', '127.0.0.1', servers.primary.port)
+    await waitUntilServed([restarted.port], () => store.get('k'))
+    await store.close()
+    await Promise.all([proxy.stop(), restarted.stop()])
   })
 
   test('at a hostname gets a new connection after renewReplicasAfter; no call fails', async () => {
