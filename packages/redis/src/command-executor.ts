@@ -1,4 +1,4 @@
-import type { CacheError, Consistency } from '@stowage/core'
+import { CacheError, type Consistency } from '@stowage/core'
 import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
 import {
@@ -214,7 +214,8 @@ export class CommandExecutor {
         this.#send(connection, { ...call, failed }, deadline),
       )
     } catch (error) {
-      throw translate(error, call.operation, call.keys[0])
+      const cause = CacheError.is(error) ? error : connection.commandFailed(error)
+      throw translate(cause, call.operation, call.keys[0])
     }
   }
 

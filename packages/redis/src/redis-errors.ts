@@ -26,6 +26,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   TRYAGAIN: unavailable('The slot is being migrated; retry.'),
   MOVED: unavailable('Another node of the cluster serves this key now.'),
   ASK: unavailable('The slot is being migrated to another node.'),
+  MAXCLIENTS: unavailable('Raise maxclients, or open fewer connections.'),
   BUSY: unavailable('The server is busy running a script.'),
   READONLY: rejected('This server is a replica; write to its primary.', true),
   OOM: rejected(
@@ -45,9 +46,30 @@ export function translate(error: unknown, operation: string, key?: string): Cach
   if (CacheError.is(error)) return error
   const cause = withoutArguments(rootError(toError(error)))
   const { code, retryable, remedy } = meaningOf(cause)
-  const reason = remedy === '' ? cause.message : `${cause.message.replace(/\.$/, '')}. ${remedy}`
+  const text = reasonOf(cause)
+  const reason = remedy === '' ? text : `${text.replace(/\.$/, '')}. ${remedy}`
   const message = `redis ${operation} failed: ${reason}`
   return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
+}
+
+/** The server that an error came from, as `host:port`. */
+const servers = new WeakMap<Error, string>()
+
+/** Makes the message of the error name the server. */
+export function fromServer<E>(error: E, address: string): E {
+  const isNew = error instanceof Error && !CacheError.is(error) && !servers.has(error)
+  if (isNew && address !== '') servers.set(error, address)
+  return error
+}
+
+/** What ioredis reports for a command that was in flight, or not sent yet, when the connection closed. */
+const lostConnection = /^Connection is closed|^Stream isn't writeable|^Cluster isn't ready/
+
+function reasonOf(error: Error): string {
+  const { message } = error
+  const text = lostConnection.test(message) ? 'the connection was lost' : message
+  const server = servers.get(error)
+  return server === undefined || text.includes(server) ? text : `${text} (${server})`
 }
 
 /** The same failure for another key of the command. */
@@ -116,6 +138,7 @@ function meaningOf(error: Error): Meaning {
 function replyCode(error: Error): string | undefined {
   if (error.name !== 'ReplyError') return undefined
   const { message } = error
+  if (message.startsWith('ERR max number of clients')) return 'MAXCLIENTS'
   if (message.startsWith('ERR The user executing the script')) return 'NOPERM'
   // Before Redis 7 the error of a command in a script is at the end of the message.
   return /^ERR Error running script.* -(\w+)/.exec(message)?.[1] ?? message.split(' ', 1)[0]
