@@ -82,6 +82,22 @@ describe('a token of another process', () => {
     }
   })
 
+  test('is empty, and costs no further round trip, if the server has no replicas', async () => {
+    const server = await startRedis()
+    const store = redis({ url: server.url })
+    await store.set('k', 'v')
+    expect(await store.consistencyToken?.()).toBe('')
+    const countInfos = async () => {
+      const stats = `${await command(server.port, 'INFO', 'commandstats')}`
+      return Number(/cmdstat_info:calls=(\d+)/.exec(stats)?.[1])
+    }
+    const before = await countInfos()
+    for (let call = 0; call < 10; call++) expect(await store.consistencyToken?.()).toBe('')
+    expect(await countInfos()).toBe(before + 1)
+    await store.close()
+    await server.stop()
+  })
+
   test('passes through caches and their namespaces', async () => {
     const [a, b] = [await createWarmStore(), await createWarmStore()]
     const [writer, reader] = [new Cache(a).namespace('n'), new Cache(b).namespace('n')]
