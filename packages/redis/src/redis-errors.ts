@@ -95,12 +95,9 @@ export function isScriptMissing(error: CacheError): boolean {
 }
 
 /** Whether the keys of a command are on two nodes, because their slot is being migrated: it was not executed. */
-export function isSlotMigrating(error: CacheError): boolean {
-  const { message } = error.cause as Error
-  return (
-    replyCode(error.cause as Error) === 'TRYAGAIN' ||
-    message.startsWith('Too many Cluster redirections')
-  )
+export function isSlotMigrating({ cause }: CacheError): boolean {
+  const isTooOften = String((cause as Error)?.message).startsWith('Too many Cluster redirections')
+  return isTooOften || replyCode(cause as Error) === 'TRYAGAIN'
 }
 
 /** Whether the user lacks a permission. */
@@ -135,8 +132,8 @@ function meaningOf(error: Error): Meaning {
 }
 
 /** First word of an error reply; `undefined` if the error did not come from the server. */
-function replyCode(error: Error): string | undefined {
-  if (error.name !== 'ReplyError') return undefined
+function replyCode(error: Error | undefined): string | undefined {
+  if (error?.name !== 'ReplyError') return undefined
   const { message } = error
   if (message.startsWith('ERR max number of clients')) return 'MAXCLIENTS'
   if (message.startsWith('ERR The user executing the script')) return 'NOPERM'

@@ -255,12 +255,11 @@ describe('an error names the server and the reason', () => {
   test('when the server has closed the connection', async () => {
     const { url, port } = await startServer()
     const store = createStore({ url })
-    const admin = connect(url)
     const messages = new Set<string>()
     for (let round = 0; round < 20; round++) {
       await waitUntilSucceeds(() => store.increment('n', 1))
       const call = Promise.resolve(store.increment('n', 1)).catch((error) => error.message)
-      await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+      await command(port, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
       const message = await call
       if (typeof message === 'string') messages.add(message)
     }
@@ -308,6 +307,15 @@ describe('an injected client', () => {
     expect(String(await store.get('k'))).toBe('v')
     await store.close()
     expect(await client.get('k')).toBe('v')
+  })
+
+  test('with a keyPrefix is rejected, because SCAN would ignore the prefix', async () => {
+    const { url } = await startServer()
+    const client = new Redis(url, { keyPrefix: 'mine:' })
+    cleanups.push(() => client.disconnect())
+    expect(() => redis({ client })).toThrow(/must not have a keyPrefix/)
+    const error = await failureOf(redis({ client: () => client }).get('k'))
+    expect(error.code).toBe('ERR_CACHE_CONFIG')
   })
 
   test('may be a function, which the first command calls; calls have a timeout', async () => {

@@ -1,9 +1,13 @@
 import type { Consistency } from '@stowage/core'
+import slotOf from 'cluster-key-slot'
 import type { Connection } from '../connection/connection.ts'
 import { readToken } from '../consistency/consistency-token.ts'
 
 /** Keys per MGET, MSET or UNLINK: one command blocks the server while it runs. */
 const keysPerCommand = 500
+
+/** How long a server without replicas is assumed to have none. A new one first copies all data. */
+const emptyTokenMs = 1_000
 
 /** The servers, and which of them a command is sent to. */
 export interface Topology {
@@ -39,6 +43,8 @@ export interface Topology {
 /** A single server. */
 export class SingleTopology implements Topology {
   readonly #connection: Connection
+  /** When to check again whether the server has replicas. */
+  #emptyTokenUntil = 0
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -70,8 +76,11 @@ export class SingleTopology implements Topology {
 
   beginWrite(): undefined {}
 
-  consistencyToken(): Promise<string> {
-    return readToken([this.#connection])
+  async consistencyToken(): Promise<string> {
+    if (performance.now() < this.#emptyTokenUntil) return ''
+    const token = await readToken([this.#connection])
+    if (token === '') this.#emptyTokenUntil = performance.now() + emptyTokenMs
+    return token
   }
 
   observe(): void {}
@@ -88,4 +97,16 @@ export function chunked(keys: readonly string[]): string[][] {
     chunks.push(keys.slice(start, start + keysPerCommand))
   }
   return chunks
+}
+
+/** Groups by slot: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
+export function groupedBySlot(keys: readonly string[]): string[][] {
+  const bySlot = new Map<number, string[]>()
+  for (const key of keys) {
+    const slot = slotOf(key)
+    const group = bySlot.get(slot)
+    if (group === undefined) bySlot.set(slot, [key])
+    else group.push(key)
+  }
+  return [...bySlot.values()].flatMap(chunked)
 }

@@ -31,6 +31,27 @@ describe('three masters', () => {
 
   conform(test, () => createStore(cluster), { wait: async (ms) => sleep(ms) })
 
+  test('an injected client of a cluster is supported', async () => {
+    const client = new ClusterClient(cluster.addresses)
+    const cache = new Cache(redis({ client }), { prefix: 'injected:' })
+    const keys = Array.from({ length: 100 }, (_, i) => `key ${i}`)
+    const values = keys.map((_, i) => i)
+    await Promise.all(keys.map((key, i) => cache.set(key, i)))
+    expect(await Promise.all(keys.map((key) => cache.get(key)))).toEqual(values)
+    await cache.setMany(
+      keys.map((key, i) => [key, i]),
+      { ttl: '1m' },
+    )
+    expect(await cache.getMany(keys)).toEqual(values)
+    expect(await cache.increment('n')).toBe(1)
+    await cache.clear()
+    expect(await cache.getMany(keys)).toEqual(keys.map(() => undefined))
+    client.disconnect()
+    const idle = new ClusterClient(cluster.addresses, { lazyConnect: true })
+    await new Cache(redis({ client: idle })).clear()
+    idle.disconnect()
+  })
+
   test('clear() of a prefix with glob characters deletes exactly its own 10,000 keys', async () => {
     const store = createStore(cluster, { timeout: '10s' })
     await store.clear()
