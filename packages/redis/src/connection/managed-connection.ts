@@ -12,6 +12,7 @@ import {
   sentinelFailure,
 } from './connection-failure.ts'
 import { useCredentials } from './credentials.ts'
+import { largeReplyDetector } from './large-reply.ts'
 import { ReconnectingConnection } from './reconnecting-connection.ts'
 
 /** From this many commands on, an earlier write is worth a system call of its own. */
@@ -43,7 +44,8 @@ export class ManagedConnection extends ReconnectingConnection {
     super(client, timeoutMs / 2)
     this.client = client
     this.#address = server.sentinels ? '' : `${client.options.host}:${client.options.port}`
-    this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout())
+    const isReceiving = largeReplyDetector(client)
+    this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout(), isReceiving)
     this.#stopCredentials = useCredentials(client, options, {
       apply: (credentials) => Object.assign(client.options, credentials),
       connectedNodes: () => (client.status === 'ready' ? [client] : []),

@@ -62,7 +62,8 @@ export class ReplicaNodeConnection extends NodeConnection {
 
   constructor(node: Redis, inFlight: InFlight, timeoutMs: number) {
     super(node, inFlight)
-    this.#watchdog = new Watchdog(timeoutMs, () => this.node.stream?.destroy(new DeadlineError()))
+    const close = () => this.node.stream?.destroy(new DeadlineError())
+    this.#watchdog = new Watchdog(timeoutMs, close)
   }
 
   override begin(): void {
