@@ -9,6 +9,7 @@ import {
   translate,
 } from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
+import { mayHaveMoved, type SlotLayout } from './topology/slot-layout.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
 
@@ -111,6 +112,27 @@ export class CommandExecutor {
   async primaries(operation: string): Promise<readonly Connection[]> {
     try {
       return await this.#topology.primaries()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+  }
+
+  /**
+   * Returns a function that resolves to whether keys may have moved between the primaries since. A key may then have
+   * moved from a primary that a pass over all of them had not reached to one that it had. A second pass reaches it.
+   */
+  async watchSlots(operation: string): Promise<() => Promise<boolean>> {
+    const before = await this.#slotLayout(operation)
+    return async () => {
+      if (before === undefined) return false
+      const after = await this.#slotLayout(operation)
+      return after === undefined || mayHaveMoved(before, after)
+    }
+  }
+
+  async #slotLayout(operation: string): Promise<SlotLayout | undefined> {
+    try {
+      return await this.#topology.slotLayout?.()
     } catch (error) {
       throw translate(error, operation)
     }

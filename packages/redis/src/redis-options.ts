@@ -26,6 +26,7 @@ export type RedisClient = Pick<
   | 'info'
   | 'wait'
   | 'time'
+  | 'cluster'
 >
 
 /**

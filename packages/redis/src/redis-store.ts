@@ -144,9 +144,13 @@ export class RedisStore implements ByteStore {
   }
 
   async clear(): Promise<void> {
+    this.#lifecycle.assertOpen('clear')
     const endWrite = this.#topology.beginWrite(undefined)
     try {
-      await this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      const flush = () => this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      const keysMayHaveMoved = await this.#executor.watchSlots('clear')
+      await flush()
+      if (await keysMayHaveMoved()) await flush()
     } finally {
       endWrite?.()
     }
@@ -188,6 +192,12 @@ export class RedisStore implements ByteStore {
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`
+    const keysMayHaveMoved = await this.#executor.watchSlots('scan')
+    yield* this.#scanPrimaries(pattern)
+    if (await keysMayHaveMoved()) yield* this.#scanPrimaries(pattern)
+  }
+
+  async *#scanPrimaries(pattern: string): AsyncGenerator<string[], void, undefined> {
     for (const primary of await this.#executor.primaries('scan')) {
       let cursor = '0'
       do {

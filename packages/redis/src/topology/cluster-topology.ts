@@ -9,6 +9,7 @@ import { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { ClusterShards } from './cluster-shards.ts'
 import type { Replica } from './replica-group.ts'
+import { readSlotLayout, type SlotLayout } from './slot-layout.ts'
 import { groupedBySlot, type Topology } from './topology.ts'
 
 const healthCheckMs = 1_000
@@ -70,6 +71,10 @@ export class ClusterTopology implements Topology {
   async primaries(): Promise<readonly Connection[]> {
     await this.#connection.ready()
     return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
+  }
+
+  async slotLayout(): Promise<SlotLayout> {
+    return readSlotLayout(await this.primaries())
   }
 
   writeGroups(keys: readonly string[]): string[][] {

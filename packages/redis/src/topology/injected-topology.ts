@@ -5,6 +5,7 @@ import {
   InjectedConnection,
   isCluster,
 } from '../connection/connection.ts'
+import { readSlotLayout, type SlotLayout } from './slot-layout.ts'
 import { groupedBySlot, SingleTopology } from './topology.ts'
 
 /** A client of the application: for a single server, or for a cluster. */
@@ -26,6 +27,11 @@ export class InjectedTopology extends SingleTopology {
     // A cluster client knows its nodes once it has executed a command.
     await client.ping()
     return client.nodes('master').map((node) => new InjectedConnection(node, this.#inFlight))
+  }
+
+  async slotLayout(): Promise<SlotLayout | undefined> {
+    const primaries = await this.primaries()
+    return isCluster(this.#connection.client) ? readSlotLayout(primaries) : undefined
   }
 
   override writeGroups(keys: readonly string[]): string[][] {

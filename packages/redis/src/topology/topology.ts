@@ -2,6 +2,7 @@ import type { Consistency } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { Connection } from '../connection/connection.ts'
 import { readToken } from '../consistency/consistency-token.ts'
+import type { SlotLayout } from './slot-layout.ts'
 
 /** Keys per MGET, MSET or UNLINK: one command blocks the server while it runs. */
 const keysPerCommand = 500
@@ -26,6 +27,8 @@ export interface Topology {
   fallbackReader?(reader: Connection, consistency?: Consistency): Connection | undefined
   /** A connection to each primary, for commands that concern all keys. */
   primaries(): Promise<readonly Connection[]>
+  /** Which slots each primary serves, if keys can move between primaries. */
+  slotLayout?(): Promise<SlotLayout | undefined>
   /** Splits the keys into groups that one command can name. */
   writeGroups(keys: readonly string[]): string[][]
   /** The same for reads: also separates keys that only the primary can serve. */
