@@ -72,13 +72,6 @@ function reasonOf(error: Error): string {
   return server === undefined || text.includes(server) ? text : `${text} (${server})`
 }
 
-/** The same failure for another key of the command. */
-export function errorForKey(error: CacheError, key: string): CacheError {
-  if (error.key === key) return error
-  const { code, message, store, operation, retryable, cause } = error
-  return new CacheError(code, message, { store, operation, key, retryable, cause })
-}
-
 /** Whether the key holds a type other than a string. */
 export function isWrongType(error: unknown): boolean {
   return replyCode(error as Error) === 'WRONGTYPE'

@@ -1,5 +1,4 @@
-import { BatchError, type CacheError } from '@stowage/core'
-import { errorForKey } from '../redis-errors.ts'
+import { BatchError, CacheError } from '@stowage/core'
 
 /** Keys that one command names, and the reply to it. */
 export interface KeyGroup<T> {
@@ -49,4 +48,11 @@ class Failure {
 
 function failureOf(error: CacheError): Failure {
   return new Failure(error)
+}
+
+/** The same failure for another key of the command. */
+function errorForKey(error: CacheError, key: string): CacheError {
+  if (error.key === key) return error
+  const { code, message, store, operation, retryable, cause } = error
+  return new CacheError(code, message, { store, operation, key, retryable, cause })
 }
