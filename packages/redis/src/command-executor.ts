@@ -1,8 +1,15 @@
-import type { CacheError, Consistency } from '@stowage/core'
+import { CacheError, type Consistency } from '@stowage/core'
 import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
-import { isConnectionLost, isRejectedByReplica, translate } from './redis-errors.ts'
+import {
+  isConnectionLost,
+  isRejectedByReplica,
+  isScriptMissing,
+  isSlotMigrating,
+  translate,
+} from './redis-errors.ts'
 import type { RedisClient } from './redis-options.ts'
+import { mayHaveMoved, type SlotLayout } from './topology/slot-layout.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
 
@@ -15,6 +22,8 @@ interface Call<T> {
   readonly operation: string
   readonly keys: readonly string[]
   readonly command: Command<T>
+  /** The same for each key separately, for keys whose slot is being migrated. */
+  readonly singly?: Command<T> | undefined
   /** `'idempotent'`: executing the command twice has the same effect as once. Only a `'read'` may use other servers. */
   readonly kind: 'read' | 'idempotent' | 'once'
   readonly consistency?: Consistency | undefined
@@ -52,6 +61,7 @@ export class CommandExecutor {
     command: Command<T>,
     isIncomplete: (reply: T) => boolean,
     consistency: Consistency | undefined,
+    singly?: Command<T>,
   ): Promise<T> {
     const reader = this.#topology.reader(keys, consistency) as Connection
     const startedAt = performance.now()
@@ -59,6 +69,7 @@ export class CommandExecutor {
       operation,
       keys,
       command,
+      singly,
       kind: 'read',
       consistency,
       isIncomplete,
@@ -72,9 +83,11 @@ export class CommandExecutor {
     keys: readonly string[],
     command: Command<T>,
     kind: 'idempotent' | 'once' = 'once',
+    singly?: Command<T>,
   ): Promise<T> {
     const endWrite = this.#topology.beginWrite(keys)
-    const call: Call<T> = { operation, keys, command, kind, startedAt: performance.now() }
+    const startedAt = performance.now()
+    const call: Call<T> = { operation, keys, command, singly, kind, startedAt }
     if (this.#replicaWait !== undefined) {
       return this.#writeAndWait(this.#replicaWait, call).finally(endWrite)
     }
@@ -99,6 +112,27 @@ export class CommandExecutor {
   async primaries(operation: string): Promise<readonly Connection[]> {
     try {
       return await this.#topology.primaries()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+  }
+
+  /**
+   * Returns a function that resolves to whether keys may have moved between the primaries since. A key may then have
+   * moved from a primary that a pass over all of them had not reached to one that it had. A second pass reaches it.
+   */
+  async watchSlots(operation: string): Promise<() => Promise<boolean>> {
+    const before = await this.#slotLayout(operation)
+    return async () => {
+      if (before === undefined) return false
+      const after = await this.#slotLayout(operation)
+      return after === undefined || mayHaveMoved(before, after)
+    }
+  }
+
+  async #slotLayout(operation: string): Promise<SlotLayout | undefined> {
+    try {
+      return await this.#topology.slotLayout?.()
     } catch (error) {
       throw translate(error, operation)
     }
@@ -136,7 +170,12 @@ export class CommandExecutor {
   #complete<T>(connection: Connection, call: Call<T>, reply: T): T | Promise<T> {
     const fallback = this.#topology.fallbackReader?.(connection, call.consistency)
     if (fallback === undefined || call.isIncomplete?.(reply) !== true) return reply
-    return this.#sendWithDeadline(fallback, call, failedConnections(call, connection))
+    const result = this.#sendWithDeadline(fallback, call, failedConnections(call, connection))
+    return result.catch((error) => {
+      // The reply is better than none while the master is unreachable.
+      if (isUnreachable(error)) return reply
+      throw error
+    })
   }
 
   async #sendWhenReady<T>(
@@ -160,6 +199,13 @@ export class CommandExecutor {
   /** Sends a failed command again where that is safe and time remains; otherwise throws the failure. */
   async #retry<T>(connection: Connection, call: Call<T>, failure: CacheError): Promise<T> {
     const failed = failedConnections(call, connection)
+    if (call.singly !== undefined && isSlotMigrating(failure)) {
+      const singly = { ...call, command: call.singly, singly: undefined }
+      return this.#sendWithDeadline(connection, singly, call.failed ?? [])
+    }
+    if (isScriptMissing(failure) && failed.length === 1) {
+      return this.#sendWithDeadline(connection, call, failed)
+    }
     if (!this.#mayRetry(call, failure)) throw failure
     const other = call.kind === 'read' ? this.#otherReader(call, failure, failed) : undefined
     const next =
@@ -190,7 +236,8 @@ export class CommandExecutor {
         this.#send(connection, { ...call, failed }, deadline),
       )
     } catch (error) {
-      throw translate(error, call.operation, call.keys[0])
+      const cause = CacheError.is(error) ? error : connection.commandFailed(error)
+      throw translate(cause, call.operation, call.keys[0])
     }
   }
 

@@ -1,10 +1,15 @@
 import { type ByteStore, type Env, withBatching, withTimeout } from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
-import { checkClusterOptions, serverOptions } from './connection/client-options.ts'
-import { InjectedConnection } from './connection/connection.ts'
+import {
+  checkClusterOptions,
+  optionsWithoutCluster,
+  type SingleServerOption,
+  serverOptions,
+} from './connection/client-options.ts'
 import { ManagedConnection } from './connection/managed-connection.ts'
 import { isAddress, parseAddress, urlProblem } from './connection/server-address.ts'
 import {
+  checkRedisOptionNames,
   type RedisOptions,
   type ResolvedOptions,
   readFroms,
@@ -12,6 +17,7 @@ import {
 } from './redis-options.ts'
 import { maxBytesInScript, RedisStore } from './redis-store.ts'
 import { ClusterTopology } from './topology/cluster-topology.ts'
+import { InjectedTopology } from './topology/injected-topology.ts'
 import { fixedReplicas, sentinelReplicas } from './topology/replica-discovery.ts'
 import { ReplicatedTopology } from './topology/replicated-topology.ts'
 import { SingleTopology, type Topology } from './topology/topology.ts'
@@ -21,6 +27,7 @@ import { ReplicaWait } from './wait-for-replicas.ts'
  * Creates a store on Redis or Valkey: a single server, replicas, Sentinel or Cluster. The first command connects.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options
  *
  * @example
  * const users = new Cache(redis({ url: process.env['REDIS_URL'] }), { prefix: 'user:' })
@@ -28,13 +35,14 @@ import { ReplicaWait } from './wait-for-replicas.ts'
  * await users.close()
  */
 export function redis(options: RedisOptions = {}): ByteStore {
+  checkRedisOptionNames(options)
   const resolved = resolveOptions(options)
   const { client } = options
   if (client === undefined) {
     const topology = createTopology(options, resolved)
     return batched(new RedisStore(topology, resolved, createReplicaWait(options, resolved)))
   }
-  const topology = new SingleTopology(new InjectedConnection(client))
+  const topology = new InjectedTopology(client)
   // An injected client may wait forever.
   return withTimeout(batched(new RedisStore(topology, resolved)), resolved.timeoutMs)
 }
@@ -93,7 +101,7 @@ const driver: Driver<RedisOptions> = {
         'is not a single address. Use host:port, and REDIS_REPLICAS for the replicas.',
       )
     }
-    return {
+    const options = {
       url: withPrimaryAddress(url, primary),
       replicas: addressList(env, 'REDIS_REPLICAS'),
       replicaConnections: env.integer('REDIS_REPLICA_CONNECTIONS', 1),
@@ -104,9 +112,29 @@ const driver: Driver<RedisOptions> = {
       sentinels: addressList(env, 'REDIS_SENTINELS'),
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }
+    if (url === undefined || problem === undefined) checkClusterVariables(env, options)
+    return options
   },
   backendId: ({ url, clusterNodes, sentinels, sentinelName }) =>
     JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
+}
+
+/** Reports variables that a cluster would ignore. */
+function checkClusterVariables(env: Env, options: RedisOptions): void {
+  if ((options.clusterNodes ?? []).length === 0) return
+  const ignored = optionsWithoutCluster(options).map((name) => variables[name])
+  if (ignored.length === 0) return
+  env.problem(
+    'REDIS_CLUSTER_NODES',
+    `cannot be combined with ${ignored.join(', ')}. Remove one or the other.`,
+  )
+}
+
+const variables: Readonly<Record<SingleServerOption, string>> = {
+  replicas: 'REDIS_REPLICAS',
+  sentinels: 'REDIS_SENTINELS',
+  database: 'a database other than 0 in REDIS_URL',
+  waitReplicas: 'REDIS_WAIT_REPLICAS',
 }
 
 /** Reads `host:port` addresses, separated by commas. */

@@ -26,6 +26,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   TRYAGAIN: unavailable('The slot is being migrated; retry.'),
   MOVED: unavailable('Another node of the cluster serves this key now.'),
   ASK: unavailable('The slot is being migrated to another node.'),
+  MAXCLIENTS: unavailable('Raise maxclients, or open fewer connections.'),
   BUSY: unavailable('The server is busy running a script.'),
   READONLY: rejected('This server is a replica; write to its primary.', true),
   OOM: rejected(
@@ -43,11 +44,32 @@ const meanings: Readonly<Record<string, Meaning>> = {
 /** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
-  const cause = withoutArguments(rootError(error as Error))
+  const cause = withoutArguments(rootError(toError(error)))
   const { code, retryable, remedy } = meaningOf(cause)
-  const reason = remedy === '' ? cause.message : `${cause.message.replace(/\.$/, '')}. ${remedy}`
+  const text = reasonOf(cause)
+  const reason = remedy === '' ? text : `${text.replace(/\.$/, '')}. ${remedy}`
   const message = `redis ${operation} failed: ${reason}`
   return new CacheError(code, message, { store: 'redis', operation, key, retryable, cause })
+}
+
+/** The server that an error came from, as `host:port`. */
+const servers = new WeakMap<Error, string>()
+
+/** Makes the message of the error name the server. */
+export function fromServer<E>(error: E, address: string): E {
+  const isNew = error instanceof Error && !CacheError.is(error) && !servers.has(error)
+  if (isNew && address !== '') servers.set(error, address)
+  return error
+}
+
+/** What ioredis reports for a command that was in flight, or not sent yet, when the connection closed. */
+const lostConnection = /^Connection is closed|^Stream isn't writeable|^Cluster isn't ready/
+
+function reasonOf(error: Error): string {
+  const { message } = error
+  const text = lostConnection.test(message) ? 'the connection was lost' : message
+  const server = servers.get(error)
+  return server === undefined || text.includes(server) ? text : `${text} (${server})`
 }
 
 /** Whether the key holds a type other than a string. */
@@ -58,6 +80,17 @@ export function isWrongType(error: unknown): boolean {
 /** Whether the server rejected a write because it is a replica. */
 export function isReadOnly(error: unknown): boolean {
   return replyCode(error as Error) === 'READONLY'
+}
+
+/** Whether the server does not have the script of a digest: the command was not executed. */
+export function isScriptMissing(error: CacheError): boolean {
+  return replyCode(error.cause as Error) === 'NOSCRIPT'
+}
+
+/** Whether the keys of a command are on two nodes, because their slot is being migrated: it was not executed. */
+export function isSlotMigrating({ cause }: CacheError): boolean {
+  const isTooOften = String((cause as Error)?.message).startsWith('Too many Cluster redirections')
+  return isTooOften || replyCode(cause as Error) === 'TRYAGAIN'
 }
 
 /** Whether the user lacks a permission. */
@@ -77,6 +110,11 @@ export function isConnectionLost(error: CacheError): boolean {
   return lost || isRejectedByReplica(error)
 }
 
+/** An application may throw anything, or reject without a reason. */
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
 function meaningOf(error: Error): Meaning {
   if (error instanceof DeadlineError || error.message === 'Command timed out') {
     return { code: 'ERR_CACHE_TIMEOUT', retryable: true, remedy: '' }
@@ -87,9 +125,10 @@ function meaningOf(error: Error): Meaning {
 }
 
 /** First word of an error reply; `undefined` if the error did not come from the server. */
-function replyCode(error: Error): string | undefined {
-  if (error.name !== 'ReplyError') return undefined
+function replyCode(error: Error | undefined): string | undefined {
+  if (error?.name !== 'ReplyError') return undefined
   const { message } = error
+  if (message.startsWith('ERR max number of clients')) return 'MAXCLIENTS'
   if (message.startsWith('ERR The user executing the script')) return 'NOPERM'
   // Before Redis 7 the error of a command in a script is at the end of the message.
   return /^ERR Error running script.* -(\w+)/.exec(message)?.[1] ?? message.split(' ', 1)[0]

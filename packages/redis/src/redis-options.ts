@@ -1,7 +1,13 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Consistency, Duration } from '@stowage/core'
-import { checkChoice, checkInteger, checkTimeout, consistencies } from '@stowage/core/driver'
-import type { Redis } from 'ioredis'
+import {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  checkTimeout,
+  consistencies,
+} from '@stowage/core/driver'
+import type { Cluster, Redis } from 'ioredis'
 
 /** The methods of an ioredis client that the store uses. */
 export type RedisClient = Pick<
@@ -19,6 +25,8 @@ export type RedisClient = Pick<
   | 'ping'
   | 'info'
   | 'wait'
+  | 'time'
+  | 'cluster'
 >
 
 /**
@@ -123,10 +131,10 @@ export interface RedisOptions {
   /** Replaces a fixed user and password: for rotated passwords, and for tokens such as those of AWS IAM. */
   readonly credentials?: CredentialsProvider | undefined
   /**
-   * An ioredis client, or a function that returns one, to use instead of the connection options above. `close()` leaves
-   * it open.
+   * An ioredis client, also of a cluster, or a function that returns one, to use instead of the connection options above.
+   * `close()` leaves it open. A client with a `keyPrefix` is rejected: use the `prefix` of a cache.
    */
-  readonly client?: RedisClient | (() => RedisClient) | undefined
+  readonly client?: RedisClient | Cluster | (() => RedisClient | Cluster) | undefined
 }
 
 /** Validated options, with defaults. */
@@ -145,6 +153,35 @@ export interface ResolvedOptions {
 
 /** The default of the server's `proto-max-bulk-len`. */
 const maxBulkBytes = 512 * 1024 * 1024
+
+const optionNames: Readonly<Record<keyof RedisOptions, true>> = {
+  url: true,
+  username: true,
+  password: true,
+  database: true,
+  tls: true,
+  timeout: true,
+  connectTimeout: true,
+  maxValueBytes: true,
+  clusterNodes: true,
+  sentinels: true,
+  sentinelName: true,
+  sentinelPassword: true,
+  replicas: true,
+  replicaConnections: true,
+  renewReplicasAfter: true,
+  readFrom: true,
+  consistency: true,
+  assumedLag: true,
+  waitReplicas: true,
+  credentials: true,
+  client: true,
+}
+
+/** @throws TypeError for an unknown option */
+export function checkRedisOptionNames(options: RedisOptions): void {
+  checkOptionNames<RedisOptions>('redis', options, optionNames)
+}
 
 /** @throws CacheError `ERR_CACHE_CONFIG` */
 export function resolveOptions(options: RedisOptions): ResolvedOptions {

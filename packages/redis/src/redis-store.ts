@@ -12,6 +12,7 @@ import { addCommand, escapeGlob, setCommand, toArgument, ttlArgument } from './c
 import { isWrongType } from './redis-errors.ts'
 import type { RedisClient, ResolvedOptions } from './redis-options.ts'
 import * as scripts from './scripts.ts'
+import { type KeyGroup, repliesOf } from './topology/key-groups.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
 
@@ -47,36 +48,45 @@ export class RedisStore implements ByteStore {
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
-    const command: Command<Payload | undefined> = (client) =>
-      client.getBuffer(key).then(orUndefined, missIfWrongType)
+    const command: Command<Payload | undefined> = (client) => getCommand(client, key)
     return this.#executor.read('get', [key], command, isMissing, options?.consistency)
   }
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
     const { consistency } = options ?? {}
-    const groups = this.#topology.readGroups(keys, consistency)
-    const replies = await Promise.all(groups.map((group) => this.#getGroup(group, consistency)))
-    const [first] = replies
-    if (replies.length === 1 && first !== undefined) return first
+    const groups = this.#topology
+      .readGroups(keys, consistency)
+      .map((group) => ({ keys: group, reply: this.#getGroup(group, consistency) }))
+    const [first] = groups
+    // A group may name a repeated key once.
+    if (groups.length === 1 && first?.keys.length === keys.length) return first.reply
+    const replies = await repliesOf(keys, groups, (reply, index) => reply[index])
     const items = new Map(
-      groups.flatMap((group, g) => group.map((key, k) => [key, replies[g]?.[k]])),
+      groups.flatMap((group, g) => group.keys.map((key, k) => [key, replies[g]?.[k]])),
     )
     return keys.map((key) => items.get(key))
   }
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
-    if (this.#isTooLarge(item)) return this.#rejectTooLarge('set', [[key, item]])
-    const command = (client: RedisClient) => setCommand(client, key, item, ttl)
-    return this.#executor.write('set', [key], command, 'idempotent')
+    return this.#set('set', key, item, ttl)
   }
 
   async setMany(entries: Entries, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    const tooLarge = entries.filter(([, item]) => this.#isTooLarge(item))
-    if (tooLarge.length > 0) await this.#rejectTooLarge('setMany', tooLarge)
     const items = new Map(entries)
-    await (ttl === undefined ? this.#setWithoutTtl(items) : this.#setWithTtl(items, ttl))
+    const keys = [...items.keys()]
+    const isTooLarge = (key: string) => this.#isTooLarge(items.get(key) as Payload)
+    const tooLarge = keys.filter(isTooLarge)
+    const others = tooLarge.length === 0 ? keys : keys.filter((key) => !isTooLarge(key))
+    const groups = [
+      ...tooLarge.map((key) => this.#setOne(key, items, ttl)),
+      ...(ttl === undefined
+        ? this.#setWithoutTtl(others, items)
+        : this.#setWithTtl(others, items, ttl)),
+    ]
+    const names = items.size === entries.length ? keys : entries.map(([key]) => key)
+    await repliesOf(names, groups)
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
@@ -119,19 +129,28 @@ export class RedisStore implements ByteStore {
 
   async deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
-    const groups = this.#topology.writeGroups(keys)
-    const counts = await Promise.all(
-      groups.map((group) =>
-        this.#executor.write('deleteMany', group, (client) => client.unlink(...group)),
+    const groups = this.#topology.writeGroups(keys).map((group) => ({
+      keys: group,
+      reply: this.#executor.write(
+        'deleteMany',
+        group,
+        (client) => client.unlink(...group),
+        'once',
+        (client) => unlinkEach(client, group),
       ),
-    )
+    }))
+    const counts = await repliesOf(keys, groups)
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
   async clear(): Promise<void> {
+    this.#lifecycle.assertOpen('clear')
     const endWrite = this.#topology.beginWrite(undefined)
     try {
-      await this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      const flush = () => this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      const keysMayHaveMoved = await this.#executor.watchSlots('clear')
+      await flush()
+      if (await keysMayHaveMoved()) await flush()
     } finally {
       endWrite?.()
     }
@@ -139,6 +158,15 @@ export class RedisStore implements ByteStore {
 
   async ping(): Promise<void> {
     await this.#executor.onPrimaries('ping', (client) => client.ping())
+  }
+
+  async time(): Promise<number> {
+    this.#lifecycle.assertOpen('time')
+    const primary = this.#topology.primary('')
+    const [seconds, microseconds] = await this.#executor.sendTo(primary, 'time', (client) =>
+      client.time(),
+    )
+    return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)
   }
 
   /** @see ReplicationTracker */
@@ -164,6 +192,12 @@ export class RedisStore implements ByteStore {
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
     const pattern = `${escapeGlob(prefix)}*`
+    const keysMayHaveMoved = await this.#executor.watchSlots('scan')
+    yield* this.#scanPrimaries(pattern)
+    if (await keysMayHaveMoved()) yield* this.#scanPrimaries(pattern)
+  }
+
+  async *#scanPrimaries(pattern: string): AsyncGenerator<string[], void, undefined> {
     for (const primary of await this.#executor.primaries('scan')) {
       let cursor = '0'
       do {
@@ -177,36 +211,57 @@ export class RedisStore implements ByteStore {
     }
   }
 
+  #set(operation: string, key: string, item: Payload, ttl: number | undefined): Promise<void> {
+    if (this.#isTooLarge(item)) return this.#rejectTooLarge(operation, key, item)
+    const command = (client: RedisClient) => setCommand(client, key, item, ttl)
+    return this.#executor.write(operation, [key], command, 'idempotent')
+  }
+
   #getGroup(
     keys: string[],
     consistency: Consistency | undefined,
   ): Promise<(Payload | undefined)[]> {
     const command: Command<(Payload | undefined)[]> = (client) =>
       client.mgetBuffer(keys).then((replies) => replies.map(orUndefined))
-    return this.#executor.read('getMany', keys, command, hasMissing, consistency)
+    const singly: Command<(Payload | undefined)[]> = (client) =>
+      Promise.all(keys.map((key) => getCommand(client, key)))
+    return this.#executor.read('getMany', keys, command, hasMissing, consistency, singly)
   }
 
-  async #setWithoutTtl(items: ReadonlyMap<string, Payload>): Promise<void> {
-    const groups = this.#topology.writeGroups([...items.keys()])
-    const pairsOf = (keys: readonly string[]) =>
-      keys.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
-    await Promise.all(
-      groups.map((keys) =>
-        this.#executor.write('setMany', keys, (client) => client.mset(pairsOf(keys)), 'idempotent'),
-      ),
-    )
+  #setWithoutTtl(keys: string[], items: ReadonlyMap<string, Payload>): KeyGroup<unknown>[] {
+    return this.#topology.writeGroups(keys).map((group) => {
+      const pairs = group.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
+      const command: Command<unknown> = (client) => client.mset(pairs)
+      const singly: Command<unknown> = (client) => setEach(client, group, items, undefined)
+      return {
+        keys: group,
+        reply: this.#executor.write('setMany', group, command, 'idempotent', singly),
+      }
+    })
   }
 
   /** MSET takes no expiry before Redis 8.4, so a script sets the small values, and SET each large one. */
-  async #setWithTtl(items: ReadonlyMap<string, Payload>, ttl: number): Promise<void> {
-    const small = [...items.keys()].filter((key) => isSmall(items.get(key) as Payload))
+  #setWithTtl(
+    keys: string[],
+    items: ReadonlyMap<string, Payload>,
+    ttl: number,
+  ): KeyGroup<unknown>[] {
+    const small = keys.filter((key) => isSmall(items.get(key) as Payload))
     const groups = this.#topology.writeGroups(small).filter(({ length }) => length > 1)
     const grouped = new Set(groups.flat())
-    const others = [...items].filter(([key]) => !grouped.has(key))
-    await Promise.all([
-      ...groups.map((keys) => this.#setGroup(keys, items, ttl)),
-      ...others.map(([key, item]) => this.set(key, item, ttl)),
-    ])
+    const others = keys.filter((key) => !grouped.has(key))
+    return [
+      ...groups.map((group) => ({ keys: group, reply: this.#setGroup(group, items, ttl) })),
+      ...others.map((key) => this.#setOne(key, items, ttl)),
+    ]
+  }
+
+  #setOne(
+    key: string,
+    items: ReadonlyMap<string, Payload>,
+    ttl: number | undefined,
+  ): KeyGroup<unknown> {
+    return { keys: [key], reply: this.#set('setMany', key, items.get(key) as Payload, ttl) }
   }
 
   #setGroup(
@@ -216,24 +271,45 @@ export class RedisStore implements ByteStore {
   ): Promise<unknown> {
     const values = keys.map((key) => toArgument(items.get(key) as Payload))
     const args = [...keys, String(ttl), ...values]
-    const command = (client: RedisClient) => scripts.setEach.runForKeys(client, keys.length, args)
-    return this.#executor.write('setMany', keys, command, 'idempotent')
+    const command: Command<unknown> = (client) =>
+      scripts.setEach.runForKeys(client, keys.length, args)
+    const singly: Command<unknown> = (client) => setEach(client, keys, items, ttl)
+    return this.#executor.write('setMany', keys, command, 'idempotent', singly)
   }
 
   #isTooLarge(item: Payload): boolean {
     return exceeds(item, this.limits.valueBytes)
   }
 
-  /** Deletes the old values first: the caller meant to replace them, so they must not be served any more. */
-  async #rejectTooLarge(operation: string, entries: Entries): Promise<void> {
-    await this.deleteMany(entries.map(([key]) => key))
-    for (const [key, item] of entries) throw this.#valueTooLarge(operation, key, item)
+  /** Deletes the old value first: the caller meant to replace it, so it must not be served any more. */
+  async #rejectTooLarge(operation: string, key: string, item: Payload): Promise<void> {
+    await this.delete(key)
+    throw this.#valueTooLarge(operation, key, item)
   }
 
   #valueTooLarge(operation: string, key: string, item: Payload): CacheError {
     this.#lifecycle.assertOpen(operation)
     return valueTooLarge(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
   }
+}
+
+function getCommand(client: RedisClient, key: string): Promise<Payload | undefined> {
+  return client.getBuffer(key).then(orUndefined, missIfWrongType)
+}
+
+async function setEach(
+  client: RedisClient,
+  keys: readonly string[],
+  items: ReadonlyMap<string, Payload>,
+  ttl: number | undefined,
+): Promise<void> {
+  const sets = keys.map((key) => setCommand(client, key, items.get(key) as Payload, ttl))
+  await Promise.all(sets)
+}
+
+async function unlinkEach(client: RedisClient, keys: readonly string[]): Promise<number> {
+  const counts = await Promise.all(keys.map((key) => client.unlink(key)))
+  return counts.reduce((sum, count) => sum + count, 0)
 }
 
 function isSmall(item: Payload): boolean {

@@ -1,13 +1,21 @@
 import { createHash } from 'node:crypto'
+import slotOf from 'cluster-key-slot'
+import type { Cluster, Redis } from 'ioredis'
+import { isCluster } from './connection/connection.ts'
 import type { RedisClient } from './redis-options.ts'
 
 /** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
 export type Argument = string | Buffer
 
-/** A Lua script, which the server runs atomically. The source is sent once; later calls send its SHA-1 digest. */
+/**
+ * A Lua script, which the server runs atomically. The first call on a connection sends the source, later ones its SHA-1
+ * digest. A digest that the server does not know would have to be sent again, after the commands that followed it.
+ */
 export class Script {
   readonly #source: string
   readonly #digest: string
+  /** The connections on which the source was sent. */
+  readonly #sentOn = new WeakSet<object>()
 
   constructor(source: string) {
     this.#source = source
@@ -21,14 +29,32 @@ export class Script {
 
   /** Runs the script for several keys, which are the first of the arguments. */
   async runForKeys(client: RedisClient, keyCount: number, args: Argument[]): Promise<number> {
+    const connection = connectionFor(client, String(args[0]))
+    const isKnown = this.#sentOn.has(connection)
+    if (!isKnown) this.#sentOn.add(connection)
     try {
-      return Number(await client.evalsha(this.#digest, keyCount, ...args))
+      const reply = isKnown
+        ? client.evalsha(this.#digest, keyCount, ...args)
+        : client.eval(this.#source, keyCount, ...args)
+      return Number(await reply)
     } catch (error) {
-      // The server has not seen the script since it was restarted or ran SCRIPT FLUSH.
-      if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
-      return Number(await client.eval(this.#source, keyCount, ...args))
+      // The server may not have the script: it runs SCRIPT FLUSH, or the connection leads to another server.
+      this.#sentOn.delete(connection)
+      throw error
     }
   }
+}
+
+/** The socket that a command for the key is sent on, or else the object that stands for it. */
+function connectionFor(client: RedisClient, key: string): object {
+  const node = isCluster(client) ? masterOf(client, key) : client
+  return (node as { readonly stream?: object }).stream ?? node
+}
+
+function masterOf(cluster: Cluster, key: string): object {
+  const address = cluster.slots[slotOf(key)]?.[0]
+  const isMaster = ({ options }: Redis) => `${options.host}:${options.port}` === address
+  return cluster.nodes('master').find(isMaster) ?? cluster
 }
 
 /** A key of another type equals no value. Any other error, such as a missing permission, is returned. */

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
-import { freePort, type RedisServer, startRedis } from '@stowage/test-servers'
+import { command, freePort, type RedisServer, startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { waitUntil, waitUntilSucceeds } from './helpers.ts'
@@ -240,6 +240,64 @@ describe('the reason for a failed call', () => {
   })
 })
 
+describe('an error names the server and the reason', () => {
+  test('when no reply arrives', async () => {
+    const { url, port, kill } = await startServer()
+    const store = createStore({ url, timeout: '50ms' })
+    await store.set('k', 'v')
+    kill('SIGSTOP')
+    expect((await failureOf(store.get('k'))).message).toBe(
+      `redis get failed: no reply before the deadline (127.0.0.1:${port})`,
+    )
+    kill('SIGCONT')
+  })
+
+  test('when the server has closed the connection', async () => {
+    const { url, port } = await startServer()
+    const store = createStore({ url })
+    const messages = new Set<string>()
+    for (let round = 0; round < 20; round++) {
+      await waitUntilSucceeds(() => store.increment('n', 1))
+      const call = Promise.resolve(store.increment('n', 1)).catch((error) => error.message)
+      await command(port, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+      const message = await call
+      if (typeof message === 'string') messages.add(message)
+    }
+    for (const message of messages) {
+      expect(message).toMatch(/closed the connection|connection was lost|ECONNRESET|EPIPE/)
+      expect(message).toContain(`127.0.0.1:${port}`)
+    }
+  })
+
+  test('when it has reached maxclients', async () => {
+    const { url, port } = await startServer(['--maxclients', '2'])
+    connect(url)
+    await connect(url).ping()
+    const { code, message } = await failureOf(createStore({ url }).get('k'))
+    expect(code).toBe('ERR_CACHE_UNAVAILABLE')
+    expect(message).toMatch(/maxclients/)
+    expect(message).toContain(`127.0.0.1:${port}`)
+  })
+
+  test('when it is loading its data', async () => {
+    const primary = await startServer()
+    const admin = connect(primary.url)
+    for (let from = 0; from < 20_000; from += 1_000) {
+      await admin.mset(Array.from({ length: 1_000 }, (_, k) => [`key ${from + k}`, 'v']).flat())
+    }
+    const delay = ['--key-load-delay', '500', '--loading-process-events-interval-bytes', '1024']
+    const { url, port } = await startServer(delay)
+    await connect(url).replicaof('127.0.0.1', primary.port)
+    await waitUntil('it loads the data of its primary', async () =>
+      `${await command(port, 'INFO', 'persistence')}`.includes('loading:1'),
+    )
+    const { code, message } = await failureOf(createStore({ url }).get('k'))
+    expect(code).toBe('ERR_CACHE_UNAVAILABLE')
+    expect(message).toMatch(/LOADING .*retry in a moment/)
+    expect(message).toContain(`127.0.0.1:${port}`)
+  })
+})
+
 describe('an injected client', () => {
   test('is used as it is and stays open', async () => {
     const { url } = await startServer()
@@ -249,6 +307,15 @@ describe('an injected client', () => {
     expect(String(await store.get('k'))).toBe('v')
     await store.close()
     expect(await client.get('k')).toBe('v')
+  })
+
+  test('with a keyPrefix is rejected, because SCAN would ignore the prefix', async () => {
+    const { url } = await startServer()
+    const client = new Redis(url, { keyPrefix: 'mine:' })
+    cleanups.push(() => client.disconnect())
+    expect(() => redis({ client })).toThrow(/must not have a keyPrefix/)
+    const error = await failureOf(redis({ client: () => client }).get('k'))
+    expect(error.code).toBe('ERR_CACHE_CONFIG')
   })
 
   test('may be a function, which the first command calls; calls have a timeout', async () => {

@@ -52,6 +52,25 @@ describe('the credentials function', () => {
     await waitUntilSucceeds(() => store.ping())
   })
 
+  test.each([
+    ['rejects without a reason', () => Promise.reject()],
+    [
+      'throws null',
+      () => {
+        throw null
+      },
+    ],
+    ['returns nothing', () => undefined as never],
+  ])('that %s fails calls, and close() resolves', async (_, credentials) => {
+    store = redis({ url: server.url, credentials })
+    for (let call = 0; call < 2; call++) {
+      await expect(store.get('k')).rejects.toMatchObject({
+        code: 'ERR_CACHE_UNAVAILABLE',
+        message: expect.stringContaining('credentials() failed'),
+      })
+    }
+  })
+
   test('is called again after it rejected; calls reject with its reason meanwhile', async () => {
     let works = false
     await setUser('>right')

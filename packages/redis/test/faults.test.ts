@@ -1,3 +1,5 @@
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
 import {
   command,
@@ -100,6 +102,55 @@ test('calls to an unresponsive server time out, and succeed once it replies agai
   await waitUntilSucceeds(() => store.get('k'))
 })
 
+test('a large reply that takes longer than the timeout fails no call, as long as its bytes arrive', async () => {
+  const link = await startSlowLink(server.port, 20_000)
+  const store = redis({ url: `redis://127.0.0.1:${link.port}`, timeout: '200ms' })
+  cleanups.push(
+    async () => link.close(),
+    () => store.close(),
+  )
+  await store.set('small', 'v')
+  await command(server.port, 'SETRANGE', 'large', 10_000_000, 'end')
+  const large = store.get('large')
+  const end = Date.now() + 400
+  const small: Promise<unknown>[] = []
+  while (Date.now() < end) {
+    small.push(Promise.resolve(store.get('small')))
+    await sleep(10)
+  }
+  for (const value of await Promise.all(small)) expect(String(value)).toBe('v')
+  expect((await large)?.length).toBe(10_000_003)
+  // The large reply stops in the middle.
+  const stopped = Promise.resolve(store.get('large'))
+  await sleep(100)
+  link.stop()
+  await expect(stopped).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+})
+
+/** Forwards connections, and replies at a limited rate. */
+async function startSlowLink(target: number, bytesPerMs: number) {
+  let stopped = false
+  const link = createServer((client) => {
+    const upstream = connect(target, '127.0.0.1')
+    client.pipe(upstream)
+    upstream.on('data', (chunk) => {
+      client.write(chunk)
+      upstream.pause()
+      setTimeout(() => stopped || upstream.resume(), chunk.length / bytesPerMs)
+    })
+    const end = () => {
+      client.destroy()
+      upstream.destroy()
+    }
+    for (const socket of [client, upstream]) socket.on('close', end).on('error', end)
+  })
+  await new Promise<void>((resolve) => link.listen(0, '127.0.0.1', resolve))
+  const stop = () => {
+    stopped = true
+  }
+  return { port: (link.address() as AddressInfo).port, stop, close: () => link.close() }
+}
+
 test('calls reject while new connections are reset, and succeed afterwards', async () => {
   await store.set('k', 'v')
   proxy.refuse(true)
@@ -137,6 +188,20 @@ test('a write that a demoted primary rejects is retried on the new primary at th
   endpoint.retarget(replica)
   expect(await store.increment('n', 1)).toBe(2)
   expect(await command(replica, 'GET', 'n')).toBe('2')
+})
+
+test('an address that leads to a replica gets few reconnects; it serves reads between them', async () => {
+  const { endpoint, store, promote } = await startDemotable()
+  await store.set('k', 'v')
+  await promote()
+  const before = endpoint.accepted
+  const end = Date.now() + 1_500
+  while (Date.now() < end) {
+    await expect(store.set('k', 'rejected')).rejects.toMatchObject({ retryable: true })
+    expect(String(await store.get('k'))).toBe('v')
+    await sleep(5)
+  }
+  expect(endpoint.accepted - before).toBeLessThan(25)
 })
 
 test('a write that a demoted primary rejects closes the connection; a later one reaches the new primary', async () => {

@@ -1,4 +1,5 @@
-import { redis } from '@stowage/redis'
+import { Env } from '@stowage/core'
+import driver, { redis, redisBus, redisTracking } from '@stowage/redis'
 import { describe, expect, test } from 'vitest'
 
 describe('invalid options are rejected with a remedy', () => {
@@ -34,5 +35,40 @@ describe('invalid options are rejected with a remedy', () => {
     [{ url: 'rediss://127.0.0.1', tls: { cert: 'garbage' } }, /tls is invalid/],
   ])('%o', (options, remedy) => {
     expect(() => redis(options)).toThrow(remedy)
+  })
+
+  test('unknown options are a TypeError with the most similar name', () => {
+    const error = (name: string) => new TypeError(name)
+    expect(() => redis({ replica: [] } as object)).toThrow(
+      error('redis: unknown option replica. Did you mean replicas?'),
+    )
+    expect(() => redisBus({ chanel: 'x' } as object)).toThrow(
+      error('redis bus: unknown option chanel. Did you mean channel?'),
+    )
+    expect(() => redisTracking({ prefix: ['x'] } as object)).toThrow(
+      error('redis tracking: unknown option prefix. Did you mean prefixes?'),
+    )
+  })
+})
+
+describe('environment variables', () => {
+  test('that a cluster would ignore are reported with the other problems', () => {
+    const variables = {
+      REDIS_URL: 'redis://127.0.0.1/3',
+      REDIS_CLUSTER_NODES: 'a:7000',
+      REDIS_REPLICAS: 'a:1',
+      REDIS_SENTINELS: 'a:2',
+      REDIS_WAIT_REPLICAS: '1',
+      REDIS_READ_FROM: 'banana',
+    }
+    const env = new Env(variables, 'cache')
+    driver.fromEnv(env)
+    expect(env.problems.map(({ variable }) => variable)).toEqual([
+      'REDIS_READ_FROM',
+      'REDIS_CLUSTER_NODES',
+    ])
+    expect(env.problems[1]?.remedy).toMatch(
+      /REDIS_REPLICAS, REDIS_SENTINELS, a database other than 0 in REDIS_URL, REDIS_WAIT_REPLICAS/,
+    )
   })
 })

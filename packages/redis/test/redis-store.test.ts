@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import { Cache } from '@stowage/core'
+import { type BatchError, Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'
@@ -116,6 +116,46 @@ describe('on the server', () => {
     expect(await store.increment('n', 1)).toBe(2)
     await admin.script('FLUSH')
     expect(await Promise.all([1, 2, 3].map(() => store.increment('n', 1)))).toEqual([3, 4, 5])
+  })
+
+  test('the first script on a connection keeps its place among the calls of its tick', async () => {
+    const keys = ['a', 'b']
+    for (let round = 0; round < 5; round++) {
+      await admin.script('FLUSH')
+      const fresh = redis({ url: server.url })
+      await fresh.ping()
+      await Promise.all([
+        fresh.setMany(
+          keys.map((key) => [key, '1']),
+          60_000,
+        ),
+        fresh.deleteMany(keys),
+      ])
+      expect(await fresh.getMany(keys)).toEqual([undefined, undefined])
+      await fresh.close()
+    }
+  })
+
+  test('a value over the limit fails alone: the other entries of its call are stored', async () => {
+    const small = redis({ url: server.url, maxValueBytes: 10 })
+    await small.set('large', 'old')
+    const entries = [['a', '1'] as const, ['large', 'x'.repeat(11)] as const, ['b', '2'] as const]
+    const failure = await Promise.resolve(small.setMany(entries)).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ code: 'ERR_CACHE_LIMIT', key: 'large' })
+    expect((failure as BatchError).outcomes.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+    ])
+    expect((await small.getMany(['a', 'large', 'b'])).map(String)).toEqual(['1', 'undefined', '2'])
+    await small.close()
+  })
+
+  test('time() is that of the server, in epoch milliseconds', async () => {
+    const [seconds] = await admin.time()
+    const time = (await store.time?.()) ?? 0
+    expect(Math.abs(time - Number(seconds) * 1_000)).toBeLessThan(3_000)
+    expect(Number.isInteger(time)).toBe(true)
   })
 
   test('clear() of a prefix with glob characters deletes exactly its own keys', async () => {

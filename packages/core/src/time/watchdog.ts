@@ -1,6 +1,8 @@
 import { InFlight } from './in-flight.ts'
 
 const ticksPerCountdown = 8
+/** A call in flight is overdue after this many timeouts, even if its connection receives data. */
+const maxTimeouts = 10
 
 /**
  * Detects a connection on which replies are overdue. Replies arrive in the order of the calls, so that one timer
@@ -16,18 +18,27 @@ export class Watchdog extends InFlight {
   readonly #tickMs: number
   readonly #ticksUntilTimeout: number
   readonly #onTimeout: () => void
+  readonly #isReceiving: ((ended: number) => boolean) | undefined
+  /** Ticks since a call became overdue while the connection received data. */
+  #lateTicks = 0
   #timer: NodeJS.Timeout | undefined
   #begun = 0
   /** The number of calls begun until each of the last ticks, the oldest first. */
   #begunAtTicks: number[] = []
   #hasProgress = false
 
-  /** Calls `onTimeout` when a call has been in flight for `timeoutMs` milliseconds, at most an eighth later. */
-  constructor(timeoutMs: number, onTimeout: () => void) {
+  /**
+   * Calls `onTimeout` when a call has been in flight for `timeoutMs` milliseconds, at most an eighth later.
+   *
+   * @param isReceiving whether a large reply is arriving, behind which others are late: such calls get up to ten times
+   *   `timeoutMs`. Called at each tick, with the number of calls that have ended
+   */
+  constructor(timeoutMs: number, onTimeout: () => void, isReceiving?: (ended: number) => boolean) {
     super()
     this.#tickMs = Math.min(50, Math.max(5, timeoutMs / 8))
     this.#ticksUntilTimeout = Math.ceil(timeoutMs / this.#tickMs)
     this.#onTimeout = onTimeout
+    this.#isReceiving = isReceiving
   }
 
   override begin(): void {
@@ -54,7 +65,13 @@ export class Watchdog extends InFlight {
     const due = isFull ? this.#begunAtTicks.shift() : undefined
     this.#begunAtTicks.push(this.#begun)
     const ended = this.#begun - this.count
-    if (due === undefined || ended >= due) return
+    const isReceiving = this.#isReceiving?.(ended) === true
+    if (due === undefined || ended >= due) {
+      this.#lateTicks = 0
+      return
+    }
+    const maxLateTicks = this.#ticksUntilTimeout * (maxTimeouts - 1)
+    if (isReceiving && this.#lateTicks++ < maxLateTicks) return
     this.#begunAtTicks = []
     this.#onTimeout()
   }

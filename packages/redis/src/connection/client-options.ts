@@ -44,18 +44,33 @@ export function sentinelServers(options: RedisOptions): ClientOptions[] {
  * @throws CacheError `ERR_CACHE_CONFIG`
  */
 export function checkClusterOptions(options: RedisOptions): void {
-  const { replicas = [], sentinels = [] } = options
-  const ignored = [
-    replicas.length > 0 && 'replicas',
-    sentinels.length > 0 && 'sentinels',
-    serverOptions(options).db !== 0 && 'a database other than 0',
-    (options.waitReplicas ?? 0) > 0 && 'waitReplicas',
-  ].filter(Boolean)
+  const ignored = optionsWithoutCluster(options).map((name) =>
+    name === 'database' ? 'a database other than 0' : name,
+  )
   if (ignored.length === 0) return
   throw new CacheError(
     'ERR_CACHE_CONFIG',
     `redis: clusterNodes cannot be combined with ${ignored.join(', ')}. Remove one or the other.`,
   )
+}
+
+const singleServerOptions = ['replicas', 'sentinels', 'database', 'waitReplicas'] as const
+
+export type SingleServerOption = (typeof singleServerOptions)[number]
+
+/**
+ * The options that cannot be combined with `clusterNodes`.
+ * @throws CacheError `ERR_CACHE_CONFIG` if the URL is invalid
+ */
+export function optionsWithoutCluster(options: RedisOptions): SingleServerOption[] {
+  const { replicas = [], sentinels = [], waitReplicas = 0 } = options
+  const ignored = {
+    replicas: replicas.length > 0,
+    sentinels: sentinels.length > 0,
+    database: serverOptions(options).db !== 0,
+    waitReplicas: waitReplicas > 0,
+  }
+  return singleServerOptions.filter((name) => ignored[name])
 }
 
 function fromUrl(url: URL, tls: ConnectionOptions | undefined): ClientOptions {

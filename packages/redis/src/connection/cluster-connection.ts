@@ -141,7 +141,8 @@ function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: 
     slotsRefreshTimeout: connectTimeoutMs + timeoutMs,
     // A command without a reply may have been executed: it is not sent again.
     retryDelayOnFailover: 0,
-    retryDelayOnTryAgain: 20,
+    // Such commands are split instead.
+    retryDelayOnTryAgain: 1,
     retryDelayOnClusterDown: 0,
     maxRedirections: 8,
     // With TLS, the certificates contain the names of the nodes, so they must not be resolved.

@@ -1,8 +1,28 @@
-import { InFlight } from '@stowage/core/driver'
+import { CacheError } from '@stowage/core'
+import type { InFlight } from '@stowage/core/driver'
+import type { Cluster, Redis } from 'ioredis'
 import type { RedisClient } from '../redis-options.ts'
 
 /** The share of a call's timeout that a replica gets, so that the primary can still reply in the remaining time. */
 export const replicaTimeoutShare = 0.4
+
+/** Whether the client routes commands to the nodes of a cluster. */
+export function isCluster(client: object): client is Cluster {
+  return 'slots' in client
+}
+
+/** A client, or a function that returns one. */
+export type ClientSource = RedisClient | Cluster | (() => RedisClient | Cluster)
+
+/** SCAN and FLUSHDB ignore the `keyPrefix` of a client: `clear()` would delete nothing, or the keys of others. */
+function checkedClient(client: RedisClient | Cluster): RedisClient | Cluster {
+  const { keyPrefix } = (client as Partial<Redis>).options ?? {}
+  if (!keyPrefix) return client
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'redis: client must not have a keyPrefix, which SCAN ignores. Use the prefix of the Cache.',
+  )
+}
 
 /** A connection to a server or a cluster. Connects on first use. */
 export interface Connection {
@@ -24,17 +44,22 @@ export interface Connection {
 
 /** A client of the application. A function is called on first use. The client is neither connected nor closed here. */
 export class InjectedConnection implements Connection {
-  readonly #source: RedisClient | (() => RedisClient)
+  readonly #source: ClientSource
   readonly #inFlight: InFlight
   #client: RedisClient | undefined
 
-  constructor(source: RedisClient | (() => RedisClient), inFlight: InFlight = new InFlight()) {
-    this.#source = source
+  /** @throws CacheError `ERR_CACHE_CONFIG` if the client has a `keyPrefix` */
+  constructor(source: ClientSource, inFlight: InFlight) {
+    this.#source = typeof source === 'function' ? source : checkedClient(source)
     this.#inFlight = inFlight
   }
 
   get client(): RedisClient {
-    this.#client ??= typeof this.#source === 'function' ? this.#source() : this.#source
+    const source = this.#source
+    // A cluster client has the methods of a single server's client, with wider types.
+    this.#client ??= (typeof source === 'function'
+      ? checkedClient(source())
+      : source) as unknown as RedisClient
     return this.#client
   }
 

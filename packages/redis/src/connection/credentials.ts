@@ -55,14 +55,20 @@ async function refreshCredentials(
   target: CredentialsTarget,
 ): Promise<boolean> {
   try {
-    const credentials = await withDeadline(timeoutMs, async () => provider())
+    const credentials = checkCredentials(await withDeadline(timeoutMs, async () => provider()))
     target.apply(credentials)
     await Promise.all(target.connectedNodes().map((node) => authenticate(node, credentials)))
     return true
   } catch (cause) {
-    target.onError(new Error(`credentials() failed: ${(cause as Error).message}`, { cause }))
+    const reason = cause instanceof Error ? cause.message : `it threw ${String(cause)}`
+    target.onError(new Error(`credentials() failed: ${reason}`, { cause }))
     return false
   }
+}
+
+function checkCredentials(credentials: Credentials | undefined): Credentials {
+  if (typeof credentials?.password === 'string') return credentials
+  throw new TypeError('it returned no password')
 }
 
 function authenticate(node: Redis, { username, password }: Credentials): Promise<unknown> {

@@ -1,10 +1,18 @@
+import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { reconnectDelay } from '../reconnect-delay.ts'
-import { isReadOnly } from '../redis-errors.ts'
+import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
+import { fromServer, isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
+import {
+  isSentinelSummary,
+  loadingError,
+  refusalOf,
+  sentinelFailure,
+} from './connection-failure.ts'
 import { useCredentials } from './credentials.ts'
+import { largeReplyDetector } from './large-reply.ts'
 import { ReconnectingConnection } from './reconnecting-connection.ts'
 
 /** From this many commands on, an earlier write is worth a system call of its own. */
@@ -19,7 +27,12 @@ export class ManagedConnection extends ReconnectingConnection {
   readonly client: Redis
   readonly #watchdog: Watchdog
   readonly #stopCredentials: () => void
+  readonly #readOnlyBackoff = new ReadOnlyBackoff()
   #lastError: unknown
+  /** The server as `host:port`; empty before Sentinels have returned it. */
+  #address: string
+  /** Whether the last attempt to connect succeeded. */
+  #wasReady = false
   /** SELECT failed: commands would be executed in another database. */
   #wrongDatabase = false
   #cancelDeadline = () => {}
@@ -30,7 +43,9 @@ export class ManagedConnection extends ReconnectingConnection {
     const client = new Redis({ ...server, ...failFastOptions(), replyMapping: 'legacy' })
     super(client, timeoutMs / 2)
     this.client = client
-    this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout())
+    this.#address = server.sentinels ? '' : `${client.options.host}:${client.options.port}`
+    const isReceiving = largeReplyDetector(client)
+    this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout(), isReceiving)
     this.#stopCredentials = useCredentials(client, options, {
       apply: (credentials) => Object.assign(client.options, credentials),
       connectedNodes: () => (client.status === 'ready' ? [client] : []),
@@ -38,10 +53,13 @@ export class ManagedConnection extends ReconnectingConnection {
     })
     client.on('error', (error: Error & { command?: { name?: string } }) => {
       if (error.command?.name === 'select') this.#wrongDatabase = true
-      this.#lastError = error
+      this.#onError(error)
+    })
+    client.on('sentinelError', (error: Error) => {
+      this.#lastError = sentinelFailure(error, server.name ?? '', this.#lastError)
     })
     client.on('connecting', () => this.#onConnecting(connectTimeoutMs + timeoutMs))
-    client.on('connect', () => this.#setDeadline(timeoutMs))
+    client.on('connect', () => this.#onConnect(timeoutMs))
     client.on('ready', () => this.#onReady())
     client.on('close', () => this.#onClose())
     client.on('end', () => this.#onEnd())
@@ -57,11 +75,10 @@ export class ManagedConnection extends ReconnectingConnection {
   }
 
   override commandFailed(error: unknown): unknown {
-    // The address may resolve to the new primary by now, but an open connection stays with the old one.
-    if (isReadOnly(error)) this.client.stream?.destroy()
+    if (isReadOnly(error)) this.#onReadOnly()
     // For a command in flight when the connection closed, ioredis reports only that it gave up.
     const gaveUp = (error as Error).name === 'MaxRetriesPerRequestError'
-    return gaveUp ? (this.#lastError ?? error) : error
+    return fromServer(gaveUp ? (this.#lastError ?? closedByServer()) : error, this.#address)
   }
 
   async close(): Promise<void> {
@@ -93,6 +110,11 @@ export class ManagedConnection extends ReconnectingConnection {
     this.#commandsInTick++
   }
 
+  /** The address may resolve to the new primary by now, but an open connection stays with the old one. */
+  #onReadOnly(): void {
+    if (this.#readOnlyBackoff.mayReconnect()) this.client.stream?.destroy()
+  }
+
   #closeOnTimeout(): void {
     this.client.stream?.destroy(new DeadlineError())
   }
@@ -102,10 +124,35 @@ export class ManagedConnection extends ReconnectingConnection {
     this.markFailed(error)
   }
 
+  #onError(error: Error): void {
+    if (!isSentinelSummary(error)) this.#lastError = error
+    else this.markFailed(this.#lastError ?? error)
+  }
+
   #onConnecting(timeoutMs: number): void {
     this.#wrongDatabase = false
     this.#lastError = undefined
+    this.#wasReady = false
     this.#setDeadline(timeoutMs)
+  }
+
+  #onConnect(timeoutMs: number): void {
+    const { remoteAddress, remotePort } = this.client.stream as Socket
+    if (this.client.options.sentinels) this.#address = `${remoteAddress}:${remotePort}`
+    this.#setDeadline(timeoutMs)
+    const cancelDeadline = this.#cancelDeadline
+    const cancelCheck = countdown(timeoutMs / 4, () => void this.#checkLoading())
+    this.#cancelDeadline = () => {
+      cancelDeadline()
+      cancelCheck()
+    }
+  }
+
+  async #checkLoading(): Promise<void> {
+    const error = await loadingError(this.client)
+    if (error === undefined) return
+    this.#lastError = error
+    this.markFailed(fromServer(error, this.#address))
   }
 
   /** Sets the deadline of the next step. During a DNS or Sentinel lookup there is no stream to close yet. */
@@ -113,19 +160,23 @@ export class ManagedConnection extends ReconnectingConnection {
     this.#cancelDeadline()
     this.#cancelDeadline = countdown(ms, () => {
       this.#closeOnTimeout()
-      this.markFailed(new DeadlineError())
+      this.markFailed(fromServer(this.#lastError ?? new DeadlineError(), this.#address))
     })
   }
 
   #onReady(): void {
     this.#cancelDeadline()
+    this.#wasReady = true
     if (this.#wrongDatabase) this.client.stream?.destroy()
     else this.markConnected()
   }
 
   #onClose(): void {
     this.#cancelDeadline()
-    this.markClosed(this.#lastError ?? new Error('the server closed the connection'))
+    const reason = this.#wasReady
+      ? (this.#lastError ?? closedByServer())
+      : refusalOf(this.#lastError)
+    this.markClosed(fromServer(reason, this.#address))
   }
 
   /**
@@ -136,6 +187,10 @@ export class ManagedConnection extends ReconnectingConnection {
     this.#onClose()
     setTimeout(() => this.tryConnect(), reconnectDelay(1)).unref()
   }
+}
+
+function closedByServer(): Error {
+  return new Error('the server closed the connection')
 }
 
 function failFastOptions(): ClientOptions {

@@ -7,25 +7,53 @@ import { InjectedConnection } from './connection.ts'
  * it does not serve.
  */
 export class NodeConnection extends InjectedConnection {
-  readonly node: Redis
+  readonly #listeners: ((connected: boolean) => void)[] = []
+  #node: Redis
 
   constructor(node: Redis, inFlight: InFlight) {
     super(node, inFlight)
-    this.node = node
+    this.#node = node
+  }
+
+  get node(): Redis {
+    return this.#node
+  }
+
+  /** The cluster client drops a node that it cannot reach, and creates another client for it later. */
+  set node(node: Redis) {
+    if (node === this.#node) return
+    this.#node = node
+    this.#notify(node, false)
+    if (this.#listeners.length > 0) this.#listenTo(node)
+    if (node.status === 'ready') this.#notify(node, true)
+  }
+
+  override get client(): Redis {
+    return this.#node
   }
 
   override tryConnect(): boolean {
-    if (this.node.status === 'wait') this.node.connect().catch(() => {})
-    return this.node.status === 'ready'
+    if (this.#node.status === 'wait') this.#node.connect().catch(() => {})
+    return this.#node.status === 'ready'
   }
 
   override onStateChange(listener: (connected: boolean) => void): void {
-    this.node.on('ready', () => listener(true))
-    this.node.on('close', () => listener(false))
+    if (this.#listeners.length === 0) this.#listenTo(this.#node)
+    this.#listeners.push(listener)
   }
 
   /** The cluster client closes the connection. */
   override async close(): Promise<void> {}
+
+  #listenTo(node: Redis): void {
+    node.on('ready', () => this.#notify(node, true))
+    node.on('close', () => this.#notify(node, false))
+  }
+
+  #notify(node: Redis, connected: boolean): void {
+    if (node !== this.#node) return
+    for (const listener of this.#listeners) listener(connected)
+  }
 }
 
 /** A connection to a replica that is closed on timeout early enough for the master to reply in the remaining time. */
@@ -34,7 +62,8 @@ export class ReplicaNodeConnection extends NodeConnection {
 
   constructor(node: Redis, inFlight: InFlight, timeoutMs: number) {
     super(node, inFlight)
-    this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new DeadlineError()))
+    const close = () => this.node.stream?.destroy(new DeadlineError())
+    this.#watchdog = new Watchdog(timeoutMs, close)
   }
 
   override begin(): void {

@@ -10,6 +10,8 @@ export interface ReplicationInfo {
   readonly offset: number
   /** Whether a replica is connected to its primary. Always true for a primary. */
   readonly isLinked: boolean
+  /** Whether the server has replicas, or has had some in the last `repl-backlog-ttl` (one hour by default). */
+  readonly hasReplicas: boolean
 }
 
 /** `'unreachable'`: the server is disconnected or did not reply. `'forbidden'`: the user lacks the permission. */
@@ -36,5 +38,6 @@ function parse(info: string): ReplicationState {
   const offset = Number(field(isPrimary ? 'master_repl_offset' : 'slave_repl_offset'))
   if (Number.isNaN(offset)) return 'unreachable'
   const isLinked = isPrimary || field('master_link_status') === 'up'
-  return { role: isPrimary ? 'master' : 'slave', replicationId, offset, isLinked }
+  const hasReplicas = field('connected_slaves') !== '0' || field('repl_backlog_active') !== '0'
+  return { role: isPrimary ? 'master' : 'slave', replicationId, offset, isLinked, hasReplicas }
 }

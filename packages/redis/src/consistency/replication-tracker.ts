@@ -142,6 +142,8 @@ export class ReplicationTracker {
 
   /** Resolves to true once the replica has applied everything that its primary has produced up to now. */
   async #reachesPrimary(replica: TrackedReplica): Promise<boolean> {
+    // A token observed later than this may stand for writes after the offset that the primary reports.
+    const observed = new Map(this.#minOffsets)
     const [target, state] = [
       await readReplicationState(replica.primary),
       await this.#readState(replica),
@@ -153,7 +155,9 @@ export class ReplicationTracker {
     if (target === 'unreachable' || !(await this.#reachesOffset(replica, target))) return false
     // A replica cannot reach more than the primary's offset, even if a token requires it.
     const minOffset = this.#minOffsets.get(target.replicationId) ?? 0
-    if (minOffset > target.offset) this.#minOffsets.set(target.replicationId, target.offset)
+    if (minOffset > target.offset && observed.get(target.replicationId) === minOffset) {
+      this.#minOffsets.set(target.replicationId, target.offset)
+    }
     return true
   }
 

@@ -36,6 +36,23 @@ export interface BusConnectionOptions
  */
 const subscriberOptions = { protocol: 2, autoResubscribe: false } as const
 
+/** The names of the options, to check those of a bus. */
+export const busOptionNames: Readonly<Record<keyof BusConnectionOptions, true>> = {
+  url: true,
+  username: true,
+  password: true,
+  database: true,
+  tls: true,
+  credentials: true,
+  timeout: true,
+  connectTimeout: true,
+  clusterNodes: true,
+  sentinels: true,
+  sentinelName: true,
+  sentinelPassword: true,
+  replicas: true,
+}
+
 /** @throws CacheError `ERR_CACHE_CONFIG` */
 export function resolveBusOptions(options: BusConnectionOptions): ResolvedOptions {
   if ((options as RedisOptions).client === undefined) return resolveOptions(options)

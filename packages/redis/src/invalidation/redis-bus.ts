@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { InvalidationBus, InvalidationListener } from '@stowage/core'
+import { checkOptionNames } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
   type BusConnectionOptions,
+  busOptionNames,
   publisherConnection,
   resolveBusOptions,
   sendCommand,
@@ -29,6 +31,7 @@ export interface RedisBusOptions extends BusConnectionOptions {
  * cluster a message can be lost without notice.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options
  *
  * @example
  * const bus = redisBus({ url: process.env['REDIS_URL'] })
@@ -39,7 +42,9 @@ export interface RedisBusOptions extends BusConnectionOptions {
  * await bus.publish(['app:user:7'])
  */
 export function redisBus(options: RedisBusOptions = {}): InvalidationBus {
-  return new RedisBus(options, resolveBusOptions(options))
+  const resolved = resolveBusOptions(options)
+  checkOptionNames<RedisBusOptions>('redis bus', options, { ...busOptionNames, channel: true })
+  return new RedisBus(options, resolved)
 }
 
 class RedisBus implements InvalidationBus {

@@ -1,9 +1,11 @@
 import { CacheError, type InvalidationBus, type InvalidationListener } from '@stowage/core'
+import { checkOptionNames } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import { translate } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import {
   type BusConnectionOptions,
+  busOptionNames,
   resolveBusOptions,
   subscriberConnections,
 } from './bus-connections.ts'
@@ -25,6 +27,7 @@ export interface RedisTrackingOptions extends BusConnectionOptions {
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options, such as `clusterNodes`. `subscribe` rejects with
  * `ERR_CACHE_UNSUPPORTED` if the server refuses tracking.
+ * @throws TypeError for unknown options
  *
  * @example
  * const bus = redisTracking({ url: process.env['REDIS_URL'], prefixes: ['app:'] })
@@ -35,6 +38,8 @@ export interface RedisTrackingOptions extends BusConnectionOptions {
  */
 export function redisTracking(options: RedisTrackingOptions = {}): InvalidationBus {
   const resolved = resolveBusOptions(options)
+  const names = { ...busOptionNames, prefixes: true } as const
+  checkOptionNames<RedisTrackingOptions>('redis tracking', options, names)
   const { clusterNodes = [], prefixes = [''] } = options
   if (clusterNodes.length === 0) {
     return new RedisTracking(options, resolved, withoutOverlaps(prefixes))

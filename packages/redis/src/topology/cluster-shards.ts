@@ -21,8 +21,10 @@ export class ClusterShards {
   readonly #replicas: Replica[]
   readonly #readFrom: ReadFrom
   readonly #tracker: ReplicationTracker | undefined
-  /** The current replica of each node. A node gets one listener, however often the shards change. */
-  readonly #replicaOf = new WeakMap<Redis, Replica>()
+  /** By `host:port`. A connection gets one listener, however often the shards change. */
+  readonly #replicaConnections = new Map<string, NodeConnection>()
+  /** The current shard and replica of each connection. */
+  readonly #replicaOf = new WeakMap<NodeConnection, { group: ReplicaGroup; replica: Replica }>()
   /** By the names of the nodes that serve a slot, joined. */
   #shards = new Map<string, Shard>()
   #bySlot: (Shard | undefined)[] = []
@@ -47,8 +49,11 @@ export class ClusterShards {
     return shard?.master === this.#connection.slots[slot]?.[0] ? shard : undefined
   }
 
+  /** Also looks for the replicas of a new cluster: a master lists a replica once it has received data. */
   async checkHealth(): Promise<void> {
-    await Promise.all([...this.#shards.values()].map(({ group }) => group.checkHealth()))
+    const shards = [...this.#shards.values()]
+    if (shards.some(({ replicas }) => replicas.length === 0)) this.#connection.refreshSlots()
+    await Promise.all(shards.map(({ group }) => group.checkHealth()))
   }
 
   #update(): void {
@@ -64,52 +69,64 @@ export class ClusterShards {
     this.#shards = shards
     this.#bySlot = bySlot
     this.#replicas.splice(0, Infinity, ...[...shards.values()].flatMap(({ replicas }) => replicas))
+    this.#forgetRemovedReplicas()
     // A moved key exists on its new master before that master's replicas have it.
     if (changed) this.#tracker?.requireCatchUp()
   }
 
+  #forgetRemovedReplicas(): void {
+    const current = new Set(this.#replicas.map(({ connection }) => connection))
+    for (const [address, connection] of this.#replicaConnections)
+      if (!current.has(connection)) this.#replicaConnections.delete(address)
+  }
+
+  /** A shard remains while its nodes have the same names, also while its master is unreachable. */
   #findOrCreate(
     name: string,
     addresses: readonly string[],
     nodes: Map<string, Redis>,
   ): Shard | undefined {
-    const [master, ...others] = addresses.map((address) => nodes.get(address))
-    if (master === undefined) return undefined
-    const existing = this.#shards.get(name)
-    if (existing !== undefined && consistsOf(existing, master, others)) return existing
-    const primary = this.#connection.connectionTo(master)
-    const replicas = others
-      .filter((node) => node !== undefined)
-      .map((node) => this.#createReplica(this.#connection.connectionToReplica(node), primary))
-    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#tracker)
-    return { master: addresses[0], primary, replicas, group }
+    const [address = '', ...others] = addresses
+    const master = nodes.get(address)
+    const shard = this.#shards.get(name) ?? (master && this.#create(address, master))
+    if (shard === undefined) return undefined
+    if (master !== undefined) shard.primary.node = master
+    for (const other of others) this.#updateReplica(shard, other, nodes.get(other))
+    return shard
   }
 
-  #createReplica(connection: NodeConnection, primary: NodeConnection): Replica {
-    const replica = newReplica(connection, primary)
+  #create(address: string, master: Redis): Shard {
+    const primary = this.#connection.connectionTo(master)
+    const replicas: Replica[] = []
+    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#tracker)
+    return { master: address, primary, replicas, group }
+  }
+
+  #updateReplica(shard: Shard, address: string, node: Redis | undefined): void {
+    if (node === undefined) return
+    const connection = this.#connectionTo(address, node)
+    connection.node = node
+    if (shard.replicas.some((replica) => replica.connection === connection)) return
+    const replica = newReplica(connection, shard.primary)
     // Its position is unknown until the first INFO.
     replica.appliedThrough = -1
-    const hasListener = this.#replicaOf.has(connection.node)
-    this.#replicaOf.set(connection.node, replica)
-    if (!hasListener) {
-      connection.onStateChange((connected) => this.#onStateChange(connection.node, connected))
-    }
-    return replica
+    shard.replicas.push(replica)
+    this.#replicaOf.set(connection, { group: shard.group, replica })
+    if (connection.tryConnect()) void shard.group.checkReplica(replica)
   }
 
-  #onStateChange(node: Redis, connected: boolean): void {
-    const replica = this.#replicaOf.get(node)
+  #connectionTo(address: string, node: Redis): NodeConnection {
+    const existing = this.#replicaConnections.get(address)
+    if (existing !== undefined) return existing
+    const connection = this.#connection.connectionToReplica(node)
+    this.#replicaConnections.set(address, connection)
+    connection.onStateChange((connected) => this.#onStateChange(connection, connected))
+    return connection
+  }
+
+  #onStateChange(connection: NodeConnection, connected: boolean): void {
+    const { group, replica } = this.#replicaOf.get(connection) ?? {}
     if (replica === undefined) return
-    if (connected) this.#tracker?.poll(replica)
-    else this.#tracker?.reset(replica)
+    group?.onStateChange(replica, connected)
   }
-}
-
-function consistsOf(shard: Shard, master: Redis, others: readonly (Redis | undefined)[]): boolean {
-  const nodes = shard.replicas.map(({ connection }) => (connection as NodeConnection).node)
-  return (
-    shard.primary.node === master &&
-    nodes.length === others.length &&
-    others.every((node, index) => node === nodes[index])
-  )
 }

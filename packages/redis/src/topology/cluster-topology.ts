@@ -9,7 +9,8 @@ import { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { ClusterShards } from './cluster-shards.ts'
 import type { Replica } from './replica-group.ts'
-import { chunked, type Topology } from './topology.ts'
+import { readSlotLayout, type SlotLayout } from './slot-layout.ts'
+import { groupedBySlot, type Topology } from './topology.ts'
 
 const healthCheckMs = 1_000
 /** ioredis refreshes its slots only after a redirection, so it does not notice a replica that joins or returns. */
@@ -72,16 +73,12 @@ export class ClusterTopology implements Topology {
     return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
   }
 
-  /** Groups by slot: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
+  async slotLayout(): Promise<SlotLayout> {
+    return readSlotLayout(await this.primaries())
+  }
+
   writeGroups(keys: readonly string[]): string[][] {
-    const bySlot = new Map<number, string[]>()
-    for (const key of keys) {
-      const slot = slotOf(key)
-      const group = bySlot.get(slot)
-      if (group === undefined) bySlot.set(slot, [key])
-      else group.push(key)
-    }
-    return [...bySlot.values()].flatMap(chunked)
+    return groupedBySlot(keys)
   }
 
   readGroups(keys: readonly string[]): string[][] {

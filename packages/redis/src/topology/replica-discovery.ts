@@ -15,7 +15,7 @@ export function fixedReplicas(
   const addresses = replicas.flatMap((address) =>
     Array<string>(resolved.replicaConnections).fill(address),
   )
-  return { ...connector(options, resolved), addresses: () => addresses }
+  return { ...connector(options, resolved), fixed: addresses, addresses: () => addresses }
 }
 
 /** The replicas that the Sentinels report as healthy. */
@@ -26,6 +26,7 @@ export function sentinelReplicas(options: RedisOptions, resolved: ResolvedOption
   const { sentinelName = 'mymaster' } = options
   return {
     ...connector(options, resolved),
+    fixed: [],
     addresses: () => querySentinels(sentinels, sentinelName),
     close: async () => {
       await Promise.all(sentinels.map((sentinel) => sentinel.close()))

@@ -7,16 +7,25 @@ import type { ReadFrom } from '../redis-options.ts'
 /** Weight of the newest round trip in the moving average. */
 const newestWeight = 0.3
 
+/** Of two replicas, the one with the higher value is used. */
+const health = {
+  /** It may be empty: it has not been connected to its primary since this process connected to it. */
+  unknown: 0,
+  /** It has lost its primary, and falls behind forever. */
+  wasLinked: 1,
+  /** It was connected to its primary at the last health check. */
+  linked: 2,
+} as const
+
 export interface Replica extends TrackedReplica {
-  /** Whether it was connected to its primary at the last health check. */
-  isHealthy: boolean
+  health: (typeof health)[keyof typeof health]
   /** Moving average in milliseconds; 0 before the first measurement. */
   roundTripMs: number
 }
 
 export function newReplica(connection: Connection, primary: Connection): Replica {
   const tracked = { appliedThrough: 0, isPolled: false, info: undefined }
-  return { connection, primary, ...tracked, isHealthy: true, roundTripMs: 0 }
+  return { connection, primary, ...tracked, health: health.unknown, roundTripMs: 0 }
 }
 
 /** A primary and its replicas. Chooses the server for each read. */
@@ -26,6 +35,8 @@ export class ReplicaGroup {
   readonly #readFrom: ReadFrom
   readonly #tracker: ReplicationTracker | undefined
   #roundTripMs = 0
+  /** Identifies the stream of the primary; `undefined` if it is unknown. */
+  #replicationId: string | undefined
   #turn = 0
 
   /** The owner may add replicas to the array and remove them. Without a tracker, reads from replicas are eventual. */
@@ -53,8 +64,10 @@ export class ReplicaGroup {
     if (needsPrimary || consistency === 'strong' || this.#readFrom === 'primary') return primary
     const requiredWrite =
       consistency === 'session' ? (this.#tracker?.requiredWrite(keys) ?? 0) : undefined
-    const canServe = (replica: Replica) =>
-      !failed.includes(replica.connection) && this.#canServe(replica, requiredWrite)
+    const isRecent = (replica: Replica) =>
+      !failed.includes(replica.connection) && this.#isRecent(replica, requiredWrite)
+    const minHealth = primary?.tryConnect() ? health.linked : this.#bestHealth(isRecent)
+    const canServe = (replica: Replica) => replica.health >= minHealth && isRecent(replica)
     return this.#choose(primary, canServe, failed.length > 0)
   }
 
@@ -62,9 +75,28 @@ export class ReplicaGroup {
   async checkHealth(): Promise<void> {
     const startedAt = performance.now()
     const state = await readReplicationState(this.#primary)
-    const replicationId = typeof state === 'string' ? undefined : state.replicationId
+    this.#replicationId = typeof state === 'string' ? undefined : state.replicationId
     this.#roundTripMs = movingAverage(this.#roundTripMs, performance.now() - startedAt)
-    await Promise.all(this.#replicas.map((replica) => checkReplica(replica, replicationId)))
+    await Promise.all(this.#replicas.map((replica) => this.checkReplica(replica)))
+  }
+
+  async checkReplica(replica: Replica): Promise<void> {
+    const startedAt = performance.now()
+    const state = await readReplicationState(replica.connection)
+    replica.roundTripMs = movingAverage(replica.roundTripMs, performance.now() - startedAt)
+    if (state === 'unreachable') return
+    if (state === 'forbidden' || replicates(state, this.#replicationId)) {
+      replica.health = health.linked
+    } else if (replica.health === health.linked) replica.health = health.wasLinked
+  }
+
+  /** Must be called when the connection to a replica is established or lost: it may have been restarted. */
+  onStateChange(replica: Replica, connected: boolean): void {
+    replica.health = health.unknown
+    if (connected) {
+      this.#tracker?.poll(replica)
+      void this.checkReplica(replica)
+    } else this.#tracker?.reset(replica)
   }
 
   #choose(
@@ -114,21 +146,20 @@ export class ReplicaGroup {
     return nearest
   }
 
-  #canServe(replica: Replica, requiredWrite: number | undefined): boolean {
+  /** A replica without its primary is used only if the primary is unreachable here too, and no other one is better. */
+  #bestHealth(isRecent: (replica: Replica) => boolean): number {
+    let best: number = health.unknown
+    for (const replica of this.#replicas) {
+      if (replica.health > best && isRecent(replica)) best = replica.health
+    }
+    return best
+  }
+
+  /** Whether the replica is connected and has applied the write. */
+  #isRecent(replica: Replica, requiredWrite: number | undefined): boolean {
     if (!replica.connection.tryConnect()) return false
-    // A replica without its primary falls behind forever. It is used only if the primary is unreachable here too.
-    if (!replica.isHealthy && this.#primary.tryConnect()) return false
     return requiredWrite === undefined || this.#tracker?.isCaughtUp(replica, requiredWrite) === true
   }
-}
-
-/** `replicationId` identifies the stream of the primary; `undefined` if it is unknown. */
-async function checkReplica(replica: Replica, replicationId: string | undefined): Promise<void> {
-  const startedAt = performance.now()
-  const state = await readReplicationState(replica.connection)
-  replica.roundTripMs = movingAverage(replica.roundTripMs, performance.now() - startedAt)
-  if (state === 'unreachable') return
-  replica.isHealthy = state === 'forbidden' || replicates(state, replicationId)
 }
 
 function replicates(state: ReplicationInfo, replicationId: string | undefined): boolean {

@@ -10,6 +10,8 @@ const updateMs = 1_000
 
 /** Lists the replicas and connects to them. */
 export interface ReplicaSource {
+  /** The replicas that are known without a query. */
+  readonly fixed: readonly string[]
   /** The current replicas. An address that is listed twice gets two connections. */
   addresses(): Promise<readonly string[]> | readonly string[]
   connect(address: string): Connection
@@ -52,8 +54,7 @@ export class ReplicatedTopology implements Topology {
     }
     this.#group = new ReplicaGroup(primary, this.#members, options.readFrom, this.#tracker)
     primary.onStateChange((connected) => connected && this.#onPrimaryConnected())
-    const addresses = source.addresses()
-    if (!(addresses instanceof Promise)) this.#reconcile(addresses)
+    this.#reconcile(source.fixed)
   }
 
   primary(): Connection {
@@ -158,15 +159,14 @@ export class ReplicatedTopology implements Topology {
     // After the first read, the position of a new connection's server is unknown until the first INFO.
     member.appliedThrough = this.#timer === undefined ? 0 : -1
     connection.onStateChange((connected) => {
-      if (connected) this.#onMemberConnected(member)
-      else this.#tracker?.reset(member)
+      this.#group.onStateChange(member, connected)
+      if (connected) this.#removeReplacedBy(member)
     })
     this.#members.push(member)
     if (this.#timer !== undefined) connection.tryConnect()
   }
 
-  #onMemberConnected(member: Member): void {
-    this.#tracker?.poll(member)
+  #removeReplacedBy(member: Member): void {
     const replaced = this.#members.find(
       ({ isBeingReplaced, address }) => isBeingReplaced && address === member.address,
     )

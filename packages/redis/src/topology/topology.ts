@@ -1,9 +1,14 @@
 import type { Consistency } from '@stowage/core'
+import slotOf from 'cluster-key-slot'
 import type { Connection } from '../connection/connection.ts'
 import { readToken } from '../consistency/consistency-token.ts'
+import type { SlotLayout } from './slot-layout.ts'
 
 /** Keys per MGET, MSET or UNLINK: one command blocks the server while it runs. */
 const keysPerCommand = 500
+
+/** How long a server without replicas is assumed to have none. A new one first copies all data. */
+const emptyTokenMs = 1_000
 
 /** The servers, and which of them a command is sent to. */
 export interface Topology {
@@ -22,6 +27,8 @@ export interface Topology {
   fallbackReader?(reader: Connection, consistency?: Consistency): Connection | undefined
   /** A connection to each primary, for commands that concern all keys. */
   primaries(): Promise<readonly Connection[]>
+  /** Which slots each primary serves, if keys can move between primaries. */
+  slotLayout?(): Promise<SlotLayout | undefined>
   /** Splits the keys into groups that one command can name. */
   writeGroups(keys: readonly string[]): string[][]
   /** The same for reads: also separates keys that only the primary can serve. */
@@ -39,6 +46,8 @@ export interface Topology {
 /** A single server. */
 export class SingleTopology implements Topology {
   readonly #connection: Connection
+  /** When to check again whether the server has replicas. */
+  #emptyTokenUntil = 0
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -70,8 +79,11 @@ export class SingleTopology implements Topology {
 
   beginWrite(): undefined {}
 
-  consistencyToken(): Promise<string> {
-    return readToken([this.#connection])
+  async consistencyToken(): Promise<string> {
+    if (performance.now() < this.#emptyTokenUntil) return ''
+    const token = await readToken([this.#connection])
+    if (token === '') this.#emptyTokenUntil = performance.now() + emptyTokenMs
+    return token
   }
 
   observe(): void {}
@@ -88,4 +100,16 @@ export function chunked(keys: readonly string[]): string[][] {
     chunks.push(keys.slice(start, start + keysPerCommand))
   }
   return chunks
+}
+
+/** Groups by slot: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags */
+export function groupedBySlot(keys: readonly string[]): string[][] {
+  const bySlot = new Map<number, string[]>()
+  for (const key of keys) {
+    const slot = slotOf(key)
+    const group = bySlot.get(slot)
+    if (group === undefined) bySlot.set(slot, [key])
+    else group.push(key)
+  }
+  return [...bySlot.values()].flatMap(chunked)
 }

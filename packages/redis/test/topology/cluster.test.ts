@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, CacheError } from '@stowage/core'
+import { BatchError, Cache, CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { type Cluster, command, startCluster } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
+import slotOf from 'cluster-key-slot'
 import { Cluster as ClusterClient } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { countReads, waitUntil, waitUntilSucceeds } from '../helpers.ts'
+import { countReads, waitUntil, waitUntilServed, waitUntilSucceeds } from '../helpers.ts'
 
 const stores: ReturnType<typeof redis>[] = []
 
@@ -30,6 +31,27 @@ describe('three masters', () => {
 
   conform(test, () => createStore(cluster), { wait: async (ms) => sleep(ms) })
 
+  test('an injected client of a cluster is supported', async () => {
+    const client = new ClusterClient(cluster.addresses)
+    const cache = new Cache(redis({ client }), { prefix: 'injected:' })
+    const keys = Array.from({ length: 100 }, (_, i) => `key ${i}`)
+    const values = keys.map((_, i) => i)
+    await Promise.all(keys.map((key, i) => cache.set(key, i)))
+    expect(await Promise.all(keys.map((key) => cache.get(key)))).toEqual(values)
+    await cache.setMany(
+      keys.map((key, i) => [key, i]),
+      { ttl: '1m' },
+    )
+    expect(await cache.getMany(keys)).toEqual(values)
+    expect(await cache.increment('n')).toBe(1)
+    await cache.clear()
+    expect(await cache.getMany(keys)).toEqual(keys.map(() => undefined))
+    client.disconnect()
+    const idle = new ClusterClient(cluster.addresses, { lazyConnect: true })
+    await new Cache(redis({ client: idle })).clear()
+    idle.disconnect()
+  })
+
   test('clear() of a prefix with glob characters deletes exactly its own 10,000 keys', async () => {
     const store = createStore(cluster, { timeout: '10s' })
     await store.clear()
@@ -42,6 +64,54 @@ describe('three masters', () => {
     for await (const page of store.scan?.('') ?? []) remaining += page.length
     expect(remaining).toBe(10_000)
     expect(await other.getMany(['key 0', 'key 9999'])).toEqual([0, 9999])
+  })
+
+  test('scan() lists a key that moves to a master that it has scanned already', async () => {
+    const store = createStore(cluster)
+    await store.clear()
+    const ports = cluster.nodes.map(({ port }) => port)
+    const ids = await Promise.all(
+      ports.map(async (port) => `${await command(port, 'CLUSTER', 'MYID')}`),
+    )
+    const ownerOf = (key: string) => Math.floor((slotOf(key) * 3) / 16_384)
+    const candidates = Array.from({ length: 50 }, (_, i) => `scan ${i}`)
+    const keys = [0, 1, 2].map((owner) => candidates.find((key) => ownerOf(key) === owner) ?? '')
+    await store.setMany(keys.map((key) => [key, 'v'] as const))
+    const listed = new Set<string>()
+    let restore = async () => {}
+    try {
+      for await (const page of store.scan?.('scan ') ?? []) {
+        for (const key of page) listed.add(key)
+        if (listed.size !== 1) continue
+        const to = ownerOf([...listed][0] ?? '')
+        const key = keys.find((each) => !listed.has(each)) ?? ''
+        const from = ownerOf(key)
+        await command(
+          ports[to] ?? 0,
+          'CLUSTER',
+          'SETSLOT',
+          slotOf(key),
+          'IMPORTING',
+          ids[from] ?? '',
+        )
+        await command(
+          ports[from] ?? 0,
+          'CLUSTER',
+          'SETSLOT',
+          slotOf(key),
+          'MIGRATING',
+          ids[to] ?? '',
+        )
+        await command(ports[from] ?? 0, 'MIGRATE', '127.0.0.1', ports[to] ?? 0, key, 0, 5_000)
+        restore = async () => {
+          await command(ports[to] ?? 0, 'FLUSHALL')
+          for (const port of ports) await command(port, 'CLUSTER', 'SETSLOT', slotOf(key), 'STABLE')
+        }
+      }
+      expect([...listed].sort()).toEqual([...keys].sort())
+    } finally {
+      await restore()
+    }
   })
 
   test('keys are distributed over all nodes', async () => {
@@ -125,6 +195,38 @@ describe('reads from replicas of a cluster', () => {
     await read()
   })
 
+  test('and writes of several keys succeed while their slot is migrated', async () => {
+    const store = createStore(cluster)
+    const keys = Array.from({ length: 20 }, (_, i) => `{m}${i}`)
+    await store.setMany(keys.map((key) => [key, 'v'] as const))
+    const slot = slotOf('{m}')
+    const owner = Math.floor((slot * 3) / 16_384)
+    const [from = 0, to = 0] = [owner, (owner + 1) % 3].map((at) => cluster.nodes[at]?.port)
+    const fromId = `${await command(from, 'CLUSTER', 'MYID')}`
+    const toId = `${await command(to, 'CLUSTER', 'MYID')}`
+    await command(to, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId)
+    await command(from, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId)
+    for (const key of keys.slice(0, 10))
+      await command(from, 'MIGRATE', '127.0.0.1', to, key, 0, 5_000)
+    try {
+      for (const reader of [store, createStore(cluster, { readFrom: 'replica' })]) {
+        expect((await reader.getMany(keys)).map(String)).toEqual(keys.map(() => 'v'))
+      }
+      for (const ttl of [undefined, 60_000]) {
+        await store.setMany(
+          keys.map((key) => [key, 'new'] as const),
+          ttl,
+        )
+        expect((await store.getMany(keys)).map(String)).toEqual(keys.map(() => 'new'))
+      }
+      expect(await store.deleteMany(keys.slice(5, 15))).toBe(10)
+      await new Cache(store, { prefix: '{m}' }).clear()
+      expect(await store.getMany(keys)).toEqual(keys.map(() => undefined))
+    } finally {
+      for (const port of [to, from]) await command(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId)
+    }
+  })
+
   test('fall back to the master within the timeout if the replica is frozen', async () => {
     const store = createStore(cluster, { readFrom: 'replica', timeout: '4s' })
     await store.set('b', 'v')
@@ -171,6 +273,62 @@ describe('reads from replicas of a cluster', () => {
 })
 
 describe('a master that is killed', () => {
+  test('has replicas that serve its keys until one of them is promoted', async () => {
+    const args = ['--cluster-require-full-coverage', 'no', '--cluster-allow-reads-when-down', 'yes']
+    const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 10_000, args })
+    try {
+      const store = createStore(cluster, { readFrom: 'replicaPreferred' })
+      const [master, replica] = [cluster.nodes[0], cluster.nodes[3]]
+      const key = Array.from({ length: 30 }, (_, i) => `key ${i}`).find((k) => slotOf(k) < 5_000)
+      await store.set(key ?? '', 'v')
+      await waitUntilServed([replica?.port ?? 0], () => store.get(key ?? ''))
+      master?.kill('SIGKILL')
+      const end = Date.now() + 3_000
+      while (Date.now() < end) {
+        expect(String(await store.get(key ?? ''))).toBe('v')
+        await sleep(20)
+      }
+      const missing = Array.from({ length: 30 }, (_, i) => `no ${i}`).find((k) => slotOf(k) < 5_000)
+      expect(await store.get(missing ?? '')).toBeUndefined()
+    } finally {
+      await cluster.stop()
+    }
+  })
+
+  test('fails the calls of its own keys only', async () => {
+    const cluster = await startCluster()
+    try {
+      const store = createStore(cluster)
+      const keys = Array.from({ length: 60 }, (_, i) => `key ${i}`)
+      await store.setMany(keys.map((key) => [key, 'v'] as const))
+      cluster.nodes[0]?.kill('SIGKILL')
+      const isOfKilled = (key: string) => slotOf(key) < 16_384 / 3
+      const expectOwnOutcomes = (outcomes: readonly PromiseSettledResult<unknown>[]) => {
+        for (const [index, outcome] of outcomes.entries()) {
+          const key = keys[index] ?? ''
+          expect([key, outcome.status]).toEqual([key, isOfKilled(key) ? 'rejected' : 'fulfilled'])
+          if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ key })
+        }
+      }
+      const outcomesOf = async (call: unknown) => {
+        const failure = await Promise.resolve(call).catch((error: unknown) => error)
+        expect(failure).toBeInstanceOf(BatchError)
+        return (failure as BatchError).outcomes
+      }
+      expectOwnOutcomes(await Promise.allSettled(keys.map((key) => store.get(key))))
+      expectOwnOutcomes(await Promise.allSettled(keys.map((key) => store.set(key, 'new'))))
+      expectOwnOutcomes(await outcomesOf(store.getMany(keys)))
+      const entries = keys.map((key) => [key, 'newer'] as const)
+      expectOwnOutcomes(await outcomesOf(store.setMany(entries, 60_000)))
+      const alive = keys.filter((key) => !isOfKilled(key))
+      expect((await store.getMany(alive)).map(String)).toEqual(alive.map(() => 'newer'))
+      expectOwnOutcomes(await outcomesOf(store.deleteMany(keys)))
+      expect(await store.getMany(alive)).toEqual(alive.map(() => undefined))
+    } finally {
+      await cluster.stop()
+    }
+  })
+
   test('is replaced: no call hangs, each failed call rejects, and its keys can be written again', async () => {
     const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
     try {

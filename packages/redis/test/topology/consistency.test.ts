@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache } from '@stowage/core'
+import { BatchError, Cache } from '@stowage/core'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
-import { command, startProxy, startReplicated } from '@stowage/test-servers'
+import { command, freePort, startProxy, startRedis, startReplicated } from '@stowage/test-servers'
 import { describe, expect, test } from 'vitest'
 import { countReads, serve, waitUntil, waitUntilReplicated, waitUntilServed } from '../helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
@@ -60,6 +60,42 @@ describe('a token of another process', () => {
 
   test('may come from a store that reads from the primary only', async () => {
     await expectFreshWithToken(createStore({ replicas: [] }), await createWarmStore())
+  })
+
+  test('is required although an earlier token was observed while the replica caught up', async () => {
+    const [writer, reader] = [await createWarmStore(), await createWarmStore()]
+    for (const link of links) link.mute(true)
+    const writeAndObserve = async (key: string) => {
+      await writer.set(key, 'new')
+      reader.observe?.((await writer.consistencyToken?.()) ?? '')
+    }
+    await writeAndObserve('other')
+    // The replicas are polled with the offset of the first token.
+    await sleep(100)
+    for (const link of links) link.delay(300, 'replies')
+    for (const link of links) link.mute(false)
+    await writeAndObserve('k')
+    const end = Date.now() + 800
+    while (Date.now() < end) {
+      expect(String(await reader.get('k'))).toBe('new')
+      await sleep(5)
+    }
+  })
+
+  test('is empty, and costs no further round trip, if the server has no replicas', async () => {
+    const server = await startRedis()
+    const store = redis({ url: server.url })
+    await store.set('k', 'v')
+    expect(await store.consistencyToken?.()).toBe('')
+    const countInfos = async () => {
+      const stats = `${await command(server.port, 'INFO', 'commandstats')}`
+      return Number(/cmdstat_info:calls=(\d+)/.exec(stats)?.[1])
+    }
+    const before = await countInfos()
+    for (let call = 0; call < 10; call++) expect(await store.consistencyToken?.()).toBe('')
+    expect(await countInfos()).toBe(before + 1)
+    await store.close()
+    await server.stop()
   })
 
   test('passes through caches and their namespaces', async () => {
@@ -212,6 +248,25 @@ describe('a replica', () => {
     await waitUntilServed([first], () => readTimes(4))
   })
 
+  test('that was restarted serves no reads until it is connected to its primary', async () => {
+    const [first = 0] = replicaPorts()
+    const proxy = await startProxy(first)
+    const replicas = [`127.0.0.1:${proxy.port}`]
+    const store = await createWarmStore({ replicas, consistency: 'eventual' })
+    const args = ['--replicaof', '127.0.0.1', `${await freePort()}`]
+    const restarted = await startRedis({ args })
+    proxy.retarget(restarted.port)
+    proxy.cut()
+    for (let read = 0; read < 200; read++) {
+      expect(String(await store.get('k'))).toBe('old')
+      await sleep(5)
+    }
+    await command(restarted.port, 'REPLICAOF', '127.0.0.1', servers.primary.port)
+    await waitUntilServed([restarted.port], () => store.get('k'))
+    await store.close()
+    await Promise.all([proxy.stop(), restarted.stop()])
+  })
+
   test('at a hostname gets a new connection after renewReplicasAfter; no call fails', async () => {
     const [first = 0, second = 0] = replicaPorts()
     const proxy = await startProxy(first)
@@ -255,6 +310,38 @@ describe('a replica', () => {
     await stores.pop()?.close()
     await proxy.stop()
   })
+})
+
+test('a key that only the unreachable primary could serve fails alone', async () => {
+  const others = await startReplicated({ replicas: 1 })
+  try {
+    const ports = others.replicas.map(({ port }) => port)
+    const replicas = ports.map((port) => `127.0.0.1:${port}`)
+    const store = redis({ url: others.primary.url, replicas, timeout: '400ms' })
+    stores.push(store)
+    await store.setMany([
+      ['a', 'v'],
+      ['b', 'v'],
+    ])
+    await waitUntilServed(ports, () => store.getMany(['a', 'b']))
+    others.primary.kill('SIGKILL')
+    await Promise.resolve(store.set('written', 'v')).catch(() => {})
+    const keys = ['written', 'a', 'b']
+    const outcomes = await Promise.allSettled(keys.map((key) => store.get(key)))
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+    expect(outcomes[0]).toMatchObject({
+      reason: { code: 'ERR_CACHE_UNAVAILABLE', operation: 'get', key: 'written' },
+    })
+    const failure = await Promise.resolve(store.getMany(keys)).catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(BatchError)
+    expect((failure as BatchError).outcomes.map(({ status }) => status)).toEqual([
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ])
+  } finally {
+    await others.stop()
+  }
 })
 
 test('replicas serve reads while the primary is unreachable, if they have the last writes', async () => {

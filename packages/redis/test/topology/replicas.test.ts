@@ -70,6 +70,27 @@ describe('a read after a write of the same process', () => {
     expect(await store.getMany(['x', 'y'])).toEqual([undefined, undefined])
   })
 
+  test('returns to each key its own value if a key that was just written is repeated', async () => {
+    const store = createStore()
+    await store.setMany([
+      ['alice', 'a'],
+      ['bob', 'b'],
+    ])
+    for (const [key, value] of [['alice', 'a'] as const, ['bob', 'b'] as const])
+      await waitUntilReplicated(key, value, ...replicaPorts())
+    await waitUntilServed(replicaPorts(), () => store.getMany(['alice', 'bob']))
+    for (const link of links) link.mute(true)
+    const expectOwnValues = async (keys: string[]) => {
+      const values = (await store.getMany(keys)).map(String)
+      expect(values).toEqual(keys.map((key) => key[0]))
+    }
+    await store.set('alice', 'a')
+    await expectOwnValues(['alice', 'alice', 'bob'])
+    await store.set('bob', 'b')
+    await expectOwnValues(['alice', 'alice', 'bob'])
+    await expectOwnValues(['bob', 'bob', 'alice', 'bob'])
+  })
+
   test('goes to the primary alone: replicas serve the other keys of the batch', async () => {
     const store = createStore()
     const old = ['a', 'b', 'c', 'd']

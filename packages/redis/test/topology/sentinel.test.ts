@@ -91,6 +91,38 @@ describe('replicas discovered through Sentinels', () => {
   })
 })
 
+describe('Sentinels that report no primary', () => {
+  afterEach(cleanUp)
+
+  test.each(['primary', 'replicaPreferred'] as const)(
+    'fail calls, and nothing else, with readFrom: %s',
+    async (readFrom) => {
+      const { sentinels } = await start()
+      const unreachable = ['127.0.0.1:1', '127.0.0.1:2']
+      for (const { reason, ...options } of [
+        { sentinels: unreachable, reason: 'the Sentinel 127.0.0.1:2 is unreachable' },
+        {
+          sentinels: addressesOf(sentinels),
+          sentinelName: 'typo',
+          reason: 'monitors no primary named typo. Set sentinelName',
+        },
+      ]) {
+        const store = redis({ ...options, readFrom, timeout: '200ms', connectTimeout: '200ms' })
+        cleanups.push(() => store.close())
+        // An unhandled rejection fails the test run.
+        await sleep(50)
+        for (let call = 0; call < 3; call++) {
+          await expect(store.get('k')).rejects.toMatchObject({
+            code: 'ERR_CACHE_UNAVAILABLE',
+            message: expect.stringContaining(reason),
+          })
+          await sleep(50)
+        }
+      }
+    },
+  )
+})
+
 describe('a failover', () => {
   let servers: Replicated
   let sentinels: Sentinels
