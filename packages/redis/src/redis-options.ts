@@ -26,7 +26,6 @@ export type RedisClient = Pick<
   | 'info'
   | 'wait'
   | 'time'
-  | 'cluster'
 >
 
 /**

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import type { Connection } from '../connection/connection.ts'
 
 /** Which slots each master of a cluster serves. */
@@ -21,7 +22,7 @@ export async function readSlotLayout(masters: readonly Connection[]): Promise<Sl
 async function readOwnSlots(master: Connection): Promise<string> {
   master.begin()
   try {
-    const lines = String(await master.client.cluster('NODES')).split('\n')
+    const lines = String(await (master.client as Redis).cluster('NODES')).split('\n')
     const own = lines.find((line) => / (\w+,)*myself[ ,]/.test(line)) ?? ''
     return own.split(' ').slice(8).join(' ')
   } catch {
