@@ -95,11 +95,13 @@ export class CommandExecutor {
     return endWrite === undefined ? reply : reply.finally(endWrite)
   }
 
-  /** Sends a command that concerns all keys to every primary. */
+  /** Sends a command that concerns all keys to every primary, within a call that `close()` waits for. */
   async onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
-    this.#lifecycle.assertOpen(operation)
     const primaries = await this.primaries(operation)
-    await Promise.all(primaries.map((primary) => this.sendTo(primary, operation, command)))
+    const startedAt = performance.now()
+    // In flight already: it is not refused if `close()` was called meanwhile.
+    const call = { operation, keys: [], command, kind: 'once', startedAt, failed: [] } as const
+    await Promise.all(primaries.map((primary) => this.#send(primary, call)))
   }
 
   /** Sends a command on the given connection. */

@@ -143,8 +143,11 @@ export class RedisStore implements ByteStore {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
-  async clear(): Promise<void> {
-    this.#lifecycle.assertOpen('clear')
+  clear(): Promise<void> {
+    return this.#lifecycle.run('clear', () => this.#clear())
+  }
+
+  async #clear(): Promise<void> {
     const endWrite = this.#topology.beginWrite(undefined)
     try {
       const flush = () => this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
@@ -156,8 +159,10 @@ export class RedisStore implements ByteStore {
     }
   }
 
-  async ping(): Promise<void> {
-    await this.#executor.onPrimaries('ping', (client) => client.ping())
+  ping(): Promise<void> {
+    return this.#lifecycle.run('ping', () =>
+      this.#executor.onPrimaries('ping', (client) => client.ping()),
+    )
   }
 
   async time(): Promise<number> {
