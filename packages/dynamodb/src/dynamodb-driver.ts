@@ -1,4 +1,4 @@
-import { type ByteStore, type Env, withBatching } from '@stowage/core'
+import { type ByteStore, type Env, withBatching, withKeyOrder } from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
 import {
   type DynamoDBOptions,
@@ -32,7 +32,11 @@ export function dynamodb(options: DynamoDBOptions): ByteStore {
   const { scan = false, batching = true } = options
   const items = new DynamoDBStore(createSender(options, resolved), resolved, { scan })
   const { largeValues } = resolved
-  const store = largeValues === undefined ? items : new LargeValueStore(items, largeValues)
+  // Requests overtake each other, because each has a connection of its own.
+  const store = withKeyOrder(
+    largeValues === undefined ? items : new LargeValueStore(items, largeValues),
+    { timeout: resolved.timeoutMs },
+  )
   return batching ? withBatching(store, { maxKeys: maxBatchKeys }) : store
 }
 
