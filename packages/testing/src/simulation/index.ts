@@ -1,0 +1,5 @@
+export { plans } from './run/plan.ts'
+export { report } from './run/report.ts'
+export { runPlan } from './run/run-plan.ts'
+export { simulate, simulateSeed } from './run/simulate.ts'
+export { facade } from './scenarios/facade.ts'

@@ -1,0 +1,94 @@
+import type { History, HistoryEntry } from './history.ts'
+import { linearize, type Operation } from './linearizability.ts'
+import {
+  anyResult,
+  applyCall,
+  emptyRegister,
+  isObservation,
+  isRead,
+  type KeyCall,
+  type Register,
+  textOf,
+} from './register.ts'
+
+/** A call, as it affects one key. */
+export interface KeyEffect {
+  readonly key: string
+  readonly call: KeyCall
+  /** Its result for this key, or `anyResult`. */
+  readonly result: unknown
+}
+
+export interface RegisterOptions<Call> {
+  /** What a call does to each key. `value` is what it resolved to, and `undefined` if that is not known. */
+  readonly effects: (call: Call, value: unknown) => readonly KeyEffect[]
+  /** The key that stands for a storage key. */
+  readonly keyOf: (storageKey: string) => string | undefined
+  readonly ttlStep: number
+}
+
+/**
+ * Judges whether the calls for each key can have taken effect one after another. A call that failed may or may not have
+ * taken effect.
+ */
+export function judgeRegisters<Call>(
+  history: History<Call>,
+  options: RegisterOptions<Call>,
+): string | undefined {
+  const operations = new Map<string, Operation<Register>[]>()
+  const add = (key: string, operation: Operation<Register>) => {
+    const list = operations.get(key)
+    if (list === undefined) operations.set(key, [operation])
+    else list.push(operation)
+  }
+  for (const entry of history.entries) {
+    for (const [key, operation] of operationsOf(entry, options)) add(key, operation)
+  }
+  for (const { key, order, at } of history.losses) {
+    const lost = options.keyOf(key)
+    if (lost !== undefined) add(lost, lossAt(order, at))
+  }
+  for (const [key, list] of operations) {
+    const violation = linearize(list, emptyRegister, textOf)
+    if (violation === undefined) continue
+    const states = violation.states.map(textOf).join(', or ')
+    return `No order of the calls explains: ${violation.operation}. Before it, ${key} was ${states}.`
+  }
+  return undefined
+}
+
+function operationsOf<Call>(
+  entry: HistoryEntry<Call>,
+  { effects, ttlStep }: RegisterOptions<Call>,
+): (readonly [string, Operation<Register>])[] {
+  const { outcome } = entry
+  if (entry.hasNoEffect) return []
+  const isCertain = outcome?.status === 'fulfilled'
+  const value = isCertain ? outcome.value : undefined
+  const at = { from: entry.invokedAt, until: isCertain ? entry.settledAt : entry.effectiveUntilAt }
+  const relevant = effects(entry.call, value).filter(({ call }) => isCertain || !isRead(call))
+  return relevant.map(({ key, call, result }) => {
+    const expected = isCertain ? result : anyResult
+    const operation = {
+      describe: () =>
+        `${entry.process} ${key} ${JSON.stringify(call)} → ${isCertain ? String(value) : 'failed'}`,
+      from: isCertain ? entry.invoked : entry.effectiveFrom,
+      until: isCertain ? (entry.settled ?? Infinity) : entry.effectiveUntil,
+      isCertain,
+      isObservation: isCertain && isObservation(call, result),
+      apply: (state: Register) => applyCall(state, call, expected, at, ttlStep),
+    }
+    return [key, operation] as const
+  })
+}
+
+function lossAt(order: number, at: number): Operation<Register> {
+  return {
+    describe: () => `the backend lost it at ${at} ms`,
+    from: order,
+    until: order,
+    isCertain: true,
+    isObservation: false,
+    apply: (state) => applyCall(state, { op: 'evict' }, anyResult, { from: at, until: at }, 1),
+  }
+}

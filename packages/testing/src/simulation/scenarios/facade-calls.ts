@@ -1,0 +1,140 @@
+import type { Cache } from '@stowage/core'
+import fc from 'fast-check'
+import { anyResult, type KeyCall } from '../judges/register.ts'
+import type { KeyEffect } from '../judges/register-history.ts'
+
+/** A call of the facade. Values are integers, so that each of them is a counter as well. */
+export type FacadeCall = {
+  /** Whether the call is made in a namespace. */
+  readonly inNamespace: boolean
+} & (
+  | { readonly op: 'get' | 'has' | 'delete' | 'pull'; readonly key: string }
+  | {
+      readonly op: 'set' | 'add' | 'replace' | 'update'
+      readonly key: string
+      readonly value: number
+      readonly ttl?: number | undefined
+    }
+  | {
+      readonly op: 'increment'
+      readonly key: string
+      readonly by: number
+      readonly ttl?: number | undefined
+    }
+  | { readonly op: 'touch'; readonly key: string; readonly ttl?: number | undefined }
+  | { readonly op: 'getMany' | 'deleteMany'; readonly keys: readonly string[] }
+  | { readonly op: 'setMany'; readonly keys: readonly string[]; readonly value: number }
+  | { readonly op: 'clear' }
+)
+
+export const facadeKeys = ['key0', 'key1', 'key2'] as const
+
+const strong = { consistency: 'strong' } as const
+const inNamespace = fc.nat({ max: 4 }).map((draw) => draw === 4)
+const key = fc.constantFrom(...facadeKeys)
+const keys = fc.uniqueArray(key, { minLength: 1, maxLength: 3 })
+const value = fc.nat({ max: 9_999 })
+const ttl = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }) },
+)
+
+const read = fc.record({
+  op: fc.constantFrom('get', 'get', 'has', 'delete', 'pull'),
+  key,
+  inNamespace,
+})
+const write = fc.record({
+  op: fc.constantFrom('set', 'set', 'add', 'replace', 'update'),
+  key,
+  value,
+  ttl,
+  inNamespace,
+})
+const others = [
+  fc.record({
+    op: fc.constant('increment'),
+    key,
+    by: fc.integer({ min: -9, max: 9 }),
+    ttl,
+    inNamespace,
+  }),
+  fc.record({ op: fc.constant('touch'), key, ttl, inNamespace }),
+  fc.record({ op: fc.constantFrom('getMany', 'deleteMany'), keys, inNamespace }),
+  fc.record({ op: fc.constant('setMany'), keys, value, inNamespace }),
+  fc.record({ op: fc.constant('clear'), inNamespace }),
+]
+
+/** Any call of the facade for one of a few keys. */
+export const facadeCall = fc.oneof(
+  { weight: 9, arbitrary: read },
+  { weight: 8, arbitrary: write },
+  ...others.map((arbitrary) => ({ weight: 1, arbitrary })),
+) as unknown as fc.Arbitrary<FacadeCall>
+
+/** Makes a call. Resolves to its result; for an update, to the value that it found. */
+export async function runFacadeCall(root: Cache, call: FacadeCall): Promise<unknown> {
+  const cache = call.inNamespace ? root.namespace('ns') : root
+  switch (call.op) {
+    case 'get':
+      return cache.get(call.key, strong)
+    case 'has':
+      return cache.has(call.key, strong)
+    case 'delete':
+    case 'pull':
+      return cache[call.op](call.key)
+    case 'set':
+    case 'add':
+    case 'replace':
+      return cache[call.op](call.key, call.value, { ttl: call.ttl })
+    case 'update': {
+      let found: number | undefined
+      const change = (current: number | undefined) => {
+        found = current
+        return call.value
+      }
+      await cache.update<number>(call.key, change, { ttl: call.ttl })
+      return found
+    }
+    case 'increment':
+      return cache.increment(call.key, call.by, { ttl: call.ttl })
+    case 'touch':
+      return cache.touch(call.key, { ttl: call.ttl })
+    case 'getMany':
+      return cache.getMany(call.keys, strong)
+    case 'setMany':
+      return cache.setMany(call.keys.map((each) => [each, call.value] as const))
+    case 'deleteMany':
+      return cache.deleteMany(call.keys)
+    case 'clear':
+      return cache.clear()
+  }
+}
+
+/** What a call that resolved to `value` does to each key. */
+export function facadeEffects(call: FacadeCall, value: unknown): readonly KeyEffect[] {
+  const name = (each: string) => (call.inNamespace ? `ns/${each}` : each)
+  switch (call.op) {
+    case 'getMany':
+      return call.keys.map((each, index) =>
+        effect(name(each), { op: 'get' }, (value as unknown[] | undefined)?.[index]),
+      )
+    case 'setMany':
+      return call.keys.map((each) =>
+        effect(name(each), { op: 'set', value: call.value }, undefined),
+      )
+    case 'deleteMany':
+      return call.keys.map((each) => effect(name(each), { op: 'delete' }, anyResult))
+    case 'clear': {
+      const inside = facadeKeys.map((each) => `ns/${each}`)
+      const cleared = call.inNamespace ? inside : [...facadeKeys, ...inside]
+      return cleared.map((each) => effect(each, { op: 'delete' }, anyResult))
+    }
+    default:
+      return [effect(name(call.key), call, value)]
+  }
+}
+
+function effect(key: string, call: KeyCall, result: unknown): KeyEffect {
+  return { key, call, result }
+}

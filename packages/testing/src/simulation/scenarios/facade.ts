@@ -1,0 +1,50 @@
+import fc from 'fast-check'
+import { judgeRegisters } from '../judges/register-history.ts'
+import {
+  type FacadeCall,
+  facadeCall,
+  facadeEffects,
+  facadeKeys,
+  runFacadeCall,
+} from './facade-calls.ts'
+import type { Scenario } from './scenario.ts'
+
+/** Calls of the facade. Strong reads see the calls for a key one after another, whatever the backend and the network do. */
+export const facade: Scenario<FacadeCall> = {
+  name: 'facade',
+  summary: 'every call of a cache: single-key histories are linearizable under strong reads',
+  traits: fc.record({
+    scan: fc.boolean(),
+    ordered: fc.boolean(),
+    ttlStep: fc.constantFrom(1, 1_000),
+    nodes: fc.constantFrom(1, 3),
+    copies: fc.constantFrom(0, 1),
+  }),
+  call: facadeCall,
+  faults: [
+    'partition',
+    'partition-copy',
+    'restart',
+    'restart-empty',
+    'evict',
+    'pause',
+    'kill',
+    'clock-step',
+  ],
+  lastCalls: facadeKeys.flatMap((key) =>
+    [false, true].map((inNamespace) => ({ op: 'get' as const, key, inNamespace })),
+  ),
+  isOwnKey: (key) => key.includes('key'),
+  start({ Cache, store, clock }) {
+    const cache = new Cache(store, { prefix: 'app:', clock })
+    return { run: (call) => runFacadeCall(cache, call), close: () => cache.close() }
+  },
+  judge: (history, { ttlStep }) =>
+    judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep }),
+}
+
+/** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */
+function keyOf(storageKey: string): string | undefined {
+  const key = /key\d$/.exec(storageKey)?.[0]
+  return key !== undefined && storageKey.includes('ns:') ? `ns/${key}` : key
+}

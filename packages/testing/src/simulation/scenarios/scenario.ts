@@ -1,0 +1,74 @@
+import type { ByteStore, Cache, Clock } from '@stowage/core'
+import type { Arbitrary } from 'fast-check'
+import type { BackendTraits } from '../backend/traits.ts'
+import type { History } from '../judges/history.ts'
+
+/** A fault of the world, in addition to those of the network. */
+export type FaultKind =
+  /** The network separates a process from the backend. */
+  | 'partition'
+  /** A copy receives no writes. */
+  | 'partition-copy'
+  /** A node is down, and comes back with its items. */
+  | 'restart'
+  /** A node is down, and comes back without items. */
+  | 'restart-empty'
+  /** The backend evicts an item. */
+  | 'evict'
+  /** A node is added, and removed later. */
+  | 'node-added'
+  /** A node is removed, and added with its old items later. */
+  | 'node-removed'
+  /** A node is replaced by one with the items it had some time ago. */
+  | 'node-replaced'
+  /** A process stops, and goes on later. */
+  | 'pause'
+  /** A process ends. */
+  | 'kill'
+  /** The clock of a process is set forward or back. */
+  | 'clock-step'
+
+/** What one process of a scenario uses. Everything that it does goes through these. */
+export interface ProcessContext {
+  readonly name: string
+  readonly store: ByteStore
+  readonly clock: Clock
+  readonly traits: BackendTraits
+  /** The class to create caches with. */
+  readonly Cache: typeof Cache
+  /** What the processes of a run share besides the backend, such as a database or a mailbox. */
+  readonly shared: Map<string, unknown>
+  /** The next number of the sequence that orders everything, as in the history. */
+  nextOrder(): number
+}
+
+/** What one process runs. */
+export interface Program<Call> {
+  /** Makes a call. What it resolves to, or that it rejects, becomes part of the history. */
+  run(call: Call): Promise<unknown>
+  close(): Promise<void>
+}
+
+/** A workload, and the rules that its history must keep. */
+export interface Scenario<Call = unknown> {
+  readonly name: string
+  /** One line that says what is tested. */
+  readonly summary: string
+  /** The backends to choose from. */
+  readonly traits: Arbitrary<Partial<BackendTraits>>
+  /** The calls to choose from. */
+  readonly call: Arbitrary<Call>
+  /** Time between two calls on average, in milliseconds. @default 3 */
+  readonly gapMs?: number
+  /** Pauses between groups of calls, in milliseconds: groups begin at multiples of it. @default no groups */
+  readonly groupMs?: number
+  /** The faults of the world that can occur. */
+  readonly faults: readonly FaultKind[]
+  /** Calls that each process makes in the end, when all faults are over. @default none */
+  readonly lastCalls?: readonly Call[]
+  /** Whether a key belongs to the workload. No map of the process may contain it in the end. */
+  isOwnKey?(key: string): boolean
+  start(context: ProcessContext): Program<Call>
+  /** Returns what is wrong with a history, if anything. */
+  judge(history: History<Call>, traits: BackendTraits): string | undefined
+}
