@@ -38,6 +38,8 @@ export interface SentRequest {
   executed: number | undefined
   /** Virtual milliseconds. */
   executedAt: number
+  /** Whether its caller received no reply. */
+  hasFailed: boolean
 }
 
 interface Fate {
@@ -72,6 +74,7 @@ export class Network {
         sent: this.#world.nextOrder(),
         executed: undefined,
         executedAt: 0,
+        hasFailed: false,
       }
       this.requests.push(record)
       this.#deliver(request, fate, record, resolve, reject)
@@ -87,8 +90,10 @@ export class Network {
   ): void {
     const world = this.#world
     const { process, node } = request
-    const fail = (code: 'ERR_CACHE_TIMEOUT' | 'ERR_CACHE_UNAVAILABLE', ms: number) =>
+    const fail = (code: 'ERR_CACHE_TIMEOUT' | 'ERR_CACHE_UNAVAILABLE', ms: number) => {
+      record.hasFailed = true
       world.schedule(ms, () => reject(failure(code, request)), process)
+    }
     const lose = (ms: number) =>
       fate.isNoticed ? fail('ERR_CACHE_UNAVAILABLE', ms) : fail('ERR_CACHE_TIMEOUT', timeoutMs)
     this.#log(request, fate)

@@ -1,3 +1,5 @@
+import type { SentRequest } from '../backend/network.ts'
+
 /** A call of a workload, and what became of it. */
 export interface HistoryEntry<Call = unknown> {
   readonly process: string
@@ -35,6 +37,8 @@ export interface Loss {
 export interface History<Call = unknown> {
   readonly entries: readonly HistoryEntry<Call>[]
   readonly losses: readonly Loss[]
+  /** The requests to the backend. */
+  readonly requests: readonly SentRequest[]
   /** Whether the run was without faults. */
   readonly isFaultless: boolean
 }

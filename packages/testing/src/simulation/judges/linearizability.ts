@@ -10,17 +10,20 @@ export interface Operation<State> {
   readonly isCertain: boolean
   /** Whether its result implies that it changed nothing. */
   readonly isObservation: boolean
+  /** Operations that must have taken effect before, although they overlap with it. */
+  readonly after?: readonly Operation<State>[] | undefined
   /** The states to which it can lead; none if its result does not fit the state. */
   apply(state: State): readonly State[]
 }
 
-/** A history with more possible states between two replies is accepted. */
-const maxConfigurations = 20_000
+/** A history with more possible states between two replies, or more pending calls, is accepted. */
+const maxConfigurations = 2_000
+const maxPending = 30
 
 interface Configuration<State> {
   readonly state: State
-  /** Pending operations that have taken effect, in ascending order. */
-  readonly done: readonly number[]
+  /** The pending operations that have taken effect, as bits of their slots. */
+  readonly done: number
 }
 
 /** The first operation that no order explains. */
@@ -42,105 +45,114 @@ export function linearize<State>(
   initial: State,
   keyOf: (state: State) => string,
 ): Violation<State> | undefined {
-  let configurations: readonly Configuration<State>[] = [{ state: initial, done: [] }]
-  const pending = new Set<number>()
-  for (const { index, isStart } of boundaries(operations)) {
+  let configurations: readonly Configuration<State>[] = [{ state: initial, done: 0 }]
+  const pending: (Operation<State> | undefined)[] = []
+  for (const { operation, isStart } of boundaries(operations)) {
+    const slot = pending.indexOf(isStart ? undefined : operation)
     if (isStart) {
-      pending.add(index)
+      pending[slot === -1 ? pending.length : slot] = operation
+      if (pending.length > maxPending) return undefined
       continue
     }
-    const operation = operations[index] as Operation<State>
-    const next = new Explorer(operations, pending, index, keyOf).explore(configurations)
-    if (next === 'too many') return undefined
+    const next = new Explorer(pending, slot, keyOf).explore(configurations)
+    if (next === undefined) return undefined
     if (next.length === 0) {
       const states = new Map(configurations.map(({ state }) => [keyOf(state), state]))
       return { operation: operation.describe(), states: [...states.values()] }
     }
     configurations = next
-    pending.delete(index)
+    pending[slot] = undefined
   }
   return undefined
 }
 
 function boundaries<State>(operations: readonly Operation<State>[]) {
-  const all = operations.flatMap(({ from, until }, index) => [
-    { at: from, index, isStart: true },
-    { at: until, index, isStart: false },
+  const all = operations.flatMap((operation) => [
+    { at: operation.from, operation, isStart: true },
+    { at: operation.until, operation, isStart: false },
   ])
-  // An operation whose reply never came ends last. Starts come before ends at the same moment.
+  // Starts come before ends at the same moment.
   return all.sort((a, b) => (a.at === b.at ? Number(b.isStart) - Number(a.isStart) : a.at - b.at))
 }
 
 /** Finds the configurations in which one operation has taken effect. */
 class Explorer<State> {
-  readonly #operations: readonly Operation<State>[]
-  readonly #pending: ReadonlySet<number>
+  readonly #pending: readonly (Operation<State> | undefined)[]
   readonly #ending: number
   readonly #keyOf: (state: State) => string
   readonly #visited = new Set<string>()
   readonly #found = new Map<string, Configuration<State>>()
 
   constructor(
-    operations: readonly Operation<State>[],
-    pending: ReadonlySet<number>,
-    ending: number,
+    pending: readonly (Operation<State> | undefined)[],
+    endingSlot: number,
     keyOf: (state: State) => string,
   ) {
-    this.#operations = operations
     this.#pending = pending
-    this.#ending = ending
+    this.#ending = 1 << endingSlot
     this.#keyOf = keyOf
   }
 
+  /** Returns `undefined` if there are too many to follow. */
   explore(
     configurations: readonly Configuration<State>[],
-  ): readonly Configuration<State>[] | 'too many' {
-    const isCertain = this.#operations[this.#ending]?.isCertain === true
+  ): readonly Configuration<State>[] | undefined {
+    const isCertain = this.#pending[31 - Math.clz32(this.#ending)]?.isCertain === true
     for (const configuration of configurations) {
       if (!isCertain) this.#keep(configuration)
       this.#visit(configuration)
     }
-    return this.#visited.size > maxConfigurations ? 'too many' : [...this.#found.values()]
+    return this.#visited.size > maxConfigurations ? undefined : [...this.#found.values()]
   }
 
-  #visit(configuration: Configuration<State>): void {
-    const { state, done } = this.#withObservations(configuration)
-    const key = this.#textOf({ state, done })
+  #visit({ state, done: before }: Configuration<State>): void {
+    const done = this.#withObservations(state, before)
+    const key = this.#textOf(state, done)
     if (this.#visited.has(key) || this.#visited.size > maxConfigurations) return
     this.#visited.add(key)
-    if (done.includes(this.#ending)) {
+    if ((done & this.#ending) !== 0) {
       this.#keep({ state, done })
       return
     }
-    for (const index of this.#pending) {
-      if (done.includes(index)) continue
-      const operation = this.#operations[index] as Operation<State>
-      const nextDone = [...done, index].sort((a, b) => a - b)
-      for (const next of operation.apply(state)) this.#visit({ state: next, done: nextDone })
+    for (const [slot, operation] of this.#pending.entries()) {
+      const bit = 1 << slot
+      if (operation === undefined || (done & bit) !== 0) continue
+      if (this.#isBlocked(operation, done)) continue
+      for (const next of operation.apply(state)) {
+        // An uncertain operation that changes nothing need not have taken effect.
+        if (operation.isCertain || next !== state) this.#visit({ state: next, done: done | bit })
+      }
     }
   }
 
   /** Lets the observations that fit the state take effect: that excludes nothing later. */
-  #withObservations({ state, done }: Configuration<State>): Configuration<State> {
+  #withObservations(state: State, done: number): number {
     let extended = done
-    for (const index of this.#pending) {
-      const operation = this.#operations[index] as Operation<State>
-      if (!operation.isObservation || done.includes(index)) continue
+    for (const [slot, operation] of this.#pending.entries()) {
+      if (operation?.isObservation !== true || (done & (1 << slot)) !== 0) continue
+      if (this.#isBlocked(operation, extended)) continue
       const states = operation.apply(state)
-      if (states.length === 1 && states[0] === state) extended = [...extended, index]
+      if (states.length === 1 && states[0] === state) extended |= 1 << slot
     }
-    return extended === done
-      ? { state, done }
-      : { state, done: extended.slice().sort((a, b) => a - b) }
+    return extended
+  }
+
+  #isBlocked({ after }: Operation<State>, done: number): boolean {
+    return (
+      after?.some((each) => {
+        const slot = this.#pending.indexOf(each)
+        return slot !== -1 && (done & (1 << slot)) === 0
+      }) === true
+    )
   }
 
   /** Keeps a configuration for what follows, where the operation is not pending any more. */
   #keep({ state, done }: Configuration<State>): void {
-    const kept = { state, done: done.filter((index) => index !== this.#ending) }
-    this.#found.set(this.#textOf(kept), kept)
+    const kept = { state, done: done & ~this.#ending }
+    this.#found.set(this.#textOf(state, kept.done), kept)
   }
 
-  #textOf({ state, done }: Configuration<State>): string {
-    return `${this.#keyOf(state)}|${done.join()}`
+  #textOf(state: State, done: number): string {
+    return `${done} ${this.#keyOf(state)}`
   }
 }

@@ -25,6 +25,8 @@ export interface RegisterOptions<Call> {
   /** The key that stands for a storage key. */
   readonly keyOf: (storageKey: string) => string | undefined
   readonly ttlStep: number
+  /** Whether the calls of a process for one key take effect in the order of the calls if made in the same tick. @default false */
+  readonly keepsOrderOfTicks?: boolean | undefined
 }
 
 /**
@@ -41,8 +43,11 @@ export function judgeRegisters<Call>(
     if (list === undefined) operations.set(key, [operation])
     else list.push(operation)
   }
+  const order = new OrderOfTicks()
   for (const entry of history.entries) {
-    for (const [key, operation] of operationsOf(entry, options)) add(key, operation)
+    for (const [key, operation, call] of operationsOf(entry, options)) {
+      add(key, options.keepsOrderOfTicks ? order.apply(entry, key, operation, call) : operation)
+    }
   }
   for (const { key, order, at } of history.losses) {
     const lost = options.keyOf(key)
@@ -60,7 +65,7 @@ export function judgeRegisters<Call>(
 function operationsOf<Call>(
   entry: HistoryEntry<Call>,
   { effects, ttlStep }: RegisterOptions<Call>,
-): (readonly [string, Operation<Register>])[] {
+): (readonly [string, Operation<Register>, KeyCall])[] {
   const { outcome } = entry
   if (entry.hasNoEffect) return []
   const isCertain = outcome?.status === 'fulfilled'
@@ -78,8 +83,51 @@ function operationsOf<Call>(
       isObservation: isCertain && isObservation(call, result),
       apply: (state: Register) => applyCall(state, call, expected, at, ttlStep),
     }
-    return [key, operation] as const
+    return [key, operation, call] as const
   })
+}
+
+/** Calls that consist of one request, so that their order is that of the requests. */
+const direct: ReadonlySet<KeyCall['op']> = new Set([
+  'get',
+  'has',
+  'set',
+  'add',
+  'increment',
+  'touch',
+  'delete',
+])
+
+/** A clear consists of several requests. */
+function isClear(call: unknown): boolean {
+  return (call as { readonly op?: unknown }).op === 'clear'
+}
+
+interface OrderedCall {
+  readonly operation: Operation<Register>
+  readonly isRead: boolean
+}
+
+/** Orders the calls of one process for one key that were made in the same tick. Reads have no order among themselves. */
+class OrderOfTicks {
+  readonly #calls = new Map<string, OrderedCall[]>()
+
+  apply(
+    { process, invokedAt, call: whole }: HistoryEntry,
+    key: string,
+    operation: Operation<Register>,
+    call: KeyCall,
+  ): Operation<Register> {
+    if (!operation.isCertain || !direct.has(call.op) || isClear(whole)) return operation
+    const name = `${process} ${invokedAt} ${key}`
+    const earlier = this.#calls.get(name) ?? []
+    const after = earlier
+      .filter((other) => !other.isRead || !isRead(call))
+      .map((other) => other.operation)
+    const ordered = { ...operation, after }
+    this.#calls.set(name, [...earlier, { operation: ordered, isRead: isRead(call) }])
+    return ordered
+  }
 }
 
 function lossAt(order: number, at: number): Operation<Register> {

@@ -42,6 +42,7 @@ export interface PlanOptions {
 
 const maxFaults = 6
 const groups = 5
+const tickMs = 40
 
 /** The plans of a scenario. They shrink to fewer calls and faults, and to messages that are not disturbed. */
 export function plans<Call>(
@@ -49,7 +50,7 @@ export function plans<Call>(
   { processes, maxCalls, minCalls = 1, isFaultless }: PlanOptions,
 ): fc.Arbitrary<Plan<Call>> {
   const span = maxCalls * (scenario.gapMs ?? 3)
-  const at = momentOf(span, scenario.groupMs)
+  const at = momentOf(span, scenario)
   const call = fc.record({
     at,
     process: fc.nat({ max: processes - 1 }),
@@ -83,8 +84,9 @@ export function plans<Call>(
   return fc.noBias(plan)
 }
 
-/** Moments of a run: evenly distributed, or in groups with long pauses between them. */
-function momentOf(span: number, groupMs: number | undefined): fc.Arbitrary<number> {
+/** Moments of a run: evenly distributed, in groups with long pauses between them, or the same for several calls. */
+function momentOf(span: number, { groupMs, ticks = false }: Scenario): fc.Arbitrary<number> {
+  if (ticks) return fc.nat({ max: Math.ceil(span / tickMs) }).map((tick) => tick * tickMs)
   if (groupMs === undefined) return fc.nat({ max: span })
   const inGroup = fc.nat({ max: Math.max(10, Math.floor(span / groups)) })
   return fc

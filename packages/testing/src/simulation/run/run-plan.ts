@@ -11,7 +11,7 @@ import { SimulatedProcess } from '../world/simulated-process.ts'
 import { Trace } from '../world/trace.ts'
 import { World } from '../world/world.ts'
 import { CallRecorder } from './call-recorder.ts'
-import type { Plan } from './plan.ts'
+import type { Plan, PlannedCall } from './plan.ts'
 import { scheduleFaults } from './world-faults.ts'
 
 const networkFaults: NetworkFaults = { lostRequests: 0.02, lostReplies: 0.03, lateRequests: 0.01 }
@@ -35,6 +35,8 @@ export interface RunResult<Call> {
   /** The number of events. */
   readonly virtualMs: number
 }
+
+type CallInTick<Call> = Pick<PlannedCall<Call>, 'luck' | 'call'>
 
 /** Runs a plan in a world of its own. */
 export async function runPlan<Call>(
@@ -74,20 +76,23 @@ class PlanRun<Call> {
   }
 
   async run(): Promise<RunResult<Call>> {
+    await this.#world.run()
+    this.#world.isStarting = false
     const { calls, faults, isFaultless } = this.#plan
     this.#network.faults = isFaultless ? faultlessNetwork : networkFaults
-    for (const { at, process, luck, call } of calls) this.#schedule(at, process, luck, call)
+    this.#scheduleCalls(calls)
     if (!isFaultless) scheduleFaults({ ...this.#targets }, faults)
     const error = await this.#finish()
     const history = {
       entries: this.#recorder.finish(),
       losses: this.#losses,
+      requests: this.#network.requests,
       isFaultless,
     }
     const problem =
       error ??
       this.#recorder.problem() ??
-      this.#scenario.judge(history, this.#backend.traits) ??
+      this.#scenario.judge(history, { traits: this.#backend.traits, shared: this.#shared }) ??
       this.#leftovers()
     return { problem, history, trace: this.#world.trace, virtualMs: this.#world.now }
   }
@@ -103,7 +108,7 @@ class PlanRun<Call> {
       this.#network.faults = faultlessNetwork
       const { lastCalls = [] } = this.#scenario
       for (const index of this.#processes.keys())
-        for (const call of lastCalls) this.#schedule(settlingMs, index, 0, call)
+        for (const call of lastCalls) this.#schedule(settlingMs, index, [{ luck: 0, call }])
       await this.#world.run()
       for (const [index, process] of this.#processes.entries())
         this.#world.schedule(1, () => void this.#programs[index]?.close(), process)
@@ -138,16 +143,34 @@ class PlanRun<Call> {
     world.schedule(0, () => this.#programs.push(this.#scenario.start(context)), process)
   }
 
-  #schedule(at: number, index: number, luck: number, call: Call): void {
+  /** The calls of one process at the same time are made in the same tick. */
+  #scheduleCalls(calls: readonly PlannedCall<Call>[]): void {
+    const groups = new Map<string, PlannedCall<Call>[]>()
+    for (const call of calls) {
+      const name = `${call.at} ${call.process}`
+      const group = groups.get(name)
+      if (group === undefined) groups.set(name, [call])
+      else group.push(call)
+    }
+    for (const group of groups.values()) {
+      const [{ at, process } = { at: 0, process: 0 }] = group
+      this.#schedule(at, process, group)
+    }
+  }
+
+  #schedule(at: number, index: number, calls: readonly CallInTick<Call>[]): void {
     const process = this.#processes[index % this.#processes.length] as SimulatedProcess
-    const cause = { luck, messages: 0, isDisturbed: false }
     const begin = () => {
       const program = this.#programs[this.#processes.indexOf(process)] as Program<Call>
-      this.#recorder.run(process, cause, call, () => program.run(call))
+      for (const { luck, call } of calls) {
+        const cause = { luck, messages: 0, isDisturbed: false }
+        this.#world.cause = cause
+        this.#recorder.run(process, cause, call, () => program.run(call))
+      }
     }
     // A process that is paused receives no calls, and so does not make all of them at once when it goes on.
     const deliver = () => {
-      if (!process.isPaused) this.#world.schedule(0, begin, process, cause)
+      if (!process.isPaused) this.#world.schedule(0, begin, process)
     }
     this.#world.schedule(at, deliver)
   }

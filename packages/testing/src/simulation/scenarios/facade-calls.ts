@@ -1,4 +1,4 @@
-import type { Cache } from '@stowage/core'
+import type { Cache, ReadOptions } from '@stowage/core'
 import fc from 'fast-check'
 import { anyResult, type KeyCall } from '../judges/register.ts'
 import type { KeyEffect } from '../judges/register-history.ts'
@@ -29,7 +29,6 @@ export type FacadeCall = {
 
 export const facadeKeys = ['key0', 'key1', 'key2'] as const
 
-const strong = { consistency: 'strong' } as const
 const inNamespace = fc.nat({ max: 4 }).map((draw) => draw === 4)
 const key = fc.constantFrom(...facadeKeys)
 const keys = fc.uniqueArray(key, { minLength: 1, maxLength: 3 })
@@ -72,14 +71,18 @@ export const facadeCall = fc.oneof(
   ...others.map((arbitrary) => ({ weight: 1, arbitrary })),
 ) as unknown as fc.Arbitrary<FacadeCall>
 
-/** Makes a call. Resolves to its result; for an update, to the value that it found. */
-export async function runFacadeCall(root: Cache, call: FacadeCall): Promise<unknown> {
+/** Makes a call, with these options for reads. Resolves to its result; for an update, to the value that it found. */
+export async function runFacadeCall(
+  root: Cache,
+  call: FacadeCall,
+  reads: ReadOptions | undefined,
+): Promise<unknown> {
   const cache = call.inNamespace ? root.namespace('ns') : root
   switch (call.op) {
     case 'get':
-      return cache.get(call.key, strong)
+      return cache.get(call.key, reads)
     case 'has':
-      return cache.has(call.key, strong)
+      return cache.has(call.key, reads)
     case 'delete':
     case 'pull':
       return cache[call.op](call.key)
@@ -101,7 +104,7 @@ export async function runFacadeCall(root: Cache, call: FacadeCall): Promise<unkn
     case 'touch':
       return cache.touch(call.key, { ttl: call.ttl })
     case 'getMany':
-      return cache.getMany(call.keys, strong)
+      return cache.getMany(call.keys, reads)
     case 'setMany':
       return cache.setMany(call.keys.map((each) => [each, call.value] as const))
     case 'deleteMany':

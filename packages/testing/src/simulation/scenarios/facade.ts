@@ -9,6 +9,8 @@ import {
 } from './facade-calls.ts'
 import type { Scenario } from './scenario.ts'
 
+const strongRead = { consistency: 'strong' } as const
+
 /** Calls of the facade. Strong reads see the calls for a key one after another, whatever the backend and the network do. */
 export const facade: Scenario<FacadeCall> = {
   name: 'facade',
@@ -21,6 +23,7 @@ export const facade: Scenario<FacadeCall> = {
     copies: fc.constantFrom(0, 1),
   }),
   call: facadeCall,
+  gapMs: 5,
   faults: [
     'partition',
     'partition-copy',
@@ -37,9 +40,10 @@ export const facade: Scenario<FacadeCall> = {
   isOwnKey: (key) => key.includes('key'),
   start({ Cache, store, clock }) {
     const cache = new Cache(store, { prefix: 'app:', clock })
-    return { run: (call) => runFacadeCall(cache, call), close: () => cache.close() }
+    cache.namespace('ns')
+    return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },
-  judge: (history, { ttlStep }) =>
+  judge: (history, { traits: { ttlStep } }) =>
     judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep }),
 }
 

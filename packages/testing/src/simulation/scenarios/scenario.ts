@@ -49,6 +49,13 @@ export interface Program<Call> {
   close(): Promise<void>
 }
 
+/** What a judge knows besides the history. */
+export interface JudgeContext {
+  readonly traits: BackendTraits
+  /** What the processes shared. */
+  readonly shared: ReadonlyMap<string, unknown>
+}
+
 /** A workload, and the rules that its history must keep. */
 export interface Scenario<Call = unknown> {
   readonly name: string
@@ -62,6 +69,8 @@ export interface Scenario<Call = unknown> {
   readonly gapMs?: number
   /** Pauses between groups of calls, in milliseconds: groups begin at multiples of it. @default no groups */
   readonly groupMs?: number
+  /** Whether calls of one process are made in the same tick often. @default false */
+  readonly ticks?: boolean
   /** The faults of the world that can occur. */
   readonly faults: readonly FaultKind[]
   /** Calls that each process makes in the end, when all faults are over. @default none */
@@ -70,5 +79,5 @@ export interface Scenario<Call = unknown> {
   isOwnKey?(key: string): boolean
   start(context: ProcessContext): Program<Call>
   /** Returns what is wrong with a history, if anything. */
-  judge(history: History<Call>, traits: BackendTraits): string | undefined
+  judge(history: History<Call>, context: JudgeContext): string | undefined
 }

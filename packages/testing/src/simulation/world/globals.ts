@@ -77,7 +77,8 @@ function observed(world: World): Replacement[] {
   class ObservedMap<K, V> extends Map<K, V> {
     constructor(entries?: Iterable<readonly [K, V]> | null) {
       super(entries)
-      world.current?.maps.push(this)
+      // Later ones may be garbage already, which cannot be seen.
+      if (world.isStarting) world.current?.maps.push(this)
     }
   }
   return [

@@ -23,7 +23,7 @@ export class SimulatedProcess {
   /** The source of random numbers while the process runs. */
   readonly random: Random
   readonly clock: Clock
-  /** Maps that code of the process created, to find what it has left behind. */
+  /** Maps that the process created when it started, to find what it has left behind. */
   readonly maps: Map<unknown, unknown>[] = []
   /** Timers that have not fired. */
   timers = 0

@@ -20,6 +20,8 @@ export class World {
   cause: Cause | undefined
   /** Whether code of the run has called `process.nextTick` since the last event. */
   hasTicks = false
+  /** Whether the processes are being started. */
+  isStarting = true
   readonly trace: Trace | undefined
   readonly #queue = new EventQueue()
   #order = 0

@@ -1,0 +1,159 @@
+import type { Cache } from '@stowage/core'
+import { withKeyOrder } from '@stowage/core'
+import fc from 'fast-check'
+import { judgeLoads, type Load } from '../judges/loads.ts'
+import type { ProcessContext, Program, Scenario } from './scenario.ts'
+
+export type RememberCall = {
+  readonly key: string
+  readonly inNamespace: boolean
+} & (
+  | {
+      readonly op: 'remember'
+      readonly loadMs: number
+      /** Whether the loader fails. */
+      readonly fails: boolean
+      /** A key that the loader calls `remember` for. */
+      readonly nested: string | undefined
+    }
+  | { readonly op: 'get' | 'set' | 'add' | 'update' | 'delete' | 'clear' }
+  /** Uses so many namespaces that the cache forgets some. */
+  | { readonly op: 'crowd' }
+)
+
+/** The result of a call that returned a value. */
+export interface FoundValue {
+  /** The load it comes from, if it was loaded. */
+  readonly load: number | undefined
+}
+
+const keys = ['key0', 'key1', 'key2']
+const base = {
+  key: fc.constantFrom(...keys),
+  inNamespace: fc.nat({ max: 4 }).map((draw) => draw === 4),
+}
+const remembering = fc.record({
+  ...base,
+  op: fc.constant('remember'),
+  loadMs: fc.nat({ max: 20 }),
+  fails: fc.nat({ max: 9 }).map((draw) => draw === 9),
+  nested: fc.oneof(
+    { weight: 5, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.constantFrom(...keys) },
+  ),
+})
+const other = fc.record({
+  ...base,
+  op: fc.constantFrom('get', 'get', 'set', 'add', 'update', 'delete', 'delete', 'clear'),
+})
+const crowd = fc.record({ ...base, op: fc.constant('crowd') })
+
+/** Loads, and writes that fall into them. */
+export const remember: Scenario<RememberCall> = {
+  name: 'remember',
+  summary:
+    'loads that overlap with writes: one load at a time, and no loaded value outlives a later write',
+  traits: fc.record({ scan: fc.boolean(), ordered: fc.boolean(), nodes: fc.constantFrom(1, 3) }),
+  call: fc.oneof(
+    { weight: 60, arbitrary: remembering },
+    { weight: 39, arbitrary: other },
+    { weight: 1, arbitrary: crowd },
+  ) as unknown as fc.Arbitrary<RememberCall>,
+  gapMs: 4,
+  faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill', 'clock-step'],
+  lastCalls: keys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
+  isOwnKey: (key) => key.includes('key'),
+  start: (context) => new RememberProgram(context),
+  judge: judgeLoads,
+}
+
+class RememberProgram implements Program<RememberCall> {
+  readonly #context: ProcessContext
+  readonly #cache: Cache
+
+  constructor(context: ProcessContext) {
+    const { Cache, store, clock, traits } = context
+    this.#context = context
+    // A network without order needs the wrapper that the drivers use there.
+    this.#cache = new Cache(traits.ordered ? store : withKeyOrder(store), { prefix: 'app:', clock })
+    this.#cache.namespace('ns')
+  }
+
+  async run(call: RememberCall): Promise<unknown> {
+    const cache = call.inNamespace ? this.#cache.namespace('ns') : this.#cache
+    const { key } = call
+    const value = { written: this.#context.nextOrder() }
+    switch (call.op) {
+      case 'remember':
+        return this.#remember(cache, call)
+      case 'get':
+        return found(await cache.get(key, { consistency: 'strong' }))
+      case 'set':
+        return cache.set(key, value)
+      case 'add':
+        return cache.add(key, value)
+      case 'update':
+        await cache.update(key, () => value)
+        return
+      case 'delete':
+        return cache.delete(key)
+      case 'clear':
+        return cache.clear()
+      case 'crowd':
+        for (let count = 0; count < 1_000; count++) this.#cache.namespace(`other${count}`)
+        return
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#cache.close()
+  }
+
+  async #remember(
+    cache: Cache,
+    call: RememberCall & { readonly op: 'remember' },
+  ): Promise<FoundValue | undefined> {
+    const invoked = this.#context.nextOrder()
+    const value = await cache.remember(call.key, {}, async () => {
+      const began = this.#beginLoad(call, invoked, false)
+      await this.#context.clock.sleep(call.loadMs)
+      const { nested } = call
+      if (nested !== undefined) {
+        const inner = { ...call, key: nested }
+        await cache.remember(nested, {}, async () => ({
+          load: this.#beginLoad(inner, invoked, true),
+        }))
+      }
+      if (call.fails) throw Object.assign(new Error('the load failed'), { code: 'ERR_LOAD' })
+      return { load: began }
+    })
+    return found(value)
+  }
+
+  /** Writes down that a load began. Returns the number that identifies it. */
+  #beginLoad(call: RememberCall, invoked: number, isNested: boolean): number {
+    const began = this.#context.nextOrder()
+    const { name: process } = this.#context
+    const load: Load = { process, key: fullKey(call), invoked, began, isNested }
+    this.#loads.push(load)
+    return began
+  }
+
+  get #loads(): Load[] {
+    const { shared } = this.#context
+    const known = shared.get('loads') as Load[] | undefined
+    if (known !== undefined) return known
+    const created: Load[] = []
+    shared.set('loads', created)
+    return created
+  }
+}
+
+/** The key with its namespace. */
+export function fullKey({ key, inNamespace }: Pick<RememberCall, 'key' | 'inNamespace'>): string {
+  return inNamespace ? `ns/${key}` : key
+}
+
+function found(value: unknown): FoundValue | undefined {
+  return value === undefined ? undefined : { load: (value as Partial<FoundValue>).load }
+}
