@@ -75,6 +75,15 @@ export class CacheScope {
     }
   }
 
+  /** Waits for the writes of loaded values whose keys begin with `keyPrefix`, and for those of the prefixes below. */
+  async awaitWriteBacks(keyPrefix: string): Promise<void> {
+    const writes = [...this.#flights.values()].flatMap((flights) => flights.writeBacks(keyPrefix))
+    const scopes = [...this.#prefixes].flatMap(([prefix, scope]) =>
+      prefix.startsWith(keyPrefix) ? (scope.deref()?.awaitWriteBacks('') ?? []) : [],
+    )
+    await Promise.allSettled([...writes, ...scopes])
+  }
+
   /** Waits for the calls in flight, then closes the store for all caches over it. */
   close(): Promise<void> {
     return this.#lifecycle.close(this.#closeStore)

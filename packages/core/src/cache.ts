@@ -342,6 +342,8 @@ export class Cache {
   async clear(): Promise<void> {
     const { prefix } = this.#keyspace
     this.#scope.invalidateAll(prefix)
+    // A loaded value that is being stored could arrive after its key was looked for.
+    await this.#scope.awaitWriteBacks(prefix)
     if (prefix === '') return this.#store.clear()
     for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
   }

@@ -38,6 +38,8 @@ export class GenerationStore implements AnyStore {
   readonly #ids: IdCopies
   readonly #time: BackendTime
   #known: GenerationId | undefined
+  /** The generation of the prefix around this one in which the id is known. */
+  #knownWithin = ''
   /** What keys of the known generation begin with. */
   #keyPrefix = ''
   /** When the id was last read, or could not be read. */
@@ -124,8 +126,9 @@ export class GenerationStore implements AnyStore {
   clear(): Promise<void> {
     return this.#lifecycle.run('clear', async () => {
       const { newest, copies } = await this.#ids.read({ spares: false })
+      const outer = this.#outerKeyPrefix
       const id = await this.#newIdAfter(newestOf([newest, this.#known]))
-      this.#adopt(await this.#ids.raise(id, copies))
+      this.#adopt(await this.#ids.raise(id, copies), outer)
     })
   }
 
@@ -221,13 +224,16 @@ export class GenerationStore implements AnyStore {
 
   async #readId(): Promise<void> {
     try {
-      const { newest, isComplete, copies } = await this.#ids.read()
-      const id = newest === undefined ? this.#restorable() : newestOf([newest, this.#known])
+      const { newest, isComplete, copies } = await this.#readCopies()
+      const outer = this.#outerKeyPrefix
+      // An id of an earlier generation of the prefix around this one must not replace that of another process.
+      const known = outer === this.#knownWithin ? this.#known : undefined
+      const id = newest === undefined ? this.#restorable(known) : newestOf([newest, known])
       if (id === undefined) {
-        this.#adopt(await this.#ids.create(await this.#newIdAfter(this.#known), copies))
+        this.#adopt(await this.#ids.create(await this.#newIdAfter(this.#known), copies), outer)
       } else {
-        this.#adopt(id)
-        if (!isComplete || id.text !== newest?.text) await this.#repair(id, copies)
+        this.#adopt(id, outer)
+        if (!isComplete || id.text !== newest?.text) await this.#repair(id, copies, outer)
       }
     } catch (error) {
       this.#readAt = this.#clock.now()
@@ -236,26 +242,42 @@ export class GenerationStore implements AnyStore {
     }
   }
 
+  /** Reads the copies, all of them in one generation of the prefix around this one. */
+  async #readCopies(): Promise<IdReading> {
+    for (;;) {
+      const outer = this.#outerKeyPrefix
+      const reading = await this.#ids.read()
+      if (outer === '' || outer === this.#outerKeyPrefix) return reading
+    }
+  }
+
+  /** What keys of the prefix around this one begin with, if that has generations too. */
+  get #outerKeyPrefix(): string {
+    return this.#store instanceof GenerationStore ? this.#store.#keyPrefix : ''
+  }
+
   /** Stores the id where it is missing or older, at most once in a refresh interval: a copy may be lost for longer. */
-  async #repair(id: GenerationId, copies: IdReading['copies']): Promise<void> {
+  async #repair(id: GenerationId, copies: IdReading['copies'], outer: string): Promise<void> {
     const now = this.#clock.now()
     if (isWithin(refreshMs, this.#repairedAt, now)) return
     this.#repairedAt = now
-    this.#adopt(await this.#ids.raise(id, copies))
+    this.#adopt(await this.#ids.raise(id, copies), outer)
   }
 
   /** The known id, if it was confirmed so lately that restoring it cannot undo the clear of another process. */
-  #restorable(): GenerationId | undefined {
-    return isWithin(restoreMs, this.#confirmedAt, this.#clock.now()) ? this.#known : undefined
+  #restorable(known: GenerationId | undefined): GenerationId | undefined {
+    return isWithin(restoreMs, this.#confirmedAt, this.#clock.now()) ? known : undefined
   }
 
   async #newIdAfter(id: GenerationId | undefined): Promise<GenerationId> {
     return createId(Math.max((id?.number ?? 0) + 1, await this.#time.now()))
   }
 
-  #adopt(id: GenerationId): void {
-    if (this.#known === undefined || isNewer(id, this.#known)) {
+  #adopt(id: GenerationId, outer: string): void {
+    const isElsewhere = outer !== this.#knownWithin
+    if (this.#known === undefined || isElsewhere || isNewer(id, this.#known)) {
       this.#known = id
+      this.#knownWithin = outer
       this.#keyPrefix = `${this.#prefix}${id.text}:`
     }
     this.#readAt = this.#clock.now()

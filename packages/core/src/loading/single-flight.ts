@@ -3,6 +3,8 @@ import { Flight } from './flight.ts'
 /** The flights in progress, one per key. */
 export class SingleFlight {
   readonly #running = new Map<string, Flight>()
+  /** Writes of loaded values, which end after their flights may have been invalidated. */
+  readonly #writeBacks = new Map<Promise<void>, string>()
 
   find(key: string): Flight | undefined {
     return this.#running.size === 0 ? undefined : this.#running.get(key)
@@ -32,5 +34,18 @@ export class SingleFlight {
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
     for (const key of [...this.#running.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
+  }
+
+  /** Notes that the loaded value of a key is being stored. Returns `write`. */
+  trackWriteBack(key: string, write: Promise<void>): Promise<void> {
+    this.#writeBacks.set(write, key)
+    const remove = () => this.#writeBacks.delete(write)
+    write.then(remove, remove)
+    return write
+  }
+
+  /** The writes of loaded values in flight whose keys begin with `prefix`. */
+  writeBacks(prefix: string): Promise<void>[] {
+    return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
   }
 }

@@ -1,5 +1,6 @@
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { BatchError, outcomeOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'
 import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
@@ -34,7 +35,7 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
     const read = (some: readonly string[]) =>
       order.run(some, false, () => inner.getMany(some, options))
     const [idle, busy] = order.split(keys, (key) => key, false)
-    return busy.length === 0 ? read(keys) : readBoth(keys, idle, busy, read)
+    return busy.length === 0 ? read(keys) : joinParts(keys, [idle, busy], read)
   }
   const setMany = (entries: readonly (readonly [string, unknown])[], ttl?: number) => {
     const write = (some: readonly (readonly [string, unknown])[]) => {
@@ -43,22 +44,39 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
     }
     const [idle, busy] = order.split(entries, ([key]) => key, true)
     if (busy.length === 0 || idle.length === 0) return write(entries)
-    return Promise.all([write(idle), write(busy)]).then(() => {})
+    return joinParts<readonly [string, unknown], void>(entries, [idle, busy], write).then(() => {})
   }
   const deleteMany = (keys: readonly string[]) =>
     order.run(keys, true, () => inner.deleteMany(keys))
   return Object.assign(others, { get, getMany, setMany, deleteMany })
 }
 
-async function readBoth(
-  keys: readonly string[],
-  idle: readonly string[],
-  busy: readonly string[],
-  read: (keys: readonly string[]) => Awaitable<unknown[]>,
-): Promise<unknown[]> {
-  const [first, second] = await Promise.all([idle.length === 0 ? [] : read(idle), read(busy)])
-  const items = new Map<string, unknown>()
-  for (const [index, key] of idle.entries()) items.set(key, first[index])
-  for (const [index, key] of busy.entries()) items.set(key, second[index])
-  return keys.map((key) => items.get(key))
+/**
+ * Makes a call for each part of the entries. If one fails, rejects when all have settled, with the outcome of each
+ * entry: the others must neither fail with it nor take effect after the caller has received the failure.
+ */
+async function joinParts<E, T>(
+  entries: readonly E[],
+  parts: readonly (readonly E[])[],
+  call: (part: readonly E[]) => Awaitable<readonly T[] | void>,
+): Promise<T[]> {
+  const settled = await Promise.allSettled(
+    parts.map(async (part) => (part.length === 0 ? [] : call(part))),
+  )
+  const outcomes = new Map<E, PromiseSettledResult<unknown>>()
+  for (const [index, part] of parts.entries()) {
+    const result = settled[index] as PromiseSettledResult<readonly T[] | void>
+    for (const [at, entry] of part.entries()) outcomes.set(entry, outcomeAt(result, at))
+  }
+  const ordered = entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>)
+  if (settled.some(({ status }) => status === 'rejected')) throw new BatchError(ordered)
+  return ordered.map((outcome) => (outcome as PromiseFulfilledResult<T>).value)
+}
+
+function outcomeAt<T>(
+  result: PromiseSettledResult<readonly T[] | void>,
+  at: number,
+): PromiseSettledResult<unknown> {
+  if (result.status === 'rejected') return outcomeOf(result.reason, at)
+  return { status: 'fulfilled', value: result.value?.[at] }
 }

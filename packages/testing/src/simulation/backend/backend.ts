@@ -13,6 +13,8 @@ export class Backend {
   readonly clock: Clock
   /** Called with each key that the backend lost. */
   onLoss: (key: string) => void = () => {}
+  /** Called when nodes were added, removed or replaced. */
+  onNodeChange: () => void = () => {}
   /** Called when the list of nodes has changed. */
   onNodes: (nodes: readonly BackendNode[]) => void = () => {}
   #nodes: readonly BackendNode[]
@@ -47,6 +49,7 @@ export class Backend {
 
   /** Replaces the items of a node by those of a snapshot. */
   restore(node: BackendNode, items: ReturnType<BackendNode['snapshot']>): void {
+    if (items.size > 0) this.onNodeChange()
     for (const key of node.restore(items)) this.onLoss(key)
   }
 
@@ -61,6 +64,7 @@ export class Backend {
 
   #changeNodes(nodes: readonly BackendNode[]): void {
     this.#nodes = nodes
+    this.onNodeChange()
     this.onNodes(nodes)
   }
 

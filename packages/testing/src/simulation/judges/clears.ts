@@ -6,8 +6,17 @@ const refreshMs = 1_050
 
 type Entry = HistoryEntry<ClearCall>
 
-/** Judges that no read returns what was written before an acknowledged clear. */
-export function judgeClears({ entries, isFaultless }: History<ClearCall>): string | undefined {
+/** For this time after a clear a process may restore the id that it replaced, if the backend has lost it. */
+const restoreMs = 2_100
+/** For this time a process may use an outdated list of nodes. */
+const nodesDelayMs = 60
+
+/**
+ * Judges that no read returns what was written before an acknowledged clear. Where the backend has lost what it knew of
+ * the clear, only the process that cleared can still know of it.
+ */
+export function judgeClears(history: History<ClearCall>): string | undefined {
+  const { entries } = history
   const writes = new Map<unknown, Entry>()
   for (const entry of entries) {
     const isWrite = entry.call.op === 'set' || entry.call.op === 'add'
@@ -19,8 +28,7 @@ export function judgeClears({ entries, isFaultless }: History<ClearCall>): strin
     const write = writes.get(resultOf(read))
     if (write === undefined) continue
     const clear = clears.find(
-      (each) =>
-        isBefore(write, each) && isBefore(each, read) && mustNotice(read, each, isFaultless),
+      (each) => isBefore(write, each) && isBefore(each, read) && mustNotice(read, each, history),
     )
     if (clear === undefined) continue
     return (
@@ -36,7 +44,24 @@ function isBefore(first: Entry, second: Entry): boolean {
 }
 
 /** A strong read notices a clear at once, any other within the refresh interval. */
-function mustNotice(read: Entry, clear: Entry, isFaultless: boolean): boolean {
+function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boolean {
+  if (read.process !== clear.process && isForgotten(clear, read, history)) return false
   if (read.call.op === 'strong get') return true
-  return isFaultless && read.invokedAt > clear.settledAt + refreshMs
+  return history.isFaultless && read.invokedAt > clear.settledAt + refreshMs
+}
+
+/** Whether the backend may have lost the id of a clear, or went back to an older one, before the read. */
+function isForgotten(clear: Entry, read: Entry, { nodeChanges, losses }: History): boolean {
+  const { settled = Infinity } = read
+  const hasChanged = nodeChanges.some(
+    ({ order, at }) => order < settled && at + nodesDelayMs > clear.invokedAt,
+  )
+  const hasLost = losses.some(
+    ({ key, order, at }) =>
+      key.includes('~generation') &&
+      order > clear.invoked &&
+      order < settled &&
+      at < clear.settledAt + restoreMs,
+  )
+  return hasChanged || hasLost
 }

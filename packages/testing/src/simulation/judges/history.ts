@@ -33,10 +33,18 @@ export interface Loss {
   readonly at: number
 }
 
+/** A change of the nodes, after which old items may be read. */
+export interface NodeChange {
+  readonly order: number
+  readonly at: number
+}
+
 /** What a run leaves to its judges. */
 export interface History<Call = unknown> {
   readonly entries: readonly HistoryEntry<Call>[]
   readonly losses: readonly Loss[]
+  /** When nodes were added, removed or replaced by others. */
+  readonly nodeChanges: readonly NodeChange[]
   /** The requests to the backend. */
   readonly requests: readonly SentRequest[]
   /** Whether the run was without faults. */

@@ -1,10 +1,14 @@
+import type { SentRequest } from '../backend/network.ts'
 import type { FoundValue, RememberCall } from '../scenarios/remember.ts'
+import type { JudgeContext } from '../scenarios/scenario.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
 
 /** A run of a loader. */
 export interface Load {
   readonly process: string
   readonly key: string
+  /** When the call of the workload began from which the load follows, in the order of everything that happened. */
+  readonly callOrder: number
   /** When `remember` was called, in the order of everything that happened. */
   readonly invoked: number
   /** When the loader was called. Identifies the load. */
@@ -18,35 +22,40 @@ type Entry = HistoryEntry<RememberCall>
 /** Judges that no loaded value outlives a later write of its process, and that loads are shared within a process. */
 export function judgeLoads(
   history: History<RememberCall>,
-  { shared }: { readonly shared: ReadonlyMap<string, unknown> },
+  { shared, traits }: JudgeContext,
 ): string | undefined {
   const loads = (shared.get('loads') ?? []) as readonly Load[]
   const writes = history.entries.filter(isWrite)
   return (
-    findResurrection(history, loads, writes) ??
+    findResurrection(history, loads, writes, traits.scan) ??
     (history.isFaultless ? findSecondLoad(history, loads, writes) : undefined)
   )
 }
 
 /** A value is read after a write was acknowledged, although its load began before that write, in the same process. */
 function findResurrection(
-  { entries }: History<RememberCall>,
+  { entries, requests }: History<RememberCall>,
   loads: readonly Load[],
   writes: readonly Entry[],
+  canScan: boolean,
 ): string | undefined {
   const byNumber = new Map(loads.map((load) => [load.began, load]))
   for (const read of entries) {
     const value = resultOf(read) as FoundValue | undefined
-    const isRead = read.call.op === 'get' || read.call.op === 'remember'
+    // `remember` of another process may share a read that began before the write.
+    const isRemember = read.call.op === 'remember'
+    const isRead = read.call.op === 'get' || isRemember
     const load = isRead && value?.load !== undefined ? byNumber.get(value.load) : undefined
-    if (load === undefined || isDisturbed(entries, load)) continue
+    if (load === undefined || isDisturbed(requests, load)) continue
+    if (isRemember && read.process !== load.process) continue
     const write = writes.find(
       (each) =>
         isAcknowledged(each) &&
         each.process === load.process &&
         affects(each, load.key) &&
         load.invoked < each.invoked &&
-        (each.settled ?? Infinity) < read.invoked,
+        (each.settled ?? Infinity) < read.invoked &&
+        (canScan || each.call.op === 'clear' || !hasClear(entries, load, read)),
     )
     if (write === undefined) continue
     return (
@@ -57,10 +66,27 @@ function findResurrection(
   return undefined
 }
 
-/** Whether the outcome of a request of the load is not known: its value may be stored later. */
-function isDisturbed(entries: readonly Entry[], { process, invoked }: Load): boolean {
-  const call = entries.findLast((entry) => entry.process === process && entry.invoked < invoked)
-  return call?.isDisturbed === true
+/**
+ * Whether a prefix was cleared between a load and a read. A generation store then repeats writes in the new generation,
+ * where it does not keep their order.
+ */
+function hasClear(entries: readonly Entry[], load: Load, read: Entry): boolean {
+  return entries.some(
+    ({ call, invoked, settled = Infinity }) =>
+      call.op === 'clear' && settled > load.invoked && invoked < read.invoked,
+  )
+}
+
+/** Whether the outcome of a request for the key is not known: the loaded value may be stored later. */
+function isDisturbed(requests: readonly SentRequest[], { process, key, invoked }: Load): boolean {
+  const name = key.replace('ns/', '')
+  return requests.some(
+    (request) =>
+      request.hasFailed &&
+      request.process === process &&
+      request.sent > invoked &&
+      request.keys.some((each) => each.endsWith(name)),
+  )
 }
 
 /** A call of `remember` runs its loader although it was made during another one for the same key. */
@@ -92,9 +118,9 @@ function findSecondLoad(
 }
 
 /** When the call of `remember` that began the load settled. */
-function settledOf(entries: readonly Entry[], { process, invoked, isNested }: Load): number {
+function settledOf(entries: readonly Entry[], { process, callOrder, isNested }: Load): number {
   if (isNested) return 0
-  const call = entries.findLast((entry) => entry.process === process && entry.invoked < invoked)
+  const call = entries.findLast((entry) => entry.process === process && entry.invoked < callOrder)
   return call?.settled ?? Infinity
 }
 

@@ -1,4 +1,4 @@
-import type { History, HistoryEntry } from './history.ts'
+import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
 import { linearize, type Operation } from './linearizability.ts'
 import {
   anyResult,
@@ -25,6 +25,8 @@ export interface RegisterOptions<Call> {
   /** The key that stands for a storage key. */
   readonly keyOf: (storageKey: string) => string | undefined
   readonly ttlStep: number
+  /** Whether the result of a call is not judged, and the call may take effect twice. @default never */
+  readonly isBlurred?: ((entry: HistoryEntry<Call>) => boolean) | undefined
   /** Whether the calls of a process for one key take effect in the order of the calls if made in the same tick. @default false */
   readonly keepsOrderOfTicks?: boolean | undefined
 }
@@ -62,29 +64,39 @@ export function judgeRegisters<Call>(
   return undefined
 }
 
+type NamedOperation = readonly [key: string, operation: Operation<Register>, call: KeyCall]
+
 function operationsOf<Call>(
   entry: HistoryEntry<Call>,
-  { effects, ttlStep }: RegisterOptions<Call>,
-): (readonly [string, Operation<Register>, KeyCall])[] {
-  const { outcome } = entry
+  { effects, ttlStep, isBlurred }: RegisterOptions<Call>,
+): NamedOperation[] {
   if (entry.hasNoEffect) return []
-  const isCertain = outcome?.status === 'fulfilled'
-  const value = isCertain ? outcome.value : undefined
-  const at = { from: entry.invokedAt, until: isCertain ? entry.settledAt : entry.effectiveUntilAt }
+  const value = resultOf(entry)
+  const hasSucceeded = isAcknowledged(entry)
+  const isCertain = hasSucceeded && isBlurred?.(entry) !== true
+  const at = {
+    from: entry.invokedAt,
+    until: hasSucceeded ? entry.settledAt : entry.effectiveUntilAt,
+  }
   const relevant = effects(entry.call, value).filter(({ call }) => isCertain || !isRead(call))
-  return relevant.map(({ key, call, result }) => {
+  const operations = relevant.map(({ key, call, result }): NamedOperation => {
     const expected = isCertain ? result : anyResult
     const operation = {
       describe: () =>
-        `${entry.process} ${key} ${JSON.stringify(call)} → ${isCertain ? String(value) : 'failed'}`,
-      from: isCertain ? entry.invoked : entry.effectiveFrom,
-      until: isCertain ? (entry.settled ?? Infinity) : entry.effectiveUntil,
+        `${entry.process} ${key} ${JSON.stringify(call)} → ${hasSucceeded ? String(value) : 'failed'}`,
+      from: hasSucceeded ? entry.invoked : entry.effectiveFrom,
+      until: hasSucceeded ? (entry.settled ?? Infinity) : entry.effectiveUntil,
       isCertain,
       isObservation: isCertain && isObservation(call, result),
       apply: (state: Register) => applyCall(state, call, expected, at, ttlStep),
     }
-    return [key, operation, call] as const
+    return [key, operation, call]
   })
+  const second = isCertain || !hasSucceeded ? [] : operations
+  return [
+    ...operations,
+    ...second.map(([key, each, call]): NamedOperation => [key, { ...each }, call]),
+  ]
 }
 
 /** Calls that consist of one request, so that their order is that of the requests. */

@@ -81,7 +81,11 @@ export function plans<Call>(
       size: 'max',
     }),
   })
-  return fc.noBias(plan)
+  return fc.noBias(
+    plan.map((drawn) =>
+      scenario.withoutFaults?.(drawn.traits) === true ? { ...drawn, isFaultless: true } : drawn,
+    ),
+  )
 }
 
 /** Moments of a run: evenly distributed, in groups with long pauses between them, or the same for several calls. */

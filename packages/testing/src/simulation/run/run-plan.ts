@@ -3,7 +3,7 @@ import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
 import { ReplicationTracker } from '../backend/replication-tracker.ts'
-import type { History, Loss } from '../judges/history.ts'
+import type { History, Loss, NodeChange } from '../judges/history.ts'
 import { leftovers } from '../judges/leftovers.ts'
 import type { Program, Scenario } from '../scenarios/scenario.ts'
 import { withSimulatedGlobals } from '../world/globals.ts'
@@ -58,6 +58,7 @@ class PlanRun<Call> {
   readonly #programs: (Program<Call> | undefined)[] = []
   readonly #recorder: CallRecorder<Call>
   readonly #losses: Loss[] = []
+  readonly #nodeChanges: NodeChange[] = []
   readonly #shared = new Map<string, unknown>()
 
   constructor(world: World, scenario: Scenario<Call>, plan: Plan<Call>, parts: Parts) {
@@ -72,6 +73,8 @@ class PlanRun<Call> {
     )
     this.#backend.onLoss = (key) =>
       this.#losses.push({ key, order: world.nextOrder(), at: world.now })
+    this.#backend.onNodeChange = () =>
+      this.#nodeChanges.push({ order: world.nextOrder(), at: world.now })
     for (const process of this.#processes) this.#start(process, parts)
   }
 
@@ -86,6 +89,7 @@ class PlanRun<Call> {
     const history = {
       entries: this.#recorder.finish(),
       losses: this.#losses,
+      nodeChanges: this.#nodeChanges,
       requests: this.#network.requests,
       isFaultless,
     }
@@ -128,7 +132,7 @@ class PlanRun<Call> {
       before(nodes)
       const delay = process.random.integer(0, maxNodesDelayMs)
       world.schedule(delay, () => {
-        store.nodes = nodes
+        store.nodes = this.#backend.nodes
       })
     }
     const context = {

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { HistoryEntry } from '../judges/history.ts'
 import { judgeRegisters } from '../judges/register-history.ts'
 import {
   type FacadeCall,
@@ -22,6 +23,8 @@ export const facade: Scenario<FacadeCall> = {
     nodes: fc.constantFrom(1, 3),
     copies: fc.constantFrom(0, 1),
   }),
+  // A process that cannot read the id of a generation may begin a new one: a miss, at any time.
+  withoutFaults: ({ scan }) => scan === false,
   call: facadeCall,
   gapMs: 5,
   faults: [
@@ -43,8 +46,20 @@ export const facade: Scenario<FacadeCall> = {
     cache.namespace('ns')
     return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },
-  judge: (history, { traits: { ttlStep } }) =>
-    judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep }),
+  judge(history, { traits: { scan, ttlStep } }) {
+    const clears = scan ? [] : history.entries.filter(({ call }) => call.op === 'clear')
+    const isBlurred = (entry: HistoryEntry<FacadeCall>) =>
+      entry.call.op !== 'clear' && clears.some((clear) => overlap(clear, entry))
+    return judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
+  },
+}
+
+/**
+ * Whether two calls were made at the same time. A write that a clear by generations overtakes is made in both
+ * generations, so that others may see it before the clear and after it.
+ */
+function overlap(a: HistoryEntry, b: HistoryEntry): boolean {
+  return a.invoked < (b.settled ?? Infinity) && b.invoked < (a.settled ?? Infinity)
 }
 
 /** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */

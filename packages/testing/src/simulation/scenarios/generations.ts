@@ -15,7 +15,6 @@ export const generations: Scenario<ClearCall> = {
   traits: fc.record({
     scan: fc.constant(false),
     nodes: fc.constantFrom(1, 3, 4),
-    time: fc.boolean(),
     ordered: fc.boolean(),
   }),
   call: fc.oneof(

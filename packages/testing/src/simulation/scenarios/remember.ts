@@ -113,29 +113,37 @@ class RememberProgram implements Program<RememberCall> {
     cache: Cache,
     call: RememberCall & { readonly op: 'remember' },
   ): Promise<FoundValue | undefined> {
-    const invoked = this.#context.nextOrder()
+    const order = this.#context.nextOrder()
     const value = await cache.remember(call.key, {}, async () => {
-      const began = this.#beginLoad(call, invoked, false)
+      const began = this.#beginLoad(call, { callOrder: order, invoked: order, isNested: false })
       await this.#context.clock.sleep(call.loadMs)
-      const { nested } = call
-      if (nested !== undefined) {
-        const inner = { ...call, key: nested }
-        await cache.remember(nested, {}, async () => ({
-          load: this.#beginLoad(inner, invoked, true),
-        }))
-      }
+      if (call.nested !== undefined) await this.#rememberNested(cache, call, call.nested, order)
       if (call.fails) throw Object.assign(new Error('the load failed'), { code: 'ERR_LOAD' })
       return { load: began }
     })
     return found(value)
   }
 
+  /** The call that the loader of another key makes. */
+  async #rememberNested(
+    cache: Cache,
+    call: RememberCall,
+    key: string,
+    callOrder: number,
+  ): Promise<void> {
+    const invoked = this.#context.nextOrder()
+    await cache.remember(key, {}, async () => ({
+      load: this.#beginLoad({ ...call, key }, { callOrder, invoked, isNested: true }),
+    }))
+  }
+
   /** Writes down that a load began. Returns the number that identifies it. */
-  #beginLoad(call: RememberCall, invoked: number, isNested: boolean): number {
+  #beginLoad(
+    call: Pick<RememberCall, 'key' | 'inNamespace'>,
+    origin: Pick<Load, 'callOrder' | 'invoked' | 'isNested'>,
+  ): number {
     const began = this.#context.nextOrder()
-    const { name: process } = this.#context
-    const load: Load = { process, key: fullKey(call), invoked, began, isNested }
-    this.#loads.push(load)
+    this.#loads.push({ ...origin, process: this.#context.name, key: fullKey(call), began })
     return began
   }
 

@@ -73,6 +73,8 @@ export interface Scenario<Call = unknown> {
   readonly ticks?: boolean
   /** The faults of the world that can occur. */
   readonly faults: readonly FaultKind[]
+  /** Whether to leave out the faults on such a backend. @default false */
+  withoutFaults?(traits: Partial<BackendTraits>): boolean
   /** Calls that each process makes in the end, when all faults are over. @default none */
   readonly lastCalls?: readonly Call[]
   /** Whether a key belongs to the workload. No map of the process may contain it in the end. */
