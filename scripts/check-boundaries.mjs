@@ -65,6 +65,7 @@ const folders = {
   },
   testing: {
     conformance: ['chaos', 'manual-clock'],
+    simulation: ['reference-store'],
   },
   'test-servers': {
     'fault-proxy': [],

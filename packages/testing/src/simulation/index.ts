@@ -13,7 +13,13 @@ export {
 } from './run/plan.ts'
 export { report } from './run/report.ts'
 export { type Parts, type RunResult, runPlan } from './run/run-plan.ts'
-export { type Failure, type SimulateOptions, simulate, simulateSeed } from './run/simulate.ts'
+export {
+  type Failure,
+  planOf,
+  type SimulateOptions,
+  simulate,
+  simulateSeed,
+} from './run/simulate.ts'
 export { facade } from './scenarios/facade.ts'
 export { scenarioNamed, scenarios } from './scenarios/index.ts'
 export type {

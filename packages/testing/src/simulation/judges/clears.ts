@@ -1,5 +1,8 @@
-import type { ClearCall } from '../scenarios/generations.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+
+export type ClearCall =
+  | { readonly op: 'set' | 'get' | 'strong get' | 'add'; readonly key: string }
+  | { readonly op: 'clear' }
 
 /** After this time every read notices a clear, if nothing fails. In virtual milliseconds. */
 const refreshMs = 1_050

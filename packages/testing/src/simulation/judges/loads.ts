@@ -1,7 +1,29 @@
 import type { SentRequest } from '../backend/network.ts'
-import type { FoundValue, RememberCall } from '../scenarios/remember.ts'
 import type { JudgeContext } from '../scenarios/scenario.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+
+export type RememberCall = {
+  readonly key: string
+  readonly inNamespace: boolean
+} & (
+  | {
+      readonly op: 'remember'
+      readonly loadMs: number
+      /** Whether the loader fails. */
+      readonly fails: boolean
+      /** A key that the loader calls `remember` for. */
+      readonly nested: string | undefined
+    }
+  | { readonly op: 'get' | 'set' | 'add' | 'update' | 'delete' | 'clear' }
+  /** Uses so many namespaces that the cache forgets some. */
+  | { readonly op: 'crowd' }
+)
+
+/** The result of a call that returned a value. */
+export interface FoundValue {
+  /** The load it comes from, if it was loaded. */
+  readonly load: number | undefined
+}
 
 /** A run of a loader. */
 export interface Load {
@@ -55,7 +77,7 @@ function findResurrection(
         affects(each, load.key) &&
         load.invoked < each.invoked &&
         (each.settled ?? Infinity) < read.invoked &&
-        (canScan || each.call.op === 'clear' || !hasClear(entries, load, read)),
+        (canScan || each.call.op === 'clear' || !hasClear(entries, read)),
     )
     if (write === undefined) continue
     return (
@@ -67,14 +89,11 @@ function findResurrection(
 }
 
 /**
- * Whether a prefix was cleared between a load and a read. A generation store then repeats writes in the new generation,
- * where it does not keep their order.
+ * Whether a prefix has been cleared before a read. A generation store that notices it repeats the writes in flight in the
+ * new generation, where it does not keep their order.
  */
-function hasClear(entries: readonly Entry[], load: Load, read: Entry): boolean {
-  return entries.some(
-    ({ call, invoked, settled = Infinity }) =>
-      call.op === 'clear' && settled > load.invoked && invoked < read.invoked,
-  )
+function hasClear(entries: readonly Entry[], read: Entry): boolean {
+  return entries.some(({ call, invoked }) => call.op === 'clear' && invoked < read.invoked)
 }
 
 /** Whether the outcome of a request for the key is not known: the loaded value may be stored later. */

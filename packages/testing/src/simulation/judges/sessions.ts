@@ -1,5 +1,24 @@
-import type { SessionCall, SessionResult } from '../scenarios/session-token.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+
+export type SessionCall =
+  /** Writes the next version of the key that belongs to the process. */
+  | { readonly op: 'write' }
+  /** Reads the key that belongs to a process. */
+  | { readonly op: 'read' | 'strong read'; readonly owner: number }
+  /** Hands a consistency token to the other processes. */
+  | { readonly op: 'share' }
+  /** Observes the newest token that was handed out. */
+  | { readonly op: 'observe' }
+
+/** The versions of each key that a token stands for. */
+export type Versions = Readonly<Record<string, number>>
+
+/** What a call of the workload resolves to. */
+export interface SessionResult {
+  readonly key?: string
+  readonly version?: number | undefined
+  readonly versions?: Versions
+}
 
 type Entry = HistoryEntry<SessionCall>
 

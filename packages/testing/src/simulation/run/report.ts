@@ -1,7 +1,7 @@
 import type { Failure } from './simulate.ts'
 
 /** The report of a failure for people: what is wrong, what happened, and how to see it again. */
-export function report({ scenario, problem, plan, trace, seed, replay }: Failure): string {
+export function report({ scenario, problem, plan, trace, seed }: Failure): string {
   const { calls, faults, traits, isFaultless } = plan
   return [
     `✗ ${scenario}, seed ${seed}: ${problem}`,
@@ -10,6 +10,6 @@ export function report({ scenario, problem, plan, trace, seed, replay }: Failure
     '',
     trace,
     '',
-    `npm run simulate -- ${scenario} --replay ${replay}`,
+    `npm run simulate -- ${scenario} --replay ${seed}`,
   ].join('\n')
 }

@@ -28,8 +28,6 @@ export interface SimulateOptions {
 /** A seed whose run broke a rule. */
 export interface Failure {
   readonly scenario: string
-  /** The seed, and after a colon the path of the shrunk plan. */
-  readonly replay: string
   readonly seed: number
   readonly problem: string
   /** The plan with the fewest calls and faults that was found. */
@@ -37,14 +35,12 @@ export interface Failure {
   readonly trace: string
 }
 
-class ProblemFound extends Error {}
-
 /**
  * Runs a scenario with many seeds. Resolves to the first failure, shrunk, or to `undefined`.
  *
  * @example
  * const failure = await simulate(scenarios.facade, { seeds: 20 })
- * console.log(failure === undefined ? 'no finding' : report(failure))
+ * if (failure !== undefined) throw new Error(report(failure))
  */
 export async function simulate<Call>(
   scenario: Scenario<Call>,
@@ -52,46 +48,69 @@ export async function simulate<Call>(
 ): Promise<Failure | undefined> {
   const { seed = 0, seeds = 100 } = options
   for (let done = 0; done < seeds; done++) {
-    const failure = await simulateSeed(scenario, `${seed + done}`, options)
+    const failure = await simulateSeed(scenario, seed + done, options)
     if (failure !== undefined) return failure
     options.onProgress?.(done + 1)
   }
   return undefined
 }
 
-/** Runs one seed, or the shrunk plan of a failure: `seed:path`. */
+/** Runs one seed. Resolves to its failure, shrunk, or to `undefined`. */
 export async function simulateSeed<Call>(
   scenario: Scenario<Call>,
-  replay: string,
+  seed: number,
   options: SimulateOptions = {},
 ): Promise<Failure | undefined> {
-  const { parts = {}, shrinkMs = 20_000 } = options
-  const [seedText = '0', ...path] = replay.split(':')
-  const seed = Number(seedText)
-  const property = fc.asyncProperty(plans(scenario, planOptions(options)), async (plan) => {
-    const { problem } = await runPlan(scenario, plan, { parts })
-    if (problem !== undefined) throw new ProblemFound(problem)
-  })
-  const details = await fc.check(property, {
-    seed: hashOf(seed, scenario.name) | 0,
-    numRuns: 1,
-    interruptAfterTimeLimit: shrinkMs,
-    ...(path.length > 0 ? { path: path.join(':') } : {}),
-  })
-  if (!details.failed || details.counterexample === null) return undefined
-  const [plan] = details.counterexample
-  const { problem, trace } = await runPlan(scenario, plan, { parts, isTraced: true })
+  const { parts = {} } = options
+  const first = planOf(scenario, seed, options)
+  const { problem } = await runPlan(scenario, first, { parts })
+  if (problem === undefined) return undefined
+  const plan = await shrink(scenario, seed, options)
+  const result = await runPlan(scenario, plan ?? first, { parts, isTraced: true })
   return {
     scenario: scenario.name,
-    replay: `${seed}`,
     seed,
-    problem: problem ?? String(details.errorInstance),
-    plan,
-    trace: String(trace),
+    problem: result.problem ?? problem,
+    plan: plan ?? first,
+    trace: String(result.trace),
   }
 }
 
-export function planOptions(options: SimulateOptions): PlanOptions {
+/** The plan of a seed, the same on every machine. */
+export function planOf<Call>(
+  scenario: Scenario<Call>,
+  seed: number,
+  options: SimulateOptions = {},
+): Plan<Call> {
+  const parameters = { seed: fastCheckSeed(scenario, seed), numRuns: 1 }
+  return fc.sample(plans(scenario, planOptions(options)), parameters)[0] as Plan<Call>
+}
+
+/** Finds a plan that fails with fewer calls and faults. */
+async function shrink<Call>(
+  scenario: Scenario<Call>,
+  seed: number,
+  options: SimulateOptions,
+): Promise<Plan<Call> | undefined> {
+  const { parts = {}, shrinkMs = 20_000 } = options
+  const property = fc.asyncProperty(plans(scenario, planOptions(options)), async (plan) => {
+    const { problem } = await runPlan(scenario, plan, { parts })
+    if (problem !== undefined) throw new Error(problem)
+  })
+  const { counterexample } = await fc.check(property, {
+    seed: fastCheckSeed(scenario, seed),
+    numRuns: 1,
+    interruptAfterTimeLimit: shrinkMs,
+  })
+  return counterexample?.[0]
+}
+
+/** Seeds in a row give unrelated plans, and so do scenarios. */
+function fastCheckSeed({ name }: { readonly name: string }, seed: number): number {
+  return hashOf(seed, name) | 0
+}
+
+function planOptions(options: SimulateOptions): PlanOptions {
   const { processes = 3, maxCalls = 60, minCalls, isFaultless } = options
   return { processes, maxCalls, minCalls, isFaultless }
 }

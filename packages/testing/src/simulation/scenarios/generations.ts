@@ -1,10 +1,6 @@
 import fc from 'fast-check'
-import { judgeClears } from '../judges/clears.ts'
+import { type ClearCall, judgeClears } from '../judges/clears.ts'
 import type { Scenario } from './scenario.ts'
-
-export type ClearCall =
-  | { readonly op: 'set' | 'get' | 'strong get' | 'add'; readonly key: string }
-  | { readonly op: 'clear' }
 
 const keys = ['key0', 'key1', 'key2', 'key3', 'key4', 'key5']
 

@@ -1,31 +1,8 @@
 import type { Cache } from '@stowage/core'
 import { withKeyOrder } from '@stowage/core'
 import fc from 'fast-check'
-import { judgeLoads, type Load } from '../judges/loads.ts'
+import { type FoundValue, judgeLoads, type Load, type RememberCall } from '../judges/loads.ts'
 import type { ProcessContext, Program, Scenario } from './scenario.ts'
-
-export type RememberCall = {
-  readonly key: string
-  readonly inNamespace: boolean
-} & (
-  | {
-      readonly op: 'remember'
-      readonly loadMs: number
-      /** Whether the loader fails. */
-      readonly fails: boolean
-      /** A key that the loader calls `remember` for. */
-      readonly nested: string | undefined
-    }
-  | { readonly op: 'get' | 'set' | 'add' | 'update' | 'delete' | 'clear' }
-  /** Uses so many namespaces that the cache forgets some. */
-  | { readonly op: 'crowd' }
-)
-
-/** The result of a call that returned a value. */
-export interface FoundValue {
-  /** The load it comes from, if it was loaded. */
-  readonly load: number | undefined
-}
 
 const keys = ['key0', 'key1', 'key2']
 const base = {
@@ -60,6 +37,8 @@ export const remember: Scenario<RememberCall> = {
     { weight: 1, arbitrary: crowd },
   ) as unknown as fc.Arbitrary<RememberCall>,
   gapMs: 4,
+  // With a lost id, entries of an earlier generation may be read for two seconds.
+  withoutFaults: ({ scan }) => scan === false,
   faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill', 'clock-step'],
   lastCalls: keys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
   isOwnKey: (key) => key.includes('key'),

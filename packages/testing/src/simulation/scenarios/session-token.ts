@@ -1,26 +1,11 @@
 import fc from 'fast-check'
-import { judgeSessions } from '../judges/sessions.ts'
+import {
+  judgeSessions,
+  type SessionCall,
+  type SessionResult,
+  type Versions,
+} from '../judges/sessions.ts'
 import type { Scenario } from './scenario.ts'
-
-export type SessionCall =
-  /** Writes the next version of the key that belongs to the process. */
-  | { readonly op: 'write' }
-  /** Reads the key that belongs to a process. */
-  | { readonly op: 'read' | 'strong read'; readonly owner: number }
-  /** Hands a consistency token to the other processes. */
-  | { readonly op: 'share' }
-  /** Observes the newest token that was handed out. */
-  | { readonly op: 'observe' }
-
-/** The versions of each key that a token stands for. */
-export type Versions = Readonly<Record<string, number>>
-
-/** What a call of the workload resolves to. */
-export interface SessionResult {
-  readonly key?: string
-  readonly version?: number | undefined
-  readonly versions?: Versions
-}
 
 /** Copies that lag behind, and tokens that processes pass to each other. */
 export const sessionToken: Scenario<SessionCall> = {

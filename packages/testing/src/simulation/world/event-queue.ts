@@ -1,4 +1,29 @@
-import type { SimulatedProcess } from './simulated-process.ts'
+import type { Clock } from '@stowage/core'
+import type { Random } from './random.ts'
+
+/** What the world needs to know of a process. */
+export interface EventProcess {
+  readonly random: Random
+  readonly clock: Clock
+  readonly maps: Map<unknown, unknown>[]
+  readonly isKilled: boolean
+  readonly isPaused: boolean
+  /** Milliseconds since the start, as the process counts them. */
+  monotonic(): number
+  /** Runs `run` after `ms` milliseconds of its clock. Returns a function that cancels it. */
+  startTimer(ms: number, run: () => void): () => void
+  /** Keeps an event of a paused process until it is resumed. */
+  hold(event: WorldEvent): void
+}
+
+/** Lets things happen later. */
+export interface Scheduler {
+  /** Virtual milliseconds since the start. */
+  readonly now: number
+  schedule(ms: number, run: () => void, process?: EventProcess): WorldEvent
+  /** Lets an event that was held happen now. */
+  reschedule(event: WorldEvent): void
+}
 
 /** Something that happens at a point of virtual time. */
 export interface WorldEvent {
@@ -7,7 +32,7 @@ export interface WorldEvent {
   /** Events of the same millisecond happen in the order in which they were scheduled. */
   readonly order: number
   /** The process that runs the event; `undefined` for the network and the backend. */
-  readonly process: SimulatedProcess | undefined
+  readonly process: EventProcess | undefined
   /** The call on whose behalf it happens. */
   readonly cause: Cause | undefined
   readonly run: () => void

@@ -1,7 +1,6 @@
 import type { Clock } from '@stowage/core'
-import type { WorldEvent } from './event-queue.ts'
+import type { EventProcess, Scheduler, WorldEvent } from './event-queue.ts'
 import { hashOf, Random } from './random.ts'
-import type { World } from './world.ts'
 
 /** Virtual time begins here: the start of 2026 in UTC. */
 const epoch = Date.UTC(2026, 0, 1)
@@ -17,7 +16,7 @@ export interface ProcessClock {
  * A process of the simulated world. Everything it does follows from an event, so that it is paused by holding its events
  * and killed by dropping them.
  */
-export class SimulatedProcess {
+export class SimulatedProcess implements EventProcess {
   /** `p1`, `p2` and so on. */
   readonly name: string
   /** The source of random numbers while the process runs. */
@@ -30,12 +29,12 @@ export class SimulatedProcess {
   isKilled = false
   /** Whether the network separates it from the backend. */
   isPartitioned = false
-  readonly #world: World
+  readonly #world: Scheduler
   readonly #rate: number
   #offsetMs: number
   #held: WorldEvent[] | undefined
 
-  constructor(world: World, index: number, seed: number, { offsetMs, drift }: ProcessClock) {
+  constructor(world: Scheduler, index: number, seed: number, { offsetMs, drift }: ProcessClock) {
     this.name = `p${index + 1}`
     this.random = new Random(hashOf(seed, index))
     this.#world = world

@@ -1,5 +1,10 @@
-import { type Cause, EventQueue, type WorldEvent } from './event-queue.ts'
-import type { SimulatedProcess } from './simulated-process.ts'
+import {
+  type Cause,
+  type EventProcess,
+  EventQueue,
+  type Scheduler,
+  type WorldEvent,
+} from './event-queue.ts'
 import type { Trace } from './trace.ts'
 
 // Taken before a run replaces it.
@@ -11,11 +16,11 @@ const maxEvents = 400_000
  * Virtual time, and the events that happen in it, one after another. After each event every promise reaction that
  * follows from it runs before the next event, so that at any time at most one process is running.
  */
-export class World {
+export class World implements Scheduler {
   /** Virtual milliseconds since the start. */
   now = 0
   /** The process that is running. */
-  current: SimulatedProcess | undefined
+  current: EventProcess | undefined
   /** The call on whose behalf it runs. */
   cause: Cause | undefined
   /** Whether code of the run has called `process.nextTick` since the last event. */
@@ -40,7 +45,7 @@ export class World {
   schedule(
     ms: number,
     run: () => void,
-    process?: SimulatedProcess,
+    process?: EventProcess,
     cause: Cause | undefined = this.cause,
   ): WorldEvent {
     const at = this.now + Math.max(0, ms)
