@@ -33,6 +33,8 @@ export class NodeCopy {
 /** A server of the simulated backend. */
 export class BackendNode {
   readonly name: string
+  /** Places it on the ring, differently in each run. */
+  readonly place: number
   readonly store: ReferenceStore
   readonly copies: readonly NodeCopy[]
   isDown = false
@@ -55,6 +57,7 @@ export class BackendNode {
   ) {
     const { clock, limits } = options
     this.name = name
+    this.place = options.random.integer(0, 0xffffffff)
     this.#world = world
     this.#random = options.random
     this.#lagMs = options.lagMs

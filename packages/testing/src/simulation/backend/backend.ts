@@ -35,16 +35,21 @@ export class Backend {
 
   /** Deletes one of the keys that exist, as a backend short of memory does. */
   evict(choice: number): void {
-    const candidates = this.#nodes.flatMap((node) =>
-      [...node.store.items.keys()].map((key) => ({ node, key })),
-    )
-    const chosen = candidates[choice % Math.max(1, candidates.length)]
-    if (chosen === undefined) return
-    const { node, key } = chosen
-    node.store.items.delete(key)
-    node.replicate([key])
-    this.world.log(node.name, `evicts ${key}`)
-    this.onLoss(key)
+    const keys = this.#nodes.flatMap((node) => [...node.store.items.keys()])
+    const chosen = keys[choice % Math.max(1, keys.length)]
+    this.evictAll((key) => key === chosen)
+  }
+
+  /** Deletes all keys of a kind. */
+  evictAll(isEvicted: (key: string) => boolean): void {
+    for (const node of this.#nodes) {
+      for (const key of [...node.store.items.keys()].filter(isEvicted)) {
+        node.store.items.delete(key)
+        node.replicate([key])
+        this.world.log(node.name, `evicts ${key}`)
+        this.onLoss(key)
+      }
+    }
   }
 
   /** Replaces the items of a node by those of a snapshot. */
@@ -72,7 +77,8 @@ export class Backend {
     const { ttlStep, valueBytes, copies, lagMs } = this.traits
     const options = { clock: this.clock, limits: { ttlStep, valueBytes }, copies, lagMs }
     this.#created++
-    return new BackendNode(this.world, `n${this.#created}`, { ...options, random: this.#random })
+    const name = `n${this.#created}`
+    return new BackendNode(this.world, name, { ...options, random: this.#random })
   }
 }
 
@@ -82,7 +88,7 @@ export function nodeOf(key: string, nodes: readonly BackendNode[]): BackendNode 
   let best: BackendNode | undefined
   let bestScore = -1
   for (const node of nodes) {
-    const score = hashOf(node.name, key)
+    const score = hashOf(node.place, key)
     if (score > bestScore) {
       best = node
       bestScore = score

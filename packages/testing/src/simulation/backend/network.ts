@@ -33,8 +33,10 @@ export interface Request<T> {
 /** When a request was sent and executed, by the order of events. */
 export interface SentRequest {
   readonly process: string
+  readonly operation: string
   readonly keys: readonly string[]
   readonly sent: number
+  readonly sentAt: number
   executed: number | undefined
   /** Virtual milliseconds. */
   executedAt: number
@@ -67,11 +69,13 @@ export class Network {
   send<T>(request: Request<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const fate = this.#fate(request)
-      const { process, keys } = request
+      const { process, operation, keys } = request
       const record = {
         process: process.name,
+        operation,
         keys,
         sent: this.#world.nextOrder(),
+        sentAt: this.#world.now,
         executed: undefined,
         executedAt: 0,
         hasFailed: false,

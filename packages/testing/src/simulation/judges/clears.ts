@@ -5,7 +5,7 @@ export type ClearCall =
   | { readonly op: 'clear' }
 
 /** After this time every read notices a clear, if nothing fails. In virtual milliseconds. */
-const refreshMs = 1_050
+const refreshMs = 1_100
 
 type Entry = HistoryEntry<ClearCall>
 
@@ -19,7 +19,10 @@ const nodesDelayMs = 60
  * the clear, only the process that cleared can still know of it.
  */
 export function judgeClears(history: History<ClearCall>): string | undefined {
-  const { entries } = history
+  const { entries, requests } = history
+  // A process that cannot read the clock of the backend orders ids by its own, which may be ahead of the others.
+  if (requests.some(({ operation, hasFailed }) => operation === 'time' && hasFailed))
+    return undefined
   const writes = new Map<unknown, Entry>()
   for (const entry of entries) {
     const isWrite = entry.call.op === 'set' || entry.call.op === 'add'
@@ -50,7 +53,22 @@ function isBefore(first: Entry, second: Entry): boolean {
 function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boolean {
   if (read.process !== clear.process && isForgotten(clear, read, history)) return false
   if (read.call.op === 'strong get') return true
-  return history.isFaultless && read.invokedAt > clear.settledAt + refreshMs
+  return read.invokedAt > clear.settledAt + refreshMs && !hasFailed(clear, read, history)
+}
+
+/** Whether the reading process may have failed to read the id since the clear. */
+function hasFailed(
+  clear: Entry,
+  { process, settled = Infinity }: Entry,
+  { requests }: History,
+): boolean {
+  return requests.some(
+    (request) =>
+      request.hasFailed &&
+      request.process === process &&
+      request.sentAt > clear.invokedAt - refreshMs &&
+      request.sent < settled,
+  )
 }
 
 /** Whether the backend may have lost the id of a clear, or went back to an older one, before the read. */

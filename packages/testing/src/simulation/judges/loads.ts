@@ -127,7 +127,7 @@ function findSecondLoad(
     const isInvalidated = writes.some(
       (write) =>
         write.process === first.process &&
-        affects(write, first.key) &&
+        concerns(write, first.key) &&
         write.invoked < second.began &&
         (write.settled ?? Infinity) > first.invoked,
     )
@@ -149,8 +149,11 @@ function isWrite({ call }: Entry): boolean {
 
 /** Whether an acknowledged write replaces or deletes what is stored under the key. */
 function affects(entry: Entry, key: string): boolean {
-  const { call } = entry
+  const isRefused = entry.call.op === 'add' && resultOf(entry) === false
+  return !isRefused && concerns(entry, key)
+}
+
+function concerns({ call }: Entry, key: string): boolean {
   if (call.op === 'clear') return !call.inNamespace || key.startsWith('ns/')
-  if (call.op === 'add' && resultOf(entry) === false) return false
   return key === (call.inNamespace ? `ns/${call.key}` : call.key)
 }

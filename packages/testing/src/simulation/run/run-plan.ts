@@ -1,4 +1,4 @@
-import { Cache } from '@stowage/core'
+import { Cache, withKeyOrder } from '@stowage/core'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
@@ -24,6 +24,8 @@ const settlingMs = 5_000
 export interface Parts {
   /** @default Cache of `@stowage/core` */
   readonly Cache?: typeof Cache | undefined
+  /** @default withKeyOrder of `@stowage/core` */
+  readonly withKeyOrder?: typeof withKeyOrder | undefined
   readonly createTracker?: (() => ReplicationTracker) | undefined
 }
 
@@ -84,7 +86,7 @@ class PlanRun<Call> {
     const { calls, faults, isFaultless } = this.#plan
     this.#network.faults = isFaultless ? faultlessNetwork : networkFaults
     this.#scheduleCalls(calls)
-    if (!isFaultless) scheduleFaults({ ...this.#targets }, faults)
+    if (!isFaultless) scheduleFaults(this.#targets, faults)
     const error = await this.#finish()
     const history = {
       entries: this.#recorder.finish(),
@@ -102,7 +104,8 @@ class PlanRun<Call> {
   }
 
   get #targets() {
-    return { world: this.#world, backend: this.#backend, processes: this.#processes }
+    const isRelated = (key: string) => this.#scenario.isRelated?.(key) === true
+    return { world: this.#world, backend: this.#backend, processes: this.#processes, isRelated }
   }
 
   /** Runs everything to its end. Returns a problem if there is no end. */
@@ -141,6 +144,7 @@ class PlanRun<Call> {
       clock: process.clock,
       traits: this.#backend.traits,
       Cache: parts.Cache ?? Cache,
+      withKeyOrder: parts.withKeyOrder ?? withKeyOrder,
       shared: this.#shared,
       nextOrder: () => world.nextOrder(),
     }

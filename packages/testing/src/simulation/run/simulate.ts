@@ -11,7 +11,7 @@ export interface SimulateOptions {
   readonly seeds?: number | undefined
   /** @default 3 */
   readonly processes?: number | undefined
-  /** Maximum number of calls of a run, of all processes together. @default 60 */
+  /** Maximum number of calls of a run, of all processes together. @default that of the scenario */
   readonly maxCalls?: number | undefined
   /** @default 1 */
   readonly minCalls?: number | undefined
@@ -83,7 +83,7 @@ export function planOf<Call>(
   options: SimulateOptions = {},
 ): Plan<Call> {
   const parameters = { seed: fastCheckSeed(scenario, seed), numRuns: 1 }
-  return fc.sample(plans(scenario, planOptions(options)), parameters)[0] as Plan<Call>
+  return fc.sample(plans(scenario, planOptions(scenario, options)), parameters)[0] as Plan<Call>
 }
 
 /** Finds a plan that fails with fewer calls and faults. */
@@ -93,10 +93,13 @@ async function shrink<Call>(
   options: SimulateOptions,
 ): Promise<Plan<Call> | undefined> {
   const { parts = {}, shrinkMs = 20_000 } = options
-  const property = fc.asyncProperty(plans(scenario, planOptions(options)), async (plan) => {
-    const { problem } = await runPlan(scenario, plan, { parts })
-    if (problem !== undefined) throw new Error(problem)
-  })
+  const property = fc.asyncProperty(
+    plans(scenario, planOptions(scenario, options)),
+    async (plan) => {
+      const { problem } = await runPlan(scenario, plan, { parts })
+      if (problem !== undefined) throw new Error(problem)
+    },
+  )
   const { counterexample } = await fc.check(property, {
     seed: fastCheckSeed(scenario, seed),
     numRuns: 1,
@@ -110,7 +113,7 @@ function fastCheckSeed({ name }: { readonly name: string }, seed: number): numbe
   return hashOf(seed, name) | 0
 }
 
-function planOptions(options: SimulateOptions): PlanOptions {
-  const { processes = 3, maxCalls = 60, minCalls, isFaultless } = options
+function planOptions(scenario: Pick<Scenario, 'maxCalls'>, options: SimulateOptions): PlanOptions {
+  const { processes = 3, maxCalls = scenario.maxCalls ?? 60, minCalls, isFaultless } = options
   return { processes, maxCalls, minCalls, isFaultless }
 }

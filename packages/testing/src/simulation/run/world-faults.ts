@@ -8,6 +8,7 @@ interface Targets {
   readonly world: World
   readonly backend: Backend
   readonly processes: readonly SimulatedProcess[]
+  readonly isRelated: (key: string) => boolean
 }
 
 /** Begins a fault. Returns what ends it. */
@@ -47,6 +48,10 @@ const begins: Record<FaultKind, Begin> = {
   'restart-empty': (targets, { target }) => stopNode(targets, target, true),
   evict({ backend }, { target }) {
     backend.evict(target)
+    return undefined
+  },
+  'evict-related'({ backend, isRelated }) {
+    backend.evictAll(isRelated)
     return undefined
   },
   'node-added'({ world, backend }) {

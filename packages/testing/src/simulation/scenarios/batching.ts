@@ -1,4 +1,4 @@
-import { withBatching, withKeyOrder } from '@stowage/core'
+import { withBatching } from '@stowage/core'
 import fc from 'fast-check'
 import { judgeFailures } from '../judges/failures.ts'
 import { judgeRegisters } from '../judges/register-history.ts'
@@ -27,7 +27,7 @@ export const batching: Scenario<FacadeCall> = {
   faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill'],
   lastCalls: facadeKeys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
   isOwnKey: (key) => key.includes('key'),
-  start({ Cache, store, clock }) {
+  start({ Cache, withKeyOrder, store, clock }) {
     const batched = withBatching(withKeyOrder(store), { maxKeys: 4, overlap: true })
     const cache = new Cache(batched, { prefix: 'app:', clock })
     cache.namespace('ns')
@@ -45,6 +45,6 @@ function keyOf(storageKey: string): string {
 }
 
 function keysOf(call: FacadeCall): readonly string[] | undefined {
-  if (call.op === 'clear') return undefined
+  if (call.op === 'clear' || call.op === 'burst') return undefined
   return 'keys' in call ? call.keys : [call.key]
 }

@@ -25,10 +25,15 @@ export type FacadeCall = {
   | { readonly op: 'getMany' | 'deleteMany'; readonly keys: readonly string[] }
   | { readonly op: 'setMany'; readonly keys: readonly string[]; readonly value: number }
   | { readonly op: 'clear' }
+  /** Many calls of `replace` at once. */
+  | { readonly op: 'burst' }
 )
 
 export const facadeKeys = ['key0', 'key1', 'key2'] as const
 
+const burstKey = 'key-burst'
+/** More than the attempts of one call. */
+const burstCalls = 120
 const inNamespace = fc.nat({ max: 4 }).map((draw) => draw === 4)
 const key = fc.constantFrom(...facadeKeys)
 const keys = fc.uniqueArray(key, { minLength: 1, maxLength: 3 })
@@ -66,9 +71,10 @@ const others = [
 
 /** Any call of the facade for one of a few keys. */
 export const facadeCall = fc.oneof(
-  { weight: 9, arbitrary: read },
-  { weight: 8, arbitrary: write },
-  ...others.map((arbitrary) => ({ weight: 1, arbitrary })),
+  { weight: 45, arbitrary: read },
+  { weight: 40, arbitrary: write },
+  ...others.map((arbitrary) => ({ weight: 5, arbitrary })),
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('burst'), inNamespace }) },
 ) as unknown as fc.Arbitrary<FacadeCall>
 
 /** Makes a call, with these options for reads. Resolves to its result; for an update, to the value that it found. */
@@ -111,7 +117,19 @@ export async function runFacadeCall(
       return cache.deleteMany(call.keys)
     case 'clear':
       return cache.clear()
+    case 'burst':
+      return runBurst(cache)
   }
+}
+
+/** Calls `replace` for one key many times at once. Resolves to the number of calls that were refused. */
+async function runBurst(cache: Cache): Promise<number> {
+  await cache.set(burstKey, 0)
+  const calls = Array.from({ length: burstCalls }, (_, value) => cache.replace(burstKey, value))
+  const outcomes = await Promise.allSettled(calls)
+  return outcomes.filter(
+    (outcome) => outcome.status === 'rejected' && outcome.reason?.code === 'ERR_CACHE_REJECTED',
+  ).length
 }
 
 /** What a call that resolved to `value` does to each key. */
@@ -133,6 +151,8 @@ export function facadeEffects(call: FacadeCall, value: unknown): readonly KeyEff
       const cleared = call.inNamespace ? inside : [...facadeKeys, ...inside]
       return cleared.map((each) => effect(each, { op: 'delete' }, anyResult))
     }
+    case 'burst':
+      return []
     default:
       return [effect(name(call.key), call, value)]
   }

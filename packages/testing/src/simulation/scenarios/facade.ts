@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { HistoryEntry } from '../judges/history.ts'
+import { type History, type HistoryEntry, resultOf } from '../judges/history.ts'
 import { judgeRegisters } from '../judges/register-history.ts'
 import {
   type FacadeCall,
@@ -50,8 +50,18 @@ export const facade: Scenario<FacadeCall> = {
     const clears = scan ? [] : history.entries.filter(({ call }) => call.op === 'clear')
     const isBlurred = (entry: HistoryEntry<FacadeCall>) =>
       entry.call.op !== 'clear' && clears.some((clear) => overlap(clear, entry))
-    return judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
+    return (
+      judgeBursts(history) ??
+      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
+    )
   },
+}
+
+/** Without faults, no call is refused because of other calls of its process. */
+function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | undefined {
+  const refused = entries.find((entry) => entry.call.op === 'burst' && Number(resultOf(entry)) > 0)
+  if (refused === undefined || !isFaultless) return undefined
+  return `${resultOf(refused)} concurrent calls of replace() by ${refused.process} were refused.`
 }
 
 /**

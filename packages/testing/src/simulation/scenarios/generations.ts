@@ -25,8 +25,12 @@ export const generations: Scenario<ClearCall> = {
   ) as unknown as fc.Arbitrary<ClearCall>,
   gapMs: 5,
   groupMs: 1_500,
+  maxCalls: 30,
+  // Small items share a slab of memcached.
+  isRelated: (key) => key.includes('~generation'),
   faults: [
     'evict',
+    'evict-related',
     'node-added',
     'node-removed',
     'node-replaced',

@@ -1,5 +1,4 @@
 import type { Cache } from '@stowage/core'
-import { withKeyOrder } from '@stowage/core'
 import fc from 'fast-check'
 import { type FoundValue, judgeLoads, type Load, type RememberCall } from '../judges/loads.ts'
 import type { ProcessContext, Program, Scenario } from './scenario.ts'
@@ -51,7 +50,7 @@ class RememberProgram implements Program<RememberCall> {
   readonly #cache: Cache
 
   constructor(context: ProcessContext) {
-    const { Cache, store, clock, traits } = context
+    const { Cache, withKeyOrder, store, clock, traits } = context
     this.#context = context
     // A network without order needs the wrapper that the drivers use there.
     this.#cache = new Cache(traits.ordered ? store : withKeyOrder(store), { prefix: 'app:', clock })

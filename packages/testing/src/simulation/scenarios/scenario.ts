@@ -1,4 +1,4 @@
-import type { ByteStore, Cache, Clock } from '@stowage/core'
+import type { ByteStore, Cache, Clock, withKeyOrder } from '@stowage/core'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
@@ -15,6 +15,8 @@ export type FaultKind =
   | 'restart-empty'
   /** The backend evicts an item. */
   | 'evict'
+  /** The backend evicts all items that the scenario calls related. */
+  | 'evict-related'
   /** A node is added, and removed later. */
   | 'node-added'
   /** A node is removed, and added with its old items later. */
@@ -36,6 +38,7 @@ export interface ProcessContext {
   readonly traits: BackendTraits
   /** The class to create caches with. */
   readonly Cache: typeof Cache
+  readonly withKeyOrder: typeof withKeyOrder
   /** What the processes of a run share besides the backend, such as a database or a mailbox. */
   readonly shared: Map<string, unknown>
   /** The next number of the sequence that orders everything, as in the history. */
@@ -73,6 +76,10 @@ export interface Scenario<Call = unknown> {
   readonly ticks?: boolean
   /** The faults of the world that can occur. */
   readonly faults: readonly FaultKind[]
+  /** Maximum number of calls, unless given. @default 60 */
+  readonly maxCalls?: number
+  /** Whether the backend evicts this item together with others. @default never */
+  isRelated?(key: string): boolean
   /** Whether to leave out the faults on such a backend. @default false */
   withoutFaults?(traits: Partial<BackendTraits>): boolean
   /** Calls that each process makes in the end, when all faults are over. @default none */

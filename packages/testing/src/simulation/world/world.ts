@@ -48,7 +48,8 @@ export class World implements Scheduler {
     process?: EventProcess,
     cause: Cause | undefined = this.cause,
   ): WorldEvent {
-    const at = this.now + Math.max(0, ms)
+    // Rounded to microseconds, so that sums of the same moments are equal.
+    const at = Math.round((this.now + Math.max(0, ms)) * 1_000) / 1_000
     const event = { at, order: this.#order++, process, cause, run, isCancelled: false }
     this.#queue.push(event)
     return event
