@@ -12,6 +12,7 @@ export {
   plans,
 } from './run/plan.ts'
 export { report } from './run/report.ts'
+export { runOnStores } from './run/run-on-stores.ts'
 export { type Parts, type RunResult, runPlan } from './run/run-plan.ts'
 export {
   type Failure,

@@ -18,29 +18,11 @@ interface PlantedFault {
   readonly parts?: Parts
 }
 
-/** Lowers what it expects to what was expected when a copy was queried. */
+/** Lowers what is expected to what was expected when a copy was queried. */
 class LoweringTracker extends ReplicationTracker {
-  #lowered: number | undefined
-
-  override get expected(): number {
-    return this.#lowered ?? super.expected
-  }
-
-  override expect(written: number): void {
-    super.expect(Math.max(written, this.expected))
-    this.#lowered = Math.max(this.expected, written)
-  }
-
-  override isCaughtUp(): boolean {
-    return this.#hasCaughtUp
-  }
-
-  #hasCaughtUp = false
-
   override update(copy: number, applied: number, expected: number): void {
     super.update(copy, applied, expected)
-    this.#hasCaughtUp = applied >= expected
-    if (this.#hasCaughtUp) this.#lowered = expected
+    if (applied >= expected) this.expectedWrites = expected
   }
 }
 

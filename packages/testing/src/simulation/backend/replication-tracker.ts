@@ -1,21 +1,21 @@
 /** What a process has read about the copies of a node: which writes its `'session'` reads must include. */
 export class ReplicationTracker {
-  #expected = 0
+  /** The number of writes that `'session'` reads must include. */
+  protected expectedWrites = 0
   /** The number of writes that each copy has applied, as far as the process has read it. */
   readonly #applied: number[] = []
 
-  /** The number of writes that `'session'` reads must include. */
   get expected(): number {
-    return this.#expected
+    return this.expectedWrites
   }
 
   /** Makes `'session'` reads include the first `written` writes. */
   expect(written: number): void {
-    this.#expected = Math.max(this.#expected, written)
+    this.expectedWrites = Math.max(this.expectedWrites, written)
   }
 
   isCaughtUp(copy: number): boolean {
-    return (this.#applied[copy] ?? 0) >= this.#expected
+    return (this.#applied[copy] ?? 0) >= this.expectedWrites
   }
 
   /**

@@ -52,13 +52,17 @@ function isBefore(first: Entry, second: Entry): boolean {
 /** A strong read notices a clear at once, any other within the refresh interval. */
 function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boolean {
   if (read.process !== clear.process && isForgotten(clear, read, history)) return false
-  if (read.call.op === 'strong get') return true
-  return read.invokedAt > clear.settledAt + refreshMs && !hasFailed(clear, read, history)
+  // A process that cannot read the id falls back to other copies of it, and may find what it knew before.
+  const isStrong = read.call.op === 'strong get'
+  // After a failure, other reads go on with the id that is known while it is read again.
+  if (hasFailed(isStrong ? clear.invokedAt - refreshMs : 0, read, history)) return false
+  if (isStrong) return true
+  return read.invokedAt > clear.settledAt + refreshMs && !seemsRecent(read, history)
 }
 
-/** Whether the reading process may have failed to read the id since the clear. */
+/** Whether a request of the reading process for the id has failed since this time. */
 function hasFailed(
-  clear: Entry,
+  since: number,
   { process, settled = Infinity }: Entry,
   { requests }: History,
 ): boolean {
@@ -66,7 +70,8 @@ function hasFailed(
     (request) =>
       request.hasFailed &&
       request.process === process &&
-      request.sentAt > clear.invokedAt - refreshMs &&
+      request.keys.some((key) => key.includes('~generation')) &&
+      request.sentAt >= since &&
       request.sent < settled,
   )
 }
@@ -85,4 +90,21 @@ function isForgotten(clear: Entry, read: Entry, { nodeChanges, losses }: History
       at < clear.settledAt + restoreMs,
   )
   return hasChanged || hasLost
+}
+
+/**
+ * Whether the clock of the process was set back by so much that the id seems to have been read within the refresh
+ * interval.
+ */
+function seemsRecent({ process, invoked, invokedAt }: Entry, history: History): boolean {
+  const lastRead = history.requests.findLast(
+    (request) =>
+      request.process === process &&
+      request.sent < invoked &&
+      request.keys.some((key) => key.includes('~generation')),
+  )
+  const from = lastRead?.sentAt ?? 0
+  const steps = history.clockSteps.filter((step) => step.process === process && step.at >= from)
+  const elapsed = steps.reduce((sum, { ms }) => sum + ms, invokedAt - from)
+  return steps.length > 0 && elapsed >= 0 && elapsed < refreshMs
 }

@@ -39,12 +39,21 @@ export interface NodeChange {
   readonly at: number
 }
 
+/** The clock of a process was set forward, or back if `ms` is negative. */
+export interface ClockStep {
+  readonly process: string
+  readonly at: number
+  readonly ms: number
+}
+
 /** What a run leaves to its judges. */
 export interface History<Call = unknown> {
   readonly entries: readonly HistoryEntry<Call>[]
   readonly losses: readonly Loss[]
   /** When nodes were added, removed or replaced by others. */
   readonly nodeChanges: readonly NodeChange[]
+  /** When clocks of processes were set. */
+  readonly clockSteps: readonly ClockStep[]
   /** The requests to the backend. */
   readonly requests: readonly SentRequest[]
   /** Whether the run was without faults. */

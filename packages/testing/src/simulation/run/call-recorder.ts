@@ -1,29 +1,46 @@
-import type { Network } from '../backend/network.ts'
+import type { SentRequest } from '../backend/network.ts'
 import type { HistoryEntry } from '../judges/history.ts'
 import type { Cause } from '../world/event-queue.ts'
-import type { SimulatedProcess } from '../world/simulated-process.ts'
-import type { World } from '../world/world.ts'
+import type { Trace } from '../world/trace.ts'
+
+/** Says what time it is, in milliseconds and in the order of everything that happens. */
+export interface Timeline {
+  readonly now: number
+  readonly trace?: Trace | undefined
+  nextOrder(): number
+}
+
+interface RecordedProcess {
+  readonly name: string
+  readonly isKilled: boolean
+}
 
 /** Writes down when each call began, when it ended and how. */
 export class CallRecorder<Call> {
-  readonly #world: World
-  readonly #network: Network
+  readonly #timeline: Timeline
+  readonly #requests: readonly SentRequest[]
   readonly #entries: HistoryEntry<Call>[] = []
-  readonly #processes: SimulatedProcess[] = []
+  readonly #processes: RecordedProcess[] = []
   readonly #causes: Cause[] = []
 
-  constructor(world: World, network: Network) {
-    this.#world = world
-    this.#network = network
+  /** @param requests the requests to the backend, which are added later */
+  constructor(timeline: Timeline, requests: readonly SentRequest[]) {
+    this.#timeline = timeline
+    this.#requests = requests
   }
 
-  run(process: SimulatedProcess, cause: Cause, call: Call, work: () => Promise<unknown>): void {
-    const world = this.#world
+  run(
+    process: RecordedProcess,
+    cause: Cause,
+    call: Call,
+    work: () => Promise<unknown>,
+  ): Promise<void> {
+    const timeline = this.#timeline
     const entry: HistoryEntry<Call> = {
       process: process.name,
       call,
-      invoked: world.nextOrder(),
-      invokedAt: world.now,
+      invoked: timeline.nextOrder(),
+      invokedAt: timeline.now,
       settled: undefined,
       settledAt: Infinity,
       outcome: undefined,
@@ -36,15 +53,14 @@ export class CallRecorder<Call> {
     this.#entries.push(entry)
     this.#processes.push(process)
     this.#causes.push(cause)
-    if (world.trace !== undefined) world.log(process.name, textOf(call))
+    timeline.trace?.add(timeline.now, process.name, textOf(call))
     const settle = (outcome: HistoryEntry['outcome']) => {
-      entry.settled = world.nextOrder()
-      entry.settledAt = world.now
+      entry.settled = timeline.nextOrder()
+      entry.settledAt = timeline.now
       entry.outcome = outcome
-      if (world.trace !== undefined)
-        world.log(process.name, `${textOf(call)} ⇒ ${textOfOutcome(outcome)}`)
+      timeline.trace?.add(timeline.now, process.name, `${textOf(call)} ⇒ ${textOfOutcome(outcome)}`)
     }
-    work().then(
+    return work().then(
       (value) => settle({ status: 'fulfilled', value }),
       (error) => settle({ status: 'rejected', error }),
     )
@@ -76,7 +92,7 @@ export class CallRecorder<Call> {
   /** Finds out when a call without a result can have taken effect: when requests sent meanwhile were executed. */
   #limitEffect(entry: HistoryEntry): void {
     const { settled = Infinity, invoked, process } = entry
-    const executed = this.#network.requests.filter(
+    const executed = this.#requests.filter(
       (request) =>
         request.process === process &&
         request.executed !== undefined &&

@@ -69,7 +69,7 @@ class PlanRun<Call> {
     this.#plan = plan
     this.#backend = new Backend(world, plan.traits, plan.seed)
     this.#network = new Network(world, this.#backend.traits.ordered)
-    this.#recorder = new CallRecorder(world, this.#network)
+    this.#recorder = new CallRecorder(world, this.#network.requests)
     this.#processes = plan.clocks.map(
       (clock, index) => new SimulatedProcess(world, index, plan.seed, clock),
     )
@@ -92,6 +92,7 @@ class PlanRun<Call> {
       entries: this.#recorder.finish(),
       losses: this.#losses,
       nodeChanges: this.#nodeChanges,
+      clockSteps: this.#processes.flatMap(({ clockSteps }) => clockSteps),
       requests: this.#network.requests,
       isFaultless,
     }
@@ -140,6 +141,7 @@ class PlanRun<Call> {
     }
     const context = {
       name: process.name,
+      prefix: 'app:',
       store,
       clock: process.clock,
       traits: this.#backend.traits,

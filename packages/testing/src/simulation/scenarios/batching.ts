@@ -27,9 +27,9 @@ export const batching: Scenario<FacadeCall> = {
   faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill'],
   lastCalls: facadeKeys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
   isOwnKey: (key) => key.includes('key'),
-  start({ Cache, withKeyOrder, store, clock }) {
+  start({ Cache, withKeyOrder, prefix, store, clock }) {
     const batched = withBatching(withKeyOrder(store), { maxKeys: 4, overlap: true })
-    const cache = new Cache(batched, { prefix: 'app:', clock })
+    const cache = new Cache(batched, { prefix, clock })
     cache.namespace('ns')
     // Reads with options are not merged.
     return { run: (call) => runFacadeCall(cache, call, undefined), close: () => cache.close() }

@@ -41,8 +41,8 @@ export const facade: Scenario<FacadeCall> = {
     [false, true].map((inNamespace) => ({ op: 'get' as const, key, inNamespace })),
   ),
   isOwnKey: (key) => key.includes('key'),
-  start({ Cache, store, clock }) {
-    const cache = new Cache(store, { prefix: 'app:', clock })
+  start({ Cache, prefix, store, clock }) {
+    const cache = new Cache(store, { prefix, clock })
     cache.namespace('ns')
     return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },

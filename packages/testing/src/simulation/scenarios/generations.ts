@@ -41,8 +41,8 @@ export const generations: Scenario<ClearCall> = {
   ],
   lastCalls: keys.map((key) => ({ op: 'strong get' as const, key })),
   isOwnKey: (key) => key.includes('key'),
-  start({ Cache, store, clock, nextOrder }) {
-    const cache = new Cache(store, { prefix: 'app:', clock })
+  start({ Cache, prefix, store, clock, nextOrder }) {
+    const cache = new Cache(store, { prefix, clock })
     const run = async (call: ClearCall): Promise<unknown> => {
       if (call.op === 'clear') return cache.clear()
       if (call.op === 'get') return cache.get(call.key)

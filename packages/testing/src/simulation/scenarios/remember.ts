@@ -50,10 +50,10 @@ class RememberProgram implements Program<RememberCall> {
   readonly #cache: Cache
 
   constructor(context: ProcessContext) {
-    const { Cache, withKeyOrder, store, clock, traits } = context
+    const { Cache, withKeyOrder, prefix, store, clock, traits } = context
     this.#context = context
     // A network without order needs the wrapper that the drivers use there.
-    this.#cache = new Cache(traits.ordered ? store : withKeyOrder(store), { prefix: 'app:', clock })
+    this.#cache = new Cache(traits.ordered ? store : withKeyOrder(store), { prefix, clock })
     this.#cache.namespace('ns')
   }
 

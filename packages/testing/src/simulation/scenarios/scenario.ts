@@ -33,6 +33,8 @@ export type FaultKind =
 /** What one process of a scenario uses. Everything that it does goes through these. */
 export interface ProcessContext {
   readonly name: string
+  /** The prefix of its caches. */
+  readonly prefix: string
   readonly store: ByteStore
   readonly clock: Clock
   readonly traits: BackendTraits

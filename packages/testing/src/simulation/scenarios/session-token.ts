@@ -30,8 +30,8 @@ export const sessionToken: Scenario<SessionCall> = {
   gapMs: 5,
   faults: ['partition', 'partition-copy', 'restart', 'pause', 'kill'],
   isOwnKey: (key) => key.includes('key-'),
-  start({ Cache, store, clock, name, shared }) {
-    const cache = new Cache(store, { prefix: 'app:', clock })
+  start({ Cache, prefix, store, clock, name, shared }) {
+    const cache = new Cache(store, { prefix, clock })
     let written = 0
     let acknowledged = 0
     /** What this process may have read or observed. */

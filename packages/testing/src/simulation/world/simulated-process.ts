@@ -24,6 +24,8 @@ export class SimulatedProcess implements EventProcess {
   readonly clock: Clock
   /** Maps that the process created when it started, to find what it has left behind. */
   readonly maps: Map<unknown, unknown>[] = []
+  /** When its clock was set, and by how much. */
+  readonly clockSteps: { readonly process: string; readonly at: number; readonly ms: number }[] = []
   /** Timers that have not fired. */
   timers = 0
   isKilled = false
@@ -58,6 +60,7 @@ export class SimulatedProcess implements EventProcess {
   /** Sets the clock of the process forward, or back if `ms` is negative. */
   stepClock(ms: number): void {
     this.#offsetMs += ms
+    this.clockSteps.push({ process: this.name, at: this.#world.now, ms })
   }
 
   pause(): void {
