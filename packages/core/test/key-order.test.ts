@@ -1,4 +1,4 @@
-import { type ByteStore, type Payload, withKeyOrder, wrapStore } from '@stowage/core'
+import { BatchError, type ByteStore, type Payload, withKeyOrder, wrapStore } from '@stowage/core'
 import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -72,5 +72,27 @@ describe('withKeyOrder', () => {
     const store = withKeyOrder(failing)
     const setting = Promise.resolve(store.set('k', 'v')).catch((error) => error.message)
     expect(await Promise.all([setting, store.get('k')])).toEqual(['unreachable', undefined])
+  })
+
+  test('of a call for several keys, a key fails only with its own request, and none is sent after the failure', async () => {
+    let sent = 0
+    const failing = wrapStore(referenceStore(), async (operation, call, args) => {
+      sent++
+      await new Promise((resolve) => setTimeout(resolve, operation === 'set' ? 20 : 1))
+      if (operation === 'getMany' && args[0]?.toString() === 'b') throw new Error('unreachable')
+      return call()
+    })
+    const store = withKeyOrder(failing)
+    const setting = store.set('a', 'value')
+    const failure = await Promise.resolve(store.getMany(['a', 'b'])).catch((error) => error)
+    expect(failure).toBeInstanceOf(BatchError)
+    expect(failure.outcomes.map(({ status }: { status: string }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+    ])
+    expect(text(failure.outcomes[0].value)).toBe('value')
+    const before = sent
+    await setting
+    expect(sent).toBe(before)
   })
 })

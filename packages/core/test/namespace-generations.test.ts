@@ -7,7 +7,9 @@ const strong = { consistency: 'strong' } as const
 test('processes agree on the generation of a namespace after the prefix around it was cleared', async () => {
   const backend = referenceStore({ scan: false, async: true })
   // Two stores over the same items, as of two processes.
-  const [a, b] = [{ ...backend }, { ...backend }].map((store) => new Cache(store, { prefix: 'app:' }))
+  const [a, b] = [{ ...backend }, { ...backend }].map(
+    (store) => new Cache(store, { prefix: 'app:' }),
+  )
   if (a === undefined || b === undefined) throw new Error('no caches')
   await a.namespace('ns').set('key', 'a')
   await a.clear()

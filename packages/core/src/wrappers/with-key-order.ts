@@ -44,7 +44,7 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
     }
     const [idle, busy] = order.split(entries, ([key]) => key, true)
     if (busy.length === 0 || idle.length === 0) return write(entries)
-    return joinParts<readonly [string, unknown], void>(entries, [idle, busy], write).then(() => {})
+    return joinParts(entries, [idle, busy], write).then(() => {})
   }
   const deleteMany = (keys: readonly string[]) =>
     order.run(keys, true, () => inner.deleteMany(keys))
@@ -55,28 +55,29 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
  * Makes a call for each part of the entries. If one fails, rejects when all have settled, with the outcome of each
  * entry: the others must neither fail with it nor take effect after the caller has received the failure.
  */
-async function joinParts<E, T>(
+async function joinParts<E>(
   entries: readonly E[],
   parts: readonly (readonly E[])[],
-  call: (part: readonly E[]) => Awaitable<readonly T[] | void>,
-): Promise<T[]> {
-  const settled = await Promise.allSettled(
-    parts.map(async (part) => (part.length === 0 ? [] : call(part))),
+  call: (part: readonly E[]) => Awaitable<unknown>,
+): Promise<unknown[]> {
+  const results = await Promise.allSettled(
+    parts.map(async (part) => (part.length === 0 ? undefined : call(part))),
   )
   const outcomes = new Map<E, PromiseSettledResult<unknown>>()
   for (const [index, part] of parts.entries()) {
-    const result = settled[index] as PromiseSettledResult<readonly T[] | void>
+    const result = results[index] as PromiseSettledResult<unknown>
     for (const [at, entry] of part.entries()) outcomes.set(entry, outcomeAt(result, at))
   }
   const ordered = entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>)
-  if (settled.some(({ status }) => status === 'rejected')) throw new BatchError(ordered)
-  return ordered.map((outcome) => (outcome as PromiseFulfilledResult<T>).value)
+  if (results.some(({ status }) => status === 'rejected')) throw new BatchError(ordered)
+  return ordered.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value)
 }
 
-function outcomeAt<T>(
-  result: PromiseSettledResult<readonly T[] | void>,
+/** The outcome of one entry: reads return a list, writes nothing. */
+function outcomeAt(
+  result: PromiseSettledResult<unknown>,
   at: number,
 ): PromiseSettledResult<unknown> {
   if (result.status === 'rejected') return outcomeOf(result.reason, at)
-  return { status: 'fulfilled', value: result.value?.[at] }
+  return { status: 'fulfilled', value: (result.value as unknown[] | undefined)?.[at] }
 }
