@@ -1,6 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { planOf, report, runPlan, scenarios, simulate } from '@stowage/testing/simulation'
+import {
+  fc,
+  planOf,
+  report,
+  runPlan,
+  type Scenario,
+  scenarios,
+  simulate,
+} from '@stowage/testing/simulation'
 import { describe, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url))
@@ -39,4 +47,80 @@ test('a failure is reported with its trace and the command that replays it', asy
   expect(text).toMatch(/^✗ facade, seed 5: it is broken\./)
   expect(text).toContain('npm run simulate -- facade --replay 5')
   expect(failure?.plan.calls.length).toBe(1)
+})
+
+type CopyCall = { readonly op: 'write' | 'read' }
+
+/** In-process copies that a bus invalidates: never served while it is disconnected, nor long after a change. */
+const copies: Scenario<CopyCall> = {
+  name: 'copies',
+  summary: 'in-process copies with a bus',
+  traits: fc.constant({}),
+  call: fc.record({ op: fc.constantFrom('write', 'read', 'read') }),
+  gapMs: 20,
+  faults: ['partition', 'pause'],
+  start({ Cache, store, clock, bus, nextOrder }) {
+    const cache = new Cache(store, { clock })
+    let copy: number | undefined
+    let changes = 0
+    const forget = () => {
+      changes++
+      copy = undefined
+    }
+    const subscribed = bus?.subscribe(forget)
+    const run = async ({ op }: CopyCall): Promise<number | undefined> => {
+      await subscribed
+      if (op === 'read' && copy !== undefined && bus?.connected) return copy
+      const before = changes
+      if (op === 'read') {
+        const value = await cache.get<number>('key')
+        if (changes === before) copy = value
+        return value
+      }
+      const value = nextOrder()
+      await cache.set('key', value)
+      forget()
+      await bus?.publish(['key'])
+      return value
+    }
+    return {
+      run,
+      close: async () => {
+        await bus?.close()
+        await cache.close()
+      },
+    }
+  },
+  judge({ entries }) {
+    const writes = entries.filter(
+      ({ call, outcome }) => call.op === 'write' && outcome?.status === 'fulfilled',
+    )
+    for (const { call, outcome, invokedAt, process } of entries) {
+      if (call.op !== 'read' || outcome?.status !== 'fulfilled') continue
+      const own = writes.find(
+        (write) => write.outcome?.status === 'fulfilled' && write.outcome.value === outcome.value,
+      )
+      const later = writes.find(
+        (write) =>
+          own !== undefined && write.invokedAt > own.settledAt && write.settledAt + 50 < invokedAt,
+      )
+      if (later !== undefined) return `${process} read an outdated copy.`
+    }
+    return undefined
+  },
+}
+
+test('a bus invalidates copies in other processes, also after a partition', async () => {
+  const failure = await simulate(copies, { seeds: 300 })
+  expect(failure && report(failure)).toBeUndefined()
+  const deaf: typeof copies = {
+    ...copies,
+    start: (context) => {
+      const subscribe = async () => () => {}
+      const publish = () => {}
+      const bus = { connected: true, subscribe, publish, close: async () => {} }
+      return copies.start({ ...context, bus })
+    },
+  }
+  expect((await simulate(deaf, { seeds: 100 }))?.problem).toContain('outdated')
 })

@@ -17,7 +17,7 @@ export interface Operation<State> {
 }
 
 /** A history with more possible states between two replies, or more pending calls, is accepted. */
-const maxConfigurations = 2_000
+const maxConfigurations = 1_000
 const maxPending = 30
 
 interface Configuration<State> {
@@ -114,7 +114,8 @@ class Explorer<State> {
       this.#keep({ state, done })
       return
     }
-    for (const [slot, operation] of this.#pending.entries()) {
+    for (let slot = 0; slot < this.#pending.length; slot++) {
+      const operation = this.#pending[slot]
       const bit = 1 << slot
       if (operation === undefined || (done & bit) !== 0) continue
       if (this.#isBlocked(operation, done)) continue
@@ -128,7 +129,8 @@ class Explorer<State> {
   /** Lets the observations that fit the state take effect: that excludes nothing later. */
   #withObservations(state: State, done: number): number {
     let extended = done
-    for (const [slot, operation] of this.#pending.entries()) {
+    for (let slot = 0; slot < this.#pending.length; slot++) {
+      const operation = this.#pending[slot]
       if (operation?.isObservation !== true || (done & (1 << slot)) !== 0) continue
       if (this.#isBlocked(operation, extended)) continue
       const states = operation.apply(state)

@@ -44,13 +44,25 @@ export function applyCall(
   result: unknown,
   at: Interval,
   ttlStep: number,
-): Register[] {
-  const states: Register[] = []
-  for (const view of viewsOf(state, at)) {
-    const transition = transitionOf(view, call, at, ttlStep)
-    if (result === anyResult || transition.result === result) states.push(transition.state)
-  }
-  return states
+): readonly Register[] {
+  const views = viewsOf(state, at)
+  // Most values do not expire.
+  const only = views.length === 1 ? views[0] : undefined
+  if (only !== undefined) return next(only, call, result, at, ttlStep)
+  return views.flatMap((view) => next(view, call, result, at, ttlStep))
+}
+
+const impossible: readonly Register[] = []
+
+function next(
+  view: Register,
+  call: KeyCall,
+  result: unknown,
+  at: Interval,
+  ttlStep: number,
+): readonly Register[] {
+  const transition = transitionOf(view, call, at, ttlStep)
+  return result === anyResult || transition.result === result ? [transition.state] : impossible
 }
 
 export function isRead({ op }: KeyCall): boolean {
@@ -69,7 +81,7 @@ export function textOf({ value, expiresFrom, expiresUntil }: Register): string {
 
 /** The states that the call may find: a value whose expiry is near may or may not exist. */
 function viewsOf(state: Register, { from, until }: Interval): readonly Register[] {
-  if (state.value === undefined) return [state]
+  if (state.value === undefined || state.expiresFrom === Infinity) return [state]
   const views: Register[] = []
   if (from <= state.expiresUntil) views.push(state)
   if (until >= state.expiresFrom) views.push(emptyRegister)

@@ -3,6 +3,7 @@ import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
 import { ReplicationTracker } from '../backend/replication-tracker.ts'
+import { SimulatedBus } from '../backend/simulated-bus.ts'
 import type { History, Loss, NodeChange } from '../judges/history.ts'
 import { leftovers } from '../judges/leftovers.ts'
 import type { Program, Scenario } from '../scenarios/scenario.ts'
@@ -61,6 +62,7 @@ class PlanRun<Call> {
   readonly #recorder: CallRecorder<Call>
   readonly #losses: Loss[] = []
   readonly #nodeChanges: NodeChange[] = []
+  readonly #buses: SimulatedBus[] = []
   readonly #shared = new Map<string, unknown>()
 
   constructor(world: World, scenario: Scenario<Call>, plan: Plan<Call>, parts: Parts) {
@@ -143,6 +145,7 @@ class PlanRun<Call> {
       name: process.name,
       prefix: 'app:',
       store,
+      bus: new SimulatedBus(world, process, this.#buses),
       clock: process.clock,
       traits: this.#backend.traits,
       Cache: parts.Cache ?? Cache,

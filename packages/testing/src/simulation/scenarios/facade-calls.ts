@@ -71,9 +71,9 @@ const others = [
 
 /** Any call of the facade for one of a few keys. */
 export const facadeCall = fc.oneof(
-  { weight: 45, arbitrary: read },
-  { weight: 40, arbitrary: write },
-  ...others.map((arbitrary) => ({ weight: 5, arbitrary })),
+  { weight: 270, arbitrary: read },
+  { weight: 240, arbitrary: write },
+  ...others.map((arbitrary) => ({ weight: 30, arbitrary })),
   { weight: 1, arbitrary: fc.record({ op: fc.constant('burst'), inNamespace }) },
 ) as unknown as fc.Arbitrary<FacadeCall>
 

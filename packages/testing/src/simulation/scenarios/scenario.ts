@@ -1,4 +1,4 @@
-import type { ByteStore, Cache, Clock, withKeyOrder } from '@stowage/core'
+import type { ByteStore, Cache, Clock, InvalidationBus, withKeyOrder } from '@stowage/core'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
@@ -36,6 +36,8 @@ export interface ProcessContext {
   /** The prefix of its caches. */
   readonly prefix: string
   readonly store: ByteStore
+  /** Absent on real stores. */
+  readonly bus?: InvalidationBus | undefined
   readonly clock: Clock
   readonly traits: BackendTraits
   /** The class to create caches with. */

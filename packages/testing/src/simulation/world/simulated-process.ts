@@ -29,12 +29,13 @@ export class SimulatedProcess implements EventProcess {
   /** Timers that have not fired. */
   timers = 0
   isKilled = false
-  /** Whether the network separates it from the backend. */
-  isPartitioned = false
+  /** Called when the network has separated it from the backend, or connected it again. */
+  onPartition: () => void = () => {}
   readonly #world: Scheduler
   readonly #rate: number
   #offsetMs: number
   #held: WorldEvent[] | undefined
+  #isPartitioned = false
 
   constructor(world: Scheduler, index: number, seed: number, { offsetMs, drift }: ProcessClock) {
     this.name = `p${index + 1}`
@@ -46,6 +47,17 @@ export class SimulatedProcess implements EventProcess {
       now: () => epoch + Math.floor(this.monotonic() + this.#offsetMs),
       sleep: (ms, signal) => this.#sleep(ms, signal),
     }
+  }
+
+  /** Whether the network separates it from the backend. */
+  get isPartitioned(): boolean {
+    return this.#isPartitioned
+  }
+
+  set isPartitioned(isPartitioned: boolean) {
+    if (this.#isPartitioned === isPartitioned) return
+    this.#isPartitioned = isPartitioned
+    this.onPartition()
   }
 
   get isPaused(): boolean {
