@@ -183,16 +183,21 @@ export class GenerationStore implements AnyStore {
 
   /** Makes a call with the known id while the id is confirmed, and again if the id has changed. */
   #confirmed<T>(operation: string, call: Call<T>, isLenient = false): Promise<T> {
-    return this.#lifecycle.run(operation, async () => {
-      if (this.#known === undefined) await this.#readOrKeep()
-      const prefix = this.#keyPrefix
-      const confirming = this.#confirm()
-      const [confirmed, result] = await Promise.allSettled([confirming, attempt(call, prefix)])
-      if (prefix !== this.#keyPrefix) return call(this.#keyPrefix)
-      if (confirmed.status === 'rejected' && !isLenient) throw confirmed.reason
-      if (result.status === 'rejected') throw result.reason
-      return result.value
-    })
+    return this.#lifecycle.run(operation, () => this.#callConfirmed(call, isLenient))
+  }
+
+  async #callConfirmed<T>(call: Call<T>, isLenient: boolean): Promise<T> {
+    if (this.#known === undefined) await this.#readOrKeep()
+    const prefix = this.#keyPrefix
+    const outer = this.#outerKeyPrefix
+    const confirming = this.#confirm()
+    const [confirmed, result] = await Promise.allSettled([confirming, attempt(call, prefix)])
+    // The id may have been confirmed in an earlier generation of the prefix around this one than the call was made in.
+    if (outer !== this.#outerKeyPrefix) return this.#callConfirmed(call, isLenient)
+    if (prefix !== this.#keyPrefix) return call(this.#keyPrefix)
+    if (confirmed.status === 'rejected' && !isLenient) throw confirmed.reason
+    if (result.status === 'rejected') throw result.reason
+    return result.value
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
