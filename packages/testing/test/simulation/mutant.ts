@@ -28,5 +28,5 @@ function apply(folder: string, [file, from, to]: Change): void {
   const path = join(folder, file)
   const code = readFileSync(path, 'utf8')
   if (!code.includes(from)) throw new Error(`${file} of the built core does not contain: ${from}`)
-  writeFileSync(path, code.replace(from, to))
+  writeFileSync(path, code.replaceAll(from, to))
 }
