@@ -66,6 +66,7 @@ const folders = {
   },
   testing: {
     conformance: ['chaos', 'manual-clock'],
+    simulation: ['reference-store'],
   },
   'test-servers': {
     'fault-proxy': [],

@@ -100,6 +100,7 @@ function exportedNames(): Map<string, string> {
     for (const [entry, id] of [
       ['index', ''],
       ['driver', '/driver'],
+      ['simulation/index', '/simulation'],
     ] as const) {
       const file = join(root, 'packages', name, 'dist', `${entry}.d.ts`)
       for (const exportedName of namesIn(file)) names.set(exportedName, `@stowage/${name}${id}`)

@@ -22,6 +22,8 @@ export class CacheScope {
   readonly updates: KeyedQueue = new KeyedQueue()
   /** The same store for the scopes below this one. It accepts their calls in flight while `close()` waits for them. */
   readonly #storeBelow: AnyStore
+  /** The generation of this prefix; `undefined` for the scope of a store. */
+  readonly #generation: Generation | undefined
   readonly #lifecycle: Lifecycle
   readonly #closeStore: () => Promise<void>
   /** Caches that share a codec share their flights. */
@@ -39,9 +41,11 @@ export class CacheScope {
     storeBelow: AnyStore,
     lifecycle: Lifecycle,
     closeStore: () => Promise<void>,
+    generation?: Generation,
   ) {
     this.store = store
     this.#storeBelow = storeBelow
+    this.#generation = generation
     this.#lifecycle = lifecycle
     this.#closeStore = closeStore
     scopes.set(store, this)
@@ -65,7 +69,7 @@ export class CacheScope {
     const existing = this.#prefixes.get(prefix)?.deref()
     if (existing !== undefined) return existing
     const inner = this.#storeBelow
-    const generation = new Generation(inner, prefix, clock)
+    const generation = new Generation(inner, prefix, clock, this.#generation)
     const storeWith = (lifecycle: Lifecycle) =>
       new GenerationStore(inner, generation, lifecycle, this.#closeStore)
     const scope = new CacheScope(
@@ -73,6 +77,7 @@ export class CacheScope {
       storeWith(new Lifecycle(inner.name)),
       this.#lifecycle,
       this.#closeStore,
+      generation,
     )
     this.#prefixes.set(prefix, new WeakRef(scope))
     this.#collected.register(scope, prefix)
@@ -99,6 +104,15 @@ export class CacheScope {
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
     }
+  }
+
+  /** Waits for the writes of loaded values whose keys begin with `keyPrefix`, and for those of the prefixes below. */
+  async awaitWriteBacks(keyPrefix: string): Promise<void> {
+    const writes = this.#allFlights.flatMap((flights) => flights.writeBacks(keyPrefix))
+    const scopes = [...this.#prefixes].flatMap(([prefix, scope]) =>
+      prefix.startsWith(keyPrefix) ? (scope.deref()?.awaitWriteBacks('') ?? []) : [],
+    )
+    await Promise.allSettled([...writes, ...scopes])
   }
 
   /** Waits for the calls in flight, then closes the store for all caches over it. */

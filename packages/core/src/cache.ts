@@ -345,8 +345,12 @@ export class Cache {
   async clear(): Promise<void> {
     const { prefix } = this.#keyspace
     this.#scope.invalidateAll(prefix)
-    if (prefix === '') return this.#store.clear()
-    for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
+    // A loaded value that is being stored could arrive after its key was looked for.
+    await this.#scope.awaitWriteBacks(prefix)
+    if (prefix === '') await this.#store.clear()
+    else for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
+    // A flight that began meanwhile may have read what is cleared now.
+    this.#scope.invalidateAll(prefix)
   }
 
   /**

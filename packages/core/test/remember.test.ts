@@ -338,6 +338,20 @@ test('publishes hits, misses, corrupt entries and loads with cache, store and ke
   expect(await eventsDuring('stowage:corrupt', () => cache.get('k'))).toEqual([event])
 })
 
+test('clear() waits for a loaded value that is being stored, and deletes it', async () => {
+  const slow = wrapStore(referenceStore(), async (operation, call) => {
+    if (operation === 'set') await new Promise((resolve) => setTimeout(resolve, 20))
+    return call()
+  })
+  const cache = new Cache(slow, { prefix: 'p:' })
+  const loading = cache.remember('k', {}, () => 'loaded')
+  // The load is over, and its value is being stored.
+  await turn()
+  await Promise.all([cache.clear(), cache.namespace('other').clear()])
+  expect(await cache.get('k')).toBeUndefined()
+  expect(await loading).toBe('loaded')
+})
+
 /** Returns a store with one operation that always fails, and the operations that were called. */
 function failing(operation: string): { store: CacheStore; calls: string[] } {
   const calls: string[] = []

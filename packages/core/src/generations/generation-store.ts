@@ -1,7 +1,7 @@
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import type { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import type { Generation, PrefixedCall } from './generation.ts'
+import type { CallKind, Generation, PrefixedCall } from './generation.ts'
 
 /**
  * A store within a prefix of a store that cannot list its keys. `clear()` begins a new {@link Generation}; items of
@@ -68,7 +68,7 @@ export class GenerationStore implements AnyStore {
   }
 
   add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#confirmed('add', (prefix) => this.#store.add(prefix + key, item, ttl), true)
+    return this.#confirmed('add', (prefix) => this.#store.add(prefix + key, item, ttl), 'add')
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
@@ -129,7 +129,7 @@ export class GenerationStore implements AnyStore {
     call: PrefixedCall<T>,
   ): Awaitable<T> {
     if (options?.consistency === 'strong' && options.confirmGeneration !== false) {
-      return this.#confirmed(operation, call)
+      return this.#confirmed(operation, call, 'read')
     }
     this.#lifecycle.assertOpen(operation)
     const generation = this.#generation
@@ -137,7 +137,7 @@ export class GenerationStore implements AnyStore {
     return this.#lifecycle.run(operation, () => generation.callRefreshing(call))
   }
 
-  #confirmed<T>(operation: string, call: PrefixedCall<T>, mustConfirm = false): Promise<T> {
-    return this.#lifecycle.run(operation, () => this.#generation.callConfirmed(call, mustConfirm))
+  #confirmed<T>(operation: string, call: PrefixedCall<T>, kind: CallKind = 'write'): Promise<T> {
+    return this.#lifecycle.run(operation, () => this.#generation.callConfirmed(kind, call))
   }
 }

@@ -14,6 +14,9 @@ const refreshMs = 1_000
  */
 const restoreMs = 2 * refreshMs
 
+/** What a call does: a read may be repeated at any time, a write not behind a later clear, an `add` must be confirmed. */
+export type CallKind = 'read' | 'write' | 'add'
+
 /** A call of a store, for keys that begin with `keyPrefix`. */
 export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
 
@@ -32,11 +35,15 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
+  /** The generation of the prefix around this one, if that has generations too. */
+  readonly #outer: Generation | undefined
   readonly #clock: Clock
   readonly #ids: IdCopies
   readonly #time: BackendTime
   /** The newest id that this process has read or stored. */
   #id: GenerationId | undefined
+  /** The key prefix of the outer generation in which the id was read or stored. */
+  #outerKeyPrefix = ''
   #keyPrefix = ''
   /** When the last read of the id began, or failed. */
   #readAt = 0
@@ -44,12 +51,14 @@ export class Generation {
   #isConfirmed = false
   #confirmedAt = 0
   #repairedAt = 0
+  #clearCount = 0
   #reading: Promise<void> | undefined
   #confirming: Promise<void> | undefined
   /** In the order in which they were made. */
   readonly #unconfirmedCalls = new Set<UnconfirmedCall<unknown>>()
 
-  constructor(store: AnyStore, prefix: string, clock: Clock) {
+  constructor(store: AnyStore, prefix: string, clock: Clock, outer?: Generation) {
+    this.#outer = outer
     this.keyPrefixBytes = Buffer.byteLength(prefix) + maxIdLength + 1
     this.#prefix = prefix
     this.#clock = clock
@@ -57,9 +66,19 @@ export class Generation {
     this.#time = new BackendTime(store.time?.bind(store), clock)
   }
 
-  /** What all keys of this generation begin with. */
+  /** What all keys of this generation begin with, within the outer one. */
   get keyPrefix(): string {
     return this.#keyPrefix
+  }
+
+  /** What all keys of this generation begin with, outer generations included. */
+  get fullKeyPrefix(): string {
+    return this.#outer === undefined ? this.#keyPrefix : this.#outer.fullKeyPrefix + this.#keyPrefix
+  }
+
+  /** How often this process has cleared this prefix or one around it. */
+  get ownClears(): number {
+    return this.#clearCount + (this.#outer?.ownClears ?? 0)
   }
 
   /** Epoch milliseconds, by the clock of the backend if it has one. */
@@ -75,7 +94,7 @@ export class Generation {
   /** Makes a call that need not be strong, and refreshes the id. */
   async callRefreshing<T>(call: PrefixedCall<T>): Promise<T> {
     if (this.#id !== undefined && this.#isConfirmed) {
-      return this.#callWhile(this.#readShared(), call)
+      return this.#callWhile(this.#readShared(), 'read', call)
     }
     const reading = this.#readShared()
     if (this.#id === undefined) await reading
@@ -86,13 +105,13 @@ export class Generation {
 
   /**
    * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, the call is made
-   * with the known one, unless `mustConfirm`: two processes that know different ids would both get a lock.
+   * with the known one, except an `add`: two processes that know different ids would both get a lock.
    */
-  async callConfirmed<T>(call: PrefixedCall<T>, mustConfirm = false): Promise<T> {
+  async callConfirmed<T>(kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     if (this.#id === undefined) await this.#readShared()
     const confirming = this.#confirm()
-    const result = await this.#callWhile(confirming, call)
-    if (mustConfirm) await confirming
+    const result = await this.#callWhile(confirming, kind, call)
+    if (kind === 'add') await confirming
     return result
   }
 
@@ -100,23 +119,43 @@ export class Generation {
    * Makes a call with the known id while the id is being read, and repeats it if that finds a newer one. While the id is
    * unreachable, the known one is used: in an outage that affects all processes, `clear()` fails as well.
    */
-  async #callWhile<T>(reading: Promise<void>, call: PrefixedCall<T>): Promise<T> {
-    const unconfirmed = new UnconfirmedCall(call, this.#keyPrefix)
+  async #callWhile<T>(reading: Promise<void>, kind: CallKind, call: PrefixedCall<T>): Promise<T> {
+    const outerKeyPrefix = this.#outer?.fullKeyPrefix
+    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, this.#outer?.ownClears)
     this.#unconfirmedCalls.add(unconfirmed)
     await reading.catch(ignore)
+    if (this.#outer !== undefined) await this.#followOuter(this.#outer, outerKeyPrefix, unconfirmed)
     this.#unconfirmedCalls.delete(unconfirmed)
     return unconfirmed.result
   }
 
+  /** Waits for the result. If the outer generation has changed meanwhile, reads the id that is current in the new one. */
+  async #followOuter(
+    outer: Generation,
+    outerKeyPrefix: string | undefined,
+    call: UnconfirmedCall<unknown>,
+  ): Promise<void> {
+    await call.result.catch(ignore)
+    const keyPrefix = outer.fullKeyPrefix
+    if (keyPrefix === outerKeyPrefix) return
+    // The outer generation has repeated the call. If another id is current there, `#adopt` repeats it with that id.
+    await this.#readShared().catch(ignore)
+    await this.#followOuter(outer, keyPrefix, call)
+  }
+
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    // Calls made before this clear must not be repeated in the generation after it.
-    this.#unconfirmedCalls.clear()
+    const earlierWrites = [...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read')
     const readAt = this.#clock.now()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const { newest, copies } = await this.#ids.read()
+    const { newest, copies } = await this.#readCopies()
+    const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
     const id = await this.#newIdAfter(newestOf([newest, this.#id]))
-    this.#adopt(await this.#ids.raise(id, copies), readAt)
+    const stored = await this.#ids.raise(id, copies)
+    // Writes made before this clear are not repeated in the generation after it.
+    for (const call of earlierWrites) this.#unconfirmedCalls.delete(call)
+    this.#clearCount++
+    this.#adopt(stored, readAt, outerKeyPrefix)
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -143,15 +182,21 @@ export class Generation {
     const readAt = this.#clock.now()
     try {
       const spares = this.#id === undefined
-      const { newest, isComplete, hasOlder, copies } = await this.#ids.read({ spares })
+      const { newest, isComplete, hasOlder, copies } = await this.#readCopies(spares)
+      const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
+      // An id of an earlier outer generation must not replace the id that another process has stored in this one.
+      const known = outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
       if (newest === undefined) {
-        this.#adopt(await this.#restoreOrCreate(copies), readAt)
+        this.#adopt(await this.#restoreOrCreate(known, copies), readAt, outerKeyPrefix)
         return
       }
-      const id = newestOf([newest, this.#id]) ?? newest
-      this.#adopt(id, readAt)
+      const id = newestOf([newest, known]) ?? newest
+      this.#adopt(id, readAt, outerKeyPrefix)
       const isOutdated = hasOlder || id.text !== newest.text
-      if (isOutdated || (!isComplete && this.#mayRepair())) await this.#repair(id, copies, readAt)
+      if (isOutdated || (!isComplete && this.#mayRepair())) {
+        this.#repairedAt = this.#clock.now()
+        this.#adopt(await this.#ids.raise(id, copies), readAt, outerKeyPrefix)
+      }
     } catch (error) {
       this.#readAt = this.#clock.now()
       this.#isConfirmed = false
@@ -169,15 +214,21 @@ export class Generation {
     return !isWithin(refreshMs, this.#repairedAt, this.#clock.now())
   }
 
-  /** Stores the id where it is missing or older. */
-  async #repair(id: GenerationId, copies: IdReading['copies'], readAt: number): Promise<void> {
-    this.#repairedAt = this.#clock.now()
-    this.#adopt(await this.#ids.raise(id, copies), readAt)
+  /** Reads the copies, all of them in one outer generation. */
+  async #readCopies(spares = false): Promise<IdReading> {
+    for (;;) {
+      const outerKeyPrefix = this.#outer?.fullKeyPrefix
+      const reading = await this.#ids.read({ spares })
+      if (outerKeyPrefix === this.#outer?.fullKeyPrefix) return reading
+    }
   }
 
   /** Stores the known id if it was confirmed recently, or else a new one. Returns the newest id that is stored then. */
-  async #restoreOrCreate(copies: IdReading['copies']): Promise<GenerationId> {
-    if (this.#id !== undefined && this.#isRestorable()) return this.#ids.raise(this.#id, copies)
+  async #restoreOrCreate(
+    known: GenerationId | undefined,
+    copies: IdReading['copies'],
+  ): Promise<GenerationId> {
+    if (known !== undefined && this.#isRestorable()) return this.#ids.raise(known, copies)
     return this.#ids.create(await this.#newIdAfter(this.#id), copies)
   }
 
@@ -190,15 +241,23 @@ export class Generation {
     return createId(Math.max((id?.number ?? 0) + 1, await this.#time.now()))
   }
 
-  #adopt(id: GenerationId, readAt: number): void {
+  #adopt(id: GenerationId, readAt: number, outerKeyPrefix: string): void {
     this.#readAt = readAt
     this.#confirmedAt = readAt
     this.#isConfirmed = true
-    if (this.#id !== undefined && !isNewer(id, this.#id)) return
+    const isOuterNew = outerKeyPrefix !== this.#outerKeyPrefix
+    if (this.#id !== undefined && !isOuterNew && !isNewer(id, this.#id)) return
+    const isSameId = id.text === this.#id?.text
     this.#id = id
+    this.#outerKeyPrefix = outerKeyPrefix
+    // The outer generation repeats the calls itself, with the same id.
+    if (isSameId) return
     this.#keyPrefix = `${this.#prefix}${id.text}:`
     // Immediately, so that calls for one key keep their order: the next call is sent with the new id.
-    for (const call of this.#unconfirmedCalls) call.send(this.#keyPrefix)
+    for (const call of this.#unconfirmedCalls) {
+      const isBeforeClear = call.kind !== 'read' && call.outerClears !== this.#outer?.ownClears
+      if (!isBeforeClear) call.send(this.#keyPrefix)
+    }
   }
 }
 
@@ -206,10 +265,20 @@ export class Generation {
 class UnconfirmedCall<T> {
   /** The result for the last prefix with which the call was sent. */
   result!: Promise<T>
+  /** How often this process had cleared an outer generation when the call was made. */
+  readonly outerClears: number | undefined
+  readonly kind: CallKind
   readonly #call: PrefixedCall<T>
 
-  constructor(call: PrefixedCall<T>, keyPrefix: string) {
+  constructor(
+    kind: CallKind,
+    call: PrefixedCall<T>,
+    keyPrefix: string,
+    outerClears: number | undefined,
+  ) {
+    this.kind = kind
     this.#call = call
+    this.outerClears = outerClears
     this.send(keyPrefix)
   }
 

@@ -57,7 +57,9 @@ export async function loadFlight<T>(
     job.ttl() // Throws for an invalid ttl before the load instead of after it.
     const value = await runLoader(job, { flight, bypassed: [] })
     const item = value === undefined ? undefined : job.entries.encode(job.key, value)
-    if (shouldStore && item !== undefined && flight.isCurrent) await storeItem(job, item)
+    if (shouldStore && item !== undefined && flight.isCurrent) {
+      await job.flights.trackWriteBack(job.key, storeItem(job, item))
+    }
     flight.resolve(item)
     return item === undefined ? value : job.entries.valueOf<T>(item)
   } catch (error) {

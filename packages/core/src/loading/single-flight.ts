@@ -3,6 +3,8 @@ import { Flight } from './flight.ts'
 /** The flights that can be joined, at most one per key. */
 export class SingleFlight {
   readonly #flights = new Map<string, Flight>()
+  /** Writes of loaded values in flight, with their keys. They may outlast their flights. */
+  readonly #writeBacks = new Map<Promise<void>, string>()
 
   find(key: string): Flight | undefined {
     return this.#flights.size === 0 ? undefined : this.#flights.get(key)
@@ -32,5 +34,18 @@ export class SingleFlight {
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
     for (const key of [...this.#flights.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
+  }
+
+  /** Registers the write of a loaded value. Returns `write`. */
+  trackWriteBack(key: string, write: Promise<void>): Promise<void> {
+    this.#writeBacks.set(write, key)
+    const remove = () => this.#writeBacks.delete(write)
+    write.then(remove, remove)
+    return write
+  }
+
+  /** Returns the writes of loaded values in flight whose keys begin with `prefix`. */
+  writeBacks(prefix: string): Promise<void>[] {
+    return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
   }
 }

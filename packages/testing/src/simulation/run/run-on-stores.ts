@@ -1,0 +1,89 @@
+import { type ByteStore, Cache, systemClock, withKeyOrder } from '@stowage/core'
+import { defaultTraits } from '../backend/traits.ts'
+import type { History } from '../judges/history.ts'
+import type { Program, Scenario } from '../scenarios/scenario.ts'
+import { CallRecorder, type Timeline } from './call-recorder.ts'
+import type { Plan } from './plan.ts'
+
+/**
+ * Makes the calls of a plan on a real backend, in real time and without faults, and judges the history. Each store stands
+ * for a process. Resolves to what is wrong, if anything.
+ *
+ * @param prefix of the keys, different for each plan
+ * @example
+ * const stores = [memory(), memory()]
+ * const plan = planOf(scenarios.facade, 1, { processes: 2 })
+ * console.log(await runOnStores(scenarios.facade, plan, stores, 'plan1:'))
+ */
+export async function runOnStores<Call>(
+  scenario: Scenario<Call>,
+  plan: Plan<Call>,
+  stores: readonly ByteStore[],
+  prefix: string,
+): Promise<string | undefined> {
+  const timeline = new RealTime()
+  const recorder = new CallRecorder<Call>(timeline, [])
+  const shared = new Map<string, unknown>()
+  const { scan, limits } = stores[0] as ByteStore
+  const traits = {
+    ...defaultTraits,
+    scan: scan !== undefined,
+    ttlStep: limits.ttlStep,
+    ordered: false,
+  }
+  const programs = stores.map((store, index) =>
+    scenario.start({
+      name: `p${index + 1}`,
+      prefix,
+      store,
+      clock: systemClock,
+      traits,
+      Cache,
+      withKeyOrder,
+      shared,
+      nextOrder: () => timeline.nextOrder(),
+    }),
+  )
+  const make = async (index: number, call: Call) => {
+    const program = programs[index] as Program<Call>
+    const process = { name: `p${index + 1}`, isKilled: false }
+    const cause = { luck: 0, messages: 0, isDisturbed: false }
+    await recorder.run(process, cause, call, () => program.run(call))
+  }
+  await Promise.all(
+    plan.calls.map(async ({ at, process, call }) => {
+      await systemClock.sleep(at)
+      await make(process % stores.length, call)
+    }),
+  )
+  for (const call of scenario.lastCalls ?? []) {
+    await Promise.all(programs.map((_, index) => make(index, call)))
+  }
+  const entries = recorder.finish()
+  const failed = entries.find((entry) => isStoreFailure(entry.outcome))
+  if (failed?.outcome?.status === 'rejected')
+    return `${JSON.stringify(failed.call)} failed: ${String(failed.outcome.error)}`
+  const none = { losses: [], nodeChanges: [], clockSteps: [], requests: [] }
+  const history: History<Call> = { entries, isFaultless: true, ...none }
+  return recorder.problem() ?? scenario.judge(history, { traits, shared })
+}
+
+class RealTime implements Timeline {
+  readonly #start = performance.now()
+  #order = 0
+
+  get now(): number {
+    return performance.now() - this.#start
+  }
+
+  nextOrder(): number {
+    return this.#order++
+  }
+}
+
+function isStoreFailure(outcome: History['entries'][number]['outcome']): boolean {
+  return (
+    outcome?.status === 'rejected' &&
+    /UNAVAILABLE|TIMEOUT|REJECTED/.test(String((outcome.error as { code?: unknown }).code))
+  )
+}

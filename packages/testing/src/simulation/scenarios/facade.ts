@@ -1,0 +1,80 @@
+import fc from 'fast-check'
+import { type History, type HistoryEntry, resultOf } from '../judges/history.ts'
+import { judgeRegisters } from '../judges/register-history.ts'
+import {
+  type FacadeCall,
+  facadeCall,
+  facadeEffects,
+  facadeKeys,
+  runFacadeCall,
+} from './facade-calls.ts'
+import type { Scenario } from './scenario.ts'
+
+const strongRead = { consistency: 'strong' } as const
+
+/** Calls of the facade. Strong reads see the calls for a key one after another, whatever the backend and the network do. */
+export const facade: Scenario<FacadeCall> = {
+  name: 'facade',
+  summary: 'every call of a cache: single-key histories are linearizable under strong reads',
+  traits: fc.record({
+    // Generations take several times as many requests.
+    scan: fc.constantFrom(true, true, false),
+    ordered: fc.boolean(),
+    ttlStep: fc.constantFrom(1, 1_000),
+    nodes: fc.constantFrom(1, 3),
+    copies: fc.constantFrom(0, 1),
+  }),
+  // A process that cannot read the id of a generation may begin a new one: a miss, at any time.
+  withoutFaults: ({ scan }) => scan === false,
+  call: facadeCall,
+  gapMs: 5,
+  faults: [
+    'partition',
+    'partition-copy',
+    'restart',
+    'restart-empty',
+    'evict',
+    'pause',
+    'kill',
+    'clock-step',
+  ],
+  lastCalls: facadeKeys.flatMap((key) =>
+    [false, true].map((inNamespace) => ({ op: 'get' as const, key, inNamespace })),
+  ),
+  isOwnKey: (key) => key.includes('key'),
+  start({ Cache, prefix, store, clock }) {
+    const cache = new Cache(store, { prefix, clock })
+    cache.namespace('ns')
+    return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
+  },
+  judge(history, { traits: { scan, ttlStep } }) {
+    const clears = scan ? [] : history.entries.filter(({ call }) => call.op === 'clear')
+    const isBlurred = (entry: HistoryEntry<FacadeCall>) =>
+      entry.call.op !== 'clear' && clears.some((clear) => overlap(clear, entry))
+    return (
+      judgeBursts(history) ??
+      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
+    )
+  },
+}
+
+/** Without faults, no call is refused because of other calls of its process. */
+function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | undefined {
+  const refused = entries.find((entry) => entry.call.op === 'burst' && Number(resultOf(entry)) > 0)
+  if (refused === undefined || !isFaultless) return undefined
+  return `${resultOf(refused)} concurrent calls of replace() by ${refused.process} were refused.`
+}
+
+/**
+ * Whether two calls were made at the same time. A write that a clear by generations overtakes is made in both
+ * generations, so that others may see it before the clear and after it.
+ */
+function overlap(a: HistoryEntry, b: HistoryEntry): boolean {
+  return a.invoked < (b.settled ?? Infinity) && b.invoked < (a.settled ?? Infinity)
+}
+
+/** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */
+function keyOf(storageKey: string): string | undefined {
+  const key = /key\d$/.exec(storageKey)?.[0]
+  return key !== undefined && storageKey.includes('ns:') ? `ns/${key}` : key
+}

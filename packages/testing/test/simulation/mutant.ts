@@ -1,0 +1,32 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type * as Core from '@stowage/core'
+
+const dist = fileURLToPath(new URL('../../../core/dist', import.meta.url))
+
+/** A text of the built core and what replaces it. */
+export type Change = readonly [file: 'index.js' | 'shared.js', from: string, to: string]
+
+/** Imports a copy of the built core with some texts replaced, to take back a fix. */
+export async function mutantOf(changes: readonly Change[]): Promise<typeof Core> {
+  const root = mkdtempSync(join(tmpdir(), 'stowage-mutant-'))
+  // Vitest imports modules below a folder of this name without transforming them.
+  const folder = join(root, 'dist')
+  try {
+    cpSync(dist, folder, { recursive: true, filter: (path) => !/\.(d\.ts|map)$/.test(path) })
+    writeFileSync(join(root, 'package.json'), '{"type":"module"}')
+    for (const change of changes) apply(folder, change)
+    return await import(pathToFileURL(join(folder, 'index.js')).href)
+  } finally {
+    rmSync(root, { recursive: true, force: true })
+  }
+}
+
+function apply(folder: string, [file, from, to]: Change): void {
+  const path = join(folder, file)
+  const code = readFileSync(path, 'utf8')
+  if (!code.includes(from)) throw new Error(`${file} of the built core does not contain: ${from}`)
+  writeFileSync(path, code.replaceAll(from, to))
+}
