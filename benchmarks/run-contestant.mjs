@@ -1,18 +1,19 @@
-// Runs one contestant in this process. With a parent process it executes the parent's commands; without one it runs one
-// or all workloads, for a profile: node --cpu-prof benchmarks/run-contestant.mjs '{"group":"memory","contestant":"stowage"}'
+// Runs one contestant in this process. If a parent process has forked it, it executes the parent's commands. Otherwise it
+// runs all workloads, or the one whose id is `only`, to record a profile:
+// node --cpu-prof benchmarks/run-contestant.mjs '{"group":"memory","contestant":"stowage","only":"get 1024 B x1"}'
 import { loadGroup } from './lib/groups.mjs'
 import { Measurement } from './lib/measuring/measurement.mjs'
 
 const job = { quick: true, address: {}, ms: 1_000, ...JSON.parse(process.argv[2]) }
 const group = await loadGroup(job.group)
-const open = { ...group.contestants, ...group.peers }[job.contestant]
-const contestant = await open(job.address)
+const openContestant = { ...group.contestants, ...group.peers }[job.contestant]
+const contestant = await openContestant(job.address)
 await group.prepare(contestant)
-const measurements = new Map(group.workloads(job).flatMap(measurementOf))
+const measurements = new Map(group.workloads({ quick: job.quick }).flatMap(measurementEntry))
 
 const commands = {
   warmUp: ({ workload, ms }) => measurements.get(workload).warmUp(ms),
-  time: ({ workload, ms }) => measurements.get(workload).time(ms),
+  measure: ({ workload, ms }) => measurements.get(workload).measure(ms),
   percentiles: ({ workload }) => measurements.get(workload).percentiles(),
   async finish() {
     await group.check(contestant)
@@ -23,13 +24,13 @@ const commands = {
 if (process.send === undefined) await runAlone()
 else serve()
 
-/** An id and a measurement, or nothing if the contestant does not support the workload. */
-function measurementOf(workload) {
-  const operation = workload.bind(contestant)
+/** `[[id, measurement]]`, or an empty array if the contestant does not support the workload. */
+function measurementEntry(workload) {
+  const operation = workload.createOperation(contestant)
   if (operation === undefined) return []
-  // In memory, reading the clock takes about as long as a call.
-  const timesCalls = group.server !== undefined
-  return [[workload.id, new Measurement(operation, workload, timesCalls)]]
+  // A call in memory takes about as long as reading the clock.
+  const recordLatencies = group.server !== undefined
+  return [[workload.id, new Measurement(operation, workload, recordLatencies)]]
 }
 
 function serve() {
@@ -45,7 +46,7 @@ async function runAlone() {
   for (const [id, measurement] of measurements) {
     if (job.only !== undefined && job.only !== id) continue
     await measurement.warmUp(job.ms)
-    const figures = await measurement.time(job.ms)
+    const figures = await measurement.measure(job.ms)
     console.log(id, { ...figures, ...measurement.percentiles() })
   }
   await commands.finish()

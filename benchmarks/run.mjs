@@ -10,31 +10,32 @@ import { exitOnSignals } from './lib/running/child-processes.mjs'
 import { canPin } from './lib/running/cpus.mjs'
 import { runGroup } from './lib/running/rounds.mjs'
 
-const notPinned =
-  'Processes were not pinned to CPUs (needs Linux, taskset and two CPUs). Do not rely on the figures of x1.'
+const pinningWarning =
+  'Processes were not pinned to CPUs (needs Linux, taskset and two CPUs). Do not rely on the figures of one call in flight (x1).'
 
 await main(async () => {
-  const { groups, json, ...mode } = await readArguments(process.argv.slice(2))
+  const { groups, json, ...options } = await readArguments(process.argv.slice(2))
   exitOnSignals()
   const rows = []
-  for (const group of groups) rows.push(...(await measure(group, mode)))
+  for (const group of groups) rows.push(...(await measure(group, options)))
   if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows }, undefined, 2)}\n`)
   console.log(`\nTotal: ${secondsSince(0)} s`)
 })
 
 /** Runs a group, prints its results and returns its rows. */
-async function measure(group, mode) {
+async function measure(group, options) {
   const start = performance.now()
   const load = `load before ${loadavg()[0].toFixed(1)} on ${cpus().length} CPUs`
-  const rounds = await runGroup(group, mode)
-  const rows = rowsOf(group, rounds, mode)
+  const rounds = await runGroup(group, options)
+  const rows = rowsOf(group, rounds, options)
   console.log(`\n${group.name}, ${rounds.length} rounds, ${secondsSince(start)} s, ${load}\n`)
-  const sections = [table(rows), summary(rows), targetSummary(rows, group, mode)]
+  const sections = [table(rows), summary(rows), targetSummary(rows, group, options)]
   console.log(sections.filter(Boolean).join('\n\n'))
-  if (group.server && !canPin) console.log(`\n${notPinned}`)
+  if (group.server && !canPin) console.log(`\n${pinningWarning}`)
   return rows
 }
 
+/** `start` is a result of `performance.now()`, or 0 for the start of this process. */
 function secondsSince(start) {
   return ((performance.now() - start) / 1000).toFixed(1)
 }

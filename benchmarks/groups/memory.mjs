@@ -1,22 +1,22 @@
-import { contestant } from '../contestants/contestant.mjs'
+import { lazyContestant } from '../contestants/lazy-contestant.mjs'
 import { users } from '../lib/workloads/dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from '../lib/workloads/key-value.mjs'
 
 /** In-process caches. `raw` returns references; `raw-json` is the baseline for caches that return copies. */
 export default {
   contestants: {
-    raw: contestant('caches/map', 'references'),
-    'raw-json': contestant('caches/map', 'jsonText'),
-    'lru-cache': contestant('caches/lru-cache', 'memory'),
-    stowage: contestant('stowage/memory', 'shared'),
-    'stowage-bytes': contestant('stowage/memory', 'bytes'),
+    raw: lazyContestant('caches/map', 'references'),
+    'raw-json': lazyContestant('caches/map', 'jsonText'),
+    'lru-cache': lazyContestant('caches/lru-cache', 'memory'),
+    stowage: lazyContestant('stowage/memory', 'shared'),
+    'stowage-bytes': lazyContestant('stowage/memory', 'bytes'),
   },
   peers: {
-    'async-cache-dedupe': contestant('caches/async-cache-dedupe', 'memory'),
-    bentocache: contestant('caches/bentocache', 'memory'),
-    'cache-manager': contestant('caches/cache-manager', 'memory'),
-    keyv: contestant('caches/keyv', 'memory'),
-    unstorage: contestant('caches/unstorage', 'memory'),
+    'async-cache-dedupe': lazyContestant('caches/async-cache-dedupe', 'memory'),
+    bentocache: lazyContestant('caches/bentocache', 'memory'),
+    'cache-manager': lazyContestant('caches/cache-manager', 'memory'),
+    keyv: lazyContestant('caches/keyv', 'memory'),
+    unstorage: lazyContestant('caches/unstorage', 'memory'),
   },
   comparedToRawJson: ['stowage-bytes', 'bentocache', 'keyv', 'unstorage'],
   workloads: () =>

@@ -1,4 +1,4 @@
-import { contestant } from '../contestants/contestant.mjs'
+import { lazyContestant } from '../contestants/lazy-contestant.mjs'
 import { startRedis } from '../lib/servers/redis-server.mjs'
 import { flags, users } from '../lib/workloads/dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from '../lib/workloads/key-value.mjs'
@@ -7,17 +7,17 @@ import { checkHits, fill, keyValueWorkloads } from '../lib/workloads/key-value.m
 export default {
   server: { start: startRedis },
   contestants: {
-    raw: contestant('clients/ioredis', 'redis'),
-    'node-redis': contestant('clients/node-redis', 'redis'),
-    'node-redis-no-deadline': contestant('clients/node-redis', 'withoutDeadline'),
-    stowage: contestant('stowage/redis', 'redis'),
+    raw: lazyContestant('clients/ioredis', 'redis'),
+    'node-redis': lazyContestant('clients/node-redis', 'redis'),
+    'node-redis-no-deadline': lazyContestant('clients/node-redis', 'withoutDeadline'),
+    stowage: lazyContestant('stowage/redis', 'redis'),
   },
   peers: {
-    'async-cache-dedupe': contestant('caches/async-cache-dedupe', 'redis'),
-    bentocache: contestant('caches/bentocache', 'redis'),
-    'cache-manager': contestant('caches/cache-manager', 'redis'),
-    keyv: contestant('caches/keyv', 'redis'),
-    unstorage: contestant('caches/unstorage', 'redis'),
+    'async-cache-dedupe': lazyContestant('caches/async-cache-dedupe', 'redis'),
+    bentocache: lazyContestant('caches/bentocache', 'redis'),
+    'cache-manager': lazyContestant('caches/cache-manager', 'redis'),
+    keyv: lazyContestant('caches/keyv', 'redis'),
+    unstorage: lazyContestant('caches/unstorage', 'redis'),
   },
   workloads: ({ quick }) => [
     ...keyValueWorkloads(flags, plan({ quick, minGetRatio: 3 })),
@@ -40,7 +40,7 @@ function plan({ quick, minGetRatio }) {
     { name: 'rememberHit', inFlight: 256 },
     ...(quick ? [] : [{ name: 'rememberHit', inFlight: 32 }]),
     { name: 'rememberHit', inFlight: 1 },
-  ].map((each) => ({ ...each, fastest: true }))
+  ].map((entry) => ({ ...entry, fastest: true }))
   // Shows the work of both sides only: on one CPU, client and server never wait for the other to wake up.
   const sameCpu = ['get', 'set'].map((name) => ({ name, inFlight: 1, sameCpu: true }))
   return [...measured, ...sameCpu]

@@ -10,6 +10,14 @@ const programs = [
   // The SASL module with which `memcached -S` checks passwords. The memcached package of Debian only recommends it.
   { command: 'libplain', apt: 'libsasl2-modules', brew: 'cyrus-sasl', isInstalled: hasPlainSasl },
   { command: 'java', apt: 'default-jre-headless', brew: 'openjdk' },
+  { command: 'php', apt: 'php-cli', brew: 'php' },
+  // The PHP extension of libmemcached, with whose placement of keys the tests compare that of the driver.
+  {
+    command: 'php-memcached',
+    apt: 'php-memcached',
+    brew: 'libmemcached && pecl install memcached',
+    isInstalled: hasPhpMemcached,
+  },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
@@ -44,6 +52,11 @@ function hasPlainSasl() {
   return readdirSync('/usr/lib').some((folder) =>
     existsSync(`/usr/lib/${folder}/sasl2/libplain.so`),
   )
+}
+
+function hasPhpMemcached() {
+  const { stdout } = spawnSync('php', ['-m'], { encoding: 'utf8' })
+  return /^memcached$/m.test(stdout ?? '')
 }
 
 function canInstall() {

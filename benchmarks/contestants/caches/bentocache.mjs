@@ -15,7 +15,7 @@ function contestant(store) {
   return {
     get: (key) => cache.get({ key }),
     set: (key, value) => cache.set({ key, value }),
-    remember: (key, factory) => cache.getOrSet({ key, factory }),
+    remember: (key, load) => cache.getOrSet({ key, factory: load }),
     close: () => cache.disconnectAll(),
   }
 }

@@ -1,7 +1,10 @@
 import { BatchWriteItemCommand } from '@aws-sdk/client-dynamodb'
 import { connect, getItems, toItem } from './aws-sdk.mjs'
 
-/** The best that an application can write by hand: the calls of one tick become requests of the maximum size. */
+/**
+ * What an optimised application writes by hand: it batches the calls of one tick, up to 100 reads or 25 writes per
+ * request, the limits of DynamoDB.
+ */
 export async function dynamodb({ endpoint, table }) {
   const client = await connect({ endpoint, table })
   return {
@@ -15,8 +18,11 @@ export async function dynamodb({ endpoint, table }) {
   }
 }
 
-/** Collects calls: `send` gets the only argument of each, or an array of its arguments. */
-function batched(size, send) {
+/**
+ * Returns a function that batches up to `maxSize` calls of one tick. `send` receives an array with one element per call:
+ * its argument, or an array of its arguments if there are several. `send` resolves to the results in the same order.
+ */
+function batched(maxSize, send) {
   let queue = []
   const flush = async () => {
     const batch = queue
@@ -32,7 +38,7 @@ function batched(size, send) {
   return (...args) =>
     new Promise((resolve, reject) => {
       queue.push({ input: args.length === 1 ? args[0] : args, resolve, reject })
-      if (queue.length === size) flush()
+      if (queue.length === maxSize) flush()
       else if (queue.length === 1) process.nextTick(flush)
     })
 }

@@ -3,7 +3,7 @@ import Memcached from 'memcached'
 import { hourMs } from '../../lib/workloads/dataset.mjs'
 import { parseJson } from '../shared/parse-json.mjs'
 
-const expires = hourMs / 1_000
+const ttlSeconds = hourMs / 1_000
 
 export function memcached({ servers }) {
   const client = new Memcached(servers)
@@ -12,7 +12,7 @@ export function memcached({ servers }) {
   const getMulti = promisify(client.getMulti.bind(client))
   return {
     get: async (key) => parseJson(await get(key)),
-    set: (key, value) => set(key, JSON.stringify(value), expires),
+    set: (key, value) => set(key, JSON.stringify(value), ttlSeconds),
     async getMany(keys) {
       const found = await getMulti(keys)
       return keys.map((key) => parseJson(found[key]))

@@ -1,7 +1,7 @@
 import { Client } from 'memjs'
 import { hourMs } from '../../lib/workloads/dataset.mjs'
 
-const expires = hourMs / 1_000
+const ttlSeconds = hourMs / 1_000
 
 /** What an application writes by hand: the client with its defaults, and values as JSON text. */
 export const memcached = ({ servers }) => contestant(servers, JSON.stringify, parseBuffer)
@@ -14,7 +14,7 @@ function contestant(servers, encode, decode) {
   const get = async (key) => decode((await client.get(key)).value)
   return {
     get,
-    set: (key, value) => client.set(key, encode(value), { expires }),
+    set: (key, value) => client.set(key, encode(value), { expires: ttlSeconds }),
     // The client has no method for several keys.
     getMany: (keys) => Promise.all(keys.map(get)),
     close: async () => client.close(),

@@ -1,4 +1,4 @@
-/** The value of a JSON text. Clients return `null` or `undefined` for a miss. */
+/** Parses JSON text. Returns `undefined` for a miss, for which clients return `null` or `undefined`. */
 export function parseJson(text) {
   return text === null || text === undefined ? undefined : JSON.parse(text)
 }

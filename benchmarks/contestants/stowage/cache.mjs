@@ -3,8 +3,8 @@ import { hourMs } from '../../lib/workloads/dataset.mjs'
 
 const options = { ttl: hourMs }
 
-/** A Cache in front of the store, as applications use it. */
-export function cacheOver(store) {
+/** A contestant that uses the store through a Cache, as applications do. */
+export function cacheContestant(store) {
   const cache = new Cache(store)
   return {
     get: (key) => cache.get(key),

@@ -1,10 +1,10 @@
 import { dynamodb as dynamodbStore } from '@stowage/dynamodb'
-import { cacheOver } from './cache.mjs'
+import { cacheContestant } from './cache.mjs'
 
 /** `put` is a `set` that is not batched with others. */
 export function dynamodb(address) {
-  const batched = cacheOver(dynamodbStore(optionsFor(address)))
-  const single = cacheOver(dynamodbStore({ ...optionsFor(address), batching: false }))
+  const batched = cacheContestant(dynamodbStore(optionsFor(address)))
+  const single = cacheContestant(dynamodbStore({ ...optionsFor(address), batching: false }))
   const close = async () => {
     await batched.close()
     await single.close()

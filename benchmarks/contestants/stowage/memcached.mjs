@@ -1,8 +1,8 @@
 import { memcached as memcachedStore } from '@stowage/memcached'
 import { hourMs } from '../../lib/workloads/dataset.mjs'
-import { cacheOver } from './cache.mjs'
+import { cacheContestant } from './cache.mjs'
 
-export const memcached = ({ servers }) => cacheOver(memcachedStore({ servers }))
+export const memcached = ({ servers }) => cacheContestant(memcachedStore({ servers }))
 
 /** The store without a Cache, with values that are bytes. */
 export function bytes({ servers }) {

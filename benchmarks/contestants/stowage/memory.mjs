@@ -1,5 +1,5 @@
 import { memory } from '@stowage/memory'
-import { cacheOver } from './cache.mjs'
+import { cacheContestant } from './cache.mjs'
 
-export const shared = () => cacheOver(memory({ values: 'shared' }))
-export const bytes = () => cacheOver(memory())
+export const shared = () => cacheContestant(memory({ values: 'shared' }))
+export const bytes = () => cacheContestant(memory({ values: 'bytes' }))

@@ -1,4 +1,4 @@
 import { redis as redisStore } from '@stowage/redis'
-import { cacheOver } from './cache.mjs'
+import { cacheContestant } from './cache.mjs'
 
-export const redis = ({ url }) => cacheOver(redisStore({ url }))
+export const redis = ({ url }) => cacheContestant(redisStore({ url }))

@@ -1,4 +1,4 @@
-// More than the calls of any workload in all its turns of a round.
+// More calls than a contestant makes for one workload in one round. Further calls are not recorded.
 const capacity = 2 ** 20
 
 /** Durations of single calls. The array is allocated in advance, so that adding one allocates nothing. */

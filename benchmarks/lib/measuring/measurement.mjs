@@ -10,15 +10,15 @@ let copies = 0
 export class Measurement {
   #operation
   #inFlight
-  #timesCalls
+  #recordLatencies
   #loops
   #stride = 1
 
-  /** `timesCalls`: whether to record the duration of each call. */
-  constructor(operation, { inFlight }, timesCalls) {
+  /** `recordLatencies`: whether to record the duration of each call. */
+  constructor(operation, { inFlight }, recordLatencies) {
     this.#operation = operation
     this.#inFlight = inFlight
-    this.#timesCalls = timesCalls
+    this.#recordLatencies = recordLatencies
   }
 
   /** Resolves to the number of calls. */
@@ -35,7 +35,7 @@ export class Measurement {
   }
 
   /** Runs one turn. The latencies of all turns since the warm-up are collected. */
-  async time(ms) {
+  async measure(ms) {
     const cpuBefore = process.cpuUsage()
     const { operations, elapsedMs } = await this.#run(ms)
     const { user, system } = process.cpuUsage(cpuBefore)
@@ -47,7 +47,7 @@ export class Measurement {
 
   /** The latencies of all turns. */
   percentiles() {
-    return this.#timesCalls ? latencies.percentiles() : { p50Micros: null, p99Micros: null }
+    return this.#recordLatencies ? latencies.percentiles() : { p50Micros: null, p99Micros: null }
   }
 
   async #run(ms) {
@@ -65,7 +65,7 @@ export class Measurement {
 
   #loop(deadline) {
     const { loop, timedLoop } = this.#loops
-    if (!this.#timesCalls) {
+    if (!this.#recordLatencies) {
       return (call, size, first) => loop(call, size, first, deadline, this.#stride)
     }
     return (call, size, first) => timedLoop(call, size, first, deadline, latencies)

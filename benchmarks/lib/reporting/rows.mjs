@@ -2,10 +2,10 @@
  * One row per workload and contestant, with the medians of the rounds. The row has no figures if the contestant does
  * not support the workload.
  */
-export function rowsOf(group, rounds, mode) {
+export function rowsOf(group, rounds, options) {
   const names = [...new Set(rounds[0].map(({ contestant }) => contestant))]
   return group
-    .workloads(mode)
+    .workloads(options)
     .flatMap((workload) => names.map((contestant) => rowOf(group, rounds, workload, contestant)))
 }
 

@@ -1,8 +1,8 @@
 const subject = 'stowage'
 
 /** How many targets of the group's workloads Stowage reaches, and a line for each target that it misses. */
-export function targetSummary(rows, group, mode) {
-  const targets = group.workloads(mode).flatMap((workload) => {
+export function targetSummary(rows, group, options) {
+  const targets = group.workloads(options).flatMap((workload) => {
     const cells = rows.filter(({ id }) => id === workload.id)
     const row = cells.find(({ contestant }) => contestant === subject)
     if (row?.ratioToRaw === undefined) return []

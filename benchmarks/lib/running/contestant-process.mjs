@@ -38,8 +38,8 @@ export class ContestantProcess {
     return this.#send({ command: 'warmUp', workload, ms })
   }
 
-  time(workload, ms) {
-    return this.#send({ command: 'time', workload, ms })
+  measure(workload, ms) {
+    return this.#send({ command: 'measure', workload, ms })
   }
 
   percentiles(workload) {

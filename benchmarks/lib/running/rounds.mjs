@@ -4,14 +4,14 @@ import { pinClient, pinServer } from './cpus.mjs'
 /** Runs the rounds of a group. In each round every contestant gets a new process; the processes take short turns. */
 export async function runGroup(group, { quick, peers }) {
   const names = Object.keys({ ...group.contestants, ...(peers && group.peers) })
-  const plan = planOf(quick, group.durationFactor)
+  const schedule = scheduleOf(quick, group.durationFactor)
   const server = await group.server?.start(names)
   for (const pid of server?.pids ?? []) pinServer(pid)
   try {
     const rounds = []
-    for (let round = 0; round < plan.rounds; round++) {
-      progress(`${group.name}: round ${round + 1} of ${plan.rounds}`)
-      rounds.push(await runRound({ group, names, quick, plan, server, round }))
+    for (let round = 0; round < schedule.rounds; round++) {
+      progress(`${group.name}: round ${round + 1} of ${schedule.rounds}`)
+      rounds.push(await runRound({ group, names, quick, schedule, server, round }))
     }
     return rounds
   } finally {
@@ -19,7 +19,7 @@ export async function runGroup(group, { quick, peers }) {
   }
 }
 
-async function runRound({ group, names, quick, plan, server, round }) {
+async function runRound({ group, names, quick, schedule, server, round }) {
   await server?.reset()
   const processes = names.map((contestant) => {
     const address = server?.addressOf(contestant) ?? {}
@@ -33,9 +33,9 @@ async function runRound({ group, names, quick, plan, server, round }) {
       processes: processes.filter((_, i) => supported[i].has(workload.id)),
     }))
     // Each workload may deoptimise code that another uses. All run once before the first is timed.
-    for (const run of runs) await warmUp(run, plan.warmUpMs)
+    for (const run of runs) await warmUp(run, schedule.warmUpMs)
     const results = []
-    for (const run of runs) results.push(...(await takeTurns(run, plan, round, server)))
+    for (const run of runs) results.push(...(await takeTurns(run, schedule, round, server)))
     for (const each of processes) await each.finish()
     return results
   } finally {
@@ -48,18 +48,18 @@ function warmUp({ workload, processes }, ms) {
 }
 
 /** Turns are short and change their order, so that a disturbance affects all contestants alike. */
-async function takeTurns({ workload, processes }, plan, round, server) {
+async function takeTurns({ workload, processes }, schedule, round, server) {
   const commandsPerOp = new Map()
   // With one call in flight, it takes longer until the code has run often enough to be optimised.
-  const warmUpMs = workload.inFlight === 1 ? 3 * plan.warmUpMs : plan.warmUpMs
+  const warmUpMs = workload.inFlight === 1 ? 3 * schedule.warmUpMs : schedule.warmUpMs
   for (const each of processes) {
     if (server !== undefined) pinClient(each.pid, workload)
     commandsPerOp.set(each, await warmUpCounting(each, workload, warmUpMs, server))
   }
   const turns = new Map(processes.map((each) => [each, []]))
-  for (let turn = 0; turn < plan.turns; turn++) {
+  for (let turn = 0; turn < schedule.turns; turn++) {
     for (const each of turnOrder(processes, round + turn)) {
-      turns.get(each).push(await each.time(workload.id, plan.turnMs))
+      turns.get(each).push(await each.measure(workload.id, schedule.turnMs))
     }
   }
   const results = processes.map(async (each) => ({
@@ -87,7 +87,7 @@ function turnOrder(processes, turn) {
   return turn % 2 === 0 ? order : order.reverse()
 }
 
-function planOf(quick, durationFactor = 1) {
+function scheduleOf(quick, durationFactor = 1) {
   const [rounds, turns, warmUpMs, turnMs] = quick ? [3, 4, 100, 30] : [5, 6, 300, 60]
   return { rounds, turns, warmUpMs: warmUpMs * durationFactor, turnMs: turnMs * durationFactor }
 }

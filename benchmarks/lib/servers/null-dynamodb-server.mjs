@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { killOnExit } from '../running/child-processes.mjs'
 
-const program = fileURLToPath(new URL('null-dynamodb.mjs', import.meta.url))
+const program = fileURLToPath(new URL('null-dynamodb-program.mjs', import.meta.url))
 
-/** A null-dynamodb server with one table per contestant. */
+/** Starts a DynamoDB server that only stores items, with one table per contestant. */
 export async function startNullDynamoDB() {
   const child = killOnExit(fork(program))
   const [port] = await once(child, 'message')

@@ -2,8 +2,10 @@ export const hourMs = 3_600_000
 export const batchSize = 100
 const count = 1_000
 
-/** JSON objects of the size of typical records, and of the size of a flag or a token. */
+/** Values have the size of a typical record. */
 export const users = dataset('user', 1024, user)
+
+/** Values have the size of a feature flag or a token. */
 export const flags = dataset('flag', 100, flag)
 
 /** The flags as encoded JSON, to compare clients without the cost of encoding and parsing. */
@@ -12,7 +14,7 @@ export const flagBytes = {
   values: flags.values.map((value) => Buffer.from(JSON.stringify(value))),
 }
 
-/** Keys and values. Each value is different, and is exactly `valueBytes` long as JSON text. */
+/** Keys, also in batches, and values. Each value is different, and is exactly `valueBytes` long as JSON text. */
 function dataset(prefix, valueBytes, createValue) {
   const keys = Array.from({ length: count }, (_, index) => `${prefix}:${10_000 + index}`)
   const values = keys.map((_, index) => padded(createValue(index), index, valueBytes))
@@ -41,7 +43,7 @@ function flag(index) {
 }
 
 function padded(value, index, valueBytes) {
-  const missing = valueBytes - JSON.stringify(value).length
-  value.padding = `${index} lorem ipsum dolor sit amet `.repeat(valueBytes).slice(0, missing)
+  const paddingLength = valueBytes - JSON.stringify(value).length
+  value.padding = `${index} lorem ipsum dolor sit amet `.repeat(valueBytes).slice(0, paddingLength)
   return value
 }

@@ -1,13 +1,16 @@
-import { contestant } from '../../contestants/contestant.mjs'
+import { lazyContestant } from '../../contestants/lazy-contestant.mjs'
 import { flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
-/** `minGetRatio` and `minSetRatio` are the targets for 64 calls in flight, as ratios to `raw`. */
+/**
+ * A group of contestants on the DynamoDB server that `start` starts. With 64 calls in flight, the target for `get` is
+ * `minGetRatio` times the throughput of `raw`, and `minSetRatio` for `set`.
+ */
 export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor }) {
-  const workloads = [
+  const plan = [
     { name: 'get', inFlight: 64, minRatio: minGetRatio },
     { name: 'set', inFlight: 64, minRatio: minSetRatio },
-    // Without batching of sets.
+    // A `set` without batching.
     { name: 'put', inFlight: 64, minRatio: 0.95 },
     { name: 'getMany', inFlight: 1, minRatio: 0.9 },
     { name: 'get', inFlight: 1 },
@@ -17,11 +20,11 @@ export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor 
     server: { start },
     durationFactor,
     contestants: {
-      raw: contestant('clients/aws-sdk', 'dynamodb'),
-      'raw-batched': contestant('clients/aws-sdk-batched', 'dynamodb'),
-      stowage: contestant('stowage/dynamodb', 'dynamodb'),
+      raw: lazyContestant('clients/aws-sdk', 'dynamodb'),
+      'raw-batched': lazyContestant('clients/aws-sdk-batched', 'dynamodb'),
+      stowage: lazyContestant('stowage/dynamodb', 'dynamodb'),
     },
-    workloads: () => keyValueWorkloads(flags, workloads),
+    workloads: () => keyValueWorkloads(flags, plan),
     prepare: fill(flags),
     check: checkHits(flags),
   }

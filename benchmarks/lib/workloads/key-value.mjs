@@ -1,39 +1,35 @@
 import assert from 'node:assert/strict'
 
-/** The operation of each workload. Without the method, a contestant does not run the workload. */
+/**
+ * For each workload: `call(i)` makes one call with the key, value or batch at index `i`, which is less than `size`.
+ * `undefined` if the contestant does not have the method. `put` is a `set` without batching.
+ */
 const operations = {
-  get:
-    ({ keys }) =>
-    (cache) =>
-      cache.get && { size: keys.length, call: (i) => cache.get(keys[i]) },
-  set:
-    ({ keys, values }) =>
-    (cache) =>
-      cache.set && { size: keys.length, call: (i) => cache.set(keys[i], values[i]) },
-  put:
-    ({ keys, values }) =>
-    (cache) =>
-      cache.put && { size: keys.length, call: (i) => cache.put(keys[i], values[i]) },
-  getMany:
-    ({ batches }) =>
-    (cache) =>
-      cache.getMany && { size: batches.length, call: (i) => cache.getMany(batches[i]) },
-  rememberHit:
-    ({ keys }) =>
-    (cache) =>
-      cache.remember && {
-        size: keys.length,
-        call: (i) => cache.remember(keys[i], mustNotLoad),
-      },
+  get: (contestant, { keys }) =>
+    contestant.get && { size: keys.length, call: (i) => contestant.get(keys[i]) },
+  set: (contestant, { keys, values }) =>
+    contestant.set && { size: keys.length, call: (i) => contestant.set(keys[i], values[i]) },
+  put: (contestant, { keys, values }) =>
+    contestant.put && { size: keys.length, call: (i) => contestant.put(keys[i], values[i]) },
+  getMany: (contestant, { batches }) =>
+    contestant.getMany && { size: batches.length, call: (i) => contestant.getMany(batches[i]) },
+  rememberHit: (contestant, { keys }) =>
+    contestant.remember && {
+      size: keys.length,
+      call: (i) => contestant.remember(keys[i], mustNotLoad),
+    },
 }
 
-/** Workloads on a dataset, from a plan such as `[{ name: 'get', inFlight: 32 }]`. Keeps the other members. */
-export function keyValueWorkloads(data, plan) {
-  return plan.map((each) => ({
-    ...each,
-    id: idOf(each, data),
-    valueBytes: data.valueBytes,
-    bind: operations[each.name](data),
+/**
+ * Workloads on a dataset. Each entry of `plan` has the name of an operation and the number of calls in flight, as in
+ * `{ name: 'get', inFlight: 32 }`. Its other members, for example targets, are copied to the workload.
+ */
+export function keyValueWorkloads(dataset, plan) {
+  return plan.map((entry) => ({
+    ...entry,
+    id: idOf(entry, dataset),
+    valueBytes: dataset.valueBytes,
+    createOperation: (contestant) => operations[entry.name](contestant, dataset),
   }))
 }
 
@@ -41,32 +37,35 @@ function idOf({ name, inFlight, sameCpu }, { valueBytes }) {
   return `${name} ${valueBytes} B x${inFlight}${sameCpu ? ' same CPU' : ''}`
 }
 
-/** Stores every value with `set` and with `remember`, which may store it differently, and checks all reads. */
+/**
+ * Fills a contestant and checks all reads. Stores every value with both `set` and `remember`, because a contestant
+ * may store them differently.
+ */
 export function fill(...datasets) {
-  return async (cache) => {
+  return async (contestant) => {
     for (const { keys, values } of datasets) {
-      await Promise.all(keys.map((key, i) => cache.set(key, values[i])))
-      for (const [i, key] of keys.entries()) await cache.remember?.(key, () => values[i])
+      await Promise.all(keys.map((key, i) => contestant.set(key, values[i])))
+      for (const [i, key] of keys.entries()) await contestant.remember?.(key, () => values[i])
     }
-    await checkHits(...datasets)(cache)
+    await checkHits(...datasets)(contestant)
   }
 }
 
-/** Checks that every read is a hit with the right value. After the measurements this detects evictions. */
+/** Checks that every read is a hit with the right value. A failure after the measurements means that keys were evicted. */
 export function checkHits(...datasets) {
-  return async (cache) => {
-    for (const data of datasets) await checkEach(cache, data)
+  return async (contestant) => {
+    for (const dataset of datasets) await checkReads(contestant, dataset)
   }
 }
 
-async function checkEach(cache, { keys, values, batches }) {
-  assert.deepEqual(await Promise.all(keys.map((key) => cache.get(key))), values)
-  if (cache.remember) {
-    const found = await Promise.all(keys.map((key) => cache.remember(key, mustNotLoad)))
+async function checkReads(contestant, { keys, values, batches }) {
+  assert.deepEqual(await Promise.all(keys.map((key) => contestant.get(key))), values)
+  if (contestant.remember) {
+    const found = await Promise.all(keys.map((key) => contestant.remember(key, mustNotLoad)))
     assert.deepEqual(found, values)
   }
-  if (cache.getMany) {
-    const found = await Promise.all(batches.map((batch) => cache.getMany(batch)))
+  if (contestant.getMany) {
+    const found = await Promise.all(batches.map((batch) => contestant.getMany(batch)))
     assert.deepEqual(found.flat(), values)
   }
 }

@@ -1,9 +1,9 @@
-import { contestant } from '../../contestants/contestant.mjs'
+import { lazyContestant } from '../../contestants/lazy-contestant.mjs'
 import { memcachedServers } from '../servers/memcached-servers.mjs'
 import { flagBytes, flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
-const workloads = [
+const plan = [
   { name: 'get', inFlight: 100, minRatio: 5 },
   { name: 'get', inFlight: 1, minRatio: 1 },
   { name: 'set', inFlight: 100, minRatio: 4 },
@@ -16,15 +16,15 @@ export function memcachedGroup(nodes) {
   return {
     server: { start: memcachedServers(nodes) },
     contestants: {
-      raw: contestant('clients/memjs', 'memcached'),
-      memcache: contestant('clients/memcache', 'memcached'),
-      memcached: contestant('clients/memcached', 'memcached'),
-      stowage: contestant('stowage/memcached', 'memcached'),
+      raw: lazyContestant('clients/memjs', 'memcached'),
+      memcache: lazyContestant('clients/memcache', 'memcached'),
+      memcached: lazyContestant('clients/memcached', 'memcached'),
+      stowage: lazyContestant('stowage/memcached', 'memcached'),
     },
     workloads: () =>
       keyValueWorkloads(
         flags,
-        workloads.map((workload) => ({ ...workload, fastest: true })),
+        plan.map((entry) => ({ ...entry, fastest: true })),
       ),
     prepare: fill(flags),
     check: checkHits(flags),
@@ -36,11 +36,11 @@ export function memcachedBytesGroup(nodes) {
   return {
     server: { start: memcachedServers(nodes) },
     contestants: {
-      raw: contestant('clients/memjs', 'bytes'),
-      minimal: contestant('clients/memcached-minimal', 'bytes'),
-      stowage: contestant('stowage/memcached', 'bytes'),
+      raw: lazyContestant('clients/memjs', 'bytes'),
+      minimal: lazyContestant('clients/memcached-minimal', 'bytes'),
+      stowage: lazyContestant('stowage/memcached', 'bytes'),
     },
-    workloads: () => keyValueWorkloads(flagBytes, workloads),
+    workloads: () => keyValueWorkloads(flagBytes, plan),
     prepare: fill(flagBytes),
     check: checkHits(flagBytes),
   }

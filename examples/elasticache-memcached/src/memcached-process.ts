@@ -15,13 +15,14 @@ export interface MemcachedProcess {
 
 const readyTimeoutMs = 10_000
 
-/** @throws Error with the remedy, if memcached is not installed or if `ip` is not an address of this machine */
+/** @throws Error with the remedy, if memcached is not installed or cannot listen on `ip` */
 export async function startMemcached(ip: string, port?: number): Promise<MemcachedProcess> {
   const listenPort = port ?? (await freePort(ip))
   // memcached refuses to run as root without -u.
   const args = ['-u', userInfo().username, '-l', ip, '-p', `${listenPort}`, '-U', '0', '-m', '64']
   const child = spawn('memcached', args, { stdio: 'ignore' })
-  const exited = exitError(child, ip)
+  const exited = rejectOnExit(child, ip)
+  // It also rejects when the process is killed later.
   exited.catch(() => {})
   await Promise.race([waitUntilReady(ip, listenPort), exited])
   const kill = async () => {
@@ -33,8 +34,8 @@ export async function startMemcached(ip: string, port?: number): Promise<Memcach
   return { ip, port: listenPort, kill }
 }
 
-/** Rejects when the process exits or cannot be spawned. */
-async function exitError(child: ChildProcess, ip: string): Promise<never> {
+/** Returns a promise that rejects when the process exits or cannot be spawned. */
+async function rejectOnExit(child: ChildProcess, ip: string): Promise<never> {
   await once(child, 'exit').catch((cause) => {
     const remedy = 'Install it: apt-get install memcached, or brew install memcached.'
     throw new Error(`memcached could not be started. ${remedy}`, { cause })
@@ -44,13 +45,13 @@ async function exitError(child: ChildProcess, ip: string): Promise<never> {
 
 async function waitUntilReady(ip: string, port: number): Promise<void> {
   const deadline = Date.now() + readyTimeoutMs
-  while (!(await accepts(ip, port))) {
+  while (!(await acceptsConnection(ip, port))) {
     if (Date.now() > deadline) throw new Error(`memcached does not respond on ${ip}:${port}.`)
     await sleep(20)
   }
 }
 
-function accepts(ip: string, port: number): Promise<boolean> {
+function acceptsConnection(ip: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, ip)
     socket.once('error', () => resolve(false))

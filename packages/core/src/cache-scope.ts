@@ -1,3 +1,4 @@
+import { Generation } from './generations/generation.ts'
 import { GenerationStore } from './generations/generation-store.ts'
 import { KeyedQueue } from './loading/keyed-queue.ts'
 import { SingleFlight } from './loading/single-flight.ts'
@@ -10,66 +11,91 @@ import type { AnyStore } from './values/entry-codec.ts'
 const scopes = new WeakMap<CacheStore, CacheScope>()
 
 /**
- * What all caches over one store share in this process, so that two `Cache` objects behave as one: the flights of
- * `remember`, the queues of updates and the generation. A prefix on a store that cannot list keys is a scope of its own.
+ * The state that all caches over one store share in this process, so that two `Cache` objects behave as one: the flights
+ * of `remember`, the queues of updates and the generation. On a store that cannot list its keys, each prefix has a scope
+ * of its own.
  */
 export class CacheScope {
   /** The store that caches of this scope use. */
   readonly store: CacheStore
-  /** The calls of `update`, `replace` and `pull` of one key run one after another. */
+  /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
   readonly updates: KeyedQueue = new KeyedQueue()
+  /** The same store for the scopes below this one. It accepts their calls in flight while `close()` waits for them. */
+  readonly #storeBelow: AnyStore
   readonly #lifecycle: Lifecycle
   readonly #closeStore: () => Promise<void>
   /** Caches that share a codec share their flights. */
   readonly #flights = new Map<Codec, SingleFlight>()
-  /** The scopes of prefixes below this one, as long as a cache uses them. */
+  /** The values of the map: an array is faster to iterate, and every write does. */
+  readonly #allFlights: SingleFlight[] = []
+  /** The scopes below this one, by prefix, as long as a cache uses them. */
   readonly #prefixes = new Map<string, WeakRef<CacheScope>>()
   readonly #collected = new FinalizationRegistry<string>((prefix) => {
     if (this.#prefixes.get(prefix)?.deref() === undefined) this.#prefixes.delete(prefix)
   })
 
-  private constructor(store: CacheStore, lifecycle: Lifecycle, closeStore: () => Promise<void>) {
+  private constructor(
+    store: CacheStore,
+    storeBelow: AnyStore,
+    lifecycle: Lifecycle,
+    closeStore: () => Promise<void>,
+  ) {
     this.store = store
+    this.#storeBelow = storeBelow
     this.#lifecycle = lifecycle
     this.#closeStore = closeStore
     scopes.set(store, this)
   }
 
-  /** The scope of a store, the same one for every cache over it. */
+  /** Returns the scope of a store, which is the same for every cache over it. */
   static of(store: CacheStore): CacheScope {
-    return (
-      scopes.get(store) ?? new CacheScope(store, new Lifecycle(store.name), () => store.close())
+    const existing = scopes.get(store)
+    if (existing !== undefined) return existing
+    const closeStore = () => store.close()
+    return new CacheScope(
+      store,
+      store as unknown as AnyStore,
+      new Lifecycle(store.name),
+      closeStore,
     )
   }
 
-  /** The scope of a prefix that is cleared by generations. */
+  /** Returns the scope of a prefix that is cleared by generations. */
   within(prefix: string, clock: Clock): CacheScope {
-    const known = this.#prefixes.get(prefix)?.deref()
-    if (known !== undefined) return known
-    const inner = this.store as unknown as AnyStore
-    const store = new GenerationStore(inner, prefix, clock, this.#lifecycle, this.#closeStore)
-    const scope = new CacheScope(store as unknown as CacheStore, this.#lifecycle, this.#closeStore)
+    const existing = this.#prefixes.get(prefix)?.deref()
+    if (existing !== undefined) return existing
+    const inner = this.#storeBelow
+    const generation = new Generation(inner, prefix, clock)
+    const storeWith = (lifecycle: Lifecycle) =>
+      new GenerationStore(inner, generation, lifecycle, this.#closeStore)
+    const scope = new CacheScope(
+      storeWith(this.#lifecycle) as unknown as CacheStore,
+      storeWith(new Lifecycle(inner.name)),
+      this.#lifecycle,
+      this.#closeStore,
+    )
     this.#prefixes.set(prefix, new WeakRef(scope))
     this.#collected.register(scope, prefix)
     return scope
   }
 
   flightsOf(codec: Codec): SingleFlight {
-    const known = this.#flights.get(codec)
-    if (known !== undefined) return known
+    const existing = this.#flights.get(codec)
+    if (existing !== undefined) return existing
     const flights = new SingleFlight()
     this.#flights.set(codec, flights)
+    this.#allFlights.push(flights)
     return flights
   }
 
-  /** The key has been written: what is being loaded for it is not stored. */
+  /** To be called when the key is written: a value that is being loaded for it will not be stored. */
   invalidate(key: string): void {
-    for (const flights of this.#flights.values()) flights.invalidate(key)
+    for (const flights of this.#allFlights) flights.invalidate(key)
   }
 
-  /** The same for every key that begins with `keyPrefix`, and for the prefixes below this scope. */
+  /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
   invalidateAll(keyPrefix: string): void {
-    for (const flights of this.#flights.values()) flights.invalidateAll(keyPrefix)
+    for (const flights of this.#allFlights) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
     }

@@ -53,7 +53,7 @@ export interface WriteOptions {
 }
 
 /**
- * The cache that an application uses. It determines the key, the ttl and the meaning of a value; its store implements
+ * The cache that an application uses. It determines the key, the ttl and the encoding of a value; its store implements
  * the operations on a backend. A method rejects with a `CacheError` if the operation fails, and with a `TypeError` if
  * its arguments are invalid.
  *
@@ -79,12 +79,12 @@ export class Cache {
   constructor(store: CacheStore, options: CacheOptions = {}) {
     checkOptionNames('Cache', options, optionNames)
     const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
+    const { generations = true } = options
     this.name = options.name ?? store.name
     this.#options = options
     this.#clock = clock
     this.#ttl = defaultTtl(ttl)
-    // A store that cannot list its keys clears a prefix by changing the generation within it.
-    const { generations = true } = options
+    // Without a list of the keys, a prefix is cleared by replacing the generation that its keys contain.
     const needsGenerations = generations && prefix !== '' && store.scan === undefined
     const scope = CacheScope.of(store)
     this.#scope = needsGenerations ? scope.within(prefix, clock) : scope
@@ -205,7 +205,7 @@ export class Cache {
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keyspace.toStorageKey(key)
     const next = this.#entries.encode(storageKey, value)
-    return this.#changeInTurn('replace', storageKey, async () => {
+    return this.#runExclusively('replace', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       if (this.#entries.decode(storageKey, seen) === undefined) return false
       return (await this.#replaceIfUnchanged(storageKey, seen, next, options)) ? true : conflict
@@ -215,8 +215,8 @@ export class Cache {
   /**
    * Replaces the value by the result of `change`, which receives the current value (`undefined` if missing). A result
    * of `undefined` deletes the value. Returns the result. Concurrent writes are not lost: on a conflict, `change` is
-   * called again with the newer value. It must therefore have no side effects, and must not change the same key: calls
-   * of `update`, `replace` and `pull` for one key run one after another.
+   * called again with the newer value. It must therefore have no side effects. It must not call `update`, `replace` or
+   * `pull` for the same key either: these run one after another, so that it would wait for itself.
    *
    * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
    * @example
@@ -228,7 +228,7 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#changeInTurn('update', storageKey, async () => {
+    return this.#runExclusively('update', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       const next = await change(this.#entries.decode<T>(storageKey, seen))
       const item = next === undefined ? undefined : this.#entries.encode(storageKey, next)
@@ -245,7 +245,7 @@ export class Cache {
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#changeInTurn('pull', storageKey, async () => {
+    return this.#runExclusively('pull', storageKey, async () => {
       const seen = await this.#entries.store.get(storageKey, strongRead)
       const value = this.#entries.decode<T>(storageKey, seen)
       if (value === undefined) return undefined
@@ -254,11 +254,14 @@ export class Cache {
   }
 
   /**
-   * Returns the value. On a miss, calls `load`, stores its result and returns it as a later hit would: each caller gets
-   * a copy of its own, decoded from what is stored. Concurrent calls for the same key in this process share one load, and
-   * its failure. If the store fails, `load` is called all the same, and the failure is published on `stowage:error`. The
-   * result is returned but not stored if it is `undefined`, or if the key was written or deleted in this process since
-   * the call. A load that would wait for itself, through the loads of other keys, runs unshared instead.
+   * Returns the value. On a miss, calls `load` and stores its result. Concurrent calls for the same key in this process
+   * share one load, and its failure. Each caller receives the value as a later hit would return it, decoded from the
+   * stored item: one caller cannot modify the value of another. If the store fails, `load` is called nevertheless, and
+   * the failure is published on `stowage:error`.
+   *
+   * The result is returned but not stored if it is `undefined`, or if the key was written or deleted in this process
+   * during the call. If two loaders call `remember` for each other's key, one of the loads is executed twice, because
+   * neither could wait for the other.
    *
    * @example
    * const loadUser = async (id: number) => ({ id, name: 'Ada' })
@@ -267,15 +270,15 @@ export class Cache {
    */
   async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const inFlight = this.#flights.find(storageKey)
-    if (inFlight !== undefined) {
-      return joinFlight(inFlight, this.#loadJob(storageKey, options, load))
+    const existing = this.#flights.find(storageKey)
+    if (existing !== undefined) {
+      return joinFlight(existing, this.#loadJob(storageKey, options, load))
     }
     let flight: Flight | undefined
     try {
       let found = this.#entries.store.get(storageKey)
       if (found instanceof Promise) {
-        // Begins before the read is answered, so that a write in between is noticed.
+        // Begins before the reply to the read, so that a write in between is noticed.
         flight = this.#flights.begin(storageKey)
         found = await found
       }
@@ -377,7 +380,7 @@ export class Cache {
     if (existing !== undefined) return existing
     const prefix = this.#keyspace.prefix + namespacePrefix(name)
     const created = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
-    // Bounded for applications with a namespace per tenant. What the caches of one name share is kept by their scope.
+    // Bounded for applications with a namespace per tenant. The state that caches of one name share is in their scope.
     if (this.#namespaces.size >= maxNamespaces) this.#namespaces.clear()
     this.#namespaces.set(name, created)
     return created
@@ -385,7 +388,7 @@ export class Cache {
 
   /**
    * Returns a short text that represents all writes of this process so far, for a cookie or a message to another
-   * process: after {@link observe}, the `'session'` reads there include these writes. `''` if no read lags behind.
+   * process: after {@link observe}, the `'session'` reads there include these writes. `''` if no replica lags behind.
    *
    * @example
    * const token = await cache.consistencyToken()
@@ -421,7 +424,7 @@ export class Cache {
     return this.close()
   }
 
-  /** Returns the storage key for a write, and prevents a load in flight from overwriting it. */
+  /** Returns the storage key for a write, and prevents a load in flight from overwriting the written value. */
   #storageKeyForWrite(key: string): string {
     const storageKey = this.#keyspace.toStorageKey(key)
     this.#scope.invalidate(storageKey)
@@ -429,10 +432,10 @@ export class Cache {
   }
 
   /**
-   * Runs a read and a conditional write. Those of this process for one key run one after another, so that only other
-   * processes can conflict.
+   * Retries a read and a conditional write until no other write comes in between. Calls in this process for one key run
+   * one after another, so that only other processes can conflict.
    */
-  #changeInTurn<T>(
+  #runExclusively<T>(
     operation: string,
     key: string,
     attempt: () => Promise<T | typeof conflict>,
@@ -458,7 +461,7 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<boolean> {
     const { store } = this.#entries
-    this.#flights.invalidate(key)
+    this.#scope.invalidate(key)
     const ttl = this.#ttlOf(options)
     const replacement = ttl === 0 ? undefined : next
     if (seen !== undefined) return store.compareAndSet(key, seen, replacement, ttl)

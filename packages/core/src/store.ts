@@ -9,6 +9,10 @@
  * What every store guarantees:
  * - It does I/O only when called: the constructor opens nothing, the first command connects.
  * - Every call settles. Where the backend may not reply, the client or `withTimeout` sets a deadline.
+ * - Calls for one key take effect in the order in which they are made, also within one tick. `withKeyOrder` provides
+ *   that for a backend whose requests overtake each other.
+ * - A call fails only because of its own key: calls of one tick share neither their outcome nor their error.
+ * - Operations are atomic across all stores on one backend, not only within one store.
  * - Every failure is a `CacheError`, thrown or as a rejection; `errors.ts` lists the codes.
  * - Every write of an item over `limits.valueBytes` fails with `ERR_CACHE_LIMIT`, whatever is stored under the key.
  * - It has no policy: no default ttl, no prefix, no encoding, no fallback.
@@ -28,7 +32,7 @@ export type Awaitable<T> = T | Promise<T>
 /**
  * The bytes that a store reads and writes. A string represents its UTF-8 bytes, in both directions, so that neither
  * side has to convert. The receiver must not modify the bytes, and a caller must not modify bytes that it passed
- * until the call has settled.
+ * until the call has settled. After that it may: a store keeps a copy. Bytes that a read returned never change.
  */
 export type Payload = string | Uint8Array
 
@@ -56,7 +60,11 @@ export interface StoreLimits {
   readonly keyBytes: number
   /** Maximum size of a payload, in bytes. `Infinity` where payloads are not measured. */
   readonly valueBytes: number
-  /** Granularity of a ttl, in milliseconds. The store rounds every ttl **up** to a multiple of it. */
+  /**
+   * Granularity of a ttl, in milliseconds. The store rounds every ttl **up** to a multiple of it. An item exists for the
+   * rounded ttl, and for at most one further step, because the clock of a backend may tick once per step. On memcached,
+   * where the step is one second, an item with a ttl of 1 ms exists for one to two seconds.
+   */
   readonly ttlStep: number
 }
 

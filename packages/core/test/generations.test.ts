@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { Cache, CacheError, type CacheStore, type Payload, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
@@ -10,12 +10,12 @@ function setup() {
   let now = 0
   const clock = { now: () => now, sleep: async () => {} }
   const calls: string[] = []
-  /** Whether the node that stores the generation is unreachable. */
-  const fault = { isDown: false }
+  /** Whether the node that stores a key is unreachable. */
+  const fault = { isDown: (_key: string): boolean => false }
   const backend = memory({ clock })
   const unlistable = wrapStore(backend, (operation, call, [key]) => {
     calls.push(`${operation} ${String(key)}`)
-    if (!fault.isDown || !String(key).includes('~generation')) return call()
+    if (!fault.isDown(String(key))) return call()
     throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', { store: 'memory', operation })
   })
   delete (unlistable as { scan?: unknown }).scan
@@ -57,6 +57,21 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await two.get('k')).toBeUndefined()
     await two.set('k', 'new')
     expect(await one.get('k')).toBe('new')
+  })
+
+  test('an older id is replaced as soon as it is read, also shortly after another repair', async () => {
+    const { one, createCache, backend } = setup()
+    await one.set('k', 1)
+    const old = await backend.getMany(idKeys)
+    const restore = () =>
+      backend.setMany(idKeys.map((key, index) => [key, old[index] as Payload] as const))
+    await one.clear()
+    for (let repair = 0; repair < 2; repair++) {
+      // As a change of the nodes does, which makes items of an earlier time readable.
+      await restore()
+      expect(await one.get('k', { consistency: 'strong' })).toBeUndefined()
+      expect(await createCache().get('k')).toBeUndefined()
+    }
   })
 
   test('clearing a cache clears its namespaces, but clearing a namespace does not clear the cache', async () => {
@@ -104,12 +119,12 @@ describe('a prefix on a store that cannot list its keys', () => {
   test('while the generation is unreadable, only a process that has read it before can continue', async () => {
     const { one, two, advance, fault } = setup()
     await one.set('k', 1)
-    fault.isDown = true
+    fault.isDown = (key) => key.includes('~generation')
     advance(1_000)
     expect(await one.get('k')).toBe(1)
     await expect(two.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await expect(one.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-    fault.isDown = false
+    fault.isDown = () => false
     await two.clear()
     advance(1_000)
     await one.get('k')
@@ -228,6 +243,45 @@ describe('a prefix on a store that cannot list its keys', () => {
     await cache.namespace('users').set('1', 'Ada')
     expect(backend.get('app:users:1')).toBe('"Ada"')
     await expect(cache.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNSUPPORTED' })
+  })
+
+  test('a clear also deletes what was written before it and not awaited', async () => {
+    const slow = wrapStore(memory(), async (operation, call, [key]) => {
+      if (operation === 'set' && String(key).endsWith(':b')) await sleep(20)
+      return call()
+    })
+    delete (slow as { scan?: unknown }).scan
+    const cache = new Cache(slow as CacheStore, { prefix: 'app:' })
+    await cache.set('a', 1)
+    const writing = cache.set('b', 2)
+    await cache.clear()
+    await writing
+    expect(await cache.getMany(['a', 'b'])).toEqual([undefined, undefined])
+  })
+
+  test('a starting process works while every copy of the first set is unreachable', async () => {
+    const { two, fault } = setup()
+    fault.isDown = (key) => idKeys.includes(key)
+    await two.set('k', 1)
+    expect(await two.get('k')).toBe(1)
+    expect(await two.add('k', 2)).toBe(false)
+  })
+
+  test('a process restores the id after an outage of any length in which it was in use', async () => {
+    const { one, loseId, advance, fault } = setup()
+    await one.set('k', 1)
+    fault.isDown = (key) => key.includes('~generation')
+    for (let seconds = 0; seconds < 10; seconds++) {
+      advance(1_000)
+      expect(await one.get('k')).toBe(1)
+      await turn()
+    }
+    loseId()
+    fault.isDown = () => false
+    advance(1_000)
+    await one.get('k')
+    await turn()
+    expect(await one.get('k')).toBe(1)
   })
 
   test('two concurrent clears both succeed', async () => {

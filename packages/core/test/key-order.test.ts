@@ -1,4 +1,13 @@
-import { type ByteStore, type Payload, withKeyOrder, wrapStore } from '@stowage/core'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import {
+  BatchError,
+  type ByteStore,
+  CacheError,
+  type Payload,
+  withKeyOrder,
+  wrapStore,
+} from '@stowage/core'
 import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -73,4 +82,58 @@ describe('withKeyOrder', () => {
     const setting = Promise.resolve(store.set('k', 'v')).catch((error) => error.message)
     expect(await Promise.all([setting, store.get('k')])).toEqual(['unreachable', undefined])
   })
+
+  test('reads of a key that overlap without end leave nothing in memory', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const heapUsed = () => {
+      collectGarbage()
+      return process.memoryUsage().heapUsed
+    }
+    const store = withKeyOrder(referenceStore({ async: true }))
+    let reading = store.get('k')
+    const before = heapUsed()
+    for (let i = 0; i < 100_000; i++) {
+      const next = store.get('k')
+      await reading
+      reading = next
+    }
+    expect(heapUsed() - before).toBeLessThan(2_000_000)
+    await reading
+  })
+
+  test('close waits for the calls that wait for others, and later calls fail', async () => {
+    const { store } = overtaking([20, 10, 0])
+    const calls = [store.set('k', '1'), store.set('k', '2'), store.delete('k')]
+    const closing = store.close()
+    expect(() => store.get('k')).toThrow(expect.objectContaining({ code: 'ERR_CACHE_CLOSED' }))
+    await closing
+    expect(await Promise.all(calls)).toEqual([undefined, undefined, true])
+  })
+
+  test('the outcomes of a batch of which a part waited are those of its own keys', async () => {
+    const failing = wrapStore(referenceStore({ async: true }), (operation, call, [first]) => {
+      if (operation !== 'getMany' && operation !== 'setMany') return call()
+      const keys = (first as (string | [string])[]).map((each) => [each].flat()[0] as string)
+      if (!keys.includes('bad')) return call()
+      throw new BatchError(keys.map((key) => outcomeFor(key)))
+    })
+    const store = withKeyOrder(failing as ByteStore)
+    const keys = ['busy', 'a', 'bad', 'b']
+    const expected = ['fulfilled', 'fulfilled', 'rejected', 'fulfilled']
+    for (const call of [
+      () => store.getMany(keys),
+      () => store.setMany(keys.map((key) => [key, 'x'])),
+    ]) {
+      const writing = store.set('busy', '1')
+      const error = await Promise.resolve(call()).catch((reason: unknown) => reason)
+      expect((error as BatchError).outcomes.map(({ status }) => status)).toEqual(expected)
+      await writing
+    }
+  })
 })
+
+function outcomeFor(key: string): PromiseSettledResult<unknown> {
+  if (key !== 'bad') return { status: 'fulfilled', value: undefined }
+  return { status: 'rejected', reason: new CacheError('ERR_CACHE_REJECTED', 'bad', { key }) }
+}

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Cache, CacheError, type CacheEvent, type CacheStore, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheEvent, type CacheStore, json, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -151,6 +151,18 @@ describe('loads that wait for each other', () => {
     await expect(load()).rejects.toThrow(/calls itself without end/)
   })
 
+  test('a recursive load visits each key once, however many paths lead to it', async () => {
+    const cache = new Cache(memory())
+    const fibonacci = (n: number): Promise<number> =>
+      cache.remember(`fibonacci ${n}`, {}, async () => {
+        if (n < 2) return n
+        const [a, b] = await Promise.all([fibonacci(n - 1), fibonacci(n - 2)])
+        return a + b
+      })
+    // Following each path separately would take years.
+    expect(await fibonacci(78)).toBe(8_944_394_323_791_464)
+  })
+
   test('calls made by a load that do not depend on it are shared', async () => {
     const cache = new Cache(memory())
     let loads = 0
@@ -255,6 +267,18 @@ test('caches over one store share loads and invalidate each other', async () => 
   }
   await one.remember('other', {}, deleting)
   expect(await one.get('other')).toBeUndefined()
+})
+
+test('an update through a cache with another codec object invalidates a load, like a set', async () => {
+  const store = memory()
+  const one = new Cache(store)
+  const two = new Cache(store, { codec: { ...json() } })
+  const updating = async () => {
+    await two.update('k', () => 'updated')
+    return 'loaded'
+  }
+  expect(await one.remember('k', {}, updating)).toBe('loaded')
+  expect(await one.get('k')).toBe('updated')
 })
 
 test('1,000 concurrent replaces of one key all succeed', async () => {

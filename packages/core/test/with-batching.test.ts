@@ -1,12 +1,21 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type BatchingOptions,
   CacheError,
   type StoreOperation,
   withBatching,
+  withTimeout,
   wrapStore,
 } from '@stowage/core'
-import { Chaos, conform, ManualClock, referenceStore, withChaos } from '@stowage/testing'
+import {
+  Chaos,
+  conform,
+  ManualClock,
+  referenceStore,
+  type StoredItem,
+  withChaos,
+} from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 const limits = { keyBytes: 250, valueBytes: 100, ttlStep: 1 }
@@ -29,9 +38,22 @@ function keysOf(operation: StoreOperation, first: unknown): string {
 
 describe.each([{}, { overlap: true }])('conforms to the contract with %o', (options) => {
   const clock = new ManualClock()
-  const create = () =>
-    withBatching(referenceStore({ clock, async: true, limits: { ttlStep: 1 } }), options)
-  conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
+  const time = { wait: (ms: number) => clock.advance(ms), exact: true }
+  const backend = { clock, async: true, items: new Map<string, StoredItem>() }
+  conform(test, () => withBatching(referenceStore(backend), options), {
+    ...time,
+    sharedBackend: true,
+  })
+
+  const chaos = new Chaos()
+  const breakable = () => withTimeout(withChaos(referenceStore(backend), chaos), '100ms')
+  conform(test, () => withBatching(breakable(), options), {
+    ...time,
+    groups: ['outage'],
+    breakBackend: () => chaos.failAll(),
+    restoreBackend: () => chaos.reset(),
+    deadlineMs: 500,
+  })
 })
 
 describe('many gets with overlap', () => {
@@ -247,5 +269,22 @@ describe('a turn of the event loop', () => {
     store.get('a')
     await new Promise((resolve) => process.nextTick(resolve))
     expect(calls).toEqual(['get a'])
+  })
+
+  test('sends each batch in the asynchronous context of its first call', async () => {
+    const context = new AsyncLocalStorage<string>()
+    const seen: (string | undefined)[] = []
+    const store = withBatching(
+      wrapStore(referenceStore({ async: true }), (_, call) => {
+        seen.push(context.getStore())
+        return call()
+      }),
+    )
+    await Promise.all([
+      context.run('request 1', () => store.get('a')),
+      context.run('request 2', () => store.get('a', { consistency: 'strong' })),
+      context.run('request 3', () => store.set('b', '1')),
+    ])
+    expect(seen.sort()).toEqual(['request 1', 'request 2', 'request 3'])
   })
 })

@@ -1,8 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamodb } from '@stowage/dynamodb'
+import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
 import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { admin, createTable, type Engine, engines } from './engines.ts'
+import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
+
+/** A thread on another core may still reply for a moment after the signal. */
+const untilStopped = () => sleep(50)
 
 // These engines need seconds for a thousand concurrent requests.
 const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
@@ -39,5 +44,30 @@ describe.each(variants)('%s, %o', (name, options) => {
   // The table has no TTL, so that only the driver hides expired items.
   const create = () =>
     dynamodb({ table: 'cache', client: () => client, clock, ...longTimeouts, ...options })
-  conform(test, create, { wait: (ms) => clock.advance(ms), exact: true })
+  conform(test, create, { wait: (ms) => clock.advance(ms), exact: true, sharedBackend: true })
+})
+
+describe('an endpoint that is frozen', () => {
+  let engine: DynamoDBServer
+  const timeouts = { timeout: '1s', requestTimeout: '500ms' } as const
+
+  beforeAll(async () => {
+    useCredentials()
+    engine = await startDynamoDB()
+    await createTable(engine, 'cache')
+  })
+  afterAll(() => engine.stop())
+
+  const create = () => dynamodb({ table: 'cache', endpoint: engine.url, region, ...timeouts })
+  conform(test, create, {
+    wait: async (ms) => sleep(ms),
+    groups: ['outage'],
+    sharedBackend: true,
+    breakBackend: async () => {
+      engine.kill('SIGSTOP')
+      await untilStopped()
+    },
+    restoreBackend: () => engine.kill('SIGCONT'),
+    deadlineMs: 1_500,
+  })
 })

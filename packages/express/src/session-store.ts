@@ -8,8 +8,8 @@ export interface SessionStoreOptions {
    */
   readonly cache: Cache
   /**
-   * Consistency of `get`. The next request may reach another process, where a lagging replica would not return a new
-   * session yet, and would still return a destroyed one.
+   * Consistency of `get` and `all`. The next request may reach another process, where a lagging replica would not return
+   * a new session yet, and would still return a destroyed one.
    * @default 'strong'
    */
   readonly consistency?: Consistency | undefined
@@ -97,7 +97,7 @@ export class SessionStore extends Store {
     const sessions: StoredSession[] = []
     for (let start = 0; start < ids.length; start += pageSize) {
       const page = ids.slice(start, start + pageSize)
-      const values = await this.#cache.getMany(page)
+      const values = await this.#cache.getMany(page, this.#readOptions)
       for (const [index, id] of page.entries()) {
         const session = this.#toSession(values[index])
         if (session !== undefined) sessions.push({ ...session, id })

@@ -232,14 +232,18 @@ describe('callbacks', () => {
 test.each([
   [undefined, 'strong'],
   ['session', 'session'],
-] as const)('with the option consistency: %s, get reads %s', async (consistency, expected) => {
-  const readOptions: unknown[] = []
-  const store = wrapStore(memory(), (operation, call, [, options]) => {
-    if (operation === 'get') readOptions.push(options)
-    return call()
-  })
-  const sessions = promisified(new SessionStore({ cache: new Cache(store), consistency }))
-  await sessions.set('id', sessionOf(60_000))
-  expect(await sessions.get('id')).not.toBeNull()
-  expect(readOptions).toEqual([{ consistency: expected }])
-})
+] as const)(
+  'with the option consistency: %s, get and all read %s',
+  async (consistency, expected) => {
+    const readOptions: unknown[] = []
+    const store = wrapStore(memory(), (operation, call, [, options]) => {
+      if (operation === 'get' || operation === 'getMany') readOptions.push(options)
+      return call()
+    })
+    const sessions = promisified(new SessionStore({ cache: new Cache(store), consistency }))
+    await sessions.set('id', sessionOf(60_000))
+    expect(await sessions.get('id')).not.toBeNull()
+    expect(await sessions.all()).toHaveLength(1)
+    expect(readOptions).toEqual([{ consistency: expected }, { consistency: expected }])
+  },
+)

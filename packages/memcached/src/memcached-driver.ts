@@ -36,7 +36,7 @@ export interface MemcachedByteStore extends ByteStore {
 /**
  * Creates a store on memcached servers. The first command connects.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options; TypeError for an unknown option
  * @example
  * const memcachedStore = memcached({ servers: ['10.0.0.1:11211', '10.0.0.2:11211'], onNodeDown: 'miss' })
  * const users = new Cache(memcachedStore, { prefix: 'users:' })
@@ -56,6 +56,7 @@ export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
     onNodeDown === 'failover' ? new MemcachedStore(healthyNodes, oversize) : undefined
   const failover = new FailoverStore(store, cluster, healthyNodes, fallback)
   cluster.onNodeUp((node) => failover.onNodeUp(node))
+  cluster.onNodesChange(() => failover.onNodesChange())
   return Object.assign(failover.store, { nodes })
 }
 

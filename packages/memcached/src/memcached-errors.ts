@@ -31,12 +31,43 @@ const byStatus: Readonly<Record<number, Classification>> = {
   ),
 }
 
-/** The only place where an error of the connection or the server becomes a `CacheError`. */
-export function translate(error: unknown, operation: string, key?: string): CacheError {
+/** A node cannot be used. */
+export class NodeError extends Error {
+  readonly node: string
+  readonly reason: Error
+
+  constructor(node: string, reason: Error) {
+    super(`${node}: ${reason.message}`, { cause: reason })
+    this.node = node
+    this.reason = reason
+  }
+}
+
+/**
+ * The only place where an error of the connection or the server becomes a `CacheError`.
+ *
+ * @param node the name of the node that failed
+ */
+export function translate(
+  error: unknown,
+  operation: string,
+  key?: string,
+  node?: string,
+): CacheError {
   if (CacheError.is(error)) return error
+  if (error instanceof NodeError) return translate(error.reason, operation, key, error.node)
   const cause = error as Error
   const { code, retryable, remedy } = classify(cause)
-  const message = `memcached ${operation} failed: ${cause.message}${remedy && `. ${remedy}`}`
+  const reason = node === undefined ? cause.message : `${node}: ${cause.message}`
+  const message = `memcached ${operation} failed: ${reason}${remedy && `. ${remedy}`}`
+  return new CacheError(code, message, { store: 'memcached', operation, key, retryable, cause })
+}
+
+/** The same error for one of the keys of a batch. */
+export function errorOfKey(error: unknown, operation: string, key: string): CacheError {
+  const translated = translate(error, operation, key)
+  if (translated.key === key) return translated
+  const { code, message, retryable, cause } = translated
   return new CacheError(code, message, { store: 'memcached', operation, key, retryable, cause })
 }
 

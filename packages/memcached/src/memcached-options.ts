@@ -1,6 +1,6 @@
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { CacheError, type Duration } from '@stowage/core'
-import { checkChoice, checkTimeout } from '@stowage/core/driver'
+import { checkChoice, checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-address.ts'
 
@@ -60,7 +60,7 @@ export interface MemcachedOptions {
   readonly tls?: boolean | TlsOptions | undefined
   /** @default 'auto' */
   readonly protocol?: ProtocolChoice | undefined
-  /** Deadline of a request, counted from when it is sent. @default '750ms' */
+  /** How long a server may be silent while a request is in flight. @default '750ms' */
   readonly timeout?: Duration | undefined
   /** Deadline of a connection attempt, TLS handshake included. @default '1s' */
   readonly connectTimeout?: Duration | undefined
@@ -91,9 +91,26 @@ export interface ResolvedOptions {
 }
 
 const defaultServers = ['127.0.0.1:11211']
+const optionNames = {
+  servers: true,
+  configurationEndpoint: true,
+  pollInterval: true,
+  ignoreClusterErrors: true,
+  hashing: true,
+  username: true,
+  password: true,
+  tls: true,
+  protocol: true,
+  timeout: true,
+  connectTimeout: true,
+  retryInterval: true,
+  onNodeDown: true,
+  oversize: true,
+} as const
 
-/** @throws CacheError `ERR_CACHE_CONFIG` */
+/** @throws CacheError `ERR_CACHE_CONFIG`; TypeError for an unknown option */
 export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
+  checkOptionNames<MemcachedOptions>('memcached', options, optionNames)
   const { username, password, ignoreClusterErrors = false } = options
   if ((username === undefined) !== (password === undefined)) {
     throw configError('username and password must be given together.')

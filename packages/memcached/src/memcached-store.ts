@@ -2,9 +2,10 @@ import { type ByteStore, type Payload, type StoreLimits, systemClock } from '@st
 import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters } from './items/counters.ts'
 import { readWithCas } from './items/item-replies.ts'
-import { Items, maxKeyBytes } from './items/items.ts'
+import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
+import { KeyOrder } from './items/key-order.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
-import { readAdded, readCasOutcome, readExists, readOk } from './protocol/status-replies.ts'
+import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
 
 /** Stores payloads as memcached items, each on the node that the hash ring maps its key to. */
 export class MemcachedStore implements ByteStore {
@@ -14,6 +15,7 @@ export class MemcachedStore implements ByteStore {
   readonly #items: Items
   readonly #counters: Counters
   readonly #lifecycle = new Lifecycle('memcached')
+  readonly #order = new KeyOrder()
 
   constructor(router: Router, oversize: 'reject' | 'chunk') {
     this.#dispatcher = new Dispatcher(router)
@@ -27,27 +29,33 @@ export class MemcachedStore implements ByteStore {
 
   get(key: string): Promise<Payload | undefined> {
     this.#lifecycle.assertOpen('get')
-    return this.#items.get(key)
+    if (this.#order.isIdle) return this.#items.get(key)
+    return this.#order.after(key, () => this.#items.get(key))
   }
 
   getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    return this.#items.getMany(keys)
+    if (this.#order.isIdle) return this.#items.getMany(keys)
+    return this.#order.afterAll(keys, () => this.#items.getMany(keys))
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('set')
-    return this.#items.store('set', key, payload, { mode: 'set', ttl, read: readOk })
+    return this.#store('set', key, payload, { mode: 'set', ttl, read: readOk })
   }
 
   setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    return this.#items.storeMany(new Map(entries), ttl)
+    const hasSplit = entries.some(([, payload]) => this.#items.mayBeSplit(payload))
+    if (!hasSplit && this.#order.isIdle) return this.#items.storeMany(entries, ttl)
+    const split = entries.filter(([, payload]) => this.#items.mayBeSplit(payload))
+    const storeAll = () => this.#items.storeMany(entries, ttl)
+    return this.#order.exclusiveAll(entries.map(keyOf), split.map(keyOf), storeAll)
   }
 
   add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
     this.#lifecycle.assertOpen('add')
-    return this.#items.store('add', key, payload, { mode: 'add', ttl, read: readAdded })
+    return this.#store('add', key, payload, { mode: 'add', ttl, read: readAdded })
   }
 
   compareAndSet(
@@ -56,45 +64,57 @@ export class MemcachedStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    return this.#retryOnConflict('compareAndSet', () =>
-      this.#tryCompareAndSet(key, expected, next, ttl),
+    this.#lifecycle.assertOpen('compareAndSet')
+    return this.#order.exclusive(key, () =>
+      this.#retryOnConflict('compareAndSet', key, () =>
+        this.#tryCompareAndSet(key, expected, next, ttl),
+      ),
     )
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#retryOnConflict('increment', () => this.#counters.tryIncrement(key, by, ttl))
+    this.#lifecycle.assertOpen('increment')
+    return this.#order.shared(key, () =>
+      this.#retryOnConflict('increment', key, () => this.#counters.tryIncrement(key, by, ttl)),
+    )
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
     this.#lifecycle.assertOpen('touch')
-    return this.#items.touch(key, ttl)
+    if (this.#order.isIdle) return this.#items.touch(key, ttl)
+    return this.#order.after(key, () => this.#items.touch(key, ttl))
   }
 
   delete(key: string): Promise<boolean> {
     this.#lifecycle.assertOpen('delete')
-    return this.#items.delete('delete', key)
+    if (this.#order.isIdle) return this.#items.delete('delete', key)
+    return this.#order.after(key, () => this.#items.delete('delete', key))
   }
 
-  async deleteMany(keys: readonly string[]): Promise<number> {
+  deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
-    const uniqueKeys = [...new Set(keys)]
-    let missing = 0
-    await this.#dispatcher.sendGroups('deleteMany', uniqueKeys, (connection, group) =>
-      connection.deleteMany('deleteMany', group.keys, (reply) => {
-        if (!readExists(reply)) missing++
-      }),
-    )
-    return uniqueKeys.length - missing
+    return this.#order.afterAll(keys, () => this.#items.deleteMany(keys))
   }
 
   clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
-    return this.#dispatcher.broadcast('clear', (connection) => connection.flushAll('clear'))
+    return this.#order.afterEverything(() =>
+      this.#dispatcher.broadcast('clear', (connection) => connection.flushAll('clear')),
+    )
   }
 
   ping(): Promise<void> {
     this.#lifecycle.assertOpen('ping')
     return this.#dispatcher.broadcast('ping', (connection) => connection.noop('ping'))
+  }
+
+  /** The clock of the first node that replies. */
+  async time(): Promise<number> {
+    this.#lifecycle.assertOpen('time')
+    const seconds = await this.#dispatcher.sendToAny('time', (connection) =>
+      connection.time('time'),
+    )
+    return seconds * 1_000
   }
 
   close(): Promise<void> {
@@ -105,10 +125,21 @@ export class MemcachedStore implements ByteStore {
     return this.close()
   }
 
-  #retryOnConflict<T>(operation: string, attempt: () => Promise<T | typeof conflict>): Promise<T> {
-    this.#lifecycle.assertOpen(operation)
+  /** A payload that needs several requests is stored before the next call for its key. */
+  #store<T>(operation: string, key: string, payload: Payload, write: ItemWrite<T>): Promise<T> {
+    const isSplit = this.#items.mayBeSplit(payload)
+    if (!isSplit && this.#order.isIdle) return this.#items.store(operation, key, payload, write)
+    const store = () => this.#items.store(operation, key, payload, write)
+    return isSplit ? this.#order.exclusive(key, store) : this.#order.after(key, store)
+  }
+
+  #retryOnConflict<T>(
+    operation: string,
+    key: string,
+    attempt: () => Promise<T | typeof conflict>,
+  ): Promise<T> {
     return this.#dispatcher.track(
-      retryOnConflict({ operation, store: 'memcached' }, systemClock, attempt),
+      retryOnConflict({ operation, store: 'memcached', key }, systemClock, attempt),
     )
   }
 
@@ -134,4 +165,8 @@ export class MemcachedStore implements ByteStore {
       : this.#items.store(operation, key, next, { mode: 'set', ttl, cas, read: readCasOutcome }))
     return outcome === 'changed' ? conflict : outcome === 'done'
   }
+}
+
+function keyOf([key]: readonly [string, Payload]): string {
+  return key
 }

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import { startMemcached } from '@stowage/test-servers'
+import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { conform, conformance } from '@stowage/testing'
 import { afterAll, describe, test } from 'vitest'
+
+/** A thread on another core may still reply for a moment after the signal. */
+const untilStopped = () => sleep(50)
 
 const one = await startMemcached()
 const three = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
@@ -13,9 +16,9 @@ afterAll(async () => {
   for (const server of [one, ...three, ...two, textOnly]) await server.stop()
 })
 
-/** A ttl takes seconds here, so all cases run concurrently, except those that clear the servers. */
+/** A ttl takes seconds here, so all cases run concurrently, except those that clear or break the servers. */
 const concurrentGroups = [...new Set(conformance.map(({ group }) => group))].filter(
-  (name) => name !== 'clear',
+  (name) => name !== 'clear' && name !== 'outage',
 )
 const addresses = (servers: readonly { address: string }[]) => servers.map(({ address }) => address)
 const setups: Readonly<Record<string, MemcachedOptions>> = {
@@ -31,12 +34,53 @@ for (const [name, options] of Object.entries(setups)) {
     conform(test, () => memcached({ ...options, timeout: '5s' }), {
       wait,
       groups: concurrentGroups,
+      sharedBackend: true,
     })
   })
 }
 
 for (const [name, options] of Object.entries(setups)) {
   describe(`${name}, clear()`, () => {
-    conform(test, () => memcached({ ...options, timeout: '5s' }), { wait, groups: ['clear'] })
+    conform(test, () => memcached({ ...options, timeout: '5s' }), {
+      wait,
+      groups: ['clear'],
+      sharedBackend: true,
+    })
   })
 }
+
+const short = { timeout: '500ms', connectTimeout: '500ms' } as const
+
+describe('frozen nodes', () => {
+  const signal = (name: NodeJS.Signals) => {
+    for (const server of three) server.kill(name)
+  }
+  conform(test, () => memcached({ servers: addresses(three), ...short }), {
+    wait,
+    groups: ['outage'],
+    breakBackend: async () => {
+      signal('SIGSTOP')
+      await untilStopped()
+    },
+    restoreBackend: () => signal('SIGCONT'),
+    deadlineMs: 900,
+  })
+})
+
+describe('stopped nodes', () => {
+  let nodes: readonly MemcachedServer[] = two
+  afterAll(async () => {
+    for (const node of nodes) await node.stop()
+  })
+  conform(test, () => memcached({ servers: addresses(two), ...short }), {
+    wait,
+    groups: ['outage'],
+    breakBackend: async () => {
+      for (const node of nodes) await node.stop()
+    },
+    restoreBackend: async () => {
+      nodes = await Promise.all(nodes.map((node) => node.restart()))
+    },
+    deadlineMs: 900,
+  })
+})

@@ -129,3 +129,10 @@ test.runIf(hasIPv6)('connects to an IPv6 address', async () => {
     await server.stop()
   }
 })
+
+test('rejects an unknown option with the name of the most similar one', () => {
+  const options = { server: ['127.0.0.1'] } as object
+  expect(() => memcached(options)).toThrow(
+    new TypeError('memcached: unknown option server. Did you mean servers?'),
+  )
+})

@@ -5,9 +5,11 @@ import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
+import { fuzzTopology } from './fuzz/fuzz-topology.mjs'
+import { startCacheProcess } from './fuzz/start-cache-process.mjs'
 
-// The generation of a cache with a prefix, which clear() replaces, is stored on one node. The failure of that node must
-// not affect the keys of the other nodes.
+// The generation of a cache with a prefix, which clear() replaces, is stored on up to three nodes. The failure of one of
+// them must not affect the keys of the other nodes.
 
 const keys = Array.from({ length: 300 }, (_, i) => `key ${i}`)
 let servers: MemcachedServer[]
@@ -70,4 +72,79 @@ test('only the keys of a node are lost when the node that stores the generation 
   await sleep(1_100)
   expect((await readAll(cache)).hits).toBe(0)
   await other.close()
+})
+
+/** Starts a process with a cache of its own. */
+async function withCacheProcess<T>(
+  use: (process: ReturnType<typeof startCacheProcess>) => Promise<T>,
+): Promise<T> {
+  const child = startCacheProcess({ servers: addresses(), timeout: '2s' })
+  try {
+    return await use(child)
+  } finally {
+    await child.stop()
+  }
+}
+
+test('an idle process does not undo a clear when the nodes have lost the generation', async () => {
+  await withCacheProcess(async (idle) => {
+    expect(await idle.call('app:', 'get', 'key 1')).toEqual({ value: 'v' })
+    await cache.clear()
+    const idKeys = ['', '1', '2'].map((copy) => `app:~generation${copy}`)
+    const store = memcached({ servers: addresses() })
+    expect(await store.deleteMany(idKeys)).toBe(3)
+    await store.close()
+    // Longer than an id is restored.
+    await sleep(2_100)
+    for (const key of keys.slice(0, 20)) expect(await idle.call('app:', 'get', key)).toEqual({})
+    await sleep(1_100)
+    expect((await readAll(cache)).hits).toBe(0)
+  })
+})
+
+test('two processes do not both add a lock after a clear', async () => {
+  await withCacheProcess(async (other) => {
+    for (let round = 0; round < 20; round++) {
+      await other.call('app:', 'get', 'x')
+      await cache.clear()
+      const isOwn = await cache.add(`lock ${round}`, 'own', { ttl: '30s' })
+      const { value: isOther } = await other.call('app:', 'add', `lock ${round}`, 'other', {})
+      expect([isOwn, isOther]).toEqual([true, false])
+    }
+  })
+})
+
+test.each([0, 1, 2])('a process starts while node %i is frozen', async (index) => {
+  servers[index]?.kill('SIGSTOP')
+  await withCacheProcess(async (started) => {
+    const codes: string[] = []
+    const values: unknown[] = []
+    for (const key of keys.slice(0, 40)) {
+      const { code, value } = await started.call('app:', 'get', key)
+      if (code === undefined) values.push(value)
+      else codes.push(code)
+    }
+    expect(new Set(values)).toEqual(new Set(['v']))
+    expect(values.length).toBeGreaterThan(10)
+    expect(codes.length).toBeLessThan(30)
+  })
+  servers[index]?.kill('SIGCONT')
+})
+
+test('time() is that of the first server that replies', async () => {
+  servers[0]?.kill('SIGSTOP')
+  const store = memcached({ servers: addresses(), timeout: '300ms', connectTimeout: '300ms' })
+  const time = (await store.time?.()) ?? 0
+  expect(Math.abs(time - Date.now())).toBeLessThan(5_000)
+  expect(time % 1_000).toBe(0)
+  servers[0]?.kill('SIGCONT')
+  await store.close()
+})
+
+test('no clear is undone while nodes are added, removed and replaced', {
+  timeout: 60_000,
+}, async () => {
+  const { undone, hits } = await fuzzTopology(20)
+  expect(undone).toEqual([])
+  expect(hits).toBeGreaterThan(0)
 })

@@ -1,21 +1,21 @@
 import { type Clock, systemClock } from '@stowage/core'
 
-/** Entries with more than this left may rely on a cached time. */
+/** The cached time is used only for entries that expire at least this much later. */
 const minRemainingMs = 1_000
-/** Reads that may use a cached time before it is refreshed: a power of two, minus one. */
-const readsMask = 63
+/** One in this many checks reads the clock. A power of two, so that a bit mask can replace the division. */
+const checksPerRead = 64
 
 /**
- * Computes when a ttl ends, and whether a time has passed. Reading the system clock costs as much as the rest of a hit,
- * so the time is cached for the current turn of the event loop and at most 64 reads, and used only for entries that had
+ * Computes when a ttl ends, and whether that time has passed. Reading the system clock costs as much as the rest of a
+ * hit, so its time is cached for about one turn of the event loop, for at most 64 checks, and only for entries that have
  * more than a second left. Any other clock (such as a manual one) is read every time.
  */
 export class ExpiryClock {
   readonly #clock: Clock
   /** `Infinity` when no time is cached. */
   #cachedNow = Infinity
-  #reads = 0
-  readonly #clearCache = (): void => {
+  #checks = 0
+  readonly #dropCachedNow = (): void => {
     this.#cachedNow = Infinity
   }
 
@@ -28,15 +28,17 @@ export class ExpiryClock {
     return ttl === undefined ? Infinity : this.#clock.now() + ttl
   }
 
+  /** Whether `time` has been reached. */
   isPast(time: number): boolean {
-    if (time - this.#cachedNow > minRemainingMs && (++this.#reads & readsMask) !== 0) return false
+    const mayUseCached = time - this.#cachedNow > minRemainingMs
+    if (mayUseCached && (++this.#checks & (checksPerRead - 1)) !== 0) return false
     return time !== Infinity && time <= this.#readClock()
   }
 
   #readClock(): number {
     const now = this.#clock.now()
     if (this.#clock === systemClock) {
-      if (this.#cachedNow === Infinity) setTimeout(this.#clearCache, 1).unref()
+      if (this.#cachedNow === Infinity) setTimeout(this.#dropCachedNow, 1).unref()
       this.#cachedNow = now
     }
     return now

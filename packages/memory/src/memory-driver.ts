@@ -7,7 +7,7 @@ import {
   type Payload,
   systemClock,
 } from '@stowage/core'
-import { checkInteger, type Driver } from '@stowage/core/driver'
+import { checkInteger, checkOptionNames, type Driver } from '@stowage/core/driver'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'
 import { bytesFormat, sharedFormat } from './value-format.ts'
@@ -16,12 +16,20 @@ const defaultMaxEntries = 50_000
 // lru-cache allocates its arrays for `max` entries at once.
 const maxEntriesLimit = 10_000_000
 const defaultMaxBytes = 64 * 1024 * 1024
+const optionNames = {
+  values: true,
+  maxEntries: true,
+  maxBytes: true,
+  maxValueBytes: true,
+  clock: true,
+} as const
 
 /**
  * Creates a store in the memory of this process, which evicts the least recently used entries. It stores bytes, or with
  * `values: 'shared'` the values themselves, by reference.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options
  * @example
  * const cache = new Cache(memory({ maxEntries: 10_000 }))
  * await cache.set('k', { n: 1 }, { ttl: '10m' })
@@ -31,6 +39,7 @@ export function memory(options: MemoryOptions & { readonly values: 'shared' }): 
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
 export function memory(options: MemoryOptions = {}): CacheStore {
+  checkOptionNames('memory', options, optionNames)
   const maxEntries = checkInteger(
     'memory: maxEntries',
     options.maxEntries ?? defaultMaxEntries,

@@ -5,7 +5,7 @@ import { ExpiryClock } from './expiry-clock.ts'
 import type { ValueFormat } from './value-format.ts'
 
 const scanPageSize = 1_000
-// Expiry is checked here, not by lru-cache. A constant, because peek() without options allocates them for each call.
+// Expiry is checked here, not by lru-cache. A constant, because peek() without options allocates an object per call.
 const peekOptions = { allowStale: true }
 
 interface StoredItem<Item> {
@@ -24,8 +24,8 @@ export interface MemoryStoreConfig<Kind, Item> {
 }
 
 /**
- * Stores items in an LRU cache of this process. Every method is synchronous, and therefore atomic. An expired item is
- * deleted when it is read, or evicted like any other item that is not used.
+ * Stores items in an in-process LRU cache. Every method is synchronous, and therefore atomic. An expired item is deleted
+ * when it is read. If it is never read again, it is evicted like any other unused item.
  */
 export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   implements StoreContract<Kind, Item>
@@ -76,7 +76,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
       this.#lru.delete(key)
       this.#rejectOversized('set', key, item)
     }
-    this.#store(key, item, ttl)
+    this.#put(key, item, ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
@@ -84,14 +84,14 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     const oversized = entries.filter(([key, item]) => this.#exceeds(key, item))
     for (const [key] of oversized) this.#lru.delete(key)
     for (const [key, item] of oversized) this.#rejectOversized('setMany', key, item)
-    for (const [key, item] of entries) this.#store(key, item, ttl)
+    for (const [key, item] of entries) this.#put(key, item, ttl)
   }
 
   add(key: string, item: Item, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
     if (this.#exceeds(key, item)) this.#rejectOversized('add', key, item)
     if (this.#find(key) !== undefined) return false
-    this.#store(key, item, ttl)
+    this.#put(key, item, ttl)
     return true
   }
 
@@ -102,7 +102,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     const stored = this.#find(key)
     if (stored === undefined || !this.#format.equal(stored.item, expected)) return false
     if (next === undefined) this.#lru.delete(key)
-    else this.#store(key, next, ttl)
+    else this.#put(key, next, ttl)
     return true
   }
 
@@ -115,6 +115,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     if (!Number.isSafeInteger(sum))
       throw notACounter('memory', key, 'the sum is not a safe integer')
     const item = this.#format.fromInteger(sum)
+    if (this.#exceeds(key, item)) this.#rejectOversized('increment', key, item)
     this.#lru.set(key, { item, expiresAt: stored?.expiresAt ?? this.#expiry.expiresAt(ttl) })
     return sum
   }
@@ -156,7 +157,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   async *scan(prefix: string): AsyncGenerator<string[], void, undefined> {
     this.#lifecycle.assertOpen('scan')
-    // Listed at once, because the LRU cache may change between two pages.
+    // All keys are copied first, because the LRU cache may change between two pages.
     const keys = [...this.#lru.keys()].filter((key) => key.startsWith(prefix))
     for (let start = 0; start < keys.length; start += scanPageSize) {
       yield keys.slice(start, start + scanPageSize).filter((key) => this.#exists(key))
@@ -171,7 +172,8 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   }
 
   /**
-   * Whether evictions may come soon, so that reads must update the order of use. That costs as much as finding the entry.
+   * Whether evictions may begin soon. Only then do reads update the order of use, because that costs as much as the
+   * lookup itself.
    */
   #isHalfFull(): boolean {
     return this.#lru.size > this.#halfMaxEntries || this.#lru.calculatedSize > this.#halfMaxBytes
@@ -183,7 +185,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     return stored !== undefined && !this.#expiry.isPast(stored.expiresAt)
   }
 
-  #store(key: string, item: Item, ttl: number | undefined): void {
+  #put(key: string, item: Item, ttl: number | undefined): void {
     const copy = this.#format.toStored(item)
     const expiresAt = this.#expiry.expiresAt(ttl)
     // With a size limit lru-cache must see every change; otherwise the stored item is updated in place.
@@ -199,7 +201,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     return this.#find(key) !== undefined && this.#lru.delete(key)
   }
 
-  /** Also true for an item that fits alone but not with its key: lru-cache would drop it silently. */
+  /** Also true if item and key together exceed `maxBytes`: lru-cache would drop the entry silently. */
   #exceeds(key: string, item: Item): boolean {
     return this.#format.exceeds(item, this.#limitFor(key))
   }

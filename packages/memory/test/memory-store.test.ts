@@ -56,6 +56,20 @@ test('rejects a value that fits alone but not with its key, instead of dropping 
   expect(store.get('key')).toHaveLength(97)
 })
 
+test('rejects a counter that does not fit with its key, instead of starting it anew with each call', () => {
+  const store = memory({ maxBytes: 4, maxValueBytes: 2 })
+  expect(store.increment('k', 99)).toBe(99)
+  expect(() => store.increment('k', 1)).toThrow(/increment failed: the value has 3 bytes/)
+  expect(store.get('k')).toBe('99')
+  expect(() => store.increment('long', 1)).toThrow(/increment failed/)
+})
+
+test('rejects unknown options', () => {
+  expect(() => memory({ maxEntires: 10 } as object)).toThrow(
+    'memory: unknown option maxEntires. Did you mean maxEntries?',
+  )
+})
+
 test.each(['007', '+7', '-0', '1e3', ' 7', '7.0'])('%j cannot be incremented', (text) => {
   const store = memory()
   store.set('k', text)

@@ -2,11 +2,44 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
 import { startRedis } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
-import { afterAll, test } from 'vitest'
+import { afterAll, describe, test } from 'vitest'
+
+/** A thread on another core may still reply for a moment after the signal. */
+const untilStopped = () => sleep(50)
 
 const server = await startRedis()
-afterAll(server.stop)
+let stopped = await startRedis()
+afterAll(async () => {
+  await server.stop()
+  await stopped.stop()
+})
 
 // Below the limit of the server, so that the suite can exceed it.
 const options = { url: server.url, maxValueBytes: 1024 * 1024 }
-conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
+const wait = async (ms: number) => sleep(ms)
+conform(test, () => redis(options), { wait, sharedBackend: true })
+
+describe('a frozen server', () => {
+  conform(test, () => redis({ ...options, timeout: '500ms', connectTimeout: '500ms' }), {
+    wait,
+    groups: ['outage'],
+    breakBackend: async () => {
+      server.kill('SIGSTOP')
+      await untilStopped()
+    },
+    restoreBackend: () => server.kill('SIGCONT'),
+    deadlineMs: 900,
+  })
+})
+
+describe('a stopped server', () => {
+  conform(test, () => redis({ url: stopped.url, timeout: '500ms' }), {
+    wait,
+    groups: ['outage'],
+    breakBackend: () => stopped.stop(),
+    restoreBackend: async () => {
+      stopped = await stopped.restart()
+    },
+    deadlineMs: 900,
+  })
+})

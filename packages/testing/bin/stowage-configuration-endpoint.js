@@ -18,12 +18,12 @@ const usage = `Starts the configuration endpoint of an ElastiCache cluster in fr
 
 Each line on standard input is a new list of nodes, which increments the version.`
 
-const { values, problem } = readArguments()
+const { values, problem = findProblem(values) } = readArguments()
 
 if (values.help) console.log(usage)
-else if (problem === undefined && values.nodes !== undefined) await serve()
+else if (problem === undefined) await serve().catch(reportFailure)
 else {
-  console.error(`${problem ?? '--nodes is missing.'}\n\n${usage}`)
+  console.error(`${problem}\n\n${usage}`)
   process.exitCode = 2
 }
 
@@ -35,6 +35,24 @@ function readArguments() {
   } catch (error) {
     return { values: {}, problem: error.message }
   }
+}
+
+function findProblem({ nodes, cert, key, port = '11210' }) {
+  if (nodes === undefined) return '--nodes is missing.'
+  if (cert !== undefined && key === undefined) return '--key is missing: --cert needs it.'
+  if (key !== undefined && cert === undefined) return '--cert is missing: --key needs it.'
+  const isPort = /^\d+$/.test(port) && Number(port) < 65_536
+  return isPort ? undefined : `--port ${port} is not a port number.`
+}
+
+/** A failure of the environment, such as a port in use or an unreadable file, needs no stack trace. */
+function reportFailure(error) {
+  if (error.code === undefined) throw error
+  const { port = '11210' } = values
+  const reason =
+    error.code === 'EADDRINUSE' ? `port ${port} is in use. Choose another --port` : error.message
+  console.error(`stowage-configuration-endpoint failed: ${reason}.`)
+  process.exitCode = 1
 }
 
 async function serve() {

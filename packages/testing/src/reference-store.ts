@@ -26,6 +26,8 @@ export interface ReferenceStoreOptions {
   readonly scan?: boolean | undefined
   /** Limits of the store. @default no size limits, and a `ttlStep` of 1 ms */
   readonly limits?: Partial<StoreLimits> | undefined
+  /** Items to share with other stores, as processes share a server. `close()` keeps them. @default items of its own */
+  readonly items?: Map<string, StoredItem> | undefined
   /** Whether `referenceStore` returns a store whose methods return promises, as over a network. @default false */
   readonly async?: boolean | undefined
 }
@@ -53,12 +55,16 @@ export class ReferenceStore implements ByteStore {
   readonly limits: StoreLimits
   readonly scan?: (prefix: string) => AsyncGenerator<string[], void, undefined>
   /** Public, so that a test can inspect or damage items. Expired items stay until they are overwritten. */
-  readonly items: Map<string, StoredItem> = new Map()
+  readonly items: Map<string, StoredItem>
+  readonly #ownsItems: boolean
   readonly #clock: Clock
   readonly #lifecycle = new Lifecycle('reference')
 
-  constructor({ clock = systemClock, scan = true, limits = {} }: ReferenceStoreOptions = {}) {
+  constructor(options: ReferenceStoreOptions = {}) {
+    const { clock = systemClock, scan = true, limits = {}, items } = options
     this.#clock = clock
+    this.items = items ?? new Map()
+    this.#ownsItems = items === undefined
     this.limits = { keyBytes: Infinity, valueBytes: Infinity, ttlStep: 1, ...limits }
     if (scan) this.scan = (prefix) => this.#pages(prefix)
   }
@@ -145,7 +151,9 @@ export class ReferenceStore implements ByteStore {
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.items.clear())
+    return this.#lifecycle.close(() => {
+      if (this.#ownsItems) this.items.clear()
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {

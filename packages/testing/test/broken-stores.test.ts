@@ -1,15 +1,38 @@
-import type { ByteStore } from '@stowage/core'
-import { type ConformanceGroup, conformance } from '@stowage/testing'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ByteStore, type Clock, systemClock } from '@stowage/core'
+import {
+  type ConformanceContext,
+  type ConformanceGroup,
+  conformance,
+  ManualClock,
+  type StoredItem,
+} from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
-import { atomicity } from './broken/atomicity.ts'
-import { counters } from './broken/counters.ts'
-import { expiry } from './broken/expiry.ts'
-import { keysAndValues } from './broken/keys-and-values.ts'
-import { lifecycleAndErrors } from './broken/lifecycle-and-errors.ts'
-import { limits } from './broken/limits.ts'
-import { listing } from './broken/listing.ts'
-import { type BrokenStores, clock, coarseTtls, mutate, smallValues } from './broken/mutation.ts'
-import { readsAndWrites } from './broken/reads-and-writes.ts'
+import { expiry } from './broken/guarantees/expiry.ts'
+import { keysAndValues } from './broken/guarantees/keys-and-values.ts'
+import { lifecycleAndErrors } from './broken/guarantees/lifecycle-and-errors.ts'
+import { limits } from './broken/guarantees/limits.ts'
+import { order } from './broken/guarantees/order.ts'
+import {
+  Backend,
+  type BrokenOutage,
+  createSound,
+  deadlineMs,
+  outages,
+} from './broken/guarantees/outages.ts'
+import {
+  type BrokenStore,
+  type BrokenStores,
+  coarseTtls,
+  mutate,
+  smallValues,
+  unlistable,
+} from './broken/mutation.ts'
+import { atomicity } from './broken/operations/atomicity.ts'
+import { counters } from './broken/operations/counters.ts'
+import { listing } from './broken/operations/listing.ts'
+import { readsAndWrites } from './broken/operations/reads-and-writes.ts'
+import { sharing } from './broken/operations/sharing.ts'
 
 /** Each name describes the defect of the store. */
 const brokenStores: BrokenStores = {
@@ -20,18 +43,44 @@ const brokenStores: BrokenStores = {
   ...keysAndValues,
   ...limits,
   ...listing,
+  ...sharing,
+  ...order,
   ...lifecycleAndErrors,
+}
+
+/** Defects that show only after days, or by a single millisecond. */
+const invisibleOnRealClock = new Set([
+  'ttls are a millisecond too short',
+  'ttls are a millisecond too long',
+  'ttls beyond 30 days never expire',
+  'items without a ttl expire after a day',
+])
+
+interface Time extends Pick<ConformanceContext, 'wait' | 'exact'> {
+  readonly clock: Clock
+}
+
+function manualTime(): Time {
+  const clock = new ManualClock()
+  return { clock, wait: (ms) => clock.advance(ms), exact: true }
+}
+
+const realTime: Time = { clock: systemClock, wait: async (ms) => sleep(ms) }
+
+/** A context without a store. */
+interface Context extends Omit<ConformanceContext, 'store'> {
+  readonly createStore: () => ByteStore
 }
 
 /** The name of the first case of the group that fails. */
 async function firstFailure(
   group: ConformanceGroup,
-  createStore: () => ByteStore,
+  contextOf: () => Context,
 ): Promise<string | undefined> {
-  const wait = (ms: number) => clock.advance(ms)
   for (const { name, run } of conformance.filter((each) => each.group === group)) {
+    const context = contextOf()
     try {
-      await run({ store: createStore(), wait, exact: true })
+      await run({ ...context, store: context.createStore() })
     } catch {
       return name
     }
@@ -39,19 +88,65 @@ async function firstFailure(
   return undefined
 }
 
+/** The same for a store with a defect. The stores of a case share their items. */
+function failureOf([group, mutation, options]: BrokenStore, { clock, ...time }: Time) {
+  return firstFailure(group, () => {
+    const items = new Map<string, StoredItem>()
+    return { ...time, createStore: () => mutate(mutation, { clock, items, ...options }) }
+  })
+}
+
 describe('a group fails for a store with a defect', () => {
-  for (const [name, [group, mutation, options]] of Object.entries(brokenStores)) {
-    test(`${group}: ${name}`, async () => {
-      expect(await firstFailure(group, () => mutate(mutation, options))).toBeDefined()
+  for (const [name, broken] of Object.entries(brokenStores)) {
+    test(`${broken[0]}: ${name}`, async () => {
+      expect(await failureOf(broken, manualTime())).toBeDefined()
+    })
+  }
+})
+
+describe.concurrent('a group fails for a store with a defect on the system clock', () => {
+  for (const [name, broken] of Object.entries(brokenStores)) {
+    if (invisibleOnRealClock.has(name)) continue
+    test.concurrent(`${broken[0]}: ${name}`, async () => {
+      expect(await failureOf(broken, realTime)).toBeDefined()
     })
   }
 })
 
 describe('every group passes for a store without a defect', () => {
-  for (const options of [{}, smallValues, coarseTtls]) {
+  for (const options of [{}, smallValues, coarseTtls, unlistable]) {
     for (const group of new Set(conformance.map((each) => each.group))) {
       test(`${group} ${JSON.stringify(options)}`, async () => {
-        expect(await firstFailure(group, () => mutate(() => ({}), options))).toBeUndefined()
+        const sound: BrokenStore = [group, () => ({}), options]
+        expect(await failureOf(sound, manualTime())).toBeUndefined()
+      })
+    }
+  }
+})
+
+describe.concurrent('during an outage', () => {
+  const times = { manual: manualTime, system: () => realTime }
+  const kinds = ['refuses', 'freezes'] as const
+  for (const [clockName, timeOf] of Object.entries(times)) {
+    const failureWith = ([kind, create, options]: BrokenOutage) =>
+      firstFailure('outage', () => {
+        const { clock, ...time } = timeOf()
+        const backend = new Backend(kind, { clock, ...options })
+        const hooks = { breakBackend: backend.break, restoreBackend: backend.restore, deadlineMs }
+        return { ...time, ...hooks, createStore: () => create(backend) }
+      })
+
+    for (const [name, broken] of Object.entries(outages)) {
+      test.concurrent(`the group fails on the ${clockName} clock: ${name}`, async () => {
+        expect(await failureWith(broken)).toBeDefined()
+      })
+    }
+    for (const [kind, options] of kinds.flatMap((kind) =>
+      [{}, unlistable].map((options) => [kind, options] as const),
+    )) {
+      const name = `a backend that ${kind}, ${JSON.stringify(options)}`
+      test.concurrent(`the group passes on the ${clockName} clock: ${name}`, async () => {
+        expect(await failureWith([kind, createSound, options])).toBeUndefined()
       })
     }
   }

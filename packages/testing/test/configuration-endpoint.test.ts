@@ -275,15 +275,35 @@ describe('the command-line tool', () => {
   test.each([
     [[], '--nodes is missing'],
     [['--node', 'a:1'], "Unknown option '--node'"],
+    [['--nodes', 'a:1', '--cert', 'cert.pem'], '--key is missing'],
+    [['--nodes', 'a:1', '--key', 'key.pem'], '--cert is missing'],
+    [['--nodes', 'a:1', '--port', 'many'], '--port many is not a port number'],
   ])('with the arguments %j prints the problem and the usage', async (args, problem) => {
+    const { code, errorText } = await run(args)
+    expect(code).toBe(2)
+    expect(errorText).toContain(problem)
+    expect(errorText).toContain('--target')
+  })
+
+  test.each([
+    [() => ['--port', `${server.port}`], 'is in use. Choose another --port'],
+    [() => ['--cert', '/missing/cert.pem', '--key', '/missing/key.pem'], 'ENOENT'],
+  ])('prints the reason, without a stack trace, when it cannot start', async (argsOf, reason) => {
+    const { code, errorText } = await run(['--nodes', node, ...argsOf()])
+    expect(code).toBe(1)
+    expect(errorText).toContain(reason)
+    expect(errorText.trim().split('\n')).toHaveLength(1)
+  })
+
+  /** Runs the tool until it ends. */
+  async function run(args: readonly string[]) {
     const child = spawn(process.execPath, [path, ...args])
+    cleanups.push(() => void child.kill())
     let errorText = ''
     child.stderr.on('data', (chunk) => {
       errorText += chunk
     })
     const [code] = await once(child, 'close')
-    expect(code).toBe(2)
-    expect(errorText).toContain(problem)
-    expect(errorText).toContain('--target')
-  })
+    return { code, errorText }
+  }
 })

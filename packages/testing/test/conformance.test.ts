@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheStore, Clock } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { conform, ManualClock, type ReferenceStoreOptions, referenceStore } from '@stowage/testing'
+import {
+  conform,
+  ManualClock,
+  type ReferenceStoreOptions,
+  referenceStore,
+  type StoredItem,
+} from '@stowage/testing'
 import { describe, test } from 'vitest'
 
 const memcachedLimits = { keyBytes: 250, valueBytes: 1_048_576, ttlStep: 1_000 }
@@ -25,6 +31,18 @@ for (const [name, createStore] of Object.entries(stores)) {
     conform(test, () => createStore(clock), { wait: (ms) => clock.advance(ms), exact: true })
   })
 }
+
+describe('reference stores that share their items', () => {
+  const clock = new ManualClock()
+  for (const scan of [true, false]) {
+    const options = { clock, scan, items: new Map<string, StoredItem>() }
+    conform(test, () => referenceStore(options), {
+      wait: (ms) => clock.advance(ms),
+      exact: true,
+      sharedBackend: true,
+    })
+  }
+})
 
 describe('the reference store on the system clock', () => {
   const options: ReferenceStoreOptions = { async: true, limits: { ttlStep: 10 } }

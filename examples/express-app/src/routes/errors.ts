@@ -53,11 +53,11 @@ function sendPage(error: unknown, req: Request, res: Response): void {
     res.set('Retry-After', String(retryAfterSeconds))
     res.locals.sessionError = error
   }
-  const retry = isOutage ? retryPath(req) : undefined
-  render(req, res, title, errorPage({ status, title, text, retry }))
+  const retryPath = isOutage ? retryPathOf(req) : undefined
+  render(req, res, title, errorPage({ status, title, text, retryPath }))
 }
 
 /** A link cannot submit a form again, but it can open the form again. */
-function retryPath(req: Request): string {
+function retryPathOf(req: Request): string {
   return req.path === '/sign-out' ? '/account' : req.path
 }

@@ -6,8 +6,8 @@ import { nearestName } from './nearest-name.ts'
 const maxTimerMs = 2 ** 31 - 1
 
 /**
- * Checks that `options` has no unknown members, which are usually misspelled. `known` has every option as a key, so that
- * the compiler reports one that is missing.
+ * Checks that `options` has no unknown members, which are usually misspelled. `known` must list every option as a key:
+ * TypeScript reports an option that is missing from it. `owner` is the driver or class, for the error message.
  *
  * @throws TypeError that names the unknown option and the most similar known one
  * @example
@@ -22,13 +22,14 @@ export function checkOptionNames<Options extends object>(
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
     const similar = nearestName(name, Object.keys(known))
-    const question = similar === undefined ? '' : ` Did you mean ${similar}?`
-    throw new TypeError(`${owner}: unknown option ${name}.${question}`)
+    const suggestion = similar === undefined ? '' : ` Did you mean ${similar}?`
+    throw new TypeError(`${owner}: unknown option ${name}.${suggestion}`)
   }
 }
 
 /**
- * Returns an option that must be one of `choices`. `name` contains driver and option, for the error.
+ * Returns the value of an option that must be one of `choices`. `name` is the driver and the option, as in
+ * `mystore: mode`, for the error message.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other value
  * @example
@@ -40,7 +41,7 @@ export function checkChoice<T extends string>(name: string, value: T, choices: r
 }
 
 /**
- * Returns an option that must be an integer from `min` to `max`.
+ * Returns the value of an option that must be an integer from `min` to `max`.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other value
  * @example
@@ -58,7 +59,7 @@ export function checkInteger(
 }
 
 /**
- * Returns the milliseconds of an option that sets a timer: from 1 ms to 24 days, the maximum of `setTimeout`.
+ * Returns an option that sets a timer, in milliseconds. It must be from 1 ms to 24 days, the maximum of `setTimeout`.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for any other duration
  * @example

@@ -21,7 +21,7 @@ export interface Driver<Options = unknown> {
   /** Reads the options from the environment. Adds each problem to `env` and continues, so that all are reported. */
   fromEnv(env: Env): Options
   /**
-   * Returns a text that is equal for options with the same keys, to detect roles that share a backend.
+   * Returns a string that is equal for options that select the same keys, to detect roles that share a backend.
    * @default all options as JSON
    */
   backendId?(options: Options): string

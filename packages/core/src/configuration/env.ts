@@ -36,7 +36,7 @@ export class Env {
     this.problems = problems
   }
 
-  /** Reads a text, without surrounding white space. */
+  /** Reads a string, without surrounding white space. */
   text(name: string): string | undefined {
     return this.#variables[this.#variableOf(name)]?.trim() || undefined
   }
@@ -94,12 +94,12 @@ export class Env {
     )
   }
 
-  /** Returns whether the variable is set for this role only, as in `SESSION_REDIS_URL`. */
+  /** Returns whether the variable is set with the prefix of the role, as in `SESSION_REDIS_URL`. */
   isOwn(name: string): boolean {
     return this.#rolePrefix !== '' && Boolean(this.#variables[this.#rolePrefix + name]?.trim())
   }
 
-  /** Adds a problem with a variable, under the name from which its value was read. */
+  /** Adds a problem with a variable, under the name from which it was read: with the prefix of the role, or without. */
   problem(name: string, remedy: string): void {
     const variable = this.#variableOf(name)
     const value = this.#variables[variable]
@@ -120,7 +120,7 @@ export class Env {
 }
 
 /**
- * Returns the value of a variable for a message, with everything masked that may be a password.
+ * Returns the value of a variable for an error message. Everything that may be a password is masked.
  *
  * @example
  * console.log(maskSecrets('REDIS_URL', 'redis://user:secret@host:6379/0')) // redis://***@host:6379/0

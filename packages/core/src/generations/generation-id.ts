@@ -1,15 +1,17 @@
 const idPattern = /^([0-9a-z]{1,11})\.[\w-]{8}$/
 const randomBytes = 6 // 8 characters of base64url
 
-/** The longest text of an id: a safe integer in base 36, a dot and 8 random characters. */
-export const longestIdText = 20
+/** Maximum length of the text of an id: a safe integer in base 36, a dot and 8 random characters. */
+export const maxIdLength = 20
 
 /**
- * Identifies a generation. Ids are ordered: the one with the higher number is newer, and between equal numbers the
- * random part decides, the same way in every process.
+ * Identifies a generation. Ids are ordered: the one with the higher number is newer. If the numbers are equal, the random
+ * parts are compared, so that every process chooses the same id.
  */
 export interface GenerationId {
+  /** When the generation began, in epoch milliseconds; or that of the previous id plus one, if that is greater. */
   readonly number: number
+  /** The id as it is stored, and contained in keys. */
   readonly text: string
 }
 
@@ -18,7 +20,7 @@ export function createId(number: number): GenerationId {
   return { number, text: `${number.toString(36)}.${random.toString('base64url')}` }
 }
 
-/** The id that `text` stands for, or `undefined` for any other text. */
+/** Parses the text of an id. Returns `undefined` for any other text. */
 export function parseId(text: string): GenerationId | undefined {
   const digits = idPattern.exec(text)?.[1]
   if (digits === undefined) return undefined
@@ -30,7 +32,7 @@ export function isNewer(a: GenerationId, b: GenerationId): boolean {
   return a.number === b.number ? a.text > b.text : a.number > b.number
 }
 
-/** The newest of the ids, or `undefined` when there is none. */
+/** Returns the newest of the ids, or `undefined` if there is none. */
 export function newestOf(ids: Iterable<GenerationId | undefined>): GenerationId | undefined {
   let newest: GenerationId | undefined
   for (const id of ids) {

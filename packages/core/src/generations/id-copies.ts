@@ -1,22 +1,23 @@
-import { isUnreachable } from '../errors.ts'
 import type { Payload, ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { toText } from '../values/payload.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 
-/** The number of keys of an id on a backend that can lose items. The backend distributes them over its nodes. */
+/** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
 const copiesPerSet = 3
-/** How many further sets of keys are tried while none of a set can be reached. */
+/** The number of further sets of copies, which a starting process uses if every copy of the first set is unreachable. */
 const spareSets = 2
-const maxAttempts = 5
+const maxFailedAdds = 5
 const strongRead: ReadOptions = { consistency: 'strong' }
 
 /** The result of reading the copies of an id. */
 export interface IdReading {
-  /** The newest id found. */
+  /** The newest id found; `undefined` if there is none. */
   readonly newest: GenerationId | undefined
   /** Whether every copy that could be read holds the newest id. */
   readonly isComplete: boolean
+  /** Whether a copy that could be read holds an older id, which a process without a newer one would use. */
+  readonly hasOlder: boolean
   /** The copies that could be read. */
   readonly copies: readonly Copy[]
 }
@@ -27,8 +28,8 @@ interface Copy {
 }
 
 /**
- * The id of a generation in its backend. It is stored under several keys where the backend can lose items, so that it
- * survives the loss of a node. A copy is only ever replaced by a newer id.
+ * The copies of the id of a generation in the backend. If the backend can lose items, the id is stored under several
+ * keys, so that it survives the loss of a node. A copy is replaced only by a newer id.
  */
 export class IdCopies {
   readonly #store: AnyStore
@@ -44,54 +45,57 @@ export class IdCopies {
   }
 
   /**
-   * Reads every copy. If none of them can be reached, reads the spare ones, unless `spares` is false.
+   * Reads every copy. With `spares`, also reads the spare sets, and returns the first set of which a copy is reachable.
+   * All reads are sent together, so that an unreachable node delays them by one deadline only.
    * @throws CacheError if no copy could be read
    */
-  async read({ spares = true }: { readonly spares?: boolean } = {}): Promise<IdReading> {
-    const setCount = spares ? this.#setCount : 1
-    for (let set = 0; ; set++) {
-      const results = await Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
-      const copies = fulfilledOf(results)
-      if (copies.length === 0) {
-        if (set < setCount - 1 && results.every(isUnreachableResult)) continue
-        throw reasonOf(results)
-      }
-      const ids = copies.map(({ item }) => this.#decode(item))
-      const newest = newestOf(ids)
-      return { newest, isComplete: ids.every((id) => id?.text === newest?.text), copies }
-    }
+  async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
+    const sets = Array.from({ length: spares ? this.#setCount : 1 }, (_, set) => this.#readSet(set))
+    const results = await Promise.all(sets)
+    const copies = results.map(valuesOfFulfilled).find(({ length }) => length > 0)
+    if (copies === undefined) throw firstReasonOf(results.flat())
+    const ids = copies.map(({ item }) => this.#decode(item))
+    const newest = newestOf(ids)
+    const isComplete = ids.every((id) => id?.text === newest?.text)
+    const hasOlder = ids.some((id) => id !== undefined && id.text !== newest?.text)
+    return { newest, isComplete, hasOlder, copies }
   }
 
-  /** Stores a first id, unless another process stores one. Returns the newest id that is stored then. */
+  #readSet(set: number): Promise<PromiseSettledResult<Copy>[]> {
+    return Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
+  }
+
+  /** Stores `id` in the missing copies. Returns the newest id that is stored then. */
   create(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
     return this.#writeAll(id, copies, () => true)
   }
 
-  /** Replaces missing and older ids by `id`. Returns the newest id that is stored then. */
+  /** Stores `id` in the missing copies and those with an older id. Returns the newest id that is stored then. */
   raise(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
     return this.#writeAll(id, copies, (found) => !isNewer(id, found))
   }
 
-  /** Writes `id` to each copy, except to those whose id is kept. */
+  /** Writes `id` to each copy, except to those with an id for which `isKept` returns true. */
   async #writeAll(
     id: GenerationId,
     copies: readonly Copy[],
     isKept: (found: GenerationId) => boolean,
   ): Promise<GenerationId> {
     const results = await Promise.allSettled(copies.map((copy) => this.#write(id, copy, isKept)))
-    const newest = newestOf(fulfilledOf(results))
-    if (newest === undefined) throw reasonOf(results)
+    const newest = newestOf(valuesOfFulfilled(results))
+    if (newest === undefined) throw firstReasonOf(results)
     return newest
   }
 
-  /** Returns the id that is stored in the copy then. */
+  /** Returns the id that the copy contains then. */
   async #write(
     id: GenerationId,
     { key, item }: Copy,
     isKept: (found: GenerationId) => boolean,
   ): Promise<GenerationId> {
     let seen = item
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    // A failed compareAndSet means that another process has stored an id, so only failed adds could repeat forever.
+    for (let failedAdds = 0; failedAdds < maxFailedAdds; ) {
       const found = this.#decode(seen)
       if (found !== undefined && isKept(found)) return found
       const isWritten =
@@ -99,9 +103,10 @@ export class IdCopies {
           ? await this.#store.add(key, this.#encode(id))
           : await this.#store.compareAndSet(key, seen, this.#encode(id))
       if (isWritten) return id
+      if (seen === undefined) failedAdds++
       seen = await this.#store.get(key, strongRead)
     }
-    // Neither readable nor missing: the reserved key contains a value of a foreign type.
+    // The key exists but cannot be read: it contains a value of a foreign type.
     await this.#store.set(key, this.#encode(id))
     return id
   }
@@ -109,7 +114,7 @@ export class IdCopies {
   #keysOf(set: number): string[] {
     return Array.from({ length: this.#copyCount }, (_, index) => {
       const copy = set * this.#copyCount + index
-      // "~" is not a character of an id, so a key of a generation never equals one of these.
+      // Ids do not contain "~", so a key within a generation never equals one of these.
       return `${this.#prefix}~generation${copy === 0 ? '' : copy}`
     })
   }
@@ -130,14 +135,10 @@ export class IdCopies {
   }
 }
 
-function fulfilledOf<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+function valuesOfFulfilled<T>(results: readonly PromiseSettledResult<T>[]): T[] {
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
 }
 
-function reasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
+function firstReasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
   return results.find((result) => result.status === 'rejected')?.reason
-}
-
-function isUnreachableResult(result: PromiseSettledResult<unknown>): boolean {
-  return result.status === 'rejected' && isUnreachable(result.reason)
 }

@@ -1,12 +1,12 @@
 import { Deferred } from '../time/deferred.ts'
 
 /**
- * A look-up of one key, from the read to the end of the load, which later callers join. Its result is the item, not the
- * value: every caller decodes its own.
+ * A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. Its result is the
+ * item, so that each call decodes a value of its own.
  */
 export class Flight {
   readonly key: string
-  /** Whether the value is being loaded, or has been: the item did not come from the store. */
+  /** Whether the load has begun. If not, the item was read from the store. */
   isLoading = false
   /** Whether the loaded value may be stored: the key has not been written since the flight began. */
   isCurrent = true
@@ -18,7 +18,7 @@ export class Flight {
     this.key = key
   }
 
-  /** Resolves to the item, or to `undefined` where there is none to share. */
+  /** Resolves to the item, or to `undefined` if the loader returned `undefined`. */
   join(): Promise<unknown> {
     this.#result ??= new Deferred()
     return this.#result.promise
@@ -34,8 +34,12 @@ export class Flight {
 
   /** Whether this flight is `other`, or waits for it directly or through others. */
   leadsTo(other: Flight): boolean {
-    if (this === other) return true
-    for (const next of this.waitsFor) if (next.leadsTo(other)) return true
+    const reached = new Set<Flight>([this])
+    // A set also iterates the flights that are added meanwhile. Each is visited once, however many paths lead to it.
+    for (const flight of reached) {
+      if (flight === other) return true
+      for (const next of flight.waitsFor) reached.add(next)
+    }
     return false
   }
 }

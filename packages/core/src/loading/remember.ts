@@ -17,10 +17,10 @@ export interface LoadJob<T> {
   readonly load: () => Awaitable<T>
 }
 
-/** The load in which a call is made. */
+/** The load whose loader makes a call. */
 interface LoadContext {
   readonly flight: Flight
-  /** Flights that the call does not join, because they wait for this load. */
+  /** Flights that this load did not join, because they wait for it. */
   readonly bypassed: readonly Flight[]
 }
 

@@ -1,36 +1,36 @@
 import { Flight } from './flight.ts'
 
-/** The flights in progress, one per key. */
+/** The flights that can be joined, at most one per key. */
 export class SingleFlight {
-  readonly #running = new Map<string, Flight>()
+  readonly #flights = new Map<string, Flight>()
 
   find(key: string): Flight | undefined {
-    return this.#running.size === 0 ? undefined : this.#running.get(key)
+    return this.#flights.size === 0 ? undefined : this.#flights.get(key)
   }
 
   /** Begins a flight for a key that has none. */
   begin(key: string): Flight {
     const flight = new Flight(key)
-    this.#running.set(key, flight)
+    this.#flights.set(key, flight)
     return flight
   }
 
-  /** Ends a flight, with the item that was read for it. Without one the flight has been settled already. */
+  /** Ends a flight, and resolves it to `item` if one was read from the store. */
   end(flight: Flight, item?: unknown): void {
-    if (this.#running.get(flight.key) === flight) this.#running.delete(flight.key)
+    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
     if (item !== undefined) flight.resolve(item)
   }
 
-  /** The key has been written or deleted: nobody joins its flight any more, and a loaded value is not stored. */
+  /** To be called when the key is written or deleted: its flight is not joined any more, and its value not stored. */
   invalidate(key: string): void {
     const flight = this.find(key)
     if (flight === undefined) return
     flight.isCurrent = false
-    this.#running.delete(key)
+    this.#flights.delete(key)
   }
 
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
-    for (const key of [...this.#running.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
+    for (const key of [...this.#flights.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
   }
 }

@@ -1,43 +1,45 @@
 import type { Awaitable } from '../store.ts'
 import type { Clock } from './clock.ts'
 
-/** How long an answer of the backend is carried on by this process. */
+/** How often the clock of the backend is read. */
 const refreshMs = 60_000
 
 /**
- * The time of a backend, which all processes share however far their own clocks are apart. The backend is asked when the
- * time is first needed and once a minute; in between `performance.now()` carries it on. Without a clock of the backend,
- * or while it cannot be reached, the process's own clock serves.
+ * The time of a backend, which all processes share even if their own clocks differ. The clock of the backend is read on
+ * the first use and then once per minute; in between the time is computed with `performance.now()`. If the backend has no
+ * clock, or its clock has never been readable, the clock of the process is used.
  */
 export class BackendTime {
-  readonly #ask: (() => Awaitable<number>) | undefined
-  readonly #clock: Pick<Clock, 'now'>
+  readonly #readClock: (() => Awaitable<number>) | undefined
+  readonly #processClock: Pick<Clock, 'now'>
+  /** What to add to `performance.now()`. */
   #offset: number | undefined
-  #askedAt = 0
+  /** In the time of `performance.now()`. */
+  #readAt = 0
 
-  constructor(ask: (() => Awaitable<number>) | undefined, clock: Pick<Clock, 'now'>) {
-    this.#ask = ask
-    this.#clock = clock
+  constructor(readClock: (() => Awaitable<number>) | undefined, processClock: Pick<Clock, 'now'>) {
+    this.#readClock = readClock
+    this.#processClock = processClock
   }
 
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds, an integer. */
   async now(): Promise<number> {
-    if (this.#ask === undefined) return this.#clock.now()
-    const now = performance.now()
-    if (this.#offset === undefined || now - this.#askedAt > refreshMs)
-      await this.#measure(this.#ask)
-    return this.#offset === undefined
-      ? this.#clock.now()
-      : Math.floor(performance.now() + this.#offset)
+    if (this.#readClock !== undefined) {
+      const isOutdated = performance.now() - this.#readAt > refreshMs
+      if (this.#offset === undefined || isOutdated) await this.#refresh(this.#readClock)
+    }
+    const now =
+      this.#offset === undefined ? this.#processClock.now() : performance.now() + this.#offset
+    return Math.floor(now)
   }
 
-  async #measure(ask: () => Awaitable<number>): Promise<void> {
+  async #refresh(readClock: () => Awaitable<number>): Promise<void> {
     try {
-      const time = await ask()
-      this.#askedAt = performance.now()
-      this.#offset = time - this.#askedAt
+      const time = await readClock()
+      this.#readAt = performance.now()
+      this.#offset = time - this.#readAt
     } catch {
-      // The last offset, or the clock of the process, is close enough until the backend answers.
+      // The last offset, or the clock of the process, is accurate enough until the next attempt.
     }
   }
 }

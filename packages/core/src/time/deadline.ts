@@ -1,6 +1,6 @@
 import { countdown } from './watchdog.ts'
 
-/** No reply before the deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
+/** The error of a call without a reply before its deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
 export class DeadlineError extends Error {
   override readonly name: string = 'DeadlineError'
 
@@ -18,7 +18,7 @@ export interface DeadlineOptions {
 
 /**
  * Runs `work` and rejects with a `DeadlineError` after `ms` milliseconds. The signal passed to `work` aborts at the
- * deadline, when `options.signal` aborts, and when the work has settled, so that everything it started ends as well.
+ * deadline, when `options.signal` aborts, and when the work has settled, so that everything it started is aborted as well.
  *
  * @example
  * const response = await withDeadline(2_000, (signal) => fetch('http://127.0.0.1:8000/', { signal }))
@@ -46,9 +46,9 @@ export function withDeadline<T>(
 }
 
 /**
- * Settles like `result`, or rejects with the error that `onTimeout` returns after `ms` milliseconds. Cheaper than
- * `withDeadline`, for calls that are made thousands of times per second: one timer and one promise. The timer keeps
- * the process alive.
+ * Settles like `result`, or rejects after `ms` milliseconds with the error that `onTimeout` returns. Cheaper than
+ * `withDeadline`, for calls that are made thousands of times per second: it needs a timer, but no `AbortController`. The
+ * timer keeps the process alive.
  *
  * @example
  * const ping = Promise.resolve(store.ping())

@@ -25,6 +25,7 @@ export class Watchdog extends InFlight {
   #begun = 0
   /** The number of calls begun until each of the last ticks, the oldest first. */
   #begunAtTicks: number[] = []
+  #hasProgress = false
 
   /**
    * Calls `onTimeout` when a call has been in flight for `timeoutMs` milliseconds, at most an eighth later.
@@ -46,7 +47,14 @@ export class Watchdog extends InFlight {
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref()
   }
 
+  /** Starts the timeout of all calls anew. Call it when a part of a reply arrives, or a part of a call was sent. */
+  progress(): void {
+    this.#hasProgress = true
+  }
+
   #tick(): void {
+    if (this.#hasProgress) this.#begunAtTicks = []
+    this.#hasProgress = false
     if (this.count === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined

@@ -1,8 +1,9 @@
 import { CacheError } from '../errors.ts'
 
 /**
- * Some keys of a call failed, and others may have succeeded. Code and message are those of the first failure.
- * `outcomes` has the result of every key, in the order of the call. It is not enumerable: values are never printed.
+ * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those
+ * of the first failure. `outcomes` contains the result of each key in the order of the call, with items of the store as
+ * values. It is not enumerable, so that values are never printed.
  */
 export class BatchError extends CacheError {
   declare readonly outcomes: readonly PromiseSettledResult<unknown>[]
@@ -21,13 +22,21 @@ export class BatchError extends CacheError {
   }
 }
 
-/** The outcome of the key at `index` of a call that rejected with `error`: its own, or else the rejection of the call. */
+/** Returns the outcome of the key at `index` of a call that rejected with `error`: its own if known, or else `error`. */
 export function outcomeOf(error: unknown, index: number): PromiseSettledResult<unknown> {
   const outcomes = CacheError.is(error) ? (error as Partial<BatchError>).outcomes : undefined
   return outcomes?.[index] ?? { status: 'rejected', reason: error }
 }
 
-/** The same failure for another key, as each call of a batch rejects with an error of its own. */
+/** Returns the values of the outcomes. @throws BatchError if one is a rejection */
+export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw new BatchError(outcomes)
+    return outcome.value
+  })
+}
+
+/** Returns the error of a batch for one of its calls: a copy with the key and the operation of the call. */
 export function errorFor(key: string, operation: string, error: unknown): unknown {
   if (!CacheError.is(error) || (error.key === key && error.operation === operation)) return error
   const { code, message, store, retryable, cause } = error

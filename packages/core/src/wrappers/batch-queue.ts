@@ -1,6 +1,6 @@
 import type { InFlight } from '../time/in-flight.ts'
 
-/** A batch with fewer keys is not split in two. */
+/** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
 
 /** Calls that are merged into one. */
@@ -8,11 +8,11 @@ export interface Batch {
   /** The number of keys. */
   readonly size: number
   has(key: string): boolean
-  /** Sends the batch. The promise resolves when it succeeds or fails. */
+  /** Sends the batch. The promise resolves when it has succeeded or failed, and never rejects. */
   send(): Promise<unknown>
 }
 
-/** The unsent batches of one kind: one, or two that are sent one after the other. */
+/** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
   readonly #callsInFlight: InFlight
@@ -21,10 +21,14 @@ export class BatchQueue<B extends Batch> {
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
   #second: B | undefined
+  /** The size of the last batch that was sent. */
+  #lastSize = 0
+  #isScheduled = false
 
   /**
-   * @param callsInFlight counts everything that is sent
-   * @param batchesInFlight counts batches of several keys, for all queues that share a connection
+   * @param callsInFlight counts everything that the wrapper sends
+   * @param batchesInFlight counts the batches of several keys of all queues that share a connection
+   * @param overlap whether to split many keys into two batches
    */
   constructor(
     createBatch: () => B,
@@ -63,32 +67,51 @@ export class BatchQueue<B extends Batch> {
     return this.#second.size < first.size ? this.#second : first
   }
 
-  send(): void {
-    this.sendFirst()
-    this.sendSecond()
+  /**
+   * Sends the batch when the callbacks of this turn of the event loop have run. In an idle process, sends it right after
+   * the current callback instead, because waiting would only delay a single call. Each queue has a schedule of its own, so
+   * that a batch is sent in the asynchronous context of its first call.
+   */
+  schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    const isBusy = this.#lastSize > 1 || this.#callsInFlight.count > 0
+    if (isBusy) setImmediate(this.#onTurnEnd)
+    else process.nextTick(this.#onTurnEnd)
   }
 
-  /** Returns whether there is a second batch. */
-  sendFirst(): boolean {
+  /** Sends both batches now. */
+  send(): void {
+    const [first, second] = [this.#first, this.#second]
+    this.#first = undefined
+    this.#second = undefined
+    if (first !== undefined) this.#send(first)
+    if (second !== undefined) this.#send(second)
+  }
+
+  // Functions that are created once: one per batch would add to the cost of a single call.
+  readonly #onTurnEnd = () => {
+    this.#isScheduled = false
     const batch = this.#first
     this.#first = undefined
     if (batch !== undefined) this.#send(batch)
-    return this.#second !== undefined
+    if (this.#second !== undefined) setImmediate(this.#onNextTurn)
   }
 
-  sendSecond(): void {
+  readonly #onNextTurn = () => {
     const batch = this.#second
     this.#second = undefined
     if (batch !== undefined) this.#send(batch)
   }
 
   #send(batch: B): void {
-    const inFlight = batch.size > 1 ? this.#batchesInFlight : undefined
+    this.#lastSize = batch.size
+    const batchesInFlight = batch.size > 1 ? this.#batchesInFlight : undefined
     this.#callsInFlight.begin()
-    inFlight?.begin()
+    batchesInFlight?.begin()
     batch.send().then(() => {
       this.#callsInFlight.end()
-      inFlight?.end()
+      batchesInFlight?.end()
     })
   }
 }

@@ -1,17 +1,19 @@
 import type { ReadOptions } from '../store.ts'
 import { Deferred } from '../time/deferred.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { BatchError, errorFor, outcomeOf } from './batch-error.ts'
+import { errorFor, outcomeOf, valuesOf } from './batch-error.ts'
 import type { Batch } from './batch-queue.ts'
 
-/** A key of the batch, and the calls of `get` that wait for it. */
+/** A key of the batch. */
 interface Slot {
+  /** The position of the key in the merged call. */
   readonly index: number
+  /** The result of the `get`s of this key; `undefined` if only `getMany`s contain it. */
   result: Deferred<unknown> | undefined
 }
 
 /** A call of `getMany`. */
-interface List {
+interface GetManyCall {
   readonly keys: readonly string[]
   readonly result: Deferred<unknown[]>
 }
@@ -21,9 +23,9 @@ export class GetBatch implements Batch {
   readonly #store: AnyStore
   readonly #options: ReadOptions | undefined
   readonly #slots = new Map<string, Slot>()
-  readonly #lists: List[] = []
-  /** The first call, if it is a `getMany`. Its keys get slots when a second call arrives. */
-  #onlyList: List | undefined
+  readonly #getManyCalls: GetManyCall[] = []
+  /** The first call, if it is a `getMany`. It is sent unchanged unless a second call is added. */
+  #soleCall: GetManyCall | undefined
 
   constructor(store: AnyStore, options: ReadOptions | undefined) {
     this.#store = store
@@ -31,40 +33,40 @@ export class GetBatch implements Batch {
   }
 
   get size(): number {
-    return this.#onlyList?.keys.length ?? this.#slots.size
+    return this.#soleCall?.keys.length ?? this.#slots.size
   }
 
   has(key: string): boolean {
-    return this.#onlyList?.keys.includes(key) ?? this.#slots.has(key)
+    return this.#soleCall?.keys.includes(key) ?? this.#slots.has(key)
   }
 
   add(key: string): Promise<unknown> {
-    this.#splitOnlyList()
+    this.#mergeSoleCall()
     const slot = this.#slotOf(key)
     slot.result ??= new Deferred()
     return slot.result.promise
   }
 
   addMany(keys: readonly string[]): Promise<unknown[]> {
-    const list = { keys, result: new Deferred<unknown[]>() }
-    if (this.#slots.size === 0 && this.#onlyList === undefined) {
-      this.#onlyList = list
-      return list.result.promise
+    const call = { keys, result: new Deferred<unknown[]>() }
+    if (this.#slots.size === 0 && this.#soleCall === undefined) {
+      this.#soleCall = call
+      return call.result.promise
     }
-    this.#splitOnlyList()
-    this.#addList(list)
-    return list.result.promise
+    this.#mergeSoleCall()
+    this.#merge(call)
+    return call.result.promise
   }
 
   send(): Promise<unknown> {
-    if (this.#onlyList !== undefined) return this.#sendOnlyList(this.#onlyList)
-    if (this.#slots.size === 1 && this.#lists.length === 0) {
+    if (this.#soleCall !== undefined) return this.#sendSoleCall(this.#soleCall)
+    if (this.#slots.size === 1 && this.#getManyCalls.length === 0) {
       for (const [key, slot] of this.#slots) return this.#sendOne(key, slot)
     }
     return this.#sendMany([...this.#slots.keys()])
   }
 
-  #sendOnlyList({ keys, result }: List): Promise<unknown> {
+  #sendSoleCall({ keys, result }: GetManyCall): Promise<unknown> {
     result.resolveWith(() => this.#store.getMany(keys, this.#options))
     return settled(result.promise)
   }
@@ -78,8 +80,8 @@ export class GetBatch implements Batch {
     try {
       const items = await this.#store.getMany(keys, this.#options)
       for (const { index, result } of this.#slots.values()) result?.resolve(items[index])
-      for (const list of this.#lists)
-        list.result.resolve(list.keys.map((key) => items[this.#indexOf(key)]))
+      for (const call of this.#getManyCalls)
+        call.result.resolve(call.keys.map((key) => items[this.#indexOf(key)]))
     } catch (error) {
       this.#settleEach(error)
     }
@@ -92,26 +94,21 @@ export class GetBatch implements Batch {
       if (outcome.status === 'fulfilled') result?.resolve(outcome.value)
       else result?.reject(errorFor(key, 'get', outcome.reason))
     }
-    for (const { keys, result } of this.#lists) {
+    for (const { keys, result } of this.#getManyCalls) {
       const outcomes = keys.map((key) => outcomeOfKey(key, outcomeOf(error, this.#indexOf(key))))
-      if (outcomes.some(({ status }) => status === 'rejected'))
-        result.reject(new BatchError(outcomes))
-      else
-        result.resolve(
-          outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value),
-        )
+      result.resolveWith(() => valuesOf(outcomes))
     }
   }
 
-  #splitOnlyList(): void {
-    if (this.#onlyList === undefined) return
-    this.#addList(this.#onlyList)
-    this.#onlyList = undefined
+  #mergeSoleCall(): void {
+    if (this.#soleCall === undefined) return
+    this.#merge(this.#soleCall)
+    this.#soleCall = undefined
   }
 
-  #addList(list: List): void {
-    for (const key of list.keys) this.#slotOf(key)
-    this.#lists.push(list)
+  #merge(call: GetManyCall): void {
+    for (const key of call.keys) this.#slotOf(key)
+    this.#getManyCalls.push(call)
   }
 
   #slotOf(key: string): Slot {

@@ -1,18 +1,22 @@
 import type { Awaitable } from '../store.ts'
+import { Deferred } from '../time/deferred.ts'
 
-interface Tail {
-  /** Settles with the last write. */
+/** A write of a key, and the reads after it until the next write. */
+interface Epoch {
+  /** Settles with the write; `undefined` if there was none, or if it has settled. */
   write: Promise<unknown> | undefined
-  /** Settles with all reads since the last write. */
-  reads: Promise<unknown> | undefined
+  /** The number of calls in flight. Counted instead of chained: a chain of overlapping reads would never end. */
   inFlight: number
+  /** Resolves when no call is in flight; created for a write that waits for it. */
+  idle: Deferred<void> | undefined
 }
 
-/** Lets the calls of each key begin only when the calls they depend on have settled. */
+/** Delays a write until the earlier calls of its keys have settled, and a read until the earlier writes have. */
 export class KeyOrder {
-  readonly #tails = new Map<string, Tail>()
+  /** The last epoch of each key with calls in flight. */
+  readonly #epochs = new Map<string, Epoch>()
 
-  /** Makes the call, at once or when the calls of its keys that came before have settled. */
+  /** Makes the call: immediately, or when the earlier calls of its keys on which it depends have settled. */
   run<T>(keys: readonly string[], isWrite: boolean, call: () => Awaitable<T>): Awaitable<T> {
     const earlier = this.#earlierCalls(keys, isWrite)
     const result = earlier.length === 0 ? call() : Promise.all(earlier).then(call)
@@ -20,60 +24,66 @@ export class KeyOrder {
     return result
   }
 
-  /** Divides the entries of a call into those whose keys are idle and those that have to wait. */
+  /** Splits the entries of a call into those that need not wait and those that have to wait for earlier calls. */
   split<T>(entries: readonly T[], keyOf: (entry: T) => string, isWrite: boolean): [T[], T[]] {
     const idle: T[] = []
     const busy: T[] = []
     for (const entry of entries) {
-      const tail = this.#tails.get(keyOf(entry))
-      const waits = tail !== undefined && (isWrite || tail.write !== undefined)
+      const epoch = this.#epochs.get(keyOf(entry))
+      const waits = epoch !== undefined && (isWrite || epoch.write !== undefined)
       if (waits) busy.push(entry)
       else idle.push(entry)
     }
     return [idle, busy]
   }
 
+  /** Resolves when no call is in flight. */
+  async idle(): Promise<void> {
+    while (this.#epochs.size > 0) await Promise.all([...this.#epochs.values()].map(idleOf))
+  }
+
   #earlierCalls(keys: readonly string[], isWrite: boolean): Promise<unknown>[] {
     const earlier: Promise<unknown>[] = []
-    if (this.#tails.size === 0) return earlier
+    if (this.#epochs.size === 0) return earlier
     for (const key of keys) {
-      const tail = this.#tails.get(key)
-      if (tail?.write !== undefined) earlier.push(tail.write)
-      if (isWrite && tail?.reads !== undefined) earlier.push(tail.reads)
+      const epoch = this.#epochs.get(key)
+      if (epoch !== undefined && isWrite) earlier.push(idleOf(epoch))
+      else if (epoch?.write !== undefined) earlier.push(epoch.write)
     }
     return earlier
   }
 
   #track(keys: readonly string[], isWrite: boolean, result: Promise<unknown>): void {
-    const settled = result.then(ignore, ignore)
-    for (const key of keys) this.#append(key, isWrite, settled)
-    settled.then(() => {
-      for (const key of keys) this.#remove(key, settled)
-    })
+    const epochs = keys.map((key) => this.#begin(key, isWrite))
+    const end = () => {
+      for (let i = 0; i < keys.length; i++) this.#end(keys[i] as string, epochs[i] as Epoch)
+    }
+    const settled = result.then(end, end)
+    if (isWrite) for (const epoch of epochs) epoch.write = settled
   }
 
-  #append(key: string, isWrite: boolean, settled: Promise<unknown>): void {
-    let tail = this.#tails.get(key)
-    if (tail === undefined) {
-      tail = { write: undefined, reads: undefined, inFlight: 0 }
-      this.#tails.set(key, tail)
+  /** Counts a call in the epoch of its key. A write begins a new one. */
+  #begin(key: string, isWrite: boolean): Epoch {
+    let epoch = isWrite ? undefined : this.#epochs.get(key)
+    if (epoch === undefined) {
+      epoch = { write: undefined, inFlight: 0, idle: undefined }
+      this.#epochs.set(key, epoch)
     }
-    tail.inFlight++
-    if (isWrite) {
-      tail.write = settled
-      tail.reads = undefined
-    } else {
-      tail.reads = tail.reads === undefined ? settled : Promise.all([tail.reads, settled])
-    }
+    epoch.inFlight++
+    return epoch
   }
 
-  #remove(key: string, settled: Promise<unknown>): void {
-    const tail = this.#tails.get(key)
-    if (tail === undefined) return
-    if (tail.write === settled) tail.write = undefined
-    tail.inFlight--
-    if (tail.inFlight === 0) this.#tails.delete(key)
+  #end(key: string, epoch: Epoch): void {
+    // The write is the first call of its epoch to settle, because the reads wait for it.
+    epoch.write = undefined
+    epoch.inFlight--
+    if (epoch.inFlight > 0) return
+    epoch.idle?.resolve()
+    if (this.#epochs.get(key) === epoch) this.#epochs.delete(key)
   }
 }
 
-function ignore(): void {}
+function idleOf(epoch: Epoch): Promise<void> {
+  epoch.idle ??= new Deferred()
+  return epoch.idle.promise
+}

@@ -69,7 +69,8 @@ const singleKeyOperations: ReadonlySet<StoreOperation> = new Set<StoreOperation>
   'delete',
 ])
 
-const maxIdleQueues = 16
+/** Beyond it, idle queues are removed. */
+const maxSetQueues = 16
 
 type GetQueue = BatchQueue<GetBatch>
 type SetQueue = BatchQueue<SetBatch>
@@ -84,10 +85,6 @@ class PendingBatches {
   readonly #gets = new Map<Consistency | undefined, GetQueue>()
   /** One queue per ttl. */
   readonly #sets = new Map<number | undefined, SetQueue>()
-  /** How many calls were made since the last batch was sent, and before it. */
-  #callCount = 0
-  #lastCallCount = 0
-  #isScheduled = false
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
@@ -158,51 +155,27 @@ class PendingBatches {
   }
 
   #setQueue(ttl: number | undefined): SetQueue {
-    const queue = this.#sets.get(ttl) ?? this.#createSetQueue(ttl)
-    this.#sets.set(ttl, queue)
+    let queue = this.#sets.get(ttl)
+    if (queue === undefined) {
+      this.#removeIdleQueues()
+      queue = this.#createSetQueue(ttl)
+      this.#sets.set(ttl, queue)
+    }
     return queue
   }
 
   #sendSets(): void {
     for (const queue of this.#sets.values()) queue.send()
-    this.#removeIdleQueues()
   }
 
   /** Bounds the memory for applications that compute a ttl for each value. */
   #removeIdleQueues(): void {
-    if (this.#sets.size <= maxIdleQueues) return
+    if (this.#sets.size < maxSetQueues) return
     for (const [ttl, queue] of this.#sets) if (queue.isEmpty) this.#sets.delete(ttl)
   }
 
   #sendOrSchedule(queue: GetQueue | SetQueue, batch: Batch): void {
-    this.#callCount++
     if (batch.size >= this.#maxKeys) queue.send()
-    else if (!this.#isScheduled) this.#schedule()
-  }
-
-  #schedule(): void {
-    this.#isScheduled = true
-    const isBusy = this.#lastCallCount > 1 || this.#callsInFlight.count > 0
-    // The check phase follows the callbacks of all sockets. A lone call does not wait for it, only for its own callback
-    // and the promise reactions of that.
-    if (isBusy) setImmediate(this.#onTurnEnd)
-    else process.nextTick(this.#onTurnEnd)
-  }
-
-  /** Created once: a function per batch would add to the cost of a single call. */
-  readonly #onTurnEnd = () => {
-    this.#isScheduled = false
-    this.#lastCallCount = this.#callCount
-    this.#callCount = 0
-    let hasSecond = false
-    for (const queue of this.#gets.values()) if (queue.sendFirst()) hasSecond = true
-    for (const queue of this.#sets.values()) if (queue.sendFirst()) hasSecond = true
-    if (hasSecond) setImmediate(this.#onNextTurn)
-    this.#removeIdleQueues()
-  }
-
-  readonly #onNextTurn = () => {
-    for (const queue of this.#gets.values()) queue.sendSecond()
-    for (const queue of this.#sets.values()) queue.sendSecond()
+    else queue.schedule()
   }
 }

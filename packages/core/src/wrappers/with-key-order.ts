@@ -1,5 +1,7 @@
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
+import { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { outcomeOf, valuesOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'
 import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
@@ -13,9 +15,10 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
 ])
 
 /**
- * Makes the calls of one key take effect in the order in which they were made, for a backend whose requests overtake
- * each other because they travel on several connections. Reads of a key run side by side, a write waits for the calls
- * before it. Of a call for several keys, only the keys with calls in flight wait.
+ * Wraps a store so that the calls for one key take effect in the order in which they were made, for a backend whose
+ * requests can overtake each other because they are sent on several connections. Reads of a key run concurrently; a
+ * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany` or `setMany` is split if
+ * only some of its keys have to wait; a `deleteMany` waits for all its keys.
  *
  * @example
  * const ordered = withKeyOrder(memory())
@@ -24,41 +27,68 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
 export function withKeyOrder<S extends CacheStore>(store: S): S {
   const inner = store as unknown as AnyStore
   const order = new KeyOrder()
-  const others = wrapStore(store, (operation, call, args) =>
-    singleKeyWrites.has(operation) ? order.run([args[0] as string], true, call) : call(),
-  )
-  const get = (key: string, options?: ReadOptions) =>
-    order.run([key], false, () => inner.get(key, options))
+  const lifecycle = new Lifecycle(store.name)
+  const others = wrapStore(store, (operation, call, args) => {
+    lifecycle.assertOpen(operation)
+    return singleKeyWrites.has(operation) ? order.run([args[0] as string], true, call) : call()
+  })
+  // The calls that wait for others have not reached the store yet.
+  const close = () =>
+    lifecycle.close(async () => {
+      await order.idle()
+      await inner.close()
+    })
+  const get = (key: string, options?: ReadOptions) => {
+    lifecycle.assertOpen('get')
+    return order.run([key], false, () => inner.get(key, options))
+  }
 
   const getMany = (keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> => {
+    lifecycle.assertOpen('getMany')
     const read = (some: readonly string[]) =>
       order.run(some, false, () => inner.getMany(some, options))
     const [idle, busy] = order.split(keys, (key) => key, false)
-    return busy.length === 0 ? read(keys) : readBoth(keys, idle, busy, read)
+    return busy.length === 0 ? read(keys) : callForBoth(keys, idle, busy, read)
   }
   const setMany = (entries: readonly (readonly [string, unknown])[], ttl?: number) => {
+    lifecycle.assertOpen('setMany')
     const write = (some: readonly (readonly [string, unknown])[]) => {
       const keys = some.map(([key]) => key)
       return order.run(keys, true, () => inner.setMany(some, ttl))
     }
     const [idle, busy] = order.split(entries, ([key]) => key, true)
     if (busy.length === 0 || idle.length === 0) return write(entries)
-    return Promise.all([write(idle), write(busy)]).then(() => {})
+    return callForBoth(entries, idle, busy, write).then(() => {})
   }
-  const deleteMany = (keys: readonly string[]) =>
-    order.run(keys, true, () => inner.deleteMany(keys))
-  return Object.assign(others, { get, getMany, setMany, deleteMany })
+  const deleteMany = (keys: readonly string[]) => {
+    lifecycle.assertOpen('deleteMany')
+    return order.run(keys, true, () => inner.deleteMany(keys))
+  }
+  const dispose = { close, [Symbol.asyncDispose]: close }
+  return Object.assign(others, { get, getMany, setMany, deleteMany, ...dispose })
 }
 
-async function readBoth(
-  keys: readonly string[],
-  idle: readonly string[],
-  busy: readonly string[],
-  read: (keys: readonly string[]) => Awaitable<unknown[]>,
+/**
+ * Makes one call for each of two parts of the entries. Returns the results, or rejects with the outcomes, in the order of
+ * all entries.
+ */
+async function callForBoth<T>(
+  entries: readonly T[],
+  idle: readonly T[],
+  busy: readonly T[],
+  call: (part: readonly T[]) => Awaitable<unknown>,
 ): Promise<unknown[]> {
-  const [first, second] = await Promise.all([idle.length === 0 ? [] : read(idle), read(busy)])
-  const items = new Map<string, unknown>()
-  for (const [index, key] of idle.entries()) items.set(key, first[index])
-  for (const [index, key] of busy.entries()) items.set(key, second[index])
-  return keys.map((key) => items.get(key))
+  const outcomes = new Map<T, PromiseSettledResult<unknown>>()
+  const callFor = async (part: readonly T[]) => {
+    if (part.length === 0) return
+    try {
+      const results = (await call(part)) as readonly unknown[] | undefined
+      for (const [index, entry] of part.entries())
+        outcomes.set(entry, { status: 'fulfilled', value: results?.[index] })
+    } catch (error) {
+      for (const [index, entry] of part.entries()) outcomes.set(entry, outcomeOf(error, index))
+    }
+  }
+  await Promise.all([callFor(idle), callFor(busy)])
+  return valuesOf(entries.map((entry) => outcomes.get(entry) as PromiseSettledResult<unknown>))
 }

@@ -1,6 +1,12 @@
-import type { Reply, StoreRequest } from '../protocol/protocol.ts'
+import { probeKey } from '../protocol/meta-protocol.ts'
+import {
+  ProtocolMismatchError,
+  type Reply,
+  type StoreRequest,
+  status,
+} from '../protocol/protocol.ts'
 import { readOk, readVersion } from '../protocol/status-replies.ts'
-import { SingleRequest } from './pending-requests.ts'
+import { type Failures, SingleRequest } from './pending-requests.ts'
 import { Wire } from './wire.ts'
 
 /** memjs sends its SASL request with this opaque. */
@@ -8,6 +14,9 @@ const memjsOpaque = 0
 
 /** The default of `memcached -I`, for a server that does not return the setting. */
 export const defaultItemBytes: number = 1024 * 1024
+
+/** A batch of more data is sent as several, so that their replies show that the data is transferred. */
+const partBytes = 256 * 1024
 
 /** The commands of memcached on one connection, after the handshake. */
 export class Connection extends Wire {
@@ -22,7 +31,8 @@ export class Connection extends Wire {
     const { username = '', password = '' } = this.settings
     const { login } = this.protocol
     if (username !== '' && login !== undefined) {
-      await this.single('connect', undefined, readOk, () => login(this.out, username, password))
+      const write = () => login(this.out, username, password)
+      await this.single('connect', undefined, readOk, write, 'stored')
     }
     this.serverVersion = await this.version()
     // After the version: the outcome of SASL does not show whether the server supports the protocol.
@@ -30,7 +40,12 @@ export class Connection extends Wire {
     // Sent alone: a server that requires credentials replies so to a single request, but closes the connection if it
     // receives several.
     await this.noop('connect')
-    this.itemBytes = (await this.#itemSizeMax()) ?? defaultItemBytes
+    const [, itemBytes] = await Promise.all([
+      this.protocol.name === 'meta' && this.#probeMiss(),
+      this.#stat('settings', 'item_size_max'),
+    ])
+    this.itemBytes = Number(itemBytes ?? defaultItemBytes)
+    this.isOpen = true
   }
 
   get<T>(operation: string, key: string, read: (reply: Reply) => T): Promise<T> {
@@ -46,8 +61,14 @@ export class Connection extends Wire {
     operation: string,
     keys: readonly string[],
     read: (reply: Reply, index: number) => void,
-  ): Promise<void> {
-    return this.batch(operation, keys.length, read, (index, opaque) =>
+  ): Promise<Failures | undefined> {
+    const readKey = (reply: Reply, index: number) => {
+      if (reply.status === status.ok && !reply.isFor(keys[index] as string)) {
+        throw new ProtocolMismatchError('the value belongs to another key')
+      }
+      read(reply, index)
+    }
+    return this.batch(operation, keys.length, readKey, (index, opaque) =>
       this.protocol.get(this.out, keys[index] as string, opaque, true),
     )
   }
@@ -61,11 +82,43 @@ export class Connection extends Wire {
   storeMany(
     operation: string,
     requests: readonly StoreRequest[],
-    read: (reply: Reply) => void,
-  ): Promise<void> {
-    return this.batch(operation, requests.length, read, (index, opaque) =>
-      this.protocol.store(this.out, requests[index] as StoreRequest, opaque, true),
+    read: (reply: Reply, index: number) => void,
+  ): Promise<Failures | undefined> {
+    const ends = partEnds(requests)
+    if (ends.length > 1) return this.#storeParts(operation, requests, ends, read)
+    return this.#storePart(operation, requests, 0, requests.length, read)
+  }
+
+  #storePart(
+    operation: string,
+    requests: readonly StoreRequest[],
+    start: number,
+    end: number,
+    read: (reply: Reply, index: number) => void,
+  ): Promise<Failures | undefined> {
+    return this.batch(operation, end - start, read, (index, opaque) =>
+      this.protocol.store(this.out, requests[start + index] as StoreRequest, opaque, true),
     )
+  }
+
+  async #storeParts(
+    operation: string,
+    requests: readonly StoreRequest[],
+    ends: readonly number[],
+    read: (reply: Reply, index: number) => void,
+  ): Promise<Failures> {
+    const failures = new Map<number, unknown>()
+    const parts = ends.map(async (end, part) => {
+      const start = ends[part - 1] ?? 0
+      try {
+        const found = await this.#storePart(operation, requests, start, end, read)
+        for (const [index, error] of found ?? []) failures.set(start + index, error)
+      } catch (error) {
+        for (let index = start; index < end; index++) failures.set(index, error)
+      }
+    })
+    await Promise.all(parts)
+    return failures
   }
 
   delete<T>(operation: string, key: string, cas: bigint, read: (reply: Reply) => T): Promise<T> {
@@ -78,8 +131,8 @@ export class Connection extends Wire {
   deleteMany(
     operation: string,
     keys: readonly string[],
-    read: (reply: Reply) => void,
-  ): Promise<void> {
+    read: (reply: Reply, index: number) => void,
+  ): Promise<Failures | undefined> {
     return this.batch(operation, keys.length, read, (index, opaque) =>
       this.protocol.delete(this.out, keys[index] as string, 0n, opaque, true),
     )
@@ -106,29 +159,46 @@ export class Connection extends Wire {
     operation: string,
     key: string,
     delta: bigint,
+    cas: bigint,
     read: (reply: Reply) => T,
   ): Promise<T> {
     return this.single(operation, key, read, (opaque) =>
-      this.protocol.arithmetic(this.out, key, delta, opaque),
+      this.protocol.arithmetic(this.out, key, delta, cas, opaque),
+    )
+  }
+
+  /** Reads an item with the seconds until it expires. Only for a protocol with `getWithTtl`. */
+  getWithTtl<T>(operation: string, key: string, read: (reply: Reply) => T): Promise<T> {
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.getWithTtl?.(this.out, key, opaque),
     )
   }
 
   flushAll(operation: string): Promise<void> {
-    return this.single(operation, undefined, readOk, (opaque) =>
-      this.protocol.flush(this.out, opaque),
-    )
+    const write = (opaque: number) => this.protocol.flush(this.out, opaque)
+    return this.single(operation, undefined, readOk, write, 'ok')
   }
 
   noop(operation: string): Promise<void> {
-    return this.single(operation, undefined, readOk, (opaque) =>
-      this.protocol.noop(this.out, opaque),
-    )
+    const write = (opaque: number) => this.protocol.noop(this.out, opaque)
+    return this.single(operation, undefined, readOk, write, 'end')
   }
 
   version(): Promise<string> {
-    return this.single('connect', undefined, readVersion, (opaque) =>
-      this.protocol.version(this.out, opaque),
-    )
+    const write = (opaque: number) => this.protocol.version(this.out, opaque)
+    return this.single('connect', undefined, readVersion, write, 'version')
+  }
+
+  /** The time of the server's clock in Unix seconds, on which its expiries are based. */
+  async time(operation: string): Promise<number> {
+    const time = Number(await this.#stat('', 'time', operation))
+    if (Number.isSafeInteger(time)) return time
+    throw new ProtocolMismatchError('the statistics of the server do not contain its time')
+  }
+
+  async #probeMiss(): Promise<void> {
+    this.hasBareMisses = true
+    this.hasBareMisses = await this.get('connect', probeKey, ({ opaque }) => opaque === undefined)
   }
 
   #authenticate(): Promise<void> {
@@ -138,12 +208,32 @@ export class Connection extends Wire {
     })
   }
 
-  async #itemSizeMax(): Promise<number | undefined> {
-    let bytes: number | undefined
+  async #stat(
+    group: '' | 'settings',
+    name: string,
+    operation = 'connect',
+  ): Promise<string | undefined> {
+    let value: string | undefined
     const read = (reply: Reply) => {
-      if (reply.name === 'item_size_max') bytes = Number(reply.value)
+      if (reply.name === name) value = reply.value.toString('latin1')
     }
-    await this.batch('connect', 1, read, (_, opaque) => this.protocol.settings(this.out, opaque))
-    return bytes
+    const write = (_: number, opaque: number) => this.protocol.stats(this.out, group, opaque)
+    await this.batch(operation, 1, read, write, 'stat')
+    return value
   }
+}
+
+/** Where the parts of a batch end. */
+function partEnds(requests: readonly StoreRequest[]): number[] {
+  const ends: number[] = []
+  let bytes = 0
+  for (let index = 0; index < requests.length; index++) {
+    if (bytes >= partBytes) {
+      ends.push(index)
+      bytes = 0
+    }
+    bytes += (requests[index] as StoreRequest).payload.length
+  }
+  ends.push(requests.length)
+  return ends
 }

@@ -4,25 +4,18 @@ import type { OnReadOpts } from 'node:net'
 const blockBytes = 64 * 1024
 
 /**
- * Makes a socket read into one reused block, and passes `onData` a copy of the data. A value is a view of that copy, so
- * it must neither change nor keep more memory alive than it was received with. By default Node allocates a block for
- * every read and passes it through a stream, which costs as much as a dozen replies. A block that is more than half full
- * is passed on without a copy.
+ * Makes a socket read into one block, which is reused for every read: `onData` must copy what it keeps. By default Node
+ * allocates a block for every read and passes it through a stream, which costs as much as a dozen replies.
+ *
+ * The block is never replaced: if the application throws in the tick of a read, and survives it by a listener for
+ * `uncaughtException`, Node continues to read into the previous block.
  */
 export function socketReads(onData: (data: Buffer) => void): OnReadOpts {
-  let block = Buffer.allocUnsafeSlow(blockBytes)
+  const block = Buffer.allocUnsafeSlow(blockBytes)
   return {
-    buffer: () => block,
+    buffer: block,
     callback(bytes) {
-      const data = block.subarray(0, bytes)
-      if (bytes > blockBytes / 2) {
-        block = Buffer.allocUnsafeSlow(blockBytes)
-        onData(data)
-      } else {
-        const copy = Buffer.allocUnsafeSlow(bytes)
-        copy.set(data)
-        onData(copy)
-      }
+      onData(block.subarray(0, bytes))
       return true
     },
   }

@@ -2,13 +2,25 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { translate } from '../memcached-errors.ts'
-import type { NodeAddress } from '../node-address.ts'
-import { type Protocol, ProtocolMismatchError, type Reply } from '../protocol/protocol.ts'
+import { type NodeAddress, nodeName } from '../node-address.ts'
+import {
+  type Protocol,
+  ProtocolMismatchError,
+  type Reply,
+  type ReplyKind,
+  status,
+} from '../protocol/protocol.ts'
 import { readOk } from '../protocol/status-replies.ts'
 import { WriteBuffer } from '../protocol/write-buffer.ts'
 import { Fifo } from './fifo.ts'
 import { Server } from './memjs.ts'
-import { BatchRequest, type PendingRequest, SingleRequest } from './pending-requests.ts'
+import {
+  BatchRequest,
+  type Failures,
+  isReplyTo,
+  type PendingRequest,
+  SingleRequest,
+} from './pending-requests.ts'
 import { socketReads } from './socket-reads.ts'
 
 export interface WireOptions {
@@ -36,8 +48,13 @@ export class Wire extends Server {
   /** Whether the socket is connected. The server may still refuse the credentials or the protocol. */
   override connected = false
   protected readonly settings: WireOptions
+  /** Whether the server does not repeat the opaque of a request for a missing item, as memcached before 1.6.10 does not. */
+  protected hasBareMisses = false
+  /** Whether the handshake is complete. Before it, an invalid reply shows that the server has another protocol. */
+  protected isOpen = false
   protected readonly out: WriteBuffer = new WriteBuffer()
   readonly #address: NodeAddress
+  readonly #name: string
   readonly #onEnd: (reason: Error) => void
   readonly #requests = new Fifo<PendingRequest>()
   readonly #watchdog: Watchdog
@@ -46,7 +63,7 @@ export class Wire extends Server {
   #socket: Socket | undefined
   #opaque = firstOpaque - 1
   #isFlushScheduled = false
-  /** With TLS: whether a write is in flight, and how many requests the next one will contain. */
+  /** With TLS, and for large writes: whether a write is in flight, and how many requests the next one will contain. */
   #isWriting = false
   #unsentRequests = 0
   #endReason: Error | undefined
@@ -60,6 +77,7 @@ export class Wire extends Server {
     super(address.host, address.port, options.username, options.password)
     this.protocol = protocol
     this.#address = address
+    this.#name = nodeName(address)
     this.settings = options
     this.#onEnd = onEnd
     this.#watchdog = new Watchdog(options.timeoutMs, () => this.error(new DeadlineError()))
@@ -68,7 +86,8 @@ export class Wire extends Server {
       this.#isFlushScheduled = false
       if (this.#endReason !== undefined) return
       if (options.tls !== undefined) this.#flushTls()
-      else this.out.flush(this.#socket as Socket)
+      else if (this.out.isLarge) this.#flushPortions()
+      else if (!this.#isWriting) this.out.flush(this.#socket as Socket)
     }
     const decoder = protocol.decoder()
     this.responseHandler = (data) => decoder.receive(data, this.#deliver)
@@ -125,7 +144,7 @@ export class Wire extends Server {
     this.#onEnd(reason)
     for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {
       this.#watchdog.end()
-      request.fail(reason)
+      request.fail(reason, this.#name)
     }
   }
 
@@ -140,33 +159,51 @@ export class Wire extends Server {
     key: string | undefined,
     read: (reply: Reply) => T,
     write: (opaque: number) => void,
+    replyKind?: ReplyKind,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const opaque = this.nextOpaque(operation, key)
       write(opaque)
-      this.enqueue(new SingleRequest(opaque, operation, key, read, resolve, reject))
+      this.enqueue(new SingleRequest(opaque, operation, key, read, resolve, reject, replyKind))
     })
   }
 
-  /** Sends a batch of quiet requests. `read` is called with each reply and the index of its request. */
+  /**
+   * Sends a batch of quiet requests. `read` is called with each reply and the index of its request. Resolves to the
+   * errors that it throws.
+   */
   protected batch(
     operation: string,
     count: number,
     read: (reply: Reply, index: number) => void,
     write: (index: number, opaque: number) => void,
-  ): Promise<void> {
+    replyKind?: ReplyKind,
+  ): Promise<Failures | undefined> {
     return new Promise((resolve, reject) => {
       const first = this.nextOpaque(operation)
       for (let index = 0; index < count; index++) write(index, (first + index) >>> 0)
       this.#opaque = (first + count) >>> 0
-      this.protocol.noop(this.out, this.#opaque)
-      this.enqueue(new BatchRequest(first, this.#opaque, operation, read, resolve, reject))
+      // Without an opaque in the reply to `end`, any noop can take its place.
+      if (this.hasBareMisses) this.protocol.noop(this.out, this.#opaque)
+      else this.protocol.end(this.out, this.#opaque)
+      this.enqueue(
+        new BatchRequest(
+          first,
+          this.#opaque,
+          operation,
+          read,
+          resolve,
+          reject,
+          this.hasBareMisses,
+          replyKind,
+        ),
+      )
     })
   }
 
   /** The opaque of the next request. @throws CacheError if the connection has ended */
   protected nextOpaque(operation: string, key?: string): number {
-    if (this.#endReason !== undefined) throw translate(this.#endReason, operation, key)
+    if (this.#endReason !== undefined) throw translate(this.#endReason, operation, key, this.#name)
     this.#opaque = (this.#opaque + 1) >>> 0
     return this.#opaque
   }
@@ -191,44 +228,61 @@ export class Wire extends Server {
     if (this.#isWriting) return
     this.#isWriting = true
     const needsNoop = this.#unsentRequests > 1
-    this.#unsentRequests = 0
-    this.out.flush(this.#socket as Socket, () => {
-      this.#isWriting = false
-      if (this.#endReason !== undefined) return
+    if (!this.out.isLarge) this.#unsentRequests = 0
+    this.#writePortion(() => {
       if (!this.out.isEmpty) this.#flushTls()
       else if (needsNoop) this.#sendNoop()
     })
   }
 
+  /** Sends a large write in portions, so that a slow network is not mistaken for a server that does not reply. */
+  #flushPortions(): void {
+    if (this.#isWriting) return
+    this.#isWriting = true
+    this.#writePortion(() => {
+      if (!this.out.isEmpty) this.#flushPortions()
+    })
+  }
+
+  #writePortion(onWritten: () => void): void {
+    this.out.flush(this.#socket as Socket, () => {
+      this.#isWriting = false
+      if (this.#endReason !== undefined) return
+      this.#watchdog.progress()
+      onWritten()
+    })
+  }
+
   #sendNoop(): void {
-    this.single('noop', undefined, readOk, (opaque) => this.protocol.noop(this.out, opaque)).catch(
-      () => {},
-    )
+    const write = (opaque: number) => this.protocol.noop(this.out, opaque)
+    this.single('noop', undefined, readOk, write, 'end').catch(() => {})
   }
 
   #onData(data: Buffer): void {
     if (this.#endReason !== undefined) return
+    // Replies arrive in order, so all data belongs to the oldest requests in flight.
+    this.#watchdog.progress()
     try {
       this.responseHandler(data)
     } catch (error) {
-      this.error(error as Error)
+      this.error(this.isOpen ? new Error((error as Error).message) : (error as Error))
     }
+  }
+
+  #isBareMiss({ replyKind }: PendingRequest, { opaque, kind, status: outcome }: Reply): boolean {
+    const isMiss = opaque === undefined && kind === 'item' && outcome === status.missing
+    return isMiss && replyKind === 'item' && this.hasBareMisses
   }
 
   #onReply(reply: Reply): void {
     const request = this.#requests.peek()
     // The same data may contain more replies after one that ended the connection.
     if (this.#endReason !== undefined) return
-    const { opaque } = reply
-    if (request === undefined || (opaque !== undefined && !hasOpaque(request, opaque))) {
+    if (request === undefined || !(isReplyTo(request, reply) || this.#isBareMiss(request, reply))) {
       throw new ProtocolMismatchError('the reply belongs to another request')
     }
-    if (!request.onReply(reply)) return
+    if (!request.onReply(reply, this.#name)) return
     this.#requests.shift()
     this.#watchdog.end()
   }
-}
-
-function hasOpaque({ firstOpaque, lastOpaque }: PendingRequest, opaque: number): boolean {
-  return (opaque - firstOpaque) >>> 0 <= (lastOpaque - firstOpaque) >>> 0
 }

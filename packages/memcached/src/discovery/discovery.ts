@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { CacheError, type Clock } from '@stowage/core'
 import { DeadlineError, Lifecycle } from '@stowage/core/driver'
 import { type NodeAddress, nodeName } from '../node-address.ts'
@@ -73,7 +73,8 @@ export class Discovery {
   async ready(): Promise<Nodes> {
     if (this.#nodes === undefined) {
       this.#lifecycle.assertOpen('discovery')
-      if (!this.#hasJustFailed()) await this.#poller.pollNow()
+      // Waits for a turn of the event loop, so that a loop of retries does not keep timers and sockets waiting.
+      await (this.#hasJustFailed() ? nextTurn() : this.#poller.pollNow())
       this.#lifecycle.assertOpen('discovery')
     }
     if (this.#nodes === undefined) throw this.#failure

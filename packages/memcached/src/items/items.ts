@@ -1,7 +1,8 @@
 import type { Payload } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
-import { type Dispatcher, settleAll } from '../nodes/dispatcher.ts'
+import type { Failures } from '../connection/pending-requests.ts'
+import { type Dispatcher, type KeyGroup, throwFailures } from '../nodes/dispatcher.ts'
 import type { Reply, StoreMode, StoreRequest } from '../protocol/protocol.ts'
 import { readExists, readOk } from '../protocol/status-replies.ts'
 import { ChunkList, type ItemValue, split } from './chunks.ts'
@@ -48,9 +49,12 @@ export class Items {
     )
   }
 
-  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    if (!this.#usesChunks) return this.#dispatcher.getMany('getMany', keys, readPayload)
-    return this.#dispatcher.track(this.#getManyWithChunks(keys))
+  async getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
+    if (this.#usesChunks) return this.#dispatcher.track(this.#getManyWithChunks(keys))
+    const payloads = misses<Payload>(keys)
+    const failures = await this.#dispatcher.getMany('getMany', keys, payloads, readPayload)
+    throwFailures('getMany', keys, failures, payloads)
+    return payloads
   }
 
   store<T>(operation: string, key: string, payload: Payload, write: ItemWrite<T>): Promise<T> {
@@ -61,23 +65,45 @@ export class Items {
     )
   }
 
-  async storeMany(payloads: ReadonlyMap<string, Payload>, ttl: number | undefined): Promise<void> {
+  async storeMany(
+    entries: readonly (readonly [string, Payload])[],
+    ttl: number | undefined,
+  ): Promise<void> {
+    const payloads = new Map(entries)
+    const uniqueKeys = [...payloads.keys()]
     const write: ItemWrite<void> = { mode: 'set', ttl, read: readOk }
-    await this.#dispatcher.sendGroups(
-      'setMany',
-      [...payloads.keys()],
-      async (connection, group) => {
-        const requests: StoreRequest[] = []
-        const largeWrites: Promise<void>[] = []
-        for (const key of group.keys) {
-          const payload = payloads.get(key) as Payload
-          if (isTooLarge(payload, connection)) {
-            largeWrites.push(this.#storeLarge('setMany', key, payload, write))
-          } else requests.push(storeRequest(key, payload, write))
-        }
-        await settleAll([...largeWrites, connection.storeMany('setMany', requests, write.read)])
-      },
+    const failures = await this.#dispatcher.sendGroups('setMany', uniqueKeys, (connection, group) =>
+      this.#storeGroup(connection, group.keys, payloads, write),
     )
+    if (failures === undefined) return
+    const keys = entries.map(([key]) => key)
+    throwFailures('setMany', keys, failuresOf(keys, uniqueKeys, failures))
+  }
+
+  /** Stores the payloads of one node. A payload that is too large does not affect the others. */
+  async #storeGroup(
+    connection: Connection,
+    keys: readonly string[],
+    payloads: ReadonlyMap<string, Payload>,
+    write: ItemWrite<void>,
+  ): Promise<Failures | undefined> {
+    const requests: StoreRequest[] = []
+    const indexes: number[] = []
+    const largeWrites: [index: number, write: Promise<void>][] = []
+    for (let index = 0; index < keys.length; index++) {
+      const key = keys[index] as string
+      const payload = payloads.get(key) as Payload
+      if (isTooLarge(payload, connection)) {
+        largeWrites.push([index, this.#storeLarge('setMany', key, payload, write)])
+      } else {
+        indexes.push(index)
+        requests.push(storeRequest(key, payload, write))
+      }
+    }
+    const storing =
+      requests.length === 0 ? undefined : connection.storeMany('setMany', requests, write.read)
+    if (largeWrites.length === 0) return storing
+    return mergeFailures(largeWrites, indexes, storing)
   }
 
   /** Sets the expiry. Returns whether the item exists. */
@@ -92,10 +118,35 @@ export class Items {
     )
   }
 
+  /** Returns how many items existed. */
+  async deleteMany(keys: readonly string[]): Promise<number> {
+    const existed = new Map(keys.map((key) => [key, true]))
+    const uniqueKeys = [...existed.keys()]
+    const failures = await this.#dispatcher.sendGroups(
+      'deleteMany',
+      uniqueKeys,
+      (connection, group) =>
+        connection.deleteMany('deleteMany', group.keys, (reply, index) => {
+          if (!readExists(reply)) existed.set(group.keys[index] as string, false)
+        }),
+    )
+    const results = keys.map((key) => existed.get(key))
+    throwFailures('deleteMany', keys, failuresOf(keys, uniqueKeys, failures), results)
+    return [...existed.values()].filter(Boolean).length
+  }
+
   /** Returns the payload of a value, reading its chunks if it has any; `undefined` if one is missing. */
   async readChunks(operation: string, value: ItemValue | undefined): Promise<Payload | undefined> {
     if (!(value instanceof ChunkList)) return value
-    return value.join(await this.#dispatcher.getMany(operation, value.keys, readChunk))
+    const chunks = misses<Payload>(value.keys)
+    const failures = await this.#dispatcher.getMany(operation, value.keys, chunks, readChunk)
+    throwFirst(failures)
+    return value.join(chunks)
+  }
+
+  /** Whether the payload may need several requests. */
+  mayBeSplit(payload: Payload): boolean {
+    return this.#usesChunks && exceeds(payload, this.#minItemBytes)
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` */
@@ -129,7 +180,7 @@ export class Items {
   ): Promise<ChunkList> {
     const { chunkList, chunks } = split(payload, this.#maxChunkBytes)
     const exptime = toExptime(chunkTtl(ttl))
-    await this.#dispatcher.sendGroups(operation, chunkList.keys, (connection, group) => {
+    const store = (connection: Connection, group: KeyGroup) => {
       const requests = group.keys.map((key, index) => ({
         mode: 'set' as const,
         key,
@@ -139,7 +190,8 @@ export class Items {
         cas: 0n,
       }))
       return connection.storeMany(operation, requests, readOk)
-    })
+    }
+    throwFirst(await this.#dispatcher.sendGroups(operation, chunkList.keys, store))
     return chunkList
   }
 
@@ -151,8 +203,19 @@ export class Items {
   }
 
   async #getManyWithChunks(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    const values = await this.#dispatcher.getMany('getMany', keys, readValue)
-    return Promise.all(values.map((value) => this.readChunks('getMany', value)))
+    const values = misses<ItemValue>(keys)
+    const failures = new Map(await this.#dispatcher.getMany('getMany', keys, values, readValue))
+    const payloads = misses<Payload>(keys)
+    const reads = values.map(async (value, index) => {
+      try {
+        payloads[index] = await this.readChunks('getMany', value)
+      } catch (error) {
+        failures.set(index, error)
+      }
+    })
+    await Promise.all(reads)
+    throwFailures('getMany', keys, failures, payloads)
+    return payloads
   }
 
   #touchItem(key: string, ttl: number | undefined): Promise<boolean> {
@@ -170,12 +233,61 @@ export class Items {
     return (await Promise.all(touches)).every(Boolean)
   }
 
+  /** The size of values that every node accepts as one item, also a node whose limit is not known yet. */
+  get #minItemBytes(): number {
+    const areConnected = this.#dispatcher.nodes.every(({ state }) => state === 'up')
+    return areConnected ? this.#maxChunkBytes : 0
+  }
+
   /** The size of the largest value of one item that all nodes accept. */
   get #maxChunkBytes(): number {
     let min = Infinity
     for (const { itemBytes } of this.#dispatcher.nodes) min = Math.min(min, itemBytes)
     return (min === Infinity ? defaultItemBytes : min) - itemOverheadBytes
   }
+}
+
+function misses<T>({ length }: readonly string[]): (T | undefined)[] {
+  return new Array<T | undefined>(length).fill(undefined)
+}
+
+function throwFirst(failures: Failures | undefined): void {
+  for (const error of failures?.values() ?? []) throw error
+}
+
+/** Waits for all writes to a node. `indexes` has those of the small ones. */
+async function mergeFailures(
+  largeWrites: readonly (readonly [index: number, write: Promise<void>])[],
+  indexes: readonly number[],
+  storing: Promise<Failures | undefined> | undefined,
+): Promise<Failures> {
+  const failures = new Map<number, unknown>()
+  const storeSmall = async () => {
+    try {
+      const found = await storing
+      for (const [index, error] of found ?? []) failures.set(indexes[index] as number, error)
+    } catch (error) {
+      for (const index of indexes) failures.set(index, error)
+    }
+  }
+  const storeLarge = largeWrites.map(([index, write]) =>
+    write.catch((error) => failures.set(index, error)),
+  )
+  await Promise.all([storeSmall(), ...storeLarge])
+  return failures
+}
+
+/** The failures by the index in `keys`, in which keys may be repeated. */
+function failuresOf(
+  keys: readonly string[],
+  uniqueKeys: readonly string[],
+  failures: Failures | undefined,
+): Failures | undefined {
+  if (failures === undefined) return undefined
+  const byKey = new Map([...failures].map(([index, error]) => [uniqueKeys[index], error]))
+  const all = new Map<number, unknown>()
+  for (const [index, key] of keys.entries()) if (byKey.has(key)) all.set(index, byKey.get(key))
+  return all
 }
 
 function isTooLarge(payload: Payload, { itemBytes }: Connection): boolean {
@@ -191,7 +303,7 @@ function storeRequest(
   payload: Payload,
   { mode, ttl, cas = 0n }: Omit<ItemWrite<unknown>, 'read'>,
 ): StoreRequest {
-  const isEscaped = mode !== 'prepend' && needsEscape(payload)
+  const isEscaped = needsEscape(payload)
   return {
     mode,
     key,

@@ -1,5 +1,6 @@
 import { Discovery } from '../discovery/discovery.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'
+import type { NodeAddress } from '../node-address.ts'
 import type { Router } from './dispatcher.ts'
 import type { Node } from './node.ts'
 import { NodePool } from './node-pool.ts'
@@ -9,13 +10,17 @@ export class Cluster implements Router {
   readonly #pool: NodePool
   readonly #discovery: Discovery | undefined
   #onNodeUp: (node: Node) => void = () => {}
+  #onNodesChange: () => void = () => {}
 
   constructor(options: ResolvedOptions) {
     const { servers, configurationEndpoint: endpoint, hashing, ...rest } = options
     this.#pool = new NodePool(hashing, { ...rest, onStateChange: (node) => this.#onChange(node) })
     if (endpoint === undefined) this.#pool.replace(servers)
     else {
-      const onNodes = this.#pool.replace.bind(this.#pool)
+      const onNodes = (nodes: readonly NodeAddress[]) => {
+        this.#pool.replace(nodes)
+        this.#onNodesChange()
+      }
       const timeoutMs = rest.connectTimeoutMs + rest.timeoutMs
       this.#discovery = new Discovery({ ...rest, endpoint, timeoutMs, onNodes })
     }
@@ -36,6 +41,11 @@ export class Cluster implements Router {
   /** Sets the listener that is called with each node that has connected. */
   onNodeUp(listener: (node: Node) => void): void {
     this.#onNodeUp = listener
+  }
+
+  /** Sets the listener that is called after the list of nodes has changed. */
+  onNodesChange(listener: () => void): void {
+    this.#onNodesChange = listener
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,15 @@
+import { BatchError } from '@stowage/core'
 import { InFlight } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
-import { translate } from '../memcached-errors.ts'
+import type { Failures } from '../connection/pending-requests.ts'
+import { errorOfKey, translate } from '../memcached-errors.ts'
 import type { Reply } from '../protocol/protocol.ts'
 import type { Node } from './node.ts'
 
 /** Maps keys to nodes. */
 export interface Router {
   readonly nodes: readonly Node[]
-  /** `undefined` until the nodes are known. */
+  /** `undefined` until the nodes are known, and if there are none. */
   nodeFor(key: string): Node | undefined
   /** Resolves when the nodes are known. Settles in bounded time. */
   ready(): Promise<void>
@@ -21,6 +23,9 @@ export interface KeyGroup {
   readonly keys: string[]
   readonly indexes: number[]
 }
+
+/** Sends a command for the keys of one node. Resolves to the errors of single keys, by their index in the group. */
+type GroupCommand = (connection: Connection, group: KeyGroup) => Promise<Failures | undefined>
 
 /** Sends commands to the nodes of their keys, and counts the calls in flight. */
 export class Dispatcher {
@@ -40,42 +45,68 @@ export class Dispatcher {
   send<T>(operation: string, key: string, command: Command<T>): Promise<T> {
     const connection = this.#router.nodeFor(key)?.connection
     if (connection !== undefined) return command(connection)
-    return this.track(this.#connectAndSend(operation, key, command))
+    return this.track(this.#connectAndSend(operation, key, (node) => node.connect(), command))
   }
 
-  /** Groups the keys by node and sends each node a command. Settles after all of them, with the first error. */
+  /** The same on a connection with the meta protocol. */
+  sendMeta<T>(operation: string, key: string, command: Command<T>): Promise<T> {
+    const connect = (node: Node) => node.connectMeta(operation, key)
+    return this.track(this.#connectAndSend(operation, key, connect, command))
+  }
+
+  /** Groups the keys by node and sends each node a command. Resolves to the errors of single keys, by their index. */
   sendGroups(
     operation: string,
     keys: readonly string[],
-    command: (connection: Connection, group: KeyGroup) => Promise<void>,
-  ): Promise<void> {
-    return this.#sendToNodes(operation, () =>
-      [...this.#groupByNode(keys)].map(async ([node, group]) =>
-        command(node.connection ?? (await node.connect()), group),
-      ),
-    )
+    command: GroupCommand,
+  ): Promise<Failures | undefined> {
+    return this.track(this.#sendGroups(operation, keys, command))
   }
 
   /** Sends a command to every node. */
   broadcast(operation: string, command: Command<void>): Promise<void> {
-    return this.#sendToNodes(operation, () =>
-      this.nodes.map(async (node) => command(await node.connect())),
-    )
+    const sendAll = async () => {
+      try {
+        if (this.nodes.length === 0) await this.#router.ready()
+        const calls = this.nodes.map(async (node) => command(await node.connect()))
+        await Promise.allSettled(calls)
+        await Promise.all(calls)
+      } catch (error) {
+        throw translate(error, operation)
+      }
+    }
+    return this.track(sendAll())
   }
 
-  /** Reads the items of all keys. Returns the results of `read` in the order of the keys; `undefined` for a miss. */
-  async getMany<T>(
+  /** Sends a command to the first node that replies. */
+  sendToAny<T>(operation: string, command: Command<T>): Promise<T> {
+    const sendToFirst = async () => {
+      let failure: unknown
+      if (this.nodes.length === 0) await this.#router.ready().catch((error) => (failure = error))
+      for (const node of this.nodes) {
+        try {
+          return await command(await node.connect())
+        } catch (error) {
+          failure ??= error
+        }
+      }
+      throw translate(failure, operation)
+    }
+    return this.track(sendToFirst())
+  }
+
+  /** Reads the items of all keys into `results`, in the order of the keys. Resolves to the errors of single keys. */
+  getMany<T>(
     operation: string,
     keys: readonly string[],
-    read: (reply: Reply) => T | undefined,
-  ): Promise<(T | undefined)[]> {
-    const results = new Array<T | undefined>(keys.length).fill(undefined)
-    await this.sendGroups(operation, keys, (connection, group) =>
+    results: T[],
+    read: (reply: Reply) => T,
+  ): Promise<Failures | undefined> {
+    return this.sendGroups(operation, keys, (connection, group) =>
       connection.getMany(operation, group.keys, (reply, index) => {
         results[group.indexes[index] as number] = read(reply)
       }),
     )
-    return results
   }
 
   /** Counts a call of several requests as in flight, so that `close()` waits for it. */
@@ -93,32 +124,56 @@ export class Dispatcher {
     await this.#router.close()
   }
 
-  async #connectAndSend<T>(operation: string, key: string, command: Command<T>): Promise<T> {
+  async #connectAndSend<T>(
+    operation: string,
+    key: string,
+    connect: (node: Node) => Promise<Connection>,
+    command: Command<T>,
+  ): Promise<T> {
     try {
       if (this.#router.nodeFor(key) === undefined) await this.#router.ready()
-      const connection = await (this.#router.nodeFor(key) as Node).connect()
-      return await command(connection)
+      const node = this.#router.nodeFor(key)
+      if (node === undefined) throw noNode()
+      return await command(await connect(node))
     } catch (error) {
       throw translate(error, operation, key)
     }
   }
 
-  #sendToNodes(operation: string, send: () => Promise<void>[]): Promise<void> {
-    const sendAll = async () => {
+  async #sendGroups(
+    operation: string,
+    keys: readonly string[],
+    command: GroupCommand,
+  ): Promise<Failures | undefined> {
+    let failures: Map<number, unknown> | undefined
+    const fail = (index: number, error: unknown) => {
+      failures ??= new Map()
+      failures.set(index, translate(error, operation, keys[index]))
+    }
+    const send = async (node: Node | undefined, group: KeyGroup) => {
       try {
-        if (this.nodes.length === 0) await this.#router.ready()
-        await settleAll(send())
+        if (node === undefined) throw noNode()
+        const connection = node.connection ?? (await node.connect())
+        const groupFailures = await command(connection, group)
+        for (const [index, error] of groupFailures ?? [])
+          fail(group.indexes[index] as number, error)
       } catch (error) {
-        throw translate(error, operation)
+        for (const index of group.indexes) fail(index, error)
       }
     }
-    return this.track(sendAll())
+    try {
+      if (this.nodes.length === 0) await this.#router.ready()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+    await Promise.all([...this.#groupByNode(keys)].map(([node, group]) => send(node, group)))
+    return failures
   }
 
-  #groupByNode(keys: readonly string[]): Map<Node, KeyGroup> {
-    const groups = new Map<Node, KeyGroup>()
+  #groupByNode(keys: readonly string[]): Map<Node | undefined, KeyGroup> {
+    const groups = new Map<Node | undefined, KeyGroup>()
     for (const [index, key] of keys.entries()) {
-      const node = this.#router.nodeFor(key) as Node
+      const node = this.#router.nodeFor(key)
       const group = groups.get(node)
       if (group === undefined) groups.set(node, { keys: [key], indexes: [index] })
       else {
@@ -130,8 +185,23 @@ export class Dispatcher {
   }
 }
 
-/** Waits until all calls have settled, then rejects if one of them has. */
-export async function settleAll(calls: readonly Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(calls)
-  await Promise.all(calls)
+/** Rejects with the outcome of each key if some of them failed. `results` has those of the others. */
+export function throwFailures(
+  operation: string,
+  keys: readonly string[],
+  failures: Failures | undefined,
+  results: readonly unknown[] = [],
+): void {
+  if (failures === undefined || failures.size === 0) return
+  const outcomes = keys.map((key, index): PromiseSettledResult<unknown> => {
+    const failure = failures.get(index)
+    return failure === undefined
+      ? { status: 'fulfilled', value: results[index] }
+      : { status: 'rejected', reason: errorOfKey(failure, operation, key) }
+  })
+  throw new BatchError(outcomes)
+}
+
+function noNode(): Error {
+  return new Error('all nodes are down')
 }

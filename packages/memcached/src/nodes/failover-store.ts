@@ -1,12 +1,22 @@
-import { type ByteStore, type Payload, type StoreOperation, wrapStore } from '@stowage/core'
+import {
+  BatchError,
+  type ByteStore,
+  type Payload,
+  type StoreOperation,
+  wrapStore,
+} from '@stowage/core'
 import { isUnreachable } from '@stowage/core/driver'
 import type { Router } from './dispatcher.ts'
+import { FailoverKeys } from './failover-keys.ts'
 import type { Node } from './node.ts'
 
 /** Longest ttl of a value that is stored on another node. */
 const maxFailoverTtlMs = 60_000
-/** How many of these values are tracked. */
-const maxFailoverKeys = 10_000
+
+type Outcome = PromiseSettledResult<unknown>
+
+/** Runs after an operation has failed. */
+type Fallback = (error: unknown, ...args: never[]) => Promise<unknown>
 
 /**
  * Wraps a store so that it keeps working while a node is down: calls for the node's keys are misses, or use `fallback`,
@@ -18,8 +28,7 @@ export class FailoverStore {
   readonly #cluster: Router
   readonly #healthyNodes: Router
   readonly #fallback: ByteStore | undefined
-  /** Keys that are stored on another node than their own, with that node. */
-  readonly #failoverNodes = new Map<string, Node>()
+  readonly #failoverKeys: FailoverKeys
 
   constructor(
     store: ByteStore,
@@ -30,59 +39,71 @@ export class FailoverStore {
     this.#cluster = cluster
     this.#healthyNodes = healthyNodes
     this.#fallback = fallback
-    const fallbacks = this.#fallbackOperations()
+    this.#failoverKeys = new FailoverKeys(cluster)
+    const fallbacks = this.#fallbacks()
     this.store = wrapStore(store, (operation, call, args) => {
       if (operation === 'ping') return this.#ping(call) as never
       const runFallback = fallbacks[operation]
       if (runFallback === undefined) return call()
       return (call() as Promise<never>).catch((error: unknown) => {
-        if (isUnreachable(error)) return runFallback(...(args as never[])) as never
-        throw error
+        if (!mayBeUnreachable(error)) throw error
+        return runFallback(error, ...(args as never[])) as never
       })
     })
   }
 
   /** Call it when a node has connected: deletes the values that other nodes stored for it. */
   onNodeUp(node: Node): void {
-    for (const [key, failoverNode] of this.#failoverNodes) {
-      if (this.#cluster.nodeFor(key) !== node) continue
-      this.#failoverNodes.delete(key)
-      failoverNode.deleteLater(key)
+    this.#failoverKeys.onNodeUp(node)
+  }
+
+  /** Call it when the list of nodes has changed. */
+  onNodesChange(): void {
+    this.#failoverKeys.onNodesChange()
+  }
+
+  /** Operations without a fallback fail, because any result could be wrong. */
+  #fallbacks(): Partial<Record<StoreOperation, Fallback>> {
+    return {
+      get: (_, key: string) => this.#get(key),
+      set: (_, key: string, payload: Payload, ttl?: number) => this.#set(key, payload, ttl),
+      touch: (_, key: string, ttl?: number) => this.#touch(key, ttl),
+      delete: (_, key: string) => this.#delete(key),
+      getMany: (error, keys: readonly string[]) =>
+        completeOutcomes(error, keys, (key) => this.#get(key)),
+      setMany: (error, entries: readonly (readonly [string, Payload])[], ttl?: number) =>
+        completeOutcomes(error, entries, ([key, payload]) => this.#set(key, payload, ttl)),
+      deleteMany: async (error, keys: readonly string[]) => {
+        const deleted = await completeOutcomes(error, keys, (key) => this.#delete(key))
+        return new Set(keys.filter((_, index) => deleted[index])).size
+      },
     }
   }
 
-  /** What runs after an operation has failed. Operations without an entry fail, because any result could be wrong. */
-  #fallbackOperations(): Partial<Record<StoreOperation, (...args: never[]) => Promise<unknown>>> {
-    const get = (key: string) => this.#useFallback(undefined, (store) => store.get(key))
-    const set = (key: string, payload: Payload, ttl?: number) => {
-      this.#deleteLater(key)
-      this.#trackFailover(key)
-      const failoverTtl = Math.min(ttl ?? maxFailoverTtlMs, maxFailoverTtlMs)
-      return this.#useFallback(undefined, (store) => store.set(key, payload, failoverTtl))
-    }
-    const remove = (key: string) => {
-      this.#deleteLater(key)
-      return this.#useFallback(false, (store) => store.delete(key))
-    }
-    const touch = (key: string, ttl?: number) => {
-      this.#deleteLater(key)
-      return this.#useFallback(false, (store) => store.touch(key, ttl))
-    }
-    return {
-      get,
-      set,
-      touch,
-      delete: remove,
-      getMany: (keys: readonly string[]) => Promise.all(keys.map((key) => this.store.get(key))),
-      setMany: (entries: readonly (readonly [string, Payload])[], ttl?: number) =>
-        Promise.all(
-          [...new Map(entries)].map(([key, payload]) => this.store.set(key, payload, ttl)),
-        ),
-      deleteMany: async (keys: readonly string[]) => {
-        const deletes = [...new Set(keys)].map((key) => this.store.delete(key))
-        return (await Promise.all(deletes)).filter(Boolean).length
-      },
-    }
+  #get(key: string): Promise<Payload | undefined> {
+    return this.#useFallback(undefined, (store) => store.get(key))
+  }
+
+  #set(key: string, payload: Payload, ttl: number | undefined): Promise<void> {
+    this.#deleteLater(key)
+    const failoverNode = this.#fallback && this.#healthyNodes.nodeFor(key)
+    this.#failoverKeys.move(key, failoverNode)
+    const failoverTtl = Math.min(ttl ?? maxFailoverTtlMs, maxFailoverTtlMs)
+    const set = (store: ByteStore) => store.set(key, payload, failoverTtl)
+    return this.#useFallback(undefined, set, () => this.#forget(key, failoverNode))
+  }
+
+  #delete(key: string): Promise<boolean> {
+    this.#deleteLater(key)
+    const failoverNode = this.#fallback && this.#healthyNodes.nodeFor(key)
+    this.#failoverKeys.move(key, failoverNode)
+    const remove = (store: ByteStore) => store.delete(key)
+    return this.#useFallback(false, remove, () => this.#forget(key, failoverNode))
+  }
+
+  #touch(key: string, ttl: number | undefined): Promise<boolean> {
+    this.#deleteLater(key)
+    return this.#useFallback(false, (store) => store.touch(key, ttl))
   }
 
   /** Succeeds if at least one node replies. */
@@ -100,13 +121,19 @@ export class FailoverStore {
     }
   }
 
-  async #useFallback<T>(miss: T, call: (store: ByteStore) => T | Promise<T>): Promise<T> {
+  /** Returns `miss` without a healthy node. `onUnreachable` is called if the call may or may not have been executed. */
+  async #useFallback<T>(
+    miss: T,
+    call: (store: ByteStore) => T | Promise<T>,
+    onUnreachable: () => void = () => {},
+  ): Promise<T> {
     if (this.#fallback === undefined) return miss
     try {
       return await call(this.#fallback)
     } catch (error) {
-      if (isUnreachable(error)) return miss
-      throw error
+      if (!isUnreachable(error)) throw error
+      onUnreachable()
+      return miss
     }
   }
 
@@ -114,13 +141,43 @@ export class FailoverStore {
     this.#cluster.nodeFor(key)?.deleteLater(key)
   }
 
-  #trackFailover(key: string): void {
-    const failoverNode = this.#fallback && this.#healthyNodes.nodeFor(key)
-    if (failoverNode !== undefined) this.#failoverNodes.set(key, failoverNode)
-    const [oldest] = this.#failoverNodes
-    if (oldest === undefined || this.#failoverNodes.size <= maxFailoverKeys) return
-    const [oldestKey, oldestNode] = oldest
-    this.#failoverNodes.delete(oldestKey)
-    oldestNode.deleteLater(oldestKey)
+  /** Another node may still have an older value of the key. */
+  #forget(key: string, failoverNode: Node | undefined): void {
+    failoverNode?.deleteLater(key)
+    this.#failoverKeys.move(key, undefined)
   }
+}
+
+function outcomeOf(error: unknown, index: number): Outcome {
+  const { outcomes } = error as Partial<BatchError>
+  return outcomes?.[index] ?? { status: 'rejected', reason: error }
+}
+
+function mayBeUnreachable(error: unknown): boolean {
+  const { outcomes } = error as Partial<BatchError>
+  return isUnreachable(error) || outcomes?.some(isUnreachableOutcome) === true
+}
+
+function isUnreachableOutcome(outcome: Outcome): boolean {
+  return outcome.status === 'rejected' && isUnreachable(outcome.reason)
+}
+
+/** Replaces the outcomes of the keys whose node is unreachable by those of `fallback`. Returns the results of all. */
+async function completeOutcomes<T>(
+  error: unknown,
+  entries: readonly T[],
+  fallback: (entry: T) => Promise<unknown>,
+): Promise<unknown[]> {
+  const outcomes = await Promise.all(
+    entries.map(async (entry, index): Promise<Outcome> => {
+      const outcome = outcomeOf(error, index)
+      if (!isUnreachableOutcome(outcome)) return outcome
+      const [completed] = await Promise.allSettled([fallback(entry)])
+      return completed as Outcome
+    }),
+  )
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw new BatchError(outcomes)
+    return outcome.value
+  })
 }

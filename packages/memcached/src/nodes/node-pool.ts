@@ -2,6 +2,10 @@ import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
 import { Node, type NodeOptions } from './node.ts'
+import type { PendingDeletes } from './pending-deletes.ts'
+
+/** Of how many removed nodes the pending deletes are kept. */
+const maxRemovedNodes = 100
 
 /** The nodes in use and the ring that maps keys to them. Both are replaced in one step. */
 export class NodePool {
@@ -11,6 +15,8 @@ export class NodePool {
   #ring: HashRing | undefined
   /** Removed nodes that still have requests in flight. */
   readonly #closing = new Set<Promise<void>>()
+  /** The pending deletes of removed nodes, by the name of the node, for the case that it is added again. */
+  readonly #pendingDeletes = new Map<string, PendingDeletes>()
 
   constructor(hashing: Hashing, options: NodeOptions) {
     this.#hashing = hashing
@@ -28,23 +34,35 @@ export class NodePool {
 
   /** Nodes that remain keep their connection. Removed nodes close theirs when no request is in flight. */
   replace(addresses: readonly NodeAddress[]): void {
+    const kept = new Set(addresses.map(targetOf))
     const previous = new Map(this.#nodes.map((node) => [targetOf(node.address), node]))
+    for (const [target, node] of previous) if (!kept.has(target)) this.#remove(node)
     this.#nodes = addresses.map((address) => {
-      const kept = previous.get(targetOf(address))
+      const node = previous.get(targetOf(address)) ?? this.#add(address)
       previous.delete(targetOf(address))
-      if (kept === undefined) return new Node(address, this.#options)
-      kept.address = address
-      return kept
+      node.address = address
+      return node
     })
     this.#ring = hashRing(this.#hashing, addresses)
-    for (const node of previous.values()) this.#remove(node)
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#nodes.map((node) => node.close()), ...this.#closing])
   }
 
+  #add(address: NodeAddress): Node {
+    const name = nodeName(address)
+    const pendingDeletes = this.#pendingDeletes.get(name)
+    this.#pendingDeletes.delete(name)
+    return new Node(address, this.#options, pendingDeletes)
+  }
+
   #remove(node: Node): void {
+    this.#pendingDeletes.set(nodeName(node.address), node.pendingDeletes)
+    const [oldest] = this.#pendingDeletes.keys()
+    if (oldest !== undefined && this.#pendingDeletes.size > maxRemovedNodes) {
+      this.#pendingDeletes.delete(oldest)
+    }
     const closing = node.close().finally(() => this.#closing.delete(closing))
     this.#closing.add(closing)
   }

@@ -1,11 +1,14 @@
 import { DeadlineError } from '@stowage/core/driver'
 import { Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { WireOptions } from '../connection/wire.ts'
-import type { NodeAddress } from '../node-address.ts'
+import { NodeError } from '../memcached-errors.ts'
+import { type NodeAddress, nodeName } from '../node-address.ts'
 import { binary } from '../protocol/binary-protocol.ts'
 import { meta } from '../protocol/meta-protocol.ts'
-import { type Protocol, ProtocolMismatchError } from '../protocol/protocol.ts'
+import type { Protocol } from '../protocol/protocol.ts'
+import { MetaConnection } from './meta-connection.ts'
 import { PendingDeletes } from './pending-deletes.ts'
+import { mayUseOtherProtocol } from './protocol-choice.ts'
 
 const firstRetryMs = 10
 
@@ -31,18 +34,29 @@ export class Node {
   connection: Connection | undefined
   /** Largest item that the server accepts; the default of memcached until the node has connected. */
   itemBytes: number = defaultItemBytes
-  readonly #pendingDeletes = new PendingDeletes()
+  /** Kept by the pool when the node is removed. */
+  readonly pendingDeletes: PendingDeletes
   readonly #options: NodeOptions
-  #protocols: readonly Protocol[]
+  readonly #protocols: readonly Protocol[]
+  /** The protocol of the last connection, which is tried first. */
+  #lastProtocol: Protocol | undefined
   #attempt: Promise<Connection> | undefined
+  readonly #metaConnection: MetaConnection
+  #rejection: Promise<never> | undefined
   #failure: Error | undefined
   #failedAttempts = 0
   #retryTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  constructor(address: NodeAddress, options: NodeOptions) {
+  constructor(
+    address: NodeAddress,
+    options: NodeOptions,
+    pendingDeletes: PendingDeletes = new PendingDeletes(),
+  ) {
     this.address = address
+    this.pendingDeletes = pendingDeletes
     this.#options = options
+    this.#metaConnection = new MetaConnection(options)
     const { protocol } = options
     this.#protocols = [binary, meta].filter(({ name }) => protocol === 'auto' || protocol === name)
   }
@@ -61,17 +75,24 @@ export class Node {
 
   /** Connects if necessary. Settles in bounded time; rejects at once while the node is down. */
   connect(): Promise<Connection> {
-    if (this.#isClosed) return Promise.reject(new Error('the node was removed'))
+    if (this.#isClosed) return Promise.reject(this.#named(new Error('the node was removed')))
     if (this.connection !== undefined) return Promise.resolve(this.connection)
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#failure !== undefined) return this.#rejectSoon(this.#failure)
     return this.#startAttempt()
+  }
+
+  /** Returns a connection with the meta protocol: the one of the node, or a second one. */
+  async connectMeta(operation: string, key: string): Promise<Connection> {
+    const connection = await this.connect()
+    if (connection.protocol.getWithTtl !== undefined) return connection
+    return this.#metaConnection.open(this.address, operation, key)
   }
 
   /** Deletes a key from the server, at the latest before the node serves requests again. */
   deleteLater(key: string): void {
-    this.#pendingDeletes.add(key)
+    this.pendingDeletes.add(key)
     // An error ends the connection, and the next connection starts with the pending deletes.
-    if (this.connection) this.#pendingDeletes.send(this.connection).catch(() => {})
+    if (this.connection) this.pendingDeletes.send(this.connection).catch(() => {})
   }
 
   /** Closes the connection when no request is in flight. */
@@ -79,7 +100,22 @@ export class Node {
     this.#isClosed = true
     clearTimeout(this.#retryTimer)
     await this.#attempt?.catch(() => {})
-    await this.connection?.drain()
+    await Promise.all([this.connection?.drain(), this.#metaConnection.close()])
+  }
+
+  /** Rejects in the next turn of the event loop, so that a loop of retries does not keep timers and sockets waiting. */
+  #rejectSoon(failure: Error): Promise<never> {
+    this.#rejection ??= new Promise((_, reject) => {
+      setImmediate(() => {
+        this.#rejection = undefined
+        reject(this.#named(failure))
+      })
+    })
+    return this.#rejection
+  }
+
+  #named(failure: Error): NodeError {
+    return new NodeError(nodeName(this.address), failure)
   }
 
   #startAttempt(): Promise<Connection> {
@@ -90,26 +126,26 @@ export class Node {
     return this.#attempt
   }
 
-  /** Uses the first protocol that the server accepts. Later attempts use the same protocol. */
+  /** Uses the first protocol that the server accepts, which may be another one after a restart. */
   async #open(): Promise<Connection> {
-    for (const [index, protocol] of this.#protocols.entries()) {
+    const untried = [...this.#protocols].sort((a) => (a === this.#lastProtocol ? -1 : 0))
+    for (;;) {
+      const protocol = untried.shift() as Protocol
       const connection = new Connection(this.address, protocol, this.#options, (reason) =>
         this.#onDisconnect(connection, reason),
       )
       try {
         await connection.open()
-        await this.#pendingDeletes.send(connection)
-        this.#protocols = [protocol]
+        await this.pendingDeletes.send(connection)
+        this.#lastProtocol = protocol
         return connection
       } catch (error) {
         // The cause is the original error: a request rejects with a CacheError.
         const reason = ((error as Error).cause ?? error) as Error
         connection.close()
-        const isLast = index === this.#protocols.length - 1
-        if (isLast || !mayUseOtherProtocol(connection, reason)) throw reason
+        if (untried.length === 0 || !mayUseOtherProtocol(connection, reason)) throw reason
       }
     }
-    throw new Error('no protocol')
   }
 
   #onConnect(connection: Connection): Connection {
@@ -126,7 +162,7 @@ export class Node {
   #onConnectError(reason: Error): never {
     this.#attempt = undefined
     this.#goDown(reason)
-    throw reason
+    throw this.#named(reason)
   }
 
   #onDisconnect(connection: Connection, reason: Error): void {
@@ -154,11 +190,4 @@ export class Node {
     ).unref()
     this.#options.onStateChange(this)
   }
-}
-
-/** Whether the server may accept another protocol: it accepted the connection, but sent no valid reply. */
-function mayUseOtherProtocol(connection: Connection, reason: Error): boolean {
-  if (reason instanceof ProtocolMismatchError) return true
-  const hasReplied = connection.serverVersion !== ''
-  return connection.connected && !hasReplied && !(reason instanceof DeadlineError)
 }

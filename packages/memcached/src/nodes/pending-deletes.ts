@@ -1,4 +1,5 @@
 import type { Connection } from '../connection/connection.ts'
+import { readExists } from '../protocol/status-replies.ts'
 
 const maxKeys = 10_000
 
@@ -33,7 +34,7 @@ export class PendingDeletes {
       this.#flushAll = false
       try {
         if (flushAll) await connection.flushAll('connect')
-        else await connection.deleteMany('connect', keys, () => {})
+        else await deleteAll(connection, keys)
       } catch (error) {
         this.#flushAll ||= flushAll
         for (const key of keys) this.add(key)
@@ -41,4 +42,9 @@ export class PendingDeletes {
       }
     }
   }
+}
+
+async function deleteAll(connection: Connection, keys: readonly string[]): Promise<void> {
+  const failures = await connection.deleteMany('connect', keys, readExists)
+  for (const error of failures?.values() ?? []) throw error
 }

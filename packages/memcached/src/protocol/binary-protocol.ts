@@ -1,11 +1,13 @@
+import { itemName, mayNeedDigest } from './item-name.ts'
 import {
   type Decoder,
   noBytes,
   type Protocol,
   ProtocolMismatchError,
   type Reply,
+  type ReplyKind,
 } from './protocol.ts'
-import { ReadBuffer } from './read-buffer.ts'
+import { maxReplyBytes, ReadBuffer } from './read-buffer.ts'
 import { roomForPayload, roomForText, type WriteBuffer, writeText } from './write-buffer.ts'
 
 /** https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped#command-opcodes */
@@ -15,16 +17,15 @@ const opcode = {
   add: 0x02,
   delete: 0x04,
   increment: 0x05,
+  decrement: 0x06,
   flush: 0x08,
-  getQuiet: 0x09,
   noop: 0x0a,
   version: 0x0b,
-  prepend: 0x0f,
+  getWithKeyQuiet: 0x0d,
   stat: 0x10,
   setQuiet: 0x11,
   addQuiet: 0x12,
   deleteQuiet: 0x14,
-  prependQuiet: 0x1a,
   touch: 0x1c,
   getAndTouch: 0x1d,
 } as const
@@ -32,7 +33,6 @@ const opcode = {
 const modes = {
   set: [opcode.set, opcode.setQuiet],
   add: [opcode.add, opcode.addQuiet],
-  prepend: [opcode.prepend, opcode.prependQuiet],
 } as const
 
 const headerBytes = 24
@@ -91,17 +91,24 @@ function keyed(
 ): number {
   out.reserve(headerBytes + extras + roomForText(key) + room)
   const { block, end } = out
-  const keyBytes = writeText(block, key, end + headerBytes + extras)
+  const keyAt = end + headerBytes + extras
+  const keyBytes = mayNeedDigest(key)
+    ? writeName(block, itemName(key), keyAt)
+    : writeText(block, key, keyAt)
   header(block, end, code, keyBytes, extras, keyBytes + extras, opaque)
   out.end = end + headerBytes + extras + keyBytes
   return end
+}
+
+function writeName(block: Buffer, name: string | Buffer, at: number): number {
+  return typeof name === 'string' ? writeText(block, name, at) : name.copy(block, at)
 }
 
 export const binary: Protocol = {
   name: 'binary',
 
   get(out, key, opaque, quiet) {
-    keyed(out, quiet ? opcode.getQuiet : opcode.get, key, 0, opaque)
+    keyed(out, quiet ? opcode.getWithKeyQuiet : opcode.get, key, 0, opaque)
   },
 
   getAndTouch(out, key, exptime, opaque) {
@@ -117,13 +124,10 @@ export const binary: Protocol = {
   store(out, request, opaque, quiet) {
     const { mode, key, payload, flags, exptime, cas } = request
     const code = modes[mode][quiet ? 1 : 0]
-    const extras = mode === 'prepend' ? 0 : 8
-    const at = keyed(out, code, key, extras, opaque, roomForPayload(payload))
+    const at = keyed(out, code, key, 8, opaque, roomForPayload(payload))
     const { block, end } = out
-    if (extras > 0) {
-      uint32(block, at + headerBytes, flags)
-      uint32(block, at + headerBytes + 4, exptime)
-    }
+    uint32(block, at + headerBytes, flags)
+    uint32(block, at + headerBytes + 4, exptime)
     if (cas !== 0n) block.writeBigUInt64BE(cas, at + 16)
     uint32(block, at + 8, end - at - headerBytes + out.append(payload))
   },
@@ -133,14 +137,21 @@ export const binary: Protocol = {
     if (cas !== 0n) out.block.writeBigUInt64BE(cas, at + 16)
   },
 
-  arithmetic(out, key, delta, opaque) {
-    const at = keyed(out, opcode.increment, key, 20, opaque) + headerBytes
-    out.block.writeBigUInt64BE(delta, at)
-    out.block.writeBigUInt64BE(0n, at + 8)
-    uint32(out.block, at + 16, neverCreate)
+  arithmetic(out, key, delta, cas, opaque) {
+    const code = delta < 0 ? opcode.decrement : opcode.increment
+    const at = keyed(out, code, key, 20, opaque)
+    const { block } = out
+    if (cas !== 0n) block.writeBigUInt64BE(cas, at + 16)
+    block.writeBigUInt64BE(delta < 0 ? -delta : delta, at + headerBytes)
+    block.writeBigUInt64BE(0n, at + headerBytes + 8)
+    uint32(block, at + headerBytes + 16, neverCreate)
   },
 
   noop(out, opaque) {
+    keyed(out, opcode.noop, '', 0, opaque)
+  },
+
+  end(out, opaque) {
     keyed(out, opcode.noop, '', 0, opaque)
   },
 
@@ -152,8 +163,8 @@ export const binary: Protocol = {
     keyed(out, opcode.version, '', 0, opaque)
   },
 
-  settings(out, opaque) {
-    keyed(out, opcode.stat, 'settings', 0, opaque)
+  stats(out, group, opaque) {
+    keyed(out, opcode.stat, group, 0, opaque)
   },
 
   decoder: () => new BinaryDecoder(),
@@ -164,7 +175,9 @@ class BinaryDecoder implements Decoder, Reply {
   readonly #buffer = new ReadBuffer()
   status = 0
   opaque = 0
+  kind: ReplyKind = 'item'
   isEnd = false
+  readonly ttl = undefined
   flags = 0
   /** The bytes of the current reply, and the offsets of its header, its key, its value and its end. */
   #bytes: Buffer = noBytes
@@ -174,14 +187,17 @@ class BinaryDecoder implements Decoder, Reply {
   #end = 0
 
   receive(data: Buffer, deliver: (reply: Reply) => void): void {
-    const bytes = this.#buffer.append(data)
-    if (bytes === undefined) return
+    this.#buffer.append(data, (bytes) => this.#decode(bytes, deliver))
+  }
+
+  #decode(bytes: Buffer, deliver: (reply: Reply) => void): void {
     this.#bytes = bytes
     let at = 0
     let needed = headerBytes
     while (at + headerBytes <= bytes.length) {
       if (bytes[at] !== magicReply) throw mismatch()
       needed = headerBytes + readUint32(bytes, at + 8)
+      if (needed > maxReplyBytes) throw mismatch()
       if (at + needed > bytes.length) break
       this.#read(bytes, at, needed)
       at += needed
@@ -201,6 +217,7 @@ class BinaryDecoder implements Decoder, Reply {
   }
 
   get sum(): bigint {
+    if (this.#end - this.#valueAt !== 8) throw mismatch()
     return this.#bytes.readBigUInt64BE(this.#valueAt)
   }
 
@@ -208,16 +225,35 @@ class BinaryDecoder implements Decoder, Reply {
     return this.#bytes.toString('latin1', this.#keyAt, this.#valueAt)
   }
 
+  isFor(key: string): boolean {
+    const bytes = this.#bytes
+    const length = this.#valueAt - this.#keyAt
+    if (length !== key.length) return this.#isForName(key)
+    for (let i = 0; i < length; i++) {
+      if (bytes[this.#keyAt + i] !== key.charCodeAt(i)) return this.#isForName(key)
+    }
+    return true
+  }
+
+  /** The same for a key that is not sent as ASCII. */
+  #isForName(key: string): boolean {
+    return Buffer.from(itemName(key) as string).equals(
+      this.#bytes.subarray(this.#keyAt, this.#valueAt),
+    )
+  }
+
   #read(bytes: Buffer, at: number, length: number): void {
     const extras = bytes[at + 4] as number
     this.status = readUint16(bytes, at + 6)
     this.opaque = readUint32(bytes, at + 12)
     this.isEnd = bytes[at + 1] === opcode.noop
+    this.kind = this.isEnd ? 'end' : 'item'
     this.flags = extras < 4 ? 0 : readUint32(bytes, at + headerBytes)
     this.#at = at
     this.#keyAt = at + headerBytes + extras
     this.#valueAt = this.#keyAt + readUint16(bytes, at + 2)
     this.#end = at + length
+    if (this.#valueAt > this.#end) throw mismatch()
   }
 }
 

@@ -1,33 +1,41 @@
-import { type Decoder, noBytes, ProtocolMismatchError, type Reply, status } from './protocol.ts'
-import { ReadBuffer } from './read-buffer.ts'
+import {
+  type Decoder,
+  noBytes,
+  ProtocolMismatchError,
+  type Reply,
+  type ReplyKind,
+  status,
+} from './protocol.ts'
+import { maxReplyBytes, ReadBuffer } from './read-buffer.ts'
 
-/** The status of a reply by the first word of its line. */
+/** The status of the reply to a meta command by the first word of its line. */
 const statusByWord: ReadonlyMap<string, number> = new Map([
   ['HD', status.ok],
   ['VA', status.ok],
   ['MN', status.ok],
-  ['OK', status.ok],
-  ['STORED', status.ok],
-  ['VERSION', status.ok],
-  ['STAT', status.ok],
-  ['END', status.ok],
   ['EN', status.missing],
   ['NF', status.missing],
   ['EX', status.exists],
   ['NS', status.notStored],
-  ['ERROR', status.unknownCommand],
 ])
 
-/** The statuses of meta commands, whose words have two letters, by these letters read as a 16-bit integer. */
+/** The same by the two letters of a word, read as a 16-bit integer. */
 const statusByCode: ReadonlyMap<number, number> = new Map(
-  [...statusByWord]
-    .filter(([word]) => word.length === 2)
-    .map(([word, status]) => [codeOf(word), status]),
+  [...statusByWord].map(([word, status]) => [codeOf(word), status]),
 )
+
+/** The successful replies to commands without a key. */
+const kindByWord: ReadonlyMap<string, ReplyKind> = new Map([
+  ['OK', 'ok'],
+  ['STORED', 'stored'],
+  ['VERSION', 'version'],
+  ['STAT', 'stat'],
+  ['END', 'stat'],
+])
 const valueCode = codeOf('VA')
 const endCode = codeOf('MN')
-const [space, lineFeed, zero] = [0x20, 0x0a, 0x30]
-const letters = { opaque: 0x4f, flags: 0x66, cas: 0x63 }
+const [space, lineFeed, carriageReturn, zero, minus] = [0x20, 0x0a, 0x0d, 0x30, 0x2d]
+const letters = { opaque: 0x4f, flags: 0x66, cas: 0x63, ttl: 0x74 }
 /** Many times the longest line of a server: a key and a few numbers, or a setting. */
 const maxLineBytes = 16 * 1024
 
@@ -36,7 +44,9 @@ export class MetaDecoder implements Decoder, Reply {
   readonly #buffer = new ReadBuffer()
   status = 0
   opaque: number | undefined
+  kind: ReplyKind = 'item'
   flags = 0
+  ttl: number | undefined
   name = ''
   isEnd = false
   /** The bytes of the current reply, and the offsets of its cas id and its value. */
@@ -46,8 +56,10 @@ export class MetaDecoder implements Decoder, Reply {
   #valueEnd = 0
 
   receive(data: Buffer, deliver: (reply: Reply) => void): void {
-    const bytes = this.#buffer.append(data)
-    if (bytes === undefined) return
+    this.#buffer.append(data, (bytes) => this.#decode(bytes, deliver))
+  }
+
+  #decode(bytes: Buffer, deliver: (reply: Reply) => void): void {
     this.#bytes = bytes
     let at = 0
     let needed = 1
@@ -55,11 +67,15 @@ export class MetaDecoder implements Decoder, Reply {
       const feed = bytes.indexOf(lineFeed, at)
       if ((feed < 0 ? bytes.length : feed) - at > maxLineBytes) throw mismatch()
       if (feed < 0) break
+      if (bytes[feed - 1] !== carriageReturn) throw mismatch()
       const next = this.#read(bytes, at, feed)
       if (next > bytes.length) {
         needed = next - at
+        if (needed > maxReplyBytes) throw mismatch()
         break
       }
+      // The line end behind a value shows that the declared length is right.
+      if (bytes[next - 1] !== lineFeed || bytes[next - 2] !== carriageReturn) throw mismatch()
       at = next
       deliver(this)
     }
@@ -79,13 +95,22 @@ export class MetaDecoder implements Decoder, Reply {
   }
 
   get sum(): bigint {
-    return BigInt(this.#text(this.#valueAt, this.#valueEnd).trim())
+    const text = this.#text(this.#valueAt, this.#valueEnd).trimEnd()
+    if (!/^\d{1,20}$/.test(text)) throw mismatch()
+    return BigInt(text)
+  }
+
+  /** The opaque identifies the key. */
+  isFor(): boolean {
+    return true
   }
 
   /** Reads the reply whose line starts at `at` and ends at `feed`. Returns where the next reply starts. */
   #read(bytes: Buffer, at: number, feed: number): number {
     this.opaque = undefined
+    this.kind = 'item'
     this.flags = 0
+    this.ttl = undefined
     this.name = ''
     this.#casAt = 0
     // After a word of two letters there is a space or the end of the line.
@@ -95,6 +120,7 @@ export class MetaDecoder implements Decoder, Reply {
     if (status === undefined) return this.#readWords(at, feed)
     this.status = status
     this.isEnd = code === endCode
+    if (this.isEnd) this.kind = 'end'
     let next = feed + 1
     let from = at + 3
     if (code === valueCode) {
@@ -118,6 +144,8 @@ export class MetaDecoder implements Decoder, Reply {
       if (letter === letters.opaque) this.opaque = this.#number(at + 1)
       else if (letter === letters.flags) this.flags = this.#number(at + 1)
       else if (letter === letters.cas) this.#casAt = at + 1
+      else if (letter === letters.ttl)
+        this.ttl = bytes[at + 1] === minus ? -1 : this.#number(at + 1)
       at = wordEnd(bytes, at)
     }
   }
@@ -126,7 +154,9 @@ export class MetaDecoder implements Decoder, Reply {
   #readWords(at: number, feed: number): number {
     const text = this.#text(at, feed - 1)
     const [first = '', second = ''] = text.split(' ')
-    this.status = statusByWord.get(first) ?? errorStatus(text)
+    const kind = kindByWord.get(first)
+    this.kind = kind ?? 'error'
+    this.status = kind === undefined ? errorStatus(text) : status.ok
     this.isEnd = false
     if (first === 'STAT') this.name = second
     const head = first === 'STAT' ? `${first} ${second} ` : `${first} `
@@ -170,6 +200,7 @@ function mismatch(): ProtocolMismatchError {
 }
 
 function errorStatus(text: string): number {
+  if (/^ERROR( |$)/.test(text)) return status.unknownCommand
   if (/^SERVER_ERROR object too large/.test(text)) return status.tooLarge
   if (/^SERVER_ERROR out of memory/.test(text)) return status.outOfMemory
   if (/^CLIENT_ERROR cannot increment/.test(text)) return status.notNumeric

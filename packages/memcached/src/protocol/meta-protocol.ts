@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { payloadBytes } from '@stowage/core/driver'
+import { itemName, needsEncoding } from './item-name.ts'
 import { MetaDecoder } from './meta-decoder.ts'
 import type { Protocol } from './protocol.ts'
 import { roomForPayload, roomForText, type WriteBuffer, writeText } from './write-buffer.ts'
@@ -8,14 +8,12 @@ import { roomForPayload, roomForText, type WriteBuffer, writeText } from './writ
  * The flags of `ms` for each mode. Meta commands are text, for servers without the binary protocol, such as ElastiCache
  * Serverless: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Meta Commands"
  */
-const modes = { set: '', add: ' ME', prepend: ' MP' } as const
+const modes = { set: '', add: ' ME' } as const
 
-/** Characters that a key of the text protocol must not contain. */
-const notGraphic = /[\0- \x7f]/
-/** A key has at most 250 bytes on the wire, and base64 turns three bytes into four. */
-const maxEncodedBytes = 186
 /** The flag of a base64 key. */
 const encoded = ' b'
+/** A key that does not exist. If it does, its value is ignored. */
+export const probeKey = '~stowage:probe'
 /** Room for the words and numbers of a command, without its key. */
 const wordBytes = 160
 
@@ -75,20 +73,13 @@ function writeKey(out: WriteBuffer, key: string): boolean {
 
 /** Writes a key with other characters than printable ASCII. Non-ASCII characters alone need no encoding. */
 function writeOtherKey(out: WriteBuffer, key: string): boolean {
-  const isEncoded = notGraphic.test(key)
-  write(out, isEncoded ? encode(key) : key)
+  const isEncoded = needsEncoding(key)
+  write(out, isEncoded ? encode(itemName(key)) : key)
   return isEncoded
 }
 
-function encode(key: string): string {
-  const bytes = Buffer.from(key)
-  const encodable = bytes.length <= maxEncodedBytes ? bytes : digest(bytes)
-  return encodable.toString('base64')
-}
-
-/** Replaces a key that is too long for base64. Its first byte, 0, cannot be that of a key sent as text. */
-function digest(key: Buffer): Buffer {
-  return Buffer.concat([Buffer.of(0), createHash('sha256').update(key).digest()])
+function encode(name: string | Buffer): string {
+  return Buffer.from(name as string).toString('base64')
 }
 
 export const meta: Protocol = {
@@ -98,6 +89,12 @@ export const meta: Protocol = {
     command(out, 'mg ', key)
     write(out, ' v f c')
     finish(out, opaque, quiet)
+  },
+
+  getWithTtl(out, key, opaque) {
+    command(out, 'mg ', key)
+    write(out, ' v f c t')
+    finish(out, opaque, false)
   },
 
   getAndTouch(out, key, exptime, opaque) {
@@ -119,12 +116,10 @@ export const meta: Protocol = {
     write(out, ' ')
     writeNumber(out, payloadBytes(payload))
     if (isEncoded) write(out, encoded)
-    if (mode !== 'prepend') {
-      write(out, ' F')
-      writeNumber(out, flags)
-      write(out, ' T')
-      writeNumber(out, exptime)
-    }
+    write(out, ' F')
+    writeNumber(out, flags)
+    write(out, ' T')
+    writeNumber(out, exptime)
     write(out, modes[mode])
     if (cas !== 0n) write(out, ` C${cas}`)
     finish(out, opaque, quiet)
@@ -139,14 +134,21 @@ export const meta: Protocol = {
     finish(out, opaque, false)
   },
 
-  arithmetic(out, key, delta, opaque) {
+  arithmetic(out, key, delta, cas, opaque) {
     command(out, 'ma ', key)
-    write(out, ` D${delta} v`)
+    write(out, delta < 0 ? ` MD D${-delta}` : ` D${delta}`)
+    if (cas !== 0n) write(out, ` C${cas}`)
+    write(out, ' v')
     finish(out, opaque, false)
   },
 
   noop(out) {
     line(out, 'mn\r\n')
+  },
+
+  end(out, opaque) {
+    command(out, 'mg ', probeKey)
+    finish(out, opaque, false)
   },
 
   flush(out) {
@@ -157,8 +159,8 @@ export const meta: Protocol = {
     line(out, 'version\r\n')
   },
 
-  settings(out) {
-    line(out, 'stats settings\r\n')
+  stats(out, group) {
+    line(out, group === '' ? 'stats\r\n' : `stats ${group}\r\n`)
   },
 
   /** `memcached -Y`: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Authentication" */

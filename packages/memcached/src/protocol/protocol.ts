@@ -23,6 +23,7 @@ export interface Reply {
   readonly status: number
   /** The `opaque` of the request; `undefined` if the reply has none and belongs to the oldest request. */
   readonly opaque: number | undefined
+  readonly kind: ReplyKind
   /** Whether it is the reply to a `noop`. */
   readonly isEnd: boolean
   readonly flags: number
@@ -32,12 +33,22 @@ export interface Reply {
   readonly value: Buffer
   /** The new value after an arithmetic request, unsigned. */
   readonly sum: bigint
-  /** The name of a setting; empty in the reply that ends the list of settings. */
+  /** The seconds until the item expires, −1 for never; `undefined` if they were not requested. */
+  readonly ttl: number | undefined
+  /** Whether it is the reply for this key, where a batch of requests gets replies with keys. */
+  isFor(key: string): boolean
+  /** The name of a statistic; empty in the reply that ends the list. */
   readonly name: string
 }
 
-/** `'set'`: store in any case. `'add'`: only if the item is missing. `'prepend'`: before the existing value. */
-export type StoreMode = 'set' | 'add' | 'prepend'
+/**
+ * What a reply belongs to, where it has no `opaque`. `'item'`: a request with a key; all replies of the binary protocol
+ * that have an `opaque`. `'end'`: a `noop`. `'error'`: any request. The others are replies to one command only.
+ */
+export type ReplyKind = 'item' | 'end' | 'error' | 'ok' | 'stored' | 'version' | 'stat'
+
+/** `'set'`: store in any case. `'add'`: only if the item is missing. */
+export type StoreMode = 'set' | 'add'
 
 export interface StoreRequest {
   readonly mode: StoreMode
@@ -57,19 +68,26 @@ export interface StoreRequest {
 export interface Protocol {
   readonly name: 'binary' | 'meta'
   get(out: WriteBuffer, key: string, opaque: number, quiet: boolean): void
+  /** Returns the value like `get`, and the seconds until it expires. Absent where they cannot be read. */
+  getWithTtl?(out: WriteBuffer, key: string, opaque: number): void
   /** Returns the value like `get`, and sets the expiry. */
   getAndTouch(out: WriteBuffer, key: string, exptime: number, opaque: number): void
   touch(out: WriteBuffer, key: string, exptime: number, opaque: number): void
   store(out: WriteBuffer, request: StoreRequest, opaque: number, quiet: boolean): void
   delete(out: WriteBuffer, key: string, cas: bigint, opaque: number, quiet: boolean): void
-  /** Adds `delta` to an unsigned 64-bit integer, which wraps around. Does not create an item. */
-  arithmetic(out: WriteBuffer, key: string, delta: bigint, opaque: number): void
-  /** The server replies after all earlier requests: it ends a batch of quiet requests. */
+  /**
+   * Adds `delta` to an unsigned 64-bit integer. The server stores 0 instead of a negative sum. Keeps the expiry, and
+   * does not create an item. `cas` as in a {@link StoreRequest}.
+   */
+  arithmetic(out: WriteBuffer, key: string, delta: bigint, cas: bigint, opaque: number): void
+  /** The server replies after all earlier requests. */
   noop(out: WriteBuffer, opaque: number): void
+  /** Ends a batch of quiet requests, like `noop`, with a reply that has an opaque. */
+  end(out: WriteBuffer, opaque: number): void
   flush(out: WriteBuffer, opaque: number): void
   version(out: WriteBuffer, opaque: number): void
-  /** Requests the server's settings: one reply for each, and a last one without a name. */
-  settings(out: WriteBuffer, opaque: number): void
+  /** Requests a group of statistics, `''` for the general ones: one reply for each, and a last one without a name. */
+  stats(out: WriteBuffer, group: '' | 'settings', opaque: number): void
   /** Sends the credentials, in a protocol that does not use SASL. */
   login?(out: WriteBuffer, username: string, password: string): void
   /** Creates the decoder of one connection. */

@@ -116,6 +116,31 @@ describe('a changed configuration', () => {
     },
   )
 
+  test('with an older version is not applied as long as one of the nodes has the current one', async () => {
+    const members = await startCluster(4)
+    const [first] = members as [ConfigurationEndpoint]
+    const discovery = discover(first.port)
+    const nodes = await discovery.ready()
+    const current = [...first.nodes, 'new:1']
+    first.scale(current)
+    // Polls query the nodes in rotation, so at most three in a row return the older version.
+    await vi.waitFor(async () => {
+      await advanceToNextPoll(...members)
+      expect(discovery.nodes?.length).toBe(nodes.length + 1)
+    }, waitOptions)
+    for (let poll = 0; poll < 12; poll++) await advanceToNextPoll(...members)
+    expect(nodeLists.length).toBe(2)
+    // The cluster was restored from a backup: all nodes return an older version.
+    first.version = 0
+    first.nodes = ['older:1', ...nodes.map(({ port }) => `${host}:${port}`)]
+    for (const member of members.slice(1)) {
+      member.version = 0
+      member.nodes = first.nodes
+    }
+    for (let poll = 0; poll < 6; poll++) await advanceToNextPoll(...members)
+    expect(nodeLists.length).toBe(3)
+  })
+
   test('is queried early, and once, after pollSoon()', async () => {
     const endpoint = await startSingleNode()
     const discovery = discover(endpoint.port)

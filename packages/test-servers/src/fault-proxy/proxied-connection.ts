@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { ProxyState } from './proxy-state.ts'
 import { Relay } from './relay.ts'
 
-/** The connection of a client, and the connection to the server that was opened for it. */
+/** A connection from a client, and the connection to the server that the proxy opened for it. */
 export class ProxiedConnection {
   /** Resolves when both sockets are closed. */
   readonly closed: Promise<unknown>
@@ -13,16 +13,16 @@ export class ProxiedConnection {
   constructor(client: Socket, server: Socket, state: ProxyState) {
     this.#client = client
     this.#server = server
-    const onTruncated = (admitted: Buffer) => this.#endAfter(admitted)
+    const onTruncated = (lastBytes: Buffer) => this.#endAfter(lastBytes)
     this.#relays = [
       new Relay({ source: client, sink: server, direction: 'requests', state, onTruncated }),
       new Relay({ source: server, sink: client, direction: 'replies', state, onTruncated }),
     ]
     for (const socket of [client, server]) socket.on('error', () => this.reset())
-    this.closed = Promise.all([client, server].map(closed))
+    this.closed = Promise.all([client, server].map(untilClosed))
   }
 
-  /** Delivers what no delay or mute holds back any more. */
+  /** Delivers the chunks in both directions that are no longer delayed or muted. */
   flush(): void {
     for (const relay of this.#relays) relay.flush()
   }
@@ -32,25 +32,28 @@ export class ProxiedConnection {
     reset(this.#server)
   }
 
-  /** Ends the connection after `bytes` have been delivered to the client. */
+  /** Ends both connections after delivering `bytes` to the client. */
   #endAfter(bytes: Buffer): void {
     if (bytes.length === 0) {
       this.reset()
       return
     }
     reset(this.#server)
-    // A reset could overtake the bytes.
+    // Not reset: the client could receive the RST before it has read the bytes.
     this.#client.end(bytes, () => this.#client.destroy())
   }
 }
 
-/** Resets a connection. After `end`, Node can no longer reset a socket: it would stay open and keep the process alive. */
+/**
+ * Resets a connection. A socket is destroyed instead after `end()`: Node would not reset it any more, and it would stay
+ * open and keep the process alive.
+ */
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-function closed(socket: Socket): Promise<void> {
+function untilClosed(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.once('close', () => resolve())
   })

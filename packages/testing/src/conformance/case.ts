@@ -15,6 +15,9 @@ export type ConformanceGroup =
   | 'clear'
   | 'lifecycle'
   | 'errors'
+  | 'order'
+  | 'sharing'
+  | 'outage'
   | 'facade'
   | 'ttl'
   | 'remember'
@@ -37,6 +40,13 @@ export function group(
   return Object.entries(rules).map(([rule, check]) => ({
     name: rule,
     group: name,
-    run: async (context) => check(new Fixture(context)),
+    run: async (context) => {
+      const fixture = new Fixture(context)
+      try {
+        await check(fixture)
+      } finally {
+        await fixture.close()
+      }
+    },
   }))
 }

@@ -4,12 +4,17 @@ import { facade } from './cache/facade.ts'
 import { remember } from './cache/remember.ts'
 import { ttl } from './cache/ttl.ts'
 import type { ConformanceCase, ConformanceGroup } from './case.ts'
+import { order } from './concurrency/order.ts'
+import { sharing } from './concurrency/sharing.ts'
 import type { ConformanceContext } from './context.ts'
+import { buffers } from './guarantees/buffers.ts'
 import { errors } from './guarantees/errors.ts'
 import { expiry } from './guarantees/expiry.ts'
 import { keys } from './guarantees/keys.ts'
 import { lifecycle } from './guarantees/lifecycle.ts'
+import { lifetimes } from './guarantees/lifetimes.ts'
 import { limits } from './guarantees/limits.ts'
+import { outage } from './guarantees/outage.ts'
 import { values } from './guarantees/values.ts'
 import { atomic } from './operations/atomic.ts'
 import { batches } from './operations/batches.ts'
@@ -35,15 +40,20 @@ export const conformance: readonly ConformanceCase[] = [
   ...write,
   ...atomic,
   ...counters,
+  ...lifetimes,
   ...expiry,
   ...keys,
   ...values,
+  ...buffers,
   ...batches,
   ...limits,
   ...scan,
   ...clear,
   ...lifecycle,
   ...errors,
+  ...order,
+  ...sharing,
+  ...outage,
   ...facade,
   ...ttl,
   ...remember,
@@ -53,7 +63,7 @@ export const conformance: readonly ConformanceCase[] = [
 /** The `test` function of `node:test`, Vitest, Mocha and similar runners. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 
-export interface ConformanceOptions extends Omit<ConformanceContext, 'store'> {
+export interface ConformanceOptions extends Omit<ConformanceContext, 'store' | 'createStore'> {
   /** Groups to run. @default all */
   readonly groups?: readonly ConformanceGroup[] | undefined
 }
@@ -62,7 +72,8 @@ export interface ConformanceOptions extends Omit<ConformanceContext, 'store'> {
  * Defines one test for each rule of the contract.
  *
  * @param test defines a test in the runner
- * @param createStore creates a store for one case, which closes it at its end; all stores may share one server
+ * @param createStore creates a store for one case, which closes it at its end; all stores may share one server.
+ *   Some cases create a second one
  *
  * @example
  * import { test } from 'node:test'
@@ -81,10 +92,11 @@ export function conform(
   const { groups, ...context } = options
   for (const { name, group, run } of conformance) {
     if (groups !== undefined && !groups.includes(group)) continue
+    if (group === 'outage' && options.breakBackend === undefined) continue
     test(`${group}: ${name}`, async () => {
       const store = await createStore()
       try {
-        await run({ ...context, store })
+        await run({ ...context, createStore, store })
       } finally {
         await store.close()
       }

@@ -12,4 +12,24 @@ export interface ConformanceContext {
    * @default false
    */
   readonly exact?: boolean | undefined
+  /** Creates a further store, which the case closes. `conform` passes its own. Without it, some rules are not checked. */
+  readonly createStore?: (() => Awaitable<CacheStore>) | undefined
+  /**
+   * Whether all stores that `createStore` creates use one backend, as on a server. Then the rules for several
+   * processes are checked with two stores.
+   * @default detected: whether a second store reads what the first has written
+   */
+  readonly sharedBackend?: boolean | undefined
+  /**
+   * Makes the backend unreachable until `restoreBackend` is called, for example by stopping the server with SIGSTOP.
+   * The group `outage` needs both.
+   */
+  readonly breakBackend?: (() => Awaitable<void>) | undefined
+  readonly restoreBackend?: (() => Awaitable<void>) | undefined
+  /**
+   * Milliseconds within which every call settles while the backend is unreachable: the deadline of the store, and a
+   * tolerance for a slow machine.
+   * @default 10_000
+   */
+  readonly deadlineMs?: number | undefined
 }

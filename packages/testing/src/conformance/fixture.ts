@@ -11,6 +11,7 @@ import {
 } from '@stowage/core'
 import { samePayload, toText } from '@stowage/core/driver'
 import type { ConformanceContext } from './context.ts'
+import { Outage } from './outage.ts'
 
 /** A store whose items may be bytes or entries. {@link Fixture} creates and compares them. */
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
@@ -32,10 +33,17 @@ export class Fixture {
   readonly isByteStore: boolean
   /** A ttl that expires soon. On a manual clock it is not a multiple of a `ttlStep` above 1 ms. */
   readonly shortTtl: number
+  /** Undefined if the backend cannot be broken. */
+  readonly outage: Outage | undefined
+  readonly #context: ConformanceContext
   readonly #wait: (ms: number) => Awaitable<void>
+  readonly #furtherStores: CacheStore[] = []
   #keyCount = 0
 
-  constructor({ store, wait, exact = false }: ConformanceContext) {
+  constructor(context: ConformanceContext) {
+    const { store, wait, exact = false } = context
+    this.#context = context
+    this.outage = Outage.of(context)
     this.store = store as unknown as AnyStore
     this.exact = exact
     this.isByteStore = store.payload === 'bytes'
@@ -53,8 +61,39 @@ export class Fixture {
   readonly newKeys = (count: number): string[] => Array.from({ length: count }, () => this.newKey())
 
   /** A cache on top of the store. */
-  readonly newCache = (options: CacheOptions = {}): Cache =>
-    new Cache(this.store as unknown as CacheStore, options)
+  readonly newCache = (options: CacheOptions = {}): Cache => this.newCacheOn(this.store, options)
+
+  /** A cache on top of another store. */
+  readonly newCacheOn = (store: AnyStore, options: CacheOptions = {}): Cache =>
+    new Cache(store as unknown as CacheStore, options)
+
+  /** Creates a further store, or returns `undefined` where the context cannot. `close` closes it. */
+  readonly createStore = async (): Promise<AnyStore | undefined> => {
+    const { createStore } = this.#context
+    if (createStore === undefined) return undefined
+    const store = await createStore()
+    this.#furtherStores.push(store)
+    return store as unknown as AnyStore
+  }
+
+  /** Creates a second store on the backend of the first, or returns `undefined` where stores do not share a backend. */
+  readonly createSharedStore = async (): Promise<AnyStore | undefined> => {
+    const { sharedBackend } = this.#context
+    const second = sharedBackend === false ? undefined : await this.createStore()
+    if (second === undefined) return undefined
+    const probe = this.newKey('shared')
+    await this.store.set(probe, this.item('shared'), minute)
+    const isShared = (await second.get(probe, { consistency: 'strong' })) !== undefined
+    const rule =
+      'sharedBackend is true, but a second store does not read what the first has written'
+    assert.ok(isShared || sharedBackend !== true, rule)
+    return isShared ? second : undefined
+  }
+
+  /** Closes the further stores. */
+  readonly close = async (): Promise<void> => {
+    for (const store of this.#furtherStores) await store.close()
+  }
 
   readonly item = (text: string): unknown => (this.isByteStore ? text : { value: text })
 
@@ -141,4 +180,21 @@ export class Fixture {
       return { key, ttl }
     }
   }
+}
+
+/**
+ * Prefixes whose length differs between bytes, UTF-16 units and characters. Some begin alike: two ships share a high
+ * surrogate, and a family begins with the man.
+ */
+export function newWidePrefixes(newKey: (suffix: string) => string): string[] {
+  const starts = [
+    '\u{1f6a2}:',
+    '\u{1f6a3}:',
+    '\u{1f6a2}\u{1f6a2}\u{1f6a2}:',
+    '\u00e9:',
+    '\u20ac\u20ac:',
+  ]
+  const family = ['\u{1f468}:', '\u{1f468}\u200d\u{1f469}:']
+  const unique = newKey('')
+  return [...starts, ...family].flatMap((start) => [start + unique, unique + start])
 }

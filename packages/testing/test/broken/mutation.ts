@@ -1,28 +1,44 @@
-import { type Awaitable, type ByteStore, type Payload, wrapStore } from '@stowage/core'
-import { toText } from '@stowage/core/driver'
+import {
+  type Awaitable,
+  type ByteStore,
+  type Clock,
+  type Payload,
+  systemClock,
+  wrapStore,
+} from '@stowage/core'
+import { toBytes, toText } from '@stowage/core/driver'
 import {
   type ConformanceGroup,
-  ManualClock,
   ReferenceStore,
   type ReferenceStoreOptions,
   type StoredItem,
 } from '@stowage/testing'
 
-export const clock = new ManualClock()
+/** The store that a mutation changes. */
+export class BaseStore extends ReferenceStore {
+  readonly clock: Clock
+
+  constructor(options: ReferenceStoreOptions) {
+    super(options)
+    this.clock = options.clock ?? systemClock
+  }
+}
 
 /** The methods of the reference store to replace, so that it breaks one rule and no other. */
-export type Mutation = (store: ReferenceStore) => Partial<ByteStore>
+export type Mutation = (store: BaseStore) => Partial<ByteStore>
 
 /** The group that has to fail, the mutation, and the options of the store. */
 export type BrokenStore = readonly [ConformanceGroup, Mutation, ReferenceStoreOptions?]
 export type BrokenStores = Readonly<Record<string, BrokenStore>>
 
+/** The options of a store that cannot list its keys. */
+export const unlistable = { scan: false }
 export const smallValues = { limits: { valueBytes: 1_000 } }
 export const coarseTtls = { limits: { ttlStep: 1_000 } }
 
 /** A reference store with the mutation applied. */
 export function mutate(mutation: Mutation, options: ReferenceStoreOptions = {}): ByteStore {
-  const store = new ReferenceStore({ clock, ...options })
+  const store = new BaseStore(options)
   return { ...wrapStore<ByteStore>(store, (_operation, call) => call()), ...mutation(store) }
 }
 
@@ -88,7 +104,7 @@ export function withComparison(equal: (stored: Payload, expected: Payload) => bo
   })
 }
 
-type Increment = (store: ReferenceStore, key: string, by: number, ttl?: number) => Awaitable<number>
+type Increment = (store: BaseStore, key: string, by: number, ttl?: number) => Awaitable<number>
 
 /** Replaces `increment`. */
 export function withIncrement(increment: Increment): Mutation {
@@ -97,7 +113,7 @@ export function withIncrement(increment: Increment): Mutation {
 
 /** Replaces the error of a rejected `increment`. */
 export function withRejection(
-  reject: (error: unknown, key: string, store: ReferenceStore) => never,
+  reject: (error: unknown, key: string, store: BaseStore) => never,
 ): Mutation {
   return withIncrement((store, key, by, ttl) => {
     try {
@@ -110,13 +126,13 @@ export function withRejection(
 
 /** Replaces `scan`. */
 export function withScan(
-  scan: (store: ReferenceStore, prefix: string) => AsyncIterable<string[]>,
+  scan: (store: BaseStore, prefix: string) => AsyncIterable<string[]>,
 ): Mutation {
   return (store) => ({ scan: (prefix) => scan(store, prefix) })
 }
 
 /** The pages of the original `scan`. */
-export function pagesOf(store: ReferenceStore, prefix: string): AsyncIterable<string[]> {
+export function pagesOf(store: BaseStore, prefix: string): AsyncIterable<string[]> {
   return store.scan?.(prefix) ?? fail('the reference store has no scan')
 }
 
@@ -137,24 +153,25 @@ export function matchesGlob(key: string, prefix: string): boolean {
 }
 
 /** The text of the stored payload, or `fallback` for a miss. */
-export function textOf(store: ReferenceStore, key: string, fallback: string): string {
+export function textOf(store: BaseStore, key: string, fallback: string): string {
   return toText(store.get(key) ?? fallback)
 }
 
-export function isExpired(item: StoredItem): boolean {
-  return item.expiresAt <= clock.now()
+export function isExpired(store: BaseStore, item: StoredItem): boolean {
+  return item.expiresAt <= store.clock.now()
 }
 
 /** Stores an expired item again. */
-export function restoreExpired(store: ReferenceStore, key: string, ttl?: number): void {
+export function restoreExpired(store: BaseStore, key: string, ttl?: number): void {
   const item = store.items.get(key)
-  if (item !== undefined && isExpired(item)) store.set(key, item.bytes, ttl)
+  if (item !== undefined && isExpired(store, item)) store.set(key, item.bytes, ttl)
 }
 
 /** Milliseconds until the item expires, or `undefined` if it never does or has expired. */
-export function remainingTtl(store: ReferenceStore, key: string): number | undefined {
+export function remainingTtl(store: BaseStore, key: string): number | undefined {
   const expiresAt = store.items.get(key)?.expiresAt ?? Infinity
-  return expiresAt === Infinity || expiresAt <= clock.now() ? undefined : expiresAt - clock.now()
+  const remaining = expiresAt - store.clock.now()
+  return remaining === Infinity || remaining <= 0 ? undefined : remaining
 }
 
 export function nextTurn(): Promise<void> {
@@ -164,4 +181,17 @@ export function nextTurn(): Promise<void> {
 /** Throws an error that is not a `CacheError`. */
 export function fail(message: string): never {
   throw new Error(message)
+}
+
+/** Makes a call some turns of the event loop later, as a request that another one overtakes. */
+export async function later<T>(call: () => Awaitable<T>): Promise<T> {
+  await nextTurn()
+  await nextTurn()
+  return call()
+}
+
+/** Stores the payload itself, not a copy. */
+export function keepReference(store: BaseStore, key: string, payload: Payload): void {
+  const item = store.items.get(key)
+  if (item !== undefined) store.items.set(key, { ...item, bytes: toBytes(payload) })
 }

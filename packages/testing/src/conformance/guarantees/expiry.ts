@@ -1,32 +1,7 @@
 import assert from 'node:assert/strict'
 import { collectKeys } from '../assertions.ts'
 import { type ConformanceCase, group } from '../case.ts'
-import { type AnyStore, day, type Fixture, minute } from '../fixture.ts'
-
-type Write = (store: AnyStore, key: string, fixture: Fixture, ttl?: number) => Promise<unknown>
-
-/** Every method that takes a ttl. */
-const writes: Readonly<Record<string, Write>> = {
-  set: async (store, key, { item }, ttl) => store.set(key, item('1'), ttl),
-  setMany: async (store, key, { item }, ttl) => store.setMany([[key, item('1')]], ttl),
-  add: async (store, key, { item }, ttl) => store.add(key, item('1'), ttl),
-  compareAndSet: async (store, key, { item }, ttl) => {
-    const before = item('0')
-    await store.set(key, before)
-    return store.compareAndSet(key, before, item('1'), ttl)
-  },
-  increment: async (store, key, _fixture, ttl) => store.increment(key, 1, ttl),
-  touch: async (store, key, { item }, ttl) => {
-    await store.set(key, item('1'))
-    return store.touch(key, ttl)
-  },
-}
-
-async function assertWriteExpires(write: Write, fixture: Fixture, ttl: number, rule: string) {
-  const key = fixture.newKey()
-  await write(fixture.store, key, fixture, ttl)
-  await fixture.assertExpires(key, ttl, rule)
-}
+import { type Fixture, minute } from '../fixture.ts'
 
 /** Keys of items that have just expired and were not read since. */
 async function expiredKeys(fixture: Fixture, count = 1): Promise<string[]> {
@@ -37,60 +12,7 @@ async function expiredKeys(fixture: Fixture, count = 1): Promise<string[]> {
   return keys
 }
 
-const everyWrite = Object.entries(writes)
-const ttlCases = everyWrite.map(([name, write]) => [
-  `${name}: the item expires after its ttl`,
-  (fixture: Fixture) =>
-    assertWriteExpires(write, fixture, fixture.shortTtl, `${name} applies its ttl`),
-])
-
 export const expiry: readonly ConformanceCase[] = group('expiry', {
-  ...Object.fromEntries(ttlCases),
-
-  'an item with a ttl of 1 ms expires': async (fixture) => {
-    for (const [name, write] of everyWrite) {
-      await assertWriteExpires(write, fixture, 1, `${name} with a ttl of 1 ms`)
-    }
-  },
-
-  'a ttl is rounded up to limits.ttlStep, never down': async (fixture) => {
-    const { store, newKey, item, exact, assertExpires } = fixture
-    if (!exact) return
-    const { ttlStep } = store.limits
-    for (const ttl of new Set([1, ttlStep, ttlStep + 1, 3 * ttlStep - 1])) {
-      const key = newKey()
-      await store.set(key, item('x'), ttl)
-      await assertExpires(key, ttl, `a ttl of ${ttl} is rounded up to a multiple of ${ttlStep}`)
-    }
-  },
-
-  'a ttl beyond 30 days is relative, not a timestamp': async (fixture) => {
-    const { store, newKey, exists, exact, assertExpires } = fixture
-    for (const [name, write] of everyWrite) {
-      for (const ttl of [30 * day, 30 * day + 1_000, 31 * day, 3_650 * day]) {
-        const key = newKey()
-        await write(store, key, fixture, ttl)
-        const rule = `${name} with a ttl of ${ttl / day} days`
-        assert.ok(await exists(key), `${rule}: the item exists`)
-        if (exact) await assertExpires(key, ttl, rule)
-      }
-    }
-  },
-
-  'an item without a ttl never expires': async (fixture) => {
-    const { store, newKey, exists, exact, wait } = fixture
-    const written: [string, string][] = []
-    for (const [name, write] of everyWrite) {
-      const key = newKey()
-      await write(store, key, fixture)
-      written.push([name, key])
-    }
-    if (exact) await wait(10_000 * day)
-    for (const [name, key] of written) {
-      assert.ok(await exists(key), `${name} without a ttl: the item never expires`)
-    }
-  },
-
   'a write without a ttl removes the earlier ttl': async (fixture) => {
     const { store, item, withinTtl, letExpire, read } = fixture
     const next = item('next')

@@ -95,7 +95,8 @@ export const keys: readonly ConformanceCase[] = group('keys', {
 
   'keys with different first characters are different keys': async (fixture) => {
     const end = fixture.newKey()
-    const starts = ['', ' ', '\t', '\r\n', '\ufeff', '\0', '/', ':', '-', '"', '$', '{', 'C', 'c']
+    const ascii = ['', ' ', '\t', '\r\n', '\0', '/', ':', '-', '"', '$', '{', 'C', 'c']
+    const starts = [...ascii, '\ufeff', '\u{1f6a2}', '\u{1f6a3}', '\u{1f6a2}\u{1f6a2}', '\u00e9']
     await assertDistinct(
       fixture,
       starts.map((start) => start + end),
@@ -120,6 +121,14 @@ export const keys: readonly ConformanceCase[] = group('keys', {
       longKey(fixture, bytes - 1),
       `${longKey(fixture, bytes - 4)}\u{1f600}`,
     ])
+  },
+
+  'keys that differ behind characters beyond the BMP are different keys': async (fixture) => {
+    const start = fixture.newKey('\u{1f6a2}'.repeat(15))
+    await assertDistinct(
+      fixture,
+      ['a', 'b', '', '\u{1f6a2}', '\u{1f6a3}', '\u20ac'].map((end) => start + end),
+    )
   },
 
   'keys as long as limits.keyBytes are accepted': async (fixture) => {

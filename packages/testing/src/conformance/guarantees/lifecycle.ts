@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable, Cache } from '@stowage/core'
 import { assertCacheError, concurrently } from '../assertions.ts'
 import { type ConformanceCase, group } from '../case.ts'
 import type { Fixture } from '../fixture.ts'
+import { IoWatch } from '../io-watch.ts'
 
 type Calls = Record<string, () => Awaitable<unknown>>
 
@@ -27,7 +29,7 @@ export function callsOf({ store, newKey, item }: Fixture): Calls {
 }
 
 /** A call of each method of a cache that uses the store. */
-function cacheCalls(cache: Cache): Calls {
+export function cacheCalls(cache: Cache): Calls {
   return {
     get: () => cache.get('a'),
     getMany: () => cache.getMany(['a']),
@@ -73,12 +75,78 @@ export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
       store.add(newKey(), item('x')),
       store.increment(newKey(), 1),
       store.getMany(newKeys(50)),
+      // A store may send the calls of one key one after another.
+      ...['1', '2', '3'].map((text) => store.set(key, item(text))),
+      store.get(key),
+      store.delete(key),
     ]
     await store.close()
     const outcomes = await Promise.allSettled(calls)
     for (const outcome of outcomes) {
       assert.equal(outcome.status, 'fulfilled', 'a call that started before close succeeds')
     }
+  },
+
+  'close resolves after the calls in flight have settled': async (fixture) => {
+    const { store, newKey, item } = fixture
+    await store.set(newKey(), item('x'))
+    // A scan makes several calls, and clear would delete the items of other tests.
+    const { clear: _c, scan: _s, ...calls } = callsOf(fixture)
+    const inFlight = new Set<string>()
+    const settled = Object.entries(calls).map(async ([operation, call]) => {
+      inFlight.add(operation)
+      try {
+        await call()
+      } finally {
+        inFlight.delete(operation)
+      }
+    })
+    const closed = [store.close(), store.close()].map(async (closing) => {
+      await closing
+      // A wrapper may pass on a result some microtasks later.
+      await nextTurn()
+      assert.deepEqual([...inFlight], [], 'close resolves when no call is in flight any more')
+    })
+    await Promise.all([...closed, ...settled])
+  },
+
+  'close of a cache waits for the calls in flight': async ({ newCache, newKey }) => {
+    const cache = newCache({ prefix: newKey('p:') })
+    // A method of several calls of the store may begin the next one after close.
+    const {
+      replace: _r,
+      update: _u,
+      pull: _p,
+      remember: _m,
+      clear: _c,
+      ...calls
+    } = cacheCalls(cache)
+    const outcomes = Promise.allSettled(Object.values(calls).map((call) => call()))
+    await cache.close()
+    for (const outcome of await outcomes) {
+      assert.equal(outcome.status, 'fulfilled', 'a call that started before close succeeds')
+    }
+  },
+
+  'await using closes the store': async (fixture) => {
+    const { store } = fixture
+    await store[Symbol.asyncDispose]()
+    const call = () => store.get(fixture.newKey())
+    await assertCacheError('ERR_CACHE_CLOSED', call, 'get after Symbol.asyncDispose')
+    assert.equal(await store.close(), undefined, 'close of a disposed store succeeds')
+    assert.equal(await store[Symbol.asyncDispose](), undefined, 'a store can be disposed twice')
+  },
+
+  'creating and closing a store does no I/O': async (fixture) => {
+    const watch = new IoWatch()
+    const created = await watch.run(async () => {
+      const store = await fixture.createStore()
+      for (let turn = 0; turn < 3; turn++) await nextTurn()
+      await store?.close()
+      return store
+    })
+    if (created === undefined) return
+    assert.deepEqual(watch.requests, [], 'the first command connects, not the constructor')
   },
 
   'every call after close fails with ERR_CACHE_CLOSED': async (fixture) => {

@@ -79,26 +79,6 @@ export const values: readonly ConformanceCase[] = group('values', {
     assert.equal(payloadBytes(fromText as Payload), 7, 'a string is stored as UTF-8')
   },
 
-  'a store does not modify the bytes of the caller': async ({ store, newKey, isByteStore }) => {
-    if (!isByteStore) return
-    const key = newKey()
-    const payload = Uint8Array.of(1, 2, 3)
-    await store.set(key, payload)
-    await store.compareAndSet(key, payload, payload)
-    await store.setMany([[key, payload]])
-    assert.deepEqual(payload, Uint8Array.of(1, 2, 3), 'the payload of a write is read-only')
-  },
-
-  'a later write does not modify bytes that get returned': async (fixture) => {
-    const { store, newKey, isByteStore, sameItem } = fixture
-    if (!isByteStore) return
-    const key = newKey()
-    await store.set(key, Uint8Array.of(1, 2, 3))
-    const found = await store.get(key)
-    await store.set(key, Uint8Array.of(9, 9, 9))
-    assert.ok(sameItem(found, Uint8Array.of(1, 2, 3)), 'a later write does not modify them')
-  },
-
   'an entry store keeps entries by reference': async ({ store, newKey, isByteStore }) => {
     if (isByteStore) return
     const key = newKey()

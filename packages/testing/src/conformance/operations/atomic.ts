@@ -94,6 +94,30 @@ export const atomic: readonly ConformanceCase[] = group('atomic', {
     }
   },
 
+  'compareAndSet compares long items to their end': async (fixture) => {
+    const { store, newKey, isByteStore, sameItem } = fixture
+    if (!isByteStore) return
+    const key = newKey()
+    for (const size of [65, 1_025, 4_097, 65_537, 1_048_576]) {
+      const stored = Buffer.alloc(Math.min(size, store.limits.valueBytes - 1), 'x')
+      await store.set(key, stored)
+      const changed = Buffer.from(stored)
+      changed[changed.length - 1] = 0x79
+      const longer = Buffer.concat([stored, Buffer.from('x')])
+      for (const expected of [changed, stored.subarray(0, -1), longer]) {
+        const replaced = await store.compareAndSet(key, expected, 'x')
+        assert.equal(
+          replaced,
+          false,
+          `items of ${stored.length} bytes that differ late are different`,
+        )
+      }
+      assert.ok(sameItem(await store.get(key), stored), 'a failed compareAndSet changes nothing')
+      const replaced = await store.compareAndSet(key, Buffer.from(stored), changed)
+      assert.equal(replaced, true, `compareAndSet matches an item of ${stored.length} bytes`)
+    }
+  },
+
   'compareAndSet treats a string and its UTF-8 bytes as equal': async (fixture) => {
     const { store, newKey, read, isByteStore } = fixture
     if (!isByteStore) return

@@ -31,6 +31,20 @@ export const batches: readonly ConformanceCase[] = group('batches', {
     )
   },
 
+  'a large getMany returns the items of repeated keys that all exist': async (fixture) => {
+    const { store, newKeys, item, textOf } = fixture
+    const existing = newKeys(many / 2)
+    await store.setMany(existing.map((key, index) => [key, item(String(index))] as const))
+    const keys = existing.flatMap((key) => [key, key])
+    const expected = existing.flatMap((_, index) => [String(index), String(index)])
+    const found = await store.getMany([...keys, ...existing])
+    assert.deepEqual(
+      found.map(textOf),
+      [...expected, ...existing.map((_, index) => String(index))],
+      'every place has the item of its own key',
+    )
+  },
+
   'a large setMany stores the last item of repeated keys': async (fixture) => {
     const { store, newKeys, item, textOf } = fixture
     const keys = newKeys(many / 4)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Cache } from '@stowage/core'
 import { ManualClock } from '../../manual-clock.ts'
 import { type ConformanceCase, group } from '../case.ts'
+import { newWidePrefixes } from '../fixture.ts'
 
 /** Names that a clear by pattern or by a plain prefix may confuse. */
 const similarNames = [
@@ -58,6 +59,29 @@ export const clear: readonly ConformanceCase[] = group('clear', {
     const caches = similarNames.map((name) => newCache({ prefix: `${start}${name}:` }))
     await assertClearsOnlyItself(caches)
     assert.equal(await exists(foreign), true, 'clear of a prefix does not delete other keys')
+  },
+
+  'clear of a prefix beyond ASCII and the BMP deletes its own keys': async (fixture) => {
+    const { newKey, newCache } = fixture
+    const prefixes = newWidePrefixes(newKey)
+    await assertClearsOnlyItself(
+      prefixes.map((prefix) => newCache({ prefix })),
+      prefixes,
+    )
+  },
+
+  'clear empties the store for other stores too': async (fixture) => {
+    const { store, newKeys, item, createSharedStore } = fixture
+    const second = await createSharedStore()
+    if (second === undefined) return
+    const [one, two] = newKeys(2) as [string, string]
+    await store.set(one, item('x'))
+    await second.set(two, item('x'))
+    await second.get(one)
+    await store.clear()
+    const found = await second.getMany([one, two], { consistency: 'strong' })
+    assert.deepEqual([...found], [undefined, undefined], 'clear deletes the items of other stores')
+    assert.equal(await second.add(one, item('y')), true, 'the key is missing in other stores')
   },
 
   'clear of a namespace does not affect other keys': async ({ newKey, newCache }) => {
@@ -136,14 +160,17 @@ export const clear: readonly ConformanceCase[] = group('clear', {
 })
 
 /** Asserts that clearing one of the caches deletes its entries and keeps those of the others. */
-async function assertClearsOnlyItself(caches: readonly Cache[]): Promise<void> {
+async function assertClearsOnlyItself(
+  caches: readonly Cache[],
+  names: readonly string[] = similarNames,
+): Promise<void> {
   for (const [cleared, target] of caches.entries()) {
     for (const cache of caches) await cache.set('a', 1)
     await target.clear()
     for (const [index, cache] of caches.entries()) {
       const expected = index === cleared ? undefined : 1
-      const names = [similarNames[cleared], similarNames[index]].map((name) => JSON.stringify(name))
-      const rule = `clear of ${names[0]} deletes only its own entries: ${names[1]}`
+      const [own, other] = [names[cleared], names[index]].map((name) => JSON.stringify(name))
+      const rule = `clear of ${own} deletes only its own entries: ${other}`
       assert.equal(await cache.get('a'), expected, rule)
     }
   }

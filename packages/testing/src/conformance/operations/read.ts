@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { type ConformanceCase, group } from '../case.ts'
 
+const strong = { consistency: 'strong' } as const
+
 export const read: readonly ConformanceCase[] = group('read', {
   'get returns undefined for a missing key': async ({ store, newKey }) => {
     assert.equal(await store.get(newKey()), undefined, 'a miss is undefined, not null or empty')
@@ -33,6 +35,28 @@ export const read: readonly ConformanceCase[] = group('read', {
       ['c', undefined, 'a', 'c', 'b', undefined, 'a'],
       'getMany returns one result per key, in the order of the keys, and undefined for a miss',
     )
+  },
+
+  'getMany returns the item of a repeated key at each of its places': async (fixture) => {
+    const { store, newKey, item, textOf } = fixture
+    const texts: Record<string, string> = { [newKey()]: 'a', [newKey()]: 'b', [newKey()]: 'c' }
+    const [a, b, c] = Object.keys(texts) as [string, string, string]
+    const lists = [
+      [a, a, b],
+      [b, a, a],
+      [a, b, a, c],
+      [c, c],
+      [a, b, c, c, b, a],
+    ]
+    for (const keys of lists) {
+      // Written just before: a driver may read a fresh key in another way.
+      for (const [key, text] of Object.entries(texts)) await store.set(key, item(text))
+      for (const options of [undefined, { consistency: 'session' }, strong] as const) {
+        const found = await store.getMany(keys, options)
+        const expected = keys.map((key) => texts[key])
+        assert.deepEqual(found.map(textOf), expected, 'every place has the item of its own key')
+      }
+    }
   },
 
   'getMany of missing keys returns one undefined per key': async ({ store, newKeys }) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertCacheError, collectKeys } from '../assertions.ts'
 import { type ConformanceCase, group } from '../case.ts'
-import type { AnyStore, Fixture } from '../fixture.ts'
+import { type AnyStore, type Fixture, newWidePrefixes } from '../fixture.ts'
 
 type Scan = (prefix: string) => Promise<string[]>
 
@@ -62,6 +62,17 @@ export const scan: readonly ConformanceCase[] = group('scan', {
       assert.deepEqual(found, [key], `scan matches ${JSON.stringify(pattern)} literally`)
     }
   }),
+
+  'scan matches prefixes beyond ASCII and the BMP': ifSupported(
+    async (scan, { newKey, item }, store) => {
+      for (const prefix of newWidePrefixes(newKey)) {
+        const keys = ['a', 'b', '\u{1f600}', ''].map((end) => prefix + end)
+        for (const key of keys) await store.set(key, item('x'))
+        const found = await scan(prefix)
+        assert.deepEqual(sorted(found), sorted(keys), `scan lists the keys of ${prefix}`)
+      }
+    },
+  ),
 
   'scan distinguishes upper and lower case': ifSupported(async (scan, { newKey, item }, store) => {
     const start = newKey('case:')

@@ -7,7 +7,7 @@ import {
   withIncrement,
   withScan,
   withTtls,
-} from './mutation.ts'
+} from '../mutation.ts'
 
 const day = 86_400_000
 
@@ -63,6 +63,36 @@ export const expiry: BrokenStores = {
     'expiry',
     withScan(async function* ({ items }, prefix) {
       yield [...items.keys()].filter((key) => key.startsWith(prefix))
+    }),
+  ],
+  'add prolongs an existing item': [
+    'expiry',
+    (store) => ({
+      add: (key, payload, ttl) => {
+        const added = store.add(key, payload, ttl)
+        if (!added && ttl !== undefined) store.touch(key, ttl)
+        return added
+      },
+    }),
+  ],
+  'add without a ttl removes the ttl of an existing item': [
+    'expiry',
+    (store) => ({
+      add: (key, payload, ttl) => {
+        const added = store.add(key, payload, ttl)
+        if (!added && ttl === undefined) store.touch(key)
+        return added
+      },
+    }),
+  ],
+  'compareAndSet of another item sets its ttl': [
+    'expiry',
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) => {
+        const replaced = store.compareAndSet(key, expected, next, ttl)
+        if (!replaced && ttl !== undefined) store.touch(key, ttl)
+        return replaced
+      },
     }),
   ],
   'touch creates an item': [
@@ -142,6 +172,23 @@ export const expiry: BrokenStores = {
   'ttls are rounded down': [
     'expiry',
     withTtls((ttl) => ttl && Math.max(1_000, Math.floor(ttl / 1_000) * 1_000)),
+    coarseTtls,
+  ],
+  'ttls are rounded down to a tenth of a second': [
+    'expiry',
+    withTtls((ttl) => ttl && Math.max(1, Math.floor(ttl / 100) * 100)),
+  ],
+  'ttls are rounded to seconds, although the declared step is finer': [
+    'expiry',
+    withTtls((ttl) => ttl && Math.ceil(ttl / 1_000) * 1_000),
+  ],
+  'ttls are not rounded up to the declared step': [
+    'expiry',
+    () => ({ limits: { keyBytes: Infinity, valueBytes: Infinity, ttlStep: 1_000 } }),
+  ],
+  'items outlive their ttl by two steps': [
+    'expiry',
+    withTtls((ttl) => ttl && ttl + 2_000),
     coarseTtls,
   ],
   'ttls are a millisecond too short': ['expiry', withTtls((ttl) => ttl && ttl - 1)],

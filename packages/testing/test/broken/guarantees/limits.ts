@@ -1,6 +1,6 @@
 import { CacheError, type Payload } from '@stowage/core'
 import type { ReferenceStore } from '@stowage/testing'
-import { type BrokenStores, smallValues, withSet } from './mutation.ts'
+import { type BrokenStores, smallValues, withSet } from '../mutation.ts'
 
 const limit = smallValues.limits.valueBytes
 

@@ -1,5 +1,5 @@
 import { toText } from '@stowage/core/driver'
-import { type BrokenStores, fail, textOf, withReads } from './mutation.ts'
+import { type BrokenStores, fail, textOf, withReads } from '../mutation.ts'
 
 export const readsAndWrites: BrokenStores = {
   'get returns null for a miss': ['read', withReads((found) => found ?? (null as never))],
@@ -16,6 +16,26 @@ export const readsAndWrites: BrokenStores = {
   'getMany leaves out repeated keys': [
     'read',
     (store) => ({ getMany: (keys) => store.getMany([...new Set(keys)]) }),
+  ],
+  'getMany shifts the items behind a repeated key, unless a key is missing': [
+    'read',
+    (store) => ({
+      getMany: (keys) => {
+        const found = store.getMany(keys)
+        if (found.includes(undefined)) return found
+        const distinct = store.getMany([...new Set(keys)])
+        return keys.map((_, index) => distinct[index])
+      },
+    }),
+  ],
+  'a large getMany leaves out repeated keys, unless a key is missing': [
+    'batches',
+    (store) => ({
+      getMany: (keys) => {
+        const found = store.getMany(keys)
+        return keys.length > 100 && !found.includes(undefined) ? [...new Set(found)] : found
+      },
+    }),
   ],
   'getMany returns items in the order of sorted keys': [
     'read',

@@ -7,7 +7,7 @@ import {
   textOf,
   withIncrement,
   withRejection,
-} from './mutation.ts'
+} from '../mutation.ts'
 
 export const counters: BrokenStores = {
   'increment is not atomic': [
@@ -105,7 +105,7 @@ export const counters: BrokenStores = {
     withIncrement((store, key, by, ttl) => {
       const before = store.items.get(key)
       const sum = store.increment(key, by, ttl)
-      if (before !== undefined && !isExpired(before)) store.touch(key)
+      if (before !== undefined && !isExpired(store, before)) store.touch(key)
       return sum
     }),
   ],

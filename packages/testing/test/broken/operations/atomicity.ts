@@ -1,6 +1,13 @@
 import type { Payload } from '@stowage/core'
-import { samePayload, toText } from '@stowage/core/driver'
-import { type BrokenStores, nextTurn, withComparison } from './mutation.ts'
+import { samePayload, toBytes, toText } from '@stowage/core/driver'
+import { type BrokenStores, nextTurn, withComparison } from '../mutation.ts'
+
+/** Compares the first bytes and the length. */
+const withShortComparison = (bytes: number) =>
+  withComparison((stored, expected) => {
+    const [a, b] = [toBytes(stored), toBytes(expected)]
+    return a.length === b.length && a.subarray(0, bytes).equals(b.subarray(0, bytes))
+  })
 
 const normalized = (payload: Payload) => toText(payload).normalize()
 
@@ -48,6 +55,16 @@ export const atomicity: BrokenStores = {
   'compareAndSet compares normalized text': [
     'atomic',
     withComparison((stored, expected) => normalized(stored) === normalized(expected)),
+  ],
+  'compareAndSet compares the first 64 bytes': ['atomic', withShortComparison(64)],
+  'compareAndSet compares the first 4096 bytes': ['atomic', withShortComparison(4_096)],
+  'compareAndSet compares the first 65536 bytes': ['atomic', withShortComparison(65_536)],
+  'compareAndSet accepts the beginning of a long item': [
+    'atomic',
+    withComparison((stored, expected) => {
+      const [a, b] = [toBytes(stored), toBytes(expected)]
+      return b.length > 1_000 ? a.subarray(0, b.length).equals(b) : a.equals(b)
+    }),
   ],
   'compareAndSet never matches bytes': [
     'atomic',

@@ -8,7 +8,7 @@ import {
   startProxy,
 } from '@stowage/test-servers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { fuzzMemcached } from './fuzz/fuzz-memcached.mjs'
+import { fuzzMemcached } from '../fuzz/fuzz-memcached.mjs'
 
 let server: MemcachedServer
 let proxy: FaultProxy

@@ -1,4 +1,15 @@
-import { type BrokenStores, filteredScan, matchesGlob, pagesOf, withScan } from './mutation.ts'
+import { type BrokenStores, filteredScan, matchesGlob, pagesOf, withScan } from '../mutation.ts'
+
+/** Cuts the key to the length of the prefix in UTF-16 units, as `substr` of SQLite counts characters. */
+const startsWithinUnits = (key: string, prefix: string) =>
+  [...key].slice(0, prefix.length).join('') === prefix
+
+/** The same with bytes of the key. */
+const startsWithinBytes = (key: string, prefix: string) =>
+  Buffer.from(key).subarray(0, prefix.length).toString() === prefix
+
+const startsAlike = (key: string, prefix: string) =>
+  key.startsWith(prefix.replaceAll(/[\udc00-\udfff].*/g, ''))
 
 export const listing: BrokenStores = {
   'scan reads the prefix as a glob pattern': ['scan', filteredScan(matchesGlob)],
@@ -34,6 +45,14 @@ export const listing: BrokenStores = {
       }
     }),
   ],
+  'scan cuts keys to the UTF-16 length of the prefix': ['scan', filteredScan(startsWithinUnits)],
+  'scan cuts the bytes of keys to the UTF-16 length of the prefix': [
+    'scan',
+    filteredScan(startsWithinBytes),
+  ],
+  'scan ends the prefix at a surrogate': ['scan', filteredScan(startsAlike)],
+  'clear of a prefix cuts keys to its UTF-16 length': ['clear', filteredScan(startsWithinUnits)],
+  'clear of a prefix ends the prefix at a surrogate': ['clear', filteredScan(startsAlike)],
   'clear deletes every second key': [
     'clear',
     (store) => ({

@@ -1,8 +1,8 @@
 import { createServer } from 'node:net'
 import { memcached } from '@stowage/memcached'
 import { afterEach, expect, test } from 'vitest'
-import { meta } from '../src/protocol/meta-protocol.ts'
-import { ProtocolMismatchError } from '../src/protocol/protocol.ts'
+import { meta } from '../../src/protocol/meta-protocol.ts'
+import { ProtocolMismatchError } from '../../src/protocol/protocol.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import type { Payload } from '@stowage/core'
 import { toBytes, toText } from '@stowage/core/driver'
-import { type BrokenStores, withHits, withKeys, withSet } from './mutation.ts'
+import { type BrokenStores, keepReference, withHits, withKeys, withSet } from '../mutation.ts'
 
 function beforeNul(payload: Payload): Payload {
   const bytes = toBytes(payload)
@@ -51,6 +51,88 @@ export const keysAndValues: BrokenStores = {
       set: (key, payload, ttl) => {
         store.set(key, payload, ttl)
         if (typeof payload !== 'string') payload.fill(0)
+      },
+    }),
+  ],
+  'set keeps the buffer of the caller': [
+    'values',
+    (store) => ({
+      set: (key, payload, ttl) => {
+        store.set(key, payload, ttl)
+        keepReference(store, key, payload)
+      },
+    }),
+  ],
+  'setMany keeps the buffers of the caller': [
+    'values',
+    (store) => ({
+      setMany: (entries, ttl) => {
+        store.setMany(entries, ttl)
+        for (const [key, payload] of entries) keepReference(store, key, payload)
+      },
+    }),
+  ],
+  'add keeps the buffer of the caller': [
+    'values',
+    (store) => ({
+      add: (key, payload, ttl) => {
+        const added = store.add(key, payload, ttl)
+        if (added) keepReference(store, key, payload)
+        return added
+      },
+    }),
+  ],
+  'compareAndSet keeps the buffer of the caller': [
+    'values',
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) => {
+        const replaced = store.compareAndSet(key, expected, next, ttl)
+        if (replaced && next !== undefined) keepReference(store, key, next)
+        return replaced
+      },
+    }),
+  ],
+  'set keeps a large buffer of the caller': [
+    'values',
+    (store) => ({
+      set: (key, payload, ttl) => {
+        store.set(key, payload, ttl)
+        if (payload.length > 16_384) keepReference(store, key, payload)
+      },
+    }),
+  ],
+  'get returns a view of a buffer that the next get overwrites': [
+    'values',
+    (store) => {
+      const shared = Buffer.alloc(2 ** 21)
+      return {
+        get: (key) => {
+          const found = store.get(key)
+          if (found === undefined) return undefined
+          return shared.subarray(0, toBytes(found).copy(shared))
+        },
+      }
+    },
+  ],
+  'get returns the buffer that a later set overwrites': [
+    'values',
+    (store) => ({
+      set: (key, payload, ttl) => {
+        const stored = store.items.get(key)?.bytes
+        const next = toBytes(payload)
+        if (stored?.length !== next.length) store.set(key, payload, ttl)
+        else next.copy(stored)
+      },
+    }),
+  ],
+  'delete overwrites the bytes of the item': [
+    'values',
+    (store) => ({
+      delete: (key) => {
+        const bytes = store.items.get(key)?.bytes
+        const existed = store.delete(key)
+        bytes?.fill(0)
+        return existed
       },
     }),
   ],

@@ -1,0 +1,130 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cache, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
+import { Deferred } from '@stowage/core/driver'
+import { memory } from '@stowage/memory'
+import { expect, test } from 'vitest'
+
+/** Creates caches like those of several processes, on one backend that cannot list its keys. */
+function setup() {
+  let now = 1_000
+  const clock = { now: () => now, sleep: async () => {} }
+  const backend = memory({ clock })
+  const createCache = (intercept: Interceptor = async (_, call) => call()) => {
+    const store = wrapStore(backend, intercept)
+    delete (store as { scan?: unknown }).scan
+    return new Cache(store as CacheStore, { prefix: 'app:', clock })
+  }
+  return { backend, createCache, setTime: (time: number) => (now = time) }
+}
+
+const isIdKey = (key: unknown) => String(key).includes('~generation')
+
+/** Executes calls immediately, but delays the replies of some until `release` is called. */
+function slowReplies(isSlow: (operation: string, key: unknown) => boolean) {
+  const released = new Deferred<void>()
+  const intercept: Interceptor = async (operation, call, [key]) => {
+    const result = await call()
+    if (isSlow(operation, key)) await released.promise
+    return result
+  }
+  return { intercept, release: () => released.resolve() }
+}
+
+test('a clear is noticed within a second of the read of the id, not of its reply', async () => {
+  const { createCache, setTime } = setup()
+  const other = createCache()
+  await other.set('k', 1)
+  const { intercept, release } = slowReplies((_, key) => isIdKey(key))
+  const cache = createCache(intercept)
+  const reading = cache.get('k')
+  await other.clear()
+  setTime(1_999)
+  release()
+  expect(await reading).toBe(1)
+  setTime(2_000)
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('a write that is repeated in a new generation precedes later calls for its key', async () => {
+  const { createCache } = setup()
+  const other = createCache()
+  const { intercept, release } = slowReplies(
+    (operation, key) => operation === 'set' && !isIdKey(key),
+  )
+  const cache = createCache(intercept)
+  await cache.get('k')
+  await other.clear()
+  const loading = cache.remember('k', {}, () => 'outdated')
+  await sleep(5)
+  await cache.delete('k')
+  release()
+  await loading
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('a write before a clear is not repeated after it, even if its id is read after the clear', async () => {
+  const { createCache } = setup()
+  let isSlow = false
+  const blocked = new Deferred<void>()
+  const cache = createCache(async (operation, call, [key]) => {
+    if (isSlow && operation === 'get' && isIdKey(key)) await blocked.promise
+    return call()
+  })
+  await cache.get('k')
+  isSlow = true
+  const writing = cache.set('k', 1)
+  isSlow = false
+  await cache.clear()
+  blocked.resolve()
+  await writing
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('a clear does not replace a newer id, however often it conflicts with others', async () => {
+  const { backend, createCache, setTime } = setup()
+  const ids = ['rs.conflict', 'rt.conflict', 'ru.conflict', 'rv.conflict', 'rw.conflict']
+  const newest = 'zzz.conflict'
+  const cache = createCache(async (operation, call, [key]) => {
+    const isConflict = key === 'app:~generation' && /compareAndSet|^set/.test(operation)
+    if (isConflict) backend.set(String(key), ids.shift() ?? newest)
+    return call()
+  })
+  await cache.get('k')
+  setTime(2_000)
+  await cache.clear()
+  expect(backend.get('app:~generation')).toBe(newest)
+})
+
+test('close waits for the calls of a namespace that are reading an id', async () => {
+  const { createCache } = setup()
+  const cache = createCache()
+  const users = cache.namespace('users')
+  const reading = users.get('k')
+  const closing = cache.close()
+  expect(await reading).toBeUndefined()
+  await closing
+  for (const closed of [users, cache]) {
+    await expect(closed.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+  }
+})
+
+test('ids can be read by other processes if the clock returns fractions', async () => {
+  const { createCache, setTime } = setup()
+  setTime(1_000.5)
+  await createCache().set('k', 1)
+  expect(await createCache().get('k')).toBe(1)
+})
+
+test('a namespace on a durable backend stores one copy of its id', async () => {
+  const { backend, createCache } = setup()
+  const keys: unknown[] = []
+  const store = wrapStore(backend, (operation, call, [key]) => {
+    if (operation === 'add') keys.push(key)
+    return call()
+  })
+  delete (store as { scan?: unknown }).scan
+  const cache = new Cache({ ...store, durable: true } as CacheStore, { prefix: 'app:' })
+  await cache.namespace('users').get('k')
+  expect(keys).toEqual(['app:~generation', expect.stringMatching(/^app:.*:users:~generation$/)])
+  await createCache().close()
+})

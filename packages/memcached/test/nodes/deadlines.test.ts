@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CacheError } from '@stowage/core'
+import { type MemcachedOptions, memcached } from '@stowage/memcached'
+import {
+  type FaultProxy,
+  freePort,
+  type MemcachedServer,
+  startMemcached,
+  startProxy,
+} from '@stowage/test-servers'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+const mebibyte = 1024 * 1024
+let server: MemcachedServer
+let proxy: FaultProxy
+const cleanups: (() => Promise<unknown>)[] = []
+
+beforeEach(async () => {
+  server = await startMemcached({ args: ['-m', '256'] })
+  proxy = await startProxy(server.port)
+  cleanups.push(server.stop, () => proxy.stop())
+})
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+function createStore(options: MemcachedOptions = {}) {
+  const store = memcached({
+    servers: [`127.0.0.1:${proxy.port}`],
+    timeout: '200ms',
+    connectTimeout: '200ms',
+    ...options,
+  })
+  cleanups.push(() => store.close())
+  return store
+}
+
+describe.each(['binary', 'meta'] as const)('over a slow network, %s', (protocol) => {
+  // The proxy holds at most a mebibyte, so that 40 ms per block are about 25 MB/s.
+  const values = Array.from({ length: 20 }, (_, index) => `${index}`.repeat(mebibyte / 4))
+  const entries = values.map((value, index) => [`k${index}`, value] as const)
+  const keys = entries.map(([key]) => key)
+
+  test('a batch has no deadline as long as its data is transferred', async () => {
+    const store = createStore({ protocol })
+    await store.ping()
+    proxy.delay(40)
+    const startedAt = performance.now()
+    await store.setMany(entries)
+    const read = await store.getMany(keys)
+    expect(performance.now() - startedAt).toBeGreaterThan(400)
+    expect(read.map(String)).toEqual(values)
+    expect(store.nodes()[0]).toMatchObject({ state: 'up' })
+  })
+
+  test('a batch times out if its data stops', async () => {
+    const store = createStore({ protocol })
+    await store.setMany(entries)
+    const reading = store.getMany(keys)
+    await sleep(1)
+    proxy.mute(true)
+    await expect(reading).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+  })
+})
+
+test('a chunked value has no deadline as long as its data is transferred', async () => {
+  const store = createStore({ oversize: 'chunk' })
+  await store.ping()
+  proxy.delay(40)
+  const value = 'x'.repeat(20 * mebibyte)
+  await store.set('k', value)
+  expect(String(await store.get('k'))).toBe(value)
+})
+
+test('a server that restarts with another protocol is used with that protocol', async () => {
+  const port = await freePort()
+  const first = await startMemcached({ port })
+  const store = createStore({ servers: [first.address], retryInterval: '50ms' })
+  await store.set('k', 'v')
+  await first.stop()
+  const second = await startMemcached({ port, args: ['-B', 'ascii'] })
+  await expect.poll(async () => Promise.resolve(store.add('k', 'text')).catch(String)).toBe(true)
+  await second.stop()
+  const third = await startMemcached({ port })
+  cleanups.push(third.stop)
+  await expect.poll(async () => Promise.resolve(store.add('k', 'binary')).catch(String)).toBe(true)
+})
+
+test.each(['nodes', 'configuration endpoint'])(
+  'a loop of retries does not keep timers and sockets waiting: %s',
+  async (kind) => {
+    const port = await freePort()
+    const address = `127.0.0.1:${port}`
+    const servers = { servers: [address], retryInterval: '50ms' } as const
+    const store = createStore(
+      kind === 'nodes' ? servers : { servers: undefined, configurationEndpoint: address },
+    )
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 1)
+    const end = performance.now() + 300
+    while (performance.now() < end) {
+      await Promise.resolve(store.get('k')).catch((error: unknown) => {
+        if (!CacheError.is(error)) throw error
+      })
+    }
+    clearInterval(timer)
+    expect(ticks).toBeGreaterThan(20)
+    const restarted = await startMemcached({ port })
+    cleanups.push(restarted.stop)
+    await expect.poll(() => Promise.resolve(store.get('k')).catch(String)).toBeUndefined()
+  },
+)

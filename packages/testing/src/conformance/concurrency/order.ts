@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import type { Awaitable } from '@stowage/core'
+import { type ConformanceCase, group } from '../case.ts'
+import type { AnyStore, Fixture } from '../fixture.ts'
+
+const mebibyte = 1_048_576
+const rounds = 20
+
+/** What a sequence writes. Its key holds `before`. */
+interface Items {
+  readonly before: unknown
+  readonly first: unknown
+  readonly second: unknown
+}
+
+interface Sequence {
+  /** The calls, all made in one tick. */
+  readonly calls: (store: AnyStore, key: string, items: Items) => Awaitable<unknown>[]
+  /** Their results, with the text of items. */
+  readonly results: readonly unknown[]
+  /** The text that is stored at the end. */
+  readonly stored: string | undefined
+}
+
+/** The result of a call that returns nothing of interest. */
+const any = Symbol('any')
+const increments = Array.from({ length: 20 }, (_, index) => index + 1)
+
+/** The key contains the item "before" when a sequence begins. */
+const sequences: Readonly<Record<string, Sequence>> = {
+  'set, set': {
+    calls: (store, key, { first, second }) => [store.set(key, first), store.set(key, second)],
+    results: [any, any],
+    stored: 'second',
+  },
+  'set, set with a ttl, set': {
+    calls: (store, key, { first, second }) => [
+      store.set(key, first),
+      store.set(key, first, 60_000),
+      store.set(key, second),
+    ],
+    results: [any, any, any],
+    stored: 'second',
+  },
+  'set, delete': {
+    calls: (store, key, { first }) => [store.set(key, first), store.delete(key)],
+    results: [any, true],
+    stored: undefined,
+  },
+  'delete, set': {
+    calls: (store, key, { second }) => [store.delete(key), store.set(key, second)],
+    results: [true, any],
+    stored: 'second',
+  },
+  'delete, add': {
+    calls: (store, key, { second }) => [store.delete(key), store.add(key, second)],
+    results: [true, true],
+    stored: 'second',
+  },
+  'get, set, get': {
+    calls: (store, key, { second }) => [store.get(key), store.set(key, second), store.get(key)],
+    results: ['before', any, 'second'],
+    stored: 'second',
+  },
+  'set, compareAndSet': {
+    calls: (store, key, { first, second }) => [
+      store.set(key, first),
+      store.compareAndSet(key, first, second),
+    ],
+    results: [any, true],
+    stored: 'second',
+  },
+  'set, touch, delete': {
+    calls: (store, key, { first }) => [
+      store.set(key, first),
+      store.touch(key, 60_000),
+      store.delete(key),
+    ],
+    results: [any, true, true],
+    stored: undefined,
+  },
+  'delete, increments': {
+    calls: (store, key) => [store.delete(key), ...increments.map(() => store.increment(key, 1))],
+    results: [true, ...increments],
+    stored: '20',
+  },
+  'setMany, set, getMany': {
+    calls: (store, key, { first, second }) => [
+      store.setMany([
+        [`${key}:2`, first],
+        [key, first],
+      ]),
+      store.set(key, second),
+      store.getMany([key]),
+    ],
+    results: [any, any, ['second']],
+    stored: 'second',
+  },
+  'set, setMany': {
+    calls: (store, key, { first, second }) => [
+      store.set(key, first),
+      store.setMany([
+        [key, second],
+        [`${key}:2`, second],
+      ]),
+    ],
+    results: [any, any],
+    stored: 'second',
+  },
+  'setMany, deleteMany': {
+    calls: (store, key, { first }) => [
+      store.setMany([
+        [key, first],
+        [`${key}:2`, first],
+      ]),
+      store.deleteMany([`${key}:2`, key]),
+    ],
+    results: [any, 2],
+    stored: undefined,
+  },
+  'setMany with a ttl, deleteMany': {
+    calls: (store, key, { first }) => [
+      store.setMany(
+        [
+          [key, first],
+          [`${key}:2`, first],
+        ],
+        60_000,
+      ),
+      store.deleteMany([`${key}:2`, key]),
+    ],
+    results: [any, 2],
+    stored: undefined,
+  },
+  'getMany, setMany, getMany, deleteMany': {
+    calls: (store, key, { second }) => [
+      store.getMany([`${key}:3`, key]),
+      store.setMany([
+        [`${key}:2`, second],
+        [key, second],
+      ]),
+      store.getMany([key, `${key}:2`]),
+      store.deleteMany([key, `${key}:2`]),
+    ],
+    results: [[undefined, 'before'], any, ['second', 'second'], 2],
+    stored: undefined,
+  },
+  'getMany, deleteMany': {
+    calls: (store, key) => [store.getMany([key, key]), store.deleteMany([key])],
+    results: [['before', 'before'], 1],
+    stored: undefined,
+  },
+}
+
+const sequenceCases = Object.entries(sequences).map(([name, sequence]) => [
+  `calls of one key in one tick take effect in order: ${name}`,
+  (fixture: Fixture) => assertInOrder(fixture, name, sequence),
+])
+
+export const order: readonly ConformanceCase[] = group('order', {
+  ...Object.fromEntries(sequenceCases),
+
+  'calls of one key through a cache take effect in order': async ({ newCache, newKey }) => {
+    for (const cache of [newCache(), newCache({ prefix: newKey('p:') })]) {
+      for (let round = 0; round < rounds; round++) {
+        const key = newKey()
+        await Promise.all([cache.set(key, 1), cache.set(key, 2)])
+        assert.equal(await cache.get(key), 2, 'set, set: the second value is stored')
+        const [before, , after] = await Promise.all([
+          cache.get(key),
+          cache.set(key, 3),
+          cache.getMany([key]),
+        ])
+        assert.deepEqual([before, after], [2, [3]], 'get, set, getMany: each reads its own state')
+        const [, deleted] = await Promise.all([cache.set(key, 4), cache.delete(key)])
+        assert.equal(deleted, true, 'set, delete: the value is deleted')
+        assert.equal(await cache.get(key), undefined, 'set, delete: the value is deleted')
+        const sums = await Promise.all(increments.map(() => cache.increment(key)))
+        assert.deepEqual(sums, increments, 'increments return their sums in order')
+      }
+    }
+  },
+})
+
+async function assertInOrder(fixture: Fixture, name: string, sequence: Sequence): Promise<void> {
+  const { newKeys, store } = fixture
+  // A large item may take more requests, or more time, than the one after it.
+  const largeBytes = Math.min(2 * mebibyte, store.limits.valueBytes)
+  for (const key of newKeys(rounds)) await assertSequence(fixture, name, sequence, [key], 'first')
+  await assertSequence(fixture, name, sequence, newKeys(rounds), 'first')
+  for (const key of newKeys(3)) {
+    await assertSequence(fixture, name, sequence, [key], 'x'.repeat(largeBytes))
+  }
+}
+
+/** Makes the calls of all keys in one tick. */
+async function assertSequence(
+  { store, item, read, textOf }: Fixture,
+  name: string,
+  { calls, results, stored }: Sequence,
+  keys: readonly string[],
+  firstText: string,
+): Promise<void> {
+  const items = { before: item('before'), first: item(firstText), second: item('second') }
+  for (const key of keys) await store.set(key, items.before)
+  const outcomes = await Promise.all(keys.flatMap((key) => calls(store, key, items)))
+  const expected = keys.flatMap(() => results)
+  const described = outcomes.map((outcome, index) =>
+    expected[index] === any ? any : describe(outcome, textOf),
+  )
+  assert.deepEqual(described, expected, `${name}: every call sees the calls before it`)
+  for (const key of keys) {
+    const text = shortened(await read(key))
+    assert.equal(text, stored, `${name}: the last call of the tick decides`)
+  }
+}
+
+/** The result of a call, with the text of items. */
+function describe(result: unknown, textOf: Fixture['textOf']): unknown {
+  if (Array.isArray(result)) return result.map((item) => shortened(textOf(item)))
+  const isItem = typeof result !== 'number' && typeof result !== 'boolean'
+  return isItem ? shortened(textOf(result)) : result
+}
+
+/** A text for messages, which a large item would make unreadable. */
+function shortened(text: string | undefined): string | undefined {
+  return text === undefined || text.length < 100 ? text : `${text.length} characters`
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { type Awaitable, CacheError } from '@stowage/core'
+import { isUnreachable } from '@stowage/core/driver'
+import type { ConformanceContext } from './context.ts'
+
+const defaultDeadlineMs = 10_000
+const minRecoveryMs = 10_000
+const pollIntervalMs = 50
+
+interface Pingable {
+  ping(): Awaitable<void>
+}
+
+/** Breaks the backend and restores it, and checks the calls meanwhile. */
+export class Outage {
+  readonly #context: ConformanceContext
+  readonly #break: () => Awaitable<void>
+  readonly #restore: () => Awaitable<void>
+  readonly #deadlineMs: number
+
+  private constructor(context: ConformanceContext, onBreak: () => Awaitable<void>) {
+    this.#context = context
+    this.#break = onBreak
+    const { restoreBackend, deadlineMs = defaultDeadlineMs } = context
+    assert.ok(restoreBackend !== undefined, 'breakBackend needs restoreBackend')
+    this.#restore = restoreBackend
+    this.#deadlineMs = deadlineMs
+  }
+
+  /** `undefined` for a context without `breakBackend`. */
+  static of(context: ConformanceContext): Outage | undefined {
+    const { breakBackend } = context
+    return breakBackend === undefined ? undefined : new Outage(context, breakBackend)
+  }
+
+  /** Runs `act` while the backend is unreachable, and returns when it is reachable again. */
+  async during(act: () => Promise<void>): Promise<void> {
+    await this.#break()
+    try {
+      await act()
+    } finally {
+      await this.#restore()
+    }
+  }
+
+  /** Polls until the store, by default that of the context, replies. */
+  async waitUntilReachable(store: Pingable = this.#context.store): Promise<void> {
+    const { wait } = this.#context
+    const timeoutMs = Math.max(minRecoveryMs, 2 * this.#deadlineMs)
+    for (let waitedMs = 0; ; waitedMs += pollIntervalMs) {
+      const error = await errorOf(() => store.ping())
+      if (error === undefined) return
+      const rule = 'a store recovers when the backend is reachable again'
+      assert.ok(waitedMs < timeoutMs, `${rule}: ${inspect(error)}`)
+      // A store on a manual clock may wait for that clock, and for its connection.
+      await wait(pollIntervalMs)
+      if (this.#context.exact === true) await sleep(pollIntervalMs)
+    }
+  }
+
+  /** Asserts that the call settles before the deadline. */
+  async assertSettles<T>(name: string, call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
+    const abort = new AbortController()
+    const { signal } = abort
+    const late = sleep(this.#deadlineMs, undefined, { signal }).then(() =>
+      assert.fail(`${name} has not settled within ${this.#deadlineMs} ms`),
+    )
+    late.catch(() => {})
+    const settled = settle(call)
+    try {
+      return await Promise.race([settled, late])
+    } finally {
+      abort.abort()
+    }
+  }
+
+  /** Asserts that the call fails before the deadline because the backend is unreachable. Returns the error. */
+  async assertFails(name: string, call: () => Awaitable<unknown>): Promise<CacheError> {
+    const outcome = await this.assertSettles(name, call)
+    if (outcome.status === 'rejected') return assertUnreachable(name, outcome.reason)
+    return assert.fail(`${name} without a backend returned ${inspect(outcome.value)}`)
+  }
+}
+
+/** Asserts that the error means that the backend is unreachable, and returns it. */
+export function assertUnreachable(name: string, error: unknown): CacheError {
+  assert.ok(CacheError.is(error), `${name}: expected a CacheError, got ${inspect(error)}`)
+  const rule = `${name} without a backend fails with ERR_CACHE_UNAVAILABLE or ERR_CACHE_TIMEOUT`
+  assert.ok(isUnreachable(error), `${rule}, not with ${error.code}`)
+  return error
+}
+
+async function settle<T>(call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
+  try {
+    return { status: 'fulfilled', value: await call() }
+  } catch (reason) {
+    return { status: 'rejected', reason }
+  }
+}
+
+async function errorOf(call: () => Awaitable<unknown>): Promise<unknown> {
+  const outcome = await settle(call)
+  return outcome.status === 'rejected' ? outcome.reason : undefined
+}

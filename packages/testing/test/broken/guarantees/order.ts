@@ -1,0 +1,72 @@
+import { type BrokenStores, later } from '../mutation.ts'
+
+export const order: BrokenStores = {
+  'a set is overtaken by the calls after it': [
+    'order',
+    (store) => ({ set: (key, payload, ttl) => later(() => store.set(key, payload, ttl)) }),
+  ],
+  'a set of a large item is overtaken by the calls after it': [
+    'order',
+    (store) => ({
+      set: (key, payload, ttl) =>
+        payload.length > 1_000
+          ? later(() => store.set(key, payload, ttl))
+          : store.set(key, payload, ttl),
+    }),
+  ],
+  'a set with a ttl is overtaken by the calls after it': [
+    'order',
+    (store) => ({
+      set: (key, payload, ttl) =>
+        ttl === undefined ? store.set(key, payload) : later(() => store.set(key, payload, ttl)),
+    }),
+  ],
+  'every second set is overtaken by the one after it': [
+    'order',
+    (store) => {
+      let count = 0
+      const set = (key: string, payload: string | Uint8Array, ttl?: number) =>
+        store.set(key, payload, ttl)
+      return { set: (...args) => (count++ % 2 === 0 ? later(() => set(...args)) : set(...args)) }
+    },
+  ],
+  'a delete is overtaken by the calls after it': [
+    'order',
+    (store) => ({ delete: (key) => later(() => store.delete(key)) }),
+  ],
+  'a get is overtaken by the calls after it': [
+    'order',
+    (store) => ({ get: (key) => later(() => store.get(key)) }),
+  ],
+  'getMany is overtaken by the calls after it': [
+    'order',
+    (store) => ({ getMany: (keys) => later(() => store.getMany(keys)) }),
+  ],
+  'setMany is overtaken by the calls after it': [
+    'order',
+    (store) => ({ setMany: (entries, ttl) => later(() => store.setMany(entries, ttl)) }),
+  ],
+  'setMany with a ttl is overtaken by deleteMany': [
+    'order',
+    (store) => ({
+      setMany: (entries, ttl) =>
+        ttl === undefined ? store.setMany(entries) : later(() => store.setMany(entries, ttl)),
+    }),
+  ],
+  'every third increment is overtaken by those after it': [
+    'order',
+    (store) => {
+      let count = 0
+      return {
+        increment: (key, by, ttl) =>
+          count++ % 3 === 0
+            ? later(() => store.increment(key, by, ttl))
+            : store.increment(key, by, ttl),
+      }
+    },
+  ],
+  'a touch is overtaken by the calls after it': [
+    'order',
+    (store) => ({ touch: (key, ttl) => later(() => store.touch(key, ttl)) }),
+  ],
+}
