@@ -97,15 +97,15 @@ export class CommandExecutor {
 
   /** Sends a command that concerns all keys to every primary. */
   async onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
-    this.#lifecycle.assertOpen(operation)
     const primaries = await this.primaries(operation)
     await Promise.all(primaries.map((primary) => this.sendTo(primary, operation, command)))
   }
 
-  /** Sends a command on the given connection. */
+  /** Sends a command of a call that is in flight, and for which `close()` waits, on the given connection. */
   sendTo<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
     const startedAt = performance.now()
-    return this.#send(connection, { operation, keys: [], command, kind: 'once', startedAt })
+    const call: Call<T> = { operation, keys: [], command, kind: 'once', startedAt, failed: [] }
+    return this.#send(connection, call)
   }
 
   /** @throws CacheError if the primaries of a cluster cannot be discovered */

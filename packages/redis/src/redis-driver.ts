@@ -1,4 +1,4 @@
-import { type ByteStore, type Env, withBatching, withTimeout } from '@stowage/core'
+import { type ByteStore, type Env, withBatching, withKeyOrder, withTimeout } from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
 import {
   checkClusterOptions,
@@ -40,7 +40,10 @@ export function redis(options: RedisOptions = {}): ByteStore {
   const { client } = options
   if (client === undefined) {
     const topology = createTopology(options, resolved)
-    return batched(new RedisStore(topology, resolved, createReplicaWait(options, resolved)))
+    const replicaWait = createReplicaWait(options, resolved)
+    const store = new RedisStore(topology, resolved, replicaWait)
+    // Reads and writes use two connections.
+    return batched(replicaWait === undefined ? store : withKeyOrder(store))
   }
   const topology = new InjectedTopology(client)
   // An injected client may wait forever.
