@@ -42,8 +42,8 @@ export function redis(options: RedisOptions = {}): ByteStore {
     const topology = createTopology(options, resolved)
     const replicaWait = createReplicaWait(options, resolved)
     const store = new RedisStore(topology, resolved, replicaWait)
-    // Reads and writes use two connections.
-    return batched(replicaWait === undefined ? store : withKeyOrder(store))
+    const usesOneConnection = replicaWait === undefined && resolved.readFrom === 'primary'
+    return batched(usesOneConnection ? store : withKeyOrder(store))
   }
   const topology = new InjectedTopology(client)
   // An injected client may wait forever.
