@@ -58,9 +58,10 @@ const folders = {
     items: ['connection', 'memcached-errors', 'nodes', 'protocol'],
   },
   dynamodb: {
-    requests: ['attributes', 'dynamodb-errors', 'dynamodb-options'],
-    items: ['attributes', 'dynamodb-errors', 'dynamodb-options', 'requests'],
-    'large-values': ['dynamodb-options', 'dynamodb-store'],
+    transport: ['dynamodb-options'],
+    requests: ['attributes', 'batch-outcomes', 'dynamodb-errors', 'transport'],
+    items: ['attributes', 'dynamodb-errors', 'dynamodb-options', 'requests', 'transport'],
+    'large-values': ['batch-outcomes', 'dynamodb-options', 'dynamodb-store'],
     table: ['dynamodb-options', 'requests'],
   },
   testing: {

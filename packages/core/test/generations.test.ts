@@ -264,7 +264,7 @@ describe('a prefix on a store that cannot list its keys', () => {
     fault.isDown = (key) => idKeys.includes(key)
     await two.set('k', 1)
     expect(await two.get('k')).toBe(1)
-    expect(await two.add('k', 2)).toBe(false)
+    await expect(two.add('lock', 1)).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   })
 
   test('a process restores the id after an outage of any length in which it was in use', async () => {

@@ -4,6 +4,7 @@ import {
   BatchError,
   type ByteStore,
   CacheError,
+  type KeyOrderOptions,
   type Payload,
   withKeyOrder,
   wrapStore,
@@ -12,7 +13,10 @@ import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 /** A store whose calls take effect in the order of `delays`, in milliseconds, one for each call. */
-function overtaking(delays: number[]): { store: ByteStore; calls: string[] } {
+function overtaking(
+  delays: number[],
+  options?: KeyOrderOptions,
+): { store: ByteStore; calls: string[] } {
   const calls: string[] = []
   const store = wrapStore(referenceStore(), async (operation, call, [first]) => {
     const keys = Array.isArray(first)
@@ -22,7 +26,7 @@ function overtaking(delays: number[]): { store: ByteStore; calls: string[] } {
     await new Promise((resolve) => setTimeout(resolve, delays.shift() ?? 0))
     return call()
   })
-  return { store: withKeyOrder(store), calls }
+  return { store: withKeyOrder(store, options), calls }
 }
 
 const text = (item: Payload | undefined) => item && String(item)
@@ -71,6 +75,18 @@ describe('withKeyOrder', () => {
     const reads = Promise.all([store.set('a', 'newest'), store.getMany(['a', 'b', 'a'])])
     expect(calls.at(-1)).toBe('getMany b')
     expect((await reads)[1].map(text)).toEqual(['newest', 'b', 'newest'])
+  })
+
+  test('a call that has waited too long fails and is not made, and later ones keep their order', async () => {
+    const { store, calls } = overtaking([30, 0], { timeout: '20ms' })
+    const setting = store.set('k', 'first')
+    const code = (error: { code: string }) => error.code
+    const waiting = Promise.resolve(store.set('k', 'second')).catch(code as never)
+    await expect(waiting).resolves.toBe('ERR_CACHE_TIMEOUT')
+    const reading = store.get('k')
+    expect(calls).toEqual(['set k'])
+    await setting
+    expect(text(await reading)).toBe('first')
   })
 
   test('a call that fails does not stop those behind it, and nothing is left in memory', async () => {

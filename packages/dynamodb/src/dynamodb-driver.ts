@@ -1,8 +1,6 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { type ByteStore, type Env, withBatching } from '@stowage/core'
+import { type ByteStore, type Env, withBatching, withKeyOrder } from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
 import {
-  type DynamoDBClient as Client,
   type DynamoDBOptions,
   isTableName,
   type ResolvedOptions,
@@ -15,15 +13,15 @@ import { DynamoDBStore } from './dynamodb-store.ts'
 import { LargeValueStore } from './large-values/large-value-store.ts'
 import { RequestSender } from './requests/request-sender.ts'
 import { prepareTable } from './table/table.ts'
+import { Clients } from './transport/clients.ts'
 
-const maxSockets = 128
-/** Keys in a full batch, which is sent at once: as many as a BatchGetItem request may have. */
-const maxBatchKeys = 100
+/** Keys in a full batch, which is sent at once: repeated keys of a tick are then read once. */
+const maxBatchKeys = 1_000
 
 /**
  * Creates a store on a DynamoDB table. It connects with the first command.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones
  * @example
  * const cache = new Cache(dynamodb({ table: 'cache', ensureTable: 'create' }), { ttl: '1d' })
  * await cache.set('k', { n: 1 }, { ttl: '10m' })
@@ -34,7 +32,11 @@ export function dynamodb(options: DynamoDBOptions): ByteStore {
   const { scan = false, batching = true } = options
   const items = new DynamoDBStore(createSender(options, resolved), resolved, { scan })
   const { largeValues } = resolved
-  const store = largeValues === undefined ? items : new LargeValueStore(items, largeValues)
+  // Requests overtake each other, because each has a connection of its own.
+  const store = withKeyOrder(
+    largeValues === undefined ? items : new LargeValueStore(items, largeValues),
+    { timeout: resolved.timeoutMs },
+  )
   return batching ? withBatching(store, { maxKeys: maxBatchKeys }) : store
 }
 
@@ -60,62 +62,19 @@ export async function ensureTable(
 }
 
 function createSender(options: DynamoDBOptions, resolved: ResolvedOptions): RequestSender {
-  const { client, table, endpoint, region } = options
+  const { table, endpoint, region } = options
   const { ensureTable: mode, names } = resolved
-  const config = {
+  const clients = new Clients(options, resolved.requestTimeoutMs)
+  return new RequestSender({
     ...resolved,
     target: { table, endpoint, region },
+    clock: clients.clock,
+    createTransport: () => clients.createTransport(),
+    region: () => clients.region(),
     ...(mode !== 'off' && {
       prepare: (sender: RequestSender) => prepareTable(sender, names, mode),
     }),
-  }
-  if (client !== undefined) {
-    return new RequestSender({
-      ...config,
-      clientHasTimeout: false,
-      createClient: () => injectedClient(client),
-      releaseClient: () => {},
-    })
-  }
-  let created: DynamoDBClient | undefined
-  return new RequestSender({
-    ...config,
-    clientHasTimeout: true,
-    createClient: () => {
-      created = createClient(options, resolved.requestTimeoutMs)
-      return created
-    },
-    releaseClient: () => created?.destroy(),
   })
-}
-
-function injectedClient(client: Client | (() => Client)): Client {
-  return typeof client === 'function' ? client() : client
-}
-
-function createClient(
-  { region, endpoint }: DynamoDBOptions,
-  requestTimeout: number,
-): DynamoDBClient {
-  const agent = { keepAlive: true, maxSockets }
-  const client = new DynamoDBClient({
-    ...(region !== undefined && { region }),
-    ...(endpoint !== undefined && { endpoint }),
-    // RequestSender retries.
-    maxAttempts: 1,
-    // Resolves the middleware once per command class instead of once per request.
-    cacheMiddleware: true,
-    requestHandler: {
-      httpAgent: agent,
-      httpsAgent: agent,
-      requestTimeout,
-      // By default the SDK only prints a warning.
-      throwOnRequestTimeout: true,
-    },
-  })
-  // It copies every output for the logger, even for the default one, which logs nothing.
-  client.middlewareStack.remove('loggerMiddleware')
-  return client
 }
 
 /**

@@ -6,6 +6,8 @@ export interface Target {
   readonly table: string
   readonly region: string | undefined
   readonly endpoint: string | undefined
+  /** Host and port that requests are sent to, once they are known. */
+  readonly host?: string | undefined
 }
 
 /** What an error of the SDK becomes. */
@@ -52,6 +54,7 @@ const translations: Readonly<Record<string, Translation>> = {
   ThrottlingException: throttled,
   RequestLimitExceeded: throttled,
   InternalServerError: unavailable,
+  CRC32CheckFailed: unavailable,
   ServiceUnavailable: unavailable,
   CredentialsProviderError: missingCredentials,
   MissingAuthenticationTokenException: missingCredentials,
@@ -63,6 +66,13 @@ const translations: Readonly<Record<string, Translation>> = {
 /** Messages of a ValidationException for a table with another key schema. */
 const keyMismatch =
   /key element does not match|Missing the key|required keys was not given|Type mismatch for key/
+
+/** An exception, with the members that clients add. */
+type Failure = NodeJS.ErrnoException & {
+  readonly $metadata?: { readonly httpStatusCode?: number }
+  /** False if the request was certainly not sent. */
+  readonly wasSent?: boolean
+}
 
 /** Connection refused, or host not resolved: nothing was sent. */
 const notSentCodes: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
@@ -77,8 +87,19 @@ export function translate(
   if (CacheError.is(error)) return error
   const cause = withoutResponse(error as Error)
   const { code, retryable, remedy } = translationOf(cause, target)
-  const message = `dynamodb ${operation} failed: ${reasonOf(cause)}.${remedy && ` ${remedy}`}`
+  const host = target.host ?? endpointHost(target)
+  const place = host === undefined ? '' : ` (${host})`
+  const message = `dynamodb ${operation} failed: ${reasonOf(cause)}${place}.${remedy && ` ${remedy}`}`
   return new CacheError(code, message, { store: 'dynamodb', operation, key, retryable, cause })
+}
+
+/** The endpoint did not reply to earlier requests, so this one was not sent. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError'
+
+  constructor(cause: Error) {
+    super(`the endpoint is unreachable (${cause.message || cause.name})`, { cause })
+  }
 }
 
 /** Removes the response that the SDK attaches, because it includes the request: its signature and the stored values. */
@@ -100,24 +121,39 @@ export function isThrottling(error: unknown): boolean {
 
 /** Whether the server may have carried out the request: it reported an internal error, or its reply was lost. */
 export function isOutcomeUnknown(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException
-  if (isTimeout(error as Error)) return true
-  return isUnavailable(error as Error) && !notSentCodes.has(code ?? '')
+  const { code, wasSent } = error as Failure
+  if (wasSent === false || notSentCodes.has(code ?? '')) return false
+  return isTimeout(error as Failure) || isUnavailable(error as Failure)
 }
 
 /** Whether the same request may soon succeed. */
 export function isTransient(error: unknown): boolean {
-  return isThrottling(error) || isOutcomeUnknown(error) || isUnavailable(error as Error)
+  if (error instanceof UnreachableError) return false
+  return isThrottling(error) || isTimeout(error as Failure) || isUnavailable(error as Failure)
+}
+
+/** Whether the request failed without a reply: it timed out, or there was no connection, or it was lost. */
+export function isUnanswered(error: unknown): boolean {
+  const { name, $metadata } = error as Failure
+  if (isTimeout(error as Failure)) return true
+  const hasReply = $metadata?.httpStatusCode !== undefined || translations[name] !== undefined
+  return !hasReply && isUnavailable(error as Failure)
+}
+
+/** The error to report after several attempts. Nothing more specific is known of an attempt that got no reply. */
+export function moreSpecific(earlier: unknown, later: unknown): unknown {
+  if (later instanceof UnreachableError) return earlier
+  return isUnanswered(later) && !isUnanswered(earlier) ? earlier : later
 }
 
 /** Whether the request timed out here or in the SDK, which also names a lost connection `TimeoutError`. */
-function isTimeout(error: NodeJS.ErrnoException): boolean {
+function isTimeout(error: Failure): boolean {
   const { name, code } = error
   if (error instanceof DeadlineError || name === 'AbortError') return true
   return name === 'TimeoutError' && code !== 'ECONNRESET' && code !== 'EPIPE'
 }
 
-function isUnavailable(error: Error): boolean {
+function isUnavailable(error: Failure): boolean {
   return !CacheError.is(error) && translationByName(error) === unavailable
 }
 
@@ -131,9 +167,7 @@ function translationOf(error: Error, target: Target): Translation {
   return translation === unavailable ? unreachable(error, target) : translation
 }
 
-function translationByName(
-  error: Error & { $metadata?: { httpStatusCode?: number } },
-): Translation {
+function translationByName(error: Failure): Translation {
   const { name, message, $metadata } = error
   if (message === 'Region is missing') return missingRegion
   if (name === 'InvalidSignatureException')
@@ -157,14 +191,19 @@ function timedOut(target: Target): Translation {
   return { code: 'ERR_CACHE_TIMEOUT', remedy }
 }
 
-/** The host of the endpoint, without the credentials a URL may contain. */
-function hostOf({ region, endpoint }: Target): string {
-  if (endpoint !== undefined) return new URL(endpoint).host
-  return `DynamoDB in ${region ?? 'the default region'}`
+/** The host of the option `endpoint`, without the credentials a URL may contain. */
+function endpointHost({ endpoint }: Target): string | undefined {
+  return endpoint === undefined ? undefined : new URL(endpoint).host
 }
 
-function missingTable({ table, region, endpoint }: Target): Translation {
-  const place = [region, endpoint && new URL(endpoint).host].filter(Boolean).join(', ')
+function hostOf(target: Target): string {
+  const host = target.host ?? endpointHost(target)
+  return host ?? `DynamoDB in ${target.region ?? 'the default region'}`
+}
+
+function missingTable(target: Target): Translation {
+  const { table, region, endpoint } = target
+  const place = [region, endpoint && endpointHost(target)].filter(Boolean).join(', ')
   return {
     code: 'ERR_CACHE_CONFIG',
     remedy: `The table "${table}" does not exist (${place || 'in the default region'}). Check the name and AWS_REGION, or create it with ensureTable().`,
@@ -190,7 +229,9 @@ function invalidRequest(message: string, { table }: Target): Translation {
 }
 
 function unreachable(error: Error, target: Target): Translation {
-  const { code } = error as NodeJS.ErrnoException
+  const { code } = (error instanceof UnreachableError ? error.cause : error) as Failure
+  if (isTimeout(error) || (error instanceof UnreachableError && isTimeout(error.cause as Failure)))
+    return { ...unavailable, remedy: `Check that ${hostOf(target)} is reachable.` }
   if (!notSentCodes.has(code ?? '')) return unavailable
   const { region, endpoint } = target
   const remedy =

@@ -1,6 +1,12 @@
-import type { DynamoDBClient as Client } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBClient as Client, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import { CacheError, type Clock, type Consistency, type Duration, systemClock } from '@stowage/core'
-import { checkChoice, checkInteger, checkTimeout, consistencies } from '@stowage/core/driver'
+import {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  checkTimeout,
+  consistencies,
+} from '@stowage/core/driver'
 
 /** The subset of an SDK client that the store uses. */
 export type DynamoDBClient = Pick<Client, 'send'> & Partial<Pick<Client, 'config'>>
@@ -29,6 +35,8 @@ export interface DynamoDBOptions {
   readonly region?: string | undefined
   /** A URL instead of the region's endpoint, for example `http://127.0.0.1:8000` for DynamoDB Local. */
   readonly endpoint?: string | undefined
+  /** Credentials, or a function that provides them. @default as the SDK resolves them */
+  readonly credentials?: DynamoDBClientConfig['credentials'] | undefined
   readonly attributes?: AttributeNames | undefined
   /**
    * How recent reads are by default. `'session'` reads strongly consistent what this process wrote in the last seconds,
@@ -52,15 +60,40 @@ export interface DynamoDBOptions {
   readonly maxValueBytes?: number | undefined
   /** Merge the `get`s of one tick into BatchGetItem requests, and its `set`s into BatchWriteItem requests. @default true */
   readonly batching?: boolean | undefined
-  /** Deadline of a call with its retries. In a batch, each chunk has its own. @default '3s' */
+  /**
+   * Deadline of a call with its retries. In a batch, each chunk has its own. A call that waits for earlier calls of its
+   * key waits at most as long. @default '3s'
+   */
   readonly timeout?: Duration | undefined
   /** Deadline of a single request, after which it is retried. @default '1s' */
   readonly requestTimeout?: Duration | undefined
-  /** An SDK client of the application, or a function that returns one. `close()` leaves it open. */
+  /**
+   * An SDK client of the application, or a function that returns one. Every request passes through its `send`, so that
+   * its middleware and configuration apply; the store's own requests take less CPU time. `close()` leaves it open.
+   */
   readonly client?: DynamoDBClient | (() => DynamoDBClient) | undefined
   /** @default systemClock */
   readonly clock?: Clock | undefined
 }
+
+const optionNames = {
+  table: true,
+  region: true,
+  endpoint: true,
+  credentials: true,
+  attributes: true,
+  consistency: true,
+  ensureTable: true,
+  scan: true,
+  compressionThreshold: true,
+  chunks: true,
+  maxValueBytes: true,
+  batching: true,
+  timeout: true,
+  requestTimeout: true,
+  client: true,
+  clock: true,
+} as const
 
 /** How values larger than one item are stored. */
 export interface LargeValueOptions {
@@ -109,8 +142,9 @@ export function isTableName(name: unknown): name is string {
   return typeof name === 'string' && /^[\w.-]{3,255}$/.test(name)
 }
 
-/** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+/** @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones */
 export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
+  checkOptionNames<DynamoDBOptions>('dynamodb', options, optionNames)
   if (!isTableName(options.table)) {
     throw configError(`table must be the name of a table: ${tableNameRule}`)
   }

@@ -1,6 +1,7 @@
-import type { ByteStore, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import type { ByteStore, CacheError, Payload, ReadOptions, StoreLimits } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { equalAttributes, type Item } from './attributes.ts'
+import type { BatchOutcomes } from './batch-outcomes.ts'
 import { internalNames, type ResolvedOptions } from './dynamodb-options.ts'
 import { Conditions } from './items/conditions.ts'
 import { Counters } from './items/counters.ts'
@@ -19,6 +20,7 @@ const keyBytes = 2_000
 export class DynamoDBStore implements ByteStore {
   readonly name = 'dynamodb'
   readonly payload = 'bytes'
+  readonly durable = true
   readonly limits: StoreLimits
   /** Only with the option `scan`, because it reads the whole table. */
   readonly scan?: NonNullable<ByteStore['scan']>
@@ -31,6 +33,8 @@ export class DynamoDBStore implements ByteStore {
   readonly #counters: Counters
   readonly #batches: BatchRequests
   readonly #recentWrites: RecentWrites
+  /** The page that a scan has just returned. Its keys exist, so that `deleteMany` need not read them to count them. */
+  #scannedPage: readonly string[] | undefined
 
   constructor(sender: RequestSender, options: ResolvedOptions, { scan }: { scan: boolean }) {
     this.limits = { keyBytes, valueBytes: options.maxItemBytes, ttlStep: 1 }
@@ -55,29 +59,36 @@ export class DynamoDBStore implements ByteStore {
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     return this.#sender.run('getMany', async () => {
-      const isStrong = (chunk: readonly string[]) => this.#isStrong(chunk, options)
+      const isStrong = (key: string) => this.#isStrong([key], options)
       const found = await this.#batches.get(keys, { operation: 'getMany', isStrong })
-      return keys.map((key) => this.#mapper.payloadOf(found.get(key)))
+      return found.resultsOf(keys, (item) => this.#mapper.payloadOf(item))
     })
   }
 
   async set(key: string, payload: Payload, ttl?: number): Promise<void> {
-    if (this.#exceeds(payload)) await this.#rejectOversized('set', [[key, payload]])
-    await this.#write('set', [key], () =>
-      this.#items.put('set', key, this.#mapper.toItem(key, payload, ttl)),
-    )
+    await this.#write('set', [key], async () => {
+      if (!this.#exceeds(payload)) {
+        return this.#items.put('set', key, this.#mapper.toItem(key, payload, ttl))
+      }
+      // The old value must not be served after an attempt to replace it.
+      await this.#deleteFully([key], 'set')
+      throw this.#tooLarge('set', key, payload)
+    })
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    const oversized = entries.filter(([, payload]) => this.#exceeds(payload))
-    if (oversized.length > 0) await this.#rejectOversized('setMany', oversized)
     // The server rejects a batch with two writes of one key.
-    const unique = new Map(entries)
-    await this.#write('setMany', [...unique.keys()], () => {
-      const puts = Array.from(unique, ([key, payload]) => ({
-        PutRequest: { Item: this.#mapper.toItem(key, payload, ttl) },
+    const unique = [...new Map(entries)]
+    await this.#write('setMany', unique.map(keyOf), async () => {
+      const oversized = unique.filter(([, payload]) => this.#exceeds(payload))
+      const fitting = unique.filter(([, payload]) => !this.#exceeds(payload))
+      const puts = fitting.map(([key, payload]) => ({
+        key,
+        request: { PutRequest: { Item: this.#mapper.toItem(key, payload, ttl) } },
       }))
-      return this.#batches.write(puts, 'setMany')
+      const outcomes = await this.#batches.write(puts, 'setMany')
+      if (oversized.length > 0) await this.#deleteOversized(oversized, outcomes)
+      outcomes.resultsOf(entries.map(keyOf), () => undefined)
     })
   }
 
@@ -132,24 +143,28 @@ export class DynamoDBStore implements ByteStore {
   }
 
   deleteMany(keys: readonly string[]): Promise<number> {
+    const areScanned = keys === this.#scannedPage
     return this.#write('deleteMany', keys, async () => {
-      const found = [...(await this.#readExpiries(keys))]
-      await this.#deleteAll(
-        found.map(([key]) => key),
-        'deleteMany',
-      )
-      return found.filter(([, item]) => !this.#ttl.isExpired(item)).length
+      if (areScanned) {
+        ;(await this.#deleteAll(keys, 'deleteMany')).resultsOf(keys, () => true)
+        return keys.length
+      }
+      const found = await this.#readExpiries(keys)
+      const deleted = await this.#deleteAll([...found.results.keys()], 'deleteMany')
+      found.addErrors(deleted.errors)
+      const existed = found.resultsOf(keys, (item) => item !== undefined && !this.#isExpired(item))
+      return new Set(keys.filter((_, index) => existed[index])).size
     })
   }
 
   clear(): Promise<void> {
     return this.#sender.run('clear', async () => {
-      const pages = scanPages((command) => this.#sender.send(command, { operation: 'clear' }), {
+      const pages = scanPages((input) => this.#sender.send('Scan', input, { operation: 'clear' }), {
         TableName: this.#options.table,
         ProjectionExpression: '#k',
         ExpressionAttributeNames: { '#k': this.#options.names.key },
       })
-      for await (const page of pages) await this.#deleteAll(page.map(this.#mapper.keyOf), 'clear')
+      for await (const page of pages) await this.#deleteFully(page.map(this.#mapper.keyOf), 'clear')
     })
   }
 
@@ -175,12 +190,21 @@ export class DynamoDBStore implements ByteStore {
 
   /** Like `deleteMany`, but does not count, because that reads the items, at a cost that grows with their size. */
   deleteUncounted(keys: readonly string[]): Promise<void> {
-    return this.#write('deleteMany', keys, () => this.#deleteAll(keys, 'deleteMany'))
+    return this.#write('deleteMany', keys, () => this.#deleteFully(keys, 'deleteMany'))
   }
 
   /** Reads a key that does not exist, which requires no permission but GetItem. */
   async ping(): Promise<void> {
     await this.#sender.run('ping', () => this.#items.get('ping', '~ping', false))
+  }
+
+  /** The clock of the server, from its replies. */
+  time(): Promise<number> {
+    return this.#sender.run('time', async () => {
+      if (this.#sender.serverTime() === undefined) await this.#items.get('time', '~ping', false)
+      // A proxy or a stub may remove the header.
+      return this.#sender.serverTime() ?? this.#options.clock.now()
+    })
   }
 
   /** @see RecentWrites */
@@ -201,13 +225,13 @@ export class DynamoDBStore implements ByteStore {
     return this.close()
   }
 
-  async *#scan(prefix: string): AsyncGenerator<string[], void, undefined> {
+  async *#scan(prefix: string): AsyncGenerator<readonly string[], void, undefined> {
     this.#sender.assertOpen('scan')
     const { ConditionExpression: exists, ...operands } = this.#conditions.exists(this.#ttl.now())
     const prefixValue = prefix === '' ? {} : { ':prefix': { S: prefix } }
     const pages = scanPages(
-      (command) =>
-        this.#sender.run('scan', () => this.#sender.send(command, { operation: 'scan' })),
+      (input) =>
+        this.#sender.run('scan', () => this.#sender.send('Scan', input, { operation: 'scan' })),
       {
         TableName: this.#options.table,
         ProjectionExpression: '#k',
@@ -216,11 +240,23 @@ export class DynamoDBStore implements ByteStore {
         ExpressionAttributeValues: { ...operands.ExpressionAttributeValues, ...prefixValue },
       },
     )
-    for await (const page of pages) if (page.length > 0) yield page.map(this.#mapper.keyOf)
+    for await (const page of pages) {
+      if (page.length === 0) continue
+      const keys = page.map(this.#mapper.keyOf)
+      this.#scannedPage = keys
+      // A loop that deletes the page does it at once.
+      setImmediate(() => this.#forgetPage(keys))
+      yield keys
+    }
+  }
+
+  #forgetPage(page: readonly string[]): void {
+    if (this.#scannedPage === page) this.#scannedPage = undefined
   }
 
   /** Runs a write. Its keys count as recently written even if it failed: the server may have carried it out. */
   #write<T>(operation: string, keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    this.#scannedPage = undefined
     return this.#sender.run(operation, async () => {
       try {
         return await work()
@@ -240,7 +276,7 @@ export class DynamoDBStore implements ByteStore {
   }
 
   /** The expiry attributes of the existing items, expired ones included. */
-  #readExpiries(keys: readonly string[]): Promise<Map<string, Item>> {
+  #readExpiries(keys: readonly string[]): Promise<BatchOutcomes<Item>> {
     const { key, ttl } = this.#options.names
     return this.#batches.get(keys, {
       operation: 'deleteMany',
@@ -252,29 +288,51 @@ export class DynamoDBStore implements ByteStore {
     })
   }
 
-  async #deleteAll(keys: readonly string[], operation: string): Promise<void> {
-    const deletes = keys.map((key) => ({ DeleteRequest: { Key: this.#mapper.toKey(key) } }))
-    await this.#batches.write(deletes, operation)
+  #deleteAll(keys: readonly string[], operation: string): Promise<BatchOutcomes> {
+    const deletes = keys.map((key) => ({
+      key,
+      request: { DeleteRequest: { Key: this.#mapper.toKey(key) } },
+    }))
+    return this.#batches.write(deletes, operation)
+  }
+
+  async #deleteFully(keys: readonly string[], operation: string): Promise<void> {
+    const outcomes = await this.#deleteAll(keys, operation)
+    outcomes.resultsOf(keys, () => undefined)
+  }
+
+  #isExpired(item: Item): boolean {
+    return this.#ttl.isExpired(item)
   }
 
   #exceeds(payload: Payload): boolean {
     return exceeds(payload, this.limits.valueBytes)
   }
 
-  /** Deletes the old values, which must not be served after an attempt to replace them, and throws. */
-  async #rejectOversized(
-    operation: string,
+  /** Deletes old values, which must not be served after an attempt to replace them. */
+  async #deleteOversized(
     entries: readonly (readonly [string, Payload])[],
+    outcomes: BatchOutcomes,
   ): Promise<void> {
-    const keys = [...new Set(entries.map(([key]) => key))]
-    await this.#write(operation, keys, () => this.#deleteAll(keys, operation))
-    for (const [key, payload] of entries) this.#assertFits(operation, key, payload)
+    const deleted = await this.#deleteAll(entries.map(keyOf), 'setMany')
+    for (const [key, payload] of entries) {
+      outcomes.failed([key], deleted.errors.get(key) ?? this.#tooLarge('setMany', key, payload))
+    }
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` for an oversized payload, `ERR_CACHE_CLOSED` after `close()` */
   #assertFits(operation: string, key: string, payload: Payload): void {
     if (!this.#exceeds(payload)) return
     this.#sender.assertOpen(operation)
-    throw valueTooLarge(this.name, operation, key, payloadBytes(payload), this.limits.valueBytes)
+    throw this.#tooLarge(operation, key, payload)
   }
+
+  #tooLarge(operation: string, key: string, payload: Payload): CacheError {
+    const { name, limits } = this
+    return valueTooLarge(name, operation, key, payloadBytes(payload), limits.valueBytes)
+  }
+}
+
+function keyOf([key]: readonly [string, unknown]): string {
+  return key
 }

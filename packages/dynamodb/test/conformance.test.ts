@@ -25,12 +25,19 @@ const variants = [
   ['DynamoDB Local', allOptions],
 ] as const
 
-describe.each(variants)('%s, %o', (name, options) => {
+/** Requests are sent by the store itself, or by the client of the application. */
+const transports = ['lean', 'sdk'] as const
+const cases = variants.flatMap((variant) =>
+  transports.map((transport) => [...variant, transport] as const),
+)
+
+describe.each(cases)('%s, %o, %s', (name, options, transport) => {
   let engine: Engine
   let client: DynamoDBClient
   const clock = new ManualClock()
 
   beforeAll(async () => {
+    useCredentials()
     engine = await engines[name]()
     // Shared by all stores, so that its connections and middleware are set up once.
     client = admin(engine)
@@ -42,8 +49,10 @@ describe.each(variants)('%s, %o', (name, options) => {
   })
 
   // The table has no TTL, so that only the driver hides expired items.
-  const create = () =>
-    dynamodb({ table: 'cache', client: () => client, clock, ...longTimeouts, ...options })
+  const create = () => {
+    const place = transport === 'lean' ? { endpoint: engine.url, region } : { client: () => client }
+    return dynamodb({ table: 'cache', clock, ...place, ...longTimeouts, ...options })
+  }
   conform(test, create, { wait: (ms) => clock.advance(ms), exact: true, sharedBackend: true })
 })
 

@@ -80,6 +80,12 @@ describe('options', () => {
     expect(() => dynamodb({ table: 'cache', ...options })).toThrow(message)
   })
 
+  test('that do not exist are a TypeError, with the most similar name', () => {
+    const misspelled = { table: 'cache', consistancy: 'strong' } as DynamoDBOptions
+    const message = 'dynamodb: unknown option consistancy. Did you mean consistency?'
+    expect(() => dynamodb(misspelled)).toThrow(new TypeError(message))
+  })
+
   test('a store without commands never connects', async () => {
     await dynamodb({ table: 'cache', endpoint: 'http://127.0.0.1:1' }).close()
   })

@@ -4,12 +4,12 @@ import {
   GetItemCommand,
   PutItemCommand,
 } from '@aws-sdk/client-dynamodb'
-import { Cache } from '@stowage/core'
+import { Cache, type Consistency } from '@stowage/core'
 import { ConsumptionMeter, type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { ManualClock } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, type Engine, engines, useCredentials } from './engines.ts'
-import { type FaultServer, startFaultServer } from './fault-server.ts'
+import { type Body, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -194,55 +194,66 @@ describe('200 concurrent calls of two stores', () => {
 })
 
 describe('reads', () => {
-  /** Whether the reads before and after a write were strongly consistent. */
-  async function consistentReads(options: Partial<DynamoDBOptions>): Promise<unknown[]> {
-    const flags: unknown[] = []
+  /** For each read, the keys that it requested strongly consistent. */
+  function recordStrongKeys(): () => string[] {
+    const strong: string[] = []
     server.decide = (_, body) => {
-      if ('ConsistentRead' in body) flags.push(body.ConsistentRead)
-      if (body.RequestItems?.cache?.Keys) flags.push(body.RequestItems.cache.ConsistentRead)
+      const { Key, ConsistentRead, RequestItems } = body
+      if (ConsistentRead) strong.push(Key.key.S)
+      const { Keys = [], ...batch } = RequestItems?.cache ?? {}
+      if (batch.ConsistentRead) strong.push(...Keys.map((key: Body) => key.key.S))
       return undefined
     }
+    return () => strong.splice(0).sort()
+  }
+
+  /** The strongly consistent keys of the reads before and after a write. */
+  async function consistentReads(options: Partial<DynamoDBOptions>): Promise<string[][]> {
+    const strongKeys = recordStrongKeys()
     const store = storeWith(options)
     await store.get('read')
+    const reads = [strongKeys()]
     await store.set('read', 'v')
     await store.get('read')
-    await store.getMany(['other', 'read'])
-    await store.getMany(['other'])
-    return flags
+    reads.push(strongKeys())
+    for (const keys of [['other', 'read'], ['other']]) {
+      await store.getMany(keys)
+      reads.push(strongKeys())
+    }
+    return reads
   }
 
   test('are strongly consistent for what this process wrote, and otherwise eventually', async () => {
-    expect(await consistentReads({})).toEqual([false, true, true, false])
+    expect(await consistentReads({})).toEqual([[], ['read'], ['read'], []])
   })
 
   test('are always or never strongly consistent if configured', async () => {
-    expect(await consistentReads({ consistency: 'strong' })).toEqual([true, true, true, true])
-    expect(await consistentReads({ consistency: 'eventual' })).toEqual([false, false, false, false])
+    const all = [['read'], ['read'], ['other', 'read'], ['other']]
+    expect(await consistentReads({ consistency: 'strong' })).toEqual(all)
+    expect(await consistentReads({ consistency: 'eventual' })).toEqual([[], [], [], []])
   })
 
   test.each(['eventual', 'session', 'strong'] as const)(
     'follow the option of the call in a store with the default %s',
     async (consistency) => {
-      const flags: unknown[] = []
       const store = storeWith({ consistency })
       const other = `not written, ${consistency}`
       await store.set('written', 'v')
-      server.decide = (_, body) => {
-        flags.push(body.ConsistentRead ?? body.RequestItems.cache.ConsistentRead)
-        return undefined
+      const strongKeys = recordStrongKeys()
+      const reads = [['written'], [other], [other, 'written'], [other, `${other}!`]]
+      const strong = async (requested: Consistency) => {
+        const found: string[][] = []
+        for (const keys of reads) {
+          const [key = ''] = keys
+          if (keys.length === 1) await store.get(key, { consistency: requested })
+          else await store.getMany(keys, { consistency: requested })
+          found.push(strongKeys())
+        }
+        return found
       }
-      for (const requested of ['eventual', 'session', 'strong'] as const) {
-        await store.get('written', { consistency: requested })
-        await store.get(other, { consistency: requested })
-        await store.getMany(['written', other], { consistency: requested })
-        await store.getMany([other, `${other}!`], { consistency: requested })
-      }
-      const [eventual, session, strong] = [
-        [false, false, false, false],
-        [true, false, true, false],
-        [true, true, true, true],
-      ]
-      expect(flags).toEqual([eventual, session, strong].flat())
+      expect(await strong('eventual')).toEqual([[], [], [], []])
+      expect(await strong('session')).toEqual([['written'], [], ['written'], []])
+      expect(await strong('strong')).toEqual(reads)
     },
   )
 
@@ -259,7 +270,7 @@ describe('reads', () => {
       store.get('c', { consistency: 'strong' }),
       store.get('d'),
     ])
-    expect(reads).toHaveLength(3)
+    expect(reads).toHaveLength(2)
     expect(reads).toContainEqual(['GetItem', true])
     expect(reads).toContainEqual(['BatchGetItem', false])
   })
@@ -313,7 +324,7 @@ test('clears a prefix with one read and one write, and keeps other keys and the 
 })
 
 test('counts consumed units and throttled requests until the meter is closed', async () => {
-  const store = storeWith({ batching: false, consistency: 'eventual' })
+  const store = storeWith({ batching: false, consistency: 'eventual', timeout: '1s' })
   const meter = new ConsumptionMeter()
   await store.set('metered', 'x'.repeat(3_000))
   await store.get('metered')
@@ -322,9 +333,12 @@ test('counts consumed units and throttled requests until the meter is closed', a
     status: 400,
     body: { __type: 'x#ThrottlingException', message: 'slow down' },
   })
+  server.requests.length = 0
   await expect(store.get('metered')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+  const throttled = server.requests.length
   meter.close()
   server.decide = () => undefined
   await store.get('metered')
-  expect(meter.of('cache')).toEqual({ requests: 6, throttled: 3, readUnits: 1, writeUnits: 3 })
+  const requests = 3 + throttled
+  expect(meter.of('cache')).toEqual({ requests, throttled, readUnits: 1, writeUnits: 3 })
 })

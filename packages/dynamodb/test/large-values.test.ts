@@ -105,7 +105,12 @@ test('deletes the old value and every chunk when a value is rejected', async () 
     ['k', tooLarge],
     ['l', fits],
   ] as const
-  await expect(store.setMany(entries)).rejects.toMatchObject(limitError)
+  await expect(store.setMany(entries)).rejects.toMatchObject({
+    ...limitError,
+    outcomes: [{ status: 'rejected' }, { status: 'fulfilled' }],
+  })
+  expect(await store.get('l')).toEqual(fits)
+  await store.delete('l')
   expect(await keysInTable()).toEqual([])
 })
 

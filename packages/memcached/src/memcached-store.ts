@@ -3,7 +3,7 @@ import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core
 import { Counters } from './items/counters.ts'
 import { readWithCas } from './items/item-replies.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
-import { KeyOrder } from './items/key-order.ts'
+import { RequestSequencer } from './items/request-sequencer.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
 
@@ -15,7 +15,7 @@ export class MemcachedStore implements ByteStore {
   readonly #items: Items
   readonly #counters: Counters
   readonly #lifecycle = new Lifecycle('memcached')
-  readonly #order = new KeyOrder()
+  readonly #order = new RequestSequencer()
 
   constructor(router: Router, oversize: 'reject' | 'chunk') {
     this.#dispatcher = new Dispatcher(router)
@@ -118,7 +118,11 @@ export class MemcachedStore implements ByteStore {
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => this.#dispatcher.close())
+    return this.#lifecycle.close(async () => {
+      // Calls that wait for others have not been sent yet.
+      await this.#order.idle()
+      await this.#dispatcher.close()
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {

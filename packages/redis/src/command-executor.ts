@@ -95,7 +95,7 @@ export class CommandExecutor {
     return endWrite === undefined ? reply : reply.finally(endWrite)
   }
 
-  /** Sends a command that concerns all keys to every primary. */
+  /** Sends a command that concerns all keys to every primary, within a call that `close()` waits for. */
   async onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
     const primaries = await this.primaries(operation)
     await Promise.all(primaries.map((primary) => this.sendTo(primary, operation, command)))

@@ -40,10 +40,11 @@ export function redis(options: RedisOptions = {}): ByteStore {
   const { client } = options
   if (client === undefined) {
     const topology = createTopology(options, resolved)
-    const replicaWait = createReplicaWait(options, resolved)
-    const store = new RedisStore(topology, resolved, replicaWait)
-    const usesOneConnection = replicaWait === undefined && resolved.readFrom === 'primary'
-    return batched(usesOneConnection ? store : withKeyOrder(store))
+    const store = new RedisStore(topology, resolved, createReplicaWait(options, resolved))
+    // On one connection, Redis executes commands in order. Reads from replicas, and writes that wait for them, are sent
+    // on other connections.
+    const hasOrder = topology instanceof SingleTopology && resolved.waitReplicas === 0
+    return batched(hasOrder ? store : withKeyOrder(store))
   }
   const topology = new InjectedTopology(client)
   // An injected client may wait forever.

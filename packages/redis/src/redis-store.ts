@@ -144,17 +144,19 @@ export class RedisStore implements ByteStore {
   }
 
   clear(): Promise<void> {
-    return this.#lifecycle.run('clear', async () => {
-      const endWrite = this.#topology.beginWrite(undefined)
-      try {
-        const flush = () => this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
-        const keysMayHaveMoved = await this.#executor.watchSlots('clear')
-        await flush()
-        if (await keysMayHaveMoved()) await flush()
-      } finally {
-        endWrite?.()
-      }
-    })
+    return this.#lifecycle.run('clear', () => this.#clear())
+  }
+
+  async #clear(): Promise<void> {
+    const endWrite = this.#topology.beginWrite(undefined)
+    try {
+      const flush = () => this.#executor.onPrimaries('clear', (client) => client.flushdb('ASYNC'))
+      const keysMayHaveMoved = await this.#executor.watchSlots('clear')
+      await flush()
+      if (await keysMayHaveMoved()) await flush()
+    } finally {
+      endWrite?.()
+    }
   }
 
   ping(): Promise<void> {

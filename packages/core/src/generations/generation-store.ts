@@ -68,7 +68,7 @@ export class GenerationStore implements AnyStore {
   }
 
   add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#confirmed('add', (prefix) => this.#store.add(prefix + key, item, ttl))
+    return this.#confirmed('add', (prefix) => this.#store.add(prefix + key, item, ttl), true)
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
@@ -137,7 +137,7 @@ export class GenerationStore implements AnyStore {
     return this.#lifecycle.run(operation, () => generation.callRefreshing(call))
   }
 
-  #confirmed<T>(operation: string, call: PrefixedCall<T>): Promise<T> {
-    return this.#lifecycle.run(operation, () => this.#generation.callConfirmed(call))
+  #confirmed<T>(operation: string, call: PrefixedCall<T>, mustConfirm = false): Promise<T> {
+    return this.#lifecycle.run(operation, () => this.#generation.callConfirmed(call, mustConfirm))
   }
 }

@@ -84,10 +84,16 @@ export class Generation {
     return call(this.#keyPrefix)
   }
 
-  /** Makes a call with an id that is confirmed after the beginning of the call. */
-  async callConfirmed<T>(call: PrefixedCall<T>): Promise<T> {
+  /**
+   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, the call is made
+   * with the known one, unless `mustConfirm`: two processes that know different ids would both get a lock.
+   */
+  async callConfirmed<T>(call: PrefixedCall<T>, mustConfirm = false): Promise<T> {
     if (this.#id === undefined) await this.#readShared()
-    return this.#callWhile(this.#confirm(), call)
+    const confirming = this.#confirm()
+    const result = await this.#callWhile(confirming, call)
+    if (mustConfirm) await confirming
+    return result
   }
 
   /**

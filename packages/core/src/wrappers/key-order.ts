@@ -1,4 +1,5 @@
 import type { Awaitable } from '../store.ts'
+import { answerWithin } from '../time/deadline.ts'
 import { Deferred } from '../time/deferred.ts'
 
 /** A write of a key, and the reads after it until the next write. */
@@ -16,10 +17,26 @@ export class KeyOrder {
   /** The last epoch of each key with calls in flight. */
   readonly #epochs = new Map<string, Epoch>()
 
-  /** Makes the call: immediately, or when the earlier calls of its keys on which it depends have settled. */
-  run<T>(keys: readonly string[], isWrite: boolean, call: () => Awaitable<T>): Awaitable<T> {
+  readonly #waitMs: number | undefined
+
+  /** @param waitMs how long a call may wait for earlier calls */
+  constructor(waitMs?: number) {
+    this.#waitMs = waitMs
+  }
+
+  /**
+   * Makes the call: immediately, or when the earlier calls of its keys on which it depends have settled.
+   * @param onTimeout returns the error of a call that has waited too long, and is not made
+   */
+  run<T>(
+    keys: readonly string[],
+    isWrite: boolean,
+    call: () => Awaitable<T>,
+    onTimeout: () => Error,
+  ): Awaitable<T> {
     const earlier = this.#earlierCalls(keys, isWrite)
-    const result = earlier.length === 0 ? call() : Promise.all(earlier).then(call)
+    if (earlier.length > 0) return this.#wait(Promise.all(earlier), keys, isWrite, call, onTimeout)
+    const result = call()
     if (result instanceof Promise) this.#track(keys, isWrite, result)
     return result
   }
@@ -40,6 +57,22 @@ export class KeyOrder {
   /** Resolves when no call is in flight. */
   async idle(): Promise<void> {
     while (this.#epochs.size > 0) await Promise.all([...this.#epochs.values()].map(idleOf))
+  }
+
+  #wait<T>(
+    earlier: Promise<unknown>,
+    keys: readonly string[],
+    isWrite: boolean,
+    call: () => Awaitable<T>,
+    onTimeout: () => Error,
+  ): Promise<T> {
+    const turn =
+      this.#waitMs === undefined ? earlier : answerWithin(this.#waitMs, earlier, onTimeout)
+    const result = turn.then(call)
+    // A call that is not made settles before the earlier ones, which later calls must wait for as well.
+    const settled = earlier.then(() => result)
+    this.#track(keys, isWrite, settled)
+    return result
   }
 
   #earlierCalls(keys: readonly string[], isWrite: boolean): Promise<unknown>[] {

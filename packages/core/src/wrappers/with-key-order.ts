@@ -1,4 +1,6 @@
+import { CacheError } from '../errors.ts'
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
+import { type Duration, milliseconds } from '../time/duration.ts'
 import { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { outcomeOf, valuesOf } from './batch-error.ts'
@@ -14,6 +16,14 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
   'delete',
 ])
 
+export interface KeyOrderOptions {
+  /**
+   * How long a call waits for earlier calls of its key. Then it fails with `ERR_CACHE_TIMEOUT` and is not made.
+   * @default until they have settled
+   */
+  readonly timeout?: Duration | undefined
+}
+
 /**
  * Wraps a store so that the calls for one key take effect in the order in which they were made, for a backend whose
  * requests can overtake each other because they are sent on several connections. Reads of a key run concurrently; a
@@ -24,13 +34,22 @@ const singleKeyWrites: ReadonlySet<StoreOperation> = new Set<StoreOperation>([
  * const ordered = withKeyOrder(memory())
  * await Promise.all([ordered.set('a', 'first'), ordered.set('a', 'second')]) // 'second' is stored
  */
-export function withKeyOrder<S extends CacheStore>(store: S): S {
+export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOptions = {}): S {
   const inner = store as unknown as AnyStore
-  const order = new KeyOrder()
+  const { timeout } = options
+  const order = new KeyOrder(timeout === undefined ? undefined : milliseconds(timeout))
+  const waitedTooLong = (operation: string, key?: string) => () =>
+    new CacheError(
+      'ERR_CACHE_TIMEOUT',
+      `${store.name} ${operation} failed: earlier calls of the key took too long, so it was not sent.`,
+      { store: store.name, operation, key },
+    )
   const lifecycle = new Lifecycle(store.name)
   const others = wrapStore(store, (operation, call, args) => {
     lifecycle.assertOpen(operation)
-    return singleKeyWrites.has(operation) ? order.run([args[0] as string], true, call) : call()
+    if (!singleKeyWrites.has(operation)) return call()
+    const key = args[0] as string
+    return order.run([key], true, call, waitedTooLong(operation, key))
   })
   // The calls that wait for others have not reached the store yet.
   const close = () =>
@@ -38,15 +57,15 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
       await order.idle()
       await inner.close()
     })
-  const get = (key: string, options?: ReadOptions) => {
+  const get = (key: string, readOptions?: ReadOptions) => {
     lifecycle.assertOpen('get')
-    return order.run([key], false, () => inner.get(key, options))
+    return order.run([key], false, () => inner.get(key, readOptions), waitedTooLong('get', key))
   }
 
-  const getMany = (keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> => {
+  const getMany = (keys: readonly string[], readOptions?: ReadOptions): Awaitable<unknown[]> => {
     lifecycle.assertOpen('getMany')
     const read = (some: readonly string[]) =>
-      order.run(some, false, () => inner.getMany(some, options))
+      order.run(some, false, () => inner.getMany(some, readOptions), waitedTooLong('getMany'))
     const [idle, busy] = order.split(keys, (key) => key, false)
     return busy.length === 0 ? read(keys) : callForBoth(keys, idle, busy, read)
   }
@@ -54,7 +73,7 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
     lifecycle.assertOpen('setMany')
     const write = (some: readonly (readonly [string, unknown])[]) => {
       const keys = some.map(([key]) => key)
-      return order.run(keys, true, () => inner.setMany(some, ttl))
+      return order.run(keys, true, () => inner.setMany(some, ttl), waitedTooLong('setMany'))
     }
     const [idle, busy] = order.split(entries, ([key]) => key, true)
     if (busy.length === 0 || idle.length === 0) return write(entries)
@@ -62,7 +81,7 @@ export function withKeyOrder<S extends CacheStore>(store: S): S {
   }
   const deleteMany = (keys: readonly string[]) => {
     lifecycle.assertOpen('deleteMany')
-    return order.run(keys, true, () => inner.deleteMany(keys))
+    return order.run(keys, true, () => inner.deleteMany(keys), waitedTooLong('deleteMany'))
   }
   const dispose = { close, [Symbol.asyncDispose]: close }
   return Object.assign(others, { get, getMany, setMany, deleteMany, ...dispose })

@@ -1,19 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import {
-  type ConditionalCheckFailedException,
-  DeleteItemCommand,
-  type DeleteItemOutput,
-  GetItemCommand,
-  type GetItemOutput,
-  PutItemCommand,
-  type PutItemOutput,
-  UpdateItemCommand,
-  type UpdateItemOutput,
-} from '@aws-sdk/client-dynamodb'
+import type { ConditionalCheckFailedException, UpdateItemOutput } from '@aws-sdk/client-dynamodb'
 import type { Item } from '../attributes.ts'
 import { isConditionFailure } from '../dynamodb-errors.ts'
 import { internalNames } from '../dynamodb-options.ts'
-import type { Command, RequestContext, RequestSender } from '../requests/request-sender.ts'
+import type { RequestContext, RequestSender } from '../requests/request-sender.ts'
+import type { Actions } from '../transport/actions.ts'
 import type { Condition } from './conditions.ts'
 
 /** Requests for a single item of the table. */
@@ -30,20 +21,20 @@ export class ItemRequests {
   }
 
   async get(operation: string, key: string, isStrong: boolean): Promise<Item | undefined> {
-    const command = new GetItemCommand({ ...this.#locate(key), ConsistentRead: isStrong })
-    return (await this.#sender.send<GetItemOutput>(command, { operation, key })).Item
+    const input = { ...this.#locate(key), ConsistentRead: isStrong }
+    return (await this.#sender.send('GetItem', input, { operation, key })).Item
   }
 
   async put(operation: string, key: string, item: Item): Promise<void> {
-    const command = new PutItemCommand({ TableName: this.#sender.target.table, Item: item })
-    await this.#sender.send(command, { operation, key })
+    const input = { TableName: this.#sender.target.table, Item: item }
+    await this.#sender.send('PutItem', input, { operation, key })
   }
 
   /** Puts the item and returns the replaced one. That is the new item itself if the reply to a first attempt was lost. */
   async getAndPut(operation: string, key: string, item: Item): Promise<Item | undefined> {
     const { table } = this.#sender.target
-    const command = new PutItemCommand({ TableName: table, Item: item, ReturnValues: 'ALL_OLD' })
-    return (await this.#sender.send<PutItemOutput>(command, { operation, key })).Attributes
+    const input = { TableName: table, Item: item, ReturnValues: 'ALL_OLD' } as const
+    return (await this.#sender.send('PutItem', input, { operation, key })).Attributes
   }
 
   /**
@@ -52,13 +43,13 @@ export class ItemRequests {
    */
   async putIf(operation: string, key: string, item: Item, condition: Condition): Promise<boolean> {
     const id = `${this.#writerId}${(this.#writeCount++).toString(36)}`
-    const command = new PutItemCommand({
+    const input = {
       TableName: this.#sender.target.table,
       Item: { ...item, [internalNames.writeId]: { S: id } },
       ...condition,
-    })
+    }
     const context: RequestContext = { operation, key }
-    const failure = await this.#failureOf(command, context)
+    const failure = await this.#failureOf('PutItem', input, context)
     if (failure === undefined) return true
     // An injected client may have retried the request itself.
     if (!context.outcomeUnknown && failure.$metadata?.attempts === 1) return false
@@ -68,8 +59,9 @@ export class ItemRequests {
 
   /** Deletes the item if the condition holds. Not retried: a deleted item cannot prove which request deleted it. */
   async deleteIf(operation: string, key: string, condition: Condition): Promise<boolean> {
-    const command = new DeleteItemCommand({ ...this.#locate(key), ...condition })
-    return (await this.#failureOf(command, { operation, key, idempotent: false })) === undefined
+    const input = { ...this.#locate(key), ...condition }
+    const context = { operation, key, idempotent: false }
+    return (await this.#failureOf('DeleteItem', input, context)) === undefined
   }
 
   /** Like `deleteIf`, but returns the deleted item. `undefined` if the condition failed. */
@@ -78,13 +70,9 @@ export class ItemRequests {
     key: string,
     condition: Condition,
   ): Promise<Item | undefined> {
-    const command = new DeleteItemCommand({
-      ...this.#locate(key),
-      ...condition,
-      ReturnValues: 'ALL_OLD',
-    })
+    const input = { ...this.#locate(key), ...condition, ReturnValues: 'ALL_OLD' } as const
     const context = { operation, key, idempotent: false }
-    const output = await this.#outputOf<DeleteItemOutput>(command, context)
+    const output = await this.#outputOf('DeleteItem', input, context)
     return output && (output.Attributes ?? {})
   }
 
@@ -95,33 +83,38 @@ export class ItemRequests {
     condition: Condition,
     values: Item = {},
   ): Promise<UpdateItemOutput | undefined> {
-    const command = new UpdateItemCommand({
+    const input = {
       ...this.#locate(context.key),
       UpdateExpression: expression,
       ReturnValues: 'UPDATED_NEW',
       ...condition,
       ExpressionAttributeValues: { ...condition.ExpressionAttributeValues, ...values },
-    })
-    return this.#outputOf<UpdateItemOutput>(command, context)
+    } as const
+    return this.#outputOf('UpdateItem', input, context)
   }
 
   /** Sends a conditional request. Returns its output, or `undefined` if the condition failed. */
-  async #outputOf<Output>(command: Command, context: RequestContext): Promise<Output | undefined> {
+  async #outputOf<A extends ConditionalAction>(
+    action: A,
+    input: Actions[A]['input'],
+    context: RequestContext,
+  ): Promise<Actions[A]['output'] | undefined> {
     try {
-      return await this.#sender.send<Output>(command, context)
+      return await this.#sender.send(action, input, context)
     } catch (error) {
       if (!isConditionFailure(error)) throw error
       return undefined
     }
   }
 
-  /** Sends a conditional request. Returns the SDK's exception if the condition failed, otherwise `undefined`. */
-  async #failureOf(
-    command: Command,
+  /** Sends a conditional request. Returns the exception if the condition failed, otherwise `undefined`. */
+  async #failureOf<A extends ConditionalAction>(
+    action: A,
+    input: Actions[A]['input'],
     context: RequestContext,
   ): Promise<ConditionFailure | undefined> {
     try {
-      await this.#sender.send(command, context)
+      await this.#sender.send(action, input, context)
       return undefined
     } catch (error) {
       if (!isConditionFailure(error)) throw error
@@ -134,4 +127,5 @@ export class ItemRequests {
   }
 }
 
+type ConditionalAction = 'PutItem' | 'UpdateItem' | 'DeleteItem'
 type ConditionFailure = Pick<ConditionalCheckFailedException, '$metadata'>

@@ -50,12 +50,12 @@ export class Chunks {
     return chunks.length === keys.length ? Buffer.concat(chunks.map(toBytes)) : undefined
   }
 
-  /** The keys of the chunks that the values under these keys consist of now. */
-  async keysFor(keys: readonly string[]): Promise<string[]> {
+  /** By key, the keys of the chunks that its value consists of now. */
+  async keysByKey(keys: readonly string[]): Promise<Map<string, string[]>> {
     const unique = [...new Set(keys)]
     // An outdated manifest would leave the chunks of a newer value in the table.
     const stored = await this.#store.getMany(unique, strongRead)
-    return unique.flatMap((key, index) => chunkKeys(key, stored[index]))
+    return new Map(unique.map((key, index) => [key, chunkKeys(key, stored[index])]))
   }
 
   /** Sets the expiry of chunks. Returns whether all of them exist. */

@@ -1,5 +1,6 @@
 import {
   type Awaitable,
+  type BatchError,
   type ByteStore,
   CacheError,
   type Payload,
@@ -7,6 +8,7 @@ import {
   type StoreLimits,
 } from '@stowage/core'
 import { Lifecycle } from '@stowage/core/driver'
+import { BatchOutcomes } from '../batch-outcomes.ts'
 import type { LargeValueOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { Chunks, chunkKeys, isChunkKey } from './chunks.ts'
@@ -23,6 +25,7 @@ const maxTouches = 3
 export class LargeValueStore implements ByteStore {
   readonly name = 'dynamodb'
   readonly payload = 'bytes'
+  readonly durable = true
   readonly limits: StoreLimits
   readonly scan?: NonNullable<ByteStore['scan']>
   readonly #store: DynamoDBStore
@@ -49,8 +52,17 @@ export class LargeValueStore implements ByteStore {
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     return this.#lifecycle.run('getMany', async () => {
-      const stored = await this.#store.getMany(keys, options)
-      return Promise.all(keys.map((key, index) => this.#values.decode(key, stored[index], options)))
+      const { values, outcomes } = await this.#getStored(keys, options)
+      const decode = async (key: string) => {
+        const value = await this.#values.decode(key, values.get(key), options)
+        if (value !== undefined) outcomes.succeeded(key, value)
+      }
+      await Promise.all(
+        Array.from(values.keys(), (key) =>
+          decode(key).catch((error) => outcomes.addRejection([key], error)),
+        ),
+      )
+      return outcomes.resultsOf(keys, (value) => value)
     })
   }
 
@@ -93,7 +105,7 @@ export class LargeValueStore implements ByteStore {
       if (!this.#usesChunks) return this.#store.touch(key, ttl)
       for (let touches = 1; touches <= maxTouches; touches++) {
         // Chunks first: they must not expire before their manifest.
-        const chunks = await this.#chunks.keysFor([key])
+        const chunks = (await this.#chunks.keysByKey([key])).get(key) ?? []
         if (await this.#chunks.touch(chunks, ttl)) return this.#store.touch(key, ttl)
       }
       return false
@@ -114,6 +126,10 @@ export class LargeValueStore implements ByteStore {
 
   ping(): Promise<void> {
     return this.#lifecycle.run('ping', () => this.#store.ping())
+  }
+
+  time(): Promise<number> {
+    return this.#lifecycle.run('time', () => this.#store.time())
   }
 
   consistencyToken(): Awaitable<string> {
@@ -148,25 +164,58 @@ export class LargeValueStore implements ByteStore {
     }
   }
 
+  /** The stored form of the values, by key, and the outcomes of the keys that could not be read. */
+  async #getStored(keys: readonly string[], options?: ReadOptions) {
+    const outcomes = new BatchOutcomes<Payload>()
+    const unique = [...new Set(keys)]
+    const stored = await this.#store.getMany(unique, options).catch((error: unknown) => {
+      outcomes.addRejection(unique, error)
+      return resultsIn(error)
+    })
+    const values = new Map<string, Payload>()
+    for (const [index, key] of unique.entries()) {
+      const payload = stored[index]
+      if (payload !== undefined) values.set(key, payload)
+    }
+    return { values, outcomes }
+  }
+
   async #setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
     const unique = new Map(entries)
+    const outcomes = new BatchOutcomes()
     const replaced = await this.#chunkKeysFor([...unique.keys()])
-    const encoded: [key: string, stored: Payload][] = []
-    const failed: { key: string; error: unknown }[] = []
+    const encoded = new Map<string, Payload>()
     const encode = async ([key, payload]: [string, Payload]) =>
       this.#values.encode('setMany', key, payload, ttl).then(
-        (stored) => encoded.push([key, stored]),
-        (error: unknown) => failed.push({ key, error }),
+        (stored) => void encoded.set(key, stored),
+        (error: unknown) => outcomes.addRejection([key], error),
       )
     await Promise.all(Array.from(unique, encode))
-    if (failed.length === 0) await this.#store.setMany(encoded, ttl)
-    else {
-      const written = encoded.flatMap(([key, stored]) => chunkKeys(key, stored))
-      await this.#chunks.deleteUnreferenced(written)
-    }
-    await this.#deleteMany(failed.filter(({ error }) => isLimit(error)).map(({ key }) => key))
-    for (const { error } of failed) throw error
-    await this.#chunks.deleteUnreferenced(replaced)
+    const keys = [...encoded.keys()]
+    await this.#store
+      .setMany([...encoded], ttl)
+      .catch((error: unknown) => outcomes.addRejection(keys, error))
+    await this.#cleanUp(encoded, replaced, outcomes)
+    outcomes.resultsOf(
+      entries.map(([key]) => key),
+      () => undefined,
+    )
+  }
+
+  /** Deletes chunks that no manifest references after a `setMany`, and the old values of oversized ones. */
+  async #cleanUp(
+    encoded: ReadonlyMap<string, Payload>,
+    replaced: ReadonlyMap<string, readonly string[]>,
+    { errors }: BatchOutcomes,
+  ): Promise<void> {
+    const oversized = [...errors.keys()].filter((key) => isLimit(errors.get(key)))
+    await this.#deleteMany(oversized)
+    const stored = [...encoded.keys()].filter((key) => !errors.has(key))
+    await this.#chunks.deleteUnreferenced(stored.flatMap((key) => replaced.get(key) ?? []))
+    // The outcome of a write that timed out is unknown: its manifest may have been stored.
+    const unwritten = [...encoded].filter(([key]) => errors.get(key)?.retryable === false)
+    const unreferenced = unwritten.flatMap(([key, payload]) => chunkKeys(key, payload))
+    await this.#chunks.deleteUnreferenced(unreferenced)
   }
 
   async #delete(key: string): Promise<boolean> {
@@ -178,20 +227,36 @@ export class LargeValueStore implements ByteStore {
 
   async #deleteMany(keys: readonly string[]): Promise<number> {
     if (keys.length === 0) return 0
-    const deleted = await this.#chunkKeysFor(keys)
-    const count = await this.#store.deleteMany(keys)
-    await this.#chunks.deleteUnreferenced(deleted)
-    return count
+    const chunks = await this.#chunkKeysFor(keys)
+    try {
+      const count = await this.#store.deleteMany(keys)
+      await this.#chunks.deleteUnreferenced([...chunks.values()].flat())
+      return count
+    } catch (error) {
+      const outcomes = new BatchOutcomes()
+      outcomes.addRejection(keys, error)
+      const deleted = keys.filter((key) => !outcomes.errors.has(key))
+      await this.#chunks.deleteUnreferenced(deleted.flatMap((key) => chunks.get(key) ?? []))
+      throw error
+    }
   }
 
   async *#withoutChunks(pages: AsyncIterable<readonly string[]>) {
     for await (const page of pages) yield page.filter((key) => !isChunkKey(key))
   }
 
-  /** The keys of the chunks that become unreferenced when these keys are written or deleted. */
-  async #chunkKeysFor(keys: readonly string[]): Promise<string[]> {
-    return this.#usesChunks ? this.#chunks.keysFor(keys) : []
+  /** By key, the keys of the chunks that become unreferenced when it is written or deleted. */
+  async #chunkKeysFor(keys: readonly string[]): Promise<Map<string, string[]>> {
+    return this.#usesChunks ? this.#chunks.keysByKey(keys) : new Map()
   }
+}
+
+/** The results of the keys that were read although others failed. */
+function resultsIn(error: unknown): (Payload | undefined)[] {
+  const { outcomes = [] } = error as Partial<BatchError>
+  return outcomes.map((outcome) =>
+    outcome.status === 'fulfilled' ? (outcome.value as Payload | undefined) : undefined,
+  )
 }
 
 function isLimit(error: unknown): boolean {

@@ -1,16 +1,9 @@
-import {
-  BatchGetItemCommand,
-  type BatchGetItemOutput,
-  BatchWriteItemCommand,
-  type BatchWriteItemOutput,
-  type KeysAndAttributes,
-  type WriteRequest,
-} from '@aws-sdk/client-dynamodb'
+import type { KeysAndAttributes, WriteRequest } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { Item } from '../attributes.ts'
-import { capacityRemedy, isThrottling } from '../dynamodb-errors.ts'
+import { BatchOutcomes } from '../batch-outcomes.ts'
+import { capacityRemedy } from '../dynamodb-errors.ts'
 import type { RequestContext, RequestSender } from './request-sender.ts'
-import { waitBeforeRetry } from './retry-delay.ts'
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const maxGetKeys = 100
@@ -20,14 +13,25 @@ const maxConcurrentChunks = 8
 
 export interface BatchGetOptions {
   readonly operation: string
-  /** Whether a chunk with these keys must be read strongly consistent. */
-  readonly isStrong: (keys: readonly string[]) => boolean
+  /** Whether a key must be read strongly consistent. */
+  readonly isStrong: (key: string) => boolean
   /** The attributes to read. @default all */
   readonly projection?: Pick<KeysAndAttributes, 'ProjectionExpression' | 'ExpressionAttributeNames'>
 }
 
-/** Sends one chunk of a batch. Returns what the server did not process. */
-type SendChunk<T> = (chunk: readonly T[], context: RequestContext) => Promise<readonly T[]>
+/** A write of a batch. */
+export interface BatchWrite {
+  readonly key: string
+  readonly request: WriteRequest
+}
+
+/** Sends one chunk of a batch. Returns the keys that the server did not process. */
+type SendChunk = (keys: readonly string[], context: RequestContext) => Promise<readonly string[]>
+
+interface Chunk {
+  readonly keys: readonly string[]
+  readonly send: SendChunk
+}
 
 /** Batches of any size: split into chunks, each retried until the server has processed all of it. */
 export class BatchRequests {
@@ -41,107 +45,141 @@ export class BatchRequests {
     this.#keyName = keyName
   }
 
-  /** The existing items by key. Repeated keys are sent once: the server rejects duplicates. */
-  async get(keys: readonly string[], options: BatchGetOptions): Promise<Map<string, Item>> {
-    const found = new Map<string, Item>()
-    const { operation } = options
-    await this.#sendInChunks([...new Set(keys)], maxGetKeys, operation, async (chunk, context) => {
-      const { items, unprocessed } = await this.#getChunk(chunk, options, context)
-      for (const item of items) found.set(item[this.#keyName]?.S ?? '', item)
-      return unprocessed
-    })
+  /** Reads the items that exist. Repeated keys are sent once: the server rejects duplicates. */
+  async get(keys: readonly string[], options: BatchGetOptions): Promise<BatchOutcomes<Item>> {
+    const found = new BatchOutcomes<Item>()
+    const strong: string[] = []
+    const eventual: string[] = []
+    // The consistency applies to a whole request, and a strong read costs twice as much.
+    for (const key of new Set(keys)) (options.isStrong(key) ? strong : eventual).push(key)
+    const toChunks = (chunkKeys: readonly string[], isStrong: boolean) =>
+      chunksOf(chunkKeys, maxGetKeys, (chunk, context) =>
+        this.#getChunk(chunk, isStrong, options, context, found),
+      )
+    const chunks = [...toChunks(strong, true), ...toChunks(eventual, false)]
+    await this.#sendAll(chunks, options.operation, found)
     return found
   }
 
-  /** Sends the writes in any order; no two may have the same key. If it fails, some of them may have been carried out. */
-  write(writes: readonly WriteRequest[], operation: string): Promise<void> {
-    return this.#sendInChunks(writes, maxWriteItems, operation, async (chunk, context) => {
-      const command = new BatchWriteItemCommand({ RequestItems: { [this.#table]: [...chunk] } })
-      const output = await this.#sender.send<BatchWriteItemOutput>(command, context)
-      return output.UnprocessedItems?.[this.#table] ?? []
-    })
+  /** Sends the writes in any order; no two may have the same key. */
+  async write(writes: readonly BatchWrite[], operation: string): Promise<BatchOutcomes> {
+    const outcomes = new BatchOutcomes()
+    const requests = new Map(writes.map(({ key, request }) => [key, request]))
+    const send: SendChunk = async (keys, context) => {
+      const chunk = keys.map((key) => requests.get(key) as WriteRequest)
+      const input = { RequestItems: { [this.#table]: chunk } }
+      const output = await this.#sender.send('BatchWriteItem', input, context)
+      const unprocessed = output.UnprocessedItems?.[this.#table] ?? []
+      return unprocessed.map((request) => this.#keyOf(request))
+    }
+    const chunks = chunksOf([...requests.keys()], maxWriteItems, send)
+    await this.#sendAll(chunks, operation, outcomes)
+    return outcomes
+  }
+
+  #keyOf({ PutRequest, DeleteRequest }: WriteRequest): string {
+    return (PutRequest?.Item ?? DeleteRequest?.Key)?.[this.#keyName]?.S ?? ''
   }
 
   async #getChunk(
     keys: readonly string[],
-    { isStrong, projection }: BatchGetOptions,
+    isStrong: boolean,
+    { projection }: BatchGetOptions,
     context: RequestContext,
-  ) {
-    const command = new BatchGetItemCommand({
-      RequestItems: {
-        [this.#table]: {
-          Keys: keys.map((key) => ({ [this.#keyName]: { S: key } })),
-          ConsistentRead: isStrong(keys),
-          ...projection,
+    found: BatchOutcomes<Item>,
+  ): Promise<readonly string[]> {
+    const output = await this.#sender.send(
+      'BatchGetItem',
+      {
+        RequestItems: {
+          [this.#table]: {
+            Keys: keys.map((key) => ({ [this.#keyName]: { S: key } })),
+            ConsistentRead: isStrong,
+            ...projection,
+          },
         },
       },
-    })
-    const output = await this.#sender.send<BatchGetItemOutput>(command, context)
-    const unprocessed = output.UnprocessedKeys?.[this.#table]?.Keys ?? []
-    return {
-      items: output.Responses?.[this.#table] ?? [],
-      unprocessed: unprocessed.map((key) => key[this.#keyName]?.S ?? ''),
+      context,
+    )
+    for (const item of output.Responses?.[this.#table] ?? []) {
+      found.succeeded(item[this.#keyName]?.S ?? '', item)
     }
+    const unprocessed = output.UnprocessedKeys?.[this.#table]?.Keys ?? []
+    return unprocessed.map((key) => key[this.#keyName]?.S ?? '')
   }
 
-  async #sendInChunks<T>(
-    all: readonly T[],
-    chunkSize: number,
+  /** Sends the chunks, some at a time. After an error that concerns every request, the rest is not sent. */
+  async #sendAll(
+    chunks: readonly Chunk[],
     operation: string,
-    send: SendChunk<T>,
+    outcomes: Pick<BatchOutcomes, 'failed' | 'fatal'>,
   ): Promise<void> {
-    const chunks = Array.from({ length: Math.ceil(all.length / chunkSize) }, (_, index) =>
-      all.slice(index * chunkSize, (index + 1) * chunkSize),
-    )
-    if (chunks.length === 1 && chunks[0]) return this.#sendChunk(chunks[0], operation, send)
-    const errors: unknown[] = []
+    const [only] = chunks
+    if (only !== undefined && chunks.length === 1) {
+      return this.#sendChunk(only, operation, outcomes)
+    }
+    let fatal: CacheError | undefined
     const queue = chunks.values()
     const sendQueued = async () => {
       for (const chunk of queue) {
-        if (errors.length > 0) return
-        await this.#sendChunk(chunk, operation, send).catch((error) => errors.push(error))
+        if (fatal !== undefined) outcomes.failed(chunk.keys, fatal)
+        else await this.#sendChunk(chunk, operation, outcomes)
+        fatal ??= outcomes.fatal
       }
     }
     // Also after a failure, chunks in flight are waited for: nothing happens after the call has settled.
     const workers = Math.min(chunks.length, maxConcurrentChunks)
     await Promise.all(Array.from({ length: workers }, sendQueued))
-    if (errors.length > 0) throw errors[0]
   }
 
-  /** Sends a chunk, and then what is unprocessed, until the deadline. A throttled request leaves all of it unprocessed. */
-  async #sendChunk<T>(chunk: readonly T[], operation: string, send: SendChunk<T>): Promise<void> {
-    const { timeoutMs } = this.#sender
+  /** Sends a chunk, and then what is unprocessed, until the deadline. */
+  async #sendChunk(
+    { keys, send }: Chunk,
+    operation: string,
+    outcomes: Pick<BatchOutcomes, 'failed' | 'fatal'>,
+  ): Promise<void> {
+    const { timeoutMs, retries } = this.#sender
     const deadline = performance.now() + timeoutMs
-    let unprocessed = chunk
+    let unprocessed = keys
     for (let failures = 1; ; failures++) {
       const before = unprocessed.length
-      let cause: unknown
       try {
         unprocessed = await send(unprocessed, { operation, deadline })
       } catch (error) {
-        cause = error
-        // After earlier throttling, a timeout at the deadline is only its consequence.
-        const isLate = failures > 1 && performance.now() >= deadline
-        if (!isThrottling((error as Error).cause) && !isLate) throw error
+        // After unprocessed items, a timeout at the deadline is only their consequence.
+        const isLate = unprocessed !== keys && performance.now() >= deadline
+        const cause = isLate ? unprocessedError(before, timeoutMs, operation, error) : error
+        return outcomes.failed(unprocessed, cause as CacheError)
       }
       if (unprocessed.length === 0) return
-      // A reply has at most 16 MB: items left out for their size need no long delay.
-      if (unprocessed.length < before) failures = 1
-      if (!(await waitBeforeRetry(failures, deadline)))
-        throw unprocessedError(unprocessed.length, timeoutMs, operation, cause)
+      const isProgress = unprocessed.length < before
+      if (isProgress) failures = 0
+      const mayRetry = isProgress
+        ? await retries.waitForRest(deadline)
+        : await retries.wait(failures, deadline)
+      if (mayRetry) continue
+      const error = unprocessedError(unprocessed.length, timeoutMs, operation)
+      return outcomes.failed(unprocessed, error)
     }
   }
+}
+
+function chunksOf(keys: readonly string[], size: number, send: SendChunk): Chunk[] {
+  return Array.from({ length: Math.ceil(keys.length / size) }, (_, index) => ({
+    keys: keys.slice(index * size, (index + 1) * size),
+    send,
+  }))
 }
 
 function unprocessedError(
   count: number,
   timeoutMs: number,
   operation: string,
-  cause: unknown,
+  cause?: unknown,
 ): CacheError {
   return new CacheError(
     'ERR_CACHE_REJECTED',
-    `dynamodb ${operation} failed: ${count} items of a batch were still unprocessed after ${timeoutMs} ms. ${capacityRemedy}`,
+    `dynamodb ${operation} failed: ${count} items of a batch were still unprocessed at the deadline (${timeoutMs} ms), or when no retries were left. ${capacityRemedy}`,
     { store: 'dynamodb', operation, retryable: true, cause },
   )
 }

@@ -5,21 +5,26 @@ import {
   isOutcomeUnknown,
   isThrottling,
   isTransient,
+  isUnanswered,
+  moreSpecific,
   type Target,
   translate,
   withoutResponse,
 } from '../dynamodb-errors.ts'
-import type { DynamoDBClient } from '../dynamodb-options.ts'
+import type { Action, Actions } from '../transport/actions.ts'
+import type { ServerClock } from '../transport/server-clock.ts'
+import type { Transport } from '../transport/transport.ts'
 import { requestChannel } from './capacity.ts'
-import { waitBeforeRetry } from './retry-delay.ts'
+import { EndpointHealth } from './endpoint-health.ts'
+import { RequestSlots } from './request-slots.ts'
+import { RetryBudget } from './retry-budget.ts'
 
-const maxAttempts = 3
+const maxRequestsInFlight = 128
 const regionTimeoutMs = 100
-
-/** A command of the SDK. */
-export interface Command {
-  readonly input: object
-}
+/** With less time left, a call that has waited for its turn is not sent: it could not get a reply. */
+const minRequestMs = 20
+/** How long a reply of the server tells its time. */
+const maxClockAgeMs = 60_000
 
 /** The call of a store method that a request belongs to. */
 export interface RequestContext {
@@ -37,22 +42,13 @@ export interface RequestSenderConfig {
   readonly target: Target
   readonly timeoutMs: number
   readonly requestTimeoutMs: number
-  /**
-   * Whether the client itself ends a request after `requestTimeoutMs`. Otherwise every request gets an abort signal, which
-   * makes the SDK a quarter slower: it does not cache the middleware of requests with options.
-   */
-  readonly clientHasTimeout: boolean
-  /** Creates the client for the first request. */
-  readonly createClient: () => DynamoDBClient
+  readonly clock: ServerClock
+  /** Creates the transport for the first request. */
+  readonly createTransport: () => Transport
+  /** The region that the client has resolved, for error messages. */
+  readonly region: () => Promise<string | undefined>
   /** Runs before the first request. */
   readonly prepare?: (sender: RequestSender) => Promise<void>
-  /** Releases the client; does nothing for an injected one. */
-  readonly releaseClient: () => void
-}
-
-/** A client without the overloads for each command: callers declare the output type. */
-interface UntypedClient {
-  send(command: Command, options?: { abortSignal: AbortSignal }): Promise<unknown>
 }
 
 /** The common properties of outputs that are used here. */
@@ -63,17 +59,20 @@ interface CommandOutput {
 }
 
 /**
- * Sends requests with a deadline, because the timeouts of the SDK do not cover credentials and the wait for a socket. Also
- * retries them, because the SDK would retry requests that must not be carried out twice, and waits a second or more after
- * throttling.
+ * Sends requests with a deadline, retries them while that is safe and may help, and stops sending while the endpoint is
+ * unreachable.
  */
 export class RequestSender {
   readonly target: Target
   readonly timeoutMs: number
+  readonly retries: RetryBudget = new RetryBudget()
   readonly #config: RequestSenderConfig
   readonly #lifecycle = new Lifecycle('dynamodb')
-  #client: DynamoDBClient | undefined
+  readonly #health = new EndpointHealth()
+  readonly #slots = new RequestSlots(maxRequestsInFlight)
+  #transport: Transport | undefined
   #prepared: Promise<void> | undefined
+  #repliedAt = Number.NEGATIVE_INFINITY
 
   constructor(config: RequestSenderConfig) {
     this.target = config.target
@@ -96,26 +95,39 @@ export class RequestSender {
   }
 
   /**
-   * Sends a request, and retries it after a short delay while that may help and the deadline allows it.
-   * @throws CacheError, or the SDK's `ConditionalCheckFailedException`
+   * Sends a request, and retries it while that may help and the deadline allows it.
+   * @throws CacheError, or the exception `ConditionalCheckFailedException`
    */
-  async send<Output>(command: Command, context: RequestContext): Promise<Output> {
+  async send<A extends Action>(
+    action: A,
+    input: Actions[A]['input'],
+    context: RequestContext,
+  ): Promise<Actions[A]['output']> {
     const { deadline = performance.now() + this.timeoutMs } = context
+    let failure: unknown
     for (let failures = 1; ; failures++) {
       try {
-        return (await this.#attempt(command, context, deadline)) as Output
+        const output = await this.#attempt(action, input, context, deadline)
+        this.retries.succeeded(failures > 1)
+        return output
       } catch (error) {
-        const mayRetry =
-          failures < maxAttempts && isTransient(error) && this.#isRepeatable(error, context)
-        if (!mayRetry || !(await waitBeforeRetry(failures, deadline)))
-          throw await this.#translate(error, context)
+        failure = failures === 1 ? error : moreSpecific(failure, error)
+        const mayRetry = isTransient(error) && this.#isRepeatable(error, context)
+        if (!mayRetry || !(await this.retries.wait(failures, deadline)))
+          throw await this.#translate(failure, context)
       }
     }
   }
 
-  /** Waits for the calls in flight, then releases the client. Idempotent. */
+  /** The time of the server in epoch milliseconds, if a reply in the last minute had one. */
+  serverTime(): number | undefined {
+    const isRecent = performance.now() - this.#repliedAt < maxClockAgeMs
+    return isRecent ? this.#config.clock.now() : undefined
+  }
+
+  /** Waits for the calls in flight, then closes the connections. Idempotent. */
   close(): Promise<void> {
-    return this.#lifecycle.close(this.#config.releaseClient)
+    return this.#lifecycle.close(() => this.#transport?.close())
   }
 
   #prepareOnce(prepare: (sender: RequestSender) => Promise<void>): Promise<void> {
@@ -133,32 +145,61 @@ export class RequestSender {
     return context.idempotent !== false
   }
 
-  async #attempt(command: Command, context: RequestContext, deadline: number): Promise<unknown> {
-    this.#client ??= this.#config.createClient()
-    const client = this.#client as unknown as UntypedClient
-    const ms = Math.max(1, Math.min(this.#config.requestTimeoutMs, deadline - performance.now()))
-    const send = () => this.#sendWithin(ms, client, command)
-    return requestChannel.hasSubscribers ? this.#publish(command, context, send) : send()
+  /** Sends the request once, when a slot is free and unless the endpoint is unreachable. */
+  async #attempt<A extends Action>(
+    action: A,
+    input: Actions[A]['input'],
+    context: RequestContext,
+    deadline: number,
+  ): Promise<Actions[A]['output']> {
+    const waits = !this.#slots.tryAcquire()
+    if (waits) await this.#slots.acquire(deadline - minRequestMs)
+    try {
+      const unreachable = this.#health.begin()
+      // A call that was waiting when the endpoint became unreachable fails like the calls it waited for.
+      if (unreachable !== undefined) throw waits ? unreachable.cause : unreachable
+      const output = requestChannel.hasSubscribers
+        ? await this.#publish(action, input, context, deadline)
+        : await this.#request(action, input, deadline)
+      return output as Actions[A]['output']
+    } finally {
+      this.#slots.release()
+    }
   }
 
-  #sendWithin(ms: number, client: UntypedClient, command: Command): Promise<unknown> {
-    if (this.#config.clientHasTimeout) return answerWithin(ms, client.send(command), timeoutError)
-    const controller = new AbortController()
-    const output = client.send(command, { abortSignal: controller.signal })
-    return answerWithin(ms, output, () => {
-      controller.abort()
-      return timeoutError()
-    })
+  async #request(action: Action, input: object, deadline: number): Promise<object> {
+    this.#transport ??= this.#config.createTransport()
+    const sentAt = performance.now()
+    const ms = Math.max(1, Math.min(this.#config.requestTimeoutMs, deadline - sentAt))
+    try {
+      const output = await this.#transport.send(action, input, ms)
+      this.#replied()
+      return output
+    } catch (error) {
+      if (isUnanswered(error)) this.#health.failed(error as Error, sentAt)
+      else if (hasStatus(error)) this.#replied()
+      else this.#health.released()
+      throw error
+    }
+  }
+
+  #replied(): void {
+    this.#health.replied()
+    this.#repliedAt = performance.now()
   }
 
   /** Sends the request and publishes what it consumed. */
-  async #publish(command: Command, { operation }: RequestContext, send: () => Promise<unknown>) {
-    const request = command.constructor.name.replace(/Command$/, '')
+  async #publish(
+    request: Action,
+    input: object,
+    { operation }: RequestContext,
+    deadline: number,
+  ): Promise<object> {
     const event = { table: this.target.table, operation, request }
     const startedAt = performance.now()
-    Object.assign(command.input, { ReturnConsumedCapacity: 'TOTAL' })
+    const measured = { ...input, ReturnConsumedCapacity: 'TOTAL' }
     try {
-      const output = (await send()) as CommandOutput
+      const output = await this.#request(request, measured, deadline)
       const durationMs = performance.now() - startedAt
       requestChannel.publish({ ...event, ...consumptionOf(output, request), durationMs })
       return output
@@ -178,13 +219,14 @@ export class RequestSender {
   async #translate(error: unknown, { operation, key }: RequestContext): Promise<unknown> {
     if (isConditionFailure(error)) return error
     const region = (await this.#resolvedRegion()) ?? this.target.region
-    return translate(error, { ...this.target, region }, operation, key)
+    const host = this.#transport?.host
+    return translate(error, { ...this.target, region, host }, operation, key)
   }
 
-  /** The region the client has resolved, for error messages only: a failure or a long wait gives `undefined`. */
+  /** A failure or a long wait gives `undefined`. */
   async #resolvedRegion(): Promise<string | undefined> {
-    const resolve = async () => this.#client?.config?.region()
-    return answerWithin(regionTimeoutMs, resolve(), timeoutError).catch(() => undefined)
+    const region = this.#config.region()
+    return answerWithin(regionTimeoutMs, region, timeoutError).catch(() => undefined)
   }
 }
 
@@ -200,6 +242,11 @@ function consumptionOf({ ConsumedCapacity: consumed, ...output }: CommandOutput,
     writeUnits: isRead ? 0 : units,
     throttled: Object.keys(unprocessed).length > 0,
   }
+}
+
+function hasStatus(error: unknown): boolean {
+  const { $metadata } = error as { $metadata?: { httpStatusCode?: number } }
+  return $metadata?.httpStatusCode !== undefined
 }
 
 function timeoutError(): Error {

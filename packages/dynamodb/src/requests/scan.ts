@@ -1,6 +1,5 @@
-import { ScanCommand, type ScanCommandInput, type ScanOutput } from '@aws-sdk/client-dynamodb'
+import type { ScanInput, ScanOutput } from '@aws-sdk/client-dynamodb'
 import type { Item } from '../attributes.ts'
-import type { Command } from './request-sender.ts'
 
 /** Segments of the table that are read in parallel. */
 const totalSegments = 4
@@ -12,14 +11,14 @@ interface Page {
 
 /** The pages of a whole table, in the order of the replies: each segment has one request in flight. */
 export async function* scanPages(
-  send: (command: Command) => Promise<ScanOutput>,
-  input: ScanCommandInput,
+  send: (input: ScanInput) => Promise<ScanOutput>,
+  input: ScanInput,
 ): AsyncGenerator<Item[], void, undefined> {
   const inFlight = new Map<number, Promise<Page>>()
   const request = (segment: number, ExclusiveStartKey?: Item) => {
     const position = { Segment: segment, TotalSegments: totalSegments, ConsistentRead: true }
     const start = ExclusiveStartKey && { ExclusiveStartKey }
-    const page = send(new ScanCommand({ ...input, ...position, ...start })).then((output) => ({
+    const page = send({ ...input, ...position, ...start }).then((output) => ({
       segment,
       output,
     }))

@@ -1,12 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  CreateTableCommand,
-  DescribeTableCommand,
-  type DescribeTableOutput,
-  DescribeTimeToLiveCommand,
-  type DescribeTimeToLiveOutput,
-  UpdateTimeToLiveCommand,
-} from '@aws-sdk/client-dynamodb'
+import type { CreateTableInput, DescribeTableOutput } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { ResolvedOptions, TableMode } from '../dynamodb-options.ts'
 import type { RequestContext, RequestSender } from '../requests/request-sender.ts'
@@ -62,8 +55,7 @@ class Table {
   /** `undefined` if the table does not exist. */
   async describe(): Promise<TableDescription | undefined> {
     try {
-      const command = new DescribeTableCommand(this.#input)
-      return (await this.#sender.send<DescribeTableOutput>(command, context)).Table
+      return (await this.#sender.send('DescribeTable', this.#input, context)).Table
     } catch (error) {
       if (causeOf(error)?.name !== 'ResourceNotFoundException') throw error
       return undefined
@@ -72,14 +64,14 @@ class Table {
 
   async create(): Promise<void> {
     const { key } = this.#names
-    const command = new CreateTableCommand({
+    const input: CreateTableInput = {
       ...this.#input,
       BillingMode: 'PAY_PER_REQUEST',
       KeySchema: [{ AttributeName: key, KeyType: 'HASH' }],
       AttributeDefinitions: [{ AttributeName: key, AttributeType: 'S' }],
-    })
+    }
     // Another process may have created it meanwhile.
-    await this.#sender.send(command, context).catch((error) => {
+    await this.#sender.send('CreateTable', input, context).catch((error) => {
       if (causeOf(error)?.name !== 'ResourceInUseException') throw error
     })
   }
@@ -117,12 +109,10 @@ class Table {
     if (isEnabledOn(current, attribute))
       throw this.configError(`has its TTL on the attribute "${attribute}" instead of "${ttl}"`)
     if (mode === 'verify') throw this.configError('has no TTL, so expired items are never deleted')
-    const command = new UpdateTimeToLiveCommand({
-      ...this.#input,
-      TimeToLiveSpecification: { AttributeName: ttl, Enabled: true },
-    })
+    const TimeToLiveSpecification = { AttributeName: ttl, Enabled: true }
     try {
-      await this.#sender.send(command, context)
+      const input = { ...this.#input, TimeToLiveSpecification }
+      await this.#sender.send('UpdateTimeToLive', input, context)
     } catch (error) {
       // Engines without TTL are for tests: their items need not be deleted.
       if (causeOf(error)?.name === 'UnknownOperationException') return
@@ -132,8 +122,7 @@ class Table {
   }
 
   async #describeTtl(): Promise<TtlState> {
-    const command = new DescribeTimeToLiveCommand(this.#input)
-    const output = await this.#sender.send<DescribeTimeToLiveOutput>(command, context)
+    const output = await this.#sender.send('DescribeTimeToLive', this.#input, context)
     const { TimeToLiveStatus, AttributeName } = output.TimeToLiveDescription ?? {}
     return { status: TimeToLiveStatus, attribute: AttributeName }
   }

@@ -5,7 +5,7 @@ import type { Dispatcher } from '../nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readSum } from '../protocol/status-replies.ts'
 import { type Counter, readCounter } from './counter.ts'
 import type { Items } from './items.ts'
-import { KeyOrder } from './key-order.ts'
+import { RequestSequencer } from './request-sequencer.ts'
 import { escaped, flags, maxPlainCounter } from './value-format.ts'
 
 const operation = 'increment'
@@ -24,7 +24,7 @@ export class Counters {
   readonly #dispatcher: Dispatcher
   readonly #items: Items
   /** Only one replacement of a counter is in flight per process, so that a process does not compete with itself. */
-  readonly #replacements = new KeyOrder()
+  readonly #replacements = new RequestSequencer()
 
   constructor(dispatcher: Dispatcher, items: Items) {
     this.#dispatcher = dispatcher

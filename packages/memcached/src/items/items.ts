@@ -5,6 +5,7 @@ import type { Failures } from '../connection/pending-requests.ts'
 import { type Dispatcher, type KeyGroup, throwFailures } from '../nodes/dispatcher.ts'
 import type { Reply, StoreMode, StoreRequest } from '../protocol/protocol.ts'
 import { readExists, readOk } from '../protocol/status-replies.ts'
+import { failuresOf, mergeFailures, throwFirst } from './batch-failures.ts'
 import { ChunkList, type ItemValue, split } from './chunks.ts'
 import { toExptime } from './exptime.ts'
 import { readChunk, readPayload, readValue } from './item-replies.ts'
@@ -249,45 +250,6 @@ export class Items {
 
 function misses<T>({ length }: readonly string[]): (T | undefined)[] {
   return new Array<T | undefined>(length).fill(undefined)
-}
-
-function throwFirst(failures: Failures | undefined): void {
-  for (const error of failures?.values() ?? []) throw error
-}
-
-/** Waits for all writes to a node. `indexes` has those of the small ones. */
-async function mergeFailures(
-  largeWrites: readonly (readonly [index: number, write: Promise<void>])[],
-  indexes: readonly number[],
-  storing: Promise<Failures | undefined> | undefined,
-): Promise<Failures> {
-  const failures = new Map<number, unknown>()
-  const storeSmall = async () => {
-    try {
-      const found = await storing
-      for (const [index, error] of found ?? []) failures.set(indexes[index] as number, error)
-    } catch (error) {
-      for (const index of indexes) failures.set(index, error)
-    }
-  }
-  const storeLarge = largeWrites.map(([index, write]) =>
-    write.catch((error) => failures.set(index, error)),
-  )
-  await Promise.all([storeSmall(), ...storeLarge])
-  return failures
-}
-
-/** The failures by the index in `keys`, in which keys may be repeated. */
-function failuresOf(
-  keys: readonly string[],
-  uniqueKeys: readonly string[],
-  failures: Failures | undefined,
-): Failures | undefined {
-  if (failures === undefined) return undefined
-  const byKey = new Map([...failures].map(([index, error]) => [uniqueKeys[index], error]))
-  const all = new Map<number, unknown>()
-  for (const [index, key] of keys.entries()) if (byKey.has(key)) all.set(index, byKey.get(key))
-  return all
 }
 
 function isTooLarge(payload: Payload, { itemBytes }: Connection): boolean {

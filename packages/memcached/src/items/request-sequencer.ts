@@ -13,12 +13,17 @@ interface Tail {
  * Keeps the order of the calls for a key while calls of several requests are in flight, which later calls would
  * overtake. Calls of one request need no order among themselves: a connection sends them in the order of the calls.
  */
-export class KeyOrder {
+export class RequestSequencer {
   readonly #tails = new Map<string, Tail>()
 
   /** Whether no key has a call of several requests in flight. */
   get isIdle(): boolean {
     return this.#tails.size === 0
+  }
+
+  /** Resolves when no call of several requests is in flight, nor any that waits for one. */
+  async idle(): Promise<void> {
+    while (!this.isIdle) await Promise.all(Array.from(this.#tails.values(), (tail) => tail.settled))
   }
 
   /** Makes a call of one request: after the calls of several requests that came before. */

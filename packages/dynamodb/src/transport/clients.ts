@@ -1,0 +1,68 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBOptions, DynamoDBClient as InjectedClient } from '../dynamodb-options.ts'
+import { LeanTransport } from './lean-transport.ts'
+import { SdkTransport } from './sdk-transport.ts'
+import { ServerClock } from './server-clock.ts'
+import type { Transport } from './transport.ts'
+
+/** As many as there are requests in flight. */
+const maxSockets = 128
+
+type ClientOptions = Pick<DynamoDBOptions, 'region' | 'endpoint' | 'credentials' | 'client'>
+
+/**
+ * The client of the SDK: that of the application, whose own configuration applies to every request, or else one that
+ * resolves credentials, region and endpoint for the lean transport.
+ */
+export class Clients {
+  readonly clock: ServerClock = new ServerClock()
+  readonly #options: ClientOptions
+  readonly #requestTimeoutMs: number
+  #client: InjectedClient | undefined
+
+  constructor(options: ClientOptions, requestTimeoutMs: number) {
+    this.#options = options
+    this.#requestTimeoutMs = requestTimeoutMs
+  }
+
+  /** The region that the client has resolved. `undefined` if it is not known. */
+  async region(): Promise<string | undefined> {
+    return this.#client?.config?.region()
+  }
+
+  createTransport(): Transport {
+    const { client } = this.#options
+    if (client !== undefined) {
+      this.#client = typeof client === 'function' ? client() : client
+      return new SdkTransport(this.#client, this.clock)
+    }
+    const created = this.#createClient()
+    this.#client = created
+    const release = () => created.destroy()
+    return isPatched(created)
+      ? new SdkTransport(created, this.clock, release)
+      : new LeanTransport(created, this.clock, this.#requestTimeoutMs)
+  }
+
+  #createClient(): DynamoDBClient {
+    const { region, endpoint, credentials } = this.#options
+    const agent = { keepAlive: true, maxSockets }
+    return new DynamoDBClient({
+      ...(region !== undefined && { region }),
+      ...(endpoint !== undefined && { endpoint }),
+      ...(credentials !== undefined && { credentials }),
+      // RequestSender retries.
+      maxAttempts: 1,
+      requestHandler: { httpAgent: agent, httpsAgent: agent },
+    })
+  }
+}
+
+/**
+ * Whether something has replaced `send`, on the client or on its class: a monitoring tool that expects to see every
+ * request. The source of the original begins with its name, because it is a method; that of a wrapper with `function` or
+ * with parameters.
+ */
+function isPatched({ send }: DynamoDBClient): boolean {
+  return !Function.prototype.toString.call(send).startsWith('send(')
+}
