@@ -98,16 +98,14 @@ export class CommandExecutor {
   /** Sends a command that concerns all keys to every primary, within a call that `close()` waits for. */
   async onPrimaries(operation: string, command: Command<unknown>): Promise<void> {
     const primaries = await this.primaries(operation)
-    const startedAt = performance.now()
-    // In flight already: it is not refused if `close()` was called meanwhile.
-    const call = { operation, keys: [], command, kind: 'once', startedAt, failed: [] } as const
-    await Promise.all(primaries.map((primary) => this.#send(primary, call)))
+    await Promise.all(primaries.map((primary) => this.sendTo(primary, operation, command)))
   }
 
-  /** Sends a command on the given connection. */
+  /** Sends a command of a call that is in flight, and for which `close()` waits, on the given connection. */
   sendTo<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
     const startedAt = performance.now()
-    return this.#send(connection, { operation, keys: [], command, kind: 'once', startedAt })
+    const call: Call<T> = { operation, keys: [], command, kind: 'once', startedAt, failed: [] }
+    return this.#send(connection, call)
   }
 
   /** @throws CacheError if the primaries of a cluster cannot be discovered */

@@ -165,19 +165,18 @@ export class RedisStore implements ByteStore {
     )
   }
 
-  async time(): Promise<number> {
-    this.#lifecycle.assertOpen('time')
-    const primary = this.#topology.primary('')
-    const [seconds, microseconds] = await this.#executor.sendTo(primary, 'time', (client) =>
-      client.time(),
-    )
-    return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)
+  time(): Promise<number> {
+    return this.#lifecycle.run('time', async () => {
+      const primary = this.#topology.primary('')
+      const reply = await this.#executor.sendTo(primary, 'time', (client) => client.time())
+      const [seconds, microseconds] = reply.map(Number) as [number, number]
+      return seconds * 1_000 + Math.floor(microseconds / 1_000)
+    })
   }
 
   /** @see ReplicationTracker */
-  async consistencyToken(): Promise<string> {
-    this.#lifecycle.assertOpen('consistencyToken')
-    return this.#topology.consistencyToken()
+  consistencyToken(): Promise<string> {
+    return this.#lifecycle.run('consistencyToken', () => this.#topology.consistencyToken())
   }
 
   observe(token: string): void {
@@ -207,6 +206,7 @@ export class RedisStore implements ByteStore {
       let cursor = '0'
       do {
         const from = cursor
+        this.#lifecycle.assertOpen('scan')
         const [next, keys] = await this.#executor.sendTo(primary, 'scan', (client) =>
           client.scan(from, 'MATCH', pattern, 'COUNT', keysPerScan),
         )
@@ -288,8 +288,9 @@ export class RedisStore implements ByteStore {
 
   /** Deletes the old value first: the caller meant to replace it, so it must not be served any more. */
   async #rejectTooLarge(operation: string, key: string, item: Payload): Promise<void> {
+    const error = this.#valueTooLarge(operation, key, item)
     await this.delete(key)
-    throw this.#valueTooLarge(operation, key, item)
+    throw error
   }
 
   #valueTooLarge(operation: string, key: string, item: Payload): CacheError {
