@@ -8,22 +8,24 @@ import type {
 } from '@stowage/core'
 import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Command, CommandExecutor } from './command-executor.ts'
-import { addCommand, escapeGlob, setCommand, toArgument, ttlArgument } from './commands.ts'
+import {
+  addCommand,
+  escapeGlob,
+  setCommand,
+  toArgument,
+  ttlArgument,
+} from './commands/arguments.ts'
+import * as scripts from './commands/scripts.ts'
+import { SetGroup } from './commands/set-group.ts'
+import type { CommandClient } from './protocol/command-client.ts'
 import { isWrongType } from './redis-errors.ts'
-import type { RedisClient, ResolvedOptions } from './redis-options.ts'
-import * as scripts from './scripts.ts'
+import type { ResolvedOptions } from './redis-options.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
 
 type Entries = readonly (readonly [key: string, item: Payload])[]
 
 const keysPerScan = 1_000
-
-/**
- * Maximum size of a value that a script sets. For small values a script halves the work of this process and costs the
- * server half as much again. It copies and hashes its arguments, so from a few hundred bytes on that does not pay.
- */
-export const maxBytesInScript = 256
 
 /** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
@@ -56,9 +58,10 @@ export class RedisStore implements ByteStore {
     this.#lifecycle.assertOpen('getMany')
     const { consistency } = options ?? {}
     const groups = this.#topology.readGroups(keys, consistency)
+    const [first] = groups
+    // A group has no repeated keys.
+    if (first?.length === keys.length) return this.#getGroup(first, consistency)
     const replies = await Promise.all(groups.map((group) => this.#getGroup(group, consistency)))
-    const [first] = replies
-    if (replies.length === 1 && first !== undefined) return first
     const items = new Map(
       groups.flatMap((group, g) => group.map((key, k) => [key, replies[g]?.[k]])),
     )
@@ -67,7 +70,7 @@ export class RedisStore implements ByteStore {
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
     if (this.#isTooLarge(item)) return this.#rejectTooLarge('set', [[key, item]])
-    const command = (client: RedisClient) => setCommand(client, key, item, ttl)
+    const command = (client: CommandClient) => setCommand(client, key, item, ttl)
     return this.#executor.write('set', [key], command, 'idempotent')
   }
 
@@ -197,27 +200,25 @@ export class RedisStore implements ByteStore {
     )
   }
 
-  /** MSET takes no expiry before Redis 8.4, so a script sets the small values, and SET each large one. */
   async #setWithTtl(items: ReadonlyMap<string, Payload>, ttl: number): Promise<void> {
-    const small = [...items.keys()].filter((key) => isSmall(items.get(key) as Payload))
-    const groups = this.#topology.writeGroups(small).filter(({ length }) => length > 1)
-    const grouped = new Set(groups.flat())
-    const others = [...items].filter(([key]) => !grouped.has(key))
-    await Promise.all([
-      ...groups.map((keys) => this.#setGroup(keys, items, ttl)),
-      ...others.map(([key, item]) => this.set(key, item, ttl)),
-    ])
+    const groups = this.#topology.writeGroups([...items.keys()])
+    await Promise.all(groups.map((keys) => this.#setGroup(keys, items, ttl)))
   }
 
-  #setGroup(
+  async #setGroup(
     keys: readonly string[],
     items: ReadonlyMap<string, Payload>,
     ttl: number,
-  ): Promise<unknown> {
-    const values = keys.map((key) => toArgument(items.get(key) as Payload))
-    const args = [...keys, String(ttl), ...values]
-    const command = (client: RedisClient) => scripts.setEach.runForKeys(client, keys.length, args)
-    return this.#executor.write('setMany', keys, command, 'idempotent')
+  ): Promise<void> {
+    const [key, ...others] = keys
+    if (others.length === 0)
+      return this.set(key as string, items.get(key as string) as Payload, ttl)
+    const group = new SetGroup(keys, items, ttl)
+    try {
+      await this.#executor.write('setMany', keys, (client) => group.send(client), 'idempotent')
+    } catch (error) {
+      throw group.errorFor(error)
+    }
   }
 
   #isTooLarge(item: Payload): boolean {
@@ -234,10 +235,6 @@ export class RedisStore implements ByteStore {
     this.#lifecycle.assertOpen(operation)
     return valueTooLarge(this.name, operation, key, payloadBytes(item), this.limits.valueBytes)
   }
-}
-
-function isSmall(item: Payload): boolean {
-  return !exceeds(item, maxBytesInScript)
 }
 
 function orUndefined(reply: Buffer | null): Buffer | undefined {

@@ -1,14 +1,13 @@
-import type { Writable } from 'node:stream'
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
+import type { CommandClient } from '../protocol/command-client.ts'
+import { DirectClient } from '../protocol/direct-client.ts'
 import { reconnectDelay } from '../reconnect-delay.ts'
 import { isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { useCredentials } from './credentials.ts'
 import { ReconnectingConnection } from './reconnecting-connection.ts'
-
-/** From this many commands on, an earlier write is worth a system call of its own. */
-const commandsPerWrite = 64
+import { WriteCork } from './write-cork.ts'
 
 /**
  * A connection to one server. It fails fast instead of queueing: a late reply from a cache is worse than a miss. A lost
@@ -17,19 +16,21 @@ const commandsPerWrite = 64
  */
 export class ManagedConnection extends ReconnectingConnection {
   readonly client: Redis
+  readonly #direct: DirectClient
+  readonly #cork = new WriteCork()
   readonly #watchdog: Watchdog
   readonly #stopCredentials: () => void
   #lastError: unknown
   /** SELECT failed: commands would be executed in another database. */
   #wrongDatabase = false
   #cancelDeadline = () => {}
-  #commandsInTick = 0
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
     const { timeoutMs, connectTimeoutMs } = options
     const client = new Redis({ ...server, ...failFastOptions(), replyMapping: 'legacy' })
     super(client, timeoutMs / 2)
     this.client = client
+    this.#direct = new DirectClient(client)
     this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout())
     this.#stopCredentials = useCredentials(client, options, {
       apply: (credentials) => Object.assign(client.options, credentials),
@@ -47,9 +48,15 @@ export class ManagedConnection extends ReconnectingConnection {
     client.on('end', () => this.#onEnd())
   }
 
-  begin(): void {
+  begin(isBatched = false): CommandClient {
     this.#watchdog.begin()
-    this.#cork()
+    return this.#direct.isAvailable ? this.#direct : this.corkedClient(isBatched)
+  }
+
+  /** The client, for a command after `begin()` that only ioredis itself sends. */
+  corkedClient(isBatched = false): Redis {
+    this.#cork.hold(this.#streams, isBatched, this.#watchdog.count > 1)
+    return this.client
   }
 
   end(): void {
@@ -74,24 +81,7 @@ export class ManagedConnection extends ReconnectingConnection {
     this.client.disconnect()
   }
 
-  readonly #uncork = (stream: Writable) => {
-    this.#commandsInTick = 0
-    stream.uncork()
-  }
-
-  /** Sends the commands of a tick in one write. Many are split, so that the server can start with the first ones. */
-  #cork(): void {
-    const { stream } = this.client
-    if (stream === undefined) return
-    if (this.#commandsInTick === 0) {
-      stream.cork()
-      process.nextTick(this.#uncork, stream)
-    } else if (this.#commandsInTick % commandsPerWrite === 0) {
-      stream.uncork()
-      stream.cork()
-    }
-    this.#commandsInTick++
-  }
+  readonly #streams = () => (this.client.stream === undefined ? [] : [this.client.stream])
 
   #closeOnTimeout(): void {
     this.client.stream?.destroy(new DeadlineError())

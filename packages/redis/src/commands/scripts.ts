@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { RedisClient } from './redis-options.ts'
-
-/** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
-export type Argument = string | Buffer
+import type { Argument, CommandClient } from '../protocol/command-client.ts'
 
 /** A Lua script, which the server runs atomically. The source is sent once; later calls send its SHA-1 digest. */
 export class Script {
@@ -15,12 +12,12 @@ export class Script {
   }
 
   /** Runs the script for one key. Resolves to its result, as a number. */
-  run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
+  run(client: CommandClient, key: string, args: Argument[]): Promise<number> {
     return this.runForKeys(client, 1, [key, ...args])
   }
 
   /** Runs the script for several keys, which are the first of the arguments. */
-  async runForKeys(client: RedisClient, keyCount: number, args: Argument[]): Promise<number> {
+  async runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
     try {
       return Number(await client.evalsha(this.#digest, keyCount, ...args))
     } catch (error) {

@@ -1,6 +1,8 @@
 import { DeadlineError, type InFlight, Watchdog } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
-import { InjectedConnection } from './connection.ts'
+import type { CommandClient } from '../../protocol/command-client.ts'
+import type { DirectClient } from '../../protocol/direct-client.ts'
+import { InjectedConnection } from '../connection.ts'
 
 /**
  * A connection of a cluster client to one node. It bypasses the client's routing: the node rejects keys of slots that
@@ -9,9 +11,17 @@ import { InjectedConnection } from './connection.ts'
 export class NodeConnection extends InjectedConnection {
   readonly node: Redis
 
-  constructor(node: Redis, inFlight: InFlight) {
+  readonly #direct: DirectClient
+
+  constructor(node: Redis, direct: DirectClient, inFlight: InFlight) {
     super(node, inFlight)
     this.node = node
+    this.#direct = direct
+  }
+
+  override begin(): CommandClient {
+    const client = super.begin()
+    return this.#direct.isAvailable ? this.#direct : client
   }
 
   override tryConnect(): boolean {
@@ -32,14 +42,14 @@ export class NodeConnection extends InjectedConnection {
 export class ReplicaNodeConnection extends NodeConnection {
   readonly #watchdog: Watchdog
 
-  constructor(node: Redis, inFlight: InFlight, timeoutMs: number) {
-    super(node, inFlight)
+  constructor(node: Redis, direct: DirectClient, inFlight: InFlight, timeoutMs: number) {
+    super(node, direct, inFlight)
     this.#watchdog = new Watchdog(timeoutMs, () => node.stream?.destroy(new DeadlineError()))
   }
 
-  override begin(): void {
-    super.begin()
+  override begin(): CommandClient {
     this.#watchdog.begin()
+    return super.begin()
   }
 
   override end(): void {
