@@ -1,11 +1,13 @@
 import { defineConfig } from 'vitest/config'
 
-// Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis supports.
+// Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis
+// supports, and where ioredis itself sends all commands, as it does if a tool for tracing has wrapped its sendCommand.
 const clientTests = [
   'client',
   'conformance',
   'connection',
   'faults',
+  'protocol/direct-client',
   'invalidation/bus',
   'invalidation/bus-recovery',
   'invalidation/redis-bus',
@@ -48,6 +50,16 @@ export default defineConfig({
             deps: { inline: [/packages\/redis\/dist\//], external: [/\/dist\//] },
           },
           env: { EXPECTED_IOREDIS: '5' },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'ioredis wrapped',
+          include: clientTests.map((name) => `packages/redis/test/${name}.test.ts`),
+          setupFiles: ['packages/redis/test/wrap-send-command.ts'],
+          server: { deps: { external: [/\/dist\//] } },
+          env: { WRAP_SEND_COMMAND: '1' },
         },
       },
     ],

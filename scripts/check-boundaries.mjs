@@ -36,7 +36,9 @@ const folders = {
     wrappers: ['configuration', 'errors', 'store', 'time', 'values'],
   },
   redis: {
-    connection: ['reconnect-delay', 'redis-errors', 'redis-options'],
+    protocol: [],
+    commands: ['protocol', 'redis-errors'],
+    connection: ['protocol', 'reconnect-delay', 'redis-errors', 'redis-options'],
     consistency: ['connection', 'redis-errors'],
     topology: ['connection', 'consistency', 'redis-options'],
     invalidation: ['connection', 'redis-errors', 'redis-options'],
@@ -44,6 +46,7 @@ const folders = {
   memcached: {
     hashing: ['node-address'],
     protocol: [],
+    commands: ['protocol', 'redis-errors'],
     connection: ['memcached-errors', 'node-address', 'protocol'],
     discovery: ['memcached-errors', 'node-address'],
     nodes: [

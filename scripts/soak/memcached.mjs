@@ -1,9 +1,8 @@
 import { fuzzMemcached } from '../../packages/memcached/test/fuzz/fuzz-memcached.mjs'
+import { describeResult, isCorrect } from '../../test/fuzz/fuzz-store.mjs'
 import { UserError } from '../lib/cli.mjs'
 
 const protocols = ['binary', 'meta']
-
-/** @typedef {import('../../packages/memcached/test/fuzz/fuzz-memcached.mjs').FuzzResult} FuzzResult */
 
 /**
  * Injects faults under load, with each protocol given, or all: npm run soak -- memcached [seconds] [protocol …]
@@ -20,23 +19,8 @@ export async function soak(args) {
   let failed = 0
   for (const protocol of names.length > 0 ? names : protocols) {
     const result = await fuzzMemcached(seconds * 1_000, { protocol })
-    print(protocol, result)
+    process.stdout.write(`${describeResult(protocol, result)}\n`)
     if (!isCorrect(result)) failed++
   }
   return failed === 0 ? 0 : 1
-}
-
-/** @param {FuzzResult} result */
-function isCorrect({ wrong, hung, correctKeys, checkedKeys, connections, sockets }) {
-  const allKeys = correctKeys === checkedKeys
-  return wrong.length === 0 && hung === 0 && allKeys && connections === 1 && sockets === 1
-}
-
-/** @param {string} protocol @param {FuzzResult} result */
-function print(protocol, result) {
-  const { wrong, ...numbers } = result
-  const cells = Object.entries(numbers).map(([label, value]) => `${label} ${value}`)
-  const mark = isCorrect(result) ? '✓' : '✗'
-  process.stdout.write(`${mark} ${protocol}: wrong ${wrong.length}, ${cells.join(', ')}\n`)
-  for (const each of wrong) process.stdout.write(`    ${each}\n`)
 }

@@ -51,8 +51,13 @@ export class Measurement {
   }
 
   async #run(ms) {
-    const { call, size } = this.#operation
+    const { call, size, run } = this.#operation
     const start = performance.now()
+    if (run !== undefined) {
+      const durations = await run(ms)
+      for (const duration of durations) latencies.add(duration)
+      return { operations: durations.length, elapsedMs: performance.now() - start }
+    }
     const loop = this.#loop(start + ms)
     // Each loop starts at another key: concurrent calls for the same key could share one request.
     const loops = Array.from({ length: this.#inFlight }, (_, index) =>

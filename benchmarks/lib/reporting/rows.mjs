@@ -29,8 +29,10 @@ function rowOf(group, rounds, workload, contestant) {
       ratioToRawJson: ratioTo('raw-json', 'opsPerSecond'),
     }),
     ...(timed && { p50Micros: medianOf('p50Micros'), p99Micros: medianOf('p99Micros') }),
+    ...(timed && { p50ToRaw: ratioTo('raw', 'p50Micros') }),
     ...(timed && { p99ToRaw: ratioTo('raw', 'p99Micros') }),
     cpuMicrosPerOp: medianOf('cpuMicrosPerOp'),
+    cpuToRaw: ratioTo('raw', 'cpuMicrosPerOp'),
     ...(own[0].commandsPerOp !== null && { commandsPerOp: medianOf('commandsPerOp') }),
   }
 }

@@ -8,6 +8,7 @@ const columns = [
   { title: 'p99 µs', of: 'p99Micros' },
   { title: 'p99 to raw (min-max)', of: 'p99ToRaw' },
   { title: 'CPU µs/op', of: 'cpuMicrosPerOp' },
+  { title: 'CPU to raw (min-max)', of: 'cpuToRaw' },
   { title: 'commands/op', of: 'commandsPerOp' },
 ]
 

@@ -16,16 +16,24 @@ export function targetSummary(rows, group, options) {
   )
 }
 
-function targetsOf({ minRatio, maxP99Ratio, fastest }, row, cells) {
-  const { ratioToRaw, p99ToRaw } = row
+function targetsOf(workload, row, cells) {
+  const { minRatio, maxP50Ratio, maxP99Ratio, maxCpuRatio, maxCommands, fastest } = workload
+  const { ratioToRaw, p50ToRaw, p99ToRaw, cpuToRaw, commandsPerOp } = row
   const targets = []
   const add = (description, reached) => targets.push({ description, reached })
   const text = (ratio) => ratio.median.toFixed(2)
   if (minRatio) {
     add(`${text(ratioToRaw)} of raw, at least ${minRatio}`, ratioToRaw.median >= minRatio)
   }
-  if (maxP99Ratio) {
-    add(`p99 ${text(p99ToRaw)} of raw's, at most ${maxP99Ratio}`, p99ToRaw.median <= maxP99Ratio)
+  const addMaximum = (name, ratio, limit) => {
+    if (limit) add(`${name} ${text(ratio)} of raw's, at most ${limit}`, ratio.median <= limit)
+  }
+  addMaximum('p50', p50ToRaw, maxP50Ratio)
+  addMaximum('p99', p99ToRaw, maxP99Ratio)
+  addMaximum('CPU', cpuToRaw, maxCpuRatio)
+  if (maxCommands) {
+    const description = `${commandsPerOp} commands per operation, at most ${maxCommands}`
+    add(description, commandsPerOp <= maxCommands)
   }
   if (fastest) {
     const best = bestOf(cells)

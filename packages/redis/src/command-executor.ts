@@ -1,6 +1,7 @@
 import { CacheError, type Consistency } from '@stowage/core'
 import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
+import type { CommandClient } from './protocol/command-client.ts'
 import {
   isConnectionLost,
   isRejectedByReplica,
@@ -8,7 +9,6 @@ import {
   isSlotMigrating,
   translate,
 } from './redis-errors.ts'
-import type { RedisClient } from './redis-options.ts'
 import { mayHaveMoved, type SlotLayout } from './topology/slot-layout.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
@@ -16,7 +16,10 @@ import type { ReplicaWait } from './wait-for-replicas.ts'
 /** A call is retried only if this share of its timeout remains. */
 const minRetryShare = 0.4
 
-export type Command<T> = (client: RedisClient) => Promise<T>
+/** `withBatching` makes these calls when a turn of the event loop has ended. */
+const batchedOperations: ReadonlySet<string> = new Set(['get', 'getMany', 'set', 'setMany'])
+
+export type Command<T> = (client: CommandClient) => Promise<T>
 
 interface Call<T> {
   readonly operation: string
@@ -154,9 +157,9 @@ export class CommandExecutor {
     if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
     const ready = connection.ready()
     if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)
-    connection.begin()
+    const client = connection.begin(batchedOperations.has(call.operation))
     try {
-      const reply = await call.command(connection.client)
+      const reply = await call.command(client)
       return call.isIncomplete === undefined ? reply : this.#complete(connection, call, reply)
     } catch (error) {
       const failure = translate(connection.commandFailed(error), call.operation, call.keys[0])

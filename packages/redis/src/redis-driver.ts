@@ -15,7 +15,7 @@ import {
   readFroms,
   resolveOptions,
 } from './redis-options.ts'
-import { maxBytesInScript, RedisStore } from './redis-store.ts'
+import { RedisStore } from './redis-store.ts'
 import { ClusterTopology } from './topology/cluster-topology.ts'
 import { InjectedTopology } from './topology/injected-topology.ts'
 import { fixedReplicas, sentinelReplicas } from './topology/replica-discovery.ts'
@@ -77,9 +77,9 @@ function createReplicaWait(
   return new ReplicaWait(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
-/** The reads of a tick become one or two MGETs, its writes of small values an MSET, or a script if they expire. */
+/** The reads of a tick become one or two MGETs, its writes an MSET, or one write of several SETs if they expire. */
 function batched(store: ByteStore): ByteStore {
-  return withBatching(store, { overlap: true, maxSetBytes: maxBytesInScript })
+  return withBatching(store, { overlap: true })
 }
 
 /**

@@ -8,10 +8,18 @@ import type {
 } from '@stowage/core'
 import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Command, CommandExecutor } from './command-executor.ts'
-import { addCommand, escapeGlob, setCommand, toArgument, ttlArgument } from './commands.ts'
+import {
+  addCommand,
+  escapeGlob,
+  setCommand,
+  toArgument,
+  ttlArgument,
+} from './commands/arguments.ts'
+import * as scripts from './commands/scripts.ts'
+import { SetGroup } from './commands/set-group.ts'
+import type { CommandClient } from './protocol/command-client.ts'
 import { isWrongType } from './redis-errors.ts'
-import type { RedisClient, ResolvedOptions } from './redis-options.ts'
-import * as scripts from './scripts.ts'
+import type { ResolvedOptions } from './redis-options.ts'
 import { type KeyGroup, repliesOf } from './topology/key-groups.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
@@ -19,12 +27,6 @@ import type { ReplicaWait } from './wait-for-replicas.ts'
 type Entries = readonly (readonly [key: string, item: Payload])[]
 
 const keysPerScan = 1_000
-
-/**
- * Maximum size of a value that a script sets. For small values a script halves the work of this process and costs the
- * server half as much again. It copies and hashes its arguments, so from a few hundred bytes on that does not pay.
- */
-export const maxBytesInScript = 256
 
 /** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
@@ -218,7 +220,7 @@ export class RedisStore implements ByteStore {
 
   #set(operation: string, key: string, item: Payload, ttl: number | undefined): Promise<void> {
     if (this.#isTooLarge(item)) return this.#rejectTooLarge(operation, key, item)
-    const command = (client: RedisClient) => setCommand(client, key, item, ttl)
+    const command = (client: CommandClient) => setCommand(client, key, item, ttl)
     return this.#executor.write(operation, [key], command, 'idempotent')
   }
 
@@ -237,7 +239,7 @@ export class RedisStore implements ByteStore {
     return this.#topology.writeGroups(keys).map((group) => {
       const pairs = group.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
       const command: Command<unknown> = (client) => client.mset(pairs)
-      const singly: Command<unknown> = (client) => setEach(client, group, items, undefined)
+      const singly: Command<unknown> = (client) => setEach(client, group, items)
       return {
         keys: group,
         reply: this.#executor.write('setMany', group, command, 'idempotent', singly),
@@ -245,20 +247,18 @@ export class RedisStore implements ByteStore {
     })
   }
 
-  /** MSET takes no expiry before Redis 8.4, so a script sets the small values, and SET each large one. */
   #setWithTtl(
     keys: string[],
     items: ReadonlyMap<string, Payload>,
     ttl: number,
   ): KeyGroup<unknown>[] {
-    const small = keys.filter((key) => isSmall(items.get(key) as Payload))
-    const groups = this.#topology.writeGroups(small).filter(({ length }) => length > 1)
-    const grouped = new Set(groups.flat())
-    const others = keys.filter((key) => !grouped.has(key))
-    return [
-      ...groups.map((group) => ({ keys: group, reply: this.#setGroup(group, items, ttl) })),
-      ...others.map((key) => this.#setOne(key, items, ttl)),
-    ]
+    return this.#topology
+      .writeGroups(keys)
+      .map(([key, ...others]) =>
+        others.length === 0
+          ? this.#setOne(key as string, items, ttl)
+          : this.#setGroup([key as string, ...others], items, ttl),
+      )
   }
 
   #setOne(
@@ -273,13 +273,17 @@ export class RedisStore implements ByteStore {
     keys: readonly string[],
     items: ReadonlyMap<string, Payload>,
     ttl: number,
-  ): Promise<unknown> {
-    const values = keys.map((key) => toArgument(items.get(key) as Payload))
-    const args = [...keys, String(ttl), ...values]
-    const command: Command<unknown> = (client) =>
-      scripts.setEach.runForKeys(client, keys.length, args)
-    const singly: Command<unknown> = (client) => setEach(client, keys, items, ttl)
-    return this.#executor.write('setMany', keys, command, 'idempotent', singly)
+  ): KeyGroup<unknown> {
+    const group = new SetGroup(keys, items, ttl)
+    const command: Command<void> = (client) => group.send(client)
+    const singly: Command<void> = (client) => group.sendSingly(client)
+    const reply = this.#executor.write('setMany', keys, command, 'idempotent', singly)
+    return {
+      keys,
+      reply: reply.catch((error) => {
+        throw group.errorFor(error)
+      }),
+    }
   }
 
   #isTooLarge(item: Payload): boolean {
@@ -299,27 +303,22 @@ export class RedisStore implements ByteStore {
   }
 }
 
-function getCommand(client: RedisClient, key: string): Promise<Payload | undefined> {
+function getCommand(client: CommandClient, key: string): Promise<Payload | undefined> {
   return client.getBuffer(key).then(orUndefined, missIfWrongType)
 }
 
 async function setEach(
-  client: RedisClient,
+  client: CommandClient,
   keys: readonly string[],
   items: ReadonlyMap<string, Payload>,
-  ttl: number | undefined,
 ): Promise<void> {
-  const sets = keys.map((key) => setCommand(client, key, items.get(key) as Payload, ttl))
+  const sets = keys.map((key) => setCommand(client, key, items.get(key) as Payload, undefined))
   await Promise.all(sets)
 }
 
-async function unlinkEach(client: RedisClient, keys: readonly string[]): Promise<number> {
+async function unlinkEach(client: CommandClient, keys: readonly string[]): Promise<number> {
   const counts = await Promise.all(keys.map((key) => client.unlink(key)))
   return counts.reduce((sum, count) => sum + count, 0)
-}
-
-function isSmall(item: Payload): boolean {
-  return !exceeds(item, maxBytesInScript)
 }
 
 function orUndefined(reply: Buffer | null): Buffer | undefined {

@@ -10,6 +10,7 @@ import {
   startReplicated,
 } from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { fuzzRedis } from './fuzz/fuzz-redis.mjs'
 import { waitUntil, waitUntilReplicated, waitUntilSucceeds } from './helpers.ts'
 
 let server: RedisServer
@@ -213,4 +214,11 @@ test('a write that a demoted primary rejects closes the connection; a later one 
   endpoint.retarget(replica)
   await waitUntilSucceeds(() => store.set('k', 'after'))
   expect(await command(replica, 'GET', 'k')).toBe('after')
+})
+
+test('no call hangs or has a wrong result under random faults, and no socket is left open', async () => {
+  const result = await fuzzRedis(4_000)
+  const correct = { wrong: [], hung: 0, correctKeys: 50, connections: 1, sockets: 1 }
+  expect(result).toMatchObject(correct)
+  expect(result.succeeded).toBeGreaterThan(0)
 })

@@ -1,96 +1,22 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { memcached } from '@stowage/memcached'
-import { startMemcached, startProxy } from '@stowage/test-servers'
-import { watchSockets } from './client-sockets.mjs'
-import { injectFaults } from './faults.mjs'
-import { countCorrectKeys, createTally, keyCount, runWorker } from './workload.mjs'
+import { startMemcached } from '@stowage/test-servers'
+import { fuzzStore } from '../../../../test/fuzz/fuzz-store.mjs'
 
-const workers = 8
-const recoveryTimeoutMs = 20_000
-
-/** @typedef {ReturnType<typeof memcached>} Store */
-/** @typedef {import('@stowage/test-servers').FaultProxy} FaultProxy */
+/** @typedef {import('../../../../test/fuzz/fuzz-store.mjs').FuzzResult} FuzzResult */
 
 /**
- * @typedef {object} FuzzResult
- * @property {number} succeeded calls with a correct result
- * @property {number} failed calls that failed with a retryable CacheError
- * @property {string[]} wrong incorrect results and unexpected errors
- * @property {number} hung calls that were still pending long after their deadline
- * @property {number} faults faults injected
- * @property {number} checkedKeys keys written and read after the faults
- * @property {number} correctKeys those of them that had the value written
- * @property {number} connections connections through the proxy at the end
- * @property {number} sockets sockets of the store that are not destroyed at the end
- */
-
-/**
- * Runs a workload on a real server while its connections are cut, muted, delayed and refused, and the server is
- * stopped. Each value contains its key, so that a value returned for another key is detected.
  * @param {number} ms
  * @param {import('@stowage/memcached').MemcachedOptions} [options]
  * @returns {Promise<FuzzResult>}
  */
 export async function fuzzMemcached(ms, options = {}) {
-  const server = await startMemcached()
-  const proxy = await startProxy(server.port)
-  const store = memcached({
-    servers: [`127.0.0.1:${proxy.port}`],
-    timeout: '150ms',
-    connectTimeout: '150ms',
-    retryInterval: '100ms',
-    ...options,
-  })
-  const watch = watchSockets(proxy.port)
-  const tally = createTally()
-  const stop = new AbortController()
-  try {
-    const working = Array.from({ length: workers }, () => runWorker(store, tally, stop.signal))
-    const faults = await injectFaults(proxy, server, ms)
-    stop.abort()
-    await Promise.all(working)
-    // Cancels a reply cut that has not happened yet.
-    proxy.cutReplies({ after: Infinity })
-    await recovered(store)
-    const { succeeded, failed, wrong, hung } = tally
-    const correctKeys = await countCorrectKeys(store)
-    const connections = await settledConnections(proxy)
-    const checked = { checkedKeys: keyCount, correctKeys }
-    return {
-      succeeded,
-      failed,
-      wrong,
-      hung,
-      faults,
-      ...checked,
-      connections,
-      sockets: watch.open(),
-    }
-  } finally {
-    stop.abort()
-    watch.stop()
-    await store.close()
-    await proxy.stop()
-    await server.stop()
-  }
-}
-
-/** Waits until the store reaches the server again. @param {Store} store */
-async function recovered(store) {
-  const deadline = performance.now() + recoveryTimeoutMs
-  for (;;) {
-    try {
-      await store.ping()
-      return
-    } catch (error) {
-      if (performance.now() > deadline) throw error
-      await sleep(20)
-    }
-  }
-}
-
-/** A connection that was closed on one side stays open on the other for a moment. @param {FaultProxy} proxy */
-async function settledConnections(proxy) {
-  for (let waitedMs = 0; waitedMs < 5_000 && proxy.connections > 1; waitedMs += 20) await sleep(20)
-  return proxy.connections
+  return fuzzStore(ms, await startMemcached(), ({ port }) =>
+    memcached({
+      servers: [`127.0.0.1:${port}`],
+      timeout: '150ms',
+      connectTimeout: '150ms',
+      retryInterval: '100ms',
+      ...options,
+    }),
+  )
 }

@@ -3,7 +3,7 @@ import { Cache, CacheError } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
 import { startMemcached } from '@stowage/test-servers'
 import { configurationEndpoint } from '@stowage/testing'
-import { random } from './random.mjs'
+import { random } from '../../../../test/fuzz/random.mjs'
 import { startCacheProcess } from './start-cache-process.mjs'
 
 const prefixes = Array.from({ length: 10 }, (_, index) => `app${index}:`)

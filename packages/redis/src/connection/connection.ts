@@ -1,15 +1,13 @@
 import { CacheError } from '@stowage/core'
 import type { InFlight } from '@stowage/core/driver'
 import type { Cluster, Redis } from 'ioredis'
+import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
+
+export { isCluster } from '../protocol/command-socket.ts'
 
 /** The share of a call's timeout that a replica gets, so that the primary can still reply in the remaining time. */
 export const replicaTimeoutShare = 0.4
-
-/** Whether the client routes commands to the nodes of a cluster. */
-export function isCluster(client: object): client is Cluster {
-  return 'slots' in client
-}
 
 /** A client, or a function that returns one. */
 export type ClientSource = RedisClient | Cluster | (() => RedisClient | Cluster)
@@ -31,8 +29,11 @@ export interface Connection {
   ready(): Promise<void> | undefined
   /** Whether commands can be sent now. Connects if that has not been tried yet. */
   tryConnect(): boolean
-  /** Must be called before a command is sent: starts its timeout. */
-  begin(): void
+  /**
+   * Must be called before a command is sent: starts its timeout. Returns what to send it with.
+   * @param isBatched whether the command has waited for the end of a turn of the event loop already
+   */
+  begin(isBatched?: boolean): CommandClient
   /** Must be called when the command has completed or failed. */
   end(): void
   /** Must be called when a command has failed. Returns the underlying error, which may differ from the client's. */
@@ -69,8 +70,9 @@ export class InjectedConnection implements Connection {
     return true
   }
 
-  begin(): void {
+  begin(): CommandClient {
     this.#inFlight.begin()
+    return this.client
   }
 
   end(): void {

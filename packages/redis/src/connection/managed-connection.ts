@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
-import type { Writable } from 'node:stream'
 import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
+import type { CommandClient } from '../protocol/command-client.ts'
+import { DirectClient } from '../protocol/direct-client.ts'
 import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
 import { fromServer, isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
@@ -14,9 +15,7 @@ import {
 import { useCredentials } from './credentials.ts'
 import { largeReplyDetector } from './large-reply.ts'
 import { ReconnectingConnection } from './reconnecting-connection.ts'
-
-/** From this many commands on, an earlier write is worth a system call of its own. */
-const commandsPerWrite = 64
+import { WriteCork } from './write-cork.ts'
 
 /**
  * A connection to one server. It fails fast instead of queueing: a late reply from a cache is worse than a miss. A lost
@@ -25,6 +24,8 @@ const commandsPerWrite = 64
  */
 export class ManagedConnection extends ReconnectingConnection {
   readonly client: Redis
+  readonly #direct: DirectClient
+  readonly #cork = new WriteCork()
   readonly #watchdog: Watchdog
   readonly #stopCredentials: () => void
   readonly #readOnlyBackoff = new ReadOnlyBackoff()
@@ -36,13 +37,13 @@ export class ManagedConnection extends ReconnectingConnection {
   /** SELECT failed: commands would be executed in another database. */
   #wrongDatabase = false
   #cancelDeadline = () => {}
-  #commandsInTick = 0
 
   constructor(server: ClientOptions, options: ResolvedOptions) {
     const { timeoutMs, connectTimeoutMs } = options
     const client = new Redis({ ...server, ...failFastOptions(), replyMapping: 'legacy' })
     super(client, timeoutMs / 2)
     this.client = client
+    this.#direct = new DirectClient(client)
     this.#address = server.sentinels ? '' : `${client.options.host}:${client.options.port}`
     const isReceiving = largeReplyDetector(client)
     this.#watchdog = new Watchdog(timeoutMs, () => this.#closeOnTimeout(), isReceiving)
@@ -65,9 +66,15 @@ export class ManagedConnection extends ReconnectingConnection {
     client.on('end', () => this.#onEnd())
   }
 
-  begin(): void {
+  begin(isBatched = false): CommandClient {
     this.#watchdog.begin()
-    this.#cork()
+    return this.#direct.isAvailable ? this.#direct : this.corkedClient(isBatched)
+  }
+
+  /** The client, for a command after `begin()` that only ioredis itself sends. */
+  corkedClient(isBatched = false): Redis {
+    this.#cork.hold(this.#streams, isBatched, this.#watchdog.count > 1)
+    return this.client
   }
 
   end(): void {
@@ -91,24 +98,7 @@ export class ManagedConnection extends ReconnectingConnection {
     this.client.disconnect()
   }
 
-  readonly #uncork = (stream: Writable) => {
-    this.#commandsInTick = 0
-    stream.uncork()
-  }
-
-  /** Sends the commands of a tick in one write. Many are split, so that the server can start with the first ones. */
-  #cork(): void {
-    const { stream } = this.client
-    if (stream === undefined) return
-    if (this.#commandsInTick === 0) {
-      stream.cork()
-      process.nextTick(this.#uncork, stream)
-    } else if (this.#commandsInTick % commandsPerWrite === 0) {
-      stream.uncork()
-      stream.cork()
-    }
-    this.#commandsInTick++
-  }
+  readonly #streams = () => (this.client.stream === undefined ? [] : [this.client.stream])
 
   /** The address may resolve to the new primary by now, but an open connection stays with the old one. */
   #onReadOnly(): void {

@@ -1,4 +1,5 @@
 import { countdown, Deferred } from '@stowage/core/driver'
+import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
 import type { Connection } from './connection.ts'
 
@@ -50,7 +51,7 @@ export abstract class ReconnectingConnection implements Connection {
     return this.#attempt.promise
   }
 
-  abstract begin(): void
+  abstract begin(isBatched?: boolean): CommandClient
 
   abstract end(): void
 

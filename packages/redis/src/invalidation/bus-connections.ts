@@ -111,7 +111,7 @@ export async function sendCommand<T>(
   await waitUntilReady(connection, operation)
   connection.begin()
   try {
-    return await command(connection.client)
+    return await command(connection.corkedClient())
   } catch (error) {
     throw translate(connection.commandFailed(error), operation)
   } finally {

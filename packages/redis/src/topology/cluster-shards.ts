@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import type { ClusterConnection } from '../connection/cluster-connection.ts'
-import type { NodeConnection } from '../connection/node-connection.ts'
+import type { ClusterConnection } from '../connection/cluster/cluster-connection.ts'
+import type { NodeConnection } from '../connection/cluster/node-connection.ts'
 import type { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ReadFrom } from '../redis-options.ts'
 import { newReplica, type Replica, ReplicaGroup } from './replica-group.ts'

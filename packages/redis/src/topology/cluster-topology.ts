@@ -1,7 +1,7 @@
 import type { Consistency } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
-import { ClusterConnection } from '../connection/cluster-connection.ts'
+import { ClusterConnection } from '../connection/cluster/cluster-connection.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Address } from '../connection/server-address.ts'
 import { readToken } from '../consistency/consistency-token.ts'

@@ -21,7 +21,8 @@ export async function repliesOf<T>(
   const outcomes = new Map<string, PromiseSettledResult<unknown>>()
   for (const [g, group] of groups.entries()) {
     const reply = replies[g] as T | Failure
-    if (groups.length === 1 && reply instanceof Failure) throw reply.error
+    if (groups.length === 1 && reply instanceof Failure && !(reply.error instanceof BatchError))
+      throw reply.error
     for (const [k, key] of group.keys.entries()) outcomes.set(key, outcomeOf(reply, key, k))
   }
   throw new BatchError(keys.map((key) => outcomes.get(key) as PromiseSettledResult<unknown>))
@@ -31,9 +32,11 @@ export async function repliesOf<T>(
     key: string,
     index: number,
   ): PromiseSettledResult<unknown> {
-    return reply instanceof Failure
-      ? { status: 'rejected', reason: errorForKey(reply.error, key) }
-      : { status: 'fulfilled', value: itemOf(reply, index) }
+    if (!(reply instanceof Failure)) return { status: 'fulfilled', value: itemOf(reply, index) }
+    const { error } = reply
+    const own = error instanceof BatchError ? error.outcomes[index] : undefined
+    if (own?.status === 'fulfilled') return own
+    return { status: 'rejected', reason: errorForKey(own?.reason ?? error, key) }
   }
 }
 

@@ -52,6 +52,26 @@ describe('three masters', () => {
     idle.disconnect()
   })
 
+  test('the source of a script is sent with its first call to each master', async () => {
+    const store = createStore(cluster)
+    const keys = Array.from({ length: 30 }, (_, i) => `sum ${i}`)
+    const countEval = async () => {
+      const stats = await Promise.all(
+        cluster.nodes.map(({ port }) => command(port, 'INFO', 'commandstats')),
+      )
+      return stats.map((text) => Number(/cmdstat_eval:calls=(\d+)/.exec(`${text}`)?.[1] ?? 0))
+    }
+    await store.ping()
+    for (const { port } of cluster.nodes) await command(port, 'SCRIPT', 'FLUSH')
+    const before = await countEval()
+    for (let round = 1; round <= 3; round++) {
+      const sums = await Promise.all(keys.map((key) => store.increment(key, 1)))
+      expect(sums).toEqual(keys.map(() => round))
+    }
+    expect(await countEval()).toEqual(before.map((count) => count + 1))
+    await store.deleteMany(keys)
+  })
+
   test('clear() of a prefix with glob characters deletes exactly its own 10,000 keys', async () => {
     const store = createStore(cluster, { timeout: '10s' })
     await store.clear()

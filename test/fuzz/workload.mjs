@@ -6,7 +6,7 @@ export const keyCount = 50
 const keys = Array.from({ length: keyCount }, (_, index) => `key:${index}`)
 const hangTimeoutMs = 5_000
 
-/** @typedef {import('./fuzz-memcached.mjs').Store} Store */
+/** @typedef {import('./fuzz-store.mjs').Store} Store */
 
 /**
  * Outcomes of the calls of all workers.
@@ -15,12 +15,18 @@ const hangTimeoutMs = 5_000
  * @property {number} failed
  * @property {string[]} wrong
  * @property {number} hung
- * @property {{ sent: number, succeeded: number }} increments a failed increment may have been executed
+ * @property {{ sent: number, succeeded: number, sums: Set<number> }} increments a failed increment may have been executed
  */
 
 /** @returns {Tally} */
 export function createTally() {
-  return { succeeded: 0, failed: 0, wrong: [], hung: 0, increments: { sent: 0, succeeded: 0 } }
+  return {
+    succeeded: 0,
+    failed: 0,
+    wrong: [],
+    hung: 0,
+    increments: { sent: 0, succeeded: 0, sums: new Set() },
+  }
 }
 
 /**
@@ -65,12 +71,13 @@ async function getManyMismatch(store) {
 
 /** @param {Store} store @param {Tally} tally */
 async function incrementMismatch(store, { increments }) {
-  increments.sent++
-  // Calls that overlap may resolve in another order than that in which the server executed them.
+  // Replies that arrive together may be delivered in another order, so only earlier results are certain to be smaller.
   const { succeeded } = increments
+  increments.sent++
   const sum = await store.increment('counter', 1)
   increments.succeeded++
-  const isPossible = sum > succeeded && sum <= increments.sent
+  const isPossible = sum > succeeded && sum <= increments.sent && !increments.sums.has(sum)
+  increments.sums.add(sum)
   return isPossible ? undefined : `the counter is ${sum}`
 }
 
@@ -88,10 +95,11 @@ async function record(call, tally) {
   }
 }
 
-/** @param {string} key */
+/** Text or bytes, of different sizes. @param {string} key */
 function valueFor(key) {
   const length = random(10) === 0 ? random(100_000) : random(200)
-  return `${key}|${'x'.repeat(length)}|${key}`
+  const text = `${key}|${'x'.repeat(length)}|${key}`
+  return random(4) === 0 ? Buffer.from(text) : text
 }
 
 /** @param {string} key @param {unknown} value @returns {string | undefined} */

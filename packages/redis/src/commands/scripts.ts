@@ -1,11 +1,6 @@
 import { createHash } from 'node:crypto'
-import slotOf from 'cluster-key-slot'
-import type { Cluster, Redis } from 'ioredis'
-import { isCluster } from './connection/connection.ts'
-import type { RedisClient } from './redis-options.ts'
-
-/** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
-export type Argument = string | Buffer
+import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import { socketFor } from '../protocol/command-socket.ts'
 
 /**
  * A Lua script, which the server runs atomically. The first call on a connection sends the source, later ones its SHA-1
@@ -14,7 +9,7 @@ export type Argument = string | Buffer
 export class Script {
   readonly #source: string
   readonly #digest: string
-  /** The connections on which the source was sent. */
+  /** The sockets on which the source was sent. */
   readonly #sentOn = new WeakSet<object>()
 
   constructor(source: string) {
@@ -23,15 +18,15 @@ export class Script {
   }
 
   /** Runs the script for one key. Resolves to its result, as a number. */
-  run(client: RedisClient, key: string, args: Argument[]): Promise<number> {
+  run(client: CommandClient, key: string, args: Argument[]): Promise<number> {
     return this.runForKeys(client, 1, [key, ...args])
   }
 
   /** Runs the script for several keys, which are the first of the arguments. */
-  async runForKeys(client: RedisClient, keyCount: number, args: Argument[]): Promise<number> {
-    const connection = connectionFor(client, String(args[0]))
-    const isKnown = this.#sentOn.has(connection)
-    if (!isKnown) this.#sentOn.add(connection)
+  async runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
+    const socket = socketFor(client, String(args[0]))
+    const isKnown = this.#sentOn.has(socket)
+    if (!isKnown) this.#sentOn.add(socket)
     try {
       const reply = isKnown
         ? client.evalsha(this.#digest, keyCount, ...args)
@@ -39,22 +34,10 @@ export class Script {
       return Number(await reply)
     } catch (error) {
       // The server may not have the script: it runs SCRIPT FLUSH, or the connection leads to another server.
-      this.#sentOn.delete(connection)
+      this.#sentOn.delete(socket)
       throw error
     }
   }
-}
-
-/** The socket that a command for the key is sent on, or else the object that stands for it. */
-function connectionFor(client: RedisClient, key: string): object {
-  const node = isCluster(client) ? masterOf(client, key) : client
-  return (node as { readonly stream?: object }).stream ?? node
-}
-
-function masterOf(cluster: Cluster, key: string): object {
-  const address = cluster.slots[slotOf(key)]?.[0]
-  const isMaster = ({ options }: Redis) => `${options.host}:${options.port}` === address
-  return cluster.nodes('master').find(isMaster) ?? cluster
 }
 
 /** A key of another type equals no value. Any other error, such as a missing permission, is returned. */

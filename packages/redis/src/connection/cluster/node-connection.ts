@@ -1,6 +1,11 @@
 import { DeadlineError, type InFlight, Watchdog } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
-import { InjectedConnection } from './connection.ts'
+import type { CommandClient } from '../../protocol/command-client.ts'
+import type { DirectClient } from '../../protocol/direct-client.ts'
+import { InjectedConnection } from '../connection.ts'
+
+/** Returns the client that sends commands to the node directly: always the same for one node. */
+export type DirectClientSource = (node: Redis) => DirectClient
 
 /**
  * A connection of a cluster client to one node. It bypasses the client's routing: the node rejects keys of slots that
@@ -8,11 +13,15 @@ import { InjectedConnection } from './connection.ts'
  */
 export class NodeConnection extends InjectedConnection {
   readonly #listeners: ((connected: boolean) => void)[] = []
+  readonly #directClientOf: DirectClientSource
   #node: Redis
+  #direct: DirectClient
 
-  constructor(node: Redis, inFlight: InFlight) {
+  constructor(node: Redis, directClientOf: DirectClientSource, inFlight: InFlight) {
     super(node, inFlight)
     this.#node = node
+    this.#directClientOf = directClientOf
+    this.#direct = directClientOf(node)
   }
 
   get node(): Redis {
@@ -23,6 +32,7 @@ export class NodeConnection extends InjectedConnection {
   set node(node: Redis) {
     if (node === this.#node) return
     this.#node = node
+    this.#direct = this.#directClientOf(node)
     this.#notify(node, false)
     if (this.#listeners.length > 0) this.#listenTo(node)
     if (node.status === 'ready') this.#notify(node, true)
@@ -30,6 +40,11 @@ export class NodeConnection extends InjectedConnection {
 
   override get client(): Redis {
     return this.#node
+  }
+
+  override begin(): CommandClient {
+    const client = super.begin()
+    return this.#direct.isAvailable ? this.#direct : client
   }
 
   override tryConnect(): boolean {
@@ -60,15 +75,20 @@ export class NodeConnection extends InjectedConnection {
 export class ReplicaNodeConnection extends NodeConnection {
   readonly #watchdog: Watchdog
 
-  constructor(node: Redis, inFlight: InFlight, timeoutMs: number) {
-    super(node, inFlight)
+  constructor(
+    node: Redis,
+    directClientOf: DirectClientSource,
+    inFlight: InFlight,
+    timeoutMs: number,
+  ) {
+    super(node, directClientOf, inFlight)
     const close = () => this.node.stream?.destroy(new DeadlineError())
     this.#watchdog = new Watchdog(timeoutMs, close)
   }
 
-  override begin(): void {
-    super.begin()
+  override begin(): CommandClient {
     this.#watchdog.begin()
+    return super.begin()
   }
 
   override end(): void {

@@ -4,7 +4,7 @@ import { random } from './random.mjs'
 /**
  * Injects one random fault after the other.
  * @param {import('@stowage/test-servers').FaultProxy} proxy
- * @param {import('@stowage/test-servers').MemcachedServer} server
+ * @param {import('@stowage/test-servers').ServerProcess} server
  * @param {number} ms
  * @returns {Promise<number>} the number of faults
  */
@@ -21,7 +21,7 @@ export async function injectFaults(proxy, server, ms) {
 
 /**
  * @param {import('@stowage/test-servers').FaultProxy} proxy
- * @param {import('@stowage/test-servers').MemcachedServer} server
+ * @param {import('@stowage/test-servers').ServerProcess} server
  * @returns {(() => unknown)[]}
  */
 function faultsOf(proxy, server) {

@@ -1,10 +1,9 @@
 import type { Payload } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
-import type { RedisClient } from './redis-options.ts'
-import type { Argument } from './scripts.ts'
+import type { Argument, CommandClient } from '../protocol/command-client.ts'
 
 export function setCommand(
-  client: RedisClient,
+  client: CommandClient,
   key: string,
   item: Payload,
   ttl: number | undefined,
@@ -17,7 +16,7 @@ export function setCommand(
 }
 
 export function addCommand(
-  client: RedisClient,
+  client: CommandClient,
   key: string,
   item: Payload,
   ttl: number | undefined,

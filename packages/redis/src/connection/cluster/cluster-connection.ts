@@ -1,23 +1,27 @@
 import { InFlight } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
-import { reconnectDelay } from '../reconnect-delay.ts'
-import type { Credentials, RedisClient, ResolvedOptions } from '../redis-options.ts'
-import { replicaTimeoutShare } from './connection.ts'
-import { useCredentials } from './credentials.ts'
+import type { CommandClient } from '../../protocol/command-client.ts'
+import { reconnectDelay } from '../../reconnect-delay.ts'
+import type { Credentials, RedisClient, ResolvedOptions } from '../../redis-options.ts'
+import { replicaTimeoutShare } from '../connection.ts'
+import { useCredentials } from '../credentials.ts'
+import { ReconnectingConnection } from '../reconnecting-connection.ts'
+import type { Address } from '../server-address.ts'
+import { WriteCork } from '../write-cork.ts'
+import { ClusterCommands } from './cluster-commands.ts'
 import { NodeConnection, ReplicaNodeConnection } from './node-connection.ts'
-import { ReconnectingConnection } from './reconnecting-connection.ts'
-import type { Address } from './server-address.ts'
 
 /** A cluster client, which manages the connections to all nodes and routes commands by slot. */
 export class ClusterConnection extends ReconnectingConnection {
   readonly client: RedisClient
   readonly #cluster: Cluster
   readonly #inFlight = new InFlight()
+  readonly #commands: ClusterCommands
+  readonly #cork = new WriteCork()
   readonly #timeoutMs: number
   readonly #stopCredentials: () => void
   #credentials: Credentials | undefined
   #lastError: unknown
-  #corked = false
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
     const cluster = new Cluster([...nodes], clusterOptions(server, options))
@@ -26,6 +30,7 @@ export class ClusterConnection extends ReconnectingConnection {
     this.#cluster = cluster
     // It has the methods of a single server's client, with wider types.
     this.client = cluster as unknown as RedisClient
+    this.#commands = new ClusterCommands(cluster, this.client, options.timeoutMs)
     this.#stopCredentials = useCredentials(cluster, options, {
       apply: (credentials) => this.#applyCredentials(credentials),
       connectedNodes: () => [...this.nodes().values()].filter(({ status }) => status === 'ready'),
@@ -56,12 +61,13 @@ export class ClusterConnection extends ReconnectingConnection {
 
   /** A connection that bypasses the client's routing. `close()` of the cluster waits for its commands too. */
   connectionTo(node: Redis): NodeConnection {
-    return new NodeConnection(node, this.#inFlight)
+    return new NodeConnection(node, this.#directClientOf, this.#inFlight)
   }
 
   /** Like `connectionTo`, with the timeout of a replica. */
   connectionToReplica(node: Redis): NodeConnection {
-    return new ReplicaNodeConnection(node, this.#inFlight, this.#timeoutMs * replicaTimeoutShare)
+    const timeoutMs = this.#timeoutMs * replicaTimeoutShare
+    return new ReplicaNodeConnection(node, this.#directClientOf, this.#inFlight, timeoutMs)
   }
 
   /** Calls `listener` each time the client has refreshed its table of slots. */
@@ -73,9 +79,11 @@ export class ClusterConnection extends ReconnectingConnection {
     if (this.#cluster.status === 'ready') this.#cluster.refreshSlotsCache()
   }
 
-  begin(): void {
+  begin(isBatched = false): CommandClient {
     this.#inFlight.begin()
-    this.#cork()
+    if (this.#commands.isAvailable) return this.#commands
+    this.#cork.hold(this.#streams, isBatched, this.#inFlight.count > 1)
+    return this.client
   }
 
   end(): void {
@@ -119,17 +127,9 @@ export class ClusterConnection extends ReconnectingConnection {
     this.markClosed(this.#lastError ?? new Error('no node of the cluster is reachable'))
   }
 
-  /** Sends the commands of a tick in one write per node. */
-  #cork(): void {
-    if (this.#corked) return
-    this.#corked = true
-    const streams = this.masters().map(({ stream }) => stream)
-    for (const stream of streams) stream?.cork()
-    process.nextTick(() => {
-      this.#corked = false
-      for (const stream of streams) stream?.uncork()
-    })
-  }
+  readonly #directClientOf = (node: Redis) => this.#commands.directNode(node).client
+
+  readonly #streams = () => this.masters().flatMap(({ stream }) => stream ?? [])
 }
 
 function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: ResolvedOptions) {

@@ -1,0 +1,25 @@
+import { lazyContestant } from '../contestants/lazy-contestant.mjs'
+import { startRedis } from '../lib/servers/redis-server.mjs'
+import { httpWorkloads } from '../lib/workloads/http.mjs'
+
+const name = 'http/sessions'
+
+/** Express applications with a session of 1 KB. An operation is a request. `raw` reads and writes it by hand. */
+export default {
+  server: { start: startRedis },
+  contestants: {
+    raw: lazyContestant(name, 'floor'),
+    'connect-redis': lazyContestant(name, 'connectRedis'),
+    MemoryStore: lazyContestant(name, 'memoryStore'),
+    stowage: lazyContestant(name, 'stowage'),
+  },
+  workloads: () =>
+    httpWorkloads([
+      { name: 'read', path: '/read', inFlight: 32 },
+      { name: 'write', path: '/write', inFlight: 32 },
+      { name: 'read', path: '/read', inFlight: 1 },
+    ]),
+  async prepare() {},
+  async check() {},
+  durationFactor: 3,
+}

@@ -1,0 +1,47 @@
+/** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
+export type Argument = string | Buffer
+
+export type SetOptions = [] | ['PX', number] | ['NX'] | ['PX', number, 'NX']
+
+/** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `socketFor`. */
+export interface CommandClient {
+  getBuffer(key: string): Promise<Buffer | null>
+  mgetBuffer(keys: string[]): Promise<(Buffer | null)[]>
+  set(key: string, value: Argument): Promise<'OK'>
+  set(key: string, value: Argument, px: 'PX', ttl: number): Promise<'OK'>
+  set(key: string, value: Argument, nx: 'NX'): Promise<'OK' | null>
+  set(key: string, value: Argument, px: 'PX', ttl: number, nx: 'NX'): Promise<'OK' | null>
+  mset(pairs: Argument[]): Promise<'OK'>
+  unlink(...keys: string[]): Promise<number>
+  pexpire(key: string, ttl: number): Promise<number>
+  evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown>
+  eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown>
+  scan(
+    cursor: string,
+    match: 'MATCH',
+    pattern: string,
+    count: 'COUNT',
+    size: number,
+  ): Promise<[cursor: string, keys: string[]]>
+  flushdb(mode: 'ASYNC'): Promise<'OK'>
+  ping(): Promise<string>
+  time(): Promise<(number | string)[]>
+  /**
+   * Sends a SET for each entry. Resolves when all have succeeded, and rejects with a {@link SetFailures} otherwise.
+   * Absent where a script is faster.
+   */
+  setEach?(entries: Iterable<readonly [key: string, value: Argument]>, ttl: number): Promise<void>
+  /** The socket that a command for the key is sent on. Absent from the clients of ioredis. */
+  socketFor?(key: string): object
+}
+
+/** The errors of a `setEach`, by the position of the entry. The other entries have been stored. */
+export class SetFailures extends Error {
+  override readonly name: string = 'SetFailures'
+  readonly byIndex: ReadonlyMap<number, unknown>
+
+  constructor(byIndex: ReadonlyMap<number, unknown>) {
+    super(`${byIndex.size} entries were not stored`)
+    this.byIndex = byIndex
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Calls a function once for the calls of a turn of the event loop. While others are active, that is when the callbacks
+ * of the turn have run, so that the requests of all sockets share it; for a lone call, it is as soon as its own
+ * callback has run.
+ */
+export class TurnEnd {
+  readonly #onEnd: () => void
+  #scheduled: 'none' | 'turn' | 'callback' = 'none'
+  /** How many calls were added since the last end, and before it. */
+  #count = 0
+  #lastCount = 0
+
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd
+  }
+
+  /** @param isBusy whether earlier calls are in flight */
+  add(isBusy: boolean): void {
+    this.#count++
+    if (this.#scheduled !== 'none') return
+    if (!isBusy && this.#lastCount <= 1) this.reached()
+    else {
+      this.#scheduled = 'turn'
+      setImmediate(this.#end)
+    }
+  }
+
+  /** Ends the turn with the current callback. */
+  reached(): void {
+    if (this.#scheduled === 'callback') return
+    this.#scheduled = 'callback'
+    process.nextTick(this.#end)
+  }
+
+  readonly #end = () => {
+    this.#scheduled = 'none'
+    this.#lastCount = this.#count
+    this.#count = 0
+    this.#onEnd()
+  }
+}
