@@ -4,8 +4,7 @@ import { dynamodbGroup } from '../lib/workloads/dynamodb-group.mjs'
 /** DynamoDB Local, which needs Java. It takes more time than the client does, most of all for writes. */
 export default dynamodbGroup({
   start,
-  minGetRatio: 3,
-  minSetRatio: 5,
+  minRatios: { get: 3, set: 5, put: 0.95, getMany: 0.9 },
   durationFactor: 10,
 })
 

@@ -7,7 +7,6 @@ import { dynamodbGroup } from '../lib/workloads/dynamodb-group.mjs'
  */
 export default dynamodbGroup({
   start: startNullDynamoDB,
-  minGetRatio: 5,
-  minSetRatio: 5,
+  minRatios: { get: 30, set: 5, put: 6, getMany: 2.5, single: 2.5 },
   durationFactor: 5,
 })

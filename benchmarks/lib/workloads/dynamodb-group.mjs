@@ -3,18 +3,17 @@ import { flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
 /**
- * A group of contestants on the DynamoDB server that `start` starts. With 64 calls in flight, the target for `get` is
- * `minGetRatio` times the throughput of `raw`, and `minSetRatio` for `set`.
+ * A group of contestants on the DynamoDB server that `start` starts. `minRatios` has the targets: throughput divided by
+ * that of `raw`, with 64 calls in flight (`get`, `set`, and `put`, a `set` without batching) or one (`getMany`, `single`).
  */
-export function dynamodbGroup({ start, minGetRatio, minSetRatio, durationFactor }) {
+export function dynamodbGroup({ start, minRatios, durationFactor }) {
   const plan = [
-    { name: 'get', inFlight: 64, minRatio: minGetRatio },
-    { name: 'set', inFlight: 64, minRatio: minSetRatio },
-    // A `set` without batching.
-    { name: 'put', inFlight: 64, minRatio: 0.95 },
-    { name: 'getMany', inFlight: 1, minRatio: 0.9 },
-    { name: 'get', inFlight: 1 },
-    { name: 'set', inFlight: 1 },
+    { name: 'get', inFlight: 64, minRatio: minRatios.get },
+    { name: 'set', inFlight: 64, minRatio: minRatios.set },
+    { name: 'put', inFlight: 64, minRatio: minRatios.put },
+    { name: 'getMany', inFlight: 1, minRatio: minRatios.getMany },
+    { name: 'get', inFlight: 1, minRatio: minRatios.single },
+    { name: 'set', inFlight: 1, minRatio: minRatios.single },
   ]
   return {
     server: { start },
