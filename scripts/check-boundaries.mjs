@@ -31,8 +31,8 @@ const folders = {
     time: ['errors', 'store'],
     values: ['channels', 'errors', 'store'],
     configuration: ['caches', 'errors', 'store', 'time'],
-    loading: ['channels', 'errors', 'store', 'time', 'values'],
-    generations: ['errors', 'store', 'time', 'values'],
+    loading: ['channels', 'errors', 'generations', 'store', 'time', 'values'],
+    generations: ['driver-errors', 'store', 'time', 'values'],
     wrappers: ['configuration', 'errors', 'store', 'time', 'values'],
   },
   redis: {

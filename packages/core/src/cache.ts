@@ -1,7 +1,7 @@
-import { CacheScope } from './cache-scope.ts'
 import { checkOptionNames } from './configuration/check-options.ts'
 import { CacheError } from './errors.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
+import { CacheScope } from './loading/cache-scope.ts'
 import type { Flight } from './loading/flight.ts'
 import { joinFlight, loadFlight, loadWithoutStore } from './loading/remember.ts'
 import { conflict, retryOnConflict } from './loading/retry-on-conflict.ts'

@@ -7,7 +7,7 @@ export {
 } from './configuration/check-options.ts'
 export type { Driver } from './configuration/driver.ts'
 export { maskSecrets } from './configuration/env.ts'
-export { isUnreachable, notACounter, valueTooLarge } from './errors.ts'
+export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './loading/retry-on-conflict.ts'
 export { consistencies } from './store.ts'
 export { answerWithin, DeadlineError, type DeadlineOptions, withDeadline } from './time/deadline.ts'

@@ -1,4 +1,4 @@
-import { isUnreachable } from '../errors.ts'
+import { isUnreachable } from '../driver-errors.ts'
 import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'

@@ -7,7 +7,7 @@ import type * as Core from '@stowage/core'
 const dist = fileURLToPath(new URL('../../../core/dist', import.meta.url))
 
 /** A text of the built core and what replaces it. */
-export type Change = readonly [file: 'index.js' | 'shared.js', from: string, to: string]
+export type Change = readonly [file: 'index.js', from: string, to: string]
 
 /** Imports a copy of the built core with some texts replaced, to take back a fix. */
 export async function mutantOf(changes: readonly Change[]): Promise<typeof Core> {

@@ -95,7 +95,7 @@ const faults: readonly PlantedFault[] = [
         'return this.#scope.updates.run(key, () => retryOnConflict({',
         'return ((_, task) => task())(key, () => retryOnConflict({',
       ],
-      ['shared.js', 'await clock.sleep(Math.random() * Math.min(conflicts, 20));', ''],
+      ['index.js', 'await clock.sleep(Math.random() * Math.min(conflicts, 20));', ''],
     ],
   },
   {

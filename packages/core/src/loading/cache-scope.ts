@@ -1,12 +1,12 @@
-import { Generation } from './generations/generation.ts'
-import { GenerationStore } from './generations/generation-store.ts'
-import { KeyedQueue } from './loading/keyed-queue.ts'
-import { SingleFlight } from './loading/single-flight.ts'
-import type { CacheStore } from './store.ts'
-import type { Clock } from './time/clock.ts'
-import { Lifecycle } from './time/lifecycle.ts'
-import type { Codec } from './values/codec.ts'
-import type { AnyStore } from './values/entry-codec.ts'
+import { Generation } from '../generations/generation.ts'
+import { GenerationStore } from '../generations/generation-store.ts'
+import type { CacheStore } from '../store.ts'
+import type { Clock } from '../time/clock.ts'
+import { Lifecycle } from '../time/lifecycle.ts'
+import type { Codec } from '../values/codec.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { KeyedQueue } from './keyed-queue.ts'
+import { SingleFlight } from './single-flight.ts'
 
 const scopes = new WeakMap<CacheStore, CacheScope>()
 
