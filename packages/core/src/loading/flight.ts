@@ -10,9 +10,9 @@ export class Flight {
   isLoading = false
   /** Whether the loaded value may be stored: the key has not been written since the flight began. */
   isCurrent = true
-  /** The flights that the loader of this one waits for. */
-  readonly waitsFor: Set<Flight> = new Set()
   #result: Deferred<unknown> | undefined
+  /** The flights that the loader of this one waits for. Most loaders wait for none. */
+  #waitsFor: Set<Flight> | undefined
 
   constructor(key: string) {
     this.key = key
@@ -32,13 +32,23 @@ export class Flight {
     this.#result?.reject(error)
   }
 
+  /** Records that the loader of this flight waits for `other`. */
+  startWaitingFor(other: Flight): void {
+    this.#waitsFor ??= new Set()
+    this.#waitsFor.add(other)
+  }
+
+  stopWaitingFor(other: Flight): void {
+    this.#waitsFor?.delete(other)
+  }
+
   /** Whether this flight is `other`, or waits for it directly or through others. */
   leadsTo(other: Flight): boolean {
     const reached = new Set<Flight>([this])
     // A set also iterates the flights that are added meanwhile. Each is visited once, however many paths lead to it.
     for (const flight of reached) {
       if (flight === other) return true
-      for (const next of flight.waitsFor) reached.add(next)
+      for (const next of flight.#waitsFor ?? []) reached.add(next)
     }
     return false
   }

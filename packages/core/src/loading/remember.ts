@@ -36,11 +36,11 @@ export async function joinFlight<T>(flight: Flight, job: LoadJob<T>): Promise<T>
   const context = loadContext.getStore()
   if (context === undefined) return awaitFlight(flight, job)
   if (flight.leadsTo(context.flight)) return loadUnshared(flight, context, job)
-  context.flight.waitsFor.add(flight)
+  context.flight.startWaitingFor(flight)
   try {
     return await awaitFlight(flight, job)
   } finally {
-    context.flight.waitsFor.delete(flight)
+    context.flight.stopWaitingFor(flight)
   }
 }
 
@@ -52,7 +52,7 @@ export async function loadFlight<T>(
 ): Promise<T> {
   const outer = loadContext.getStore()?.flight
   flight.isLoading = true
-  outer?.waitsFor.add(flight)
+  outer?.startWaitingFor(flight)
   try {
     job.ttl() // Throws for an invalid ttl before the load instead of after it.
     const value = await runLoader(job, { flight, bypassed: [] })
@@ -67,7 +67,7 @@ export async function loadFlight<T>(
     throw error
   } finally {
     job.flights.end(flight)
-    outer?.waitsFor.delete(flight)
+    outer?.stopWaitingFor(flight)
   }
 }
 
