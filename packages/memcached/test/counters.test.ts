@@ -1,8 +1,8 @@
-import { connect } from 'node:net'
 import { Cache } from '@stowage/core'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { sendText } from './send-text.ts'
 
 const max = Number.MAX_SAFE_INTEGER
 let server: MemcachedServer
@@ -24,20 +24,8 @@ function createStore(options: MemcachedOptions = {}) {
   return store
 }
 
-/** Sends a command in the text protocol and returns the reply. */
-function sendText(command: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(server.port, '127.0.0.1', () => socket.write(`${command}\r\n`))
-    socket.once('error', reject)
-    socket.once('data', (reply) => {
-      socket.destroy()
-      resolve(String(reply))
-    })
-  })
-}
-
 async function ttlOf(key: string): Promise<number> {
-  const [, ttl] = (await sendText(`mg ${key} t`)).match(/t(-?\d+)/) ?? []
+  const [, ttl] = (await sendText(server.port, `mg ${key} t`)).match(/t(-?\d+)/) ?? []
   return Number(ttl)
 }
 
@@ -47,14 +35,14 @@ for (const protocol of ['binary', 'meta'] as const) {
       const store = createStore({ protocol })
       for (const flags of [0, 1, 2]) {
         const key = `flags-${protocol}-${flags}`
-        await sendText(`set ${key} ${flags} 100 2\r\n10`)
+        await sendText(server.port, `set ${key} ${flags} 100 2\r\n10`)
         const steps = [-1, -14, 3, 10, 100, -10]
         let sum = 10
         for (const by of steps) {
           sum += by
           expect(await store.increment(key, by)).toBe(sum)
           const value = `VALUE ${key} ${flags} ${`${sum}`.length}\r\n${sum}\r\nEND\r\n`
-          expect(await sendText(`get ${key}`)).toBe(value)
+          expect(await sendText(server.port, `get ${key}`)).toBe(value)
         }
         expect(Math.abs((await ttlOf(key)) - 100)).toBeLessThanOrEqual(3)
       }
@@ -73,7 +61,7 @@ for (const protocol of ['binary', 'meta'] as const) {
     test('returns large integers of other clients unchanged', async () => {
       const store = createStore({ protocol })
       for (const text of ['2305843009213693952', '3000000000000000000', '18446744073709551615']) {
-        await sendText(`set large-${protocol} 0 0 ${text.length}\r\n${text}`)
+        await sendText(server.port, `set large-${protocol} 0 0 ${text.length}\r\n${text}`)
         expect(String(await store.get(`large-${protocol}`))).toBe(text)
         const call = store.increment(`large-${protocol}`, 1)
         await expect(call).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
@@ -143,10 +131,10 @@ for (const protocol of ['binary', 'meta'] as const) {
 test('a cache reads the counters of PHP and Python, also below zero', async () => {
   const cache = new Cache(createStore())
   for (const flags of [1, 2, 0]) {
-    await sendText(`set php ${flags} 0 2\r\n10`)
+    await sendText(server.port, `set php ${flags} 0 2\r\n10`)
     expect(await cache.decrement('php', 15)).toBe(-5)
     expect(await cache.get('php')).toBe(-5)
-    await sendText(`set php ${flags} 0 2\r\n-3`)
+    await sendText(server.port, `set php ${flags} 0 2\r\n-3`)
     expect(await cache.increment('php', 1)).toBe(-2)
     expect(await cache.get('php')).toBe(-2)
   }

@@ -1,8 +1,8 @@
-import { connect } from 'node:net'
 import { Cache } from '@stowage/core'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { sendText } from './send-text.ts'
 
 const mebibyte = 1024 * 1024
 let server: MemcachedServer
@@ -22,18 +22,6 @@ function createStore(options: MemcachedOptions = {}) {
   const store = memcached({ servers: [server.address], timeout: '5s', ...options })
   cleanups.push(() => store.close())
   return store
-}
-
-/** Sends a command in the text protocol and returns the reply. */
-function sendText(command: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(server.port, '127.0.0.1', () => socket.write(`${command}\r\n`))
-    socket.once('error', reject)
-    socket.once('data', (reply) => {
-      socket.destroy()
-      resolve(String(reply))
-    })
-  })
 }
 
 test('both protocols store a key under the same name, whatever characters it contains', async () => {
@@ -70,11 +58,11 @@ for (const protocol of ['binary', 'meta'] as const) {
     test('stores text and counters so that other clients can read them', async () => {
       const store = createStore({ protocol })
       await store.set('plain', '{"a":1}')
-      expect(await sendText('get plain')).toBe('VALUE plain 0 7\r\n{"a":1}\r\nEND\r\n')
+      expect(await sendText(server.port, 'get plain')).toBe('VALUE plain 0 7\r\n{"a":1}\r\nEND\r\n')
       const key = `count-${protocol}`
       await store.increment(key, 5)
       await store.increment(key, 7)
-      expect(await sendText(`get ${key}`)).toBe(`VALUE ${key} 0 2\r\n12\r\nEND\r\n`)
+      expect(await sendText(server.port, `get ${key}`)).toBe(`VALUE ${key} 0 2\r\n12\r\nEND\r\n`)
     })
 
     test('does not change a value while later values are read', async () => {
@@ -89,12 +77,12 @@ for (const protocol of ['binary', 'meta'] as const) {
 
     test('reads values and counters of other clients', async () => {
       const store = createStore({ protocol })
-      await sendText('set other 4 0 3\r\nabc')
+      await sendText(server.port, 'set other 4 0 3\r\nabc')
       expect(String(await store.get('other'))).toBe('abc')
-      await sendText('set shorter 0 0 2\r\n10')
-      await sendText('decr shorter 1')
+      await sendText(server.port, 'set shorter 0 0 2\r\n10')
+      await sendText(server.port, 'decr shorter 1')
       // The server pads a number that became shorter.
-      expect(await sendText('get shorter')).toContain('9 \r\n')
+      expect(await sendText(server.port, 'get shorter')).toContain('9 \r\n')
       // The bytes are returned as they are stored. White space is part of JSON text.
       expect(String(await store.get('shorter'))).toBe('9 ')
       expect(await new Cache(store).get('shorter')).toBe(9)
@@ -108,7 +96,7 @@ for (const protocol of ['binary', 'meta'] as const) {
       await store.set(key, '-2', 3_600_000)
       for (const by of [1, 5, -9, -100, 105]) await store.increment(key, by)
       expect(String(await store.get(key))).toBe('0')
-      const [, ttl] = (await sendText(`mg ${key} t`)).match(/t(\d+)/) ?? []
+      const [, ttl] = (await sendText(server.port, `mg ${key} t`)).match(/t(\d+)/) ?? []
       expect(Number(ttl)).toBeGreaterThan(3_500)
     })
 
@@ -117,7 +105,7 @@ for (const protocol of ['binary', 'meta'] as const) {
       const day = 86_400
       for (const days of [29, 30, 31, 400]) {
         await store.set(`days-${days}`, 'x', days * day * 1_000)
-        const [, ttl] = (await sendText(`mg days-${days} t`)).match(/t(\d+)/) ?? []
+        const [, ttl] = (await sendText(server.port, `mg days-${days} t`)).match(/t(\d+)/) ?? []
         expect(Math.abs(Number(ttl) - days * day)).toBeLessThan(60)
       }
     })
@@ -177,7 +165,7 @@ describe("oversize: 'chunk'", () => {
     const store = createStore({ oversize: 'chunk' })
     const lists = ['', 'x 0 0', `${'x'.repeat(24)} 999999999 1`, `${'x'.repeat(24)} 2 2`]
     for (const list of lists) {
-      await sendText(`set list ${0x5702_0000} 0 ${list.length}\r\n${list}`)
+      await sendText(server.port, `set list ${0x5702_0000} 0 ${list.length}\r\n${list}`)
       expect(await store.get('list')).toBeUndefined()
     }
   })
@@ -185,7 +173,7 @@ describe("oversize: 'chunk'", () => {
   test('reads a value with a missing chunk as a miss', async () => {
     const store = createStore({ oversize: 'chunk' })
     await store.set('incomplete', large('a'))
-    const [id] = ((await sendText('get incomplete')).split('\r\n')[1] ?? '').split(' ')
+    const [id] = ((await sendText(server.port, 'get incomplete')).split('\r\n')[1] ?? '').split(' ')
     const withoutChunks = createStore()
     expect(await withoutChunks.delete(`\0${id}:1`)).toBe(true)
     expect(await store.get('incomplete')).toBeUndefined()
