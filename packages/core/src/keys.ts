@@ -3,6 +3,9 @@ import { CacheError } from './errors.ts'
 // "~" and the 43 characters of a SHA-256 digest in base64url.
 const digestLength = 44
 const digestTail = /~[A-Za-z0-9_-]{43}$/
+// Keys that begin with "~" are reserved for the cache itself: tags, leases, generations.
+const reservedMark = 126
+const escapedMark = /^%(?:25)*7E/
 
 /**
  * Converts the keys of a cache to storage keys: adds the prefix and respects the maximum length of the backend.
@@ -39,8 +42,18 @@ export class Keyspace {
     if (typeof key !== 'string' || key === '') {
       throw new TypeError('A cache key must be a non-empty string.')
     }
-    const full = this.prefix === '' ? key : this.prefix + key
-    return this.#isStorageKey(full) ? full : this.#shorten(key, full)
+    const first = key.charCodeAt(0)
+    // "~" and "%" are the only first characters that may need an escape.
+    const escaped = first === reservedMark || first === 37 ? escapeMark(key) : key
+    const full = this.prefix === '' ? escaped : this.prefix + escaped
+    return this.#isStorageKey(full) ? full : this.#shorten(escaped, full)
+  }
+
+  /** Returns the key of a storage key; of a shortened one, its shortened form. */
+  fromStorageKey(storageKey: string): string {
+    const key = storageKey.slice(this.prefix.length)
+    if (!escapedMark.test(key)) return key
+    return key.startsWith('%7E') ? `~${key.slice(3)}` : `%${key.slice(3)}`
   }
 
   #isStorageKey(full: string): boolean {
@@ -54,6 +67,12 @@ export class Keyspace {
     const room = this.#keyBytes - digestLength - Buffer.byteLength(this.prefix)
     return `${this.prefix}${head(key, room)}~${digest}`
   }
+}
+
+/** Escapes a key that begins with "~", and one that looks like an escaped key. */
+function escapeMark(key: string): string {
+  if (key.charCodeAt(0) === reservedMark) return `%7E${key.slice(1)}`
+  return escapedMark.test(key) ? `%25${key.slice(1)}` : key
 }
 
 /** Loads node:crypto on first use: long keys are rare, and it takes a quarter of the import time of this package. */
@@ -80,7 +99,7 @@ function head(text: string, bytes: number): string {
 
 /**
  * Returns the prefix of a namespace. Colons in the name are escaped, so that `a:b` differs from the namespace `b` of
- * `a`.
+ * `a`, and so is a `~` at the beginning, which is reserved.
  *
  * @throws TypeError unless `name` is a non-empty string
  */
@@ -88,5 +107,5 @@ export function namespacePrefix(name: string): string {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError('A namespace must be a non-empty string.')
   }
-  return `${name.replaceAll('%', '%25').replaceAll(':', '%3A')}:`
+  return `${name.replaceAll('%', '%25').replaceAll(':', '%3A').replace(/^~/, '%7E')}:`
 }
