@@ -1,15 +1,22 @@
 import { checkOptionNames } from './configuration/check-options.ts'
 import { CacheError } from './errors.ts'
+import { EntryReader } from './freshness/entry-reader.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
-import { CacheScope } from './loading/cache-scope.ts'
+import { type Caller, hasLimits, withLimits } from './loading/caller.ts'
 import type { Flight } from './loading/flight.ts'
-import { joinFlight, loadFlight, loadWithoutStore } from './loading/remember.ts'
-import { conflict, retryOnConflict } from './loading/retry-on-conflict.ts'
+import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
-import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
+import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
+import { joinFlight, leadFlight, loadWithoutStore } from './remember/remember.ts'
+import { LoadOptions, type RememberOptions } from './remember/remember-options.ts'
+import { CacheRoot } from './scope/cache-root.ts'
+import { CacheScope } from './scope/cache-scope.ts'
+import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
+import { EntryUpdates } from './updates/entry-updates.ts'
 import { type Codec, json } from './values/codec.ts'
+import type { Entry } from './values/entry.ts'
 import { EntryCodec } from './values/entry-codec.ts'
 
 const maxNamespaces = 1_000
@@ -20,9 +27,9 @@ const optionNames = {
   generations: true,
   codec: true,
   clock: true,
+  remember: true,
+  waitUntil: true,
 } as const
-/** For a read before a compare-and-set: an outdated value would only cause conflicts. */
-const strongRead: ReadOptions = { consistency: 'strong' }
 
 export interface CacheOptions {
   /** Name of the cache in events. @default the store's name */
@@ -45,11 +52,36 @@ export interface CacheOptions {
   readonly codec?: Codec | undefined
   /** Source of the current time. @default systemClock */
   readonly clock?: Clock | undefined
+  /** Defaults for the options of `remember`. */
+  readonly remember?: RememberDefaults | undefined
+  /**
+   * Receives each refresh in the background, for platforms that stop a process after the response: pass their
+   * `waitUntil` function. It never rejects.
+   */
+  readonly waitUntil?: ((work: Promise<void>) => void) | undefined
 }
+
+/** Options of `remember` that can have defaults for a cache. */
+export type RememberDefaults = Omit<RememberOptions<never>, 'ttl' | 'tags' | 'signal' | 'refresh'>
+
+/** Options of a namespace that differ from those of its cache. */
+export type NamespaceOptions = Pick<CacheOptions, 'ttl' | 'remember'>
 
 export interface WriteOptions {
   /** Time to live of the entry. @default the cache's ttl */
   readonly ttl?: Ttl | undefined
+  /** Tags of the value. `invalidateTags` for one of them makes it a miss. @default none */
+  readonly tags?: readonly string[] | undefined
+}
+
+/** A value together with the right to replace it, if nothing else does before. */
+export interface Snapshot<T> {
+  /** `undefined` if there is no value. */
+  readonly value: T | undefined
+  /** Replaces the value unless it has changed since it was read. Returns whether it was unchanged. */
+  replace(next: T, options?: WriteOptions): Promise<boolean>
+  /** Deletes the value unless it has changed since it was read. Returns whether it was unchanged. */
+  delete(): Promise<boolean>
 }
 
 /**
@@ -67,6 +99,8 @@ export class Cache {
   /** Name of the cache in events. */
   readonly name: string
   readonly #options: CacheOptions
+  /** The store without the generation of this cache. */
+  readonly #outerStore: CacheStore
   readonly #store: CacheStore
   readonly #keyspace: Keyspace
   readonly #entries: EntryCodec
@@ -74,28 +108,49 @@ export class Cache {
   readonly #clock: Clock
   readonly #scope: CacheScope
   readonly #flights: SingleFlight
+  readonly #root: CacheRoot
+  /** The prefix within the root cache. */
+  readonly #path: string
+  readonly #reader: EntryReader
+  readonly #updates: EntryUpdates
+  readonly #loadScope: LoadScope
   readonly #namespaces = new Map<string, Cache>()
 
-  constructor(store: CacheStore, options: CacheOptions = {}) {
+  constructor(store: CacheStore, options?: CacheOptions)
+  /** @internal */
+  constructor(store: CacheStore, options: CacheOptions, parent: CacheParent)
+  constructor(store: CacheStore, options: CacheOptions = {}, parent?: CacheParent) {
     checkOptionNames('Cache', options, optionNames)
     const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
-    const { generations = true } = options
+    const { generations = true, waitUntil } = options
     this.name = options.name ?? store.name
     this.#options = options
+    this.#outerStore = store
     this.#clock = clock
     this.#ttl = defaultTtl(ttl)
     // Without a list of the keys, a prefix is cleared by replacing the generation that its keys contain.
     const needsGenerations = generations && prefix !== '' && store.scan === undefined
-    const scope = CacheScope.of(store)
-    this.#scope = needsGenerations ? scope.within(prefix, clock) : scope
-    this.#store = this.#scope.store
+    const storeScope = CacheScope.of(store)
+    const scope = needsGenerations ? storeScope.within(prefix, clock) : storeScope
+    this.#scope = scope
+    this.#store = scope.store
     this.#keyspace = new Keyspace(
       needsGenerations ? '' : prefix,
       this.#store.limits.keyBytes,
       prefix,
     )
-    this.#entries = new EntryCodec(this.#store, codec, this.name)
-    this.#flights = this.#scope.flightsOf(codec)
+    const entries = new EntryCodec(this.#store, codec, this.name)
+    this.#entries = entries
+    this.#flights = scope.flightsOf(codec)
+    const root = parent?.root ?? new CacheRoot(store, prefix, clock)
+    this.#root = root
+    this.#path = parent?.path ?? ''
+    const reader = new EntryReader(entries, root, scope.knownTags)
+    this.#reader = reader
+    this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
+    const { activeLoads, passes } = scope
+    const flights = this.#flights
+    this.#loadScope = { entries, reader, flights, activeLoads, passes, root, clock, waitUntil }
   }
 
   /** Name of the driver of this cache. */
@@ -113,8 +168,14 @@ export class Cache {
     return this.#store.payload === 'entry'
   }
 
+  /** The limits of the store. */
+  get limits(): StoreLimits {
+    return this.#store.limits
+  }
+
   /**
-   * Returns the value, or `undefined` for a miss. `null` is a value.
+   * Returns the value, or `undefined` for a miss. `null` is a value. A value that is stale is a miss: only `remember`
+   * returns it.
    *
    * @example
    * console.log(await cache.get<{ name: string }>('user:1'))
@@ -122,9 +183,12 @@ export class Cache {
    */
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
+    if (this.#reader.hasKnownTags(storageKey)) return this.#getTagged(storageKey, options)
     const found = this.#entries.store.get(storageKey, options)
     // A synchronous result is not awaited: that would double the cost of a hit in memory.
-    return this.#entries.decode<T>(storageKey, found instanceof Promise ? await found : found)
+    const item = found instanceof Promise ? await found : found
+    const entry = this.#reader.freshEntry(storageKey, item, options)
+    return this.#entries.publishRead<T>(storageKey, entry instanceof Promise ? await entry : entry)
   }
 
   /**
@@ -140,7 +204,8 @@ export class Cache {
   ): Promise<(T | undefined)[]> {
     const storageKeys = keys.map((key) => this.#keyspace.toStorageKey(key))
     const items = await this.#entries.store.getMany(storageKeys, options)
-    return storageKeys.map((key, index) => this.#entries.decode<T>(key, items[index]))
+    const entries = await this.#reader.freshEntries(storageKeys, items, options)
+    return storageKeys.map((key, index) => this.#entries.publishRead<T>(key, entries[index]))
   }
 
   /** Returns whether a value exists. */
@@ -157,13 +222,17 @@ export class Cache {
    */
   async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
     const storageKey = this.#storageKeyForWrite(key)
-    const item = this.#entries.encode(storageKey, value)
+    const item = this.#encode(storageKey, value, options)
     const ttl = this.#ttlOf(options)
     if (ttl === 0) {
       await this.#store.delete(storageKey)
       return
     }
-    const done = this.#entries.store.set(storageKey, item, ttl)
+    const done = this.#entries.store.set(
+      storageKey,
+      item instanceof Promise ? await item : item,
+      ttl,
+    )
     if (done instanceof Promise) await done
   }
 
@@ -177,9 +246,10 @@ export class Cache {
     entries: Iterable<readonly [key: string, value: unknown]>,
     options?: WriteOptions,
   ): Promise<void> {
+    const tagged = options?.tags === undefined ? undefined : await this.#factsOf(options)
     const encoded = Array.from(entries, ([key, value]) => {
       const storageKey = this.#storageKeyForWrite(key)
-      return [storageKey, this.#entries.encode(storageKey, value)] as const
+      return [storageKey, this.#entries.encode(storageKey, value, tagged)] as const
     })
     const ttl = this.#ttlOf(options)
     if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
@@ -196,20 +266,26 @@ export class Cache {
    */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#storageKeyForWrite(key)
-    const item = this.#entries.encode(storageKey, value)
+    const encoded = this.#encode(storageKey, value, options)
+    // Not awaited without need: calls for one key reach the store in the order in which they are made.
+    const item = encoded instanceof Promise ? await encoded : encoded
     const ttl = this.#ttlOf(options)
-    return ttl === 0 ? false : this.#entries.store.add(storageKey, item, ttl)
+    if (ttl === 0) return false
+    if (await this.#entries.store.add(storageKey, item, ttl)) return true
+    return this.#updates.addOverMiss(storageKey, item, ttl)
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const next = this.#entries.encode(storageKey, value)
-    return this.#runExclusively('replace', storageKey, async () => {
-      const seen = await this.#entries.store.get(storageKey, strongRead)
-      if (this.#entries.decode(storageKey, seen) === undefined) return false
-      return (await this.#replaceIfUnchanged(storageKey, seen, next, options)) ? true : conflict
+    const encoded = this.#encode(storageKey, value, options)
+    let isReplaced = false
+    await this.#updates.update('replace', storageKey, async (current) => {
+      const item = await encoded
+      isReplaced = current !== undefined
+      return isReplaced ? { item, ttl: this.#ttlOf(options) } : undefined
     })
+    return isReplaced
   }
 
   /**
@@ -228,12 +304,15 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#runExclusively('update', storageKey, async () => {
-      const seen = await this.#entries.store.get(storageKey, strongRead)
-      const next = await change(this.#entries.decode<T>(storageKey, seen))
-      const item = next === undefined ? undefined : this.#entries.encode(storageKey, next)
-      return (await this.#replaceIfUnchanged(storageKey, seen, item, options)) ? next : conflict
+    let result: T | undefined
+    await this.#updates.update<T>('update', storageKey, async (current) => {
+      const facts = await this.#factsOf(options)
+      result = await change(current)
+      const item =
+        result === undefined ? undefined : this.#entries.encode(storageKey, result, facts)
+      return { item, ttl: this.#ttlOf(options) }
     })
+    return result
   }
 
   /**
@@ -244,55 +323,87 @@ export class Cache {
    * if (message !== undefined) console.log(message)
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#runExclusively('pull', storageKey, async () => {
-      const seen = await this.#entries.store.get(storageKey, strongRead)
-      const value = this.#entries.decode<T>(storageKey, seen)
-      if (value === undefined) return undefined
-      return (await this.#replaceIfUnchanged(storageKey, seen, undefined)) ? value : conflict
-    })
+    return this.#updates.pull<T>(this.#keyspace.toStorageKey(key))
   }
 
   /**
-   * Returns the value. On a miss, calls `load` and stores its result. Concurrent calls for the same key in this process
-   * share one load, and its failure. Each caller receives the value as a later hit would return it, decoded from the
-   * stored item: one caller cannot modify the value of another. If the store fails, `load` is called nevertheless, and
-   * the failure is published on `stowage:error`.
-   *
-   * The result is returned but not stored if it is `undefined`, or if the key was written or deleted in this process
-   * during the call. If two loaders call `remember` for each other's key, one of the loads is executed twice, because
-   * neither could wait for the other.
+   * Reads a value in order to replace it later, for example after a request to another service: one read, and one
+   * conditional write.
    *
    * @example
+   * const { value = [], replace } = await cache.snapshot<string[]>('recent')
+   * console.log(await replace(['lamp', ...value])) // false if it has changed since
+   */
+  async snapshot<T = unknown>(key: string): Promise<Snapshot<T>> {
+    const storageKey = this.#keyspace.toStorageKey(key)
+    const { item, entry, staleMs } = await this.#updates.read(storageKey)
+    const value = this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
+    return {
+      value,
+      replace: async (next, options) => {
+        const replacement = await this.#encode(storageKey, next, options)
+        const ttl = this.#ttlOf(options)
+        return this.#updates.replace(storageKey, item, { item: replacement, ttl })
+      },
+      delete: () => this.#updates.replace(storageKey, item, { item: undefined, ttl: undefined }),
+    }
+  }
+
+  /**
+   * Returns the value. On a miss, calls `load` and stores its result. Concurrent calls for the same key share one load, in
+   * all processes: a lease in the key makes the others wait. Each caller receives the value as a later hit would return
+   * it, decoded from the stored item: one caller cannot modify the value of another.
+   *
+   * If the key is written, deleted or cleared during the load, or one of its tags is invalidated, the loaded value is
+   * returned to the callers that waited for it from the beginning, and not stored. Neither is `undefined`. If the store
+   * fails, `load` is called nevertheless, and the failure is published on `stowage:error`. If two loaders call
+   * `remember` for each other's key, one of the loads is executed twice, because neither could wait for the other.
+   *
+   * @throws CacheError `ERR_CACHE_TIMEOUT` after `timeout` or `loadTimeout`, `ERR_CACHE_LOAD` during `backoff`
+   * @example
    * const loadUser = async (id: number) => ({ id, name: 'Ada' })
-   * const user = await cache.remember('user:1', { ttl: '5m' }, () => loadUser(1))
+   * const user = await cache.remember('user:1', { ttl: '5m', staleWhileRevalidate: '1h' }, () => loadUser(1))
    * console.log(user.name)
    */
-  async remember<T>(key: string, options: WriteOptions, load: () => Awaitable<T>): Promise<T> {
+  async remember<T>(
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+  ): Promise<T> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const existing = this.#flights.find(storageKey)
-    if (existing !== undefined) {
-      return joinFlight(existing, this.#loadJob(storageKey, options, load))
+    if (!hasLimits(options) && this.#options.remember?.timeout === undefined) {
+      return this.#remember(storageKey, key, options, load)
     }
-    let flight: Flight | undefined
-    try {
-      let found = this.#entries.store.get(storageKey)
-      if (found instanceof Promise) {
-        // Begins before the reply to the read, so that a write in between is noticed.
-        flight = this.#flights.begin(storageKey)
-        found = await found
-      }
-      const value = this.#entries.decode<T>(storageKey, found)
-      if (value !== undefined) {
-        if (flight !== undefined) this.#flights.end(flight, found)
-        return value
-      }
-    } catch (error) {
-      flight ??= this.#flights.begin(storageKey)
-      return loadWithoutStore(flight, this.#loadJob(storageKey, options, load), error)
-    }
-    flight ??= this.#flights.begin(storageKey)
-    return loadFlight(flight, this.#loadJob(storageKey, options, load))
+    const limits = { ...this.#options.remember, ...options }
+    const at = { store: this.#store.name, key: storageKey }
+    return withLimits(limits, at, (caller) =>
+      this.#remember(storageKey, key, options, load, caller),
+    )
+  }
+
+  /**
+   * Makes the entry stale, so that the next `remember` refreshes it; or deletes it if it has no stale window. Returns
+   * whether a fresh one existed.
+   */
+  async expire(key: string): Promise<boolean> {
+    return this.#updates.expire(this.#keyspace.toStorageKey(key))
+  }
+
+  /**
+   * Makes every entry with one of the tags a miss, in all processes and in all namespaces of this cache; or stale, so
+   * that the next `remember` refreshes it. One write per tag, however many entries have it. Call it after the
+   * transaction that changes the data has been committed: a load before that reads the old data.
+   *
+   * @example
+   * await cache.set('product:1', { name: 'Lamp' }, { tags: ['products'] })
+   * await cache.invalidateTags('products')
+   * console.log(await cache.get('product:1')) // undefined
+   */
+  async invalidateTags(
+    tags: string | readonly string[],
+    options: { readonly stale?: boolean } = {},
+  ): Promise<void> {
+    await this.#root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
   }
 
   /**
@@ -307,7 +418,16 @@ export class Cache {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
-    return this.#store.increment(this.#storageKeyForWrite(key), by, ttl === 0 ? 1 : ttl)
+    const expiry = ttl === 0 ? 1 : ttl
+    const storageKey = this.#storageKeyForWrite(key)
+    try {
+      return await this.#store.increment(storageKey, by, expiry)
+    } catch (error) {
+      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_REJECTED') throw error
+      // The item may be a lease, which reads as a miss.
+      if (await this.#updates.incrementOverMark(storageKey, by, expiry)) return by
+      throw error
+    }
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
@@ -317,7 +437,8 @@ export class Cache {
   }
 
   /**
-   * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists.
+   * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists. A value
+   * with a stale window becomes stale at the same time as before.
    *
    * @example
    * await cache.touch('user:1', { ttl: '1h' })
@@ -328,7 +449,7 @@ export class Cache {
     return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
   }
 
-  /** Deletes the value. Returns whether it existed. */
+  /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
   async delete(key: string): Promise<boolean> {
     return this.#store.delete(this.#storageKeyForWrite(key))
   }
@@ -364,7 +485,7 @@ export class Cache {
   async *keys(): AsyncGenerator<string, void, undefined> {
     const { prefix } = this.#keyspace
     for await (const page of this.#scan(prefix)) {
-      for (const key of page) yield key.slice(prefix.length)
+      for (const key of page) yield this.#keyspace.fromStorageKey(key)
     }
   }
 
@@ -379,15 +500,29 @@ export class Cache {
    * await users.set('1', { name: 'Ada' })
    * await users.clear()
    */
-  namespace(name: string): Cache {
+  namespace(name: string, options?: NamespaceOptions): Cache {
+    if (options !== undefined) return this.#createNamespace(name, options)
     const existing = this.#namespaces.get(name)
     if (existing !== undefined) return existing
-    const prefix = this.#keyspace.prefix + namespacePrefix(name)
-    const created = new Cache(this.#store, { ...this.#options, name: this.name, prefix })
+    const created = this.#createNamespace(name)
     // Bounded for applications with a namespace per tenant. The state that caches of one name share is in their scope.
     if (this.#namespaces.size >= maxNamespaces) this.#namespaces.clear()
     this.#namespaces.set(name, created)
     return created
+  }
+
+  /**
+   * Returns a cache with the same store and prefix that encodes values differently, or has another default ttl. Writes
+   * and invalidations of one apply to the other.
+   *
+   * @example
+   * const shortLived = cache.view({ ttl: '10s' })
+   * await shortLived.set('status', 'ok')
+   * console.log(await cache.get('status'))
+   */
+  view(options: { readonly codec?: Codec; readonly ttl?: Duration | null }): Cache {
+    const parent = { root: this.#root, path: this.#path }
+    return new Cache(this.#outerStore, { ...this.#options, name: this.name, ...options }, parent)
   }
 
   /**
@@ -435,57 +570,121 @@ export class Cache {
     return storageKey
   }
 
-  /**
-   * Retries a read and a conditional write until no other write comes in between. Calls in this process for one key run
-   * one after another, so that only other processes can conflict.
-   */
-  #runExclusively<T>(
-    operation: string,
-    key: string,
-    attempt: () => Promise<T | typeof conflict>,
-  ): Promise<T> {
-    return this.#scope.updates.run(key, () =>
-      retryOnConflict({ operation, key, store: this.#store.name }, this.#clock, attempt),
-    )
-  }
-
   #ttlOf(options: WriteOptions | undefined): number | undefined {
     const ttl = options?.ttl
     return ttl === undefined ? this.#ttl : resolveTtl(ttl, this.#clock)
   }
 
-  /**
-   * Replaces the item `seen` by `next` unless it has changed since; `undefined` means no item. Returns whether
-   * the item was unchanged.
-   */
-  async #replaceIfUnchanged(
+  async #getTagged<T>(storageKey: string, options?: ReadOptions): Promise<T | undefined> {
+    const { entry, staleMs } = await this.#reader.read(storageKey, [], options)
+    return this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
+  }
+
+  /** Encodes a value; if it has tags, after their versions have been read. */
+  #encode(storageKey: string, value: unknown, options?: WriteOptions): Awaitable<unknown> {
+    if (options?.tags === undefined) return this.#entries.encode(storageKey, value)
+    return this.#factsOf(options).then((facts) => this.#entries.encode(storageKey, value, facts))
+  }
+
+  async #factsOf(options: WriteOptions | undefined): Promise<Entry['facts']> {
+    if (options?.tags === undefined || options.tags.length === 0) return undefined
+    return { tags: await this.#root.tags.currentTexts(checkTags(options.tags)) }
+  }
+
+  /** Begins with the read, or with the flight of another caller. A hit does as little as possible. */
+  async #remember<T>(
+    storageKey: string,
     key: string,
-    seen: unknown,
-    next: unknown,
-    options?: WriteOptions,
-  ): Promise<boolean> {
-    const { store } = this.#entries
-    this.#scope.invalidate(key)
-    const ttl = this.#ttlOf(options)
-    const replacement = ttl === 0 ? undefined : next
-    if (seen !== undefined) return store.compareAndSet(key, seen, replacement, ttl)
-    return replacement === undefined ? true : store.add(key, replacement, ttl)
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    caller?: Caller,
+  ): Promise<T> {
+    const call = () => ({ job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 })
+    const existing = this.#flights.find(storageKey)
+    if (existing !== undefined && options.refresh !== true) return joinFlight(existing, call())
+    if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
+      return this.#rememberTagged(storageKey, call())
+    }
+    let flight: Flight | undefined
+    let found: unknown
+    try {
+      found = this.#entries.store.get(storageKey)
+      if (found instanceof Promise) {
+        // Begins before the reply to the read, so that a write in between is noticed.
+        flight = this.#flights.begin(storageKey)
+        found = await found
+      }
+    } catch (error) {
+      return loadWithoutStore(flight ?? this.#flights.begin(storageKey), call(), error)
+    }
+    const entry = this.#entries.decode(storageKey, found)
+    if (entry !== undefined && entry.facts === undefined) {
+      if (flight !== undefined)
+        this.#flights.end(flight, { item: found, source: 'read', audience: 'all' })
+      return this.#entries.publishRead<T>(storageKey, entry) as T
+    }
+    flight ??= this.#flights.begin(storageKey)
+    return leadFlight(flight, call(), () => this.#reader.examine(storageKey, found))
   }
 
-  #loadJob<T>(key: string, options: WriteOptions, load: () => Awaitable<T>) {
-    const ttl = () => this.#ttlOf(options)
-    return { entries: this.#entries, flights: this.#flights, key, ttl, load }
+  /** Reads the versions of the tags in the same turn as the entry. */
+  async #rememberTagged<T>(storageKey: string, call: Call<T>): Promise<T> {
+    const { tags } = call.job.options
+    const flight = this.#flights.begin(storageKey)
+    return leadFlight(flight, call, () => this.#reader.read(storageKey, tags))
   }
 
-  #scan(prefix: string): AsyncIterable<readonly string[]> {
+  #loadJob<T>(
+    key: string,
+    name: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+  ): LoadJob<T> {
+    const defaults = this.#options.remember
+    const merged = defaults === undefined ? options : { ...defaults, ...options }
+    return {
+      scope: this.#loadScope,
+      key,
+      name,
+      refreshKey: this.#root.refreshKey(this.#path + name),
+      options: new LoadOptions<T>(merged, this.#ttl, this.#clock),
+      load,
+    }
+  }
+
+  #createNamespace(name: string, options?: NamespaceOptions): Cache {
+    const path = namespacePrefix(name)
+    const prefix = this.#keyspace.prefix + path
+    const parent = { root: this.#root, path: this.#path + path }
+    return new Cache(this.#store, { ...this.#options, ...options, name: this.name, prefix }, parent)
+  }
+
+  /** Lists the keys that begin with `prefix`, without the reserved ones. */
+  async *#scan(prefix: string): AsyncGenerator<readonly string[], void, undefined> {
     const pages = this.#store.scan?.(prefix)
-    if (pages !== undefined) return pages
-    throw new CacheError(
-      'ERR_CACHE_UNSUPPORTED',
-      `${this.#store.name} scan failed: the backend cannot list its keys. Use another driver, or store a list of keys.`,
-      { store: this.#store.name, operation: 'scan' },
-    )
+    if (pages === undefined) throw cannotList(this.#store.name)
+    const reserved = `${prefix}~`
+    for await (const page of pages) yield page.filter((key) => !key.startsWith(reserved))
   }
+}
+
+/** What a namespace or a view shares with the cache that it was made from. */
+interface CacheParent {
+  readonly root: CacheRoot
+  readonly path: string
+}
+
+function cannotList(store: string): CacheError {
+  return new CacheError(
+    'ERR_CACHE_UNSUPPORTED',
+    `${store} scan failed: the backend cannot list its keys. Use another driver, or store a list of keys.`,
+    { store, operation: 'scan' },
+  )
+}
+
+function checkTags(tags: readonly string[]): readonly string[] {
+  if (tags.every((tag) => typeof tag === 'string' && tag !== '')) return tags
+  throw new TypeError('A tag must be a non-empty string.')
 }
 
 function assertInteger(by: number): void {

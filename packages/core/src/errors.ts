@@ -17,6 +17,8 @@ export type CacheErrorCode =
   | 'ERR_CACHE_CODEC'
   /** The backend does not support the operation: memcached cannot list its keys. */
   | 'ERR_CACHE_UNSUPPORTED'
+  /** A loader failed lately, and its `backoff` has not ended. */
+  | 'ERR_CACHE_LOAD'
   /** The cache or store was used after `close()`. */
   | 'ERR_CACHE_CLOSED'
 

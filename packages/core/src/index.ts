@@ -1,6 +1,13 @@
 /** The API for applications. Authors of drivers also import from `@stowage/core/driver`. */
 export type { InvalidationBus, InvalidationListener } from './bus.ts'
-export { Cache, type CacheOptions, type WriteOptions } from './cache.ts'
+export {
+  Cache,
+  type CacheOptions,
+  type NamespaceOptions,
+  type RememberDefaults,
+  type Snapshot,
+  type WriteOptions,
+} from './cache.ts'
 export {
   type CacheDefinition,
   Caches,
@@ -23,6 +30,8 @@ export {
   ConfigError,
   type ConfigProblem,
 } from './errors.ts'
+export type { LoadContext } from './loading/load-context.ts'
+export type { RememberOptions } from './remember/remember-options.ts'
 export type {
   Awaitable,
   ByteStore,

@@ -76,6 +76,8 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   readonly limits: StoreLimits
   /** Whether the backend never loses an item before it expires, as a database does and a cache does not. @default false */
   readonly durable?: boolean
+  /** Whether only this process reaches the items, so that loads need no lease. @default false */
+  readonly processLocal?: boolean
 
   /**
    * Returns the item under `key`, or `undefined` for a miss. Never returns an expired item, even where the

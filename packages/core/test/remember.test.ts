@@ -179,8 +179,6 @@ describe('a write that falls into the read of remember', () => {
     add: (cache) => cache.add('k', 'written'),
     update: (cache) => cache.update('k', () => 'written'),
     increment: (cache) => cache.increment('k', 7),
-    delete: (cache) => cache.delete('k'),
-    clear: (cache) => cache.clear(),
   }
 
   test.each(Object.keys(writes))('%s is not overwritten by the loaded value', async (name) => {

@@ -31,6 +31,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   implements StoreContract<Kind, Item>
 {
   readonly name = 'memory'
+  readonly processLocal = true
   readonly payload: Kind
   readonly limits: StoreLimits
   readonly #lru: LRUCache<string, StoredItem<Item>>

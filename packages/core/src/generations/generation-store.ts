@@ -11,6 +11,7 @@ export class GenerationStore implements AnyStore {
   readonly name: string
   readonly payload: 'bytes' | 'entry'
   readonly durable: boolean
+  readonly processLocal: boolean
   readonly #store: AnyStore
   readonly #generation: Generation
   readonly #lifecycle: Lifecycle
@@ -29,6 +30,7 @@ export class GenerationStore implements AnyStore {
     this.name = store.name
     this.payload = store.payload
     this.durable = store.durable === true
+    this.processLocal = store.processLocal === true
     this.#store = store
     this.#generation = generation
     this.#lifecycle = lifecycle

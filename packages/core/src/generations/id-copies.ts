@@ -1,6 +1,6 @@
-import type { Payload, ReadOptions } from '../store.ts'
+import type { ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { toText } from '../values/payload.ts'
+import { textOf, toTextItem } from '../values/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 
 /** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
@@ -124,14 +124,12 @@ export class IdCopies {
   }
 
   #decode(item: unknown): GenerationId | undefined {
-    if (item === undefined) return undefined
-    const text =
-      this.#store.payload === 'entry' ? (item as { value: unknown }).value : toText(item as Payload)
-    return typeof text === 'string' ? parseId(text) : undefined
+    const text = textOf(this.#store, item)
+    return text === undefined ? undefined : parseId(text)
   }
 
   #encode({ text }: GenerationId): unknown {
-    return this.#store.payload === 'entry' ? { value: text } : text
+    return toTextItem(this.#store, text)
   }
 }
 

@@ -1,16 +1,32 @@
 import { Deferred } from '../time/deferred.ts'
 
-/**
- * A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. Its result is the
- * item, so that each call decodes a value of its own.
- */
+/** The result of a flight. It contains the item, so that each caller decodes a value of its own. */
+export interface FlightResult {
+  /** `undefined` if the loader returned `undefined`. */
+  readonly item: unknown
+  /** `loaded`: by the loader. `read`: from the store, also a stale one. `awaited`: loaded by another process meanwhile. */
+  readonly source: 'loaded' | 'read' | 'awaited'
+  /**
+   * Which callers receive the result. `all`: the value was current when it was stored. `early`: only callers that joined
+   * before the load began, because the key may have been invalidated since. `leader`: the loader declared it private.
+   * `nobody`: the key was written during the load, so that every caller asks again.
+   */
+  readonly audience: 'all' | 'early' | 'leader' | 'nobody'
+}
+
+/** A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. */
 export class Flight {
   readonly key: string
   /** Whether the load has begun. If not, the item was read from the store. */
   isLoading = false
-  /** Whether the loaded value may be stored: the key has not been written since the flight began. */
+  /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
-  #result: Deferred<unknown> | undefined
+  /** Aborts the load. Set while a loader runs. */
+  abort: ((reason: unknown) => void) | undefined
+  /** Decodes the stale value, for callers whose timeout passes. Set if there is one. */
+  decodeStale: (() => unknown) | undefined
+  #result: Deferred<FlightResult> | undefined
+  #callers = 0
   /** The flights that the loader of this one waits for. Most loaders wait for none. */
   #waitsFor: Set<Flight> | undefined
 
@@ -18,18 +34,29 @@ export class Flight {
     this.key = key
   }
 
-  /** Resolves to the item, or to `undefined` if the loader returned `undefined`. */
-  join(): Promise<unknown> {
+  /** Resolves to the result of the flight. */
+  join(): Promise<FlightResult> {
     this.#result ??= new Deferred()
     return this.#result.promise
   }
 
-  resolve(item: unknown): void {
-    this.#result?.resolve(item)
+  resolve(result: FlightResult): void {
+    this.#result?.resolve(result)
   }
 
   reject(error: unknown): void {
     this.#result?.reject(error)
+  }
+
+  /** Adds a caller that waits for this flight. */
+  enter(): void {
+    this.#callers++
+  }
+
+  /** Removes a caller that has given up. Without callers, the load is aborted. */
+  leave(reason: unknown): void {
+    this.#callers--
+    if (this.#callers === 0) this.abort?.(reason)
   }
 
   /** Records that the loader of this flight waits for `other`. */

@@ -1,13 +1,19 @@
-import { Flight } from './flight.ts'
+import { Flight, type FlightResult } from './flight.ts'
 
-/** The flights that can be joined, at most one per key. */
+/** The flights that can be joined: per key, at most one that callers wait for, and one that refreshes a stale value. */
 export class SingleFlight {
   readonly #flights = new Map<string, Flight>()
+  readonly #refreshes = new Map<string, Flight>()
   /** Writes of loaded values in flight, with their keys. They may outlast their flights. */
-  readonly #writeBacks = new Map<Promise<void>, string>()
+  readonly #writeBacks = new Map<Promise<unknown>, string>()
 
   find(key: string): Flight | undefined {
     return this.#flights.size === 0 ? undefined : this.#flights.get(key)
+  }
+
+  /** The flight that refreshes the stale value of a key, if one does. */
+  findRefresh(key: string): Flight | undefined {
+    return this.#refreshes.get(key)
   }
 
   /** Begins a flight for a key that has none. */
@@ -17,27 +23,33 @@ export class SingleFlight {
     return flight
   }
 
-  /** Ends a flight, and resolves it to `item` if one was read from the store. */
-  end(flight: Flight, item?: unknown): void {
-    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
-    if (item !== undefined) flight.resolve(item)
+  /** Begins a flight that refreshes the stale value of a key. */
+  beginRefresh(key: string): Flight {
+    const flight = new Flight(key)
+    this.#refreshes.set(key, flight)
+    return flight
   }
 
-  /** To be called when the key is written or deleted: its flight is not joined any more, and its value not stored. */
+  /** Ends a flight, and resolves it if there is a result. */
+  end(flight: Flight, result?: FlightResult): void {
+    this.#remove(flight)
+    if (result !== undefined) flight.resolve(result)
+  }
+
+  /** To be called when the key is written or deleted: its flights are not joined any more, and their values not stored. */
   invalidate(key: string): void {
-    const flight = this.find(key)
-    if (flight === undefined) return
-    flight.isCurrent = false
-    this.#flights.delete(key)
+    if (this.#flights.size > 0) this.#invalidate(this.#flights.get(key))
+    if (this.#refreshes.size > 0) this.#invalidate(this.#refreshes.get(key))
   }
 
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
-    for (const key of [...this.#flights.keys()]) if (key.startsWith(prefix)) this.invalidate(key)
+    const keys = new Set([...this.#flights.keys(), ...this.#refreshes.keys()])
+    for (const key of keys) if (key.startsWith(prefix)) this.invalidate(key)
   }
 
   /** Registers the write of a loaded value. Returns `write`. */
-  trackWriteBack(key: string, write: Promise<void>): Promise<void> {
+  trackWriteBack<T>(key: string, write: Promise<T>): Promise<T> {
     this.#writeBacks.set(write, key)
     const remove = () => this.#writeBacks.delete(write)
     write.then(remove, remove)
@@ -45,7 +57,19 @@ export class SingleFlight {
   }
 
   /** Returns the writes of loaded values in flight whose keys begin with `prefix`. */
-  writeBacks(prefix: string): Promise<void>[] {
+  writeBacks(prefix: string): Promise<unknown>[] {
     return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
+  }
+
+  #invalidate(flight: Flight | undefined): void {
+    if (flight === undefined) return
+    flight.isCurrent = false
+    this.#remove(flight)
+  }
+
+  #remove(flight: Flight): void {
+    const { key } = flight
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    else if (this.#refreshes.get(key) === flight) this.#refreshes.delete(key)
   }
 }

@@ -22,6 +22,13 @@ export class BackendTime {
     this.#processClock = processClock
   }
 
+  /** Epoch milliseconds, an integer; `undefined` if the clock of the backend has to be read first. */
+  current(): number | undefined {
+    if (this.#readClock === undefined) return this.#processClock.now()
+    const isKnown = this.#offset !== undefined && performance.now() - this.#readAt <= refreshMs
+    return isKnown ? Math.floor(performance.now() + (this.#offset as number)) : undefined
+  }
+
   /** Epoch milliseconds, an integer. */
   async now(): Promise<number> {
     if (this.#readClock !== undefined) {

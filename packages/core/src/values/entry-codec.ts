@@ -2,7 +2,8 @@ import { type CacheEvent, channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore, StoreContract } from '../store.ts'
 import type { Codec } from './codec.ts'
-import type { Entry } from './entry.ts'
+import type { Entry, EntryFacts } from './entry.ts'
+import { isMark } from './mark.ts'
 
 /** A store of items of unknown type: bytes or entries. */
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
@@ -35,15 +36,20 @@ export class EntryCodec {
    * Returns the item of a value. @throws TypeError for `undefined`, which means a miss
    * @throws CacheError `ERR_CACHE_CODEC` with store and key
    */
-  encode(key: string, value: unknown): unknown {
+  encode(key: string, value: unknown, facts?: EntryFacts): unknown {
     if (value === undefined) {
       throw new TypeError('undefined cannot be cached because it means a miss. Store null instead.')
     }
     try {
-      return this.#codec.encode({ value })
+      return this.#codec.encode(facts === undefined ? { value } : { value, facts })
     } catch (error) {
       throw CacheError.is(error) ? this.#withKey(key, error) : error
     }
+  }
+
+  /** Returns the item of a counter, as `increment` stores it. */
+  encodeCounter(value: number): unknown {
+    return this.store.payload === 'entry' ? { value } : String(value)
   }
 
   /** Returns the value of an item that was not read from the store. Publishes nothing. */
@@ -51,12 +57,21 @@ export class EntryCodec {
     return this.#codec.decode(item)?.value as T
   }
 
-  /** Returns the value of an item that was read, or `undefined` for a miss. Publishes a hit or a miss. */
-  decode<T>(key: string, item: unknown): T | undefined {
-    const value = item === undefined ? undefined : this.#decodeItem<T>(key, item)
-    const outcome = value === undefined ? channels.miss : channels.hit
+  /** Returns the entry of an item that was read. `undefined` for a miss, and for a corrupt item, which is published. */
+  decode(key: string, item: unknown): Entry | undefined {
+    if (item === undefined || isMark(item)) return undefined
+    const entry = this.#codec.decode(item)
+    if (entry === undefined && channels.corrupt.hasSubscribers) {
+      channels.corrupt.publish(this.event(key))
+    }
+    return entry
+  }
+
+  /** Publishes a hit or a miss. Returns the value of the entry. */
+  publishRead<T>(key: string, entry: Entry | undefined): T | undefined {
+    const outcome = entry === undefined ? channels.miss : channels.hit
     if (outcome.hasSubscribers) outcome.publish(this.event(key))
-    return value
+    return entry?.value as T | undefined
   }
 
   /** Publishes that a caller joined a load in flight. */
@@ -76,13 +91,5 @@ export class EntryCodec {
       retryable,
       cause,
     })
-  }
-
-  #decodeItem<T>(key: string, item: unknown): T | undefined {
-    const entry = this.#codec.decode(item)
-    if (entry === undefined && channels.corrupt.hasSubscribers) {
-      channels.corrupt.publish(this.event(key))
-    }
-    return entry?.value as T | undefined
   }
 }

@@ -73,9 +73,10 @@ function readHeader(text: string): Header | undefined {
 
 function isHeader(header: unknown): header is Header {
   if (typeof header !== 'object' || header === null || Array.isArray(header)) return false
-  const { freshUntil, tags, as } = header as Record<string, unknown>
+  const { freshUntil, expiresAt, tags, etag, lastModified, as } = header as Record<string, unknown>
   return (
-    (freshUntil === undefined || typeof freshUntil === 'number') &&
+    [freshUntil, expiresAt].every((time) => time === undefined || typeof time === 'number') &&
+    [etag, lastModified].every((text) => text === undefined || typeof text === 'string') &&
     (tags === undefined || isStringRecord(tags)) &&
     (as === undefined || as === 'bytes')
   )

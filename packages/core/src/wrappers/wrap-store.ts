@@ -47,6 +47,7 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
     name: inner.name,
     payload: inner.payload,
     durable: inner.durable,
+    processLocal: inner.processLocal,
     // Not copied: a store may learn its limits from the first reply.
     get limits() {
       return inner.limits

@@ -114,6 +114,7 @@ export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
     const cache = newCache({ prefix: newKey('p:') })
     // A method of several calls of the store may begin the next one after close.
     const {
+      add: _a,
       replace: _r,
       update: _u,
       pull: _p,

@@ -1,12 +1,16 @@
+import { CacheError } from '../errors.ts'
+import { KnownTags } from '../freshness/known-tags.ts'
 import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
+import { Passes } from '../leases/passes.ts'
+import { ActiveLoads } from '../loading/active-loads.ts'
+import { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 import { Lifecycle } from '../time/lifecycle.ts'
+import { KeyedQueue } from '../updates/keyed-queue.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { KeyedQueue } from './keyed-queue.ts'
-import { SingleFlight } from './single-flight.ts'
 
 const scopes = new WeakMap<CacheStore, CacheScope>()
 
@@ -26,6 +30,12 @@ export class CacheScope {
   readonly #generation: Generation | undefined
   readonly #lifecycle: Lifecycle
   readonly #closeStore: () => Promise<void>
+  /** By storage key. */
+  readonly knownTags: KnownTags = new KnownTags()
+  /** The keys whose values could not be kept lately. */
+  readonly passes: Passes = new Passes()
+  /** The loads of all scopes over the innermost store. */
+  readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */
   readonly #flights = new Map<Codec, SingleFlight>()
   /** The values of the map: an array is faster to iterate, and every write does. */
@@ -41,6 +51,7 @@ export class CacheScope {
     storeBelow: AnyStore,
     lifecycle: Lifecycle,
     closeStore: () => Promise<void>,
+    activeLoads: ActiveLoads,
     generation?: Generation,
   ) {
     this.store = store
@@ -48,6 +59,7 @@ export class CacheScope {
     this.#generation = generation
     this.#lifecycle = lifecycle
     this.#closeStore = closeStore
+    this.activeLoads = activeLoads
     scopes.set(store, this)
   }
 
@@ -61,6 +73,7 @@ export class CacheScope {
       store as unknown as AnyStore,
       new Lifecycle(store.name),
       closeStore,
+      new ActiveLoads(),
     )
   }
 
@@ -77,6 +90,7 @@ export class CacheScope {
       storeWith(new Lifecycle(inner.name)),
       this.#lifecycle,
       this.#closeStore,
+      this.activeLoads,
       generation,
     )
     this.#prefixes.set(prefix, new WeakRef(scope))
@@ -115,8 +129,11 @@ export class CacheScope {
     await Promise.allSettled([...writes, ...scopes])
   }
 
-  /** Waits for the calls in flight, then closes the store for all caches over it. */
-  close(): Promise<void> {
-    return this.#lifecycle.close(this.#closeStore)
+  /** Aborts the loads and waits for the calls in flight, then closes the store for all caches over it. */
+  async close(): Promise<void> {
+    const { name } = this.store
+    const message = `${name} remember failed: close() was called.`
+    await this.activeLoads.close(new CacheError('ERR_CACHE_CLOSED', message, { store: name }))
+    await this.#lifecycle.close(this.#closeStore)
   }
 }

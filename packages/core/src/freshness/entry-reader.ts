@@ -1,0 +1,124 @@
+import type { Awaitable, ReadOptions } from '../store.ts'
+import type { TagVersions, Versions } from '../tags/tag-versions.ts'
+import type { BackendTime } from '../time/backend-time.ts'
+import type { Entry } from '../values/entry.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
+import { type Mark, parseMark } from '../values/mark.ts'
+import { freshUntil, tagsOf } from './freshness.ts'
+import type { KnownTags } from './known-tags.ts'
+
+const noVersions: Versions = new Map()
+
+/** What a read found. */
+export interface Found {
+  /** The item in the store, for a compare-and-set; `undefined` if there is none. */
+  readonly item: unknown
+  /** The entry, unless it is corrupt or has been invalidated. */
+  readonly entry: Entry | undefined
+  /** Whether the item is an entry, also if that has been invalidated. */
+  readonly isEntry: boolean
+  /** For how long the entry has been stale, in milliseconds. Negative if it is fresh. */
+  readonly staleMs: number
+  /** The mark that the item is, if it is one. */
+  readonly mark: Mark | undefined
+  /** The versions of the tags that were read with the item. */
+  readonly versions: Versions
+}
+
+/** Reads entries and determines whether they are fresh. */
+export class EntryReader {
+  readonly #entries: EntryCodec
+  readonly #tags: TagVersions
+  readonly #time: BackendTime
+  readonly #knownTags: KnownTags
+
+  constructor(
+    entries: EntryCodec,
+    { tags, time }: { readonly tags: TagVersions; readonly time: BackendTime },
+    knownTags: KnownTags,
+  ) {
+    this.#entries = entries
+    this.#tags = tags
+    this.#time = time
+    this.#knownTags = knownTags
+  }
+
+  /** Whether the entry under this key had tags when it was read last. Then use {@link read}. */
+  hasKnownTags(key: string): boolean {
+    return this.#knownTags.of(key) !== undefined
+  }
+
+  /** Reads an item, together with the versions of these tags and of those that its entry is known to have. */
+  async read(key: string, tags: readonly string[], options?: ReadOptions): Promise<Found> {
+    const names = new Set([...tags, ...(this.#knownTags.of(key) ?? [])])
+    const reading = this.#entries.store.get(key, options)
+    const [item, versions] = await Promise.all([
+      reading,
+      names.size === 0 ? noVersions : this.#tags.read([...names], options),
+    ])
+    return this.examine(key, item, versions, options)
+  }
+
+  /** Returns the entry of an item that was read if it is fresh. */
+  freshEntry(key: string, item: unknown, options?: ReadOptions): Awaitable<Entry | undefined> {
+    const entry = this.#entries.decode(key, item)
+    if (entry === undefined || entry.facts === undefined) return entry
+    return this.#ifFresh(key, entry, options)
+  }
+
+  /** Returns the entries of items that were read, with `undefined` for those that are not fresh. */
+  async freshEntries(
+    keys: readonly string[],
+    items: readonly unknown[],
+    options?: ReadOptions,
+  ): Promise<(Entry | undefined)[]> {
+    const entries = keys.map((key, index) => this.#entries.decode(key, items[index]))
+    if (entries.every((entry) => entry?.facts === undefined)) return entries
+    const names = new Set(entries.flatMap((entry) => tagsOf(entry?.facts)))
+    const versions = await this.#tags.read([...names], options)
+    const now = await this.#time.now()
+    return entries.map((entry) =>
+      now < (freshUntil(entry?.facts, versions) ?? 0) ? entry : undefined,
+    )
+  }
+
+  /** Determines what an item means. Reads the versions of those of its tags that are not among `versions`. */
+  async examine(
+    key: string,
+    item: unknown,
+    versions: Versions = noVersions,
+    options?: ReadOptions,
+  ): Promise<Found> {
+    const mark = parseMark(item)
+    const entry = mark === undefined ? this.#entries.decode(key, item) : undefined
+    if (entry === undefined) {
+      return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
+    }
+    const all = await this.#versionsOf(key, entry, versions, options)
+    const until = freshUntil(entry.facts, all)
+    const isValid = until !== undefined
+    const staleMs = isValid ? (this.#time.current() ?? (await this.#time.now())) - until : Infinity
+    const valid = isValid ? entry : undefined
+    return { item, entry: valid, isEntry: true, staleMs, mark, versions: all }
+  }
+
+  async #ifFresh(key: string, entry: Entry, options?: ReadOptions): Promise<Entry | undefined> {
+    const versions = await this.#versionsOf(key, entry, noVersions, options)
+    const until = freshUntil(entry.facts, versions) ?? 0
+    return (this.#time.current() ?? (await this.#time.now())) < until ? entry : undefined
+  }
+
+  async #versionsOf(
+    key: string,
+    entry: Entry,
+    known: Versions,
+    options?: ReadOptions,
+  ): Promise<Versions> {
+    const tags = tagsOf(entry.facts)
+    if (tags.length === 0) return known
+    this.#knownTags.set(key, tags)
+    const unknown = tags.filter((tag) => !known.has(tag))
+    if (unknown.length === 0) return known
+    return new Map([...known, ...(await this.#tags.read(unknown, options))])
+  }
+}

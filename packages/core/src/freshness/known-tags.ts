@@ -1,0 +1,18 @@
+const maxKeys = 10_000
+
+/**
+ * The tags that entries had when they were read last, so that their versions can be read together with the entry. Only an
+ * optimisation: a wrong or missing record costs a second read.
+ */
+export class KnownTags {
+  readonly #tags = new Map<string, readonly string[]>()
+
+  of(key: string): readonly string[] | undefined {
+    return this.#tags.size === 0 ? undefined : this.#tags.get(key)
+  }
+
+  set(key: string, tags: readonly string[]): void {
+    if (this.#tags.size >= maxKeys && !this.#tags.has(key)) this.#tags.clear()
+    this.#tags.set(key, tags)
+  }
+}

@@ -1,0 +1,119 @@
+import type { AnyStore } from '../values/entry-codec.ts'
+import { Mark, type MarkKind, markToken } from '../values/mark.ts'
+import type { Claim } from './claim.ts'
+
+/** A stale item that may be replaced. Its bytes guard it, so that the lease lies in a key of its own. */
+export interface StaleItem {
+  readonly key: string
+  readonly item: unknown
+}
+
+/**
+ * The right to load a value, which one process at a time has. The lease is an item in the key itself: a process that
+ * deletes or overwrites the key ends the lease, and the loaded value is not stored.
+ */
+export class Lease implements Claim {
+  readonly canBeLost = true
+  readonly #store: AnyStore
+  readonly #key: string
+  readonly #stale: StaleItem | undefined
+  readonly #ms: number
+  readonly #token = markToken()
+  #count = 0
+  /** The items that may be stored: two, if the outcome of the last renewal is not known. */
+  #items: unknown[] = []
+  #renewal: Promise<unknown> | undefined
+
+  private constructor(store: AnyStore, key: string, ms: number, stale?: StaleItem) {
+    this.#store = store
+    this.#key = key
+    this.#ms = ms
+    this.#stale = stale
+  }
+
+  /** Prepares a lease in a key that contains the item `seen`, or nothing. */
+  static in(store: AnyStore, key: string, ms: number, stale?: StaleItem): Lease {
+    return new Lease(store, key, ms, stale)
+  }
+
+  /** Takes the lease. Returns false if the key does not contain the item `seen` any more. */
+  async acquire(seen: unknown): Promise<boolean> {
+    const item = this.#nextItem()
+    return seen === undefined
+      ? this.#store.add(this.#key, item, this.#ms)
+      : this.#store.compareAndSet(this.#key, seen, item, this.#ms)
+  }
+
+  /** Renews the lease until the returned function is called. Calls `onLost` if it is found to be lost. */
+  keepAlive(onLost: () => void): () => void {
+    let isEnded = false
+    const timer = setInterval(() => {
+      // A slow renewal is not followed by another before its outcome is known.
+      this.#renewal ??= this.#renew().then((isHeld) => {
+        this.#renewal = undefined
+        if (isHeld || isEnded) return
+        clearInterval(timer)
+        onLost()
+      })
+    }, this.#ms / 3)
+    timer.unref()
+    return () => {
+      isEnded = true
+      clearInterval(timer)
+    }
+  }
+
+  async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
+    if (this.#stale === undefined) return this.#swap(item, ttl)
+    const { key, item: seen } = this.#stale
+    const isReplaced = await this.#store.compareAndSet(key, seen, item, ttl)
+    await this.end()
+    return isReplaced
+  }
+
+  end(mark?: Mark): Promise<boolean> {
+    return this.#swap(mark === undefined ? undefined : toMarkItem(this.#store, mark), mark?.ms)
+  }
+
+  /** Replaces the lease, or deletes it. Returns false if it is lost. */
+  async #swap(next: unknown, ttl: number | undefined): Promise<boolean> {
+    // A renewal in flight could take effect between the attempts.
+    await this.#renewal
+    for (const item of this.#items) {
+      if (await this.#store.compareAndSet(this.#key, item, next, ttl)) return true
+    }
+    return false
+  }
+
+  /** Returns whether the lease was renewed or the outcome is not known: the next renewal then expects either item. */
+  async #renew(): Promise<boolean> {
+    const candidates = [...this.#items]
+    const next = this.#nextItem()
+    try {
+      for (const item of candidates) {
+        if (!(await this.#store.compareAndSet(this.#key, item, next, this.#ms))) continue
+        this.#items = [next]
+        return true
+      }
+      return false
+    } catch {
+      return true
+    }
+  }
+
+  #nextItem(): unknown {
+    const item = toMarkItem(this.#store, new Mark('L', this.#token, this.#count++, this.#ms))
+    this.#items.unshift(item)
+    return item
+  }
+}
+
+/** Returns the item of a mark. */
+export function toMarkItem(store: AnyStore, mark: Mark): unknown {
+  return store.payload === 'entry' ? mark : mark.toString()
+}
+
+/** Returns a mark that ends a load without a value. */
+export function endMark(kind: Exclude<MarkKind, 'L'>, ms: number): Mark {
+  return new Mark(kind, markToken(), 0, Math.max(1, Math.ceil(ms)))
+}

@@ -1,0 +1,82 @@
+import { CacheError } from '../errors.ts'
+import { type Duration, milliseconds } from '../time/duration.ts'
+import { after } from '../time/wait.ts'
+import type { Flight } from './flight.ts'
+
+/** How long a caller waits. */
+export interface CallerLimits {
+  readonly timeout?: Duration | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A call of `remember` that waits for a limited time. */
+export class Caller {
+  /** The flight for which the caller waits now. */
+  #flight: Flight | undefined
+  #givenUp: { readonly reason: unknown } | undefined
+
+  /** The stale value that the caller receives after its timeout, if there is one. */
+  get staleValue(): unknown {
+    return this.#flight?.decodeStale?.()
+  }
+
+  enter(flight: Flight): void {
+    this.#flight = flight
+    flight.enter()
+    if (this.#givenUp !== undefined) flight.leave(this.#givenUp.reason)
+  }
+
+  giveUp(reason: unknown): void {
+    this.#givenUp = { reason }
+    this.#flight?.leave(reason)
+  }
+}
+
+/** Whether a call has limits. Most have none. */
+export function hasLimits({ timeout, signal }: CallerLimits): boolean {
+  return timeout !== undefined || signal !== undefined
+}
+
+/** Settles like `run`, unless the signal of the caller aborts or its timeout passes first. */
+export async function withLimits<T>(
+  { timeout, signal }: CallerLimits,
+  at: { readonly store: string; readonly key: string },
+  run: (caller: Caller) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted()
+  const caller = new Caller()
+  // The load continues after the caller has given up.
+  const result = run(caller)
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => {
+      caller.giveUp(signal?.reason)
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    const cancelTimeout =
+      timeout === undefined ? undefined : expire(milliseconds(timeout), caller, at, resolve, reject)
+    const settle = () => {
+      signal?.removeEventListener('abort', abort)
+      cancelTimeout?.()
+    }
+    result.then(resolve, reject)
+    result.then(settle, settle)
+  })
+}
+
+function expire<T>(
+  ms: number,
+  caller: Caller,
+  { store, key }: { readonly store: string; readonly key: string },
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): () => void {
+  return after(ms, () => {
+    const stale = caller.staleValue
+    if (stale !== undefined) return resolve(stale as T)
+    const message = `remember failed: no value within ${ms} ms.`
+    return reject(
+      new CacheError('ERR_CACHE_TIMEOUT', message, { store, operation: 'remember', key }),
+    )
+  })
+}

@@ -1,0 +1,106 @@
+import { type Duration, milliseconds, type Ttl } from '../time/duration.ts'
+import type { Entry, EntryFacts } from '../values/entry.ts'
+
+/** What the loader of `remember` receives. */
+export interface LoadContext<T = unknown> {
+  /** The key of the cache. */
+  readonly key: string
+  /** Aborts if no caller waits any more, after `loadTimeout`, if the key is written meanwhile, and on `close()`. */
+  readonly signal: AbortSignal
+  /** Whether no caller waits: the stale value was returned already. */
+  readonly background: boolean
+  /** The stale value, unless it has been invalidated. Pass its validators to the source, as in RFC 9110 section 13. */
+  readonly stale: T | undefined
+  readonly etag: string | undefined
+  readonly lastModified: string | undefined
+  /**
+   * Returns the value to the callers without storing it. For `for` (default one second), calls load it again without
+   * waiting for each other. With `share: false`, other callers load it themselves: for a private value.
+   */
+  skip(options?: { readonly share?: boolean; readonly for?: Duration }): void
+  /** Sets the ttl of the value. */
+  setTtl(ttl: Ttl): void
+  /** Adds tags that are known only after the load. */
+  addTags(...tags: string[]): void
+  /** Stores the validators of the value, for the next load. */
+  setValidators(validators: { readonly etag?: string; readonly lastModified?: string }): void
+  /**
+   * Returns the stale value, which becomes fresh again, with its tags and validators.
+   *
+   * @throws Error if there is no stale value
+   */
+  notModified(): T
+}
+
+const defaultSkipMs = 1_000
+
+/** Collects what a loader requests. */
+export class LoadRequests<T> implements LoadContext<T> {
+  readonly key: string
+  readonly signal: AbortSignal
+  readonly background: boolean
+  /** For how long the value is not stored, if it is not. */
+  skipMs: number | undefined
+  isPrivate = false
+  ttl: Ttl | undefined
+  readonly lateTags: string[] = []
+  validators: Pick<EntryFacts, 'etag' | 'lastModified'> = {}
+  readonly #stale: Entry | undefined
+
+  constructor(key: string, signal: AbortSignal, background: boolean, stale: Entry | undefined) {
+    this.key = key
+    this.signal = signal
+    this.background = background
+    this.#stale = stale
+  }
+
+  get stale(): T | undefined {
+    return this.#stale?.value as T | undefined
+  }
+
+  get etag(): string | undefined {
+    return this.#stale?.facts?.etag
+  }
+
+  get lastModified(): string | undefined {
+    return this.#stale?.facts?.lastModified
+  }
+
+  skip({
+    share = true,
+    for: duration = defaultSkipMs,
+  }: {
+    share?: boolean
+    for?: Duration
+  } = {}): void {
+    this.skipMs = milliseconds(duration)
+    this.isPrivate = !share
+  }
+
+  setTtl(ttl: Ttl): void {
+    this.ttl = ttl
+  }
+
+  addTags(...tags: string[]): void {
+    this.lateTags.push(...tags)
+  }
+
+  setValidators({ etag, lastModified }: { etag?: string; lastModified?: string }): void {
+    this.validators = {
+      ...(etag !== undefined && { etag }),
+      ...(lastModified !== undefined && { lastModified }),
+    }
+  }
+
+  notModified(): T {
+    if (this.#stale === undefined) {
+      throw new Error(
+        'notModified() needs a stale value. Load the value if context.stale is undefined.',
+      )
+    }
+    const { etag, lastModified } = this.#stale.facts ?? {}
+    this.setValidators({ ...(etag && { etag }), ...(lastModified && { lastModified }) })
+    this.addTags(...Object.keys(this.#stale.facts?.tags ?? {}))
+    return this.stale as T
+  }
+}

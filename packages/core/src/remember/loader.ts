@@ -1,0 +1,119 @@
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { channels } from '../channels.ts'
+import { CacheError } from '../errors.ts'
+import type { Flight } from '../loading/flight.ts'
+import { LoadRequests } from '../loading/load-context.ts'
+import { Deferred } from '../time/deferred.ts'
+import { after } from '../time/wait.ts'
+import type { Entry } from '../values/entry.ts'
+import type { LoadJob } from './load-job.ts'
+
+/** The load whose loader makes a call. */
+export interface CurrentLoad {
+  readonly flight: Flight
+  /** Flights that this load did not join, because they wait for it. */
+  readonly bypassed: readonly Flight[]
+}
+
+/** Disabled while no loader runs, because on Node 20 an enabled `AsyncLocalStorage` slows down every promise. */
+const currentLoad = new AsyncLocalStorage<CurrentLoad>()
+let loadsInFlight = 0
+/** The asynchronous context of loads for which no caller waits: that of no request. */
+const background = new AsyncResource('stowage:refresh')
+
+/** The load whose loader makes the current call, if one does. */
+export function currentLoadOf(): CurrentLoad | undefined {
+  return loadsInFlight === 0 ? undefined : currentLoad.getStore()
+}
+
+/** Runs `work` in an asynchronous context that belongs to no request. */
+export function runInBackground<T>(work: () => T): T {
+  return background.runInAsyncScope(work)
+}
+
+/** How a load is run. */
+export interface LoadRun {
+  readonly load: CurrentLoad
+  readonly isBackground: boolean
+  /** The stale entry that the loader may use. */
+  readonly stale: Entry | undefined
+}
+
+/** A loader that has been called. */
+export interface RunningLoad<T> {
+  readonly requests: LoadRequests<T>
+  /** Rejects early after `loadTimeout`, on `close()`, or if no caller waits any more. */
+  readonly value: Promise<T>
+  /** Aborts the signal of the loader, and waits for its value nevertheless. */
+  notify(reason: unknown): void
+}
+
+/** Calls the loader. */
+export function startLoad<T>(job: LoadJob<T>, run: LoadRun): RunningLoad<T> {
+  const controller = new AbortController()
+  const stopped = new Deferred<never>()
+  const requests = new LoadRequests<T>(job.name, controller.signal, run.isBackground, run.stale)
+  const stop = (reason: unknown) => {
+    controller.abort(reason)
+    stopped.reject(reason)
+  }
+  const { activeLoads } = job.scope
+  // A load that callers wait for may still return its value after close().
+  const abort = run.isBackground ? stop : (reason: unknown) => controller.abort(reason)
+  const active = { isBackground: run.isBackground, abort }
+  activeLoads.add(active)
+  run.load.flight.abort = stop
+  const cancelTimeout = stopAfterTimeout(job, stop)
+  const end = () => {
+    cancelTimeout()
+    activeLoads.remove(active)
+    run.load.flight.abort = undefined
+  }
+  stopped.promise.catch(ignore)
+  const value = Promise.race([callLoader(job, run.load, requests), stopped.promise]).finally(end)
+  return { requests, value, notify: (reason) => controller.abort(reason) }
+}
+
+function stopAfterTimeout<T>(job: LoadJob<T>, stop: (reason: unknown) => void): () => void {
+  const { loadTimeout } = job.options
+  return loadTimeout === Infinity ? ignore : after(loadTimeout, () => stop(loadTimeoutError(job)))
+}
+
+function loadTimeoutError<T>({ scope, key, options }: LoadJob<T>): CacheError {
+  return new CacheError(
+    'ERR_CACHE_TIMEOUT',
+    `remember failed: the load did not end within ${options.loadTimeout} ms (loadTimeout).`,
+    { store: scope.entries.store.name, operation: 'remember', key },
+  )
+}
+
+/** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
+export async function callLoader<T>(
+  job: LoadJob<T>,
+  load: CurrentLoad,
+  requests: LoadRequests<T>,
+): Promise<T> {
+  loadsInFlight++
+  try {
+    return await currentLoad.run(load, () => timedLoad(job, requests))
+  } finally {
+    loadsInFlight--
+    if (loadsInFlight === 0) currentLoad.disable()
+  }
+}
+
+async function timedLoad<T>(
+  { scope, key, load }: LoadJob<T>,
+  requests: LoadRequests<T>,
+): Promise<T> {
+  if (!channels.load.hasSubscribers) return load(requests)
+  const start = performance.now()
+  try {
+    return await load(requests)
+  } finally {
+    const durationMs = performance.now() - start
+    channels.load.publish({ ...scope.entries.event(key), durationMs })
+  }
+}
+
+function ignore(): void {}

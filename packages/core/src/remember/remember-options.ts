@@ -1,0 +1,137 @@
+import { checkOptionNames } from '../configuration/check-options.ts'
+import type { Clock } from '../time/clock.ts'
+import { type Duration, milliseconds, resolveTtl, type Ttl } from '../time/duration.ts'
+
+/** Options of `remember`. Their defaults can be set for a cache: `new Cache(store, { remember: { lease: false } })`. */
+export interface RememberOptions<T = unknown> {
+  /** Time for which the value is fresh, also as a function of the loaded value. @default the cache's ttl */
+  readonly ttl?: Ttl | ((value: T) => Ttl) | undefined
+  /**
+   * How long after the ttl a call returns the stale value at once and refreshes it in the background (RFC 5861).
+   * @default 0
+   */
+  readonly staleWhileRevalidate?: Duration | undefined
+  /** How long after the ttl a call returns the stale value if the load fails (RFC 5861). @default 0 */
+  readonly staleIfError?: Duration | undefined
+  /** Tags of the value, also as a function of the loaded value. See `invalidateTags`. @default none */
+  readonly tags?: readonly string[] | ((value: T) => readonly string[]) | undefined
+  /**
+   * How long this call waits for a load. Then it returns the stale value if there is one, or else rejects with
+   * `ERR_CACHE_TIMEOUT`. The load continues. @default no limit
+   */
+  readonly timeout?: Duration | undefined
+  /** Rejects this call with the reason of the signal. Other calls that wait for the same load are not affected. */
+  readonly signal?: AbortSignal | undefined
+  /** How long a load may take. Then its signal aborts and its callers receive `ERR_CACHE_TIMEOUT`. @default '30s' */
+  readonly loadTimeout?: Duration | undefined
+  /**
+   * Pause after a failed load, in all processes. Meanwhile calls return the stale value, or else reject with
+   * `ERR_CACHE_LOAD`. @default '1s' if a stale value is returned, otherwise 0
+   */
+  readonly backoff?: Duration | undefined
+  /** Share of the ttl that is subtracted at random, from 0 to 1, so that values do not expire together. @default 0 */
+  readonly jitter?: number | undefined
+  /**
+   * How long other processes wait for a load of a process that has crashed. `false` loads in each process
+   * separately, and saves one or two round trips of a miss. @default '5s'
+   */
+  readonly lease?: Duration | false | undefined
+  /** Loads the value even if a fresh one exists. @default false */
+  readonly refresh?: boolean | undefined
+}
+
+const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
+  ttl: true,
+  staleWhileRevalidate: true,
+  staleIfError: true,
+  tags: true,
+  timeout: true,
+  signal: true,
+  loadTimeout: true,
+  backoff: true,
+  jitter: true,
+  lease: true,
+  refresh: true,
+}
+const defaultLoadTimeout = 30_000
+const defaultLease = 5_000
+const defaultStaleBackoff = 1_000
+
+/** The options of a load, with durations in milliseconds. */
+export class LoadOptions<T> {
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly loadTimeout: number
+  /** `undefined` for none. */
+  readonly lease: number | undefined
+  readonly refresh: boolean
+  readonly #options: RememberOptions<T>
+  readonly #defaultTtl: number | undefined
+  readonly #clock: Clock
+
+  /**
+   * @param defaultTtl of the cache
+   * @throws TypeError for an invalid or unknown option
+   */
+  constructor(options: RememberOptions<T>, defaultTtl: number | undefined, clock: Clock) {
+    checkOptionNames('remember', options, optionNames)
+    const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease } = options
+    this.staleWhileRevalidate = milliseconds(staleWhileRevalidate)
+    this.staleIfError = milliseconds(staleIfError)
+    this.loadTimeout = milliseconds(options.loadTimeout ?? defaultLoadTimeout)
+    this.lease = lease === false ? undefined : positive('lease', milliseconds(lease))
+    this.refresh = options.refresh === true
+    this.#options = options
+    this.#defaultTtl = defaultTtl
+    this.#clock = clock
+    checkJitter(options.jitter)
+    if (typeof options.ttl !== 'function') this.#resolve(options.ttl)
+  }
+
+  /** How long an item exists after the value has become stale. */
+  get staleWindow(): number {
+    return Math.max(this.staleWhileRevalidate, this.staleIfError)
+  }
+
+  /** The tags that are known before the load. */
+  get tags(): readonly string[] {
+    const { tags } = this.#options
+    return tags === undefined || typeof tags === 'function' ? [] : tags
+  }
+
+  /** The tags that depend on the value. */
+  tagsOf(value: T): readonly string[] {
+    const { tags } = this.#options
+    return typeof tags === 'function' ? tags(value) : []
+  }
+
+  /** The ttl of a loaded value with jitter, in milliseconds; 0 if it is not stored, `undefined` if it never expires. */
+  ttlOf(value: T, override?: Ttl): number | undefined {
+    const { ttl, jitter = 0 } = this.#options
+    const ms = this.#resolve(
+      override !== undefined ? override : typeof ttl === 'function' ? ttl(value) : ttl,
+    )
+    return ms === undefined || jitter === 0 ? ms : Math.ceil(ms * (1 - jitter * Math.random()))
+  }
+
+  /** The pause after a failed load, in milliseconds. */
+  backoff(hasStaleValue: boolean): number {
+    const { backoff } = this.#options
+    if (backoff !== undefined) return milliseconds(backoff)
+    return hasStaleValue ? defaultStaleBackoff : 0
+  }
+
+  #resolve(ttl: Ttl | undefined): number | undefined {
+    return ttl === undefined ? this.#defaultTtl : resolveTtl(ttl, this.#clock)
+  }
+}
+
+function positive(name: string, ms: number): number {
+  if (ms >= 1) return Math.ceil(ms)
+  throw new TypeError(`remember: ${name} must be at least 1 ms, or false.`)
+}
+
+function checkJitter(jitter = 0): void {
+  if (jitter >= 0 && jitter <= 1) return
+  throw new TypeError(`remember: jitter must be a number from 0 to 1, not ${String(jitter)}.`)
+}

@@ -1,0 +1,84 @@
+import type { Found } from '../freshness/entry-reader.ts'
+import type { Claim } from '../leases/claim.ts'
+import { endMark } from '../leases/lease.ts'
+import type { Flight, FlightResult } from '../loading/flight.ts'
+import type { Versions } from '../tags/tag-versions.ts'
+import type { LoadJob } from './load-job.ts'
+import { startLoad } from './loader.ts'
+import { endClaim, publishError, storeLoadedValue } from './store-value.ts'
+
+const passMs = 1_000
+const noVersions: Versions = new Map()
+
+/** Why the signal of a load aborts that has lost its lease. */
+class LeaseLostError extends Error {
+  override readonly name: string = 'LeaseLostError'
+
+  constructor() {
+    super('The key was written or deleted during the load, so its value will not be stored.')
+  }
+}
+
+export interface LoadAttempt {
+  readonly flight: Flight
+  readonly claim: Claim
+  /** What the key contained before the load. */
+  readonly found?: Found
+  /** The versions of the tags as they were before the load. */
+  readonly versions?: Versions
+  readonly isBackground?: boolean
+}
+
+/** Runs the loader and stores its value. If the loader fails, returns the stale value if that is allowed. */
+export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise<FlightResult> {
+  const { flight, claim, found, versions = noVersions, isBackground = false } = attempt
+  flight.isLoading = true
+  const startedAt = performance.now()
+  const load = { flight, bypassed: [] }
+  const { requests, value, notify } = startLoad(job, { load, isBackground, stale: found?.entry })
+  let isLost = false
+  const release = claim.keepAlive(() => {
+    isLost = true
+    notify(new LeaseLostError())
+  })
+  let loaded: T
+  try {
+    loaded = await value
+  } catch (error) {
+    if (isLost && error instanceof LeaseLostError) return invalidated
+    return await handleFailure(job, attempt, error)
+  } finally {
+    release()
+  }
+  return storeLoadedValue(job, { value: loaded, requests, claim, versions, startedAt })
+}
+
+/** The loader stopped because its key was written. Every caller asks again. */
+const invalidated: FlightResult = { item: undefined, source: 'loaded', audience: 'nobody' }
+
+async function handleFailure<T>(
+  job: LoadJob<T>,
+  { claim, found }: LoadAttempt,
+  error: unknown,
+): Promise<FlightResult> {
+  const stale = staleIfError(job, found)
+  const backoff = job.options.backoff(
+    found?.entry !== undefined && found.staleMs < job.options.staleWindow,
+  )
+  if (backoff > 0) await endClaim(job, claim, endMark('F', backoff))
+  else await endClaim(job, claim, found?.entry === undefined ? endMark('P', passMs) : undefined)
+  if (stale === undefined) throw error
+  publishError(job, error)
+  return stale
+}
+
+/** The stale value, if it may be returned instead of an error. */
+export function staleIfError<T>(
+  { options }: LoadJob<T>,
+  found: Found | undefined,
+): FlightResult | undefined {
+  // Without the option, also a fresh value whose refresh was requested is not returned.
+  const { staleIfError: window } = options
+  if (found?.entry === undefined || window === 0 || found.staleMs >= window) return undefined
+  return { item: found.item, source: 'read', audience: 'all' }
+}

@@ -1,0 +1,170 @@
+import { channels } from '../channels.ts'
+import { CacheError } from '../errors.ts'
+import type { Claim } from '../leases/claim.ts'
+import { endMark } from '../leases/lease.ts'
+import { noClaim } from '../leases/local-claim.ts'
+import type { FlightResult } from '../loading/flight.ts'
+import type { LoadRequests } from '../loading/load-context.ts'
+import { createdAt, type TagVersion } from '../tags/tag-version.ts'
+import { type Versions, versionTexts } from '../tags/tag-versions.ts'
+import type { EntryFacts } from '../values/entry.ts'
+import type { LoadJob } from './load-job.ts'
+
+/** How long a value that cannot be kept is loaded by each process for itself. */
+const passMs = 1_000
+const strongRead = { consistency: 'strong' } as const
+
+/** A load that has returned its value. */
+export interface LoadedValue<T> {
+  readonly value: T
+  readonly requests: LoadRequests<T>
+  readonly claim: Claim
+  /** The versions of the tags as they were before the load. */
+  readonly versions: Versions
+  /** When the loader was called, in the time of `performance.now()`. */
+  readonly startedAt: number
+}
+
+/** Stores a loaded value if it may be kept, and returns which callers receive it. */
+export async function storeLoadedValue<T>(
+  job: LoadJob<T>,
+  loaded: LoadedValue<T>,
+): Promise<FlightResult> {
+  const { value, requests, claim } = loaded
+  if (value === undefined) return pass(job, loaded, undefined)
+  const ttl = job.options.ttlOf(value, requests.ttl)
+  if (requests.skipMs !== undefined || ttl === 0) return pass(job, loaded, encode(job, value))
+  if (claim === noClaim) return { item: encode(job, value), source: 'loaded', audience: 'all' }
+  const versions = await versionsOf(job, loaded)
+  if (versions === undefined) {
+    await endClaim(job, claim)
+    return { item: encode(job, value), source: 'loaded', audience: 'early' }
+  }
+  const facts = await factsOf(job, requests, versions, ttl)
+  const item = job.scope.entries.encode(job.key, value, facts)
+  const isCurrent = await replace(job, claim, item, ttl, versions)
+  return { item, source: 'loaded', audience: isCurrent ? 'all' : 'early' }
+}
+
+/** Ends a claim without a value. */
+export async function endClaim<T>(
+  job: LoadJob<T>,
+  claim: Claim,
+  mark?: ReturnType<typeof endMark>,
+): Promise<boolean> {
+  try {
+    return await job.scope.flights.trackWriteBack(job.key, claim.end(mark))
+  } catch (error) {
+    report(job, error)
+    return false
+  }
+}
+
+/** Ends a load whose value is not kept: for a while, each process loads it for itself. */
+async function pass<T>(
+  job: LoadJob<T>,
+  { claim, requests: { skipMs = passMs, isPrivate } }: LoadedValue<T>,
+  item: unknown,
+): Promise<FlightResult> {
+  if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
+  const isHeld = await endClaim(job, claim, endMark('P', skipMs))
+  const audience = isPrivate ? 'leader' : isHeld ? 'all' : 'early'
+  return { item, source: 'loaded', audience }
+}
+
+/**
+ * The versions of the tags with which the value is stored. `undefined` if a tag that became known during the load may have
+ * been invalidated since the load began.
+ */
+async function versionsOf<T>(
+  job: LoadJob<T>,
+  { value, requests, versions, startedAt }: LoadedValue<T>,
+): Promise<ReadonlyMap<string, TagVersion> | undefined> {
+  const { root } = job.scope
+  const tags = new Set([...job.options.tags, ...job.options.tagsOf(value), ...requests.lateTags])
+  const known = [...tags].filter((tag) => versions.get(tag) !== undefined)
+  const late = [...tags].filter((tag) => versions.get(tag) === undefined)
+  const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))
+  if (late.length === 0) return result
+  const existing = await root.tags.read(late, strongRead)
+  const loadBegan = (await root.time.now()) - (performance.now() - startedAt)
+  const { clockUncertainty } = root
+  for (const version of existing.values()) {
+    if (version === undefined) continue
+    const changedAt = Math.max(createdAt(version.hard), createdAt(version.soft))
+    if (changedAt >= loadBegan - clockUncertainty) return undefined
+  }
+  for (const [tag, version] of await root.tags.create(existing)) {
+    if (version !== undefined) result.set(tag, version)
+  }
+  return result
+}
+
+async function factsOf<T>(
+  { options, scope }: LoadJob<T>,
+  { validators }: LoadRequests<T>,
+  versions: ReadonlyMap<string, TagVersion>,
+  ttl: number | undefined,
+): Promise<EntryFacts | undefined> {
+  const hasWindow = ttl !== undefined && options.staleWindow > 0
+  const now = hasWindow ? await scope.root.time.now() : 0
+  const facts: EntryFacts = {
+    ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
+    ...(versions.size > 0 && { tags: versionTexts(versions) }),
+    ...validators,
+  }
+  return Object.keys(facts).length === 0 ? undefined : facts
+}
+
+/** Stores the item. Returns whether it is certain that nothing has invalidated it since the load began. */
+async function replace<T>(
+  job: LoadJob<T>,
+  claim: Claim,
+  item: unknown,
+  ttl: number | undefined,
+  versions: ReadonlyMap<string, TagVersion>,
+): Promise<boolean> {
+  const { flights, root } = job.scope
+  const { staleWindow } = job.options
+  try {
+    const write = claim.replace(item, ttl === undefined ? undefined : ttl + staleWindow)
+    const [isStored, current] = await Promise.all([
+      flights.trackWriteBack(job.key, write),
+      versions.size === 0 ? versions : root.tags.read([...versions.keys()], strongRead),
+    ])
+    return (isStored || !claim.canBeLost) && areEqual(versions, current)
+  } catch (error) {
+    report(job, error)
+    if (CacheError.is(error) && error.code === 'ERR_CACHE_LIMIT') {
+      job.scope.passes.add(job.key, passMs)
+      return endClaim(job, claim, endMark('P', passMs))
+    }
+    return !claim.canBeLost
+  }
+}
+
+function areEqual(a: Versions, b: Versions): boolean {
+  for (const [tag, version] of a) {
+    const other = b.get(tag)
+    if (other?.hard !== version?.hard || other?.soft !== version?.soft) return false
+  }
+  return true
+}
+
+function encode<T>({ scope, key }: LoadJob<T>, value: T): unknown {
+  return scope.entries.encode(key, value)
+}
+
+/** Publishes a failure that `remember` does not throw. Throws errors that are not a `CacheError`. */
+export function report<T>({ scope, key }: LoadJob<T>, error: unknown): void {
+  if (!CacheError.is(error)) throw error
+  publishError({ scope, key }, error)
+}
+
+/** Publishes an error on `stowage:error`. */
+export function publishError(
+  { scope, key }: Pick<LoadJob<unknown>, 'scope' | 'key'>,
+  error: unknown,
+): void {
+  if (channels.error.hasSubscribers) channels.error.publish({ ...scope.entries.event(key), error })
+}

@@ -1,0 +1,128 @@
+import type { Keyspace } from '../keys.ts'
+import type { ReadOptions } from '../store.ts'
+import type { BackendTime } from '../time/backend-time.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { textOf, toTextItem } from '../values/text-item.ts'
+import { createVersion, formatVersion, parseVersion, type TagVersion } from './tag-version.ts'
+
+/** The versions of tags by name. A tag without a version makes the entries that have it misses. */
+export type Versions = ReadonlyMap<string, TagVersion | undefined>
+
+const strongRead: ReadOptions = { consistency: 'strong' }
+const dayMs = 86_400_000
+/** How long a version is stored after its last use. After that, entries with this tag are misses. */
+const versionTtl = 30 * dayMs
+/** How often a process extends the ttl of a version that it uses. */
+const touchMs = dayMs
+const maxTouched = 10_000
+const maxAttempts = 10
+
+/**
+ * The versions of tags in the backend. An entry contains the versions that were read before its value was loaded, and is
+ * valid as long as they are the current ones. `invalidate` replaces a version: the loss of one can only cause misses.
+ */
+export class TagVersions {
+  readonly #store: AnyStore
+  readonly #keys: Keyspace
+  readonly #time: BackendTime
+  /** When this process last extended the ttl of a version, by tag. */
+  readonly #touchedAt = new Map<string, number>()
+
+  /** @param keys the storage keys of the versions */
+  constructor(store: AnyStore, keys: Keyspace, time: BackendTime) {
+    this.#store = store
+    this.#keys = keys
+    this.#time = time
+  }
+
+  /** Reads the versions. One read per tag, so that the reads of a turn of the event loop are merged. */
+  async read(tags: readonly string[], options?: ReadOptions): Promise<Versions> {
+    const versions = await Promise.all(tags.map((tag) => this.#readOne(tag, options)))
+    return new Map(tags.map((tag, index) => [tag, versions[index]]))
+  }
+
+  /** The current versions as text, for an entry that is about to be stored. Creates those that are missing. */
+  async currentTexts(tags: readonly string[]): Promise<Record<string, string>> {
+    return versionTexts(await this.create(await this.read(tags, strongRead)))
+  }
+
+  /** Creates the versions that are missing. */
+  async create(versions: Versions): Promise<Versions> {
+    const complete = Array.from(versions, async ([tag, version]) => {
+      if (version === undefined) return [tag, await this.#createOne(tag)] as const
+      this.#keepAlive(tag)
+      return [tag, version] as const
+    })
+    return new Map(await Promise.all(complete))
+  }
+
+  /** Replaces the versions, so that entries with one of the tags are invalid; or only stale. */
+  async invalidate(tags: readonly string[], isStale: boolean): Promise<void> {
+    await Promise.all(tags.map((tag) => (isStale ? this.#makeStale(tag) : this.#replace(tag))))
+  }
+
+  async #readOne(tag: string, options?: ReadOptions): Promise<TagVersion | undefined> {
+    return this.#parse(await this.#store.get(this.#keys.toStorageKey(tag), options))
+  }
+
+  async #createOne(tag: string): Promise<TagVersion | undefined> {
+    const key = this.#keys.toStorageKey(tag)
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      const created = createVersion(await this.#time.now())
+      if (await this.#store.add(key, this.#item(created), versionTtl)) return created
+      const existing = await this.#readOne(tag, strongRead)
+      if (existing !== undefined) return existing
+    }
+    return undefined // The key contains a foreign value. Entries with this tag are misses.
+  }
+
+  async #replace(tag: string): Promise<void> {
+    const version = createVersion(await this.#time.now())
+    await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl)
+  }
+
+  async #makeStale(tag: string): Promise<void> {
+    const key = this.#keys.toStorageKey(tag)
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      const seen = await this.#store.get(key, strongRead)
+      const current = this.#parse(seen)
+      // Entries with a tag that has no version are misses already.
+      if (current === undefined) return
+      const next = this.#item({ ...createVersion(await this.#time.now()), hard: current.hard })
+      if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
+    }
+    await this.#replace(tag)
+  }
+
+  #parse(item: unknown): TagVersion | undefined {
+    const text = textOf(this.#store, item)
+    return text === undefined ? undefined : parseVersion(text)
+  }
+
+  #item(version: TagVersion): unknown {
+    return toTextItem(this.#store, formatVersion(version))
+  }
+
+  #keepAlive(tag: string): void {
+    const now = performance.now()
+    if (now - (this.#touchedAt.get(tag) ?? -touchMs) < touchMs) return
+    if (this.#touchedAt.size >= maxTouched) this.#touchedAt.clear()
+    this.#touchedAt.set(tag, now)
+    // A failure only means that the version may be lost earlier, which causes misses.
+    void this.#touch(tag).catch(() => {})
+  }
+
+  async #touch(tag: string): Promise<void> {
+    await this.#store.touch(this.#keys.toStorageKey(tag), versionTtl)
+  }
+}
+
+/** The versions as entries record them. A tag without a version makes the entry a miss. */
+export function versionTexts(versions: Versions): Record<string, string> {
+  return Object.fromEntries(
+    Array.from(versions, ([tag, version]) => [
+      tag,
+      version === undefined ? '' : formatVersion(version),
+    ]),
+  )
+}

@@ -1,0 +1,16 @@
+// setTimeout fires immediately for a longer delay.
+const maxTimerMs = 2 ** 31 - 1
+
+/**
+ * Resolves after `ms` milliseconds of real time. A clock of a cache may be a manual one: it determines when values expire,
+ * but other processes do not wait for it.
+ */
+export function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.min(ms, maxTimerMs)))
+}
+
+/** Calls `run` after `ms` milliseconds. Returns a function that cancels it. The timer does not keep the process alive. */
+export function after(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, Math.min(ms, maxTimerMs)).unref()
+  return () => clearTimeout(timer)
+}

@@ -1,0 +1,138 @@
+import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import type { Awaitable, ReadOptions } from '../store.ts'
+import type { BackendTime } from '../time/backend-time.ts'
+import type { Clock } from '../time/clock.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
+import type { KeyedQueue } from './keyed-queue.ts'
+import { conflict, retryOnConflict } from './retry-on-conflict.ts'
+
+/** For a read before a compare-and-set: an outdated value would only cause conflicts. */
+const strongRead: ReadOptions = { consistency: 'strong' }
+
+export interface EntryUpdatesContext {
+  readonly entries: EntryCodec
+  readonly reader: EntryReader
+  readonly scope: {
+    readonly updates: KeyedQueue
+    /** To be called before a write: a value that is being loaded will not be stored. */
+    invalidate(key: string): void
+  }
+  readonly time: BackendTime
+  readonly clock: Clock
+}
+
+/** The item that replaces another one. `undefined` deletes it. */
+export interface Replacement {
+  readonly item: unknown
+  /** 0 deletes the item. */
+  readonly ttl: number | undefined
+}
+
+const deletion: Replacement = { item: undefined, ttl: undefined }
+
+/**
+ * Writes that depend on the stored value: a read and a compare-and-set with the item that was read. Items that read as a
+ * miss (leases, stale or invalidated entries) are replaced like missing ones.
+ */
+export class EntryUpdates {
+  readonly #context: EntryUpdatesContext
+
+  constructor(context: EntryUpdatesContext) {
+    this.#context = context
+  }
+
+  /** Calls `change` with the fresh value, and stores the replacement that it returns; `undefined` keeps the item. */
+  update<T>(
+    operation: string,
+    key: string,
+    change: (current: T | undefined) => Awaitable<Replacement | undefined>,
+  ): Promise<void> {
+    return this.#runExclusively(operation, key, async () => {
+      const found = await this.read(key)
+      const current = this.#context.entries.publishRead<T>(key, freshEntry(found))
+      const replacement = await change(current)
+      if (replacement === undefined) return undefined
+      return (await this.replace(key, found.item, replacement)) ? undefined : conflict
+    })
+  }
+
+  /** Deletes the value. Resolves to it, or to `undefined` if there was none. */
+  async pull<T>(key: string): Promise<T | undefined> {
+    let pulled: T | undefined
+    await this.update<T>('pull', key, (current) => {
+      pulled = current
+      return current === undefined ? undefined : deletion
+    })
+    return pulled
+  }
+
+  /** Makes the entry stale, or deletes it if it has no stale window. Returns whether a fresh one existed. */
+  async expire(key: string): Promise<boolean> {
+    let isExpired = false
+    await this.#runExclusively('expire', key, async () => {
+      const found = await this.read(key)
+      const entry = freshEntry(found)
+      isExpired = entry !== undefined
+      if (entry === undefined) return undefined
+      const replacement = await this.#stale(key, entry)
+      return (await this.replace(key, found.item, replacement)) ? undefined : conflict
+    })
+    return isExpired
+  }
+
+  /** To be called after a refused `add`: replaces an item that reads as a miss. Returns whether it did. */
+  async addOverMiss(key: string, item: unknown, ttl: number | undefined): Promise<boolean> {
+    const found = await this.read(key)
+    const isCorrupt = found.item !== undefined && found.mark === undefined && !found.isEntry
+    if (isCorrupt || freshEntry(found) !== undefined) return false
+    return this.replace(key, found.item, { item, ttl })
+  }
+
+  /** To be called after a refused `increment`: replaces a mark by the number. Returns whether it did. */
+  async incrementOverMark(key: string, by: number, ttl: number | undefined): Promise<boolean> {
+    const found = await this.read(key)
+    if (found.mark === undefined) return false
+    return this.replace(key, found.item, { item: this.#context.entries.encodeCounter(by), ttl })
+  }
+
+  read(key: string): Promise<Found> {
+    return this.#context.reader.read(key, [], strongRead)
+  }
+
+  /** Replaces the item `seen` unless it has changed since; `undefined` means no item. Returns whether it was unchanged. */
+  async replace(key: string, seen: unknown, { item, ttl }: Replacement): Promise<boolean> {
+    const { store } = this.#context.entries
+    this.#context.scope.invalidate(key)
+    const next = ttl === 0 ? undefined : item
+    if (seen !== undefined) return store.compareAndSet(key, seen, next, ttl)
+    return next === undefined ? true : store.add(key, next, ttl)
+  }
+
+  async #stale(key: string, { value, facts }: NonNullable<Found['entry']>): Promise<Replacement> {
+    const now = await this.#context.time.now()
+    const ttl = (facts?.expiresAt ?? now) - now
+    if (ttl <= 0) return deletion
+    const item = this.#context.entries.encode(key, value, { ...facts, freshUntil: now })
+    return { item, ttl: Math.ceil(ttl) }
+  }
+
+  /**
+   * Retries a read and a conditional write until no other write comes in between. Calls in this process for one key run
+   * one after another, so that only other processes can conflict.
+   */
+  #runExclusively(
+    operation: string,
+    key: string,
+    attempt: () => Promise<undefined | typeof conflict>,
+  ): Promise<undefined> {
+    const { scope, clock, entries } = this.#context
+    return scope.updates.run(key, () =>
+      retryOnConflict({ operation, key, store: entries.store.name }, clock, attempt),
+    )
+  }
+}
+
+/** The entry that a read returns. */
+function freshEntry({ entry, staleMs }: Found): Found['entry'] {
+  return staleMs < 0 ? entry : undefined
+}

@@ -1,0 +1,66 @@
+import type { Payload } from '../store.ts'
+import { toText } from './payload.ts'
+
+/**
+ * A mark is an item that reads as a miss:
+ *
+ *     0x01  0x02  kind  token  "."  count  "."  milliseconds
+ *
+ * The first two bytes identify it before any codec, so no codec returns a payload that begins with them.
+ *
+ * - A lease (`L`): a process loads the value. It renews the lease by a higher count.
+ * - A pass (`P`): the value cannot be kept, so each process loads it for itself.
+ * - A failure (`F`): the load failed, and is not repeated for a while.
+ */
+const firstByte = 0x01
+const secondByte = 0x02
+// Behind the two bytes.
+const pattern = /^([LPF])([\w-]+)\.(\d+)\.(\d+)$/
+
+export type MarkKind = 'L' | 'P' | 'F'
+
+export class Mark {
+  readonly kind: MarkKind
+  /** Identifies the load. */
+  readonly token: string
+  /** How often the mark was renewed. */
+  readonly count: number
+  /** How long the mark is valid after it was written, in milliseconds. */
+  readonly ms: number
+
+  constructor(kind: MarkKind, token: string, count: number, ms: number) {
+    this.kind = kind
+    this.token = token
+    this.count = count
+    this.ms = ms
+  }
+
+  /** The payload of the mark. */
+  toString(): string {
+    return `\x01\x02${this.kind}${this.token}.${this.count}.${this.ms}`
+  }
+}
+
+/** Returns whether an item is a mark, or a mark of a newer version. */
+export function isMark(item: unknown): boolean {
+  if (typeof item === 'string') {
+    return item.charCodeAt(0) === firstByte && item.charCodeAt(1) === secondByte
+  }
+  if (item instanceof Uint8Array) return item[0] === firstByte && item[1] === secondByte
+  return item instanceof Mark
+}
+
+/** Returns the mark that an item is, if it is one. */
+export function parseMark(item: unknown): Mark | undefined {
+  if (item instanceof Mark) return item
+  if (!isMark(item)) return undefined
+  const match = pattern.exec(toText(item as Payload).slice(2))
+  if (match === null) return undefined
+  const [, kind, token, count, ms] = match
+  return new Mark(kind as MarkKind, token as string, Number(count), Number(ms))
+}
+
+/** Returns a random token for a mark. */
+export function markToken(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
+}
