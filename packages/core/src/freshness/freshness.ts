@@ -1,4 +1,4 @@
-import { createdAt, parseVersion } from '../tags/tag-version.ts'
+import { invalidatedAt, parseVersion } from '../tags/tag-version.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { EntryFacts } from '../values/entry.ts'
 
@@ -12,7 +12,7 @@ export function freshUntil(facts: EntryFacts | undefined, versions: Versions): n
     const current = versions.get(tag)
     const version = parseVersion(recorded)
     if (current === undefined || version?.hard !== current.hard) return undefined
-    if (version.soft !== current.soft) until = Math.min(until, createdAt(current.soft))
+    if (version.soft !== current.soft) until = Math.min(until, invalidatedAt(current.soft))
   }
   return until
 }

@@ -35,7 +35,7 @@ export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
     return loadUnshared(flight, current, call.job)
   }
   const isEarly = !flight.isLoading
-  call.caller?.enter(flight) ?? flight.enter()
+  enter(flight, call)
   current?.flight.startWaitingFor(flight)
   let result: FlightResult
   try {
@@ -79,6 +79,11 @@ export async function loadWithoutStore<T>(
   })
 }
 
+function enter<T>(flight: Flight, { caller }: Call<T>): void {
+  if (caller === undefined) flight.enter()
+  else caller.enter(flight)
+}
+
 async function lead<T>(
   flight: Flight,
   call: Call<T>,
@@ -86,7 +91,7 @@ async function lead<T>(
 ): Promise<T> {
   const { flights } = call.job.scope
   const outer = currentLoadOf()?.flight
-  call.caller?.enter(flight) ?? flight.enter()
+  enter(flight, call)
   outer?.startWaitingFor(flight)
   let result: FlightResult
   try {

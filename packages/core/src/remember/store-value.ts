@@ -5,7 +5,7 @@ import { endMark } from '../leases/lease.ts'
 import { noClaim } from '../leases/local-claim.ts'
 import type { FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
-import { createdAt, type TagVersion } from '../tags/tag-version.ts'
+import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { type Versions, versionTexts } from '../tags/tag-versions.ts'
 import type { EntryFacts } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
@@ -91,7 +91,7 @@ async function versionsOf<T>(
   const { clockUncertainty } = root
   for (const version of existing.values()) {
     if (version === undefined) continue
-    const changedAt = Math.max(createdAt(version.hard), createdAt(version.soft))
+    const changedAt = Math.max(invalidatedAt(version.hard), invalidatedAt(version.soft))
     if (changedAt >= loadBegan - clockUncertainty) return undefined
   }
   for (const [tag, version] of await root.tags.create(existing)) {

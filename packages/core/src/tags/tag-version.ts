@@ -9,8 +9,9 @@ export interface TagVersion {
   readonly soft: string
 }
 
-export function createVersion(now: number): TagVersion {
-  const id = createId(now)
+/** @param invalidatedAt the time of the backend in epoch milliseconds; 0 for a new tag */
+export function createVersion(invalidatedAt: number): TagVersion {
+  const id = createId(invalidatedAt)
   return { hard: id, soft: id }
 }
 
@@ -25,12 +26,12 @@ export function parseVersion(text: string): TagVersion | undefined {
   return match === null ? undefined : { hard: match[1] as string, soft: match[2] as string }
 }
 
-/** The time of the backend when a part of a version was created, in epoch milliseconds. */
-export function createdAt(part: string): number {
+/** The time of the backend when a part of a version was invalidated, in epoch milliseconds; 0 if it never was. */
+export function invalidatedAt(part: string): number {
   return Number.parseInt(part.slice(0, part.indexOf('-')), 36)
 }
 
-function createId(now: number): string {
+function createId(time: number): string {
   const random = Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes)))
-  return `${now.toString(36)}-${random.toString('base64url')}`
+  return `${time.toString(36)}-${random.toString('base64url')}`
 }

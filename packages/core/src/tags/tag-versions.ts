@@ -68,7 +68,8 @@ export class TagVersions {
   async #createOne(tag: string): Promise<TagVersion | undefined> {
     const key = this.#keys.toStorageKey(tag)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const created = createVersion(await this.#time.now())
+      // It has not been invalidated. A time of creation would prevent values from being stored for no reason.
+      const created = createVersion(0)
       if (await this.#store.add(key, this.#item(created), versionTtl)) return created
       const existing = await this.#readOne(tag, strongRead)
       if (existing !== undefined) return existing

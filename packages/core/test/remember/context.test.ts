@@ -1,0 +1,81 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { describe, expect, test } from 'vitest'
+import { gate, settle, twoProcesses } from './two-processes.ts'
+
+describe('the asynchronous context of a load', () => {
+  const request = new AsyncLocalStorage<string>()
+  const options = { ttl: '1m', staleWhileRevalidate: '1h' } as const
+
+  test('is that of the first caller, for a load that callers wait for', async () => {
+    const { a: cache } = twoProcesses()
+    const seen: unknown[] = []
+    const load = async () => {
+      await settle()
+      seen.push(request.getStore())
+      return 1
+    }
+    const call = (name: string) => request.run(name, () => cache.remember('k', options, load))
+    await Promise.all([call('first'), call('second')])
+    expect(seen).toEqual(['first'])
+  })
+
+  test('is that of no request, for a refresh in the background', async () => {
+    const { a: cache, clock } = twoProcesses()
+    await cache.remember('k', options, () => 'old')
+    await clock.advance(60_000)
+    const loaded = gate<unknown>()
+    await request.run('request', () =>
+      cache.remember('k', options, async () => {
+        await settle()
+        loaded.open(request.getStore())
+        return 'new'
+      }),
+    )
+    expect(await loaded.opened).toBeUndefined()
+  })
+})
+
+describe('loads of two processes that need each other', () => {
+  test('end after about one second', async () => {
+    const { a, b } = twoProcesses()
+    const start = performance.now()
+    const outcomes = await Promise.all([
+      a.remember('x', {}, async () => {
+        await settle()
+        return `x and ${await a.remember('y', {}, () => 'y')}`
+      }),
+      b.remember('y', {}, async () => {
+        await settle()
+        return `y and ${await b.remember('x', {}, () => 'x')}`
+      }),
+    ])
+    // The process that waits longer may receive the value of the other one.
+    expect(outcomes).toEqual([expect.stringMatching(/^x and y/), expect.stringMatching(/^y and x/)])
+    expect(performance.now() - start).toBeLessThan(5_000)
+  })
+})
+
+test('a load that fails because its signal aborts is repeated if the key was written meanwhile', async () => {
+  const { a, b } = twoProcesses()
+  let loads = 0
+  const call = a.remember('k', { lease: 60 }, async ({ signal }) => {
+    loads++
+    if (loads > 1) return 'loaded'
+    return new Promise<string>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason))
+    })
+  })
+  await settle()
+  await b.set('k', 'written')
+  expect(await call).toBe('written')
+  await b.delete('k')
+})
+
+test('the caller of a failed load receives the error of the loader after the lease is free', async () => {
+  const { a, b } = twoProcesses()
+  const fail = () => {
+    throw new Error('database down')
+  }
+  await expect(a.remember('k', {}, fail)).rejects.toThrow('database down')
+  expect(await b.remember('k', {}, () => 'up')).toBe('up')
+})
