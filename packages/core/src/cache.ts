@@ -2,7 +2,7 @@ import { checkOptionNames } from './configuration/check-options.ts'
 import { CacheError } from './errors.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
-import { type Caller, hasLimits, withLimits } from './loading/caller.ts'
+import { type Caller, withLimits } from './loading/caller.ts'
 import type { Flight } from './loading/flight.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
@@ -230,7 +230,7 @@ export class Cache {
     }
     const done = this.#entries.store.set(
       storageKey,
-      item instanceof Promise ? await item : item,
+      item instanceof Promise ? await this.#beforeWrite(storageKey, item) : item,
       ttl,
     )
     if (done instanceof Promise) await done
@@ -268,7 +268,7 @@ export class Cache {
     const storageKey = this.#storageKeyForWrite(key)
     const encoded = this.#encode(storageKey, value, options)
     // Not awaited without need: calls for one key reach the store in the order in which they are made.
-    const item = encoded instanceof Promise ? await encoded : encoded
+    const item = encoded instanceof Promise ? await this.#beforeWrite(storageKey, encoded) : encoded
     const ttl = this.#ttlOf(options)
     if (ttl === 0) return false
     if (await this.#entries.store.add(storageKey, item, ttl)) return true
@@ -365,19 +365,17 @@ export class Cache {
    * const user = await cache.remember('user:1', { ttl: '5m', staleWhileRevalidate: '1h' }, () => loadUser(1))
    * console.log(user.name)
    */
-  async remember<T>(
+  remember<T>(
     key: string,
     options: RememberOptions<T>,
     load: (context: LoadContext<T>) => Awaitable<T>,
   ): Promise<T> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    if (!hasLimits(options) && this.#options.remember?.timeout === undefined) {
-      return this.#remember(storageKey, key, options, load)
-    }
-    const limits = { ...this.#options.remember, ...options }
-    const at = { store: this.#store.name, key: storageKey }
-    return withLimits(limits, at, (caller) =>
-      this.#remember(storageKey, key, options, load, caller),
+    const timeout = options.timeout ?? this.#options.remember?.timeout
+    const { signal } = options
+    if (timeout === undefined && signal === undefined) return this.#remember(key, options, load)
+    const at = { store: this.#store.name, key }
+    return withLimits({ timeout, signal }, at, (caller) =>
+      this.#remember(key, options, load, caller),
     )
   }
 
@@ -580,6 +578,13 @@ export class Cache {
     return this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
   }
 
+  /** Waits for an encoded item. A load that begins meanwhile must not overwrite it. */
+  async #beforeWrite(storageKey: string, item: Promise<unknown>): Promise<unknown> {
+    const encoded = await item
+    this.#scope.invalidate(storageKey)
+    return encoded
+  }
+
   /** Encodes a value; if it has tags, after their versions have been read. */
   #encode(storageKey: string, value: unknown, options?: WriteOptions): Awaitable<unknown> {
     if (options?.tags === undefined) return this.#entries.encode(storageKey, value)
@@ -593,17 +598,18 @@ export class Cache {
 
   /** Begins with the read, or with the flight of another caller. A hit does as little as possible. */
   async #remember<T>(
-    storageKey: string,
     key: string,
     options: RememberOptions<T>,
     load: (context: LoadContext<T>) => Awaitable<T>,
     caller?: Caller,
   ): Promise<T> {
-    const call = () => ({ job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 })
+    const storageKey = this.#keyspace.toStorageKey(key)
     const existing = this.#flights.find(storageKey)
-    if (existing !== undefined && options.refresh !== true) return joinFlight(existing, call())
+    if (existing !== undefined && options.refresh !== true) {
+      return joinFlight(existing, this.#call(storageKey, key, options, load, caller))
+    }
     if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
-      return this.#rememberTagged(storageKey, call())
+      return this.#rememberTagged(this.#call(storageKey, key, options, load, caller))
     }
     let flight: Flight | undefined
     let found: unknown
@@ -615,23 +621,34 @@ export class Cache {
         found = await found
       }
     } catch (error) {
-      return loadWithoutStore(flight ?? this.#flights.begin(storageKey), call(), error)
+      flight ??= this.#flights.begin(storageKey)
+      return loadWithoutStore(flight, this.#call(storageKey, key, options, load, caller), error)
     }
     const entry = this.#entries.decode(storageKey, found)
     if (entry !== undefined && entry.facts === undefined) {
-      if (flight !== undefined)
-        this.#flights.end(flight, { item: found, source: 'read', audience: 'all' })
+      if (flight !== undefined) this.#flights.endRead(flight, found)
       return this.#entries.publishRead<T>(storageKey, entry) as T
     }
     flight ??= this.#flights.begin(storageKey)
-    return leadFlight(flight, call(), () => this.#reader.examine(storageKey, found))
+    return leadFlight(flight, this.#call(storageKey, key, options, load, caller), () =>
+      this.#reader.examine(storageKey, found),
+    )
   }
 
   /** Reads the versions of the tags in the same turn as the entry. */
-  async #rememberTagged<T>(storageKey: string, call: Call<T>): Promise<T> {
-    const { tags } = call.job.options
-    const flight = this.#flights.begin(storageKey)
-    return leadFlight(flight, call, () => this.#reader.read(storageKey, tags))
+  #rememberTagged<T>(call: Call<T>): Promise<T> {
+    const { key, options } = call.job
+    return leadFlight(this.#flights.begin(key), call, () => this.#reader.read(key, options.tags))
+  }
+
+  #call<T>(
+    storageKey: string,
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    caller: Caller | undefined,
+  ): Call<T> {
+    return { job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 }
   }
 
   #loadJob<T>(

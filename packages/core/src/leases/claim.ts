@@ -4,6 +4,8 @@ import type { Mark } from '../values/mark.ts'
 export interface Claim {
   /** Whether another process can end the claim. */
   readonly canBeLost: boolean
+  /** Whether the key contains a stale value, which `replace(undefined)` deletes. */
+  readonly replacesStale: boolean
   /** Keeps the claim until the returned function is called. Calls `onLost` if it is found to be lost. */
   keepAlive(onLost: () => void): () => void
   /** Stores the value. Returns false if the claim has been lost: nothing is stored then. */

@@ -14,8 +14,8 @@ const pollJitter = 0.25
 export interface LeaseWait {
   readonly store: AnyStore
   readonly key: string
-  /** The key of the lease: `key` itself if it contains no value. */
-  readonly leaseKey: string
+  /** Where the lease is, if not in `key` because that contains a value. */
+  readonly elsewhere: { readonly store: AnyStore; readonly key: string } | undefined
   /** The item that the key contained. */
   readonly found: unknown
   readonly timeoutMs: number
@@ -23,10 +23,10 @@ export interface LeaseWait {
 
 /**
  * How a wait for the lease of another process ended. `changed`: the value was stored, or the lease ended. `failed`: the
- * load failed. `abandoned`: the lease has not been renewed for its whole duration, so its process has stopped.
+ * load failed. `passed`: the value is not kept. `abandoned`: the lease has not been renewed for its whole duration, so its process has stopped.
  */
 export type LeaseOutcome =
-  | { readonly kind: 'changed' | 'failed' | 'timeout'; readonly abandoned?: never }
+  | { readonly kind: 'changed' | 'failed' | 'passed' | 'timeout'; readonly abandoned?: never }
   | { readonly kind: 'abandoned'; readonly abandoned: unknown }
 
 /**
@@ -34,18 +34,19 @@ export type LeaseOutcome =
  * monotonic clock of this process: neither the clocks of others nor the expiry of the backend matter.
  */
 export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
-  const { found, key, leaseKey, timeoutMs } = leaseWait
+  const { found, elsewhere, timeoutMs } = leaseWait
   const start = performance.now()
   let seen: unknown
   let seenSince = start
   for (;;) {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
-    if (waited > 0 || leaseKey === key) await wait(Math.min(pollDelay(waited), timeoutMs))
+    if (waited > 0 || elsewhere === undefined) await wait(Math.min(pollDelay(waited), timeoutMs))
     const [item, leaseItem] = await readBoth(leaseWait)
-    if (leaseKey !== key && !isSame(item, found)) return { kind: 'changed' }
     const lease = parseMark(leaseItem)
-    if (lease?.kind === 'F') return { kind: leaseKey === key ? 'changed' : 'failed' }
+    if (elsewhere !== undefined && !isSame(item, found)) return { kind: 'changed' }
+    if (elsewhere !== undefined && lease?.kind === 'F') return { kind: 'failed' }
+    if (elsewhere !== undefined && lease?.kind === 'P') return { kind: 'passed' }
     if (lease?.kind !== 'L') return { kind: 'changed' }
     if (!isSame(leaseItem, seen)) {
       seen = leaseItem
@@ -56,13 +57,13 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
   }
 }
 
-async function readBoth({ store, key, leaseKey }: LeaseWait): Promise<[unknown, unknown]> {
+async function readBoth({ store, key, elsewhere }: LeaseWait): Promise<[unknown, unknown]> {
   const reading = Promise.resolve(store.get(key, strongRead))
-  if (leaseKey === key) {
+  if (elsewhere === undefined) {
     const item = await reading
     return [item, item]
   }
-  return Promise.all([reading, store.get(leaseKey, strongRead)])
+  return Promise.all([reading, elsewhere.store.get(elsewhere.key, strongRead)])
 }
 
 function pollDelay(waited: number): number {

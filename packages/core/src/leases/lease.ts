@@ -4,6 +4,7 @@ import type { Claim } from './claim.ts'
 
 /** A stale item that may be replaced. Its bytes guard it, so that the lease lies in a key of its own. */
 export interface StaleItem {
+  readonly store: AnyStore
   readonly key: string
   readonly item: unknown
 }
@@ -14,6 +15,7 @@ export interface StaleItem {
  */
 export class Lease implements Claim {
   readonly canBeLost = true
+  readonly replacesStale: boolean
   readonly #store: AnyStore
   readonly #key: string
   readonly #stale: StaleItem | undefined
@@ -29,6 +31,7 @@ export class Lease implements Claim {
     this.#key = key
     this.#ms = ms
     this.#stale = stale
+    this.replacesStale = stale !== undefined
   }
 
   /** Prepares a lease in a key that contains the item `seen`, or nothing. */
@@ -65,8 +68,8 @@ export class Lease implements Claim {
 
   async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
     if (this.#stale === undefined) return this.#swap(item, ttl)
-    const { key, item: seen } = this.#stale
-    const isReplaced = await this.#store.compareAndSet(key, seen, item, ttl)
+    const { store, key, item: seen } = this.#stale
+    const isReplaced = await store.compareAndSet(key, seen, item, ttl)
     await this.end()
     return isReplaced
   }

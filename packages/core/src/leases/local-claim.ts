@@ -10,6 +10,7 @@ import { toMarkItem } from './lease.ts'
  */
 export class LocalClaim implements Claim {
   readonly canBeLost = false
+  readonly replacesStale = false
   readonly #store: AnyStore
   readonly #flight: Flight
   readonly #seen: unknown
@@ -45,6 +46,7 @@ export class LocalClaim implements Claim {
 /** The claim of a load whose value is not stored. */
 export const noClaim: Claim = {
   canBeLost: false,
+  replacesStale: false,
   keepAlive: () => () => {},
   replace: async () => true,
   end: async () => true,

@@ -32,11 +32,6 @@ export class Caller {
   }
 }
 
-/** Whether a call has limits. Most have none. */
-export function hasLimits({ timeout, signal }: CallerLimits): boolean {
-  return timeout !== undefined || signal !== undefined
-}
-
 /** Settles like `run`, unless the signal of the caller aborts or its timeout passes first. */
 export async function withLimits<T>(
   { timeout, signal }: CallerLimits,

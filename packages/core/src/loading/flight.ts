@@ -21,6 +21,8 @@ export class Flight {
   isLoading = false
   /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
+  /** Whether all callers have given up. Then no other caller joins. */
+  isAbandoned = false
   /** Aborts the load. Set while a loader runs. */
   abort: ((reason: unknown) => void) | undefined
   /** Decodes the stale value, for callers whose timeout passes. Set if there is one. */
@@ -40,6 +42,11 @@ export class Flight {
     return this.#result.promise
   }
 
+  /** Resolves to an item that was read. Allocates nothing if no caller has joined. */
+  resolveRead(item: unknown): void {
+    this.#result?.resolve({ item, source: 'read', audience: 'all' })
+  }
+
   resolve(result: FlightResult): void {
     this.#result?.resolve(result)
   }
@@ -56,7 +63,9 @@ export class Flight {
   /** Removes a caller that has given up. Without callers, the load is aborted. */
   leave(reason: unknown): void {
     this.#callers--
-    if (this.#callers === 0) this.abort?.(reason)
+    if (this.#callers > 0) return
+    this.isAbandoned = true
+    this.abort?.(reason)
   }
 
   /** Records that the loader of this flight waits for `other`. */

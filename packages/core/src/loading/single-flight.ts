@@ -8,7 +8,9 @@ export class SingleFlight {
   readonly #writeBacks = new Map<Promise<unknown>, string>()
 
   find(key: string): Flight | undefined {
-    return this.#flights.size === 0 ? undefined : this.#flights.get(key)
+    if (this.#flights.size === 0) return undefined
+    const flight = this.#flights.get(key)
+    return flight?.isAbandoned === true ? undefined : flight
   }
 
   /** The flight that refreshes the stale value of a key, if one does. */
@@ -28,6 +30,12 @@ export class SingleFlight {
     const flight = new Flight(key)
     this.#refreshes.set(key, flight)
     return flight
+  }
+
+  /** Ends a flight whose item was read from the store. */
+  endRead(flight: Flight, item: unknown): void {
+    this.#remove(flight)
+    flight.resolveRead(item)
   }
 
   /** Ends a flight, and resolves it if there is a result. */

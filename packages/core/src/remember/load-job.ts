@@ -1,4 +1,5 @@
 import type { EntryReader } from '../freshness/entry-reader.ts'
+import { Lease } from '../leases/lease.ts'
 import type { Passes } from '../leases/passes.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
@@ -8,7 +9,7 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
-import type { LoadOptions } from './remember-options.ts'
+import { defaultLease, type LoadOptions } from './remember-options.ts'
 
 /** What is the same for all calls of `remember` of a cache. */
 export interface LoadScope {
@@ -42,4 +43,18 @@ export interface Call<T> {
   readonly caller: Caller | undefined
   /** How often the call has received a value that may have been invalidated. */
   readonly attempt: number
+}
+
+/** A lease in the key, which contains no value. */
+export function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
+  return Lease.in(scope.entries.store, key, options.lease ?? defaultLease)
+}
+
+/** A lease to refresh the stale value that the key contains. */
+export function refreshLease<T>(
+  { scope, key, refreshKey, options }: LoadJob<T>,
+  item: unknown,
+): Lease {
+  const stale = { store: scope.entries.store, key, item }
+  return Lease.in(scope.root.store, refreshKey, options.lease ?? defaultLease, stale)
 }

@@ -1,14 +1,16 @@
-import { Lease } from '../leases/lease.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
-import type { LoadJob } from './load-job.ts'
+import { type LoadJob, refreshLease } from './load-job.ts'
 import { runInBackground } from './loader.ts'
 import { runLoad } from './run-load.ts'
 import { publishError } from './store-value.ts'
 
+/** How long a process does not try to refresh a value that another one refreshes. */
+const refusedMs = 100
+
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
-  const { flights, activeLoads, waitUntil } = job.scope
-  if (flights.findRefresh(job.key) !== undefined) return
+  const { flights, activeLoads, passes, waitUntil } = job.scope
+  if (flights.findRefresh(job.key) !== undefined || passes.has(job.refreshKey)) return
   const flight = flights.beginRefresh(job.key)
   const work = runInBackground(() => refresh(job, flight))
   activeLoads.trackBackground(work)
@@ -33,13 +35,14 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
   // Another process may have refreshed the value since it was read.
   const found = await scope.reader.read(key, options.tags, { consistency: 'strong' })
   if (found.entry === undefined || found.staleMs < 0) return nothing
-  const { store } = scope.entries
-  const ms = options.lease ?? 5_000
-  const lease = Lease.in(store, job.refreshKey, ms, { key, item: found.item })
+  const lease = refreshLease(job, found.item)
   const [isAcquired, versions] = await Promise.all([
     lease.acquire(undefined),
     scope.root.tags.create(found.versions),
   ])
-  if (!isAcquired) return nothing
+  if (!isAcquired) {
+    scope.passes.add(job.refreshKey, refusedMs)
+    return nothing
+  }
   return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
 }

@@ -54,7 +54,8 @@ const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
   refresh: true,
 }
 const defaultLoadTimeout = 30_000
-const defaultLease = 5_000
+/** Milliseconds. */
+export const defaultLease = 5_000
 const defaultStaleBackoff = 1_000
 
 /** The options of a load, with durations in milliseconds. */

@@ -1,12 +1,12 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
-import { Lease, type StaleItem } from '../leases/lease.ts'
+import type { Lease } from '../leases/lease.ts'
 import { awaitLease } from '../leases/lease-wait.ts'
 import { LocalClaim, noClaim } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
-import type { LoadJob } from './load-job.ts'
+import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
 import { currentLoadOf } from './loader.ts'
 import { refreshInBackground } from './refresh.ts'
 import { runLoad, staleIfError } from './run-load.ts'
@@ -69,11 +69,11 @@ async function loadOrWait<T>(
     const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
     return runLoad(job, { flight, claim, found, versions: await createTags(job, found.versions) })
   }
-  if (mark?.kind === 'L') return awaitForeignLease(flight, job, found, job.key)
+  if (mark?.kind === 'L') return awaitForeignLease(flight, job, found)
   if (found.item === undefined && job.scope.passes.has(job.key)) {
     return runLoad(job, { flight, claim: noClaim, found })
   }
-  return loadWithLease(flight, job, found, newLease(job, job.key), found.item)
+  return loadWithLease(flight, job, found, keyLease(job), found.item)
 }
 
 /** Refreshes an entry that this caller does not use unless the load fails. */
@@ -85,8 +85,7 @@ async function refreshAndWait<T>(
   const { flights } = job.scope
   const refresh = flights.findRefresh(job.key)
   if (refresh !== undefined) return joinRefresh(job, refresh)
-  const lease = newLease(job, job.refreshKey, { key: job.key, item: found.item })
-  return loadWithLease(flight, job, found, lease, undefined)
+  return loadWithLease(flight, job, found, refreshLease(job, found.item), undefined)
 }
 
 /** Waits for a refresh in the background of this process. */
@@ -137,7 +136,7 @@ async function leaseRefused<T>(
   found: Found,
 ): Promise<FlightResult | Found> {
   if (found.entry === undefined) return readAgain(job)
-  return awaitForeignLease(flight, job, found, job.refreshKey)
+  return awaitForeignLease(flight, job, found)
 }
 
 /** Waits while another process loads the value. */
@@ -145,30 +144,26 @@ async function awaitForeignLease<T>(
   flight: Flight,
   job: LoadJob<T>,
   found: Found,
-  leaseKey: string,
 ): Promise<FlightResult | Found> {
-  const { store } = job.scope.entries
+  const { entries, root } = job.scope
+  const isStale = found.entry !== undefined
   const outcome = await awaitLease({
-    store,
+    store: entries.store,
     key: job.key,
-    leaseKey,
+    elsewhere: isStale ? { store: root.store, key: job.refreshKey } : undefined,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
   })
-  if (outcome.kind === 'timeout') return runLoad(job, { flight, claim: noClaim, found })
+  if (outcome.kind === 'timeout' || outcome.kind === 'passed')
+    return runLoad(job, { flight, claim: noClaim, found })
   if (outcome.kind === 'failed') {
     const stale = staleIfError(job, found)
     if (stale === undefined) throw loadFailedLately(job)
     return stale
   }
   if (outcome.kind !== 'abandoned') return readAgain(job)
-  const stale = leaseKey === job.key ? undefined : { key: job.key, item: found.item }
-  return loadWithLease(flight, job, found, newLease(job, leaseKey, stale), outcome.abandoned)
-}
-
-function newLease<T>({ scope, options }: LoadJob<T>, key: string, stale?: StaleItem): Lease {
-  const ms = options.lease ?? 5_000
-  return Lease.in(scope.entries.store, key, ms, stale)
+  const lease = isStale ? refreshLease(job, found.item) : keyLease(job)
+  return loadWithLease(flight, job, found, lease, outcome.abandoned)
 }
 
 function readAgain<T>({ scope, key, options }: LoadJob<T>): Promise<Found> {

@@ -45,7 +45,7 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   try {
     loaded = await value
   } catch (error) {
-    if (isLost && error instanceof LeaseLostError) return invalidated
+    if (isLost) return invalidated
     return await handleFailure(job, attempt, error)
   } finally {
     release()
@@ -53,14 +53,18 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   return storeLoadedValue(job, { value: loaded, requests, claim, versions, startedAt })
 }
 
-/** The loader stopped because its key was written. Every caller asks again. */
+/** The loader failed after its key was written, perhaps because its signal aborted. Every caller asks again. */
 const invalidated: FlightResult = { item: undefined, source: 'loaded', audience: 'nobody' }
 
 async function handleFailure<T>(
   job: LoadJob<T>,
-  { claim, found }: LoadAttempt,
+  { flight, claim, found }: LoadAttempt,
   error: unknown,
 ): Promise<FlightResult> {
+  if (flight.isAbandoned) {
+    await endClaim(job, claim)
+    throw error
+  }
   const stale = staleIfError(job, found)
   const backoff = job.options.backoff(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,

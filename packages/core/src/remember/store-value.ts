@@ -12,6 +12,7 @@ import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself. */
 const passMs = 1_000
+const noVersions: ReadonlyMap<string, TagVersion> = new Map()
 const strongRead = { consistency: 'strong' } as const
 
 /** A load that has returned its value. */
@@ -31,6 +32,7 @@ export async function storeLoadedValue<T>(
   loaded: LoadedValue<T>,
 ): Promise<FlightResult> {
   const { value, requests, claim } = loaded
+  if (value === undefined && claim.replacesStale) return deleteStale(job, claim)
   if (value === undefined) return pass(job, loaded, undefined)
   const ttl = job.options.ttlOf(value, requests.ttl)
   if (requests.skipMs !== undefined || ttl === 0) return pass(job, loaded, encode(job, value))
@@ -58,6 +60,12 @@ export async function endClaim<T>(
     report(job, error)
     return false
   }
+}
+
+/** Deletes the stale value: there is none any more. */
+async function deleteStale<T>(job: LoadJob<T>, claim: Claim): Promise<FlightResult> {
+  const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
+  return { item: undefined, source: 'loaded', audience: isCurrent ? 'all' : 'early' }
 }
 
 /** Ends a load whose value is not kept: for a while, each process loads it for itself. */
