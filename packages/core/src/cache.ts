@@ -7,7 +7,7 @@ import type { Flight } from './loading/flight.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
 import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
-import { joinFlight, leadFlight, loadWithoutStore } from './remember/remember.ts'
+import { joinFlight, leadFlight, loadWithoutStore, readOrJoin } from './remember/remember.ts'
 import { LoadOptions, type RememberOptions } from './remember/remember-options.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
@@ -606,7 +606,8 @@ export class Cache {
     const storageKey = this.#keyspace.toStorageKey(key)
     const existing = this.#flights.find(storageKey)
     if (existing !== undefined && options.refresh !== true) {
-      return joinFlight(existing, this.#call(storageKey, key, options, load, caller))
+      const call = this.#call(storageKey, key, options, load, caller)
+      return existing.isReading ? readOrJoin(existing, call) : joinFlight(existing, call)
     }
     if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
       return this.#rememberTagged(this.#call(storageKey, key, options, load, caller))
@@ -626,7 +627,8 @@ export class Cache {
     }
     const entry = this.#entries.decode(storageKey, found)
     if (entry !== undefined && entry.facts === undefined) {
-      if (flight !== undefined) this.#flights.endRead(flight, found)
+      if (flight !== undefined)
+        this.#flights.end(flight, { item: found, source: 'read', audience: 'beforeRead' })
       return this.#entries.publishRead<T>(storageKey, entry) as T
     }
     flight ??= this.#flights.begin(storageKey)

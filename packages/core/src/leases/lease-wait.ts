@@ -19,6 +19,8 @@ export interface LeaseWait {
   /** The item that the key contained. */
   readonly found: unknown
   readonly timeoutMs: number
+  /** Called before each read is sent. */
+  readonly onRead: () => void
 }
 
 /**
@@ -42,6 +44,7 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
     if (waited > 0 || elsewhere === undefined) await wait(Math.min(pollDelay(waited), timeoutMs))
+    leaseWait.onRead()
     const [item, leaseItem] = await readBoth(leaseWait)
     const lease = parseMark(leaseItem)
     if (elsewhere !== undefined && !isSame(item, found)) return { kind: 'changed' }

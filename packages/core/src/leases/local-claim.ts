@@ -43,7 +43,7 @@ export class LocalClaim implements Claim {
   }
 }
 
-/** The claim of a load whose value is not stored. */
+/** The claim of a load that runs because the store failed. Its value is not stored. */
 export const noClaim: Claim = {
   canBeLost: false,
   replacesStale: false,
@@ -51,3 +51,6 @@ export const noClaim: Claim = {
   replace: async () => true,
   end: async () => true,
 }
+
+/** The claim of a load whose value cannot be kept, or of one that runs beside that of another process. */
+export const passClaim: Claim = { ...noClaim }

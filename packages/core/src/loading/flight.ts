@@ -7,18 +7,21 @@ export interface FlightResult {
   /** `loaded`: by the loader. `read`: from the store, also a stale one. `awaited`: loaded by another process meanwhile. */
   readonly source: 'loaded' | 'read' | 'awaited'
   /**
-   * Which callers receive the result. `all`: the value was current when it was stored. `early`: only callers that joined
-   * before the load began, because the key may have been invalidated since. `leader`: the loader declared it private.
-   * `nobody`: the key was written during the load, so that every caller asks again.
+   * Which callers receive the result. The others ask again, because the key may have been invalidated before they called.
+   * `all`: the value was still valid when it was stored. `beforeLoad`, `beforeRead`: those that joined before the load
+   * began, or before the last read was sent. `leader`: the loader declared the value private, so that the others load it
+   * themselves. `nobody`: the key was written during the load.
    */
-  readonly audience: 'all' | 'early' | 'leader' | 'nobody'
+  readonly audience: 'all' | 'beforeLoad' | 'beforeRead' | 'leader' | 'nobody'
 }
 
 /** A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. */
 export class Flight {
   readonly key: string
-  /** Whether the load has begun. If not, the item was read from the store. */
-  isLoading = false
+  /** Counts the reads and loads of this flight. */
+  #step = 1
+  #readStep = 1
+  #loadStep = Infinity
   /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
   /** Whether all callers have given up. Then no other caller joins. */
@@ -36,15 +39,34 @@ export class Flight {
     this.key = key
   }
 
+  /** Whether nothing but the first read has been sent. Its result is not shared: a later caller reads for itself. */
+  get isReading(): boolean {
+    return this.#step === 1
+  }
+
+  /** To be called before another read is sent. */
+  beginRead(): void {
+    this.#readStep = ++this.#step
+  }
+
+  /** To be called before the loader is called. */
+  beginLoad(): void {
+    this.#loadStep = ++this.#step
+  }
+
+  /** Returns a function that tells whether a caller that joins now receives a result. */
+  joinNow(): (result: FlightResult) => boolean {
+    const joined = this.#step
+    return ({ audience }) =>
+      audience === 'all' ||
+      (audience === 'beforeLoad' && joined < this.#loadStep) ||
+      (audience === 'beforeRead' && joined < this.#readStep)
+  }
+
   /** Resolves to the result of the flight. */
   join(): Promise<FlightResult> {
     this.#result ??= new Deferred()
     return this.#result.promise
-  }
-
-  /** Resolves to an item that was read. Allocates nothing if no caller has joined. */
-  resolveRead(item: unknown): void {
-    this.#result?.resolve({ item, source: 'read', audience: 'all' })
   }
 
   resolve(result: FlightResult): void {

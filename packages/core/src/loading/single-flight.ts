@@ -32,10 +32,9 @@ export class SingleFlight {
     return flight
   }
 
-  /** Ends a flight whose item was read from the store. */
-  endRead(flight: Flight, item: unknown): void {
+  /** Stops other callers from joining a flight, before its value is stored: the key may be invalidated right after. */
+  close(flight: Flight): void {
     this.#remove(flight)
-    flight.resolveRead(item)
   }
 
   /** Ends a flight, and resolves it if there is a result. */

@@ -29,12 +29,15 @@ export async function rememberAgain<T>(call: Call<T>): Promise<T> {
  * Waits for the flight of another caller and decodes its item. Two loaders that call `remember` for each other's key
  * would wait forever: the call that would complete such a cycle runs its own loader instead, and stores nothing.
  */
-export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
+export async function joinFlight<T>(
+  flight: Flight,
+  call: Call<T>,
+  receives: (result: FlightResult) => boolean = flight.joinNow(),
+): Promise<T> {
   const current = currentLoadOf()
   if (current !== undefined && flight.leadsTo(current.flight)) {
     return loadUnshared(flight, current, call.job)
   }
-  const isEarly = !flight.isLoading
   enter(flight, call)
   current?.flight.startWaitingFor(flight)
   let result: FlightResult
@@ -43,11 +46,26 @@ export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
   } finally {
     current?.flight.stopWaitingFor(flight)
   }
-  if (result.audience === 'all' || (result.audience === 'early' && isEarly)) {
-    return sharedValue(call.job, result)
-  }
+  if (receives(result)) return sharedValue(call.job, result)
   if (result.audience === 'leader') return loadAlone(call.job)
-  return rememberAgain({ ...call, attempt: call.attempt + 1 })
+  // A read that was sent before this call says nothing about how often the key changes.
+  const attempt = result.audience === 'beforeRead' ? call.attempt : call.attempt + 1
+  return rememberAgain({ ...call, attempt })
+}
+
+/** For a key that another caller reads at the same time: reads it as well, and joins the load if there is one. */
+export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
+  const { scope, key, options } = call.job
+  const receives = flight.joinNow()
+  let found: Found
+  try {
+    found = await scope.reader.read(key, options.tags)
+  } catch {
+    return rememberAgain(call)
+  }
+  if (found.staleMs < 0) return scope.entries.publishRead<T>(key, found.entry) as T
+  const isCurrent = scope.flights.find(key) === flight
+  return isCurrent ? joinFlight(flight, call, receives) : rememberAgain(call)
 }
 
 /** Resolves a flight that this call has begun, after it has read its key. */

@@ -3,7 +3,7 @@ import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import type { Lease } from '../leases/lease.ts'
 import { awaitLease } from '../leases/lease-wait.ts'
-import { LocalClaim, noClaim } from '../leases/local-claim.ts'
+import { LocalClaim, noClaim, passClaim } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
@@ -28,14 +28,16 @@ export async function resolveFlight<T>(
   for (let round = 0; round < maxRounds; round++) {
     const source = round === 0 ? 'read' : 'awaited'
     const isOutdated = job.options.refresh && found.item === first.item
-    if (!isOutdated && isUsable(job, found)) return { item: found.item, source, audience: 'all' }
+    if (!isOutdated && isUsable(job, found)) {
+      return { item: found.item, source, audience: 'beforeRead' }
+    }
     if (round === 0) job.scope.entries.publishRead(job.key, undefined)
     flight.decodeStale = staleDecoder(job, found)
     const step = await loadOrWait(flight, job, found)
     if ('audience' in step) return step
     found = step
   }
-  return runLoad(job, { flight, claim: noClaim, found })
+  return runLoad(job, { flight, claim: passClaim, found })
 }
 
 /** Whether the value that was found is returned at once. If it is stale, begins to refresh it. */
@@ -71,7 +73,7 @@ async function loadOrWait<T>(
   }
   if (mark?.kind === 'L') return awaitForeignLease(flight, job, found)
   if (found.item === undefined && job.scope.passes.has(job.key)) {
-    return runLoad(job, { flight, claim: noClaim, found })
+    return runLoad(job, { flight, claim: passClaim, found })
   }
   return loadWithLease(flight, job, found, keyLease(job), found.item)
 }
@@ -84,14 +86,14 @@ async function refreshAndWait<T>(
 ): Promise<FlightResult | Found> {
   const { flights } = job.scope
   const refresh = flights.findRefresh(job.key)
-  if (refresh !== undefined) return joinRefresh(job, refresh)
+  if (refresh !== undefined) return joinRefresh(flight, job, refresh)
   return loadWithLease(flight, job, found, refreshLease(job, found.item), undefined)
 }
 
 /** Waits for a refresh in the background of this process. */
-async function joinRefresh<T>(job: LoadJob<T>, refresh: Flight): Promise<Found> {
+async function joinRefresh<T>(flight: Flight, job: LoadJob<T>, refresh: Flight): Promise<Found> {
   await refresh.join().catch(() => {})
-  return readAgain(job)
+  return readAgain(flight, job)
 }
 
 function loadPassed<T>(
@@ -101,7 +103,7 @@ function loadPassed<T>(
   ms: number,
 ): Promise<FlightResult> {
   job.scope.passes.add(job.key, ms)
-  return runLoad(job, { flight, claim: noClaim, found })
+  return runLoad(job, { flight, claim: passClaim, found })
 }
 
 /** Takes the lease and loads. Returns what the key contains if another process has taken it. */
@@ -135,7 +137,7 @@ async function leaseRefused<T>(
   job: LoadJob<T>,
   found: Found,
 ): Promise<FlightResult | Found> {
-  if (found.entry === undefined) return readAgain(job)
+  if (found.entry === undefined) return readAgain(flight, job)
   return awaitForeignLease(flight, job, found)
 }
 
@@ -152,21 +154,23 @@ async function awaitForeignLease<T>(
     key: job.key,
     elsewhere: isStale ? { store: root.store, key: job.refreshKey } : undefined,
     found: found.item,
+    onRead: () => flight.beginRead(),
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
   })
   if (outcome.kind === 'timeout' || outcome.kind === 'passed')
-    return runLoad(job, { flight, claim: noClaim, found })
+    return runLoad(job, { flight, claim: passClaim, found })
   if (outcome.kind === 'failed') {
     const stale = staleIfError(job, found)
     if (stale === undefined) throw loadFailedLately(job)
     return stale
   }
-  if (outcome.kind !== 'abandoned') return readAgain(job)
+  if (outcome.kind !== 'abandoned') return readAgain(flight, job)
   const lease = isStale ? refreshLease(job, found.item) : keyLease(job)
   return loadWithLease(flight, job, found, lease, outcome.abandoned)
 }
 
-function readAgain<T>({ scope, key, options }: LoadJob<T>): Promise<Found> {
+function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
+  flight.beginRead()
   return scope.reader.read(key, options.tags, strongRead)
 }
 

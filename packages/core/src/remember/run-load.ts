@@ -32,7 +32,7 @@ export interface LoadAttempt {
 /** Runs the loader and stores its value. If the loader fails, returns the stale value if that is allowed. */
 export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise<FlightResult> {
   const { flight, claim, found, versions = noVersions, isBackground = false } = attempt
-  flight.isLoading = true
+  flight.beginLoad()
   const startedAt = performance.now()
   const load = { flight, bypassed: [] }
   const { requests, value, notify } = startLoad(job, { load, isBackground, stale: found?.entry })
@@ -50,7 +50,7 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   } finally {
     release()
   }
-  return storeLoadedValue(job, { value: loaded, requests, claim, versions, startedAt })
+  return storeLoadedValue(job, flight, { value: loaded, requests, claim, versions, startedAt })
 }
 
 /** The loader failed after its key was written, perhaps because its signal aborted. Every caller asks again. */
@@ -84,5 +84,5 @@ export function staleIfError<T>(
   // Without the option, also a fresh value whose refresh was requested is not returned.
   const { staleIfError: window } = options
   if (found?.entry === undefined || window === 0 || found.staleMs >= window) return undefined
-  return { item: found.item, source: 'read', audience: 'all' }
+  return { item: found.item, source: 'read', audience: 'beforeRead' }
 }

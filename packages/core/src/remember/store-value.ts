@@ -2,8 +2,8 @@ import { channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
-import { noClaim } from '../leases/local-claim.ts'
-import type { FlightResult } from '../loading/flight.ts'
+import { noClaim, passClaim } from '../leases/local-claim.ts'
+import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { type Versions, versionTexts } from '../tags/tag-versions.ts'
@@ -29,23 +29,29 @@ export interface LoadedValue<T> {
 /** Stores a loaded value if it may be kept, and returns which callers receive it. */
 export async function storeLoadedValue<T>(
   job: LoadJob<T>,
+  flight: Flight,
   loaded: LoadedValue<T>,
 ): Promise<FlightResult> {
   const { value, requests, claim } = loaded
-  if (value === undefined && claim.replacesStale) return deleteStale(job, claim)
-  if (value === undefined) return pass(job, loaded, undefined)
+  if (value === undefined && claim.replacesStale) return deleteStale(job, flight, claim)
+  if (value === undefined) return pass(job, flight, loaded, undefined)
   const ttl = job.options.ttlOf(value, requests.ttl)
-  if (requests.skipMs !== undefined || ttl === 0) return pass(job, loaded, encode(job, value))
-  if (claim === noClaim) return { item: encode(job, value), source: 'loaded', audience: 'all' }
+  if (requests.skipMs !== undefined || ttl === 0)
+    return pass(job, flight, loaded, encode(job, value))
+  if (claim === noClaim || claim === passClaim) {
+    const audience = claim === noClaim ? 'all' : 'beforeLoad'
+    return { item: encode(job, value), source: 'loaded', audience }
+  }
   const versions = await versionsOf(job, loaded)
   if (versions === undefined) {
     await endClaim(job, claim)
-    return { item: encode(job, value), source: 'loaded', audience: 'early' }
+    return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
   }
   const facts = await factsOf(job, requests, versions, ttl)
   const item = job.scope.entries.encode(job.key, value, facts)
+  job.scope.flights.close(flight)
   const isCurrent = await replace(job, claim, item, ttl, versions)
-  return { item, source: 'loaded', audience: isCurrent ? 'all' : 'early' }
+  return { item, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
 }
 
 /** Ends a claim without a value. */
@@ -63,20 +69,27 @@ export async function endClaim<T>(
 }
 
 /** Deletes the stale value: there is none any more. */
-async function deleteStale<T>(job: LoadJob<T>, claim: Claim): Promise<FlightResult> {
+async function deleteStale<T>(
+  job: LoadJob<T>,
+  flight: Flight,
+  claim: Claim,
+): Promise<FlightResult> {
+  job.scope.flights.close(flight)
   const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
-  return { item: undefined, source: 'loaded', audience: isCurrent ? 'all' : 'early' }
+  return { item: undefined, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
 }
 
 /** Ends a load whose value is not kept: for a while, each process loads it for itself. */
 async function pass<T>(
   job: LoadJob<T>,
+  flight: Flight,
   { claim, requests: { skipMs = passMs, isPrivate } }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
   if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
+  job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, endMark('P', skipMs))
-  const audience = isPrivate ? 'leader' : isHeld ? 'all' : 'early'
+  const audience = isPrivate ? 'leader' : isHeld ? 'all' : 'beforeLoad'
   return { item, source: 'loaded', audience }
 }
 
