@@ -34,7 +34,7 @@ export async function soak(args) {
 
 /** At enough moments, a load must have been running. @param {RaceResult} result */
 function isCorrect({ wrong, duringLoad, moments }) {
-  return wrong.length === 0 && duringLoad > moments / 4
+  return wrong.length === 0 && duringLoad > moments / 8
 }
 
 /** @param {string} name @param {RaceResult} result */

@@ -1,7 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Fleet } from '../processes/fleet.mjs'
-import { waitUntil } from '../processes/wait-until.mjs'
-import type { Outcome } from '../processes/worker-process.mjs'
 import { now, rememberInAll, rememberOnce, valuesOf } from './measuring.ts'
 
 const leaseMs = 500
@@ -12,21 +11,16 @@ const toleranceMs = 1_000
 /** Tests of a lease whose holder ends or stops. */
 export function holderTests(started: () => Fleet): void {
   test('after the process of a load was killed, another one loads within the ttl of the lease', async () => {
-    const fleet = started()
-    const key = 'killed'
-    const holder = await hold(fleet, key)
-    const { calls } = await waitingCalls(fleet, key)
-    await killAndExpectOneMore(fleet, key, holder, calls)
+    await killHolder(started(), 'killed')
   })
 
-  test('a lease that was touched does not live longer', async () => {
+  test('a lease whose ttl was extended by touch is taken over in the same time', async () => {
     const fleet = started()
     const key = 'touched'
-    const holder = await hold(fleet, key)
-    const { calls } = await waitingCalls(fleet, key)
-    const [toucher] = await fleet.processes(1)
-    await toucher?.call('touch', key, { ttl: '1h' })
-    await killAndExpectOneMore(fleet, key, holder, calls)
+    await killHolder(fleet, key, async () => {
+      const [toucher] = await fleet.processes(1)
+      await toucher?.call('touch', key, { ttl: '1h' })
+    })
   })
 
   test('the value of a process that was stopped beyond its lease is not kept', async () => {
@@ -74,39 +68,27 @@ export function holderTests(started: () => Fleet): void {
   })
 }
 
-/** A process whose load of the key does not end. */
-async function hold(fleet: Fleet, key: string) {
+/** Kills the process of a load for which others wait, and checks that one of them loads in time. */
+async function killHolder(fleet: Fleet, key: string, beforeExpiry?: () => Promise<void>) {
+  const { origin, backend } = fleet
   const holder = await fleet.spawn()
   holder.remember({ key, options, load: { ms: 60_000 } }).catch(ignore)
-  await fleet.origin.loadStarted(key)
-  return holder
-}
-
-/** Calls in four other processes, which wait for the load. */
-async function waitingCalls(fleet: Fleet, key: string) {
+  await origin.loadStarted(key)
   const processes = await fleet.processes(4)
   const calls = rememberInAll(processes, { key, options, load: { ms: 50 }, calls: 25 })
   calls.catch(ignore)
-  return { calls }
-}
-
-/** If the test fails earlier, its calls are rejected when their process is ended. */
-function ignore(): void {}
-
-async function killAndExpectOneMore(
-  { origin, backend }: Fleet,
-  key: string,
-  holder: { stop: () => Promise<void> },
-  calls: Promise<Outcome[]>,
-) {
-  // The others have seen the lease renewed.
-  await new Promise((resolve) => setTimeout(resolve, leaseMs * 2))
+  // Until the lease has been renewed.
+  await sleep(leaseMs * 2)
   expect(origin.loadsOf(key)).toHaveLength(1)
   const killedAt = now()
   await holder.stop()
-  await waitUntil('the second load', () => origin.loadsOf(key).length === 2)
+  await beforeExpiry?.()
+  await origin.loadStarted(key, 2)
   const secondAt = origin.loadsOf(key)[1]?.startedAt ?? Number.NaN
   expect(secondAt - killedAt).toBeLessThan(leaseMs + 300 + backend.ttlSlackMs + toleranceMs)
   expect(valuesOf(await calls)).toEqual(new Set([`value of ${key}`]))
   expect(origin.loadsOf(key)).toHaveLength(2)
 }
+
+/** If the test fails earlier, its calls are rejected when their process is ended. */
+function ignore(): void {}

@@ -48,9 +48,9 @@ export const backends = {
     const { url, env, stop } = await startDynamoDB()
     Object.assign(process.env, env)
     const address = { table, endpoint: url, region: env.AWS_REGION }
-    await ensureTable(address)
-    // It executes one request after the other.
-    const options = { ...address, timeout: '10s', requestTimeout: '10s' }
+    // It executes one request after the other, and starts slowly.
+    const options = { ...address, timeout: '20s', requestTimeout: '20s' }
+    await ensureTable(options)
     return backendOf('dynamodb', { options, env: { ...env }, stop })
   },
 }

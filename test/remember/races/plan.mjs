@@ -1,6 +1,6 @@
 import { seeded } from './seeded.mjs'
 
-export const loadMs = 60
+export const loadMs = 80
 const kinds = /** @type {const} */ (['load', 'refresh', 'rememberMany'])
 const operations = /** @type {const} */ (['delete', 'set', 'clear', 'invalidateTags'])
 
@@ -23,7 +23,7 @@ export function planMoments(count, seed) {
   return Array.from({ length: count }, (_, index) => {
     const kind = kinds[index % kinds.length] ?? 'load'
     const operation = operations[Math.floor(index / kinds.length) % operations.length] ?? 'delete'
-    const delayMs = Math.round(random() * loadMs * 1.5)
+    const delayMs = Math.round(random() * loadMs * 1.2)
     const hasLateTags = random() < 0.5
     const hasLateCalls = random() < 0.5
     const firstProcess = Math.floor(random() * 4)
