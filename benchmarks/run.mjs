@@ -26,13 +26,19 @@ await main(async () => {
 async function measure(group, options) {
   const start = performance.now()
   const load = `load before ${loadavg()[0].toFixed(1)} on ${cpus().length} CPUs`
-  const rounds = await runGroup(group, options)
-  const rows = rowsOf(group, rounds, options)
-  console.log(`\n${group.name}, ${rounds.length} rounds, ${secondsSince(start)} s, ${load}\n`)
-  const sections = [table(rows), summary(rows), targetSummary(rows, group, options)]
+  const { rounds, rows, sections } = await (group.run ?? compareToRaw)(group, options)
+  console.log(`\n${group.name}, ${rounds} rounds, ${secondsSince(start)} s, ${load}\n`)
   console.log(sections.filter(Boolean).join('\n\n'))
   if (group.server && !canPin) console.log(`\n${pinningWarning}`)
   return rows
+}
+
+/** Most groups compare the operations per second of the contestants with those of `raw`. */
+async function compareToRaw(group, options) {
+  const rounds = await runGroup(group, options)
+  const rows = rowsOf(group, rounds, options)
+  const sections = [table(rows), summary(rows), targetSummary(rows, group, options)]
+  return { rounds: rounds.length, rows, sections }
 }
 
 /** `start` is a result of `performance.now()`, or 0 for the start of this process. */

@@ -53,13 +53,13 @@ function spread(numbers) {
   return { median: rounded(median(numbers)), ...limits }
 }
 
-function median(numbers) {
+export function median(numbers) {
   const sorted = numbers.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /** Four significant digits: further ones are noise. */
-function rounded(number) {
+export function rounded(number) {
   return Number(number.toPrecision(4))
 }

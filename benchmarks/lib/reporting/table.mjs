@@ -1,4 +1,4 @@
-const columns = [
+const ratioColumns = [
   { title: 'workload', cell: ({ id }) => id },
   { title: 'contestant', cell: ({ contestant }) => contestant },
   { title: 'ops/s', of: 'opsPerSecond' },
@@ -12,8 +12,8 @@ const columns = [
   { title: 'commands/op', of: 'commandsPerOp' },
 ]
 
-/** The rows as aligned text, grouped by workload. Omits columns without figures. */
-export function table(rows) {
+/** The rows as aligned text, grouped by workload. Omits columns without figures. The first two columns are names. */
+export function table(rows, columns = ratioColumns) {
   const used = columns.filter(({ of }) => !of || rows.some((row) => row[of] !== undefined))
   const cells = rows.map((row) => used.map(({ cell, of }) => cell?.(row) ?? figure(row[of])))
   const isNewWorkload = rows.map(({ id }, i) => i > 0 && id !== rows[i - 1].id)

@@ -8,6 +8,11 @@ export function targetSummary(rows, group, options) {
     if (row?.ratioToRaw === undefined) return []
     return targetsOf(workload, row, cells).map((target) => ({ id: workload.id, ...target }))
   })
+  return targetLines(targets)
+}
+
+/** `targets` have the id of their workload, a description of what was measured, and `reached`. */
+export function targetLines(targets) {
   if (targets.length === 0) return ''
   const missed = targets.filter(({ reached }) => !reached)
   const lines = missed.map(({ id, description }) => `- missed: ${id}: ${description}`)

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../scripts/lib/cli.mjs'
 import { killOnExit } from './child-processes.mjs'
 
-const program = fileURLToPath(new URL('../../run-contestant.mjs', import.meta.url))
+const defaultProgram = fileURLToPath(new URL('../../run-contestant.mjs', import.meta.url))
 const startTimeoutMs = 60_000
 const commandTimeoutMs = 10_000
 
@@ -13,8 +13,8 @@ export class ContestantProcess {
   #title
   #stderr = ''
 
-  /** `job`: the group, the contestant and the address of its server. */
-  constructor(job) {
+  /** `job`: the group, the contestant and the address of its server. `program` replies to commands. */
+  constructor(job, program = defaultProgram) {
     this.contestant = job.contestant
     this.#title = `${job.group}: the contestant ${job.contestant}`
     const options = { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] }
@@ -28,34 +28,40 @@ export class ContestantProcess {
     return this.#child.pid
   }
 
+  /** Resolves to the first message of the program. */
+  ready() {
+    return this.#message(startTimeoutMs)
+  }
+
   /** Resolves to the ids of the workloads that this contestant supports. */
   async started() {
-    const { workloads } = await this.#message(startTimeoutMs)
+    const { workloads } = await this.ready()
     return new Set(workloads)
   }
 
   warmUp(workload, ms) {
-    return this.#send({ command: 'warmUp', workload, ms })
+    return this.send({ command: 'warmUp', workload, ms })
   }
 
   measure(workload, ms) {
-    return this.#send({ command: 'measure', workload, ms })
+    return this.send({ command: 'measure', workload, ms })
   }
 
   percentiles(workload) {
-    return this.#send({ command: 'percentiles', workload })
+    return this.send({ command: 'percentiles', workload })
   }
 
   /** Checks the stored values again, and closes the contestant. */
   finish() {
-    return this.#send({ command: 'finish' })
+    return this.send({ command: 'finish' })
   }
 
   kill() {
     this.#child.kill('SIGKILL')
   }
 
-  #send(message) {
+  /** Sends a command and resolves to the reply. */
+  send(message) {
     this.#child.send(message)
     const { command, workload = '', ms = 0 } = message
     return this.#message(commandTimeoutMs + 3 * ms, ` to ${command} ${workload}`)

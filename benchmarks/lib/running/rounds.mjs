@@ -92,6 +92,7 @@ function scheduleOf(quick, durationFactor = 1) {
   return { rounds, turns, warmUpMs: warmUpMs * durationFactor, turnMs: turnMs * durationFactor }
 }
 
-function progress(text) {
+/** Prints what is measured now. A terminal shows only the last text. */
+export function progress(text) {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text} ` : `${text}\n`)
 }

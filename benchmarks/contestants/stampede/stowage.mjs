@@ -1,0 +1,10 @@
+import { Cache } from '@stowage/core'
+import { redis as redisStore } from '@stowage/redis'
+import { freshMs, staleMs } from './staleness.mjs'
+
+export function redis({ url }) {
+  const cache = new Cache(redisStore({ url }))
+  const options = { ttl: freshMs, staleWhileRevalidate: staleMs }
+  const remember = (key, load) => cache.remember(key, options, load)
+  return { remember, rememberStale: remember, close: () => cache.close() }
+}

@@ -1,0 +1,51 @@
+import type { Load } from '../processes/origin.mjs'
+import type { Outcome, RememberRequest, WorkerProcess } from '../processes/worker-process.mjs'
+
+/** The same calls in all processes at the same time. */
+export async function rememberInAll(
+  processes: readonly WorkerProcess[],
+  request: RememberRequest,
+): Promise<Outcome[]> {
+  return (await Promise.all(processes.map((each) => each.remember(request)))).flat()
+}
+
+/** One call in one process. */
+export async function rememberOnce(
+  worker: WorkerProcess,
+  request: RememberRequest,
+): Promise<Outcome> {
+  const [outcome] = await worker.remember(request)
+  return outcome as Outcome
+}
+
+export function valuesOf(outcomes: readonly Outcome[]): Set<unknown> {
+  return new Set(outcomes.map(({ value, error }) => error ?? value))
+}
+
+/** Milliseconds. @param quantile from 0 to 1 */
+export function percentile(outcomes: readonly Outcome[], quantile: number): number {
+  const sorted = outcomes.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[Math.ceil(quantile * sorted.length) - 1] as number
+}
+
+export function slowest(outcomes: readonly Outcome[]): number {
+  return percentile(outcomes, 1)
+}
+
+/** In the time of `Load.startedAt`. */
+export function now(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+/** The times of two loads are read in different processes. */
+export const clockToleranceMs = 20
+
+/** From the end of a load to the start of the next one. Negative if they overlap. */
+export function pauseBetween(load: Load | undefined, next: Load | undefined): number {
+  return (next?.startedAt ?? Number.NaN) - (load?.endedAt ?? Number.NaN)
+}
+
+export function pausesBetween(loads: readonly Load[]): number[] {
+  const sorted = [...loads].sort((a, b) => a.startedAt - b.startedAt)
+  return sorted.slice(1).map((load, index) => pauseBetween(sorted[index], load))
+}

@@ -1,0 +1,112 @@
+// A process with a store and caches of its own: fork(worker.mjs, ['<job as JSON>']). It executes the requests of its
+// parent, several at a time, and asks the parent for the value of each load. Calls are measured in this process.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cache, systemClock } from '@stowage/core'
+
+/**
+ * @typedef {import('./worker-process.mjs').Outcome} Outcome
+ * @typedef {import('./worker-process.mjs').LoadPlan} LoadPlan
+ */
+
+const { driver: name, options, clockShiftMs } = JSON.parse(process.argv[2] ?? '{}')
+const clock = { ...systemClock, now: () => systemClock.now() + clockShiftMs }
+const { default: driver } = await import(`@stowage/${name}`)
+// The other drivers only use the clock of the server.
+const store = driver.create(name === 'dynamodb' ? { ...options, clock } : options)
+/** @type {Map<string, any>} */
+const caches = new Map()
+/** Resolves a load's question for its value. @type {Map<number, (values: unknown[]) => void>} */
+const questions = new Map()
+let loads = 0
+
+/** @type {Record<string, (request: any) => unknown>} */
+const commands = {
+  call: ({ prefix, method, args }) => cacheOf(prefix)[method](...args),
+  remember: ({ calls, ...request }) =>
+    Promise.all(Array.from({ length: calls }, () => outcomeOf(() => remember(request)))),
+  rememberMany: ({ prefix, keys, options, load }) =>
+    outcomeOf(() =>
+      cacheOf(prefix).rememberMany(
+        keys,
+        options,
+        async (/** @type {string[]} */ missing, /** @type {any} */ context) => {
+          const values = await runLoad(missing, load, context)
+          return new Map(missing.map((key, index) => [key, values[index]]))
+        },
+      ),
+    ),
+}
+
+process.on('message', async (/** @type {any} */ message) => {
+  if (message.values !== undefined) {
+    questions.get(message.load)?.(message.values)
+    questions.delete(message.load)
+    return
+  }
+  const { id, command, ...request } = message
+  try {
+    tell({ id, value: await commands[command]?.(request) })
+  } catch (error) {
+    tell({ id, error: describe(error) })
+  }
+})
+// The parent has ended, or no longer needs this process.
+process.once('disconnect', () => process.exit(0))
+await store.ping()
+tell({ isReady: true })
+
+/** @param {string} prefix */
+function cacheOf(prefix) {
+  const cache = caches.get(prefix) ?? new Cache(store, { prefix, clock })
+  caches.set(prefix, cache)
+  return cache
+}
+
+/** @param {any} request @returns {Promise<unknown>} */
+function remember({ prefix, key, options, load }) {
+  return cacheOf(prefix).remember(key, options, async (/** @type {any} */ context) => {
+    const [value] = await runLoad([key], load, context)
+    if (load.nested !== undefined) await remember({ prefix, ...load.nested })
+    return load.returnsNothing ? undefined : value
+  })
+}
+
+/**
+ * Reads the values at the start of the load, as from a database, and returns them at its end.
+ * @param {string[]} keys @param {LoadPlan} plan @param {any} context
+ */
+async function runLoad(keys, { ms, fails, lateTags = [] }, context) {
+  const load = ++loads
+  tell({ load, keys, startedAt: now() })
+  const values = await new Promise((resolve) => questions.set(load, resolve))
+  await sleep(ms)
+  tell({ load, endedAt: now() })
+  if (fails) throw new Error(`load failed in process ${process.pid}`)
+  if (lateTags.length > 0) context.addTags(...lateTags)
+  return values
+}
+
+/** @param {() => Promise<unknown>} call @returns {Promise<Outcome>} */
+async function outcomeOf(call) {
+  const start = performance.now()
+  try {
+    const value = await call()
+    return { value, ms: performance.now() - start }
+  } catch (error) {
+    return { error: describe(error), ms: performance.now() - start }
+  }
+}
+
+/** @param {any} error */
+function describe({ name, code, message, retryable }) {
+  return { name, code, message, retryable }
+}
+
+/** @param {object} message */
+function tell(message) {
+  if (process.connected) process.send?.(message)
+}
+
+function now() {
+  return performance.timeOrigin + performance.now()
+}
