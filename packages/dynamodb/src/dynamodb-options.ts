@@ -1,5 +1,5 @@
 import type { DynamoDBClient as Client, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
-import { CacheError, type Clock, type Consistency, type Duration, systemClock } from '@stowage/core'
+import { CacheError, type Clock, type Consistency, type Duration } from '@stowage/core'
 import {
   checkChoice,
   checkInteger,
@@ -72,7 +72,10 @@ export interface DynamoDBOptions {
    * its middleware and configuration apply; the store's own requests take less CPU time. `close()` leaves it open.
    */
   readonly client?: DynamoDBClient | (() => DynamoDBClient) | undefined
-  /** @default systemClock */
+  /**
+   * The clock by which items expire, for tests with a manual clock. @default that of this machine, corrected by the time
+   * of the server's replies if it is wrong
+   */
   readonly clock?: Clock | undefined
 }
 
@@ -116,7 +119,8 @@ export interface ResolvedOptions {
   readonly largeValues: LargeValueOptions | undefined
   readonly timeoutMs: number
   readonly requestTimeoutMs: number
-  readonly clock: Clock
+  /** `undefined` for the clock of this machine, corrected by that of the server. */
+  readonly clock: Clock | undefined
 }
 
 /**
@@ -164,7 +168,7 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
     ...resolveSizes(options),
     timeoutMs: checkTimeout('dynamodb: timeout', options.timeout ?? '3s'),
     requestTimeoutMs: checkTimeout('dynamodb: requestTimeout', options.requestTimeout ?? '1s'),
-    clock: options.clock ?? systemClock,
+    clock: options.clock,
   }
 }
 

@@ -157,6 +157,21 @@ describe('requests', () => {
     expect(dates).toHaveLength(3)
   })
 
+  test('let items expire by the time of the server if the clock of the machine is wrong', async () => {
+    const ahead = 10 * 60_000
+    server.decide = () => {
+      const headers = { date: new Date(Date.now() + ahead).toUTCString() }
+      return { body: {}, headers }
+    }
+    const store = storeWith()
+    await store.get('k')
+    await store.set('k', 'v', 60_000)
+    const { Item } = JSON.parse(String(server.requests.at(-1)))
+    const expiresIn = Number(Item.expires_at.N) * 1_000 - Date.now() - ahead
+    expect(expiresIn).toBeGreaterThan(55_000)
+    expect(expiresIn).toBeLessThan(65_000)
+  })
+
   test('with a wrong checksum in the reply are repeated, or reported', async () => {
     const body = JSON.stringify({ Item: { key: { S: 'k' }, value: { S: 'v' } } })
     let wrong = 1

@@ -1,7 +1,7 @@
 // A process with a store and caches of its own: fork(worker.mjs, ['<job as JSON>']). It executes the requests of its
 // parent, several at a time, and asks the parent for the value of each load. Calls are measured in this process.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, systemClock } from '@stowage/core'
+import { Cache } from '@stowage/core'
 
 /**
  * @typedef {import('./worker-process.mjs').Outcome} Outcome
@@ -9,10 +9,10 @@ import { Cache, systemClock } from '@stowage/core'
  */
 
 const { driver: name, options, clockShiftMs } = JSON.parse(process.argv[2] ?? '{}')
-const clock = { ...systemClock, now: () => systemClock.now() + clockShiftMs }
+const systemNow = Date.now
+Date.now = () => systemNow() + clockShiftMs
 const { default: driver } = await import(`@stowage/${name}`)
-// The other drivers only use the clock of the server.
-const store = driver.create(name === 'dynamodb' ? { ...options, clock } : options)
+const store = driver.create(options)
 /** @type {Map<string, any>} */
 const caches = new Map()
 /** Resolves a load's question for its value. @type {Map<number, (values: unknown[]) => void>} */
@@ -57,7 +57,7 @@ tell({ isReady: true })
 
 /** @param {string} prefix */
 function cacheOf(prefix) {
-  const cache = caches.get(prefix) ?? new Cache(store, { prefix, clock })
+  const cache = caches.get(prefix) ?? new Cache(store, { prefix })
   caches.set(prefix, cache)
   return cache
 }

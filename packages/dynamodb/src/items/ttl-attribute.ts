@@ -16,10 +16,10 @@ export interface Timestamp {
  * @see https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html
  */
 export class TtlAttribute {
-  readonly #clock: Clock
+  readonly #clock: Pick<Clock, 'now'>
   readonly #name: string
 
-  constructor(clock: Clock, names: ResolvedOptions['names']) {
+  constructor(clock: Pick<Clock, 'now'>, names: ResolvedOptions['names']) {
     this.#clock = clock
     this.#name = names.ttl
   }

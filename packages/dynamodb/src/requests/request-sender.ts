@@ -1,4 +1,5 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
+import type { Clock } from '@stowage/core'
 import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
 import {
   isConditionFailure,
@@ -117,6 +118,12 @@ export class RequestSender {
           throw await this.#translate(failure, context)
       }
     }
+  }
+
+  /** The clock by which items expire. @see ServerClock.itemTime */
+  get itemClock(): Pick<Clock, 'now'> {
+    const { clock } = this.#config
+    return { now: () => clock.itemTime() }
   }
 
   /** The time of the server in epoch milliseconds, if a reply in the last minute had one. */

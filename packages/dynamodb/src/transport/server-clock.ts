@@ -35,6 +35,17 @@ export class ServerClock {
     return Math.floor(performance.now() + (this.#minOffset + this.#maxOffset) / 2)
   }
 
+  /**
+   * The time by which items expire, in epoch milliseconds: that of this machine, unless the replies have shown that it is
+   * wrong. The header alone is less exact.
+   */
+  itemTime(): number {
+    const local = Date.now()
+    const offset = local - performance.now()
+    const isRight = this.#minOffset <= offset && offset <= this.#maxOffset
+    return isRight ? local : (this.now() ?? local)
+  }
+
   /** The time to sign a request with: that of this machine, unless the server would reject it. */
   signingTime(): number {
     const local = Date.now()
