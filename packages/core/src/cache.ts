@@ -9,7 +9,8 @@ import type { SingleFlight } from './loading/single-flight.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
-import { type Codec, json } from './values/codec.ts'
+import type { Codec } from './values/codec.ts'
+import { json } from './values/codecs/json.ts'
 import { EntryCodec } from './values/entry-codec.ts'
 
 const maxNamespaces = 1_000
@@ -94,7 +95,7 @@ export class Cache {
       this.#store.limits.keyBytes,
       prefix,
     )
-    this.#entries = new EntryCodec(this.#store, codec, this.name)
+    this.#entries = new EntryCodec(this.#store, codec, this.name, this.#scope.keyPrefix)
     this.#flights = this.#scope.flightsOf(codec)
   }
 
@@ -300,14 +301,17 @@ export class Cache {
    * counter is created; later calls do not change the expiry.
    *
    * @throws TypeError unless `by` is a safe integer
+   * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec does not support counters, as `encrypted()`
    * @example
    * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
   async increment(key: string, by = 1, options?: WriteOptions): Promise<number> {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
+    const storageKey = this.#storageKeyForWrite(key)
+    this.#entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
-    return this.#store.increment(this.#storageKeyForWrite(key), by, ttl === 0 ? 1 : ttl)
+    return this.#store.increment(storageKey, by, ttl === 0 ? 1 : ttl)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */

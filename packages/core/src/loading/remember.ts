@@ -61,7 +61,7 @@ export async function loadFlight<T>(
       await job.flights.trackWriteBack(job.key, storeItem(job, item))
     }
     flight.resolve(item)
-    return item === undefined ? value : job.entries.valueOf<T>(item)
+    return item === undefined ? value : job.entries.valueOf<T>(job.key, item)
   } catch (error) {
     flight.reject(error)
     throw error
@@ -92,7 +92,7 @@ async function awaitFlight<T>(flight: Flight, { entries, key }: LoadJob<T>): Pro
   const item = await flight.join()
   if (!flight.isLoading) return entries.decode<T>(key, item) as T
   entries.publishShared(key)
-  return item === undefined ? (undefined as T) : entries.valueOf<T>(item)
+  return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
 }
 
 async function loadUnshared<T>(
@@ -104,7 +104,8 @@ async function loadUnshared<T>(
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
   const value = await runLoader(job, { flight: current, bypassed: [...bypassed, flight] })
-  return value === undefined ? value : job.entries.valueOf<T>(job.entries.encode(job.key, value))
+  if (value === undefined) return value
+  return job.entries.valueOf<T>(job.key, job.entries.encode(job.key, value))
 }
 
 async function runLoader<T>(job: LoadJob<T>, context: LoadContext): Promise<T> {
