@@ -29,8 +29,8 @@ const packages = {
 const folders = {
   core: {
     time: ['errors', 'store'],
-    values: ['channels', 'errors', 'store'],
-    configuration: ['caches', 'errors', 'store', 'time'],
+    values: ['channels', 'configuration', 'errors', 'store', 'time'],
+    configuration: ['caches', 'errors', 'store', 'time', 'values'],
     loading: ['channels', 'errors', 'generations', 'store', 'time', 'values'],
     generations: ['driver-errors', 'store', 'time', 'values'],
     wrappers: ['configuration', 'errors', 'store', 'time', 'values'],

@@ -37,6 +37,8 @@ export type {
 export { type Clock, systemClock } from './time/clock.ts'
 export { type Duration, milliseconds, type Ttl } from './time/duration.ts'
 export type { Codec } from './values/codec.ts'
+export { type AsIsOptions, asIs } from './values/codecs/as-is.ts'
+export { type CompressedOptions, compressed } from './values/codecs/compressed.ts'
 export { json } from './values/codecs/json.ts'
 export type { Entry, EntryFacts } from './values/entry.ts'
 export { BatchError } from './wrappers/batch-error.ts'

@@ -6,7 +6,7 @@ import { toBytes } from './payload.ts'
  * The first byte of a payload that is not plain text. It is unambiguous, because JSON text begins with no byte below
  * 0x20 except white space.
  */
-const marker = 0x01
+export const marker = 0x01
 
 /** The second byte of a payload that begins with the marker. Readers treat any other as a miss. */
 export const frameKinds = {

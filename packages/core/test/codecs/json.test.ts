@@ -1,6 +1,7 @@
-import { CacheError, type Entry, json } from '@stowage/core'
+import { type Entry, json } from '@stowage/core'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
+import { codeOf } from './code-of.ts'
 
 const codec = json()
 const decode = (payload: string | Uint8Array) => codec.decode(payload, 'k')
@@ -96,15 +97,6 @@ function cyclic(): object {
   const object: { self?: object } = {}
   object.self = object
   return object
-}
-
-function codeOf(work: () => unknown): string | undefined {
-  try {
-    work()
-  } catch (error) {
-    return CacheError.is(error) ? error.code : String(error)
-  }
-  return undefined
 }
 
 /** Returns a truncated copy, a copy with changed bytes, or random bytes. */
