@@ -14,6 +14,7 @@ export {
   cachesFromEnv,
   type Role,
 } from './configuration/caches-from-env.ts'
+export type { Codecs } from './configuration/codec-from-env.ts'
 export { type DriverLoader, DriverRegistry } from './configuration/driver-registry.ts'
 export { Env, type Variables } from './configuration/env.ts'
 export {
