@@ -18,6 +18,7 @@ const packages = {
   memcached: driver,
   dynamodb: driver,
   express: driver,
+  msgpack: ['core'],
   testing: driver,
   'test-servers': [],
 }

@@ -73,9 +73,10 @@ export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): B
  * frame that is truncated, damaged or of another kind. May throw if it is damaged.
  */
 export function decodeFrame(payload: Payload): Frame | undefined {
+  if (frameKind(payload) !== frameKinds.entry) return undefined
   const bytes = toBytes(payload)
   const end = bytes.indexOf(headerEnd)
-  if (frameKind(bytes) !== frameKinds.entry || end < 0) return undefined
+  if (end < 0) return undefined
   const header = readHeader(bytes.toString('utf8', 2, end))
   if (header === undefined) return undefined
   const { as, ...facts } = header
