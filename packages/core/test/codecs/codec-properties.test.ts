@@ -34,10 +34,19 @@ const framed = fc
   .map((parts) => parts.join(''))
 // Without -0.
 const jsonValue = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as unknown)
+// Without invalid dates, which assert.deepStrictEqual() of Node 20 compares as different.
 const structuredValue = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small' },
-    ...[jsonValue, bytes, fc.double(), fc.bigInt(), fc.date(), fc.constant(undefined), text],
+    ...[
+      jsonValue,
+      bytes,
+      fc.double(),
+      fc.bigInt(),
+      fc.date({ noInvalidDate: true }),
+      fc.constant(undefined),
+      text,
+    ],
     fc.array(tie('value')),
     fc.array(tie('value')).map((members) => new Set(members)),
     fc.array(fc.tuple(tie('value'), tie('value'))).map((pairs) => new Map(pairs)),

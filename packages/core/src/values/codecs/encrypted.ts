@@ -95,9 +95,9 @@ function plaintextCheck({ acceptPlaintextUntil, clock = systemClock }: Encrypted
 
 function encrypt(payload: Payload, key: string, { secret, start }: MasterKey): Buffer {
   const { randomBytes, createCipheriv } = crypto()
-  const salt = randomBytes(saltBytes)
-  const iv = randomBytes(ivBytes)
-  const header = Buffer.concat([start, salt, iv])
+  const random = randomBytes(saltBytes + ivBytes)
+  const [salt, iv] = [random.subarray(0, saltBytes), random.subarray(saltBytes)]
+  const header = Buffer.concat([start, random])
   const cipher = createCipheriv(cipherName, itemKey(secret, salt), iv, { authTagLength: tagBytes })
   cipher.setAAD(additionalData(header, key))
   const ciphertext = cipher.update(toBytes(payload))
