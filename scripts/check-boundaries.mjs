@@ -18,6 +18,7 @@ const packages = {
   memcached: driver,
   dynamodb: driver,
   express: driver,
+  msgpack: ['core'],
   testing: driver,
   'test-servers': [],
 }
@@ -29,8 +30,8 @@ const packages = {
 const folders = {
   core: {
     time: ['errors', 'store'],
-    values: ['channels', 'errors', 'store'],
-    configuration: ['caches', 'errors', 'store', 'time'],
+    values: ['channels', 'configuration', 'errors', 'store', 'time'],
+    configuration: ['caches', 'errors', 'store', 'time', 'values'],
     tags: ['keys', 'store', 'time', 'values'],
     freshness: ['store', 'tags', 'time', 'values'],
     loading: ['errors', 'time', 'values'],

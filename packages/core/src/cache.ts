@@ -15,7 +15,8 @@ import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
 import { EntryUpdates } from './updates/entry-updates.ts'
-import { type Codec, json } from './values/codec.ts'
+import type { Codec } from './values/codec.ts'
+import { json } from './values/codecs/json.ts'
 import type { Entry } from './values/entry.ts'
 import { EntryCodec } from './values/entry-codec.ts'
 
@@ -139,7 +140,7 @@ export class Cache {
       this.#store.limits.keyBytes,
       prefix,
     )
-    const entries = new EntryCodec(this.#store, codec, this.name)
+    const entries = new EntryCodec(this.#store, codec, this.name, scope.keyPrefix)
     this.#entries = entries
     this.#flights = scope.flightsOf(codec)
     const root = parent?.root ?? new CacheRoot(store, prefix, clock)
@@ -409,15 +410,17 @@ export class Cache {
    * counter is created; later calls do not change the expiry.
    *
    * @throws TypeError unless `by` is a safe integer
+   * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec does not support counters, as `encrypted()`
    * @example
    * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
   async increment(key: string, by = 1, options?: WriteOptions): Promise<number> {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
+    const storageKey = this.#storageKeyForWrite(key)
+    this.#entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
     const expiry = ttl === 0 ? 1 : ttl
-    const storageKey = this.#storageKeyForWrite(key)
     try {
       return await this.#store.increment(storageKey, by, expiry)
     } catch (error) {

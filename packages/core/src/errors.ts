@@ -15,7 +15,7 @@ export type CacheErrorCode =
   | 'ERR_CACHE_LIMIT'
   /** The codec cannot represent the value: a function, a cycle, or a BigInt in JSON. */
   | 'ERR_CACHE_CODEC'
-  /** The backend does not support the operation: memcached cannot list its keys. */
+  /** The backend or the codec does not support the operation: memcached cannot list its keys. */
   | 'ERR_CACHE_UNSUPPORTED'
   /** A loader failed lately, and its `backoff` has not ended. */
   | 'ERR_CACHE_LOAD'

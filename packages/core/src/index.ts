@@ -21,6 +21,7 @@ export {
   cachesFromEnv,
   type Role,
 } from './configuration/caches-from-env.ts'
+export type { Codecs } from './configuration/codec-from-env.ts'
 export { type DriverLoader, DriverRegistry } from './configuration/driver-registry.ts'
 export { Env, type Variables } from './configuration/env.ts'
 export {
@@ -45,7 +46,12 @@ export type {
 } from './store.ts'
 export { type Clock, systemClock } from './time/clock.ts'
 export { type Duration, milliseconds, type Ttl } from './time/duration.ts'
-export { type Codec, json } from './values/codec.ts'
+export type { Codec } from './values/codec.ts'
+export { type AsIsOptions, asIs } from './values/codecs/as-is.ts'
+export { type CompressedOptions, compressed } from './values/codecs/compressed.ts'
+export { type EncryptedOptions, encrypted } from './values/codecs/encrypted.ts'
+export { json } from './values/codecs/json.ts'
+export { structured } from './values/codecs/structured.ts'
 export type { Entry, EntryFacts } from './values/entry.ts'
 export { BatchError } from './wrappers/batch-error.ts'
 export { type BatchingOptions, withBatching } from './wrappers/with-batching.ts'

@@ -1,6 +1,8 @@
 import { type CacheDefinition, Caches } from '../caches.ts'
 import { ConfigError, type ConfigProblem } from '../errors.ts'
 import type { CacheStore } from '../store.ts'
+import type { Codec } from '../values/codec.ts'
+import { type Codecs, codecFromEnv } from './codec-from-env.ts'
 import type { DriverRegistry } from './driver-registry.ts'
 import { Env, type Variables } from './env.ts'
 
@@ -22,6 +24,8 @@ const roleDefaults: Readonly<Record<Role, RoleDefaults>> = {
 export interface CachesFromEnvOptions {
   /** Stores of the application, which `CACHE_STORE` and `SESSION_STORE` select by name. */
   readonly stores?: Readonly<Record<string, () => CacheStore>>
+  /** Codecs of the application, which `CACHE_CODEC` and `SESSION_CODEC` select by name, besides `json` and `structured`. */
+  readonly codecs?: Codecs
   /** Problems with other variables of the application, reported together with those found here. */
   readonly problems?: readonly ConfigProblem[]
 }
@@ -43,6 +47,9 @@ interface StoreChoice {
  * | `CACHE_PREFIX`, `SESSION_PREFIX` | prepended to every key | `cache:`, `session:` |
  * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl with a unit: `10m` | none, `1d` |
  * | `CACHE_GENERATIONS`, `SESSION_GENERATIONS` | option `generations` of the cache | `true` |
+ * | `CACHE_CODEC`, `SESSION_CODEC` | `json`, `structured` or a name in `options.codecs` | `json`; sessions: the choice of the cache |
+ * | `CACHE_COMPRESS_FROM`, `SESSION_COMPRESS_FROM` | size in bytes from which values are compressed | never; sessions: the choice of the cache |
+ * | `CACHE_ENCRYPTION_KEYS`, `SESSION_ENCRYPTION_KEYS` | keys of `encrypted()`, separated by commas: `2026:base64` | no encryption; sessions: the choice of the cache |
  *
  * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
  * apply to that role only. Only the selected drivers are imported.
@@ -62,7 +69,7 @@ export async function cachesFromEnv(
   options: CachesFromEnvOptions = {},
 ): Promise<Caches<Role>> {
   const problems: ConfigProblem[] = [...(options.problems ?? [])]
-  const reader = new RoleReader(variables, registry, options.stores ?? {}, problems)
+  const reader = new RoleReader(variables, registry, options, problems)
   const choices = { cache: await reader.choose('cache'), session: await reader.choose('session') }
   reader.checkPrefixes(choices)
   const stores = {
@@ -77,17 +84,19 @@ class RoleReader {
   readonly #variables: Variables
   readonly #registry: DriverRegistry
   readonly #stores: Readonly<Record<string, () => CacheStore>>
+  readonly #codecs: Codecs
   readonly #problems: ConfigProblem[]
 
   constructor(
     variables: Variables,
     registry: DriverRegistry,
-    stores: Readonly<Record<string, () => CacheStore>>,
+    { stores = {}, codecs = {} }: CachesFromEnvOptions,
     problems: ConfigProblem[],
   ) {
     this.#variables = variables
     this.#registry = registry
     this.#stores = stores
+    this.#codecs = codecs
     this.#problems = problems
   }
 
@@ -115,6 +124,7 @@ class RoleReader {
       prefix: this.#prefix(role),
       ttl: this.#env(role).duration(ttlVariable) ?? defaultTtl,
       generations: this.#env(role).flag(`${upper(role)}_GENERATIONS`),
+      codec: this.#codec(role),
     }
   }
 
@@ -153,6 +163,15 @@ class RoleReader {
       env.problem(variable, (error as Error).message)
       return undefined
     }
+  }
+
+  /** Sessions fall back to each variable of the cache. */
+  #codec(role: Role): Codec | undefined {
+    const env = this.#env(role)
+    const isSet = (variable: string) => env.text(variable) !== undefined
+    const variableOf = (name: string) =>
+      isSet(`${upper(role)}_${name}`) ? `${upper(role)}_${name}` : `CACHE_${name}`
+    return codecFromEnv(env, variableOf, this.#codecs)
   }
 
   #prefix(role: Role): string {

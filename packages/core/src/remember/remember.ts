@@ -145,7 +145,7 @@ async function loadUnshared<T>(
   const requests = new LoadRequests<T>(job.name, new AbortController().signal, false, undefined)
   const value = await callLoader(job, load, requests)
   const { entries } = job.scope
-  return value === undefined ? value : entries.valueOf<T>(entries.encode(job.key, value))
+  return value === undefined ? value : entries.valueOf<T>(job.key, entries.encode(job.key, value))
 }
 
 /** The value of a result that another caller has obtained, as one that this caller may modify. */
@@ -155,7 +155,7 @@ function sharedValue<T>(
 ): T {
   if (source === 'read') return entries.publishRead<T>(key, entries.decode(key, item)) as T
   entries.publishShared(key)
-  return item === undefined ? (undefined as T) : entries.valueOf<T>(item)
+  return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
 }
 
 function decodeResult<T>(
@@ -164,5 +164,5 @@ function decodeResult<T>(
 ): T {
   if (source === 'read') return entries.publishRead<T>(key, entries.decode(key, item)) as T
   if (source === 'awaited') entries.publishShared(key)
-  return item === undefined ? (undefined as T) : entries.valueOf<T>(item)
+  return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
 }

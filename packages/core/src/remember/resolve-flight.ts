@@ -50,11 +50,11 @@ function isUsable<T>(job: LoadJob<T>, { entry, staleMs }: Found): boolean {
 
 /** Returns a function that decodes the stale value, if callers whose timeout passes may receive it. */
 function staleDecoder<T>(
-  { scope, options }: LoadJob<T>,
+  { scope, key, options }: LoadJob<T>,
   found: Found,
 ): (() => unknown) | undefined {
   if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
-  return () => scope.entries.valueOf(found.item)
+  return () => scope.entries.valueOf(key, found.item)
 }
 
 /** Loads the value, or waits until another process has loaded it. Returns what the key contains then. */

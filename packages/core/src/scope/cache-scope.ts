@@ -22,6 +22,8 @@ const scopes = new WeakMap<CacheStore, CacheScope>()
 export class CacheScope {
   /** The store that caches of this scope use. */
   readonly store: CacheStore
+  /** The prefixes that the store adds to its keys, without the ids of their generations. */
+  readonly keyPrefix: string
   /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
   readonly updates: KeyedQueue = new KeyedQueue()
   /** The same store for the scopes below this one. It accepts their calls in flight while `close()` waits for them. */
@@ -53,8 +55,10 @@ export class CacheScope {
     closeStore: () => Promise<void>,
     activeLoads: ActiveLoads,
     generation?: Generation,
+    keyPrefix = '',
   ) {
     this.store = store
+    this.keyPrefix = keyPrefix
     this.#storeBelow = storeBelow
     this.#generation = generation
     this.#lifecycle = lifecycle
@@ -92,6 +96,7 @@ export class CacheScope {
       this.#closeStore,
       this.activeLoads,
       generation,
+      this.keyPrefix + prefix,
     )
     this.#prefixes.set(prefix, new WeakRef(scope))
     this.#collected.register(scope, prefix)

@@ -1,71 +1,25 @@
-import { CacheError } from '../errors.ts'
 import type { Payload } from '../store.ts'
 import type { Entry } from './entry.ts'
-import { decodeFrame, encodeFrame, isFrame } from './frame.ts'
-import { toText } from './payload.ts'
-
-/** Converts entries to payloads and back. Synchronous and stateless. */
-export interface Codec {
-  /** @throws CacheError `ERR_CACHE_CODEC` if the codec cannot represent the value */
-  encode(entry: Entry): Payload
-  /** Returns the entry, or `undefined` for a corrupt or foreign payload, or one of a newer format. Never throws. */
-  decode(payload: Payload): Entry | undefined
-}
 
 /**
- * The default codec. Values are stored as plain JSON text: readable in `redis-cli`, usable from other languages, and
- * numbers are counters. Bytes (`Buffer`, any `Uint8Array`) are stored unchanged and returned as a `Buffer`. All other
- * values are converted as by `JSON.stringify`: a `Date` becomes its ISO string, `NaN` becomes `null`, `-0` becomes
- * `0`, nested `undefined` is omitted. Functions, symbols, cycles and BigInt are errors.
+ * Converts entries to payloads and back. Synchronous and stateless.
  *
- * @example
- * const codec = json()
- * const payload = codec.encode({ value: { name: 'Ada' } }) // '{"name":"Ada"}'
- * console.log(codec.decode(payload)?.value)
+ * A payload that begins with the bytes 0x01 0x02 is reserved for the cache, which reads it as a miss before it asks the
+ * codec. `encode` must not return such a payload.
  */
-export function json(): Codec {
-  return codec
-}
-
-// One object: caches that share a store and a codec also share their loads.
-const codec: Codec = { encode, decode }
-
-function encode({ value, facts }: Entry): Payload {
-  if (value instanceof Uint8Array) return encodeFrame({ facts, body: value })
-  const text = stringify(value)
-  return facts === undefined ? text : encodeFrame({ facts, body: text })
-}
-
-function decode(payload: Payload): Entry | undefined {
-  try {
-    if (isFrame(payload)) return decodeFramed(payload)
-    return { value: JSON.parse(toText(payload)) }
-  } catch {
-    return undefined // Not JSON: corrupt, or written by another program.
-  }
-}
-
-function decodeFramed(payload: Payload): Entry | undefined {
-  const frame = decodeFrame(payload)
-  if (frame === undefined) return undefined
-  const value = typeof frame.body === 'string' ? JSON.parse(frame.body) : frame.body
-  return frame.facts === undefined ? { value } : { value, facts: frame.facts }
-}
-
-function stringify(value: unknown): string {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value)
-  } catch (cause) {
-    throw unencodable((cause as Error).message, cause)
-  }
-  if (text === undefined) throw unencodable(`a ${typeof value} has no JSON representation`)
-  return text
-}
-
-function unencodable(reason: string, cause?: unknown): CacheError {
-  return new CacheError('ERR_CACHE_CODEC', `The value cannot be stored as JSON: ${reason}`, {
-    operation: 'encode',
-    cause,
-  })
+export interface Codec {
+  /**
+   * Whether `decode` accepts the plain decimal text of a counter. If `false`, `increment` is rejected with
+   * `ERR_CACHE_UNSUPPORTED`. @default true
+   */
+  readonly counters?: boolean | undefined
+  /**
+   * `key` is the full name of the entry: prefix, namespaces and key, without the id of a generation. It is the same in
+   * every process, so that a codec can bind a payload to it.
+   *
+   * @throws CacheError `ERR_CACHE_CODEC` if the codec cannot represent the value
+   */
+  encode(entry: Entry, key: string): Payload
+  /** Returns the entry, or `undefined` for a corrupt or foreign payload, or one of a newer format. Never throws. */
+  decode(payload: Payload, key: string): Entry | undefined
 }

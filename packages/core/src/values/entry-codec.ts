@@ -9,8 +9,9 @@ import { isMark } from './mark.ts'
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
 
 interface ItemCodec {
-  encode(entry: Entry): unknown
-  decode(item: unknown): Entry | undefined
+  readonly counters?: boolean | undefined
+  encode(entry: Entry, key: string): unknown
+  decode(item: unknown, key: string): Entry | undefined
 }
 
 /** Entries stored by reference are not encoded. */
@@ -24,12 +25,30 @@ export class EntryCodec {
   readonly store: AnyStore
   readonly #codec: ItemCodec
   readonly #cache: string
+  readonly #keyPrefix: string
 
-  constructor(store: CacheStore, codec: Codec, cache: string) {
+  /**
+   * @param keyPrefix added to each storage key for the codec: the prefixes that the store adds itself, without the ids
+   * of their generations
+   */
+  constructor(store: CacheStore, codec: Codec, cache: string, keyPrefix: string) {
     // The codec matches the store from here on, so the item type need not be tracked any further.
     this.store = store as unknown as AnyStore
     this.#codec = store.payload === 'entry' ? byReference : (codec as ItemCodec)
     this.#cache = cache
+    this.#keyPrefix = keyPrefix
+  }
+
+  /** @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec cannot decode counters */
+  assertCounters(key: string): void {
+    if (this.#codec.counters !== false) return
+    const { name } = this.store
+    throw new CacheError(
+      'ERR_CACHE_UNSUPPORTED',
+      `${name} increment failed: the codec of this cache does not support counters, which the backend stores as plain ` +
+        'text. Use a cache with another codec for them.',
+      { store: name, operation: 'increment', key },
+    )
   }
 
   /**
@@ -41,7 +60,8 @@ export class EntryCodec {
       throw new TypeError('undefined cannot be cached because it means a miss. Store null instead.')
     }
     try {
-      return this.#codec.encode(facts === undefined ? { value } : { value, facts })
+      const entry = facts === undefined ? { value } : { value, facts }
+      return this.#codec.encode(entry, this.#keyPrefix + key)
     } catch (error) {
       throw CacheError.is(error) ? this.#withKey(key, error) : error
     }
@@ -53,14 +73,14 @@ export class EntryCodec {
   }
 
   /** Returns the value of an item that was not read from the store. Publishes nothing. */
-  valueOf<T>(item: unknown): T {
-    return this.#codec.decode(item)?.value as T
+  valueOf<T>(key: string, item: unknown): T {
+    return this.#codec.decode(item, this.#keyPrefix + key)?.value as T
   }
 
   /** Returns the entry of an item that was read. `undefined` for a miss, and for a corrupt item, which is published. */
   decode(key: string, item: unknown): Entry | undefined {
     if (item === undefined || isMark(item)) return undefined
-    const entry = this.#codec.decode(item)
+    const entry = this.#codec.decode(item, this.#keyPrefix + key)
     if (entry === undefined && channels.corrupt.hasSubscribers) {
       channels.corrupt.publish(this.event(key))
     }

@@ -14,5 +14,5 @@ export interface EntryFacts {
 /** A value with its metadata, as the cache passes it to the codec. */
 export interface Entry {
   readonly value: unknown
-  readonly facts?: EntryFacts
+  readonly facts?: EntryFacts | undefined
 }

@@ -3,29 +3,52 @@ import type { EntryFacts } from './entry.ts'
 import { toBytes } from './payload.ts'
 
 /**
- * The frame of an entry that plain JSON text cannot represent:
- *
- *     0x01  version  header (JSON text, may be empty)  0x00  body
- *
- * The marker is unambiguous, because JSON text begins with no byte below 0x20 except white space. The header ends at
- * 0x00, because JSON text never contains it. The version determines the format of the rest; readers treat an
- * unknown version as a miss. The header contains the facts of the entry and `"as":"bytes"` if the body is the value
- * itself; otherwise the body is JSON text.
+ * The first byte of a payload that is not plain text. It is unambiguous, because JSON text begins with no byte below
+ * 0x20 except white space.
  */
-const marker = 0x01
-const version = 0x01
+export const marker = 0x01
+
+/** The second byte of a payload that begins with the marker. Readers treat any other as a miss. */
+export const frameKinds = {
+  /** The frame of an entry, see {@link encodeFrame}. */
+  entry: 0x01,
+  /** Reserved for the cache: no codec writes it. */
+  mark: 0x02,
+  /** A compressed payload of another codec. */
+  compressed: 0x03,
+  /** An encrypted payload of another codec. */
+  encrypted: 0x04,
+} as const
+
 const headerEnd = 0x00
 
-/** The parts of a frame, for codecs. */
+/**
+ * The parts of the frame of an entry that plain JSON text cannot represent:
+ *
+ *     0x01  0x01  header (JSON text, may be empty)  0x00  body
+ *
+ * The header ends at 0x00, because JSON text never contains it. It contains the facts of the entry, and the format of
+ * the body as `"as"`.
+ */
 export interface Frame {
   readonly facts?: EntryFacts | undefined
-  /** JSON text, or the bytes of a value that is bytes. */
+  /**
+   * The format of the body: absent for JSON text, `'bytes'` for a value that is bytes, else the name of a codec.
+   * @default 'bytes' for a body of bytes
+   */
+  readonly as?: string | undefined
   readonly body: string | Uint8Array
 }
 
 /** Returns whether the payload begins with the marker of a frame. */
 export function isFrame(payload: Payload): boolean {
   return (typeof payload === 'string' ? payload.charCodeAt(0) : payload[0]) === marker
+}
+
+/** Returns the second byte of a payload that begins with the marker: one of {@link frameKinds}, or a later one. */
+export function frameKind(payload: Payload): number | undefined {
+  if (!isFrame(payload)) return undefined
+  return typeof payload === 'string' ? payload.charCodeAt(1) : payload[1]
 }
 
 /**
@@ -35,34 +58,43 @@ export function isFrame(payload: Payload): boolean {
  * const framed = encodeFrame({ body: Buffer.from([1, 2, 3]) })
  * console.log(isFrame(framed), decodeFrame(framed)?.body)
  */
-export function encodeFrame({ facts, body }: Frame): Buffer {
-  const header = typeof body === 'string' ? facts : { ...facts, as: 'bytes' }
+export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): Buffer {
+  const header = as === undefined ? facts : { ...facts, as }
   return Buffer.concat([
-    Uint8Array.of(marker, version),
+    Uint8Array.of(marker, frameKinds.entry),
     Buffer.from(header === undefined ? '' : JSON.stringify(header)),
     Uint8Array.of(headerEnd),
     toBytes(body),
   ])
 }
 
-/** Returns the frame, or `undefined` if it is truncated, damaged or of another version. May throw if it is damaged. */
+/**
+ * Returns the frame, with JSON text as a string and any other body as a copy of its bytes. Returns `undefined` for a
+ * frame that is truncated, damaged or of another kind. May throw if it is damaged.
+ */
 export function decodeFrame(payload: Payload): Frame | undefined {
+  if (frameKind(payload) !== frameKinds.entry) return undefined
   const bytes = toBytes(payload)
   const end = bytes.indexOf(headerEnd)
-  if (bytes[1] !== version || end < 0) return undefined
+  if (end < 0) return undefined
   const header = readHeader(bytes.toString('utf8', 2, end))
   if (header === undefined) return undefined
   const { as, ...facts } = header
   const body = bytes.subarray(end + 1)
   return {
     ...(Object.keys(facts).length > 0 && { facts }),
+    ...(as !== undefined && { as }),
     // Copied, because the store may still use the payload.
-    body: as === 'bytes' ? Buffer.from(body) : body.toString(),
+    body: as === undefined ? body.toString() : Buffer.from(body),
   }
 }
 
+function defaultFormat(body: string | Uint8Array): string | undefined {
+  return typeof body === 'string' ? undefined : 'bytes'
+}
+
 interface Header extends EntryFacts {
-  readonly as?: unknown
+  readonly as?: string
 }
 
 function readHeader(text: string): Header | undefined {
@@ -78,7 +110,7 @@ function isHeader(header: unknown): header is Header {
     [freshUntil, expiresAt].every((time) => time === undefined || typeof time === 'number') &&
     [etag, lastModified].every((text) => text === undefined || typeof text === 'string') &&
     (tags === undefined || isStringRecord(tags)) &&
-    (as === undefined || as === 'bytes')
+    (as === undefined || typeof as === 'string')
   )
 }
 

@@ -22,6 +22,7 @@ export type ConformanceGroup =
   | 'ttl'
   | 'remember'
   | 'corrupt'
+  | 'codecs'
 
 /** The check of one rule of the contract. */
 export interface ConformanceCase {

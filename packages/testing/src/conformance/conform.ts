@@ -1,4 +1,5 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
+import { codecCases } from './cache/codecs.ts'
 import { corrupt } from './cache/corrupt.ts'
 import { facade } from './cache/facade.ts'
 import { remember } from './cache/remember.ts'
@@ -58,6 +59,7 @@ export const conformance: readonly ConformanceCase[] = [
   ...ttl,
   ...remember,
   ...corrupt,
+  ...codecCases,
 ]
 
 /** The `test` function of `node:test`, Vitest, Mocha and similar runners. */

@@ -246,4 +246,12 @@ export const lifecycleAndErrors: BrokenStores = {
     'corrupt',
     withHits((found) => JSON.stringify(JSON.parse(toText(found)))),
   ],
+  'compareAndSet compares text': [
+    'codecs',
+    (store) => ({
+      compareAndSet: (key, expected, ...rest) =>
+        store.compareAndSet(key, toText(expected), ...rest),
+    }),
+  ],
+  'get and getMany decode bytes as UTF-8': ['codecs', withHits(toText)],
 }

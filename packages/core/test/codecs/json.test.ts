@@ -1,15 +1,16 @@
-import { CacheError, type Entry, json } from '@stowage/core'
+import { type Entry, json } from '@stowage/core'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
+import { codeOf } from './code-of.ts'
 
 const codec = json()
-const decode = (payload: string | Uint8Array) => codec.decode(payload)
-const roundTrip = (entry: Entry) => codec.decode(toBytes(codec.encode(entry)))
+const decode = (payload: string | Uint8Array) => codec.decode(payload, 'k')
+const roundTrip = (entry: Entry) => codec.decode(toBytes(codec.encode(entry, 'k')), 'k')
 
 describe('json codec', () => {
   test('encodes an entry without facts as plain JSON text', () => {
-    expect(codec.encode({ value: { a: 1 } })).toBe('{"a":1}')
-    expect(codec.encode({ value: 42 })).toBe('42')
+    expect(codec.encode({ value: { a: 1 } }, 'k')).toBe('{"a":1}')
+    expect(codec.encode({ value: 42 }, 'k')).toBe('42')
   })
 
   test('encodes an entry with facts as a frame', () => {
@@ -28,10 +29,10 @@ describe('json codec', () => {
   })
 
   test('returns a copy of the bytes in the payload', () => {
-    const payload = toBytes(codec.encode({ value: Buffer.from('abc') }))
-    const { value } = codec.decode(payload) as { value: Buffer }
+    const payload = toBytes(codec.encode({ value: Buffer.from('abc') }, 'k'))
+    const { value } = codec.decode(payload, 'k') as { value: Buffer }
     value.fill(0)
-    expect(codec.decode(payload)?.value).toEqual(Buffer.from('abc'))
+    expect(codec.decode(payload, 'k')?.value).toEqual(Buffer.from('abc'))
   })
 
   test.each([
@@ -40,15 +41,15 @@ describe('json codec', () => {
     ['a BigInt', 1n],
     ['a cycle', cyclic()],
   ])('rejects %s with ERR_CACHE_CODEC', (_, value) => {
-    expect(codeOf(() => codec.encode({ value }))).toBe('ERR_CACHE_CODEC')
+    expect(codeOf(() => codec.encode({ value }, 'k'))).toBe('ERR_CACHE_CODEC')
   })
 
   test('decodes 100,000 damaged payloads to a value or a miss, without throwing', () => {
     const random = seededRandom(20261121)
     const samples = [
-      codec.encode({ value: { id: 7, name: 'Ä', list: [1, 2, { deep: true }] } }),
-      codec.encode({ value: Buffer.from('some bytes') }),
-      codec.encode({ value: [1], facts: { freshUntil: 12, tags: { a: 'b' } } }),
+      codec.encode({ value: { id: 7, name: 'Ä', list: [1, 2, { deep: true }] } }, 'k'),
+      codec.encode({ value: Buffer.from('some bytes') }, 'k'),
+      codec.encode({ value: [1], facts: { freshUntil: 12, tags: { a: 'b' } } }, 'k'),
     ].map(toBytes)
     let misses = 0
     for (let round = 0; round < 100_000; round++) {
@@ -96,15 +97,6 @@ function cyclic(): object {
   const object: { self?: object } = {}
   object.self = object
   return object
-}
-
-function codeOf(work: () => unknown): string | undefined {
-  try {
-    work()
-  } catch (error) {
-    return CacheError.is(error) ? error.code : String(error)
-  }
-  return undefined
 }
 
 /** Returns a truncated copy, a copy with changed bytes, or random bytes. */
