@@ -368,8 +368,8 @@ export class Cache {
    */
   remember<T>(
     key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
+    options: RememberOptions<NoInfer<T>>,
+    load: (context: LoadContext<NoInfer<T>>) => Awaitable<T>,
   ): Promise<T> {
     const timeout = options.timeout ?? this.#options.remember?.timeout
     const { signal } = options
@@ -438,8 +438,8 @@ export class Cache {
   }
 
   /**
-   * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists. A value
-   * with a stale window becomes stale at the same time as before.
+   * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists; also true
+   * if it is being loaded. A value with a stale window becomes stale at the same time as before.
    *
    * @example
    * await cache.touch('user:1', { ttl: '1h' })
@@ -476,8 +476,8 @@ export class Cache {
   }
 
   /**
-   * Lists the keys of this cache. A key may be repeated, and a key that was shortened for the backend is listed in its
-   * shortened form.
+   * Lists the keys of this cache, also those of values that are being loaded. A key may be repeated, and a key that was
+   * shortened for the backend is listed in its shortened form.
    *
    * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
    * @example

@@ -20,7 +20,7 @@ export interface LoadEvent extends CacheEvent {
 }
 
 export interface ErrorEvent extends CacheEvent {
-  /** The failure of the store. The caller of `remember` received the loaded value instead. */
+  /** The failure of the store or, where the caller received a stale value instead, of the loader. */
   readonly error: unknown
 }
 
@@ -40,12 +40,12 @@ export const channels: Readonly<
   hit: channel('stowage:hit'),
   /** A read found no value. @see CacheEvent */
   miss: channel('stowage:miss'),
-  /** A call of `remember` joined a load in flight, without reading the store. @see CacheEvent */
+  /** A call of `remember` received the value of a load that another call or process had begun. @see CacheEvent */
   shared: channel('stowage:shared'),
   /** A read found a payload that the codec cannot decode. It counts as a miss. @see CacheEvent */
   corrupt: channel('stowage:corrupt'),
   /** A load of `remember` ended. @see LoadEvent */
   load: channel('stowage:load'),
-  /** The store failed, and `remember` continued without it. @see ErrorEvent */
+  /** The store or a loader failed, and `remember` returned a value nevertheless. @see ErrorEvent */
   error: channel('stowage:error'),
 }

@@ -19,7 +19,7 @@ describe('when the store fails', () => {
   })
 
   test('returns the loaded value after a failed write, and publishes the failure', async () => {
-    const { store } = failing('set')
+    const { store } = failing('add')
     const events = await eventsDuring('stowage:error', async () => {
       expect(await new Cache(store).remember('k', {}, () => 1)).toBe(1)
     })

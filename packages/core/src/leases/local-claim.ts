@@ -28,18 +28,20 @@ export class LocalClaim implements Claim {
 
   async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
     if (!this.#flight.isCurrent) return false
-    await this.#store.set(this.#flight.key, item, ttl)
-    return true
+    return this.#write(item, ttl)
   }
 
   /** Stores only a failure: waiting loads of other processes, which a pass would end, do not exist. */
   async end(mark?: Mark): Promise<boolean> {
     if (mark?.kind !== 'F' || !this.#flight.isCurrent) return true
+    return this.#write(toMarkItem(this.#store, mark), mark.ms)
+  }
+
+  /** Stores the item unless another process has stored one meanwhile. */
+  async #write(item: unknown, ttl: number | undefined): Promise<boolean> {
     const { key } = this.#flight
-    const item = toMarkItem(this.#store, mark)
-    if (this.#seen === undefined) await this.#store.add(key, item, mark.ms)
-    else await this.#store.compareAndSet(key, this.#seen, item, mark.ms)
-    return true
+    if (this.#seen === undefined) return this.#store.add(key, item, ttl)
+    return this.#store.compareAndSet(key, this.#seen, item, ttl)
   }
 }
 

@@ -40,7 +40,7 @@ describe('one load over all processes', () => {
     loaded.open('value')
     expect(await Promise.all(calls)).toEqual(['value', 'value'])
     expect(loads).toBe(2)
-    expect(writes).toEqual(['set', 'set'])
+    expect(writes).toEqual(['add', 'add'])
   })
 })
 
