@@ -596,7 +596,7 @@ export class Cache {
 
   async #factsOf(options: WriteOptions | undefined): Promise<Entry['facts']> {
     if (options?.tags === undefined || options.tags.length === 0) return undefined
-    return { tags: await this.#root.tags.currentTexts(checkTags(options.tags)) }
+    return { tags: await this.#root.tags.currentVersions(checkTags(options.tags)) }
   }
 
   /** Begins with the read, or with the flight of another caller. A hit does as little as possible. */
@@ -613,7 +613,7 @@ export class Cache {
       return existing.isReading ? readOrJoin(existing, call) : joinFlight(existing, call)
     }
     if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
-      return this.#rememberTagged(this.#call(storageKey, key, options, load, caller))
+      return this.#rememberTagged(storageKey, key, options, load, caller)
     }
     let flight: Flight | undefined
     let found: unknown
@@ -629,7 +629,7 @@ export class Cache {
       return loadWithoutStore(flight, this.#call(storageKey, key, options, load, caller), error)
     }
     const entry = this.#entries.decode(storageKey, found)
-    if (entry !== undefined && entry.facts === undefined) {
+    if (entry !== undefined && this.#reader.isFreshNow(entry)) {
       if (flight !== undefined)
         this.#flights.end(flight, { item: found, source: 'read', audience: 'beforeRead' })
       return this.#entries.publishRead<T>(storageKey, entry) as T
@@ -641,9 +641,25 @@ export class Cache {
   }
 
   /** Reads the versions of the tags in the same turn as the entry. */
-  #rememberTagged<T>(call: Call<T>): Promise<T> {
-    const { key, options } = call.job
-    return leadFlight(this.#flights.begin(key), call, () => this.#reader.read(key, options.tags))
+  async #rememberTagged<T>(
+    storageKey: string,
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    caller?: Caller,
+  ): Promise<T> {
+    const tags = Array.isArray(options.tags) ? options.tags : []
+    const flight = this.#flights.begin(storageKey)
+    const reading = this.#reader.read(storageKey, tags)
+    if (options.refresh !== true) {
+      const found = await reading.catch(() => undefined)
+      if (found?.entry !== undefined && found.staleMs < 0) {
+        this.#flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
+        return this.#entries.publishRead<T>(storageKey, found.entry) as T
+      }
+    }
+    const call = this.#call(storageKey, key, options, load, caller)
+    return leadFlight(flight, call, () => reading)
   }
 
   #call<T>(

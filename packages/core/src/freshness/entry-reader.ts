@@ -50,13 +50,19 @@ export class EntryReader {
 
   /** Reads an item, together with the versions of these tags and of those that its entry is known to have. */
   async read(key: string, tags: readonly string[], options?: ReadOptions): Promise<Found> {
-    const names = new Set([...tags, ...(this.#knownTags.of(key) ?? [])])
+    const names = unionOf(tags, this.#knownTags.of(key))
     const reading = this.#entries.store.get(key, options)
-    const [item, versions] = await Promise.all([
-      reading,
-      names.size === 0 ? noVersions : this.#tags.read([...names], options),
-    ])
+    if (names.length === 0) return this.examine(key, await reading, noVersions, options)
+    const [item, versions] = await Promise.all([reading, this.#tags.read(names, options)])
     return this.examine(key, item, versions, options)
+  }
+
+  /** Whether an entry is known to be fresh without another read. */
+  isFreshNow({ facts }: Entry): boolean {
+    if (facts === undefined) return true
+    if (facts.tags !== undefined) return false
+    const now = facts.freshUntil === undefined ? 0 : this.#time.current()
+    return now !== undefined && now < (facts.freshUntil ?? Infinity)
   }
 
   /** Returns the entry of an item that was read if it is fresh. */
@@ -121,4 +127,10 @@ export class EntryReader {
     if (unknown.length === 0) return known
     return new Map([...known, ...(await this.#tags.read(unknown, options))])
   }
+}
+
+/** The tags of both lists, which usually are the same. */
+function unionOf(tags: readonly string[], known: readonly string[] | undefined): readonly string[] {
+  if (known === undefined || known.every((tag) => tags.includes(tag))) return tags
+  return [...new Set([...tags, ...known])]
 }

@@ -1,6 +1,8 @@
-import { invalidatedAt, parseVersion } from '../tags/tag-version.ts'
+import { isSameHard, staleSince } from '../tags/tag-version.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { EntryFacts } from '../values/entry.ts'
+
+const noTags: readonly string[] = []
 
 /**
  * Until when an entry is fresh, in the time of the backend: `Infinity` without a limit, `undefined` if one of its tags has
@@ -8,16 +10,17 @@ import type { EntryFacts } from '../values/entry.ts'
  */
 export function freshUntil(facts: EntryFacts | undefined, versions: Versions): number | undefined {
   let until = facts?.freshUntil ?? Infinity
-  for (const [tag, recorded] of Object.entries(facts?.tags ?? {})) {
+  for (const tag of tagsOf(facts)) {
+    const recorded = facts?.tags?.[tag] ?? ''
     const current = versions.get(tag)
-    const version = parseVersion(recorded)
-    if (current === undefined || version?.hard !== current.hard) return undefined
-    if (version.soft !== current.soft) until = Math.min(until, invalidatedAt(current.soft))
+    if (current === recorded) continue
+    if (current === undefined || !isSameHard(current, recorded)) return undefined
+    until = Math.min(until, staleSince(current))
   }
   return until
 }
 
 /** The names of the tags of an entry. */
 export function tagsOf(facts: EntryFacts | undefined): readonly string[] {
-  return facts?.tags === undefined ? [] : Object.keys(facts.tags)
+  return facts?.tags === undefined ? noTags : Object.keys(facts.tags)
 }

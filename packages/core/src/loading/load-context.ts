@@ -37,7 +37,6 @@ const defaultSkipMs = 1_000
 /** Collects what a loader requests. */
 export class LoadRequests<T> implements LoadContext<T> {
   readonly key: string
-  readonly signal: AbortSignal
   readonly background: boolean
   /** For how long the value is not stored, if it is not. */
   skipMs: number | undefined
@@ -46,12 +45,28 @@ export class LoadRequests<T> implements LoadContext<T> {
   readonly lateTags: string[] = []
   validators: Pick<EntryFacts, 'etag' | 'lastModified'> = {}
   readonly #stale: Entry | undefined
+  /** Created only for loaders that use the signal: it takes longer than the rest. */
+  #controller: AbortController | undefined
+  #aborted: { readonly reason: unknown } | undefined
 
-  constructor(key: string, signal: AbortSignal, background: boolean, stale: Entry | undefined) {
+  constructor(key: string, background: boolean, stale: Entry | undefined) {
     this.key = key
-    this.signal = signal
     this.background = background
     this.#stale = stale
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** Aborts the signal. Only the first reason counts. */
+  abort(reason: unknown): void {
+    this.#aborted ??= { reason }
+    this.#controller?.abort(reason)
   }
 
   get stale(): T | undefined {

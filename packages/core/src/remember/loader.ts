@@ -44,34 +44,32 @@ export interface RunningLoad<T> {
   readonly requests: LoadRequests<T>
   /** Rejects early after `loadTimeout`, on `close()`, or if no caller waits any more. */
   readonly value: Promise<T>
-  /** Aborts the signal of the loader, and waits for its value nevertheless. */
-  notify(reason: unknown): void
 }
 
 /** Calls the loader. */
 export function startLoad<T>(job: LoadJob<T>, run: LoadRun): RunningLoad<T> {
-  const controller = new AbortController()
-  const stopped = new Deferred<never>()
-  const requests = new LoadRequests<T>(job.name, controller.signal, run.isBackground, run.stale)
-  const stop = (reason: unknown) => {
-    controller.abort(reason)
-    stopped.reject(reason)
-  }
   const { activeLoads } = job.scope
-  // A load that callers wait for may still return its value after close().
-  const abort = run.isBackground ? stop : (reason: unknown) => controller.abort(reason)
-  const active = { isBackground: run.isBackground, abort }
-  activeLoads.add(active)
-  run.load.flight.abort = stop
-  const cancelTimeout = stopAfterTimeout(job, stop)
+  const { flight } = run.load
+  const value = new Deferred<T>()
+  const requests = new LoadRequests<T>(job.name, run.isBackground, run.stale)
   const end = () => {
     cancelTimeout()
     activeLoads.remove(active)
-    run.load.flight.abort = undefined
+    flight.abort = undefined
   }
-  stopped.promise.catch(ignore)
-  const value = Promise.race([callLoader(job, run.load, requests), stopped.promise]).finally(end)
-  return { requests, value, notify: (reason) => controller.abort(reason) }
+  const stop = (reason: unknown) => {
+    end()
+    requests.abort(reason)
+    value.reject(reason)
+  }
+  // A load that callers wait for may still return its value after close().
+  const abort = run.isBackground ? stop : (reason: unknown) => requests.abort(reason)
+  const active = { isBackground: run.isBackground, abort }
+  activeLoads.add(active)
+  flight.abort = stop
+  const cancelTimeout = stopAfterTimeout(job, stop)
+  callLoader(job, run.load, requests).finally(end).then(value.resolve, value.reject)
+  return { requests, value: value.promise }
 }
 
 function stopAfterTimeout<T>(job: LoadJob<T>, stop: (reason: unknown) => void): () => void {

@@ -5,7 +5,7 @@ import { Flight, type FlightResult } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { type CurrentLoad, callLoader, currentLoadOf } from './loader.ts'
-import { resolveFlight } from './resolve-flight.ts'
+import { isUsable, resolveFlight } from './resolve-flight.ts'
 import { runLoad } from './run-load.ts'
 import { report } from './store-value.ts'
 
@@ -63,7 +63,7 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   } catch {
     return rememberAgain(call)
   }
-  if (found.staleMs < 0) return scope.entries.publishRead<T>(key, found.entry) as T
+  if (isUsable(call.job, found)) return scope.entries.publishRead<T>(key, found.entry) as T
   const isCurrent = scope.flights.find(key) === flight
   return isCurrent ? joinFlight(flight, call, receives) : rememberAgain(call)
 }
@@ -142,7 +142,7 @@ async function loadUnshared<T>(
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
   const load = { flight: current, bypassed: [...bypassed, flight] }
-  const requests = new LoadRequests<T>(job.name, new AbortController().signal, false, undefined)
+  const requests = new LoadRequests<T>(job.name, false, undefined)
   const value = await callLoader(job, load, requests)
   const { entries } = job.scope
   return value === undefined ? value : entries.valueOf<T>(job.key, entries.encode(job.key, value))

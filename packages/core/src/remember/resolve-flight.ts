@@ -41,7 +41,7 @@ export async function resolveFlight<T>(
 }
 
 /** Whether the value that was found is returned at once. If it is stale, begins to refresh it. */
-function isUsable<T>(job: LoadJob<T>, { entry, staleMs }: Found): boolean {
+export function isUsable<T>(job: LoadJob<T>, { entry, staleMs }: Found): boolean {
   if (staleMs < 0) return true
   if (entry === undefined || staleMs >= job.options.staleWhileRevalidate) return false
   refreshInBackground(job)

@@ -35,11 +35,11 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   flight.beginLoad()
   const startedAt = performance.now()
   const load = { flight, bypassed: [] }
-  const { requests, value, notify } = startLoad(job, { load, isBackground, stale: found?.entry })
+  const { requests, value } = startLoad(job, { load, isBackground, stale: found?.entry })
   let isLost = false
   const release = claim.keepAlive(() => {
     isLost = true
-    notify(new LeaseLostError())
+    requests.abort(new LeaseLostError())
   })
   let loaded: T
   try {

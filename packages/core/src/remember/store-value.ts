@@ -6,7 +6,7 @@ import { noClaim, passClaim } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
-import { type Versions, versionTexts } from '../tags/tag-versions.ts'
+import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
 import type { EntryFacts } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
 
@@ -112,8 +112,7 @@ async function versionsOf<T>(
   const { clockUncertainty } = root
   for (const version of existing.values()) {
     if (version === undefined) continue
-    const changedAt = Math.max(invalidatedAt(version.hard), invalidatedAt(version.soft))
-    if (changedAt >= loadBegan - clockUncertainty) return undefined
+    if (invalidatedAt(version) >= loadBegan - clockUncertainty) return undefined
   }
   for (const [tag, version] of await root.tags.create(existing)) {
     if (version !== undefined) result.set(tag, version)
@@ -131,7 +130,7 @@ async function factsOf<T>(
   const now = hasWindow ? await scope.root.time.now() : 0
   const facts: EntryFacts = {
     ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
-    ...(versions.size > 0 && { tags: versionTexts(versions) }),
+    ...(versions.size > 0 && { tags: recordedVersions(versions) }),
     ...validators,
   }
   return Object.keys(facts).length === 0 ? undefined : facts
@@ -166,8 +165,7 @@ async function replace<T>(
 
 function areEqual(a: Versions, b: Versions): boolean {
   for (const [tag, version] of a) {
-    const other = b.get(tag)
-    if (other?.hard !== version?.hard || other?.soft !== version?.soft) return false
+    if (b.get(tag) !== version) return false
   }
   return true
 }

@@ -1,34 +1,49 @@
-const pattern = /^([0-9a-z]{1,11}-[\w-]{8})\.([0-9a-z]{1,11}-[\w-]{8})$/
 const randomBytes = 6 // 8 characters of base64url
 
-/** The version of a tag. Versions are compared for equality only, so the clocks of processes need not agree. */
-export interface TagVersion {
-  /** Replaced when entries with the tag become invalid. */
-  readonly hard: string
-  /** Replaced when entries with the tag become stale. */
-  readonly soft: string
-}
+/**
+ * The version of a tag, as it is stored: `hard.soft`. The first part is replaced when entries with the tag become
+ * invalid, the second one when they become stale. Versions are compared for equality only, so the clocks of processes
+ * need not agree.
+ */
+export type TagVersion = string
 
 /** @param invalidatedAt the time of the backend in epoch milliseconds; 0 for a new tag */
 export function createVersion(invalidatedAt: number): TagVersion {
   const id = createId(invalidatedAt)
-  return { hard: id, soft: id }
+  return `${id}.${id}`
 }
 
-/** The text of a version, as it is stored. */
-export function formatVersion({ hard, soft }: TagVersion): string {
-  return `${hard}.${soft}`
+/** Returns a version of which only the second part is new. */
+export function createStaleVersion(current: TagVersion, invalidatedAt: number): TagVersion {
+  return `${hardPart(current)}.${createId(invalidatedAt)}`
 }
 
-/** Parses the text of a version, `hard.soft`. Returns `undefined` for any other text. */
-export function parseVersion(text: string): TagVersion | undefined {
-  const match = pattern.exec(text)
-  return match === null ? undefined : { hard: match[1] as string, soft: match[2] as string }
+/** Returns whether a text is a version, and not a foreign value. */
+export function isVersion(text: string): boolean {
+  return text.indexOf('.') > 0
 }
 
-/** The time of the backend when a part of a version was invalidated, in epoch milliseconds; 0 if it never was. */
-export function invalidatedAt(part: string): number {
-  return Number.parseInt(part.slice(0, part.indexOf('-')), 36)
+/** Whether entries with one version are also valid with the other. They may be stale. */
+export function isSameHard(a: TagVersion, b: TagVersion): boolean {
+  return hardPart(a) === hardPart(b)
+}
+
+/** When entries with this tag became stale, by the time of the backend; 0 if never. */
+export function staleSince(version: TagVersion): number {
+  return timeOf(version.slice(version.indexOf('.') + 1))
+}
+
+/** When a tag was last invalidated in any way, by the time of the backend; 0 if never. */
+export function invalidatedAt(version: TagVersion): number {
+  return Math.max(timeOf(hardPart(version)), staleSince(version))
+}
+
+function hardPart(version: TagVersion): string {
+  return version.slice(0, version.indexOf('.'))
+}
+
+function timeOf(id: string): number {
+  return Number.parseInt(id, 36) // Ends at the "-".
 }
 
 function createId(time: number): string {

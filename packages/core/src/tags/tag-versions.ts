@@ -3,7 +3,7 @@ import type { ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/text-item.ts'
-import { createVersion, formatVersion, parseVersion, type TagVersion } from './tag-version.ts'
+import { createStaleVersion, createVersion, isVersion, type TagVersion } from './tag-version.ts'
 
 /** The versions of tags by name. A tag without a version makes the entries that have it misses. */
 export type Versions = ReadonlyMap<string, TagVersion | undefined>
@@ -41,9 +41,9 @@ export class TagVersions {
     return new Map(tags.map((tag, index) => [tag, versions[index]]))
   }
 
-  /** The current versions as text, for an entry that is about to be stored. Creates those that are missing. */
-  async currentTexts(tags: readonly string[]): Promise<Record<string, string>> {
-    return versionTexts(await this.create(await this.read(tags, strongRead)))
+  /** The current versions, for an entry that is about to be stored. Creates those that are missing. */
+  async currentVersions(tags: readonly string[]): Promise<Record<string, string>> {
+    return recordedVersions(await this.create(await this.read(tags, strongRead)))
   }
 
   /** Creates the versions that are missing. */
@@ -89,7 +89,7 @@ export class TagVersions {
       const current = this.#parse(seen)
       // Entries with a tag that has no version are misses already.
       if (current === undefined) return
-      const next = this.#item({ ...createVersion(await this.#time.now()), hard: current.hard })
+      const next = this.#item(createStaleVersion(current, await this.#time.now()))
       if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
     }
     await this.#replace(tag)
@@ -97,11 +97,11 @@ export class TagVersions {
 
   #parse(item: unknown): TagVersion | undefined {
     const text = textOf(this.#store, item)
-    return text === undefined ? undefined : parseVersion(text)
+    return text !== undefined && isVersion(text) ? text : undefined
   }
 
   #item(version: TagVersion): unknown {
-    return toTextItem(this.#store, formatVersion(version))
+    return toTextItem(this.#store, version)
   }
 
   #keepAlive(tag: string): void {
@@ -119,11 +119,6 @@ export class TagVersions {
 }
 
 /** The versions as entries record them. A tag without a version makes the entry a miss. */
-export function versionTexts(versions: Versions): Record<string, string> {
-  return Object.fromEntries(
-    Array.from(versions, ([tag, version]) => [
-      tag,
-      version === undefined ? '' : formatVersion(version),
-    ]),
-  )
+export function recordedVersions(versions: Versions): Record<string, TagVersion> {
+  return Object.fromEntries(Array.from(versions, ([tag, version = '']) => [tag, version]))
 }

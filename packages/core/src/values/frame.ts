@@ -21,6 +21,8 @@ export const frameKinds = {
 } as const
 
 const headerEnd = 0x00
+const headStart = String.fromCharCode(marker, frameKinds.entry)
+const headEnd = String.fromCharCode(headerEnd)
 
 /**
  * The parts of the frame of an entry that plain JSON text cannot represent:
@@ -58,14 +60,10 @@ export function frameKind(payload: Payload): number | undefined {
  * const framed = encodeFrame({ body: Buffer.from([1, 2, 3]) })
  * console.log(isFrame(framed), decodeFrame(framed)?.body)
  */
-export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): Buffer {
+export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): Payload {
   const header = as === undefined ? facts : { ...facts, as }
-  return Buffer.concat([
-    Uint8Array.of(marker, frameKinds.entry),
-    Buffer.from(header === undefined ? '' : JSON.stringify(header)),
-    Uint8Array.of(headerEnd),
-    toBytes(body),
-  ])
+  const head = headStart + (header === undefined ? '' : JSON.stringify(header)) + headEnd
+  return typeof body === 'string' ? head + body : Buffer.concat([Buffer.from(head), toBytes(body)])
 }
 
 /**
@@ -74,19 +72,28 @@ export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): B
  */
 export function decodeFrame(payload: Payload): Frame | undefined {
   if (frameKind(payload) !== frameKinds.entry) return undefined
-  const bytes = toBytes(payload)
-  const end = bytes.indexOf(headerEnd)
-  if (end < 0) return undefined
-  const header = readHeader(bytes.toString('utf8', 2, end))
+  const parts = typeof payload === 'string' ? splitText(payload) : splitBytes(toBytes(payload))
+  if (parts === undefined) return undefined
+  const [text, body] = parts
+  const header = readHeader(text)
   if (header === undefined) return undefined
-  const { as, ...facts } = header
-  const body = bytes.subarray(end + 1)
-  return {
-    ...(Object.keys(facts).length > 0 && { facts }),
-    ...(as !== undefined && { as }),
-    // Copied, because the store may still use the payload.
-    body: as === undefined ? body.toString() : Buffer.from(body),
+  if (header.as === undefined) {
+    return { facts: text === '' ? undefined : header, body: body.toString() }
   }
+  const { as, ...facts } = header
+  const hasFacts = Object.keys(facts).length > 0
+  // Copied, because the store may still use the payload.
+  return { facts: hasFacts ? facts : undefined, as, body: Buffer.from(body as Uint8Array) }
+}
+
+function splitText(payload: string): [header: string, body: string | Uint8Array] | undefined {
+  const end = payload.indexOf(headEnd)
+  return end < 0 ? undefined : [payload.slice(2, end), payload.slice(end + 1)]
+}
+
+function splitBytes(payload: Buffer): [header: string, body: Uint8Array] | undefined {
+  const end = payload.indexOf(headerEnd)
+  return end < 0 ? undefined : [payload.toString('utf8', 2, end), payload.subarray(end + 1)]
 }
 
 function defaultFormat(body: string | Uint8Array): string | undefined {
@@ -107,11 +114,17 @@ function isHeader(header: unknown): header is Header {
   if (typeof header !== 'object' || header === null || Array.isArray(header)) return false
   const { freshUntil, expiresAt, tags, etag, lastModified, as } = header as Record<string, unknown>
   return (
-    [freshUntil, expiresAt].every((time) => time === undefined || typeof time === 'number') &&
-    [etag, lastModified].every((text) => text === undefined || typeof text === 'string') &&
-    (tags === undefined || isStringRecord(tags)) &&
-    (as === undefined || typeof as === 'string')
+    isOptional('number', freshUntil) &&
+    isOptional('number', expiresAt) &&
+    isOptional('string', etag) &&
+    isOptional('string', lastModified) &&
+    isOptional('string', as) &&
+    (tags === undefined || isStringRecord(tags))
   )
+}
+
+function isOptional(type: 'number' | 'string', value: unknown): boolean {
+  return value === undefined || typeof value === type
 }
 
 function isStringRecord(value: unknown): boolean {

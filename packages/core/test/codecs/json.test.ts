@@ -63,7 +63,7 @@ describe('json codec', () => {
 })
 
 describe('frame', () => {
-  const frame = encodeFrame({ facts: { freshUntil: 5 }, body: '"x"' })
+  const frame = toBytes(encodeFrame({ facts: { freshUntil: 5 }, body: '"x"' }))
 
   test('of another version is a miss', () => {
     const newer = Buffer.from(frame)

@@ -4,7 +4,7 @@ import { encodeFrame, toBytes } from '@stowage/core/driver'
 import { type ConformanceCase, group } from '../case.ts'
 import type { Fixture } from '../fixture.ts'
 
-const validFrame = encodeFrame({ body: Uint8Array.of(1, 2, 3) })
+const validFrame = toBytes(encodeFrame({ body: Uint8Array.of(1, 2, 3) }))
 /** A frame whose version byte is that of a later format. */
 const newerFrame = Buffer.from(validFrame)
 newerFrame[1] = 0x7f
