@@ -128,3 +128,29 @@ test('a namespace on a durable backend stores one copy of its id', async () => {
   expect(keys).toEqual(['app:~generation', expect.stringMatching(/^app:.*:users:~generation$/)])
   await createCache().close()
 })
+
+test('processes that create an id at the same time agree on one before it is used', async () => {
+  const { createCache, setTime } = setup()
+  const gates = [new Deferred<void>(), new Deferred<void>()] as const
+  const late = createCache(async (operation, call, [key]) => {
+    if (operation === 'add' && isIdKey(key)) await gates[0].promise
+    return call()
+  })
+  const partial = createCache(async (operation, call, [key]) => {
+    if (operation === 'add' && key === 'app:~generation') await gates[1].promise
+    return call()
+  })
+  // In the first second, no process stores the missing copies. The id that is stored last is the newer one.
+  setTime(505)
+  const reads = [late.get('k')]
+  await sleep(5)
+  setTime(500)
+  reads.push(partial.get('k'))
+  await sleep(5)
+  expect(await createCache().add('lock', 1)).toBe(true)
+  for (const [index, gate] of gates.entries()) {
+    gate.resolve()
+    await reads[index]
+  }
+  for (const cache of [late, partial, createCache()]) expect(await cache.add('lock', 2)).toBe(false)
+})
