@@ -7,14 +7,19 @@ import { expect, test } from 'vitest'
 /** Creates caches like those of several processes, on one backend that cannot list its keys. */
 function setup() {
   let now = 1_000
-  const clock = { now: () => now, sleep: async () => {} }
+  let monotonic = now
+  const clock = { now: () => now, monotonic: () => monotonic, sleep: async () => {} }
+  const setTime = (time: number, monotonicTime = time) => {
+    now = time
+    monotonic = monotonicTime
+  }
   const backend = memory({ clock })
   const createCache = (intercept: Interceptor = async (_, call) => call()) => {
     const store = wrapStore(backend, intercept)
     delete (store as { scan?: unknown }).scan
     return new Cache(store as CacheStore, { prefix: 'app:', clock })
   }
-  return { backend, createCache, setTime: (time: number) => (now = time) }
+  return { backend, createCache, setTime }
 }
 
 const isIdKey = (key: unknown) => String(key).includes('~generation')
@@ -130,27 +135,45 @@ test('a namespace on a durable backend stores one copy of its id', async () => {
 })
 
 test('processes that create an id at the same time agree on one before it is used', async () => {
-  const { createCache, setTime } = setup()
+  const { backend, createCache, setTime } = setup()
+  const ids = ['app:~generation', 'app:~generation1', 'app:~generation2']
   const gates = [new Deferred<void>(), new Deferred<void>()] as const
   const late = createCache(async (operation, call, [key]) => {
     if (operation === 'add' && isIdKey(key)) await gates[0].promise
     return call()
   })
   const partial = createCache(async (operation, call, [key]) => {
-    if (operation === 'add' && key === 'app:~generation') await gates[1].promise
+    if (operation === 'add' && key === ids[0]) await gates[1].promise
     return call()
   })
-  // In the first second, no process stores the missing copies. The id that is stored last is the newer one.
-  setTime(505)
+  const user = createCache()
+  await user.get('k')
+  backend.deleteMany(ids.slice(1))
+  // It stores the missing copies now, and not again within a second.
+  setTime(2_000)
+  await user.get('k')
+  backend.deleteMany(ids)
+  // The id that is stored last is the newer one.
+  setTime(2_005)
   const reads = [late.get('k')]
   await sleep(5)
-  setTime(500)
+  setTime(2_003)
   reads.push(partial.get('k'))
   await sleep(5)
-  expect(await createCache().add('lock', 1)).toBe(true)
+  expect(await user.add('lock', 1)).toBe(true)
   for (const [index, gate] of gates.entries()) {
     gate.resolve()
     await reads[index]
   }
-  for (const cache of [late, partial, createCache()]) expect(await cache.add('lock', 2)).toBe(false)
+  for (const cache of [late, partial, user]) expect(await cache.add('lock', 2)).toBe(false)
+})
+
+test('a clock that is set back by less than a second does not keep an id in use', async () => {
+  const { createCache, setTime } = setup()
+  const [one, two] = [createCache(), createCache()]
+  await one.set('k', 'old')
+  expect(await two.get('k')).toBe('old')
+  await one.clear()
+  setTime(1_200, 2_000)
+  expect(await two.get('k')).toBeUndefined()
 })

@@ -2,6 +2,7 @@ import { isUnreachable } from '../driver-errors.ts'
 import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
+import { Moment } from '../time/moment.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { createId, type GenerationId, isNewer, maxIdLength, newestOf } from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
@@ -46,11 +47,11 @@ export class Generation {
   #outerKeyPrefix = ''
   #keyPrefix = ''
   /** When the last read of the id began, or failed. */
-  #readAt = 0
+  #readAt: Moment | undefined
   /** Whether the last read of the id succeeded. */
   #isConfirmed = false
-  #confirmedAt = 0
-  #repairedAt = 0
+  #confirmedAt: Moment | undefined
+  #repairedAt: Moment | undefined
   #clearCount = 0
   #reading: Promise<void> | undefined
   #confirming: Promise<void> | undefined
@@ -88,7 +89,7 @@ export class Generation {
 
   /** Whether `keyPrefix` is recent enough for reads that need not be strong. Otherwise use {@link callRefreshing}. */
   isFresh(): boolean {
-    return this.#id !== undefined && isWithin(refreshMs, this.#readAt, this.#clock.now())
+    return this.#id !== undefined && this.#readAt?.isWithin(refreshMs) === true
   }
 
   /** Makes a call that need not be strong, and refreshes the id. */
@@ -146,7 +147,7 @@ export class Generation {
   /** Begins a new generation. */
   async clear(): Promise<void> {
     const earlierWrites = [...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read')
-    const readAt = this.#clock.now()
+    const readAt = new Moment(this.#clock)
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
     const { newest, copies } = await this.#readCopies()
     const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
@@ -179,7 +180,7 @@ export class Generation {
 
   async #readId(): Promise<void> {
     // Before the read: a clear may follow while its reply is on the way.
-    const readAt = this.#clock.now()
+    const readAt = new Moment(this.#clock)
     try {
       const spares = this.#id === undefined
       const { newest, isComplete, hasOlder, copies } = await this.#readCopies(spares)
@@ -194,11 +195,11 @@ export class Generation {
       this.#adopt(id, readAt, outerKeyPrefix)
       const isOutdated = hasOlder || id.text !== newest.text
       if (isOutdated || (!isComplete && this.#mayRepair())) {
-        this.#repairedAt = this.#clock.now()
+        this.#repairedAt = new Moment(this.#clock)
         this.#adopt(await this.#ids.raise(id, copies), readAt, outerKeyPrefix)
       }
     } catch (error) {
-      this.#readAt = this.#clock.now()
+      this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
       // In an outage that affects all processes, nothing is cleared, so the id remains restorable while it is in use.
       if (isUnreachable(error) && this.#isRestorable()) this.#confirmedAt = this.#readAt
@@ -211,7 +212,7 @@ export class Generation {
    * at once: a process that knows no newer id would use them.
    */
   #mayRepair(): boolean {
-    return !isWithin(refreshMs, this.#repairedAt, this.#clock.now())
+    return this.#repairedAt?.isWithin(refreshMs) !== true
   }
 
   /** Reads the copies, all of them in one outer generation. */
@@ -234,14 +235,14 @@ export class Generation {
 
   /** Whether the known id was confirmed recently. */
   #isRestorable(): boolean {
-    return isWithin(restoreMs, this.#confirmedAt, this.#clock.now())
+    return this.#confirmedAt?.isWithin(restoreMs) === true
   }
 
   async #newIdAfter(id: GenerationId | undefined): Promise<GenerationId> {
     return createId(Math.max((id?.number ?? 0) + 1, await this.#time.now()))
   }
 
-  #adopt(id: GenerationId, readAt: number, outerKeyPrefix: string): void {
+  #adopt(id: GenerationId, readAt: Moment, outerKeyPrefix: string): void {
     this.#readAt = readAt
     this.#confirmedAt = readAt
     this.#isConfirmed = true
@@ -287,12 +288,6 @@ class UnconfirmedCall<T> {
     // It may be replaced, and is awaited later.
     this.result.catch(ignore)
   }
-}
-
-/** Whether `now` is less than `span` after `time`. A clock that was set back counts as later. */
-function isWithin(span: number, time: number, now: number): boolean {
-  const age = now - time
-  return age >= 0 && age < span
 }
 
 function ignore(): void {}

@@ -102,17 +102,19 @@ const faults: readonly PlantedFault[] = [
     name: 'an idle process restores an id that it confirmed long ago',
     scenario: generations as Scenario,
     changes: [
-      [
-        'index.js',
-        'return isWithin(restoreMs, this.#confirmedAt, this.#clock.now());',
-        'return true;',
-      ],
+      ['index.js', 'return this.#confirmedAt?.isWithin(restoreMs) === true;', 'return true;'],
     ],
   },
   {
     name: 'a clock that was set back keeps an id in use',
     scenario: generations as Scenario,
-    changes: [['index.js', 'return age >= 0 && age < span;', 'return age < span;']],
+    changes: [
+      [
+        'index.js',
+        'return age >= 0 && age < ms && monotonicOf(this.#clock) - this.#monotonic < ms;',
+        'return age < ms;',
+      ],
+    ],
   },
   {
     name: 'an older id replaces a newer one',

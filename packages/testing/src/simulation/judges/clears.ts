@@ -57,7 +57,7 @@ function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boo
   // After a failure, other reads go on with the id that is known while it is read again.
   if (hasFailed(isStrong ? clear.invokedAt - refreshMs : 0, read, history)) return false
   if (isStrong) return true
-  return read.invokedAt > clear.settledAt + refreshMs && !seemsRecent(read, history)
+  return read.invokedAt > clear.settledAt + refreshMs
 }
 
 /** Whether a request of the reading process for the id has failed since this time. */
@@ -90,21 +90,4 @@ function isForgotten(clear: Entry, read: Entry, { nodeChanges, losses }: History
       at < clear.settledAt + restoreMs,
   )
   return hasChanged || hasLost
-}
-
-/**
- * Whether the clock of the process was set back by so much that the id seems to have been read within the refresh
- * interval.
- */
-function seemsRecent({ process, invoked, invokedAt }: Entry, history: History): boolean {
-  const lastRead = history.requests.findLast(
-    (request) =>
-      request.process === process &&
-      request.sent < invoked &&
-      request.keys.some((key) => key.includes('~generation')),
-  )
-  const from = lastRead?.sentAt ?? 0
-  const steps = history.clockSteps.filter((step) => step.process === process && step.at >= from)
-  const elapsed = steps.reduce((sum, { ms }) => sum + ms, invokedAt - from)
-  return steps.length > 0 && elapsed >= 0 && elapsed < refreshMs
 }
