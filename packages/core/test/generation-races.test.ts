@@ -177,3 +177,27 @@ test('a clock that is set back by less than a second does not keep an id in use'
   setTime(1_200, 2_000)
   expect(await two.get('k')).toBeUndefined()
 })
+
+test('an id found in one generation of the prefix around it is not stored in the next one', async () => {
+  const { createCache, setTime } = setup()
+  const released = new Deferred<void>()
+  let isSlow = false
+  const slow = createCache(async (operation, call, [key]) => {
+    if (isSlow && String(key).startsWith('app:~')) await released.promise
+    const result = await call()
+    // Before the other copies are stored.
+    if (operation === 'add' && String(key).endsWith(':ns:~generation')) isSlow = true
+    return result
+  })
+  setTime(1_050)
+  const reading = slow.namespace('ns').get('k')
+  await sleep(5)
+  expect(isSlow).toBe(true)
+  setTime(1_040)
+  await createCache().clear()
+  const users = [createCache(), createCache()].map((cache) => cache.namespace('ns'))
+  expect(await users[0]?.add('lock', 1)).toBe(true)
+  released.resolve()
+  await reading
+  for (const user of users) expect(await user.add('lock', 2)).toBe(false)
+})

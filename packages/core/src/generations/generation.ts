@@ -6,6 +6,8 @@ import { Moment } from '../time/moment.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { createId, type GenerationId, isNewer, maxIdLength, newestOf } from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
+import { type IdStore, PinnedStore } from './pinned-store.ts'
+import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
 
 /** How long a process uses the id it knows for reads that need not be strong. */
 const refreshMs = 1_000
@@ -14,12 +16,6 @@ const refreshMs = 1_000
  * copies of the newer id lost, its clear would be undone until that process reads the id again.
  */
 const restoreMs = 2 * refreshMs
-
-/** What a call does: a read may be repeated at any time, a write not behind a later clear, an `add` must be confirmed. */
-export type CallKind = 'read' | 'write' | 'add'
-
-/** A call of a store, for keys that begin with `keyPrefix`. */
-export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
 
 /**
  * The current generation of a prefix. Its id is part of every key, and `clear()` replaces the id: O(1), and nothing
@@ -36,10 +32,10 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
+  readonly #store: AnyStore
   /** The generation of the prefix around this one, if that has generations too. */
   readonly #outer: Generation | undefined
   readonly #clock: Clock
-  readonly #ids: IdCopies
   readonly #time: BackendTime
   /** The newest id that this process has read or stored. */
   #id: GenerationId | undefined
@@ -63,7 +59,7 @@ export class Generation {
     this.keyPrefixBytes = Buffer.byteLength(prefix) + maxIdLength + 1
     this.#prefix = prefix
     this.#clock = clock
-    this.#ids = new IdCopies(store, prefix)
+    this.#store = store
     this.#time = new BackendTime(store.time?.bind(store), clock)
   }
 
@@ -146,17 +142,21 @@ export class Generation {
 
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    const earlierWrites = [...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read')
+    await this.#clear([...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read'))
+  }
+
+  async #clear(earlierWrites: readonly UnconfirmedCall<unknown>[]): Promise<void> {
     const readAt = new Moment(this.#clock)
+    const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const { newest, copies } = await this.#readCopies()
-    const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
-    const id = await this.#newIdAfter(newestOf([newest, this.#id]))
-    const stored = await this.#ids.raise(id, copies)
+    const { newest, copies } = await ids.read()
+    const id = await ids.raise(await this.#newIdAfter(newestOf([newest, this.#id])), copies)
+    // The generation around this one has changed: the id was stored in the one before, or in none.
+    if (!this.#isWithin(ids)) return this.#clear(earlierWrites)
     // Writes made before this clear are not repeated in the generation after it.
     for (const call of earlierWrites) this.#unconfirmedCalls.delete(call)
     this.#clearCount++
-    this.#adopt(stored, readAt, outerKeyPrefix)
+    this.#adopt(id, readAt, ids.outerKeyPrefix)
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -182,22 +182,7 @@ export class Generation {
     // Before the read: a clear may follow while its reply is on the way.
     const readAt = new Moment(this.#clock)
     try {
-      const spares = this.#id === undefined
-      const { newest, isComplete, hasOlder, copies } = await this.#readCopies(spares)
-      const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
-      // An id of an earlier outer generation must not replace the id that another process has stored in this one.
-      const known = outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
-      if (newest === undefined) {
-        this.#adopt(await this.#restoreOrCreate(known, copies), readAt, outerKeyPrefix)
-        return
-      }
-      const id = newestOf([newest, known]) ?? newest
-      this.#adopt(id, readAt, outerKeyPrefix)
-      const isOutdated = hasOlder || id.text !== newest.text
-      if (isOutdated || (!isComplete && this.#mayRepair())) {
-        this.#repairedAt = new Moment(this.#clock)
-        this.#adopt(await this.#ids.raise(id, copies), readAt, outerKeyPrefix)
-      }
+      while (!(await this.#readIdOnce(readAt)));
     } catch (error) {
       this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
@@ -205,6 +190,52 @@ export class Generation {
       if (isUnreachable(error) && this.#isRestorable()) this.#confirmedAt = this.#readAt
       throw error
     }
+  }
+
+  /** Returns whether the generation around this one was the same all the time. */
+  async #readIdOnce(readAt: Moment): Promise<boolean> {
+    const ids = await this.#locateIds()
+    const { newest, isComplete, hasOlder, copies } = await ids.read({
+      spares: this.#id === undefined,
+    })
+    if (!this.#isWithin(ids)) return false
+    // An id of an earlier outer generation must not replace the id that another process has stored in this one.
+    const known = ids.outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
+    const id = newestOf([newest, known])
+    if (newest === undefined || id === undefined) {
+      return this.#adoptIfWithin(ids, await this.#restoreOrCreate(ids, known, copies), readAt)
+    }
+    this.#adopt(id, readAt, ids.outerKeyPrefix)
+    const isOutdated = hasOlder || id.text !== newest.text
+    if (!isOutdated && (isComplete || !this.#mayRepair())) return true
+    this.#repairedAt = new Moment(this.#clock)
+    return this.#adoptIfWithin(ids, await ids.raise(id, copies), readAt)
+  }
+
+  /** The copies of the id within the current generation around this one, if there is one. */
+  async #locateIds(): Promise<IdCopies> {
+    return new IdCopies(await this.#storeAround(), this.#prefix)
+  }
+
+  /** The store within this generation. */
+  async #pin(): Promise<PinnedStore> {
+    if (this.#id === undefined) await this.#readShared()
+    return new PinnedStore(await this.#storeAround(), this.#keyPrefix, () => this.#confirm())
+  }
+
+  #storeAround(): Awaitable<IdStore> {
+    return this.#outer === undefined ? this.#store : this.#outer.#pin()
+  }
+
+  /** Whether the copies belong to the current generation around this one. */
+  #isWithin({ outerKeyPrefix }: IdCopies): boolean {
+    return outerKeyPrefix === (this.#outer?.fullKeyPrefix ?? '')
+  }
+
+  #adoptIfWithin(ids: IdCopies, id: GenerationId, readAt: Moment): boolean {
+    const isWithin = this.#isWithin(ids)
+    if (isWithin) this.#adopt(id, readAt, ids.outerKeyPrefix)
+    return isWithin
   }
 
   /**
@@ -215,22 +246,14 @@ export class Generation {
     return this.#repairedAt?.isWithin(refreshMs) !== true
   }
 
-  /** Reads the copies, all of them in one outer generation. */
-  async #readCopies(spares = false): Promise<IdReading> {
-    for (;;) {
-      const outerKeyPrefix = this.#outer?.fullKeyPrefix
-      const reading = await this.#ids.read({ spares })
-      if (outerKeyPrefix === this.#outer?.fullKeyPrefix) return reading
-    }
-  }
-
   /** Stores the known id if it was confirmed recently, or else a new one. Returns the newest id that is stored then. */
   async #restoreOrCreate(
+    ids: IdCopies,
     known: GenerationId | undefined,
     copies: IdReading['copies'],
   ): Promise<GenerationId> {
-    if (known !== undefined && this.#isRestorable()) return this.#ids.raise(known, copies)
-    return this.#ids.create(await this.#newIdAfter(this.#id), copies)
+    if (known !== undefined && this.#isRestorable()) return ids.raise(known, copies)
+    return ids.create(await this.#newIdAfter(this.#id), copies)
   }
 
   /** Whether the known id was confirmed recently. */
@@ -262,37 +285,4 @@ export class Generation {
   }
 }
 
-/** A call in flight that is repeated if the id of the generation has changed. */
-class UnconfirmedCall<T> {
-  /** The result for the last prefix with which the call was sent. */
-  result!: Promise<T>
-  /** How often this process had cleared an outer generation when the call was made. */
-  readonly outerClears: number | undefined
-  readonly kind: CallKind
-  readonly #call: PrefixedCall<T>
-
-  constructor(
-    kind: CallKind,
-    call: PrefixedCall<T>,
-    keyPrefix: string,
-    outerClears: number | undefined,
-  ) {
-    this.kind = kind
-    this.#call = call
-    this.outerClears = outerClears
-    this.send(keyPrefix)
-  }
-
-  send(keyPrefix: string): void {
-    this.result = attempt(this.#call, keyPrefix)
-    // It may be replaced, and is awaited later.
-    this.result.catch(ignore)
-  }
-}
-
 function ignore(): void {}
-
-/** Makes a call that may also throw. */
-async function attempt<T>(call: PrefixedCall<T>, keyPrefix: string): Promise<T> {
-  return call(keyPrefix)
-}

@@ -1,7 +1,7 @@
 import type { Payload, ReadOptions } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { toText } from '../values/payload.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
+import type { IdStore } from './pinned-store.ts'
 
 /** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
 const copiesPerSet = 3
@@ -32,12 +32,15 @@ interface Copy {
  * keys, so that it survives the loss of a node. A copy is replaced only by a newer id.
  */
 export class IdCopies {
-  readonly #store: AnyStore
+  /** The key prefix of the generation that contains the copies; `''` if there is none around. */
+  readonly outerKeyPrefix: string
+  readonly #store: IdStore
   readonly #prefix: string
   readonly #copyCount: number
   readonly #setCount: number
 
-  constructor(store: AnyStore, prefix: string) {
+  constructor(store: IdStore, prefix: string) {
+    this.outerKeyPrefix = store.fullKeyPrefix ?? ''
     this.#store = store
     this.#prefix = prefix
     this.#copyCount = store.durable === true ? 1 : copiesPerSet
