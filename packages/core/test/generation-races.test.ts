@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
 import { Deferred } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
@@ -200,4 +200,27 @@ test('an id found in one generation of the prefix around it is not stored in the
   released.resolve()
   await reading
   for (const user of users) expect(await user.add('lock', 2)).toBe(false)
+})
+
+test('no generation begins at a time that other processes do not share', async () => {
+  const { backend, createCache } = setup()
+  const store = wrapStore(backend, (_, call) => call())
+  delete (store as { scan?: unknown }).scan
+  let isReadable = false
+  const time = async () => {
+    if (isReadable) return 1_000
+    const options = { store: 'memory', operation: 'time' }
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', options)
+  }
+  const ahead = { now: () => 9_000, sleep: async () => {} }
+  const cache = new Cache({ ...store, time } as CacheStore, { prefix: 'app:', clock: ahead })
+  await expect(cache.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  await createCache().set('k', 1)
+  expect(await cache.get('k')).toBe(1)
+  for (const call of [cache.clear(), cache.namespace('ns').get('k')]) {
+    await expect(call).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  }
+  isReadable = true
+  await cache.clear()
+  expect(await cache.get('k')).toBeUndefined()
 })

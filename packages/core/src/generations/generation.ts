@@ -60,7 +60,7 @@ export class Generation {
     this.#prefix = prefix
     this.#clock = clock
     this.#store = store
-    this.#time = new BackendTime(store.time?.bind(store), clock)
+    this.#time = outer === undefined ? new BackendTime(store.time?.bind(store), clock) : outer.#time
   }
 
   /** What all keys of this generation begin with, within the outer one. */
@@ -261,8 +261,12 @@ export class Generation {
     return this.#confirmedAt?.isWithin(restoreMs) === true
   }
 
+  /**
+   * An id newer than all before it, also than those that no copy holds any more. So its number is a time that all
+   * processes share: with that of a clock that is ahead, the generation would win over later ones.
+   */
   async #newIdAfter(id: GenerationId | undefined): Promise<GenerationId> {
-    return createId(Math.max((id?.number ?? 0) + 1, await this.#time.now()))
+    return createId(Math.max((id?.number ?? 0) + 1, await this.#time.shared()))
   }
 
   #adopt(id: GenerationId, readAt: Moment, outerKeyPrefix: string): void {
