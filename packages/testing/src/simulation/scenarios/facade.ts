@@ -48,12 +48,10 @@ export const facade: Scenario<FacadeCall> = {
     return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },
   judge(history, { traits: { scan, ttlStep } }) {
-    const clears = scan ? [] : history.entries.filter(({ call }) => call.op === 'clear')
-    const isBlurred = (entry: HistoryEntry<FacadeCall>) =>
-      entry.call.op !== 'clear' && clears.some((clear) => overlap(clear, entry))
+    const repetitions = scan ? undefined : generationsBefore(history)
     return (
       judgeBursts(history) ??
-      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
+      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, repetitions })
     )
   },
 }
@@ -66,11 +64,31 @@ function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | un
 }
 
 /**
- * Whether two calls were made at the same time. A write that a clear by generations overtakes is made in both
- * generations, so that others may see it before the clear and after it.
+ * In how many generations a call wrote a key before the one in which it took effect last.
+ *
+ * A write is sent with the id of the generation that its process knows, together with a read of the id, and sent again if
+ * that finds a newer one: so it takes one round trip instead of two. A call that read the id before the clear, and reads
+ * the key after the write, returns what was written in the old generation. So others may see the write, then miss it
+ * because of the clear, and see it again.
  */
-function overlap(a: HistoryEntry, b: HistoryEntry): boolean {
-  return a.invoked < (b.settled ?? Infinity) && b.invoked < (a.settled ?? Infinity)
+function generationsBefore({ entries, requests }: History<FacadeCall>) {
+  const clears = entries.filter(({ call }) => call.op === 'clear')
+  return (entry: HistoryEntry<FacadeCall>, key: string): number => {
+    const { process, invoked, settled = Infinity } = entry
+    // A clear by generations writes no keys.
+    if (entry.call.op === 'clear') return 0
+    // On a real backend, the requests are not known.
+    if (requests.length === 0) return clears.filter((clear) => clear.invoked < settled).length
+    const sent = requests.filter(
+      (request) =>
+        request.process === process &&
+        request.sent > invoked &&
+        request.sent < settled &&
+        !request.operation.startsWith('get'),
+    )
+    const storageKeys = sent.flatMap(({ keys }) => keys).filter((each) => keyOf(each) === key)
+    return Math.max(0, new Set(storageKeys).size - 1)
+  }
 }
 
 /** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */
