@@ -90,14 +90,20 @@ export class Generation {
 
   /** Makes a call that need not be strong, and refreshes the id. */
   async callRefreshing<T>(call: PrefixedCall<T>): Promise<T> {
-    if (this.#id !== undefined && this.#isConfirmed) {
-      return this.#callWhile(this.#readShared(), 'read', call)
-    }
+    const isKnown = this.#id !== undefined
     const reading = this.#readShared()
-    if (this.#id === undefined) await reading
-    // After a failed read, calls do not wait for the next attempt.
-    else reading.catch(ignore)
+    if (isKnown && !this.#isFailing()) return this.#callWhile(reading, 'read', call)
+    if (isKnown) reading.catch(ignore)
+    else await reading
     return call(this.#keyPrefix)
+  }
+
+  /**
+   * Whether the id was unreachable a moment ago. Calls do not wait for the next attempt then, or all of them would wait for
+   * its deadline. A process that was idle meanwhile waits, because there may have been a clear since the outage.
+   */
+  #isFailing(): boolean {
+    return !this.#isConfirmed && this.#readAt?.isWithin(restoreMs) === true
   }
 
   /**

@@ -11,6 +11,11 @@ type Entry = HistoryEntry<ClearCall>
 
 /** For this time after a clear a process may restore the id that it replaced, if the backend has lost it. */
 const restoreMs = 2_100
+/**
+ * For this time after a request for the id that fails, reads that need not be strong do not wait for the next attempt: two
+ * seconds after it has failed, which takes up to its deadline.
+ */
+const failingMs = 2_300
 /** For this time a process may use an outdated list of nodes. */
 const nodesDelayMs = 60
 
@@ -49,15 +54,18 @@ function isBefore(first: Entry, second: Entry): boolean {
 /** A strong read notices a clear at once, any other within the refresh interval. */
 function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boolean {
   if (read.process !== clear.process && isForgotten(clear, read, history)) return false
-  // A process that cannot read the id falls back to other copies of it, and may find what it knew before.
-  const isStrong = read.call.op === 'strong get'
-  // After a failure, other reads go on with the id that is known while it is read again.
-  if (hasFailed(isStrong ? clear.invokedAt - refreshMs : 0, read, history)) return false
-  if (isStrong) return true
-  return read.invokedAt > clear.settledAt + refreshMs
+  if (read.call.op === 'strong get') return !hasFailed(read.invokedAt, read, history)
+  // After a failed read of the id, the known one is used while it is read again.
+  const isUnreachable = hasFailed(read.invokedAt - failingMs, read, history)
+  return read.invokedAt > clear.settledAt + refreshMs && !isUnreachable
 }
 
-/** Whether a request of the reading process for the id has failed since this time. */
+/**
+ * Whether a request of the reading process for the id has failed since this time. Then the process goes on with the copies
+ * of the id that it can reach, and with the id it knows if it can reach none: a clear is acknowledged when one copy
+ * contains its id, and that may be another one. To require a majority of the copies instead would make the cache
+ * unavailable when two nodes are.
+ */
 function hasFailed(
   since: number,
   { process, settled = Infinity }: Entry,
