@@ -224,3 +224,51 @@ test('no generation begins at a time that other processes do not share', async (
   await cache.clear()
   expect(await cache.get('k')).toBeUndefined()
 })
+
+test('a write made during a clear of its process is not lost halfway', async () => {
+  const { createCache } = setup()
+  const [clearable, readable] = [new Deferred<void>(), new Deferred<void>()]
+  let isClearing = false
+  const cache = createCache(async (operation, call, [key]) => {
+    if (isClearing && key === 'app:~generation' && operation === 'compareAndSet')
+      await clearable.promise
+    if (isClearing && String(key).includes(':ns:~generation')) await readable.promise
+    return call()
+  })
+  const namespace = cache.namespace('ns')
+  await namespace.set('k', 1)
+  isClearing = true
+  const clearing = cache.clear()
+  await sleep(5)
+  const counting = namespace.increment('k', 5)
+  await sleep(5)
+  clearable.resolve()
+  await clearing
+  readable.resolve()
+  expect([await counting, await namespace.get('k')]).toEqual([5, 5])
+})
+
+test('a write that its process made before a clear is not repeated while the clear is in flight', async () => {
+  const { createCache } = setup()
+  const [stored, clearable] = [new Deferred<void>(), new Deferred<void>()]
+  let isClearing = false
+  let reads = 0
+  const cache = createCache(async (operation, call, [key]) => {
+    if (!isClearing || key !== 'app:~generation1') return call()
+    // The write confirms the id after the clear has stored a new one.
+    if (operation === 'get' && reads++ === 0) await stored.promise
+    const result = await call()
+    if (operation !== 'compareAndSet') return result
+    stored.resolve()
+    await clearable.promise
+    return result
+  })
+  await cache.set('other', 1)
+  isClearing = true
+  const adding = cache.add('k', 1)
+  const clearing = cache.clear()
+  await sleep(5)
+  clearable.resolve()
+  await Promise.all([adding, clearing])
+  expect(await cache.get('k')).toBeUndefined()
+})

@@ -17,6 +17,9 @@ const refreshMs = 1_000
  */
 const restoreMs = 2 * refreshMs
 
+/** How many clears this process has begun. */
+let clearsBegun = 0
+
 /**
  * The current generation of a prefix. Its id is part of every key, and `clear()` replaces the id: O(1), and nothing
  * outside the prefix is touched.
@@ -48,7 +51,8 @@ export class Generation {
   #isConfirmed = false
   #confirmedAt: Moment | undefined
   #repairedAt: Moment | undefined
-  #clearCount = 0
+  #lastClear = 0
+  readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
   #confirming: Promise<void> | undefined
   /** In the order in which they were made. */
@@ -73,9 +77,9 @@ export class Generation {
     return this.#outer === undefined ? this.#keyPrefix : this.#outer.fullKeyPrefix + this.#keyPrefix
   }
 
-  /** How often this process has cleared this prefix or one around it. */
-  get ownClears(): number {
-    return this.#clearCount + (this.#outer?.ownClears ?? 0)
+  /** The number of the last clear of this prefix, or of one around it, that this process has made; 0 if there is none. */
+  get lastClear(): number {
+    return Math.max(this.#lastClear, this.#outer?.lastClear ?? 0)
   }
 
   /** Epoch milliseconds, by the clock of the backend if it has one. */
@@ -124,7 +128,7 @@ export class Generation {
    */
   async #callWhile<T>(reading: Promise<void>, kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     const outerKeyPrefix = this.#outer?.fullKeyPrefix
-    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, this.#outer?.ownClears)
+    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, clearsBegun)
     this.#unconfirmedCalls.add(unconfirmed)
     await reading.catch(ignore)
     if (this.#outer !== undefined) await this.#followOuter(this.#outer, outerKeyPrefix, unconfirmed)
@@ -148,20 +152,20 @@ export class Generation {
 
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    await this.#clear([...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read'))
+    await this.#clear(++clearsBegun)
   }
 
-  async #clear(earlierWrites: readonly UnconfirmedCall<unknown>[]): Promise<void> {
+  async #clear(number: number): Promise<void> {
     const readAt = new Moment(this.#clock)
     const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
     const { newest, copies } = await ids.read()
-    const id = await ids.raise(await this.#newIdAfter(newestOf([newest, this.#id])), copies)
+    const own = { number, id: await this.#newIdAfter(newestOf([newest, this.#id])) }
+    this.#clearsInFlight.add(own)
+    const id = await ids.raise(own.id, copies).finally(() => this.#clearsInFlight.delete(own))
     // The generation around this one has changed: the id was stored in the one before, or in none.
-    if (!this.#isWithin(ids)) return this.#clear(earlierWrites)
-    // Writes made before this clear are not repeated in the generation after it.
-    for (const call of earlierWrites) this.#unconfirmedCalls.delete(call)
-    this.#clearCount++
+    if (!this.#isWithin(ids)) return this.#clear(number)
+    this.#lastClear = Math.max(this.#lastClear, number)
     this.#adopt(id, readAt, ids.outerKeyPrefix)
   }
 
@@ -287,10 +291,16 @@ export class Generation {
     // The outer generation repeats the calls itself, with the same id.
     if (isSameId) return
     this.#keyPrefix = `${this.#prefix}${id.text}:`
+    if (!isOuterNew) this.#noteClears(id)
     // Immediately, so that calls for one key keep their order: the next call is sent with the new id.
     for (const call of this.#unconfirmedCalls) {
-      const isBeforeClear = call.kind !== 'read' && call.outerClears !== this.#outer?.ownClears
-      if (!isBeforeClear) call.send(this.#keyPrefix)
+      if (!call.isWriteBefore(this.lastClear)) call.send(this.#keyPrefix)
+    }
+  }
+  /** A clear of this process has taken effect as soon as its id is found, although it has not been stored everywhere. */
+  #noteClears(found: GenerationId): void {
+    for (const { number, id } of this.#clearsInFlight) {
+      if (!isNewer(id, found)) this.#lastClear = Math.max(this.#lastClear, number)
     }
   }
 }

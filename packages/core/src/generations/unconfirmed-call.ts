@@ -10,21 +10,21 @@ export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
 export class UnconfirmedCall<T> {
   /** The result for the last prefix with which the call was sent. */
   result!: Promise<T>
-  /** How often this process had cleared an outer generation when the call was made. */
-  readonly outerClears: number | undefined
-  readonly kind: CallKind
+  readonly #kind: CallKind
+  readonly #clearsBefore: number
   readonly #call: PrefixedCall<T>
 
-  constructor(
-    kind: CallKind,
-    call: PrefixedCall<T>,
-    keyPrefix: string,
-    outerClears: number | undefined,
-  ) {
-    this.kind = kind
+  /** @param clearsBefore how many clears this process had begun when the call was made */
+  constructor(kind: CallKind, call: PrefixedCall<T>, keyPrefix: string, clearsBefore: number) {
+    this.#kind = kind
     this.#call = call
-    this.outerClears = outerClears
+    this.#clearsBefore = clearsBefore
     this.send(keyPrefix)
+  }
+
+  /** Whether it is a write that was made before the clear of this number. It must not be repeated after that. */
+  isWriteBefore(clear: number): boolean {
+    return this.#kind !== 'read' && this.#clearsBefore < clear
   }
 
   send(keyPrefix: string): void {
