@@ -10,6 +10,8 @@ import {
 } from './facade-calls.ts'
 import type { Scenario } from './scenario.ts'
 
+type Entry = HistoryEntry<FacadeCall>
+
 const strongRead = { consistency: 'strong' } as const
 
 /** Calls of the facade. Strong reads see the calls for a key one after another, whatever the backend and the network do. */
@@ -48,11 +50,9 @@ export const facade: Scenario<FacadeCall> = {
     return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },
   judge(history, { traits: { scan, ttlStep } }) {
-    const repetitions = scan ? undefined : generationsBefore(history)
-    return (
-      judgeBursts(history) ??
-      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, repetitions })
-    )
+    const base = { effects: facadeEffects, keyOf, ttlStep }
+    const rules = scan ? base : { ...base, ...rulesOfGenerations(history) }
+    return judgeBursts(history) ?? judgeRegisters(history, rules)
   },
 }
 
@@ -64,16 +64,24 @@ function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | un
 }
 
 /**
- * In how many generations a call wrote a key before the one in which it took effect last.
+ * What calls may do besides, where a clear begins a new generation:
  *
- * A write is sent with the id of the generation that its process knows, together with a read of the id, and sent again if
- * that finds a newer one: so it takes one round trip instead of two. A call that read the id before the clear, and reads
- * the key after the write, returns what was written in the old generation. So others may see the write, then miss it
- * because of the clear, and see it again.
+ * - A write may take effect in several generations. It is sent with the id of the generation that its process knows,
+ *   together with a read of the id, and sent again if that finds a newer one: so it takes one round trip instead of two.
+ *   A call that read the id before the clear, and reads the key after the write, returns what was written in the old
+ *   generation. So others may see the write, then miss it because of the clear, and see it again.
+ * - A write that is followed by a clear of its own process before it has a result is not sent again, or it would outlive
+ *   the clear. If its process did not know of an earlier clear by another process, its result is that of the generation
+ *   before. It has no effect then, as the clear that follows requires.
  */
-function generationsBefore({ entries, requests }: History<FacadeCall>) {
+function rulesOfGenerations({ entries, requests }: History<FacadeCall>) {
   const clears = entries.filter(({ call }) => call.op === 'clear')
-  return (entry: HistoryEntry<FacadeCall>, key: string): number => {
+  const isUnjudged = ({ call, process, invoked, settled = Infinity }: Entry): boolean =>
+    call.op !== 'clear' &&
+    clears.some(
+      (clear) => clear.process === process && clear.invoked > invoked && clear.invoked < settled,
+    )
+  const repetitions = (entry: Entry, key: string): number => {
     const { process, invoked, settled = Infinity } = entry
     // A clear by generations writes no keys.
     if (entry.call.op === 'clear') return 0
@@ -89,6 +97,7 @@ function generationsBefore({ entries, requests }: History<FacadeCall>) {
     const storageKeys = sent.flatMap(({ keys }) => keys).filter((each) => keyOf(each) === key)
     return Math.max(0, new Set(storageKeys).size - 1)
   }
+  return { isUnjudged, repetitions }
 }
 
 /** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */
