@@ -25,8 +25,8 @@ export interface RegisterOptions<Call> {
   /** The key that stands for a storage key. */
   readonly keyOf: (storageKey: string) => string | undefined
   readonly ttlStep: number
-  /** Whether a call that succeeded is judged as one with an unknown result, unless it reads. @default never */
-  readonly isUnjudged?: ((entry: HistoryEntry<Call>) => boolean) | undefined
+  /** Whether a call that succeeded is judged as one with an unknown result. @default never */
+  readonly isUnjudged?: ((entry: HistoryEntry<Call>, key: string) => boolean) | undefined
   /** How many more times a call that writes a key may have taken effect before it did so with its result. @default 0 */
   readonly repetitions?: ((entry: HistoryEntry<Call>, key: string) => number) | undefined
   /** Whether the calls of a process for one key take effect in the order of the calls if made in the same tick. @default false */
@@ -74,17 +74,15 @@ function operationsOf<Call>(
 ): NamedOperation[] {
   if (entry.hasNoEffect) return []
   const hasSucceeded = isAcknowledged(entry)
-  const isKnown = hasSucceeded && isUnjudged?.(entry) !== true
-  const all = effects(entry.call, resultOf(entry))
-  const relevant = all.filter(({ call }) => hasSucceeded || !isRead(call))
-  return relevant.flatMap((effect): NamedOperation[] => {
+  return effects(entry.call, resultOf(entry)).flatMap((effect): NamedOperation[] => {
     const { key, call } = effect
-    const operation = operationOf(entry, effect, isKnown || isRead(call), ttlStep)
+    const isCertain = hasSucceeded && isUnjudged?.(entry, key) !== true
+    if (isRead(call) && !isCertain) return []
     const count = hasSucceeded && !isRead(call) ? (repetitions?.(entry, key) ?? 0) : 0
     const repeated = Array.from({ length: count }, (): NamedOperation => {
       return [key, operationOf(entry, effect, false, ttlStep), call]
     })
-    return [[key, operation, call], ...repeated]
+    return [[key, operationOf(entry, effect, isCertain, ttlStep), call], ...repeated]
   })
 }
 
