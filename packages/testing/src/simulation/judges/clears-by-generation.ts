@@ -1,3 +1,4 @@
+import type { SentRequest } from '../backend/network.ts'
 import type { History, HistoryEntry } from './history.ts'
 import type { RegisterOptions } from './register-history.ts'
 
@@ -27,12 +28,15 @@ export class ClearsByGeneration<C extends Call> {
   readonly #history: History<C>
   readonly #keyOf: (storageKey: string) => string | undefined
   readonly #clears: readonly HistoryEntry<C>[]
+  readonly #writes: ReadonlyMap<string, readonly SentRequest[]>
+  readonly #written = new Map<HistoryEntry<C>, ReadonlyMap<string, ReadonlySet<string>>>()
 
   /** @param keyOf the key that stands for a storage key of any generation */
   constructor(history: History<C>, keyOf: (storageKey: string) => string | undefined) {
     this.#history = history
     this.#keyOf = keyOf
     this.#clears = history.entries.filter(isClear)
+    this.#writes = writesByProcess(history.requests)
   }
 
   /** Whether the process made a clear before the call had a result. */
@@ -53,24 +57,43 @@ export class ClearsByGeneration<C extends Call> {
 
   /** In how many generations a call wrote the key before the one in which it took effect last. */
   #repetitions(entry: HistoryEntry<C>, key: string): number {
-    const { process, invoked, settled = Infinity } = entry
-    const { requests } = this.#history
     // A clear by generations writes no keys.
-    if (isClear(entry)) return 0
+    if (isClear(entry) || this.#clears.length === 0) return 0
     // On a real backend, the requests are not known.
-    if (requests.length === 0) return this.#clears.filter((clear) => clear.invoked < settled).length
-    const sent = requests.filter(
-      (request) =>
-        request.process === process &&
-        request.sent > invoked &&
-        request.sent < settled &&
-        !request.operation.startsWith('get'),
-    )
-    const storageKeys = sent
-      .flatMap(({ keys }) => keys)
-      .filter((storageKey) => this.#keyOf(storageKey) === key)
-    return Math.max(0, new Set(storageKeys).size - 1)
+    if (this.#writes.size === 0) {
+      return this.#clears.filter(({ invoked }) => invoked < (entry.settled ?? Infinity)).length
+    }
+    return Math.max(0, (this.#writtenBy(entry).get(key)?.size ?? 0) - 1)
   }
+
+  /** The storage keys that a call wrote, by the key for which they stand. */
+  #writtenBy(entry: HistoryEntry<C>): ReadonlyMap<string, ReadonlySet<string>> {
+    const known = this.#written.get(entry)
+    if (known !== undefined) return known
+    const written = new Map<string, Set<string>>()
+    const { invoked, settled = Infinity } = entry
+    for (const { sent, keys } of this.#writes.get(entry.process) ?? []) {
+      if (sent < invoked || sent > settled) continue
+      for (const storageKey of keys) {
+        const key = this.#keyOf(storageKey) ?? ''
+        const storageKeys = written.get(key) ?? new Set()
+        written.set(key, storageKeys.add(storageKey))
+      }
+    }
+    this.#written.set(entry, written)
+    return written
+  }
+}
+
+function writesByProcess(requests: History['requests']) {
+  const writes = new Map<string, SentRequest[]>()
+  for (const request of requests) {
+    if (reads.test(request.operation)) continue
+    const list = writes.get(request.process)
+    if (list === undefined) writes.set(request.process, [request])
+    else list.push(request)
+  }
+  return writes
 }
 
 function isClear({ call }: HistoryEntry<Call>): boolean {
