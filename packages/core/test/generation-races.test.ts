@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
 import { Deferred } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
@@ -7,14 +7,19 @@ import { expect, test } from 'vitest'
 /** Creates caches like those of several processes, on one backend that cannot list its keys. */
 function setup() {
   let now = 1_000
-  const clock = { now: () => now, sleep: async () => {} }
+  let monotonic = now
+  const clock = { now: () => now, monotonic: () => monotonic, sleep: async () => {} }
+  const setTime = (time: number, monotonicTime = time) => {
+    now = time
+    monotonic = monotonicTime
+  }
   const backend = memory({ clock })
   const createCache = (intercept: Interceptor = async (_, call) => call()) => {
     const store = wrapStore(backend, intercept)
     delete (store as { scan?: unknown }).scan
     return new Cache(store as CacheStore, { prefix: 'app:', clock })
   }
-  return { backend, createCache, setTime: (time: number) => (now = time) }
+  return { backend, createCache, setTime }
 }
 
 const isIdKey = (key: unknown) => String(key).includes('~generation')
@@ -127,4 +132,143 @@ test('a namespace on a durable backend stores one copy of its id', async () => {
   await cache.namespace('users').get('k')
   expect(keys).toEqual(['app:~generation', expect.stringMatching(/^app:.*:users:~generation$/)])
   await createCache().close()
+})
+
+test('processes that create an id at the same time agree on one before it is used', async () => {
+  const { backend, createCache, setTime } = setup()
+  const ids = ['app:~generation', 'app:~generation1', 'app:~generation2']
+  const gates = [new Deferred<void>(), new Deferred<void>()] as const
+  const late = createCache(async (operation, call, [key]) => {
+    if (operation === 'add' && isIdKey(key)) await gates[0].promise
+    return call()
+  })
+  const partial = createCache(async (operation, call, [key]) => {
+    if (operation === 'add' && key === ids[0]) await gates[1].promise
+    return call()
+  })
+  const user = createCache()
+  await user.get('k')
+  backend.deleteMany(ids.slice(1))
+  // It stores the missing copies now, and not again within a second.
+  setTime(2_000)
+  await user.get('k')
+  backend.deleteMany(ids)
+  // The id that is stored last is the newer one.
+  setTime(2_005)
+  const reads = [late.get('k')]
+  await sleep(5)
+  setTime(2_003)
+  reads.push(partial.get('k'))
+  await sleep(5)
+  expect(await user.add('lock', 1)).toBe(true)
+  for (const [index, gate] of gates.entries()) {
+    gate.resolve()
+    await reads[index]
+  }
+  for (const cache of [late, partial, user]) expect(await cache.add('lock', 2)).toBe(false)
+})
+
+test('a clock that is set back by less than a second does not keep an id in use', async () => {
+  const { createCache, setTime } = setup()
+  const [one, two] = [createCache(), createCache()]
+  await one.set('k', 'old')
+  expect(await two.get('k')).toBe('old')
+  await one.clear()
+  setTime(1_200, 2_000)
+  expect(await two.get('k')).toBeUndefined()
+})
+
+test('an id found in one generation of the prefix around it is not stored in the next one', async () => {
+  const { createCache, setTime } = setup()
+  const released = new Deferred<void>()
+  let isSlow = false
+  const slow = createCache(async (operation, call, [key]) => {
+    if (isSlow && String(key).startsWith('app:~')) await released.promise
+    const result = await call()
+    // Before the other copies are stored.
+    if (operation === 'add' && String(key).endsWith(':ns:~generation')) isSlow = true
+    return result
+  })
+  setTime(1_050)
+  const reading = slow.namespace('ns').get('k')
+  await sleep(5)
+  expect(isSlow).toBe(true)
+  setTime(1_040)
+  await createCache().clear()
+  const users = [createCache(), createCache()].map((cache) => cache.namespace('ns'))
+  expect(await users[0]?.add('lock', 1)).toBe(true)
+  released.resolve()
+  await reading
+  for (const user of users) expect(await user.add('lock', 2)).toBe(false)
+})
+
+test('no generation begins at a time that other processes do not share', async () => {
+  const { backend, createCache } = setup()
+  const store = wrapStore(backend, (_, call) => call())
+  delete (store as { scan?: unknown }).scan
+  let isReadable = false
+  const time = async () => {
+    if (isReadable) return 1_000
+    const options = { store: 'memory', operation: 'time' }
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', options)
+  }
+  const ahead = { now: () => 9_000, sleep: async () => {} }
+  const cache = new Cache({ ...store, time } as CacheStore, { prefix: 'app:', clock: ahead })
+  await expect(cache.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  await createCache().set('k', 1)
+  expect(await cache.get('k')).toBe(1)
+  for (const call of [cache.clear(), cache.namespace('ns').get('k')]) {
+    await expect(call).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  }
+  isReadable = true
+  await cache.clear()
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('a write made during a clear of its process is not lost halfway', async () => {
+  const { createCache } = setup()
+  const [clearable, readable] = [new Deferred<void>(), new Deferred<void>()]
+  let isClearing = false
+  const cache = createCache(async (operation, call, [key]) => {
+    if (isClearing && key === 'app:~generation' && operation === 'compareAndSet')
+      await clearable.promise
+    if (isClearing && String(key).includes(':ns:~generation')) await readable.promise
+    return call()
+  })
+  const namespace = cache.namespace('ns')
+  await namespace.set('k', 1)
+  isClearing = true
+  const clearing = cache.clear()
+  await sleep(5)
+  const counting = namespace.increment('k', 5)
+  await sleep(5)
+  clearable.resolve()
+  await clearing
+  readable.resolve()
+  expect([await counting, await namespace.get('k')]).toEqual([5, 5])
+})
+
+test('a write that its process made before a clear is not repeated while the clear is in flight', async () => {
+  const { createCache } = setup()
+  const [stored, clearable] = [new Deferred<void>(), new Deferred<void>()]
+  let isClearing = false
+  let reads = 0
+  const cache = createCache(async (operation, call, [key]) => {
+    if (!isClearing || key !== 'app:~generation1') return call()
+    // The write confirms the id after the clear has stored a new one.
+    if (operation === 'get' && reads++ === 0) await stored.promise
+    const result = await call()
+    if (operation !== 'compareAndSet') return result
+    stored.resolve()
+    await clearable.promise
+    return result
+  })
+  await cache.set('other', 1)
+  isClearing = true
+  const adding = cache.add('k', 1)
+  const clearing = cache.clear()
+  await sleep(5)
+  clearable.resolve()
+  await Promise.all([adding, clearing])
+  expect(await cache.get('k')).toBeUndefined()
 })

@@ -31,6 +31,10 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
+  monotonic(): number {
+    return this.#now
+  }
+
   /** Number of calls of `sleep` that have not resolved yet. */
   get sleeping(): number {
     return this.#sleepers.length

@@ -1,7 +1,8 @@
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import type { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import type { CallKind, Generation, PrefixedCall } from './generation.ts'
+import type { Generation } from './generation.ts'
+import type { CallKind, PrefixedCall } from './unconfirmed-call.ts'
 
 /**
  * A store within a prefix of a store that cannot list its keys. `clear()` begins a new {@link Generation}; items of

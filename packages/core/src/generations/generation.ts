@@ -2,9 +2,12 @@ import { isUnreachable } from '../driver-errors.ts'
 import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
+import { Moment } from '../time/moment.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { createId, type GenerationId, isNewer, maxIdLength, newestOf } from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
+import { type IdStore, PinnedStore } from './pinned-store.ts'
+import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
 
 /** How long a process uses the id it knows for reads that need not be strong. */
 const refreshMs = 1_000
@@ -14,11 +17,8 @@ const refreshMs = 1_000
  */
 const restoreMs = 2 * refreshMs
 
-/** What a call does: a read may be repeated at any time, a write not behind a later clear, an `add` must be confirmed. */
-export type CallKind = 'read' | 'write' | 'add'
-
-/** A call of a store, for keys that begin with `keyPrefix`. */
-export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
+/** How many clears this process has begun. */
+let clearsBegun = 0
 
 /**
  * The current generation of a prefix. Its id is part of every key, and `clear()` replaces the id: O(1), and nothing
@@ -35,10 +35,10 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
+  readonly #store: AnyStore
   /** The generation of the prefix around this one, if that has generations too. */
   readonly #outer: Generation | undefined
   readonly #clock: Clock
-  readonly #ids: IdCopies
   readonly #time: BackendTime
   /** The newest id that this process has read or stored. */
   #id: GenerationId | undefined
@@ -46,12 +46,13 @@ export class Generation {
   #outerKeyPrefix = ''
   #keyPrefix = ''
   /** When the last read of the id began, or failed. */
-  #readAt = 0
+  #readAt: Moment | undefined
   /** Whether the last read of the id succeeded. */
   #isConfirmed = false
-  #confirmedAt = 0
-  #repairedAt = 0
-  #clearCount = 0
+  #confirmedAt: Moment | undefined
+  #repairedAt: Moment | undefined
+  #lastClear = 0
+  readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
   #confirming: Promise<void> | undefined
   /** In the order in which they were made. */
@@ -62,8 +63,8 @@ export class Generation {
     this.keyPrefixBytes = Buffer.byteLength(prefix) + maxIdLength + 1
     this.#prefix = prefix
     this.#clock = clock
-    this.#ids = new IdCopies(store, prefix)
-    this.#time = new BackendTime(store.time?.bind(store), clock)
+    this.#store = store
+    this.#time = outer === undefined ? new BackendTime(store.time?.bind(store), clock) : outer.#time
   }
 
   /** What all keys of this generation begin with, within the outer one. */
@@ -76,9 +77,9 @@ export class Generation {
     return this.#outer === undefined ? this.#keyPrefix : this.#outer.fullKeyPrefix + this.#keyPrefix
   }
 
-  /** How often this process has cleared this prefix or one around it. */
-  get ownClears(): number {
-    return this.#clearCount + (this.#outer?.ownClears ?? 0)
+  /** The number of the last clear of this prefix, or of one around it, that this process has made; 0 if there is none. */
+  get lastClear(): number {
+    return Math.max(this.#lastClear, this.#outer?.lastClear ?? 0)
   }
 
   /** Epoch milliseconds, by the clock of the backend if it has one. */
@@ -88,19 +89,25 @@ export class Generation {
 
   /** Whether `keyPrefix` is recent enough for reads that need not be strong. Otherwise use {@link callRefreshing}. */
   isFresh(): boolean {
-    return this.#id !== undefined && isWithin(refreshMs, this.#readAt, this.#clock.now())
+    return this.#id !== undefined && this.#readAt?.isWithin(refreshMs) === true
   }
 
   /** Makes a call that need not be strong, and refreshes the id. */
   async callRefreshing<T>(call: PrefixedCall<T>): Promise<T> {
-    if (this.#id !== undefined && this.#isConfirmed) {
-      return this.#callWhile(this.#readShared(), 'read', call)
-    }
+    const isKnown = this.#id !== undefined
     const reading = this.#readShared()
-    if (this.#id === undefined) await reading
-    // After a failed read, calls do not wait for the next attempt.
-    else reading.catch(ignore)
+    if (isKnown && !this.#isFailing()) return this.#callWhile(reading, 'read', call)
+    if (isKnown) reading.catch(ignore)
+    else await reading
     return call(this.#keyPrefix)
+  }
+
+  /**
+   * Whether the id was unreachable a moment ago. Calls do not wait for the next attempt then, or all of them would wait for
+   * its deadline. A process that was idle meanwhile waits, because there may have been a clear since the outage.
+   */
+  #isFailing(): boolean {
+    return !this.#isConfirmed && this.#readAt?.isWithin(restoreMs) === true
   }
 
   /**
@@ -121,7 +128,7 @@ export class Generation {
    */
   async #callWhile<T>(reading: Promise<void>, kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     const outerKeyPrefix = this.#outer?.fullKeyPrefix
-    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, this.#outer?.ownClears)
+    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, clearsBegun)
     this.#unconfirmedCalls.add(unconfirmed)
     await reading.catch(ignore)
     if (this.#outer !== undefined) await this.#followOuter(this.#outer, outerKeyPrefix, unconfirmed)
@@ -145,17 +152,21 @@ export class Generation {
 
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    const earlierWrites = [...this.#unconfirmedCalls].filter(({ kind }) => kind !== 'read')
-    const readAt = this.#clock.now()
+    await this.#clear(++clearsBegun)
+  }
+
+  async #clear(number: number): Promise<void> {
+    const readAt = new Moment(this.#clock)
+    const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const { newest, copies } = await this.#readCopies()
-    const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
-    const id = await this.#newIdAfter(newestOf([newest, this.#id]))
-    const stored = await this.#ids.raise(id, copies)
-    // Writes made before this clear are not repeated in the generation after it.
-    for (const call of earlierWrites) this.#unconfirmedCalls.delete(call)
-    this.#clearCount++
-    this.#adopt(stored, readAt, outerKeyPrefix)
+    const { newest, copies } = await ids.read()
+    const own = { number, id: await this.#newIdAfter(newestOf([newest, this.#id])) }
+    this.#clearsInFlight.add(own)
+    const id = await ids.raise(own.id, copies).finally(() => this.#clearsInFlight.delete(own))
+    // The generation around this one has changed: the id was stored in the one before, or in none.
+    if (!this.#isWithin(ids)) return this.#clear(number)
+    this.#lastClear = Math.max(this.#lastClear, number)
+    this.#adopt(id, readAt, ids.outerKeyPrefix)
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -179,26 +190,11 @@ export class Generation {
 
   async #readId(): Promise<void> {
     // Before the read: a clear may follow while its reply is on the way.
-    const readAt = this.#clock.now()
+    const readAt = new Moment(this.#clock)
     try {
-      const spares = this.#id === undefined
-      const { newest, isComplete, hasOlder, copies } = await this.#readCopies(spares)
-      const outerKeyPrefix = this.#outer?.fullKeyPrefix ?? ''
-      // An id of an earlier outer generation must not replace the id that another process has stored in this one.
-      const known = outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
-      if (newest === undefined) {
-        this.#adopt(await this.#restoreOrCreate(known, copies), readAt, outerKeyPrefix)
-        return
-      }
-      const id = newestOf([newest, known]) ?? newest
-      this.#adopt(id, readAt, outerKeyPrefix)
-      const isOutdated = hasOlder || id.text !== newest.text
-      if (isOutdated || (!isComplete && this.#mayRepair())) {
-        this.#repairedAt = this.#clock.now()
-        this.#adopt(await this.#ids.raise(id, copies), readAt, outerKeyPrefix)
-      }
+      while (!(await this.#readIdOnce(readAt)));
     } catch (error) {
-      this.#readAt = this.#clock.now()
+      this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
       // In an outage that affects all processes, nothing is cleared, so the id remains restorable while it is in use.
       if (isUnreachable(error) && this.#isRestorable()) this.#confirmedAt = this.#readAt
@@ -206,42 +202,84 @@ export class Generation {
     }
   }
 
+  /** Returns whether the generation around this one was the same all the time. */
+  async #readIdOnce(readAt: Moment): Promise<boolean> {
+    const ids = await this.#locateIds()
+    const { newest, isComplete, hasOlder, copies } = await ids.read({
+      spares: this.#id === undefined,
+    })
+    if (!this.#isWithin(ids)) return false
+    // An id of an earlier outer generation must not replace the id that another process has stored in this one.
+    const known = ids.outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
+    const id = newestOf([newest, known])
+    if (newest === undefined || id === undefined) {
+      return this.#adoptIfWithin(ids, await this.#restoreOrCreate(ids, known, copies), readAt)
+    }
+    this.#adopt(id, readAt, ids.outerKeyPrefix)
+    const isOutdated = hasOlder || id.text !== newest.text
+    if (!isOutdated && (isComplete || !this.#mayRepair())) return true
+    this.#repairedAt = new Moment(this.#clock)
+    return this.#adoptIfWithin(ids, await ids.raise(id, copies), readAt)
+  }
+
+  /** The copies of the id within the current generation around this one, if there is one. */
+  async #locateIds(): Promise<IdCopies> {
+    return new IdCopies(await this.#storeAround(), this.#prefix)
+  }
+
+  /** The store within this generation. */
+  async #pin(): Promise<PinnedStore> {
+    if (this.#id === undefined) await this.#readShared()
+    return new PinnedStore(await this.#storeAround(), this.#keyPrefix, () => this.#confirm())
+  }
+
+  #storeAround(): Awaitable<IdStore> {
+    return this.#outer === undefined ? this.#store : this.#outer.#pin()
+  }
+
+  /** Whether the copies belong to the current generation around this one. */
+  #isWithin({ outerKeyPrefix }: IdCopies): boolean {
+    return outerKeyPrefix === (this.#outer?.fullKeyPrefix ?? '')
+  }
+
+  #adoptIfWithin(ids: IdCopies, id: GenerationId, readAt: Moment): boolean {
+    const isWithin = this.#isWithin(ids)
+    if (isWithin) this.#adopt(id, readAt, ids.outerKeyPrefix)
+    return isWithin
+  }
+
   /**
    * Missing copies are stored at most once per refresh, because a node may be down for longer. Older copies are replaced
    * at once: a process that knows no newer id would use them.
    */
   #mayRepair(): boolean {
-    return !isWithin(refreshMs, this.#repairedAt, this.#clock.now())
-  }
-
-  /** Reads the copies, all of them in one outer generation. */
-  async #readCopies(spares = false): Promise<IdReading> {
-    for (;;) {
-      const outerKeyPrefix = this.#outer?.fullKeyPrefix
-      const reading = await this.#ids.read({ spares })
-      if (outerKeyPrefix === this.#outer?.fullKeyPrefix) return reading
-    }
+    return this.#repairedAt?.isWithin(refreshMs) !== true
   }
 
   /** Stores the known id if it was confirmed recently, or else a new one. Returns the newest id that is stored then. */
   async #restoreOrCreate(
+    ids: IdCopies,
     known: GenerationId | undefined,
     copies: IdReading['copies'],
   ): Promise<GenerationId> {
-    if (known !== undefined && this.#isRestorable()) return this.#ids.raise(known, copies)
-    return this.#ids.create(await this.#newIdAfter(this.#id), copies)
+    if (known !== undefined && this.#isRestorable()) return ids.raise(known, copies)
+    return ids.create(await this.#newIdAfter(this.#id), copies)
   }
 
   /** Whether the known id was confirmed recently. */
   #isRestorable(): boolean {
-    return isWithin(restoreMs, this.#confirmedAt, this.#clock.now())
+    return this.#confirmedAt?.isWithin(restoreMs) === true
   }
 
+  /**
+   * An id newer than all before it, also than those that no copy holds any more. So its number is a time that all
+   * processes share: with that of a clock that is ahead, the generation would win over later ones.
+   */
   async #newIdAfter(id: GenerationId | undefined): Promise<GenerationId> {
-    return createId(Math.max((id?.number ?? 0) + 1, await this.#time.now()))
+    return createId(Math.max((id?.number ?? 0) + 1, await this.#time.shared()))
   }
 
-  #adopt(id: GenerationId, readAt: number, outerKeyPrefix: string): void {
+  #adopt(id: GenerationId, readAt: Moment, outerKeyPrefix: string): void {
     this.#readAt = readAt
     this.#confirmedAt = readAt
     this.#isConfirmed = true
@@ -253,51 +291,18 @@ export class Generation {
     // The outer generation repeats the calls itself, with the same id.
     if (isSameId) return
     this.#keyPrefix = `${this.#prefix}${id.text}:`
+    if (!isOuterNew) this.#noteClears(id)
     // Immediately, so that calls for one key keep their order: the next call is sent with the new id.
     for (const call of this.#unconfirmedCalls) {
-      const isBeforeClear = call.kind !== 'read' && call.outerClears !== this.#outer?.ownClears
-      if (!isBeforeClear) call.send(this.#keyPrefix)
+      if (!call.isWriteBefore(this.lastClear)) call.send(this.#keyPrefix)
+    }
+  }
+  /** A clear of this process has taken effect as soon as its id is found, although it has not been stored everywhere. */
+  #noteClears(found: GenerationId): void {
+    for (const { number, id } of this.#clearsInFlight) {
+      if (!isNewer(id, found)) this.#lastClear = Math.max(this.#lastClear, number)
     }
   }
 }
 
-/** A call in flight that is repeated if the id of the generation has changed. */
-class UnconfirmedCall<T> {
-  /** The result for the last prefix with which the call was sent. */
-  result!: Promise<T>
-  /** How often this process had cleared an outer generation when the call was made. */
-  readonly outerClears: number | undefined
-  readonly kind: CallKind
-  readonly #call: PrefixedCall<T>
-
-  constructor(
-    kind: CallKind,
-    call: PrefixedCall<T>,
-    keyPrefix: string,
-    outerClears: number | undefined,
-  ) {
-    this.kind = kind
-    this.#call = call
-    this.outerClears = outerClears
-    this.send(keyPrefix)
-  }
-
-  send(keyPrefix: string): void {
-    this.result = attempt(this.#call, keyPrefix)
-    // It may be replaced, and is awaited later.
-    this.result.catch(ignore)
-  }
-}
-
-/** Whether `now` is less than `span` after `time`. A clock that was set back counts as later. */
-function isWithin(span: number, time: number, now: number): boolean {
-  const age = now - time
-  return age >= 0 && age < span
-}
-
 function ignore(): void {}
-
-/** Makes a call that may also throw. */
-async function attempt<T>(call: PrefixedCall<T>, keyPrefix: string): Promise<T> {
-  return call(keyPrefix)
-}

@@ -1,7 +1,7 @@
 import type { ReadOptions } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
+import type { IdStore } from './pinned-store.ts'
 
 /** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
 const copiesPerSet = 3
@@ -32,12 +32,15 @@ interface Copy {
  * keys, so that it survives the loss of a node. A copy is replaced only by a newer id.
  */
 export class IdCopies {
-  readonly #store: AnyStore
+  /** The key prefix of the generation that contains the copies; `''` if there is none around. */
+  readonly outerKeyPrefix: string
+  readonly #store: IdStore
   readonly #prefix: string
   readonly #copyCount: number
   readonly #setCount: number
 
-  constructor(store: AnyStore, prefix: string) {
+  constructor(store: IdStore, prefix: string) {
+    this.outerKeyPrefix = store.fullKeyPrefix ?? ''
     this.#store = store
     this.#prefix = prefix
     this.#copyCount = store.durable === true ? 1 : copiesPerSet
@@ -65,9 +68,24 @@ export class IdCopies {
     return Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
   }
 
-  /** Stores `id` in the missing copies. Returns the newest id that is stored then. */
-  create(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
-    return this.#writeAll(id, copies, () => true)
+  /**
+   * Stores `id`, unless another process has stored one meanwhile. Returns the id that is current then.
+   *
+   * The first copy that can be written decides between processes that create an id at the same time. The others are
+   * written after it: if a process could find an id that is replaced by a newer one created at the same time, what it
+   * writes with that id would be lost, and a lock could be acquired twice.
+   * @throws CacheError if no copy could be written
+   */
+  async create(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
+    const [first, ...others] = copies
+    if (first === undefined) return id
+    try {
+      const decided = await this.#write(id, first, () => true)
+      return others.length === 0 ? decided : await this.raise(decided, others).catch(() => decided)
+    } catch (error) {
+      if (others.length === 0) throw error
+      return this.create(id, others)
+    }
   }
 
   /** Stores `id` in the missing copies and those with an older id. Returns the newest id that is stored then. */

@@ -52,7 +52,7 @@ describe('encrypted()', () => {
     decipher.setAuthTag(payload.subarray(-16))
     const plain = decipher.update(payload.subarray(headerBytes, -16))
     decipher.final()
-    expect(plain).toEqual(json().encode(entry, 'app:k'))
+    expect(plain).toEqual(toBytes(json().encode(entry, 'app:k')))
   })
 
   test('does not decrypt a payload that was copied to another key', () => {

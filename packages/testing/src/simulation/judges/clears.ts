@@ -11,6 +11,11 @@ type Entry = HistoryEntry<ClearCall>
 
 /** For this time after a clear a process may restore the id that it replaced, if the backend has lost it. */
 const restoreMs = 2_100
+/**
+ * For this time after a request for the id that fails, reads that need not be strong do not wait for the next attempt: two
+ * seconds after it has failed, which takes up to its deadline.
+ */
+const failingMs = 2_300
 /** For this time a process may use an outdated list of nodes. */
 const nodesDelayMs = 60
 
@@ -19,10 +24,7 @@ const nodesDelayMs = 60
  * the clear, only the process that cleared can still know of it.
  */
 export function judgeClears(history: History<ClearCall>): string | undefined {
-  const { entries, requests } = history
-  // A process that cannot read the clock of the backend orders ids by its own, which may be ahead of the others.
-  if (requests.some(({ operation, hasFailed }) => operation === 'time' && hasFailed))
-    return undefined
+  const { entries } = history
   const writes = new Map<unknown, Entry>()
   for (const entry of entries) {
     const isWrite = entry.call.op === 'set' || entry.call.op === 'add'
@@ -52,15 +54,18 @@ function isBefore(first: Entry, second: Entry): boolean {
 /** A strong read notices a clear at once, any other within the refresh interval. */
 function mustNotice(read: Entry, clear: Entry, history: History<ClearCall>): boolean {
   if (read.process !== clear.process && isForgotten(clear, read, history)) return false
-  // A process that cannot read the id falls back to other copies of it, and may find what it knew before.
-  const isStrong = read.call.op === 'strong get'
-  // After a failure, other reads go on with the id that is known while it is read again.
-  if (hasFailed(isStrong ? clear.invokedAt - refreshMs : 0, read, history)) return false
-  if (isStrong) return true
-  return read.invokedAt > clear.settledAt + refreshMs && !seemsRecent(read, history)
+  if (read.call.op === 'strong get') return !hasFailed(read.invokedAt, read, history)
+  // After a failed read of the id, the known one is used while it is read again.
+  const isUnreachable = hasFailed(read.invokedAt - failingMs, read, history)
+  return read.invokedAt > clear.settledAt + refreshMs && !isUnreachable
 }
 
-/** Whether a request of the reading process for the id has failed since this time. */
+/**
+ * Whether a request of the reading process for the id has failed since this time. Then the process goes on with the copies
+ * of the id that it can reach, and with the id it knows if it can reach none: a clear is acknowledged when one copy
+ * contains its id, and that may be another one. To require a majority of the copies instead would make the cache
+ * unavailable when two nodes are.
+ */
 function hasFailed(
   since: number,
   { process, settled = Infinity }: Entry,
@@ -90,21 +95,4 @@ function isForgotten(clear: Entry, read: Entry, { nodeChanges, losses }: History
       at < clear.settledAt + restoreMs,
   )
   return hasChanged || hasLost
-}
-
-/**
- * Whether the clock of the process was set back by so much that the id seems to have been read within the refresh
- * interval.
- */
-function seemsRecent({ process, invoked, invokedAt }: Entry, history: History): boolean {
-  const lastRead = history.requests.findLast(
-    (request) =>
-      request.process === process &&
-      request.sent < invoked &&
-      request.keys.some((key) => key.includes('~generation')),
-  )
-  const from = lastRead?.sentAt ?? 0
-  const steps = history.clockSteps.filter((step) => step.process === process && step.at >= from)
-  const elapsed = steps.reduce((sum, { ms }) => sum + ms, invokedAt - from)
-  return steps.length > 0 && elapsed >= 0 && elapsed < refreshMs
 }

@@ -25,8 +25,10 @@ export interface RegisterOptions<Call> {
   /** The key that stands for a storage key. */
   readonly keyOf: (storageKey: string) => string | undefined
   readonly ttlStep: number
-  /** Whether the result of a call is not judged, and the call may take effect twice. @default never */
-  readonly isBlurred?: ((entry: HistoryEntry<Call>) => boolean) | undefined
+  /** Whether a call that succeeded is judged as one with an unknown result. @default never */
+  readonly isUnjudged?: ((entry: HistoryEntry<Call>, key: string) => boolean) | undefined
+  /** How many more times a call that writes a key may have taken effect before it did so with its result. @default 0 */
+  readonly repetitions?: ((entry: HistoryEntry<Call>, key: string) => number) | undefined
   /** Whether the calls of a process for one key take effect in the order of the calls if made in the same tick. @default false */
   readonly keepsOrderOfTicks?: boolean | undefined
 }
@@ -68,35 +70,43 @@ type NamedOperation = readonly [key: string, operation: Operation<Register>, cal
 
 function operationsOf<Call>(
   entry: HistoryEntry<Call>,
-  { effects, ttlStep, isBlurred }: RegisterOptions<Call>,
+  { effects, ttlStep, isUnjudged, repetitions }: RegisterOptions<Call>,
 ): NamedOperation[] {
   if (entry.hasNoEffect) return []
-  const value = resultOf(entry)
   const hasSucceeded = isAcknowledged(entry)
-  const isCertain = hasSucceeded && isBlurred?.(entry) !== true
+  return effects(entry.call, resultOf(entry)).flatMap((effect): NamedOperation[] => {
+    const { key, call } = effect
+    const isCertain = hasSucceeded && isUnjudged?.(entry, key) !== true
+    if (isRead(call) && !isCertain) return []
+    const count = hasSucceeded && !isRead(call) ? (repetitions?.(entry, key) ?? 0) : 0
+    const repeated = Array.from({ length: count }, (): NamedOperation => {
+      return [key, operationOf(entry, effect, false, ttlStep), call]
+    })
+    return [[key, operationOf(entry, effect, isCertain, ttlStep), call], ...repeated]
+  })
+}
+
+function operationOf(
+  entry: HistoryEntry,
+  { key, call, result }: KeyEffect,
+  isCertain: boolean,
+  ttlStep: number,
+): Operation<Register> {
+  const hasSucceeded = isAcknowledged(entry)
+  const expected = isCertain ? result : anyResult
   const at = {
     from: entry.invokedAt,
     until: hasSucceeded ? entry.settledAt : entry.effectiveUntilAt,
   }
-  const relevant = effects(entry.call, value).filter(({ call }) => isCertain || !isRead(call))
-  const operations = relevant.map(({ key, call, result }): NamedOperation => {
-    const expected = isCertain ? result : anyResult
-    const operation = {
-      describe: () =>
-        `${entry.process} ${key} ${JSON.stringify(call)} → ${hasSucceeded ? String(value) : 'failed'}`,
-      from: hasSucceeded ? entry.invoked : entry.effectiveFrom,
-      until: hasSucceeded ? (entry.settled ?? Infinity) : entry.effectiveUntil,
-      isCertain,
-      isObservation: isCertain && isObservation(call, result),
-      apply: (state: Register) => applyCall(state, call, expected, at, ttlStep),
-    }
-    return [key, operation, call]
-  })
-  const second = isCertain || !hasSucceeded ? [] : operations
-  return [
-    ...operations,
-    ...second.map(([key, each, call]): NamedOperation => [key, { ...each }, call]),
-  ]
+  return {
+    describe: () =>
+      `${entry.process} ${key} ${JSON.stringify(call)} → ${hasSucceeded ? String(resultOf(entry)) : 'failed'}`,
+    from: hasSucceeded ? entry.invoked : entry.effectiveFrom,
+    until: hasSucceeded ? (entry.settled ?? Infinity) : entry.effectiveUntil,
+    isCertain,
+    isObservation: isCertain && isObservation(call, result),
+    apply: (state: Register) => applyCall(state, call, expected, at, ttlStep),
+  }
 }
 
 /** Calls that consist of one request, so that their order is that of the requests. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { type History, type HistoryEntry, resultOf } from '../judges/history.ts'
+import { ClearsByGeneration } from '../judges/clears-by-generation.ts'
+import { type History, resultOf } from '../judges/history.ts'
 import { judgeRegisters } from '../judges/register-history.ts'
 import {
   type FacadeCall,
@@ -48,13 +49,9 @@ export const facade: Scenario<FacadeCall> = {
     return { run: (call) => runFacadeCall(cache, call, strongRead), close: () => cache.close() }
   },
   judge(history, { traits: { scan, ttlStep } }) {
-    const clears = scan ? [] : history.entries.filter(({ call }) => call.op === 'clear')
-    const isBlurred = (entry: HistoryEntry<FacadeCall>) =>
-      entry.call.op !== 'clear' && clears.some((clear) => overlap(clear, entry))
-    return (
-      judgeBursts(history) ??
-      judgeRegisters(history, { effects: facadeEffects, keyOf, ttlStep, isBlurred })
-    )
+    const base = { effects: facadeEffects, keyOf, ttlStep }
+    const rules = scan ? base : { ...base, ...new ClearsByGeneration(history, keyOf).rules }
+    return judgeBursts(history) ?? judgeRegisters(history, rules)
   },
 }
 
@@ -63,14 +60,6 @@ function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | un
   const refused = entries.find((entry) => entry.call.op === 'burst' && Number(resultOf(entry)) > 0)
   if (refused === undefined || !isFaultless) return undefined
   return `${resultOf(refused)} concurrent calls of replace() by ${refused.process} were refused.`
-}
-
-/**
- * Whether two calls were made at the same time. A write that a clear by generations overtakes is made in both
- * generations, so that others may see it before the clear and after it.
- */
-function overlap(a: HistoryEntry, b: HistoryEntry): boolean {
-  return a.invoked < (b.settled ?? Infinity) && b.invoked < (a.settled ?? Infinity)
 }
 
 /** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */

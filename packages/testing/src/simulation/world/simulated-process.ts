@@ -45,6 +45,7 @@ export class SimulatedProcess implements EventProcess {
     this.#offsetMs = offsetMs
     this.clock = {
       now: () => epoch + Math.floor(this.monotonic() + this.#offsetMs),
+      monotonic: () => this.monotonic(),
       sleep: (ms, signal) => this.#sleep(ms, signal),
     }
   }

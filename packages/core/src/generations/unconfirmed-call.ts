@@ -1,0 +1,40 @@
+import type { Awaitable } from '../store.ts'
+
+/** What a call does: a read may be repeated at any time, a write not behind a later clear, an `add` must be confirmed. */
+export type CallKind = 'read' | 'write' | 'add'
+
+/** A call of a store, for keys that begin with `keyPrefix`. */
+export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
+
+/** A call in flight that is repeated if the id of the generation has changed. */
+export class UnconfirmedCall<T> {
+  /** The result for the last prefix with which the call was sent. */
+  result!: Promise<T>
+  readonly #kind: CallKind
+  readonly #clearsBefore: number
+  readonly #call: PrefixedCall<T>
+
+  /** @param clearsBefore how many clears this process had begun when the call was made */
+  constructor(kind: CallKind, call: PrefixedCall<T>, keyPrefix: string, clearsBefore: number) {
+    this.#kind = kind
+    this.#call = call
+    this.#clearsBefore = clearsBefore
+    this.send(keyPrefix)
+  }
+
+  /** Whether it is a write that was made before the clear of this number. It must not be repeated after that. */
+  isWriteBefore(clear: number): boolean {
+    return this.#kind !== 'read' && this.#clearsBefore < clear
+  }
+
+  send(keyPrefix: string): void {
+    this.result = attempt(this.#call, keyPrefix)
+    // It may be replaced, and is awaited later.
+    this.result.catch(() => {})
+  }
+}
+
+/** Makes a call that may also throw. */
+async function attempt<T>(call: PrefixedCall<T>, keyPrefix: string): Promise<T> {
+  return call(keyPrefix)
+}
