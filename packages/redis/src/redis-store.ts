@@ -321,7 +321,7 @@ async function unlinkEach(client: CommandClient, keys: readonly string[]): Promi
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
-function orUndefined(reply: Buffer | null): Buffer | undefined {
+function orUndefined(reply: Payload | null): Payload | undefined {
   return reply ?? undefined
 }
 

@@ -5,8 +5,9 @@ export type SetOptions = [] | ['PX', number] | ['NX'] | ['PX', number, 'NX']
 
 /** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `socketFor`. */
 export interface CommandClient {
-  getBuffer(key: string): Promise<Buffer | null>
-  mgetBuffer(keys: string[]): Promise<(Buffer | null)[]>
+  /** The value as bytes, or as text with the same bytes. */
+  getBuffer(key: string): Promise<Argument | null>
+  mgetBuffer(keys: string[]): Promise<(Argument | null)[]>
   set(key: string, value: Argument): Promise<'OK'>
   set(key: string, value: Argument, px: 'PX', ttl: number): Promise<'OK'>
   set(key: string, value: Argument, nx: 'NX'): Promise<'OK' | null>
