@@ -3,11 +3,8 @@ import type { Argument } from './command-client.ts'
 import type { QueueEntry } from './queue-entry.ts'
 import type { QueueingClient } from './queueing-client.ts'
 import { ReplyReader } from './reply-reader.ts'
-import type { Request } from './request.ts'
+import { encodeBlock, type Request } from './request.ts'
 import { TurnEnd } from './turn-end.ts'
-
-/** Longer texts are split, so that the server can start with the first requests while the others are copied. */
-const charsPerWrite = 64 * 1024
 
 /**
  * Collects the requests of a turn of the event loop and sends them in one write. A request enters the queue of the
@@ -18,12 +15,11 @@ export class Outbox {
   readonly #turnEnd = new TurnEnd(() => this.flush())
   /** The stream whose replies are parsed here. */
   #stream: Writable | undefined
+  #requests: Request[] = []
+  /** The entry of each request. */
   #entries: QueueEntry[] = []
-  /** Complete parts of the requests. */
-  #parts: Argument[] = []
-  #hasBytes = false
-  /** The requests, or the rest of them after `parts`. */
-  #text = ''
+  /** Whether the last text was ASCII, as the next one probably is. */
+  #wasAscii = true
 
   constructor(client: QueueingClient) {
     this.#client = client
@@ -46,45 +42,41 @@ export class Outbox {
 
   flush(): void {
     if (this.#entries.length === 0) return
+    const requests = this.#requests
     const entries = this.#entries
+    this.#requests = []
     this.#entries = []
     const { stream } = this.#client
-    if (stream !== undefined && isWritable(this.#client.status, stream)) this.#send(stream, entries)
-    else for (const entry of entries) entry.reject(new Error('the connection was lost'))
-    if (this.#parts.length > 0) this.#parts = []
-    this.#hasBytes = false
-    this.#text = ''
+    if (stream !== undefined && isWritable(this.#client.status, stream)) {
+      this.#send(stream, requests, entries)
+    } else for (const entry of entries) entry.reject(new Error('the connection was lost'))
   }
 
   #add(request: Request, entry: QueueEntry): void {
+    this.#requests.push(request)
     this.#entries.push(entry)
-    if (typeof request === 'string') this.#text += request
-    else this.#addParts(request)
-    if (this.#text.length < charsPerWrite) return
-    this.#parts.push(this.#text)
-    this.#text = ''
   }
 
-  #addParts(request: readonly Argument[]): void {
-    // The first and the last part are text.
-    const last = request.length - 1
-    this.#parts.push(`${this.#text}${request[0] as string}`)
-    for (let index = 1; index < last; index++) this.#parts.push(request[index] as Argument)
-    this.#text = request[last] as string
-    this.#hasBytes = true
-  }
-
-  #send(stream: Writable, entries: readonly QueueEntry[]): void {
+  #send(stream: Writable, requests: readonly Request[], entries: readonly QueueEntry[]): void {
     if (stream !== this.#stream && ReplyReader.attach(this.#client, stream)) this.#stream = stream
     const { commandQueue } = this.#client
     for (const entry of entries) commandQueue.push(entry)
-    if (this.#hasBytes) stream.cork()
-    for (const part of this.#parts) {
-      if (typeof part === 'string') writeText(stream, part)
+    for (let next = 0; next < requests.length; ) next = this.#sendBlock(stream, requests, next)
+  }
+
+  /** Returns the index of the first request that has not been sent. */
+  #sendBlock(stream: Writable, requests: readonly Request[], start: number): number {
+    let block = encodeBlock(requests, start, this.#wasAscii ? charCount : Buffer.byteLength)
+    const isAscii = block.parts.every(isAsciiOrBytes)
+    if (this.#wasAscii && !isAscii) block = encodeBlock(requests, start, Buffer.byteLength)
+    this.#wasAscii = isAscii
+    if (block.parts.length > 1) stream.cork()
+    for (const part of block.parts) {
+      if (typeof part === 'string') stream.write(part, isAscii ? 'latin1' : 'utf8')
       else stream.write(part)
     }
-    if (this.#text !== '') writeText(stream, this.#text)
-    if (this.#hasBytes) stream.uncork()
+    if (block.parts.length > 1) stream.uncork()
+    return block.end
   }
 }
 
@@ -92,8 +84,15 @@ function isWritable(status: string, stream: Writable): boolean {
   return status === 'ready' && stream.writable && !stream.writableEnded
 }
 
-/** Writes text as UTF-8. Copying the bytes of ASCII text is faster than converting it. */
-function writeText(stream: Writable, text: string): void {
-  const isAscii = Buffer.byteLength(text) === text.length
-  stream.write(text, isAscii ? 'latin1' : 'utf8')
+/**
+ * The number of bytes of ASCII text, which is checked once for all requests: counting the bytes of each argument would
+ * copy texts that are not contiguous in memory, such as a result of `JSON.stringify`.
+ */
+function charCount(text: string): number {
+  return text.length
+}
+
+/** ASCII text is written as Latin-1: copying the bytes is faster than converting to UTF-8. */
+function isAsciiOrBytes(part: Argument): boolean {
+  return typeof part !== 'string' || Buffer.byteLength(part) === part.length
 }

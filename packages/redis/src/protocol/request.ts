@@ -3,8 +3,22 @@ import type { Argument } from './command-client.ts'
 /** Longer arguments are written separately: copying them into the text of other requests would cost more. */
 const maxInlineLength = 16 * 1024
 
-/** A command encoded as an array of bulk strings: the text, or its parts if some arguments are bytes or long. */
-export type Request = string | Argument[]
+/** Longer texts are split, so that the server can start with the first requests while the others are copied. */
+const charsPerBlock = 64 * 1024
+
+/** A command. `header` is its beginning and `suffix` its end, both encoded in advance. */
+export interface Request {
+  readonly header: string
+  readonly args: readonly Argument[]
+  readonly suffix: string
+}
+
+/** Some requests as an array of bulk strings: one text, or its parts if some arguments are bytes or long. */
+export interface Block {
+  readonly parts: readonly Argument[]
+  /** The index of the first request that is not in the block. */
+  readonly end: number
+}
 
 /** Returns the beginning of a request: https://redis.io/docs/latest/develop/reference/protocol-spec/#arrays */
 export function requestHeader(name: string, argumentCount: number): string {
@@ -16,21 +30,32 @@ export function bulkString(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`
 }
 
-/** Encodes a command. `header` is its beginning, and `suffix` its last arguments, encoded in advance. */
-export function encodeRequest(header: string, args: readonly Argument[], suffix = ''): Request {
-  let text = header
-  let parts: Argument[] | undefined
-  for (const argument of args) {
-    if (typeof argument === 'string' && argument.length <= maxInlineLength) {
-      text += bulkString(argument)
-      continue
+/**
+ * Encodes the requests from `start` on.
+ *
+ * @param lengthOf returns the number of bytes of a text
+ */
+export function encodeBlock(
+  requests: readonly Request[],
+  start: number,
+  lengthOf: (text: string) => number,
+): Block {
+  const parts: Argument[] = []
+  let text = ''
+  let end = start
+  while (end < requests.length && text.length < charsPerBlock) {
+    const { header, args, suffix } = requests[end++] as Request
+    text += header
+    for (const argument of args) {
+      if (typeof argument === 'string' && argument.length <= maxInlineLength) {
+        text += `$${lengthOf(argument)}\r\n${argument}\r\n`
+        continue
+      }
+      parts.push(`${text}$${Buffer.byteLength(argument)}\r\n`, argument)
+      text = '\r\n'
     }
-    parts ??= []
-    parts.push(`${text}$${Buffer.byteLength(argument)}\r\n`, argument)
-    text = '\r\n'
+    text += suffix
   }
-  text += suffix
-  if (parts === undefined) return text
   parts.push(text)
-  return parts
+  return { parts, end }
 }
