@@ -254,10 +254,10 @@ export class RedisStore implements ByteStore {
   ): KeyGroup<unknown>[] {
     return this.#topology
       .writeGroups(keys)
-      .map(([key, ...others]) =>
-        others.length === 0
-          ? this.#setOne(key as string, items, ttl)
-          : this.#setGroup([key as string, ...others], items, ttl),
+      .map((group) =>
+        group.length === 1
+          ? this.#setOne(group[0] as string, items, ttl)
+          : this.#setGroup(group, items, ttl),
       )
   }
 

@@ -3,7 +3,7 @@ import type { Argument, CommandClient, SetOptions } from './command-client.ts'
 import { Outbox } from './outbox.ts'
 import { ReplyCounter, SingleReply } from './queue-entry.ts'
 import { QueueAccess, type QueueingClient } from './queueing-client.ts'
-import { bulkString, type Request, requestHeader } from './request.ts'
+import { bulkString, Request, requestHeader } from './request.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -41,49 +41,47 @@ export class DirectClient implements CommandClient {
 
   getBuffer(key: string): Promise<Argument | null> {
     const entry = new SingleReply<Argument | null>('get')
-    this.#outbox.addBatched([request(getHeader, [key])], entry)
+    this.#outbox.addBatched(new Request(getHeader, [key]), entry)
     return entry.promise
   }
 
   mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
     const entry = new SingleReply<(Argument | null)[]>('mget')
-    this.#outbox.addBatched([request(requestHeader('MGET', keys.length), keys)], entry)
+    this.#outbox.addBatched(new Request(requestHeader('MGET', keys.length), keys), entry)
     return entry.promise
   }
 
   set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
     const [first, ttl, isNew] = options
-    if (first === 'NX') return this.#add(request(addHeader, [key, value], nx))
-    if (ttl === undefined) return this.#set(request(setHeader, [key, value]))
+    if (first === 'NX') return this.#add(new Request(addHeader, [key, value], nx))
+    if (ttl === undefined) return this.#set(new Request(setHeader, [key, value]))
     const suffix = this.#suffixFor(ttl)
-    if (isNew === undefined) return this.#set(request(setWithTtlHeader, [key, value], suffix))
-    return this.#add(request(addWithTtlHeader, [key, value], suffix + nx))
+    if (isNew === undefined) return this.#set(new Request(setWithTtlHeader, [key, value], suffix))
+    return this.#add(new Request(addWithTtlHeader, [key, value], suffix + nx))
   }
 
-  setEach(entries: Iterable<readonly [key: string, value: Argument]>, ttl: number): Promise<void> {
-    const requests = []
-    const suffix = this.#suffixFor(ttl)
-    for (const entry of entries) requests.push(request(setWithTtlHeader, entry, suffix))
-    const counter = new ReplyCounter('set', requests.length)
-    this.#outbox.addBatched(requests, counter)
+  setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
+    const request = new Request(setWithTtlHeader, pairs, this.#suffixFor(ttl), 2)
+    const counter = new ReplyCounter('set', request.commandCount)
+    this.#outbox.addBatched(request, counter)
     return counter.promise
   }
 
   mset(pairs: Argument[]): Promise<'OK'> {
-    return this.#set(request(requestHeader('MSET', pairs.length), pairs))
+    return this.#set(new Request(requestHeader('MSET', pairs.length), pairs))
   }
 
   unlink(...keys: string[]): Promise<number> {
-    return this.#send('unlink', request(requestHeader('UNLINK', keys.length), keys))
+    return this.#send('unlink', new Request(requestHeader('UNLINK', keys.length), keys))
   }
 
   pexpire(key: string, ttl: number): Promise<number> {
-    return this.#send('pexpire', request(pexpireHeader, [key, String(ttl)]))
+    return this.#send('pexpire', new Request(pexpireHeader, [key, String(ttl)]))
   }
 
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     const header = requestHeader('EVALSHA', args.length + 2)
-    return this.#send('evalsha', request(header, [digest, String(keyCount), ...args]))
+    return this.#send('evalsha', new Request(header, [digest, String(keyCount), ...args]))
   }
 
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
@@ -123,7 +121,7 @@ export class DirectClient implements CommandClient {
 
   #set(request: Request): Promise<'OK'> {
     const entry = new SingleReply<'OK'>('set')
-    this.#outbox.addBatched([request], entry)
+    this.#outbox.addBatched(request, entry)
     return entry.promise
   }
 
@@ -147,8 +145,4 @@ export class DirectClient implements CommandClient {
     }
     return this.#ttlSuffix
   }
-}
-
-function request(header: string, args: readonly Argument[], suffix = ''): Request {
-  return { header, args, suffix }
 }

@@ -3,7 +3,7 @@ import type { Argument } from './command-client.ts'
 import type { QueueEntry } from './queue-entry.ts'
 import type { QueueingClient } from './queueing-client.ts'
 import { ReplyReader } from './reply-reader.ts'
-import { encodeBlock, type Request } from './request.ts'
+import { type Request, RequestEncoder } from './request.ts'
 import { TurnEnd } from './turn-end.ts'
 
 /**
@@ -16,7 +16,7 @@ export class Outbox {
   /** The stream whose replies are parsed here. */
   #stream: Writable | undefined
   #requests: Request[] = []
-  /** The entry of each request. */
+  /** The entry of each command. */
   #entries: QueueEntry[] = []
   /** Whether the last text was ASCII, as the next one probably is. */
   #wasAscii = true
@@ -26,17 +26,19 @@ export class Outbox {
   }
 
   /**
-   * Adds requests that have waited for the end of a turn already: they are sent when this callback ends. `entry`
-   * receives all replies.
+   * Adds a request that has waited for the end of a turn already: it is sent when this callback ends. `entry` receives
+   * the reply to each command.
    */
-  addBatched(requests: readonly Request[], entry: QueueEntry): void {
-    for (const request of requests) this.#add(request, entry)
+  addBatched(request: Request, entry: QueueEntry): void {
+    this.#requests.push(request)
+    for (let count = request.commandCount; count > 0; count--) this.#entries.push(entry)
     this.#turnEnd.reached()
   }
 
   /** Adds a request. If others are in flight, it is sent when the callbacks of the turn have run. */
   add(request: Request, entry: QueueEntry): void {
-    this.#add(request, entry)
+    this.#requests.push(request)
+    this.#entries.push(entry)
     this.#turnEnd.add(this.#client.commandQueue.length > 0)
   }
 
@@ -52,31 +54,26 @@ export class Outbox {
     } else for (const entry of entries) entry.reject(new Error('the connection was lost'))
   }
 
-  #add(request: Request, entry: QueueEntry): void {
-    this.#requests.push(request)
-    this.#entries.push(entry)
-  }
-
   #send(stream: Writable, requests: readonly Request[], entries: readonly QueueEntry[]): void {
     if (stream !== this.#stream && ReplyReader.attach(this.#client, stream)) this.#stream = stream
     const { commandQueue } = this.#client
     for (const entry of entries) commandQueue.push(entry)
-    for (let next = 0; next < requests.length; ) next = this.#sendBlock(stream, requests, next)
+    const encoder = new RequestEncoder(requests)
+    while (!encoder.isAtEnd) this.#sendBlock(stream, encoder)
   }
 
-  /** Returns the index of the first request that has not been sent. */
-  #sendBlock(stream: Writable, requests: readonly Request[], start: number): number {
-    let block = encodeBlock(requests, start, this.#wasAscii ? charCount : Buffer.byteLength)
-    const isAscii = block.parts.every(isAsciiOrBytes)
-    if (this.#wasAscii && !isAscii) block = encodeBlock(requests, start, Buffer.byteLength)
+  #sendBlock(stream: Writable, encoder: RequestEncoder): void {
+    let parts = encoder.encode(this.#wasAscii ? charCount : Buffer.byteLength)
+    const isAscii = parts.every(isAsciiOrBytes)
+    if (this.#wasAscii && !isAscii) parts = encoder.encode(Buffer.byteLength)
     this.#wasAscii = isAscii
-    if (block.parts.length > 1) stream.cork()
-    for (const part of block.parts) {
+    encoder.advance()
+    if (parts.length > 1) stream.cork()
+    for (const part of parts) {
       if (typeof part === 'string') stream.write(part, isAscii ? 'latin1' : 'utf8')
       else stream.write(part)
     }
-    if (block.parts.length > 1) stream.uncork()
-    return block.end
+    if (parts.length > 1) stream.uncork()
   }
 }
 
