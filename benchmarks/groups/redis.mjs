@@ -10,6 +10,7 @@ export default {
     raw: lazyContestant('clients/ioredis', 'redis'),
     'node-redis': lazyContestant('clients/node-redis', 'redis'),
     'node-redis-no-deadline': lazyContestant('clients/node-redis', 'withoutDeadline'),
+    minimal: lazyContestant('clients/redis-minimal', 'redis'),
     stowage: lazyContestant('stowage/redis', 'redis'),
   },
   peers: {

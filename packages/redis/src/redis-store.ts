@@ -254,10 +254,10 @@ export class RedisStore implements ByteStore {
   ): KeyGroup<unknown>[] {
     return this.#topology
       .writeGroups(keys)
-      .map(([key, ...others]) =>
-        others.length === 0
-          ? this.#setOne(key as string, items, ttl)
-          : this.#setGroup([key as string, ...others], items, ttl),
+      .map((group) =>
+        group.length === 1
+          ? this.#setOne(group[0] as string, items, ttl)
+          : this.#setGroup(group, items, ttl),
       )
   }
 
@@ -321,7 +321,7 @@ async function unlinkEach(client: CommandClient, keys: readonly string[]): Promi
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
-function orUndefined(reply: Buffer | null): Buffer | undefined {
+function orUndefined(reply: Payload | null): Payload | undefined {
   return reply ?? undefined
 }
 

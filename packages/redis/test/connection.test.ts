@@ -191,7 +191,7 @@ test('close waits for the calls in flight, then disconnects', async () => {
   await store.ping()
   const replies = Promise.all([store.set('a', '1'), store.get('a')])
   const closing = store.close()
-  expect((await replies)[1]).toEqual(Buffer.from('1'))
+  expect(String((await replies)[1])).toBe('1')
   await closing
   expect((await failureOf(store.get('a'))).code).toBe('ERR_CACHE_CLOSED')
 })

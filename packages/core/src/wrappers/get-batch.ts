@@ -4,12 +4,19 @@ import type { AnyStore } from '../values/entry-codec.ts'
 import { errorFor, outcomeOf, valuesOf } from './batch-error.ts'
 import type { Batch } from './batch-queue.ts'
 
-/** A key of the batch. */
-interface Slot {
+/**
+ * A key of the batch. A class, because V8 allocates object literals that outlive a garbage collection once, as in a
+ * burst of calls at the start, in the old generation from then on. There, they keep the values alive.
+ */
+class Slot {
   /** The position of the key in the merged call. */
   readonly index: number
   /** The result of the `get`s of this key; `undefined` if only `getMany`s contain it. */
-  result: Deferred<unknown> | undefined
+  result: Deferred<unknown> | undefined = undefined
+
+  constructor(index: number) {
+    this.index = index
+  }
 }
 
 /** A call of `getMany`. */
@@ -114,7 +121,7 @@ export class GetBatch implements Batch {
   #slotOf(key: string): Slot {
     let slot = this.#slots.get(key)
     if (slot === undefined) {
-      slot = { index: this.#slots.size, result: undefined }
+      slot = new Slot(this.#slots.size)
       this.#slots.set(key, slot)
     }
     return slot

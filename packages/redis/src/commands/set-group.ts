@@ -11,7 +11,7 @@ import { setEach } from './scripts.ts'
  */
 const maxBytesInScript = 256
 
-type Item = readonly [key: string, value: Argument]
+type Payloads = ReadonlyMap<string, Payload>
 
 /**
  * Items with a ttl that are stored together: MSET takes no expiry before Redis 8.4. If it is sent a second time, only
@@ -19,39 +19,45 @@ type Item = readonly [key: string, value: Argument]
  */
 export class SetGroup {
   readonly #keys: readonly string[]
+  readonly #payloads: Payloads
   readonly #ttl: number
-  #items: Item[]
+  /** The keys whose items have not been stored. */
+  #remainingKeys: readonly string[]
   #failures: ReadonlyMap<string, unknown> = new Map()
 
-  constructor(keys: readonly string[], payloads: ReadonlyMap<string, Payload>, ttl: number) {
+  constructor(keys: readonly string[], payloads: Payloads, ttl: number) {
     this.#keys = keys
+    this.#payloads = payloads
     this.#ttl = ttl
-    this.#items = keys.map((key) => [key, toArgument(payloads.get(key) as Payload)])
+    this.#remainingKeys = keys
   }
 
   /** Rejects with the last failure: that of the connection, if it was lost in between. */
   async send(client: CommandClient): Promise<void> {
     const send = client.setEach === undefined ? setWithScript : setDirectly
-    this.#assertStored(await send(client, this.#items, this.#ttl))
+    this.#assertStored(await send(client, this.#remainingKeys, this.#payloads, this.#ttl))
   }
 
   /** The same with one command per key, for keys whose slot is being migrated. */
   async sendSingly(client: CommandClient): Promise<void> {
     const failures = new Map<string, unknown>()
-    await setOneByOne(client, this.#items, this.#ttl, failures)
+    await setOneByOne(client, this.#remainingKeys, this.#payloads, this.#ttl, failures)
     this.#assertStored(failures)
   }
 
   #assertStored(failures: Failures): void {
     if (failures === undefined || failures.size === 0) return
     this.#failures = failures
-    this.#items = this.#items.filter(([key]) => failures.has(key))
+    this.#remainingKeys = this.#remainingKeys.filter((key) => failures.has(key))
     throw [...failures.values()].at(-1)
   }
 
   /** The error of the group, which failed with `error`. If only some items failed, it has the outcome of each. */
   errorFor(error: unknown): unknown {
-    if (this.#items.length === this.#keys.length && new Set(this.#failures.values()).size <= 1)
+    if (
+      this.#remainingKeys.length === this.#keys.length &&
+      new Set(this.#failures.values()).size <= 1
+    )
       return error
     return new BatchError(
       this.#keys.map((key) =>
@@ -74,32 +80,35 @@ type Failures = ReadonlyMap<string, unknown> | undefined
 
 async function setDirectly(
   client: CommandClient,
-  items: readonly Item[],
+  keys: readonly string[],
+  payloads: Payloads,
   ttl: number,
 ): Promise<Failures> {
+  const pairs: Argument[] = []
+  for (const key of keys) pairs.push(key, argumentOf(payloads, key))
   try {
-    await client.setEach?.(items, ttl)
+    await client.setEach?.(pairs, ttl)
     return undefined
   } catch (error) {
     if (!(error instanceof SetFailures)) throw error
-    return new Map(
-      [...error.byIndex].map(([index, failure]) => [(items[index] as Item)[0], failure]),
-    )
+    return new Map([...error.byIndex].map(([index, failure]) => [keys[index] as string, failure]))
   }
 }
 
 /** Small values in one script, large ones separately. */
 async function setWithScript(
   client: CommandClient,
-  items: readonly Item[],
+  keys: readonly string[],
+  payloads: Payloads,
   ttl: number,
 ): Promise<Failures> {
-  const small = items.filter(([, value]) => !exceeds(value, maxBytesInScript))
-  const large = items.filter(([, value]) => exceeds(value, maxBytesInScript))
+  const isLarge = (key: string) => exceeds(argumentOf(payloads, key), maxBytesInScript)
+  const small = keys.filter((key) => !isLarge(key))
+  const large = keys.filter(isLarge)
   const failures = new Map<string, unknown>()
   await Promise.all([
-    runScript(client, small, ttl, failures),
-    setOneByOne(client, large, ttl, failures),
+    runScript(client, small, payloads, ttl, failures),
+    setOneByOne(client, large, payloads, ttl, failures),
   ])
   return failures.size === 0 ? undefined : failures
 }
@@ -107,29 +116,37 @@ async function setWithScript(
 /** A script fails as a whole if it may not set one of the keys. */
 async function runScript(
   client: CommandClient,
-  items: readonly Item[],
+  keys: readonly string[],
+  payloads: Payloads,
   ttl: number,
   failures: Map<string, unknown>,
 ): Promise<void> {
-  if (items.length < 2) return setOneByOne(client, items, ttl, failures)
-  const args = [...items.map(([key]) => key), String(ttl), ...items.map(([, value]) => value)]
+  if (keys.length < 2) return setOneByOne(client, keys, payloads, ttl, failures)
+  const args = [...keys, String(ttl), ...keys.map((key) => argumentOf(payloads, key))]
   try {
-    await setEach.runForKeys(client, items.length, args)
+    await setEach.runForKeys(client, keys.length, args)
   } catch (error) {
     if ((error as Error).name === 'ReplyError') {
-      return setOneByOne(client, items, ttl, failures)
+      return setOneByOne(client, keys, payloads, ttl, failures)
     }
-    for (const [key] of items) failures.set(key, error)
+    for (const key of keys) failures.set(key, error)
   }
 }
 
 async function setOneByOne(
   client: CommandClient,
-  items: readonly Item[],
+  keys: readonly string[],
+  payloads: Payloads,
   ttl: number,
   failures: Map<string, unknown>,
 ): Promise<void> {
-  const set = ([key, value]: Item) =>
-    client.set(key, value, 'PX', ttl).catch((error) => void failures.set(key, error))
-  await Promise.all(items.map(set))
+  const set = (key: string) =>
+    client
+      .set(key, argumentOf(payloads, key), 'PX', ttl)
+      .catch((error) => void failures.set(key, error))
+  await Promise.all(keys.map(set))
+}
+
+function argumentOf(payloads: Payloads, key: string): Argument {
+  return toArgument(payloads.get(key) as Payload)
 }

@@ -5,8 +5,9 @@ export type SetOptions = [] | ['PX', number] | ['NX'] | ['PX', number, 'NX']
 
 /** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `socketFor`. */
 export interface CommandClient {
-  getBuffer(key: string): Promise<Buffer | null>
-  mgetBuffer(keys: string[]): Promise<(Buffer | null)[]>
+  /** The value as bytes, or as text with the same bytes. */
+  getBuffer(key: string): Promise<Argument | null>
+  mgetBuffer(keys: string[]): Promise<(Argument | null)[]>
   set(key: string, value: Argument): Promise<'OK'>
   set(key: string, value: Argument, px: 'PX', ttl: number): Promise<'OK'>
   set(key: string, value: Argument, nx: 'NX'): Promise<'OK' | null>
@@ -27,15 +28,15 @@ export interface CommandClient {
   ping(): Promise<string>
   time(): Promise<(number | string)[]>
   /**
-   * Sends a SET for each entry. Resolves when all have succeeded, and rejects with a {@link SetFailures} otherwise.
-   * Absent where a script is faster.
+   * Sends a SET for each pair of a key and a value. Resolves when all have succeeded, and rejects with a
+   * {@link SetFailures} otherwise. Absent where a script is faster.
    */
-  setEach?(entries: Iterable<readonly [key: string, value: Argument]>, ttl: number): Promise<void>
+  setEach?(pairs: readonly Argument[], ttl: number): Promise<void>
   /** The socket that a command for the key is sent on. Absent from the clients of ioredis. */
   socketFor?(key: string): object
 }
 
-/** The errors of a `setEach`, by the position of the entry. The other entries have been stored. */
+/** The errors of a `setEach`, by the position of the pair. The other pairs have been stored. */
 export class SetFailures extends Error {
   override readonly name: string = 'SetFailures'
   readonly byIndex: ReadonlyMap<number, unknown>

@@ -3,7 +3,7 @@ import type { Argument, CommandClient, SetOptions } from './command-client.ts'
 import { Outbox } from './outbox.ts'
 import { ReplyCounter, SingleReply } from './queue-entry.ts'
 import { QueueAccess, type QueueingClient } from './queueing-client.ts'
-import { bulkString, encodeRequest, type Request, requestHeader } from './request.ts'
+import { bulkString, Request, requestHeader } from './request.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -39,51 +39,49 @@ export class DirectClient implements CommandClient {
     return false
   }
 
-  getBuffer(key: string): Promise<Buffer | null> {
-    const entry = new SingleReply<Buffer | null>('get')
-    this.#outbox.addBatched([encodeRequest(getHeader, [key])], entry)
+  getBuffer(key: string): Promise<Argument | null> {
+    const entry = new SingleReply<Argument | null>('get')
+    this.#outbox.addBatched(new Request(getHeader, [key]), entry)
     return entry.promise
   }
 
-  mgetBuffer(keys: string[]): Promise<(Buffer | null)[]> {
-    const entry = new SingleReply<(Buffer | null)[]>('mget')
-    this.#outbox.addBatched([encodeRequest(requestHeader('MGET', keys.length), keys)], entry)
+  mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
+    const entry = new SingleReply<(Argument | null)[]>('mget')
+    this.#outbox.addBatched(new Request(requestHeader('MGET', keys.length), keys), entry)
     return entry.promise
   }
 
   set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
     const [first, ttl, isNew] = options
-    if (first === 'NX') return this.#add(encodeRequest(addHeader, [key, value], nx))
-    if (ttl === undefined) return this.#set(encodeRequest(setHeader, [key, value]))
+    if (first === 'NX') return this.#add(new Request(addHeader, [key, value], nx))
+    if (ttl === undefined) return this.#set(new Request(setHeader, [key, value]))
     const suffix = this.#suffixFor(ttl)
-    if (isNew === undefined) return this.#set(encodeRequest(setWithTtlHeader, [key, value], suffix))
-    return this.#add(encodeRequest(addWithTtlHeader, [key, value], suffix + nx))
+    if (isNew === undefined) return this.#set(new Request(setWithTtlHeader, [key, value], suffix))
+    return this.#add(new Request(addWithTtlHeader, [key, value], suffix + nx))
   }
 
-  setEach(entries: Iterable<readonly [key: string, value: Argument]>, ttl: number): Promise<void> {
-    const requests = []
-    const suffix = this.#suffixFor(ttl)
-    for (const entry of entries) requests.push(encodeRequest(setWithTtlHeader, entry, suffix))
-    const counter = new ReplyCounter('set', requests.length)
-    this.#outbox.addBatched(requests, counter)
+  setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
+    const request = new Request(setWithTtlHeader, pairs, this.#suffixFor(ttl), 2)
+    const counter = new ReplyCounter('set', request.commandCount)
+    this.#outbox.addBatched(request, counter)
     return counter.promise
   }
 
   mset(pairs: Argument[]): Promise<'OK'> {
-    return this.#set(encodeRequest(requestHeader('MSET', pairs.length), pairs))
+    return this.#set(new Request(requestHeader('MSET', pairs.length), pairs))
   }
 
   unlink(...keys: string[]): Promise<number> {
-    return this.#send('unlink', encodeRequest(requestHeader('UNLINK', keys.length), keys))
+    return this.#send('unlink', new Request(requestHeader('UNLINK', keys.length), keys))
   }
 
   pexpire(key: string, ttl: number): Promise<number> {
-    return this.#send('pexpire', encodeRequest(pexpireHeader, [key, String(ttl)]))
+    return this.#send('pexpire', new Request(pexpireHeader, [key, String(ttl)]))
   }
 
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     const header = requestHeader('EVALSHA', args.length + 2)
-    return this.#send('evalsha', encodeRequest(header, [digest, String(keyCount), ...args]))
+    return this.#send('evalsha', new Request(header, [digest, String(keyCount), ...args]))
   }
 
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
@@ -123,13 +121,13 @@ export class DirectClient implements CommandClient {
 
   #set(request: Request): Promise<'OK'> {
     const entry = new SingleReply<'OK'>('set')
-    this.#outbox.addBatched([request], entry)
+    this.#outbox.addBatched(request, entry)
     return entry.promise
   }
 
   /** SET with NX replies OK, or null if the key exists. */
   async #add(request: Request): Promise<'OK'> {
-    const reply = await this.#send<Buffer | null>('set', request)
+    const reply = await this.#send<Argument | null>('set', request)
     return (reply === null ? null : 'OK') as 'OK'
   }
 

@@ -1,28 +1,38 @@
+import { isAscii } from 'node:buffer'
+import type { Argument } from './command-client.ts'
+
 /** https://redis.io/docs/latest/develop/reference/protocol-spec/#resp-protocol-description */
 const types = { bulkString: 36, array: 42, null: 95, simpleString: 43, integer: 58 } as const
 const carriageReturn = 13
 const minus = 45
 const zero = 48
 const empty: Buffer = Buffer.alloc(0)
+/** A longer chunk contains a long value: the values before it do not justify to copy it. */
+const maxTextLength = 256 * 1024
 
 /** The reply is not complete yet. */
 export const incomplete: unique symbol = Symbol('incomplete')
 /** The reply is an error, or of a type that is not parsed here. */
 export const unsupported: unique symbol = Symbol('unsupported')
 
-type Element = Buffer | null
+type Element = Argument | null
 
 /**
- * Parses replies that are bulk strings, arrays of bulk strings, null, OK or integers. Bytes are not copied. A reply may
- * be split at any byte; the rest of it is then passed with the next call.
+ * Parses replies that are bulk strings, arrays of bulk strings, null, OK or integers. A bulk string is returned as text
+ * if the chunk that contains it is ASCII, and as bytes otherwise, which are not copied. A reply may be split at any
+ * byte; the rest of it is then passed with the next call.
  */
 export class ReplyParser {
   #chunk: Buffer = empty
+  /** The chunk as text; `''` if it is not ASCII, and `undefined` while no bulk string has been read. */
+  #text: string | undefined = undefined
   #position = 0
-  /** Parts of an element that is not complete, and how many bytes it needs at least. */
+  /** What follows the chunk, which is then one element. */
+  #nextChunk: Buffer | undefined = undefined
+  /** Parts of an element that is not complete, and the length of the element: 0 if that is not known yet. */
   #parts: Buffer[] = []
   #partsLength = 0
-  #neededLength = 0
+  #elementLength = 0
   /** The elements of an array that is not complete. */
   #array: Element[] | undefined
   #elementCount = 0
@@ -46,20 +56,27 @@ export class ReplyParser {
 
   /** Must be called when everything has been parsed. */
   add(chunk: Buffer): void {
-    this.#position = 0
     if (this.#parts.length === 0) {
-      this.#chunk = chunk
+      this.#start(chunk)
       return
     }
-    this.#parts.push(chunk)
-    this.#partsLength += chunk.length
-    if (this.#partsLength < this.#neededLength) {
-      // A long value arrives in many chunks, which are joined only once.
-      this.#chunk = empty
-      return
-    }
-    this.#chunk = Buffer.concat(this.#parts, this.#partsLength)
+    const missing = this.#elementLength - this.#partsLength
+    // What follows the element is not copied.
+    const part = missing > 0 && missing < chunk.length ? chunk.subarray(0, missing) : chunk
+    this.#parts.push(part)
+    this.#partsLength += part.length
+    // A long value arrives in many chunks, which are joined only once.
+    if (part.length < missing) return
+    this.#start(Buffer.concat(this.#parts, this.#partsLength))
     this.#parts = []
+    if (part !== chunk) this.#nextChunk = chunk.subarray(missing)
+  }
+
+  #start(chunk: Buffer): void {
+    this.#chunk = chunk
+    this.#nextChunk = undefined
+    this.#text = undefined
+    this.#position = 0
   }
 
   /** Parses the next reply. */
@@ -111,8 +128,15 @@ export class ReplyParser {
     const from = this.#position
     const end = from + length + 2
     if (end > this.#chunk.length) return this.#keep(start, end - start)
-    this.#position = end
-    return this.#chunk.subarray(from, from + length)
+    const value = this.#slice(from, from + length)
+    if (this.#nextChunk === undefined) this.#position = end
+    else this.#start(this.#nextChunk)
+    return value
+  }
+
+  #slice(from: number, end: number): Argument {
+    this.#text ??= textOf(this.#chunk)
+    return this.#text === '' ? this.#chunk.subarray(from, end) : this.#text.slice(from, end)
   }
 
   #parseSimple(start: number, type: number): unknown {
@@ -138,11 +162,19 @@ export class ReplyParser {
   }
 
   /** Keeps the bytes from `start` on until the rest arrives. */
-  #keep(start: number, neededLength: number): typeof incomplete {
+  #keep(start: number, elementLength: number): typeof incomplete {
     this.#parts = [this.#chunk.subarray(start)]
     this.#partsLength = this.#chunk.length - start
-    this.#neededLength = neededLength
-    this.#position = this.#chunk.length
+    this.#elementLength = elementLength
+    this.#start(empty)
     return incomplete
   }
+}
+
+/**
+ * Slices of one text take less time than a Buffer for each value, which is decoded later. Only the bytes of ASCII have
+ * the positions of the characters.
+ */
+function textOf(chunk: Buffer): string {
+  return chunk.length <= maxTextLength && isAscii(chunk) ? chunk.toString('latin1') : ''
 }

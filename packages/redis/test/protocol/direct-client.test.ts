@@ -55,6 +55,23 @@ function randomPayload(): Payload {
 const bytesOf = (payload: Payload | null | undefined) =>
   payload == null ? payload : Buffer.from(payload as string).toString('latin1')
 
+test('text that follows ASCII text, and ASCII text that follows other text', async () => {
+  for (const text of [
+    'a',
+    'ä',
+    'b',
+    '€😀',
+    '\ud800',
+    'c',
+    'x'.repeat(20_000),
+    'ä'.repeat(20_000),
+  ]) {
+    await Promise.all([store.set(`key of ${text.toWellFormed()}`, text), store.set('key', text)])
+    expect(await admin.get('key')).toBe(text.toWellFormed())
+    expect(bytesOf(await store.get(`key of ${text.toWellFormed()}`))).toBe(bytesOf(text))
+  }
+})
+
 describe('any text or bytes in keys and values', () => {
   // Keys of the contract are well-formed.
   const randomKey = (index: number) => `${index}:${randomText(2).toWellFormed()}`

@@ -73,6 +73,43 @@ test('random replies are parsed in random chunks', () => {
   }
 })
 
+test('values of an ASCII chunk are text, and others are their bytes', () => {
+  const ascii = ['', 'v', '\r\n', '\0\x7f', '{"a":1}']
+  const others = ['\x80', '\xff\xfe', '\xc3', '\xc3\xa4'].map((text) => Buffer.from(text, 'latin1'))
+  const encodeBytes = (value: Buffer | string) =>
+    Buffer.concat([Buffer.from(`$${value.length}\r\n`), Buffer.from(value), Buffer.from('\r\n')])
+  const parser = new ReplyParser()
+  parser.add(Buffer.concat(ascii.map(encodeBytes)))
+  expect(ascii.map(() => parser.next())).toEqual(ascii)
+  for (const other of others) {
+    const values = [...ascii, other, ...ascii]
+    parser.add(Buffer.concat(values.map(encodeBytes)))
+    expect(values.map(() => parser.next())).toEqual(values.map((value) => Buffer.from(value)))
+    expect(parser.isAtEnd).toBe(true)
+  }
+})
+
+test('a split value does not change the type of those that follow it', () => {
+  const parser = new ReplyParser()
+  parser.add(Buffer.from('*3\r\n$2\r\na'))
+  expect(parser.next()).toBe(incomplete)
+  parser.add(Buffer.from('b\r\n$2\r\nä\r\n$1\r\nc\r\n'))
+  expect(parser.next()).toEqual(['ab', Buffer.from('ä'), Buffer.from('c')])
+  expect(parser.isAtEnd).toBe(true)
+})
+
+test('what follows a split value is left to others', () => {
+  const parser = new ReplyParser()
+  parser.add(Buffer.from('$2\r\na'))
+  expect(parser.next()).toBe(incomplete)
+  parser.add(Buffer.from('b\r\n-ERR no\r\n'))
+  expect(parser.next()).toBe('ab')
+  expect(parser.isAtEnd).toBe(false)
+  expect(parser.next()).toBe(unsupported)
+  expect(String(parser.takeRest())).toBe('-ERR no\r\n')
+  expect(parser.isAtEnd).toBe(true)
+})
+
 test('OK is text, and errors and other types are left to others, with what follows them', () => {
   const parser = new ReplyParser()
   for (const rest of ['-ERR no\r\n:1\r\n', '>2\r\n', '%1\r\n', '#t\r\n', ',1.5\r\n']) {

@@ -45,11 +45,11 @@ export class ClusterCommands implements CommandClient {
     return false
   }
 
-  getBuffer(key: string): Promise<Buffer | null> {
+  getBuffer(key: string): Promise<Argument | null> {
     return this.#send(key, (client) => client.getBuffer(key))
   }
 
-  mgetBuffer(keys: string[]): Promise<(Buffer | null)[]> {
+  mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
     return this.#send(keys[0], (client) => client.mgetBuffer(keys))
   }
 
