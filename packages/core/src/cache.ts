@@ -148,9 +148,9 @@ export class Cache {
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
-    const { activeLoads, passes } = scope
-    const flights = this.#flights
-    this.#loadScope = { entries, reader, flights, activeLoads, passes, root, clock, waitUntil }
+    const { activeLoads, passes, leaseHolders } = scope
+    const shared = { activeLoads, passes, leaseHolders, flights: this.#flights }
+    this.#loadScope = { entries, reader, ...shared, root, clock, waitUntil }
   }
 
   /** Name of the driver of this cache. */

@@ -36,6 +36,16 @@ export class Lease implements Claim {
     return new Lease(store, key, ms, stale)
   }
 
+  /** The storage key of the lease. */
+  get key(): string {
+    return this.#key
+  }
+
+  /** Whether the bytes of a stale item guard the value, and not the lease. */
+  get isGuarded(): boolean {
+    return this.#stale !== undefined
+  }
+
   /** Takes the lease. Returns false if the key does not contain the item `seen` any more. */
   async acquire(seen: unknown): Promise<boolean> {
     const item = this.#nextItem()

@@ -42,6 +42,22 @@ export class LocalClaim implements Claim {
   }
 }
 
+/**
+ * A claim that stores no value, and only ends another one: a lease that may have been stored later than the load began, so
+ * that a delete between the two would not have been noticed.
+ */
+export function withoutValue(claim: Claim): Claim {
+  return {
+    canBeLost: true,
+    keepAlive: () => () => {},
+    replace: async () => {
+      await claim.end()
+      return false
+    },
+    end: (mark) => claim.end(mark),
+  }
+}
+
 /** The claim of a load whose value is not stored. */
 export const noClaim: Claim = {
   canBeLost: false,

@@ -2,6 +2,7 @@ import type { EntryReader } from '../freshness/entry-reader.ts'
 import type { Passes } from '../leases/passes.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
+import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import type { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
@@ -17,6 +18,8 @@ export interface LoadScope {
   readonly flights: SingleFlight
   readonly activeLoads: ActiveLoads
   readonly passes: Passes
+  /** The flights of this process that hold a lease or are about to take it, by the storage key of the lease. */
+  readonly leaseHolders: Map<string, Flight>
   readonly root: CacheRoot
   readonly clock: Clock
   readonly waitUntil: ((work: Promise<void>) => void) | undefined

@@ -36,10 +36,16 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
   const { store } = scope.entries
   const ms = options.lease ?? 5_000
   const lease = Lease.in(store, job.refreshKey, ms, { key, item: found.item })
-  const [isAcquired, versions] = await Promise.all([
-    lease.acquire(undefined),
-    scope.root.tags.create(found.versions),
-  ])
-  if (!isAcquired) return nothing
-  return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
+  if (scope.leaseHolders.has(job.refreshKey)) return nothing
+  scope.leaseHolders.set(job.refreshKey, flight)
+  try {
+    const [isAcquired, versions] = await Promise.all([
+      lease.acquire(undefined),
+      scope.root.tags.create(found.versions),
+    ])
+    if (!isAcquired) return nothing
+    return await runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
+  } finally {
+    scope.leaseHolders.delete(job.refreshKey)
+  }
 }

@@ -3,7 +3,7 @@ import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import { Lease, type StaleItem } from '../leases/lease.ts'
 import { awaitLease } from '../leases/lease-wait.ts'
-import { LocalClaim, noClaim } from '../leases/local-claim.ts'
+import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { LoadJob } from './load-job.ts'
@@ -84,14 +84,25 @@ async function refreshAndWait<T>(
 ): Promise<FlightResult | Found> {
   const { flights } = job.scope
   const refresh = flights.findRefresh(job.key)
-  if (refresh !== undefined) return joinRefresh(job, refresh)
+  if (refresh !== undefined) return awaitHolder(flight, job, found, refresh)
   const lease = newLease(job, job.refreshKey, { key: job.key, item: found.item })
   return loadWithLease(flight, job, found, lease, undefined)
 }
 
-/** Waits for a refresh in the background of this process. */
-async function joinRefresh<T>(job: LoadJob<T>, refresh: Flight): Promise<Found> {
-  await refresh.join().catch(() => {})
+/**
+ * Waits for another load of this process. Loads instead, and stores nothing, if that one waits for this flight: the leader
+ * of the other flight may have begun before this one, so that neither has joined the other.
+ */
+async function awaitHolder<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  holder: Flight,
+): Promise<FlightResult | Found> {
+  if (holder.leadsTo(flight)) return runLoad(job, { flight, claim: noClaim, found })
+  flight.startWaitingFor(holder)
+  await holder.join().catch(() => {})
+  flight.stopWaitingFor(holder)
   return readAgain(job)
 }
 
@@ -113,6 +124,27 @@ async function loadWithLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<FlightResult | Found> {
+  const { leaseHolders } = job.scope
+  const holder = leaseHolders.get(lease.key)
+  if (holder !== undefined) return awaitHolder(flight, job, found, holder)
+  leaseHolders.set(lease.key, flight)
+  try {
+    const step = await acquireAndLoad(flight, job, found, lease, seen)
+    if (step !== undefined) return step
+  } finally {
+    leaseHolders.delete(lease.key)
+  }
+  return leaseRefused(flight, job, found)
+}
+
+/** Returns `undefined` if another process has taken the lease. */
+async function acquireAndLoad<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  lease: Lease,
+  seen: unknown,
+): Promise<FlightResult | undefined> {
   let versions: Versions
   try {
     const [isAcquired, created] = await Promise.all([
@@ -120,15 +152,20 @@ async function loadWithLease<T>(
       createTags(job, found.versions),
     ])
     versions = created
-    if (!isAcquired) return leaseRefused(flight, job, found)
+    if (!isAcquired) return undefined
   } catch (error) {
     report(job, error)
-    // A lease whose outcome is not known may have been stored, so that the value can still replace it.
-    const isUnknown = CacheError.is(error) && error.code === 'ERR_CACHE_TIMEOUT'
-    const claim: Claim = isUnknown ? lease : noClaim
+    const claim = claimAfter(error, lease, seen)
     return runLoad(job, { flight, claim, found, versions: found.versions })
   }
   return runLoad(job, { flight, claim: lease, found, versions })
+}
+
+/** What a load may do whose lease may or may not have been stored. */
+function claimAfter(error: unknown, lease: Lease, seen: unknown): Claim {
+  if (!CacheError.is(error) || error.code !== 'ERR_CACHE_TIMEOUT') return noClaim
+  // If the lease replaces an item, however late, that item has not been deleted since it was read.
+  return lease.isGuarded || seen !== undefined ? lease : withoutValue(lease)
 }
 
 async function leaseRefused<T>(
@@ -148,6 +185,8 @@ async function awaitForeignLease<T>(
   leaseKey: string,
 ): Promise<FlightResult | Found> {
   const { store } = job.scope.entries
+  const holder = job.scope.leaseHolders.get(leaseKey)
+  if (holder !== undefined) return awaitHolder(flight, job, found, holder)
   const outcome = await awaitLease({
     store,
     key: job.key,
@@ -157,7 +196,8 @@ async function awaitForeignLease<T>(
   })
   if (outcome.kind === 'timeout') return runLoad(job, { flight, claim: noClaim, found })
   if (outcome.kind === 'failed') {
-    const stale = staleIfError(job, found)
+    // Read again, because the entry may have been invalidated while this flight waited.
+    const stale = staleIfError(job, await readAgain(job))
     if (stale === undefined) throw loadFailedLately(job)
     return stale
   }

@@ -34,7 +34,8 @@ export async function storeLoadedValue<T>(
   if (value === undefined) return pass(job, loaded, undefined)
   const ttl = job.options.ttlOf(value, requests.ttl)
   if (requests.skipMs !== undefined || ttl === 0) return pass(job, loaded, encode(job, value))
-  if (claim === noClaim) return { item: encode(job, value), source: 'loaded', audience: 'all' }
+  // Without a claim, it is not known whether the key has been written meanwhile.
+  if (claim === noClaim) return { item: encode(job, value), source: 'loaded', audience: 'early' }
   const versions = await versionsOf(job, loaded)
   if (versions === undefined) {
     await endClaim(job, claim)
@@ -63,12 +64,14 @@ export async function endClaim<T>(
 /** Ends a load whose value is not kept: for a while, each process loads it for itself. */
 async function pass<T>(
   job: LoadJob<T>,
-  { claim, requests: { skipMs = passMs, isPrivate } }: LoadedValue<T>,
+  { claim, requests: { skipMs = passMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
   if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
   const isHeld = await endClaim(job, claim, endMark('P', skipMs))
-  const audience = isPrivate ? 'leader' : isHeld ? 'all' : 'early'
+  // The tags are not read again for a value that is not stored.
+  const isCurrent = isHeld && claim !== noClaim && versions.size + lateTags.length === 0
+  const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'early'
   return { item, source: 'loaded', audience }
 }
 
@@ -94,8 +97,10 @@ async function versionsOf<T>(
     const changedAt = Math.max(createdAt(version.hard), createdAt(version.soft))
     if (changedAt >= loadBegan - clockUncertainty) return undefined
   }
-  for (const [tag, version] of await root.tags.create(existing)) {
-    if (version !== undefined) result.set(tag, version)
+  for (const [tag, version] of await root.tags.createLate(existing)) {
+    // Created by another process since it was read a moment ago, perhaps in order to invalidate.
+    if (version === undefined) return undefined
+    result.set(tag, version)
   }
   return result
 }

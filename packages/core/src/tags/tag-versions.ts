@@ -56,6 +56,16 @@ export class TagVersions {
     return new Map(await Promise.all(complete))
   }
 
+  /** Creates the versions that are missing. Returns none for a tag whose version was created meanwhile by another process. */
+  async createLate(versions: Versions): Promise<Versions> {
+    const complete = Array.from(versions, async ([tag, version]) => {
+      if (version === undefined) return [tag, await this.#add(tag)] as const
+      this.#keepAlive(tag)
+      return [tag, version] as const
+    })
+    return new Map(await Promise.all(complete))
+  }
+
   /** Replaces the versions, so that entries with one of the tags are invalid; or only stale. */
   async invalidate(tags: readonly string[], isStale: boolean): Promise<void> {
     await Promise.all(tags.map((tag) => (isStale ? this.#makeStale(tag) : this.#replace(tag))))
@@ -66,14 +76,20 @@ export class TagVersions {
   }
 
   async #createOne(tag: string): Promise<TagVersion | undefined> {
-    const key = this.#keys.toStorageKey(tag)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const created = createVersion(await this.#time.now())
-      if (await this.#store.add(key, this.#item(created), versionTtl)) return created
+      const created = await this.#add(tag)
+      if (created !== undefined) return created
       const existing = await this.#readOne(tag, strongRead)
       if (existing !== undefined) return existing
     }
     return undefined // The key contains a foreign value. Entries with this tag are misses.
+  }
+
+  /** Returns `undefined` if the tag has a version already. */
+  async #add(tag: string): Promise<TagVersion | undefined> {
+    const created = createVersion(await this.#time.now())
+    const key = this.#keys.toStorageKey(tag)
+    return (await this.#store.add(key, this.#item(created), versionTtl)) ? created : undefined
   }
 
   async #replace(tag: string): Promise<void> {
@@ -86,8 +102,11 @@ export class TagVersions {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const seen = await this.#store.get(key, strongRead)
       const current = this.#parse(seen)
-      // Entries with a tag that has no version are misses already.
-      if (current === undefined) return
+      if (current === undefined) {
+        // Entries with this tag are misses already. A load that ends with it finds a version that is newer than itself.
+        if (seen !== undefined || (await this.#add(tag)) !== undefined) return
+        continue
+      }
       const next = this.#item({ ...createVersion(await this.#time.now()), hard: current.hard })
       if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
     }

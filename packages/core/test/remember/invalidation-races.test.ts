@@ -1,0 +1,118 @@
+import { type ByteStore, Cache, CacheError, wrapStore } from '@stowage/core'
+import { ManualClock } from '@stowage/testing'
+import { describe, expect, test } from 'vitest'
+import { gate, settle, twoProcesses } from './two-processes.ts'
+
+/** A cache over the backend whose calls of one operation are handled by `handle`. */
+function intercepted(
+  backend: ByteStore,
+  operation: string,
+  handle: (call: () => unknown, key: string) => unknown,
+): Cache {
+  const store = wrapStore(backend, (name, call, [key]) =>
+    name === operation ? (handle(call, key as string) as ReturnType<typeof call>) : call(),
+  )
+  return new Cache(store, { clock: new ManualClock() })
+}
+
+test('a lease that is stored later than the load began does not let its value be stored', async () => {
+  const { b, backend } = twoProcesses()
+  let addLate: () => unknown = () => {}
+  const a = intercepted(backend, 'add', (call) => {
+    addLate = call
+    throw new CacheError('ERR_CACHE_TIMEOUT', 'no reply', { store: 'test', operation: 'add' })
+  })
+  const loaded = gate<string>()
+  const call = a.remember('k', {}, () => loaded.opened)
+  await settle()
+  await b.delete('k')
+  await addLate()
+  loaded.open('old')
+  expect(await call).toBe('old')
+  expect(await b.get('k')).toBeUndefined()
+  expect(await backend.get('k')).toBeUndefined()
+})
+
+test('a load that is not stored is not given to callers that joined it after a write', async () => {
+  const { a, b } = twoProcesses()
+  await a.remember('k', {}, (context) => {
+    context.skip()
+    return 'first'
+  })
+  const loaded = gate<string>()
+  const early = a.remember('k', {}, () => loaded.opened)
+  await settle()
+  await b.set('k', 'new')
+  const late = a.remember('k', {}, () => 'unused')
+  loaded.open('old')
+  expect(await early).toBe('old')
+  expect(await late).toBe('new')
+})
+
+test('a tagged value that is not stored is not given to callers that joined after an invalidation', async () => {
+  const { a, b } = twoProcesses()
+  const loaded = gate<string>()
+  const load = (value: Promise<string>) =>
+    a.remember('k', { tags: ['t'] }, async (context) => {
+      context.skip()
+      return value
+    })
+  const early = load(loaded.opened)
+  await settle()
+  await b.invalidateTags('t')
+  const late = load(Promise.resolve('new'))
+  loaded.open('old')
+  expect(await early).toBe('old')
+  expect(await late).toBe('new')
+})
+
+test('a refresh that begins during the read of a call does not wait for a loader that waits for it', async () => {
+  const { backend } = twoProcesses()
+  const read = gate()
+  let reads = 0
+  const cache = intercepted(backend, 'get', async (call) => {
+    if (++reads === 1) await read.opened
+    return call()
+  })
+  const first = cache.remember('k', {}, () => cache.remember('k', {}, () => 'inner'))
+  const second = cache.remember('k', { refresh: true }, async () => 'second')
+  read.open()
+  expect(await Promise.all([first, second])).toHaveLength(2)
+})
+
+describe('tags', () => {
+  test('a loader that adds a tag does not overlook its first invalidation', async () => {
+    const { b, backend } = twoProcesses()
+    // The other process invalidates the tag between the read of its version and the creation of one.
+    const a = intercepted(backend, 'add', async (call, key) => {
+      if (key.startsWith('~tag:')) await b.invalidateTags('t')
+      return call()
+    })
+    const options = {}
+    await a.remember('k', options, (context) => {
+      context.addTags('t')
+      return 'old'
+    })
+    expect(await b.get('k')).toBeUndefined()
+  })
+
+  test('a loader that adds a tag does not overlook that it was made stale', async () => {
+    const { a, b } = twoProcesses()
+    await a.remember('k', {}, async (context) => {
+      context.addTags('t')
+      await b.invalidateTags('t', { stale: true })
+      return 'old'
+    })
+    expect(await b.get('k')).toBeUndefined()
+  })
+
+  test('a stale entry is a miss also for a process whose clock is behind', async () => {
+    const { a, backend } = twoProcesses()
+    const behind = new Cache(backend, { clock: new ManualClock(0) })
+    await a.set('k', 1, { tags: ['t'] })
+    expect(await behind.get('k')).toBe(1)
+    await a.invalidateTags('t', { stale: true })
+    expect(await behind.get('k')).toBeUndefined()
+    expect(await behind.getMany(['k'])).toEqual([undefined])
+  })
+})
