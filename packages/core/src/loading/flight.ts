@@ -8,10 +8,17 @@ export interface FlightResult {
   readonly source: 'loaded' | 'read' | 'awaited'
   /**
    * Which callers receive the result. `all`: the value was current when it was stored. `early`: only callers that joined
-   * before the load began, because the key may have been invalidated since. `leader`: the loader declared it private.
+   * before the load began, or before the value was read, because the key may have been invalidated since. `leader`: the loader declared it private.
    * `nobody`: the key was written during the load, so that every caller asks again.
    */
   readonly audience: 'all' | 'early' | 'leader' | 'nobody'
+}
+
+/** A stale value that a flight has read. */
+export interface StaleValue {
+  decode(): unknown
+  /** Reads it again, for callers that join the flight later: it may have been invalidated meanwhile. */
+  readAgain(): Promise<StaleValue | undefined>
 }
 
 /** A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. */
@@ -19,12 +26,14 @@ export class Flight {
   readonly key: string
   /** Whether the load has begun. If not, the item was read from the store. */
   isLoading = false
+  /** Whether the load has ended, and its value may be stored already. */
+  hasLoaded = false
   /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
   /** Aborts the load. Set while a loader runs. */
   abort: ((reason: unknown) => void) | undefined
-  /** Decodes the stale value, for callers whose timeout passes. Set if there is one. */
-  decodeStale: (() => unknown) | undefined
+  /** The stale value, for callers whose timeout passes. Set if there is one. */
+  stale: StaleValue | undefined
   #result: Deferred<FlightResult> | undefined
   #callers = 0
   /** The flights that the loader of this one waits for. Most loaders wait for none. */

@@ -34,7 +34,7 @@ export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
   if (current !== undefined && flight.leadsTo(current.flight)) {
     return loadUnshared(flight, current, call.job)
   }
-  const isEarly = !flight.isLoading
+  const { isLoading, hasLoaded, stale } = flight
   call.caller?.enter(flight) ?? flight.enter()
   current?.flight.startWaitingFor(flight)
   let result: FlightResult
@@ -43,9 +43,10 @@ export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
   } finally {
     current?.flight.stopWaitingFor(flight)
   }
-  if (result.audience === 'all' || (result.audience === 'early' && isEarly)) {
-    return sharedValue(call.job, result)
-  }
+  const isEarly = result.source === 'read' ? stale === undefined : !isLoading
+  // The key may have been written between the store of the value and this call.
+  const isCurrent = result.audience === 'all' && !hasLoaded
+  if (isCurrent || (result.audience === 'early' && isEarly)) return sharedValue(call.job, result)
   if (result.audience === 'leader') return loadAlone(call.job)
   return rememberAgain({ ...call, attempt: call.attempt + 1 })
 }

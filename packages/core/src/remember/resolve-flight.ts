@@ -4,7 +4,7 @@ import type { Claim } from '../leases/claim.ts'
 import { Lease, type StaleItem } from '../leases/lease.ts'
 import { awaitLease } from '../leases/lease-wait.ts'
 import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { LoadJob } from './load-job.ts'
 import { currentLoadOf } from './loader.ts'
@@ -30,7 +30,7 @@ export async function resolveFlight<T>(
     const isOutdated = job.options.refresh && found.item === first.item
     if (!isOutdated && isUsable(job, found)) return { item: found.item, source, audience: 'all' }
     if (round === 0) job.scope.entries.publishRead(job.key, undefined)
-    flight.decodeStale = staleDecoder(job, found)
+    flight.stale = staleValueOf(job, found)
     const step = await loadOrWait(flight, job, found)
     if ('audience' in step) return step
     found = step
@@ -46,13 +46,13 @@ function isUsable<T>(job: LoadJob<T>, { entry, staleMs }: Found): boolean {
   return true
 }
 
-/** Returns a function that decodes the stale value, if callers whose timeout passes may receive it. */
-function staleDecoder<T>(
-  { scope, options }: LoadJob<T>,
-  found: Found,
-): (() => unknown) | undefined {
-  if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
-  return () => scope.entries.valueOf(found.item)
+/** The stale value, if callers whose timeout passes may receive it. */
+function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
+  if (found.entry === undefined || found.staleMs >= job.options.staleWindow) return undefined
+  return {
+    decode: () => job.scope.entries.valueOf(found.item),
+    readAgain: async () => staleValueOf(job, await readAgain(job)),
+  }
 }
 
 /** Loads the value, or waits until another process has loaded it. Returns what the key contains then. */

@@ -50,6 +50,7 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   } finally {
     release()
   }
+  flight.hasLoaded = true
   return storeLoadedValue(job, { value: loaded, requests, claim, versions, startedAt })
 }
 
@@ -80,5 +81,6 @@ export function staleIfError<T>(
   // Without the option, also a fresh value whose refresh was requested is not returned.
   const { staleIfError: window } = options
   if (found?.entry === undefined || window === 0 || found.staleMs >= window) return undefined
-  return { item: found.item, source: 'read', audience: 'all' }
+  // Callers that joined later must not receive it: it may have been invalidated since it was read.
+  return { item: found.item, source: 'read', audience: 'early' }
 }

@@ -80,6 +80,68 @@ test('a refresh that begins during the read of a call does not wait for a loader
   expect(await Promise.all([first, second])).toHaveLength(2)
 })
 
+test('a value that was stored before a write is not given to callers that joined after it', async () => {
+  const { b, backend } = twoProcesses()
+  const stored = gate()
+  const a = intercepted(backend, 'compareAndSet', async (call) => {
+    const result = await call()
+    await stored.opened
+    return result
+  })
+  const early = a.remember('k', {}, () => 'old')
+  await settle()
+  await b.set('k', 'new')
+  const late = a.remember('k', {}, () => 'unused')
+  stored.open()
+  expect(await early).toBe('old')
+  expect(await late).toBe('new')
+})
+
+test('a delete also ends a load that a forced refresh has replaced', async () => {
+  const { a } = twoProcesses({ remember: { lease: false } })
+  const loaded = gate<string>()
+  const first = a.remember('k', {}, () => loaded.opened)
+  await settle()
+  const second = a.remember('k', { refresh: true }, () => loaded.opened)
+  await settle()
+  await a.delete('k')
+  loaded.open('old')
+  await Promise.all([first, second])
+  expect(await a.get('k')).toBeUndefined()
+})
+
+describe('a stale value', () => {
+  const options = { ttl: 10, staleIfError: '1h', timeout: '20ms', backoff: 0 } as const
+
+  async function deletedDuringRefresh(joinOptions: object) {
+    const { a, b, clock } = twoProcesses()
+    await a.remember('k', options, () => 'old')
+    await clock.advance(20)
+    const loaded = gate<string>()
+    const early = a.remember('k', { ...options, timeout: '10s' }, () => loaded.opened)
+    await settle()
+    await b.delete('k')
+    const late = a.remember('k', { ...options, ...joinOptions }, () => 'new')
+    late.catch(() => {})
+    await settle()
+    return { early, late, loaded }
+  }
+
+  test('is not returned after a failure to callers that joined after a delete', async () => {
+    const { early, late, loaded } = await deletedDuringRefresh({ timeout: '10s' })
+    loaded.fail(new Error('down'))
+    expect(await early).toBe('old')
+    expect(await late).toBe('new')
+  })
+
+  test('is not returned after a timeout to callers that joined after a delete', async () => {
+    const { early, late, loaded } = await deletedDuringRefresh({})
+    await expect(late).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+    loaded.open('loaded')
+    expect(await early).toBe('loaded')
+  })
+})
+
 describe('tags', () => {
   test('a loader that adds a tag does not overlook its first invalidation', async () => {
     const { b, backend } = twoProcesses()
