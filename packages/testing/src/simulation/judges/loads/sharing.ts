@@ -50,9 +50,9 @@ function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
   return !isPassed(history, second) && !isInvalidated(history, first, second)
 }
 
-/** Whether a load has no lease, or one so short that it ends before its renewal arrives. */
-function isUnleased({ isNested, settings: { lease } }: Load): boolean {
-  return isNested || lease !== undefined
+/** Whether a load has no lease, or one so short that it ends before its renewal arrives, or may wait for itself. */
+function isUnleased({ isNested, settings: { lease, nested } }: Load): boolean {
+  return isNested || lease !== undefined || nested !== undefined
 }
 
 /** Whether the value could not be kept lately, so that each process loads it for itself. */

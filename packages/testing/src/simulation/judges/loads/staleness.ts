@@ -1,4 +1,10 @@
-import { isKeyOf, type Load, type LoadHistory, type ReadValue } from './load-history.ts'
+import {
+  isKeyOf,
+  type Load,
+  type LoadEntry,
+  type LoadHistory,
+  type ReadValue,
+} from './load-history.ts'
 
 /** How much later than intended an entry may become stale: the clock of the backend is read over the network. */
 const clockErrorMs = 100
@@ -23,9 +29,10 @@ function limitOf(history: LoadHistory, { entry, key, origin }: ReadValue): numbe
     ({ confirms, key: other }) =>
       other === key && confirms !== undefined && confirms.load === id.load,
   )
-  const ends = [load, ...confirming].map((each) =>
-    endOf(history, each, entry.call.op !== 'remember'),
-  )
+  const ends = [load, ...confirming].map((each) => {
+    const mustBeFresh = entry.call.op !== 'remember' && isTimeKnown(history, entry, each)
+    return endOf(history, each, mustBeFresh)
+  })
   return Math.max(...ends)
 }
 
@@ -37,6 +44,16 @@ function endOf(history: LoadHistory, load: Load, mustBeFresh: boolean): number {
   const stored = storedAt(history, load)
   const expires = stored + Math.ceil((ttl + window) / ttlStep) * ttlStep
   return mustBeFresh && window > 0 ? Math.min(expires, stored + ttl + clockErrorMs) : expires
+}
+
+/** Whether both processes could read the clock of the backend. Without it they use their own clocks. */
+function isTimeKnown({ history }: LoadHistory, reader: LoadEntry, loader: Load): boolean {
+  return !history.requests.some(
+    ({ operation, hasFailed, process }) =>
+      operation === 'time' &&
+      hasFailed &&
+      (process === reader.process || process === loader.process),
+  )
 }
 
 /** When the value of a load was stored last: a reply may have been lost, so that it was stored later than known. */

@@ -4,28 +4,29 @@ import { type LoadCall, loadKeys } from '../../judges/loads/load-history.ts'
 const tagNames = ['tag0', 'tag1'] as const
 
 const target = {
-  key: fc.constantFrom(...loadKeys),
-  inNamespace: oneIn(5),
+  // Many calls for one key, so that they meet.
+  key: fc.constantFrom('key0', 'key0', 'key0', ...loadKeys),
+  inNamespace: oneIn(8),
 }
 const tags = fc.oneof(
   { weight: 2, arbitrary: fc.constant(undefined) },
   { weight: 3, arbitrary: fc.subarray([...tagNames], { minLength: 1 }) },
 )
-const window = mostly(undefined, fc.constantFrom(100, 400, 2_000))
+const window = fc.constantFrom(undefined, undefined, undefined, 100, 400, 2_000)
 
 const settings = {
   loadMs: fc.oneof(
-    { weight: 4, arbitrary: fc.nat({ max: 20 }) },
+    { weight: 3, arbitrary: fc.nat({ max: 20 }) },
     { weight: 1, arbitrary: fc.nat({ max: 300 }) },
   ),
   outcome: fc.oneof(
     { weight: 7, arbitrary: fc.constant('value') },
-    { weight: 1, arbitrary: fc.constant('error') },
+    { weight: 2, arbitrary: fc.constant('error') },
     { weight: 1, arbitrary: fc.constantFrom('undefined', 'skip', 'private') },
     { weight: 1, arbitrary: fc.constant('not modified') },
   ),
   stopsOnAbort: fc.boolean(),
-  ttl: mostly(undefined, fc.constantFrom(50, 300, 1_000)),
+  ttl: fc.constantFrom(undefined, undefined, 50, 50, 300, 1_000),
   staleWhileRevalidate: window,
   staleIfError: window,
   backoff: mostly(undefined, fc.constant(1_000)),
