@@ -18,6 +18,19 @@ const nestedWaitMs = 1_000
 /** How often a call tries to take a lease that others take before it. Each time another process makes progress. */
 const maxRounds = 100
 
+/** A call of the store has failed, and not the loader: the value is loaded nevertheless. */
+class StoreFailure extends Error {}
+
+/** Rejects with a `StoreFailure` if `work` fails, unless the store has been closed. */
+async function fromStore<T>(work: Promise<T> | T): Promise<T> {
+  try {
+    return await work
+  } catch (cause) {
+    if (CacheError.is(cause) && cause.code === 'ERR_CACHE_CLOSED') throw cause
+    throw new StoreFailure('The store failed.', { cause })
+  }
+}
+
 /** Returns the value that was found, or loads it, or waits for the process that does. */
 export async function resolveFlight<T>(
   flight: Flight,
@@ -31,9 +44,15 @@ export async function resolveFlight<T>(
     if (!isOutdated && isUsable(job, found)) return { item: found.item, source, audience: 'all' }
     if (round === 0) job.scope.entries.publishRead(job.key, undefined)
     flight.stale = staleValueOf(job, found)
-    const step = await loadOrWait(flight, job, found)
-    if ('audience' in step) return step
-    found = step
+    try {
+      const step = await loadOrWait(flight, job, found)
+      if ('audience' in step) return step
+      found = step
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error
+      report(job, error.cause)
+      return runLoad(job, { flight, claim: noClaim, found })
+    }
   }
   return runLoad(job, { flight, claim: noClaim, found })
 }
@@ -67,7 +86,12 @@ async function loadOrWait<T>(
   if (mark?.kind === 'P') return loadPassed(flight, job, found, mark.ms)
   if (job.options.lease === undefined || job.scope.entries.store.processLocal === true) {
     const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
-    return runLoad(job, { flight, claim, found, versions: await createTags(job, found.versions) })
+    return runLoad(job, {
+      flight,
+      claim,
+      found,
+      versions: await fromStore(createTags(job, found.versions)),
+    })
   }
   if (mark?.kind === 'L') return awaitForeignLease(flight, job, found, job.key)
   if (found.item === undefined && job.scope.passes.has(job.key)) {
@@ -187,13 +211,10 @@ async function awaitForeignLease<T>(
   const { store } = job.scope.entries
   const holder = job.scope.leaseHolders.get(leaseKey)
   if (holder !== undefined) return awaitHolder(flight, job, found, holder)
-  const outcome = await awaitLease({
-    store,
-    key: job.key,
-    leaseKey,
-    found: found.item,
-    timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
-  })
+  const timeoutMs = currentLoadOf() === undefined ? Infinity : nestedWaitMs
+  const outcome = await fromStore(
+    awaitLease({ store, key: job.key, leaseKey, found: found.item, timeoutMs }),
+  )
   if (outcome.kind === 'timeout') return runLoad(job, { flight, claim: noClaim, found })
   if (outcome.kind === 'failed') {
     // Read again, because the entry may have been invalidated while this flight waited.
@@ -212,7 +233,7 @@ function newLease<T>({ scope, options }: LoadJob<T>, key: string, stale?: StaleI
 }
 
 function readAgain<T>({ scope, key, options }: LoadJob<T>): Promise<Found> {
-  return scope.reader.read(key, options.tags, strongRead)
+  return fromStore(scope.reader.read(key, options.tags, strongRead))
 }
 
 function createTags<T>(

@@ -36,7 +36,7 @@ export async function storeLoadedValue<T>(
   if (requests.skipMs !== undefined || ttl === 0) return pass(job, loaded, encode(job, value))
   // Without a claim, it is not known whether the key has been written meanwhile.
   if (claim === noClaim) return { item: encode(job, value), source: 'loaded', audience: 'early' }
-  const versions = await versionsOf(job, loaded)
+  const versions = await versionsOf(job, loaded).catch((error) => report(job, error))
   if (versions === undefined) {
     await endClaim(job, claim)
     return { item: encode(job, value), source: 'loaded', audience: 'early' }
@@ -90,7 +90,7 @@ async function versionsOf<T>(
   const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))
   if (late.length === 0) return result
   const existing = await root.tags.read(late, strongRead)
-  const loadBegan = (await root.time.now()) - (performance.now() - startedAt)
+  const loadBegan = (await root.time.shared()) - (performance.now() - startedAt)
   const { clockUncertainty } = root
   for (const version of existing.values()) {
     if (version === undefined) continue

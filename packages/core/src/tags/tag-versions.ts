@@ -66,7 +66,11 @@ export class TagVersions {
     return new Map(await Promise.all(complete))
   }
 
-  /** Replaces the versions, so that entries with one of the tags are invalid; or only stale. */
+  /**
+   * Replaces the versions, so that entries with one of the tags are invalid; or only stale.
+   *
+   * @throws CacheError if the clock of the backend has never been readable: loads compare the time of a version with theirs
+   */
   async invalidate(tags: readonly string[], isStale: boolean): Promise<void> {
     await Promise.all(tags.map((tag) => (isStale ? this.#makeStale(tag) : this.#replace(tag))))
   }
@@ -93,7 +97,7 @@ export class TagVersions {
   }
 
   async #replace(tag: string): Promise<void> {
-    const version = createVersion(await this.#time.now())
+    const version = createVersion(await this.#time.shared())
     await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl)
   }
 
@@ -104,10 +108,11 @@ export class TagVersions {
       const current = this.#parse(seen)
       if (current === undefined) {
         // Entries with this tag are misses already. A load that ends with it finds a version that is newer than itself.
+        await this.#time.shared()
         if (seen !== undefined || (await this.#add(tag)) !== undefined) return
         continue
       }
-      const next = this.#item({ ...createVersion(await this.#time.now()), hard: current.hard })
+      const next = this.#item({ ...createVersion(await this.#time.shared()), hard: current.hard })
       if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
     }
     await this.#replace(tag)

@@ -31,13 +31,20 @@ export class BackendTime {
 
   /** Epoch milliseconds, an integer. */
   async now(): Promise<number> {
-    if (this.#readClock !== undefined) {
-      const isOutdated = performance.now() - this.#readAt > refreshMs
-      if (this.#offset === undefined || isOutdated) await this.#refresh(this.#readClock)
-    }
-    const now =
-      this.#offset === undefined ? this.#processClock.now() : performance.now() + this.#offset
-    return Math.floor(now)
+    // Without a reply, the clock of the process is accurate enough until the next attempt.
+    return this.shared().catch(() => Math.floor(this.#processClock.now()))
+  }
+
+  /**
+   * The same, for times that processes compare with those of others.
+   *
+   * @throws CacheError if the backend has a clock that has never been readable
+   */
+  async shared(): Promise<number> {
+    if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
+    const isOutdated = performance.now() - this.#readAt > refreshMs
+    if (this.#offset === undefined || isOutdated) await this.#refresh(this.#readClock)
+    return Math.floor(performance.now() + (this.#offset ?? 0))
   }
 
   async #refresh(readClock: () => Awaitable<number>): Promise<void> {
@@ -45,8 +52,9 @@ export class BackendTime {
       const time = await readClock()
       this.#readAt = performance.now()
       this.#offset = time - this.#readAt
-    } catch {
-      // The last offset, or the clock of the process, is accurate enough until the next attempt.
+    } catch (error) {
+      // The last offset is accurate enough until the next attempt.
+      if (this.#offset === undefined) throw error
     }
   }
 }

@@ -142,6 +142,35 @@ describe('a stale value', () => {
   })
 })
 
+test('a call that waits for another process loads the value itself if the store fails', async () => {
+  const { b, backend } = twoProcesses()
+  let reads = 0
+  const a = intercepted(backend, 'get', (call) => {
+    if (++reads > 1) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'test' })
+    return call()
+  })
+  const loaded = gate<string>()
+  const other = b.remember('k', {}, () => loaded.opened)
+  await settle()
+  expect(await a.remember('k', {}, () => 'own')).toBe('own')
+  loaded.open('other')
+  expect(await other).toBe('other')
+})
+
+test('a loaded value is returned if the versions of its tags cannot be read', async () => {
+  const { backend } = twoProcesses()
+  const a = intercepted(backend, 'get', (call, key) => {
+    if (!key.startsWith('~tag:')) return call()
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'test' })
+  })
+  const value = await a.remember('k', {}, (context) => {
+    context.addTags('t')
+    return 'loaded'
+  })
+  expect(value).toBe('loaded')
+  expect(await backend.get('k')).toBeUndefined()
+})
+
 describe('tags', () => {
   test('a loader that adds a tag does not overlook its first invalidation', async () => {
     const { b, backend } = twoProcesses()
@@ -166,6 +195,17 @@ describe('tags', () => {
       return 'old'
     })
     expect(await b.get('k')).toBeUndefined()
+  })
+
+  test('are not invalidated with a time that other processes do not share', async () => {
+    const { backend } = twoProcesses()
+    const time = () => {
+      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'test' })
+    }
+    const a = new Cache({ ...wrapStore(backend, (_, call) => call()), time })
+    for (const stale of [false, true]) {
+      await expect(a.invalidateTags('t', { stale })).rejects.toThrow('down')
+    }
   })
 
   test('a stale entry is a miss also for a process whose clock is behind', async () => {

@@ -1,6 +1,7 @@
 import type { JudgeContext } from '../../scenarios/scenario.ts'
 import type { History } from '../history.ts'
 import { findSlowCall } from './duration.ts'
+import { findStoreFailure } from './failures.ts'
 import { findResurrection, findStaleRead } from './finality.ts'
 import { type LoadCall, LoadHistory, LoadLog } from './load-history.ts'
 import { findLoadInBackoff, findSecondLoad } from './sharing.ts'
@@ -16,7 +17,11 @@ export function judgeLoads(
 ): string | undefined {
   const loads = new LoadHistory(history, LoadLog.of(shared), traits)
   const always =
-    findResurrection(loads) ?? findStaleRead(loads) ?? findStaleValue(loads) ?? findSlowCall(loads)
+    findStoreFailure(loads) ??
+    findResurrection(loads) ??
+    findStaleRead(loads) ??
+    findStaleValue(loads) ??
+    findSlowCall(loads)
   if (always !== undefined || !history.isFaultless) return always
   return findSecondLoad(loads) ?? findLoadInBackoff(loads)
 }
