@@ -3,7 +3,7 @@ import { CacheError } from './errors.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
 import { type Caller, withLimits } from './loading/caller.ts'
-import type { Flight } from './loading/flight.ts'
+import { type Flight, noResult } from './loading/flight.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
 import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
@@ -149,9 +149,9 @@ export class Cache {
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
-    const { activeLoads, passes } = scope
-    const flights = this.#flights
-    this.#loadScope = { entries, reader, flights, activeLoads, passes, root, clock, waitUntil }
+    const { activeLoads, passes, leaseHolders } = scope
+    const shared = { activeLoads, passes, leaseHolders, flights: this.#flights }
+    this.#loadScope = { entries, reader, ...shared, root, clock, waitUntil }
   }
 
   /** Name of the driver of this cache. */
@@ -626,7 +626,8 @@ export class Cache {
       }
     } catch (error) {
       flight ??= this.#flights.begin(storageKey)
-      return loadWithoutStore(flight, this.#call(storageKey, key, options, load, caller), error)
+      const call = this.#callOf(flight, key, options, load, caller)
+      return loadWithoutStore(flight, call, error)
     }
     const entry = this.#entries.decode(storageKey, found)
     if (entry !== undefined && this.#reader.isFreshNow(entry)) {
@@ -635,7 +636,7 @@ export class Cache {
       return this.#entries.publishRead<T>(storageKey, entry) as T
     }
     flight ??= this.#flights.begin(storageKey)
-    return leadFlight(flight, this.#call(storageKey, key, options, load, caller), () =>
+    return leadFlight(flight, this.#callOf(flight, key, options, load, caller), () =>
       this.#reader.examine(storageKey, found),
     )
   }
@@ -658,8 +659,24 @@ export class Cache {
         return this.#entries.publishRead<T>(storageKey, found.entry) as T
       }
     }
-    const call = this.#call(storageKey, key, options, load, caller)
+    const call = this.#callOf(flight, key, options, load, caller)
     return leadFlight(flight, call, () => reading)
+  }
+
+  /** Ends the flight if the options are invalid. */
+  #callOf<T>(
+    flight: Flight,
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    caller: Caller | undefined,
+  ): Call<T> {
+    try {
+      return this.#call(flight.key, key, options, load, caller)
+    } catch (error) {
+      this.#flights.end(flight, noResult)
+      throw error
+    }
   }
 
   #call<T>(

@@ -4,7 +4,7 @@ import type { BackendTime } from '../time/backend-time.ts'
 import type { Entry } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
-import { freshUntil, tagsOf } from './freshness.ts'
+import { freshnessOf, staleMsOf, tagsOf } from './freshness.ts'
 import type { KnownTags } from './known-tags.ts'
 
 const noVersions: Versions = new Map()
@@ -83,9 +83,10 @@ export class EntryReader {
     const names = new Set(entries.flatMap((entry) => tagsOf(entry?.facts)))
     const versions = await this.#tags.read([...names], options)
     const now = await this.#time.now()
-    return entries.map((entry) =>
-      now < (freshUntil(entry?.facts, versions) ?? 0) ? entry : undefined,
-    )
+    return entries.map((entry) => {
+      const freshness = freshnessOf(entry?.facts, versions)
+      return freshness !== undefined && staleMsOf(freshness, now) < 0 ? entry : undefined
+    })
   }
 
   /** Determines what an item means. Reads the versions of those of its tags that are not among `versions`. */
@@ -101,17 +102,20 @@ export class EntryReader {
       return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
     }
     const all = await this.#versionsOf(key, entry, versions, options)
-    const until = freshUntil(entry.facts, all)
-    const isValid = until !== undefined
-    const staleMs = isValid ? (this.#time.current() ?? (await this.#time.now())) - until : Infinity
-    const valid = isValid ? entry : undefined
-    return { item, entry: valid, isEntry: true, staleMs, mark, versions: all }
+    const freshness = freshnessOf(entry.facts, all)
+    if (freshness === undefined) {
+      return { item, entry: undefined, isEntry: true, staleMs: Infinity, mark, versions: all }
+    }
+    const staleMs = staleMsOf(freshness, this.#time.current() ?? (await this.#time.now()))
+    return { item, entry, isEntry: true, staleMs, mark, versions: all }
   }
 
   async #ifFresh(key: string, entry: Entry, options?: ReadOptions): Promise<Entry | undefined> {
     const versions = await this.#versionsOf(key, entry, noVersions, options)
-    const until = freshUntil(entry.facts, versions) ?? 0
-    return (this.#time.current() ?? (await this.#time.now())) < until ? entry : undefined
+    const freshness = freshnessOf(entry.facts, versions)
+    if (freshness === undefined) return undefined
+    const now = this.#time.current() ?? (await this.#time.now())
+    return staleMsOf(freshness, now) < 0 ? entry : undefined
   }
 
   async #versionsOf(

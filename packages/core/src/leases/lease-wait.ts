@@ -1,7 +1,7 @@
-import type { Payload } from '../store.ts'
+import type { Awaitable, Payload } from '../store.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { parseMark } from '../values/mark.ts'
+import { type Mark, parseMark } from '../values/mark.ts'
 import { samePayload } from '../values/payload.ts'
 
 const strongRead = { consistency: 'strong' } as const
@@ -10,6 +10,20 @@ const pollShare = 0.1
 const minPollMs = 2
 const maxPollMs = 250
 const pollJitter = 0.25
+
+/** How waits pause and read. The waits of many keys share their timers and reads. */
+export interface LeasePolls {
+  wait(ms: number): Promise<void>
+  read(store: AnyStore, key: string): Awaitable<unknown>
+  /** When the last read ended, in the time of `performance.now()`: the same for keys that were read together. */
+  lastReadAt(): number
+}
+
+const ownPolls: LeasePolls = {
+  wait,
+  read: (store, key) => store.get(key, strongRead),
+  lastReadAt: () => performance.now(),
+}
 
 export interface LeaseWait {
   readonly store: AnyStore
@@ -21,11 +35,14 @@ export interface LeaseWait {
   readonly timeoutMs: number
   /** Called before each read is sent. */
   readonly onRead: () => void
+  /** @default timers and reads of its own */
+  readonly polls?: LeasePolls | undefined
 }
 
 /**
  * How a wait for the lease of another process ended. `changed`: the value was stored, or the lease ended. `failed`: the
- * load failed. `passed`: the value is not kept. `abandoned`: the lease has not been renewed for its whole duration, so its process has stopped.
+ * load failed. `passed`: the value is not kept. `abandoned`: the lease has not been renewed for its whole duration, so its
+ * process has stopped.
  */
 export type LeaseOutcome =
   | { readonly kind: 'changed' | 'failed' | 'passed' | 'timeout'; readonly abandoned?: never }
@@ -36,37 +53,46 @@ export type LeaseOutcome =
  * monotonic clock of this process: neither the clocks of others nor the expiry of the backend matter.
  */
 export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
-  const { found, elsewhere, timeoutMs } = leaseWait
+  const { found, elsewhere, timeoutMs, onRead, polls = ownPolls } = leaseWait
   const start = performance.now()
   let seen: unknown
   let seenSince = start
   for (;;) {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
-    if (waited > 0 || elsewhere === undefined) await wait(Math.min(pollDelay(waited), timeoutMs))
-    leaseWait.onRead()
-    const [item, leaseItem] = await readBoth(leaseWait)
+    if (waited > 0 || elsewhere === undefined) {
+      await polls.wait(Math.min(pollDelay(waited), timeoutMs))
+    }
+    onRead()
+    const [item, leaseItem] = await readBoth(leaseWait, polls)
     const lease = parseMark(leaseItem)
     if (elsewhere !== undefined && !isSame(item, found)) return { kind: 'changed' }
-    if (elsewhere !== undefined && lease?.kind === 'F') return { kind: 'failed' }
-    if (elsewhere !== undefined && lease?.kind === 'P') return { kind: 'passed' }
-    if (lease?.kind !== 'L') return { kind: 'changed' }
+    if (lease?.kind !== 'L') return { kind: endOf(lease, elsewhere !== undefined) }
     if (!isSame(leaseItem, seen)) {
       seen = leaseItem
-      seenSince = performance.now()
-    } else if (performance.now() - seenSince >= lease.ms) {
+      seenSince = polls.lastReadAt()
+    } else if (polls.lastReadAt() - seenSince >= lease.ms) {
       return { kind: 'abandoned', abandoned: leaseItem }
     }
   }
 }
 
-async function readBoth({ store, key, elsewhere }: LeaseWait): Promise<[unknown, unknown]> {
-  const reading = Promise.resolve(store.get(key, strongRead))
+function endOf(mark: Mark | undefined, isElsewhere: boolean): 'changed' | 'failed' | 'passed' {
+  // A mark in the key itself is examined when that is read again.
+  if (!isElsewhere || mark === undefined) return 'changed'
+  return mark.kind === 'F' ? 'failed' : 'passed'
+}
+
+async function readBoth(
+  { store, key, elsewhere }: LeaseWait,
+  polls: LeasePolls,
+): Promise<[unknown, unknown]> {
+  const reading = Promise.resolve(polls.read(store, key))
   if (elsewhere === undefined) {
     const item = await reading
     return [item, item]
   }
-  return Promise.all([reading, elsewhere.store.get(elsewhere.key, strongRead)])
+  return Promise.all([reading, polls.read(elsewhere.store, elsewhere.key)])
 }
 
 function pollDelay(waited: number): number {

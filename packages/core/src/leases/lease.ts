@@ -39,6 +39,11 @@ export class Lease implements Claim {
     return new Lease(store, key, ms, stale)
   }
 
+  /** Identifies the lease within a scope. */
+  get id(): string {
+    return this.replacesStale ? `refresh ${this.#key}` : this.#key
+  }
+
   /** Takes the lease. Returns false if the key does not contain the item `seen` any more. */
   async acquire(seen: unknown): Promise<boolean> {
     const item = this.#nextItem()

@@ -45,7 +45,24 @@ export class LocalClaim implements Claim {
   }
 }
 
-/** The claim of a load that runs because the store failed. Its value is not stored. */
+/**
+ * A claim that stores no value, and only ends another one: a lease that may have been stored later than the load began, so
+ * that a delete between the two would not have been noticed.
+ */
+export function withoutValue(claim: Claim): Claim {
+  return {
+    canBeLost: true,
+    replacesStale: false,
+    keepAlive: () => () => {},
+    replace: async () => {
+      await claim.end()
+      return false
+    },
+    end: (mark) => claim.end(mark),
+  }
+}
+
+/** The claim of a load whose value is not stored: the store failed, or another load of the key runs or was in vain. */
 export const noClaim: Claim = {
   canBeLost: false,
   replacesStale: false,
@@ -53,6 +70,3 @@ export const noClaim: Claim = {
   replace: async () => true,
   end: async () => true,
 }
-
-/** The claim of a load whose value cannot be kept, or of one that runs beside that of another process. */
-export const passClaim: Claim = { ...noClaim }

@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
-import type { Flight } from './flight.ts'
+import type { Flight, StaleValue } from './flight.ts'
 
 /** How long a caller waits. */
 export interface CallerLimits {
@@ -14,16 +14,38 @@ export class Caller {
   /** The flight for which the caller waits now. */
   #flight: Flight | undefined
   #givenUp: { readonly reason: unknown } | undefined
+  readonly #hasTimeout: boolean
+  /** What the caller has read itself, if it has joined the flight after the stale value had been read. */
+  #reading: { result: StaleValue | undefined } | undefined
+
+  constructor(hasTimeout: boolean) {
+    this.#hasTimeout = hasTimeout
+  }
 
   /** The stale value that the caller receives after its timeout, if there is one. */
   get staleValue(): unknown {
-    return this.#flight?.decodeStale?.()
+    const stale = this.#reading === undefined ? this.#flight?.stale : this.#reading.result
+    return stale?.decode()
   }
 
   enter(flight: Flight): void {
     this.#flight = flight
+    this.#reading = undefined
+    if (this.#hasTimeout && flight.stale !== undefined) this.#readStale(flight.stale)
     flight.enter()
     if (this.#givenUp !== undefined) flight.leave(this.#givenUp.reason)
+  }
+
+  /** At once, so that the timeout is not exceeded. */
+  #readStale(stale: StaleValue): void {
+    const reading: { result: StaleValue | undefined } = { result: undefined }
+    this.#reading = reading
+    stale.readAgain().then(
+      (result) => {
+        reading.result = result
+      },
+      () => {},
+    )
   }
 
   giveUp(reason: unknown): void {
@@ -39,7 +61,7 @@ export async function withLimits<T>(
   run: (caller: Caller) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
-  const caller = new Caller()
+  const caller = new Caller(timeout !== undefined)
   // The load continues after the caller has given up.
   const result = run(caller)
   return new Promise<T>((resolve, reject) => {

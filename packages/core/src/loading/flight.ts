@@ -15,6 +15,16 @@ export interface FlightResult {
   readonly audience: 'all' | 'beforeLoad' | 'beforeRead' | 'leader' | 'nobody'
 }
 
+/** The result of a flight without one: every caller asks again. */
+export const noResult: FlightResult = { item: undefined, source: 'read', audience: 'nobody' }
+
+/** A stale value that a flight has read. */
+export interface StaleValue {
+  decode(): unknown
+  /** Reads it again, for callers that join the flight later: it may have been invalidated meanwhile. */
+  readAgain(): Promise<StaleValue | undefined>
+}
+
 /** A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. */
 export class Flight {
   readonly key: string
@@ -28,8 +38,8 @@ export class Flight {
   isAbandoned = false
   /** Aborts the load. Set while a loader runs. */
   abort: ((reason: unknown) => void) | undefined
-  /** Decodes the stale value, for callers whose timeout passes. Set if there is one. */
-  decodeStale: (() => unknown) | undefined
+  /** The stale value, for callers whose timeout passes. Set if there is one. */
+  stale: StaleValue | undefined
   #result: Deferred<FlightResult> | undefined
   #callers = 0
   /** The flights that the loader of this one waits for. Most loaders wait for none. */
@@ -85,9 +95,9 @@ export class Flight {
   /** Removes a caller that has given up. Without callers, the load is aborted. */
   leave(reason: unknown): void {
     this.#callers--
-    if (this.#callers > 0) return
+    if (this.#callers > 0 || this.abort === undefined) return
     this.isAbandoned = true
-    this.abort?.(reason)
+    this.abort(reason)
   }
 
   /** Records that the loader of this flight waits for `other`. */

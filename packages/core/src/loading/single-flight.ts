@@ -4,6 +4,8 @@ import { Flight, type FlightResult } from './flight.ts'
 export class SingleFlight {
   readonly #flights = new Map<string, Flight>()
   readonly #refreshes = new Map<string, Flight>()
+  /** Flights that are not joined any more because a forced refresh has begun another one for their key. */
+  readonly #replaced = new Set<Flight>()
   /** Writes of loaded values in flight, with their keys. They may outlast their flights. */
   readonly #writeBacks = new Map<Promise<unknown>, string>()
 
@@ -18,9 +20,11 @@ export class SingleFlight {
     return this.#refreshes.get(key)
   }
 
-  /** Begins a flight for a key that has none. */
+  /** Begins a flight. Later calls join it instead of the earlier flight of the key, if there is one. */
   begin(key: string): Flight {
     const flight = new Flight(key)
+    const earlier = this.find(key)
+    if (earlier !== undefined) this.#replaced.add(earlier)
     this.#flights.set(key, flight)
     return flight
   }
@@ -47,11 +51,13 @@ export class SingleFlight {
   invalidate(key: string): void {
     if (this.#flights.size > 0) this.#invalidate(this.#flights.get(key))
     if (this.#refreshes.size > 0) this.#invalidate(this.#refreshes.get(key))
+    for (const flight of this.#replaced) if (flight.key === key) this.#invalidate(flight)
   }
 
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
-    const keys = new Set([...this.#flights.keys(), ...this.#refreshes.keys()])
+    const replaced = Array.from(this.#replaced, (flight) => flight.key)
+    const keys = new Set([...this.#flights.keys(), ...this.#refreshes.keys(), ...replaced])
     for (const key of keys) if (key.startsWith(prefix)) this.invalidate(key)
   }
 
@@ -78,5 +84,6 @@ export class SingleFlight {
     const { key } = flight
     if (this.#flights.get(key) === flight) this.#flights.delete(key)
     else if (this.#refreshes.get(key) === flight) this.#refreshes.delete(key)
+    else this.#replaced.delete(flight)
   }
 }

@@ -1,4 +1,6 @@
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import type { Found } from '../freshness/entry-reader.ts'
+import type { Lease } from '../leases/lease.ts'
+import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import { type LoadJob, refreshLease } from './load-job.ts'
 import { runInBackground } from './loader.ts'
 import { runLoad } from './run-load.ts'
@@ -13,6 +15,7 @@ export function refreshInBackground<T>(job: LoadJob<T>): void {
   if (flights.findRefresh(job.key) !== undefined || passes.has(job.refreshKey)) return
   const flight = flights.beginRefresh(job.key)
   const work = runInBackground(() => refresh(job, flight))
+  job.group?.addRefresh(job.name, work)
   activeLoads.trackBackground(work)
   waitUntil?.(work)
 }
@@ -24,25 +27,37 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
     flights.end(flight, await refreshIfStale(job, flight))
   } catch (error) {
     publishError(job, error)
-    flights.end(flight, nothing)
+    flights.end(flight, noResult)
   }
 }
-
-const nothing: FlightResult = { item: undefined, source: 'read', audience: 'nobody' }
 
 async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
   const { scope, key, options } = job
   // Another process may have refreshed the value since it was read.
   const found = await scope.reader.read(key, options.tags, { consistency: 'strong' })
-  if (found.entry === undefined || found.staleMs < 0) return nothing
+  if (found.entry === undefined || found.staleMs < 0) return noResult
   const lease = refreshLease(job, found.item)
+  if (scope.leaseHolders.has(lease.id)) return noResult
+  scope.leaseHolders.set(lease.id, flight)
+  try {
+    return await acquireAndRefresh(job, flight, found, lease)
+  } finally {
+    scope.leaseHolders.delete(lease.id)
+  }
+}
+
+async function acquireAndRefresh<T>(
+  job: LoadJob<T>,
+  flight: Flight,
+  found: Found,
+  lease: Lease,
+): Promise<FlightResult> {
+  const { root, passes } = job.scope
   const [isAcquired, versions] = await Promise.all([
     lease.acquire(undefined),
-    scope.root.tags.create(found.versions),
+    root.tags.create(found.versions),
   ])
-  if (!isAcquired) {
-    scope.passes.add(job.refreshKey, refusedMs)
-    return nothing
-  }
-  return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
+  if (isAcquired) return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
+  passes.add(job.refreshKey, refusedMs)
+  return noResult
 }

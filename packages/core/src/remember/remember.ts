@@ -64,8 +64,9 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
     return rememberAgain(call)
   }
   if (isUsable(call.job, found)) return scope.entries.publishRead<T>(key, found.entry) as T
-  const isCurrent = scope.flights.find(key) === flight
-  return isCurrent ? joinFlight(flight, call, receives) : rememberAgain(call)
+  return scope.flights.find(key) === flight
+    ? joinFlight(flight, call, receives)
+    : rememberAgain(call)
 }
 
 /** Resolves a flight that this call has begun, after it has read its key. */

@@ -2,9 +2,9 @@ import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import type { Lease } from '../leases/lease.ts'
-import { awaitLease } from '../leases/lease-wait.ts'
-import { LocalClaim, noClaim, passClaim } from '../leases/local-claim.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
+import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
+import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
 import { currentLoadOf } from './loader.ts'
@@ -17,6 +17,19 @@ const strongRead = { consistency: 'strong' } as const
 const nestedWaitMs = 1_000
 /** How often a call tries to take a lease that others take before it. Each time another process makes progress. */
 const maxRounds = 100
+
+/** A call of the store has failed, and not the loader: the value is loaded nevertheless. */
+class StoreFailure extends Error {}
+
+/** Rejects with a `StoreFailure` if `work` fails, unless the store has been closed. */
+async function fromStore<T>(work: Promise<T> | T): Promise<T> {
+  try {
+    return await work
+  } catch (cause) {
+    if (CacheError.is(cause) && cause.code === 'ERR_CACHE_CLOSED') throw cause
+    throw new StoreFailure('The store failed.', { cause })
+  }
+}
 
 /** Returns the value that was found, or loads it, or waits for the process that does. */
 export async function resolveFlight<T>(
@@ -32,12 +45,18 @@ export async function resolveFlight<T>(
       return { item: found.item, source, audience: 'beforeRead' }
     }
     if (round === 0) job.scope.entries.publishRead(job.key, undefined)
-    flight.decodeStale = staleDecoder(job, found)
-    const step = await loadOrWait(flight, job, found)
-    if ('audience' in step) return step
-    found = step
+    flight.stale = staleValueOf(job, found)
+    try {
+      const step = await loadOrWait(flight, job, found)
+      if ('audience' in step) return step
+      found = step
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error
+      report(job, error.cause)
+      return loadUnkept(flight, job, found)
+    }
   }
-  return runLoad(job, { flight, claim: passClaim, found })
+  return loadUnkept(flight, job, found)
 }
 
 /** Whether the value that was found is returned at once. If it is stale, begins to refresh it. */
@@ -48,13 +67,15 @@ export function isUsable<T>(job: LoadJob<T>, { entry, staleMs }: Found): boolean
   return true
 }
 
-/** Returns a function that decodes the stale value, if callers whose timeout passes may receive it. */
-function staleDecoder<T>(
-  { scope, key, options }: LoadJob<T>,
-  found: Found,
-): (() => unknown) | undefined {
+/** The stale value, if callers whose timeout passes may receive it. */
+function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
+  const { scope, key, options } = job
   if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
-  return () => scope.entries.valueOf(key, found.item)
+  return {
+    decode: () => scope.entries.valueOf(key, found.item),
+    readAgain: async () =>
+      staleValueOf(job, await scope.reader.read(key, options.tags, strongRead)),
+  }
 }
 
 /** Loads the value, or waits until another process has loaded it. Returns what the key contains then. */
@@ -66,16 +87,24 @@ async function loadOrWait<T>(
   const { mark, entry } = found
   if (entry !== undefined) return refreshAndWait(flight, job, found)
   if (mark?.kind === 'F') throw loadFailedLately(job)
-  if (mark?.kind === 'P') return loadPassed(flight, job, found, mark.ms)
+  if (mark?.kind === 'P') {
+    job.scope.passes.add(job.key, mark.ms)
+    return loadUnkept(flight, job, found)
+  }
   if (job.options.lease === undefined || job.scope.entries.store.processLocal === true) {
+    const versions = await fromStore(createTags(job, found.versions))
     const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
-    return runLoad(job, { flight, claim, found, versions: await createTags(job, found.versions) })
+    return runLoad(job, { flight, claim, found, versions })
   }
   if (mark?.kind === 'L') return awaitForeignLease(flight, job, found)
-  if (found.item === undefined && job.scope.passes.has(job.key)) {
-    return runLoad(job, { flight, claim: passClaim, found })
-  }
+  const isPassed = found.item === undefined && job.scope.passes.has(job.key)
+  if (isPassed) return loadUnkept(flight, job, found)
   return loadWithLease(flight, job, found, keyLease(job), found.item)
+}
+
+/** Loads the value for the callers of this process, and does not store it. */
+function loadUnkept<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<FlightResult> {
+  return runLoad(job, { flight, claim: noClaim, found })
 }
 
 /** Refreshes an entry that this caller does not use unless the load fails. */
@@ -84,26 +113,28 @@ async function refreshAndWait<T>(
   job: LoadJob<T>,
   found: Found,
 ): Promise<FlightResult | Found> {
-  const { flights } = job.scope
-  const refresh = flights.findRefresh(job.key)
-  if (refresh !== undefined) return joinRefresh(flight, job, refresh)
+  const refresh = job.scope.flights.findRefresh(job.key)
+  if (refresh !== undefined) return awaitHolder(flight, job, found, refresh)
   return loadWithLease(flight, job, found, refreshLease(job, found.item), undefined)
 }
 
-/** Waits for a refresh in the background of this process. */
-async function joinRefresh<T>(flight: Flight, job: LoadJob<T>, refresh: Flight): Promise<Found> {
-  await refresh.join().catch(() => {})
-  return readAgain(flight, job)
-}
-
-function loadPassed<T>(
+/**
+ * Waits for another load of this process. Loads instead, and stores nothing, if that one waits for this flight: the leader
+ * of the other flight may have begun before this one, so that neither has joined the other.
+ */
+async function awaitHolder<T>(
   flight: Flight,
   job: LoadJob<T>,
   found: Found,
-  ms: number,
-): Promise<FlightResult> {
-  job.scope.passes.add(job.key, ms)
-  return runLoad(job, { flight, claim: passClaim, found })
+  holder: Flight,
+): Promise<FlightResult | Found> {
+  if (holder.leadsTo(flight)) return loadUnkept(flight, job, found)
+  job.group?.release(job.name)
+  flight.startWaitingFor(holder)
+  await holder.join().catch(() => {})
+  flight.stopWaitingFor(holder)
+  job.group?.hold(job.name)
+  return readAgain(flight, job)
 }
 
 /** Takes the lease and loads. Returns what the key contains if another process has taken it. */
@@ -114,6 +145,28 @@ async function loadWithLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<FlightResult | Found> {
+  const { leaseHolders } = job.scope
+  const holder = leaseHolders.get(lease.id)
+  if (holder !== undefined) return awaitHolder(flight, job, found, holder)
+  leaseHolders.set(lease.id, flight)
+  try {
+    const result = await acquireAndLoad(flight, job, found, lease, seen)
+    if (result !== undefined) return result
+  } finally {
+    leaseHolders.delete(lease.id)
+  }
+  if (found.entry === undefined) return readAgain(flight, job)
+  return awaitForeignLease(flight, job, found)
+}
+
+/** Returns `undefined` if another process has taken the lease. */
+async function acquireAndLoad<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  lease: Lease,
+  seen: unknown,
+): Promise<FlightResult | undefined> {
   let versions: Versions
   try {
     const [isAcquired, created] = await Promise.all([
@@ -121,24 +174,20 @@ async function loadWithLease<T>(
       createTags(job, found.versions),
     ])
     versions = created
-    if (!isAcquired) return leaseRefused(flight, job, found)
+    if (!isAcquired) return undefined
   } catch (error) {
     report(job, error)
-    // A lease whose outcome is not known may have been stored, so that the value can still replace it.
-    const isUnknown = CacheError.is(error) && error.code === 'ERR_CACHE_TIMEOUT'
-    const claim: Claim = isUnknown ? lease : noClaim
+    const claim = claimAfter(error, lease, seen)
     return runLoad(job, { flight, claim, found, versions: found.versions })
   }
   return runLoad(job, { flight, claim: lease, found, versions })
 }
 
-async function leaseRefused<T>(
-  flight: Flight,
-  job: LoadJob<T>,
-  found: Found,
-): Promise<FlightResult | Found> {
-  if (found.entry === undefined) return readAgain(flight, job)
-  return awaitForeignLease(flight, job, found)
+/** What a load may do whose lease may or may not have been stored. */
+function claimAfter(error: unknown, lease: Lease, seen: unknown): Claim {
+  if (!CacheError.is(error) || error.code !== 'ERR_CACHE_TIMEOUT') return noClaim
+  // If the lease replaces an item, however late, that item has not been deleted since it was read.
+  return lease.replacesStale || seen !== undefined ? lease : withoutValue(lease)
 }
 
 /** Waits while another process loads the value. */
@@ -147,31 +196,56 @@ async function awaitForeignLease<T>(
   job: LoadJob<T>,
   found: Found,
 ): Promise<FlightResult | Found> {
-  const { entries, root } = job.scope
   const isStale = found.entry !== undefined
-  const outcome = await awaitLease({
-    store: entries.store,
-    key: job.key,
-    elsewhere: isStale ? { store: root.store, key: job.refreshKey } : undefined,
-    found: found.item,
-    onRead: () => flight.beginRead(),
-    timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
-  })
-  if (outcome.kind === 'timeout' || outcome.kind === 'passed')
-    return runLoad(job, { flight, claim: passClaim, found })
-  if (outcome.kind === 'failed') {
-    const stale = staleIfError(job, found)
-    if (stale === undefined) throw loadFailedLately(job)
-    return stale
-  }
-  if (outcome.kind !== 'abandoned') return readAgain(flight, job)
   const lease = isStale ? refreshLease(job, found.item) : keyLease(job)
-  return loadWithLease(flight, job, found, lease, outcome.abandoned)
+  const holder = job.scope.leaseHolders.get(lease.id)
+  if (holder !== undefined) return awaitHolder(flight, job, found, holder)
+  const outcome = await awaitOutcome(flight, job, found)
+  switch (outcome.kind) {
+    case 'changed':
+      return readAgain(flight, job)
+    case 'abandoned':
+      return loadWithLease(flight, job, found, lease, outcome.abandoned)
+    case 'failed':
+      return staleAfterFailure(flight, job)
+    default:
+      return loadUnkept(flight, job, found)
+  }
+}
+
+async function awaitOutcome<T>(
+  flight: Flight,
+  { group, scope, key, refreshKey, name }: LoadJob<T>,
+  found: Found,
+): Promise<LeaseOutcome> {
+  const isStale = found.entry !== undefined
+  group?.release(name)
+  const outcome = await fromStore(
+    awaitLease({
+      store: scope.entries.store,
+      key,
+      elsewhere: isStale ? { store: scope.root.store, key: refreshKey } : undefined,
+      found: found.item,
+      timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
+      onRead: () => flight.beginRead(),
+      polls: group?.polls,
+    }),
+  )
+  group?.hold(name)
+  return outcome
+}
+
+/** The stale value after the load of another process has failed. */
+async function staleAfterFailure<T>(flight: Flight, job: LoadJob<T>): Promise<FlightResult> {
+  // Read again, because the entry may have been invalidated while this flight waited.
+  const stale = staleIfError(job, await readAgain(flight, job))
+  if (stale === undefined) throw loadFailedLately(job)
+  return stale
 }
 
 function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
   flight.beginRead()
-  return scope.reader.read(key, options.tags, strongRead)
+  return fromStore(scope.reader.read(key, options.tags, strongRead))
 }
 
 function createTags<T>(

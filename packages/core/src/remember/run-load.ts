@@ -1,7 +1,7 @@
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { LoadJob } from './load-job.ts'
 import { startLoad } from './loader.ts'
@@ -45,16 +45,14 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   try {
     loaded = await value
   } catch (error) {
-    if (isLost) return invalidated
+    // The key was written, and the loader failed, perhaps because its signal aborted.
+    if (isLost) return noResult
     return await handleFailure(job, attempt, error)
   } finally {
     release()
   }
   return storeLoadedValue(job, flight, { value: loaded, requests, claim, versions, startedAt })
 }
-
-/** The loader failed after its key was written, perhaps because its signal aborted. Every caller asks again. */
-const invalidated: FlightResult = { item: undefined, source: 'loaded', audience: 'nobody' }
 
 async function handleFailure<T>(
   job: LoadJob<T>,

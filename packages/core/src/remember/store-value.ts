@@ -2,7 +2,7 @@ import { channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
-import { noClaim, passClaim } from '../leases/local-claim.ts'
+import { noClaim } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
@@ -38,11 +38,11 @@ export async function storeLoadedValue<T>(
   const ttl = job.options.ttlOf(value, requests.ttl)
   if (requests.skipMs !== undefined || ttl === 0)
     return pass(job, flight, loaded, encode(job, value))
-  if (claim === noClaim || claim === passClaim) {
-    const audience = claim === noClaim ? 'all' : 'beforeLoad'
-    return { item: encode(job, value), source: 'loaded', audience }
+  // Without a claim, it is not known whether the key has been written meanwhile.
+  if (claim === noClaim) {
+    return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
   }
-  const versions = await versionsOf(job, loaded)
+  const versions = await versionsOf(job, loaded).catch((error) => report(job, error))
   if (versions === undefined) {
     await endClaim(job, claim)
     return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
@@ -83,13 +83,15 @@ async function deleteStale<T>(
 async function pass<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { claim, requests: { skipMs = passMs, isPrivate } }: LoadedValue<T>,
+  { claim, requests: { skipMs = passMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
   if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, endMark('P', skipMs))
-  const audience = isPrivate ? 'leader' : isHeld ? 'all' : 'beforeLoad'
+  // The tags are not read again for a value that is not stored.
+  const isCurrent = isHeld && claim !== noClaim && versions.size + lateTags.length === 0
+  const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
   return { item, source: 'loaded', audience }
 }
 
@@ -108,14 +110,16 @@ async function versionsOf<T>(
   const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))
   if (late.length === 0) return result
   const existing = await root.tags.read(late, strongRead)
-  const loadBegan = (await root.time.now()) - (performance.now() - startedAt)
+  const loadBegan = (await root.time.shared()) - (performance.now() - startedAt)
   const { clockUncertainty } = root
   for (const version of existing.values()) {
     if (version === undefined) continue
     if (invalidatedAt(version) >= loadBegan - clockUncertainty) return undefined
   }
-  for (const [tag, version] of await root.tags.create(existing)) {
-    if (version !== undefined) result.set(tag, version)
+  for (const [tag, version] of await root.tags.createLate(existing)) {
+    // Created by another process since it was read a moment ago, perhaps in order to invalidate.
+    if (version === undefined) return undefined
+    result.set(tag, version)
   }
   return result
 }

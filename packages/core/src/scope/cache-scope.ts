@@ -4,6 +4,7 @@ import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { Passes } from '../leases/passes.ts'
 import { ActiveLoads } from '../loading/active-loads.ts'
+import type { Flight } from '../loading/flight.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
@@ -36,6 +37,8 @@ export class CacheScope {
   readonly knownTags: KnownTags = new KnownTags()
   /** The keys whose values could not be kept lately. */
   readonly passes: Passes = new Passes()
+  /** The flights of this process that hold a lease or are about to take it, by the storage key of the lease. */
+  readonly leaseHolders: Map<string, Flight> = new Map()
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */

@@ -56,7 +56,21 @@ export class TagVersions {
     return new Map(await Promise.all(complete))
   }
 
-  /** Replaces the versions, so that entries with one of the tags are invalid; or only stale. */
+  /** Creates the versions that are missing. Returns none for a tag whose version was created meanwhile by another process. */
+  async createLate(versions: Versions): Promise<Versions> {
+    const complete = Array.from(versions, async ([tag, version]) => {
+      if (version === undefined) return [tag, await this.#add(tag, 0)] as const
+      this.#keepAlive(tag)
+      return [tag, version] as const
+    })
+    return new Map(await Promise.all(complete))
+  }
+
+  /**
+   * Replaces the versions, so that entries with one of the tags are invalid; or only stale.
+   *
+   * @throws CacheError if the clock of the backend has never been readable: loads compare the time of a version with theirs
+   */
   async invalidate(tags: readonly string[], isStale: boolean): Promise<void> {
     await Promise.all(tags.map((tag) => (isStale ? this.#makeStale(tag) : this.#replace(tag))))
   }
@@ -66,19 +80,25 @@ export class TagVersions {
   }
 
   async #createOne(tag: string): Promise<TagVersion | undefined> {
-    const key = this.#keys.toStorageKey(tag)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       // It has not been invalidated. A time of creation would prevent values from being stored for no reason.
-      const created = createVersion(0)
-      if (await this.#store.add(key, this.#item(created), versionTtl)) return created
+      const created = await this.#add(tag, 0)
+      if (created !== undefined) return created
       const existing = await this.#readOne(tag, strongRead)
       if (existing !== undefined) return existing
     }
     return undefined // The key contains a foreign value. Entries with this tag are misses.
   }
 
+  /** Returns `undefined` if the tag has a version already. */
+  async #add(tag: string, invalidatedAt: number): Promise<TagVersion | undefined> {
+    const created = createVersion(invalidatedAt)
+    const key = this.#keys.toStorageKey(tag)
+    return (await this.#store.add(key, this.#item(created), versionTtl)) ? created : undefined
+  }
+
   async #replace(tag: string): Promise<void> {
-    const version = createVersion(await this.#time.now())
+    const version = createVersion(await this.#time.shared())
     await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl)
   }
 
@@ -87,9 +107,13 @@ export class TagVersions {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const seen = await this.#store.get(key, strongRead)
       const current = this.#parse(seen)
-      // Entries with a tag that has no version are misses already.
-      if (current === undefined) return
-      const next = this.#item(createStaleVersion(current, await this.#time.now()))
+      const now = await this.#time.shared()
+      if (current === undefined) {
+        // Entries with this tag are misses already. A load that ends with it finds a version that is newer than itself.
+        if (seen !== undefined || (await this.#add(tag, now)) !== undefined) return
+        continue
+      }
+      const next = this.#item(createStaleVersion(current, now))
       if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
     }
     await this.#replace(tag)

@@ -42,6 +42,7 @@ export async function runOnStores<Call>(
       withKeyOrder,
       shared,
       nextOrder: () => timeline.nextOrder(),
+      now: () => timeline.now,
     }),
   )
   const make = async (index: number, call: Call) => {

@@ -152,6 +152,7 @@ class PlanRun<Call> {
       withKeyOrder: parts.withKeyOrder ?? withKeyOrder,
       shared: this.#shared,
       nextOrder: () => world.nextOrder(),
+      now: () => world.now,
     }
     world.schedule(0, () => this.#programs.push(this.#scenario.start(context)), process)
   }

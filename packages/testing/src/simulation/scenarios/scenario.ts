@@ -47,6 +47,8 @@ export interface ProcessContext {
   readonly shared: Map<string, unknown>
   /** The next number of the sequence that orders everything, as in the history. */
   nextOrder(): number
+  /** Milliseconds since the start, as in the history. */
+  now(): number
 }
 
 /** What one process runs. */
@@ -88,8 +90,8 @@ export interface Scenario<Call = unknown> {
   withoutFaults?(traits: Partial<BackendTraits>): boolean
   /** Calls that each process makes in the end, when all faults are over. @default none */
   readonly lastCalls?: readonly Call[]
-  /** Whether a key belongs to the workload. No map of the process may contain it in the end. */
-  isOwnKey?(key: string): boolean
+  /** Whether an entry of a map belongs to the workload. No map of the process may contain one in the end. */
+  isOwnKey?(key: string, value: unknown): boolean
   start(context: ProcessContext): Program<Call>
   /** Returns what is wrong with a history, if anything. */
   judge(history: History<Call>, context: JudgeContext): string | undefined

@@ -1,0 +1,144 @@
+import {
+  ends,
+  expires,
+  isKeyOf,
+  type LoadEntry,
+  type LoadHistory,
+  type Origin,
+  type ReadValue,
+  settledOf,
+} from './load-history.ts'
+
+/** How long processes use the id of a generation for reads that need not be strong. */
+const generationMs = 1_000
+/** How long after a load its value may be stored at most: its requests, each of them until its deadline. */
+const storingMs = 500
+
+/**
+ * A call returned a value although a delete, write or invalidation that began after the value was loaded had been
+ * acknowledged before the call.
+ */
+export function findResurrection(history: LoadHistory): string | undefined {
+  for (const read of history.values) {
+    const write = history.writes.find((each) => isResurrected(history, read, each))
+    if (write !== undefined) return message(read, write)
+  }
+  return undefined
+}
+
+/** A read that returns fresh values only returned one that an acknowledged call had made stale. */
+export function findStaleRead(history: LoadHistory): string | undefined {
+  for (const read of history.values) {
+    const { entry, key, origin } = read
+    if (entry.call.op === 'remember') continue
+    const write = history.writes.find(
+      (each) =>
+        expires(each, origin.tags) &&
+        precedes(each, read) &&
+        confirmedAt(history, key, origin) < each.invoked &&
+        !isExempt(history, read, each),
+    )
+    if (write !== undefined) return message(read, write)
+  }
+  return undefined
+}
+
+function isResurrected(history: LoadHistory, read: ReadValue, write: LoadEntry): boolean {
+  const { key, origin } = read
+  if (!ends(write, key, origin.tags) || !precedes(write, read)) return false
+  return !isExempt(history, read, write)
+}
+
+/** Whether a write began after the value was loaded, and had been acknowledged when the read began. */
+function precedes(write: LoadEntry, { entry, origin }: ReadValue): boolean {
+  return origin.began < write.invoked && settledOf(write) < entry.invoked
+}
+
+function isExempt(history: LoadHistory, read: ReadValue, write: LoadEntry): boolean {
+  return (
+    isUnguarded(history, read, write) ||
+    isOldRead(history, read, write) ||
+    hasLostLateTag(history, read.origin, write)
+  )
+}
+
+/** Without a lease, a load does not notice what other processes write; calls of tags are noticed nevertheless. */
+function isUnguarded(
+  { log }: LoadHistory,
+  { key }: ReadValue,
+  { process, call }: LoadEntry,
+): boolean {
+  if (call.op === 'invalidate') return false
+  // Such a load may also store a value that it has been told is not modified.
+  return log.loads.some(
+    (load) => load.key === key && load.settings.lease === false && load.process !== process,
+  )
+}
+
+/** `remember` may return what another call of its process read before the write. */
+function isOldRead(history: LoadHistory, read: ReadValue, write: LoadEntry): boolean {
+  const { log, traits } = history
+  const { entry, key, origin } = read
+  if (entry.call.op !== 'remember') return false
+  const { load } = origin
+  // Except a value whose load it has joined.
+  if (load?.process === entry.process && load.endedAt > entry.invokedAt) return false
+  if (traits.copies > 0) return true
+  if (!traits.scan && hasRecentClear(history, entry)) return true
+  return log.reads.some(
+    (each) =>
+      each.process === entry.process &&
+      each.ended > entry.invoked &&
+      (isKeyOf(each.key, key) ? each.began < settledOf(write) : isAuxiliary(each.key)) &&
+      each.began < entry.invoked,
+  )
+}
+
+/** Whether a process may still read the keys of a generation that has been cleared. */
+function hasRecentClear({ writes }: LoadHistory, { invokedAt }: LoadEntry): boolean {
+  return writes.some(
+    ({ call, settledAt }) =>
+      call.op === 'clear' && settledAt <= invokedAt && invokedAt < settledAt + generationMs,
+  )
+}
+
+/** Whether a read follows the read of an entry, in the same call. */
+function isAuxiliary(storageKey: string): boolean {
+  return storageKey.includes('~') || storageKey === 'time'
+}
+
+/** Invalidated and evicted within the same load, a tag that becomes known during the load cannot be checked. */
+function hasLostLateTag(
+  { history: { losses } }: LoadHistory,
+  { load }: Origin,
+  { call }: LoadEntry,
+): boolean {
+  if (load === undefined || call.op !== 'invalidate') return false
+  return losses.some(
+    ({ key, order, at }) =>
+      order > load.began &&
+      at < load.endedAt + storingMs &&
+      call.tags.some((tag) => key.endsWith(`~tag:${tag}`)),
+  )
+}
+
+/** When the last load began that found the value to be current. */
+function confirmedAt({ log }: LoadHistory, key: string, { id, began }: Origin): number {
+  const confirming = log.loads.filter(
+    (load) =>
+      load.key === key &&
+      load.confirms !== undefined &&
+      load.confirms.load === id.load &&
+      load.confirms.written === id.written,
+  )
+  return Math.max(began, ...confirming.map((load) => load.began))
+}
+
+function message({ entry, key, origin }: ReadValue, write: LoadEntry): string {
+  const { call } = write
+  const source = origin.load === undefined ? 'a write' : 'a load'
+  return (
+    `${entry.process} ${entry.call.op} at ${entry.invokedAt} ms returned ${key} from ${source} that ${origin.process} ` +
+    `began before the ${call.op} of ${write.process} at ${write.invokedAt} ms, acknowledged at ${write.settledAt} ms.`
+  )
+}

@@ -1,0 +1,27 @@
+import type { JudgeContext } from '../../scenarios/scenario.ts'
+import type { History } from '../history.ts'
+import { findSlowCall } from './duration.ts'
+import { findStoreFailure } from './failures.ts'
+import { findResurrection, findStaleRead } from './finality.ts'
+import { type LoadCall, LoadHistory, LoadLog } from './load-history.ts'
+import { findLoadInBackoff, findSecondLoad } from './sharing.ts'
+import { findStaleValue } from './staleness.ts'
+
+/**
+ * Judges that acknowledged writes and invalidations are final, that values are not returned longer than permitted, that
+ * calls end, and without faults that one process at a time loads a value.
+ */
+export function judgeLoads(
+  history: History<LoadCall>,
+  { shared, traits }: JudgeContext,
+): string | undefined {
+  const loads = new LoadHistory(history, LoadLog.of(shared), traits)
+  const always =
+    findStoreFailure(loads) ??
+    findResurrection(loads) ??
+    findStaleRead(loads) ??
+    findStaleValue(loads) ??
+    findSlowCall(loads)
+  if (always !== undefined || !history.isFaultless) return always
+  return findSecondLoad(loads) ?? findLoadInBackoff(loads)
+}

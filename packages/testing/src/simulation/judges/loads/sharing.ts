@@ -1,0 +1,84 @@
+import { concerns, isWrite, type Load, type LoadHistory, settledOf } from './load-history.ts'
+
+/** How long a value that cannot be kept is loaded by each process for itself, and how long it takes to say so. */
+const passMs = 1_500
+/** A load is stored, or its failure, within this time after its end. Without faults. */
+const storingMs = 500
+
+/** Without faults: two loads of a key at the same time, in any processes, although nothing has invalidated the first. */
+export function findSecondLoad(history: LoadHistory): string | undefined {
+  const { loads } = history.log
+  for (const second of loads) {
+    const first = loads.find(
+      (load) =>
+        load.key === second.key &&
+        load.began < second.began &&
+        load.endedAt > second.beganAt &&
+        mustExclude(history, load, second),
+    )
+    if (first === undefined) continue
+    return (
+      `${second.process} loaded ${second.key} at ${second.beganAt} ms, although ${first.process} was loading it since ` +
+      `${first.beganAt} ms.`
+    )
+  }
+  return undefined
+}
+
+/** Without faults: a load within the backoff after one that failed, in any processes. */
+export function findLoadInBackoff(history: LoadHistory): string | undefined {
+  const { loads } = history.log
+  for (const failed of loads) {
+    const { backoff = 0 } = failed.settings
+    if (failed.settings.outcome !== 'error' || backoff === 0) continue
+    const from = failed.endedAt + storingMs
+    const next = loads.find(
+      ({ key, beganAt }) =>
+        key === failed.key && beganAt > from && beganAt < failed.endedAt + backoff,
+    )
+    if (next === undefined || !mustExclude(history, failed, next)) continue
+    return `${next.process} loaded ${next.key} at ${next.beganAt} ms, in the backoff after a failure at ${failed.endedAt} ms.`
+  }
+  return undefined
+}
+
+/** Whether nothing permits the second load. */
+function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
+  if ([first, second].some(isUnleased)) return false
+  // The lease of a refresh does not guard a key whose stale entry has expired meanwhile.
+  if (first.isRefresh !== second.isRefresh) return false
+  return !isPassed(history, second) && !isInvalidated(history, first, second)
+}
+
+/** Whether a load has no lease, or one so short that it ends before its renewal arrives, or may wait for itself. */
+function isUnleased({ isNested, settings: { lease, nested } }: Load): boolean {
+  return isNested || lease !== undefined || nested !== undefined
+}
+
+/** Whether the value could not be kept lately, so that each process loads it for itself. */
+function isPassed({ log }: LoadHistory, { key, began, beganAt }: Load): boolean {
+  return log.loads.some(
+    (load) =>
+      load.key === key &&
+      load.began < began &&
+      load.endedAt > beganAt - passMs &&
+      (load.isNested || isUnkept(load)),
+  )
+}
+
+function isUnkept({ settings: { outcome, backoff = 0 }, endedAt }: Load): boolean {
+  if (outcome === 'error') return backoff === 0
+  return outcome !== 'value' && outcome !== 'not modified' && endedAt < Infinity
+}
+
+/** Whether the first load cannot store its value, or its caller was aborted. */
+function isInvalidated(history: LoadHistory, first: Load, second: Load): boolean {
+  const start = history.callOf(first)?.invoked ?? first.began
+  return history.entries.some((entry) => {
+    if (entry.invoked > second.began || settledOf(entry) < start) return false
+    const { call } = entry
+    // Nobody may wait for the first load any more.
+    if (call.op === 'remember') return call.abortMs !== undefined && concerns(entry, first.key)
+    return isWrite(entry) && concerns(entry, first.key)
+  })
+}

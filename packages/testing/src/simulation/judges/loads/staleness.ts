@@ -1,0 +1,71 @@
+import {
+  isKeyOf,
+  type Load,
+  type LoadEntry,
+  type LoadHistory,
+  type ReadValue,
+} from './load-history.ts'
+
+/** How much later than intended an entry may become stale: the clock of the backend is read over the network. */
+const clockErrorMs = 100
+/** How long after a load its value may be stored at most: its requests, each of them until its deadline. */
+const storingMs = 500
+
+/** A call returned a value later than its ttl, and where permitted its stale window, after it had been stored. */
+export function findStaleValue(history: LoadHistory): string | undefined {
+  for (const read of history.values) {
+    const limit = limitOf(history, read)
+    if (read.entry.invokedAt <= limit) continue
+    return `${read.entry.process} ${read.entry.call.op} at ${read.entry.invokedAt} ms returned ${read.key}, which was stale since ${limit} ms.`
+  }
+  return undefined
+}
+
+/** Until when a value may be returned. */
+function limitOf(history: LoadHistory, { entry, key, origin }: ReadValue): number {
+  const { id, load } = origin
+  if (load === undefined) return Infinity
+  const confirming = history.log.loads.filter(
+    ({ confirms, key: other }) =>
+      other === key && confirms !== undefined && confirms.load === id.load,
+  )
+  const ends = [load, ...confirming].map((each) => {
+    const mustBeFresh = entry.call.op !== 'remember' && isTimeKnown(history, entry, each)
+    return endOf(history, each, mustBeFresh)
+  })
+  return Math.max(...ends)
+}
+
+function endOf(history: LoadHistory, load: Load, mustBeFresh: boolean): number {
+  const { ttl, staleWhileRevalidate = 0, staleIfError = 0 } = load.settings
+  if (ttl === undefined) return Infinity
+  const { ttlStep } = history.traits
+  const window = Math.max(staleWhileRevalidate, staleIfError)
+  const stored = storedAt(history, load)
+  const expires = stored + Math.ceil((ttl + window) / ttlStep) * ttlStep
+  return mustBeFresh && window > 0 ? Math.min(expires, stored + ttl + clockErrorMs) : expires
+}
+
+/** Whether both processes could read the clock of the backend. Without it they use their own clocks. */
+function isTimeKnown({ history }: LoadHistory, reader: LoadEntry, loader: Load): boolean {
+  return !history.requests.some(
+    ({ operation, hasFailed, process }) =>
+      operation === 'time' &&
+      hasFailed &&
+      (process === reader.process || process === loader.process),
+  )
+}
+
+/** When the value of a load was stored last: a reply may have been lost, so that it was stored later than known. */
+function storedAt({ history }: LoadHistory, load: Load): number {
+  const writes = history.requests.filter(
+    ({ operation, keys, process, sentAt, executed }) =>
+      executed !== undefined &&
+      process === load.process &&
+      sentAt >= load.endedAt &&
+      sentAt < load.endedAt + storingMs &&
+      (operation === 'compareAndSet' || operation === 'set') &&
+      keys.some((key) => isKeyOf(key, load.key)),
+  )
+  return Math.max(load.endedAt, ...writes.map(({ executedAt }) => executedAt))
+}
