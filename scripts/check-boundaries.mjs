@@ -54,6 +54,7 @@ const folders = {
       'configuration',
       'errors',
       'freshness',
+      'keys',
       'leases',
       'loading',
       'scope',

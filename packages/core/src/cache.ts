@@ -9,6 +9,7 @@ import type { SingleFlight } from './loading/single-flight.ts'
 import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
 import { joinFlight, leadFlight, loadWithoutStore } from './remember/remember.ts'
 import { LoadOptions, type RememberOptions } from './remember/remember-options.ts'
+import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
@@ -379,6 +380,24 @@ export class Cache {
     return withLimits(limits, at, (caller) =>
       this.#remember(storageKey, key, options, load, caller),
     )
+  }
+
+  /**
+   * Returns a function that calls `fn` through {@link remember}. Its keys consist of the name and the arguments.
+   * `this` is not passed to `fn`, because the key does not depend on it: wrap an arrow function to call a method.
+   *
+   * @throws TypeError if a call has an argument that needs the option `key`
+   * @example
+   * const products = { find: async (id: number) => ({ id, name: 'Lamp' }) }
+   * const findProduct = cache.wrap((id: number) => products.find(id), { name: 'product', ttl: '10m' })
+   * console.log(await findProduct(1))
+   * await findProduct.delete(1)
+   */
+  wrap<A extends unknown[], T>(
+    fn: (...args: A) => Awaitable<T>,
+    options: WrapOptions<A, T>,
+  ): Wrapped<A, T> {
+    return wrapFunction(this, fn, options)
   }
 
   /**

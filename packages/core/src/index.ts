@@ -32,6 +32,7 @@ export {
 } from './errors.ts'
 export type { LoadContext } from './loading/load-context.ts'
 export type { RememberOptions } from './remember/remember-options.ts'
+export type { WrapOptions, Wrapped } from './remember/wrap.ts'
 export type {
   Awaitable,
   ByteStore,
