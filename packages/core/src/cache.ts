@@ -3,7 +3,7 @@ import { CacheError } from './errors.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
 import { type Caller, hasLimits, withLimits } from './loading/caller.ts'
-import type { Flight } from './loading/flight.ts'
+import { type Flight, noResult } from './loading/flight.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
 import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
@@ -618,13 +618,21 @@ export class Cache {
     load: (context: LoadContext<T>) => Awaitable<T>,
     caller?: Caller,
   ): Promise<T> {
-    const call = () => ({ job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 })
+    let flight: Flight | undefined
+    const call = () => {
+      try {
+        return { job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 }
+      } catch (error) {
+        // The options are invalid. Callers that have joined meanwhile ask again.
+        if (flight !== undefined) this.#flights.end(flight, noResult)
+        throw error
+      }
+    }
     const existing = this.#flights.find(storageKey)
     if (existing !== undefined && options.refresh !== true) return joinFlight(existing, call())
     if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
       return this.#rememberTagged(storageKey, call())
     }
-    let flight: Flight | undefined
     let found: unknown
     try {
       found = this.#entries.store.get(storageKey)

@@ -44,6 +44,7 @@ export async function withLimits<T>(
   run: (caller: Caller) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
+  const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
   const caller = new Caller()
   // The load continues after the caller has given up.
   const result = run(caller)
@@ -54,7 +55,7 @@ export async function withLimits<T>(
     }
     signal?.addEventListener('abort', abort, { once: true })
     const cancelTimeout =
-      timeout === undefined ? undefined : expire(milliseconds(timeout), caller, at, resolve, reject)
+      timeoutMs === undefined ? undefined : expire(timeoutMs, caller, at, resolve, reject)
     const settle = () => {
       signal?.removeEventListener('abort', abort)
       cancelTimeout?.()

@@ -14,6 +14,9 @@ export interface FlightResult {
   readonly audience: 'all' | 'early' | 'leader' | 'nobody'
 }
 
+/** The result of a flight without one: every caller asks again. */
+export const noResult: FlightResult = { item: undefined, source: 'read', audience: 'nobody' }
+
 /** A call of `remember`, from the read to the end of the load, which concurrent calls for its key join. */
 export class Flight {
   readonly key: string
@@ -21,6 +24,8 @@ export class Flight {
   isLoading = false
   /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
+  /** Whether the load was aborted because no caller waited any more. Later callers do not join it. */
+  isAbandoned = false
   /** Aborts the load. Set while a loader runs. */
   abort: ((reason: unknown) => void) | undefined
   /** Decodes the stale value, for callers whose timeout passes. Set if there is one. */
@@ -56,7 +61,9 @@ export class Flight {
   /** Removes a caller that has given up. Without callers, the load is aborted. */
   leave(reason: unknown): void {
     this.#callers--
-    if (this.#callers === 0) this.abort?.(reason)
+    if (this.#callers > 0 || this.abort === undefined) return
+    this.isAbandoned = true
+    this.abort(reason)
   }
 
   /** Records that the loader of this flight waits for `other`. */

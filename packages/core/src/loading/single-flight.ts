@@ -8,7 +8,9 @@ export class SingleFlight {
   readonly #writeBacks = new Map<Promise<unknown>, string>()
 
   find(key: string): Flight | undefined {
-    return this.#flights.size === 0 ? undefined : this.#flights.get(key)
+    if (this.#flights.size === 0) return undefined
+    const flight = this.#flights.get(key)
+    return flight?.isAbandoned === true ? undefined : flight
   }
 
   /** The flight that refreshes the stale value of a key, if one does. */
@@ -16,7 +18,7 @@ export class SingleFlight {
     return this.#refreshes.get(key)
   }
 
-  /** Begins a flight for a key that has none. */
+  /** Begins a flight for a key that has none to join. */
   begin(key: string): Flight {
     const flight = new Flight(key)
     this.#flights.set(key, flight)

@@ -1,5 +1,5 @@
 import { Lease } from '../leases/lease.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import type { LoadJob } from './load-job.ts'
 import { runInBackground } from './loader.ts'
 import { runLoad } from './run-load.ts'
@@ -22,17 +22,15 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
     flights.end(flight, await refreshIfStale(job, flight))
   } catch (error) {
     publishError(job, error)
-    flights.end(flight, nothing)
+    flights.end(flight, noResult)
   }
 }
-
-const nothing: FlightResult = { item: undefined, source: 'read', audience: 'nobody' }
 
 async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
   const { scope, key, options } = job
   // Another process may have refreshed the value since it was read.
   const found = await scope.reader.read(key, options.tags, { consistency: 'strong' })
-  if (found.entry === undefined || found.staleMs < 0) return nothing
+  if (found.entry === undefined || found.staleMs < 0) return noResult
   const { store } = scope.entries
   const ms = options.lease ?? 5_000
   const lease = Lease.in(store, job.refreshKey, ms, { key, item: found.item })
@@ -40,6 +38,6 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
     lease.acquire(undefined),
     scope.root.tags.create(found.versions),
   ])
-  if (!isAcquired) return nothing
+  if (!isAcquired) return noResult
   return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
 }

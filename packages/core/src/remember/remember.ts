@@ -35,7 +35,7 @@ export async function joinFlight<T>(flight: Flight, call: Call<T>): Promise<T> {
     return loadUnshared(flight, current, call.job)
   }
   const isEarly = !flight.isLoading
-  call.caller?.enter(flight) ?? flight.enter()
+  enter(flight, call)
   current?.flight.startWaitingFor(flight)
   let result: FlightResult
   try {
@@ -86,7 +86,7 @@ async function lead<T>(
 ): Promise<T> {
   const { flights } = call.job.scope
   const outer = currentLoadOf()?.flight
-  call.caller?.enter(flight) ?? flight.enter()
+  enter(flight, call)
   outer?.startWaitingFor(flight)
   let result: FlightResult
   try {
@@ -101,6 +101,11 @@ async function lead<T>(
   }
   if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
   return decodeResult(call.job, result)
+}
+
+function enter<T>(flight: Flight, { caller }: Call<T>): void {
+  if (caller === undefined) flight.enter()
+  else caller.enter(flight)
 }
 
 /** Calls the loader for one caller only, and stores nothing. */

@@ -2,7 +2,7 @@ import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import { Lease, type StaleItem } from '../leases/lease.ts'
-import { awaitLease } from '../leases/lease-wait.ts'
+import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
 import { LocalClaim, noClaim } from '../leases/local-claim.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
@@ -66,8 +66,7 @@ async function loadOrWait<T>(
   if (mark?.kind === 'F') throw loadFailedLately(job)
   if (mark?.kind === 'P') return loadPassed(flight, job, found, mark.ms)
   if (job.options.lease === undefined || job.scope.entries.store.processLocal === true) {
-    const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
-    return runLoad(job, { flight, claim, found, versions: await createTags(job, found.versions) })
+    return loadLocally(flight, job, found)
   }
   if (mark?.kind === 'L') return awaitForeignLease(flight, job, found, job.key)
   if (found.item === undefined && job.scope.passes.has(job.key)) {
@@ -84,15 +83,52 @@ async function refreshAndWait<T>(
 ): Promise<FlightResult | Found> {
   const { flights } = job.scope
   const refresh = flights.findRefresh(job.key)
-  if (refresh !== undefined) return joinRefresh(job, refresh)
+  if (refresh !== undefined) return joinRefresh(flight, job, found, refresh)
   const lease = newLease(job, job.refreshKey, { key: job.key, item: found.item })
   return loadWithLease(flight, job, found, lease, undefined)
 }
 
 /** Waits for a refresh in the background of this process. */
-async function joinRefresh<T>(job: LoadJob<T>, refresh: Flight): Promise<Found> {
+async function joinRefresh<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  refresh: Flight,
+): Promise<FlightResult | Found> {
+  // The loader of the refresh would wait for itself.
+  if (refresh.leadsTo(flight)) return runLoad(job, { flight, claim: noClaim, found })
+  flight.startWaitingFor(refresh)
   await refresh.join().catch(() => {})
-  return readAgain(job)
+  flight.stopWaitingFor(refresh)
+  return readAgain(flight, job, found)
+}
+
+/** Loads without a lease. The value is stored unless this process writes the key meanwhile. */
+async function loadLocally<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+): Promise<FlightResult> {
+  let versions: Versions
+  try {
+    versions = await createTags(job, found.versions)
+  } catch (error) {
+    return loadUnkept(flight, job, found, error)
+  }
+  const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
+  return runLoad(job, { flight, claim, found, versions })
+}
+
+/** Loads without storing the value after the store has failed. */
+function loadUnkept<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  error: unknown,
+): Promise<FlightResult> {
+  if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
+  report(job, error)
+  return runLoad(job, { flight, claim: noClaim, found })
 }
 
 function loadPassed<T>(
@@ -136,7 +172,7 @@ async function leaseRefused<T>(
   job: LoadJob<T>,
   found: Found,
 ): Promise<FlightResult | Found> {
-  if (found.entry === undefined) return readAgain(job)
+  if (found.entry === undefined) return readAgain(flight, job, found)
   return awaitForeignLease(flight, job, found, job.refreshKey)
 }
 
@@ -147,23 +183,35 @@ async function awaitForeignLease<T>(
   found: Found,
   leaseKey: string,
 ): Promise<FlightResult | Found> {
-  const { store } = job.scope.entries
-  const outcome = await awaitLease({
-    store,
-    key: job.key,
-    leaseKey,
-    found: found.item,
-    timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
-  })
+  let outcome: LeaseOutcome
+  try {
+    outcome = await awaitOutcome(job, found, leaseKey)
+  } catch (error) {
+    return loadUnkept(flight, job, found, error)
+  }
   if (outcome.kind === 'timeout') return runLoad(job, { flight, claim: noClaim, found })
   if (outcome.kind === 'failed') {
     const stale = staleIfError(job, found)
     if (stale === undefined) throw loadFailedLately(job)
     return stale
   }
-  if (outcome.kind !== 'abandoned') return readAgain(job)
+  if (outcome.kind !== 'abandoned') return readAgain(flight, job, found)
   const stale = leaseKey === job.key ? undefined : { key: job.key, item: found.item }
   return loadWithLease(flight, job, found, newLease(job, leaseKey, stale), outcome.abandoned)
+}
+
+async function awaitOutcome<T>(
+  { scope, key }: LoadJob<T>,
+  found: Found,
+  leaseKey: string,
+): Promise<LeaseOutcome> {
+  return awaitLease({
+    store: scope.entries.store,
+    key,
+    leaseKey,
+    found: found.item,
+    timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
+  })
 }
 
 function newLease<T>({ scope, options }: LoadJob<T>, key: string, stale?: StaleItem): Lease {
@@ -171,8 +219,16 @@ function newLease<T>({ scope, options }: LoadJob<T>, key: string, stale?: StaleI
   return Lease.in(scope.entries.store, key, ms, stale)
 }
 
-function readAgain<T>({ scope, key, options }: LoadJob<T>): Promise<Found> {
-  return scope.reader.read(key, options.tags, strongRead)
+async function readAgain<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+): Promise<FlightResult | Found> {
+  try {
+    return await job.scope.reader.read(job.key, job.options.tags, strongRead)
+  } catch (error) {
+    return loadUnkept(flight, job, found, error)
+  }
 }
 
 function createTags<T>(
