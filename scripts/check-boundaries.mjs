@@ -32,9 +32,9 @@ const folders = {
     values: ['channels', 'errors', 'store'],
     configuration: ['caches', 'errors', 'store', 'time'],
     tags: ['keys', 'store', 'time', 'values'],
-    freshness: ['store', 'tags', 'time', 'values'],
+    freshness: ['store', 'tags', 'time', 'values', 'wrappers'],
     loading: ['errors', 'time', 'values'],
-    leases: ['loading', 'store', 'time', 'values'],
+    leases: ['loading', 'store', 'time', 'values', 'wrappers'],
     updates: ['errors', 'freshness', 'store', 'time', 'values'],
     scope: [
       'errors',

@@ -1,4 +1,4 @@
-import type { Payload } from '../store.ts'
+import type { Awaitable, Payload } from '../store.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { parseMark } from '../values/mark.ts'
@@ -11,6 +11,14 @@ const minPollMs = 2
 const maxPollMs = 250
 const pollJitter = 0.25
 
+/** How waits pause and read. The waits of many keys share their timers and reads. */
+export interface LeasePolls {
+  wait(ms: number): Promise<void>
+  read(key: string): Awaitable<unknown>
+  /** When the last read ended, in the time of `performance.now()`: the same for keys that were read together. */
+  lastReadAt(): number
+}
+
 export interface LeaseWait {
   readonly store: AnyStore
   readonly key: string
@@ -19,6 +27,8 @@ export interface LeaseWait {
   /** The item that the key contained. */
   readonly found: unknown
   readonly timeoutMs: number
+  /** @default timers and reads of its own */
+  readonly polls?: LeasePolls | undefined
 }
 
 /**
@@ -34,35 +44,44 @@ export type LeaseOutcome =
  * monotonic clock of this process: neither the clocks of others nor the expiry of the backend matter.
  */
 export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
-  const { found, key, leaseKey, timeoutMs } = leaseWait
+  const { found, key, leaseKey, timeoutMs, polls = pollsOf(leaseWait.store) } = leaseWait
   const start = performance.now()
   let seen: unknown
   let seenSince = start
   for (;;) {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
-    if (waited > 0 || leaseKey === key) await wait(Math.min(pollDelay(waited), timeoutMs))
-    const [item, leaseItem] = await readBoth(leaseWait)
+    if (waited > 0 || leaseKey === key) await polls.wait(Math.min(pollDelay(waited), timeoutMs))
+    const [item, leaseItem] = await readBoth(polls, key, leaseKey)
     if (leaseKey !== key && !isSame(item, found)) return { kind: 'changed' }
     const lease = parseMark(leaseItem)
     if (lease?.kind === 'F') return { kind: leaseKey === key ? 'changed' : 'failed' }
     if (lease?.kind !== 'L') return { kind: 'changed' }
     if (!isSame(leaseItem, seen)) {
       seen = leaseItem
-      seenSince = performance.now()
-    } else if (performance.now() - seenSince >= lease.ms) {
+      seenSince = polls.lastReadAt()
+    } else if (polls.lastReadAt() - seenSince >= lease.ms) {
       return { kind: 'abandoned', abandoned: leaseItem }
     }
   }
 }
 
-async function readBoth({ store, key, leaseKey }: LeaseWait): Promise<[unknown, unknown]> {
-  const reading = Promise.resolve(store.get(key, strongRead))
+function pollsOf(store: AnyStore): LeasePolls {
+  const read = (key: string) => store.get(key, strongRead)
+  return { wait, read, lastReadAt: () => performance.now() }
+}
+
+async function readBoth(
+  polls: LeasePolls,
+  key: string,
+  leaseKey: string,
+): Promise<[unknown, unknown]> {
+  const reading = Promise.resolve(polls.read(key))
   if (leaseKey === key) {
     const item = await reading
     return [item, item]
   }
-  return Promise.all([reading, store.get(leaseKey, strongRead)])
+  return Promise.all([reading, polls.read(leaseKey)])
 }
 
 function pollDelay(waited: number): number {

@@ -1,4 +1,5 @@
 import type { EntryReader } from '../freshness/entry-reader.ts'
+import type { LeasePolls } from '../leases/lease-wait.ts'
 import type { Passes } from '../leases/passes.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
@@ -6,6 +7,7 @@ import type { LoadContext } from '../loading/load-context.ts'
 import type { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
+import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { LoadOptions } from './remember-options.ts'
@@ -13,16 +15,29 @@ import type { LoadOptions } from './remember-options.ts'
 /** What is the same for all calls of `remember` of a cache. */
 export interface LoadScope {
   readonly entries: EntryCodec
-  readonly reader: EntryReader
+  readonly reader: Pick<EntryReader, 'read'>
   readonly flights: SingleFlight
   readonly activeLoads: ActiveLoads
   readonly passes: Passes
-  readonly root: CacheRoot
+  readonly root: Pick<CacheRoot, 'time' | 'clockUncertainty'> & {
+    readonly tags: Pick<TagVersions, 'read' | 'create'>
+  }
   readonly clock: Clock
   readonly waitUntil: ((work: Promise<void>) => void) | undefined
 }
 
-/** The arguments of a call of `remember`. */
+/** The loads of a call of `rememberMany`, which one call of the loader executes. */
+export interface LoadGroup {
+  readonly polls: LeasePolls
+  /** Makes the loader wait until it is known whether this key is loaded. */
+  hold(name: string): void
+  /** To be called before a wait for another load: the loader does not wait for that. */
+  release(name: string): void
+  /** To be called when a refresh in the background begins. */
+  addRefresh(name: string, work: Promise<void>): void
+}
+
+/** The arguments of a call of `remember`, or those of `rememberMany` for one of the keys. */
 export interface LoadJob<T> {
   readonly scope: LoadScope
   /** The storage key. */
@@ -33,6 +48,8 @@ export interface LoadJob<T> {
   readonly refreshKey: string
   readonly options: LoadOptions<T>
   readonly load: (context: LoadContext<T>) => Awaitable<T>
+  /** Set by `rememberMany`. */
+  readonly group?: LoadGroup | undefined
 }
 
 /** A call of `remember`, while it has no result yet. */

@@ -11,6 +11,7 @@ export function refreshInBackground<T>(job: LoadJob<T>): void {
   if (flights.findRefresh(job.key) !== undefined) return
   const flight = flights.beginRefresh(job.key)
   const work = runInBackground(() => refresh(job, flight))
+  job.group?.addRefresh(job.name, work)
   activeLoads.trackBackground(work)
   waitUntil?.(work)
 }

@@ -97,9 +97,11 @@ async function joinRefresh<T>(
 ): Promise<FlightResult | Found> {
   // The loader of the refresh would wait for itself.
   if (refresh.leadsTo(flight)) return runLoad(job, { flight, claim: noClaim, found })
+  job.group?.release(job.name)
   flight.startWaitingFor(refresh)
   await refresh.join().catch(() => {})
   flight.stopWaitingFor(refresh)
+  job.group?.hold(job.name)
   return readAgain(flight, job, found)
 }
 
@@ -201,17 +203,21 @@ async function awaitForeignLease<T>(
 }
 
 async function awaitOutcome<T>(
-  { scope, key }: LoadJob<T>,
+  { group, scope, key, name }: LoadJob<T>,
   found: Found,
   leaseKey: string,
 ): Promise<LeaseOutcome> {
-  return awaitLease({
+  group?.release(name)
+  const outcome = await awaitLease({
     store: scope.entries.store,
     key,
     leaseKey,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
+    polls: group?.polls,
   })
+  group?.hold(name)
+  return outcome
 }
 
 function newLease<T>({ scope, options }: LoadJob<T>, key: string, stale?: StaleItem): Lease {
