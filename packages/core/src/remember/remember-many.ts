@@ -69,7 +69,6 @@ export class RememberManyCall<T> implements LoadGroup {
 
   /** Resolves to the values of the keys, in their order. A repeated key joins the flight of its first occurrence. */
   async run(keys: readonly JobKeys[], limits: CallerLimits): Promise<T[]> {
-    limits.signal?.throwIfAborted()
     const store = this.#scope.entries.store.name
     const led = new Set<Flight>()
     const values = keys.map((each) => {

@@ -48,7 +48,9 @@ describe.each(Object.entries(stores))('on the %s store, rememberMany', (_, creat
     expect(await cache.rememberMany(['a', 'b', 'a'], {}, load)).toEqual(['a 1', 'b 1', 'a 1'])
     const refreshed = await cache.rememberMany(['a', 'a'], { refresh: true }, load)
     expect(refreshed).toEqual(['a 2', 'a 2'])
-    expect(asked).toEqual([['a', 'b'], ['a']])
+    const missing = await cache.rememberMany(['c', 'c'], { refresh: true }, load)
+    expect(missing).toEqual(['c 3', 'c 3'])
+    expect(asked).toEqual([['a', 'b'], ['a'], ['c']])
   })
 
   test('accepts an array in the order of the missing keys', async () => {
@@ -231,11 +233,11 @@ describe('over two processes', () => {
   test('the keys of a process that stopped are taken over by one load', async () => {
     const { a, backend } = twoProcesses()
     const { asked, load } = counting()
-    const keys = ['1', '2', '3']
-    for (const key of keys) await backend.set(key, `\x01\x02Lstopped${key}.0.50`)
-    await a.rememberMany([...keys, '4'], {}, load)
-    expect(asked).toEqual([['4'], keys])
-    expect(await a.getMany(keys)).toEqual(['1 2', '2 2', '3 2'])
+    const keys = Array.from({ length: 50 }, (_, index) => `key ${index}`)
+    for (const key of keys) await backend.set(key, '\x01\x02Lstopped.0.50')
+    await a.rememberMany([...keys, 'other'], {}, load)
+    expect(asked).toEqual([['other'], keys])
+    expect(await a.getMany(keys)).toEqual(keys.map((key) => `${key} 2`))
   })
 
   test('the keys that another process failed to load are loaded by one load', async () => {
@@ -394,6 +396,27 @@ describe('stale values', () => {
     expect(seen).toContainEqual([['1', '2'], true, undefined, false])
   })
 
+  test('are not refreshed if another process does, and do not delay the refresh of others', async () => {
+    const { a, b, clock } = twoProcesses()
+    const request = new AsyncLocalStorage<string>()
+    const { load } = counting()
+    await a.rememberMany(['1', '2'], options, load)
+    await clock.advance(61_000)
+    const loaded = gate<readonly string[]>()
+    expect(await b.rememberMany(['2'], options, () => loaded.opened)).toEqual(['2 1'])
+    await settle()
+    const seen: unknown[] = []
+    const refresh = (missing: readonly string[]) => {
+      seen.push([missing, request.getStore()])
+      return missing
+    }
+    await request.run('request', () => a.rememberMany(['1', '2'], options, refresh))
+    await expect.poll(() => a.get('1')).toBe('1')
+    expect(seen).toEqual([[['1'], undefined]])
+    loaded.open(['other'])
+    await expect.poll(() => a.get('2')).toBe('other')
+  })
+
   test('are returned if the load fails', async () => {
     const { a, clock } = twoProcesses()
     const { load } = counting()
@@ -542,6 +565,23 @@ describe('the signal of a caller of rememberMany', () => {
     await expect(second).rejects.toThrow('second left')
     expect(signal?.aborted).toBe(true)
     expect(await cache.rememberMany(['1', '2'], {}, () => ['a', 'b'])).toEqual(['a', 'b'])
+  })
+
+  test('that aborts before the loader is called leaves out the keys whose loads it aborted', async () => {
+    const slow = gate()
+    const store = wrapStore(referenceStore(), async (operation, call, [key]) => {
+      if (operation === 'add' && key === '2') await slow.opened
+      return call()
+    })
+    const caller = new AbortController()
+    const { asked, load } = counting()
+    const call = new Cache(store).rememberMany(['1', '2'], { signal: caller.signal }, load)
+    await settle()
+    caller.abort(new Error('left'))
+    await expect(call).rejects.toThrow('left')
+    slow.open()
+    await settle()
+    expect(asked).toEqual([['2']])
   })
 
   test('that has aborted already rejects the call, and later calls do not wait for it', async () => {
