@@ -8,7 +8,9 @@ import type { LoadContext } from './loading/load-context.ts'
 import type { SingleFlight } from './loading/single-flight.ts'
 import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
 import { joinFlight, leadFlight, loadWithoutStore, readOrJoin } from './remember/remember.ts'
+import { type JobKeys, type LoadMany, RememberManyCall } from './remember/remember-many.ts'
 import { LoadOptions, type RememberOptions } from './remember/remember-options.ts'
+import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
@@ -381,6 +383,54 @@ export class Cache {
   }
 
   /**
+   * Returns the values in the order of the keys, like {@link remember} for each of them, but in as few round trips as
+   * possible: one read, one call of `load` with the keys that are missing and that no other call loads, and writes side
+   * by side. Stale values are refreshed together in the background. A key for which `load` returns no value is
+   * `undefined`, and not stored.
+   *
+   * If the load fails, the call rejects, unless `staleIfError` permits the stale values of all keys that it would have
+   * loaded. With `timeout`, the call rejects if a key has neither a value nor a stale one by then. `loadTimeout` and
+   * `lease` apply to each key, and `jitter` is drawn for each.
+   *
+   * @throws CacheError `ERR_CACHE_TIMEOUT` after `timeout` or `loadTimeout`, `ERR_CACHE_LOAD` during `backoff`
+   * @example
+   * const findUsers = async (ids: readonly string[]) => ids.map((id) => ({ id, name: 'Ada' }))
+   * const users = await cache.rememberMany(['1', '2'], { ttl: '5m' }, async (missing) => {
+   *   const found = await findUsers(missing)
+   *   return new Map(found.map((user) => [user.id, user]))
+   * })
+   * console.log(users[0]?.name)
+   */
+  async rememberMany<T>(
+    keys: readonly string[],
+    options: RememberOptions<T>,
+    load: LoadMany<T>,
+  ): Promise<(T | undefined)[]> {
+    const loadOptions = this.#loadOptions(options)
+    const call = new RememberManyCall(this.#loadScope, this.#reader, loadOptions, load)
+    const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
+    return call.run(jobKeys, { ...this.#options.remember, ...options })
+  }
+
+  /**
+   * Returns a function that calls `fn` through {@link remember}. Its keys consist of the name and the arguments.
+   * `this` is not passed to `fn`, because the key does not depend on it: wrap an arrow function to call a method.
+   *
+   * @throws TypeError if a call has an argument that needs the option `key`
+   * @example
+   * const products = { find: async (id: number) => ({ id, name: 'Lamp' }) }
+   * const findProduct = cache.wrap((id: number) => products.find(id), { name: 'product', ttl: '10m' })
+   * console.log(await findProduct(1))
+   * await findProduct.delete(1)
+   */
+  wrap<A extends unknown[], T>(
+    fn: (...args: A) => Awaitable<T>,
+    options: WrapOptions<A, T>,
+  ): Wrapped<A, T> {
+    return wrapFunction(this, fn, options)
+  }
+
+  /**
    * Makes the entry stale, so that the next `remember` refreshes it; or deletes it if it has no stale window. Returns
    * whether a fresh one existed.
    */
@@ -695,16 +745,22 @@ export class Cache {
     options: RememberOptions<T>,
     load: (context: LoadContext<T>) => Awaitable<T>,
   ): LoadJob<T> {
-    const defaults = this.#options.remember
-    const merged = defaults === undefined ? options : { ...defaults, ...options }
     return {
+      ...this.#jobKeys(key, name),
       scope: this.#loadScope,
-      key,
-      name,
-      refreshKey: this.#root.refreshKey(this.#path + name),
-      options: new LoadOptions<T>(merged, this.#ttl, this.#clock),
+      options: this.#loadOptions(options),
       load,
     }
+  }
+
+  #jobKeys(key: string, name: string): JobKeys {
+    return { key, name, refreshKey: this.#root.refreshKey(this.#path + name) }
+  }
+
+  #loadOptions<T>(options: RememberOptions<T>): LoadOptions<T> {
+    const defaults = this.#options.remember
+    const merged = defaults === undefined ? options : { ...defaults, ...options }
+    return new LoadOptions<T>(merged, this.#ttl, this.#clock)
   }
 
   #createNamespace(name: string, options?: NamespaceOptions): Cache {

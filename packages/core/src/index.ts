@@ -31,8 +31,10 @@ export {
   ConfigError,
   type ConfigProblem,
 } from './errors.ts'
-export type { LoadContext } from './loading/load-context.ts'
+export type { LoadContext, LoadManyContext } from './loading/load-context.ts'
+export type { LoadMany } from './remember/remember-many.ts'
 export type { RememberOptions } from './remember/remember-options.ts'
+export type { WrapOptions, Wrapped } from './remember/wrap.ts'
 export type {
   Awaitable,
   ByteStore,

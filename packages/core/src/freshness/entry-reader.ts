@@ -4,6 +4,7 @@ import type { BackendTime } from '../time/backend-time.ts'
 import type { Entry } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
+import { getOutcomes } from '../wrappers/get-outcomes.ts'
 import { freshnessOf, staleMsOf, tagsOf } from './freshness.ts'
 import type { KnownTags } from './known-tags.ts'
 
@@ -65,6 +66,31 @@ export class EntryReader {
     return now !== undefined && now < (facts.freshUntil ?? Infinity)
   }
 
+  /** Does `read` for each key with one `getMany`, and returns the outcome of each. */
+  async readMany(
+    keys: readonly string[],
+    tags: readonly string[],
+    options?: ReadOptions,
+  ): Promise<PromiseSettledResult<Found>[]> {
+    const names = new Set([...tags, ...keys.flatMap((key) => this.#knownTags.of(key) ?? [])])
+    const [outcomes, versions] = await Promise.all([
+      getOutcomes(this.#entries.store, keys, options),
+      names.size === 0 ? noVersions : this.#tags.read([...names], options),
+    ])
+    const entries = outcomes.map((outcome, index) =>
+      outcome.status === 'fulfilled'
+        ? this.#entries.decode(keys[index] as string, outcome.value)
+        : undefined,
+    )
+    const all = await this.#versionsOfMany(keys, entries, versions, options)
+    const now = this.#time.current() ?? (await this.#time.now())
+    return outcomes.map((outcome, index) =>
+      outcome.status === 'fulfilled'
+        ? { status: 'fulfilled', value: found(outcome.value, entries[index], all, now) }
+        : outcome,
+    )
+  }
+
   /** Returns the entry of an item that was read if it is fresh. */
   freshEntry(key: string, item: unknown, options?: ReadOptions): Awaitable<Entry | undefined> {
     const entry = this.#entries.decode(key, item)
@@ -96,18 +122,10 @@ export class EntryReader {
     versions: Versions = noVersions,
     options?: ReadOptions,
   ): Promise<Found> {
-    const mark = parseMark(item)
-    const entry = mark === undefined ? this.#entries.decode(key, item) : undefined
-    if (entry === undefined) {
-      return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
-    }
+    const entry = this.#entries.decode(key, item)
+    if (entry === undefined) return found(item, entry, versions, 0)
     const all = await this.#versionsOf(key, entry, versions, options)
-    const freshness = freshnessOf(entry.facts, all)
-    if (freshness === undefined) {
-      return { item, entry: undefined, isEntry: true, staleMs: Infinity, mark, versions: all }
-    }
-    const staleMs = staleMsOf(freshness, this.#time.current() ?? (await this.#time.now()))
-    return { item, entry, isEntry: true, staleMs, mark, versions: all }
+    return found(item, entry, all, this.#time.current() ?? (await this.#time.now()))
   }
 
   async #ifFresh(key: string, entry: Entry, options?: ReadOptions): Promise<Entry | undefined> {
@@ -130,6 +148,39 @@ export class EntryReader {
     const unknown = tags.filter((tag) => !known.has(tag))
     if (unknown.length === 0) return known
     return new Map([...known, ...(await this.#tags.read(unknown, options))])
+  }
+
+  async #versionsOfMany(
+    keys: readonly string[],
+    entries: readonly (Entry | undefined)[],
+    known: Versions,
+    options?: ReadOptions,
+  ): Promise<Versions> {
+    const unknown = new Set<string>()
+    for (const [index, entry] of entries.entries()) {
+      const tags = tagsOf(entry?.facts)
+      if (tags.length > 0) this.#knownTags.set(keys[index] as string, tags)
+      for (const tag of tags) if (!known.has(tag)) unknown.add(tag)
+    }
+    if (unknown.size === 0) return known
+    return new Map([...known, ...(await this.#tags.read([...unknown], options))])
+  }
+}
+
+/** What an item means at the time `now`. `versions` contains those of its tags. */
+function found(item: unknown, entry: Entry | undefined, versions: Versions, now: number): Found {
+  if (entry === undefined) {
+    const mark = parseMark(item)
+    return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
+  }
+  const freshness = freshnessOf(entry.facts, versions)
+  return {
+    item,
+    entry: freshness === undefined ? undefined : entry,
+    isEntry: true,
+    staleMs: freshness === undefined ? Infinity : staleMsOf(freshness, now),
+    mark: undefined,
+    versions,
   }
 }
 

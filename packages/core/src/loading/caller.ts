@@ -54,6 +54,11 @@ export class Caller {
   }
 }
 
+/** Whether a call has limits. Most have none. */
+export function hasLimits({ timeout, signal }: CallerLimits): boolean {
+  return timeout !== undefined || signal !== undefined
+}
+
 /** Settles like `run`, unless the signal of the caller aborts or its timeout passes first. */
 export async function withLimits<T>(
   { timeout, signal }: CallerLimits,
@@ -61,7 +66,8 @@ export async function withLimits<T>(
   run: (caller: Caller) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
-  const caller = new Caller(timeout !== undefined)
+  const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
+  const caller = new Caller(timeoutMs !== undefined)
   // The load continues after the caller has given up.
   const result = run(caller)
   return new Promise<T>((resolve, reject) => {
@@ -71,7 +77,7 @@ export async function withLimits<T>(
     }
     signal?.addEventListener('abort', abort, { once: true })
     const cancelTimeout =
-      timeout === undefined ? undefined : expire(milliseconds(timeout), caller, at, resolve, reject)
+      timeoutMs === undefined ? undefined : expire(timeoutMs, caller, at, resolve, reject)
     const settle = () => {
       signal?.removeEventListener('abort', abort)
       cancelTimeout?.()

@@ -32,6 +32,21 @@ export interface LoadContext<T = unknown> {
   notModified(): T
 }
 
+/** What the loader of `rememberMany` receives. */
+export interface LoadManyContext<T = unknown> {
+  /** Aborts when it has aborted for every key, for the reasons given at {@link LoadContext.signal}. */
+  readonly signal: AbortSignal
+  /** Whether no caller waits: the stale values were returned already. */
+  readonly background: boolean
+  /**
+   * Returns the context of one of the missing keys: its stale value and validators, and the methods that determine how
+   * its value is stored.
+   *
+   * @throws TypeError if the key is not missing
+   */
+  of(key: string): LoadContext<T>
+}
+
 const defaultSkipMs = 1_000
 
 /** Collects what a loader requests. */

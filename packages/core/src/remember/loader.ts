@@ -1,8 +1,9 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
-import type { Flight } from '../loading/flight.ts'
+import { Flight } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
+import type { Awaitable } from '../store.ts'
 import { Deferred } from '../time/deferred.ts'
 import { after } from '../time/wait.ts'
 import type { Entry } from '../values/entry.ts'
@@ -86,14 +87,33 @@ function loadTimeoutError<T>({ scope, key, options }: LoadJob<T>): CacheError {
 }
 
 /** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
-export async function callLoader<T>(
+export function callLoader<T>(
   job: LoadJob<T>,
   load: CurrentLoad,
   requests: LoadRequests<T>,
 ): Promise<T> {
+  return runAs(load, () => timedLoad(job, requests))
+}
+
+/** Calls a loader for which several loads wait. */
+export async function callSharedLoader<R>(
+  loads: readonly CurrentLoad[],
+  call: () => Awaitable<R>,
+): Promise<R> {
+  // All of them wait for this flight, so that a loader that needs one of their keys is detected.
+  const flight = new Flight('')
+  for (const load of loads) load.flight.startWaitingFor(flight)
+  try {
+    return await runAs({ flight, bypassed: loads.flatMap(({ bypassed }) => bypassed) }, call)
+  } finally {
+    for (const load of loads) load.flight.stopWaitingFor(flight)
+  }
+}
+
+async function runAs<R>(load: CurrentLoad, call: () => Awaitable<R>): Promise<R> {
   loadsInFlight++
   try {
-    return await currentLoad.run(load, () => timedLoad(job, requests))
+    return await currentLoad.run(load, call)
   } finally {
     loadsInFlight--
     if (loadsInFlight === 0) currentLoad.disable()

@@ -1,0 +1,278 @@
+import { setMaxListeners } from 'node:events'
+import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import { MergedReader } from '../freshness/merged-reader.ts'
+import { SharedPolls } from '../leases/shared-polls.ts'
+import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
+import type { Flight, FlightResult } from '../loading/flight.ts'
+import { LoadBatch } from '../loading/load-batch.ts'
+import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
+import type { Awaitable } from '../store.ts'
+import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
+import { Deferred } from '../time/deferred.ts'
+import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
+import { type CurrentLoad, callSharedLoader, currentLoadOf, runInBackground } from './loader.ts'
+import { joinFlight, leadFlight, readOrJoin } from './remember.ts'
+import type { LoadOptions } from './remember-options.ts'
+
+const strongRead = { consistency: 'strong' } as const
+
+/** The loader of `rememberMany`. Returns the values by key, or in the order of `missing`. */
+export type LoadMany<T> = (
+  missing: readonly string[],
+  context: LoadManyContext<T>,
+) => Awaitable<ReadonlyMap<string, T> | readonly (T | undefined)[]>
+
+/** The load of a key, which waits for the loader of all keys. */
+interface Member<T> {
+  readonly context: LoadContext<T>
+  readonly load: CurrentLoad
+  readonly value: Deferred<T>
+}
+
+/** A key, as the application passes it and as it is stored. */
+export type JobKeys = Pick<LoadJob<unknown>, 'name' | 'key' | 'refreshKey'>
+
+/**
+ * A call of `rememberMany`. Each key is a job of its own, with a flight and a lease, as in `remember`. The jobs share
+ * their reads, their waits for leases of other processes, and the calls of the loader.
+ */
+export class RememberManyCall<T> implements LoadGroup {
+  readonly polls: SharedPolls
+  readonly #scope: LoadScope
+  readonly #reader: EntryReader
+  readonly #options: LoadOptions<T>
+  readonly #loads: LoadBatch<Member<T>>
+  readonly #refreshes: LoadBatch<Member<T>>
+
+  constructor(scope: LoadScope, reader: EntryReader, options: LoadOptions<T>, load: LoadMany<T>) {
+    this.polls = new SharedPolls()
+    this.#scope = mergeReads(scope, reader, options.tags)
+    this.#reader = reader
+    this.#options = options
+    this.#loads = new LoadBatch((members) => void loadMembers(load, members))
+    this.#refreshes = new LoadBatch(
+      (members) => void runInBackground(() => loadMembers(load, members)),
+    )
+  }
+
+  /** The loader of each job. */
+  readonly load = (context: LoadContext<T>): Promise<T> => {
+    const value = new Deferred<T>()
+    const batch = context.background ? this.#refreshes : this.#loads
+    batch.add(context.key, { context, value, load: currentLoadOf() as CurrentLoad })
+    return value.promise
+  }
+
+  hold(name: string): void {
+    this.#loads.hold(name)
+  }
+
+  release(name: string): void {
+    this.#loads.release(name)
+  }
+
+  addRefresh(name: string, work: Promise<void>): void {
+    this.#refreshes.hold(name)
+    work.then(() => this.#refreshes.release(name))
+  }
+
+  /** Resolves to the values of the keys, in their order. A repeated key joins the flight of its first occurrence. */
+  async run(keys: readonly JobKeys[], limits: CallerLimits): Promise<T[]> {
+    const jobs = keys.map((each) => this.#jobOf(each))
+    if (!hasLimits(limits)) return this.#runUnlimited(jobs)
+    const { signal } = limits
+    if (signal === undefined) return this.#runLimited(jobs, limits)
+    const [relayed, stop] = relaySignal(signal)
+    return this.#runLimited(jobs, { ...limits, signal: relayed }).finally(stop)
+  }
+
+  /** Each key has the limits of the call: after the timeout, it is stale or missing. */
+  async #runLimited(jobs: readonly LoadJob<T>[], limits: CallerLimits): Promise<T[]> {
+    const begun = new Map<Flight, LoadJob<T>>()
+    const store = this.#scope.entries.store.name
+    const reads = new MergedReader(this.#reader, this.#options.tags)
+    const runOne = (job: LoadJob<T>, caller: Caller) => {
+      const existing = this.#findOrBegin(job, begun)
+      const call = { job, caller, attempt: 0 }
+      if (existing.isBegun) return this.#lead(existing.flight, call, () => reads.read(job.key))
+      return this.#join(existing.flight, call, begun)
+    }
+    return Promise.all(
+      jobs.map((job) =>
+        withLimits(limits, { store, key: job.key }, (caller) => runOne(job, caller)),
+      ),
+    )
+  }
+
+  /** Without limits, hits are not worth a promise each: a call may have a thousand. */
+  async #runUnlimited(jobs: readonly LoadJob<T>[]): Promise<T[]> {
+    const begun = new Map<Flight, LoadJob<T>>()
+    const joined: (Promise<T> | undefined)[] = jobs.map((job) => {
+      const { flight, isBegun } = this.#findOrBegin(job, begun)
+      const call = { job, caller: undefined, attempt: 0 }
+      return isBegun ? undefined : this.#join(flight, call, begun)
+    })
+    const [led, ...values] = await Promise.all([this.#readAndLead(begun), ...joined])
+    let next = 0
+    return values.map((value, index) => (joined[index] === undefined ? led[next++] : value) as T)
+  }
+
+  /** Reads the keys of the flights that have begun, and resolves the flights. Returns their values in order. */
+  async #readAndLead(begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T[]> {
+    const keys = Array.from(begun.values(), ({ key }) => key)
+    const outcomes = await settleAll(this.#reader.readMany(keys, this.#options.tags), keys.length)
+    return Promise.all(
+      Array.from(begun, ([flight, job], index) =>
+        this.#resolve(flight, job, outcomes[index] as PromiseSettledResult<Found>),
+      ),
+    )
+  }
+
+  #resolve(flight: Flight, job: LoadJob<T>, outcome: PromiseSettledResult<Found>): Awaitable<T> {
+    const found = outcome.status === 'fulfilled' ? outcome.value : undefined
+    if (found === undefined || found.staleMs >= 0 || job.options.refresh) {
+      const read = async () => found ?? Promise.reject((outcome as PromiseRejectedResult).reason)
+      return this.#lead(flight, { job, caller: undefined, attempt: 0 }, read)
+    }
+    const { entries, flights } = this.#scope
+    this.release(job.name)
+    flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
+    return entries.publishRead<T>(job.key, found.entry) as T
+  }
+
+  /** Returns the flight of another call for this key, or begins one: before the key is read, to notice writes. */
+  #findOrBegin(job: LoadJob<T>, begun: Map<Flight, LoadJob<T>>) {
+    const { flights } = this.#scope
+    const existing = flights.find(job.key)
+    if (existing !== undefined && (!job.options.refresh || begun.has(existing))) {
+      return { flight: existing, isBegun: false }
+    }
+    const flight = flights.begin(job.key)
+    begun.set(flight, job)
+    this.hold(job.name)
+    return { flight, isBegun: true }
+  }
+
+  #join(flight: Flight, call: Call<T>, begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T> {
+    // A repeated key joins before its first occurrence is read.
+    if (begun.has(flight)) return joinFlight(flight, call, isShared)
+    return flight.isReading ? readOrJoin(flight, call) : joinFlight(flight, call)
+  }
+
+  #lead(flight: Flight, call: Call<T>, read: () => Promise<Found>): Promise<T> {
+    return leadFlight(flight, call, read).finally(() => this.release(call.job.name))
+  }
+
+  /** Without a spread, which takes longer than all else that is done for a hit. */
+  #jobOf({ key, name, refreshKey }: JobKeys): LoadJob<T> {
+    const { load } = this
+    return { scope: this.#scope, key, name, refreshKey, options: this.#options, load, group: this }
+  }
+}
+
+function isShared({ audience }: FlightResult): boolean {
+  return audience !== 'leader' && audience !== 'nobody'
+}
+
+/** The outcomes of a read of several keys, also if all of it fails. */
+async function settleAll<V>(
+  reading: Promise<PromiseSettledResult<V>[]>,
+  count: number,
+): Promise<PromiseSettledResult<V>[]> {
+  try {
+    return await reading
+  } catch (reason) {
+    return Array(count).fill({ status: 'rejected', reason })
+  }
+}
+
+/** Reads what the jobs need in one turn together. Later reads are strong, as in `remember`. */
+function mergeReads(scope: LoadScope, reader: EntryReader, tags: readonly string[]): LoadScope {
+  const { root } = scope
+  return {
+    ...scope,
+    reader: new MergedReader(reader, tags, strongRead),
+    root: {
+      store: root.store,
+      time: root.time,
+      clockUncertainty: root.clockUncertainty,
+      tags: new MergedTagVersions(root.tags, strongRead),
+    },
+  }
+}
+
+/** Calls the loader for those keys whose loads have not been aborted meanwhile. Never rejects. */
+async function loadMembers<T>(load: LoadMany<T>, all: readonly Member<T>[]): Promise<void> {
+  for (const { context, value } of all) {
+    if (context.signal.aborted) value.reject(context.signal.reason)
+  }
+  const members = all.filter(({ context }) => !context.signal.aborted)
+  if (members.length === 0) return
+  try {
+    const values = await callLoadMany(load, members)
+    members.forEach(({ value }, index) => void value.resolve(values[index] as T))
+  } catch (error) {
+    for (const { value } of members) value.reject(error)
+  }
+}
+
+/** Returns the loaded values in the order of the members. */
+async function callLoadMany<T>(
+  load: LoadMany<T>,
+  members: readonly Member<T>[],
+): Promise<readonly (T | undefined)[]> {
+  const names = members.map(({ context }) => context.key)
+  const context = new ManyContext(members.map((member) => member.context))
+  const values = await callSharedLoader(
+    members.map((member) => member.load),
+    () => load(names, context),
+  )
+  if (values instanceof Map) return names.map((name) => values.get(name))
+  if (Array.isArray(values) && values.length === names.length) return values
+  throw new TypeError(
+    `The loader of rememberMany must return a Map, or an array with a value for each of the ${names.length} missing keys.`,
+  )
+}
+
+/** The contexts of the keys that one call of the loader loads. */
+class ManyContext<T> implements LoadManyContext<T> {
+  readonly signal: AbortSignal
+  readonly background: boolean
+  readonly #contexts: ReadonlyMap<string, LoadContext<T>>
+
+  constructor(contexts: readonly LoadContext<T>[]) {
+    this.signal = abortedWithAll(contexts.map(({ signal }) => signal))
+    this.background = contexts[0]?.background === true
+    this.#contexts = new Map(contexts.map((context) => [context.key, context]))
+  }
+
+  of(key: string): LoadContext<T> {
+    const context = this.#contexts.get(key)
+    if (context !== undefined) return context
+    throw new TypeError('The key is not one of the missing keys that are loaded.')
+  }
+}
+
+/** A signal that aborts with `signal` and may have a listener for each key, and a function that releases `signal`. */
+function relaySignal(signal: AbortSignal): [relayed: AbortSignal, stop: () => void] {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  const abort = () => controller.abort(signal.reason)
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  return [controller.signal, () => signal.removeEventListener('abort', abort)]
+}
+
+/** A signal that aborts when the last of these signals does. */
+function abortedWithAll(signals: readonly AbortSignal[]): AbortSignal {
+  const controller = new AbortController()
+  let remaining = signals.length
+  for (const signal of signals) {
+    const abort = () => {
+      remaining--
+      if (remaining === 0) controller.abort(signal.reason)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+  }
+  return controller.signal
+}

@@ -1,0 +1,42 @@
+import type { ReadOptions } from '../store.ts'
+import { fulfilled, TurnBatch } from '../time/turn-batch.ts'
+import type { TagVersion } from './tag-version.ts'
+import type { TagVersions, Versions } from './tag-versions.ts'
+
+/** The versions of tags for the loads of many keys: what they need in one turn is read and created once per tag. */
+export class MergedTagVersions implements Pick<TagVersions, 'read' | 'create' | 'createLate'> {
+  readonly #tags: Pick<TagVersions, 'createLate'>
+  readonly #reads: TurnBatch<TagVersion | undefined>
+  readonly #creations: TurnBatch<TagVersion | undefined>
+
+  /** @param options those of every read */
+  constructor(tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>, options: ReadOptions) {
+    this.#tags = tags
+    this.#reads = new TurnBatch(async (names) => {
+      const versions = await tags.read(names, options)
+      return names.map((name) => fulfilled(versions.get(name)))
+    })
+    this.#creations = new TurnBatch(async (names) => {
+      const versions = await tags.create(new Map(names.map((name) => [name, undefined])))
+      return names.map((name) => fulfilled(versions.get(name)))
+    })
+  }
+
+  async read(tags: readonly string[]): Promise<Versions> {
+    return new Map(
+      await Promise.all(tags.map(async (tag) => [tag, await this.#reads.get(tag)] as const)),
+    )
+  }
+
+  createLate(versions: Versions): Promise<Versions> {
+    return this.#tags.createLate(versions)
+  }
+
+  async create(versions: Versions): Promise<Versions> {
+    const complete = Array.from(
+      versions,
+      async ([tag, version]) => [tag, version ?? (await this.#creations.get(tag))] as const,
+    )
+    return new Map(await Promise.all(complete))
+  }
+}
