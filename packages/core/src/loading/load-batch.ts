@@ -29,14 +29,14 @@ export class LoadBatch<Member> {
 
   /** Waits for the end of the turn, because loads that become possible later often do so together. */
   #schedule(): void {
-    if (this.#isScheduled || this.#holders.size > 0) return
+    if (this.#isScheduled || this.#holders.size > 0 || this.#members.length === 0) return
     this.#isScheduled = true
     setImmediate(() => this.#flush())
   }
 
   #flush(): void {
     this.#isScheduled = false
-    if (this.#holders.size > 0 || this.#members.length === 0) return
+    if (this.#holders.size > 0) return
     const members = this.#members
     this.#members = []
     this.#run(members)

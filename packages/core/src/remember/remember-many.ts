@@ -1,4 +1,5 @@
-import type { EntryReader } from '../freshness/entry-reader.ts'
+import { setMaxListeners } from 'node:events'
+import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
 import { SharedPolls } from '../leases/shared-polls.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
@@ -8,7 +9,7 @@ import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { Awaitable } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import { Deferred } from '../time/deferred.ts'
-import type { LoadGroup, LoadJob, LoadScope } from './load-job.ts'
+import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { type CurrentLoad, callSharedLoader, currentLoadOf, runInBackground } from './loader.ts'
 import { joinFlight, leadFlight } from './remember.ts'
 import type { LoadOptions } from './remember-options.ts'
@@ -38,7 +39,7 @@ export type JobKeys = Pick<LoadJob<unknown>, 'name' | 'key' | 'refreshKey'>
 export class RememberManyCall<T> implements LoadGroup {
   readonly polls: SharedPolls
   readonly #scope: LoadScope
-  readonly #firstReads: MergedReader
+  readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
@@ -46,12 +47,20 @@ export class RememberManyCall<T> implements LoadGroup {
   constructor(scope: LoadScope, reader: EntryReader, options: LoadOptions<T>, load: LoadMany<T>) {
     this.polls = new SharedPolls(scope.entries.store)
     this.#scope = mergeReads(scope, reader, options.tags)
-    this.#firstReads = new MergedReader(reader, options.tags)
+    this.#reader = reader
     this.#options = options
     this.#loads = new LoadBatch((members) => void loadMembers(load, members))
     this.#refreshes = new LoadBatch(
       (members) => void runInBackground(() => loadMembers(load, members)),
     )
+  }
+
+  /** The loader of each job. */
+  readonly load = (context: LoadContext<T>): Promise<T> => {
+    const value = new Deferred<T>()
+    const batch = context.background ? this.#refreshes : this.#loads
+    batch.add(context.key, { context, value, load: currentLoadOf() as CurrentLoad })
+    return value.promise
   }
 
   hold(name: string): void {
@@ -69,42 +78,100 @@ export class RememberManyCall<T> implements LoadGroup {
 
   /** Resolves to the values of the keys, in their order. A repeated key joins the flight of its first occurrence. */
   async run(keys: readonly JobKeys[], limits: CallerLimits): Promise<T[]> {
-    const store = this.#scope.entries.store.name
-    const led = new Set<Flight>()
-    const values = keys.map((each) => {
-      const job = this.#jobOf(each)
-      if (!hasLimits(limits)) return this.#begin(job, led)
-      const at = { store, key: each.key }
-      return withLimits(limits, at, (caller) => this.#begin(job, led, caller))
-    })
-    return Promise.all(values)
+    const jobs = keys.map((each) => this.#jobOf(each))
+    if (!hasLimits(limits)) return this.#runUnlimited(jobs)
+    const { signal } = limits
+    if (signal === undefined) return this.#runLimited(jobs, limits)
+    const [relayed, stop] = relaySignal(signal)
+    return this.#runLimited(jobs, { ...limits, signal: relayed }).finally(stop)
   }
 
-  /** Joins the flight of a key, or begins one before the key is read. */
-  #begin(job: LoadJob<T>, led: Set<Flight>, caller?: Caller): Promise<T> {
-    const call = { job, caller, attempt: 0 }
-    const { flights } = this.#scope
-    const existing = flights.find(job.key)
-    const isJoined = existing !== undefined && (!job.options.refresh || led.has(existing))
-    if (isJoined) return joinFlight(existing, call)
-    const flight = flights.begin(job.key)
-    led.add(flight)
-    this.hold(job.name)
-    return leadFlight(flight, call, () => this.#firstReads.read(job.key)).finally(() =>
-      this.release(job.name),
+  /** Each key has the limits of the call: after the timeout, it is stale or missing. */
+  async #runLimited(jobs: readonly LoadJob<T>[], limits: CallerLimits): Promise<T[]> {
+    const begun = new Map<Flight, LoadJob<T>>()
+    const store = this.#scope.entries.store.name
+    const reads = new MergedReader(this.#reader, this.#options.tags)
+    const runOne = (job: LoadJob<T>, caller: Caller) => {
+      const existing = this.#findOrBegin(job, begun)
+      const call = { job, caller, attempt: 0 }
+      if (existing.isBegun) return this.#lead(existing.flight, call, () => reads.read(job.key))
+      return joinFlight(existing.flight, call)
+    }
+    return Promise.all(
+      jobs.map((job) =>
+        withLimits(limits, { store, key: job.key }, (caller) => runOne(job, caller)),
+      ),
     )
   }
 
-  #jobOf(keys: JobKeys): LoadJob<T> {
-    const load = (context: LoadContext<T>) => this.#load(context)
-    return { ...keys, scope: this.#scope, options: this.#options, load, group: this }
+  /** Without limits, hits are not worth a promise each: a call may have a thousand. */
+  async #runUnlimited(jobs: readonly LoadJob<T>[]): Promise<T[]> {
+    const begun = new Map<Flight, LoadJob<T>>()
+    const joined: (Promise<T> | undefined)[] = jobs.map((job) => {
+      const { flight, isBegun } = this.#findOrBegin(job, begun)
+      return isBegun ? undefined : joinFlight(flight, { job, caller: undefined, attempt: 0 })
+    })
+    const [led, ...values] = await Promise.all([this.#readAndLead(begun), ...joined])
+    let next = 0
+    return values.map((value, index) => (joined[index] === undefined ? led[next++] : value) as T)
   }
 
-  #load(context: LoadContext<T>): Promise<T> {
-    const value = new Deferred<T>()
-    const batch = context.background ? this.#refreshes : this.#loads
-    batch.add(context.key, { context, value, load: currentLoadOf() as CurrentLoad })
-    return value.promise
+  /** Reads the keys of the flights that have begun, and resolves the flights. Returns their values in order. */
+  async #readAndLead(begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T[]> {
+    const keys = Array.from(begun.values(), ({ key }) => key)
+    const outcomes = await settleAll(this.#reader.readMany(keys, this.#options.tags), keys.length)
+    return Promise.all(
+      Array.from(begun, ([flight, job], index) =>
+        this.#resolve(flight, job, outcomes[index] as PromiseSettledResult<Found>),
+      ),
+    )
+  }
+
+  #resolve(flight: Flight, job: LoadJob<T>, outcome: PromiseSettledResult<Found>): Awaitable<T> {
+    const found = outcome.status === 'fulfilled' ? outcome.value : undefined
+    if (found === undefined || found.staleMs >= 0 || job.options.refresh) {
+      const read = async () => found ?? Promise.reject((outcome as PromiseRejectedResult).reason)
+      return this.#lead(flight, { job, caller: undefined, attempt: 0 }, read)
+    }
+    const { entries, flights } = this.#scope
+    this.release(job.name)
+    flights.end(flight, { item: found.item, source: 'read', audience: 'all' })
+    return entries.publishRead<T>(job.key, found.entry) as T
+  }
+
+  /** Returns the flight of another call for this key, or begins one: before the key is read, to notice writes. */
+  #findOrBegin(job: LoadJob<T>, begun: Map<Flight, LoadJob<T>>) {
+    const { flights } = this.#scope
+    const existing = flights.find(job.key)
+    if (existing !== undefined && (!job.options.refresh || begun.has(existing))) {
+      return { flight: existing, isBegun: false }
+    }
+    const flight = flights.begin(job.key)
+    begun.set(flight, job)
+    this.hold(job.name)
+    return { flight, isBegun: true }
+  }
+
+  #lead(flight: Flight, call: Call<T>, read: () => Promise<Found>): Promise<T> {
+    return leadFlight(flight, call, read).finally(() => this.release(call.job.name))
+  }
+
+  /** Without a spread, which takes longer than all else that is done for a hit. */
+  #jobOf({ key, name, refreshKey }: JobKeys): LoadJob<T> {
+    const { load } = this
+    return { scope: this.#scope, key, name, refreshKey, options: this.#options, load, group: this }
+  }
+}
+
+/** The outcomes of a read of several keys, also if all of it fails. */
+async function settleAll<V>(
+  reading: Promise<PromiseSettledResult<V>[]>,
+  count: number,
+): Promise<PromiseSettledResult<V>[]> {
+  try {
+    return await reading
+  } catch (reason) {
+    return Array(count).fill({ status: 'rejected', reason })
   }
 }
 
@@ -172,6 +239,16 @@ class ManyContext<T> implements LoadManyContext<T> {
     if (context !== undefined) return context
     throw new TypeError('The key is not one of the missing keys that are loaded.')
   }
+}
+
+/** A signal that aborts with `signal` and may have a listener for each key, and a function that releases `signal`. */
+function relaySignal(signal: AbortSignal): [relayed: AbortSignal, stop: () => void] {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  const abort = () => controller.abort(signal.reason)
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  return [controller.signal, () => signal.removeEventListener('abort', abort)]
 }
 
 /** A signal that aborts when the last of these signals does. */

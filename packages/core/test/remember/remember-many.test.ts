@@ -361,10 +361,10 @@ describe('a load of several keys during which', () => {
     const { a, b } = twoProcesses()
     const { asked, load } = counting()
     const slow = async (missing: readonly string[]) => {
-      await sleep(900)
+      await sleep(2_500)
       return load(missing)
     }
-    const calls = [a, b].map((cache) => cache.rememberMany(['1', '2'], { lease: 300 }, slow))
+    const calls = [a, b].map((cache) => cache.rememberMany(['1', '2'], { lease: '1s' }, slow))
     await Promise.all(calls)
     expect(asked).toEqual([['1', '2']])
   })
@@ -582,6 +582,21 @@ describe('the signal of a caller of rememberMany', () => {
     slow.open()
     await settle()
     expect(asked).toEqual([['2']])
+  })
+
+  test('may wait for many keys without a warning', async () => {
+    const warnings: Error[] = []
+    const listener = (warning: Error) => warnings.push(warning)
+    process.on('warning', listener)
+    const cache = new Cache(referenceStore({ async: true }))
+    const keys = Array.from({ length: 100 }, (_, index) => `key ${index % 50}`)
+    const { asked, load } = counting()
+    const options = { signal: new AbortController().signal, timeout: '10s', refresh: true } as const
+    expect(await cache.rememberMany(keys, options, load)).toHaveLength(100)
+    expect(asked).toEqual([keys.slice(0, 50)])
+    await settle()
+    process.off('warning', listener)
+    expect(warnings).toEqual([])
   })
 
   test('that has aborted already rejects the call, and later calls do not wait for it', async () => {
