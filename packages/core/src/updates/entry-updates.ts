@@ -83,7 +83,9 @@ export class EntryUpdates {
   /** To be called after a refused `add`: replaces an item that reads as a miss. Returns whether it did. */
   async addOverMiss(key: string, item: unknown, ttl: number | undefined): Promise<boolean> {
     const found = await this.read(key)
-    const isCorrupt = found.item !== undefined && found.mark === undefined && !found.isEntry
+    // What refused the item has been deleted since: a later call may have done that, so this one must not store any more.
+    if (found.item === undefined) return false
+    const isCorrupt = found.mark === undefined && !found.isEntry
     if (isCorrupt || freshEntry(found) !== undefined) return false
     return this.replace(key, found.item, { item, ttl })
   }
@@ -91,7 +93,7 @@ export class EntryUpdates {
   /** To be called after a refused `increment`: replaces a mark by the number. Returns whether it did. */
   async incrementOverMark(key: string, by: number, ttl: number | undefined): Promise<boolean> {
     const found = await this.read(key)
-    if (found.mark === undefined) return false
+    if (found.item !== undefined && found.mark === undefined) return false
     return this.replace(key, found.item, { item: this.#context.entries.encodeCounter(by), ttl })
   }
 
