@@ -775,7 +775,11 @@ export class Cache {
     const pages = this.#store.scan?.(prefix)
     if (pages === undefined) throw cannotList(this.#store.name)
     const reserved = `${prefix}~`
-    for await (const page of pages) yield page.filter((key) => !key.startsWith(reserved))
+    const isReserved = (key: string) => key.startsWith(reserved)
+    for await (const page of pages) {
+      // The page itself where possible: a store may know that its keys exist, and need not count them.
+      yield page.some(isReserved) ? page.filter((key) => !isReserved(key)) : page
+    }
   }
 }
 

@@ -66,6 +66,11 @@ export interface StoreLimits {
    * where the step is one second, an item with a ttl of 1 ms exists for one to two seconds.
    */
   readonly ttlStep: number
+  /**
+   * How much `time()` may differ from the clock of the backend, in milliseconds, for example because it is read from a
+   * header with whole seconds. The times that two processes read may differ by twice that. @default ttlStep
+   */
+  readonly timeError?: number
 }
 
 export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {

@@ -15,6 +15,8 @@ import { scanPages } from './requests/scan.ts'
 
 // A partition key has at most 2048 bytes. The rest is reserved for the suffix of chunk keys.
 const keyBytes = 2_000
+/** The resolution of the `Date` header, from which the clock of the server is read. */
+const dateHeaderMs = 1_000
 
 /** Stores each entry as an item of the table: key, value and expiry. */
 export class DynamoDBStore implements ByteStore {
@@ -37,7 +39,8 @@ export class DynamoDBStore implements ByteStore {
   #scannedPage: readonly string[] | undefined
 
   constructor(sender: RequestSender, options: ResolvedOptions, { scan }: { scan: boolean }) {
-    this.limits = { keyBytes, valueBytes: options.maxItemBytes, ttlStep: 1 }
+    const valueBytes = options.maxItemBytes
+    this.limits = { keyBytes, valueBytes, ttlStep: 1, timeError: dateHeaderMs }
     this.#sender = sender
     this.#options = options
     const clock = options.clock ?? sender.itemClock

@@ -82,7 +82,8 @@ async function runLoad(keys, { ms, fails, lateTags = [] }, context) {
   await sleep(ms)
   tell({ load, endedAt: now() })
   if (fails) throw new Error(`load failed in process ${process.pid}`)
-  if (lateTags.length > 0) context.addTags(...lateTags)
+  if (lateTags.length === 0) return values
+  for (const key of keys) (context.of?.(key) ?? context).addTags(...lateTags)
   return values
 }
 

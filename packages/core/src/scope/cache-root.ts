@@ -5,6 +5,9 @@ import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
+/** Every clock is read over the network, and a reply may be late. In milliseconds. */
+const minClockUncertainty = 50
+
 /**
  * What a cache shares with its namespaces and views: the reserved keys, which begin with `~` after the prefix of the
  * outermost cache. They lie outside the generations and namespaces, so that `clear()` does not reach them.
@@ -22,8 +25,8 @@ export class CacheRoot {
     this.store = store as unknown as AnyStore
     this.time = new BackendTime(store.time?.bind(store), clock)
     this.tags = new TagVersions(this.store, reservedKeys(store, prefix, 'tag'), this.time)
-    // The clock of memcached ticks once per second, and other clocks are read over the network.
-    this.clockUncertainty = store.limits.ttlStep >= 1_000 ? 2_000 : 50
+    const { ttlStep, timeError = ttlStep } = store.limits
+    this.clockUncertainty = Math.max(minClockUncertainty, 2 * timeError)
     this.#refreshKeys = reservedKeys(store, prefix, 'refresh')
   }
 

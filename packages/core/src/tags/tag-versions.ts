@@ -98,7 +98,7 @@ export class TagVersions {
   }
 
   async #replace(tag: string): Promise<void> {
-    const version = createVersion(await this.#time.shared())
+    const version = createVersion(await this.#time.latest())
     await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl)
   }
 
@@ -107,7 +107,7 @@ export class TagVersions {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const seen = await this.#store.get(key, strongRead)
       const current = this.#parse(seen)
-      const now = await this.#time.shared()
+      const now = await this.#time.latest()
       if (current === undefined) {
         // Entries with this tag are misses already. A load that ends with it finds a version that is newer than itself.
         if (seen !== undefined || (await this.#add(tag, now)) !== undefined) return

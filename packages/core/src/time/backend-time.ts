@@ -16,6 +16,8 @@ export class BackendTime {
   #offset: number | undefined
   /** In the time of `performance.now()`. */
   #readAt = 0
+  /** How long the reply took: the clock of the backend may have been read at its beginning. */
+  #roundTripMs = 0
 
   constructor(readClock: (() => Awaitable<number>) | undefined, processClock: Pick<Clock, 'now'>) {
     this.#readClock = readClock
@@ -47,10 +49,17 @@ export class BackendTime {
     return Math.floor(performance.now() + (this.#offset ?? 0))
   }
 
+  /** The latest time that the clock of the backend may show, for the moment of an invalidation. */
+  async latest(): Promise<number> {
+    return Math.ceil((await this.shared()) + this.#roundTripMs)
+  }
+
   async #refresh(readClock: () => Awaitable<number>): Promise<void> {
+    const sentAt = performance.now()
     try {
       const time = await readClock()
       this.#readAt = performance.now()
+      this.#roundTripMs = this.#readAt - sentAt
       this.#offset = time - this.#readAt
     } catch (error) {
       // The last offset is accurate enough until the next attempt.

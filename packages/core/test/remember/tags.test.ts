@@ -140,6 +140,24 @@ test('processes whose clocks differ agree about tags and freshness', async () =>
   expect(await ahead.get('k')).toBeUndefined()
 })
 
+test('a late tag is safe if the time of the backend is known to a second only', async () => {
+  const clock = new ManualClock()
+  const backend = referenceStore({ clock })
+  const processAt = (offset: number) => {
+    const time = () => clock.now() + offset
+    const limits = { ...backend.limits, timeError: 1_000 }
+    return new Cache({ ...wrapStore(backend, (_, call) => call()), limits, time }, { clock })
+  }
+  const [ahead, behind] = [processAt(900), processAt(-900)]
+  const loaded = gate<string>()
+  const call = ahead.remember('k', { tags: () => ['t'] }, () => loaded.opened)
+  await settle()
+  await behind.invalidateTags('t')
+  loaded.open('old')
+  expect(await call).toBe('old')
+  expect(await behind.get('k')).toBeUndefined()
+})
+
 test('a key that begins with ~ does not collide with a tag', async () => {
   const { a, backend } = shared()
   await a.set('~tag:t', 'mine')

@@ -21,6 +21,9 @@ export type ConformanceGroup =
   | 'facade'
   | 'ttl'
   | 'remember'
+  | 'leases'
+  | 'stale values'
+  | 'tags'
   | 'corrupt'
   | 'codecs'
 

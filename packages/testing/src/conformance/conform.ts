@@ -2,7 +2,10 @@ import type { Awaitable, CacheStore } from '@stowage/core'
 import { codecCases } from './cache/codecs.ts'
 import { corrupt } from './cache/corrupt.ts'
 import { facade } from './cache/facade.ts'
+import { leases } from './cache/leases.ts'
 import { remember } from './cache/remember.ts'
+import { staleValues } from './cache/stale-values.ts'
+import { tags } from './cache/tags.ts'
 import { ttl } from './cache/ttl.ts'
 import type { ConformanceCase, ConformanceGroup } from './case.ts'
 import { order } from './concurrency/order.ts'
@@ -58,6 +61,9 @@ export const conformance: readonly ConformanceCase[] = [
   ...facade,
   ...ttl,
   ...remember,
+  ...leases,
+  ...staleValues,
+  ...tags,
   ...corrupt,
   ...codecCases,
 ]

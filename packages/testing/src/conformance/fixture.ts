@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Awaitable,
   Cache,
   type CacheOptions,
   type CacheStore,
+  type Clock,
   type Entry,
   type Payload,
   type StoreContract,
+  systemClock,
 } from '@stowage/core'
 import { samePayload, toText } from '@stowage/core/driver'
 import type { ConformanceContext } from './context.ts'
@@ -21,6 +24,8 @@ export const minute = 60_000
 export const day = 86_400_000
 const pollIntervalMs = 25
 const pollTimeoutMs = 10_000
+/** How much earlier than expected a timer may fire. */
+const timerErrorMs = 5
 
 /**
  * The store under test, with unique keys, items of the kind that it stores, and time. The members are closures, so that a
@@ -33,12 +38,15 @@ export class Fixture {
   readonly isByteStore: boolean
   /** A ttl that expires soon. On a manual clock it is not a multiple of a `ttlStep` above 1 ms. */
   readonly shortTtl: number
+  /** A clock for a cache, which moves with `wait`. */
+  readonly clock: Clock
   /** Undefined if the backend cannot be broken. */
   readonly outage: Outage | undefined
   readonly #context: ConformanceContext
   readonly #wait: (ms: number) => Awaitable<void>
   readonly #furtherStores: CacheStore[] = []
   #keyCount = 0
+  #waitedMs = 0
 
   constructor(context: ConformanceContext) {
     const { store, wait, exact = false } = context
@@ -48,6 +56,7 @@ export class Fixture {
     this.exact = exact
     this.isByteStore = store.payload === 'bytes'
     this.#wait = wait
+    this.clock = exact ? this.#createClock() : systemClock
     const { ttlStep } = store.limits
     this.shortTtl = exact ? 100 * ttlStep + Math.floor(ttlStep / 2) : Math.max(50, ttlStep)
   }
@@ -122,7 +131,17 @@ export class Fixture {
   readonly countExisting = async (keys: readonly string[]): Promise<number> =>
     (await this.store.getMany(keys)).filter((item) => item !== undefined).length
 
-  readonly wait = async (ms: number): Promise<void> => this.#wait(ms)
+  readonly wait = async (ms: number): Promise<void> => {
+    this.#waitedMs += ms
+    await this.#wait(ms)
+  }
+
+  /** Waits until a value is stale that was stored with `ttl` and a stale window before this call. */
+  readonly letBecomeStale = async (ttl: number): Promise<void> => {
+    // The clock of a backend passes in real time, also if the store uses a manual clock for its ttls.
+    if (this.store.time !== undefined) await sleep(ttl + timerErrorMs)
+    else await this.wait(this.exact ? ttl : ttl + timerErrorMs)
+  }
 
   /** The ttl rounded up to the `ttlStep` of the store. */
   readonly roundedTtl = (ttl: number): number => {
@@ -164,11 +183,14 @@ export class Fixture {
   /**
    * Runs `act`, which has to end before `ttl` does. If the machine was too slow, runs it with another key and a longer
    * ttl. Returns the key and the ttl of the last run.
+   *
+   * @param factor what the first ttl on a real clock is, as a multiple of `shortTtl`
    */
   readonly withinTtl = async (
     act: (key: string, ttl: number) => Promise<void>,
+    factor = 4,
   ): Promise<{ readonly key: string; readonly ttl: number }> => {
-    for (let ttl = this.exact ? this.shortTtl : 4 * this.shortTtl; ; ttl *= 4) {
+    for (let ttl = this.exact ? this.shortTtl : factor * this.shortTtl; ; ttl *= 4) {
       const key = this.newKey()
       const startedAt = performance.now()
       const failure = await act(key, ttl).then(
@@ -178,6 +200,15 @@ export class Fixture {
       if (!this.exact && performance.now() - startedAt > ttl / 3) continue
       if (failure !== undefined) throw failure.error
       return { key, ttl }
+    }
+  }
+
+  #createClock(): Clock {
+    const start = Date.now()
+    return {
+      now: () => start + this.#waitedMs,
+      // A pause after a conflict: nothing moves the clock meanwhile.
+      sleep: (ms, signal) => systemClock.sleep(ms, signal),
     }
   }
 }

@@ -238,9 +238,11 @@ export const lifecycleAndErrors: BrokenStores = {
     }),
   ],
   'set ignores the ttl': ['ttl', (store) => ({ set: (key, payload) => store.set(key, payload) })],
-  'set ignores the ttl (remember)': [
+  'compareAndSet ignores the ttl (remember)': [
     'remember',
-    (store) => ({ set: (key, payload) => store.set(key, payload) }),
+    (store) => ({
+      compareAndSet: (key, expected, next) => store.compareAndSet(key, expected, next),
+    }),
   ],
   'get and getMany fail for items that are not JSON': [
     'corrupt',

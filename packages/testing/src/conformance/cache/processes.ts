@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  Cache,
+  type CacheOptions,
+  type CacheStore,
+  type RememberOptions,
+  wrapStore,
+} from '@stowage/core'
+import { Chaos, withChaos } from '../../chaos.ts'
+import type { AnyStore, Fixture } from '../fixture.ts'
+
+/** For reads of what another process has written. */
+export const strong = { consistency: 'strong' } as const
+/** Longer than a call that waits for another process takes, so that a defect does not let a case hang. */
+export const patience = { timeout: '5s' } as const
+
+/** A cache with state of its own, as each process has. */
+export interface CacheProcess {
+  readonly cache: Cache
+  /** Resolves when the refreshes in the background have ended that have begun so far. */
+  refreshed(): Promise<void>
+}
+
+/** Returns two processes on the backend of the fixture. Without a second store, both use the first. */
+export async function newProcesses(
+  fixture: Fixture,
+  options: CacheOptions = {},
+): Promise<readonly [CacheProcess, CacheProcess]> {
+  const second = (await fixture.createSharedStore()) ?? fixture.store
+  return [newProcess(fixture, fixture.store, options), newProcess(fixture, second, options)]
+}
+
+/** Returns two caches on the backend of the fixture that share no state. */
+export async function newProcessCaches(
+  fixture: Fixture,
+  options?: CacheOptions,
+): Promise<readonly [Cache, Cache]> {
+  const [a, b] = await newProcesses(fixture, options)
+  return [a.cache, b.cache]
+}
+
+function newProcess(fixture: Fixture, store: AnyStore, options: CacheOptions): CacheProcess {
+  const refreshes: Promise<void>[] = []
+  const waitUntil = (refresh: Promise<void>) => void refreshes.push(refresh)
+  const defaults = { clock: fixture.clock, waitUntil }
+  const cache = new Cache(separate(store), { ...defaults, ...options })
+  return { cache, refreshed: async () => void (await Promise.all(refreshes)) }
+}
+
+/** A process that can be disconnected from the backend. */
+export interface StoppableProcess {
+  readonly cache: Cache
+  stop(): void
+  resume(): void
+}
+
+export function newStoppableProcess(fixture: Fixture): StoppableProcess {
+  const chaos = new Chaos()
+  const cache = new Cache(withChaos(separate(fixture.store), chaos), { clock: fixture.clock })
+  return { cache, stop: () => chaos.failAll(), resume: () => chaos.reset() }
+}
+
+/** Returns a store with which caches behave as if other processes reached its items. */
+function separate(store: AnyStore): CacheStore {
+  const wrapped = wrapStore(store as unknown as CacheStore, (_operation, call) => call())
+  return Object.assign(wrapped, { processLocal: false })
+}
+
+/** A load that does not end by itself. */
+export interface HeldLoad {
+  /** Ends the load, and returns what its caller receives. */
+  end(value: string): Promise<unknown>
+}
+
+/** Begins a load that holds the lease of its key until it is ended. */
+export async function holdLease(
+  cache: Cache,
+  key: string,
+  options: RememberOptions<string> = {},
+): Promise<HeldLoad> {
+  const loader = new HeldLoader()
+  const result = cache.remember(key, { lease: '1m', ...options }, loader.load)
+  const unexpected = result.then((value) => assert.fail(`not loaded, but read: ${String(value)}`))
+  // A case that fails leaves its load behind.
+  unexpected.catch(() => {})
+  await Promise.race([loader.begun, unexpected])
+  return {
+    end: (value) => {
+      loader.end(value)
+      return result
+    },
+  }
+}
+
+/** A refresh in the background that does not end by itself. */
+export interface HeldRefresh {
+  /** Ends the refresh, and resolves when its value has been stored. */
+  end(value: string): Promise<void>
+}
+
+/** Reads the value 'old', which has to be stale, and begins to refresh it. */
+export async function holdRefresh(
+  { cache, refreshed }: CacheProcess,
+  key: string,
+  options: RememberOptions<string>,
+): Promise<HeldRefresh> {
+  const loader = new HeldLoader()
+  const value = await cache.remember(key, options, ({ background }) => {
+    assert.ok(background, 'the value is stale, so that its refresh is in the background')
+    return loader.load()
+  })
+  assert.equal(value, 'old', 'remember returns the stale value')
+  const late = sleep(5_000, undefined, { ref: false }).then(() =>
+    assert.fail('a stale value is refreshed'),
+  )
+  late.catch(() => {})
+  await Promise.race([loader.begun, late])
+  return {
+    end: (next) => {
+      loader.end(next)
+      return refreshed()
+    },
+  }
+}
+
+class HeldLoader {
+  /** Resolves when the loader is called. */
+  readonly begun: Promise<void>
+  readonly #value: Promise<string>
+  #begin!: () => void
+  #end!: (value: string) => void
+
+  constructor() {
+    this.begun = new Promise((resolve) => {
+      this.#begin = resolve
+    })
+    this.#value = new Promise((resolve) => {
+      this.#end = resolve
+    })
+  }
+
+  readonly load = (): Promise<string> => {
+    this.#begin()
+    return this.#value
+  }
+
+  end(value: string): void {
+    this.#end(value)
+  }
+}
