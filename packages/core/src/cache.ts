@@ -370,8 +370,9 @@ export class Cache {
    */
   remember<T>(
     key: string,
-    options: RememberOptions<NoInfer<T>>,
-    load: (context: LoadContext<NoInfer<T>>) => Awaitable<T>,
+    options: RememberOptions<T>,
+    // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
+    load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
     const timeout = options.timeout ?? this.#options.remember?.timeout
     const { signal } = options

@@ -39,6 +39,12 @@ const defaultPrefix = 'app:'
  * @property {LoadPlan} load
  */
 
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** A process with a store of its own, on the same backend as others. It is killed when this process exits. */
 export class WorkerProcess {
   /** @type {import('node:child_process').ChildProcess} */
@@ -72,9 +78,8 @@ export class WorkerProcess {
     this.#ready = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }))
     this.#exit = once(this.#child, 'exit')
     this.#exit.then(() => this.#fail())
-    const kill = () => this.#child.kill('SIGKILL')
-    process.once('exit', kill)
-    this.#exit.then(() => process.off('exit', kill))
+    running.add(this.#child)
+    this.#exit.then(() => running.delete(this.#child))
   }
 
   get pid() {
