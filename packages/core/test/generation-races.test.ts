@@ -272,3 +272,17 @@ test('a write that its process made before a clear is not repeated while the cle
   await Promise.all([adding, clearing])
   expect(await cache.get('k')).toBeUndefined()
 })
+
+test('the number of an id is a time that the backend has returned for it', async () => {
+  const { backend } = setup()
+  const store = wrapStore(backend, (_, call) => call())
+  delete (store as { scan?: unknown }).scan
+  let now = 36 ** 3
+  const time = async () => now
+  const cache = new Cache({ ...store, time } as CacheStore, { prefix: 'app:' })
+  await cache.get('k')
+  // The clock of the backend is ahead of what the process has computed since it read it.
+  now += 36
+  await cache.clear()
+  expect(String(backend.get('app:~generation'))).toMatch(/^1010\./)
+})

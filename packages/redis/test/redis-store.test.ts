@@ -47,6 +47,28 @@ describe('round trips', () => {
     expect(await countCommands(async () => store.deleteMany(keys))).toMatchObject({ unlink: 2 })
   })
 
+  test('a hit of remember with a stale window and a tag is one command, for all callers of a turn', async () => {
+    const cache = new Cache(store, { prefix: 'remembered:' })
+    const options = { ttl: '1m', staleWhileRevalidate: '1h', tags: ['t'] } as const
+    const load = () => 'value'
+    await cache.remember('k', options, load)
+    await cache.get('k')
+    const hit = async () => expect(await cache.remember('k', options, load)).toBe('value')
+    expect(await countCommands(hit)).toEqual({ 'config|resetstat': 1, mget: 1 })
+    const hits = () => Promise.all(Array.from({ length: 50 }, hit))
+    expect(await countCommands(hits)).toEqual({ 'config|resetstat': 1, mget: 1 })
+    const gets = () => Promise.all([cache.get('k'), cache.getMany(['k', 'other'])])
+    expect(await countCommands(gets)).toMatchObject({ mget: 1 })
+  })
+
+  test('a miss of remember is a read, an add and a compare-and-set', async () => {
+    const cache = new Cache(store, { prefix: 'remembered:' })
+    const miss = () => cache.remember('missing', {}, () => 'value')
+    await miss()
+    await cache.delete('missing')
+    expect(await countCommands(miss)).toMatchObject({ get: 2, set: 2, evalsha: 1 })
+  })
+
   test('the calls of a tick are sent in one write per 64 KiB', async () => {
     await store.ping()
     const write = vi.spyOn(Socket.prototype, 'write')

@@ -15,7 +15,14 @@ export interface GenerationId {
   readonly text: string
 }
 
-export function createId(number: number): GenerationId {
+/**
+ * Creates an id newer than all before it, also than those that no copy holds any more. So its number is a time that all
+ * processes share: with that of a clock that is ahead, the generation would win over later ones.
+ *
+ * @param time epoch milliseconds
+ */
+export function createIdAfter(id: GenerationId | undefined, time: number): GenerationId {
+  const number = Math.max((id?.number ?? 0) + 1, time)
   const random = Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes)))
   return { number, text: `${number.toString(36)}.${random.toString('base64url')}` }
 }

@@ -4,7 +4,13 @@ import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import { Moment } from '../time/moment.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { createId, type GenerationId, isNewer, maxIdLength, newestOf } from './generation-id.ts'
+import {
+  createIdAfter,
+  type GenerationId,
+  isNewer,
+  maxIdLength,
+  newestOf,
+} from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
 import { type IdStore, PinnedStore } from './pinned-store.ts'
 import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
@@ -159,8 +165,8 @@ export class Generation {
     const readAt = new Moment(this.#clock)
     const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const { newest, copies } = await ids.read()
-    const own = { number, id: await this.#newIdAfter(newestOf([newest, this.#id])) }
+    const [{ newest, copies }, time] = await Promise.all([ids.read(), this.#time.shared()])
+    const own = { number, id: createIdAfter(newestOf([newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
     const id = await ids.raise(own.id, copies).finally(() => this.#clearsInFlight.delete(own))
     // The generation around this one has changed: the id was stored in the one before, or in none.
@@ -263,20 +269,12 @@ export class Generation {
     copies: IdReading['copies'],
   ): Promise<GenerationId> {
     if (known !== undefined && this.#isRestorable()) return ids.raise(known, copies)
-    return ids.create(await this.#newIdAfter(this.#id), copies)
+    return ids.create(createIdAfter(this.#id, await this.#time.shared()), copies)
   }
 
   /** Whether the known id was confirmed recently. */
   #isRestorable(): boolean {
     return this.#confirmedAt?.isWithin(restoreMs) === true
-  }
-
-  /**
-   * An id newer than all before it, also than those that no copy holds any more. So its number is a time that all
-   * processes share: with that of a clock that is ahead, the generation would win over later ones.
-   */
-  async #newIdAfter(id: GenerationId | undefined): Promise<GenerationId> {
-    return createId(Math.max((id?.number ?? 0) + 1, await this.#time.shared()))
   }
 
   #adopt(id: GenerationId, readAt: Moment, outerKeyPrefix: string): void {

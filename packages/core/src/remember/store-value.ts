@@ -109,8 +109,11 @@ async function versionsOf<T>(
   const late = [...tags].filter((tag) => versions.get(tag) === undefined)
   const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))
   if (late.length === 0) return result
-  const existing = await root.tags.read(late, strongRead)
-  const loadBegan = (await root.time.shared()) - (performance.now() - startedAt)
+  const [existing, now] = await Promise.all([
+    root.tags.read(late, strongRead),
+    root.time.shared().then((time) => time - performance.now()),
+  ])
+  const loadBegan = now + startedAt
   const { clockUncertainty } = root
   for (const version of existing.values()) {
     if (version === undefined) continue

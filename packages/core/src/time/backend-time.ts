@@ -33,37 +33,52 @@ export class BackendTime {
 
   /** Epoch milliseconds, an integer. */
   async now(): Promise<number> {
-    // Without a reply, the clock of the process is accurate enough until the next attempt.
-    return this.shared().catch(() => Math.floor(this.#processClock.now()))
+    if (this.#readClock !== undefined) {
+      const isOutdated = performance.now() - this.#readAt > refreshMs
+      // Without a reply, the last offset or the clock of the process is accurate enough until the next attempt.
+      if (this.#offset === undefined || isOutdated) await this.#read(this.#readClock).catch(ignore)
+    }
+    return this.#estimate() ?? Math.floor(this.#processClock.now())
   }
 
   /**
-   * The same, for times that processes compare with those of others.
+   * The same, for times that processes compare with those of others: reads the clock of the backend each time, because the
+   * clocks of processes drift apart in between.
    *
    * @throws CacheError if the backend has a clock that has never been readable
    */
   async shared(): Promise<number> {
     if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
-    const isOutdated = performance.now() - this.#readAt > refreshMs
-    if (this.#offset === undefined || isOutdated) await this.#refresh(this.#readClock)
-    return Math.floor(performance.now() + (this.#offset ?? 0))
+    try {
+      return Math.floor(await this.#read(this.#readClock))
+    } catch (error) {
+      const estimate = this.#estimate()
+      if (estimate === undefined) throw error
+      return estimate
+    }
   }
 
-  /** The latest time that the clock of the backend may show, for the moment of an invalidation. */
+  /**
+   * The latest time that the clock of the backend may show now, for the moment of an invalidation.
+   *
+   * @throws CacheError as `shared`
+   */
   async latest(): Promise<number> {
     return Math.ceil((await this.shared()) + this.#roundTripMs)
   }
 
-  async #refresh(readClock: () => Awaitable<number>): Promise<void> {
+  #estimate(): number | undefined {
+    return this.#offset === undefined ? undefined : Math.floor(performance.now() + this.#offset)
+  }
+
+  async #read(readClock: () => Awaitable<number>): Promise<number> {
     const sentAt = performance.now()
-    try {
-      const time = await readClock()
-      this.#readAt = performance.now()
-      this.#roundTripMs = this.#readAt - sentAt
-      this.#offset = time - this.#readAt
-    } catch (error) {
-      // The last offset is accurate enough until the next attempt.
-      if (this.#offset === undefined) throw error
-    }
+    const time = await readClock()
+    this.#readAt = performance.now()
+    this.#roundTripMs = this.#readAt - sentAt
+    this.#offset = time - this.#readAt
+    return time
   }
 }
+
+function ignore(): void {}
