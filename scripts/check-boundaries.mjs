@@ -34,7 +34,7 @@ const folders = {
     configuration: ['caches', 'errors', 'store', 'time', 'values'],
     tags: ['keys', 'store', 'time', 'values'],
     freshness: ['store', 'tags', 'time', 'values', 'wrappers'],
-    loading: ['errors', 'time', 'values'],
+    loading: ['configuration', 'errors', 'time', 'values'],
     leases: ['loading', 'store', 'time', 'values', 'wrappers'],
     updates: ['errors', 'freshness', 'store', 'time', 'values'],
     scope: [

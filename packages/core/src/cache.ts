@@ -2,14 +2,10 @@ import { checkOptionNames } from './configuration/check-options.ts'
 import { CacheError } from './errors.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
-import { type Caller, withLimits } from './loading/caller.ts'
-import { type Flight, noResult } from './loading/flight.ts'
 import type { LoadContext } from './loading/load-context.ts'
-import type { SingleFlight } from './loading/single-flight.ts'
-import type { Call, LoadJob, LoadScope } from './remember/load-job.ts'
-import { joinFlight, leadFlight, loadWithoutStore, readOrJoin } from './remember/remember.ts'
-import { type JobKeys, type LoadMany, RememberManyCall } from './remember/remember-many.ts'
-import { LoadOptions, type RememberOptions } from './remember/remember-options.ts'
+import type { RememberDefaults, RememberOptions } from './loading/remember-options.ts'
+import { RememberCalls } from './remember/remember-calls.ts'
+import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
@@ -64,9 +60,6 @@ export interface CacheOptions {
   readonly waitUntil?: ((work: Promise<void>) => void) | undefined
 }
 
-/** Options of `remember` that can have defaults for a cache. */
-export type RememberDefaults = Omit<RememberOptions<never>, 'ttl' | 'tags' | 'signal' | 'refresh'>
-
 /** Options of a namespace that differ from those of its cache. */
 export type NamespaceOptions = Pick<CacheOptions, 'ttl' | 'remember'>
 
@@ -110,13 +103,12 @@ export class Cache {
   readonly #ttl: number | undefined
   readonly #clock: Clock
   readonly #scope: CacheScope
-  readonly #flights: SingleFlight
   readonly #root: CacheRoot
   /** The prefix within the root cache. */
   readonly #path: string
   readonly #reader: EntryReader
   readonly #updates: EntryUpdates
-  readonly #loadScope: LoadScope
+  readonly #rememberCalls: RememberCalls
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options?: CacheOptions)
@@ -144,16 +136,24 @@ export class Cache {
     )
     const entries = new EntryCodec(this.#store, codec, this.name, scope.keyPrefix)
     this.#entries = entries
-    this.#flights = scope.flightsOf(codec)
     const root = parent?.root ?? new CacheRoot(store, prefix, clock)
     this.#root = root
-    this.#path = parent?.path ?? ''
+    const path = parent?.path ?? ''
+    this.#path = path
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
     const { activeLoads, passes, leaseHolders } = scope
-    const shared = { activeLoads, passes, leaseHolders, flights: this.#flights }
-    this.#loadScope = { entries, reader, ...shared, root, clock, waitUntil }
+    const flights = scope.flightsOf(codec)
+    const shared = { flights, activeLoads, passes, leaseHolders }
+    this.#rememberCalls = new RememberCalls({
+      loadScope: { entries, reader, ...shared, root, clock, waitUntil },
+      reader,
+      keyspace: this.#keyspace,
+      refreshKey: (key) => root.refreshKey(path + key),
+      defaults: options.remember,
+      ttl: this.#ttl,
+    })
   }
 
   /** Name of the driver of this cache. */
@@ -374,13 +374,7 @@ export class Cache {
     // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
     load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
-    const timeout = options.timeout ?? this.#options.remember?.timeout
-    const { signal } = options
-    if (timeout === undefined && signal === undefined) return this.#remember(key, options, load)
-    const at = { store: this.#store.name, key }
-    return withLimits({ timeout, signal }, at, (caller) =>
-      this.#remember(key, options, load, caller),
-    )
+    return this.#rememberCalls.remember(key, options, load)
   }
 
   /**
@@ -407,10 +401,7 @@ export class Cache {
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
-    const loadOptions = this.#loadOptions(options)
-    const call = new RememberManyCall(this.#loadScope, this.#reader, loadOptions, load)
-    const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
-    return call.run(jobKeys, { ...this.#options.remember, ...options })
+    return this.#rememberCalls.rememberMany(keys, options, load)
   }
 
   /**
@@ -648,120 +639,6 @@ export class Cache {
   async #factsOf(options: WriteOptions | undefined): Promise<Entry['facts']> {
     if (options?.tags === undefined || options.tags.length === 0) return undefined
     return { tags: await this.#root.tags.currentVersions(checkTags(options.tags)) }
-  }
-
-  /** Begins with the read, or with the flight of another caller. A hit does as little as possible. */
-  async #remember<T>(
-    key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-    caller?: Caller,
-  ): Promise<T> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const existing = this.#flights.find(storageKey)
-    if (existing !== undefined && options.refresh !== true) {
-      const call = this.#call(storageKey, key, options, load, caller)
-      return existing.isReading ? readOrJoin(existing, call) : joinFlight(existing, call)
-    }
-    if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
-      return this.#rememberTagged(storageKey, key, options, load, caller)
-    }
-    let flight: Flight | undefined
-    let found: unknown
-    try {
-      found = this.#entries.store.get(storageKey)
-      if (found instanceof Promise) {
-        // Begins before the reply to the read, so that a write in between is noticed.
-        flight = this.#flights.begin(storageKey)
-        found = await found
-      }
-    } catch (error) {
-      flight ??= this.#flights.begin(storageKey)
-      const call = this.#callOf(flight, key, options, load, caller)
-      return loadWithoutStore(flight, call, error)
-    }
-    const entry = this.#entries.decode(storageKey, found)
-    if (entry !== undefined && this.#reader.isFreshNow(entry)) {
-      if (flight !== undefined)
-        this.#flights.end(flight, { item: found, source: 'read', audience: 'beforeRead' })
-      return this.#entries.publishRead<T>(storageKey, entry) as T
-    }
-    flight ??= this.#flights.begin(storageKey)
-    return leadFlight(flight, this.#callOf(flight, key, options, load, caller), () =>
-      this.#reader.examine(storageKey, found),
-    )
-  }
-
-  /** Reads the versions of the tags in the same turn as the entry. */
-  async #rememberTagged<T>(
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-    caller?: Caller,
-  ): Promise<T> {
-    const tags = Array.isArray(options.tags) ? options.tags : []
-    const flight = this.#flights.begin(storageKey)
-    const reading = this.#reader.read(storageKey, tags)
-    if (options.refresh !== true) {
-      const found = await reading.catch(() => undefined)
-      if (found?.entry !== undefined && found.staleMs < 0) {
-        this.#flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
-        return this.#entries.publishRead<T>(storageKey, found.entry) as T
-      }
-    }
-    const call = this.#callOf(flight, key, options, load, caller)
-    return leadFlight(flight, call, () => reading)
-  }
-
-  /** Ends the flight if the options are invalid. */
-  #callOf<T>(
-    flight: Flight,
-    key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-    caller: Caller | undefined,
-  ): Call<T> {
-    try {
-      return this.#call(flight.key, key, options, load, caller)
-    } catch (error) {
-      this.#flights.end(flight, noResult)
-      throw error
-    }
-  }
-
-  #call<T>(
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-    caller: Caller | undefined,
-  ): Call<T> {
-    return { job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 }
-  }
-
-  #loadJob<T>(
-    key: string,
-    name: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-  ): LoadJob<T> {
-    return {
-      ...this.#jobKeys(key, name),
-      scope: this.#loadScope,
-      options: this.#loadOptions(options),
-      load,
-    }
-  }
-
-  #jobKeys(key: string, name: string): JobKeys {
-    return { key, name, refreshKey: this.#root.refreshKey(this.#path + name) }
-  }
-
-  #loadOptions<T>(options: RememberOptions<T>): LoadOptions<T> {
-    const defaults = this.#options.remember
-    const merged = defaults === undefined ? options : { ...defaults, ...options }
-    return new LoadOptions<T>(merged, this.#ttl, this.#clock)
   }
 
   #createNamespace(name: string, options?: NamespaceOptions): Cache {

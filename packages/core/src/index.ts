@@ -4,7 +4,6 @@ export {
   Cache,
   type CacheOptions,
   type NamespaceOptions,
-  type RememberDefaults,
   type Snapshot,
   type WriteOptions,
 } from './cache.ts'
@@ -32,8 +31,8 @@ export {
   type ConfigProblem,
 } from './errors.ts'
 export type { LoadContext, LoadManyContext } from './loading/load-context.ts'
+export type { RememberDefaults, RememberOptions } from './loading/remember-options.ts'
 export type { LoadMany } from './remember/remember-many.ts'
-export type { RememberOptions } from './remember/remember-options.ts'
 export type { WrapOptions, Wrapped } from './remember/wrap.ts'
 export type {
   Awaitable,

@@ -6,13 +6,13 @@ import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
 import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
+import { defaultLease, type LoadOptions } from '../loading/remember-options.ts'
 import type { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
-import { defaultLease, type LoadOptions } from './remember-options.ts'
 
 /** What is the same for all calls of `remember` of a cache. */
 export interface LoadScope {

@@ -6,13 +6,13 @@ import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loadin
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
+import type { LoadOptions } from '../loading/remember-options.ts'
 import type { Awaitable } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import { Deferred } from '../time/deferred.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { type CurrentLoad, callSharedLoader, currentLoadOf, runInBackground } from './loader.ts'
 import { joinFlight, leadFlight, readOrJoin } from './remember.ts'
-import type { LoadOptions } from './remember-options.ts'
 
 const strongRead = { consistency: 'strong' } as const
 

@@ -1,6 +1,6 @@
 import { namespacePrefix } from '../keys.ts'
+import type { RememberOptions } from '../loading/remember-options.ts'
 import type { Awaitable } from '../store.ts'
-import type { RememberOptions } from './remember-options.ts'
 
 /** Options of `wrap`: those of `remember`, and how the key is derived. */
 export interface WrapOptions<A extends unknown[], T> extends RememberOptions<T> {

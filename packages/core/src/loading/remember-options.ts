@@ -40,6 +40,9 @@ export interface RememberOptions<T = unknown> {
   readonly refresh?: boolean | undefined
 }
 
+/** Options of `remember` that can have defaults for a cache. */
+export type RememberDefaults = Omit<RememberOptions<never>, 'ttl' | 'tags' | 'signal' | 'refresh'>
+
 const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
   ttl: true,
   staleWhileRevalidate: true,
