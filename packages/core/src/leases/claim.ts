@@ -12,7 +12,7 @@ export interface Claim {
   replace(item: unknown, ttl: number | undefined): Promise<boolean>
   /**
    * Ends the claim without a value. The mark tells other processes why, and is stored for its time. Returns false if the
-   * claim has been lost.
+   * claim may have been lost.
    */
   end(mark?: Mark): Promise<boolean>
 }

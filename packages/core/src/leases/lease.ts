@@ -79,8 +79,11 @@ export class Lease implements Claim {
     return isReplaced
   }
 
-  end(mark?: Mark): Promise<boolean> {
-    return this.#swap(mark === undefined ? undefined : toMarkItem(this.#store, mark), mark?.ms)
+  async end(mark?: Mark): Promise<boolean> {
+    const item = mark === undefined ? undefined : toMarkItem(this.#store, mark)
+    const isHeld = await this.#swap(item, mark?.ms)
+    // A lease beside a stale item does not tell whether the item has been replaced or deleted.
+    return isHeld && !this.isGuarded
   }
 
   /** Replaces the lease, or deletes it. Returns false if it is lost. */

@@ -110,6 +110,24 @@ test('a delete also ends a load that a forced refresh has replaced', async () =>
   expect(await a.get('k')).toBeUndefined()
 })
 
+test('a refreshed value that is not stored is not given to callers that joined after a write', async () => {
+  const { a, b, clock } = twoProcesses()
+  const options = { ttl: 10, staleIfError: '1h' } as const
+  await a.remember('k', options, () => 'stale')
+  await clock.advance(20)
+  const loaded = gate<string>()
+  const early = a.remember('k', options, (context) => {
+    context.skip()
+    return loaded.opened
+  })
+  await settle()
+  await b.set('k', 'new')
+  const late = a.remember('k', options, () => 'unused')
+  loaded.open('old')
+  expect(await early).toBe('old')
+  expect(await late).toBe('new')
+})
+
 describe('a stale value', () => {
   const options = { ttl: 10, staleIfError: '1h', timeout: '20ms', backoff: 0 } as const
 

@@ -8,7 +8,13 @@ import {
 import { expect, test } from 'vitest'
 import { type Change, mutantOf } from './mutant.ts'
 
-const { batching, facade, generations, remember, 'session-token': sessionToken } = scenarios
+const { batching, facade, generations, remember, tags, 'session-token': sessionToken } = scenarios
+
+/** Loads without leases, which only the order of calls within their process protects. */
+const withoutLeases: typeof remember = {
+  ...remember,
+  call: remember.call.map((call) => (call.op === 'remember' ? { ...call, lease: false } : call)),
+}
 
 /** A fix that is taken back, and the scenario that must notice. */
 interface PlantedFault {
@@ -30,29 +36,162 @@ class LoweringTracker extends ReplicationTracker {
 
 const faults: readonly PlantedFault[] = [
   {
-    name: 'remember joins a flight only after its own read',
+    name: 'the value of a load is stored without comparing the lease',
     scenario: remember as Scenario,
     changes: [
       [
         'index.js',
-        'flight = this.#flights.begin(storageKey);\n\t\t\t\tfound = await found;',
-        'found = await found;',
-      ],
-      [
-        'index.js',
-        'flight ??= this.#flights.begin(storageKey);\n\t\treturn loadFlight',
-        'const late = this.#flights.find(storageKey);\n\t\tif (late) return joinFlight(late, this.#loadJob(storageKey, options, load));\n\t\tflight ??= this.#flights.begin(storageKey);\n\t\treturn loadFlight',
+        'for (const item of this.#items) if (await this.#store.compareAndSet(this.#key, item, next, ttl)) return true;',
+        'if (next !== void 0) return this.#store.set(this.#key, next, ttl).then(() => true);',
       ],
     ],
   },
   {
-    name: 'remember does not notice a write during its read',
+    name: 'a refreshed value is stored without comparing the stale one',
     scenario: remember as Scenario,
     changes: [
       [
         'index.js',
-        'flight.isLoading = true;',
-        'flight.isLoading = true;\n\tflight.isCurrent = true;',
+        'const isReplaced = await this.#store.compareAndSet(key, seen, item, ttl);',
+        'await this.#store.set(key, item, ttl);\n\t\tconst isReplaced = true;',
+      ],
+    ],
+  },
+  {
+    name: 'a lease is renewed by touch, which extends the ttl of what replaced it',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        'if (!await this.#store.compareAndSet(this.#key, item, next, this.#ms)) continue;\n\t\t\t\tthis.#items = [next];\n\t\t\t\treturn true;',
+        'this.#items = candidates;\n\t\t\t\treturn await this.#store.touch(this.#key, this.#ms);',
+      ],
+    ],
+  },
+  {
+    name: 'an abandoned lease is taken over by set',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        ': this.#store.compareAndSet(this.#key, seen, item, this.#ms);',
+        ': this.#store.set(this.#key, item, this.#ms).then(() => true);',
+      ],
+    ],
+  },
+  {
+    name: 'a call waits too short for the lease of another process',
+    scenario: remember as Scenario,
+    changes: [['index.js', '>= lease.ms)', '>= lease.ms / 100)']],
+  },
+  {
+    name: 'a load does not need the lease',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        'return seen === void 0 ? this.#store.add(',
+        'return true;\n\t\treturn seen === void 0 ? this.#store.add(',
+      ],
+    ],
+  },
+  {
+    name: 'a call that joins a load always accepts its value',
+    scenario: remember as Scenario,
+    changes: [['index.js', 'if (result.audience === "all" && !hasLoaded ||', 'if (true ||']],
+  },
+  {
+    name: 'two flights of a process wait for each other',
+    scenario: remember as Scenario,
+    changes: [
+      ['index.js', 'const holder = leaseHolders.get(lease.key);', 'const holder = void 0;'],
+      [
+        'index.js',
+        'const holder = job.scope.leaseHolders.get(leaseKey);',
+        'const holder = void 0;',
+      ],
+    ],
+  },
+  {
+    name: 'a failure is not spread to other processes',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        'if (mark?.kind === "F") throw loadFailedLately(job);',
+        'if (mark?.kind === "F") return loadPassed(flight, job, found, mark.ms);',
+      ],
+    ],
+  },
+  {
+    name: 'a stale value is returned after a failure, although it was deleted',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        'const isEarly = result.source === "read" ? stale === void 0 : !isLoading;',
+        'const isEarly = result.source === "read" || !isLoading;',
+      ],
+    ],
+  },
+  {
+    name: 'an item outlives its stale window',
+    scenario: remember as Scenario,
+    changes: [
+      [
+        'index.js',
+        'ttl === void 0 ? void 0 : ttl + staleWindow)',
+        'ttl === void 0 ? void 0 : ttl + 2 * staleWindow)',
+      ],
+    ],
+  },
+  {
+    name: 'the versions of tags are read after the load',
+    scenario: tags as Scenario,
+    changes: [
+      [
+        'index.js',
+        'const known = [...tags].filter((tag) => versions.get(tag) !== void 0);',
+        'versions = await root.tags.create(await root.tags.read([...tags], strongRead$3));\n\tconst known = [...tags];',
+      ],
+    ],
+  },
+  {
+    name: 'late tags are kept without comparing times',
+    scenario: tags as Scenario,
+    changes: [['index.js', '>= loadBegan - clockUncertainty) return', '>= Infinity) return']],
+  },
+  {
+    name: 'a late tag takes the version that an invalidation has created',
+    scenario: tags as Scenario,
+    changes: [
+      ['index.js', 'await root.tags.createLate(existing)', 'await root.tags.create(existing)'],
+    ],
+  },
+  {
+    name: 'an invalidation deletes the version of the tag',
+    scenario: tags as Scenario,
+    changes: [
+      [
+        'index.js',
+        'await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl);',
+        'await this.#store.delete(this.#keys.toStorageKey(tag));',
+      ],
+    ],
+  },
+  {
+    name: 'an entry is stale only by the clock of its reader',
+    scenario: tags as Scenario,
+    changes: [['index.js', 'isStale ? Math.max(0, now - until) : now - until', 'now - until']],
+  },
+  {
+    name: 'an invalidated value is offered to the loader, which confirms it',
+    scenario: tags as Scenario,
+    changes: [
+      [
+        'index.js',
+        'if (freshness === void 0) return {\n\t\t\titem,\n\t\t\tentry: void 0,',
+        'if (freshness === void 0) return {\n\t\t\titem,\n\t\t\tentry: options?.consistency === "strong" ? entry : void 0,',
       ],
     ],
   },
@@ -63,7 +202,7 @@ const faults: readonly PlantedFault[] = [
   },
   {
     name: 'clear does not wait for loaded values that are being stored',
-    scenario: remember as Scenario,
+    scenario: withoutLeases as Scenario,
     changes: [['index.js', 'await this.#scope.awaitWriteBacks(prefix);', '']],
   },
   {
@@ -72,7 +211,7 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'this.#flights = this.#scope.flightsOf(codec);',
+        'this.#flights = scope.flightsOf(codec);',
         'this.#flights = new SingleFlight();',
       ],
       ['index.js', 'this.#scope.invalidate(storageKey);', 'this.#flights.invalidate(storageKey);'],
@@ -94,7 +233,7 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'return this.#scope.updates.run(key, () => retryOnConflict({',
+        'return scope.updates.run(key, () => retryOnConflict({',
         'return ((_, task) => task())(key, () => retryOnConflict({',
       ],
       ['index.js', 'await clock.sleep(Math.random() * Math.min(conflicts, 20));', ''],

@@ -18,7 +18,7 @@ export const remember: Scenario<LoadCall> = {
   }),
   call: loadCall,
   gapMs: 5,
-  groupMs: 300,
+  groupMs: 120,
   // With a lost id, entries of an earlier generation may be read for two seconds.
   withoutFaults: ({ scan }) => scan === false,
   faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill', 'clock-step'],

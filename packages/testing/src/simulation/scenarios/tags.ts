@@ -18,7 +18,7 @@ export const tags: Scenario<LoadCall> = {
   }),
   call: taggedCall,
   gapMs: 5,
-  groupMs: 300,
+  groupMs: 120,
   withoutFaults: ({ scan }) => scan === false,
   isRelated: (key) => key.includes('~tag:'),
   faults: [

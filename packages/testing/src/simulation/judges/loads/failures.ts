@@ -13,4 +13,10 @@ export function findStoreFailure({ entries }: LoadHistory): string | undefined {
   return undefined
 }
 
+/** A lease or another mark was stored by `set`, which could replace a lease of another process. */
+export function findBlindMark({ log }: LoadHistory): string | undefined {
+  const [first] = log.blindMarks
+  return first && `${first.process} stored a mark in ${first.key} by set at ${first.at} ms.`
+}
+
 const expected: ReadonlySet<string> = new Set(['ERR_LOAD', 'ERR_ABORTED', 'ERR_CACHE_LOAD'])

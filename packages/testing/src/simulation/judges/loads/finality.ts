@@ -1,7 +1,9 @@
+import type { SentRequest } from '../../backend/network.ts'
 import {
   ends,
   expires,
   isKeyOf,
+  type Load,
   type LoadEntry,
   type LoadHistory,
   type Origin,
@@ -62,16 +64,30 @@ function isExempt(history: LoadHistory, read: ReadValue, write: LoadEntry): bool
   )
 }
 
-/** Without a lease, a load does not notice what other processes write; calls of tags are noticed nevertheless. */
+/**
+ * Without a lease, a load does not notice what other processes write, and a generation store repeats its write in the new
+ * generation after a clear, where later writes of its process may overtake it. Invalidations of tags are noticed.
+ */
 function isUnguarded(
-  { log }: LoadHistory,
-  { key }: ReadValue,
+  { history: { requests }, writes, traits }: LoadHistory,
+  { entry, origin: { load } }: ReadValue,
   { process, call }: LoadEntry,
 ): boolean {
-  if (call.op === 'invalidate') return false
-  // Such a load may also store a value that it has been told is not modified.
-  return log.loads.some(
-    (load) => load.key === key && load.settings.lease === false && load.process !== process,
+  if (load?.settings.lease !== false || call.op === 'invalidate') return false
+  if (load.process !== process || isDisturbed(requests, load)) return true
+  const hasClear = writes.some((each) => each.call.op === 'clear' && each.invoked < entry.invoked)
+  return !traits.scan && call.op !== 'clear' && hasClear
+}
+
+/** Whether the outcome of the write of a value is not known: it may be stored later. */
+function isDisturbed(requests: readonly SentRequest[], { process, key, began }: Load): boolean {
+  return requests.some(
+    (request) =>
+      request.operation === 'set' &&
+      request.hasFailed &&
+      request.process === process &&
+      request.sent > began &&
+      request.keys.some((each) => isKeyOf(each, key)),
   )
 }
 
@@ -95,10 +111,12 @@ function isOldRead(history: LoadHistory, read: ReadValue, write: LoadEntry): boo
 }
 
 /** Whether a process may still read the keys of a generation that has been cleared. */
-function hasRecentClear({ writes }: LoadHistory, { invokedAt }: LoadEntry): boolean {
-  return writes.some(
-    ({ call, settledAt }) =>
-      call.op === 'clear' && settledAt <= invokedAt && invokedAt < settledAt + generationMs,
+function hasRecentClear({ entries }: LoadHistory, { invoked, invokedAt }: LoadEntry): boolean {
+  return entries.some(
+    (each) =>
+      each.call.op === 'clear' &&
+      each.invoked < invoked &&
+      invokedAt < each.settledAt + generationMs,
   )
 }
 

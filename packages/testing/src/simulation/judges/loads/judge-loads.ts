@@ -1,7 +1,7 @@
 import type { JudgeContext } from '../../scenarios/scenario.ts'
 import type { History } from '../history.ts'
 import { findSlowCall } from './duration.ts'
-import { findStoreFailure } from './failures.ts'
+import { findBlindMark, findStoreFailure } from './failures.ts'
 import { findResurrection, findStaleRead } from './finality.ts'
 import { type LoadCall, LoadHistory, LoadLog } from './load-history.ts'
 import { findLoadInBackoff, findSecondLoad } from './sharing.ts'
@@ -18,6 +18,7 @@ export function judgeLoads(
   const loads = new LoadHistory(history, LoadLog.of(shared), traits)
   const always =
     findStoreFailure(loads) ??
+    findBlindMark(loads) ??
     findResurrection(loads) ??
     findStaleRead(loads) ??
     findStaleValue(loads) ??

@@ -85,6 +85,9 @@ export interface StoreRead {
 export class LoadLog {
   readonly loads: Load[] = []
   readonly reads: StoreRead[] = []
+  /** Marks that were stored without comparing what they replaced. */
+  readonly blindMarks: { readonly process: string; readonly key: string; readonly at: number }[] =
+    []
 
   static of(shared: ReadonlyMap<string, unknown>): LoadLog {
     return (shared.get('loads') as LoadLog | undefined) ?? new LoadLog()

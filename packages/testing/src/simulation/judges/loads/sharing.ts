@@ -2,6 +2,8 @@ import { concerns, isWrite, type Load, type LoadHistory, settledOf } from './loa
 
 /** How long a value that cannot be kept is loaded by each process for itself, and how long it takes to say so. */
 const passMs = 1_500
+/** How long processes use the id of a generation for reads that need not be strong. */
+const generationMs = 1_000
 /** A load is stored, or its failure, within this time after its end. Without faults. */
 const storingMs = 500
 
@@ -47,7 +49,16 @@ function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
   if ([first, second].some(isUnleased)) return false
   // The lease of a refresh does not guard a key whose stale entry has expired meanwhile.
   if (first.isRefresh !== second.isRefresh) return false
+  if (!history.traits.scan && hasRecentClear(history, second)) return false
   return !isPassed(history, second) && !isInvalidated(history, first, second)
+}
+
+/** Whether one of the processes may still use the generation that a clear has ended, where its lease lies. */
+function hasRecentClear({ entries }: LoadHistory, { began, beganAt }: Load): boolean {
+  return entries.some(
+    ({ call, invoked, settledAt }) =>
+      call.op === 'clear' && invoked < began && beganAt < settledAt + generationMs,
+  )
 }
 
 /** Whether a load has no lease, or one so short that it ends before its renewal arrives, or may wait for itself. */

@@ -15,10 +15,20 @@ const storingMs = 500
 export function findStaleValue(history: LoadHistory): string | undefined {
   for (const read of history.values) {
     const limit = limitOf(history, read)
-    if (read.entry.invokedAt <= limit) continue
+    if (read.entry.invokedAt <= limit + sharedReadMs(history, read)) continue
     return `${read.entry.process} ${read.entry.call.op} at ${read.entry.invokedAt} ms returned ${read.key}, which was stale since ${limit} ms.`
   }
   return undefined
+}
+
+/** How much earlier the value may have been read: `remember` shares the reads in flight of its process. */
+function sharedReadMs({ log }: LoadHistory, { entry }: ReadValue): number {
+  if (entry.call.op !== 'remember') return 0
+  const isShared = log.reads.some(
+    ({ process, began, ended }) =>
+      process === entry.process && began < entry.invoked && ended > entry.invoked,
+  )
+  return isShared ? storingMs : 0
 }
 
 /** Until when a value may be returned. */

@@ -1,4 +1,10 @@
-import { type ByteStore, type Cache, type LoadContext, wrapStore } from '@stowage/core'
+import {
+  type ByteStore,
+  type Cache,
+  type LoadContext,
+  type Payload,
+  wrapStore,
+} from '@stowage/core'
 import {
   fullKey,
   type Load,
@@ -143,10 +149,11 @@ export class LoadProgram implements Program<LoadCall> {
     return { signal: controller.signal, stop: () => clearTimeout(timer) }
   }
 
-  /** Records the reads in flight, which concurrent calls of `remember` share. */
+  /** Records the reads in flight, which concurrent calls of `remember` share, and marks that are stored by `set`. */
   #recordReads(store: ByteStore): ByteStore {
     const { nextOrder, name } = this.#context
     return wrapStore(store, async (operation, call, args) => {
+      if (operation === 'set') this.#checkMark(args as [string, Payload])
       if (operation !== 'get' && operation !== 'time') return call()
       const key = operation === 'get' ? (args[0] as string) : operation
       const read = { process: name, key, began: nextOrder(), ended: Infinity }
@@ -157,6 +164,11 @@ export class LoadProgram implements Program<LoadCall> {
         read.ended = nextOrder()
       }
     })
+  }
+
+  #checkMark([key, payload]: readonly [key: string, payload: Payload]): void {
+    if (!String(payload).startsWith('\x01\x02')) return
+    this.#log.blindMarks.push({ process: this.#context.name, key, at: this.#now() })
   }
 
   /** Virtual milliseconds. */
