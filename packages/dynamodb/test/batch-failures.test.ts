@@ -149,7 +149,7 @@ describe('the calls of one key in a tick take effect in their order', () => {
   }
 
   test.each([true, false])('with batching: %s', async (batching) => {
-    const store = storeWith({ batching, consistency: 'strong' })
+    const store = storeWith({ batching, consistency: 'strong', timeout: '10s' })
     randomDelays()
     for (let round = 0; round < 25; round++) {
       const key = `ordered ${round}`

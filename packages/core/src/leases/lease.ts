@@ -83,7 +83,7 @@ export class Lease implements Claim {
     const item = mark === undefined ? undefined : toMarkItem(this.#store, mark)
     const isHeld = await this.#swap(item, mark?.ms)
     // A lease beside a stale item does not tell whether the item has been replaced or deleted.
-    return isHeld && !this.isGuarded
+    return isHeld && !this.replacesStale
   }
 
   /** Replaces the lease, or deletes it. Returns false if it is lost. */
