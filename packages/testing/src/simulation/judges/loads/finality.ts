@@ -60,6 +60,7 @@ function isExempt(history: LoadHistory, read: ReadValue, write: LoadEntry): bool
   return (
     isUnguarded(history, read, write) ||
     isOldRead(history, read, write) ||
+    isConfirmed(history, read, write) ||
     hasLostLateTag(history, read.origin, write)
   )
 }
@@ -117,6 +118,24 @@ function hasRecentClear({ entries }: LoadHistory, { invoked, invokedAt }: LoadEn
       each.call.op === 'clear' &&
       each.invoked < invoked &&
       invokedAt < each.settledAt + generationMs,
+  )
+}
+
+/** Whether a loader of the process has found the value to be current after the write: the caller has joined that load. */
+function isConfirmed(
+  { log }: LoadHistory,
+  { entry, key, origin: { id } }: ReadValue,
+  write: LoadEntry,
+): boolean {
+  if (entry.call.op !== 'remember') return false
+  return log.loads.some(
+    ({ confirms, process, began, key: loaded }) =>
+      confirms !== undefined &&
+      confirms.load === id.load &&
+      confirms.written === id.written &&
+      process === entry.process &&
+      loaded === key &&
+      began > write.invoked,
   )
 }
 
