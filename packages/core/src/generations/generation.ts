@@ -1,4 +1,3 @@
-import { isUnreachable } from '../driver-errors.ts'
 import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
@@ -202,8 +201,6 @@ export class Generation {
     } catch (error) {
       this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
-      // In an outage that affects all processes, nothing is cleared, so the id remains restorable while it is in use.
-      if (isUnreachable(error) && this.#isRestorable()) this.#confirmedAt = this.#readAt
       throw error
     }
   }
