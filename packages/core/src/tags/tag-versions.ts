@@ -3,7 +3,13 @@ import type { ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/text-item.ts'
-import { createStaleVersion, createVersion, isVersion, type TagVersion } from './tag-version.ts'
+import {
+  createStaleVersion,
+  createVersion,
+  invalidatedAt,
+  isVersion,
+  type TagVersion,
+} from './tag-version.ts'
 
 /** The versions of tags by name. A tag without a version makes the entries that have it misses. */
 export type Versions = ReadonlyMap<string, TagVersion | undefined>
@@ -97,26 +103,35 @@ export class TagVersions {
     return (await this.#store.add(key, this.#item(created), versionTtl)) ? created : undefined
   }
 
-  async #replace(tag: string): Promise<void> {
-    const version = createVersion(await this.#time.latest())
-    await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl)
+  #replace(tag: string): Promise<void> {
+    return this.#change(tag, (_, time) => createVersion(time))
   }
 
-  async #makeStale(tag: string): Promise<void> {
+  #makeStale(tag: string): Promise<void> {
+    // Without a version, entries with this tag are misses already. The new version tells loads that end with it so.
+    return this.#change(tag, (current, time) =>
+      current === undefined ? createVersion(time) : createStaleVersion(current, time),
+    )
+  }
+
+  /** Replaces a version by compare-and-set: a late `set` could replace that of a later invalidation by an older one. */
+  async #change(
+    tag: string,
+    next: (current: TagVersion | undefined, time: number) => TagVersion,
+  ): Promise<void> {
     const key = this.#keys.toStorageKey(tag)
+    const read = async () => this.#store.get(key, strongRead)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const seen = await this.#store.get(key, strongRead)
+      const [seen, now] = await Promise.all([read(), this.#time.latest()])
       const current = this.#parse(seen)
-      const now = await this.#time.latest()
-      if (current === undefined) {
-        // Entries with this tag are misses already. A load that ends with it finds a version that is newer than itself.
-        if (seen !== undefined || (await this.#add(tag, now)) !== undefined) return
-        continue
-      }
-      const next = this.#item(createStaleVersion(current, now))
-      if (await this.#store.compareAndSet(key, seen, next, versionTtl)) return
+      const time = current === undefined ? now : Math.max(now, invalidatedAt(current))
+      const item = this.#item(next(current, time))
+      if (seen === undefined) {
+        if (await this.#store.add(key, item, versionTtl)) return
+      } else if (await this.#store.compareAndSet(key, seen, item, versionTtl)) return
     }
-    await this.#replace(tag)
+    // Others replace it all the time, or it is a foreign value that reads do not return.
+    await this.#store.set(key, this.#item(createVersion(await this.#time.latest())), versionTtl)
   }
 
   #parse(item: unknown): TagVersion | undefined {

@@ -52,8 +52,8 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'const isReplaced = await this.#store.compareAndSet(key, seen, item, ttl);',
-        'await this.#store.set(key, item, ttl);\n\t\tconst isReplaced = true;',
+        'const isReplaced = await store.compareAndSet(key, seen, item, ttl);',
+        'await store.set(key, item, ttl);\n\t\tconst isReplaced = true;',
       ],
     ],
   },
@@ -98,16 +98,16 @@ const faults: readonly PlantedFault[] = [
   {
     name: 'a call that joins a load always accepts its value',
     scenario: remember as Scenario,
-    changes: [['index.js', 'if (result.audience === "all" && !hasLoaded ||', 'if (true ||']],
+    changes: [['index.js', 'if (receives(result)) return', 'if (true) return']],
   },
   {
     name: 'two flights of a process wait for each other',
     scenario: remember as Scenario,
     changes: [
-      ['index.js', 'const holder = leaseHolders.get(lease.key);', 'const holder = void 0;'],
+      ['index.js', 'const holder = leaseHolders.get(lease.id);', 'const holder = void 0;'],
       [
         'index.js',
-        'const holder = job.scope.leaseHolders.get(leaseKey);',
+        'const holder = job.scope.leaseHolders.get(lease.id);',
         'const holder = void 0;',
       ],
     ],
@@ -119,7 +119,7 @@ const faults: readonly PlantedFault[] = [
       [
         'index.js',
         'if (mark?.kind === "F") throw loadFailedLately(job);',
-        'if (mark?.kind === "F") return loadPassed(flight, job, found, mark.ms);',
+        'if (mark?.kind === "F") return loadUnkept(flight, job, found);',
       ],
     ],
   },
@@ -129,8 +129,8 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'const isEarly = result.source === "read" ? stale === void 0 : !isLoading;',
-        'const isEarly = result.source === "read" || !isLoading;',
+        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\taudience: "beforeRead"',
+        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\taudience: "all"',
       ],
     ],
   },
@@ -174,8 +174,8 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'await this.#store.set(this.#keys.toStorageKey(tag), this.#item(version), versionTtl);',
-        'await this.#store.delete(this.#keys.toStorageKey(tag));',
+        'const read = async () => this.#store.get(key,',
+        'return void (await this.#store.delete(key));\n\t\tconst read = async () => this.#store.get(key,',
       ],
     ],
   },
@@ -187,13 +187,7 @@ const faults: readonly PlantedFault[] = [
   {
     name: 'an invalidated value is offered to the loader, which confirms it',
     scenario: tags as Scenario,
-    changes: [
-      [
-        'index.js',
-        'if (freshness === void 0) return {\n\t\t\titem,\n\t\t\tentry: void 0,',
-        'if (freshness === void 0) return {\n\t\t\titem,\n\t\t\tentry: options?.consistency === "strong" ? entry : void 0,',
-      ],
-    ],
+    changes: [['index.js', 'entry: freshness === void 0 ? void 0 : entry,', 'entry,']],
   },
   {
     name: 'a delete overtakes the write of a loaded value',
@@ -211,19 +205,19 @@ const faults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'this.#flights = scope.flightsOf(codec);',
-        'this.#flights = new SingleFlight();',
+        'flights: scope.flightsOf(codec),',
+        'flights: (this.flights = new SingleFlight()),',
       ],
-      ['index.js', 'this.#scope.invalidate(storageKey);', 'this.#flights.invalidate(storageKey);'],
+      ['index.js', 'this.#scope.invalidate(storageKey);', 'this.flights.invalidate(storageKey);'],
       [
         'index.js',
         'this.#scope.invalidateAll(prefix);',
-        'this.#flights.invalidateAll(prefix);\n\t\tfor (const inner of this.#namespaces.values()) inner.#flights.invalidateAll("");',
+        'this.flights.invalidateAll(prefix);\n\t\tfor (const inner of this.#namespaces.values()) inner.flights.invalidateAll("");',
       ],
       [
         'index.js',
         'await this.#scope.awaitWriteBacks(prefix);',
-        'await Promise.allSettled([this, ...this.#namespaces.values()].flatMap((cache) => cache.#flights.writeBacks("")));',
+        'await Promise.allSettled([this, ...this.#namespaces.values()].flatMap((cache) => cache.flights.writeBacks("")));',
       ],
     ],
   },

@@ -82,9 +82,9 @@ class RealTime implements Timeline {
   }
 }
 
+/** Other than a call of `remember` whose own timeout has passed. */
 function isStoreFailure(outcome: History['entries'][number]['outcome']): boolean {
-  return (
-    outcome?.status === 'rejected' &&
-    /UNAVAILABLE|TIMEOUT|REJECTED/.test(String((outcome.error as { code?: unknown }).code))
-  )
+  if (outcome?.status !== 'rejected') return false
+  const { code, operation } = outcome.error as { code?: unknown; operation?: unknown }
+  return operation !== 'remember' && /UNAVAILABLE|TIMEOUT|REJECTED/.test(String(code))
 }
