@@ -80,11 +80,11 @@ function isUnguarded(
   return !traits.scan && call.op !== 'clear' && hasClear
 }
 
-/** Whether the outcome of the write of a value is not known: it may be stored later. */
+/** Whether the outcome of the write of a value without a lease is not known: it may be stored later. */
 function isDisturbed(requests: readonly SentRequest[], { process, key, began }: Load): boolean {
   return requests.some(
     (request) =>
-      request.operation === 'set' &&
+      (request.operation === 'add' || request.operation === 'compareAndSet') &&
       request.hasFailed &&
       request.process === process &&
       request.sent > began &&

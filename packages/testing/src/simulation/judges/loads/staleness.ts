@@ -74,8 +74,13 @@ function storedAt({ history }: LoadHistory, load: Load): number {
       process === load.process &&
       sentAt >= load.endedAt &&
       sentAt < load.endedAt + storingMs &&
-      (operation === 'compareAndSet' || operation === 'set') &&
+      (operation === 'compareAndSet' || operation === 'set' || isUnleasedWrite(load, operation)) &&
       keys.some((key) => isKeyOf(key, load.key)),
   )
   return Math.max(load.endedAt, ...writes.map(({ executedAt }) => executedAt))
+}
+
+/** Without a lease, a loaded value is stored by `add`. With one, that takes the lease. */
+function isUnleasedWrite({ settings }: Load, operation: string): boolean {
+  return settings.lease === false && operation === 'add'
 }
