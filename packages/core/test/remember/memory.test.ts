@@ -1,0 +1,48 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { expect, test } from 'vitest'
+import { settle, twoProcesses } from './two-processes.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+test('no request is held in memory after its loads', async () => {
+  const request = new AsyncLocalStorage<object>()
+  const { a: cache, clock } = twoProcesses()
+  const options = { ttl: '1m', staleWhileRevalidate: '1h', tags: ['t'] } as const
+  const serve = async () => {
+    const current = { body: Buffer.alloc(1_000) }
+    await request.run(current, async () => {
+      await cache.remember('k', options, async () => settle())
+      await cache.remember('k', options, async () => ({ loaded: request.getStore() !== undefined }))
+      await clock.advance(60_000)
+      await cache.remember('k', options, async () => 'refreshed')
+    })
+    await settle()
+    return new WeakRef(current)
+  }
+  const reference = await serve()
+  await settle()
+  collectGarbage()
+  expect(reference.deref()).toBeUndefined()
+})
+
+test('keys that were loaded once leave nothing behind', async () => {
+  const cache = new Cache(memory({ maxEntries: 10 }))
+  const load = async (from: number, count: number) => {
+    for (let index = from; index < from + count; index += 500) {
+      const keys = Array.from({ length: 500 }, (_, offset) => `key ${index + offset}`)
+      const options = { ttl: '1h', staleWhileRevalidate: '1h' } as const
+      await Promise.all(keys.map((key) => cache.remember(key, options, async () => 'value')))
+    }
+    collectGarbage()
+    return process.memoryUsage().heapUsed
+  }
+  const before = await load(0, 20_000)
+  const after = await load(20_000, 100_000)
+  // 100,000 entries of a map of keys would take more than ten times as much.
+  expect(after - before).toBeLessThan(1_000_000)
+})
