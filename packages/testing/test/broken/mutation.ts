@@ -195,3 +195,15 @@ export function keepReference(store: BaseStore, key: string, payload: Payload): 
   const item = store.items.get(key)
   if (item !== undefined) store.items.set(key, { ...item, bytes: toBytes(payload) })
 }
+
+/** `add` refuses a key that has been deleted. */
+export const refuseDeleted: Mutation = (store) => {
+  const deleted = new Set<string>()
+  return {
+    delete: (key) => {
+      deleted.add(key)
+      return store.delete(key)
+    },
+    add: (key, payload, ttl) => !deleted.has(key) && store.add(key, payload, ttl),
+  }
+}

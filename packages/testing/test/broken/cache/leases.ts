@@ -4,6 +4,7 @@ import {
   type BrokenStores,
   fail,
   nextTurn,
+  refuseDeleted,
   remainingTtl,
   unlistable,
   withHits,
@@ -43,19 +44,7 @@ export const leases: BrokenStores = {
       add: (key, payload, ttl) => store.add(key, payload, isMark(payload) ? undefined : ttl),
     }),
   ],
-  'add refuses a key that was deleted': [
-    'leases',
-    (store) => {
-      const deleted = new Set<string>()
-      return {
-        delete: (key) => {
-          deleted.add(key)
-          return store.delete(key)
-        },
-        add: (key, payload, ttl) => !deleted.has(key) && store.add(key, payload, ttl),
-      }
-    },
-  ],
+  'add refuses a key that was deleted': ['leases', refuseDeleted],
   'compareAndSet replaces any lease, and whatever replaced one': [
     'leases',
     (store) => ({

@@ -1,5 +1,12 @@
 import type { Payload } from '@stowage/core'
-import { type BrokenStores, filteredScan, type Mutation, withKeys, withTtls } from '../mutation.ts'
+import {
+  type BrokenStores,
+  filteredScan,
+  type Mutation,
+  refuseDeleted,
+  withKeys,
+  withTtls,
+} from '../mutation.ts'
 import { driftingTime } from './stale-values.ts'
 
 const isTag = (key: string) => key.includes('~tag:')
@@ -53,19 +60,7 @@ export const tags: BrokenStores = {
   'keys of tags are normalized': ['tags', withKeys((key) => key.normalize())],
   'keys are truncated to 200 bytes': ['tags', withKeys((key) => key.slice(0, 200))],
   'the clock of each store is behind the previous one': ['tags', driftingTime(-600_000)],
-  'add does not restore a lost tag': [
-    'tags',
-    (store) => {
-      const deleted = new Set<string>()
-      return {
-        delete: (key) => {
-          deleted.add(key)
-          return store.delete(key)
-        },
-        add: (key, payload, ttl) => !deleted.has(key) && store.add(key, payload, ttl),
-      }
-    },
-  ],
+  'add does not restore a lost tag': ['tags', refuseDeleted],
   'delete keeps a copy that reads find': [
     'tags',
     (store) => {
