@@ -27,15 +27,6 @@ function rememberingReads(matches: (key: string) => boolean): Mutation {
 
 export const tags: BrokenStores = {
   'a store remembers the tags that it has read': ['tags', rememberingReads(isTag)],
-  'set does not replace a tag': [
-    'tags',
-    (store) => ({
-      set: (key, payload, ttl) => {
-        if (!isTag(key)) store.set(key, payload, ttl)
-        else store.add(key, payload, ttl)
-      },
-    }),
-  ],
   'compareAndSet never replaces a tag': [
     'tags',
     (store) => ({
