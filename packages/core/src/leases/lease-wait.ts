@@ -35,6 +35,8 @@ export interface LeaseWait {
   readonly timeoutMs: number
   /** Called before each read is sent. */
   readonly onRead: () => void
+  /** Whether another load of this process has taken the lease meanwhile. Then the caller waits for that instead. */
+  readonly isOwn: () => boolean
   /** @default timers and reads of its own */
   readonly polls?: LeasePolls | undefined
 }
@@ -53,7 +55,7 @@ export type LeaseOutcome =
  * monotonic clock of this process: neither the clocks of others nor the expiry of the backend matter.
  */
 export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
-  const { found, elsewhere, timeoutMs, onRead, polls = ownPolls } = leaseWait
+  const { found, elsewhere, timeoutMs, onRead, isOwn, polls = ownPolls } = leaseWait
   const start = performance.now()
   let seen: unknown
   let seenSince = start
@@ -65,6 +67,7 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
     }
     onRead()
     const [item, leaseItem] = await readBoth(leaseWait, polls)
+    if (isOwn()) return { kind: 'changed' }
     const lease = parseMark(leaseItem)
     if (elsewhere !== undefined && !isSame(item, found)) return { kind: 'changed' }
     if (lease?.kind !== 'L') return { kind: endOf(lease, elsewhere !== undefined) }

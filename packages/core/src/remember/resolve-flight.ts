@@ -200,7 +200,8 @@ async function awaitForeignLease<T>(
   const lease = isStale ? refreshLease(job, found.item) : keyLease(job)
   const holder = job.scope.leaseHolders.get(lease.id)
   if (holder !== undefined) return awaitHolder(flight, job, found, holder)
-  const outcome = await awaitOutcome(flight, job, found)
+  const isOwn = () => job.scope.leaseHolders.has(lease.id)
+  const outcome = await awaitOutcome(flight, job, found, isOwn)
   switch (outcome.kind) {
     case 'changed':
       return readAgain(flight, job)
@@ -217,6 +218,7 @@ async function awaitOutcome<T>(
   flight: Flight,
   { group, scope, key, refreshKey, name }: LoadJob<T>,
   found: Found,
+  isOwn: () => boolean,
 ): Promise<LeaseOutcome> {
   const isStale = found.entry !== undefined
   group?.release(name)
@@ -228,6 +230,7 @@ async function awaitOutcome<T>(
       found: found.item,
       timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
       onRead: () => flight.beginRead(),
+      isOwn,
       polls: group?.polls,
     }),
   )

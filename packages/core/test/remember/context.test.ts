@@ -79,3 +79,24 @@ test('the caller of a failed load receives the error of the loader after the lea
   await expect(a.remember('k', {}, fail)).rejects.toThrow('database down')
   expect(await b.remember('k', {}, () => 'up')).toBe('up')
 })
+
+test('a call that waits for another process notices that its own process loads now, and needs its value', async () => {
+  const { a, b } = twoProcesses()
+  const foreign = gate<string>()
+  // Which of the two calls takes the lease first depends on when they poll it.
+  const keys = Array.from({ length: 30 }, (_, index) => `k${index}`)
+  const held = keys.map((key) => b.remember(key, {}, () => foreign.opened))
+  await settle()
+  const options = { loadTimeout: 3_000 }
+  const first = keys.map((key) =>
+    a.remember(key, options, async () => `outer of ${await a.remember(key, {}, () => 'inner')}`),
+  )
+  await settle()
+  const second = keys.map((key) => a.remember(key, { refresh: true }, () => 'refreshed'))
+  await settle()
+  await b.deleteMany(keys)
+  // A load that waited for itself would end after loadTimeout.
+  await Promise.all([...first, ...second])
+  foreign.open('late')
+  await Promise.all(held)
+})
