@@ -49,7 +49,7 @@ async function launch(port: number, options: RedisServerOptions): Promise<RedisS
     // A server that requires a password replies with NOAUTH.
     isReady: () =>
       probe({ port, tls: tls !== undefined, request: 'PING\r\n', reply: /^(\+PONG|-NOAUTH)/ }),
-    cleanUp: () => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }),
+    cleanUp: () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
   })
   const url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`
   return { ...server, port, url, restart: () => startRedis({ ...options, port }) }
