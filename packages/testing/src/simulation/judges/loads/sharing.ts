@@ -77,7 +77,9 @@ function isPassed({ log }: LoadHistory, { key, began, beganAt }: Load): boolean 
   )
 }
 
-function isUnkept({ settings: { outcome, backoff = 0 }, endedAt }: Load): boolean {
+function isUnkept({ settings: { outcome, nested, backoff = 0 }, endedAt }: Load): boolean {
+  // The load that it needs may have failed.
+  if (nested !== undefined) return true
   if (outcome === 'error') return backoff === 0
   return outcome !== 'value' && outcome !== 'not modified' && endedAt < Infinity
 }
