@@ -61,9 +61,9 @@ describe.each<Variables>([
   afterAll(() => app?.stop())
 
   it('prints its drivers and is healthy', async () => {
-    expect(app.stdout).toContain(
-      `cache: ${drivers.CACHE_DRIVER}, session: ${drivers.SESSION_DRIVER}`,
-    )
+    const line = `cache: ${drivers.CACHE_DRIVER}, session: ${drivers.SESSION_DRIVER}`
+    // Printed after the URL, perhaps in another chunk of the output.
+    await expect.poll(() => app.stdout).toContain(line)
     expect((await visitor.get('/healthz')).status).toBe(200)
   })
 
