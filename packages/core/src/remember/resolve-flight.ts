@@ -37,6 +37,15 @@ export async function resolveFlight<T>(
   job: LoadJob<T>,
   first: Found,
 ): Promise<FlightResult> {
+  try {
+    return await findOrLoad(flight, job, first)
+  } finally {
+    // Otherwise the loads of other keys of the group would wait for this one.
+    job.group?.release(job.name)
+  }
+}
+
+async function findOrLoad<T>(flight: Flight, job: LoadJob<T>, first: Found): Promise<FlightResult> {
   let found = first
   for (let round = 0; round < maxRounds; round++) {
     const source = round === 0 ? 'read' : 'awaited'
