@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'
 
@@ -99,4 +100,30 @@ test('a call that waits for another process notices that its own process loads n
   await Promise.all([...first, ...second])
   foreign.open('late')
   await Promise.all(held)
+})
+
+test('a key of rememberMany that another process has loaded does not delay the load of the others', async () => {
+  const { a, b } = twoProcesses()
+  const loads = { x: gate<string>(), z: gate<string>(), other: gate<string>() }
+  const first = [
+    a.remember('x', {}, () => loads.x.opened),
+    a.remember('z', {}, () => loads.z.opened),
+  ]
+  await settle()
+  const options = { loadTimeout: 3_000 }
+  const many = a.rememberMany(['x', 'z'], options, (keys) => keys.map((key) => `loaded ${key}`))
+  await settle()
+  // The loads that the call has joined are invalidated one after the other.
+  await b.delete('x')
+  const foreign = b.remember('x', {}, () => loads.other.opened)
+  await settle()
+  loads.x.open('old')
+  await sleep(20)
+  loads.other.open('from b')
+  await foreign
+  await sleep(200)
+  await b.delete('z')
+  loads.z.open('old')
+  expect(await many).toEqual(['from b', 'loaded z'])
+  await Promise.all(first)
 })
