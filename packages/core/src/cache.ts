@@ -72,7 +72,7 @@ export interface WriteOptions {
 
 /** A value together with the right to replace it, if nothing else does before. */
 export interface Snapshot<T> {
-  /** `undefined` if there is no value. */
+  /** `undefined` for a miss. */
   readonly value: T | undefined
   /** Replaces the value unless it has changed since it was read. Returns whether it was unchanged. */
   replace(next: T, options?: WriteOptions): Promise<boolean>

@@ -1,7 +1,6 @@
 import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
-import type { Clock } from '../time/clock.ts'
-import { Moment } from '../time/moment.ts'
+import { type Clock, Moment } from '../time/clock.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import {
   createIdAfter,

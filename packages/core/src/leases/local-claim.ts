@@ -62,7 +62,10 @@ export function withoutValue(claim: Claim): Claim {
   }
 }
 
-/** The claim of a load whose value is not stored: the store failed, or another load of the key runs or was in vain. */
+/**
+ * The claim of a load whose value is not stored, because the store failed, another process loads the key, or the value
+ * cannot be kept.
+ */
 export const noClaim: Claim = {
   canBeLost: false,
   replacesStale: false,

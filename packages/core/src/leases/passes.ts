@@ -1,8 +1,8 @@
 const maxKeys = 10_000
 
 /**
- * The keys whose values could not be kept lately. They are loaded without a lease for a while, so that calls do not wait
- * for each other in vain.
+ * The keys whose values could not be kept lately. They are loaded without a lease for a while: waiting for the load of
+ * another process would not help.
  */
 export class Passes {
   /** Until when, by key, in the time of `performance.now()`. */

@@ -27,7 +27,7 @@ export interface LoadContext<T = unknown> {
   /**
    * Returns the stale value, which becomes fresh again, with its tags and validators.
    *
-   * @throws Error if there is no stale value
+   * @throws Error if `stale` is undefined
    */
   notModified(): T
 }

@@ -20,7 +20,7 @@ export interface EncryptedOptions {
   readonly keys: readonly string[]
   /**
    * Accepts payloads that are not encrypted until this time, to turn encryption on without losing the entries that
-   * exist. Until then, whoever can write to the backend can also write unencrypted entries. @default never
+   * exist. Until then, a program that can write to the backend can also write unencrypted entries. @default never
    */
   readonly acceptPlaintextUntil?: Date | undefined
   /** Source of the current time. @default systemClock */

@@ -111,7 +111,7 @@ class PlanRun<Call> {
     return { world: this.#world, backend: this.#backend, processes: this.#processes, isRelated }
   }
 
-  /** Runs everything to its end. Returns a problem if there is no end. */
+  /** Runs until nothing is left to do. Returns a problem if that takes too long. */
   async #finish(): Promise<string | undefined> {
     try {
       await this.#world.run()
