@@ -3,6 +3,11 @@ import type { Clock } from './clock.ts'
 
 /** How often the clock of the backend is read. */
 const refreshMs = 60_000
+/** A reply that took longer says little about the time, for example because the process was suspended meanwhile. */
+const maxRoundTripMs = 250
+const maxReads = 3
+/** How long after the last reading the time is known without another one. */
+const maxAgeMs = 2 * refreshMs
 
 /**
  * The time of a backend, which all processes share even if their own clocks differ. The clock of the backend is read on
@@ -18,6 +23,8 @@ export class BackendTime {
   #readAt = 0
   /** How long the reply took: the clock of the backend may have been read at its beginning. */
   #roundTripMs = 0
+  /** The reading in flight, for all callers. */
+  #reading: Promise<number> | undefined
 
   constructor(readClock: (() => Awaitable<number>) | undefined, processClock: Pick<Clock, 'now'>) {
     this.#readClock = readClock
@@ -27,8 +34,13 @@ export class BackendTime {
   /** Epoch milliseconds, an integer; `undefined` if the clock of the backend has to be read first. */
   current(): number | undefined {
     if (this.#readClock === undefined) return this.#processClock.now()
-    const isKnown = this.#offset !== undefined && performance.now() - this.#readAt <= refreshMs
-    return isKnown ? Math.floor(performance.now() + (this.#offset as number)) : undefined
+    if (this.#offset === undefined) return undefined
+    const now = performance.now()
+    const age = now - this.#readAt
+    if (age > maxAgeMs) return undefined
+    // In the background: within another minute, the clocks do not drift apart noticeably.
+    if (age > refreshMs) void this.#renew()
+    return Math.floor(now + this.#offset)
   }
 
   /** Epoch milliseconds, an integer. */
@@ -36,9 +48,26 @@ export class BackendTime {
     if (this.#readClock !== undefined) {
       const isOutdated = performance.now() - this.#readAt > refreshMs
       // Without a reply, the last offset or the clock of the process is accurate enough until the next attempt.
-      if (this.#offset === undefined || isOutdated) await this.#read(this.#readClock).catch(ignore)
+      if (this.#offset === undefined || isOutdated) await this.#renew()
     }
     return this.#estimate() ?? Math.floor(this.#processClock.now())
+  }
+
+  /**
+   * Epoch milliseconds, an integer, for counts that all processes share. Waits for the clock of the backend on the first use
+   * only: later it is read in the background.
+   *
+   * @throws CacheError if the backend has a clock that has never been readable: processes with different clocks would
+   * count apart
+   */
+  synchronized(): Awaitable<number> {
+    if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
+    const isOutdated = performance.now() - this.#readAt > refreshMs
+    const reading = this.#offset === undefined || isOutdated ? this.#readShared() : undefined
+    const estimate = this.#estimate()
+    if (estimate === undefined) return (reading as Promise<number>).then(Math.floor)
+    reading?.catch(ignore)
+    return estimate
   }
 
   /**
@@ -69,6 +98,28 @@ export class BackendTime {
 
   #estimate(): number | undefined {
     return this.#offset === undefined ? undefined : Math.floor(performance.now() + this.#offset)
+  }
+
+  /** The same as `#readShared`, but never rejects: the last offset is used until the next attempt. */
+  #renew(): Promise<void> {
+    return this.#readShared().then(ignore, ignore)
+  }
+
+  /** Reads the clock of the backend, or joins a read in flight. */
+  #readShared(): Promise<number> {
+    this.#reading ??= this.#readPrecisely(this.#readClock as () => Awaitable<number>).finally(
+      () => {
+        this.#reading = undefined
+      },
+    )
+    return this.#reading
+  }
+
+  async #readPrecisely(readClock: () => Awaitable<number>): Promise<number> {
+    for (let reads = 1; ; reads++) {
+      const time = await this.#read(readClock)
+      if (this.#roundTripMs <= maxRoundTripMs || reads === maxReads) return time
+    }
   }
 
   async #read(readClock: () => Awaitable<number>): Promise<number> {

@@ -43,6 +43,7 @@ export class Moment {
   }
 }
 
-function monotonicOf(clock: Clock): number {
+/** Milliseconds since an arbitrary moment, on a clock that is never set. */
+export function monotonicOf(clock: Clock): number {
   return clock.monotonic === undefined ? performance.now() : clock.monotonic()
 }

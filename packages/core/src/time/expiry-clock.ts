@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '@stowage/core'
+import type { Clock } from './clock.ts'
 
 /** The cached time is used only for entries that expire at least this much later. */
 const minRemainingMs = 1_000
@@ -7,11 +7,17 @@ const checksPerRead = 64
 
 /**
  * Computes when a ttl ends, and whether that time has passed. Reading the system clock costs as much as the rest of a
- * hit, so its time is cached for about one turn of the event loop, for at most 64 checks, and only for entries that have
- * more than a second left. Any other clock (such as a manual one) is read every time.
+ * hit, so its time can be cached for about one turn of the event loop, for at most 64 checks, and only for entries that
+ * have more than a second left.
+ *
+ * @example
+ * const clock = new ExpiryClock(systemClock, true)
+ * const end = clock.expiresAt(60_000)
+ * console.log(clock.isPast(end)) // false
  */
 export class ExpiryClock {
-  readonly #clock: Clock
+  readonly #clock: Pick<Clock, 'now'>
+  readonly #cachesTime: boolean
   /** `Infinity` when no time is cached. */
   #cachedNow = Infinity
   #checks = 0
@@ -19,13 +25,20 @@ export class ExpiryClock {
     this.#cachedNow = Infinity
   }
 
-  constructor(clock: Clock) {
+  /** @param cachesTime only for the clock of the system: a manual clock may advance within a turn */
+  constructor(clock: Pick<Clock, 'now'>, cachesTime: boolean) {
     this.#clock = clock
+    this.#cachesTime = cachesTime
   }
 
   /** When a ttl that begins now ends, in epoch milliseconds; `Infinity` without a ttl. */
   expiresAt(ttl: number | undefined): number {
     return ttl === undefined ? Infinity : this.#clock.now() + ttl
+  }
+
+  /** The ttl that ends at `time`; `undefined` for none. */
+  ttlUntil(time: number): number | undefined {
+    return time === Infinity ? undefined : Math.max(1, time - this.#clock.now())
   }
 
   /** Whether `time` has been reached. */
@@ -37,7 +50,7 @@ export class ExpiryClock {
 
   #readClock(): number {
     const now = this.#clock.now()
-    if (this.#clock === systemClock) {
+    if (this.#cachesTime) {
       if (this.#cachedNow === Infinity) setTimeout(this.#dropCachedNow, 1).unref()
       this.#cachedNow = now
     }
