@@ -1,4 +1,15 @@
 /** `@stowage/core/driver`: the API for authors of drivers and codecs, in addition to `@stowage/core`. */
+
+export {
+  answerWithin,
+  DeadlineError,
+  type DeadlineOptions,
+  withDeadline,
+} from './calls/deadline.ts'
+export { Deferred } from './calls/deferred.ts'
+export { InFlight } from './calls/in-flight.ts'
+export { Lifecycle } from './calls/lifecycle.ts'
+export { countdown, Watchdog } from './calls/watchdog.ts'
 export {
   checkChoice,
   checkInteger,
@@ -6,15 +17,18 @@ export {
   checkTimeout,
 } from './configuration/check-options.ts'
 export type { Driver } from './configuration/driver.ts'
-export { maskSecrets } from './configuration/env.ts'
+
+export { maskSecrets } from './configuration/environment/env.ts'
+
+export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
+
 export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
+export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
+export type { MapEntry } from './eviction/entry-list.ts'
+export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
 export { consistencies } from './store.ts'
-export { answerWithin, DeadlineError, type DeadlineOptions, withDeadline } from './time/deadline.ts'
-export { Deferred } from './time/deferred.ts'
 export { parseDuration, resolveTtl } from './time/duration.ts'
-export { InFlight } from './time/in-flight.ts'
-export { Lifecycle } from './time/lifecycle.ts'
-export { countdown, Watchdog } from './time/watchdog.ts'
+export { ExpiryClock } from './time/expiry-clock.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
 export { longestIntegerText, parseSafeInteger } from './values/integer.ts'

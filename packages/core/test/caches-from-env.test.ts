@@ -42,21 +42,33 @@ describe('cachesFromEnv', () => {
     await Promise.all([both.close(), own.close()])
   })
 
+  test.each([
+    [{ REDIS_REPLICAS: 'a:1' }, 'REDIS_PRIMARY or REDIS_URL'],
+    [{ REDIS_PRIMARY: 'a:1', REDIS_SENTINELS: 'b:1' }, 'combined with REDIS_SENTINELS'],
+    [{ REDIS_PRIMARY: 'a:1', REDIS_CLUSTER_NODES: 'b:1' }, 'combined with REDIS_CLUSTER_NODES'],
+    [{ REDIS_REPLICAS: 'a:1', REDIS_SENTINELS: 'b:2' }, 'REDIS_SENTINELS'],
+    [{ REDIS_REPLICAS: 'a:1', REDIS_CLUSTER_NODES: 'b:2' }, 'REDIS_REPLICAS'],
+  ])('refuses the servers of %j, which contradict each other', async (variables, named) => {
+    const error = await problemsOf({ CACHE_DRIVER: 'redis', ...variables })
+    expect(error.message).toContain(named)
+  })
+
   test('reads the addresses of a primary, replicas and Sentinels', async () => {
     const driver = await registry.load('redis')
     const variables = {
       REDIS_URL: 'rediss://u:p@host:1/2',
       REDIS_PRIMARY: 'primary:6379',
       REDIS_REPLICAS: 'a:1, b:2',
-      REDIS_SENTINELS: '[::1]:26379',
     }
     const env = new Env(variables)
     expect(driver.fromEnv(env)).toMatchObject({
       url: 'rediss://u:p@primary:6379/2',
       replicas: ['a:1', 'b:2'],
-      sentinels: ['[::1]:26379'],
     })
     expect(env.problems).toEqual([])
+    expect(driver.fromEnv(new Env({ REDIS_SENTINELS: '[::1]:26379' }))).toMatchObject({
+      sentinels: ['[::1]:26379'],
+    })
     expect((await problemsOf({ CACHE_DRIVER: 'redis', REDIS_PRIMARY: 'a:1,b:2' })).message).toMatch(
       /REDIS_PRIMARY=a:1,b:2: is not a single address/,
     )
@@ -240,7 +252,7 @@ describe('problems', () => {
     })
     const error = await cachesFromEnv({ CACHE_DRIVER: 'sqlite' }, broken).catch((e: unknown) => e)
     expect((error as ConfigError).message).toMatch(
-      /CACHE_DRIVER=sqlite: .*npm install @stowage\/sqlite/,
+      /CACHE_DRIVER=sqlite: .*npm install no-such-package/,
     )
   })
 })
@@ -279,4 +291,141 @@ test('CACHE_GENERATIONS=off makes storage keys that other programs can read', as
   await caches.use().set('a', 1)
   expect([...store.items.keys()]).toEqual(['cache:a'])
   await caches.close()
+})
+
+describe('variables that are not read', () => {
+  async function warningOf(variables: Variables): Promise<Error | undefined> {
+    let warning: Error | undefined
+    const listener = (emitted: Error) => {
+      warning = emitted
+    }
+    process.on('warning', listener)
+    try {
+      await (await cachesFromEnv(variables, registry)).close()
+      // Node emits a warning in a tick of its own.
+      await new Promise((resolve) => setImmediate(resolve))
+    } finally {
+      process.off('warning', listener)
+    }
+    return warning
+  }
+
+  test.each(['CACHE_DRVER', 'CACHE_DRIVR', 'SESION_DRIVER', 'CACHE_STOR'])(
+    'are an error if the default driver would be used instead of that of %s',
+    async (name) => {
+      const error = await problemsOf({ [name]: 'redis' })
+      expect(variablesOf(error)).toEqual([name])
+      expect(error.message).toMatch(/Did you mean (CACHE|SESSION)_(DRIVER|STORE)\?/)
+    },
+  )
+
+  test('are named in one warning, without their values', async () => {
+    const warning = await warningOf({
+      CACHE_DRIVER: 'redis',
+      CACHE_DRVER: 'secret',
+      SESION_PREFIX: 'secret',
+      REDIS_ULR: 'secret',
+      REDIS_PASSWORD: 'secret',
+    })
+    expect(warning).toMatchObject({ code: 'STOWAGE_UNREAD_VARIABLES' })
+    for (const [name, replacement] of [
+      ['CACHE_DRVER', 'CACHE_DRIVER'],
+      ['SESION_PREFIX', 'SESSION_PREFIX'],
+      ['REDIS_ULR', 'REDIS_URL'],
+      ['REDIS_PASSWORD', 'REDIS_URL'],
+    ])
+      expect(warning?.message).toMatch(new RegExp(`${name} \\([^)]*${replacement}`))
+    expect(warning?.message).not.toContain('secret')
+  })
+
+  test('are not mentioned if they are not similar, belong to another driver, or are replaced', async () => {
+    const warning = await warningOf({
+      PATH: '/bin',
+      HOME: '/root',
+      CACHE_DIR: '/tmp',
+      SESSION_SECRET: 's',
+      XDG_SESSION_TYPE: 'tty',
+      MEMCACHED_HOST: 'a',
+      CACHE_DRIVER: 'redis',
+      REDIS_URL: 'redis://a:1',
+      REDIS_HOST: 'a',
+    })
+    expect(warning).toBeUndefined()
+  })
+
+  test('name the driver that CACHE_STORE was meant to select, as in Laravel', async () => {
+    const error = await problemsOf({ CACHE_STORE: 'redis' })
+    expect(error.message).toContain('use CACHE_DRIVER')
+  })
+})
+
+describe('CACHE_FAILOVER', () => {
+  test('puts stores behind that of the cache, and not behind that of the sessions', async () => {
+    const unreachable = { CACHE_DRIVER: 'redis', REDIS_URL: 'redis://127.0.0.1:1' }
+    const caches = await cachesFromEnv({ ...unreachable, CACHE_FAILOVER: 'memory' }, registry)
+    await caches.use('cache').set('k', 1)
+    expect(await caches.use('cache').get('k')).toBe(1)
+    await expect(caches.use('session').set('k', 1)).rejects.toMatchObject({
+      code: 'ERR_CACHE_UNAVAILABLE',
+    })
+    await caches.close()
+  })
+
+  test('reads the options of the further stores with the prefix FAILOVER_', async () => {
+    const variables = { CACHE_DRIVER: 'redis', CACHE_FAILOVER: 'redis,memory' }
+    const error = await problemsOf(variables)
+    expect(variablesOf(error)).toEqual(['CACHE_FAILOVER'])
+    const own = { ...variables, FAILOVER_REDIS_URL: 'redis://127.0.0.1:2' }
+    const caches = await cachesFromEnv(own, registry)
+    await caches.close()
+    const invalid = await problemsOf({ ...variables, FAILOVER_REDIS_URL: 'x' })
+    expect(variablesOf(invalid)).toContain('FAILOVER_REDIS_URL')
+  })
+
+  test('reports unknown drivers, and a failover of sessions', async () => {
+    const error = await problemsOf({
+      CACHE_DRIVER: 'redis',
+      CACHE_FAILOVER: 'memry',
+      SESSION_FAILOVER: 'memory',
+    })
+    expect(variablesOf(error)).toEqual(['CACHE_FAILOVER', 'SESSION_FAILOVER'])
+    expect(error.message).toMatch(/Did you mean memory\?/)
+  })
+})
+
+describe('near caches', () => {
+  test('CACHE_NEAR_BYTES adds one to the cache, and not to the sessions', async () => {
+    const variables = { CACHE_NEAR_BYTES: '10KB', CACHE_NEAR_TTL: '5s' }
+    const caches = await cachesFromEnv(variables, registry)
+    expect(caches.use('cache').near?.stats).toMatchObject({ entries: 0, serving: true })
+    expect(caches.use('session').near).toBeUndefined()
+    await caches.close()
+  })
+
+  test.each(['redis', 'redis-tracking'])(
+    'CACHE_BUS=%s does not connect before it is used',
+    async (bus) => {
+      const variables = { CACHE_NEAR_BYTES: '1', CACHE_BUS: bus, REDIS_URL: 'redis://127.0.0.1:1' }
+      const caches = await cachesFromEnv(variables, registry)
+      expect(caches.use('cache').near?.stats.serving).toBe(false)
+      await caches.close()
+    },
+  )
+
+  test('reports invalid variables', async () => {
+    const unused = { CACHE_NEAR_TTL: '5s', CACHE_BUS: 'redis' }
+    expect((await problemsOf(unused)).message).toContain(
+      'CACHE_NEAR_TTL=5s: has no effect without CACHE_NEAR_BYTES. Set both, or remove it.',
+    )
+    expect(variablesOf(await problemsOf(unused))).toEqual(['CACHE_BUS', 'CACHE_NEAR_TTL'])
+    const variables = { CACHE_NEAR_BYTES: 'plenty', CACHE_NEAR_TTL: 'soon' }
+    expect(variablesOf(await problemsOf(variables))).toEqual(['CACHE_NEAR_BYTES', 'CACHE_NEAR_TTL'])
+    for (const bus of ['memcached', 'redis-streams', 'nats']) {
+      const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', CACHE_BUS: bus })
+      expect(variablesOf(error)).toEqual(['CACHE_BUS'])
+    }
+    const cluster = { REDIS_CLUSTER_NODES: '127.0.0.1:1', CACHE_BUS: 'redis-tracking' }
+    const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', ...cluster })
+    expect(error.message).toContain('clusterNodes is not supported by redisTracking')
+  })
 })

@@ -44,7 +44,9 @@ test('an unknown option is a TypeError that names the most similar one', () => {
   expect(check({ timeuot: 1 })).toThrow(
     new TypeError('mystore: unknown option timeuot. Did you mean timeout?'),
   )
-  expect(check({ colour: 1 })).toThrow(new TypeError('mystore: unknown option colour.'))
+  expect(check({ colour: 1 })).toThrow(
+    new TypeError('mystore: unknown option colour. Known options: timeout.'),
+  )
   expect(() => new Cache(memory(), { prefx: 'a:' } as CacheOptions)).toThrow(/Did you mean prefix/)
 })
 

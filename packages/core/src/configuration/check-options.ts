@@ -9,7 +9,7 @@ const maxTimerMs = 2 ** 31 - 1
  * Checks that `options` has no unknown members, which are usually misspelled. `known` must list every option as a key:
  * TypeScript reports an option that is missing from it. `owner` is the driver or class, for the error message.
  *
- * @throws TypeError that names the unknown option and the most similar known one
+ * @throws TypeError that names the unknown option and the most similar known one, or all of them
  * @example
  * interface MyOptions { readonly timeout?: number }
  * checkOptionNames<MyOptions>('mystore', { timeout: 500 }, { timeout: true })
@@ -19,11 +19,18 @@ export function checkOptionNames<Options extends object>(
   options: Options,
   known: Readonly<Record<keyof Options, true>>,
 ): void {
+  if (typeof options !== 'object' || options === null) {
+    const isMissing = options === null || options === undefined
+    const kind = isMissing ? String(options) : `a ${typeof options}`
+    throw new TypeError(`${owner}: the options must be an object, not ${kind}.`)
+  }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
-    const similar = nearestName(name, Object.keys(known))
-    const suggestion = similar === undefined ? '' : ` Did you mean ${similar}?`
-    throw new TypeError(`${owner}: unknown option ${name}.${suggestion}`)
+    const names = Object.keys(known)
+    const similar = nearestName(name, names)
+    const suggestion =
+      similar === undefined ? `Known options: ${names.join(', ')}.` : `Did you mean ${similar}?`
+    throw new TypeError(`${owner}: unknown option ${name}. ${suggestion}`)
   }
 }
 

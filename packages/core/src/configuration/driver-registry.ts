@@ -1,12 +1,20 @@
 import { CacheError } from '../errors.ts'
+import type { Awaitable } from '../store.ts'
 import type { Driver } from './driver.ts'
 import { nearestName } from './nearest-name.ts'
+import { nullDriver } from './null-driver.ts'
 
-/** Imports a driver package, whose default export is the driver. */
-export type DriverLoader = () => Promise<{ readonly default: Driver }>
+/** Imports or requires a driver package, whose default export is the driver. */
+export type DriverLoader = () => Awaitable<{ readonly default: Driver }>
+
+/** Drivers that need no package. The application may register others under these names. */
+const builtIn: ReadonlyMap<string, DriverLoader> = new Map([
+  [nullDriver.name, async () => ({ default: nullDriver })],
+])
 
 /**
- * Maps names to drivers. A driver is imported on its first use, so that only the selected client library is loaded.
+ * Maps names to drivers. A driver is imported on its first use, so that only the selected client library is loaded. The
+ * driver `null`, which keeps nothing, exists without being registered.
  *
  * @example
  * const registry = new DriverRegistry({
@@ -36,14 +44,14 @@ export class DriverRegistry {
     return this
   }
 
-  /** Returns the names of all registered drivers. */
+  /** Returns the names of all registered drivers. The built-in `null` is not among them. */
   names(): string[] {
     return [...this.#loaders.keys()]
   }
 
-  /** Returns whether a driver is registered under this name. */
+  /** Returns whether a driver is registered under this name, or built in. */
   has(name: string): boolean {
-    return this.#loaders.has(name)
+    return this.#loaders.has(name) || builtIn.has(name)
   }
 
   /** Returns the registered name most similar to a misspelled one, or `undefined` if none is similar. */
@@ -53,7 +61,7 @@ export class DriverRegistry {
 
   /** Imports a driver. @throws CacheError `ERR_CACHE_CONFIG` for an unknown name or a package that is not installed */
   async load(name: string): Promise<Driver> {
-    const loader = this.#loaders.get(name)
+    const loader = this.#loaders.get(name) ?? builtIn.get(name)
     if (loader === undefined) {
       throw new CacheError(
         'ERR_CACHE_CONFIG',
@@ -61,15 +69,12 @@ export class DriverRegistry {
       )
     }
     try {
-      return (await loader()).default
+      return driverOf(await loader())
     } catch (cause) {
-      const reason = (cause as Error).message
-      throw new CacheError(
-        'ERR_CACHE_CONFIG',
-        `The driver "${name}" cannot be loaded: ${reason}. ` +
-          `Install its package, for example: npm install @stowage/${name}.`,
-        { cause },
-      )
+      const { message } = cause as Error
+      const reason = `The driver "${name}" cannot be loaded: ${message.replace(/\.$/, '')}.`
+      const text = [reason, ...installHint(cause as Error)].join(' ')
+      throw new CacheError('ERR_CACHE_CONFIG', text, { cause })
     }
   }
 
@@ -79,4 +84,19 @@ export class DriverRegistry {
     const question = similar === undefined ? '' : `Did you mean ${similar}? `
     return `${question}Known drivers: ${this.names().join(', ') || 'none'}.`
   }
+}
+
+/** If a module of CommonJS is imported, its exports are members of its default export. */
+function driverOf({ default: exported }: { readonly default: Driver }): Driver {
+  const driver = exported && 'default' in exported ? (exported.default as Driver) : exported
+  if (typeof driver?.create === 'function' && typeof driver.fromEnv === 'function') return driver
+  throw new TypeError(
+    'the default export of its module must have the members name, create and fromEnv',
+  )
+}
+
+/** Names the package to install, if one is missing, and not a file. */
+function installHint({ message }: Error): string[] {
+  const missing = /Cannot find (?:package|module) '(?![A-Za-z]:)([^'./\\][^']*)'/.exec(message)?.[1]
+  return missing === undefined ? [] : [`Install its package: npm install ${missing}`]
 }

@@ -1,10 +1,15 @@
-import { type CacheDefinition, Caches } from '../caches.ts'
-import { ConfigError, type ConfigProblem } from '../errors.ts'
-import type { CacheStore } from '../store.ts'
-import type { Codec } from '../values/codec.ts'
+import { type CacheDefinition, Caches } from '../../caches.ts'
+import { ConfigError, type ConfigProblem, type ConfigProblemCode } from '../../errors.ts'
+import type { CacheStore } from '../../store.ts'
+import { milliseconds } from '../../time/duration.ts'
+import type { Codec } from '../../values/codec.ts'
+import { checkEnvironment } from '../check-arguments.ts'
+import type { DriverRegistry } from '../driver-registry.ts'
 import { type Codecs, codecFromEnv } from './codec-from-env.ts'
-import type { DriverRegistry } from './driver-registry.ts'
 import { Env, type Variables } from './env.ts'
+import { failoverFromEnv, type StoreChoice } from './failover-from-env.ts'
+import { nearFromEnv } from './near-from-env.ts'
+import { type UnreadVariable, VariableReads } from './unread-variables.ts'
 
 /** A cache that the environment configures: the one of the application, or the one of its sessions. */
 export type Role = 'cache' | 'session'
@@ -26,15 +31,10 @@ export interface CachesFromEnvOptions {
   readonly stores?: Readonly<Record<string, () => CacheStore>>
   /** Codecs of the application, which `CACHE_CODEC` and `SESSION_CODEC` select by name, besides `json` and `structured`. */
   readonly codecs?: Codecs
+  /** Names of further variables that the application reads. Similar names that are not read are reported. */
+  readonly knownVariables?: readonly string[]
   /** Problems with other variables of the application, reported together with those found here. */
   readonly problems?: readonly ConfigProblem[]
-}
-
-/** The store that the environment selects for a role. */
-interface StoreChoice {
-  readonly store: () => CacheStore
-  /** Equal for two roles that share a backend and therefore its keys. */
-  readonly backendId: string
 }
 
 /**
@@ -42,17 +42,26 @@ interface StoreChoice {
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `CACHE_DRIVER`, `SESSION_DRIVER` | name of a driver | `memory`; sessions: the choice of the cache |
+ * | `CACHE_DRIVER`, `SESSION_DRIVER` | name of a driver; `null` for a cache that keeps nothing | `memory`; sessions: the choice of the cache |
  * | `CACHE_STORE`, `SESSION_STORE` | name of a store in `options.stores` | sessions: the choice of the cache |
+ * | `CACHE_FAILOVER` | drivers of the stores that `failover()` puts behind the cache, separated by commas: `memory` | none |
  * | `CACHE_PREFIX`, `SESSION_PREFIX` | prepended to every key | `cache:`, `session:` |
  * | `CACHE_TTL`, `SESSION_LIFETIME` | default ttl with a unit: `10m` | none, `1d` |
  * | `CACHE_GENERATIONS`, `SESSION_GENERATIONS` | option `generations` of the cache | `true` |
  * | `CACHE_CODEC`, `SESSION_CODEC` | `json`, `structured` or a name in `options.codecs` | `json`; sessions: the choice of the cache |
  * | `CACHE_COMPRESS_FROM`, `SESSION_COMPRESS_FROM` | size in bytes from which values are compressed | never; sessions: the choice of the cache |
  * | `CACHE_ENCRYPTION_KEYS`, `SESSION_ENCRYPTION_KEYS` | keys of `encrypted()`, separated by commas: `2026:base64` | no encryption; sessions: the choice of the cache |
+ * | `CACHE_NEAR_BYTES`, `SESSION_NEAR_BYTES` | size of a near cache in the process: `64MiB` | no near cache |
+ * | `CACHE_NEAR_TTL`, `SESSION_NEAR_TTL` | how long it serves an entry at most | `1m` with a bus, `1s` without |
+ * | `CACHE_BUS`, `SESSION_BUS` | how it learns of changes: `redis` or `redis-tracking` | none |
  *
  * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
- * apply to that role only. Only the selected drivers are imported.
+ * apply to that role only; with `FAILOVER_`, to the stores of `CACHE_FAILOVER`. Sessions never fail over. Only the selected
+ * drivers are imported.
+ *
+ * A variable with a similar name that is not read, such as `CACHE_DRVER`, is a problem if the default driver would be
+ * used instead. All others are named in one warning of the process (`process.on('warning')`), with the code
+ * `STOWAGE_UNREAD_VARIABLES`.
  *
  * @throws ConfigError with all problems
  * @example
@@ -68,32 +77,105 @@ export async function cachesFromEnv(
   registry: DriverRegistry,
   options: CachesFromEnvOptions = {},
 ): Promise<Caches<Role>> {
+  const report = await readEnv(variables, registry, options)
+  if (report.problems.length > 0) throw new ConfigError(report.problems)
+  if (report.warning !== undefined) {
+    process.emitWarning(report.warning, { code: 'STOWAGE_UNREAD_VARIABLES' })
+  }
+  return report.createCaches()
+}
+
+/** What the environment configures for a role. */
+export interface RoleReport {
+  /** Name of the driver, or of the store of the application. `undefined` if none can be selected. */
+  readonly store: string | undefined
+  /** Names of the drivers of `CACHE_FAILOVER`. */
+  readonly failover: readonly string[]
+  /** Equal for roles that share a backend. May contain a password: print it nowhere. */
+  readonly backendId: string | undefined
+  readonly prefix: string
+  /** Default ttl in milliseconds; `null` for none. */
+  readonly ttl: number | null
+}
+
+/** What the environment configures, and what is wrong with it. */
+export interface EnvReport {
+  readonly roles: Readonly<Record<Role, RoleReport>>
+  readonly problems: readonly ConfigProblem[]
+  /** Variables that look as if they were meant to be read. Those that select a driver are among the problems. */
+  readonly unread: readonly UnreadVariable[]
+  /** A text that names the unread variables. */
+  readonly warning: string | undefined
+  /** Names of the variables that are set and were read. */
+  readonly used: readonly string[]
+  /** Creates the caches. The one of a role without a store cannot be used. */
+  createCaches(): Caches<Role>
+}
+
+/**
+ * Reads the same variables as {@link cachesFromEnv}, for tools: reports the problems instead of throwing them.
+ *
+ * @example
+ * const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
+ * const { roles, problems } = await readEnv(process.env, registry)
+ * console.log(roles.cache.store, problems.length)
+ */
+export async function readEnv(
+  variables: Variables,
+  registry: DriverRegistry,
+  options: CachesFromEnvOptions = {},
+): Promise<EnvReport> {
+  checkEnvironment(variables, registry)
   const problems: ConfigProblem[] = [...(options.problems ?? [])]
-  const reader = new RoleReader(variables, registry, options, problems)
+  const reads = new VariableReads(variables, options.knownVariables)
+  const reader = new RoleReader(reads, registry, options, problems)
   const choices = { cache: await reader.choose('cache'), session: await reader.choose('session') }
   reader.checkPrefixes(choices)
   const stores = {
-    cache: reader.definition('cache', choices.cache),
-    session: reader.definition('session', choices.session),
+    cache: await reader.definition('cache', choices.cache),
+    session: await reader.definition('session', choices.session),
   }
-  if (problems.length > 0) throw new ConfigError(unique(problems))
-  return new Caches({ default: 'cache', stores })
+  problems.push(...reads.problems())
+  return {
+    roles: {
+      cache: reportOf(choices.cache, stores.cache),
+      session: reportOf(choices.session, stores.session),
+    },
+    problems: unique(problems),
+    unread: reads.unread(),
+    warning: reads.warning(),
+    used: reads.used(),
+    createCaches: () => new Caches({ default: 'cache', stores }),
+  }
+}
+
+function reportOf(
+  choice: StoreChoice | undefined,
+  { prefix = '', ttl }: CacheDefinition,
+): RoleReport {
+  return {
+    store: choice?.name,
+    failover: choice?.spares ?? [],
+    backendId: choice?.backendId,
+    prefix,
+    ttl: ttl === undefined || ttl === null ? null : milliseconds(ttl),
+  }
 }
 
 class RoleReader {
-  readonly #variables: Variables
+  readonly #reads: VariableReads
   readonly #registry: DriverRegistry
   readonly #stores: Readonly<Record<string, () => CacheStore>>
   readonly #codecs: Codecs
   readonly #problems: ConfigProblem[]
 
   constructor(
-    variables: Variables,
+    reads: VariableReads,
     registry: DriverRegistry,
     { stores = {}, codecs = {} }: CachesFromEnvOptions,
     problems: ConfigProblem[],
   ) {
-    this.#variables = variables
+    this.#reads = reads
     this.#registry = registry
     this.#stores = stores
     this.#codecs = codecs
@@ -103,6 +185,21 @@ class RoleReader {
   /** Returns the choice for a role: sessions fall back to the variables of the cache. `undefined` after a problem. */
   async choose(role: Role): Promise<StoreChoice | undefined> {
     const env = this.#env(role)
+    const choice = await this.#choosePrimary(role, env)
+    if (role === 'session') {
+      this.#refuseFailover(env)
+      return choice
+    }
+    return choice && failoverFromEnv(choice, this.#reads.variables, this.#registry, env)
+  }
+
+  /** The store that a session was read from must also learn of a logout. */
+  #refuseFailover(env: Env): void {
+    if (env.text('SESSION_FAILOVER') === undefined) return
+    env.problem('SESSION_FAILOVER', 'is not supported: logouts could be undone. Remove it.')
+  }
+
+  async #choosePrimary(role: Role, env: Env): Promise<StoreChoice | undefined> {
     for (const source of role === 'session' ? (['session', 'cache'] as const) : [role]) {
       const [storeVariable, driverVariable] = [`${upper(source)}_STORE`, `${upper(source)}_DRIVER`]
       const [store, driver] = [env.text(storeVariable), env.text(driverVariable)]
@@ -116,8 +213,9 @@ class RoleReader {
     return this.#fromDriver(env, `${upper(role)}_DRIVER`, 'memory')
   }
 
-  definition(role: Role, choice: StoreChoice | undefined): CacheDefinition {
+  async definition(role: Role, choice: StoreChoice | undefined): Promise<CacheDefinition> {
     const { ttlVariable, defaultTtl } = roleDefaults[role]
+    const variableOf = (name: string) => `${upper(role)}_${name}`
     return {
       // Without a choice there is a problem, and the caches are not created.
       store: choice?.store as () => CacheStore,
@@ -125,6 +223,7 @@ class RoleReader {
       ttl: this.#env(role).duration(ttlVariable) ?? defaultTtl,
       generations: this.#env(role).flag(`${upper(role)}_GENERATIONS`),
       codec: this.#codec(role),
+      near: await nearFromEnv(this.#env(role), variableOf, this.#registry),
     }
   }
 
@@ -138,14 +237,18 @@ class RoleReader {
       'SESSION_PREFIX',
       `the prefixes "${sessionPrefix}" (session) and "${cachePrefix}" (cache) overlap, so clearing one would delete ` +
         'entries of the other. Use two prefixes, neither of which starts with the other.',
+      'prefix-overlap',
     )
   }
 
   #fromStore(env: Env, variable: string, name: string): StoreChoice | undefined {
     const store = Object.hasOwn(this.#stores, name) ? this.#stores[name] : undefined
-    if (store !== undefined) return { store, backendId: `store ${name}` }
+    if (store !== undefined) return { name, store, backendId: `store ${name}` }
     const names = Object.keys(this.#stores).join(', ') || 'none'
-    env.problem(variable, `is not a store of this application. Defined: ${names}.`)
+    const driver = this.#registry.has(name)
+      ? ` To select the driver ${name}, use ${variable.replace('STORE', 'DRIVER')}.`
+      : ''
+    env.problem(variable, `is not a store of this application. Defined: ${names}.${driver}`)
     return undefined
   }
 
@@ -156,11 +259,19 @@ class RoleReader {
     }
     try {
       const driver = await this.#registry.load(name)
+      this.#reads.addForeign(driver.foreignVariables)
+      if (driver.discards === true && env.role === 'session') {
+        env.problem(
+          'SESSION_DRIVER',
+          'cannot be null, because it keeps nothing. Choose another driver.',
+        )
+        return undefined
+      }
       const options = driver.fromEnv(env)
       const backendId = driver.backendId?.(options) ?? JSON.stringify(options)
-      return { store: () => driver.create(options), backendId: `${name} ${backendId}` }
+      return { name, store: () => driver.create(options), backendId: `${name} ${backendId}` }
     } catch (error) {
-      env.problem(variable, (error as Error).message)
+      env.problem(variable, (error as Error).message, codeOf(error))
       return undefined
     }
   }
@@ -179,8 +290,14 @@ class RoleReader {
   }
 
   #env(role: Role): Env {
-    return new Env(this.#variables, role, this.#problems)
+    return new Env(this.#reads.variables, role, this.#problems)
   }
+}
+
+function codeOf(error: unknown): ConfigProblemCode | undefined {
+  const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException
+  const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
+  return isMissing ? 'package-missing' : undefined
 }
 
 function upper(role: Role): string {

@@ -1,9 +1,9 @@
-import { CacheError } from '../errors.ts'
-import type { Codec } from '../values/codec.ts'
-import { compressed } from '../values/codecs/compressed.ts'
-import { encrypted } from '../values/codecs/encrypted.ts'
-import { json } from '../values/codecs/json.ts'
-import { structured } from '../values/codecs/structured.ts'
+import { CacheError } from '../../errors.ts'
+import type { Codec } from '../../values/codec.ts'
+import { compressed } from '../../values/codecs/compressed.ts'
+import { encrypted } from '../../values/codecs/encrypted.ts'
+import { json } from '../../values/codecs/json.ts'
+import { structured } from '../../values/codecs/structured.ts'
 import type { Env } from './env.ts'
 
 /** Codecs by the name that selects them in `CACHE_CODEC`. */

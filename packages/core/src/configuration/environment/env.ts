@@ -1,5 +1,6 @@
-import type { ConfigProblem } from '../errors.ts'
-import { parseDuration } from '../time/duration.ts'
+import type { ConfigProblem, ConfigProblemCode } from '../../errors.ts'
+import { parseDuration } from '../../time/duration.ts'
+import { parseBytes } from '../byte-size.ts'
 
 /** Environment variables, like `process.env`. */
 export type Variables = Readonly<Record<string, string | undefined>>
@@ -64,6 +65,15 @@ export class Env {
     )
   }
 
+  /** Reads a number of bytes: digits, or text such as `64MiB`. */
+  bytes(name: string): number | undefined {
+    return this.#read(
+      name,
+      (text) => tryParseBytes(name, text),
+      'is not a size. Use a number of bytes, or text such as 64MiB.',
+    )
+  }
+
   /** Reads a boolean: `true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`, in any case. */
   flag(name: string): boolean | undefined {
     return this.#read(
@@ -100,10 +110,11 @@ export class Env {
   }
 
   /** Adds a problem with a variable, under the name from which it was read: with the prefix of the role, or without. */
-  problem(name: string, remedy: string): void {
+  problem(name: string, remedy: string, code?: ConfigProblemCode): void {
     const variable = this.#variableOf(name)
     const value = this.#variables[variable]
-    this.problems.push({ variable, value: value && maskSecrets(variable, value), remedy })
+    const problem = { variable, value: value && maskSecrets(variable, value), remedy }
+    this.problems.push(code === undefined ? problem : { ...problem, code })
   }
 
   #read<T>(name: string, parse: (text: string) => T | undefined, remedy: string): T | undefined {
@@ -116,6 +127,16 @@ export class Env {
 
   #variableOf(name: string): string {
     return this.isOwn(name) ? this.#rolePrefix + name : name
+  }
+}
+
+/** `undefined` unless the text is a size of at least one byte. */
+function tryParseBytes(name: string, text: string): number | undefined {
+  try {
+    const bytes = parseBytes(name, text)
+    return bytes >= 1 ? bytes : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -1,0 +1,114 @@
+import { checkOptionNames } from './check-options.ts'
+
+// Arguments that a mistake makes wrong in JavaScript, or with a cast. Each message names the remedy, because the error
+// that would follow otherwise, such as "load is not a function", does not.
+
+const writeOptionNames = { ttl: true, tags: true } as const
+/** Applications share one object of options between `set` and `remember`. What only `remember` uses is ignored. */
+const rememberOptionNames: readonly string[] = [
+  'staleWhileRevalidate',
+  'staleIfError',
+  'timeout',
+  'signal',
+  'loadTimeout',
+  'backoff',
+  'jitter',
+  'lease',
+  'refresh',
+]
+const readOptionNames = { consistency: true, confirmGeneration: true, forUpdate: true } as const
+
+/** @throws TypeError unless `store` is a store */
+export function checkStore(store: unknown): void {
+  if (hasMethods(store, 'get', 'set', 'close') && 'limits' in store) return
+  const hint = typeof store === 'function' ? ' Call the driver: memory().' : ''
+  throw new TypeError(
+    `Cache: the first argument must be a store, such as memory() of @stowage/memory.${hint}`,
+  )
+}
+
+/** @throws TypeError unless `prefix` is a string */
+export function checkPrefix(prefix: unknown): void {
+  if (typeof prefix === 'string') return
+  throw new TypeError('Cache: the option prefix must be a string.')
+}
+
+/** @throws TypeError unless `codec` encodes and decodes */
+export function checkCodec(codec: unknown): void {
+  if (hasMethods(codec, 'encode', 'decode')) return
+  throw new TypeError('Cache: the option codec must be a codec, such as json() or structured().')
+}
+
+/** @throws TypeError for options that a read does not have */
+export function checkReadOptions(options: object): void {
+  checkOptionNames<object>('The options of a read', options, readOptionNames)
+}
+
+/** @throws TypeError for options that a write does not have, and for a ttl that is not in an object */
+export function checkWriteOptions(options: object): void {
+  if (typeof options !== 'object') {
+    throw new TypeError("The options of a write must be an object, such as { ttl: '5m' }.")
+  }
+  for (const name in options) {
+    if (!Object.hasOwn(writeOptionNames, name) && !rememberOptionNames.includes(name)) {
+      checkOptionNames<object>('The options of a write', { [name]: true }, writeOptionNames)
+    }
+  }
+}
+
+/** @throws TypeError unless `keys` is an array */
+export function checkKeys(method: string, keys: unknown): void {
+  if (Array.isArray(keys)) return
+  throw new TypeError(`${method}: the keys must be an array, such as ['user:1', 'user:2'].`)
+}
+
+/** @throws TypeError unless `entries` can be iterated */
+export function checkEntries(method: string, entries: unknown): void {
+  if (typeof (entries as Iterable<unknown> | undefined)?.[Symbol.iterator] === 'function') return
+  throw new TypeError(
+    `${method}: the entries must be pairs of a key and a value, such as Object.entries(values).`,
+  )
+}
+
+/** @throws TypeError unless `load` is a function */
+export function checkLoader(method: string, load: unknown): void {
+  if (typeof load === 'function') return
+  throw new TypeError(
+    `${method}: the third argument must be the function that loads the value: ${method}(key, { ttl: '5m' }, load).`,
+  )
+}
+
+/** @throws TypeError unless `variables` is an object and `registry` a `DriverRegistry` */
+export function checkEnvironment(variables: unknown, registry: unknown): void {
+  if (typeof variables !== 'object' || variables === null) {
+    throw new TypeError('The first argument must be an object of variables, such as process.env.')
+  }
+  if (hasMethods(registry, 'has', 'load', 'names')) return
+  throw new TypeError(
+    'The second argument must be a DriverRegistry, such as standardDrivers() of @stowage/drivers.',
+  )
+}
+
+/** @throws TypeError unless each store is a function, or an object with one */
+export function checkStores(stores: unknown): void {
+  if (typeof stores !== 'object' || stores === null) {
+    throw new TypeError(
+      "createCaches: pass the stores by name: { default: 'pages', stores: { pages: () => memory() } }.",
+    )
+  }
+  for (const [name, definition] of Object.entries(stores)) {
+    const store = typeof definition === 'function' ? definition : definition?.store
+    if (typeof store === 'function') continue
+    throw new TypeError(
+      `createCaches: the store of "${name}" must be a function that creates it: () => memory().`,
+    )
+  }
+}
+
+function hasMethods<Name extends string>(
+  value: unknown,
+  ...names: readonly Name[]
+): value is Record<Name, unknown> {
+  const object = value as Record<Name, unknown> | null | undefined
+  return names.every((name) => typeof object?.[name] === 'function')
+}

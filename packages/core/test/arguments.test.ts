@@ -1,0 +1,123 @@
+import { Cache, cachesFromEnv, createCaches, DriverRegistry } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { describe, expect, test } from 'vitest'
+
+// What somebody writes who does not use TypeScript, or confuses two libraries.
+const any = <T>(value: unknown) => value as T
+const create = () => new Cache(memory(), { prefix: 'app:' })
+
+describe('a wrong argument is a TypeError that names the remedy:', () => {
+  test.each<[name: string, argument: unknown, message: RegExp]>([
+    ['no store', undefined, /first argument must be a store, such as memory\(\)/],
+    ['a driver that was not called', memory, /must be a store.*Call the driver: memory\(\)/],
+    ['an empty object', {}, /must be a store/],
+  ])('new Cache with %s', (_, store, message) => {
+    expect(() => new Cache(any(store))).toThrow(TypeError)
+    expect(() => new Cache(any(store))).toThrow(message)
+  })
+
+  test.each<[name: string, options: unknown, message: RegExp]>([
+    ['text', 'app:', /Cache: the options must be an object, not a string\./],
+    ['null', null, /Cache: the options must be an object, not null\./],
+    ['a codec by name', { codec: 'json' }, /must be a codec, such as json\(\)/],
+    ['a codec that was not called', { codec: () => 1 }, /must be a codec/],
+    ['a prefix that is a number', { prefix: 5 }, /the option prefix must be a string/],
+    ['an option of another library', { stdTTL: 60 }, /unknown option stdTTL\. Known options: name/],
+  ])('options of a cache that are %s', (_, options, message) => {
+    expect(() => new Cache(memory(), any(options))).toThrow(message)
+  })
+
+  test.each<[name: string, call: (cache: Cache) => Promise<unknown>, message: RegExp]>([
+    ['a ttl without an object', (cache) => cache.set('k', 1, any(60)), /such as \{ ttl: '5m' \}/],
+    ['ex', (cache) => cache.set('k', 1, any({ ex: 60 })), /unknown option ex\. Known options: ttl/],
+    ['tll', (cache) => cache.add('k', 1, any({ tll: '1m' })), /Did you mean ttl\?/],
+    ['a read option', (cache) => cache.get('k', any({ consistancy: 'strong' })), /consistency\?/],
+    ['keys as text', (cache) => cache.getMany(any('k')), /getMany: the keys must be an array/],
+    ['keys to delete', (cache) => cache.deleteMany(any('k')), /deleteMany: the keys must be/],
+    ['entries', (cache) => cache.setMany(any({ a: 1 })), /such as Object\.entries\(values\)/],
+    ['tags as text', (cache) => cache.set('k', 1, any({ tags: 'a' })), /Tags must be an array/],
+    ['no loader', (cache) => cache.remember('k', {}, any(undefined)), /third argument must be/],
+    [
+      'order',
+      (cache) =>
+        cache.remember(
+          'k',
+          any(() => 1),
+          any({}),
+        ),
+      /must be the function/,
+    ],
+    ['many', (cache) => cache.rememberMany(['k'], {}, any<never>(1)), /rememberMany\(key, \{ ttl/],
+    ['text', (cache) => cache.remember('k', any({ tags: 'a' }), () => 1), /tags must be an array/],
+  ])('a call with %s', async (_, call, message) => {
+    const error = await call(create()).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(TypeError)
+    expect((error as Error).message).toMatch(message)
+  })
+
+  test.each<[name: string, call: () => unknown, message: RegExp]>([
+    [
+      'no options',
+      () => createCaches(any<never>(undefined)),
+      /stores: \{ pages: \(\) => memory\(\) \}/,
+    ],
+    [
+      'a store instead of a function',
+      () =>
+        createCaches({
+          default: 'a',
+          stores: { a: any<() => ReturnType<typeof memory>>(memory()) },
+        }),
+      /the store of "a" must be a function that creates it: \(\) => memory\(\)/,
+    ],
+  ])('createCaches with %s', (_, call, message) => {
+    expect(call).toThrow(message)
+  })
+
+  test.each<[name: string, call: () => Promise<unknown>, message: RegExp]>([
+    ['variables', () => cachesFromEnv(any(undefined), any(undefined)), /such as process\.env/],
+    ['a registry', () => cachesFromEnv({}, any({ memory })), /such as standardDrivers\(\)/],
+  ])('cachesFromEnv without %s', async (_, call, message) => {
+    await expect(call()).rejects.toThrow(message)
+  })
+})
+
+test.each([[undefined], [() => 1, undefined], [() => 1, { ttl: '5m' }]])(
+  'wrap(%s, %o) is refused',
+  (...args) => {
+    expect(() => create().wrap(...any<[() => number, { name: string }]>(args))).toThrow(
+      /wrap\(findUser, \{ name: 'user'/,
+    )
+  },
+)
+
+test('one object of options can be used for set and remember', async () => {
+  const cache = create()
+  const options = { ttl: '1h', staleWhileRevalidate: '1d', tags: ['a'] } as const
+  await cache.set('k', 1, options)
+  expect(await cache.remember('k', options, () => 2)).toBe(1)
+})
+
+describe('a driver that cannot be loaded', () => {
+  test.each<[name: string, load: () => Promise<never>, message: RegExp]>([
+    [
+      'has no driver as its default export',
+      () => any(import('node:path')),
+      /default export of its module must have the members name, create and fromEnv\.$/,
+    ],
+    [
+      'is a file that does not exist, which npm cannot install',
+      // @ts-expect-error: a file that does not exist
+      () => import('./no-such-driver.ts'),
+      /no-such-driver(?!.*npm install)/,
+    ],
+    [
+      'needs a package that is missing',
+      () => Promise.reject(new Error("Cannot find package '@stowage/redis' imported from a.js")),
+      /a\.js\. Install its package: npm install @stowage\/redis$/,
+    ],
+  ])('%s', async (_, load, message) => {
+    const registry = new DriverRegistry({ mine: load })
+    await expect(cachesFromEnv({ CACHE_DRIVER: 'mine' }, registry)).rejects.toThrow(message)
+  })
+})
