@@ -14,6 +14,11 @@ export interface Codec {
    */
   readonly counters?: boolean | undefined
   /**
+   * Whether the payload of a value is its JSON text, unless it is bytes or has facts. Then `encode` also has to accept a
+   * `JsonText`, and to return its text. @default false
+   */
+  readonly plainJson?: boolean | undefined
+  /**
    * `key` is the full name of the entry: prefix, namespaces and key, without the id of a generation. It is the same in
    * every process, so that a codec can bind a payload to it.
    *
@@ -22,4 +27,8 @@ export interface Codec {
   encode(entry: Entry, key: string): Payload
   /** Returns the entry, or `undefined` for a corrupt or foreign payload, or one of a newer format. Never throws. */
   decode(payload: Payload, key: string): Entry | undefined
+  /**
+   * The same, but bytes in the value may be part of the payload, which the caller does not modify. @default `decode`
+   */
+  decodeShared?(payload: Payload, key: string): Entry | undefined
 }

@@ -1,23 +1,43 @@
 import { type CacheEvent, channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
-import type { CacheStore, StoreContract } from '../store.ts'
+import type { CacheStore, Payload, StoreContract } from '../store.ts'
 import type { Codec } from './codec.ts'
 import type { Entry, EntryFacts } from './entry.ts'
-import { isMark } from './mark.ts'
+import { isFrame } from './frame.ts'
+import { isMark } from './items/mark.ts'
+import { JsonText } from './json-text.ts'
+import { toText } from './payload.ts'
 
 /** A store of items of unknown type: bytes or entries. */
 export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
 
+type Decode = (item: unknown, key: string) => Entry | undefined
+
 interface ItemCodec {
   readonly counters?: boolean | undefined
+  readonly plainJson?: boolean | undefined
   encode(entry: Entry, key: string): unknown
-  decode(item: unknown, key: string): Entry | undefined
+  readonly decode: Decode
+  readonly decodeShared?: Decode | undefined
 }
 
 /** Entries stored by reference are not encoded. */
 const byReference: ItemCodec = {
   encode: (entry) => entry,
   decode: (item) => item as Entry,
+}
+
+/** Keeps what was decoded as long as the item exists, if it is bytes: these are part of the item, and need no memory. */
+function decodingBytesOnce(decode: Decode): Decode {
+  const decoded = new WeakMap<object, Entry>()
+  return (item, key) => {
+    if (!(item instanceof Uint8Array)) return decode(item, key)
+    const known = decoded.get(item)
+    if (known !== undefined) return known
+    const entry = decode(item, key)
+    if (entry?.value instanceof Uint8Array) decoded.set(item, entry)
+    return entry
+  }
 }
 
 /** A store and its codec. Converts values to items and back, and publishes the results of reads. */
@@ -31,12 +51,22 @@ export class EntryCodec {
    * @param keyPrefix added to each storage key for the codec: the prefixes that the store adds itself, without the ids
    * of their generations
    */
-  constructor(store: CacheStore, codec: Codec, cache: string, keyPrefix: string) {
+  constructor(store: CacheStore | AnyStore, codec: Codec, cache: string, keyPrefix: string) {
     // The codec matches the store from here on, so the item type need not be tracked any further.
-    this.store = store as unknown as AnyStore
+    this.store = store as AnyStore
     this.#codec = store.payload === 'entry' ? byReference : (codec as ItemCodec)
     this.#cache = cache
     this.#keyPrefix = keyPrefix
+  }
+
+  /** Decodes bytes without a copy. The caller does not modify them. */
+  withoutCopies(): EntryCodec {
+    const { decodeShared } = this.#codec
+    if (decodeShared === undefined) return this
+    // A memory returns the same item each time.
+    const decode = this.store.processLocal === true ? decodingBytesOnce(decodeShared) : decodeShared
+    const codec = { ...this.#codec, decode }
+    return new EntryCodec(this.store, codec as Codec, this.#cache, this.#keyPrefix)
   }
 
   /** @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec cannot decode counters */
@@ -60,7 +90,9 @@ export class EntryCodec {
       throw new TypeError('undefined cannot be cached because it means a miss. Store null instead.')
     }
     try {
-      const entry = facts === undefined ? { value } : { value, facts }
+      const isOtherCodec = JsonText.is(value) && this.#codec.plainJson !== true
+      const encoded = isOtherCodec ? value.parse() : value
+      const entry = facts === undefined ? { value: encoded } : { value: encoded, facts }
       return this.#codec.encode(entry, this.#keyPrefix + key)
     } catch (error) {
       throw CacheError.is(error) ? this.#withKey(key, error) : error
@@ -85,6 +117,12 @@ export class EntryCodec {
       channels.corrupt.publish(this.event(key))
     }
     return entry
+  }
+
+  /** Returns the JSON text of the value of an item, if the codec has stored it as that. */
+  jsonTextOf(item: unknown): string | undefined {
+    if (this.#codec.plainJson !== true || item === undefined || isMark(item)) return undefined
+    return isFrame(item as Payload) ? undefined : toText(item as Payload)
   }
 
   /** Publishes a hit or a miss. Returns the value of the entry. */

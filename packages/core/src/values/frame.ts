@@ -1,6 +1,7 @@
 import type { Payload } from '../store.ts'
 import type { EntryFacts } from './entry.ts'
-import { toBytes } from './payload.ts'
+import { type FrameHeader, parseHeader } from './frame-header.ts'
+import { toBytes, toText } from './payload.ts'
 
 /**
  * The first byte of a payload that is not plain text. It is unambiguous, because JSON text begins with no byte below
@@ -22,6 +23,8 @@ export const frameKinds = {
 
 const headerEnd = 0x00
 const headStart = String.fromCharCode(marker, frameKinds.entry)
+/** `"bytes"}` */
+const asBytes = [...Buffer.from('"bytes"}')]
 const headEnd = String.fromCharCode(headerEnd)
 
 /**
@@ -66,71 +69,81 @@ export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): P
   return typeof body === 'string' ? head + body : Buffer.concat([Buffer.from(head), toBytes(body)])
 }
 
+/** The longest payload that is decoded to text as a whole, and kept to recognise it when it is decoded again. */
+const maxTextLength = 10_000
+let lastPayload = ''
+let lastFrame: Frame | undefined
+
 /**
  * Returns the frame, with JSON text as a string and any other body as a copy of its bytes. Returns `undefined` for a
  * frame that is truncated, damaged or of another kind. May throw if it is damaged.
+ *
+ * @param copies whether bytes are copied. If not, they are part of the payload, which the store may still use
  */
-export function decodeFrame(payload: Payload): Frame | undefined {
+export function decodeFrame(payload: Payload, copies = true): Frame | undefined {
   if (frameKind(payload) !== frameKinds.entry) return undefined
-  const parts = typeof payload === 'string' ? splitText(payload) : splitBytes(toBytes(payload))
-  if (parts === undefined) return undefined
-  const [text, body] = parts
-  const header = readHeader(text)
-  if (header === undefined) return undefined
-  if (header.as === undefined) {
-    return { facts: text === '' ? undefined : header, body: body.toString() }
-  }
-  const { as, ...facts } = header
-  const hasFacts = Object.keys(facts).length > 0
-  // Copied, because the store may still use the payload.
-  return { facts: hasFacts ? facts : undefined, as, body: Buffer.from(body as Uint8Array) }
+  if (typeof payload === 'string') return decodeText(payload, copies)
+  // Most bodies are JSON text: one conversion is faster than one for each part.
+  const isText = payload.byteLength <= maxTextLength && !hasBytes(payload)
+  const frame = isText ? decodeText(toText(payload), copies) : undefined
+  return frame === undefined || frame.as !== undefined ? decodeParts(payload, copies) : frame
 }
 
-function splitText(payload: string): [header: string, body: string | Uint8Array] | undefined {
+/** Whether the header says that the body is bytes. `encodeFrame` writes that at its end. */
+function hasBytes(payload: Uint8Array): boolean {
+  const start = payload.indexOf(headerEnd) - asBytes.length
+  return start > 0 && asBytes.every((byte, index) => payload[start + index] === byte)
+}
+
+function decodeText(payload: string, copies: boolean): Frame | undefined {
+  if (isLastPayload(payload)) return lastFrame
   const end = payload.indexOf(headEnd)
-  return end < 0 ? undefined : [payload.slice(2, end), payload.slice(end + 1)]
+  if (end < 0) return undefined
+  const text = payload.slice(2, end)
+  const header = parseHeader(text)
+  if (header === undefined) return undefined
+  const body = payload.slice(end + 1)
+  if (header.as !== undefined) return decodeBody(header, Buffer.from(body), copies)
+  const frame = { facts: text === '' ? undefined : header, body }
+  if (payload.length <= maxTextLength) {
+    lastPayload = payload
+    lastFrame = frame
+  }
+  return frame
 }
 
-function splitBytes(payload: Buffer): [header: string, body: Uint8Array] | undefined {
-  const end = payload.indexOf(headerEnd)
-  return end < 0 ? undefined : [payload.toString('utf8', 2, end), payload.subarray(end + 1)]
+function decodeParts(payload: Uint8Array, copies: boolean): Frame | undefined {
+  const bytes = toBytes(payload)
+  const end = bytes.indexOf(headerEnd)
+  if (end < 0) return undefined
+  const text = bytes.toString('utf8', 2, end)
+  const header = parseHeader(text)
+  if (header === undefined) return undefined
+  const body = bytes.subarray(end + 1)
+  if (header.as !== undefined) return decodeBody(header, body, copies)
+  return { facts: text === '' ? undefined : header, body: body.toString() }
+}
+
+/**
+ * Whether a payload was also the last one. Often many callers decode the same payload: those that have asked for the key
+ * at the same time. Only then are the strings compared, which takes as long as all else here: the other comparisons find
+ * the last digits of the time with which most frames begin.
+ */
+function isLastPayload(payload: string): boolean {
+  return (
+    payload.length === lastPayload.length &&
+    payload.charCodeAt(28) === lastPayload.charCodeAt(28) &&
+    payload.charCodeAt(27) === lastPayload.charCodeAt(27) &&
+    payload === lastPayload
+  )
+}
+
+/** A frame whose body is not JSON text. */
+function decodeBody({ as, ...facts }: FrameHeader, body: Uint8Array, copies: boolean): Frame {
+  const hasFacts = Object.keys(facts).length > 0
+  return { facts: hasFacts ? facts : undefined, as, body: copies ? Buffer.from(body) : body }
 }
 
 function defaultFormat(body: string | Uint8Array): string | undefined {
   return typeof body === 'string' ? undefined : 'bytes'
-}
-
-interface Header extends EntryFacts {
-  readonly as?: string
-}
-
-function readHeader(text: string): Header | undefined {
-  if (text === '') return {}
-  const header: unknown = JSON.parse(text)
-  return isHeader(header) ? header : undefined
-}
-
-function isHeader(header: unknown): header is Header {
-  if (typeof header !== 'object' || header === null || Array.isArray(header)) return false
-  const { freshUntil, expiresAt, tags, etag, lastModified, as } = header as Record<string, unknown>
-  return (
-    isOptional('number', freshUntil) &&
-    isOptional('number', expiresAt) &&
-    isOptional('string', etag) &&
-    isOptional('string', lastModified) &&
-    isOptional('string', as) &&
-    (tags === undefined || isStringRecord(tags))
-  )
-}
-
-function isOptional(type: 'number' | 'string', value: unknown): boolean {
-  return value === undefined || typeof value === type
-}
-
-function isStringRecord(value: unknown): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.values(value).every((member) => typeof member === 'string')
-  )
 }

@@ -35,3 +35,13 @@ export function samePayload(a: Payload, b: Payload): boolean {
   if (typeof a === 'string' && typeof b === 'string') return a === b
   return toBytes(a).equals(toBytes(b))
 }
+
+/** Returns whether two items are the same: the same bytes, or the same object. */
+export function isSameItem(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  return isPayload(a) && isPayload(b) && samePayload(a, b)
+}
+
+function isPayload(item: unknown): item is Payload {
+  return typeof item === 'string' || item instanceof Uint8Array
+}

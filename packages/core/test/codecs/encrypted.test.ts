@@ -33,8 +33,13 @@ describe('encrypted()', () => {
   })
 
   test('hides values and facts', () => {
-    const payload = encode().toString('latin1')
-    for (const text of ['Ada', 'name', 'users', 'v1']) expect(payload).not.toContain(text)
+    // Long enough not to appear in random bytes by chance.
+    const texts = ['Ada Lovelace', 'full name', 'all the users', 'version one']
+    const [value, property, tag, version] = texts as [string, string, string, string]
+    const secretEntry = { value: { [property]: value }, facts: { tags: { [tag]: version } } }
+    const payload = toBytes(codec.encode(secretEntry, 'k')).toString('latin1')
+    expect(codec.decode(toBytes(codec.encode(secretEntry, 'k')), 'k')).toEqual(secretEntry)
+    for (const text of texts) expect(payload).not.toContain(text)
   })
 
   test('encrypts equal values differently', () => {

@@ -35,8 +35,9 @@ export function asIs(options: AsIsOptions = {}): Codec {
 const codecs: Readonly<Record<'bytes' | 'text', Codec>> = {
   bytes: {
     encode: (entry) => encode(entry),
-    // Copied, because the store may still use the payload.
+    // Copied: the store may keep the payload, and the caller may modify the value.
     decode: (payload) => decode(payload, (bytes) => Buffer.from(bytes)),
+    decodeShared: (payload) => decode(payload, toBytes),
   },
   text: {
     encode: (entry) => encode(entry, assertText),
@@ -77,7 +78,8 @@ function decode(
 ): Entry | undefined {
   if (!isFrame(payload)) return entryOf(read(payload))
   try {
-    const frame = decodeFrame(payload)
+    // Not copied here: `read` does that where it is necessary.
+    const frame = decodeFrame(payload, false)
     if (frame?.as !== 'bytes') return undefined // Written by another codec.
     return entryOf(read(frame.body), frame.facts)
   } catch {

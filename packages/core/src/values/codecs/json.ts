@@ -2,6 +2,7 @@ import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
 import type { Entry } from '../entry.ts'
 import { decodeFrame, encodeFrame, isFrame } from '../frame.ts'
+import { JsonText } from '../json-text.ts'
 import { toText } from '../payload.ts'
 import { unencodable } from './unencodable.ts'
 
@@ -21,25 +22,31 @@ export function json(): Codec {
 }
 
 // One object: caches that share a store and a codec also share their loads.
-const codec: Codec = { encode, decode }
+const codec: Codec = {
+  plainJson: true,
+  encode,
+  // Copied: the store may keep the payload, and the caller may modify the value.
+  decode: (payload) => decode(payload, true),
+  decodeShared: (payload) => decode(payload, false),
+}
 
 function encode({ value, facts }: Entry): Payload {
   if (value instanceof Uint8Array) return encodeFrame({ facts, body: value })
-  const text = stringify(value)
+  const text = JsonText.is(value) ? value.text : stringify(value)
   return facts === undefined ? text : encodeFrame({ facts, body: text })
 }
 
-function decode(payload: Payload): Entry | undefined {
+function decode(payload: Payload, copies: boolean): Entry | undefined {
   try {
-    if (isFrame(payload)) return decodeFramed(payload)
+    if (isFrame(payload)) return decodeFramed(payload, copies)
     return { value: JSON.parse(toText(payload)) }
   } catch {
     return undefined // Not JSON: corrupt, or written by another program.
   }
 }
 
-function decodeFramed(payload: Payload): Entry | undefined {
-  const frame = decodeFrame(payload)
+function decodeFramed(payload: Payload, copies: boolean): Entry | undefined {
+  const frame = decodeFrame(payload, copies)
   if (frame === undefined) return undefined
   const { facts, as, body } = frame
   if (as !== undefined && as !== 'bytes') return undefined // Written by another codec.
