@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
+  type Awaitable,
   type BatchingOptions,
   CacheError,
   type StoreOperation,
@@ -269,6 +270,49 @@ describe('a turn of the event loop', () => {
     store.get('a')
     await new Promise((resolve) => process.nextTick(resolve))
     expect(calls).toEqual(['get a'])
+  })
+
+  type BatchingStore = ReturnType<typeof setup>['store']
+  const oneAfterAnother: Record<string, (store: BatchingStore) => Awaitable<unknown>> = {
+    'get a': (store) => store.get('a'),
+    'getMany a,b': (store) => store.getMany(['a', 'b']),
+    'set a': (store) => store.set('a', 'v'),
+  }
+  test.each(Object.entries(oneAfterAnother))(
+    'does not delay %s after the reply to another',
+    async (name, call) => {
+      const { store, calls } = setup()
+      await call(store)
+      const second = call(store)
+      await new Promise((resolve) => process.nextTick(resolve))
+      expect(calls).toEqual([name, name])
+      await second
+    },
+  )
+
+  test('does not delay several calls of one callback in an idle process, as of an entry and its tag', async () => {
+    const { store, calls } = setup()
+    for (let i = 0; i < 3; i++) {
+      const results = [store.get('a'), store.get('b')]
+      await new Promise((resolve) => process.nextTick(resolve))
+      expect(calls).toEqual(Array(i + 1).fill('getMany a,b'))
+      await Promise.all(results)
+    }
+  })
+
+  test('has one batch in an idle process if the batch before had calls of several callbacks', async () => {
+    const { store, calls, chaos } = setup()
+    const callbacks = (keys: readonly string[]) =>
+      keys.map((key) => new Promise((resolve) => setImmediate(() => resolve(store.get(key)))))
+    chaos.hang('get', { times: 1 })
+    const first = store.get('a')
+    await new Promise((resolve) => process.nextTick(resolve))
+    await Promise.all(callbacks(['b', 'c']))
+    chaos.reset()
+    await first
+    calls.length = 0
+    await Promise.all(callbacks(['a', 'b', 'c']))
+    expect(calls).toEqual(['getMany a,b,c'])
   })
 
   test('sends each batch in the asynchronous context of its first call', async () => {

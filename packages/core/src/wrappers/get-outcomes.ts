@@ -1,5 +1,5 @@
+import { fulfilled } from '../calls/turn-batch.ts'
 import type { ReadOptions } from '../store.ts'
-import { fulfilled } from '../time/turn-batch.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { outcomeOf } from './batch-error.ts'
 

@@ -1,6 +1,6 @@
+import { answerWithin } from '../calls/deadline.ts'
+import { Deferred } from '../calls/deferred.ts'
 import type { Awaitable } from '../store.ts'
-import { answerWithin } from '../time/deadline.ts'
-import { Deferred } from '../time/deferred.ts'
 
 /** A write of a key, and the reads after it until the next write. */
 interface Epoch {
@@ -32,7 +32,7 @@ export class KeyOrder {
     keys: readonly string[],
     isWrite: boolean,
     call: () => Awaitable<T>,
-    onTimeout: () => Error,
+    onTimeout: () => Error = unlimited,
   ): Awaitable<T> {
     const earlier = this.#earlierCalls(keys, isWrite)
     if (earlier.length > 0) return this.#wait(Promise.all(earlier), keys, isWrite, call, onTimeout)
@@ -52,6 +52,22 @@ export class KeyOrder {
       else idle.push(entry)
     }
     return [idle, busy]
+  }
+
+  /** Whether no call is in flight. */
+  get isIdle(): boolean {
+    return this.#epochs.size === 0
+  }
+
+  /** Whether calls of one of the keys are in flight. */
+  isBusy(keys: readonly string[]): boolean {
+    return keys.some((key) => this.#epochs.has(key))
+  }
+
+  /** Resolves when the calls have settled that are in flight now for keys with this prefix. */
+  async settled(prefix: string): Promise<void> {
+    const inFlight = [...this.#epochs].filter(([key]) => key.startsWith(prefix))
+    await Promise.all(inFlight.map(([, epoch]) => idleOf(epoch)))
   }
 
   /** Resolves when no call is in flight. */
@@ -114,6 +130,11 @@ export class KeyOrder {
     epoch.idle?.resolve()
     if (this.#epochs.get(key) === epoch) this.#epochs.delete(key)
   }
+}
+
+/** The error of a call that may wait without limit. */
+function unlimited(): Error {
+  return new Error('unreachable')
 }
 
 function idleOf(epoch: Epoch): Promise<void> {

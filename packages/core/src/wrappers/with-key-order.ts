@@ -1,7 +1,7 @@
+import { Lifecycle } from '../calls/lifecycle.ts'
 import { CacheError } from '../errors.ts'
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
-import { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { outcomeOf, valuesOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'

@@ -1,7 +1,7 @@
+import { answerWithin } from '../calls/deadline.ts'
 import { checkTimeout } from '../configuration/check-options.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore } from '../store.ts'
-import { answerWithin } from '../time/deadline.ts'
 import type { Duration } from '../time/duration.ts'
 import { wrapStore } from './wrap-store.ts'
 

@@ -7,6 +7,7 @@ export type StoreOperation = (typeof operations)[number]
 const operations = [
   'get',
   'getMany',
+  'getWithTtl',
   'set',
   'setMany',
   'add',
@@ -65,6 +66,14 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
   if (inner.scan !== undefined) {
     wrapped.scan = (prefix: string) => interceptPages(inner.scan(prefix), prefix, intercept)
   }
+  // Of a store that fails over to others: where the locks are, and what its caches take part in.
+  const { primary, recovery } = inner as {
+    readonly primary?: CacheStore
+    readonly recovery?: unknown
+  }
+  if (recovery !== undefined) wrapped.recovery = recovery
+  if (primary !== undefined) wrapped.primary = wrapStore(primary, intercept)
+  if (inner.diagnostics !== undefined) wrapped.diagnostics = inner.diagnostics
   if (inner.observe !== undefined) wrapped.observe = (token: string) => inner.observe?.(token)
   return wrapped as unknown as S
 }

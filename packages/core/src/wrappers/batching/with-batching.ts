@@ -1,11 +1,11 @@
-import type { CacheStore, Consistency, Payload, ReadOptions } from '../store.ts'
-import { InFlight } from '../time/in-flight.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
-import { exceeds } from '../values/payload.ts'
+import { InFlight } from '../../calls/in-flight.ts'
+import type { CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
+import type { AnyStore } from '../../values/entry-codec.ts'
+import { exceeds } from '../../values/payload.ts'
+import { type StoreOperation, wrapStore } from '../wrap-store.ts'
 import { type Batch, BatchQueue } from './batch-queue.ts'
 import { GetBatch } from './get-batch.ts'
 import { SetBatch } from './set-batch.ts'
-import { type StoreOperation, wrapStore } from './wrap-store.ts'
 
 export interface BatchingOptions {
   /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
@@ -121,7 +121,7 @@ class PendingBatches {
     // An earlier set of the key with another ttl is in another batch, which might be sent after this one.
     this.flushKey(key)
     const queue = this.#setQueue(ttl)
-    const batch = queue.batchFor(key)
+    const batch = queue.batchForNewKey()
     const result = batch.add(key, item)
     this.#sendOrSchedule(queue, batch)
     return result

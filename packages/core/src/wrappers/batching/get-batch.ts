@@ -1,8 +1,8 @@
-import type { ReadOptions } from '../store.ts'
-import { Deferred } from '../time/deferred.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
-import { errorFor, outcomeOf, valuesOf } from './batch-error.ts'
-import type { Batch } from './batch-queue.ts'
+import { Deferred } from '../../calls/deferred.ts'
+import type { ReadOptions } from '../../store.ts'
+import type { AnyStore } from '../../values/entry-codec.ts'
+import { errorFor, outcomeOf, valuesOf } from '../batch-error.ts'
+import { type Batch, notifying } from './batch-queue.ts'
 
 /**
  * A key of the batch. A class, because V8 allocates object literals that outlive a garbage collection once, as in a
@@ -65,27 +65,24 @@ export class GetBatch implements Batch {
     return call.result.promise
   }
 
-  send(): Promise<unknown> {
-    if (this.#soleCall !== undefined) return this.#sendSoleCall(this.#soleCall)
-    if (this.#slots.size === 1 && this.#getManyCalls.length === 0) {
-      for (const [key, slot] of this.#slots) return this.#sendOne(key, slot)
-    }
-    return this.#sendMany([...this.#slots.keys()])
+  send(onReply: () => void): void {
+    if (this.#soleCall !== undefined) this.#sendSoleCall(this.#soleCall, onReply)
+    else if (this.#slots.size === 1 && this.#getManyCalls.length === 0) this.#sendSoleKey(onReply)
+    else void this.#sendMany([...this.#slots.keys()], onReply)
   }
 
-  #sendSoleCall({ keys, result }: GetManyCall): Promise<unknown> {
-    result.resolveWith(() => this.#store.getMany(keys, this.#options))
-    return settled(result.promise)
+  #sendSoleCall({ keys, result }: GetManyCall, onReply: () => void): void {
+    result.resolveWith(() => notifying(() => this.#store.getMany(keys, this.#options), onReply))
   }
 
-  #sendOne(key: string, { result }: Slot): Promise<unknown> {
-    result?.resolveWith(() => this.#store.get(key, this.#options))
-    return settled(result?.promise)
+  #sendSoleKey(onReply: () => void): void {
+    for (const [key, { result }] of this.#slots)
+      result?.resolveWith(() => notifying(() => this.#store.get(key, this.#options), onReply))
   }
 
-  async #sendMany(keys: readonly string[]): Promise<void> {
+  async #sendMany(keys: readonly string[], onReply: () => void): Promise<void> {
     try {
-      const items = await this.#store.getMany(keys, this.#options)
+      const items = await notifying(() => this.#store.getMany(keys, this.#options), onReply)
       for (const { index, result } of this.#slots.values()) result?.resolve(items[index])
       for (const call of this.#getManyCalls)
         call.result.resolve(call.keys.map((key) => items[this.#indexOf(key)]))
@@ -139,9 +136,3 @@ function outcomeOfKey(
   if (outcome.status === 'fulfilled') return outcome
   return { status: 'rejected', reason: errorFor(key, 'getMany', outcome.reason) }
 }
-
-function settled(result: Promise<unknown> | undefined): Promise<unknown> {
-  return result === undefined ? Promise.resolve() : result.then(ignore, ignore)
-}
-
-function ignore(): void {}

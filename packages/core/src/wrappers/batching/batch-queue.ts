@@ -1,4 +1,5 @@
-import type { InFlight } from '../time/in-flight.ts'
+import type { InFlight } from '../../calls/in-flight.ts'
+import type { Awaitable } from '../../store.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
@@ -8,8 +9,21 @@ export interface Batch {
   /** The number of keys. */
   readonly size: number
   has(key: string): boolean
-  /** Sends the batch. The promise resolves when it has succeeded or failed, and never rejects. */
-  send(): Promise<unknown>
+  /** Sends the batch. `onReply` is called when it has succeeded or failed, before its calls get their outcomes. */
+  send(onReply: () => void): void
+}
+
+/** Makes a call. `onReply` is called when it has succeeded or failed, before all that depends on the result. */
+export function notifying<T>(call: () => Awaitable<T>, onReply: () => void): Awaitable<T> {
+  try {
+    const result = call()
+    if (result instanceof Promise) result.then(onReply, onReply)
+    else onReply()
+    return result
+  } catch (error) {
+    onReply()
+    throw error
+  }
 }
 
 /** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
@@ -21,8 +35,10 @@ export class BatchQueue<B extends Batch> {
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
   #second: B | undefined
-  /** The size of the last batch that was sent. */
-  #lastSize = 0
+  /** The number of keys at the end of the callback in which the unsent batches were begun. */
+  #sizeAfterCallback = 0
+  /** Whether other callbacks of the turn added keys to the last batch. */
+  #hasGrown = false
   #isScheduled = false
 
   /**
@@ -58,9 +74,15 @@ export class BatchQueue<B extends Batch> {
   /** Returns the batch that contains the key, or to which it must be added. */
   batchFor(key: string): B {
     if (this.#second?.has(key)) return this.#second
+    if (this.#first?.has(key)) return this.#first
+    return this.batchForNewKey()
+  }
+
+  /** Returns the batch to which a key must be added that no batch contains. */
+  batchForNewKey(): B {
     this.#first ??= this.#createBatch()
     const first = this.#first
-    if (!this.#overlap || first.size < minKeysToSplit || first.has(key)) return first
+    if (!this.#overlap || first.size < minKeysToSplit) return first
     // With a batch in flight, client and server already work at the same time.
     if (this.#second === undefined && this.#batchesInFlight.count > 0) return first
     this.#second ??= this.#createBatch()
@@ -75,9 +97,10 @@ export class BatchQueue<B extends Batch> {
   schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    const isBusy = this.#lastSize > 1 || this.#callsInFlight.count > 0
-    if (isBusy) setImmediate(this.#onTurnEnd)
-    else process.nextTick(this.#onTurnEnd)
+    if (this.#hasGrown || this.#callsInFlight.count > 0) {
+      setImmediate(this.#onTurnEnd)
+      process.nextTick(this.#onCallbackEnd)
+    } else process.nextTick(this.#sendScheduled)
   }
 
   /** Sends both batches now. */
@@ -90,7 +113,16 @@ export class BatchQueue<B extends Batch> {
   }
 
   // Functions that are created once: one per batch would add to the cost of a single call.
+  readonly #onCallbackEnd = () => {
+    this.#sizeAfterCallback = this.size
+  }
+
   readonly #onTurnEnd = () => {
+    this.#hasGrown = this.size > this.#sizeAfterCallback
+    this.#sendScheduled()
+  }
+
+  readonly #sendScheduled = () => {
     this.#isScheduled = false
     const batch = this.#first
     this.#first = undefined
@@ -105,11 +137,11 @@ export class BatchQueue<B extends Batch> {
   }
 
   #send(batch: B): void {
-    this.#lastSize = batch.size
     const batchesInFlight = batch.size > 1 ? this.#batchesInFlight : undefined
     this.#callsInFlight.begin()
     batchesInFlight?.begin()
-    batch.send().then(() => {
+    // Before the outcomes: a caller that makes one call after another is alone again when it makes the next.
+    batch.send(() => {
       this.#callsInFlight.end()
       batchesInFlight?.end()
     })

@@ -1,0 +1,64 @@
+import { Deferred } from '../../calls/deferred.ts'
+import type { AnyStore } from '../../values/entry-codec.ts'
+import { errorFor, outcomeOf } from '../batch-error.ts'
+import { type Batch, notifying } from './batch-queue.ts'
+
+/** Items with the same ttl that are stored by one call. */
+export class SetBatch implements Batch {
+  readonly #store: AnyStore
+  readonly #ttl: number | undefined
+  /**
+   * Not an array of entries: V8 allocates array literals that outlive a garbage collection once, as in a burst of calls at
+   * the start, in the old generation from then on. There, they keep the items alive.
+   */
+  readonly #items = new Map<string, unknown>()
+  /** The key of each call. */
+  readonly #calls: string[] = []
+  /** The number of calls that have got their outcome. */
+  #settledCalls = 0
+  /** The positions of the keys. Created for a failure. */
+  #indexes: ReadonlyMap<string, number> | undefined
+  readonly #result = new Deferred<void>()
+
+  constructor(store: AnyStore, ttl: number | undefined) {
+    this.#store = store
+    this.#ttl = ttl
+  }
+
+  get size(): number {
+    return this.#items.size
+  }
+
+  has(key: string): boolean {
+    return this.#items.has(key)
+  }
+
+  add(key: string, item: unknown): Promise<void> {
+    this.#items.set(key, item)
+    this.#calls.push(key)
+    return this.#result.promise.then(ignore, this.#settleNextCall)
+  }
+
+  send(onReply: () => void): void {
+    this.#result.resolveWith(() => notifying(() => this.#callStore(), onReply))
+  }
+
+  #callStore() {
+    if (this.#items.size === 1)
+      for (const [key, item] of this.#items) return this.#store.set(key, item, this.#ttl)
+    return this.#store.setMany([...this.#items], this.#ttl)
+  }
+
+  /**
+   * Each call gets the outcome of its own key, and an error of its own. One function for all calls, instead of one per
+   * call: the functions that were passed to `then` are called in the order in which they were passed.
+   */
+  readonly #settleNextCall = (error: unknown): void => {
+    const key = this.#calls[this.#settledCalls++] as string
+    this.#indexes ??= new Map([...this.#items.keys()].map((each, index) => [each, index]))
+    const outcome = outcomeOf(error, this.#indexes.get(key) as number)
+    if (outcome.status === 'rejected') throw errorFor(key, 'set', outcome.reason)
+  }
+}
+
+function ignore(): void {}
