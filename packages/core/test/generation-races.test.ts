@@ -67,6 +67,30 @@ test('a write that is repeated in a new generation precedes later calls for its 
   expect(await cache.get('k')).toBeUndefined()
 })
 
+test('calls wait for those that were made before the id was known', async () => {
+  const { backend, createCache } = setup()
+  await createCache().set('other', 0)
+  // The id is known before the missing copy has been stored again.
+  const [id, copy] = ['app:~generation', 'app:~generation1']
+  expect(backend.get(id)).toBe(backend.get(copy))
+  await backend.delete(copy)
+  const repairing = new Deferred<void>()
+  const repaired = new Deferred<void>()
+  const cache = createCache(async (operation, call, [key]) => {
+    if (operation !== 'add' || key !== copy) return call()
+    repairing.resolve()
+    await repaired.promise
+    return call()
+  })
+  const calls: Promise<unknown>[] = [cache.set('k', 1)]
+  await repairing.promise
+  calls.push(cache.get('k'), cache.set('k', 2), cache.get('k', { consistency: 'strong' }))
+  await sleep(5)
+  repaired.resolve()
+  expect(await Promise.all(calls)).toEqual([undefined, 1, undefined, 2])
+  expect(await cache.get('k')).toBe(2)
+})
+
 test('a write before a clear is not repeated after it, even if its id is read after the clear', async () => {
   const { createCache } = setup()
   let isSlow = false

@@ -190,6 +190,20 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(calls.filter((call) => call.includes('~generation'))).toHaveLength(3)
   })
 
+  test('a read that confirms only a miss finds what was written after the clear', async () => {
+    const { one, two, calls } = setup()
+    const options = { consistency: 'strong', confirmGeneration: 'on-miss' } as const
+    await one.set('k', 'old')
+    expect(await two.get('k', options)).toBe('old')
+    calls.length = 0
+    await two.get('k', options)
+    expect(calls).toHaveLength(1)
+    await one.clear()
+    await one.set('new', 1)
+    expect(await two.get('new', options)).toBe(1)
+    expect((await two.snapshot('k', options)).value).toBeUndefined()
+  })
+
   test('strong reads and writes of one turn share the confirmation', async () => {
     const { one, calls } = setup()
     await one.set('k', 1)

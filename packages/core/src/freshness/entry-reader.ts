@@ -1,14 +1,18 @@
 import type { Awaitable, ReadOptions } from '../store.ts'
 import type { TagVersions, Versions } from '../tags/tag-versions.ts'
 import type { BackendTime } from '../time/backend-time.ts'
-import type { Entry } from '../values/entry.ts'
+import type { Entry, EntryFacts } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
-import { type Mark, parseMark } from '../values/mark.ts'
+import { storedItem } from '../values/items/decoded-item.ts'
+import { type Mark, parseMark } from '../values/items/mark.ts'
 import { getOutcomes } from '../wrappers/get-outcomes.ts'
-import { freshnessOf, staleMsOf, tagsOf } from './freshness.ts'
+import { staleMsOf, tagsOf } from './freshness.ts'
 import type { KnownTags } from './known-tags.ts'
 
 const noVersions: Versions = new Map()
+const strongRead: ReadOptions = { consistency: 'strong' }
+
+type EntryTags = NonNullable<EntryFacts['tags']>
 
 /** What a read found. */
 export interface Found {
@@ -26,21 +30,27 @@ export interface Found {
   readonly versions: Versions
 }
 
+/** What the reader needs of what a cache shares with its namespaces. */
+export interface EntryReaderRoot {
+  readonly tags: TagVersions
+  readonly time: BackendTime
+  /** The near cache that reads are served from, if there is one. */
+  readonly near: object | undefined
+}
+
 /** Reads entries and determines whether they are fresh. */
 export class EntryReader {
   readonly #entries: EntryCodec
   readonly #tags: TagVersions
   readonly #time: BackendTime
   readonly #knownTags: KnownTags
+  readonly #hasNear: boolean
 
-  constructor(
-    entries: EntryCodec,
-    { tags, time }: { readonly tags: TagVersions; readonly time: BackendTime },
-    knownTags: KnownTags,
-  ) {
+  constructor(entries: EntryCodec, { tags, time, near }: EntryReaderRoot, knownTags: KnownTags) {
     this.#entries = entries
     this.#tags = tags
     this.#time = time
+    this.#hasNear = near !== undefined
     this.#knownTags = knownTags
   }
 
@@ -49,21 +59,78 @@ export class EntryReader {
     return this.#knownTags.of(key) !== undefined
   }
 
-  /** Reads an item, together with the versions of these tags and of those that its entry is known to have. */
-  async read(key: string, tags: readonly string[], options?: ReadOptions): Promise<Found> {
-    const names = unionOf(tags, this.#knownTags.of(key))
-    const reading = this.#entries.store.get(key, options)
-    if (names.length === 0) return this.examine(key, await reading, noVersions, options)
-    const [item, versions] = await Promise.all([reading, this.#tags.read(names, options)])
-    return this.examine(key, item, versions, options)
+  /**
+   * Reads the versions of these tags, and of those that the entry under this key is known to have. Call it in the same
+   * turn as the read of the entry: both are merged. `tags` may be a function of a value that is not known yet.
+   */
+  readVersions(
+    key: string,
+    tags: readonly string[] | ((...args: never) => unknown) | undefined,
+    options?: ReadOptions,
+  ): Awaitable<Versions> {
+    const known = this.#knownTags.of(key)
+    const names = Array.isArray(tags) ? unionOf(tags, known) : known
+    return names === undefined || names.length === 0 ? noVersions : this.#tags.read(names, options)
   }
 
-  /** Whether an entry is known to be fresh without another read. */
-  isFreshNow({ facts }: Entry): boolean {
-    if (facts === undefined) return true
-    if (facts.tags !== undefined) return false
-    const now = facts.freshUntil === undefined ? 0 : this.#time.current()
-    return now !== undefined && now < (facts.freshUntil ?? Infinity)
+  /** Reads an item, together with the versions of these tags and of those that its entry is known to have. */
+  read(key: string, tags: readonly string[], options?: ReadOptions): Promise<Found> {
+    // Not an async function, which would create a second promise.
+    try {
+      const versionsReading = this.readVersions(key, tags, options)
+      const itemReading = this.#entries.store.get(key, options)
+      return this.#examineReads(key, tags, itemReading, versionsReading, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Returns the value of a fresh entry; without a promise if the store replies at once. */
+  readValue(key: string, options?: ReadOptions): Awaitable<unknown> {
+    const versions = this.readVersions(key, undefined, options)
+    const item = this.#entries.store.get(key, options)
+    if (item instanceof Promise || versions instanceof Promise) {
+      return this.#valueOf(key, item, versions, options)
+    }
+    const found = this.examineNow(key, item, versions)
+    return found !== undefined && found.staleMs < 0
+      ? this.#entries.publishRead(key, found.entry)
+      : this.#valueOf(key, item, versions, options)
+  }
+
+  async #valueOf(
+    key: string,
+    itemReading: Awaitable<unknown>,
+    versionsReading: Awaitable<Versions>,
+    options: ReadOptions | undefined,
+  ): Promise<unknown> {
+    const found = await this.#examineReads(key, [], itemReading, versionsReading, options)
+    return this.#entries.publishRead(key, freshEntryOf(found))
+  }
+
+  async #examineReads(
+    key: string,
+    tags: readonly string[],
+    itemReading: Awaitable<unknown>,
+    versionsReading: Awaitable<Versions>,
+    options: ReadOptions | undefined,
+  ): Promise<Found> {
+    const item = await itemReading
+    const versions = versionsReading instanceof Promise ? await versionsReading : versionsReading
+    const examined =
+      this.examineNow(key, item, versions) ?? (await this.examine(key, item, versions, options))
+    const confirmed = this.confirm(key, examined)
+    const found = confirmed instanceof Promise ? await confirmed : confirmed
+    return this.isOutdated(found, options) ? this.read(key, tags, strongRead) : found
+  }
+
+  /**
+   * Reads the versions of an entry again that was found to be invalid: those that were read together with it may be older
+   * than the entry, which a load would then replace.
+   */
+  confirm(key: string, found: Found): Awaitable<Found> {
+    const isInvalid = found.isEntry && found.entry === undefined && found.versions.size > 0
+    return isInvalid ? this.examine(key, found.item, noVersions, strongRead) : found
   }
 
   /** Does `read` for each key with one `getMany`, and returns the outcome of each. */
@@ -84,18 +151,24 @@ export class EntryReader {
     )
     const all = await this.#versionsOfMany(keys, entries, versions, options)
     const now = this.#time.current() ?? (await this.#time.now())
-    return outcomes.map((outcome, index) =>
-      outcome.status === 'fulfilled'
-        ? { status: 'fulfilled', value: found(outcome.value, entries[index], all, now) }
-        : outcome,
+    const results = await Promise.all(
+      outcomes.map(async (outcome, index): Promise<PromiseSettledResult<Found>> => {
+        if (outcome.status === 'rejected') return outcome
+        const value = found(outcome.value, entries[index], all, now)
+        return { status: 'fulfilled', value: await this.confirm(keys[index] as string, value) }
+      }),
     )
+    return this.#mayBeOutdated(options) && all.size > 0
+      ? this.#readInvalidAgain(keys, tags, results)
+      : results
   }
 
   /** Returns the entry of an item that was read if it is fresh. */
   freshEntry(key: string, item: unknown, options?: ReadOptions): Awaitable<Entry | undefined> {
     const entry = this.#entries.decode(key, item)
     if (entry === undefined || entry.facts === undefined) return entry
-    return this.#ifFresh(key, entry, options)
+    const found = this.#foundNow(key, item, entry, noVersions)
+    return found === undefined ? this.#freshEntryLater(key, item, options) : freshEntryOf(found)
   }
 
   /** Returns the entries of items that were read, with `undefined` for those that are not fresh. */
@@ -110,8 +183,8 @@ export class EntryReader {
     const versions = await this.#tags.read([...names], options)
     const now = await this.#time.now()
     return entries.map((entry) => {
-      const freshness = freshnessOf(entry?.facts, versions)
-      return freshness !== undefined && staleMsOf(freshness, now) < 0 ? entry : undefined
+      const staleMs = staleMsOf(entry?.facts, versions, now)
+      return staleMs !== undefined && staleMs < 0 ? entry : undefined
     })
   }
 
@@ -123,17 +196,78 @@ export class EntryReader {
     options?: ReadOptions,
   ): Promise<Found> {
     const entry = this.#entries.decode(key, item)
-    if (entry === undefined) return found(item, entry, versions, 0)
+    // Without facts it is fresh at any time.
+    if (entry?.facts === undefined) return found(item, entry, versions, 0)
     const all = await this.#versionsOf(key, entry, versions, options)
     return found(item, entry, all, this.#time.current() ?? (await this.#time.now()))
   }
 
-  async #ifFresh(key: string, entry: Entry, options?: ReadOptions): Promise<Entry | undefined> {
-    const versions = await this.#versionsOf(key, entry, noVersions, options)
-    const freshness = freshnessOf(entry.facts, versions)
-    if (freshness === undefined) return undefined
-    const now = this.#time.current() ?? (await this.#time.now())
-    return staleMsOf(freshness, now) < 0 ? entry : undefined
+  /** The same, or `undefined` if the versions of other tags or the clock of the backend have to be read first. */
+  examineNow(key: string, item: unknown, versions: Versions): Found | undefined {
+    const entry = this.#entries.decode(key, item)
+    return this.#foundNow(key, item, entry, versions)
+  }
+
+  #foundNow(
+    key: string,
+    item: unknown,
+    entry: Entry | undefined,
+    versions: Versions,
+  ): Found | undefined {
+    const facts = entry?.facts
+    if (facts === undefined) return found(item, entry, versions, 0)
+    if (facts.tags !== undefined && !this.#areKnown(key, facts.tags, versions)) return undefined
+    const now = this.#time.current()
+    return now === undefined ? undefined : found(item, entry, versions, now)
+  }
+
+  /** Whether the versions of all tags of an entry have been read. */
+  #areKnown(key: string, tags: EntryTags, versions: Versions): boolean {
+    let count = 0
+    for (const tag in tags) {
+      if (!versions.has(tag)) return false
+      count++
+    }
+    // An entry that has lost tags: their versions need not be read any more.
+    if (count < versions.size) this.#knownTags.set(key, Object.keys(tags))
+    return true
+  }
+
+  async #freshEntryLater(
+    key: string,
+    item: unknown,
+    options: ReadOptions | undefined,
+  ): Promise<Entry | undefined> {
+    return freshEntryOf(await this.examine(key, item, noVersions, options))
+  }
+
+  /**
+   * Whether what a read has found must be read again: an entry that is not fresh with a version of a near cache may have
+   * been replaced, and a load must not record an outdated version.
+   */
+  isOutdated({ staleMs, versions }: Found, options?: ReadOptions): boolean {
+    return staleMs >= 0 && versions.size > 0 && this.#mayBeOutdated(options)
+  }
+
+  /** Whether entries and versions may be those of a near cache. */
+  #mayBeOutdated(options: ReadOptions | undefined): boolean {
+    return this.#hasNear && options?.consistency === undefined
+  }
+
+  async #readInvalidAgain(
+    keys: readonly string[],
+    tags: readonly string[],
+    results: readonly PromiseSettledResult<Found>[],
+  ): Promise<PromiseSettledResult<Found>[]> {
+    const isInvalid = (result: PromiseSettledResult<Found> | undefined) =>
+      result?.status === 'fulfilled' && result.value.staleMs >= 0
+    const invalid = keys.filter((_, index) => isInvalid(results[index]))
+    if (invalid.length === 0) return [...results]
+    const again = await this.readMany(invalid, tags, strongRead)
+    let next = 0
+    return results.map((result) =>
+      isInvalid(result) ? (again[next++] as PromiseSettledResult<Found>) : result,
+    )
   }
 
   async #versionsOf(
@@ -168,24 +302,26 @@ export class EntryReader {
 }
 
 /** What an item means at the time `now`. `versions` contains those of its tags. */
-function found(item: unknown, entry: Entry | undefined, versions: Versions, now: number): Found {
+function found(read: unknown, entry: Entry | undefined, versions: Versions, now: number): Found {
+  const item = storedItem(read)
   if (entry === undefined) {
     const mark = parseMark(item)
     return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
   }
-  const freshness = freshnessOf(entry.facts, versions)
-  return {
-    item,
-    entry: freshness === undefined ? undefined : entry,
-    isEntry: true,
-    staleMs: freshness === undefined ? Infinity : staleMsOf(freshness, now),
-    mark: undefined,
-    versions,
-  }
+  const staleMs = staleMsOf(entry.facts, versions, now)
+  const mark = undefined
+  return staleMs === undefined
+    ? { item, entry: undefined, isEntry: true, staleMs: Infinity, mark, versions }
+    : { item, entry, isEntry: true, staleMs, mark, versions }
 }
 
-/** The tags of both lists, which usually are the same. */
+function freshEntryOf({ entry, staleMs }: Found): Entry | undefined {
+  return staleMs < 0 ? entry : undefined
+}
+
+/** The tags of both lists, which usually are the same. Then returns the known ones, which many entries share. */
 function unionOf(tags: readonly string[], known: readonly string[] | undefined): readonly string[] {
-  if (known === undefined || known.every((tag) => tags.includes(tag))) return tags
-  return [...new Set([...tags, ...known])]
+  if (known === undefined) return tags
+  if (tags.every((tag) => known.includes(tag))) return known
+  return known.every((tag) => tags.includes(tag)) ? tags : [...new Set([...tags, ...known])]
 }

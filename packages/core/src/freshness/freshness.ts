@@ -4,34 +4,39 @@ import type { EntryFacts } from '../values/entry.ts'
 
 const noTags: readonly string[] = []
 
-/** Until when an entry is fresh. */
-export interface Freshness {
-  /** In the time of the backend; `Infinity` without a limit. */
-  readonly until: number
-  /** Whether one of its tags has made it stale, whatever the clock of this process shows. */
-  readonly isStale: boolean
-}
-
-/** Determines until when an entry is fresh. `undefined` if one of its tags has been invalidated or lost. */
-export function freshnessOf(
+/**
+ * For how long an entry has been stale at the time `now` of the backend, in milliseconds. Negative if it is fresh.
+ * `undefined` if one of its tags has been invalidated or lost, or if the entry has expired: the request that stored it may
+ * have arrived late.
+ */
+export function staleMsOf(
   facts: EntryFacts | undefined,
   versions: Versions,
-): Freshness | undefined {
-  let until = facts?.freshUntil ?? Infinity
+  now: number,
+): number | undefined {
+  if (facts === undefined) return -Infinity
+  const { freshUntil = Infinity, expiresAt = Infinity, tags } = facts
+  if (expiresAt <= now) return undefined
+  return tags === undefined ? now - freshUntil : staleMsOfTagged(freshUntil, tags, versions, now)
+}
+
+function staleMsOfTagged(
+  freshUntil: number,
+  tags: NonNullable<EntryFacts['tags']>,
+  versions: Versions,
+  now: number,
+): number | undefined {
+  let until = freshUntil
   let isStale = false
-  for (const tag of tagsOf(facts)) {
-    const recorded = facts?.tags?.[tag] ?? ''
+  // Without an array of the names: most reads of a tagged entry do only this.
+  for (const tag in tags) {
+    const recorded = tags[tag] as string
     const current = versions.get(tag)
     if (current === recorded) continue
     if (current === undefined || !isSameHard(current, recorded)) return undefined
     isStale = true
     until = Math.min(until, staleSince(current))
   }
-  return { until, isStale }
-}
-
-/** For how long an entry has been stale, in milliseconds. Negative if it is fresh. */
-export function staleMsOf({ until, isStale }: Freshness, now: number): number {
   // The time of the process that invalidated may be ahead.
   return isStale ? Math.max(0, now - until) : now - until
 }

@@ -1,5 +1,5 @@
+import { TurnBatch } from '../calls/turn-batch.ts'
 import type { ReadOptions } from '../store.ts'
-import { TurnBatch } from '../time/turn-batch.ts'
 import type { EntryReader, Found } from './entry-reader.ts'
 
 /** Reads the keys that are requested in one turn by one `getMany`, all with the same tags and options. */

@@ -1,8 +1,13 @@
+import type { Lifecycle } from '../calls/lifecycle.ts'
+
+import type { StoreDiagnostics } from '../diagnostics.ts'
+
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
-import type { Lifecycle } from '../time/lifecycle.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import type { Generation } from './generation.ts'
 import type { CallKind, PrefixedCall } from './unconfirmed-call.ts'
+
+const strongRead: ReadOptions = { consistency: 'strong' }
 
 /**
  * A store within a prefix of a store that cannot list its keys. `clear()` begins a new {@link Generation}; items of
@@ -13,6 +18,8 @@ export class GenerationStore implements AnyStore {
   readonly payload: 'bytes' | 'entry'
   readonly durable: boolean
   readonly processLocal: boolean
+  readonly getWithTtl?: NonNullable<AnyStore['getWithTtl']>
+  readonly diagnostics: StoreDiagnostics | undefined
   readonly #store: AnyStore
   readonly #generation: Generation
   readonly #lifecycle: Lifecycle
@@ -32,10 +39,22 @@ export class GenerationStore implements AnyStore {
     this.payload = store.payload
     this.durable = store.durable === true
     this.processLocal = store.processLocal === true
+    const { getWithTtl } = store
+    if (getWithTtl !== undefined) {
+      this.getWithTtl = (keys, options) =>
+        this.#read('getWithTtl', options, (prefix) =>
+          getWithTtl.call(
+            store,
+            keys.map((key) => prefix + key),
+            options,
+          ),
+        )
+    }
     this.#store = store
     this.#generation = generation
     this.#lifecycle = lifecycle
     this.#closeStore = closeStore
+    this.diagnostics = store.diagnostics && this.#diagnosticsOf(store.diagnostics)
   }
 
   /** Read from the store each time: some limits are known only after the backend has replied. */
@@ -45,7 +64,9 @@ export class GenerationStore implements AnyStore {
   }
 
   get(key: string, options?: ReadOptions): Awaitable<unknown> {
-    return this.#read('get', options, (prefix) => this.#store.get(prefix + key, options))
+    const call = (prefix: string) => this.#store.get(prefix + key, options)
+    if (options?.confirmGeneration !== 'on-miss') return this.#read('get', options, call)
+    return this.#getConfirmingMiss(options, call)
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> {
@@ -124,6 +145,20 @@ export class GenerationStore implements AnyStore {
 
   observe(token: string): void {
     this.#store.observe?.(token)
+  }
+
+  /** The keys of the inner store contain the generation. */
+  #diagnosticsOf(inner: StoreDiagnostics): StoreDiagnostics {
+    const check: StoreDiagnostics['check'] = (options) => inner.check(options)
+    if (inner.locate === undefined) return { check }
+    const locate = async (key: string) =>
+      this.#read('get', strongRead, (prefix) => inner.locate?.(prefix + key) ?? '')
+    return { check, locate }
+  }
+
+  async #getConfirmingMiss(options: ReadOptions, call: PrefixedCall<unknown>): Promise<unknown> {
+    const found = await this.#read('get', { ...options, confirmGeneration: false }, call)
+    return found === undefined ? this.#confirmed('get', call, 'read') : found
   }
 
   #read<T>(

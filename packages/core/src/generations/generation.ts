@@ -9,7 +9,7 @@ import {
   maxIdLength,
   newestOf,
 } from './generation-id.ts'
-import { IdCopies, type IdReading } from './id-copies.ts'
+import { IdCopies, type IdReading, keysOfIds } from './id-copies.ts'
 import { type IdStore, PinnedStore } from './pinned-store.ts'
 import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
 
@@ -21,6 +21,7 @@ const refreshMs = 1_000
  */
 const restoreMs = 2 * refreshMs
 
+const resolved = Promise.resolve()
 /** How many clears this process has begun. */
 let clearsBegun = 0
 
@@ -39,6 +40,9 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
+  #idKeys: readonly string[] | undefined
+  /** The copies of the id, if no generation is around this one. */
+  #ids: IdCopies | undefined
   readonly #store: AnyStore
   /** The generation of the prefix around this one, if that has generations too. */
   readonly #outer: Generation | undefined
@@ -58,6 +62,10 @@ export class Generation {
   #lastClear = 0
   readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
+  /** The first read of the id, until it has settled. */
+  #starting: Promise<void> | undefined
+  /** How often `expire` was called. */
+  #expirations = 0
   #confirming: Promise<void> | undefined
   /** In the order in which they were made. */
   readonly #unconfirmedCalls = new Set<UnconfirmedCall<unknown>>()
@@ -93,16 +101,28 @@ export class Generation {
 
   /** Whether `keyPrefix` is recent enough for reads that need not be strong. Otherwise use {@link callRefreshing}. */
   isFresh(): boolean {
-    return this.#id !== undefined && this.#readAt?.isWithin(refreshMs) === true
+    return this.#isStarted && this.#readAt?.isWithin(refreshMs) === true
+  }
+
+  /** To be called when another process may have cleared: the next call reads the id. */
+  expire(): void {
+    this.#expirations++
+    this.#readAt = undefined
+    // A read in flight may return the id before the clear.
+    this.#reading = undefined
   }
 
   /** Makes a call that need not be strong, and refreshes the id. */
   async callRefreshing<T>(call: PrefixedCall<T>): Promise<T> {
-    const isKnown = this.#id !== undefined
-    const reading = this.#readShared()
+    const isKnown = this.#isStarted
+    const reading = isKnown ? this.#readShared() : this.#start()
     if (isKnown && !this.#isFailing()) return this.#callWhile(reading, 'read', call)
     if (isKnown) reading.catch(ignore)
     else await reading
+    // This call may have been made after `expire`, while the first read was in flight.
+    if (!isKnown && this.#readAt === undefined) {
+      return this.#callWhile(this.#readShared(), 'read', call)
+    }
     return call(this.#keyPrefix)
   }
 
@@ -119,7 +139,7 @@ export class Generation {
    * with the known one, except an `add`: two processes that know different ids would both get a lock.
    */
   async callConfirmed<T>(kind: CallKind, call: PrefixedCall<T>): Promise<T> {
-    if (this.#id === undefined) await this.#readShared()
+    if (!this.#isStarted) await this.#start()
     const confirming = this.#confirm()
     const result = await this.#callWhile(confirming, kind, call)
     if (kind === 'add') await confirming
@@ -134,10 +154,14 @@ export class Generation {
     const outerKeyPrefix = this.#outer?.fullKeyPrefix
     const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, clearsBegun)
     this.#unconfirmedCalls.add(unconfirmed)
-    await reading.catch(ignore)
+    try {
+      await reading
+    } catch {
+      // The known id is used.
+    }
     if (this.#outer !== undefined) await this.#followOuter(this.#outer, outerKeyPrefix, unconfirmed)
     this.#unconfirmedCalls.delete(unconfirmed)
-    return unconfirmed.result
+    return await unconfirmed.result
   }
 
   /** Waits for the result. If the outer generation has changed meanwhile, reads the id that is current in the new one. */
@@ -177,11 +201,30 @@ export class Generation {
   #confirm(): Promise<void> {
     if (this.#confirming === undefined) {
       this.#confirming = this.#readId()
-      queueMicrotask(() => {
+      // Costs less than `queueMicrotask`.
+      resolved.then(() => {
         this.#confirming = undefined
       })
     }
     return this.#confirming
+  }
+
+  /** Whether a call may be made with the known id. Otherwise it would overtake those that wait for the first read. */
+  get #isStarted(): boolean {
+    return this.#id !== undefined && this.#starting === undefined
+  }
+
+  /** Reads the id for the first time. The calls that wait for it continue in the order in which they were made. */
+  #start(): Promise<void> {
+    if (this.#starting !== undefined) return this.#starting
+    const starting = this.#readShared()
+    this.#starting = starting
+    const end = () => {
+      this.#starting = undefined
+    }
+    // Before the reactions of the waiting calls: no later call comes between.
+    starting.then(end, end)
+    return starting
   }
 
   /** Reads the id, or joins a read in flight. */
@@ -195,8 +238,10 @@ export class Generation {
   async #readId(): Promise<void> {
     // Before the read: a clear may follow while its reply is on the way.
     const readAt = new Moment(this.#clock)
+    const expirations = this.#expirations
     try {
       while (!(await this.#readIdOnce(readAt)));
+      if (this.#expirations !== expirations) this.#readAt = undefined
     } catch (error) {
       this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
@@ -225,8 +270,19 @@ export class Generation {
   }
 
   /** The copies of the id within the current generation around this one, if there is one. */
-  async #locateIds(): Promise<IdCopies> {
-    return new IdCopies(await this.#storeAround(), this.#prefix)
+  #locateIds(): Awaitable<IdCopies> {
+    if (this.#outer !== undefined) return this.#pinIds(this.#outer)
+    this.#ids ??= this.#idsIn(this.#store)
+    return this.#ids
+  }
+
+  async #pinIds(outer: Generation): Promise<IdCopies> {
+    return this.#idsIn(await outer.#pin())
+  }
+
+  #idsIn(store: IdStore): IdCopies {
+    this.#idKeys ??= keysOfIds(this.#prefix)
+    return new IdCopies(store, this.#idKeys)
   }
 
   /** The store within this generation. */

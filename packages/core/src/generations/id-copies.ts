@@ -1,5 +1,5 @@
-import type { ReadOptions } from '../store.ts'
-import { textOf, toTextItem } from '../values/text-item.ts'
+import type { Awaitable, ReadOptions } from '../store.ts'
+import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 import type { IdStore } from './pinned-store.ts'
 
@@ -9,6 +9,15 @@ const copiesPerSet = 3
 const spareSets = 2
 const maxFailedAdds = 5
 const strongRead: ReadOptions = { consistency: 'strong' }
+
+/** The keys of all copies of the id of a prefix. */
+export function keysOfIds(prefix: string): readonly string[] {
+  // Ids do not contain "~", so a key within a generation never equals one of these.
+  return Array.from(
+    { length: copiesPerSet * (1 + spareSets) },
+    (_, copy) => `${prefix}~generation${copy === 0 ? '' : copy}`,
+  )
+}
 
 /** The result of reading the copies of an id. */
 export interface IdReading {
@@ -35,14 +44,16 @@ export class IdCopies {
   /** The key prefix of the generation that contains the copies; `''` if there is none around. */
   readonly outerKeyPrefix: string
   readonly #store: IdStore
-  readonly #prefix: string
+  /** Of all sets, one after another. */
+  readonly #keys: readonly string[]
   readonly #copyCount: number
   readonly #setCount: number
 
-  constructor(store: IdStore, prefix: string) {
+  /** @param keys {@link keysOfIds} */
+  constructor(store: IdStore, keys: readonly string[]) {
     this.outerKeyPrefix = store.fullKeyPrefix ?? ''
     this.#store = store
-    this.#prefix = prefix
+    this.#keys = keys
     this.#copyCount = store.durable === true ? 1 : copiesPerSet
     this.#setCount = store.durable === true ? 1 : 1 + spareSets
   }
@@ -53,10 +64,10 @@ export class IdCopies {
    * @throws CacheError if no copy could be read
    */
   async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
-    const sets = Array.from({ length: spares ? this.#setCount : 1 }, (_, set) => this.#readSet(set))
-    const results = await Promise.all(sets)
-    const copies = results.map(valuesOfFulfilled).find(({ length }) => length > 0)
-    if (copies === undefined) throw firstReasonOf(results.flat())
+    const keys = this.#keys.slice(0, this.#copyCount * (spares ? this.#setCount : 1))
+    const results = await Promise.allSettled(keys.map((key) => this.#get(key)))
+    const copies = this.#firstReachable(keys, results)
+    if (copies === undefined) throw firstReasonOf(results)
     const ids = copies.map(({ item }) => this.#decode(item))
     const newest = newestOf(ids)
     const isComplete = ids.every((id) => id?.text === newest?.text)
@@ -64,8 +75,30 @@ export class IdCopies {
     return { newest, isComplete, hasOlder, copies }
   }
 
-  #readSet(set: number): Promise<PromiseSettledResult<Copy>[]> {
-    return Promise.allSettled(this.#keysOf(set).map((key) => this.#read(key)))
+  /** Returns a rejected promise if the store throws. */
+  #get(key: string): Awaitable<unknown> {
+    try {
+      return this.#store.get(key, strongRead)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** The copies that could be read of the first set that has any. */
+  #firstReachable(
+    keys: readonly string[],
+    results: readonly PromiseSettledResult<unknown>[],
+  ): readonly Copy[] | undefined {
+    for (let start = 0; start < keys.length; start += this.#copyCount) {
+      const copies: Copy[] = []
+      for (let at = start; at < start + this.#copyCount; at++) {
+        const result = results[at]
+        if (result?.status !== 'fulfilled') continue
+        copies.push({ key: keys[at] as string, item: result.value })
+      }
+      if (copies.length > 0) return copies
+    }
+    return undefined
   }
 
   /**
@@ -127,18 +160,6 @@ export class IdCopies {
     // The key exists but cannot be read: it contains a value of a foreign type.
     await this.#store.set(key, this.#encode(id))
     return id
-  }
-
-  #keysOf(set: number): string[] {
-    return Array.from({ length: this.#copyCount }, (_, index) => {
-      const copy = set * this.#copyCount + index
-      // Ids do not contain "~", so a key within a generation never equals one of these.
-      return `${this.#prefix}~generation${copy === 0 ? '' : copy}`
-    })
-  }
-
-  async #read(key: string): Promise<Copy> {
-    return { key, item: await this.#store.get(key, strongRead) }
   }
 
   #decode(item: unknown): GenerationId | undefined {

@@ -35,6 +35,10 @@ export class UnconfirmedCall<T> {
 }
 
 /** Makes a call that may also throw. */
-async function attempt<T>(call: PrefixedCall<T>, keyPrefix: string): Promise<T> {
-  return call(keyPrefix)
+function attempt<T>(call: PrefixedCall<T>, keyPrefix: string): Promise<T> {
+  try {
+    return Promise.resolve(call(keyPrefix))
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }

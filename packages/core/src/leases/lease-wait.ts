@@ -1,15 +1,12 @@
-import type { Awaitable, Payload } from '../store.ts'
+import type { Awaitable } from '../store.ts'
+import { pollDelay } from '../time/poll-delay.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { type Mark, parseMark } from '../values/mark.ts'
-import { samePayload } from '../values/payload.ts'
+import { type Mark, parseMark } from '../values/items/mark.ts'
+import { isSameItem } from '../values/payload.ts'
 
 const strongRead = { consistency: 'strong' } as const
-/** The share of the time waited so far after which the lease is read again. */
-const pollShare = 0.1
-const minPollMs = 2
 const maxPollMs = 250
-const pollJitter = 0.25
 
 /** How waits pause and read. The waits of many keys share their timers and reads. */
 export interface LeasePolls {
@@ -63,15 +60,15 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
     if (waited > 0 || elsewhere === undefined) {
-      await polls.wait(Math.min(pollDelay(waited), timeoutMs))
+      await polls.wait(Math.min(pollDelay(waited, maxPollMs), timeoutMs))
     }
     onRead()
     const [item, leaseItem] = await readBoth(leaseWait, polls)
     if (isOwn()) return { kind: 'changed' }
     const lease = parseMark(leaseItem)
-    if (elsewhere !== undefined && !isSame(item, found)) return { kind: 'changed' }
+    if (elsewhere !== undefined && !isSameItem(item, found)) return { kind: 'changed' }
     if (lease?.kind !== 'L') return { kind: endOf(lease, elsewhere !== undefined) }
-    if (!isSame(leaseItem, seen)) {
+    if (!isSameItem(leaseItem, seen)) {
       seen = leaseItem
       seenSince = polls.lastReadAt()
     } else if (polls.lastReadAt() - seenSince >= lease.ms) {
@@ -96,19 +93,4 @@ async function readBoth(
     return [item, item]
   }
   return Promise.all([reading, polls.read(elsewhere.store, elsewhere.key)])
-}
-
-function pollDelay(waited: number): number {
-  const base = Math.min(maxPollMs, Math.max(minPollMs, waited * pollShare))
-  return base * (1 - pollJitter + 2 * pollJitter * Math.random())
-}
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (a === b) return true
-  if (!isPayload(a) || !isPayload(b)) return false
-  return samePayload(a, b)
-}
-
-function isPayload(item: unknown): item is Payload {
-  return typeof item === 'string' || item instanceof Uint8Array
 }

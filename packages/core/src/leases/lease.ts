@@ -1,5 +1,5 @@
 import type { AnyStore } from '../values/entry-codec.ts'
-import { Mark, type MarkKind, markToken } from '../values/mark.ts'
+import { Mark, type MarkKind, markToken } from '../values/items/mark.ts'
 import type { Claim } from './claim.ts'
 
 /** A stale item that may be replaced. Its bytes guard it, so that the lease lies in a key of its own. */
@@ -50,6 +50,11 @@ export class Lease implements Claim {
     return seen === undefined
       ? this.#store.add(this.#key, item, this.#ms)
       : this.#store.compareAndSet(this.#key, seen, item, this.#ms)
+  }
+
+  /** Takes the lease whatever the key contains: a load of another process is not stored any more. */
+  async seize(): Promise<void> {
+    await this.#store.set(this.#key, this.#nextItem(), this.#ms)
   }
 
   /** Renews the lease until the returned function is called. Calls `onLost` if it is found to be lost. */

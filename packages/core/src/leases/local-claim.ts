@@ -1,6 +1,6 @@
 import type { Flight } from '../loading/flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import type { Mark } from '../values/mark.ts'
+import type { Mark } from '../values/items/mark.ts'
 import type { Claim } from './claim.ts'
 import { toMarkItem } from './lease.ts'
 
@@ -10,16 +10,20 @@ import { toMarkItem } from './lease.ts'
  */
 export class LocalClaim implements Claim {
   readonly canBeLost = false
-  readonly replacesStale = false
+  readonly replacesStale: boolean
   readonly #store: AnyStore
   readonly #flight: Flight
   readonly #seen: unknown
 
-  /** @param seen the item that the key contained before the load */
-  constructor(store: AnyStore, flight: Flight, seen: unknown) {
+  /**
+   * @param seen the item that the key contained before the load
+   * @param replacesStale whether that is a stale value, which remains if the load fails
+   */
+  constructor(store: AnyStore, flight: Flight, seen: unknown, replacesStale = false) {
     this.#store = store
     this.#flight = flight
     this.#seen = seen
+    this.replacesStale = replacesStale
   }
 
   keepAlive(): () => void {
@@ -33,7 +37,7 @@ export class LocalClaim implements Claim {
 
   /** Stores only a failure: waiting loads of other processes, which a pass would end, do not exist. */
   async end(mark?: Mark): Promise<boolean> {
-    if (mark?.kind !== 'F' || !this.#flight.isCurrent) return true
+    if (mark?.kind !== 'F' || this.replacesStale || !this.#flight.isCurrent) return true
     return this.#write(toMarkItem(this.#store, mark), mark.ms)
   }
 

@@ -5,19 +5,20 @@ const maxKeys = 10_000
  * another process would not help.
  */
 export class Passes {
-  /** Until when, by key, in the time of `performance.now()`. */
+  /** Until when, by key. */
   readonly #until = new Map<string, number>()
 
-  has(key: string): boolean {
+  /** @param now the time of a monotonic clock, the same one for all calls with this key */
+  has(key: string, now: number = performance.now()): boolean {
     const until = this.#until.get(key)
     if (until === undefined) return false
-    if (performance.now() < until) return true
+    if (now < until) return true
     this.#until.delete(key)
     return false
   }
 
-  add(key: string, ms: number): void {
+  add(key: string, ms: number, now: number = performance.now()): void {
     if (this.#until.size >= maxKeys) this.#until.clear()
-    this.#until.set(key, performance.now() + ms)
+    this.#until.set(key, now + ms)
   }
 }

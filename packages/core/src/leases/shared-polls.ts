@@ -1,4 +1,4 @@
-import { TurnBatch } from '../time/turn-batch.ts'
+import { TurnBatch } from '../calls/turn-batch.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { getOutcomes } from '../wrappers/get-outcomes.ts'

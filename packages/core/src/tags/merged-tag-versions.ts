@@ -1,5 +1,5 @@
+import { fulfilled, TurnBatch } from '../calls/turn-batch.ts'
 import type { ReadOptions } from '../store.ts'
-import { fulfilled, TurnBatch } from '../time/turn-batch.ts'
 import type { TagVersion } from './tag-version.ts'
 import type { TagVersions, Versions } from './tag-versions.ts'
 

@@ -1,8 +1,8 @@
 import type { Keyspace } from '../keys.ts'
-import type { ReadOptions } from '../store.ts'
+import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { textOf, toTextItem } from '../values/text-item.ts'
+import { textOf, toTextItem } from '../values/items/text-item.ts'
 import {
   createStaleVersion,
   createVersion,
@@ -23,6 +23,16 @@ const touchMs = dayMs
 const maxTouched = 10_000
 const maxAttempts = 10
 
+/** A call of `read` in flight. */
+interface VersionsRead {
+  readonly tags: readonly string[]
+  /** The storage keys of the tags. */
+  readonly keys: readonly string[]
+  /** The results of the store, one per tag: the same promise where the store has merged reads. */
+  readonly readings: readonly unknown[]
+  readonly versions: Promise<Versions>
+}
+
 /**
  * The versions of tags in the backend. An entry contains the versions that were read before its value was loaded, and is
  * valid as long as they are the current ones. `invalidate` replaces a version: the loss of one can only cause misses.
@@ -33,6 +43,8 @@ export class TagVersions {
   readonly #time: BackendTime
   /** When this process last extended the ttl of a version, by tag. */
   readonly #touchedAt = new Map<string, number>()
+  /** The last call of `read`, while it is in flight. */
+  #lastRead: VersionsRead | undefined
 
   /** @param keys the storage keys of the versions */
   constructor(store: AnyStore, keys: Keyspace, time: BackendTime) {
@@ -41,10 +53,25 @@ export class TagVersions {
     this.#time = time
   }
 
-  /** Reads the versions. One read per tag, so that the reads of a turn of the event loop are merged. */
-  async read(tags: readonly string[], options?: ReadOptions): Promise<Versions> {
-    const versions = await Promise.all(tags.map((tag) => this.#readOne(tag, options)))
-    return new Map(tags.map((tag, index) => [tag, versions[index]]))
+  /**
+   * Reads the versions. One read per tag, so that the reads of a turn of the event loop are merged. Calls with the same
+   * array whose reads have been merged share the result. Synchronous if the store is.
+   */
+  read(tags: readonly string[], options?: ReadOptions): Awaitable<Versions> {
+    const last = this.#lastRead
+    const keys = last?.tags === tags ? last.keys : tags.map((tag) => this.#keys.toStorageKey(tag))
+    const readings = keys.map((key) => this.#store.get(key, options))
+    if (last?.tags === tags && areSame(last.readings, readings)) return last.versions
+    if (!readings.some(isPromise)) return this.#versionsOf(tags, readings)
+    const versions = Promise.all(readings).then((items) => this.#versionsOf(tags, items))
+    const read = { tags, keys, readings, versions }
+    this.#lastRead = read
+    const forget = () => {
+      if (this.#lastRead === read) this.#lastRead = undefined
+    }
+    // Also marks a rejection as handled: the caller may have failed before it waits for the versions.
+    versions.then(forget, forget)
+    return versions
   }
 
   /** The current versions, for an entry that is about to be stored. Creates those that are missing. */
@@ -79,6 +106,10 @@ export class TagVersions {
    */
   async invalidate(tags: readonly string[], isStale: boolean): Promise<void> {
     await Promise.all(tags.map((tag) => (isStale ? this.#makeStale(tag) : this.#replace(tag))))
+  }
+
+  #versionsOf(tags: readonly string[], items: readonly unknown[]): Versions {
+    return new Map(tags.map((tag, index) => [tag, this.#parse(items[index])]))
   }
 
   async #readOne(tag: string, options?: ReadOptions): Promise<TagVersion | undefined> {
@@ -160,4 +191,12 @@ export class TagVersions {
 /** The versions as entries record them. A tag without a version makes the entry a miss. */
 export function recordedVersions(versions: Versions): Record<string, TagVersion> {
   return Object.fromEntries(Array.from(versions, ([tag, version = '']) => [tag, version]))
+}
+
+function areSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.every((member, index) => member === b[index])
+}
+
+function isPromise(reading: unknown): boolean {
+  return reading instanceof Promise
 }

@@ -2,6 +2,7 @@ import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
+import { createEntryId } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
 import { conflict, retryOnConflict } from './retry-on-conflict.ts'
@@ -97,8 +98,9 @@ export class EntryUpdates {
     return this.replace(key, found.item, { item: this.#context.entries.encodeCounter(by), ttl })
   }
 
-  read(key: string): Promise<Found> {
-    return this.#context.reader.read(key, [], strongRead)
+  read(key: string, options?: ReadOptions): Promise<Found> {
+    const isStrong = options === undefined || options.consistency === undefined
+    return this.#context.reader.read(key, [], isStrong ? { ...options, ...strongRead } : options)
   }
 
   /** Replaces the item `seen` unless it has changed since; `undefined` means no item. Returns whether it was unchanged. */
@@ -114,7 +116,11 @@ export class EntryUpdates {
     const now = await this.#context.time.now()
     const ttl = (facts?.expiresAt ?? now) - now
     if (ttl <= 0) return deletion
-    const item = this.#context.entries.encode(key, value, { ...facts, freshUntil: now })
+    const item = this.#context.entries.encode(key, value, {
+      ...facts,
+      freshUntil: now,
+      id: createEntryId(),
+    })
     return { item, ttl: Math.ceil(ttl) }
   }
 

@@ -1,0 +1,24 @@
+import { type Clock, monotonicOf } from '../time/clock.ts'
+import type { Passes } from './passes.ts'
+
+interface BackoffScope {
+  readonly passes: Passes
+  readonly clock: Clock
+}
+
+/**
+ * The pause after a failed refresh without a lease. Only this process observes it: a mark beside the stale value would be
+ * shared by all.
+ */
+export function beginLocalBackoff(scope: BackoffScope, key: string, ms: number): void {
+  scope.passes.add(nameOf(key), ms, monotonicOf(scope.clock))
+}
+
+/** Whether this process must not refresh the stale value of the key yet. */
+export function isInLocalBackoff(scope: BackoffScope, key: string): boolean {
+  return scope.passes.has(nameOf(key), monotonicOf(scope.clock))
+}
+
+function nameOf(key: string): string {
+  return `failed ${key}`
+}
