@@ -1,4 +1,4 @@
-import { Deferred } from '../time/deferred.ts'
+import { Deferred } from '../calls/deferred.ts'
 
 /** The result of a flight. It contains the item, so that each caller decodes a value of its own. */
 export interface FlightResult {
@@ -8,15 +8,18 @@ export interface FlightResult {
   readonly source: 'loaded' | 'read' | 'awaited'
   /**
    * Which callers receive the result. The others ask again, because the key may have been invalidated before they called.
-   * `all`: the value was still valid when it was stored. `beforeLoad`, `beforeRead`: those that joined before the load
-   * began, or before the last read was sent. `leader`: the loader declared the value private, so that the others load it
-   * themselves. `nobody`: the key was written during the load.
+   * `all`: the value was still valid when it was stored. `beforeLoad`: those that joined before the load began.
+   * `beforeRead`: those that joined before the read was sent that found the value. `leader`: the loader declared the value
+   * private, so that the others load it themselves. `nobody`: the key was written during the load.
    */
   readonly audience: 'all' | 'beforeLoad' | 'beforeRead' | 'leader' | 'nobody'
 }
 
 /** The result of a flight without one: every caller asks again. */
 export const noResult: FlightResult = { item: undefined, source: 'read', audience: 'nobody' }
+
+/** The step of a flight in which it sends its first read. */
+export const firstStep = 1
 
 /** A stale value that a flight has read. */
 export interface StaleValue {
@@ -29,8 +32,8 @@ export interface StaleValue {
 export class Flight {
   readonly key: string
   /** Counts the reads and loads of this flight. */
-  #step = 1
-  #readStep = 1
+  #step = firstStep
+  #readStep = firstStep
   #loadStep = Infinity
   /** Whether the loaded value may be stored: the key has not been written in this process since the flight began. */
   isCurrent = true
@@ -51,12 +54,17 @@ export class Flight {
 
   /** Whether nothing but the first read has been sent. Its result is not shared: a later caller reads for itself. */
   get isReading(): boolean {
-    return this.#step === 1
+    return this.#step === firstStep
   }
 
   /** To be called before another read is sent. */
   beginRead(): void {
-    this.#readStep = ++this.#step
+    this.#step++
+  }
+
+  /** To be called if the flight continues with what the last read has found. A read that failed does not count. */
+  endRead(): void {
+    this.#readStep = this.#step
   }
 
   /** To be called before the loader is called. */
@@ -64,13 +72,18 @@ export class Flight {
     this.#loadStep = ++this.#step
   }
 
-  /** Returns a function that tells whether a caller that joins now receives a result. */
-  joinNow(): (result: FlightResult) => boolean {
-    const joined = this.#step
-    return ({ audience }) =>
+  /** The read or load that was begun last. */
+  get step(): number {
+    return this.#step
+  }
+
+  /** Whether a caller receives a result that joined in the step `joined`, 0 if before the flight began. */
+  isReceivedBy(joined: number, { audience }: FlightResult): boolean {
+    return (
       audience === 'all' ||
       (audience === 'beforeLoad' && joined < this.#loadStep) ||
       (audience === 'beforeRead' && joined < this.#readStep)
+    )
   }
 
   /** Resolves to the result of the flight. */

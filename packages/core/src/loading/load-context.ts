@@ -1,5 +1,6 @@
 import { type Duration, milliseconds, type Ttl } from '../time/duration.ts'
-import type { Entry, EntryFacts } from '../values/entry.ts'
+import { createEntryId, type Entry, type EntryFacts } from '../values/entry.ts'
+import type { Companion, CompanionRequests } from './companions.ts'
 
 /** What the loader of `remember` receives. */
 export interface LoadContext<T = unknown> {
@@ -25,7 +26,27 @@ export interface LoadContext<T = unknown> {
   /** Stores the validators of the value, for the next load. */
   setValidators(validators: { readonly etag?: string; readonly lastModified?: string }): void
   /**
-   * Returns the stale value, which becomes fresh again, with its tags and validators.
+   * Stores another value beside the loaded one, under a key of its own, so that it can be read apart: a large body beside its
+   * metadata. Returns that key, which is new for each load. Put it into the loaded value, the only place that knows it: when
+   * that is replaced, deleted or invalidated, the companion is not read any more, and it expires after it. `clear` deletes
+   * both.
+   *
+   * The companion is stored first. If that fails, the loaded value is not stored. Neither is a companion whose value is not
+   * stored. So treat a missing companion as a miss.
+   *
+   * @param part tells the companions of a value apart, for example `'body'`
+   * @throws TypeError for `undefined`
+   * @example
+   * const render = async () => ({ status: 200, html: '<main>…</main>' })
+   * const page = await cache.remember('page', { ttl: '1m' }, async (context) => {
+   *   const { status, html } = await render()
+   *   return { status, body: context.alongside('body', html) }
+   * })
+   * console.log(page.status, await cache.get(page.body))
+   */
+  alongside(part: string, value: unknown): string
+  /**
+   * Returns the stale value, which becomes fresh again, with its tags, validators and companions.
    *
    * @throws Error if `stale` is undefined
    */
@@ -50,7 +71,7 @@ export interface LoadManyContext<T = unknown> {
 const defaultSkipMs = 1_000
 
 /** Collects what a loader requests. */
-export class LoadRequests<T> implements LoadContext<T> {
+export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
   readonly key: string
   readonly background: boolean
   /** For how long the value is not stored, if it is not. */
@@ -59,6 +80,8 @@ export class LoadRequests<T> implements LoadContext<T> {
   ttl: Ttl | undefined
   readonly lateTags: string[] = []
   validators: Pick<EntryFacts, 'etag' | 'lastModified'> = {}
+  readonly companions: Companion[] = []
+  keptCompanions: readonly string[] = []
   readonly #stale: Entry | undefined
   /** Created only for loaders that use the signal: it takes longer than the rest. */
   #controller: AbortController | undefined
@@ -122,6 +145,15 @@ export class LoadRequests<T> implements LoadContext<T> {
     }
   }
 
+  alongside(part: string, value: unknown): string {
+    if (value === undefined) {
+      throw new TypeError('alongside: undefined cannot be cached because it means a miss.')
+    }
+    const name = `${this.key}:${part}:${createEntryId()}`
+    this.companions.push({ name, value })
+    return name
+  }
+
   notModified(): T {
     if (this.#stale === undefined) {
       throw new Error(
@@ -131,6 +163,7 @@ export class LoadRequests<T> implements LoadContext<T> {
     const { etag, lastModified } = this.#stale.facts ?? {}
     this.setValidators({ ...(etag && { etag }), ...(lastModified && { lastModified }) })
     this.addTags(...Object.keys(this.#stale.facts?.tags ?? {}))
+    this.keptCompanions = this.#stale.facts?.companions ?? []
     return this.stale as T
   }
 }

@@ -32,8 +32,8 @@ export interface RememberOptions<T = unknown> {
   /** Share of the ttl that is subtracted at random, from 0 to 1, so that values do not expire together. @default 0 */
   readonly jitter?: number | undefined
   /**
-   * How long other processes wait for a load of a process that has crashed. `false` loads in each process
-   * separately, and saves one or two round trips of a miss. @default '5s'
+   * How long other processes wait for a load of a process that has crashed. `false` loads and refreshes in each process
+   * separately, and saves one or two round trips of each. @default '5s'
    */
   readonly lease?: Duration | false | undefined
   /** Loads the value even if a fresh one exists. @default false */
@@ -59,6 +59,8 @@ const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
 const defaultLoadTimeout = 30_000
 /** Milliseconds. */
 export const defaultLease = 5_000
+/** The longest interval of a timer, in milliseconds. */
+const maxLease = 2 ** 31 - 1
 const defaultStaleBackoff = 1_000
 
 /** The options of a load, with durations in milliseconds. */
@@ -79,11 +81,14 @@ export class LoadOptions<T> {
    */
   constructor(options: RememberOptions<T>, defaultTtl: number | undefined, clock: Clock) {
     checkOptionNames('remember', options, optionNames)
+    if (typeof options.tags === 'string') {
+      throw new TypeError("remember: the tags must be an array, such as ['products'].")
+    }
     const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease } = options
     this.staleWhileRevalidate = milliseconds(staleWhileRevalidate)
     this.staleIfError = milliseconds(staleIfError)
     this.loadTimeout = milliseconds(options.loadTimeout ?? defaultLoadTimeout)
-    this.lease = lease === false ? undefined : positive('lease', milliseconds(lease))
+    this.lease = lease === false ? undefined : checkLease(milliseconds(lease))
     this.refresh = options.refresh === true
     this.#options = options
     this.#defaultTtl = defaultTtl
@@ -130,9 +135,9 @@ export class LoadOptions<T> {
   }
 }
 
-function positive(name: string, ms: number): number {
-  if (ms >= 1) return Math.ceil(ms)
-  throw new TypeError(`remember: ${name} must be at least 1 ms, or false.`)
+function checkLease(ms: number): number {
+  if (ms >= 1 && ms <= maxLease) return Math.ceil(ms)
+  throw new TypeError('remember: lease must be from 1 ms to 24 days, or false.')
 }
 
 function checkJitter(jitter = 0): void {

@@ -1,5 +1,7 @@
 import { Flight, type FlightResult } from './flight.ts'
 
+const none: readonly Promise<unknown>[] = []
+
 /** The flights that can be joined: per key, at most one that callers wait for, and one that refreshes a stale value. */
 export class SingleFlight {
   readonly #flights = new Map<string, Flight>()
@@ -56,6 +58,8 @@ export class SingleFlight {
 
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
+    // A prefix may have thousands of namespaces below it, nearly all of them without flights.
+    if (this.#flights.size + this.#refreshes.size + this.#replaced.size === 0) return
     const replaced = Array.from(this.#replaced, (flight) => flight.key)
     const keys = new Set([...this.#flights.keys(), ...this.#refreshes.keys(), ...replaced])
     for (const key of keys) if (key.startsWith(prefix)) this.invalidate(key)
@@ -70,7 +74,8 @@ export class SingleFlight {
   }
 
   /** Returns the writes of loaded values in flight whose keys begin with `prefix`. */
-  writeBacks(prefix: string): Promise<unknown>[] {
+  writeBacks(prefix: string): readonly Promise<unknown>[] {
+    if (this.#writeBacks.size === 0) return none
     return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
   }
 

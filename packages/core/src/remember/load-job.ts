@@ -1,4 +1,5 @@
 import type { EntryReader } from '../freshness/entry-reader.ts'
+import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
 import type { Passes } from '../leases/passes.ts'
@@ -27,6 +28,7 @@ export interface LoadScope {
     readonly tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>
   }
   readonly clock: Clock
+  readonly keyspace: Keyspace
   readonly waitUntil: ((work: Promise<void>) => void) | undefined
 }
 

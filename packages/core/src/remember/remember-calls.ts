@@ -1,7 +1,8 @@
-import type { EntryReader } from '../freshness/entry-reader.ts'
+import { checkKeys, checkLoader } from '../configuration/check-arguments.ts'
+import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Caller, hasLimits, withLimits } from '../loading/caller.ts'
-import { type Flight, noResult } from '../loading/flight.ts'
+import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
@@ -9,9 +10,20 @@ import {
   type RememberOptions,
 } from '../loading/remember-options.ts'
 import type { Awaitable } from '../store.ts'
+import { milliseconds } from '../time/duration.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
-import { joinFlight, leadFlight, loadWithoutStore, readOrJoin } from './remember.ts'
+import { refreshInBackground } from './refresh.ts'
+import {
+  joinFlight,
+  joinOrLead,
+  joinOrLoad,
+  leadFlight,
+  loadWithoutStore,
+  readOrJoin,
+} from './remember.ts'
 import { type JobKeys, type LoadMany, RememberManyCall } from './remember-many.ts'
+
+const strongRead = { consistency: 'strong' } as const
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 
@@ -46,6 +58,7 @@ export class RememberCalls {
   }
 
   remember<T>(key: string, options: RememberOptions<T>, load: Load<T>): Promise<T> {
+    if (typeof load !== 'function') return rejectLoader(load)
     const timeout = options.timeout ?? this.#defaults?.timeout
     const limits = { timeout, signal: options.signal }
     if (!hasLimits(limits)) return this.#remember(key, options, load)
@@ -58,12 +71,14 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
+    checkKeys('rememberMany', keys)
+    checkLoader('rememberMany', load)
     const call = new RememberManyCall(this.#scope, this.#reader, this.#loadOptions(options), load)
     const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
     return call.run(jobKeys, { ...this.#defaults, ...options })
   }
 
-  /** Begins with the read, or with the flight of another caller. A hit does as little as possible. */
+  /** Begins with the read, or joins the load of another caller. A hit does as little as possible, and begins no flight. */
   async #remember<T>(
     key: string,
     options: RememberOptions<T>,
@@ -71,80 +86,77 @@ export class RememberCalls {
     caller?: Caller,
   ): Promise<T> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const existing = this.#scope.flights.find(storageKey)
-    if (existing !== undefined && options.refresh !== true) {
-      const call = this.#call(storageKey, key, options, load, caller)
-      return existing.isReading ? readOrJoin(existing, call) : joinFlight(existing, call)
+    const { entries, flights } = this.#scope
+    const existing = flights.find(storageKey)
+    if (options.refresh === true || (existing !== undefined && !existing.isReading)) {
+      return this.#refreshOrJoin(existing, this.#call(storageKey, key, options, load, caller))
     }
-    if (options.refresh === true || options.tags || this.#reader.hasKnownTags(storageKey)) {
-      return this.#rememberTagged(storageKey, key, options, load, caller)
+    if (this.#loadsWithoutLease(options)) {
+      return this.#readAsFlight(existing, this.#call(storageKey, key, options, load, caller))
     }
-    let flight: Flight | undefined
-    let found: unknown
+    let found: Found
     try {
-      found = this.#scope.entries.store.get(storageKey)
-      if (found instanceof Promise) {
-        // Begins before the reply to the read, so that a write in between is noticed.
-        flight = this.#scope.flights.begin(storageKey)
-        found = await found
+      const versionsReading = this.#reader.readVersions(storageKey, options.tags)
+      const reading = entries.store.get(storageKey)
+      // Synchronous results are not awaited: that would double the cost of a hit in memory.
+      const item = reading instanceof Promise ? await reading : reading
+      const versions = versionsReading instanceof Promise ? await versionsReading : versionsReading
+      found =
+        this.#reader.examineNow(storageKey, item, versions) ??
+        (await this.#reader.examine(storageKey, item, versions))
+      if (found.isEntry && found.entry === undefined) {
+        found = await this.#reader.confirm(storageKey, found)
+      }
+      if (this.#reader.isOutdated(found)) {
+        const tags = Array.isArray(options.tags) ? options.tags : []
+        found = await this.#reader.read(storageKey, tags, strongRead)
       }
     } catch (error) {
-      flight ??= this.#scope.flights.begin(storageKey)
-      const call = this.#callOf(flight, key, options, load, caller)
-      return loadWithoutStore(flight, call, error)
+      const call = this.#call(storageKey, key, options, load, caller)
+      return joinOrLead(call, (flight) => loadWithoutStore(flight, call, error))
     }
-    const entry = this.#scope.entries.decode(storageKey, found)
-    if (entry !== undefined && this.#reader.isFreshNow(entry)) {
-      if (flight !== undefined)
-        this.#scope.flights.end(flight, { item: found, source: 'read', audience: 'beforeRead' })
-      return this.#scope.entries.publishRead<T>(storageKey, entry) as T
+    if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
+      return entries.publishRead<T>(storageKey, found.entry) as T
     }
-    flight ??= this.#scope.flights.begin(storageKey)
-    return leadFlight(flight, this.#callOf(flight, key, options, load, caller), () =>
-      this.#reader.examine(storageKey, found),
-    )
+    return joinOrLoad(this.#call(storageKey, key, options, load, caller), found)
   }
 
-  /** Reads the versions of the tags in the same turn as the entry. */
-  async #rememberTagged<T>(
+  /** Whether only this process notices that a key is written during its load. */
+  #loadsWithoutLease<T>(options: RememberOptions<T>): boolean {
+    const lease = options.lease ?? this.#defaults?.lease
+    return lease === false && this.#scope.entries.store.processLocal !== true
+  }
+
+  /** Begins a flight before the read, so that it notices the writes of this process since then. */
+  #readAsFlight<T>(existing: Flight | undefined, call: Call<T>): Promise<T> {
+    if (existing !== undefined) return readOrJoin(existing, call)
+    const { key, options, scope } = call.job
+    return leadFlight(scope.flights.begin(key), call, () => this.#reader.read(key, options.tags))
+  }
+
+  #refreshOrJoin<T>(existing: Flight | undefined, call: Call<T>): Promise<T> {
+    const { key, options, scope } = call.job
+    if (existing !== undefined && !options.refresh) return joinFlight(existing, call)
+    // Begins before the read, so that later calls join it.
+    const flight = scope.flights.begin(key)
+    // What it has read is replaced by compare-and-set, so it must not come from a near cache.
+    return leadFlight(flight, call, () => this.#reader.read(key, options.tags, strongRead))
+  }
+
+  /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
+  #isServedStale<T>(
+    { entry, staleMs }: Found,
     storageKey: string,
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
-    caller?: Caller,
-  ): Promise<T> {
-    const tags = Array.isArray(options.tags) ? options.tags : []
-    const flight = this.#scope.flights.begin(storageKey)
-    const reading = this.#reader.read(storageKey, tags)
-    if (options.refresh !== true) {
-      const found = await reading.catch(() => undefined)
-      if (found?.entry !== undefined && found.staleMs < 0) {
-        this.#scope.flights.end(flight, {
-          item: found.item,
-          source: 'read',
-          audience: 'beforeRead',
-        })
-        return this.#scope.entries.publishRead<T>(storageKey, found.entry) as T
-      }
+  ): boolean {
+    const window = options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
+    if (entry === undefined || window === undefined || staleMs >= milliseconds(window)) return false
+    if (this.#scope.flights.findRefresh(storageKey) === undefined) {
+      refreshInBackground(this.#loadJob(storageKey, key, options, load))
     }
-    const call = this.#callOf(flight, key, options, load, caller)
-    return leadFlight(flight, call, () => reading)
-  }
-
-  /** Ends the flight if the options are invalid. */
-  #callOf<T>(
-    flight: Flight,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-    caller: Caller | undefined,
-  ): Call<T> {
-    try {
-      return this.#call(flight.key, key, options, load, caller)
-    } catch (error) {
-      this.#scope.flights.end(flight, noResult)
-      throw error
-    }
+    return true
   }
 
   #call<T>(
@@ -158,12 +170,8 @@ export class RememberCalls {
   }
 
   #loadJob<T>(key: string, name: string, options: RememberOptions<T>, load: Load<T>): LoadJob<T> {
-    return {
-      ...this.#jobKeys(key, name),
-      scope: this.#scope,
-      options: this.#loadOptions(options),
-      load,
-    }
+    const refreshKey = this.#refreshKey(name)
+    return { scope: this.#scope, key, name, refreshKey, options: this.#loadOptions(options), load }
   }
 
   #jobKeys(key: string, name: string): JobKeys {
@@ -175,4 +183,9 @@ export class RememberCalls {
     const merged = defaults === undefined ? options : { ...defaults, ...options }
     return new LoadOptions<T>(merged, this.#ttl, this.#scope.clock)
   }
+}
+
+async function rejectLoader(load: never): Promise<never> {
+  checkLoader('remember', load)
+  return load
 }

@@ -1,15 +1,15 @@
 import { setMaxListeners } from 'node:events'
+import { Deferred } from '../calls/deferred.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
 import { SharedPolls } from '../leases/shared-polls.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
+import type { Flight } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
 import type { Awaitable } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
-import { Deferred } from '../time/deferred.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { type CurrentLoad, callSharedLoader, currentLoadOf, runInBackground } from './loader.ts'
 import { joinFlight, leadFlight, readOrJoin } from './remember.ts'
@@ -90,7 +90,8 @@ export class RememberManyCall<T> implements LoadGroup {
   async #runLimited(jobs: readonly LoadJob<T>[], limits: CallerLimits): Promise<T[]> {
     const begun = new Map<Flight, LoadJob<T>>()
     const store = this.#scope.entries.store.name
-    const reads = new MergedReader(this.#reader, this.#options.tags)
+    const { tags, refresh } = this.#options
+    const reads = new MergedReader(this.#reader, tags, refresh ? strongRead : undefined)
     const runOne = (job: LoadJob<T>, caller: Caller) => {
       const existing = this.#findOrBegin(job, begun)
       const call = { job, caller, attempt: 0 }
@@ -120,7 +121,9 @@ export class RememberManyCall<T> implements LoadGroup {
   /** Reads the keys of the flights that have begun, and resolves the flights. Returns their values in order. */
   async #readAndLead(begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T[]> {
     const keys = Array.from(begun.values(), ({ key }) => key)
-    const outcomes = await settleAll(this.#reader.readMany(keys, this.#options.tags), keys.length)
+    const { tags, refresh } = this.#options
+    const reading = this.#reader.readMany(keys, tags, refresh ? strongRead : undefined)
+    const outcomes = await settleAll(reading, keys.length)
     return Promise.all(
       Array.from(begun, ([flight, job], index) =>
         this.#resolve(flight, job, outcomes[index] as PromiseSettledResult<Found>),
@@ -155,7 +158,7 @@ export class RememberManyCall<T> implements LoadGroup {
 
   #join(flight: Flight, call: Call<T>, begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T> {
     // A repeated key joins before its first occurrence is read.
-    if (begun.has(flight)) return joinFlight(flight, call, isShared)
+    if (begun.has(flight)) return joinFlight(flight, call, 0)
     return flight.isReading ? readOrJoin(flight, call) : joinFlight(flight, call)
   }
 
@@ -168,10 +171,6 @@ export class RememberManyCall<T> implements LoadGroup {
     const { load } = this
     return { scope: this.#scope, key, name, refreshKey, options: this.#options, load, group: this }
   }
-}
-
-function isShared({ audience }: FlightResult): boolean {
-  return audience !== 'leader' && audience !== 'nobody'
 }
 
 /** The outcomes of a read of several keys, also if all of it fails. */

@@ -1,11 +1,11 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { noClaim } from '../leases/local-claim.ts'
-import { Flight, type FlightResult } from '../loading/flight.ts'
+import { Flight, type FlightResult, firstStep } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { type CurrentLoad, callLoader, currentLoadOf } from './loader.ts'
-import { isUsable, resolveFlight } from './resolve-flight.ts'
+import { isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
 import { runLoad } from './run-load.ts'
 import { report } from './store-value.ts'
 
@@ -32,7 +32,7 @@ export async function rememberAgain<T>(call: Call<T>): Promise<T> {
 export async function joinFlight<T>(
   flight: Flight,
   call: Call<T>,
-  receives: (result: FlightResult) => boolean = flight.joinNow(),
+  joined: number = flight.step,
 ): Promise<T> {
   const current = currentLoadOf()
   if (current !== undefined && flight.leadsTo(current.flight)) {
@@ -46,7 +46,7 @@ export async function joinFlight<T>(
   } finally {
     current?.flight.stopWaitingFor(flight)
   }
-  if (receives(result)) return sharedValue(call.job, result)
+  if (flight.isReceivedBy(joined, result)) return sharedValue(call.job, result)
   if (result.audience === 'leader') return loadAlone(call.job)
   // A read that was sent before this call says nothing about how often the key changes.
   const attempt = result.audience === 'beforeRead' ? call.attempt : call.attempt + 1
@@ -56,7 +56,6 @@ export async function joinFlight<T>(
 /** For a key that another caller reads at the same time: reads it as well, and joins the load if there is one. */
 export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   const { scope, key, options } = call.job
-  const receives = flight.joinNow()
   let found: Found
   try {
     found = await scope.reader.read(key, options.tags)
@@ -65,8 +64,30 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   }
   if (isUsable(call.job, found)) return scope.entries.publishRead<T>(key, found.entry) as T
   return scope.flights.find(key) === flight
-    ? joinFlight(flight, call, receives)
+    ? joinFlight(flight, call, firstStep)
     : rememberAgain(call)
+}
+
+/**
+ * Joins the flight of another caller, or begins one, after this call has read its key. That flight did nothing but read
+ * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
+ */
+export function joinOrLead<T>(call: Call<T>, lead: (flight: Flight) => Promise<T>): Promise<T> {
+  const { key, scope } = call.job
+  const existing = scope.flights.find(key)
+  if (existing !== undefined) return joinFlight(existing, call, firstStep)
+  return lead(scope.flights.begin(key))
+}
+
+/** The same with what this call has found under the key. */
+export async function joinOrLoad<T>(call: Call<T>, found: Found): Promise<T> {
+  const { key, scope } = call.job
+  if (found.mark?.kind === 'F' && scope.flights.find(key) === undefined) {
+    // Without a flight: a call that has read the key later, after a delete, must not receive this error.
+    scope.entries.publishRead(key, undefined)
+    throw loadFailedLately(call.job)
+  }
+  return joinOrLead(call, (flight) => leadFound(flight, call, found))
 }
 
 /** Resolves a flight that this call has begun, after it has read its key. */
@@ -81,6 +102,10 @@ export async function leadFlight<T>(
   } catch (error) {
     return loadWithoutStore(flight, call, error)
   }
+  return leadFound(flight, call, found)
+}
+
+function leadFound<T>(flight: Flight, call: Call<T>, found: Found): Promise<T> {
   return lead(flight, call, () => resolveFlight(flight, call.job, found))
 }
 

@@ -1,11 +1,14 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
+import { type FoundEntry, isUnique, makeUnique } from '../freshness/unique-item.ts'
 import type { Claim } from '../leases/claim.ts'
 import type { Lease } from '../leases/lease.ts'
 import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
+import { isInLocalBackoff } from '../leases/local-backoff.ts'
 import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
 import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
+import { isSameItem } from '../values/payload.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
 import { currentLoadOf } from './loader.ts'
 import { refreshInBackground } from './refresh.ts'
@@ -49,7 +52,7 @@ async function findOrLoad<T>(flight: Flight, job: LoadJob<T>, first: Found): Pro
   let found = first
   for (let round = 0; round < maxRounds; round++) {
     const source = round === 0 ? 'read' : 'awaited'
-    const isOutdated = job.options.refresh && found.item === first.item
+    const isOutdated = job.options.refresh && isAsOldAs(first, found)
     if (!isOutdated && isUsable(job, found)) {
       return { item: found.item, source, audience: 'beforeRead' }
     }
@@ -66,6 +69,11 @@ async function findOrLoad<T>(flight: Flight, job: LoadJob<T>, first: Found): Pro
     }
   }
   return loadUnkept(flight, job, found)
+}
+
+/** Whether the key still contains the value that was found first. */
+function isAsOldAs(first: Found, { item, entry }: Found): boolean {
+  return isSameItem(item, first.item) || entry?.facts?.isRewritten === true
 }
 
 /** Whether the value that was found is returned at once. If it is stale, begins to refresh it. */
@@ -94,21 +102,31 @@ async function loadOrWait<T>(
   found: Found,
 ): Promise<FlightResult | Found> {
   const { mark, entry } = found
-  if (entry !== undefined) return refreshAndWait(flight, job, found)
+  if (entry !== undefined) return refreshAndWait(flight, job, { ...found, entry })
   if (mark?.kind === 'F') throw loadFailedLately(job)
   if (mark?.kind === 'P') {
     job.scope.passes.add(job.key, mark.ms)
     return loadUnkept(flight, job, found)
   }
   if (job.options.lease === undefined || job.scope.entries.store.processLocal === true) {
-    const versions = await fromStore(createTags(job, found.versions))
-    const claim = new LocalClaim(job.scope.entries.store, flight, found.item)
-    return runLoad(job, { flight, claim, found, versions })
+    return loadLocally(flight, job, found)
   }
   if (mark?.kind === 'L') return awaitForeignLease(flight, job, found)
   const isPassed = found.item === undefined && job.scope.passes.has(job.key)
   if (isPassed) return loadUnkept(flight, job, found)
   return loadWithLease(flight, job, found, keyLease(job), found.item)
+}
+
+/** Loads the value without a lease, and stores it unless this process has written the key meanwhile. */
+async function loadLocally<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+): Promise<FlightResult> {
+  const versions = await fromStore(createTags(job, found.versions))
+  const replacesStale = found.entry !== undefined
+  const claim = new LocalClaim(job.scope.entries.store, flight, found.item, replacesStale)
+  return runLoad(job, { flight, claim, found, versions })
 }
 
 /** Loads the value for the callers of this process, and does not store it. */
@@ -120,11 +138,24 @@ function loadUnkept<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<F
 async function refreshAndWait<T>(
   flight: Flight,
   job: LoadJob<T>,
-  found: Found,
+  found: FoundEntry,
 ): Promise<FlightResult | Found> {
   const refresh = job.scope.flights.findRefresh(job.key)
   if (refresh !== undefined) return awaitHolder(flight, job, found, refresh)
-  return loadWithLease(flight, job, found, refreshLease(job, found.item), undefined)
+  if (job.options.lease === undefined) {
+    return isInLocalBackoff(job.scope, job.key)
+      ? staleAfterFailure(flight, job)
+      : loadLocally(flight, job, found)
+  }
+  const unique = isUnique(job.scope.entries, found)
+    ? found
+    : await fromStore(makeUnique(job.scope, job.key, found))
+  if (unique === 'changed') return readAgain(flight, job)
+  // The lease replaces the value: without it, a delete would not be noticed.
+  if (unique === 'impossible') {
+    return loadWithLease(flight, job, found, keyLease(job), found.item)
+  }
+  return loadWithLease(flight, job, unique, refreshLease(job, unique.item), undefined)
 }
 
 /**
@@ -164,7 +195,7 @@ async function loadWithLease<T>(
   } finally {
     leaseHolders.delete(lease.id)
   }
-  if (found.entry === undefined) return readAgain(flight, job)
+  if (!lease.replacesStale) return readAgain(flight, job)
   return awaitForeignLease(flight, job, found)
 }
 
@@ -186,17 +217,17 @@ async function acquireAndLoad<T>(
     if (!isAcquired) return undefined
   } catch (error) {
     report(job, error)
-    const claim = claimAfter(error, lease, seen)
+    const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
     return runLoad(job, { flight, claim, found, versions: found.versions })
   }
   return runLoad(job, { flight, claim: lease, found, versions })
 }
 
 /** What a load may do whose lease may or may not have been stored. */
-function claimAfter(error: unknown, lease: Lease, seen: unknown): Claim {
+function claimAfter(error: unknown, lease: Lease, unique: unknown): Claim {
   if (!CacheError.is(error) || error.code !== 'ERR_CACHE_TIMEOUT') return noClaim
   // If the lease replaces an item, however late, that item has not been deleted since it was read.
-  return lease.replacesStale || seen !== undefined ? lease : withoutValue(lease)
+  return lease.replacesStale || unique !== undefined ? lease : withoutValue(lease)
 }
 
 /** Waits while another process loads the value. */
@@ -255,9 +286,11 @@ async function staleAfterFailure<T>(flight: Flight, job: LoadJob<T>): Promise<Fl
   return stale
 }
 
-function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
+async function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
   flight.beginRead()
-  return fromStore(scope.reader.read(key, options.tags, strongRead))
+  const found = await fromStore(scope.reader.read(key, options.tags, strongRead))
+  flight.endRead()
+  return found
 }
 
 function createTags<T>(
@@ -273,7 +306,8 @@ function createTags<T>(
     .then((created) => new Map([...versions, ...created]))
 }
 
-function loadFailedLately<T>({ scope, key }: LoadJob<T>): CacheError {
+/** The error of a call during the backoff of a failed load. */
+export function loadFailedLately<T>({ scope, key }: LoadJob<T>): CacheError {
   return new CacheError(
     'ERR_CACHE_LOAD',
     'remember failed: the loader failed lately, and is not called again before its backoff ends.',

@@ -1,6 +1,7 @@
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
+import { beginLocalBackoff } from '../leases/local-backoff.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { LoadJob } from './load-job.ts'
@@ -51,7 +52,18 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   } finally {
     release()
   }
-  return storeLoadedValue(job, flight, { value: loaded, requests, claim, versions, startedAt })
+  try {
+    return await storeLoadedValue(job, flight, {
+      value: loaded,
+      requests,
+      claim,
+      versions,
+      startedAt,
+    })
+  } catch (error) {
+    // The value cannot be encoded, or its ttl or tags are invalid: as if the loader had failed.
+    return await handleFailure(job, attempt, error)
+  }
 }
 
 async function handleFailure<T>(
@@ -67,8 +79,10 @@ async function handleFailure<T>(
   const backoff = job.options.backoff(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,
   )
+  if (backoff > 0 && claim.replacesStale && !claim.canBeLost)
+    beginLocalBackoff(job.scope, job.key, backoff)
   if (backoff > 0) await endClaim(job, claim, endMark('F', backoff))
-  else await endClaim(job, claim, found?.entry === undefined ? endMark('P', passMs) : undefined)
+  else await endClaim(job, claim, claim.replacesStale ? undefined : endMark('P', passMs))
   if (stale === undefined) throw error
   publishError(job, error)
   return stale

@@ -3,11 +3,12 @@ import { CacheError } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
 import { noClaim } from '../leases/local-claim.ts'
+import { companionNames, storeCompanions } from '../loading/companions.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
-import type { EntryFacts } from '../values/entry.ts'
+import { createEntryId, type EntryFacts } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself. */
@@ -49,6 +50,9 @@ export async function storeLoadedValue<T>(
   }
   const facts = await factsOf(job, requests, versions, ttl)
   const item = job.scope.entries.encode(job.key, value, facts)
+  if (facts?.companions !== undefined && !(await hasCompanions(job, loaded, ttl))) {
+    return { item, source: 'loaded', audience: 'beforeLoad' }
+  }
   job.scope.flights.close(flight)
   const isCurrent = await replace(job, claim, item, ttl, versions)
   return { item, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
@@ -127,20 +131,45 @@ async function versionsOf<T>(
   return result
 }
 
+/** Stores the companions of a value. If one of them fails or is lost, ends the claim: the value is not stored. */
+async function hasCompanions<T>(
+  job: LoadJob<T>,
+  { claim, requests }: LoadedValue<T>,
+  ttl: number | undefined,
+): Promise<boolean> {
+  const { entries, keyspace } = job.scope
+  const lifetime = ttl === undefined ? undefined : ttl + job.options.staleWindow
+  const toStorageKey = (name: string) => keyspace.toStorageKey(name)
+  try {
+    if (await storeCompanions(entries, toStorageKey, requests, lifetime)) return true
+    // A stale value without its companions is of no use for the next load.
+    await job.scope.flights.trackWriteBack(job.key, claim.replace(undefined, undefined))
+  } catch (error) {
+    report(job, error)
+    if (claim.canBeLost) job.scope.passes.add(job.key, passMs)
+    await endClaim(job, claim, claim.replacesStale ? undefined : endMark('P', passMs))
+  }
+  return false
+}
+
 async function factsOf<T>(
   { options, scope }: LoadJob<T>,
-  { validators }: LoadRequests<T>,
+  requests: LoadRequests<T>,
   versions: ReadonlyMap<string, TagVersion>,
   ttl: number | undefined,
 ): Promise<EntryFacts | undefined> {
+  const companions = companionNames(requests)
   const hasWindow = ttl !== undefined && options.staleWindow > 0
   const now = hasWindow ? await scope.root.time.now() : 0
   const facts: EntryFacts = {
     ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
     ...(versions.size > 0 && { tags: recordedVersions(versions) }),
-    ...validators,
+    ...requests.validators,
+    ...(companions.length > 0 && { companions }),
   }
-  return Object.keys(facts).length === 0 ? undefined : facts
+  if (Object.keys(facts).length === 0) return undefined
+  // Once an entry with a window is stale, no other write stores the same times.
+  return hasWindow ? facts : { ...facts, id: createEntryId() }
 }
 
 /** Stores the item. Returns whether it is certain that nothing has invalidated it since the load began. */
@@ -159,14 +188,14 @@ async function replace<T>(
       flights.trackWriteBack(job.key, write),
       versions.size === 0 ? versions : root.tags.read([...versions.keys()], strongRead),
     ])
-    return (isStored || !claim.canBeLost) && areEqual(versions, current)
+    return isStored && areEqual(versions, current)
   } catch (error) {
     report(job, error)
     if (CacheError.is(error) && error.code === 'ERR_CACHE_LIMIT') {
       job.scope.passes.add(job.key, passMs)
       return endClaim(job, claim, endMark('P', passMs))
     }
-    return !claim.canBeLost
+    return false
   }
 }
 

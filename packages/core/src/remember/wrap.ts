@@ -40,8 +40,10 @@ interface WrapTarget {
 export function wrapFunction<A extends unknown[], T>(
   cache: WrapTarget,
   fn: (...args: A) => Awaitable<T>,
-  { name, key, ...options }: WrapOptions<A, T>,
+  wrapOptions: WrapOptions<A, T>,
 ): Wrapped<A, T> {
+  checkWrapped(fn, wrapOptions?.name)
+  const { name, key, ...options } = wrapOptions
   const prefix = namespacePrefix(name)
   const refreshOptions = { ...options, refresh: true }
   const keyOf = (...args: A) =>
@@ -84,5 +86,12 @@ function argumentText(argument: unknown, index: number): string {
   throw new TypeError(
     `wrap cannot derive a key from argument ${index + 1}: only strings, finite numbers, booleans, bigints and null ` +
       'identify themselves. Pass the option key, a function that returns a string for the arguments.',
+  )
+}
+
+function checkWrapped(fn: unknown, name: unknown): void {
+  if (typeof fn === 'function' && typeof name === 'string' && name !== '') return
+  throw new TypeError(
+    "wrap: pass a function and the first part of its keys: wrap(findUser, { name: 'user', ttl: '5m' }).",
   )
 }

@@ -33,6 +33,45 @@ test('a lease that is stored later than the load began does not let its value be
   expect(await backend.get('k')).toBeUndefined()
 })
 
+test('a call after a delete does not receive the failure that an earlier call has read', async () => {
+  const { b, backend } = twoProcesses()
+  const replied = gate()
+  // The replies to all reads arrive together.
+  const a = intercepted(backend, 'get', async (call) => {
+    const item = await call()
+    await replied.opened
+    return item
+  })
+  const fail = () => Promise.reject(new Error('down'))
+  await expect(b.remember('k', { backoff: '1m' }, fail)).rejects.toThrow('down')
+  const early = a.remember('k', {}, () => 'unused').catch((error) => error.code)
+  await a.delete('k')
+  const late = a.remember('k', {}, () => 'new')
+  replied.open()
+  expect(await early).toBe('ERR_CACHE_LOAD')
+  expect(await late).toBe('new')
+})
+
+test('a call joins the load of a later one that received the reply to its read first', async () => {
+  const { backend } = twoProcesses()
+  const gates = [gate(), gate()]
+  let reads = 0
+  const a = intercepted(backend, 'get', async (call) => {
+    const item = call()
+    await gates[reads++]?.opened
+    return item
+  })
+  const loaded = gate<string>()
+  const early = a.remember('k', {}, () => 'unused')
+  const late = a.remember('k', {}, () => loaded.opened)
+  gates[1]?.open()
+  await settle()
+  gates[0]?.open()
+  await settle()
+  loaded.open('value')
+  expect(await Promise.all([early, late])).toEqual(['value', 'value'])
+})
+
 test('a load that is not stored is not given to callers that joined it after a write', async () => {
   const { a, b } = twoProcesses()
   await a.remember('k', {}, (context) => {
@@ -235,4 +274,50 @@ describe('tags', () => {
     expect(await behind.get('k')).toBeUndefined()
     expect(await behind.getMany(['k'])).toEqual([undefined])
   })
+})
+
+test('a call after an invalidation does not receive the stale value of an earlier one whose last read failed', async () => {
+  const { b, backend } = twoProcesses()
+  const tagged = { ttl: '1h', staleIfError: '1h', tags: ['t'] } as const
+  await b.set('k', 'old', tagged)
+  await b.invalidateTags('t', { stale: true })
+  const held = gate<string>()
+  const holder = b.remember('k', tagged, () => held.opened).catch(() => 'failed')
+  await settle()
+  let isDown = false
+  const a = intercepted(backend, 'get', (call, key) => {
+    if (!isDown || !key.startsWith('~tag:')) return call()
+    throw new CacheError('ERR_CACHE_TIMEOUT', 'no reply', { store: 'test', operation: 'get' })
+  })
+  const early = a.remember('k', tagged, () => Promise.reject(new Error('database down')))
+  await settle()
+  await b.invalidateTags('t')
+  const late = a.remember('k', tagged, () => 'new')
+  await settle()
+  isDown = true
+  held.fail(new Error('database down'))
+  expect(await early).toBe('old')
+  isDown = false
+  expect(await late).toBe('new')
+  await holder
+})
+
+test('a value is not replaced because the versions of its tags were read before it was stored', async () => {
+  const { b, backend } = twoProcesses()
+  const delayed = gate()
+  const store = wrapStore(backend, async (_operation, call, [keys]) => {
+    if ([keys].flat().includes('k')) await delayed.opened
+    return call()
+  })
+  const a = new Cache(store, { clock: new ManualClock() })
+  const options = { tags: ['t'] } as const
+  const calls = [
+    a.remember('k', options, () => 'loaded'),
+    a.rememberMany(['k'], options, (keys) => new Map(keys.map((key) => [key, 'loaded']))),
+  ]
+  await settle()
+  await b.set('k', 'written', options)
+  delayed.open()
+  expect((await Promise.all(calls)).flat()).toEqual(['written', 'written'])
+  expect(await b.get('k')).toBe('written')
 })

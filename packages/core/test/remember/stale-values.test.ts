@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, CacheError } from '@stowage/core'
+import { Cache, CacheError, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -265,6 +265,42 @@ describe('loadTimeout', () => {
     expect(await cache.remember('k', {}, () => 'a')).toBe('a')
     expect(await b.remember('k', {}, () => 'b')).toBe('b')
   })
+})
+
+test('concurrent calls of a new process read the clock of the backend once', async () => {
+  const { a, backend, clock } = twoProcesses()
+  await a.remember('k', { ttl: '1m', staleWhileRevalidate: '1m' }, () => 'value')
+  let readings = 0
+  const time = async () => {
+    readings++
+    return clock.now()
+  }
+  const cache = new Cache(
+    Object.assign(
+      wrapStore(backend, (_, call) => call()),
+      { time },
+    ),
+  )
+  const calls = Array.from({ length: 10 }, () => cache.get('k'))
+  expect(await Promise.all(calls)).toEqual(Array(10).fill('value'))
+  expect(readings).toBe(1)
+})
+
+test('the callers of a turn receive the stale value before its refresh begins', async () => {
+  const { a, clock, reads } = twoProcesses()
+  const options = { ttl: '1m', staleWhileRevalidate: '1m' } as const
+  await a.remember('k', options, () => 'old')
+  await clock.advance(60_000)
+  reads.length = 0
+  const seen = await Promise.all(
+    [1, 2, 3].map(async () => {
+      expect(await a.remember('k', options, () => 'new')).toBe('old')
+      return reads.length
+    }),
+  )
+  expect(seen).toEqual([3, 3, 3])
+  await settle()
+  expect(await a.get('k')).toBe('new')
 })
 
 test('a private value is not shared with other callers', async () => {
