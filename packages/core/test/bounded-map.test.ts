@@ -1,0 +1,184 @@
+import { BoundedMap, type BoundedMapOptions } from '@stowage/core/driver'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+function createMap(options: Partial<BoundedMapOptions> = {}) {
+  return new BoundedMap<string>({
+    maxEntries: Infinity,
+    maxBytes: Infinity,
+    isPast: () => false,
+    ...options,
+  })
+}
+
+function put(map: BoundedMap<string>, keys: string, size = 1): void {
+  for (const key of keys) map.set(key, key, size, Infinity)
+}
+
+function contents(map: BoundedMap<string>): string {
+  return [...map.keys()].sort().join('')
+}
+
+describe('eviction', () => {
+  test('evicts the oldest entry that was not read', () => {
+    const map = createMap({ maxEntries: 3 })
+    put(map, 'abc')
+    map.get('a')
+    put(map, 'd')
+    expect(contents(map)).toBe('acd')
+  })
+
+  test('goes on where the last search ended, and gives up entries that were not read since', () => {
+    const map = createMap({ maxEntries: 3 })
+    put(map, 'abc')
+    for (const key of 'abc') map.get(key)
+    put(map, 'd') // Passes all three and evicts a.
+    put(map, 'e')
+    expect(contents(map)).toBe('cde')
+  })
+
+  test('keeps entries that are read again and again during a scan of others', () => {
+    const map = createMap({ maxEntries: 10 })
+    put(map, 'abc')
+    for (let i = 0; i < 1_000; i++) {
+      for (const key of 'abc') expect(map.get(key)).toBe(key)
+      map.set(`scan${i}`, 'x', 1, Infinity)
+    }
+  })
+
+  test('counts an entry as read that is set again soon after its eviction', () => {
+    const map = createMap({ maxEntries: 4 })
+    put(map, 'abcdea') // Evicts a, and b when a returns.
+    put(map, 'fg') // Evict c and d.
+    put(map, 'hi') // Evict e, and f instead of a, which counts as read.
+    expect(map.has('a')).toBe(true)
+  })
+
+  test('does not count has() as a read', () => {
+    const map = createMap({ maxEntries: 2 })
+    put(map, 'ab')
+    map.has('a')
+    put(map, 'c')
+    expect(contents(map)).toBe('bc')
+  })
+
+  test('evicts as many entries as a large one needs', () => {
+    const map = createMap({ maxBytes: 10 })
+    put(map, 'abcde', 2)
+    put(map, 'f', 7)
+    expect([contents(map), map.bytes]).toEqual(['ef', 9])
+  })
+
+  test.each([
+    [3, false],
+    [4, true],
+  ])('keeps an entry of 32 times the mean size that was read %i times: %o', (reads, isKept) => {
+    const map = createMap({ maxBytes: 20_000 })
+    map.set('large', 'x', 640, Infinity)
+    fillUp(map, 20)
+    for (let i = 0; i < reads; i++) map.get('large')
+    map.set('next', 'x', 20, Infinity)
+    expect(map.has('large')).toBe(isKept)
+  })
+
+  test('keeps any entry that was read if only the number of entries is exceeded', () => {
+    const map = createMap({ maxEntries: 40, maxBytes: 20_000 })
+    map.set('large', 'x', 10_000, Infinity)
+    for (let i = 0; i < 39; i++) map.set(`key${i}`, 'x', 20, Infinity)
+    map.get('large')
+    map.set('next', 'x', 20, Infinity)
+    expect(map.has('large')).toBe(true)
+  })
+
+  test('evicts others, not the entry itself, if an entry grows', () => {
+    const map = createMap({ maxBytes: 10 })
+    put(map, 'ab', 2)
+    put(map, 'a', 10)
+    expect([contents(map), map.bytes, map.size]).toEqual(['a', 10, 1])
+  })
+})
+
+describe('expiry', () => {
+  test('neither returns nor deletes an expired entry, and evicts it first', () => {
+    let now = 0
+    const map = createMap({ maxEntries: 3, isPast: (time) => time <= now })
+    map.set('a', 'a', 1, Infinity)
+    map.set('b', 'b', 1, 10)
+    map.set('c', 'c', 1, 10)
+    for (const key of 'abc') map.get(key)
+    now = 10
+    put(map, 'd')
+    expect(contents(map)).toBe('acd')
+    expect([map.has('c'), map.delete('c'), map.get('c'), map.size]).toEqual([
+      false,
+      false,
+      undefined,
+      2,
+    ])
+  })
+
+  test('allows to change the expiry', () => {
+    let now = 0
+    const map = createMap({ isPast: (time) => time <= now })
+    map.set('a', 'a', 1, 10)
+    const entry = map.find('a')
+    if (entry !== undefined) entry.expiresAt = 20
+    now = 15
+    expect(map.get('a')).toBe('a')
+    now = 20
+    expect(map.get('a')).toBeUndefined()
+  })
+})
+
+test('contains what was set last, within its limits, whatever the calls', () => {
+  const call = fc.record({
+    op: fc.constantFrom('get', 'set', 'set', 'set', 'delete', 'clear'),
+    key: fc.constantFrom(...'abcdefghijklmnop'),
+    size: fc.integer({ min: 0, max: 9 }),
+  })
+  fc.assert(
+    fc.property(fc.array(call, { maxLength: 300 }), fc.boolean(), (calls, isBySize) => {
+      const map = createMap(isBySize ? { maxBytes: 20 } : { maxEntries: 5 })
+      const model = new Map<string, { value: string; size: number }>()
+      calls.forEach(({ op, key, size }, index) => {
+        if (op === 'get') expect([undefined, model.get(key)?.value]).toContain(map.get(key))
+        else if (op === 'clear') clearBoth(map, model)
+        else if (op === 'delete') {
+          if (map.delete(key)) expect(model.has(key)).toBe(true)
+          model.delete(key)
+        } else {
+          map.set(key, `${index}`, size, Infinity)
+          model.set(key, { value: `${index}`, size })
+          expect(map.get(key)).toBe(`${index}`)
+        }
+        const keys = [...map.keys()]
+        const bytes = keys.reduce((sum, each) => sum + (model.get(each)?.size ?? Number.NaN), 0)
+        expect([map.size, map.bytes]).toEqual([keys.length, bytes])
+        expect(isBySize ? map.bytes <= 20 : map.size <= 5).toBe(true)
+      })
+    }),
+  )
+})
+
+test('keeps the keys of half as many evicted entries at most', () => {
+  const map = createMap({ maxEntries: 1_000 })
+  const before = heapUsed()
+  for (let i = 0; i < 300_000; i++) map.set(`key${i}`, 'x', 1, Infinity)
+  expect(heapUsed() - before).toBeLessThan(15_000_000)
+  expect(map.size).toBe(1_000)
+})
+
+/** Adds entries of this size until nothing more fits. */
+function fillUp(map: BoundedMap<string>, size: number): void {
+  for (let i = 0; map.bytes + size <= 20_000; i++) map.set(`key${i}`, 'x', size, Infinity)
+}
+
+function clearBoth(map: BoundedMap<string>, model: Map<string, unknown>): void {
+  map.clear()
+  model.clear()
+}
+
+function heapUsed(): number {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
