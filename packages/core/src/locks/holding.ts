@@ -1,0 +1,87 @@
+import { Deferred } from '../calls/deferred.ts'
+import type { Awaitable } from '../store.ts'
+import { after } from '../time/wait.ts'
+import type { HeldLock } from './lock.ts'
+import type { LockContext, LockName } from './lock-context.ts'
+import { Renewal } from './renewal.ts'
+import type { Tenure } from './tenure.ts'
+
+/** Work that runs while it holds a lock. */
+export class Holding {
+  readonly #context: LockContext
+  readonly #name: LockName
+  readonly #tenure: Tenure
+  readonly #controller = new AbortController()
+  readonly #startedAt = performance.now()
+  /** For how long `close()` waits. */
+  readonly #ended = new Deferred<void>()
+  #isLost = false
+
+  constructor(context: LockContext, name: LockName, tenure: Tenure) {
+    this.#context = context
+    this.#name = name
+    this.#tenure = tenure
+  }
+
+  /** Runs the work, and releases the lock when it has settled. */
+  async run<T>(work: (held: HeldLock) => Awaitable<T>, outer: AbortSignal | undefined): Promise<T> {
+    const { signal } = this.#controller
+    const { activeLoads } = this.#context
+    const active = { isBackground: false, abort: (reason: unknown) => this.#close(reason) }
+    const abort = () => this.#controller.abort(outer?.reason)
+    const renewal = new Renewal(this.#tenure, () => this.#lose())
+    activeLoads.add(active)
+    activeLoads.trackBackground(this.#ended.promise)
+    outer?.addEventListener('abort', abort)
+    try {
+      if (outer?.aborted) abort()
+      return await work({ signal, fence: () => this.#fence() })
+    } finally {
+      renewal.stop()
+      outer?.removeEventListener('abort', abort)
+      activeLoads.remove(active)
+      await this.#release()
+      this.#ended.resolve()
+    }
+  }
+
+  async #fence(): Promise<number> {
+    const number = await this.#context.fences.next(this.#name.fenceKey)
+    // A number that was drawn after the lock was lost would be higher than that of the next holder.
+    if (this.#isLost || !(await this.#tenure.renew())) throw this.#lostError()
+    return number
+  }
+
+  #lose(): void {
+    this.#isLost = true
+    this.#publish('lost')
+    this.#controller.abort(this.#lostError())
+  }
+
+  /** A failure is not one of the work: the lock ends with its ttl. */
+  async #release(): Promise<void> {
+    const { key, queueKey } = this.#name
+    try {
+      const isReleased = await this.#tenure.end()
+      if (isReleased) this.#context.notifyReleased(queueKey)
+      if (!this.#isLost) this.#publish(isReleased ? 'released' : 'lost')
+    } catch (error) {
+      this.#context.publishError(key, error)
+    }
+  }
+
+  /** The work may take no notice of its signal: the lock ends with its ttl then. */
+  #close(reason: unknown): void {
+    this.#controller.abort(reason)
+    after(this.#tenure.facts.ttl, () => this.#ended.resolve())
+  }
+
+  #publish(outcome: 'released' | 'lost'): void {
+    this.#context.publish(this.#name.key, outcome, performance.now() - this.#startedAt)
+  }
+
+  #lostError(): Error {
+    const problem = 'was lost: it could not be renewed in time, or was deleted.'
+    return this.#context.lockedError(this.#name, problem)
+  }
+}

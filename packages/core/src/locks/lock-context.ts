@@ -1,0 +1,100 @@
+import type { InvalidationBus } from '../bus.ts'
+import { channels, type LockEvent } from '../channels.ts'
+import { CacheError } from '../errors.ts'
+import type { ActiveLoads } from '../loading/active-loads.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import type { Fences } from './fences.ts'
+import { WaitingRoom, type WaitRequest } from './waiting-room.ts'
+
+export interface LockName {
+  /** As the application calls it, for errors. */
+  readonly name: string
+  /** The storage key of the lock. */
+  readonly key: string
+  /** The storage key in whose queue calls wait. */
+  readonly queueKey: string
+  /** The storage key of its fencing numbers. */
+  readonly fenceKey: string
+}
+
+export interface LockContextOptions {
+  /** Where the locks are. */
+  readonly store: AnyStore
+  readonly fences: Fences
+  /** Name of the cache, for events. */
+  readonly cache: string
+  readonly activeLoads: ActiveLoads
+  readonly bus: InvalidationBus | undefined
+}
+
+/** Name of the driver that accepts every write and keeps nothing. */
+const nullDriver = 'null'
+
+/** What the locks of a cache share. */
+export class LockContext {
+  readonly store: AnyStore
+  readonly fences: Fences
+  /** Work under a lock is aborted by `close()`, as loads are. */
+  readonly activeLoads: ActiveLoads
+  readonly #cache: string
+  readonly #waitingRoom: WaitingRoom
+  readonly #bus: InvalidationBus | undefined
+
+  /** @throws CacheError `ERR_CACHE_UNSUPPORTED` if the store keeps nothing: it would give every caller the lock */
+  constructor({ store, fences, cache, activeLoads, bus }: LockContextOptions) {
+    if (store.name === nullDriver) throw keepsNothing()
+    this.store = store
+    this.fences = fences
+    this.activeLoads = activeLoads
+    this.#cache = cache
+    this.#waitingRoom = WaitingRoom.of(store)
+    this.#bus = bus
+  }
+
+  /** Waits in the queue of the key. */
+  wait(key: string, request: WaitRequest): Promise<boolean> {
+    if (request.waitMs > 0 && this.#bus !== undefined) this.#waitingRoom.subscribe(this.#bus)
+    return this.#waitingRoom.wait(key, request)
+  }
+
+  /** Wakes a call that waits for the key, in this process and in others that the bus reaches. */
+  notifyReleased(key: string): void {
+    this.#waitingRoom.wake(key)
+    // Without the message, the others find the lock by polling.
+    if (this.#bus?.connected === true) this.#publish(this.#bus, key).catch(() => {})
+  }
+
+  publish(key: string, outcome: LockEvent['outcome'], durationMs: number): void {
+    if (!channels.lock.hasSubscribers) return
+    const event = { cache: this.#cache, store: this.store.name, key }
+    channels.lock.publish({ ...event, outcome, durationMs } satisfies LockEvent)
+  }
+
+  /** Creates the error of a lock that was not acquired, or was lost. @param problem continues the name of the lock */
+  lockedError({ name, key }: Pick<LockName, 'name' | 'key'>, problem: string): CacheError {
+    const store = this.store.name
+    const message = `${store} lock failed: ${JSON.stringify(name)} ${problem}`
+    return new CacheError('ERR_CACHE_LOCKED', message, {
+      store,
+      operation: 'lock',
+      key,
+      retryable: true,
+    })
+  }
+
+  publishError(key: string, error: unknown): void {
+    if (!channels.error.hasSubscribers) return
+    channels.error.publish({ cache: this.#cache, store: this.store.name, key, error })
+  }
+
+  async #publish(bus: InvalidationBus, key: string): Promise<void> {
+    await bus.publish([key])
+  }
+}
+
+function keepsNothing(): CacheError {
+  const message =
+    'null lock failed: the null driver keeps nothing, so that locks and limits have no effect. Use another driver, for ' +
+    'example memory.'
+  return new CacheError('ERR_CACHE_UNSUPPORTED', message, { store: nullDriver, operation: 'lock' })
+}

@@ -1,0 +1,32 @@
+import type { AnyStore } from '../values/entry-codec.ts'
+import { textOf, toTextItem } from '../values/items/text-item.ts'
+
+const pattern = /^[\w-]{12}\.(\d+)\.(.*)$/s
+const randomBytes = 9 // 12 characters of base64url
+
+/** What an item of a lock says. */
+export interface LockFacts {
+  readonly ttl: number
+  readonly owner: string
+}
+
+/**
+ * Creates the item of a lock: `<random>.<ttl>.<owner>`. It differs each time, so that a call that the network has delayed
+ * does not affect the lock when the same owner acquires it again.
+ */
+export function createLockItem(store: AnyStore, { ttl, owner }: LockFacts): unknown {
+  return toTextItem(store, `${randomText()}.${ttl}.${owner}`)
+}
+
+/** Returns what the item of a lock says; `undefined` for no item, and for a foreign value. */
+export function parseLockItem(store: AnyStore, item: unknown): LockFacts | undefined {
+  const match = pattern.exec(textOf(store, item) ?? '')
+  if (match === null) return undefined
+  const [, ttl, owner] = match
+  return { ttl: Number(ttl), owner: owner as string }
+}
+
+/** A random text that identifies an owner, or an item. */
+export function randomText(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes))).toString('base64url')
+}

@@ -1,0 +1,113 @@
+import { checkTimeout } from '../configuration/check-options.ts'
+import type { Awaitable } from '../store.ts'
+import { type Duration, milliseconds } from '../time/duration.ts'
+import { Holding } from './holding.ts'
+import type { HeldLock, Lock, RunOptions, WaitOptions } from './lock.ts'
+import type { LockContext, LockName } from './lock-context.ts'
+import { parseLockItem } from './lock-item.ts'
+import { Tenure } from './tenure.ts'
+
+const strongRead = { consistency: 'strong' } as const
+
+/** A lock with a name, and one owner that holds it or wants to. */
+export class NamedLock implements Lock {
+  readonly owner: string
+  readonly #context: LockContext
+  readonly #name: LockName
+  readonly #ttl: number
+  /** The last tenure that began with this object, and when; or when this object was created. */
+  #tenure: Tenure | undefined
+  #beganAt = performance.now()
+
+  constructor(context: LockContext, name: LockName, owner: string, ttl: number) {
+    this.#context = context
+    this.#name = name
+    this.owner = owner
+    this.#ttl = ttl
+  }
+
+  async acquire(): Promise<boolean> {
+    const isAcquired = await this.#begin()
+    this.#context.publish(this.#name.key, isAcquired ? 'acquired' : 'refused', 0)
+    return isAcquired
+  }
+
+  async block(wait: Duration, { signal }: WaitOptions = {}): Promise<void> {
+    const { key } = this.#name
+    const startedAt = performance.now()
+    const isAcquired = await this.#context.wait(key, {
+      waitMs: milliseconds(wait),
+      signal,
+      attempt: async (isFree) => (isFree || !(await this.isLocked())) && this.#begin(),
+    })
+    const waitedMs = performance.now() - startedAt
+    this.#context.publish(key, isAcquired ? 'acquired' : 'refused', waitedMs)
+    if (isAcquired) return
+    const problem = `is held by another owner. Waited for ${Math.round(waitedMs)} ms.`
+    throw this.#context.lockedError(this.#name, problem)
+  }
+
+  async run<T>(
+    work: (held: HeldLock) => Awaitable<T>,
+    { wait = 0, signal }: RunOptions = {},
+  ): Promise<T> {
+    await this.block(wait, { signal })
+    const tenure = this.#tenure as Tenure
+    try {
+      return await new Holding(this.#context, this.#name, tenure).run(work, signal)
+    } finally {
+      this.#forget(tenure)
+    }
+  }
+
+  async refresh(ttl?: Duration): Promise<boolean> {
+    const ms = ttl === undefined ? undefined : checkTimeout('lock: ttl', ttl)
+    return (await this.#find())?.renew(ms) ?? false
+  }
+
+  async release(): Promise<boolean> {
+    const tenure = await this.#find()
+    const isReleased = (await tenure?.end()) ?? false
+    this.#forget(tenure)
+    if (isReleased) this.#notifyReleased()
+    return isReleased
+  }
+
+  async isLocked(): Promise<boolean> {
+    return (await this.#context.store.get(this.#name.key, strongRead)) !== undefined
+  }
+
+  async isOwned(): Promise<boolean> {
+    const { store } = this.#context
+    const item = await store.get(this.#name.key, strongRead)
+    return parseLockItem(store, item)?.owner === this.owner
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#tenure !== undefined) await this.release()
+  }
+
+  async #begin(): Promise<boolean> {
+    const facts = { ttl: this.#ttl, owner: this.owner }
+    const tenure = await Tenure.begin(this.#context.store, this.#name.key, facts)
+    if (tenure === undefined) return false
+    this.#tenure = tenure
+    this.#beganAt = performance.now()
+    return true
+  }
+
+  #forget(tenure: Tenure | undefined): void {
+    if (this.#tenure === tenure) this.#tenure = undefined
+  }
+
+  /** The tenure of this object, or the one that this owner has begun elsewhere. */
+  async #find(): Promise<Tenure | undefined> {
+    return this.#tenure ?? Tenure.find(this.#context.store, this.#name.key, this.owner)
+  }
+
+  #notifyReleased(): void {
+    const { key } = this.#name
+    this.#context.notifyReleased(key)
+    this.#context.publish(key, 'released', performance.now() - this.#beganAt)
+  }
+}
