@@ -1,0 +1,158 @@
+import type { Awaitable, ByteStore, Payload, ReadOptions } from '../store.ts'
+import { errorFor, valuesOf } from '../wrappers/batch-error.ts'
+import { attempt, type Changes } from './changes.ts'
+import type { Recovery } from './recovery/recovery.ts'
+import { repeatFailed } from './repeat-failed.ts'
+import type { Spare } from './spare/spare.ts'
+
+export type Items = (Payload | undefined)[]
+export type Entries = readonly (readonly [key: string, item: Payload])[]
+
+/** Makes the calls for several keys. Those that both stores take part in are made one by one. */
+export class Batches {
+  readonly #primary: ByteStore
+  readonly #spare: Spare
+  readonly #recovery: Recovery
+  readonly #changes: Changes
+  readonly #single: Pick<ByteStore, 'set' | 'delete'>
+
+  /** @param single the calls for one key */
+  constructor(
+    primary: ByteStore,
+    spare: Spare,
+    recovery: Recovery,
+    changes: Changes,
+    single: Pick<ByteStore, 'set' | 'delete'>,
+  ) {
+    this.#primary = primary
+    this.#spare = spare
+    this.#recovery = recovery
+    this.#changes = changes
+    this.#single = single
+  }
+
+  getMany(keys: readonly string[], options?: ReadOptions): Awaitable<Items> {
+    if (this.#recovery.isAway) return this.#spare.getMany(keys, options)
+    if (this.#recovery.phase === 'partial') return this.#getFromBoth(keys, options)
+    return this.#getFromPrimary(keys, options)
+  }
+
+  setMany(entries: Entries, ttl?: number): Awaitable<void> {
+    const { phase } = this.#recovery
+    if (phase === 'spare') {
+      for (const [key] of entries) this.#recovery.noteChange(key)
+      return this.#spare.setMany(entries, ttl)
+    }
+    if (phase !== 'primary') return this.setEach(entries, ttl)
+    return this.#changes.call(
+      () => this.#primary.setMany(entries, ttl),
+      (error) => this.#setAfterFailure(entries, ttl, error),
+    )
+  }
+
+  deleteMany(keys: readonly string[]): Awaitable<number> {
+    const { phase } = this.#recovery
+    if (phase === 'spare') {
+      for (const key of keys) this.#recovery.noteChange(key)
+      return this.#spare.deleteMany(keys)
+    }
+    if (phase !== 'primary') return this.#deleteEach(keys)
+    return this.#changes.call(
+      () => this.#primary.deleteMany(keys),
+      (error) => this.#deleteAfterFailure(keys, error),
+    )
+  }
+
+  #getFromPrimary(keys: readonly string[], options?: ReadOptions): Awaitable<Items> {
+    return this.#changes.call(
+      () => this.#primary.getMany(keys, options),
+      (error) =>
+        repeatFailed(error, keys, (some, failure) => {
+          this.#recovery.noteFailure(failure)
+          return this.#spare.getMany(some, options)
+        }) as Promise<Items>,
+    )
+  }
+
+  async #getFromBoth(keys: readonly string[], options?: ReadOptions): Promise<Items> {
+    const isUnsettled = keys.map((key) => this.#recovery.readsSpare(key))
+    if (!isUnsettled.includes(true)) return this.#getFromPrimary(keys, options)
+    if (!isUnsettled.includes(false)) return this.#spare.getMany(keys, options)
+    const [fromPrimary, fromSpare] = await Promise.all([
+      this.#getFromPrimary(
+        keys.filter((_, index) => !isUnsettled[index]),
+        options,
+      ),
+      this.#spare.getMany(
+        keys.filter((_, index) => isUnsettled[index]),
+        options,
+      ),
+    ])
+    let [primaryIndex, spareIndex] = [0, 0]
+    return isUnsettled.map((inSpare) =>
+      inSpare ? fromSpare[spareIndex++] : fromPrimary[primaryIndex++],
+    )
+  }
+
+  /** Stores the entries one by one. */
+  async setEach(entries: Entries, ttl?: number): Promise<void> {
+    await this.#forEach(
+      'setMany',
+      entries,
+      ([key]) => key,
+      ([key, item]) => this.#single.set(key, item, ttl),
+    )
+  }
+
+  async #setAfterFailure(entries: Entries, ttl: number | undefined, error: unknown): Promise<void> {
+    await repeatFailed(error, entries, async (some, failure) => {
+      this.#recovery.noteFailedChange(
+        some.map(([key]) => key),
+        failure,
+      )
+      await this.#spare.setMany(some, ttl)
+      return some
+    })
+  }
+
+  async #deleteEach(keys: readonly string[]): Promise<number> {
+    const distinct = [...new Set(keys)]
+    return countTrue(
+      await this.#forEach(
+        'deleteMany',
+        distinct,
+        (key) => key,
+        (key) => this.#single.delete(key),
+      ),
+    )
+  }
+
+  /** Makes a call for each entry. Rejects with a `BatchError` if some of them fail. */
+  async #forEach<E>(
+    operation: string,
+    entries: readonly E[],
+    keyOf: (entry: E) => string,
+    call: (entry: E) => Awaitable<unknown>,
+  ): Promise<unknown[]> {
+    const calls = entries.map((entry) =>
+      attempt(() => call(entry)).catch((error) => {
+        throw errorFor(keyOf(entry), operation, error)
+      }),
+    )
+    return valuesOf(await Promise.allSettled(calls))
+  }
+
+  async #deleteAfterFailure(keys: readonly string[], error: unknown): Promise<number> {
+    let deletedInSpare = 0
+    const deleted = await repeatFailed(error, keys, async (some, failure) => {
+      this.#recovery.noteFailedChange(some, failure)
+      deletedInSpare = await this.#spare.deleteMany(some)
+      return []
+    })
+    return countTrue(deleted) + deletedInSpare
+  }
+}
+
+function countTrue(values: readonly unknown[]): number {
+  return values.filter((value) => value === true).length
+}

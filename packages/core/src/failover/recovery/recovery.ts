@@ -1,0 +1,270 @@
+import { channels } from '../../channels.ts'
+import type { ByteStore } from '../../store.ts'
+import { after } from '../../time/wait.ts'
+import type { FailoverSettings } from '../failover-options.ts'
+import type { Spare } from '../spare/spare.ts'
+import { Drain } from './drain.ts'
+import { FailureRate } from './failure-rate.ts'
+import { isOutage, isRefusal } from './outage-error.ts'
+import { probe } from './probe.ts'
+import { restorePrimary } from './restore-primary.ts'
+
+/**
+ * - `'primary'`: only the primary store is used.
+ * - `'partial'`: some calls have failed. Writes go to both stores, reads to the primary one, except for unsettled keys.
+ * - `'suspected'`: most calls have just failed. Writes go to both stores, reads to the spare one, until a ping replies.
+ * - `'spare'`: only the spare store is used.
+ * - `'settling'`: the primary store replies again. Writes go to both stores, reads to the spare one.
+ */
+export type Phase = 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
+
+/** Exists in the primary store while a process deletes its journal from it. Keys of a cache never begin with "~". */
+const settlingKey = '~settling'
+/** Time between two attempts to delete the journal while the primary store is used, in milliseconds. */
+const stepMs = 100
+/** How many times longer than usual a process waits for others that delete their journals. */
+const maxSettlingTimes = 10
+
+/** Determines which store is used, and leads back to the primary one. Its timers do not keep the process alive. */
+export class Recovery {
+  phase: Phase = 'primary'
+  readonly rate: FailureRate
+  readonly drain: Drain
+  readonly #primary: ByteStore
+  readonly #spare: Spare
+  readonly #settings: FailoverSettings
+  #lastFailureAt = 0
+  /** When the primary store began to settle. */
+  #settlingSince = 0
+  #cancelStep: (() => void) | undefined
+  #stepAt = 0
+  #isStepping = false
+  #isClosed = false
+
+  constructor(primary: ByteStore, spare: Spare, settings: FailoverSettings) {
+    this.#primary = primary
+    this.#spare = spare
+    this.#settings = settings
+    this.rate = new FailureRate(settings)
+    this.drain = new Drain(primary, spare, settings.journal)
+    spare.onReplaced = () => {
+      // The processes have used different generations, so that the keys may not be those of the caches.
+      if (primary.scan === undefined) this.drain.unsettled.journal.addUnknown()
+    }
+  }
+
+  /** Whether all reads go to the spare store. */
+  get isAway(): boolean {
+    return this.phase !== 'primary' && this.phase !== 'partial'
+  }
+
+  /** Whether the item under this key is read from the spare store. */
+  readsSpare(key: string): boolean {
+    return this.isAway || this.drain.unsettled.has(key)
+  }
+
+  /** Whether items that are written to the primary store are written to the spare one as well. */
+  get isMirrored(): boolean {
+    return this.isAway || (this.phase === 'partial' && this.#spare.isShared)
+  }
+
+  /** To be called when a call of the primary store has failed. Throws an error that does not mean an outage. */
+  noteFailure(error: unknown): void {
+    if (!isOutage(error)) throw error
+    this.rate.fail()
+    this.#lastFailureAt = performance.now()
+    if (this.phase === 'spare' || this.#isClosed) return
+    if (this.phase === 'primary') this.#enter('partial')
+    if (this.rate.isExceeded()) this.#open(error)
+    else if (this.rate.isRecentlyExceeded()) this.#suspect()
+    else this.#schedule(stepMs)
+  }
+
+  /** The same for a call that changes keys, which are unsettled from then on. It counts once, as if it had succeeded. */
+  noteFailedChange(keys: readonly string[], error: unknown): void {
+    this.noteFailure(error)
+    for (const key of keys) this.#addUnsettled(key, !isRefusal(error))
+  }
+
+  /** Records a change that was made in the spare store only. */
+  noteChange(key: string): void {
+    this.#addUnsettled(key, false)
+    if (this.phase !== 'spare') this.#schedule(stepMs)
+  }
+
+  #addUnsettled(key: string, isUncertain: boolean): void {
+    this.drain.unsettled.add(key, isUncertain)
+    // Any item of the primary store may be outdated, until the caches have been cleared.
+    if (this.phase === 'partial' && this.drain.isIncomplete) this.#suspect()
+  }
+
+  /** Deletes a key that was changed in the spare store, while the primary one replies. */
+  async settle(key: string): Promise<void> {
+    const { unsettled } = this.drain
+    const [outcome] = await restorePrimary(this.#primary, this.#spare, unsettled, [key])
+    if (outcome?.status === 'rejected') this.noteFailedChange([key], outcome.reason)
+  }
+
+  /** To be called when a prefix is cleared, so that it is cleared in the primary store later. */
+  noteClear(prefix: string): void {
+    if (this.phase === 'spare') this.drain.addPrefix(prefix)
+  }
+
+  /** Stops the timers. Deletes the journal if the primary store replies. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#cancelStep?.()
+    if (this.phase !== 'primary' && this.phase !== 'spare') await this.drain.run(ready)
+  }
+
+  #enter(phase: Phase): void {
+    this.phase = phase
+    if (!channels.failover.hasSubscribers) return
+    const { journal } = this.drain.unsettled
+    channels.failover.publish({
+      store: this.#primary.name,
+      spare: this.#spare.store.name,
+      phase,
+      journal: journal.size,
+      hasOverflown: journal.overflow > 0,
+    })
+  }
+
+  #publishBreaker(state: 'open' | 'half-open' | 'closed', error?: unknown): void {
+    if (!channels.breaker.hasSubscribers) return
+    channels.breaker.publish({ store: this.#primary.name, state, error })
+  }
+
+  #open(error: unknown): void {
+    this.#spare.refresh()
+    this.#enter('spare')
+    this.#publishBreaker('open', error)
+    this.#schedule(this.#probeDelay())
+  }
+
+  #suspect(): void {
+    if (this.phase !== 'suspected') {
+      this.#spare.refresh()
+      this.#enter('suspected')
+    }
+    this.#schedule(0)
+  }
+
+  /** Takes the next step in `ms` milliseconds, unless one is planned before. */
+  #schedule(ms: number): void {
+    const at = performance.now() + ms
+    if (this.#isClosed || (this.#cancelStep !== undefined && this.#stepAt <= at)) return
+    this.#cancelStep?.()
+    this.#stepAt = at
+    this.#cancelStep = after(ms, () => {
+      this.#cancelStep = undefined
+      if (!this.#isStepping) void this.#takeStep()
+    })
+  }
+
+  async #takeStep(): Promise<void> {
+    const startedAt = performance.now()
+    this.#isStepping = true
+    try {
+      await this.#spare.renew(this.isAway)
+      if (this.phase === 'spare' || this.phase === 'suspected') await this.#probeStep()
+      else if (this.phase === 'settling') await this.#settlingStep()
+      else if (this.phase === 'partial') await this.#partialStep()
+    } catch {
+      // A store failed in another way than by an outage. The next step tries again.
+    }
+    this.#isStepping = false
+    if (this.phase === 'primary') return
+    // The interval begins with the probe: processes must notice a return at about the same time.
+    const delay =
+      this.phase === 'spare' ? this.#probeDelay() : stepMs + performance.now() - startedAt
+    this.#schedule(Math.max(0, startedAt + delay - performance.now()))
+  }
+
+  #probeDelay(): number {
+    return this.#settings.probeMs * (0.8 + 0.4 * Math.random())
+  }
+
+  async #probeStep(): Promise<void> {
+    const { phase } = this
+    if (phase === 'spare') this.#publishBreaker('half-open')
+    const { share, probeMs } = this.#settings
+    const error = await probe(this.#primary, share, probeMs)
+    if (error === undefined) await this.#beginSettling()
+    else if (phase === 'suspected') this.#open(error)
+    else this.#publishBreaker('open', error)
+  }
+
+  async #beginSettling(): Promise<void> {
+    if (this.phase === 'spare') this.#publishBreaker('closed')
+    this.rate.reset()
+    this.#settlingSince = performance.now()
+    this.#enter('settling')
+    await this.#mark()
+    await this.drain.run(() => this.#mark())
+  }
+
+  async #settlingStep(): Promise<void> {
+    // Again, because the first mark may have expired while the server was too busy to delete or clear.
+    if (this.drain.hasOutdated) await this.#mark()
+    await this.drain.run(() => this.#mark())
+    const { settleMs } = this.#settings
+    if (this.drain.isIncomplete || !this.#hasSettled(settleMs) || (await this.#isAnotherSettling()))
+      return
+    await this.drain.release(settleMs)
+    if (this.phase === 'settling') await this.#return()
+  }
+
+  #hasSettled(ms: number): boolean {
+    return this.phase === 'settling' && performance.now() - this.#settlingSince >= ms
+  }
+
+  /** Lets other processes wait until this one has deleted its journal. */
+  async #mark(): Promise<void> {
+    try {
+      await this.#primary.set(settlingKey, '1', this.#settings.settleMs)
+    } catch {
+      // The others wait for the usual time.
+    }
+  }
+
+  async #isAnotherSettling(): Promise<boolean> {
+    // A process that cannot finish must not hold up the others.
+    if (this.#hasSettled(maxSettlingTimes * this.#settings.settleMs)) return false
+    try {
+      return (await this.#primary.get(settlingKey, { consistency: 'strong' })) !== undefined
+    } catch {
+      return false
+    }
+  }
+
+  async #return(): Promise<void> {
+    this.rate.reset()
+    this.#lastFailureAt = performance.now()
+    // Other processes do not write to it, so it would not be up to date in the next outage.
+    if (!this.#spare.isShared) await this.#spare.drop()
+    this.#enter('partial')
+  }
+
+  async #partialStep(): Promise<void> {
+    const { settleMs } = this.#settings
+    await this.drain.run(ready)
+    await this.drain.release(settleMs)
+    if (!this.#isQuiet()) return
+    // Without calls, nothing has failed.
+    const { share, probeMs } = this.#settings
+    const error = await probe(this.#primary, share, probeMs)
+    if (error !== undefined) this.noteFailure(error)
+    if (!this.#isQuiet()) return
+    this.#enter('primary')
+    await this.#spare.end()
+  }
+
+  /** Whether nothing has failed for a while, and nothing is left to delete. */
+  #isQuiet(): boolean {
+    const quietMs = performance.now() - this.#lastFailureAt
+    return this.phase === 'partial' && quietMs >= this.#settings.settleMs && this.drain.isDone
+  }
+}
+
+async function ready(): Promise<void> {}

@@ -1,0 +1,82 @@
+import { isGenerationKey } from './generation-key.ts'
+import { Journal, type JournalEntry } from './journal.ts'
+
+/**
+ * The keys for which the primary store must not be read: those of the journal, and for a while those that were deleted
+ * from it after a call with an unknown outcome, because the server may execute that call late.
+ */
+export class UnsettledKeys {
+  readonly journal: Journal
+  /** Keys of the journal that were changed by a call with an unknown outcome. */
+  readonly #uncertain = new Set<string>()
+  /** When such keys were deleted, in the time of `performance.now()`. */
+  readonly #deletedAt = new Map<string, number>()
+  /** The ids of generations that this process has found in the spare store, or stored there, by their keys. */
+  readonly #usedIds = new Map<string, Set<string>>()
+
+  constructor(maxKeys: number) {
+    this.journal = new Journal(maxKeys)
+  }
+
+  get isEmpty(): boolean {
+    return this.journal.size === 0 && this.#deletedAt.size === 0 && this.journal.overflow === 0
+  }
+
+  has(key: string): boolean {
+    return this.journal.has(key) || (this.#deletedAt.size > 0 && this.#deletedAt.has(key))
+  }
+
+  /** @param isUncertain whether the primary store may still execute the change */
+  add(key: string, isUncertain: boolean): void {
+    this.journal.add(key)
+    if (isUncertain && this.journal.has(key)) this.#uncertain.add(key)
+  }
+
+  /** Lets {@link deletedBefore} return the key of a generation that was used during the outage. */
+  noteId(key: string, id: string): void {
+    if (!this.journal.has(key)) this.#deletedAt.set(key, performance.now())
+    const ids = this.#usedIds.get(key)
+    if (ids === undefined) this.#usedIds.set(key, new Set([id]))
+    else ids.add(id)
+  }
+
+  /**
+   * Whether this process has used no other id than this one during the outage.
+   *
+   * @param last the id in the spare store
+   */
+  hasUsedOnly(key: string, id: string, last: string | undefined): boolean {
+    const ids = this.#usedIds.get(key)
+    if (ids === undefined) return last === id
+    return ids.size === 1 && ids.has(id) && (last === undefined || last === id)
+  }
+
+  /** To be called when the keys have been deleted from the primary store. */
+  confirm(entries: readonly JournalEntry[]): void {
+    this.journal.confirm(entries)
+    for (const [key] of entries) {
+      if (this.journal.has(key)) continue
+      const isUncertain = this.#uncertain.delete(key) || isGenerationKey(key)
+      if (isUncertain) this.#deletedAt.set(key, performance.now())
+    }
+  }
+
+  /**
+   * The keys that were deleted at least `ms` milliseconds ago, and all ids of generations: another process may have stored
+   * one in the meantime.
+   */
+  deletedBefore(ms: number): string[] {
+    const until = performance.now() - ms
+    return [...this.#deletedAt].flatMap(([key, at]) =>
+      at <= until || isGenerationKey(key) ? [key] : [],
+    )
+  }
+
+  /** To be called when these keys have been deleted for the second time. */
+  release(keys: readonly string[]): void {
+    for (const key of keys) {
+      this.#deletedAt.delete(key)
+      this.#usedIds.delete(key)
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import type { CacheStore } from '../store.ts'
+
+/** How a cache takes part in the return of a primary store. */
+export interface StoreRecovery {
+  /**
+   * Registers how a cache clears its prefix. It is called after an outage in which more keys were changed than the journal
+   * holds.
+   */
+  onOverflow(prefix: string, clear: () => Promise<void>): void
+  /** To be called when a prefix is about to be cleared by listing and deleting its keys. */
+  noteClear(prefix: string): void
+}
+
+/** A store that may have used another one during an outage. Wrappers of such a store have the same members. */
+export interface RecoverableStore {
+  readonly primary?: CacheStore | undefined
+  readonly recovery?: StoreRecovery | undefined
+}
+
+/** Returns how a cache takes part in the return of the primary store; `undefined` for a store without a spare one. */
+export function recoveryOf(store: unknown): StoreRecovery | undefined {
+  return (store as RecoverableStore).recovery
+}

@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ByteStore, Cache, channels, type FailoverEvent, failover } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { Chaos, ReferenceStore, withChaos } from '@stowage/testing'
+import { afterEach, expect, test } from 'vitest'
+
+const cleanups: (() => unknown)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+/** A process with a failover store of its own. Its name tells its events apart. */
+function startProcess(name: string, backend: ByteStore, journal: number) {
+  const chaos = new Chaos()
+  const primary = Object.assign(withChaos<ByteStore>(backend, chaos), { name })
+  const store = failover([primary, memory()], { breaker: { probe: 20 }, settle: 400, journal })
+  cleanups.push(() => store.close())
+  const phases: string[] = []
+  const record = (event: unknown) => {
+    const { store: source, phase } = event as FailoverEvent
+    if (source === name) phases.push(phase)
+  }
+  channels.failover.subscribe(record)
+  cleanups.push(() => channels.failover.unsubscribe(record))
+  return { chaos, phases, cache: new Cache(store, { prefix: 'a:' }) }
+}
+
+test('a process does not return before another one has cleared what it cannot list', async () => {
+  const backend = new ReferenceStore()
+  const slow = startProcess('slow', backend, 1)
+  const other = startProcess('other', backend, 100)
+  for (const key of ['k0', 'k1', 'k2']) await slow.cache.set(key, 'old')
+  for (const { chaos, cache, phases } of [slow, other]) {
+    chaos.failAll()
+    await cache.get('k0')
+    await expect.poll(() => phases.at(-1)).toBe('spare')
+  }
+  for (const key of ['k0', 'k1', 'k2']) await slow.cache.set(key, 'new')
+  for (const { chaos } of [slow, other]) chaos.reset()
+  // The server replies to some calls only.
+  slow.chaos.fail(['scan', 'delete', 'deleteMany'])
+  await sleep(1_500)
+  expect(slow.phases.at(-1)).toBe('settling')
+  expect(other.phases.at(-1)).toBe('settling')
+  slow.chaos.reset()
+  for (const { phases } of [slow, other]) {
+    await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  }
+  for (const key of ['k0', 'k1', 'k2']) expect(await other.cache.get(key)).toBeUndefined()
+})
+
+test('a prefix that cannot be cleared yet is cleared later, without a busy loop', async () => {
+  const { cache, chaos, phases } = startProcess('busy', new ReferenceStore(), 100)
+  await cache.set('k', 'old')
+  chaos.failAll()
+  await cache.get('k')
+  await expect.poll(() => phases.at(-1)).toBe('spare')
+  await cache.clear()
+  chaos.reset()
+  // Without the delay, a busy loop would block the test as well.
+  chaos.delay(1)
+  chaos.fail(['scan', 'deleteMany'])
+  await expect.poll(() => phases.at(-1)).toBe('settling')
+  const before = chaos.callCount('scan') + chaos.callCount('deleteMany')
+  await sleep(500)
+  // One attempt in 100 ms.
+  expect(chaos.callCount('scan') + chaos.callCount('deleteMany') - before).toBeLessThan(20)
+  chaos.reset()
+  await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  expect(await cache.get('k')).toBeUndefined()
+})
