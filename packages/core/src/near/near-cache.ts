@@ -1,0 +1,242 @@
+import { channels } from '../channels.ts'
+import { BoundedMap } from '../eviction/bounded-map.ts'
+import type { CacheStore } from '../store.ts'
+import { type Clock, systemClock } from '../time/clock.ts'
+import { ExpiryClock } from '../time/expiry-clock.ts'
+import type { DecodedItem } from '../values/items/decoded-item.ts'
+import type { NearValues, ResolvedNearOptions } from './near-options.ts'
+import { type ReadInFlight, ReadsInFlight } from './reads-in-flight.ts'
+
+/** How long to wait before another attempt to subscribe, in milliseconds. */
+const retryMs = 1_000
+/** The last part of the name that announces `clear()` of a prefix: that of the id of a generation. */
+const clearMark = '~generation'
+
+/** The near caches of this process over one store: a write through one of them invalidates the others. */
+const nearCaches = new WeakMap<CacheStore, Set<NearCache>>()
+
+export interface NearCacheConfig extends ResolvedNearOptions {
+  /** The store of the outermost cache. */
+  readonly store: CacheStore
+  /** The name of the cache in events. */
+  readonly cache: string
+  readonly clock: Clock
+  /** Called when another process has cleared a prefix. */
+  readonly onClear: (prefix: string) => void
+}
+
+/** What a near cache contains and has done. */
+export interface NearStats {
+  readonly entries: number
+  /** The size of their keys and encoded values. */
+  readonly bytes: number
+  readonly hits: number
+  readonly misses: number
+  /** Entries that were dropped because they may have changed. */
+  readonly invalidations: number
+  /** Whether entries are served now: not while the bus is disconnected. */
+  readonly serving: boolean
+}
+
+/**
+ * The entries of a near cache, by their storage keys without the ids of generations.
+ *
+ * - Nothing is served or kept while the bus is disconnected.
+ * - The result of a read is not kept if its key was invalidated after the read was sent.
+ */
+export class NearCache {
+  readonly #config: NearCacheConfig
+  readonly #items: BoundedMap<DecodedItem>
+  readonly #reads = new ReadsInFlight()
+  readonly #expiry: ExpiryClock
+  readonly #siblings: Set<NearCache>
+  #unsubscribe: (() => void) | undefined
+  #subscribing = false
+  /** In the time of `performance.now()`. */
+  #failedAt = -Infinity
+  #isClosed = false
+  #hits = 0
+  #misses = 0
+  #invalidations = 0
+
+  constructor(config: NearCacheConfig) {
+    const { clock, maxEntries, maxBytes, store } = config
+    this.#config = config
+    // The clock of the system may be set back, so the time of entries is measured with one that is not.
+    const now = () => (clock.monotonic === undefined ? performance.now() : clock.monotonic())
+    this.#expiry = new ExpiryClock({ now }, clock === systemClock)
+    const isPast = (time: number) => this.#expiry.isPast(time)
+    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast })
+    this.#siblings = nearCaches.get(store) ?? new Set()
+    nearCaches.set(store, this.#siblings.add(this))
+  }
+
+  get values(): NearValues {
+    return this.#config.values
+  }
+
+  /** Whether other processes' changes are announced. */
+  get hasBus(): boolean {
+    return this.#config.bus !== undefined
+  }
+
+  get stats(): NearStats {
+    return {
+      entries: this.#items.size,
+      bytes: this.#items.bytes,
+      hits: this.#hits,
+      misses: this.#misses,
+      invalidations: this.#invalidations,
+      serving: this.#isServing,
+    }
+  }
+
+  find(key: string): DecodedItem | undefined {
+    const item = this.#isServing ? this.#items.get(key) : undefined
+    if (item === undefined) this.#misses++
+    else this.#hits++
+    return item
+  }
+
+  /** To be called before a read is sent. Returns `undefined` if its result must not be kept. */
+  beginRead(key: string): ReadInFlight | undefined {
+    if (this.#isServing) return this.#reads.begin(key)
+    this.#subscribe()
+    return undefined
+  }
+
+  /** When an entry that is read now ends. */
+  endOfTtl(): number {
+    return this.#expiry.expiresAt(this.#config.ttlMs)
+  }
+
+  /**
+   * To be called with the result of a read; without one, it is not kept.
+   *
+   * @param expiresAt a result of `endOfTtl()`, from when the read was sent
+   * @param ttl the remaining ttl of the entry in the store, in milliseconds, if it is known
+   */
+  endRead(
+    read: ReadInFlight,
+    item: DecodedItem | undefined,
+    expiresAt: number,
+    ttl: number | undefined,
+  ): void {
+    this.#reads.end(read)
+    const size = (item?.size ?? 0) + read.key.length
+    if (item === undefined || read.isOutdated || size > this.#config.maxBytes) return
+    const end = Math.min(expiresAt, expiresAt - this.#config.ttlMs + (ttl ?? Infinity))
+    this.#items.set(read.key, item, size, end)
+  }
+
+  /** Drops entries that this process changes, in all near caches over the store. */
+  drop(keys: readonly string[]): void {
+    for (const near of this.#siblings) for (const key of keys) near.#drop(key)
+  }
+
+  /** Drops all entries whose keys begin with `prefix`. */
+  dropPrefix(prefix: string): void {
+    for (const near of this.#siblings) near.#dropPrefix(prefix)
+  }
+
+  /** Notifies the other processes of changed entries. Failures are published on `stowage:error`. */
+  announce(keys: readonly string[]): void {
+    const { bus } = this.#config
+    if (bus === undefined || keys.length === 0) return
+    try {
+      const published = bus.publish(keys)
+      if (published instanceof Promise) published.catch((error) => this.#report(error, keys[0]))
+    } catch (error) {
+      this.#report(error, keys[0])
+    }
+  }
+
+  /** Drops all entries whose keys begin with `prefix`, and notifies the other processes. */
+  endClear(prefix: string): void {
+    this.dropPrefix(prefix)
+    this.announce([prefix + clearMark])
+  }
+
+  /** Serves nothing any more. Writes in flight are still announced. */
+  stop(): void {
+    this.#isClosed = true
+    this.#siblings.delete(this)
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
+    this.#dropPrefix('')
+  }
+
+  /** Closes the bus if it belongs to this cache. Idempotent. */
+  async close(): Promise<void> {
+    this.stop()
+    if (this.#config.ownsBus) await this.#config.bus?.close()
+  }
+
+  get #isServing(): boolean {
+    const { bus } = this.#config
+    if (bus === undefined) return !this.#isClosed
+    return this.#unsubscribe !== undefined && bus.connected
+  }
+
+  /** Subscribes at the first read, because constructors do no I/O. */
+  #subscribe(): void {
+    const { bus } = this.#config
+    if (bus === undefined || this.#unsubscribe !== undefined || this.#subscribing) return
+    if (this.#isClosed || performance.now() - this.#failedAt < retryMs) return
+    this.#subscribing = true
+    bus
+      .subscribe((keys) => this.#onInvalidation(keys))
+      .then((unsubscribe) => this.#onSubscribed(unsubscribe))
+      .catch((error) => {
+        this.#failedAt = performance.now()
+        this.#report(error, '')
+      })
+      .finally(() => {
+        this.#subscribing = false
+      })
+  }
+
+  #onSubscribed(unsubscribe: () => void): void {
+    if (this.#isClosed) {
+      unsubscribe()
+      return
+    }
+    this.#unsubscribe = unsubscribe
+    // A clear before the subscription was not announced to this process.
+    this.#config.onClear('')
+  }
+
+  #onInvalidation(keys: readonly string[] | undefined): void {
+    if (keys === undefined) {
+      this.#dropPrefix('')
+      this.#config.onClear('')
+    } else for (const key of keys) this.#onChange(key)
+  }
+
+  #onChange(key: string): void {
+    this.#drop(key)
+    if (!key.endsWith(clearMark)) return
+    const prefix = key.slice(0, -clearMark.length)
+    this.#dropPrefix(prefix)
+    this.#config.onClear(prefix)
+  }
+
+  #drop(key: string): void {
+    this.#reads.invalidate(key)
+    if (this.#items.delete(key)) this.#invalidations++
+  }
+
+  #dropPrefix(prefix: string): void {
+    this.#reads.invalidateAll(prefix)
+    if (prefix === '') {
+      this.#invalidations += this.#items.size
+      this.#items.clear()
+    } else for (const key of this.#items.keys()) if (key.startsWith(prefix)) this.#drop(key)
+  }
+
+  #report(error: unknown, key: string | undefined): void {
+    if (!channels.error.hasSubscribers) return
+    const { cache, store } = this.#config
+    channels.error.publish({ cache, store: store.name, key: key ?? '', error })
+  }
+}
