@@ -1,0 +1,70 @@
+import { checkOptionNames } from '../configuration/check-options.ts'
+import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
+import type { Awaitable } from '../store.ts'
+import type { Duration, Ttl } from '../time/duration.ts'
+import type { StandardSchema } from './standard-schema.ts'
+
+/**
+ * How the values of a collection are loaded, stored and cached. `Id` identifies a value, `Stored` is what the source
+ * returns and the cache stores, and `Value` what callers receive: the same without a schema.
+ */
+export interface CollectionDefinition<Id, Stored, Value> {
+  /** Returns the part of the key that identifies a value. @default String */
+  readonly key?: ((id: Id) => string) | undefined
+  /** Time for which a value is fresh. @default the ttl of the cache */
+  readonly ttl?: Ttl | undefined
+  /** How long after the ttl the stale value is returned while it is refreshed in the background. @default 0 */
+  readonly staleWhileRevalidate?: Duration | undefined
+  /** How long after the ttl the stale value is returned if the load fails. @default 0 */
+  readonly staleIfError?: Duration | undefined
+  /** Tags of each value. See `invalidateTags`. @default none */
+  readonly tags?: readonly string[] | undefined
+  /** Part of the keys. Change it if older values must not be read any more. @default none */
+  readonly version?: string | number | undefined
+  /** Validates loaded and stored values. */
+  readonly schema?: StandardSchema<Stored, Value> | undefined
+  /** Converts a stored value that does not fit the schema. `undefined` makes it a miss. */
+  readonly migrate?: ((stored: unknown) => Awaitable<NoInfer<Stored> | undefined>) | undefined
+  /** Loads a value. `undefined` means that there is none, and is not stored; `null` is. */
+  readonly load: (id: Id, context: LoadContext) => Awaitable<Stored | undefined>
+  /** Loads several values with one request. Returns them by id, or in the order of the ids. @default `load` for each */
+  readonly loadMany?:
+    | ((
+        ids: readonly NoInfer<Id>[],
+        context: LoadManyContext,
+      ) => Awaitable<
+        ReadonlyMap<NoInfer<Id>, NoInfer<Stored>> | readonly (NoInfer<Stored> | undefined)[]
+      >)
+    | undefined
+  /** Stores a value in the source. If it returns a value, the cache stores that instead. */
+  readonly save?: // biome-ignore lint/suspicious/noConfusingVoidType: it may return a value or nothing
+    | ((id: NoInfer<Id>, value: NoInfer<Stored>) => Awaitable<NoInfer<Stored> | undefined | void>)
+    | undefined
+  /** Deletes a value in the source. */
+  readonly remove?: ((id: NoInfer<Id>) => unknown) | undefined
+}
+
+const names: Readonly<Record<keyof CollectionDefinition<unknown, unknown, unknown>, true>> = {
+  key: true,
+  ttl: true,
+  staleWhileRevalidate: true,
+  staleIfError: true,
+  tags: true,
+  version: true,
+  schema: true,
+  migrate: true,
+  load: true,
+  loadMany: true,
+  save: true,
+  remove: true,
+}
+
+/** @throws TypeError for an unknown or missing member */
+export function checkDefinition<Id, Stored, Value>(
+  name: string,
+  definition: CollectionDefinition<Id, Stored, Value>,
+): CollectionDefinition<Id, Stored, Value> {
+  checkOptionNames(`collection ${name}`, definition, names)
+  if (typeof definition.load === 'function') return definition
+  throw new TypeError(`collection ${name}: load must be a function.`)
+}

@@ -1,0 +1,90 @@
+import { channels } from '../channels.ts'
+import type { Keyspace } from '../keys.ts'
+import { Lease } from '../leases/lease.ts'
+import { defaultLease, LoadOptions, type RememberOptions } from '../loading/remember-options.ts'
+import type { CacheRoot } from '../scope/cache-root.ts'
+import type { CacheScope } from '../scope/cache-scope.ts'
+import type { Clock } from '../time/clock.ts'
+import type { EntryFacts } from '../values/entry.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
+
+export interface WriteThroughContext {
+  readonly entries: EntryCodec
+  readonly scope: Pick<CacheScope, 'invalidate'>
+  readonly root: Pick<CacheRoot, 'tags' | 'time'>
+  readonly keyspace: Keyspace
+  readonly clock: Clock
+  /** The ttl of values without one, in milliseconds. */
+  readonly ttl: number | undefined
+}
+
+/**
+ * Writes of a value to its source and to the cache. The order of two saves is not known, so a value is stored only if no
+ * other write came in between: a lease in the key, taken before the save, is replaced by the value. Whatever replaces the
+ * lease meanwhile is deleted, because it may be older than this save.
+ */
+export class WriteThrough {
+  readonly #context: WriteThroughContext
+
+  constructor(context: WriteThroughContext) {
+    this.#context = context
+  }
+
+  /** Publishes that a stored value does not fit the schema. */
+  publishCorrupt(key: string): void {
+    if (!channels.corrupt.hasSubscribers) return
+    const { entries, keyspace } = this.#context
+    channels.corrupt.publish(entries.event(keyspace.toStorageKey(key)))
+  }
+
+  /** Calls `save`, and stores the value that it returns. Resolves to that value. */
+  async run<T>(key: string, options: RememberOptions<T>, save: () => Promise<T>): Promise<T> {
+    const { entries, scope, root, keyspace, clock, ttl } = this.#context
+    const storageKey = keyspace.toStorageKey(key)
+    const load = new LoadOptions<T>(options, ttl, clock)
+    const lease = Lease.in(entries.store, storageKey, defaultLease)
+    scope.invalidate(storageKey)
+    // The versions are those before the save: an invalidation after it makes the value a miss.
+    const [tags] = await Promise.all([
+      load.tags.length === 0 ? undefined : root.tags.currentVersions(load.tags),
+      lease.seize(),
+    ])
+    const release = lease.keepAlive(() => {})
+    let isStored = false
+    try {
+      const value = await save()
+      release()
+      isStored = await this.#replace(storageKey, lease, load, value, tags)
+      return value
+    } finally {
+      release()
+      if (!isStored) {
+        scope.invalidate(storageKey)
+        await entries.store.delete(storageKey)
+      }
+    }
+  }
+
+  /** Returns whether the value has replaced the lease. */
+  async #replace<T>(
+    key: string,
+    lease: Lease,
+    options: LoadOptions<T>,
+    value: T,
+    tags: EntryFacts['tags'] | undefined,
+  ): Promise<boolean> {
+    const { entries, scope, root } = this.#context
+    const ttl = options.ttlOf(value)
+    if (ttl === 0 || value === undefined) return false
+    const hasWindow = ttl !== undefined && options.staleWindow > 0
+    const now = hasWindow ? await root.time.now() : 0
+    const facts: EntryFacts = {
+      ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
+      ...(tags !== undefined && { tags }),
+    }
+    const hasFacts = Object.keys(facts).length > 0
+    const item = entries.encode(key, value, hasFacts ? facts : undefined)
+    scope.invalidate(key)
+    return lease.replace(item, ttl === undefined ? undefined : ttl + options.staleWindow)
+  }
+}
