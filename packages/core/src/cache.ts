@@ -1,84 +1,57 @@
+import { type CacheOptions, type NamespaceOptions, optionNames } from './cache-options.ts'
+import { Collection } from './collections/collection.ts'
+import type { CollectionDefinition } from './collections/collection-definition.ts'
+import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
+import { WriteThrough } from './collections/write-through.ts'
+import {
+  checkCodec,
+  checkEntries,
+  checkKeys,
+  checkPrefix,
+  checkReadOptions,
+  checkStore,
+  checkWriteOptions,
+} from './configuration/check-arguments.ts'
 import { checkOptionNames } from './configuration/check-options.ts'
+import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { CacheError } from './errors.ts'
+import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
+import { inspectEntry } from './inspection/inspect-entry.ts'
+import type { Inspection } from './inspection/inspection.ts'
 import { Keyspace, namespacePrefix } from './keys.ts'
+import type {
+  ConcurrencyLimit,
+  ConcurrencyOptions,
+  RateLimiter,
+  RateLimitOptions,
+} from './limits/limit.ts'
+import { LimitCalls } from './limits/limit-calls.ts'
 import type { LoadContext } from './loading/load-context.ts'
-import type { RememberDefaults, RememberOptions } from './loading/remember-options.ts'
+import type { RememberOptions } from './loading/remember-options.ts'
+import type { Lock, LockOptions } from './locks/lock.ts'
+import { LockCalls } from './locks/lock-calls.ts'
+import type { NearStats } from './near/near-cache.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
+import { createNear } from './scope/create-near.ts'
+import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
-import { type Duration, defaultTtl, resolveTtl, type Ttl } from './time/duration.ts'
+import { type Duration, defaultTtl, resolveTtl } from './time/duration.ts'
+import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
 import { EntryUpdates } from './updates/entry-updates.ts'
+import { checkTags, TaggedWrites } from './updates/tagged-writes.ts'
+import type { WriteOptions } from './updates/write-options.ts'
 import type { Codec } from './values/codec.ts'
 import { json } from './values/codecs/json.ts'
-import type { Entry } from './values/entry.ts'
-import { EntryCodec } from './values/entry-codec.ts'
+import { type AnyStore, EntryCodec } from './values/entry-codec.ts'
+import { OrderedStore } from './wrappers/ordered-store.ts'
 
 const maxNamespaces = 1_000
-const optionNames = {
-  name: true,
-  prefix: true,
-  ttl: true,
-  generations: true,
-  codec: true,
-  clock: true,
-  remember: true,
-  waitUntil: true,
-} as const
-
-export interface CacheOptions {
-  /** Name of the cache in events. @default the store's name */
-  readonly name?: string | undefined
-  /**
-   * Prepended to every key. `clear()` and `keys()` affect only keys with this prefix. End it with a separator: a
-   * prefix of `user` also matches the keys of `user2`.
-   * @default ''
-   */
-  readonly prefix?: string | undefined
-  /** Default time to live of entries; `null` means they never expire. @default null */
-  readonly ttl?: Duration | null | undefined
-  /**
-   * Whether `clear()` works for a prefix on a backend that cannot list its keys (memcached, DynamoDB without `scan`).
-   * Storage keys then contain the id of a generation, which `clear()` replaces. `false` leaves the id out, so that other
-   * programs can read the same keys, and makes `clear()` reject with `ERR_CACHE_UNSUPPORTED`. @default true
-   */
-  readonly generations?: boolean | undefined
-  /** Converts values to bytes and back. Not used with a store that keeps entries by reference. @default json() */
-  readonly codec?: Codec | undefined
-  /** Source of the current time. @default systemClock */
-  readonly clock?: Clock | undefined
-  /** Defaults for the options of `remember`. */
-  readonly remember?: RememberDefaults | undefined
-  /**
-   * Receives each refresh in the background, for platforms that stop a process after the response: pass their
-   * `waitUntil` function. It never rejects.
-   */
-  readonly waitUntil?: ((work: Promise<void>) => void) | undefined
-}
-
-/** Options of a namespace that differ from those of its cache. */
-export type NamespaceOptions = Pick<CacheOptions, 'ttl' | 'remember'>
-
-export interface WriteOptions {
-  /** Time to live of the entry. @default the cache's ttl */
-  readonly ttl?: Ttl | undefined
-  /** Tags of the value. `invalidateTags` for one of them makes it a miss. @default none */
-  readonly tags?: readonly string[] | undefined
-}
-
-/** A value together with the right to replace it, if nothing else does before. */
-export interface Snapshot<T> {
-  /** `undefined` for a miss. */
-  readonly value: T | undefined
-  /** Replaces the value unless it has changed since it was read. Returns whether it was unchanged. */
-  replace(next: T, options?: WriteOptions): Promise<boolean>
-  /** Deletes the value unless it has changed since it was read. Returns whether it was unchanged. */
-  delete(): Promise<boolean>
-}
 
 /**
  * The cache that an application uses. It determines the key, the ttl and the encoding of a value; its store implements
@@ -107,17 +80,33 @@ export class Cache {
   /** The prefix within the root cache. */
   readonly #path: string
   readonly #reader: EntryReader
+  /** Reads without copying. */
+  readonly #sharedReader: EntryReader
   readonly #updates: EntryUpdates
+  readonly #taggedWrites: TaggedWrites
   readonly #rememberCalls: RememberCalls
+  readonly #snapshotWriter: SnapshotWriter = {
+    jsonTextOf: (item) => this.#entries.jsonTextOf(item),
+    encode: (storageKey, value, options) =>
+      this.#taggedWrites.encode(storageKey, value, options?.tags),
+    replace: (storageKey, seen, item, options) =>
+      this.#updates.replace(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
+  }
+  /** Created on the first use. */
+  #lockCalls: LockCalls | undefined
+  #limitCalls: LimitCalls | undefined
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options?: CacheOptions)
   /** @internal */
   constructor(store: CacheStore, options: CacheOptions, parent: CacheParent)
   constructor(store: CacheStore, options: CacheOptions = {}, parent?: CacheParent) {
+    checkStore(store)
     checkOptionNames('Cache', options, optionNames)
     const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
     const { generations = true, waitUntil } = options
+    checkPrefix(prefix)
+    checkCodec(codec)
     this.name = options.name ?? store.name
     this.#options = options
     this.#outerStore = store
@@ -128,26 +117,29 @@ export class Cache {
     const storeScope = CacheScope.of(store)
     const scope = needsGenerations ? storeScope.within(prefix, clock) : storeScope
     this.#scope = scope
-    this.#store = scope.store
-    this.#keyspace = new Keyspace(
-      needsGenerations ? '' : prefix,
-      this.#store.limits.keyBytes,
-      prefix,
-    )
-    const entries = new EntryCodec(this.#store, codec, this.name, scope.keyPrefix)
-    this.#entries = entries
-    const root = parent?.root ?? new CacheRoot(store, prefix, clock)
+    const { keyBytes } = scope.store.limits
+    this.#keyspace = new Keyspace(needsGenerations ? '' : prefix, keyBytes, prefix)
+    const near =
+      parent === undefined ? createNear(store, options.near, this.name, clock) : undefined
+    const root = parent?.root ?? new CacheRoot(store, prefix, clock, near)
     this.#root = root
+    const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
+    this.#store = ordered as unknown as CacheStore
+    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
+    this.#entries = entries
     const path = parent?.path ?? ''
     this.#path = path
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
+    this.#sharedReader = new EntryReader(entries.withoutCopies(), root, scope.knownTags)
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
+    this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
+    if (parent === undefined) recoveryOf(store)?.onOverflow(prefix, () => this.clear())
     const { activeLoads, passes, leaseHolders } = scope
     const flights = scope.flightsOf(codec)
     const shared = { flights, activeLoads, passes, leaseHolders }
     this.#rememberCalls = new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil },
+      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace: this.#keyspace },
       reader,
       keyspace: this.#keyspace,
       refreshKey: (key) => root.refreshKey(path + key),
@@ -171,6 +163,16 @@ export class Cache {
     return this.#store.payload === 'entry'
   }
 
+  /** Source of the current time. */
+  get clock(): Clock {
+    return this.#clock
+  }
+
+  /** The near cache, if there is one. */
+  get near(): { readonly stats: NearStats } | undefined {
+    return this.#root.near
+  }
+
   /** The limits of the store. */
   get limits(): StoreLimits {
     return this.#store.limits
@@ -185,6 +187,7 @@ export class Cache {
    * console.log(await cache.get('user:1', { consistency: 'strong' }))
    */
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
+    if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#keyspace.toStorageKey(key)
     if (this.#reader.hasKnownTags(storageKey)) return this.#getTagged(storageKey, options)
     const found = this.#entries.store.get(storageKey, options)
@@ -192,6 +195,19 @@ export class Cache {
     const item = found instanceof Promise ? await found : found
     const entry = this.#reader.freshEntry(storageKey, item, options)
     return this.#entries.publishRead<T>(storageKey, entry instanceof Promise ? await entry : entry)
+  }
+
+  /**
+   * Returns the value like `get`, without a copy: its bytes may be those of the store, and must not be modified.
+   * Returns the value itself instead of a promise if the store replies at once. For libraries that pass bytes on.
+   *
+   * @example
+   * const page = await cache.getShared<Buffer>('page:home')
+   * console.log(page?.byteLength)
+   */
+  getShared<T = unknown>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
+    const storageKey = this.#keyspace.toStorageKey(key)
+    return this.#sharedReader.readValue(storageKey, options) as Awaitable<T | undefined>
   }
 
   /**
@@ -205,6 +221,8 @@ export class Cache {
     keys: readonly string[],
     options?: ReadOptions,
   ): Promise<(T | undefined)[]> {
+    checkKeys('getMany', keys)
+    if (options !== undefined) checkReadOptions(options)
     const storageKeys = keys.map((key) => this.#keyspace.toStorageKey(key))
     const items = await this.#entries.store.getMany(storageKeys, options)
     const entries = await this.#reader.freshEntries(storageKeys, items, options)
@@ -223,20 +241,18 @@ export class Cache {
    * await cache.set('user:1', { name: 'Ada' })
    * await cache.set('token:1', 'secret', { ttl: '15m' })
    */
-  async set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
-    const storageKey = this.#storageKeyForWrite(key)
-    const item = this.#encode(storageKey, value, options)
-    const ttl = this.#ttlOf(options)
-    if (ttl === 0) {
-      await this.#store.delete(storageKey)
-      return
+  set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
+    // Not an async function, which would create a second promise for most of the calls.
+    try {
+      if (options?.tags !== undefined) return this.#setTagged([[key, value]], options)
+      const storageKey = this.#storageKeyForWrite(key)
+      const item = this.#entries.encode(storageKey, value)
+      const ttl = this.#ttlOf(options)
+      if (ttl === 0) return Promise.resolve(this.#store.delete(storageKey)).then(() => {})
+      return Promise.resolve(this.#entries.store.set(storageKey, item, ttl))
+    } catch (error) {
+      return Promise.reject(error)
     }
-    const done = this.#entries.store.set(
-      storageKey,
-      item instanceof Promise ? await this.#beforeWrite(storageKey, item) : item,
-      ttl,
-    )
-    if (done instanceof Promise) await done
   }
 
   /**
@@ -249,10 +265,11 @@ export class Cache {
     entries: Iterable<readonly [key: string, value: unknown]>,
     options?: WriteOptions,
   ): Promise<void> {
-    const tagged = options?.tags === undefined ? undefined : await this.#factsOf(options)
+    checkEntries('setMany', entries)
+    if (options?.tags !== undefined) return this.#setTagged([...entries], options)
     const encoded = Array.from(entries, ([key, value]) => {
       const storageKey = this.#storageKeyForWrite(key)
-      return [storageKey, this.#entries.encode(storageKey, value, tagged)] as const
+      return [storageKey, this.#entries.encode(storageKey, value)] as const
     })
     const ttl = this.#ttlOf(options)
     if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
@@ -269,19 +286,23 @@ export class Cache {
    */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#storageKeyForWrite(key)
-    const encoded = this.#encode(storageKey, value, options)
-    // Not awaited without need: calls for one key reach the store in the order in which they are made.
-    const item = encoded instanceof Promise ? await this.#beforeWrite(storageKey, encoded) : encoded
     const ttl = this.#ttlOf(options)
-    if (ttl === 0) return false
-    if (await this.#entries.store.add(storageKey, item, ttl)) return true
-    return this.#updates.addOverMiss(storageKey, item, ttl)
+    const add = async (store: AnyStore, item: unknown) => {
+      const isAdded = ttl !== 0 && (await store.add(storageKey, item, ttl))
+      return { isAdded, item }
+    }
+    const { isAdded, item } = await (options?.tags === undefined
+      ? add(this.#entries.store, this.#entries.encode(storageKey, value))
+      : this.#taggedWrites.write([[storageKey, value]], options.tags, (store, [entry]) =>
+          add(store, entry?.[1]),
+        ))
+    return isAdded || (ttl !== 0 && this.#updates.addOverMiss(storageKey, item, ttl))
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const encoded = this.#encode(storageKey, value, options)
+    const encoded = this.#taggedWrites.encode(storageKey, value, options?.tags)
     let isReplaced = false
     await this.#updates.update('replace', storageKey, async (current) => {
       const item = await encoded
@@ -309,7 +330,7 @@ export class Cache {
     const storageKey = this.#keyspace.toStorageKey(key)
     let result: T | undefined
     await this.#updates.update<T>('update', storageKey, async (current) => {
-      const facts = await this.#factsOf(options)
+      const facts = await this.#taggedWrites.factsOf(options?.tags)
       result = await change(current)
       const item =
         result === undefined ? undefined : this.#entries.encode(storageKey, result, facts)
@@ -331,25 +352,30 @@ export class Cache {
 
   /**
    * Reads a value in order to replace it later, for example after a request to another service: one read, and one
-   * conditional write.
+   * conditional write. The read is strong, unless `options` say otherwise.
    *
    * @example
    * const { value = [], replace } = await cache.snapshot<string[]>('recent')
    * console.log(await replace(['lamp', ...value])) // false if it has changed since
    */
-  async snapshot<T = unknown>(key: string): Promise<Snapshot<T>> {
+  async snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await this.#updates.read(storageKey)
+    const { item, entry, staleMs } = await this.#updates.read(storageKey, options)
     const value = this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return {
-      value,
-      replace: async (next, options) => {
-        const replacement = await this.#encode(storageKey, next, options)
-        const ttl = this.#ttlOf(options)
-        return this.#updates.replace(storageKey, item, { item: replacement, ttl })
-      },
-      delete: () => this.#updates.replace(storageKey, item, { item: undefined, ttl: undefined }),
-    }
+    return new EntrySnapshot<T>(storageKey, value, item, this.#snapshotWriter)
+  }
+
+  /**
+   * Returns the snapshot of a key that is expected to be missing, without a read. Its `replace` and `swap` store a value
+   * only if there is none.
+   *
+   * @example
+   * const stored = await cache.expectMissing<number>('order:1').swap(1)
+   * console.log(stored?.value) // undefined if the key exists
+   */
+  expectMissing<T = unknown>(key: string): Snapshot<T> {
+    const storageKey = this.#keyspace.toStorageKey(key)
+    return new EntrySnapshot<T>(storageKey, undefined, undefined, this.#snapshotWriter)
   }
 
   /**
@@ -423,6 +449,36 @@ export class Cache {
   }
 
   /**
+   * Defines how values of one kind are loaded and saved, and returns a collection whose methods do that through this
+   * cache. The types of its values are those of the schema, or of the loader. `name` is the first part of its keys.
+   *
+   * @example
+   * const users = cache.collection('user', {
+   *   ttl: '10m',
+   *   load: async (id: number) => ({ id, name: 'Ada' }),
+   *   save: async (id, user) => console.log(`save ${id}: ${user.name}`),
+   * })
+   * console.log((await users.get(1))?.name)
+   * await users.set(1, { id: 1, name: 'Grace' })
+   */
+  collection<Schema extends StandardSchema, Id = string>(
+    name: string,
+    definition: CollectionDefinition<Id, SchemaInput<Schema>, SchemaOutput<Schema>> & {
+      readonly schema: Schema
+    },
+  ): Collection<Id, SchemaInput<Schema>, SchemaOutput<Schema>>
+  collection<Value, Id = string>(
+    name: string,
+    definition: CollectionDefinition<Id, Value, Value> & { readonly schema?: undefined },
+  ): Collection<Id, Value, Value>
+  collection<Id, Stored, Value>(
+    name: string,
+    definition: CollectionDefinition<Id, Stored, Value>,
+  ): Collection<Id, Stored, Value> {
+    return new Collection(name, definition, this, this.#writeThrough())
+  }
+
+  /**
    * Makes the entry stale, so that the next `remember` refreshes it; or deletes it if it has no stale window. Returns
    * whether a fresh one existed.
    */
@@ -445,6 +501,61 @@ export class Cache {
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
     await this.#root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
+  }
+
+  /**
+   * Returns a lock that one owner at a time can hold, in all processes. Makes no request. It always has a ttl: after the
+   * end of a process, others wait for it at most that long. Locks of a cache with a prefix outlive `clear()`.
+   *
+   * @throws CacheError `ERR_CACHE_CONFIG` unless the ttl is positive, `ERR_CACHE_UNSUPPORTED` with the null driver
+   * @example
+   * const lock = cache.lock('report', { ttl: '30s' })
+   * await lock.run(async ({ signal }) => {
+   *   if (!signal.aborted) console.log('one at a time')
+   * }, { wait: '10s' })
+   */
+  lock(name: string, options?: LockOptions): Lock {
+    return this.#locks.lock(name, options)
+  }
+
+  /**
+   * Returns a lock that another object, or another process, has acquired: to release or refresh it with the owner that was
+   * passed on.
+   *
+   * @example
+   * const lock = cache.lock('import')
+   * if (await lock.acquire()) console.log(await cache.restoreLock('import', lock.owner).release()) // true
+   */
+  restoreLock(name: string, owner: string): Lock {
+    return this.lock(name, { owner })
+  }
+
+  /**
+   * Returns a rate limiter, which all processes share. Makes no request. `clear()` of a cache with a prefix does not reset
+   * it. Only the time of the backend matters, not the clocks of the processes.
+   *
+   * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
+   * @example
+   * const logins = cache.rateLimit('login', { limit: 5, window: '1m' })
+   * const { allowed, retryAfterMs } = await logins.consume('ada@example.com')
+   * if (!allowed) console.log(`Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`)
+   */
+  rateLimit(name: string, options: RateLimitOptions): RateLimiter {
+    return this.#limits.rateLimit(name, options)
+  }
+
+  /**
+   * Returns a limit of the calls that run at the same time, in all processes. Makes no request.
+   *
+   * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
+   * @example
+   * const exports = cache.concurrency('exports', { limit: 3 })
+   * await exports.run(async ({ signal }) => {
+   *   if (!signal.aborted) console.log('at most three at a time')
+   * }, { wait: '10s' })
+   */
+  concurrency(name: string, options: ConcurrencyOptions): ConcurrencyLimit {
+    return this.#limits.concurrency(name, options)
   }
 
   /**
@@ -499,6 +610,7 @@ export class Cache {
 
   /** Deletes the values. Returns how many existed. */
   async deleteMany(keys: readonly string[]): Promise<number> {
+    checkKeys('deleteMany', keys)
     return this.#store.deleteMany(keys.map((key) => this.#storageKeyForWrite(key)))
   }
 
@@ -511,8 +623,9 @@ export class Cache {
     this.#scope.invalidateAll(prefix)
     // A loaded value that is being stored could arrive after its key was looked for.
     await this.#scope.awaitWriteBacks(prefix)
+    recoveryOf(this.#root.directStore)?.noteClear(prefix)
     if (prefix === '') await this.#store.clear()
-    else for await (const page of this.#scan(prefix)) await this.#store.deleteMany(page)
+    else await this.#deleteListed(prefix)
     // A flight that began meanwhile may have read what is cleared now.
     this.#scope.invalidateAll(prefix)
   }
@@ -527,7 +640,7 @@ export class Cache {
    */
   async *keys(): AsyncGenerator<string, void, undefined> {
     const { prefix } = this.#keyspace
-    for await (const page of this.#scan(prefix)) {
+    for await (const page of listKeys(this.#store, prefix)) {
       for (const key of page) yield this.#keyspace.fromStorageKey(key)
     }
   }
@@ -590,9 +703,37 @@ export class Cache {
     await this.#store.ping()
   }
 
+  /**
+   * Returns what is stored under a key, for tools: where, how large, how long, and with which tags. Neither returns the
+   * value nor counts as a hit or miss.
+   *
+   * @example
+   * const { state, bytes, ttlMs } = await cache.inspect('user:1')
+   * console.log(state, bytes, ttlMs)
+   */
+  inspect(key: string): Promise<Inspection> {
+    const storageKey = this.#keyspace.toStorageKey(key)
+    const store = this.#scope.store as unknown as AnyStore
+    return inspectEntry({ storageKey, store, entries: this.#entries, reader: this.#reader })
+  }
+
+  /**
+   * Checks every server of the backend, for tools: reachability, roles, settings. Resolves to `undefined` for a store
+   * without diagnostics.
+   *
+   * @example
+   * const report = await cache.check()
+   * for (const { problem, remedy } of report?.findings ?? []) console.warn(problem, remedy)
+   */
+  async check(options?: CheckOptions): Promise<BackendReport | undefined> {
+    return this.#outerStore.diagnostics?.check(options)
+  }
+
   /** Closes the store, also for every other cache that shares it. Idempotent. */
   async close(): Promise<void> {
+    this.#root.near?.stop()
     await this.#scope.close()
+    await this.#root.near?.close()
   }
 
   /**
@@ -614,8 +755,21 @@ export class Cache {
   }
 
   #ttlOf(options: WriteOptions | undefined): number | undefined {
+    if (options === undefined) return this.#ttl
+    checkWriteOptions(options)
     const ttl = options?.ttl
     return ttl === undefined ? this.#ttl : resolveTtl(ttl, this.#clock)
+  }
+
+  #writeThrough(): WriteThrough {
+    return new WriteThrough({
+      entries: this.#entries,
+      scope: this.#scope,
+      root: this.#root,
+      keyspace: this.#keyspace,
+      clock: this.#clock,
+      ttl: this.#ttl,
+    })
   }
 
   async #getTagged<T>(storageKey: string, options?: ReadOptions): Promise<T | undefined> {
@@ -623,40 +777,52 @@ export class Cache {
     return this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
   }
 
-  /** Waits for an encoded item. A load that begins meanwhile must not overwrite it. */
-  async #beforeWrite(storageKey: string, item: Promise<unknown>): Promise<unknown> {
-    const encoded = await item
-    this.#scope.invalidate(storageKey)
-    return encoded
+  #setTagged(
+    entries: readonly (readonly [key: string, value: unknown])[],
+    options: WriteOptions,
+  ): Promise<void> {
+    const stored = entries.map(([key, value]) => [this.#storageKeyForWrite(key), value] as const)
+    return this.#taggedWrites.set(stored, options.tags, this.#ttlOf(options))
   }
 
-  /** Encodes a value; if it has tags, after their versions have been read. */
-  #encode(storageKey: string, value: unknown, options?: WriteOptions): Awaitable<unknown> {
-    if (options?.tags === undefined) return this.#entries.encode(storageKey, value)
-    return this.#factsOf(options).then((facts) => this.#entries.encode(storageKey, value, facts))
+  get #locks(): LockCalls {
+    this.#lockCalls ??= new LockCalls({
+      root: this.#root,
+      path: this.#path,
+      cache: this.name,
+      clock: this.#clock,
+      activeLoads: this.#scope.activeLoads,
+      bus: this.#options.bus,
+    })
+    return this.#lockCalls
   }
 
-  async #factsOf(options: WriteOptions | undefined): Promise<Entry['facts']> {
-    if (options?.tags === undefined || options.tags.length === 0) return undefined
-    return { tags: await this.#root.tags.currentVersions(checkTags(options.tags)) }
+  get #limits(): LimitCalls {
+    this.#limitCalls ??= new LimitCalls({
+      root: this.#root,
+      path: this.#path,
+      cache: this.name,
+      clock: this.#clock,
+      locks: this.#locks.context,
+    })
+    return this.#limitCalls
   }
 
   #createNamespace(name: string, options?: NamespaceOptions): Cache {
     const path = namespacePrefix(name)
     const prefix = this.#keyspace.prefix + path
     const parent = { root: this.#root, path: this.#path + path }
-    return new Cache(this.#store, { ...this.#options, ...options, name: this.name, prefix }, parent)
+    // Not spread, which takes ten times as long.
+    const scoped = Object.assign({}, this.#options, options, { name: this.name, prefix })
+    return new Cache(this.#scope.store, scoped, parent)
   }
 
-  /** Lists the keys that begin with `prefix`, without the reserved ones. */
-  async *#scan(prefix: string): AsyncGenerator<readonly string[], void, undefined> {
-    const pages = this.#store.scan?.(prefix)
-    if (pages === undefined) throw cannotList(this.#store.name)
-    const reserved = `${prefix}~`
-    const isReserved = (key: string) => key.startsWith(reserved)
-    for await (const page of pages) {
-      // The page itself where possible: a store may know that its keys exist, and need not count them.
-      yield page.some(isReserved) ? page.filter((key) => !isReserved(key)) : page
+  /** Also drops the near entries of keys that other processes have deleted. */
+  async #deleteListed(prefix: string): Promise<void> {
+    try {
+      for await (const page of listKeys(this.#store, prefix)) await this.#store.deleteMany(page)
+    } finally {
+      this.#root.near?.endClear(prefix)
     }
   }
 }
@@ -665,19 +831,6 @@ export class Cache {
 interface CacheParent {
   readonly root: CacheRoot
   readonly path: string
-}
-
-function cannotList(store: string): CacheError {
-  return new CacheError(
-    'ERR_CACHE_UNSUPPORTED',
-    `${store} scan failed: the backend cannot list its keys. Use another driver, or store a list of keys.`,
-    { store, operation: 'scan' },
-  )
-}
-
-function checkTags(tags: readonly string[]): readonly string[] {
-  if (tags.every((tag) => typeof tag === 'string' && tag !== '')) return tags
-  throw new TypeError('A tag must be a non-empty string.')
 }
 
 function assertInteger(by: number): void {

@@ -1,9 +1,11 @@
-import { Cache, type CacheOptions } from './cache.ts'
+import { Cache } from './cache.ts'
+import type { CacheOptions } from './cache-options.ts'
+import { Lifecycle } from './calls/lifecycle.ts'
+import { checkStores } from './configuration/check-arguments.ts'
 import { CacheError } from './errors.ts'
 import type { CacheStore } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, milliseconds } from './time/duration.ts'
-import { Lifecycle } from './time/lifecycle.ts'
 
 /** A store, and the options of the cache that uses it. */
 export interface CacheDefinition extends Omit<CacheOptions, 'name'> {
@@ -38,6 +40,7 @@ export class Caches<Name extends string = string> {
   readonly #lifecycle = new Lifecycle('caches')
 
   constructor(options: CachesOptions<Name>) {
+    checkStores(options?.stores)
     if (!Object.hasOwn(options.stores, options.default))
       throw undefinedName(options.default, options)
     this.#options = options

@@ -24,6 +24,53 @@ export interface ErrorEvent extends CacheEvent {
   readonly error: unknown
 }
 
+export interface LockEvent extends CacheEvent {
+  /**
+   * `refused`: the lock was not acquired. `lost`: its holder could not renew it in time, or another process has deleted or
+   * replaced it.
+   */
+  readonly outcome: 'acquired' | 'refused' | 'released' | 'lost'
+  /** How long the call waited, or for how long the lock was held, in milliseconds. */
+  readonly durationMs: number
+}
+
+/** `key` is the name of the limiter and its key, separated by a colon. */
+export interface LimitEvent extends CacheEvent {
+  readonly allowed: boolean
+  /** How many units are left. */
+  readonly remaining: number
+  /** The failure of the store, if `onError` has decided. */
+  readonly error?: unknown
+}
+
+/** The breaker of a store of `failover` has changed its state. */
+export interface BreakerEvent {
+  /** Name of the driver of the store. */
+  readonly store: string
+  /** `'open'`: the store is not used. `'half-open'`: it is pinged. `'closed'`: it replies again. */
+  readonly state: 'open' | 'half-open' | 'closed'
+  /** The failure that opened the breaker, or of the last ping. */
+  readonly error?: unknown
+}
+
+/** A store of `failover` is replaced by the next one, or comes back. */
+export interface FailoverEvent {
+  /** Name of the driver of the store. */
+  readonly store: string
+  /** Name of the driver of the next store. */
+  readonly spare: string
+  /**
+   * `'partial'`: calls that fail are repeated on the next store. `'suspected'`: most calls have just failed, so that reads
+   * go there. `'spare'`: all calls go there. `'settling'`: the store replies again and is written, reads still go to the
+   * next one. `'primary'`: the outage is over.
+   */
+  readonly phase: 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
+  /** How many changed keys are not yet deleted from the store. */
+  readonly journal: number
+  /** Whether more keys were changed than the journal holds, so that caches clear their prefixes. */
+  readonly hasOverflown: boolean
+}
+
 /**
  * The channels of all caches in this process. Their names begin with `stowage:`.
  *
@@ -34,7 +81,19 @@ export interface ErrorEvent extends CacheEvent {
  * })
  */
 export const channels: Readonly<
-  Record<'hit' | 'miss' | 'shared' | 'corrupt' | 'load' | 'error', Channel>
+  Record<
+    | 'hit'
+    | 'miss'
+    | 'shared'
+    | 'corrupt'
+    | 'load'
+    | 'error'
+    | 'lock'
+    | 'limit'
+    | 'breaker'
+    | 'failover',
+    Channel
+  >
 > = {
   /** A read found a value. @see CacheEvent */
   hit: channel('stowage:hit'),
@@ -48,4 +107,12 @@ export const channels: Readonly<
   load: channel('stowage:load'),
   /** The store or a loader failed, and `remember` returned a value nevertheless. @see ErrorEvent */
   error: channel('stowage:error'),
+  /** A lock was acquired, refused, released or lost; likewise a slot of a concurrency limit. @see LockEvent */
+  lock: channel('stowage:lock'),
+  /** A rate limiter has allowed or denied a call. @see LimitEvent */
+  limit: channel('stowage:limit'),
+  /** The breaker of a store opened, tries the store, or closed. @see BreakerEvent */
+  breaker: channel('stowage:breaker'),
+  /** A store was replaced by its spare store, or came back. @see FailoverEvent */
+  failover: channel('stowage:failover'),
 }

@@ -19,6 +19,8 @@ export type CacheErrorCode =
   | 'ERR_CACHE_UNSUPPORTED'
   /** A loader failed lately, and its `backoff` has not ended. */
   | 'ERR_CACHE_LOAD'
+  /** A lock, or every slot of a concurrency limit, is held by others; or a lock that was held is lost. */
+  | 'ERR_CACHE_LOCKED'
   /** The cache or store was used after `close()`. */
   | 'ERR_CACHE_CLOSED'
 
@@ -87,7 +89,15 @@ export interface ConfigProblem {
   readonly value: string | undefined
   /** The problem and its remedy, as the continuation of `VARIABLE=value: `. */
   readonly remedy: string
+  /** The kind of problem, where tools distinguish it. */
+  readonly code?: ConfigProblemCode | undefined
 }
+
+/**
+ * `misspelt`: the variable is not read, and the default driver would be used. `prefix-overlap`: cache and sessions share a
+ * backend, and clearing one would delete entries of the other. `package-missing`: a driver's package is not installed.
+ */
+export type ConfigProblemCode = 'misspelt' | 'prefix-overlap' | 'package-missing'
 
 /**
  * Reports all problems with the configuration together.

@@ -5,6 +5,7 @@ const digestLength = 44
 const digestTail = /~[A-Za-z0-9_-]{43}$/
 // Keys that begin with "~" are reserved for the cache itself: tags, leases, generations.
 const reservedMark = 126
+const reservedInNames = /[%:]|^~/
 const escapedMark = /^%(?:25)*7E/
 
 /**
@@ -107,5 +108,24 @@ export function namespacePrefix(name: string): string {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError('A namespace must be a non-empty string.')
   }
-  return `${name.replaceAll('%', '%25').replaceAll(':', '%3A').replace(/^~/, '%7E')}:`
+  if (!reservedInNames.test(name)) return `${name}:`
+  return `${escapeColons(name).replace(/^~/, '%7E')}:`
+}
+
+/**
+ * Returns the name of a lock or limit among the reserved keys of the root cache: the path of its namespace, and its name
+ * with colons escaped, so that those of two namespaces differ.
+ *
+ * @throws TypeError unless `name` is a non-empty string
+ */
+export function reservedName(path: string, name: string): string {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError('The name of a lock or limit must be a non-empty string.')
+  }
+  return path + escapeColons(name)
+}
+
+/** Escapes the characters with which parts of a reserved key are separated. */
+export function escapeColons(text: string): string {
+  return text.replaceAll('%', '%25').replaceAll(':', '%3A')
 }

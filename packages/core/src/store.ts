@@ -20,6 +20,7 @@
  * @module
  */
 
+import type { StoreDiagnostics } from './diagnostics.ts'
 import type { Entry } from './values/entry.ts'
 
 /**
@@ -49,9 +50,15 @@ export interface ReadOptions {
   readonly consistency?: Consistency | undefined
   /**
    * Whether a `'strong'` read of a prefix on a backend that cannot list its keys also verifies that the prefix has not
-   * been cleared by another process. Without it, such a clear is noticed within one second. @default true
+   * been cleared by another process. Without it, such a clear is noticed within one second. `'on-miss'` verifies it only if
+   * nothing was found, so that what was written after the clear is never missed. @default true
    */
-  readonly confirmGeneration?: boolean | undefined
+  readonly confirmGeneration?: boolean | 'on-miss' | undefined
+  /**
+   * Whether a `compareAndSet` with the item is likely to follow. A store whose backend compares versions of items instead
+   * of their bytes can keep the version, and then needs one request for it instead of two. @default false
+   */
+  readonly forUpdate?: boolean | undefined
 }
 
 /** The limits of the backend. The facade respects them. */
@@ -71,6 +78,16 @@ export interface StoreLimits {
    * header with whole seconds. The times that two processes read may differ by twice that. @default ttlStep
    */
   readonly timeError?: number
+}
+
+/** An item, and for how long it exists. */
+export interface ItemWithTtl<Item = unknown> {
+  readonly item: Item
+  /**
+   * The remaining ttl in milliseconds, at most the actual one plus `limits.ttlStep`. `Infinity` if the item never expires,
+   * `undefined` if a server of an older version does not return it.
+   */
+  readonly ttl: number | undefined
 }
 
 export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
@@ -96,6 +113,15 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
    * If it fails for some of the keys only, it rejects with a `BatchError`, which has the outcome of each key.
    */
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<(Item | undefined)[]>
+
+  /**
+   * The same as `getMany`, with the remaining ttl of each item, in as few round trips as possible. Absent where the
+   * backend does not return it.
+   */
+  getWithTtl?(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Awaitable<(ItemWithTtl<Item> | undefined)[]>
 
   /**
    * Stores `item`, replacing any existing item and its expiry. If `item` exceeds `limits.valueBytes`, the
@@ -177,6 +203,9 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /** Makes later `'session'` reads include the writes of the token. Ignores strings that are not its own tokens. */
   observe?(token: string): void
+
+  /** What the store offers to tools such as `stowage doctor`. Absent where there is nothing to check beyond a ping. */
+  readonly diagnostics?: StoreDiagnostics | undefined
 }
 
 /** A store of bytes: every networked backend, and memory by default. */

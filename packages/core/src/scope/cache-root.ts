@@ -1,9 +1,14 @@
 import { Keyspace } from '../keys.ts'
+import type { NearCache } from '../near/near-cache.ts'
+import { nearCodec } from '../near/near-codec.ts'
+import { NearStore } from '../near/near-store.ts'
 import type { CacheStore } from '../store.ts'
 import { TagVersions } from '../tags/tag-versions.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
+import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { primaryOf } from './primary-of.ts'
 
 /** Every clock is read over the network, and a reply may be late. In milliseconds. */
 const minClockUncertainty = 50
@@ -13,21 +18,54 @@ const minClockUncertainty = 50
  * outermost cache. They lie outside the generations and namespaces, so that `clear()` does not reach them.
  */
 export class CacheRoot {
+  /** The store behind the near cache. */
   readonly store: AnyStore
+  /** The store itself, for what must not be served from a near cache. */
+  readonly directStore: AnyStore
+  /** Where the locks are. */
+  readonly primaryStore: AnyStore
+  /** The near cache, if there is one. */
+  readonly near: NearCache | undefined
   readonly tags: TagVersions
   readonly time: BackendTime
   /** How much the times of the backend that two processes read may differ, in milliseconds. */
   readonly clockUncertainty: number
   readonly #refreshKeys: Keyspace
+  readonly #prefix: string
 
   /** @param store the store of the outermost cache, without its generations */
-  constructor(store: CacheStore, prefix: string, clock: Clock) {
-    this.store = store as unknown as AnyStore
+  constructor(store: CacheStore, prefix: string, clock: Clock, near?: NearCache) {
     this.time = new BackendTime(store.time?.bind(store), clock)
+    this.near = near
+    this.directStore = store as unknown as AnyStore
+    this.primaryStore = primaryOf(this.directStore)
+    this.store = this.behindNear({ store, keyPrefix: '' }, undefined)
     this.tags = new TagVersions(this.store, reservedKeys(store, prefix, 'tag'), this.time)
     const { ttlStep, timeError = ttlStep } = store.limits
     this.clockUncertainty = Math.max(minClockUncertainty, 2 * timeError)
     this.#refreshKeys = reservedKeys(store, prefix, 'refresh')
+    this.#prefix = prefix
+  }
+
+  /** The storage keys of locks, fencing numbers or limits. */
+  reservedKeys(kind: 'lock' | 'fence' | 'limit'): Keyspace {
+    return reservedKeys(this.store, this.#prefix, kind)
+  }
+
+  /** The store of a scope behind the near cache, or the store itself if there is none. */
+  behindNear(
+    { store, keyPrefix }: { readonly store: CacheStore | AnyStore; readonly keyPrefix: string },
+    codec: Codec | undefined,
+  ): AnyStore {
+    const inner = store as AnyStore
+    const { near, time } = this
+    if (near === undefined) return inner
+    return new NearStore({ store: inner, near, keyPrefix, codec, time })
+  }
+
+  /** The codec for what is read from a store behind the near cache. */
+  codecFor(codec: Codec): Codec {
+    return this.near === undefined ? codec : nearCodec(codec, this.near.values)
   }
 
   /** The storage key of the lease to refresh a stale entry. `name` is the key within the outermost cache. */
@@ -37,6 +75,10 @@ export class CacheRoot {
 }
 
 /** The keyspace of the reserved keys of one kind. */
-function reservedKeys(store: CacheStore, prefix: string, kind: 'tag' | 'refresh'): Keyspace {
+function reservedKeys(
+  store: Pick<AnyStore, 'limits'>,
+  prefix: string,
+  kind: 'tag' | 'refresh' | 'lock' | 'fence' | 'limit',
+): Keyspace {
   return new Keyspace(`${prefix}~${kind}:`, store.limits.keyBytes, prefix)
 }

@@ -1,3 +1,4 @@
+import { Lifecycle } from '../calls/lifecycle.ts'
 import { CacheError } from '../errors.ts'
 import { KnownTags } from '../freshness/known-tags.ts'
 import { Generation } from '../generations/generation.ts'
@@ -8,10 +9,10 @@ import type { Flight } from '../loading/flight.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
-import { Lifecycle } from '../time/lifecycle.ts'
 import { KeyedQueue } from '../updates/keyed-queue.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { KeyOrder } from '../wrappers/key-order.ts'
 
 const scopes = new WeakMap<CacheStore, CacheScope>()
 
@@ -23,6 +24,8 @@ const scopes = new WeakMap<CacheStore, CacheScope>()
 export class CacheScope {
   /** The store that caches of this scope use. */
   readonly store: CacheStore
+  /** The order of the calls of all caches for keys with a write that has to read something first. */
+  readonly order: KeyOrder = new KeyOrder()
   /** The prefixes that the store adds to its keys, without the ids of their generations. */
   readonly keyPrefix: string
   /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
@@ -47,9 +50,7 @@ export class CacheScope {
   readonly #allFlights: SingleFlight[] = []
   /** The scopes below this one, by prefix, as long as a cache uses them. */
   readonly #prefixes = new Map<string, WeakRef<CacheScope>>()
-  readonly #collected = new FinalizationRegistry<string>((prefix) => {
-    if (this.#prefixes.get(prefix)?.deref() === undefined) this.#prefixes.delete(prefix)
-  })
+  #collected: FinalizationRegistry<string> | undefined
 
   private constructor(
     store: CacheStore,
@@ -102,8 +103,13 @@ export class CacheScope {
       this.keyPrefix + prefix,
     )
     this.#prefixes.set(prefix, new WeakRef(scope))
+    this.#collected ??= new FinalizationRegistry((collected) => this.#forget(collected))
     this.#collected.register(scope, prefix)
     return scope
+  }
+
+  #forget(prefix: string): void {
+    if (this.#prefixes.get(prefix)?.deref() === undefined) this.#prefixes.delete(prefix)
   }
 
   flightsOf(codec: Codec): SingleFlight {
@@ -128,13 +134,34 @@ export class CacheScope {
     }
   }
 
-  /** Waits for the writes of loaded values whose keys begin with `keyPrefix`, and for those of the prefixes below. */
+  /** To be called when another process has cleared `keyPrefix`: the ids of its generations are read again. */
+  expireGenerations(keyPrefix: string): void {
+    this.#generation?.expire()
+    for (const [prefix, scope] of this.#prefixes) {
+      if (keyPrefix === '') scope.deref()?.expireGenerations('')
+      else if (keyPrefix.startsWith(prefix)) {
+        scope.deref()?.expireGenerations(keyPrefix.slice(prefix.length))
+      }
+    }
+  }
+
+  /**
+   * Waits for the writes of loaded values, and of values with tags, whose keys begin with `keyPrefix`, and for those of the
+   * prefixes below.
+   */
   async awaitWriteBacks(keyPrefix: string): Promise<void> {
-    const writes = this.#allFlights.flatMap((flights) => flights.writeBacks(keyPrefix))
-    const scopes = [...this.#prefixes].flatMap(([prefix, scope]) =>
-      prefix.startsWith(keyPrefix) ? (scope.deref()?.awaitWriteBacks('') ?? []) : [],
-    )
-    await Promise.allSettled([...writes, ...scopes])
+    const writes: Promise<unknown>[] = []
+    this.#collectWrites(keyPrefix, writes)
+    await Promise.allSettled(writes)
+  }
+
+  #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {
+    for (const flights of this.#allFlights) writes.push(...flights.writeBacks(keyPrefix))
+    writes.push(this.order.settled(keyPrefix))
+    for (const [prefix, scope] of this.#prefixes) {
+      const below = prefix.startsWith(keyPrefix) ? scope.deref() : undefined
+      if (below !== undefined) below.#collectWrites('', writes)
+    }
   }
 
   /** Aborts the loads and waits for the calls in flight, then closes the store for all caches over it. */
