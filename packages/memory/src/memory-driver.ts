@@ -13,7 +13,7 @@ import { MemoryStore } from './memory-store.ts'
 import { bytesFormat, sharedFormat } from './value-format.ts'
 
 const defaultMaxEntries = 50_000
-// lru-cache allocates its arrays for `max` entries at once.
+// A Map holds 2^24 entries at most, and the keys of recently evicted ones are kept for a while.
 const maxEntriesLimit = 10_000_000
 const defaultMaxBytes = 64 * 1024 * 1024
 const optionNames = {
@@ -25,7 +25,7 @@ const optionNames = {
 } as const
 
 /**
- * Creates a store in the memory of this process, which evicts the least recently used entries. It stores bytes, or with
+ * Creates a store in the memory of this process, which evicts entries that are not read. It stores bytes, or with
  * `values: 'shared'` the values themselves, by reference.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
@@ -85,7 +85,7 @@ const driver: Driver<MemoryOptions> = {
   create: memory,
   fromEnv: (env: Env) => ({
     maxEntries: env.integer('MEMORY_MAX_ENTRIES', 1, maxEntriesLimit),
-    maxBytes: env.integer('MEMORY_MAX_BYTES', 1),
+    maxBytes: env.bytes('MEMORY_MAX_BYTES'),
   }),
 }
 export default driver

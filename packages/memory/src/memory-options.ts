@@ -8,10 +8,10 @@ export interface MemoryOptions {
    * @default 'bytes'
    */
   readonly values?: 'bytes' | 'shared' | undefined
-  /** Maximum number of entries, 10 million at most; above it the least recently used are evicted. @default 50_000 */
+  /** Maximum number of entries, 10 million at most; above it, entries that are not read are evicted. @default 50_000 */
   readonly maxEntries?: number | undefined
   /**
-   * Maximum size of all keys and values in bytes; above it the least recently used are evicted. Not used with `'shared'`.
+   * Maximum size of all keys and values in bytes; above it, entries that are not read are evicted. Not used with `'shared'`.
    * @default 64 MiB
    */
   readonly maxBytes?: number | undefined

@@ -5,7 +5,7 @@ import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 describe('eviction', () => {
-  test('evicts the least recently used entry above maxEntries', () => {
+  test('evicts an entry that was not read above maxEntries', () => {
     const store = memory({ maxEntries: 2 })
     store.set('a', '1')
     store.set('b', '2')
@@ -14,7 +14,7 @@ describe('eviction', () => {
     expect(store.getMany(['a', 'b', 'c'])).toEqual(['1', undefined, '3'])
   })
 
-  test('tracks the order of use once the store is half full', () => {
+  test('keeps entries that were read', () => {
     const store = memory({ maxEntries: 10 })
     for (let i = 0; i < 8; i++) store.set(`${i}`, 'v')
     for (const key of ['0', '3']) store.get(key)
@@ -180,6 +180,9 @@ describe('options', () => {
     const env = new Env({ MEMORY_MAX_ENTRIES: '7', MEMORY_MAX_BYTES: 'plenty' })
     expect(driver.fromEnv(env)).toEqual({ maxEntries: 7, maxBytes: undefined })
     expect(env.problems).toMatchObject([{ variable: 'MEMORY_MAX_BYTES', value: 'plenty' }])
+    expect(driver.fromEnv(new Env({ MEMORY_MAX_BYTES: '64MiB' }))).toMatchObject({
+      maxBytes: 64 * 1024 * 1024,
+    })
   })
 
   test('exports the driver as its default export', async () => {
