@@ -1,4 +1,11 @@
-import { type ByteStore, type Env, withBatching, withKeyOrder, withTimeout } from '@stowage/core'
+import {
+  type ByteStore,
+  type Env,
+  type InvalidationBus,
+  withBatching,
+  withKeyOrder,
+  withTimeout,
+} from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
 import {
   checkClusterOptions,
@@ -8,6 +15,9 @@ import {
 } from './connection/client-options.ts'
 import { ManagedConnection } from './connection/managed-connection.ts'
 import { isAddress, parseAddress, urlProblem } from './connection/server-address.ts'
+import { redisDiagnostics } from './diagnosis/redis-diagnostics.ts'
+import { redisBus } from './invalidation/redis-bus.ts'
+import { redisTracking } from './invalidation/redis-tracking.ts'
 import {
   checkRedisOptionNames,
   type RedisOptions,
@@ -37,6 +47,11 @@ import { ReplicaWait } from './wait-for-replicas.ts'
 export function redis(options: RedisOptions = {}): ByteStore {
   checkRedisOptionNames(options)
   const resolved = resolveOptions(options)
+  const store = createStore(options, resolved)
+  return Object.assign(store, { diagnostics: redisDiagnostics(options, resolved) })
+}
+
+function createStore(options: RedisOptions, resolved: ResolvedOptions): ByteStore {
   const { client } = options
   if (client === undefined) {
     const topology = createTopology(options, resolved)
@@ -94,6 +109,11 @@ function batched(store: ByteStore): ByteStore {
 const driver: Driver<RedisOptions> = {
   name: 'redis',
   create: redis,
+  foreignVariables: {
+    REDIS_HOST: 'REDIS_URL',
+    REDIS_PORT: 'REDIS_URL',
+    REDIS_PASSWORD: 'REDIS_URL',
+  },
   fromEnv(env: Env): RedisOptions {
     const url = env.url('REDIS_URL', ['redis:', 'rediss:'], 'redis://user:password@host:6379/0')
     const problem = url && urlProblem(url)
@@ -117,7 +137,15 @@ const driver: Driver<RedisOptions> = {
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
     }
     if (url === undefined || problem === undefined) checkClusterVariables(env, options)
+    checkReplicaVariables(env)
+    checkPrimaryVariable(env)
     return options
+  },
+  busFromEnv(env: Env, kind: string): InvalidationBus | undefined {
+    const { url, replicas, clusterNodes, sentinels, sentinelName } = driver.fromEnv(env)
+    const servers = { url, replicas, clusterNodes, sentinels, sentinelName }
+    if (kind === '') return redisBus(servers)
+    return kind === 'tracking' ? redisTracking(servers) : undefined
   },
   backendId: ({ url, clusterNodes, sentinels, sentinelName }) =>
     JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
@@ -131,6 +159,31 @@ function checkClusterVariables(env: Env, options: RedisOptions): void {
   env.problem(
     'REDIS_CLUSTER_NODES',
     `cannot be combined with ${ignored.join(', ')}. Remove one or the other.`,
+  )
+}
+
+/** Reports replicas whose primary would be a server on this machine, or the one that the Sentinels find. */
+function checkReplicaVariables(env: Env): void {
+  const isSet = (name: string) => env.text(name) !== undefined
+  if (!isSet('REDIS_REPLICAS') || isSet('REDIS_CLUSTER_NODES')) return
+  if (isSet('REDIS_SENTINELS')) {
+    env.problem(
+      'REDIS_REPLICAS',
+      'cannot be combined with REDIS_SENTINELS, which find the replicas. Remove one or the other.',
+    )
+  } else if (!isSet('REDIS_URL') && !isSet('REDIS_PRIMARY')) {
+    env.problem('REDIS_REPLICAS', 'has no primary. Set REDIS_PRIMARY or REDIS_URL as well.')
+  }
+}
+
+/** Reports an address that would be ignored, because Sentinels or the cluster determine the primary. */
+function checkPrimaryVariable(env: Env): void {
+  if (env.text('REDIS_PRIMARY') === undefined) return
+  const other = ['REDIS_SENTINELS', 'REDIS_CLUSTER_NODES'].find((name) => env.text(name))
+  if (other === undefined) return
+  env.problem(
+    'REDIS_PRIMARY',
+    `cannot be combined with ${other}, which determines the primary. Remove one or the other.`,
   )
 }
 

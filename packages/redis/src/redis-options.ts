@@ -18,6 +18,7 @@ export type RedisClient = Pick<
   | 'mset'
   | 'unlink'
   | 'pexpire'
+  | 'pttl'
   | 'evalsha'
   | 'eval'
   | 'scan'
@@ -120,7 +121,12 @@ export interface RedisOptions {
   /** Maximum replication lag that is assumed if the user lacks the permission to run INFO. @default '2s' */
   readonly assumedLag?: Duration | undefined
   /**
-   * Number of replicas that must acknowledge a write (`WAIT`) before it succeeds, so that a failover does not lose it.
+   * Number of replicas that must acknowledge a write (`WAIT`) before it succeeds. A failover loses no such write only if
+   * the promoted replica is among those: set the number of all replicas. With fewer, `SENTINEL FAILOVER` loses writes,
+   * because the old primary goes on accepting them for about a second, and a replica that still follows it acknowledges
+   * them. After a crash, Sentinel promotes the replica that has received most, among those of equal `replica-priority`
+   * that it can reach.
+   *
    * Costs one more round trip. If too few acknowledge it within half of `timeout`, the write fails, although the
    * primary may have executed it. Writes use a connection of their own, so a read sent before the reply to a write may
    * not see that write.

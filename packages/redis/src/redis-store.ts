@@ -2,6 +2,7 @@ import type {
   ByteStore,
   CacheError,
   Consistency,
+  ItemWithTtl,
   Payload,
   ReadOptions,
   StoreLimits,
@@ -15,10 +16,11 @@ import {
   toArgument,
   ttlArgument,
 } from './commands/arguments.ts'
+import { getCommand } from './commands/get.ts'
+import { getWithTtl, getWithTtlSingly } from './commands/get-with-ttl.ts'
 import * as scripts from './commands/scripts.ts'
 import { SetGroup } from './commands/set-group.ts'
 import type { CommandClient } from './protocol/command-client.ts'
-import { isWrongType } from './redis-errors.ts'
 import type { ResolvedOptions } from './redis-options.ts'
 import { type KeyGroup, repliesOf } from './topology/key-groups.ts'
 import type { Topology } from './topology/topology.ts'
@@ -27,11 +29,13 @@ import type { ReplicaWait } from './wait-for-replicas.ts'
 type Entries = readonly (readonly [key: string, item: Payload])[]
 
 const keysPerScan = 1_000
+/** Replies of PTTL. */
 
 /** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
   readonly payload = 'bytes'
+  /** They are parts of what Node has read from the socket. */
   readonly limits: StoreLimits
   readonly #topology: Topology
   readonly #replicaWait: ReplicaWait | undefined
@@ -56,18 +60,29 @@ export class RedisStore implements ByteStore {
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    const { consistency } = options ?? {}
-    const groups = this.#topology
-      .readGroups(keys, consistency)
-      .map((group) => ({ keys: group, reply: this.#getGroup(group, consistency) }))
-    const [first] = groups
-    // A group may name a repeated key once.
-    if (groups.length === 1 && first?.keys.length === keys.length) return first.reply
-    const replies = await repliesOf(keys, groups, (reply, index) => reply[index])
-    const items = new Map(
-      groups.flatMap((group, g) => group.keys.map((key, k) => [key, replies[g]?.[k]])),
+    return this.#readGroups(keys, options, (group, consistency) =>
+      this.#getGroup(group, consistency),
     )
-    return keys.map((key) => items.get(key))
+  }
+
+  async getWithTtl(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    this.#lifecycle.assertOpen('getWithTtl')
+    return this.#readGroups(keys, options, (group, consistency) => {
+      const command: Command<(ItemWithTtl<Payload> | undefined)[]> = (client) =>
+        getWithTtl(client, group)
+      const isIncomplete = (items: readonly unknown[]) => items.includes(undefined)
+      return this.#executor.read(
+        'getWithTtl',
+        group,
+        command,
+        isIncomplete,
+        consistency,
+        (client) => getWithTtlSingly(client, group),
+      )
+    })
   }
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
@@ -235,6 +250,26 @@ export class RedisStore implements ByteStore {
     return this.#executor.read('getMany', keys, command, hasMissing, consistency, singly)
   }
 
+  /** Reads the keys by groups of one server or slot each. */
+  async #readGroups<T>(
+    keys: readonly string[],
+    options: ReadOptions | undefined,
+    read: (group: string[], consistency: Consistency | undefined) => Promise<(T | undefined)[]>,
+  ): Promise<(T | undefined)[]> {
+    const { consistency } = options ?? {}
+    const groups = this.#topology
+      .readGroups(keys, consistency)
+      .map((group) => ({ keys: group, reply: read(group, consistency) }))
+    const [first] = groups
+    // A group may name a repeated key once.
+    if (groups.length === 1 && first?.keys.length === keys.length) return first.reply
+    const replies = await repliesOf(keys, groups, (reply, index) => reply[index])
+    const items = new Map(
+      groups.flatMap((group, g) => group.keys.map((key, k) => [key, replies[g]?.[k]])),
+    )
+    return keys.map((key) => items.get(key))
+  }
+
   #setWithoutTtl(keys: string[], items: ReadonlyMap<string, Payload>): KeyGroup<unknown>[] {
     return this.#topology.writeGroups(keys).map((group) => {
       const pairs = group.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
@@ -303,10 +338,6 @@ export class RedisStore implements ByteStore {
   }
 }
 
-function getCommand(client: CommandClient, key: string): Promise<Payload | undefined> {
-  return client.getBuffer(key).then(orUndefined, missIfWrongType)
-}
-
 async function setEach(
   client: CommandClient,
   keys: readonly string[],
@@ -331,8 +362,4 @@ function isMissing(item: Payload | undefined): boolean {
 
 function hasMissing(items: readonly (Payload | undefined)[]): boolean {
   return items.includes(undefined)
-}
-
-function missIfWrongType(error: unknown): undefined {
-  if (!isWrongType(error)) throw error
 }

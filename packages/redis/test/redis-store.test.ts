@@ -69,6 +69,32 @@ describe('round trips', () => {
     expect(await countCommands(miss)).toMatchObject({ get: 2, set: 2, evalsha: 1 })
   })
 
+  test('with lease: false, a refresh is a read and a compare-and-set, without a second key', async () => {
+    const refreshes: Promise<void>[] = []
+    const waitUntil = (work: Promise<void>) => void refreshes.push(work)
+    const cache = new Cache(store, { prefix: 'unleased:', waitUntil })
+    const options = { ttl: '1m', staleWhileRevalidate: '1h', lease: false } as const
+    const staleHit = async () => {
+      expect(await cache.remember('k', options, () => 'new')).toBe('old')
+      await Promise.all(refreshes)
+    }
+    await cache.remember('k', options, () => 'old')
+    await cache.expire('k')
+    // The hit, the read before the load, and that of the script.
+    expect(await countCommands(staleHit)).toEqual({
+      'config|resetstat': 1,
+      get: 3,
+      evalsha: 1,
+      set: 1,
+    })
+    const leased = async () => cache.remember('k', { ...options, lease: '5s' }, () => 'newer')
+    await cache.expire('k')
+    expect(await countCommands(() => leased().then(() => Promise.all(refreshes)))).toMatchObject({
+      get: 4,
+      set: 2,
+    })
+  })
+
   test('the calls of a tick are sent in one write per 64 KiB', async () => {
     await store.ping()
     const write = vi.spyOn(Socket.prototype, 'write')

@@ -30,6 +30,11 @@ export function replicaOptions(options: RedisOptions, replica: string): ClientOp
   return { ...serverOptions({ ...options, sentinels: [] }), ...address }
 }
 
+/** A Sentinel that does not answer within this time, which includes connecting, is skipped. */
+export const sentinelTimeoutMs = 300
+/** The same after rounds in which no Sentinel answered in time. */
+export const maxSentinelTimeoutMs = 2_000
+
 /** The ioredis options for connections to the Sentinels themselves. */
 export function sentinelServers(options: RedisOptions): ClientOptions[] {
   const { sentinels = [], sentinelPassword } = options
@@ -102,7 +107,7 @@ function sentinelOptions(options: RedisOptions): ClientOptions {
     role: 'master',
     // A replaced primary may stay reachable and accept writes that are lost later.
     failoverDetector: true,
-    sentinelCommandTimeout: 300,
+    sentinelCommandTimeout: sentinelTimeoutMs,
     sentinelRetryStrategy: reconnectDelay,
     sentinelReconnectStrategy: () => 1_000,
     ...(sentinelPassword !== undefined && { sentinelPassword }),

@@ -6,6 +6,7 @@ import { DirectClient } from '../protocol/direct-client.ts'
 import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
 import { fromServer, isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
+import { maxSentinelTimeoutMs, sentinelTimeoutMs } from './client-options.ts'
 import {
   isSentinelSummary,
   loadingError,
@@ -116,7 +117,15 @@ export class ManagedConnection extends ReconnectingConnection {
 
   #onError(error: Error): void {
     if (!isSentinelSummary(error)) this.#lastError = error
-    else this.markFailed(this.#lastError ?? error)
+    else this.#onNoSentinel(error)
+  }
+
+  /** Waits longer in the next round: in a busy process, the replies of all Sentinels may be late. */
+  #onNoSentinel(summary: Error): void {
+    const { sentinelCommandTimeout = sentinelTimeoutMs } = this.client.options
+    const longer = Math.min(2 * sentinelCommandTimeout, maxSentinelTimeoutMs)
+    this.client.options.sentinelCommandTimeout = longer
+    this.markFailed(this.#lastError ?? summary)
   }
 
   #onConnecting(timeoutMs: number): void {
@@ -157,6 +166,9 @@ export class ManagedConnection extends ReconnectingConnection {
   #onReady(): void {
     this.#cancelDeadline()
     this.#wasReady = true
+    if (this.client.options.sentinels) {
+      this.client.options.sentinelCommandTimeout = sentinelTimeoutMs
+    }
     if (this.#wrongDatabase) this.client.stream?.destroy()
     else this.markConnected()
   }

@@ -15,6 +15,7 @@ export interface CommandClient {
   mset(pairs: Argument[]): Promise<'OK'>
   unlink(...keys: string[]): Promise<number>
   pexpire(key: string, ttl: number): Promise<number>
+  pttl(key: string): Promise<number>
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown>
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown>
   scan(

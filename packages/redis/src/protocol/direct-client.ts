@@ -11,6 +11,7 @@ const setWithTtlHeader = requestHeader('SET', 4)
 const addHeader = requestHeader('SET', 3)
 const addWithTtlHeader = requestHeader('SET', 5)
 const pexpireHeader = requestHeader('PEXPIRE', 2)
+const pttlHeader = requestHeader('PTTL', 1)
 const nx = bulkString('NX')
 const px = bulkString('PX')
 
@@ -77,6 +78,10 @@ export class DirectClient implements CommandClient {
 
   pexpire(key: string, ttl: number): Promise<number> {
     return this.#send('pexpire', new Request(pexpireHeader, [key, String(ttl)]))
+  }
+
+  pttl(key: string): Promise<number> {
+    return this.#send('pttl', new Request(pttlHeader, [key]))
   }
 
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {

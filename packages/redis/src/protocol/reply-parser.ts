@@ -7,6 +7,8 @@ const carriageReturn = 13
 const minus = 45
 const zero = 48
 const empty: Buffer = Buffer.alloc(0)
+const okLine = Buffer.from('+OK\r\n')
+const ok = Buffer.from('OK')
 /** A longer chunk contains a long value: the values before it do not justify to copy it. */
 const maxTextLength = 256 * 1024
 
@@ -140,10 +142,21 @@ export class ReplyParser {
   }
 
   #parseSimple(start: number, type: number): unknown {
+    if (this.#isOk(start)) {
+      this.#position = start + okLine.length
+      return ok
+    }
     const end = this.#chunk.indexOf(carriageReturn, start)
     if (end < 0 || end + 2 > this.#chunk.length) return this.#keep(start, 0)
     this.#position = end + 2
     return type === types.null ? null : this.#chunk.subarray(start + 1, end)
+  }
+
+  /** The reply to most writes, which is neither searched nor sliced. */
+  #isOk(start: number): boolean {
+    const chunk = this.#chunk
+    for (let i = 0; i < okLine.length; i++) if (chunk[start + i] !== okLine[i]) return false
+    return true
   }
 
   /** Parses the integer of a line; `undefined` if the line is not complete. */

@@ -5,6 +5,7 @@ import {
   command,
   type Replicated,
   type Sentinels,
+  startProxy,
   startReplicated,
   startSentinels,
 } from '@stowage/test-servers'
@@ -13,7 +14,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { serverOptions } from '../../src/connection/client-options.ts'
 import { ManagedConnection } from '../../src/connection/managed-connection.ts'
 import { resolveOptions } from '../../src/redis-options.ts'
-import { serve, waitUntil, waitUntilServed } from '../helpers.ts'
+import { serve, waitUntil, waitUntilServed, waitUntilSucceeds } from '../helpers.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 
@@ -121,6 +122,20 @@ describe('Sentinels that report no primary', () => {
       }
     },
   )
+})
+
+describe('Sentinels that answer slowly', () => {
+  afterEach(cleanUp)
+
+  test('are given more time, until one of them has returned the primary', async () => {
+    const { sentinels } = await start()
+    const proxies = await Promise.all(sentinels.ports.map((port) => startProxy(port)))
+    cleanups.push(() => Promise.all(proxies.map((proxy) => proxy.stop())))
+    for (const proxy of proxies) proxy.delay(400)
+    const store = redis({ sentinels: proxies.map(({ port }) => `127.0.0.1:${port}`) })
+    cleanups.push(() => store.close())
+    await waitUntilSucceeds(() => store.set('k', 'v'))
+  })
 })
 
 describe('a failover', () => {

@@ -69,6 +69,10 @@ export class ClusterCommands implements CommandClient {
     return this.#send(key, (client) => client.pexpire(key, ttl))
   }
 
+  pttl(key: string): Promise<number> {
+    return this.#send(key, (client) => client.pttl(key))
+  }
+
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     return this.#send(args[0] as string, (client) => client.evalsha(digest, keyCount, ...args))
   }
