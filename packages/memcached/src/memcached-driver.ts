@@ -1,5 +1,6 @@
 import type { ByteStore, Env } from '@stowage/core'
 import type { Driver } from '@stowage/core/driver'
+import { memcachedDiagnostics } from './diagnosis/memcached-diagnostics.ts'
 import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import {
   type MemcachedOptions,
@@ -16,6 +17,7 @@ import { FailoverStore } from './nodes/failover-store.ts'
 import { HealthyNodes } from './nodes/healthy-nodes.ts'
 import type { Node, NodeState } from './nodes/node.ts'
 
+const onNodeDownVariable = 'MEMCACHED_ON_NODE_DOWN'
 const endpointVariable = 'MEMCACHED_CONFIGURATION_ENDPOINT'
 
 /** A node and its state. */
@@ -50,14 +52,15 @@ export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
   const cluster = new Cluster(resolved)
   const store = new MemcachedStore(cluster, oversize)
   const nodes = () => cluster.nodes.map(statusOf)
-  if (onNodeDown === 'error') return Object.assign(store, { nodes })
+  const tools = { nodes, diagnostics: memcachedDiagnostics(resolved) }
+  if (onNodeDown === 'error') return Object.assign(store, tools)
   const healthyNodes = new HealthyNodes(cluster, hashing)
   const fallback =
     onNodeDown === 'failover' ? new MemcachedStore(healthyNodes, oversize) : undefined
   const failover = new FailoverStore(store, cluster, healthyNodes, fallback)
   cluster.onNodeUp((node) => failover.onNodeUp(node))
   cluster.onNodesChange(() => failover.onNodesChange())
-  return Object.assign(failover.store, { nodes })
+  return Object.assign(failover.store, tools)
 }
 
 function statusOf(node: Node): NodeStatus {
@@ -80,6 +83,7 @@ function statusOf(node: Node): NodeStatus {
  */
 const driver: Driver<MemcachedOptions> = {
   name: 'memcached',
+  foreignVariables: { MEMCACHED_HOST: 'MEMCACHED_SERVERS', MEMCACHED_PORT: 'MEMCACHED_SERVERS' },
   create: memcached,
   fromEnv(env: Env): MemcachedOptions {
     const addresses = addressesFromEnv(env)
@@ -96,7 +100,7 @@ const driver: Driver<MemcachedOptions> = {
       password,
       tls: env.flag('MEMCACHED_TLS'),
       hashing: env.choice<Hashing>('MEMCACHED_HASHING', hashings),
-      onNodeDown: env.choice<OnNodeDown>('MEMCACHED_ON_NODE_DOWN', nodeDownChoices),
+      onNodeDown: onNodeDownFromEnv(env),
       oversize: env.choice<Oversize>('MEMCACHED_OVERSIZE', oversizeChoices),
     }
   },
@@ -121,6 +125,17 @@ function addressesFromEnv(env: Env): Pick<MemcachedOptions, 'servers' | 'configu
     'conflicts with MEMCACHED_SERVERS. Set one of them: the endpoint returns the list of servers.',
   )
   return {}
+}
+
+/** While a node is down, the other choices report logouts and changes of sessions that may be undone later. */
+function onNodeDownFromEnv(env: Env): OnNodeDown | undefined {
+  const choice = env.choice<OnNodeDown>(onNodeDownVariable, nodeDownChoices)
+  if (env.role !== 'session' || choice === undefined || choice === 'error') return choice
+  const remedy = env.isOwn(onNodeDownVariable)
+    ? 'Remove it.'
+    : `Set CACHE_${onNodeDownVariable} instead, for the cache only.`
+  env.problem(onNodeDownVariable, `must be error for sessions, or logouts may be undone. ${remedy}`)
+  return undefined
 }
 
 function serversFromEnv(env: Env): string[] | undefined {

@@ -8,8 +8,8 @@ import { addressRemedy, isPort, type NodeAddress, parseAddress } from './node-ad
  * What a call does when the node of its key is down.
  *
  * - `'error'`: it fails at once with `ERR_CACHE_UNAVAILABLE`, so that no lost write is reported as stored.
- * - `'miss'`: reads are misses, `set` resolves without storing, `delete` and `touch` resolve to `false`. Keys this
- *   process changed meanwhile are deleted from the node before the node is used again. `add`, `compareAndSet` and
+ * - `'miss'`: reads are misses, `set` resolves without storing, `delete` and `touch` resolve to `false`. Keys that this
+ *   process changed meanwhile are in a journal, and are deleted from the node before it is used again. `add`, `compareAndSet` and
  *   `increment` fail, because any result could be wrong.
  * - `'failover'`: like `'miss'`, but `set` stores the value on another node for at most a minute, and reads use that
  *   node.
@@ -148,6 +148,9 @@ function resolveServers(
   }
   if (configurationEndpoint !== undefined) {
     return { servers: [], configurationEndpoint: checkAddress(configurationEndpoint) }
+  }
+  if (servers !== undefined && !Array.isArray(servers)) {
+    throw configError("servers must be an array of addresses, such as ['127.0.0.1:11211'].")
   }
   const addresses = (servers ?? defaultServers).map(checkAddress)
   const [first] = addresses

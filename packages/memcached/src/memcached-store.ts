@@ -1,8 +1,16 @@
-import { type ByteStore, type Payload, type StoreLimits, systemClock } from '@stowage/core'
+import {
+  type ByteStore,
+  type ItemWithTtl,
+  type Payload,
+  type ReadOptions,
+  type StoreLimits,
+  systemClock,
+} from '@stowage/core'
 import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters } from './items/counters.ts'
 import { readWithCas } from './items/item-replies.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
+import { ReadItems } from './items/read-items.ts'
 import { RequestSequencer } from './items/request-sequencer.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
@@ -14,6 +22,7 @@ export class MemcachedStore implements ByteStore {
   readonly #dispatcher: Dispatcher
   readonly #items: Items
   readonly #counters: Counters
+  readonly #readItems: ReadItems
   readonly #lifecycle = new Lifecycle('memcached')
   readonly #order = new RequestSequencer()
 
@@ -21,14 +30,18 @@ export class MemcachedStore implements ByteStore {
     this.#dispatcher = new Dispatcher(router)
     this.#items = new Items(this.#dispatcher, oversize === 'chunk')
     this.#counters = new Counters(this.#dispatcher, this.#items)
+    this.#readItems = new ReadItems(this.#dispatcher, this.#items)
   }
 
   get limits(): StoreLimits {
     return { keyBytes: maxKeyBytes, valueBytes: this.#items.valueBytes, ttlStep: 1_000 }
   }
 
-  get(key: string): Promise<Payload | undefined> {
+  get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     this.#lifecycle.assertOpen('get')
+    if (options?.forUpdate === true) {
+      return this.#order.after(key, () => this.#readItems.get(key))
+    }
     if (this.#order.isIdle) return this.#items.get(key)
     return this.#order.after(key, () => this.#items.get(key))
   }
@@ -37,6 +50,12 @@ export class MemcachedStore implements ByteStore {
     this.#lifecycle.assertOpen('getMany')
     if (this.#order.isIdle) return this.#items.getMany(keys)
     return this.#order.afterAll(keys, () => this.#items.getMany(keys))
+  }
+
+  getWithTtl(keys: readonly string[]): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    this.#lifecycle.assertOpen('getWithTtl')
+    if (this.#order.isIdle) return this.#items.getWithTtl(keys)
+    return this.#order.afterAll(keys, () => this.#items.getWithTtl(keys))
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
@@ -105,7 +124,7 @@ export class MemcachedStore implements ByteStore {
 
   ping(): Promise<void> {
     this.#lifecycle.assertOpen('ping')
-    return this.#dispatcher.broadcast('ping', (connection) => connection.noop('ping'))
+    return this.#dispatcher.pingAll()
   }
 
   /** The clock of the first node that replies. */
@@ -156,6 +175,8 @@ export class MemcachedStore implements ByteStore {
   ): Promise<boolean | typeof conflict> {
     const operation = 'compareAndSet'
     if (next !== undefined) this.#items.assertFits(operation, key, next)
+    const direct = await this.#readItems.replace(key, expected, next, ttl)
+    if (direct !== 'changed') return direct === 'done'
     const item = await this.#dispatcher.send(operation, key, (connection) =>
       connection.get(operation, key, readWithCas),
     )

@@ -51,6 +51,19 @@ test('addresses of a role take precedence over addresses of all roles', () => {
   ).toMatchObject({ options: { servers: ['a'] }, problems: [] })
 })
 
+test('refuses to hide nodes that are down from sessions', () => {
+  const session = (variables: Record<string, string>) => optionsFrom(variables, 'session')
+  const shared = session({ MEMCACHED_ON_NODE_DOWN: 'miss' })
+  expect(shared.problems).toMatchObject([
+    { variable: 'MEMCACHED_ON_NODE_DOWN', remedy: expect.stringContaining('Set CACHE_MEMCACHED') },
+  ])
+  expect(shared.options.onNodeDown).toBeUndefined()
+  const own = session({ SESSION_MEMCACHED_ON_NODE_DOWN: 'failover' })
+  expect(own.problems).toMatchObject([{ variable: 'SESSION_MEMCACHED_ON_NODE_DOWN' }])
+  expect(session({ MEMCACHED_ON_NODE_DOWN: 'error' }).problems).toEqual([])
+  expect(session({ CACHE_MEMCACHED_ON_NODE_DOWN: 'miss' }).problems).toEqual([])
+})
+
 test('reports all problems of the environment at once, without secrets', () => {
   const { problems } = optionsFrom({
     MEMCACHED_SERVERS: 'a:99999',
@@ -128,6 +141,12 @@ test.runIf(hasIPv6)('connects to an IPv6 address', async () => {
     await store.close()
     await server.stop()
   }
+})
+
+test('rejects servers as text', () => {
+  expect(() => memcached({ servers: '127.0.0.1:11211' as never })).toThrow(
+    "servers must be an array of addresses, such as ['127.0.0.1:11211']",
+  )
 })
 
 test('rejects an unknown option with the name of the most similar one', () => {

@@ -196,6 +196,17 @@ export class Connection extends Wire {
     throw new ProtocolMismatchError('the statistics of the server do not contain its time')
   }
 
+  /** The general statistics of the server, by name. */
+  async statistics(operation: string): Promise<Map<string, string>> {
+    const found = new Map<string, string>()
+    const read = ({ name, value }: Reply) => {
+      if (name !== '') found.set(name, value.toString('latin1'))
+    }
+    const write = (_: number, opaque: number) => this.protocol.stats(this.out, '', opaque)
+    await this.batch(operation, 1, read, write, 'stat')
+    return found
+  }
+
   async #probeMiss(): Promise<void> {
     this.hasBareMisses = true
     this.hasBareMisses = await this.get('connect', probeKey, ({ opaque }) => opaque === undefined)

@@ -1,5 +1,5 @@
 import { CacheError } from '@stowage/core'
-import memjs from 'memjs'
+import * as memjs from 'memjs'
 
 /** The members of memjs's `Server` that `Wire` uses or overrides. */
 const requiredMethods = [

@@ -10,6 +10,20 @@ export interface ValueWithCas {
   readonly cas: bigint
 }
 
+/** The value of an item with its remaining ttl in milliseconds; `Infinity` if it never expires. */
+export interface ValueWithTtl {
+  readonly value: ItemValue
+  readonly ttl: number
+}
+
+export function readWithTtl(reply: Reply): ValueWithTtl | undefined {
+  const value = readValue(reply)
+  if (value === undefined) return undefined
+  const { ttl: seconds = -1 } = reply
+  // An item that exists may expire within the current second.
+  return { value, ttl: seconds < 0 ? Infinity : Math.max(1, seconds * 1_000) }
+}
+
 export function readValue(reply: Reply): ItemValue | undefined {
   return readExists(reply) ? itemValueOf(reply) : undefined
 }

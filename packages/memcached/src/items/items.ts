@@ -1,4 +1,4 @@
-import type { Payload } from '@stowage/core'
+import { CacheError, type ItemWithTtl, type Payload } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
@@ -8,7 +8,7 @@ import { readExists, readOk } from '../protocol/status-replies.ts'
 import { failuresOf, mergeFailures, throwFirst } from './batch-failures.ts'
 import { ChunkList, type ItemValue, split } from './chunks.ts'
 import { toExptime } from './exptime.ts'
-import { readChunk, readPayload, readValue } from './item-replies.ts'
+import { readChunk, readPayload, readValue, readWithTtl } from './item-replies.ts'
 import { escaped, flags, needsEscape } from './value-format.ts'
 
 /** The server rejects longer keys: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Keys" */
@@ -31,31 +31,61 @@ export interface ItemWrite<T> {
 /** Stores each payload as one item, or, if chunks are enabled and it is too large, as several. */
 export class Items {
   readonly #dispatcher: Dispatcher
-  readonly #usesChunks: boolean
+  /** Whether a payload that is too large for one item is stored as several. */
+  readonly usesChunks: boolean
 
   constructor(dispatcher: Dispatcher, usesChunks: boolean) {
     this.#dispatcher = dispatcher
-    this.#usesChunks = usesChunks
+    this.usesChunks = usesChunks
   }
 
   /** The size of the largest payload. */
   get valueBytes(): number {
-    return this.#maxChunkBytes * (this.#usesChunks ? maxChunks : 1)
+    return this.#maxChunkBytes * (this.usesChunks ? maxChunks : 1)
   }
 
   get(key: string): Promise<Payload | undefined> {
-    if (this.#usesChunks) return this.#dispatcher.track(this.#getWithChunks(key))
+    if (this.usesChunks) return this.#dispatcher.track(this.#getWithChunks(key))
     return this.#dispatcher.send('get', key, (connection) =>
       connection.get('get', key, readPayload),
     )
   }
 
   async getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    if (this.#usesChunks) return this.#dispatcher.track(this.#getManyWithChunks(keys))
+    if (this.usesChunks) return this.#dispatcher.track(this.#getManyWithChunks(keys))
     const payloads = misses<Payload>(keys)
     const failures = await this.#dispatcher.getMany('getMany', keys, payloads, readPayload)
     throwFailures('getMany', keys, failures, payloads)
     return payloads
+  }
+
+  /** Only the meta protocol returns the ttl. Without it, as on servers before 1.6, the ttl is not known. */
+  async getWithTtl(keys: readonly string[]): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    const reads = keys.map((key) => this.#dispatcher.track(this.#getOneWithTtl(key)))
+    const outcomes = await Promise.allSettled(reads)
+    const failures = new Map<number, unknown>()
+    const items = outcomes.map((outcome, index) => {
+      if (outcome.status === 'fulfilled') return outcome.value
+      failures.set(index, outcome.reason)
+      return undefined
+    })
+    throwFailures('getWithTtl', keys, failures.size === 0 ? undefined : failures, items)
+    return items
+  }
+
+  async #getOneWithTtl(key: string): Promise<ItemWithTtl<Payload> | undefined> {
+    const operation = 'getWithTtl'
+    try {
+      const found = await this.#dispatcher.sendMeta(operation, key, (connection) =>
+        connection.getWithTtl(operation, key, readWithTtl),
+      )
+      const item = await this.readChunks(operation, found?.value)
+      return item === undefined ? undefined : { item, ttl: found?.ttl }
+    } catch (error) {
+      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
+      const item = await this.get(key)
+      return item === undefined ? undefined : { item, ttl: undefined }
+    }
   }
 
   store<T>(operation: string, key: string, payload: Payload, write: ItemWrite<T>): Promise<T> {
@@ -109,7 +139,7 @@ export class Items {
 
   /** Sets the expiry. Returns whether the item exists. */
   touch(key: string, ttl: number | undefined): Promise<boolean> {
-    if (this.#usesChunks) return this.#dispatcher.track(this.#touchWithChunks(key, ttl))
+    if (this.usesChunks) return this.#dispatcher.track(this.#touchWithChunks(key, ttl))
     return this.#touchItem(key, ttl)
   }
 
@@ -147,7 +177,7 @@ export class Items {
 
   /** Whether the payload may need several requests. */
   mayBeSplit(payload: Payload): boolean {
-    return this.#usesChunks && exceeds(payload, this.#minItemBytes)
+    return this.usesChunks && exceeds(payload, this.#minItemBytes)
   }
 
   /** @throws CacheError `ERR_CACHE_LIMIT` */

@@ -63,12 +63,22 @@ export class Dispatcher {
     return this.track(this.#sendGroups(operation, keys, command))
   }
 
+  /** Pings every node, also those that were down a moment ago. */
+  pingAll(): Promise<void> {
+    const ping = (connection: Connection) => connection.noop('ping')
+    return this.broadcast('ping', ping, (node) => node.reconnect())
+  }
+
   /** Sends a command to every node. */
-  broadcast(operation: string, command: Command<void>): Promise<void> {
+  broadcast(
+    operation: string,
+    command: Command<void>,
+    connect: (node: Node) => Promise<Connection> = (node) => node.connect(),
+  ): Promise<void> {
     const sendAll = async () => {
       try {
         if (this.nodes.length === 0) await this.#router.ready()
-        const calls = this.nodes.map(async (node) => command(await node.connect()))
+        const calls = this.nodes.map(async (node) => command(await connect(node)))
         await Promise.allSettled(calls)
         await Promise.all(calls)
       } catch (error) {

@@ -1,6 +1,7 @@
 import {
   BatchError,
   type ByteStore,
+  type ItemWithTtl,
   type Payload,
   type StoreOperation,
   wrapStore,
@@ -71,6 +72,8 @@ export class FailoverStore {
       delete: (_, key: string) => this.#delete(key),
       getMany: (error, keys: readonly string[]) =>
         completeOutcomes(error, keys, (key) => this.#get(key)),
+      getWithTtl: (error, keys: readonly string[]) =>
+        completeOutcomes(error, keys, (key) => this.#getWithTtl(key)),
       setMany: (error, entries: readonly (readonly [string, Payload])[], ttl?: number) =>
         completeOutcomes(error, entries, ([key, payload]) => this.#set(key, payload, ttl)),
       deleteMany: async (error, keys: readonly string[]) => {
@@ -82,6 +85,12 @@ export class FailoverStore {
 
   #get(key: string): Promise<Payload | undefined> {
     return this.#useFallback(undefined, (store) => store.get(key))
+  }
+
+  /** An item on another node is not kept by a near cache: as soon as the node returns, its own item is read. */
+  async #getWithTtl(key: string): Promise<ItemWithTtl<Payload> | undefined> {
+    const item = await this.#get(key)
+    return item === undefined ? undefined : { item, ttl: 1 }
   }
 
   #set(key: string, payload: Payload, ttl: number | undefined): Promise<void> {

@@ -81,6 +81,13 @@ export class Node {
     return this.#startAttempt()
   }
 
+  /** Connects if necessary. Other than {@link connect}, makes an attempt at once while the node is down. */
+  reconnect(): Promise<Connection> {
+    if (this.state !== 'down') return this.connect()
+    clearTimeout(this.#retryTimer)
+    return this.#startAttempt()
+  }
+
   /** Returns a connection with the meta protocol: the one of the node, or a second one. */
   async connectMeta(operation: string, key: string): Promise<Connection> {
     const connection = await this.connect()

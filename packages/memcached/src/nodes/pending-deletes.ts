@@ -1,20 +1,19 @@
+import { Journal } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import { readExists } from '../protocol/status-replies.ts'
 
-const maxKeys = 10_000
+const maxKeys = 100_000
 
 /**
- * Keys that were changed while a node was unreachable. They are deleted from the node before it serves requests again.
- * If there are too many, the node is flushed instead.
+ * The journal of a node: keys that were changed while it was unreachable. They are deleted from the node before it serves
+ * requests again. If there are too many, the node is flushed instead.
  */
 export class PendingDeletes {
-  readonly #keys = new Set<string>()
-  #flushAll = false
+  readonly #journal = new Journal(maxKeys)
   #inFlight: Promise<void> | undefined
 
   add(key: string): void {
-    if (this.#keys.size < maxKeys) this.#keys.add(key)
-    else this.#flushAll = true
+    this.#journal.add(key)
   }
 
   /** Sends the deletes, or joins those in flight: keys that are added one by one are deleted in few batches. */
@@ -25,23 +24,22 @@ export class PendingDeletes {
     return this.#inFlight
   }
 
+  /** A key that is added while the deletes are in flight stays in the journal. */
   async #send(connection: Connection): Promise<void> {
-    while (this.#flushAll || this.#keys.size > 0) {
-      const keys = [...this.#keys]
-      const flushAll = this.#flushAll
-      // Cleared first: a key that is added while the deletes are in flight stays pending.
-      this.#keys.clear()
-      this.#flushAll = false
-      try {
-        if (flushAll) await connection.flushAll('connect')
-        else await deleteAll(connection, keys)
-      } catch (error) {
-        this.#flushAll ||= flushAll
-        for (const key of keys) this.add(key)
-        throw error
-      }
+    const journal = this.#journal
+    while (journal.overflow > 0 || journal.size > 0) {
+      const { overflow } = journal
+      const entries = journal.entries()
+      if (overflow > 0) await connection.flushAll('connect')
+      else await deleteAll(connection, keysOf(entries))
+      journal.confirm(entries)
+      journal.confirmOverflow(overflow)
     }
   }
+}
+
+function keysOf(entries: readonly (readonly [key: string, change: number])[]): string[] {
+  return entries.map(([key]) => key)
 }
 
 async function deleteAll(connection: Connection, keys: readonly string[]): Promise<void> {

@@ -133,6 +133,7 @@ test('only requests in flight wait for the timeout of a frozen node', async () =
   for (const outcome of inFlight) {
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_TIMEOUT' } })
   }
+  await eventually(async () => expect(store.nodes()[0]).toMatchObject({ state: 'down' }))
   // Calls fail at once while attempts to reconnect continue in the background.
   const attempts = proxy.accepted
   while (proxy.accepted < attempts + 4) {
