@@ -1,5 +1,12 @@
-import { type ByteStore, type Env, withBatching, withKeyOrder } from '@stowage/core'
+import {
+  type ByteStore,
+  type Env,
+  type StoreDiagnostics,
+  withBatching,
+  withKeyOrder,
+} from '@stowage/core'
 import { consistencies, type Driver } from '@stowage/core/driver'
+import { checkTable } from './diagnosis/table-check.ts'
 import {
   type DynamoDBOptions,
   isTableName,
@@ -37,7 +44,16 @@ export function dynamodb(options: DynamoDBOptions): ByteStore {
     largeValues === undefined ? items : new LargeValueStore(items, largeValues),
     { timeout: resolved.timeoutMs },
   )
-  return batching ? withBatching(store, { maxKeys: maxBatchKeys }) : store
+  const batched = batching ? withBatching(store, { maxKeys: maxBatchKeys }) : store
+  return Object.assign(batched, { diagnostics: diagnosticsOf(options, resolved) })
+}
+
+function diagnosticsOf(options: DynamoDBOptions, resolved: ResolvedOptions): StoreDiagnostics {
+  const unprepared: ResolvedOptions = { ...resolved, ensureTable: 'off' }
+  return {
+    check: () => checkTable(createSender(options, unprepared), resolved.names),
+    locate: async () => `table ${resolved.table}`,
+  }
 }
 
 /**
@@ -87,6 +103,7 @@ function createSender(options: DynamoDBOptions, resolved: ResolvedOptions): Requ
  */
 const driver: Driver<DynamoDBOptions> = {
   name: 'dynamodb',
+  foreignVariables: { DYNAMODB_CACHE_TABLE: 'CACHE_TABLE' },
   create: dynamodb,
   fromEnv(env: Env): DynamoDBOptions {
     const example = 'http://127.0.0.1:8000'

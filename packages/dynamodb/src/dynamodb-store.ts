@@ -1,4 +1,11 @@
-import type { ByteStore, CacheError, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import type {
+  ByteStore,
+  CacheError,
+  ItemWithTtl,
+  Payload,
+  ReadOptions,
+  StoreLimits,
+} from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { equalAttributes, type Item } from './attributes.ts'
 import type { BatchOutcomes } from './batch-outcomes.ts'
@@ -66,6 +73,17 @@ export class DynamoDBStore implements ByteStore {
       const isStrong = (key: string) => this.#isStrong([key], options)
       const found = await this.#batches.get(keys, { operation: 'getMany', isStrong })
       return found.resultsOf(keys, (item) => this.#mapper.payloadOf(item))
+    })
+  }
+
+  getWithTtl(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    return this.#sender.run('getWithTtl', async () => {
+      const isStrong = (key: string) => this.#isStrong([key], options)
+      const found = await this.#batches.get(keys, { operation: 'getWithTtl', isStrong })
+      return found.resultsOf(keys, (item) => this.#mapper.withTtl(item))
     })
   }
 
@@ -153,7 +171,7 @@ export class DynamoDBStore implements ByteStore {
         ;(await this.#deleteAll(keys, 'deleteMany')).resultsOf(keys, () => true)
         return keys.length
       }
-      const found = await this.#readExpiries(keys)
+      const found = await this.#readExpiries('deleteMany', keys)
       const deleted = await this.#deleteAll([...found.results.keys()], 'deleteMany')
       found.addErrors(deleted.errors)
       const existed = found.resultsOf(keys, (item) => item !== undefined && !this.#isExpired(item))
@@ -281,10 +299,10 @@ export class DynamoDBStore implements ByteStore {
   }
 
   /** The expiry attributes of the existing items, expired ones included. */
-  #readExpiries(keys: readonly string[]): Promise<BatchOutcomes<Item>> {
+  #readExpiries(operation: string, keys: readonly string[]): Promise<BatchOutcomes<Item>> {
     const { key, ttl } = this.#options.names
     return this.#batches.get(keys, {
-      operation: 'deleteMany',
+      operation,
       isStrong: () => true,
       projection: {
         ProjectionExpression: '#k, #t, #e',

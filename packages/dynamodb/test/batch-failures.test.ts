@@ -31,7 +31,7 @@ afterAll(() => engine.stop())
 
 function storeWith(options: Partial<DynamoDBOptions> = {}) {
   const place = { table: 'cache', endpoint: server.url, region }
-  const store = dynamodb({ ...place, timeout: '400ms', ...options })
+  const store = dynamodb({ ...place, timeout: '3s', requestTimeout: '2s', ...options })
   cleanups.push(() => store.close())
   return store
 }

@@ -6,9 +6,6 @@ import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
 
-/** A thread on another core may still reply for a moment after the signal. */
-const untilStopped = () => sleep(50)
-
 // These engines need seconds for a thousand concurrent requests.
 const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
 
@@ -72,10 +69,7 @@ describe('an endpoint that is frozen', () => {
     wait: async (ms) => sleep(ms),
     groups: ['outage'],
     sharedBackend: true,
-    breakBackend: async () => {
-      engine.kill('SIGSTOP')
-      await untilStopped()
-    },
+    breakBackend: () => engine.kill('SIGSTOP'),
     restoreBackend: () => engine.kill('SIGCONT'),
     deadlineMs: 1_500,
   })

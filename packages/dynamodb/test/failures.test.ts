@@ -110,15 +110,18 @@ test('ends every call by its deadline when the server is silent, and recovers', 
     store.increment('n', 1),
     store.getMany(['k', 'l']),
   ])
-  for (const outcome of outcomes) {
-    const message = expect.stringMatching(
-      /failed: .+ Check that 127\S+ is reachable.*requestTimeout/,
-    )
-    expect(outcome).toMatchObject({
-      status: 'rejected',
-      reason: { code: 'ERR_CACHE_TIMEOUT', message },
-    })
-  }
+  const timedOut = /failed: .+ Check that 127\S+ is reachable.*requestTimeout/
+  const codes = outcomes.map((outcome) => {
+    if (outcome.status === 'fulfilled') return 'fulfilled'
+    const { code, message } = outcome.reason
+    expect(message).toMatch(code === 'ERR_CACHE_TIMEOUT' ? timedOut : /127\.0\.0\.1:/)
+    return code
+  })
+  // On a busy machine, some requests begin after others have timed out, and are not sent.
+  expect(codes).toContain('ERR_CACHE_TIMEOUT')
+  expect(new Set([...codes, 'ERR_CACHE_UNAVAILABLE'])).toEqual(
+    new Set(['ERR_CACHE_TIMEOUT', 'ERR_CACHE_UNAVAILABLE']),
+  )
   wire.mute(false)
   // The proxy delivers the delayed requests now, which keeps the engine busy for a while.
   await vi.waitFor(async () => expect(String(await store.get('k'))).toBe('v'), 30_000)

@@ -1,3 +1,4 @@
+import { Cache } from '@stowage/core'
 import { dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createTable, type Engine, engines, useCredentials } from './engines.ts'
@@ -106,6 +107,19 @@ describe('calls of one tick', () => {
     await Promise.all(keys.slice(0, 50).map((key) => store.set(key, 'x', 60_000)))
     await Promise.all(keys.slice(0, 50).map((key) => store.get(key)))
     expect(server.requests).toEqual(['BatchWriteItem', 'BatchWriteItem', 'BatchGetItem'])
+  })
+
+  test('a hit of remember with a stale window and a tag is one request, for all callers', async () => {
+    const cache = new Cache(store)
+    const remembered = { ttl: '1m', staleWhileRevalidate: '1h', tags: ['t'] } as const
+    const hit = () => cache.remember('hit', remembered, () => 'value')
+    await hit()
+    server.requests.length = 0
+    for (const calls of [1, 50]) {
+      const values = await Promise.all(Array.from({ length: calls }, hit))
+      expect(new Set(values)).toEqual(new Set(['value']))
+    }
+    expect(server.requests).toEqual(['BatchGetItem', 'BatchGetItem'])
   })
 
   test('are not merged without batching', async () => {

@@ -1,4 +1,4 @@
-import type { Payload } from '@stowage/core'
+import type { ItemWithTtl, Payload } from '@stowage/core'
 import { type Item, toAttribute, toPayload } from '../attributes.ts'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { TtlAttribute } from './ttl-attribute.ts'
@@ -32,6 +32,13 @@ export class ItemMapper {
   payloadOf(item: Item | undefined): Payload | undefined {
     if (item === undefined || this.#ttl.isExpired(item)) return undefined
     return this.storedPayloadOf(item)
+  }
+
+  /** The payload of an item with its remaining ttl, unless it is missing or expired. */
+  withTtl(item: Item | undefined): ItemWithTtl<Payload> | undefined {
+    const payload = this.payloadOf(item)
+    if (item === undefined || payload === undefined) return undefined
+    return { item: payload, ttl: this.#ttl.ttlOf(item) ?? Infinity }
   }
 
   /** The payload of an item, even if it is expired. */

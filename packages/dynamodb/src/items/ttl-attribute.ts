@@ -41,6 +41,13 @@ export class TtlAttribute {
     return { seconds, earlyMs: seconds * 1_000 - now }
   }
 
+  /** The remaining ttl of an item that is not expired, in milliseconds; `undefined` if it never expires. */
+  ttlOf(item: Item): number | undefined {
+    const { [this.#name]: ttl, [internalNames.earlyMs]: early } = item
+    if (ttl?.N === undefined) return undefined
+    return Math.max(1, Number(ttl.N) * 1_000 - Number(early?.N ?? 0) - this.#clock.now())
+  }
+
   /** Whether the item is expired, by the same rule as the conditions. */
   isExpired(item: Item): boolean {
     const { [this.#name]: ttl, [internalNames.earlyMs]: early } = item

@@ -3,6 +3,7 @@ import {
   type BatchError,
   type ByteStore,
   CacheError,
+  type ItemWithTtl,
   type Payload,
   type ReadOptions,
   type StoreLimits,
@@ -52,17 +53,18 @@ export class LargeValueStore implements ByteStore {
 
   getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
     return this.#lifecycle.run('getMany', async () => {
-      const { values, outcomes } = await this.#getStored(keys, options)
-      const decode = async (key: string) => {
-        const value = await this.#values.decode(key, values.get(key), options)
-        if (value !== undefined) outcomes.succeeded(key, value)
-      }
-      await Promise.all(
-        Array.from(values.keys(), (key) =>
-          decode(key).catch((error) => outcomes.addRejection([key], error)),
-        ),
-      )
-      return outcomes.resultsOf(keys, (value) => value)
+      const outcomes = await this.#getDecoded(keys, options)
+      return outcomes.resultsOf(keys, (found) => found?.item)
+    })
+  }
+
+  getWithTtl(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    return this.#lifecycle.run('getWithTtl', async () => {
+      const outcomes = await this.#getDecoded(keys, options)
+      return outcomes.resultsOf(keys, (found) => found)
     })
   }
 
@@ -164,20 +166,26 @@ export class LargeValueStore implements ByteStore {
     }
   }
 
-  /** The stored form of the values, by key, and the outcomes of the keys that could not be read. */
-  async #getStored(keys: readonly string[], options?: ReadOptions) {
-    const outcomes = new BatchOutcomes<Payload>()
+  /** The outcomes of the keys, with decoded values. */
+  async #getDecoded(keys: readonly string[], options?: ReadOptions) {
+    const outcomes = new BatchOutcomes<ItemWithTtl<Payload>>()
     const unique = [...new Set(keys)]
-    const stored = await this.#store.getMany(unique, options).catch((error: unknown) => {
+    const stored = await this.#store.getWithTtl(unique, options).catch((error: unknown) => {
       outcomes.addRejection(unique, error)
       return resultsIn(error)
     })
-    const values = new Map<string, Payload>()
-    for (const [index, key] of unique.entries()) {
-      const payload = stored[index]
-      if (payload !== undefined) values.set(key, payload)
+    const decode = async (key: string, found: ItemWithTtl<Payload>) => {
+      const item = await this.#values.decode(key, found.item, options)
+      if (item !== undefined) outcomes.succeeded(key, { item, ttl: found.ttl })
     }
-    return { values, outcomes }
+    await Promise.all(
+      unique.map(async (key, index) => {
+        const found = stored[index]
+        if (found === undefined) return
+        await decode(key, found).catch((error) => outcomes.addRejection([key], error))
+      }),
+    )
+    return outcomes
   }
 
   async #setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
@@ -252,10 +260,12 @@ export class LargeValueStore implements ByteStore {
 }
 
 /** The results of the keys that were read although others failed. */
-function resultsIn(error: unknown): (Payload | undefined)[] {
+function resultsIn(error: unknown): (ItemWithTtl<Payload> | undefined)[] {
   const { outcomes = [] } = error as Partial<BatchError>
   return outcomes.map((outcome) =>
-    outcome.status === 'fulfilled' ? (outcome.value as Payload | undefined) : undefined,
+    outcome.status === 'fulfilled'
+      ? (outcome.value as ItemWithTtl<Payload> | undefined)
+      : undefined,
   )
 }
 

@@ -4,6 +4,7 @@ import { CacheError } from '@stowage/core'
 import type { ResolvedOptions, TableMode } from '../dynamodb-options.ts'
 import type { RequestContext, RequestSender } from '../requests/request-sender.ts'
 import { awsCli } from './table-definitions.ts'
+import { isEnabledOn, keyProblem, type TtlState, ttlProblem } from './table-state.ts'
 
 type TableDescription = NonNullable<DescribeTableOutput['Table']>
 
@@ -88,27 +89,18 @@ class Table {
     }
   }
 
-  assertKey({ KeySchema = [], AttributeDefinitions = [] }: TableDescription): void {
-    const types = new Map(
-      AttributeDefinitions.map(({ AttributeName, AttributeType }) => [
-        AttributeName,
-        AttributeType,
-      ]),
-    )
-    const actual = KeySchema.map(({ AttributeName: name }) => `${name} (${types.get(name)})`)
-    const expected = `${this.#names.key} (S)`
-    if (actual.join(', ') !== expected)
-      throw this.configError(`has the key ${actual.join(', ')} instead of ${expected}`)
+  assertKey(description: TableDescription): void {
+    const problem = keyProblem(description, this.#names.key)
+    if (problem !== undefined) throw this.configError(problem)
   }
 
   async ensureTtl(mode: Exclude<TableMode, 'off'>): Promise<void> {
     const { ttl } = this.#names
     const current = await this.#describeTtl()
     if (isEnabledOn(current, ttl)) return
-    const { attribute } = current
-    if (isEnabledOn(current, attribute))
-      throw this.configError(`has its TTL on the attribute "${attribute}" instead of "${ttl}"`)
-    if (mode === 'verify') throw this.configError('has no TTL, so expired items are never deleted')
+    const isOnOther = isEnabledOn(current, current.attribute)
+    // Not reached if the TTL is as it should be.
+    if (isOnOther || mode === 'verify') throw this.configError(ttlProblem(current, ttl) ?? '')
     const TimeToLiveSpecification = { AttributeName: ttl, Enabled: true }
     try {
       const input = { ...this.#input, TimeToLiveSpecification }
@@ -126,15 +118,6 @@ class Table {
     const { TimeToLiveStatus, AttributeName } = output.TimeToLiveDescription ?? {}
     return { status: TimeToLiveStatus, attribute: AttributeName }
   }
-}
-
-interface TtlState {
-  readonly status: string | undefined
-  readonly attribute: string | undefined
-}
-
-function isEnabledOn({ status, attribute }: TtlState, name: string | undefined): boolean {
-  return (status === 'ENABLED' || status === 'ENABLING') && attribute === name
 }
 
 /** The exception of the SDK. */

@@ -1,0 +1,168 @@
+import type { DescribeTableOutput, DescribeTimeToLiveOutput } from '@aws-sdk/client-dynamodb'
+import type { BackendReport, CacheError, Finding } from '@stowage/core'
+import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import type { ResolvedOptions } from '../dynamodb-options.ts'
+import type { RequestSender } from '../requests/request-sender.ts'
+import { keyProblem, ttlProblem } from '../table/table-state.ts'
+
+const context = { operation: 'check' }
+const requests = 3
+/** The header has whole seconds. */
+const clockErrorMs = 1_000
+const missing = 'ResourceNotFoundException'
+const createRemedy = 'Create it with: stowage table create'
+
+/** Reads the table and its TTL. Never rejects. Closes the sender. */
+export async function checkTable(
+  sender: RequestSender,
+  names: ResolvedOptions['names'],
+): Promise<BackendReport> {
+  const address = sender.target.table
+  try {
+    const { table, latencyMs } = await describe(sender)
+    const ttl = await readTtl(sender)
+    const findings = [
+      ...schemaFindings(address, table, names),
+      ...(ttl === undefined ? [] : ttlFindings(address, ttl, names)),
+      ...clockFindings(sender),
+    ]
+    const facts = factsOf(sender, table, ttl)
+    const server = { address, role: 'table', isReachable: true, latencyMs, facts }
+    return { servers: [server], findings }
+  } catch (error) {
+    const isMissing = nameOf(error) === missing
+    const facts = { ...placeOf(sender), ...(isMissing && { status: 'missing' }) }
+    const server = { address, role: 'table', isReachable: isMissing, facts }
+    return { servers: [server], findings: [failureOf(sender, error as CacheError)] }
+  } finally {
+    void sender.close()
+  }
+}
+
+type TableDescription = NonNullable<DescribeTableOutput['Table']>
+type TtlDescription = DescribeTimeToLiveOutput['TimeToLiveDescription']
+
+async function describe(
+  sender: RequestSender,
+): Promise<{ readonly table: TableDescription; readonly latencyMs: number }> {
+  const input = { TableName: sender.target.table }
+  const times: number[] = []
+  let table: TableDescription = {}
+  for (let count = 0; count < requests; count++) {
+    const startedAt = performance.now()
+    table = (await sender.send('DescribeTable', input, context)).Table ?? {}
+    times.push(performance.now() - startedAt)
+  }
+  return { table, latencyMs: times.sort((a, b) => a - b)[requests >> 1] as number }
+}
+
+/** `undefined` for engines without TTL. */
+async function readTtl(sender: RequestSender): Promise<TtlDescription> {
+  const input = { TableName: sender.target.table }
+  try {
+    return (await sender.send('DescribeTimeToLive', input, context)).TimeToLiveDescription
+  } catch (error) {
+    if (nameOf(error) === 'UnknownOperationException') return undefined
+    throw error
+  }
+}
+
+function schemaFindings(
+  subject: string,
+  table: TableDescription,
+  names: ResolvedOptions['names'],
+): Finding[] {
+  const status = table.TableStatus
+  const problem = keyProblem(table, names.key)
+  const findings: Finding[] = []
+  if (problem !== undefined) {
+    const remedy = 'Use another table, or set attributes.key. The key of a table cannot be changed.'
+    const text = `The table ${problem}.`
+    findings.push({ code: 'dynamodb-key', severity: 'error', subject, problem: text, remedy })
+  }
+  if (status !== 'ACTIVE' && status !== 'UPDATING') {
+    const text = `The table is ${status} instead of ACTIVE.`
+    const remedy = 'Wait until it is active, or check it in the AWS console.'
+    findings.push({
+      code: 'dynamodb-table-status',
+      severity: 'error',
+      subject,
+      problem: text,
+      remedy,
+    })
+  }
+  return findings
+}
+
+function ttlFindings(
+  subject: string,
+  ttl: TtlDescription,
+  names: ResolvedOptions['names'],
+): Finding[] {
+  const state = { status: ttl?.TimeToLiveStatus, attribute: ttl?.AttributeName }
+  const problem = ttlProblem(state, names.ttl)
+  if (problem === undefined) return []
+  const remedy = `Enable it on the attribute ${names.ttl}: stowage table create, which changes nothing else.`
+  const text = `The table ${problem}.`
+  return [{ code: 'dynamodb-ttl', severity: 'error', subject, problem: text, remedy }]
+}
+
+function clockFindings(sender: RequestSender): Finding[] {
+  const serverTime = sender.serverTime()
+  if (serverTime === undefined) return []
+  return [clockSkewFinding(sender.target.table, serverTime, clockErrorMs) ?? []].flat()
+}
+
+function failureOf(sender: RequestSender, error: CacheError): Finding {
+  const subject = sender.target.table
+  if (nameOf(error) === missing) {
+    const { place = 'the default region' } = placeOf(sender)
+    const problem = `The table does not exist in ${place}.`
+    const remedy = `Check CACHE_TABLE, SESSION_TABLE and AWS_REGION. ${createRemedy}.`
+    return { code: 'dynamodb-table-missing', severity: 'error', subject, problem, remedy }
+  }
+  const severity = 'error'
+  if (/credential|signature|token/i.test(nameOf(error) ?? '')) {
+    const isMissing = error.code === 'ERR_CACHE_CONFIG'
+    const problem = isMissing ? 'No credentials are configured.' : 'AWS rejects the credentials.'
+    const remedy = 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role.'
+    return { code: 'authentication', severity, subject, problem, remedy }
+  }
+  if (/Region is missing/.test(error.message)) {
+    const remedy = 'Set AWS_REGION, for example to eu-central-1.'
+    return {
+      code: 'dynamodb-region',
+      severity,
+      subject,
+      problem: 'No region is configured.',
+      remedy,
+    }
+  }
+  return failureFinding(subject, error)
+}
+
+function factsOf(
+  sender: RequestSender,
+  table: TableDescription,
+  ttl: TtlDescription,
+): Record<string, string | number> {
+  const billing = table.BillingModeSummary?.BillingMode
+  return {
+    ...placeOf(sender),
+    status: table.TableStatus ?? 'unknown',
+    ttl: ttl?.TimeToLiveStatus === 'ENABLED' ? `on ${ttl.AttributeName}` : 'off',
+    billing: billing === 'PAY_PER_REQUEST' ? 'on demand' : 'provisioned',
+    ...(table.ItemCount !== undefined && { items: table.ItemCount }),
+  }
+}
+
+/** The host of the endpoint, without credentials, or the region. */
+function placeOf({ target }: RequestSender): { place?: string } {
+  const { endpoint, region } = target
+  const place = endpoint === undefined ? region : new URL(endpoint).host
+  return place === undefined ? {} : { place }
+}
+
+function nameOf(error: unknown): string | undefined {
+  return ((error as Error).cause as Error | undefined)?.name
+}
