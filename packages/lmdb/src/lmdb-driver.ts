@@ -1,0 +1,69 @@
+import { join } from 'node:path'
+import type { ByteStore, Env } from '@stowage/core'
+import type { Driver } from '@stowage/core/driver'
+import { lmdbDiagnostics } from './lmdb-diagnostics.ts'
+import {
+  type ByteSize,
+  durabilities,
+  type LmdbOptions,
+  onDamageChoices,
+  parseBytes,
+  resolveOptions,
+} from './lmdb-options.ts'
+import { LmdbStore } from './lmdb-store.ts'
+
+/**
+ * Creates a store in a file that the processes of this machine share and that survives restarts. The first command opens
+ * it.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options
+ * @example
+ * const cache = new Cache(lmdb({ path: '.cache/app', maxBytes: '64MiB' }))
+ * await cache.set('k', { n: 1 }, { ttl: '10m' })
+ * await cache.close()
+ */
+export function lmdb(options: LmdbOptions = {}): ByteStore {
+  const resolved = resolveOptions(options)
+  return Object.assign(new LmdbStore(resolved), { diagnostics: lmdbDiagnostics(resolved.path) })
+}
+
+/**
+ * The driver for `CACHE_DRIVER=lmdb` and `SESSION_DRIVER=lmdb`. Each role has a directory of its own below `CACHE_PATH`,
+ * so that a full cache never evicts sessions; and a damaged file of sessions is an error.
+ *
+ * @example
+ * const registry = new DriverRegistry({ lmdb: () => import('@stowage/lmdb') })
+ * const configured = await cachesFromEnv({ CACHE_DRIVER: 'lmdb', CACHE_PATH: '.cache' }, registry)
+ * await configured.close()
+ */
+const driver: Driver<LmdbOptions> = {
+  name: 'lmdb',
+  create: lmdb,
+  fromEnv: (env) => ({
+    path: pathFromEnv(env),
+    maxBytes: bytesFromEnv(env, 'LMDB_MAX_BYTES'),
+    durability: env.choice('LMDB_DURABILITY', durabilities),
+    onDamage:
+      env.choice('LMDB_ON_DAMAGE', onDamageChoices) ??
+      (env.role === 'session' ? 'error' : undefined),
+  }),
+  backendId: ({ path = '.cache' }) => path,
+}
+export default driver
+
+function pathFromEnv(env: Env): string {
+  const own = env.role === 'session' ? env.text('SESSION_PATH') : undefined
+  return own ?? join(env.text('CACHE_PATH') ?? '.cache', env.role)
+}
+
+function bytesFromEnv(env: Env, name: string): ByteSize | undefined {
+  const text = env.text(name)
+  if (text === undefined) return undefined
+  const bytes = parseBytes(text)
+  if (bytes === undefined || bytes < 1024 * 1024) {
+    env.problem(name, 'is not a size of at least 1 MiB. Use a size such as 64MiB or 1GiB.')
+    return undefined
+  }
+  return bytes
+}

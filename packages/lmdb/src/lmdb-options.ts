@@ -1,0 +1,112 @@
+import { resolve } from 'node:path'
+import { CacheError, type Clock, type Duration, systemClock } from '@stowage/core'
+import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
+
+export const durabilities = ['process', 'power'] as const
+export type Durability = (typeof durabilities)[number]
+
+export const onDamageChoices = ['reset', 'error'] as const
+export type OnDamage = (typeof onDamageChoices)[number]
+
+/** A number of bytes, or a number with a unit: `'64MiB'`. */
+export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`
+
+const mebibyte = 1024 * 1024
+const unitBytes: Readonly<Record<string, number>> = {
+  KiB: 1024,
+  MiB: mebibyte,
+  GiB: 1024 * mebibyte,
+}
+
+export interface LmdbOptions {
+  /**
+   * Directory of the file, on a local disk. It is created with mode 0700. Stores with the same path share their items,
+   * also in other processes of this machine. @default '.cache'
+   */
+  readonly path?: string | undefined
+  /**
+   * Maximum size of the data, at least 1 MiB. Above it, expired items are deleted first, then items that were not read
+   * lately. The file may be up to a quarter larger. All processes should set the same size. @default '256MiB'
+   */
+  readonly maxBytes?: ByteSize | undefined
+  /** Largest value. @default a 16th of `maxBytes` */
+  readonly maxValueBytes?: ByteSize | undefined
+  /**
+   * What an acknowledged write survives. `'process'`: the end of any process, also by SIGKILL; after a power failure or a
+   * crash of the operating system, the cache starts empty. `'power'`: also these. Every commit then waits for the
+   * disk, and blocks the event loop for that time. @default 'process'
+   */
+  readonly durability?: Durability | undefined
+  /**
+   * What happens to a damaged or foreign file. `'reset'` moves it aside, emits a warning, and starts empty. `'error'`
+   * fails with `ERR_CACHE_UNAVAILABLE` and leaves the file as it is. @default 'reset'
+   */
+  readonly onDamage?: OnDamage | undefined
+  /** How often expired items are deleted. Reads never return them. @default '1s' */
+  readonly sweepInterval?: Duration | undefined
+  /** @default systemClock */
+  readonly clock?: Clock | undefined
+}
+
+export interface ResolvedLmdbOptions {
+  readonly path: string
+  readonly maxBytes: number
+  readonly maxValueBytes: number
+  readonly durability: Durability
+  readonly onDamage: OnDamage
+  readonly sweepIntervalMs: number
+  readonly clock: Clock
+}
+
+const optionNames = {
+  path: true,
+  maxBytes: true,
+  maxValueBytes: true,
+  durability: true,
+  onDamage: true,
+  sweepInterval: true,
+  clock: true,
+} as const
+
+/** Checks the options and completes them. @throws CacheError `ERR_CACHE_CONFIG` for invalid ones */
+export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
+  checkOptionNames('lmdb', options, optionNames)
+  const maxBytes = checkBytes('lmdb: maxBytes', options.maxBytes ?? '256MiB', mebibyte)
+  const largest = Math.floor(maxBytes / 16)
+  return {
+    path: resolve(checkPath(options.path ?? '.cache')),
+    maxBytes,
+    maxValueBytes: checkBytes(
+      'lmdb: maxValueBytes',
+      options.maxValueBytes ?? largest,
+      1,
+      maxBytes / 4,
+    ),
+    durability: checkChoice('lmdb: durability', options.durability ?? 'process', durabilities),
+    onDamage: checkChoice('lmdb: onDamage', options.onDamage ?? 'reset', onDamageChoices),
+    sweepIntervalMs: checkTimeout('lmdb: sweepInterval', options.sweepInterval ?? '1s'),
+    clock: options.clock ?? systemClock,
+  }
+}
+
+/** Returns the bytes of a size such as `64MiB` or `1048576`, or `undefined` if it is not one. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)?$/.exec(text)
+  if (match === null) return undefined
+  const bytes = Number(match[1]) * (match[2] === undefined ? 1 : (unitBytes[match[2]] as number))
+  return Number.isSafeInteger(bytes) ? bytes : undefined
+}
+
+function checkBytes(name: string, value: ByteSize, min: number, max?: number): number {
+  const bytes = typeof value === 'string' ? parseBytes(value) : value
+  if (bytes !== undefined) return checkInteger(name, bytes, min, max)
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `${name} must be a number of bytes, or a number with the unit KiB, MiB or GiB, not ${value}.`,
+  )
+}
+
+function checkPath(path: string): string {
+  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path
+  throw new CacheError('ERR_CACHE_CONFIG', 'lmdb: path must be the path of a directory.')
+}

@@ -1,0 +1,83 @@
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Environment } from '../file/environment.ts'
+import { checkHeader } from '../file/file-header.ts'
+import { Gate } from '../file/gate.ts'
+import { DamageError, isDamage } from '../lmdb-errors.ts'
+import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
+import { prepareDirectory } from './directory.ts'
+import { StateFile } from './file-state.ts'
+import { publish } from './lmdb-event.ts'
+import { isReadable } from './verify-file.ts'
+
+type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' | 'onDamage'>
+
+/**
+ * Opens the file in the directory, or creates it. A damaged or foreign file is moved aside with `onDamage: 'reset'`.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` with the remedy
+ * @throws DamageError, or the error of the library, with `onDamage: 'error'`
+ */
+export function openFile(options: OpenOptions): Environment {
+  prepareDirectory(options.path)
+  const gate = new Gate(options.path)
+  try {
+    return gate.run(() => openOrReset(options, gate))
+  } catch (error) {
+    gate.close()
+    throw error
+  }
+}
+
+function openOrReset(options: OpenOptions, gate: Gate): Environment {
+  try {
+    return open(options, gate)
+  } catch (error) {
+    if (!isDamage(error) || options.onDamage === 'error') throw error
+    moveAside(options.path, reasonOf(error))
+    return open(options, gate)
+  }
+}
+
+function open(options: OpenOptions, gate: Gate): Environment {
+  const { path, maxBytes, durability } = options
+  const stateFile = new StateFile(path)
+  const state = stateFile.read()
+  const size = statSync(join(path, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0
+  if (state === undefined && size > 0) throw new DamageError('was not created by Stowage')
+  if (size > 0) checkHeader(join(path, 'data.mdb'))
+  if (state !== undefined && StateFile.mayBeTorn(state)) checkAfterCrash(options)
+  stateFile.write(false, state)
+  return new Environment({ gate, path, maxBytes, durability })
+}
+
+/**
+ * After a restart of the machine without `close()`, the last writes may be missing in a file whose commits do not wait for
+ * the disk. A cache starts empty, because old values could appear again. Sessions are kept if the whole file is readable.
+ */
+function checkAfterCrash({ path, durability, onDamage }: OpenOptions): void {
+  if (durability === 'power' || (onDamage === 'error' && isReadable(path))) return
+  throw new DamageError('may be damaged, because the machine was restarted while it was open')
+}
+
+/** Moves the file aside that a process has found to be damaged, unless another process has done so. */
+export function setAside(path: string, environment: Environment, reason: string): void {
+  environment.guarded(() => {
+    if (!environment.isReplaced()) moveAside(path, reason)
+  })
+}
+
+function moveAside(path: string, reason: string): void {
+  const data = join(path, 'data.mdb')
+  const movedTo = `${data}.${new Date().toISOString().replace(/[:.]/g, '-')}-${process.pid}`
+  rmSync(join(path, 'state.json'), { force: true })
+  renameSync(data, movedTo)
+  // The locks belong to the file: processes that have it open continue to use both.
+  const lock = join(path, 'lock.mdb')
+  if (existsSync(lock)) renameSync(lock, `${movedTo}-lock`)
+  publish({ type: 'set-aside', path, movedTo, reason })
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof DamageError ? error.message : 'is damaged'
+}

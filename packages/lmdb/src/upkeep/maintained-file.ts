@@ -1,0 +1,163 @@
+import type { Payload } from '@stowage/core'
+import type { Environment } from '../file/environment.ts'
+import { ItemTable, type ScanPage } from '../items/item-table.ts'
+import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
+import { StateFile } from '../opening/file-state.ts'
+import { openFile, setAside } from '../opening/open-file.ts'
+import { Eviction } from './eviction.ts'
+import { RecentUse } from './recent-use.ts'
+import { Sweeper } from './sweeper.ts'
+
+/** A transaction that has written more is committed before the next write, because its pages are needed twice. */
+const largeTransactionBytes = 1024 * 1024
+
+export interface FileListener {
+  /** The file was deleted or moved while it was open. */
+  onReplaced(): void
+  /** A task in the background has failed. */
+  onError(error: unknown): void
+}
+
+/** An open file, and the tasks that keep it small: they delete expired items and evict unused ones. */
+export class MaintainedFile {
+  readonly items: ItemTable
+  readonly #options: ResolvedLmdbOptions
+  readonly #environment: Environment
+  readonly #eviction: Eviction
+  readonly #sweeper: Sweeper
+  readonly #recentUse: RecentUse
+  readonly #now: () => number
+  #writtenBytes = 0
+
+  /** Opens the file. @throws CacheError, or the error of the library */
+  constructor(options: ResolvedLmdbOptions, listener: FileListener) {
+    this.#options = options
+    const { clock } = options
+    this.#now = () => clock.now()
+    this.#environment = openFile(options)
+    this.items = new ItemTable(this.#environment)
+    this.#eviction = new Eviction(this.#environment, this.items, options.maxBytes)
+    this.#recentUse = new RecentUse((keys) => this.#guard(listener, () => this.#markUsed(keys)))
+    this.#sweeper = new Sweeper({
+      environment: this.#environment,
+      items: this.items,
+      clock,
+      intervalMs: options.sweepIntervalMs,
+      transact: (work) => this.transact(work),
+      onError: (error) => listener.onError(error),
+      onReplaced: () => listener.onReplaced(),
+    })
+    this.#measure()
+  }
+
+  get(key: string): Payload | undefined {
+    try {
+      return this.#read(key)
+    } finally {
+      this.#environment.endRead()
+    }
+  }
+
+  /** Reads all items from one snapshot. */
+  getMany(keys: readonly string[]): (Payload | undefined)[] {
+    try {
+      return keys.map((key) => this.#read(key))
+    } finally {
+      this.#environment.endRead()
+    }
+  }
+
+  scan(prefix: string, start: string, count: number): ScanPage {
+    return this.items.scan(prefix, start, count, this.#now())
+  }
+
+  /** Executes `work` in a write transaction, evicts if necessary, and commits. */
+  transact<T>(work: () => T): T {
+    try {
+      return this.#environment.transact(() => {
+        const result = work()
+        this.#countWrites()
+        this.#eviction.makeRoom(this.#writtenBytes, this.#now())
+        return result
+      })
+    } finally {
+      this.items.takeWrittenBytes()
+      this.#writtenBytes = 0
+    }
+  }
+
+  /** Whether the current transaction should be committed before the next write. */
+  isLarge(): boolean {
+    this.#countWrites()
+    return this.#writtenBytes > largeTransactionBytes
+  }
+
+  /** Closes the file. The last process also writes everything to disk. */
+  async close(): Promise<void> {
+    this.abandon()
+    if (!this.#environment.isReplaced()) await this.#markClean()
+    await this.#environment.close()
+  }
+
+  /** Stops the background tasks. Writes nothing to the file. */
+  abandon(): void {
+    this.#sweeper.stop()
+    this.#recentUse.stop()
+  }
+
+  /** Moves the file aside, because it is damaged. */
+  setAside(reason: string): void {
+    setAside(this.#options.path, this.#environment, reason)
+  }
+
+  /** Abandons a file that is damaged or was replaced, without writing to it. */
+  async discard(): Promise<void> {
+    this.abandon()
+    await this.#environment.close()
+  }
+
+  #read(key: string): Payload | undefined {
+    const payload = this.items.read(key, this.#options.clock)
+    if (payload !== undefined && this.#eviction.isHalfFull && !this.items.isUsed)
+      this.#recentUse.add(key)
+    return payload
+  }
+
+  /** Counts the pages in use, so that reads are recorded if the file is more than half full. */
+  #measure(): void {
+    try {
+      this.transact(() => undefined)
+    } catch (error) {
+      this.discard().catch(() => {})
+      throw error
+    }
+  }
+
+  #countWrites(): void {
+    this.#writtenBytes += this.items.takeWrittenBytes()
+  }
+
+  #markUsed(keys: readonly string[]): void {
+    this.transact(() => {
+      for (const key of keys) {
+        if (this.items.find(key) && !this.items.isUsed) this.items.markUsed(key, true)
+      }
+    })
+  }
+
+  async #markClean(): Promise<void> {
+    if (this.#options.durability === 'power' || this.#environment.isShared()) return
+    await this.#environment.sync()
+    this.#environment.guarded(() => {
+      if (!this.#environment.isShared()) new StateFile(this.#options.path).write(true)
+    })
+  }
+
+  #guard(listener: FileListener, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      listener.onError(error)
+    }
+  }
+}
