@@ -1,0 +1,1 @@
+export { standardDrivers } from './standard-drivers.ts'

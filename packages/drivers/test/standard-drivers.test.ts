@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { cachesFromEnv } from '@stowage/core'
+import { standardDrivers } from '@stowage/drivers'
+import { expect, test } from 'vitest'
+
+const packages = new URL('../../', import.meta.url)
+
+/** The packages whose main entry point has a driver as its default export. */
+function driverPackages(): string[] {
+  return readdirSync(packages).filter((name) => {
+    const index = readFileSync(new URL(`${name}/src/index.ts`, packages), 'utf8')
+    return /\bdefault\b/.test(index)
+  })
+}
+
+test('contain every driver, under the name that the driver gives itself', async () => {
+  const drivers = standardDrivers()
+  expect(drivers.names().sort()).toEqual(driverPackages().sort())
+  for (const name of drivers.names()) expect((await drivers.load(name)).name).toBe(name)
+})
+
+test('are selected by the environment', async () => {
+  const caches = await cachesFromEnv({ SESSION_DRIVER: 'redis' }, standardDrivers())
+  expect(caches.use('cache').driver).toBe('memory')
+  expect(caches.use('session').driver).toBe('redis')
+  await caches.close()
+})
+
+test('can be extended', () => {
+  const drivers = standardDrivers().register('own', () => import('@stowage/memory'))
+  expect(drivers.has('own')).toBe(true)
+})
