@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+
+/** How long a stopped server may take to stop, in milliseconds. */
+const maxStopMs = 1_000
 
 // One exit listener for all servers: with one each, Node would warn about a listener leak from the eleventh server on.
 const running = new Set<() => void>()
@@ -11,7 +15,7 @@ export interface ServerProcess {
   readonly pid: number
   /** Kills the server. Resolves when it has exited. Idempotent. */
   readonly stop: () => Promise<void>
-  /** Sends a signal to the server, for example SIGSTOP or SIGCONT. */
+  /** Sends a signal to the server, for example SIGSTOP or SIGCONT. After SIGSTOP, it executes nothing more. */
   readonly kill: (signal: NodeJS.Signals) => void
 }
 
@@ -52,7 +56,31 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
     await stop()
     throw error
   }
-  return { pid: child.pid as number, stop, kill: (signal) => void child.kill(signal) }
+  const pid = child.pid as number
+  const signal = (name: NodeJS.Signals) => {
+    child.kill(name)
+    if (name === 'SIGSTOP') waitUntilStopped(pid)
+  }
+  return { pid, stop, kill: signal }
+}
+
+/** A thread on another core stops a moment later than the signal is sent, and may still reply. */
+function waitUntilStopped(pid: number): void {
+  if (process.platform !== 'linux') return
+  const deadline = performance.now() + maxStopMs
+  while (performance.now() < deadline && !areThreadsStopped(pid));
+}
+
+function areThreadsStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  try {
+    // The state follows the name of the program, which may contain spaces and parentheses.
+    return readdirSync(tasks).every((task) =>
+      /^.*\) [TtZX] /s.test(readFileSync(`${tasks}/${task}/stat`, 'utf8')),
+    )
+  } catch {
+    return true // It has ended.
+  }
 }
 
 /** Rejects when the program cannot be started, or exits. */
