@@ -1,0 +1,139 @@
+import { randomBytes } from 'node:crypto'
+import {
+  type Caches,
+  type CachesFromEnvOptions,
+  cachesFromEnv,
+  type DriverRegistry,
+  Env,
+  type Role,
+  type Variables,
+} from '@stowage/core'
+import type { CookieOptions } from '../http/cookies/cookie.ts'
+import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
+import { type SessionMiddleware, session } from '../http/session-middleware.ts'
+import type { SessionsOptions } from '../session-options.ts'
+import { Sessions } from '../sessions.ts'
+import { warnOfLostLogouts } from './durability-warning.ts'
+
+type Session = Record<string, unknown>
+
+export interface SessionFromEnvOptions extends CachesFromEnvOptions {
+  /** Options of the sessions that variables do not set. */
+  readonly sessions?: Omit<SessionsOptions<Session>, 'cache' | 'indexSecret'>
+  /** Options of the middleware that variables do not set. */
+  readonly middleware?: Omit<SessionMiddlewareOptions, 'store' | 'secret'>
+}
+
+/** What the environment has configured. */
+export interface ConfiguredSession {
+  readonly middleware: SessionMiddleware
+  readonly sessions: Sessions<Session>
+  /** The caches of both roles. Close them when the application ends. */
+  readonly caches: Caches<Role>
+  /** Whether `SESSION_SECRET` is not set, in development. The secret is random then: sessions end with the process. */
+  readonly isSecretGenerated: boolean
+}
+
+/** Any other value of `NODE_ENV`, also none, is production: a forgotten variable must not weaken an application. */
+const developmentModes = ['development', 'test']
+/** The variables of `sessionFromEnv`, besides those of `cachesFromEnv`. */
+export const sessionVariables: readonly string[] = [
+  'SESSION_SECRET',
+  'SESSION_IDLE',
+  'SESSION_INDEX_SECRET',
+  'SESSION_COOKIE_NAME',
+  'SESSION_COOKIE_DOMAIN',
+  'SESSION_COOKIE_PATH',
+  'SESSION_COOKIE_SECURE',
+  'SESSION_COOKIE_SAME_SITE',
+  'SESSION_COOKIE_PARTITIONED',
+]
+const sameSites = ['lax', 'strict', 'none'] as const
+
+/**
+ * Creates the middleware for sessions, and the caches of both roles, from environment variables. In addition to those of
+ * `cachesFromEnv`:
+ *
+ * | variable | meaning | default |
+ * |---|---|---|
+ * | `SESSION_SECRET` | signs the cookie. A list separated by commas: the first one signs, all are accepted | random in development, required in production |
+ * | `SESSION_IDLE` | lifetime of a session after its last request; `SESSION_LIFETIME` is then its lifetime from its beginning | `SESSION_LIFETIME` |
+ * | `SESSION_INDEX_SECRET` | hides the users in the keys of their lists | the first `SESSION_SECRET` |
+ * | `SESSION_COOKIE_NAME`, `_DOMAIN`, `_PATH` | of the cookie | `connect.sid`; none; `/` |
+ * | `SESSION_COOKIE_SECURE` | `true`, `false` or `auto` | `auto` |
+ * | `SESSION_COOKIE_SAME_SITE` | `lax`, `strict` or `none` | `lax` |
+ * | `SESSION_COOKIE_PARTITIONED` | a cookie for each top-level site | `false` |
+ *
+ * @throws ConfigError with all problems
+ * @example
+ * const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
+ * const { middleware } = await sessionFromEnv({ ...process.env, NODE_ENV: 'development' }, registry)
+ * app.use(middleware)
+ */
+export async function sessionFromEnv(
+  variables: Variables,
+  registry: DriverRegistry,
+  options: SessionFromEnvOptions = {},
+): Promise<ConfiguredSession> {
+  const env = new Env(variables, '', [...(options.problems ?? [])])
+  const configured = readSecrets(env)
+  const cookie = readCookie(env)
+  const name = env.text('SESSION_COOKIE_NAME')
+  const [idle, lifetime] = [env.duration('SESSION_IDLE'), env.duration('SESSION_LIFETIME')]
+  const caches = await cachesFromEnv(variables, registry, {
+    ...options,
+    knownVariables: [...sessionVariables, ...(options.knownVariables ?? [])],
+    problems: env.problems,
+  })
+  warnOfLostLogouts(variables)
+  const secret = configured ?? [randomBytes(32).toString('base64url')]
+  const indexSecret = env.text('SESSION_INDEX_SECRET') ?? secret[0]
+  const cache = caches.use('session')
+  const sessions = new Sessions<Session>({
+    cache,
+    ...(idle !== undefined && { idleTimeout: idle, absoluteTimeout: lifetime }),
+    ...options.sessions,
+    ...(options.sessions?.index && { indexSecret }),
+  })
+  const maxAge = idle ?? cache.ttl
+  const middleware = session({
+    // The cookie expires with the session.
+    ...{ secret, store: sessions, rolling: true, cookie: { maxAge, ...cookie } },
+    ...(name !== undefined && { name }),
+    ...options.middleware,
+  })
+  return { middleware, sessions, caches, isSecretGenerated: configured === undefined }
+}
+
+function readSecrets(env: Env): string[] | undefined {
+  const secrets = env
+    .text('SESSION_SECRET')
+    ?.split(',')
+    .map((secret) => secret.trim())
+  if (secrets?.every((secret) => secret !== '')) return secrets
+  const isProduction = !developmentModes.includes(env.text('NODE_ENV') ?? '')
+  if (secrets !== undefined) env.problem('SESSION_SECRET', 'contains an empty secret.')
+  else if (isProduction) {
+    env.problem(
+      'SESSION_SECRET',
+      'is not set. Use a random text, as of: openssl rand -base64 32. It is not required if NODE_ENV is development or test.',
+    )
+  }
+  return undefined
+}
+
+function readCookie(env: Env): CookieOptions {
+  const secure = env.choice('SESSION_COOKIE_SECURE', ['true', 'false', 'auto']) ?? 'auto'
+  const [path, domain] = [env.text('SESSION_COOKIE_PATH'), env.text('SESSION_COOKIE_DOMAIN')]
+  const partitioned = env.flag('SESSION_COOKIE_PARTITIONED')
+  if (partitioned && secure === 'false') {
+    env.problem('SESSION_COOKIE_PARTITIONED', 'requires a secure cookie.')
+  }
+  return {
+    secure: secure === 'auto' ? secure : secure === 'true',
+    sameSite: env.choice('SESSION_COOKIE_SAME_SITE', sameSites) ?? 'lax',
+    ...(path !== undefined && { path }),
+    ...(domain !== undefined && { domain }),
+    ...(partitioned !== undefined && { partitioned }),
+  }
+}

@@ -1,0 +1,121 @@
+import { isJsonObject, type JsonObject, parseObject } from './json-object.ts'
+import { type SessionCookie, timeOf } from './session-cookie.ts'
+
+/** The key under which items keep what the engine itself needs. */
+export const stampKey = '~'
+
+/**
+ * The JSON of a session at one moment. The cookie is kept apart, because its expiry changes in each request without a
+ * change of the session.
+ */
+export interface SessionText {
+  /** The JSON of everything but the cookie. */
+  readonly body: string
+  readonly cookie: SessionCookie | undefined
+  /** Whether the session repeats the expiry of its cookie in `expires`, as those of @fastify/session do. */
+  readonly repeatsExpiry: boolean
+}
+
+/** A session whose fields have not been converted to JSON. */
+export interface SplitSession {
+  /** The fields without the cookie. */
+  readonly rest: Record<string, unknown>
+  readonly cookie: SessionCookie | undefined
+  readonly repeatsExpiry: boolean
+}
+
+/**
+ * Converts a session to its JSON.
+ *
+ * @throws TypeError if it is not an object, has the reserved key, or has no JSON representation
+ */
+export function toText(session: object): SessionText {
+  const fields = asFields(session)
+  const reserved = fields[stampKey]
+  if (reserved !== undefined && toJson(reserved) !== undefined) {
+    throw new TypeError(`A session must not have the key "${stampKey}", which is reserved.`)
+  }
+  return textOf(splitFields(fields))
+}
+
+/** The JSON of a session that was split. */
+export function textOf({ rest, cookie, repeatsExpiry }: SplitSession): SessionText {
+  return { body: toJson(rest) as string, cookie, repeatsExpiry }
+}
+
+/**
+ * Splits the fields of a session. Those with the reserved key, and `__proto__`, are left out.
+ *
+ * @param plainCookie a copy of the cookie, as `JSON.parse` would return it
+ */
+export function splitFields(
+  fields: Readonly<Record<string, unknown>>,
+  plainCookie: unknown = toPlainCookie(fields.cookie),
+): SplitSession {
+  const rest: Record<string, unknown> = {}
+  for (const key of Object.keys(fields)) if (!unusualKeys.has(key)) rest[key] = fields[key]
+  const cookie = plainCookie as SessionCookie | undefined
+  const { expires } = rest
+  const repeatsExpiry =
+    expires !== undefined && isJsonObject(cookie) && timeOf(expires) === timeOf(cookie.expires)
+  if (repeatsExpiry) delete rest.expires
+  return { rest, cookie, repeatsExpiry }
+}
+
+/** The cookie of a session, as `toText` returns it. */
+export function cookieOf(session: object): SessionCookie | undefined {
+  return toPlainCookie(asFields(session).cookie) as SessionCookie | undefined
+}
+
+const unusualKeys: ReadonlySet<string> = new Set(['cookie', stampKey, '__proto__'])
+
+/** A cookie as `JSON.parse` would return it, as far as cookies differ in that. */
+function toPlainCookie(cookie: unknown): unknown {
+  if (typeof cookie !== 'object' || cookie === null) return cookie
+  const { toJSON } = cookie as { toJSON?: () => unknown }
+  const json = (typeof toJSON === 'function' ? toJSON.call(cookie) : cookie) as JsonObject
+  const plain: Record<string, unknown> = {}
+  for (const name in json) {
+    const value = json[name]
+    if (value === undefined || typeof value === 'function') continue
+    plain[name] = value instanceof Date ? copyOf(value) : value
+  }
+  return plain
+}
+
+/** Not its text, which is needed only if it is stored. JSON has no invalid date. */
+function copyOf(date: Date): Date | null {
+  const time = date.getTime()
+  return Number.isNaN(time) ? null : new Date(time)
+}
+
+/** The fields of a session, as a new object. */
+export function toFields({ body, cookie, repeatsExpiry }: SessionText): Record<string, unknown> {
+  const fields = parseObject(body)
+  // A copy, because the application may change it.
+  if (cookie !== undefined) fields.cookie = { ...cookie }
+  if (repeatsExpiry) fields.expires = cookie?.expires
+  return fields
+}
+
+/** Size of a session in bytes. */
+export function bytesOf({ body, cookie }: SessionText): number {
+  return Buffer.byteLength(body) + (cookie === undefined ? 0 : JSON.stringify(cookie).length)
+}
+
+function asFields(session: object): Record<string, unknown> {
+  if (typeof session !== 'object' || session === null || Array.isArray(session)) {
+    throw new TypeError('A session must be an object.')
+  }
+  const { toJSON } = session as { toJSON?: () => unknown }
+  return (typeof toJSON === 'function' ? toJSON.call(session) : session) as Record<string, unknown>
+}
+
+function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch (cause) {
+    const reason = (cause as Error).message
+    throw new TypeError(`The session cannot be stored as JSON: ${reason}`, { cause })
+  }
+}

@@ -1,0 +1,63 @@
+import type { SessionCookie } from './session-cookie.ts'
+import {
+  type SessionText,
+  type SplitSession,
+  splitFields,
+  stampKey,
+  textOf,
+} from './session-text.ts'
+
+/** `[version, expires, created, …]`, see `toItemText`. */
+export type Stamp = readonly (number | null)[]
+
+/** Returns the JSON of an item: the stamp, the fields of the session, and its cookie. */
+export function joinItem(stamp: Stamp, { body, cookie, repeatsExpiry }: SessionText): string {
+  const fields = body === '{}' ? '' : `,${body.slice(1, -1)}`
+  return beginningOf(stamp) + fields + endOf(cookie, repeatsExpiry)
+}
+
+function beginningOf(stamp: unknown): string {
+  return `{"${stampKey}":${JSON.stringify(stamp)}`
+}
+
+function endOf(cookie: SessionCookie | undefined, repeatsExpiry: boolean): string {
+  if (cookie === undefined) return '}'
+  const expires = repeatsExpiry ? `,"expires":${JSON.stringify(cookie.expires)}` : ''
+  return `,"cookie":${JSON.stringify(cookie)}${expires}}`
+}
+
+/**
+ * The text of a stored session. Its body is a part of the JSON of the item, and is determined when it is needed: most
+ * requests that only read need it to compare, and those of express-session not at all.
+ */
+export class StoredText implements SessionText {
+  readonly cookie: SessionCookie | undefined
+  readonly repeatsExpiry: boolean
+  readonly #item: string
+  readonly #stamp: unknown
+  #body: string | undefined
+
+  /** @param item the JSON of the item that `session` and `stamp` were parsed from */
+  constructor(item: string, stamp: unknown, { cookie, repeatsExpiry }: SplitSession) {
+    this.cookie = cookie
+    this.repeatsExpiry = repeatsExpiry
+    this.#item = item
+    this.#stamp = stamp
+  }
+
+  get body(): string {
+    this.#body ??= this.#slice() ?? textOf(splitFields(JSON.parse(this.#item))).body
+    return this.#body
+  }
+
+  /** The part between stamp and cookie; `undefined` if another program has written the item. */
+  #slice(): string | undefined {
+    const item = this.#item
+    const beginning = beginningOf(this.#stamp)
+    const end = endOf(this.cookie, this.repeatsExpiry)
+    if (!item.startsWith(beginning) || !item.endsWith(end)) return undefined
+    const fields = item.slice(beginning.length, item.length - end.length)
+    if (fields === '') return '{}'
+    return fields.startsWith(',') ? `{${fields.slice(1)}}` : undefined
+  }
+}

@@ -1,0 +1,101 @@
+import { timingSafeEqual } from 'node:crypto'
+import { createHmacSha256 } from '../../keys/hmac.ts'
+import type { Cookie } from './cookie.ts'
+import { RecentValues } from './recent-values.ts'
+
+/** What express-session puts before a signed id. */
+const signedMark = 's:'
+const attributeText = /^[\x20-\x3a\x3c-\x7e]*$/
+/** RFC 6265, 4.1.1: a token. */
+export const cookieName: RegExp = /^[!#$%&'*+\-.^_`|~\w]+$/
+
+/** Returns an id with its signature. */
+export type Signer = (id: string) => string
+
+/** Signs as express-session does: the id, a dot, and the HMAC. */
+export function createSigner(secret: string | Uint8Array): Signer {
+  const hmac = createHmacSha256(secret)
+  return (id) => `${id}.${hmac(id)}`
+}
+
+/** How many of the last valid cookies are known, at least. A session is used by several requests. */
+const knownCookies = 2_000
+
+/** Returns the id in a `Cookie` header. */
+export type IdReader = (header: string | undefined) => string | undefined
+
+/** Reads the id of the first cookie with this name, if it was signed by one of the signers. */
+export function createIdReader(name: string, signers: readonly Signer[]): IdReader {
+  const start = `${name}=`
+  // A signature that was verified need not be verified again. To find a cookie here, all of it has to be known.
+  const ids = new RecentValues((text) => idOf(text, signers), knownCookies)
+  return (header) => {
+    const text = header === undefined ? undefined : findCookie(header, start)
+    return text === undefined ? undefined : ids.get(text)
+  }
+}
+
+function findCookie(header: string, start: string): string | undefined {
+  for (const part of header.split(';')) {
+    const pair = part.trim()
+    if (pair.startsWith(start)) return pair.slice(start.length)
+  }
+  return undefined
+}
+
+/** The id in the value of a cookie. */
+function idOf(text: string, signers: readonly Signer[]): string | undefined {
+  const value = decode(text.replace(/^"(.*)"$/, '$1'))
+  return value?.startsWith(signedMark) ? unsign(value.slice(signedMark.length), signers) : undefined
+}
+
+/** Returns the value of a `Set-Cookie` header with a signed id. */
+export function setCookie(name: string, signedId: string, cookie: Cookie): string {
+  return serialize(name, encodeURIComponent(signedMark + signedId), cookie, cookie.expires)
+}
+
+/** Returns the value of a `Set-Cookie` header that makes the browser forget the cookie. */
+export function clearCookie(name: string, cookie: Cookie): string {
+  return serialize(name, '', cookie, new Date(0))
+}
+
+function unsign(signed: string, signers: readonly Signer[]): string | undefined {
+  const id = signed.slice(0, Math.max(0, signed.lastIndexOf('.')))
+  const actual = Buffer.from(signed)
+  const isValid = signers.some((sign) => {
+    const expected = Buffer.from(sign(id))
+    return expected.length === actual.length && timingSafeEqual(expected, actual)
+  })
+  return isValid && id !== '' ? id : undefined
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+function serialize(name: string, value: string, cookie: Cookie, expires: Date | null): string {
+  const { domain, path, httpOnly, secure, partitioned, priority, sameSite } = cookie
+  const parts = [`${name}=${value}`]
+  const add = (attribute: string, text: string) => {
+    if (!attributeText.test(text)) throw new TypeError(`The ${attribute} of the cookie is invalid.`)
+    parts.push(`${attribute}=${text}`)
+  }
+  if (domain !== undefined) add('Domain', domain)
+  add('Path', path)
+  if (expires !== null) add('Expires', expires.toUTCString())
+  if (httpOnly) parts.push('HttpOnly')
+  if (secure) parts.push('Secure')
+  if (partitioned) parts.push('Partitioned')
+  if (priority !== undefined) add('Priority', capitalized(priority))
+  const site = sameSite === true ? 'strict' : sameSite
+  if (site) add('SameSite', capitalized(site))
+  return parts.join('; ')
+}
+
+function capitalized(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
+}

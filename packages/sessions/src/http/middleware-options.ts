@@ -1,0 +1,127 @@
+import type { IncomingMessage } from 'node:http'
+import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import type { Sessions } from '../sessions.ts'
+import { Cookie, type CookieOptions } from './cookies/cookie.ts'
+import { cookieName } from './cookies/cookie-header.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: sessions of any type
+export type AnySessions = Sessions<any>
+
+/** A function of the request, which may expect the request of a framework. */
+type Of<T> = { call(request: IncomingMessage): T }['call']
+
+type Secret = string | Uint8Array
+
+export interface SessionMiddlewareOptions {
+  /** Where sessions are stored: `Sessions`, or the `SessionStore` of `@stowage/express`. */
+  readonly store: AnySessions | { readonly sessions: AnySessions }
+  /** Signs the cookie. Of a list, the first one signs, and all are accepted. */
+  readonly secret: Secret | readonly Secret[]
+  /**
+   * Name of the cookie. With the prefix `__Host-`, browsers accept it only from this host, over HTTPS.
+   * @default 'connect.sid'
+   */
+  readonly name?: string | undefined
+  /** @deprecated The same as `name`, which precedes it. */
+  readonly key?: string | undefined
+  readonly cookie?: CookieOptions | Of<CookieOptions> | undefined
+  /** Creates an id, of at least 128 random bits. @default 192 random bits */
+  readonly genid?: Of<string> | undefined
+  /** Whether to trust `X-Forwarded-Proto`. @default the setting of Express */
+  readonly proxy?: boolean | undefined
+  /** Whether each response sets the cookie, so that its expiry moves. @default false */
+  readonly rolling?: boolean | undefined
+  /**
+   * How long a session has the same id. Then the response brings the browser another one, so that an id that was stolen
+   * is of use for a limited time. For half a minute, requests with the old id are answered as well. Requires the option
+   * `rotation` of `Sessions`. @default for ever
+   */
+  readonly rotateAfter?: Duration | undefined
+  /** Whether new sessions are stored although nothing was added to them. @default false */
+  readonly saveUninitialized?: boolean | undefined
+  /** Has no effect: a session that has not changed is never overwritten, and its expiry always moves. */
+  readonly resave?: boolean | undefined
+  /** Whether `delete request.session` ends the session. @default 'keep' */
+  readonly unset?: 'keep' | 'destroy' | undefined
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept */
+export function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
+  if (typeof options?.store !== 'object' || options.store === null) {
+    throw invalid(
+      'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).',
+    )
+  }
+  const { cookie, unset = 'keep', genid, store, rotateAfter } = options
+  const name = nameOf(options)
+  const secrets = secretsOf(options)
+  if (sessionsOf(store) === undefined) throw invalid('store must be Sessions or a SessionStore.')
+  if (secrets.length === 0 || !secrets.every(isSecret)) {
+    throw invalid('secret must be a non-empty string or Buffer, or a list of them.')
+  }
+  if (genid !== undefined && typeof genid !== 'function') throw invalid('genid must be a function.')
+  if (rotateAfter !== undefined) checkRotation(rotateAfter, sessionsOf(store))
+  if (!cookieName.test(name)) throw invalid(`"${name}" is not a name of a cookie.`)
+  if (unset !== 'keep' && unset !== 'destroy') throw invalid('unset must be keep or destroy.')
+  if (typeof cookie !== 'function') checkCookie(name, cookie ?? {})
+}
+
+/** Longer than an old id is accepted, so that not more than one old id leads to a session. */
+const minRotateAfterMs = 60_000
+
+function checkRotation(rotateAfter: Duration, sessions: AnySessions | undefined): void {
+  if (milliseconds(rotateAfter) < minRotateAfterMs)
+    throw invalid('rotateAfter must be at least 1m.')
+  if (sessions?.rotates !== true)
+    throw invalid('rotateAfter requires the option rotation of Sessions.')
+}
+
+/** @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis section 4.1.3, "Cookie Name Prefixes" */
+function checkCookie(name: string, options: CookieOptions): void {
+  const { secure, domain, path = '/', partitioned } = options
+  checkLifetime(options)
+  const isHost = name.startsWith('__Host-')
+  if (isHost && (secure !== true || domain !== undefined || path !== '/')) {
+    throw invalid(
+      'a cookie with the prefix __Host- must be secure, have the path /, and no domain.',
+    )
+  }
+  if (name.startsWith('__Secure-') && secure !== true) {
+    throw invalid('a cookie with the prefix __Secure- must be secure.')
+  }
+  if (partitioned && !secure) throw invalid('a partitioned cookie must be secure.')
+}
+
+function checkLifetime(options: CookieOptions): void {
+  try {
+    new Cookie(options)
+  } catch (error) {
+    throw invalid((error as Error).message)
+  }
+}
+
+function isSecret(secret: unknown): boolean {
+  return (typeof secret === 'string' || secret instanceof Uint8Array) && secret.length > 0
+}
+
+/** The name of the cookie. */
+export function nameOf({ name, key }: SessionMiddlewareOptions): string {
+  return name ?? key ?? 'connect.sid'
+}
+
+/** The secrets as a list. */
+export function secretsOf({ secret }: SessionMiddlewareOptions): readonly Secret[] {
+  return Array.isArray(secret) ? secret : [secret as Secret]
+}
+
+/** The sessions of the option `store`. */
+export function sessionsOf(store: SessionMiddlewareOptions['store']): AnySessions | undefined {
+  const sessions = 'sessions' in store ? store.sessions : store
+  const { inspect, create } = (sessions ?? {}) as Partial<AnySessions>
+  // A cache has a method `inspect` as well.
+  return typeof inspect === 'function' && typeof create === 'function' ? sessions : undefined
+}
+
+function invalid(problem: string): CacheError {
+  return new CacheError('ERR_CACHE_CONFIG', `session: ${problem}`)
+}

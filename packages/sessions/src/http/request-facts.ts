@@ -1,0 +1,21 @@
+import type { IncomingMessage } from 'node:http'
+
+/** A request, with what Express provides. */
+export interface RequestFacts extends IncomingMessage {
+  readonly originalUrl?: string
+  readonly secure?: boolean
+}
+
+/** Whether the path of a request begins with that of the cookie. */
+export function isBelow(path: string | undefined, { originalUrl, url }: RequestFacts): boolean {
+  if (path === undefined || path === '/') return true
+  return new URL(originalUrl ?? url ?? '/', 'http://host').pathname.startsWith(path)
+}
+
+/** Whether a request came over HTTPS. */
+export function isSecure(request: RequestFacts, proxy: boolean | undefined): boolean {
+  if ((request.socket as { encrypted?: boolean }).encrypted) return true
+  if (proxy === undefined) return request.secure === true
+  const [protocol] = String(request.headers['x-forwarded-proto'] ?? '').split(',')
+  return proxy && protocol?.trim().toLowerCase() === 'https'
+}

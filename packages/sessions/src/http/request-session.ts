@@ -1,0 +1,99 @@
+import type { Cookie } from './cookies/cookie.ts'
+
+type Callback = (error?: unknown) => void
+
+/** What a session does through its request. */
+export interface SessionActions {
+  save(session: RequestSession): Promise<unknown>
+  reload(): Promise<unknown>
+  destroy(): Promise<unknown>
+  regenerate(keep: readonly string[]): Promise<unknown>
+}
+
+export interface RegenerateOptions {
+  /** The keys of the session that its successor has as well. @default none */
+  readonly keep?: readonly string[]
+}
+
+/**
+ * The session of a request, with the methods that that of express-session has. Each method calls its callback once, after
+ * it has returned, with an error or without arguments.
+ */
+export class RequestSession {
+  declare cookie: Cookie
+  // Not properties, so that a session has no keys but those of the application.
+  #id: string
+  readonly #actions: SessionActions;
+  [key: string]: unknown
+
+  /** @param data the fields of a stored session. Their cookie, and keys that have the name of a method, are left out */
+  constructor(
+    id: string,
+    actions: SessionActions,
+    cookie: Cookie,
+    data: Readonly<Record<string, unknown>> = {},
+  ) {
+    this.#id = id
+    this.#actions = actions
+    this.cookie = cookie
+    for (const key in data) if (!(key in this)) this[key] = data[key]
+  }
+
+  /** The id. Keep it secret: it is sufficient to use the session. */
+  get id(): string {
+    return this.#id
+  }
+
+  /** Called when the session has got another id. */
+  static rename(session: RequestSession, id: string): void {
+    session.#id = id
+  }
+
+  /** Stores the session now. */
+  save(callback?: Callback): this {
+    report(this.#actions.save(this), callback)
+    return this
+  }
+
+  /**
+   * Reads the session again. `request.session` is a new object then. Fails if the session has ended, or is not stored yet;
+   * `request.session` stays as it is.
+   */
+  reload(callback?: Callback): this {
+    report(this.#actions.reload(), callback)
+    return this
+  }
+
+  /** Ends the session. The response clears the cookie. */
+  destroy(callback?: Callback): this {
+    report(this.#actions.destroy(), callback)
+    return this
+  }
+
+  /** Ends the session, and begins a new one with another id. Call it at each login. */
+  regenerate(options?: RegenerateOptions | Callback, callback?: Callback): this {
+    const { keep = [] } = typeof options === 'object' ? options : {}
+    const done = typeof options === 'function' ? options : callback
+    report(this.#actions.regenerate(keep), done)
+    return this
+  }
+
+  /** Moves the expiry of the cookie, as each request does. */
+  touch(): this {
+    this.cookie.touch()
+    return this
+  }
+
+  /** The same as `touch`. */
+  resetMaxAge(): this {
+    return this.touch()
+  }
+}
+
+/** An exception in the callback becomes an uncaught exception, not a second call. */
+function report(work: Promise<unknown>, callback: Callback | undefined): void {
+  work.then(
+    () => callback && process.nextTick(callback),
+    (error: unknown) => callback && process.nextTick(callback, error),
+  )
+}

@@ -1,0 +1,54 @@
+import type { ServerResponse } from 'node:http'
+import type { Cookie } from './cookies/cookie.ts'
+import { clearCookie, setCookie } from './cookies/cookie-header.ts'
+import type { HeldResponse } from './messages/held-response.ts'
+import { isSecure, type RequestFacts } from './request-facts.ts'
+import type { RequestSession } from './request-session.ts'
+import type { Settings } from './session-settings.ts'
+
+/** The cookie of the session in the headers of a response. */
+export class ResponseCookie {
+  readonly #request: RequestFacts
+  readonly #response: ServerResponse
+  readonly #settings: Settings
+  /** Has the response, once it is held. */
+  readonly #holder: { readonly held: HeldResponse | undefined }
+  /** The `Set-Cookie` header without it. */
+  #before: number | string | string[] | undefined
+
+  constructor(
+    request: RequestFacts,
+    response: ServerResponse,
+    settings: Settings,
+    holder: { readonly held: HeldResponse | undefined },
+  ) {
+    this.#request = request
+    this.#response = response
+    this.#settings = settings
+    this.#holder = holder
+  }
+
+  set({ id, cookie }: RequestSession): void {
+    const { name, sign, options } = this.#settings
+    if (cookie.secure && !isSecure(this.#request, options.proxy)) return
+    this.#add(setCookie(name, sign(id), cookie))
+  }
+
+  /** Makes the browser forget the cookie. */
+  clear(cookie: Cookie): void {
+    this.#add(clearCookie(this.#settings.name, cookie))
+  }
+
+  /** Takes back the cookie of a session that could not be stored. */
+  undo(): void {
+    if (this.#before === undefined) this.#response.removeHeader('Set-Cookie')
+    else this.#response.setHeader('Set-Cookie', this.#before)
+  }
+
+  #add(header: string): void {
+    const before = this.#response.getHeader('Set-Cookie')
+    this.#before = before
+    const others = before === undefined ? [] : [before].flat().map(String)
+    this.#holder.held?.setHeader('Set-Cookie', [...others, header])
+  }
+}

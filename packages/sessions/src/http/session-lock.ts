@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { finished } from 'node:stream'
+import type { Duration } from '@stowage/core'
+import { holderKey } from './messages/holder.ts'
+import { type AnySessions, sessionsOf } from './middleware-options.ts'
+import type { SessionMiddleware } from './session-middleware.ts'
+
+type Callback = (error?: unknown) => void
+
+export interface SessionLockOptions {
+  /**
+   * For how long a process that has crashed blocks the other requests of its session, at most. A request that takes longer
+   * keeps the lock: it is renewed until the response is finished or its connection closed. @default '30s'
+   */
+  readonly ttl?: Duration | undefined
+  /** How long a request waits for the others, at most. Then it fails with `ERR_CACHE_LOCKED`. @default '10s' */
+  readonly wait?: Duration | undefined
+}
+
+/** A request with the session of this package or of express-session. */
+interface SessionRequest extends IncomingMessage {
+  readonly sessionID?: string
+  readonly sessionStore?: AnySessions & { generate?(request: unknown): void }
+  readonly session?: { reload(callback: Callback): unknown } | null
+  readonly [holderKey]?: { restart(): Promise<void> }
+}
+
+/**
+ * Creates a middleware that lets the requests of one session run one after another, in all processes. Use it on the routes
+ * that need it, between that of the session and whatever uses the session: it reads the session again when it is the turn
+ * of the request. Requests without a stored session do not wait.
+ *
+ * The sessions must be those of `session()`, or of express-session with the `SessionStore` of `@stowage/express`. The
+ * request fails with the `CacheError` `ERR_CACHE_LOCKED` if the others take longer than `wait`.
+ *
+ * @example
+ * app.post('/checkout', sessionLock({ ttl: '30s', wait: '10s' }), (request, response) => {
+ *   response.end('No other request of this session is handled meanwhile.')
+ * })
+ */
+export function sessionLock(options: SessionLockOptions = {}): SessionMiddleware {
+  const { ttl = '30s', wait = '10s' } = options
+  return (request, response, next) => {
+    const turn = new LockedRequest(request as SessionRequest, response, next)
+    turn.run(ttl, wait).catch(turn.fail)
+  }
+}
+
+/** A request that holds the lock of its session. */
+class LockedRequest {
+  readonly #request: SessionRequest
+  readonly #response: ServerResponse
+  readonly #next: Callback
+  #hasBegun = false
+
+  constructor(request: SessionRequest, response: ServerResponse, next: Callback) {
+    this.#request = request
+    this.#response = response
+    this.#next = next
+  }
+
+  async run(ttl: Duration, wait: Duration): Promise<void> {
+    const { sessionID, sessionStore, session } = this.#request
+    const sessions = sessionStore && sessionsOf(sessionStore)
+    if (sessions === undefined || sessionID === undefined) throw lacksSession()
+    // Only this request has its id.
+    if (!session || sessions.storedText(session) === undefined) return this.#begin()
+    const closed = new AbortController()
+    this.#response.once('close', () => closed.abort())
+    const lock = sessions.lockOf(sessionID, ttl)
+    await lock.run(() => this.#handle(), { wait, signal: closed.signal })
+  }
+
+  /** Passes an error on, unless the request is being handled already, or its client has closed the connection. */
+  readonly fail = (error: unknown): void => {
+    if (!this.#hasBegun && !this.#response.destroyed) this.#next(error)
+  }
+
+  /** Resolves when the response is finished or its connection closed. */
+  async #handle(): Promise<void> {
+    await this.#readAgain()
+    const response = this.#response
+    if (response.destroyed) return
+    const ended = new Promise<void>((resolve) => finished(response, () => resolve()))
+    this.#begin()
+    await ended
+  }
+
+  async #readAgain(): Promise<void> {
+    const request = this.#request
+    if (request[holderKey] !== undefined) return request[holderKey].restart()
+    const isFound = await new Promise<boolean>((resolve) => {
+      request.session?.reload((error) => resolve(error === undefined || error === null))
+    })
+    // It has ended meanwhile.
+    if (!isFound) request.sessionStore?.generate?.(request)
+  }
+
+  #begin(): void {
+    this.#hasBegun = true
+    this.#next()
+  }
+}
+
+function lacksSession(): TypeError {
+  return new TypeError(
+    'sessionLock: the request has no session. Use it behind session(), or behind express-session with a SessionStore.',
+  )
+}

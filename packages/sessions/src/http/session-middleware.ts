@@ -1,0 +1,47 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { holderKey } from './messages/holder.ts'
+import type { SessionMiddlewareOptions } from './middleware-options.ts'
+import { isBelow } from './request-facts.ts'
+import { type Next, SessionOfRequest, type SessionRequest } from './session-of-request.ts'
+import { settingsOf } from './session-settings.ts'
+
+/** A middleware of Express 4 and 5, Connect, and servers of `node:http`. */
+export type SessionMiddleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: Next,
+) => void
+
+/**
+ * Returns whether the session of a request was read or changed by the application, so that the response may depend on it
+ * and must not be cached for others.
+ */
+export function wasSessionUsed(request: IncomingMessage): boolean {
+  return (request as SessionRequest)[holderKey]?.isUsed === true
+}
+
+/**
+ * Creates a middleware that provides `request.session`, in place of that of express-session: it has the same options and
+ * methods, and accepts the same cookies. In addition:
+ * - The session is stored before the response is sent. If that fails, the error handlers of the application respond.
+ * - A session that has ended, or was destroyed by the response, has its cookie cleared.
+ * - Requests that change nothing are not saved, and a session that has ended meanwhile is not restored.
+ *
+ * What is changed after the first `write` or `flushHeaders` of the response is not stored.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @example
+ * const store = new Sessions({ cache })
+ * app.use(session({ secret: 'change me', store, cookie: { maxAge: 3_600_000, sameSite: 'lax' } }))
+ */
+export function session(options: SessionMiddlewareOptions): SessionMiddleware {
+  const settings = settingsOf(options)
+  return (request, response, next) => {
+    const sessionRequest: SessionRequest = request
+    if (sessionRequest.session) return next()
+    const cookieOptions =
+      typeof options.cookie === 'function' ? options.cookie(request) : (options.cookie ?? {})
+    if (!isBelow(cookieOptions.path, sessionRequest)) return next()
+    new SessionOfRequest(sessionRequest, response, next, settings, cookieOptions).begin()
+  }
+}

@@ -1,0 +1,282 @@
+import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { sessionChannels } from '../channels.ts'
+import { keyOf } from '../keys/session-key.ts'
+import { Cookie, type CookieOptions } from './cookies/cookie.ts'
+import { HeldResponse, type Hold } from './messages/held-response.ts'
+import { type HeldRequest, holderKey } from './messages/holder.ts'
+import { addProperties, type PropertySource } from './messages/request-properties.ts'
+import { isSecure, type RequestFacts } from './request-facts.ts'
+import { RequestSession, type SessionActions } from './request-session.ts'
+import { ResponseCookie } from './response-cookie.ts'
+import type { Settings } from './session-settings.ts'
+
+export type Next = (error?: unknown) => void
+
+/** What the middleware adds to a request. */
+export interface SessionRequest extends HeldRequest, RequestFacts {
+  session?: RequestSession | null | undefined
+  [holderKey]?: SessionOfRequest
+}
+
+const idBytes = 24
+
+/** The session of one request. */
+export class SessionOfRequest implements SessionActions, Hold, PropertySource {
+  readonly #request: SessionRequest
+  readonly #response: ServerResponse
+  readonly #next: Next
+  readonly #settings: Settings
+  readonly #cookieOptions: CookieOptions
+  readonly #cookie: ResponseCookie
+  /** The id that the browser has sent. */
+  readonly #cookieId: string | undefined
+  #session: RequestSession | null | undefined
+  /** As `request.sessionID`. */
+  #id: string | undefined
+  /** The session when the request began; `undefined` for a new one. */
+  #before: { readonly body: string } | undefined
+  /** The JSON of the session when its response began. */
+  #committedBody: string | undefined
+  /** The cookie of a session that this request has ended. */
+  #endedCookie: Cookie | undefined
+  #isUsed = false
+  /** `undefined` until the session was read. */
+  held: HeldResponse | undefined
+
+  constructor(
+    request: SessionRequest,
+    response: ServerResponse,
+    next: Next,
+    settings: Settings,
+    cookieOptions: CookieOptions,
+  ) {
+    this.#request = request
+    this.#response = response
+    this.#next = next
+    this.#settings = settings
+    this.#cookieOptions = cookieOptions
+    this.#cookie = new ResponseCookie(request, response, settings, this)
+    this.#cookieId = settings.readId(request.headers.cookie)
+  }
+
+  begin(): void {
+    const request = this.#request
+    this.held = request[holderKey]?.held
+    request[holderKey] = this
+    addProperties(request)
+    if (this.#cookieId === undefined) this.#proceed()
+    else this.#read(this.#cookieId).then(() => this.#proceed(), this.#next)
+  }
+
+  /** Whether the application has read or replaced the session. */
+  get isUsed(): boolean {
+    return this.#isUsed
+  }
+
+  get id(): string | undefined {
+    return this.#id
+  }
+
+  get store(): unknown {
+    return this.#settings.options.store
+  }
+
+  rename(id: string | undefined): void {
+    this.#id = id
+  }
+
+  use(): RequestSession | null | undefined {
+    this.#isUsed = true
+    return this.#session
+  }
+
+  replace(session: RequestSession | null | undefined): void {
+    this.#isUsed = true
+    this.#session = session
+  }
+
+  save(session: RequestSession): Promise<unknown> {
+    return this.#settings.sessions.update(session.id, session)
+  }
+
+  async reload(): Promise<void> {
+    const isFound = this.#id !== undefined && (await this.#read(this.#id))
+    if (!isFound) throw new Error('The session has ended.')
+  }
+
+  /** Reads the session again, as if the request began now. Called when it has waited for others. */
+  async restart(): Promise<void> {
+    this.#session = undefined
+    if (this.#cookieId !== undefined) await this.#read(this.#cookieId)
+    if (!this.#session) this.#generate()
+  }
+
+  async destroy(): Promise<void> {
+    this.#end()
+    await this.#settings.sessions.destroy(this.#id as string)
+  }
+
+  async regenerate(keep: readonly string[]): Promise<void> {
+    const before = this.#session
+    const id = this.#id as string
+    this.#end()
+    // The new session must exist even if the old one could not be deleted: the application decides what to do then.
+    const destroyed = this.#settings.sessions
+      .destroy(id)
+      .then(undefined, (error: unknown) => ({ error }))
+    this.#generate()
+    const after = this.#session as unknown as RequestSession
+    for (const key of keep) {
+      if (before && Object.hasOwn(before, key) && !(key in after)) after[key] = before[key]
+    }
+    const failure = await destroyed
+    if (failure !== undefined) throw failure.error
+  }
+
+  #proceed(): void {
+    if (!this.#session) this.#generate()
+    this.held = new HeldResponse(this.#response, this, this.held)
+    this.#next()
+  }
+
+  /** Returns whether the session exists. If not, that of the request remains. */
+  async #read(id: string): Promise<boolean> {
+    const { sessions } = this.#settings
+    const found = await sessions.readWithMark(id)
+    if (found === undefined) return false
+    const stored: Record<string, unknown> = found.session
+    const { cookie } = stored
+    const restored =
+      cookie === undefined ? this.#newCookie() : Cookie.restore(cookie as Record<string, unknown>)
+    const session = new RequestSession(id, this, restored, stored)
+    sessions.setMark(session, found.mark)
+    this.#before = sessions.storedText(session)
+    this.#session = session
+    this.#id = id
+    return true
+  }
+
+  #generate(): void {
+    const { sessions } = this.#settings
+    const id = this.#createId()
+    const session = new RequestSession(id, this, this.#newCookie())
+    sessions.markAsNew(session)
+    this.#before = undefined
+    this.#session = session
+    this.#id = id
+  }
+
+  #createId(): string {
+    const { genid } = this.#settings.options
+    return genid?.(this.#request) ?? randomBytes(idBytes).toString('base64url')
+  }
+
+  #newCookie(): Cookie {
+    return new Cookie(this.#cookieOptions, isSecure(this.#request, this.#settings.options.proxy))
+  }
+
+  /** Takes the session away from the request. */
+  #end(): void {
+    this.#endedCookie = this.#session?.cookie ?? this.#newCookie()
+    this.#session = undefined
+  }
+
+  /** Stores the session and sets the cookie. Returns nothing if nothing has to be stored. */
+  commit(): Promise<void> | undefined {
+    this.#noticeDeletion()
+    const session = this.#session
+    const id = this.#id
+    if (!session) return this.#commitNone(id)
+    session.cookie.touch()
+    const { sessions, options } = this.#settings
+    const { body, isDue, save } = sessions.inspect(session)
+    this.#committedBody = body
+    const isNew = session.id !== this.#cookieId
+    const isModified = body !== (this.#before?.body ?? '{}')
+    if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
+      this.#clearCookie()
+      return undefined
+    }
+    const setsCookie = isNew || options.rolling || (session.cookie.expires !== null && isModified)
+    if (this.#isRotationDue(session)) {
+      return this.#rotate(session, isDue ? save : undefined, setsCookie)
+    }
+    if (setsCookie && !this.#hasMoved(session)) this.#cookie.set(session)
+    return isDue ? save(session.id).then(ignore) : undefined
+  }
+
+  #isRotationDue(session: RequestSession): boolean {
+    const { sessions, rotateAfter } = this.#settings
+    if (rotateAfter === Infinity || session.id !== this.#cookieId) return false
+    return sessions.ageOfId(session) >= rotateAfter && !this.#hasMoved(session)
+  }
+
+  /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
+  #hasMoved(session: RequestSession): boolean {
+    const { sessions } = this.#settings
+    return sessions.rotates && sessions.hasMoved(session.id, session)
+  }
+
+  async #rotate(
+    session: RequestSession,
+    save: ((id: string) => Promise<unknown>) | undefined,
+    setsCookie: boolean | undefined,
+  ): Promise<void> {
+    await save?.(session.id)
+    const newId = this.#createId()
+    const outcome = await this.#settings.sessions.rotate(session.id, newId, session)
+    if (outcome === 'rotated') {
+      RequestSession.rename(session, newId)
+      this.#id = newId
+    }
+    if (outcome === 'rotated' || (setsCookie && !this.#hasMoved(session))) this.#cookie.set(session)
+  }
+
+  /** `delete request.session` removes the accessor, after which the application may assign another session. */
+  #noticeDeletion(): void {
+    const request = this.#request
+    if (request[holderKey] !== this) return
+    const isUsed = this.#isUsed
+    this.#session = request.session
+    this.#isUsed = isUsed
+  }
+
+  #commitNone(id: string | undefined): Promise<void> | undefined {
+    const isUnset = this.#endedCookie === undefined && this.#settings.options.unset === 'destroy'
+    if (isUnset) this.#end()
+    this.#clearCookie()
+    return isUnset && id !== undefined ? this.#settings.sessions.destroy(id) : undefined
+  }
+
+  #isStored(session: RequestSession): boolean {
+    return this.#settings.sessions.storedText(session) !== undefined
+  }
+
+  /** Makes the browser forget a session that has ended in this request. */
+  #clearCookie(): void {
+    if (this.#cookieId !== undefined && this.#endedCookie !== undefined) {
+      this.#cookie.clear(this.#endedCookie)
+    }
+  }
+
+  undo(): void {
+    this.#cookie.undo()
+  }
+
+  onError(error: unknown): void {
+    this.#next(error)
+  }
+
+  /** Publishes that the session was changed after its response had begun. */
+  onEnd(): void {
+    const session = this.#session
+    if (!sessionChannels.late.hasSubscribers || !session || this.#committedBody === undefined)
+      return
+    if (this.#settings.sessions.inspect(session).body === this.#committedBody) return
+    const { name } = this.#settings.sessions.cache
+    sessionChannels.late.publish({ cache: name, key: keyOf(session.id) })
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,45 @@
+import { hash } from 'node:crypto'
+
+const hashPrefix = 'v1:'
+const handlePattern = /^v1:[\w-]{43}$/
+
+/**
+ * Returns the key of a session: `v1:` and the SHA-256 digest of its id. So a copy of the stored keys does not contain
+ * ids, with which the sessions could be used. A digest without a secret is sufficient, because an id of 128 or more
+ * random bits cannot be guessed from it.
+ */
+export function keyOf(id: string): string {
+  if (typeof id !== 'string' || id === '') {
+    throw new TypeError('The id of a session must be a non-empty string.')
+  }
+  return hashPrefix + hash('sha256', id, 'base64url')
+}
+
+/**
+ * Returns the key under which a session is stored, given its id or that key. For tools, which must not show ids.
+ *
+ * @example
+ * const { state } = await cache.inspect(sessionKey('the id in the cookie'))
+ * console.log(state)
+ */
+export function sessionKey(id: string): string {
+  return isSessionKey(id) ? id : keyOf(id)
+}
+
+/** Whether a text is a key of {@link keyOf}, as lists of sessions contain it. */
+export function isSessionKey(text: string): boolean {
+  return handlePattern.test(text)
+}
+
+/** The key of an id, or of a listed session, whose key is given. */
+export function toKey(idOrKey: string): string {
+  return isSessionKey(idOrKey) ? idOrKey : keyOf(idOrKey)
+}
+
+/**
+ * Whether a session may be read under its id. An id that looks like a key is never read: with a copy of the stored keys,
+ * it would open the session of that key.
+ */
+export function isPlainKey(id: string): boolean {
+  return !id.startsWith(hashPrefix)
+}

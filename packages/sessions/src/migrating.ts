@@ -1,0 +1,32 @@
+import type { Cache } from '@stowage/core'
+import type { OldSessions, SessionsOptions } from './session-options.ts'
+import { Sessions } from './sessions.ts'
+
+export interface MigratingOptions<T extends object> {
+  /** Where sessions were stored until now. */
+  readonly from: Cache | (Pick<OldSessions, 'keys'> & { readonly cache: Cache })
+  /** The options of the sessions from now on. Their cache has another driver or another prefix. */
+  readonly to: Omit<SessionsOptions<T>, 'migrateFrom'>
+  /** When `from` is read for the last time: a lifetime of sessions from now. Sessions that have not been moved end then. */
+  readonly until: Date
+}
+
+/**
+ * Returns sessions that were stored somewhere else until now: with another driver, under another prefix, or by another
+ * library. A session is read where it is, and moved when it is written for the first time, so that nobody is logged out. A
+ * session that ends is ended in both places, and is not moved afterwards by a slower request.
+ *
+ * @example
+ * const from = { cache: new Cache(memory(), { prefix: 'sess:' }), keys: 'ids' as const }
+ * const until = new Date(Date.now() + 30 * 86_400_000)
+ * const moved = migrating({ from, to: { cache }, until })
+ * app.use(session({ secret: 'change me', store: moved }))
+ */
+export function migrating<T extends object = Record<string, unknown>>({
+  from,
+  to,
+  until,
+}: MigratingOptions<T>): Sessions<T> {
+  const { cache, keys = 'digests' } = 'cache' in from ? from : { cache: from }
+  return new Sessions<T>({ ...to, migrateFrom: { cache, keys, until } })
+}

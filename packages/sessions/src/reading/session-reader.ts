@@ -1,0 +1,137 @@
+import type { Cache, Clock, Consistency, ReadOptions, Snapshot } from '@stowage/core'
+import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
+import { isPlainKey, toKey } from '../keys/session-key.ts'
+import type { OldSessions } from '../session-options.ts'
+import type { SessionUsers } from '../users/session-users.ts'
+import type { Lifetime } from '../writing/lifetime.ts'
+import type { SeenSession } from '../writing/session-mark.ts'
+
+export interface ReaderContext {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly lifetime: Lifetime
+  readonly consistency: Consistency
+  readonly migrateFrom: OldSessions | undefined
+  /** Whether sessions may get other ids. */
+  readonly rotates: boolean
+  /** `undefined` if sessions have no users. */
+  readonly users: SessionUsers | undefined
+}
+
+/** A session that was read. */
+export interface ReadSession extends SeenSession {
+  readonly fields: Record<string, unknown>
+}
+
+/**
+ * A session that was cleared by another process may be read for another second, where a backend cannot list keys. So a
+ * read is one command. What has been stored since is found, because a miss is confirmed.
+ */
+const readToWrite: ReadOptions = optionsFor('strong')
+
+function optionsFor(consistency: Consistency): ReadOptions {
+  return { consistency, confirmGeneration: 'on-miss', forUpdate: true }
+}
+
+/** Reads sessions. Items that are not sessions, and sessions that have expired, are missing. */
+export class SessionReader {
+  readonly #context: ReaderContext
+  readonly #options: ReadOptions
+
+  constructor(context: ReaderContext) {
+    this.#context = context
+    this.#options = optionsFor(context.consistency)
+  }
+
+  /** Reads a session by its key, or, if it has not been moved yet, by its id. */
+  async read(
+    key: string,
+    id: string,
+    options: ReadOptions = this.#options,
+  ): Promise<ReadSession | undefined> {
+    const { cache, users } = this.#context
+    // In the same round trip, where the user is known.
+    const index = users?.readKnown(key)
+    // Without a session, nothing awaits it.
+    index?.catch(() => {})
+    const snapshot = await cache.snapshot(key, options)
+    const found = this.#sessionOf(snapshot, key, false)
+    if (found === undefined) return this.#readElsewhere(id, snapshot.value, options)
+    if (users === undefined) return found
+    return (await users.ifListed(key, found, await index)) ?? this.#readRotated(key, options)
+  }
+
+  /** Reads a session that was rotated between the read of the session and that of the list of its user. */
+  async #readRotated(key: string, options: ReadOptions): Promise<ReadSession | undefined> {
+    const { cache, rotates } = this.#context
+    if (!rotates) return undefined
+    const next = movedTo((await cache.snapshot(key, readToWrite)).value)
+    return next === undefined ? undefined : this.read(next, next, options)
+  }
+
+  /** Reads a session that is not where it was expected: it was rotated, or not moved yet. */
+  async #readElsewhere(
+    id: string,
+    value: unknown,
+    options: ReadOptions,
+  ): Promise<ReadSession | undefined> {
+    if (value === undefined) return this.readOld(id)
+    // A request that has read the session before its rotation may be slow.
+    const key = movedTo(value, options === readToWrite ? undefined : this.#context.clock.now())
+    return key === undefined ? undefined : this.read(key, key, options)
+  }
+
+  /** Reads a session at strong consistency, in order to change it. Its old ids lead to it for an hour. */
+  readToWrite(key: string, id: string): Promise<ReadSession | undefined> {
+    return this.read(key, id, readToWrite)
+  }
+
+  /** Reads a session where sessions are moved from. */
+  async readOld(id: string): Promise<ReadSession | undefined> {
+    const place = this.#oldPlace(id)
+    if (place === undefined) return undefined
+    const key = toKey(id)
+    const found = this.#sessionOf(await place.cache.snapshot(place.key, readToWrite), key, true)
+    if (found === undefined || (await this.#context.users?.hasEnded(key, found))) return undefined
+    // Its list is not moved: it is listed when it is stored.
+    return found && { ...found, stored: { ...found.stored, isListed: false } }
+  }
+
+  /** Where the session may still be stored; `undefined` if nowhere. */
+  #oldPlace(id: string): { readonly cache: Cache; readonly key: string } | undefined {
+    const { migrateFrom, cache } = this.#context
+    if (migrateFrom === undefined || this.oldUntil === undefined) return undefined
+    const old = migrateFrom.cache ?? cache
+    if (migrateFrom.keys === 'digests') return { cache: old, key: toKey(id) }
+    return isPlainKey(id) ? { cache: old, key: id } : undefined
+  }
+
+  /** Deletes a session where sessions are moved from. */
+  async deleteOld(id: string): Promise<void> {
+    const place = this.#oldPlace(id)
+    await place?.cache.delete(place.key)
+  }
+
+  /** Until when sessions may be stored where they are moved from, in epoch milliseconds; `undefined` if nowhere. */
+  get oldUntil(): number | undefined {
+    const { migrateFrom, clock } = this.#context
+    const until = migrateFrom?.until.getTime()
+    return until !== undefined && clock.now() < until ? until : undefined
+  }
+
+  mayHaveOld(id: string): boolean {
+    return this.#oldPlace(id) !== undefined
+  }
+
+  /** Returns the session of a value that was read; `undefined` if it is not a session or has expired. */
+  parse(value: unknown, json?: string): ParsedItem | undefined {
+    const parsed = parseItem(value, json)
+    const { clock, lifetime } = this.#context
+    return parsed && lifetime.hasExpired(parsed.session, clock.now()) ? undefined : parsed
+  }
+
+  #sessionOf(snapshot: Snapshot<unknown>, key: string, isOld: boolean): ReadSession | undefined {
+    const parsed = this.parse(snapshot.value, snapshot.jsonText)
+    return parsed && { key, fields: parsed.fields, stored: parsed.session, snapshot, isOld }
+  }
+}

@@ -1,0 +1,119 @@
+import { type Cache, CacheError, milliseconds } from '@stowage/core'
+import { checkChoice, checkInteger, checkOptionNames } from '@stowage/core/driver'
+import type { OldSessions, SessionsOptions } from './session-options.ts'
+import { AnonymousSessions } from './users/anonymous-sessions.ts'
+import { SessionUsers } from './users/session-users.ts'
+import { checkIndexSecret, UserIndex } from './users/user-index.ts'
+import { Lifetime } from './writing/lifetime.ts'
+
+const defaultMaxBytes = 65_536
+const defaultMaxPerUser = 100
+const defaultMaxAnonymous = 20_000
+const optionNames = {
+  cache: true,
+  idleTimeout: true,
+  absoluteTimeout: true,
+  touchAfter: true,
+  concurrency: true,
+  index: true,
+  indexSecret: true,
+  maxPerUser: true,
+  maxAnonymous: true,
+  maxBytes: true,
+  consistency: true,
+  migrateFrom: true,
+  rotation: true,
+} as const
+
+/** The options of sessions, checked, and what is made from them. */
+export interface ResolvedOptions {
+  readonly lifetime: Lifetime
+  /** `undefined` if sessions have no users. */
+  readonly users: SessionUsers | undefined
+  /** `undefined` if they are not bounded. */
+  readonly anonymous: AnonymousSessions | undefined
+  readonly maxBytes: number
+  readonly concurrency: 'merge' | 'lastWrite' | 'reject'
+  readonly consistency: NonNullable<SessionsOptions['consistency']>
+  readonly rotates: boolean
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+export function resolveOptions<T extends object>(options: SessionsOptions<T>): ResolvedOptions {
+  checkCache(options?.cache)
+  checkOptionNames('Sessions', options, optionNames)
+  const { cache, maxBytes = defaultMaxBytes, concurrency = 'merge' } = options
+  const { consistency = 'strong', migrateFrom } = options
+  checkChoice('concurrency', concurrency, ['merge', 'lastWrite', 'reject'])
+  checkOldSessions(cache, migrateFrom)
+  if (cache.driver === 'null') throw keepsNothing()
+  return {
+    ...{ maxBytes, concurrency, consistency, rotates: options.rotation === true },
+    lifetime: lifetimeFrom(options),
+    users: usersFrom(options),
+    anonymous: anonymousFrom(options),
+  }
+}
+
+function lifetimeFrom(
+  options: Pick<SessionsOptions, 'cache' | 'idleTimeout' | 'absoluteTimeout' | 'touchAfter'>,
+): Lifetime {
+  const { cache, idleTimeout, absoluteTimeout, touchAfter } = options
+  return new Lifetime({
+    idleMs: idleTimeout === undefined ? (cache.ttl ?? Infinity) : milliseconds(idleTimeout),
+    absoluteMs: absoluteTimeout === undefined ? Infinity : milliseconds(absoluteTimeout),
+    touchAfter,
+    ttlStep: cache.limits.ttlStep,
+  })
+}
+
+function usersFrom<T extends object>(options: SessionsOptions<T>): SessionUsers | undefined {
+  const { cache, index, indexSecret, maxPerUser = defaultMaxPerUser } = options
+  if (index === undefined) return undefined
+  checkInteger('maxPerUser', maxPerUser, 1)
+  const secret = checkIndexSecret(indexSecret)
+  const userIndex = new UserIndex({ cache, clock: cache.clock, secret, maxPerUser })
+  return new SessionUsers(userIndex, (session) => index(session as T) ?? undefined)
+}
+
+function anonymousFrom<T extends object>(
+  options: SessionsOptions<T>,
+): AnonymousSessions | undefined {
+  const { cache, index } = options
+  const { maxAnonymous = index && cache.driver === 'memory' ? defaultMaxAnonymous : undefined } =
+    options
+  if (maxAnonymous === undefined) return undefined
+  checkInteger('maxAnonymous', maxAnonymous, 1)
+  if (index !== undefined) return new AnonymousSessions(cache, maxAnonymous)
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'Sessions: maxAnonymous requires index, which returns the user of a session.',
+  )
+}
+
+function checkOldSessions(cache: Cache, migrateFrom: OldSessions | undefined): void {
+  if (migrateFrom === undefined) return
+  const { keys = 'ids', cache: old = cache } = migrateFrom
+  checkChoice('migrateFrom.keys', keys, ['ids', 'digests'])
+  if (keys === 'digests' && old === cache) {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      'Sessions: migrateFrom with keys: digests requires the cache that the sessions were stored in.',
+    )
+  }
+}
+
+function keepsNothing(): CacheError {
+  return new CacheError(
+    'ERR_CACHE_CONFIG',
+    'Sessions: the driver null keeps nothing, so no session would exist. Choose another driver.',
+  )
+}
+
+/** Also if the cache itself is passed, or `undefined`. */
+function checkCache(cache: unknown): void {
+  if (typeof (cache as Cache | undefined)?.snapshot === 'function') return
+  throw new TypeError(
+    "Sessions: the option cache must be a Cache, such as caches.use('session'): { cache: caches.use('session') }.",
+  )
+}

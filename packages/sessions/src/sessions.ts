@@ -1,0 +1,313 @@
+import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/core'
+import type { SessionCookie } from './data/session-cookie.ts'
+import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
+import { keyOf, toKey } from './keys/session-key.ts'
+import { type ListedSession, SessionLister } from './reading/session-lister.ts'
+import { SessionReader } from './reading/session-reader.ts'
+import { type ResolvedOptions, resolveOptions } from './resolve-options.ts'
+import type { SessionsOptions } from './session-options.ts'
+import { SessionRemover } from './session-remover.ts'
+import type { SessionUsers } from './users/session-users.ts'
+import { SessionMark, SessionMarks } from './writing/session-mark.ts'
+import { SessionTurns, type Turn } from './writing/session-turns.ts'
+import { type RotateOutcome, type SaveOutcome, SessionWriter } from './writing/session-writer.ts'
+
+const defaultGrace = '30s'
+/**
+ * Stores sessions in a cache. A session is a plain object that can be represented as JSON.
+ *
+ * The object that `read` returns is marked with what was stored, so that `update` stores only its changes:
+ * - A session that has ended since (destroyed, cleared, expired) is not stored again.
+ * - Changes of other requests to other keys are kept.
+ * - If nothing has changed, only the expiry is moved, and that rarely.
+ *
+ * Calls for one session run one after another within a process. A method rejects with a `CacheError` if the store fails.
+ *
+ * @example
+ * const sessions = new Sessions({ cache: new Cache(memory(), { prefix: 'session:', ttl: '1d' }) })
+ * const id = crypto.randomUUID()
+ * await sessions.create(id, { userId: 7 })
+ * const session = await sessions.read(id)
+ * if (session !== undefined) {
+ *   session['visits'] = 1
+ *   await sessions.update(id, session)
+ * }
+ * await sessions.destroy(id)
+ */
+export class Sessions<T extends object = Record<string, unknown>> {
+  readonly #cache: Cache
+  readonly #marks = new SessionMarks()
+  readonly #turns = new SessionTurns()
+  readonly #resolved: ResolvedOptions
+  readonly #reader: SessionReader
+  readonly #writer: SessionWriter
+  readonly #remover: SessionRemover
+  readonly #lister: SessionLister<T>
+
+  /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+  constructor(options: SessionsOptions<T>) {
+    const resolved = resolveOptions(options)
+    const { cache, migrateFrom } = options
+    const { clock } = cache
+    const { lifetime, users, anonymous, maxBytes, concurrency, consistency, rotates } = resolved
+    this.#cache = cache
+    this.#resolved = resolved
+    const reader = new SessionReader({
+      ...{ cache, clock, lifetime, consistency, migrateFrom, users, rotates },
+    })
+    this.#reader = reader
+    this.#writer = new SessionWriter({
+      ...{ cache, clock, lifetime, maxBytes, concurrency, users, anonymous },
+      read: (key, id) => reader.readToWrite(key, id),
+      readOld: (id) => reader.readOld(id),
+    })
+    this.#remover = new SessionRemover({ cache, reader, users, anonymous, rotates })
+    this.#lister = new SessionLister({ cache, consistency, reader })
+  }
+
+  /** The cache that the sessions are stored in. */
+  get cache(): Cache {
+    return this.#cache
+  }
+
+  /** Whether sessions may get other ids. */
+  get rotates(): boolean {
+    return this.#resolved.rotates
+  }
+
+  /** Reads a session. Resolves to `undefined` if it is missing or has expired. */
+  async read(id: string): Promise<T | undefined> {
+    const found = await this.readWithMark(id)
+    if (found !== undefined) this.#marks.set(found.session, found.mark)
+    return found?.session
+  }
+
+  /** Does `read`, and returns the mark separately, for a framework that creates an object of its own from the session. */
+  async readWithMark(
+    id: string,
+  ): Promise<{ readonly session: T; readonly mark: SessionMark } | undefined> {
+    const key = keyOf(id)
+    // The writes of this process come first.
+    const writing = this.#turns.settled(key)
+    if (writing !== undefined) await writing
+    const found = await this.#reader.read(key, id)
+    if (found === undefined) return undefined
+    const session = this.#cache.storesByReference ? toFields(found.stored.text) : found.fields
+    return { session: session as T, mark: new SessionMark(found.stored.created, found) }
+  }
+
+  /**
+   * Stores a new session. Give it an id of at least 128 random bits.
+   *
+   * @throws CacheError `ERR_CACHE_REJECTED` if a session with this id exists, `ERR_CACHE_LIMIT` if it is too large
+   */
+  async create(id: string, session: T): Promise<SaveOutcome> {
+    this.markAsNew(session)
+    return this.update(id, session)
+  }
+
+  /**
+   * Stores a session: the changes of one that was read, or a new one. An object that is neither is stored as it is,
+   * whatever is stored under the id.
+   *
+   * @throws CacheError `ERR_CACHE_LIMIT` if it is too large. The stored session is unchanged then
+   */
+  async update(id: string, session: T): Promise<SaveOutcome> {
+    return this.#save(id, session, toText(session))
+  }
+
+  #save(id: string, session: T, text: SessionText): Promise<SaveOutcome> {
+    return this.#inTurn(id, async (key, turn) => {
+      const known = this.#marks.of(session)
+      const mark = known ?? this.#newMark()
+      const target = { key, id, mark, turn }
+      if (mark.view !== undefined) return this.#writer.update(target, text)
+      if (known !== undefined) return this.#writer.create(target, text)
+      const outcome = await this.#writer.put(target, text)
+      this.#marks.set(session, mark)
+      return outcome
+    })
+  }
+
+  /**
+   * Moves the expiry of a session that was read, and stores its cookie if that has other attributes. Nothing else is
+   * stored, and a missing session is not restored.
+   */
+  async touch(id: string, session: T): Promise<SaveOutcome> {
+    const cookie = cookieOf(session)
+    const known = this.#marks.of(session)
+    // Nothing to do, as for most requests: a write that this process is making moves the expiry as well.
+    if (known !== undefined && this.#isCookieInStep(known, cookie)) return 'unchanged'
+    return this.#inTurn(id, async (key, turn) => {
+      const mark = known ?? (await this.#readMark(key, id))
+      if (mark.view === undefined) return 'unchanged'
+      const { body, repeatsExpiry } = mark.view
+      const ours = { body, repeatsExpiry, cookie: cookie ?? mark.view.cookie }
+      return this.#writer.update({ key, id, mark, turn }, ours)
+    })
+  }
+
+  /**
+   * Gives a session that was read the id `newId`. For `grace`, the old id leads to the session as well, so that requests
+   * which the browser has sent before it received the new id are answered. To end the session with either id ends both.
+   * Changes of the session object are not stored. Requires the option `rotation`.
+   *
+   * Resolves to `'unchanged'` if another request has rotated the session meanwhile. The id does not become known here then:
+   * send no cookie.
+   *
+   * @throws CacheError `ERR_CACHE_REJECTED` if a session with the new id exists
+   */
+  async rotate(
+    id: string,
+    newId: string,
+    session: T,
+    grace: Duration = defaultGrace,
+  ): Promise<RotateOutcome> {
+    if (!this.rotates) throw new TypeError('Sessions: rotate requires the option rotation.')
+    const [newKey, graceMs] = [keyOf(newId), milliseconds(grace)]
+    return this.#inTurn(id, async (key, turn) => {
+      const mark = this.#marks.of(session) ?? (await this.#readMark(key, id))
+      return this.#writer.rotate({ key, id, mark, turn }, newKey, graceMs)
+    })
+  }
+
+  /** Whether a session that was read has another id meanwhile, which only the browser knows. Send no cookie then. */
+  hasMoved(id: string, session: T): boolean {
+    const seen = this.#marks.of(session)?.seen
+    return seen !== undefined && seen.key !== keyOf(id)
+  }
+
+  /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
+  ageOfId(session: T): number {
+    const rotated = this.#marks.of(session)?.seen?.stored.rotated ?? Number.NaN
+    return Number.isNaN(rotated) ? 0 : this.#cache.clock.now() - rotated
+  }
+
+  /** Ends a session. Accepts the key of a listed session as well. */
+  async destroy(id: string): Promise<void> {
+    const key = toKey(id)
+    await this.#turns.run(key, (turn) => {
+      turn.last = 'ended'
+      return this.#remover.remove(key, id)
+    })
+  }
+
+  /**
+   * Lists the sessions of a user, on any backend.
+   *
+   * @throws TypeError without the option `index`
+   * @example
+   * const secret = 'a secret of this application'
+   * const byUser = new Sessions({ cache, index: (session) => session['userId'] as number, indexSecret: secret })
+   * for (const { key, session } of await byUser.of(7)) console.log(key, session['device'])
+   */
+  async of(user: string | number): Promise<ListedSession<T>[]> {
+    return this.#lister.of(user, this.#indexed())
+  }
+
+  /**
+   * Ends all sessions of a user, at once and in all processes, except the one with the id `except`. Call it when a
+   * password has changed. With `migrateFrom`, sessions that have not been moved end as well.
+   *
+   * @throws TypeError without the option `index`
+   */
+  async destroyAllFor(
+    user: string | number,
+    { except }: { readonly except?: string | undefined } = {},
+  ): Promise<void> {
+    await this.#remover.removeAllOf(user, this.#indexed().index, except)
+  }
+
+  /**
+   * Lists the keys of all sessions.
+   *
+   * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
+   */
+  keys(): Promise<string[]> {
+    return this.#lister.keys()
+  }
+
+  /** Reads all sessions. @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys */
+  all(): Promise<ListedSession<T>[]> {
+    return this.#lister.all()
+  }
+
+  /** Ends all sessions. On a backend that cannot list its keys, other processes may read them for up to one second. */
+  async clear(): Promise<void> {
+    await this.#cache.clear()
+  }
+
+  /**
+   * Compares a session with what is stored, as far as that is known. `body` is its JSON without the cookie, and `isDue`
+   * whether `update` would store something.
+   */
+  inspect(session: T): {
+    readonly body: string
+    readonly isDue: boolean
+    save(id: string): Promise<SaveOutcome>
+  } {
+    const text = toText(session)
+    const mark = this.#marks.of(session)
+    const isDue = mark === undefined || this.#writer.isDue(mark, text)
+    return { body: text.body, isDue, save: (id) => this.#save(id, session, text) }
+  }
+
+  /**
+   * A session when it was read or stored last: `body` is its JSON without the cookie, which is determined when it is used.
+   * `undefined` if it never was.
+   */
+  storedText(session: T): { readonly body: string } | undefined {
+    return this.#marks.of(session)?.view
+  }
+
+  /** Marks an object as a new session: the first `update` stores it only if no session with its id exists. */
+  markAsNew(session: T): void {
+    this.#marks.set(session, this.#newMark())
+  }
+
+  /** The lock of a session, for one request at a time. Use `sessionLock` in an application with requests. */
+  lockOf(id: string, ttl?: Duration): Lock {
+    return this.#cache.lock(`session:${keyOf(id)}`, { ttl })
+  }
+
+  /** Gives a session the mark of the one that was read. */
+  setMark(session: object, mark: SessionMark): void {
+    this.#marks.set(session, mark)
+  }
+
+  /** Does the same with a field, so that the session keeps it when a framework copies it field by field. */
+  carryMark(session: object, mark: SessionMark): void {
+    this.#marks.carry(session, mark)
+  }
+
+  /** Returns the mark of a session that was read, and takes back what `carryMark` has added to it. */
+  takeMark(session: object): SessionMark | undefined {
+    return this.#marks.take(session)
+  }
+
+  #isCookieInStep(mark: SessionMark, cookie: SessionCookie | undefined): boolean {
+    if (mark.view === undefined || mark.hasEnded) return false
+    return !this.#writer.isCookieDue(mark, cookie ?? mark.view.cookie)
+  }
+
+  #indexed(): SessionUsers {
+    const { users } = this.#resolved
+    if (users !== undefined) return users
+    throw new TypeError('The sessions of a user are listed only with the option index.')
+  }
+
+  #inTurn<R>(id: string, work: (key: string, turn: Turn) => Promise<R>): Promise<R> {
+    const key = keyOf(id)
+    return this.#turns.run(key, (turn) => work(key, turn))
+  }
+
+  #newMark(): SessionMark {
+    const created = Math.floor(this.#cache.clock.now())
+    return new SessionMark(created)
+  }
+
+  async #readMark(key: string, id: string): Promise<SessionMark> {
+    const seen = await this.#reader.read(key, id)
+    return new SessionMark(this.#newMark().created, seen)
+  }
+}

@@ -1,0 +1,77 @@
+import type { SeenSession } from '../writing/session-mark.ts'
+import type { SeenIndex, UserIndex } from './user-index.ts'
+
+type User = string | number
+
+/** Beyond it, the user of a session that was read long ago has to be read again first. */
+const maxKnownUsers = 10_000
+
+interface KnownIndex {
+  readonly user: User
+  readonly index: SeenIndex
+}
+
+/** The users of sessions, and whether their lists contain them. */
+export class SessionUsers {
+  readonly index: UserIndex
+  readonly #userOf: (session: object) => User | undefined
+  /** By the key of the session: the user that it had when it was read last. */
+  readonly #known = new Map<string, User>()
+
+  constructor(index: UserIndex, userOf: (session: object) => User | undefined) {
+    this.index = index
+    this.#userOf = userOf
+  }
+
+  /** The user of a session, given its fields. */
+  userOf(fields: object): User | undefined {
+    return this.#userOf(fields)
+  }
+
+  /** Reads the list of the user that a session had when it was read last. */
+  async readKnown(key: string): Promise<KnownIndex | undefined> {
+    const user = this.#known.get(key)
+    return user === undefined ? undefined : { user, index: await this.index.read(user) }
+  }
+
+  /** Returns a session that was read, if it has no user, or if its user's list contains it. */
+  async ifListed<S extends SeenSession & { readonly fields: object }>(
+    key: string,
+    found: S,
+    known: KnownIndex | undefined,
+  ): Promise<S | undefined> {
+    const user = this.#userOf(found.fields)
+    if (user === undefined || !found.stored.isListed) return found
+    const isIn = ({ entries }: SeenIndex) => entries[key]?.[0] === found.stored.created
+    let index = known?.user === user ? known.index : await this.index.read(user)
+    // The list may be that of before a clear, and the session one of after it.
+    if (!isIn(index)) index = await this.index.read(user, true)
+    if (!isIn(index)) return undefined
+    this.#remember(key, user)
+    return { ...found, index }
+  }
+
+  /** Whether a session that has not been moved was ended, with all of its user. */
+  async hasEnded(
+    key: string,
+    { fields, stored }: SeenSession & { readonly fields: object },
+  ): Promise<boolean> {
+    const user = this.#userOf(fields)
+    return user !== undefined && this.index.hasEnded(user, key, stored.created)
+  }
+
+  /** To be called when a session has ended. */
+  forget(key: string): User | undefined {
+    const user = this.#known.get(key)
+    this.#known.delete(key)
+    return user
+  }
+
+  #remember(key: string, user: User): void {
+    this.#known.delete(key)
+    this.#known.set(key, user)
+    if (this.#known.size <= maxKnownUsers) return
+    const [oldest] = this.#known.keys()
+    this.#known.delete(oldest as string)
+  }
+}

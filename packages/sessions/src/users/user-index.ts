@@ -1,0 +1,247 @@
+import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } from '@stowage/core'
+import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { isJsonObject } from '../data/json-object.ts'
+
+/** When a session began, in epoch milliseconds, and its lifetime after each request, in milliseconds; `null` for ever. */
+type Entry = readonly [created: number, lifetimeMs: number | null]
+
+/** The sessions of a user, by key. */
+type Entries = Readonly<Record<string, Entry>>
+
+/**
+ * The sessions of a user were ended while some may have been where sessions are moved from, and so in no list: those that
+ * began before do not count any more.
+ */
+interface EndedMark {
+  /** In epoch milliseconds, as `until`, when no sessions are moved any more. */
+  readonly at: number
+  readonly until: number
+  /** The key of the one that was spared. */
+  readonly kept: string | null
+}
+
+/** What the store has for a user. */
+export interface SeenIndex {
+  readonly entries: Entries
+  readonly ended: EndedMark | undefined
+  /** In epoch milliseconds, by the clock of the process that has written it. */
+  readonly writtenAt: number
+}
+
+interface FoundIndex extends SeenIndex {
+  readonly snapshot: Snapshot<unknown>
+}
+
+export interface UserIndexOptions {
+  readonly cache: Cache
+  readonly clock: Clock
+  /** The key of the HMAC that the keys are made with. */
+  readonly secret: string
+  readonly maxPerUser: number
+}
+
+const read: ReadOptions = { consistency: 'strong', confirmGeneration: 'on-miss', forUpdate: true }
+/** An index exists for two lifetimes of its sessions after it was written, and is written again after half a lifetime. */
+const lifetimes = 2
+const lifetimesUntilDue = 0.5
+
+/**
+ * The sessions of each user. A session that carries a user exists only as long as it is listed here: what is removed from
+ * the list has ended at once, also if the index itself was evicted.
+ */
+export class UserIndex {
+  readonly #options: UserIndexOptions
+
+  constructor(options: UserIndexOptions) {
+    this.#options = options
+  }
+
+  /** The key of a user. Without the secret, it does not reveal the user. */
+  keyOf(user: string | number): string {
+    const { createHmac } = process.getBuiltinModule('node:crypto')
+    return `u1:${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
+  }
+
+  /** Reads the sessions of a user; with `isConfirmed`, after every clear that was acknowledged before. */
+  async read(user: string | number, isConfirmed = false): Promise<SeenIndex> {
+    return this.#read(this.keyOf(user), isConfirmed ? { ...read, confirmGeneration: true } : read)
+  }
+
+  /**
+   * Lists a session. Resolves to the keys of those that it replaces, because the user has too many.
+   *
+   * @param movedFrom when a session that is being moved began; `NaN` if that is not known. Resolves to `undefined` if it was
+   *   ended, with all of its user, before
+   */
+  async add(
+    user: string | number,
+    session: { readonly key: string; readonly created: number; readonly lifetimeMs: number },
+    movedFrom?: number,
+  ): Promise<string[] | undefined> {
+    let removed: string[] | undefined
+    await this.#change('login', user, async (found) => {
+      removed = undefined
+      if (movedFrom !== undefined && hasEnded(found, session.key, movedFrom)) return undefined
+      const entry: Entry = [session.created, toJson(session.lifetimeMs)]
+      const all = { ...found.entries, [session.key]: entry }
+      const kept = await this.#limit(all, session.key)
+      removed = Object.keys(all).filter((key) => !(key in kept))
+      return kept
+    })
+    return removed
+  }
+
+  /** Whether an index has to be extended, so that it exists as long as a session that is used now. */
+  isDue({ entries, writtenAt }: SeenIndex, key: string, lifetimeMs: number): boolean {
+    const longest = longestOf(entries)
+    const recorded = entries[key]?.[1] ?? Infinity
+    if (recorded < lifetimeMs) return true
+    // Negative if the clock of the process that has written it is fast.
+    const age = Math.abs(this.#options.clock.now() - writtenAt)
+    return age > longest * lifetimesUntilDue
+  }
+
+  /** Makes the index exist as long as a session that is used now. */
+  async extend(user: string | number, key: string, lifetimeMs: number): Promise<void> {
+    await this.#change('extend', user, async (found) => {
+      const { entries } = found
+      const entry = entries[key]
+      if (entry === undefined || !this.isDue(found, key, lifetimeMs)) return undefined
+      return { ...entries, [key]: [entry[0], toJson(lifetimeMs)] as const }
+    })
+  }
+
+  /** Lists the session of `key` as `newKey` as well. Resolves to `false` if it is not listed. */
+  async addCopy(user: string | number, key: string, newKey: string): Promise<boolean> {
+    let isListed = false
+    await this.#change('rotate', user, async ({ entries }) => {
+      const entry = entries[key]
+      isListed = entry !== undefined
+      return entry === undefined ? undefined : { ...entries, [newKey]: entry }
+    })
+    return isListed
+  }
+
+  /** Whether a session that has not been moved was ended, with all of its user. `created` is `NaN` if it is not known. */
+  async hasEnded(user: string | number, key: string, created: number): Promise<boolean> {
+    return hasEnded(await this.read(user, true), key, created)
+  }
+
+  /**
+   * Removes all sessions but that of `kept`. Resolves to their keys.
+   *
+   * @param movedUntil until when sessions may be moved that are not listed, in epoch milliseconds; they end as well
+   */
+  async removeAll(
+    user: string | number,
+    kept: string | undefined,
+    movedUntil: number | undefined,
+  ): Promise<string[]> {
+    if (movedUntil === undefined) return this.remove(user, (key) => key === kept)
+    const at = Math.floor(this.#options.clock.now())
+    const ended = { at, until: movedUntil, kept: kept ?? null }
+    let removed: string[] = []
+    const change = async ({ entries }: SeenIndex) => {
+      removed = Object.keys(entries).filter((key) => key !== kept)
+      return Object.fromEntries(Object.entries(entries).filter(([key]) => key === kept))
+    }
+    await this.#change('logout', user, change, ended)
+    return removed
+  }
+
+  /** Removes the sessions that `isKept` rejects. Resolves to their keys. */
+  async remove(user: string | number, isKept: (key: string) => boolean): Promise<string[]> {
+    let removed: string[] = []
+    await this.#change('logout', user, async ({ entries }) => {
+      removed = Object.keys(entries).filter((key) => !isKept(key))
+      if (removed.length === 0) return undefined
+      const kept = Object.entries(entries).filter(([key]) => isKept(key))
+      return Object.fromEntries(kept)
+    })
+    return removed
+  }
+
+  /** Leaves out the oldest sessions beyond the limit, after those that do not exist any more. */
+  async #limit(entries: Entries, added: string): Promise<Entries> {
+    const { maxPerUser, cache } = this.#options
+    const keys = Object.keys(entries)
+    if (keys.length <= maxPerUser) return entries
+    const values = await cache.getMany(keys, { consistency: 'strong' })
+    const newest = keys
+      .filter((key, index) => key === added || values[index] !== undefined)
+      .sort((a, b) => Number(b === added) - Number(a === added) || ageOf(entries, a, b))
+    return Object.fromEntries(
+      Object.entries(entries).filter(([key]) => newest.slice(0, maxPerUser).includes(key)),
+    )
+  }
+
+  async #read(key: string, options: ReadOptions = read): Promise<FoundIndex> {
+    const snapshot = await this.#options.cache.snapshot(key, options)
+    return { snapshot, ...parse(snapshot.value) }
+  }
+
+  async #change(
+    operation: string,
+    user: string | number,
+    change: (found: SeenIndex) => Promise<Entries | undefined>,
+    ended?: EndedMark,
+  ): Promise<void> {
+    const { cache, clock } = this.#options
+    const key = this.keyOf(user)
+    await retryOnConflict({ operation, store: cache.driver, key }, clock, async () => {
+      const found = await this.#read(key)
+      const next = await change(found)
+      if (next === undefined) return undefined
+      return (await this.#write(found.snapshot, next, ended ?? found.ended)) ? undefined : conflict
+    })
+  }
+
+  async #write(
+    snapshot: Snapshot<unknown>,
+    entries: Entries,
+    ended: EndedMark | undefined,
+  ): Promise<boolean> {
+    const writtenAt = Math.floor(this.#options.clock.now())
+    const markMs = (ended?.until ?? 0) - writtenAt
+    if (Object.keys(entries).length === 0 && markMs <= 0) return snapshot.delete()
+    const ms = Math.max(lifetimes * longestOf(entries), markMs)
+    const ttl = Number.isFinite(ms) ? ms : null
+    const mark = markMs > 0 ? { ended } : {}
+    return snapshot.replace({ writtenAt, sessions: entries, ...mark }, { ttl })
+  }
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` unless the secret is a text */
+export function checkIndexSecret(secret: unknown): string {
+  if (typeof secret === 'string' && secret.length >= 16) return secret
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'Sessions: with index, indexSecret must be a text of at least 16 characters. Keep it stable: with another one, all ' +
+      'sessions of users end.',
+  )
+}
+
+/** Whether a session that is in no list, because it has not been moved, was ended with all of its user. */
+function hasEnded({ ended }: SeenIndex, key: string, created: number): boolean {
+  return ended !== undefined && key !== ended.kept && !(created > ended.at)
+}
+
+function ageOf(entries: Entries, a: string, b: string): number {
+  return (entries[b]?.[0] ?? 0) - (entries[a]?.[0] ?? 0)
+}
+
+function longestOf(entries: Entries): number {
+  return Math.max(...Object.values(entries).map(([, lifetimeMs]) => lifetimeMs ?? Infinity))
+}
+
+function toJson(lifetimeMs: number): number | null {
+  return Number.isFinite(lifetimeMs) ? Math.ceil(lifetimeMs) : null
+}
+
+function parse(value: unknown): SeenIndex {
+  if (!isJsonObject(value) || !isJsonObject(value.sessions)) {
+    return { entries: {}, ended: undefined, writtenAt: 0 }
+  }
+  const ended = isJsonObject(value.ended) ? (value.ended as unknown as EndedMark) : undefined
+  return { entries: value.sessions as Entries, ended, writtenAt: Number(value.writtenAt) }
+}

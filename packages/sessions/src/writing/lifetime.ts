@@ -1,0 +1,57 @@
+import { type Duration, milliseconds } from '@stowage/core'
+import { lifetimeOf, type SessionCookie } from '../data/session-cookie.ts'
+import type { StoredSession } from '../data/session-item.ts'
+
+const maxTouchAfterMs = 60_000
+const touchesPerLifetime = 20
+/** Sessions this short must not end earlier than their last request says. */
+const exactLifetimeMs = 60_000
+
+export interface LifetimeOptions {
+  readonly idleMs: number
+  readonly absoluteMs: number
+  readonly touchAfter: Duration | undefined
+  /** Resolution of the ttl of the backend, in milliseconds. */
+  readonly ttlStep: number
+}
+
+/** Determines when sessions end. */
+export class Lifetime {
+  readonly #options: LifetimeOptions
+  readonly #touchAfter: number | undefined
+
+  constructor(options: LifetimeOptions) {
+    this.#options = options
+    const { touchAfter } = options
+    this.#touchAfter = touchAfter === undefined ? undefined : milliseconds(touchAfter)
+  }
+
+  /** When a session expires that is used now, in epoch milliseconds. `Infinity` for never. */
+  expiryOf(cookie: SessionCookie | undefined, created: number, now: number): number {
+    const { idleMs, absoluteMs } = this.#options
+    const idle = Math.ceil(lifetimeOf(cookie, now) ?? idleMs)
+    return Math.min(now + idle, created + absoluteMs)
+  }
+
+  /**
+   * Whether a session that the backend returned has expired nevertheless. Where the backend counts in seconds, a session
+   * exists up to two of them longer; beyond that, the clocks of two processes differ, and the backend is right.
+   */
+  hasExpired({ expires, created }: StoredSession, now: number): boolean {
+    const { ttlStep, absoluteMs } = this.#options
+    if (now >= created + absoluteMs) return true
+    return ttlStep > 1 && now >= expires && now < expires + 2 * ttlStep
+  }
+
+  /** Whether the expiry has moved so far that it has to be stored. */
+  hasMoved({ expires }: StoredSession, next: number, now: number): boolean {
+    if (next === expires) return false
+    // Negative if the lifetime was shortened, or if the clock of the process that wrote it is fast.
+    return !(Math.abs(next - expires) < this.#touchAfterMs(next - now))
+  }
+
+  #touchAfterMs(lifetimeMs: number): number {
+    const touchAfter = lifetimeMs <= exactLifetimeMs ? 0 : lifetimeMs / touchesPerLifetime
+    return this.#touchAfter ?? Math.min(maxTouchAfterMs, touchAfter)
+  }
+}

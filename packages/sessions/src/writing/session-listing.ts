@@ -1,0 +1,75 @@
+import type { Cache } from '@stowage/core'
+import type { StoredSession } from '../data/session-item.ts'
+import { type SessionText, toFields } from '../data/session-text.ts'
+import type { SessionUsers } from '../users/session-users.ts'
+import type { DraftSession } from './session-drafts.ts'
+import type { SeenSession } from './session-mark.ts'
+
+type User = string | number
+
+/** Keeps the lists of users in step with their sessions. */
+export class SessionListing {
+  readonly #cache: Cache
+  readonly #users: SessionUsers | undefined
+
+  /** @param context `users` is `undefined` if sessions have no users */
+  constructor({
+    cache,
+    users,
+  }: { readonly cache: Cache; readonly users: SessionUsers | undefined }) {
+    this.#cache = cache
+    this.#users = users
+  }
+
+  isSameUser(view: SessionText, theirs: SessionText): boolean {
+    return view.body === theirs.body || this.#userOf(view) === this.#userOf(theirs)
+  }
+
+  /**
+   * Makes the list of the user contain a session that is about to be stored. If the process ends in between, the list
+   * contains a session that does not exist, which is harmless. Resolves to `false` if the session is being moved and was
+   * ended, with all of its user.
+   */
+  async add(key: string, draft: DraftSession, seen: SeenSession | undefined): Promise<boolean> {
+    const users = this.#users
+    if (users === undefined || !draft.isListed) return true
+    const user = this.#userOf(draft.text) as User
+    const { lifetimeMs } = draft
+    const before = seen?.stored.isListed ? this.#userOf(seen.stored.text) : undefined
+    if (before === user) {
+      const isDue = seen?.index !== undefined && users.index.isDue(seen.index, key, lifetimeMs)
+      if (isDue) await users.index.extend(user, key, lifetimeMs)
+      return true
+    }
+    const movedFrom = seen?.isOld ? seen.stored.created : undefined
+    const entry = { key, created: draft.created, lifetimeMs }
+    const removed = await users.index.add(user, entry, movedFrom)
+    if (removed !== undefined && removed.length > 0) await this.#cache.deleteMany(removed)
+    return removed !== undefined
+  }
+
+  /** Takes a session that was stored with another user out of the list of the user before. */
+  async removeBefore(key: string, stored: StoredSession, seen: SeenSession): Promise<void> {
+    const before = this.#userOf(seen.stored.text)
+    if (before === undefined || before === this.#userOf(stored.text)) return
+    await this.#users?.index.remove(before, (each) => each !== key)
+  }
+
+  /** Lists a session under a second key. Resolves to `false` if the list does not contain the first one. */
+  async addMoved(key: string, newKey: string, stored: StoredSession): Promise<boolean> {
+    const user = stored.isListed ? this.#userOf(stored.text) : undefined
+    return user === undefined || this.#users === undefined
+      ? true
+      : this.#users.index.addCopy(user, key, newKey)
+  }
+
+  /** Takes one of the two keys out of the list again. */
+  async removeMoved(key: string, stored: StoredSession): Promise<void> {
+    const user = stored.isListed ? this.#userOf(stored.text) : undefined
+    if (user !== undefined) await this.#users?.index.remove(user, (each) => each !== key)
+  }
+
+  #userOf(text: SessionText): User | undefined {
+    return this.#users?.userOf(toFields(text))
+  }
+}

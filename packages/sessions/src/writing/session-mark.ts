@@ -1,0 +1,112 @@
+import type { Snapshot } from '@stowage/core'
+import type { StoredSession } from '../data/session-item.ts'
+import { type SessionText, stampKey } from '../data/session-text.ts'
+import type { SeenIndex } from '../users/user-index.ts'
+
+/** A session in the store, with the right to replace it. */
+export interface SeenSession {
+  /** Its key: after a rotation, not that of the old id, with which it was read. */
+  readonly key: string
+  readonly stored: StoredSession
+  readonly snapshot: Snapshot<unknown>
+  /** Whether it is stored where sessions are moved from. */
+  readonly isOld: boolean
+  /** The list of its user that was read with it. */
+  readonly index?: SeenIndex | undefined
+}
+
+/** What is known of a session object: what the store had, and what the object contained, when both were last in step. */
+export class SessionMark {
+  /** When a session that has not been stored yet began. */
+  readonly created: number
+  /** `undefined` for a session that has not been stored yet. */
+  seen: SeenSession | undefined
+  /** The session object as it was then. Others may have changed other keys in the store since. */
+  view: SessionText | undefined
+  /** Whether the session has ended. It is not stored again then. */
+  hasEnded = false
+
+  constructor(created: number, seen?: SeenSession | undefined) {
+    this.created = created
+    this.seen = seen
+    this.view = seen?.stored.text
+  }
+
+  clone(): SessionMark {
+    return Object.assign(new SessionMark(this.created, this.seen), this)
+  }
+
+  /** A field of a session that contains a mark does not exist in JSON. */
+  toJSON(): undefined {
+    return undefined
+  }
+}
+
+/** The marks of session objects. They are dropped with the objects. */
+export class SessionMarks {
+  set(session: object, mark: SessionMark): void {
+    MarkedObject.set(session, this, mark)
+  }
+
+  /** The mark of a session; of a copy, that of its original as it was read. */
+  of(session: object): SessionMark | undefined {
+    const own = MarkedObject.get(session, this)
+    if (own !== undefined) return own
+    const carried = (session as Record<string, unknown>)[stampKey]
+    if (!(carried instanceof SessionMark)) return undefined
+    const mark = carried.clone()
+    this.set(session, mark)
+    return mark
+  }
+
+  /** Adds the mark as a field, which survives a copy of the session, field by field. */
+  carry(session: object, mark: SessionMark): void {
+    ;(session as Record<string, unknown>)[stampKey] = mark
+  }
+
+  /** Returns the mark of a session, and removes the field of `carry`. */
+  take(session: object): SessionMark | undefined {
+    if (!(stampKey in session)) return this.of(session)
+    const { [stampKey]: carried } = session
+    Reflect.deleteProperty(session, stampKey)
+    return carried instanceof SessionMark ? carried : this.of(session)
+  }
+}
+
+/** A constructor that returns its argument: the fields of a derived class are added to that object. */
+const Given = class {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: see above
+    return object
+  }
+} as new (
+  object: object,
+) => object
+
+/**
+ * An object with a private field, which other code can neither see nor copy. It replaces a `WeakMap`, whose entries cost
+ * the garbage collector more than everything else in a request that reads a session.
+ */
+class MarkedObject extends Given {
+  #marks: SessionMarks
+  #mark: SessionMark
+
+  private constructor(object: object, marks: SessionMarks, mark: SessionMark) {
+    super(object)
+    this.#marks = marks
+    this.#mark = mark
+  }
+
+  static set(object: object, marks: SessionMarks, mark: SessionMark): void {
+    if (!(#mark in object)) {
+      new MarkedObject(object, marks, mark)
+      return
+    }
+    object.#marks = marks
+    object.#mark = mark
+  }
+
+  static get(object: object, marks: SessionMarks): SessionMark | undefined {
+    return #mark in object && object.#marks === marks ? object.#mark : undefined
+  }
+}

@@ -1,0 +1,330 @@
+import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
+import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { type DroppedEvent, sessionChannels } from '../channels.ts'
+import { merge } from '../data/merge.ts'
+import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
+import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
+import type { SessionText } from '../data/session-text.ts'
+import type { AnonymousSessions } from '../users/anonymous-sessions.ts'
+import type { SessionUsers } from '../users/session-users.ts'
+import type { Lifetime } from './lifetime.ts'
+import { type DraftSession, isOver, SessionDrafts } from './session-drafts.ts'
+import { SessionListing } from './session-listing.ts'
+import type { SeenSession, SessionMark } from './session-mark.ts'
+import type { Turn } from './session-turns.ts'
+
+/**
+ * What became of a write. `'unchanged'`: there was nothing to store. `'dropped'`: the session has ended or belongs to
+ * another user since it was read, so the changes were not stored.
+ */
+export type SaveOutcome = 'saved' | 'unchanged' | 'dropped'
+
+/** What became of a rotation. `'unchanged'`: another request has given the session another id. */
+export type RotateOutcome = 'rotated' | 'unchanged' | 'dropped'
+
+export interface WriterContext {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly lifetime: Lifetime
+  readonly maxBytes: number
+  readonly concurrency: 'merge' | 'lastWrite' | 'reject'
+  /** `undefined` if sessions have no users. */
+  readonly users: SessionUsers | undefined
+  /** `undefined` if they are not bounded. */
+  readonly anonymous: AnonymousSessions | undefined
+  /** Reads a session for a write. Resolves to `undefined` if it has ended. */
+  read(key: string, id: string): Promise<SeenSession | undefined>
+  /** Reads it where sessions are moved from. */
+  readOld(id: string): Promise<SeenSession | undefined>
+}
+
+/** A session that is being written. */
+export interface Target {
+  readonly key: string
+  readonly id: string
+  readonly mark: SessionMark
+  readonly turn: Turn
+}
+
+/** Writes sessions: what was read is replaced only if it has not changed, and never stored again after it has ended. */
+export class SessionWriter {
+  readonly #context: WriterContext
+  readonly #drafts: SessionDrafts
+  readonly #listing: SessionListing
+
+  constructor(context: WriterContext) {
+    this.#context = context
+    this.#drafts = new SessionDrafts(context)
+    this.#listing = new SessionListing(context)
+  }
+
+  /** Stores a new session. @throws CacheError `ERR_CACHE_REJECTED` if one with this id exists: it may be another user's */
+  async create(target: Target, ours: SessionText): Promise<SaveOutcome> {
+    const { mark, turn, key } = target
+    if (turn.last === 'ended') return this.#drop(target, 'ended')
+    const stored = this.#drafts.draft(ours, mark.created)
+    if (isOver(stored)) return this.#end(target)
+    await this.#listing.add(key, stored, undefined)
+    const snapshot = await this.#drafts.store(this.#context.cache.expectMissing(key), stored)
+    const seen =
+      snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
+    if (seen === undefined) throw this.#alreadyExists(key)
+    turn.last = seen
+    mark.seen = seen
+    mark.view = ours
+    await this.#bound(key, stored)
+    return 'saved'
+  }
+
+  /** Stores the changes of a session since it was read. */
+  async update(target: Target, ours: SessionText): Promise<SaveOutcome> {
+    const { mark, turn, key } = target
+    const view = mark.view as SessionText
+    if (mark.hasEnded) return this.#drop(target, 'ended')
+    if (isUnchanged(view, ours)) return this.#keepAlive(target, ours)
+    let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
+    const { clock, cache } = this.#context
+    return retryOnConflict({ operation: 'save', store: cache.driver, key }, clock, async () => {
+      if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
+      // Another session under the same id.
+      if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
+      if (!this.#listing.isSameUser(view, seen.stored.text)) return this.#drop(target, 'identity')
+      const text = this.#combine(key, view, ours, seen.stored.text)
+      const stored = this.#drafts.draft(text, seen.stored.created, seen.stored.rotated)
+      if (isOver(stored)) return this.#end(target)
+      const next = await this.#replace(seen, stored)
+      if (next === undefined) {
+        seen = await this.#context.read(key, target.id)
+        return conflict
+      }
+      turn.last = next
+      mark.seen = next
+      mark.view = ours
+      return 'saved'
+    })
+  }
+
+  /**
+   * Gives a session another key. The old one leads to it for `graceMs`, so that requests that were sent with the old id are
+   * answered.
+   */
+  async rotate(target: Target, newKey: string, graceMs: number): Promise<RotateOutcome> {
+    const { mark, turn, key } = target
+    if (mark.hasEnded) return this.#drop(target, 'ended')
+    let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
+    const { clock, cache } = this.#context
+    return retryOnConflict({ operation: 'rotate', store: cache.driver, key }, clock, async () => {
+      if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
+      if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
+      if (seen.key !== key || seen.isOld) return 'unchanged'
+      const next = await this.#moveTo(newKey, seen, graceMs)
+      if (next === undefined) {
+        seen = await this.#context.read(key, target.id)
+        return conflict
+      }
+      turn.last = next
+      mark.seen = next
+      this.#context.anonymous?.remove(key)
+      await this.#bound(newKey, next.stored)
+      return 'rotated'
+    })
+  }
+
+  /** Stores a session under another key. Resolves to `undefined` if it has changed or ended meanwhile. */
+  async #moveTo(
+    newKey: string,
+    seen: SeenSession,
+    graceMs: number,
+  ): Promise<SeenSession | undefined> {
+    const { cache } = this.#context
+    const { key, stored, snapshot } = seen
+    const draft = this.#drafts.draft(stored.text, stored.created, this.#now())
+    if (isOver(draft)) return undefined
+    if (!(await this.#listing.addMoved(key, newKey, stored))) return undefined
+    const moved = await this.#drafts.store(cache.expectMissing(newKey), draft)
+    if (moved === undefined) throw this.#alreadyExists(newKey)
+    // From here on, the old id leads to the new key. Nothing but this makes the new key reachable, so that a process that
+    // ends before leaves a session that nothing can read.
+    const pointer = pointerTo(newKey, this.#now() + graceMs)
+    const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) })
+    if (!isMoved) await moved.delete()
+    await this.#listing.removeMoved(isMoved ? key : newKey, stored)
+    return isMoved ? seenOf(newKey, moved, draft) : undefined
+  }
+
+  /** Whether `update` would store something. */
+  isDue(mark: SessionMark, ours: SessionText): boolean {
+    const { view, seen, hasEnded } = mark
+    if (hasEnded) return false
+    return view === undefined || seen === undefined || view.body !== ours.body
+      ? true
+      : this.isCookieDue(mark, ours.cookie)
+  }
+
+  /** Whether the cookie of a session that was read has other attributes, or its expiry has moved far enough. */
+  isCookieDue({ view, seen }: SessionMark, cookie: SessionCookie | undefined): boolean {
+    const before = view?.cookie
+    if (seen === undefined || !haveSameAttributes(before, cookie)) return true
+    const { text, created } = seen.stored
+    const merged = mergeExpiry(before, cookie, text.cookie)
+    const { lifetime } = this.#context
+    const now = this.#now()
+    return lifetime.hasMoved(seen.stored, lifetime.expiryOf(merged, created, now), now)
+  }
+
+  /** Stores a session that was not read before, whatever is stored under its id. */
+  async put(target: Target, ours: SessionText): Promise<SaveOutcome> {
+    const { mark, turn, key, id } = target
+    const stored = this.#drafts.draft(ours, mark.created)
+    if (isOver(stored)) return this.#end(target)
+    await this.#listing.add(key, stored, undefined)
+    const { clock, cache } = this.#context
+    return retryOnConflict({ operation: 'save', store: cache.driver, key }, clock, async () => {
+      const snapshot =
+        (await this.#drafts.store(cache.expectMissing(key), stored)) ??
+        (await this.#drafts.store(await cache.snapshot(key), stored))
+      if (snapshot === undefined) return conflict
+      turn.last = seenOf(key, snapshot, stored)
+      mark.seen = turn.last
+      mark.view = ours
+      await this.#deleteOld(id)
+      await this.#bound(key, stored)
+      return 'saved'
+    })
+  }
+
+  /** Moves the expiry of an unchanged session, if it has moved far enough. */
+  async #keepAlive(target: Target, ours: SessionText): Promise<SaveOutcome> {
+    const { mark, turn } = target
+    const seen = mark.seen as SeenSession
+    // A write of this process a moment ago has moved it, or the session has ended.
+    if (turn.last !== undefined) return 'unchanged'
+    const text = merge(mark.view as SessionText, ours, seen.stored.text)
+    const stored = this.#drafts.draft(text, seen.stored.created, seen.stored.rotated)
+    if (isOver(stored)) return this.#end(target)
+    if (!this.#context.lifetime.hasMoved(seen.stored, stored.expires, this.#now()))
+      return 'unchanged'
+    const next = await this.#replace(seen, stored)
+    // Whatever has changed the session meanwhile has moved the expiry as well, or ended it.
+    if (next === undefined) return 'unchanged'
+    turn.last = next
+    mark.seen = next
+    mark.view = ours
+    return 'saved'
+  }
+
+  /** Replaces what was seen. Resolves to what is stored then, or to `undefined` if it has changed. */
+  async #replace(seen: SeenSession, stored: DraftSession): Promise<SeenSession | undefined> {
+    const { key } = seen
+    if (stored.isListed) {
+      this.#context.anonymous?.remove(key)
+      if (!(await this.#listing.add(key, stored, seen))) return undefined
+    }
+    if (!seen.isOld) {
+      const snapshot = await this.#drafts.store(seen.snapshot, stored)
+      if (snapshot !== undefined && seen.stored.isListed)
+        await this.#listing.removeBefore(key, stored, seen)
+      return snapshot && seenOf(key, snapshot, stored)
+    }
+    const moved = await this.#drafts.store(this.#context.cache.expectMissing(key), stored)
+    if (moved === undefined) return undefined
+    if (await seen.snapshot.delete()) return seenOf(key, moved, stored)
+    // Another process has changed or ended the session where it was.
+    await moved.delete()
+    return undefined
+  }
+
+  /** Bounds the number of sessions without a user. */
+  async #bound(key: string, { isListed }: StoredSession): Promise<void> {
+    if (!isListed) await this.#context.anonymous?.add(key)
+  }
+
+  /** Returns what an earlier attempt to create the session has stored, whose reply was lost. */
+  async #ownAttempt(
+    { key, id, mark }: Target,
+    ours: SessionText,
+  ): Promise<SeenSession | undefined> {
+    const found = await this.#context.read(key, id)
+    const isOwn = found?.stored.created === mark.created && found.stored.text.body === ours.body
+    return isOwn ? found : undefined
+  }
+
+  /** A session that was put replaces the one where sessions are moved from. */
+  async #deleteOld(id: string): Promise<void> {
+    const found = await this.#context.readOld(id)
+    await found?.snapshot.delete()
+  }
+
+  #combine(key: string, view: SessionText, ours: SessionText, theirs: SessionText): SessionText {
+    const { concurrency, cache } = this.#context
+    if (concurrency === 'lastWrite') return ours
+    if (view !== theirs && !isUnchanged(view, theirs)) {
+      if (concurrency === 'reject') throw changed(cache.driver, key)
+      if (sessionChannels.merged.hasSubscribers) {
+        sessionChannels.merged.publish({ cache: cache.name, key })
+      }
+    }
+    return merge(view, ours, theirs)
+  }
+
+  /** Ends a session whose time is over. */
+  async #end({ key, id, mark, turn }: Target): Promise<SaveOutcome> {
+    turn.last = 'ended'
+    mark.hasEnded = true
+    const { cache } = this.#context
+    if (mark.seen !== undefined && mark.seen.key !== key) await cache.delete(mark.seen.key)
+    await cache.delete(key)
+    await this.#deleteOld(id)
+    return 'saved'
+  }
+
+  #drop({ key, mark, turn }: Target, reason: DroppedEvent['reason']): 'dropped' {
+    if (reason === 'ended') {
+      mark.hasEnded = true
+      turn.last = 'ended'
+    }
+    if (sessionChannels.dropped.hasSubscribers) {
+      sessionChannels.dropped.publish({ cache: this.#context.cache.name, key, reason })
+    }
+    return 'dropped'
+  }
+
+  #now(): number {
+    return this.#context.clock.now()
+  }
+
+  #alreadyExists(key: string): CacheError {
+    const { driver } = this.#context.cache
+    return new CacheError(
+      'ERR_CACHE_REJECTED',
+      'A session with this id exists, and may be that of another user. Give each session a random id.',
+      { store: driver, operation: 'create', key },
+    )
+  }
+}
+
+function isUnchanged(view: SessionText, ours: SessionText): boolean {
+  return view.body === ours.body && haveSameAttributes(view.cookie, ours.cookie)
+}
+
+/** Whether a stored session began at another time than the one that was read. */
+function isOther({ seen }: SessionMark, { created }: StoredSession): boolean {
+  const before = seen?.stored.created ?? Number.NaN
+  return !Number.isNaN(before) && before !== created
+}
+
+export function seenOf(
+  key: string,
+  snapshot: Snapshot<unknown>,
+  stored: StoredSession,
+): SeenSession {
+  return { key, snapshot, stored, isOld: false }
+}
+
+function changed(store: string, key: string): CacheError {
+  return new CacheError(
+    'ERR_CACHE_REJECTED',
+    'Another request has changed the session since it was read. Read it again, and repeat the change.',
+    { store, operation: 'save', key, retryable: true },
+  )
+}

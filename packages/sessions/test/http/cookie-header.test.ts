@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { createIdReader, createSigner } from '../../src/http/cookies/cookie-header.ts'
+import { RecentValues } from '../../src/http/cookies/recent-values.ts'
+
+describe('RecentValues', () => {
+  test('calls the function once for each of the last arguments, and forgets the others', () => {
+    const calls: string[] = []
+    const values = new RecentValues((argument) => calls.push(argument), 2)
+    for (const argument of ['a', 'b', 'a', 'c', 'a', 'b']) values.get(argument)
+    expect(calls).toEqual(['a', 'b', 'c'])
+    for (const argument of ['d', 'e', 'f', 'g', 'a']) values.get(argument)
+    expect(calls).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'a'])
+  })
+
+  test('does not remember undefined', () => {
+    let calls = 0
+    const values = new RecentValues(() => {
+      calls++
+      return undefined
+    }, 2)
+    expect([values.get('a'), values.get('a')]).toEqual([undefined, undefined])
+    expect(calls).toBe(2)
+  })
+})
+
+describe('the id in a cookie', () => {
+  const [sign, before, foreign] = ['new', 'old', 'foreign'].map(createSigner) as [
+    (id: string) => string,
+    (id: string) => string,
+    (id: string) => string,
+  ]
+  const cookie = (signed: string) => `other=1; sid=${encodeURIComponent(`s:${signed}`)}; last=2`
+
+  test('is returned each time if it was signed with one of the secrets, and else never', () => {
+    const readId = createIdReader('sid', [sign, before])
+    for (const _ of [1, 2]) {
+      expect(readId(cookie(sign('id')))).toBe('id')
+      expect(readId(cookie(before('id')))).toBe('id')
+      expect(readId(cookie(foreign('id')))).toBeUndefined()
+      expect(readId(cookie(`other.${sign('id').slice(3)}`))).toBeUndefined()
+      expect(readId(undefined)).toBeUndefined()
+    }
+  })
+
+  test('that one reader knows is not accepted by one with other secrets', () => {
+    const signed = cookie(sign('id'))
+    expect(createIdReader('sid', [sign])(signed)).toBe('id')
+    expect(createIdReader('sid', [foreign])(signed)).toBeUndefined()
+  })
+})

@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { type RequestSession, Sessions, session } from '@stowage/sessions'
+// @ts-expect-error It has no declarations.
+import compression from 'compression'
+import { afterEach, expect, test } from 'vitest'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+type SessionRequest = IncomingMessage & { session: RequestSession }
+type Handle = (request: SessionRequest, response: ServerResponse) => unknown
+
+/**
+ * A server of `node:http` with a session that each request changes, so that its response waits. Errors that reach the
+ * middleware's `next` are collected, and answered with 500.
+ */
+async function serve(handle: Handle) {
+  const store = new Sessions({ cache: new Cache(memory(), { prefix: 'session:' }) })
+  const middleware = session({ secret: 'test only', store })
+  const errors: Error[] = []
+  const server = createServer((request, response) => {
+    middleware(request, response, (error) => {
+      if (error !== undefined) {
+        errors.push(error as Error)
+        response.statusCode = 500
+        response.end('error handler')
+        return
+      }
+      const sessionRequest = request as SessionRequest
+      sessionRequest.session.n = Math.random()
+      handle(sessionRequest, response)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const get = async () => {
+    const signal = AbortSignal.timeout(10_000)
+    const response = await fetch(`http://127.0.0.1:${port}`, { signal })
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  }
+  return { get, errors }
+}
+
+const codeOf = (call: () => unknown) => {
+  try {
+    call()
+    return 'none'
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code
+  }
+}
+
+test.each([
+  ['setHeader', (response: ServerResponse) => response.setHeader('Content-Length', '1')],
+  ['appendHeader', (response: ServerResponse) => response.appendHeader('X-Late', '1')],
+  ['removeHeader', (response: ServerResponse) => response.removeHeader('Content-Length')],
+  ['writeHead', (response: ServerResponse) => response.writeHead(404)],
+])('%s throws once the response has ended, as without a session', async (_, call) => {
+  const codes: unknown[] = []
+  const { get } = await serve((_, response) => {
+    response.setHeader('Content-Length', '5')
+    response.end('first')
+    codes.push(codeOf(() => call(response)))
+    response.statusCode = 404
+  })
+  const { status, text, headers } = await get()
+  expect(codes).toEqual(['ERR_HTTP_HEADERS_SENT'])
+  expect({ status, text }).toEqual({ status: 200, text: 'first' })
+  expect(headers.get('content-length')).toBe('5')
+  expect(headers.get('x-late')).toBeNull()
+})
+
+test.each([
+  ['a chunk of another type', (response: ServerResponse) => response.end(1 as never)],
+  ['an invalid header', (response: ServerResponse) => response.writeHead(200, { 'a b': '1' })],
+  ['a status that does not exist', (response: ServerResponse) => response.writeHead(1)],
+])('%s reaches the error handler', async (_, call) => {
+  const { get, errors } = await serve((_, response) => {
+    call(response)
+    response.end()
+  })
+  expect(await get()).toMatchObject({ status: 500, text: 'error handler' })
+  expect(errors).toHaveLength(1)
+})
+
+test('the methods that another middleware has replaced are there again after the wait', async () => {
+  const names: string[] = []
+  const { get } = await serve((_, response) => {
+    const { setHeader } = response
+    response.setHeader = function replaced(name, value) {
+      names.push(name)
+      return setHeader.call(this, name, value)
+    }
+    response.on('finish', () => names.push(response.setHeader.name))
+    response.end('done')
+  })
+  expect((await get()).text).toBe('done')
+  expect(names).toEqual(['Set-Cookie', 'replaced'])
+})
+
+test('a response that is compressed behind the session is complete', async () => {
+  const compress = compression({ threshold: 0 })
+  const { get } = await serve((request, response) => {
+    compress(request as never, response as never, () => {
+      response.setHeader('Content-Type', 'text/plain')
+      response.write('a'.repeat(5_000))
+      response.write('b'.repeat(5_000))
+      response.end('c')
+    })
+  })
+  const { headers, text } = await get()
+  expect(headers.get('content-encoding')).not.toBeNull()
+  expect(headers.getSetCookie()).toHaveLength(1)
+  expect(text).toHaveLength(10_001)
+})

@@ -1,0 +1,121 @@
+import { once } from 'node:events'
+import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { type RequestSession, Sessions, session, sessionLock } from '@stowage/sessions'
+import { afterEach, expect, test, vi } from 'vitest'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+type Request = IncomingMessage & { session: RequestSession & { names?: string[] } }
+
+/** A server of `node:http` whose requests wait until `release` is called. */
+async function serve(options: Parameters<typeof sessionLock>[0]) {
+  const cache = new Cache(memory(), { prefix: 'session:', ttl: '1d' })
+  const store = new Sessions({ cache })
+  const middleware = session({ secret: 'test only', store })
+  const lock = sessionLock(options)
+  const held: { name: string; release: () => void }[] = []
+  const server = createServer((request, response) => {
+    middleware(request, response, () => {
+      lock(request, response, async (error) => {
+        if (error !== undefined) {
+          response.writeHead(423).end((error as Error).message)
+          return
+        }
+        const { session } = request as Request
+        const name = String(request.url)
+        const names = [session.names ?? []].flat()
+        if (name !== '/begin') {
+          await new Promise<void>((release) => held.push({ name, release }))
+        }
+        session.names = [...names, name]
+        response.end(JSON.stringify(session.names))
+      })
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  const begun = await fetch(`${url}/begin`)
+  const cookie = String(begun.headers.getSetCookie()[0]).split(';')[0] as string
+  const get = (path: string) => fetch(url + path, { headers: { cookie } })
+  return { get, held, store, cookie, port }
+}
+
+test('requests of one session run one after another, and see what the one before has written', async () => {
+  const { get, held } = await serve({ wait: '20s' })
+  const first = get('/1')
+  await vi.waitUntil(() => held.length === 1)
+  const second = get('/2')
+  await expect(Promise.race([second, new Promise((r) => setTimeout(r, 50))])).resolves.toBe(
+    undefined,
+  )
+  expect(held.length).toBe(1)
+  held[0]?.release()
+  expect(await (await first).json()).toEqual(['/begin', '/1'])
+  await vi.waitUntil(() => held.length === 2)
+  held[1]?.release()
+  expect(await (await second).json()).toEqual(['/begin', '/1', '/2'])
+})
+
+test('a request fails if the others take too long', async () => {
+  const { get, held } = await serve({ wait: 30 })
+  const first = get('/1')
+  await vi.waitUntil(() => held.length === 1)
+  const second = await get('/2')
+  expect(second.status).toBe(423)
+  expect(await second.text()).toContain('held by another owner')
+  held[0]?.release()
+  expect((await first).status).toBe(200)
+})
+
+test('a request releases the lock when its connection is closed', async () => {
+  const { get, held, cookie, port } = await serve({ wait: '20s' })
+  const aborted = httpRequest({ port, path: '/1', headers: { cookie } })
+  aborted.on('error', () => {})
+  aborted.end()
+  await vi.waitUntil(() => held.length === 1)
+  const second = get('/2')
+  aborted.destroy()
+  await vi.waitUntil(() => held.length === 2)
+  held[1]?.release()
+  expect(await (await second).json()).toEqual(['/begin', '/2'])
+})
+
+test('a request whose session has ended while it waited begins a new one', async () => {
+  const { get, held, store } = await serve({ wait: '20s' })
+  const first = get('/1')
+  await vi.waitUntil(() => held.length === 1)
+  const second = get('/2')
+  await store.clear()
+  held[0]?.release()
+  await first
+  await vi.waitUntil(() => held.length === 2)
+  held[1]?.release()
+  const reply = await second
+  expect(await reply.json()).toEqual(['/2'])
+  expect(reply.headers.getSetCookie()).toHaveLength(1)
+})
+
+test('a request without a session is an error', async () => {
+  const errors: unknown[] = []
+  const server = createServer((request, response) => {
+    sessionLock()(request, response, (error) => {
+      errors.push(error)
+      response.end()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => server.close())
+  await (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)).text()
+  expect(String(errors[0])).toContain('Use it behind session()')
+})

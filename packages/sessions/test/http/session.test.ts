@@ -1,0 +1,334 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import {
+  addFlash,
+  type RequestSession,
+  type SessionMiddlewareOptions,
+  Sessions,
+  session,
+  sessionChannels,
+  takeFlash,
+  wasSessionUsed,
+} from '@stowage/sessions'
+import { ManualClock } from '@stowage/testing'
+import { afterEach, describe, expect, test } from 'vitest'
+
+type Handle = (
+  request: IncomingMessage & { session: RequestSession },
+  response: ServerResponse,
+) => unknown
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+function createSessions() {
+  const cache = new Cache(memory(), { prefix: 'session:', ttl: '1d' })
+  return new Sessions<Record<string, unknown>>({ cache })
+}
+
+/** A server of `node:http`, without a framework. */
+async function serve(handle: Handle, options: Partial<SessionMiddlewareOptions> = {}) {
+  const store = createSessions()
+  const middleware = session({ secret: 'test only', store, ...options })
+  const server = createServer((request, response) => {
+    middleware(request, response, async (error) => {
+      if (error !== undefined) response.writeHead(500).end(String(error))
+      else await handle(request as Parameters<Handle>[0], response)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  let cookie = ''
+  const getWith = async (cookie: string, path = '/') => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie } })
+    const setCookies = response.headers.getSetCookie()
+    return { status: response.status, text: await response.text(), setCookies }
+  }
+  const get = async (path = '/') => {
+    const reply = await getWith(cookie, path)
+    for (const each of reply.setCookies) cookie = each.split(';')[0] ?? ''
+    return reply
+  }
+  return { get, getWith, store, cookie: () => cookie }
+}
+
+const done = (call: (callback: (error?: unknown) => void) => unknown) =>
+  new Promise<void>((resolve, reject) => {
+    call((error) => (error === undefined ? resolve() : reject(error)))
+  })
+
+describe('on a server of node:http', () => {
+  test('a session is stored and read', async () => {
+    const { get } = await serve(({ session }, response) => {
+      session.visits = Number(session.visits ?? 0) + 1
+      response.end(String(session.visits))
+    })
+    expect((await get()).text).toBe('1')
+    expect((await get()).text).toBe('2')
+  })
+
+  test('destroy and regenerate clear the cookie of a session that has no successor', async () => {
+    const { get } = await serve(async ({ session, url }, response) => {
+      if (url === '/login') session.user = 'ada'
+      if (url === '/logout') await done((callback) => session.destroy(callback))
+      if (url === '/forget') await done((callback) => session.regenerate(callback))
+      response.end('ok')
+    })
+    for (const path of ['/logout', '/forget']) {
+      await get('/login')
+      const { setCookies } = await get(path)
+      expect(setCookies, path).toEqual([
+        'connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly',
+      ])
+    }
+    expect((await get('/other')).setCookies).toEqual([])
+  })
+
+  test('regenerate keeps the named keys only', async () => {
+    const { get } = await serve(async (request, response) => {
+      if (request.url === '/fill') Object.assign(request.session, { cart: ['lamp'], csrf: 'x' })
+      else await done((callback) => request.session.regenerate({ keep: ['cart', 'id'] }, callback))
+      response.end(JSON.stringify(request.session))
+    })
+    await get('/fill')
+    const { cookie, ...data } = JSON.parse((await get('/login')).text)
+    expect(data).toEqual({ cart: ['lamp'] })
+  })
+
+  test('tells whether the application has used the session', async () => {
+    const used: boolean[] = []
+    const { get } = await serve((request, response) => {
+      if (request.url === '/used') request.session.n = 1
+      response.end()
+      used.push(wasSessionUsed(request))
+    })
+    await get('/used')
+    await get('/unused')
+    expect(used).toEqual([true, false])
+  })
+
+  test('changes after the response has begun are not stored, and published', async () => {
+    const late: unknown[] = []
+    const listen = (event: unknown) => late.push(event)
+    sessionChannels.late.subscribe(listen)
+    const { get, store } = await serve(({ session, url }, response) => {
+      if (url === '/read') return response.end(JSON.stringify(session.n))
+      session.n = 1
+      response.write('begun')
+      session.n = 2
+      return response.end()
+    })
+    await get('/late')
+    expect((await get('/read')).text).toBe('1')
+    sessionChannels.late.unsubscribe(listen)
+    expect(late).toEqual([{ cache: 'memory', key: (await store.keys())[0] }])
+  })
+
+  test('a piped response waits for the session, and is complete', async () => {
+    const chunks = Array.from({ length: 50 }, (_, index) => `${index}${'x'.repeat(20_000)}`)
+    const { get } = await serve(({ session }, response) => {
+      session.n = Math.random()
+      Readable.from(chunks).pipe(response)
+    })
+    expect((await get()).text).toBe(chunks.join(''))
+  })
+
+  test('a handler cannot respond twice while the session is being stored', async () => {
+    const sent: boolean[] = []
+    const { get } = await serve(({ session }, response) => {
+      session.n = 1
+      response.end('first')
+      sent.push(response.headersSent)
+      response.end('second')
+      response.write('third')
+    })
+    expect((await get()).text).toBe('first')
+    expect(sent).toEqual([true])
+  })
+
+  test('two requests at once keep the changes of both', async () => {
+    const { get } = await serve(async ({ session, url = '' }, response) => {
+      if (url !== '/read') {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        session[url] = true
+      }
+      response.end(JSON.stringify(session))
+    })
+    await get('/first')
+    await Promise.all([get('/a'), get('/b')])
+    expect(JSON.parse((await get('/read')).text)).toMatchObject({
+      '/first': true,
+      '/a': true,
+      '/b': true,
+    })
+  })
+
+  test('a message is shown once, after a redirect', async () => {
+    const { get } = await serve(({ session, url }, response) => {
+      if (url === '/save') {
+        addFlash(session, 'notice', 'saved')
+        addFlash(session, 'notice', 'twice')
+      }
+      response.end(url === '/save' ? 'redirect' : JSON.stringify(takeFlash(session)))
+    })
+    await get('/save')
+    expect((await get('/page')).text).toBe('{"notice":["saved","twice"]}')
+    expect((await get('/page')).text).toBe('{}')
+  })
+})
+
+describe('options', () => {
+  const store = createSessions()
+  test.each([
+    ['secret', { secret: [] }],
+    ['secret', { secret: '' }],
+    ['secret', { secret: undefined as never }],
+    ['store', { store: {} as never }],
+    ['name', { name: 'a b' }],
+    ['unset', { unset: 'delete' as never }],
+    ['secret', { secret: [Buffer.alloc(0)] }],
+    ['genid', { genid: 'id' as never }],
+    ['maxAge', { cookie: { maxAge: '1h' as never } }],
+    ['expiry', { cookie: { expires: new Date(Number.NaN) } }],
+    ['__Host-', { name: '__Host-sid' }],
+    ['__Host-', { name: '__Host-sid', cookie: { secure: true, path: '/admin' } }],
+    ['__Host-', { name: '__Host-sid', cookie: { secure: true, domain: 'example.com' } }],
+    ['__Secure-', { name: '__Secure-sid' }],
+    ['partitioned', { cookie: { partitioned: true } }],
+  ] as [string, Partial<SessionMiddlewareOptions>][])('%s: %j is rejected', (problem, options) => {
+    expect(() => session({ secret: 'x', store, ...options })).toThrow(problem)
+  })
+
+  test('the name of the cookie may be called key', async () => {
+    const { get } = await serve(
+      ({ session }, response) => {
+        session.n = 1
+        response.end()
+      },
+      { key: 'sid' },
+    )
+    expect((await get()).setCookies).toEqual([expect.stringMatching(/^sid=s%3A/)])
+  })
+
+  test('a cookie with the prefix __Host- may be partitioned', async () => {
+    const { get } = await serve(
+      ({ session }, response) => {
+        session.n = 1
+        response.end()
+      },
+      {
+        name: '__Host-sid',
+        proxy: true,
+        cookie: (request) => ({
+          secure: request !== undefined,
+          partitioned: true,
+          sameSite: 'none',
+        }),
+      },
+    )
+    expect((await get()).setCookies).toEqual([])
+    const { get: secure } = await serve(
+      ({ session, headers }, response) => {
+        headers['x-forwarded-proto'] = 'https'
+        session.n = 1
+        response.end()
+      },
+      {
+        name: '__Host-sid',
+        proxy: true,
+        cookie: { secure: true, partitioned: true, sameSite: 'none' },
+      },
+    )
+    expect((await secure()).setCookies).toEqual([
+      expect.stringMatching(
+        /^__Host-sid=s%3A[^;]+; Path=\/; HttpOnly; Secure; Partitioned; SameSite=None$/,
+      ),
+    ])
+  })
+})
+
+describe('rotateAfter', () => {
+  const rotating = (clock: ManualClock) => {
+    const cache = new Cache(memory({ clock }), { prefix: 'session:', ttl: '1d', clock })
+    return new Sessions<Record<string, unknown>>({ cache, rotation: true })
+  }
+
+  test('gives the browser another id, and answers requests with the old one for half a minute', async () => {
+    const clock = new ManualClock()
+    const store = rotating(clock)
+    const app = await serve(
+      ({ session }, response) => {
+        session.visits = Number(session.visits ?? 0) + 1
+        response.end(`${session.visits}`)
+      },
+      { store, rotateAfter: '10m' },
+    )
+    await app.get()
+    const old = app.cookie()
+    expect((await app.get()).setCookies).toEqual([])
+    await clock.advance(600_000)
+    const [late, rotated] = [await app.get(), await app.get()]
+    expect(late.setCookies).toHaveLength(1)
+    expect(app.cookie()).not.toBe(old)
+    expect(rotated).toMatchObject({ text: '4', setCookies: [] })
+    const withOld = () => app.getWith(old)
+    expect(await withOld()).toMatchObject({ text: '5', setCookies: [] })
+    await clock.advance(30_001)
+    expect(await withOld()).toMatchObject({ text: '1' })
+    expect((await app.get()).text).toBe('6')
+  })
+
+  test('a response that does not know the new id sends no cookie, also with rolling', async () => {
+    const clock = new ManualClock()
+    const store = rotating(clock)
+    const app = await serve(
+      ({ session }, response) => {
+        session.n = 1
+        response.end()
+      },
+      { store, rotateAfter: '10m', rolling: true, cookie: { maxAge: 3_600_000 } },
+    )
+    await app.get()
+    const old = app.cookie()
+    await clock.advance(600_000)
+    const replies = await Promise.all([app.getWith(old), app.getWith(old), app.getWith(old)])
+    expect(replies.flatMap(({ setCookies }) => setCookies)).toHaveLength(1)
+  })
+
+  test('a logout with the old id ends the new one', async () => {
+    const clock = new ManualClock()
+    const store = rotating(clock)
+    const app = await serve(
+      async ({ session, url }, response) => {
+        if (url === '/out') await done((callback) => session.destroy(callback))
+        else session.n = Number(session.n ?? 0) + 1
+        response.end(`${session.n}`)
+      },
+      { store, rotateAfter: '10m' },
+    )
+    await app.get()
+    const old = app.cookie()
+    await clock.advance(600_000)
+    await app.get()
+    await app.getWith(old, '/out')
+    expect((await app.get()).text).toBe('1')
+  })
+
+  test('requires the option rotation', () => {
+    const options = { secret: 'test only', store: createSessions() }
+    expect(() => session({ ...options, rotateAfter: '10m' })).toThrow(
+      'requires the option rotation',
+    )
+    const store = rotating(new ManualClock())
+    expect(() => session({ ...options, store, rotateAfter: '10s' })).toThrow('at least 1m')
+  })
+})

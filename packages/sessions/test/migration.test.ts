@@ -1,0 +1,178 @@
+import { Cache } from '@stowage/core'
+import { migrating, Sessions } from '@stowage/sessions'
+import { describe, expect, test } from 'vitest'
+import { cookieOf, readExisting, setup } from './fixture.ts'
+
+/** Sessions of another program, as JSON under their ids. */
+function old() {
+  const context = setup()
+  const { clock, backend, create } = context
+  const cache = new Cache(backend, { prefix: 'sess:', clock })
+  const until = new Date(clock.now() + 86_400_000)
+  const moving = () => create({ migrateFrom: { cache, until } })
+  return { ...context, cache, one: moving(), two: moving(), moving }
+}
+
+describe('migrateFrom', () => {
+  test('a session is read where it was, and moved when it is written', async () => {
+    const { one, cache, clock } = old()
+    await cache.set('id', { cookie: cookieOf(60_000, clock.now()), user: 'ada' }, { ttl: '1m' })
+    const session = await readExisting(one)
+    expect(session).toMatchObject({ user: 'ada' })
+    session.n = 1
+    expect(await one.update('id', session)).toBe('saved')
+    expect(await cache.get('id')).toBeUndefined()
+    expect(await one.read('id')).toMatchObject({ user: 'ada', n: 1 })
+    expect(await one.keys()).toHaveLength(1)
+  })
+
+  test('plain keys of the same cache are read until the date, but not the keys of sessions', async () => {
+    const { create, createCache, clock, advance } = setup()
+    const until = new Date(clock.now() + 1_000)
+    const sessions = create({ migrateFrom: { until } })
+    await createCache().set('plain', { user: 'ada' })
+    expect(await sessions.read('plain')).toEqual({ user: 'ada' })
+    await sessions.create('id', { user: 'bob' })
+    const [key] = (await sessions.keys()) as [string]
+    expect(await sessions.read(key)).toBeUndefined()
+    advance(1_000)
+    expect(await sessions.read('plain')).toBeUndefined()
+  })
+
+  test('two requests that move a session keep the changes of both', async () => {
+    const { one, two, cache } = old()
+    await cache.set('id', { n: 0 })
+    const [a, b] = [await readExisting(one), await readExisting(two)]
+    a.a = 1
+    b.b = 1
+    await Promise.all([one.update('id', a), two.update('id', b)])
+    expect(await one.read('id')).toEqual({ n: 0, a: 1, b: 1 })
+    expect(await cache.get('id')).toBeUndefined()
+  })
+
+  test('a session that was destroyed before or after it was moved does not come back', async () => {
+    for (const isMoved of [false, true]) {
+      const { one, two, moving, cache } = old()
+      await cache.set('id', { n: 0 })
+      const [slow, mover] = [await readExisting(one), await readExisting(two)]
+      mover.moved = true
+      if (isMoved) await two.update('id', mover)
+      await moving().destroy('id')
+      slow.n = 1
+      expect(await one.update('id', slow)).toBe('dropped')
+      mover.n = 2
+      expect(await two.update('id', mover)).toBe('dropped')
+      expect(await one.read('id')).toBeUndefined()
+      expect(await cache.get('id')).toBeUndefined()
+    }
+  })
+
+  test('a change of the other program during the move is kept, and so is its logout', async () => {
+    for (const isEnded of [false, true]) {
+      const { one, cache } = old()
+      await cache.set('id', { n: 0 })
+      const session = await readExisting(one)
+      if (isEnded) await cache.delete('id')
+      else await cache.set('id', { n: 0, other: 1 })
+      session.own = 1
+      expect(await one.update('id', session)).toBe(isEnded ? 'dropped' : 'saved')
+      expect(await one.read('id')).toEqual(isEnded ? undefined : { n: 0, other: 1, own: 1 })
+    }
+  })
+})
+
+describe('migrating', () => {
+  const index = {
+    index: ({ user }: Record<string, unknown>) => user as string | undefined,
+    indexSecret: 'a secret of the test',
+  }
+
+  /** Sessions of this package, on another backend. */
+  async function change() {
+    const [before, after] = [setup(), setup()]
+    const { clock } = before
+    const from = new Cache(before.backend, { prefix: 'session:', ttl: '1d', clock })
+    const cache = new Cache(after.backend, { prefix: 'session:', ttl: '1d', clock })
+    const until = new Date(clock.now() + 86_400_000)
+    const old = new Sessions({ cache: from, ...index })
+    await old.create('id', { user: 'ada' })
+    const open = () => migrating({ from, to: { cache, ...index }, until })
+    const lists = async () => {
+      const keys: string[] = []
+      for await (const key of cache.keys()) if (key.startsWith('u1:')) keys.push(key)
+      return keys
+    }
+    return { old, open, lists, advance: before.advance }
+  }
+
+  test('moves sessions to another backend, with their users', async () => {
+    const { old, open } = await change()
+    const sessions = open()
+    const session = await readExisting(sessions)
+    expect(session).toEqual({ user: 'ada' })
+    session.n = 1
+    expect(await sessions.update('id', session)).toBe('saved')
+    expect(await old.keys()).toEqual([])
+    expect(await open().read('id')).toEqual({ user: 'ada', n: 1 })
+    expect(await open().of('ada')).toHaveLength(1)
+    await open().destroyAllFor('ada')
+    expect(await open().read('id')).toBeUndefined()
+  })
+
+  test('a logout ends a session in both places, and no slower request moves it', async () => {
+    for (const handle of ['id', 'key'] as const) {
+      const { old, open } = await change()
+      const slowSessions = open()
+      const slow = await readExisting(slowSessions)
+      await open().destroy(handle === 'id' ? 'id' : ((await old.keys())[0] as string))
+      slow.n = 1
+      expect(await slowSessions.update('id', slow)).toBe('dropped')
+      expect(await old.read('id')).toBeUndefined()
+      expect(await open().read('id')).toBeUndefined()
+    }
+  })
+
+  test('destroyAllFor ends the sessions that were not moved, also for a slower request', async () => {
+    const { old, open } = await change()
+    await old.create('bob', { user: 'bob' })
+    await old.create('kept', { user: 'ada' })
+    const slowSessions = open()
+    const slow = await readExisting(slowSessions)
+    await open().destroyAllFor('ada', { except: 'kept' })
+    slow.n = 1
+    expect(await slowSessions.update('id', slow)).toBe('dropped')
+    expect(await open().read('id')).toBeUndefined()
+    expect(await open().read('bob')).toEqual({ user: 'bob' })
+    expect(await open().read('kept')).toEqual({ user: 'ada' })
+    await open().destroyAllFor('ada')
+    expect(await open().read('kept')).toBeUndefined()
+  })
+
+  test('destroyAllFor outlasts later logins and logouts, and spares later sessions', async () => {
+    const { old, open, advance, lists } = await change()
+    await open().destroyAllFor('ada')
+    await open().create('new', { user: 'ada' })
+    await open().destroy('new')
+    expect(await open().read('id')).toBeUndefined()
+    advance(1)
+    // Of a process that does not move sessions yet.
+    await old.create('later', { user: 'ada' })
+    expect(await open().read('later')).toEqual({ user: 'ada' })
+    advance(86_400_000)
+    await open().create('last', { user: 'ada' })
+    await open().destroyAllFor('ada')
+    expect(await lists()).toEqual([])
+  })
+
+  test('destroyAllFor ends all sessions of another program, which do not say when they began', async () => {
+    const { cache, clock, create, advance } = old()
+    const until = new Date(clock.now() + 86_400_000)
+    const sessions = create({ ...index, migrateFrom: { cache, until } })
+    await cache.set('id', { user: 'ada' })
+    await sessions.destroyAllFor('ada')
+    advance(1_000)
+    await cache.set('later', { user: 'ada' })
+    expect(await sessions.read('id')).toBeUndefined()
+    expect(await sessions.read('later')).toBeUndefined()
+  })
+})

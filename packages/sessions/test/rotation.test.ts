@@ -1,0 +1,154 @@
+import { Cache, type CacheStore } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { Sessions, type SessionsOptions } from '@stowage/sessions'
+import { ManualClock } from '@stowage/testing'
+import { describe, expect, test } from 'vitest'
+
+type Session = Record<string, unknown> & { user?: string }
+
+function create(options: Partial<SessionsOptions<Session>> = {}, store?: CacheStore) {
+  const clock = new ManualClock()
+  const cache = new Cache(store ?? memory({ clock }), { prefix: 'session:', ttl: '1d', clock })
+  return { clock, cache, sessions: new Sessions<Session>({ cache, rotation: true, ...options }) }
+}
+
+const index = { index: ({ user }: Session) => user, indexSecret: 'a secret of the test' }
+const [old, renewed] = ['the id of a session, at first', 'the id of a session, later']
+
+async function read(sessions: Sessions<Session>, id: string): Promise<Session> {
+  return (await sessions.read(id)) as Session
+}
+
+describe.each([
+  ['without users', {}],
+  ['with users', index],
+])('rotation, %s', (_, options) => {
+  test('the old id leads to the session for some seconds, and then to nothing', async () => {
+    const { sessions, clock } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    const session = await read(sessions, old)
+    expect(await sessions.rotate(old, renewed, session, '20s')).toBe('rotated')
+    expect(await sessions.read(renewed)).toEqual({ user: 'ada' })
+    expect(await sessions.read(old)).toEqual({ user: 'ada' })
+    await clock.advance(20_001)
+    expect(await sessions.read(old)).toBeUndefined()
+    expect(await sessions.read(renewed)).toEqual({ user: 'ada' })
+  })
+
+  test('the store contains the data once', async () => {
+    const { sessions, cache } = create(options)
+    await sessions.create(old, { user: 'ada', data: 'something private' })
+    await sessions.rotate(old, renewed, await read(sessions, old))
+    const values = await Promise.all((await sessions.keys()).map((key) => cache.get(key)))
+    const copies = values.filter((value) => JSON.stringify(value).includes('private'))
+    expect(copies).toHaveLength(1)
+    expect(JSON.stringify(values)).not.toContain(renewed)
+  })
+
+  test.each([old, renewed])('to end the session with either id ends both: %s', async (id) => {
+    const { sessions, cache } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    await sessions.rotate(old, renewed, await read(sessions, old))
+    await sessions.destroy(id)
+    expect(await sessions.read(old)).toBeUndefined()
+    expect(await sessions.read(renewed)).toBeUndefined()
+    const kept: string[] = []
+    for await (const key of cache.keys()) if (key.startsWith('u1:')) kept.push(key)
+    expect(kept).toEqual([])
+  })
+
+  test('changes of a request that has read the session before are kept', async () => {
+    const { sessions } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    const slow = await read(sessions, old)
+    const fast = await read(sessions, old)
+    await sessions.rotate(old, renewed, fast)
+    expect(await sessions.update(old, Object.assign(slow, { slow: 1 }))).toBe('saved')
+    expect(await sessions.update(renewed, Object.assign(fast, { fast: 1 }))).toBe('saved')
+    expect(await sessions.read(renewed)).toEqual({ user: 'ada', slow: 1, fast: 1 })
+  })
+
+  test('of two requests that rotate at once, one succeeds, and the other must not send an id', async () => {
+    const { sessions } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    const [first, second] = [await read(sessions, old), await read(sessions, old)]
+    expect(await sessions.rotate(old, renewed, first)).toBe('rotated')
+    expect(await sessions.rotate(old, 'another id of the session', second)).toBe('unchanged')
+    expect(await sessions.read('another id of the session')).toBeUndefined()
+    const late = await read(sessions, old)
+    expect(sessions.hasMoved(old, late)).toBe(true)
+    expect(sessions.hasMoved(renewed, await read(sessions, renewed))).toBe(false)
+  })
+
+  test('a session that has ended is not rotated', async () => {
+    const { sessions } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    const session = await read(sessions, old)
+    await sessions.destroy(old)
+    expect(await sessions.rotate(old, renewed, session)).toBe('dropped')
+    expect(await sessions.keys()).toEqual([])
+  })
+
+  test('a session keeps its beginning, and the age of its id begins again', async () => {
+    const { sessions, clock } = create({ ...options, absoluteTimeout: '1h' })
+    await sessions.create(old, { user: 'ada' })
+    await clock.advance(1_800_000)
+    const session = await read(sessions, old)
+    expect(sessions.ageOfId(session)).toBe(1_800_000)
+    await sessions.rotate(old, renewed, session)
+    expect(sessions.ageOfId(await read(sessions, renewed))).toBe(0)
+    await sessions.update(renewed, Object.assign(session, { n: 1 }))
+    await clock.advance(1_000)
+    expect(sessions.ageOfId(await read(sessions, renewed))).toBe(1_000)
+    await clock.advance(1_800_000)
+    expect(await sessions.read(renewed)).toBeUndefined()
+  })
+})
+
+test('the sessions of a user contain a rotated one once, and "except" accepts its old id', async () => {
+  const { sessions } = create(index)
+  await sessions.create(old, { user: 'ada' })
+  await sessions.create('the id of another session', { user: 'ada' })
+  await sessions.rotate(old, renewed, await read(sessions, old))
+  expect(await sessions.of('ada')).toHaveLength(2)
+  await sessions.destroyAllFor('ada', { except: old })
+  expect(await sessions.read('the id of another session')).toBeUndefined()
+  expect(await sessions.read(renewed)).toEqual({ user: 'ada' })
+})
+
+test('rotate requires the option rotation', async () => {
+  const { sessions } = create({ rotation: false })
+  await sessions.create(old, {})
+  const session = await read(sessions, old)
+  await expect(sessions.rotate(old, renewed, session)).rejects.toThrow('requires the option')
+})
+
+/** Logouts that come between any two commands of a rotation. */
+test.each([old, renewed])('a logout at any moment of a rotation is final: %s', async (id) => {
+  for (let moment = 0; moment < 8; moment++) {
+    const store = memory()
+    const other = create({}, store).sessions
+    let calls = Number.NaN
+    const interrupted = new Proxy(store, {
+      get(target, name) {
+        const member = Reflect.get(target, name, target)
+        if (!['add', 'compareAndSet', 'get', 'set', 'delete'].includes(String(name))) {
+          return typeof member === 'function' ? member.bind(target) : member
+        }
+        return async (...args: unknown[]) => {
+          if (calls++ === moment && id === old) await other.destroy(id)
+          return member.apply(target, args)
+        }
+      },
+    })
+    const { sessions } = create({}, interrupted)
+    await other.create(old, { user: 'ada' })
+    const session = await read(sessions, old)
+    calls = 0
+    await sessions.rotate(old, renewed, session)
+    // A moment after the rotation, or, with the new id, which nothing knows before.
+    if (calls <= moment || id === renewed) await other.destroy(id)
+    expect(await other.read(renewed), `moment ${moment}`).toBeUndefined()
+    expect(await other.read(old), `moment ${moment}`).toBeUndefined()
+  }
+})

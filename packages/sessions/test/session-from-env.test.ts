@@ -1,0 +1,129 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { ConfigError, DriverRegistry } from '@stowage/core'
+import { type ConfiguredSession, type RequestSession, sessionFromEnv } from '@stowage/sessions'
+import { expect, test } from 'vitest'
+
+const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
+
+/** Makes one request that changes the session. Resolves to its `Set-Cookie` header. */
+async function cookieOf({ middleware }: ConfiguredSession): Promise<string | undefined> {
+  const server = createServer((request, response) => {
+    middleware(request, response, () => {
+      ;(request as unknown as { session: RequestSession }).session.n = 1
+      response.end()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const response = await fetch(`http://127.0.0.1:${port}`)
+  server.closeAllConnections()
+  server.close()
+  return response.headers.getSetCookie()[0]
+}
+
+async function problemsOf(variables: Record<string, string>): Promise<string[]> {
+  const error = await sessionFromEnv(variables, registry).catch((reason) => reason)
+  if (!(error instanceof ConfigError)) throw new Error('expected a ConfigError')
+  return error.problems.map(({ variable }) => variable)
+}
+
+test('the cookie has safe attributes, and expires with the session', async () => {
+  const configured = await sessionFromEnv({ SESSION_SECRET: 'secret' }, registry)
+  expect(await cookieOf(configured)).toMatch(
+    /^connect\.sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; SameSite=Lax$/,
+  )
+  expect(configured.isSecretGenerated).toBe(false)
+})
+
+test('variables set the cookie', async () => {
+  const configured = await sessionFromEnv(
+    {
+      SESSION_SECRET: 'new, old',
+      SESSION_COOKIE_NAME: 'sid',
+      SESSION_COOKIE_DOMAIN: 'example.com',
+      SESSION_COOKIE_PATH: '/',
+      SESSION_COOKIE_SECURE: 'false',
+      SESSION_COOKIE_SAME_SITE: 'strict',
+    },
+    registry,
+  )
+  expect(await cookieOf(configured)).toMatch(
+    /^sid=s%3A[^;]+; Domain=example\.com; Path=\/; Expires=[^;]+; HttpOnly; SameSite=Strict$/,
+  )
+})
+
+test('without a secret, only development and tests start, with a random one', async () => {
+  for (const NODE_ENV of ['development', 'test']) {
+    const { isSecretGenerated } = await sessionFromEnv({ NODE_ENV }, registry)
+    expect(isSecretGenerated).toBe(true)
+  }
+  for (const variables of [{}, { NODE_ENV: 'production' }, { NODE_ENV: 'staging' }]) {
+    expect(await problemsOf(variables)).toEqual(['SESSION_SECRET'])
+  }
+})
+
+test('all problems are reported at once, without secrets', async () => {
+  const variables = {
+    SESSION_SECRET: 'a secret,',
+    SESSION_IDLE: 'soon',
+    SESSION_COOKIE_SECURE: 'yes',
+    SESSION_COOKIE_SAME_SITE: 'never',
+    SESSION_DRIVER: 'unknown',
+  }
+  expect((await problemsOf(variables)).sort()).toEqual(Object.keys(variables).sort())
+  const error = await sessionFromEnv(variables, registry).catch((reason) => reason)
+  expect(error.message).not.toContain('a secret')
+})
+
+test('SESSION_IDLE limits the time between requests, and SESSION_LIFETIME that of the session', async () => {
+  const variables = { SESSION_SECRET: 's', SESSION_IDLE: '200ms', SESSION_LIFETIME: '500ms' }
+  const { sessions } = await sessionFromEnv(variables, registry, { sessions: { touchAfter: 0 } })
+  await sessions.create('id', { n: 0 })
+  const began = Date.now()
+  let reads = 0
+  for (;;) {
+    const session = await sessions.read('id')
+    if (session === undefined) break
+    reads++
+    await sessions.touch('id', session)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  expect(reads).toBeGreaterThan(3)
+  expect(Date.now() - began).toBeGreaterThanOrEqual(200)
+  expect(Date.now() - began).toBeLessThan(5_000)
+})
+
+test('replicated Redis that does not wait for a replica causes a warning, once', async () => {
+  const warnings: string[] = []
+  const listen = ({ message }: Error) => warnings.push(message)
+  process.on('warning', listen)
+  const drivers = new DriverRegistry({ redis: () => import('@stowage/redis') })
+  const base = { SESSION_SECRET: 's', CACHE_DRIVER: 'redis' }
+  const replicas = { REDIS_PRIMARY: '127.0.0.1:1', REDIS_REPLICAS: '127.0.0.1:2' }
+  for (const variables of [
+    base,
+    { ...base, ...replicas, SESSION_REDIS_WAIT_REPLICAS: '1' },
+    { ...base, ...replicas },
+    { ...base, ...replicas },
+  ]) {
+    const { caches } = await sessionFromEnv(variables, drivers)
+    await caches.close()
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', listen)
+  expect(warnings).toEqual([expect.stringContaining('SESSION_REDIS_WAIT_REPLICAS to the number')])
+})
+
+test('sessions with an index use the secret of the variables', async () => {
+  const { sessions } = await sessionFromEnv(
+    { SESSION_SECRET: 'a secret of 16 characters' },
+    registry,
+    {
+      sessions: { index: (session) => session.user as string },
+    },
+  )
+  await sessions.create('id', { user: 'ada' })
+  expect(await sessions.of('ada')).toHaveLength(1)
+})

@@ -1,0 +1,212 @@
+import { describe, expect, test } from 'vitest'
+import { readExisting, setup, type TestSession } from './fixture.ts'
+
+const indexSecret = 'a secret of this application'
+const index = (session: TestSession) => session.user as string | undefined
+
+function start(options: object = {}, values: 'bytes' | 'shared' = 'bytes') {
+  return setup({ index, indexSecret, ...options }, { values })
+}
+
+const namesOf = (listed: readonly { session: TestSession }[]) =>
+  listed.map(({ session }) => session.device).sort()
+
+describe.each(['bytes', 'shared'] as const)('the sessions of a user, values: %s', (values) => {
+  test('are listed, and ended one by one or all at once', async () => {
+    const { one, two } = start({}, values)
+    for (const device of ['phone', 'laptop', 'tablet']) {
+      await one.create(device, { user: 'ada', device })
+    }
+    await one.create('other', { user: 'bob', device: 'other' })
+    await one.create('anonymous', { device: 'anonymous' })
+    const listed = await two.of('ada')
+    expect(namesOf(listed)).toEqual(['laptop', 'phone', 'tablet'])
+    const phone = listed.find(({ session }) => session.device === 'phone')
+    await two.destroy(phone?.key as string)
+    expect(namesOf(await one.of('ada'))).toEqual(['laptop', 'tablet'])
+    await two.destroyAllFor('ada', { except: 'laptop' })
+    expect(namesOf(await one.of('ada'))).toEqual(['laptop'])
+    expect(await one.read('tablet')).toBeUndefined()
+    expect(await one.read('laptop')).toBeDefined()
+    await two.destroyAllFor('ada')
+    expect(await one.read('laptop')).toBeUndefined()
+    expect(await one.of('ada')).toEqual([])
+    expect(await one.read('other')).toBeDefined()
+    expect(await one.read('anonymous')).toBeDefined()
+  })
+})
+
+test('a login gives a session its user, and another login another one', async () => {
+  const { one, two } = start()
+  await one.create('id', { cart: 1 })
+  for (const user of ['ada', 'bob']) {
+    const session = await readExisting(one)
+    session.user = user
+    expect(await one.update('id', session)).toBe('saved')
+    expect(await two.of(user)).toMatchObject([{ session: { user, cart: 1 } }])
+  }
+  expect(await two.of('ada')).toEqual([])
+  await two.destroyAllFor('ada')
+  expect(await one.read('id')).toBeDefined()
+  await two.destroyAllFor('bob')
+  expect(await one.read('id')).toBeUndefined()
+})
+
+test('a slow request does not restore a session that was ended with all others', async () => {
+  const { one, two } = start()
+  await one.create('id', { user: 'ada' })
+  const slow = await readExisting(one)
+  await two.destroyAllFor('ada')
+  slow.n = 1
+  expect(await one.update('id', slow)).toBe('dropped')
+  expect(await one.read('id')).toBeUndefined()
+})
+
+test('sign-out everywhere holds although the sessions could not be deleted', async () => {
+  const { one, two, create, createCache } = start()
+  const cache = createCache()
+  await one.create('id', { user: 'ada' })
+  await two.read('id')
+  cache.deleteMany = async () => {
+    throw new Error('the process has ended')
+  }
+  await expect(create({ cache }).destroyAllFor('ada')).rejects.toThrow('ended')
+  expect(await one.read('id')).toBeUndefined()
+  expect(await two.read('id')).toBeUndefined()
+  // A new session does not bring it back.
+  await one.create('new', { user: 'ada' })
+  expect(await one.read('id')).toBeUndefined()
+  expect(await one.read('new')).toBeDefined()
+})
+
+test('sessions end if the list was evicted, and do not come back with a new one', async () => {
+  const { one, backend } = start()
+  await one.create('id', { user: 'ada' })
+  for await (const page of backend.scan?.('s:u1:') ?? []) await backend.deleteMany(page)
+  expect(await one.read('id')).toBeUndefined()
+  await one.create('new', { user: 'ada' })
+  expect(await one.read('id')).toBeUndefined()
+})
+
+test('the oldest session ends if a user has too many', async () => {
+  const { one, two, advance } = start({ maxPerUser: 2 })
+  for (const id of ['a', 'b', 'c']) {
+    advance(1)
+    await one.create(id, { user: 'ada', device: id })
+  }
+  expect(namesOf(await two.of('ada'))).toEqual(['b', 'c'])
+  expect(await two.read('a')).toBeUndefined()
+  // One that has ended does not count.
+  await one.destroy('b')
+  advance(1)
+  await one.create('d', { user: 'ada', device: 'd' })
+  expect(namesOf(await two.of('ada'))).toEqual(['c', 'd'])
+})
+
+test('the list exists as long as the sessions of the user', async () => {
+  const { one, two, advance } = start({ idleTimeout: '10m' })
+  await one.create('used', { user: 'ada', device: 'used' })
+  await one.create('idle', { user: 'ada', device: 'idle' })
+  for (let request = 0; request < 20; request++) {
+    advance(8 * 60_000)
+    const sessions = request % 2 === 0 ? one : two
+    await sessions.touch('used', await readExisting(sessions, 'used'))
+  }
+  expect(namesOf(await one.of('ada'))).toEqual(['used'])
+})
+
+test('a read is one round trip, once the user of the session is known', async () => {
+  const { one, calls } = start()
+  await one.create('id', { user: 'ada' })
+  await one.read('id')
+  calls.length = 0
+  const reading = one.read('id')
+  await Promise.resolve()
+  await Promise.resolve()
+  expect(calls).toEqual(['get', 'get'])
+  await reading
+  expect(calls).toHaveLength(2)
+})
+
+test('sessions that were stored without an index stay valid, and are listed with their next write', async () => {
+  const { one, create, advance } = start()
+  await create({ index: undefined, indexSecret: undefined }).create('id', { user: 'ada' })
+  const session = await readExisting(one)
+  expect(await one.of('ada')).toEqual([])
+  advance(3_600_000)
+  expect(await one.touch('id', session)).toBe('saved')
+  expect(await one.of('ada')).toHaveLength(1)
+  await one.destroyAllFor('ada')
+  expect(await one.read('id')).toBeUndefined()
+})
+
+test('concurrent logins of one user are all listed', async () => {
+  const { one, two } = start()
+  const ids = Array.from({ length: 30 }, (_, login) => `id${login}`)
+  await Promise.all(ids.map((id, login) => (login % 2 ? one : two).create(id, { user: 'ada' })))
+  expect(await one.of('ada')).toHaveLength(30)
+})
+
+test('the keys of lists do not contain users', async () => {
+  const { one, backend } = start()
+  await one.create('id', { user: 'ada@example.com' })
+  const keys: string[] = []
+  for await (const page of backend.scan?.('') ?? []) keys.push(...page)
+  expect(keys.sort()).toEqual([
+    expect.stringMatching(/^s:u1:[\w-]{43}$/),
+    expect.stringMatching(/^s:v1:/),
+  ])
+  expect(await one.keys()).toHaveLength(1)
+})
+
+test('an index needs a secret, and lists need an index', async () => {
+  expect(() => setup({ index })).toThrow('indexSecret')
+  expect(() => setup({ index, indexSecret: 'short' })).toThrow('indexSecret')
+  expect(() => start({ maxPerUser: 0 })).toThrow('maxPerUser')
+  const { one } = setup()
+  await expect(one.of('ada')).rejects.toThrow(TypeError)
+  await expect(one.destroyAllFor('ada')).rejects.toThrow(TypeError)
+})
+
+describe('sessions without a user', () => {
+  const anonymous = async (sessions: ReturnType<typeof start>['one'], count: number) => {
+    for (let n = 0; n < count; n++) await sessions.create(`visitor ${n}`, { n })
+  }
+
+  test('are bounded, and do not evict those of users', async () => {
+    const { one } = start({ maxAnonymous: 10 })
+    await one.create('user', { user: 'ada' })
+    await anonymous(one, 100)
+    expect(await one.keys()).toHaveLength(11)
+    expect(await one.read('user')).toEqual({ user: 'ada' })
+    expect(await one.read('visitor 89')).toBeUndefined()
+    expect(await one.read('visitor 90')).toEqual({ n: 90 })
+  })
+
+  test('count no longer when they have ended or got a user, in any process', async () => {
+    const { one, two } = start({ maxAnonymous: 3 })
+    await anonymous(one, 3)
+    await one.update(
+      'visitor 0',
+      Object.assign(await readExisting(one, 'visitor 0'), { user: 'a' }),
+    )
+    await two.update(
+      'visitor 1',
+      Object.assign(await readExisting(two, 'visitor 1'), { user: 'b' }),
+    )
+    await one.destroy('visitor 2')
+    for (const id of ['x', 'y', 'z', 'last']) await one.create(id, {})
+    expect(await one.read('visitor 0')).toEqual({ n: 0, user: 'a' })
+    expect(await one.read('visitor 1')).toEqual({ n: 1, user: 'b' })
+    expect(await one.keys()).toHaveLength(5)
+  })
+
+  test('are bounded on the driver memory by default, and only with index', async () => {
+    const { one, create } = start()
+    await one.create('user', { user: 'ada' })
+    await anonymous(one, 20_001)
+    expect(await one.keys()).toHaveLength(20_001)
+    expect(await one.read('visitor 0')).toBeUndefined()
+    expect(() => create({ index: undefined, maxAnonymous: 1 })).toThrow('requires index')
+  })
+})
