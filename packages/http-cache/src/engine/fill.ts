@@ -1,0 +1,302 @@
+import { type Headers, textOf } from '../headers/header-list.ts'
+import { hasValidator, type Refusal, type Verdict } from '../policy/storing.ts'
+import { ageOf, mayReplaceError } from '../policy/using.ts'
+import { parseNoVarySearch } from '../request/no-vary-search.ts'
+import type { Validators } from '../request/request-headers.ts'
+import { originOf, pathOf } from '../request/request-key.ts'
+import type { CacheOutcome } from '../response/cache-status.ts'
+import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
+import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
+import {
+  buildRecord,
+  groupTags,
+  isEncodableBody,
+  judgeRendered,
+  variesBy,
+  withVary,
+} from './build-record.ts'
+import type { Exchange } from './exchange.ts'
+import { mergeNotModified } from './not-modified.ts'
+import type { Rendered, RenderFacts } from './renderer.ts'
+import {
+  type CompleteResponse,
+  type Context,
+  type FillScope,
+  type FillTarget,
+  storeResponse,
+} from './store-response.ts'
+
+/** How long other requests do not wait for a response that cannot be shared (hit-for-miss), in milliseconds. */
+const privateMs = 10_000
+const failedMs = 1_000
+const noBody = Buffer.alloc(0)
+const learned: Verdict = { refusal: 'no-vary-search' }
+
+/** Runs the handler for one request, answers that, and returns what is stored. It is the loader of a `remember`. */
+export class Fill {
+  readonly #scope: FillScope
+  readonly #exchange: Exchange
+  readonly #target: FillTarget
+  /** Whether the response of the handler was held back, so that another one must be sent. */
+  #isHeld = false
+  /** Whether the response has said which parameters belong to its key, so that it was looked up under another one. */
+  #hasLearned = false
+  /** Whether the response may be private because of headers of this request, which others do not have. */
+  #isOfRequest = false
+  #refuseEarly: ((refusal: Refusal) => void) | undefined
+
+  constructor(scope: FillScope, exchange: Exchange, target: FillTarget) {
+    this.#scope = scope
+    this.#exchange = exchange
+    this.#target = target
+  }
+
+  async load(context: Context): Promise<Buffer | undefined> {
+    const exchange = this.#exchange
+    // The request was answered or bypasses the cache meanwhile. The response of its handler belongs to it alone.
+    if (exchange.isTaken) throw new Error('The request was answered already.')
+    exchange.isTaken = true
+    const stale = await this.#staleOf(context)
+    let rendered: Rendered | Refusal
+    try {
+      rendered = await Promise.race([this.#refusedEarly(), this.#render(stale)])
+    } catch (error) {
+      const { isDetached } = exchange.renderer
+      if (stale === undefined || !isDetached || !this.#mayReplace(stale)) {
+        if (!exchange.isBackground) exchange.renderer.fail(error)
+        throw error
+      }
+      return this.#sendStale(context, stale, 500)
+    }
+    if (typeof rendered === 'string') return this.#refuse(context, rendered)
+    const { captured, facts } = rendered
+    this.#isOfRequest = facts.headersRead.length > 0
+    if (captured.status === 304 && stale !== undefined && hasValidators(stale)) {
+      return this.#freshen(context, stale, rendered)
+    }
+    if (captured.status >= 500 && stale !== undefined) {
+      if (this.#mayReplace(stale)) return this.#sendStale(context, stale, captured.status)
+    }
+    const verdict = this.#hasLearned ? learned : this.#judge(captured, facts)
+    if (verdict.refusal !== undefined) return this.#refuse(context, verdict.refusal, captured)
+    return this.#keep(context, rendered, verdict)
+  }
+
+  /** Resolves if it is known before the end of a body that it will not be stored, as that of a stream without end. */
+  #refusedEarly(): Promise<Refusal> {
+    return new Promise((resolve) => {
+      this.#refuseEarly = resolve
+    })
+  }
+
+  /** The stale response with its body, unless that is lost. */
+  async #staleOf(context: Context): Promise<CompleteResponse | undefined> {
+    const item = decodeRecord(context.stale)
+    if (item?.record.kind !== 'response') return undefined
+    const stored = item as StoredItem<ResponseRecord>
+    const reading = Promise.resolve(this.#scope.store.bodyOf(stored, 'identity'))
+    const body = await reading.catch(() => undefined)
+    return body && { record: stored.record, body }
+  }
+
+  async #render(stale: CompleteResponse | undefined): Promise<Rendered> {
+    const validators = stale === undefined ? undefined : validatorsOf(stale.record)
+    try {
+      return await this.#exchange.renderer.render({
+        validators,
+        onHead: (head, facts) => this.#onHead(head, facts, stale),
+        onOversize: () => this.#refuseEarly?.('too-large'),
+        onComplete: (captured, facts) => this.#onComplete(captured, facts, stale),
+      })
+    } catch (error) {
+      this.#scope.uncacheable.add(this.#target.key, failedMs)
+      throw error
+    }
+  }
+
+  /** A body is about to be sent in parts: the headers of the client's response are those of the handler. */
+  #onHead(head: ResponseHead, facts: RenderFacts, stale: CompleteResponse | undefined): Decision {
+    if (this.#isReplaced(head, stale)) return this.#hold()
+    const { response } = this.#exchange
+    const { options, sender } = this.#scope
+    const { clock } = options.cache
+    if (head.headers.date === undefined)
+      response.setHeader('Date', new Date(clock.now()).toUTCString())
+    const isEncodable = isEncodableBody(head.headers, head.status, Infinity, options)
+    const headers = withVary({}, head.headers, isEncodable, options)
+    for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
+    sender.setClientCacheControl(response)
+    this.#isOfRequest = facts.headersRead.length > 0
+    const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
+    sender.setStatus(this.#exchange, this.#forwarded(refusal))
+    if (refusal !== undefined) this.#refuseEarly?.(refusal)
+    return 'send'
+  }
+
+  #hold(): Decision {
+    this.#isHeld = true
+    return 'hold'
+  }
+
+  /** The response is complete: if it is stored, the client receives it as any later one. */
+  #onComplete(
+    captured: CapturedResponse,
+    facts: RenderFacts,
+    stale: CompleteResponse | undefined,
+  ): Decision {
+    if (this.#isReplaced(captured, stale)) return this.#hold()
+    const verdict = this.#judge(captured, facts)
+    if (verdict.refusal === undefined) return this.#hold()
+    this.#scope.sender.setStatus(this.#exchange, this.#forwarded(verdict.refusal))
+    return 'send'
+  }
+
+  /** Whether the stale response is sent instead. */
+  #isReplaced({ status }: ResponseHead, stale: CompleteResponse | undefined): boolean {
+    if (stale === undefined) return false
+    if (status === 304) return hasValidators(stale)
+    return status >= 500 && this.#mayReplace(stale)
+  }
+
+  #mayReplace({ record }: CompleteResponse): boolean {
+    const age = ageOf(record.freshness, record.storedAt, this.#now())
+    return mayReplaceError(record.freshness, age)
+  }
+
+  #judge(captured: CapturedResponse, facts: RenderFacts): Verdict {
+    const { options } = this.#scope
+    const { hasAuthorization } = this.#exchange
+    const verdict = judgeRendered(captured, facts, hasAuthorization, options, this.#now())
+    if (verdict.refusal === undefined && this.#learnsRule(captured.headers)) {
+      return { refusal: 'no-vary-search' }
+    }
+    return verdict
+  }
+
+  /** Whether the response has another rule for its key than the one by which it was looked up. */
+  #learnsRule(headers: Headers): boolean {
+    const { searchRules } = this.#scope.options.keys
+    const rule = searchRules && parseNoVarySearch(textOf(headers['no-vary-search']))
+    if (rule === undefined) return false
+    const { request } = this.#exchange
+    const path = originOf(request) + pathOf(request.originalUrl ?? request.url ?? '')
+    const known = searchRules?.get(path)
+    if (JSON.stringify(known) === JSON.stringify(rule)) return false
+    searchRules?.set(path, rule)
+    this.#hasLearned = true
+    return true
+  }
+
+  /** Stores the response of the handler. */
+  async #keep(
+    context: Context,
+    { captured, facts }: Rendered,
+    { freshness }: Extract<Verdict, { refusal?: undefined }>,
+  ): Promise<Buffer | undefined> {
+    const { options } = this.#scope
+    const body = captured.body as Buffer
+    const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
+    const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
+    await this.#answer({ record, body }, this.#forwarded(undefined, true))
+    return this.#store(context, { record, body }, variesBy(captured, options), tags)
+  }
+
+  #store(
+    context: Context,
+    stored: CompleteResponse,
+    names: readonly string[],
+    tags: readonly string[],
+  ): Promise<Buffer | undefined> {
+    const { headers } = this.#exchange
+    return storeResponse(this.#scope, {
+      context,
+      target: this.#target,
+      headers,
+      stored,
+      names,
+      tags,
+    })
+  }
+
+  /** The handler has confirmed the stale response (RFC 9111 section 4.3.4). */
+  async #freshen(
+    context: Context,
+    stale: CompleteResponse,
+    { captured, facts }: Rendered,
+  ): Promise<Buffer | undefined> {
+    const { options } = this.#scope
+    const { body } = stale
+    const merged = mergeNotModified(captured, stale.record)
+    const complete = { ...merged, body, isComplete: true }
+    const verdict = this.#judge(complete, facts)
+    if (verdict.refusal !== undefined) {
+      await this.#answer(stale, { ...this.#forwarded(verdict.refusal), forwardStatus: 304 })
+      return this.#refuse(context, verdict.refusal)
+    }
+    const { freshness } = verdict
+    const built = buildRecord(merged, body, { options, freshness, now: this.#now() })
+    const { hasOwnEtag, isEncodable, etag } = stale.record
+    const record = { ...built, hasOwnEtag, isEncodable, etag: hasOwnEtag ? built.etag : etag }
+    const outcome = { ...this.#forwarded(undefined, true), forwardStatus: 304 }
+    await this.#answer({ record, body }, outcome)
+    const tags = [...facts.tags, ...groupTags(merged.headers, originOf(this.#exchange.request))]
+    return this.#store(context, { record, body }, variesBy(merged, options), tags)
+  }
+
+  /** The handler has failed: its clients receive the stale response (RFC 5861 section 4). */
+  async #sendStale(
+    context: Context,
+    stale: CompleteResponse,
+    status: number,
+  ): Promise<Buffer | undefined> {
+    this.#scope.uncacheable.addFailed(this.#target.key, failedMs)
+    await this.#answer(stale, { forwarded: 'stale', forwardStatus: status })
+    context.skip()
+    return context.stale
+  }
+
+  /** Nothing is stored, and other requests do not receive this response. */
+  #refuse(context: Context, refusal: Refusal, captured?: CapturedResponse): Buffer | undefined {
+    const isFailure = captured !== undefined && captured.status >= 500
+    const ms =
+      this.#isOfRequest || refusal === 'no-vary-search' ? 1 : isFailure ? failedMs : privateMs
+    this.#scope.uncacheable.add(this.#target.key, ms)
+    context.skip({ share: false, for: ms })
+    const { isBackground, renderer } = this.#exchange
+    if (captured !== undefined && !isBackground && (renderer.isDetached || this.#isHeld)) {
+      this.#scope.sender.sendCaptured(this.#exchange, captured, this.#forwarded(refusal))
+    }
+    // A failure does not replace what is stored.
+    return isFailure ? context.stale : undefined
+  }
+
+  /** Sends a stored response to the client whose request has called the handler. */
+  async #answer(stored: CompleteResponse, outcome: CacheOutcome): Promise<void> {
+    const { isBackground, renderer } = this.#exchange
+    if (isBackground || (!renderer.isDetached && !this.#isHeld)) return
+    await this.#scope.sender.send(this.#exchange, stored, outcome)
+  }
+
+  #forwarded(detail?: Refusal, stored?: boolean): CacheOutcome {
+    return {
+      forwarded: this.#exchange.reason,
+      ...(stored && { stored }),
+      ...(detail !== undefined && { detail }),
+    }
+  }
+
+  #now(): number {
+    return this.#scope.options.cache.clock.now()
+  }
+}
+
+function validatorsOf(record: ResponseRecord): Validators {
+  return {
+    etag: record.hasOwnEtag ? record.etag : undefined,
+    lastModified: textOf(record.headers['last-modified']),
+  }
+}
+
+function hasValidators({ record }: CompleteResponse): boolean {
+  return record.hasOwnEtag || hasValidator(record.headers)
+}

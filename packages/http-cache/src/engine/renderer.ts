@@ -1,0 +1,54 @@
+import type { Duration } from '@stowage/core'
+import type { Validators } from '../request/request-headers.ts'
+import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
+
+/** What a handler has requested for its response, with `response.cache`. */
+export interface RenderRequests {
+  readonly ttl: Duration | undefined
+  readonly tags: readonly string[]
+  readonly isExcluded: boolean
+}
+
+/** What is known about a response besides what it contains. */
+export interface RenderFacts extends RenderRequests {
+  /** Whether the handler has read what belongs to one user. */
+  readonly isPrivate: boolean
+  /** Headers that the handler has read, and that are private unless the response varies by them. */
+  readonly headersRead: readonly string[]
+}
+
+export interface Rendered {
+  readonly captured: CapturedResponse
+  readonly facts: RenderFacts
+}
+
+/** Decides what is sent to the client whose request has called the handler. */
+export interface RenderDecisions {
+  /** The validators of the stale response that the handler is asked with. */
+  readonly validators: Validators | undefined
+  onHead(head: ResponseHead, facts: RenderFacts): Decision
+  /** Called if the body is too large to be stored, while it is being sent. */
+  onOversize(): void
+  onComplete(captured: CapturedResponse, facts: RenderFacts): Decision
+}
+
+/** Runs the handler of a route. */
+export interface Renderer {
+  /** Whether the handler runs apart from the client, so that it needs none. */
+  readonly isDetached: boolean
+  /** Rejects if the handler fails, or its response is not completed. */
+  render(decisions: RenderDecisions): Promise<Rendered>
+  /** Runs the handler for the client, without the cache. */
+  bypass(): void
+  /** Answers the client after `render` has failed. */
+  fail(error: unknown): void
+}
+
+/** The response of a handler was not completed, as its client has gone. */
+export class IncompleteResponseError extends Error {
+  override readonly name: string = 'IncompleteResponseError'
+
+  constructor() {
+    super('The response was not completed.')
+  }
+}

@@ -1,0 +1,298 @@
+import { AsyncResource } from 'node:async_hooks'
+import type { Awaitable, LoadContext } from '@stowage/core'
+import { httpCacheChannels } from '../channels.ts'
+import type { ResolvedOptions } from '../options.ts'
+import { ageOf, mayReplaceError, type Use, useOf } from '../policy/using.ts'
+import { tagOfUrl } from '../request/request-key.ts'
+import type { CacheOutcome } from '../response/cache-status.ts'
+import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
+import { type Found, ResponseStore } from '../storage/response-store.ts'
+import type { Exchange } from './exchange.ts'
+import { Fill } from './fill.ts'
+import { plainHit, Sender } from './sender.ts'
+import type { FillScope, FillTarget } from './store-response.ts'
+import { Uncacheable } from './uncacheable.ts'
+import { Variants } from './variants.ts'
+
+/** How long requests do not ask a cache that has failed, in milliseconds. */
+const downMs = 1_000
+/** How long a request waits for another process that refreshes a response which may be sent stale, in milliseconds. */
+const staleWaitMs = 100
+/** A record of `Vary`, and then the variant. */
+const maxRounds = 3
+
+/** Answers requests with stored responses, or with those of the handler. */
+export class ResponseEngine {
+  readonly #options: ResolvedOptions
+  readonly #scope: FillScope
+  /** Keys whose stale responses are refreshed by this process. */
+  readonly #refreshing = new Set<string>()
+  /** The asynchronous context of refreshes: that of no request. */
+  readonly #background = new AsyncResource('stowage:http:refresh')
+  #downUntil = 0
+
+  constructor(options: ResolvedOptions) {
+    const { cache, timeoutMs, maxVariants } = options
+    this.#options = options
+    const store = new ResponseStore(cache, timeoutMs)
+    this.#scope = {
+      options,
+      store,
+      sender: new Sender(options, store),
+      variants: new Variants(maxVariants),
+      uncacheable: new Uncacheable(cache.clock),
+    }
+  }
+
+  /** Answers a request; at once if the cache replies at once. Never throws or rejects. */
+  handle(exchange: Exchange): Awaitable<void> {
+    const fail = (error: unknown) => {
+      this.#report(exchange.keys.key, error)
+      this.#bypass(exchange, 'store-failure')
+    }
+    try {
+      const found = this.#find(exchange)
+      const handled =
+        found instanceof Promise
+          ? found.then((value) => this.#handle(exchange, value))
+          : this.#handle(exchange, found)
+      return handled instanceof Promise ? handled.catch(fail) : handled
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  /** Runs the handler without the cache. */
+  bypass(exchange: Exchange): void {
+    this.#bypass(exchange)
+  }
+
+  /** Forgets what this process knows of a key, after it was deleted. */
+  forget(key: string): void {
+    this.#scope.store.forget(key)
+    this.#scope.uncacheable.remove(key)
+  }
+
+  get sender(): Sender {
+    return this.#scope.sender
+  }
+
+  #handle(exchange: Exchange, found: Found | undefined): Awaitable<void> {
+    if (found === undefined) return this.#bypass(exchange, 'store-failure')
+    const { stored } = found
+    const used = stored !== undefined && this.#useStored(exchange, found, stored)
+    return used === true ? undefined : this.#handleMiss(exchange, found, used)
+  }
+
+  /** @param used whether the response was sent in spite of that */
+  async #handleMiss(exchange: Exchange, found: Found, used: Awaitable<boolean>): Promise<void> {
+    if (used !== false && (await used)) return
+    if (exchange.directives.has('only-if-cached')) return this.#sendGatewayTimeout(exchange)
+    if (!this.#mayFill(exchange, found)) return this.#bypass(exchange)
+    await this.#fill(exchange, found)
+  }
+
+  /** Returns `undefined` if the cache does not reply. */
+  #find({ keys, headers, conditions }: Exchange): Awaitable<Found | undefined> {
+    if (this.#downUntil > 0 && performance.now() < this.#downUntil) return undefined
+    const { store, sender } = this.#scope
+    const mayBe304 =
+      conditions.ifNoneMatch !== undefined || conditions.ifModifiedSince !== undefined
+    const body = conditions.method === 'GET' && !mayBe304
+    const encoding = sender.encodingFor(conditions, { isEncodable: true })
+    const fail = (error: unknown) => {
+      this.#downUntil = performance.now() + downMs
+      this.#report(keys.key, error)
+      return undefined
+    }
+    try {
+      const found = store.find(keys.key, headers, { body, encoding })
+      return found instanceof Promise ? found.catch(fail) : found
+    } catch (error) {
+      return fail(error)
+    }
+  }
+
+  /** Sends a stored response if the request may receive it. Returns whether it was sent. */
+  #useStored(
+    exchange: Exchange,
+    found: Found,
+    stored: StoredItem<ResponseRecord>,
+  ): boolean | Promise<boolean> {
+    const { freshness, storedAt } = stored.record
+    if (exchange.hasAuthorization && !freshness.isShared) return false
+    const age = ageOf(freshness, storedAt, this.#now())
+    const use = useOf(freshness, age, exchange.directives)
+    exchange.reason = age < freshness.lifetime ? 'request' : 'stale'
+    exchange.mayBeSentStale = use === 'stale'
+    if (use === 'fresh') return this.#send(exchange, stored, plainHit, found.parts)
+    if (!this.#isSentStale(exchange, found, use, mayReplaceError(freshness, age))) return false
+    return this.#send(exchange, stored, plainHit, found.parts)
+  }
+
+  /** Whether a response that is not fresh is sent now. Begins to refresh it where no client is needed for that. */
+  #isSentStale(exchange: Exchange, { key, vary }: Found, use: Use, mayReplace: boolean): boolean {
+    const { directives, keys, renderer } = exchange
+    const hasFailed = this.#scope.uncacheable.hasFailed(key)
+    if (hasFailed && mayReplace && !directives.has('no-cache')) return true
+    if (use !== 'stale') return false
+    // A refresh that has failed is not repeated at once.
+    if (this.#refreshing.has(key) || this.#scope.uncacheable.has(key)) return true
+    if (!renderer.isDetached) return false
+    this.#refreshInBackground(exchange, { baseKey: keys.key, key, vary })
+    return true
+  }
+
+  /** Whether the response of the handler may be stored and shared. */
+  #mayFill(exchange: Exchange, { key, vary, stored }: Found): boolean {
+    const { conditions, directives, keys } = exchange
+    if (vary !== undefined && stored === undefined) exchange.reason = 'vary-miss'
+    if (conditions.method !== 'GET' || directives.has('no-store')) return false
+    // The complete response may be large, and the client has asked for a part of it only.
+    if (conditions.range !== undefined && stored === undefined) return false
+    const { uncacheable } = this.#scope
+    return !uncacheable.has(key) && !uncacheable.has(keys.key)
+  }
+
+  /** Runs the handler, or waits for the request that does. */
+  async #fill(exchange: Exchange, found: Found): Promise<void> {
+    const { keys } = exchange
+    let target: FillTarget = { baseKey: keys.key, key: found.key, vary: found.vary }
+    let refresh = found.stored !== undefined
+    const { key } = target
+    const isFirst = refresh && !this.#refreshing.has(key)
+    if (isFirst) this.#refreshing.add(key)
+    try {
+      for (let round = 0; round < maxRounds; round++) {
+        const value = await this.#remember(exchange, target, refresh)
+        if (exchange.isTaken) return
+        const item = decodeRecord(value)
+        if (value !== undefined && item === undefined) {
+          // Damaged, or of another version: it is replaced.
+          refresh = true
+          continue
+        }
+        if (item?.record.kind === 'response') {
+          const stored = item as StoredItem<ResponseRecord>
+          if (await this.#sendShared(exchange, stored)) return
+          break
+        }
+        if (item?.record.kind !== 'vary' || target.vary !== undefined) break
+        const variant = this.#scope.store.variantKey(keys.key, item.record, exchange.headers)
+        target = { baseKey: keys.key, key: variant, vary: item.record }
+        refresh = false
+      }
+    } finally {
+      if (isFirst) this.#refreshing.delete(key)
+    }
+    this.#bypass(exchange)
+  }
+
+  /**
+   * Resolves to what is stored under the key, or is loaded by this or another request; `undefined` if that takes too long
+   * or fails, or if the handler of this request has run.
+   */
+  #remember(exchange: Exchange, target: FillTarget, refresh: boolean): Promise<Buffer | undefined> {
+    return new Promise((resolve) => {
+      const giveUp = () => resolve(undefined)
+      const timer = setTimeout(giveUp, this.#options.waitMs)
+      this.#load(exchange, target, refresh)
+        .then(resolve, (error) => {
+          // The errors of the own handler are handled where it is called.
+          if (!exchange.isTaken) this.#report(target.key, error)
+          giveUp()
+        })
+        .finally(() => clearTimeout(timer))
+    })
+  }
+
+  #load(exchange: Exchange, target: FillTarget, refresh: boolean): Promise<Buffer | undefined> {
+    const { cache, variation } = this.#options
+    const { tags, keys, isBackground, mayBeSentStale } = exchange
+    const all = [...tags]
+    if (variation.partOf !== undefined) all.push(tagOfUrl(keys.url))
+    if (keys.path !== undefined) all.push(tagOfUrl(keys.path))
+    const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
+    const options = { ttl: 1, tags: all, refresh, ...(timeout !== undefined && { timeout }) }
+    const fill = new Fill(this.#scope, exchange, target)
+    return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
+      fill.load(context as LoadContext<Buffer>),
+    )
+  }
+
+  /** Sends the response of another request, unless it must be validated for each request. */
+  #sendShared(exchange: Exchange, stored: StoredItem<ResponseRecord>): boolean | Promise<boolean> {
+    const { freshness, storedAt } = stored.record
+    if (exchange.hasAuthorization && !freshness.isShared) return false
+    const age = ageOf(freshness, storedAt, this.#now())
+    const isNew = storedAt >= exchange.startedAt
+    const isFresh = age < freshness.lifetime
+    if (isNew && isFresh) {
+      return this.#send(exchange, stored, { forwarded: exchange.reason, collapsed: true })
+    }
+    const use = useOf(freshness, age, exchange.directives)
+    const isStale =
+      use === 'stale' || (use === 'validate' && this.#hasFailed(exchange, stored, age))
+    return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
+  }
+
+  #hasFailed({ keys }: Exchange, { record }: StoredItem<ResponseRecord>, age: number): boolean {
+    return this.#scope.uncacheable.hasFailed(keys.key) && mayReplaceError(record.freshness, age)
+  }
+
+  #refreshInBackground(exchange: Exchange, target: FillTarget): void {
+    const { key } = target
+    this.#refreshing.add(key)
+    const background: Exchange = {
+      ...exchange,
+      isBackground: true,
+      isTaken: false,
+      reason: 'stale',
+    }
+    this.#background.runInAsyncScope(() => {
+      this.#load(background, target, true)
+        .catch((error) => this.#report(key, error))
+        .finally(() => this.#refreshing.delete(key))
+    })
+  }
+
+  #send(
+    exchange: Exchange,
+    stored: StoredItem<ResponseRecord>,
+    outcome: CacheOutcome,
+    parts?: Found['parts'],
+  ): boolean | Promise<boolean> {
+    const sent = this.#scope.sender.send(exchange, stored, outcome, parts)
+    if (typeof sent === 'boolean') return onSent(exchange, sent)
+    return sent.then((isSent) => onSent(exchange, isSent))
+  }
+
+  #bypass(exchange: Exchange, detail?: CacheOutcome['detail']): void {
+    if (exchange.isTaken) return
+    exchange.isTaken = true
+    const { reason } = exchange
+    this.#scope.sender.setStatus(exchange, { forwarded: reason, detail })
+    exchange.renderer.bypass()
+  }
+
+  #sendGatewayTimeout(exchange: Exchange): void {
+    exchange.isTaken = true
+    this.#scope.sender.setStatus(exchange, { forwarded: 'request' })
+    exchange.response.statusCode = 504
+    exchange.response.end()
+  }
+
+  #report(key: string, error: unknown): void {
+    const { error: channel } = httpCacheChannels
+    if (channel.hasSubscribers) channel.publish({ cache: this.#options.cache.name, key, error })
+  }
+
+  #now(): number {
+    return this.#options.cache.clock.now()
+  }
+}
+
+function onSent(exchange: Exchange, isSent: boolean): boolean {
+  if (isSent) exchange.isTaken = true
+  return isSent
+}

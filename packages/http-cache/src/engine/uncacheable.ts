@@ -1,0 +1,43 @@
+import type { Clock } from '@stowage/core'
+import { RecentMap } from '../storage/hints.ts'
+
+const maxKeys = 10_000
+
+/**
+ * What this process knows of keys whose responses could not be stored: requests for them do not wait for each other
+ * (hit-for-miss), and a handler that has failed is not called again at once if there is a stale response.
+ */
+export class Uncacheable {
+  readonly #clock: Clock
+  readonly #until = new RecentMap<number>(maxKeys)
+  readonly #failedUntil = new RecentMap<number>(maxKeys)
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(key: string, ms: number): void {
+    this.#until.set(key, this.#clock.now() + ms)
+  }
+
+  has(key: string): boolean {
+    return this.#isBefore(this.#until.get(key))
+  }
+
+  remove(key: string): void {
+    this.#until.delete(key)
+    this.#failedUntil.delete(key)
+  }
+
+  addFailed(key: string, ms: number): void {
+    this.#failedUntil.set(key, this.#clock.now() + ms)
+  }
+
+  hasFailed(key: string): boolean {
+    return this.#isBefore(this.#failedUntil.get(key))
+  }
+
+  #isBefore(until: number | undefined): boolean {
+    return until !== undefined && this.#clock.now() < until
+  }
+}

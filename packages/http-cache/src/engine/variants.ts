@@ -1,0 +1,44 @@
+import { RecentMap } from '../storage/hints.ts'
+import type { VaryRecord } from '../storage/record.ts'
+
+const maxKeys = 10_000
+/** Responses that depend on more headers are hardly ever found again. */
+const maxNames = 10
+
+/** What this process knows of the variants of responses. */
+export class Variants {
+  readonly #maxVariants: number
+  /** The headers that responses of a key were seen to depend on. */
+  readonly #names = new RecentMap<readonly string[]>(maxKeys)
+  /** The variants that were stored below a record, by its id. */
+  readonly #stored = new RecentMap<Set<string>>(maxKeys)
+
+  constructor(maxVariants: number) {
+    this.#maxVariants = maxVariants
+  }
+
+  /** The headers that variants of a key depend on: those of this response, and of earlier ones. */
+  union(baseKey: string, names: readonly string[]): readonly string[] {
+    const known = this.#names.get(baseKey) ?? []
+    const all = [...new Set([...known, ...names])].sort()
+    const result = all.length > maxNames ? names : all
+    this.#names.set(baseKey, result)
+    return result
+  }
+
+  /** Whether a record contains the headers that a response depends on. */
+  cover(baseKey: string, vary: VaryRecord, names: readonly string[]): boolean {
+    if (names.every((name) => vary.names.includes(name))) return true
+    this.union(baseKey, [...vary.names, ...names])
+    return false
+  }
+
+  /** Whether another variant may be stored. */
+  admit(generation: string, key: string): boolean {
+    const stored = this.#stored.get(generation) ?? new Set()
+    if (stored.size >= this.#maxVariants && !stored.has(key)) return false
+    stored.add(key)
+    this.#stored.set(generation, stored)
+    return true
+  }
+}

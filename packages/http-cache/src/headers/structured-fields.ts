@@ -1,0 +1,49 @@
+import type { Directives } from './cache-control.ts'
+
+const member =
+  /^\s*([a-z*][a-z0-9_.*-]*)(?:=(\?[01]|-?\d+(?:\.\d+)?|"(?:[^"\\]|\\["\\])*"|[A-Za-z*][^\s,;"()=]*))?(?:;[^,]*)?\s*$/
+const integer = /^\d+$/
+const lifetimes = ['max-age', 's-maxage']
+
+/**
+ * Parses a targeted field such as `CDN-Cache-Control`, a dictionary of structured fields (RFC 9213 section 2.1). Returns
+ * `undefined` if it is absent, empty or invalid: then it is ignored, as the section requires.
+ */
+export function parseTargeted(value: string | undefined): Directives | undefined {
+  if (value === undefined) return undefined
+  const directives = new Map<string, string | true>()
+  for (const part of splitList(value)) {
+    const match = member.exec(part)
+    if (match === null) return undefined
+    const argument = match[2]
+    directives.set(
+      match[1] as string,
+      argument === undefined || argument === '?1' ? true : argument,
+    )
+  }
+  for (const name of lifetimes) {
+    const argument = directives.get(name)
+    // A lifetime of another type is ignored.
+    if (argument !== undefined && (argument === true || !integer.test(argument))) {
+      directives.delete(name)
+    }
+  }
+  return directives.size === 0 ? undefined : directives
+}
+
+/** Parses a list of strings, such as `Cache-Groups` (RFC 9875). An invalid list is empty. */
+export function parseStrings(value: string | undefined): string[] {
+  if (value === undefined) return []
+  const strings: string[] = []
+  for (const part of splitList(value)) {
+    const match = /^\s*"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"(?:;[^,]*)?\s*$/.exec(part)
+    if (match === null) return []
+    strings.push((match[1] as string).replaceAll(/\\(["\\])/g, '$1'))
+  }
+  return strings
+}
+
+/** Splits at commas outside of quoted strings. */
+function splitList(value: string): string[] {
+  return value.match(/(?:"(?:[^"\\]|\\.)*"|[^,"])+/g) ?? []
+}

@@ -1,0 +1,69 @@
+import type { ServerResponse } from 'node:http'
+import type { Exchange } from '../engine/exchange.ts'
+import type { Renderer } from '../engine/renderer.ts'
+import { noDirectives, parseCacheControl } from '../headers/cache-control.ts'
+import type { ResolvedOptions } from '../options.ts'
+import type { CoveredReads } from '../request/private-reads.ts'
+import { conditionsOf, hasWritePrecondition } from '../request/request-headers.ts'
+import {
+  type FrameworkRequest,
+  forwardedHeaders,
+  keyOf,
+  ownKeyOf,
+  type RequestKey,
+} from '../request/request-key.ts'
+
+/** Returns the keys of a request, or `undefined` if it bypasses the cache. */
+export function keysFor(
+  request: FrameworkRequest,
+  options: ResolvedOptions,
+): RequestKey | undefined {
+  const { isPublic, variation, when, key } = options
+  const { authorization, cookie } = request.headers
+  if (hasWritePrecondition(request)) return undefined
+  if (cookie !== undefined && !isPublic && !variation.coversCookies) return undefined
+  if (authorization !== undefined && !isPublic && !variation.coversAuthorization) return undefined
+  if (when !== undefined && !when(request)) return undefined
+  return key === undefined ? keyOf(request, options.keys) : ownKeyOf(request, key, options.keys)
+}
+
+/** What the key of a request covers, so that its handler may read it. */
+export function coveredReads(request: FrameworkRequest, options: ResolvedOptions): CoveredReads {
+  const { coversAuthorization, coversCookies, coversUser, headers } = options.variation
+  return {
+    user: coversUser,
+    cookies: coversCookies,
+    authorization: coversAuthorization,
+    headers: [...headers.filter((name) => name !== 'cookie'), ...forwardedHeaders(request)],
+  }
+}
+
+export function createExchange(
+  request: FrameworkRequest,
+  response: ServerResponse,
+  keys: RequestKey,
+  renderer: Renderer,
+  options: ResolvedOptions,
+): Exchange {
+  const { requestDirectives, cache } = options
+  const header = requestDirectives ? request.headers['cache-control'] : undefined
+  const isPragma =
+    requestDirectives && header === undefined && request.headers.pragma === 'no-cache'
+  const directives = isPragma ? 'no-cache' : header
+  return {
+    request,
+    response,
+    keys,
+    headers: request.headers,
+    conditions: conditionsOf(request),
+    directives: directives === undefined ? noDirectives : parseCacheControl(directives),
+    tags: options.tags(request),
+    hasAuthorization: request.headers.authorization !== undefined,
+    startedAt: cache.clock.now(),
+    renderer,
+    isBackground: false,
+    reason: 'uri-miss',
+    mayBeSentStale: false,
+    isTaken: false,
+  }
+}

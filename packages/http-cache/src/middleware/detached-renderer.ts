@@ -1,0 +1,114 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  IncompleteResponseError,
+  type RenderDecisions,
+  type Rendered,
+  type Renderer,
+} from '../engine/renderer.ts'
+import type { ResolvedOptions } from '../options.ts'
+import { PrivateReads } from '../request/private-reads.ts'
+import { hideConditions } from '../request/request-headers.ts'
+import type { FrameworkRequest } from '../request/request-key.ts'
+import { Capture } from '../response/capture.ts'
+import { RequestedControls } from '../response/controls.ts'
+import { coveredReads } from './create-exchange.ts'
+import { detach } from './detached-pair.ts'
+import { factsFrom } from './live-renderer.ts'
+
+/** A handler of `node:http` or Express. */
+export type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => unknown
+
+/** Calls a handler with a request and a response of its own, so that it needs no client. */
+export class DetachedRenderer implements Renderer {
+  readonly isDetached = true
+  readonly #request: FrameworkRequest
+  readonly #response: ServerResponse
+  readonly #handler: Handler
+  readonly #next: ((error?: unknown) => void) | undefined
+  readonly #options: ResolvedOptions
+
+  constructor(
+    request: FrameworkRequest,
+    response: ServerResponse,
+    handler: Handler,
+    next: ((error?: unknown) => void) | undefined,
+    options: ResolvedOptions,
+  ) {
+    this.#request = request
+    this.#response = response
+    this.#handler = handler
+    this.#next = next
+    this.#options = options
+  }
+
+  render({ validators }: RenderDecisions): Promise<Rendered> {
+    const { request, response } = detach(this.#request, this.#response)
+    hideConditions(request, validators)
+    const controls = new RequestedControls(request, response)
+    const reads = new PrivateReads(request, response, coveredReads(this.#request, this.#options))
+    return new Promise((resolve, reject) => {
+      new Capture(response, Infinity, {
+        onHead: () => 'send',
+        onOversize: () => {},
+        onComplete: () => 'send',
+        onEnd: (captured) => {
+          reads.stop()
+          resolve({ captured, facts: factsFrom(controls, reads) })
+        },
+        onAbort: () => reject(new IncompleteResponseError()),
+      })
+      const next = (error?: unknown) => reject(error ?? new UnhandledRequestError())
+      callHandler(this.#handler, request, response, next)
+    })
+  }
+
+  bypass(): void {
+    const request = this.#request
+    const response = this.#response
+    new RequestedControls(request, response)
+    const next = (error?: unknown) => this.#pass(error)
+    callHandler(this.#handler, request, response, next)
+  }
+
+  fail(error: unknown): void {
+    if (error instanceof UnhandledRequestError) this.#pass(undefined)
+    else this.#pass(error)
+  }
+
+  #pass(error: unknown): void {
+    if (this.#next !== undefined) {
+      this.#next(error)
+      return
+    }
+    const response = this.#response
+    if (response.headersSent || response.destroyed) {
+      response.destroy()
+      return
+    }
+    response.statusCode = error === undefined ? 404 : 500
+    response.end()
+  }
+}
+
+/** The handler has called `next` without an error. */
+class UnhandledRequestError extends Error {
+  override readonly name: string = 'UnhandledRequestError'
+}
+
+/** Calls `next` with an error that the handler throws, or its promise rejects with. */
+function callHandler(
+  handler: Handler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+): void {
+  try {
+    Promise.resolve(handler(request, response, next)).catch((error) => next(error ?? new Error()))
+  } catch (error) {
+    next(error ?? new Error())
+  }
+}

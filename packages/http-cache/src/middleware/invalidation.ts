@@ -1,0 +1,125 @@
+import type { ServerResponse } from 'node:http'
+import { httpCacheChannels } from '../channels.ts'
+import { groupTags } from '../engine/build-record.ts'
+import type { ResponseEngine } from '../engine/response-engine.ts'
+import { copyHeaders, textOf } from '../headers/header-list.ts'
+import type { ResolvedOptions } from '../options.ts'
+import { normalizeUrl } from '../request/query.ts'
+import {
+  type FrameworkRequest,
+  keyOfUrl,
+  originOf,
+  pathOf,
+  tagOfUrl,
+} from '../request/request-key.ts'
+import { Deadlines } from '../storage/deadlines.ts'
+
+/** Methods that change nothing (RFC 9110 section 9.2.1). */
+const safeMethods = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'PROPFIND',
+  'REPORT',
+  'SEARCH',
+  'QUERY',
+])
+
+/** Invalidates stored responses. */
+export class Invalidation {
+  readonly #options: ResolvedOptions
+  readonly #engine: ResponseEngine
+  readonly #deadlines: Deadlines
+
+  constructor(options: ResolvedOptions, engine: ResponseEngine) {
+    this.#options = options
+    this.#engine = engine
+    this.#deadlines = new Deadlines(options.timeoutMs)
+  }
+
+  /** Deletes all variants of a URL, in all processes. A response that is being rendered is not stored. */
+  async invalidateUrl(url: string): Promise<void> {
+    const { cache, keys, variation } = this.#options
+    const key = keyOfUrl(url)
+    const tags = variation.partOf === undefined ? [] : [tagOfUrl(url)]
+    // Another process may know that responses of the path do not depend on parts of the query.
+    if (keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
+    this.#engine.forget(key)
+    await Promise.all([
+      cache.delete(key),
+      tags.length === 0 ? undefined : cache.invalidateTags(tags),
+    ])
+  }
+
+  /** The URL of a request, or of a path on its host, as it is part of keys. */
+  urlOf(
+    request: FrameworkRequest,
+    path: string = request.originalUrl ?? request.url ?? '/',
+  ): string {
+    return originOf(request) + normalizeUrl(path, this.#options.keys.query)
+  }
+
+  /**
+   * Invalidates the URL of an unsafe request, and those that the response names, before a successful response ends (RFC
+   * 9111 section 4.4). If the cache fails, the response ends after the timeout nevertheless.
+   */
+  observe(request: FrameworkRequest, response: ServerResponse): void {
+    if (safeMethods.has(request.method ?? '')) return
+    const { end } = response
+    const finish = (args: unknown[]) => Reflect.apply(end, response, args)
+    let hasEnded = false
+    // A stream stops without `end` if the client leaves, although the request may have changed something.
+    response.once('close', () => {
+      if (!hasEnded && response.headersSent && response.statusCode < 400)
+        this.#invalidateFor(request, response)
+    })
+    response.end = ((...args: unknown[]) => {
+      if (hasEnded || response.statusCode >= 400) return finish(args)
+      hasEnded = true
+      this.#invalidateFor(request, response).finally(() => finish(args))
+      return response
+    }) as typeof response.end
+  }
+
+  async #invalidateFor(request: FrameworkRequest, response: ServerResponse): Promise<void> {
+    const { cache, key } = this.#options
+    const origin = originOf(request)
+    const headers = copyHeaders(response.getHeaders())
+    const groups = groupTags(headers, origin, 'cache-group-invalidation')
+    const named = ['location', 'content-location'].map((name) => textOf(headers[name]))
+    const paths = named.map((value) => this.#pathOnHost(request, value))
+    const urls = [request.originalUrl ?? request.url ?? '/', ...paths]
+      .filter((path) => path !== undefined)
+      .map((path) => this.urlOf(request, path))
+    const own = key?.(request)
+    const work = [
+      ...[...new Set(urls)].map((url) => this.invalidateUrl(url)),
+      ...(own === undefined ? [] : [this.#invalidateKey(own)]),
+      ...(groups.length === 0 ? [] : [cache.invalidateTags(groups)]),
+    ]
+    await this.#deadlines.limit(Promise.all(work)).catch((error) => {
+      const { error: channel } = httpCacheChannels
+      if (channel.hasSubscribers) channel.publish({ cache: cache.name, key: urls[0] ?? '', error })
+    })
+  }
+
+  /** Deletes all variants of a response whose route determines the key. */
+  async #invalidateKey(key: string): Promise<void> {
+    const { cache, variation } = this.#options
+    this.#engine.forget(key)
+    await Promise.all([
+      cache.delete(key),
+      variation.partOf === undefined ? undefined : cache.invalidateTags(tagOfUrl(key)),
+    ])
+  }
+
+  /** The path of a URL if it is on the host of the request. */
+  #pathOnHost(request: FrameworkRequest, value: string | undefined): string | undefined {
+    const host = request.headers.host ?? ''
+    const base = `http://${host}${request.originalUrl ?? request.url ?? '/'}`
+    if (value === undefined || !URL.canParse(value, base)) return undefined
+    const url = new URL(value, base)
+    return url.host === host.toLowerCase() ? url.pathname + url.search : undefined
+  }
+}

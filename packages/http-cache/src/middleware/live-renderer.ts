@@ -1,0 +1,104 @@
+import type { ServerResponse } from 'node:http'
+import {
+  IncompleteResponseError,
+  type RenderDecisions,
+  type Rendered,
+  type Renderer,
+  type RenderFacts,
+} from '../engine/renderer.ts'
+import type { ResolvedOptions } from '../options.ts'
+import { PrivateReads } from '../request/private-reads.ts'
+import { hideConditions } from '../request/request-headers.ts'
+import type { FrameworkRequest } from '../request/request-key.ts'
+import { Capture } from '../response/capture.ts'
+import { RequestedControls } from '../response/controls.ts'
+import { coveredReads } from './create-exchange.ts'
+
+/** Calls the rest of the application, which writes to the response of the client. */
+export class LiveRenderer implements Renderer {
+  readonly isDetached = false
+  readonly #request: FrameworkRequest
+  readonly #response: ServerResponse
+  readonly #next: () => void
+  readonly #options: ResolvedOptions
+
+  constructor(
+    request: FrameworkRequest,
+    response: ServerResponse,
+    next: () => void,
+    options: ResolvedOptions,
+  ) {
+    this.#request = request
+    this.#response = response
+    this.#next = next
+    this.#options = options
+  }
+
+  render(decisions: RenderDecisions): Promise<Rendered> {
+    const request = this.#request
+    const response = this.#response
+    // The client has gone while the request waited: nobody would write a response.
+    if (response.destroyed) return Promise.reject(new IncompleteResponseError())
+    const controls = new RequestedControls(request, response)
+    const reads = new PrivateReads(request, response, coveredReads(request, this.#options))
+    const showConditions = hideConditions(request, decisions.validators)
+    // Before anything is sent: middleware in front evaluates the request of the client.
+    const leave = () => {
+      showConditions()
+      reads.stop()
+    }
+    const factsOf = () => factsFrom(controls, reads)
+    return new Promise((resolve, reject) => {
+      new Capture(response, this.#options.maxBodyBytes, {
+        onHead: (head) => {
+          showConditions()
+          return decisions.onHead(head, factsOf())
+        },
+        onOversize: () => decisions.onOversize(),
+        onComplete: (captured) => {
+          leave()
+          return decisions.onComplete(captured, factsOf())
+        },
+        onEnd: (captured) => {
+          leave()
+          resolve({ captured, facts: factsOf() })
+        },
+        onAbort: () => {
+          leave()
+          reject(new IncompleteResponseError())
+        },
+      })
+      this.#call(reject)
+    })
+  }
+
+  bypass(): void {
+    new RequestedControls(this.#request, this.#response)
+    this.#next()
+  }
+
+  /** The application handles its errors itself. */
+  fail(): void {}
+
+  /** An error that the application throws is not one of the cache. */
+  #call(reject: (error: unknown) => void): void {
+    try {
+      this.#next()
+    } catch (error) {
+      reject(error)
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+}
+
+export function factsFrom(controls: RequestedControls, reads: PrivateReads): RenderFacts {
+  return {
+    ttl: controls.requestedTtl,
+    tags: controls.requestedTags,
+    isExcluded: controls.isExcluded,
+    isPrivate: reads.hasRead,
+    headersRead: reads.headersRead,
+  }
+}

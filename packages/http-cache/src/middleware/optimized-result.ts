@@ -1,0 +1,175 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Awaitable, Cache, Duration } from '@stowage/core'
+import type { RenderDecisions, Rendered, Renderer } from '../engine/renderer.ts'
+import { ResponseEngine } from '../engine/response-engine.ts'
+import { chooseType } from '../headers/negotiation.ts'
+import { type ResolvedOptions, resolveOptions } from '../options.ts'
+import type { CapturedResponse } from '../response/capture.ts'
+import type { Encoding } from '../storage/encodings.ts'
+import { createExchange } from './create-exchange.ts'
+
+/** Converts a result to the body of a response. */
+export type Serializer<T> = (result: T) => string | Uint8Array
+
+/** Options of {@link toOptimizedResult}. */
+export interface OptimizedResultOptions<T> {
+  readonly cache: Cache
+  /** The key of the result, with everything that it depends on. Deleting it deletes all its variants. */
+  readonly key: string
+  /** How long the result is fresh. @default the ttl of the cache, or else `'1m'` */
+  readonly ttl?: Duration | undefined
+  readonly staleWhileRevalidate?: Duration | undefined
+  readonly staleIfError?: Duration | undefined
+  /** Tags of the result. @default none */
+  readonly tags?: readonly string[] | undefined
+  /**
+   * Content types in which the result is sent, of which `Accept` chooses one; the first is the default. Each is serialized
+   * and stored once. @default { 'application/json; charset=utf-8': JSON.stringify }
+   */
+  readonly types?: Readonly<Record<string, Serializer<T>>> | undefined
+  /** See `responseCache`. */
+  readonly encodings?: readonly Encoding[] | false | undefined
+}
+
+/**
+ * Sends the result of `load`, which is called only if no variant of the result is stored: for each content type and each
+ * encoding, the bytes of the response are stored once. `cache.delete(key)`, or the invalidation of a tag, removes all of
+ * them. The key is the declaration of what the result depends on: requests with cookies use the cache as well.
+ *
+ * Resolves when the response was sent, and rejects with the error of `load`. Sends 404 for `undefined`, which is not stored.
+ *
+ * @example
+ * app.get('/customers/:id', async (request, response) => {
+ *   const { id } = request.params
+ *   const options = { cache, key: `customer:${id}`, ttl: '10m', tags: ['customers'] } as const
+ *   await toOptimizedResult(request, response, options, async () => ({ id, name: 'Ada' }))
+ * })
+ */
+export async function toOptimizedResult<T>(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: OptimizedResultOptions<T>,
+  load: () => Awaitable<T | undefined>,
+): Promise<void> {
+  const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
+  const { engine, resolved } = engineFor(options)
+  const names = Object.keys(types)
+  const type = chooseType(request.headers.accept, names.map(withoutParameters))
+  const index = names.findIndex((name) => withoutParameters(name) === type)
+  const name = names[index] as string
+  const renderer = new ResultRenderer(
+    response,
+    { name, serialize: types[name] as Serializer<T>, varies: names.length > 1, ttl: options.ttl },
+    load,
+  )
+  const isSafe = request.method === 'GET' || request.method === 'HEAD'
+  if (!isSafe) return renderer.send()
+  const keys = { url: key, key }
+  const exchange = createExchange(request, response, keys, renderer, resolved)
+  const headers = { ...exchange.headers, accept: type }
+  await engine.handle({ ...exchange, headers, tags, hasAuthorization: false })
+  await renderer.settled()
+}
+
+const defaultTypes: Record<string, Serializer<unknown>> = {
+  'application/json; charset=utf-8': (result) => JSON.stringify(result),
+}
+
+interface Engine {
+  readonly engine: ResponseEngine
+  readonly resolved: ResolvedOptions
+}
+
+/** The engines of a cache, by the options that differ. */
+const engines = new WeakMap<Cache, Map<string, Engine>>()
+
+function engineFor<T>(options: OptimizedResultOptions<T>): Engine {
+  const { cache, staleWhileRevalidate, staleIfError, encodings } = options
+  const known = engines.get(cache) ?? new Map<string, Engine>()
+  engines.set(cache, known)
+  const id = JSON.stringify([staleWhileRevalidate, staleIfError, encodings])
+  const existing = known.get(id)
+  if (existing !== undefined) return existing
+  const resolved = resolveOptions({ cache, staleWhileRevalidate, staleIfError, encodings })
+  const created = { engine: new ResponseEngine(resolved), resolved }
+  known.set(id, created)
+  return created
+}
+
+function withoutParameters(type: string): string {
+  return (type.split(';')[0] as string).trim().toLowerCase()
+}
+
+/** How a result becomes a response. */
+interface Representation<T> {
+  /** The content type. */
+  readonly name: string
+  readonly serialize: Serializer<T>
+  /** Whether there are several content types. */
+  readonly varies: boolean
+  readonly ttl: Duration | undefined
+}
+
+/** Renders the result of a function. */
+class ResultRenderer<T> implements Renderer {
+  readonly isDetached = true
+  readonly #response: ServerResponse
+  readonly #representation: Representation<T>
+  readonly #load: () => Awaitable<T | undefined>
+  #failure: { readonly error: unknown } | undefined
+  #sending: Promise<void> | undefined
+
+  constructor(
+    response: ServerResponse,
+    representation: Representation<T>,
+    load: () => Awaitable<T | undefined>,
+  ) {
+    this.#response = response
+    this.#representation = representation
+    this.#load = load
+  }
+
+  async render(_decisions?: RenderDecisions): Promise<Rendered> {
+    const captured = this.#capture(await this.#load())
+    const { ttl } = this.#representation
+    const isExcluded = captured.status !== 200
+    return { captured, facts: { ttl, tags: [], isExcluded, isPrivate: false, headersRead: [] } }
+  }
+
+  bypass(): void {
+    this.#sending = this.send()
+    this.#sending.catch(() => {})
+  }
+
+  fail(error: unknown): void {
+    this.#failure = { error }
+  }
+
+  /** Sends the result without the cache. */
+  async send(): Promise<void> {
+    const { captured } = await this.render()
+    const response = this.#response
+    response.statusCode = captured.status
+    for (const name of Object.keys(captured.own)) {
+      response.setHeader(name, captured.own[name] as string)
+    }
+    response.end(captured.body)
+  }
+
+  /** Rejects if the result could not be sent. */
+  async settled(): Promise<void> {
+    await this.#sending
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  #capture(result: T | undefined): CapturedResponse {
+    const { name, serialize, varies } = this.#representation
+    if (result === undefined) return { ...notFound, isComplete: true, body: Buffer.alloc(0) }
+    const bytes = serialize(result)
+    const body = typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes)
+    const headers = { 'content-type': name, ...(varies && { vary: 'Accept' }) }
+    return { status: 200, message: '', headers, own: headers, body, isComplete: true }
+  }
+}
+
+const notFound = { status: 404, message: '', headers: {}, own: {} }

@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ResponseEngine } from '../engine/response-engine.ts'
+import { type ResolvedOptions, type ResponseCacheOptions, resolveOptions } from '../options.ts'
+import type { FrameworkRequest } from '../request/request-key.ts'
+import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
+import { RequestedControls } from '../response/controls.ts'
+import { createExchange, keysFor } from './create-exchange.ts'
+import { Invalidation } from './invalidation.ts'
+import { LiveRenderer } from './live-renderer.ts'
+
+/** A middleware of Express 4 and 5, Connect, and servers of `node:http`. */
+export interface ResponseCacheMiddleware {
+  (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void
+  /**
+   * Deletes the stored responses of a URL, all variants in all processes. Accepts a full URL, or a path with the request
+   * whose host it is on.
+   */
+  invalidate(url: string, request?: IncomingMessage): Promise<void>
+}
+
+/**
+ * Creates a middleware that stores the responses of the handlers behind it, and sends them to later requests. Place it
+ * behind middleware that every response needs, such as sessions and logging, and in front of the routes.
+ *
+ * Requests with `Cookie` or `Authorization` bypass it, unless `varyBy` or `public` declares what the responses depend on.
+ * A response is not stored if it has `Set-Cookie`, `private` or `no-store`, or if its handler has read the session, the
+ * user or cookies. `Cache-Status` says how each request was answered, and why a response was not stored.
+ *
+ * @throws TypeError for an unknown option
+ * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
+ * @example
+ * app.use('/products', responseCache({ cache, ttl: '10m', tags: ['products'] }))
+ */
+export function responseCache(options: ResponseCacheOptions): ResponseCacheMiddleware {
+  const resolved = resolveOptions(options)
+  const engine = new ResponseEngine(resolved)
+  const invalidation = new Invalidation(resolved, engine)
+  const middleware = (
+    request: FrameworkRequest,
+    response: ServerResponse,
+    next: (error?: unknown) => void,
+  ): void => {
+    const { method } = request
+    if (method !== 'GET' && method !== 'HEAD') {
+      passUncached(request, response, resolved, 'method')
+      invalidation.observe(request, response)
+      next()
+      return
+    }
+    const keys = keysFor(request, resolved)
+    if (keys === undefined) {
+      passUncached(request, response, resolved, 'bypass')
+      next()
+      return
+    }
+    const renderer = new LiveRenderer(request, response, next, resolved)
+    engine.handle(createExchange(request, response, keys, renderer, resolved))
+  }
+  return Object.assign(middleware, { invalidate: invalidateWith(invalidation) })
+}
+
+/** Returns the method `invalidate` of a middleware or a handler. */
+export function invalidateWith(invalidation: Invalidation): ResponseCacheMiddleware['invalidate'] {
+  return (url, request) =>
+    invalidation.invalidateUrl(
+      request === undefined ? normalizedUrl(url, invalidation) : invalidation.urlOf(request, url),
+    )
+}
+
+/** The response is that of the handler, and not stored. */
+export function passUncached(
+  request: FrameworkRequest,
+  response: ServerResponse,
+  { cacheStatus }: ResolvedOptions,
+  forwarded: 'method' | 'bypass',
+): void {
+  if (cacheStatus !== undefined) {
+    setCacheStatus(response, formatCacheStatus(cacheStatus, { forwarded }))
+  }
+  new RequestedControls(request, response)
+}
+
+/** A full URL as it is part of keys. */
+function normalizedUrl(text: string, invalidation: Invalidation): string {
+  const { protocol, host, pathname, search } = new URL(text)
+  const request = { headers: { host }, protocol: protocol.slice(0, -1) }
+  return invalidation.urlOf(request as unknown as FrameworkRequest, pathname + search)
+}

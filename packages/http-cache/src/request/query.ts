@@ -1,0 +1,68 @@
+/** Which parameters of a query belong to the key. */
+export interface QueryOptions {
+  /**
+   * Whether queries that differ only in the order of parameters of different names have one key. The order of parameters
+   * of the same name always counts. @default true
+   */
+  readonly sort?: boolean | undefined
+  /** Names of parameters that do not affect the response, such as `utm_source`. `*` at the end stands for any rest. */
+  readonly ignore?: readonly string[] | undefined
+  /** The only parameters that affect the response. @default all */
+  readonly only?: readonly string[] | undefined
+}
+
+/** Returns the path and the query of a URL as they are part of the key. @param url begins with `/` */
+export function normalizeUrl(url: string, options: QueryOptions | undefined): string {
+  const start = url.indexOf('?')
+  if (start < 0) return url
+  const query = url.slice(start + 1)
+  if (query === '') return url.slice(0, start)
+  const path = url.slice(0, start)
+  const parameters = query.split('&')
+  if (parameters.length === 1 && options === undefined) return url
+  const normalized = normalizeParameters(parameters, options ?? {})
+  return normalized.length === 0 ? path : `${path}?${normalized.join('&')}`
+}
+
+function normalizeParameters(
+  parameters: readonly string[],
+  { sort = true, ignore, only }: QueryOptions,
+): readonly string[] {
+  const named: { readonly name: string; readonly text: string }[] = []
+  for (const text of parameters) {
+    const name = nameOf(text)
+    // It is not known how the handler decodes it.
+    if (name === undefined) return parameters
+    const isOneOf = only === undefined || matches(name, only) || matches(rootOf(name), only)
+    const isPart = isOneOf && !matches(name, ignore ?? [])
+    if (isPart) named.push({ name, text })
+  }
+  if (sort) named.sort((a, b) => compare(rootOf(a.name), rootOf(b.name)))
+  return named.map(({ text }) => text)
+}
+
+/** The decoded name, so that `a=1` and `%61=2` keep their order: a handler reads them as one parameter. */
+function nameOf(parameter: string): string | undefined {
+  const end = parameter.indexOf('=')
+  const name = end < 0 ? parameter : parameter.slice(0, end)
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}
+
+/** `filter` of `filter[color]`, `filter.color` and `[filter]`, which some parsers read as one parameter. */
+function rootOf(name: string): string {
+  return /[^[.\]]+/.exec(name)?.[0] ?? name
+}
+
+function matches(name: string, patterns: readonly string[]): boolean {
+  return patterns.some((pattern) =>
+    pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+  )
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

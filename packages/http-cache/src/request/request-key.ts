@@ -1,0 +1,138 @@
+import type { IncomingMessage } from 'node:http'
+import { normalizeUrl, type QueryOptions } from './query.ts'
+import { isAmbiguous } from './unsafe-shape.ts'
+import type { VaryPlan } from './vary-by.ts'
+
+/** What frameworks add to a request. */
+export interface FrameworkRequest extends IncomingMessage {
+  /** The URL before a mount point was removed from it. */
+  readonly originalUrl?: string
+  /** In Express, the mount point. */
+  readonly baseUrl?: string
+  /** In Express, according to `trust proxy`. */
+  readonly protocol?: string
+  readonly app?: { get?(name: string): unknown }
+}
+
+export interface KeyOptions {
+  readonly query: QueryOptions | undefined
+  /** The only hosts whose responses are stored, in lower case. */
+  readonly hosts: ReadonlySet<string> | undefined
+  readonly variation: VaryPlan
+  /** What responses have said with `No-Vary-Search`, by scheme, host and path; `undefined` if that does not count. */
+  readonly searchRules: SearchRules | undefined
+}
+
+/** Which parameters responses depend on. */
+export interface SearchRules {
+  get(path: string): QueryOptions | undefined
+  set(path: string, rule: QueryOptions): void
+}
+
+/** The keys of a request. */
+export interface RequestKey {
+  /** `https://host/path?query`. */
+  readonly url: string
+  /** The key of the response, or of the record of its `Vary`. */
+  readonly key: string
+  /** Scheme, host and path, if a response with `No-Vary-Search` has determined the rest of the key. */
+  readonly path?: string | undefined
+}
+
+/** Keys of responses begin with it, so that they do not meet those of the application. */
+const keyPrefix = 'http:'
+
+/** Returns the keys of a request, or `undefined` if it bypasses the cache. */
+export function keyOf(request: FrameworkRequest, options: KeyOptions): RequestKey | undefined {
+  if (!isPermitted(request, options) || isRewritten(request)) return undefined
+  const target = request.originalUrl ?? request.url ?? ''
+  const origin = originOf(request)
+  const path = options.searchRules && origin + pathOf(target)
+  const rule = path === undefined ? undefined : options.searchRules?.get(path)
+  const url = origin + normalizeUrl(normalizeUrl(target, options.query), rule)
+  const ruled = rule === undefined ? undefined : path
+  const { partOf } = options.variation
+  if (partOf === undefined) return { url, key: keyPrefix + url, path: ruled }
+  const part = partOf(request)
+  // '#' cannot occur in the URL.
+  return part === undefined ? undefined : { url, key: `${keyPrefix}${url}#${part}`, path: ruled }
+}
+
+/** The same for a route that replaces host and URL in the key. `varyBy` remains a part of it. */
+export function ownKeyOf(
+  request: FrameworkRequest,
+  key: (this: unknown, request: FrameworkRequest) => string | undefined,
+  options: KeyOptions,
+): RequestKey | undefined {
+  if (!isPermitted(request, options)) return undefined
+  const own = key.call(undefined, request)
+  if (own === undefined) return undefined
+  const { partOf } = options.variation
+  if (partOf === undefined) return { url: own, key: own }
+  const part = partOf(request)
+  return part === undefined ? undefined : { url: own, key: `${own}#${part}` }
+}
+
+function isPermitted(request: FrameworkRequest, { hosts }: KeyOptions): boolean {
+  if (isAmbiguous(request, request.originalUrl ?? request.url ?? '')) return false
+  return hosts === undefined || hosts.has(request.headers.host?.toLowerCase() ?? '')
+}
+
+/**
+ * Whether middleware in front has replaced the URL, perhaps because of a header: the handler of `/de/p` renders another
+ * response than that of `/p`. Express removes the mount point from it, and adds a slash if nothing is left.
+ */
+function isRewritten({ url = '', originalUrl, baseUrl }: FrameworkRequest): boolean {
+  if (originalUrl === undefined || originalUrl === url) return false
+  const start = baseUrl ?? originalUrl.slice(0, Math.max(0, originalUrl.length - url.length))
+  return originalUrl !== start + url && originalUrl !== (baseUrl ?? originalUrl) + url.slice(1)
+}
+
+/**
+ * The scheme and the host of a request. If Express trusts the proxy, it derives both from headers of the proxy: a handler
+ * that uses them renders another response, so they are part of the key.
+ */
+export function originOf(request: FrameworkRequest): string {
+  const host = (request.headers.host ?? '').toLowerCase()
+  const forwarded = trustsProxy(request) ? request.headers['x-forwarded-host'] : undefined
+  const suffix = forwarded === undefined ? '' : `@${encodeURIComponent(String(forwarded))}`
+  return `${schemeOf(request)}://${host}${suffix}`
+}
+
+/** Names of the headers of a proxy that are part of the key. */
+export function forwardedHeaders(request: FrameworkRequest): readonly string[] {
+  return trustsProxy(request) ? proxyHeaders : []
+}
+
+const proxyHeaders = ['x-forwarded-host', 'x-forwarded-proto']
+
+/** Whether the setting `trust proxy` of Express applies to the sender of the request. */
+function trustsProxy({ app, headers, socket }: FrameworkRequest): boolean {
+  if (headers['x-forwarded-host'] === undefined && headers['x-forwarded-proto'] === undefined) {
+    return false
+  }
+  const trust = app?.get?.('trust proxy fn')
+  return typeof trust === 'function' && trust(socket?.remoteAddress, 0) === true
+}
+
+function schemeOf(request: FrameworkRequest): string {
+  // It is not checked by Express, if it trusts the proxy.
+  if (request.protocol !== undefined) return encodeURIComponent(request.protocol)
+  return (request.socket as { encrypted?: boolean } | null)?.encrypted === true ? 'https' : 'http'
+}
+
+/** The URL without its query. */
+export function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
+}
+
+/** Returns the key of a URL without `varyBy`, for invalidation. */
+export function keyOfUrl(url: string): string {
+  return keyPrefix + url
+}
+
+/** The tag of all variants of a URL that `varyBy` tells apart. */
+export function tagOfUrl(url: string): string {
+  return `url ${url}`
+}

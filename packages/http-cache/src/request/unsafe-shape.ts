@@ -1,0 +1,45 @@
+import type { IncomingMessage } from 'node:http'
+
+/** `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. */
+const host = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+/** A path and a query. Node also accepts control characters in neither, but `\`, `#` and `//host`. */
+const target = /^\/(?!\/)[^#\\\s]*$/
+
+/**
+ * Whether the handler, a proxy or this cache may understand a request differently, as Node accepts it: it has several
+ * `Host` headers or none, its target is a full URL or begins with `//`, or a GET has a body. Such requests bypass the cache.
+ */
+export function isAmbiguous(request: IncomingMessage, url: string): boolean {
+  const { headers } = request
+  if (!target.test(url) || (request.url !== url && !isPlainTarget(request.url))) return true
+  if (headers.host === undefined || !isPlainHost(headers.host)) return true
+  if (headers['transfer-encoding'] !== undefined) return true
+  const length = headers['content-length']
+  if (length !== undefined && length !== '0') return true
+  return headers.upgrade !== undefined || countHosts(request.rawHeaders) > 1
+}
+
+/** The last host that was accepted: most requests have the same. */
+let lastHost = ''
+
+function isPlainHost(value: string): boolean {
+  if (value === lastHost) return true
+  if (!host.test(value)) return false
+  lastHost = value
+  return true
+}
+
+/** The `url` that a framework has left to the handler: `/` or the rest of the path below a mount point. */
+function isPlainTarget(url: string | undefined): boolean {
+  return url !== undefined && !/[#\\\s]/.test(url)
+}
+
+/** Node keeps the first of several `Host` headers, and other programs the last. */
+function countHosts(rawHeaders: readonly string[]): number {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
+}

@@ -1,0 +1,101 @@
+import type { IncomingMessage } from 'node:http'
+
+/**
+ * What the response depends on besides the URL: a function whose result is part of the key, or names of request headers
+ * and cookies (`'cookie:currency'`).
+ */
+export type VaryBy =
+  | readonly string[]
+  | {
+      call(request: IncomingMessage): string | number | boolean | readonly string[] | undefined
+    }['call']
+
+/** What `varyBy` says about a route. */
+export interface VaryPlan {
+  /** Whether requests with cookies may use the cache. */
+  readonly coversCookies: boolean
+  readonly coversAuthorization: boolean
+  /** Whether the route states itself what the response depends on: then reads of the session or the user are expected. */
+  readonly coversUser: boolean
+  /** Names of headers in lower case, for `Vary`. */
+  readonly headers: readonly string[]
+  /** The part of the key, or `undefined` to bypass the cache. */
+  readonly partOf: ((request: IncomingMessage) => string | undefined) | undefined
+}
+
+export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
+  if (varyBy === undefined) return noVariation
+  if (typeof varyBy === 'function') return planFunction(varyBy)
+  const names = varyBy.map((name) => name.toLowerCase())
+  const cookies = varyBy
+    .filter((name) => name.toLowerCase().startsWith('cookie:'))
+    .map((name) => name.slice('cookie:'.length))
+  const headers = names.filter((name) => !name.startsWith('cookie:'))
+  return {
+    coversCookies: cookies.length > 0 || headers.includes('cookie'),
+    coversAuthorization: headers.includes('authorization'),
+    coversUser: false,
+    headers: cookies.length > 0 && !headers.includes('cookie') ? [...headers, 'cookie'] : headers,
+    partOf: (request) => partOfNames(request, headers, cookies),
+  }
+}
+
+const noVariation: VaryPlan = {
+  coversCookies: false,
+  coversAuthorization: false,
+  coversUser: false,
+  headers: [],
+  partOf: undefined,
+}
+
+function planFunction(varyBy: Extract<VaryBy, (...args: never) => unknown>): VaryPlan {
+  return {
+    coversCookies: true,
+    coversAuthorization: true,
+    coversUser: true,
+    // Other caches cannot know what the function reads.
+    headers: ['cookie', 'authorization'],
+    partOf: (request) => {
+      const value = varyBy(request)
+      return value === undefined ? undefined : encodeParts([value].flat())
+    },
+  }
+}
+
+function partOfNames(
+  request: IncomingMessage,
+  headers: readonly string[],
+  cookies: readonly string[],
+): string {
+  const values = headers.map((name) => normalizeHeader(name, request.headers[name]))
+  const jar = request.headers.cookie
+  return encodeParts([...values, ...cookies.map((name) => cookieOf(jar, name))])
+}
+
+/** Injective: no two lists have the same text. */
+function encodeParts(parts: readonly unknown[]): string {
+  return parts.map((part) => encodeURIComponent(String(part))).join(',')
+}
+
+/** All values of a cookie, because it depends on the parser which of several counts. */
+function cookieOf(header: string | undefined, name: string): string {
+  if (header === undefined) return ''
+  const pairs = header.split(';').map((pair) => pair.trim())
+  return pairs.filter((pair) => pair.startsWith(`${name}=`)).join(';')
+}
+
+/**
+ * The value of a header as it is part of a key (RFC 9111 section 4.1): without white space between members, and for
+ * languages, which are case-insensitive, in lower case. The order of members is kept, because a handler may prefer the
+ * first. A missing header differs from an empty one.
+ */
+export function normalizeHeader(
+  name: string,
+  value: string | readonly string[] | undefined,
+): string {
+  if (value === undefined) return '\0'
+  const text = typeof value === 'string' ? value : value.join(',')
+  const members = text.split(',').map((member) => member.trim().replaceAll(/\s*;\s*/g, ';'))
+  const joined = members.join(',')
+  return name === 'accept-language' ? joined.toLowerCase() : joined
+}

@@ -1,0 +1,63 @@
+import { parseHttpDate } from '../headers/http-date.ts'
+import type { Conditions } from '../request/request-headers.ts'
+
+const entityTags = /(?:W\/)?"[^"]*"|\*/g
+
+/** The validators of the representation that would be sent. */
+export interface Selected {
+  readonly status: number
+  readonly etag: string | undefined
+  readonly lastModified: string | undefined
+  readonly date: string | undefined
+}
+
+/**
+ * Whether a request is answered with 304 (RFC 9110 section 13.2.2): `If-None-Match` is compared weakly and replaces
+ * `If-Modified-Since`.
+ */
+export function isNotModified(conditions: Conditions, selected: Selected, now: number): boolean {
+  const { ifNoneMatch, ifModifiedSince } = conditions
+  if (ifNoneMatch === undefined && ifModifiedSince === undefined) return false
+  if (selected.status !== 200) return false
+  if (ifNoneMatch !== undefined) return matchesWeakly(ifNoneMatch, selected.etag)
+  const since = parseHttpDate(ifModifiedSince, now)
+  // Without Last-Modified, the date of the stored response counts (RFC 9111 section 4.3.2).
+  const changed = parseHttpDate(selected.lastModified ?? selected.date, now)
+  return since !== undefined && changed !== undefined && changed <= since
+}
+
+function matchesWeakly(list: string, etag: string | undefined): boolean {
+  const tags = list.match(entityTags) ?? []
+  if (etag === undefined) return false
+  return tags.some((tag) => tag === '*' || opaque(tag) === opaque(etag))
+}
+
+function opaque(tag: string): string {
+  return tag.startsWith('W/') ? tag.slice(2) : tag
+}
+
+/** Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. */
+export function permitsRange(ifRange: string | undefined, selected: Selected): boolean {
+  if (ifRange === undefined) return true
+  if (ifRange.startsWith('"')) return ifRange === selected.etag
+  return !ifRange.startsWith('W/') && ifRange === selected.lastModified
+}
+
+/** A part of a body; `undefined` for the whole body, `'unsatisfiable'` if no byte is in it. */
+export type ByteRange = { readonly start: number; readonly end: number } | 'unsatisfiable'
+
+/** Parses a `Range` of one part (RFC 9110 section 14.1.2). Several parts, and what is invalid, are ignored. */
+export function parseRange(range: string | undefined, length: number): ByteRange | undefined {
+  const match = /^bytes=\s*(\d*)-(\d*)\s*$/.exec(range ?? '')
+  if (match === null || (match[1] === '' && match[2] === '')) return undefined
+  const first = match[1] === '' ? undefined : Number(match[1])
+  const last = match[2] === '' ? undefined : Number(match[2])
+  if (first === undefined) {
+    const suffix = last as number
+    if (suffix === 0 || length === 0) return 'unsatisfiable'
+    return { start: Math.max(0, length - suffix), end: length - 1 }
+  }
+  if (last !== undefined && last < first) return undefined
+  if (first >= length) return 'unsatisfiable'
+  return { start: first, end: Math.min(last ?? length - 1, length - 1) }
+}

@@ -1,0 +1,59 @@
+import type { ServerResponse } from 'node:http'
+import { type HeaderValue, textOf } from '../headers/header-list.ts'
+import { mergeVary } from '../headers/vary.ts'
+
+/** What a stored response is sent with. */
+interface StoredHead {
+  readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly freshness: { readonly omitted: readonly string[] }
+}
+
+/** Names and values in turn, as they are sent. */
+type HeaderLines = readonly HeaderValue[]
+
+/** By record: many requests receive the same one. */
+const linesOfRecords = new WeakMap<StoredHead, HeaderLines>()
+
+/** Sets the headers of a stored response. Those that middleware in front has set for this request are kept. */
+export function setStoredHeaders(
+  response: ServerResponse,
+  record: StoredHead,
+  etag: string | undefined,
+): void {
+  // Of an outer middleware, which may depend on other request headers than the stored response.
+  const outerVary = response.getHeader('vary')
+  const lines = linesOf(record)
+  for (let index = 0; index < lines.length; index += 2) {
+    response.setHeader(lines[index] as string, lines[index + 1] as string | string[])
+  }
+  if (outerVary !== undefined) addVary(response, record, outerVary)
+  const isOmitted = record.freshness.omitted.includes('etag')
+  if (etag !== undefined && !isOmitted) response.setHeader('ETag', etag)
+}
+
+function linesOf(record: StoredHead): HeaderLines {
+  const known = linesOfRecords.get(record)
+  if (known !== undefined) return known
+  const { headers, freshness } = record
+  const lines: HeaderValue[] = []
+  for (const name of Object.keys(headers)) {
+    if (name === 'etag' || freshness.omitted.includes(name)) continue
+    lines.push(name, headers[name] as HeaderValue)
+  }
+  linesOfRecords.set(record, lines)
+  return lines
+}
+
+function addVary(
+  response: ServerResponse,
+  { headers }: StoredHead,
+  outer: number | string | string[],
+): void {
+  if (outer === headers.vary) return
+  const names = String(outer).toLowerCase().split(',')
+  const merged = mergeVary(
+    textOf(headers.vary),
+    names.map((name) => name.trim()),
+  )
+  if (merged !== undefined) response.setHeader('Vary', merged)
+}

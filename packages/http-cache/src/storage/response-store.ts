@@ -1,0 +1,237 @@
+import type { Awaitable, Cache } from '@stowage/core'
+import { normalizeHeader } from '../request/vary-by.ts'
+import { Deadlines } from './deadlines.ts'
+import { type Encoding, encodeBody } from './encodings.ts'
+import { type Hint, RecentMap } from './hints.ts'
+import {
+  bufferOf,
+  decodeRecord,
+  type ResponseRecord,
+  type StoredItem,
+  type StoredRecord,
+  type VaryRecord,
+} from './record.ts'
+
+/** Request headers by their names in lower case. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** What a lookup has found. */
+export interface Found {
+  /** The key of the response: that of the URL, or that of the variant. */
+  readonly key: string
+  /** Set if the response depends on request headers. */
+  readonly vary: VaryRecord | undefined
+  readonly stored: StoredItem<ResponseRecord> | undefined
+  /** The parts that were read in the same turn, by their keys. */
+  readonly parts: ReadonlyMap<string, Promise<Buffer | undefined>>
+}
+
+/** Which parts of a response a request probably needs. */
+export interface Wanted {
+  /** Whether the body is sent, and not only the headers. */
+  readonly body: boolean
+  readonly encoding: Encoding | 'identity'
+}
+
+const noParts: ReadonlyMap<string, Promise<Buffer | undefined>> = new Map()
+const maxHints = 10_000
+const encodedPrefix = 'http:encoded:'
+
+/** Reads responses and their parts. */
+export class ResponseStore {
+  readonly #cache: Cache
+  readonly #deadlines: Deadlines
+  readonly #hints = new RecentMap<Hint>(maxHints)
+
+  /** @param timeoutMs how long a read may take */
+  constructor(cache: Cache, timeoutMs: number) {
+    this.#cache = cache
+    this.#deadlines = new Deadlines(timeoutMs)
+  }
+
+  /**
+   * Reads the record of a key, and in the same turn what the last record of the key has referred to. Returns no promise if
+   * the cache replies at once: then nothing is gained by one turn.
+   */
+  find(key: string, headers: RequestHeaders, wanted: Wanted): Awaitable<Found> {
+    const reading = this.#read(key)
+    if (!(reading instanceof Promise))
+      return this.#follow(key, decodeOnce(reading), headers, wanted)
+    const hint = this.#hints.get(key)
+    if (hint !== undefined) return this.#findParts(key, hint, reading, headers, wanted)
+    return reading.then((value) => {
+      const item = decodeRecord(value)
+      this.#remember(key, responseItem(item)?.record)
+      return this.#follow(key, item, headers, wanted)
+    })
+  }
+
+  async #findParts(
+    key: string,
+    hint: Hint,
+    reading: Awaitable<unknown>,
+    headers: RequestHeaders,
+    wanted: Wanted,
+  ): Promise<Found> {
+    const variant =
+      hint.vary === undefined
+        ? undefined
+        : variantKey(key, hint.vary.fill, hint.vary.names, headers)
+    const readingVariant = variant === undefined ? undefined : this.#begin(variant)
+    const parts = this.#beginParts(variant === undefined ? hint : this.#hints.get(variant), wanted)
+    const item = decodeRecord(await reading)
+    this.#remember(key, responseItem(item)?.record)
+    if (readingVariant !== undefined && item?.record.fill === hint.vary?.fill) {
+      const stored = responseItem(decodeRecord(await readingVariant))
+      const found = { key: variant as string, vary: item?.record as VaryRecord, stored, parts }
+      this.#remember(found.key, stored?.record)
+      return found
+    }
+    return this.#follow(key, item, headers, wanted, parts)
+  }
+
+  /** The key of the variant of a request. */
+  variantKey(key: string, vary: VaryRecord, headers: RequestHeaders): string {
+    return variantKey(key, vary.fill, vary.names, headers)
+  }
+
+  /** Returns the body of a response in an encoding; `undefined` if it has been lost. */
+  bodyOf(
+    stored: StoredItem<ResponseRecord>,
+    encoding: Encoding | 'identity',
+    parts: Found['parts'] = noParts,
+  ): Awaitable<Buffer | undefined> {
+    const { record, body } = stored
+    if (encoding === 'identity') return body ?? this.#bodyApart(record, parts)
+    const key = encodedKey(record.fill, encoding)
+    const reading = parts.get(key) ?? this.#read(key)
+    const read = reading instanceof Promise ? undefined : bytesOf(reading)
+    return read ?? this.#encodedBody(key, reading, stored, encoding, parts)
+  }
+
+  async #encodedBody(
+    key: string,
+    reading: Awaitable<unknown>,
+    { record, body }: StoredItem<ResponseRecord>,
+    encoding: Encoding,
+    parts: Found['parts'],
+  ): Promise<Buffer | undefined> {
+    const read = bytesOf(await reading)
+    if (read !== undefined) return read
+    const ttl = Math.max(1, record.keepUntil - this.#cache.clock.now())
+    return this.#cache.remember<Buffer | undefined>(key, { ttl }, async () => {
+      const identity = body ?? (await this.#bodyApart(record, parts))
+      return identity && encodeBody(identity, encoding)
+    })
+  }
+
+  forget(key: string): void {
+    this.#hints.delete(key)
+  }
+
+  /** What a record leads to: it is the response, or says under which key that is. */
+  #follow(
+    key: string,
+    item: StoredItem | undefined,
+    headers: RequestHeaders,
+    wanted: Wanted,
+    parts: Found['parts'] = noParts,
+  ): Awaitable<Found> {
+    const stored = responseItem(item)
+    if (item === undefined || stored !== undefined) return { key, vary: undefined, stored, parts }
+    const vary = item.record as VaryRecord
+    const variant = variantKey(key, vary.fill, vary.names, headers)
+    const reading = this.#read(variant)
+    if (!(reading instanceof Promise)) {
+      return { key: variant, vary, stored: responseItem(decodeOnce(reading)), parts }
+    }
+    this.#hints.set(key, { vary })
+    const variantParts = this.#beginParts(this.#hints.get(variant), wanted)
+    return reading.then((value) => {
+      const found = responseItem(decodeRecord(value))
+      this.#remember(variant, found?.record)
+      return { key: variant, vary, stored: found, parts: variantParts }
+    })
+  }
+
+  /** Remembers parts that are stored apart. */
+  #remember(key: string, record: ResponseRecord | undefined): void {
+    if (record === undefined) return
+    if (record.bodyKey === undefined && !record.isEncodable) {
+      if (this.#hints.get(key) !== undefined) this.#hints.delete(key)
+      return
+    }
+    const { fill, bodyKey } = record
+    if (this.#hints.get(key)?.fill !== fill) this.#hints.set(key, { fill, bodyKey })
+  }
+
+  #beginParts(hint: Hint | undefined, { body, encoding }: Wanted): Found['parts'] {
+    if (!body || hint?.fill === undefined) return noParts
+    const key = encoding === 'identity' ? hint.bodyKey : encodedKey(hint.fill, encoding)
+    if (key === undefined) return noParts
+    return new Map([[key, this.#begin(key).then(bytesOf)]])
+  }
+
+  async #bodyApart(record: ResponseRecord, parts: Found['parts']): Promise<Buffer | undefined> {
+    const { bodyKey } = record
+    if (bodyKey === undefined) return undefined
+    const body = bytesOf(await (parts.get(bodyKey) ?? this.#read(bodyKey)))
+    return body?.byteLength === record.bodyBytes ? body : undefined
+  }
+
+  /** Reads what may not be needed. A failure is that of the record, which is read at the same time. */
+  async #begin(key: string): Promise<unknown> {
+    try {
+      return await this.#read(key)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The bytes are only sent, so that they need not be copied. */
+  #read(key: string): Awaitable<unknown> {
+    try {
+      const reading = this.#cache.getShared(key)
+      return reading instanceof Promise ? this.#deadlines.limit(reading) : reading
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+}
+
+function encodedKey(fill: string, encoding: Encoding): string {
+  return `${encodedPrefix}${fill}:${encoding}`
+}
+
+/** The generation of the record of `Vary` is part of the key: variants of an older record are not found any more. */
+function variantKey(
+  key: string,
+  generation: string,
+  names: readonly string[],
+  headers: RequestHeaders,
+): string {
+  const values = names.map((name) => encodeURIComponent(normalizeHeader(name, headers[name])))
+  return `${key}|${generation}|${values.join(',')}`
+}
+
+function responseItem(
+  item: StoredItem<StoredRecord> | undefined,
+): StoredItem<ResponseRecord> | undefined {
+  return item?.record.kind === 'response' ? (item as StoredItem<ResponseRecord>) : undefined
+}
+
+/** By the value that was read: a memory returns the same one each time. */
+const decodedItems = new WeakMap<object, StoredItem>()
+
+function decodeOnce(value: unknown): StoredItem | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const known = decodedItems.get(value)
+  if (known !== undefined) return known
+  const item = decodeRecord(value)
+  if (item !== undefined) decodedItems.set(value, item)
+  return item
+}
+
+function bytesOf(value: unknown): Buffer | undefined {
+  return value instanceof Uint8Array ? bufferOf(value) : undefined
+}

@@ -1,0 +1,119 @@
+import { responseCache } from '@stowage/http-cache'
+import express, { type RequestHandler } from 'express'
+import { describe, expect, test } from 'vitest'
+import { parse, serve, setupCache } from './fixture.ts'
+import { delay, forms } from './forms.ts'
+
+describe.each(Object.entries(forms))('%s', (_, form) => {
+  const shapes: Record<string, (host: string) => string> = {
+    'two hosts': (host) => `GET /p HTTP/1.1\r\nHost: ${host}\r\nHost: evil\r\n`,
+    'two hosts, reversed': (host) => `GET /p HTTP/1.1\r\nHost: evil\r\nHost: ${host}\r\n`,
+    'a full URL': (host) => `GET http://evil/p HTTP/1.1\r\nHost: ${host}\r\n`,
+    'a full URL of this host': (host) => `GET http://${host}/p?evil HTTP/1.1\r\nHost: ${host}\r\n`,
+    'two slashes': (host) => `GET //evil/../p HTTP/1.1\r\nHost: ${host}\r\n`,
+    'a fragment': (host) => `GET /p#evil HTTP/1.1\r\nHost: ${host}\r\n`,
+    'a backslash': (host) => `GET /p\\evil HTTP/1.1\r\nHost: ${host}\r\n`,
+    'a host with a path': () => 'GET /p HTTP/1.1\r\nHost: evil/p\r\n',
+    'a host with a user': (host) => `GET /p HTTP/1.1\r\nHost: evil@${host}\r\n`,
+    'another host': () => 'GET /p HTTP/1.1\r\nHost: evil\r\n',
+    'no host': () => 'GET /p HTTP/1.0\r\n',
+    'a body': (host) => `GET /p HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 4\r\n`,
+    'a chunked body': (host) =>
+      `GET /p HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n`,
+    'an upgrade': (host) => `GET /p HTTP/1.1\r\nHost: ${host}\r\nUpgrade: evil\r\n`,
+    HEAD: (host) => `HEAD /p HTTP/1.1\r\nHost: ${host}\r\nX-Evil: 1\r\n`,
+    POST: (host) => `POST /p HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 4\r\n`,
+  }
+
+  test.each(Object.keys(shapes))(
+    'a request with %s does not determine the response of others',
+    async (name) => {
+      const { cache } = setupCache()
+      const app = express()
+      app.disable('etag')
+      const handler: RequestHandler = async (request, response) => {
+        let body = ''
+        for await (const chunk of request) body += chunk
+        const isEvil = request.method !== 'GET' || body !== ''
+        response.send(`${request.headers.host} ${request.originalUrl} ${isEvil ? 'evil' : ''}`)
+      }
+      app.all(/.*/, ...form({ cache, ttl: '1m' }, handler))
+      const { raw, get, port } = await serve(app)
+      const host = `127.0.0.1:${port}`
+      const request = shapes[name]?.(host) ?? ''
+      const bodies: Record<string, string> = {
+        'a body': 'evil',
+        POST: 'evil',
+        'a chunked body': '4\r\nevil\r\n0\r\n\r\n',
+      }
+      const attack = `${request}Connection: close\r\n\r\n${bodies[name] ?? ''}`
+      await raw(attack)
+      await raw(attack)
+      expect((await get('/p')).body).toBe(`${host} /p `)
+      expect((await get('/p')).body).toBe(`${host} /p `)
+    },
+  )
+
+  test('parameters that a handler reads as one keep their order', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.set('query parser', 'extended')
+    const handler: RequestHandler = (request, response) => void response.json(request.query)
+    app.get('/p', ...form({ cache }, handler))
+    const { get } = await serve(app)
+    const pairs = [
+      ['a=1&a=2', 'a=2&a=1'],
+      ['user=1&us%65r=2', 'us%65r=2&user=1'],
+      ['a[b]=1&a=2', 'a=2&a[b]=1'],
+      ['a=1&%=2', '%=2&a=1'],
+      ['a=1&b=2', 'a=1&b=3'],
+      ['a=1&b=2', 'a=1%26b=2'],
+    ]
+    const truth = async (query: string) => (await get(`/p?${query}&unique=${Math.random()}`)).body
+    for (const query of pairs.flat()) {
+      const { unique: _, ...expected } = JSON.parse(await truth(query))
+      expect(JSON.parse((await get(`/p?${query}`)).body), query).toEqual(expected)
+      expect(JSON.parse((await get(`/p?${query}`)).body), query).toEqual(expected)
+    }
+  })
+})
+
+test('with trust proxy, the forwarded host is part of the key', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.set('trust proxy', true)
+  let calls = 0
+  app.get('/p', responseCache({ cache }) as RequestHandler, (request, response) => {
+    calls++
+    response.send(`${request.protocol}://${request.host}`)
+  })
+  const { get } = await serve(app)
+  const from = async (host: string) => (await get('/p', { 'x-forwarded-host': host })).body
+  for (const host of ['a.example', 'a.example:8443', 'b.example', 'a.example']) {
+    expect(await from(host)).toBe(`http://${host}`)
+  }
+  expect(calls).toBe(3)
+  expect((await get('/p')).body).toContain('127.0.0.1')
+})
+
+test('pipelined requests receive their own responses', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.get('/:name', responseCache({ cache }) as RequestHandler, async (request, response) => {
+    await delay()
+    response.send(request.params.name)
+  })
+  const { raw } = await serve(app)
+  const line = (name: string, last = false) =>
+    `GET /${name} HTTP/1.1\r\nHost: x\r\n${last ? 'Connection: close\r\n' : ''}\r\n`
+  const text = (
+    await raw(line('alice') + line('bob') + line('alice') + line('carol', true))
+  ).toString()
+  expect(text.match(/\r\n\r\n(alice|bob|carol)/g)?.map((part) => part.trim())).toEqual([
+    'alice',
+    'bob',
+    'alice',
+    'carol',
+  ])
+  expect(parse(Buffer.from(text)).status).toBe(200)
+})

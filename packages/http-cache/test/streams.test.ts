@@ -1,0 +1,97 @@
+import express from 'express'
+import { describe, expect, test } from 'vitest'
+import { serve } from './fixture.ts'
+import { counting } from './forms.ts'
+
+describe('streams', () => {
+  test('passes a body on in parts, and stores it', async () => {
+    const { app, next } = counting(express)
+    app.get('/p', (_request, response) => {
+      next()
+      response.write('one ')
+      setTimeout(() => response.end(Buffer.from('two')), 10)
+    })
+    const { get } = await serve(app)
+    expect([(await get('/p')).body, (await get('/p')).body]).toEqual(['one two', 'one two'])
+    expect(next()).toBe(2)
+  })
+
+  test('does not store a body that is too large, and sends all of it', async () => {
+    const { app, next } = counting(express, { maxBodyBytes: 10_000 })
+    app.get('/p', (_request, response) => {
+      next()
+      response.write('x'.repeat(6_000))
+      response.end('y'.repeat(6_000))
+    })
+    app.get('/q', (_request, response) => void response.send('z'.repeat(12_000)))
+    const { get } = await serve(app)
+    expect([(await get('/p')).body.length, (await get('/p')).body.length]).toEqual([12_000, 12_000])
+    expect(next()).toBe(3)
+    expect((await get('/q')).cache).toBe('fwd=uri-miss; detail=too-large')
+  })
+
+  test('stores a large body apart, and reads none for a 304', async () => {
+    const { app, calls, next } = counting(express)
+    app.get(
+      '/p',
+      (_request, response) => void response.set('ETag', '"1"').send('x'.repeat(50_000) + next()),
+    )
+    const { get } = await serve(app)
+    expect((await get('/p')).body).toHaveLength(50_001)
+    expect((await get('/p')).body).toHaveLength(50_001)
+    calls.length = 0
+    expect((await get('/p', { 'if-none-match': '"1"' })).status).toBe(304)
+    expect(calls).toEqual(['get'])
+    expect((await get('/p')).body).toHaveLength(50_001)
+  })
+
+  test.each([
+    ['a stream of events', { 'Content-Type': 'text/event-stream' }, 'event-stream', 10],
+    ['a private stream', { 'Cache-Control': 'private' }, 'private', 10],
+    ['a stream that becomes too large', {}, undefined, 20_000],
+  ])('other requests do not wait for the end of %s', async (_, headers, detail, bytes) => {
+    const { app, state, next } = counting(express, { maxBodyBytes: 10_000, waitTimeout: '1m' })
+    app.get('/p', (_request, response) => {
+      const call = next()
+      response.set(headers).write('x'.repeat(bytes))
+      if (call > 1) response.end()
+    })
+    const { get, url } = await serve(app)
+    const controller = new AbortController()
+    const endless = await fetch(`${url}/p`, { signal: controller.signal })
+    const status = endless.headers.get('cache-status')
+    expect(status).toBe(`Stowage; fwd=uri-miss${detail === undefined ? '' : `; detail=${detail}`}`)
+    expect((await get('/p')).body).toHaveLength(bytes)
+    expect(state.calls).toBe(2)
+    controller.abort()
+  })
+
+  test('does not store a body that is shorter than its Content-Length', async () => {
+    const { app, next } = counting(express)
+    app.get('/p', (_request, response) => {
+      next()
+      response.writeHead(200, { 'Content-Length': 10 })
+      response.end('short', () => response.destroy())
+    })
+    const { get } = await serve(app)
+    await get('/p')
+    await get('/p')
+    expect(next()).toBe(3)
+  })
+})
+
+test('has no effect on a response without end: a client that leaves early', async () => {
+  const { app, next } = counting(express)
+  app.get('/p', (_request, response) => {
+    if (next() === 1)
+      response.write('x') // never ends
+    else response.send('complete')
+  })
+  const { get, url } = await serve(app)
+  const controller = new AbortController()
+  const left = fetch(`${url}/p`, { signal: controller.signal })
+  await left
+  const waiting = get('/p')
+  controller.abort()
+  expect((await waiting).body).toBe('complete')
+})

@@ -1,0 +1,214 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
+import express, { type RequestHandler, type Response } from 'express'
+import { describe, expect, test } from 'vitest'
+import { serve, setupCache } from './fixture.ts'
+import { forms } from './forms.ts'
+
+/** Middleware that sets a header at the last moment, as on-headers does for cookie-session. */
+const atLast =
+  (name: string, value: string): RequestHandler =>
+  (_request, response, next) => {
+    const { writeHead } = response
+    response.writeHead = function (this: Response, ...args: unknown[]) {
+      this.setHeader(name, value)
+      return Reflect.apply(writeHead, this, args)
+    } as typeof writeHead
+    next()
+  }
+
+const ways: Record<string, (response: Response, text: string) => unknown> = {
+  end: (response, text) => response.end(text),
+  send: (response, text) => response.send(text),
+  write: (response, text) => {
+    response.write(text)
+    response.end()
+  },
+  flushHeaders: (response, text) => {
+    response.flushHeaders()
+    response.end(text)
+  },
+  writeHead: (response, text) => response.writeHead(200, { 'X-A': '1' }).end(text),
+}
+
+describe.each(Object.entries(ways))(
+  'headers that middleware behind the cache sets with %s',
+  (_, way) => {
+    test.each([
+      ['Set-Cookie', 'sid=1', 'set-cookie'],
+      ['Cache-Control', 'private', 'private'],
+      ['Vary', '*', 'vary-star'],
+    ])('%s prevents that the response is stored', async (name, value, detail) => {
+      const { cache } = setupCache()
+      const app = express()
+      let calls = 0
+      app.use(responseCache({ cache }), atLast(name, value))
+      app.get('/p', (_request, response) => void way(response, `token ${++calls}`))
+      const { get } = await serve(app)
+      const first = await get('/p')
+      expect(first.cache).toBe(`fwd=uri-miss; detail=${detail}`)
+      expect(first.headers.get(name)).toBe(value)
+      expect((await get('/p')).body).toBe('token 2')
+    })
+  },
+)
+
+describe.each(Object.entries(forms))('%s', (_, form) => {
+  test('varyBy is part of the key that a route determines', async () => {
+    const { cache, calls } = setupCache()
+    const app = express()
+    const options: ResponseCacheOptions = {
+      cache,
+      key: () => 'account',
+      varyBy: ({ headers }) => headers.authorization,
+    }
+    app.all(
+      '/p',
+      ...form(options, (request, response) => {
+        response.send(`hello ${request.headers.authorization}`)
+      }),
+    )
+    const { get } = await serve(app)
+    const visit = (name: string) => get('/p', { authorization: name })
+    for (const name of ['alice', 'bob', 'alice']) {
+      expect((await visit(name)).body).toBe(`hello ${name}`)
+    }
+    expect((await visit('bob')).cache).toContain('hit')
+    expect((await get('/p')).cache).toBe('fwd=bypass')
+    expect(calls.length).toBeGreaterThan(0)
+  })
+
+  test.each([
+    ['only=id', { only: ['id'] }],
+    ['only, with another name', { only: ['id', 'x'] }],
+  ])('parameters that a parser reads as one of %s are part of the key', async (_case, query) => {
+    const { cache } = setupCache()
+    const app = express()
+    app.set('query parser', 'extended')
+    const handler: RequestHandler = (request, response) => void response.json(request.query.id)
+    app.get('/p', ...form({ cache, query }, handler))
+    const { get } = await serve(app)
+    for (const evil of ['id[]=evil', 'id[x]=evil', '[id]=evil', '%5Bid%5D=evil', 'i%64[0]=evil']) {
+      expect((await get(`/p?${evil}&id=1`)).body, evil).toContain('evil')
+      expect((await get('/p?id=1')).body).toBe('"1"')
+      expect((await get(`/p?id=1&${evil}`)).body, evil).not.toBe('"1"')
+    }
+  })
+
+  test('what a proxy is trusted to state is part of the key as it is', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.set('trust proxy', true)
+    app.get(
+      '/p',
+      ...form({ cache }, (request, response) => {
+        response.send(`${request.protocol}://${request.host}`)
+      }),
+    )
+    const { get, port } = await serve(app)
+    for (const protocol of ['javascript', 'https', 'HTTP', 'http']) {
+      const { body } = await get('/p', { 'x-forwarded-proto': protocol })
+      expect(body).toBe(`${protocol}://127.0.0.1:${port}`)
+    }
+  })
+
+  test('a URL that was rewritten because of a header bypasses the cache', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.use((request, _response, next) => {
+      if (request.headers['accept-language'] === 'de') request.url = `/de${request.url}`
+      next()
+    })
+    const handler: RequestHandler = (request, response) => void response.send(request.path)
+    app.get('/de/p', ...form({ cache }, handler))
+    app.get('/p', ...form({ cache }, handler))
+    const { get } = await serve(app)
+    expect((await get('/p', { 'accept-language': 'de' })).body).toBe('/de/p')
+    expect((await get('/p')).body).toBe('/p')
+    expect((await get('/p', { 'accept-language': 'de' })).cache).toBe('fwd=bypass')
+    expect((await get('/p')).cache).toContain('hit')
+  })
+
+  test('a mount point does not count as rewritten', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    const inner = express.Router()
+    for (const path of ['/', '/p']) {
+      inner.get(
+        path,
+        ...form({ cache }, (request, response) => {
+          response.send(request.originalUrl)
+        }),
+      )
+    }
+    app.use('/a', express.Router().use('/b', inner))
+    const { get } = await serve(app)
+    for (const path of ['/a/b', '/a/b/', '/a/b?x=1', '/a/b/p', '/a/b/p?x=1']) {
+      await get(path)
+      const again = await get(path)
+      expect([again.body, again.cache]).toEqual([path, 'hit; ttl=60'])
+    }
+  })
+
+  test('preconditions for writes are left to the handler', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.get(
+      '/p',
+      ...form({ cache }, (request, response) => {
+        if (request.headers['if-match'] === undefined) response.send('x')
+        else response.status(412).end()
+      }),
+    )
+    const { get } = await serve(app)
+    await get('/p')
+    const reply = await get('/p', { 'if-match': '"other"' })
+    expect([reply.status, reply.cache]).toEqual([412, 'fwd=bypass'])
+  })
+
+  test.each(['auth', 'oidc', 'ip', 'currentUser'])(
+    'a response whose handler reads request.%s is private',
+    async (name) => {
+      const { cache } = setupCache()
+      const app = express()
+      let count = 0
+      app.use((request, _response, next) => {
+        if (name !== 'ip') Object.assign(request, { [name]: { sub: `user ${++count}` } })
+        next()
+      })
+      app.get(
+        '/p',
+        ...form({ cache, public: true }, (request, response) => {
+          response.json(Reflect.get(request, name))
+        }),
+      )
+      const { get } = await serve(app)
+      expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=private')
+      expect((await get('/p')).cache).not.toContain('hit')
+    },
+  )
+})
+
+test('a request that changes something invalidates its URL if its client leaves during the response', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  let state = 0
+  app.use(responseCache({ cache }))
+  app.get('/p', (_request, response) => void response.send(`state ${state}`))
+  let left: () => void = () => {}
+  const hasLeft = new Promise<void>((resolve) => {
+    left = resolve
+  })
+  app.post('/p', (_request: IncomingMessage, response: ServerResponse) => {
+    state++
+    response.once('close', left)
+    response.write('a stream without end')
+  })
+  const { get, url } = await serve(app)
+  expect((await get('/p')).body).toBe('state 0')
+  const controller = new AbortController()
+  await fetch(`${url}/p`, { method: 'POST', signal: controller.signal })
+  controller.abort()
+  await hasLeft
+  await expect.poll(async () => (await get('/p')).body).toBe('state 1')
+})
