@@ -1,0 +1,93 @@
+import type { ListedSession, Sessions } from '@stowage/sessions'
+import { Context, type SourceOptions } from '../configuration/context.ts'
+import type { Output } from '../output/io.ts'
+import { count, duration, size, table } from '../output/layout.ts'
+import { confirmed } from '../output/prompts.ts'
+
+export interface SessionsOptions extends SourceOptions {
+  readonly json?: boolean
+  readonly yes?: boolean
+  readonly user: string
+}
+
+interface Row {
+  /** The digest under which the session is stored. It does not reveal the id. */
+  readonly key: string
+  readonly ttlMs: number | null
+  readonly bytes: number | null
+  /** The names of its fields. Their values may be secrets. */
+  readonly fields: readonly string[]
+}
+
+export async function listSessions(options: SessionsOptions, output: Output): Promise<number> {
+  const { user, json } = options
+  const context = await Context.read(options, output)
+  try {
+    const sessions = await context.sessions(user)
+    const listed = await sessions.of(user)
+    const rows = await Promise.all(listed.map((each) => rowOf(sessions, each)))
+    if (json) output.json({ command: 'sessions', action: 'list', user, sessions: rows })
+    else print(user, rows, output)
+    return 0
+  } finally {
+    await context.close()
+  }
+}
+
+/** Returns the exit code: 1 if the action was denied. */
+export async function revokeSessions(options: SessionsOptions, output: Output): Promise<number> {
+  const { user, json, yes = false } = options
+  const context = await Context.read(options, output)
+  try {
+    const sessions = await context.sessions(user)
+    const { length } = await sessions.of(user)
+    const action = `End ${count(length, 'session')} of user ${user}`
+    if (!(await confirmed(output, action, yes))) {
+      output.error('Nothing was changed.')
+      return 1
+    }
+    await sessions.destroyAllFor(user)
+    if (json) output.json({ command: 'sessions', action: 'revoke', user, ended: length })
+    else
+      output.line(`${output.colors.green('✓')} Ended ${count(length, 'session')} of user ${user}.`)
+    return 0
+  } finally {
+    await context.close()
+  }
+}
+
+async function rowOf(
+  { cache }: Sessions,
+  { key, session }: ListedSession<Record<string, unknown>>,
+): Promise<Row> {
+  const { ttlMs, bytes } = await cache.inspect(key)
+  const expires = ttlMs !== undefined && ttlMs !== Infinity
+  return {
+    key,
+    ttlMs: expires ? ttlMs : null,
+    bytes: bytes ?? null,
+    fields: Object.keys(session).sort(),
+  }
+}
+
+const shownKeyLength = 15
+const maxFieldsLength = 36
+
+function print(user: string, rows: readonly Row[], output: Output): void {
+  if (rows.length === 0) {
+    output.line(`No sessions of user ${user}.`)
+    return
+  }
+  const { dim } = output.colors
+  const cells = rows.map(({ key, ttlMs, bytes, fields }) => [
+    `${key.slice(0, shownKeyLength)}…`,
+    ttlMs === null ? '' : duration(ttlMs),
+    bytes === null ? '' : size(bytes),
+    shortened(fields.join(', ')),
+  ])
+  output.line(table(['session', 'expires in', 'size', 'fields'].map(dim), cells))
+}
+
+function shortened(text: string): string {
+  return text.length <= maxFieldsLength ? text : `${text.slice(0, maxFieldsLength - 1)}…`
+}

@@ -1,0 +1,90 @@
+import type { ConfigProblem, EnvReport, Finding, UnreadVariable, Variables } from '@stowage/core'
+import type { Context } from '../configuration/context.ts'
+
+const codes = {
+  misspelt: 'env-misspelt',
+  'prefix-overlap': 'prefix-overlap',
+  'package-missing': 'package-missing',
+} as const
+
+/** What is wrong with the files, the variables and the secrets. */
+export function checkEnvironment({ files, report, variables, app }: Context): Finding[] {
+  return [
+    ...files.flatMap(({ findings }) => findings),
+    ...(report?.problems ?? []).map(problemFinding),
+    ...(report?.unread ?? []).map(unreadFinding),
+    ...(app.sessions === undefined ? secretFindings(variables) : []),
+    ...memoryFindings(report, variables),
+  ]
+}
+
+/** Whether the stores that the environment selects are those that the application would use. */
+export function areStoresKnown({ report }: Context): boolean {
+  const { problems = [] } = report ?? {}
+  return problems.every(({ code }) => code === 'prefix-overlap')
+}
+
+function problemFinding({ variable, value, remedy: text, code }: ConfigProblem): Finding {
+  const shown = value === undefined ? variable : `${variable}=${value}`
+  const [problem, remedy] = splitRemedy(`${shown}: ${text}`)
+  const severity = 'error'
+  if (code === undefined)
+    return { code: 'env-invalid', severity, subject: variable, problem, remedy }
+  return { code: codes[code], severity, subject: variable, problem, remedy }
+}
+
+/** The texts of problems end with their remedy: the last sentence, or the last but one if that suggests a name. */
+function splitRemedy(text: string): [problem: string, remedy: string] {
+  const at = text.search(
+    /(?<=[.?!]) (Use|Set|Remove|Did|Install|Choose|Write|Known|Defined|Check|Encode)\b/,
+  )
+  const suggestion = /^(.*?) (Did you mean .*)$/s.exec(text)
+  if (suggestion?.[1] !== undefined) return [suggestion[1], suggestion[2] as string]
+  return at < 0 ? [text, 'Correct the variable.'] : [text.slice(0, at), text.slice(at + 1)]
+}
+
+function unreadFinding({ variable, replacement, kind }: UnreadVariable): Finding {
+  const isMisspelt = kind === 'misspelt'
+  return {
+    code: isMisspelt ? 'env-misspelt' : 'env-foreign',
+    severity: 'warning',
+    subject: variable,
+    problem: isMisspelt
+      ? `${variable} is not read.`
+      : `${variable} is a variable of another framework, and not read.`,
+    remedy: isMisspelt ? `Did you mean ${replacement}?` : `Use ${replacement}.`,
+  }
+}
+
+/** Sessions are used if one of their variables is set; the application may do without. */
+function secretFindings(variables: Variables): Finding[] {
+  const isSet = (name: string) => Boolean(variables[name]?.trim())
+  if (variables.NODE_ENV !== 'production' || isSet('SESSION_SECRET')) return []
+  const usesSessions = Object.keys(variables).some((name) => /^SESSION_/.test(name) && isSet(name))
+  return [
+    {
+      code: 'session-secret-missing',
+      severity: usesSessions ? 'error' : 'warning',
+      subject: 'SESSION_SECRET',
+      problem: 'SESSION_SECRET is not set, which sessionFromEnv requires in production.',
+      remedy: 'Set it to a random text, as of: openssl rand -base64 32',
+    },
+  ]
+}
+
+function memoryFindings(report: EnvReport | undefined, variables: Variables): Finding[] {
+  if (report === undefined || variables.NODE_ENV !== 'production') return []
+  const roles = (['cache', 'session'] as const).filter(
+    (name) => report.roles[name].store === 'memory',
+  )
+  if (roles.length === 0) return []
+  return [
+    {
+      code: 'memory-in-production',
+      severity: 'warning',
+      subject: roles.map((role) => `${role.toUpperCase()}_DRIVER`).join(', '),
+      problem: `The ${roles.join(' and the ')} store is the memory of one process, and ends with it.`,
+      remedy: 'Set CACHE_DRIVER to redis, memcached, dynamodb or lmdb.',
+    },
+  ]
+}

@@ -1,0 +1,63 @@
+import pc from 'picocolors'
+
+type Colors = ReturnType<typeof pc.createColors>
+
+/** What a command reads from and writes to. */
+export interface Io {
+  /** Environment variables. Those of `.env` files are added to `process.env`, which client libraries read. */
+  readonly env: NodeJS.ProcessEnv
+  /** The folder in which relative paths and packages are looked up. */
+  readonly cwd: string
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+}
+
+/** The columns that texts are wrapped to at most, because longer lines are hard to read. */
+const maxWidth = 80
+
+/** Writes the output of a command. Secrets that are known are masked, wherever they come from. */
+export class Output {
+  readonly colors: Colors
+  readonly width: number
+  /** Whether a person can answer questions, and sees progress. */
+  readonly isInteractive: boolean
+  readonly io: Io
+  #secrets: readonly string[] = []
+
+  constructor(io: Io) {
+    const { stdin, stdout, env } = io
+    const isTerminal = stdout.isTTY === true
+    this.io = io
+    this.isInteractive = isTerminal && stdin.isTTY === true && !env.CI
+    this.width = Math.min(maxWidth, (isTerminal && stdout.columns) || maxWidth)
+    this.colors = pc.createColors(usesColors(env, isTerminal))
+  }
+
+  /** Sets the texts that must not be written. */
+  hide(secrets: readonly string[]): void {
+    this.#secrets = [...secrets].sort((a, b) => b.length - a.length)
+  }
+
+  line(text = ''): void {
+    this.io.stdout.write(`${this.#masked(text)}\n`)
+  }
+
+  json(value: unknown): void {
+    this.line(JSON.stringify(value, undefined, 2))
+  }
+
+  error(text: string): void {
+    this.io.stderr.write(`${this.#masked(text)}\n`)
+  }
+
+  #masked(text: string): string {
+    return this.#secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text)
+  }
+}
+
+/** @see https://no-color.org */
+function usesColors({ NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv, isTerminal: boolean) {
+  if (NO_COLOR) return false
+  return Boolean(FORCE_COLOR) || (isTerminal && TERM !== 'dumb')
+}

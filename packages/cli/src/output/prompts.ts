@@ -1,0 +1,46 @@
+import { UsageError } from '../errors.ts'
+import type { Output } from './io.ts'
+
+/**
+ * Asks whether to go on. Without a terminal `--yes` is required, so that no script waits for an answer.
+ *
+ * @param action what will be done, as the beginning of a question
+ * @throws UsageError without a terminal and without `--yes`
+ */
+export async function confirmed(output: Output, action: string, yes: boolean): Promise<boolean> {
+  if (yes) return true
+  if (!output.isInteractive) {
+    throw new UsageError(`Not confirmed: ${action}. Repeat the command with --yes.`)
+  }
+  const { confirm } = await import('@clack/prompts')
+  const { stdin: input, stderr } = output.io
+  const question = {
+    message: `${action}?`,
+    initialValue: false,
+    withGuide: false,
+    input,
+    output: stderr,
+  }
+  return (await confirm(question)) === true
+}
+
+/** Shows how far work has come. */
+export type ShowProgress = (text: string) => void
+
+/** Does work, and shows how far it has come, on a terminal only. Nothing of that remains. */
+export async function withProgress<T>(
+  output: Output,
+  json: boolean,
+  text: string,
+  work: (show: ShowProgress) => Promise<T>,
+): Promise<T> {
+  if (!output.isInteractive || json) return work(() => {})
+  const { spinner } = await import('@clack/prompts')
+  const shown = spinner({ output: output.io.stderr, withGuide: false })
+  shown.start(text)
+  try {
+    return await work((message) => shown.message(message))
+  } finally {
+    shown.clear()
+  }
+}

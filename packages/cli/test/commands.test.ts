@@ -1,0 +1,407 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
+import { standardDrivers } from '@stowage/drivers'
+import { Sessions } from '@stowage/sessions'
+import {
+  type DynamoDBServer,
+  freePort,
+  type MemcachedServer,
+  type RedisServer,
+  startDynamoDB,
+  startMemcached,
+  startRedis,
+} from '@stowage/test-servers'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Folder, type Outcome, parsed, start } from './stowage.ts'
+
+const password = 'password-of-redis'
+const indexSecret = 'secret-of-the-session-index'
+const encryptionKey = Buffer.alloc(32, 7).toString('base64')
+const sessionIds = ['first-session-id-of-ada', 'second-session-id-of-ada']
+
+let redis: RedisServer
+let memcached: MemcachedServer
+let dynamodb: DynamoDBServer
+let folder: Folder
+let env: Record<string, string>
+let caches: Caches<'cache' | 'session'>
+let cache: Cache
+let sessions: Sessions
+
+beforeAll(async () => {
+  redis = await startRedis({ args: ['--requirepass', password] })
+  memcached = await startMemcached()
+  dynamodb = await startDynamoDB()
+  env = {
+    CACHE_DRIVER: 'redis',
+    REDIS_URL: `redis://:${password}@127.0.0.1:${redis.port}`,
+    SESSION_INDEX_SECRET: indexSecret,
+    SESSION_SECRET: 'secret-of-the-cookies',
+    CACHE_ENCRYPTION_KEYS: `2026:${encryptionKey}`,
+  }
+})
+afterAll(async () => {
+  await redis.stop()
+  await memcached.stop()
+  await dynamodb.stop()
+})
+beforeEach(async () => {
+  folder = new Folder()
+  caches = await cachesFromEnv(env, standardDrivers())
+  cache = caches.use('cache')
+  const index = (session: Record<string, unknown>) => session.userId as number
+  sessions = new Sessions({ cache: caches.use('session'), index, indexSecret })
+})
+afterEach(async () => {
+  await cache.clear()
+  await sessions.clear()
+  await caches.close()
+  folder.remove()
+})
+
+async function signIn(): Promise<void> {
+  for (const id of sessionIds) await sessions.create(id, { userId: 7, csrf: `csrf-of-${id}` })
+}
+
+const run = (...args: string[]) => folder.run(args, env)
+const onMemcached = () => ({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: memcached.address })
+
+describe('inspect', () => {
+  test('prints where and how a key is stored, and not its value', async () => {
+    await cache.set('user:1', 'the value', { ttl: '10m', tags: ['users'] })
+    const json = parsed(await run('inspect', 'user:1', '--json'))
+    expect(json).toMatchObject({
+      ...{ storageKey: 'cache:user:1', store: 'cache', driver: 'redis', state: 'fresh' },
+      ...{ location: `127.0.0.1:${redis.port}`, frame: 'encrypted', expires: true },
+      tags: [{ name: 'users', isCurrent: true }],
+    })
+    expect(json.ttlMs).toBeGreaterThan(590_000)
+    const { code, stdout } = await run('inspect', 'user:1')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/ttl +10 min/)
+    expect(stdout).not.toContain('the value')
+  })
+
+  test('has the exit code 1 for a missing key', async () => {
+    const outcome = await run('inspect', 'nothing', '--json')
+    expect([outcome.code, parsed(outcome).state]).toEqual([1, 'missing'])
+  })
+
+  test('finds a key of a namespace, and the node of memcached', async () => {
+    const onNodes = await cachesFromEnv(onMemcached(), standardDrivers())
+    await onNodes.use().namespace('users').set('1', 'Ada', { ttl: '1m' })
+    const outcome = await folder.run(
+      ['inspect', '1', '--namespace', 'users', '--json'],
+      onMemcached(),
+    )
+    expect(parsed(outcome)).toMatchObject({ state: 'fresh', location: memcached.address })
+    await onNodes.close()
+  })
+})
+
+describe('clear', () => {
+  test('deletes a prefix, invalidates a tag, and deletes all of a store', async () => {
+    await cache.setMany([
+      ['a:1', 1],
+      ['a:2', 2],
+      ['b:1', 3],
+    ])
+    await cache.set('c', 4, { tags: ['t'] })
+    await signIn()
+    const byPrefix = parsed(await run('clear', '--prefix', 'a:', '--yes', '--json'))
+    expect(byPrefix).toMatchObject({ prefix: 'a:', deleted: 2 })
+    expect(await cache.getMany(['a:1', 'a:2', 'b:1', 'c'])).toEqual([undefined, undefined, 3, 4])
+    parsed(await run('clear', '--tag', 't', '--yes', '--json'))
+    expect(await cache.getMany(['b:1', 'c'], { consistency: 'strong' })).toEqual([3, undefined])
+    expect((await run('clear', '--store', 'cache', '--yes')).code).toBe(0)
+    expect(await cache.get('b:1')).toBeUndefined()
+    expect(await sessions.of(7)).toHaveLength(2)
+  })
+
+  test('clears a namespace where keys cannot be listed', async () => {
+    const onNodes = await cachesFromEnv(onMemcached(), standardDrivers())
+    const users = onNodes.use().namespace('users')
+    await users.set('1', 'Ada')
+    await onNodes.use().set('other', 1)
+    const args = ['clear', '--prefix', 'users:', '--yes', '--json']
+    expect(parsed(await folder.run(args, onMemcached()))).toMatchObject({ deleted: null })
+    expect(await users.get('1', { consistency: 'strong' })).toBeUndefined()
+    expect(await onNodes.use().get('other')).toBe(1)
+    const open = await folder.run(['clear', '--prefix', 'use', '--yes'], onMemcached())
+    expect(open).toMatchObject({ code: 1, stderr: expect.stringContaining('Only a namespace') })
+    await onNodes.close()
+  })
+
+  test('requires --yes without a terminal, and changes nothing', async () => {
+    await cache.set('a', 1)
+    for (const what of [
+      ['--store', 'cache'],
+      ['--prefix', 'a'],
+    ]) {
+      const outcome = await run('clear', ...what)
+      expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
+    }
+    expect(await cache.get('a')).toBe(1)
+  })
+
+  test('refuses the memory of another process', async () => {
+    const outcome = await folder.run(['clear', '--store', 'cache', '--yes'], {})
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('memory driver') })
+  })
+})
+
+describe('table', () => {
+  const args = (action: string) => ['table', action, '--table', 'of-the-cli', '--json']
+
+  test('creates a table, and describes it and what is wrong with it', async () => {
+    const missing = await folder.run(args('describe'), { ...dynamodb.env })
+    expect(missing.code).toBe(1)
+    expect(parsed(missing).findings).toMatchObject([{ code: 'dynamodb-table-missing' }])
+    expect((await folder.run(args('create'), { ...dynamodb.env })).code).toBe(0)
+    const described = await folder.run(args('describe'), { ...dynamodb.env })
+    expect([described.code, parsed(described).facts.ttl]).toEqual([0, 'on expires_at'])
+  })
+
+  test('prints definitions, with the table of the role', async () => {
+    const tables = { CACHE_TABLE: 'pages', SESSION_TABLE: 'logins' }
+    const texts = await Promise.all(
+      [['terraform'], ['cloudformation', '--role', 'session']].map(async (each) => {
+        const { code, stdout } = await folder.run(['table', ...each], tables)
+        return [code, stdout]
+      }),
+    )
+    expect(texts).toEqual([
+      [0, expect.stringContaining('resource "aws_dynamodb_table" "pages"')],
+      [0, expect.stringContaining('TableName: logins')],
+    ])
+    expect(await folder.run(['table', 'terraform'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('CACHE_TABLE'),
+    })
+  })
+})
+
+describe('sessions', () => {
+  test('of a secret that is too short are not looked for: the variable is named', async () => {
+    const { code, stderr } = await folder.run(['sessions', 'list', '--user', '7'], {
+      ...env,
+      SESSION_INDEX_SECRET: 'too short',
+    })
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining('SESSION_INDEX_SECRET has fewer than'),
+    ])
+    expect(stderr).not.toContain('too short')
+  })
+
+  test('are listed without ids and values, and revoked', async () => {
+    await signIn()
+    await sessions.create('session-of-grace', { userId: 8 })
+    const { sessions: listed } = parsed(await run('sessions', 'list', '--user', '7', '--json'))
+    expect(listed).toHaveLength(2)
+    expect(listed[0]).toMatchObject({ key: /^v1:/.source && expect.any(String) })
+    expect(listed[0].fields).toEqual(['csrf', 'userId'])
+    const unconfirmed = await run('sessions', 'revoke', '--user', '7')
+    expect([unconfirmed.code, (await sessions.of(7)).length]).toEqual([2, 2])
+    const revoked = parsed(await run('sessions', 'revoke', '--user', '7', '--yes', '--json'))
+    expect(revoked.ended).toBe(2)
+    expect([await sessions.of(7), (await sessions.of(8)).length]).toEqual([[], 1])
+    expect(await sessions.read(sessionIds[0] as string)).toBeUndefined()
+  })
+})
+
+describe('emulate configuration-endpoint', () => {
+  test('serves the nodes until it is interrupted; a line is a new list', async () => {
+    const nodes = [memcached.address, `127.0.0.1:${await freePort()}`]
+    const args = [
+      'emulate',
+      'configuration-endpoint',
+      '--nodes',
+      nodes.join(),
+      '--port',
+      '0',
+      '--json',
+    ]
+    const child = start(args, { cwd: folder.path })
+    const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data')
+    const { address } = parsed({ code: 0, stdout: String(line), stderr: '' })
+    const doctor = { CACHE_DRIVER: 'memcached', MEMCACHED_CONFIGURATION_ENDPOINT: address }
+    expect(parsed(await folder.run(['doctor', '--json'], doctor)).findings).toMatchObject([
+      { code: 'memcached-node-down', subject: nodes[1] },
+    ])
+    child.stdin?.write(`${memcached.address}\n`)
+    const [next] = await once(child.stdout as NodeJS.ReadableStream, 'data')
+    expect(JSON.parse(String(next))).toMatchObject({ version: 2, nodes: [memcached.address] })
+    expect((await folder.run(['doctor'], doctor)).code).toBe(0)
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+    const socket = connect(Number(address.split(':')[1]), '127.0.0.1')
+    await expect(once(socket, 'connect')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('refuses a list that is not one, and a port in use', async () => {
+    const args = ['emulate', 'configuration-endpoint', '--nodes']
+    expect((await folder.run([...args, 'nonsense'])).code).toBe(2)
+    const port = `${redis.port}`
+    const outcome = await folder.run([...args, memcached.address, '--port', port])
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('in use') })
+  })
+})
+
+describe('the module of the application', () => {
+  const url = (name: string) => new URL(`../../${name}/dist/index.js`, import.meta.url).href
+  const source = () => `
+    import { createCaches } from '${url('core')}'
+    import { redis } from '${url('redis')}'
+    import { Sessions } from '${url('sessions')}'
+    const url = process.env.MY_REDIS
+    export const caches = createCaches({
+      default: 'pages',
+      stores: {
+        pages: { store: () => redis({ url }), prefix: 'pages:' },
+        logins: { store: () => redis({ url }), prefix: 'logins:', ttl: '1d' },
+      },
+    })
+    export const sessions = new Sessions({
+      cache: caches.use('logins'), index: ({ userId }) => userId, indexSecret: '${indexSecret}'
+    })`
+
+  test('names the stores, and reads the variables of .env', async () => {
+    folder.write('caches.mjs', source())
+    folder.write('.env', `MY_REDIS=${env.REDIS_URL}`)
+    const from = ['--config', 'caches.mjs']
+    const { stores, servers } = parsed(await folder.run(['doctor', ...from, '--json']))
+    expect(stores.map(({ name }: { name: string }) => name)).toEqual(['pages', 'logins'])
+    expect(servers).toMatchObject([{ role: 'primary', stores: ['pages', 'logins'] }])
+    const inspected = parsed(await folder.run(['inspect', 'x', ...from, '--json']))
+    expect(inspected).toMatchObject({ store: 'pages', storageKey: 'pages:x' })
+    const listed = await folder.run(['sessions', 'list', '--user', '7', ...from, '--json'])
+    expect(parsed(listed).sessions).toEqual([])
+    const unknown = await folder.run(['inspect', 'x', '--store', 'other', ...from])
+    expect(unknown.stderr).toContain('pages, logins')
+  })
+
+  test('may add drivers and stores that the environment selects', async () => {
+    folder.write(
+      'caches.mjs',
+      `import { memory } from '${url('memory')}'
+      export default { stores: { mine: () => memory() } }`,
+    )
+    const args = ['doctor', '--config', 'caches.mjs', '--json']
+    const { stores, ok } = parsed(await folder.run(args, { CACHE_STORE: 'mine' }))
+    expect([ok, stores[0]]).toMatchObject([true, { name: 'cache', driver: 'mine' }])
+  })
+
+  test('is reported if it is missing, exports nothing or is TypeScript that Node cannot import', async () => {
+    folder.write('empty.mjs', 'export const other = 1')
+    folder.write('typed.ts', 'export const caches: unknown = undefined')
+    const errorOf = async (file: string) => {
+      const { code, stderr } = await folder.run(['doctor', '--config', file])
+      expect(code).toBe(1)
+      return stderr.replaceAll(/\s+/g, ' ')
+    }
+    expect(await errorOf('none.mjs')).toContain('does not exist')
+    expect(await errorOf('empty.mjs')).toContain('export const caches')
+    const hasTypes = Boolean((process.features as { typescript?: unknown }).typescript)
+    if (!hasTypes)
+      expect(await errorOf('typed.ts')).toContain('cannot import the TypeScript module')
+  })
+})
+
+describe('files with variables', () => {
+  test('are read in order; the environment precedes them', async () => {
+    folder.write('a.env', 'CACHE_DRIVER=memcached\nCACHE_PREFIX=a:\nSESSION_PREFIX=sa:\n')
+    folder.write('b.env', 'CACHE_PREFIX=b:\n')
+    const args = ['doctor', '--env-file', 'a.env', '--env-file', 'b.env', '--json']
+    const { stores } = parsed(await folder.run(args, { CACHE_DRIVER: 'memory' }))
+    expect(stores[0]).toMatchObject({ driver: 'memory', prefix: 'b:' })
+    const missing = await folder.run(['doctor', '--env-file', 'none.env'])
+    // Node 20 reads the option as well, also behind the name of the program.
+    expect([1, 9]).toContain(missing.code)
+    expect(missing.stderr).toContain('none.env')
+  })
+})
+
+test.each([
+  [['doctor', '--nope']],
+  [['nope']],
+  [['inspect']],
+  [['clear']],
+  [['sessions', 'list']],
+  [['table', 'create', '--role', 'other']],
+  [['completion', 'tcsh']],
+])('%j is a wrong use, with the exit code 2', async (args) => {
+  const { code, stdout, stderr } = await folder.run(args)
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).not.toMatch(/\n {4}at /)
+})
+
+test('--help and --version print to the standard output', async () => {
+  const { version } = JSON.parse(
+    readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'),
+  )
+  expect(await folder.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  expect(await folder.run(['clear', '--help'])).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('colours are used on request only', async () => {
+  const hasColors = async (more: Record<string, string>) =>
+    (await folder.run(['doctor'], more)).stdout.includes('\x1b')
+  expect(await hasColors({})).toBe(false)
+  expect(await hasColors({ FORCE_COLOR: '1' })).toBe(true)
+  expect(await hasColors({ FORCE_COLOR: '1', NO_COLOR: '1' })).toBe(false)
+})
+
+test('no command prints a secret or the id of a session', async () => {
+  await signIn()
+  await cache.set('user:1', 'a-secret-value', { tags: ['users'] })
+  const aws = { ...dynamodb.env, AWS_SECRET_ACCESS_KEY: 'secret-of-the-aws-account' }
+  folder.write('.env', 'OTHER_TOKEN=a-token-of-something-else\nthis line is wrong\n')
+  folder.write('leaky.mjs', "throw new Error('no access with ' + process.env.OTHER_TOKEN)")
+  const [id = ''] = sessionIds
+  const commands: [args: string[], more?: Record<string, string>][] = [
+    [['doctor', '--verbose']],
+    [
+      ['doctor', '--verbose'],
+      { REDIS_URL: `redis://user:wrong-password-1@127.0.0.1:${redis.port}` },
+    ],
+    [['doctor', '--verbose'], { REDIS_URL: `redis://user:wrong-password-1@127.0.0.1:1/x?y` }],
+    [['doctor', '--verbose'], { REDIS_URL: `user:wrong-password-1@127.0.0.1` }],
+    [['doctor'], { CACHE_DRIVER: 'dynamodb', CACHE_TABLE: 'missing-table', ...aws }],
+    [['doctor'], { CACHE_ENCRYPTION_KEYS: 'not-a-valid-encryption-key' }],
+    [['inspect', 'user:1']],
+    [['inspect', 'user:1'], { REDIS_URL: `redis://user:wrong-password-1@127.0.0.1:${redis.port}` }],
+    [['inspect', id, '--store', 'session']],
+    [['inspect', `${id}-missing`, '--store', 'session']],
+    [['sessions', 'list', '--user', '7']],
+    [['doctor', '--config', 'leaky.mjs']],
+    [['clear', '--tag', 'users', '--yes']],
+    [['clear', '--prefix', 'user:', '--yes']],
+    [['table', 'describe', '--table', 'missing-table'], aws],
+    [['table', 'terraform', '--table', 'other-table'], aws],
+    [['sessions', 'revoke', '--user', '7', '--yes']],
+    [['clear', '--store', 'session', '--yes']],
+  ]
+  const runBoth = async ([args, more]: (typeof commands)[number]) => {
+    const runs = [[], ['--json']].map((format) =>
+      folder.run([...args, ...format], { ...env, ...more }),
+    )
+    return (await Promise.all(runs)).map((outcome) => [args.join(' '), outcome] as const)
+  }
+  const outcomes: (readonly [string, Outcome])[] = []
+  for (let next = 0; next < commands.length; next += 3) {
+    outcomes.push(...(await Promise.all(commands.slice(next, next + 3).map(runBoth))).flat())
+  }
+  const secrets = [
+    ...[password, indexSecret, 'secret-of-the-cookies', encryptionKey, 'secret-of-the-aws-account'],
+    ...['wrong-password-1', 'not-a-valid-encryption-key', 'a-token-of-something-else'],
+    ...['a-secret-value', 'csrf-of', ...sessionIds],
+  ]
+  for (const [name, { stdout, stderr }] of outcomes) {
+    expect((stdout + stderr).length, name).toBeGreaterThan(0)
+    for (const secret of secrets) expect(stdout + stderr, name).not.toContain(secret)
+  }
+}, 60_000)

@@ -1,0 +1,388 @@
+import { cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { ensureTable } from '@stowage/dynamodb'
+import {
+  command,
+  type DynamoDBServer,
+  freePort,
+  type MemcachedServer,
+  type RedisServer,
+  type Replicated,
+  startDynamoDB,
+  startMemcached,
+  startProxy,
+  startRedis,
+  startReplicated,
+} from '@stowage/test-servers'
+import { configurationEndpoint } from '@stowage/testing'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Folder, parsed, stowage } from './stowage.ts'
+
+interface Finding {
+  readonly code: string
+  readonly severity: string
+  readonly subject: string
+  readonly problem: string
+  readonly remedy: string
+  readonly stores: readonly string[]
+}
+
+let redis: RedisServer
+let replicated: Replicated
+let memcached: MemcachedServer
+let dynamodb: DynamoDBServer
+let folder: Folder
+
+beforeAll(async () => {
+  redis = await startRedis()
+  replicated = await startReplicated({ replicas: 1 })
+  memcached = await startMemcached()
+  dynamodb = await startDynamoDB()
+})
+afterAll(async () => {
+  await redis.stop()
+  await replicated.stop()
+  await memcached.stop()
+  await dynamodb.stop()
+})
+beforeEach(() => {
+  folder = new Folder()
+})
+afterEach(() => folder.remove())
+
+const local = (port: number) => `127.0.0.1:${port}`
+const redisAt = (port: number, credentials = ''): Record<string, string> => ({
+  CACHE_DRIVER: 'redis',
+  REDIS_URL: `redis://${credentials}${local(port)}`,
+})
+const onTable = (table: string): Record<string, string> => ({
+  CACHE_DRIVER: 'dynamodb',
+  CACHE_TABLE: table,
+  ...dynamodb.env,
+})
+
+/** Runs the doctor in both formats. The codes of its findings, and the texts for people, must agree. */
+async function diagnose(env: Record<string, string>, code: number): Promise<Finding[]> {
+  const json = await folder.run(['doctor', '--json'], env)
+  const text = await folder.run(['doctor'], env)
+  const { findings } = parsed(json) as { findings: Finding[] }
+  expect([json.code, text.code], text.stdout).toEqual([code, code])
+  // What was measured differs between the two runs.
+  const normal = (part: string) =>
+    part.replaceAll(/\s+/g, ' ').replaceAll(/\d+ (s|bytes)\b/g, '… $1')
+  const words = normal(text.stdout)
+  for (const { code: name, problem, remedy } of findings) {
+    for (const part of [name, problem, remedy]) expect(words).toContain(normal(part))
+  }
+  for (const line of text.stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(110)
+  return findings
+}
+
+describe('finds and names', () => {
+  test('a wrong port', async () => {
+    const port = await freePort()
+    const [finding, ...others] = await diagnose(redisAt(port), 1)
+    expect(others).toEqual([])
+    expect(finding).toMatchObject({ code: 'unreachable', severity: 'error', subject: local(port) })
+    expect(finding?.stores).toEqual(['cache', 'session'])
+  })
+
+  test('a wrong password', async () => {
+    const server = await startRedis({ args: ['--requirepass', 'the-right-one'] })
+    const wrong = await diagnose(redisAt(server.port, ':the-wrong-one@'), 1)
+    const none = await diagnose(redisAt(server.port), 1)
+    await server.stop()
+    expect(wrong).toMatchObject([{ code: 'authentication', subject: local(server.port) }])
+    expect(none).toMatchObject(
+      [{ code: 'authentication', problem: /requires a password/ }].map(withText),
+    )
+  })
+
+  test('a replica given as the primary', async () => {
+    const [replica] = replicated.replicas
+    const findings = await diagnose(redisAt(replica?.port as number), 1)
+    expect(findings).toMatchObject([{ code: 'redis-not-primary', severity: 'error' }])
+    expect(findings[0]?.remedy).toContain(local(replicated.primary.port))
+  })
+
+  test('a lagging replica', async () => {
+    const proxies: Awaited<ReturnType<typeof startProxy>>[] = []
+    const servers = await startReplicated({
+      replicas: 1,
+      replicateThrough: async (port) => {
+        proxies.push(await startProxy(port))
+        return proxies[0]?.port as number
+      },
+    })
+    const [replica] = servers.replicas
+    const env = {
+      ...redisAt(servers.primary.port),
+      REDIS_REPLICAS: local(replica?.port as number),
+    }
+    expect(await diagnose(env, 0)).toEqual([])
+    proxies[0]?.mute(true, 'replies')
+    await command(servers.primary.port, 'SET', 'k', 'v'.repeat(1_000))
+    const findings = await diagnose(env, 0)
+    expect(findings).toMatchObject([{ code: 'redis-replica-lag', severity: 'warning' }])
+    expect(findings[0]?.subject).toBe(local(replica?.port as number))
+    expect((await folder.run(['doctor', '--strict'], env)).code).toBe(1)
+    await servers.stop()
+    await proxies[0]?.stop()
+  })
+
+  test('eviction of sessions', async () => {
+    const args = ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru']
+    const server = await startRedis({ args })
+    const findings = await diagnose(redisAt(server.port), 0)
+    const cacheOnly = await diagnose({ ...redisAt(server.port), SESSION_DRIVER: 'memory' }, 0)
+    await server.stop()
+    expect(findings).toMatchObject([{ code: 'eviction', stores: ['session'] }])
+    expect(cacheOnly).toEqual([])
+  })
+
+  test('a table without TTL', async () => {
+    await createTable('without-ttl', dynamodb)
+    const findings = await diagnose(onTable('without-ttl'), 1)
+    expect(findings).toMatchObject([{ code: 'dynamodb-ttl', subject: 'without-ttl' }])
+  })
+
+  test('a missing table', async () => {
+    const findings = await diagnose(onTable('missing-table'), 1)
+    expect(findings).toMatchObject([{ code: 'dynamodb-table-missing', subject: 'missing-table' }])
+  })
+
+  test('a plain memcached as the configuration endpoint', async () => {
+    const env = {
+      CACHE_DRIVER: 'memcached',
+      MEMCACHED_CONFIGURATION_ENDPOINT: memcached.address,
+    }
+    const findings = await diagnose(env, 1)
+    expect(findings).toMatchObject([{ code: 'memcached-no-configuration' }])
+    expect(findings[0]?.remedy).toContain(`MEMCACHED_SERVERS=${memcached.address}`)
+    const ignored = await diagnose({ ...env, MEMCACHED_IGNORE_CLUSTER_ERRORS: 'true' }, 0)
+    expect(ignored).toMatchObject([{ severity: 'warning' }])
+  })
+
+  test('a dead node', async () => {
+    const dead = local(await freePort())
+    const endpoint = await configurationEndpoint({ nodes: [memcached.address, dead] })
+    const listed = { MEMCACHED_SERVERS: `${memcached.address},${dead}` }
+    const discovered = { MEMCACHED_CONFIGURATION_ENDPOINT: local(endpoint.port) }
+    for (const env of [listed, discovered]) {
+      const findings = await diagnose({ CACHE_DRIVER: 'memcached', ...env }, 1)
+      expect(findings).toMatchObject([{ code: 'memcached-node-down', subject: dead }])
+      expect(findings[0]?.problem).toMatch(/\d\.\d % of the keys/)
+    }
+    await endpoint.stop()
+  })
+
+  test('a prefix that cache and sessions share', async () => {
+    const prefixes = { CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }
+    const findings = await diagnose({ ...redisAt(redis.port), ...prefixes }, 1)
+    expect(findings).toMatchObject([{ code: 'prefix-overlap', subject: 'SESSION_PREFIX' }])
+  })
+
+  test.each([
+    ['Redis', () => redisAt(redis.port), () => local(redis.port)],
+    [
+      'memcached',
+      () => ({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: memcached.address }),
+      () => memcached.address,
+    ],
+    ['DynamoDB', () => onTable('clock'), () => 'clock'],
+  ])(
+    'a clock that differs from that of %s',
+    async (_name: string, env: () => Record<string, string>, subject: () => string) => {
+      await ensureTable({
+        table: 'clock',
+        region: 'eu-central-1',
+        endpoint: dynamodb.url,
+        credentials,
+      })
+      const skew = folder.write('skew.mjs', 'const now = Date.now; Date.now = () => now() - 90_000')
+      const findings = await diagnose({ ...env(), NODE_OPTIONS: `--import=file://${skew}` }, 0)
+      expect(findings).toMatchObject([{ code: 'clock-skew', subject: subject() }])
+      expect(findings[0]?.problem).toMatch(/is (8[7-9]|9[01]) s behind/)
+      expect(await diagnose(env(), 0)).toEqual([])
+    },
+  )
+
+  test('an unreachable store of CACHE_FAILOVER, without its password', async () => {
+    const port = await freePort()
+    const env = {
+      ...redisAt(redis.port),
+      ...{ CACHE_FAILOVER: 'redis,memory', FAILOVER_REDIS_URL: `redis://:hidden@${local(port)}` },
+    }
+    const findings = await diagnose(env, 1)
+    expect(findings).toMatchObject([
+      { code: 'unreachable', subject: local(port), stores: ['cache'] },
+    ])
+    const { stdout } = await folder.run(['doctor', '--json', '--verbose'], env)
+    const { stores, servers, variables } = JSON.parse(stdout)
+    expect(stores).toMatchObject([
+      { name: 'cache', driver: 'redis', failover: ['redis', 'memory'] },
+      { name: 'session', driver: 'redis', failover: [] },
+    ])
+    expect(servers).toMatchObject([
+      { address: local(redis.port), role: 'primary', isReachable: true },
+      { address: local(port), role: 'spare primary', isReachable: false, stores: ['cache'] },
+      { address: 'this process', role: 'spare store', isReachable: true, stores: ['cache'] },
+    ])
+    expect(variables.FAILOVER_REDIS_URL).toBe(`redis://***@${local(port)}`)
+    const text = await folder.run(['doctor', '--verbose'], env)
+    expect(text.stdout).toMatch(/cache +redis +redis, memory +cache:/)
+    expect(stdout + text.stdout).not.toContain('hidden')
+  })
+
+  test('a missing package', async () => {
+    const program = installWithout('redis', folder)
+    const options = { cwd: folder.path, program, env: redisAt(redis.port) }
+    const outcome = await stowage(['doctor', '--json'], options)
+    const { findings, areBackendsChecked } = parsed(outcome)
+    expect(outcome.code).toBe(1)
+    expect(areBackendsChecked).toBe(false)
+    expect(findings).toMatchObject([{ code: 'package-missing', subject: 'CACHE_DRIVER' }])
+    expect(findings[0].remedy).toContain('npm install @stowage/redis')
+  })
+
+  test('misspelt variables', async () => {
+    const driver = await diagnose({ CACHE_DRVER: 'redis' }, 1)
+    expect(driver).toMatchObject([
+      { code: 'env-misspelt', severity: 'error', subject: 'CACHE_DRVER' },
+    ])
+    expect(driver[0]?.remedy).toContain('CACHE_DRIVER')
+    const other = await diagnose({ ...redisAt(redis.port), REDIS_ULR: 'redis://x' }, 0)
+    expect(other).toMatchObject([{ code: 'env-misspelt', severity: 'warning' }])
+    const laravel = { CACHE_DRIVER: 'redis', CACHE_REDIS_URL: redis.url, SESSION_DRIVER: 'memory' }
+    const foreign = await diagnose({ ...laravel, REDIS_HOST: 'x' }, 0)
+    expect(foreign).toMatchObject([{ code: 'env-foreign', remedy: 'Use REDIS_URL.' }])
+    const secret = await diagnose({ ...redisAt(redis.port), SESION_SECRET: 'x' }, 0)
+    expect(secret).toMatchObject([{ code: 'env-misspelt', subject: 'SESION_SECRET' }])
+  })
+
+  test('a byte order mark in .env', async () => {
+    const text = `\uFEFFCACHE_DRIVER=redis\nREDIS_URL=${redis.url}\n`
+    for (const content of [text, Buffer.from(text, 'utf16le')]) {
+      folder.write('.env', content)
+      const findings = await diagnose({}, 1)
+      expect(findings).toMatchObject([{ code: 'env-file-bom', subject: '.env' }])
+    }
+  })
+})
+
+describe('also finds', () => {
+  test('lines of .env that cannot be read, and repeated variables', async () => {
+    folder.write(
+      '.env',
+      'CACHE_DRIVER=memory\n# a comment\nthis is wrong\nA="open\nCACHE_DRIVER=memory\n',
+    )
+    const found = await diagnose({}, 1)
+    expect(found.map(({ code, subject }) => [code, subject])).toEqual([
+      ['env-file-syntax', '.env:3'],
+      ['env-file-syntax', '.env:4'],
+      ['env-file-duplicate', '.env:5'],
+    ])
+  })
+
+  test('a missing secret and the memory driver in production', async () => {
+    const found = await diagnose({ NODE_ENV: 'production', SESSION_DRIVER: 'memory' }, 1)
+    expect(found.map(({ code }) => code)).toEqual([
+      'session-secret-missing',
+      'memory-in-production',
+    ])
+    const secret = { SESSION_SECRET: 'a secret that is long enough' }
+    const onRedis = { ...redisAt(redis.port), NODE_ENV: 'production', ...secret }
+    expect(await diagnose(onRedis, 0)).toEqual([])
+  })
+
+  test('a server of another kind, a missing region and a directory that is none', async () => {
+    const swapped = await diagnose(
+      { CACHE_DRIVER: 'redis', REDIS_URL: `redis://${memcached.address}` },
+      1,
+    )
+    expect(swapped).toMatchObject([{ code: 'redis-protocol' }])
+    const region = await diagnose({ CACHE_DRIVER: 'dynamodb', CACHE_TABLE: 'any' }, 1)
+    expect(region).toMatchObject([{ code: 'dynamodb-region' }])
+    expect(await diagnose({ CACHE_DRIVER: 'lmdb' }, 0)).toEqual([])
+    expect(existsSync(join(folder.path, '.cache'))).toBe(false)
+    folder.write('file', '')
+    const file = await diagnose({ CACHE_DRIVER: 'lmdb', CACHE_PATH: 'file' }, 1)
+    expect(file.map(({ code }) => code)).toEqual(['lmdb-directory', 'lmdb-directory'])
+  })
+
+  test('a wrong password of memcached', async () => {
+    const server = await startMemcached({
+      args: ['-Y', folder.write('users', 'app:the-right-one\n')],
+    })
+    const env = {
+      ...{ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: server.address },
+      ...{ MEMCACHED_USERNAME: 'app', MEMCACHED_PASSWORD: 'the-wrong-one' },
+    }
+    expect(await diagnose(env, 1)).toMatchObject([{ code: 'authentication' }])
+    expect(await diagnose({ ...env, MEMCACHED_PASSWORD: 'the-right-one' }, 0)).toEqual([])
+    await server.stop()
+  })
+
+  test('invalid variables, and checks no backend that was not meant', async () => {
+    const env = { CACHE_DRIVER: 'redis', REDIS_URL: 'localhost:6379', CACHE_TTL: '10' }
+    const outcome = await folder.run(['doctor', '--json'], env)
+    const { findings, servers, areBackendsChecked } = parsed(outcome)
+    expect(findings.map(({ subject }: Finding) => subject)).toEqual(['REDIS_URL', 'CACHE_TTL'])
+    expect([servers, areBackendsChecked]).toEqual([[], false])
+  })
+})
+
+test('reports a healthy configuration in order of its stores', async () => {
+  const [replica] = replicated.replicas
+  const env = {
+    ...redisAt(replicated.primary.port),
+    REDIS_REPLICAS: local(replica?.port as number),
+    SESSION_DRIVER: 'memcached',
+    MEMCACHED_SERVERS: memcached.address,
+  }
+  const { ok, servers, variables } = parsed(await folder.run(['doctor', '--json'], env))
+  expect(ok).toBe(true)
+  expect(servers).toMatchObject([
+    { role: 'primary', isReachable: true, stores: ['cache'] },
+    { role: 'replica', facts: { lag: '0 ms' } },
+    { role: 'node', facts: { share: '100.0 %' }, stores: ['session'] },
+  ])
+  expect(Object.keys(variables)).toContain('REDIS_REPLICAS')
+})
+
+const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
+
+function createTable(name: string, { url }: DynamoDBServer) {
+  const client = new DynamoDBClient({ endpoint: url, region: 'eu-central-1', credentials })
+  return client.send(
+    new CreateTableCommand({
+      TableName: name,
+      BillingMode: 'PAY_PER_REQUEST',
+      KeySchema: [{ AttributeName: 'key', KeyType: 'HASH' }],
+      AttributeDefinitions: [{ AttributeName: 'key', AttributeType: 'S' }],
+    }),
+  )
+}
+
+function withText<T extends { readonly problem: RegExp }>(pattern: T) {
+  return { ...pattern, problem: expect.stringMatching(pattern.problem) }
+}
+
+/** Copies the packages that the command needs into a project, without this driver. Returns the program. */
+function installWithout(missing: string, { path }: Folder): string {
+  const packages = fileURLToPath(new URL('../..', import.meta.url))
+  const modules = join(path, 'node_modules')
+  for (const name of ['core', 'drivers', 'memory', 'sessions', 'cli']) {
+    expect(name).not.toBe(missing)
+    for (const part of ['package.json', 'dist', ...(name === 'cli' ? ['bin'] : [])]) {
+      cpSync(join(packages, name, part), join(modules, '@stowage', name, part), { recursive: true })
+    }
+  }
+  for (const name of ['commander', 'picocolors', 'cli-table3', '@clack/prompts']) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true })
+    symlinkSync(realpathSync(join(packages, 'cli/node_modules', name)), join(modules, name))
+  }
+  return join(modules, '@stowage/cli/bin/stowage.js')
+}
