@@ -1,6 +1,7 @@
 import {
   type ByteStore,
   type Clock,
+  type ItemWithTtl,
   type Payload,
   type StoreLimits,
   systemClock,
@@ -77,6 +78,15 @@ export class ReferenceStore implements ByteStore {
   getMany(keys: readonly string[]): (Payload | undefined)[] {
     this.#lifecycle.assertOpen('getMany')
     return keys.map((key) => this.#find(key)?.bytes)
+  }
+
+  getWithTtl(keys: readonly string[]): (ItemWithTtl<Payload> | undefined)[] {
+    this.#lifecycle.assertOpen('getWithTtl')
+    return keys.map((key) => {
+      const item = this.#find(key)
+      if (item === undefined) return undefined
+      return { item: item.bytes, ttl: item.expiresAt - this.#clock.now() }
+    })
   }
 
   set(key: string, payload: Payload, ttl?: number): void {

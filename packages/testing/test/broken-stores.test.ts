@@ -8,7 +8,9 @@ import {
   type StoredItem,
 } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
+import { companions } from './broken/cache/companions.ts'
 import { leases } from './broken/cache/leases.ts'
+import { locks, rateLimits } from './broken/cache/locks.ts'
 import { staleValues } from './broken/cache/stale-values.ts'
 import { tags } from './broken/cache/tags.ts'
 import { expiry } from './broken/guarantees/expiry.ts'
@@ -51,7 +53,10 @@ const brokenStores: BrokenStores = {
   ...lifecycleAndErrors,
   ...leases,
   ...staleValues,
+  ...companions,
   ...tags,
+  ...locks,
+  ...rateLimits,
 }
 
 /** Defects that show only after days, or by a single millisecond. */
@@ -138,7 +143,7 @@ async function failuresOf([group, mutation, options]: BrokenStore): Promise<stri
 }
 
 describe.concurrent('every rule fails for a store with a defect', () => {
-  for (const stores of [leases, staleValues, tags]) {
+  for (const stores of [leases, staleValues, companions, tags, locks, rateLimits]) {
     const broken = Object.values(stores)
     const [group] = broken[0] as BrokenStore
     test.concurrent(group, async () => {

@@ -23,7 +23,10 @@ export type ConformanceGroup =
   | 'remember'
   | 'leases'
   | 'stale values'
+  | 'companions'
   | 'tags'
+  | 'locks'
+  | 'rate limits'
   | 'corrupt'
   | 'codecs'
 

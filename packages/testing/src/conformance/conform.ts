@@ -1,8 +1,11 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
 import { codecCases } from './cache/codecs.ts'
+import { companions } from './cache/companions.ts'
 import { corrupt } from './cache/corrupt.ts'
 import { facade } from './cache/facade.ts'
 import { leases } from './cache/leases.ts'
+import { locks } from './cache/locks/locks.ts'
+import { rateLimits } from './cache/locks/rate-limits.ts'
 import { remember } from './cache/remember.ts'
 import { staleValues } from './cache/stale-values.ts'
 import { tags } from './cache/tags.ts'
@@ -19,6 +22,7 @@ import { lifecycle } from './guarantees/lifecycle.ts'
 import { lifetimes } from './guarantees/lifetimes.ts'
 import { limits } from './guarantees/limits.ts'
 import { outage } from './guarantees/outage.ts'
+import { remainingTtl } from './guarantees/remaining-ttl.ts'
 import { values } from './guarantees/values.ts'
 import { atomic } from './operations/atomic.ts'
 import { batches } from './operations/batches.ts'
@@ -46,6 +50,7 @@ export const conformance: readonly ConformanceCase[] = [
   ...counters,
   ...lifetimes,
   ...expiry,
+  ...remainingTtl,
   ...keys,
   ...values,
   ...buffers,
@@ -63,7 +68,10 @@ export const conformance: readonly ConformanceCase[] = [
   ...remember,
   ...leases,
   ...staleValues,
+  ...companions,
   ...tags,
+  ...locks,
+  ...rateLimits,
   ...corrupt,
   ...codecCases,
 ]

@@ -4,7 +4,14 @@ import type { Cache } from '@stowage/core'
 import { assertCacheError, concurrently } from '../assertions.ts'
 import { type ConformanceCase, group } from '../case.ts'
 import type { Fixture } from '../fixture.ts'
-import { holdLease, newProcessCaches, newStoppableProcess, patience, strong } from './processes.ts'
+import {
+  holdLease,
+  newProcessCaches,
+  newSimultaneousCaches,
+  newStoppableProcess,
+  patience,
+  strong,
+} from './processes.ts'
 
 /** A change of a key by another process. */
 type Change = (cache: Cache, key: string) => Promise<unknown>
@@ -131,7 +138,7 @@ export const leases: readonly ConformanceCase[] = group('leases', {
   },
 
   'of two processes that begin at the same time, one loads': async (fixture) => {
-    const caches = await newProcessCaches(fixture)
+    const caches = await newSimultaneousCaches(fixture)
     for (const key of fixture.newKeys(5)) {
       let loads = 0
       const load = async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import {
   Cache,
   type CacheOptions,
@@ -38,6 +38,25 @@ export async function newProcessCaches(
 ): Promise<readonly [Cache, Cache]> {
   const [a, b] = await newProcesses(fixture, options)
   return [a.cache, b.cache]
+}
+
+/** The same, for caches that both read a key before either writes it. */
+export async function newSimultaneousCaches(fixture: Fixture): Promise<readonly [Cache, Cache]> {
+  const second = (await fixture.createSharedStore()) ?? fixture.store
+  const { clock } = fixture
+  return [
+    new Cache(withSlowReads(separate(fixture.store)), { clock }),
+    new Cache(withSlowReads(separate(second)), { clock }),
+  ]
+}
+
+/** Ends reads in a later turn of the event loop. */
+function withSlowReads(store: CacheStore): CacheStore {
+  return wrapStore(store, async (operation, call) => {
+    const result = await call()
+    if (operation === 'get' || operation === 'getMany') await nextTurn()
+    return result
+  })
 }
 
 function newProcess(fixture: Fixture, store: AnyStore, options: CacheOptions): CacheProcess {

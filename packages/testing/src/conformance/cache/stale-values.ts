@@ -26,6 +26,14 @@ const changes: Readonly<
   set: [(cache, key) => cache.set(key, 'written'), 'written'],
   update: [(cache, key) => cache.update(key, () => 'written'), 'written'],
   delete: [(cache, key) => cache.delete(key), undefined],
+  'delete and set of the same value': [
+    async (cache, key) => {
+      await cache.delete(key)
+      await cache.set(key, 'old')
+    },
+    'old',
+  ],
+  // Last, because it deletes the other keys.
   clear: [(cache) => cache.clear(), undefined],
 }
 
@@ -38,6 +46,14 @@ async function storeStale(
 ): Promise<void> {
   for (const key of keys) await cache.remember(key, options, () => 'old')
   await letBecomeStale(staleMs)
+}
+
+/** Whether the backend reveals the rest of a ttl. Some servers of a driver may not. */
+async function revealsTtl({ store, newKey, item }: Fixture): Promise<boolean> {
+  const key = newKey()
+  await store.set(key, item('x'))
+  const [found] = (await store.getWithTtl?.([key])) ?? []
+  return found?.ttl !== undefined
 }
 
 export const staleValues: readonly ConformanceCase[] = group('stale values', {
@@ -131,6 +147,20 @@ export const staleValues: readonly ConformanceCase[] = group('stale values', {
     const refreshed = await a.remember(key, { ...patience, refresh: true }, () => 'new')
     assert.equal(refreshed, 'new', 'a fresh value is loaded again')
     assert.equal(await b.get(key, strong), 'new', 'the loaded value replaces the fresh one')
+  },
+
+  'a requested refresh leaves the old value readable, and its ttl as it was': async (fixture) => {
+    if (!(await revealsTtl(fixture))) return
+    const [a, b] = await newProcessCaches(fixture)
+    const key = fixture.newKey()
+    await b.set(key, 'old', { ttl: fixture.shortTtl })
+    const load = await holdLease(a, key, { refresh: true })
+    const found = await b.get(key, strong)
+    if (fixture.exact) assert.equal(found, 'old', 'the old value is read during a refresh')
+    const rule = 'a refresh does not extend the ttl of the old value'
+    await fixture.letExpire(fixture.shortTtl)
+    assert.equal(await fixture.exists(key), false, rule)
+    await load.end('refreshed')
   },
 
   'a write during a refresh is not overwritten': async (fixture) => {

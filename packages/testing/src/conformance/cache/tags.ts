@@ -33,6 +33,79 @@ const writes: Readonly<Record<string, Write>> = {
 }
 const writeNames = Object.keys(writes)
 
+type Call = (cache: Cache, key: string) => Promise<unknown>
+
+const tagged = { tags: ['t'] }
+
+/** Calls for one key in one tick, what the last one returns, and the value that they leave. */
+const sequences: Readonly<
+  Record<string, readonly [calls: readonly Call[], result: unknown, left: unknown]>
+> = {
+  'set and delete': [
+    [(cache, key) => cache.set(key, 1, tagged), (cache, key) => cache.delete(key)],
+    true,
+    undefined,
+  ],
+  'set and a set without tags': [
+    [(cache, key) => cache.set(key, 1, tagged), (cache, key) => cache.set(key, 2)],
+    undefined,
+    2,
+  ],
+  'a set without tags and set': [
+    [(cache, key) => cache.set(key, 1), (cache, key) => cache.set(key, 2, tagged)],
+    undefined,
+    2,
+  ],
+  'set and set': [
+    [
+      (cache, key) => cache.set(key, 1, { tags: ['t', 'other'] }),
+      (cache, key) => cache.set(key, 2, tagged),
+    ],
+    undefined,
+    2,
+  ],
+  'set, delete and add': [
+    [
+      (cache, key) => cache.set(key, 1, tagged),
+      (cache, key) => cache.delete(key),
+      (cache, key) => cache.add(key, 3, tagged),
+    ],
+    true,
+    3,
+  ],
+  'add and setMany': [
+    [(cache, key) => cache.add(key, 1, tagged), (cache, key) => cache.setMany([[key, 2]])],
+    undefined,
+    2,
+  ],
+  'setMany and deleteMany': [
+    [
+      (cache, key) => cache.setMany([[key, 1]], tagged),
+      (cache, key) => cache.deleteMany([key, `${key} other`]),
+    ],
+    1,
+    undefined,
+  ],
+  'set and get': [
+    [(cache, key) => cache.set(key, 1, tagged), (cache, key) => cache.get(key, strong)],
+    1,
+    1,
+  ],
+  'set and remember': [
+    [
+      (cache, key) => cache.set(key, 1, tagged),
+      (cache, key) => cache.remember(key, patience, () => 2),
+    ],
+    1,
+    1,
+  ],
+  'set and clear': [
+    [(cache, key) => cache.set(key, 1, tagged), (cache) => cache.clear()],
+    undefined,
+    undefined,
+  ],
+}
+
 /** Names that a store might confuse. */
 const names = [
   't',
@@ -89,6 +162,15 @@ export const tags: readonly ConformanceCase[] = group('tags', {
       const expected = names.map((_, other) => (other <= index ? undefined : other))
       const rule = `the tag ${JSON.stringify(tag)} differs from every other one`
       assert.deepEqual(await a.getMany(keys, strong), expected, rule)
+    }
+  },
+
+  'calls of one tick keep their order, also if some of them write tags': async (fixture) => {
+    for (const [name, [calls, result, left]] of Object.entries(sequences)) {
+      const [cache] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
+      const results = await Promise.all(calls.map((call) => call(cache, 'k')))
+      assert.equal(results.at(-1), result, `${name}: the last call sees the others`)
+      assert.equal(await cache.get('k', strong), left, `${name}: the last write is in effect`)
     }
   },
 

@@ -59,6 +59,21 @@ export const buffers: readonly ConformanceCase[] = group('values', {
     }
   },
 
+  'the memory of bytes that a read returned is not used again': async (fixture) => {
+    const { store, newKeys, isByteStore, sameItem } = fixture
+    if (!isByteStore) return
+    for (const size of [3, Math.min(20_000, store.limits.valueBytes)]) {
+      const [one, two] = newKeys(2) as [string, string]
+      await store.set(one, Buffer.alloc(size, 0xc8))
+      await store.set(two, Buffer.alloc(size, 0xc9))
+      const found = await store.get(one)
+      await store.get(two)
+      await store.getMany([two, two])
+      await store.set(one, Buffer.alloc(size, 0xca))
+      assert.ok(sameItem(found, Buffer.alloc(size, 0xc8)), 'a cache passes them on without a copy')
+    }
+  },
+
   'a later write does not modify bytes that get returned': async (fixture) => {
     const { store, newKey, isByteStore, sameItem } = fixture
     if (!isByteStore) return

@@ -17,6 +17,13 @@ export const write: readonly ConformanceCase[] = group('write', {
     assert.equal(await read(key), 'text', 'set replaces a counter')
   },
 
+  'set and setMany return nothing': async ({ store, newKey, item }) => {
+    const key = newKey()
+    assert.equal(await store.set(key, item('x')), undefined, 'set returns undefined')
+    assert.equal(await store.set(key, item('x'), 1_000), undefined, 'set with a ttl does as well')
+    assert.equal(await store.setMany([[key, item('x')]]), undefined, 'setMany returns undefined')
+  },
+
   'setMany stores every entry': async ({ store, newKeys, item, textOf, read }) => {
     const [one, two, other] = newKeys(3) as [string, string, string]
     await store.set(one, item('old'))

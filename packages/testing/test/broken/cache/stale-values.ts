@@ -36,6 +36,15 @@ export const staleValues: BrokenStores = {
     'stale values',
     withHits((found) => (isFrame(found) ? toBytes(found).toString('latin1') : found)),
   ],
+  'the ttl of getWithTtl is too long': [
+    'stale values',
+    (store) => ({
+      getWithTtl: (keys) =>
+        store
+          .getWithTtl(keys)
+          .map((found) => found && { ...found, ttl: 2 * (found.ttl ?? Number.NaN) }),
+    }),
+  ],
   'add always takes the lease of a refresh': [
     'stale values',
     (store) => ({ add: (key, payload, ttl) => store.add(key, payload, ttl) || isRefresh(key) }),

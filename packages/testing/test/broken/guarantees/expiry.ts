@@ -20,6 +20,62 @@ export const expiry: BrokenStores = {
     'expiry',
     (store) => ({ getMany: (keys) => keys.map((key) => store.items.get(key)?.bytes) }),
   ],
+  'getWithTtl returns expired items': [
+    'expiry',
+    (store) => ({
+      getWithTtl: (keys) =>
+        keys.map((key) => {
+          const item = store.items.get(key)
+          return item && { item: item.bytes, ttl: remainingTtl(store, key) }
+        }),
+    }),
+  ],
+  'getWithTtl returns the whole ttl': [
+    'expiry',
+    (store) => {
+      const ttls = new Map<string, number | undefined>()
+      return {
+        set: (key, payload, ttl) => {
+          ttls.set(key, ttl)
+          store.set(key, payload, ttl)
+        },
+        touch: (key, ttl) => {
+          ttls.set(key, ttl)
+          return store.touch(key, ttl)
+        },
+        getWithTtl: (keys) =>
+          store.getWithTtl(keys).map((found, index) => {
+            return found && { ...found, ttl: ttls.get(keys[index] ?? '') }
+          }),
+      }
+    },
+  ],
+  'getWithTtl returns seconds': [
+    'expiry',
+    (store) => ({
+      getWithTtl: (keys) =>
+        store
+          .getWithTtl(keys)
+          .map((found) => found && { ...found, ttl: found.ttl && Math.ceil(found.ttl / 1_000) }),
+    }),
+  ],
+  'getWithTtl returns no ttl for items without expiry': [
+    'expiry',
+    (store) => ({
+      getWithTtl: (keys) =>
+        store
+          .getWithTtl(keys)
+          .map(
+            (found) => found && { ...found, ttl: found.ttl === Infinity ? undefined : found.ttl },
+          ),
+    }),
+  ],
+  'getWithTtl omits missing keys': [
+    'expiry',
+    (store) => ({
+      getWithTtl: (keys) => store.getWithTtl(keys).filter((found) => found !== undefined),
+    }),
+  ],
   'add does not replace expired items': [
     'expiry',
     (store) => ({

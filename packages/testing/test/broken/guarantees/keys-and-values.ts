@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import type { Payload } from '@stowage/core'
 import { toBytes, toText } from '@stowage/core/driver'
 import { type BrokenStores, keepReference, withHits, withKeys, withSet } from '../mutation.ts'
@@ -44,6 +45,20 @@ export const keysAndValues: BrokenStores = {
   'set encodes strings as Latin-1': [
     'values',
     withSet((payload) => (typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload)),
+  ],
+  'bytes that are not text are read into one block': [
+    'values',
+    (store) => {
+      const block = Buffer.alloc(20_000)
+      return {
+        get: (key) => {
+          const found = store.get(key)
+          if (found === undefined || isAscii(toBytes(found))) return found
+          block.set(toBytes(found))
+          return block.subarray(0, found.length)
+        },
+      }
+    },
   ],
   'set overwrites the bytes of the caller': [
     'values',

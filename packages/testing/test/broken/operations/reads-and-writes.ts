@@ -57,6 +57,15 @@ export const readsAndWrites: BrokenStores = {
       getMany: (keys) => (keys.length ? store.getMany(keys) : fail('no keys')),
     }),
   ],
+  'set returns the reply of the server': [
+    'write',
+    (store) => ({
+      set: (key, payload, ttl) => {
+        store.set(key, payload, ttl)
+        return 'OK' as never
+      },
+    }),
+  ],
   'set appends to the stored item': [
     'write',
     (store) => ({
