@@ -4,7 +4,7 @@ export { default as fc } from 'fast-check'
 export { ReplicationTracker } from './backend/replication-tracker.ts'
 export type { BackendTraits } from './backend/traits.ts'
 export type { History, HistoryEntry, Loss, Outcome } from './judges/history.ts'
-export { linearize, type Operation, type Violation } from './judges/linearizability.ts'
+export { linearize, type Operation, type Violation } from './judges/registers/linearizability.ts'
 export {
   type Plan,
   type PlannedCall,
@@ -22,7 +22,7 @@ export {
   simulate,
   simulateSeed,
 } from './run/simulate.ts'
-export { facade } from './scenarios/facade.ts'
+export { facade } from './scenarios/facade/facade.ts'
 export { scenarioNamed, scenarios } from './scenarios/index.ts'
 export type {
   FaultKind,

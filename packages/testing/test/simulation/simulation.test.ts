@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import {
   fc,
+  type Plan,
+  type ProcessContext,
   planOf,
   report,
   runPlan,
@@ -47,6 +49,80 @@ test('a failure is reported with its trace and the command that replays it', asy
   expect(text).toMatch(/^✗ facade, seed 5: it is broken\./)
   expect(text).toContain('npm run simulate -- facade --replay 5')
   expect(failure?.plan.calls.length).toBe(1)
+})
+
+test('the command repeats the options of the run', async () => {
+  const broken = { ...scenarios.facade, judge: () => 'it is broken.' }
+  const options = { processes: 2, minCalls: 3, maxCalls: 4, isFaultless: true }
+  const failure = await simulate(broken, { seeds: 1, ...options })
+  const command =
+    'npm run simulate -- facade --replay 0 --processes 2 --calls 4 --min-calls 3 --faultless'
+  expect(failure && report(failure)).toContain(command)
+})
+
+describe('a run that does not end is reported with the command that replays it', () => {
+  const { facade } = scenarios
+  const endless: Record<string, (context: ProcessContext) => Promise<void>> = {
+    'because events follow one another': ({ clock }) => clock.sleep(1),
+    'because promise reactions follow one another': async ({ clock }) => void clock.now(),
+    'because requests follow one another': async ({ store }) => void (await store.get('key')),
+  }
+
+  test.each(Object.keys(endless))('%s', async (name) => {
+    const start: typeof facade.start = (context) => ({
+      async run() {
+        for (;;) await endless[name]?.(context)
+      },
+      close: async () => {},
+    })
+    const options = { seeds: 1, shrinkMs: 100, isFaultless: true }
+    const failure = await simulate({ ...facade, start }, options)
+    const text = failure === undefined ? '' : report(failure)
+    expect(text).toMatch(/^✗ facade, seed 0: The run does not end\./)
+    expect(text).toContain('npm run simulate -- facade --replay 0 --faultless')
+    expect(text.length).toBeLessThan(5_000_000)
+  })
+})
+
+test('what a process has registered for the end of a run is done once, also if it was killed', async () => {
+  const { facade } = scenarios
+  const ended: string[] = []
+  const start: typeof facade.start = (context) => {
+    context.onEnd(() => ended.push(context.name))
+    return facade.start(context)
+  }
+  const killed = { at: 1, kind: 'kill', target: 0, forMs: 0 } as const
+  const plan = { ...planOf(facade, 1), faults: [killed], isFaultless: false }
+  const { history } = await runPlan({ ...facade, start }, plan)
+  expect(history.killed).toEqual(['p1'])
+  expect(ended.sort()).toEqual(['p1', 'p2', 'p3'])
+})
+
+test('a trace shows what a request found', async () => {
+  const call = { op: 'get', key: 'key0', inNamespace: false } as const
+  const written = { op: 'set', key: 'key0', value: 7, inNamespace: false } as const
+  const plan: Plan<typeof call | typeof written> = {
+    seed: 1,
+    traits: {},
+    clocks: [{ offsetMs: 0, drift: 0 }],
+    isFaultless: true,
+    calls: [
+      { at: 10, process: 0, luck: 0, call: written },
+      { at: 20, process: 0, luck: 0, call },
+    ],
+    faults: [],
+  }
+  const { trace } = await runPlan(scenarios.facade, plan as Plan<never>, { isTraced: true })
+  expect(String(trace).split('\n').slice(0, 8)).toEqual([
+    '     10.0  p1   #1   set key0 value=7',
+    '     10.0  p1   #1     → n1 set app:key0',
+    '     11.0  n1   #1     set app:key0, from p1',
+    '     12.0  p1   #1   ⇒ undefined',
+    '     20.0  p1   #2   get key0',
+    '     20.0  p1   #2     → n1 get app:key0',
+    '     21.0  n1   #2     get app:key0 = 7, from p1',
+    '     22.0  p1   #2   ⇒ 7',
+  ])
 })
 
 type CopyCall = { readonly op: 'write' | 'read' }

@@ -1,11 +1,12 @@
 import {
   BatchError,
   type ByteStore,
+  type ItemWithTtl,
   type Payload,
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
-import { Lifecycle } from '@stowage/core/driver'
+import { InFlight, Lifecycle } from '@stowage/core/driver'
 import type { ReferenceStore } from '../../reference-store.ts'
 import type { SimulatedProcess } from '../world/simulated-process.ts'
 import { type Backend, nodeOf } from './backend.ts'
@@ -30,10 +31,12 @@ export class NetworkStore implements ByteStore {
   readonly observe?: (token: string) => void
   /** The nodes that this process has been notified of. */
   nodes: readonly BackendNode[]
+  readonly #revealsTtl: boolean
   readonly #process: SimulatedProcess
   readonly #network: Network
   readonly #tracker: ReplicationTracker
   readonly #lifecycle = new Lifecycle('simulated')
+  readonly #inFlight = new InFlight()
   /** The copies that are being queried. */
   readonly #queried = new Set<number>()
 
@@ -43,7 +46,7 @@ export class NetworkStore implements ByteStore {
     network: Network,
     tracker: ReplicationTracker,
   ) {
-    const { scan, time, ttlStep, valueBytes, durable, copies } = backend.traits
+    const { scan, time, revealsTtl, ttlStep, valueBytes, durable, copies } = backend.traits
     this.limits = { keyBytes: 250, valueBytes, ttlStep }
     this.durable = durable
     this.nodes = backend.nodes
@@ -52,6 +55,7 @@ export class NetworkStore implements ByteStore {
     this.#tracker = tracker
     if (scan) this.scan = (prefix) => this.#pages(prefix)
     if (time) this.time = () => this.#send('time', [], this.nodes[0], () => backend.clock.now())
+    this.#revealsTtl = revealsTtl
     if (copies === 0) return
     this.consistencyToken = () => `simulated:${tracker.expected}`
     this.observe = (token) => tracker.expect(Number(tokenPattern.exec(token)?.[1] ?? 0))
@@ -68,6 +72,20 @@ export class NetworkStore implements ByteStore {
     const read = (node: BackendNode | undefined, some: readonly string[]) => {
       const copy = this.#copyFor(node, options)
       return this.#send('getMany', some, node, ({ store }) => (copy?.store ?? store).getMany(some))
+    }
+    return this.#split(keys, (key) => key, read)
+  }
+
+  getWithTtl(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    const read = (node: BackendNode | undefined, some: readonly string[]) => {
+      const copy = this.#copyFor(node, options)
+      return this.#send('getWithTtl', some, node, ({ store }) => {
+        const found = (copy?.store ?? store).getWithTtl(some)
+        return this.#revealsTtl ? found : found.map((each) => each && { ...each, ttl: undefined })
+      })
     }
     return this.#split(keys, (key) => key, read)
   }
@@ -130,7 +148,7 @@ export class NetworkStore implements ByteStore {
   }
 
   close(): Promise<void> {
-    return this.#lifecycle.close(() => {})
+    return this.#lifecycle.close(() => this.#inFlight.idle())
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -207,23 +225,23 @@ export class NetworkStore implements ByteStore {
     return this.#writeTo(this.#nodeOf(key), operation, [key], execute)
   }
 
-  async #writeTo<T>(
+  #writeTo<T>(
     node: BackendNode | undefined,
     operation: string,
     keys: readonly string[] | undefined,
     execute: Execute<T>,
   ): Promise<T> {
     let written = 0
-    const result = await this.#send(operation, keys ?? [], node, (target) => {
+    const acknowledge = () => this.#tracker.expect(written)
+    const write = (target: BackendNode) => {
       try {
         return execute(target.store)
       } finally {
         target.replicate(keys)
         written = target.written
       }
-    })
-    this.#tracker.expect(written)
-    return result
+    }
+    return this.#send(operation, keys ?? [], node, write, acknowledge)
   }
 
   #sendOne<T>(operation: string, key: string, execute: Execute<T>): Promise<T> {
@@ -235,10 +253,25 @@ export class NetworkStore implements ByteStore {
     keys: readonly string[],
     node: BackendNode | undefined,
     execute: (node: BackendNode) => T,
+    onReply: () => void = ignore,
   ): Promise<T> {
-    const request = { process: this.#process, node, operation, keys, execute }
-    return this.#lifecycle.run(operation, () => this.#network.send(request)) as Promise<
-      Awaited<T>
-    > as Promise<T>
+    try {
+      this.#lifecycle.assertOpen(operation)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    this.#inFlight.begin()
+    const onEnd = () => this.#inFlight.end()
+    return this.#network.send({
+      process: this.#process,
+      node,
+      operation,
+      keys,
+      execute,
+      onReply,
+      onEnd,
+    })
   }
 }
+
+function ignore(): void {}

@@ -1,6 +1,7 @@
 import { CacheError } from '@stowage/core'
 import { hashOf, Random } from '../world/random.ts'
 import type { SimulatedProcess } from '../world/simulated-process.ts'
+import { textOfReply } from '../world/trace-text.ts'
 import type { World } from '../world/world.ts'
 import type { BackendNode } from './backend-node.ts'
 
@@ -28,6 +29,10 @@ export interface Request<T> {
   readonly operation: string
   readonly keys: readonly string[]
   readonly execute: (node: BackendNode) => T
+  /** Called before the caller receives a reply other than an error. */
+  readonly onReply: () => void
+  /** Called before the caller receives a reply or an error. */
+  readonly onEnd: () => void
 }
 
 /** When a request was sent and executed, by the order of events. */
@@ -44,6 +49,12 @@ export interface SentRequest {
   hasFailed: boolean
 }
 
+/** When the last request of a connection arrives, and its last reply. */
+interface Arrivals {
+  request: number
+  reply: number
+}
+
 interface Fate {
   readonly kind: 'delivered' | 'lost request' | 'lost reply' | 'late'
   readonly outMs: number
@@ -58,8 +69,7 @@ export class Network {
   readonly requests: SentRequest[] = []
   readonly #world: World
   readonly #isOrdered: boolean
-  /** When the last request of a connection arrives, and its last reply. */
-  readonly #lastArrivals = new Map<string, { request: number; reply: number }>()
+  readonly #lastArrivals = new Map<SimulatedProcess, Map<BackendNode, Arrivals>>()
 
   constructor(world: World, isOrdered: boolean) {
     this.#world = world
@@ -96,7 +106,11 @@ export class Network {
     const { process, node } = request
     const fail = (code: 'ERR_CACHE_TIMEOUT' | 'ERR_CACHE_UNAVAILABLE', ms: number) => {
       record.hasFailed = true
-      world.schedule(ms, () => reject(failure(code, request)), process)
+      const giveUp = () => {
+        request.onEnd()
+        reject(failure(code, request))
+      }
+      world.schedule(ms, giveUp, process)
     }
     const lose = (ms: number) =>
       fate.isNoticed ? fail('ERR_CACHE_UNAVAILABLE', ms) : fail('ERR_CACHE_TIMEOUT', timeoutMs)
@@ -116,7 +130,7 @@ export class Network {
       }
       record.executed = world.nextOrder()
       record.executedAt = world.now
-      const settle = settlement(request, node, resolve, reject)
+      const settle = settlement(logged(request, node, world), node, resolve, reject)
       if (fate.kind === 'late') return
       if (fate.kind === 'lost reply' || process.isPartitioned) {
         lose(fate.backMs)
@@ -143,34 +157,54 @@ export class Network {
     return { kind, outMs: kind === 'late' ? timeoutMs + outMs * 10 : outMs, backMs, isNoticed }
   }
 
-  #connection(process: SimulatedProcess, node: BackendNode) {
-    const name = `${process.name} ${node.name}`
-    const known = this.#lastArrivals.get(name)
+  #connection(process: SimulatedProcess, node: BackendNode): Arrivals {
+    const known = this.#lastArrivals.get(process)?.get(node)
     if (known !== undefined) return known
     const created = { request: 0, reply: 0 }
-    this.#lastArrivals.set(name, created)
+    const connections = this.#lastArrivals.get(process) ?? new Map()
+    this.#lastArrivals.set(process, connections.set(node, created))
     return created
   }
 
   #log({ process, node, operation, keys }: Request<unknown>, { kind }: Fate): void {
     if (this.#world.trace === undefined) return
-    const mark = kind === 'delivered' ? '' : `  ✗ ${kind}`
-    this.#world.log(process.name, `  → ${node?.name} ${operation} ${keys.join(' ')}${mark}`)
+    const mark = kind === 'delivered' ? '' : ` (✗ ${kind})`
+    this.#world.logRequest(process.name, `  → ${node?.name} ${operation}${mark}`, keys)
   }
+}
+
+/** The request, which also logs its result when it is executed. */
+function logged<T>(request: Request<T>, { name }: BackendNode, world: World): Request<T> {
+  if (world.trace === undefined) return request
+  const { process, operation, keys } = request
+  const execute = (node: BackendNode) => {
+    const result = request.execute(node)
+    const from = `${operation} ${keys.join(' ')}`.trimEnd()
+    world.log(name, `  ${from}${textOfReply(operation, result)}, from ${process.name}`)
+    return result
+  }
+  return { ...request, execute }
 }
 
 /** Executes the request now. Returns a function that settles it later. */
 function settlement<T>(
-  { execute }: Request<T>,
+  { execute, onReply, onEnd }: Request<T>,
   node: BackendNode,
   resolve: (result: T) => void,
   reject: (error: unknown) => void,
 ): () => void {
   try {
     const result = execute(node)
-    return () => resolve(result)
+    return () => {
+      onReply()
+      onEnd()
+      resolve(result)
+    }
   } catch (error) {
-    return () => reject(error)
+    return () => {
+      onEnd()
+      reject(error)
+    }
   }
 }
 

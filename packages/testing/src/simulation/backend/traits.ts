@@ -18,6 +18,10 @@ export interface BackendTraits {
   readonly durable: boolean
   /** Whether processes can read its clock. @default true */
   readonly time: boolean
+  /** Whether processes can read how long an item still exists. @default true */
+  readonly revealsTtl: boolean
+  /** Selects a variant of the scenario. @default 0 */
+  readonly variant: number
 }
 
 export const defaultTraits: BackendTraits = {
@@ -30,4 +34,6 @@ export const defaultTraits: BackendTraits = {
   ordered: true,
   durable: false,
   time: true,
+  revealsTtl: true,
+  variant: 0,
 }

@@ -56,8 +56,12 @@ export interface History<Call = unknown> {
   readonly clockSteps: readonly ClockStep[]
   /** The requests to the backend. */
   readonly requests: readonly SentRequest[]
+  /** The processes that were killed. */
+  readonly killed: readonly string[]
   /** Whether the run was without faults. */
   readonly isFaultless: boolean
+  /** Whether a slow machine may have delayed calls, because the run took place in real time. @default false */
+  readonly isRealTime?: boolean
 }
 
 /** The value that a call resolved to. */

@@ -2,6 +2,7 @@ import type { SentRequest } from '../backend/network.ts'
 import type { HistoryEntry } from '../judges/history.ts'
 import type { Cause } from '../world/event-queue.ts'
 import type { Trace } from '../world/trace.ts'
+import { textOfCall, textOfValue } from '../world/trace-text.ts'
 
 /** Says what time it is, in milliseconds and in the order of everything that happens. */
 export interface Timeline {
@@ -53,12 +54,13 @@ export class CallRecorder<Call> {
     this.#entries.push(entry)
     this.#processes.push(process)
     this.#causes.push(cause)
-    timeline.trace?.add(timeline.now, process.name, textOf(call))
+    timeline.trace?.add(timeline.now, process.name, textOfCall(call), cause.call)
     const settle = (outcome: HistoryEntry['outcome']) => {
       entry.settled = timeline.nextOrder()
       entry.settledAt = timeline.now
       entry.outcome = outcome
-      timeline.trace?.add(timeline.now, process.name, `${textOf(call)} ⇒ ${textOfOutcome(outcome)}`)
+      const { trace } = timeline
+      trace?.add(timeline.now, process.name, `⇒ ${textOfOutcome(outcome)}`, cause.call)
     }
     return work().then(
       (value) => settle({ status: 'fulfilled', value }),
@@ -80,10 +82,10 @@ export class CallRecorder<Call> {
   problem(): string | undefined {
     for (const [index, { settled, call, process, outcome }] of this.#entries.entries()) {
       if (settled === undefined && this.#processes[index]?.isKilled === false) {
-        return `${process} ${textOf(call)} never settled.`
+        return `${process} ${textOfCall(call)} never settled.`
       }
       if (outcome?.status === 'rejected' && !isCacheError(outcome.error)) {
-        return `${process} ${textOf(call)} failed with ${String(outcome.error)}.`
+        return `${process} ${textOfCall(call)} failed with ${String(outcome.error)}.`
       }
     }
     return undefined
@@ -100,10 +102,15 @@ export class CallRecorder<Call> {
         request.sent < settled,
     )
     entry.hasNoEffect = executed.length === 0
-    const orders = executed.map((request) => request.executed as number)
-    entry.effectiveFrom = Math.min(...orders)
-    entry.effectiveUntil = Math.max(...orders)
-    entry.effectiveUntilAt = Math.max(...executed.map(({ executedAt }) => executedAt))
+    entry.effectiveFrom = Infinity
+    entry.effectiveUntil = -Infinity
+    entry.effectiveUntilAt = -Infinity
+    // Not as arguments of `Math.min`: a run that does not end has more requests than the stack has room for.
+    for (const { executed: order = 0, executedAt } of executed) {
+      entry.effectiveFrom = Math.min(entry.effectiveFrom, order)
+      entry.effectiveUntil = Math.max(entry.effectiveUntil, order)
+      entry.effectiveUntilAt = Math.max(entry.effectiveUntilAt, executedAt)
+    }
   }
 }
 
@@ -111,12 +118,8 @@ function isCacheError(error: unknown): boolean {
   return typeof (error as { code?: unknown } | undefined)?.code === 'string'
 }
 
-function textOf(call: unknown): string {
-  return typeof call === 'string' ? call : JSON.stringify(call).replaceAll('"', '')
-}
-
 function textOfOutcome(outcome: HistoryEntry['outcome']): string {
   if (outcome === undefined) return ''
-  if (outcome.status === 'fulfilled') return String(JSON.stringify(outcome.value))
+  if (outcome.status === 'fulfilled') return textOfValue(outcome.value)
   return `✗ ${(outcome.error as { code?: string }).code ?? String(outcome.error)}`
 }

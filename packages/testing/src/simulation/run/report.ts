@@ -1,7 +1,7 @@
 import type { Failure } from './simulate.ts'
 
 /** The report of a failure for people: what is wrong, what happened, and how to see it again. */
-export function report({ scenario, problem, plan, trace, seed }: Failure): string {
+export function report({ scenario, problem, plan, trace, seed, options }: Failure): string {
   const { calls, faults, traits, isFaultless } = plan
   return [
     `✗ ${scenario}, seed ${seed}: ${problem}`,
@@ -10,6 +10,17 @@ export function report({ scenario, problem, plan, trace, seed }: Failure): strin
     '',
     trace,
     '',
-    `npm run simulate -- ${scenario} --replay ${seed}`,
+    `npm run simulate -- ${scenario} --replay ${seed}${flagsOf(options)}`,
   ].join('\n')
+}
+
+/** The options of `npm run simulate` with which the seed gives the same run. */
+function flagsOf({ processes, minCalls, maxCalls, isFaultless }: Failure['options'] = {}): string {
+  const flags = [
+    processes === undefined ? '' : ` --processes ${processes}`,
+    maxCalls === undefined ? '' : ` --calls ${maxCalls}`,
+    minCalls === undefined ? '' : ` --min-calls ${minCalls}`,
+    isFaultless === true ? ' --faultless' : '',
+  ]
+  return flags.join('')
 }

@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, systemClock, withKeyOrder } from '@stowage/core'
+import { type ByteStore, Cache, failover, systemClock, withKeyOrder } from '@stowage/core'
+import { Sessions } from '@stowage/sessions'
 import { defaultTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
 import type { Program, Scenario } from '../scenarios/scenario.ts'
@@ -24,6 +25,7 @@ export async function runOnStores<Call>(
   const timeline = new RealTime()
   const recorder = new CallRecorder<Call>(timeline, [])
   const shared = new Map<string, unknown>()
+  const endings: (() => void)[] = []
   const { scan, limits } = stores[0] as ByteStore
   const traits = {
     ...defaultTraits,
@@ -39,10 +41,13 @@ export async function runOnStores<Call>(
       clock: systemClock,
       traits,
       Cache,
+      Sessions,
       withKeyOrder,
+      failover,
       shared,
       nextOrder: () => timeline.nextOrder(),
       now: () => timeline.now,
+      onEnd: (work) => void endings.push(work),
     }),
   )
   const make = async (index: number, call: Call) => {
@@ -60,12 +65,13 @@ export async function runOnStores<Call>(
   for (const call of scenario.lastCalls ?? []) {
     await Promise.all(programs.map((_, index) => make(index, call)))
   }
+  for (const end of endings) end()
   const entries = recorder.finish()
   const failed = entries.find((entry) => isStoreFailure(entry.outcome))
   if (failed?.outcome?.status === 'rejected')
     return `${JSON.stringify(failed.call)} failed: ${String(failed.outcome.error)}`
-  const none = { losses: [], nodeChanges: [], clockSteps: [], requests: [] }
-  const history: History<Call> = { entries, isFaultless: true, ...none }
+  const none = { losses: [], nodeChanges: [], clockSteps: [], requests: [], killed: [] }
+  const history: History<Call> = { entries, isFaultless: true, isRealTime: true, ...none }
   return recorder.problem() ?? scenario.judge(history, { traits, shared })
 }
 

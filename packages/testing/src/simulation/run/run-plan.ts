@@ -1,4 +1,5 @@
-import { Cache, withKeyOrder } from '@stowage/core'
+import { Cache, failover, withKeyOrder } from '@stowage/core'
+import { Sessions } from '@stowage/sessions'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
@@ -25,8 +26,12 @@ const settlingMs = 5_000
 export interface Parts {
   /** @default Cache of `@stowage/core` */
   readonly Cache?: typeof Cache | undefined
+  /** @default Sessions of `@stowage/sessions` */
+  readonly Sessions?: typeof Sessions | undefined
   /** @default withKeyOrder of `@stowage/core` */
   readonly withKeyOrder?: typeof withKeyOrder | undefined
+  /** @default failover of `@stowage/core` */
+  readonly failover?: typeof failover | undefined
   readonly createTracker?: (() => ReplicationTracker) | undefined
 }
 
@@ -35,7 +40,7 @@ export interface RunResult<Call> {
   readonly problem: string | undefined
   readonly history: History<Call>
   readonly trace: Trace | undefined
-  /** The number of events. */
+  /** How long the run took, in virtual milliseconds. */
   readonly virtualMs: number
 }
 
@@ -48,7 +53,14 @@ export async function runPlan<Call>(
   { parts = {}, isTraced = false }: { readonly parts?: Parts; readonly isTraced?: boolean } = {},
 ): Promise<RunResult<Call>> {
   const world = new World(isTraced ? new Trace() : undefined)
-  return withSimulatedGlobals(world, () => new PlanRun(world, scenario, plan, parts).run())
+  return withSimulatedGlobals(world, async () => {
+    const run = new PlanRun(world, scenario, plan, parts)
+    try {
+      return await run.run()
+    } finally {
+      run.end()
+    }
+  })
 }
 
 class PlanRun<Call> {
@@ -64,6 +76,8 @@ class PlanRun<Call> {
   readonly #nodeChanges: NodeChange[] = []
   readonly #buses: SimulatedBus[] = []
   readonly #shared = new Map<string, unknown>()
+  readonly #endings: (() => void)[] = []
+  #calls = 0
 
   constructor(world: World, scenario: Scenario<Call>, plan: Plan<Call>, parts: Parts) {
     this.#world = world
@@ -84,7 +98,7 @@ class PlanRun<Call> {
 
   async run(): Promise<RunResult<Call>> {
     await this.#world.run()
-    this.#world.isStarting = false
+    this.#world.onStarted()
     const { calls, faults, isFaultless } = this.#plan
     this.#network.faults = isFaultless ? faultlessNetwork : networkFaults
     this.#scheduleCalls(calls)
@@ -96,6 +110,7 @@ class PlanRun<Call> {
       nodeChanges: this.#nodeChanges,
       clockSteps: this.#processes.flatMap(({ clockSteps }) => clockSteps),
       requests: this.#network.requests,
+      killed: this.#processes.filter(({ isKilled }) => isKilled).map(({ name }) => name),
       isFaultless,
     }
     const problem =
@@ -104,6 +119,11 @@ class PlanRun<Call> {
       this.#scenario.judge(history, { traits: this.#backend.traits, shared: this.#shared }) ??
       this.#leftovers()
     return { problem, history, trace: this.#world.trace, virtualMs: this.#world.now }
+  }
+
+  /** To be called when the run is over, also if it has failed. */
+  end(): void {
+    for (const end of this.#endings) end()
   }
 
   get #targets() {
@@ -149,10 +169,13 @@ class PlanRun<Call> {
       clock: process.clock,
       traits: this.#backend.traits,
       Cache: parts.Cache ?? Cache,
+      Sessions: parts.Sessions ?? Sessions,
       withKeyOrder: parts.withKeyOrder ?? withKeyOrder,
+      failover: parts.failover ?? failover,
       shared: this.#shared,
       nextOrder: () => world.nextOrder(),
       now: () => world.now,
+      onEnd: (work: () => void) => void this.#endings.push(work),
     }
     world.schedule(0, () => this.#programs.push(this.#scenario.start(context)), process)
   }
@@ -177,7 +200,7 @@ class PlanRun<Call> {
     const begin = () => {
       const program = this.#programs[this.#processes.indexOf(process)] as Program<Call>
       for (const { luck, call } of calls) {
-        const cause = { luck, messages: 0, isDisturbed: false }
+        const cause = { call: ++this.#calls, luck, messages: 0, isDisturbed: false }
         this.#world.cause = cause
         this.#recorder.run(process, cause, call, () => program.run(call))
       }

@@ -29,6 +29,8 @@ export interface SimulateOptions {
 export interface Failure {
   readonly scenario: string
   readonly seed: number
+  /** The options of the run, other than the defaults. */
+  readonly options?: Pick<SimulateOptions, 'processes' | 'minCalls' | 'maxCalls' | 'isFaultless'>
   readonly problem: string
   /** The plan with the fewest calls and faults that was found. */
   readonly plan: Plan
@@ -70,6 +72,7 @@ export async function simulateSeed<Call>(
   return {
     scenario: scenario.name,
     seed,
+    options: replayOptions(options),
     problem: result.problem ?? problem,
     plan: plan ?? first,
     trace: String(result.trace),
@@ -84,6 +87,15 @@ export function planOf<Call>(
 ): Plan<Call> {
   const parameters = { seed: fastCheckSeed(scenario, seed), numRuns: 1 }
   return fc.sample(plans(scenario, planOptions(scenario, options)), parameters)[0] as Plan<Call>
+}
+
+function replayOptions({ processes, minCalls, maxCalls, isFaultless }: SimulateOptions) {
+  return {
+    ...(processes !== undefined && { processes }),
+    ...(minCalls !== undefined && { minCalls }),
+    ...(maxCalls !== undefined && { maxCalls }),
+    ...(isFaultless !== undefined && { isFaultless }),
+  }
 }
 
 /** Finds a plan that fails with fewer calls and faults. */

@@ -1,10 +1,16 @@
-import { batching } from './batching.ts'
-import { facade } from './facade.ts'
-import { generations } from './generations.ts'
-import { remember } from './remember.ts'
+import { near } from './caching/near.ts'
+import { writeThrough } from './caching/write-through.ts'
+import { batching } from './facade/batching.ts'
+import { facade } from './facade/facade.ts'
+import { generations } from './facade/generations.ts'
+import { sessionToken } from './facade/session-token.ts'
+import { failover } from './failover/failover.ts'
+import { limits } from './limits/limits.ts'
+import { remember } from './loads/remember.ts'
+import { tags } from './loads/tags.ts'
+import { locks } from './locks/locks.ts'
 import type { Scenario } from './scenario.ts'
-import { sessionToken } from './session-token.ts'
-import { tags } from './tags.ts'
+import { sessions } from './user-sessions/sessions.ts'
 
 /** The scenarios of `npm run simulate`, by name. */
 export const scenarios: {
@@ -12,9 +18,28 @@ export const scenarios: {
   readonly remember: typeof remember
   readonly tags: typeof tags
   readonly generations: typeof generations
+  readonly locks: typeof locks
+  readonly limits: typeof limits
   readonly batching: typeof batching
+  readonly near: typeof near
+  readonly 'write-through': typeof writeThrough
+  readonly failover: typeof failover
   readonly 'session-token': typeof sessionToken
-} = { facade, remember, tags, generations, batching, 'session-token': sessionToken }
+  readonly sessions: typeof sessions
+} = {
+  facade,
+  remember,
+  tags,
+  generations,
+  locks,
+  limits,
+  batching,
+  near,
+  'write-through': writeThrough,
+  failover,
+  'session-token': sessionToken,
+  sessions,
+}
 
 /** The scenario of this name, if there is one. */
 export function scenarioNamed(name: string): Scenario | undefined {

@@ -1,4 +1,12 @@
-import type { ByteStore, Cache, Clock, InvalidationBus, withKeyOrder } from '@stowage/core'
+import type {
+  ByteStore,
+  Cache,
+  Clock,
+  failover,
+  InvalidationBus,
+  withKeyOrder,
+} from '@stowage/core'
+import type { Sessions } from '@stowage/sessions'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
@@ -42,13 +50,17 @@ export interface ProcessContext {
   readonly traits: BackendTraits
   /** The class to create caches with. */
   readonly Cache: typeof Cache
+  readonly Sessions: typeof Sessions
   readonly withKeyOrder: typeof withKeyOrder
+  readonly failover: typeof failover
   /** What the processes of a run share besides the backend, such as a database or a mailbox. */
   readonly shared: Map<string, unknown>
   /** The next number of the sequence that orders everything, as in the history. */
   nextOrder(): number
   /** Milliseconds since the start, as in the history. */
   now(): number
+  /** Registers what to do when the run is over. A process that was killed is not closed, and yet this is done. */
+  onEnd(work: () => void): void
 }
 
 /** What one process runs. */

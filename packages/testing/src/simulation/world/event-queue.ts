@@ -21,6 +21,8 @@ export interface Scheduler {
   /** Virtual milliseconds since the start. */
   readonly now: number
   schedule(ms: number, run: () => void, process?: EventProcess): WorldEvent
+  /** To be called whenever the code of the run reads a clock. */
+  countStep(): void
   /** Lets an event that was held happen now. */
   reschedule(event: WorldEvent): void
 }
@@ -41,6 +43,8 @@ export interface WorldEvent {
 
 /** Identifies the call of a workload from which an event follows, and decides what the network does to its messages. */
 export interface Cause {
+  /** The number of the call in the trace. */
+  readonly call?: number | undefined
   /** 0 for a call whose messages the network neither delays nor loses. */
   readonly luck: number
   /** The number of messages sent so far. */

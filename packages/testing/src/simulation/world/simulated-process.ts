@@ -67,6 +67,7 @@ export class SimulatedProcess implements EventProcess {
 
   /** Milliseconds since the start, as this process counts them: no clock step changes them. */
   monotonic(): number {
+    this.#world.countStep()
     return this.#world.now * this.#rate
   }
 

@@ -1,8 +1,11 @@
 import type { SentRequest } from '../../backend/network.ts'
+import { resultOf } from '../history.ts'
 import {
+  concerns,
   ends,
   expires,
   isKeyOf,
+  isWrite,
   type Load,
   type LoadEntry,
   type LoadHistory,
@@ -26,6 +29,42 @@ export function findResurrection(history: LoadHistory): string | undefined {
     if (write !== undefined) return message(read, write)
   }
   return undefined
+}
+
+/**
+ * A call returned a loaded value although another value, which was being written when the load began, had been acknowledged
+ * before the call: the load must have found that value, or not have replaced it.
+ */
+export function findOverwrittenValue(history: LoadHistory): string | undefined {
+  const values = history.writes.filter(isNewValue)
+  for (const read of history.values) {
+    const write = values.find((each) => isOverwritten(history, read, each))
+    if (write !== undefined) return message(read, write, 'during')
+  }
+  return undefined
+}
+
+function isNewValue(entry: LoadEntry): boolean {
+  const { op } = entry.call
+  return op === 'set' || op === 'update' || (op === 'add' && resultOf(entry) === true)
+}
+
+function isOverwritten(history: LoadHistory, read: ReadValue, write: LoadEntry): boolean {
+  const { entry, key, origin } = read
+  const { load, began } = origin
+  if (load === undefined || load.settings.refresh === true || !concerns(write, key)) return false
+  if (began < write.invoked || began > settledOf(write)) return false
+  if (settledOf(write) > entry.invoked || isExempt(history, read, write)) return false
+  // Nothing may have ended the written value before the load.
+  const isGone = history.entries.some(
+    (other) =>
+      other !== write &&
+      isWrite(other) &&
+      concerns(other, key) &&
+      other.invoked < began &&
+      settledOf(other) > write.invoked,
+  )
+  return !isGone && !history.history.losses.some((loss) => isKeyOf(loss.key, key))
 }
 
 /** A read that returns fresh values only returned one that an acknowledged call had made stale. */
@@ -171,11 +210,15 @@ function confirmedAt({ log }: LoadHistory, key: string, { id, began }: Origin): 
   return Math.max(began, ...confirming.map((load) => load.began))
 }
 
-function message({ entry, key, origin }: ReadValue, write: LoadEntry): string {
+function message(
+  { entry, key, origin }: ReadValue,
+  write: LoadEntry,
+  relation: 'before' | 'during' = 'before',
+): string {
   const { call } = write
   const source = origin.load === undefined ? 'a write' : 'a load'
   return (
     `${entry.process} ${entry.call.op} at ${entry.invokedAt} ms returned ${key} from ${source} that ${origin.process} ` +
-    `began before the ${call.op} of ${write.process} at ${write.invokedAt} ms, acknowledged at ${write.settledAt} ms.`
+    `began ${relation} the ${call.op} of ${write.process} at ${write.invokedAt} ms, acknowledged at ${write.settledAt} ms.`
   )
 }

@@ -2,7 +2,7 @@ import type { JudgeContext } from '../../scenarios/scenario.ts'
 import type { History } from '../history.ts'
 import { findSlowCall } from './duration.ts'
 import { findBlindMark, findStoreFailure } from './failures.ts'
-import { findResurrection, findStaleRead } from './finality.ts'
+import { findOverwrittenValue, findResurrection, findStaleRead } from './finality.ts'
 import { type LoadCall, LoadHistory, LoadLog } from './load-history.ts'
 import { findLoadInBackoff, findSecondLoad } from './sharing.ts'
 import { findStaleValue } from './staleness.ts'
@@ -20,6 +20,7 @@ export function judgeLoads(
     findStoreFailure(loads) ??
     findBlindMark(loads) ??
     findResurrection(loads) ??
+    findOverwrittenValue(loads) ??
     findStaleRead(loads) ??
     findStaleValue(loads) ??
     findSlowCall(loads)

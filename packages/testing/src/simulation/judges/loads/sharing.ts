@@ -46,7 +46,7 @@ export function findLoadInBackoff(history: LoadHistory): string | undefined {
 
 /** Whether nothing permits the second load. */
 function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
-  if ([first, second].some(isUnleased)) return false
+  if (!isShared(first, second)) return false
   // The lease of a refresh does not guard a key whose stale entry has expired meanwhile.
   if (first.isRefresh !== second.isRefresh) return false
   if (!history.traits.scan && hasRecentClear(history, second)) return false
@@ -59,6 +59,17 @@ function hasRecentClear({ entries }: LoadHistory, { began, beganAt }: Load): boo
     ({ call, invoked, settledAt }) =>
       call.op === 'clear' && invoked < began && beganAt < settledAt + generationMs,
   )
+}
+
+/** Whether callers of both loads share one: by a lease, or because they belong to the same process. */
+function isShared(first: Load, second: Load): boolean {
+  if (![first, second].some(isUnleased)) return true
+  return first.process === second.process && isLeaseFree(first) && isLeaseFree(second)
+}
+
+/** Whether nothing but the other loads of its process keeps a load waiting. A forced refresh begins at once. */
+function isLeaseFree({ isNested, settings: { lease, nested, refresh } }: Load): boolean {
+  return lease === false && nested === undefined && refresh !== true && !isNested
 }
 
 /** Whether a load has no lease, or one so short that it ends before its renewal arrives, or may wait for itself. */
@@ -84,9 +95,11 @@ function isUnkept({ settings: { outcome, nested, backoff = 0 }, endedAt }: Load)
   return outcome !== 'value' && outcome !== 'not modified' && endedAt < Infinity
 }
 
-/** Whether the first load cannot store its value, or its caller was aborted. */
+/** Whether one of the loads cannot store its value, or the caller of the first was aborted. */
 function isInvalidated(history: LoadHistory, first: Load, second: Load): boolean {
-  const start = history.callOf(first)?.invoked ?? first.began
+  // The second may learn that it has taken the lease after it has lost it.
+  const calls = [first, second].map((load) => history.callOf(load)?.invoked ?? load.began)
+  const start = Math.min(...calls)
   return history.entries.some((entry) => {
     if (entry.invoked > second.began || settledOf(entry) < start) return false
     const { call } = entry

@@ -8,6 +8,8 @@ import {
 
 /** How much later than intended an entry may become stale: the clock of the backend is read over the network. */
 const clockErrorMs = 100
+/** The same in real time, where it is not known when a value was stored, and the clock of memcached counts seconds. */
+const realTimeErrorMs = 5_000
 /** How long after a load its value may be stored at most: its requests, each of them until its deadline. */
 const storingMs = 500
 
@@ -43,7 +45,8 @@ function limitOf(history: LoadHistory, { entry, key, origin }: ReadValue): numbe
     const mustBeFresh = entry.call.op !== 'remember' && isTimeKnown(history, entry, each)
     return endOf(history, each, mustBeFresh)
   })
-  return Math.max(...ends)
+  const { isRealTime = false } = history.history
+  return Math.max(...ends) + (isRealTime ? realTimeErrorMs : 0)
 }
 
 function endOf(history: LoadHistory, load: Load, mustBeFresh: boolean): number {

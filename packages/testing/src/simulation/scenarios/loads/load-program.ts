@@ -14,6 +14,7 @@ import {
   type RememberSettings,
   type ValueId,
 } from '../../judges/loads/load-history.ts'
+import { orderedStore } from '../ordered-store.ts'
 import type { ProcessContext, Program } from '../scenario.ts'
 
 type RememberCall = LoadCall & { readonly op: 'remember' }
@@ -25,19 +26,17 @@ export class LoadProgram implements Program<LoadCall> {
   readonly #context: ProcessContext
   readonly #cache: Cache
   readonly #log: LoadLog
-
   constructor(context: ProcessContext) {
-    const { Cache, withKeyOrder, prefix, store, clock, traits, shared } = context
+    const { Cache, prefix, clock, shared } = context
     this.#context = context
     this.#log = LoadLog.of(shared)
     shared.set('loads', this.#log)
-    // A network without order needs the wrapper that the drivers use there.
-    const ordered = traits.ordered ? store : withKeyOrder(store)
+    const ordered = orderedStore(context)
     this.#cache = new Cache(this.#recordReads(ordered), { prefix, clock })
     this.#cache.namespace('ns')
   }
 
-  async run(call: LoadCall): Promise<unknown> {
+  run(call: LoadCall): Promise<unknown> {
     // The first number that a call takes identifies it.
     const order = this.#context.nextOrder()
     const cache = call.inNamespace ? this.#cache.namespace('ns') : this.#cache
@@ -53,8 +52,7 @@ export class LoadProgram implements Program<LoadCall> {
       case 'add':
         return cache[call.op](key, { written: order }, { tags: call.tags })
       case 'update':
-        await cache.update(key, () => ({ written: order }), { tags: call.tags })
-        return
+        return cache.update(key, () => ({ written: order }), { tags: call.tags }).then(ignore)
       case 'invalidate':
         return cache.invalidateTags(call.tags, { stale: call.stale })
       case 'delete':
@@ -63,13 +61,21 @@ export class LoadProgram implements Program<LoadCall> {
       case 'clear':
         return cache.clear()
       case 'crowd':
-        for (let count = 0; count < 1_000; count++) this.#cache.namespace(`other${count}`)
-        return
+        this.#forgetNamespaces()
+        return Promise.resolve()
     }
   }
 
   close(): Promise<void> {
     return this.#cache.close()
+  }
+
+  /** Once in a run, because that takes as long as a hundred other calls. */
+  #forgetNamespaces(): void {
+    const { shared } = this.#context
+    if (shared.has('crowd')) return
+    shared.set('crowd', true)
+    for (let count = 0; count < 1_000; count++) this.#cache.namespace(`other${count}`)
   }
 
   async #remember(cache: Cache, call: RememberCall, order: number): Promise<unknown> {
@@ -152,17 +158,20 @@ export class LoadProgram implements Program<LoadCall> {
   /** Records the reads in flight, which concurrent calls of `remember` share, and marks that are stored by `set`. */
   #recordReads(store: ByteStore): ByteStore {
     const { nextOrder, name } = this.#context
-    return wrapStore(store, async (operation, call, args) => {
+    return wrapStore(store, (operation, call, args) => {
       if (operation === 'set') this.#checkMark(args as [string, Payload])
       if (operation !== 'get' && operation !== 'time') return call()
       const key = operation === 'get' ? (args[0] as string) : operation
       const read = { process: name, key, began: nextOrder(), ended: Infinity }
       this.#log.reads.push(read)
-      try {
-        return await call()
-      } finally {
+      const end = () => {
         read.ended = nextOrder()
       }
+      const result = call()
+      // The first reaction, so that the read has ended when its caller goes on.
+      if (result instanceof Promise) result.then(end, end)
+      else end()
+      return result
     })
   }
 
@@ -189,3 +198,5 @@ function returnValue(
   if (outcome === 'not modified' && load.confirms !== undefined) return context.notModified()
   return { load: load.began }
 }
+
+function ignore(): void {}

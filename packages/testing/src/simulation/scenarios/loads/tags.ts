@@ -1,10 +1,10 @@
 import fc from 'fast-check'
-import { judgeLoads } from '../judges/loads/judge-loads.ts'
-import { type LoadCall, loadKeys } from '../judges/loads/load-history.ts'
-import { taggedCall } from './loads/load-calls.ts'
-import { LoadProgram } from './loads/load-program.ts'
+import { judgeLoads } from '../../judges/loads/judge-loads.ts'
+import { type LoadCall, loadKeys } from '../../judges/loads/load-history.ts'
+import type { Scenario } from '../scenario.ts'
+import { taggedCall } from './load-calls.ts'
+import { LoadProgram } from './load-program.ts'
 import { isMemory } from './remember.ts'
-import type { Scenario } from './scenario.ts'
 
 /** Tagged entries, and invalidations that fall into their loads. */
 export const tags: Scenario<LoadCall> = {

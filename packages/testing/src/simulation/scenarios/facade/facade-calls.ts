@@ -1,7 +1,7 @@
 import type { Cache, ReadOptions } from '@stowage/core'
 import fc from 'fast-check'
-import { anyResult, type KeyCall } from '../judges/register.ts'
-import type { KeyEffect } from '../judges/register-history.ts'
+import { anyResult, type KeyCall } from '../../judges/registers/register.ts'
+import type { KeyEffect } from '../../judges/registers/register-history.ts'
 
 /** A call of the facade. Values are integers, so that each of them is a counter as well. */
 export type FacadeCall = {

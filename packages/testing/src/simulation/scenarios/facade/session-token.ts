@@ -4,8 +4,8 @@ import {
   type SessionCall,
   type SessionResult,
   type Versions,
-} from '../judges/sessions.ts'
-import type { Scenario } from './scenario.ts'
+} from '../../judges/registers/session-token.ts'
+import type { Scenario } from '../scenario.ts'
 
 /** Copies that lag behind, and tokens that processes pass to each other. */
 export const sessionToken: Scenario<SessionCall> = {

@@ -1,5 +1,5 @@
-import type { SentRequest } from '../backend/network.ts'
-import type { History, HistoryEntry } from './history.ts'
+import type { SentRequest } from '../../backend/network.ts'
+import type { History, HistoryEntry } from '../history.ts'
 import type { RegisterOptions } from './register-history.ts'
 
 const reads = /^(get|has)/

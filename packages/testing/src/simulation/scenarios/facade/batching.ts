@@ -1,7 +1,8 @@
 import { withBatching } from '@stowage/core'
 import fc from 'fast-check'
-import { judgeFailures } from '../judges/failures.ts'
-import { judgeRegisters } from '../judges/register-history.ts'
+import { judgeFailures } from '../../judges/failures.ts'
+import { judgeRegisters } from '../../judges/registers/register-history.ts'
+import type { Scenario } from '../scenario.ts'
 import {
   type FacadeCall,
   facadeCall,
@@ -9,7 +10,6 @@ import {
   facadeKeys,
   runFacadeCall,
 } from './facade-calls.ts'
-import type { Scenario } from './scenario.ts'
 
 /** Calls of one tick, which are merged, over requests that overtake each other. */
 export const batching: Scenario<FacadeCall> = {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
-import { ClearsByGeneration } from '../judges/clears-by-generation.ts'
-import { type History, resultOf } from '../judges/history.ts'
-import { judgeRegisters } from '../judges/register-history.ts'
+import { type History, resultOf } from '../../judges/history.ts'
+import { ClearsByGeneration } from '../../judges/registers/clears-by-generation.ts'
+import { judgeRegisters } from '../../judges/registers/register-history.ts'
+import type { Scenario } from '../scenario.ts'
 import {
   type FacadeCall,
   facadeCall,
@@ -9,7 +10,6 @@ import {
   facadeKeys,
   runFacadeCall,
 } from './facade-calls.ts'
-import type { Scenario } from './scenario.ts'
 
 const strongRead = { consistency: 'strong' } as const
 

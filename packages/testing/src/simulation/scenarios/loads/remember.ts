@@ -1,21 +1,23 @@
 import fc from 'fast-check'
-import { judgeLoads } from '../judges/loads/judge-loads.ts'
-import { type LoadCall, loadKeys } from '../judges/loads/load-history.ts'
-import { loadCall } from './loads/load-calls.ts'
-import { LoadProgram } from './loads/load-program.ts'
-import type { Scenario } from './scenario.ts'
+import { judgeLoads } from '../../judges/loads/judge-loads.ts'
+import { type LoadCall, loadKeys } from '../../judges/loads/load-history.ts'
+import type { Scenario } from '../scenario.ts'
+import { loadCall } from './load-calls.ts'
+import { LoadProgram } from './load-program.ts'
 
 /** Loads, and writes that fall into them. */
 export const remember: Scenario<LoadCall> = {
   name: 'remember',
   summary:
     'loads that overlap with writes: one load at a time, and no loaded value outlives a later write',
-  traits: fc.record({
-    scan: fc.constantFrom(true, true, false),
-    ordered: fc.boolean(),
-    nodes: fc.constantFrom(1, 3),
-    copies: fc.constantFrom(0, 0, 1),
-  }),
+  traits: fc
+    .record({
+      scan: fc.constantFrom(true, true, false),
+      ordered: fc.boolean(),
+      nodes: fc.constantFrom(1, 3),
+      copies: fc.constantFrom(0, 0, 1),
+    })
+    .map((traits) => ({ ...traits, revealsTtl: traits.ordered || traits.nodes === 1 })),
   call: loadCall,
   gapMs: 5,
   groupMs: 120,

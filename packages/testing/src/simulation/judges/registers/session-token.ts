@@ -1,4 +1,4 @@
-import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+import { type History, type HistoryEntry, isAcknowledged, resultOf } from '../history.ts'
 
 export type SessionCall =
   /** Writes the next version of the key that belongs to the process. */

@@ -1,4 +1,4 @@
-import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+import { type History, type HistoryEntry, isAcknowledged, resultOf } from '../history.ts'
 
 export type ClearCall =
   | { readonly op: 'set' | 'get' | 'strong get' | 'add'; readonly key: string }

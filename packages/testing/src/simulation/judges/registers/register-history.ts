@@ -1,4 +1,4 @@
-import { type History, type HistoryEntry, isAcknowledged, resultOf } from './history.ts'
+import { type History, type HistoryEntry, isAcknowledged, resultOf } from '../history.ts'
 import { linearize, type Operation } from './linearizability.ts'
 import {
   anyResult,

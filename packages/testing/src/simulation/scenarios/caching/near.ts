@@ -1,0 +1,143 @@
+import type { Cache } from '@stowage/core'
+import fc from 'fast-check'
+import {
+  hasBus,
+  judgeNear,
+  type NearCall,
+  type NearNotes,
+  nearKeys,
+  nearTtl,
+} from '../../judges/caching/near.ts'
+import type { ProcessContext, Program, Scenario } from '../scenario.ts'
+
+const key = fc.constantFrom(...nearKeys)
+const inNamespace = fc.nat({ max: 3 }).map((draw) => draw === 3)
+const ttl = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 200 }) },
+)
+const isTagged = fc.nat({ max: 2 }).map((draw) => draw === 2)
+const call = fc.oneof(
+  { weight: 60, arbitrary: fc.record({ op: fc.constantFrom('get', 'getMany'), key, inNamespace }) },
+  { weight: 20, arbitrary: fc.record({ op: fc.constant('set'), key, ttl, isTagged, inNamespace }) },
+  { weight: 10, arbitrary: fc.record({ op: fc.constant('delete'), key, inNamespace }) },
+  { weight: 5, arbitrary: fc.record({ op: fc.constant('invalidate'), key, inNamespace }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('clear'), key, inNamespace }) },
+) as unknown as fc.Arbitrary<NearCall>
+
+/** Near caches over a backend and a bus that fail. Some runs have no bus, or a copy that lags behind. */
+export const near: Scenario<NearCall> = {
+  name: 'near',
+  summary: 'the near cache: no read is older than its bound, or than a message that was delivered',
+  traits: fc
+    .record({
+      scan: fc.constantFrom(true, true, false),
+      ordered: fc.boolean(),
+      ttlStep: fc.constantFrom(1, 1_000),
+      backend: fc.constantFrom(
+        { nodes: 1, variant: 0 },
+        { nodes: 1, variant: 0 },
+        { nodes: 1, variant: 0, copies: 1 },
+        { nodes: 1, variant: 1, copies: 1 },
+        { nodes: 3, variant: 1 },
+      ),
+      lagMs: fc.constantFrom(20, 200),
+    })
+    .map(({ backend, ...traits }) => ({ ...traits, ...backend })),
+  // A process that cannot read the id of a generation uses the one that it knows.
+  withoutFaults: ({ scan }) => scan === false,
+  call,
+  gapMs: 4,
+  faults: [
+    'partition',
+    'partition-copy',
+    'restart',
+    'restart-empty',
+    'evict',
+    'pause',
+    'kill',
+    'clock-step',
+  ],
+  lastCalls: nearKeys.map((each) => ({ op: 'get' as const, key: each, inNamespace: false })),
+  isOwnKey: () => false,
+  start: (context) => new NearProgram(context),
+  judge: (history, { traits, shared }) =>
+    judgeNear(history, traits, (shared.get('near') as NearNotes | undefined) ?? emptyNotes()),
+}
+
+class NearProgram implements Program<NearCall> {
+  readonly #context: ProcessContext
+  readonly #cache: Cache
+  readonly #notes: NearNotes
+  #disconnections = 0
+
+  constructor(context: ProcessContext) {
+    const { Cache: CacheClass, prefix, store, clock, shared, traits } = context
+    this.#context = context
+    this.#notes = (shared.get('near') as NearNotes | undefined) ?? emptyNotes()
+    shared.set('near', this.#notes)
+    const bus = hasBus(traits) ? context.bus : undefined
+    const ttl = nearTtl(traits)
+    this.#cache = new CacheClass(store, { prefix, clock, near: { ttl, bus, maxEntries: 5 } })
+    void bus?.subscribe((keys) => this.#onMessage(keys))
+    // The near cache subscribes at the first read.
+    this.#cache.get('other').catch(() => {})
+  }
+
+  async run(call: NearCall): Promise<unknown> {
+    const cache = call.inNamespace ? this.#cache.namespace('ns') : this.#cache
+    switch (call.op) {
+      case 'get':
+        return this.#read(call, () => cache.get(call.key))
+      case 'getMany':
+        return this.#read(call, async () => (await cache.getMany([call.key, 'other']))[0])
+      case 'delete':
+        return cache.delete(call.key)
+      case 'invalidate':
+        return cache.invalidateTags('tag')
+      case 'clear':
+        return cache.clear()
+      case 'set': {
+        // The value identifies the write.
+        const value = this.#context.nextOrder()
+        this.#notes.writes.set(value, call)
+        await cache.set(call.key, value, { ttl: call.ttl, ...(call.isTagged && { tags: ['tag'] }) })
+        return value
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#cache.close()
+  }
+
+  /** While a process is separated, no read can have reached the backend: its result would come from the near cache. */
+  async #read(call: NearCall, read: () => Promise<unknown>): Promise<unknown> {
+    const { bus, name, traits, now } = this.#context
+    const wasConnected = bus?.connected
+    const [startedAt, disconnections] = [now(), this.#disconnections]
+    if (!this.#isServing) this.#notes.bypassing.add(call)
+    const value = await read()
+    if (disconnections !== this.#disconnections) this.#notes.bypassing.add(call)
+    const isServed = wasConnected === false && bus?.connected === false && now() === startedAt
+    if (hasBus(traits) && isServed && value !== undefined) {
+      this.#notes.problem ??= `${name} returned ${call.key} while the bus was disconnected.`
+    }
+    return value
+  }
+
+  get #isServing(): boolean {
+    return this.#cache.near?.stats.serving === true
+  }
+
+  #onMessage(keys: readonly string[] | undefined): void {
+    const { name, nextOrder } = this.#context
+    if (keys === undefined) this.#disconnections++
+    if (!this.#isServing) return
+    this.#notes.deliveries.push({ process: name, keys, order: nextOrder() })
+  }
+}
+
+function emptyNotes(): NearNotes {
+  return { writes: new Map(), deliveries: [], bypassing: new Set(), problem: undefined }
+}

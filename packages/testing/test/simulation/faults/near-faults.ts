@@ -1,0 +1,98 @@
+import { type Scenario, scenarios } from '@stowage/testing/simulation'
+import type { PlantedFault } from './planted-fault.ts'
+
+const near = scenarios.near as Scenario
+
+/** Defects of near caches. */
+export const nearFaults: readonly PlantedFault[] = [
+  {
+    name: 'a near cache keeps a read that was sent before an invalidation',
+    scenario: near,
+    firstSeed: 600,
+    changes: [['index.js', 'item === void 0 || read.isOutdated ||', 'item === void 0 ||']],
+  },
+  {
+    name: 'a near cache serves while its bus is disconnected',
+    scenario: near,
+    changes: [
+      ['index.js', 'return this.#unsubscribe !== void 0 && bus.connected;', 'return true;'],
+      ['index.js', 'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");', 'if (keys === void 0) {'],
+    ],
+  },
+  {
+    name: 'a near cache keeps its entries when messages may have been missed',
+    scenario: near,
+    firstSeed: 4650,
+    changes: [
+      ['index.js', 'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");', 'if (keys === void 0) {'],
+    ],
+  },
+  {
+    name: 'a near cache keeps what was read during an own write',
+    scenario: near,
+    firstSeed: 1450,
+    changes: [
+      [
+        'index.js',
+        'const end = (result) => {\n\t\t\tthis.#near.drop(nearKeys);',
+        'const end = (result) => {',
+      ],
+    ],
+  },
+  {
+    name: 'a near cache keeps what a copy that lags behind returned',
+    scenario: near,
+    changes: [['index.js', 'read !== void 0 && hasLag &&', 'read !== void 0 && false &&']],
+  },
+  {
+    name: 'a read uses an id of a generation whose reading began before a clear was announced',
+    scenario: near,
+    firstSeed: 86_450,
+    changes: [['index.js', '!isKnown && this.#readAt === void 0', 'false']],
+  },
+  {
+    name: 'writes are not announced',
+    scenario: near,
+    changes: [['index.js', 'if (mayChange(result)) this.#near.announce(nearKeys);', '']],
+  },
+  {
+    name: 'an entry of a near cache has no bound',
+    scenario: near,
+    changes: [['index.js', 'this.#expiry.expiresAt(this.#config.ttlMs)', '60_000']],
+  },
+  {
+    name: 'an entry of a near cache outlives the one in the store',
+    scenario: near,
+    changes: [['index.js', '+ (ttl ?? Infinity));', '+ Infinity);']],
+  },
+  {
+    name: 'the clear of another process drops nothing',
+    scenario: near,
+    changes: [
+      [
+        'index.js',
+        'this.#dropPrefix(prefix);\n\t\tthis.#config.onClear(prefix);',
+        'this.#config.onClear(prefix);',
+      ],
+    ],
+  },
+  {
+    name: 'the clear of another process does not expire the generation',
+    scenario: near,
+    changes: [
+      [
+        'index.js',
+        'this.#dropPrefix(prefix);\n\t\tthis.#config.onClear(prefix);',
+        'this.#dropPrefix(prefix);',
+      ],
+    ],
+  },
+  {
+    name: 'a read of an id that was sent before a clear counts as one after it',
+    scenario: near,
+    changes: [
+      ['index.js', 'if (this.#expirations !== expirations) this.#readAt = void 0;', ''],
+      ['index.js', 'this.#readAt = void 0;\n\t\tthis.#reading = void 0;', 'this.#readAt = void 0;'],
+    ],
+  },
+]
