@@ -11,12 +11,14 @@ import { Fleet } from './processes/fleet.mjs'
 export interface AcrossProcessesOptions {
   /** Numbers of processes that ask for one key at the same time. @default [4] */
   readonly sizes?: readonly number[]
+  /** Whether the clocks of processes may differ. The processes of one machine share a clock. @default true */
+  readonly clocksDiffer?: boolean
 }
 
 /** Tests `remember` in several processes that share a backend, which is one of those in `processes/backends.mjs`. */
 export function rememberAcrossProcesses(
   backend: string,
-  { sizes = [4] }: AcrossProcessesOptions = {},
+  { sizes = [4], clocksDiffer = true }: AcrossProcessesOptions = {},
 ): void {
   let fleet: Fleet
   beforeAll(async () => {
@@ -32,5 +34,5 @@ export function rememberAcrossProcesses(
   failureTests(started, Math.max(...sizes))
   nestingTests(started)
   invalidationTests(started)
-  clockTests(started)
+  if (clocksDiffer) clockTests(started)
 }

@@ -12,7 +12,7 @@ export function stampedeTests(started: () => Fleet, sizes: readonly number[]): v
     expect(origin.loadsOf(key)).toHaveLength(1)
     expect(outcomes).toHaveLength(250 * size)
     expect(valuesOf(outcomes)).toEqual(new Set([`value of ${key}`]))
-    expect(percentile(outcomes, 0.99)).toBeLessThan(1_000)
+    expect(percentile(outcomes, 0.99)).toBeLessThan(3_000)
     // All calls are hits now.
     expect(valuesOf(await rememberInAll(processes, request))).toEqual(new Set([`value of ${key}`]))
     expect(origin.loadsOf(key)).toHaveLength(1)
@@ -24,6 +24,17 @@ export function stampedeTests(started: () => Fleet, sizes: readonly number[]): v
     const options = { ttl: '1m', lease: '600ms' }
     const request = { key, options, load: { ms: 2_000 }, calls: 25 }
     const outcomes = await rememberInAll(await fleet.processes(4), request)
+    expect(fleet.origin.loadsOf(key)).toHaveLength(1)
+    expect(valuesOf(outcomes)).toEqual(new Set([`value of ${key}`]))
+  })
+
+  test('every process reads what one load has stored beside its value', async () => {
+    const fleet = started()
+    const processes = await fleet.processes(4)
+    const key = 'with a body'
+    const load = { ms: 200, hasBody: true }
+    const request = { key, options: { ttl: '1m', staleWhileRevalidate: '1h' }, load, calls: 25 }
+    const outcomes = await rememberInAll(processes, request)
     expect(fleet.origin.loadsOf(key)).toHaveLength(1)
     expect(valuesOf(outcomes)).toEqual(new Set([`value of ${key}`]))
   })

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { ensureTable } from '@stowage/dynamodb'
 import {
   startCluster,
@@ -38,11 +41,14 @@ export const backends = {
     const options = { clusterNodes: nodes.map(addressOf) }
     return backendOf('redis', { options, canList: true, stop })
   },
-  memcached: async () => {
-    const nodes = await Promise.all(Array.from({ length: 3 }, () => startMemcached()))
-    const options = { servers: nodes.map(({ address }) => address) }
-    const stop = () => Promise.all(nodes.map((node) => node.stop()))
-    return backendOf('memcached', { options, ttlSlackMs: 2_000, stop })
+  memcached: () => memcachedWith(3),
+  'memcached-one-node': () => memcachedWith(1),
+  // Each process has its own.
+  memory: async () => backendOf('memory', { options: {}, canList: true, stop: async () => {} }),
+  lmdb: async () => {
+    const path = await mkdtemp(join(tmpdir(), 'stowage-lmdb-'))
+    const stop = () => rm(path, { recursive: true, force: true })
+    return backendOf('lmdb', { options: { path }, canList: true, stop })
   },
   dynamodb: async () => {
     const { url, env, stop } = await startDynamoDB()
@@ -53,6 +59,14 @@ export const backends = {
     await ensureTable(options)
     return backendOf('dynamodb', { options, env: { ...env }, stop })
   },
+}
+
+/** @param {number} count of nodes @returns {Promise<Backend>} */
+async function memcachedWith(count) {
+  const nodes = await Promise.all(Array.from({ length: count }, () => startMemcached()))
+  const options = { servers: nodes.map(({ address }) => address) }
+  const stop = () => Promise.all(nodes.map((node) => node.stop()))
+  return backendOf('memcached', { options, ttlSlackMs: 2_000, stop })
 }
 
 /** @param {string} driver @param {Partial<Backend> & Pick<Backend, 'options' | 'stop'>} backend @returns {Backend} */

@@ -18,6 +18,7 @@ const defaultPrefix = 'app:'
  * @property {number} ms duration
  * @property {boolean} [fails] with an error that contains the id of the process
  * @property {boolean} [returnsNothing] returns `undefined`
+ * @property {boolean} [hasBody] the loader stores the value beside one that names it
  * @property {readonly string[]} [lateTags] tags that the loader adds at its end
  * @property {Omit<RememberRequest, 'calls'>} [nested] a call that the loader makes after `ms`
  */
@@ -115,6 +116,11 @@ export class WorkerProcess {
   /** Reads what was acknowledged before, from the server that has it. @param {string} key @param {string} [prefix] */
   strongGet(key, prefix = defaultPrefix) {
     return this.callOn(prefix, 'get', key, { consistency: 'strong' })
+  }
+
+  /** Executes one of the commands about locks and limits. @param {string} name @param {object} request */
+  command(name, request) {
+    return this.#request(name, { prefix: defaultPrefix, ...request })
   }
 
   /** @param {NodeJS.Signals} signal */

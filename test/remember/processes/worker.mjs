@@ -2,6 +2,7 @@
 // parent, several at a time, and asks the parent for the value of each load. Calls are measured in this process.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
+import { lockCommands } from '../../locks/processes/lock-commands.mjs'
 
 /**
  * @typedef {import('./worker-process.mjs').Outcome} Outcome
@@ -21,6 +22,7 @@ let loads = 0
 
 /** @type {Record<string, (request: any) => unknown>} */
 const commands = {
+  ...lockCommands((prefix) => cacheOf(prefix)),
   call: ({ prefix, method, args }) => cacheOf(prefix)[method](...args),
   remember: ({ calls, ...request }) =>
     Promise.all(Array.from({ length: calls }, () => outcomeOf(() => remember(request)))),
@@ -64,11 +66,22 @@ function cacheOf(prefix) {
 
 /** @param {any} request @returns {Promise<unknown>} */
 function remember({ prefix, key, options, load }) {
+  if (load.hasBody) return rememberBody({ prefix, key, options, load })
   return cacheOf(prefix).remember(key, options, async (/** @type {any} */ context) => {
     const [value] = await runLoad([key], load, context)
     if (load.nested !== undefined) await remember({ prefix, ...load.nested })
     return load.returnsNothing ? undefined : value
   })
+}
+
+/** Reads a body that the loader has stored beside its value. @param {any} request */
+async function rememberBody({ prefix, key, options, load }) {
+  const cache = cacheOf(prefix)
+  const { body } = await cache.remember(key, options, async (/** @type {any} */ context) => {
+    const [value] = await runLoad([key], load, context)
+    return { body: context.alongside('body', Buffer.from(String(value))) }
+  })
+  return String(await cache.get(body, { consistency: 'strong' }))
 }
 
 /**

@@ -1,7 +1,7 @@
 import { seeded } from './seeded.mjs'
 
 export const loadMs = 80
-const kinds = /** @type {const} */ (['load', 'refresh', 'rememberMany'])
+const kinds = /** @type {const} */ (['load', 'refresh', 'requested refresh', 'rememberMany'])
 const operations = /** @type {const} */ (['delete', 'set', 'clear', 'invalidateTags'])
 
 /**

@@ -79,6 +79,7 @@ class Race {
     try {
       for (const key of this.#keys) this.#fleet.origin.set(key, 'old')
       if (kind === 'refresh') await this.#makeStale()
+      if (kind === 'requested refresh') await this.#storeNew(this.#leader)
       const calls = [this.#call(this.#leader), this.#call(this.#joiner)]
       await sleep(delayMs)
       for (const key of this.#keys) this.#fleet.origin.set(key, 'new')
@@ -118,6 +119,11 @@ class Race {
     )
   }
 
+  /** As plain JSON, so that each call stores the same bytes. @param {WorkerProcess} worker */
+  async #storeNew(worker) {
+    await worker.callOn(this.#prefix, 'set', this.#key, 'new', { ttl: '5m' })
+  }
+
   async #makeStale() {
     await this.#call(this.#leader)
     await this.#leader.callOn(this.#prefix, 'expire', this.#key)
@@ -133,6 +139,7 @@ class Race {
         ttl: '5m',
         ...(hasLateTags ? {} : { tags }),
         ...(kind === 'refresh' && { staleWhileRevalidate: '5m' }),
+        ...(kind === 'requested refresh' && { refresh: true }),
       },
       load: { ms: loadMs, ...(hasLateTags && { lateTags: tags }) },
     }
@@ -150,7 +157,7 @@ class Race {
       this.#invalidator.callOn(this.#prefix, operation, ...args)
     if (operation === 'clear') await call()
     else if (operation === 'invalidateTags') await call([this.#tag])
-    else if (operation === 'set') await call(this.#key, 'new', { ttl: '5m' })
+    else if (operation === 'set') await this.#storeNew(this.#invalidator)
     else await call(this.#key)
   }
 

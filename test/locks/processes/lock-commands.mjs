@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/**
+ * What a process does with locks and limits at the request of its parent.
+ * @param {(prefix: string) => import('@stowage/core').Cache} cacheOf
+ */
+export function lockCommands(cacheOf) {
+  return {
+    /** Contends for a lock, and uses the resource of the parent while it holds it. @param {any} request */
+    contend: ({ prefix, name, ttl, contenders, turns, holdMs, port }) => {
+      const contend = async () => {
+        for (let turn = 0; turn < turns; turn++) {
+          const lock = cacheOf(prefix).lock(name, { ttl })
+          await lock.run((held) => useResource(port, name, holdMs, held), { wait: '2m' })
+        }
+      }
+      return Promise.all(Array.from({ length: contenders }, contend))
+    },
+
+    /** Consumes single units at the same time. Returns how many were allowed. @param {any} request */
+    consume: async ({ prefix, name, options, key, calls }) => {
+      const limiter = cacheOf(prefix).rateLimit(name, options)
+      const consume = () => limiter.consume(key)
+      const results = await Promise.all(Array.from({ length: calls }, consume))
+      return results.filter(({ allowed }) => allowed).length
+    },
+
+    /** @param {any} request */
+    peek: async ({ prefix, name, options, key }) => {
+      const { remaining, resetAt } = await cacheOf(prefix).rateLimit(name, options).peek(key)
+      return { remaining, resetMs: resetAt - Date.now() }
+    },
+
+    /** Runs calls in the slots of a concurrency limit. @param {any} request */
+    useSlots: async ({ prefix, name, options, calls, holdMs, port }) => {
+      const limit = cacheOf(prefix).concurrency(name, options)
+      const use = () => limit.run(() => useSlot(port, name, holdMs), { wait: '2m' })
+      await Promise.all(Array.from({ length: calls }, use))
+    },
+
+    /** Keeps a lock without renewing it. @param {any} request */
+    acquire: async ({ prefix, name, ttl }) => {
+      const lock = cacheOf(prefix).lock(name, { ttl })
+      return { isAcquired: await lock.acquire(), owner: lock.owner }
+    },
+
+    /** @param {any} request */
+    restored: ({ prefix, name, owner, method }) =>
+      /** @type {any} */ (cacheOf(prefix).restoreLock(name, owner))[method](),
+  }
+}
+
+/** @param {number} port @param {string} name @param {number} holdMs @param {any} held */
+async function useResource(port, name, holdMs, { signal, fence }) {
+  const resource = await Resource.connect(port)
+  try {
+    const number = await fence()
+    await resource.send({ action: 'enter', name, number })
+    for (let step = 0; step < 3 && !signal.aborted; step++) {
+      await sleep(holdMs / 3)
+      if (!signal.aborted) await resource.send({ action: 'write', name, number })
+    }
+    await resource.send({ action: 'leave', name, number })
+  } catch (error) {
+    // A process that was stopped may find its lock lost.
+    if (/** @type {any} */ (error).code !== 'ERR_CACHE_LOCKED') throw error
+  } finally {
+    resource.close()
+  }
+}
+
+/** @param {number} port @param {string} name @param {number} holdMs */
+async function useSlot(port, name, holdMs) {
+  const resource = await Resource.connect(port)
+  await resource.send({ action: 'enter slot', name })
+  await sleep(holdMs)
+  await resource.send({ action: 'leave slot', name })
+  resource.close()
+}
+
+/** A connection to the resource of the parent. */
+class Resource {
+  #socket
+  #lines
+
+  /** @param {number} port */
+  static async connect(port) {
+    const socket = connect(port, '127.0.0.1')
+    await once(socket, 'connect')
+    return new Resource(socket)
+  }
+
+  /** @param {import('node:net').Socket} socket */
+  constructor(socket) {
+    this.#socket = socket
+    this.#lines = createInterface({ input: socket })[Symbol.asyncIterator]()
+  }
+
+  /** Sends a message and waits until it has taken effect. @param {object} message */
+  async send(message) {
+    this.#socket.write(`${JSON.stringify({ ...message, pid: process.pid })}\n`)
+    await this.#lines.next()
+  }
+
+  close() {
+    this.#socket.destroy()
+  }
+}

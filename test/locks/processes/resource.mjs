@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { createInterface } from 'node:readline'
+
+/**
+ * A resource that is used under a lock. It refuses what has a lower fencing number than it has seen, and records what went
+ * wrong: which processes it has refused, and in which others entered before they left.
+ */
+export class Resource {
+  /** @type {{ pid: number, number: number, at: number }[]} in the order in which they entered */
+  entries = []
+  /** @type {number[]} the processes whose messages were refused */
+  refused = []
+  /** @type {number[]} the processes that had not left when another one entered */
+  overtaken = []
+  /** @type {number | undefined} the process that is inside */
+  inside
+  /** The highest number of slots in use at the same time. */
+  mostSlots = 0
+  #slots = 0
+  #highest = 0
+  #server = createServer((socket) => {
+    const lines = createInterface({ input: socket })
+    // A process that was killed resets its connection, which the interface reports as well.
+    for (const emitter of [socket, lines]) emitter.on('error', () => {})
+    lines.on('line', (line) => {
+      this.#receive(JSON.parse(line))
+      socket.write('done\n')
+    })
+  })
+
+  static async start() {
+    const resource = new Resource()
+    resource.#server.listen(0, '127.0.0.1')
+    await once(resource.#server, 'listening')
+    return resource
+  }
+
+  get port() {
+    return /** @type {import('node:net').AddressInfo} */ (this.#server.address()).port
+  }
+
+  stop() {
+    this.#server.close()
+  }
+
+  /** @param {{ action: string, pid: number, number: number }} message */
+  #receive({ action, pid, number }) {
+    if (action === 'enter slot') this.mostSlots = Math.max(this.mostSlots, ++this.#slots)
+    else if (action === 'leave slot') this.#slots--
+    else if (action === 'enter') this.#enter(pid, number)
+    else if (number < this.#highest) this.refused.push(pid)
+    else if (action === 'leave') this.inside = undefined
+  }
+
+  /** @param {number} pid @param {number} number */
+  #enter(pid, number) {
+    if (number <= this.#highest) {
+      this.refused.push(pid)
+      return
+    }
+    if (this.inside !== undefined) this.overtaken.push(this.inside)
+    this.#highest = number
+    this.inside = pid
+    this.entries.push({ pid, number, at: performance.now() })
+  }
+}
