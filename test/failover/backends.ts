@@ -1,0 +1,78 @@
+import { ensureTable } from '@stowage/dynamodb'
+import {
+  type FaultProxy,
+  startDynamoDB,
+  startMemcached,
+  startProxy,
+  startRedis,
+} from '@stowage/test-servers'
+
+/** The deadline of the drivers. */
+export const deadlineMs = 750
+
+/** How a process opens a store, as JSON. */
+export interface StoreJob {
+  readonly driver: string
+  readonly options: object
+}
+
+/** A server behind a proxy, which separates it from the processes and keeps its items. */
+export interface Backend {
+  readonly proxy: FaultProxy
+  readonly job: StoreJob
+  readonly env: Readonly<Record<string, string>>
+  /** Calls per second that all processes make together. */
+  readonly perSecond: number
+  stop(): Promise<void>
+}
+
+const timeouts = { timeout: deadlineMs, connectTimeout: deadlineMs }
+
+export const backends = {
+  redis: async (): Promise<Backend> => {
+    const server = await startRedis()
+    return behindProxy(server, (port) => ({
+      driver: 'redis',
+      options: { url: `redis://127.0.0.1:${port}`, ...timeouts },
+    }))
+  },
+  memcached: async (): Promise<Backend> => {
+    const server = await startMemcached()
+    return behindProxy(server, (port) => ({
+      driver: 'memcached',
+      options: { servers: [`127.0.0.1:${port}`], ...timeouts },
+    }))
+  },
+  // DynamoDB Local executes one request after the other: on one core, about 500 reads and writes per second, and a call
+  // consists of up to three of them.
+  dynamodb: async (): Promise<Backend> => {
+    const server = await startDynamoDB()
+    const env = { ...server.env }
+    Object.assign(process.env, env)
+    const address = { table: 'cache', region: env.AWS_REGION }
+    await ensureTable({ ...address, endpoint: server.url, timeout: '20s', requestTimeout: '20s' })
+    const jobFor = (port: number) => ({
+      driver: 'dynamodb',
+      options: {
+        ...address,
+        endpoint: `http://127.0.0.1:${port}`,
+        timeout: deadlineMs,
+        requestTimeout: deadlineMs,
+      },
+    })
+    return behindProxy(server, jobFor, { env, perSecond: 100 })
+  },
+}
+
+async function behindProxy(
+  server: { readonly port: number; stop(): Promise<unknown> },
+  jobFor: (port: number) => StoreJob,
+  { env = {}, perSecond = 2_000 }: Partial<Pick<Backend, 'env' | 'perSecond'>> = {},
+): Promise<Backend> {
+  const proxy = await startProxy(server.port)
+  const stop = async () => {
+    await proxy.stop()
+    await server.stop()
+  }
+  return { proxy, job: jobFor(Number(new URL(proxy.url).port)), env, perSecond, stop }
+}

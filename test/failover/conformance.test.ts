@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ByteStore, CacheError, failover, withTimeout, wrapStore } from '@stowage/core'
+import { memcached } from '@stowage/memcached'
+import { memory } from '@stowage/memory'
+import { redis } from '@stowage/redis'
+import { startMemcached, startRedis } from '@stowage/test-servers'
+import {
+  type ConformanceGroup,
+  conform,
+  conformance,
+  ManualClock,
+  ReferenceStore,
+} from '@stowage/testing'
+import { afterAll, describe, test } from 'vitest'
+
+const server = await startRedis()
+const spare = await startRedis()
+const cache = await startMemcached()
+afterAll(async () => {
+  await Promise.all([server.stop(), spare.stop(), cache.stop()])
+})
+
+const allGroups = [...new Set(conformance.map(({ group }) => group))]
+const wait = async (ms: number) => sleep(ms)
+const maxValueBytes = 1024 * 1024
+const onRedis = () => redis({ url: server.url, maxValueBytes })
+const onSpare = () => redis({ url: spare.url, maxValueBytes })
+const onMemcached = () => memcached({ servers: [cache.address], timeout: '5s' })
+
+describe('memory, then memory', () => {
+  const clock = new ManualClock()
+  const create = () => memory({ clock, maxValueBytes: 100_000 })
+  conform(test, () => failover([create(), create()]), {
+    wait: (ms) => clock.advance(ms),
+    exact: true,
+  })
+})
+
+describe('a reference store, then one with stricter limits', () => {
+  const clock = new ManualClock()
+  const limits = { keyBytes: 200, valueBytes: 100_000, ttlStep: 1_000 }
+  conform(
+    test,
+    () =>
+      failover([
+        withTimeout<ByteStore>(new ReferenceStore({ clock }), '1m'),
+        new ReferenceStore({ clock, limits }),
+      ]),
+    // Locks are in the primary store, which keeps ttls more precisely than the limits of both say.
+    {
+      wait: (ms) => clock.advance(ms),
+      exact: true,
+      groups: allGroups.filter((group) => group !== 'locks'),
+    },
+  )
+})
+
+describe('Redis, then memory', () => {
+  conform(test, () => failover([onRedis(), memory({ maxValueBytes })]), {
+    wait,
+    sharedBackend: true,
+  })
+})
+
+describe('Redis, then Redis', () => {
+  conform(test, () => failover([onRedis(), onSpare()]), { wait, sharedBackend: true })
+})
+
+describe('memcached, then memory', () => {
+  const create = () => failover([onMemcached(), memory()])
+  conform(test, create, { wait, sharedBackend: true, groups: ['clear'] })
+  describe.concurrent('side by side', () => {
+    const groups = allGroups.filter((group) => group !== 'clear')
+    conform(test, create, { wait, sharedBackend: true, groups })
+  })
+})
+
+describe('a spare store during an outage', () => {
+  const clock = new ManualClock()
+  // Items expire after a day, whatever their ttl. Locks, and slots of concurrency limits, are only in the primary store.
+  const isSupported = (group: ConformanceGroup) => !/expiry|ttl|tags|locks|rate limits/.test(group)
+  conform(test, () => inOutage(() => memory({ clock })), {
+    wait: (ms) => clock.advance(ms),
+    exact: true,
+    groups: allGroups.filter(isSupported),
+  })
+})
+
+/** A store whose primary store does not reply. */
+async function inOutage(createSpare: () => ByteStore) {
+  const unreachable = wrapStore(memory(), (operation, call) => {
+    if (operation === 'close') return call()
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'The test says so.', { operation })
+  })
+  const store = failover([unreachable, createSpare()])
+  for (let calls = 0; calls < 10; calls++) await store.set(`key${calls}`, '1')
+  return store
+}

@@ -1,0 +1,83 @@
+import { type ByteStore, channels, type FailoverEvent, failover } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { type RedisOptions, redis } from '@stowage/redis'
+import { afterEach, expect, test } from 'vitest'
+import { type Backend, backends, deadlineMs } from './backends.ts'
+
+const key = 'k'
+/** For a machine that is busy with other tests: more than 1 ms, and far less than a deadline. */
+const slackMs = deadlineMs / 3
+const cleanups: (() => unknown)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function setUp() {
+  const backend = await backends.redis()
+  cleanups.push(() => backend.stop())
+  const spare = memory()
+  const [primary, driver] = [0, 1].map(() => redis(backend.job.options as RedisOptions)) as [
+    ByteStore,
+    ByteStore,
+  ]
+  const store = failover([primary, spare])
+  cleanups.push(() => store.close())
+  cleanups.push(() => driver.close())
+  let phase = 'primary'
+  const record = (event: unknown) => {
+    phase = (event as FailoverEvent).phase
+  }
+  channels.failover.subscribe(record)
+  cleanups.push(() => channels.failover.unsubscribe(record))
+  await store.set(key, 'v')
+  await driver.ping()
+  return { backend, spare, store, driver, phaseNow: () => phase }
+}
+
+/** How long a call takes, also if it fails. */
+async function durationOf(call: () => unknown): Promise<number> {
+  const startedAt = performance.now()
+  await Promise.allSettled([call()])
+  return performance.now() - startedAt
+}
+
+/** The median of calls that are made at the same time. */
+async function medianAtOnce(store: Pick<ByteStore, 'get'>): Promise<number> {
+  return middleOf(
+    await Promise.all(Array.from({ length: 21 }, () => durationOf(() => store.get(key)))),
+  )
+}
+
+/** The median of calls that are made one after the other. */
+async function medianOf(store: Pick<ByteStore, 'get'>): Promise<number> {
+  const durations: number[] = []
+  for (let count = 0; count < 500; count++) durations.push(await durationOf(() => store.get(key)))
+  return middleOf(durations)
+}
+
+function middleOf(durations: readonly number[]): number {
+  return [...durations].sort((a, b) => a - b)[durations.length >> 1] as number
+}
+
+const outages: Record<string, (backend: Backend) => void> = {
+  'is silent': ({ proxy }) => proxy.mute(true),
+  'refuses connections': ({ proxy }) => {
+    proxy.refuse(true)
+    proxy.cut()
+  },
+}
+
+test.each(Object.keys(outages))(
+  'adds at most a deadline until the breaker opens, and at most 1 ms afterwards, if the server %s',
+  async (name) => {
+    const { backend, spare, store, driver, phaseNow } = await setUp()
+    outages[name]?.(backend)
+    // Without a spare store, a call fails after the deadline of the driver at the latest.
+    const [failing, first] = await Promise.all([medianAtOnce(driver), medianAtOnce(store)])
+    expect(first).toBeLessThan(failing + slackMs)
+    await expect.poll(() => durationOf(() => store.get(key)).then(phaseNow)).toBe('spare')
+    // Compared with the spare store itself: the calls do not wait for the other one.
+    expect((await medianOf(store)) - (await medianOf(spare))).toBeLessThan(1)
+  },
+)

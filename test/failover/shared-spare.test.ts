@@ -1,0 +1,21 @@
+import { startRedis } from '@stowage/test-servers'
+import { test } from 'vitest'
+import type { StoreJob } from './backends.ts'
+import { refuse, run } from './outages.ts'
+
+test.for(['redis', 'memcached'] as const)(
+  'processes share a spare store, of which a second outage serves nothing old: %s',
+  async (backend, { skip }) => {
+    const server = await startRedis()
+    const spare: StoreJob = { driver: 'redis', options: { url: server.url, timeout: '5s' } }
+    try {
+      await run({ backend, spare, skip }, async ({ backend, untilReturned }) => {
+        await refuse(backend)
+        await untilReturned()
+        await refuse(backend)
+      })
+    } finally {
+      await server.stop()
+    }
+  },
+)
