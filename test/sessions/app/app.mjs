@@ -1,0 +1,118 @@
+import fastifyCookie from '@fastify/cookie'
+import fastifySession from '@fastify/session'
+import { Cache } from '@stowage/core'
+import { SessionStore } from '@stowage/express'
+import { session as ownSession, sessionLock } from '@stowage/sessions'
+import express from 'express'
+import session from 'express-session'
+import fastify from 'fastify'
+
+/**
+ * An application that does with its session what a request tells it: `POST /<app>` with a list of steps as JSON. It
+ * replies with the session as it was read, and as it is in the end.
+ * @typedef {readonly (string | number)[]} Step the name of one of `steps`, and its arguments
+ */
+
+/** Time to live of a session, in milliseconds, by the name of the application. */
+export const maxAges = {
+  plain: 600_000,
+  resave: 600_000,
+  own: 600_000,
+  locked: 600_000,
+  lockedOwn: 600_000,
+  fastify: 600_000,
+  short: 3_000,
+}
+
+/**
+ * Creates an application for each of `maxAges`. `resave` saves every session, also unchanged ones. `own` and `lockedOwn`
+ * have the middleware of `@stowage/sessions`, `fastify` has @fastify/session, and the others have express-session. The
+ * requests of one session of `locked` and `lockedOwn` run one after another.
+ * @param {import('@stowage/core').CacheStore} store
+ * @param {(token: string) => Promise<void>} hold called by the step `hold`. The request goes on when it has resolved
+ */
+export async function createApps(store, hold) {
+  const app = express()
+  for (const [name, maxAge] of Object.entries(maxAges)) {
+    if (name === 'fastify') continue
+    const cache = new Cache(store, { prefix: `${name}:` })
+    const sessions = new SessionStore({ cache })
+    const options = { resave: name === 'resave', saveUninitialized: false, cookie: { maxAge } }
+    const create = name === 'own' || name === 'lockedOwn' ? ownSession : session
+    const middleware = create({ secret: 'test only', ...options, store: sessions })
+    const lock = name.startsWith('locked') ? [sessionLock({ ttl: '2s', wait: '20s' })] : []
+    app.post(`/${name}`, express.json(), middleware, ...lock, async (request, response) => {
+      const read = dataOf(request.session)
+      for (const [step, ...args] of request.body)
+        await steps[step]?.(request, sessions, hold, ...args)
+      response.json({ read, data: dataOf(request.session) })
+    })
+  }
+  app.use(
+    (
+      /** @type {any} */ error,
+      /** @type {any} */ _,
+      /** @type {any} */ response,
+      /** @type {any} */ __,
+    ) => {
+      response.status(500).json({ error: `${error.code ?? error.name}: ${error.message}` })
+    },
+  )
+  const other = await createFastifyApp(store, hold)
+  return (/** @type {any} */ request, /** @type {any} */ response) =>
+    request.url === '/fastify' ? other.routing(request, response) : app(request, response)
+}
+
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
+async function createFastifyApp(store, hold) {
+  const app = fastify()
+  const sessions = new SessionStore({ cache: new Cache(store, { prefix: 'fastify:' }) })
+  await app.register(fastifyCookie)
+  await app.register(fastifySession, {
+    secret: 'a secret of at least 32 characters',
+    saveUninitialized: false,
+    cookie: { maxAge: maxAges.fastify, secure: false },
+    // Its types describe another signature of callbacks.
+    store: /** @type {any} */ (sessions),
+  })
+  app.post('/fastify', async (request) => {
+    const read = dataOf(request.session)
+    for (const [step, ...args] of /** @type {Step[]} */ (request.body))
+      await steps[step]?.(request, sessions, hold, ...args)
+    return { read, data: dataOf(request.session) }
+  })
+  await app.ready()
+  return app
+}
+
+/** @type {Record<string, (request: any, sessions: SessionStore, hold: (token: string) => Promise<void>, ...args: any[]) => unknown>} */
+const steps = {
+  set: ({ session }, _, __, key, value) => (session[key] = value),
+  add: ({ session }, _, __, key, value) => (session[key] = [...(session[key] ?? []), value]),
+  delete: ({ session }, _, __, key) => delete session[key],
+  hold: (_, __, hold, token) => hold(token),
+  save: ({ session }) => promised((done) => session.save(done)),
+  reload: ({ session }) => promised((done) => session.reload(done)),
+  destroy: ({ session }) => promised((done) => session.destroy(done)),
+  regenerate: ({ session }) => promised((done) => session.regenerate(done)),
+  remember: ({ session }, _, __, maxAge) => (session.cookie.maxAge = maxAge),
+  /** Logs out, and saves the session object nevertheless. */
+  saveDestroyed: async ({ session }, _, __, key) => {
+    await promised((done) => session.destroy(done))
+    session[key] = 1
+    await promised((done) => session.save(done))
+  },
+  clear: (_, sessions) => promised((done) => sessions.clear(done)),
+}
+
+/** @param {(done: (error?: unknown) => void) => unknown} call @returns {Promise<void>} */
+function promised(call) {
+  return new Promise((resolve, reject) => void call((error) => (error ? reject(error) : resolve())))
+}
+
+/** @param {any} session */
+function dataOf(session) {
+  if (session === undefined || session === null) return null
+  const { cookie, ...data } = JSON.parse(JSON.stringify(session))
+  return data
+}

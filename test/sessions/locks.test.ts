@@ -1,0 +1,5 @@
+import { describe } from 'vitest'
+import { sessionLocks } from './cases/locks.ts'
+
+describe('redis', () => sessionLocks('redis'))
+describe('memcached', () => sessionLocks('memcached'))
