@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, test } from 'vitest'
+
+const execute = promisify(execFile)
+const program = fileURLToPath(new URL('suite/run-suite.mjs', import.meta.url))
+
+type Outcomes = Record<
+  'required' | 'optimal' | 'check',
+  Record<'passed' | 'failed' | 'skipped', string[]>
+>
+let outcomes: Outcomes
+
+beforeAll(async () => {
+  const { stdout } = await execute(process.execPath, ['--no-warnings', program], { maxBuffer: 1e8 })
+  outcomes = JSON.parse(stdout)
+}, 120_000)
+
+describe('http-cache-tests', () => {
+  test('required: passes all but what is deliberate or cannot be tested in one process', () => {
+    const { passed, failed, skipped } = outcomes.required
+    expect([...failed, ...skipped].sort()).toEqual([...exceptions].sort())
+    expect(passed.length).toBeGreaterThanOrEqual(140)
+  })
+
+  test('optimal: fails only the listed tests', () => {
+    const { failed, skipped } = outcomes.optimal
+    const unexpected = [...failed, ...skipped].filter((id) => !optional.includes(id))
+    expect(unexpected).toEqual([])
+  })
+})
+
+const exceptions = [
+  // RFC 9111 section 4.2.1 permits to ignore what is not valid in Age. The tests are older.
+  'age-parse-dup-0',
+  'age-parse-dup-0-twoline',
+  'age-parse-dup-old',
+  'age-parse-float',
+  'age-parse-negative',
+  'age-parse-nonnumeric',
+  'age-parse-numeric-parameter',
+  'age-parse-parameter',
+  'age-parse-prefix-twoline',
+  // A response with Set-Cookie is never stored.
+  'headers-store-Set-Cookie',
+  '304-etag-update-response-Set-Cookie',
+  // The origin announces another length than it sends.
+  'headers-store-Content-Length',
+  '304-etag-update-response-Content-Length',
+  // The origin destroys the connection, which is that of the client.
+  'stale-close-must-revalidate',
+  'stale-close-no-cache',
+  'stale-close-proxy-revalidate',
+  'stale-close-s-maxage=2',
+]
+
+const optional = [
+  'conditional-lm-fresh-no-lm',
+  'method-POST',
+  'other-set-cookie',
+  'partial-store-partial-complete',
+  'partial-store-partial-reuse-partial',
+  'partial-store-partial-reuse-partial-absent',
+  'partial-store-partial-reuse-partial-byterange',
+  'partial-store-partial-reuse-partial-suffix',
+  'vary-normalise-lang-order',
+  'vary-normalise-lang-select',
+]
