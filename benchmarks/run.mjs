@@ -1,11 +1,13 @@
-// Runs groups of benchmarks: node benchmarks/run.mjs [group …] [--quick] [--peers] [--json FILE]
+// Runs groups of benchmarks: node benchmarks/run.mjs [group …] [--quick] [--peers] [--store] [--json FILE]
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { main } from '../scripts/lib/cli.mjs'
 import { readArguments } from './lib/arguments.mjs'
+import { writeBenchmarkDocuments } from './lib/reporting/documents.mjs'
+import { storeResult } from './lib/reporting/results.mjs'
 import { rowsOf } from './lib/reporting/rows.mjs'
 import { summary, table } from './lib/reporting/table.mjs'
-import { targetSummary } from './lib/reporting/targets.mjs'
+import { targetLines, targetsOfRows } from './lib/reporting/targets.mjs'
 import { exitOnSignals } from './lib/running/child-processes.mjs'
 import { canPin } from './lib/running/cpus.mjs'
 import { runGroup } from './lib/running/rounds.mjs'
@@ -22,14 +24,21 @@ await main(async () => {
   console.log(`\nTotal: ${secondsSince(0)} s`)
 })
 
-/** Runs a group, prints its results and returns its rows. */
-async function measure(group, options) {
+/** Runs a group, prints and stores its results, and returns its rows. */
+async function measure(group, { store, ...options }) {
   const start = performance.now()
-  const load = `load before ${loadavg()[0].toFixed(1)} on ${cpus().length} CPUs`
-  const { rounds, rows, sections } = await (group.run ?? compareToRaw)(group, options)
-  console.log(`\n${group.name}, ${rounds} rounds, ${secondsSince(start)} s, ${load}\n`)
-  console.log(sections.filter(Boolean).join('\n\n'))
+  const load = loadavg()[0]
+  const result = await (group.run ?? compareToRaw)(group, options)
+  const { rounds, rows, sections, targets } = result
+  const seconds = secondsSince(start)
+  const loadText = `load before ${load.toFixed(1)} on ${cpus().length} CPUs`
+  console.log(`\n${group.name}, ${rounds} rounds, ${seconds} s, ${loadText}\n`)
+  console.log([...sections, targetLines(targets)].filter(Boolean).join('\n\n'))
   if (group.server && !canPin) console.log(`\n${pinningWarning}`)
+  const circumstances = { quick: options.quick, seconds: Number(seconds), load, pinned: canPin }
+  if (!store) return rows
+  storeResult({ group: group.name, rounds, ...circumstances, targets, rows })
+  writeBenchmarkDocuments()
   return rows
 }
 
@@ -37,8 +46,8 @@ async function measure(group, options) {
 async function compareToRaw(group, options) {
   const rounds = await runGroup(group, options)
   const rows = rowsOf(group, rounds, options)
-  const sections = [table(rows), summary(rows), targetSummary(rows, group, options)]
-  return { rounds: rounds.length, rows, sections }
+  const targets = targetsOfRows(rows, group, options)
+  return { rounds: rounds.length, rows, sections: [table(rows), summary(rows)], targets }
 }
 
 /** `start` is a result of `performance.now()`, or 0 for the start of this process. */

@@ -3,7 +3,7 @@ import { main } from './lib/cli.mjs'
 import { prepare } from './lib/prepare.mjs'
 
 await main(async () => {
-  await prepare()
+  await prepare(['@stowage/benchmarks'])
   // In this process, not in a child: a signal that ends this process then also ends the servers.
   await import('../benchmarks/run.mjs')
   return process.exitCode

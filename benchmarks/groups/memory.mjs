@@ -10,6 +10,7 @@ export default {
     'lru-cache': lazyContestant('caches/lru-cache', 'memory'),
     stowage: lazyContestant('stowage/memory', 'shared'),
     'stowage-bytes': lazyContestant('stowage/memory', 'bytes'),
+    'stowage-failover': lazyContestant('stowage/memory', 'withSpare'),
   },
   peers: {
     'async-cache-dedupe': lazyContestant('caches/async-cache-dedupe', 'memory'),
@@ -18,7 +19,7 @@ export default {
     keyv: lazyContestant('caches/keyv', 'memory'),
     unstorage: lazyContestant('caches/unstorage', 'memory'),
   },
-  comparedToRawJson: ['stowage-bytes', 'bentocache', 'keyv', 'unstorage'],
+  comparedToRawJson: ['stowage-bytes', 'stowage-failover', 'bentocache', 'keyv', 'unstorage'],
   workloads: () =>
     keyValueWorkloads(
       users,

@@ -11,7 +11,9 @@ export default {
     raw: lazyContestant(name, 'floor'),
     'connect-redis': lazyContestant(name, 'connectRedis'),
     MemoryStore: lazyContestant(name, 'memoryStore'),
+    minimal: lazyContestant(name, 'minimal'),
     stowage: lazyContestant(name, 'stowage'),
+    'stowage session()': lazyContestant(name, 'stowageSession'),
   },
   workloads: () =>
     httpWorkloads([

@@ -5,6 +5,7 @@ import { groupNames, loadGroup } from './groups.mjs'
 const options = {
   quick: { type: 'boolean', default: false },
   peers: { type: 'boolean' },
+  store: { type: 'boolean', default: false },
   json: { type: 'string' },
 }
 
@@ -17,8 +18,8 @@ export async function readArguments(args) {
     throw new UserError(`Unknown group: ${unknown.join(', ')}. Use one of: ${known.join(', ')}.`)
   }
   const names = positionals.length > 0 ? [...new Set(positionals)] : known
-  const { quick, peers = !quick, json } = values
-  return { quick, peers, json, groups: await Promise.all(names.map(loadGroup)) }
+  const { quick, store, peers = store || !quick, json } = values
+  return { quick, peers, store, json, groups: await Promise.all(names.map(loadGroup)) }
 }
 
 function parse(args) {
@@ -30,5 +31,5 @@ function parse(args) {
 }
 
 function usage() {
-  return `Usage: npm run bench -- [${groupNames().join('|')} …] [--quick] [--peers] [--json FILE]`
+  return `Usage: npm run bench -- [${groupNames().join('|')} …] [--quick] [--peers] [--store] [--json FILE]`
 }

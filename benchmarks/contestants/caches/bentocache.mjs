@@ -1,14 +1,25 @@
 import { BentoCache, bentostore } from 'bentocache'
+import { fileDriver } from 'bentocache/drivers/file'
 import { memoryDriver } from 'bentocache/drivers/memory'
 import { redisDriver } from 'bentocache/drivers/redis'
 
 export const memory = () => contestant(bentostore().useL1Layer(memoryDriver({ maxItems: 50_000 })))
 
-export function redis({ url }) {
-  const { hostname: host, port, pathname } = new URL(url)
-  const connection = { host, port: Number(port), db: Number(pathname.slice(1)) }
-  return contestant(bentostore().useL2Layer(redisDriver({ connection })))
+export const redis = (address) => contestant(bentostore().useL2Layer(redisLayer(address)))
+
+/** In the process, in front of Redis. */
+export function twoTier(address) {
+  const store = bentostore().useL1Layer(memoryDriver({ maxItems: 50_000 }))
+  return contestant(store.useL2Layer(redisLayer(address)))
 }
+
+function redisLayer({ url }) {
+  const { hostname: host, port, pathname } = new URL(url)
+  return redisDriver({ connection: { host, port: Number(port), db: Number(pathname.slice(1)) } })
+}
+
+export const file = ({ path }) =>
+  contestant(bentostore().useL2Layer(fileDriver({ directory: path, pruneInterval: false })))
 
 function contestant(store) {
   const cache = new BentoCache({ default: 'store', ttl: '1h', stores: { store } })

@@ -7,6 +7,12 @@ export const memory = () => contestant(createCache({ ttl: hourMs }))
 export const redis = ({ url }) =>
   contestant(createCache({ ttl: hourMs, stores: [new Keyv({ store: new KeyvRedis(url) })] }))
 
+/** In the process, in front of Redis. */
+export const twoTier = ({ url }) =>
+  contestant(
+    createCache({ ttl: hourMs, stores: [new Keyv(), new Keyv({ store: new KeyvRedis(url) })] }),
+  )
+
 function contestant(cache) {
   return {
     get: (key) => cache.get(key),

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { Cache } from '@stowage/core'
 import { SessionStore } from '@stowage/express'
 import { redis } from '@stowage/redis'
+import { session as ownSession, Sessions } from '@stowage/sessions'
 import { RedisStore } from 'connect-redis'
 import express from 'express'
-import session, { MemoryStore } from 'express-session'
+import session, { MemoryStore, Store } from 'express-session'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { hourMs, users } from '../../lib/workloads/dataset.mjs'
@@ -39,14 +40,53 @@ export async function connectRedis({ url }) {
   return withStore(new RedisStore({ client }), () => client.close())
 }
 
+/**
+ * What express-session itself costs with the driver: a store with one GET, and one SET if the session has changed. It
+ * neither merges nor notices a logout.
+ */
+export function minimal({ url }) {
+  const driver = redis({ url })
+  return withStore(new MinimalStore(driver), () => driver.close())
+}
+
+class MinimalStore extends Store {
+  #driver
+
+  constructor(driver) {
+    super()
+    this.#driver = driver
+  }
+
+  get(id, callback) {
+    this.#driver.get(id).then((item) => callback(null, item && JSON.parse(item)), callback)
+  }
+
+  set(id, session, callback) {
+    this.#driver.set(id, JSON.stringify(session), hourMs).then(() => callback(null), callback)
+  }
+
+  touch(_id, _session, callback) {
+    process.nextTick(callback)
+  }
+
+  destroy(id, callback) {
+    this.#driver.delete(id).then(() => callback(null), callback)
+  }
+}
+
 export function stowage({ url }) {
   const cache = new Cache(redis({ url }), { prefix: 'session:' })
   return withStore(new SessionStore({ cache }), () => cache.close())
 }
 
-function withStore(store, close) {
+export function stowageSession({ url }) {
+  const cache = new Cache(redis({ url }), { prefix: 'session:' })
+  return withStore(new Sessions({ cache }), () => cache.close(), ownSession)
+}
+
+function withStore(store, close, create = session) {
   const app = express()
-  app.use(session({ secret: 'secret', resave: false, saveUninitialized: false, cookie, store }))
+  app.use(create({ secret: 'secret', resave: false, saveUninitialized: false, cookie, store }))
   return start(app, close)
 }
 

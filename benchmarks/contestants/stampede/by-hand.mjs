@@ -3,13 +3,15 @@ import * as ioredis from '../clients/ioredis.mjs'
 
 /** What an application writes around a client or a cache that has no such method: read, load, write. */
 export function redis(address) {
-  const { remember, close } = ioredis.redis(address)
-  return { remember, close }
+  const { get, set, remember, close } = ioredis.redis(address)
+  return { get, set, remember, close }
 }
 
 export function keyv(address) {
   const { get, set, close } = keyvCache.redis(address)
   return {
+    get,
+    set,
     async remember(key, load) {
       const found = await get(key)
       if (found !== undefined) return found

@@ -1,5 +1,5 @@
 import { dynamodb as dynamodbStore } from '@stowage/dynamodb'
-import { cacheContestant } from './cache.mjs'
+import { cacheContestant, taggedCacheContestant } from './cache.mjs'
 
 /** `put` is a `set` that is not batched with others. */
 export function dynamodb(address) {
@@ -11,6 +11,8 @@ export function dynamodb(address) {
   }
   return { ...batched, put: single.set, close }
 }
+
+export const tagged = (address) => taggedCacheContestant(dynamodbStore(optionsFor(address)))
 
 function optionsFor({ endpoint, table }) {
   process.env.AWS_ACCESS_KEY_ID = 'local'

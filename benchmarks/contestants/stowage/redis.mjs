@@ -1,4 +1,13 @@
+import { failover } from '@stowage/core'
+import { memory } from '@stowage/memory'
 import { redis as redisStore } from '@stowage/redis'
-import { cacheContestant } from './cache.mjs'
+import { cacheContestant, taggedCacheContestant } from './cache.mjs'
 
-export const redis = ({ url }) => cacheContestant(redisStore({ url }))
+/** A long deadline, so that a busy machine does not end the run. */
+const open = (url) => redisStore({ url, timeout: '10s' })
+
+export const redis = ({ url }) => cacheContestant(open(url))
+export const tagged = ({ url }) => taggedCacheContestant(open(url))
+
+/** With another store behind it, which is never used. */
+export const withSpare = ({ url }) => cacheContestant(failover([open(url), memory()]))

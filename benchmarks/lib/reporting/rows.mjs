@@ -20,7 +20,8 @@ function rowOf(group, rounds, workload, contestant) {
     // Within one round, because load on the machine slows down both.
     return spread(own.map((figures, i) => figures[field] / others[i][field]))
   }
-  const timed = own[0].p99Micros !== null
+  // A round with too few calls has no percentiles.
+  const timed = own.every(({ p99Micros }) => p99Micros !== null)
   return {
     ...row,
     opsPerSecond: medianOf('opsPerSecond'),

@@ -4,6 +4,9 @@ import { ContestantProcess } from '../running/contestant-process.mjs'
 
 const program = fileURLToPath(new URL('stampede-program.mjs', import.meta.url))
 
+/** The key of a value that never becomes stale. */
+export const plainKey = 'plain'
+
 /** A contestant in several processes, which share one database. */
 export class StampedeContestant {
   #processes

@@ -4,12 +4,14 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadGroup } from '../groups.mjs'
 import { users } from '../workloads/dataset.mjs'
+import { plainKey } from './stampede-contestant.mjs'
 
 const job = JSON.parse(process.argv[2])
 const group = await loadGroup(job.group)
 const contestant = await { ...group.contestants, ...group.peers }[job.contestant](job.address)
 const [value] = users.values
 let loads = 0
+await contestant.set?.(plainKey, value)
 
 const commands = {
   /** Makes concurrent calls for one key. Resolves to their durations in milliseconds. */
@@ -40,4 +42,4 @@ process.on('message', async (message) =>
 )
 // Exits even if the client still has open handles.
 process.once('disconnect', () => process.exit(0))
-process.send({ methods: ['remember', 'rememberStale'].filter((name) => contestant[name]) })
+process.send({ methods: ['remember', 'rememberStale', 'get'].filter((name) => contestant[name]) })

@@ -8,11 +8,11 @@ import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
  */
 export function dynamodbGroup({ start, minRatios, durationFactor }) {
   const plan = [
-    { name: 'get', inFlight: 64, minRatio: minRatios.get },
+    { name: 'get', inFlight: 64, minRatio: minRatios.get, minTaggedRatio: 0.9 },
     { name: 'set', inFlight: 64, minRatio: minRatios.set },
     { name: 'put', inFlight: 64, minRatio: minRatios.put },
     { name: 'getMany', inFlight: 1, minRatio: minRatios.getMany },
-    { name: 'get', inFlight: 1, minRatio: minRatios.single },
+    { name: 'get', inFlight: 1, minRatio: minRatios.single, minTaggedRatio: 0.9 },
     { name: 'set', inFlight: 1, minRatio: minRatios.single },
   ]
   return {
@@ -22,6 +22,7 @@ export function dynamodbGroup({ start, minRatios, durationFactor }) {
       raw: lazyContestant('clients/aws-sdk', 'dynamodb'),
       'raw-batched': lazyContestant('clients/aws-sdk-batched', 'dynamodb'),
       stowage: lazyContestant('stowage/dynamodb', 'dynamodb'),
+      'stowage-tagged': lazyContestant('stowage/dynamodb', 'tagged'),
     },
     workloads: () => keyValueWorkloads(flags, plan),
     prepare: fill(flags),

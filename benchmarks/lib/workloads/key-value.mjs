@@ -39,12 +39,13 @@ function idOf({ name, inFlight, sameCpu }, { valueBytes }) {
 
 /**
  * Fills a contestant and checks all reads. Stores every value with both `set` and `remember`, because a contestant
- * may store them differently.
+ * may store them differently; or with `fill`, if the contestant has it.
  */
 export function fill(...datasets) {
   return async (contestant) => {
     for (const { keys, values } of datasets) {
-      await Promise.all(keys.map((key, i) => contestant.set(key, values[i])))
+      const store = contestant.fill ?? contestant.set
+      await Promise.all(keys.map((key, i) => store(key, values[i])))
       for (const [i, key] of keys.entries()) await contestant.remember?.(key, () => values[i])
     }
     await checkHits(...datasets)(contestant)

@@ -4,8 +4,8 @@ import { flagBytes, flags } from './dataset.mjs'
 import { checkHits, fill, keyValueWorkloads } from './key-value.mjs'
 
 const plan = [
-  { name: 'get', inFlight: 100, minRatio: 5 },
-  { name: 'get', inFlight: 1, minRatio: 1 },
+  { name: 'get', inFlight: 100, minRatio: 5, minTaggedRatio: 0.9 },
+  { name: 'get', inFlight: 1, minRatio: 1, minTaggedRatio: 0.9 },
   { name: 'set', inFlight: 100, minRatio: 4 },
   { name: 'set', inFlight: 1, minRatio: 1 },
   { name: 'getMany', inFlight: 1, minRatio: 5 },
@@ -20,6 +20,7 @@ export function memcachedGroup(nodes) {
       memcache: lazyContestant('clients/memcache', 'memcached'),
       memcached: lazyContestant('clients/memcached', 'memcached'),
       stowage: lazyContestant('stowage/memcached', 'memcached'),
+      'stowage-tagged': lazyContestant('stowage/memcached', 'tagged'),
     },
     workloads: () =>
       keyValueWorkloads(
