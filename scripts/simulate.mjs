@@ -8,21 +8,25 @@ import { prepare } from './lib/prepare.mjs'
 const usage = `Usage: npm run simulate -- [scenario …] [option …]
 
   --seeds N      number of seeds per scenario (default 10000)
+  --total N      number of seeds of all chosen scenarios together
   --seed N       first seed (default 0)
   --processes P  number of processes (default 3)
-  --calls N      maximum number of calls per seed (default 60)
+  --calls N      maximum number of calls per seed (default: that of the scenario, 30 or 60)
+  --min-calls N  minimum number of calls per seed (default 1)
   --faultless    leave out all faults
   --replay SEED  run one seed and print its trace
   --digest       print a digest of all traces, to compare machines
   --workers N    number of threads (default: one per core)
 
-Scenarios:
+Scenarios (without a name, all):
 `
 const options = {
   seeds: { type: 'string', default: '10000' },
+  total: { type: 'string' },
   seed: { type: 'string', default: '0' },
-  processes: { type: 'string', default: '3' },
-  calls: { type: 'string', default: '60' },
+  processes: { type: 'string' },
+  calls: { type: 'string' },
+  'min-calls': { type: 'string' },
   faultless: { type: 'boolean', default: false },
   replay: { type: 'string' },
   digest: { type: 'boolean', default: false },
@@ -41,8 +45,9 @@ function parse(args) {
 
 function settingsOf(values) {
   return {
-    processes: count(values, 'processes', 1),
-    maxCalls: count(values, 'calls', 1),
+    ...(values.processes && { processes: count(values, 'processes', 1) }),
+    ...(values.calls && { maxCalls: count(values, 'calls', 1) }),
+    ...(values['min-calls'] && { minCalls: count(values, 'min-calls', 1) }),
     ...(values.faultless ? { isFaultless: true } : {}),
   }
 }
@@ -67,7 +72,7 @@ async function replay({ scenarios, simulateSeed, planOf, runPlan, report }, name
   return failed === 0 ? 0 : 1
 }
 
-/** Runs the seeds of a scenario on several threads. Resolves to whether none failed. */
+/** Runs the seeds of a scenario on several threads. */
 async function search(name, settings, values) {
   const [seeds, first, workers] = [
     count(values, 'seeds', 1),
@@ -86,17 +91,43 @@ async function search(name, settings, values) {
   )
   progress.end()
   const reports = results.flatMap(({ report }) => report ?? [])
-  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const seconds = (performance.now() - start) / 1000
   if (reports.length > 0) console.log(`\n${reports[0]}\n`)
   const digest = values.digest ? `, digest ${results.map((result) => result.digest).join(' ')}` : ''
   const outcome = reports.length > 0 ? '✗' : '✓'
-  console.log(`${outcome} ${name}: ${progress.done} of ${seeds} seeds in ${seconds} s${digest}`)
-  return reports.length === 0
+  console.log(
+    `${outcome} ${name}: ${progress.done} of ${seeds} seeds in ${seconds.toFixed(1)} s${digest}`,
+  )
+  return { name, seeds: progress.done, seconds, hasFailed: reports.length > 0 }
+}
+
+/** A table in Markdown, for the documentation. */
+function tableOf(results) {
+  const total = (values) => values.reduce((sum, value) => sum + value, 0)
+  const rows = results.map(({ name, seeds, seconds }) => rowOf(`\`${name}\``, seeds, seconds))
+  const sum = rowOf(
+    'together',
+    total(results.map(({ seeds }) => seeds)),
+    total(results.map(({ seconds }) => seconds)),
+  )
+  const findings = results.filter(({ hasFailed }) => hasFailed).map(({ name }) => name)
+  const outcome = findings.length === 0 ? 'no finding' : `findings in ${findings.join(', ')}`
+  const { version, arch } = process
+  const head = `Node ${version} (${arch}, ${availableParallelism()} cores): ${outcome}`
+  return [head, '', '| scenario | seeds | seconds |', '|---|---|---|', ...rows, sum].join('\n')
+}
+
+function rowOf(name, seeds, seconds) {
+  return `| ${name} | ${seeds.toLocaleString('en-US')} | ${seconds.toFixed(1)} |`
 }
 
 function runWorker(workerData, progress) {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('lib/simulate-worker.mjs', import.meta.url), { workerData })
+    const worker = new Worker(new URL('lib/simulate-worker.mjs', import.meta.url), {
+      workerData,
+      // Most of what a run creates is garbage when it ends. With less space, it is copied before.
+      resourceLimits: { maxYoungGenerationSizeMb: 128 },
+    })
     worker.on('message', (message) => {
       if (message.done !== undefined) progress.add(message.done)
       else resolve(message)
@@ -138,13 +169,19 @@ await main(async () => {
   const simulation = await import('@stowage/testing/simulation')
   const known = Object.values(simulation.scenarios)
   const list = known.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join('\n')
-  const unknown = names.filter((name) => !known.some((scenario) => scenario.name === name))
+  const unknown = names.filter(
+    (name) => name !== 'all' && !known.some((scenario) => scenario.name === name),
+  )
   if (values.help || unknown.length > 0) throw new UserError(usage + list)
-  const chosen = names.length > 0 ? names : known.map(({ name }) => name)
+  const isAll = names.length === 0 || names.includes('all')
+  const chosen = isAll ? known.map(({ name }) => name) : names
   const settings = settingsOf(values)
   if (values.replay !== undefined)
     return replay(simulation, chosen, settings, count(values, 'replay', 0))
-  let failed = 0
-  for (const name of chosen) if (!(await search(name, settings, values))) failed++
-  return failed === 0 ? 0 : 1
+  if (values.total !== undefined)
+    values.seeds = String(Math.ceil(count(values, 'total', 1) / chosen.length))
+  const results = []
+  for (const name of chosen) results.push(await search(name, settings, values))
+  if (results.length > 1) console.log(`\n${tableOf(results)}`)
+  return results.every(({ hasFailed }) => !hasFailed) ? 0 : 1
 })
