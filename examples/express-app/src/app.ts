@@ -1,18 +1,20 @@
 import type { Caches, Role } from '@stowage/core'
 import { createBaseApp, notFound, sameOriginOnly } from '@stowage/example-shared/express'
 import express, { type Express, type RequestHandler } from 'express'
-import type { MemcachedNodes } from './memcached-nodes.ts'
+import type { Backends } from './backends.ts'
 import type { Products } from './products.ts'
 import { accountRoutes } from './routes/account.ts'
 import { errorPages } from './routes/errors.ts'
+import { productPages } from './routes/product-pages.ts'
 import { productRoutes } from './routes/products.ts'
 import { healthRoute, statusRoutes } from './routes/status.ts'
-import { sessions } from './session.ts'
+import { createSessionStore, sessions } from './session.ts'
+import { CacheStatuses } from './telemetry/cache-statuses.ts'
 import type { Statistics } from './telemetry/statistics.ts'
 
 export interface AppOptions {
   readonly caches: Caches<Role>
-  readonly nodes: MemcachedNodes
+  readonly backends: Backends
   readonly products: Products
   readonly statistics: Statistics
   readonly sessionSecret: string
@@ -22,15 +24,17 @@ const publicFolder = new URL('../public', import.meta.url)
 
 /** Creates the Express app. It does not listen yet. */
 export function createApp(options: AppOptions): Express {
-  const { caches, nodes, products, statistics, sessionSecret: secret } = options
-  const cache = caches.use('session')
+  const { caches, backends, products, statistics, sessionSecret: secret } = options
+  const store = createSessionStore(caches.use('session'), secret)
   const app = createBaseApp(publicFolder)
   app.get('/healthz', healthRoute({ caches, statistics }))
-  app.use(pageHeaders, sessions({ cache, secret, statistics }))
+  const cacheStatuses = new CacheStatuses()
+  app.use(productPages({ cache: caches.use('cache'), products, cacheStatuses }))
+  app.use(pageHeaders, sessions({ store, secret, statistics }))
   app.use(sameOriginOnly, express.urlencoded({ extended: false, limit: '10kb' }))
   app.use(productRoutes({ cache: caches.use('cache'), products, statistics }))
-  app.use(accountRoutes({ cache }))
-  app.use(statusRoutes({ caches, nodes, statistics }))
+  app.use(accountRoutes({ store }))
+  app.use(statusRoutes({ caches, backends, statistics, cacheStatuses }))
   app.use(notFound, errorPages)
   return app
 }

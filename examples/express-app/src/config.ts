@@ -1,13 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import {
-  type Caches,
-  cachesFromEnv,
-  DriverRegistry,
-  Env,
-  type Role,
-  type Variables,
-} from '@stowage/core'
-import { MemcachedNodes } from './memcached-nodes.ts'
+import { type Caches, cachesFromEnv, Env, type Role, type Variables } from '@stowage/core'
+import { Backends } from './backends.ts'
 
 export interface Config {
   readonly host: string
@@ -19,20 +12,10 @@ export interface Config {
   /** No secret was configured. `sessionSecret` is random, so sessions end with the process. */
   readonly secretIsGenerated: boolean
   readonly caches: Caches<Role>
-  readonly nodes: MemcachedNodes
+  readonly backends: Backends
 }
 
 const maxPort = 65_535
-
-/** All available drivers. A driver is imported only if the environment selects it. */
-function createRegistry(nodes: MemcachedNodes): DriverRegistry {
-  return new DriverRegistry({
-    memory: () => import('@stowage/memory'),
-    redis: () => import('@stowage/redis'),
-    memcached: nodes.load,
-    dynamodb: () => import('@stowage/dynamodb'),
-  })
-}
 
 /** @throws ConfigError with all invalid variables of the app and of its caches */
 export async function readConfig(variables: Variables): Promise<Config> {
@@ -45,7 +28,7 @@ export async function readConfig(variables: Variables): Promise<Config> {
     sessionSecret: secret ?? randomBytes(32).toString('base64url'),
     secretIsGenerated: secret === undefined,
   }
-  const nodes = new MemcachedNodes()
-  const caches = await cachesFromEnv(variables, createRegistry(nodes), { problems: env.problems })
-  return { ...settings, caches, nodes }
+  const backends = new Backends()
+  const caches = await cachesFromEnv(variables, backends.registry, { problems: env.problems })
+  return { ...settings, caches, backends }
 }

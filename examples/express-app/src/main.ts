@@ -21,6 +21,8 @@ async function main(): Promise<void> {
   onShutdown(async () => {
     await closeServer(server, shutdownTimeoutMs)
     await config.caches.close()
+    // The channel to the primary would keep a worker of the cluster running.
+    process.disconnect?.()
   })
   printStart(server, config)
 }

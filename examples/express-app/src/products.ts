@@ -27,7 +27,7 @@ const stock: readonly Product[] = [
   { id: 'rope', name: 'Manila rope', detail: 'Coil of 20 m, 12 mm', priceCents: 1800 },
 ]
 
-/** A simulated database: `find` is fast, `list` is slow. */
+/** A simulated database: `find` is fast, `list` and `read` are slow. */
 export class Products {
   readonly #rows: Map<string, Product>
   readonly #delayMs: number
@@ -44,6 +44,12 @@ export class Products {
 
   find(id: string): Product | undefined {
     return this.#rows.get(id)
+  }
+
+  /** A slow query for one product. */
+  async read(id: string): Promise<Product | undefined> {
+    await sleep(this.#delayMs)
+    return this.find(id)
   }
 
   update(product: Product, change: ProductChange): void {

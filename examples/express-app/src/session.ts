@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { type Cache, CacheError } from '@stowage/core'
 import { logError } from '@stowage/example-shared/express'
 import { SessionStore } from '@stowage/express'
+import { addFlash } from '@stowage/sessions'
 import type { Request, RequestHandler, Response } from 'express'
 import session from 'express-session'
 import type { Statistics } from './telemetry/statistics.ts'
@@ -11,34 +13,45 @@ declare module 'express-session' {
     /** Epoch milliseconds. */
     signedInAt: number
     visits: number
+    /** The browser, as it describes itself. */
+    device: string
   }
 }
 
 export interface SessionOptions {
-  readonly cache: Cache
+  readonly store: SessionStore
   readonly secret: string
   readonly statistics: Statistics
 }
 
 export const cookieName = 'stowage.sid'
 
+/** The sessions, which are listed by the name of their user. */
+export function createSessionStore(cache: Cache, secret: string): SessionStore {
+  // A key of its own: it hides the names in the keys of the lists.
+  const indexSecret = createHash('sha256').update(`index ${secret}`).digest('hex')
+  return new SessionStore({ cache, index: (session) => session.name, indexSecret })
+}
+
 /** Like express-session, but if the store fails, the request continues without a session. */
 export function sessions(options: SessionOptions): RequestHandler {
+  const { store } = options
+  const { cache } = store.sessions
   const handle = session({
     name: cookieName,
     secret: options.secret,
-    store: new SessionStore({ cache: options.cache }),
+    store,
     resave: false,
     saveUninitialized: false,
     // Each request extends the session in the store, so it must extend the cookie, too.
     rolling: true,
     // The cookie expires together with the session.
-    cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', maxAge: options.cache.ttl },
+    cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', maxAge: cache.ttl },
   })
   return (req, res, next) => {
     let nextCalled = false
     handle(req, res, (error?: unknown) => {
-      if (CacheError.is(error)) options.statistics.recordError(options.cache.name)
+      if (CacheError.is(error)) options.statistics.recordError(cache.name)
       // express-session calls next() a second time if saving fails after the response was sent.
       if (nextCalled) return logError(req, error)
       nextCalled = true
@@ -69,7 +82,9 @@ export const requireUser: RequestHandler = (req, res, next) => {
 /** Starts a new session with a new ID, which prevents session fixation. */
 export async function signIn(req: Request, name: string): Promise<void> {
   await promisify((callback) => req.session.regenerate(callback))
-  Object.assign(req.session, { name, signedInAt: Date.now(), visits: 0 })
+  const device = (req.get('User-Agent') ?? 'unknown').slice(0, 200)
+  Object.assign(req.session, { name, signedInAt: Date.now(), visits: 0, device })
+  addFlash(req.session, 'notice', `Welcome, ${name}.`)
   // Save before the redirect: the next request needs the session, and a failure can still become a 503.
   await promisify((callback) => req.session.save(callback))
 }

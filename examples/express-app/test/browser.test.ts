@@ -101,6 +101,41 @@ describe.each(['memory', 'redis', 'memcached'])('in a browser, with %s', (driver
     expect(await page.locator('[data-role="session"] [data-driver]').textContent()).toBe(driver)
   })
 
+  it('fits the links of the header into one row of a phone', async () => {
+    const wide = page.viewportSize() ?? { width: 1280, height: 720 }
+    await page.setViewportSize({ width: 360, height: 740 })
+    const links = page.locator('.nav .nav-link')
+    // The fonts of other systems are wider.
+    await links.evaluateAll((elements: HTMLElement[]) => {
+      for (const { style } of elements) style.letterSpacing = '0.12em'
+    })
+    const boxes = await links.evaluateAll((elements) =>
+      elements.map((element) => {
+        const text = document.createRange()
+        text.selectNodeContents(element)
+        const { top, right } = element.getBoundingClientRect()
+        return { top, right, lines: text.getClientRects().length }
+      }),
+    )
+    expect(boxes.map(({ lines }) => lines)).toEqual([1, 1, 1, 1])
+    expect(new Set(boxes.map(({ top }) => top)).size).toBe(1)
+    expect(Math.max(...boxes.map(({ right }) => right))).toBeLessThanOrEqual(360)
+    await page.setViewportSize(wide)
+  })
+
+  it('fits every page into the width of a phone', async () => {
+    const wide = page.viewportSize() ?? { width: 1280, height: 720 }
+    const current = page.url()
+    await page.setViewportSize({ width: 360, height: 740 })
+    for (const path of ['/products/salt', '/products/salt', '/account', '/', '/status']) {
+      await page.goto(url + path)
+      const scrollWidth = await page.evaluate(() => document.documentElement.scrollWidth)
+      expect({ path, scrollWidth }).toEqual({ path, scrollWidth: 360 })
+    }
+    await page.setViewportSize(wide)
+    await page.goto(current)
+  })
+
   it('signs out and deletes the cookie', async () => {
     expect(await context.cookies()).toMatchObject([{ httpOnly: true, sameSite: 'Lax' }])
     await page.getByRole('button', { name: 'Sign out' }).click()

@@ -5,7 +5,7 @@ import { eventually, Visitor } from '@stowage/example-shared/testing'
 import { memory } from '@stowage/memory'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createApp } from '../dist/app.js'
-import { MemcachedNodes } from '../dist/memcached-nodes.js'
+import { Backends } from '../dist/backends.js'
 import { Products } from '../dist/products.js'
 import { Statistics } from '../dist/telemetry/statistics.js'
 import { outcomeOf, startShop } from './shop.ts'
@@ -25,7 +25,7 @@ describe('the shop', () => {
     statistics = new Statistics()
     const app = createApp({
       caches,
-      nodes: new MemcachedNodes(),
+      backends: new Backends(),
       statistics,
       products: new Products(5),
       sessionSecret: 'only-for-this-test',
@@ -53,6 +53,47 @@ describe('the shop', () => {
     const responses = await Promise.all([visitor.get('/'), visitor.get('/'), visitor.get('/')])
     expect(statistics.of('cache').loads).toBe(1)
     expect(responses.map(outcomeOf)).toContain('miss')
+  })
+
+  it('sends product pages from the cache, until the product is edited', async () => {
+    await visitor.post('/sign-in', { name: 'Ada' })
+    const statusOf = async () => (await visitor.get('/products/salt')).headers.get('Cache-Status')
+    expect(await statusOf()).toBe('Stowage; fwd=uri-miss; stored')
+    expect(await statusOf()).toMatch(/^Stowage; hit; ttl=3[56]\d\d$/)
+    const { text } = await visitor.get('/status')
+    expect(text).toMatch(/\/products\/salt<.*data-cache-status>Stowage; hit; ttl=/)
+    await visitor.post('/products/salt/edit', { name: 'Rock salt', price: '4' })
+    const page = await new Visitor(origin).get('/products/salt')
+    expect(page.text).toContain('Rock salt')
+    expect(page.text).not.toContain('Ada')
+    expect(page.headers.get('Cache-Status')).toBe('Stowage; fwd=uri-miss; stored')
+    expect((await visitor.get('/products/nothing')).status).toBe(404)
+  })
+
+  it('lists the other sessions of a user, and signs them out', async () => {
+    const [phone, laptop, other] = [visitor, new Visitor(origin), new Visitor(origin)]
+    await phone.post('/sign-in', { name: 'Ada' }, { 'User-Agent': 'a phone' })
+    await laptop.post('/sign-in', { name: 'Ada' }, { 'User-Agent': 'a laptop' })
+    await other.post('/sign-in', { name: 'Bob' }, { 'User-Agent': 'another phone' })
+    const { text } = await laptop.get('/account')
+    expect(text).toContain('a phone, since')
+    expect(text).not.toContain('another phone')
+    const key = /name="key" value="([^"]+)"/.exec(text)?.[1] ?? ''
+    await other.post('/sessions/end', { key })
+    expect((await phone.get('/account')).status).toBe(200)
+    await laptop.post('/sessions/end', { key })
+    expect((await phone.get('/account')).status).toBe(303)
+    await phone.post('/sign-in', { name: 'Ada' })
+    await laptop.post('/sessions/end-others')
+    expect((await phone.get('/account')).status).toBe(303)
+    expect((await laptop.get('/account')).status).toBe(200)
+    expect((await other.get('/account')).status).toBe(200)
+  })
+
+  it('shows a message once', async () => {
+    await visitor.post('/sign-in', { name: 'Ada' })
+    expect((await visitor.get('/account')).text).toContain('Welcome, Ada.')
+    expect((await visitor.get('/account')).text).not.toContain('Welcome, Ada.')
   })
 
   it('creates a new session ID on signing in, and ends the old session', async () => {

@@ -1,12 +1,14 @@
-import type { Cache } from '@stowage/core'
+import type { SessionStore } from '@stowage/express'
+import { takeFlash } from '@stowage/sessions'
 import { type Request, Router } from 'express'
 import { fieldOf, validateName } from '../product-form.ts'
 import { requireSessionStore, requireUser, signIn, signOut } from '../session.ts'
-import { type AccountView, account } from '../views/account.ts'
+import { type AccountView, account, type DeviceView } from '../views/account.ts'
 import { signInForm } from '../views/sign-in.ts'
 import { render } from './render.ts'
 
-export function accountRoutes({ cache }: { readonly cache: Cache }): Router {
+export function accountRoutes({ store }: { readonly store: SessionStore }): Router {
+  const { cache } = store.sessions
   const router = Router()
 
   router.get('/sign-in', requireSessionStore, async (req, res) => {
@@ -32,23 +34,55 @@ export function accountRoutes({ cache }: { readonly cache: Cache }): Router {
     res.redirect(303, '/')
   })
 
-  router.get('/account', requireUser, (req, res) => {
-    render(req, res, 'Account', account(countVisit(req, cache)))
+  router.get('/account', requireUser, async (req, res) => {
+    const devices = await devicesOf(req, store)
+    render(req, res, 'Account', account(countVisit(req, store, devices)))
+  })
+
+  router.post('/sessions/end', requireUser, async (req, res) => {
+    const key = fieldOf(req.body, 'key')
+    const devices = await devicesOf(req, store)
+    // Only those of the user: the form comes from the browser.
+    if (devices.some((device) => device.key === key)) await store.sessions.destroy(key)
+    res.redirect(303, '/account')
+  })
+
+  router.post('/sessions/end-others', requireUser, async (req, res) => {
+    const { name = '' } = req.session
+    await store.sessions.destroyAllFor(name, { except: req.sessionID })
+    res.redirect(303, '/account')
   })
 
   return router
 }
 
-function countVisit({ session }: Request, cache: Cache): AccountView {
+function countVisit(
+  { session }: Request,
+  { sessions: { cache } }: SessionStore,
+  devices: readonly DeviceView[],
+): AccountView {
   session.visits = (session.visits ?? 0) + 1
   return {
     name: session.name ?? '',
+    messages: takeFlash(session).notice ?? [],
+    devices,
     visits: session.visits,
     signedInAt: new Date(session.signedInAt ?? Date.now()),
     // This response extends the session (`rolling`).
     expiresAt: new Date(Date.now() + (session.cookie.originalMaxAge ?? 0)),
     driver: cache.driver,
   }
+}
+
+/** The other sessions of the user. */
+async function devicesOf({ session }: Request, store: SessionStore): Promise<DeviceView[]> {
+  const listed = await store.sessions.of(session.name ?? '')
+  return listed
+    .filter((other) => other.session.signedInAt !== session.signedInAt)
+    .map(({ key, session: { device = 'unknown', signedInAt } }) => ({
+      ...{ key, device },
+      signedInAt: new Date(signedInAt ?? 0),
+    }))
 }
 
 /** Prevents open redirects: returns only paths of this site. `//elsewhere.example` is a URL of another one. */

@@ -9,6 +9,7 @@ import { traceLookup } from '../telemetry/lookup.ts'
 import type { Statistics } from '../telemetry/statistics.ts'
 import { productEdit } from '../views/product-edit.ts'
 import { productList } from '../views/product-list.ts'
+import { tagOf } from './product-pages.ts'
 import { render } from './render.ts'
 
 export interface ProductRoutesOptions {
@@ -56,7 +57,7 @@ export function productRoutes({ cache, products, statistics }: ProductRoutesOpti
   /** The database already has the change, so the request succeeds even if the cache is unavailable. */
   async function deleteCachedList(req: Request, res: Response, { id }: Product): Promise<void> {
     try {
-      await cache.delete(listKey)
+      await Promise.all([cache.delete(listKey), cache.invalidateTags(tagOf(id))])
       res.redirect(303, `/?saved=${id}`)
     } catch (error) {
       if (!CacheError.is(error)) throw error

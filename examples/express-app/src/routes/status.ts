@@ -1,6 +1,7 @@
 import { CacheError, type Caches, type Health, type Role } from '@stowage/core'
 import { type RequestHandler, Router } from 'express'
-import type { MemcachedNodes } from '../memcached-nodes.ts'
+import type { Backends } from '../backends.ts'
+import type { CacheStatuses } from '../telemetry/cache-statuses.ts'
 import type { Statistics } from '../telemetry/statistics.ts'
 import { status } from '../views/status.ts'
 import { render } from './render.ts'
@@ -11,18 +12,25 @@ export interface HealthRouteOptions {
 }
 
 export interface StatusRoutesOptions extends HealthRouteOptions {
-  readonly nodes: MemcachedNodes
+  readonly backends: Backends
+  readonly cacheStatuses: CacheStatuses
 }
 
-export function statusRoutes({ caches, nodes, statistics }: StatusRoutesOptions): Router {
+export function statusRoutes({
+  caches,
+  backends,
+  statistics,
+  cacheStatuses,
+}: StatusRoutesOptions): Router {
   const router = Router()
   router.get('/status', async (req, res) => {
     const health = await caches.health()
     const roles = caches.names.map((role) => {
       const counts = statistics.of(role)
-      return { role, health: health[role], counts, nodes: nodes.of(role) }
+      return { role, health: health[role], counts, places: backends.of(role) }
     })
-    render(req, res, 'Status', status({ roles, uptimeMs: statistics.uptimeMs }))
+    const { last: pages } = cacheStatuses
+    render(req, res, 'Status', status({ roles, pages, uptimeMs: statistics.uptimeMs }))
   })
   return router
 }
@@ -34,6 +42,7 @@ export function healthRoute({ caches, statistics }: HealthRouteOptions): Request
     const ok = Object.values(health).every((role) => role.ok)
     res.status(ok ? 200 : 503).json({
       status: ok ? 'ok' : 'unavailable',
+      pid: process.pid,
       uptimeSeconds: Math.round(statistics.uptimeMs / 1000),
       caches: Object.fromEntries(caches.names.map((role) => [role, summary(health[role])])),
     })

@@ -8,6 +8,8 @@ export interface Viewer {
   readonly name: string | undefined
   /** The session store is unavailable, so the user is unknown. */
   readonly sessionsDown: boolean
+  /** The page is sent to everyone, so it must not show the user. @default false */
+  readonly isShared?: boolean
 }
 
 export interface Page {
@@ -45,10 +47,14 @@ function header(viewer: Viewer): Html {
       <nav class="nav" aria-label="Main">
         ${link(viewer, '/', 'Products')}
         ${link(viewer, '/status', 'Status')}
-        ${viewer.name === undefined ? link(viewer, '/sign-in', 'Sign in') : user(viewer)}
+        ${viewer.isShared ? link(viewer, '/account', 'Account') : userLinks(viewer)}
       </nav>
     </div>
   </header>`
+}
+
+function userLinks(viewer: Viewer): Html {
+  return viewer.name === undefined ? link(viewer, '/sign-in', 'Sign in') : user(viewer)
 }
 
 function user(viewer: Viewer): Html {

@@ -98,7 +98,7 @@ function card(product: Product, editable: boolean): Html {
   return html`<li class="product">
     <div class="product-art">${icon(product.id)}</div>
     <div class="product-text">
-      <h3>${product.name}</h3>
+      <h3><a href="/products/${product.id}">${product.name}</a></h3>
       <p class="product-detail">${product.detail}</p>
       <p class="product-foot">
         <span class="price">${price(product.priceCents)}</span>

@@ -1,72 +1,85 @@
 import { CacheError, type Health, type Role } from '@stowage/core'
 import { type Html, html } from '@stowage/example-shared'
-import type { NodeStatus } from '@stowage/memcached'
+import type { Place } from '../backends.ts'
+import type { AnsweredRequest } from '../telemetry/cache-statuses.ts'
 import { type Counts, hitRatio } from '../telemetry/statistics.ts'
 import { count, duration, percentage, timing } from './components/format.ts'
-import { isAnyUp, nodeList, upCount } from './components/node-list.ts'
+import { isAnyUp, placeList, upCount } from './components/place-list.ts'
 
 export interface RoleStatus {
   readonly role: Role
   readonly health: Health
   readonly counts: Counts
-  /** Empty if the backend has no nodes. */
-  readonly nodes: readonly NodeStatus[]
+  readonly places: readonly Place[]
 }
 
 export interface StatusView {
   readonly roles: readonly RoleStatus[]
+  /** The last requests for product pages. */
+  readonly pages: readonly AnsweredRequest[]
   readonly uptimeMs: number
 }
 
 const titles: Readonly<Record<Role, string>> = { cache: 'Cache', session: 'Sessions' }
 
-export function status({ roles, uptimeMs }: StatusView): Html {
+export function status({ roles, pages, uptimeMs }: StatusView): Html {
   return html`<header class="page-head">
     <h1>Status</h1>
     <p class="lede">${summary(roles)} This process has been up for ${duration(uptimeMs)}.</p>
   </header>
   <div class="roles">${roles.map(roleCard)}</div>
+  ${pages.length > 0 && productPages(pages)}
   <p class="aside">The counters start with the process. <a href="/healthz">/healthz</a> is the
     health check for load balancers.</p>`
+}
+
+function productPages(pages: readonly AnsweredRequest[]): Html {
+  return html`<section class="panel answers" aria-labelledby="product-pages">
+    <h2 id="product-pages" class="eyebrow">Last requests for product pages</h2>
+    <dl>${pages.map(
+      ({ path, cacheStatus }) =>
+        html`<div><dt>${path}</dt><dd><code data-cache-status>${cacheStatus}</code></dd></div>`,
+    )}</dl>
+  </section>`
 }
 
 function summary(roles: readonly RoleStatus[]): string {
   const down = roles.filter(({ health }) => !health.ok)
   if (down.length === 0) return 'All stores are available.'
-  if (down.some(({ nodes }) => isAnyUp(nodes))) return 'Some nodes are unavailable.'
+  if (down.some(({ places }) => isAnyUp(places))) return 'Some nodes are unavailable.'
   return down.length === roles.length ? 'No store is available.' : 'One store is unavailable.'
 }
 
-function roleCard({ role, health, counts, nodes }: RoleStatus): Html {
+function roleCard({ role, health, counts, places }: RoleStatus): Html {
   return html`<section class="panel role" aria-labelledby="role-${role}" data-role="${role}">
     <header class="role-head">
       <div>
         <h2 id="role-${role}">${titles[role]}</h2>
         <p class="role-driver">stored in <strong data-driver>${health.driver}</strong></p>
       </div>
-      ${healthBadge(health, nodes)}
+      ${healthBadge(health, places)}
     </header>
-    ${!health.ok && notice(health, nodes)}
-    ${ratio(counts)}
+    ${!health.ok && notice(health, places)}
+    ${health.ok || isAnyUp(places) ? ratio(counts) : unknownRatio}
     <dl class="counts">
       ${number('Hits', counts.hits)}
       ${number('Misses', counts.misses)}
       ${number('Loads', counts.loads)}
       ${number('Errors', counts.errors)}
     </dl>
-    ${nodes.length > 0 && nodeList(role, nodes)}
+    ${places.length > 0 && placeList(role, places)}
   </section>`
 }
 
-function healthBadge({ ok, latencyMs }: Health, nodes: readonly NodeStatus[]): Html {
+function healthBadge({ ok, latencyMs }: Health, places: readonly Place[]): Html {
   if (ok) return html`<p class="badge badge-good">responds in ${timing(latencyMs)}</p>`
-  return isAnyUp(nodes)
-    ? html`<p class="badge badge-warning">${upCount(nodes)}</p>`
+  return isAnyUp(places)
+    ? html`<p class="badge badge-warning">${upCount(places)}</p>`
     : html`<p class="badge badge-error">unavailable</p>`
 }
 
-function notice({ error }: Health, nodes: readonly NodeStatus[]): Html {
-  const kind = isAnyUp(nodes) ? 'warning' : 'error'
+function notice({ error }: Health, places: readonly Place[]): Html {
+  const kind = isAnyUp(places) ? 'warning' : 'error'
   return html`<p class="notice notice-${kind}">${reason(error)}</p>`
 }
 
@@ -74,6 +87,11 @@ function notice({ error }: Health, nodes: readonly NodeStatus[]): Html {
 function reason(error: unknown): string {
   return CacheError.is(error) ? `${error.code}: ${error.message}` : 'The store failed.'
 }
+
+/** The ratio of the time before would suggest that the store replies. */
+const unknownRatio: Html = html`<div class="ratio">
+    <p class="ratio-line"><span>Hit ratio</span> <strong data-ratio>no reply</strong></p>
+  </div>`
 
 function ratio(counts: Counts): Html {
   const value = hitRatio(counts)

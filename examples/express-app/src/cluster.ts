@@ -1,0 +1,27 @@
+import cluster from 'node:cluster'
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { onShutdown } from '@stowage/example-shared'
+
+/** Starts one worker per CPU, or `WORKERS` of them, and replaces those that end unexpectedly. */
+function startWorkers(): void {
+  const count = Number(process.env.WORKERS) || availableParallelism()
+  // All workers must sign the cookies with the same secret.
+  const secret = process.env.SESSION_SECRET ?? randomBytes(32).toString('base64url')
+  const fork = () => cluster.fork({ SESSION_SECRET: secret })
+  for (let worker = 0; worker < count; worker++) fork()
+  cluster.on('exit', onWorkerExit)
+  onShutdown(async () => {
+    cluster.off('exit', onWorkerExit)
+    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')
+  })
+
+  function onWorkerExit(_worker: unknown, code: number, signal: string | null): void {
+    // A worker that was killed is replaced. One that has failed, for example due to its configuration, would fail again.
+    if (signal !== null) fork()
+    else if (code !== 0) process.exitCode = code
+  }
+}
+
+if (cluster.isPrimary) startWorkers()
+else await import('./main.ts')
