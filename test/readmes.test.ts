@@ -31,7 +31,11 @@ const readmes = [
   'README.md',
   ...readdirSync(join(root, 'packages')).map((name) => `packages/${name}/README.md`),
 ]
-const pages = [...readmes, ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+const pages = [
+  ...readmes,
+  ...docs.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+]
 const blocks = pages.flatMap(blocksOf)
 let server: RedisServer
 let dynamo: DynamoDBServer

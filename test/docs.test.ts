@@ -1,0 +1,120 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { headingIds, mapLinks } from '../scripts/lib/markdown.mjs'
+import { semanticsPage } from '../scripts/lib/semantics-page.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const read = (file: string) => readFileSync(join(root, file), 'utf8')
+
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'benchmarks/README.md',
+  ...filesIn('docs').filter((name) => name.endsWith('.md')),
+  ...['packages', 'examples'].flatMap((folder) => [
+    ...readdirSync(join(root, folder)).map((name) => `${folder}/${name}/README.md`),
+  ]),
+  'examples/README.md',
+].filter((file) => existsSync(join(root, file)))
+
+test.each(pages)('the links of %s lead to a file and to a heading', (page) => {
+  const broken: string[] = []
+  mapLinks(read(page), (path, hash) => {
+    const target = path === '' ? page : posix.join(dirname(page), path)
+    if (!leadsSomewhere(target, hash)) broken.push(`${path}${hash}`)
+    return path
+  })
+  expect(broken).toEqual([])
+})
+
+test('the JavaScript in the pages has no syntax error', () => {
+  const blocks = pages.flatMap((page) => [...read(page).matchAll(/^```js\n(.*?)^```/gms)])
+  expect(blocks.length).toBeGreaterThan(0)
+  for (const [, code = ''] of blocks) {
+    const check = ['--check', '--input-type=module', '-']
+    execFileSync(process.execPath, check, { input: code, stdio: ['pipe', 'ignore', 'inherit'] })
+  }
+})
+
+test('the pages of all drivers have the same headings', () => {
+  const headings = filesIn('docs/drivers').map((file) => headingIds(read(file)).slice(1))
+  expect(headings.length).toBeGreaterThan(4)
+  for (const each of headings) expect(each).toEqual(headings[0])
+})
+
+test('the README of each published package installs what its first block imports', () => {
+  for (const name of readdirSync(join(root, 'packages'))) {
+    if (JSON.parse(read(`packages/${name}/package.json`)).private) continue
+    const text = read(`packages/${name}/README.md`)
+    const [, code = ''] = /^```ts\n(.*?)^```/ms.exec(text) ?? []
+    const imported = [...code.matchAll(/from '((?:@\w+\/)?[\w-]+)/g)].map(([, id]) => id as string)
+    const lines = [...text.matchAll(/^npm install (.*)$/gm)].map(([line]) => line).join('\n')
+    for (const id of [`@stowage/${name}`, ...imported.filter((id) => id !== 'node')]) {
+      expect(lines, `packages/${name}/README.md`).toContain(id)
+    }
+  }
+})
+
+test('docs/semantics.md is current: node scripts/write-docs.mjs', async () => {
+  expect(read('docs/semantics.md')).toBe(await semanticsPage())
+})
+
+test('docs/errors.md has each code of an error and of a warning, and each channel', () => {
+  const text = read('docs/errors.md')
+  const published = readdirSync(join(root, 'packages')).filter((name) => !/^test/.test(name))
+  const sources = published.flatMap((name) => filesIn(`packages/${name}/src`))
+  const code = sources
+    .filter((file) => file.endsWith('.ts'))
+    .map(read)
+    .join('\n')
+  const defined = namesIn(read('packages/core/src/errors.ts'), /^ {2}\| '(ERR_CACHE_\w+)'/gm)
+  expect(
+    headingIds(text)
+      .filter((id) => id.startsWith('err_'))
+      .map((id) => id.toUpperCase()),
+  ).toEqual(defined)
+  const warnings = namesIn(code, /code: '(STOWAGE_\w+)'/g)
+  expect(warnings.length).toBeGreaterThan(2)
+  const channels = namesIn(code, /channel\('(stowage:[\w:-]+)'\)/g)
+  expect(channels.length).toBeGreaterThan(10)
+  for (const name of [...warnings, ...channels]) expect(text).toContain(`\`${name}\``)
+})
+
+test('docs/versions.md has each runtime dependency with its version', () => {
+  const text = read('docs/versions.md')
+  for (const name of readdirSync(join(root, 'packages'))) {
+    const manifest = JSON.parse(read(`packages/${name}/package.json`))
+    if (manifest.private) continue
+    const ranges: Record<string, string> = {
+      ...manifest.dependencies,
+      ...manifest.peerDependencies,
+    }
+    for (const [dependency, range] of Object.entries(ranges)) {
+      if (dependency.startsWith('@stowage/')) continue
+      const row = text.split('\n').find((line) => line.includes(`\`${dependency}\``))
+      expect(row, dependency).toContain(`\`${range}\``)
+      expect(row, dependency).toContain(` ${name} `)
+    }
+  }
+})
+
+function leadsSomewhere(target: string, hash: string): boolean {
+  const path = join(root, target)
+  if (!existsSync(path)) return false
+  const page = statSync(path).isDirectory() ? join(target, 'README.md') : target
+  if (hash === '') return true
+  return page.endsWith('.md') && headingIds(read(page)).includes(hash.slice(1))
+}
+
+function namesIn(text: string, pattern: RegExp): string[] {
+  return [...new Set([...text.matchAll(pattern)].map(([, name]) => name as string))]
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+    posix.join(folder, name),
+  )
+}
