@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -16,7 +16,8 @@ function node(...args: string[]): string {
 describe.each(names)('@stowage/%s', (name) => {
   test('exports what it has built', () => {
     const { '.': main } = manifestOf(name).exports
-    for (const file of [main.types, main.default]) {
+    const conditions = main.import === undefined ? [main] : [main.import, main.require]
+    for (const file of conditions.flatMap(({ types, default: module }) => [types, module])) {
       expect(existsSync(join(root, 'packages', name, file)), file).toBe(true)
     }
   })
@@ -42,4 +43,21 @@ test('the import of core loads no other package, and the memory driver no SDK', 
     await cachesFromEnv({ CACHE_DRIVER: 'redis' }, registry)
     console.log(before, loaded())`
   expect(node('--input-type=module', '--eval', script)).toBe('false true')
+})
+
+test('the import of the LMDB driver loads no native module; the first command does', () => {
+  const script = `
+    import Module from 'node:module'
+    import { lmdb } from '@stowage/lmdb'
+    const loaded = () => Object.keys(Module._cache).some((file) => file.endsWith('.node'))
+    const store = lmdb({ path: 'test/.cache-import' })
+    const before = loaded()
+    store.ping()
+    console.log(before, loaded())
+    await store.close()`
+  try {
+    expect(node('--input-type=module', '--eval', script)).toBe('false true')
+  } finally {
+    rmSync(join(root, 'test', '.cache-import'), { recursive: true, force: true })
+  }
 })

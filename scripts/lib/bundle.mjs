@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { root } from './run.mjs'
 
@@ -8,30 +8,40 @@ const packages = join(root, 'packages')
 const importedFromIndex = { core: 'src/errors.ts' }
 
 /**
- * Bundles the modules of each changed package into one file per entry point; applications and tests use these files.
- * Importing core takes 3 ms this way, and 14 ms from two dozen files. The compiler checks the types and writes the
- * declarations.
+ * Bundles the modules of each changed package into one file per entry point and module format; applications and tests
+ * use these files. Importing core takes 3 ms this way, and 14 ms from two dozen files. The compiler checks the types
+ * and writes the declarations.
  */
 export async function bundle() {
   const stale = readdirSync(packages).filter(isStale)
   if (stale.length === 0) return
   // Imported only here, so that a script starts quickly if nothing has changed.
   const { build } = await import('rolldown')
-  for (const name of stale) for (const options of bundleOptions(name)) await build(options)
+  for (const name of stale) {
+    for (const format of formatsOf(name)) {
+      for (const options of bundleOptions(name, format)) await build(options)
+    }
+    if (formatsOf(name).includes('cjs')) writeCommonJsDeclarations(join(packages, name, 'dist'))
+  }
 }
 
-function bundleOptions(name) {
+function bundleOptions(name, format) {
   const entries = entryPoints(name)
-  if (importedFromIndex[name] === undefined) return [optionsFor(name, entries)]
+  if (importedFromIndex[name] === undefined) return [optionsFor(name, format, entries)]
   // Each entry point is complete in itself, because every further file takes half a millisecond to import.
   return entries.map((entry) => ({
-    ...optionsFor(name, [entry]),
+    ...optionsFor(name, format, [entry]),
     plugins:
-      entry === 'index' ? [] : [importFromIndex(join(packages, name, importedFromIndex[name]))],
+      entry === 'index'
+        ? []
+        : [importFromIndex(join(packages, name, importedFromIndex[name]), extensions[format])],
   }))
 }
 
-function optionsFor(name, entries) {
+const extensions = { esm: 'js', cjs: 'cjs' }
+
+function optionsFor(name, format, entries) {
+  const extension = extensions[format]
   return {
     input: Object.fromEntries(
       entries.map((entry) => [entry, join(packages, name, `src/${entry}.ts`)]),
@@ -41,31 +51,73 @@ function optionsFor(name, entries) {
     external: /^[^./]/,
     output: {
       dir: join(packages, name, 'dist'),
-      format: 'esm',
+      format,
+      exports: 'named',
+      entryFileNames: `[name].${extension}`,
+      chunkFileNames: `shared.${extension}`,
       sourcemap: true,
-      chunkFileNames: 'shared.js',
+      // They are in the declarations and the source. Without them core is a third shorter, and parsed 0.3 ms faster.
+      comments: { jsdoc: false },
+      // Jest cannot import from CommonJS.
+      ...(format === 'cjs' && { dynamicImportInCjs: false }),
+      plugins: [withoutSources],
     },
     logLevel: 'warn',
   }
 }
 
+/** The published packages contain the sources, so the source maps only refer to them. */
+const withoutSources = {
+  name: 'without-sources',
+  generateBundle(_options, files) {
+    for (const file of Object.values(files)) {
+      if (!file.fileName.endsWith('.map')) continue
+      const { sourcesContent: _, ...map } = JSON.parse(file.source)
+      file.source = JSON.stringify(map)
+    }
+  },
+}
+
 /** Imports what `file` exports from the main entry point. */
-function importFromIndex(file) {
+function importFromIndex(file, extension) {
   return {
     name: 'import-from-index',
     resolveId(source, importer) {
       if (importer === undefined || resolve(dirname(importer), source) !== file) return null
-      return { id: './index.js', external: true }
+      return { id: `./index.${extension}`, external: true }
     },
   }
 }
 
+/**
+ * Copies the declarations for `require`: to the compiler, `.d.ts` files of these packages describe ES modules, which a
+ * CommonJS file cannot `require` before Node 22.
+ */
+function writeCommonJsDeclarations(dist) {
+  for (const file of readdirSync(dist, { recursive: true })) {
+    if (!file.endsWith('.d.ts')) continue
+    const text = readFileSync(join(dist, file), 'utf8')
+      .replace(/((?:from |import\()'\.[^']*)\.[jt]s'/g, "$1.cjs'")
+      .replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n')
+    writeFileSync(join(dist, file.replace(/\.d\.ts$/, '.d.cts')), text)
+  }
+}
+
+/** Published packages can be imported and required. */
+function formatsOf(name) {
+  return manifestOf(name).private ? ['esm'] : ['esm', 'cjs']
+}
+
 /** The modules that the package exports: `index`, and for core also `driver`. */
 function entryPoints(name) {
-  const { exports } = JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8'))
-  return Object.values(exports).flatMap(
-    (target) => /^\.\/dist\/(.+)\.js$/.exec(target.default ?? '')?.[1] ?? [],
-  )
+  return Object.values(manifestOf(name).exports).flatMap((target) => {
+    const file = target.import?.default ?? target.default ?? ''
+    return /^\.\/dist\/(.+)\.js$/.exec(file)?.[1] ?? []
+  })
+}
+
+function manifestOf(name) {
+  return JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8'))
 }
 
 function isStale(name) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { bundle } from './bundle.mjs'
@@ -7,14 +7,27 @@ import { step } from './cli.mjs'
 import { root, runOrThrow } from './run.mjs'
 
 // Run through npx, because the corepack of older Node releases cannot verify the signatures of current pnpm releases.
-const pnpm = 'pnpm@12.21.0'
+export const pnpm = 'pnpm@12.21.0'
 const installedDigest = join(root, 'node_modules', '.stowage-installed')
 
-/** Installs the dependencies if the lockfile has changed, and builds the packages that have changed. */
-export async function prepare() {
+/** Packages of the workspace that few scripts need, and that have many dependencies. */
+const optional = [
+  '@stowage/benchmarks',
+  '@stowage/consumers',
+  '@stowage/docs-site',
+  '@stowage/example-express4-jest',
+]
+
+/**
+ * Installs the dependencies if the lockfile has changed, and builds the packages that have changed.
+ *
+ * @param needed the optional packages whose dependencies are installed as well
+ */
+export async function prepare(needed = []) {
   const digest = lockfileDigest()
-  if (!existsSync(installedDigest) || readFileSync(installedDigest, 'utf8') !== digest) {
-    await step('Install', () => install(digest))
+  const installed = readInstalled(digest)
+  if (installed === undefined || needed.some((name) => !installed.includes(name))) {
+    await step('Install', () => install(digest, [...new Set([...(installed ?? []), ...needed])]))
   }
   await step('Build', build)
 }
@@ -31,10 +44,24 @@ export function toolPath(name, file) {
   return join(dirname(require.resolve(`${name}/package.json`)), file)
 }
 
-async function install(digest) {
-  await runOrThrow('npx', ['--yes', pnpm, 'install', '--frozen-lockfile', '--reporter=append-only'])
+async function install(digest, wanted) {
+  const filters = optional
+    .filter((name) => !wanted.includes(name))
+    .map((name) => `--filter=!${name}`)
+  const options = ['--frozen-lockfile', '--reporter=append-only', ...filters]
+  await runOrThrow('npx', ['--yes', pnpm, 'install', ...options])
   mkdirSync(dirname(installedDigest), { recursive: true })
-  writeFileSync(installedDigest, digest)
+  writeFileSync(installedDigest, JSON.stringify({ digest, optional: wanted }))
+}
+
+/** The optional packages that were installed with this lockfile; `undefined` if nothing was. */
+function readInstalled(digest) {
+  try {
+    const installed = JSON.parse(readFileSync(installedDigest, 'utf8'))
+    return installed.digest === digest ? installed.optional : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function lockfileDigest() {

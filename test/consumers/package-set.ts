@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const require = createRequire(import.meta.url)
+const execute = promisify(execFile)
+
+/** What the projects need besides the packages: the frameworks of the examples, and types of Node and Express. */
+const others = ['express@5', 'express-session@1', '@types/node@20', '@types/express@5']
+
+/** The published packages, as tarballs and installed in a project outside the workspace. */
+export class PackageSet {
+  /** Names without the scope. */
+  readonly names: readonly string[] = publishedNames()
+  /** The project, which contains nothing but `node_modules`. */
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'stowage-consumers-'))
+
+  tarballOf(name: string): string {
+    return join(this.folder, 'tarballs', `stowage-${name}-${manifestOf(name).version}.tgz`)
+  }
+
+  /** Packs the packages as they would be published, and installs them with npm. */
+  async install(): Promise<void> {
+    mkdirSync(join(this.folder, 'tarballs'))
+    await Promise.all(this.names.map((name) => this.#pack(name)))
+    this.write('package.json', JSON.stringify({ name: 'consumer', private: true }))
+    const tarballs = this.names.map((name) => this.tarballOf(name))
+    const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']
+    await this.#npm('install', ...quiet, ...tarballs, ...others)
+  }
+
+  write(file: string, text: string): string {
+    const path = join(this.folder, file)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
+    return path
+  }
+
+  /** Runs Node in the project. Returns what it prints. @throws Error with the output if it fails */
+  async node(args: readonly string[], folder: string = this.folder): Promise<string> {
+    try {
+      const { stdout } = await execute(process.execPath, args, { cwd: folder, env: ownVariables() })
+      return stdout.trim()
+    } catch (error) {
+      const { stdout, stderr } = error as { stdout: string; stderr: string }
+      throw new Error(`node ${args.join(' ')}\n${stdout}\n${stderr}`)
+    }
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async #pack(name: string): Promise<void> {
+    const args = ['pack', '--pack-destination', join(this.folder, 'tarballs')]
+    await execute('npx', ['--yes', pnpm(), ...args], { cwd: join(root, 'packages', name) })
+  }
+
+  async #npm(...args: string[]): Promise<void> {
+    await execute('npm', args, { cwd: this.folder })
+  }
+}
+
+/** Without the variables that this test run has set for its own processes. */
+function ownVariables(): NodeJS.ProcessEnv {
+  const isOfTestRun = (name: string) => /^(VITEST|NODE_OPTIONS|NODE_ENV|TEST)/.test(name)
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOfTestRun(name)))
+}
+
+/** The path of a file of a tool that this folder has installed. */
+export function tool(name: string, file: string): string {
+  return join(dirname(require.resolve(`${name}/package.json`)), file)
+}
+
+export function manifestOf(name: string) {
+  return JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
+}
+
+function publishedNames(): string[] {
+  return readdirSync(join(root, 'packages')).filter((name) => !manifestOf(name).private)
+}
+
+/** The release that installs the workspace. */
+function pnpm(): string {
+  const text = readFileSync(join(root, 'scripts/lib/prepare.mjs'), 'utf8')
+  return /'(pnpm@[\d.]+)'/.exec(text)?.[1] ?? 'pnpm'
+}

@@ -1,0 +1,1 @@
+module.exports = { transform: { '\\.ts$': [require('./ts-jest.json'), {}] } }
