@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 // Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis
@@ -21,8 +22,8 @@ export default defineConfig({
     // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // The servers and the browser that tests start need cores as well.
-    maxWorkers: 2,
+    // The servers and the browser that tests start need cores as well, but most tests wait.
+    maxWorkers: availableParallelism() >= 4 ? 4 : 2,
     // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [

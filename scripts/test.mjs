@@ -5,7 +5,7 @@ import { ensurePrograms } from './lib/required-programs.mjs'
 import { run, runOrThrow } from './lib/run.mjs'
 
 await main(async () => {
-  await prepare()
+  await prepare(['@stowage/consumers', '@stowage/example-express4-jest'])
   await ensurePrograms()
   await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
   await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
