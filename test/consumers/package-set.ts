@@ -12,6 +12,8 @@ const execute = promisify(execFile)
 
 /** What the projects need besides the packages: the frameworks of the examples, and types of Node and Express. */
 const others = ['express@5', 'express-session@1', '@types/node@20', '@types/express@5']
+/** An entry of the lockfile of the workspace: `  '@types/node@20.19.43':`. */
+const lockedPackage = /^ {2}'?(@?[^@'\s]+)@(\d[^:('\s]*)'?:$/gm
 
 /** The published packages, as tarballs and installed in a project outside the workspace. */
 export class PackageSet {
@@ -28,7 +30,9 @@ export class PackageSet {
   async install(): Promise<void> {
     mkdirSync(join(this.folder, 'tarballs'))
     await Promise.all(this.names.map((name) => this.#pack(name)))
-    this.write('package.json', JSON.stringify({ name: 'consumer', private: true }))
+    // A registry may offer a release before what it depends on: the test must not fail because of the time of day.
+    const overrides = lockedVersions()
+    this.write('package.json', JSON.stringify({ name: 'consumer', private: true, overrides }))
     const tarballs = this.names.map((name) => this.tarballOf(name))
     const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']
     await this.#npm('install', ...quiet, ...tarballs, ...others)
@@ -83,6 +87,19 @@ export function manifestOf(name: string) {
 
 function publishedNames(): string[] {
   return readdirSync(join(root, 'packages')).filter((name) => !manifestOf(name).private)
+}
+
+/** The versions that the workspace uses, except of packages of which it uses several. npm refuses them for {@link others}. */
+function lockedVersions(): Record<string, string> {
+  const lockfile = readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8')
+  const packages = lockfile.slice(lockfile.indexOf('\npackages:'), lockfile.indexOf('\nsnapshots:'))
+  const versions: Record<string, string | undefined> = {}
+  for (const [, name = '', version] of packages.matchAll(lockedPackage)) {
+    versions[name] = name in versions ? undefined : version
+  }
+  const isDirect = (name: string) => others.some((other) => other.startsWith(`${name}@`))
+  const locked = Object.entries(versions).filter(([name]) => !isDirect(name))
+  return Object.fromEntries(locked.flatMap(([name, version]) => (version ? [[name, version]] : [])))
 }
 
 /** The release that installs the workspace. */
