@@ -1,7 +1,5 @@
 import { Lifecycle } from '../calls/lifecycle.ts'
-
 import type { StoreDiagnostics } from '../diagnostics.ts'
-
 import { valueTooLarge } from '../driver-errors.ts'
 import type { Awaitable, ByteStore, Payload, ReadOptions, StoreLimits } from '../store.ts'
 import { exceeds, payloadBytes, toText } from '../values/payload.ts'
@@ -124,7 +122,7 @@ export class FailoverStore implements ByteStore {
     return this.#changes.once(
       key,
       () => this.primary.compareAndSet(key, expected, next, ttl),
-      () => this.#spare.compareAndSet(key, expected, next, ttl),
+      () => this.#swapInSpare(key, expected, next, ttl),
       () => (next === undefined ? this.#spare.delete(key) : this.#spare.set(key, next, ttl)),
     )
   }
@@ -231,6 +229,17 @@ export class FailoverStore implements ByteStore {
     const isAdded = await this.#spare.add(key, item, ttl)
     if (isAdded && isGenerationKey(key)) await this.#noteGeneration(key, item)
     return isAdded
+  }
+
+  async #swapInSpare(
+    key: string,
+    expected: Payload,
+    next: Payload | undefined,
+    ttl: number | undefined,
+  ): Promise<boolean> {
+    const isSwapped = await this.#spare.compareAndSet(key, expected, next, ttl)
+    if (isSwapped && isGenerationKey(key)) await this.#noteGeneration(key, next)
+    return isSwapped
   }
 
   /** Rounds a ttl up to the step of both stores. */

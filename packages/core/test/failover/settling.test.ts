@@ -70,3 +70,29 @@ test('a prefix that cannot be cleared yet is cleared later, without a busy loop'
   await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
   expect(await cache.get('k')).toBeUndefined()
 })
+
+test('what was written after a clear in an outage does not replace a later value', async () => {
+  const backend = new ReferenceStore({ scan: false })
+  const [clearing, other] = [startProcess('p1', backend, 100), startProcess('p2', backend, 100)]
+  for (const { cache } of [clearing, other]) await cache.set('k', 'before')
+  for (const { chaos } of [clearing, other]) chaos.failAll()
+  await clearing.cache.clear()
+  for (const { cache, phases } of [clearing, other]) {
+    for (let call = 0; call < 10; call++) await cache.get('k')
+    await expect.poll(() => phases.at(-1)).toBe('spare')
+  }
+  for (const { chaos } of [clearing, other]) chaos.reset()
+  for (const { phases } of [clearing, other]) {
+    await expect.poll(() => phases.at(-1)).toBe('settling')
+  }
+  // The process that has cleared is the last one to return.
+  clearing.chaos.fail(['get'])
+  await clearing.cache.set('k', 'first')
+  await other.cache.set('k', 'second')
+  await expect.poll(() => other.phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  clearing.chaos.reset()
+  await expect.poll(() => clearing.phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  for (const { cache } of [clearing, other]) {
+    expect(await cache.get('k', { consistency: 'strong' })).not.toBe('first')
+  }
+})

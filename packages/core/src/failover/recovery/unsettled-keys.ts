@@ -51,6 +51,11 @@ export class UnsettledKeys {
     return ids.size === 1 && ids.has(id) && (last === undefined || last === id)
   }
 
+  /** The ids that this process has used for this key during the outage. */
+  usedIds(key: string): Iterable<string> {
+    return this.#usedIds.get(key) ?? []
+  }
+
   /** To be called when the keys have been deleted from the primary store. */
   confirm(entries: readonly JournalEntry[]): void {
     this.journal.confirm(entries)

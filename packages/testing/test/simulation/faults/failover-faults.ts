@@ -71,8 +71,8 @@ export const failoverFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'isId[index] ? raiseGeneration(primary, spare, unsettled, key) : void 0',
-        'isId[index] ? primary.delete(key) : void 0',
+        'record(copies, raiseGeneration(primary, spare, unsettled, copies))',
+        'record(copies, deleteItems(primary, copies))',
       ],
     ],
   },

@@ -1,0 +1,75 @@
+import { CacheError } from '../../errors.ts'
+import {
+  createIdAfter,
+  type GenerationId,
+  isNewer,
+  newestOf,
+  parseId,
+} from '../../generations/generation-id.ts'
+import type { ByteStore, Payload } from '../../store.ts'
+import { toText } from '../../values/payload.ts'
+import type { Spare } from '../spare/spare.ts'
+import type { UnsettledKeys } from './unsettled-keys.ts'
+
+const maxConflicts = 5
+const strongRead = { consistency: 'strong' } as const
+
+/**
+ * Begins a new generation in the primary store, unless this process has used the one that is stored there, and no other,
+ * during the outage. An id of the spare store is never continued: what was written with it in both stores may be older
+ * than what other processes have written with the id of the primary store.
+ *
+ * @param keys of copies of one id. They receive the same new id.
+ */
+export async function raiseGeneration(
+  primary: ByteStore,
+  spare: Spare,
+  unsettled: UnsettledKeys,
+  keys: readonly string[],
+): Promise<PromiseSettledResult<unknown>[]> {
+  const [copies, spareIds] = await Promise.all([
+    Promise.allSettled(keys.map(async (key) => primary.get(key, strongRead))),
+    Promise.all(keys.map(async (key) => idOf(await spare.get(key)))),
+  ])
+  const current = newestOf(copies.map((copy) => idOf(storedIn(copy))))
+  const isKept = (key: string, index: number) =>
+    current !== undefined && unsettled.hasUsedOnly(key, current.text, spareIds[index]?.text)
+  if (keys.every(isKept)) return copies
+  const usedIds = keys.flatMap((key) => [...unsettled.usedIds(key)].map(parseId))
+  // Newer than all that this process knows: it would restore one that is newer.
+  const next = createIdAfter(newestOf([current, ...spareIds, ...usedIds]), 0)
+  return Promise.allSettled(
+    copies.map(async (copy, index) => {
+      if (copy.status === 'rejected') throw copy.reason
+      await raiseCopy(primary, keys[index] as string, copy.value, next)
+    }),
+  )
+}
+
+async function raiseCopy(
+  primary: ByteStore,
+  key: string,
+  found: Payload | undefined,
+  next: GenerationId,
+): Promise<void> {
+  let item = found
+  for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+    const id = idOf(item)
+    if (id !== undefined && !isNewer(next, id)) return
+    const isStored =
+      item === undefined
+        ? await primary.add(key, next.text)
+        : await primary.compareAndSet(key, item, next.text)
+    if (isStored) return
+    item = await primary.get(key, strongRead)
+  }
+  throw new CacheError('ERR_CACHE_REJECTED', 'The id of a generation changes too often.')
+}
+
+function idOf(item: Payload | undefined): GenerationId | undefined {
+  return item === undefined ? undefined : parseId(toText(item))
+}
+
+function storedIn<T>(outcome: PromiseSettledResult<T>): T | undefined {
+  return outcome.status === 'fulfilled' ? outcome.value : undefined
+}
