@@ -29,13 +29,10 @@ import type { ReplicaWait } from './wait-for-replicas.ts'
 type Entries = readonly (readonly [key: string, item: Payload])[]
 
 const keysPerScan = 1_000
-/** Replies of PTTL. */
-
 /** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
   readonly payload = 'bytes'
-  /** They are parts of what Node has read from the socket. */
   readonly limits: StoreLimits
   readonly #topology: Topology
   readonly #replicaWait: ReplicaWait | undefined

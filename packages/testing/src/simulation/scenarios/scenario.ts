@@ -38,6 +38,18 @@ export type FaultKind =
   /** The clock of a process is set forward or back. */
   | 'clock-step'
 
+/** The faults of a backend whose nodes stay the same. */
+export const faultsOfFixedNodes: readonly FaultKind[] = [
+  'partition',
+  'partition-copy',
+  'restart',
+  'restart-empty',
+  'evict',
+  'pause',
+  'kill',
+  'clock-step',
+]
+
 /** What one process of a scenario uses. Everything that it does goes through these. */
 export interface ProcessContext {
   readonly name: string

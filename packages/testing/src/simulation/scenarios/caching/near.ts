@@ -8,7 +8,12 @@ import {
   nearKeys,
   nearTtl,
 } from '../../judges/caching/near.ts'
-import type { ProcessContext, Program, Scenario } from '../scenario.ts'
+import {
+  faultsOfFixedNodes,
+  type ProcessContext,
+  type Program,
+  type Scenario,
+} from '../scenario.ts'
 
 const key = fc.constantFrom(...nearKeys)
 const inNamespace = fc.nat({ max: 3 }).map((draw) => draw === 3)
@@ -48,16 +53,7 @@ export const near: Scenario<NearCall> = {
   withoutFaults: ({ scan }) => scan === false,
   call,
   gapMs: 4,
-  faults: [
-    'partition',
-    'partition-copy',
-    'restart',
-    'restart-empty',
-    'evict',
-    'pause',
-    'kill',
-    'clock-step',
-  ],
+  faults: faultsOfFixedNodes,
   lastCalls: nearKeys.map((each) => ({ op: 'get' as const, key: each, inNamespace: false })),
   isOwnKey: () => false,
   start: (context) => new NearProgram(context),

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { type History, resultOf } from '../../judges/history.ts'
 import { ClearsByGeneration } from '../../judges/registers/clears-by-generation.ts'
 import { judgeRegisters } from '../../judges/registers/register-history.ts'
-import type { Scenario } from '../scenario.ts'
+import { faultsOfFixedNodes, type Scenario } from '../scenario.ts'
 import {
   type FacadeCall,
   facadeCall,
@@ -29,16 +29,7 @@ export const facade: Scenario<FacadeCall> = {
   withoutFaults: ({ scan }) => scan === false,
   call: facadeCall,
   gapMs: 5,
-  faults: [
-    'partition',
-    'partition-copy',
-    'restart',
-    'restart-empty',
-    'evict',
-    'pause',
-    'kill',
-    'clock-step',
-  ],
+  faults: faultsOfFixedNodes,
   lastCalls: facadeKeys.flatMap((key) =>
     [false, true].map((inNamespace) => ({ op: 'get' as const, key, inNamespace })),
   ),

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { judgeSessions } from '../../judges/user-sessions/judge-sessions.ts'
 import { SessionLog } from '../../judges/user-sessions/session-log.ts'
-import type { Scenario } from '../scenario.ts'
+import { faultsOfFixedNodes, type Scenario } from '../scenario.ts'
 import { type UserSessionCall, userSessionCall, users } from './session-calls.ts'
 import { SessionProgram } from './session-program.ts'
 
@@ -21,16 +21,7 @@ export const sessions: Scenario<UserSessionCall> = {
   groupMs: 250,
   // With a lost id of a generation, sessions may end at any time.
   withoutFaults: ({ scan }) => scan === false,
-  faults: [
-    'partition',
-    'partition-copy',
-    'restart',
-    'restart-empty',
-    'evict',
-    'pause',
-    'kill',
-    'clock-step',
-  ],
+  faults: faultsOfFixedNodes,
   lastCalls: Array.from({ length: users }, (_, user) => ({
     ...{ op: 'request' as const, action: 'read' as const, key: 0, ms: 0 },
     ...{ user, isOld: false },
