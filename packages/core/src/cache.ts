@@ -6,6 +6,7 @@ import { WriteThrough } from './collections/write-through.ts'
 import {
   checkCodec,
   checkEntries,
+  checkFunction,
   checkKeys,
   checkPrefix,
   checkReadOptions,
@@ -327,6 +328,7 @@ export class Cache {
     change: (current: T | undefined) => Awaitable<T | undefined>,
     options?: WriteOptions,
   ): Promise<T | undefined> {
+    checkFunction(change, 'update(key, (current) => next)')
     const storageKey = this.#keyspace.toStorageKey(key)
     let result: T | undefined
     await this.#updates.update<T>('update', storageKey, async (current) => {

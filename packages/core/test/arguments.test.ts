@@ -48,6 +48,13 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
       /must be the function/,
     ],
     ['many', (cache) => cache.rememberMany(['k'], {}, any<never>(1)), /rememberMany\(key, \{ ttl/],
+    ['no change', (cache) => cache.update('k', any(undefined)), /update\(key, \(current\) =>/],
+    ['no work', (cache) => cache.lock('l').run(any(undefined)), /lock\.run\(async \(held\) =>/],
+    [
+      'no limited work',
+      (cache) => cache.concurrency('c', { limit: 1 }).run(any(undefined)),
+      /limit\.run\(async \(\{ signal \}\) =>/,
+    ],
     ['text', (cache) => cache.remember('k', any({ tags: 'a' }), () => 1), /tags must be an array/],
   ])('a call with %s', async (_, call, message) => {
     const error = await call(create()).catch((reason: unknown) => reason)

@@ -78,6 +78,15 @@ export function checkLoader(method: string, load: unknown): void {
   )
 }
 
+/**
+ * @param call a correct call, for the message
+ * @throws TypeError unless `work` is a function
+ */
+export function checkFunction(work: unknown, call: string): void {
+  if (typeof work === 'function') return
+  throw new TypeError(`A function is missing: ${call}.`)
+}
+
 /** @throws TypeError unless `variables` is an object and `registry` a `DriverRegistry` */
 export function checkEnvironment(variables: unknown, registry: unknown): void {
   if (typeof variables !== 'object' || variables === null) {

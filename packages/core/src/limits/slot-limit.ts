@@ -1,3 +1,4 @@
+import { checkFunction } from '../configuration/check-arguments.ts'
 import { Holding } from '../locks/holding.ts'
 import type { RunOptions } from '../locks/lock.ts'
 import type { LockContext, LockName } from '../locks/lock-context.ts'
@@ -42,6 +43,7 @@ export class SlotLimit implements ConcurrencyLimit {
     work: (held: { readonly signal: AbortSignal }) => Awaitable<T>,
     options: RunOptions = {},
   ): Promise<T> {
+    checkFunction(work, 'limit.run(async ({ signal }) => …)')
     const { key, tenure } = await this.#take(options)
     const { name, queueKey } = this.#options
     const lockName: LockName = { name, key, queueKey, fenceKey: '' }

@@ -1,3 +1,4 @@
+import { checkFunction } from '../configuration/check-arguments.ts'
 import { checkTimeout } from '../configuration/check-options.ts'
 import type { Awaitable } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
@@ -51,6 +52,7 @@ export class NamedLock implements Lock {
     work: (held: HeldLock) => Awaitable<T>,
     { wait = 0, signal }: RunOptions = {},
   ): Promise<T> {
+    checkFunction(work, 'lock.run(async (held) => …)')
     await this.block(wait, { signal })
     const tenure = this.#tenure as Tenure
     try {
