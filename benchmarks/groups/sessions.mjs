@@ -13,6 +13,7 @@ export default {
     MemoryStore: lazyContestant(name, 'memoryStore'),
     minimal: lazyContestant(name, 'minimal'),
     stowage: lazyContestant(name, 'stowage'),
+    'minimal session()': lazyContestant(name, 'minimalSession'),
     'stowage session()': lazyContestant(name, 'stowageSession'),
   },
   workloads: () =>

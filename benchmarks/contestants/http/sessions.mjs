@@ -9,6 +9,7 @@ import session, { MemoryStore, Store } from 'express-session'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { hourMs, users } from '../../lib/workloads/dataset.mjs'
+import { minimalSession as minimalMiddleware } from './minimal-session.mjs'
 import { withLoad } from './with-load.mjs'
 
 const cookie = { maxAge: hourMs }
@@ -77,6 +78,14 @@ class MinimalStore extends Store {
 export function stowage({ url }) {
   const cache = new Cache(redis({ url }), { prefix: 'session:' })
   return withStore(new SessionStore({ cache }), () => cache.close())
+}
+
+/** What `session()` has to cost with the driver. */
+export function minimalSession({ url }) {
+  const driver = redis({ url })
+  const app = express()
+  app.use(minimalMiddleware(driver, { secret: 'secret', maxAge: hourMs }))
+  return start(app, () => driver.close())
 }
 
 export function stowageSession({ url }) {
