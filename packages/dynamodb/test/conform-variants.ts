@@ -1,0 +1,54 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { dynamodb } from '@stowage/dynamodb'
+import { conform, ManualClock } from '@stowage/testing'
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
+
+// These engines need seconds for a thousand concurrent requests.
+const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
+
+/** Every optional feature, combined. */
+const allOptions = {
+  scan: true,
+  chunks: true,
+  compressionThreshold: 1_024,
+  maxValueBytes: 1_048_576,
+}
+const variants = [
+  ['DynamoDB Local', {}],
+  ['dynalite', {}],
+  ['DynamoDB Local', allOptions],
+] as const
+
+/**
+ * Holds the store to its contract with each variant. Takes minutes: the transports have a file each.
+ *
+ * @param transport what sends the requests: the store itself, or the client of the application
+ */
+export function conformVariants(transport: 'lean' | 'sdk'): void {
+  describe.each(variants)(`%s, %o, ${transport}`, (name, options) => {
+    let engine: Engine
+    let client: DynamoDBClient
+    const clock = new ManualClock()
+
+    beforeAll(async () => {
+      useCredentials()
+      engine = await engines[name]()
+      // Shared by all stores, so that its connections and middleware are set up once.
+      client = admin(engine)
+      await createTable(engine, 'cache')
+    })
+    afterAll(async () => {
+      client.destroy()
+      await engine.stop()
+    })
+
+    // The table has no TTL, so that only the driver hides expired items.
+    const create = () => {
+      const place =
+        transport === 'lean' ? { endpoint: engine.url, region } : { client: () => client }
+      return dynamodb({ table: 'cache', clock, ...place, ...longTimeouts, ...options })
+    }
+    conform(test, create, { wait: (ms) => clock.advance(ms), exact: true, sharedBackend: true })
+  })
+}

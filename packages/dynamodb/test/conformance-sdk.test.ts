@@ -1,0 +1,3 @@
+import { conformVariants } from './conform-variants.ts'
+
+conformVariants('sdk')
