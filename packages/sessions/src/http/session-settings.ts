@@ -5,6 +5,7 @@ import {
   createSigner,
   type IdReader,
   type Signer,
+  withMemory,
 } from './cookies/cookie-header.ts'
 import {
   checkMiddlewareOptions,
@@ -36,7 +37,7 @@ export function settingsOf(options: SessionMiddlewareOptions): Settings {
   const signers = secretsOf(options).map(createSigner)
   const readId = createIdReader(name, signers)
   return {
-    ...{ options, sessions, name, sign: signers[0] as Signer, readId },
+    ...{ options, sessions, name, sign: withMemory(signers[0] as Signer), readId },
     rotateAfter: rotateAfter === undefined ? Infinity : milliseconds(rotateAfter),
   }
 }

@@ -1,7 +1,12 @@
 import { hash } from 'node:crypto'
+import { RecentValues } from './recent-values.ts'
 
 const hashPrefix = 'v1:'
 const handlePattern = /^v1:[\w-]{43}$/
+/** A request needs the key of its session several times, and a session is used by several requests. */
+const recentKeys = new RecentValues(toHash, 2_000)
+/** The keys of longer ids are not remembered, in characters. */
+const maxRecentId = 256
 
 /**
  * Returns the key of a session: `v1:` and the SHA-256 digest of its id. So a copy of the stored keys does not contain
@@ -12,6 +17,10 @@ export function keyOf(id: string): string {
   if (typeof id !== 'string' || id === '') {
     throw new TypeError('The id of a session must be a non-empty string.')
   }
+  return id.length > maxRecentId ? toHash(id) : (recentKeys.get(id) as string)
+}
+
+function toHash(id: string): string {
   return hashPrefix + hash('sha256', id, 'base64url')
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createIdReader, createSigner } from '../../src/http/cookies/cookie-header.ts'
-import { RecentValues } from '../../src/http/cookies/recent-values.ts'
+import { RecentValues } from '../../src/keys/recent-values.ts'
 
 describe('RecentValues', () => {
   test('calls the function once for each of the last arguments, and forgets the others', () => {

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { createHmacSha256 } from '../../keys/hmac.ts'
+import { RecentValues } from '../../keys/recent-values.ts'
 import type { Cookie } from './cookie.ts'
-import { RecentValues } from './recent-values.ts'
 
 /** What express-session puts before a signed id. */
 const signedMark = 's:'
@@ -18,8 +18,14 @@ export function createSigner(secret: string | Uint8Array): Signer {
   return (id) => `${id}.${hmac(id)}`
 }
 
-/** How many of the last valid cookies are known, at least. A session is used by several requests. */
+/** How many of the last valid cookies, and of the last signatures, are known at least. A session is used by several requests. */
 const knownCookies = 2_000
+
+/** Remembers the last signatures of a signer: the cookie of a session that changes is sent again with each response. */
+export function withMemory(sign: Signer): Signer {
+  const signed = new RecentValues(sign, knownCookies)
+  return (id) => signed.get(id) as string
+}
 
 /** Returns the id in a `Cookie` header. */
 export type IdReader = (header: string | undefined) => string | undefined
@@ -86,7 +92,7 @@ function serialize(name: string, value: string, cookie: Cookie, expires: Date | 
   }
   if (domain !== undefined) add('Domain', domain)
   add('Path', path)
-  if (expires !== null) add('Expires', expires.toUTCString())
+  if (expires !== null) add('Expires', toDateText(expires))
   if (httpOnly) parts.push('HttpOnly')
   if (secure) parts.push('Secure')
   if (partitioned) parts.push('Partitioned')
@@ -94,6 +100,19 @@ function serialize(name: string, value: string, cookie: Cookie, expires: Date | 
   const site = sameSite === true ? 'strict' : sameSite
   if (site) add('SameSite', capitalized(site))
   return parts.join('; ')
+}
+
+let lastSecond = Number.NaN
+let lastDateText = ''
+
+/** The text of a date in a header. Formatted once per second: cookies of many responses expire in the same one. */
+function toDateText(date: Date): string {
+  const second = Math.floor(date.getTime() / 1_000)
+  if (second !== lastSecond) {
+    lastDateText = date.toUTCString()
+    lastSecond = second
+  }
+  return lastDateText
 }
 
 function capitalized(word: string): string {
