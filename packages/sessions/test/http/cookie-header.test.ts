@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { createIdReader, createSigner } from '../../src/http/cookies/cookie-header.ts'
+import { Cookie } from '../../src/http/cookies/cookie.ts'
+import {
+  createIdReader,
+  createSigner,
+  setCookie,
+  withMemory,
+} from '../../src/http/cookies/cookie-header.ts'
 import { RecentValues } from '../../src/keys/recent-values.ts'
 
 describe('RecentValues', () => {
@@ -47,4 +53,19 @@ describe('the id in a cookie', () => {
     expect(createIdReader('sid', [sign])(signed)).toBe('id')
     expect(createIdReader('sid', [foreign])(signed)).toBeUndefined()
   })
+})
+
+test('a signer with memory signs as the one without', () => {
+  const sign = createSigner('secret')
+  const remembering = withMemory(sign)
+  for (const id of ['a', 'b', 'a']) expect(remembering(id)).toBe(sign(id))
+})
+
+test('a cookie expires at its own date, whatever the cookie before it had', () => {
+  const start = Date.parse('2026-01-01T00:00:00Z')
+  for (const ms of [0, 999, 1_000, 500, 86_400_000]) {
+    const expires = new Date(start + ms)
+    const header = setCookie('sid', 'id', new Cookie({ expires }))
+    expect(header).toContain(`Expires=${expires.toUTCString()};`)
+  }
 })
