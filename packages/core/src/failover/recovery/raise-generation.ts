@@ -16,8 +16,8 @@ const strongRead = { consistency: 'strong' } as const
 
 /**
  * Begins a new generation in the primary store, unless this process has used the one that is stored there, and no other,
- * during the outage. An id of the spare store is never continued: what was written with it in both stores may be older
- * than what other processes have written with the id of the primary store.
+ * during the outage. An id that the spare store has had for a while is not continued: what was written with it in both
+ * stores may be older than what other processes have written with the id of the primary store.
  *
  * @param keys of copies of one id. They receive the same new id.
  */
@@ -44,6 +44,22 @@ export async function raiseGeneration(
       await raiseCopy(primary, keys[index] as string, copy.value, next)
     }),
   )
+}
+
+/**
+ * Stores the id of a generation that has just begun in the spare store, so that it begins in both at the same time; or a
+ * newer one, if other processes have begun one in the primary store.
+ */
+export async function beginGeneration(
+  primary: ByteStore,
+  spare: Spare,
+  key: string,
+): Promise<void> {
+  const [item, spareItem] = await Promise.all([primary.get(key, strongRead), spare.get(key)])
+  const [current, begun] = [idOf(item), idOf(spareItem)]
+  if (current !== undefined && current.text === begun?.text) return
+  const isNewest = begun !== undefined && (current === undefined || isNewer(begun, current))
+  await raiseCopy(primary, key, item, isNewest ? begun : createIdAfter(current, 0))
 }
 
 async function raiseCopy(

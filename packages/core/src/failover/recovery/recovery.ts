@@ -5,9 +5,10 @@ import type { FailoverSettings } from '../failover-options.ts'
 import type { Spare } from '../spare/spare.ts'
 import { Drain } from './drain.ts'
 import { FailureRate } from './failure-rate.ts'
+import { isGenerationKey } from './generation-key.ts'
 import { isOutage, isRefusal } from './outage-error.ts'
 import { probe } from './probe.ts'
-import { restorePrimary } from './restore-primary.ts'
+import { beginGeneration } from './raise-generation.ts'
 
 /**
  * - `'primary'`: only the primary store is used.
@@ -100,9 +101,12 @@ export class Recovery {
 
   /** Deletes a key that was changed in the spare store, while the primary one replies. */
   async settle(key: string): Promise<void> {
-    const { unsettled } = this.drain
-    const [outcome] = await restorePrimary(this.#primary, this.#spare, unsettled, [key])
-    if (outcome?.status === 'rejected') this.noteFailedChange([key], outcome.reason)
+    try {
+      if (isGenerationKey(key)) await beginGeneration(this.#primary, this.#spare, key)
+      else await this.#primary.delete(key)
+    } catch (error) {
+      this.noteFailedChange([key], error)
+    }
   }
 
   /** To be called when a prefix is cleared, so that it is cleared in the primary store later. */
