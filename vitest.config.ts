@@ -23,7 +23,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // The servers and the browser that tests start need cores as well, but most tests wait.
-    maxWorkers: Math.min(4, availableParallelism() + 1),
+    maxWorkers: availableParallelism() >= 4 ? 4 : 2,
     // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [

@@ -8,6 +8,8 @@ import type { TlsFiles } from '../tls-files.ts'
 
 // Allows the tests to run against a compatible server, for example valkey-server.
 const program = process.env.STOWAGE_REDIS_SERVER ?? 'redis-server'
+/** How often the folder of a server is removed until it stays so. */
+const maxRemovals = 50
 const noPersistence = ['--save', '', '--appendonly', 'no']
 
 export interface RedisServer extends ServerProcess {
@@ -49,10 +51,25 @@ async function launch(port: number, options: RedisServerOptions): Promise<RedisS
     // A server that requires a password replies with NOAUTH.
     isReady: () =>
       probe({ port, tls: tls !== undefined, request: 'PING\r\n', reply: /^(\+PONG|-NOAUTH)/ }),
-    cleanUp: () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
+    cleanUp: () => removeFolder(folder),
   })
   const url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`
   return { ...server, port, url, restart: () => startRedis({ ...options, port }) }
+}
+
+/**
+ * Removes the folder of a server that has been killed. Its child, which saves the data for a replica, lives a moment longer
+ * and may create a file meanwhile, after which `rmSync` fails however often it retries.
+ */
+function removeFolder(folder: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 })
+      return
+    } catch (error) {
+      if (attempt === maxRemovals) throw error
+    }
+  }
 }
 
 function writeConf(folder: string, conf: string): string {
