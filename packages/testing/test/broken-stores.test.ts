@@ -117,7 +117,10 @@ describe('a group fails for a store with a defect', () => {
   }
 })
 
-describe.concurrent('a group fails for a store with a defect on the system clock', () => {
+// Some defects show by a tenth of a second, which a busy machine can hide. It does not do so each time.
+const retries = { retry: 5 }
+
+describe.concurrent('a group fails for a store with a defect on the system clock', retries, () => {
   for (const [name, broken] of Object.entries(brokenStores)) {
     if (invisibleOnRealClock.has(name)) continue
     test.concurrent(`${broken[0]}: ${name}`, async () => {
