@@ -69,6 +69,9 @@ const invisibleOnRealClock = new Set([
   'touch does not extend an item',
 ])
 
+/** A defect of 90 ms, which a machine that is later with its next look hides. On the manual clock, no test is repeated. */
+const smallOnRealClock = 'ttls are rounded down to a tenth of a second'
+
 interface Time extends Pick<ConformanceContext, 'wait' | 'exact'> {
   readonly clock: Clock
 }
@@ -117,13 +120,11 @@ describe('a group fails for a store with a defect', () => {
   }
 })
 
-// Some defects show by a tenth of a second, which a busy machine can hide. It does not do so each time.
-const retries = { retry: 5 }
-
-describe.concurrent('a group fails for a store with a defect on the system clock', retries, () => {
+describe.concurrent('a group fails for a store with a defect on the system clock', () => {
   for (const [name, broken] of Object.entries(brokenStores)) {
     if (invisibleOnRealClock.has(name)) continue
-    test.concurrent(`${broken[0]}: ${name}`, async () => {
+    const retry = name === smallOnRealClock ? 5 : 0
+    test.concurrent(`${broken[0]}: ${name}`, { retry }, async () => {
       expect(await failureOf(broken, realTime)).toBeDefined()
     })
   }

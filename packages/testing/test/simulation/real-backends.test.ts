@@ -40,7 +40,7 @@ beforeAll(async () => {
   const dynamo = await startDynamoDB()
   Object.assign(process.env, dynamo.env)
   const place = { table: 'simulated', endpoint: dynamo.url, ensureTable: 'create' } as const
-  // A slow machine is no finding.
+  // The test must not fail because the machine is slow.
   const options = { ...place, timeout: 20_000, requestTimeout: 10_000 }
   servers.set('DynamoDB', { create: () => dynamodb(options), stop: () => dynamo.stop() })
   const listing = { ...options, scan: true, consistency: 'strong' } as const

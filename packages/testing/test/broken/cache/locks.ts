@@ -243,7 +243,7 @@ export const rateLimits: BrokenStores = {
       get: (key) => store.get(isLimit(key) ? key.replace(/:[^:]+(?=:[^:]+$)/, '') : key),
     }),
   ],
-  'of a limit, failures are no errors of the cache': [
+  'a failure of a limit is not published as an error of the cache': [
     'rate limits',
     (store) => {
       const fail = (): never => {
