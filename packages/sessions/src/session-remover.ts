@@ -6,6 +6,7 @@ import type { SessionReader } from './reading/session-reader.ts'
 import type { AnonymousSessions } from './users/anonymous-sessions.ts'
 import type { SessionUsers } from './users/session-users.ts'
 import type { UserIndex } from './users/user-index.ts'
+import type { SeenSession } from './writing/session-mark.ts'
 
 export interface RemoverContext {
   readonly cache: Cache
@@ -24,13 +25,28 @@ export class SessionRemover {
     this.#context = context
   }
 
-  /** Ends a session, given its id or its key in place of the id. */
-  async remove(key: string, id: string): Promise<void> {
+  /**
+   * Ends a session, given its id or its key in place of the id.
+   *
+   * @param seen the session when it was read. It ends also if what leads from the id to its key is lost
+   */
+  async remove(key: string, id: string, seen?: SeenSession): Promise<void> {
     const { users, anonymous } = this.#context
     anonymous?.remove(key)
-    const user = await this.#userOfKey(key, id)
-    const deleted = await this.#delete(key, id)
-    if (user !== undefined) await users?.index.remove(user, (each) => !deleted.includes(each))
+    const user = (await this.#userOfKey(key, id)) ?? (seen && users?.userOfText(seen.stored.text))
+    const keys = [key]
+    let isFound = await this.#delete(keys, id)
+    if (!isFound && seen !== undefined) isFound = await this.#deleteMoved(seen.key, keys)
+    if (user === undefined || users === undefined) return
+    // It may have got another id since, and only the list of its user tells which one.
+    const lost = isFound ? undefined : seen?.stored.created
+    const isEnded = (each: string) => keys.includes(each)
+    const removed = await users.index.remove(
+      user,
+      (each, created) => !isEnded(each) && created !== lost,
+    )
+    const others = removed.filter((each) => !isEnded(each))
+    await Promise.all(others.map((each) => this.#deleteSession(each)))
   }
 
   /** Ends all sessions of a user, except the one with the id `except`. */
@@ -42,26 +58,32 @@ export class SessionRemover {
     else if (removed.length > 0) await cache.deleteMany(removed)
   }
 
-  /** Resolves to the keys that the session had. */
-  async #delete(key: string, id: string): Promise<readonly string[]> {
-    const deleted = this.#context.rotates ? await this.#deleteMoved(key) : [key]
-    if (this.#context.reader.mayHaveOld(id)) {
+  /** Adds the other keys of the session to `keys`. Resolves to whether it may have existed. */
+  async #delete(keys: string[], id: string): Promise<boolean> {
+    const { cache, reader, rotates } = this.#context
+    const [key] = keys as [string]
+    const isFound = rotates ? await this.#deleteMoved(key, keys) : true
+    if (reader.mayHaveOld(id)) {
       // A request that has read it where it was before must not move it now.
-      await this.#context.cache.set(key, tombstone, { ttl: longestRequestMs })
-      await this.#context.reader.deleteOld(id)
-    } else if (!this.#context.rotates) await this.#context.cache.delete(key)
-    return deleted
+      await cache.set(key, tombstone, { ttl: longestRequestMs })
+      await reader.deleteOld(id)
+    } else if (!rotates) await cache.delete(key)
+    return isFound
   }
 
-  /** Deletes what a key leads to, and then the key itself, so that no rotation comes in between. */
-  #deleteMoved(key: string): Promise<string[]> {
+  /**
+   * Deletes what a key leads to, and then the key itself, so that no rotation comes in between. Adds the keys on the way to
+   * `keys`, and resolves to whether a session was at their end.
+   */
+  #deleteMoved(key: string, keys: string[]): Promise<boolean> {
     const { clock, driver: store } = this.#context.cache
     return retryOnConflict({ operation: 'destroy', store, key }, clock, async () => {
       const snapshot = await this.#context.cache.snapshot(key)
       const next = movedTo(snapshot.value)
-      const deleted = next === undefined ? [] : await this.#deleteMoved(next)
-      const isDeleted = snapshot.value === undefined || (await snapshot.delete())
-      return isDeleted ? [key, ...deleted] : conflict
+      if (next !== undefined) keys.push(next)
+      const isFound = next === undefined || (await this.#deleteMoved(next, keys))
+      if (snapshot.value === undefined) return false
+      return (await snapshot.delete()) ? isFound : conflict
     })
   }
 

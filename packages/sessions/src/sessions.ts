@@ -183,12 +183,16 @@ export class Sessions<T extends object = Record<string, unknown>> {
     return Number.isNaN(rotated) ? 0 : this.#cache.clock.now() - rotated
   }
 
-  /** Ends a session. Accepts the key of a listed session as well. */
-  async destroy(id: string): Promise<void> {
+  /**
+   * Ends a session. Accepts the key of a listed session as well. Give the object that was read with the id, if there is
+   * one: the session then ends also if it got another id and the backend has lost what leads from this one to it.
+   */
+  async destroy(id: string, session?: T): Promise<void> {
     const key = toKey(id)
     await this.#turns.run(key, (turn) => {
+      const last = turn.last === 'ended' ? undefined : turn.last
       turn.last = 'ended'
-      return this.#remover.remove(key, id)
+      return this.#remover.remove(key, id, last ?? (session && this.#marks.of(session)?.seen))
     })
   }
 

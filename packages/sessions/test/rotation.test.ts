@@ -1,6 +1,6 @@
 import { Cache, type CacheStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { Sessions, type SessionsOptions } from '@stowage/sessions'
+import { Sessions, type SessionsOptions, sessionKey } from '@stowage/sessions'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -55,6 +55,17 @@ describe.each([
     const kept: string[] = []
     for await (const key of cache.keys()) if (key.startsWith('u1:')) kept.push(key)
     expect(kept).toEqual([])
+  })
+
+  test('a session ends with its object even if the backend has lost what its old id leads to', async () => {
+    const { sessions, cache } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    await sessions.rotate(old, renewed, await read(sessions, old))
+    const session = await read(sessions, old)
+    await cache.delete(sessionKey(old))
+    await sessions.destroy(old, session)
+    expect(await sessions.read(renewed)).toBeUndefined()
+    if ('index' in options) expect(await sessions.of('ada')).toEqual([])
   })
 
   test('changes of a request that has read the session before are kept', async () => {
@@ -114,6 +125,20 @@ test('the sessions of a user contain a rotated one once, and "except" accepts it
   await sessions.destroyAllFor('ada', { except: old })
   expect(await sessions.read('the id of another session')).toBeUndefined()
   expect(await sessions.read(renewed)).toEqual({ user: 'ada' })
+})
+
+test('a logout ends a session that another process has rotated, though the backend has lost its old id', async () => {
+  const store = memory()
+  const [one, two] = [create(index, store), create(index, store)]
+  await one.sessions.create(old, { user: 'ada' })
+  await one.clock.advance(1)
+  await one.sessions.create('the id of a session that began later', { user: 'ada' })
+  const session = await read(one.sessions, old)
+  await two.sessions.rotate(old, renewed, await read(two.sessions, old))
+  await two.cache.delete(sessionKey(old))
+  await one.sessions.destroy(old, session)
+  expect(await two.sessions.read(renewed)).toBeUndefined()
+  expect(await two.sessions.read('the id of a session that began later')).toBeDefined()
 })
 
 test('rotate requires the option rotation', async () => {

@@ -32,6 +32,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** The id that the browser has sent. */
   readonly #cookieId: string | undefined
   #session: RequestSession | null | undefined
+  /** The session that was read or generated last, also after the application has taken it away. */
+  #lastSession: RequestSession | undefined
   /** As `request.sessionID`. */
   #id: string | undefined
   /** The session when the request began; `undefined` for a new one. */
@@ -114,7 +116,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   async destroy(): Promise<void> {
     this.#end()
-    await this.#settings.sessions.destroy(this.#id as string)
+    await this.#destroyStored(this.#id as string)
   }
 
   async regenerate(keep: readonly string[]): Promise<void> {
@@ -122,9 +124,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const id = this.#id as string
     this.#end()
     // The new session must exist even if the old one could not be deleted: the application decides what to do then.
-    const destroyed = this.#settings.sessions
-      .destroy(id)
-      .then(undefined, (error: unknown) => ({ error }))
+    const destroyed = this.#destroyStored(id).then(undefined, (error: unknown) => ({ error }))
     this.#generate()
     const after = this.#session as unknown as RequestSession
     for (const key of keep) {
@@ -153,6 +153,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     sessions.setMark(session, found.mark)
     this.#before = sessions.storedText(session)
     this.#session = session
+    this.#lastSession = session
     this.#id = id
     return true
   }
@@ -164,6 +165,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     sessions.markAsNew(session)
     this.#before = undefined
     this.#session = session
+    this.#lastSession = session
     this.#id = id
   }
 
@@ -180,6 +182,10 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #end(): void {
     this.#endedCookie = this.#session?.cookie ?? this.#newCookie()
     this.#session = undefined
+  }
+
+  #destroyStored(id: string): Promise<void> {
+    return this.#settings.sessions.destroy(id, this.#lastSession)
   }
 
   /** Stores the session and sets the cookie. Returns nothing if nothing has to be stored. */
@@ -246,7 +252,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const isUnset = this.#endedCookie === undefined && this.#settings.options.unset === 'destroy'
     if (isUnset) this.#end()
     this.#clearCookie()
-    return isUnset && id !== undefined ? this.#settings.sessions.destroy(id) : undefined
+    return isUnset && id !== undefined ? this.#destroyStored(id) : undefined
   }
 
   #isStored(session: RequestSession): boolean {

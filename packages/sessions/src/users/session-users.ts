@@ -1,3 +1,4 @@
+import { type SessionText, toFields } from '../data/session-text.ts'
 import type { SeenSession } from '../writing/session-mark.ts'
 import type { SeenIndex, UserIndex } from './user-index.ts'
 
@@ -26,6 +27,11 @@ export class SessionUsers {
   /** The user of a session, given its fields. */
   userOf(fields: object): User | undefined {
     return this.#userOf(fields)
+  }
+
+  /** The user of a session, given its JSON. */
+  userOfText(text: SessionText): User | undefined {
+    return this.#userOf(toFields(text))
   }
 
   /** Reads the list of the user that a session had when it was read last. */

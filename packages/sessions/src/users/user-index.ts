@@ -149,14 +149,17 @@ export class UserIndex {
     return removed
   }
 
-  /** Removes the sessions that `isKept` rejects. Resolves to their keys. */
-  async remove(user: string | number, isKept: (key: string) => boolean): Promise<string[]> {
+  /** Removes the sessions that `isKept` rejects, given their keys and when they began. Resolves to their keys. */
+  async remove(
+    user: string | number,
+    isKept: (key: string, created: number) => boolean,
+  ): Promise<string[]> {
     let removed: string[] = []
     await this.#change('logout', user, async ({ entries }) => {
-      removed = Object.keys(entries).filter((key) => !isKept(key))
-      if (removed.length === 0) return undefined
-      const kept = Object.entries(entries).filter(([key]) => isKept(key))
-      return Object.fromEntries(kept)
+      const kept = Object.entries(entries).filter(([key, [created]]) => isKept(key, created))
+      const next = Object.fromEntries(kept)
+      removed = Object.keys(entries).filter((key) => !(key in next))
+      return removed.length === 0 ? undefined : next
     })
     return removed
   }

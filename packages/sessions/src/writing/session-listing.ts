@@ -1,6 +1,6 @@
 import type { Cache } from '@stowage/core'
 import type { StoredSession } from '../data/session-item.ts'
-import { type SessionText, toFields } from '../data/session-text.ts'
+import type { SessionText } from '../data/session-text.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { DraftSession } from './session-drafts.ts'
 import type { SeenSession } from './session-mark.ts'
@@ -70,6 +70,6 @@ export class SessionListing {
   }
 
   #userOf(text: SessionText): User | undefined {
-    return this.#users?.userOf(toFields(text))
+    return this.#users?.userOfText(text)
   }
 }

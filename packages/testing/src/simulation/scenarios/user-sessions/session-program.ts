@@ -118,12 +118,12 @@ export class SessionProgram implements Program<UserSessionCall> {
         await this.#context.clock.sleep(ms)
         return this.#change(loaded, sessionKeys[(index + 1) % sessionKeys.length] as string)
       case 'destroy':
-        return this.#destroy(id)
+        return this.#destroy(loaded)
       case 'save destroyed':
-        await this.#destroy(id)
+        await this.#destroy(loaded)
         return this.#change(loaded, key)
       case 'regenerate':
-        await this.#destroy(id)
+        await this.#destroy(loaded)
         return this.#login(session.owner, newId(), session.cookie?.originalMaxAge, session)
       case 'rotate':
         return this.#rotate(loaded)
@@ -141,8 +141,8 @@ export class SessionProgram implements Program<UserSessionCall> {
     )
   }
 
-  #destroy(id: string): Promise<unknown> {
-    return this.#record({ op: 'destroy', id }, () => this.#sessions.destroy(id))
+  #destroy({ id, session }: Loaded): Promise<unknown> {
+    return this.#record({ op: 'destroy', id }, () => this.#sessions.destroy(id, session))
   }
 
   async #rotate({ id, session }: Loaded): Promise<unknown> {
