@@ -5,7 +5,7 @@ import { keyOf } from './keys/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { AnonymousSessions } from './users/anonymous-sessions.ts'
 import type { SessionUsers } from './users/session-users.ts'
-import type { UserIndex } from './users/user-index.ts'
+import { firstKeyOf, type UserIndex } from './users/user-index.ts'
 import type { SeenSession } from './writing/session-mark.ts'
 
 export interface RemoverContext {
@@ -39,11 +39,11 @@ export class SessionRemover {
     if (!isFound && seen !== undefined) isFound = await this.#deleteMoved(seen.key, keys)
     if (user === undefined || users === undefined) return
     // It may have got another id since, and only the list of its user tells which one.
-    const lost = isFound ? undefined : seen?.stored.created
+    const lostKey = isFound || seen === undefined ? undefined : firstKeyOfSeen(seen)
     const isEnded = (each: string) => keys.includes(each)
     const removed = await users.index.remove(
       user,
-      (each, created) => !isEnded(each) && created !== lost,
+      (each, firstKey) => !isEnded(each) && firstKey !== lostKey,
     )
     const others = removed.filter((each) => !isEnded(each))
     await Promise.all(others.map((each) => this.#deleteSession(each)))
@@ -108,4 +108,8 @@ export class SessionRemover {
     const next = movedTo((await this.#context.cache.snapshot(key)).value)
     return next === undefined ? key : this.#currentKeyOf(next)
   }
+}
+
+function firstKeyOfSeen({ key, index }: SeenSession): string {
+  return index === undefined ? key : firstKeyOf(index, key)
 }

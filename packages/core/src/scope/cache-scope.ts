@@ -157,7 +157,7 @@ export class CacheScope {
 
   #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {
     for (const flights of this.#allFlights) writes.push(...flights.writeBacks(keyPrefix))
-    writes.push(this.order.settled(keyPrefix))
+    if (!this.order.isIdle) writes.push(this.order.settled(keyPrefix))
     for (const [prefix, scope] of this.#prefixes) {
       const below = prefix.startsWith(keyPrefix) ? scope.deref() : undefined
       if (below !== undefined) below.#collectWrites('', writes)

@@ -2,8 +2,11 @@ import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } f
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { isJsonObject } from '../data/json-object.ts'
 
-/** When a session began, in epoch milliseconds, and its lifetime after each request, in milliseconds; `null` for ever. */
-type Entry = readonly [created: number, lifetimeMs: number | null]
+/**
+ * When a session began, in epoch milliseconds; its lifetime after each request, in milliseconds, `null` for ever; and the key
+ * that it had first, if it has another one now.
+ */
+type Entry = readonly [created: number, lifetimeMs: number | null, firstKey?: string]
 
 /** The sessions of a user, by key. */
 type Entries = Readonly<Record<string, Entry>>
@@ -107,7 +110,8 @@ export class UserIndex {
       const { entries } = found
       const entry = entries[key]
       if (entry === undefined || !this.isDue(found, key, lifetimeMs)) return undefined
-      return { ...entries, [key]: [entry[0], toJson(lifetimeMs)] as const }
+      const [created, , ...firstKey] = entry
+      return { ...entries, [key]: [created, toJson(lifetimeMs), ...firstKey] as const }
     })
   }
 
@@ -117,7 +121,9 @@ export class UserIndex {
     await this.#change('rotate', user, async ({ entries }) => {
       const entry = entries[key]
       isListed = entry !== undefined
-      return entry === undefined ? undefined : { ...entries, [newKey]: entry }
+      if (entry === undefined) return undefined
+      const [created, lifetimeMs, firstKey = key] = entry
+      return { ...entries, [newKey]: [created, lifetimeMs, firstKey] as const }
     })
     return isListed
   }
@@ -149,14 +155,16 @@ export class UserIndex {
     return removed
   }
 
-  /** Removes the sessions that `isKept` rejects, given their keys and when they began. Resolves to their keys. */
+  /** Removes the sessions that `isKept` rejects, given their keys and those that they had first. Resolves to their keys. */
   async remove(
     user: string | number,
-    isKept: (key: string, created: number) => boolean,
+    isKept: (key: string, firstKey: string) => boolean,
   ): Promise<string[]> {
     let removed: string[] = []
     await this.#change('logout', user, async ({ entries }) => {
-      const kept = Object.entries(entries).filter(([key, [created]]) => isKept(key, created))
+      const kept = Object.entries(entries).filter(([key, [, , firstKey = key]]) =>
+        isKept(key, firstKey),
+      )
       const next = Object.fromEntries(kept)
       removed = Object.keys(entries).filter((key) => !(key in next))
       return removed.length === 0 ? undefined : next
@@ -212,6 +220,11 @@ export class UserIndex {
     const mark = markMs > 0 ? { ended } : {}
     return snapshot.replace({ writtenAt, sessions: entries, ...mark }, { ttl })
   }
+}
+
+/** The key that a session had first. */
+export function firstKeyOf({ entries }: SeenIndex, key: string): string {
+  return entries[key]?.[2] ?? key
 }
 
 /** @throws CacheError `ERR_CACHE_CONFIG` unless the secret is a text */
