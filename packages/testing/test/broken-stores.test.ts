@@ -69,9 +69,6 @@ const invisibleOnRealClock = new Set([
   'touch does not extend an item',
 ])
 
-/** A defect of 90 ms, which a machine that is later with its next look hides. On the manual clock, no test is repeated. */
-const smallOnRealClock = 'ttls are rounded down to a tenth of a second'
-
 interface Time extends Pick<ConformanceContext, 'wait' | 'exact'> {
   readonly clock: Clock
 }
@@ -123,8 +120,7 @@ describe('a group fails for a store with a defect', () => {
 describe.concurrent('a group fails for a store with a defect on the system clock', () => {
   for (const [name, broken] of Object.entries(brokenStores)) {
     if (invisibleOnRealClock.has(name)) continue
-    const retry = name === smallOnRealClock ? 5 : 0
-    test.concurrent(`${broken[0]}: ${name}`, { retry }, async () => {
+    test.concurrent(`${broken[0]}: ${name}`, async () => {
       expect(await failureOf(broken, realTime)).toBeDefined()
     })
   }
