@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { type Change, mutantOfSessions } from './mutant.ts'
 
 /** Faults of sessions that other libraries have, each as a change of the built package. */
-const faults: readonly (readonly [name: string, change: Change])[] = [
+const faults: readonly (readonly [name: string, change: Change, calls?: number])[] = [
   [
     'a merge has the wrong base',
     ['index.js', 'return merge(view, ours, theirs);', 'return merge(theirs, ours, theirs);'],
@@ -60,8 +60,8 @@ const faults: readonly (readonly [name: string, change: Change])[] = [
     'a logout with an old id leaves the session that it leads to',
     [
       'index.js',
-      'const deleted = next === void 0 ? [] : await this.#deleteMoved(next);',
-      'const deleted = [];',
+      'if (next !== void 0) keys.push(next);\n\t\t\tconst isFound = next === void 0 || await this.#deleteMoved(next, keys);',
+      'const isFound = true;',
     ],
   ],
   [
@@ -84,14 +84,24 @@ const faults: readonly (readonly [name: string, change: Change])[] = [
     'the old id stays valid after a new one was given',
     [
       'index.js',
-      'const deleted = await this.#delete(key, id);',
-      'const deleted = [];\n\t\t\tif (user !== id) return;',
+      'let isFound = await this.#delete(keys, id);',
+      'let isFound = true;\n\t\tif (user !== id) return;',
     ],
+  ],
+  [
+    'a logout leaves a session whose old id the backend has lost',
+    [
+      'index.js',
+      'const lostKey = isFound || seen === void 0 ? void 0 : firstKeyOfSeen(seen);',
+      'const lostKey = void 0;',
+    ],
+    200,
   ],
 ]
 
-test.each(faults)('finds that %s', async (_, change) => {
+test.each(faults)('finds that %s', async (_, change, calls) => {
   const { Sessions } = await mutantOfSessions([change])
-  const options = { seeds: 10_000, shrinkMs: 100, parts: { Sessions } }
+  const length = calls !== undefined && { maxCalls: calls }
+  const options = { seeds: 10_000, shrinkMs: 100, parts: { Sessions }, ...length }
   expect((await simulate(scenarios.sessions, options))?.problem).toBeDefined()
 })
