@@ -260,7 +260,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * A session when it was read or stored last: `body` is its JSON without the cookie, which is determined when it is used.
    * `undefined` if it never was.
    */
-  storedText(session: T): { readonly body: string } | undefined {
+  storedText(session: T): SessionText | undefined {
     return this.#marks.of(session)?.view
   }
 

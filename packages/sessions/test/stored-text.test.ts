@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { parseItem } from '../src/data/session-item.ts'
+import { hasBody, joinItem } from '../src/data/stored-text.ts'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 
 const now = 1_700_000_000_000
@@ -45,5 +47,49 @@ test('a session without fields, and one with numbers as keys, are stored and fou
     expect(read).toEqual(session)
     expect(one.inspect(read)).toMatchObject({ isDue: false, body: JSON.stringify(session) })
     expect(one.storedText(read)?.body).toBe(JSON.stringify(session))
+  }
+})
+
+/** Items, some with a body that begins or ends like another one, and some that only another program writes. */
+const stamps = [
+  [1, now, now],
+  [1, null, now, 1],
+  [1, now, now, 0, now + 5],
+]
+const bodies = [
+  '{}',
+  '{"a":1}',
+  '{"a":12}',
+  '{"a":1,"b":2}',
+  '{"b":2}',
+  '{"a":{"cookie":{}}}',
+  '{"a":"},"}',
+  '{"a":"]"}',
+  '{"é":"ü"}',
+]
+const cookies = [undefined, {}, { path: '/' }, { path: '/}' }, cookieOf(86_400_000, now)]
+const joined = stamps.flatMap((each) =>
+  bodies.flatMap((body) =>
+    cookies.map((one) => joinItem(each, { body, cookie: one, repeatsExpiry: false })),
+  ),
+)
+const foreign = [
+  `{"~":${stamp},"a":1,"cookie":{},"b":2}`,
+  `{"~":${stamp},"cookie":{},"a":1}`,
+  `{"~":${stamp},"a":1,"cookie":{}} `,
+  `{"~":${stamp}, "a":1}`,
+  `{"~":[1,${now},${now},1,${now},"],"],"a":1}`,
+  `{"a":1,"~":${stamp}}`,
+  `{"a":1}`,
+]
+
+test('an item has the body that is cut out of it, and no other one', () => {
+  for (const json of [...joined, ...foreign]) {
+    for (const body of bodies) {
+      const text = () => parseItem(JSON.parse(json), json)?.session.text
+      const [cut, compared] = [text(), text()]
+      if (cut === undefined || compared === undefined) throw new Error(`not a session: ${json}`)
+      expect(hasBody(compared, body), `${json} has ${body}`).toBe(cut.body === body)
+    }
   }
 })

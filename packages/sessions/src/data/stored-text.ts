@@ -16,6 +16,9 @@ export function joinItem(stamp: Stamp, { body, cookie, repeatsExpiry }: SessionT
   return beginningOf(stamp) + fields + endOf(cookie, repeatsExpiry)
 }
 
+const stampBeginning = `{"${stampKey}":[`
+const cookieBeginning = ',"cookie":{'
+
 function beginningOf(stamp: unknown): string {
   return `{"${stampKey}":${JSON.stringify(stamp)}`
 }
@@ -50,6 +53,26 @@ export class StoredText implements SessionText {
     return this.#body
   }
 
+  /** Whether `body` is the body, which is not made for that: most requests change nothing. */
+  hasBody(body: string): boolean {
+    if (this.#body === undefined && this.#isJoinedWith(body)) return true
+    return this.body === body
+  }
+
+  /** Whether the item is what `joinItem` makes of the body. `false` also where that takes longer to find out. */
+  #isJoinedWith(body: string): boolean {
+    const item = this.#item
+    if (this.repeatsExpiry || !item.startsWith(stampBeginning)) return false
+    // A stamp contains numbers only.
+    const start = item.indexOf(']') + 1
+    const fields = body.slice(1, -1)
+    const end = start + 1 + fields.length
+    if (item[start] !== ',' || !item.startsWith(fields, start + 1)) return false
+    if (this.cookie === undefined) return end === item.length - 1
+    // The values of a cookie are no objects, so that the first brace ends it, unless one of them contains a brace.
+    return item.startsWith(cookieBeginning, end) && item.indexOf('}', end) === item.length - 2
+  }
+
   /** The part between stamp and cookie; `undefined` if another program has written the item. */
   #slice(): string | undefined {
     const item = this.#item
@@ -60,4 +83,9 @@ export class StoredText implements SessionText {
     if (fields === '') return '{}'
     return fields.startsWith(',') ? `{${fields.slice(1)}}` : undefined
   }
+}
+
+/** Whether the body of a text is `body`. */
+export function hasBody(text: SessionText, body: string): boolean {
+  return text instanceof StoredText ? text.hasBody(body) : text.body === body
 }

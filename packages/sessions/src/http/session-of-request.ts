@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { sessionChannels } from '../channels.ts'
+import type { SessionText } from '../data/session-text.ts'
+import { hasBody } from '../data/stored-text.ts'
 import { keyOf } from '../keys/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold } from './messages/held-response.ts'
@@ -37,7 +39,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** As `request.sessionID`. */
   #id: string | undefined
   /** The session when the request began; `undefined` for a new one. */
-  #before: { readonly body: string } | undefined
+  #before: SessionText | undefined
   /** The JSON of the session when its response began. */
   #committedBody: string | undefined
   /** The cookie of a session that this request has ended. */
@@ -199,7 +201,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const { body, isDue, save } = sessions.inspect(session)
     this.#committedBody = body
     const isNew = session.id !== this.#cookieId
-    const isModified = body !== (this.#before?.body ?? '{}')
+    const isModified = this.#before === undefined ? body !== '{}' : !hasBody(this.#before, body)
     if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
       this.#clearCookie()
       return undefined

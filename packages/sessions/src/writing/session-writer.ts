@@ -5,6 +5,7 @@ import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
 import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
+import { hasBody } from '../data/stored-text.ts'
 import type { AnonymousSessions } from '../users/anonymous-sessions.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { Lifetime } from './lifetime.ts'
@@ -156,7 +157,7 @@ export class SessionWriter {
   isDue(mark: SessionMark, ours: SessionText): boolean {
     const { view, seen, hasEnded } = mark
     if (hasEnded) return false
-    return view === undefined || seen === undefined || view.body !== ours.body
+    return view === undefined || seen === undefined || !hasBody(view, ours.body)
       ? true
       : this.isCookieDue(mark, ours.cookie)
   }
@@ -304,7 +305,7 @@ export class SessionWriter {
 }
 
 function isUnchanged(view: SessionText, ours: SessionText): boolean {
-  return view.body === ours.body && haveSameAttributes(view.cookie, ours.cookie)
+  return hasBody(view, ours.body) && haveSameAttributes(view.cookie, ours.cookie)
 }
 
 /** Whether a stored session began at another time than the one that was read. */
