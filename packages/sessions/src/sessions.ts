@@ -1,6 +1,7 @@
 import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/core'
 import type { SessionCookie } from './data/session-cookie.ts'
 import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
+import { hasBody } from './data/stored-text.ts'
 import { keyOf, toKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { SessionReader } from './reading/session-reader.ts'
@@ -260,8 +261,13 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * A session when it was read or stored last: `body` is its JSON without the cookie, which is determined when it is used.
    * `undefined` if it never was.
    */
-  storedText(session: T): SessionText | undefined {
+  storedText(session: T): { readonly body: string } | undefined {
     return this.#marks.of(session)?.view
+  }
+
+  /** Whether `body`, of {@link inspect}, is that of a text of {@link storedText}. Faster than to compare them. */
+  hasBody(text: { readonly body: string }, body: string): boolean {
+    return hasBody(text, body)
   }
 
   /** Marks an object as a new session: the first `update` stores it only if no session with its id exists. */

@@ -86,6 +86,6 @@ export class StoredText implements SessionText {
 }
 
 /** Whether the body of a text is `body`. */
-export function hasBody(text: SessionText, body: string): boolean {
+export function hasBody(text: Pick<SessionText, 'body'>, body: string): boolean {
   return text instanceof StoredText ? text.hasBody(body) : text.body === body
 }

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { sessionChannels } from '../channels.ts'
-import type { SessionText } from '../data/session-text.ts'
-import { hasBody } from '../data/stored-text.ts'
 import { keyOf } from '../keys/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold } from './messages/held-response.ts'
@@ -39,7 +37,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** As `request.sessionID`. */
   #id: string | undefined
   /** The session when the request began; `undefined` for a new one. */
-  #before: SessionText | undefined
+  #before: ReturnType<Settings['sessions']['storedText']>
   /** The JSON of the session when its response began. */
   #committedBody: string | undefined
   /** The cookie of a session that this request has ended. */
@@ -201,7 +199,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const { body, isDue, save } = sessions.inspect(session)
     this.#committedBody = body
     const isNew = session.id !== this.#cookieId
-    const isModified = this.#before === undefined ? body !== '{}' : !hasBody(this.#before, body)
+    const before = this.#before
+    const isModified = before === undefined ? body !== '{}' : !sessions.hasBody(before, body)
     if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
       this.#clearCookie()
       return undefined
