@@ -81,19 +81,12 @@ export class Cache {
   /** The prefix within the root cache. */
   readonly #path: string
   readonly #reader: EntryReader
-  /** Reads without copying. */
-  readonly #sharedReader: EntryReader
   readonly #updates: EntryUpdates
   readonly #taggedWrites: TaggedWrites
-  readonly #rememberCalls: RememberCalls
-  readonly #snapshotWriter: SnapshotWriter = {
-    jsonTextOf: (item) => this.#entries.jsonTextOf(item),
-    encode: (storageKey, value, options) =>
-      this.#taggedWrites.encode(storageKey, value, options?.tags),
-    replace: (storageKey, seen, item, options) =>
-      this.#updates.replace(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
-  }
-  /** Created on the first use. */
+  // Created on the first use: an application may have thousands of namespaces.
+  #rememberCalls: RememberCalls | undefined
+  #sharedReader: EntryReader | undefined
+  #snapshotWriter: SnapshotWriter | undefined
   #lockCalls: LockCalls | undefined
   #limitCalls: LimitCalls | undefined
   readonly #namespaces = new Map<string, Cache>()
@@ -105,7 +98,7 @@ export class Cache {
     checkStore(store)
     checkOptionNames('Cache', options, optionNames)
     const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
-    const { generations = true, waitUntil } = options
+    const { generations = true } = options
     checkPrefix(prefix)
     checkCodec(codec)
     this.name = options.name ?? store.name
@@ -128,25 +121,12 @@ export class Cache {
     this.#store = ordered as unknown as CacheStore
     const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
     this.#entries = entries
-    const path = parent?.path ?? ''
-    this.#path = path
+    this.#path = parent?.path ?? ''
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
-    this.#sharedReader = new EntryReader(entries.withoutCopies(), root, scope.knownTags)
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
     this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
     if (parent === undefined) recoveryOf(store)?.onOverflow(prefix, () => this.clear())
-    const { activeLoads, passes, leaseHolders } = scope
-    const flights = scope.flightsOf(codec)
-    const shared = { flights, activeLoads, passes, leaseHolders }
-    this.#rememberCalls = new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace: this.#keyspace },
-      reader,
-      keyspace: this.#keyspace,
-      refreshKey: (key) => root.refreshKey(path + key),
-      defaults: options.remember,
-      ttl: this.#ttl,
-    })
   }
 
   /** Name of the driver of this cache. */
@@ -208,7 +188,7 @@ export class Cache {
    */
   getShared<T = unknown>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#sharedReader.readValue(storageKey, options) as Awaitable<T | undefined>
+    return this.#uncopied.readValue(storageKey, options) as Awaitable<T | undefined>
   }
 
   /**
@@ -364,7 +344,7 @@ export class Cache {
     const storageKey = this.#keyspace.toStorageKey(key)
     const { item, entry, staleMs } = await this.#updates.read(storageKey, options)
     const value = this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return new EntrySnapshot<T>(storageKey, value, item, this.#snapshotWriter)
+    return new EntrySnapshot<T>(storageKey, value, item, this.#snapshots)
   }
 
   /**
@@ -377,7 +357,7 @@ export class Cache {
    */
   expectMissing<T = unknown>(key: string): Snapshot<T> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return new EntrySnapshot<T>(storageKey, undefined, undefined, this.#snapshotWriter)
+    return new EntrySnapshot<T>(storageKey, undefined, undefined, this.#snapshots)
   }
 
   /**
@@ -402,7 +382,7 @@ export class Cache {
     // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
     load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
-    return this.#rememberCalls.remember(key, options, load)
+    return this.#loads.remember(key, options, load)
   }
 
   /**
@@ -429,7 +409,7 @@ export class Cache {
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
-    return this.#rememberCalls.rememberMany(keys, options, load)
+    return this.#loads.rememberMany(keys, options, load)
   }
 
   /**
@@ -785,6 +765,47 @@ export class Cache {
   ): Promise<void> {
     const stored = entries.map(([key, value]) => [this.#storageKeyForWrite(key), value] as const)
     return this.#taggedWrites.set(stored, options.tags, this.#ttlOf(options))
+  }
+
+  get #loads(): RememberCalls {
+    this.#rememberCalls ??= this.#createRememberCalls()
+    return this.#rememberCalls
+  }
+
+  #createRememberCalls(): RememberCalls {
+    const { codec = json(), waitUntil, remember: defaults } = this.#options
+    const [entries, reader, keyspace] = [this.#entries, this.#reader, this.#keyspace]
+    const [root, path, clock] = [this.#root, this.#path, this.#clock]
+    const { activeLoads, passes, leaseHolders } = this.#scope
+    const flights = this.#scope.flightsOf(codec)
+    const shared = { flights, activeLoads, passes, leaseHolders }
+    return new RememberCalls({
+      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
+      refreshKey: (key) => root.refreshKey(path + key),
+      ...{ reader, keyspace, defaults, ttl: this.#ttl },
+    })
+  }
+
+  /** Reads without copying. */
+  get #uncopied(): EntryReader {
+    const entries = this.#entries
+    this.#sharedReader ??= new EntryReader(
+      entries.withoutCopies(),
+      this.#root,
+      this.#scope.knownTags,
+    )
+    return this.#sharedReader
+  }
+
+  get #snapshots(): SnapshotWriter {
+    this.#snapshotWriter ??= {
+      jsonTextOf: (item) => this.#entries.jsonTextOf(item),
+      encode: (storageKey, value, options) =>
+        this.#taggedWrites.encode(storageKey, value, options?.tags),
+      replace: (storageKey, seen, item, options) =>
+        this.#updates.replace(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
+    }
+    return this.#snapshotWriter
   }
 
   get #locks(): LockCalls {
