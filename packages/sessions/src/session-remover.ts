@@ -36,7 +36,10 @@ export class SessionRemover {
     const user = (await this.#userOfKey(key, id)) ?? (seen && users?.userOfText(seen.stored.text))
     const keys = [key]
     let isFound = await this.#delete(keys, id)
-    if (!isFound && seen !== undefined) isFound = await this.#deleteMoved(seen.key, keys)
+    if (!isFound && seen !== undefined && seen.key !== key) {
+      keys.push(seen.key)
+      isFound = await this.#deleteMoved(seen.key, keys)
+    }
     if (user === undefined || users === undefined) return
     // It may have got another id since, and only the list of its user tells which one.
     const lostKey = isFound || seen === undefined ? undefined : firstKeyOfSeen(seen)

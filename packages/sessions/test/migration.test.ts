@@ -1,5 +1,5 @@
 import { Cache } from '@stowage/core'
-import { migrating, Sessions } from '@stowage/sessions'
+import { migrating, Sessions, sessionKey } from '@stowage/sessions'
 import { describe, expect, test } from 'vitest'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 
@@ -65,6 +65,17 @@ describe('migrateFrom', () => {
       expect(await one.read('id')).toBeUndefined()
       expect(await cache.get('id')).toBeUndefined()
     }
+  })
+
+  test('a logout with the object that was read keeps the mark that stops slower requests from moving it', async () => {
+    const { create, cache, backend, clock } = old()
+    const until = new Date(clock.now() + 86_400_000)
+    const sessions = create({ migrateFrom: { cache, until }, rotation: true })
+    await cache.set('id', { n: 0 })
+    await sessions.destroy('id', await readExisting(sessions))
+    expect(await backend.get(`s:${sessionKey('id')}`)).toBeDefined()
+    expect(await sessions.read('id')).toBeUndefined()
+    expect(await cache.get('id')).toBeUndefined()
   })
 
   test('a change of the other program during the move is kept, and so is its logout', async () => {

@@ -19,6 +19,13 @@ async function read(sessions: Sessions<Session>, id: string): Promise<Session> {
   return (await sessions.read(id)) as Session
 }
 
+/** The keys of the lists of users, which exist as long as they are not empty. */
+async function listedKeys(cache: Cache): Promise<string[]> {
+  const kept: string[] = []
+  for await (const key of cache.keys()) if (key.startsWith('u1:')) kept.push(key)
+  return kept
+}
+
 describe.each([
   ['without users', {}],
   ['with users', index],
@@ -52,9 +59,7 @@ describe.each([
     await sessions.destroy(id)
     expect(await sessions.read(old)).toBeUndefined()
     expect(await sessions.read(renewed)).toBeUndefined()
-    const kept: string[] = []
-    for await (const key of cache.keys()) if (key.startsWith('u1:')) kept.push(key)
-    expect(kept).toEqual([])
+    expect(await listedKeys(cache)).toEqual([])
   })
 
   test('a session ends with its object even if the backend has lost what its old id leads to', async () => {
@@ -65,7 +70,7 @@ describe.each([
     await cache.delete(sessionKey(old))
     await sessions.destroy(old, session)
     expect(await sessions.read(renewed)).toBeUndefined()
-    if ('index' in options) expect(await sessions.of('ada')).toEqual([])
+    expect(await listedKeys(cache)).toEqual([])
   })
 
   test('changes of a request that has read the session before are kept', async () => {
