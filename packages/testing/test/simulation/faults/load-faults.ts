@@ -252,9 +252,10 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'flights: scope.flightsOf(codec),',
-        'flights: (this.flights = new SingleFlight()),',
+        '#limitCalls;\n\t#namespaces',
+        '#limitCalls;\n\tflights = new SingleFlight();\n\t#namespaces',
       ],
+      ['index.js', 'flights: this.#scope.flightsOf(codec),', 'flights: this.flights,'],
       ['index.js', 'this.#scope.invalidate(storageKey);', 'this.flights.invalidate(storageKey);'],
       [
         'index.js',
