@@ -12,6 +12,7 @@ export default {
     'connect-redis': lazyContestant(name, 'connectRedis'),
     MemoryStore: lazyContestant(name, 'memoryStore'),
     minimal: lazyContestant(name, 'minimal'),
+    'minimal comparing': lazyContestant(name, 'minimalComparing'),
     stowage: lazyContestant(name, 'stowage'),
     'minimal session()': lazyContestant(name, 'minimalSession'),
     'stowage session()': lazyContestant(name, 'stowageSession'),

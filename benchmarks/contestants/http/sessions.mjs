@@ -75,6 +75,41 @@ class MinimalStore extends Store {
   }
 }
 
+/**
+ * The least that a store costs which overwrites nothing: a write compares what is stored with what was read. It does not
+ * merge.
+ */
+export function minimalComparing({ url }) {
+  const driver = redis({ url })
+  return withStore(new ComparingStore(driver), () => driver.close())
+}
+
+class ComparingStore extends MinimalStore {
+  #driver
+
+  constructor(driver) {
+    super(driver)
+    this.#driver = driver
+  }
+
+  get(id, callback) {
+    this.#driver.get(id).then((item) => {
+      const session = item && JSON.parse(item)
+      // express-session copies it, and does not store it.
+      if (session) session.seen$ = { item, toJSON: () => undefined }
+      callback(null, session)
+    }, callback)
+  }
+
+  set(id, session, callback) {
+    const { seen$: seen } = session
+    if (seen === undefined) return super.set(id, session, callback)
+    const next = JSON.stringify(session)
+    const writing = this.#driver.compareAndSet(id, seen.item, next, hourMs)
+    writing.then((isStored) => callback(isStored ? null : new Error('changed')), callback)
+  }
+}
+
 export function stowage({ url }) {
   const cache = new Cache(redis({ url }), { prefix: 'session:' })
   return withStore(new SessionStore({ cache }), () => cache.close())
