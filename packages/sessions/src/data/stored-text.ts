@@ -69,7 +69,7 @@ export class StoredText implements SessionText {
     const end = start + 1 + fields.length
     if (item[start] !== ',' || !item.startsWith(fields, start + 1)) return false
     if (this.cookie === undefined) return end === item.length - 1
-    // The values of a cookie are no objects, so that the first brace ends it, unless one of them contains a brace.
+    // The first closing brace must end the cookie: nothing may follow it but the brace that ends the item.
     return item.startsWith(cookieBeginning, end) && item.indexOf('}', end) === item.length - 2
   }
 
