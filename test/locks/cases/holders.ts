@@ -6,6 +6,8 @@ import type { WorkerProcess } from '../../remember/processes/worker-process.mjs'
 import { Resource } from '../processes/resource.mjs'
 
 const ttl = 1_000
+/** How long before another process can hold it a lock counts as lost: a tenth of its ttl. */
+const safetyMs = ttl / 10
 /** For a busy machine. */
 const toleranceMs = 1_500
 
@@ -30,14 +32,15 @@ export function holderTests(started: () => Fleet): void {
     contending.catch(ignore)
     const stopped = new Set<number>()
     for (let count = 0; count < 3; count++) stopped.add(await stopHolder(resource, processes))
-    await contending
-    const stops = [...stopped]
-    expect(resource.entries.length).toBeGreaterThanOrEqual(50 - 2 * stops.length)
+    const delaysMs = await contending
+    const late = processes.filter((_, index) => delaysMs[index] > safetyMs).map(({ pid }) => pid)
+    expect(late).toEqual(expect.arrayContaining([...stopped]))
+    expect(resource.entries.length).toBeGreaterThanOrEqual(50 - 2 * late.length)
     const numbers = resource.entries.map(({ number }) => number)
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b))
-    // Only a process that was stopped can come late, and its number gives it away.
-    expect(stops).toEqual(expect.arrayContaining([...new Set(resource.overtaken)]))
-    expect(stops).toEqual(expect.arrayContaining([...new Set(resource.refused)]))
+    // Only a process that could not run, usually because it was stopped, comes late. Its number gives it away.
+    expect(late).toEqual(expect.arrayContaining([...new Set(resource.overtaken)]))
+    expect(late).toEqual(expect.arrayContaining([...new Set(resource.refused)]))
     await Promise.all(processes.map((each) => each.stop()))
   })
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -9,15 +10,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
  */
 export function lockCommands(cacheOf) {
   return {
-    /** Contends for a lock, and uses the resource of the parent while it holds it. @param {any} request */
-    contend: ({ prefix, name, ttl, contenders, turns, holdMs, port }) => {
+    /**
+     * Contends for a lock, and uses the resource of the parent while it holds it. Returns the longest time for which this
+     * process could not run, in milliseconds.
+     * @param {any} request
+     */
+    contend: async ({ prefix, name, ttl, contenders, turns, holdMs, port }) => {
+      const delays = monitorEventLoopDelay()
+      delays.enable()
       const contend = async () => {
         for (let turn = 0; turn < turns; turn++) {
           const lock = cacheOf(prefix).lock(name, { ttl })
           await lock.run((held) => useResource(port, name, holdMs, held), { wait: '2m' })
         }
       }
-      return Promise.all(Array.from({ length: contenders }, contend))
+      await Promise.all(Array.from({ length: contenders }, contend))
+      delays.disable()
+      return delays.max / 1e6
     },
 
     /** Consumes single units at the same time. Returns how many were allowed. @param {any} request */
