@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Awaitable } from '@stowage/core'
 import { textOf } from '../headers/header-list.ts'
 import { chooseEncoding } from '../headers/negotiation.ts'
@@ -111,7 +111,7 @@ export class Sender {
   /** Other caches, such as that of the browser, do not know of invalidations. */
   setClientCacheControl(response: ServerResponse): void {
     const { clientCacheControl } = this.#options
-    if (clientCacheControl !== undefined && !response.hasHeader('cache-control')) {
+    if (clientCacheControl !== undefined && response.getHeader('cache-control') === undefined) {
       response.setHeader('Cache-Control', clientCacheControl)
     }
   }
@@ -221,8 +221,7 @@ export class Sender {
     const age = ageOf(freshness, storedAt, this.#now())
     if (!outcome.stored || age >= 1) response.setHeader('Age', String(Math.floor(age)))
     this.setStatus(exchange, outcome, outcome.hit ? freshness.lifetime - age : undefined)
-    response.statusCode = status
-    if (message !== '') response.statusMessage = message
+    setStatusLine(response, status, message)
     return true
   }
 
@@ -237,6 +236,17 @@ interface Representation {
   readonly etag: string | undefined
   readonly body: Buffer
   readonly selected: Selected
+}
+
+/**
+ * Sets the status and its message, unless Node sends the same without that. On Express, V8 creates a hidden class for each
+ * property that is added to a response, and looks up everything anew for it.
+ */
+function setStatusLine(response: ServerResponse, status: number, message: string): void {
+  if (response.statusCode !== status) response.statusCode = status
+  if (message === '') return
+  const sent = response.statusMessage ?? STATUS_CODES[status]
+  if (message !== sent) response.statusMessage = message
 }
 
 function selectedOf({ status, headers }: ResponseRecord, etag: string | undefined): Selected {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Exchange } from '../engine/exchange.ts'
+import { Exchange } from '../engine/exchange.ts'
 import type { Renderer } from '../engine/renderer.ts'
 import { noDirectives, parseCacheControl } from '../headers/cache-control.ts'
 import type { ResolvedOptions } from '../options.ts'
@@ -46,24 +46,14 @@ export function createExchange(
   options: ResolvedOptions,
 ): Exchange {
   const { requestDirectives, cache } = options
-  const header = requestDirectives ? request.headers['cache-control'] : undefined
-  const isPragma =
-    requestDirectives && header === undefined && request.headers.pragma === 'no-cache'
+  const { headers } = request
+  const header = requestDirectives ? headers['cache-control'] : undefined
+  const isPragma = requestDirectives && header === undefined && headers.pragma === 'no-cache'
   const directives = isPragma ? 'no-cache' : header
-  return {
-    request,
-    response,
-    keys,
-    headers: request.headers,
+  return new Exchange(request, response, keys, renderer, {
     conditions: conditionsOf(request),
     directives: directives === undefined ? noDirectives : parseCacheControl(directives),
     tags: options.tags(request),
-    hasAuthorization: request.headers.authorization !== undefined,
     startedAt: cache.clock.now(),
-    renderer,
-    isBackground: false,
-    reason: 'uri-miss',
-    mayBeSentStale: false,
-    isTaken: false,
-  }
+  })
 }

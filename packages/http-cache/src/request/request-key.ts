@@ -82,8 +82,10 @@ function isPermitted(request: FrameworkRequest, { hosts }: KeyOptions): boolean 
  * Whether middleware in front has replaced the URL, perhaps because of a header: the handler of `/de/p` renders another
  * response than that of `/p`. Express removes the mount point from it, and adds a slash if nothing is left.
  */
-function isRewritten({ url = '', originalUrl, baseUrl }: FrameworkRequest): boolean {
+function isRewritten(request: FrameworkRequest): boolean {
+  const { url = '', originalUrl } = request
   if (originalUrl === undefined || originalUrl === url) return false
+  const { baseUrl } = request
   const start = baseUrl ?? originalUrl.slice(0, Math.max(0, originalUrl.length - url.length))
   return originalUrl !== start + url && originalUrl !== (baseUrl ?? originalUrl) + url.slice(1)
 }
@@ -93,8 +95,9 @@ function isRewritten({ url = '', originalUrl, baseUrl }: FrameworkRequest): bool
  * that uses them renders another response, so they are part of the key.
  */
 export function originOf(request: FrameworkRequest): string {
-  const host = (request.headers.host ?? '').toLowerCase()
-  const forwarded = trustsProxy(request) ? request.headers['x-forwarded-host'] : undefined
+  const { headers } = request
+  const host = (headers.host ?? '').toLowerCase()
+  const forwarded = trustsProxy(request) ? headers['x-forwarded-host'] : undefined
   const suffix = forwarded === undefined ? '' : `@${encodeURIComponent(String(forwarded))}`
   return `${schemeOf(request)}://${host}${suffix}`
 }
@@ -107,17 +110,20 @@ export function forwardedHeaders(request: FrameworkRequest): readonly string[] {
 const proxyHeaders = ['x-forwarded-host', 'x-forwarded-proto']
 
 /** Whether the setting `trust proxy` of Express applies to the sender of the request. */
-function trustsProxy({ app, headers, socket }: FrameworkRequest): boolean {
+function trustsProxy(request: FrameworkRequest): boolean {
+  const { headers } = request
   if (headers['x-forwarded-host'] === undefined && headers['x-forwarded-proto'] === undefined) {
     return false
   }
-  const trust = app?.get?.('trust proxy fn')
-  return typeof trust === 'function' && trust(socket?.remoteAddress, 0) === true
+  const trust = request.app?.get?.('trust proxy fn')
+  return typeof trust === 'function' && trust(request.socket?.remoteAddress, 0) === true
 }
 
 function schemeOf(request: FrameworkRequest): string {
+  const { protocol } = request
+  if (protocol === 'http' || protocol === 'https') return protocol
   // It is not checked by Express, if it trusts the proxy.
-  if (request.protocol !== undefined) return encodeURIComponent(request.protocol)
+  if (protocol !== undefined) return encodeURIComponent(protocol)
   return (request.socket as { encrypted?: boolean } | null)?.encrypted === true ? 'https' : 'http'
 }
 
