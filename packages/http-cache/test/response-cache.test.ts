@@ -28,6 +28,36 @@ describe.each(versions)('%s', (_, create) => {
     }
   })
 
+  test.each([
+    ['200 OK', undefined],
+    ['200 OK', 'of middleware'],
+    ['200 Fine', undefined],
+    ['200 Fine', 'of middleware'],
+    ['301 Moved Permanently', 'of middleware'],
+  ])('sends the status line %s again, where the message before was %s', async (line, before) => {
+    const status = Number(line.slice(0, 3))
+    const message = line.slice('200 '.length)
+    const app = create()
+    app.use((_request, response, next) => {
+      // A middleware in front, which the handler overrides.
+      if (before !== undefined) Object.assign(response, { statusCode: 203, statusMessage: before })
+      next()
+    })
+    app.use(responseCache({ cache: setupCache().cache, ttl: '1m' }))
+    app.get('/p', (_request, response) => {
+      response.statusMessage = message
+      response.status(status).send('body')
+    })
+    const { raw } = await serve(app)
+    const request = 'GET /p HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+    const replies = [await raw(request), await raw(request)].map((bytes) => bytes.toString())
+    expect(replies.map((reply) => reply.slice(0, reply.indexOf('\r\n')))).toEqual([
+      `HTTP/1.1 ${line}`,
+      `HTTP/1.1 ${line}`,
+    ])
+    expect(replies[1]).toContain('Stowage; hit')
+  })
+
   test('renders a response once for concurrent requests', async () => {
     const { app, next } = counting(create)
     const { open, opened } = gate()
