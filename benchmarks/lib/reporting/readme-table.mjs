@@ -156,11 +156,12 @@ function measuredText(results) {
   const shown = [...results.values()].filter(({ group }) => groups.has(group))
   const dates = shown.map(({ date }) => date).sort()
   const { machine, versions } = newestOf(results)
+  const cpus = [...new Set(shown.map((each) => each.machine.cpus))].sort().join(' or ')
   const date = dates[0] === dates.at(-1) ? `on ${dates[0]}` : `from ${dates[0]} to ${dates.at(-1)}`
   const busy = shown.some(wasBusy)
     ? ' Other programs used the machine at the same time, so that single cells vary widely.'
     : ''
-  return `Medians ${date}, on a machine with ${machine.cpus} CPUs (${machine.cpu}), with Node ${versions.Node}, Redis ${versions.Redis} and
+  return `Medians ${date}, on a machine with ${cpus} CPUs (${machine.cpu}), with Node ${versions.Node}, Redis ${versions.Redis} and
 Memcached ${versions.Memcached} on the same machine.${busy}`
 }
 
