@@ -1,4 +1,4 @@
-/** A call of one of the processes. Times are epoch milliseconds. */
+/** A call of one of the processes. Times are those of `machineTime`. */
 export interface Call {
   readonly op: 'read' | 'write'
   readonly process: string
@@ -12,7 +12,7 @@ export interface Call {
   readonly isAcknowledged: boolean
 }
 
-/** The clocks of processes, and the time that a near cache uses for several hits, are this exact. */
+/** The time that a near cache uses for several hits is this exact. */
 const slackMs = 20
 
 /**

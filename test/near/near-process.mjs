@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { redisBus, redisTracking } from '@stowage/redis'
+import { machineTime } from '../remember/processes/machine-time.mjs'
 
 /** @typedef {import('./judge.ts').Call} Call */
 
@@ -46,18 +47,18 @@ async function call() {
 
 /** @param {string} key @param {string | undefined} value */
 async function write(key, value) {
-  const start = now()
+  const start = machineTime()
   const done = value === undefined ? cache.delete(key) : cache.set(key, value, { ttl: '1h' })
   const isAcknowledged = await done.then(
     () => true,
     () => false,
   )
-  calls.push({ op: 'write', process: id, key, value, start, end: now(), isAcknowledged })
+  calls.push({ op: 'write', process: id, key, value, start, end: machineTime(), isAcknowledged })
 }
 
 /** @param {string} key */
 async function read(key) {
-  const [start, before, wasConnected] = [now(), cache.near?.stats.hits, bus?.connected]
+  const [start, before, wasConnected] = [machineTime(), cache.near?.stats.hits, bus?.connected]
   const wasServing = cache.near?.stats.serving
   const reading = cache.get(key)
   if (wasConnected === false && bus?.connected === false && cache.near?.stats.hits !== before) {
@@ -66,7 +67,15 @@ async function read(key) {
   const value = /** @type {string | undefined} */ (await reading.catch(() => undefined))
   // While the near cache does not serve, a replica that lags behind may.
   if (value === undefined || (hasLag && !wasServing)) return
-  calls.push({ op: 'read', process: id, key, value, start, end: now(), isAcknowledged: true })
+  calls.push({
+    op: 'read',
+    process: id,
+    key,
+    value,
+    start,
+    end: machineTime(),
+    isAcknowledged: true,
+  })
 }
 
 function createBus() {
@@ -92,9 +101,4 @@ function disturbed(inner) {
       }),
     close: () => inner.close(),
   }
-}
-
-/** The same clock in all processes of a machine. */
-function now() {
-  return performance.timeOrigin + performance.now()
 }

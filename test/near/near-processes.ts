@@ -104,8 +104,3 @@ async function startProcess({ env, ...job }: Job) {
 function sum<T>(list: readonly T[], number: (each: T) => number): number {
   return list.reduce((total, each) => total + number(each), 0)
 }
-
-/** The same clock in all processes of a machine. */
-export function now(): number {
-  return performance.timeOrigin + performance.now()
-}

@@ -9,8 +9,9 @@ import {
   startReplicated,
 } from '@stowage/test-servers'
 import { test } from 'vitest'
+import { machineTime } from '../remember/processes/machine-time.mjs'
 import type { Call } from './judge.ts'
-import { expectFreshReads, nearKeys, now, redisBehindProxy, ttlMs } from './near-processes.ts'
+import { expectFreshReads, nearKeys, redisBehindProxy, ttlMs } from './near-processes.ts'
 
 const fixture = redisBehindProxy()
 
@@ -105,7 +106,15 @@ async function recorded(
   value: string | undefined,
   write: () => Promise<unknown>,
 ): Promise<Call> {
-  const start = now()
+  const start = machineTime()
   await write()
-  return { op: 'write', process: 'test', key, value, start, end: now(), isAcknowledged: true }
+  return {
+    op: 'write',
+    process: 'test',
+    key,
+    value,
+    start,
+    end: machineTime(),
+    isAcknowledged: true,
+  }
 }

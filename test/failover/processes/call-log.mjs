@@ -1,4 +1,5 @@
 import { channels } from '@stowage/core'
+import { machineTime } from '../../remember/processes/machine-time.mjs'
 
 /**
  * What a process has written down in some seconds: how many calls it made, the keys of those calls as [operation, key,
@@ -14,14 +15,14 @@ export class CallLog {
   /** @type {LoggedCall[]} */
   #log = []
   /** @type {Log['phases']} */
-  #phases = [['primary', now(), 0, false]]
+  #phases = [['primary', machineTime(), 0, false]]
   #calls = 0
 
   constructor() {
     channels.failover.subscribe((event) => {
       const { phase, journal, hasOverflown } = /** @type {any} */ (event)
       this.phase = phase
-      this.#phases.push([phase, now(), journal, hasOverflown])
+      this.#phases.push([phase, machineTime(), journal, hasOverflown])
     })
   }
 
@@ -31,7 +32,7 @@ export class CallLog {
    * @param {() => Promise<any>} call
    */
   async record(operation, keys, versions, call) {
-    const start = now()
+    const start = machineTime()
     const { phase } = this
     let result
     let code = ''
@@ -46,7 +47,7 @@ export class CallLog {
     this.inFlight--
     const isRead = operation.startsWith('get')
     const values = operation === 'getMany' ? (result ?? []) : [result]
-    const end = now()
+    const end = machineTime()
     for (const [index, key] of keys.entries()) {
       const version = isRead ? (values[index] ?? -1) : (versions[index] ?? 0)
       this.#log.push([operation, key, version, start, end, phase, this.phase, code])
@@ -57,8 +58,4 @@ export class CallLog {
   toJSON() {
     return { log: this.#log, phases: this.#phases, calls: this.#calls }
   }
-}
-
-export function now() {
-  return performance.timeOrigin + performance.now()
 }

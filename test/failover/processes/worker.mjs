@@ -1,7 +1,8 @@
 // A process with a failover store of its own, which makes calls at a constant rate and writes down what it reads and
 // what was acknowledged. fork(worker.mjs, ['<job as JSON>']); 'start' begins, 'stop' ends and returns the log.
 import { Cache, failover } from '@stowage/core'
-import { CallLog, now } from './call-log.mjs'
+import { machineTime } from '../../remember/processes/machine-time.mjs'
+import { CallLog } from './call-log.mjs'
 import { Stalls } from './stalls.mjs'
 import { Workload } from './workload.mjs'
 
@@ -29,7 +30,7 @@ let startedAt = 0
 let stalls
 
 function tick() {
-  const due = Math.floor(((now() - startedAt) / 1_000) * job.perSecond)
+  const due = Math.floor(((machineTime() - startedAt) / 1_000) * job.perSecond)
   made = Math.max(made, due - job.perSecond * maxDelay)
   while (made < due) {
     made++
@@ -47,13 +48,13 @@ const commands = {
         () => false,
       ))
     );
-    startedAt = now()
+    startedAt = machineTime()
     stalls = new Stalls()
     timer = setInterval(tick, intervalMs)
   },
   async stop() {
     clearInterval(timer)
-    const seconds = (now() - startedAt) / 1_000
+    const seconds = (machineTime() - startedAt) / 1_000
     while (log.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10))
     return { ...log.toJSON(), seconds, stallMs: stalls?.maxMs ?? 0 }
   },

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Fleet } from '../processes/fleet.mjs'
-import { now, rememberInAll, rememberOnce, valuesOf } from './measuring.ts'
+import { machineTime } from '../processes/machine-time.mjs'
+import { rememberInAll, rememberOnce, valuesOf } from './measuring.ts'
 
 const leaseMs = 1_000
 const options = { ttl: '1m', lease: leaseMs }
@@ -80,7 +81,7 @@ async function killHolder(fleet: Fleet, key: string, beforeExpiry?: () => Promis
   // Until the lease has been renewed.
   await sleep(leaseMs * 2)
   expect(origin.loadsOf(key)).toHaveLength(1)
-  const killedAt = now()
+  const killedAt = machineTime()
   await holder.stop()
   await beforeExpiry?.()
   await origin.loadStarted(key, 2)

@@ -32,11 +32,6 @@ export function slowest(outcomes: readonly Outcome[]): number {
   return percentile(outcomes, 1)
 }
 
-/** In the time of `Load.startedAt`. */
-export function now(): number {
-  return performance.timeOrigin + performance.now()
-}
-
 /** The times of two loads are read in different processes. */
 export const clockToleranceMs = 20
 

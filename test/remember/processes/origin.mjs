@@ -1,7 +1,7 @@
 import { waitUntil } from './wait-until.mjs'
 
 /**
- * One execution of a loader. Times are epoch milliseconds of a monotonic clock that all processes of a machine share.
+ * One execution of a loader. Times are those of `machineTime`.
  * @typedef {object} Load
  * @property {string} process name of the process
  * @property {readonly string[]} keys several for `rememberMany`

@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { machineTime } from './machine-time.mjs'
 
 const program = fileURLToPath(new URL('worker.mjs', import.meta.url))
 const defaultPrefix = 'app:'
@@ -178,8 +179,7 @@ export class WorkerProcess {
   #fail() {
     for (const { reject } of this.#pending.values()) reject(new Error('the process has exited'))
     this.#pending.clear()
-    for (const load of this.#loads.values())
-      load.endedAt = performance.timeOrigin + performance.now()
+    for (const load of this.#loads.values()) load.endedAt = machineTime()
     this.#loads.clear()
   }
 }

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { lockCommands } from '../../locks/processes/lock-commands.mjs'
+import { machineTime } from './machine-time.mjs'
 
 /**
  * @typedef {import('./worker-process.mjs').Outcome} Outcome
@@ -90,10 +91,10 @@ async function rememberBody({ prefix, key, options, load }) {
  */
 async function runLoad(keys, { ms, fails, lateTags = [] }, context) {
   const load = ++loads
-  tell({ load, keys, startedAt: now() })
+  tell({ load, keys, startedAt: machineTime() })
   const values = await new Promise((resolve) => questions.set(load, resolve))
   await sleep(ms)
-  tell({ load, endedAt: now() })
+  tell({ load, endedAt: machineTime() })
   if (fails) throw new Error(`load failed in process ${process.pid}`)
   if (lateTags.length === 0) return values
   for (const key of keys) (context.of?.(key) ?? context).addTags(...lateTags)
@@ -119,8 +120,4 @@ function describe({ name, code, message, retryable }) {
 /** @param {object} message */
 function tell(message) {
   if (process.connected) process.send?.(message)
-}
-
-function now() {
-  return performance.timeOrigin + performance.now()
 }
