@@ -67,15 +67,8 @@ async function read(key) {
   const value = /** @type {string | undefined} */ (await reading.catch(() => undefined))
   // While the near cache does not serve, a replica that lags behind may.
   if (value === undefined || (hasLag && !wasServing)) return
-  calls.push({
-    op: 'read',
-    process: id,
-    key,
-    value,
-    start,
-    end: machineTime(),
-    isAcknowledged: true,
-  })
+  const end = machineTime()
+  calls.push({ op: 'read', process: id, key, value, start, end, isAcknowledged: true })
 }
 
 function createBus() {

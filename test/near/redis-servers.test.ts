@@ -108,13 +108,6 @@ async function recorded(
 ): Promise<Call> {
   const start = machineTime()
   await write()
-  return {
-    op: 'write',
-    process: 'test',
-    key,
-    value,
-    start,
-    end: machineTime(),
-    isAcknowledged: true,
-  }
+  const end = machineTime()
+  return { op: 'write', process: 'test', key, value, start, end, isAcknowledged: true }
 }

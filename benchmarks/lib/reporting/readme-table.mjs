@@ -156,7 +156,8 @@ function measuredText(results) {
   const shown = [...results.values()].filter(({ group }) => groups.has(group))
   const dates = shown.map(({ date }) => date).sort()
   const { machine, versions } = newestOf(results)
-  const cpus = [...new Set(shown.map((each) => each.machine.cpus))].sort().join(' or ')
+  const counts = new Set(shown.map((each) => each.machine.cpus))
+  const cpus = [...counts].sort((a, b) => a - b).join(' or ')
   const date = dates[0] === dates.at(-1) ? `on ${dates[0]}` : `from ${dates[0]} to ${dates.at(-1)}`
   const busy = shown.some(wasBusy)
     ? ' Other programs used the machine at the same time, so that single cells vary widely.'

@@ -20,7 +20,7 @@ export interface RequestState {
  * A request that uses the cache, and its response. A class, because V8 learns to allocate object literals like this one in
  * the old generation, where they would keep their request and response alive until the next full collection.
  */
-export class Exchange {
+export class Exchange implements RequestState {
   readonly request: FrameworkRequest
   readonly response: ServerResponse
   readonly keys: RequestKey
