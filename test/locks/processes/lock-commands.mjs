@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Stalls } from '../../failover/processes/stalls.mjs'
 
 /**
  * What a process does with locks and limits at the request of its parent.
@@ -11,22 +11,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export function lockCommands(cacheOf) {
   return {
     /**
-     * Contends for a lock, and uses the resource of the parent while it holds it. Returns the longest time for which this
-     * process could not run, in milliseconds.
+     * Contends for a lock, and uses the resource of the parent while it holds it. Returns what `useResource` returns, for
+     * each time that it held the lock.
      * @param {any} request
      */
     contend: async ({ prefix, name, ttl, contenders, turns, holdMs, port }) => {
-      const delays = monitorEventLoopDelay()
-      delays.enable()
+      /** @type {Hold[]} */
+      const holds = []
       const contend = async () => {
         for (let turn = 0; turn < turns; turn++) {
           const lock = cacheOf(prefix).lock(name, { ttl })
-          await lock.run((held) => useResource(port, name, holdMs, held), { wait: '2m' })
+          const use = (/** @type {any} */ held) => useResource(port, name, holdMs, held)
+          holds.push(await lock.run(use, { wait: '2m' }))
         }
       }
       await Promise.all(Array.from({ length: contenders }, contend))
-      delays.disable()
-      return delays.max / 1e6
+      return holds
     },
 
     /** Consumes single units at the same time. Returns how many were allowed. @param {any} request */
@@ -62,11 +62,19 @@ export function lockCommands(cacheOf) {
   }
 }
 
-/** @param {number} port @param {string} name @param {number} holdMs @param {any} held */
+/**
+ * The fencing number of a holder, unless it had lost the lock before, and the longest time for which its process could not
+ * run while it held the lock, in milliseconds.
+ * @typedef {{ number: number | undefined, stallMs: number }} Hold
+ */
+
+/** @param {number} port @param {string} name @param {number} holdMs @param {any} held @returns {Promise<Hold>} */
 async function useResource(port, name, holdMs, { signal, fence }) {
+  const stalls = new Stalls()
   const resource = await Resource.connect(port)
+  let number
   try {
-    const number = await fence()
+    number = await fence()
     await resource.send({ action: 'enter', name, number })
     for (let step = 0; step < 3 && !signal.aborted; step++) {
       await sleep(holdMs / 3)
@@ -78,7 +86,9 @@ async function useResource(port, name, holdMs, { signal, fence }) {
     if (/** @type {any} */ (error).code !== 'ERR_CACHE_LOCKED') throw error
   } finally {
     resource.close()
+    stalls.stop()
   }
+  return { number, stallMs: stalls.maxMs }
 }
 
 /** @param {number} port @param {string} name @param {number} holdMs */

@@ -4,14 +4,14 @@ import { createInterface } from 'node:readline'
 
 /**
  * A resource that is used under a lock. It refuses what has a lower fencing number than it has seen, and records what went
- * wrong: which processes it has refused, and in which others entered before they left.
+ * wrong: which holders it has refused, and which had not left when another one entered.
  */
 export class Resource {
   /** @type {{ pid: number, number: number, at: number }[]} in the order in which they entered */
   entries = []
-  /** @type {number[]} the processes whose messages were refused */
+  /** @type {number[]} the numbers of the holders whose messages were refused */
   refused = []
-  /** @type {number[]} the processes that had not left when another one entered */
+  /** @type {number[]} the numbers of the holders that had not left when another one entered */
   overtaken = []
   /** @type {number | undefined} the process that is inside */
   inside
@@ -49,17 +49,17 @@ export class Resource {
     if (action === 'enter slot') this.mostSlots = Math.max(this.mostSlots, ++this.#slots)
     else if (action === 'leave slot') this.#slots--
     else if (action === 'enter') this.#enter(pid, number)
-    else if (number < this.#highest) this.refused.push(pid)
+    else if (number < this.#highest) this.refused.push(number)
     else if (action === 'leave') this.inside = undefined
   }
 
   /** @param {number} pid @param {number} number */
   #enter(pid, number) {
     if (number <= this.#highest) {
-      this.refused.push(pid)
+      this.refused.push(number)
       return
     }
-    if (this.inside !== undefined) this.overtaken.push(this.inside)
+    if (this.inside !== undefined) this.overtaken.push(this.#highest)
     this.#highest = number
     this.inside = pid
     this.entries.push({ pid, number, at: performance.now() })
