@@ -25,7 +25,7 @@ export const groupTexts = {
   ],
   memory: [
     'Memory',
-    '`raw` is a Map of objects, which all callers share; `raw-json` is a Map of JSON text, the baseline for caches that return copies.',
+    "`raw` is a Map of objects, which all callers share; `raw-json` is a Map of JSON text, the baseline for caches that return copies. `stowage` is `memory({ values: 'shared' })`, `stowage-bytes` the default.",
   ],
   lmdb: ['Files', '`raw` is a Map of JSON text in the memory of the process.'],
   near: ['Near cache', 'Hits in the process, in front of Redis. `raw` is lru-cache alone.'],

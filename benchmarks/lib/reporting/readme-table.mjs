@@ -58,11 +58,20 @@ const plan = [
   },
   { title: 'memory', rawName: 'a `Map` of objects', clients: { 'lru-cache': 'lru-cache' } },
   {
-    label: 'get, set 1 KB; remember, a hit',
+    label: 'get, set 1 KB; remember, a hit: values by reference',
     group: 'memory',
     ids: ['get 1024 B x1', 'set 1024 B x1', 'rememberHit 1024 B x1'],
     others: ['lru-cache'],
     caches,
+  },
+  {
+    label: 'the same: values copied, as by default',
+    group: 'memory',
+    subject: 'stowage-bytes',
+    ids: ['get 1024 B x1', 'set 1024 B x1', 'rememberHit 1024 B x1'],
+    others: ['raw-json'],
+    othersName: 'a `Map` of JSON text',
+    caches: ['bentocache', 'keyv', 'unstorage'],
   },
   { title: 'files', rawName: 'a `Map` of JSON text' },
   {
