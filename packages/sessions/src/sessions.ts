@@ -94,7 +94,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     const found = await this.#reader.read(key, id)
     if (found === undefined) return undefined
     const session = this.#cache.storesByReference ? toFields(found.stored.text) : found.fields
-    return { session: session as T, mark: new SessionMark(found.stored.created, found) }
+    return { session: session as T, mark: new SessionMark(found.stored.created, key, found) }
   }
 
   /**
@@ -108,8 +108,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Stores a session: the changes of one that was read, or a new one. An object that is neither is stored as it is,
-   * whatever is stored under the id.
+   * Stores a session: the changes of one that was read with this id, or a new one. An object that is neither is stored as
+   * it is, whatever is stored under the id.
    *
    * @throws CacheError `ERR_CACHE_LIMIT` if it is too large. The stored session is unchanged then
    */
@@ -119,7 +119,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   #save(id: string, session: T, text: SessionText): Promise<SaveOutcome> {
     return this.#inTurn(id, async (key, turn) => {
-      const known = this.#marks.of(session)
+      const known = this.#markOf(session, key)
       const mark = known ?? this.#newMark()
       const target = { key, id, mark, turn }
       if (mark.view !== undefined) return this.#writer.update(target, text)
@@ -136,7 +136,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async touch(id: string, session: T): Promise<SaveOutcome> {
     const cookie = cookieOf(session)
-    const known = this.#marks.of(session)
+    const known = this.#markOf(session, keyOf(id))
     // Nothing to do, as for most requests: a write that this process is making moves the expiry as well.
     if (known !== undefined && this.#isCookieInStep(known, cookie)) return 'unchanged'
     return this.#inTurn(id, async (key, turn) => {
@@ -167,7 +167,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     if (!this.rotates) throw new TypeError('Sessions: rotate requires the option rotation.')
     const [newKey, graceMs] = [keyOf(newId), milliseconds(grace)]
     return this.#inTurn(id, async (key, turn) => {
-      const mark = this.#marks.of(session) ?? (await this.#readMark(key, id))
+      const mark = this.#markOf(session, key) ?? (await this.#readMark(key, id))
       return this.#writer.rotate({ key, id, mark, turn }, newKey, graceMs)
     })
   }
@@ -193,7 +193,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     await this.#turns.run(key, (turn) => {
       const last = turn.last === 'ended' ? undefined : turn.last
       turn.last = 'ended'
-      return this.#remover.remove(key, id, last ?? (session && this.#marks.of(session)?.seen))
+      return this.#remover.remove(key, id, last ?? (session && this.#markOf(session, key)?.seen))
     })
   }
 
@@ -318,6 +318,12 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   async #readMark(key: string, id: string): Promise<SessionMark> {
     const seen = await this.#reader.read(key, id)
-    return new SessionMark(this.#newMark().created, seen)
+    return new SessionMark(this.#newMark().created, key, seen)
+  }
+
+  /** The mark of a session; `undefined` if it is that of a session with another id. */
+  #markOf(session: T, key: string): SessionMark | undefined {
+    const mark = this.#marks.of(session)
+    return mark?.isOf(key) ? mark : undefined
   }
 }

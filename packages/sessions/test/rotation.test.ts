@@ -84,6 +84,17 @@ describe.each([
     expect(await sessions.read(renewed)).toEqual({ user: 'ada', slow: 1, fast: 1 })
   })
 
+  test('a session that was created by its request keeps both ids after a rotation', async () => {
+    const { sessions } = create(options)
+    const session: Session = { user: 'ada' }
+    await sessions.create(old, session)
+    await sessions.rotate(old, renewed, session)
+    expect(await sessions.update(old, Object.assign(session, { a: 1 }))).toBe('saved')
+    expect(await sessions.update(renewed, Object.assign(session, { b: 1 }))).toBe('saved')
+    expect(await sessions.read(renewed)).toEqual({ user: 'ada', a: 1, b: 1 })
+    expect(await sessions.read(old)).toEqual({ user: 'ada', a: 1, b: 1 })
+  })
+
   test('of two requests that rotate at once, one succeeds, and the other must not send an id', async () => {
     const { sessions } = create(options)
     await sessions.create(old, { user: 'ada' })

@@ -102,6 +102,21 @@ describe.each(['bytes', 'shared'] as const)('sessions in memory, values: %s', (v
     expect(await one.read('new')).toEqual({ c: 1 })
   })
 
+  test('a session that was read with another id is stored as a new one, and not in its place', async () => {
+    const { one, two } = start()
+    await one.create('id', { user: 'ada' })
+    const session = await readExisting(one)
+    session.copy = true
+    expect(await one.touch('another', session)).toBe('unchanged')
+    expect(await one.update('another', session)).toBe('saved')
+    session.n = 1
+    expect(await one.update('another', session)).toBe('saved')
+    expect(await two.read('another')).toEqual({ user: 'ada', copy: true, n: 1 })
+    await one.destroy('a third', session)
+    expect(await two.read('id')).toEqual({ user: 'ada' })
+    expect(await two.read('another')).toBeDefined()
+  })
+
   test('touch moves the expiry, also of an object that was not read, and stores no data', async () => {
     const { one, two, advance, clock } = start()
     await one.create('id', { n: 1, cookie: cookieOf(1_000, clock.now()) })

@@ -19,6 +19,8 @@ export interface SeenSession {
 export class SessionMark {
   /** When a session that has not been stored yet began. */
   readonly created: number
+  /** The key of the id that it was read or stored with first; `undefined` for a session that has not been stored yet. */
+  key: string | undefined
   /** `undefined` for a session that has not been stored yet. */
   seen: SeenSession | undefined
   /** The session object as it was then. Others may have changed other keys in the store since. */
@@ -26,14 +28,27 @@ export class SessionMark {
   /** Whether the session has ended. It is not stored again then. */
   hasEnded = false
 
-  constructor(created: number, seen?: SeenSession | undefined) {
+  constructor(created: number, key?: string, seen?: SeenSession | undefined) {
     this.created = created
+    this.key = key
     this.seen = seen
     this.view = seen?.stored.text
   }
 
+  /** Whether the session may be stored under a key: that of its id, or the one that a rotation has given it. */
+  isOf(key: string): boolean {
+    return this.key === undefined || key === this.key || key === this.seen?.key
+  }
+
+  /** To be called when the session was stored: `view` is the session object at that time. */
+  update(seen: SeenSession, view: SessionText): void {
+    this.key ??= seen.key
+    this.seen = seen
+    this.view = view
+  }
+
   clone(): SessionMark {
-    return Object.assign(new SessionMark(this.created, this.seen), this)
+    return Object.assign(new SessionMark(this.created), this)
   }
 
   /** A field of a session that contains a mark does not exist in JSON. */

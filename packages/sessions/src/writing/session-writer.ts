@@ -71,8 +71,7 @@ export class SessionWriter {
       snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
     if (seen === undefined) throw this.#alreadyExists(key)
     turn.last = seen
-    mark.seen = seen
-    mark.view = ours
+    mark.update(seen, ours)
     await this.#bound(key, stored)
     return 'saved'
   }
@@ -99,8 +98,7 @@ export class SessionWriter {
         return conflict
       }
       turn.last = next
-      mark.seen = next
-      mark.view = ours
+      mark.update(next, ours)
       return 'saved'
     })
   }
@@ -186,8 +184,7 @@ export class SessionWriter {
         (await this.#drafts.store(await cache.snapshot(key), stored))
       if (snapshot === undefined) return conflict
       turn.last = seenOf(key, snapshot, stored)
-      mark.seen = turn.last
-      mark.view = ours
+      mark.update(turn.last, ours)
       await this.#deleteOld(id)
       await this.#bound(key, stored)
       return 'saved'
@@ -209,8 +206,7 @@ export class SessionWriter {
     // Whatever has changed the session meanwhile has moved the expiry as well, or ended it.
     if (next === undefined) return 'unchanged'
     turn.last = next
-    mark.seen = next
-    mark.view = ours
+    mark.update(next, ours)
     return 'saved'
   }
 

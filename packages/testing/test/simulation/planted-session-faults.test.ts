@@ -12,8 +12,8 @@ const faults: readonly (readonly [name: string, change: Change, calls?: number])
     'a merge takes what was stored as what the request has seen',
     [
       'index.js',
-      'mark.view = ours;\n\t\t\treturn "saved";\n\t\t});',
-      'mark.view = stored.text;\n\t\t\treturn "saved";\n\t\t});',
+      'mark.update(next, ours);\n\t\t\treturn "saved";\n\t\t});',
+      'mark.update(next, stored.text);\n\t\t\treturn "saved";\n\t\t});',
     ],
   ],
   [
