@@ -21,7 +21,10 @@ export interface SessionLockOptions {
 interface SessionRequest extends IncomingMessage {
   readonly sessionID?: string
   readonly sessionStore?: AnySessions & { generate?(request: unknown): void }
-  readonly session?: { reload(callback: Callback): unknown } | null
+  readonly session?: {
+    reload(callback: Callback): unknown
+    save(callback: Callback): unknown
+  } | null
   readonly [holderKey]?: { restart(): Promise<void> }
 }
 
@@ -89,17 +92,31 @@ class LockedRequest {
   async #readAgain(): Promise<void> {
     const request = this.#request
     if (request[holderKey] !== undefined) return request[holderKey].restart()
-    const isFound = await new Promise<boolean>((resolve) => {
-      request.session?.reload((error) => resolve(error === undefined || error === null))
+    try {
+      await new Promise<void>((resolve, reject) => {
+        request.session?.reload((error) => (error ? reject(error) : resolve()))
+      })
+    } catch (error) {
+      if (!hasEnded(error)) throw error
+      request.sessionStore?.generate?.(request)
+      return
+    }
+    // express-session stores a session only if it differs from the last one that it has saved, which `reload` does not
+    // change. Nothing is written: the session is as it was read.
+    await new Promise<void>((resolve, reject) => {
+      request.session?.save((error) => (error ? reject(error) : resolve()))
     })
-    // It has ended meanwhile.
-    if (!isFound) request.sessionStore?.generate?.(request)
   }
 
   #begin(): void {
     this.#hasBegun = true
     this.#next()
   }
+}
+
+/** Whether `reload` of express-session has failed because the store does not have the session any more. */
+function hasEnded(error: unknown): boolean {
+  return error instanceof Error && error.message === 'failed to load session'
 }
 
 function lacksSession(): TypeError {
