@@ -4,12 +4,12 @@ import { cookieOf, type SessionText, toFields, toText } from './data/session-tex
 import { hasBody } from './data/stored-text.ts'
 import { keyOf, toKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
-import { SessionReader } from './reading/session-reader.ts'
+import { type ReadSession, SessionReader } from './reading/session-reader.ts'
 import { type ResolvedOptions, resolveOptions } from './resolve-options.ts'
 import type { SessionsOptions } from './session-options.ts'
 import { SessionRemover } from './session-remover.ts'
 import type { SessionUsers } from './users/session-users.ts'
-import { SessionMark, SessionMarks } from './writing/session-mark.ts'
+import { type MarkedSession, SessionMark, SessionMarks } from './writing/session-mark.ts'
 import { SessionTurns, type Turn } from './writing/session-turns.ts'
 import { type RotateOutcome, type SaveOutcome, SessionWriter } from './writing/session-writer.ts'
 
@@ -84,14 +84,27 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   /** Does `read`, and returns the mark separately, for a framework that creates an object of its own from the session. */
-  async readWithMark(
+  readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
+    return this.#readMarked(id, (key) => this.#reader.read(key, id))
+  }
+
+  /**
+   * Does `readWithMark` for a request that has read the session before. Its id may have become an old one meanwhile, which
+   * leads to the session after its `grace` as well, for an hour.
+   */
+  readAgain(id: string): Promise<MarkedSession<T> | undefined> {
+    return this.#readMarked(id, (key) => this.#reader.readToWrite(key, id))
+  }
+
+  async #readMarked(
     id: string,
-  ): Promise<{ readonly session: T; readonly mark: SessionMark } | undefined> {
+    read: (key: string) => Promise<ReadSession | undefined>,
+  ): Promise<MarkedSession<T> | undefined> {
     const key = keyOf(id)
     // The writes of this process come first.
     const writing = this.#turns.settled(key)
     if (writing !== undefined) await writing
-    const found = await this.#reader.read(key, id)
+    const found = await read(key)
     if (found === undefined) return undefined
     const session = this.#cache.storesByReference ? toFields(found.stored.text) : found.fields
     return { session: session as T, mark: new SessionMark(found.stored.created, key, found) }
@@ -275,9 +288,14 @@ export class Sessions<T extends object = Record<string, unknown>> {
     this.#marks.set(session, this.#newMark())
   }
 
-  /** The lock of a session, for one request at a time. Use `sessionLock` in an application with requests. */
-  lockOf(id: string, ttl?: Duration): Lock {
-    return this.#cache.lock(`session:${keyOf(id)}`, { ttl })
+  /**
+   * The lock of a session, for one request at a time. Use `sessionLock` in an application with requests. Give the object
+   * that was read with the id, where sessions are rotated: then requests with the old and the new id have the same lock.
+   */
+  lockOf(id: string, ttl?: Duration, session?: T): Lock {
+    const key = keyOf(id)
+    const seen = session && this.#markOf(session, key)?.seen
+    return this.#cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
   }
 
   /** Gives a session the mark of the one that was read. */

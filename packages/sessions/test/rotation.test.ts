@@ -95,6 +95,36 @@ describe.each([
     expect(await sessions.read(old)).toEqual({ user: 'ada', a: 1, b: 1 })
   })
 
+  test('a request that has read the session before can read it again after the grace', async () => {
+    const { sessions, clock } = create(options)
+    await sessions.create(old, { user: 'ada' })
+    await sessions.rotate(old, renewed, await read(sessions, old), '20s')
+    await clock.advance(60_000)
+    expect((await sessions.readAgain(old))?.session).toEqual({ user: 'ada' })
+    await clock.advance(3_600_000)
+    expect(await sessions.readAgain(old)).toBeUndefined()
+  })
+
+  test('all ids of a session have the same lock', async () => {
+    const { sessions, clock } = create(options)
+    const [third, minute] = ['the third id of the session', 60_000]
+    await sessions.create(old, { user: 'ada' })
+    const before = await read(sessions, old)
+    const lock = sessions.lockOf(old, '1h', before)
+    expect(await lock.acquire()).toBe(true)
+    await sessions.rotate(old, renewed, await read(sessions, old))
+    const isLocked = async (id: string) =>
+      sessions.lockOf(id, '1h', await read(sessions, id)).isLocked()
+    expect([await isLocked(old), await isLocked(renewed)]).toEqual([true, true])
+    await clock.advance(minute)
+    await sessions.update(renewed, Object.assign(await read(sessions, renewed), { n: 1 }))
+    await sessions.rotate(renewed, third, await read(sessions, renewed))
+    expect([await isLocked(renewed), await isLocked(third)]).toEqual([true, true])
+    expect(await read(sessions, third)).toEqual({ user: 'ada', n: 1 })
+    await lock.release()
+    expect(await isLocked(third)).toBe(false)
+  })
+
   test('of two requests that rotate at once, one succeeds, and the other must not send an id', async () => {
     const { sessions } = create(options)
     await sessions.create(old, { user: 'ada' })

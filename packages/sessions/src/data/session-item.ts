@@ -17,22 +17,26 @@ export interface StoredSession {
   readonly isListed: boolean
   /** When it got its id, in epoch milliseconds. */
   readonly rotated: number
+  /** The key that it had first, if it has another one now. */
+  readonly firstKey: string | undefined
 }
 
 /**
  * Returns the JSON of the value to store: a stamp, `[version, expires, created]`, followed by `1` if the session is listed
- * and, if it has had another id, by the moment when it got its id; and the fields of the session.
+ * and, if it has had another id, by the moment when it got its id and by the key that it had first; and the fields of the
+ * session.
  */
 export function toItemText(session: StoredSession): string {
   return joinItem(stampOf(session), session.text)
 }
 
-function stampOf({ expires, created, isListed, rotated }: StoredSession): Stamp {
+function stampOf({ expires, created, isListed, rotated, firstKey }: StoredSession): Stamp {
   const end = Number.isFinite(expires) ? Math.ceil(expires) : null
-  const stamp = [version, end, Math.floor(created)]
-  const hasRotated = rotated !== created
+  const stamp: (number | string | null)[] = [version, end, Math.floor(created)]
+  const hasRotated = rotated !== created || firstKey !== undefined
   if (isListed || hasRotated) stamp.push(isListed ? listedMark : 0)
   if (hasRotated) stamp.push(Math.floor(rotated))
+  if (firstKey !== undefined) stamp.push(firstKey)
   return stamp
 }
 
@@ -61,8 +65,8 @@ export function parseItem(value: unknown, json?: string): ParsedItem | undefined
     const fields = split.rest
     if (cookie !== undefined) fields.cookie = cookie
     if (split.repeatsExpiry) fields.expires = value.expires
-    const { expires, created, isListed, rotated } = times
-    return { session: { text, expires, created, isListed, rotated }, fields }
+    const { expires, created, isListed, rotated, firstKey } = times
+    return { session: { text, expires, created, isListed, rotated, firstKey }, fields }
   } catch {
     return undefined // Another program has stored values that JSON does not have.
   }
@@ -71,15 +75,19 @@ export function parseItem(value: unknown, json?: string): ParsedItem | undefined
 const unknownTimes = {
   ...{ expires: Number.NaN, created: Number.NaN, rotated: Number.NaN },
   isListed: false,
+  firstKey: undefined,
 }
 
 function parseStamp(stamp: unknown): Omit<StoredSession, 'text'> | undefined {
   if (!Array.isArray(stamp)) return undefined
-  const [found, expires, created, listed, rotated = created] = stamp
+  const [found, expires, created, listed, rotated = created, firstKey] = stamp
   if (found !== version || !Number.isSafeInteger(created)) return undefined
   if (expires !== null && !Number.isSafeInteger(expires)) return undefined
   if (!Number.isSafeInteger(rotated)) return undefined
-  return { expires: expires ?? Infinity, created, isListed: listed === listedMark, rotated }
+  return {
+    ...{ expires: expires ?? Infinity, created, isListed: listed === listedMark, rotated },
+    firstKey: typeof firstKey === 'string' ? firstKey : undefined,
+  }
 }
 
 /** Longer than any request that has read a session before it was destroyed or got another id, in milliseconds. */

@@ -8,7 +8,7 @@ import {
 } from './session-text.ts'
 
 /** `[version, expires, created, …]`, see `toItemText`. */
-export type Stamp = readonly (number | null)[]
+export type Stamp = readonly (number | string | null)[]
 
 /** Returns the JSON of an item: the stamp, the fields of the session, and its cookie. */
 export function joinItem(stamp: Stamp, { body, cookie, repeatsExpiry }: SessionText): string {
@@ -63,7 +63,7 @@ export class StoredText implements SessionText {
   #isJoinedWith(body: string): boolean {
     const item = this.#item
     if (this.repeatsExpiry || !item.startsWith(stampBeginning)) return false
-    // A stamp contains numbers only.
+    // A stamp contains numbers and a key, which has no bracket.
     const start = item.indexOf(']') + 1
     const fields = body.slice(1, -1)
     const end = start + 1 + fields.length

@@ -70,7 +70,7 @@ class LockedRequest {
     if (!session || sessions.storedText(session) === undefined) return this.#begin()
     const closed = new AbortController()
     this.#response.once('close', () => closed.abort())
-    const lock = sessions.lockOf(sessionID, ttl)
+    const lock = sessions.lockOf(sessionID, ttl, session)
     await lock.run(() => this.#handle(), { wait, signal: closed.signal })
   }
 

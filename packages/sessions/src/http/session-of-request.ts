@@ -103,15 +103,12 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   async reload(): Promise<void> {
-    const isFound = this.#id !== undefined && (await this.#read(this.#id))
-    if (!isFound) throw new Error('The session has ended.')
+    if (!(await this.#readAgain())) throw new Error('The session has ended.')
   }
 
   /** Reads the session again, as if the request began now. Called when it has waited for others. */
   async restart(): Promise<void> {
-    this.#session = undefined
-    if (this.#cookieId !== undefined) await this.#read(this.#cookieId)
-    if (!this.#session) this.#generate()
+    if (!(await this.#readAgain())) this.#generate()
   }
 
   async destroy(): Promise<void> {
@@ -142,8 +139,16 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   /** Returns whether the session exists. If not, that of the request remains. */
   async #read(id: string): Promise<boolean> {
+    return this.#take(id, await this.#settings.sessions.readWithMark(id))
+  }
+
+  async #readAgain(): Promise<boolean> {
+    const id = this.#id
+    return id !== undefined && this.#take(id, await this.#settings.sessions.readAgain(id))
+  }
+
+  #take(id: string, found: Awaited<ReturnType<Settings['sessions']['readWithMark']>>): boolean {
     const { sessions } = this.#settings
-    const found = await sessions.readWithMark(id)
     if (found === undefined) return false
     const stored: Record<string, unknown> = found.session
     const { cookie } = stored

@@ -20,6 +20,8 @@ export interface DraftSession extends StoredSession {
   readonly lifetimeMs: number
 }
 
+const neverRotated = { rotated: Number.NaN, firstKey: undefined }
+
 /** Whether the time of a session is over. */
 export function isOver({ lifetimeMs }: DraftSession): boolean {
   return lifetimeMs <= 0
@@ -33,7 +35,11 @@ export class SessionDrafts {
     this.#context = context
   }
 
-  draft(text: SessionText, created: number, rotated: number = created): DraftSession {
+  draft(
+    text: SessionText,
+    created: number,
+    { rotated, firstKey }: Pick<StoredSession, 'rotated' | 'firstKey'> = neverRotated,
+  ): DraftSession {
     const { clock, lifetime, users } = this.#context
     const now = clock.now()
     const began = Number.isNaN(created) ? now : created
@@ -43,7 +49,7 @@ export class SessionDrafts {
     const cookie = withExpiry(text.cookie, expires)
     return {
       text: { body, cookie, repeatsExpiry },
-      ...{ expires, created: began, isListed, lifetimeMs: expires - now },
+      ...{ expires, created: began, isListed, lifetimeMs: expires - now, firstKey },
       rotated: Number.isNaN(rotated) ? began : rotated,
     }
   }

@@ -57,6 +57,12 @@ export class SessionMark {
   }
 }
 
+/** A session that was read, with its mark. */
+export interface MarkedSession<T> {
+  readonly session: T
+  readonly mark: SessionMark
+}
+
 /** The marks of session objects. They are dropped with the objects. */
 export class SessionMarks {
   set(session: object, mark: SessionMark): void {

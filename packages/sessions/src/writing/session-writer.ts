@@ -90,7 +90,7 @@ export class SessionWriter {
       if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
       if (!this.#listing.isSameUser(view, seen.stored.text)) return this.#drop(target, 'identity')
       const text = this.#combine(key, view, ours, seen.stored.text)
-      const stored = this.#drafts.draft(text, seen.stored.created, seen.stored.rotated)
+      const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
       if (isOver(stored)) return this.#end(target)
       const next = await this.#replace(seen, stored)
       if (next === undefined) {
@@ -137,7 +137,8 @@ export class SessionWriter {
   ): Promise<SeenSession | undefined> {
     const { cache } = this.#context
     const { key, stored, snapshot } = seen
-    const draft = this.#drafts.draft(stored.text, stored.created, this.#now())
+    const rotation = { rotated: this.#now(), firstKey: stored.firstKey ?? key }
+    const draft = this.#drafts.draft(stored.text, stored.created, rotation)
     if (isOver(draft)) return undefined
     if (!(await this.#listing.addMoved(key, newKey, stored))) return undefined
     const moved = await this.#drafts.store(cache.expectMissing(newKey), draft)
@@ -198,7 +199,7 @@ export class SessionWriter {
     // A write of this process a moment ago has moved it, or the session has ended.
     if (turn.last !== undefined) return 'unchanged'
     const text = merge(mark.view as SessionText, ours, seen.stored.text)
-    const stored = this.#drafts.draft(text, seen.stored.created, seen.stored.rotated)
+    const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
     if (isOver(stored)) return this.#end(target)
     if (!this.#context.lifetime.hasMoved(seen.stored, stored.expires, this.#now()))
       return 'unchanged'

@@ -1,9 +1,16 @@
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Cache } from '@stowage/core'
+import { setTimeout } from 'node:timers/promises'
+import { Cache, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { type RequestSession, Sessions, session, sessionLock } from '@stowage/sessions'
+import {
+  type RequestSession,
+  type SessionMiddlewareOptions,
+  Sessions,
+  session,
+  sessionLock,
+} from '@stowage/sessions'
 import { afterEach, expect, test, vi } from 'vitest'
 
 const cleanups: (() => unknown)[] = []
@@ -13,15 +20,40 @@ afterEach(async () => {
 
 type Request = IncomingMessage & { session: RequestSession & { names?: string[] } }
 
+/** Begins a session, and stores it. */
+async function newSession(request: Request): Promise<void> {
+  await new Promise((done) => request.session.regenerate(done))
+  request.session.names = ['new']
+  await new Promise((done) => request.session.save(done))
+}
+
 /** A server of `node:http` whose requests wait until `release` is called. */
-async function serve(options: Parameters<typeof sessionLock>[0]) {
-  const cache = new Cache(memory(), { prefix: 'session:', ttl: '1d' })
-  const store = new Sessions({ cache })
-  const middleware = session({ secret: 'test only', store })
+async function serve(
+  options: Parameters<typeof sessionLock>[0],
+  more: Partial<SessionMiddlewareOptions> = {},
+) {
+  let offset = 0
+  const clock = { now: () => Date.now() + offset, sleep: () => setTimeout(5) }
+  let readsUntilFailure = Number.POSITIVE_INFINITY
+  const backend = wrapStore(memory({ clock }), (operation, call, args) => {
+    const isOfSession = operation === 'get' && String(args[0]).startsWith('session:v1:')
+    if (isOfSession && --readsUntilFailure === 0) throw new Error('The connection was lost.')
+    return call()
+  })
+  const failRead = (number: number) => {
+    readsUntilFailure = number
+  }
+  const cache = new Cache(backend, { prefix: 'session:', ttl: '1d', clock })
+  const store = new Sessions({ cache, rotation: more.rotateAfter !== undefined })
+  const middleware = session({ secret: 'test only', store, ...more })
   const lock = sessionLock(options)
   const held: { name: string; release: () => void }[] = []
+  /** The requests that have read their session. */
+  const arrived: unknown[] = []
   const server = createServer((request, response) => {
-    middleware(request, response, () => {
+    middleware(request, response, async () => {
+      arrived.push(request.url)
+      if (request.url === '/login') await newSession(request as Request)
       lock(request, response, async (error) => {
         if (error !== undefined) {
           response.writeHead(423).end((error as Error).message)
@@ -48,7 +80,8 @@ async function serve(options: Parameters<typeof sessionLock>[0]) {
   const begun = await fetch(`${url}/begin`)
   const cookie = String(begun.headers.getSetCookie()[0]).split(';')[0] as string
   const get = (path: string) => fetch(url + path, { headers: { cookie } })
-  return { get, held, store, cookie, port }
+  const advance = (ms: number) => (offset += ms)
+  return { get, held, arrived, store, cookie, port, advance, failRead }
 }
 
 test('requests of one session run one after another, and see what the one before has written', async () => {
@@ -56,9 +89,7 @@ test('requests of one session run one after another, and see what the one before
   const first = get('/1')
   await vi.waitUntil(() => held.length === 1)
   const second = get('/2')
-  await expect(Promise.race([second, new Promise((r) => setTimeout(r, 50))])).resolves.toBe(
-    undefined,
-  )
+  await expect(Promise.race([second, setTimeout(50)])).resolves.toBe(undefined)
   expect(held.length).toBe(1)
   held[0]?.release()
   expect(await (await first).json()).toEqual(['/begin', '/1'])
@@ -104,6 +135,50 @@ test('a request whose session has ended while it waited begins a new one', async
   const reply = await second
   expect(await reply.json()).toEqual(['/2'])
   expect(reply.headers.getSetCookie()).toHaveLength(1)
+})
+
+test('a request that has waited past the grace of its old id has its session', async () => {
+  const { get, held, arrived, advance } = await serve(
+    { ttl: '10m', wait: '1h' },
+    { rotateAfter: '1m' },
+  )
+  advance(61_000)
+  const first = get('/1')
+  await vi.waitUntil(() => held.length === 1)
+  const second = get('/2')
+  held[0]?.release()
+  expect((await first).headers.getSetCookie()).toHaveLength(1)
+  await vi.waitUntil(() => held.length === 2)
+  const third = get('/3')
+  await vi.waitUntil(() => arrived.includes('/3'))
+  advance(31_000)
+  held[1]?.release()
+  await second
+  await vi.waitUntil(() => held.length === 3)
+  held[2]?.release()
+  const reply = await third
+  expect(await reply.json()).toEqual(['/begin', '/1', '/2', '/3'])
+  expect(reply.headers.getSetCookie()).toEqual([])
+})
+
+test('a request whose session cannot be read again fails, and keeps its session', async () => {
+  const { get, held, failRead } = await serve({}, { unset: 'destroy' })
+  failRead(2)
+  const failed = await get('/1')
+  expect([failed.status, await failed.text()]).toEqual([423, 'The connection was lost.'])
+  expect(failed.headers.getSetCookie()).toEqual([])
+  const second = get('/2')
+  await vi.waitUntil(() => held.length === 1)
+  held[0]?.release()
+  expect(await (await second).json()).toEqual(['/begin', '/2'])
+})
+
+test('a request that has stored a new session before keeps it', async () => {
+  const { get, held } = await serve({})
+  const login = get('/login')
+  await vi.waitUntil(() => held.length === 1)
+  held[0]?.release()
+  expect(await (await login).json()).toEqual(['new', '/login'])
 })
 
 test('a request without a session is an error', async () => {
