@@ -49,6 +49,9 @@ export function sessionLock(options: SessionLockOptions = {}): SessionMiddleware
   }
 }
 
+/** The sessions of each request that holds the lock of its session. */
+const lockedSessions = new WeakMap<IncomingMessage, AnySessions>()
+
 /** A request that holds the lock of its session. */
 class LockedRequest {
   readonly #request: SessionRequest
@@ -68,22 +71,25 @@ class LockedRequest {
     if (sessions === undefined || sessionID === undefined) throw lacksSession()
     // Only this request has its id.
     if (!session || sessions.storedText(session) === undefined) return this.#begin()
+    // An earlier middleware of the request has the lock.
+    if (lockedSessions.get(this.#request) === sessions) return this.#begin()
     const closed = new AbortController()
     this.#response.once('close', () => closed.abort())
     const lock = sessions.lockOf(sessionID, ttl, session)
-    await lock.run(() => this.#handle(), { wait, signal: closed.signal })
+    await lock.run(() => this.#handle(sessions), { wait, signal: closed.signal })
   }
 
   /** Passes an error on, unless the request is being handled already, or its client has closed the connection. */
   readonly fail = (error: unknown): void => {
-    if (!this.#hasBegun && !this.#response.destroyed) this.#next(error)
+    if (!this.#hasBegun && !this.#response.destroyed) process.nextTick(this.#next, error)
   }
 
   /** Resolves when the response is finished or its connection closed. */
-  async #handle(): Promise<void> {
+  async #handle(sessions: AnySessions): Promise<void> {
     await this.#readAgain()
     const response = this.#response
     if (response.destroyed) return
+    lockedSessions.set(this.#request, sessions)
     const ended = new Promise<void>((resolve) => finished(response, () => resolve()))
     this.#begin()
     await ended
@@ -110,7 +116,8 @@ class LockedRequest {
 
   #begin(): void {
     this.#hasBegun = true
-    this.#next()
+    // An exception of the handler becomes an uncaught exception, as without a lock.
+    process.nextTick(this.#next)
   }
 }
 

@@ -54,7 +54,13 @@ async function serve(
     middleware(request, response, async () => {
       arrived.push(request.url)
       if (request.url === '/login') await newSession(request as Request)
-      lock(request, response, async (error) => {
+      lock(request, response, (error) => {
+        if (request.url === '/throw') throw new Error('An error of the application.')
+        if (request.url === '/twice')
+          lock(request, response, (failure) => response.end(String(failure ?? 'done')))
+        else handle(error)
+      })
+      async function handle(error: unknown): Promise<void> {
         if (error !== undefined) {
           response.writeHead(423).end((error as Error).message)
           return
@@ -67,7 +73,7 @@ async function serve(
         }
         session.names = [...names, name]
         response.end(JSON.stringify(session.names))
-      })
+      }
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -81,7 +87,7 @@ async function serve(
   const cookie = String(begun.headers.getSetCookie()[0]).split(';')[0] as string
   const get = (path: string) => fetch(url + path, { headers: { cookie } })
   const advance = (ms: number) => (offset += ms)
-  return { get, held, arrived, store, cookie, port, advance, failRead }
+  return { get, held, arrived, store, cookie, url, port, advance, failRead }
 }
 
 test('requests of one session run one after another, and see what the one before has written', async () => {
@@ -179,6 +185,25 @@ test('a request that has stored a new session before keeps it', async () => {
   await vi.waitUntil(() => held.length === 1)
   held[0]?.release()
   expect(await (await login).json()).toEqual(['new', '/login'])
+})
+
+test('a second lock of the same request does not wait', async () => {
+  const { get } = await serve({ wait: 1 })
+  expect(await (await get('/twice')).text()).toBe('done')
+})
+
+test.each(['cookie', 'other'])('an exception of the handler is uncaught: %s', async (header) => {
+  const { url, cookie } = await serve({})
+  const handlers = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  try {
+    const thrown = once(process, 'uncaughtException')
+    fetch(`${url}/throw`, { headers: { [header]: cookie } }).catch(() => {})
+    const [error] = await thrown
+    expect(error).toEqual(new Error('An error of the application.'))
+  } finally {
+    for (const handler of handlers) process.on('uncaughtException', handler)
+  }
 })
 
 test('a request without a session is an error', async () => {
