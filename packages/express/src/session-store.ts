@@ -74,7 +74,10 @@ export class SessionStore extends Store {
     settle(count, callback)
   }
 
-  /** Clears the cache: everything with its prefix, or the whole store if it has none. */
+  /**
+   * Clears the cache: everything with its prefix, or the whole store if it has none. With `migrateFrom`, also the cache that
+   * sessions are moved from.
+   */
   override clear(callback?: Callback<void>): void {
     settle(this.sessions.clear(), callback)
   }

@@ -2,7 +2,7 @@ import type { Cache, Consistency, Duration } from '@stowage/core'
 
 /** Where sessions were stored before. They are moved when they are written for the first time. */
 export interface OldSessions {
-  /** The cache in which they are. @default the cache of the sessions */
+  /** The cache in which they are. `clear` clears it as well. @default the cache of the sessions */
   readonly cache?: Cache | undefined
   /**
    * Their keys. `'ids'`: as connect-redis and most other stores have them. `'digests'`: those of `Sessions`, for sessions

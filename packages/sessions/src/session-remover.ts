@@ -56,7 +56,7 @@ export class SessionRemover {
   async removeAllOf(user: string | number, index: UserIndex, except?: string): Promise<void> {
     const { cache, reader, rotates } = this.#context
     const kept = except === undefined ? undefined : await this.#currentKeyOf(keyOf(except))
-    const removed = await index.removeAll(user, kept, reader.oldUntil)
+    const removed = await index.removeAll(user, kept, reader.old.until)
     if (rotates) await Promise.all(removed.map((key) => this.#deleteSession(key)))
     else if (removed.length > 0) await cache.deleteMany(removed)
   }
@@ -66,10 +66,10 @@ export class SessionRemover {
     const { cache, reader, rotates } = this.#context
     const [key] = keys as [string]
     const isFound = rotates ? await this.#deleteMoved(key, keys) : true
-    if (reader.mayHaveOld(id)) {
+    if (reader.old.has(id)) {
       // A request that has read it where it was before must not move it now.
       await cache.set(key, tombstone, { ttl: longestRequestMs })
-      await reader.deleteOld(id)
+      await reader.old.delete(id)
     } else if (!rotates) await cache.delete(key)
     return isFound
   }

@@ -250,9 +250,17 @@ export class Sessions<T extends object = Record<string, unknown>> {
     return this.#lister.all()
   }
 
-  /** Ends all sessions. On a backend that cannot list its keys, other processes may read them for up to one second. */
+  /**
+   * Ends all sessions. On a backend that cannot list its keys, other processes may read them for up to one second. With
+   * `migrateFrom`, the cache that sessions are moved from is cleared as well.
+   */
   async clear(): Promise<void> {
-    await this.#cache.clear()
+    try {
+      // First, so that no session is moved meanwhile into what has been cleared.
+      await this.#reader.old.clear()
+    } finally {
+      await this.#cache.clear()
+    }
   }
 
   /**

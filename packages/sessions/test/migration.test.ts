@@ -1,10 +1,11 @@
-import { Cache } from '@stowage/core'
+import { inspect } from 'node:util'
+import { Cache, CacheError, wrapStore } from '@stowage/core'
 import { migrating, Sessions, sessionKey } from '@stowage/sessions'
 import { describe, expect, test } from 'vitest'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 
 /** Sessions of another program, as JSON under their ids. */
-function old() {
+function oldSessions() {
   const context = setup()
   const { clock, backend, create } = context
   const cache = new Cache(backend, { prefix: 'sess:', clock })
@@ -15,7 +16,7 @@ function old() {
 
 describe('migrateFrom', () => {
   test('a session is read where it was, and moved when it is written', async () => {
-    const { one, cache, clock } = old()
+    const { one, cache, clock } = oldSessions()
     await cache.set('id', { cookie: cookieOf(60_000, clock.now()), user: 'ada' }, { ttl: '1m' })
     const session = await readExisting(one)
     expect(session).toMatchObject({ user: 'ada' })
@@ -40,7 +41,7 @@ describe('migrateFrom', () => {
   })
 
   test('two requests that move a session keep the changes of both', async () => {
-    const { one, two, cache } = old()
+    const { one, two, cache } = oldSessions()
     await cache.set('id', { n: 0 })
     const [a, b] = [await readExisting(one), await readExisting(two)]
     a.a = 1
@@ -52,7 +53,7 @@ describe('migrateFrom', () => {
 
   test('a session that was destroyed before or after it was moved does not come back', async () => {
     for (const isMoved of [false, true]) {
-      const { one, two, moving, cache } = old()
+      const { one, two, moving, cache } = oldSessions()
       await cache.set('id', { n: 0 })
       const [slow, mover] = [await readExisting(one), await readExisting(two)]
       mover.moved = true
@@ -68,7 +69,7 @@ describe('migrateFrom', () => {
   })
 
   test('a logout with the object that was read keeps the mark that stops slower requests from moving it', async () => {
-    const { create, cache, backend, clock } = old()
+    const { create, cache, backend, clock } = oldSessions()
     const until = new Date(clock.now() + 86_400_000)
     const sessions = create({ migrateFrom: { cache, until }, rotation: true })
     await cache.set('id', { n: 0 })
@@ -80,7 +81,7 @@ describe('migrateFrom', () => {
 
   test('a change of the other program during the move is kept, and so is its logout', async () => {
     for (const isEnded of [false, true]) {
-      const { one, cache } = old()
+      const { one, cache } = oldSessions()
       await cache.set('id', { n: 0 })
       const session = await readExisting(one)
       if (isEnded) await cache.delete('id')
@@ -90,6 +91,35 @@ describe('migrateFrom', () => {
       expect(await one.read('id')).toEqual(isEnded ? undefined : { n: 0, other: 1, own: 1 })
     }
   })
+})
+
+test('errors of the cache that sessions are moved from do not contain ids', async () => {
+  const { cache: old, backend, clock, create } = oldSessions()
+  const id = 'an id that must stay secret'
+  await old.set(id, { n: 0 })
+  let failing: string[] = []
+  const store = wrapStore(backend, (operation, call) => {
+    if (!failing.includes(operation)) return call()
+    throw new CacheError('ERR_CACHE_UNAVAILABLE', 'The backend is unreachable.', {
+      ...{ store: 'test', operation, key: `sess:${id}`, cause: new Error(`GET sess:${id}`) },
+    })
+  })
+  const cache = new Cache(store, { prefix: 'sess:', clock })
+  const until = new Date(clock.now() + 86_400_000)
+  const sessions = create({ migrateFrom: { cache, until } })
+  const session = await readExisting(sessions, id)
+  session.n = 1
+  const calls: [string, () => Promise<unknown>][] = [
+    ['get', () => sessions.read(id)],
+    ['compareAndSet', () => sessions.update(id, session)],
+    ['delete', () => sessions.destroy(id)],
+  ]
+  for (const [operation, call] of calls) {
+    failing = [operation]
+    const error = await call().catch((error: unknown) => error)
+    expect(error).toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', store: 'test', operation })
+    expect(inspect(error, { showHidden: true })).not.toContain(id)
+  }
 })
 
 describe('migrating', () => {
@@ -143,6 +173,17 @@ describe('migrating', () => {
     }
   })
 
+  test('clear ends the sessions that were not moved, also for a slower request', async () => {
+    const { old, open } = await change()
+    const slowSessions = open()
+    const slow = await readExisting(slowSessions)
+    await open().clear()
+    slow.n = 1
+    expect(await slowSessions.update('id', slow)).toBe('dropped')
+    expect(await open().read('id')).toBeUndefined()
+    expect(await old.read('id')).toBeUndefined()
+  })
+
   test('destroyAllFor ends the sessions that were not moved, also for a slower request', async () => {
     const { old, open } = await change()
     await old.create('bob', { user: 'bob' })
@@ -176,7 +217,7 @@ describe('migrating', () => {
   })
 
   test('destroyAllFor ends all sessions of another program, which do not say when they began', async () => {
-    const { cache, clock, create, advance } = old()
+    const { cache, clock, create, advance } = oldSessions()
     const until = new Date(clock.now() + 86_400_000)
     const sessions = create({ ...index, migrateFrom: { cache, until } })
     await cache.set('id', { user: 'ada' })

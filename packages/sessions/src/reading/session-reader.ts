@@ -1,10 +1,11 @@
 import type { Cache, Clock, Consistency, ReadOptions, Snapshot } from '@stowage/core'
 import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
-import { isPlainKey, toKey } from '../keys/session-key.ts'
+import { toKey } from '../keys/session-key.ts'
 import type { OldSessions } from '../session-options.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { Lifetime } from '../writing/lifetime.ts'
 import type { SeenSession } from '../writing/session-mark.ts'
+import { OldSessionCache } from './old-session-cache.ts'
 
 export interface ReaderContext {
   readonly cache: Cache
@@ -35,12 +36,15 @@ function optionsFor(consistency: Consistency): ReadOptions {
 
 /** Reads sessions. Items that are not sessions, and sessions that have expired, are missing. */
 export class SessionReader {
+  /** Where sessions are moved from. */
+  readonly old: OldSessionCache
   readonly #context: ReaderContext
   readonly #options: ReadOptions
 
   constructor(context: ReaderContext) {
     this.#context = context
     this.#options = optionsFor(context.consistency)
+    this.old = new OldSessionCache(context)
   }
 
   /** Reads a session by its key, or, if it has not been moved yet, by its id. */
@@ -88,39 +92,13 @@ export class SessionReader {
 
   /** Reads a session where sessions are moved from. */
   async readOld(id: string): Promise<ReadSession | undefined> {
-    const place = this.#oldPlace(id)
-    if (place === undefined) return undefined
+    const snapshot = await this.old.read(id, readToWrite)
+    if (snapshot === undefined) return undefined
     const key = toKey(id)
-    const found = this.#sessionOf(await place.cache.snapshot(place.key, readToWrite), key, true)
+    const found = this.#sessionOf(snapshot, key, true)
     if (found === undefined || (await this.#context.users?.hasEnded(key, found))) return undefined
     // Its list is not moved: it is listed when it is stored.
     return found && { ...found, stored: { ...found.stored, isListed: false } }
-  }
-
-  /** Where the session may still be stored; `undefined` if nowhere. */
-  #oldPlace(id: string): { readonly cache: Cache; readonly key: string } | undefined {
-    const { migrateFrom, cache } = this.#context
-    if (migrateFrom === undefined || this.oldUntil === undefined) return undefined
-    const old = migrateFrom.cache ?? cache
-    if (migrateFrom.keys === 'digests') return { cache: old, key: toKey(id) }
-    return isPlainKey(id) ? { cache: old, key: id } : undefined
-  }
-
-  /** Deletes a session where sessions are moved from. */
-  async deleteOld(id: string): Promise<void> {
-    const place = this.#oldPlace(id)
-    await place?.cache.delete(place.key)
-  }
-
-  /** Until when sessions may be stored where they are moved from, in epoch milliseconds; `undefined` if nowhere. */
-  get oldUntil(): number | undefined {
-    const { migrateFrom, clock } = this.#context
-    const until = migrateFrom?.until.getTime()
-    return until !== undefined && clock.now() < until ? until : undefined
-  }
-
-  mayHaveOld(id: string): boolean {
-    return this.#oldPlace(id) !== undefined
   }
 
   /** Returns the session of a value that was read; `undefined` if it is not a session or has expired. */

@@ -1,0 +1,70 @@
+import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } from '@stowage/core'
+import { isPlainKey, toKey } from '../keys/session-key.ts'
+import type { OldSessions } from '../session-options.ts'
+
+export interface OldSessionContext {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly migrateFrom: OldSessions | undefined
+}
+
+/** Where sessions are moved from, until the end of the move. The keys may be ids: errors of the cache have no key. */
+export class OldSessionCache {
+  readonly #context: OldSessionContext
+
+  constructor(context: OldSessionContext) {
+    this.#context = context
+  }
+
+  /** Until when sessions may be stored here, in epoch milliseconds; `undefined` if there are none. */
+  get until(): number | undefined {
+    const { migrateFrom, clock } = this.#context
+    const until = migrateFrom?.until.getTime()
+    return until !== undefined && clock.now() < until ? until : undefined
+  }
+
+  /** Whether a session may be stored here. */
+  has(id: string): boolean {
+    return this.#keyOf(id) !== undefined
+  }
+
+  /** Resolves to `undefined` if the session cannot be stored here. */
+  async read(id: string, options: ReadOptions): Promise<Snapshot<unknown> | undefined> {
+    const key = this.#keyOf(id)
+    if (key === undefined) return undefined
+    const snapshot = await withoutKey(this.#cache.snapshot(key, options))
+    const { value, jsonText, replace, swap } = snapshot
+    return { value, jsonText, replace, swap, delete: () => withoutKey(snapshot.delete()) }
+  }
+
+  async delete(id: string): Promise<void> {
+    const key = this.#keyOf(id)
+    if (key !== undefined) await withoutKey(this.#cache.delete(key))
+  }
+
+  /** Deletes all sessions, unless they are in the cache that they are moved to. */
+  async clear(): Promise<void> {
+    if (this.until !== undefined && this.#cache !== this.#context.cache) await this.#cache.clear()
+  }
+
+  get #cache(): Cache {
+    return this.#context.migrateFrom?.cache ?? this.#context.cache
+  }
+
+  #keyOf(id: string): string | undefined {
+    if (this.until === undefined) return undefined
+    if (this.#context.migrateFrom?.keys === 'digests') return toKey(id)
+    return isPlainKey(id) ? id : undefined
+  }
+}
+
+/** The cause is left out as well: the error of a client may contain its command. */
+async function withoutKey<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    if (!CacheError.is(error)) throw error
+    const { code, message, store, operation, retryable } = error
+    throw new CacheError(code, message, { store, operation, retryable })
+  }
+}
