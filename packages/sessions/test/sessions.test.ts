@@ -117,6 +117,20 @@ describe.each(['bytes', 'shared'] as const)('sessions in memory, values: %s', (v
     expect(await two.read('another')).toBeDefined()
   })
 
+  test.each(['accepted', true, null, 1, { maxAge: 5 }, { path: ['/'] }, { expires: 'soon' }])(
+    'a key "cookie" that is not a cookie is an error: %j',
+    async (cookie) => {
+      const { one, two } = start()
+      const problem = 'The key "cookie" of a session must be a cookie'
+      await expect(one.create('id', { cookie })).rejects.toThrow(problem)
+      await expect(one.update('id', { cookie })).rejects.toThrow(problem)
+      await one.create('id', { user: 'ada' })
+      const session = await readExisting(one)
+      await expect(one.update('id', Object.assign(session, { cookie }))).rejects.toThrow(problem)
+      expect(await two.read('id')).toEqual({ user: 'ada' })
+    },
+  )
+
   test('touch moves the expiry, also of an object that was not read, and stores no data', async () => {
     const { one, two, advance, clock } = start()
     await one.create('id', { n: 1, cookie: cookieOf(1_000, clock.now()) })

@@ -28,6 +28,15 @@ export function isSessionCookie(value: unknown): value is SessionCookie {
   )
 }
 
+/** @throws TypeError for a cookie with which the session could not be read again */
+export function checkCookie(cookie: unknown): void {
+  if (cookie === undefined || isSessionCookie(cookie)) return
+  throw new TypeError(
+    'The key "cookie" of a session must be a cookie as express-session stores it: { originalMaxAge, expires, … }. Use ' +
+      'another key for anything else.',
+  )
+}
+
 /**
  * The lifetime that a cookie gives its session, in milliseconds, negative if the application has ended the session;
  * `undefined` if it has none. `originalMaxAge` is preferred to `expires`, which frameworks renew only at the end of a

@@ -1,5 +1,5 @@
 import { type Cache, CacheError, type Clock, JsonText, type Snapshot } from '@stowage/core'
-import { withExpiry } from '../data/session-cookie.ts'
+import { checkCookie, withExpiry } from '../data/session-cookie.ts'
 import { type StoredSession, toItemText } from '../data/session-item.ts'
 import { assertSize, tooLarge } from '../data/session-size.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
@@ -41,6 +41,7 @@ export class SessionDrafts {
     { rotated, firstKey }: Pick<StoredSession, 'rotated' | 'firstKey'> = neverRotated,
   ): DraftSession {
     const { clock, lifetime, users } = this.#context
+    checkCookie(text.cookie)
     const now = clock.now()
     const began = Number.isNaN(created) ? now : created
     const expires = lifetime.expiryOf(text.cookie, began, now)
