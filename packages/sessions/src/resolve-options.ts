@@ -1,5 +1,5 @@
-import { type Cache, CacheError, milliseconds } from '@stowage/core'
-import { checkChoice, checkInteger, checkOptionNames } from '@stowage/core/driver'
+import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
+import { checkChoice, checkInteger, checkOptionNames, consistencies } from '@stowage/core/driver'
 import type { OldSessions, SessionsOptions } from './session-options.ts'
 import { AnonymousSessions } from './users/anonymous-sessions.ts'
 import { SessionUsers } from './users/session-users.ts'
@@ -43,12 +43,19 @@ export function resolveOptions<T extends object>(options: SessionsOptions<T>): R
   checkCache(options?.cache)
   checkOptionNames('Sessions', options, optionNames)
   const { cache, maxBytes = defaultMaxBytes, concurrency = 'merge' } = options
-  const { consistency = 'strong', migrateFrom } = options
-  checkChoice('concurrency', concurrency, ['merge', 'lastWrite', 'reject'])
+  const { consistency = 'strong', migrateFrom, rotation = false } = options
+  checkChoice('Sessions: concurrency', concurrency, ['merge', 'lastWrite', 'reject'])
+  checkChoice('Sessions: consistency', consistency, consistencies)
+  if (maxBytes !== Infinity) checkInteger('Sessions: maxBytes', maxBytes, 1)
+  if (typeof rotation !== 'boolean') throw invalid('rotation must be true or false.')
   checkOldSessions(cache, migrateFrom)
-  if (cache.driver === 'null') throw keepsNothing()
+  if (cache.driver === 'null') {
+    throw invalid(
+      'the driver null keeps nothing, so no session would exist. Choose another driver.',
+    )
+  }
   return {
-    ...{ maxBytes, concurrency, consistency, rotates: options.rotation === true },
+    ...{ maxBytes, concurrency, consistency, rotates: rotation },
     lifetime: lifetimeFrom(options),
     users: usersFrom(options),
     anonymous: anonymousFrom(options),
@@ -60,16 +67,25 @@ function lifetimeFrom(
 ): Lifetime {
   const { cache, idleTimeout, absoluteTimeout, touchAfter } = options
   return new Lifetime({
-    idleMs: idleTimeout === undefined ? (cache.ttl ?? Infinity) : milliseconds(idleTimeout),
-    absoluteMs: absoluteTimeout === undefined ? Infinity : milliseconds(absoluteTimeout),
+    idleMs: positive('idleTimeout', idleTimeout ?? cache.ttl ?? Infinity),
+    absoluteMs: positive('absoluteTimeout', absoluteTimeout ?? Infinity),
     touchAfter,
     ttlStep: cache.limits.ttlStep,
   })
 }
 
+function positive(name: string, duration: Duration): number {
+  const ms = milliseconds(duration)
+  if (ms > 0) return ms
+  throw invalid(`${name} must be positive, not ${duration}.`)
+}
+
 function usersFrom<T extends object>(options: SessionsOptions<T>): SessionUsers | undefined {
   const { cache, index, indexSecret, maxPerUser = defaultMaxPerUser } = options
   if (index === undefined) return undefined
+  if (typeof index !== 'function') {
+    throw invalid('index must be a function that returns the user of a session.')
+  }
   checkInteger('maxPerUser', maxPerUser, 1)
   const secret = checkIndexSecret(indexSecret)
   const userIndex = new UserIndex({ cache, clock: cache.clock, secret, maxPerUser })
@@ -85,29 +101,27 @@ function anonymousFrom<T extends object>(
   if (maxAnonymous === undefined) return undefined
   checkInteger('maxAnonymous', maxAnonymous, 1)
   if (index !== undefined) return new AnonymousSessions(cache, maxAnonymous)
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    'Sessions: maxAnonymous requires index, which returns the user of a session.',
-  )
+  throw invalid('maxAnonymous requires index, which returns the user of a session.')
 }
 
 function checkOldSessions(cache: Cache, migrateFrom: OldSessions | undefined): void {
   if (migrateFrom === undefined) return
-  const { keys = 'ids', cache: old = cache } = migrateFrom
+  const { keys = 'ids', cache: old = cache, until } = migrateFrom
+  if (!(until instanceof Date) || Number.isNaN(until.getTime())) {
+    throw invalid(
+      'migrateFrom.until must be a valid Date: when the old cache is read for the last time.',
+    )
+  }
   checkChoice('migrateFrom.keys', keys, ['ids', 'digests'])
   if (keys === 'digests' && old === cache) {
-    throw new CacheError(
-      'ERR_CACHE_CONFIG',
-      'Sessions: migrateFrom with keys: digests requires the cache that the sessions were stored in.',
+    throw invalid(
+      'migrateFrom with keys: digests requires the cache that the sessions were stored in.',
     )
   }
 }
 
-function keepsNothing(): CacheError {
-  return new CacheError(
-    'ERR_CACHE_CONFIG',
-    'Sessions: the driver null keeps nothing, so no session would exist. Choose another driver.',
-  )
+function invalid(problem: string): CacheError {
+  return new CacheError('ERR_CACHE_CONFIG', `Sessions: ${problem}`)
 }
 
 /** Also if the cache itself is passed, or `undefined`. */

@@ -286,6 +286,25 @@ describe('the option concurrency', () => {
     expect(() => setup({ concurrency: 'last' as never })).toThrow('concurrency')
     expect(() => setup({ unknown: 1 } as never)).toThrow('unknown')
   })
+
+  test.each([
+    ['idleTimeout', 0],
+    ['idleTimeout', '-1m'],
+    ['absoluteTimeout', 0],
+    ['maxBytes', '64kb'],
+    ['maxBytes', Number.NaN],
+    ['maxBytes', 0],
+    ['consistency', 'weak'],
+    ['rotation', 'on'],
+    ['index', 'user'],
+    ['migrateFrom', {}],
+    ['migrateFrom', { until: '2030-01-01' }],
+    ['migrateFrom', { until: new Date('soon') }],
+  ])('the option %s must be valid: %o', (name, value) => {
+    const options = { indexSecret: 'a secret of the test', [name]: value } as never
+    const problem = { code: 'ERR_CACHE_CONFIG', message: expect.stringContaining(name) }
+    expect(() => setup(options)).toThrow(expect.objectContaining(problem))
+  })
 })
 
 describe('the user of a session', () => {

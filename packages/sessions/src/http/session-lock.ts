@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
-import type { Duration } from '@stowage/core'
+import { type Duration, milliseconds } from '@stowage/core'
+import { checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import { holderKey } from './messages/holder.ts'
 import { type AnySessions, sessionsOf } from './middleware-options.ts'
 import type { SessionMiddleware } from './session-middleware.ts'
@@ -36,13 +37,17 @@ interface SessionRequest extends IncomingMessage {
  * The sessions must be those of `session()`, or of express-session with the `SessionStore` of `@stowage/express`. The
  * request fails with the `CacheError` `ERR_CACHE_LOCKED` if the others take longer than `wait`.
  *
+ * @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options
  * @example
  * app.post('/checkout', sessionLock({ ttl: '30s', wait: '10s' }), (request, response) => {
  *   response.end('No other request of this session is handled meanwhile.')
  * })
  */
 export function sessionLock(options: SessionLockOptions = {}): SessionMiddleware {
+  checkOptionNames<SessionLockOptions>('sessionLock', options, { ttl: true, wait: true })
   const { ttl = '30s', wait = '10s' } = options
+  checkTimeout('sessionLock: ttl', ttl)
+  milliseconds(wait)
   return (request, response, next) => {
     const turn = new LockedRequest(request as SessionRequest, response, next)
     turn.run(ttl, wait).catch(turn.fail)

@@ -206,6 +206,13 @@ test.each(['cookie', 'other'])('an exception of the handler is uncaught: %s', as
   }
 })
 
+test.each([{ ttl: 'soon' }, { ttl: 0 }, { wait: 'x' }, { wiat: '1s' }])(
+  'invalid options are errors: %o',
+  (options) => {
+    expect(() => sessionLock(options as never)).toThrow(/duration|ttl|wait/)
+  },
+)
+
 test('a request without a session is an error', async () => {
   const errors: unknown[] = []
   const server = createServer((request, response) => {
