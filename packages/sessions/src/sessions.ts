@@ -63,7 +63,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
       readOld: (id) => reader.readOld(id),
     })
     this.#remover = new SessionRemover({ cache, reader, users, anonymous, rotates })
-    this.#lister = new SessionLister({ cache, consistency, reader })
+    const hasOtherItems = rotates || migrateFrom !== undefined
+    this.#lister = new SessionLister({ cache, consistency, reader, hasOtherItems })
   }
 
   /** The cache that the sessions are stored in. */
@@ -237,7 +238,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Lists the keys of all sessions.
+   * Lists the keys of all sessions. With `rotation` or `migrateFrom`, this reads them, to leave out old ids.
    *
    * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
    */

@@ -40,6 +40,13 @@ describe('migrateFrom', () => {
     expect(await sessions.read('plain')).toBeUndefined()
   })
 
+  test('keys does not contain sessions that have ended', async () => {
+    const { one } = oldSessions()
+    await one.create('id', {})
+    await one.destroy('id')
+    expect(await one.keys()).toEqual([])
+  })
+
   test('two requests that move a session keep the changes of both', async () => {
     const { one, two, cache } = oldSessions()
     await cache.set('id', { n: 0 })

@@ -46,7 +46,8 @@ describe.each([
     const { sessions, cache } = create(options)
     await sessions.create(old, { user: 'ada', data: 'something private' })
     await sessions.rotate(old, renewed, await read(sessions, old))
-    const values = await Promise.all((await sessions.keys()).map((key) => cache.get(key)))
+    const values = await Promise.all([old, renewed].map((id) => cache.get(sessionKey(id))))
+    expect(values).not.toContain(undefined)
     const copies = values.filter((value) => JSON.stringify(value).includes('private'))
     expect(copies).toHaveLength(1)
     expect(JSON.stringify(values)).not.toContain(renewed)
@@ -194,6 +195,14 @@ test('a second logout does not end another session of the user that began at the
   await sessions.destroy(old, session)
   await sessions.destroy(old, session)
   expect(await sessions.read('the id of another session')).toBeDefined()
+})
+
+test('keys contains a rotated session once', async () => {
+  const { sessions } = create()
+  await sessions.create(old, { user: 'ada' })
+  await sessions.rotate(old, renewed, await read(sessions, old))
+  expect(await sessions.keys()).toEqual([sessionKey(renewed)])
+  expect(await sessions.all()).toHaveLength(1)
 })
 
 test('rotate requires the option rotation', async () => {

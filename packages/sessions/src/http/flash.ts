@@ -19,7 +19,10 @@ export function addFlash(session: object, kind: string, message: string): void {
   Object.assign(session, { [flashKey]: added })
 }
 
-/** Returns the messages of a session, and removes them. A message is returned once. */
+/**
+ * Returns the messages of a session, and removes them. Requests that run at the same time may both return a message: use
+ * `sessionLock` where that matters.
+ */
 export function takeFlash(session: object): FlashMessages {
   const messages = messagesOf(session)
   Reflect.deleteProperty(session, flashKey)

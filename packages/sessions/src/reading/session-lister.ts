@@ -17,6 +17,8 @@ export interface ListerContext {
   readonly cache: Cache
   readonly consistency: Consistency
   readonly reader: SessionReader
+  /** Whether keys of sessions may lead to nothing or to another key: after a rotation, or the end of a moved session. */
+  readonly hasOtherItems: boolean
 }
 
 /** Lists sessions: all, where the backend can list its keys, or those of a user. */
@@ -37,6 +39,14 @@ export class SessionLister<T extends object> {
   }
 
   async keys(): Promise<string[]> {
+    const keys = await this.#storedKeys()
+    if (!this.#context.hasOtherItems) return keys
+    const listed = await this.#read(keys)
+    return listed.map(({ key }) => key)
+  }
+
+  /** The keys that may be those of sessions. */
+  async #storedKeys(): Promise<string[]> {
     // A scan may return a key more than once.
     const keys = new Set<string>()
     try {
@@ -50,7 +60,7 @@ export class SessionLister<T extends object> {
   }
 
   async all(): Promise<ListedSession<T>[]> {
-    const listed = await this.#read(await this.keys())
+    const listed = await this.#read(await this.#storedKeys())
     return listed.map(({ key, session }) => ({ key, session }))
   }
 
