@@ -123,3 +123,35 @@ test('a response that is compressed behind the session is complete', async () =>
   expect(headers.getSetCookie()).toHaveLength(1)
   expect(text).toHaveLength(10_001)
 })
+
+test.each([
+  ['an array', ['Set-Cookie', 'a=1', 'X-Other', '1', 'set-cookie', 'b=2']],
+  ['an array, after the reason', 'OK', ['Set-Cookie', ['a=1', 'b=2'], 'X-Other', '1']],
+  [
+    'pairs',
+    [
+      ['Set-Cookie', ['a=1', 'b=2']],
+      ['X-Other', '1'],
+    ],
+  ],
+  ['an object, before undefined', { 'Set-Cookie': ['a=1', 'b=2'], 'X-Other': '1' }, undefined],
+])('writeHead with %s keeps the cookie of the session', async (_, ...args) => {
+  const { get } = await serve((_, response) => {
+    response.setHeader('Set-Cookie', 'replaced=1')
+    response.writeHead(200, ...(args as []))
+    response.end()
+  })
+  const { headers } = await get()
+  const names = headers.getSetCookie().map((cookie) => cookie.split('=')[0])
+  expect(names).toEqual(['a', 'b', 'connect.sid'])
+  expect(headers.get('x-other')).toBe('1')
+})
+
+test('an array of headers that is not complete reaches the error handler', async () => {
+  const { get, errors } = await serve((_, response) => {
+    response.writeHead(200, ['Set-Cookie'])
+    response.end()
+  })
+  expect(await get()).toMatchObject({ status: 500, text: 'error handler' })
+  expect(errors).toHaveLength(1)
+})

@@ -165,13 +165,45 @@ export class HeldResponse implements CallHandler {
 
 /** Moves the cookies among the arguments of `writeHead`, which would replace that of the session, to the response. */
 function keepCookies(response: ServerResponse, args: unknown[]): void {
-  const headers = args.at(-1)
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) return
-  const { ...others } = headers as Record<string, string | string[]>
+  // The headers may be in place of the reason.
+  const index = typeof args[1] === 'string' || args[2] ? 2 : 1
+  const headers = args[index]
+  if (Array.isArray(headers)) args[index] = keepListedCookies(response, headers)
+  else if (typeof headers === 'object' && headers !== null) {
+    args[index] = keepNamedCookies(response, headers as Record<string, string | string[]>)
+  }
+}
+
+/** Returns the other headers. */
+function keepNamedCookies(
+  response: ServerResponse,
+  { ...others }: Record<string, string | string[]>,
+): Record<string, string | string[]> {
   for (const [name, value] of Object.entries(others)) {
-    if (name.toLowerCase() !== 'set-cookie') continue
+    if (!isSetCookie(name)) continue
     delete others[name]
     response.setHeader('Set-Cookie', value)
   }
-  args[args.length - 1] = others
+  return others
+}
+
+/** Returns the other headers. */
+function keepListedCookies(response: ServerResponse, headers: unknown[]): unknown[] {
+  // Node accepts pairs only if the response has no header of its own.
+  const list: unknown[] = Array.isArray(headers[0]) ? headers.flat() : headers
+  // Node throws an error.
+  if (list.length % 2 !== 0) return headers
+  const cookies: string[] = []
+  const others: unknown[] = []
+  for (let index = 0; index < list.length; index += 2) {
+    const [name, value] = [list[index], list[index + 1]]
+    if (isSetCookie(name)) cookies.push(...([value].flat() as string[]))
+    else others.push(name, value)
+  }
+  if (cookies.length > 0) response.setHeader('Set-Cookie', cookies)
+  return others
+}
+
+function isSetCookie(name: unknown): boolean {
+  return String(name).toLowerCase() === 'set-cookie'
 }
