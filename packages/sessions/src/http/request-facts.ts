@@ -6,10 +6,14 @@ export interface RequestFacts extends IncomingMessage {
   readonly secure?: boolean
 }
 
-/** Whether the path of a request begins with that of the cookie. */
+/** The target of a request to a proxy has a scheme and a host. See RFC 9112, section 3.2.2. */
+const schemeAndHost = /^https?:\/\/[^/?]*/i
+
+/** Whether the path of a request begins with that of the cookie. Targets such as `//` are not URLs. */
 export function isBelow(path: string | undefined, { originalUrl, url }: RequestFacts): boolean {
   if (path === undefined || path === '/') return true
-  return new URL(originalUrl ?? url ?? '/', 'http://host').pathname.startsWith(path)
+  const target = originalUrl ?? url ?? '/'
+  return target.replace(schemeAndHost, '').startsWith(path)
 }
 
 /** Whether a request came over HTTPS. */
