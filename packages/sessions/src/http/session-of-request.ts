@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { sessionChannels } from '../channels.ts'
 import { keyOf } from '../keys/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
-import { HeldResponse, type Hold } from './messages/held-response.ts'
+import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
 import { type HeldRequest, holderKey } from './messages/holder.ts'
 import { addProperties, type PropertySource } from './messages/request-properties.ts'
 import { isSecure, type RequestFacts } from './request-facts.ts'
@@ -132,9 +132,22 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   #proceed(): void {
-    if (!this.#session) this.#generate()
-    this.held = new HeldResponse(this.#response, this, this.held)
+    try {
+      if (!this.#session) this.#generate()
+      this.#hold()
+    } catch (error) {
+      this.#next(error)
+      return
+    }
     this.#next()
+  }
+
+  #hold(): void {
+    const response = this.#response as ServerResponse & { req: IncomingMessage }
+    if (!isResponse(response)) return
+    // Its methods find the session through its request. Adapters of serverless platforms create it with another one.
+    if (response.req !== this.#request) response.req = this.#request
+    this.held = new HeldResponse(response, this, this.held)
   }
 
   /** Returns whether the session exists. If not, that of the request remains. */

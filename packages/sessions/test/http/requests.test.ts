@@ -1,11 +1,7 @@
 import { once } from 'node:events'
-import {
-  createServer,
-  type IncomingMessage,
-  ServerResponse,
-  request as sendRequest,
-} from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { createServer, IncomingMessage, ServerResponse, request as sendRequest } from 'node:http'
+import { type AddressInfo, connect, Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
@@ -53,6 +49,37 @@ async function serve(options: Partial<SessionMiddlewareOptions> = {}) {
   return { get, login, server, port, store, middleware }
 }
 
+test('an upgrade reads the session, although the response is an empty object', async () => {
+  const { login, server, port, middleware } = await serve()
+  const users: unknown[] = []
+  server.on('upgrade', (request, socket) => {
+    middleware(request, {} as ServerResponse, (error) => {
+      users.push(error ?? (request as SessionRequest).session.user)
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n')
+    })
+  })
+  for (const cookie of [await login(), '']) {
+    const headers = { cookie, connection: 'Upgrade', upgrade: 'test' }
+    const [, socket] = await once(sendRequest({ port, headers }).end(), 'upgrade')
+    socket.destroy()
+  }
+  expect(users).toEqual(['ada', undefined])
+})
+
+test('an exception of genid is an error of the request, with and without a cookie', async () => {
+  let isBroken = false
+  const genid = () => {
+    if (isBroken) throw new Error('no id')
+    return 'an id of the test'
+  }
+  const { get, login, store } = await serve({ genid })
+  const cookie = await login()
+  await store.clear()
+  isBroken = true
+  expect((await get('/', cookie)).text).toBe('Error: no id')
+  expect((await get('/')).text).toBe('Error: no id')
+})
+
 test.each([
   ['/app', true],
   ['/app/page?query', true],
@@ -70,4 +97,18 @@ test.each([
   socket.end(`GET ${target} HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n`)
   const [, body] = (await text(socket)).split('\r\n\r\n')
   expect(body).toContain(hasSession ? 'undefined' : 'no session')
+})
+
+test('a response that does not know its request is sent, with the cookie', async () => {
+  const { middleware } = await serve()
+  const request = new IncomingMessage(new Socket())
+  // As serverless-http creates it.
+  const response = new ServerResponse({ method: 'GET' } as IncomingMessage)
+  response.assignSocket(new PassThrough() as unknown as Socket)
+  middleware(request, response, () => {
+    ;(request as SessionRequest).session.user = 'ada'
+    response.end()
+  })
+  await once(response, 'finish')
+  expect(response.getHeader('Set-Cookie')).toHaveLength(1)
 })

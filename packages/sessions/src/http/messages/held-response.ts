@@ -19,6 +19,11 @@ export interface Hold {
   onEnd(): void
 }
 
+/** Whether an object is a response. For an upgrade, applications of `ws` and Socket.IO pass a middleware an empty object. */
+export function isResponse(response: Partial<ServerResponse>): boolean {
+  return typeof response.getHeaderNames === 'function'
+}
+
 /** Holds a response from the first call that would send its headers until `commit` has finished. */
 export class HeldResponse implements CallHandler {
   readonly #response: ServerResponse
