@@ -197,6 +197,14 @@ describe('sessions', () => {
     expect(stderr).not.toContain('too short')
   })
 
+  test('are found with the last secret of the cookie', async () => {
+    await signIn()
+    const { SESSION_INDEX_SECRET, ...others } = env
+    const variables = { ...others, SESSION_SECRET: `a new secret of the cookies,${indexSecret}` }
+    const { stdout } = await folder.run(['sessions', 'list', '--user', '7', '--json'], variables)
+    expect(JSON.parse(stdout).sessions).toHaveLength(2)
+  })
+
   test('are listed without ids and values, and revoked', async () => {
     await signIn()
     await sessions.create('session-of-grace', { userId: 8 })

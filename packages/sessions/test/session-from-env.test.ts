@@ -2,7 +2,13 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ConfigError, DriverRegistry } from '@stowage/core'
-import { type ConfiguredSession, type RequestSession, sessionFromEnv } from '@stowage/sessions'
+import memoryDriver, { memory } from '@stowage/memory'
+import {
+  type ConfiguredSession,
+  type RequestSession,
+  type SessionFromEnvOptions,
+  sessionFromEnv,
+} from '@stowage/sessions'
 import { expect, test } from 'vitest'
 
 const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
@@ -23,8 +29,11 @@ async function cookieOf({ middleware }: ConfiguredSession): Promise<string | und
   return response.headers.getSetCookie()[0]
 }
 
-async function problemsOf(variables: Record<string, string>): Promise<string[]> {
-  const error = await sessionFromEnv(variables, registry).catch((reason) => reason)
+async function problemsOf(
+  variables: Record<string, string>,
+  options?: SessionFromEnvOptions,
+): Promise<string[]> {
+  const error = await sessionFromEnv(variables, registry, options).catch((reason) => reason)
   if (!(error instanceof ConfigError)) throw new Error('expected a ConfigError')
   return error.problems.map(({ variable }) => variable)
 }
@@ -126,4 +135,68 @@ test('sessions with an index use the secret of the variables', async () => {
   )
   await sessions.create('id', { user: 'ada' })
   expect(await sessions.of('ada')).toHaveLength(1)
+})
+
+test('the sessions of users stay when a new secret is put before the old one', async () => {
+  const options = { sessions: { index: ({ user }: Record<string, unknown>) => user as string } }
+  const stored = memory()
+  const shared = new DriverRegistry({
+    memory: async () => ({ default: { ...memoryDriver, create: () => stored } }),
+  })
+  const old = 'a secret of 16 characters'
+  const before = await sessionFromEnv({ SESSION_SECRET: old }, shared, options)
+  await before.sessions.create('id', { user: 'ada' })
+  const after = await sessionFromEnv({ SESSION_SECRET: `a new secret, ${old}` }, shared, options)
+  expect(await after.sessions.read('id')).toEqual({ user: 'ada' })
+})
+
+test('with an index, a secret that is too short is a problem of its variable', async () => {
+  const options = { sessions: { index: () => 'ada' } }
+  const short = { SESSION_SECRET: 'short' }
+  expect(await problemsOf(short, options)).toEqual(['SESSION_SECRET'])
+  const variables = { ...short, SESSION_INDEX_SECRET: 'too short' }
+  expect(await problemsOf(variables, options)).toEqual(['SESSION_INDEX_SECRET'])
+})
+
+test.each([
+  ['an object', { priority: 'high', sameSite: 'none', maxAge: 60_000 } as const],
+  ['a function', () => ({ priority: 'high', sameSite: 'none', maxAge: 60_000 }) as const],
+])(
+  'variables precede the attributes of a cookie that is %s, and keep the others',
+  async (_, cookie) => {
+    const options = { middleware: { cookie, name: 'unused' } }
+    const base = { SESSION_SECRET: 'secret', SESSION_COOKIE_NAME: 'sid' }
+    expect(await cookieOf(await sessionFromEnv(base, registry, options))).toMatch(
+      /^sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; Priority=High; SameSite=None$/,
+    )
+    const variables = { ...base, SESSION_COOKIE_SAME_SITE: 'strict', SESSION_COOKIE_PATH: '/' }
+    expect(await cookieOf(await sessionFromEnv(variables, registry, options))).toMatch(
+      /; Priority=High; SameSite=Strict$/,
+    )
+  },
+)
+
+test('the cookie of an application expires with the session', async () => {
+  const options = { middleware: { cookie: { priority: 'high' } }, sessions: {} } as const
+  const variables = { SESSION_SECRET: 'secret', SESSION_LIFETIME: '1d' }
+  const expiryOf = async (sessions: SessionFromEnvOptions['sessions'] = {}) => {
+    const began = Date.now()
+    const configured = await sessionFromEnv(variables, registry, { ...options, sessions })
+    const header = await cookieOf(configured)
+    return Date.parse(/Expires=([^;]+)/.exec(header ?? '')?.[1] ?? '') - began
+  }
+  const [hour, day] = [3_600_000, 86_400_000]
+  expect(await expiryOf()).toBeGreaterThan(day - hour)
+  const idle = await expiryOf({ idleTimeout: '2h' })
+  expect(idle).toBeGreaterThan(hour)
+  expect(idle).toBeLessThan(day)
+})
+
+test('the variables of the timeouts precede the options of the sessions', async () => {
+  const variables = { SESSION_SECRET: 'secret', SESSION_IDLE: '1h' }
+  const options = { sessions: { idleTimeout: '1ms', absoluteTimeout: '2h' } } as const
+  const { sessions } = await sessionFromEnv(variables, registry, options)
+  await sessions.create('id', { user: 'ada' })
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(await sessions.read('id')).toEqual({ user: 'ada' })
 })

@@ -98,7 +98,8 @@ export class Context {
     if (this.app.sessions !== undefined) return this.app.sessions
     this.assertValid()
     const { SESSION_INDEX_SECRET, SESSION_SECRET } = this.variables
-    const indexSecret = SESSION_INDEX_SECRET?.trim() || SESSION_SECRET?.split(',')[0]?.trim()
+    // As of sessionFromEnv.
+    const indexSecret = SESSION_INDEX_SECRET?.trim() || SESSION_SECRET?.split(',').at(-1)?.trim()
     if (!indexSecret) {
       throw new CommandError(
         'The sessions of a user are found with SESSION_INDEX_SECRET or SESSION_SECRET: set the one of the application, or ' +

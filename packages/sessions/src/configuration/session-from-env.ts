@@ -5,6 +5,7 @@ import {
   cachesFromEnv,
   type DriverRegistry,
   Env,
+  milliseconds,
   type Role,
   type Variables,
 } from '@stowage/core'
@@ -48,6 +49,8 @@ export const sessionVariables: readonly string[] = [
   'SESSION_COOKIE_SAME_SITE',
   'SESSION_COOKIE_PARTITIONED',
 ]
+/** That of the option `indexSecret` of `Sessions`. */
+const minIndexSecretLength = 16
 const sameSites = ['lax', 'strict', 'none'] as const
 
 /**
@@ -58,7 +61,7 @@ const sameSites = ['lax', 'strict', 'none'] as const
  * |---|---|---|
  * | `SESSION_SECRET` | signs the cookie. A list separated by commas: the first one signs, all are accepted | random in development, required in production |
  * | `SESSION_IDLE` | lifetime of a session after its last request; `SESSION_LIFETIME` is then its lifetime from its beginning | `SESSION_LIFETIME` |
- * | `SESSION_INDEX_SECRET` | hides the users in the keys of their lists | the first `SESSION_SECRET` |
+ * | `SESSION_INDEX_SECRET` | hides the users in the keys of their lists | the last `SESSION_SECRET` |
  * | `SESSION_COOKIE_NAME`, `_DOMAIN`, `_PATH` | of the cookie | `connect.sid`; none; `/` |
  * | `SESSION_COOKIE_SECURE` | `true`, `false` or `auto` | `auto` |
  * | `SESSION_COOKIE_SAME_SITE` | `lax`, `strict` or `none` | `lax` |
@@ -76,7 +79,10 @@ export async function sessionFromEnv(
   options: SessionFromEnvOptions = {},
 ): Promise<ConfiguredSession> {
   const env = new Env(variables, '', [...(options.problems ?? [])])
+  const { index, idleTimeout } = options.sessions ?? {}
   const configured = readSecrets(env)
+  const secret = configured ?? [randomBytes(32).toString('base64url')]
+  const indexSecret = index && readIndexSecret(env, secret)
   const cookie = readCookie(env)
   const name = env.text('SESSION_COOKIE_NAME')
   const [idle, lifetime] = [env.duration('SESSION_IDLE'), env.duration('SESSION_LIFETIME')]
@@ -86,21 +92,21 @@ export async function sessionFromEnv(
     problems: env.problems,
   })
   warnOfLostLogouts(variables)
-  const secret = configured ?? [randomBytes(32).toString('base64url')]
-  const indexSecret = env.text('SESSION_INDEX_SECRET') ?? secret[0]
   const cache = caches.use('session')
   const sessions = new Sessions<Session>({
     cache,
-    ...(idle !== undefined && { idleTimeout: idle, absoluteTimeout: lifetime }),
     ...options.sessions,
-    ...(options.sessions?.index && { indexSecret }),
+    ...(idle !== undefined && { idleTimeout: idle }),
+    ...(idle !== undefined && lifetime !== undefined && { absoluteTimeout: lifetime }),
+    ...(indexSecret !== undefined && { indexSecret }),
   })
-  const maxAge = idle ?? cache.ttl
+  // The cookie expires with the session.
+  const maxAge = idle ?? (idleTimeout === undefined ? cache.ttl : milliseconds(idleTimeout))
   const middleware = session({
-    // The cookie expires with the session.
-    ...{ secret, store: sessions, rolling: true, cookie: { maxAge, ...cookie } },
-    ...(name !== undefined && { name }),
+    ...{ secret, store: sessions, rolling: true },
     ...options.middleware,
+    cookie: withAttributes(maxAge, options.middleware?.cookie, cookie),
+    ...(name !== undefined && { name }),
   })
   return { middleware, sessions, caches, isSecretGenerated: configured === undefined }
 }
@@ -122,18 +128,44 @@ function readSecrets(env: Env): string[] | undefined {
   return undefined
 }
 
+/** The last secret of the cookie is the one that stays when a new one is put before it. */
+function readIndexSecret(env: Env, secrets: readonly string[]): string {
+  const own = env.text('SESSION_INDEX_SECRET')
+  const indexSecret = own ?? (secrets.at(-1) as string)
+  if (indexSecret.length < minIndexSecretLength) {
+    const name = own === undefined ? 'SESSION_SECRET' : 'SESSION_INDEX_SECRET'
+    const remedy = `must have at least ${minIndexSecretLength} characters, as the sessions have an index.`
+    env.problem(name, remedy)
+  }
+  return indexSecret
+}
+
 function readCookie(env: Env): CookieOptions {
-  const secure = env.choice('SESSION_COOKIE_SECURE', ['true', 'false', 'auto']) ?? 'auto'
+  const secure = env.choice('SESSION_COOKIE_SECURE', ['true', 'false', 'auto'])
+  const sameSite = env.choice('SESSION_COOKIE_SAME_SITE', sameSites)
   const [path, domain] = [env.text('SESSION_COOKIE_PATH'), env.text('SESSION_COOKIE_DOMAIN')]
   const partitioned = env.flag('SESSION_COOKIE_PARTITIONED')
   if (partitioned && secure === 'false') {
     env.problem('SESSION_COOKIE_PARTITIONED', 'requires a secure cookie.')
   }
   return {
-    secure: secure === 'auto' ? secure : secure === 'true',
-    sameSite: env.choice('SESSION_COOKIE_SAME_SITE', sameSites) ?? 'lax',
+    ...(secure !== undefined && { secure: secure === 'auto' ? secure : secure === 'true' }),
+    ...(sameSite !== undefined && { sameSite }),
     ...(path !== undefined && { path }),
     ...(domain !== undefined && { domain }),
     ...(partitioned !== undefined && { partitioned }),
   }
+}
+
+type CookieOption = SessionMiddlewareOptions['cookie']
+
+/** Adds attributes to the cookie of the application: defaults, which it may change, and those of variables. */
+function withAttributes(
+  maxAge: number | undefined,
+  cookie: CookieOption,
+  variables: CookieOptions,
+): CookieOption {
+  const defaults: CookieOptions = { maxAge, secure: 'auto', sameSite: 'lax' }
+  if (typeof cookie !== 'function') return { ...defaults, ...cookie, ...variables }
+  return (request) => ({ ...defaults, ...cookie(request), ...variables })
 }
