@@ -81,7 +81,7 @@ function checkCookie(name: string, options: CookieOptions): void {
   const { secure, domain, path = '/', partitioned } = options
   checkLifetime(options)
   const isHost = name.startsWith('__Host-')
-  if (isHost && (secure !== true || domain !== undefined || path !== '/')) {
+  if (isHost && (secure !== true || domain || path !== '/')) {
     throw invalid(
       'a cookie with the prefix __Host- must be secure, have the path /, and no domain.',
     )

@@ -11,7 +11,7 @@ const schemeAndHost = /^https?:\/\/[^/?]*/i
 
 /** Whether the path of a request begins with that of the cookie. Targets such as `//` are not URLs. */
 export function isBelow(path: string | undefined, { originalUrl, url }: RequestFacts): boolean {
-  if (path === undefined || path === '/') return true
+  if (!path || path === '/') return true
   const target = originalUrl ?? url ?? '/'
   return target.replace(schemeAndHost, '').startsWith(path)
 }

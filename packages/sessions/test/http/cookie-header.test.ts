@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Cookie } from '../../src/http/cookies/cookie.ts'
+import { Cookie, type CookieOptions } from '../../src/http/cookies/cookie.ts'
 import {
   createIdReader,
   createSigner,
@@ -68,4 +68,15 @@ test('a cookie expires at its own date, whatever the cookie before it had', () =
     const header = setCookie('sid', 'id', new Cookie({ expires }))
     expect(header).toContain(`Expires=${expires.toUTCString()};`)
   }
+})
+
+test('attributes without a value are left out', () => {
+  const options = { domain: null, path: null, priority: null, sameSite: null } as unknown
+  expect(setCookie('sid', 'id', new Cookie(options as CookieOptions))).toBe('sid=s%3Aid; HttpOnly')
+})
+
+test('a cookie that was stored with false in place of its lifetime has none after a touch', () => {
+  const cookie = Cookie.restore({ originalMaxAge: false, expires: false, path: '/' })
+  cookie.touch()
+  expect(cookie).toMatchObject({ originalMaxAge: null, expires: null })
 })

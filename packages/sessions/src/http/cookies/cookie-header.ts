@@ -90,13 +90,14 @@ function serialize(name: string, value: string, cookie: Cookie, expires: Date | 
     if (!attributeText.test(text)) throw new TypeError(`The ${attribute} of the cookie is invalid.`)
     parts.push(`${attribute}=${text}`)
   }
-  if (domain !== undefined) add('Domain', domain)
-  add('Path', path)
+  // @fastify/session stores null for an attribute that is not set.
+  if (domain) add('Domain', domain)
+  if (path) add('Path', path)
   if (expires !== null) add('Expires', toDateText(expires))
   if (httpOnly) parts.push('HttpOnly')
   if (secure) parts.push('Secure')
   if (partitioned) parts.push('Partitioned')
-  if (priority !== undefined) add('Priority', capitalized(priority))
+  if (priority) add('Priority', capitalized(priority))
   const site = sameSite === true ? 'strict' : sameSite
   if (site) add('SameSite', capitalized(site))
   return parts.join('; ')

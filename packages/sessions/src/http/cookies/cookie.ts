@@ -50,7 +50,8 @@ export class Cookie {
     const { originalMaxAge, expires } = stored
     const cookie = new Cookie({ ...(stored as CookieOptions), expires: undefined })
     if (expires) cookie.#expires = new Date(expires as string)
-    cookie.originalMaxAge = (originalMaxAge as number | undefined) ?? null
+    // Some applications of express-session assign false in place of null.
+    cookie.originalMaxAge = typeof originalMaxAge === 'number' ? originalMaxAge : null
     return cookie
   }
 
