@@ -28,9 +28,14 @@ export class ResponseCookie {
     this.#holder = holder
   }
 
+  /** Whether the request came over HTTPS, if the cookie requires that. */
+  canSend(cookie: Cookie): boolean {
+    return !cookie.secure || isSecure(this.#request, this.#settings.options.proxy)
+  }
+
   set({ id, cookie }: RequestSession): void {
-    const { name, sign, options } = this.#settings
-    if (cookie.secure && !isSecure(this.#request, options.proxy)) return
+    if (!this.canSend(cookie)) return
+    const { name, sign } = this.#settings
     this.#add(setCookie(name, sign(id), cookie))
   }
 

@@ -234,7 +234,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #isRotationDue(session: RequestSession): boolean {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || session.id !== this.#cookieId) return false
-    return sessions.ageOfId(session) >= rotateAfter && !this.#hasMoved(session)
+    const isOld = sessions.ageOfId(session) >= rotateAfter
+    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasMoved(session)
   }
 
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */

@@ -304,6 +304,25 @@ describe('rotateAfter', () => {
     expect(replies.flatMap(({ setCookies }) => setCookies)).toHaveLength(1)
   })
 
+  test('waits for a response that can send the cookie', async () => {
+    const clock = new ManualClock()
+    const app = await serve(
+      ({ session, headers, url }, response) => {
+        if (url === '/https') headers['x-forwarded-proto'] = 'https'
+        session.visits = Number(session.visits ?? 0) + 1
+        response.end(`${session.visits}`)
+      },
+      { store: rotating(clock), rotateAfter: '10m', proxy: true, cookie: { secure: true } },
+    )
+    await app.get('/https')
+    await clock.advance(600_000)
+    expect(await app.get('/http')).toMatchObject({ text: '2', setCookies: [] })
+    await clock.advance(30_001)
+    const rotated = await app.get('/https')
+    expect([rotated.text, rotated.setCookies.length]).toEqual(['3', 1])
+    expect(await app.get('/https')).toMatchObject({ text: '4', setCookies: [] })
+  })
+
   test('a logout with the old id ends the new one', async () => {
     const clock = new ManualClock()
     const store = rotating(clock)
