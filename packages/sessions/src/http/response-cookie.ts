@@ -13,6 +13,8 @@ export class ResponseCookie {
   readonly #settings: Settings
   /** Has the response, once it is held. */
   readonly #holder: { readonly held: HeldResponse | undefined }
+  /** Whether the response has it. */
+  #isSet = false
   /** The `Set-Cookie` header without it. */
   #before: number | string | string[] | undefined
 
@@ -46,6 +48,8 @@ export class ResponseCookie {
 
   /** Takes back the cookie of a session that could not be stored. */
   undo(): void {
+    if (!this.#isSet) return
+    this.#isSet = false
     if (this.#before === undefined) this.#response.removeHeader('Set-Cookie')
     else this.#response.setHeader('Set-Cookie', this.#before)
   }
@@ -53,6 +57,7 @@ export class ResponseCookie {
   #add(header: string): void {
     const before = this.#response.getHeader('Set-Cookie')
     this.#before = before
+    this.#isSet = true
     const others = before === undefined ? [] : [before].flat().map(String)
     this.#holder.held?.setHeader('Set-Cookie', [...others, header])
   }

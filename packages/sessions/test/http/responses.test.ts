@@ -20,11 +20,12 @@ type Handle = (request: SessionRequest, response: ServerResponse) => unknown
  * A server of `node:http` with a session that each request changes, so that its response waits. Errors that reach the
  * middleware's `next` are collected, and answered with 500.
  */
-async function serve(handle: Handle) {
-  const store = new Sessions({ cache: new Cache(memory(), { prefix: 'session:' }) })
+async function serve(handle: Handle, before: (response: ServerResponse) => unknown = () => {}) {
+  const store = new Sessions({ cache: new Cache(memory(), { prefix: 'session:' }), maxBytes: 500 })
   const middleware = session({ secret: 'test only', store })
   const errors: Error[] = []
   const server = createServer((request, response) => {
+    before(response)
     middleware(request, response, (error) => {
       if (error !== undefined) {
         errors.push(error as Error)
@@ -43,9 +44,9 @@ async function serve(handle: Handle) {
     server.close()
   })
   const { port } = server.address() as AddressInfo
-  const get = async () => {
+  const get = async (path = '/', cookie = '') => {
     const signal = AbortSignal.timeout(10_000)
-    const response = await fetch(`http://127.0.0.1:${port}`, { signal })
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie }, signal })
     return { status: response.status, headers: response.headers, text: await response.text() }
   }
   return { get, errors }
@@ -91,6 +92,22 @@ test.each([
   })
   expect(await get()).toMatchObject({ status: 500, text: 'error handler' })
   expect(errors).toHaveLength(1)
+})
+
+test('a session that is not stored leaves the cookies that others have set before it', async () => {
+  const handle: Handle = ({ session, url }, response) => {
+    if (url === '/large') session.text = 'x'.repeat(1_000)
+    response.setHeader('X-Handler', '1')
+    response.end()
+  }
+  const { get } = await serve(handle, (response) => response.setHeader('Set-Cookie', 'csrf=1'))
+  const [, cookie] = (await get()).headers.getSetCookie()
+  // The session has a cookie already, or gets one that is taken back.
+  for (const sent of [cookie, '']) {
+    const { status, headers } = await get('/large', sent)
+    expect([status, headers.getSetCookie()]).toEqual([500, ['csrf=1']])
+    expect(headers.get('x-handler')).toBeNull()
+  }
 })
 
 test('the methods that another middleware has replaced are there again after the wait', async () => {
