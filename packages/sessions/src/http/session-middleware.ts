@@ -24,7 +24,7 @@ export function wasSessionUsed(request: IncomingMessage): boolean {
  * Creates a middleware that provides `request.session`, in place of that of express-session: it has the same options and
  * methods, and accepts the same cookies. In addition:
  * - The session is stored before the response is sent. If that fails, the error handlers of the application respond.
- * - A session that has ended, or was destroyed by the response, has its cookie cleared.
+ * - The response to a request that ends its session clears the cookie.
  * - Requests that change nothing are not saved, and a session that has ended meanwhile is not restored.
  *
  * What is changed after the first `write` or `flushHeaders` of the response is not stored.
