@@ -284,6 +284,7 @@ export class Cache {
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#keyspace.toStorageKey(key)
     const encoded = this.#taggedWrites.encode(storageKey, value, options?.tags)
+    if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
     let isReplaced = false
     await this.#updates.update('replace', storageKey, async (current) => {
       const item = await encoded

@@ -312,6 +312,9 @@ describe('a failing store', () => {
         cache.remember('other', { tags: () => ['u'] }, () => 'new'),
         cache.rememberMany(['k', 'x'], options, (keys) => keys.map(() => 'new')),
         cache.set('k', 'new', { tags: ['t'] }),
+        cache.replace('k', 'new', { tags: ['t'] }),
+        cache.replace('k', 'new', { tags: [''] }),
+        cache.update('k', () => 'new', { tags: ['t'] }),
         cache.get('k'),
       ]
       await Promise.allSettled(calls)
