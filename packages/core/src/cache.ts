@@ -14,6 +14,7 @@ import {
   checkWriteOptions,
 } from './configuration/check-arguments.ts'
 import { checkOptionNames } from './configuration/check-options.ts'
+import { mergeOptions } from './configuration/merge-options.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { CacheError } from './errors.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
@@ -651,17 +652,21 @@ export class Cache {
   }
 
   /**
-   * Returns a cache with the same store and prefix that encodes values differently, or has another default ttl. Writes
-   * and invalidations of one apply to the other.
+   * Returns a cache with the same store and prefix that encodes values differently, or has another default ttl. An
+   * option that is `undefined` has no effect. Writes and invalidations of one cache apply to the other.
    *
    * @example
    * const shortLived = cache.view({ ttl: '10s' })
    * await shortLived.set('status', 'ok')
    * console.log(await cache.get('status'))
    */
-  view(options: { readonly codec?: Codec; readonly ttl?: Duration | null }): Cache {
+  view(options: {
+    readonly codec?: Codec | undefined
+    readonly ttl?: Duration | null | undefined
+  }): Cache {
     const parent = { root: this.#root, path: this.#path }
-    return new Cache(this.#outerStore, { ...this.#options, name: this.name, ...options }, parent)
+    const own = { ...this.#options, name: this.name }
+    return new Cache(this.#outerStore, mergeOptions(own, options), parent)
   }
 
   /**
@@ -832,12 +837,11 @@ export class Cache {
     return this.#limitCalls
   }
 
-  #createNamespace(name: string, options?: NamespaceOptions): Cache {
+  #createNamespace(name: string, options: NamespaceOptions = {}): Cache {
     const path = namespacePrefix(name)
     const prefix = this.#keyspace.prefix + path
     const parent = { root: this.#root, path: this.#path + path }
-    // Not spread, which takes ten times as long.
-    const scoped = Object.assign({}, this.#options, options, { name: this.name, prefix })
+    const scoped = Object.assign(mergeOptions(this.#options, options), { name: this.name, prefix })
     return new Cache(this.#scope.store, scoped, parent)
   }
 

@@ -2,6 +2,7 @@ import { Cache } from './cache.ts'
 import type { CacheOptions } from './cache-options.ts'
 import { Lifecycle } from './calls/lifecycle.ts'
 import { checkStores } from './configuration/check-arguments.ts'
+import { mergeOptions } from './configuration/merge-options.ts'
 import { CacheError } from './errors.ts'
 import type { CacheStore } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
@@ -128,7 +129,7 @@ export class Caches<Name extends string = string> {
     const definition = this.#options.stores[name]
     const { store, ...options } =
       typeof definition === 'function' ? { store: definition } : definition
-    return new Cache(store(), { clock: this.#clock, ...options, name })
+    return new Cache(store(), { ...mergeOptions({ clock: this.#clock }, options), name })
   }
 
   async #ping(name: Name): Promise<Health> {

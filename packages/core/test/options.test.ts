@@ -1,8 +1,15 @@
-import { Cache, type CacheOptions } from '@stowage/core'
+import {
+  Cache,
+  type CacheOptions,
+  createCaches,
+  encrypted,
+  json,
+  type RememberOptions,
+} from '@stowage/core'
 import { checkChoice, checkInteger, checkOptionNames } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
-import { referenceStore } from '@stowage/testing'
-import { expect, test } from 'vitest'
+import { ManualClock, referenceStore } from '@stowage/testing'
+import { describe, expect, test } from 'vitest'
 
 const code = 'ERR_CACHE_CONFIG'
 
@@ -58,4 +65,54 @@ test('a prefix that is too long is named in the error, also on a store that cann
       /"a prefix that leaves no room:" is too long/,
     )
   }
+})
+
+describe('an option that is undefined', () => {
+  const key = `a:${Buffer.alloc(32, 1).toString('base64')}`
+
+  test('does not replace the codec or the ttl of the cache of a view or a namespace', async () => {
+    const store = memory()
+    const cache = new Cache(store, { ttl: '1m', codec: encrypted(json(), { keys: [key] }) })
+    const view = cache.view({ ttl: '10s', codec: undefined })
+    await view.set('token', 'secret')
+    expect(String(store.get('token'))).not.toContain('secret')
+    expect(await cache.get('token')).toBe('secret')
+    expect(view.ttl).toBe(10_000)
+    expect(cache.view({ ttl: undefined }).ttl).toBe(60_000)
+    expect(cache.view({ ttl: null }).ttl).toBeUndefined()
+    expect(cache.namespace('users', { ttl: undefined, remember: undefined }).ttl).toBe(60_000)
+    expect(cache.namespace('users', { ttl: null }).ttl).toBeUndefined()
+  })
+
+  test('does not replace the clock of createCaches', () => {
+    const clock = new ManualClock()
+    const stores = { a: { store: () => memory(), clock: undefined } }
+    expect(createCaches({ clock, default: 'a', stores }).use().clock).toBe(clock)
+  })
+
+  test('does not replace a default of remember, which also applies to collections', async () => {
+    const clock = new ManualClock()
+    const remember = { staleIfError: '1d', timeout: 20 } as const
+    const cache = new Cache(memory({ clock }), { clock, ttl: '1m', remember })
+    const options: RememberOptions<string> = { staleIfError: undefined, timeout: undefined }
+    const users = cache.collection('user', { load: (id: string): string => `user ${id}` })
+    await cache.remember('k', options, () => 'value')
+    await cache.rememberMany(['many'], options, () => ['value'])
+    await users.get('1')
+    await clock.advance(60_001)
+    const failing = cache.collection('user', {
+      load: (): string => Promise.reject('down') as never,
+    })
+    expect(await cache.remember('k', options, () => Promise.reject('down'))).toBe('value')
+    expect(await cache.rememberMany(['many'], options, () => Promise.reject('down'))).toEqual([
+      'value',
+    ])
+    expect(await failing.get('1')).toBe('user 1')
+    const never = new Promise<string>(() => {})
+    const timeout = { code: 'ERR_CACHE_TIMEOUT' }
+    await expect(cache.remember('slow', options, () => never)).rejects.toMatchObject(timeout)
+    await expect(
+      cache.rememberMany(['slow too'], options, async () => [await never]),
+    ).rejects.toMatchObject(timeout)
+  })
 })

@@ -1,7 +1,8 @@
 import { checkKeys, checkLoader } from '../configuration/check-arguments.ts'
+import { mergeOptions } from '../configuration/merge-options.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
-import { type Caller, hasLimits, withLimits } from '../loading/caller.ts'
+import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
 import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
@@ -59,8 +60,7 @@ export class RememberCalls {
 
   remember<T>(key: string, options: RememberOptions<T>, load: Load<T>): Promise<T> {
     if (typeof load !== 'function') return rejectLoader(load)
-    const timeout = options.timeout ?? this.#defaults?.timeout
-    const limits = { timeout, signal: options.signal }
+    const limits = this.#limitsOf(options)
     if (!hasLimits(limits)) return this.#remember(key, options, load)
     const at = { store: this.#scope.entries.store.name, key }
     return withLimits(limits, at, (caller) => this.#remember(key, options, load, caller))
@@ -75,7 +75,7 @@ export class RememberCalls {
     checkLoader('rememberMany', load)
     const call = new RememberManyCall(this.#scope, this.#reader, this.#loadOptions(options), load)
     const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
-    return call.run(jobKeys, { ...this.#defaults, ...options })
+    return call.run(jobKeys, this.#limitsOf(options))
   }
 
   /** Begins with the read, or joins the load of another caller. A hit does as little as possible, and begins no flight. */
@@ -178,9 +178,13 @@ export class RememberCalls {
     return { key, name, refreshKey: this.#refreshKey(name) }
   }
 
+  #limitsOf<T>({ timeout, signal }: RememberOptions<T>): CallerLimits {
+    return { timeout: timeout ?? this.#defaults?.timeout, signal }
+  }
+
   #loadOptions<T>(options: RememberOptions<T>): LoadOptions<T> {
     const defaults = this.#defaults
-    const merged = defaults === undefined ? options : { ...defaults, ...options }
+    const merged = defaults === undefined ? options : mergeOptions(defaults, options)
     return new LoadOptions<T>(merged, this.#ttl, this.#scope.clock)
   }
 }
