@@ -131,5 +131,5 @@ export function toMarkItem(store: AnyStore, mark: Mark): unknown {
 
 /** Returns a mark that ends a load without a value. */
 export function endMark(kind: Exclude<MarkKind, 'L'>, ms: number): Mark {
-  return new Mark(kind, markToken(), 0, Math.max(1, Math.ceil(ms)))
+  return new Mark(kind, markToken(), 0, Math.max(1, ms))
 }

@@ -1,4 +1,4 @@
-import { type Duration, milliseconds, type Ttl } from '../time/duration.ts'
+import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
 import { createEntryId, type Entry, type EntryFacts } from '../values/entry.ts'
 import type { Companion, CompanionRequests } from './companions.ts'
 
@@ -126,7 +126,7 @@ export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
     share?: boolean
     for?: Duration
   } = {}): void {
-    this.skipMs = milliseconds(duration)
+    this.skipMs = wholeMilliseconds(duration)
     this.isPrivate = !share
   }
 

@@ -1,6 +1,12 @@
 import { checkOptionNames } from '../configuration/check-options.ts'
 import type { Clock } from '../time/clock.ts'
-import { type Duration, milliseconds, resolveTtl, type Ttl } from '../time/duration.ts'
+import {
+  type Duration,
+  milliseconds,
+  resolveTtl,
+  type Ttl,
+  wholeMilliseconds,
+} from '../time/duration.ts'
 
 /** Options of `remember`. Their defaults can be set for a cache: `new Cache(store, { remember: { lease: false } })`. */
 export interface RememberOptions<T = unknown> {
@@ -85,8 +91,8 @@ export class LoadOptions<T> {
       throw new TypeError("remember: the tags must be an array, such as ['products'].")
     }
     const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease } = options
-    this.staleWhileRevalidate = milliseconds(staleWhileRevalidate)
-    this.staleIfError = milliseconds(staleIfError)
+    this.staleWhileRevalidate = wholeMilliseconds(staleWhileRevalidate)
+    this.staleIfError = wholeMilliseconds(staleIfError)
     this.loadTimeout = milliseconds(options.loadTimeout ?? defaultLoadTimeout)
     this.lease = lease === false ? undefined : checkLease(milliseconds(lease))
     this.refresh = options.refresh === true
@@ -126,7 +132,7 @@ export class LoadOptions<T> {
   /** The pause after a failed load, in milliseconds. */
   backoff(hasStaleValue: boolean): number {
     const { backoff } = this.#options
-    if (backoff !== undefined) return milliseconds(backoff)
+    if (backoff !== undefined) return wholeMilliseconds(backoff)
     return hasStaleValue ? defaultStaleBackoff : 0
   }
 

@@ -1,5 +1,5 @@
 import { channels } from '../channels.ts'
-import { CacheError } from '../errors.ts'
+import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
 import { noClaim } from '../leases/local-claim.ts'
@@ -13,6 +13,8 @@ import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself. */
 const passMs = 1_000
+/** Why a backend did not store a value. After any other error, it may be stored. */
+const refusals: readonly CacheErrorCode[] = ['ERR_CACHE_LIMIT', 'ERR_CACHE_REJECTED']
 const noVersions: ReadonlyMap<string, TagVersion> = new Map()
 const strongRead = { consistency: 'strong' } as const
 
@@ -191,7 +193,7 @@ async function replace<T>(
     return isStored && areEqual(versions, current)
   } catch (error) {
     report(job, error)
-    if (CacheError.is(error) && error.code === 'ERR_CACHE_LIMIT') {
+    if (CacheError.is(error) && refusals.includes(error.code)) {
       job.scope.passes.add(job.key, passMs)
       return endClaim(job, claim, endMark('P', passMs))
     }

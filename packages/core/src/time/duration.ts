@@ -54,6 +54,14 @@ function parseCached(text: string): number | undefined {
   return ms
 }
 
+/** 100 years. */
+const maxPeriod = 5_200 * units.w
+
+/** Converts a duration that is stored, or added to a ttl: to whole milliseconds, rounded up, and 100 years at most. */
+export function wholeMilliseconds(duration: Duration): number {
+  return Math.min(Math.ceil(milliseconds(duration)), maxPeriod)
+}
+
 /**
  * Converts a ttl to the form of the store contract: milliseconds, rounded up, or `undefined` for "never expires" (also
  * for `Infinity` and durations beyond the safe integers). Returns 0 for a ttl that has already expired.
