@@ -9,7 +9,10 @@ import type { StandardSchema } from './standard-schema.ts'
  * returns and the cache stores, and `Value` what callers receive: the same without a schema.
  */
 export interface CollectionDefinition<Id, Stored, Value> {
-  /** Returns the part of the key that identifies a value. @default String */
+  /**
+   * Returns the part of the key that identifies a value. Needed for ids that are not strings, finite numbers, booleans or
+   * bigints. @default String
+   */
   readonly key?: ((id: Id) => string) | undefined
   /** Time for which a value is fresh. @default the ttl of the cache */
   readonly ttl?: Ttl | undefined

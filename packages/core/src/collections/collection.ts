@@ -55,7 +55,7 @@ export class Collection<Id, Stored, Value> {
 
   /** The key of a value, for the methods of the cache. */
   keyOf(id: Id): string {
-    const { key = String } = this.#definition
+    const { key = (each: Id) => idText(this.name, each) } = this.#definition
     return this.#prefix + key(id)
   }
 
@@ -105,17 +105,13 @@ export class Collection<Id, Stored, Value> {
     const { remove } = this.#definition
     const existed = await this.#cache.delete(key)
     if (remove === undefined) return existed
-    try {
-      await remove(id)
-    } finally {
-      // A load that began before the value was deleted in the source is not stored.
-      await this.#cache.delete(key)
-    }
+    // A load that began before the value was deleted in the source is not stored.
+    await this.#writes.deleteAfter(key, async () => remove(id))
     return existed
   }
 
   /** Makes the value stale, or deletes it from the cache if it has no stale window. */
-  expire(id: Id): Promise<boolean> {
+  async expire(id: Id): Promise<boolean> {
     return this.#cache.expire(this.keyOf(id))
   }
 
@@ -155,4 +151,21 @@ export class Collection<Id, Stored, Value> {
     if (!(loaded instanceof Map)) return [...(loaded as readonly (Stored | undefined)[])]
     return ids.map((id) => loaded.get(id))
   }
+}
+
+/** @throws TypeError for an id whose text may be that of another id, such as `[object Object]` */
+function idText(collection: string, id: unknown): string {
+  switch (typeof id) {
+    case 'string':
+      return id
+    case 'boolean':
+    case 'bigint':
+      return String(id)
+    case 'number':
+      if (Number.isFinite(id)) return String(id)
+  }
+  throw new TypeError(
+    `collection ${collection}: only strings, finite numbers, booleans and bigints identify a value. ` +
+      'Define the option key, a function that returns a string for an id.',
+  )
 }

@@ -51,18 +51,24 @@ export class WriteThrough {
     ])
     const release = lease.keepAlive(() => {})
     let isStored = false
-    try {
-      const value = await save()
-      release()
+    const write = async () => {
+      const value = await save().finally(release)
       isStored = await this.#replace(storageKey, lease, load, value, tags)
       return value
-    } finally {
-      release()
-      if (!isStored) {
-        scope.invalidate(storageKey)
-        await entries.store.delete(storageKey)
-      }
     }
+    return settle(write, async () => isStored || this.#delete(storageKey))
+  }
+
+  /** Calls `remove` and then deletes the key, also if `remove` fails. */
+  deleteAfter(key: string, remove: () => Promise<unknown>): Promise<unknown> {
+    const storageKey = this.#context.keyspace.toStorageKey(key)
+    return settle(remove, () => this.#delete(storageKey))
+  }
+
+  async #delete(storageKey: string): Promise<boolean> {
+    const { entries, scope } = this.#context
+    scope.invalidate(storageKey)
+    return entries.store.delete(storageKey)
   }
 
   /** Returns whether the value has replaced the lease. */
@@ -87,4 +93,13 @@ export class WriteThrough {
     scope.invalidate(key)
     return lease.replace(item, ttl === undefined ? undefined : ttl + options.staleWindow)
   }
+}
+
+/** Calls `work` and then `cleanUp`, also if `work` fails. If both fail, rejects with the error of `work`. */
+async function settle<T>(work: () => Promise<T>, cleanUp: () => Promise<unknown>): Promise<T> {
+  const [outcome] = await Promise.allSettled([work()])
+  const [cleaning] = await Promise.allSettled([cleanUp()])
+  if (outcome.status === 'rejected') throw outcome.reason
+  if (cleaning.status === 'rejected') throw cleaning.reason
+  return outcome.value
 }

@@ -1,4 +1,4 @@
-import { Cache, type CacheOptions, channels, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheOptions, channels, wrapStore } from '@stowage/core'
 import { ManualClock, referenceStore, type StoredItem } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -92,6 +92,28 @@ describe('reads', () => {
     const definition = { load: () => 1, key: (id: { a: string }) => id.a }
     expect(cache.collection('c', definition).keyOf({ a: 'x' })).toBe('c:x')
     expect(cache.collection('c', { ...definition, version: 2 }).keyOf({ a: 'x' })).toBe('c:v2:x')
+  })
+
+  test('an id whose text another id may have needs the option key', async () => {
+    const { cache } = setUp()
+    const prices = cache.collection('price', { load: async (id: unknown) => `price of ${id}` })
+    const keys = ['lamp', 1, -1.5, true, 1n].map((id) => prices.keyOf(id))
+    expect(keys).toEqual(['price:lamp', 'price:1', 'price:-1.5', 'price:true', 'price:1'])
+    for (const id of [{ sku: 'lamp' }, ['a'], new Date(0), Number.NaN, null, undefined, Symbol()]) {
+      const message = /collection price: .*Define the option key/
+      expect(() => prices.keyOf(id)).toThrow(TypeError)
+      for (const call of [prices.get(id), prices.getMany([id]), prices.expire(id)]) {
+        await expect(call).rejects.toThrow(message)
+      }
+    }
+    const keyed = cache.collection('price', {
+      load: async ({ sku }: { sku: string }) => sku,
+      key: ({ sku }) => sku,
+    })
+    expect([await keyed.get({ sku: 'lamp' }), await keyed.get({ sku: 'desk' })]).toEqual([
+      'lamp',
+      'desk',
+    ])
   })
 
   test('rejects unknown members', () => {
@@ -312,4 +334,24 @@ describe('write-through', () => {
     )
     expect(await writers[0]?.getMany(ids)).toEqual(ids.map((id) => database.users.get(id)))
   })
+})
+
+test('if the source and the cache fail, set and delete reject with the error of the source', async () => {
+  let isDown = false
+  const store = wrapStore(referenceStore({ async: true }), (operation, call) => {
+    if (isDown) throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'x', operation })
+    return call()
+  })
+  const fail = async (message: string) => {
+    isDown = true
+    throw new Error(message)
+  }
+  const users = new Cache(store).collection('user', {
+    load: () => 1,
+    save: () => fail('duplicate key'),
+    remove: () => fail('foreign key'),
+  })
+  await expect(users.set('1', 2)).rejects.toThrow('duplicate key')
+  isDown = false
+  await expect(users.delete('1')).rejects.toThrow('foreign key')
 })
