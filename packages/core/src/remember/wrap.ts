@@ -13,7 +13,7 @@ export interface WrapOptions<A extends unknown[], T> extends RememberOptions<T> 
    * Returns the part of the key that identifies the arguments. Needed if they are not all strings, finite numbers,
    * booleans, bigints or `null`. @default a text that differs for different arguments
    */
-  readonly key?: ((...args: NoInfer<A>) => string) | undefined
+  readonly key?: NoInfer<(...args: A) => string> | undefined
 }
 
 /** A function whose results are cached. */

@@ -143,6 +143,20 @@ describe('the key of a wrapped function', () => {
     expect(keysOf('~tag').keyOf()).not.toMatch(/^~/)
   })
 
+  test('receives optional parameters and those with a default', async () => {
+    const cache = new Cache(memory())
+    const find = async (id: string, page?: number) => `${id} ${page}`
+    const paged = cache.wrap(find, { name: 'a', key: (id, page) => `${id}:${page ?? 1}` })
+    expect([await paged('x'), await paged('x', 1)]).toEqual(['x undefined', 'x undefined'])
+    const first = cache.wrap(find, { name: 'b', key: (id) => id })
+    expect([await first('x', 1), await first('x', 2)]).toEqual(['x 1', 'x 1'])
+    const withDefault = async (id: string, page = 3) => `${id} ${page}`
+    const key = (id: string, page = 3) => `${id}:${page}`
+    expect(await cache.wrap(withDefault, { name: 'c', key })('x')).toBe('x 3')
+    // @ts-expect-error: not a parameter of the function
+    cache.wrap(find, { name: 'd', key: (id: number) => String(id) })
+  })
+
   test('must be a string', async () => {
     const key = () => undefined as never
     const find = new Cache(memory()).wrap(() => 1, { name: 'f', key })
