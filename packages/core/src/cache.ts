@@ -351,7 +351,7 @@ export class Cache {
 
   /**
    * Returns the snapshot of a key that is expected to be missing, without a read. Its `replace` and `swap` store a value
-   * only if there is none.
+   * only if it is a miss.
    *
    * @example
    * const stored = await cache.expectMissing<number>('order:1').swap(1)
@@ -809,7 +809,7 @@ export class Cache {
       encode: (storageKey, value, options) =>
         this.#taggedWrites.encode(storageKey, value, options?.tags),
       replace: (storageKey, seen, item, options) =>
-        this.#updates.replace(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
+        this.#updates.replaceSeen(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
     }
     return this.#snapshotWriter
   }

@@ -1,5 +1,6 @@
 import { Cache, type CacheStore, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
+import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
 describe.each(['bytes', 'shared'] as const)('snapshot, values: %s', (values) => {
@@ -30,6 +31,31 @@ describe.each(['bytes', 'shared'] as const)('snapshot, values: %s', (values) => 
     await cache.delete('k')
     expect(await first.swap(6)).toBeUndefined()
     expect(await cache.get('k')).toBeUndefined()
+  })
+
+  test('expectMissing replaces an entry that reads as a miss, and no other one', async () => {
+    const clock = new ManualClock()
+    const cache = new Cache(memory({ values, clock }), { clock })
+    const create = {
+      invalidated: async (key: string) => {
+        await cache.set(key, 'old', { tags: ['t'] })
+        await cache.invalidateTags('t')
+      },
+      stale: async (key: string) => {
+        await cache.remember(key, { ttl: 1, staleWhileRevalidate: '1h' }, () => 'old')
+        await clock.advance(1)
+      },
+    }
+    for (const [key, createMiss] of Object.entries(create)) {
+      await createMiss(key)
+      expect((await cache.expectMissing(key).swap('new'))?.value).toBe('new')
+      expect(await cache.get(key)).toBe('new')
+      expect(await cache.expectMissing(key).replace('other')).toBe(false)
+      expect(await cache.get(key)).toBe('new')
+      await cache.delete(key)
+      await createMiss(key)
+      expect(await cache.expectMissing(key).replace('new', { ttl: 0 })).toBe(true)
+    }
   })
 
   test('passes read options on, and reads strongly without them', async () => {

@@ -112,6 +112,12 @@ export class EntryUpdates {
     return next === undefined ? true : store.add(key, next, ttl)
   }
 
+  /** The same for the item of a snapshot: if there was none, also replaces an item that reads as a miss. */
+  async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
+    if (await this.replace(key, seen, replacement)) return true
+    return seen === undefined && this.addOverMiss(key, replacement.item, replacement.ttl)
+  }
+
   async #stale(key: string, { value, facts }: NonNullable<Found['entry']>): Promise<Replacement> {
     const now = await this.#context.time.now()
     const ttl = (facts?.expiresAt ?? now) - now
