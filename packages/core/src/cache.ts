@@ -717,7 +717,11 @@ export class Cache {
     return this.#outerStore.diagnostics?.check(options)
   }
 
-  /** Closes the store, also for every other cache that shares it. Idempotent. */
+  /**
+   * Closes the store, also for every other cache that shares it. Waits for the calls in flight. Those that need another
+   * request then reject with `ERR_CACHE_CLOSED`: for example `update`, `clear`, and reads and writes of tagged values.
+   * Idempotent.
+   */
   async close(): Promise<void> {
     this.#root.near?.stop()
     await this.#scope.close()

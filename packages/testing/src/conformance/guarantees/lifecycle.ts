@@ -110,7 +110,7 @@ export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
     await Promise.all([...closed, ...settled])
   },
 
-  'close of a cache waits for the calls in flight': async ({ newCache, newKey }) => {
+  'close of a cache waits for the requests in flight': async ({ newCache, newKey }) => {
     const cache = newCache({ prefix: newKey('p:') })
     // A method of several calls of the store may begin the next one after close.
     const {
