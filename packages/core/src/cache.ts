@@ -42,12 +42,13 @@ import { CacheScope } from './scope/cache-scope.ts'
 import { createNear } from './scope/create-near.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
+import { checkTags } from './tags/check-tags.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, defaultTtl, resolveTtl } from './time/duration.ts'
 import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
 import { EntryUpdates } from './updates/entry-updates.ts'
-import { checkTags, TaggedWrites } from './updates/tagged-writes.ts'
-import type { WriteOptions } from './updates/write-options.ts'
+import { TaggedWrites } from './updates/tagged-writes.ts'
+import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
 import type { Codec } from './values/codec.ts'
 import { json } from './values/codecs/json.ts'
 import { type AnyStore, EntryCodec } from './values/entry-codec.ts'
@@ -544,14 +545,14 @@ export class Cache {
 
   /**
    * Adds `by` to a counter and returns the sum, atomically. A missing counter starts at 0. The ttl applies when the
-   * counter is created; later calls do not change the expiry.
+   * counter is created; later calls do not change the expiry. A counter has no tags.
    *
    * @throws TypeError unless `by` is a safe integer
    * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec does not support counters, as `encrypted()`
    * @example
    * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
-  async increment(key: string, by = 1, options?: WriteOptions): Promise<number> {
+  async increment(key: string, by = 1, options?: TtlOptions): Promise<number> {
     assertInteger(by)
     const ttl = this.#ttlOf(options)
     const storageKey = this.#storageKeyForWrite(key)
@@ -569,19 +570,19 @@ export class Cache {
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
-  async decrement(key: string, by = 1, options?: WriteOptions): Promise<number> {
+  async decrement(key: string, by = 1, options?: TtlOptions): Promise<number> {
     assertInteger(by)
     return this.increment(key, -by, options)
   }
 
   /**
    * Sets a new expiry without reading or rewriting the value. Never creates a value. Returns whether it exists; also true
-   * if it is being loaded. A value with a stale window becomes stale at the same time as before.
+   * if it is being loaded. A value with a stale window becomes stale at the same time as before, and tags remain.
    *
    * @example
    * await cache.touch('user:1', { ttl: '1h' })
    */
-  async touch(key: string, options?: WriteOptions): Promise<boolean> {
+  async touch(key: string, options?: TtlOptions): Promise<boolean> {
     const ttl = this.#ttlOf(options)
     const storageKey = ttl === 0 ? this.#storageKeyForWrite(key) : this.#keyspace.toStorageKey(key)
     return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
@@ -699,7 +700,7 @@ export class Cache {
    * const { state, bytes, ttlMs } = await cache.inspect('user:1')
    * console.log(state, bytes, ttlMs)
    */
-  inspect(key: string): Promise<Inspection> {
+  async inspect(key: string): Promise<Inspection> {
     const storageKey = this.#keyspace.toStorageKey(key)
     const store = this.#scope.store as unknown as AnyStore
     return inspectEntry({ storageKey, store, entries: this.#entries, reader: this.#reader })

@@ -56,6 +56,23 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
       /limit\.run\(async \(\{ signal \}\) =>/,
     ],
     ['text', (cache) => cache.remember('k', any({ tags: 'a' }), () => 1), /tags must be an array/],
+    [
+      'computed tags as text',
+      (cache) => cache.remember('k', { tags: () => any('a') }, () => 1),
+      /Tags must be an array/,
+    ],
+    ['an empty tag', (cache) => cache.remember('k', { tags: [''] }, () => 1), /A tag must be a/],
+    [
+      'a late tag that is undefined',
+      (cache) => cache.remember('k', {}, (context) => [context.addTags(any(undefined))]),
+      /A tag must be a/,
+    ],
+    [
+      'an empty tag of a collection',
+      (cache) => cache.collection('c', { load: () => 1, tags: [''] }).set('1', 1),
+      /A tag must be a/,
+    ],
+    ['an empty key to inspect', (cache) => cache.inspect(''), /key must be a non-empty string/],
   ])('a call with %s', async (_, call, message) => {
     const error = await call(create()).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(TypeError)
@@ -127,4 +144,14 @@ describe('a driver that cannot be loaded', () => {
     const registry = new DriverRegistry({ mine: load })
     await expect(cachesFromEnv({ CACHE_DRIVER: 'mine' }, registry)).rejects.toThrow(message)
   })
+})
+
+test('counters and touch have no tags', async () => {
+  const cache = create()
+  // @ts-expect-error: invalidateTags would not affect the counter
+  await cache.increment('n', 1, { ttl: '1m', tags: ['a'] })
+  // @ts-expect-error: the tags of the value remain
+  await cache.touch('n', { ttl: '1m', tags: ['a'] })
+  await cache.invalidateTags('a')
+  expect(await cache.get('n')).toBe(1)
 })

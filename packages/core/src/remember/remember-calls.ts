@@ -11,6 +11,7 @@ import {
   type RememberOptions,
 } from '../loading/remember-options.ts'
 import type { Awaitable } from '../store.ts'
+import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
@@ -185,7 +186,9 @@ export class RememberCalls {
   #loadOptions<T>(options: RememberOptions<T>): LoadOptions<T> {
     const defaults = this.#defaults
     const merged = defaults === undefined ? options : mergeOptions(defaults, options)
-    return new LoadOptions<T>(merged, this.#ttl, this.#scope.clock)
+    const loadOptions = new LoadOptions<T>(merged, this.#ttl, this.#scope.clock)
+    checkTags(loadOptions.tags)
+    return loadOptions
   }
 }
 

@@ -6,6 +6,7 @@ import { noClaim } from '../leases/local-claim.ts'
 import { companionNames, storeCompanions } from '../loading/companions.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
+import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
 import { createEntryId, type EntryFacts } from '../values/entry.ts'
@@ -110,7 +111,8 @@ async function versionsOf<T>(
   { value, requests, versions, startedAt }: LoadedValue<T>,
 ): Promise<ReadonlyMap<string, TagVersion> | undefined> {
   const { root } = job.scope
-  const tags = new Set([...job.options.tags, ...job.options.tagsOf(value), ...requests.lateTags])
+  const computed = checkTags(job.options.tagsOf(value))
+  const tags = new Set([...job.options.tags, ...computed, ...checkTags(requests.lateTags)])
   const known = [...tags].filter((tag) => versions.get(tag) !== undefined)
   const late = [...tags].filter((tag) => versions.get(tag) === undefined)
   const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))

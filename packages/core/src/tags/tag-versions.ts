@@ -3,6 +3,7 @@ import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { checkTags } from './check-tags.ts'
 import {
   createStaleVersion,
   createVersion,
@@ -74,9 +75,13 @@ export class TagVersions {
     return versions
   }
 
-  /** The current versions, for an entry that is about to be stored. Creates those that are missing. */
+  /**
+   * The current versions, for an entry that is about to be stored. Creates those that are missing.
+   *
+   * @throws TypeError for a tag that is not a non-empty string
+   */
   async currentVersions(tags: readonly string[]): Promise<Record<string, string>> {
-    return recordedVersions(await this.create(await this.read(tags, strongRead)))
+    return recordedVersions(await this.create(await this.read(checkTags(tags), strongRead)))
   }
 
   /** Creates the versions that are missing. */

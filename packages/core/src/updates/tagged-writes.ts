@@ -73,14 +73,7 @@ export class TaggedWrites {
   /** What is stored with a value that has these tags. */
   async factsOf(tags: readonly string[] | undefined): Promise<EntryFacts | undefined> {
     if (tags === undefined || tags.length === 0) return undefined
-    const versions = await this.#context.tags.currentVersions(checkTags(tags))
+    const versions = await this.#context.tags.currentVersions(tags)
     return { id: createEntryId(), tags: versions }
   }
-}
-
-/** @throws TypeError for a tag that is not a non-empty string */
-export function checkTags(tags: readonly string[]): readonly string[] {
-  if (!Array.isArray(tags)) throw new TypeError("Tags must be an array, such as ['products'].")
-  if (tags.every((tag) => typeof tag === 'string' && tag !== '')) return tags
-  throw new TypeError('A tag must be a non-empty string.')
 }
