@@ -253,6 +253,8 @@ describe('finds and names', () => {
       { code: 'env-misspelt', severity: 'error', subject: 'CACHE_DRVER' },
     ])
     expect(driver[0]?.remedy).toContain('CACHE_DRIVER')
+    const url = await diagnose({ CACHE_DRVER: 'redis://:pass@h' }, 1)
+    expect(JSON.stringify(url)).not.toContain('pass')
     const other = await diagnose({ ...redisAt(redis.port), REDIS_ULR: 'redis://x' }, 0)
     expect(other).toMatchObject([{ code: 'env-misspelt', severity: 'warning' }])
     const laravel = { CACHE_DRIVER: 'redis', CACHE_REDIS_URL: redis.url, SESSION_DRIVER: 'memory' }

@@ -236,6 +236,17 @@ describe('problems', () => {
     )
   })
 
+  test.each(['CACHE_DRVER', 'CACHE_DRIVER', 'CACHE_STORE', 'CACHE_COMPRESS_FROM'])(
+    'never contain a password of a URL in %s',
+    async (name) => {
+      for (const url of ['redis://:hunter2@h', 'redis://u:hunter2', 'u:hunter2@h']) {
+        const error = await problemsOf({ [name]: url })
+        expect(variablesOf(error)).toEqual([name])
+        expect(`${error.message}${JSON.stringify(error)}`).not.toContain('hunter2')
+      }
+    },
+  )
+
   test('mask the whole value if the name of the variable suggests a secret', () => {
     for (const name of ['REDIS_PASSWORD', 'REDIS_PASS', 'APP_ENCRYPTION_KEY', 'AUTH_TOKEN']) {
       expect(maskSecrets(name, 'abc')).toBe('***')

@@ -153,7 +153,7 @@ export function maskSecrets(variable: string, value: string): string {
     .replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1***@')
     .replace(/\?.*$/s, '?***')
   // A truncated URL may end in the password: after a colon, only "//" and the port of a host are harmless.
-  return /URL/i.test(variable)
+  return /URL/i.test(variable) || masked.includes('://')
     ? masked.replace(/:(?!\/\/|(?<=[^/]:)\d{1,5}(?:\/|$)).+$/s, ':***')
     : masked
 }

@@ -1,6 +1,6 @@
 import type { ConfigProblem } from '../../errors.ts'
 import { nearestName } from '../nearest-name.ts'
-import type { Variables } from './env.ts'
+import { maskSecrets, type Variables } from './env.ts'
 
 /** If such a variable is misspelt, the application silently runs on the default driver. */
 const selectsBackend = /^(CACHE|SESSION)_(DRIVER|STORE)$/
@@ -45,7 +45,7 @@ export class VariableReads {
       .filter(([, nearest]) => this.#selects(nearest))
       .map(([variable, nearest]) => ({
         variable,
-        value: this.#all[variable],
+        value: maskSecrets(variable, this.#all[variable] ?? ''),
         remedy: `is not read. Did you mean ${nearest}?`,
         code: 'misspelt',
       }))
