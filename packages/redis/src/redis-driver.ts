@@ -151,6 +151,19 @@ const driver: Driver<RedisOptions> = {
     JSON.stringify([url, clusterNodes, sentinels, sentinelName]),
 }
 
+/** Variables that determine the primary. */
+const primaryVariables = ['REDIS_URL', 'REDIS_PRIMARY', 'REDIS_SENTINELS', 'REDIS_CLUSTER_NODES']
+
+/**
+ * Reads a variable of the topology. Those of all roles describe the servers of another role if this role has a primary of
+ * its own, as by `SESSION_REDIS_URL`.
+ */
+function topologyText(env: Env, name: string): string | undefined {
+  const text = env.text(name)
+  const applies = env.isOwn(name) || !primaryVariables.some((each) => env.isOwn(each))
+  return applies ? text : undefined
+}
+
 /** Reports variables that a cluster would ignore. */
 function checkClusterVariables(env: Env, options: RedisOptions): void {
   if ((options.clusterNodes ?? []).length === 0) return
@@ -164,22 +177,22 @@ function checkClusterVariables(env: Env, options: RedisOptions): void {
 
 /** Reports replicas whose primary would be a server on this machine, or the one that the Sentinels find. */
 function checkReplicaVariables(env: Env): void {
-  const isSet = (name: string) => env.text(name) !== undefined
+  const isSet = (name: string) => topologyText(env, name) !== undefined
   if (!isSet('REDIS_REPLICAS') || isSet('REDIS_CLUSTER_NODES')) return
   if (isSet('REDIS_SENTINELS')) {
     env.problem(
       'REDIS_REPLICAS',
       'cannot be combined with REDIS_SENTINELS, which find the replicas. Remove one or the other.',
     )
-  } else if (!isSet('REDIS_URL') && !isSet('REDIS_PRIMARY')) {
+  } else if (env.text('REDIS_URL') === undefined && !isSet('REDIS_PRIMARY')) {
     env.problem('REDIS_REPLICAS', 'has no primary. Set REDIS_PRIMARY or REDIS_URL as well.')
   }
 }
 
 /** Reports an address that would be ignored, because Sentinels or the cluster determine the primary. */
 function checkPrimaryVariable(env: Env): void {
-  if (env.text('REDIS_PRIMARY') === undefined) return
-  const other = ['REDIS_SENTINELS', 'REDIS_CLUSTER_NODES'].find((name) => env.text(name))
+  if (topologyText(env, 'REDIS_PRIMARY') === undefined) return
+  const other = ['REDIS_SENTINELS', 'REDIS_CLUSTER_NODES'].find((name) => topologyText(env, name))
   if (other === undefined) return
   env.problem(
     'REDIS_PRIMARY',
@@ -196,8 +209,7 @@ const variables: Readonly<Record<SingleServerOption, string>> = {
 
 /** Reads `host:port` addresses, separated by commas. */
 function addressList(env: Env, name: string): string[] | undefined {
-  const addresses = env
-    .text(name)
+  const addresses = topologyText(env, name)
     ?.split(',')
     .map((text) => text.trim())
   if (addresses === undefined || addresses.every(isAddress)) return addresses

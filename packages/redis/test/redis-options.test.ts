@@ -71,4 +71,37 @@ describe('environment variables', () => {
       /REDIS_REPLICAS, REDIS_SENTINELS, a database other than 0 in REDIS_URL, REDIS_WAIT_REPLICAS/,
     )
   })
+
+  const own = 'redis://sessions'
+  test.each([
+    { REDIS_SENTINELS: 'a:2' },
+    { REDIS_CLUSTER_NODES: 'a:7000' },
+    { REDIS_PRIMARY: 'a:1', REDIS_REPLICAS: 'a:2' },
+    { REDIS_URL: 'redis://a', REDIS_REPLICAS: 'a:2' },
+  ])('of the topology do not apply to a role with a URL of its own: %o', (variables) => {
+    const env = new Env({ ...variables, SESSION_REDIS_URL: own }, 'session')
+    const defined = Object.entries(driver.fromEnv(env)).filter(([, value]) => value !== undefined)
+    expect([defined, env.problems]).toEqual([[['url', own]], []])
+  })
+
+  test('of the topology that belong to the role precede those of all roles', () => {
+    const read = (variables: Record<string, string>) => {
+      const env = new Env(variables, 'session')
+      const { url, replicas, sentinels, clusterNodes } = driver.fromEnv(env)
+      expect(env.problems).toEqual([])
+      return { url, replicas, sentinels, clusterNodes }
+    }
+    const shared = { REDIS_URL: 'redis://:pw@a', REDIS_PRIMARY: 'b:1', REDIS_REPLICAS: 'b:2' }
+    const [nodes, url] = [['s:1'], 'redis://:pw@a']
+    expect(read({ ...shared, SESSION_REDIS_SENTINELS: 's:1' })).toEqual({ url, sentinels: nodes })
+    expect(read({ ...shared, SESSION_REDIS_CLUSTER_NODES: 's:1' })).toEqual({
+      ...{ url, clusterNodes: nodes },
+    })
+    expect(read({ ...shared, SESSION_REDIS_PRIMARY: 's:1' })).toEqual({ url: 'redis://:pw@s:1' })
+    expect(read({ ...shared, SESSION_REDIS_REPLICAS: 's:1' })).toEqual({
+      ...{ url: 'redis://:pw@b:1', replicas: nodes },
+    })
+    const both = { SESSION_REDIS_URL: own, SESSION_REDIS_SENTINELS: 's:1' }
+    expect(read({ ...shared, ...both })).toEqual({ url: own, sentinels: nodes })
+  })
 })
