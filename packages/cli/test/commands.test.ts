@@ -112,7 +112,7 @@ describe('clear', () => {
     await cache.set('c', 4, { tags: ['t'] })
     await signIn()
     const byPrefix = parsed(await run('clear', '--prefix', 'a:', '--yes', '--json'))
-    expect(byPrefix).toMatchObject({ prefix: 'a:', deleted: 2 })
+    expect(byPrefix).toMatchObject({ prefix: 'a:', namespace: null, deleted: 2 })
     expect(await cache.getMany(['a:1', 'a:2', 'b:1', 'c'])).toEqual([undefined, undefined, 3, 4])
     parsed(await run('clear', '--tag', 't', '--yes', '--json'))
     expect(await cache.getMany(['b:1', 'c'], { consistency: 'strong' })).toEqual([3, undefined])
@@ -127,11 +127,28 @@ describe('clear', () => {
     await users.set('1', 'Ada')
     await onNodes.use().set('other', 1)
     const args = ['clear', '--prefix', 'users:', '--yes', '--json']
-    expect(parsed(await folder.run(args, onMemcached()))).toMatchObject({ deleted: null })
+    expect(parsed(await folder.run(args, onMemcached()))).toMatchObject({
+      ...{ prefix: 'users:', namespace: 'users', deleted: null },
+    })
     expect(await users.get('1', { consistency: 'strong' })).toBeUndefined()
     expect(await onNodes.use().get('other')).toBe(1)
-    const open = await folder.run(['clear', '--prefix', 'use', '--yes'], onMemcached())
-    expect(open).toMatchObject({ code: 1, stderr: expect.stringContaining('Only a namespace') })
+    for (const prefix of ['use', ':', 'users::']) {
+      const open = await folder.run(['clear', '--prefix', prefix, '--yes'], onMemcached())
+      expect(open).toMatchObject({ code: 1, stderr: expect.stringContaining('Only a namespace') })
+    }
+    await onNodes.close()
+  })
+
+  test('says that keys outside the namespace are kept where keys cannot be listed', async () => {
+    const onNodes = await cachesFromEnv(onMemcached(), standardDrivers())
+    await onNodes.use().set('users:1', 'Ada')
+    const question = await folder.run(['clear', '--prefix', 'users:'], onMemcached())
+    expect(question.stderr.replaceAll(/\s+/g, ' ')).toContain('Clear the namespace "users"')
+    const { stdout } = await folder.run(['clear', '--prefix', 'users:', '--yes'], onMemcached())
+    expect(stdout).toContain(
+      'Cleared the namespace users in cache. Keys users:… that were set without',
+    )
+    expect(await onNodes.use().get('users:1')).toBe('Ada')
     await onNodes.close()
   })
 
@@ -144,6 +161,13 @@ describe('clear', () => {
       const outcome = await run('clear', ...what)
       expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
     }
+    expect(await cache.get('a')).toBe(1)
+  })
+
+  test('refuses an empty prefix, which would delete all entries', async () => {
+    await cache.set('a', 1)
+    const outcome = await run('clear', '--prefix', '', '--yes')
+    expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining('--store') })
     expect(await cache.get('a')).toBe(1)
   })
 

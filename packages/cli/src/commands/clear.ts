@@ -16,6 +16,10 @@ interface Job {
   readonly action: string
   /** Resolves to the number of deleted entries; `null` if that is not known. */
   readonly run: (show: ShowProgress) => Promise<number | null>
+  /** Says what was done, as the beginning of a sentence. */
+  readonly outcome: (deleted: number | null) => string
+  /** The namespace that is cleared in place of a prefix. */
+  readonly namespace?: string
 }
 
 const pageSize = 500
@@ -29,14 +33,17 @@ export async function clear(options: ClearOptions, output: Output): Promise<numb
   if (prefix !== undefined && tag !== undefined) {
     throw new UsageError('--prefix and --tag cannot be combined.')
   }
+  if (prefix === '') {
+    throw new UsageError('The prefix is empty. To delete all entries, use --store alone.')
+  }
   const context = await Context.read(options, output)
   try {
     context.assertValid()
     const cache = context.sharedCache(store)
-    const job = jobOf(cache, options)
+    const job = await jobOf(cache, options)
     if (!(await confirmed(output, job.action, yes))) return cancelled(output)
     const deleted = await withProgress(output, json, 'Clearing', job.run)
-    report(cache, options, deleted, output)
+    report(cache, options, job, deleted, output)
     return 0
   } finally {
     await context.close()
@@ -48,47 +55,75 @@ function cancelled(output: Output): number {
   return 1
 }
 
-function jobOf(cache: Cache, { prefix, tag }: ClearOptions): Job {
-  const place = `${cache.name} (${cache.driver})`
-  if (tag !== undefined) {
-    return {
-      action: `Invalidate ${tag.map((each) => `"${each}"`).join(', ')} in ${place}`,
-      run: async () => {
-        await cache.invalidateTags([...tag])
-        return null
-      },
-    }
-  }
-  if (prefix === undefined) {
-    const run = async () => {
-      await cache.clear()
-      return null
-    }
-    const consequence = cache.name === 'session' ? ', and sign out all users' : ''
-    return { action: `Delete all entries of ${place}${consequence}`, run }
-  }
-  const run = (show: ShowProgress) => clearPrefix(cache, prefix, show)
-  return { action: `Delete the entries of ${place} whose keys begin with "${prefix}"`, run }
+async function jobOf(cache: Cache, { prefix, tag }: ClearOptions): Promise<Job> {
+  if (tag !== undefined) return tagJob(cache, tag)
+  if (prefix === undefined) return storeJob(cache)
+  return (await canListKeys(cache)) ? prefixJob(cache, prefix) : namespaceJob(cache, prefix)
 }
 
-/** On a backend that cannot list its keys, only a namespace can be cleared. */
-async function clearPrefix(
-  cache: Cache,
-  prefix: string,
-  show: ShowProgress,
-): Promise<number | null> {
+function tagJob(cache: Cache, tags: readonly string[]): Job {
+  return {
+    action: `Invalidate ${tags.map((each) => `"${each}"`).join(', ')} in ${placeOf(cache)}`,
+    run: async () => {
+      await cache.invalidateTags([...tags])
+      return null
+    },
+    outcome: () => `Invalidated ${tags.join(', ')} in ${cache.name}`,
+  }
+}
+
+function storeJob(cache: Cache): Job {
+  const consequence = cache.name === 'session' ? ', and sign out all users' : ''
+  return {
+    action: `Delete all entries of ${placeOf(cache)}${consequence}`,
+    run: async () => {
+      await cache.clear()
+      return null
+    },
+    outcome: () => `Deleted all entries in ${cache.name}`,
+  }
+}
+
+function prefixJob(cache: Cache, prefix: string): Job {
+  return {
+    action: `Delete the entries of ${placeOf(cache)} whose keys begin with "${prefix}"`,
+    run: (show) => deleteListed(cache, prefix, show),
+    outcome: (deleted) =>
+      `Deleted ${entries(deleted ?? 0)} with the prefix ${prefix} in ${cache.name}`,
+  }
+}
+
+function namespaceJob(cache: Cache, prefix: string): Job {
+  const names = prefix.split(':')
+  if (names.pop() !== '' || names.includes('')) {
+    throw new CommandError(
+      `${cache.driver} cannot list its keys. Only a namespace can be cleared: a prefix that ends with a colon.`,
+    )
+  }
+  const namespace = names.join(':')
+  return {
+    namespace,
+    action: `Clear the namespace "${namespace}" of ${placeOf(cache)}, which cannot list its keys`,
+    run: async () => {
+      await names.reduce((inner, name) => inner.namespace(name), cache).clear()
+      return null
+    },
+    outcome: () =>
+      `Cleared the namespace ${namespace} in ${cache.name}. Keys ${prefix}… that were set without the namespace are kept`,
+  }
+}
+
+function placeOf({ name, driver }: Cache): string {
+  return `${name} (${driver})`
+}
+
+async function canListKeys(cache: Cache): Promise<boolean> {
   try {
-    return await deleteListed(cache, prefix, show)
+    for await (const _ of cache.keys()) break
+    return true
   } catch (error) {
     if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
-    if (!prefix.endsWith(':')) {
-      throw new CommandError(
-        `${cache.driver} cannot list its keys. Only a namespace can be cleared: a prefix that ends with a colon.`,
-      )
-    }
-    const names = prefix.slice(0, -1).split(':')
-    await names.reduce((inner, name) => inner.namespace(name), cache).clear()
-    return null
+    return false
   }
 }
 
@@ -109,25 +144,16 @@ async function deleteListed(cache: Cache, prefix: string, show: ShowProgress): P
 }
 
 function report(
-  cache: Cache,
+  { name: store, driver }: Cache,
   { prefix, tag, json }: ClearOptions,
+  { namespace, outcome }: Job,
   deleted: number | null,
   output: Output,
 ): void {
-  const { name: store, driver } = cache
   if (json) {
-    const selection = { prefix: prefix ?? null, tags: tag ?? null }
+    const selection = { prefix: prefix ?? null, namespace: namespace ?? null, tags: tag ?? null }
     output.json({ command: 'clear', store, driver, ...selection, deleted })
-    return
-  }
-  const { green } = output.colors
-  output.line(`${green('✓')} ${outcome(deleted, prefix, tag)} in ${store}.`)
-}
-
-function outcome(deleted: number | null, prefix?: string, tag?: readonly string[]): string {
-  if (tag !== undefined) return `Invalidated ${tag.join(', ')}`
-  if (prefix === undefined) return 'Deleted all entries'
-  return `Deleted ${deleted === null ? 'all entries' : entries(deleted)} with the prefix ${prefix}`
+  } else output.line(`${output.colors.green('✓')} ${outcome(deleted)}.`)
 }
 
 function entries(count: number): string {
