@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
-import { Sessions } from '@stowage/sessions'
+import { Sessions, sessionKey } from '@stowage/sessions'
 import {
   type DynamoDBServer,
   freePort,
@@ -88,6 +88,12 @@ describe('inspect', () => {
   test('has the exit code 1 for a missing key', async () => {
     const outcome = await run('inspect', 'nothing', '--json')
     expect([outcome.code, parsed(outcome).state]).toEqual([1, 'missing'])
+  })
+
+  test('prints a session under its digest, whatever its id is', async () => {
+    await sessions.create('1', { userId: 7 })
+    const json = parsed(await run('inspect', '1', '--store', 'session', '--json'))
+    expect(json).toMatchObject({ key: sessionKey('1'), state: 'fresh' })
   })
 
   test('finds a key of a namespace, and the node of memcached', async () => {

@@ -25,7 +25,6 @@ export async function inspect(
     const cache = namespace === undefined ? root : root.namespace(namespace)
     // The id of a session is a secret. It is stored, and shown, as a digest.
     const shownKey = isSession ? sessionKey(key) : key
-    if (isSession) output.hide([key])
     const inspection = await cache.inspect(shownKey)
     if (options.json) output.json(toJson(shownKey, cache, inspection))
     else output.line(toText(shownKey, cache, inspection, output))
