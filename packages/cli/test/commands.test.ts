@@ -195,6 +195,23 @@ describe('table', () => {
     expect([described.code, parsed(described).facts.ttl]).toEqual([0, 'on expires_at'])
   })
 
+  test('reads the variables that are set for the role only', async () => {
+    const { DYNAMODB_ENDPOINT, AWS_REGION: region, ...credentials } = dynamodb.env
+    for (const role of ['session', 'cache']) {
+      const own = {
+        [`${role.toUpperCase()}_DYNAMODB_ENDPOINT`]: DYNAMODB_ENDPOINT,
+        [`${role.toUpperCase()}_AWS_REGION`]: region,
+      }
+      const args = ['table', 'describe', '--table', `only-${role}`, '--role', role, '--json']
+      const { findings } = parsed(await folder.run(args, { ...credentials, ...own }))
+      expect(findings).toMatchObject([{ code: 'dynamodb-table-missing' }])
+    }
+    const invalid = { ...dynamodb.env, CACHE_DYNAMODB_ENDPOINT: 'localhost' }
+    expect(await folder.run(args('describe'), invalid)).toMatchObject({
+      ...{ code: 1, stderr: expect.stringContaining('CACHE_DYNAMODB_ENDPOINT') },
+    })
+  })
+
   test('prints definitions, with the table of the role', async () => {
     const tables = { CACHE_TABLE: 'pages', SESSION_TABLE: 'logins' }
     const texts = await Promise.all(

@@ -1,4 +1,4 @@
-import type { Variables } from '@stowage/core'
+import { ConfigError, Env, type Variables } from '@stowage/core'
 import type * as DynamoDB from '@stowage/dynamodb'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { importPackage } from '../configuration/packages.ts'
@@ -77,17 +77,18 @@ async function describe(
   return findings.length > 0 ? 1 : 0
 }
 
+/** From the variables that the driver reads. */
 function placeOf(variables: Variables, { table: given, role }: TableOptions): Place {
-  const text = (name: string) => variables[name]?.trim() || undefined
-  const ofRole = role === 'session' ? text('SESSION_TABLE') : undefined
-  const name = given ?? ofRole ?? text('CACHE_TABLE')
-  if (name === undefined) {
+  const env = new Env(variables, role)
+  const ofRole = role === 'session' ? env.text('SESSION_TABLE') : undefined
+  const table = given ?? ofRole ?? env.text('CACHE_TABLE')
+  if (table === undefined) {
     throw new CommandError('No table is named. Use --table, or set CACHE_TABLE or SESSION_TABLE.')
   }
-  const prefix = `${role.toUpperCase()}_`
-  const region = text('AWS_REGION') ?? text('AWS_DEFAULT_REGION')
-  const endpoint = text(`${prefix}DYNAMODB_ENDPOINT`) ?? text('DYNAMODB_ENDPOINT')
-  return { table: name, ...(region && { region }), ...(endpoint && { endpoint }) }
+  const region = env.text('AWS_REGION') ?? env.text('AWS_DEFAULT_REGION')
+  const endpoint = env.url('DYNAMODB_ENDPOINT', ['http:', 'https:'], 'http://127.0.0.1:8000')?.href
+  if (env.problems.length > 0) throw new ConfigError(env.problems)
+  return { table, ...(region && { region }), ...(endpoint && { endpoint }) }
 }
 
 async function importDynamoDB(cwd: string): Promise<typeof DynamoDB> {
