@@ -5,4 +5,12 @@ import { run } from '../dist/index.js'
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
 // Client libraries print hints there, which the findings contain.
 console.warn = () => {}
+for (const stream of [process.stdout, process.stderr]) stream.on('error', onWriteError)
 process.exitCode = await run(process.argv.slice(2))
+
+/** A reader such as `head` closes a pipe before its end. */
+function onWriteError({ code }) {
+  if (code === 'EPIPE') return
+  process.stderr.write(`✗ The output cannot be written (${code}).\n`)
+  process.exit(1)
+}

@@ -37,9 +37,9 @@ function addDoctor(program: Command, output: Output, run: Runner): void {
 function addInspect(program: Command, output: Output, run: Runner): void {
   sourceOptions(program.command('inspect'))
     .description('print where a key is stored, its ttl, size, tags and frame')
-    .argument('<key>', 'key without the prefix of the cache; of a session, its id')
-    .option('--store <name>', 'cache, session, or a name of the application')
-    .option('--namespace <name>', 'namespace of the key')
+    .argument('<key>', 'key without the prefix of the cache; of a session, its id', notEmpty)
+    .option('--store <name>', 'cache, session, or a name of the application', notEmpty)
+    .option('--namespace <name>', 'namespace of the key', notEmpty)
     .action((key, options) =>
       run(async () => (await import('./commands/inspect.ts')).inspect(key, options, output)),
     )
@@ -48,9 +48,9 @@ function addInspect(program: Command, output: Output, run: Runner): void {
 function addClear(program: Command, output: Output, run: Runner): void {
   sourceOptions(program.command('clear'))
     .description('delete entries, after a confirmation')
-    .option('--store <name>', 'cache, session, or a name of the application')
+    .option('--store <name>', 'cache, session, or a name of the application', notEmpty)
     .option('--prefix <text>', 'only the keys that begin with this text')
-    .option('--tag <tag>', 'invalidate a tag; repeatable', collect)
+    .option('--tag <tag>', 'invalidate a tag; repeatable', collectTags)
     .option('-y, --yes', 'do not ask')
     .action((options) =>
       run(async () => (await import('./commands/clear.ts')).clear(options, output)),
@@ -69,7 +69,11 @@ function addTable(program: Command, output: Output, run: Runner): void {
   for (const action of Object.keys(tableActions) as (keyof typeof tableActions)[]) {
     sourceOptions(table.command(action), { config: false })
       .description(tableActions[action])
-      .option('--table <name>', 'name of the table (default: CACHE_TABLE or SESSION_TABLE)')
+      .option(
+        '--table <name>',
+        'name of the table (default: CACHE_TABLE or SESSION_TABLE)',
+        notEmpty,
+      )
       .addOption(
         new Option('--role <role>', 'whose variables are read')
           .choices(['cache', 'session'])
@@ -85,13 +89,21 @@ function addSessions(program: Command, output: Output, run: Runner): void {
   const sessions = program.command('sessions').description('list and end the sessions of a user')
   sourceOptions(sessions.command('list'))
     .description('list the sessions of a user, without their ids and values')
-    .requiredOption('--user <id>', 'the user, as the option index of the sessions returns it')
+    .requiredOption(
+      '--user <id>',
+      'the user, as the option index of the sessions returns it',
+      notEmpty,
+    )
     .action((options) =>
       run(async () => (await import('./commands/sessions.ts')).listSessions(options, output)),
     )
   sourceOptions(sessions.command('revoke'))
     .description('end all sessions of a user, after a confirmation')
-    .requiredOption('--user <id>', 'the user, as the option index of the sessions returns it')
+    .requiredOption(
+      '--user <id>',
+      'the user, as the option index of the sessions returns it',
+      notEmpty,
+    )
     .option('-y, --yes', 'do not ask')
     .action((options) =>
       run(async () => (await import('./commands/sessions.ts')).revokeSessions(options, output)),
@@ -149,6 +161,15 @@ function sourceOptions(command: Command, { config = true } = {}): Command {
 
 function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value]
+}
+
+function collectTags(value: string, previous: readonly string[] = []): string[] {
+  return collect(notEmpty(value), previous)
+}
+
+function notEmpty(text: string): string {
+  if (text !== '') return text
+  throw new InvalidArgumentError('It is empty.')
 }
 
 function splitList(text: string): string[] {

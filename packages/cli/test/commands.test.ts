@@ -268,6 +268,31 @@ describe('sessions', () => {
   })
 })
 
+test.each([
+  [['inspect', '']],
+  [['inspect', 'k', '--namespace', '']],
+  [['inspect', 'k', '--store', '']],
+  [['clear', '--store', '', '--yes']],
+  [['clear', '--tag', 'users', '--tag', '', '--yes']],
+  [['table', 'describe', '--table', '']],
+  [['sessions', 'list', '--user', '']],
+  [['sessions', 'revoke', '--user', '', '--yes']],
+])('refuses an empty argument: %j', async (args) => {
+  const { code, stderr } = await run(...args)
+  expect([code, stderr]).toEqual([2, expect.stringContaining('empty')])
+  expect(stderr).not.toMatch(/^ +at /m)
+})
+
+test.skipIf(process.platform === 'win32')('ends quietly when its output is closed', async () => {
+  const child = start(['help'], { cwd: folder.path })
+  child.stdout?.destroy()
+  let stderr = ''
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk
+  })
+  expect([...(await once(child, 'close')), stderr]).toEqual([0, null, ''])
+})
+
 describe('emulate configuration-endpoint', () => {
   test('serves the nodes until it is interrupted; a line is a new list', async () => {
     const nodes = [memcached.address, `127.0.0.1:${await freePort()}`]
