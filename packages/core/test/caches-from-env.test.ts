@@ -330,6 +330,15 @@ describe('variables that are not read', () => {
     },
   )
 
+  test('are a warning if the backend is selected by another variable', async () => {
+    const selected = { CACHE_DRIVER: 'memory', SESSION_DRIVER: 'memory' }
+    const similar = { CACHE_SCOPE: 'x', CACHE_STORAGE: '/var/x', SESSION_STATE: '1' }
+    const warning = await warningOf({ ...selected, ...similar })
+    for (const name of Object.keys(similar)) expect(warning?.message).toContain(name)
+    const error = await problemsOf({ ...similar, CACHE_DRIVER: 'memory' })
+    expect(variablesOf(error)).toEqual(['SESSION_STATE'])
+  })
+
   test('are named in one warning, without their values', async () => {
     const warning = await warningOf({
       CACHE_DRIVER: 'redis',

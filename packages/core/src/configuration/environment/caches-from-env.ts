@@ -61,7 +61,7 @@ export interface CachesFromEnvOptions {
  *
  * A variable with a similar name that is not read, such as `CACHE_DRVER`, is a problem if the default driver would be
  * used instead. All others are named in one warning of the process (`process.on('warning')`), with the code
- * `STOWAGE_UNREAD_VARIABLES`.
+ * `STOWAGE_UNREAD_VARIABLES`. Names in `options.knownVariables` are not reported.
  *
  * @throws ConfigError with all problems
  * @example

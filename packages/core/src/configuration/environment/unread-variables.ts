@@ -2,8 +2,8 @@ import type { ConfigProblem } from '../../errors.ts'
 import { nearestName } from '../nearest-name.ts'
 import { maskSecrets, type Variables } from './env.ts'
 
-/** If such a variable is misspelt, the application silently runs on the default driver. */
-const selectsBackend = /^(CACHE|SESSION)_(DRIVER|STORE)$/
+/** If such a variable is misspelt and no other one is set, the application silently runs on the default driver. */
+const selectsBackend = /^(CACHE|SESSION)_(?:DRIVER|STORE)$/
 
 /** A variable that is set and not read, although it looks as if it were meant to be. */
 export interface UnreadVariable {
@@ -39,7 +39,7 @@ export class VariableReads {
     for (const [name, replacement] of Object.entries(names)) this.#foreign.set(name, replacement)
   }
 
-  /** The misspelt variables that should select a driver or store. */
+  /** The misspelt variables that should select a driver or store, if nothing else selects it. */
   problems(): ConfigProblem[] {
     return this.#misspelt()
       .filter(([, nearest]) => this.#selects(nearest))
@@ -88,7 +88,8 @@ export class VariableReads {
   }
 
   #selects(name: string): boolean {
-    return selectsBackend.test(name) && !this.#isSet(name)
+    const [, role] = selectsBackend.exec(name) ?? []
+    return role !== undefined && !this.#isSet(`${role}_DRIVER`) && !this.#isSet(`${role}_STORE`)
   }
 
   #isIgnored(name: string): boolean {
