@@ -174,6 +174,10 @@ describe('finds and names', () => {
       const findings = await diagnose({ CACHE_DRIVER: 'memcached', ...env }, 1)
       expect(findings).toMatchObject([{ code: 'memcached-node-down', subject: dead }])
       expect(findings[0]?.problem).toMatch(/\d\.\d % of the keys/)
+      const [remedy = ''] = /\w+=miss/.exec(findings[0]?.remedy ?? '') ?? []
+      const [name = '', value] = remedy.split('=')
+      const remedied = { CACHE_DRIVER: 'memcached', ...env, [name]: value ?? '' }
+      expect(await diagnose(remedied, 1)).toMatchObject([{ code: 'memcached-node-down' }])
     }
     await endpoint.stop()
   })

@@ -104,6 +104,6 @@ function failureOf(subject: string, error: CacheError, share: string): Finding {
   const reason = (cause as Error | undefined)?.message ?? error.message
   const problem = `The node is down (${reason}), and ${share} of the keys with it.`
   const remedy =
-    'Start it, or remove it from MEMCACHED_SERVERS. MEMCACHED_ON_NODE_DOWN=miss makes its keys misses.'
+    'Start it, or remove it from MEMCACHED_SERVERS. CACHE_MEMCACHED_ON_NODE_DOWN=miss makes its keys misses for the cache.'
   return { code: 'memcached-node-down', severity: 'error', subject, problem, remedy }
 }
