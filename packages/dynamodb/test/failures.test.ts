@@ -274,3 +274,18 @@ test('names the variables of missing credentials and of a missing region', async
     message: expect.stringContaining('AWS_REGION'),
   })
 })
+
+test('a check names missing permissions: a warning if items can be read', async () => {
+  const check = async (actions: RegExp) => {
+    server.decide = (name) =>
+      actions.test(name)
+        ? exception('AccessDeniedException', `not authorized to perform: dynamodb:${name}`)
+        : undefined
+    const { servers = [], findings = [] } = (await storeWith().diagnostics?.check()) ?? {}
+    return [servers[0]?.isReachable, findings.map(({ code, severity }) => [code, severity])]
+  }
+  const permission = (severity: string) => ['dynamodb-permission', severity]
+  expect(await check(/DescribeTimeToLive/)).toEqual([true, [permission('warning')]])
+  expect(await check(/Describe/)).toEqual([true, [permission('warning')]])
+  expect(await check(/./)).toEqual([false, [permission('error')]])
+})

@@ -10,6 +10,7 @@ const requests = 3
 /** The header has whole seconds. */
 const clockErrorMs = 1_000
 const missing = 'ResourceNotFoundException'
+const denied = 'AccessDeniedException'
 const createRemedy = 'Create it with: stowage table create'
 
 /** Reads the table and its TTL. Never rejects. Closes the sender. */
@@ -19,14 +20,17 @@ export async function checkTable(
 ): Promise<BackendReport> {
   const address = sender.target.table
   try {
-    const { table, latencyMs } = await describe(sender)
-    const ttl = await readTtl(sender)
+    const described = await ifPermitted(describe(sender))
+    const ttl = await ifPermitted(readTtl(sender))
+    if (described === null) await readItem(sender, names)
+    const { table, latencyMs } = described ?? {}
     const findings = [
-      ...schemaFindings(address, table, names),
-      ...(ttl === undefined ? [] : ttlFindings(address, ttl, names)),
+      ...(table === undefined ? [] : schemaFindings(address, table, names)),
+      ...(ttl === undefined || ttl === null ? [] : ttlFindings(address, ttl, names)),
+      ...(described === null || ttl === null ? [permissionFinding(address)] : []),
       ...clockFindings(sender),
     ]
-    const facts = factsOf(sender, table, ttl)
+    const facts = { ...placeOf(sender), ...tableFacts(table), ...(ttl !== null && ttlFacts(ttl)) }
     const server = { address, role: 'table', isReachable: true, latencyMs, facts }
     return { servers: [server], findings }
   } catch (error) {
@@ -54,6 +58,22 @@ async function describe(
     times.push(performance.now() - startedAt)
   }
   return { table, latencyMs: times.sort((a, b) => a - b)[requests >> 1] as number }
+}
+
+/** Resolves to `null` if the credentials lack the permission. */
+async function ifPermitted<T>(result: Promise<T>): Promise<T | null> {
+  try {
+    return await result
+  } catch (error) {
+    if (nameOf(error) === denied) return null
+    throw error
+  }
+}
+
+/** Reads a key that does not exist. @throws CacheError if the table cannot be used */
+async function readItem(sender: RequestSender, names: ResolvedOptions['names']): Promise<void> {
+  const input = { TableName: sender.target.table, Key: { [names.key]: { S: '~ping' } } }
+  await sender.send('GetItem', input, context)
 }
 
 /** `undefined` for engines without TTL. */
@@ -107,6 +127,16 @@ function ttlFindings(
   return [{ code: 'dynamodb-ttl', severity: 'error', subject, problem: text, remedy }]
 }
 
+function permissionFinding(subject: string): Finding {
+  return {
+    code: 'dynamodb-permission',
+    severity: 'warning',
+    subject,
+    problem: 'The credentials may not describe the table, so its key or its TTL is not known.',
+    remedy: 'Allow dynamodb:DescribeTable and dynamodb:DescribeTimeToLive in their IAM policy.',
+  }
+}
+
 function clockFindings(sender: RequestSender): Finding[] {
   const serverTime = sender.serverTime()
   if (serverTime === undefined) return []
@@ -122,6 +152,11 @@ function failureOf(sender: RequestSender, error: CacheError): Finding {
     return { code: 'dynamodb-table-missing', severity: 'error', subject, problem, remedy }
   }
   const severity = 'error'
+  if (nameOf(error) === denied) {
+    const problem = 'The credentials may not read the table.'
+    const remedy = 'Allow dynamodb:GetItem and the other actions of the driver in their IAM policy.'
+    return { code: 'dynamodb-permission', severity, subject, problem, remedy }
+  }
   if (/credential|signature|token/i.test(nameOf(error) ?? '')) {
     const isMissing = error.code === 'ERR_CACHE_CONFIG'
     const problem = isMissing ? 'No credentials are configured.' : 'AWS rejects the credentials.'
@@ -141,19 +176,18 @@ function failureOf(sender: RequestSender, error: CacheError): Finding {
   return failureFinding(subject, error)
 }
 
-function factsOf(
-  sender: RequestSender,
-  table: TableDescription,
-  ttl: TtlDescription,
-): Record<string, string | number> {
+function tableFacts(table: TableDescription | undefined): Record<string, string | number> {
+  if (table === undefined) return {}
   const billing = table.BillingModeSummary?.BillingMode
   return {
-    ...placeOf(sender),
     status: table.TableStatus ?? 'unknown',
-    ttl: ttl?.TimeToLiveStatus === 'ENABLED' ? `on ${ttl.AttributeName}` : 'off',
     billing: billing === 'PAY_PER_REQUEST' ? 'on demand' : 'provisioned',
     ...(table.ItemCount !== undefined && { items: table.ItemCount }),
   }
+}
+
+function ttlFacts(ttl: TtlDescription): Record<string, string> {
+  return { ttl: ttl?.TimeToLiveStatus === 'ENABLED' ? `on ${ttl.AttributeName}` : 'off' }
 }
 
 /** The host of the endpoint, without credentials, or the region. */
