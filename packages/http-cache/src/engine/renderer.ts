@@ -36,6 +36,8 @@ export interface RenderDecisions {
 export interface Renderer {
   /** Whether the handler runs apart from the client, so that it needs none. */
   readonly isDetached: boolean
+  /** Called before a stale response is sent while `render` runs in the background: it needs the headers set so far. */
+  prepare?(): void
   /** Rejects if the handler fails, or its response is not completed. */
   render(decisions: RenderDecisions): Promise<Rendered>
   /** Runs the handler for the client, without the cache. */

@@ -243,6 +243,7 @@ export class ResponseEngine {
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {
     const { key } = target
     this.#refreshing.add(key)
+    exchange.renderer.prepare?.()
     const background: Exchange = {
       ...exchange,
       isBackground: true,

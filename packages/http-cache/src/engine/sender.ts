@@ -14,7 +14,7 @@ import {
   permitsRange,
   type Selected,
 } from '../response/preconditions.ts'
-import { setStoredHeaders } from '../response/stored-headers.ts'
+import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
 import { RecentMap } from '../storage/hints.ts'
 import type { ResponseRecord, StoredItem } from '../storage/record.ts'
@@ -97,11 +97,7 @@ export class Sender {
   sendCaptured(exchange: Exchange, captured: CapturedResponse, outcome: CacheOutcome): void {
     const { response } = exchange
     if (response.headersSent || response.destroyed) return
-    for (const name of Object.keys(captured.own)) {
-      if (name !== 'transfer-encoding' && name !== 'connection') {
-        response.setHeader(name, captured.own[name] as string | string[])
-      }
-    }
+    setRenderedHeaders(response, captured.own)
     response.statusCode = captured.status
     if (captured.message !== '') response.statusMessage = captured.message
     this.setStatus(exchange, outcome)

@@ -14,6 +14,7 @@ type FrameworkResponse = ServerResponse & { app?: unknown; locals?: object; req?
 
 /**
  * Returns a request with the URL, the headers and the parameters of another one, and a response whose output is discarded.
+ * The response has the status and the headers that middleware in front has set: they may forbid that it is stored.
  * What a handler changes does not affect the originals, and they do not end with the connection of the client.
  */
 export function detach(original: FrameworkRequest, live: ServerResponse): DetachedPair {
@@ -30,6 +31,10 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   const { app, locals } = live as FrameworkResponse
   if (app !== undefined) response.app = app
   if (locals !== undefined) response.locals = Object.assign(Object.create(null), locals)
+  response.statusCode = live.statusCode
+  for (const name of live.getHeaderNames()) {
+    response.setHeader(name, live.getHeader(name) as number | string | string[])
+  }
   response.req = request
   own(request, 'res', response)
   const socket = new DiscardingSocket()

@@ -12,7 +12,7 @@ import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { coveredReads } from './create-exchange.ts'
-import { detach } from './detached-pair.ts'
+import { type DetachedPair, detach } from './detached-pair.ts'
 import { factsFrom } from './live-renderer.ts'
 
 /** A handler of `node:http` or Express. */
@@ -30,6 +30,7 @@ export class DetachedRenderer implements Renderer {
   readonly #handler: Handler
   readonly #next: ((error?: unknown) => void) | undefined
   readonly #options: ResolvedOptions
+  #pair: DetachedPair | undefined
 
   constructor(
     request: FrameworkRequest,
@@ -45,8 +46,12 @@ export class DetachedRenderer implements Renderer {
     this.#options = options
   }
 
+  prepare(): void {
+    this.#pair = detach(this.#request, this.#response)
+  }
+
   render({ validators }: RenderDecisions): Promise<Rendered> {
-    const { request, response } = detach(this.#request, this.#response)
+    const { request, response } = this.#pair ?? detach(this.#request, this.#response)
     hideConditions(request, validators)
     const controls = new RequestedControls(request, response)
     const reads = new PrivateReads(request, response, coveredReads(this.#request, this.#options))

@@ -5,6 +5,7 @@ import { ResponseEngine } from '../engine/response-engine.ts'
 import { chooseType } from '../headers/negotiation.ts'
 import { type ResolvedOptions, resolveOptions } from '../options.ts'
 import type { CapturedResponse } from '../response/capture.ts'
+import { setRenderedHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
 import { createExchange } from './create-exchange.ts'
 
@@ -150,9 +151,7 @@ class ResultRenderer<T> implements Renderer {
     const { captured } = await this.render()
     const response = this.#response
     response.statusCode = captured.status
-    for (const name of Object.keys(captured.own)) {
-      response.setHeader(name, captured.own[name] as string)
-    }
+    setRenderedHeaders(response, captured.own)
     response.end(captured.body)
   }
 

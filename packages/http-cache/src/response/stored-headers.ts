@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { type HeaderValue, textOf } from '../headers/header-list.ts'
+import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { mergeVary } from '../headers/vary.ts'
 
 /** What a stored response is sent with. */
@@ -26,9 +26,19 @@ export function setStoredHeaders(
   for (let index = 0; index < lines.length; index += 2) {
     response.setHeader(lines[index] as string, lines[index + 1] as string | string[])
   }
-  if (outerVary !== undefined) addVary(response, record, outerVary)
+  if (outerVary !== undefined) addVary(response, record.headers, outerVary)
   const isOmitted = record.freshness.omitted.includes('etag')
   if (etag !== undefined && !isOmitted) response.setHeader('ETag', etag)
+}
+
+/** Sets the headers of a response that was rendered apart from its client, and is not stored. */
+export function setRenderedHeaders(response: ServerResponse, own: Headers): void {
+  const outerVary = response.getHeader('vary')
+  for (const name of Object.keys(own)) {
+    if (name === 'transfer-encoding' || name === 'connection') continue
+    response.setHeader(name, own[name] as HeaderValue)
+  }
+  if (outerVary !== undefined && own.vary !== undefined) addVary(response, own, outerVary)
 }
 
 function linesOf(record: StoredHead): HeaderLines {
@@ -46,7 +56,7 @@ function linesOf(record: StoredHead): HeaderLines {
 
 function addVary(
   response: ServerResponse,
-  { headers }: StoredHead,
+  headers: Headers,
   outer: number | string | string[],
 ): void {
   if (outer === headers.vary) return

@@ -1,0 +1,87 @@
+import { cached, toOptimizedResult } from '@stowage/http-cache'
+import express, { type RequestHandler } from 'express'
+import { describe, expect, test } from 'vitest'
+import { serve, setupCache } from './fixture.ts'
+import { forms } from './forms.ts'
+
+describe.each(Object.entries(forms))('middleware in front of %s', (_, form) => {
+  test.each([
+    ['Cache-Control', 'private, no-store', 'private'],
+    ['Set-Cookie', 'front=1', 'set-cookie'],
+    ['Vary', '*', 'vary-star'],
+  ])('can forbid with %s that a response is stored', async (name, value, detail) => {
+    const { cache } = setupCache()
+    const app = express()
+    let calls = 0
+    app.use((_request, response, next) => {
+      response.set(name, value)
+      next()
+    })
+    app.get('/p', ...form({ cache }, (_request, response) => void response.send(`${++calls}`)))
+    const { get } = await serve(app)
+    const first = await get('/p')
+    expect([first.body, first.headers.get(name)]).toEqual(['1', value])
+    expect(first.cache).toBe(`fwd=uri-miss; detail=${detail}`)
+    expect((await get('/p')).body).toBe('2')
+  })
+
+  test('sets headers and the status that the handler adds to', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.use((_request, response, next) => {
+      response.status(404).vary('Origin').cookie('front', '1')
+      next()
+    })
+    const handler: RequestHandler = (_request, response) => {
+      response.vary('Accept').cookie('handler', '2').send('x')
+    }
+    app.get('/p', ...form({ cache }, handler))
+    const { get } = await serve(app)
+    const { status, headers } = await get('/p')
+    expect([status, headers.get('vary')]).toEqual([404, 'Origin, Accept'])
+    expect(headers.getSetCookie()).toEqual(['front=1; Path=/', 'handler=2; Path=/'])
+  })
+})
+
+test('a refresh in the background knows what middleware in front has set, and not what was sent', async () => {
+  const { cache, clock } = setupCache()
+  const app = express()
+  let isPrivate = false
+  let calls = 0
+  const seen: unknown[] = []
+  app.use((_request, response, next) => {
+    if (isPrivate) response.set('Cache-Control', 'private')
+    next()
+  })
+  const options = { cache, ttl: '1m', staleWhileRevalidate: '1h' } as const
+  const handler: RequestHandler = (_request, response) => {
+    seen.push(response.getHeader('age'))
+    response.send(`page ${++calls}`)
+  }
+  app.get('/p', cached(options, handler as never) as RequestHandler)
+  const { get } = await serve(app)
+  await get('/p')
+  await clock.advance(61_000)
+  isPrivate = true
+  expect((await get('/p')).body).toBe('page 1')
+  await expect.poll(() => calls).toBe(2)
+  isPrivate = false
+  // Requests are not shared for a while after a private response, which was not stored.
+  expect((await get('/p')).body).not.toBe('page 2')
+  expect(seen.filter((age) => age !== undefined)).toEqual([])
+})
+
+test.each(['GET', 'POST'])(
+  'toOptimizedResult keeps Vary of middleware in front: %s',
+  async (method) => {
+    const { cache } = setupCache()
+    const app = express()
+    const types = { 'application/json': JSON.stringify, 'text/plain': String }
+    app.all('/p', (request, response) => {
+      response.vary('Origin')
+      return toOptimizedResult(request, response, { cache, key: 'p', types }, () => 1)
+    })
+    const { get } = await serve(app)
+    expect((await get('/p', {}, method)).headers.get('vary')).toBe('Accept, Origin')
+  },
+)
