@@ -6,7 +6,7 @@ import cookieParser from 'cookie-parser'
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import session from 'express-session'
 import { describe, expect, test } from 'vitest'
-import { serve, setupCache } from './fixture.ts'
+import { parse, serve, setupCache } from './fixture.ts'
 import { delay, forms } from './forms.ts'
 
 const users = ['alice', 'bob', 'carol'] as const
@@ -202,6 +202,51 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect((await get('/cookie', { cookie: 'theme=dark', authorization: 'x' })).cache).toBe(
       'fwd=bypass',
     )
+  })
+
+  test('requests that a parser reads differently do not share a response', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    app.use(cookieParser())
+    const options = { cache, varyBy: ['cookie:currency', 'x-currency'] }
+    const handler: RequestHandler = (request, response) => {
+      const named = String(request.cookies.currency ?? 'USD')
+      response.json([named, request.headers['x-currency'] === 'EUR' ? 'EUR' : 'USD'])
+    }
+    app.get('/p', ...form(options, handler))
+    const { get, raw, port } = await serve(app)
+    const read = async (lines: string) => {
+      const head = `GET /p HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n`
+      const reply = await raw(Buffer.from(`${head}${lines}\r\n`, 'latin1'))
+      return parse(reply).body
+    }
+    await read('Cookie: currency =EUR\r\n')
+    await read('Cookie: a=1;\tcurrency\t=EUR\r\n')
+    expect((await get('/p')).body).toBe('["USD","USD"]')
+    await read('Cookie: \xa0currency=GBP\r\n')
+    expect(await read('Cookie: currency=GBP\r\n')).toBe('["GBP","USD"]')
+    await read('X-Currency: EUR\xa0\r\n')
+    expect(await read('X-Currency: EUR\r\n')).toBe('["USD","EUR"]')
+  })
+
+  test.each([
+    ['only', { only: ['id'] }],
+    ['ignore', { ignore: ['utm_*'] }],
+  ])('parameters that a parser ignores do not determine the response: %s', async (_case, query) => {
+    const { cache } = setupCache()
+    for (const parser of ['simple', 'extended']) {
+      const app = express()
+      app.set('query parser', parser)
+      const handler: RequestHandler = (request, response) => {
+        response.send(String(request.query.id ?? 'none'))
+      }
+      app.get(`/${parser}`, ...form({ cache, query }, handler))
+      const { get } = await serve(app)
+      const first = await get(`/${parser}?${'utm_&'.repeat(1_000)}id=5`)
+      const rest = await get(`/${parser}?id=5&${'utm_&'.repeat(1_000)}`)
+      expect([first.body, rest.body]).toEqual(['none', '5'])
+      expect((await get(`/${parser}?id=5`)).body).toBe('5')
+    }
   })
 
   test('a client that leaves does not leave a part of a response', async () => {

@@ -37,7 +37,7 @@ export async function serve(listener: Listener) {
     url: `http://127.0.0.1:${port}`,
     get: (path: string, headers: Record<string, string> = {}, method = 'GET') =>
       request(port, path, headers, method),
-    raw: (text: string) => raw(port, text),
+    raw: (text: string | Uint8Array) => raw(port, text),
   }
 }
 
@@ -63,7 +63,7 @@ async function request(
 }
 
 /** Sends text as it is, and returns all that is received until the server closes the connection. */
-function raw(port: number, text: string): Promise<Buffer> {
+function raw(port: number, text: string | Uint8Array): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     const socket = connect(port, '127.0.0.1', () => socket.write(text))

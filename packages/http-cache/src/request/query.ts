@@ -11,6 +11,12 @@ export interface QueryOptions {
   readonly only?: readonly string[] | undefined
 }
 
+/**
+ * Parsers such as those of Express ignore what follows that many parameters. The order and the number of parameters then
+ * determine which of them a handler reads.
+ */
+const maxParameters = 1_000
+
 /** Returns the path and the query of a URL as they are part of the key. @param url begins with `/` */
 export function normalizeUrl(url: string, options: QueryOptions | undefined): string {
   const start = url.indexOf('?')
@@ -28,6 +34,7 @@ function normalizeParameters(
   parameters: readonly string[],
   { sort = true, ignore, only }: QueryOptions,
 ): readonly string[] {
+  if (parameters.length >= maxParameters) return parameters
   const named: { readonly name: string; readonly text: string }[] = []
   for (const text of parameters) {
     const name = nameOf(text)

@@ -77,11 +77,30 @@ function encodeParts(parts: readonly unknown[]): string {
   return parts.map((part) => encodeURIComponent(String(part))).join(',')
 }
 
-/** All values of a cookie, because it depends on the parser which of several counts. */
+/**
+ * All pairs that a parser may read as a cookie, as they were sent: it depends on the parser which of several counts, and
+ * which characters around a name are white space.
+ */
 function cookieOf(header: string | undefined, name: string): string {
   if (header === undefined) return ''
-  const pairs = header.split(';').map((pair) => pair.trim())
-  return pairs.filter((pair) => pair.startsWith(`${name}=`)).join(';')
+  return header
+    .split(';')
+    .filter((pair) => pair.includes(name) && pair.split('=', 1)[0]?.trim() === name)
+    .map(trimmed)
+    .join(';')
+}
+
+/** Without spaces and tabs around it, which are the white space of HTTP (RFC 9110 section 5.6.3). */
+function trimmed(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }
 
 /**
@@ -95,7 +114,7 @@ export function normalizeHeader(
 ): string {
   if (value === undefined) return '\0'
   const text = typeof value === 'string' ? value : value.join(',')
-  const members = text.split(',').map((member) => member.trim().replaceAll(/\s*;\s*/g, ';'))
+  const members = text.split(',').map((member) => trimmed(member).replaceAll(/[ \t]*;[ \t]*/g, ';'))
   const joined = members.join(',')
   return name === 'accept-language' ? joined.toLowerCase() : joined
 }
