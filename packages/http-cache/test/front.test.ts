@@ -1,4 +1,4 @@
-import { cached, toOptimizedResult } from '@stowage/http-cache'
+import { cached, responseCache, toOptimizedResult } from '@stowage/http-cache'
 import express, { type RequestHandler } from 'express'
 import { describe, expect, test } from 'vitest'
 import { serve, setupCache } from './fixture.ts'
@@ -85,3 +85,37 @@ test.each(['GET', 'POST'])(
     expect((await get('/p', {}, method)).headers.get('vary')).toBe('Accept, Origin')
   },
 )
+
+describe.each(Object.entries(forms))('a cache in front of %s', (_, form) => {
+  test('obeys what a handler requests of the inner one', async () => {
+    const setup = setupCache()
+    const { cache } = setup
+    const other = setupCache()
+    const app = express()
+    let calls = 0
+    app.use(responseCache({ cache, ttl: '1h' }))
+    const inner = { cache: other.cache, ttl: '1h' }
+    app.get(
+      '/private',
+      ...form(inner, (_request, response) => {
+        response.cache?.noStore()
+        response.send(`${++calls}`)
+      }),
+    )
+    app.get(
+      '/tagged',
+      ...form(inner, (_request, response) => {
+        response.cache?.tags('products')
+        response.cache?.ttl('5s')
+        response.send(`${++calls}`)
+      }),
+    )
+    const { get } = await serve(app)
+    expect([(await get('/private')).body, (await get('/private')).body]).toEqual(['1', '2'])
+    expect([(await get('/tagged')).body, (await get('/tagged')).body]).toEqual(['3', '3'])
+    await Promise.all([cache, other.cache].map((each) => each.invalidateTags('products')))
+    expect((await get('/tagged')).body).toBe('4')
+    await Promise.all([setup, other].map(({ clock }) => clock.advance(6_000)))
+    expect((await get('/tagged')).body).toBe('5')
+  })
+})

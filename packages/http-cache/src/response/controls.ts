@@ -39,8 +39,12 @@ export class RequestedControls implements ResponseCacheControls {
   isExcluded = false
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  /** Those of a cache in front of this one, which stores the response as well. */
+  readonly #outer: ResponseCacheControls | undefined
 
   constructor(request: IncomingMessage, response: ServerResponse) {
+    const { cache } = request
+    this.#outer = cache instanceof RequestedControls ? cache : undefined
     this.#request = request
     this.#response = response
     request.cache = this
@@ -49,14 +53,17 @@ export class RequestedControls implements ResponseCacheControls {
 
   ttl(duration: Duration): void {
     this.requestedTtl = duration
+    this.#outer?.ttl(duration)
   }
 
   tags(...tags: string[]): void {
     this.requestedTags.push(...tags)
+    this.#outer?.tags(...tags)
   }
 
   noStore(): void {
     this.isExcluded = true
+    this.#outer?.noStore()
   }
 
   notModified({
