@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
  */
 const userProperties = [
   'session',
+  'sessionID',
   'user',
   'auth',
   'authInfo',
@@ -58,9 +59,9 @@ export class PrivateReads {
     for (const name of privateHeaders) {
       this.#watch(headers, name, () => this.#headersRead.add(name))
     }
+    this.#watchLocals(response)
     if (privateHeaders.length === 0) return
     for (const name of rawProperties) this.#watch(request, name)
-    this.#watchLocals(response)
   }
 
   /** Whether the response is private. */
