@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
-import express, { type RequestHandler, type Response } from 'express'
+import express, { type ErrorRequestHandler, type RequestHandler, type Response } from 'express'
 import { describe, expect, test } from 'vitest'
 import { serve, setupCache } from './fixture.ts'
 import { forms } from './forms.ts'
@@ -166,7 +166,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect([reply.status, reply.cache]).toEqual([412, 'fwd=bypass'])
   })
 
-  test.each(['auth', 'oidc', 'ip', 'currentUser'])(
+  test.each(['auth', 'oidc', 'ip', 'currentUser', 'sessionID'])(
     'a response whose handler reads request.%s is private',
     async (name) => {
       const { cache } = setupCache()
@@ -187,6 +187,60 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       expect((await get('/p')).cache).not.toContain('hit')
     },
   )
+})
+
+describe.each(Object.entries(forms))('%s', (_, form) => {
+  test('a response whose handler reads what middleware in front has put into res.locals is private', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    let count = 0
+    app.use((_request, response, next) => {
+      response.locals.token = `token ${++count}`
+      next()
+    })
+    app.get(
+      '/p',
+      ...form({ cache }, (_request, response) => void response.send(response.locals.token)),
+    )
+    app.get('/q', ...form({ cache }, (_request, response) => void response.send('x')))
+    const { get } = await serve(app)
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=private')
+    expect((await get('/p')).body).toBe('token 2')
+    await get('/q')
+    expect((await get('/q')).cache).toContain('hit')
+  })
+
+  test.each<[string, object]>([
+    ['varyBy must return', { varyBy: async () => 'x' }],
+    ['varyBy must return', { varyBy: () => ({ name: 'x' }) }],
+    ['varyBy must return', { varyBy: () => [null] }],
+    ['key must return', { key: async () => 'x' }],
+    ['when must return', { when: async () => false }],
+  ])('%s what can be part of the key or a decision: %o', async (message, options) => {
+    const { cache, calls } = setupCache()
+    const app = express()
+    app.get('/p', ...form({ cache, ...options }, (_request, response) => void response.send('x')))
+    const errors: string[] = []
+    app.use(((error, _request, response, _next) => {
+      errors.push(error.message)
+      response.status(500).end()
+    }) as ErrorRequestHandler)
+    const { get } = await serve(app)
+    expect((await get('/p')).status).toBe(500)
+    expect([errors.length, errors[0]]).toEqual([1, expect.stringContaining(message)])
+    expect(calls).toEqual([])
+  })
+
+  test('parts of the key that are undefined differ from texts', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    const varyBy = ({ headers }: IncomingMessage) => [headers['x-a'] as string | undefined]
+    const handler: RequestHandler = ({ headers }, response) => void response.json([headers['x-a']])
+    app.get('/p', ...form({ cache, varyBy }, handler))
+    const { get } = await serve(app)
+    expect((await get('/p', { 'x-a': 'undefined' })).body).toBe('["undefined"]')
+    expect((await get('/p')).body).toBe('[null]')
+  })
 })
 
 test('a request that changes something invalidates its URL if its client leaves during the response', async () => {

@@ -23,8 +23,14 @@ export function keysFor(
   if (hasWritePrecondition(request)) return undefined
   if (cookie !== undefined && !isPublic && !variation.coversCookies) return undefined
   if (authorization !== undefined && !isPublic && !variation.coversAuthorization) return undefined
-  if (when !== undefined && !when(request)) return undefined
+  if (when !== undefined && !isPermitted(when(request))) return undefined
   return key === undefined ? keyOf(request, options.keys) : ownKeyOf(request, key, options.keys)
+}
+
+/** @throws TypeError for a promise, which would permit every request */
+function isPermitted(result: unknown): boolean {
+  if (result === undefined || typeof result === 'boolean') return result === true
+  throw new TypeError('when must return a boolean, and no promise.')
 }
 
 /** What the key of a request covers, so that its handler may read it. */

@@ -67,6 +67,9 @@ export function ownKeyOf(
   if (!isPermitted(request, options)) return undefined
   const own = key.call(undefined, request)
   if (own === undefined) return undefined
+  if (typeof own !== 'string') {
+    throw new TypeError('key must return a string or undefined, and no promise.')
+  }
   const { partOf } = options.variation
   if (partOf === undefined) return { url: own, key: own }
   const part = partOf(request)

@@ -7,8 +7,11 @@ import type { IncomingMessage } from 'node:http'
 export type VaryBy =
   | readonly string[]
   | {
-      call(request: IncomingMessage): string | number | boolean | readonly string[] | undefined
+      call(request: IncomingMessage): KeyPart | readonly KeyPart[]
     }['call']
+
+/** What a function may return for the key. */
+type KeyPart = string | number | boolean | undefined
 
 /** What `varyBy` says about a route. */
 export interface VaryPlan {
@@ -74,7 +77,18 @@ function partOfNames(
 
 /** Injective: no two lists have the same text. */
 function encodeParts(parts: readonly unknown[]): string {
-  return parts.map((part) => encodeURIComponent(String(part))).join(',')
+  return parts.map(encodePart).join(',')
+}
+
+/** @throws TypeError for objects, such as a promise, which all have the same text */
+function encodePart(part: unknown): string {
+  if (typeof part === 'string') return encodeURIComponent(part)
+  // No text is encoded as this.
+  if (part === undefined) return '?'
+  if (typeof part === 'number' || typeof part === 'boolean') return String(part)
+  throw new TypeError(
+    'varyBy must return a string, a number, a boolean, an array of these, or undefined, and no promise.',
+  )
 }
 
 /**
