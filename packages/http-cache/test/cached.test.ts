@@ -267,6 +267,34 @@ test('No-Vary-Search determines which parameters belong to the key, once a proce
   expect((await one.get('/only?id=1&other=2', host)).cache).toContain('hit')
 })
 
+test('No-Vary-Search does not determine the key of responses without it', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(asHandler(responseCache({ cache, noVarySearch: true })))
+  app.get('/s', (request, response) => {
+    const { q } = request.query
+    if (q === 'none') response.set('No-Vary-Search', 'params=("utm" "q")')
+    response.send(`results for ${q}`)
+  })
+  const { get } = await serve(app)
+  expect((await get('/s?q=none')).cache).toBe('fwd=uri-miss; detail=no-vary-search')
+  expect((await get('/s?q=cats')).cache).toBe('fwd=uri-miss; detail=no-vary-search')
+  for (const q of ['cats', 'dogs']) expect((await get(`/s?q=${q}`)).body).toBe(`results for ${q}`)
+  expect((await get('/s?q=cats')).cache).toContain('hit')
+})
+
+test('a key of the route is not affected by No-Vary-Search', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(asHandler(responseCache({ cache, noVarySearch: true, key: () => 'all' })))
+  app.get('/s', (_request, response) => {
+    response.set('No-Vary-Search', 'params').send('x')
+  })
+  const { get } = await serve(app)
+  expect((await get('/s')).cache).toBe('fwd=uri-miss; stored')
+  expect((await get('/s')).cache).toContain('hit')
+})
+
 describe('mode rfc9111', () => {
   test('uses Cache-Control of requests, Cache-Groups and targeted fields', async () => {
     const { cache } = setupCache()

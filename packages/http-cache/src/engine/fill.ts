@@ -175,14 +175,15 @@ export class Fill {
 
   /** Whether the response has another rule for its key than the one by which it was looked up. */
   #learnsRule(headers: Headers): boolean {
-    const { searchRules } = this.#scope.options.keys
-    const rule = searchRules && parseNoVarySearch(textOf(headers['no-vary-search']))
-    if (rule === undefined) return false
-    const { request } = this.#exchange
+    const { keys, key } = this.#scope.options
+    const { searchRules } = keys
+    if (searchRules === undefined || key !== undefined) return false
+    const rule = parseNoVarySearch(textOf(headers['no-vary-search']))
+    const { request, keys: used } = this.#exchange
+    if (JSON.stringify(used.rule) === JSON.stringify(rule)) return false
     const path = originOf(request) + pathOf(request.originalUrl ?? request.url ?? '')
-    const known = searchRules?.get(path)
-    if (JSON.stringify(known) === JSON.stringify(rule)) return false
-    searchRules?.set(path, rule)
+    if (rule === undefined) searchRules.delete(path)
+    else searchRules.set(path, rule)
     this.#hasLearned = true
     return true
   }

@@ -27,6 +27,7 @@ export interface KeyOptions {
 export interface SearchRules {
   get(path: string): QueryOptions | undefined
   set(path: string, rule: QueryOptions): void
+  delete(path: string): void
 }
 
 /** The keys of a request. */
@@ -37,6 +38,8 @@ export interface RequestKey {
   readonly key: string
   /** Scheme, host and path, if a response with `No-Vary-Search` has determined the rest of the key. */
   readonly path?: string | undefined
+  /** The rule of that response. */
+  readonly rule?: QueryOptions | undefined
 }
 
 /** Keys of responses begin with it, so that they do not meet those of the application. */
@@ -52,10 +55,11 @@ export function keyOf(request: FrameworkRequest, options: KeyOptions): RequestKe
   const url = origin + normalizeUrl(normalizeUrl(target, options.query), rule)
   const ruled = rule === undefined ? undefined : path
   const { partOf } = options.variation
-  if (partOf === undefined) return { url, key: keyPrefix + url, path: ruled }
+  if (partOf === undefined) return { url, key: keyPrefix + url, path: ruled, rule }
   const part = partOf(request)
   // '#' cannot occur in the URL.
-  return part === undefined ? undefined : { url, key: `${keyPrefix}${url}#${part}`, path: ruled }
+  if (part === undefined) return undefined
+  return { url, key: `${keyPrefix}${url}#${part}`, path: ruled, rule }
 }
 
 /** The same for a route that replaces host and URL in the key. `varyBy` remains a part of it. */
