@@ -94,7 +94,7 @@ describe.each(Object.entries(forms))('a cache in front of %s', (_, form) => {
     const app = express()
     let calls = 0
     app.use(responseCache({ cache, ttl: '1h' }))
-    const inner = { cache: other.cache, ttl: '1h' }
+    const inner = { cache: other.cache, ttl: '1h' } as const
     app.get(
       '/private',
       ...form(inner, (_request, response) => {

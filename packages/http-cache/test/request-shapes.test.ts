@@ -96,6 +96,35 @@ test('with trust proxy, the forwarded host is part of the key', async () => {
   expect((await get('/p')).body).toContain('127.0.0.1')
 })
 
+test.each(['shop.example', 'backend:3000'])(
+  'with trust proxy, the URL that clients request is invalidated: %s',
+  async (host) => {
+    const { cache, open } = setupCache()
+    const app = express()
+    app.set('trust proxy', true)
+    let version = 1
+    app.use(responseCache({ cache }))
+    app.get('/p', (_request, response) => void response.send(`${version}`))
+    app.post('/form', (_request, response) => {
+      response.location('https://shop.example/p').send()
+    })
+    const { get } = await serve(app)
+    const headers = {
+      host,
+      'x-forwarded-host': 'Shop.example:443, proxy',
+      'x-forwarded-proto': 'https',
+    }
+    expect((await get('/p', headers)).body).toBe('1')
+    version = 2
+    expect((await get('/p', headers)).body).toBe('1')
+    await responseCache({ cache: open() }).invalidate('https://shop.example/p')
+    expect((await get('/p', headers)).body).toBe('2')
+    version = 3
+    await get('/form', headers, 'POST')
+    expect((await get('/p', headers)).body).toBe('3')
+  },
+)
+
 test('pipelined requests receive their own responses', async () => {
   const { cache } = setupCache()
   const app = express()

@@ -3,7 +3,7 @@ import type { Awaitable, LoadContext } from '@stowage/core'
 import { httpCacheChannels } from '../channels.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from '../policy/using.ts'
-import { tagOfUrl } from '../request/request-key.ts'
+import { publicUrlOf, tagOfUrl } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
 import { type Found, ResponseStore } from '../storage/response-store.ts'
@@ -212,6 +212,8 @@ export class ResponseEngine {
     const all = [...tags]
     if (variation.partOf !== undefined) all.push(tagOfUrl(keys.url))
     if (keys.path !== undefined) all.push(tagOfUrl(keys.path))
+    const publicUrl = publicUrlOf(exchange.request, keys.url)
+    if (publicUrl !== undefined) all.push(tagOfUrl(publicUrl))
     const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
     const options = { ttl: 1, tags: all, refresh, ...(timeout !== undefined && { timeout }) }
     const fill = new Fill(this.#scope, exchange, target)

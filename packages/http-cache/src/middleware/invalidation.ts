@@ -10,6 +10,7 @@ import {
   keyOfUrl,
   originOf,
   pathOf,
+  publicHostOf,
   tagOfUrl,
 } from '../request/request-key.ts'
 import { Deadlines } from '../storage/deadlines.ts'
@@ -38,11 +39,15 @@ export class Invalidation {
     this.#deadlines = new Deadlines(options.timeoutMs)
   }
 
-  /** Deletes all variants of a URL, in all processes. A response that is being rendered is not stored. */
-  async invalidateUrl(url: string): Promise<void> {
+  /**
+   * Deletes all variants of a URL, in all processes. A response that is being rendered is not stored.
+   *
+   * @param isPublic whether it is the URL that clients request, perhaps from a proxy
+   */
+  async invalidateUrl(url: string, isPublic = false): Promise<void> {
     const { cache, keys, variation } = this.#options
     const key = keyOfUrl(url)
-    const tags = variation.partOf === undefined ? [] : [tagOfUrl(url)]
+    const tags = variation.partOf === undefined && !isPublic ? [] : [tagOfUrl(url)]
     // Another process may know that responses of the path do not depend on parts of the query.
     if (keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
     this.#engine.forget(key)
@@ -120,6 +125,7 @@ export class Invalidation {
     const base = `http://${host}${request.originalUrl ?? request.url ?? '/'}`
     if (value === undefined || !URL.canParse(value, base)) return undefined
     const url = new URL(value, base)
-    return url.host === host.toLowerCase() ? url.pathname + url.search : undefined
+    const isOnHost = url.host === host.toLowerCase() || url.host === publicHostOf(request)
+    return isOnHost ? url.pathname + url.search : undefined
   }
 }

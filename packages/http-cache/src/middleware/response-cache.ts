@@ -62,9 +62,9 @@ export function responseCache(options: ResponseCacheOptions): ResponseCacheMiddl
 /** Returns the method `invalidate` of a middleware or a handler. */
 export function invalidateWith(invalidation: Invalidation): ResponseCacheMiddleware['invalidate'] {
   return (url, request) =>
-    invalidation.invalidateUrl(
-      request === undefined ? normalizedUrl(url, invalidation) : invalidation.urlOf(request, url),
-    )
+    request === undefined
+      ? invalidation.invalidateUrl(normalizedUrl(url, invalidation), true)
+      : invalidation.invalidateUrl(invalidation.urlOf(request, url))
 }
 
 /** The response is that of the handler, and not stored. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { textOf } from '../headers/header-list.ts'
 import { normalizeUrl, type QueryOptions } from './query.ts'
 import { isAmbiguous } from './unsafe-shape.ts'
 import type { VaryPlan } from './vary-by.ts'
@@ -102,11 +103,33 @@ function isRewritten(request: FrameworkRequest): boolean {
  * that uses them renders another response, so they are part of the key.
  */
 export function originOf(request: FrameworkRequest): string {
-  const { headers } = request
-  const host = (headers.host ?? '').toLowerCase()
-  const forwarded = trustsProxy(request) ? headers['x-forwarded-host'] : undefined
-  const suffix = forwarded === undefined ? '' : `@${encodeURIComponent(String(forwarded))}`
+  const host = (request.headers.host ?? '').toLowerCase()
+  const forwarded = forwardedHost(request)
+  const suffix = forwarded === undefined ? '' : `@${encodeURIComponent(forwarded)}`
   return `${schemeOf(request)}://${host}${suffix}`
+}
+
+/**
+ * The URL that a client has requested from a trusted proxy, for invalidation: that of the key also contains the host to
+ * which the proxy connects. `undefined` if the proxy states none.
+ */
+export function publicUrlOf(request: FrameworkRequest, url: string): string | undefined {
+  const host = publicHostOf(request)
+  const origin = originOf(request)
+  if (host === undefined || !url.startsWith(origin)) return undefined
+  return `${schemeOf(request)}://${host}${url.slice(origin.length)}`
+}
+
+/** The host that a client has requested from a trusted proxy, as the class `URL` normalizes it. */
+export function publicHostOf(request: FrameworkRequest): string | undefined {
+  const [first] = forwardedHost(request)?.split(',', 1) ?? []
+  const origin = `${schemeOf(request)}://${first?.trim()}`
+  return first !== undefined && URL.canParse(origin) ? new URL(origin).host : undefined
+}
+
+function forwardedHost(request: FrameworkRequest): string | undefined {
+  if (!trustsProxy(request)) return undefined
+  return textOf(request.headers['x-forwarded-host'])
 }
 
 /** Names of the headers of a proxy that are part of the key. */
