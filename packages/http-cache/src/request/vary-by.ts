@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 
 /**
@@ -42,6 +43,20 @@ export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
     partOf: (request) => partOfNames(request, headers, cookies),
   }
 }
+
+/** Headers with credentials. Keys contain a hash of them, as they are visible to operators, tools and other applications. */
+const secretHeaders = new Set([
+  'authorization',
+  'cookie',
+  'proxy-authorization',
+  'x-access-token',
+  'x-amzn-oidc-accesstoken',
+  'x-amzn-oidc-data',
+  'x-api-key',
+  'x-auth-token',
+  'x-csrf-token',
+  'x-xsrf-token',
+])
 
 const noVariation: VaryPlan = {
   coversCookies: false,
@@ -97,11 +112,14 @@ function encodePart(part: unknown): string {
  */
 function cookieOf(header: string | undefined, name: string): string {
   if (header === undefined) return ''
-  return header
+  const pairs = header
     .split(';')
     .filter((pair) => pair.includes(name) && pair.split('=', 1)[0]?.trim() === name)
-    .map(trimmed)
-    .join(';')
+  return pairs.length === 0 ? '' : hashed(pairs.map(trimmed).join(';'))
+}
+
+function hashed(secret: string): string {
+  return hash('sha256', secret, 'base64url')
 }
 
 /** Without spaces and tabs around it, which are the white space of HTTP (RFC 9110 section 5.6.3). */
@@ -120,7 +138,7 @@ function isBlank(code: number): boolean {
 /**
  * The value of a header as it is part of a key (RFC 9111 section 4.1): without white space between members, and for
  * languages, which are case-insensitive, in lower case. The order of members is kept, because a handler may prefer the
- * first. A missing header differs from an empty one.
+ * first. A missing header differs from an empty one. Credentials are hashed.
  */
 export function normalizeHeader(
   name: string,
@@ -128,6 +146,7 @@ export function normalizeHeader(
 ): string {
   if (value === undefined) return '\0'
   const text = typeof value === 'string' ? value : value.join(',')
+  if (secretHeaders.has(name)) return hashed(text)
   const members = text.split(',').map((member) => trimmed(member).replaceAll(/[ \t]*;[ \t]*/g, ';'))
   const joined = members.join(',')
   return name === 'accept-language' ? joined.toLowerCase() : joined

@@ -1,0 +1,41 @@
+import type { IncomingMessage } from 'node:http'
+import { responseCache } from '@stowage/http-cache'
+import express from 'express'
+import { expect, test } from 'vitest'
+import { serve, setupCache } from './fixture.ts'
+
+const secret = 'correct-horse-battery-staple'
+
+test.each([
+  ['varyBy Authorization', { varyBy: ['authorization'] }, { authorization: `Bearer ${secret}` }],
+  ['varyBy Cookie', { varyBy: ['cookie'] }, { cookie: `sid=${secret}` }],
+  ['varyBy a cookie', { varyBy: ['cookie:sid'] }, { cookie: `sid=${secret}` }],
+  ['Vary: Cookie', { public: true, vary: 'Cookie' }, { cookie: `sid=${secret}` }],
+  ['Vary: X-Api-Key', { vary: 'X-Api-Key' }, { 'x-api-key': secret }],
+] as const)(
+  'keys do not contain credentials: %s',
+  async (_, { vary, ...options }: Case, headers) => {
+    const { cache, backend } = setupCache()
+    const app = express()
+    app.use(responseCache({ cache, showKey: true, ...options }))
+    app.get('/p', (request: IncomingMessage, response) => {
+      if (vary !== undefined) response.vary(vary)
+      response.send(`${Object.keys(headers).map((name) => request.headers[name])}`)
+    })
+    const { get } = await serve(app)
+    const shown = [(await get('/p', headers)).cache, (await get('/p', headers)).cache]
+    expect(shown[1]).toContain('hit')
+    const other = Object.fromEntries(Object.keys(headers).map((name) => [name, 'sid=other']))
+    expect((await get('/p', other)).body).toBe('sid=other')
+    const keys: unknown[] = []
+    for await (const page of backend.scan?.('') ?? []) keys.push(page)
+    expect(keys.length).toBeGreaterThan(0)
+    expect(JSON.stringify([shown, keys])).not.toContain(secret)
+  },
+)
+
+interface Case {
+  readonly varyBy?: readonly string[]
+  readonly public?: boolean
+  readonly vary?: string
+}
