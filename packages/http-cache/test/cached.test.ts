@@ -1,5 +1,9 @@
 import { connect } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Cache } from '@stowage/core'
 import { cached, responseCache } from '@stowage/http-cache'
+import { memory } from '@stowage/memory'
 // @ts-expect-error It has no declarations.
 import compression from 'compression'
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
@@ -214,7 +218,35 @@ describe('what cannot be shared', () => {
       expect((await get('/p', { 'x-name': name })).body).toBe(name)
     }
     expect((await get('/p', { 'x-name': 'a' })).cache).toContain('hit')
-    expect((await get('/p', { 'x-name': 'c' })).cache).not.toContain('hit')
+    const headers = { 'x-name': 'd' }
+    expect((await get('/p', headers)).cache).toBe('fwd=vary-miss; detail=too-many-variants')
+    expect((await get('/p', headers)).cache).toBe('fwd=vary-miss')
+  })
+
+  test('memory does not grow with the length of what variants depend on', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const heapUsed = () => {
+      collectGarbage()
+      return process.memoryUsage().heapUsed
+    }
+    const app = express()
+    // As if the responses were stored elsewhere.
+    const cache = new Cache(memory({ maxEntries: 10 }))
+    app.use(asHandler(responseCache({ cache })))
+    app.get('/:name', (_request, response) => void response.vary('X-Name').send('x'))
+    const { get } = await serve(app)
+    const name = (index: number) => `${index}`.padEnd(15_000, 'x')
+    const visit = async (url: string) => {
+      await get(url, { 'x-name': name(0) })
+      const indexes = Array.from({ length: 80 }, (_, index) => index + 1)
+      await Promise.all(indexes.map((index) => get(url, { 'x-name': name(index) })))
+    }
+    await visit('/first')
+    const before = heapUsed()
+    for (let index = 0; index < 6; index++) await visit(`/${index}`)
+    // The names alone have 7.3 million characters.
+    expect(heapUsed() - before).toBeLessThan(4_000_000)
   })
 
   test('a damaged item is a miss', async () => {

@@ -170,7 +170,13 @@ export class Fill {
     if (verdict.refusal === undefined && this.#learnsRule(captured.headers)) {
       return { refusal: 'no-vary-search' }
     }
+    if (verdict.refusal === undefined && !this.#hasRoom()) return { refusal: 'too-many-variants' }
     return verdict
+  }
+
+  #hasRoom(): boolean {
+    const { vary, key } = this.#target
+    return vary === undefined || this.#scope.variants.hasRoom(vary.fill, key)
   }
 
   /** Whether the response has another rule for its key than the one by which it was looked up. */

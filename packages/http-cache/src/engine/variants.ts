@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { RecentMap } from '../storage/hints.ts'
 import type { VaryRecord } from '../storage/record.ts'
 
@@ -10,8 +11,8 @@ export class Variants {
   readonly #maxVariants: number
   /** The headers that responses of a key were seen to depend on. */
   readonly #names = new RecentMap<readonly string[]>(maxKeys)
-  /** The variants that were stored below a record, by its id. */
-  readonly #stored = new RecentMap<Set<string>>(maxKeys)
+  /** Numbers of the variants that were stored below a record, by its id. Keys may be long: clients send what is in them. */
+  readonly #stored = new RecentMap<Set<number>>(maxKeys)
 
   constructor(maxVariants: number) {
     this.#maxVariants = maxVariants
@@ -35,10 +36,21 @@ export class Variants {
 
   /** Whether another variant may be stored. */
   admit(generation: string, key: string): boolean {
+    if (!this.hasRoom(generation, key)) return false
     const stored = this.#stored.get(generation) ?? new Set()
-    if (stored.size >= this.#maxVariants && !stored.has(key)) return false
-    stored.add(key)
+    stored.add(numberOf(key))
     this.#stored.set(generation, stored)
     return true
   }
+
+  /** Whether a variant may be stored. */
+  hasRoom(generation: string, key: string): boolean {
+    const stored = this.#stored.get(generation)
+    return stored === undefined || stored.size < this.#maxVariants || stored.has(numberOf(key))
+  }
+}
+
+/** Two variants with the same number count as one. */
+function numberOf(key: string): number {
+  return hash('sha256', key, 'buffer').readInt32BE()
 }
