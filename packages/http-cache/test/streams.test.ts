@@ -1,7 +1,8 @@
+import { Readable } from 'node:stream'
 import express from 'express'
 import { describe, expect, test } from 'vitest'
-import { serve } from './fixture.ts'
-import { counting } from './forms.ts'
+import { serve, setupCache } from './fixture.ts'
+import { counting, forms } from './forms.ts'
 
 describe('streams', () => {
   test('passes a body on in parts, and stores it', async () => {
@@ -95,3 +96,20 @@ test('has no effect on a response without end: a client that leaves early', asyn
   controller.abort()
   expect((await waiting).body).toBe('complete')
 })
+
+test.each(Object.entries(forms))(
+  '%s: a stream that waits for drain is complete',
+  async (_, form) => {
+    const { cache } = setupCache()
+    const app = express()
+    const chunks = ['a', 'b', 'c'].map((text) => text.repeat(40_000))
+    app.get(
+      '/p',
+      ...form({ cache }, (_request, response) => void Readable.from(chunks).pipe(response)),
+    )
+    const { get } = await serve(app)
+    for (let call = 0; call < 2; call++) {
+      expect((await get('/p')).body === chunks.join('')).toBe(true)
+    }
+  },
+)

@@ -55,6 +55,11 @@ function own(object: object, name: string, value: unknown): void {
 
 /** Accepts everything at once, so that a detached response never waits for a client. */
 class DiscardingSocket extends Writable {
+  constructor() {
+    // Node emits `drain` on responses of its own servers only: `write` must never return false.
+    super({ highWaterMark: Number.MAX_SAFE_INTEGER })
+  }
+
   override _write(_chunk: unknown, _encoding: string, callback: () => void): void {
     callback()
   }
