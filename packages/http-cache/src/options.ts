@@ -5,6 +5,7 @@ import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-key.ts'
 import { planVariation, type VaryBy, type VaryPlan } from './request/vary-by.ts'
+import { checkTags } from './response/tags.ts'
 import { type Encoding, supportedEncodings } from './storage/encodings.ts'
 import { RecentMap } from './storage/hints.ts'
 
@@ -147,6 +148,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
   const { cacheStatus = 'Stowage', clientCacheControl = 'no-cache' } = options
   if (cacheStatus !== false && !token.test(cacheStatus))
     throw invalid('cacheStatus must be a token.')
+  if (typeof tags !== 'function') checkTags(tags)
   const variation = planVariation(varyBy)
   const searchRules = options.noVarySearch ? new RecentMap<QueryOptions>(maxPaths) : undefined
   const hosts = options.hosts?.map((host) => host.toLowerCase())

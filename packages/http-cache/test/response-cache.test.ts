@@ -1,10 +1,10 @@
 import { gzipSync } from 'node:zlib'
 import { Cache as StoreCache } from '@stowage/core'
-import { responseCache } from '@stowage/http-cache'
+import { type HttpCacheErrorEvent, httpCacheChannels, responseCache } from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
-import express from 'express'
+import express, { type ErrorRequestHandler } from 'express'
 import express4 from 'express-4'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting } from './forms.ts'
 
@@ -237,6 +237,31 @@ describe('encodings', () => {
     await get('/p')
     expect((await get('/p', { 'accept-encoding': 'gzip' })).body).toBe(text)
   })
+})
+
+test('rejects tags that cannot be stored', async () => {
+  const { cache } = setupCache()
+  expect(() => responseCache({ cache, tags: 'products' as never })).toThrow('must be an array')
+  const app = express()
+  app.get('/named', responseCache({ cache }), (_request, response) => {
+    response.cache?.tags(['a', 'b'] as never)
+    response.send('x')
+  })
+  app.get('/options', responseCache({ cache, tags: () => [7 as never] }), (_request, response) => {
+    response.send('x')
+  })
+  app.use(((error, _request, response, _next) => {
+    response.status(500).send(error.message)
+  }) as ErrorRequestHandler)
+  const { get } = await serve(app)
+  expect((await get('/named')).body).toContain('use tags(...names)')
+  const errors: unknown[] = []
+  const listener = (event: unknown) => errors.push((event as HttpCacheErrorEvent).error)
+  httpCacheChannels.error.subscribe(listener)
+  onTestFinished(() => void httpCacheChannels.error.unsubscribe(listener))
+  const reply = await get('/options')
+  expect([reply.body, reply.cache]).toEqual(['x', 'fwd=uri-miss'])
+  expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining('not 7') })])
 })
 
 test('replaces a record that is damaged, or of another version', async () => {

@@ -3,12 +3,12 @@ import type { Awaitable, LoadContext } from '@stowage/core'
 import { httpCacheChannels } from '../channels.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from '../policy/using.ts'
-import { publicUrlOf, tagOfUrl } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
 import { type Found, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
 import { Fill } from './fill.ts'
+import { requestTags } from './request-tags.ts'
 import { plainHit, Sender } from './sender.ts'
 import type { FillScope, FillTarget } from './store-response.ts'
 import { Uncacheable } from './uncacheable.ts'
@@ -206,16 +206,16 @@ export class ResponseEngine {
     })
   }
 
-  #load(exchange: Exchange, target: FillTarget, refresh: boolean): Promise<Buffer | undefined> {
-    const { cache, variation } = this.#options
-    const { tags, keys, isBackground, mayBeSentStale } = exchange
-    const all = [...tags]
-    if (variation.partOf !== undefined) all.push(tagOfUrl(keys.url))
-    if (keys.path !== undefined) all.push(tagOfUrl(keys.path))
-    const publicUrl = publicUrlOf(exchange.request, keys.url)
-    if (publicUrl !== undefined) all.push(tagOfUrl(publicUrl))
+  async #load(
+    exchange: Exchange,
+    target: FillTarget,
+    refresh: boolean,
+  ): Promise<Buffer | undefined> {
+    const { cache } = this.#options
+    const { isBackground, mayBeSentStale } = exchange
+    const tags = requestTags(exchange, this.#options)
     const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
-    const options = { ttl: 1, tags: all, refresh, ...(timeout !== undefined && { timeout }) }
+    const options = { ttl: 1, tags, refresh, ...(timeout !== undefined && { timeout }) }
     const fill = new Fill(this.#scope, exchange, target)
     return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
       fill.load(context as LoadContext<Buffer>),

@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duration } from '@stowage/core'
 import { conditionsOf } from '../request/request-headers.ts'
 import { isNotModified } from './preconditions.ts'
+import { checkTags } from './tags.ts'
 
 /** What a handler can request for its response: `response.cache`, which is `request.cache` as well. */
 export interface ResponseCacheControls {
   /** Sets how long the response is fresh, instead of the option `ttl`. */
   ttl(duration: Duration): void
-  /** Adds tags, see `cache.invalidateTags`. */
+  /** Adds tags, see `cache.invalidateTags`. @throws TypeError for a tag that is not a non-empty string */
   tags(...tags: string[]): void
   /** Prevents that the response is stored or shared. */
   noStore(): void
@@ -57,7 +58,7 @@ export class RequestedControls implements ResponseCacheControls {
   }
 
   tags(...tags: string[]): void {
-    this.requestedTags.push(...tags)
+    this.requestedTags.push(...checkTags(tags))
     this.#outer?.tags(...tags)
   }
 
