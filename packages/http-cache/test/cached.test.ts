@@ -186,6 +186,21 @@ describe('compression()', () => {
   })
 })
 
+test('a part of a body is not encoded by compression() in front', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(compression())
+  app.use(asHandler(responseCache({ cache })))
+  const text = '0123456789'.repeat(1_000)
+  app.get('/p', (_request, response) => void response.type('text').send(text))
+  const { get } = await serve(app)
+  await get('/p')
+  const reply = await get('/p', { range: 'bytes=0-4999', 'accept-encoding': 'gzip' })
+  expect([reply.status, reply.body]).toEqual([206, text.slice(0, 5_000)])
+  expect(reply.headers.get('content-encoding')).toBe(null)
+  expect(reply.headers.get('cache-control')).toBe('no-cache, no-transform')
+})
+
 describe('what cannot be shared', () => {
   test('requests do not wait for each other once a response was private', async () => {
     const { cache, clock } = setupCache()

@@ -239,6 +239,29 @@ describe('encodings', () => {
   })
 })
 
+test.each(['Content-Digest', 'Repr-Digest', 'Content-MD5'])(
+  'sends %s only with the body that it belongs to',
+  async (name) => {
+    const setup = setupCache()
+    const app = express()
+    app.use(responseCache({ cache: setup.cache }))
+    app.get('/p', (_request, response) => {
+      response.set(name, 'of the plain body').type('text').send('0123456789'.repeat(1_000))
+    })
+    const { get } = await serve(app)
+    for (let call = 0; call < 2; call++) {
+      const { headers } = await get('/p', { 'accept-encoding': 'gzip' })
+      expect([headers.get('content-encoding'), headers.get(name)]).toEqual([
+        null,
+        'of the plain body',
+      ])
+    }
+    const part = await get('/p', { range: 'bytes=0-4' })
+    const expected = name === 'Repr-Digest' ? 'of the plain body' : null
+    expect([part.status, part.headers.get(name)]).toEqual([206, expected])
+  },
+)
+
 test('rejects tags that cannot be stored', async () => {
   const { cache } = setupCache()
   expect(() => responseCache({ cache, tags: 'products' as never })).toThrow('must be an array')

@@ -13,6 +13,8 @@ import type { RenderFacts } from './renderer.ts'
 
 /** How much longer a response with a validator is kept than it may be used, to be validated, in milliseconds. */
 const keepForValidationMs = 60_000
+/** Digests of the body as the handler has written it (RFC 9530, RFC 3230, RFC 1864): an encoded one has others. */
+const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5']
 /** Bodies up to this size are stored with their metadata. */
 export const maxInlineBytes = 16_384
 
@@ -120,6 +122,7 @@ export function isEncodableBody(
     status === 200 &&
     length >= encodeFrom &&
     headers['content-encoding'] === undefined &&
+    !digests.some((name) => headers[name] !== undefined) &&
     isCompressible(textOf(headers['content-type'])) &&
     !listOf(textOf(headers['cache-control'])).includes('no-transform')
   )

@@ -30,6 +30,9 @@ const contentHeaders = [
   'content-range',
 ]
 
+/** Digests of the bytes that are sent, which a part does not have (RFC 9530 section 2). */
+const messageDigests = ['content-digest', 'content-md5']
+
 /** A stored response answers the request. */
 export const plainHit: CacheOutcome = { hit: true }
 const maxKeptHeaders = 1_000
@@ -269,6 +272,12 @@ function sendRange(response: ServerResponse, body: Buffer, range: ByteRange): vo
     end(response)
     return
   }
+  // The range is one of these bytes: middleware in front, such as compression(), must not encode them.
+  const control = textOf(response.getHeader('cache-control'))
+  if (!control?.includes('no-transform')) {
+    response.setHeader('Cache-Control', control ? `${control}, no-transform` : 'no-transform')
+  }
+  for (const name of messageDigests) response.removeHeader(name)
   const { start, end: last } = range
   response.statusCode = 206
   response.statusMessage = 'Partial Content'
