@@ -287,6 +287,22 @@ test('rejects tags that cannot be stored', async () => {
   expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining('not 7') })])
 })
 
+test('a variant belongs to the headers that were received, also if the handler changes them', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(responseCache({ cache }))
+  app.get('/p', (request, response) => {
+    const language = request.headers['accept-language']
+    request.headers['accept-language'] = 'en'
+    response.vary('Accept-Language').send(`for ${language}`)
+  })
+  const { get } = await serve(app)
+  for (const language of ['xx', 'en', 'xx']) {
+    expect((await get('/p', { 'accept-language': language })).body).toBe(`for ${language}`)
+  }
+  expect((await get('/p', { 'accept-language': 'xx' })).cache).toContain('hit')
+})
+
 test('replaces a record that is damaged, or of another version', async () => {
   const { app, cache, next } = counting(express)
   app.get('/p', (_request, response) => void response.send(`${next()}`))

@@ -7,6 +7,7 @@ import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
+import type { RequestHeaders } from '../storage/response-store.ts'
 import {
   buildRecord,
   groupTags,
@@ -43,6 +44,8 @@ export class Fill {
   #hasLearned = false
   /** Whether the response may be private because of headers of this request, which others do not have. */
   #isOfRequest = false
+  /** The headers of the request, which the handler may change. */
+  #headers: RequestHeaders = {}
   #refuseEarly: ((refusal: Refusal) => void) | undefined
 
   constructor(scope: FillScope, exchange: Exchange, target: FillTarget) {
@@ -56,6 +59,7 @@ export class Fill {
     // The request was answered or bypasses the cache meanwhile. The response of its handler belongs to it alone.
     if (exchange.isTaken) throw new Error('The request was answered already.')
     exchange.isTaken = true
+    this.#headers = { ...exchange.headers }
     const stale = await this.#staleOf(context)
     let rendered: Rendered | Refusal
     try {
@@ -214,11 +218,10 @@ export class Fill {
     names: readonly string[],
     tags: readonly string[],
   ): Promise<Buffer | undefined> {
-    const { headers } = this.#exchange
     return storeResponse(this.#scope, {
       context,
       target: this.#target,
-      headers,
+      headers: this.#headers,
       stored,
       names,
       tags,
