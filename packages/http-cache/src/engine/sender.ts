@@ -7,6 +7,7 @@ import { ageOf } from '../policy/using.ts'
 import type { Conditions } from '../request/request-headers.ts'
 import { type CacheOutcome, formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import type { CapturedResponse } from '../response/capture.ts'
+import { releaseResponse } from '../response/held-response.ts'
 import {
   type ByteRange,
   isNotModified,
@@ -99,7 +100,7 @@ export class Sender {
   /** Sends what a handler has written to a detached response. */
   sendCaptured(exchange: Exchange, captured: CapturedResponse, outcome: CacheOutcome): void {
     const { response } = exchange
-    if (response.headersSent || response.destroyed) return
+    if (!isOpen(response)) return
     setRenderedHeaders(response, captured.own)
     response.statusCode = captured.status
     if (captured.message !== '') response.statusMessage = captured.message
@@ -213,7 +214,7 @@ export class Sender {
     outcome: CacheOutcome,
   ): boolean {
     const { response } = exchange
-    if (response.headersSent || response.destroyed) return false
+    if (!isOpen(response)) return false
     setStoredHeaders(response, record, etag)
     this.setClientCacheControl(response)
     const { freshness, storedAt, status, message } = record
@@ -261,6 +262,11 @@ function selectedOf({ status, headers }: ResponseRecord, etag: string | undefine
 function etagOf({ etag }: ResponseRecord, encoding: Encoding | 'identity'): string | undefined {
   if (etag === undefined || encoding === 'identity') return etag
   return etag.endsWith('"') ? `${etag.slice(0, -1)}-${encoding}"` : etag
+}
+
+/** Whether a response can be sent: none was sent, and the client has not gone. */
+function isOpen(response: ServerResponse): boolean {
+  return !response.destroyed && (!response.headersSent || releaseResponse(response))
 }
 
 function sendRange(response: ServerResponse, body: Buffer, range: ByteRange): void {

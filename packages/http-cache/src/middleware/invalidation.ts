@@ -13,6 +13,7 @@ import {
   publicHostOf,
   tagOfUrl,
 } from '../request/request-key.ts'
+import { holdResponse, releaseResponse } from '../response/held-response.ts'
 import { Deadlines } from '../storage/deadlines.ts'
 
 /** Methods that change nothing (RFC 9110 section 9.2.1). */
@@ -72,7 +73,6 @@ export class Invalidation {
   observe(request: FrameworkRequest, response: ServerResponse): void {
     if (safeMethods.has(request.method ?? '')) return
     const { end } = response
-    const finish = (args: unknown[]) => Reflect.apply(end, response, args)
     let hasEnded = false
     // A stream stops without `end` if the client leaves, although the request may have changed something.
     response.once('close', () => {
@@ -80,15 +80,32 @@ export class Invalidation {
         this.#invalidateFor(request, response)
     })
     response.end = ((...args: unknown[]) => {
-      if (hasEnded || response.statusCode >= 400) return finish(args)
+      if (hasEnded || response.statusCode >= 400) return Reflect.apply(end, response, args)
       hasEnded = true
-      this.#invalidateFor(request, response).finally(() => finish(args))
+      const invalidated = this.#invalidateFor(request, response)
+      holdResponse(response)
+      invalidated.finally(() => {
+        releaseResponse(response)
+        Reflect.apply(end, response, args)
+      })
       return response
     }) as typeof response.end
   }
 
+  /** Never rejects. */
   async #invalidateFor(request: FrameworkRequest, response: ServerResponse): Promise<void> {
-    const { cache, key } = this.#options
+    const key = this.urlOf(request)
+    try {
+      await this.#deadlines.limit(this.#invalidateNamed(request, response))
+    } catch (error) {
+      const { error: channel } = httpCacheChannels
+      if (channel.hasSubscribers) channel.publish({ cache: this.#options.cache.name, key, error })
+    }
+  }
+
+  /** Invalidates the URL of a request, and what its response names. */
+  async #invalidateNamed(request: FrameworkRequest, response: ServerResponse): Promise<void> {
+    const { cache } = this.#options
     const origin = originOf(request)
     const headers = copyHeaders(response.getHeaders())
     const groups = groupTags(headers, origin, 'cache-group-invalidation')
@@ -97,21 +114,18 @@ export class Invalidation {
     const urls = [request.originalUrl ?? request.url ?? '/', ...paths]
       .filter((path) => path !== undefined)
       .map((path) => this.urlOf(request, path))
-    const own = key?.(request)
-    const work = [
+    await Promise.all([
       ...[...new Set(urls)].map((url) => this.invalidateUrl(url)),
-      ...(own === undefined ? [] : [this.#invalidateKey(own)]),
-      ...(groups.length === 0 ? [] : [cache.invalidateTags(groups)]),
-    ]
-    await this.#deadlines.limit(Promise.all(work)).catch((error) => {
-      const { error: channel } = httpCacheChannels
-      if (channel.hasSubscribers) channel.publish({ cache: cache.name, key: urls[0] ?? '', error })
-    })
+      this.#invalidateOwnKey(request),
+      groups.length === 0 ? undefined : cache.invalidateTags(groups),
+    ])
   }
 
   /** Deletes all variants of a response whose route determines the key. */
-  async #invalidateKey(key: string): Promise<void> {
+  async #invalidateOwnKey(request: FrameworkRequest): Promise<void> {
     const { cache, variation } = this.#options
+    const key = this.#options.key?.(request)
+    if (key === undefined) return
     this.#engine.forget(key)
     await Promise.all([
       cache.delete(key),

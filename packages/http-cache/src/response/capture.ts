@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { copyHeaders, type Headers, isSameValue } from '../headers/header-list.ts'
+import { holdResponse } from './held-response.ts'
 import { applyHead, bodyArguments } from './response-methods.ts'
 
 /** The status and the headers of a response before they are sent. */
@@ -81,8 +82,7 @@ export class Capture {
     if (this.#isOver || this.#decision !== undefined) return this.#send('writeHead', args)
     this.#hasHead = true
     applyHead(this.#response, args)
-    // As if it had been sent: the handler must not set headers any more.
-    Object.defineProperty(this.#response, 'headersSent', { configurable: true, value: true })
+    this.#hideHeadersUnsent()
     return this.#response
   }
 
@@ -114,7 +114,7 @@ export class Capture {
     if (isWhole) this.#decision = this.#events.onComplete(captured)
     const decision = this.#decision
     this.#isOver = true
-    if (decision === 'hold') this.#resetHead()
+    if (decision === 'hold') this.#hold()
     if (decision === 'hold' && callback !== undefined) this.#response.once('finish', callback)
     const result = decision === 'send' ? this.#send('end', args) : this.#response
     this.#events.onEnd(captured)
@@ -156,6 +156,7 @@ export class Capture {
     if (this.#decision === undefined) {
       this.#showHeadersSent()
       this.#decision = this.#events.onHead(this.#headNow())
+      if (this.#decision === 'hold') this.#hideHeadersUnsent()
     }
     return this.#decision
   }
@@ -184,6 +185,14 @@ export class Capture {
     return { ...head, body: this.#chunks && joined(this.#chunks), isComplete }
   }
 
+  /** What replaces the response is sent past middleware behind the cache, for which it has ended. */
+  #hold(): void {
+    holdResponse(this.#response, () => {
+      Object.assign(this.#response, this.#originals)
+      this.#resetHead()
+    })
+  }
+
   /** Removes what the handler has set, as another response is sent. */
   #resetHead(): void {
     const response = this.#response
@@ -206,6 +215,11 @@ export class Capture {
     const wasKept = this.#chunks !== undefined
     this.#chunks = undefined
     if (wasKept && this.#decision !== undefined) this.#events.onOversize()
+  }
+
+  /** As if they had been sent: the handler must not answer otherwise any more. */
+  #hideHeadersUnsent(): void {
+    Object.defineProperty(this.#response, 'headersSent', { configurable: true, value: true })
   }
 
   #showHeadersSent(): void {
