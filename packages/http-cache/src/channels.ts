@@ -21,3 +21,9 @@ export const httpCacheChannels: Readonly<Record<'error', Channel>> = {
   /** @see HttpCacheErrorEvent */
   error: channel('stowage:http:error'),
 }
+
+/** Publishes an error of a cache to {@link httpCacheChannels}. */
+export function reportError(cache: string, key: string, error: unknown): void {
+  const channel = httpCacheChannels.error
+  if (channel.hasSubscribers) channel.publish({ cache, key, error } satisfies HttpCacheErrorEvent)
+}

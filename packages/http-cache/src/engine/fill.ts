@@ -1,8 +1,8 @@
+import { reportError } from '../channels.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
-import { hasValidator, type Refusal, type Verdict } from '../policy/storing.ts'
+import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
 import { parseNoVarySearch } from '../request/no-vary-search.ts'
-import type { Validators } from '../request/request-headers.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
@@ -17,7 +17,7 @@ import {
   withVary,
 } from './build-record.ts'
 import type { Exchange } from './exchange.ts'
-import { mergeNotModified } from './not-modified.ts'
+import { hasValidators, mergeNotModified, validatorsOf } from './not-modified.ts'
 import type { Rendered, RenderFacts } from './renderer.ts'
 import {
   type CompleteResponse,
@@ -73,9 +73,23 @@ export class Fill {
       return this.#sendStale(context, stale, 500)
     }
     if (typeof rendered === 'string') return this.#refuse(context, rendered)
+    try {
+      return await this.#conclude(context, rendered, stale)
+    } catch (error) {
+      this.#sendUnstored(rendered.captured, error)
+      throw error
+    }
+  }
+
+  /** Stores the response of the handler, or refuses to. Answers the client if that was not done yet. */
+  async #conclude(
+    context: Context,
+    rendered: Rendered,
+    stale: CompleteResponse | undefined,
+  ): Promise<Buffer | undefined> {
     const { captured, facts } = rendered
     this.#isOfRequest = facts.headersRead.length > 0
-    if (captured.status === 304 && stale !== undefined && hasValidators(stale)) {
+    if (captured.status === 304 && stale !== undefined && hasValidators(stale.record)) {
       return this.#freshen(context, stale, rendered)
     }
     if (captured.status >= 500 && stale !== undefined) {
@@ -158,7 +172,7 @@ export class Fill {
   /** Whether the stale response is sent instead. */
   #isReplaced({ status }: ResponseHead, stale: CompleteResponse | undefined): boolean {
     if (stale === undefined) return false
-    if (status === 304) return hasValidators(stale)
+    if (status === 304) return hasValidators(stale.record)
     return status >= 500 && this.#mayReplace(stale)
   }
 
@@ -280,6 +294,21 @@ export class Fill {
     return isFailure ? context.stale : undefined
   }
 
+  /** An error of the cache, or of what the handler requests: the client receives what the handler has written. */
+  #sendUnstored(captured: CapturedResponse, error: unknown): void {
+    const { isBackground, reason, renderer, response } = this.#exchange
+    const { options, sender } = this.#scope
+    reportError(options.cache.name, this.#target.key, error)
+    if (isBackground || (!renderer.isDetached && !this.#isHeld)) return
+    try {
+      sender.sendCaptured(this.#exchange, captured, { forwarded: reason, detail: 'store-failure' })
+    } catch (failure) {
+      // Node cannot send it: its message is invalid, for example.
+      if (renderer.isDetached) renderer.fail(failure)
+      else response.destroy()
+    }
+  }
+
   /** Sends a stored response to the client whose request has called the handler. */
   async #answer(stored: CompleteResponse, outcome: CacheOutcome): Promise<void> {
     const { isBackground, renderer } = this.#exchange
@@ -298,15 +327,4 @@ export class Fill {
   #now(): number {
     return this.#scope.options.cache.clock.now()
   }
-}
-
-function validatorsOf(record: ResponseRecord): Validators {
-  return {
-    etag: record.hasOwnEtag ? record.etag : undefined,
-    lastModified: textOf(record.headers['last-modified']),
-  }
-}
-
-function hasValidators({ record }: CompleteResponse): boolean {
-  return record.hasOwnEtag || hasValidator(record.headers)
 }

@@ -1,4 +1,6 @@
-import type { HeaderValue } from '../headers/header-list.ts'
+import { type HeaderValue, textOf } from '../headers/header-list.ts'
+import { hasValidator } from '../policy/storing.ts'
+import type { Validators } from '../request/request-headers.ts'
 import type { CapturedResponse, ResponseHead } from '../response/capture.ts'
 import type { ResponseRecord } from '../storage/record.ts'
 
@@ -11,6 +13,19 @@ const kept = new Set([
   'etag',
   'transfer-encoding',
 ])
+
+/** What a handler is asked with whether a stored response is current. */
+export function validatorsOf({ etag, hasOwnEtag, headers }: ResponseRecord): Validators {
+  return {
+    etag: hasOwnEtag ? etag : undefined,
+    lastModified: textOf(headers['last-modified']),
+  }
+}
+
+/** Whether a 304 of the handler can confirm a stored response. */
+export function hasValidators({ hasOwnEtag, headers }: ResponseRecord): boolean {
+  return hasOwnEtag || hasValidator(headers)
+}
 
 /** Returns the stored response with the headers of a 304 that has confirmed it. */
 export function mergeNotModified(

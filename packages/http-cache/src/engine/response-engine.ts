@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Awaitable, LoadContext } from '@stowage/core'
-import { httpCacheChannels } from '../channels.ts'
+import { reportError } from '../channels.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from '../policy/using.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
@@ -286,8 +286,7 @@ export class ResponseEngine {
   }
 
   #report(key: string, error: unknown): void {
-    const { error: channel } = httpCacheChannels
-    if (channel.hasSubscribers) channel.publish({ cache: this.#options.cache.name, key, error })
+    reportError(this.#options.cache.name, key, error)
   }
 
   #now(): number {

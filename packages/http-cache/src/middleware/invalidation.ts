@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { httpCacheChannels } from '../channels.ts'
+import { reportError } from '../channels.ts'
 import { groupTags } from '../engine/build-record.ts'
 import type { ResponseEngine } from '../engine/response-engine.ts'
 import { copyHeaders, textOf } from '../headers/header-list.ts'
@@ -98,8 +98,7 @@ export class Invalidation {
     try {
       await this.#deadlines.limit(this.#invalidateNamed(request, response))
     } catch (error) {
-      const { error: channel } = httpCacheChannels
-      if (channel.hasSubscribers) channel.publish({ cache: this.#options.cache.name, key, error })
+      reportError(this.#options.cache.name, key, error)
     }
   }
 

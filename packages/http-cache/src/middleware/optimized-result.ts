@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Awaitable, Cache, Duration } from '@stowage/core'
+import { type Awaitable, type Cache, type Duration, milliseconds } from '@stowage/core'
 import type { RenderDecisions, Rendered, Renderer } from '../engine/renderer.ts'
 import { ResponseEngine } from '../engine/response-engine.ts'
 import { chooseType } from '../headers/negotiation.ts'
@@ -37,7 +37,7 @@ export interface OptimizedResultOptions<T> {
  * encoding, the bytes of the response are stored once. `cache.delete(key)`, or the invalidation of a tag, removes all of
  * them. The key is the declaration of what the result depends on: requests with cookies use the cache as well.
  *
- * Resolves when the response was sent, and rejects with the error of `load`. Sends 404 for `undefined`, which is not stored.
+ * Resolves when the response was sent, and rejects with the error of `load`, or for an invalid ttl. Sends 404 for `undefined`, which is not stored.
  *
  * @example
  * app.get('/customers/:id', async (request, response) => {
@@ -53,6 +53,7 @@ export async function toOptimizedResult<T>(
   load: () => Awaitable<T | undefined>,
 ): Promise<void> {
   const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
+  if (options.ttl !== undefined) milliseconds(options.ttl)
   const { engine, resolved } = engineFor(options)
   const names = Object.keys(types)
   const type = chooseType(request.headers.accept, names.map(withoutParameters))

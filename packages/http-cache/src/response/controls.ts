@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Duration } from '@stowage/core'
+import { type Duration, milliseconds } from '@stowage/core'
 import { conditionsOf } from '../request/request-headers.ts'
 import { isNotModified } from './preconditions.ts'
 import { checkTags } from './tags.ts'
 
 /** What a handler can request for its response: `response.cache`, which is `request.cache` as well. */
 export interface ResponseCacheControls {
-  /** Sets how long the response is fresh, instead of the option `ttl`. */
+  /** Sets how long the response is fresh, instead of the option `ttl`. @throws TypeError unless it is a duration */
   ttl(duration: Duration): void
   /** Adds tags, see `cache.invalidateTags`. @throws TypeError for a tag that is not a non-empty string */
   tags(...tags: string[]): void
@@ -53,6 +53,7 @@ export class RequestedControls implements ResponseCacheControls {
   }
 
   ttl(duration: Duration): void {
+    milliseconds(duration)
     this.requestedTtl = duration
     this.#outer?.ttl(duration)
   }
