@@ -1,7 +1,8 @@
-import { Readable } from 'node:stream'
-import express from 'express'
+import type { ServerResponse } from 'node:http'
+import { PassThrough, pipeline, Readable } from 'node:stream'
+import express, { type ErrorRequestHandler } from 'express'
 import { describe, expect, test } from 'vitest'
-import { serve, setupCache } from './fixture.ts'
+import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
 describe('streams', () => {
@@ -113,3 +114,81 @@ test.each(Object.entries(forms))(
     }
   },
 )
+/** Handlers that answer the first request only while its client waits. */
+const stopping: Record<string, (response: ServerResponse) => void> = {
+  'ends by pipe': (response) => void new PassThrough().pipe(response),
+  'ends by pipeline': (response) => void pipeline(new PassThrough(), response, () => {}),
+  'stops itself': () => {},
+}
+
+test.each(Object.keys(stopping))(
+  'a client that leaves before a handler that %s has written anything delays no others',
+  async (name) => {
+    const { app, state, next } = counting(express, { waitTimeout: '1h' })
+    const called = gate()
+    app.get('/p', (_request, response) => {
+      if (next() > 1) return void response.send('complete')
+      stopping[name]?.(response)
+      called.open()
+    })
+    const { get, url } = await serve(app)
+    const controller = new AbortController()
+    const left = fetch(`${url}/p`, { signal: controller.signal }).catch(() => 'left')
+    await called.opened
+    const waiting = [get('/p'), get('/p')]
+    controller.abort()
+    await left
+    expect((await Promise.all(waiting)).map(({ body }) => body)).toEqual(['complete', 'complete'])
+    expect(state.calls).toBe(2)
+  },
+)
+
+test('stores the response of a handler that its client has not waited for', async () => {
+  const { app, next } = counting(express)
+  const called = gate()
+  app.get('/p', (_request, response) => {
+    next()
+    response.on('close', () => void response.send('complete'))
+    called.open()
+  })
+  const { get, url } = await serve(app)
+  const controller = new AbortController()
+  const left = fetch(`${url}/p`, { signal: controller.signal }).catch(() => 'left')
+  await called.opened
+  const waiting = get('/p')
+  controller.abort()
+  await left
+  expect((await waiting).body).toBe('complete')
+  expect(next()).toBe(2)
+})
+
+test('does not store an error as the response whose body Node has refused', async () => {
+  const { app, next } = counting(express)
+  app.get('/p', (_request, response) => {
+    if (next() > 1) return void response.send('complete')
+    response.write({})
+  })
+  app.use(((error, _request, response, _next) => {
+    response.status(500).end(error.code)
+  }) as ErrorRequestHandler)
+  const { get } = await serve(app)
+  const { status, body } = await get('/p')
+  expect([status, body]).toEqual([500, 'ERR_INVALID_ARG_TYPE'])
+  expect((await get('/p')).body).toBe('complete')
+})
+
+test('a response that Node cannot send delays no other requests', async () => {
+  const { app, next } = counting(express, { waitTimeout: '1h' })
+  app.get('/p', (_request, response) => {
+    if (next() > 1) return void response.send('complete')
+    response.statusCode = 99
+    response.end('invalid')
+  })
+  app.use(((error, _request, response, _next) => {
+    response.status(500).end(error.code)
+  }) as ErrorRequestHandler)
+  const { get } = await serve(app)
+  const { status, body } = await get('/p')
+  expect([status, body]).toEqual([500, 'ERR_HTTP_INVALID_STATUS_CODE'])
+  expect((await get('/p')).body).toBe('complete')
+})

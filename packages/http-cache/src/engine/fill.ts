@@ -18,7 +18,7 @@ import {
 } from './build-record.ts'
 import type { Exchange } from './exchange.ts'
 import { hasValidators, mergeNotModified, validatorsOf } from './not-modified.ts'
-import type { Rendered, RenderFacts } from './renderer.ts'
+import { IncompleteResponseError, type Rendered, type RenderFacts } from './renderer.ts'
 import {
   type CompleteResponse,
   type Context,
@@ -127,7 +127,9 @@ export class Fill {
         onComplete: (captured, facts) => this.#onComplete(captured, facts, stale),
       })
     } catch (error) {
-      this.#scope.uncacheable.add(this.#target.key, failedMs)
+      if (!(error instanceof IncompleteResponseError)) {
+        this.#scope.uncacheable.add(this.#target.key, failedMs)
+      }
       throw error
     }
   }

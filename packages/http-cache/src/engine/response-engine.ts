@@ -8,6 +8,7 @@ import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/r
 import { type Found, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
 import { Fill } from './fill.ts'
+import { IncompleteResponseError } from './renderer.ts'
 import { requestTags } from './request-tags.ts'
 import { plainHit, Sender } from './sender.ts'
 import type { FillScope, FillTarget } from './store-response.ts'
@@ -18,6 +19,8 @@ import { Variants } from './variants.ts'
 const downMs = 1_000
 /** How long a request waits for another process that refreshes a response which may be sent stale, in milliseconds. */
 const staleWaitMs = 100
+/** One of the waiting requests calls the handler instead. */
+const abandoned = Symbol('abandoned')
 /** A record of `Vary`, and then the variant. */
 const maxRounds = 3
 
@@ -166,6 +169,7 @@ export class ResponseEngine {
       for (let round = 0; round < maxRounds; round++) {
         const value = await this.#remember(exchange, target, refresh)
         if (exchange.isTaken) return
+        if (value === abandoned) continue
         const item = decodeRecord(value)
         if (value !== undefined && item === undefined) {
           // Damaged, or of another version: it is replaced.
@@ -190,16 +194,22 @@ export class ResponseEngine {
 
   /**
    * Resolves to what is stored under the key, or is loaded by this or another request; `undefined` if that takes too long
-   * or fails, or if the handler of this request has run.
+   * or fails, or if the handler of this request has run; `abandoned` if the client of another request has left before its
+   * response was complete.
    */
-  #remember(exchange: Exchange, target: FillTarget, refresh: boolean): Promise<Buffer | undefined> {
+  #remember(
+    exchange: Exchange,
+    target: FillTarget,
+    refresh: boolean,
+  ): Promise<Buffer | typeof abandoned | undefined> {
     return new Promise((resolve) => {
       const giveUp = () => resolve(undefined)
       const timer = setTimeout(giveUp, this.#options.waitMs)
       this.#load(exchange, target, refresh)
         .then(resolve, (error) => {
+          if (!exchange.isTaken && error instanceof IncompleteResponseError) resolve(abandoned)
           // The errors of the own handler are handled where it is called.
-          if (!exchange.isTaken) this.#report(target.key, error)
+          else if (!exchange.isTaken) this.#report(target.key, error)
           giveUp()
         })
         .finally(() => clearTimeout(timer))

@@ -37,6 +37,9 @@ export interface CaptureEvents {
   onAbort(): void
 }
 
+/** How long a handler has to complete a response whose client has gone, in milliseconds. */
+const completionMs = 1_000
+
 type Method = (...args: unknown[]) => unknown
 type Methods = Record<'writeHead' | 'write' | 'end' | 'flushHeaders' | 'destroy', Method>
 
@@ -127,11 +130,15 @@ export class Capture {
   }
 
   /**
-   * The client has gone. A handler that has written nothing yet will complete its response nevertheless, which is kept for
-   * other requests; a stream that was connected by `pipe` stops.
+   * The client has gone. A handler that has written nothing yet may complete its response nevertheless, which is kept for
+   * other requests. They do not wait long for it, as many handlers stop; so does a stream that was connected by `pipe`.
    */
   #onClose(): void {
-    if (this.#decision !== undefined) this.#abort()
+    if (this.#isOver) return
+    if (this.#decision === undefined) {
+      this.#response.once('unpipe', () => this.#abort())
+      setTimeout(() => this.#abort(), completionMs).unref()
+    } else this.#abort()
   }
 
   #abort(): void {
@@ -227,7 +234,15 @@ export class Capture {
   }
 
   #send(method: keyof Methods, args: unknown[]): unknown {
-    return this.#originals[method].apply(this.#response, args)
+    try {
+      return this.#originals[method].apply(this.#response, args)
+    } catch (error) {
+      // The application answers with its error instead.
+      this.#isOver = true
+      this.#chunks = undefined
+      this.#events.onAbort()
+      throw error
+    }
   }
 }
 
