@@ -1,5 +1,11 @@
-import { type HttpCacheErrorEvent, httpCacheChannels, toOptimizedResult } from '@stowage/http-cache'
-import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
+import {
+  cached,
+  type HttpCacheErrorEvent,
+  httpCacheChannels,
+  toOptimizedResult,
+} from '@stowage/http-cache'
+import express, { type ErrorRequestHandler, type RequestHandler, type Response } from 'express'
+import express4 from 'express-4'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { serve, setupCache } from './fixture.ts'
 import { forms } from './forms.ts'
@@ -86,4 +92,75 @@ test('toOptimizedResult rejects for an invalid ttl', async () => {
   })
   const { status, body } = await get('/p')
   expect([status, body]).toEqual([500, expect.stringContaining('Not a duration: 10 minits')])
+})
+
+describe.each([
+  ['Express 5', express],
+  ['Express 4', express4 as unknown as typeof express],
+] as const)('errors that %s passes to request.next', (_, create) => {
+  const failing: Record<string, (response: Response) => void> = {
+    render: (response) => response.render('fixture'),
+    sendFile: (response) => response.sendFile('/missing/file'),
+  }
+
+  test.each(Object.keys(failing))('%s fails the rendering', async (name) => {
+    const { cache, clock } = setupCache()
+    const app = create()
+    app.set('views', import.meta.dirname).set('view engine', 'ts')
+    app.engine('ts', (_path, _options, done) => {
+      setImmediate(done, new Error('no template'))
+    })
+    let isBroken = true
+    let pages = 0
+    const handled: string[] = []
+    const options = { cache, ttl: '10s', staleWhileRevalidate: '1d', waitTimeout: '1h' } as const
+    const handler = cached(options, (_request, response) => {
+      if (isBroken) failing[name]?.(response as Response)
+      else response.end(`page ${++pages}`)
+    })
+    app.get('/p', handler as unknown as RequestHandler)
+    app.use(((error, _request, response, _next) => {
+      handled.push(error.message)
+      response.status(500).send('failed')
+    }) as ErrorRequestHandler)
+    const { get } = await serve(app)
+    const replies = await Promise.all([get('/p'), get('/p')])
+    expect(replies.map(({ status }) => status)).toEqual([500, 500])
+    await clock.advance(2_000)
+    isBroken = false
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; stored')
+    // A refresh in the background has no client whose request could fail.
+    isBroken = true
+    await clock.advance(11_000)
+    handled.length = 0
+    expect((await get('/p')).cache).toBe('hit; ttl=-1')
+    isBroken = false
+    const readLater = async () => {
+      await clock.advance(2_000)
+      return (await get('/p')).body
+    }
+    await expect.poll(readLater).toBe('page 2')
+    expect(handled).toEqual([])
+  })
+})
+
+test('does not watch the connection after a rendering that has failed', async () => {
+  const handler = cached({ cache: setupCache().cache }, (request, response, next) => {
+    if (request.url === '/next') next(new Error('failed'))
+    else if (request.url === '/destroy') response.destroy()
+    else throw new Error('failed')
+  })
+  const watched: unknown[] = []
+  const { get } = await serve((request, response) => {
+    const certificate = () => ({})
+    Object.assign(request.socket, { getPeerCertificate: certificate })
+    const check = (): unknown =>
+      Object.getOwnPropertyDescriptor(request.socket, 'getPeerCertificate')?.get
+    handler(request, response, () => {
+      watched.push(check())
+      response.end()
+    })
+  })
+  for (const path of ['/throw', '/next', '/destroy']) await get(path)
+  expect(watched).toEqual([undefined, undefined, undefined])
 })

@@ -55,20 +55,19 @@ export class DetachedRenderer implements Renderer {
     hideConditions(request, validators)
     const controls = new RequestedControls(request, response)
     const reads = new PrivateReads(request, response, coveredReads(this.#request, this.#options))
-    return new Promise((resolve, reject) => {
+    return new Promise<Rendered>((resolve, reject) => {
       new Capture(response, Infinity, {
         onHead: () => 'send',
         onOversize: () => {},
         onComplete: () => 'send',
-        onEnd: (captured) => {
-          reads.stop()
-          resolve({ captured, facts: factsFrom(controls, reads) })
-        },
+        onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),
         onAbort: () => reject(new IncompleteResponseError()),
       })
       const next = (error?: unknown) => reject(error ?? new UnhandledRequestError())
+      // Express calls it for errors of `render` and `sendFile`. That of the original would answer the client.
+      Object.assign(request, { next })
       callHandler(this.#handler, request, response, next)
-    })
+    }).finally(() => reads.stop())
   }
 
   bypass(): void {
