@@ -2,6 +2,7 @@ import {
   cached,
   type HttpCacheErrorEvent,
   httpCacheChannels,
+  responseCache,
   toOptimizedResult,
 } from '@stowage/http-cache'
 import express, { type ErrorRequestHandler, type RequestHandler, type Response } from 'express'
@@ -163,4 +164,23 @@ test('does not watch the connection after a rendering that has failed', async ()
   })
   for (const path of ['/throw', '/next', '/destroy']) await get(path)
   expect(watched).toEqual([undefined, undefined, undefined])
+})
+
+test.each(['HEAD', 'GET'])('throws what the handler of a server throws for %s', async (method) => {
+  const listeners = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  const thrown = new Promise((resolve) => process.once('uncaughtException', resolve))
+  onTestFinished(() => {
+    process.removeAllListeners('uncaughtException')
+    for (const listener of listeners) process.on('uncaughtException', listener)
+  })
+  const middleware = responseCache({ cache: setupCache().cache })
+  const { get } = await serve((request, response) => {
+    middleware(request, response, () => {
+      setImmediate(() => response.destroy())
+      throw new Error('handler failed')
+    })
+  })
+  get('/p', {}, method).catch(() => {})
+  expect(await thrown).toEqual(new Error('handler failed'))
 })

@@ -74,7 +74,7 @@ export class LiveRenderer implements Renderer {
 
   bypass(): void {
     new RequestedControls(this.#request, this.#response)
-    this.#next()
+    this.#call(() => {})
   }
 
   /** The application handles its errors itself. */
