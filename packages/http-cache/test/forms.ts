@@ -12,9 +12,15 @@ export const forms: Record<string, Form> = {
 
 export const delay = () => new Promise((resolve) => setTimeout(resolve, 5))
 
-/** An application whose handler counts its calls. */
-export function counting(create: typeof express, options = {}, setup = setupCache()) {
+/** An application whose handler counts its calls. @param useInFront adds middleware in front of the cache */
+export function counting(
+  create: typeof express,
+  options = {},
+  setup = setupCache(),
+  useInFront: (app: express.Express) => void = () => {},
+) {
   const app = create()
+  useInFront(app)
   const state = { calls: 0 }
   app.use(responseCache({ cache: setup.cache, ttl: '1m', ...options }))
   return { ...setup, app, state, next: () => ++state.calls }

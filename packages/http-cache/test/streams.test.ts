@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { PassThrough, pipeline, Readable } from 'node:stream'
 import express, { type ErrorRequestHandler } from 'express'
+import session from 'express-session'
 import { describe, expect, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
@@ -192,3 +193,23 @@ test('a response that Node cannot send delays no other requests', async () => {
   expect([status, body]).toEqual([500, 'ERR_HTTP_INVALID_STATUS_CODE'])
   expect((await get('/p')).body).toBe('complete')
 })
+
+test.each([
+  [false, 'hit; ttl=60', 1],
+  [true, 'fwd=uri-miss', 2],
+])(
+  'a session in front: a stream whose handler reads it (%s) is answered with %s',
+  async (reads, cache, calls) => {
+    const { app, next } = counting(express, {}, undefined, (front) => {
+      front.use(session({ secret: 's', resave: false, saveUninitialized: false }))
+    })
+    app.get('/p', (request, response) => {
+      response.write(`call ${next()}`)
+      response.end(reads ? String(request.session.id.length) : '')
+    })
+    const { get } = await serve(app)
+    await get('/p')
+    const reply = await get('/p')
+    expect([reply.cache.replace(/; detail.*/, ''), next() - 1]).toEqual([cache, calls])
+  },
+)

@@ -58,6 +58,7 @@ export class DetachedRenderer implements Renderer {
     return new Promise<Rendered>((resolve, reject) => {
       new Capture(response, Infinity, {
         onHead: () => 'send',
+        onForward: () => {},
         onOversize: () => {},
         onComplete: () => 'send',
         onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),

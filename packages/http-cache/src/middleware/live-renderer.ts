@@ -54,6 +54,7 @@ export class LiveRenderer implements Renderer {
           showConditions()
           return decisions.onHead(head, factsOf())
         },
+        onForward: (isRunning) => reads.pause(isRunning),
         onOversize: () => decisions.onOversize(),
         onComplete: (captured) => {
           leave()

@@ -44,6 +44,7 @@ export interface CoveredReads {
  */
 export class PrivateReads {
   #hasRead = false
+  #isPaused = false
   readonly #headersRead = new Set<string>()
   readonly #restores: (() => void)[] = []
   readonly #covered: CoveredReads
@@ -72,6 +73,11 @@ export class PrivateReads {
   /** The headers that the handler has read. It is private unless it varies by them. */
   get headersRead(): readonly string[] {
     return [...this.#headersRead]
+  }
+
+  /** Does not notice what middleware in front reads when headers are sent. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused
   }
 
   /** Ends the watch, for what runs after the handler: express-session reads the session when the response ends. */
@@ -109,7 +115,7 @@ export class PrivateReads {
     if (before?.configurable === false) return
     let own: PropertyDescriptor | undefined = before
     const get = () => {
-      onRead()
+      if (!this.#isPaused) onRead()
       if (own === undefined) return Reflect.get(Object.getPrototypeOf(object) ?? {}, name, object)
       return own.get === undefined ? own.value : own.get.call(object)
     }

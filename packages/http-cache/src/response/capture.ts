@@ -27,6 +27,8 @@ export type Decision = 'send' | 'hold'
 export interface CaptureEvents {
   /** Called before a response is sent whose body is not complete yet. */
   onHead(head: ResponseHead): Decision
+  /** Called before and after a method of the response runs that middleware in front may have replaced. */
+  onForward(isRunning: boolean): void
   /** Called before a complete response is sent. */
   onComplete(response: CapturedResponse): Decision
   /** Called once the response has ended; also one that `onHead` has decided about. */
@@ -234,6 +236,7 @@ export class Capture {
   }
 
   #send(method: keyof Methods, args: unknown[]): unknown {
+    this.#events.onForward(true)
     try {
       return this.#originals[method].apply(this.#response, args)
     } catch (error) {
@@ -242,6 +245,8 @@ export class Capture {
       this.#chunks = undefined
       this.#events.onAbort()
       throw error
+    } finally {
+      this.#events.onForward(false)
     }
   }
 }
