@@ -20,7 +20,14 @@ type Handle = (request: SessionRequest, response: ServerResponse) => unknown
  * A server of `node:http` with a session that each request changes, so that its response waits. Errors that reach the
  * middleware's `next` are collected, and answered with 500.
  */
-async function serve(handle: Handle, before: (response: ServerResponse) => unknown = () => {}) {
+async function serve(
+  handle: Handle,
+  before: (response: ServerResponse) => unknown = () => {},
+  onError = (response: ServerResponse): unknown => {
+    response.statusCode = 500
+    return response.end('error handler')
+  },
+) {
   const store = new Sessions({ cache: new Cache(memory(), { prefix: 'session:' }), maxBytes: 500 })
   const middleware = session({ secret: 'test only', store })
   const errors: Error[] = []
@@ -29,8 +36,7 @@ async function serve(handle: Handle, before: (response: ServerResponse) => unkno
     middleware(request, response, (error) => {
       if (error !== undefined) {
         errors.push(error as Error)
-        response.statusCode = 500
-        response.end('error handler')
+        onError(response)
         return
       }
       const sessionRequest = request as SessionRequest
@@ -108,6 +114,18 @@ test('a session that is not stored leaves the cookies that others have set befor
     expect([status, headers.getSetCookie()]).toEqual([500, ['csrf=1']])
     expect(headers.get('x-handler')).toBeNull()
   }
+})
+
+test.each([
+  ['its later chunks', 500, (response: ServerResponse) => response.end('later')],
+  ['an error handler', 503, (response: ServerResponse) => response.writeHead(503).end('later')],
+])('after a stream whose session is not stored, %s are sent with %i', async (_, expected, send) => {
+  const handle: Handle = ({ session }, response) => {
+    session.text = 'x'.repeat(1_000)
+    response.write('first')
+  }
+  const { get } = await serve(handle, undefined, (response) => setImmediate(() => send(response)))
+  expect(await get()).toMatchObject({ status: expected, text: 'later' })
 })
 
 test('the methods that another middleware has replaced are there again after the wait', async () => {

@@ -40,6 +40,8 @@ export class HeldResponse implements CallHandler {
   #isSetting = false
   #hasCommitted = false
   #needsDrain = false
+  /** Whether `commit` has failed, and the handler may send further chunks before the error handler responds. */
+  #isAbandoned = false
 
   constructor(response: ServerResponse, hold: Hold, outer: HeldResponse | undefined) {
     this.#response = response
@@ -70,7 +72,10 @@ export class HeldResponse implements CallHandler {
 
   call(method: Method, args: unknown[]): unknown {
     if (this.#queue !== undefined) return this.#enqueue(method, args)
-    if (this.#hasCommitted) return this.#send(method, args)
+    if (this.#hasCommitted) {
+      if (this.#isAbandoned) this.#avoidSuccess(method)
+      return this.#send(method, args)
+    }
     if (method === 'writeHead') keepCookies(this.#response, args)
     this.#hasCommitted = true
     const committing = this.#tryCommit()
@@ -147,6 +152,15 @@ export class HeldResponse implements CallHandler {
       if (!this.#headersBefore.includes(name)) this.#response.removeHeader(name)
     }
     this.#hold.onError(error)
+    this.#isAbandoned = !queue.some(([method]) => method === 'end')
+  }
+
+  /** The rest of a response must not look like all of it. An error handler sets a status of its own. */
+  #avoidSuccess(method: Method): void {
+    this.#isAbandoned = false
+    const response = this.#response
+    const isUnchanged = method !== 'writeHead' && response.statusCode === this.#statusCode
+    if (isUnchanged && !response.headersSent) response.statusCode = 500
   }
 
   #stopWaiting(): Call[] {
