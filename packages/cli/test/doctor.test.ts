@@ -64,7 +64,8 @@ const onTable = (table: string): Record<string, string> => ({
 })
 
 /** Runs the doctor in both formats. The codes of its findings, and the texts for people, must agree. */
-async function diagnose(env: Record<string, string>, code: number): Promise<Finding[]> {
+async function diagnose(variables: Record<string, string>, code: number): Promise<Finding[]> {
+  const env = { NODE_ENV: 'test', ...variables }
   const json = await folder.run(['doctor', '--json'], env)
   const text = await folder.run(['doctor'], env)
   const { findings } = parsed(json) as { findings: Finding[] }
@@ -298,6 +299,12 @@ describe('also finds', () => {
       'session-secret-missing',
       'memory-in-production',
     ])
+    const staging = { ...redisAt(redis.port), NODE_ENV: 'staging', SESSION_PREFIX: 's:' }
+    expect(await diagnose(staging, 1)).toMatchObject([{ code: 'session-secret-missing' }])
+    expect(await diagnose({ ...staging, NODE_ENV: '' }, 0)).toMatchObject([
+      { code: 'session-secret-missing', severity: 'warning' },
+    ])
+    expect(await diagnose({ ...staging, NODE_ENV: 'development' }, 0)).toEqual([])
     const secret = { SESSION_SECRET: 'a secret that is long enough' }
     const onRedis = { ...redisAt(redis.port), NODE_ENV: 'production', ...secret }
     expect(await diagnose(onRedis, 0)).toEqual([])
@@ -329,6 +336,18 @@ describe('also finds', () => {
     expect(await diagnose(env, 1)).toMatchObject([{ code: 'authentication' }])
     expect(await diagnose({ ...env, MEMCACHED_PASSWORD: 'the-right-one' }, 0)).toEqual([])
     await server.stop()
+  })
+
+  test('invalid variables of sessionFromEnv, without the secret', async () => {
+    const cookie = { SESSION_COOKIE_SECURE: 'maybe', SESSION_COOKIE_SAME_SITE: 'Lax' }
+    const env = { ...cookie, SESSION_IDLE: '30', SESSION_SECRET: 'hidden,,b' }
+    const findings = await diagnose(env, 1)
+    expect(findings.map(({ code, subject }) => [code, subject]).sort()).toEqual(
+      Object.keys(env)
+        .map((name) => ['env-invalid', name])
+        .sort(),
+    )
+    expect(JSON.stringify(findings)).not.toContain('hidden')
   })
 
   test('invalid variables, and checks no backend that was not meant', async () => {

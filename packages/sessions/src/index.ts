@@ -3,6 +3,7 @@ export {
   type ConfiguredSession,
   type SessionFromEnvOptions,
   sessionFromEnv,
+  sessionProblems,
   sessionVariables,
 } from './configuration/session-from-env.ts'
 export { Cookie, type CookieOptions } from './http/cookies/cookie.ts'

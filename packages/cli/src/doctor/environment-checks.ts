@@ -1,4 +1,5 @@
 import type { ConfigProblem, EnvReport, Finding, UnreadVariable, Variables } from '@stowage/core'
+import { sessionProblems } from '@stowage/sessions'
 import type { Context } from '../configuration/context.ts'
 
 const codes = {
@@ -13,7 +14,7 @@ export function checkEnvironment({ files, report, variables, app }: Context): Fi
     ...files.flatMap(({ findings }) => findings),
     ...(report?.problems ?? []).map(problemFinding),
     ...(report?.unread ?? []).map(unreadFinding),
-    ...(app.sessions === undefined ? secretFindings(variables) : []),
+    ...(app.sessions === undefined ? sessionFindings(variables) : []),
     ...memoryFindings(report, variables),
   ]
 }
@@ -56,17 +57,25 @@ function unreadFinding({ variable, replacement, kind }: UnreadVariable): Finding
   }
 }
 
-/** Sessions are used if one of their variables is set; the application may do without. */
-function secretFindings(variables: Variables): Finding[] {
+/** The application may do without `sessionFromEnv`. */
+function sessionFindings(variables: Variables): Finding[] {
+  return sessionProblems(variables).flatMap((problem) =>
+    problem.value === undefined ? missingSecretFindings(variables) : problemFinding(problem),
+  )
+}
+
+/** Sessions are used if one of their variables is set. A shell may lack the `NODE_ENV` of the application. */
+function missingSecretFindings(variables: Variables): Finding[] {
   const isSet = (name: string) => Boolean(variables[name]?.trim())
-  if (variables.NODE_ENV !== 'production' || isSet('SESSION_SECRET')) return []
   const usesSessions = Object.keys(variables).some((name) => /^SESSION_/.test(name) && isSet(name))
+  if (!usesSessions && !isSet('NODE_ENV')) return []
   return [
     {
       code: 'session-secret-missing',
-      severity: usesSessions ? 'error' : 'warning',
+      severity: usesSessions && isSet('NODE_ENV') ? 'error' : 'warning',
       subject: 'SESSION_SECRET',
-      problem: 'SESSION_SECRET is not set, which sessionFromEnv requires in production.',
+      problem:
+        'SESSION_SECRET is not set, which sessionFromEnv requires unless NODE_ENV is development or test.',
       remedy: 'Set it to a random text, as of: openssl rand -base64 32',
     },
   ]

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import {
   type Caches,
   type CachesFromEnvOptions,
+  type ConfigProblem,
   cachesFromEnv,
   type DriverRegistry,
   Env,
@@ -168,4 +169,19 @@ function withAttributes(
   const defaults: CookieOptions = { maxAge, secure: 'auto', sameSite: 'lax' }
   if (typeof cookie !== 'function') return { ...defaults, ...cookie, ...variables }
   return (request) => ({ ...defaults, ...cookie(request), ...variables })
+}
+
+/**
+ * Returns the problems of the variables that `sessionFromEnv` reads in addition to `cachesFromEnv`, for tools. A problem
+ * without a value is a missing variable.
+ *
+ * @example
+ * for (const { variable, remedy } of sessionProblems(process.env)) console.log(variable, remedy)
+ */
+export function sessionProblems(variables: Variables): readonly ConfigProblem[] {
+  const env = new Env(variables)
+  readSecrets(env)
+  readCookie(env)
+  env.duration('SESSION_IDLE')
+  return env.problems
 }
