@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { parseNodeList } from './configuration/node-list.ts'
 import type { Output } from './output/io.ts'
 
 /** Runs a command, and keeps its exit code. */
@@ -173,9 +174,8 @@ function notEmpty(text: string): string {
 }
 
 function splitList(text: string): string[] {
-  const nodes = text.split(/[\s,]+/).filter(Boolean)
-  const isNode = (node: string) => /:\d+$|\|\d+$/.test(node)
-  if (nodes.length > 0 && nodes.every(isNode)) return nodes
+  const nodes = parseNodeList(text)
+  if (nodes !== undefined) return nodes
   throw new InvalidArgumentError('Use host:port, separated by commas.')
 }
 

@@ -312,6 +312,9 @@ describe('emulate configuration-endpoint', () => {
     expect(parsed(await folder.run(['doctor', '--json'], doctor)).findings).toMatchObject([
       { code: 'memcached-node-down', subject: nodes[1] },
     ])
+    child.stdin?.write('garbage\n')
+    const [refusal] = await once(child.stderr as NodeJS.ReadableStream, 'data')
+    expect(String(refusal)).toContain('not a list of nodes')
     child.stdin?.write(`${memcached.address}\n`)
     const [next] = await once(child.stdout as NodeJS.ReadableStream, 'data')
     expect(JSON.parse(String(next))).toMatchObject({ version: 2, nodes: [memcached.address] })
@@ -324,7 +327,9 @@ describe('emulate configuration-endpoint', () => {
 
   test('refuses a list that is not one, and a port in use', async () => {
     const args = ['emulate', 'configuration-endpoint', '--nodes']
-    expect((await folder.run([...args, 'nonsense'])).code).toBe(2)
+    for (const nodes of ['nonsense', ':7411', '127.0.0.1:99999', '127.0.0.1:0', 'a:1,b']) {
+      expect((await folder.run([...args, nodes])).code).toBe(2)
+    }
     const port = `${redis.port}`
     const outcome = await folder.run([...args, memcached.address, '--port', port])
     expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('in use') })

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import type * as Testing from '@stowage/testing'
+import { parseNodeList } from '../configuration/node-list.ts'
 import { importPackage } from '../configuration/packages.ts'
 import { CommandError } from '../errors.ts'
 import type { Output } from '../output/io.ts'
@@ -38,8 +39,12 @@ export async function emulateConfigurationEndpoint(
   show()
   const lines = createInterface({ input: output.io.stdin })
   lines.on('line', (line) => {
-    const next = line.split(/[\s,]+/).filter(Boolean)
-    if (next.length === 0) return
+    if (line.trim() === '') return
+    const next = parseNodeList(line)
+    if (next === undefined) {
+      output.error('✗ The line is not a list of nodes. Use host:port, separated by commas.')
+      return
+    }
     endpoint.scale(next)
     show()
   })
