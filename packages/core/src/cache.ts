@@ -128,7 +128,10 @@ export class Cache {
     this.#reader = reader
     this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
     this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
-    if (parent === undefined) recoveryOf(store)?.onOverflow(prefix, () => this.clear())
+    if (parent !== undefined) return
+    const recovery = recoveryOf(store)
+    recovery?.onOverflow(prefix, () => this.clear())
+    recovery?.onSettled((keys) => near?.onSettled(keys))
   }
 
   /** Name of the driver of this cache. */

@@ -47,6 +47,10 @@ export class FailoverStore implements ByteStore {
     this.#batches = new Batches(primary, this.#spare, recovery, this.#changes, single)
     this.recovery = {
       onOverflow: (prefix, clear) => recovery.drain.onOverflow(prefix, clear),
+      onSettled: (listener) => {
+        recovery.onSettled(listener)
+        recoveryOf(spareStore)?.onSettled(() => listener(undefined))
+      },
       noteClear: (prefix) => this.#noteClear(prefix),
     }
     // A spare store that is a failover store itself may lose keys of its own journal.

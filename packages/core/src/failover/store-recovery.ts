@@ -7,6 +7,11 @@ export interface StoreRecovery {
    * holds.
    */
   onOverflow(prefix: string, clear: () => Promise<void>): void
+  /**
+   * Registers a listener for keys that are read from the primary store again, `undefined` for all: what was read of them
+   * before may be a value of the spare store that other processes have not changed.
+   */
+  onSettled(listener: (keys: readonly string[] | undefined) => void): void
   /** To be called when a prefix is about to be cleared by listing and deleting its keys. */
   noteClear(prefix: string): void
 }

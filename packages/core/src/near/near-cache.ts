@@ -139,6 +139,13 @@ export class NearCache {
     for (const near of this.#siblings) near.#dropPrefix(prefix)
   }
 
+  /** To be called when keys are read from the primary store again after an outage; `undefined` means all. */
+  onSettled(keys: readonly string[] | undefined): void {
+    // The keys of a store that cannot list them contain ids of generations, which those of a near cache do not.
+    if (keys === undefined || this.#config.store.scan === undefined) this.dropPrefix('')
+    else this.drop(keys)
+  }
+
   /** Notifies the other processes of changed entries. Failures are published on `stowage:error`. */
   announce(keys: readonly string[]): void {
     const { bus } = this.#config

@@ -65,14 +65,19 @@ export class Drain {
     }
   }
 
-  /** Deletes keys for the second time, `ms` milliseconds after the first: late calls have been executed by then. */
-  async release(ms: number): Promise<void> {
+  /**
+   * Deletes keys for the second time, `ms` milliseconds after the first: late calls have been executed by then. Returns
+   * the keys that are settled now.
+   */
+  async release(ms: number): Promise<readonly string[]> {
     const keys = this.unsettled.deletedBefore(ms)
-    if (keys.length === 0) return
+    if (keys.length === 0) return []
     const outcomes = await restorePrimary(this.#primary, this.#spare, this.unsettled, keys)
-    this.unsettled.release(keys.filter((_, index) => isFulfilled(outcomes[index])))
+    const released = keys.filter((_, index) => isFulfilled(outcomes[index]))
+    this.unsettled.release(released)
     // Nothing else keeps the item of this key up to date from now on.
     if (!this.#spare.isShared) await this.#spare.deleteMany(keys)
+    return released
   }
 
   /** Returns whether any of the keys could be deleted. */

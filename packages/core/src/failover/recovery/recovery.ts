@@ -19,6 +19,9 @@ import { beginGeneration } from './raise-generation.ts'
  */
 export type Phase = 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
 
+/** Called with the keys that are read from the primary store again, or with `undefined` for all. */
+export type SettledListener = (keys: readonly string[] | undefined) => void
+
 /** Exists in the primary store while a process deletes its journal from it. Keys of a cache never begin with "~". */
 const settlingKey = '~settling'
 /** Time between two attempts to delete the journal while the primary store is used, in milliseconds. */
@@ -39,6 +42,7 @@ export class Recovery {
   #settlingSince = 0
   #cancelStep: (() => void) | undefined
   #stepAt = 0
+  readonly #settledListeners = new Set<SettledListener>()
   #isStepping = false
   #isClosed = false
 
@@ -91,6 +95,16 @@ export class Recovery {
   noteChange(key: string): void {
     this.#addUnsettled(key, false)
     if (this.phase !== 'spare') this.#schedule(stepMs)
+  }
+
+  /** Registers a listener for keys that are read from the primary store again. */
+  onSettled(listener: SettledListener): void {
+    this.#settledListeners.add(listener)
+  }
+
+  #notifySettled(keys?: readonly string[]): void {
+    if (keys?.length === 0) return
+    for (const listener of this.#settledListeners) listener(keys)
   }
 
   #addUnsettled(key: string, isUncertain: boolean): void {
@@ -248,12 +262,13 @@ export class Recovery {
     // Other processes do not write to it, so it would not be up to date in the next outage.
     if (!this.#spare.isShared) await this.#spare.drop()
     this.#enter('partial')
+    this.#notifySettled()
   }
 
   async #partialStep(): Promise<void> {
     const { settleMs } = this.#settings
     await this.drain.run(ready)
-    await this.drain.release(settleMs)
+    this.#notifySettled(await this.drain.release(settleMs))
     if (!this.#isQuiet()) return
     // Without calls, nothing has failed.
     const { share, probeMs } = this.#settings
@@ -261,6 +276,8 @@ export class Recovery {
     if (error !== undefined) this.noteFailure(error)
     if (!this.#isQuiet()) return
     this.#enter('primary')
+    // Also reads of other keys may have been repeated on the spare store.
+    this.#notifySettled()
     await this.#spare.end()
   }
 
