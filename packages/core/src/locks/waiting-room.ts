@@ -1,4 +1,5 @@
 import type { InvalidationBus } from '../bus.ts'
+import { CacheError } from '../errors.ts'
 import { pollDelay } from '../time/poll-delay.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
@@ -55,6 +56,10 @@ export class WaitingRoom {
         if (isShared) waiter.isWoken = true
         return true
       }
+    } catch (error) {
+      // No other attempt can succeed. Each call makes its own, one right after the other.
+      waiter.isWoken = CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED'
+      throw error
     } finally {
       this.#leave(key, waiter)
     }

@@ -10,7 +10,7 @@ import {
 } from '@stowage/core'
 import { referenceStore } from '@stowage/testing'
 import { expect, test, vi } from 'vitest'
-import { gate, twoProcesses } from '../remember/two-processes.ts'
+import { gate, settle, twoProcesses } from '../remember/two-processes.ts'
 
 test('acquire and release are one call of the store each', async () => {
   const { a, reads, writes } = twoProcesses()
@@ -171,4 +171,23 @@ test('rejects invalid arguments', () => {
   expect(() => a.lock('x', { owner: '' })).toThrow(TypeError)
   expect(() => a.lock('x', { ttl: 0 })).toThrow('lock: ttl must be')
   expect(() => a.lock('x', { tll: 5 } as object)).toThrow('Did you mean ttl?')
+})
+
+test('the calls that wait for a lock end with the first one of them after close()', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const cache = new Cache(referenceStore())
+    await cache.lock('report', { ttl: '1h' }).acquire()
+    const waits = Array.from({ length: 5 }, () => cache.lock('report').block('1h'))
+    const outcomes = Promise.allSettled(waits)
+    await settle()
+    await cache.close()
+    // The next poll of the first call.
+    vi.advanceTimersToNextTimer()
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_CLOSED' } })
+    }
+  } finally {
+    vi.useRealTimers()
+  }
 })
