@@ -2,6 +2,11 @@ import { Flight, type FlightResult } from './flight.ts'
 
 const none: readonly Promise<unknown>[] = []
 
+/** Where a single flight is listed while it is used. */
+export interface FlightList {
+  add(flights: SingleFlight): void
+}
+
 /** The flights that can be joined: per key, at most one that callers wait for, and one that refreshes a stale value. */
 export class SingleFlight {
   readonly #flights = new Map<string, Flight>()
@@ -10,6 +15,12 @@ export class SingleFlight {
   readonly #replaced = new Set<Flight>()
   /** Writes of loaded values in flight, with their keys. They may outlast their flights. */
   readonly #writeBacks = new Map<Promise<unknown>, string>()
+  readonly #active: FlightList
+  #isListed = false
+
+  constructor(active: FlightList) {
+    this.#active = active
+  }
 
   find(key: string): Flight | undefined {
     if (this.#flights.size === 0) return undefined
@@ -24,6 +35,7 @@ export class SingleFlight {
 
   /** Begins a flight. Later calls join it instead of the earlier flight of the key, if there is one. */
   begin(key: string): Flight {
+    this.#list()
     const flight = new Flight(key)
     const earlier = this.find(key)
     if (earlier !== undefined) this.#replaced.add(earlier)
@@ -33,6 +45,7 @@ export class SingleFlight {
 
   /** Begins a flight that refreshes the stale value of a key. */
   beginRefresh(key: string): Flight {
+    this.#list()
     const flight = new Flight(key)
     this.#refreshes.set(key, flight)
     return flight
@@ -59,7 +72,7 @@ export class SingleFlight {
   /** The same for every key that begins with `prefix`. */
   invalidateAll(prefix: string): void {
     // A prefix may have thousands of namespaces below it, nearly all of them without flights.
-    if (this.#flights.size + this.#refreshes.size + this.#replaced.size === 0) return
+    if (this.#hasNoFlights) return
     const replaced = Array.from(this.#replaced, (flight) => flight.key)
     const keys = new Set([...this.#flights.keys(), ...this.#refreshes.keys(), ...replaced])
     for (const key of keys) if (key.startsWith(prefix)) this.invalidate(key)
@@ -67,6 +80,7 @@ export class SingleFlight {
 
   /** Registers the write of a loaded value. Returns `write`. */
   trackWriteBack<T>(key: string, write: Promise<T>): Promise<T> {
+    this.#list()
     this.#writeBacks.set(write, key)
     const remove = () => this.#writeBacks.delete(write)
     write.then(remove, remove)
@@ -77,6 +91,23 @@ export class SingleFlight {
   writeBacks(prefix: string): readonly Promise<unknown>[] {
     if (this.#writeBacks.size === 0) return none
     return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
+  }
+
+  /** Returns whether nothing is in flight. Then lists this object again before the next use. */
+  unlistIfIdle(): boolean {
+    const isIdle = this.#hasNoFlights && this.#writeBacks.size === 0
+    if (isIdle) this.#isListed = false
+    return isIdle
+  }
+
+  get #hasNoFlights(): boolean {
+    return this.#flights.size + this.#refreshes.size + this.#replaced.size === 0
+  }
+
+  #list(): void {
+    if (this.#isListed) return
+    this.#isListed = true
+    this.#active.add(this)
   }
 
   #invalidate(flight: Flight | undefined): void {

@@ -4,6 +4,7 @@ import { KnownTags } from '../freshness/known-tags.ts'
 import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { Passes } from '../leases/passes.ts'
+import { ActiveFlights } from '../loading/active-flights.ts'
 import { ActiveLoads } from '../loading/active-loads.ts'
 import type { Flight } from '../loading/flight.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
@@ -45,9 +46,8 @@ export class CacheScope {
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */
-  readonly #flights = new Map<Codec, SingleFlight>()
-  /** The values of the map: an array is faster to iterate, and every write does. */
-  readonly #allFlights: SingleFlight[] = []
+  readonly #flights = new WeakMap<Codec, SingleFlight>()
+  readonly #activeFlights = new ActiveFlights()
   /** The scopes below this one, by prefix, as long as a cache uses them. */
   readonly #prefixes = new Map<string, WeakRef<CacheScope>>()
   #collected: FinalizationRegistry<string> | undefined
@@ -115,20 +115,19 @@ export class CacheScope {
   flightsOf(codec: Codec): SingleFlight {
     const existing = this.#flights.get(codec)
     if (existing !== undefined) return existing
-    const flights = new SingleFlight()
+    const flights = new SingleFlight(this.#activeFlights)
     this.#flights.set(codec, flights)
-    this.#allFlights.push(flights)
     return flights
   }
 
   /** To be called when the key is written: a value that is being loaded for it will not be stored. */
   invalidate(key: string): void {
-    for (const flights of this.#allFlights) flights.invalidate(key)
+    for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
   invalidateAll(keyPrefix: string): void {
-    for (const flights of this.#allFlights) flights.invalidateAll(keyPrefix)
+    for (const flights of this.#activeFlights.all) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
     }
@@ -156,7 +155,7 @@ export class CacheScope {
   }
 
   #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {
-    for (const flights of this.#allFlights) writes.push(...flights.writeBacks(keyPrefix))
+    for (const flights of this.#activeFlights.all) writes.push(...flights.writeBacks(keyPrefix))
     if (!this.order.isIdle) writes.push(this.order.settled(keyPrefix))
     for (const [prefix, scope] of this.#prefixes) {
       const below = prefix.startsWith(keyPrefix) ? scope.deref() : undefined

@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { Cache } from '@stowage/core'
+import { Cache, compressed, json } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
-import { settle, twoProcesses } from './two-processes.ts'
+import { gate, settle, twoProcesses } from './two-processes.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
@@ -45,4 +45,30 @@ test('keys that were loaded once leave nothing behind', async () => {
   const after = await load(20_000, 100_000)
   // 100,000 entries of a map of keys would take more than ten times as much.
   expect(after - before).toBeLessThan(1_000_000)
+})
+
+test('codecs that were used once leave nothing behind', async () => {
+  const cache = new Cache(memory())
+  const load = async () => {
+    const codec = compressed(json())
+    await cache.view({ codec }).remember('k', { ttl: '1h' }, async () => 'value')
+    return new WeakRef(codec)
+  }
+  const references: WeakRef<object>[] = []
+  for (let index = 0; index < 1_000; index++) references.push(await load())
+  await settle()
+  collectGarbage()
+  const kept = references.filter((reference) => reference.deref() !== undefined)
+  expect(kept.length).toBeLessThan(100)
+})
+
+test('a write ends the loads of every codec, however many there are', async () => {
+  const cache = new Cache(memory())
+  const value = gate<string>()
+  const views = Array.from({ length: 50 }, () => cache.view({ codec: compressed(json()) }))
+  const loads = views.map((view, index) => view.remember(`k${index}`, {}, () => value.opened))
+  for (const [index] of views.entries()) await cache.delete(`k${index}`)
+  value.open('old')
+  await Promise.all(loads)
+  for (const [index] of views.entries()) expect(await cache.get(`k${index}`)).toBeUndefined()
 })

@@ -253,7 +253,7 @@ export const loadFaults: readonly PlantedFault[] = [
       [
         'index.js',
         '#limitCalls;\n\t#namespaces',
-        '#limitCalls;\n\tflights = new SingleFlight();\n\t#namespaces',
+        '#limitCalls;\n\tflights = new SingleFlight({ add() {} });\n\t#namespaces',
       ],
       ['index.js', 'flights: this.#scope.flightsOf(codec),', 'flights: this.flights,'],
       ['index.js', 'this.#scope.invalidate(storageKey);', 'this.flights.invalidate(storageKey);'],
