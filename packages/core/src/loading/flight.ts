@@ -43,6 +43,8 @@ export class Flight {
   abort: ((reason: unknown) => void) | undefined
   /** The stale value, for callers whose timeout passes. Set if there is one. */
   stale: StaleValue | undefined
+  /** Why the last caller has given up, until another one joins. */
+  givenUp: { readonly reason: unknown } | undefined
   #result: Deferred<FlightResult> | undefined
   #callers = 0
   /** The flights that the loader of this one waits for. Most loaders wait for none. */
@@ -103,12 +105,15 @@ export class Flight {
   /** Adds a caller that waits for this flight. */
   enter(): void {
     this.#callers++
+    this.givenUp = undefined
   }
 
-  /** Removes a caller that has given up. Without callers, the load is aborted. */
+  /** Removes a caller that has given up. Without callers, the load is aborted, or not begun. */
   leave(reason: unknown): void {
     this.#callers--
-    if (this.#callers > 0 || this.abort === undefined) return
+    if (this.#callers > 0) return
+    this.givenUp = { reason }
+    if (this.abort === undefined) return
     this.isAbandoned = true
     this.abort(reason)
   }

@@ -33,6 +33,10 @@ export interface LoadAttempt {
 /** Runs the loader and stores its value. If the loader fails, returns the stale value if that is allowed. */
 export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise<FlightResult> {
   const { flight, claim, found, versions = noVersions, isBackground = false } = attempt
+  if (flight.givenUp !== undefined) {
+    flight.isAbandoned = true
+    return handleFailure(job, attempt, flight.givenUp.reason)
+  }
   flight.beginLoad()
   const startedAt = performance.now()
   const load = { flight, bypassed: [] }

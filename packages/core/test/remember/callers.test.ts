@@ -22,6 +22,43 @@ test('the signal of a load aborts when the last caller leaves', async () => {
   expect(signal?.aborted).toBe(true)
 })
 
+test('a load is not begun if its callers leave while the key is read', async () => {
+  const read = gate()
+  const store = wrapStore(referenceStore(), async (operation, call) => {
+    if (operation === 'get') await read.opened
+    return call()
+  })
+  const cache = new Cache(store)
+  const caller = new AbortController()
+  let loads = 0
+  const call = cache.remember('k', { signal: caller.signal }, () => ++loads)
+  caller.abort(new Error('left'))
+  await expect(call).rejects.toThrow('left')
+  read.open()
+  await settle()
+  expect(loads).toBe(0)
+  // Neither a lease nor the flight that was given up holds up the next call.
+  expect(await cache.remember('k', {}, () => 'value')).toBe('value')
+})
+
+test('a load is begun for a caller that joins after the others have left', async () => {
+  const read = gate()
+  let reads = 0
+  const store = wrapStore(referenceStore(), async (operation, call) => {
+    if (operation === 'get' && ++reads === 1) await read.opened
+    return call()
+  })
+  const cache = new Cache(store)
+  const caller = new AbortController()
+  const first = cache.remember('k', { signal: caller.signal }, () => 'first')
+  caller.abort(new Error('left'))
+  await expect(first).rejects.toThrow('left')
+  const second = cache.remember('k', {}, () => 'second')
+  await settle()
+  read.open()
+  expect(['first', 'second']).toContain(await second)
+})
+
 test('a call does not join a load that was aborted because its callers left', async () => {
   const cache = new Cache(referenceStore({ async: true }))
   const caller = new AbortController()
