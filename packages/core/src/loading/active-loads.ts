@@ -2,6 +2,8 @@
 export interface ActiveLoad {
   readonly isBackground: boolean
   abort(reason: unknown): void
+  /** Lets other processes load, before the store is closed. */
+  readonly endClaim?: (() => Promise<unknown>) | undefined
 }
 
 /** The loads of all caches over one store, for `close()`. */
@@ -24,9 +26,11 @@ export class ActiveLoads {
     work.then(remove, remove)
   }
 
-  /** Aborts all loads, and waits for those in the background. */
+  /** Aborts all loads, ends their claims, and waits for those in the background. */
   async close(reason: unknown): Promise<void> {
-    for (const load of this.#loads) load.abort(reason)
-    await Promise.allSettled(this.#background)
+    const loads = [...this.#loads]
+    for (const load of loads) load.abort(reason)
+    const ends = loads.map((load) => load.endClaim?.())
+    await Promise.allSettled([...this.#background, ...ends])
   }
 }

@@ -38,6 +38,8 @@ export interface LoadRun {
   readonly isBackground: boolean
   /** The stale entry that the loader may use. */
   readonly stale: Entry | undefined
+  /** Ends the claim of a load that `close()` does not wait for. */
+  readonly endClaim?: (() => Promise<unknown>) | undefined
 }
 
 /** A loader that has been called. */
@@ -65,7 +67,7 @@ export function startLoad<T>(job: LoadJob<T>, run: LoadRun): RunningLoad<T> {
   }
   // A load that callers wait for may still return its value after close().
   const abort = run.isBackground ? stop : (reason: unknown) => requests.abort(reason)
-  const active = { isBackground: run.isBackground, abort }
+  const active = { isBackground: run.isBackground, abort, endClaim: run.endClaim }
   activeLoads.add(active)
   flight.abort = stop
   const cancelTimeout = stopAfterTimeout(job, stop)

@@ -40,9 +40,19 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
   flight.beginLoad()
   const startedAt = performance.now()
   const load = { flight, bypassed: [] }
-  const { requests, value } = startLoad(job, { load, isBackground, stale: found?.entry })
   let isLost = false
-  const release = claim.keepAlive(() => {
+  let release: (() => void) | undefined
+  const endOnClose = () => {
+    release?.()
+    return endClaim(job, claim)
+  }
+  const { requests, value } = startLoad(job, {
+    load,
+    isBackground,
+    stale: found?.entry,
+    endClaim: isBackground ? undefined : endOnClose,
+  })
+  release = claim.keepAlive(() => {
     isLost = true
     requests.abort(new LeaseLostError())
   })

@@ -132,3 +132,28 @@ describe('a lease', () => {
     expect(performance.now() - start).toBeGreaterThanOrEqual(50)
   })
 })
+
+describe('close() during a load', () => {
+  test('ends the lease, so that other processes need not wait for it', async () => {
+    const { a, writes } = twoProcesses()
+    const loaded = gate<string>()
+    const call = a.remember('k', {}, () => loaded.opened)
+    await settle()
+    await a.close()
+    expect(writes).toEqual(['add', 'compareAndSet', 'close'])
+    loaded.open('value')
+    expect(await call).toBe('value')
+  })
+
+  test('also that of a loader that fails when its signal aborts', async () => {
+    const { a, writes } = twoProcesses()
+    const call = a.remember('k', {}, async ({ signal }) => {
+      await sleep(10_000, undefined, { signal })
+    })
+    call.catch(() => {})
+    await settle()
+    await a.close()
+    expect(writes.slice(0, 2)).toEqual(['add', 'compareAndSet'])
+    await expect(call).rejects.toThrow(/abort/)
+  })
+})
