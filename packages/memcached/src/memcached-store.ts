@@ -117,7 +117,7 @@ export class MemcachedStore implements ByteStore {
 
   clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
-    return this.#order.afterEverything(() =>
+    return this.#order.exclusiveForEveryKey(() =>
       this.#dispatcher.broadcast('clear', (connection) => connection.flushAll('clear')),
     )
   }

@@ -9,6 +9,9 @@ interface Tail {
   readonly settled: Promise<unknown>
 }
 
+/** Stands for every key. No key is empty. */
+const everyKey = ''
+
 /**
  * Keeps the order of the calls for a key while calls of several requests are in flight, which later calls would
  * overtake. Calls of one request need no order among themselves: a connection sends them in the order of the calls.
@@ -28,7 +31,7 @@ export class RequestSequencer {
 
   /** Makes a call of one request: after the calls of several requests that came before. */
   after<T>(key: string, call: () => Promise<T>): Promise<T> {
-    return this.#tails.has(key) ? this.#run(key, 'single', call) : call()
+    return this.#tailOf(key) === undefined ? call() : this.#run(key, 'single', call)
   }
 
   /** Makes a call of several requests, one at a time. */
@@ -42,19 +45,20 @@ export class RequestSequencer {
   }
 
   /** Makes a call that concerns several keys. */
-  afterAll<T>(keys: Iterable<string>, call: () => Promise<T>): Promise<T> {
-    const busyKeys: string[] = []
-    if (!this.isIdle) for (const key of keys) if (this.#tails.has(key)) busyKeys.push(key)
-    if (busyKeys.length === 0) return call()
-    const result = Promise.all(busyKeys.map((key) => this.#tails.get(key)?.settled)).then(call)
-    this.#hold(busyKeys, result)
+  afterAll<T>(keys: readonly string[], call: () => Promise<T>): Promise<T> {
+    if (this.isIdle) return call()
+    const tails = keys.map((key) => this.#tailOf(key)).filter((tail) => tail !== undefined)
+    if (tails.length === 0) return call()
+    const result = Promise.all(tails.map((tail) => tail.settled)).then(call)
+    // Of all keys: the call that waits for some of them is sent later for the others, too.
+    this.#hold(keys, result)
     return result
   }
 
   /** Makes a call that concerns several keys, and consists of several requests for some of them. */
   exclusiveAll<T>(
-    keys: Iterable<string>,
-    keysOfSeveral: Iterable<string>,
+    keys: readonly string[],
+    keysOfSeveral: readonly string[],
     call: () => Promise<T>,
   ): Promise<T> {
     const result = this.afterAll(keys, call)
@@ -62,13 +66,17 @@ export class RequestSequencer {
     return result
   }
 
-  /** Makes a call after all other calls that are in flight. */
-  afterEverything<T>(call: () => Promise<T>): Promise<T> {
-    return this.afterAll([...this.#tails.keys()], call)
+  /** Makes a call that concerns every key, and consists of several requests. */
+  exclusiveForEveryKey<T>(call: () => Promise<T>): Promise<T> {
+    return this.exclusiveAll([...this.#tails.keys()], [everyKey], call)
+  }
+
+  #tailOf(key: string): Tail | undefined {
+    return this.#tails.get(key) ?? this.#tails.get(everyKey)
   }
 
   #run<T>(key: string, kind: Kind, call: () => Promise<T>): Promise<T> {
-    const tail = this.#tails.get(key)
+    const tail = this.#tailOf(key)
     const joins = tail?.kind === kind && kind !== 'exclusive'
     const before = joins ? tail.before : tail?.settled
     const result = before === undefined ? call() : before.then(call)
@@ -78,7 +86,7 @@ export class RequestSequencer {
   }
 
   /** Makes later calls for the keys wait for `result`. */
-  #hold(keys: Iterable<string>, result: Promise<unknown>): void {
+  #hold(keys: readonly string[], result: Promise<unknown>): void {
     const settled = result.then(ignore, ignore)
     for (const key of keys) this.#append(key, { kind: 'exclusive', before: undefined, settled })
   }
