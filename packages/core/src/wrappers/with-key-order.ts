@@ -27,8 +27,8 @@ export interface KeyOrderOptions {
 /**
  * Wraps a store so that the calls for one key take effect in the order in which they were made, for a backend whose
  * requests can overtake each other because they are sent on several connections. Reads of a key run concurrently; a
- * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany` or `setMany` is split if
- * only some of its keys have to wait; a `deleteMany` waits for all its keys.
+ * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany`, `getWithTtl` or `setMany`
+ * is split if only some of its keys have to wait; a `deleteMany` waits for all its keys.
  *
  * @example
  * const ordered = withKeyOrder(memory())
@@ -62,12 +62,19 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
     return order.run([key], false, () => inner.get(key, readOptions), waitedTooLong('get', key))
   }
 
-  const getMany = (keys: readonly string[], readOptions?: ReadOptions): Awaitable<unknown[]> => {
-    lifecycle.assertOpen('getMany')
-    const read = (some: readonly string[]) =>
-      order.run(some, false, () => inner.getMany(some, readOptions), waitedTooLong('getMany'))
-    const [idle, busy] = order.split(keys, (key) => key, false)
-    return busy.length === 0 ? read(keys) : callForBoth(keys, idle, busy, read)
+  const readMany =
+    (operation: string, call: AnyStore['getMany']) =>
+    (keys: readonly string[], readOptions?: ReadOptions): Awaitable<unknown[]> => {
+      lifecycle.assertOpen(operation)
+      const read = (some: readonly string[]) =>
+        order.run(some, false, () => call(some, readOptions), waitedTooLong(operation))
+      const [idle, busy] = order.split(keys, (key) => key, false)
+      return busy.length === 0 ? read(keys) : callForBoth(keys, idle, busy, read)
+    }
+  const reads = {
+    get,
+    getMany: readMany('getMany', inner.getMany.bind(inner)),
+    ...(inner.getWithTtl && { getWithTtl: readMany('getWithTtl', inner.getWithTtl.bind(inner)) }),
   }
   const setMany = (entries: readonly (readonly [string, unknown])[], ttl?: number) => {
     lifecycle.assertOpen('setMany')
@@ -84,7 +91,7 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
     return order.run(keys, true, () => inner.deleteMany(keys), waitedTooLong('deleteMany'))
   }
   const dispose = { close, [Symbol.asyncDispose]: close }
-  return Object.assign(others, { get, getMany, setMany, deleteMany, ...dispose })
+  return Object.assign(others, { ...reads, setMany, deleteMany, ...dispose })
 }
 
 /**

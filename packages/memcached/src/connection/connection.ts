@@ -174,6 +174,13 @@ export class Connection extends Wire {
     )
   }
 
+  /** The same without the value. */
+  getTtl<T>(operation: string, key: string, read: (reply: Reply) => T): Promise<T> {
+    return this.single(operation, key, read, (opaque) =>
+      this.protocol.getTtl?.(this.out, key, opaque),
+    )
+  }
+
   flushAll(operation: string): Promise<void> {
     const write = (opaque: number) => this.protocol.flush(this.out, opaque)
     return this.single(operation, undefined, readOk, write, 'ok')

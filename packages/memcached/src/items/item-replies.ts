@@ -10,18 +10,19 @@ export interface ValueWithCas {
   readonly cas: bigint
 }
 
-/** The value of an item with its remaining ttl in milliseconds; `Infinity` if it never expires. */
-export interface ValueWithTtl {
-  readonly value: ItemValue
+/** The remaining ttl of an item in milliseconds, with its id for compare-and-set. */
+export interface TtlWithCas {
   readonly ttl: number
+  readonly cas: bigint
 }
 
-export function readWithTtl(reply: Reply): ValueWithTtl | undefined {
+export function readWithTtl(reply: Reply): { value: ItemValue; ttl: number } | undefined {
   const value = readValue(reply)
-  if (value === undefined) return undefined
-  const { ttl: seconds = -1 } = reply
-  // An item that exists may expire within the current second.
-  return { value, ttl: seconds < 0 ? Infinity : Math.max(1, seconds * 1_000) }
+  return value === undefined ? undefined : { value, ttl: ttlOf(reply) }
+}
+
+export function readTtl(reply: Reply): TtlWithCas | undefined {
+  return readExists(reply) ? { ttl: ttlOf(reply), cas: reply.cas } : undefined
 }
 
 export function readValue(reply: Reply): ItemValue | undefined {
@@ -40,4 +41,10 @@ export function readWithCas(reply: Reply): ValueWithCas | undefined {
 
 export function readChunk(reply: Reply): Payload | undefined {
   return readExists(reply) ? payloadOf(reply) : undefined
+}
+
+/** `Infinity` for an item that never expires. */
+function ttlOf({ ttl: seconds = -1 }: Reply): number {
+  // An item that exists may expire within the current second.
+  return seconds < 0 ? Infinity : Math.max(1, seconds * 1_000)
 }

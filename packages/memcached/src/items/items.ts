@@ -1,4 +1,4 @@
-import { CacheError, type ItemWithTtl, type Payload } from '@stowage/core'
+import type { ItemWithTtl, Payload } from '@stowage/core'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
@@ -8,8 +8,9 @@ import { readExists, readOk } from '../protocol/status-replies.ts'
 import { failuresOf, mergeFailures, throwFirst } from './batch-failures.ts'
 import { ChunkList, type ItemValue, split } from './chunks.ts'
 import { toExptime } from './exptime.ts'
-import { readChunk, readPayload, readValue, readWithTtl } from './item-replies.ts'
+import { readChunk, readPayload, readValue } from './item-replies.ts'
 import { escaped, flags, needsEscape } from './value-format.ts'
+import { getValueWithTtl } from './value-with-ttl.ts'
 
 /** The server rejects longer keys: https://github.com/memcached/memcached/blob/master/doc/protocol.txt, "Keys" */
 export const maxKeyBytes = 250
@@ -59,7 +60,6 @@ export class Items {
     return payloads
   }
 
-  /** Only the meta protocol returns the ttl. Without it, as on servers before 1.6, the ttl is not known. */
   async getWithTtl(keys: readonly string[]): Promise<(ItemWithTtl<Payload> | undefined)[]> {
     const reads = keys.map((key) => this.#dispatcher.track(this.#getOneWithTtl(key)))
     const outcomes = await Promise.allSettled(reads)
@@ -74,18 +74,9 @@ export class Items {
   }
 
   async #getOneWithTtl(key: string): Promise<ItemWithTtl<Payload> | undefined> {
-    const operation = 'getWithTtl'
-    try {
-      const found = await this.#dispatcher.sendMeta(operation, key, (connection) =>
-        connection.getWithTtl(operation, key, readWithTtl),
-      )
-      const item = await this.readChunks(operation, found?.value)
-      return item === undefined ? undefined : { item, ttl: found?.ttl }
-    } catch (error) {
-      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
-      const item = await this.get(key)
-      return item === undefined ? undefined : { item, ttl: undefined }
-    }
+    const found = await getValueWithTtl(this.#dispatcher, key)
+    const item = await this.readChunks('getWithTtl', found?.value)
+    return item === undefined ? undefined : { item, ttl: found?.ttl }
   }
 
   store<T>(operation: string, key: string, payload: Payload, write: ItemWrite<T>): Promise<T> {

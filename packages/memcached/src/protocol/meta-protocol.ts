@@ -97,6 +97,12 @@ export const meta: Protocol = {
     finish(out, opaque, false)
   },
 
+  getTtl(out, key, opaque) {
+    command(out, 'mg ', key)
+    write(out, ' c t')
+    finish(out, opaque, false)
+  },
+
   getAndTouch(out, key, exptime, opaque) {
     command(out, 'mg ', key)
     write(out, ' v f c T')

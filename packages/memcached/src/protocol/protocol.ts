@@ -70,6 +70,8 @@ export interface Protocol {
   get(out: WriteBuffer, key: string, opaque: number, quiet: boolean): void
   /** Returns the value like `get`, and the seconds until it expires. Absent where they cannot be read. */
   getWithTtl?(out: WriteBuffer, key: string, opaque: number): void
+  /** The same without the value. */
+  getTtl?(out: WriteBuffer, key: string, opaque: number): void
   /** Returns the value like `get`, and sets the expiry. */
   getAndTouch(out: WriteBuffer, key: string, exptime: number, opaque: number): void
   touch(out: WriteBuffer, key: string, exptime: number, opaque: number): void

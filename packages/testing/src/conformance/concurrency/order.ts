@@ -145,11 +145,42 @@ const sequences: Readonly<Record<string, Sequence>> = {
     results: [[undefined, 'before'], any, ['second', 'second'], 2],
     stored: undefined,
   },
+  'getWithTtl, set, set, getWithTtl, delete, getWithTtl': {
+    calls: (store, key, { first, second }) => [
+      getWithTtl(store, key),
+      store.set(key, first, 60_000),
+      store.set(key, second),
+      getWithTtl(store, key),
+      store.delete(key),
+      getWithTtl(store, key),
+    ],
+    results: [['before'], any, any, ['second'], true, [undefined]],
+    stored: undefined,
+  },
+  'increment, getMany, setMany, set': {
+    calls: (store, key, { first, second }) => [
+      store.increment(`${key}:2`, 1),
+      store.getMany([`${key}:2`, key]),
+      store.setMany([
+        [`${key}:2`, first],
+        [key, first],
+      ]),
+      store.set(key, second),
+    ],
+    results: [1, ['1', 'before'], any, any],
+    stored: 'second',
+  },
   'getMany, deleteMany': {
     calls: (store, key) => [store.getMany([key, key]), store.deleteMany([key])],
     results: [['before', 'before'], 1],
     stored: undefined,
   },
+}
+
+/** Returns the items without their ttls; those of `getMany` from a store without `getWithTtl`. */
+async function getWithTtl(store: AnyStore, key: string): Promise<unknown[]> {
+  if (store.getWithTtl === undefined) return store.getMany([key])
+  return (await store.getWithTtl([key])).map((found) => found?.item)
 }
 
 const sequenceCases = Object.entries(sequences).map(([name, sequence]) => [

@@ -1,3 +1,4 @@
+import { type ByteStore, wrapStore } from '@stowage/core'
 import { type BrokenStores, later } from '../mutation.ts'
 
 export const order: BrokenStores = {
@@ -41,6 +42,34 @@ export const order: BrokenStores = {
   'getMany is overtaken by the calls after it': [
     'order',
     (store) => ({ getMany: (keys) => later(() => store.getMany(keys)) }),
+  ],
+  'getWithTtl is overtaken by the calls after it': [
+    'order',
+    (store) => ({ getWithTtl: (keys) => later(() => store.getWithTtl(keys)) }),
+  ],
+  'getWithTtl overtakes the calls before it': [
+    'order',
+    (store) => ({
+      ...wrapStore<ByteStore>(store, (_operation, call) => later(call)),
+      getWithTtl: (keys) => store.getWithTtl(keys),
+    }),
+  ],
+  'a setMany that waits for one of its keys is overtaken by the calls of the others': [
+    'order',
+    (store) => {
+      let isBusy = false
+      return {
+        increment: async (key, by, ttl) => {
+          isBusy = true
+          const sum = await later(() => store.increment(key, by, ttl))
+          isBusy = false
+          return sum
+        },
+        getMany: (keys) => (isBusy ? later(() => store.getMany(keys)) : store.getMany(keys)),
+        setMany: (entries, ttl) =>
+          isBusy ? later(() => store.setMany(entries, ttl)) : store.setMany(entries, ttl),
+      }
+    },
   ],
   'setMany is overtaken by the calls after it': [
     'order',
