@@ -146,6 +146,10 @@ function rootError(error: Error & { lastNodeError?: unknown }): Error {
 function withoutArguments(error: Error & { command?: unknown }): Error {
   delete error.command
   // The server quotes the arguments of an unknown command.
-  error.message = error.message.replace(/,? with args beginning with:.*$/s, '')
+  const [quoted] = /,? with args beginning with:.*$/s.exec(error.message) ?? []
+  if (quoted === undefined) return error
+  error.message = error.message.replace(quoted, '')
+  // A client with showFriendlyErrorStack writes the message to the stack.
+  if (error.stack !== undefined) error.stack = error.stack.replace(quoted, '')
   return error
 }

@@ -137,7 +137,8 @@ export interface RedisOptions {
   readonly credentials?: CredentialsProvider | undefined
   /**
    * An ioredis client, also of a cluster, or a function that returns one, to use instead of the connection options above.
-   * `close()` leaves it open. A client with a `keyPrefix` is rejected: use the `prefix` of a cache.
+   * `close()` leaves it open. A client with a `keyPrefix` is rejected: use the `prefix` of a cache. So are `stringNumbers`,
+   * and a `scaleReads` other than `'master'`: to read from replicas, use `clusterNodes` with `readFrom`.
    */
   readonly client?: RedisClient | Cluster | (() => RedisClient | Cluster) | undefined
 }

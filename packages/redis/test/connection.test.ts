@@ -2,12 +2,13 @@ import { inspect } from 'node:util'
 import { CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { command, freePort, type RedisServer, startRedis } from '@stowage/test-servers'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { waitUntil, waitUntilSucceeds } from './helpers.ts'
 
 const secret = 'hunter2'
 const sessionId = 'a-session-id'
+const lazy = { lazyConnect: true } as const
 const cleanups: (() => unknown)[] = []
 
 afterEach(async () => {
@@ -170,9 +171,12 @@ test('no error contains a key, a value or a password', async () => {
   const wrongPassword = createStore({ url: `redis://:${secret}@127.0.0.1:${port}` })
   const unreachable = createStore({ url: `redis://127.0.0.1:${await freePort()}` })
   const withoutGet = createStore({ url: `redis://:right@127.0.0.1:${port}` })
+  const friendly = new Redis(`redis://:right@127.0.0.1:${port}`, { showFriendlyErrorStack: true })
+  cleanups.push(() => friendly.disconnect())
   const errors = await Promise.all([
     failureOf(wrongPassword.set(sessionId, secret)),
     failureOf(withoutGet.get(sessionId)),
+    failureOf(createStore({ client: friendly }).get(sessionId)),
     failureOf(unreachable.set(sessionId, secret)),
   ])
   await withoutGet.set(sessionId, `"${secret}"`)
@@ -316,6 +320,17 @@ describe('an injected client', () => {
     expect(() => redis({ client })).toThrow(/must not have a keyPrefix/)
     const error = await failureOf(redis({ client: () => client }).get('k'))
     expect(error.code).toBe('ERR_CACHE_CONFIG')
+  })
+
+  test.each([
+    ['stringNumbers', () => new Redis({ stringNumbers: true, ...lazy })],
+    ['stringNumbers', () => new Cluster([], { redisOptions: { stringNumbers: true }, ...lazy })],
+    ["scaleReads 'master'.*readFrom", () => new Cluster([], { scaleReads: 'slave', ...lazy })],
+    ["scaleReads 'master'.*readFrom", () => new Cluster([], { scaleReads: 'all', ...lazy })],
+  ] as const)('whose replies would be wrong is rejected: %s', (message, create) => {
+    const client = create()
+    cleanups.push(() => client.disconnect())
+    expect(() => redis({ client })).toThrow(new RegExp(`client must .*${message}`))
   })
 
   test('may be a function, which the first command calls; calls have a timeout', async () => {

@@ -37,6 +37,32 @@ describe('invalid options are rejected with a remedy', () => {
     expect(() => redis(options)).toThrow(remedy)
   })
 
+  test.each(['Replica-1:6379', 'replica_1:6379', '[2001:DB8:0:0::1]:6379', '[::1]:6379'])(
+    'a host and a port are an address: %s',
+    async (address) => {
+      await redis({ replicas: [address] }).close()
+      await redis({ clusterNodes: [address] }).close()
+    },
+  )
+
+  test.each([
+    'a',
+    'a:',
+    ':1',
+    'a:b',
+    'a:70000',
+    'u:p@a:1',
+    '@a:1',
+    'a:1/0',
+    'a:1?',
+    'a:1#',
+    ' a:1',
+    '::1',
+    '[::1]',
+  ])('no other text is an address: %s', (address) => {
+    expect(() => redis({ clusterNodes: [address] })).toThrow(/must be host:port/)
+  })
+
   test('unknown options are a TypeError with the most similar name', () => {
     const error = (name: string) => new TypeError(name)
     expect(() => redis({ replica: [] } as object)).toThrow(

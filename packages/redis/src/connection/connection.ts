@@ -1,6 +1,6 @@
 import { CacheError } from '@stowage/core'
 import type { InFlight } from '@stowage/core/driver'
-import type { Cluster, Redis } from 'ioredis'
+import type { Cluster, ClusterOptions, RedisOptions } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
 
@@ -12,14 +12,27 @@ export const replicaTimeoutShare = 0.4
 /** A client, or a function that returns one. */
 export type ClientSource = RedisClient | Cluster | (() => RedisClient | Cluster)
 
-/** SCAN and FLUSHDB ignore the `keyPrefix` of a client: `clear()` would delete nothing, or the keys of others. */
+/** What is wrong with a client, and the remedy. `undefined` if it can be used. */
+function clientProblem(client: RedisClient | Cluster): string | undefined {
+  const { options = {} } = client as { options?: RedisOptions & ClusterOptions }
+  // `clear()` would delete nothing, or the keys of others.
+  if (options.keyPrefix) {
+    return 'must not have a keyPrefix, which SCAN ignores. Use the prefix of the Cache.'
+  }
+  if (options.stringNumbers || options.redisOptions?.stringNumbers) {
+    return 'must not have stringNumbers, with which the replies are not numbers. Remove the option.'
+  }
+  // A read would not see the writes before it, also with the consistency 'strong'.
+  if ((options.scaleReads ?? 'master') !== 'master') {
+    return "must have scaleReads 'master'. To read from replicas, use clusterNodes with readFrom."
+  }
+  return undefined
+}
+
 function checkedClient(client: RedisClient | Cluster): RedisClient | Cluster {
-  const { keyPrefix } = (client as Partial<Redis>).options ?? {}
-  if (!keyPrefix) return client
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    'redis: client must not have a keyPrefix, which SCAN ignores. Use the prefix of the Cache.',
-  )
+  const problem = clientProblem(client)
+  if (problem === undefined) return client
+  throw new CacheError('ERR_CACHE_CONFIG', `redis: client ${problem}`)
 }
 
 /** A connection to a server or a cluster. Connects on first use. */
@@ -49,7 +62,7 @@ export class InjectedConnection implements Connection {
   readonly #inFlight: InFlight
   #client: RedisClient | undefined
 
-  /** @throws CacheError `ERR_CACHE_CONFIG` if the client has a `keyPrefix` */
+  /** @throws CacheError `ERR_CACHE_CONFIG` if the client has an option that the store cannot use */
   constructor(source: ClientSource, inFlight: InFlight) {
     this.#source = typeof source === 'function' ? source : checkedClient(source)
     this.#inFlight = inFlight

@@ -23,8 +23,9 @@ export function parseAddress(text: string, option: string, forms = 'host:port'):
 }
 
 export function isAddress(text: string): boolean {
-  const url = URL.canParse(`redis://${text}`) ? new URL(`redis://${text}`) : undefined
-  return url !== undefined && url.host === text.toLowerCase() && url.port !== ''
+  // The parts of a URL other than host and port, and white space, which URL ignores.
+  if (/[/?#@\s]/.test(text) || !URL.canParse(`redis://${text}`)) return false
+  return new URL(`redis://${text}`).port !== ''
 }
 
 /** The host without the brackets that an IPv6 address has in a URL only. */
