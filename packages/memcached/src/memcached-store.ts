@@ -7,7 +7,7 @@ import {
   systemClock,
 } from '@stowage/core'
 import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
-import { Counters } from './items/counters.ts'
+import { Counters, isReadFirst } from './items/counters.ts'
 import { readWithCas } from './items/item-replies.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
 import { ReadItems } from './items/read-items.ts'
@@ -93,9 +93,11 @@ export class MemcachedStore implements ByteStore {
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
     this.#lifecycle.assertOpen('increment')
-    return this.#order.shared(key, () =>
-      this.#retryOnConflict('increment', key, () => this.#counters.tryIncrement(key, by, ttl)),
-    )
+    const increment = () =>
+      this.#retryOnConflict('increment', key, () => this.#counters.tryIncrement(key, by, ttl))
+    return isReadFirst(by)
+      ? this.#order.exclusive(key, increment)
+      : this.#order.shared(key, increment)
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {

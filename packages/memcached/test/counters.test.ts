@@ -104,6 +104,14 @@ for (const protocol of ['binary', 'meta'] as const) {
       }
     })
 
+    test('a number that is read first is added before those of later calls', async () => {
+      const store = createStore({ protocol })
+      const key = `sums-${protocol}`
+      await store.increment(key, 5)
+      const calls = [-1, 1, 2 ** 40, 1].map((by) => store.increment(key, by))
+      expect(await Promise.all(calls)).toEqual([4, 5, 2 ** 40 + 5, 2 ** 40 + 6])
+    })
+
     test('the calls for a key take effect in order', async () => {
       const store = createStore({ protocol })
       const key = `order-${protocol}`

@@ -14,6 +14,11 @@ const maxBlindDelta = 2 ** 31
 /** The server's counters are unsigned 64-bit integers. */
 const modulus = 1n << 64n
 
+/** Whether a counter is always read before the number is added to it. */
+export function isReadFirst(by: number): boolean {
+  return by < 0 || by > maxBlindDelta
+}
+
 /**
  * Signed counters, stored as decimal text. The server adds to an unsigned number, wraps around at 2^64, stores 0 instead
  * of a negative number and pads a number that becomes shorter. So it adds only where the sum is exact, and otherwise the
@@ -37,7 +42,7 @@ export class Counters {
     by: number,
     ttl: number | undefined,
   ): Promise<number | typeof conflict> {
-    if (by < 0 || by > maxBlindDelta) return this.#incrementSeen(key, by, ttl)
+    if (isReadFirst(by)) return this.#incrementSeen(key, by, ttl)
     const sum = await this.#add(key, BigInt(by))
     if (sum === 'missing') return this.#create(key, by, ttl)
     if (sum === 'not-numeric') return this.#incrementSeen(key, by, ttl)
