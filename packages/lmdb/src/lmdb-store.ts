@@ -279,7 +279,8 @@ export class LmdbStore implements ByteStore {
   }
 
   #expiry(ttl: number | undefined): number {
-    return ttl === undefined ? Infinity : this.#options.clock.now() + ttl
+    // Whole milliseconds, as in the index of expiries.
+    return ttl === undefined ? Infinity : Math.ceil(this.#options.clock.now() + ttl)
   }
 
   #checkSize(operation: string, key: string, item: Payload): void {

@@ -27,6 +27,17 @@ async function storedKeys(path: string): Promise<string[]> {
   return keys
 }
 
+test('a sweeper deletes expired items of a clock with fractions of milliseconds', async () => {
+  const path = join(folder, 'fractions')
+  const clock = new ManualClock(1_000)
+  const fractional = { now: () => clock.now() + 0.5, sleep: clock.sleep.bind(clock) }
+  const store = lmdb({ path, clock: fractional, sweepInterval: '5ms' })
+  await store.set('short', 'value', 1_000)
+  await clock.advance(2_000)
+  await waitUntil('the item is deleted', async () => (await storedKeys(path)).length === 0)
+  await store.close()
+})
+
 test('a sweeper deletes expired items, and only those', async () => {
   const path = join(folder, 'sweep')
   const clock = new ManualClock()

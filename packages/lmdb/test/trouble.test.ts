@@ -113,6 +113,21 @@ test('a foreign file is moved aside', async () => {
   await store.close()
 })
 
+test('a state file with another value is as if it were missing', async () => {
+  for (const text of ['null', '5', '{']) {
+    const path = await filled(newPath())
+    writeFileSync(join(path, 'state.json'), text)
+    const store = lmdb({ path, onDamage: 'error' })
+    expect(() => store.get('key:1')).toThrow(
+      expect.objectContaining({
+        code: 'ERR_CACHE_UNAVAILABLE',
+        message: expect.stringContaining('was not created by Stowage'),
+      }),
+    )
+    await store.close()
+  }
+})
+
 test('a file that was open when the system crashed starts empty, unless durability is power', async () => {
   const path = await filled(newPath())
   const state = join(path, 'state.json')

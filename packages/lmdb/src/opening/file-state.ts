@@ -30,7 +30,7 @@ export class StateFile {
 
   /** @throws CacheError `ERR_CACHE_CONFIG` if the layout is another one */
   read(): FileState | undefined {
-    let state: FileState
+    let state: FileState | null
     try {
       state = JSON.parse(readFileSync(this.#path, 'utf8'))
     } catch (error) {
@@ -38,6 +38,7 @@ export class StateFile {
         return undefined
       throw error
     }
+    if (typeof state !== 'object' || state === null) return undefined
     if (state.format === format && state.endianness === endianness() && state.bits === bits)
       return state
     throw new CacheError(
