@@ -17,6 +17,10 @@ export class Passes {
     return false
   }
 
+  delete(key: string): void {
+    this.#until.delete(key)
+  }
+
   add(key: string, ms: number, now: number = performance.now()): void {
     if (this.#until.size >= maxKeys) this.#until.clear()
     this.#until.set(key, now + ms)

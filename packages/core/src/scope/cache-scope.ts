@@ -120,8 +120,9 @@ export class CacheScope {
     return flights
   }
 
-  /** To be called when the key is written: a value that is being loaded for it will not be stored. */
+  /** To be called when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
   invalidate(key: string): void {
+    this.passes.delete(key)
     for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 

@@ -157,3 +157,17 @@ describe('close() during a load', () => {
     await expect(call).rejects.toThrow(/abort/)
   })
 })
+
+test('a delete ends the time for which a value is not stored', async () => {
+  const { a } = twoProcesses()
+  let exists = false
+  const load = (context: { skip(options: { for: '1h' }): void }) => {
+    if (!exists) context.skip({ for: '1h' })
+    return exists ? 'created' : null
+  }
+  expect(await a.remember('k', {}, load)).toBe(null)
+  exists = true
+  await a.delete('k')
+  expect(await a.remember('k', {}, load)).toBe('created')
+  expect(await a.get('k')).toBe('created')
+})
