@@ -1,4 +1,6 @@
 import {
+  BatchError,
+  type CacheError,
   type Clock,
   type ItemWithTtl,
   type StoreContract,
@@ -77,22 +79,32 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     if (this.#exceeds(key, item)) {
       // The old item must not be served after an attempt to replace it.
       this.#items.delete(key)
-      this.#rejectOversized('set', key, item)
+      throw this.#oversized('set', key, item)
     }
     this.#put(key, item, ttl)
   }
 
   setMany(entries: readonly (readonly [key: string, item: Item])[], ttl?: number): void {
     this.#lifecycle.assertOpen('setMany')
-    const oversized = entries.filter(([key, item]) => this.#exceeds(key, item))
-    for (const [key] of oversized) this.#items.delete(key)
-    for (const [key, item] of oversized) this.#rejectOversized('setMany', key, item)
-    for (const [key, item] of entries) this.#put(key, item, ttl)
+    let hasFailed = false
+    for (const [key, item] of entries) {
+      if (this.#exceeds(key, item)) {
+        hasFailed = true
+        this.#items.delete(key)
+      } else this.#put(key, item, ttl)
+    }
+    if (hasFailed) throw new BatchError(entries.map((entry) => this.#outcomeOf(entry)))
+  }
+
+  #outcomeOf([key, item]: readonly [key: string, item: Item]): PromiseSettledResult<unknown> {
+    return this.#exceeds(key, item)
+      ? { status: 'rejected', reason: this.#oversized('setMany', key, item) }
+      : { status: 'fulfilled', value: undefined }
   }
 
   add(key: string, item: Item, ttl?: number): boolean {
     this.#lifecycle.assertOpen('add')
-    if (this.#exceeds(key, item)) this.#rejectOversized('add', key, item)
+    if (this.#exceeds(key, item)) throw this.#oversized('add', key, item)
     if (this.#items.get(key) !== undefined) return false
     this.#put(key, item, ttl)
     return true
@@ -101,7 +113,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   compareAndSet(key: string, expected: Item, next: Item | undefined, ttl?: number): boolean {
     this.#lifecycle.assertOpen('compareAndSet')
     if (next !== undefined && this.#exceeds(key, next))
-      this.#rejectOversized('compareAndSet', key, next)
+      throw this.#oversized('compareAndSet', key, next)
     const stored = this.#items.get(key)
     if (stored === undefined || !this.#format.equal(stored, expected)) return false
     if (next === undefined) this.#items.delete(key)
@@ -118,7 +130,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     if (!Number.isSafeInteger(sum))
       throw notACounter('memory', key, 'the sum is not a safe integer')
     const item = this.#format.fromInteger(sum)
-    if (this.#exceeds(key, item)) this.#rejectOversized('increment', key, item)
+    if (this.#exceeds(key, item)) throw this.#oversized('increment', key, item)
     this.#store(key, item, stored?.expiresAt ?? this.#expiry.expiresAt(ttl))
     return sum
   }
@@ -181,9 +193,9 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     return this.#format.exceeds(item, this.#limitFor(key))
   }
 
-  #rejectOversized(operation: string, key: string, item: Item): never {
+  #oversized(operation: string, key: string, item: Item): CacheError {
     const size = this.#format.size(item)
-    throw valueTooLarge(this.name, operation, key, size, this.#limitFor(key))
+    return valueTooLarge(this.name, operation, key, size, this.#limitFor(key))
   }
 
   #limitFor(key: string): number {

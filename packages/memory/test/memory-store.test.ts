@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, CacheError, DriverRegistry, Env } from '@stowage/core'
+import { type BatchError, Cache, CacheError, DriverRegistry, Env } from '@stowage/core'
 import driver, { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -39,6 +39,26 @@ describe('eviction', () => {
     const store = memory({ maxBytes: 20, maxValueBytes: 20 })
     for (let i = 0; i < 1_000; i++) store.increment('n', 1_000_000)
     expect(store.get('n')).toBe('1000000000')
+  })
+
+  test('setMany stores what fits beside a value that is too large, and says which is', () => {
+    const store = memory({ maxValueBytes: 2 })
+    store.set('large', 'o')
+    const entries = [
+      ['a', 'ok'],
+      ['large', 'xxx'],
+      ['b', 'ok'],
+    ] as const
+    let failure: unknown
+    try {
+      store.setMany(entries)
+    } catch (error) {
+      failure = error
+    }
+    expect(failure).toMatchObject({ code: 'ERR_CACHE_LIMIT', key: 'large' })
+    const statuses = (failure as BatchError).outcomes.map(({ status }) => status)
+    expect(statuses).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(store.getMany(['a', 'large', 'b'])).toEqual(['ok', undefined, 'ok'])
   })
 
   test('rejects a value over maxValueBytes with both sizes, and deletes the old one', () => {
