@@ -163,20 +163,23 @@ test('stores the response of a handler that its client has not waited for', asyn
   expect(next()).toBe(2)
 })
 
-test('does not store an error as the response whose body Node has refused', async () => {
-  const { app, next } = counting(express)
-  app.get('/p', (_request, response) => {
-    if (next() > 1) return void response.send('complete')
-    response.write({})
-  })
-  app.use(((error, _request, response, _next) => {
-    response.status(500).end(error.code)
-  }) as ErrorRequestHandler)
-  const { get } = await serve(app)
-  const { status, body } = await get('/p')
-  expect([status, body]).toEqual([500, 'ERR_INVALID_ARG_TYPE'])
-  expect((await get('/p')).body).toBe('complete')
-})
+test.each(['write', 'end'] as const)(
+  'does not store a body that Node refuses: %s',
+  async (method) => {
+    const { app, next } = counting(express)
+    app.get('/p', (_request, response) => {
+      if (next() > 1) return void response.send('complete')
+      response[method]({})
+    })
+    app.use(((error, _request, response, _next) => {
+      response.status(500).end(error.code)
+    }) as ErrorRequestHandler)
+    const { get } = await serve(app)
+    const { status, body } = await get('/p')
+    expect([status, body]).toEqual([500, 'ERR_INVALID_ARG_TYPE'])
+    expect((await get('/p')).body).toBe('complete')
+  },
+)
 
 test('a response that Node cannot send delays no other requests', async () => {
   const { app, next } = counting(express, { waitTimeout: '1h' })

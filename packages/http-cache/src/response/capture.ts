@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { copyHeaders, type Headers, isSameValue } from '../headers/header-list.ts'
 import { holdResponse } from './held-response.ts'
-import { applyHead, bodyArguments } from './response-methods.ts'
+import { applyHead, bodyArguments, isInvalidChunk } from './response-methods.ts'
 
 /** The status and the headers of a response before they are sent. */
 export interface ResponseHead {
@@ -109,7 +109,7 @@ export class Capture {
   }
 
   #end(args: unknown[]): unknown {
-    if (this.#isOver) return this.#send('end', args)
+    if (this.#isOver || isInvalidChunk(args[0])) return this.#send('end', args)
     const { chunk, callback } = bodyArguments(args)
     const isWhole = this.#decision === undefined
     this.#completeHead()

@@ -21,6 +21,12 @@ export function bodyArguments(args: readonly unknown[]): BodyArguments {
   return { chunk: undefined, callback }
 }
 
+/** Whether `end` throws an error for a chunk. */
+export function isInvalidChunk(chunk: unknown): boolean {
+  if (!chunk || typeof chunk === 'string' || typeof chunk === 'function') return false
+  return !(chunk instanceof Uint8Array)
+}
+
 /**
  * Does what `writeHead` does, without sending anything, so that `getHeaders` returns all headers: Node does not return
  * those that are passed to `writeHead` only.
