@@ -35,7 +35,7 @@ export const writeFaults: readonly PlantedFault[] = [
   {
     name: 'a writer that has lost its lease does not delete the value of the other',
     scenario: writeThrough as Scenario,
-    changes: [['index.js', 'if (!isStored) {', 'if (false) {']],
+    changes: [['index.js', 'isStored || this.#delete(storageKey)', 'isStored']],
   },
   {
     name: 'a saved value is stored although another write came in between',
@@ -57,7 +57,7 @@ export const writeFaults: readonly PlantedFault[] = [
         'await this.#store.set(this.#key, this.#nextItem(), this.#ms);',
         'await this.#store.add(this.#key, this.#nextItem(), this.#ms);',
       ],
-      ['index.js', 'if (!isStored) {', 'if (false) {'],
+      ['index.js', 'isStored || this.#delete(storageKey)', 'isStored'],
     ],
   },
   {
