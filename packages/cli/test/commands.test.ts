@@ -1,7 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
 import { Sessions, sessionKey } from '@stowage/sessions'
@@ -268,31 +266,6 @@ describe('sessions', () => {
   })
 })
 
-test.each([
-  [['inspect', '']],
-  [['inspect', 'k', '--namespace', '']],
-  [['inspect', 'k', '--store', '']],
-  [['clear', '--store', '', '--yes']],
-  [['clear', '--tag', 'users', '--tag', '', '--yes']],
-  [['table', 'describe', '--table', '']],
-  [['sessions', 'list', '--user', '']],
-  [['sessions', 'revoke', '--user', '', '--yes']],
-])('refuses an empty argument: %j', async (args) => {
-  const { code, stderr } = await run(...args)
-  expect([code, stderr]).toEqual([2, expect.stringContaining('empty')])
-  expect(stderr).not.toMatch(/^ +at /m)
-})
-
-test.skipIf(process.platform === 'win32')('ends quietly when its output is closed', async () => {
-  const child = start(['help'], { cwd: folder.path })
-  child.stdout?.destroy()
-  let stderr = ''
-  child.stderr?.on('data', (chunk) => {
-    stderr += chunk
-  })
-  expect([...(await once(child, 'close')), stderr]).toEqual([0, null, ''])
-})
-
 describe('emulate configuration-endpoint', () => {
   test('serves the nodes until it is interrupted; a line is a new list', async () => {
     const nodes = [memcached.address, `127.0.0.1:${await freePort()}`]
@@ -394,50 +367,6 @@ describe('the module of the application', () => {
     if (!hasTypes)
       expect(await errorOf('typed.ts')).toContain('cannot import the TypeScript module')
   })
-})
-
-describe('files with variables', () => {
-  test('are read in order; the environment precedes them', async () => {
-    folder.write('a.env', 'CACHE_DRIVER=memcached\nCACHE_PREFIX=a:\nSESSION_PREFIX=sa:\n')
-    folder.write('b.env', 'CACHE_PREFIX=b:\n')
-    const args = ['doctor', '--env-file', 'a.env', '--env-file', 'b.env', '--json']
-    const { stores } = parsed(await folder.run(args, { CACHE_DRIVER: 'memory' }))
-    expect(stores[0]).toMatchObject({ driver: 'memory', prefix: 'b:' })
-    const missing = await folder.run(['doctor', '--env-file', 'none.env'])
-    // Node 20 reads the option as well, also behind the name of the program.
-    expect([1, 9]).toContain(missing.code)
-    expect(missing.stderr).toContain('none.env')
-  })
-})
-
-test.each([
-  [['doctor', '--nope']],
-  [['nope']],
-  [['inspect']],
-  [['clear']],
-  [['sessions', 'list']],
-  [['table', 'create', '--role', 'other']],
-  [['completion', 'tcsh']],
-])('%j is a wrong use, with the exit code 2', async (args) => {
-  const { code, stdout, stderr } = await folder.run(args)
-  expect([code, stdout]).toEqual([2, ''])
-  expect(stderr).not.toMatch(/\n {4}at /)
-})
-
-test('--help and --version print to the standard output', async () => {
-  const { version } = JSON.parse(
-    readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'),
-  )
-  expect(await folder.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
-  expect(await folder.run(['clear', '--help'])).toMatchObject({ code: 0, stderr: '' })
-})
-
-test('colours are used on request only', async () => {
-  const hasColors = async (more: Record<string, string>) =>
-    (await folder.run(['doctor'], more)).stdout.includes('\x1b')
-  expect(await hasColors({})).toBe(false)
-  expect(await hasColors({ FORCE_COLOR: '1' })).toBe(true)
-  expect(await hasColors({ FORCE_COLOR: '1', NO_COLOR: '1' })).toBe(false)
 })
 
 test('no command prints a secret or the id of a session', async () => {
