@@ -131,7 +131,7 @@ export class Cache {
     if (parent !== undefined) return
     const recovery = recoveryOf(store)
     recovery?.onOverflow(prefix, () => this.clear())
-    recovery?.onSettled((keys) => near?.onSettled(keys))
+    if (near !== undefined) recovery?.onSettled((keys) => near.onSettled(keys))
   }
 
   /** Name of the driver of this cache. */
