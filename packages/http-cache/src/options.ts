@@ -4,8 +4,8 @@ import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stow
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-key.ts'
+import { checkTags } from './request/tags.ts'
 import { planVariation, type VaryBy, type VaryPlan } from './request/vary-by.ts'
-import { checkTags } from './response/tags.ts'
 import { type Encoding, supportedEncodings } from './storage/encodings.ts'
 import { RecentMap } from './storage/hints.ts'
 

@@ -3,13 +3,13 @@ import type { Awaitable, LoadContext } from '@stowage/core'
 import { reportError } from '../channels.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from '../policy/using.ts'
+import { requestTags } from '../request/request-tags.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
 import { type Found, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
 import { Fill } from './fill.ts'
 import { IncompleteResponseError } from './renderer.ts'
-import { requestTags } from './request-tags.ts'
 import { plainHit, Sender } from './sender.ts'
 import type { FillScope, FillTarget } from './store-response.ts'
 import { Uncacheable } from './uncacheable.ts'
@@ -223,7 +223,7 @@ export class ResponseEngine {
   ): Promise<Buffer | undefined> {
     const { cache } = this.#options
     const { isBackground, mayBeSentStale } = exchange
-    const tags = requestTags(exchange, this.#options)
+    const tags = requestTags(exchange, this.#options.variation)
     const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
     const options = { ttl: 1, tags, refresh, ...(timeout !== undefined && { timeout }) }
     const fill = new Fill(this.#scope, exchange, target)

@@ -1,7 +1,13 @@
-import type { ResolvedOptions } from '../options.ts'
-import { publicUrlOf, tagOfUrl } from '../request/request-key.ts'
-import { checkTags } from '../response/tags.ts'
-import type { Exchange } from './exchange.ts'
+import { type FrameworkRequest, publicUrlOf, type RequestKey, tagOfUrl } from './request-key.ts'
+import { checkTags } from './tags.ts'
+import type { VaryPlan } from './vary-by.ts'
+
+interface TaggedRequest {
+  readonly request: FrameworkRequest
+  /** Those of the route. */
+  readonly tags: readonly string[]
+  readonly keys: RequestKey
+}
 
 /**
  * The tags of a response that are known before its handler runs: those of the route, and those by which its URL is
@@ -10,11 +16,11 @@ import type { Exchange } from './exchange.ts'
  * @throws TypeError for tags of the route that a cache would not store
  */
 export function requestTags(
-  { request, tags, keys }: Exchange,
-  { variation }: ResolvedOptions,
+  { request, tags, keys }: TaggedRequest,
+  { partOf }: VaryPlan,
 ): readonly string[] {
   const all = [...checkTags(tags)]
-  if (variation.partOf !== undefined) all.push(tagOfUrl(keys.url))
+  if (partOf !== undefined) all.push(tagOfUrl(keys.url))
   if (keys.path !== undefined) all.push(tagOfUrl(keys.path))
   const publicUrl = publicUrlOf(request, keys.url)
   if (publicUrl !== undefined) all.push(tagOfUrl(publicUrl))
