@@ -11,9 +11,12 @@ import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/d
 import { type Command, CommandExecutor } from './command-executor.ts'
 import {
   addCommand,
+  type Entries,
+  type Entry,
   escapeGlob,
   setCommand,
   toArgument,
+  toPairs,
   ttlArgument,
 } from './commands/arguments.ts'
 import { getCommand } from './commands/get.ts'
@@ -26,9 +29,8 @@ import { type KeyGroup, repliesOf } from './topology/key-groups.ts'
 import type { Topology } from './topology/topology.ts'
 import type { ReplicaWait } from './wait-for-replicas.ts'
 
-type Entries = readonly (readonly [key: string, item: Payload])[]
-
 const keysPerScan = 1_000
+
 /** Stores entries as Redis strings, and a ttl as the server's expiry in milliseconds. */
 export class RedisStore implements ByteStore {
   readonly name = 'redis'
@@ -88,19 +90,11 @@ export class RedisStore implements ByteStore {
 
   async setMany(entries: Entries, ttl?: number): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    const items = new Map(entries)
-    const keys = [...items.keys()]
-    const isTooLarge = (key: string) => this.#isTooLarge(items.get(key) as Payload)
-    const tooLarge = keys.filter(isTooLarge)
-    const others = tooLarge.length === 0 ? keys : keys.filter((key) => !isTooLarge(key))
-    const groups = [
-      ...tooLarge.map((key) => this.#setOne(key, items, ttl)),
-      ...(ttl === undefined
-        ? this.#setWithoutTtl(others, items)
-        : this.#setWithTtl(others, items, ttl)),
-    ]
-    const names = items.size === entries.length ? keys : entries.map(([key]) => key)
-    await repliesOf(names, groups)
+    const keys = entries.map(keyOf)
+    const groups = entries.some((entry) => this.#isTooLarge(entry[1]))
+      ? this.#setFitting(entries, ttl)
+      : this.#setAll(keys, entries, ttl)
+    await repliesOf(keys, groups)
   }
 
   async add(key: string, item: Payload, ttl?: number): Promise<boolean> {
@@ -267,46 +261,47 @@ export class RedisStore implements ByteStore {
     return keys.map((key) => items.get(key))
   }
 
-  #setWithoutTtl(keys: string[], items: ReadonlyMap<string, Payload>): KeyGroup<unknown>[] {
-    return this.#topology.writeGroups(keys).map((group) => {
-      const pairs = group.flatMap((key) => [key, toArgument(items.get(key) as Payload)])
-      const command: Command<unknown> = (client) => client.mset(pairs)
-      const singly: Command<unknown> = (client) => setEach(client, group, items)
-      return {
-        keys: group,
-        reply: this.#executor.write('setMany', group, command, 'idempotent', singly),
-      }
+  /** Rejects the items that are too large, and stores the others. */
+  #setFitting(entries: Entries, ttl: number | undefined): KeyGroup<unknown>[] {
+    // If a key is repeated, only its last item counts.
+    const last = [...new Map(entries)]
+    const tooLarge = last.filter(([, item]) => this.#isTooLarge(item))
+    const others = last.filter(([, item]) => !this.#isTooLarge(item))
+    const rejected = tooLarge.map((entry) => this.#setOne(entry, ttl))
+    return [...rejected, ...this.#setAll(others.map(keyOf), others, ttl)]
+  }
+
+  #setAll(keys: readonly string[], entries: Entries, ttl: number | undefined): KeyGroup<unknown>[] {
+    const groups = this.#topology.writeGroups(keys)
+    if (groups.length === 1) return [this.#setGroup(keys, entries, ttl)]
+    const items = new Map(entries)
+    return groups.map((group) => {
+      const some = group.map((key) => [key, items.get(key) as Payload] as const)
+      return this.#setGroup(group, some, ttl)
     })
   }
 
-  #setWithTtl(
-    keys: string[],
-    items: ReadonlyMap<string, Payload>,
-    ttl: number,
-  ): KeyGroup<unknown>[] {
-    return this.#topology
-      .writeGroups(keys)
-      .map((group) =>
-        group.length === 1
-          ? this.#setOne(group[0] as string, items, ttl)
-          : this.#setGroup(group, items, ttl),
-      )
+  #setGroup(keys: readonly string[], entries: Entries, ttl: number | undefined): KeyGroup<unknown> {
+    if (ttl === undefined) return this.#setWithoutTtl(keys, entries)
+    return entries.length === 1
+      ? this.#setOne(entries[0] as Entry, ttl)
+      : this.#setWithTtl(keys, entries, ttl)
   }
 
-  #setOne(
-    key: string,
-    items: ReadonlyMap<string, Payload>,
-    ttl: number | undefined,
-  ): KeyGroup<unknown> {
-    return { keys: [key], reply: this.#set('setMany', key, items.get(key) as Payload, ttl) }
+  #setOne([key, item]: Entry, ttl: number | undefined): KeyGroup<unknown> {
+    return { keys: [key], reply: this.#set('setMany', key, item, ttl) }
   }
 
-  #setGroup(
-    keys: readonly string[],
-    items: ReadonlyMap<string, Payload>,
-    ttl: number,
-  ): KeyGroup<unknown> {
-    const group = new SetGroup(keys, items, ttl)
+  #setWithoutTtl(keys: readonly string[], entries: Entries): KeyGroup<unknown> {
+    const pairs = toPairs(entries)
+    const command: Command<unknown> = (client) => client.mset(pairs)
+    const singly: Command<unknown> = (client) => setEach(client, entries)
+    const reply = this.#executor.write('setMany', keys, command, 'idempotent', singly)
+    return { keys, reply }
+  }
+
+  #setWithTtl(keys: readonly string[], entries: Entries, ttl: number): KeyGroup<unknown> {
+    const group = new SetGroup(entries, ttl)
     const command: Command<void> = (client) => group.send(client)
     const singly: Command<void> = (client) => group.sendSingly(client)
     const reply = this.#executor.write('setMany', keys, command, 'idempotent', singly)
@@ -335,18 +330,17 @@ export class RedisStore implements ByteStore {
   }
 }
 
-async function setEach(
-  client: CommandClient,
-  keys: readonly string[],
-  items: ReadonlyMap<string, Payload>,
-): Promise<void> {
-  const sets = keys.map((key) => setCommand(client, key, items.get(key) as Payload, undefined))
-  await Promise.all(sets)
+async function setEach(client: CommandClient, entries: Entries): Promise<void> {
+  await Promise.all(entries.map(([key, item]) => setCommand(client, key, item, undefined)))
 }
 
 async function unlinkEach(client: CommandClient, keys: readonly string[]): Promise<number> {
   const counts = await Promise.all(keys.map((key) => client.unlink(key)))
   return counts.reduce((sum, count) => sum + count, 0)
+}
+
+function keyOf(entry: Entry): string {
+  return entry[0]
 }
 
 function orUndefined(reply: Payload | null): Payload | undefined {

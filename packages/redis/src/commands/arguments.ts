@@ -2,6 +2,9 @@ import type { Payload } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
 
+export type Entry = readonly [key: string, item: Payload]
+export type Entries = readonly Entry[]
+
 export function setCommand(
   client: CommandClient,
   key: string,
@@ -28,6 +31,13 @@ export function addCommand(
 
 export function toArgument(item: Payload): Argument {
   return typeof item === 'string' ? item : toBytes(item)
+}
+
+/** The keys and the values in turn. */
+export function toPairs(entries: Entries): Argument[] {
+  const pairs: Argument[] = []
+  for (const entry of entries) pairs.push(entry[0], toArgument(entry[1]))
+  return pairs
 }
 
 /** A ttl as the argument of a script; `''` for none. */

@@ -1,8 +1,8 @@
-import { BatchError, type Payload } from '@stowage/core'
+import { BatchError } from '@stowage/core'
 import { exceeds } from '@stowage/core/driver'
-import { type Argument, type CommandClient, SetFailures } from '../protocol/command-client.ts'
+import { type CommandClient, SetFailures } from '../protocol/command-client.ts'
 import { translate } from '../redis-errors.ts'
-import { toArgument } from './arguments.ts'
+import { type Entries, type Entry, toArgument, toPairs } from './arguments.ts'
 import { setEach } from './scripts.ts'
 
 /**
@@ -11,56 +11,53 @@ import { setEach } from './scripts.ts'
  */
 const maxBytesInScript = 256
 
-type Payloads = ReadonlyMap<string, Payload>
-
 /**
  * Items with a ttl that are stored together: MSET takes no expiry before Redis 8.4. If it is sent a second time, only
  * the items that have not been stored are sent.
  */
 export class SetGroup {
-  readonly #keys: readonly string[]
-  readonly #payloads: Payloads
+  readonly #entries: Entries
   readonly #ttl: number
-  /** The keys whose items have not been stored. */
-  #remainingKeys: readonly string[]
+  /** The entries that have not been stored. */
+  #remaining: Entries
   #failures: ReadonlyMap<string, unknown> = new Map()
 
-  constructor(keys: readonly string[], payloads: Payloads, ttl: number) {
-    this.#keys = keys
-    this.#payloads = payloads
+  constructor(entries: Entries, ttl: number) {
+    this.#entries = entries
     this.#ttl = ttl
-    this.#remainingKeys = keys
+    this.#remaining = entries
   }
 
   /** Rejects with the last failure: that of the connection, if it was lost in between. */
   async send(client: CommandClient): Promise<void> {
     const send = client.setEach === undefined ? setWithScript : setDirectly
-    this.#assertStored(await send(client, this.#remainingKeys, this.#payloads, this.#ttl))
+    this.#assertStored(await send(client, this.#remaining, this.#ttl))
   }
 
   /** The same with one command per key, for keys whose slot is being migrated. */
   async sendSingly(client: CommandClient): Promise<void> {
     const failures = new Map<string, unknown>()
-    await setOneByOne(client, this.#remainingKeys, this.#payloads, this.#ttl, failures)
+    await setOneByOne(client, this.#remaining, this.#ttl, failures)
     this.#assertStored(failures)
   }
 
   #assertStored(failures: Failures): void {
     if (failures === undefined || failures.size === 0) return
     this.#failures = failures
-    this.#remainingKeys = this.#remainingKeys.filter((key) => failures.has(key))
+    // With a repeated key, all its entries: the last one must be stored last.
+    this.#remaining = this.#remaining.filter(([key]) => failures.has(key))
     throw [...failures.values()].at(-1)
   }
 
   /** The error of the group, which failed with `error`. If only some items failed, it has the outcome of each. */
   errorFor(error: unknown): unknown {
     if (
-      this.#remainingKeys.length === this.#keys.length &&
+      this.#remaining.length === this.#entries.length &&
       new Set(this.#failures.values()).size <= 1
     )
       return error
     return new BatchError(
-      this.#keys.map((key) =>
+      this.#entries.map(([key]) =>
         this.#failures.has(key)
           ? { status: 'rejected', reason: this.#reasonOf(key, error) }
           : { status: 'fulfilled', value: undefined },
@@ -76,39 +73,39 @@ export class SetGroup {
   }
 }
 
+/** By key. */
 type Failures = ReadonlyMap<string, unknown> | undefined
 
 async function setDirectly(
   client: CommandClient,
-  keys: readonly string[],
-  payloads: Payloads,
+  entries: Entries,
   ttl: number,
 ): Promise<Failures> {
-  const pairs: Argument[] = []
-  for (const key of keys) pairs.push(key, argumentOf(payloads, key))
   try {
-    await client.setEach?.(pairs, ttl)
+    await client.setEach?.(toPairs(entries), ttl)
     return undefined
   } catch (error) {
     if (!(error instanceof SetFailures)) throw error
-    return new Map([...error.byIndex].map(([index, failure]) => [keys[index] as string, failure]))
+    return new Map([...error.byIndex].map(([index, failure]) => [keyAt(entries, index), failure]))
   }
+}
+
+function keyAt(entries: Entries, index: number): string {
+  return (entries[index] as Entry)[0]
 }
 
 /** Small values in one script, large ones separately. */
 async function setWithScript(
   client: CommandClient,
-  keys: readonly string[],
-  payloads: Payloads,
+  entries: Entries,
   ttl: number,
 ): Promise<Failures> {
-  const isLarge = (key: string) => exceeds(argumentOf(payloads, key), maxBytesInScript)
-  const small = keys.filter((key) => !isLarge(key))
-  const large = keys.filter(isLarge)
+  const small = entries.filter(([, item]) => !exceeds(item, maxBytesInScript))
+  const large = entries.filter(([, item]) => exceeds(item, maxBytesInScript))
   const failures = new Map<string, unknown>()
   await Promise.all([
-    runScript(client, small, payloads, ttl, failures),
-    setOneByOne(client, large, payloads, ttl, failures),
+    runScript(client, small, ttl, failures),
+    setOneByOne(client, large, ttl, failures),
   ])
   return failures.size === 0 ? undefined : failures
 }
@@ -116,18 +113,18 @@ async function setWithScript(
 /** A script fails as a whole if it may not set one of the keys. */
 async function runScript(
   client: CommandClient,
-  keys: readonly string[],
-  payloads: Payloads,
+  entries: Entries,
   ttl: number,
   failures: Map<string, unknown>,
 ): Promise<void> {
-  if (keys.length < 2) return setOneByOne(client, keys, payloads, ttl, failures)
-  const args = [...keys, String(ttl), ...keys.map((key) => argumentOf(payloads, key))]
+  if (entries.length < 2) return setOneByOne(client, entries, ttl, failures)
+  const keys = entries.map(([key]) => key)
+  const args = [...keys, String(ttl), ...entries.map(([, item]) => toArgument(item))]
   try {
     await setEach.runForKeys(client, keys.length, args)
   } catch (error) {
     if ((error as Error).name === 'ReplyError') {
-      return setOneByOne(client, keys, payloads, ttl, failures)
+      return setOneByOne(client, entries, ttl, failures)
     }
     for (const key of keys) failures.set(key, error)
   }
@@ -135,18 +132,11 @@ async function runScript(
 
 async function setOneByOne(
   client: CommandClient,
-  keys: readonly string[],
-  payloads: Payloads,
+  entries: Entries,
   ttl: number,
   failures: Map<string, unknown>,
 ): Promise<void> {
-  const set = (key: string) =>
-    client
-      .set(key, argumentOf(payloads, key), 'PX', ttl)
-      .catch((error) => void failures.set(key, error))
-  await Promise.all(keys.map(set))
-}
-
-function argumentOf(payloads: Payloads, key: string): Argument {
-  return toArgument(payloads.get(key) as Payload)
+  const set = ([key, item]: Entry) =>
+    client.set(key, toArgument(item), 'PX', ttl).catch((error) => void failures.set(key, error))
+  await Promise.all(entries.map(set))
 }

@@ -12,12 +12,10 @@ export class SetBatch implements Batch {
    * the start, in the old generation from then on. There, they keep the items alive.
    */
   readonly #items = new Map<string, unknown>()
-  /** The key of each call. */
-  readonly #calls: string[] = []
   /** The number of calls that have got their outcome. */
   #settledCalls = 0
-  /** The positions of the keys. Created for a failure. */
-  #indexes: ReadonlyMap<string, number> | undefined
+  /** The key of each call. Created for a failure. */
+  #keys: readonly string[] | undefined
   readonly #result = new Deferred<void>()
 
   constructor(store: AnyStore, ttl: number | undefined) {
@@ -33,9 +31,9 @@ export class SetBatch implements Batch {
     return this.#items.has(key)
   }
 
+  /** Adds a call. The batch must not contain its key. */
   add(key: string, item: unknown): Promise<void> {
     this.#items.set(key, item)
-    this.#calls.push(key)
     return this.#result.promise.then(ignore, this.#settleNextCall)
   }
 
@@ -54,9 +52,10 @@ export class SetBatch implements Batch {
    * call: the functions that were passed to `then` are called in the order in which they were passed.
    */
   readonly #settleNextCall = (error: unknown): void => {
-    const key = this.#calls[this.#settledCalls++] as string
-    this.#indexes ??= new Map([...this.#items.keys()].map((each, index) => [each, index]))
-    const outcome = outcomeOf(error, this.#indexes.get(key) as number)
+    const index = this.#settledCalls++
+    this.#keys ??= [...this.#items.keys()]
+    const key = this.#keys[index] as string
+    const outcome = outcomeOf(error, index)
     if (outcome.status === 'rejected') throw errorFor(key, 'set', outcome.reason)
   }
 }
