@@ -60,6 +60,15 @@ describe.each(['bytes', 'shared'] as const)('a cache with values: %s', (values) 
 })
 
 describe('the ttl of a session', () => {
+  test('is that of the cache for a cookie whose maxAge is not a number', async () => {
+    const { get, set } = setup()
+    await set(
+      'id',
+      sessionWith({ expires: new Date(Number.NaN), originalMaxAge: Number.NaN }, { a: 1 }),
+    )
+    expect(await get('id')).toMatchObject({ a: 1, cookie: { expires: null, originalMaxAge: null } })
+  })
+
   test('is the maxAge of its cookie, to the millisecond', async () => {
     const { get, set, advance } = setup()
     await set('id', sessionOf(1_500))

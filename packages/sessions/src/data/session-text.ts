@@ -78,14 +78,16 @@ function toPlainCookie(cookie: unknown): unknown {
   for (const name in json) {
     const value = json[name]
     if (value === undefined || typeof value === 'function') continue
-    plain[name] = value instanceof Date ? copyOf(value) : value
+    plain[name] = jsonValueOf(value)
   }
   return plain
 }
 
-/** Not its text, which is needed only if it is stored. JSON has no invalid date. */
-function copyOf(date: Date): Date | null {
-  const time = date.getTime()
+/** A date is not converted to its text, which is needed only if it is stored. JSON has no invalid date, and no `NaN`. */
+function jsonValueOf(value: unknown): unknown {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null
+  if (!(value instanceof Date)) return value
+  const time = value.getTime()
   return Number.isNaN(time) ? null : new Date(time)
 }
 

@@ -78,8 +78,8 @@ function checkRotation(rotateAfter: Duration, sessions: AnySessions | undefined)
 
 /** @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis section 4.1.3, "Cookie Name Prefixes" */
 function checkCookie(name: string, options: CookieOptions): void {
+  checkAttributes(options)
   const { secure, domain, path = '/', partitioned } = options
-  checkLifetime(options)
   const isHost = name.startsWith('__Host-')
   if (isHost && (secure !== true || domain || path !== '/')) {
     throw invalid(
@@ -92,7 +92,7 @@ function checkCookie(name: string, options: CookieOptions): void {
   if (partitioned && !secure) throw invalid('a partitioned cookie must be secure.')
 }
 
-function checkLifetime(options: CookieOptions): void {
+function checkAttributes(options: CookieOptions): void {
   try {
     new Cookie(options)
   } catch (error) {

@@ -1,5 +1,5 @@
 import { session } from '@stowage/sessions'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { setup } from '../fixture.ts'
 
 test.each([
@@ -13,4 +13,17 @@ test.each([
 test.each([[undefined], [5], [''], [[]], [['s', 5]]])('session with the secret %o', (secret) => {
   const store = setup().one
   expect(() => session({ secret: secret as never, store })).toThrow(/secret must be a non-empty/)
+})
+
+test.each([[42], ['secure'], [true], [() => 42]])('session with the cookie %o', async (cookie) => {
+  const create = () => session({ secret: 's', store: setup().one, cookie: cookie as never })
+  const message = /cookie must be an object of attributes/
+  if (typeof cookie !== 'function') expect(create).toThrow(message)
+  else {
+    const next = vi.fn()
+    const request = { headers: {}, url: '/', socket: {} }
+    create()(request as never, {} as never, next)
+    await vi.waitFor(() => expect(next).toHaveBeenCalled())
+    expect(String(next.mock.calls[0])).toMatch(message)
+  }
 })

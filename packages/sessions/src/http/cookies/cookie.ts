@@ -32,6 +32,9 @@ export class Cookie {
   #expires: Date | null = null
 
   constructor(options: CookieOptions = {}, isSecure = false) {
+    if (typeof options !== 'object' || options === null) {
+      throw new TypeError('cookie must be an object of attributes, such as { maxAge: 3_600_000 }.')
+    }
     const { maxAge, expires, secure, sameSite, path, httpOnly } = options
     this.path = path === undefined ? '/' : path
     this.httpOnly = httpOnly === undefined ? true : httpOnly
