@@ -166,7 +166,6 @@ const folders = {
   memcached: {
     hashing: ['node-address'],
     protocol: [],
-    commands: ['protocol', 'redis-errors'],
     connection: ['memcached-errors', 'node-address', 'protocol'],
     discovery: ['memcached-errors', 'node-address'],
     nodes: [
@@ -178,7 +177,8 @@ const folders = {
       'node-address',
       'protocol',
     ],
-    items: ['connection', 'memcached-errors', 'nodes', 'protocol'],
+    values: ['protocol'],
+    items: ['connection', 'memcached-errors', 'nodes', 'protocol', 'values'],
     diagnosis: [
       'connection',
       'discovery',
@@ -262,6 +262,7 @@ function violations(name) {
       .map((dependency) => `  packages/${name}/package.json depends on ${dependency}`),
     ...modules.flatMap((module) => wrongPackages(module, name, dependencies)),
     ...modules.flatMap((module) => wrongFolders(module, name, src)),
+    ...unknownFolders(name, src),
     ...importCycles(localImports(modules)).map(
       (cycle) => `  import cycle: ${cycle.map(short).join(' → ')}`,
     ),
@@ -293,6 +294,16 @@ function wrongFolders({ file, imports }, name, src) {
     .map((id) => areaOf(resolve(dirname(file), id), src).name)
     .filter((to) => to !== from.name && !rules.includes(to))
     .map((to) => `  ${short(file)} imports ${to}`)
+}
+
+/** A rule for a folder that was renamed would permit nothing, and hide that it is out of date. */
+function unknownFolders(name, src) {
+  const areas = new Set(readdirSync(src).map((entry) => entry.replace(/\.ts$/, '')))
+  return Object.entries(folders[name] ?? {}).flatMap(([folder, rules]) =>
+    [folder, ...rules]
+      .filter((area) => !areas.has(area))
+      .map((area) => `  scripts/check-boundaries.mjs: packages/${name}/src has no ${area}`),
+  )
 }
 
 /** The folder of a module, or its own name if it is at the package's root. */

@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -85,6 +86,13 @@ describe('check-boundaries', () => {
       `packages/core/src/unlisted/module.ts: folder unlisted ${rules}`,
       `packages/unlisted ${rules}`,
     ])
+  })
+
+  test('rejects a rule for a folder that does not exist', async () => {
+    renameSync(join(copy, 'packages/lmdb/src/items'), join(copy, 'packages/lmdb/src/entries'))
+    expect(await violations()).toContain(
+      'scripts/check-boundaries.mjs: packages/lmdb/src has no items',
+    )
   })
 
   test('ignores imports in comments', async () => {

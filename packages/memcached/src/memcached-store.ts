@@ -8,12 +8,12 @@ import {
 } from '@stowage/core'
 import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters, isReadFirst } from './items/counters.ts'
-import { readWithCas } from './items/item-replies.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
 import { ReadItems } from './items/read-items.ts'
 import { RequestSequencer } from './items/request-sequencer.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
+import { readWithCas } from './values/item-replies.ts'
 
 /** Stores payloads as memcached items, each on the node that the hash ring maps its key to. */
 export class MemcachedStore implements ByteStore {

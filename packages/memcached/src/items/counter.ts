@@ -1,7 +1,7 @@
 import { parseSafeInteger } from '@stowage/core/driver'
 import type { Reply } from '../protocol/protocol.ts'
 import { readExists } from '../protocol/status-replies.ts'
-import { flags } from './value-format.ts'
+import { flags } from '../values/value-format.ts'
 
 /** The server increments no longer text, `INCR_MAX_STORAGE_LEN` in memcached.h. */
 const maxTextBytes = 24

@@ -3,10 +3,10 @@ import { conflict, notACounter } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readSum } from '../protocol/status-replies.ts'
+import { escaped, flags, maxPlainCounter } from '../values/value-format.ts'
 import { type Counter, readCounter } from './counter.ts'
 import type { Items } from './items.ts'
 import { RequestSequencer } from './request-sequencer.ts'
-import { escaped, flags, maxPlainCounter } from './value-format.ts'
 
 const operation = 'increment'
 /** The largest number that is added without a look at the counter. Far less than what a plain counter lacks to 2^53. */

@@ -2,7 +2,7 @@ import type { Payload } from '@stowage/core'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
 import { type CasOutcome, readCasOutcome } from '../protocol/status-replies.ts'
-import { readWithCas } from './item-replies.ts'
+import { readWithCas } from '../values/item-replies.ts'
 import type { Items } from './items.ts'
 
 /** Where an item was read, and its id for compare-and-set. */

@@ -1,8 +1,8 @@
 import { CacheError } from '@stowage/core'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
-import type { ItemValue } from './chunks.ts'
-import { readTtl, readWithCas, readWithTtl, type TtlWithCas } from './item-replies.ts'
+import type { ItemValue } from '../values/chunks.ts'
+import { readTtl, readWithCas, readWithTtl, type TtlWithCas } from '../values/item-replies.ts'
 
 /** The value of an item with its remaining ttl in milliseconds; `Infinity` if it never expires. */
 interface ValueWithTtl {
