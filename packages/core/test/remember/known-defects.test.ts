@@ -69,7 +69,7 @@ const tested: Readonly<Record<string, readonly [file: string, test: string]>> = 
     'processes whose clocks differ agree about tags and freshness',
   ],
   'bentocache: an event reports the wrong outcome, or contains a serialized value': [
-    'packages/core/test/remember.test.ts',
+    'packages/core/test/remember/remember.test.ts',
     'publishes hits, misses, corrupt entries and loads with cache, store and key',
   ],
   'bentocache: a prefix is a pattern for clear': [
@@ -105,7 +105,7 @@ const tested: Readonly<Record<string, readonly [file: string, test: string]>> = 
     'falsy values are not misses',
   ],
   'cachified: a failed read deletes the entry': [
-    'packages/core/test/remember.test.ts',
+    'packages/core/test/remember/remember.test.ts',
     'returns the loaded value after a failed read, without a write, and publishes the failure',
   ],
   'FusionCache: a load that never ends blocks its key': [
@@ -165,11 +165,11 @@ const tested: Readonly<Record<string, readonly [file: string, test: string]>> = 
     'a value is kept for its ttl and its stale window',
   ],
   'FusionCache #194: one caller changes the value of another': [
-    'packages/core/test/remember.test.ts',
+    'packages/core/test/remember/remember.test.ts',
     'every caller that shares a load receives a value of its own',
   ],
   'FusionCache: the process that loads gets another value than the others': [
-    'packages/core/test/remember.test.ts',
+    'packages/core/test/remember/remember.test.ts',
     'a load returns what a later hit returns',
   ],
   'FusionCache, lru-cache: every wave of callers repeats a failing load': [
