@@ -119,3 +119,80 @@ describe.each(Object.entries(forms))('a cache in front of %s', (_, form) => {
     expect((await get('/tagged')).body).toBe('5')
   })
 })
+
+test.each(Object.entries(forms))(
+  'a header that the handler removes does not return with hits: %s',
+  async (_, form) => {
+    const { cache } = setupCache()
+    const app = express()
+    app.use((_request, response, next) => {
+      response.set({
+        'Content-Security-Policy': "frame-ancestors 'none'",
+        'X-Front': '1',
+        Vary: 'Origin',
+      })
+      next()
+    })
+    app.get(
+      '/embed',
+      ...form({ cache }, (_request, response) => {
+        response.removeHeader('Content-Security-Policy')
+        response.removeHeader('Vary')
+        response.send('widget')
+      }),
+    )
+    app.get(
+      '/private',
+      ...form({ cache }, (_request, response) => {
+        response.removeHeader('X-Front')
+        response.set('Cache-Control', 'private').send('widget')
+      }),
+    )
+    const { get } = await serve(app)
+    for (const cacheStatus of [/stored/, /^hit/]) {
+      const { headers, cache: status } = await get('/embed')
+      expect(status).toMatch(cacheStatus)
+      expect(headers.get('content-security-policy')).toBeNull()
+      expect(headers.get('x-front')).toBe('1')
+    }
+    expect((await get('/private')).headers.get('x-front')).toBeNull()
+  },
+)
+
+describe.each(Object.entries(forms))('headers that belong to one client: %s', (_, form) => {
+  test('those of no-cache="…" reach the client of the handler, and no later one', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    const options = { cache, mode: 'rfc9111' } as const
+    const handler: RequestHandler = (_request, response) => {
+      response.set({ 'Cache-Control': 'max-age=60, no-cache="x-count"', 'X-Count': '1' }).send('x')
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    expect((await get('/p')).headers.get('x-count')).toBe('1')
+    const hit = await get('/p')
+    expect([hit.cache.slice(0, 3), hit.headers.get('x-count')]).toEqual(['hit', null])
+  })
+
+  test('those of a 304 that forbids to store are sent with the stored body', async () => {
+    const { cache, clock } = setupCache()
+    const app = express()
+    const options = { cache, mode: 'rfc9111' } as const
+    const handler: RequestHandler = (request, response) => {
+      response.set({ 'Cache-Control': 'max-age=10', ETag: '"1"' })
+      if (request.headers['if-none-match'] === undefined) response.send('body')
+      else response.cookie('visit', '2').status(304).end()
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    await get('/p')
+    await clock.advance(11_000)
+    const reply = await get('/p')
+    expect([reply.status, reply.body, reply.headers.getSetCookie()]).toEqual([
+      200,
+      'body',
+      ['visit=2; Path=/'],
+    ])
+    expect(reply.cache).toBe('fwd=stale; fwd-status=304; detail=set-cookie')
+  })
+})

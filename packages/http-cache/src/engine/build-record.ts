@@ -65,6 +65,7 @@ export function buildRecord(
     status: head.status,
     message: head.message,
     headers: withVary(headers, head.headers, isEncodable, options),
+    ...(head.removed.length > 0 && { removed: head.removed }),
     etag: ownEtag ?? (head.status === 200 ? entityTag(body) : undefined),
     hasOwnEtag: ownEtag !== undefined,
     storedAt: now,

@@ -224,7 +224,7 @@ export class Fill {
     const body = captured.body as Buffer
     const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
     const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
-    await this.#answer({ record, body }, this.#forwarded(undefined, true))
+    await this.#answer({ record: complete(record), body }, this.#forwarded(undefined, true))
     return this.#store(context, { record, body }, variesBy(captured, options), tags)
   }
 
@@ -253,18 +253,16 @@ export class Fill {
     const { options } = this.#scope
     const { body } = stale
     const merged = mergeNotModified(captured, stale.record)
-    const complete = { ...merged, body, isComplete: true }
-    const verdict = this.#judge(complete, facts)
-    if (verdict.refusal !== undefined) {
-      await this.#answer(stale, { ...this.#forwarded(verdict.refusal), forwardStatus: 304 })
-      return this.#refuse(context, verdict.refusal)
-    }
+    const confirmed = { ...merged, body, isComplete: true }
+    const verdict = this.#judge(confirmed, facts)
+    // The headers of the 304 belong to this client alone.
+    if (verdict.refusal !== undefined) return this.#refuse(context, verdict.refusal, confirmed, 304)
     const { freshness } = verdict
     const built = buildRecord(merged, body, { options, freshness, now: this.#now() })
     const { hasOwnEtag, isEncodable, etag } = stale.record
     const record = { ...built, hasOwnEtag, isEncodable, etag: hasOwnEtag ? built.etag : etag }
     const outcome = { ...this.#forwarded(undefined, true), forwardStatus: 304 }
-    await this.#answer({ record, body }, outcome)
+    await this.#answer({ record: complete(record), body }, outcome)
     const tags = [...facts.tags, ...groupTags(merged.headers, originOf(this.#exchange.request))]
     return this.#store(context, { record, body }, variesBy(merged, options), tags)
   }
@@ -282,15 +280,23 @@ export class Fill {
   }
 
   /** Nothing is stored, and other requests do not receive this response. */
-  #refuse(context: Context, refusal: Refusal, captured?: CapturedResponse): Buffer | undefined {
+  #refuse(
+    context: Context,
+    refusal: Refusal,
+    captured?: CapturedResponse,
+    forwardStatus?: number,
+  ): Buffer | undefined {
     const isFailure = captured !== undefined && captured.status >= 500
     const ms =
       this.#isOfRequest || refusal === 'no-vary-search' ? 1 : isFailure ? failedMs : privateMs
     this.#scope.uncacheable.add(this.#target.key, ms)
     context.skip({ share: false, for: ms })
-    const { isBackground, renderer } = this.#exchange
-    if (captured !== undefined && !isBackground && (renderer.isDetached || this.#isHeld)) {
-      this.#scope.sender.sendCaptured(this.#exchange, captured, this.#forwarded(refusal))
+    if (captured !== undefined && this.#isAwaited) {
+      const outcome = {
+        ...this.#forwarded(refusal),
+        ...(forwardStatus !== undefined && { forwardStatus }),
+      }
+      this.#scope.sender.sendCaptured(this.#exchange, captured, outcome)
     }
     // A failure does not replace what is stored.
     return isFailure ? context.stale : undefined
@@ -298,10 +304,10 @@ export class Fill {
 
   /** An error of the cache, or of what the handler requests: the client receives what the handler has written. */
   #sendUnstored(captured: CapturedResponse, error: unknown): void {
-    const { isBackground, reason, renderer, response } = this.#exchange
+    const { reason, renderer, response } = this.#exchange
     const { options, sender } = this.#scope
     reportError(options.cache.name, this.#target.key, error)
-    if (isBackground || (!renderer.isDetached && !this.#isHeld)) return
+    if (!this.#isAwaited) return
     try {
       sender.sendCaptured(this.#exchange, captured, { forwarded: reason, detail: 'store-failure' })
     } catch (failure) {
@@ -313,9 +319,13 @@ export class Fill {
 
   /** Sends a stored response to the client whose request has called the handler. */
   async #answer(stored: CompleteResponse, outcome: CacheOutcome): Promise<void> {
+    if (this.#isAwaited) await this.#scope.sender.send(this.#exchange, stored, outcome)
+  }
+
+  /** Whether a client waits that the handler has not answered. */
+  get #isAwaited(): boolean {
     const { isBackground, renderer } = this.#exchange
-    if (isBackground || (!renderer.isDetached && !this.#isHeld)) return
-    await this.#scope.sender.send(this.#exchange, stored, outcome)
+    return !isBackground && (renderer.isDetached || this.#isHeld)
   }
 
   #forwarded(detail?: Refusal, stored?: boolean): CacheOutcome {
@@ -329,4 +339,12 @@ export class Fill {
   #now(): number {
     return this.#scope.options.cache.clock.now()
   }
+}
+
+/** The client of the handler receives all headers. Only later ones do not receive those of `no-cache="…"`. */
+function complete(record: ResponseRecord): ResponseRecord {
+  const { freshness } = record
+  return freshness.omitted.length === 0
+    ? record
+    : { ...record, freshness: { ...freshness, omitted: [] } }
 }

@@ -29,7 +29,7 @@ export function hasValidators({ hasOwnEtag, headers }: ResponseRecord): boolean 
 
 /** Returns the stored response with the headers of a 304 that has confirmed it. */
 export function mergeNotModified(
-  { headers, own }: CapturedResponse,
+  { headers, own, removed }: CapturedResponse,
   record: ResponseRecord,
 ): ResponseHead {
   const merged: Record<string, HeaderValue> = { ...record.headers }
@@ -43,5 +43,11 @@ export function mergeNotModified(
   for (const name of Object.keys(headers)) {
     if (!kept.has(name)) all[name] = headers[name] as HeaderValue
   }
-  return { status: record.status, message: record.message, headers: all, own: merged }
+  return {
+    status: record.status,
+    message: record.message,
+    headers: all,
+    own: merged,
+    removed: [...new Set([...(record.removed ?? []), ...removed])],
+  }
 }

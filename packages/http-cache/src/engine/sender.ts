@@ -101,7 +101,7 @@ export class Sender {
   sendCaptured(exchange: Exchange, captured: CapturedResponse, outcome: CacheOutcome): void {
     const { response } = exchange
     if (!isOpen(response)) return
-    setRenderedHeaders(response, captured.own)
+    setRenderedHeaders(response, captured)
     response.statusCode = captured.status
     if (captured.message !== '') response.statusMessage = captured.message
     this.setStatus(exchange, outcome)

@@ -152,7 +152,7 @@ class ResultRenderer<T> implements Renderer {
     const { captured } = await this.render()
     const response = this.#response
     response.statusCode = captured.status
-    setRenderedHeaders(response, captured.own)
+    setRenderedHeaders(response, captured)
     response.end(captured.body)
   }
 
@@ -168,8 +168,8 @@ class ResultRenderer<T> implements Renderer {
     const bytes = serialize(result)
     const body = typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes)
     const headers = { 'content-type': name, ...(varies && { vary: 'Accept' }) }
-    return { status: 200, message: '', headers, own: headers, body, isComplete: true }
+    return { status: 200, message: '', headers, own: headers, removed: [], body, isComplete: true }
   }
 }
 
-const notFound = { status: 404, message: '', headers: {}, own: {} }
+const notFound = { status: 404, message: '', headers: {}, own: {}, removed: [] }

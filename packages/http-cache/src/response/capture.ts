@@ -11,6 +11,8 @@ export interface ResponseHead {
   readonly headers: Headers
   /** Those that were set since the capture began. */
   readonly own: Headers
+  /** Names of those that middleware in front has set, and the handler has removed. */
+  readonly removed: readonly string[]
 }
 
 /** A response that a handler has completed. */
@@ -184,7 +186,9 @@ export class Capture {
       const value = headers[name] as string | string[]
       if (!isSameValue(value, this.#before[name])) own[name] = value
     }
-    return { status: statusCode, message: statusMessage ?? '', headers, own }
+    const isRemoved = (name: string) => headers[name] === undefined
+    const removed = Object.keys(this.#before).filter(isRemoved)
+    return { status: statusCode, message: statusMessage ?? '', headers, own, removed }
   }
 
   #captured(): CapturedResponse {

@@ -1,10 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { mergeVary } from '../headers/vary.ts'
+import type { ResponseHead } from './capture.ts'
 
 /** What a stored response is sent with. */
 interface StoredHead {
   readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly removed?: readonly string[] | undefined
   readonly freshness: { readonly omitted: readonly string[] }
 }
 
@@ -14,7 +16,10 @@ type HeaderLines = readonly HeaderValue[]
 /** By record: many requests receive the same one. */
 const linesOfRecords = new WeakMap<StoredHead, HeaderLines>()
 
-/** Sets the headers of a stored response. Those that middleware in front has set for this request are kept. */
+/**
+ * Sets the headers of a stored response. Those that middleware in front has set for this request are kept, unless the
+ * handler has removed them.
+ */
 export function setStoredHeaders(
   response: ServerResponse,
   record: StoredHead,
@@ -22,6 +27,7 @@ export function setStoredHeaders(
 ): void {
   // Of an outer middleware, which may depend on other request headers than the stored response.
   const outerVary = response.getHeader('vary')
+  if (record.removed !== undefined) removeHeaders(response, record.removed)
   const lines = linesOf(record)
   for (let index = 0; index < lines.length; index += 2) {
     response.setHeader(lines[index] as string, lines[index + 1] as string | string[])
@@ -32,13 +38,22 @@ export function setStoredHeaders(
 }
 
 /** Sets the headers of a response that was rendered apart from its client, and is not stored. */
-export function setRenderedHeaders(response: ServerResponse, own: Headers): void {
+export function setRenderedHeaders(
+  response: ServerResponse,
+  { own, removed }: Pick<ResponseHead, 'own' | 'removed'>,
+): void {
   const outerVary = response.getHeader('vary')
+  removeHeaders(response, removed)
   for (const name of Object.keys(own)) {
     if (name === 'transfer-encoding' || name === 'connection') continue
     response.setHeader(name, own[name] as HeaderValue)
   }
   if (outerVary !== undefined && own.vary !== undefined) addVary(response, own, outerVary)
+}
+
+/** Middleware in front depends on the headers of its `Vary`, whatever the handler does. */
+function removeHeaders(response: ServerResponse, names: readonly string[]): void {
+  for (const name of names) if (name !== 'vary') response.removeHeader(name)
 }
 
 function linesOf(record: StoredHead): HeaderLines {

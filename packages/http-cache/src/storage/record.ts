@@ -11,6 +11,8 @@ export interface ResponseRecord {
   readonly status: number
   readonly message: string
   readonly headers: Readonly<Record<string, HeaderValue>>
+  /** Names of headers of middleware in front that the handler has removed. `undefined` for none. */
+  readonly removed?: readonly string[] | undefined
   /** The validator that the response is sent with. */
   readonly etag: string | undefined
   /** Whether the handler has set the validator, and not the cache. */
