@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { ResponseEngine } from '../engine/response-engine.ts'
 import { type ResponseCacheOptions, resolveOptions } from '../options.ts'
+import { ResponseEngine } from '../response-engine.ts'
 import { createExchange, keysFor } from './create-exchange.ts'
 import { DetachedRenderer, type Handler } from './detached-renderer.ts'
 import { Invalidation } from './invalidation.ts'

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { Exchange } from '../engine/exchange.ts'
-import type { Renderer } from '../engine/renderer.ts'
+import { Exchange } from '../exchange/exchange.ts'
+import type { Renderer } from '../exchange/renderer.ts'
 import { noDirectives, parseCacheControl } from '../headers/cache-control.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { CoveredReads } from '../request/private-reads.ts'

@@ -4,7 +4,7 @@ import {
   type RenderDecisions,
   type Rendered,
   type Renderer,
-} from '../engine/renderer.ts'
+} from '../exchange/renderer.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { PrivateReads } from '../request/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'

@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { reportError } from '../channels.ts'
-import { groupTags } from '../engine/build-record.ts'
-import type { ResponseEngine } from '../engine/response-engine.ts'
+import { groupTags } from '../filling/build-record.ts'
 import { copyHeaders, textOf } from '../headers/header-list.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { normalizeUrl } from '../request/query.ts'
@@ -14,6 +13,7 @@ import {
   tagOfUrl,
 } from '../request/request-key.ts'
 import { holdResponse, releaseResponse } from '../response/held-response.ts'
+import type { ResponseEngine } from '../response-engine.ts'
 import { Deadlines } from '../storage/deadlines.ts'
 
 /** Methods that change nothing (RFC 9110 section 9.2.1). */

@@ -5,7 +5,7 @@ import {
   type Rendered,
   type Renderer,
   type RenderFacts,
-} from '../engine/renderer.ts'
+} from '../exchange/renderer.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { PrivateReads } from '../request/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Awaitable, type Cache, type Duration, milliseconds } from '@stowage/core'
-import type { RenderDecisions, Rendered, Renderer } from '../engine/renderer.ts'
-import { ResponseEngine } from '../engine/response-engine.ts'
+import type { RenderDecisions, Rendered, Renderer } from '../exchange/renderer.ts'
 import { chooseType } from '../headers/negotiation.ts'
 import { type ResolvedOptions, resolveOptions } from '../options.ts'
 import type { CapturedResponse } from '../response/capture.ts'
 import { setRenderedHeaders } from '../response/stored-headers.ts'
+import { ResponseEngine } from '../response-engine.ts'
 import type { Encoding } from '../storage/encodings.ts'
 import { createExchange } from './create-exchange.ts'
 

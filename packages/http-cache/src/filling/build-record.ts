@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { milliseconds } from '@stowage/core'
+import type { RenderFacts } from '../exchange/renderer.ts'
 import { listOf } from '../headers/cache-control.ts'
 import { type Headers, type HeaderValue, storable, textOf } from '../headers/header-list.ts'
 import { isCompressible } from '../headers/media-types.ts'
@@ -9,7 +10,6 @@ import type { ResolvedOptions } from '../options.ts'
 import { type Freshness, hasValidator, judge, type Verdict } from '../policy/storing.ts'
 import type { CapturedResponse, ResponseHead } from '../response/capture.ts'
 import { createFillId, type ResponseRecord } from '../storage/record.ts'
-import type { RenderFacts } from './renderer.ts'
 
 /** How much longer a response with a validator is kept than it may be used, to be validated, in milliseconds. */
 const keepForValidationMs = 60_000

@@ -1,4 +1,5 @@
-import { reportError } from '../channels.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import { IncompleteResponseError, type Rendered, type RenderFacts } from '../exchange/renderer.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
@@ -16,9 +17,8 @@ import {
   variesBy,
   withVary,
 } from './build-record.ts'
-import type { Exchange } from './exchange.ts'
+import { FillAnswer } from './fill-answer.ts'
 import { hasValidators, mergeNotModified, validatorsOf } from './not-modified.ts'
-import { IncompleteResponseError, type Rendered, type RenderFacts } from './renderer.ts'
 import {
   type CompleteResponse,
   type Context,
@@ -38,8 +38,7 @@ export class Fill {
   readonly #scope: FillScope
   readonly #exchange: Exchange
   readonly #target: FillTarget
-  /** Whether the response of the handler was held back, so that another one must be sent. */
-  #isHeld = false
+  readonly #answer: FillAnswer
   /** Whether the response has said which parameters belong to its key, so that it was looked up under another one. */
   #hasLearned = false
   /** Whether the response may be private because of headers of this request, which others do not have. */
@@ -52,6 +51,7 @@ export class Fill {
     this.#scope = scope
     this.#exchange = exchange
     this.#target = target
+    this.#answer = new FillAnswer(scope, exchange, target.key)
   }
 
   async load(context: Context): Promise<Buffer | undefined> {
@@ -76,7 +76,7 @@ export class Fill {
     try {
       return await this.#conclude(context, rendered, stale)
     } catch (error) {
-      this.#sendUnstored(rendered.captured, error)
+      this.#answer.sendUnstored(rendered.captured, error)
       throw error
     }
   }
@@ -136,7 +136,7 @@ export class Fill {
 
   /** A body is about to be sent in parts: the headers of the client's response are those of the handler. */
   #onHead(head: ResponseHead, facts: RenderFacts, stale: CompleteResponse | undefined): Decision {
-    if (this.#isReplaced(head, stale)) return this.#hold()
+    if (this.#isReplaced(head, stale)) return this.#answer.hold()
     const { response } = this.#exchange
     const { options, sender } = this.#scope
     const { clock } = options.cache
@@ -153,20 +153,15 @@ export class Fill {
     return 'send'
   }
 
-  #hold(): Decision {
-    this.#isHeld = true
-    return 'hold'
-  }
-
   /** The response is complete: if it is stored, the client receives it as any later one. */
   #onComplete(
     captured: CapturedResponse,
     facts: RenderFacts,
     stale: CompleteResponse | undefined,
   ): Decision {
-    if (this.#isReplaced(captured, stale)) return this.#hold()
+    if (this.#isReplaced(captured, stale)) return this.#answer.hold()
     const verdict = this.#judge(captured, facts)
-    if (verdict.refusal === undefined) return this.#hold()
+    if (verdict.refusal === undefined) return this.#answer.hold()
     this.#scope.sender.setStatus(this.#exchange, this.#forwarded(verdict.refusal))
     return 'send'
   }
@@ -224,7 +219,7 @@ export class Fill {
     const body = captured.body as Buffer
     const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
     const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
-    await this.#answer({ record: complete(record), body }, this.#forwarded(undefined, true))
+    await this.#answer.send({ record: complete(record), body }, this.#forwarded(undefined, true))
     return this.#store(context, { record, body }, variesBy(captured, options), tags)
   }
 
@@ -262,7 +257,7 @@ export class Fill {
     const { hasOwnEtag, isEncodable, etag } = stale.record
     const record = { ...built, hasOwnEtag, isEncodable, etag: hasOwnEtag ? built.etag : etag }
     const outcome = { ...this.#forwarded(undefined, true), forwardStatus: 304 }
-    await this.#answer({ record: complete(record), body }, outcome)
+    await this.#answer.send({ record: complete(record), body }, outcome)
     const tags = [...facts.tags, ...groupTags(merged.headers, originOf(this.#exchange.request))]
     return this.#store(context, { record, body }, variesBy(merged, options), tags)
   }
@@ -274,7 +269,7 @@ export class Fill {
     status: number,
   ): Promise<Buffer | undefined> {
     this.#scope.uncacheable.addFailed(this.#target.key, failedMs)
-    await this.#answer(stale, { forwarded: 'stale', forwardStatus: status })
+    await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
   }
@@ -291,41 +286,15 @@ export class Fill {
       this.#isOfRequest || refusal === 'no-vary-search' ? 1 : isFailure ? failedMs : privateMs
     this.#scope.uncacheable.add(this.#target.key, ms)
     context.skip({ share: false, for: ms })
-    if (captured !== undefined && this.#isAwaited) {
+    if (captured !== undefined) {
       const outcome = {
         ...this.#forwarded(refusal),
         ...(forwardStatus !== undefined && { forwardStatus }),
       }
-      this.#scope.sender.sendCaptured(this.#exchange, captured, outcome)
+      this.#answer.sendCaptured(captured, outcome)
     }
     // A failure does not replace what is stored.
     return isFailure ? context.stale : undefined
-  }
-
-  /** An error of the cache, or of what the handler requests: the client receives what the handler has written. */
-  #sendUnstored(captured: CapturedResponse, error: unknown): void {
-    const { reason, renderer, response } = this.#exchange
-    const { options, sender } = this.#scope
-    reportError(options.cache.name, this.#target.key, error)
-    if (!this.#isAwaited) return
-    try {
-      sender.sendCaptured(this.#exchange, captured, { forwarded: reason, detail: 'store-failure' })
-    } catch (failure) {
-      // Node cannot send it: its message is invalid, for example.
-      if (renderer.isDetached) renderer.fail(failure)
-      else response.destroy()
-    }
-  }
-
-  /** Sends a stored response to the client whose request has called the handler. */
-  async #answer(stored: CompleteResponse, outcome: CacheOutcome): Promise<void> {
-    if (this.#isAwaited) await this.#scope.sender.send(this.#exchange, stored, outcome)
-  }
-
-  /** Whether a client waits that the handler has not answered. */
-  get #isAwaited(): boolean {
-    const { isBackground, renderer } = this.#exchange
-    return !isBackground && (renderer.isDetached || this.#isHeld)
   }
 
   #forwarded(detail?: Refusal, stored?: boolean): CacheOutcome {

@@ -1,4 +1,5 @@
 import type { LoadContext } from '@stowage/core'
+import type { Sender } from '../exchange/sender.ts'
 import type { ResolvedOptions } from '../options.ts'
 import {
   createFillId,
@@ -9,7 +10,6 @@ import {
 } from '../storage/record.ts'
 import type { RequestHeaders, ResponseStore } from '../storage/response-store.ts'
 import { keptMs, maxInlineBytes } from './build-record.ts'
-import type { Sender } from './sender.ts'
 import type { Uncacheable } from './uncacheable.ts'
 import type { Variants } from './variants.ts'
 
