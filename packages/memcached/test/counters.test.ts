@@ -1,28 +1,12 @@
 import { Cache } from '@stowage/core'
-import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startMemcached } from '@stowage/test-servers'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { useOneServer } from './one-server.ts'
 import { sendText } from './send-text.ts'
 
 const max = Number.MAX_SAFE_INTEGER
-let server: MemcachedServer
-const cleanups: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  server = await startMemcached()
-})
-
-afterAll(() => server.stop())
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-function createStore(options: MemcachedOptions = {}) {
-  const store = memcached({ servers: [server.address], timeout: '5s', ...options })
-  cleanups.push(() => store.close())
-  return store
-}
+const server = useOneServer()
+const { createStore } = server
 
 async function ttlOf(key: string): Promise<number> {
   const [, ttl] = (await sendText(server.port, `mg ${key} t`)).match(/t(-?\d+)/) ?? []
@@ -150,7 +134,7 @@ test('a cache reads the counters of PHP and Python, also below zero', async () =
 
 test('a server without meta commands pads shorter counters and refuses negative ones', async () => {
   const binaryOnly = await startMemcached({ args: ['-B', 'binary'] })
-  cleanups.push(binaryOnly.stop)
+  onTestFinished(binaryOnly.stop)
   const store = createStore({ servers: [binaryOnly.address] })
   await store.set('n', '10')
   expect(await store.increment('n', -1)).toBe(9)

@@ -1,28 +1,12 @@
 import { Cache } from '@stowage/core'
-import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startMemcached } from '@stowage/test-servers'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { useOneServer } from './one-server.ts'
 import { sendText } from './send-text.ts'
 
 const mebibyte = 1024 * 1024
-let server: MemcachedServer
-const cleanups: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  server = await startMemcached()
-})
-
-afterAll(() => server.stop())
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-function createStore(options: MemcachedOptions = {}) {
-  const store = memcached({ servers: [server.address], timeout: '5s', ...options })
-  cleanups.push(() => store.close())
-  return store
-}
+const server = useOneServer()
+const { createStore } = server
 
 test('both protocols store a key under the same name, whatever characters it contains', async () => {
   const [binary, meta] = [createStore({ protocol: 'binary' }), createStore({ protocol: 'meta' })]
@@ -129,7 +113,7 @@ for (const protocol of ['binary', 'meta'] as const) {
 
 test('uses the item size limit of the server', async () => {
   const small = await startMemcached({ args: ['-I', '512k'] })
-  cleanups.push(small.stop)
+  onTestFinished(small.stop)
   const store = createStore({ servers: [small.address] })
   await store.set('k', 'old')
   const { valueBytes } = store.limits

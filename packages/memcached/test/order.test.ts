@@ -1,24 +1,12 @@
-import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { MemcachedOptions } from '@stowage/memcached'
+import { describe, expect, test } from 'vitest'
+import { useOneServer } from './one-server.ts'
 
-let server: MemcachedServer
-const cleanups: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  server = await startMemcached()
-})
-
-afterAll(() => server.stop())
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
+const server = useOneServer()
 
 /** A store that has connected: before, every call waits for the connection. */
 async function createStore(options: MemcachedOptions) {
-  const store = memcached({ servers: [server.address], timeout: '5s', ...options })
-  cleanups.push(() => store.close())
+  const store = server.createStore(options)
   await store.clear()
   return store
 }

@@ -1,40 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
-import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import {
-  type FaultProxy,
-  freePort,
-  type MemcachedServer,
-  startMemcached,
-  startProxy,
-} from '@stowage/test-servers'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { freePort, startMemcached } from '@stowage/test-servers'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { useProxiedServer } from './proxied-server.ts'
 
 const mebibyte = 1024 * 1024
-let server: MemcachedServer
-let proxy: FaultProxy
-const cleanups: (() => Promise<unknown>)[] = []
-
-beforeEach(async () => {
-  server = await startMemcached({ args: ['-m', '256'] })
-  proxy = await startProxy(server.port)
-  cleanups.push(server.stop, () => proxy.stop())
-})
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-function createStore(options: MemcachedOptions = {}) {
-  const store = memcached({
-    servers: [`127.0.0.1:${proxy.port}`],
-    timeout: '200ms',
-    connectTimeout: '200ms',
-    ...options,
-  })
-  cleanups.push(() => store.close())
-  return store
-}
+const backend = useProxiedServer(['-m', '256'])
+const { createStore } = backend
 
 describe.each(['binary', 'meta'] as const)('over a slow network, %s', (protocol) => {
   // The proxy holds at most a mebibyte, so that 40 ms per block are about 25 MB/s.
@@ -45,7 +17,7 @@ describe.each(['binary', 'meta'] as const)('over a slow network, %s', (protocol)
   test('a batch has no deadline as long as its data is transferred', async () => {
     const store = createStore({ protocol })
     await store.ping()
-    proxy.delay(40)
+    backend.proxy.delay(40)
     const startedAt = performance.now()
     await store.setMany(entries)
     const read = await store.getMany(keys)
@@ -59,7 +31,7 @@ describe.each(['binary', 'meta'] as const)('over a slow network, %s', (protocol)
     await store.setMany(entries)
     const reading = store.getMany(keys)
     await sleep(1)
-    proxy.mute(true)
+    backend.proxy.mute(true)
     await expect(reading).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
   })
 })
@@ -67,7 +39,7 @@ describe.each(['binary', 'meta'] as const)('over a slow network, %s', (protocol)
 test('a chunked value has no deadline as long as its data is transferred', async () => {
   const store = createStore({ oversize: 'chunk' })
   await store.ping()
-  proxy.delay(40)
+  backend.proxy.delay(40)
   const value = 'x'.repeat(20 * mebibyte)
   await store.set('k', value)
   expect(String(await store.get('k'))).toBe(value)
@@ -83,7 +55,7 @@ test('a server that restarts with another protocol is used with that protocol', 
   await expect.poll(async () => Promise.resolve(store.add('k', 'text')).catch(String)).toBe(true)
   await second.stop()
   const third = await startMemcached({ port })
-  cleanups.push(third.stop)
+  onTestFinished(third.stop)
   await expect.poll(async () => Promise.resolve(store.add('k', 'binary')).catch(String)).toBe(true)
 })
 
@@ -107,7 +79,7 @@ test.each(['nodes', 'configuration endpoint'])(
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(20)
     const restarted = await startMemcached({ port })
-    cleanups.push(restarted.stop)
+    onTestFinished(restarted.stop)
     await expect.poll(() => Promise.resolve(store.get('k')).catch(String)).toBeUndefined()
   },
 )

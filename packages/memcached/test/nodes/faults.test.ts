@@ -1,45 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@stowage/core'
-import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import {
-  type FaultProxy,
-  type MemcachedServer,
-  startMemcached,
-  startProxy,
-} from '@stowage/test-servers'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { startMemcached, startProxy } from '@stowage/test-servers'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { fuzzMemcached } from '../fuzz/fuzz-memcached.mjs'
+import { useProxiedServer } from './proxied-server.ts'
 
-let server: MemcachedServer
-let proxy: FaultProxy
-const cleanups: (() => Promise<unknown>)[] = []
-
-beforeEach(async () => {
-  server = await startMemcached()
-  proxy = await startProxy(server.port)
-  cleanups.push(server.stop, () => proxy.stop())
-})
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-function createStore(options: MemcachedOptions = {}) {
-  const store = memcached({
-    servers: [`127.0.0.1:${proxy.port}`],
-    timeout: '200ms',
-    connectTimeout: '200ms',
-    ...options,
-  })
-  cleanups.push(() => store.close())
-  return store
-}
-
-function createDirectStore() {
-  const store = memcached({ servers: [server.address], timeout: '5s' })
-  cleanups.push(() => store.close())
-  return store
-}
+const backend = useProxiedServer()
+const { createStore, createDirectStore } = backend
 
 /** Repeats a call until it succeeds. */
 async function eventually<T>(call: () => T): Promise<Awaited<T>> {
@@ -69,7 +36,7 @@ for (const protocol of ['binary', 'meta'] as const) {
     test('increment() rejects and is not sent twice', async () => {
       const store = createStore({ protocol })
       await store.increment('n', 1)
-      const cut = proxy.cutReplies()
+      const cut = backend.proxy.cutReplies()
       await expect(store.increment('n', 1)).rejects.toMatchObject({ retryable: true })
       await cut
       expect(await eventually(async () => String(await store.get('n')))).toBe('2')
@@ -78,7 +45,7 @@ for (const protocol of ['binary', 'meta'] as const) {
     test('add() rejects and is not sent twice', async () => {
       const store = createStore({ protocol })
       await store.ping()
-      const cut = proxy.cutReplies()
+      const cut = backend.proxy.cutReplies()
       await expect(store.add('lock', 'me')).rejects.toMatchObject({ retryable: true })
       await cut
       expect(await eventually(() => store.add('lock', 'me'))).toBe(false)
@@ -89,7 +56,7 @@ for (const protocol of ['binary', 'meta'] as const) {
       const store = createStore({ protocol })
       await store.set('alice', `alice${'a'.repeat(1_000)}`)
       await store.set('bob', 'bob')
-      const cut = proxy.cutReplies({ after: 500 })
+      const cut = backend.proxy.cutReplies({ after: 500 })
       await expect(store.get('alice')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
       await cut
       expect(await eventually(async () => String(await store.get('bob')))).toBe('bob')
@@ -103,10 +70,10 @@ for (const protocol of ['binary', 'meta'] as const) {
 test('requests in flight fail when the connection is reset', async () => {
   const store = createStore({ timeout: '1m' })
   await store.set('k', 'v')
-  proxy.mute(true, 'requests')
+  backend.proxy.mute(true, 'requests')
   const calls = Promise.allSettled(Array.from({ length: 20 }, () => store.get('k')))
   await sleep(20)
-  proxy.cut()
+  backend.proxy.cut()
   for (const outcome of await calls) {
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_UNAVAILABLE', retryable: true } })
   }
@@ -115,72 +82,72 @@ test('requests in flight fail when the connection is reset', async () => {
 test('a lost reply causes a timeout even while other requests are sent', async () => {
   const store = createStore()
   await store.set('k', 'v')
-  proxy.mute(true, 'replies')
+  backend.proxy.mute(true, 'replies')
   const lost = store.get('k')
   const otherRequests = (async () => {
     for (;;) if (await fails(() => store.get('k'))) return
   })()
   await expect(lost).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
-  proxy.mute(false)
+  backend.proxy.mute(false)
   await otherRequests
 })
 
 test('only requests in flight wait for the timeout of a frozen node', async () => {
   const store = createStore()
   await store.set('k', 'v')
-  server.kill('SIGSTOP')
+  backend.server.kill('SIGSTOP')
   const inFlight = await Promise.allSettled(Array.from({ length: 50 }, () => store.get('k')))
   for (const outcome of inFlight) {
     expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_TIMEOUT' } })
   }
   await eventually(async () => expect(store.nodes()[0]).toMatchObject({ state: 'down' }))
   // Calls fail at once while attempts to reconnect continue in the background.
-  const attempts = proxy.accepted
-  while (proxy.accepted < attempts + 4) {
+  const attempts = backend.proxy.accepted
+  while (backend.proxy.accepted < attempts + 4) {
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
     await sleep(1)
   }
   expect(store.nodes()[0]).toMatchObject({ state: 'down' })
-  server.kill('SIGCONT')
+  backend.server.kill('SIGCONT')
   expect(await eventually(async () => String(await store.get('k')))).toBe('v')
   expect(store.nodes()[0]).toMatchObject({ state: 'up', version: '1.6.18' })
 })
 
 test('reconnects to a restarted server', async () => {
-  const store = memcached({ servers: [server.address] })
-  cleanups.push(() => store.close())
+  const store = createDirectStore()
   await store.set('k', 'v')
-  await server.stop()
-  const restarted = await server.restart()
-  cleanups.push(restarted.stop)
+  await backend.server.stop()
+  const restarted = await backend.server.restart()
+  onTestFinished(restarted.stop)
   expect(await eventually(() => store.get('k'))).toBeUndefined()
 })
 
 test('every call fails at once while the server is unreachable, and no connection is left open', async () => {
-  proxy.refuse(true)
+  backend.proxy.refuse(true)
   const store = createStore()
   for (let i = 0; i < 20; i++) {
     await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   }
-  proxy.refuse(false)
+  backend.proxy.refuse(false)
   await eventually(() => store.get('k'))
-  expect(proxy.connections).toBe(1)
+  expect(backend.proxy.connections).toBe(1)
 })
 
 test('pending deletes are sent in few batches', async () => {
   const second = await startMemcached()
   const secondProxy = await startProxy(second.port)
-  cleanups.push(second.stop, () => secondProxy.stop())
-  const servers = [proxy, secondProxy].map(({ port }) => `127.0.0.1:${port}`)
+  onTestFinished(second.stop)
+  onTestFinished(() => secondProxy.stop())
+  const servers = [backend.proxy, secondProxy].map(({ port }) => `127.0.0.1:${port}`)
   const store = createStore({ servers, onNodeDown: 'failover', timeout: '5s' })
   await store.ping()
-  proxy.refuse(true)
-  proxy.cut()
+  backend.proxy.refuse(true)
+  backend.proxy.cut()
   const keys = Array.from({ length: 2_000 }, (_, index) => `changed:${index}`)
   await eventually(() => store.getMany(keys))
   await store.setMany(keys.map((key) => [key, 'x'] as const))
   const before = secondProxy.bytes.requests
-  proxy.refuse(false)
+  backend.proxy.refuse(false)
   await expect.poll(() => store.nodes().map(({ state }) => state)).toEqual(['up', 'up'])
   await store.ping()
   // About one request per key, with a header of 24 bytes and the key.
@@ -195,8 +162,8 @@ describe('onNodeDown', () => {
       ['set', 'old'],
       ['deleted', 'old'],
     ])
-    proxy.refuse(true)
-    proxy.cut()
+    backend.proxy.refuse(true)
+    backend.proxy.cut()
     expect(await store.get('touched')).toBeUndefined()
     expect(await store.getMany(['touched', 'set'])).toEqual([undefined, undefined])
     await store.set('set', 'new')
@@ -208,9 +175,9 @@ describe('onNodeDown', () => {
       code: 'ERR_CACHE_UNAVAILABLE',
       message: expect.stringContaining('connect'),
     })
-    const direct = createDirectStore()
+    const direct = createDirectStore({ timeout: '5s' })
     expect(String(await direct.get('set'))).toBe('old')
-    proxy.refuse(false)
+    backend.proxy.refuse(false)
     await eventually(() => store.add('up', '1'))
     expect(await store.getMany(['set', 'deleted'])).toEqual([undefined, undefined])
     expect(await direct.get('deleted')).toBeUndefined()
@@ -218,13 +185,13 @@ describe('onNodeDown', () => {
 
   test("'failover': another node stores the values until the node is up", async () => {
     const second = await startMemcached()
-    cleanups.push(second.stop)
-    const servers = [`127.0.0.1:${proxy.port}`, second.address]
+    onTestFinished(second.stop)
+    const servers = [`127.0.0.1:${backend.proxy.port}`, second.address]
     const store = createStore({ servers, onNodeDown: 'failover' })
     const keys = Array.from({ length: 40 }, (_, index) => `k${index}`)
     await store.setMany(keys.map((key) => [key, 'old'] as const))
-    proxy.refuse(true)
-    proxy.cut()
+    backend.proxy.refuse(true)
+    backend.proxy.cut()
     // The node is down once a call has failed.
     await eventually(() => store.getMany(keys))
     await store.setMany(keys.map((key) => [key, 'new'] as const))
@@ -232,13 +199,13 @@ describe('onNodeDown', () => {
     // With 'failover' one healthy node is enough for ping(), with 'error' it is not.
     await store.ping()
     expect(await fails(() => createStore({ servers }).ping())).toBe(true)
-    proxy.refuse(false)
+    backend.proxy.refuse(false)
     await expect.poll(() => store.nodes().map(({ state }) => state)).toEqual(['up', 'up'])
     const found = (await store.getMany(keys)).map((each) => each && String(each))
     // The keys of the node are misses, and no old value is read.
     expect(new Set(found)).toEqual(new Set([undefined, 'new']))
-    proxy.refuse(true)
-    proxy.cut()
+    backend.proxy.refuse(true)
+    backend.proxy.cut()
     const afterSecondOutage = (await store.getMany(keys)).map((each) => each && String(each))
     expect(afterSecondOutage).toEqual(found)
   })
