@@ -13,6 +13,7 @@ export default {
     raw: lazyContestant(name, 'ioredis'),
     'node-redis': lazyContestant(name, 'nodeRedis'),
     'node-redis-no-deadline': lazyContestant(name, 'nodeRedisNoDeadline'),
+    minimal: lazyContestant(name, 'minimalRedis'),
     stowage: lazyContestant(name, 'stowageRedis'),
     'no-store': lazyContestant(name, 'noStore'),
     memjs: lazyContestant(name, 'memjs'),

@@ -2,6 +2,7 @@ import { flags } from '../../lib/workloads/dataset.mjs'
 import { redis as rawRedis } from '../clients/ioredis.mjs'
 import { memcached as rawMemcached } from '../clients/memjs.mjs'
 import { redis as nodeRedisClient, withoutDeadline } from '../clients/node-redis.mjs'
+import { redis as minimal } from '../clients/redis-minimal.mjs'
 import { memcached } from '../stowage/memcached.mjs'
 import { redis } from '../stowage/redis.mjs'
 import { withLoad } from './with-load.mjs'
@@ -10,6 +11,7 @@ export const ioredis = ({ redis }) => overHttp(rawRedis(redis))
 export const nodeRedis = async ({ redis }) => overHttp(await nodeRedisClient(redis))
 export const nodeRedisNoDeadline = async ({ redis }) => overHttp(await withoutDeadline(redis))
 export const memjs = ({ memcached }) => overHttp(rawMemcached(memcached))
+export const minimalRedis = async ({ redis }) => overHttp(await minimal(redis))
 export const stowageRedis = (address) => overHttp(redis(address.redis))
 export const stowageMemcached = (address) => overHttp(memcached(address.memcached))
 
