@@ -85,7 +85,8 @@ export interface ItemWithTtl<Item = unknown> {
   readonly item: Item
   /**
    * The remaining ttl in milliseconds, at most the actual one plus `limits.ttlStep`. `Infinity` if the item never expires,
-   * `undefined` if a server of an older version does not return it.
+   * `undefined` if it is not known: a server of an older version does not return it, or the item was replaced while it
+   * was read.
    */
   readonly ttl: number | undefined
 }

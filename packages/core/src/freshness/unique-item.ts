@@ -11,6 +11,9 @@ const impossible: ReadonlySet<string> = new Set([
   'ERR_CACHE_LIMIT',
 ])
 
+/** A store may not know the ttl of an item that is replaced while it is read. */
+const maxTtlReads = 3
+
 interface UniqueScope {
   readonly entries: EntryCodec
   readonly root: { readonly time: BackendTime }
@@ -72,15 +75,18 @@ async function endOf(
   // Before the read, which may be executed as soon as the request was sent.
   const now = await root.time.now()
   const stated = facts?.expiresAt === undefined ? undefined : positive(facts.expiresAt - now)
-  const sentAt = performance.now()
-  const [found] = await store.getWithTtl([key], { consistency: 'strong' })
-  if (found === undefined) return 'changed'
-  if (found.ttl === undefined) return 'impossible'
-  if (found.ttl === Infinity) return { ttl: stated }
-  const ttl = positive(found.ttl - (performance.now() - sentAt))
-  if (stated !== undefined) return { ttl: Math.min(stated, ttl) }
-  const expiresAt = Math.ceil(now + found.ttl)
-  return { ttl, facts: { freshUntil: facts?.freshUntil ?? expiresAt, expiresAt } }
+  for (let reads = 0; reads < maxTtlReads; reads++) {
+    const sentAt = performance.now()
+    const [found] = await store.getWithTtl([key], { consistency: 'strong' })
+    if (found === undefined) return 'changed'
+    if (found.ttl === undefined) continue
+    if (found.ttl === Infinity) return { ttl: stated }
+    const ttl = positive(found.ttl - (performance.now() - sentAt))
+    if (stated !== undefined) return { ttl: Math.min(stated, ttl) }
+    const expiresAt = Math.ceil(now + found.ttl)
+    return { ttl, facts: { freshUntil: facts?.freshUntil ?? expiresAt, expiresAt } }
+  }
+  return 'impossible'
 }
 
 function positive(ms: number): number {

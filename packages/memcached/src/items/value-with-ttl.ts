@@ -7,7 +7,7 @@ import { readTtl, readWithCas, readWithTtl, type TtlWithCas } from '../values/it
 /** The value of an item with its remaining ttl in milliseconds; `Infinity` if it never expires. */
 interface ValueWithTtl {
   readonly value: ItemValue
-  /** `undefined` if the server does not return it. */
+  /** `undefined` if the server does not return it, or if the item was replaced while it was read. */
   readonly ttl: number | undefined
 }
 
@@ -27,7 +27,8 @@ export function getValueWithTtl(
 
 /**
  * Reads the value on the connection of the node, which has the order of the calls, and the ttl on the one with the meta
- * protocol, where it may be that of the item before or after a write.
+ * protocol, where it may be that of the item before or after a write. The ttl of an item that has been replaced since is
+ * not known: a value that is stored again with a ttl that is too short would end the one that has replaced it.
  */
 async function getOnTwoConnections(
   dispatcher: Dispatcher,
@@ -40,11 +41,11 @@ async function getOnTwoConnections(
   ])
   if (found === undefined) return undefined
   const { value, cas } = found
-  if (read === 'unsupported') return { value, ttl: undefined }
-  const current = read?.cas === cas ? read : await getTtl(dispatcher, key)
-  if (current === 'unsupported') return { value, ttl: undefined }
-  // An item that has been replaced or deleted since exists no longer.
-  return { value, ttl: current?.cas === cas ? current.ttl : 1 }
+  // The first one may be that before an own write that precedes this call.
+  const isCurrent = read === 'unsupported' || read?.cas === cas
+  const current = isCurrent ? read : await getTtl(dispatcher, key)
+  const isKnown = current !== 'unsupported' && current?.cas === cas
+  return { value, ttl: isKnown ? current.ttl : undefined }
 }
 
 /** Without the meta protocol, as on servers before 1.6, the ttl cannot be read. */

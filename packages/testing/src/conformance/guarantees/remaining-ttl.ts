@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { type ConformanceCase, group } from '../case.ts'
 import { type AnyStore, type Fixture, minute } from '../fixture.ts'
 
+type ItemsWithTtl = Awaited<ReturnType<Required<AnyStore>['getWithTtl']>>
+
 const ttl = 10 * minute
 /** How long the calls of a case may take on a slow machine. */
 const toleranceMs = minute
@@ -50,6 +52,23 @@ export const remainingTtl: readonly ConformanceCase[] = group('expiry', {
       assert.equal(found?.ttl, Infinity, 'the ttl of an item that never expires is Infinity')
       await store.touch(key, ttl / 2)
       await assertRemaining(fixture, key, ttl / 2, 'touch changes the ttl')
+    },
+  ),
+
+  // Otherwise a value that is stored again with what remains of its ttl would end the one that has replaced it.
+  'getWithTtl returns no shorter ttl while the value is replaced': ifSupported(
+    async (fixture, store) => {
+      const key = fixture.newKey()
+      await store.set(key, fixture.item('x'), ttl)
+      for (let round = 0; round < 20; round++) {
+        const reads = [store.getWithTtl([key]), store.getWithTtl([key])]
+        const writes = [1, 2].map(() => store.set(key, fixture.item('x'), ttl))
+        const results = await Promise.all([...reads, ...writes, store.getWithTtl([key])])
+        for (const [found] of [results[0], results[1], results[4]] as ItemsWithTtl[]) {
+          const remaining = found?.ttl ?? ttl
+          assert.ok(remaining > ttl - toleranceMs, `it is that of a value, not ${remaining}`)
+        }
+      }
     },
   ),
 

@@ -50,6 +50,20 @@ export const expiry: BrokenStores = {
       }
     },
   ],
+  'getWithTtl returns a ttl of 1 for a value that is replaced meanwhile': [
+    'expiry',
+    (store) => ({
+      getWithTtl: async (keys) => {
+        const found = store.getWithTtl(keys)
+        const before = keys.map((key) => store.items.get(key))
+        await Promise.resolve()
+        const isReplaced = keys.map((key, index) => store.items.get(key) !== before[index])
+        return found.map(
+          (each, index) => each && { ...each, ttl: isReplaced[index] ? 1 : each.ttl },
+        )
+      },
+    }),
+  ],
   'getWithTtl returns seconds': [
     'expiry',
     (store) => ({

@@ -211,8 +211,8 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'if (found.ttl === void 0) return "impossible"',
-        'if (found.ttl === void 0) return stated === void 0 ? "impossible" : { ttl: stated }',
+        'if (found.ttl === void 0) continue',
+        'if (found.ttl === void 0) if (stated === void 0) continue; else return { ttl: stated }',
       ],
     ],
   },
