@@ -118,6 +118,21 @@ describe('round trips', () => {
     for (const key of ['key 0', 'key 99']) expect(await admin.pttl(key)).toBeGreaterThan(50_000)
   })
 
+  test('all batches of a turn are sent in one write while another call is in flight', async () => {
+    const write = vi.spyOn(Socket.prototype, 'write')
+    const inFlight = store.get('in flight')
+    await new Promise((resolve) => process.nextTick(resolve))
+    expect(write).toHaveBeenCalledTimes(1)
+    await Promise.all([
+      store.get('a'),
+      store.get('b', { consistency: 'strong' }),
+      ...[1_000, 2_000, 3_000].map((ttl) => store.set(`ttl ${ttl}`, 'v', ttl)),
+    ])
+    expect(write).toHaveBeenCalledTimes(2)
+    write.mockRestore()
+    await inFlight
+  })
+
   test('small and large values can be stored in one call', async () => {
     const values = ['a', 'b'.repeat(1_000), 'c', 'd'.repeat(1_000)]
     await store.setMany(

@@ -315,20 +315,48 @@ describe('a turn of the event loop', () => {
     expect(calls).toEqual(['getMany a,b,c'])
   })
 
-  test('sends each batch in the asynchronous context of its first call', async () => {
+  describe.each(['in an idle process', 'while another call is in flight'])('%s', (situation) => {
     const context = new AsyncLocalStorage<string>()
-    const seen: (string | undefined)[] = []
-    const store = withBatching(
-      wrapStore(referenceStore({ async: true }), (_, call) => {
+
+    /** Makes calls of four batches in one callback. Returns what happened then. */
+    async function fourBatches() {
+      const seen: (string | undefined)[] = []
+      const chaos = new Chaos()
+      const recorded = wrapStore(withChaos(referenceStore({ async: true }), chaos), (_, call) => {
         seen.push(context.getStore())
+        process.nextTick(() => seen.push('next tick'))
         return call()
-      }),
-    )
-    await Promise.all([
-      context.run('request 1', () => store.get('a')),
-      context.run('request 2', () => store.get('a', { consistency: 'strong' })),
-      context.run('request 3', () => store.set('b', '1')),
-    ])
-    expect(seen.sort()).toEqual(['request 1', 'request 2', 'request 3'])
+      })
+      const store = withBatching(recorded)
+      chaos.hang('get', { times: situation === 'in an idle process' ? 0 : 1 })
+      const inFlight = store.get('in flight')
+      await nextTurn()
+      seen.length = 0
+      const results = [
+        context.run('request 1', () => store.get('a')),
+        context.run('request 2', () => store.get('a', { consistency: 'strong' })),
+        context.run('request 3', () => store.set('b', '1')),
+        context.run('request 4', () => store.set('c', '1', 1_000)),
+      ]
+      await Promise.all(results)
+      chaos.reset()
+      await inFlight
+      return seen
+    }
+
+    test('sends each batch in the asynchronous context of its first call', async () => {
+      const requests = (await fourBatches()).filter((entry) => entry !== 'next tick')
+      expect(requests).toEqual(['request 1', 'request 2', 'request 3', 'request 4'])
+    })
+
+    test('sends all batches before anything else runs, so that they share a write', async () => {
+      expect((await fourBatches()).slice(0, 5)).toEqual([
+        'request 1',
+        'request 2',
+        'request 3',
+        'request 4',
+        'next tick',
+      ])
+    })
   })
 })

@@ -1,4 +1,5 @@
 import type { InFlight } from '../../calls/in-flight.ts'
+import { atTurnEnd } from '../../calls/turn-end.ts'
 import type { Awaitable } from '../../store.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
@@ -11,6 +12,14 @@ export interface Batch {
   has(key: string): boolean
   /** Sends the batch. `onReply` is called when it has succeeded or failed, before its calls get their outcomes. */
   send(onReply: () => void): void
+}
+
+/** What the queues of a wrapper share. */
+export interface SharedState {
+  /** Counts everything that the wrapper sends. */
+  readonly callsInFlight: InFlight
+  /** Counts the batches of several keys of all queues that share a connection. */
+  readonly batchesInFlight: InFlight
 }
 
 /** Makes a call. `onReply` is called when it has succeeded or failed, before all that depends on the result. */
@@ -29,8 +38,7 @@ export function notifying<T>(call: () => Awaitable<T>, onReply: () => void): Awa
 /** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
-  readonly #callsInFlight: InFlight
-  readonly #batchesInFlight: InFlight
+  readonly #shared: SharedState
   readonly #overlap: boolean
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
@@ -41,20 +49,10 @@ export class BatchQueue<B extends Batch> {
   #hasGrown = false
   #isScheduled = false
 
-  /**
-   * @param callsInFlight counts everything that the wrapper sends
-   * @param batchesInFlight counts the batches of several keys of all queues that share a connection
-   * @param overlap whether to split many keys into two batches
-   */
-  constructor(
-    createBatch: () => B,
-    callsInFlight: InFlight,
-    batchesInFlight: InFlight,
-    overlap: boolean,
-  ) {
+  /** @param overlap whether to split many keys into two batches */
+  constructor(createBatch: () => B, shared: SharedState, overlap: boolean) {
     this.#createBatch = createBatch
-    this.#callsInFlight = callsInFlight
-    this.#batchesInFlight = batchesInFlight
+    this.#shared = shared
     this.#overlap = overlap
   }
 
@@ -84,21 +82,21 @@ export class BatchQueue<B extends Batch> {
     const first = this.#first
     if (!this.#overlap || first.size < minKeysToSplit) return first
     // With a batch in flight, client and server already work at the same time.
-    if (this.#second === undefined && this.#batchesInFlight.count > 0) return first
+    if (this.#second === undefined && this.#shared.batchesInFlight.count > 0) return first
     this.#second ??= this.#createBatch()
     return this.#second.size < first.size ? this.#second : first
   }
 
   /**
    * Sends the batch when the callbacks of this turn of the event loop have run. In an idle process, sends it right after
-   * the current callback instead, because waiting would only delay a single call. Each queue has a schedule of its own, so
-   * that a batch is sent in the asynchronous context of its first call.
+   * the current callback instead, because waiting would only delay a single call. In both cases a batch is sent in the
+   * asynchronous context of its first call.
    */
   schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    if (this.#hasGrown || this.#callsInFlight.count > 0) {
-      setImmediate(this.#onTurnEnd)
+    if (this.#hasGrown || this.#shared.callsInFlight.count > 0) {
+      atTurnEnd(this.#onTurnEnd)
       process.nextTick(this.#onCallbackEnd)
     } else process.nextTick(this.#sendScheduled)
   }
@@ -127,7 +125,7 @@ export class BatchQueue<B extends Batch> {
     const batch = this.#first
     this.#first = undefined
     if (batch !== undefined) this.#send(batch)
-    if (this.#second !== undefined) setImmediate(this.#onNextTurn)
+    if (this.#second !== undefined) atTurnEnd(this.#onNextTurn)
   }
 
   readonly #onNextTurn = () => {
@@ -137,12 +135,13 @@ export class BatchQueue<B extends Batch> {
   }
 
   #send(batch: B): void {
-    const batchesInFlight = batch.size > 1 ? this.#batchesInFlight : undefined
-    this.#callsInFlight.begin()
+    const { callsInFlight } = this.#shared
+    const batchesInFlight = batch.size > 1 ? this.#shared.batchesInFlight : undefined
+    callsInFlight.begin()
     batchesInFlight?.begin()
     // Before the outcomes: a caller that makes one call after another is alone again when it makes the next.
     batch.send(() => {
-      this.#callsInFlight.end()
+      callsInFlight.end()
       batchesInFlight?.end()
     })
   }

@@ -78,7 +78,6 @@ type SetQueue = BatchQueue<SetBatch>
 /** The calls that have not been sent yet. */
 class PendingBatches {
   readonly #maxKeys: number
-  readonly #callsInFlight = new InFlight()
   readonly #createGetQueue: (consistency: Consistency | undefined) => GetQueue
   readonly #createSetQueue: (ttl: number | undefined) => SetQueue
   /** One queue per consistency. */
@@ -88,14 +87,14 @@ class PendingBatches {
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
-    const [reads, writes] = [new InFlight(), new InFlight()]
+    const callsInFlight = new InFlight()
+    const reads = { callsInFlight, batchesInFlight: new InFlight() }
+    const writes = { callsInFlight, batchesInFlight: new InFlight() }
     this.#createGetQueue = (consistency) => {
       const options = consistency && { consistency }
-      const createBatch = () => new GetBatch(store, options)
-      return new BatchQueue(createBatch, this.#callsInFlight, reads, overlap)
+      return new BatchQueue(() => new GetBatch(store, options), reads, overlap)
     }
-    this.#createSetQueue = (ttl) =>
-      new BatchQueue(() => new SetBatch(store, ttl), this.#callsInFlight, writes, overlap)
+    this.#createSetQueue = (ttl) => new BatchQueue(() => new SetBatch(store, ttl), writes, overlap)
   }
 
   get(key: string, options: ReadOptions | undefined): Promise<unknown> {
@@ -149,8 +148,11 @@ class PendingBatches {
 
   #getQueue(options: ReadOptions | undefined): GetQueue {
     const consistency = options?.consistency
-    const queue = this.#gets.get(consistency) ?? this.#createGetQueue(consistency)
-    this.#gets.set(consistency, queue)
+    let queue = this.#gets.get(consistency)
+    if (queue === undefined) {
+      queue = this.#createGetQueue(consistency)
+      this.#gets.set(consistency, queue)
+    }
     return queue
   }
 
