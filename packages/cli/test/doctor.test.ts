@@ -316,6 +316,9 @@ describe('also finds', () => {
       1,
     )
     expect(swapped).toMatchObject([{ code: 'redis-protocol' }])
+    const redisAddress = `127.0.0.1:${redis.port}`
+    const other = await diagnose({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: redisAddress }, 1)
+    expect(other).toMatchObject([{ code: 'memcached-protocol', subject: redisAddress }])
     const region = await diagnose({ CACHE_DRIVER: 'dynamodb', CACHE_TABLE: 'any' }, 1)
     expect(region).toMatchObject([{ code: 'dynamodb-region' }])
     expect(await diagnose({ CACHE_DRIVER: 'lmdb' }, 0)).toEqual([])

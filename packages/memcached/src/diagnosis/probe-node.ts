@@ -45,7 +45,29 @@ export async function probeNode(target: Target, options: NodeOptions): Promise<N
     }
   } catch (error) {
     const server = { address, role: 'node', isReachable: false, facts: { share } }
-    return { server, findings: [failureOf(address, translate(error, 'ping'), share)] }
+    const failure = await failureInText(translate(error, 'ping'), target, options)
+    return { server, findings: [failureOf(address, failure, share)] }
+  } finally {
+    void node.close().catch(() => {})
+  }
+}
+
+/**
+ * A server of another kind may wait for the end of a line, and not reply to the binary protocol. Resolves to its failure in
+ * the text protocol then, and to the failure that is known otherwise.
+ */
+async function failureInText(
+  failure: CacheError,
+  { address }: Target,
+  options: NodeOptions,
+): Promise<CacheError> {
+  if (failure.code !== 'ERR_CACHE_TIMEOUT') return failure
+  const node = new Node(address, { ...options, protocol: 'meta' })
+  try {
+    await node.connect()
+    return failure
+  } catch (error) {
+    return translate(error, 'ping')
   } finally {
     void node.close().catch(() => {})
   }
