@@ -6,7 +6,7 @@ export const groupTexts = {
   ],
   sockets: [
     'Calls from HTTP connections',
-    'An HTTP server that makes one call, or two, for each request. `raw` is ioredis; `no-store` replies without a store.',
+    'An HTTP server that makes one call, or two, for each request. `raw` is ioredis; `minimal` is not a usable client; `no-store` replies without a store.',
   ],
   memcached: ['Memcached, one node', '`raw` is memjs with JSON.'],
   'memcached-3-nodes': ['Memcached, three nodes', '`raw` is memjs with JSON.'],

@@ -6,6 +6,9 @@ interface PendingCall {
   readonly context: AsyncResource | undefined
 }
 
+/** Kept, so that a test with fake timers does not stop the calls of all stores. */
+const onImmediate = setImmediate
+
 let pending: PendingCall[] = []
 
 /**
@@ -24,7 +27,7 @@ let pending: PendingCall[] = []
 export function atTurnEnd(call: () => void): void {
   const isFirst = pending.length === 0
   pending.push({ call, context: isFirst ? undefined : new AsyncResource('stowage:turn') })
-  if (isFirst) setImmediate(endTurn)
+  if (isFirst) onImmediate(endTurn)
 }
 
 function endTurn(): void {
@@ -35,7 +38,7 @@ function endTurn(): void {
   } finally {
     // One has thrown: the others are made in the next turn.
     if (calls.length > 0) {
-      if (pending.length === 0) setImmediate(endTurn)
+      if (pending.length === 0) onImmediate(endTurn)
       pending.unshift(...calls)
     }
   }

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { atTurnEnd } from '@stowage/core/driver'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 test('calls are made in order, without anything in between', async () => {
   const events: string[] = []
@@ -37,6 +37,15 @@ test('what is added at the end of a turn is called at the end of the next one', 
   expect(events).toEqual(['a'])
   await nextTurn()
   expect(events).toEqual(['a', 'b'])
+})
+
+test('fake timers do not delay the calls', async () => {
+  const call = vi.fn()
+  vi.useFakeTimers({ toFake: ['setImmediate'] })
+  atTurnEnd(call)
+  vi.useRealTimers()
+  await nextTurn()
+  expect(call).toHaveBeenCalledOnce()
 })
 
 test('a call that throws prevents no other', async () => {
