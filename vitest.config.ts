@@ -22,8 +22,8 @@ export default defineConfig({
     // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Most tests wait. The servers and the browser that they start need cores as well.
-    maxWorkers: Math.min(4, availableParallelism() + 1),
+    // The servers and the browser that tests start need cores as well, but most tests wait.
+    maxWorkers: availableParallelism() >= 4 ? 4 : 2,
     // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [

@@ -9,7 +9,6 @@ export {
 export { Deferred } from './calls/deferred.ts'
 export { InFlight } from './calls/in-flight.ts'
 export { Lifecycle } from './calls/lifecycle.ts'
-export { atTurnEnd } from './calls/turn-end.ts'
 export { countdown, Watchdog } from './calls/watchdog.ts'
 export {
   checkChoice,

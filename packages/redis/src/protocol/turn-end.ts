@@ -1,5 +1,3 @@
-import { atTurnEnd } from '@stowage/core/driver'
-
 /**
  * Calls a function once for the calls of a turn of the event loop. While others are active, that is when the callbacks
  * of the turn have run, so that the requests of all sockets share it; for a lone call, it is as soon as its own
@@ -23,7 +21,7 @@ export class TurnEnd {
     if (!isBusy && this.#lastCount <= 1) this.reached()
     else {
       this.#scheduled = 'turn'
-      atTurnEnd(this.#onTurnEnd)
+      setImmediate(this.#end)
     }
   }
 
@@ -32,11 +30,6 @@ export class TurnEnd {
     if (this.#scheduled === 'callback') return
     this.#scheduled = 'callback'
     process.nextTick(this.#end)
-  }
-
-  /** The function follows when all batches of the turn have been sent. */
-  readonly #onTurnEnd = () => {
-    if (this.#scheduled === 'turn') this.reached()
   }
 
   readonly #end = () => {

@@ -1,6 +1,6 @@
 import type { InFlight } from '../../calls/in-flight.ts'
-import { atTurnEnd } from '../../calls/turn-end.ts'
 import type { Awaitable } from '../../store.ts'
+import type { TurnEnd } from './turn-end.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
@@ -20,6 +20,7 @@ export interface SharedState {
   readonly callsInFlight: InFlight
   /** Counts the batches of several keys of all queues that share a connection. */
   readonly batchesInFlight: InFlight
+  readonly turnEnd: TurnEnd
 }
 
 /** Makes a call. `onReply` is called when it has succeeded or failed, before all that depends on the result. */
@@ -95,8 +96,9 @@ export class BatchQueue<B extends Batch> {
   schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    if (this.#hasGrown || this.#shared.callsInFlight.count > 0) {
-      atTurnEnd(this.#onTurnEnd)
+    const { callsInFlight, turnEnd } = this.#shared
+    if (this.#hasGrown || callsInFlight.count > 0) {
+      turnEnd.add(this.#onTurnEnd)
       process.nextTick(this.#onCallbackEnd)
     } else process.nextTick(this.#sendScheduled)
   }
@@ -125,7 +127,7 @@ export class BatchQueue<B extends Batch> {
     const batch = this.#first
     this.#first = undefined
     if (batch !== undefined) this.#send(batch)
-    if (this.#second !== undefined) atTurnEnd(this.#onNextTurn)
+    if (this.#second !== undefined) this.#shared.turnEnd.add(this.#onNextTurn)
   }
 
   readonly #onNextTurn = () => {

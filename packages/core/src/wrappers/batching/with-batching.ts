@@ -6,6 +6,7 @@ import { type StoreOperation, wrapStore } from '../wrap-store.ts'
 import { type Batch, BatchQueue } from './batch-queue.ts'
 import { GetBatch } from './get-batch.ts'
 import { SetBatch } from './set-batch.ts'
+import { TurnEnd } from './turn-end.ts'
 
 export interface BatchingOptions {
   /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
@@ -87,9 +88,9 @@ class PendingBatches {
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
     this.#maxKeys = maxKeys
-    const callsInFlight = new InFlight()
-    const reads = { callsInFlight, batchesInFlight: new InFlight() }
-    const writes = { callsInFlight, batchesInFlight: new InFlight() }
+    const shared = { callsInFlight: new InFlight(), turnEnd: new TurnEnd() }
+    const reads = { ...shared, batchesInFlight: new InFlight() }
+    const writes = { ...shared, batchesInFlight: new InFlight() }
     this.#createGetQueue = (consistency) => {
       const options = consistency && { consistency }
       return new BatchQueue(() => new GetBatch(store, options), reads, overlap)
