@@ -120,8 +120,7 @@ describe('a group fails for a store with a defect', () => {
 describe.concurrent('a group fails for a store with a defect on the system clock', () => {
   for (const [name, broken] of Object.entries(brokenStores)) {
     if (invisibleOnRealClock.has(name)) continue
-    // On a busy machine, a wait may be so long that an item which lives too long has ended as well.
-    test.concurrent(`${broken[0]}: ${name}`, { retry: 2 }, async () => {
+    test.concurrent(`${broken[0]}: ${name}`, async () => {
       expect(await failureOf(broken, realTime)).toBeDefined()
     })
   }
