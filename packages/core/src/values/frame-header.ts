@@ -1,70 +1,183 @@
 import type { EntryFacts } from './entry.ts'
 
-/** The header of the frame of an entry: its facts, and the format of the body. */
-export interface FrameHeader extends EntryFacts {
+/** The header of the frame of an entry. */
+export interface FrameHeader {
+  /** `undefined` for none. */
+  readonly facts: EntryFacts | undefined
+  /** The format of the body. */
+  readonly as: string | undefined
+  /** Where the body begins. */
+  readonly end: number
+}
+
+/** The members of the JSON text. */
+interface Members extends EntryFacts {
   readonly as?: string
 }
 
-/** Where the times lie in a header that begins with them, as long as they have 13 digits: until the year 2286. */
-const freshUntilAt = '{"freshUntil":'.length
-const expiresAtAt = freshUntilAt + 13 + ',"expiresAt":'.length
-const restAt = expiresAtAt + 13
-const times = '{"freshUntil":[1-9]\\d{12},"expiresAt":[1-9]\\d{12}'
-const beginsWithTimes = new RegExp(`^\\${times}`)
-/** How often one of the headers that do not match the pattern replaces it, because that takes longer than to parse it. */
-const renewalInterval = 64
-
-/** Headers that differ in the times only, as those of all entries with the same tags and versions. */
+/**
+ * Headers that differ in their times, `id` and `etag` only, as those of all entries with the same tags and versions. They
+ * are not parsed as JSON, which would take most of the time of a read of a small value.
+ */
 interface Family {
-  readonly pattern: RegExp
-  /** What the headers have in common. */
-  readonly members: Omit<FrameHeader, 'freshUntil' | 'expiresAt'>
+  /** Matches the text of the headers, and the 0x00 behind it. */
+  readonly text: RegExp
+  /** The same for bytes, with {@link marks} for what differs. */
+  readonly bytes: Uint8Array
+  /** Those of one of the headers. */
+  readonly facts: EntryFacts | undefined
+  readonly as: string | undefined
+  readonly fields: readonly Field[]
 }
 
-let lastFamily: Family | undefined
+interface Field {
+  readonly name: 'freshUntil' | 'expiresAt' | 'id' | 'etag'
+  readonly at: number
+  readonly length: number
+}
+
+/** What may differ. These bytes are not ASCII, as headers of families are. */
+const marks = { firstDigit: 0x80, digit: 0x81, token: 0x82 } as const
+const classes = ['[1-9]', '\\d', '[\\w-]']
+/** By byte: a bit for each class that it belongs to. */
+const classesOfBytes = Uint8Array.from({ length: 256 }, (_, byte) =>
+  classes.reduce((bits, pattern, index) => {
+    const isMember = byte < 0x80 && new RegExp(pattern).test(String.fromCharCode(byte))
+    return isMember ? bits | (1 << index) : bits
+  }, 0),
+)
+
+/** Digits of a time in epoch milliseconds, until the year 2286. */
+const timeLength = 13
+const maxFamilies = 3
+/** Longer headers are parsed each time, in characters. */
+const maxFamilyText = 1_000
+/** How often a header without a family begins one, because that takes longer than to parse it. */
+const renewalInterval = 256
+
+const families: Family[] = []
 let mismatches = 0
 
 /**
- * Returns the header in `text`, or `undefined` if one of its members has the wrong type. Throws if it is not JSON text.
- *
- * Headers that differ from the last one only in the times are not parsed as JSON, which would take most of the time of a
- * read of a small value.
+ * Returns the header that begins at `start` and ends with 0x00. `undefined` if it has no end, or if one of its members has
+ * the wrong type. Throws if it is not JSON text.
  */
-export function parseHeader(text: string): FrameHeader | undefined {
-  if (text === '') return {}
-  if (lastFamily?.pattern.test(text)) {
-    const freshUntil = integerAt(text, freshUntilAt)
-    return { freshUntil, expiresAt: integerAt(text, expiresAtAt), ...lastFamily.members }
+export function readHeader(payload: string | Buffer, start: number): FrameHeader | undefined {
+  for (const family of families) {
+    if (isSimilar(payload, start, family)) return readSimilar(payload, start, family)
   }
-  const header: unknown = JSON.parse(text)
-  if (!isHeader(header)) return undefined
-  if (mismatches++ % renewalInterval === 0) lastFamily = familyOf(text, header) ?? lastFamily
-  return header
+  const end = typeof payload === 'string' ? payload.indexOf('\0', start) : payload.indexOf(0, start)
+  if (end < 0) return undefined
+  const text = textAt(payload, start, end - start, 'utf8')
+  if (text === '' || text === '{}') return { facts: undefined, as: undefined, end: end + 1 }
+  const members: unknown = JSON.parse(text)
+  if (!areMembers(members)) return undefined
+  if (mismatches++ % renewalInterval === 0) addFamily(text, members)
+  return { facts: factsOf(members), as: members.as, end: end + 1 }
 }
 
-/** Returns `undefined` if the header does not begin with the times, or repeats them. */
-function familyOf(text: string, header: FrameHeader): Family | undefined {
-  const { freshUntil, expiresAt, ...members } = header
-  if (!beginsWithTimes.test(text)) return undefined
-  if (integerAt(text, freshUntilAt) !== freshUntil) return undefined
-  if (integerAt(text, expiresAtAt) !== expiresAt) return undefined
+function isSimilar(payload: string | Buffer, start: number, { text, bytes }: Family): boolean {
+  const last = start + bytes.length - 1
+  if (typeof payload !== 'string') return payload[last] === 0 && hasBytes(payload, start, bytes)
+  text.lastIndex = start
+  return payload.charCodeAt(last) === 0 && text.test(payload)
+}
+
+function hasBytes(payload: Buffer, start: number, pattern: Uint8Array): boolean {
+  for (let i = 0; i < pattern.length; i++) {
+    const expected = pattern[i] as number
+    const byte = payload[start + i] as number
+    if (expected === byte && byte < 0x80) continue
+    if (expected < 0x80) return false
+    const bits = classesOfBytes[byte] as number
+    if ((bits & (1 << (expected - 0x80))) === 0) return false
+  }
+  return true
+}
+
+function readSimilar(payload: string | Buffer, start: number, family: Family): FrameHeader {
+  const end = start + family.bytes.length
+  if (family.facts === undefined) return { facts: undefined, as: family.as, end }
+  const facts: Record<string, unknown> = { ...family.facts }
+  for (const { name, at, length } of family.fields) {
+    facts[name] =
+      name === 'id' || name === 'etag'
+        ? textAt(payload, start + at, length, 'latin1')
+        : timeAt(payload, start + at)
+  }
+  return { facts, as: family.as, end }
+}
+
+function addFamily(text: string, members: Members): void {
+  // Other forms of the same header, such as one with a member that is repeated, are parsed each time.
+  if (text.length > maxFamilyText || JSON.stringify(members) !== text) return
+  if (Buffer.byteLength(text) !== text.length) return
+  const fields: Field[] = []
+  const bytes = Buffer.from(`${text}\0`)
+  let at = 1
+  for (const [name, value] of Object.entries(members)) {
+    at += JSON.stringify(name).length + 1
+    const valueText = JSON.stringify(value)
+    if (name === 'freshUntil' || name === 'expiresAt') {
+      if (valueText.length === timeLength && /^[1-9]\d+$/.test(valueText)) {
+        fields.push({ name, at, length: timeLength })
+        bytes.fill(marks.digit, at, at + timeLength)[at] = marks.firstDigit
+      }
+    } else if ((name === 'id' || name === 'etag') && /^"[\w-]+"$/.test(valueText)) {
+      const length = valueText.length - 2
+      fields.push({ name, at: at + 1, length })
+      bytes.fill(marks.token, at + 1, at + 1 + length)
+    }
+    at += valueText.length + 1
+  }
   Object.freeze(members.tags)
-  const rest = text.slice(restAt).replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-  return { pattern: new RegExp(`^\\${times}${rest}$`), members }
+  Object.freeze(members.companions)
+  const facts = factsOf(members)
+  families.unshift({ text: patternOf(bytes), bytes, facts, as: members.as, fields })
+  families.length = Math.min(families.length, maxFamilies)
 }
 
-/** The integer of 13 digits that begins at `index`. In two parts, because V8 calculates faster with 31 bits. */
-function integerAt(text: string, index: number): number {
-  return digitsAt(text, index, 6) * 1e7 + digitsAt(text, index + 6, 7)
+/** `undefined` if the format is the only member. */
+function factsOf(members: Members): EntryFacts | undefined {
+  if (members.as === undefined) return members
+  const { as, ...facts } = members
+  return Object.keys(facts).length > 0 ? facts : undefined
 }
 
-function digitsAt(text: string, index: number, length: number): number {
+function patternOf(bytes: Buffer): RegExp {
+  const literal = bytes.toString('latin1').replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  const toClass = (mark: string) => classes[mark.charCodeAt(0) - 0x80] as string
+  return new RegExp(literal.replace(/[\x80-\x82]/g, toClass), 'y')
+}
+
+function codeAt(payload: string | Buffer, index: number): number {
+  return typeof payload === 'string' ? payload.charCodeAt(index) : (payload[index] as number)
+}
+
+function textAt(
+  payload: string | Buffer,
+  start: number,
+  length: number,
+  encoding: 'latin1' | 'utf8',
+): string {
+  const end = start + length
+  return typeof payload === 'string'
+    ? payload.slice(start, end)
+    : payload.toString(encoding, start, end)
+}
+
+/** In two parts, because V8 calculates faster with 31 bits. */
+function timeAt(payload: string | Buffer, index: number): number {
+  return digitsAt(payload, index, 6) * 1e7 + digitsAt(payload, index + 6, 7)
+}
+
+function digitsAt(payload: string | Buffer, index: number, length: number): number {
   let result = 0
-  for (let i = index; i < index + length; i++) result = result * 10 + text.charCodeAt(i) - 48
+  for (let i = index; i < index + length; i++) result = result * 10 + codeAt(payload, i) - 48
   return result
 }
 
-function isHeader(header: unknown): header is FrameHeader {
+function areMembers(header: unknown): header is Members {
   if (typeof header !== 'object' || header === null || Array.isArray(header)) return false
   const { id, isRewritten, freshUntil, expiresAt, etag, lastModified, as } = header as Record<
     string,

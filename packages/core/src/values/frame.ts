@@ -1,7 +1,7 @@
 import type { Payload } from '../store.ts'
 import type { EntryFacts } from './entry.ts'
-import { type FrameHeader, parseHeader } from './frame-header.ts'
-import { toBytes, toText } from './payload.ts'
+import { readHeader } from './frame-header.ts'
+import { toBytes } from './payload.ts'
 
 /**
  * The first byte of a payload that is not plain text. It is unambiguous, because JSON text begins with no byte below
@@ -21,11 +21,8 @@ export const frameKinds = {
   encrypted: 0x04,
 } as const
 
-const headerEnd = 0x00
 const headStart = String.fromCharCode(marker, frameKinds.entry)
-/** `"bytes"}` */
-const asBytes = [...Buffer.from('"bytes"}')]
-const headEnd = String.fromCharCode(headerEnd)
+const headEnd = '\0'
 
 /**
  * The parts of the frame of an entry that plain JSON text cannot represent:
@@ -69,9 +66,9 @@ export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): P
   return typeof body === 'string' ? head + body : Buffer.concat([Buffer.from(head), toBytes(body)])
 }
 
-/** The longest payload that is decoded to text as a whole, and kept to recognise it when it is decoded again. */
-const maxTextLength = 10_000
-let lastPayload = ''
+/** Longer payloads are not kept to recognise them when they are decoded again. */
+const maxKeptLength = 10_000
+let lastPayload: Payload = ''
 let lastFrame: Frame | undefined
 
 /**
@@ -82,46 +79,25 @@ let lastFrame: Frame | undefined
  */
 export function decodeFrame(payload: Payload, copies = true): Frame | undefined {
   if (frameKind(payload) !== frameKinds.entry) return undefined
-  if (typeof payload === 'string') return decodeText(payload, copies)
-  // Most bodies are JSON text: one conversion is faster than one for each part.
-  const isText = payload.byteLength <= maxTextLength && !hasBytes(payload)
-  const frame = isText ? decodeText(toText(payload), copies) : undefined
-  return frame === undefined || frame.as !== undefined ? decodeParts(payload, copies) : frame
-}
-
-/** Whether the header says that the body is bytes. `encodeFrame` writes that at its end. */
-function hasBytes(payload: Uint8Array): boolean {
-  const start = payload.indexOf(headerEnd) - asBytes.length
-  return start > 0 && asBytes.every((byte, index) => payload[start + index] === byte)
-}
-
-function decodeText(payload: string, copies: boolean): Frame | undefined {
   if (isLastPayload(payload)) return lastFrame
-  const end = payload.indexOf(headEnd)
-  if (end < 0) return undefined
-  const text = payload.slice(2, end)
-  const header = parseHeader(text)
+  const source = typeof payload === 'string' ? payload : toBytes(payload)
+  const header = readHeader(source, headStart.length)
   if (header === undefined) return undefined
-  const body = payload.slice(end + 1)
-  if (header.as !== undefined) return decodeBody(header, Buffer.from(body), copies)
-  const frame = { facts: text === '' ? undefined : header, body }
-  if (payload.length <= maxTextLength) {
+  const { facts, as, end } = header
+  if (as !== undefined) return { facts, as, body: bytesFrom(source, end, copies) }
+  const body = typeof source === 'string' ? source.slice(end) : source.toString('utf8', end)
+  const frame = { facts, body }
+  if (payload.length <= maxKeptLength) {
     lastPayload = payload
     lastFrame = frame
   }
   return frame
 }
 
-function decodeParts(payload: Uint8Array, copies: boolean): Frame | undefined {
-  const bytes = toBytes(payload)
-  const end = bytes.indexOf(headerEnd)
-  if (end < 0) return undefined
-  const text = bytes.toString('utf8', 2, end)
-  const header = parseHeader(text)
-  if (header === undefined) return undefined
-  const body = bytes.subarray(end + 1)
-  if (header.as !== undefined) return decodeBody(header, body, copies)
-  return { facts: text === '' ? undefined : header, body: body.toString() }
+function bytesFrom(source: string | Buffer, start: number, copies: boolean): Uint8Array {
+  if (typeof source === 'string') return Buffer.from(source.slice(start))
+  const body = source.subarray(start)
+  return copies ? Buffer.from(body) : body
 }
 
 /**
@@ -129,19 +105,16 @@ function decodeParts(payload: Uint8Array, copies: boolean): Frame | undefined {
  * at the same time. Only then are the strings compared, which takes as long as all else here: the other comparisons find
  * the last digits of the time with which most frames begin.
  */
-function isLastPayload(payload: string): boolean {
+function isLastPayload(payload: Payload): boolean {
+  if (typeof payload !== 'string' || typeof lastPayload !== 'string') {
+    return payload === lastPayload
+  }
   return (
     payload.length === lastPayload.length &&
     payload.charCodeAt(28) === lastPayload.charCodeAt(28) &&
     payload.charCodeAt(27) === lastPayload.charCodeAt(27) &&
     payload === lastPayload
   )
-}
-
-/** A frame whose body is not JSON text. */
-function decodeBody({ as, ...facts }: FrameHeader, body: Uint8Array, copies: boolean): Frame {
-  const hasFacts = Object.keys(facts).length > 0
-  return { facts: hasFacts ? facts : undefined, as, body: copies ? Buffer.from(body) : body }
 }
 
 function defaultFormat(body: string | Uint8Array): string | undefined {
