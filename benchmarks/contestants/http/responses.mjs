@@ -45,7 +45,7 @@ export async function handWrittenRedis({ url }) {
 export const stowageMemory = () => stowage(memory())
 export const stowageRedis = ({ url }) => stowage(redis({ url }))
 export const stowageNear = ({ url }) =>
-  stowage(redis({ url }), { near: { maxBytes: 64 * 1024 * 1024, ttl: '1m' } })
+  stowage(redis({ url }), { near: { maxBytes: 64 * 1024 * 1024, ttl: options.ttl } })
 
 async function stowage(store, more) {
   const cache = new Cache(store, { prefix: 'pages:', ...more })
@@ -61,9 +61,9 @@ export async function stowageCached() {
   return filled(await withLoad(app, () => cache.close()))
 }
 
-/** Requests each page once, so that only hits are measured. */
+/** Requests each page twice, so that only hits are measured: the second request fills the near cache. */
 async function filled(contestant) {
-  for (let requested = 0; requested < pages; ) {
+  for (let requested = 0; requested < 2 * pages; ) {
     const durations = await contestant.load.send({ path: '/page', connections: 1, ms: 200 })
     requested += durations.length
   }

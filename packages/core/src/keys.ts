@@ -43,10 +43,16 @@ export class Keyspace {
     if (typeof key !== 'string' || key === '') {
       throw new TypeError('A cache key must be a non-empty string.')
     }
-    const first = key.charCodeAt(0)
+    const { prefix } = this
+    let escaped = key
+    // Made before its first character is read: that copies a text which was concatenated into one piece.
+    let full = prefix + key
+    const first = full.charCodeAt(prefix.length)
     // "~" and "%" are the only first characters that may need an escape.
-    const escaped = first === reservedMark || first === 37 ? escapeMark(key) : key
-    const full = this.prefix === '' ? escaped : this.prefix + escaped
+    if (first === reservedMark || first === 37) {
+      escaped = escapeMark(key)
+      full = prefix + escaped
+    }
     return this.#isStorageKey(full) ? full : this.#shorten(escaped, full)
   }
 

@@ -12,6 +12,7 @@ import type { ResolvedOptions } from './options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
 import { requestTags } from './request/request-tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
+import { asksWhetherModified } from './response/preconditions.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type Found, ResponseStore } from './storage/response-store.ts'
 
@@ -99,9 +100,7 @@ export class ResponseEngine {
   #find({ keys, headers, conditions }: Exchange): Awaitable<Found | undefined> {
     if (this.#downUntil > 0 && performance.now() < this.#downUntil) return undefined
     const { store, sender } = this.#scope
-    const mayBe304 =
-      conditions.ifNoneMatch !== undefined || conditions.ifModifiedSince !== undefined
-    const body = conditions.method === 'GET' && !mayBe304
+    const body = conditions.method === 'GET' && !asksWhetherModified(conditions)
     const encoding = sender.encodingFor(conditions, { isEncodable: true })
     const fail = (error: unknown) => {
       this.#downUntil = performance.now() + downMs

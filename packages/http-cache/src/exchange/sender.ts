@@ -7,8 +7,9 @@ import { ageOf } from '../policy/using.ts'
 import type { Conditions } from '../request/request-headers.ts'
 import { type CacheOutcome, formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import type { CapturedResponse } from '../response/capture.ts'
-import { releaseResponse } from '../response/held-response.ts'
+import { hasHead, releaseResponse } from '../response/held-response.ts'
 import {
+  asksWhetherModified,
   type ByteRange,
   isNotModified,
   parseRange,
@@ -17,6 +18,7 @@ import {
 } from '../response/preconditions.ts'
 import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
+import { headerLinesOf } from '../storage/header-lines.ts'
 import { RecentMap } from '../storage/hints.ts'
 import type { ResponseRecord, StoredItem } from '../storage/record.ts'
 import type { Found, ResponseStore } from '../storage/response-store.ts'
@@ -66,21 +68,24 @@ export class Sender {
     parts?: Found['parts'],
   ): boolean | Promise<boolean> {
     const { conditions } = exchange
-    const encoding = this.encodingFor(conditions, stored.record)
-    const etag = etagOf(stored.record, encoding)
-    const selected = selectedOf(stored.record, etag)
-    if (isNotModified(conditions, selected, this.#now())) {
-      this.#sendNotModified(exchange, stored.record, etag, outcome)
+    const { record } = stored
+    const encoding = this.encodingFor(conditions, record)
+    const etag = etagOf(record, encoding)
+    if (
+      asksWhetherModified(conditions) &&
+      isNotModified(conditions, selectedOf(record, etag), this.#now())
+    ) {
+      this.#sendNotModified(exchange, stored, etag, outcome)
       return true
     }
     if (conditions.method === 'HEAD' && encoding === 'identity') {
-      this.#sendHead(exchange, stored.record, etag, outcome)
+      this.#sendHead(exchange, stored, etag, outcome)
       return true
     }
     const body = this.#store.bodyOf(stored, encoding, parts)
     if (!(body instanceof Uint8Array))
-      return this.#sendLater(exchange, stored, { encoding, etag, selected }, outcome, body)
-    this.#sendBody(exchange, stored.record, { encoding, etag, body, selected }, outcome)
+      return this.#sendLater(exchange, stored, { encoding, etag }, outcome, body)
+    this.#sendBody(exchange, stored, { encoding, etag, body }, outcome)
     return true
   }
 
@@ -141,13 +146,13 @@ export class Sender {
   async #sendLater(
     exchange: Exchange,
     stored: StoredItem<ResponseRecord>,
-    chosen: Pick<Representation, 'encoding' | 'etag' | 'selected'>,
+    chosen: Pick<Representation, 'encoding' | 'etag'>,
     outcome: CacheOutcome,
     reading: Awaitable<Buffer | undefined>,
   ): Promise<boolean> {
     const body = await Promise.resolve(reading).catch(() => undefined)
     if (body !== undefined) {
-      this.#sendBody(exchange, stored.record, { ...chosen, body }, outcome)
+      this.#sendBody(exchange, stored, { ...chosen, body }, outcome)
       return true
     }
     if (chosen.encoding === 'identity') return false
@@ -158,22 +163,19 @@ export class Sender {
 
   #sendBody(
     exchange: Exchange,
-    record: ResponseRecord,
-    { encoding, etag, body, selected }: Representation,
+    stored: StoredItem<ResponseRecord>,
+    { encoding, etag, body }: Representation,
     outcome: CacheOutcome,
   ): void {
-    if (!this.#begin(exchange, record, etag, outcome)) return
+    if (!this.#begin(exchange, stored, etag, outcome)) return
     const { conditions, response } = exchange
+    const { record } = stored
     if (encoding !== 'identity') response.setHeader('Content-Encoding', encoding)
-    const { status } = record
-    if (status === 204) {
+    if (record.status === 204) {
       end(response)
       return
     }
-    const range =
-      status === 200 && conditions.method === 'GET' && permitsRange(conditions.ifRange, selected)
-        ? parseRange(conditions.range, body.byteLength)
-        : undefined
+    const range = rangeOf(conditions, record, etag, body.byteLength)
     if (range === undefined) {
       response.setHeader('Content-Length', body.byteLength)
       end(response, conditions.method === 'HEAD' ? undefined : body)
@@ -182,11 +184,11 @@ export class Sender {
 
   #sendNotModified(
     exchange: Exchange,
-    record: ResponseRecord,
+    stored: StoredItem<ResponseRecord>,
     etag: string | undefined,
     outcome: CacheOutcome,
   ): void {
-    if (!this.#begin(exchange, record, etag, outcome)) return
+    if (!this.#begin(exchange, stored, etag, outcome)) return
     const { response } = exchange
     for (const name of contentHeaders) response.removeHeader(name)
     response.statusCode = 304
@@ -196,12 +198,13 @@ export class Sender {
 
   #sendHead(
     exchange: Exchange,
-    record: ResponseRecord,
+    stored: StoredItem<ResponseRecord>,
     etag: string | undefined,
     outcome: CacheOutcome,
   ): void {
-    if (!this.#begin(exchange, record, etag, outcome)) return
+    if (!this.#begin(exchange, stored, etag, outcome)) return
     const { response } = exchange
+    const { record } = stored
     if (record.status !== 204) response.setHeader('Content-Length', record.bodyBytes)
     end(response)
   }
@@ -209,13 +212,14 @@ export class Sender {
   /** Sets the status and the headers of a stored response. Returns `false` if another one was begun or the client has gone. */
   #begin(
     exchange: Exchange,
-    record: ResponseRecord,
+    stored: StoredItem<ResponseRecord>,
     etag: string | undefined,
     outcome: CacheOutcome,
   ): boolean {
     const { response } = exchange
     if (!isOpen(response)) return false
-    setStoredHeaders(response, record, etag)
+    const { record, lines = headerLinesOf(record) } = stored
+    setStoredHeaders(response, record, lines, etag)
     this.setClientCacheControl(response)
     const { freshness, storedAt, status, message } = record
     const age = ageOf(freshness, storedAt, this.#now())
@@ -235,7 +239,6 @@ interface Representation {
   readonly encoding: Encoding | 'identity'
   readonly etag: string | undefined
   readonly body: Buffer
-  readonly selected: Selected
 }
 
 /**
@@ -258,6 +261,17 @@ function selectedOf({ status, headers }: ResponseRecord, etag: string | undefine
   }
 }
 
+/** The part of a body that is sent; `undefined` for the whole body. */
+function rangeOf(
+  { method, range, ifRange }: Conditions,
+  record: ResponseRecord,
+  etag: string | undefined,
+  length: number,
+): ByteRange | undefined {
+  if (range === undefined || method !== 'GET' || record.status !== 200) return undefined
+  return permitsRange(ifRange, selectedOf(record, etag)) ? parseRange(range, length) : undefined
+}
+
 /** Each encoding has an entity tag of its own, as its bytes differ (RFC 9110 section 8.8.3). */
 function etagOf({ etag }: ResponseRecord, encoding: Encoding | 'identity'): string | undefined {
   if (etag === undefined || encoding === 'identity') return etag
@@ -266,7 +280,7 @@ function etagOf({ etag }: ResponseRecord, encoding: Encoding | 'identity'): stri
 
 /** Whether a response can be sent: none was sent, and the client has not gone. */
 function isOpen(response: ServerResponse): boolean {
-  return !response.destroyed && (!response.headersSent || releaseResponse(response))
+  return !response.destroyed && (!hasHead(response) || releaseResponse(response))
 }
 
 function sendRange(response: ServerResponse, body: Buffer, range: ByteRange): void {

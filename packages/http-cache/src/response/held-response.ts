@@ -8,6 +8,15 @@ interface Head {
 const releases = new WeakMap<ServerResponse, () => void>()
 
 /**
+ * Whether the headers of a response were sent, or it is held. Reads a field of Node, where there is one: on Express, V8 looks
+ * up what a response inherits, such as `headersSent`, anew for each response.
+ */
+export function hasHead(response: ServerResponse): boolean {
+  const { _header } = response as unknown as Partial<Head>
+  return _header === undefined ? response.headersSent : _header !== null
+}
+
+/**
  * Makes a response that the application has ended behave as one that was sent, although the cache sends it later:
  * `headersSent` and `writableEnded` are true, its headers cannot be changed, and further bodies are ignored. Middleware
  * checks this in order not to answer twice. @param onRelease restores what is to be sent

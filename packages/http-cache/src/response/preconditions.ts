@@ -11,14 +11,18 @@ export interface Selected {
   readonly date: string | undefined
 }
 
+/** Whether a request may be answered with 304. */
+export function asksWhetherModified({ ifNoneMatch, ifModifiedSince }: Conditions): boolean {
+  return ifNoneMatch !== undefined || ifModifiedSince !== undefined
+}
+
 /**
  * Whether a request is answered with 304 (RFC 9110 section 13.2.2): `If-None-Match` is compared weakly and replaces
  * `If-Modified-Since`.
  */
 export function isNotModified(conditions: Conditions, selected: Selected, now: number): boolean {
   const { ifNoneMatch, ifModifiedSince } = conditions
-  if (ifNoneMatch === undefined && ifModifiedSince === undefined) return false
-  if (selected.status !== 200) return false
+  if (selected.status !== 200 || !asksWhetherModified(conditions)) return false
   if (ifNoneMatch !== undefined) return matchesWeakly(ifNoneMatch, selected.etag)
   const since = parseHttpDate(ifModifiedSince, now)
   // Without Last-Modified, the date of the stored response counts (RFC 9111 section 4.3.2).
@@ -47,8 +51,8 @@ export function permitsRange(ifRange: string | undefined, selected: Selected): b
 export type ByteRange = { readonly start: number; readonly end: number } | 'unsatisfiable'
 
 /** Parses a `Range` of one part (RFC 9110 section 14.1.2). Several parts, and what is invalid, are ignored. */
-export function parseRange(range: string | undefined, length: number): ByteRange | undefined {
-  const match = /^bytes=\s*(\d*)-(\d*)\s*$/.exec(range ?? '')
+export function parseRange(range: string, length: number): ByteRange | undefined {
+  const match = /^bytes=\s*(\d*)-(\d*)\s*$/.exec(range)
   if (match === null || (match[1] === '' && match[2] === '')) return undefined
   const first = match[1] === '' ? undefined : Number(match[1])
   const last = match[2] === '' ? undefined : Number(match[2])

@@ -5,36 +5,33 @@ import type { ResponseHead } from './capture.ts'
 
 /** What a stored response is sent with. */
 interface StoredHead {
-  readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly headers: Headers
   readonly removed?: readonly string[] | undefined
+  readonly etag: string | undefined
   readonly freshness: { readonly omitted: readonly string[] }
 }
 
-/** Names and values in turn, as they are sent. */
-type HeaderLines = readonly HeaderValue[]
-
-/** By record: many requests receive the same one. */
-const linesOfRecords = new WeakMap<StoredHead, HeaderLines>()
-
 /**
- * Sets the headers of a stored response. Those that middleware in front has set for this request are kept, unless the
- * handler has removed them.
+ * Sets the headers of a stored response, with the entity tag of the form that is sent. Those that middleware in front has
+ * set for this request are kept, unless the handler has removed them.
+ *
+ * @param lines the names and values of its headers in turn, with the entity tag of its plain form
  */
 export function setStoredHeaders(
   response: ServerResponse,
-  record: StoredHead,
+  stored: StoredHead,
+  lines: readonly HeaderValue[],
   etag: string | undefined,
 ): void {
   // Of an outer middleware, which may depend on other request headers than the stored response.
   const outerVary = response.getHeader('vary')
-  if (record.removed !== undefined) removeHeaders(response, record.removed)
-  const lines = linesOf(record)
+  if (stored.removed !== undefined) removeHeaders(response, stored.removed)
   for (let index = 0; index < lines.length; index += 2) {
     response.setHeader(lines[index] as string, lines[index + 1] as string | string[])
   }
-  if (outerVary !== undefined) addVary(response, record.headers, outerVary)
-  const isOmitted = record.freshness.omitted.includes('etag')
-  if (etag !== undefined && !isOmitted) response.setHeader('ETag', etag)
+  if (outerVary !== undefined) addVary(response, stored.headers, outerVary)
+  if (etag === stored.etag || etag === undefined) return
+  if (!stored.freshness.omitted.includes('etag')) response.setHeader('ETag', etag)
 }
 
 /** Sets the headers of a response that was rendered apart from its client, and is not stored. */
@@ -54,19 +51,6 @@ export function setRenderedHeaders(
 /** Middleware in front depends on the headers of its `Vary`, whatever the handler does. */
 function removeHeaders(response: ServerResponse, names: readonly string[]): void {
   for (const name of names) if (name !== 'vary') response.removeHeader(name)
-}
-
-function linesOf(record: StoredHead): HeaderLines {
-  const known = linesOfRecords.get(record)
-  if (known !== undefined) return known
-  const { headers, freshness } = record
-  const lines: HeaderValue[] = []
-  for (const name of Object.keys(headers)) {
-    if (name === 'etag' || freshness.omitted.includes(name)) continue
-    lines.push(name, headers[name] as HeaderValue)
-  }
-  linesOfRecords.set(record, lines)
-  return lines
 }
 
 function addVary(

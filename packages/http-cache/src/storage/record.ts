@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { HeaderValue } from '../headers/header-list.ts'
 import type { Freshness } from '../policy/storing.ts'
+import { type HeaderLines, headerLinesOf } from './header-lines.ts'
 import { RecentMap } from './hints.ts'
 
 /** The metadata of a stored response. */
@@ -42,6 +43,8 @@ export type StoredRecord = ResponseRecord | VaryRecord
 export interface StoredItem<R extends StoredRecord = StoredRecord> {
   readonly record: R
   readonly body: Buffer | undefined
+  /** The headers of a response that was decoded, as they are sent. */
+  readonly lines?: HeaderLines | undefined
 }
 
 /**
@@ -57,8 +60,10 @@ const fillOffset = 6
 const fillLength = 16
 const metadataOffset = fillOffset + fillLength
 
+type Metadata = Pick<StoredItem, 'record' | 'lines'>
+
 /** Metadata that was decoded lately, by fill id. A fill id belongs to one text of metadata only. */
-const decoded = new RecentMap<StoredRecord>(10_000)
+const decoded = new RecentMap<Metadata>(10_000)
 
 export function createFillId(): string {
   return randomBytes(12).toString('base64url')
@@ -86,12 +91,15 @@ export function decodeRecord(value: unknown): StoredItem | undefined {
   const bodyOffset = metadataOffset + item.readUInt32LE(lengthOffset)
   if (bodyOffset > item.byteLength) return undefined
   const fill = item.toString('latin1', fillOffset, metadataOffset)
-  const record =
+  const metadata =
     decoded.get(fill) ?? decodeMetadata(fill, item.toString('utf8', metadataOffset, bodyOffset))
-  if (record === undefined) return undefined
-  if (record.kind === 'vary' || record.bodyKey !== undefined) return { record, body: undefined }
+  if (metadata === undefined) return undefined
+  const { record, lines } = metadata
+  if (record.kind === 'vary' || record.bodyKey !== undefined) {
+    return { record, body: undefined, lines }
+  }
   const body = item.subarray(bodyOffset)
-  return body.byteLength === record.bodyBytes ? { record, body } : undefined
+  return body.byteLength === record.bodyBytes ? { record, body, lines } : undefined
 }
 
 /** The same bytes, without a copy. */
@@ -101,12 +109,14 @@ export function bufferOf(value: Uint8Array): Buffer {
     : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 }
 
-function decodeMetadata(fill: string, text: string): StoredRecord | undefined {
+function decodeMetadata(fill: string, text: string): Metadata | undefined {
   try {
     const record = { ...JSON.parse(text), fill } as StoredRecord
     if (record.kind !== 'response' && record.kind !== 'vary') return undefined
-    decoded.set(fill, record)
-    return record
+    const lines = record.kind === 'response' ? headerLinesOf(record) : undefined
+    const metadata = { record, lines }
+    decoded.set(fill, metadata)
+    return metadata
   } catch {
     return undefined
   }
