@@ -1,6 +1,6 @@
 import { lazyContestant } from '../contestants/lazy-contestant.mjs'
 import { startRedis } from '../lib/servers/redis-server.mjs'
-import { httpWorkloads } from '../lib/workloads/http.mjs'
+import { httpWarmUpMs, httpWorkloads } from '../lib/workloads/http.mjs'
 
 const name = 'http/responses'
 const minRatios = [
@@ -31,4 +31,5 @@ export default {
   async prepare() {},
   async check() {},
   durationFactor: 3,
+  warmUpMs: httpWarmUpMs,
 }

@@ -1,7 +1,7 @@
 import { lazyContestant } from '../contestants/lazy-contestant.mjs'
 import { startRedisAndMemcached } from '../lib/servers/redis-and-memcached.mjs'
 import { flags } from '../lib/workloads/dataset.mjs'
-import { httpWorkloads } from '../lib/workloads/http.mjs'
+import { httpWarmUpMs, httpWorkloads } from '../lib/workloads/http.mjs'
 import { checkHits, fill } from '../lib/workloads/key-value.mjs'
 
 const name = 'http/key-value'
@@ -29,4 +29,5 @@ export default {
   prepare: fill(flags),
   check: checkHits(flags),
   durationFactor: 3,
+  warmUpMs: httpWarmUpMs,
 }

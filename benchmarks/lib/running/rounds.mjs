@@ -4,7 +4,7 @@ import { pinClient, pinServer } from './cpus.mjs'
 /** Runs the rounds of a group. In each round every contestant gets a new process; the processes take short turns. */
 export async function runGroup(group, { quick, peers }) {
   const names = Object.keys({ ...group.contestants, ...(peers && group.peers) })
-  const schedule = scheduleOf(quick, group.durationFactor)
+  const schedule = scheduleOf(quick, group)
   const server = await group.server?.start(names)
   for (const pid of server?.pids ?? []) pinServer(pid)
   try {
@@ -51,7 +51,7 @@ function warmUp({ workload, processes }, ms) {
 async function takeTurns({ workload, processes }, schedule, round, server) {
   const commandsPerOp = new Map()
   // With one call in flight, it takes longer until the code has run often enough to be optimised.
-  const warmUpMs = workload.inFlight === 1 ? 3 * schedule.warmUpMs : schedule.warmUpMs
+  const warmUpMs = workload.inFlight === 1 ? schedule.longWarmUpMs : schedule.warmUpMs
   for (const each of processes) {
     if (server !== undefined) pinClient(each.pid, workload)
     commandsPerOp.set(each, await warmUpCounting(each, workload, warmUpMs, server))
@@ -87,9 +87,12 @@ function turnOrder(processes, turn) {
   return turn % 2 === 0 ? order : order.reverse()
 }
 
-function scheduleOf(quick, durationFactor = 1) {
-  const [rounds, turns, warmUpMs, turnMs] = quick ? [3, 4, 100, 30] : [5, 6, 300, 60]
-  return { rounds, turns, warmUpMs: warmUpMs * durationFactor, turnMs: turnMs * durationFactor }
+function scheduleOf(quick, { durationFactor = 1, warmUpMs }) {
+  const [rounds, turns, shortWarmUpMs, turnMs] = quick ? [3, 4, 100, 30] : [5, 6, 300, 60]
+  const schedule = { rounds, turns, turnMs: turnMs * durationFactor }
+  if (!quick && warmUpMs !== undefined) return { ...schedule, warmUpMs, longWarmUpMs: warmUpMs }
+  const short = shortWarmUpMs * durationFactor
+  return { ...schedule, warmUpMs: short, longWarmUpMs: 3 * short }
 }
 
 /** Prints what is measured now. A terminal shows only the last text. */

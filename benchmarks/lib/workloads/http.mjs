@@ -1,3 +1,6 @@
+/** An application with many functions, of which each runs once a request, is optimised after two or three seconds. */
+export const httpWarmUpMs = 3_000
+
 /** Workloads of HTTP requests, from a plan like `[{ name: 'get', path: '/get', inFlight: 32 }]`. */
 export function httpWorkloads(plan) {
   return plan.map((entry) => ({
