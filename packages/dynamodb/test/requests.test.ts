@@ -172,9 +172,15 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
       expect(took).toBeGreaterThan(800)
       expect(took).toBeLessThan(3_500)
     }
+  })
+
+  test('that are throttled at first succeed within the deadline', async () => {
+    // The delays before six retries add up to 2,550 ms at most.
+    const store = storeWith({ timeout: '20s' })
     let rejected = 0
     server.decide = () => (rejected++ < 6 ? exception('ThrottlingException') : undefined)
     expect(await store.get('a')).toBeUndefined()
+    expect(rejected).toBe(7)
   })
 
   test('share a budget of retries while the server throttles everything', async () => {
