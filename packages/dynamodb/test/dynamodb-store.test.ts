@@ -9,7 +9,7 @@ import { ConsumptionMeter, type DynamoDBOptions, dynamodb } from '@stowage/dynam
 import { ManualClock } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { admin, createTable, type Engine, engines, useCredentials } from './engines.ts'
-import { type Body, type FaultServer, startFaultServer } from './fault-server.ts'
+import { type Body, exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
 let server: FaultServer
@@ -324,21 +324,17 @@ test('clears a prefix with one read and one write, and keeps other keys and the 
 })
 
 test('counts consumed units and throttled requests until the meter is closed', async () => {
-  const store = storeWith({ batching: false, consistency: 'eventual', timeout: '1s' })
+  const store = storeWith({ batching: false, consistency: 'eventual' })
   const meter = new ConsumptionMeter()
   await store.set('metered', 'x'.repeat(3_000))
   await store.get('metered')
   await store.getMany(['metered'])
-  server.decide = () => ({
-    status: 400,
-    body: { __type: 'x#ThrottlingException', message: 'slow down' },
-  })
-  server.requests.length = 0
+  let rejected = 0
+  server.decide = () => exception(rejected++ < 3 ? 'ThrottlingException' : 'AccessDeniedException')
   await expect(store.get('metered')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
-  const throttled = server.requests.length
   meter.close()
   server.decide = () => undefined
   await store.get('metered')
-  const requests = 3 + throttled
-  expect(meter.of('cache')).toEqual({ requests, throttled, readUnits: 1, writeUnits: 3 })
+  const consumed = { requests: 7, throttled: 3, readUnits: 1, writeUnits: 3 }
+  expect(meter.of('cache')).toEqual(consumed)
 })

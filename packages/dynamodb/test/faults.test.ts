@@ -91,13 +91,29 @@ describe('batches of 1000 keys', () => {
   })
 
   test('report unprocessed items at the deadline', async () => {
-    const shortTimeout = dynamodb({ ...options, endpoint: server.url, timeout: '200ms' })
+    const shortTimeout = dynamodb({ ...options, endpoint: server.url, timeout: '1s' })
     server.decide = (_, { RequestItems }) => ({ body: { UnprocessedItems: RequestItems } })
     await expect(shortTimeout.setMany(entries.slice(0, 20))).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       retryable: true,
       message: expect.stringContaining('20 items'),
     })
+    await shortTimeout.close()
+  })
+
+  test('report unprocessed items if nothing replies to the request for the rest', async () => {
+    const timeouts = { timeout: '1s', requestTimeout: '10s' } as const
+    const shortTimeout = dynamodb({ ...options, ...timeouts, endpoint: server.url })
+    let requests = 0
+    server.decide = (_, { RequestItems }) =>
+      requests++ === 0 ? { body: { UnprocessedItems: RequestItems } } : new Promise<never>(() => {})
+    await expect(shortTimeout.setMany(entries.slice(0, 20))).rejects.toMatchObject({
+      code: 'ERR_CACHE_REJECTED',
+      retryable: true,
+      message: expect.stringContaining('20 items'),
+      cause: { code: 'ERR_CACHE_TIMEOUT' },
+    })
+    expect(requests).toBe(2)
     await shortTimeout.close()
   })
 })

@@ -4,6 +4,7 @@ import type { Item } from '../attributes.ts'
 import { BatchOutcomes } from '../batch-outcomes.ts'
 import { capacityRemedy } from '../dynamodb-errors.ts'
 import type { RequestContext, RequestSender } from './request-sender.ts'
+import { minRequestMs } from './retry-budget.ts'
 
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const maxGetKeys = 100
@@ -146,8 +147,8 @@ export class BatchRequests {
       try {
         unprocessed = await send(unprocessed, { operation, deadline })
       } catch (error) {
-        // After unprocessed items, a timeout at the deadline is only their consequence.
-        const isLate = unprocessed !== keys && performance.now() >= deadline
+        // After unprocessed items, a timeout at the deadline is only their consequence. A timer may be early.
+        const isLate = unprocessed !== keys && performance.now() >= deadline - minRequestMs
         const cause = isLate ? unprocessedError(before, timeoutMs, operation, error) : error
         return outcomes.failed(unprocessed, cause as CacheError)
       }

@@ -18,12 +18,10 @@ import type { Transport } from '../transport/transport.ts'
 import { requestChannel } from './capacity.ts'
 import { EndpointHealth } from './endpoint-health.ts'
 import { RequestSlots } from './request-slots.ts'
-import { RetryBudget } from './retry-budget.ts'
+import { minRequestMs, RetryBudget } from './retry-budget.ts'
 
 const maxRequestsInFlight = 128
 const regionTimeoutMs = 100
-/** With less time left, a call that has waited for its turn is not sent: it could not get a reply. */
-const minRequestMs = 20
 /** How long a reply of the server tells its time. */
 const maxClockAgeMs = 60_000
 

@@ -8,6 +8,9 @@ const capacity = 100
 const refillPerSecond = 10
 const refillPerSuccess = 0.2
 
+/** With less time left, a request is not sent: it could not get a reply. */
+export const minRequestMs = 20
+
 /**
  * When to retry. A call uses the time until its deadline, with random delays up to a limit that doubles: clients that were
  * throttled together must not retry together. All calls share a budget, so that retries cannot multiply the load while the
@@ -25,7 +28,7 @@ export class RetryBudget {
 
   /**
    * Waits before a retry.
-   * @returns false, without a wait, if the deadline would pass or the budget is used up
+   * @returns false if too little time would be left until the deadline or the budget is used up
    */
   async wait(failures: number, deadline: number): Promise<boolean> {
     return this.#take() && delayed(failures, deadline)
@@ -49,7 +52,8 @@ export class RetryBudget {
 
 async function delayed(failures: number, deadline: number): Promise<boolean> {
   const delayMs = Math.random() * Math.min(maxDelayMs, baseDelayMs * 2 ** failures)
-  if (performance.now() + delayMs >= deadline) return false
+  const latest = deadline - minRequestMs
+  if (performance.now() + delayMs >= latest) return false
   await sleep(delayMs)
-  return true
+  return performance.now() < latest
 }
