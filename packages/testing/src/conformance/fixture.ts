@@ -151,16 +151,20 @@ export class Fixture {
 
   /** Asserts that the item, which was just written with `ttl`, expires then, and not before. */
   readonly assertExpires = async (key: string, ttl: number, rule: string): Promise<void> => {
-    if (!this.exact) return this.waitUntilMissing(key, rule)
+    if (!this.exact) return this.waitUntilMissing(key, rule, ttl)
     await this.wait(ttl - 1)
     assert.ok(await this.exists(key), `${rule}: expired before its ttl of ${ttl} ms`)
     await this.wait(this.roundedTtl(ttl) - ttl + 1)
     assert.ok(!(await this.exists(key)), `${rule}: still exists after its ttl of ${ttl} ms`)
   }
 
-  /** Polls until the key is missing, with a timeout that allows for a slow machine. */
-  readonly waitUntilMissing = async (key: string, rule: string): Promise<void> => {
-    const timeoutMs = pollTimeoutMs + 2 * this.store.limits.ttlStep
+  /** Polls until the key is missing, for longer than its ttl: the machine may be slow. */
+  readonly waitUntilMissing = async (
+    key: string,
+    rule: string,
+    ttl: number = this.shortTtl,
+  ): Promise<void> => {
+    const timeoutMs = ttl + pollTimeoutMs + 2 * this.store.limits.ttlStep
     for (let waitedMs = 0; await this.exists(key); waitedMs += pollIntervalMs) {
       assert.ok(waitedMs < timeoutMs, `${rule}: still exists after ${timeoutMs} ms`)
       await this.wait(pollIntervalMs)
@@ -175,7 +179,7 @@ export class Fixture {
     if (this.exact) return this.wait(this.roundedTtl(ttl))
     const probe = this.newKey('probe')
     await this.store.set(probe, this.item('probe'), ttl)
-    await this.waitUntilMissing(probe, 'an item with a ttl expires')
+    await this.waitUntilMissing(probe, 'an item with a ttl expires', ttl)
     // The clocks of the nodes of a cluster may differ by a step.
     await this.wait(this.store.limits.ttlStep + pollIntervalMs)
   }

@@ -46,7 +46,7 @@ async function assertNotProlonged(fixture: Fixture, name: string, write: Rejecte
     assert.equal(await write(key), false, `${name} of this item returns false`)
   })
   const rule = `${name} does not prolong an existing item`
-  return exact ? assertExpires(key, ttl, rule) : waitUntilMissing(key, rule)
+  return exact ? assertExpires(key, ttl, rule) : waitUntilMissing(key, rule, ttl)
 }
 
 async function assertNotShortened(fixture: Fixture, name: string, write: RejectedWrite) {
