@@ -22,6 +22,7 @@ export default defineConfig({
     // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 20_000 } },
     // The servers and the browser that tests start need cores as well, but most tests wait.
     maxWorkers: availableParallelism() >= 4 ? 4 : 2,
     // Concurrent tests spend most of their time waiting for a ttl.

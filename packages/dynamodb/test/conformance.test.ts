@@ -11,7 +11,7 @@ conformVariants('lean')
 describe('an endpoint that is frozen', () => {
   let engine: DynamoDBServer
   // DynamoDB Local takes up to a second for a batch on a machine with other work.
-  const timeouts = { timeout: '3s', requestTimeout: '1s' } as const
+  const timeouts = { timeout: '4s', requestTimeout: '2s' } as const
 
   beforeAll(async () => {
     useCredentials()
@@ -27,6 +27,6 @@ describe('an endpoint that is frozen', () => {
     sharedBackend: true,
     breakBackend: () => engine.kill('SIGSTOP'),
     restoreBackend: () => engine.kill('SIGCONT'),
-    deadlineMs: 4_500,
+    deadlineMs: 6_000,
   })
 })

@@ -239,7 +239,7 @@ test('does not delete its own chunks when the reply to a write is lost', async (
 })
 
 test('ignores a failure to delete the replaced chunks', async () => {
-  const store = storeWith({ chunks: true, timeout: '200ms' })
+  const store = storeWith({ chunks: true })
   await store.set('k', randomBytes(mebibyte))
   server.decide = (name, { RequestItems }) =>
     name === 'BatchWriteItem' && RequestItems.cache.some(({ DeleteRequest }: Body) => DeleteRequest)

@@ -183,7 +183,7 @@ describe('requests', () => {
     expect(String(await storeWith().get('k'))).toBe('v')
     expect(server.requests).toHaveLength(2)
     wrong = Number.POSITIVE_INFINITY
-    await expect(storeWith({ timeout: '100ms' }).get('k')).rejects.toMatchObject({
+    await expect(storeWith({ timeout: '1s' }).get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
       message: expect.stringContaining('checksum'),
     })
@@ -204,7 +204,7 @@ describe('requests', () => {
     async (body) => {
       server.decide = () => ({ status: 503, body })
       const expected = { code: 'ERR_CACHE_UNAVAILABLE', message: expect.stringContaining('503') }
-      await expect(storeWith({ timeout: '100ms' }).get('k')).rejects.toMatchObject(expected)
+      await expect(storeWith({ timeout: '1s' }).get('k')).rejects.toMatchObject(expected)
     },
   )
 
@@ -304,7 +304,7 @@ test('errors name the host that the SDK has resolved', async () => {
   })
   const body: Body = { __type: 'x#InternalServerError', message: 'failed' }
   server.decide = () => ({ status: 500, body })
-  await expect(storeWith({ timeout: '50ms' }).get('k')).rejects.toMatchObject({
+  await expect(storeWith({ timeout: '1s' }).get('k')).rejects.toMatchObject({
     message: expect.stringContaining(`127.0.0.1:${server.port}`),
   })
 })

@@ -101,7 +101,7 @@ describe('a lost connection', () => {
 
   test('to a frozen server times out all calls; they succeed once the server replies again', async () => {
     const { url, kill } = await startServer()
-    const store = createStore({ url, timeout: '50ms' })
+    const store = createStore({ url, timeout: '400ms' })
     await store.set('k', 'v')
     kill('SIGSTOP')
     const errors = await Promise.all(Array.from({ length: 20 }, () => failureOf(store.get('k'))))
@@ -113,10 +113,10 @@ describe('a lost connection', () => {
 
 test('a call does not time out because this process was busy', async () => {
   const { url } = await startServer()
-  const store = createStore({ url, timeout: '40ms' })
+  const store = createStore({ url, timeout: '400ms' })
   await store.set('k', 'v')
   const reply = store.get('k')
-  const busyUntil = Date.now() + 400
+  const busyUntil = Date.now() + 2_000
   while (Date.now() < busyUntil);
   expect(String(await reply)).toBe('v')
 })
@@ -211,9 +211,9 @@ test('close waits for a script that is sent twice', async () => {
 
 test('the first call does not time out because this process was busy', async () => {
   const { url } = await startServer()
-  const store = createStore({ url, timeout: '40ms', connectTimeout: '40ms' })
+  const store = createStore({ url, timeout: '400ms', connectTimeout: '400ms' })
   const reply = store.get('k')
-  const busyUntil = Date.now() + 500
+  const busyUntil = Date.now() + 2_000
   while (Date.now() < busyUntil);
   expect(await reply).toBeUndefined()
 })
@@ -247,7 +247,7 @@ describe('the reason for a failed call', () => {
 describe('an error names the server and the reason', () => {
   test('when no reply arrives', async () => {
     const { url, port, kill } = await startServer()
-    const store = createStore({ url, timeout: '50ms' })
+    const store = createStore({ url, timeout: '400ms' })
     await store.set('k', 'v')
     kill('SIGSTOP')
     expect((await failureOf(store.get('k'))).message).toBe(
@@ -341,7 +341,7 @@ describe('an injected client', () => {
         calls++
         return connect(url)
       },
-      timeout: '50ms',
+      timeout: '400ms',
     })
     expect(calls).toBe(0)
     await store.set('k', 'v')

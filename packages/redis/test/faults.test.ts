@@ -21,7 +21,7 @@ const cleanups: (() => Promise<unknown>)[] = []
 beforeEach(async () => {
   server = await startRedis()
   proxy = await startProxy(server.port)
-  store = redis({ url: proxy.url, timeout: '100ms', connectTimeout: '100ms' })
+  store = redis({ url: proxy.url, timeout: '400ms', connectTimeout: '400ms' })
   cleanups.push(
     server.stop,
     () => proxy.stop(),

@@ -160,7 +160,7 @@ describe('everything else is forwarded', () => {
     const binary = new Client(port)
     const noop = Buffer.alloc(24)
     noop.set([0x80, 0x0a])
-    await vi.waitFor(async () => expect((await binary.request(noop, '\0')).length).toBe(24))
+    await expect.poll(async () => (await binary.request(noop, '\0')).length).toBe(24)
     const client = new Client(port)
     const value = 'v'.repeat(900_000)
     expect(await client.request(`set large 0 0 ${value.length}\r\n${value}\r\n`, '\r\n')).toBe(

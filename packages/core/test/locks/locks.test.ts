@@ -78,7 +78,7 @@ test('an add whose outcome is unknown is taken back', async () => {
     return result
   })
   await expect(new Cache(store).lock('report').acquire()).rejects.toThrow('no reply')
-  await vi.waitFor(async () => expect(await a.lock('report').isLocked()).toBe(false))
+  await expect.poll(() => a.lock('report').isLocked()).toBe(false)
 })
 
 test('locks are in the primary store of a store that fails over', async () => {

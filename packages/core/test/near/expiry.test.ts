@@ -1,6 +1,6 @@
 import { Cache } from '@stowage/core'
 import { ManualClock, ReferenceStore } from '@stowage/testing'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { world } from './near-world.ts'
 import { TestBus } from './test-bus.ts'
 
@@ -56,7 +56,7 @@ describe('expiry', () => {
     await clock.advance(1_000)
     const other = new Cache(store, { prefix: 'app:', clock })
     await other.remember('k', options, () => 'stale')
-    await vi.waitFor(async () => expect(await other.get('k')).toBe('stale'))
+    await expect.poll(() => other.get('k')).toBe('stale')
     expect(await cache.remember('k', options, () => 'loaded again')).toBe('stale')
   })
 })

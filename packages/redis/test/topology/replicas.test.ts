@@ -135,7 +135,7 @@ describe('a read after a write of the same process', () => {
 
 describe('a replica that fails', () => {
   test('fails no call: the primary serves the read', async () => {
-    const store = createStore({ timeout: '50ms' })
+    const store = createStore({ timeout: '400ms' })
     await store.set('k', 'v')
     for (const { kill } of servers.replicas) kill('SIGSTOP')
     for (let read = 0; read < 20; read++) expect(String(await store.get('k'))).toBe('v')

@@ -78,7 +78,7 @@ describe('replicas discovered through Sentinels', () => {
     const store = redis({
       sentinels: addressesOf(sentinels),
       readFrom: 'replica',
-      timeout: '300ms',
+      timeout: '4s',
     })
     cleanups.push(() => store.close())
     await store.set('k', 'v')

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { command, type RedisServer, startRedis } from '@stowage/test-servers'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 describe('command', () => {
   let server: RedisServer
@@ -32,7 +32,7 @@ describe('command', () => {
 
   test('rejects when there is no reply', async () => {
     const silent = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
-    await vi.waitFor(() => expect(silent.listening).toBe(true))
+    await expect.poll(() => silent.listening).toBe(true)
     const { port } = silent.address() as { port: number }
     await expect(command(port, 'PING')).rejects.toThrow(`PING on port ${port}`)
     await new Promise((resolve) => silent.close(resolve))
