@@ -6,12 +6,15 @@ import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/co
 import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { manifestOf, PackageSet, tool } from './package-set.ts'
+
+// Compilers and npm take long on a slow machine.
+vi.setConfig({ testTimeout: 180_000 })
 
 const packages = new PackageSet()
 
-beforeAll(() => packages.install(), 120_000)
+beforeAll(() => packages.install(), 400_000)
 afterAll(() => packages.remove())
 
 /** What an application imports. `testing` has its own line, because not every resolution finds its dependencies. */

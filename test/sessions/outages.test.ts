@@ -17,8 +17,8 @@ import { Load } from './cases/load.ts'
 
 const outageMs = 1_500
 /** For how long after an outage requests may fail: connections are opened again with increasing delays. */
-const recoveryMs = 6_000
-const timeout = 60_000
+const recoveryMs = 9_000
+const timeout = 120_000
 
 /** Runs 200 requests per second before, during and after an outage. */
 async function survive(store: CacheStore, outage: () => Promise<unknown>): Promise<Load> {
@@ -109,7 +109,8 @@ test(
     const sentinels = await startSentinels({ replicated })
     onTestFinished(sentinels.stop)
     const addresses = sentinels.addresses.map(({ host, port }) => `${host}:${port}`)
-    const store = redis({ sentinels: addresses, waitReplicas: 1, timeout: '1s' })
+    // Long enough for the acknowledgement of a replica on a slow machine.
+    const store = redis({ sentinels: addresses, waitReplicas: 1, timeout: '4s' })
     const load = await survive(store, async () => {
       const before = replicated.primary.port
       await replicated.primary.stop()

@@ -11,7 +11,7 @@ let urls: string[]
 
 beforeAll(async () => {
   server = await startRedis()
-  const variables = { CACHE_DRIVER: 'redis', REDIS_URL: server.url, REPORT_MS: '1000' }
+  const variables = { CACHE_DRIVER: 'redis', REDIS_URL: server.url, REPORT_MS: '4000' }
   for (let count = 0; count < 2; count++) apps.push(new AppProcess(main, variables))
   urls = await Promise.all(apps.map((app) => app.url()))
   visitors = urls.map((url) => new Visitor(url))

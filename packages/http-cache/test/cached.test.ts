@@ -205,19 +205,20 @@ describe('what cannot be shared', () => {
   test('requests do not wait for each other once a response was private', async () => {
     const { cache, clock } = setupCache()
     const app = express()
-    let inFlight = 0
-    let most = 0
+    const waiting: (() => void)[] = []
+    let isOpen = true
     app.get('/p', asHandler(responseCache({ cache })), async (_request, response) => {
-      most = Math.max(most, ++inFlight)
-      await new Promise((resolve) => setTimeout(resolve, 30))
-      inFlight--
+      if (!isOpen) await new Promise<void>((resolve) => waiting.push(resolve))
       response.set('Cache-Control', 'private').send('x')
     })
     const { get } = await serve(app)
     await get('/p')
-    most = 0
-    await Promise.all([get('/p'), get('/p'), get('/p'), get('/p')])
-    expect(most).toBe(4)
+    isOpen = false
+    const replies = [get('/p'), get('/p'), get('/p'), get('/p')]
+    await expect.poll(() => waiting.length).toBe(4)
+    isOpen = true
+    for (const resolve of waiting) resolve()
+    await Promise.all(replies)
     await clock.advance(11_000)
     expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=private')
   })

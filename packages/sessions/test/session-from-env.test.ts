@@ -9,7 +9,7 @@ import {
   type SessionFromEnvOptions,
   sessionFromEnv,
 } from '@stowage/sessions'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 
 const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
 
@@ -87,21 +87,20 @@ test('all problems are reported at once, without secrets', async () => {
 })
 
 test('SESSION_IDLE limits the time between requests, and SESSION_LIFETIME that of the session', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] })
+  onTestFinished(() => void vi.useRealTimers())
   const variables = { SESSION_SECRET: 's', SESSION_IDLE: '200ms', SESSION_LIFETIME: '500ms' }
   const { sessions } = await sessionFromEnv(variables, registry, { sessions: { touchAfter: 0 } })
   await sessions.create('id', { n: 0 })
-  const began = Date.now()
-  let reads = 0
-  for (;;) {
+  await sessions.create('idle', { n: 0 })
+  for (let ms = 0; ms < 500; ms += 20) {
     const session = await sessions.read('id')
-    if (session === undefined) break
-    reads++
+    if (session === undefined) throw new Error(`ended after ${ms} ms`)
     await sessions.touch('id', session)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect((await sessions.read('idle')) === undefined, `after ${ms} ms`).toBe(ms >= 200)
+    vi.advanceTimersByTime(20)
   }
-  expect(reads).toBeGreaterThan(3)
-  expect(Date.now() - began).toBeGreaterThanOrEqual(200)
-  expect(Date.now() - began).toBeLessThan(5_000)
+  expect(await sessions.read('id')).toBeUndefined()
 })
 
 test('replicated Redis that does not wait for a replica causes a warning, once', async () => {

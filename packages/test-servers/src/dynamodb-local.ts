@@ -6,6 +6,7 @@ import { type ServerProcess, startServerProcess } from './server-process.ts'
 
 // A Java runtime starts slowly on a busy machine.
 const readyTimeoutMs = 60_000
+const region = 'eu-central-1'
 const fastStart = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xmx512m']
 const jar = ['-Djava.library.path=./DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar']
 const inMemory = ['-inMemory', '-sharedDb', '-disableTelemetry']
@@ -61,12 +62,21 @@ function findInstallation(): string {
   return join(lib, folder)
 }
 
-/** Whether the server rejects an unsigned request with status 400. */
+/** Whether the server can list its tables. The first request takes long, and should not be one of a test. */
 async function respondsTo(url: string): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-amz-json-1.0',
+        'x-amz-target': 'DynamoDB_20120810.ListTables',
+        authorization: `AWS4-HMAC-SHA256 Credential=local/20260101/${region}/dynamodb/aws4_request, SignedHeaders=host, Signature=0`,
+      },
+      body: '{}',
+      signal: AbortSignal.timeout(10_000),
+    })
     await response.arrayBuffer()
-    return response.status === 400
+    return response.ok
   } catch {
     return false
   }
@@ -75,7 +85,7 @@ async function respondsTo(url: string): Promise<boolean> {
 function variablesFor(url: string): DynamoDBVariables {
   return {
     DYNAMODB_ENDPOINT: url,
-    AWS_REGION: 'eu-central-1',
+    AWS_REGION: region,
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
     AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',

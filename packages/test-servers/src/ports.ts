@@ -1,17 +1,26 @@
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 
 const startAttempts = 5
 
-/** Resolves to a port of the loopback interface on which nothing listens. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
+/** Below the ports that an operating system assigns itself: from 32768 on Linux, from 49152 elsewhere. */
+const firstPort = 12_000
+const portsPerWorker = 1_000
+const maxWorkers = 8
+let lastOffset = process.pid % portsPerWorker
+
+/**
+ * Resolves to a port of the loopback interface on which nothing listens. It is not assigned to anything else before the
+ * caller uses it: each worker of Vitest has ports of its own, and uses one after another.
+ */
+export async function freePort(): Promise<number> {
+  const worker = Number(process.env.VITEST_POOL_ID ?? 0) % maxWorkers
+  const workerPort = firstPort + worker * portsPerWorker
+  for (let attempt = 0; attempt < portsPerWorker; attempt++) {
+    lastOffset = (lastOffset + 1) % portsPerWorker
+    const port = workerPort + lastOffset
+    if (await isPortFree(port)) return port
+  }
+  throw new Error(`All ports from ${workerPort} to ${workerPort + portsPerWorker - 1} are in use.`)
 }
 
 /** Whether `port` of the loopback interface can be listened on. */

@@ -45,7 +45,7 @@ export function failureTests(started: () => Fleet, maxSize: number): void {
 
   test('processes do not wait for each other if the result cannot be kept', async () => {
     const fleet = started()
-    const loadMs = 1_000
+    const loadMs = 2_000
     const request = {
       key: 'nothing',
       options: { ttl: '1m' },

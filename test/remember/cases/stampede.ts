@@ -21,8 +21,8 @@ export function stampedeTests(started: () => Fleet, sizes: readonly number[]): v
   test('a load of three lease ttls is not repeated', async () => {
     const fleet = started()
     const key = 'long load'
-    const options = { ttl: '1m', lease: '600ms' }
-    const request = { key, options, load: { ms: 2_000 }, calls: 25 }
+    const options = { ttl: '1m', lease: '1500ms' }
+    const request = { key, options, load: { ms: 5_000 }, calls: 25 }
     const outcomes = await rememberInAll(await fleet.processes(4), request)
     expect(fleet.origin.loadsOf(key)).toHaveLength(1)
     expect(valuesOf(outcomes)).toEqual(new Set([`value of ${key}`]))

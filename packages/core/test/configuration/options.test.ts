@@ -92,7 +92,7 @@ describe('an option that is undefined', () => {
 
   test('does not replace a default of remember, which also applies to collections', async () => {
     const clock = new ManualClock()
-    const remember = { staleIfError: '1d', timeout: 20 } as const
+    const remember = { staleIfError: '1d', timeout: 500 } as const
     const cache = new Cache(memory({ clock }), { clock, ttl: '1m', remember })
     const options: RememberOptions<string> = { staleIfError: undefined, timeout: undefined }
     const users = cache.collection('user', { load: (id: string): string => `user ${id}` })

@@ -89,10 +89,10 @@ describe('a lease', () => {
     let loads = 0
     const load = async () => {
       loads++
-      await sleep(900)
+      await sleep(4_000)
       return 'slow'
     }
-    const calls = [a, b].map((cache) => cache.remember('k', { lease: 300 }, load))
+    const calls = [a, b].map((cache) => cache.remember('k', { lease: 1_500 }, load))
     expect(await Promise.all(calls)).toEqual(['slow', 'slow'])
     expect(loads).toBe(1)
   })

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache, CacheError, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
@@ -320,14 +319,17 @@ test('a private value is not shared with other callers', async () => {
 
 test('a value that cannot be kept is loaded by processes at the same time, not one after another', async () => {
   const { a, b } = twoProcesses()
-  const load = async () => {
-    await sleep(300)
-    return undefined
+  await a.remember('k', {}, () => undefined)
+  let loads = 0
+  const ended = gate<undefined>()
+  const load = () => {
+    loads++
+    return ended.opened
   }
-  await a.remember('k', {}, load)
-  const start = performance.now()
-  await Promise.all([a, b, a, b].map((cache) => cache.remember('k', {}, load)))
-  expect(performance.now() - start).toBeLessThan(900) // one after another: 1,200
+  const calls = [a, b, a, b].map((cache) => cache.remember('k', {}, load))
+  await expect.poll(() => loads).toBe(2)
+  ended.open(undefined)
+  await Promise.all(calls)
 })
 
 test('close aborts a refresh in the background, and waits for it', async () => {

@@ -23,6 +23,9 @@ const chosen: readonly { readonly scenario: Scenario; readonly backends: readonl
   { scenario: batching as Scenario, backends: ['Redis', 'DynamoDB with scan'] },
 ]
 
+/** The test must not fail because the machine is slow. */
+const patient = { timeout: 20_000, connectTimeout: 20_000 } as const
+
 interface Server {
   readonly create: () => ByteStore
   readonly stop: () => Promise<unknown>
@@ -32,15 +35,17 @@ const servers = new Map<string, Server>()
 
 beforeAll(async () => {
   const server = await startRedis()
-  servers.set('Redis', { create: () => redis({ url: server.url }), stop: () => server.stop() })
+  servers.set('Redis', {
+    create: () => redis({ url: server.url, ...patient }),
+    stop: () => server.stop(),
+  })
   const cached = await startMemcached()
   const addresses = [cached.address]
-  const create = () => memcached({ servers: addresses })
+  const create = () => memcached({ servers: addresses, ...patient })
   servers.set('memcached', { create, stop: () => cached.stop() })
   const dynamo = await startDynamoDB()
   Object.assign(process.env, dynamo.env)
   const place = { table: 'simulated', endpoint: dynamo.url, ensureTable: 'create' } as const
-  // The test must not fail because the machine is slow.
   const options = { ...place, timeout: 20_000, requestTimeout: 10_000 }
   servers.set('DynamoDB', { create: () => dynamodb(options), stop: () => dynamo.stop() })
   const listing = { ...options, scan: true, consistency: 'strong' } as const

@@ -98,10 +98,10 @@ describe('a load of several keys during which', () => {
     const { a, b } = twoProcesses()
     const { asked, load } = counting()
     const slow = async (missing: readonly string[]) => {
-      await sleep(2_500)
+      await sleep(5_000)
       return load(missing)
     }
-    const calls = [a, b].map((cache) => cache.rememberMany(['1', '2'], { lease: '1s' }, slow))
+    const calls = [a, b].map((cache) => cache.rememberMany(['1', '2'], { lease: '2s' }, slow))
     await Promise.all(calls)
     expect(asked).toEqual([['1', '2']])
   })

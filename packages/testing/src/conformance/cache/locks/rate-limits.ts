@@ -10,7 +10,8 @@ const policies = ['fixed', 'sliding', 'bucket'] as const
 type Policy = (typeof policies)[number]
 
 /** Longer than any test takes. */
-const window = '1d' as const
+/** Long, because few windows of a real clock end during a test. */
+const window = '30d' as const
 const timeoutMs = 8_000
 
 export const rateLimits: readonly ConformanceCase[] = group('rate limits', {
@@ -213,7 +214,7 @@ function newLimiter({ newCache, newKey, clock }: Fixture, policy: Policy, window
 function assertDenied({ allowed, remaining, retryAfterMs }: RateLimitResult, policy: Policy): void {
   assert.equal(allowed, false, `${policy}: a call beyond the limit is denied`)
   assert.equal(remaining, 0, `${policy}: nothing is left`)
-  assert.ok(retryAfterMs > 0 && retryAfterMs <= 2 * 86_400_000, `${policy}: retryAfterMs`)
+  assert.ok(retryAfterMs > 0 && retryAfterMs <= 60 * 86_400_000, `${policy}: retryAfterMs`)
 }
 
 /** Takes as many slots, one within the other. */
