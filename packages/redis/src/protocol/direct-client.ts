@@ -3,7 +3,7 @@ import type { Argument, CommandClient, SetOptions } from './command-client.ts'
 import { Outbox } from './outbox.ts'
 import { ReplyCounter, SingleReply } from './queue-entry.ts'
 import { QueueAccess, type QueueingClient } from './queueing-client.ts'
-import { bulkString, Request, requestHeader } from './request.ts'
+import { bulkString, lineEnd, Request, requestHeader } from './request.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -54,11 +54,11 @@ export class DirectClient implements CommandClient {
 
   set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
     const [first, ttl, isNew] = options
-    if (first === 'NX') return this.#add(new Request(addHeader, [key, value], nx))
+    if (first === 'NX') return this.#add(new Request(addHeader, [key, value], nx + lineEnd))
     if (ttl === undefined) return this.#set(new Request(setHeader, [key, value]))
     const suffix = this.#suffixFor(ttl)
     if (isNew === undefined) return this.#set(new Request(setWithTtlHeader, [key, value], suffix))
-    return this.#add(new Request(addWithTtlHeader, [key, value], suffix + nx))
+    return this.#add(new Request(addWithTtlHeader, [key, value], nx + suffix))
   }
 
   setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
@@ -146,7 +146,7 @@ export class DirectClient implements CommandClient {
   #suffixFor(ttl: number): string {
     if (ttl !== this.#ttl) {
       this.#ttl = ttl
-      this.#ttlSuffix = px + bulkString(String(ttl))
+      this.#ttlSuffix = px + bulkString(String(ttl)) + lineEnd
     }
     return this.#ttlSuffix
   }

@@ -1,7 +1,13 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Argument } from '../../src/protocol/command-client.ts'
-import { bulkString, Request, RequestEncoder, requestHeader } from '../../src/protocol/request.ts'
+import {
+  bulkString,
+  lineEnd,
+  Request,
+  RequestEncoder,
+  requestHeader,
+} from '../../src/protocol/request.ts'
 
 const texts = ['', 'v', '\r\n', 'ä€😀', 'x'.repeat(1_000), 'ä'.repeat(16_385), 'x'.repeat(70_000)]
 
@@ -15,19 +21,19 @@ function randomRequest(): Request {
   const count = argsPerCommand === 0 ? 0 : argsPerCommand * (1 + randomInt(40))
   const args = Array.from({ length: count }, randomArgument)
   const header = requestHeader('SET', argsPerCommand + 1)
-  return new Request(header, args, bulkString('NX'), argsPerCommand)
+  return new Request(header, args, bulkString('NX') + lineEnd, argsPerCommand)
 }
 
-/** The commands of a request, encoded one by one. */
-function encodeSimply({ header, args, suffix, argsPerCommand, commandCount }: Request): Buffer {
+/** The commands of a random request as arrays of bulk strings, encoded one by one. */
+function encodeSimply({ args, argsPerCommand, commandCount }: Request): Buffer {
   const commands = Array.from({ length: commandCount }, (_, index) => {
     const own = args.slice(index * argsPerCommand, (index + 1) * argsPerCommand)
-    const bulks = own.flatMap((arg) => [
+    const bulks = ['SET', ...own, 'NX'].flatMap((arg) => [
       Buffer.from(`$${Buffer.byteLength(arg)}\r\n`),
       Buffer.from(arg as string),
       Buffer.from('\r\n'),
     ])
-    return Buffer.concat([Buffer.from(header), ...bulks, Buffer.from(suffix)])
+    return Buffer.concat([Buffer.from(`*${own.length + 2}\r\n`), ...bulks])
   })
   return Buffer.concat(commands)
 }
@@ -49,7 +55,7 @@ test('random requests are encoded in blocks, also if a block is encoded twice', 
 
 test('a block ends after 64 KiB of text, also between the commands of a request', () => {
   const args = Array.from({ length: 400 }, () => 'x'.repeat(1_000))
-  const encoder = new RequestEncoder([new Request(requestHeader('SET', 2), args, '', 2)])
+  const encoder = new RequestEncoder([new Request(requestHeader('SET', 2), args, lineEnd, 2)])
   const sizes: number[] = []
   for (; !encoder.isAtEnd; encoder.advance()) {
     const [text = '', ...others] = encoder.encode(Buffer.byteLength)
