@@ -42,6 +42,7 @@ describe.each(Object.keys(forms) as (keyof typeof forms)[])('%s', (form) => {
         (_request, response) => void response.send('done'),
       )
       const { get } = await serve(app)
+      // A request would not wait longer than its deadline for the connection.
       await cache.get('connect')
       await expect.poll(async () => (await get('/p')).cache).toMatch(/^hit/)
       if (how === 'frozen') proxy.mute(true)

@@ -335,6 +335,7 @@ test('counts consumed units and throttled requests until the meter is closed', a
   meter.close()
   server.decide = () => undefined
   await store.get('metered')
+  // Three succeeded, three were throttled, one was denied.
   const consumed = { requests: 7, throttled: 3, readUnits: 1, writeUnits: 3 }
   expect(meter.of('cache')).toEqual(consumed)
 })

@@ -77,7 +77,7 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
 
   test('that are half answered give their connection back', async () => {
     const client = transport === 'sdk' ? clientFor(server.url) : undefined
-    await storeWith().set('k', 'v')
+    await storeWith({}, engine.url).set('k', 'v')
     const timeouts = { timeout: '1s', requestTimeout: '200ms' } as const
     const store = storeWith({ batching: false, ...timeouts, ...(client && { client }) })
     server.decide = () => 'half the reply'
@@ -141,7 +141,7 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
   })
 
   test('that were not sent are not reported as timed out, and a slow key does not stop others', async () => {
-    const store = storeWith({ batching: false, timeout: '3s' })
+    const store = storeWith({ batching: false, timeout: '3s', requestTimeout: '200ms' })
     await store.get('warm')
     server.decide = async (_, { Key }) => {
       if (Key?.key?.S === 'slow') await sleep(4_000)
@@ -159,11 +159,13 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
 
   test('to a port without a server fail soon, and then at once', async () => {
     const store = storeWith({ timeout: '30s' }, `http://127.0.0.1:${await freePort()}`)
-    // At most 3.4 s of random delays.
+    // At most 3,550 ms of random delays.
     expect(await duration(store.get('k'))).toBeLessThan(10_000)
     const unreachable = { code: 'ERR_CACHE_UNAVAILABLE', message: expect.stringMatching(/127.*:/) }
     await expect(store.get('k')).rejects.toMatchObject(unreachable)
-    expect(await duration(store.get('k'))).toBeLessThan(5_000)
+    const durations: number[] = []
+    for (let call = 0; call < 5; call++) durations.push(await duration(store.get('k')))
+    expect(Math.min(...durations)).toBeLessThan(500)
   })
 
   test('that are throttled are retried until the deadline, alone and in a batch', async () => {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
 const startAttempts = 5
@@ -6,21 +7,23 @@ const startAttempts = 5
 const firstPort = 12_000
 const portsPerWorker = 1_000
 const maxWorkers = 8
-let lastOffset = process.pid % portsPerWorker
+let lastOffset = randomInt(portsPerWorker)
 
 /**
- * Resolves to a port of the loopback interface on which nothing listens. It is not assigned to anything else before the
- * caller uses it: each worker of Vitest has ports of its own, and uses one after another.
+ * Resolves to a port of the loopback interface on which nothing listens. No other worker of a test run gets it before the
+ * caller uses it: each worker of Vitest has ports of its own, and takes one after another.
  */
 export async function freePort(): Promise<number> {
   const worker = Number(process.env.VITEST_POOL_ID ?? 0) % maxWorkers
-  const workerPort = firstPort + worker * portsPerWorker
+  const firstWorkerPort = firstPort + worker * portsPerWorker
   for (let attempt = 0; attempt < portsPerWorker; attempt++) {
     lastOffset = (lastOffset + 1) % portsPerWorker
-    const port = workerPort + lastOffset
+    const port = firstWorkerPort + lastOffset
     if (await isPortFree(port)) return port
   }
-  throw new Error(`All ports from ${workerPort} to ${workerPort + portsPerWorker - 1} are in use.`)
+  throw new Error(
+    `All ports from ${firstWorkerPort} to ${firstWorkerPort + portsPerWorker - 1} are in use.`,
+  )
 }
 
 /** Whether `port` of the loopback interface can be listened on. */

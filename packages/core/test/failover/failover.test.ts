@@ -34,7 +34,7 @@ function setUp(options: FailoverOptions = fast, spare: ByteStore = memory()) {
 const text = (item: unknown) => (item === undefined ? undefined : String(item))
 
 async function untilPhase(phases: readonly string[], phase: string): Promise<void> {
-  await expect.poll(() => phases.at(-1), { timeout: 5_000, interval: 5 }).toBe(phase)
+  await expect.poll(() => phases.at(-1), { interval: 5 }).toBe(phase)
 }
 
 describe('a call that fails', () => {

@@ -43,7 +43,7 @@ async function untilBoth(world: ReturnType<typeof twoProcesses>, phase: string):
     await Promise.all([world.a.get('other', strong), world.b.get('other', strong)])
     return world.phases.slice(-2)
   }
-  await expect.poll(call, { timeout: 10_000, interval: 5 }).toEqual([phase, phase])
+  await expect.poll(call, { interval: 5 }).toEqual([phase, phase])
 }
 
 const strong = { consistency: 'strong' } as const

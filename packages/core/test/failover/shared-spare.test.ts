@@ -55,7 +55,7 @@ test.each([
   await spare.set(`${otherId}k`, 'older')
   await spare.set(`${otherId}of the other`, '1')
   await spare.set(idKey, otherId)
-  await expect.poll(() => store.get('of the other'), { timeout: 5_000 }).toBeDefined()
+  await expect.poll(() => store.get('of the other')).toBeDefined()
   expect(String(await store.get('k'))).not.toBe('older')
 })
 
@@ -64,7 +64,7 @@ test('the items of another id are not used if it is unknown which of them are ou
   for (const key of ['a', 'b', 'k']) await store.set(key, 'new')
   await spare.set(`${otherId}k`, 'older')
   await spare.set(idKey, otherId)
-  await expect.poll(() => store.get('k'), { timeout: 5_000 }).toBeUndefined()
+  await expect.poll(() => store.get('k')).toBeUndefined()
   expect(await idOf(spare)).not.toBe(otherId)
 })
 
@@ -95,7 +95,7 @@ test.each([true, false])(
       fail = reject
     })
     const set = store.set('k', 'new')
-    await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+    await expect.poll(() => phases.at(-1)).toBe('primary')
     fail?.(new CacheError('ERR_CACHE_UNAVAILABLE', 'no connection'))
     await set
     expect(String(await store.get('k'))).toBe('new')
@@ -124,7 +124,7 @@ test('a generation that another process has begun is replaced, if this one has u
   chaos.failAll()
   await cache.set('k', 'new')
   chaos.reset()
-  await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  await expect.poll(() => phases.at(-1)).toBe('primary')
   expect(await cache.get('k', { consistency: 'strong' })).not.toBe('older')
   expect(await other.get('k', { consistency: 'strong' })).not.toBe('older')
 })
@@ -141,7 +141,7 @@ test('a generation remains if the processes have used no other one', async () =>
   chaos.failAll()
   await cache.set('k', 'new')
   chaos.reset()
-  await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  await expect.poll(() => phases.at(-1)).toBe('primary')
   expect(await cache.get('kept', { consistency: 'strong' })).toBe('value')
 })
 
@@ -172,6 +172,6 @@ test('a generation that others have begun meanwhile is replaced, because the jou
     if (key.includes('~generation')) await spare.set(id + key, bytes)
   }
   chaos.reset()
-  await expect.poll(() => phases.at(-1), { timeout: 5_000 }).toBe('primary')
+  await expect.poll(() => phases.at(-1)).toBe('primary')
   expect(await cache.get('k', { consistency: 'strong' })).toBeUndefined()
 })

@@ -59,15 +59,15 @@ test('the signal aborts before the ttl is over if the store cannot be reached', 
   const published = vi.fn()
   channels.error.subscribe(published)
   // Timers that are due after a pause of this process run in their order.
-  let isOver = false
+  let isTtlOver = false
   setTimeout(() => {
-    isOver = true
+    isTtlOver = true
   }, 300)
   await new Cache(store).lock('report', { ttl: 300 }).run(async ({ signal }) => {
     isDown = true
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
     expect(signal.reason.code).toBe('ERR_CACHE_LOCKED')
-    expect(isOver).toBe(false)
+    expect(isTtlOver).toBe(false)
   })
   channels.error.unsubscribe(published)
   // The release has failed, and yet the work has not.

@@ -147,8 +147,9 @@ export class BatchRequests {
       try {
         unprocessed = await send(unprocessed, { operation, deadline })
       } catch (error) {
-        // After unprocessed items, a timeout at the deadline is only their consequence. A timer may be early.
-        const isLate = unprocessed !== keys && performance.now() >= deadline - minRequestMs
+        // After unprocessed items, a timeout at the deadline is only their consequence. A request that waits for its turn
+        // gives up `minRequestMs` before it, and a timer may be early.
+        const isLate = unprocessed !== keys && performance.now() >= deadline - 2 * minRequestMs
         const cause = isLate ? unprocessedError(before, timeoutMs, operation, error) : error
         return outcomes.failed(unprocessed, cause as CacheError)
       }

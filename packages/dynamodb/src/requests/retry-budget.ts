@@ -8,7 +8,7 @@ const capacity = 100
 const refillPerSecond = 10
 const refillPerSuccess = 0.2
 
-/** With less time left, a request is not sent: it could not get a reply. */
+/** With less time left, a retry or a request that had to wait is not sent: it could not get a reply. */
 export const minRequestMs = 20
 
 /**
@@ -28,7 +28,7 @@ export class RetryBudget {
 
   /**
    * Waits before a retry.
-   * @returns false if too little time would be left until the deadline or the budget is used up
+   * @returns false if less than `minRequestMs` would be left until the deadline, or if the budget is used up
    */
   async wait(failures: number, deadline: number): Promise<boolean> {
     return this.#take() && delayed(failures, deadline)

@@ -138,7 +138,7 @@ test('nodes that remain keep their connection when a node is added', async () =>
   await store.setMany(keys.map((key) => [key, key] as const))
   for (const proxy of proxies) proxy.refuse(true)
   endpoint.scale([...nodes, c as string])
-  await expect.poll(() => store.nodes().length, { timeout: 20_000 }).toBe(3)
+  await expect.poll(() => store.nodes().length).toBe(3)
   const found = await store.getMany(keys)
   const hits = found.filter((value) => value !== undefined).length
   expect(hits).toBeGreaterThan(keys.length / 3)
@@ -161,12 +161,12 @@ test('a node with a new address keeps its keys', async () => {
   endpoint.nodes = endpoint.nodes.map((node) =>
     node.replace('n0.cache.test|127.0.0.1', 'n0.cache.test|127.0.0.2'),
   )
-  await expect.poll(() => store.nodes()[0]?.ip, { timeout: 20_000 }).toBe('127.0.0.2')
+  await expect.poll(() => store.nodes()[0]?.ip).toBe('127.0.0.2')
   const outcomes = await Promise.allSettled(keys.map((key) => store.get(key)))
   const failed = outcomes.filter(({ status }) => status === 'rejected').length
   expect(failed).toBeGreaterThan(20)
   endpoint.nodes = endpoint.nodes.map((node) => node.replace('127.0.0.2', '127.0.0.1'))
-  await expect.poll(() => store.nodes()[0]?.ip, { timeout: 20_000 }).toBe('127.0.0.1')
+  await expect.poll(() => store.nodes()[0]?.ip).toBe('127.0.0.1')
   expect((await store.getMany(keys)).map(String)).toEqual(keys)
   await store.close()
 })

@@ -70,7 +70,7 @@ test.each(['nodes', 'configuration endpoint'])(
     )
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)
-    const end = performance.now() + 10_000
+    const end = performance.now() + 2_000
     while (ticks <= 20 && performance.now() < end) {
       await Promise.resolve(store.get('k')).catch((error: unknown) => {
         if (!CacheError.is(error)) throw error

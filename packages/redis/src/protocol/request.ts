@@ -4,8 +4,8 @@ import type { Argument } from './command-client.ts'
 const maxInlineLength = 16 * 1024
 
 /**
- * Shorter arguments are concatenated. For longer ones, joining them later takes less time: a concatenated text has to be
- * copied into one piece before it can be written.
+ * Pieces up to this length are concatenated. For longer ones, joining them later takes less time: a concatenated text has
+ * to be copied into one piece before it can be written.
  */
 const maxConcatenatedLength = 512
 
@@ -15,7 +15,7 @@ const charsPerBlock = 64 * 1024
 /** The end of each line of a request. */
 export const lineEnd = '\r\n'
 
-/** The lines with the lengths of most arguments: creating them for each argument takes longer. */
+/** What `lengthLine` returns for most arguments: creating it for each argument takes longer. */
 const lengthLines: string[] = new Array(4 * 1024)
 
 /** Commands that differ only in their arguments. */
@@ -55,7 +55,7 @@ export function bulkString(text: string): string {
   return lengthLine(Buffer.byteLength(text)) + text
 }
 
-/** The length of a bulk string is its number of bytes, not of characters. */
+/** Returns the end of the line before, and the line with the length of a bulk string: its bytes, not its characters. */
 function lengthLine(length: number): string {
   if (length >= lengthLines.length) return `${lineEnd}$${length}${lineEnd}`
   lengthLines[length] ??= `${lineEnd}$${length}${lineEnd}`

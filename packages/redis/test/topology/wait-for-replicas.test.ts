@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Duration } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { command, startProxy } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
@@ -25,11 +24,11 @@ function muteReplication(on: boolean): void {
   for (const link of servers.links) link.mute(on)
 }
 
-function createStore(timeout: Duration = '2s') {
+function createStore() {
   const store = redis({
     url: servers.primary.url,
     waitReplicas: 1,
-    timeout,
+    timeout: '2s',
     maxValueBytes: 1_048_576,
   })
   stores.push(store)
@@ -53,7 +52,7 @@ describe('waitReplicas', () => {
   })
 
   test('a write fails if the replica does not acknowledge it; reads go on meanwhile', async () => {
-    const store = createStore('2s')
+    const store = createStore()
     await store.set('k', 'v')
     muteReplication(true)
     const write = Promise.resolve(store.set('k', 'new'))

@@ -28,7 +28,7 @@ export interface ConformanceContext {
   readonly restoreBackend?: (() => Awaitable<void>) | undefined
   /**
    * Milliseconds within which every call settles while the backend is unreachable: the deadline of the store, and a
-   * tolerance for a slow machine.
+   * tolerance for a slow machine. Time for which the process could not run does not count.
    * @default 10_000
    */
   readonly deadlineMs?: number | undefined

@@ -61,7 +61,7 @@ export class Outage {
   }
 
   /** Asserts that the call settles before the deadline. */
-  async assertSettles<T>(name: string, call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
+  assertSettles<T>(name: string, call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
     const ms = this.#deadlineMs
     return new Promise((resolve, reject) => {
       const fail = () =>
