@@ -11,6 +11,8 @@ import {
 } from '@stowage/test-servers'
 
 const table = 'cache'
+/** No test is about a server that does not reply, and a busy machine is not a failure. */
+const patient = { timeout: '20s', connectTimeout: '20s' }
 
 /**
  * Running servers, and how another process opens a store on them.
@@ -22,6 +24,7 @@ const table = 'cache'
  * @property {boolean} canList whether the store lists its keys. Otherwise, other processes notice a `clear()` within one
  * second, except with strong reads
  * @property {number} ttlSlackMs how much longer than its ttl an item may exist
+ * @property {number} ttlEarlyMs how much earlier it may expire by the clock of a test
  * @property {() => Promise<unknown>} stop
  */
 
@@ -29,16 +32,16 @@ const table = 'cache'
 export const backends = {
   redis: async () => {
     const { url, stop } = await startRedis()
-    return backendOf('redis', { options: { url }, canList: true, stop })
+    return backendOf('redis', { options: { url, ...patient }, canList: true, stop })
   },
   'redis-replicas': async () => {
     const { primary, replicas, stop } = await startReplicated({ replicas: 2 })
-    const options = { url: primary.url, replicas: replicas.map(addressOf) }
+    const options = { url: primary.url, replicas: replicas.map(addressOf), ...patient }
     return backendOf('redis', { options, canList: true, hasLag: true, stop })
   },
   'redis-cluster': async () => {
     const { nodes, stop } = await startCluster({ primaries: 3 })
-    const options = { clusterNodes: nodes.map(addressOf) }
+    const options = { clusterNodes: nodes.map(addressOf), ...patient }
     return backendOf('redis', { options, canList: true, stop })
   },
   memcached: () => memcachedWith(3),
@@ -64,14 +67,16 @@ export const backends = {
 /** @param {number} count of nodes @returns {Promise<Backend>} */
 async function memcachedWith(count) {
   const nodes = await Promise.all(Array.from({ length: count }, () => startMemcached()))
-  const options = { servers: nodes.map(({ address }) => address) }
+  const options = { servers: nodes.map(({ address }) => address), ...patient }
   const stop = () => Promise.all(nodes.map((node) => node.stop()))
-  return backendOf('memcached', { options, ttlSlackMs: 2_000, stop })
+  // It counts seconds with a timer, which runs late on a busy machine.
+  return backendOf('memcached', { options, ttlSlackMs: 2_000, ttlEarlyMs: 700, stop })
 }
 
 /** @param {string} driver @param {Partial<Backend> & Pick<Backend, 'options' | 'stop'>} backend @returns {Backend} */
 function backendOf(driver, backend) {
-  return { driver, env: {}, hasLag: false, canList: false, ttlSlackMs: 0, ...backend }
+  const defaults = { env: {}, hasLag: false, canList: false, ttlSlackMs: 0, ttlEarlyMs: 20 }
+  return { driver, ...defaults, ...backend }
 }
 
 /** @param {{ port: number }} server */
