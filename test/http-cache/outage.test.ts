@@ -44,7 +44,8 @@ describe.each(Object.keys(forms) as (keyof typeof forms)[])('%s', (form) => {
       const { get } = await serve(app)
       // A request would not wait longer than its deadline for the connection.
       await cache.get('connect')
-      await expect.poll(async () => (await get('/p')).cache).toMatch(/^hit/)
+      expect((await get('/p')).body).toBe('call 1')
+      expect((await get('/p')).cache).toMatch(/^hit/)
       if (how === 'frozen') proxy.mute(true)
       else await proxy.stop()
       const startedAt = performance.now()

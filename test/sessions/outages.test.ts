@@ -17,8 +17,8 @@ import { Load } from './cases/load.ts'
 
 const outageMs = 1_500
 /** For how long after an outage requests may fail: connections are opened again with increasing delays. */
-const recoveryMs = 9_000
-const timeout = 120_000
+const recoveryMs = 6_000
+const timeout = 60_000
 
 /** Runs 200 requests per second before, during and after an outage. */
 async function survive(store: CacheStore, outage: () => Promise<unknown>): Promise<Load> {
@@ -109,12 +109,13 @@ test(
     const sentinels = await startSentinels({ replicated })
     onTestFinished(sentinels.stop)
     const addresses = sentinels.addresses.map(({ host, port }) => `${host}:${port}`)
-    // Long enough for the acknowledgement of a replica on a slow machine.
-    const store = redis({ sentinels: addresses, waitReplicas: 1, timeout: '4s' })
+    const store = redis({ sentinels: addresses, waitReplicas: 1, timeout: '1s' })
     const load = await survive(store, async () => {
       const before = replicated.primary.port
       await replicated.primary.stop()
-      await expect.poll(async () => (await sentinels.currentPrimary()).port).not.toBe(before)
+      await expect
+        .poll(async () => (await sentinels.currentPrimary()).port, { timeout: 20_000 })
+        .not.toBe(before)
     })
     await expectSessions(load)
     const loggedOut = load.clients.slice(0, 10)
@@ -122,7 +123,7 @@ test(
     await sentinels.failover()
     for (const client of loggedOut) {
       const read = () => load.read(client).catch(String)
-      await expect.poll(read).toBe(undefined)
+      await expect.poll(read, { timeout: 10_000 }).toBe(undefined)
     }
   },
   timeout,

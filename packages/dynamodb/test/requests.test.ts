@@ -160,12 +160,10 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
   test('to a port without a server fail soon, and then at once', async () => {
     const store = storeWith({ timeout: '30s' }, `http://127.0.0.1:${await freePort()}`)
     // At most 3,550 ms of random delays.
-    expect(await duration(store.get('k'))).toBeLessThan(10_000)
+    expect(await duration(store.get('k'))).toBeLessThan(5_000)
     const unreachable = { code: 'ERR_CACHE_UNAVAILABLE', message: expect.stringMatching(/127.*:/) }
     await expect(store.get('k')).rejects.toMatchObject(unreachable)
-    const durations: number[] = []
-    for (let call = 0; call < 5; call++) durations.push(await duration(store.get('k')))
-    expect(Math.min(...durations)).toBeLessThan(500)
+    expect(await duration(store.get('k'))).toBeLessThan(500)
   })
 
   test('that are throttled are retried until the deadline, alone and in a batch', async () => {

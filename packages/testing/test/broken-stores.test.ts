@@ -120,8 +120,7 @@ describe('a group fails for a store with a defect', () => {
 describe.concurrent('a group fails for a store with a defect on the system clock', () => {
   for (const [name, broken] of Object.entries(brokenStores)) {
     if (invisibleOnRealClock.has(name)) continue
-    // A defect of some milliseconds cannot be seen while the machine is busy.
-    test.concurrent(`${broken[0]}: ${name}`, { retry: 4 }, async () => {
+    test.concurrent(`${broken[0]}: ${name}`, async () => {
       expect(await failureOf(broken, realTime)).toBeDefined()
     })
   }

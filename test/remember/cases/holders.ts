@@ -4,7 +4,7 @@ import type { Fleet } from '../processes/fleet.mjs'
 import { machineTime } from '../processes/machine-time.mjs'
 import { rememberInAll, rememberOnce, valuesOf } from './measuring.ts'
 
-const leaseMs = 2_000
+const leaseMs = 1_000
 const options = { ttl: '1m', lease: leaseMs }
 /** For a busy machine. */
 const toleranceMs = 2_000

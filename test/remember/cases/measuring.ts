@@ -32,6 +32,9 @@ export function slowest(outcomes: readonly Outcome[]): number {
   return percentile(outcomes, 1)
 }
 
+/** The times of two loads are read in different processes. */
+export const clockToleranceMs = 20
+
 /** From the end of a load to the start of the next one. Negative if they overlap. */
 export function pauseBetween(load: Load | undefined, next: Load | undefined): number {
   return (next?.startedAt ?? Number.NaN) - (load?.endedAt ?? Number.NaN)

@@ -24,7 +24,6 @@ const patient = { timeout: '20s', connectTimeout: '20s' }
  * @property {boolean} canList whether the store lists its keys. Otherwise, other processes notice a `clear()` within one
  * second, except with strong reads
  * @property {number} ttlSlackMs how much longer than its ttl an item may exist
- * @property {number} ttlEarlyMs how much earlier it may expire by the clock of a test
  * @property {() => Promise<unknown>} stop
  */
 
@@ -69,14 +68,12 @@ async function memcachedWith(count) {
   const nodes = await Promise.all(Array.from({ length: count }, () => startMemcached()))
   const options = { servers: nodes.map(({ address }) => address), ...patient }
   const stop = () => Promise.all(nodes.map((node) => node.stop()))
-  // It counts seconds with a timer, which runs late on a busy machine.
-  return backendOf('memcached', { options, ttlSlackMs: 2_000, ttlEarlyMs: 700, stop })
+  return backendOf('memcached', { options, ttlSlackMs: 2_000, stop })
 }
 
 /** @param {string} driver @param {Partial<Backend> & Pick<Backend, 'options' | 'stop'>} backend @returns {Backend} */
 function backendOf(driver, backend) {
-  const defaults = { env: {}, hasLag: false, canList: false, ttlSlackMs: 0, ttlEarlyMs: 20 }
-  return { driver, ...defaults, ...backend }
+  return { driver, env: {}, hasLag: false, canList: false, ttlSlackMs: 0, ...backend }
 }
 
 /** @param {{ port: number }} server */

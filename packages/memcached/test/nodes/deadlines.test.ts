@@ -70,8 +70,8 @@ test.each(['nodes', 'configuration endpoint'])(
     )
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)
-    const end = performance.now() + 2_000
-    while (ticks <= 20 && performance.now() < end) {
+    const end = performance.now() + 300
+    while (performance.now() < end) {
       await Promise.resolve(store.get('k')).catch((error: unknown) => {
         if (!CacheError.is(error)) throw error
       })
