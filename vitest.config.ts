@@ -1,14 +1,16 @@
 import { availableParallelism } from 'node:os'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+const isFullTier = process.env.TEST_TIER === 'full'
 
 // Tests that depend on the Redis client. They also run with ioredis 5, the other major version that packages/redis
 // supports, and where ioredis itself sends all commands, as it does if a tool for tracing has wrapped its sendCommand.
 const clientTests = [
   'client',
+  'protocol/direct-client',
   'conformance',
   'connection',
   'faults',
-  'protocol/direct-client',
   'invalidation/bus',
   'invalidation/bus-recovery',
   'invalidation/redis-bus',
@@ -16,10 +18,18 @@ const clientTests = [
   'topology/cluster',
   'topology/sentinel',
 ]
+const clientFiles = clientTests
+  .slice(0, isFullTier ? undefined : 2)
+  .map((name) => `packages/redis/test/${name}.test.ts`)
 
 export default defineConfig({
   test: {
     // Long enough for a slow machine. Only tests that hang should fail.
+    // Files named *.full.test.ts prove in further configurations what others prove in the most usual one.
+    exclude: [...configDefaults.exclude, ...(isFullTier ? [] : ['**/*.full.test.ts'])],
+    globalSetup: ['test/setup/shared-servers.ts'],
+    setupFiles: ['test/setup/each-file.ts'],
+    reporters: ['default', './scripts/lib/test-summary.mjs'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 20_000 } },
@@ -46,7 +56,7 @@ export default defineConfig({
         resolve: { alias: { ioredis: 'ioredis-5' } },
         test: {
           name: 'ioredis 5',
-          include: clientTests.map((name) => `packages/redis/test/${name}.test.ts`),
+          include: clientFiles,
           // An alias applies only to modules that Vite transforms.
           server: {
             deps: { inline: [/packages\/redis\/dist\//], external: [/\/dist\//] },
@@ -58,8 +68,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'ioredis wrapped',
-          include: clientTests.map((name) => `packages/redis/test/${name}.test.ts`),
-          setupFiles: ['packages/redis/test/wrap-send-command.ts'],
+          include: clientFiles,
+          setupFiles: ['test/setup/each-file.ts', 'packages/redis/test/wrap-send-command.ts'],
           server: { deps: { external: [/\/dist\//] } },
           env: { WRAP_SEND_COMMAND: '1' },
         },

@@ -1,20 +1,9 @@
-// Runs all checks and tests. Arguments are passed to Vitest: npm test -- packages/core
-import { main, step } from './lib/cli.mjs'
-import { prepare, toolPath } from './lib/prepare.mjs'
-import { ensurePrograms } from './lib/required-programs.mjs'
-import { run, runOrThrow } from './lib/run.mjs'
+// Runs all checks, and the tests of the first tier. Arguments are passed to Vitest: npm test -- packages/core
+import { main } from './lib/cli.mjs'
+import { prepareTests, runChecks, runTests } from './lib/run-tests.mjs'
 
 await main(async () => {
-  await prepare(['@stowage/consumers', '@stowage/example-express4-jest'])
-  await ensurePrograms()
-  await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
-  await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
-  await step('Type-check tests', () =>
-    node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),
-  )
-  return run(process.execPath, [toolPath('vitest', 'vitest.mjs'), 'run', ...process.argv.slice(2)])
+  await prepareTests()
+  await runChecks()
+  return runTests(process.argv.slice(2))
 })
-
-function node(...args) {
-  return runOrThrow(process.execPath, args)
-}

@@ -3,7 +3,7 @@ import { type ByteStore, CacheError, failover, withTimeout, wrapStore } from '@s
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'
-import { startMemcached, startRedis } from '@stowage/test-servers'
+import { startMemcached, startRedis, variantGroups } from '@stowage/test-servers'
 import {
   type ConformanceGroup,
   conform,
@@ -22,10 +22,11 @@ afterAll(async () => {
 
 const allGroups = [...new Set(conformance.map(({ group }) => group))]
 const wait = async (ms: number) => sleep(ms)
+const onServers = { wait, concurrent: test.concurrent, sharedBackend: true }
 const maxValueBytes = 1024 * 1024
-const onRedis = () => redis({ url: server.url, maxValueBytes })
-const onSpare = () => redis({ url: spare.url, maxValueBytes })
-const onMemcached = () => memcached({ servers: [cache.address], timeout: '5s' })
+const onRedis = () => redis({ url: server.url, maxValueBytes, timeout: '10s' })
+const onSpare = () => redis({ url: spare.url, maxValueBytes, timeout: '10s' })
+const onMemcached = () => memcached({ servers: [cache.address], timeout: '10s' })
 
 describe('memory, then memory', () => {
   const clock = new ManualClock()
@@ -57,22 +58,17 @@ describe('a reference store, then one with stricter limits', () => {
 
 describe('Redis, then memory', () => {
   conform(test, () => failover([onRedis(), memory({ maxValueBytes })]), {
-    wait,
-    sharedBackend: true,
+    ...onServers,
+    groups: variantGroups,
   })
 })
 
 describe('Redis, then Redis', () => {
-  conform(test, () => failover([onRedis(), onSpare()]), { wait, sharedBackend: true })
+  conform(test, () => failover([onRedis(), onSpare()]), { ...onServers, groups: variantGroups })
 })
 
 describe('memcached, then memory', () => {
-  const create = () => failover([onMemcached(), memory()])
-  conform(test, create, { wait, sharedBackend: true, groups: ['clear'] })
-  describe.concurrent('side by side', () => {
-    const groups = allGroups.filter((group) => group !== 'clear')
-    conform(test, create, { wait, sharedBackend: true, groups })
-  })
+  conform(test, () => failover([onMemcached(), memory()]), { ...onServers, groups: variantGroups })
 })
 
 describe('a spare store during an outage', () => {

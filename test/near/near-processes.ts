@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type FaultProxy, type RedisServer, startProxy, startRedis } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect } from 'vitest'
@@ -71,6 +72,29 @@ export async function expectFreshReads(
   // Otherwise little was tested.
   expect(sum(reports, ({ hits }) => hits)).toBeGreaterThan(100)
   expect(calls.filter(({ op }) => op === 'write').length).toBeGreaterThan(10)
+}
+
+/** Lets the bus be slow, lose messages, be cut off, silent, and unreachable for a while. */
+export async function disturbBus(proxy: FaultProxy): Promise<readonly Call[]> {
+  await sleep(500)
+  proxy.delay(30)
+  await sleep(500)
+  proxy.delay(0)
+  for (let i = 0; i < 3; i++) {
+    proxy.cut()
+    await sleep(200)
+    // A message is lost with its connection.
+    await Promise.race([proxy.cutReplies(), sleep(200)])
+  }
+  proxy.mute(true)
+  await sleep(700)
+  proxy.mute(false)
+  proxy.refuse(true)
+  proxy.cut()
+  await sleep(700)
+  proxy.refuse(false)
+  await sleep(1_500)
+  return []
 }
 
 interface Job extends Omit<Setup, 'writers' | 'boundMs'> {

@@ -1,5 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamodb } from '@stowage/dynamodb'
+import { isFullTier, variantGroups } from '@stowage/test-servers'
 import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
@@ -9,15 +10,20 @@ const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
 
 /** Every optional feature, combined. */
 const allOptions = {
+  table: 'all-options',
   scan: true,
   chunks: true,
   compressionThreshold: 1_024,
   maxValueBytes: 1_048_576,
 }
 const variants = [
-  ['DynamoDB Local', {}],
-  ['dynalite', {}],
-  ['DynamoDB Local', allOptions],
+  ['DynamoDB Local', { table: 'plain' }, undefined],
+  [
+    'DynamoDB Local',
+    allOptions,
+    variantGroups && ([...variantGroups, 'scan', 'values', 'corrupt'] as const),
+  ],
+  ...(isFullTier ? ([['dynalite', { table: 'plain' }, undefined]] as const) : []),
 ] as const
 
 /**
@@ -26,7 +32,7 @@ const variants = [
  * @param transport what sends the requests: the store itself, or the client of the application
  */
 export function conformVariants(transport: 'lean' | 'sdk'): void {
-  describe.each(variants)(`%s, %o, ${transport}`, (name, options) => {
+  describe.each(variants)(`%s, %o, ${transport}`, (name, options, groups) => {
     let engine: Engine
     let client: DynamoDBClient
     const clock = new ManualClock()
@@ -36,7 +42,7 @@ export function conformVariants(transport: 'lean' | 'sdk'): void {
       engine = await engines[name]()
       // Shared by all stores, so that its connections and middleware are set up once.
       client = admin(engine)
-      await createTable(engine, 'cache')
+      await createTable(engine, options.table)
     })
     afterAll(async () => {
       client.destroy()
@@ -47,8 +53,13 @@ export function conformVariants(transport: 'lean' | 'sdk'): void {
     const create = () => {
       const place =
         transport === 'lean' ? { endpoint: engine.url, region } : { client: () => client }
-      return dynamodb({ table: 'cache', clock, ...place, ...longTimeouts, ...options })
+      return dynamodb({ clock, ...place, ...longTimeouts, ...options })
     }
-    conform(test, create, { wait: (ms) => clock.advance(ms), exact: true, sharedBackend: true })
+    conform(test, create, {
+      wait: (ms) => clock.advance(ms),
+      exact: true,
+      sharedBackend: true,
+      groups,
+    })
   })
 }

@@ -1,13 +1,18 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
+import { type DynamoDBDatabase, sharedDynamoDB } from '@stowage/test-servers'
 import dynalite from 'dynalite'
 
 /** A running engine. */
-export type Engine = Pick<DynamoDBServer, 'url' | 'stop'>
+export type Engine = Pick<DynamoDBDatabase, 'url' | 'stop'>
 
-export const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
+// Those of a database that no other file uses.
+export const credentials = {
+  accessKeyId: `local${randomBytes(8).toString('hex')}`,
+  secretAccessKey: 'local',
+}
 export const region = 'eu-central-1'
 
 // Silences a warning of the SDK about its future support of this Node version.
@@ -15,7 +20,7 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
 
 /** DynamoDB Local is by Amazon and needs Java; dynalite runs in this process. */
 export const engines: Record<'DynamoDB Local' | 'dynalite', () => Promise<Engine>> = {
-  'DynamoDB Local': startDynamoDB,
+  'DynamoDB Local': sharedDynamoDB,
   dynalite: startDynalite,
 }
 

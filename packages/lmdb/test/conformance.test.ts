@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lmdb } from '@stowage/lmdb'
+import { variantGroups } from '@stowage/test-servers'
 import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, describe, test } from 'vitest'
 
@@ -16,6 +17,8 @@ describe('the clock of the system', () => {
   const path = join(root, 'system')
   conform(test, () => lmdb({ ...options, path }), {
     wait: async (ms) => sleep(ms),
+    concurrent: test.concurrent,
+    groups: variantGroups,
     sharedBackend: true,
   })
 })

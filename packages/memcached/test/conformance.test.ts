@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
-import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
-import { conform, conformance } from '@stowage/testing'
+import { type MemcachedServer, startMemcached, variantGroups } from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
 import { afterAll, describe, test } from 'vitest'
 
 const one = await startMemcached()
@@ -13,10 +13,6 @@ afterAll(async () => {
   for (const server of [one, ...three, ...two, textOnly]) await server.stop()
 })
 
-/** A ttl takes seconds here, so all cases run concurrently, except those that clear or break the servers. */
-const concurrentGroups = [...new Set(conformance.map(({ group }) => group))].filter(
-  (name) => name !== 'clear' && name !== 'outage',
-)
 const addresses = (servers: readonly { address: string }[]) => servers.map(({ address }) => address)
 const setups: Readonly<Record<string, MemcachedOptions>> = {
   'one node': { servers: [one.address] },
@@ -27,20 +23,12 @@ const setups: Readonly<Record<string, MemcachedOptions>> = {
 const wait = async (ms: number) => sleep(ms)
 
 for (const [name, options] of Object.entries(setups)) {
-  describe.concurrent(name, () => {
+  describe(name, () => {
     conform(test, () => memcached({ ...options, timeout: '5s' }), {
       wait,
-      groups: concurrentGroups,
-      sharedBackend: true,
-    })
-  })
-}
-
-for (const [name, options] of Object.entries(setups)) {
-  describe(`${name}, clear()`, () => {
-    conform(test, () => memcached({ ...options, timeout: '5s' }), {
-      wait,
-      groups: ['clear'],
+      // A ttl takes seconds here.
+      concurrent: test.concurrent,
+      groups: name === 'three nodes' ? undefined : variantGroups,
       sharedBackend: true,
     })
   })

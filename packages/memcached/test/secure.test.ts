@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { memcached } from '@stowage/memcached'
-import { startMemcached } from '@stowage/test-servers'
-import { conform, conformance } from '@stowage/testing'
+import { startMemcached, variantGroups } from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 
 const folder = mkdtempSync(join(tmpdir(), 'stowage-memcached-'))
@@ -33,18 +33,11 @@ afterAll(async () => {
 /** A host name and an IP address, as a configuration endpoint lists them. The certificate is for the host name. */
 const tlsNode = { host: 'cache.test', port: server.port, ip: '127.0.0.1' }
 
-const groups = [...new Set(conformance.map(({ group }) => group))].filter(
-  (group) => group !== 'clear',
-)
 const createTlsStore = () => memcached({ servers: [tlsNode], tls: { ca }, timeout: '5s' })
 const wait = async (ms: number) => sleep(ms)
 
-describe.concurrent('TLS', () => {
-  conform(test, createTlsStore, { wait, groups })
-})
-
-describe('TLS, clear()', () => {
-  conform(test, createTlsStore, { wait, groups: ['clear'] })
+describe('TLS', () => {
+  conform(test, createTlsStore, { wait, concurrent: test.concurrent, groups: variantGroups })
 })
 
 test('rejects a certificate for another host name', async () => {

@@ -14,7 +14,12 @@ afterAll(async () => {
 // Below the limit of the server, so that the suite can exceed it.
 const options = { url: server.url, maxValueBytes: 1024 * 1024 }
 const wait = async (ms: number) => sleep(ms)
-conform(test, () => redis(options), { wait, sharedBackend: true })
+// Patient, because all cases run at the same time.
+conform(test, () => redis({ ...options, timeout: '10s' }), {
+  wait,
+  concurrent: test.concurrent,
+  sharedBackend: true,
+})
 
 describe('a frozen server', () => {
   conform(test, () => redis({ ...options, timeout: '500ms', connectTimeout: '500ms' }), {

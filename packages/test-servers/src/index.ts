@@ -1,4 +1,9 @@
-export { type DynamoDBServer, type DynamoDBVariables, startDynamoDB } from './dynamodb-local.ts'
+export {
+  type DynamoDBServer,
+  type DynamoDBServerOptions,
+  type DynamoDBVariables,
+  startDynamoDB,
+} from './dynamodb-local.ts'
 export { type Directions, FaultProxy, startProxy, type Target } from './fault-proxy/fault-proxy.ts'
 export type { Direction } from './fault-proxy/proxy-state.ts'
 export {
@@ -14,4 +19,6 @@ export { type Replicated, type ReplicatedOptions, startReplicated } from './redi
 export type { RedisReply } from './redis/resp.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
 export type { ServerProcess } from './server-process.ts'
+export { type DynamoDBDatabase, shareDynamoDB, sharedDynamoDB } from './shared-dynamodb.ts'
+export { isFullTier, variantGroups } from './tier.ts'
 export type { TlsFiles } from './tls-files.ts'

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** How long a stopped server may take to stop, in milliseconds. */
@@ -10,6 +11,8 @@ const running = new Set<() => void>()
 process.once('exit', () => {
   for (const kill of running) kill()
 })
+
+let logs = 0
 
 export interface ServerProcess {
   readonly pid: number
@@ -39,7 +42,10 @@ export interface ServerProgram {
 /** Starts a server. Resolves when it is ready. The server is killed when this process exits. */
 export async function startServerProcess(program: ServerProgram): Promise<ServerProcess> {
   const { command, args, cwd, env } = program
-  const child = spawn(command, args, { stdio: 'ignore', cwd, env: { ...process.env, ...env } })
+  const log = openLog(program.name)
+  const stdio = ['ignore', log, log] as const
+  const child = spawn(command, args, { stdio: [...stdio], cwd, env: { ...process.env, ...env } })
+  if (typeof log === 'number') closeSync(log) // The child has it.
   // A program that cannot be started emits `error` and never `exit`.
   const exited = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
   const kill = () => child.kill('SIGKILL')
@@ -62,6 +68,17 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
     if (name === 'SIGSTOP') waitUntilStopped(pid)
   }
   return { pid, stop, kill: signal }
+}
+
+/**
+ * The file that gets the output of a server: a new one in the folder that `npm test` chooses for the test file, and keeps if
+ * a test of it fails.
+ */
+function openLog(name: string): number | 'ignore' {
+  const { STOWAGE_SERVER_LOGS: folder } = process.env
+  if (folder === undefined) return 'ignore'
+  mkdirSync(folder, { recursive: true })
+  return openSync(join(folder, `${name.replaceAll(' ', '-')}-${process.pid}-${++logs}.log`), 'w')
 }
 
 /** A thread on another core stops a moment later than the signal is sent, and may still reply. */

@@ -1,13 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { discoveryChannels, memcached, type NodeAddress } from '@stowage/memcached'
-import { type FaultProxy, startMemcached, startProxy } from '@stowage/test-servers'
-import {
-  type ConfigurationEndpoint,
-  configurationEndpoint,
-  conform,
-  conformance,
-} from '@stowage/testing'
+import { type FaultProxy, startMemcached, startProxy, variantGroups } from '@stowage/test-servers'
+import { type ConfigurationEndpoint, configurationEndpoint, conform } from '@stowage/testing'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { hashRing } from '../../src/hashing/hash-ring.ts'
 import { parseAddress } from '../../src/node-address.ts'
@@ -27,19 +22,11 @@ async function startEndpoint(nodes: readonly string[]) {
 }
 
 const { address: conformanceEndpoint } = await startEndpoint([a, b, c] as string[])
-const groups = [...new Set(conformance.map(({ group }) => group))].filter(
-  (group) => group !== 'clear',
-)
-
 const createStore = () => memcached({ configurationEndpoint: conformanceEndpoint, timeout: '5s' })
 const wait = async (ms: number) => sleep(ms)
 
-describe.concurrent('nodes of a configuration endpoint', () => {
-  conform(test, createStore, { wait, groups })
-})
-
-describe('clear() of the nodes of a configuration endpoint', () => {
-  conform(test, createStore, { wait, groups: ['clear'] })
+describe('nodes of a configuration endpoint', () => {
+  conform(test, createStore, { wait, concurrent: test.concurrent, groups: variantGroups })
 })
 
 /** A node as ElastiCache lists it. Its host name stays the same when its address changes. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BatchError, Cache, CacheError } from '@stowage/core'
 import { redis } from '@stowage/redis'
-import { type Cluster, command, startCluster } from '@stowage/test-servers'
+import { type Cluster, command, startCluster, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import slotOf from 'cluster-key-slot'
 import { Cluster as ClusterClient } from 'ioredis'
@@ -29,7 +29,10 @@ describe('three masters', () => {
   })
   afterAll(() => cluster.stop())
 
-  conform(test, () => createStore(cluster), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore(cluster), {
+    wait: async (ms) => sleep(ms),
+    groups: variantGroups,
+  })
 
   test('an injected client of a cluster is supported', async () => {
     const client = new ClusterClient(cluster.addresses)
@@ -171,6 +174,7 @@ describe('reads from replicas of a cluster', () => {
 
   conform(test, () => createStore(cluster, { readFrom: 'replicaPreferred' }), {
     wait: async (ms) => sleep(ms),
+    groups: variantGroups,
   })
 
   test('are never older than what was written or observed', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
-import { command, startProxy } from '@stowage/test-servers'
+import { command, startProxy, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { countReads, waitUntilReplicated, waitUntilServed } from '../helpers.ts'
@@ -16,7 +16,10 @@ async function countReplicaReads(): Promise<number> {
 }
 
 describe('a primary and two replicas', () => {
-  conform(test, () => createStore({ maxValueBytes: 1_048_576 }), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore({ maxValueBytes: 1_048_576 }), {
+    wait: async (ms) => sleep(ms),
+    groups: variantGroups,
+  })
 })
 
 describe('a read after a write of the same process', () => {

@@ -8,6 +8,7 @@ import {
   startProxy,
   startReplicated,
   startSentinels,
+  variantGroups,
 } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -47,7 +48,7 @@ describe('a primary discovered through Sentinels', () => {
     for (const cleanup of serverCleanups.reverse()) await cleanup()
   })
 
-  conform(test, () => redis(options), { wait: async (ms) => sleep(ms) })
+  conform(test, () => redis(options), { wait: async (ms) => sleep(ms), groups: variantGroups })
 })
 
 describe('replicas discovered through Sentinels', () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { redis } from '@stowage/redis'
-import { command, startProxy } from '@stowage/test-servers'
+import { command, startProxy, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { waitUntil, waitUntilSucceeds } from '../helpers.ts'
@@ -36,7 +36,7 @@ function createStore() {
 }
 
 describe('waitReplicas', () => {
-  conform(test, () => createStore(), { wait: async (ms) => sleep(ms) })
+  conform(test, () => createStore(), { wait: async (ms) => sleep(ms), groups: variantGroups })
 
   test('a write resolves once the replica has it', async () => {
     const store = createStore()

@@ -82,7 +82,17 @@ export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 export interface ConformanceOptions extends Omit<ConformanceContext, 'store' | 'createStore'> {
   /** Groups to run. @default all */
   readonly groups?: readonly ConformanceGroup[] | undefined
+  /**
+   * Defines a test that runs at the same time as others, such as `test.concurrent` of Vitest. Cases on a server spend
+   * most of their time waiting for a ttl. The groups `clear` and `outage`, which affect every key of the backend, follow
+   * one after another.
+   * @default the function `test`
+   */
+  readonly concurrent?: TestFunction | undefined
 }
+
+/** The groups that affect every key of the backend. */
+const exclusive: ReadonlySet<ConformanceGroup> = new Set(['clear', 'outage'])
 
 /**
  * Defines one test for each rule of the contract.
@@ -105,11 +115,13 @@ export function conform(
   createStore: () => Awaitable<CacheStore>,
   options: ConformanceOptions,
 ): void {
-  const { groups, ...context } = options
-  for (const { name, group, run } of conformance) {
-    if (groups !== undefined && !groups.includes(group)) continue
-    if (group === 'outage' && options.breakBackend === undefined) continue
-    test(`${group}: ${name}`, async () => {
+  const { groups, concurrent = test, ...context } = options
+  const chosen = conformance.filter(({ group }) => {
+    if (group === 'outage' && options.breakBackend === undefined) return false
+    return groups === undefined || groups.includes(group)
+  })
+  const define = (one: TestFunction, { name, group, run }: ConformanceCase) =>
+    one(`${group}: ${name}`, async () => {
       const store = await createStore()
       try {
         await run({ ...context, createStore, store })
@@ -117,5 +129,6 @@ export function conform(
         await store.close()
       }
     })
-  }
+  for (const each of chosen) if (!exclusive.has(each.group)) define(concurrent, each)
+  for (const each of chosen) if (exclusive.has(each.group)) define(test, each)
 }

@@ -1,0 +1,28 @@
+import { step } from './cli.mjs'
+import { prepare, toolPath } from './prepare.mjs'
+import { ensurePrograms } from './required-programs.mjs'
+import { run, runOrThrow } from './run.mjs'
+
+/** Installs and builds what the tests need. */
+export async function prepareTests() {
+  await prepare(['@stowage/consumers', '@stowage/example-express4-jest'])
+  await ensurePrograms()
+}
+
+/** What is proved without running anything. */
+export async function runChecks() {
+  await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
+  await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
+  await step('Type-check tests', () =>
+    node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),
+  )
+}
+
+/** Resolves to the exit code of Vitest. */
+export function runTests(args, env = {}) {
+  return run(process.execPath, [toolPath('vitest', 'vitest.mjs'), 'run', ...args], { env })
+}
+
+function node(...args) {
+  return runOrThrow(process.execPath, args)
+}

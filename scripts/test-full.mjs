@@ -1,0 +1,96 @@
+// Runs the tests in every configuration: npm run test:full -- [section …] [path …] [option of Vitest …]
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { main, UserError } from './lib/cli.mjs'
+import { root } from './lib/run.mjs'
+import { prepareTests, runTests } from './lib/run-tests.mjs'
+import { filesOfSections, sections, sectionsOfChange } from './lib/sections.mjs'
+
+const usage = `Usage: npm run test:full -- [section …] [path …] [option of Vitest …]
+
+  --changed  the sections of the files that have changed since the last proof
+
+Sections (without one, all):
+  ${Object.keys(sections).join('  ')}
+`
+/** Contains the commit on which all sections passed last. */
+const provedFile = join(root, '.ci', 'proved')
+
+await main(async () => {
+  const args = process.argv.slice(2)
+  if (args.includes('--help')) return void console.log(usage)
+  if (args.includes('--changed')) return runChanged(args.filter((arg) => arg !== '--changed'))
+  const chosen = args.filter((arg) => Object.hasOwn(sections, arg))
+  const others = args.filter((arg) => !chosen.includes(arg))
+  await prepareTests()
+  const commit = args.length === 0 ? cleanCommit() : undefined
+  const code = await runFull([...filesOfSections(chosen), ...others])
+  if (code === 0 && commit !== undefined && commit === cleanCommit()) recordProof(commit)
+  return code
+})
+
+async function runChanged(others) {
+  const base = baseCommit()
+  const changed = base === undefined ? undefined : changedFiles(base)
+  const chosen = changed === undefined ? Object.keys(sections) : sectionsOfChange(changed)
+  console.log(`Sections changed since ${base ?? 'the beginning'}: ${chosen.join(', ') || 'none'}`)
+  if (chosen.length === 0) return 0
+  await prepareTests()
+  return runFull([...filesOfSections(chosen), ...others])
+}
+
+function runFull(args) {
+  return runTests(args, { TEST_TIER: 'full' })
+}
+
+/** What the changes are compared with: the base of a pull request, or else the last proof, or else the last tag. */
+function baseCommit() {
+  const { STOWAGE_BASE: given } = process.env
+  if (given) return git('merge-base', given, 'HEAD')
+  return readProof() ?? tryGit('describe', '--tags', '--abbrev=0')
+}
+
+/** The recorded commit. `undefined` if it is not in the history, as in a shallow clone. */
+function readProof() {
+  try {
+    const commit = readFileSync(provedFile, 'utf8').trim()
+    return tryGit('merge-base', '--is-ancestor', commit, 'HEAD') === undefined ? undefined : commit
+  } catch {
+    return undefined
+  }
+}
+
+function recordProof(commit) {
+  writeFileSync(provedFile, `${commit}\n`)
+  console.log(
+    `All sections passed. Commit .ci/proved, so that CI proves only what changes after it.`,
+  )
+}
+
+/** The current commit; `undefined` if files have changed since. */
+function cleanCommit() {
+  if (tryGit('status', '--porcelain') !== '') return undefined
+  return git('rev-parse', 'HEAD')
+}
+
+function changedFiles(base) {
+  return git('diff', '--name-only', base)
+    .split('\n')
+    .filter((file) => file !== '' && file !== '.ci/proved')
+}
+
+function git(...args) {
+  const output = tryGit(...args)
+  if (output === undefined) throw new UserError(`git ${args.join(' ')} failed.`)
+  return output
+}
+
+function tryGit(...args) {
+  try {
+    const stdio = ['ignore', 'pipe', 'ignore']
+    return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio }).trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, expect } from 'vitest'
+import { logFolderOf } from '../../scripts/lib/test-summary.mjs'
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** Seconds of processor time that the file took in its worker, and in the processes that it started and ended. */
+    cpuSeconds?: number
+  }
+}
+
+const before = cpuSeconds()
+const { testPath = '' } = expect.getState()
+const { STOWAGE_LOGS: logs } = process.env
+if (logs !== undefined) process.env.STOWAGE_SERVER_LOGS = join(logs, logFolderOf(testPath))
+
+// Registered before the hooks of the file, and therefore called after them.
+// biome-ignore lint/correctness/noEmptyPattern: Vitest requires a destructuring pattern here.
+afterAll(({}, suite) => {
+  suite.meta.cpuSeconds = cpuSeconds() - before
+})
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6 + childSeconds()
+}
+
+/** Linux counts the time of processes that have ended, and the processes that these started. */
+function childSeconds(): number {
+  if (process.platform !== 'linux') return 0
+  const stat = readFileSync('/proc/self/stat', 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticksPerSecond = 100
+  return (Number(fields[13]) + Number(fields[14])) / ticksPerSecond
+}
