@@ -16,7 +16,9 @@ const clientTests = [
   'invalidation/redis-bus',
   'invalidation/redis-tracking',
   'topology/cluster',
+  'topology/cluster.full',
   'topology/sentinel',
+  'topology/sentinel.full',
 ]
 const clientFiles = clientTests
   .slice(0, isFullTier ? undefined : 2)

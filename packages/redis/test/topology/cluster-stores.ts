@@ -1,0 +1,17 @@
+import { redis } from '@stowage/redis'
+import type { Cluster } from '@stowage/test-servers'
+import { afterEach } from 'vitest'
+
+/** The stores that are closed after the test. */
+export const stores: ReturnType<typeof redis>[] = []
+
+export function createStore({ addresses }: Cluster, options: Parameters<typeof redis>[0] = {}) {
+  const clusterNodes = addresses.map(({ host, port }) => `${host}:${port}`)
+  const store = redis({ clusterNodes, maxValueBytes: 1_048_576, ...options })
+  stores.push(store)
+  return store
+}
+
+afterEach(async () => {
+  await Promise.all(stores.splice(0).map((store) => store.close()))
+})
