@@ -1,3 +1,4 @@
+import { isFullTier } from '@stowage/test-servers'
 import { rememberAcrossProcesses } from './across-processes.ts'
 
-rememberAcrossProcesses('redis', { sizes: [4, 16] })
+rememberAcrossProcesses('redis', { sizes: isFullTier ? [4, 16] : [4] })
