@@ -9,7 +9,7 @@ import { filesOfSections, sections, sectionsOfChange } from './lib/sections.mjs'
 
 const usage = `Usage: npm run test:full -- [section …] [path …] [option of Vitest …]
 
-  --changed  the sections of the files that have changed since the last proof
+  --changed  only sections whose files have changed since the last proof (.ci/proved), or since STOWAGE_BASE
 
 Sections (without one, all):
   ${Object.keys(sections).join('  ')}
@@ -20,9 +20,10 @@ const provedFile = join(root, '.ci', 'proved')
 await main(async () => {
   const args = process.argv.slice(2)
   if (args.includes('--help')) return void console.log(usage)
-  if (args.includes('--changed')) return runChanged(args.filter((arg) => arg !== '--changed'))
-  const chosen = args.filter((arg) => Object.hasOwn(sections, arg))
-  const others = args.filter((arg) => !chosen.includes(arg))
+  const named = args.filter((arg) => Object.hasOwn(sections, arg))
+  const others = args.filter((arg) => !named.includes(arg) && arg !== '--changed')
+  const chosen = args.includes('--changed') ? changedSections(named) : named
+  if (chosen.length === 0 && args.includes('--changed')) return 0
   await prepareTests()
   const commit = args.length === 0 ? cleanCommit() : undefined
   const code = await runFull([...filesOfSections(chosen), ...others])
@@ -30,14 +31,13 @@ await main(async () => {
   return code
 })
 
-async function runChanged(others) {
+/** Those of the named sections, or of all, whose files have changed. */
+function changedSections(named) {
   const base = baseCommit()
-  const changed = base === undefined ? undefined : changedFiles(base)
-  const chosen = changed === undefined ? Object.keys(sections) : sectionsOfChange(changed)
+  const changed = base === undefined ? Object.keys(sections) : sectionsOfChange(changedFiles(base))
+  const chosen = changed.filter((name) => named.length === 0 || named.includes(name))
   console.log(`Sections changed since ${base ?? 'the beginning'}: ${chosen.join(', ') || 'none'}`)
-  if (chosen.length === 0) return 0
-  await prepareTests()
-  return runFull([...filesOfSections(chosen), ...others])
+  return chosen
 }
 
 function runFull(args) {
