@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import {
-  appendFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,97 +11,120 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { forbiddenImports } from '../scripts/lib/boundaries.mjs'
 import { importCycles } from '../scripts/lib/import-cycles.mjs'
 
 const workspace = fileURLToPath(new URL('..', import.meta.url))
 const checker = join(workspace, 'scripts/check-boundaries.mjs')
 const execute = promisify(execFile)
 
-let copy: string
-
-beforeEach(() => {
-  copy = mkdtempSync(join(tmpdir(), 'stowage-boundaries-'))
-  for (const name of readdirSync(join(workspace, 'packages'))) {
-    for (const path of [`packages/${name}/package.json`, `packages/${name}/src`]) {
-      cpSync(join(workspace, path), join(copy, path), { recursive: true })
-    }
-  }
-})
-
-afterEach(() => rmSync(copy, { recursive: true, force: true }))
+const copy = mkdtempSync(join(tmpdir(), 'stowage-boundaries-'))
+const undo: (() => void)[] = []
 
 describe('check-boundaries', () => {
+  beforeAll(() => {
+    for (const name of readdirSync(join(workspace, 'packages'))) {
+      for (const path of [`packages/${name}/package.json`, `packages/${name}/src`]) {
+        cpSync(join(workspace, path), join(copy, path), { recursive: true })
+      }
+    }
+  })
+  afterEach(() => {
+    for (const each of undo.splice(0).reverse()) each()
+    expect(forbiddenImports(copy), 'every change of the copy is undone').toEqual([])
+  })
+  afterAll(() => rmSync(copy, { recursive: true, force: true }))
+
   test('accepts the packages as they are', async () => {
-    expect(await violations()).toEqual([])
+    const { stdout, stderr } = await execute(process.execPath, [checker])
+    expect(stdout + stderr).toBe('')
   })
 
-  test('rejects an import of a folder that the rules do not list', async () => {
+  test('fails with a list of what it rejects', async () => {
+    append('packages/memory/src/memory-store.ts', "import 'ioredis'")
+    const { code, stderr } = await execute(process.execPath, [checker, copy]).catch(
+      (error) => error,
+    )
+    const title = 'Forbidden imports:'
+    expect([code, stderr.trim()]).toEqual([
+      1,
+      `${title}\n  packages/memory/src/memory-store.ts imports ioredis`,
+    ])
+  })
+
+  test('rejects an import of a folder that the rules do not list', () => {
     append('packages/core/src/time/duration.ts', "import type { Frame } from '../values/frame.ts'")
-    expect(await violations()).toContain('packages/core/src/time/duration.ts imports values')
+    expect(forbiddenImports(copy)).toContain('packages/core/src/time/duration.ts imports values')
   })
 
-  test('rejects an import of a module at the root that the rules do not list', async () => {
+  test('rejects an import of a module at the root that the rules do not list', () => {
     append('packages/core/src/values/frame.ts', "export type { Cache } from '../cache.ts'")
-    expect(await violations()).toContain('packages/core/src/values/frame.ts imports cache')
+    expect(forbiddenImports(copy)).toContain('packages/core/src/values/frame.ts imports cache')
   })
 
-  test('rejects an import cycle, also if it consists of types', async () => {
+  test('rejects an import cycle, also if it consists of types', () => {
     append('packages/core/src/time/first.ts', "import type { B } from './second.ts'")
     append('packages/core/src/time/second.ts', "import type { A } from './first.ts'")
     const [first, second] = ['packages/core/src/time/first.ts', 'packages/core/src/time/second.ts']
-    expect(await violations()).toEqual([`import cycle: ${first} → ${second} → ${first}`])
+    expect(forbiddenImports(copy)).toEqual([`import cycle: ${first} → ${second} → ${first}`])
   })
 
-  test('rejects an import of a package that is not a dependency', async () => {
+  test('rejects an import of a package that is not a dependency', () => {
     append('packages/memory/src/memory-store.ts', "import 'ioredis'")
-    expect(await violations()).toEqual(['packages/memory/src/memory-store.ts imports ioredis'])
+    expect(forbiddenImports(copy)).toEqual(['packages/memory/src/memory-store.ts imports ioredis'])
   })
 
-  test('rejects an import of core, or of another driver, that the rules do not list', async () => {
+  test('rejects an import of core, or of another driver, that the rules do not list', () => {
     append('packages/core/src/cache.ts', "await import('lru-cache')")
     append('packages/redis/src/commands.ts', "export * from '@stowage/memory'")
-    expect(await violations()).toEqual([
+    expect(forbiddenImports(copy)).toEqual([
       'packages/core/src/cache.ts imports lru-cache',
       'packages/redis/src/commands.ts imports @stowage/memory',
     ])
   })
 
-  test('rejects a dependency on a package that the rules do not list', async () => {
-    const path = join(copy, 'packages/memory/package.json')
-    const manifest = JSON.parse(readFileSync(path, 'utf8'))
+  test('rejects a dependency on a package that the rules do not list', () => {
+    const path = 'packages/memory/package.json'
+    const manifest = JSON.parse(readFileSync(join(copy, path), 'utf8'))
     const dependencies = { ...manifest.dependencies, '@stowage/redis': 'workspace:^' }
-    writeFileSync(path, JSON.stringify({ ...manifest, dependencies }))
-    expect(await violations()).toEqual(['packages/memory/package.json depends on @stowage/redis'])
+    write(path, JSON.stringify({ ...manifest, dependencies }))
+    expect(forbiddenImports(copy)).toEqual([
+      'packages/memory/package.json depends on @stowage/redis',
+    ])
   })
 
-  test('rejects a package and a folder without a rule', async () => {
+  test('rejects a package and a folder without a rule', () => {
     append('packages/core/src/unlisted/module.ts', 'export const value = 1')
-    mkdirSync(join(copy, 'packages/unlisted'))
-    const rules = 'has no rule in scripts/check-boundaries.mjs'
-    expect(await violations()).toEqual([
+    append('packages/unlisted/module.ts', 'export const value = 1')
+    const rules = 'has no rule in scripts/lib/boundaries.mjs'
+    expect(forbiddenImports(copy)).toEqual([
       `packages/core/src/unlisted/module.ts: folder unlisted ${rules}`,
       `packages/unlisted ${rules}`,
     ])
   })
 
-  test('rejects a rule for a folder that does not exist', async () => {
-    renameSync(join(copy, 'packages/lmdb/src/items'), join(copy, 'packages/lmdb/src/entries'))
-    expect(await violations()).toContain(
-      'scripts/check-boundaries.mjs: packages/lmdb/src has no items',
+  test('rejects a rule for a folder that does not exist', () => {
+    const [before, after] = ['items', 'entries'].map((name) =>
+      join(copy, 'packages/lmdb/src', name),
+    ) as [string, string]
+    renameSync(before, after)
+    undo.push(() => renameSync(after, before))
+    expect(forbiddenImports(copy)).toContain(
+      'scripts/lib/boundaries.mjs: packages/lmdb/src has no items',
     )
   })
 
-  test('ignores imports in comments', async () => {
+  test('ignores imports in comments', () => {
     append('packages/core/src/time/clock.ts', "// import { Cache } from '../cache.ts'")
     append(
       'packages/core/src/time/clock.ts',
       "/**\n * import { memory } from '@stowage/memory'\n */",
     )
-    expect(await violations()).toEqual([])
+    expect(forbiddenImports(copy)).toEqual([])
   })
 })
 
@@ -120,16 +143,20 @@ describe('importCycles', () => {
   })
 })
 
-/** Adds a line to a file of the copy; creates the file if it does not exist. */
+/** Adds a line to a file of the copy, which may not exist, until the end of the test. */
 function append(path: string, line: string): void {
-  mkdirSync(join(copy, path, '..'), { recursive: true })
-  appendFileSync(join(copy, path), `\n${line}\n`)
+  const file = join(copy, path)
+  write(path, `${existsSync(file) ? readFileSync(file, 'utf8') : ''}\n${line}\n`)
 }
 
-/** The violations that the checker reports for the copy. */
-async function violations(): Promise<string[]> {
-  const { stderr } = await execute(process.execPath, [checker, copy]).catch((error) => error)
-  const [title, ...lines] = stderr.trim().split('\n')
-  expect(title).toBe(lines.length > 0 ? 'Forbidden imports:' : '')
-  return lines.map((line: string) => line.trim())
+/** Writes a file of the copy until the end of the test. */
+function write(path: string, text: string): void {
+  const file = join(copy, path)
+  const before = existsSync(file) ? readFileSync(file) : undefined
+  const created = mkdirSync(dirname(file), { recursive: true })
+  undo.push(() => {
+    if (before !== undefined) writeFileSync(file, before)
+    else rmSync(created ?? file, { recursive: true })
+  })
+  writeFileSync(file, text)
 }

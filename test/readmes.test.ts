@@ -17,6 +17,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 // Inside the workspace, so that a block finds the packages as an application would.
 const folder = join(root, 'test', '.cache')
 const execute = promisify(execFile)
+const runner = fileURLToPath(new URL('run-blocks.mjs', import.meta.url))
 
 interface Block {
   readonly page: string
@@ -74,17 +75,71 @@ describe('documentation', () => {
     },
   )
 
-  test.each(blocks)('$page, line $line: runs and prints what it says', async ({ file, code }) => {
-    const servers = { REDIS_URL: server.url, MEMCACHED_SERVERS: memcached.address, ...dynamo.env }
-    const env = { ...process.env, ...servers }
-    const { stdout, stderr } = await execute(process.execPath, [join(folder, `${file}.js`)], {
-      env,
-    })
-    const promised = [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
+  test.each(blocks)('$page, line $line: runs and prints what it says', async (block) => {
+    const { stdout, stderr, error } = await outcomeOf(block)
+    const promised = [...block.code.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
+    expect(error).toBeUndefined()
     if (promised.length > 0) expect(stdout.trim().split('\n')).toEqual(promised)
     expect(stderr).toBe('')
   })
 })
+
+interface Outcome {
+  readonly stdout: string
+  readonly stderr: string
+  readonly error?: string
+}
+
+/** The outcomes of the blocks of each page. */
+const runs = new Map<string, Promise<Map<string, Outcome>>>()
+
+/** Blocks of a page share a process, which is cheaper. In the full tier, each has a process, as that of a reader. */
+function isAlone({ code }: Block): boolean {
+  return process.env.TEST_TIER === 'full' || /'node:test'|process\.exit/.test(code)
+}
+
+async function outcomeOf(block: Block): Promise<Outcome> {
+  const { page, file } = block
+  if (isAlone(block)) return runAlone(file)
+  if (!runs.has(page)) {
+    const together = blocks.filter((other) => other.page === page && !isAlone(other))
+    runs.set(page, runTogether(together.map((other) => other.file)))
+  }
+  const outcomes = await runs.get(page)
+  return outcomes?.get(file) as Outcome
+}
+
+function runAlone(file: string): Promise<Outcome> {
+  return node(fileOf(file)).catch(({ stdout, stderr, message }) => ({
+    stdout,
+    stderr,
+    error: message,
+  }))
+}
+
+async function runTogether(files: readonly string[]): Promise<Map<string, Outcome>> {
+  const { stdout, stderr }: Outcome = await node(runner, ...files.map(fileOf)).catch(
+    (error) => error,
+  )
+  const missing = { stdout, stderr, error: 'It ends the process, or does not end.' }
+  const outcomes = new Map<string, Outcome>(files.map((file) => [fileOf(file), missing]))
+  for (const line of stdout.split('\n').filter(Boolean)) {
+    const { file, ...outcome } = JSON.parse(line)
+    outcomes.set(file, { ...outcome, stderr: outcome.stderr + stderr })
+  }
+  return new Map(files.map((file) => [file, outcomes.get(fileOf(file)) as Outcome]))
+}
+
+function fileOf(file: string): string {
+  return join(folder, `${file}.js`)
+}
+
+/** @throws Error with the output if the process fails, or has not ended long before the deadline of a test */
+function node(...args: string[]): Promise<Outcome> {
+  const servers = { REDIS_URL: server.url, MEMCACHED_SERVERS: memcached.address, ...dynamo.env }
+  const env = { ...process.env, ...servers }
+  return execute(process.execPath, args, { env, timeout: 45_000, killSignal: 'SIGKILL' })
+}
 
 const settings = {
   extends: '../../tsconfig.base.json',

@@ -1,59 +1,32 @@
-import { cpSync, readdirSync, readFileSync } from 'node:fs'
+// What every consumer depends on, with one compiler and one kind of module resolution. The full tier installs the
+// packages with npm, and has the other compilers, resolutions, bundlers and test runners: consumers.full.test.ts.
+import { readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
-import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  asRequires,
+  compile,
+  imports,
+  importsIn,
+  importTesting,
+  program,
+  use,
+} from './application.ts'
 import { manifestOf, PackageSet, tool } from './package-set.ts'
-
-// Compilers and npm take long on a slow machine.
-vi.setConfig({ testTimeout: 180_000 })
 
 const packages = new PackageSet()
 
-beforeAll(() => packages.install(), 400_000)
+beforeAll(() => packages.unpack())
 afterAll(() => packages.remove())
-
-/** What an application imports. `testing` has its own line, because not every resolution finds its dependencies. */
-const imports = `
-import { Cache, CacheError, cachesFromEnv, DriverRegistry } from '@stowage/core'
-import { toBytes } from '@stowage/core/driver'
-import { dynamodb } from '@stowage/dynamodb'
-import { standardDrivers } from '@stowage/drivers'
-import { SessionStore } from '@stowage/express'
-import { memcached } from '@stowage/memcached'
-import { memory } from '@stowage/memory'
-import { msgpack } from '@stowage/msgpack'
-import { redis } from '@stowage/redis'
-`
-const importTesting = `
-import { ManualClock } from '@stowage/testing'
-import { scenarios } from '@stowage/testing/simulation'
-console.log(ManualClock, scenarios)
-`
-const program = `
-const cache = new Cache(memory(), { prefix: 'app:', codec: msgpack() })
-const value: Promise<number | undefined> = cache.get<number>('a')
-// @ts-expect-error: the types are those of the package, not any
-const wrong: Promise<string | undefined> = cache.get<number>('a')
-console.log(value, wrong, CacheError, cachesFromEnv, DriverRegistry, toBytes, dynamodb, memcached, redis)
-console.log(new SessionStore({ cache }), standardDrivers())
-`
 
 describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
   test('has no problem that publint finds', async () => {
     const { buffer: tarball } = new Uint8Array(readFileSync(packages.tarballOf(name)))
     const { messages, pkg } = await publint({ pack: { tarball }, strict: true })
     expect(messages.map((message) => formatMessage(message, pkg as never))).toEqual([])
-  })
-
-  test('has types for every kind of import', async () => {
-    const tarball = new Uint8Array(readFileSync(packages.tarballOf(name)))
-    const analysis = await checkPackage(createPackageFromTarballData(tarball))
-    expect(analysis.types && 'problems' in analysis && analysis.problems).toEqual([])
   })
 
   test('imports only what it declares as a dependency', () => {
@@ -69,144 +42,28 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
   })
 })
 
-describe.each([
-  { name: 'TypeScript 5', compiler: tool('typescript', 'lib/tsc.js') },
-  { name: 'TypeScript 7', compiler: tool('typescript-7', 'bin/tsc') },
-])('$name', ({ compiler }) => {
-  test.each([
-    ['nodenext', 'nodenext'],
-    ['node16', 'node16'],
-    ['preserve', 'bundler'],
-  ])('compiles ES modules and CommonJS with the module option %s', async (module, resolution) => {
+describe('an application with the packages', () => {
+  test('compiles as ES module and as CommonJS module, with TypeScript 7 and nodenext', async () => {
     const text = imports + importTesting + program
-    const files = ['mts', 'cts'].map((type) => packages.write(`${module}.${type}`, text))
-    await compile(compiler, module, resolution, ...files)
+    const files = ['mts', 'cts'].map((type) => packages.write(`app.${type}`, text))
+    await compile(packages, tool('typescript-7', 'bin/tsc'), ['nodenext', 'nodenext'], ...files)
   })
-})
-
-// TypeScript 7 does not have this resolution. It does not find the types of fast-check, to which `testing` refers.
-test('TypeScript 5 compiles CommonJS with the resolution node10', async () => {
-  const file = packages.write('node10.cts', imports + program)
-  await compile(tool('typescript', 'lib/tsc.js'), 'commonjs', 'node10', file)
-})
-
-const guides = ['README.md', 'docs/getting-started.md']
-test.each(guides)('the blocks of %s compile after its npm install lines', async (guide) => {
-  const readme = readFileSync(new URL(`../../${guide}`, import.meta.url), 'utf8')
-  const folder = guide.replaceAll(/\W/g, '-')
-  const installed = [...readme.matchAll(/^npm install ([^#\n]*)/gm)].flatMap(([, names]) =>
-    (names as string).trim().split(/\s+/),
-  )
-  const matches = readme.matchAll(/^```ts(?: title=[^\n]*)?\n(.*?)^```/gms)
-  const blocks = [...matches].map(([, code]) => code as string)
-  const files = blocks.map((code, index) => packages.write(`${folder}/${index}.mts`, code))
-  expect(files.length).toBeGreaterThan(2)
-  for (const [file, name] of importsIn(join(packages.folder, folder))) {
-    expect(installed, `${file} imports ${name}`).toContain(name)
-  }
-  await compile(tool('typescript-7', 'bin/tsc'), 'nodenext', 'nodenext', ...files)
-})
-
-describe('an application in JavaScript', () => {
-  const use = `
-    const cache = new Cache(memory(), { prefix: 'app:' })
-    cache.set('a', 1).then(() => cache.get('a')).then((value) => console.log(value, typeof redis))`
 
   test('imports the packages', async () => {
-    const file = packages.write('app.mjs', imports + use)
+    const all = packages.names.map((name) => `import '@stowage/${name}'\n`).join('')
+    const file = packages.write('app.mjs', all + imports + use)
     expect(await packages.node([file])).toBe('1 function')
   })
 
   test('requires the packages in a version of Node that cannot require ES modules', async () => {
-    const file = packages.write('app.cjs', asRequires(imports) + use)
+    const all = packages.names.map((name) => `require('@stowage/${name}')\n`).join('')
+    const file = packages.write('app.cjs', all + asRequires(imports) + use)
     expect(await packages.node(['--no-experimental-require-module', file])).toBe('1 function')
   })
-
-  test('selects drivers without importing, as in Jest', async () => {
-    const file = packages.write(
-      'drivers.cjs',
-      `const { cachesFromEnv } = require('@stowage/core')
-      const { standardDrivers } = require('@stowage/drivers')
-      cachesFromEnv({ CACHE_DRIVER: 'redis' }, standardDrivers()).then(async (caches) => {
-        console.log(caches.use().driver, Object.keys(require.cache).some((file) => /redis.dist.index.cjs/.test(file)))
-        await caches.close()
-      })`,
-    )
-    expect(await packages.node([file])).toBe('redis true')
-  })
-
-  test('may load both module formats', async () => {
-    const file = packages.write(
-      'both.mjs',
-      `${imports}
-      import { createRequire } from 'node:module'
-      import { subscribe } from 'node:diagnostics_channel'
-      const other = createRequire(import.meta.url)('@stowage/core')
-      const events = []
-      subscribe('stowage:miss', ({ key }) => events.push(key))
-      await new Cache(memory()).get('imported')
-      await new other.Cache(memory()).get('required')
-      const error = new other.CacheError('ERR_CACHE_CONFIG', 'x')
-      console.log(events.join(), error instanceof CacheError, CacheError.is(error))`,
-    )
-    expect(await packages.node([file])).toBe('imported,required false true')
-  })
-
-  test.each(['esm', 'cjs'] as const)('is bundled by esbuild as %s', async (format) => {
-    const outfile = join(packages.folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs')
-    const entry = packages.write(`entry-${format}.mjs`, imports + use)
-    // The CommonJS modules in a bundle of ES modules require the modules of Node.
-    const js = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)`
-    const banner = format === 'esm' ? { js } : {}
-    await build({ entryPoints: [entry], bundle: true, platform: 'node', format, outfile, banner })
-    expect(await packages.node([outfile])).toBe('1 function')
-  })
 })
-
-test.each([
-  { name: 'jest', runner: tool('jest', 'bin/jest.js'), args: ['--ci', '--runInBand'] },
-  { name: 'ts-jest', runner: tool('jest', 'bin/jest.js'), args: ['--ci', '--runInBand'] },
-  { name: 'vitest', runner: tool('vitest', 'vitest.mjs'), args: ['run'] },
-])('a project can be tested with $name', async ({ name, runner, args }) => {
-  const folder = join(packages.folder, name)
-  cpSync(fileURLToPath(new URL(`projects/${name}`, import.meta.url)), folder, { recursive: true })
-  packages.write(`${name}/ts-jest.json`, JSON.stringify(tool('ts-jest', 'dist/index.js')))
-  await packages.node([runner, ...args], folder)
-})
-
-/** Compiles the files, and checks the declarations of the libraries as well. */
-function compile(compiler: string, module: string, resolution: string, ...files: string[]) {
-  const modules = ['--module', module, '--moduleResolution', resolution]
-  const checks = ['--noEmit', '--strict', '--target', 'es2022', '--skipLibCheck', 'false']
-  return packages.node([compiler, ...modules, ...checks, ...files])
-}
-
-/** Every import of another package in the files of a folder, as pairs of the file and the name of the package. */
-function importsIn(folder: string): [file: string, name: string][] {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-  return files
-    .filter((file) => /\.(c?js|d\.c?ts|mts)$/.test(file))
-    .flatMap((file) => {
-      const text = readFileSync(join(folder, file), 'utf8').replace(/^\s*\*.*$/gm, '')
-      const found = text.matchAll(/(?:from |import |import\(|require\()["']([^."'][^"']*)["']/g)
-      return [...found].map(([, path]): [string, string] => [file, packageOf(path as string)])
-    })
-}
-
-function packageOf(path: string): string {
-  return path
-    .replace(/^node:/, '')
-    .split('/')
-    .slice(0, path.startsWith('@') ? 2 : 1)
-    .join('/')
-}
 
 function hasTypes(name: string, declared: readonly string[]): boolean {
   if (declared.includes(`@types/${name}`)) return true
   const manifest = join(packages.folder, 'node_modules', name, 'package.json')
   return /"(types|typings)":/.test(readFileSync(manifest, 'utf8'))
-}
-
-function asRequires(text: string): string {
-  return text.replace(/import (\{.*\}) from ('.*')/g, 'const $1 = require($2)')
 }

@@ -1,6 +1,5 @@
-import { AppProcess, chromiumOptions, eventually, Visitor } from '@stowage/example-shared/testing'
+import { AppProcess, eventually, Visitor } from '@stowage/example-shared/testing'
 import { type RedisServer, startRedis } from '@stowage/test-servers'
-import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 const main = new URL('../dist/main.js', import.meta.url)
@@ -57,29 +56,6 @@ test('a login is limited to five attempts by both processes together', async () 
   const other = await visitors[0]?.post('/login', { user: 'grace', password: 'stowage' })
   expect(other?.text).toContain('Welcome.')
 })
-
-test.each([360, 768, 1280])(
-  'does not scroll horizontally at %d px, and logs no errors',
-  async (width) => {
-    let browser: Browser | undefined
-    try {
-      browser = await chromium.launch(chromiumOptions())
-      const page = await browser.newPage({ viewport: { width, height: 800 } })
-      const errors: string[] = []
-      page.on('console', (message) => {
-        if (message.type() === 'error') errors.push(message.text())
-      })
-      for (const path of ['/report', '/login']) {
-        await page.goto(`${urls[0]}${path}`)
-        const tooWide = () => document.documentElement.scrollWidth > innerWidth
-        expect(await page.evaluate(tooWide)).toBe(false)
-      }
-      expect(errors).toEqual([])
-    } finally {
-      await browser?.close()
-    }
-  },
-)
 
 test('denies a login if the store cannot be reached, and exits with 0 on SIGTERM', async () => {
   await server.stop()

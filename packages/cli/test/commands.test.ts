@@ -328,17 +328,18 @@ describe('the module of the application', () => {
     })`
 
   test('names the stores, and reads the variables of .env', async () => {
+    // The module creates caches that a command closes: the next command needs a process of its own.
     folder.write('caches.mjs', source())
     folder.write('.env', `MY_REDIS=${env.REDIS_URL}`)
     const from = ['--config', 'caches.mjs']
-    const { stores, servers } = parsed(await folder.run(['doctor', ...from, '--json']))
+    const { stores, servers } = parsed(await folder.spawn(['doctor', ...from, '--json']))
     expect(stores.map(({ name }: { name: string }) => name)).toEqual(['pages', 'logins'])
     expect(servers).toMatchObject([{ role: 'primary', stores: ['pages', 'logins'] }])
-    const inspected = parsed(await folder.run(['inspect', 'x', ...from, '--json']))
+    const inspected = parsed(await folder.spawn(['inspect', 'x', ...from, '--json']))
     expect(inspected).toMatchObject({ store: 'pages', storageKey: 'pages:x' })
-    const listed = await folder.run(['sessions', 'list', '--user', '7', ...from, '--json'])
+    const listed = await folder.spawn(['sessions', 'list', '--user', '7', ...from, '--json'])
     expect(parsed(listed).sessions).toEqual([])
-    const unknown = await folder.run(['inspect', 'x', '--store', 'other', ...from])
+    const unknown = await folder.spawn(['inspect', 'x', '--store', 'other', ...from])
     expect(unknown.stderr).toContain('pages, logins')
   })
 

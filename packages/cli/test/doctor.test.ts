@@ -18,7 +18,7 @@ import {
 } from '@stowage/test-servers'
 import { configurationEndpoint } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { Folder, parsed, stowage } from './stowage.ts'
+import { Folder, parsed, spawned } from './stowage.ts'
 
 interface Finding {
   readonly code: string
@@ -64,10 +64,19 @@ const onTable = (table: string): Record<string, string> => ({
 })
 
 /** Runs the doctor in both formats. The codes of its findings, and the texts for people, must agree. */
-async function diagnose(variables: Record<string, string>, code: number): Promise<Finding[]> {
+function diagnose(variables: Record<string, string>, code: number): Promise<Finding[]> {
+  return diagnoseWith((args, env) => folder.run(args, env), variables, code)
+}
+
+/** The same in processes: for options of Node, and for paths relative to the working directory. */
+function diagnoseInProcesses(variables: Record<string, string>, code: number) {
+  return diagnoseWith((args, env) => folder.spawn(args, env), variables, code)
+}
+
+async function diagnoseWith(run: Folder['run'], variables: Record<string, string>, code: number) {
   const env = { NODE_ENV: 'test', ...variables }
-  const json = await folder.run(['doctor', '--json'], env)
-  const text = await folder.run(['doctor'], env)
+  const json = await run(['doctor', '--json'], env)
+  const text = await run(['doctor'], env)
   const { findings } = parsed(json) as { findings: Finding[] }
   expect([json.code, text.code], text.stdout).toEqual([code, code])
   // What was measured differs between the two runs.
@@ -207,7 +216,8 @@ describe('finds and names', () => {
         credentials,
       })
       const skew = folder.write('skew.mjs', 'const now = Date.now; Date.now = () => now() - 90_000')
-      const findings = await diagnose({ ...env(), NODE_OPTIONS: `--import=file://${skew}` }, 0)
+      const options = { NODE_OPTIONS: `--import=file://${skew}` }
+      const findings = await diagnoseInProcesses({ ...env(), ...options }, 0)
       expect(findings).toMatchObject([{ code: 'clock-skew', subject: subject() }])
       expect(findings[0]?.problem).toMatch(/is (8[7-9]|9[01]) s behind/)
       expect(await diagnose(env(), 0)).toEqual([])
@@ -244,7 +254,7 @@ describe('finds and names', () => {
   test('a missing package', async () => {
     const program = installWithout('redis', folder)
     const options = { cwd: folder.path, program, env: redisAt(redis.port) }
-    const outcome = await stowage(['doctor', '--json'], options)
+    const outcome = await spawned(['doctor', '--json'], options)
     const { findings, areBackendsChecked } = parsed(outcome)
     expect(outcome.code).toBe(1)
     expect(areBackendsChecked).toBe(false)
@@ -321,10 +331,11 @@ describe('also finds', () => {
     expect(other).toMatchObject([{ code: 'memcached-protocol', subject: redisAddress }])
     const region = await diagnose({ CACHE_DRIVER: 'dynamodb', CACHE_TABLE: 'any' }, 1)
     expect(region).toMatchObject([{ code: 'dynamodb-region' }])
-    expect(await diagnose({ CACHE_DRIVER: 'lmdb' }, 0)).toEqual([])
+    expect(await diagnoseInProcesses({ CACHE_DRIVER: 'lmdb' }, 0)).toEqual([])
     expect(existsSync(join(folder.path, '.cache'))).toBe(false)
     folder.write('file', '')
-    const file = await diagnose({ CACHE_DRIVER: 'lmdb', CACHE_PATH: 'file' }, 1)
+    const path = { CACHE_DRIVER: 'lmdb', CACHE_PATH: 'file' }
+    const file = await diagnoseInProcesses(path, 1)
     expect(file.map(({ code }) => code)).toEqual(['lmdb-directory', 'lmdb-directory'])
   })
 

@@ -18,7 +18,7 @@ describe('files with variables', () => {
     const args = ['doctor', '--env-file', 'a.env', '--env-file', 'b.env', '--json']
     const { stores } = parsed(await folder.run(args, { CACHE_DRIVER: 'memory' }))
     expect(stores[0]).toMatchObject({ driver: 'memory', prefix: 'b:' })
-    const missing = await folder.run(['doctor', '--env-file', 'none.env'])
+    const missing = await folder.spawn(['doctor', '--env-file', 'none.env'])
     // Node 20 reads the option as well, also behind the name of the program.
     expect([1, 9]).toContain(missing.code)
     expect(missing.stderr).toContain('none.env')
@@ -68,6 +68,16 @@ test.each([
   const { code, stderr } = await folder.run(args)
   expect([code, stderr]).toEqual([2, expect.stringContaining('empty')])
   expect(stderr).not.toMatch(/^ +at /m)
+})
+
+test.each([
+  [0, ['table', 'terraform', '--table', 'of-the-cli']],
+  [1, ['table', 'terraform']],
+  [2, ['clear']],
+])('the process of a command has its exit code, %i, and its output: %j', async (code, args) => {
+  const outcome = await folder.spawn(args)
+  expect(outcome).toEqual(await folder.run(args))
+  expect(outcome.code).toBe(code)
 })
 
 test('ends quietly when its output is closed', async () => {

@@ -1,0 +1,354 @@
+// The direction of imports between packages, in sources and manifests, and between the folders of a package; and that
+// imports, including those of types, form no cycle.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, sep } from 'node:path'
+import { importCycles } from './import-cycles.mjs'
+
+const driver = ['core']
+
+/** The Stowage packages that the sources of each package may import. Only tests import test-servers. */
+const packages = {
+  core: [],
+  memory: driver,
+  lmdb: driver,
+  redis: driver,
+  memcached: driver,
+  dynamodb: driver,
+  sessions: driver,
+  express: ['core', 'sessions'],
+  'http-cache': driver,
+  msgpack: ['core'],
+  drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb'],
+  cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
+  testing: ['core', 'sessions'],
+  'test-servers': [],
+}
+
+/**
+ * For each folder of a package: the other folders, and the modules at the package's root, that it may import. The
+ * modules at the root may import every folder.
+ */
+const folders = {
+  core: {
+    time: ['errors', 'store'],
+    calls: ['errors', 'store'],
+    eviction: [],
+    values: ['channels', 'configuration', 'errors', 'store', 'time'],
+    configuration: [
+      'bus',
+      'caches',
+      'calls',
+      'errors',
+      'failover',
+      'near',
+      'store',
+      'time',
+      'values',
+    ],
+    tags: ['calls', 'keys', 'store', 'time', 'values'],
+    freshness: ['calls', 'errors', 'store', 'tags', 'time', 'values', 'wrappers'],
+    loading: ['calls', 'configuration', 'errors', 'time', 'values'],
+    inspection: ['freshness', 'store', 'values'],
+    leases: ['calls', 'loading', 'store', 'time', 'values', 'wrappers'],
+    updates: ['errors', 'freshness', 'store', 'tags', 'time', 'values', 'wrappers'],
+    scope: [
+      'calls',
+      'errors',
+      'freshness',
+      'generations',
+      'keys',
+      'leases',
+      'loading',
+      'near',
+      'store',
+      'tags',
+      'time',
+      'updates',
+      'values',
+      'wrappers',
+    ],
+    remember: [
+      'calls',
+      'channels',
+      'configuration',
+      'errors',
+      'freshness',
+      'keys',
+      'leases',
+      'loading',
+      'scope',
+      'store',
+      'tags',
+      'time',
+      'values',
+    ],
+    collections: [
+      'channels',
+      'configuration',
+      'errors',
+      'keys',
+      'leases',
+      'loading',
+      'remember',
+      'scope',
+      'store',
+      'time',
+      'values',
+    ],
+    failover: [
+      'calls',
+      'channels',
+      'configuration',
+      'diagnostics',
+      'driver-errors',
+      'errors',
+      'generations',
+      'store',
+      'time',
+      'values',
+      'wrappers',
+    ],
+    locks: [
+      'bus',
+      'calls',
+      'channels',
+      'configuration',
+      'errors',
+      'keys',
+      'loading',
+      'scope',
+      'store',
+      'time',
+      'updates',
+      'values',
+    ],
+    limits: [
+      'calls',
+      'channels',
+      'configuration',
+      'errors',
+      'keys',
+      'locks',
+      'scope',
+      'store',
+      'time',
+      'updates',
+      'values',
+    ],
+    generations: ['calls', 'diagnostics', 'driver-errors', 'store', 'time', 'values'],
+    memo: ['store', 'values', 'wrappers'],
+    near: [
+      'bus',
+      'calls',
+      'channels',
+      'configuration',
+      'eviction',
+      'store',
+      'time',
+      'values',
+      'wrappers',
+    ],
+    wrappers: ['calls', 'configuration', 'errors', 'store', 'time', 'values'],
+  },
+  redis: {
+    protocol: [],
+    commands: ['protocol', 'redis-errors'],
+    connection: ['protocol', 'reconnect-delay', 'redis-errors', 'redis-options'],
+    consistency: ['connection', 'redis-errors'],
+    topology: ['connection', 'consistency', 'redis-options'],
+    diagnosis: ['connection', 'consistency', 'redis-errors', 'redis-options'],
+    invalidation: ['connection', 'redis-errors', 'redis-options'],
+  },
+  memcached: {
+    hashing: ['node-address'],
+    protocol: [],
+    connection: ['memcached-errors', 'node-address', 'protocol'],
+    discovery: ['memcached-errors', 'node-address'],
+    nodes: [
+      'connection',
+      'discovery',
+      'hashing',
+      'memcached-errors',
+      'memcached-options',
+      'node-address',
+      'protocol',
+    ],
+    values: ['protocol'],
+    items: ['connection', 'memcached-errors', 'nodes', 'protocol', 'values'],
+    diagnosis: [
+      'connection',
+      'discovery',
+      'hashing',
+      'memcached-errors',
+      'memcached-options',
+      'node-address',
+      'nodes',
+      'protocol',
+    ],
+  },
+  dynamodb: {
+    transport: ['dynamodb-options'],
+    requests: ['attributes', 'batch-outcomes', 'dynamodb-errors', 'transport'],
+    items: ['attributes', 'dynamodb-errors', 'dynamodb-options', 'requests', 'transport'],
+    'large-values': ['batch-outcomes', 'dynamodb-options', 'dynamodb-store'],
+    table: ['dynamodb-options', 'requests'],
+    diagnosis: ['dynamodb-options', 'requests', 'table'],
+  },
+  lmdb: {
+    file: ['lmdb-errors', 'lmdb-options'],
+    items: ['file'],
+    opening: ['file', 'lmdb-errors', 'lmdb-options'],
+    upkeep: ['file', 'items', 'lmdb-options', 'opening'],
+    writes: [],
+  },
+  sessions: {
+    data: [],
+    keys: [],
+    users: ['data', 'writing'],
+    reading: ['data', 'keys', 'session-options', 'users', 'writing'],
+    writing: ['channels', 'data', 'users'],
+    http: ['channels', 'keys', 'sessions'],
+    configuration: ['http', 'session-options', 'sessions'],
+  },
+  'http-cache': {
+    headers: [],
+    policy: ['headers'],
+    request: ['headers'],
+    response: ['headers', 'policy', 'request'],
+    storage: ['headers', 'policy', 'request'],
+    exchange: ['headers', 'options', 'policy', 'request', 'response', 'storage'],
+    filling: [
+      'channels',
+      'exchange',
+      'headers',
+      'options',
+      'policy',
+      'request',
+      'response',
+      'storage',
+    ],
+    middleware: [
+      'channels',
+      'exchange',
+      'filling',
+      'headers',
+      'options',
+      'request',
+      'response',
+      'response-engine',
+      'storage',
+    ],
+  },
+  cli: {
+    output: ['errors'],
+    configuration: ['errors', 'output'],
+    doctor: ['configuration', 'output'],
+    generate: ['errors'],
+    commands: ['configuration', 'doctor', 'errors', 'output'],
+  },
+  testing: {
+    conformance: ['chaos', 'manual-clock'],
+    simulation: ['reference-store'],
+  },
+  'test-servers': {
+    'fault-proxy': [],
+    redis: ['ports', 'probe', 'server-process', 'tls-files', 'wait-until'],
+  },
+}
+
+/**
+ * What the rules forbid in a workspace, with paths relative to it.
+ * @param {string} root
+ * @returns {string[]}
+ */
+export function forbiddenImports(root) {
+  return Object.keys(packages)
+    .flatMap((name) => violations(root, name))
+    .concat(unknownPackages(root))
+}
+
+function unknownPackages(root) {
+  const unknown = readdirSync(join(root, 'packages')).filter((name) => !(name in packages))
+  return unknown.map((name) => `packages/${name} has no rule in scripts/lib/boundaries.mjs`)
+}
+
+function violations(root, name) {
+  const folder = join('packages', name)
+  const src = join(folder, 'src')
+  const modules = readModules(root, src)
+  const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+  const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+  return [
+    ...dependencies
+      .filter((dependency) => !isPermitted(name, dependency))
+      .map((dependency) => `packages/${name}/package.json depends on ${dependency}`),
+    ...modules.flatMap((module) => wrongPackages(module, name, dependencies)),
+    ...modules.flatMap((module) => wrongFolders(module, name, src)),
+    ...unknownFolders(root, name, src),
+    ...importCycles(localImports(modules)).map((cycle) => `import cycle: ${cycle.join(' → ')}`),
+  ]
+}
+
+function wrongPackages({ file, imports }, name, dependencies) {
+  return imports
+    .filter((id) => !id.startsWith('.') && !id.startsWith('node:'))
+    .map((id) => id.match(/^(@[^/]+\/)?[^/]+/)[0])
+    .filter((id) => !isPermitted(name, id) || !dependencies.includes(id))
+    .map((id) => `${file} imports ${id}`)
+}
+
+/** Core has no dependencies. The others may depend on third-party packages and on the Stowage packages listed above. */
+function isPermitted(name, dependency) {
+  if (!dependency.startsWith('@stowage/')) return name !== 'core'
+  return packages[name].includes(dependency.slice('@stowage/'.length))
+}
+
+function wrongFolders({ file, imports }, name, src) {
+  const from = areaOf(file, src)
+  if (!from.isFolder) return []
+  const rules = folders[name]?.[from.name]
+  if (rules === undefined)
+    return [`${file}: folder ${from.name} has no rule in scripts/lib/boundaries.mjs`]
+  return imports
+    .filter((id) => id.startsWith('.'))
+    .map((id) => areaOf(join(dirname(file), id), src).name)
+    .filter((to) => to !== from.name && !rules.includes(to))
+    .map((to) => `${file} imports ${to}`)
+}
+
+/** A rule for a folder that was renamed would permit nothing, and hide that it is out of date. */
+function unknownFolders(root, name, src) {
+  const areas = new Set(readdirSync(join(root, src)).map((entry) => entry.replace(/\.ts$/, '')))
+  return Object.entries(folders[name] ?? {}).flatMap(([folder, rules]) =>
+    [folder, ...rules]
+      .filter((area) => !areas.has(area))
+      .map((area) => `scripts/lib/boundaries.mjs: packages/${name}/src has no ${area}`),
+  )
+}
+
+/** The folder of a module, or its own name if it is at the package's root. */
+function areaOf(file, src) {
+  const [first, ...rest] = relative(src, file).split(sep)
+  return { name: first.replace(/\.ts$/, ''), isFolder: rest.length > 0 }
+}
+
+function localImports(modules) {
+  return new Map(
+    modules.map(({ file, imports }) => [
+      file,
+      imports.filter((id) => id.startsWith('.')).map((id) => join(dirname(file), id)),
+    ]),
+  )
+}
+
+function readModules(root, src) {
+  return readdirSync(join(root, src), { recursive: true })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join(src, file))
+    .map((file) => ({ file, imports: importsOf(readFileSync(join(root, file), 'utf8')) }))
+}
+
+function importsOf(text) {
+  const code = text.replace(/^\s*(\*|\/\/).*$/gm, '')
+  return [...code.matchAll(/\b(?:from\s+|import\s+|import\()'([^']+)'/g)].map(([, id]) => id)
+}
