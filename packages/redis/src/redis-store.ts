@@ -175,8 +175,8 @@ export class RedisStore implements ByteStore {
 
   time(): Promise<number> {
     return this.#lifecycle.run('time', async () => {
-      const primary = this.#topology.primary('')
-      const reply = await this.#executor.sendTo(primary, 'time', (client) => client.time())
+      const server = await this.#executor.clockServer('time')
+      const reply = await this.#executor.sendTo(server, 'time', (client) => client.time())
       const [seconds, microseconds] = reply.map(Number) as [number, number]
       return seconds * 1_000 + Math.floor(microseconds / 1_000)
     })
