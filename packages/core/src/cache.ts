@@ -16,7 +16,6 @@ import {
 import { checkOptionNames } from './configuration/check-options.ts'
 import { mergeOptions } from './configuration/merge-options.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
-import { CacheError } from './errors.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
@@ -126,7 +125,14 @@ export class Cache {
     this.#path = parent?.path ?? ''
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
-    this.#updates = new EntryUpdates({ entries, reader, scope, time: root.time, clock })
+    this.#updates = new EntryUpdates({
+      store: ordered,
+      entries,
+      reader,
+      scope,
+      time: root.time,
+      clock,
+    })
     this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
     if (parent !== undefined) return
     const recovery = recoveryOf(store)
@@ -562,14 +568,7 @@ export class Cache {
     this.#entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
     const expiry = ttl === 0 ? 1 : ttl
-    try {
-      return await this.#store.increment(storageKey, by, expiry)
-    } catch (error) {
-      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_REJECTED') throw error
-      // The item may be a lease, which reads as a miss.
-      if (await this.#updates.incrementOverMark(storageKey, by, expiry)) return by
-      throw error
-    }
+    return this.#updates.increment(storageKey, by, expiry)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */

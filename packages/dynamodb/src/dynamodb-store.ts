@@ -25,6 +25,8 @@ const keyBytes = 2_000
 /** The resolution of the `Date` header, from which the clock of the server is read. */
 const dateHeaderMs = 1_000
 
+const timed = { needsTime: true } as const
+
 /** Stores each entry as an item of the table: key, value and expiry. */
 export class DynamoDBStore implements ByteStore {
   readonly name = 'dynamodb'
@@ -57,7 +59,7 @@ export class DynamoDBStore implements ByteStore {
     this.#items = new ItemRequests(sender, options.names.key)
     this.#counters = new Counters(this.#items, this.#mapper, this.#ttl, this.#conditions)
     this.#batches = new BatchRequests(sender, options.names.key)
-    this.#recentWrites = new RecentWrites(clock)
+    this.#recentWrites = new RecentWrites(clock, () => this.#isTimeKnown)
     if (scan) this.scan = (prefix) => this.#scan(prefix)
   }
 
@@ -88,20 +90,21 @@ export class DynamoDBStore implements ByteStore {
   }
 
   async set(key: string, payload: Payload, ttl?: number): Promise<void> {
-    await this.#write('set', [key], async () => {
+    const work = async () => {
       if (!this.#exceeds(payload)) {
         return this.#items.put('set', key, this.#mapper.toItem(key, payload, ttl))
       }
       // The old value must not be served after an attempt to replace it.
       await this.#deleteFully([key], 'set')
       throw this.#tooLarge('set', key, payload)
-    })
+    }
+    await this.#write('set', [key], work, { needsTime: ttl !== undefined })
   }
 
   async setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
     // The server rejects a batch with two writes of one key.
     const unique = [...new Map(entries)]
-    await this.#write('setMany', unique.map(keyOf), async () => {
+    const work = async () => {
       const oversized = unique.filter(([, payload]) => this.#exceeds(payload))
       const fitting = unique.filter(([, payload]) => !this.#exceeds(payload))
       const puts = fitting.map(([key, payload]) => ({
@@ -111,7 +114,8 @@ export class DynamoDBStore implements ByteStore {
       const outcomes = await this.#batches.write(puts, 'setMany')
       if (oversized.length > 0) await this.#deleteOversized(oversized, outcomes)
       outcomes.resultsOf(entries.map(keyOf), () => undefined)
-    })
+    }
+    await this.#write('setMany', unique.map(keyOf), work, { needsTime: ttl !== undefined })
   }
 
   async add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
@@ -166,7 +170,7 @@ export class DynamoDBStore implements ByteStore {
 
   deleteMany(keys: readonly string[]): Promise<number> {
     const areScanned = keys === this.#scannedPage
-    return this.#write('deleteMany', keys, async () => {
+    const work = async () => {
       if (areScanned) {
         ;(await this.#deleteAll(keys, 'deleteMany')).resultsOf(keys, () => true)
         return keys.length
@@ -176,7 +180,8 @@ export class DynamoDBStore implements ByteStore {
       found.addErrors(deleted.errors)
       const existed = found.resultsOf(keys, (item) => item !== undefined && !this.#isExpired(item))
       return new Set(keys.filter((_, index) => existed[index])).size
-    })
+    }
+    return this.#write('deleteMany', keys, work, { needsTime: false })
   }
 
   clear(): Promise<void> {
@@ -192,11 +197,12 @@ export class DynamoDBStore implements ByteStore {
 
   /** Like `set`, but returns the previous payload, even if it had expired. */
   async getAndSet(key: string, payload: Payload, ttl?: number): Promise<Payload | undefined> {
-    return this.#write('set', [key], async () => {
+    const work = async () => {
       const item = this.#mapper.toItem(key, payload, ttl)
       const previous = await this.#items.getAndPut('set', key, item)
       return previous && this.#mapper.storedPayloadOf(previous)
-    })
+    }
+    return this.#write('set', [key], work, { needsTime: ttl !== undefined })
   }
 
   /** Like `delete`, but also returns the deleted payload. */
@@ -212,7 +218,8 @@ export class DynamoDBStore implements ByteStore {
 
   /** Like `deleteMany`, but does not count, because that reads the items, at a cost that grows with their size. */
   deleteUncounted(keys: readonly string[]): Promise<void> {
-    return this.#write('deleteMany', keys, () => this.#deleteFully(keys, 'deleteMany'))
+    const work = () => this.#deleteFully(keys, 'deleteMany')
+    return this.#write('deleteMany', keys, work, { needsTime: false })
   }
 
   /** Reads a key that does not exist, which requires no permission but GetItem. */
@@ -250,6 +257,7 @@ export class DynamoDBStore implements ByteStore {
 
   async *#scan(prefix: string): AsyncGenerator<readonly string[], void, undefined> {
     this.#sender.assertOpen('scan')
+    if (!this.#isTimeKnown) await this.#sender.run('scan', () => this.#learnTime('scan', []))
     const { ConditionExpression: exists, ...operands } = this.#conditions.exists(this.#ttl.now())
     const prefixValue = prefix === '' ? {} : { ':prefix': { S: prefix } }
     const pages = scanPages(
@@ -277,16 +285,37 @@ export class DynamoDBStore implements ByteStore {
     if (this.#scannedPage === page) this.#scannedPage = undefined
   }
 
-  /** Runs a write. Its keys count as recently written even if it failed: the server may have carried it out. */
-  #write<T>(operation: string, keys: readonly string[], work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a write. Its keys count as recently written even if it failed: the server may have carried it out.
+   *
+   * @param needsTime false if it sends neither a condition nor a ttl. With a wrong clock, a condition would take an item
+   * of another process for expired: a lock that is held.
+   */
+  #write<T>(
+    operation: string,
+    keys: readonly string[],
+    work: () => Promise<T>,
+    { needsTime }: { readonly needsTime: boolean } = timed,
+  ): Promise<T> {
     this.#scannedPage = undefined
     return this.#sender.run(operation, async () => {
       try {
+        if (needsTime && !this.#isTimeKnown) await this.#learnTime(operation, keys)
         return await work()
       } finally {
         this.#recentWrites.add(keys)
       }
     })
+  }
+
+  get #isTimeKnown(): boolean {
+    return this.#options.clock !== undefined || this.#sender.isTimeKnown
+  }
+
+  /** Reads a key that does not exist, like `ping`: any reply has the time of the server. */
+  #learnTime(operation: string, [key]: readonly string[]): Promise<void> {
+    const request = () => this.#items.get('time', '~ping', false)
+    return this.#sender.learnTime(request, { operation, key })
   }
 
   #isStrong(

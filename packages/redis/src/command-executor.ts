@@ -111,6 +111,15 @@ export class CommandExecutor {
     return this.#send(connection, call)
   }
 
+  /** @throws CacheError if the nodes of a cluster cannot be discovered */
+  async clockServer(operation: string): Promise<Connection> {
+    try {
+      return await this.#topology.clockServer()
+    } catch (error) {
+      throw translate(error, operation)
+    }
+  }
+
   /** @throws CacheError if the primaries of a cluster cannot be discovered */
   async primaries(operation: string): Promise<readonly Connection[]> {
     try {

@@ -22,7 +22,7 @@ import {
 import { getCommand } from './commands/get.ts'
 import { getWithTtl, getWithTtlSingly } from './commands/get-with-ttl.ts'
 import * as scripts from './commands/scripts.ts'
-import { SetGroup } from './commands/set-group.ts'
+import { lastOfEachKey, SetGroup } from './commands/set-group.ts'
 import type { CommandClient } from './protocol/command-client.ts'
 import type { ResolvedOptions } from './redis-options.ts'
 import { type KeyGroup, repliesOf } from './topology/key-groups.ts'
@@ -175,8 +175,8 @@ export class RedisStore implements ByteStore {
 
   time(): Promise<number> {
     return this.#lifecycle.run('time', async () => {
-      const primary = this.#topology.primary('')
-      const reply = await this.#executor.sendTo(primary, 'time', (client) => client.time())
+      const server = await this.#executor.clockServer('time')
+      const reply = await this.#executor.sendTo(server, 'time', (client) => client.time())
       const [seconds, microseconds] = reply.map(Number) as [number, number]
       return seconds * 1_000 + Math.floor(microseconds / 1_000)
     })
@@ -264,7 +264,7 @@ export class RedisStore implements ByteStore {
   /** Rejects the items that are too large, and stores the others. */
   #setFitting(entries: Entries, ttl: number | undefined): KeyGroup<unknown>[] {
     // If a key is repeated, only its last item counts.
-    const last = [...new Map(entries)]
+    const last = lastOfEachKey(entries)
     const tooLarge = last.filter(([, item]) => this.#isTooLarge(item))
     const others = last.filter(([, item]) => !this.#isTooLarge(item))
     const rejected = tooLarge.map((entry) => this.#setOne(entry, ttl))
@@ -331,7 +331,8 @@ export class RedisStore implements ByteStore {
 }
 
 async function setEach(client: CommandClient, entries: Entries): Promise<void> {
-  await Promise.all(entries.map(([key, item]) => setCommand(client, key, item, undefined)))
+  const set = ([key, item]: Entry) => setCommand(client, key, item, undefined)
+  await Promise.all(lastOfEachKey(entries).map(set))
 }
 
 async function unlinkEach(client: CommandClient, keys: readonly string[]): Promise<number> {

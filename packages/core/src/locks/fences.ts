@@ -15,8 +15,10 @@ const usualMinimum = 2 ** 50
 const counterTtl = 30 * 86_400_000
 
 /**
- * Fencing numbers: a counter for each lock. A counter that was lost begins again at the time of the backend, multiplied,
- * so that its numbers go on rising. So no number is used before its time is over.
+ * Fencing numbers: a counter for each lock, which follows the time of the backend, multiplied. No number is used before its
+ * time is over, and none that lags behind the time: the backend may have lost the last increments, in a failover to a
+ * replica or a restart from a snapshot, and the counter would repeat numbers of earlier holders. A counter that was lost
+ * altogether begins again at the time.
  */
 export class Fences {
   readonly #store: AnyStore
@@ -33,31 +35,42 @@ export class Fences {
   }
 
   /**
-   * Returns a number higher than all before it. One request, unless the counter was lost: then it takes some more, and as
-   * long as readings of the time may differ.
+   * Returns a number higher than all before it. One request; a second one if the last number is older than readings of the
+   * time may differ. If the counter was lost, some more, and as long as readings may differ.
    */
   async next(key: string): Promise<number> {
     const [first, now] = await Promise.all([
       this.#store.increment(key, 1, counterTtl),
       this.#time.synchronized(),
     ])
-    const at = { operation: 'fence', store: this.#store.name, key }
-    const number =
-      first >= usualMinimum
-        ? first
-        : await retryOnConflict(at, this.#clock, () => this.#restart(key))
+    const number = first > this.#oldest(now) ? first : await this.#raise(key, first, now)
     const waitMs = number / numbersPerMs + this.#uncertaintyMs - now
     if (waitMs > 0) await wait(Math.min(waitMs, 2 * this.#uncertaintyMs))
     return number
   }
 
-  async #restart(key: string): Promise<number | typeof conflict> {
-    const item = await this.#store.get(key, strongRead)
-    const minimum = (await this.#time.shared()) * numbersPerMs
-    const current = integerOf(this.#store, item) ?? 0
-    const next = Math.max(current, minimum) + 1
-    const nextItem = toIntegerItem(this.#store, next)
-    const isStored = await replaceSeen(this.#store, key, item, nextItem, counterTtl)
-    return isStored ? next : conflict
+  /** The highest number that an earlier holder can have used: it waited until this was over. */
+  #oldest(now: number): number {
+    return (now - this.#uncertaintyMs) * numbersPerMs
+  }
+
+  /** Raises the counter, which has become `first`, to the time. Returns the number. */
+  #raise(key: string, first: number, now: number): Promise<number> {
+    const at = { operation: 'fence', store: this.#store.name, key }
+    let item: unknown = toIntegerItem(this.#store, first)
+    return retryOnConflict(at, this.#clock, async () => {
+      const current = integerOf(this.#store, item) ?? 0
+      const minimum = current < usualMinimum ? await this.#restart() : this.#oldest(now)
+      const next = Math.max(current, minimum) + 1
+      const nextItem = toIntegerItem(this.#store, next)
+      if (await replaceSeen(this.#store, key, item, nextItem, counterTtl)) return next
+      item = await this.#store.get(key, strongRead)
+      return conflict
+    })
+  }
+
+  /** The number at which a counter begins. The time is read again: the last number may have been used just now. */
+  async #restart(): Promise<number> {
+    return (await this.#time.shared()) * numbersPerMs
   }
 }

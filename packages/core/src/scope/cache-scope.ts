@@ -164,11 +164,13 @@ export class CacheScope {
     }
   }
 
-  /** Aborts the loads and waits for the calls in flight, then closes the store for all caches over it. */
+  /** Aborts the loads and waits for the calls in flight, also those that wait for others, then closes the store for all caches over it. */
   async close(): Promise<void> {
     const { name } = this.store
     const message = `${name} remember failed: close() was called.`
     await this.activeLoads.close(new CacheError('ERR_CACHE_CLOSED', message, { store: name }))
+    // Calls that wait for earlier ones have not reached the store yet.
+    if (!this.order.isIdle) await this.order.settled('')
     await this.#lifecycle.close(this.#closeStore)
   }
 }

@@ -1,9 +1,14 @@
+import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import { createEntryId } from '../values/entry.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
+import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
+import { storedItem } from '../values/items/decoded-item.ts'
+import { integerOf } from '../values/items/integer-item.ts'
+import { parseMark } from '../values/items/mark.ts'
+import type { OrderedStore } from '../wrappers/ordered-store.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
 import { conflict, retryOnConflict } from './retry-on-conflict.ts'
 
@@ -11,6 +16,7 @@ import { conflict, retryOnConflict } from './retry-on-conflict.ts'
 const strongRead: ReadOptions = { consistency: 'strong' }
 
 export interface EntryUpdatesContext {
+  readonly store: OrderedStore
   readonly entries: EntryCodec
   readonly reader: EntryReader
   readonly scope: {
@@ -26,6 +32,12 @@ export interface EntryUpdatesContext {
 export interface Replacement {
   readonly item: unknown
   /** 0 deletes the item. */
+  readonly ttl: number | undefined
+}
+
+interface Increment {
+  readonly key: string
+  readonly by: number
   readonly ttl: number | undefined
 }
 
@@ -91,11 +103,18 @@ export class EntryUpdates {
     return this.replace(key, found.item, { item, ttl })
   }
 
-  /** To be called after a refused `increment`: replaces a mark by the number. Returns whether it did. */
-  async incrementOverMark(key: string, by: number, ttl: number | undefined): Promise<boolean> {
-    const found = await this.read(key)
-    if (found.item !== undefined && found.mark === undefined) return false
-    return this.replace(key, found.item, { item: this.#context.entries.encodeCounter(by), ttl })
+  /** Increments a counter. A mark counts as none, because it reads as a miss. */
+  increment(key: string, by: number, ttl: number | undefined): Awaitable<number> {
+    // Later calls for the key wait for it: they could change what has refused it, before that is read.
+    return this.#context.store.overlap(key, (store) => {
+      const retry = (refusal: unknown) => this.#incrementOverMark(store, refusal, { key, by, ttl })
+      try {
+        const sum = store.increment(key, by, ttl)
+        return sum instanceof Promise ? sum.catch(retry) : sum
+      } catch (error) {
+        return retry(error)
+      }
+    })
   }
 
   read(key: string, options?: ReadOptions): Promise<Found> {
@@ -116,6 +135,38 @@ export class EntryUpdates {
   async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
     if (await this.replace(key, seen, replacement)) return true
     return seen === undefined && this.addOverMiss(key, replacement.item, replacement.ttl)
+  }
+
+  /**
+   * Replaces the mark that has refused an increment, or increments what has replaced it. Nothing is stored if what has
+   * refused it is missing: another process, or a `clear()`, may have deleted it after this call was made.
+   */
+  async #incrementOverMark(
+    store: AnyStore,
+    refusal: unknown,
+    { key, by, ttl }: Increment,
+  ): Promise<number> {
+    if (!isRefusal(refusal)) throw refusal
+    const { entries, scope, clock } = this.#context
+    const at = { operation: 'increment', key, store: store.name }
+    let lastRefusal: unknown = refusal
+    let isRepeated = false
+    return retryOnConflict(at, clock, async () => {
+      const item = storedItem(await store.get(key, strongRead))
+      if (parseMark(item) !== undefined) {
+        scope.invalidate(key)
+        const counter = entries.encodeCounter(by + 0) // −0 is 0.
+        if (await store.compareAndSet(key, item, counter, ttl)) return by + 0
+      } else if (isRepeated || integerOf(store, item) === undefined) throw lastRefusal
+      else isRepeated = true
+      try {
+        return await store.increment(key, by, ttl)
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        lastRefusal = error
+        return conflict
+      }
+    })
   }
 
   async #stale(key: string, { value, facts }: NonNullable<Found['entry']>): Promise<Replacement> {
@@ -144,6 +195,11 @@ export class EntryUpdates {
       retryOnConflict({ operation, key, store: entries.store.name }, clock, attempt),
     )
   }
+}
+
+/** Whether a store has refused to increment what the key contains. */
+function isRefusal(error: unknown): boolean {
+  return CacheError.is(error) && error.code === 'ERR_CACHE_REJECTED'
 }
 
 /** The entry that a read returns. */

@@ -2,11 +2,17 @@ import { answerWithin } from '../calls/deadline.ts'
 import { Deferred } from '../calls/deferred.ts'
 import type { Awaitable } from '../store.ts'
 
-/** A write of a key, and the reads after it until the next write. */
+/** A write of a key, or several that overlap, and the reads after it until the next write. */
 interface Epoch {
-  /** Settles with the write; `undefined` if there was none, or if it has settled. */
-  write: Promise<unknown> | undefined
-  /** The number of calls in flight. Counted instead of chained: a chain of overlapping reads would never end. */
+  /** The number of writes in flight. Counted, like all calls: a chain of overlapping calls would never end. */
+  writes: number
+  /** Resolves when no write is in flight; created for a read that waits for it. */
+  written: Deferred<void> | undefined
+  /** Whether other writes may overlap with its own. */
+  readonly overlaps: boolean
+  /** What its overlapping writes wait for, until that has settled. */
+  earlier: Promise<unknown> | undefined
+  /** The number of calls in flight. */
   inFlight: number
   /** Resolves when no call is in flight; created for a write that waits for it. */
   idle: Deferred<void> | undefined
@@ -41,13 +47,31 @@ export class KeyOrder {
     return result
   }
 
+  /**
+   * Makes a write that may overlap with other such writes of its key, such as an increment. It waits for all other earlier
+   * calls of the key, and they for it.
+   */
+  overlap<T>(key: string, call: () => Awaitable<T>): Awaitable<T> {
+    const latest = this.#epochs.get(key)
+    const joins = latest?.overlaps === true && latest.inFlight === latest.writes
+    const earlier = joins ? latest.earlier : latest && idleOf(latest)
+    const result = earlier === undefined ? call() : earlier.then(call)
+    if (!(result instanceof Promise)) return result
+    const epoch = joins ? latest : this.#add(key, true, earlier)
+    epoch.writes++
+    epoch.inFlight++
+    const end = () => this.#end(key, epoch, true)
+    result.then(end, end)
+    return result
+  }
+
   /** Splits the entries of a call into those that need not wait and those that have to wait for earlier calls. */
   split<T>(entries: readonly T[], keyOf: (entry: T) => string, isWrite: boolean): [T[], T[]] {
     const idle: T[] = []
     const busy: T[] = []
     for (const entry of entries) {
       const epoch = this.#epochs.get(keyOf(entry))
-      const waits = epoch !== undefined && (isWrite || epoch.write !== undefined)
+      const waits = epoch !== undefined && (isWrite || epoch.writes > 0)
       if (waits) busy.push(entry)
       else idle.push(entry)
     }
@@ -62,6 +86,11 @@ export class KeyOrder {
   /** Whether calls of one of the keys are in flight. */
   isBusy(keys: readonly string[]): boolean {
     return keys.some((key) => this.#epochs.has(key))
+  }
+
+  /** The same for one key. */
+  has(key: string): boolean {
+    return this.#epochs.has(key)
   }
 
   /** Resolves when the calls have settled that are in flight now for keys with this prefix. */
@@ -97,7 +126,7 @@ export class KeyOrder {
     for (const key of keys) {
       const epoch = this.#epochs.get(key)
       if (epoch !== undefined && isWrite) earlier.push(idleOf(epoch))
-      else if (epoch?.write !== undefined) earlier.push(epoch.write)
+      else if (epoch !== undefined && epoch.writes > 0) earlier.push(writtenOf(epoch))
     }
     return earlier
   }
@@ -105,26 +134,33 @@ export class KeyOrder {
   #track(keys: readonly string[], isWrite: boolean, result: Promise<unknown>): void {
     const epochs = keys.map((key) => this.#begin(key, isWrite))
     const end = () => {
-      for (let i = 0; i < keys.length; i++) this.#end(keys[i] as string, epochs[i] as Epoch)
+      for (let i = 0; i < keys.length; i++)
+        this.#end(keys[i] as string, epochs[i] as Epoch, isWrite)
     }
-    const settled = result.then(end, end)
-    if (isWrite) for (const epoch of epochs) epoch.write = settled
+    result.then(end, end)
   }
 
   /** Counts a call in the epoch of its key. A write begins a new one. */
   #begin(key: string, isWrite: boolean): Epoch {
     let epoch = isWrite ? undefined : this.#epochs.get(key)
-    if (epoch === undefined) {
-      epoch = { write: undefined, inFlight: 0, idle: undefined }
-      this.#epochs.set(key, epoch)
-    }
+    if (epoch === undefined) epoch = this.#add(key, false, undefined)
+    if (isWrite) epoch.writes++
     epoch.inFlight++
     return epoch
   }
 
-  #end(key: string, epoch: Epoch): void {
-    // The write is the first call of its epoch to settle, because the reads wait for it.
-    epoch.write = undefined
+  #add(key: string, overlaps: boolean, earlier: Promise<unknown> | undefined): Epoch {
+    const shape = { writes: 0, inFlight: 0, written: undefined, idle: undefined }
+    const epoch: Epoch = { ...shape, overlaps, earlier }
+    this.#epochs.set(key, epoch)
+    earlier?.then(() => {
+      epoch.earlier = undefined
+    })
+    return epoch
+  }
+
+  #end(key: string, epoch: Epoch, isWrite: boolean): void {
+    if (isWrite && --epoch.writes === 0) epoch.written?.resolve()
     epoch.inFlight--
     if (epoch.inFlight > 0) return
     epoch.idle?.resolve()
@@ -135,6 +171,11 @@ export class KeyOrder {
 /** The error of a call that may wait without limit. */
 function unlimited(): Error {
   return new Error('unreachable')
+}
+
+function writtenOf(epoch: Epoch): Promise<void> {
+  epoch.written ??= new Deferred()
+  return epoch.written.promise
 }
 
 function idleOf(epoch: Epoch): Promise<void> {

@@ -51,8 +51,16 @@ export class OrderedStore implements AnyStore {
     return this.#order.run(keys, true, () => write(this.#store))
   }
 
+  /**
+   * Calls `write` with the store itself. It may need several requests; other such writes of the key overlap with it, and all
+   * other later calls for the key wait until it has settled.
+   */
+  overlap<T>(key: string, write: (store: AnyStore) => Awaitable<T>): Awaitable<T> {
+    return this.#order.overlap(key, () => write(this.#store))
+  }
+
   get(key: string, options?: ReadOptions): Awaitable<unknown> {
-    if (this.#order.isIdle || !this.#order.isBusy([key])) return this.#store.get(key, options)
+    if (!this.#order.has(key)) return this.#store.get(key, options)
     return this.#order.run([key], false, () => this.#store.get(key, options))
   }
 
@@ -64,7 +72,7 @@ export class OrderedStore implements AnyStore {
   // Each write checks first whether it has to wait: the functions and arrays for that would add to the cost of every call.
 
   set(key: string, item: unknown, ttl?: number): Awaitable<void> {
-    if (this.#order.isIdle) return this.#store.set(key, item, ttl)
+    if (!this.#order.has(key)) return this.#store.set(key, item, ttl)
     return this.#order.run([key], true, () => this.#store.set(key, item, ttl))
   }
 
@@ -75,28 +83,28 @@ export class OrderedStore implements AnyStore {
   }
 
   add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
-    if (this.#order.isIdle) return this.#store.add(key, item, ttl)
+    if (!this.#order.has(key)) return this.#store.add(key, item, ttl)
     return this.#order.run([key], true, () => this.#store.add(key, item, ttl))
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
-    if (this.#order.isIdle) return this.#store.compareAndSet(key, expected, next, ttl)
+    if (!this.#order.has(key)) return this.#store.compareAndSet(key, expected, next, ttl)
     const call = () => this.#store.compareAndSet(key, expected, next, ttl)
     return this.#order.run([key], true, call)
   }
 
   increment(key: string, by: number, ttl?: number): Awaitable<number> {
-    if (this.#order.isIdle) return this.#store.increment(key, by, ttl)
+    if (!this.#order.has(key)) return this.#store.increment(key, by, ttl)
     return this.#order.run([key], true, () => this.#store.increment(key, by, ttl))
   }
 
   touch(key: string, ttl?: number): Awaitable<boolean> {
-    if (this.#order.isIdle) return this.#store.touch(key, ttl)
+    if (!this.#order.has(key)) return this.#store.touch(key, ttl)
     return this.#order.run([key], true, () => this.#store.touch(key, ttl))
   }
 
   delete(key: string): Awaitable<boolean> {
-    if (this.#order.isIdle) return this.#store.delete(key)
+    if (!this.#order.has(key)) return this.#store.delete(key)
     return this.#order.run([key], true, () => this.#store.delete(key))
   }
 

@@ -32,6 +32,39 @@ test('a fencing number takes an increment and a swap, once the time of the backe
   })
 })
 
+test('a fencing counter that lost its last numbers is raised to the time of the backend by one swap', async () => {
+  const { a, b, backend, clock, writes } = twoProcesses()
+  const draw = (cache: Cache) => cache.lock('report').run(({ fence }) => fence())
+  const first = await draw(a)
+  const replicated = await backend.get('~fence:report')
+  const lost = [await draw(a), await draw(a)]
+  // A replica without the last writes is promoted.
+  await backend.set('~fence:report', replicated as Uint8Array)
+  await clock.advance(1_000)
+  writes.length = 0
+  const later = await draw(b)
+  expect(writes).toEqual([
+    'add',
+    ...['increment', 'compareAndSet'],
+    ...['compareAndSet', 'compareAndSet'], // The swap and the release of the lock.
+  ])
+  expect(later).toBeGreaterThan(Math.max(first, ...lost))
+  expect(await draw(a)).toBeGreaterThan(later)
+})
+
+test('processes that raise a fencing counter at the same time receive different numbers', async () => {
+  const { a, b, clock } = twoProcesses()
+  const first = await a.lock('report').run(({ fence }) => fence())
+  await clock.advance(60_000)
+  // Holders of slots that share the counter draw at the same time.
+  const drawing = a.lock('report').run(async ({ fence }) => Promise.all([fence(), fence()]))
+  clock.advance(1_000).catch(() => {})
+  const numbers = await drawing
+  const next = await b.lock('report').run(({ fence }) => fence())
+  expect(new Set([first, ...numbers, next]).size).toBe(4)
+  expect(Math.max(first, ...numbers)).toBeLessThan(next)
+})
+
 test('a lock that was acquired too late is confirmed before it is used', async () => {
   const { backend, a } = twoProcesses()
   const reply = gate()

@@ -11,14 +11,19 @@ const tokenPattern = /^[0-9a-z]{1,10}$/
  */
 export class RecentWrites {
   readonly #clock: Pick<Clock, 'now'>
+  readonly #isTimeKnown: () => boolean
   #current = new Set<string>()
   #previous = new Set<string>()
   #windowStart = 0
   #lastWrite = 0
+  /** The time of the latest observed token that is not in `#allRecentUntil` yet. */
+  #observedWrite = 0
   #allRecentUntil = 0
 
-  constructor(clock: Pick<Clock, 'now'>) {
+  /** @param isTimeKnown whether the clock shows the same time as those of other processes */
+  constructor(clock: Pick<Clock, 'now'>, isTimeKnown: () => boolean) {
     this.#clock = clock
+    this.#isTimeKnown = isTimeKnown
   }
 
   /** Stands for every write so far; empty before the first one. */
@@ -29,9 +34,7 @@ export class RecentWrites {
   /** Ignores strings that are not tokens of this backend. */
   observe(token: string): void {
     if (!tokenPattern.test(token)) return
-    // The writer's clock may be ahead. The second window allows for a clock that is behind.
-    const writtenAt = Math.min(Number.parseInt(token, 36), this.#clock.now())
-    this.#allRecentUntil = Math.max(this.#allRecentUntil, writtenAt + 2 * windowMs)
+    this.#observedWrite = Math.max(this.#observedWrite, Number.parseInt(token, 36))
   }
 
   add(keys: readonly string[]): void {
@@ -40,7 +43,16 @@ export class RecentWrites {
   }
 
   hasAny(keys: readonly string[]): boolean {
-    if (this.#advanceWindow() < this.#allRecentUntil) return true
+    const now = this.#advanceWindow()
+    if (this.#observedWrite > 0) {
+      // A clock that is not known yet cannot tell how old the write is.
+      if (!this.#isTimeKnown()) return true
+      // The writer's clock may be ahead. The second window allows for a clock that is behind.
+      const writtenAt = Math.min(this.#observedWrite, now)
+      this.#allRecentUntil = Math.max(this.#allRecentUntil, writtenAt + 2 * windowMs)
+      this.#observedWrite = 0
+    }
+    if (now < this.#allRecentUntil) return true
     return keys.some((key) => this.#current.has(key) || this.#previous.has(key))
   }
 

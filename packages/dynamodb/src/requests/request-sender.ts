@@ -1,5 +1,5 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
-import type { Clock } from '@stowage/core'
+import type { CacheError, Clock } from '@stowage/core'
 import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
 import {
   isConditionFailure,
@@ -124,10 +124,30 @@ export class RequestSender {
     return { now: () => clock.itemTime() }
   }
 
+  /** Whether the clock by which items expire is known. */
+  get isTimeKnown(): boolean {
+    return this.#config.clock.isKnown
+  }
+
+  /**
+   * Resolves when the clock by which items expire is known.
+   *
+   * @param request for a reply of the server, whose time it has
+   * @param context the call that needs the time, for errors
+   */
+  async learnTime(request: () => Promise<unknown>, context: RequestContext): Promise<void> {
+    try {
+      const learning = this.#config.clock.learn(this, request)
+      await answerWithin(this.timeoutMs, learning, timeoutError)
+    } catch (error) {
+      throw await this.#translate((error as CacheError).cause ?? error, context)
+    }
+  }
+
   /** The time of the server in epoch milliseconds, if a reply in the last minute had one. */
   serverTime(): number | undefined {
     const isRecent = performance.now() - this.#repliedAt < maxClockAgeMs
-    return isRecent ? this.#config.clock.now() : undefined
+    return isRecent && this.isTimeKnown ? this.#config.clock.now() : undefined
   }
 
   /** Waits for the calls in flight, then closes the connections. Idempotent. */

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { DynamoDBOptions, DynamoDBClient as InjectedClient } from '../dynamodb-options.ts'
 import { LeanTransport } from './lean-transport.ts'
 import { SdkTransport } from './sdk-transport.ts'
-import { ServerClock } from './server-clock.ts'
+import { type ServerClock, sharedClock } from './server-clock.ts'
 import type { Transport } from './transport.ts'
 
 /** As many as there are requests in flight. */
@@ -15,12 +15,13 @@ type ClientOptions = Pick<DynamoDBOptions, 'region' | 'endpoint' | 'credentials'
  * resolves credentials, region and endpoint for the lean transport.
  */
 export class Clients {
-  readonly clock: ServerClock = new ServerClock()
+  readonly clock: ServerClock
   readonly #options: ClientOptions
   readonly #requestTimeoutMs: number
   #client: InjectedClient | undefined
 
   constructor(options: ClientOptions, requestTimeoutMs: number) {
+    this.clock = sharedClock(options)
     this.#options = options
     this.#requestTimeoutMs = requestTimeoutMs
   }

@@ -1,5 +1,17 @@
+import type { DynamoDBOptions } from '../dynamodb-options.ts'
+
+type EndpointOptions = Pick<DynamoDBOptions, 'client' | 'endpoint' | 'region'>
+
 /** How wrong the clock of this machine may be before signatures use the clock of the server, as in the SDK. */
 const maxSkewMs = 300_000
+/** How far the two clocks of this machine drift apart at most while it is neither suspended nor set. */
+const maxDriftMs = 1_000
+
+/** A request for the time that is in flight. */
+interface TimeRequest {
+  readonly owner: object
+  readonly done: Promise<void>
+}
 
 /**
  * The clock of the server, from the `Date` header of its replies. The header has whole seconds, so a single reply gives
@@ -13,6 +25,32 @@ export class ServerClock {
   /** The last header and its time: most replies of one second have the same. */
   #header = ''
   #headerMs = Number.NaN
+  /** `Date.now()` minus `performance.now()` when the time was last read. */
+  #localOffset = Number.NaN
+  #request: TimeRequest | undefined
+
+  /**
+   * Whether the time is known. Before the first reply it is not. After a suspension of this machine it is not any more,
+   * because `performance.now()` may have stopped meanwhile; then both clocks of the machine differ, as after one was set.
+   */
+  get isKnown(): boolean {
+    return Math.abs(localOffset() - this.#localOffset) < maxDriftMs
+  }
+
+  /**
+   * Resolves when the time is known, after a request if necessary. All stores of the endpoint share it. If the request of
+   * another store fails, for example for lack of credentials, this one sends its own.
+   *
+   * @param owner the sender of the request
+   * @param request rejects if there was no reply
+   */
+  async learn(owner: object, request: () => Promise<unknown>): Promise<void> {
+    while (!this.isKnown) {
+      this.#request ??= { owner, done: this.#learn(request) }
+      if (this.#request.owner === owner) return this.#request.done
+      await this.#request.done.catch(() => {})
+    }
+  }
 
   /** Takes the `Date` header of a reply. Times are those of `performance.now()`. */
   observe(header: unknown, sentAt: number, receivedAt: number): void {
@@ -27,6 +65,7 @@ export class ServerClock {
     const isConsistent = min <= this.#maxOffset && max >= this.#minOffset
     this.#minOffset = isConsistent ? Math.max(this.#minOffset, min) : min
     this.#maxOffset = isConsistent ? Math.min(this.#maxOffset, max) : max
+    this.#localOffset = localOffset()
   }
 
   /** Epoch milliseconds, or `undefined` before the first reply. */
@@ -52,4 +91,42 @@ export class ServerClock {
     const server = this.now()
     return server !== undefined && Math.abs(server - local) >= maxSkewMs ? server : local
   }
+
+  async #learn(request: () => Promise<unknown>): Promise<void> {
+    try {
+      await request()
+      // Without a header, which a proxy or a stub may remove, only the clock of this machine is left.
+      this.#localOffset = localOffset()
+    } catch (error) {
+      // An error reply also has the header.
+      if (!this.isKnown) throw error
+    } finally {
+      this.#request = undefined
+    }
+  }
+}
+
+const clocksByAddress = new Map<string, ServerClock>()
+const clocksByClient = new WeakMap<object, ServerClock>()
+
+/** Returns the clock that all stores of this process with the same endpoint share. */
+export function sharedClock({ client, endpoint, region }: EndpointOptions): ServerClock {
+  if (client !== undefined) return findOrCreate(clocksByClient, client)
+  return findOrCreate(clocksByAddress, `${endpoint ?? ''} ${region ?? ''}`)
+}
+
+function findOrCreate<K>(
+  clocks: { get(key: K): ServerClock | undefined; set(key: K, clock: ServerClock): unknown },
+  key: K,
+): ServerClock {
+  const existing = clocks.get(key)
+  if (existing !== undefined) return existing
+  const created = new ServerClock()
+  clocks.set(key, created)
+  return created
+}
+
+/** Changes only if the clock of this machine is set, or while it is suspended. */
+function localOffset(): number {
+  return Date.now() - performance.now()
 }

@@ -37,7 +37,7 @@ export class SetGroup {
   /** The same with one command per key, for keys whose slot is being migrated. */
   async sendSingly(client: CommandClient): Promise<void> {
     const failures = new Map<string, unknown>()
-    await setOneByOne(client, this.#remaining, this.#ttl, failures)
+    await setOneByOne(client, lastOfEachKey(this.#remaining), this.#ttl, failures)
     this.#assertStored(failures)
   }
 
@@ -73,6 +73,11 @@ export class SetGroup {
   }
 }
 
+/** Without the items that later ones of their keys replace: the commands of one group may overtake each other. */
+export function lastOfEachKey(entries: Entries): Entries {
+  return [...new Map(entries)]
+}
+
 /** By key. */
 type Failures = ReadonlyMap<string, unknown> | undefined
 
@@ -100,8 +105,9 @@ async function setWithScript(
   entries: Entries,
   ttl: number,
 ): Promise<Failures> {
-  const small = entries.filter(([, item]) => !exceeds(item, maxBytesInScript))
-  const large = entries.filter(([, item]) => exceeds(item, maxBytesInScript))
+  const last = lastOfEachKey(entries)
+  const small = last.filter(([, item]) => !exceeds(item, maxBytesInScript))
+  const large = last.filter(([, item]) => exceeds(item, maxBytesInScript))
   const failures = new Map<string, unknown>()
   await Promise.all([
     runScript(client, small, ttl, failures),

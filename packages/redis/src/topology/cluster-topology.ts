@@ -9,7 +9,7 @@ import { ReplicationTracker } from '../consistency/replication-tracker.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { ClusterShards } from './cluster-shards.ts'
 import type { Replica } from './replica-group.ts'
-import { readSlotLayout, type SlotLayout } from './slot-layout.ts'
+import { clockNode, readSlotLayout, type SlotLayout } from './slot-layout.ts'
 import { groupedBySlot, type Topology } from './topology.ts'
 
 const healthCheckMs = 1_000
@@ -27,6 +27,7 @@ export class ClusterTopology implements Topology {
   /** `undefined` if masters serve all reads. */
   readonly #shards: ClusterShards | undefined
   readonly #timers: NodeJS.Timeout[] = []
+  #slotsReadAt = performance.now()
 
   constructor(nodes: readonly Address[], server: ClientOptions, options: ResolvedOptions) {
     const { readFrom, consistency, assumedLagMs } = options
@@ -71,6 +72,17 @@ export class ClusterTopology implements Topology {
   async primaries(): Promise<readonly Connection[]> {
     await this.#connection.ready()
     return this.#connection.masters().map((node) => this.#connection.connectionTo(node))
+  }
+
+  /** A failover is noticed by the next reading: nothing else may tell this process that another node serves the slot. */
+  async clockServer(): Promise<Connection> {
+    await this.#connection.ready()
+    if (performance.now() - this.#slotsReadAt > refreshSlotsMs) {
+      this.#slotsReadAt = performance.now()
+      this.#connection.refreshSlots()
+    }
+    const { slots } = this.#connection
+    return this.#connection.connectionTo(clockNode(slots, this.#connection.masters()))
   }
 
   async slotLayout(): Promise<SlotLayout> {

@@ -5,7 +5,7 @@ import {
   InjectedConnection,
   isCluster,
 } from '../connection/connection.ts'
-import { readSlotLayout, type SlotLayout } from './slot-layout.ts'
+import { clockNode, readSlotLayout, type SlotLayout } from './slot-layout.ts'
 import { groupedBySlot, SingleTopology } from './topology.ts'
 
 /** A client of the application: for a single server, or for a cluster. */
@@ -27,6 +27,13 @@ export class InjectedTopology extends SingleTopology {
     // A cluster client knows its nodes once it has executed a command.
     await client.ping()
     return client.nodes('master').map((node) => new InjectedConnection(node, this.#inFlight))
+  }
+
+  override async clockServer(): Promise<Connection> {
+    const { client } = this.#connection
+    if (!isCluster(client)) return this.#connection
+    if (client.slots[0] === undefined) await client.ping()
+    return new InjectedConnection(clockNode(client.slots, client.nodes('master')), this.#inFlight)
   }
 
   async slotLayout(): Promise<SlotLayout | undefined> {

@@ -74,6 +74,10 @@ export class ReplicatedTopology implements Topology {
     return [this.#primary]
   }
 
+  async clockServer(): Promise<Connection> {
+    return this.#primary
+  }
+
   writeGroups(keys: readonly string[]): string[][] {
     return chunked(keys)
   }

@@ -10,6 +10,22 @@ export interface SlotLayout {
 }
 
 /**
+ * The master of the first slot, whose clock is that of the cluster. The client would send TIME, which names no key, to any
+ * master.
+ *
+ * @param slots the nodes of each slot, as `host:port`, the master first
+ */
+export function clockNode(
+  slots: readonly (readonly string[] | undefined)[],
+  masters: readonly Redis[],
+): Redis {
+  const [name] = slots[0] ?? []
+  const node = masters.find(({ options }) => `${options.host}:${options.port}` === name)
+  if (node === undefined) throw new Error('no node of the cluster serves the first slot')
+  return node
+}
+
+/**
  * Reads the line `myself` of https://redis.io/docs/latest/commands/cluster-nodes/. Without the permission to do so, no
  * migration is assumed.
  */

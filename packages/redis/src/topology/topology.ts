@@ -27,6 +27,11 @@ export interface Topology {
   fallbackReader?(reader: Connection, consistency?: Consistency): Connection | undefined
   /** A connection to each primary, for commands that concern all keys. */
   primaries(): Promise<readonly Connection[]>
+  /**
+   * A connection to the server whose clock is that of the backend: the same one for all processes, because the clocks of
+   * servers differ.
+   */
+  clockServer(): Promise<Connection>
   /** Which slots each primary serves, if keys can move between primaries. */
   slotLayout?(): Promise<SlotLayout | undefined>
   /** Splits the keys into groups that one command can name. */
@@ -67,6 +72,10 @@ export class SingleTopology implements Topology {
 
   async primaries(): Promise<readonly Connection[]> {
     return [this.#connection]
+  }
+
+  async clockServer(): Promise<Connection> {
+    return this.#connection
   }
 
   writeGroups(keys: readonly string[]): string[][] {

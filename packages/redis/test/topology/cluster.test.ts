@@ -49,6 +49,59 @@ describe('three masters', () => {
     idle.disconnect()
   })
 
+  /** How often each node has received TIME. */
+  const countTime = async () => {
+    const stats = await Promise.all(
+      cluster.nodes.map(({ port }) => command(port, 'INFO', 'commandstats')),
+    )
+    return stats.map((text) => Number(/cmdstat_time:calls=(\d+)/.exec(`${text}`)?.[1] ?? 0))
+  }
+
+  test('the time is that of the master of the first slot, for all processes', async () => {
+    const clients = [
+      new ClusterClient(cluster.addresses),
+      new ClusterClient(cluster.addresses, { lazyConnect: true }),
+    ]
+    const injected = clients.map((client) => redis({ client }))
+    const all = [createStore(cluster), createStore(cluster, { readFrom: 'replica' }), ...injected]
+    const before = await countTime()
+    for (const store of all) {
+      for (let call = 1; call <= 10; call++) {
+        const error = Math.abs(Number(await store.time?.()) - Date.now())
+        expect(error).toBeLessThan(10_000)
+      }
+    }
+    const [first = 0, ...others] = before
+    expect(await countTime()).toEqual([first + 40, ...others])
+    for (const client of clients) client.disconnect()
+  })
+
+  test('the time moves with the first slot', async () => {
+    const [from = 0, to = 0] = cluster.nodes.map(({ port }) => port)
+    const store = createStore(cluster)
+    await store.time?.()
+    const assign = async (port: number) => {
+      const id = `${await command(port, 'CLUSTER', 'MYID')}`
+      for (const node of [port, ...cluster.nodes.map((each) => each.port)])
+        await command(node, 'CLUSTER', 'SETSLOT', '0', 'NODE', id)
+    }
+    const key = Array.from({ length: 100_000 }, (_, i) => `k${i}`).find((k) => slotOf(k) === 0)
+    await store.clear()
+    try {
+      await assign(to)
+      // The client learns the new owner from a redirection.
+      await waitUntil('the new owner receives TIME', async () => {
+        await store.get(String(key))
+        const [, before = 0] = await countTime()
+        await store.time?.()
+        const [, after = 0] = await countTime()
+        return after > before
+      })
+    } finally {
+      await assign(from)
+    }
+  })
+
   test('the source of a script is sent with its first call to each master', async () => {
     const store = createStore(cluster)
     const keys = Array.from({ length: 30 }, (_, i) => `sum ${i}`)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Awaitable } from '@stowage/core'
+import { newProcessCaches } from '../cache/processes.ts'
 import { type ConformanceCase, group } from '../case.ts'
 import type { AnyStore, Fixture } from '../fixture.ts'
 
@@ -107,6 +108,36 @@ const sequences: Readonly<Record<string, Sequence>> = {
     results: [any, any],
     stored: 'second',
   },
+  'setMany that names a key twice, set': {
+    calls: (store, key, { first, second }) => [
+      store.setMany([
+        [key, first],
+        [`${key}:2`, first],
+        [key, second],
+      ]),
+      store.getMany([key]),
+      store.set(key, second),
+    ],
+    results: [any, ['second'], any],
+    stored: 'second',
+  },
+  'delete, setMany with a ttl that names a key twice': {
+    calls: (store, key, { first, second }) => [
+      store.delete(key),
+      store.setMany(
+        [
+          [key, first],
+          [`${key}:2`, first],
+          [`${key}:2`, second],
+          [key, second],
+        ],
+        60_000,
+      ),
+      store.getMany([key, `${key}:2`]),
+    ],
+    results: [true, any, ['second', 'second']],
+    stored: 'second',
+  },
   'setMany, deleteMany': {
     calls: (store, key, { first }) => [
       store.setMany([
@@ -177,6 +208,10 @@ const sequences: Readonly<Record<string, Sequence>> = {
   },
 }
 
+function statusOf({ status }: PromiseSettledResult<unknown>): string {
+  return status
+}
+
 /** Returns the items without their ttls; those of `getMany` from a store without `getWithTtl`. */
 async function getWithTtl(store: AnyStore, key: string): Promise<unknown[]> {
   if (store.getWithTtl === undefined) return store.getMany([key])
@@ -210,6 +245,39 @@ export const order: readonly ConformanceCase[] = group('order', {
         assert.deepEqual(sums, increments, 'increments return their sums in order')
       }
     }
+  },
+
+  'an increment that is refused stores nothing after a later delete': async (fixture) => {
+    const cache = fixture.newCache({ prefix: fixture.newKey('p:') })
+    for (const key of fixture.newKeys(rounds)) {
+      const refused = 'an increment of a text is refused'
+      const outcomes = await Promise.allSettled([
+        cache.set(key, 'text'),
+        cache.increment(key, 0),
+        cache.delete(key),
+      ])
+      assert.deepEqual(outcomes.map(statusOf), ['fulfilled', 'rejected', 'fulfilled'], refused)
+      assert.equal(await cache.get(key), undefined, 'set, increment, delete: nothing is stored')
+    }
+  },
+
+  'calls after an increment over a mark take effect after it': async (fixture) => {
+    const [a, b] = await newProcessCaches(fixture)
+    for (const key of fixture.newKeys(5)) {
+      // A value that is not kept leaves a mark for a moment.
+      await a.remember(key, {}, () => undefined)
+      const sums = [a.increment(key, -0), b.increment(key), a.increment(key, 2), b.increment(key)]
+      const [ends, ...others] = await Promise.all([a.get(key), b.get(key), ...sums])
+      assert.ok(typeof ends === 'number', 'a get after an increment reads the counter')
+      assert.ok(typeof others[0] === 'number', 'a get after an increment reads the counter')
+      const highest = Math.max(...(others.slice(1) as number[]))
+      assert.equal(highest, 4, 'each increment over a mark is counted')
+      assert.ok(!others.some((sum) => Object.is(sum, -0)), 'a sum is never −0')
+      assert.equal(await b.get(key, { consistency: 'strong' }), 4, 'the sum is stored')
+    }
+    const key = fixture.newKey()
+    await a.remember(key, {}, () => undefined)
+    assert.ok(Object.is(await a.increment(key, -0), 0), 'increment(key, -0) over a mark returns 0')
   },
 })
 

@@ -11,6 +11,12 @@ interface Targets {
   readonly isRelated: (key: string) => boolean
 }
 
+/**
+ * How long a node is down before a replica takes its place, or before it has read its snapshot; longer than two readings of
+ * its clock differ. In milliseconds.
+ */
+const failoverMs = 100
+
 /** Begins a fault. Returns what ends it. */
 type Begin = (targets: Targets, fault: PlannedFault) => (() => void) | undefined
 
@@ -80,6 +86,21 @@ const begins: Record<FaultKind, Begin> = {
     return () => {
       world.log(node.name, `goes back to its items of ${now} ms`)
       backend.restore(node, items)
+    }
+  },
+  'lost-writes'({ world, backend }, { target }) {
+    const node = pick(backend.nodes, target)
+    if (node === undefined) return
+    const items = node.snapshot()
+    const { now } = world
+    return () => {
+      world.log(node.name, 'is down')
+      node.isDown = true
+      world.schedule(failoverMs, () => {
+        world.log(node.name, `is up with its items of ${now} ms`)
+        node.isDown = false
+        backend.restore(node, items)
+      })
     }
   },
   pause({ world, processes }, { target }) {

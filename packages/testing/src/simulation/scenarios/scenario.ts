@@ -31,6 +31,8 @@ export type FaultKind =
   | 'node-removed'
   /** A node is replaced by one with the items it had some time ago. */
   | 'node-replaced'
+  /** A node is down, and comes back without its last writes. */
+  | 'lost-writes'
   /** A process stops, and goes on later. */
   | 'pause'
   /** A process ends. */

@@ -122,6 +122,14 @@ export const locks: BrokenStores = {
       },
     }),
   ],
+  'compareAndSet does not replace a counter that follows the time': [
+    'locks',
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) =>
+        !(isFence(key) && Number(toText(expected)) > 2 ** 50) &&
+        store.compareAndSet(key, expected, next, ttl),
+    }),
+  ],
   'increments return the same number': [
     'locks',
     (store) => ({

@@ -1,5 +1,9 @@
-import { type ByteStore, wrapStore } from '@stowage/core'
+import { type ByteStore, type Payload, wrapStore } from '@stowage/core'
+import { toText } from '@stowage/core/driver'
 import { type BrokenStores, later } from '../mutation.ts'
+
+const isMarkItem = (item: Payload) => toText(item).startsWith('\x01\x02')
+const isText = (item: Payload | undefined) => item !== undefined && /^"/.test(toText(item))
 
 export const order: BrokenStores = {
   'a set is overtaken by the calls after it': [
@@ -74,6 +78,37 @@ export const order: BrokenStores = {
   'setMany is overtaken by the calls after it': [
     'order',
     (store) => ({ setMany: (entries, ttl) => later(() => store.setMany(entries, ttl)) }),
+  ],
+  'setMany with a ttl stores the first of two items of a key': [
+    'order',
+    (store) => ({
+      setMany: (entries, ttl) =>
+        store.setMany(ttl === undefined ? entries : [...entries].reverse(), ttl),
+    }),
+  ],
+  'setMany stores the first of two items of a key': [
+    'order',
+    (store) => ({
+      setMany: (entries, ttl) =>
+        store.setMany(ttl === undefined ? [...entries].reverse() : entries, ttl),
+    }),
+  ],
+  'an increment of a text begins a counter': [
+    'order',
+    (store) => ({
+      increment: (key, by, ttl) => {
+        if (isText(store.get(key))) store.delete(key)
+        return store.increment(key, by, ttl)
+      },
+    }),
+  ],
+  'compareAndSet does not replace a mark by a counter': [
+    'order',
+    (store) => ({
+      compareAndSet: (key, expected, next, ttl) =>
+        !(isMarkItem(expected) && next !== undefined && !isMarkItem(next)) &&
+        store.compareAndSet(key, expected, next, ttl),
+    }),
   ],
   'setMany with a ttl is overtaken by deleteMany': [
     'order',

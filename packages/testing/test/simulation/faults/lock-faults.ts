@@ -60,7 +60,12 @@ export const lockFaults: readonly PlantedFault[] = [
   {
     name: 'a fencing counter that was lost begins at 1',
     scenario: locks,
-    changes: [['index.js', 'first >= usualMinimum ? first', 'first > 0 ? first']],
+    changes: [['index.js', 'first > this.#oldest(now) ? first', 'first > 0 ? first']],
+  },
+  {
+    name: 'a fencing counter that lost its last numbers repeats them',
+    scenario: locks,
+    changes: [['index.js', 'first > this.#oldest(now) ? first', 'first > usualMinimum ? first']],
   },
   {
     name: 'clear deletes locks',

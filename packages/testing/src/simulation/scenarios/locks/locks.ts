@@ -46,6 +46,7 @@ export const locks: Scenario<LockCall> = {
     'partition',
     'restart',
     'restart-empty',
+    'lost-writes',
     'evict',
     'evict-related',
     'pause',
