@@ -28,6 +28,7 @@ import type {
   RateLimitOptions,
 } from './limits/limit.ts'
 import { LimitCalls } from './limits/limit-calls.ts'
+import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
 import type { Lock, LockOptions } from './locks/lock.ts'
@@ -308,10 +309,11 @@ export class Cache {
   /**
    * Replaces the value by the result of `change`, which receives the current value (`undefined` if missing). A result
    * of `undefined` deletes the value. Returns the result. Concurrent writes are not lost: on a conflict, `change` is
-   * called again with the newer value. It must therefore have no side effects. It must not call `update`, `replace` or
-   * `pull` for the same key either: these run one after another, so that it would wait for itself.
+   * called again with the newer value. It must therefore have no side effects. It must not call `update`, `replace`,
+   * `pull` or `expire` for the same key either: in one process, these run one after another.
    *
-   * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts
+   * @throws CacheError `ERR_CACHE_REJECTED` (retryable) after 100 conflicts; not retryable if `change` makes a call that
+   * would wait for itself. `ERR_CACHE_TIMEOUT` if an earlier change of the key does not end for 10 seconds
    * @example
    * await cache.update<string[]>('recent', (recent = []) => ['lamp', ...recent].slice(0, 10))
    */
@@ -323,9 +325,9 @@ export class Cache {
     checkFunction(change, 'update(key, (current) => next)')
     const storageKey = this.#keyspace.toStorageKey(key)
     let result: T | undefined
-    await this.#updates.update<T>('update', storageKey, async (current) => {
+    await this.#updates.update<T>('update', storageKey, async (current, flight) => {
       const facts = await this.#taggedWrites.factsOf(options?.tags)
-      result = await change(current)
+      result = await runForFlight(flight, () => change(current))
       const item =
         result === undefined ? undefined : this.#entries.encode(storageKey, result, facts)
       return { item, ttl: this.#ttlOf(options) }

@@ -81,6 +81,7 @@ export type {
   Consistency,
   EntryStore,
   ItemWithTtl,
+  KeyPlacement,
   Payload,
   ReadOptions,
   StoreContract,

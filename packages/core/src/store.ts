@@ -50,8 +50,9 @@ export interface ReadOptions {
   readonly consistency?: Consistency | undefined
   /**
    * Whether a `'strong'` read of a prefix on a backend that cannot list its keys also verifies that the prefix has not
-   * been cleared by another process. Without it, such a clear is noticed within one second. `'on-miss'` verifies it only if
-   * nothing was found, so that what was written after the clear is never missed. @default true
+   * been cleared by another process, and rejects if it cannot. Without it, such a clear is noticed within one second.
+   * `'on-miss'` verifies it only if nothing was found, so that what was written after the clear is never missed.
+   * @default true
    */
   readonly confirmGeneration?: boolean | 'on-miss' | undefined
   /**
@@ -89,6 +90,14 @@ export interface ItemWithTtl<Item = unknown> {
    * was read.
    */
   readonly ttl: number | undefined
+}
+
+/** The nodes of a backend that distributes keys over several. A new object whenever the nodes have changed. */
+export interface KeyPlacement {
+  /** How many nodes there are. */
+  readonly nodeCount: number
+  /** Identifies the node of a key. */
+  nodeOf(key: string): unknown
 }
 
 export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
@@ -204,6 +213,12 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /** Makes later `'session'` reads include the writes of the token. Ignores strings that are not its own tokens. */
   observe?(token: string): void
+
+  /**
+   * Where keys are, so that copies of an item can be stored on different nodes. Absent where the backend itself keeps copies,
+   * or has one node.
+   */
+  readonly placement?: KeyPlacement | undefined
 
   /** What the store offers to tools such as `stowage doctor`. Absent where there is nothing to check beyond a ping. */
   readonly diagnostics?: StoreDiagnostics | undefined

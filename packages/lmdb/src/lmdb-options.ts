@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
-import { CacheError, type Clock, type Duration, systemClock } from '@stowage/core'
+import { CacheError, type Clock, type Duration } from '@stowage/core'
 import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
+import { MachineClock } from './opening/machine-clock.ts'
 
 export const durabilities = ['process', 'power'] as const
 export type Durability = (typeof durabilities)[number]
@@ -44,7 +45,7 @@ export interface LmdbOptions {
   readonly onDamage?: OnDamage | undefined
   /** How often expired items are deleted. Reads never return them. @default '1s' */
   readonly sweepInterval?: Duration | undefined
-  /** @default systemClock */
+  /** @default the time since the start of the machine, which nobody can set */
   readonly clock?: Clock | undefined
 }
 
@@ -85,7 +86,7 @@ export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
     durability: checkChoice('lmdb: durability', options.durability ?? 'process', durabilities),
     onDamage: checkChoice('lmdb: onDamage', options.onDamage ?? 'reset', onDamageChoices),
     sweepIntervalMs: checkTimeout('lmdb: sweepInterval', options.sweepInterval ?? '1s'),
-    clock: options.clock ?? systemClock,
+    clock: options.clock ?? new MachineClock(),
   }
 }
 

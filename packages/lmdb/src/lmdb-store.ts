@@ -19,6 +19,7 @@ import {
 import type { ItemTable, ScanPage } from './items/item-table.ts'
 import { DamageError, isDamage, translate } from './lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from './lmdb-options.ts'
+import { MachineClock } from './opening/machine-clock.ts'
 import { MaintainedFile } from './upkeep/maintained-file.ts'
 import { WriteQueue } from './writes/write-queue.ts'
 
@@ -28,12 +29,14 @@ const scanPageSize = 500
 
 /**
  * Stores items in an LMDB file. Reads return at once. The writes of a turn of the event loop share a transaction, which one
- * process at a time executes. It has no `time()`, because the processes of a machine share its clock.
+ * process at a time executes.
  */
 export class LmdbStore implements ByteStore {
   readonly name = 'lmdb'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
+  /** Absent with a clock of the application, which is also that of its caches. */
+  readonly time?: () => number
   readonly #options: ResolvedLmdbOptions
   readonly #lifecycle = new Lifecycle('lmdb')
   readonly #queue: WriteQueue
@@ -44,6 +47,7 @@ export class LmdbStore implements ByteStore {
   constructor(options: ResolvedLmdbOptions) {
     this.#options = options
     this.limits = { keyBytes: maxKeyBytes, valueBytes: options.maxValueBytes, ttlStep: 1 }
+    if (options.clock instanceof MachineClock) this.time = () => this.#time()
     const target = {
       transact: <T>(work: () => T) => this.#transact(work),
       isLarge: () => this.#opened().isLarge(),
@@ -79,7 +83,7 @@ export class LmdbStore implements ByteStore {
   }
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
-    return this.#set('set', key, item, this.#expiry(ttl))
+    return this.#set('set', key, item, ttl)
   }
 
   async setMany(
@@ -87,19 +91,17 @@ export class LmdbStore implements ByteStore {
     ttl?: number,
   ): Promise<void> {
     this.#lifecycle.assertOpen('setMany')
-    const expiresAt = this.#expiry(ttl)
     const outcomes = await Promise.allSettled(
-      entries.map(([key, item]) => this.#set('setMany', key, item, expiresAt)),
+      entries.map(([key, item]) => this.#set('setMany', key, item, ttl)),
     )
     if (outcomes.some(({ status }) => status === 'rejected')) throw new BatchError(outcomes)
   }
 
   add(key: string, item: Payload, ttl?: number): Promise<boolean> {
-    const expiresAt = this.#expiry(ttl)
     return this.#write('add', key, () => {
       this.#checkSize('add', key, item)
       if (this.#find(key)) return false
-      this.#items.put(key, item, expiresAt)
+      this.#items.put(key, item, this.#expiry(ttl))
       return true
     })
   }
@@ -110,18 +112,16 @@ export class LmdbStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    const expiresAt = this.#expiry(ttl)
     return this.#write('compareAndSet', key, () => {
       if (next !== undefined) this.#checkSize('compareAndSet', key, next)
       if (!this.#find(key) || !samePayload(this.#items.payload(), expected)) return false
       if (next === undefined) this.#items.remove(key)
-      else this.#items.put(key, next, expiresAt)
+      else this.#items.put(key, next, this.#expiry(ttl))
       return true
     })
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    const createdUntil = this.#expiry(ttl)
     return this.#write('increment', key, () => {
       const exists = this.#find(key)
       const value = exists ? parseSafeInteger(toText(this.#items.payload())) : 0
@@ -131,16 +131,15 @@ export class LmdbStore implements ByteStore {
         throw notACounter('lmdb', key, 'the sum is not a safe integer')
       const item = String(sum)
       this.#checkSize('increment', key, item)
-      this.#items.put(key, item, exists ? this.#items.expiresAt : createdUntil)
+      this.#items.put(key, item, exists ? this.#items.expiresAt : this.#expiry(ttl))
       return sum
     })
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
-    const expiresAt = this.#expiry(ttl)
     return this.#write('touch', key, () => {
       const exists = this.#find(key)
-      if (exists) this.#items.touch(key, expiresAt)
+      if (exists) this.#items.touch(key, this.#expiry(ttl))
       return exists
     })
   }
@@ -186,6 +185,17 @@ export class LmdbStore implements ByteStore {
     }
   }
 
+  /** The time in the file. It differs from the system clock if that was set since the start of the machine. */
+  #time(): number {
+    this.#lifecycle.assertOpen('time')
+    try {
+      this.#opened()
+      return this.#options.clock.now()
+    } catch (error) {
+      throw translate(error, 'time')
+    }
+  }
+
   get #items(): ItemTable {
     return this.#opened().items
   }
@@ -224,14 +234,14 @@ export class LmdbStore implements ByteStore {
     }
   }
 
-  #set(operation: string, key: string, item: Payload, expiresAt: number): Promise<void> {
+  #set(operation: string, key: string, item: Payload, ttl: number | undefined): Promise<void> {
     return this.#write(operation, key, () => {
       if (exceeds(item, this.limits.valueBytes)) {
         // The old item must not be served after an attempt to replace it.
         this.#delete(key)
         this.#checkSize(operation, key, item)
       }
-      this.#items.put(key, item, expiresAt)
+      this.#items.put(key, item, this.#expiry(ttl))
     })
   }
 
@@ -278,6 +288,7 @@ export class LmdbStore implements ByteStore {
     return isAlive
   }
 
+  /** In a transaction: the time is that of the file, which has to be open. */
   #expiry(ttl: number | undefined): number {
     // Whole milliseconds, as in the index of expiries.
     return ttl === undefined ? Infinity : Math.ceil(this.#options.clock.now() + ttl)

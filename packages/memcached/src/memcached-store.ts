@@ -1,6 +1,7 @@
 import {
   type ByteStore,
   type ItemWithTtl,
+  type KeyPlacement,
   type Payload,
   type ReadOptions,
   type StoreLimits,
@@ -19,6 +20,7 @@ import { readWithCas } from './values/item-replies.ts'
 export class MemcachedStore implements ByteStore {
   readonly name = 'memcached'
   readonly payload = 'bytes'
+  readonly #router: Router
   readonly #dispatcher: Dispatcher
   readonly #items: Items
   readonly #counters: Counters
@@ -27,6 +29,7 @@ export class MemcachedStore implements ByteStore {
   readonly #order = new RequestSequencer()
 
   constructor(router: Router, oversize: 'reject' | 'chunk') {
+    this.#router = router
     this.#dispatcher = new Dispatcher(router)
     this.#items = new Items(this.#dispatcher, oversize === 'chunk')
     this.#counters = new Counters(this.#dispatcher, this.#items)
@@ -35,6 +38,10 @@ export class MemcachedStore implements ByteStore {
 
   get limits(): StoreLimits {
     return { keyBytes: maxKeyBytes, valueBytes: this.#items.valueBytes, ttlStep: 1_000 }
+  }
+
+  get placement(): KeyPlacement | undefined {
+    return this.#router.placement
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {

@@ -17,17 +17,17 @@ let cache: Cache
 
 const addresses = () => servers.map(({ address }) => address)
 
-function createCache(nodes: readonly string[]): Cache {
-  return new Cache(memcached({ servers: nodes, timeout: '2s' }), { prefix: 'app:' })
+function createCache(nodes: readonly string[], prefix = 'app:'): Cache {
+  return new Cache(memcached({ servers: nodes, timeout: '2s' }), { prefix })
 }
 
-/** Indexes of the nodes that store the copies of the generation. */
-function generationNodes(nodes: readonly string[]): number[] {
+/** Indexes of the nodes to which the keys of the copies map that every process reads. */
+function generationNodes(nodes: readonly string[], prefix = 'app:'): number[] {
   const ring = hashRing(
     'ketama',
     nodes.map(parseAddress).filter((node) => node !== undefined),
   )
-  return ['', '1', '2'].map((copy) => ring.indexOf(`app:~generation${copy}`))
+  return ['', '1', '2'].map((copy) => ring.indexOf(`${prefix}~generation${copy}`))
 }
 
 /** Starts three nodes. The copies of the generation are on several of them, which depends on their ports. */
@@ -99,9 +99,10 @@ test('an idle process does not undo a clear when the nodes have lost the generat
   await withCacheProcess(async (idle) => {
     expect(await idle.call('app:', 'get', 'key 1')).toEqual({ value: 'v' })
     await cache.clear()
-    const idKeys = ['', '1', '2'].map((copy) => `app:~generation${copy}`)
+    const copies = Array.from({ length: 120 }, (_, copy) => (copy === 0 ? '' : copy))
     const store = memcached({ servers: addresses() })
-    expect(await store.deleteMany(idKeys)).toBe(3)
+    const lost = await store.deleteMany(copies.map((copy) => `app:~generation${copy}`))
+    expect(lost).toBeGreaterThanOrEqual(3)
     await store.close()
     // Longer than an id is restored.
     await sleep(2_100)
@@ -109,6 +110,23 @@ test('an idle process does not undo a clear when the nodes have lost the generat
     await sleep(1_100)
     expect((await readAll(cache)).hits).toBe(0)
   })
+})
+
+test('a clear outlives the node to which the keys of all three copies of its id map', async () => {
+  const prefixes = Array.from({ length: 10_000 }, (_, index) => `prefix ${index}:`)
+  const prefix = prefixes.find((each) => new Set(generationNodes(addresses(), each)).size === 1)
+  const caches = [1, 2].map(() => createCache(addresses(), prefix))
+  const [one, two] = caches as [Cache, Cache]
+  await one.setMany(keys.map((key) => [key, 'v'] as const))
+  expect(await two.get('key 1', { consistency: 'strong' })).toBe('v')
+  await one.clear()
+  await servers[generationNodes(addresses(), prefix)[0] as number]?.stop()
+  const reads = await Promise.allSettled(keys.map((key) => two.get(key, { consistency: 'strong' })))
+  const values = reads.flatMap((read) => (read.status === 'fulfilled' ? [read.value] : []))
+  expect(new Set(values)).toEqual(new Set([undefined]))
+  // A third of the keys is on the node that has stopped.
+  expect(values.length).toBeGreaterThan(keys.length / 3)
+  await Promise.all(caches.map((each) => each.close()))
 })
 
 test('two processes do not both add a lock after a clear', async () => {

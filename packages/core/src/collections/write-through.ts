@@ -1,16 +1,19 @@
 import { channels } from '../channels.ts'
 import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
+import { currentLoadOf, runForFlight } from '../loading/current-load.ts'
+import { Flight, noResult } from '../loading/flight.ts'
 import { defaultLease, LoadOptions, type RememberOptions } from '../loading/remember-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
+import { after } from '../time/wait.ts'
 import type { EntryFacts } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
 export interface WriteThroughContext {
   readonly entries: EntryCodec
-  readonly scope: Pick<CacheScope, 'invalidate'>
+  readonly scope: Pick<CacheScope, 'invalidate' | 'leaseHolders'>
   readonly root: Pick<CacheRoot, 'tags' | 'time'>
   readonly keyspace: Keyspace
   readonly clock: Clock
@@ -37,26 +40,64 @@ export class WriteThrough {
     channels.corrupt.publish(entries.event(keyspace.toStorageKey(key)))
   }
 
-  /** Calls `save`, and stores the value that it returns. Resolves to that value. */
+  /**
+   * Calls `save`, and stores the value that it returns. Resolves to that value. `save` is a load that holds its key: other
+   * reads of the key wait for it, except those in `save` itself, which load the value for themselves.
+   */
   async run<T>(key: string, options: RememberOptions<T>, save: () => Promise<T>): Promise<T> {
-    const { entries, scope, root, keyspace, clock, ttl } = this.#context
+    const { entries, scope, keyspace, clock, ttl } = this.#context
     const storageKey = keyspace.toStorageKey(key)
     const load = new LoadOptions<T>(options, ttl, clock)
     const lease = Lease.in(entries.store, storageKey, defaultLease)
-    scope.invalidate(storageKey)
-    // The versions are those before the save: an invalidation after it makes the value a miss.
-    const [tags] = await Promise.all([
-      load.tags.length === 0 ? undefined : root.tags.currentVersions(load.tags),
+    const flight = new Flight(storageKey)
+    const outer = currentLoadOf()?.flight
+    outer?.startWaitingFor(flight)
+    scope.leaseHolders.set(lease.id, flight)
+    let release: (() => void) | undefined
+    const end = () => {
+      release?.()
+      scope.leaseHolders.delete(lease.id, flight)
+      flight.resolve(noResult)
+    }
+    // Readers do not wait longer for a save than for a load. The save continues without its lease, so it stores nothing.
+    const cancelTimeout = after(load.loadTimeout, end)
+    try {
+      scope.invalidate(storageKey)
+      const tags = await this.#seize(lease, load)
+      release = lease.keepAlive(() => {})
+      const saving = () => runForFlight(flight, save).finally(() => release?.())
+      return await this.#saveAndStore(storageKey, lease, load, tags, saving)
+    } finally {
+      cancelTimeout()
+      end()
+      outer?.stopWaitingFor(flight)
+    }
+  }
+
+  /** Takes the lease. Returns the versions of the tags before the save: an invalidation after it makes the value a miss. */
+  async #seize<T>(lease: Lease, { tags }: LoadOptions<T>): Promise<EntryFacts['tags'] | undefined> {
+    const { root } = this.#context
+    const [versions] = await Promise.all([
+      tags.length === 0 ? undefined : root.tags.currentVersions(tags),
       lease.seize(),
     ])
-    const release = lease.keepAlive(() => {})
+    return versions
+  }
+
+  async #saveAndStore<T>(
+    key: string,
+    lease: Lease,
+    options: LoadOptions<T>,
+    tags: EntryFacts['tags'] | undefined,
+    save: () => Promise<T>,
+  ): Promise<T> {
     let isStored = false
     const write = async () => {
-      const value = await save().finally(release)
-      isStored = await this.#replace(storageKey, lease, load, value, tags)
+      const value = await save()
+      isStored = await this.#replace(key, lease, options, value, tags)
       return value
     }
-    return settle(write, async () => isStored || this.#delete(storageKey))
+    return settle(write, async () => isStored || this.#delete(key))
   }
 
   /** Calls `remove` and then deletes the key, also if `remove` fails. */

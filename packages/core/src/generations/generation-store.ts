@@ -7,8 +7,6 @@ import type { AnyStore } from '../values/entry-codec.ts'
 import type { Generation } from './generation.ts'
 import type { CallKind, PrefixedCall } from './unconfirmed-call.ts'
 
-const strongRead: ReadOptions = { consistency: 'strong' }
-
 /**
  * A store within a prefix of a store that cannot list its keys. `clear()` begins a new {@link Generation}; items of
  * earlier generations expire or are evicted.
@@ -152,7 +150,7 @@ export class GenerationStore implements AnyStore {
     const check: StoreDiagnostics['check'] = (options) => inner.check(options)
     if (inner.locate === undefined) return { check }
     const locate = async (key: string) =>
-      this.#read('get', strongRead, (prefix) => inner.locate?.(prefix + key) ?? '')
+      this.#read('get', undefined, (prefix) => inner.locate?.(prefix + key) ?? '')
     return { check, locate }
   }
 

@@ -9,7 +9,7 @@ import {
   maxIdLength,
   newestOf,
 } from './generation-id.ts'
-import { IdCopies, type IdReading, keysOfIds } from './id-copies.ts'
+import { IdCopies, type IdReading } from './id-copies.ts'
 import { type IdStore, PinnedStore } from './pinned-store.ts'
 import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
 
@@ -40,7 +40,6 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
-  #idKeys: readonly string[] | undefined
   /** The copies of the id, if no generation is around this one. */
   #ids: IdCopies | undefined
   readonly #store: AnyStore
@@ -135,14 +134,15 @@ export class Generation {
   }
 
   /**
-   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, the call is made
-   * with the known one, except an `add`: two processes that know different ids would both get a lock.
+   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, a write is made
+   * with the known one. A read rejects, because another process may have cleared what it would return; and an `add`,
+   * because two processes that know different ids would both get a lock.
    */
   async callConfirmed<T>(kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     if (!this.#isStarted) await this.#start()
     const confirming = this.#confirm()
     const result = await this.#callWhile(confirming, kind, call)
-    if (kind === 'add') await confirming
+    if (kind !== 'write') await confirming
     return result
   }
 
@@ -187,10 +187,10 @@ export class Generation {
     const readAt = new Moment(this.#clock)
     const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const [{ newest, copies }, time] = await Promise.all([ids.read(), this.#time.shared()])
-    const own = { number, id: createIdAfter(newestOf([newest, this.#id]), time) }
+    const [reading, time] = await Promise.all([ids.read(), this.#time.shared()])
+    const own = { number, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
-    const id = await ids.raise(own.id, copies).finally(() => this.#clearsInFlight.delete(own))
+    const id = await ids.begin(own.id, reading).finally(() => this.#clearsInFlight.delete(own))
     // The generation around this one has changed: the id was stored in the one before, or in none.
     if (!this.#isWithin(ids)) return this.#clear(number)
     this.#lastClear = Math.max(this.#lastClear, number)
@@ -281,8 +281,7 @@ export class Generation {
   }
 
   #idsIn(store: IdStore): IdCopies {
-    this.#idKeys ??= keysOfIds(this.#prefix)
-    return new IdCopies(store, this.#idKeys)
+    return new IdCopies(store, this.#prefix)
   }
 
   /** The store within this generation. */

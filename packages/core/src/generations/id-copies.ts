@@ -1,4 +1,4 @@
-import type { Awaitable, ReadOptions } from '../store.ts'
+import type { Awaitable, KeyPlacement, ReadOptions } from '../store.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 import type { IdStore } from './pinned-store.ts'
@@ -7,16 +7,14 @@ import type { IdStore } from './pinned-store.ts'
 const copiesPerSet = 3
 /** The number of further sets of copies, which a starting process uses if every copy of the first set is unreachable. */
 const spareSets = 2
+/** How many further keys are tried, to find some that are on other nodes. */
+const maxFurtherKeys = 100
 const maxFailedAdds = 5
 const strongRead: ReadOptions = { consistency: 'strong' }
 
-/** The keys of all copies of the id of a prefix. */
-export function keysOfIds(prefix: string): readonly string[] {
-  // Ids do not contain "~", so a key within a generation never equals one of these.
-  return Array.from(
-    { length: copiesPerSet * (1 + spareSets) },
-    (_, copy) => `${prefix}~generation${copy === 0 ? '' : copy}`,
-  )
+/** Ids do not contain "~", so a key within a generation never equals one of these. */
+function keyOfCopy(prefix: string, copy: number): string {
+  return `${prefix}~generation${copy === 0 ? '' : copy}`
 }
 
 /** The result of reading the copies of an id. */
@@ -29,33 +27,45 @@ export interface IdReading {
   readonly hasOlder: boolean
   /** The copies that could be read. */
   readonly copies: readonly Copy[]
+  /** Why others could not be read. */
+  readonly failure: unknown
 }
 
 interface Copy {
   readonly key: string
   readonly item: unknown
+  /** Whether every process reads this copy, whatever list of nodes it has. */
+  readonly isShared: boolean
+}
+
+/** The keys of a set of copies. */
+interface CopySet {
+  readonly shared: readonly string[]
+  /** On nodes that have none of the shared copies. They depend on the list of nodes. */
+  readonly further: readonly string[]
 }
 
 /**
  * The copies of the id of a generation in the backend. If the backend can lose items, the id is stored under several
  * keys, so that it survives the loss of a node. A copy is replaced only by a newer id.
+ *
+ * The keys of the shared copies are fixed: processes with different lists of nodes, or with an earlier version of this
+ * package, agree on them. The nodes without one get a further copy each, up to three nodes in all. As the newest id is the
+ * current one, a process that does not know a further copy, or finds an old one, is not misled.
  */
 export class IdCopies {
   /** The key prefix of the generation that contains the copies; `''` if there is none around. */
   readonly outerKeyPrefix: string
   readonly #store: IdStore
-  /** Of all sets, one after another. */
-  readonly #keys: readonly string[]
-  readonly #copyCount: number
-  readonly #setCount: number
+  readonly #prefix: string
+  /** The first set, and the spare sets; `undefined` before the first read. */
+  #sets: readonly CopySet[] | undefined
+  #placement: KeyPlacement | undefined
 
-  /** @param keys {@link keysOfIds} */
-  constructor(store: IdStore, keys: readonly string[]) {
+  constructor(store: IdStore, prefix: string) {
     this.outerKeyPrefix = store.fullKeyPrefix ?? ''
     this.#store = store
-    this.#keys = keys
-    this.#copyCount = store.durable === true ? 1 : copiesPerSet
-    this.#setCount = store.durable === true ? 1 : 1 + spareSets
+    this.#prefix = prefix
   }
 
   /**
@@ -64,15 +74,42 @@ export class IdCopies {
    * @throws CacheError if no copy could be read
    */
   async read({ spares = false }: { readonly spares?: boolean } = {}): Promise<IdReading> {
-    const keys = this.#keys.slice(0, this.#copyCount * (spares ? this.#setCount : 1))
-    const results = await Promise.allSettled(keys.map((key) => this.#get(key)))
-    const copies = this.#firstReachable(keys, results)
-    if (copies === undefined) throw firstReasonOf(results)
-    const ids = copies.map(({ item }) => this.#decode(item))
+    const all = this.#setsNow()
+    const sets = spares ? all : all.slice(0, 1)
+    const readings = await Promise.all(sets.map((set) => this.#readSet(set)))
+    const reading = readings.find(({ copies }) => copies.length > 0)
+    if (reading === undefined) throw readings[0]?.failure
+    const ids = reading.copies.map(({ item }) => this.#decode(item))
     const newest = newestOf(ids)
     const isComplete = ids.every((id) => id?.text === newest?.text)
     const hasOlder = ids.some((id) => id !== undefined && id.text !== newest?.text)
-    return { newest, isComplete, hasOlder, copies }
+    return { newest, isComplete, hasOlder, ...reading }
+  }
+
+  async #readSet({ shared, further }: CopySet): Promise<Pick<IdReading, 'copies' | 'failure'>> {
+    const keys = [...shared, ...further]
+    const results = await Promise.allSettled(keys.map((key) => this.#get(key)))
+    const copies = results.flatMap((result, index): Copy[] => {
+      if (result.status === 'rejected') return []
+      const isShared = index < shared.length
+      return [{ key: keys[index] as string, item: result.value, isShared }]
+    })
+    return { copies, failure: firstReasonOf(results) }
+  }
+
+  #setsNow(): readonly CopySet[] {
+    const { placement } = this.#store
+    if (this.#sets !== undefined && placement === this.#placement) return this.#sets
+    this.#placement = placement
+    const isDurable = this.#store.durable === true
+    const size = isDurable ? 1 : copiesPerSet
+    this.#sets = Array.from({ length: isDurable ? 1 : 1 + spareSets }, (_, index) => {
+      const copies = Array.from({ length: size }, (_, copy) => index * size + copy)
+      const shared = copies.map((copy) => keyOfCopy(this.#prefix, copy))
+      // The spare sets are for the outage of every node of the first one.
+      return { shared, further: index === 0 ? furtherKeys(this.#prefix, shared, placement) : [] }
+    })
+    return this.#sets
   }
 
   /** Returns a rejected promise if the store throws. */
@@ -82,23 +119,6 @@ export class IdCopies {
     } catch (error) {
       return Promise.reject(error)
     }
-  }
-
-  /** The copies that could be read of the first set that has any. */
-  #firstReachable(
-    keys: readonly string[],
-    results: readonly PromiseSettledResult<unknown>[],
-  ): readonly Copy[] | undefined {
-    for (let start = 0; start < keys.length; start += this.#copyCount) {
-      const copies: Copy[] = []
-      for (let at = start; at < start + this.#copyCount; at++) {
-        const result = results[at]
-        if (result?.status !== 'fulfilled') continue
-        copies.push({ key: keys[at] as string, item: result.value })
-      }
-      if (copies.length > 0) return copies
-    }
-    return undefined
   }
 
   /**
@@ -124,6 +144,22 @@ export class IdCopies {
   /** Stores `id` in the missing copies and those with an older id. Returns the newest id that is stored then. */
   raise(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
     return this.#writeAll(id, copies, (found) => !isNewer(id, found))
+  }
+
+  /**
+   * Does the same for the id of a clear. At least one copy that every process reads must be stored: the others could be
+   * unknown to a process with another list of nodes.
+   * @throws CacheError if none could be read or written
+   */
+  async begin(id: GenerationId, { copies, failure }: IdReading): Promise<GenerationId> {
+    const shared = copies.filter(({ isShared }) => isShared)
+    if (shared.length === 0) throw failure
+    const further = copies.filter(({ isShared }) => !isShared)
+    const [stored, newest] = await Promise.all([
+      this.raise(id, shared),
+      further.length === 0 ? id : this.raise(id, further).catch(() => id),
+    ])
+    return newestOf([stored, newest]) as GenerationId
   }
 
   /** Writes `id` to each copy, except to those with an id for which `isKept` returns true. */
@@ -178,4 +214,25 @@ function valuesOfFulfilled<T>(results: readonly PromiseSettledResult<T>[]): T[] 
 
 function firstReasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {
   return results.find((result) => result.status === 'rejected')?.reason
+}
+
+/** Keys on nodes that have none of the shared copies, until there are as many nodes as shared copies. */
+function furtherKeys(
+  prefix: string,
+  shared: readonly string[],
+  placement: KeyPlacement | undefined,
+): readonly string[] {
+  if (placement === undefined) return []
+  const nodes = new Set(shared.map((key) => placement.nodeOf(key)))
+  const further: string[] = []
+  const first = copiesPerSet * (1 + spareSets)
+  for (let copy = first; copy < first + maxFurtherKeys; copy++) {
+    if (nodes.size >= Math.min(shared.length, placement.nodeCount)) break
+    const key = keyOfCopy(prefix, copy)
+    const node = placement.nodeOf(key)
+    if (nodes.has(node)) continue
+    nodes.add(node)
+    further.push(key)
+  }
+  return further
 }

@@ -1,10 +1,10 @@
-import type { Awaitable, ReadOptions } from '../store.ts'
+import type { Awaitable, KeyPlacement, ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
 /** The calls with which ids are read and stored. */
 export type IdStore = Pick<
   AnyStore,
-  'payload' | 'durable' | 'get' | 'add' | 'compareAndSet' | 'set'
+  'payload' | 'durable' | 'placement' | 'get' | 'add' | 'compareAndSet' | 'set'
 > & {
   /** What the generations around the store add to its keys. @default '' */
   readonly fullKeyPrefix?: string | undefined
@@ -30,6 +30,13 @@ export class PinnedStore implements IdStore {
     this.#store = store
     this.#keyPrefix = keyPrefix
     this.#confirm = confirm
+  }
+
+  get placement(): KeyPlacement | undefined {
+    const { placement } = this.#store
+    if (placement === undefined) return undefined
+    const nodeOf = (key: string) => placement.nodeOf(this.#keyPrefix + key)
+    return { nodeCount: placement.nodeCount, nodeOf }
   }
 
   get(key: string, options?: ReadOptions): Promise<unknown> {

@@ -1,11 +1,11 @@
 import type { EntryReader } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
+import type { LeaseHolders } from '../leases/lease-holders.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
 import type { Passes } from '../leases/passes.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
-import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import { defaultLease, type LoadOptions } from '../loading/remember-options.ts'
 import type { SingleFlight } from '../loading/single-flight.ts'
@@ -22,8 +22,7 @@ export interface LoadScope {
   readonly flights: SingleFlight
   readonly activeLoads: ActiveLoads
   readonly passes: Passes
-  /** The flights of this process that hold a lease or are about to take it, by the storage key of the lease. */
-  readonly leaseHolders: Map<string, Flight>
+  readonly leaseHolders: LeaseHolders
   readonly root: Pick<CacheRoot, 'store' | 'time' | 'clockUncertainty'> & {
     readonly tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>
   }

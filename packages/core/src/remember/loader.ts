@@ -1,7 +1,8 @@
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import { Deferred } from '../calls/deferred.ts'
 import { channels } from '../channels.ts'
 import { CacheError } from '../errors.ts'
+import { type CurrentLoad, runAsLoad } from '../loading/current-load.ts'
 import { Flight } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Awaitable } from '../store.ts'
@@ -9,23 +10,8 @@ import { after } from '../time/wait.ts'
 import type { Entry } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
 
-/** The load whose loader makes a call. */
-export interface CurrentLoad {
-  readonly flight: Flight
-  /** Flights that this load did not join, because they wait for it. */
-  readonly bypassed: readonly Flight[]
-}
-
-/** Disabled while no loader runs, because on Node 20 an enabled `AsyncLocalStorage` slows down every promise. */
-const currentLoad = new AsyncLocalStorage<CurrentLoad>()
-let loadsInFlight = 0
 /** The asynchronous context of loads for which no caller waits: that of no request. */
 const background = new AsyncResource('stowage:refresh')
-
-/** The load whose loader makes the current call, if one does. */
-export function currentLoadOf(): CurrentLoad | undefined {
-  return loadsInFlight === 0 ? undefined : currentLoad.getStore()
-}
 
 /** Runs `work` in an asynchronous context that belongs to no request. */
 export function runInBackground<T>(work: () => T): T {
@@ -94,7 +80,7 @@ export function callLoader<T>(
   load: CurrentLoad,
   requests: LoadRequests<T>,
 ): Promise<T> {
-  return runAs(load, () => timedLoad(job, requests))
+  return runAsLoad(load, () => timedLoad(job, requests))
 }
 
 /** Calls a loader for which several loads wait. */
@@ -106,19 +92,9 @@ export async function callSharedLoader<R>(
   const flight = new Flight('')
   for (const load of loads) load.flight.startWaitingFor(flight)
   try {
-    return await runAs({ flight, bypassed: loads.flatMap(({ bypassed }) => bypassed) }, call)
+    return await runAsLoad({ flight, bypassed: loads.flatMap(({ bypassed }) => bypassed) }, call)
   } finally {
     for (const load of loads) load.flight.stopWaitingFor(flight)
-  }
-}
-
-async function runAs<R>(load: CurrentLoad, call: () => Awaitable<R>): Promise<R> {
-  loadsInFlight++
-  try {
-    return await currentLoad.run(load, call)
-  } finally {
-    loadsInFlight--
-    if (loadsInFlight === 0) currentLoad.disable()
   }
 }
 

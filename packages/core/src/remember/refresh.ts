@@ -55,7 +55,7 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
   try {
     return await acquireAndRefresh(job, flight, found, lease)
   } finally {
-    scope.leaseHolders.delete(lease.id)
+    scope.leaseHolders.delete(lease.id, flight)
   }
 }
 

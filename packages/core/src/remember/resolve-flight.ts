@@ -6,11 +6,11 @@ import type { Lease } from '../leases/lease.ts'
 import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
 import { isInLocalBackoff } from '../leases/local-backoff.ts'
 import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
+import { currentLoadOf } from '../loading/current-load.ts'
 import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import { isSameItem } from '../values/payload.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
-import { currentLoadOf } from './loader.ts'
 import { refreshInBackground } from './refresh.ts'
 import { runLoad, staleIfError } from './run-load.ts'
 import { report } from './store-value.ts'
@@ -193,7 +193,7 @@ async function loadWithLease<T>(
     const result = await acquireAndLoad(flight, job, found, lease, seen)
     if (result !== undefined) return result
   } finally {
-    leaseHolders.delete(lease.id)
+    leaseHolders.delete(lease.id, flight)
   }
   if (!lease.replacesStale) return readAgain(flight, job)
   return awaitForeignLease(flight, job, found)

@@ -3,10 +3,10 @@ import { CacheError } from '../errors.ts'
 import { KnownTags } from '../freshness/known-tags.ts'
 import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
+import { LeaseHolders } from '../leases/lease-holders.ts'
 import { Passes } from '../leases/passes.ts'
 import { ActiveFlights } from '../loading/active-flights.ts'
 import { ActiveLoads } from '../loading/active-loads.ts'
-import type { Flight } from '../loading/flight.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
@@ -41,8 +41,7 @@ export class CacheScope {
   readonly knownTags: KnownTags = new KnownTags()
   /** The keys whose values could not be kept lately. */
   readonly passes: Passes = new Passes()
-  /** The flights of this process that hold a lease or are about to take it, by the storage key of the lease. */
-  readonly leaseHolders: Map<string, Flight> = new Map()
+  readonly leaseHolders: LeaseHolders = new LeaseHolders()
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */

@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import type { Flight } from '../loading/flight.ts'
 import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
@@ -54,16 +55,19 @@ export class EntryUpdates {
     this.#context = context
   }
 
-  /** Calls `change` with the fresh value, and stores the replacement that it returns; `undefined` keeps the item. */
+  /**
+   * Calls `change` with the fresh value, and stores the replacement that it returns; `undefined` keeps the item. Later
+   * updates of the key wait for the flight.
+   */
   update<T>(
     operation: string,
     key: string,
-    change: (current: T | undefined) => Awaitable<Replacement | undefined>,
+    change: (current: T | undefined, flight: Flight) => Awaitable<Replacement | undefined>,
   ): Promise<void> {
-    return this.#runExclusively(operation, key, async () => {
+    return this.#runExclusively(operation, key, async (flight) => {
       const found = await this.read(key)
       const current = this.#context.entries.publishRead<T>(key, freshEntry(found))
-      const replacement = await change(current)
+      const replacement = await change(current, flight)
       if (replacement === undefined) return undefined
       return (await this.replace(key, found.item, replacement)) ? undefined : conflict
     })
@@ -188,12 +192,11 @@ export class EntryUpdates {
   #runExclusively(
     operation: string,
     key: string,
-    attempt: () => Promise<undefined | typeof conflict>,
+    attempt: (flight: Flight) => Promise<undefined | typeof conflict>,
   ): Promise<undefined> {
     const { scope, clock, entries } = this.#context
-    return scope.updates.run(key, () =>
-      retryOnConflict({ operation, key, store: entries.store.name }, clock, attempt),
-    )
+    const at = { operation, key, store: entries.store.name }
+    return scope.updates.run(key, at, (flight) => retryOnConflict(at, clock, () => attempt(flight)))
   }
 }
 

@@ -53,6 +53,10 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
     get limits() {
       return inner.limits
     },
+    // The nodes may change.
+    get placement() {
+      return inner.placement
+    },
   }
   for (const operation of operations) {
     if (operation === 'scan' || inner[operation] === undefined) continue

@@ -1,7 +1,8 @@
 import { Cache, CacheError, type CacheOptions, channels, wrapStore } from '@stowage/core'
 import { ManualClock, referenceStore, type StoredItem } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { gate, settle } from '../remember/two-processes.ts'
 
 interface User {
   readonly id: number
@@ -259,6 +260,85 @@ describe('write-through', () => {
     await users.set(1, { id: 1, name: 'Grace' })
     expect(await cache.get('user:1')).toBeUndefined()
     await users.set(2, { id: 2, name: 'x' })
+  })
+
+  test('save reads its own value before the change, and other readers wait for the new one', async () => {
+    const { items, cache, database } = setUp()
+    const saving = gate()
+    const before: unknown[] = []
+    const users = cache.collection('user', {
+      ...methodsOf(database),
+      ttl: '1m',
+      save: async (id, user) => {
+        before.push(await users.get(id), await users.getMany([id]), await users.refresh(id))
+        await saving.opened
+        await database.save(id, user)
+      },
+    })
+    const writing = users.set(1, { id: 1, name: 'Grace' })
+    await expect.poll(() => before.length).toBe(3)
+    const readers = [users, createCache(items).collection('user', methodsOf(database))]
+    const reading = Promise.all(readers.map((each) => each.get(1)))
+    saving.open()
+    expect(await writing).toEqual({ id: 1, name: 'Grace' })
+    const ada = { id: 1, name: 'Ada' }
+    expect(before).toEqual([ada, [ada], ada])
+    expect(await reading).toEqual(readers.map(() => ({ id: 1, name: 'Grace' })))
+  })
+
+  test('saves that read the value of each other end', async () => {
+    const { cache, database } = setUp()
+    const users = cache.collection('user', {
+      ...methodsOf(database),
+      save: async (id, user) => {
+        await Promise.all([users.get(1), users.get(2), settle()])
+        await database.save(id, user)
+      },
+    })
+    await Promise.all([1, 2].map((id) => users.set(id, { id, name: 'new' })))
+    expect(await users.getMany([1, 2])).toEqual([1, 2].map((id) => ({ id, name: 'new' })))
+  })
+
+  describe('with timers that stand still', () => {
+    beforeEach(() => {
+      const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] as const
+      vi.useFakeTimers({ toFake: [...toFake, 'Date', 'performance'] })
+    })
+    afterEach(() => void vi.useRealTimers())
+
+    test('save reads its own value after a load that began before it has ended', async () => {
+      const { cache, database } = setUp()
+      const loads = [gate<User>(), gate<User>()]
+      let begun = 0
+      const users = cache.collection('user', {
+        load: (_id: number) => loads[begun++]?.opened,
+        save: async (id, user) => {
+          loads[0]?.open({ id: 1, name: 'Ada' })
+          await loading
+          loads[1]?.open({ id: 1, name: 'Ada' })
+          expect(await users.get(id)).toEqual({ id: 1, name: 'Ada' })
+          await database.save(id, user)
+        },
+      })
+      const loading = users.get(1)
+      await settle()
+      expect(await users.set(1, { id: 1, name: 'new' })).toEqual({ id: 1, name: 'new' })
+    })
+
+    test('readers wait for a save at most as long as for a load', async () => {
+      const { cache, database } = setUp()
+      let saves = 0
+      const users = cache.collection('user', {
+        ...methodsOf(database),
+        save: () => new Promise<void>(() => saves++),
+      })
+      void users.set(1, { id: 1, name: 'never' })
+      await settle()
+      expect(saves).toBe(1)
+      const reading = users.get(1)
+      await vi.advanceTimersByTimeAsync(40_000)
+      expect(await reading).toEqual({ id: 1, name: 'Ada' })
+    })
   })
 
   test('has the stale window of the definition', async () => {

@@ -37,6 +37,74 @@ function setup() {
   }
 }
 
+describe('a prefix on a store with several nodes', () => {
+  /** Nodes by the number of a copy: all shared copies are on the first one. */
+  function setUpNodes() {
+    const { backend, fault, createCache } = setup()
+    const unlistable = wrapStore(backend, (operation, call, [key]) => {
+      if (!fault.isDown(String(key))) return call()
+      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'unreachable', { store: 'memory', operation })
+    })
+    delete (unlistable as { scan?: unknown }).scan
+    const numberOf = (key: string) => Number(/~generation(\d*)$/.exec(key)?.[1] ?? 0)
+    const nodeOf = (key: string) => (numberOf(key) < 12 ? 0 : numberOf(key) % 4)
+    const createPlaced = (nodeCount = 4, prefix = 'app:') =>
+      new Cache({ ...unlistable, placement: { nodeCount, nodeOf } } as CacheStore, { prefix })
+    const stopFirst = () => {
+      fault.isDown = (key) => key.includes('~generation') && nodeOf(key) === 0
+    }
+    return { backend, createPlaced, createUnplaced: createCache, stopFirst, fault }
+  }
+
+  const strong = { consistency: 'strong' } as const
+
+  test('stores a copy of the id on up to three nodes', async () => {
+    const { createPlaced, backend } = setUpNodes()
+    await createPlaced().set('k', 1)
+    const copies = [0, 1, 2, 13, 14].map((copy) => `app:~generation${copy === 0 ? '' : copy}`)
+    const ids = copies.map((key) => backend.get(key))
+    expect(new Set(ids).size).toBe(1)
+    expect(ids[0]).toBeDefined()
+    expect(backend.get('app:~generation15')).toBeUndefined()
+  })
+
+  test.each(['a cache', 'a namespace'])(
+    'a clear of %s outlives the node of all shared copies',
+    async (kind) => {
+      const { createPlaced, stopFirst } = setUpNodes()
+      const create = () => (kind === 'a cache' ? createPlaced() : createPlaced().namespace('users'))
+      const [one, two] = [create(), create()]
+      await one.set('k', 'old')
+      expect(await two.get('k')).toBe('old')
+      await one.clear()
+      stopFirst()
+      expect(await two.get('k', strong)).toBeUndefined()
+    },
+  )
+
+  test('processes with other lists of nodes, or none, notice each clear', async () => {
+    const { createPlaced, createUnplaced } = setUpNodes()
+    const caches = [createPlaced(4), createPlaced(2), createUnplaced()]
+    for (const clearing of caches) {
+      for (const each of caches) await each.set('k', 'old')
+      await clearing.clear()
+      for (const each of caches) expect(await each.get('k', strong)).toBeUndefined()
+    }
+  })
+
+  test('clear rejects without a copy that every process reads', async () => {
+    const { createPlaced, createUnplaced, stopFirst, fault } = setUpNodes()
+    const [one, other] = [createPlaced(), createUnplaced()]
+    await one.set('k', 'old')
+    expect(await other.get('k')).toBe('old')
+    stopFirst()
+    await expect(one.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+    fault.isDown = () => false
+    await one.clear()
+    expect(await other.get('k', strong)).toBeUndefined()
+  })
+})
+
 describe('a prefix on a store that cannot list its keys', () => {
   test('clear removes its keys immediately and affects no others', async () => {
     const { one, createCache } = setup()
@@ -178,6 +246,27 @@ describe('a prefix on a store that cannot list its keys', () => {
     expect(await one.get('k')).toBe('new')
     await one.clear()
     expect([await one.add('lock', 1), await two.add('lock', 2)]).toEqual([true, false])
+  })
+
+  test('a strong read rejects while the id cannot be read, as add does', async () => {
+    const { one, two, fault } = setup()
+    await one.set('k', 'old')
+    expect(await two.get('k')).toBe('old')
+    await one.clear()
+    fault.isDown = (key) => key.includes('~generation')
+    const unreachable = { code: 'ERR_CACHE_UNAVAILABLE' }
+    const strong = { consistency: 'strong' } as const
+    await expect(two.get('k', strong)).rejects.toMatchObject(unreachable)
+    await expect(two.getMany(['k'], strong)).rejects.toMatchObject(unreachable)
+    await expect(two.snapshot('k')).rejects.toMatchObject(unreachable)
+    const onMiss = { ...strong, confirmGeneration: 'on-miss' } as const
+    await expect(two.get('missing', onMiss)).rejects.toMatchObject(unreachable)
+    // What does not promise to notice the clear of another process at once still works.
+    expect(await two.get('k', { ...strong, confirmGeneration: false })).toBe('old')
+    expect(await two.remember('k', {}, () => 'loaded')).toBe('old')
+    expect(await two.remember('k', { refresh: true }, () => 'loaded')).toBe('loaded')
+    fault.isDown = () => false
+    expect(await two.get('k', strong)).toBeUndefined()
   })
 
   test('a strong read without confirmGeneration reads the known generation only', async () => {

@@ -1,8 +1,9 @@
-import type { Payload } from '@stowage/core'
+import type { Clock, Payload } from '@stowage/core'
 import type { Environment } from '../file/environment.ts'
 import { ItemTable, type ScanPage } from '../items/item-table.ts'
 import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
 import { StateFile } from '../opening/file-state.ts'
+import { MachineClock } from '../opening/machine-clock.ts'
 import { openFile, setAside } from '../opening/open-file.ts'
 import { Eviction } from './eviction.ts'
 import { RecentUse } from './recent-use.ts'
@@ -47,7 +48,7 @@ export class MaintainedFile {
       onError: (error) => listener.onError(error),
       onReplaced: () => listener.onReplaced(),
     })
-    this.#measure()
+    this.#begin(clock)
   }
 
   get(key: string): Payload | undefined {
@@ -123,10 +124,12 @@ export class MaintainedFile {
     return payload
   }
 
-  /** Counts the pages in use, so that reads are recorded if the file is more than half full. */
-  #measure(): void {
+  /** Takes the time from the file, and counts the pages in use: if it is more than half full, reads are recorded. */
+  #begin(clock: Clock): void {
     try {
-      this.transact(() => undefined)
+      this.transact(() => {
+        if (clock instanceof MachineClock) clock.share(this.#environment.meta)
+      })
     } catch (error) {
       this.discard().catch(() => {})
       throw error

@@ -1,3 +1,4 @@
+import type { KeyPlacement } from '@stowage/core'
 import { Discovery } from '../discovery/discovery.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'
 import type { NodeAddress } from '../node-address.ts'
@@ -28,6 +29,10 @@ export class Cluster implements Router {
 
   get nodes(): readonly Node[] {
     return this.#pool.nodes
+  }
+
+  get placement(): KeyPlacement | undefined {
+    return this.#pool.placement
   }
 
   nodeFor(key: string): Node | undefined {

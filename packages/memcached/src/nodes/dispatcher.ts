@@ -1,4 +1,4 @@
-import { BatchError } from '@stowage/core'
+import { BatchError, type KeyPlacement } from '@stowage/core'
 import { InFlight } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
@@ -11,6 +11,8 @@ export interface Router {
   readonly nodes: readonly Node[]
   /** `undefined` until the nodes are known, and if there are none. */
   nodeFor(key: string): Node | undefined
+  /** `undefined` if the nodes are not those of a fixed ring. */
+  readonly placement?: KeyPlacement | undefined
   /** Resolves when the nodes are known. Settles in bounded time. */
   ready(): Promise<void>
   close(): Promise<void>

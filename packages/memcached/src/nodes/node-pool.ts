@@ -1,3 +1,4 @@
+import type { KeyPlacement } from '@stowage/core'
 import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
@@ -13,6 +14,7 @@ export class NodePool {
   readonly #options: NodeOptions
   #nodes: readonly Node[] = []
   #ring: HashRing | undefined
+  #placement: KeyPlacement | undefined
   /** Removed nodes that still have requests in flight. */
   readonly #closing = new Set<Promise<void>>()
   /** The pending deletes of removed nodes, by the name of the node, for the case that it is added again. */
@@ -25,6 +27,11 @@ export class NodePool {
 
   get nodes(): readonly Node[] {
     return this.#nodes
+  }
+
+  /** Replaced with the nodes. */
+  get placement(): KeyPlacement | undefined {
+    return this.#placement
   }
 
   /** The node of a key; `undefined` while there are no nodes. */
@@ -43,7 +50,9 @@ export class NodePool {
       node.address = address
       return node
     })
-    this.#ring = hashRing(this.#hashing, addresses)
+    const ring = hashRing(this.#hashing, addresses)
+    this.#ring = ring
+    this.#placement = { nodeCount: addresses.length, nodeOf: (key) => ring.indexOf(key) }
   }
 
   async close(): Promise<void> {
