@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Stalls } from '@stowage/test-servers'
 import { expect, type TestContext, vi } from 'vitest'
 import { type Backend, backends, deadlineMs, type StoreJob } from './backends.ts'
 import { Fleet, type Log } from './processes/fleet.mjs'
 import { durationsIn, findProblems, rateOf } from './processes/judge.mjs'
-import { Stalls } from './processes/stalls.mjs'
 
 // The return of a store to all processes alone may take more than a minute on a slow machine.
 vi.setConfig({ testTimeout: 400_000 })

@@ -14,4 +14,5 @@ export { type Replicated, type ReplicatedOptions, startReplicated } from './redi
 export type { RedisReply } from './redis/resp.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
 export type { ServerProcess } from './server-process.ts'
+export { runningTimeOf, Stalls, withoutStall } from './stalls.ts'
 export type { TlsFiles } from './tls-files.ts'

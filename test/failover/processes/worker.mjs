@@ -1,9 +1,9 @@
 // A process with a failover store of its own, which makes calls at a constant rate and writes down what it reads and
 // what was acknowledged. fork(worker.mjs, ['<job as JSON>']); 'start' begins, 'stop' ends and returns the log.
 import { Cache, failover } from '@stowage/core'
+import { Stalls } from '@stowage/test-servers'
 import { machineTime } from '../../remember/processes/machine-time.mjs'
 import { CallLog } from './call-log.mjs'
-import { Stalls } from './stalls.mjs'
 import { Workload } from './workload.mjs'
 
 const job = JSON.parse(process.argv[2] ?? '{}')

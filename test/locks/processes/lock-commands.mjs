@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Stalls } from '../../failover/processes/stalls.mjs'
+import { Stalls } from '@stowage/test-servers'
 
 /**
  * What a process does with locks and limits at the request of its parent.
