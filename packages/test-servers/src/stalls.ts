@@ -9,13 +9,20 @@ const maxTickMs = 2 * intervalMs
 export class Stalls {
   #maxMs = 0
   #runningMs = 0
-  #last = performance.now()
+  readonly #startedAt: number = performance.now()
+  #last: number = this.#startedAt
   #timer = setInterval(() => this.#measure(), intervalMs).unref()
 
   /** The longest stop until now, in milliseconds. */
   get maxMs(): number {
     this.#measure()
     return this.#maxMs
+  }
+
+  /** For how long the process could not run, in milliseconds. */
+  get stoppedMs(): number {
+    this.#measure()
+    return this.#last - this.#startedAt - this.#runningMs
   }
 
   /** For how long the process ran, in milliseconds: a stop counts as {@link maxTickMs} at most. */

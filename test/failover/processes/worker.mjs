@@ -54,9 +54,9 @@ const commands = {
   },
   async stop() {
     clearInterval(timer)
-    const seconds = (machineTime() - startedAt) / 1_000
     while (log.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10))
-    return { ...log.toJSON(), seconds, stallMs: stalls?.maxMs ?? 0 }
+    const { maxMs = 0, stoppedMs = 0, runningMs = 0 } = stalls ?? {}
+    return { ...log.toJSON(), stallMs: maxMs, stoppedMs, runningMs }
   },
   phase: () => log.phase,
 }
