@@ -37,6 +37,15 @@ export function lockCommands(cacheOf) {
       return results.filter(({ allowed }) => allowed).length
     },
 
+    /** The same, and for how long this process ran meanwhile, in milliseconds. @param {any} request */
+    consumeTimed: async ({ prefix, name, options, key, calls }) => {
+      const stalls = new Stalls()
+      const limiter = cacheOf(prefix).rateLimit(name, options)
+      const results = await Promise.all(Array.from({ length: calls }, () => limiter.consume(key)))
+      stalls.stop()
+      return { allowed: results.filter(({ allowed }) => allowed).length, ms: stalls.runningMs }
+    },
+
     /** @param {any} request */
     peek: async ({ prefix, name, options, key }) => {
       const { remaining, resetAt } = await cacheOf(prefix).rateLimit(name, options).peek(key)
