@@ -7,6 +7,7 @@ export {
   startMemcached,
 } from './memcached-server.ts'
 export { freePort } from './ports.ts'
+export { propertySeed } from './property-seed.ts'
 export { type Cluster, type ClusterOptions, startCluster } from './redis/cluster.ts'
 export { command, type RedisAddress } from './redis/redis-client.ts'
 export { type RedisServer, type RedisServerOptions, startRedis } from './redis/redis-server.ts'
