@@ -48,6 +48,8 @@ export function holderTests(started: () => Fleet): void {
     const holder = await fleet.spawn()
     const [other] = await fleet.processes(1)
     resource.inside = undefined
+    // Longer than a busy machine stops a process that renews it.
+    const ttl = 2_500
     const request = { name: 'killed', ttl, contenders: 1, turns: 1, port: resource.port }
     holder.command('contend', { ...request, holdMs: 600_000 }).catch(ignore)
     await waitUntil('the lock is held', () => resource.inside === holder.pid)
