@@ -1,11 +1,12 @@
 import { type ByteStore, channels, type FailoverEvent, failover } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { type RedisOptions, redis } from '@stowage/redis'
+import { runningTimeOf } from '@stowage/test-servers'
 import { afterEach, expect, test } from 'vitest'
 import { type Backend, backends, deadlineMs } from './backends.ts'
 
 const key = 'k'
-/** For a machine that is busy with other tests: more than 1 ms, and far less than a deadline. */
+/** For the ticks of a deadline, which may be late: more than 1 ms, and far less than a deadline. */
 const slackMs = deadlineMs / 3
 const cleanups: (() => unknown)[] = []
 
@@ -35,24 +36,18 @@ async function setUp() {
   return { backend, spare, store, driver, phaseNow: () => phase }
 }
 
-/** How long a call takes, also if it fails. */
-async function durationOf(call: () => unknown): Promise<number> {
-  const startedAt = performance.now()
-  await Promise.allSettled([call()])
-  return performance.now() - startedAt
-}
-
 /** The median of calls that are made at the same time. */
 async function medianAtOnce(store: Pick<ByteStore, 'get'>): Promise<number> {
   return middleOf(
-    await Promise.all(Array.from({ length: 21 }, () => durationOf(() => store.get(key)))),
+    await Promise.all(Array.from({ length: 21 }, () => runningTimeOf(() => store.get(key)))),
   )
 }
 
 /** The median of calls that are made one after the other. */
 async function medianOf(store: Pick<ByteStore, 'get'>): Promise<number> {
   const durations: number[] = []
-  for (let count = 0; count < 500; count++) durations.push(await durationOf(() => store.get(key)))
+  for (let count = 0; count < 500; count++)
+    durations.push(await runningTimeOf(() => store.get(key)))
   return middleOf(durations)
 }
 
@@ -76,7 +71,7 @@ test.each(Object.keys(outages))(
     // Without a spare store, a call fails after the deadline of the driver at the latest.
     const [failing, first] = await Promise.all([medianAtOnce(driver), medianAtOnce(store)])
     expect(first).toBeLessThan(failing + slackMs)
-    await expect.poll(() => durationOf(() => store.get(key)).then(phaseNow)).toBe('spare')
+    await expect.poll(() => runningTimeOf(() => store.get(key)).then(phaseNow)).toBe('spare')
     // Compared with the spare store itself: the calls do not wait for the other one.
     expect((await medianOf(store)) - (await medianOf(spare))).toBeLessThan(1)
   },

@@ -1,20 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, type TestContext, vi } from 'vitest'
+import { Stalls } from '@stowage/test-servers'
+import { expect, vi } from 'vitest'
 import { type Backend, backends, deadlineMs, type StoreJob } from './backends.ts'
 import { Fleet, type Log } from './processes/fleet.mjs'
 import { durationsIn, findProblems, rateOf } from './processes/judge.mjs'
-import { Stalls } from './processes/stalls.mjs'
 
 // The return of a store to all processes alone may take more than a minute on a slow machine.
 vi.setConfig({ testTimeout: 400_000 })
 
 const processes = 4
 const outageMs = 3_000
-/** For a machine that is busy with other tests. */
+/** The ticks of a deadline may be late by a few milliseconds each, for which the process counts as running. */
 const slackMs = 500
-/** Half of `settle`, within which processes must notice the return of a store. */
-const maxStallMs = 1_000
-/** A share of the rate that a slow machine reaches as well. */
+/** Within which processes must notice the return of a store, so that a machine may stop them for a while. */
+const settleMs = 6_000
+/** A process that was stopped for longer may notice it too late, so that the attempt does not count. */
+const maxStallMs = settleMs / 2
+const maxAttempts = 4
+/** Calls that are too late are left out. */
 const minRateShare = 0.5
 export const memory: StoreJob = { driver: 'memory', options: { maxEntries: 100_000 } }
 
@@ -24,8 +27,6 @@ export interface Run {
   readonly spare?: StoreJob
   /** @default 100 000 */
   readonly journal?: number
-  /** Skips the test if the machine was too busy. */
-  readonly skip: TestContext['skip']
 }
 
 export interface Disturbed {
@@ -36,17 +37,35 @@ export interface Disturbed {
 
 /**
  * Lets processes make calls while `disturb` runs, and afterwards until all of them have returned. Expects that all calls
- * succeeded that can be repeated, and that no read returned what had been replaced. A process that the machine has stopped
- * for a large part of `settle` may notice the return of a store too late, so that the test is skipped.
+ * succeeded that can be repeated, and that no read returned what had been replaced. Repeats the attempt if the machine has
+ * stopped a process for a large part of `settle`.
  */
 export async function run(
-  { backend: name, spare = memory, journal = 100_000, skip }: Run,
+  setup: Run,
   disturb: (disturbed: Disturbed) => Promise<void>,
 ): Promise<readonly Log[]> {
+  for (let attempts = 1; ; attempts++) {
+    const { logs, stallMs, perSecond } = await attempt(setup, disturb)
+    if (stallMs > maxStallMs && attempts < maxAttempts) continue
+    expect(stallMs, 'The machine stops processes for too long for this test').toBeLessThan(
+      maxStallMs,
+    )
+    const isSharedSpare = (setup.spare ?? memory).driver !== 'memory'
+    expect(findProblems(logs, { isSharedSpare })).toEqual([])
+    expectOutage(logs)
+    expect(rateOf(logs)).toBeGreaterThan(minRateShare * perSecond)
+    return logs
+  }
+}
+
+async function attempt(
+  { backend: name, spare = memory, journal = 100_000 }: Run,
+  disturb: (disturbed: Disturbed) => Promise<void>,
+) {
   const backend = await backends[name]()
   const { job: primary, env } = backend
   const perSecond = backend.perSecond / processes
-  const job = { perSecond, primary, spare, failoverOptions: { journal } }
+  const job = { perSecond, primary, spare, failoverOptions: { journal, settle: settleMs } }
   const fleet = await Fleet.start(processes, job, env)
   try {
     await fleet.all('start')
@@ -58,13 +77,9 @@ export async function run(
     await sleep(1_000)
     const ownStallMs = stalls.maxMs
     const logs: Log[] = await fleet.all('stop')
+    stalls.stop()
     const stallMs = Math.max(ownStallMs, ...logs.map((log) => log.stallMs))
-    if (stallMs > maxStallMs)
-      skip(`The machine has stopped a process for ${Math.round(stallMs)} ms.`)
-    expect(findProblems(logs, { isSharedSpare: spare.driver !== 'memory' })).toEqual([])
-    expectOutage(logs)
-    expect(rateOf(logs)).toBeGreaterThan(minRateShare * backend.perSecond)
-    return logs
+    return { logs, stallMs, perSecond: backend.perSecond }
   } finally {
     fleet.stop()
     await backend.stop()
@@ -103,8 +118,10 @@ function expectOutage(logs: readonly Log[]): void {
 export function expectLatency(logs: readonly Log[]): void {
   const away = durationsIn(logs, 'spare')
   expect(away.length).toBeGreaterThan(100)
+  // A machine that stops a process does so during a few calls only, because they do not wait for anything.
   expect(away[Math.floor(away.length / 2)]).toBeLessThan(1)
-  const all = durationsIn(logs)
-  // A busy machine may stop a process for longer.
-  expect(all[Math.floor(0.999 * all.length)]).toBeLessThan(3 * deadlineMs + slackMs)
+  for (const log of logs) {
+    const longest = durationsIn([log]).at(-1)
+    expect(longest).toBeLessThan(3 * deadlineMs + slackMs + log.stoppedMs)
+  }
 }

@@ -15,7 +15,7 @@ let outcomes: Outcomes
 beforeAll(async () => {
   const { stdout } = await execute(process.execPath, ['--no-warnings', program], { maxBuffer: 1e8 })
   outcomes = JSON.parse(stdout)
-}, 120_000)
+}, 600_000)
 
 describe('http-cache-tests', () => {
   test('required: passes all but what is deliberate or cannot be tested in one process', () => {

@@ -22,6 +22,8 @@ export interface FaultServer {
   readonly url: string
   /** API actions of the received requests, in order. */
   readonly requests: string[]
+  /** The keys of the received requests for one item, in order. */
+  readonly keys: string[]
   /** Headers of the last request. */
   readonly headers: IncomingMessage['headers']
   /** Number of open connections. */
@@ -47,7 +49,9 @@ export async function startFaultServer(target: string): Promise<FaultServer> {
     headers.set(name, incoming.headers)
     lastHeaders = incoming.headers
     faults.requests.push(name)
-    const reply = await faults.decide(name, JSON.parse(body))
+    const parsed: Body = JSON.parse(body)
+    if (parsed.Key !== undefined) faults.keys.push(parsed.Key.key?.S)
+    const reply = await faults.decide(name, parsed)
     if (reply === 'reset') return incoming.socket.resetAndDestroy()
     if (typeof reply === 'object') {
       const text = typeof reply.body === 'string' ? reply.body : JSON.stringify(reply.body)
@@ -75,6 +79,7 @@ export async function startFaultServer(target: string): Promise<FaultServer> {
     port: (server.address() as AddressInfo).port,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: [],
+    keys: [],
     get headers() {
       return lastHeaders
     },

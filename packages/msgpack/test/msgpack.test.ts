@@ -2,9 +2,12 @@ import { decode as unpack } from '@msgpack/msgpack'
 import { Cache, CacheError, compressed, encrypted, json } from '@stowage/core'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { msgpack } from '@stowage/msgpack'
+import { propertySeed } from '@stowage/test-servers'
 import { referenceStore } from '@stowage/testing'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 const codec = msgpack()
 const roundTrip = (value: unknown) => codec.decode(toBytes(codec.encode({ value }, 'k')), 'k')

@@ -7,7 +7,7 @@ import {
   ManualClock,
   type StoredItem,
 } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { companions } from './broken/cache/companions.ts'
 import { leases } from './broken/cache/leases.ts'
 import { locks, rateLimits } from './broken/cache/locks.ts'
@@ -38,6 +38,9 @@ import { counters } from './broken/operations/counters.ts'
 import { listing } from './broken/operations/listing.ts'
 import { readsAndWrites } from './broken/operations/reads-and-writes.ts'
 import { sharing } from './broken/operations/sharing.ts'
+
+// On the system clock, a case measures until the machine lets it look in time, and a store that hangs fails by a timeout.
+vi.setConfig({ testTimeout: 300_000 })
 
 /** Each name describes the defect of the store. */
 const brokenStores: BrokenStores = {

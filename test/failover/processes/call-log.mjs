@@ -5,7 +5,7 @@ import { machineTime } from '../../remember/processes/machine-time.mjs'
  * What a process has written down in some seconds: how many calls it made, the keys of those calls as [operation, key,
  * version, start, end, phase at the start, phase at the end, error code], and phases as [phase, time, keys in the journal, whether it has overflown].
  * @typedef {[string, string, number, number, number, string, string, string]} LoggedCall
- * @typedef {{ log: LoggedCall[], phases: [string, number, number, boolean][], calls: number, seconds: number, stallMs: number }} Log
+ * @typedef {{ log: LoggedCall[], phases: [string, number, number, boolean][], calls: number, stallMs: number, stoppedMs: number, runningMs: number }} Log
  */
 
 /** Writes down calls of a failover store, and its phases. */
@@ -54,7 +54,7 @@ export class CallLog {
     }
   }
 
-  /** @returns {Omit<Log, 'seconds' | 'stallMs'>} */
+  /** @returns {Omit<Log, "stallMs" | "stoppedMs" | "runningMs">} */
   toJSON() {
     return { log: this.#log, phases: this.#phases, calls: this.#calls }
   }

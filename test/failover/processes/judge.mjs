@@ -116,7 +116,7 @@ export function durationsIn(logs, phase) {
     .sort((a, b) => a - b)
 }
 
-/** How many calls per second all processes made on average. @param {readonly Log[]} logs */
+/** How many calls per second all processes made on average while they ran. @param {readonly Log[]} logs */
 export function rateOf(logs) {
-  return logs.reduce((sum, { calls, seconds }) => sum + calls / seconds, 0)
+  return logs.reduce((sum, { calls, runningMs }) => sum + (1_000 * calls) / runningMs, 0)
 }

@@ -1,9 +1,9 @@
 // A process with a failover store of its own, which makes calls at a constant rate and writes down what it reads and
 // what was acknowledged. fork(worker.mjs, ['<job as JSON>']); 'start' begins, 'stop' ends and returns the log.
 import { Cache, failover } from '@stowage/core'
+import { Stalls } from '@stowage/test-servers'
 import { machineTime } from '../../remember/processes/machine-time.mjs'
 import { CallLog } from './call-log.mjs'
-import { Stalls } from './stalls.mjs'
 import { Workload } from './workload.mjs'
 
 const job = JSON.parse(process.argv[2] ?? '{}')
@@ -54,9 +54,9 @@ const commands = {
   },
   async stop() {
     clearInterval(timer)
-    const seconds = (machineTime() - startedAt) / 1_000
     while (log.inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 10))
-    return { ...log.toJSON(), seconds, stallMs: stalls?.maxMs ?? 0 }
+    const { maxMs = 0, stoppedMs = 0, runningMs = 0 } = stalls ?? {}
+    return { ...log.toJSON(), stallMs: maxMs, stoppedMs, runningMs }
   },
   phase: () => log.phase,
 }

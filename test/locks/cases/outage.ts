@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Fleet } from '../../remember/processes/fleet.mjs'
 
-/** For a busy machine. */
+/** The ticks of a deadline may be late, for which the process counts as running. */
 const toleranceMs = 2_000
 
 export function outageTests(started: () => Fleet): void {
@@ -20,12 +20,12 @@ export function outageTests(started: () => Fleet): void {
     const deadlineMs = backend.driver === 'dynamodb' ? 20_000 : 2_000
     for (const policy of ['fixed', 'sliding', 'bucket']) {
       for (const each of [known, fresh]) {
-        const startedAt = performance.now()
         const decisions = ['allow', 'deny'].map((onError) =>
-          each?.command('consume', request(policy, onError)),
+          each?.command('consumeTimed', request(policy, onError)),
         )
-        expect(await Promise.all(decisions)).toEqual([3, 0])
-        expect(performance.now() - startedAt).toBeLessThan(deadlineMs + toleranceMs)
+        const outcomes = await Promise.all(decisions)
+        expect(outcomes.map(({ allowed }) => allowed)).toEqual([3, 0])
+        for (const { ms } of outcomes) expect(ms).toBeLessThan(deadlineMs + toleranceMs)
         const thrown = each?.command('consume', request(policy, 'throw'))
         await expect(thrown).rejects.toMatchObject({
           code: expect.stringMatching(/ERR_CACHE_(UNAVAILABLE|TIMEOUT)/),

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Stalls } from '../../failover/processes/stalls.mjs'
+import { Stalls } from '@stowage/test-servers'
 
 /**
  * What a process does with locks and limits at the request of its parent.
@@ -35,6 +35,15 @@ export function lockCommands(cacheOf) {
       const consume = () => limiter.consume(key)
       const results = await Promise.all(Array.from({ length: calls }, consume))
       return results.filter(({ allowed }) => allowed).length
+    },
+
+    /** The same, and for how long this process ran meanwhile, in milliseconds. @param {any} request */
+    consumeTimed: async ({ prefix, name, options, key, calls }) => {
+      const stalls = new Stalls()
+      const limiter = cacheOf(prefix).rateLimit(name, options)
+      const results = await Promise.all(Array.from({ length: calls }, () => limiter.consume(key)))
+      stalls.stop()
+      return { allowed: results.filter(({ allowed }) => allowed).length, ms: stalls.runningMs }
     },
 
     /** @param {any} request */

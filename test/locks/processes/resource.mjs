@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
  * wrong: which holders it has refused, and which had not left when another one entered.
  */
 export class Resource {
-  /** @type {{ pid: number, number: number, at: number }[]} in the order in which they entered */
+  /** @type {{ pid: number, number: number }[]} in the order in which they entered */
   entries = []
   /** @type {number[]} the numbers of the holders whose messages were refused */
   refused = []
@@ -62,6 +62,6 @@ export class Resource {
     if (this.inside !== undefined) this.overtaken.push(this.#highest)
     this.#highest = number
     this.inside = pid
-    this.entries.push({ pid, number, at: performance.now() })
+    this.entries.push({ pid, number })
   }
 }

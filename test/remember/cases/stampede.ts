@@ -12,7 +12,10 @@ export function stampedeTests(started: () => Fleet, sizes: readonly number[]): v
     expect(origin.loadsOf(key)).toHaveLength(1)
     expect(outcomes).toHaveLength(250 * size)
     expect(valuesOf(outcomes)).toEqual(new Set([`value of ${key}`]))
-    expect(percentile(outcomes, 0.99)).toBeLessThan(3_000)
+    // The machine may stop the process of the load, for which the others wait.
+    const [load] = origin.loadsOf(key)
+    const loadMs = (load?.endedAt ?? Number.NaN) - (load?.startedAt ?? Number.NaN)
+    expect(percentile(outcomes, 0.99)).toBeLessThan(loadMs + 3_000)
     // All calls are hits now.
     expect(valuesOf(await rememberInAll(processes, request))).toEqual(new Set([`value of ${key}`]))
     expect(origin.loadsOf(key)).toHaveLength(1)

@@ -18,6 +18,8 @@ export class Origin {
   loads = []
   /** @type {Map<string, unknown>} */
   #values = new Map()
+  /** What the loads of a key wait for. @type {Map<string, Promise<void>>} */
+  #held = new Map()
 
   /** @param {string} key @param {unknown} value */
   set(key, value) {
@@ -27,6 +29,24 @@ export class Origin {
   /** @param {string} key */
   get(key) {
     return this.#values.get(key) ?? `value of ${key}`
+  }
+
+  /** Holds all loads of this key until the returned function is called. @param {string} key */
+  hold(key) {
+    let release = () => {}
+    const released = new Promise((/** @type {(value: void) => void} */ resolve) => {
+      release = resolve
+    })
+    this.#held.set(key, released)
+    return () => {
+      this.#held.delete(key)
+      release()
+    }
+  }
+
+  /** Resolves when no load of these keys is held. @param {readonly string[]} keys */
+  async released(keys) {
+    await Promise.all(keys.map((key) => this.#held.get(key)))
   }
 
   /** @param {string} key */

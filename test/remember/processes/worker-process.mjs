@@ -7,7 +7,7 @@ const program = fileURLToPath(new URL('worker.mjs', import.meta.url))
 const defaultPrefix = 'app:'
 
 /**
- * The result of one call, and its duration as measured in the process.
+ * The result of one call, and for how long its process ran meanwhile.
  * @typedef {object} Outcome
  * @property {any} [value]
  * @property {{ name: string, code?: string, message: string, retryable?: boolean }} [error]
@@ -165,7 +165,8 @@ export class WorkerProcess {
     const load = { process: `${this.pid}`, keys, startedAt, endedAt: undefined }
     this.#loads.set(id, load)
     this.#origin.loads.push(load)
-    this.#child.send({ load: id, values: keys.map((key) => this.#origin.get(key)) }, () => {})
+    const values = keys.map((key) => this.#origin.get(key))
+    this.#origin.released(keys).then(() => this.#child.send({ load: id, values }, () => {}))
   }
 
   /** @param {{ load: number, endedAt: number }} message */

@@ -1,7 +1,8 @@
 // A process with a store and caches of its own: fork(worker.mjs, ['<job as JSON>']). It executes the requests of its
-// parent, several at a time, and asks the parent for the value of each load. Calls are measured in this process.
+// parent, several at a time, and asks the parent for the value of each load. Durations are those for which this process ran.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
+import { Stalls } from '@stowage/test-servers'
 import { lockCommands } from '../../locks/processes/lock-commands.mjs'
 import { machineTime } from './machine-time.mjs'
 
@@ -15,6 +16,8 @@ const systemNow = Date.now
 Date.now = () => systemNow() + clockShiftMs
 const { default: driver } = await import(`@stowage/${name}`)
 const store = driver.create(options)
+/** Its time stands still while the machine stops this process. */
+const stalls = new Stalls()
 /** @type {Map<string, any>} */
 const caches = new Map()
 /** Resolves a load's question for its value. @type {Map<number, (values: unknown[]) => void>} */
@@ -103,12 +106,12 @@ async function runLoad(keys, { ms, fails, lateTags = [] }, context) {
 
 /** @param {() => Promise<unknown>} call @returns {Promise<Outcome>} */
 async function outcomeOf(call) {
-  const start = performance.now()
+  const start = stalls.runningMs
   try {
     const value = await call()
-    return { value, ms: performance.now() - start }
+    return { value, ms: stalls.runningMs - start }
   } catch (error) {
-    return { error: describe(error), ms: performance.now() - start }
+    return { error: describe(error), ms: stalls.runningMs - start }
   }
 }
 

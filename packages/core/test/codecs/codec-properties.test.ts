@@ -11,8 +11,11 @@ import {
 } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
 import { msgpack } from '@stowage/msgpack'
+import { propertySeed } from '@stowage/test-servers'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 const runs = { numRuns: 400 }
 const damagedRuns = { numRuns: 1_000 }

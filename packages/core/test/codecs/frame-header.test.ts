@@ -1,6 +1,9 @@
 import { decodeFrame } from '@stowage/core/driver'
+import { propertySeed } from '@stowage/test-servers'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 const forms = {
   text: (header: string) => decodeFrame(`\x01\x01${header}\x00"value"`)?.facts,

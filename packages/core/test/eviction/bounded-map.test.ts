@@ -1,6 +1,9 @@
 import { BoundedMap, type BoundedMapOptions } from '@stowage/core/driver'
+import { propertySeed } from '@stowage/test-servers'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 function createMap(options: Partial<BoundedMapOptions> = {}) {
   return new BoundedMap<string>({

@@ -1,7 +1,10 @@
 import { type ByteStore, Cache } from '@stowage/core'
+import { propertySeed } from '@stowage/test-servers'
 import { referenceStore } from '@stowage/testing'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 const prefix = 'app:'
 const keys = ['a', 'b']

@@ -1,9 +1,12 @@
 import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
+import { propertySeed } from '@stowage/test-servers'
 import { referenceStore } from '@stowage/testing'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { gate } from './two-processes.ts'
+
+fc.configureGlobal({ seed: propertySeed() })
 
 type Argument = string | number | boolean | bigint | null
 

@@ -1,7 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { discoveryChannels, memcached, type NodeAddress } from '@stowage/memcached'
-import { type FaultProxy, startMemcached, startProxy, variantGroups } from '@stowage/test-servers'
+import {
+  type FaultProxy,
+  Stalls,
+  startMemcached,
+  startProxy,
+  variantGroups,
+} from '@stowage/test-servers'
 import { type ConfigurationEndpoint, configurationEndpoint, conform } from '@stowage/testing'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { hashRing } from '../../src/hashing/hash-ring.ts'
@@ -34,10 +40,13 @@ function namedNode(name: string, address: string | undefined): string {
   return `${name}.cache.test|127.0.0.1|${address?.split(':')[1]}`
 }
 
+/** Its time stands still while the machine stops this process. */
+const stalls = new Stalls()
+
 /** Records when each list of nodes was applied, and how many queries the endpoint had received by then. */
 function recordLists(endpoint: ConfigurationEndpoint) {
   const lists: { queries: number; appliedAt: number }[] = []
-  const record = () => lists.push({ queries: endpoint.queryCount, appliedAt: performance.now() })
+  const record = () => lists.push({ queries: endpoint.queryCount, appliedAt: stalls.runningMs })
   subscribe(discoveryChannels.nodes.name, record)
   return { lists, stop: () => unsubscribe(discoveryChannels.nodes.name, record) }
 }
@@ -175,7 +184,7 @@ test.each(['stops', 'freezes'])(
     await sleep(1_000)
     if (failure === 'stops') await failing.stop()
     else failing.kill('SIGSTOP')
-    const failedAt = performance.now()
+    const failedAt = stalls.runningMs
     healthy.scale([healthyAddress, b as string])
     while (lists.length < 2) await Promise.allSettled(keys.map((key) => store.get(key)))
     expect((lists[1]?.appliedAt ?? Infinity) - failedAt).toBeLessThan(2_000)

@@ -7,6 +7,9 @@ import {
 } from '@stowage/test-servers'
 import { beforeEach } from 'vitest'
 
+/** Longer than a busy machine stops a server, as only tests of silent servers wait for it. */
+export const timeoutMs = 1_500
+
 /** A server for each test, and a proxy before it. A store that a test creates is closed at the end of the test. */
 export function useProxiedServer(args: readonly string[] = []) {
   let server: MemcachedServer
@@ -36,8 +39,8 @@ export function useProxiedServer(args: readonly string[] = []) {
     createStore: (options: MemcachedOptions = {}) =>
       opened({
         servers: [`127.0.0.1:${proxy.port}`],
-        timeout: '200ms',
-        connectTimeout: '200ms',
+        timeout: timeoutMs,
+        connectTimeout: timeoutMs,
         ...options,
       }),
     createDirectStore: (options: MemcachedOptions = {}) =>

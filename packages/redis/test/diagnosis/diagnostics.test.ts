@@ -3,6 +3,7 @@ import { type RedisOptions, redis } from '@stowage/redis'
 import {
   command,
   freePort,
+  Stalls,
   startCluster,
   startRedis,
   startReplicated,
@@ -127,9 +128,10 @@ test('a user without the permission for INFO and TIME is a warning', async () =>
 test('a server that does not reply is reported within the deadline', async () => {
   const server = await startRedis()
   server.kill('SIGSTOP')
-  const startedAt = performance.now()
+  const stalls = new Stalls()
   const report = await check({ url: server.url, timeout: '200ms', connectTimeout: '200ms' })
   expect(codesOf(report)).toEqual(['unreachable'])
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  stalls.stop()
+  expect(stalls.runningMs).toBeLessThan(5_000)
   await server.stop()
 })

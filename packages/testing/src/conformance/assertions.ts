@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import { type Awaitable, CacheError, type CacheErrorCode } from '@stowage/core'
+import { countdown } from '@stowage/core/driver'
 
 /** Asserts that the call throws or rejects with a `CacheError` of that code, and returns the error. */
 export async function assertCacheError(
@@ -28,6 +29,31 @@ async function errorOf(call: () => Awaitable<unknown>, rule: string): Promise<un
     return error
   }
   return assert.fail(`${rule}: expected an error, but the call returned ${inspect(result)}`)
+}
+
+/**
+ * Asserts that the call settles within `ms` milliseconds. Time for which this process could not run does not count, as it
+ * does not for a store.
+ */
+export function settlesWithin<T>(
+  ms: number,
+  name: string,
+  call: () => Awaitable<T>,
+): Promise<PromiseSettledResult<T>> {
+  return new Promise((resolve, reject) => {
+    const fail = () =>
+      reject(new assert.AssertionError({ message: `${name} has not settled within ${ms} ms` }))
+    const cancel = countdown(ms, fail, true)
+    settle(call).then(resolve).finally(cancel)
+  })
+}
+
+export async function settle<T>(call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
+  try {
+    return { status: 'fulfilled', value: await call() }
+  } catch (reason) {
+    return { status: 'rejected', reason }
+  }
 }
 
 /** Starts `count` calls at the same time and returns their results. */

@@ -207,6 +207,45 @@ export class Fixture {
     }
   }
 
+  /**
+   * Asserts that an item, which `write` stores with `ttl`, expires before another one whose ttl is `factor` times as long. On
+   * a real clock a late look does not show an expiry that is too late: if both items are missing by then, it measures again
+   * with a longer ttl.
+   */
+  readonly expiresBefore = async (
+    factor: number,
+    rule: string,
+    write: (key: string, ttl: number) => Promise<void>,
+  ): Promise<void> => {
+    // Both ttls are rounded up to the step of the store.
+    for (let times = 4; ; times *= 4) {
+      const later = this.newKey('later')
+      const { key, ttl } = await this.withinTtl(async (key, ttl) => {
+        await this.store.set(later, this.item('later'), Math.ceil(factor * ttl))
+        await write(key, ttl)
+      }, times)
+      if (this.exact) await this.wait(this.roundedTtl(ttl))
+      else await this.#untilOneMissing([later, key], ttl)
+      assert.equal((await this.#readStrongly([key])).length, 0, rule)
+      if (this.exact || (await this.#readStrongly([later])).length > 0) return
+    }
+  }
+
+  async #untilOneMissing(keys: readonly string[], ttl: number): Promise<void> {
+    const timeoutMs = 2 * (ttl + this.store.limits.ttlStep) + pollTimeoutMs
+    for (let waitedMs = 0; waitedMs < timeoutMs; waitedMs += pollIntervalMs) {
+      if ((await this.#readStrongly(keys)).length < keys.length) return
+      await this.wait(pollIntervalMs)
+    }
+  }
+
+  /** The items of these keys that exist, read in this order. */
+  async #readStrongly(keys: readonly string[]): Promise<unknown[]> {
+    const found: unknown[] = []
+    for (const key of keys) found.push(await this.store.get(key, { consistency: 'strong' }))
+    return found.filter((item) => item !== undefined)
+  }
+
   #createClock(): Clock {
     const start = Date.now()
     return {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type Awaitable, CacheError } from '@stowage/core'
-import { countdown, isUnreachable } from '@stowage/core/driver'
+import { isUnreachable } from '@stowage/core/driver'
+import { settle, settlesWithin } from './assertions.ts'
 import type { ConformanceContext } from './context.ts'
 
 const defaultDeadlineMs = 10_000
@@ -62,14 +63,7 @@ export class Outage {
 
   /** Asserts that the call settles before the deadline. */
   assertSettles<T>(name: string, call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
-    const ms = this.#deadlineMs
-    return new Promise((resolve, reject) => {
-      const fail = () =>
-        reject(new assert.AssertionError({ message: `${name} has not settled within ${ms} ms` }))
-      // Time for which this process could not run does not count, as it does not for a store.
-      const cancel = countdown(ms, fail, true)
-      settle(call).then(resolve).finally(cancel)
-    })
+    return settlesWithin(this.#deadlineMs, name, call)
   }
 
   /** Asserts that the call fails before the deadline because the backend is unreachable. Returns the error. */
@@ -86,14 +80,6 @@ export function assertUnreachable(name: string, error: unknown): CacheError {
   const rule = `${name} without a backend fails with ERR_CACHE_UNAVAILABLE or ERR_CACHE_TIMEOUT`
   assert.ok(isUnreachable(error), `${rule}, not with ${error.code}`)
   return error
-}
-
-async function settle<T>(call: () => Awaitable<T>): Promise<PromiseSettledResult<T>> {
-  try {
-    return { status: 'fulfilled', value: await call() }
-  } catch (reason) {
-    return { status: 'rejected', reason }
-  }
 }
 
 async function errorOf(call: () => Awaitable<unknown>): Promise<unknown> {

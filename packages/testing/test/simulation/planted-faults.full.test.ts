@@ -1,5 +1,5 @@
 import { report, simulate } from '@stowage/testing/simulation'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { failoverFaults } from './faults/failover-faults.ts'
 import { generationFaults, withForeignIds } from './faults/generation-faults.ts'
 import { loadFaults } from './faults/load-faults.ts'
@@ -9,6 +9,9 @@ import type { PlantedFault } from './faults/planted-fault.ts'
 import { tagFaults } from './faults/tag-faults.ts'
 import { writeFaults } from './faults/write-faults.ts'
 import { mutantOf } from './mutant.ts'
+
+// A search is the same on every machine, but how long it takes is not.
+vi.setConfig({ testTimeout: 600_000 })
 
 test('finds nothing where a copy of an id contains a foreign value', async () => {
   const failure = await simulate(withForeignIds, { seeds: 200 })

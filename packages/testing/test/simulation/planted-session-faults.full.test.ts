@@ -1,6 +1,9 @@
 import { scenarios, simulate } from '@stowage/testing/simulation'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { type Change, mutantOfSessions } from './mutant.ts'
+
+// A search is the same on every machine, but how long it takes is not.
+vi.setConfig({ testTimeout: 600_000 })
 
 /** Faults of sessions that other libraries have, each as a change of the built package. */
 const faults: readonly (readonly [name: string, change: Change, calls?: number])[] = [

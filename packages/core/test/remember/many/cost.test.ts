@@ -31,17 +31,19 @@ describe('the cost of rememberMany', () => {
 
   test('is few turns for 1,000 keys: the calls for different keys do not wait for each other', async () => {
     const calls: string[] = []
+    let [inFlight, most] = [0, 0]
     const slow = wrapStore(new ReferenceStore(), async (operation, call) => {
       calls.push(operation)
+      most = Math.max(most, ++inFlight)
       await sleep(10)
+      inFlight--
       return call()
     })
     const cache = new Cache(slow)
     const { asked, load } = counting()
     const keys = Array.from({ length: 1_000 }, (_, index) => `key ${index}`)
-    const start = performance.now()
     const values = await cache.rememberMany(keys, { staleWhileRevalidate: '1m' }, load)
-    expect(performance.now() - start).toBeLessThan(5_000) // 2,000 sequential calls take 20 s
+    expect(most).toBe(1_000)
     expect(values[999]).toBe('key 999 1')
     expect(asked).toEqual([keys])
     expect(calls.filter((name) => name === 'getMany')).toHaveLength(1)

@@ -8,7 +8,7 @@ import { newProcessCaches } from '../processes.ts'
 
 /** Longer than any test takes. */
 const long = { ttl: '1m' } as const
-const wait = '5s'
+const wait = '15s'
 /** The ttl of a lock that is renewed by timers in real time, in milliseconds. */
 const renewedTtl = 1_500
 

@@ -1,0 +1,105 @@
+// What check-tests.mjs permits, by file, with the reason why it cannot make a test fail by chance.
+
+const slowCall = 'Makes a call of a store, handler or loader slow. It may take any time longer.'
+const proceeds =
+  'Lets a call proceed as far as it can in this process, which takes no timer. It may take any time longer.'
+const passes = 'Lets a ttl or an interval pass. It may take any time longer.'
+const pace = 'The pace of a load, or of faults. The rules hold at any pace.'
+const nothing =
+  'Gives time to what must not happen. A slow machine makes the test weaker, and does not fail it.'
+
+const isSubject = 'Its texts are input of the checker.'
+
+/** Files with an upper bound on elapsed time. */
+const duration = {
+  'packages/core/test/failover/settling.test.ts':
+    'The bound grows with the time that has passed: a number of calls per second.',
+  'packages/dynamodb/test/requests.test.ts':
+    'The bound grows with the time that has passed: a number of retries per second.',
+  'packages/testing/src/conformance/cache/stale-values.ts':
+    'The bound grows with the time that has passed: it is the tolerance of a clock.',
+  'test/check-tests.test.ts': isSubject,
+}
+
+/** Files with a sleep outside a poll. */
+const sleep = {
+  'examples/express-app/test/cluster.test.ts':
+    'The moment at which a signal arrives. The process has to end at any moment.',
+  'packages/core/test/calls/watchdog.test.ts':
+    'A watchdog counts its own ticks, so that a machine that stops the process delays both.',
+  'packages/core/test/collections/collection.test.ts': proceeds,
+  'packages/core/test/failover/settling.test.ts': nothing,
+  'packages/core/test/generations/generation-races.test.ts': proceeds,
+  'packages/core/test/generations/generations.test.ts': slowCall,
+  'packages/core/test/locks/limits.test.ts': slowCall,
+  'packages/core/test/locks/locks.test.ts': passes,
+  'packages/core/test/near/heap.test.ts': 'Lets the collector of garbage finish.',
+  'packages/core/test/remember/context.test.ts': proceeds,
+  'packages/core/test/remember/leases.test.ts': slowCall,
+  'packages/core/test/remember/many/changes-during-load.test.ts': slowCall,
+  'packages/core/test/remember/many/cost.test.ts': slowCall,
+  'packages/core/test/remember/remember.test.ts': slowCall,
+  'packages/dynamodb/test/faults.test.ts': slowCall,
+  'packages/dynamodb/test/requests.test.ts': slowCall,
+  'packages/dynamodb/test/soak/faulty-proxy.mjs': pace,
+  'packages/dynamodb/test/soak/workload.mjs': pace,
+  'packages/express/test/contract/contract.test.ts': slowCall,
+  'packages/http-cache/test/cached.test.ts': nothing,
+  'packages/http-cache/test/forms.ts': slowCall,
+  'packages/http-cache/test/round-trips.test.ts':
+    'Polls until two looks at a count are equal. The store is in this process and takes no timer.',
+  'packages/lmdb/test/expiry-and-size.test.ts': nothing,
+  'packages/lmdb/test/processes.test.ts': pace,
+  'packages/memcached/test/discovery/discovery-endpoint.test.ts': proceeds,
+  'packages/memcached/test/discovery/elasticache.test.ts': passes,
+  'packages/memcached/test/memcached-store.test.ts':
+    'A look that is too late does not count. The server itself must not be stopped.',
+  'packages/memcached/test/nodes/failover.test.ts': nothing,
+  'packages/memcached/test/nodes/faults.test.ts': proceeds,
+  'packages/memcached/test/prefix.test.ts': passes,
+  'packages/memcached/test/protocol/replies.test.ts': nothing,
+  'packages/redis/test/faults.test.ts': pace,
+  'packages/redis/test/topology/cluster.test.ts': pace,
+  'packages/redis/test/topology/consistency.test.ts': pace,
+  'packages/redis/test/topology/replicas.test.ts': pace,
+  'packages/redis/test/topology/sentinel.test.ts': nothing,
+  'packages/sessions/test/http/session-lock.test.ts': nothing,
+  'packages/sessions/test/http/session.test.ts': slowCall,
+  'packages/sessions/test/session-from-env.test.ts': passes,
+  'packages/test-servers/test/fault-proxy/delays.test.ts': nothing,
+  'packages/testing/src/conformance/cache/leases.ts': slowCall,
+  'packages/testing/src/conformance/cache/locks/locks.ts': proceeds,
+  'packages/testing/src/conformance/cache/locks/rate-limits.ts': slowCall,
+  'packages/testing/src/conformance/cache/remember.ts': slowCall,
+  'packages/testing/src/conformance/outage.ts': pace,
+  'packages/testing/test/configuration-endpoint.test.ts': pace,
+  'test/failover/flapping.test.ts': pace,
+  'test/failover/outages.ts': pace,
+  'test/fuzz/faults.mjs': pace,
+  'test/http-cache/cases/responses.ts': slowCall,
+  'test/locks/cases/holders.ts': passes,
+  'test/locks/processes/lock-commands.mjs': pace,
+  'test/near/near.test.ts': pace,
+  'test/near/redis-servers.test.ts': pace,
+  'test/remember/cases/holders.ts': passes,
+  'test/remember/processes/worker.mjs': slowCall,
+  'test/remember/races/races.mjs': pace,
+  'test/sessions/cases/races.ts':
+    'Lets a ttl pass. What has to happen within another one is repeated if it took too long.',
+  'test/sessions/outages.test.ts': pace,
+  'test/check-tests.test.ts': isSubject,
+}
+
+const needsIPv6 = 'Not every machine has IPv6.'
+const needsRoot = 'Needs root, or a file system of Linux.'
+
+/** Files that leave out tests. */
+const leftOut = {
+  'packages/lmdb/test/library.test.ts': needsRoot,
+  'packages/lmdb/test/trouble.test.ts': needsRoot,
+  'packages/memcached/test/discovery/discovery.test.ts': needsIPv6,
+  'packages/memcached/test/memcached-options.test.ts': needsIPv6,
+  'test/check-tests.test.ts': isSubject,
+}
+
+export const exceptions = { duration, sleep, leftOut }
