@@ -298,6 +298,43 @@ test('an index needs a secret, and lists need an index', async () => {
   await expect(one.destroyAllFor('ada')).rejects.toThrow(TypeError)
 })
 
+test.each([
+  ['an object', { id: 7 }],
+  ['a promise', Promise.resolve('ada')],
+  ['a symbol', Symbol('ada')],
+  ['true', true],
+  ['a bigint', 7n],
+  ['an empty text', ''],
+  ['NaN', Number.NaN],
+  ['Infinity', Number.POSITIVE_INFINITY],
+])('%s is not a user: sessions of different users would share a list', async (_, value) => {
+  const { create, backend } = start()
+  const user = value as string
+  const sessions = create({ index: ({ user: name }) => (name === undefined ? undefined : user) })
+  const anonymous = { cart: 1 }
+  await sessions.create('id', anonymous)
+  for (const call of [
+    sessions.create('new', { user: 1 }),
+    sessions.update('id', Object.assign(anonymous, { user: 1 })),
+    sessions.of(user),
+    sessions.destroyAllFor(user),
+  ]) {
+    await expect(call).rejects.toThrow(TypeError)
+    await expect(call).rejects.toThrow('must be a non-empty string or a finite number')
+  }
+  await create({ index: undefined, indexSecret: undefined }).create('unlisted', { user: 1 })
+  await expect(sessions.read('unlisted')).rejects.toThrow(TypeError)
+  for await (const page of backend.scan?.('s:u1:') ?? []) expect(page).toEqual([])
+})
+
+test('the number 0 and a long text are users', async () => {
+  const { one } = start()
+  for (const user of [0, -1.5, 'a'.repeat(10_000)] as unknown as string[]) {
+    await one.create(`id of ${String(user).length}`, { user })
+    expect(await one.of(user)).toHaveLength(1)
+  }
+})
+
 describe('sessions without a user', () => {
   const anonymous = async (sessions: ReturnType<typeof start>['one'], count: number) => {
     for (let n = 0; n < count; n++) await sessions.create(`visitor ${n}`, { n })

@@ -82,8 +82,13 @@ export class UserIndex {
     this.#options = options
   }
 
-  /** The key of a user. Without the secret, it does not reveal the user. */
+  /**
+   * The key of a user. Without the secret, it does not reveal the user.
+   *
+   * @throws TypeError for another value, such as an object, which all users would share as one text
+   */
   keyOf(user: string | number): string {
+    checkUser(user)
     const { createHmac } = process.getBuiltinModule('node:crypto')
     return `u1:${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
   }
@@ -258,6 +263,21 @@ export class UserIndex {
     const mark = markMs > 0 ? { ended } : {}
     return snapshot.replace({ writtenAt, sessions: entries, ...mark }, { ttl })
   }
+}
+
+function checkUser(user: unknown): void {
+  if (typeof user === 'number' ? Number.isFinite(user) : typeof user === 'string' && user !== '')
+    return
+  const found =
+    user === ''
+      ? 'an empty string'
+      : typeof user === 'number'
+        ? `${user}`
+        : `a value of the type ${typeof user}`
+  throw new TypeError(
+    `Sessions: a user must be a non-empty string or a finite number, not ${found}. Let index return the id of the user, or ` +
+      'undefined for a session without a user.',
+  )
 }
 
 /** The key that a session had first. */
