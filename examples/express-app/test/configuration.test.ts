@@ -52,7 +52,7 @@ describe('an invalid configuration', () => {
   })
 })
 
-const production = { NODE_ENV: 'production', SESSION_SECRET: 'only for this test, and long enough' }
+const production = { NODE_ENV: 'production', SESSION_SECRET: 'only-for-this-test-and-long-enough' }
 
 describe('the environment', () => {
   it('must contain a secret in production', async () => {
