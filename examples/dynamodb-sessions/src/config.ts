@@ -3,7 +3,6 @@ import { type Caches, cachesFromEnv, DriverRegistry, type Role } from '@stowage/
 /** The environment variables that the app and the two tools share. */
 export interface Settings {
   readonly port: number
-  readonly secret: string
   readonly cacheTable: string
   readonly sessionTable: string
   readonly region: string | undefined
@@ -12,7 +11,6 @@ export interface Settings {
 
 export const settings: Settings = {
   port: Number(process.env.PORT ?? 3000),
-  secret: process.env.SESSION_SECRET ?? 'for development only',
   cacheTable: process.env.CACHE_TABLE ?? 'cache',
   sessionTable: process.env.SESSION_TABLE ?? 'sessions',
   // An empty variable counts as not set.

@@ -1,6 +1,6 @@
 import type { Caches, Role } from '@stowage/core'
 import { closeServer, exitWithError, listen, onShutdown, urlOf } from '@stowage/example-shared'
-import { SessionStore } from '@stowage/express'
+import { SessionStore, sessionSecret } from '@stowage/express'
 import express, { type Express } from 'express'
 import session from 'express-session'
 import { createCaches, settings } from './config.ts'
@@ -28,7 +28,7 @@ function createApp(caches: Caches<Role>): Express {
   const app = express()
   app.use(
     session({
-      secret: settings.secret,
+      secret: sessionSecret({ NODE_ENV: 'development', ...process.env }),
       resave: false,
       saveUninitialized: false,
       store: new SessionStore({ cache: caches.use('session') }),

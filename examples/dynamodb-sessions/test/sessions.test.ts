@@ -13,7 +13,8 @@ let variables: Variables
 
 beforeAll(async () => {
   dynamo = await startDynamoDB()
-  variables = { ...dynamo.env, SESSION_TABLE: 'sessions' }
+  // Processes that share sessions share the secret.
+  variables = { ...dynamo.env, SESSION_TABLE: 'sessions', SESSION_SECRET: 'only-for-this-test' }
 })
 
 afterAll(async () => {

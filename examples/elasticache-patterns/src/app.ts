@@ -1,6 +1,6 @@
 import type { Cache } from '@stowage/core'
 import { createBaseApp, sameOriginOnly } from '@stowage/example-shared/express'
-import { SessionStore } from '@stowage/express'
+import { SessionStore, sessionSecret } from '@stowage/express'
 import express, { type Express, type RequestHandler } from 'express'
 import session from 'express-session'
 import { page } from './page.ts'
@@ -19,7 +19,7 @@ export function createApp(shop: Shop, sessions: Cache): Express {
   app.use(sameOriginOnly, express.urlencoded({ extended: false, limit: '2kb' }))
   app.use(
     session({
-      secret: process.env.SESSION_SECRET ?? 'for development only',
+      secret: sessionSecret({ NODE_ENV: 'development', ...process.env }),
       resave: false,
       saveUninitialized: false,
       store: new SessionStore({ cache: sessions }),

@@ -1,13 +1,13 @@
 import cluster from 'node:cluster'
-import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { onShutdown } from '@stowage/example-shared'
+import { sessionSecret } from '@stowage/express'
 
 /** Starts one worker per CPU, or `WORKERS` of them, and replaces those that end unexpectedly. */
 function startWorkers(): void {
   const count = Number(process.env.WORKERS) || availableParallelism()
   // All workers must sign the cookies with the same secret.
-  const secret = process.env.SESSION_SECRET ?? randomBytes(32).toString('base64url')
+  const secret = sessionSecret({ NODE_ENV: 'development', ...process.env }).join(',')
   const fork = () => cluster.fork({ SESSION_SECRET: secret })
   for (let worker = 0; worker < count; worker++) fork()
   cluster.on('exit', onWorkerExit)

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import { type Caches, cachesFromEnv, Env, type Role, type Variables } from '@stowage/core'
+import { sessionSecret } from '@stowage/express'
 import { Backends } from './backends.ts'
 
 export interface Config {
@@ -20,13 +20,12 @@ const maxPort = 65_535
 /** @throws ConfigError with all invalid variables of the app and of its caches */
 export async function readConfig(variables: Variables): Promise<Config> {
   const env = new Env(variables)
-  const secret = env.text('SESSION_SECRET')
   const settings = {
     host: env.text('HOST') ?? '127.0.0.1',
     port: env.integer('PORT', 0, maxPort) ?? 3000,
     productsDelay: env.integer('PRODUCTS_DELAY') ?? 800,
-    sessionSecret: secret ?? randomBytes(32).toString('base64url'),
-    secretIsGenerated: secret === undefined,
+    sessionSecret: sessionSecret({ NODE_ENV: 'development', ...variables })[0] as string,
+    secretIsGenerated: env.text('SESSION_SECRET') === undefined,
   }
   const backends = new Backends()
   const caches = await cachesFromEnv(variables, backends.registry, { problems: env.problems })

@@ -52,9 +52,16 @@ describe('an invalid configuration', () => {
   })
 })
 
+const production = { NODE_ENV: 'production', SESSION_SECRET: 'only-for-this-test-and-long-enough' }
+
 describe('the environment', () => {
+  it('must contain a secret in production', async () => {
+    const { SESSION_SECRET: _, ...variables } = production
+    expect(await failure(variables)).toContain('SESSION_SECRET: is not set. ')
+  })
+
   it('takes precedence over .env.production', async () => {
-    const app = startShop({ NODE_ENV: 'production', SESSION_DRIVER: 'memory' })
+    const app = startShop({ ...production, SESSION_DRIVER: 'memory' })
     await app.url()
     expect(await app.stop()).toBe(0)
     expect(app.stdout).toContain('cache: redis, session: memory')

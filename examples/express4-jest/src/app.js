@@ -1,4 +1,4 @@
-const { SessionStore } = require('@stowage/express')
+const { SessionStore, sessionSecret } = require('@stowage/express')
 const express = require('express')
 const session = require('express-session')
 
@@ -8,7 +8,7 @@ function createApp(caches) {
   const app = express()
   app.use(
     session({
-      secret: process.env.SESSION_SECRET ?? 'for development only',
+      secret: sessionSecret({ NODE_ENV: 'development', ...process.env }),
       resave: false,
       saveUninitialized: false,
       store: new SessionStore({ cache: caches.use('session') }),

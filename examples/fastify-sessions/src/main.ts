@@ -1,11 +1,12 @@
 import { cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
 import { exitWithError, onShutdown } from '@stowage/example-shared'
+import { sessionSecret } from '@stowage/express'
 import { createApp } from './app.ts'
 
 async function main(): Promise<void> {
   const caches = await cachesFromEnv(process.env, standardDrivers())
-  const secret = process.env.SESSION_SECRET ?? 'for development only'
+  const secret = sessionSecret({ NODE_ENV: 'development', ...process.env })[0] as string
   const app = await createApp({ caches, secret })
   onShutdown(async () => {
     await app.close()

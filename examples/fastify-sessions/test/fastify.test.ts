@@ -16,7 +16,9 @@ afterAll(async () => {
 })
 
 async function startApp(redisUrl: string): Promise<{ app: AppProcess; url: string }> {
-  const app = new AppProcess(main, { CACHE_DRIVER: 'redis', REDIS_URL: redisUrl })
+  // Processes that share sessions share the secret.
+  const secret = { SESSION_SECRET: 'only-for-this-test' }
+  const app = new AppProcess(main, { CACHE_DRIVER: 'redis', REDIS_URL: redisUrl, ...secret })
   apps.push(app)
   return { app, url: await app.url() }
 }

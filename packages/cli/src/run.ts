@@ -4,6 +4,7 @@ import { type Command, CommanderError } from 'commander'
 import { CommandError, UsageError } from './errors.ts'
 import { type Io, Output } from './output/io.ts'
 import { wrap } from './output/layout.ts'
+import { printable } from './output/printable.ts'
 import { createProgram } from './program.ts'
 
 /** @see run */
@@ -60,7 +61,7 @@ function report(error: unknown, output: Output): number {
   const isExpected = error instanceof CommandError || CacheError.is(error)
   const isUsage = error instanceof UsageError
   if (!isExpected && !isUsage) throw error
-  const [first = '', ...others] = (error as Error).message.split('\n')
+  const [first = '', ...others] = (error as Error).message.split('\n').map(printable)
   const text = wrap(first, output.width, '✗ ').replace('✗', output.colors.red('✗'))
   output.error([text, ...others].join('\n'))
   return isUsage ? exitCodes.usage : exitCodes.failed

@@ -67,6 +67,48 @@ async function signIn(): Promise<void> {
 const run = (...args: string[]) => folder.run(args, env)
 const onMemcached = () => ({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: memcached.address })
 
+describe('control characters', () => {
+  const osc = '\u001b]52;c;ZXZpbA==\u0007'
+  const hostile = `a${osc}\u009b31m\u001b[8m\u007f\r\nb`
+  const shown = 'a\\u001b]52;c;ZXZpbA==\\u0007\\u009b31m\\u001b[8m\\u007f\\u000d\\u000ab'
+
+  test.each([undefined, '1'])(
+    'of keys, tags, fields and errors are escaped, FORCE_COLOR=%s',
+    async (FORCE_COLOR) => {
+      await cache.set(hostile, 1, { tags: [hostile] })
+      await sessions.create(sessionIds[0] as string, { userId: 7, [hostile.slice(0, 9)]: 1 })
+      await sessions.create(sessionIds[1] as string, { userId: hostile })
+      const outcomes: string[] = []
+      for (const args of [
+        ['inspect', hostile],
+        ['inspect', hostile, '--json'],
+        ['sessions', 'list', '--user', '7'],
+        ['sessions', 'list', '--user', hostile],
+        ['sessions', 'revoke', '--user', hostile],
+        ['sessions', 'revoke', '--user', hostile, '--yes'],
+        ['clear', '--tag', hostile, '--yes'],
+        ['clear', '--prefix', hostile, '--yes'],
+        ['inspect', 'x', '--store', hostile],
+        ['inspect', 'x', '--config', hostile],
+        [`--${hostile}`],
+      ]) {
+        const { stdout, stderr } = await folder.run(args, { ...env, FORCE_COLOR })
+        outcomes.push(stdout + stderr)
+      }
+      const doctor = await folder.run(['doctor'], { CACHE_TTL: hostile, FORCE_COLOR })
+      outcomes.push(doctor.stdout)
+      // Those of the colors that the command uses.
+      const style = /\p{Cc}\[(?:[12]|22|3\d)m/gu
+      const colors = FORCE_COLOR === undefined ? '' : style
+      for (const text of outcomes) expect(text.replace(colors, '')).not.toMatch(/[^\P{Cc}\n]/u)
+      expect(outcomes[0]).toContain(shown)
+      expect(JSON.parse(outcomes[1] as string).key).toBe(hostile)
+      expect(outcomes[2]).toContain('\\u001b')
+    },
+    60_000,
+  )
+})
+
 describe('inspect', () => {
   test('prints where and how a key is stored, and not its value', async () => {
     await cache.set('user:1', 'the value', { ttl: '10m', tags: ['users'] })

@@ -315,9 +315,13 @@ describe('also finds', () => {
       { code: 'session-secret-missing', severity: 'warning' },
     ])
     expect(await diagnose({ ...staging, NODE_ENV: 'development' }, 0)).toEqual([])
-    const secret = { SESSION_SECRET: 'a secret that is long enough' }
+    const secret = { SESSION_SECRET: 'a secret of at least 32 characters' }
     const onRedis = { ...redisAt(redis.port), NODE_ENV: 'production', ...secret }
     expect(await diagnose(onRedis, 0)).toEqual([])
+    const short = await diagnose({ ...onRedis, SESSION_SECRET: 'change me' }, 1)
+    expect(short).toMatchObject([{ code: 'env-invalid', subject: 'SESSION_SECRET' }])
+    expect(short[0]?.remedy).toContain('openssl rand -base64 32')
+    expect(JSON.stringify(short)).not.toContain('change me')
   })
 
   test('a server of another kind, a missing region and a directory that is none', async () => {

@@ -20,6 +20,7 @@ export type { Driver } from './configuration/driver.ts'
 
 export { maskSecrets } from './configuration/environment/env.ts'
 
+export { type CookiePair, cookiePairs } from './cookie-pairs.ts'
 export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
 
 export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'

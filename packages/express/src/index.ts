@@ -1,1 +1,2 @@
+export { sessionSecret } from '@stowage/sessions'
 export { SessionStore, type SessionStoreOptions, type StoredSession } from './session-store.ts'

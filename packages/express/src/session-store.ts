@@ -32,7 +32,7 @@ export interface StoredSession extends SessionData {
  * import session from 'express-session'
  *
  * const sessions = new SessionStore({ cache })
- * app.use(session({ secret: 'change me', resave: false, saveUninitialized: false, store: sessions }))
+ * app.use(session({ secret: sessionSecret(process.env), resave: false, saveUninitialized: false, store: sessions }))
  */
 export class SessionStore extends Store {
   /** The sessions themselves, with methods that return promises. */

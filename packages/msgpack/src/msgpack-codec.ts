@@ -1,6 +1,7 @@
 import { ExtensionCodec, encode as pack, decode as unpack } from '@msgpack/msgpack'
 import { type Codec, type Entry, json, type Payload } from '@stowage/core'
 import { decodeFrame, encodeFrame } from '@stowage/core/driver'
+import { assertLengths } from './assert-lengths.ts'
 import { assertRepresentable, maxDepth } from './assert-representable.ts'
 
 /** The format of the body in the frame. */
@@ -46,17 +47,9 @@ function decode(payload: Payload, key: string): Entry | undefined {
   }
 }
 
-/** No length in the payload can be larger than the payload: otherwise 5 bytes could reserve memory for 2^32 elements. */
 function unpackBounded(body: Buffer): unknown {
-  const max = body.length
-  return unpack(body, {
-    maxArrayLength: max,
-    maxMapLength: max,
-    maxStrLength: max,
-    maxBinLength: max,
-    maxExtLength: max,
-    extensionCodec: timestampsOnly,
-  })
+  assertLengths(body)
+  return unpack(body, { extensionCodec: timestampsOnly })
 }
 
 const timestamp = -1

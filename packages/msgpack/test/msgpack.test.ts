@@ -1,4 +1,4 @@
-import { decode as unpack } from '@msgpack/msgpack'
+import { Decoder, decode as unpack } from '@msgpack/msgpack'
 import { Cache, CacheError, compressed, encrypted, json } from '@stowage/core'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { msgpack } from '@stowage/msgpack'
@@ -6,6 +6,7 @@ import { propertySeed } from '@stowage/test-servers'
 import { referenceStore } from '@stowage/testing'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { assertLengths } from '../src/assert-lengths.ts'
 
 fc.configureGlobal({ seed: propertySeed() })
 
@@ -136,6 +137,63 @@ describe('a payload that is', () => {
     for (let round = 0; round < 100; round++) decodeBody(0xdd, 0x01, 0xff, 0xff, 0xff)
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024)
   })
+})
+
+describe('the memory that lengths in a payload reserve', () => {
+  /** The number of elements of all arrays that decoding a body creates with a length. */
+  function elementsReservedFor(body: Uint8Array): number {
+    let elements = 0
+    const { Array: original } = globalThis
+    globalThis.Array = new Proxy(original, {
+      construct(target, args, newTarget) {
+        elements += args.length === 1 ? Number(args[0]) : 0
+        return Reflect.construct(target, args, newTarget)
+      },
+    })
+    try {
+      decodeBody(...body)
+    } finally {
+      globalThis.Array = original
+    }
+    return elements
+  }
+
+  const length = 20_000
+  const nested = (head: readonly number[]) => Buffer.alloc(length, Buffer.from(head))
+
+  test.each([
+    ['arrays that each claim the whole payload', [0xdd, 0, 0, 0x4e, 0x20]],
+    ['arrays that each claim half of it', [0xdc, 0x27, 0x10]],
+    ['arrays of 15 elements', [0x9f]],
+    ['arrays in maps', [0x81, 0xa1, 0x61, 0xdc, 0x4e, 0x20]],
+    ['arrays after values', [0x93, 0x01, 0x02, 0xdc, 0x4e, 0x20]],
+  ])('is at most one element per byte: nested %s', (_, head) => {
+    expect(elementsReservedFor(nested(head))).toBeLessThanOrEqual(length)
+    expect(decodeBody(...nested(head))).toBeUndefined()
+  })
+
+  test('is counted', () => {
+    expect(elementsReservedFor(Buffer.from([0xdc, 0, 2, 0x91, 1, 2]))).toBe(3)
+  })
+})
+
+test('lengths are checked as the library reads them', () => {
+  // Every head, with enough bytes after it, and with one byte less than it needs.
+  for (let head = 0; head < 256; head++) {
+    const body = Buffer.concat([Buffer.from([head]), Buffer.alloc(40)])
+    const read = (bytes: Buffer) => {
+      try {
+        new Decoder().decode(bytes)
+        return 'complete'
+      } catch (error) {
+        return /^Extra/.test((error as Error).message) ? 'complete' : 'incomplete'
+      }
+    }
+    for (let length = 1; length < body.length; length++) {
+      const bytes = body.subarray(0, length)
+      if (read(bytes) === 'complete') expect(() => assertLengths(bytes)).not.toThrow()
+    }
+  }
 })
 
 const scalars = [

@@ -20,7 +20,7 @@ export interface MigratingOptions<T extends object> {
  * const from = { cache: new Cache(memory(), { prefix: 'sess:' }), keys: 'ids' as const }
  * const until = new Date(Date.now() + 30 * 86_400_000)
  * const moved = migrating({ from, to: { cache }, until })
- * app.use(session({ secret: 'change me', store: moved }))
+ * app.use(session({ secret: sessionSecret(process.env), store: moved }))
  */
 export function migrating<T extends object = Record<string, unknown>>({
   from,

@@ -68,10 +68,14 @@ function lifetimeFrom(
   const { cache, idleTimeout, absoluteTimeout, touchAfter } = options
   return new Lifetime({
     idleMs: positive('idleTimeout', idleTimeout ?? cache.ttl ?? Infinity),
-    absoluteMs: positive('absoluteTimeout', absoluteTimeout ?? Infinity),
+    absoluteMs: absoluteMsOf(absoluteTimeout),
     touchAfter,
     ttlStep: cache.limits.ttlStep,
   })
+}
+
+function absoluteMsOf(absoluteTimeout: Duration | undefined): number {
+  return positive('absoluteTimeout', absoluteTimeout ?? Infinity)
 }
 
 function positive(name: string, duration: Duration): number {
@@ -81,14 +85,15 @@ function positive(name: string, duration: Duration): number {
 }
 
 function usersFrom<T extends object>(options: SessionsOptions<T>): SessionUsers | undefined {
-  const { cache, index, indexSecret, maxPerUser = defaultMaxPerUser } = options
+  const { cache, index, indexSecret, absoluteTimeout, maxPerUser = defaultMaxPerUser } = options
   if (index === undefined) return undefined
   if (typeof index !== 'function') {
     throw invalid('index must be a function that returns the user of a session.')
   }
   checkInteger('maxPerUser', maxPerUser, 1)
   const secret = checkIndexSecret(indexSecret)
-  const userIndex = new UserIndex({ cache, clock: cache.clock, secret, maxPerUser })
+  const absoluteMs = absoluteMsOf(absoluteTimeout)
+  const userIndex = new UserIndex({ cache, clock: cache.clock, secret, maxPerUser, absoluteMs })
   return new SessionUsers(userIndex, (session) => index(session as T) ?? undefined)
 }
 

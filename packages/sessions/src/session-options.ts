@@ -38,7 +38,8 @@ export interface SessionsOptions<T extends object = Record<string, unknown>> {
   /**
    * Returns the user of a session. The sessions of each user are listed, for `of` and `destroyAllFor`: a session that its
    * user's list does not contain has ended, also if the list was evicted. A request whose session belongs to another user
-   * by the time it is saved does not change it. Requires `indexSecret`. @default sessions have no users
+   * by the time it is saved does not change it. Return a non-empty string or a finite number, such as an id; `undefined` or
+   * `null` for a session without a user. Requires `indexSecret`. @default sessions have no users
    */
   readonly index?: ((session: T) => string | number | null | undefined) | undefined
   /** Hides the users in the keys of the lists. With another secret, all sessions of users end. */

@@ -55,7 +55,7 @@ export class SessionRemover {
   /** Ends all sessions of a user, except the one with the id `except`. */
   async removeAllOf(user: string | number, index: UserIndex, except?: string): Promise<void> {
     const { cache, reader, rotates } = this.#context
-    const kept = except === undefined ? undefined : await this.#currentKeyOf(keyOf(except))
+    const kept = except === undefined ? undefined : await this.#sessionToKeep(except)
     const removed = await index.removeAll(user, kept, reader.old.until)
     if (rotates) await Promise.all(removed.map((key) => this.#deleteSession(key)))
     else if (removed.length > 0) await cache.deleteMany(removed)
@@ -105,11 +105,11 @@ export class SessionRemover {
     if (movedTo(snapshot.value) === undefined) await snapshot.delete()
   }
 
-  /** The key that a key leads to after a rotation. */
-  async #currentKeyOf(key: string): Promise<string> {
-    if (!this.#context.rotates) return key
-    const next = movedTo((await this.#context.cache.snapshot(key)).value)
-    return next === undefined ? key : this.#currentKeyOf(next)
+  /** A session that does not exist may be about to be stored, and listed already. */
+  async #sessionToKeep(id: string): Promise<{ key: string; created: number | undefined }> {
+    const key = keyOf(id)
+    const found = await this.#context.reader.readToWrite(key, id)
+    return { key: found?.key ?? key, created: found?.stored.created }
   }
 }
 

@@ -214,7 +214,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /**
    * Lists the sessions of a user, on any backend.
    *
-   * @throws TypeError without the option `index`
+   * @throws TypeError without the option `index`, or for a user that is not a non-empty string or a finite number
    * @example
    * const secret = 'a secret of this application'
    * const byUser = new Sessions({ cache, index: (session) => session['userId'] as number, indexSecret: secret })
@@ -228,7 +228,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * Ends all sessions of a user, at once and in all processes, except the one with the id `except`. Call it when a
    * password has changed. With `migrateFrom`, sessions that have not been moved end as well.
    *
-   * @throws TypeError without the option `index`
+   * @throws TypeError without the option `index`, or for a user that is not a non-empty string or a finite number
    */
   async destroyAllFor(
     user: string | number,

@@ -8,9 +8,12 @@ import {
   type RequestSession,
   type SessionFromEnvOptions,
   sessionFromEnv,
+  sessionSecret,
 } from '@stowage/sessions'
 import { expect, onTestFinished, test, vi } from 'vitest'
 
+const secret = 'a secret of at least 32 characters'
+const newSecret = `a new one: ${secret}`
 const registry = new DriverRegistry({ memory: () => import('@stowage/memory') })
 
 /** Makes one request that changes the session. Resolves to its `Set-Cookie` header. */
@@ -34,12 +37,13 @@ async function problemsOf(
   options?: SessionFromEnvOptions,
 ): Promise<string[]> {
   const error = await sessionFromEnv(variables, registry, options).catch((reason) => reason)
-  if (!(error instanceof ConfigError)) throw new Error('expected a ConfigError')
+  if (!(error instanceof Error)) return []
+  if (!(error instanceof ConfigError)) throw error
   return error.problems.map(({ variable }) => variable)
 }
 
 test('the cookie has safe attributes, and expires with the session', async () => {
-  const configured = await sessionFromEnv({ SESSION_SECRET: 'secret' }, registry)
+  const configured = await sessionFromEnv({ SESSION_SECRET: secret }, registry)
   expect(await cookieOf(configured)).toMatch(
     /^connect\.sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; SameSite=Lax$/,
   )
@@ -49,7 +53,7 @@ test('the cookie has safe attributes, and expires with the session', async () =>
 test('variables set the cookie', async () => {
   const configured = await sessionFromEnv(
     {
-      SESSION_SECRET: 'new, old',
+      SESSION_SECRET: `${newSecret}, ${secret}`,
       SESSION_COOKIE_NAME: 'sid',
       SESSION_COOKIE_DOMAIN: 'example.com',
       SESSION_COOKIE_PATH: '/',
@@ -73,6 +77,31 @@ test('without a secret, only development and tests start, with a random one', as
   }
 })
 
+test('in production, a secret that can be guessed is a problem', async () => {
+  const short = 'x'.repeat(31)
+  for (const SESSION_SECRET of ['a', 'change me', short, `${secret},${short}`]) {
+    for (const NODE_ENV of ['production', '', 'staging']) {
+      expect(await problemsOf({ SESSION_SECRET, NODE_ENV })).toEqual(['SESSION_SECRET'])
+      expect(() => sessionSecret({ SESSION_SECRET, NODE_ENV })).toThrow(/fewer than 32 characters/)
+    }
+    expect(await problemsOf({ SESSION_SECRET, NODE_ENV: 'development' })).toEqual([])
+  }
+  expect(await problemsOf({ SESSION_SECRET: `${short}x`, NODE_ENV: 'production' })).toEqual([])
+})
+
+test('sessionSecret returns all secrets; without any, a random one in development only', () => {
+  const NODE_ENV = 'production'
+  const both = { SESSION_SECRET: `${newSecret} , ${secret}`, NODE_ENV }
+  expect(sessionSecret(both)).toEqual([newSecret, secret])
+  expect(() => sessionSecret({ NODE_ENV })).toThrow('SESSION_SECRET: is not set')
+  expect(() => sessionSecret({})).toThrow(ConfigError)
+  expect(() => sessionSecret({ SESSION_SECRET: ',', NODE_ENV: 'test' })).toThrow('empty')
+  const random = sessionSecret({ NODE_ENV: 'development' })
+  expect(random).toEqual([expect.stringMatching(/^[\w-]{43}$/)])
+  // All middlewares of the process accept the same cookies.
+  expect(sessionSecret({ NODE_ENV: 'test' })).toEqual(random)
+})
+
 test('all problems are reported at once, without secrets', async () => {
   const variables = {
     SESSION_SECRET: 'a secret,',
@@ -89,7 +118,7 @@ test('all problems are reported at once, without secrets', async () => {
 test('SESSION_IDLE limits the time between requests, and SESSION_LIFETIME that of the session', async () => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] })
   onTestFinished(() => void vi.useRealTimers())
-  const variables = { SESSION_SECRET: 's', SESSION_IDLE: '200ms', SESSION_LIFETIME: '500ms' }
+  const variables = { SESSION_SECRET: secret, SESSION_IDLE: '200ms', SESSION_LIFETIME: '500ms' }
   const { sessions } = await sessionFromEnv(variables, registry, { sessions: { touchAfter: 0 } })
   await sessions.create('id', { n: 0 })
   await sessions.create('idle', { n: 0 })
@@ -108,7 +137,7 @@ test('replicated Redis that does not wait for a replica causes a warning, once',
   const listen = ({ message }: Error) => warnings.push(message)
   process.on('warning', listen)
   const drivers = new DriverRegistry({ redis: () => import('@stowage/redis') })
-  const base = { SESSION_SECRET: 's', CACHE_DRIVER: 'redis' }
+  const base = { SESSION_SECRET: secret, CACHE_DRIVER: 'redis' }
   const replicas = { REDIS_PRIMARY: '127.0.0.1:1', REDIS_REPLICAS: '127.0.0.1:2' }
   for (const variables of [
     base,
@@ -125,13 +154,9 @@ test('replicated Redis that does not wait for a replica causes a warning, once',
 })
 
 test('sessions with an index use the secret of the variables', async () => {
-  const { sessions } = await sessionFromEnv(
-    { SESSION_SECRET: 'a secret of 16 characters' },
-    registry,
-    {
-      sessions: { index: (session) => session.user as string },
-    },
-  )
+  const { sessions } = await sessionFromEnv({ SESSION_SECRET: secret }, registry, {
+    sessions: { index: (session) => session.user as string },
+  })
   await sessions.create('id', { user: 'ada' })
   expect(await sessions.of('ada')).toHaveLength(1)
 })
@@ -142,16 +167,15 @@ test('the sessions of users stay when a new secret is put before the old one', a
   const shared = new DriverRegistry({
     memory: async () => ({ default: { ...memoryDriver, create: () => stored } }),
   })
-  const old = 'a secret of 16 characters'
-  const before = await sessionFromEnv({ SESSION_SECRET: old }, shared, options)
+  const before = await sessionFromEnv({ SESSION_SECRET: secret }, shared, options)
   await before.sessions.create('id', { user: 'ada' })
-  const after = await sessionFromEnv({ SESSION_SECRET: `a new secret, ${old}` }, shared, options)
+  const after = await sessionFromEnv({ SESSION_SECRET: `${newSecret}, ${secret}` }, shared, options)
   expect(await after.sessions.read('id')).toEqual({ user: 'ada' })
 })
 
 test('with an index, a secret that is too short is a problem of its variable', async () => {
   const options = { sessions: { index: () => 'ada' } }
-  const short = { SESSION_SECRET: 'short' }
+  const short = { SESSION_SECRET: 'short', NODE_ENV: 'test' }
   expect(await problemsOf(short, options)).toEqual(['SESSION_SECRET'])
   const variables = { ...short, SESSION_INDEX_SECRET: 'too short' }
   expect(await problemsOf(variables, options)).toEqual(['SESSION_INDEX_SECRET'])
@@ -164,7 +188,7 @@ test.each([
   'variables precede the attributes of a cookie that is %s, and keep the others',
   async (_, cookie) => {
     const options = { middleware: { cookie, name: 'unused' } }
-    const base = { SESSION_SECRET: 'secret', SESSION_COOKIE_NAME: 'sid' }
+    const base = { SESSION_SECRET: secret, SESSION_COOKIE_NAME: 'sid' }
     expect(await cookieOf(await sessionFromEnv(base, registry, options))).toMatch(
       /^sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; Priority=High; SameSite=None$/,
     )
@@ -177,7 +201,7 @@ test.each([
 
 test('the cookie of an application expires with the session', async () => {
   const options = { middleware: { cookie: { priority: 'high' } }, sessions: {} } as const
-  const variables = { SESSION_SECRET: 'secret', SESSION_LIFETIME: '1d' }
+  const variables = { SESSION_SECRET: secret, SESSION_LIFETIME: '1d' }
   const expiryOf = async (sessions: SessionFromEnvOptions['sessions'] = {}) => {
     const began = Date.now()
     const configured = await sessionFromEnv(variables, registry, { ...options, sessions })
@@ -192,7 +216,7 @@ test('the cookie of an application expires with the session', async () => {
 })
 
 test('the variables of the timeouts precede the options of the sessions', async () => {
-  const variables = { SESSION_SECRET: 'secret', SESSION_IDLE: '1h' }
+  const variables = { SESSION_SECRET: secret, SESSION_IDLE: '1h' }
   const options = { sessions: { idleTimeout: '1ms', absoluteTimeout: '2h' } } as const
   const { sessions } = await sessionFromEnv(variables, registry, options)
   await sessions.create('id', { user: 'ada' })

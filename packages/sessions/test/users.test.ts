@@ -140,6 +140,136 @@ test('sessions that were stored without an index stay valid, and are listed with
   expect(await one.read('id')).toBeUndefined()
 })
 
+describe('sessions that were stored without an index', () => {
+  const day = 86_400_000
+  /** By how much the clocks of two processes may differ. */
+  const clockDifference = 1_800_000
+
+  /** Those of processes that do not list sessions yet, beside those that do. */
+  function upgrade(options: object = {}) {
+    const all = start({ idleTimeout: '2000d', ...options })
+    return { ...all, before: all.create({ index: undefined, indexSecret: undefined }) }
+  }
+
+  test.each(['bytes', 'shared'] as const)(
+    'end with all of their user, values: %s',
+    async (values) => {
+      const { one, two, create, advance } = start({ idleTimeout: '2000d' }, values)
+      const before = create({ index: undefined, indexSecret: undefined })
+      for (const id of ['stolen', 'slow']) await before.create(id, { user: 'ada' })
+      await before.create('other', { user: 'bob' })
+      await before.create('anonymous', {})
+      const slow = await readExisting(two, 'slow')
+      await one.destroyAllFor('ada')
+      slow.n = 1
+      expect(await two.update('slow', slow)).toBe('dropped')
+      expect(await one.of('ada')).toEqual([])
+      // Later logins and logouts do not bring them back, in any process and for as long as browsers keep cookies.
+      advance(clockDifference)
+      await before.create('soon', { user: 'ada' })
+      advance(1)
+      await before.create('later', { user: 'ada' })
+      await two.create('new', { user: 'ada' })
+      await two.destroy('new')
+      for (const ms of [0, 30 * day, 369 * day, 2 * day, 1_000 * day]) {
+        advance(ms)
+        for (const sessions of [one, two]) {
+          expect(await sessions.read('stolen')).toBeUndefined()
+          expect(await sessions.read('slow')).toBeUndefined()
+          expect(await sessions.read('soon')).toBeUndefined()
+        }
+        if (ms === 30 * day) expect(await two.read('later')).toEqual({ user: 'ada' })
+      }
+      expect(await one.read('anonymous')).toEqual({})
+    },
+  )
+
+  test('end if they are so old that the mark of an end would have expired', async () => {
+    const { one, before, advance, create } = upgrade()
+    await before.create('id', { user: 'ada' })
+    await before.create('anonymous', { cart: 1 })
+    advance(400 * day - 1)
+    expect(await one.read('id')).toBeDefined()
+    advance(1)
+    expect(await one.read('id')).toBeUndefined()
+    expect(await create().read('anonymous')).toEqual({ cart: 1 })
+  })
+
+  test('with an absolute timeout, the mark exists as long as sessions do', async () => {
+    const { one, before, advance, backend } = upgrade({ absoluteTimeout: '10d' })
+    await before.create('id', { user: 'ada' })
+    await one.destroyAllFor('ada')
+    const lists = async () => {
+      const keys: string[] = []
+      for await (const page of backend.scan?.('s:u1:') ?? []) keys.push(...page)
+      return keys
+    }
+    advance(10 * day - 1)
+    expect(await one.read('id')).toBeUndefined()
+    expect(await lists()).toHaveLength(1)
+    advance(1)
+    expect(await lists()).toEqual([])
+    expect(await one.read('id')).toBeUndefined()
+  })
+
+  test('are kept by the option except, also when they change, but not if they had ended before', async () => {
+    const { one, two, before, advance } = upgrade({ rotation: true })
+    for (const id of ['kept', 'ended']) await before.create(id, { user: 'ada' })
+    await one.destroyAllFor('ada', { except: 'kept' })
+    const kept = await readExisting(two, 'kept')
+    expect(await two.rotate('kept', 'next', kept)).toBe('rotated')
+    await one.destroyAllFor('ada', { except: 'ended' })
+    expect(await two.read('ended')).toBeUndefined()
+    expect(await two.read('next')).toBeUndefined()
+    advance(clockDifference + 1)
+    await before.create('again', { user: 'ada' })
+    await one.destroyAllFor('ada', { except: 'again' })
+    expect(await two.touch('again', await readExisting(two, 'again'))).toBe('unchanged')
+    advance(day)
+    expect(await two.touch('again', await readExisting(two, 'again'))).toBe('saved')
+    expect(await two.of('ada')).toHaveLength(1)
+  })
+
+  test('are listed when they get another id', async () => {
+    const { one, two, before } = upgrade({ rotation: true })
+    await before.create('id', { user: 'ada' })
+    expect(await one.rotate('id', 'next', await readExisting(one))).toBe('rotated')
+    expect(await two.read('next')).toEqual({ user: 'ada' })
+    expect(await two.of('ada')).toHaveLength(1)
+    await two.destroyAllFor('ada')
+    expect(await one.read('next')).toBeUndefined()
+  })
+
+  test.each(['bob', undefined])(
+    'do not continue with the user %s after their end',
+    async (user) => {
+      const { one, two, before } = upgrade()
+      await before.create('id', { user: 'ada' })
+      const slow = await readExisting(one)
+      await two.destroyAllFor('ada')
+      slow.user = user
+      expect(await one.update('id', slow)).toBe('dropped')
+      expect(await two.read('id')).toBeUndefined()
+    },
+  )
+
+  test('are valid if a process with an index has listed them after an end of all others', async () => {
+    const { one, two, before, advance } = upgrade()
+    await before.create('id', { cart: 1 })
+    advance(1)
+    await one.destroyAllFor('ada')
+    const login = await readExisting(one)
+    login.user = 'ada'
+    expect(await one.update('id', login)).toBe('saved')
+    const seen = await readExisting(before)
+    seen.n = 1
+    expect(await before.update('id', seen)).toBe('saved')
+    expect(await two.read('id')).toEqual({ cart: 1, user: 'ada', n: 1 })
+    await one.destroyAllFor('ada')
+    expect(await two.read('id')).toBeUndefined()
+  })
+})
+
 test('concurrent logins of one user are all listed', async () => {
   const { one, two } = start()
   const ids = Array.from({ length: 30 }, (_, login) => `id${login}`)
@@ -166,6 +296,43 @@ test('an index needs a secret, and lists need an index', async () => {
   const { one } = setup()
   await expect(one.of('ada')).rejects.toThrow(TypeError)
   await expect(one.destroyAllFor('ada')).rejects.toThrow(TypeError)
+})
+
+test.each([
+  ['an object', { id: 7 }],
+  ['a promise', Promise.resolve('ada')],
+  ['a symbol', Symbol('ada')],
+  ['true', true],
+  ['a bigint', 7n],
+  ['an empty text', ''],
+  ['NaN', Number.NaN],
+  ['Infinity', Number.POSITIVE_INFINITY],
+])('%s is not a user: sessions of different users would share a list', async (_, value) => {
+  const { create, backend } = start()
+  const user = value as string
+  const sessions = create({ index: ({ user: name }) => (name === undefined ? undefined : user) })
+  const anonymous = { cart: 1 }
+  await sessions.create('id', anonymous)
+  for (const call of [
+    sessions.create('new', { user: 1 }),
+    sessions.update('id', Object.assign(anonymous, { user: 1 })),
+    sessions.of(user),
+    sessions.destroyAllFor(user),
+  ]) {
+    await expect(call).rejects.toThrow(TypeError)
+    await expect(call).rejects.toThrow('must be a non-empty string or a finite number')
+  }
+  await create({ index: undefined, indexSecret: undefined }).create('unlisted', { user: 1 })
+  await expect(sessions.read('unlisted')).rejects.toThrow(TypeError)
+  for await (const page of backend.scan?.('s:u1:') ?? []) expect(page).toEqual([])
+})
+
+test('the number 0 and a long text are users', async () => {
+  const { one } = start()
+  for (const user of [0, -1.5, 'a'.repeat(10_000)] as unknown as string[]) {
+    await one.create(`id of ${String(user).length}`, { user })
+    expect(await one.of(user)).toHaveLength(1)
+  }
 })
 
 describe('sessions without a user', () => {

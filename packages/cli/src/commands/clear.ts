@@ -2,6 +2,7 @@ import { type Cache, CacheError } from '@stowage/core'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { Output } from '../output/io.ts'
+import { printable } from '../output/printable.ts'
 import { confirmed, type ShowProgress, withProgress } from '../output/prompts.ts'
 
 export interface ClearOptions extends SourceOptions {
@@ -153,7 +154,7 @@ function report(
   if (json) {
     const selection = { prefix: prefix ?? null, namespace: namespace ?? null, tags: tag ?? null }
     output.json({ command: 'clear', store, driver, ...selection, deleted })
-  } else output.line(`${output.colors.green('✓')} ${outcome(deleted)}.`)
+  } else output.line(`${output.colors.green('✓')} ${printable(outcome(deleted))}.`)
 }
 
 function entries(count: number): string {

@@ -3,6 +3,7 @@ import { sessionKey } from '@stowage/sessions'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
 import { duration, list, size } from '../output/layout.ts'
+import { printable } from '../output/printable.ts'
 
 export interface InspectOptions extends SourceOptions {
   readonly json?: boolean
@@ -64,19 +65,23 @@ function toText(key: string, cache: Cache, inspection: Inspection, { colors }: O
   const { state, ttlMs, bytes, frame, tags, freshUntil } = inspection
   const color = state === 'fresh' ? green : yellow
   return list([
-    ['key', key],
+    ['key', printable(key)],
     ['state', color(states[state])],
     ['store', `${cache.name} (${cache.driver})`],
-    ['stored at', inspection.location],
-    ['stored as', inspection.storageKey === key ? undefined : inspection.storageKey],
+    ['stored at', inspection.location && printable(inspection.location)],
+    ['stored as', inspection.storageKey === key ? undefined : printable(inspection.storageKey)],
     ['ttl', ttlMs === undefined ? undefined : duration(ttlMs)],
     ['size', bytes === undefined ? undefined : size(bytes)],
     ['frame', frame],
     ['fresh until', freshUntil === undefined ? undefined : new Date(freshUntil).toISOString()],
     [
       'tags',
-      tags.map(({ name, isCurrent }) => (isCurrent ? name : `${name} (invalidated)`)).join(', '),
+      tags
+        .map(({ name, isCurrent }) =>
+          isCurrent ? printable(name) : `${printable(name)} (invalidated)`,
+        )
+        .join(', '),
     ],
-    ['etag', inspection.etag],
+    ['etag', inspection.etag && printable(inspection.etag)],
   ])
 }

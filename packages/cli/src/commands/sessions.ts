@@ -2,6 +2,7 @@ import type { ListedSession, Sessions } from '@stowage/sessions'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
 import { count, duration, size, table } from '../output/layout.ts'
+import { printable } from '../output/printable.ts'
 import { confirmed } from '../output/prompts.ts'
 
 export interface SessionsOptions extends SourceOptions {
@@ -49,7 +50,9 @@ export async function revokeSessions(options: SessionsOptions, output: Output): 
     await sessions.destroyAllFor(user)
     if (json) output.json({ command: 'sessions', action: 'revoke', user, ended: length })
     else
-      output.line(`${output.colors.green('✓')} Ended ${count(length, 'session')} of user ${user}.`)
+      output.line(
+        `${output.colors.green('✓')} Ended ${count(length, 'session')} of user ${printable(user)}.`,
+      )
     return 0
   } finally {
     await context.close()
@@ -75,7 +78,7 @@ const maxFieldsLength = 36
 
 function print(user: string, rows: readonly Row[], output: Output): void {
   if (rows.length === 0) {
-    output.line(`No sessions of user ${user}.`)
+    output.line(`No sessions of user ${printable(user)}.`)
     return
   }
   const { dim } = output.colors
@@ -83,7 +86,7 @@ function print(user: string, rows: readonly Row[], output: Output): void {
     `${key.slice(0, shownKeyLength)}…`,
     ttlMs === null ? '' : duration(ttlMs),
     bytes === null ? '' : size(bytes),
-    shortened(fields.join(', ')),
+    shortened(printable(fields.join(', '))),
   ])
   output.line(table(['session', 'expires in', 'size', 'fields'].map(dim), cells))
 }

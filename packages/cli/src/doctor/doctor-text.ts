@@ -1,5 +1,6 @@
 import type { Output } from '../output/io.ts'
 import { count, duration, list, table, wrap } from '../output/layout.ts'
+import { printable } from '../output/printable.ts'
 import type { Diagnosis, DoctorFinding, DoctorServer } from './diagnosis.ts'
 
 /** Writes the diagnosis for people. */
@@ -10,7 +11,9 @@ export function printDiagnosis(diagnosis: Diagnosis, output: Output, verbose: bo
   output.line(configuration(diagnosis, dim))
   if (verbose && Object.keys(diagnosis.variables).length > 0) {
     title('Variables')
-    output.line(list(Object.entries(diagnosis.variables)))
+    output.line(
+      list(Object.entries(diagnosis.variables).map(([name, value]) => [name, printable(value)])),
+    )
   }
   printServers(diagnosis.servers, output)
   if (diagnosis.findings.length > 0) {
@@ -26,7 +29,7 @@ function configuration({ stores, files }: Diagnosis, dim: (text: string) => stri
     name,
     driver ?? dim('none'),
     ...(hasFailover ? [failover.join(', ')] : []),
-    prefix ?? '',
+    printable(prefix ?? ''),
     prefix === null ? '' : ttlMs === null ? 'none' : duration(ttlMs),
   ])
   const sources = files.map(({ path, variables }) => `${path} (${count(variables, 'variable')})`)
@@ -82,7 +85,10 @@ const unreachable = 'unreachable'
 /** The latency, and the facts of the columns. */
 function cellsOf({ isReachable, latencyMs, facts }: DoctorServer): string[] {
   const measured = latencyMs === undefined ? '' : `${latencyMs.toFixed(latencyMs >= 10 ? 0 : 1)} ms`
-  return [isReachable ? measured : unreachable, ...columns.map((name) => String(facts[name] ?? ''))]
+  return [
+    isReachable ? measured : unreachable,
+    ...columns.map((name) => printable(String(facts[name] ?? ''))),
+  ]
 }
 
 /** Writes each finding with its remedy. */
@@ -95,9 +101,9 @@ function printFinding(finding: DoctorFinding, output: Output): void {
   const { code, severity, subject, problem, remedy, stores } = finding
   const mark = severity === 'error' ? red('✗') : yellow('!')
   const place = stores.length === 0 ? '' : `  ${dim(stores.join(', '))}`
-  output.line(`  ${mark} ${bold(code)}  ${subject}${place}`)
-  output.line(wrap(problem, output.width, '    '))
-  output.line(wrap(remedy, output.width, '    → ').replace('→', dim('→')))
+  output.line(`  ${mark} ${bold(code)}  ${printable(subject)}${place}`)
+  output.line(wrap(printable(problem), output.width, '    '))
+  output.line(wrap(printable(remedy), output.width, '    → ').replace('→', dim('→')))
 }
 
 function summary({ errors, warnings, areBackendsChecked }: Diagnosis, output: Output): string {

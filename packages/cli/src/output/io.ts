@@ -1,4 +1,5 @@
 import pc from 'picocolors'
+import { printableOutput } from './printable.ts'
 
 type Colors = ReturnType<typeof pc.createColors>
 
@@ -16,7 +17,7 @@ export interface Io {
 /** The columns that texts are wrapped to at most, because longer lines are hard to read. */
 const maxWidth = 80
 
-/** Writes the output of a command. Secrets that are known are masked, wherever they come from. */
+/** Writes the output of a command. Secrets that are known are masked, and control characters escaped, wherever they come from. */
 export class Output {
   readonly colors: Colors
   readonly width: number
@@ -40,7 +41,7 @@ export class Output {
   }
 
   line(text = ''): void {
-    this.io.stdout.write(`${this.#masked(text)}\n`)
+    this.io.stdout.write(`${this.#safe(text)}\n`)
   }
 
   json(value: unknown): void {
@@ -48,11 +49,12 @@ export class Output {
   }
 
   error(text: string): void {
-    this.io.stderr.write(`${this.#masked(text)}\n`)
+    this.io.stderr.write(`${this.#safe(text)}\n`)
   }
 
-  #masked(text: string): string {
-    return this.#secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text)
+  #safe(text: string): string {
+    const masked = this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+    return printableOutput(masked, this.colors.isColorSupported)
   }
 }
 

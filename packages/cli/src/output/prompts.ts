@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.ts'
 import type { Output } from './io.ts'
+import { printable } from './printable.ts'
 
 /**
  * Asks whether to go on. Without a terminal `--yes` is required, so that no script waits for an answer.
@@ -15,7 +16,7 @@ export async function confirmed(output: Output, action: string, yes: boolean): P
   const { confirm } = await import('@clack/prompts')
   const { stdin: input, stderr } = output.io
   const question = {
-    message: `${action}?`,
+    message: `${printable(action)}?`,
     initialValue: false,
     withGuide: false,
     input,
@@ -39,7 +40,7 @@ export async function withProgress<T>(
   const shown = spinner({ output: output.io.stderr, withGuide: false })
   shown.start(text)
   try {
-    return await work((message) => shown.message(message))
+    return await work((message) => shown.message(printable(message)))
   } finally {
     shown.clear()
   }

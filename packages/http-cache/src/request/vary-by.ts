@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { cookiePairs } from '@stowage/core/driver'
 
 /**
  * What the response depends on besides the URL: a function whose result is part of the key, or names of request headers
@@ -112,10 +113,8 @@ function encodePart(part: unknown): string {
  */
 function cookieOf(header: string | undefined, name: string): string {
   if (header === undefined) return ''
-  const pairs = header
-    .split(';')
-    .filter((pair) => pair.includes(name) && pair.split('=', 1)[0]?.trim() === name)
-  return pairs.length === 0 ? '' : hashed(pairs.map(trimmed).join(';'))
+  const pairs = cookiePairs(header, name)
+  return pairs.length === 0 ? '' : hashed(pairs.map(({ text }) => text).join(';'))
 }
 
 function hashed(secret: string): string {

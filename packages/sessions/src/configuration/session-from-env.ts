@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import {
   type Caches,
   type CachesFromEnvOptions,
@@ -16,6 +15,7 @@ import { type SessionMiddleware, session } from '../http/session-middleware.ts'
 import type { SessionsOptions } from '../session-options.ts'
 import { Sessions } from '../sessions.ts'
 import { warnOfLostLogouts } from './durability-warning.ts'
+import { generatedSecret, readSecrets } from './session-secret.ts'
 
 type Session = Record<string, unknown>
 
@@ -36,8 +36,6 @@ export interface ConfiguredSession {
   readonly isSecretGenerated: boolean
 }
 
-/** Any other value of `NODE_ENV`, also none, is production: a forgotten variable must not weaken an application. */
-const developmentModes = ['development', 'test']
 /** The variables of `sessionFromEnv`, besides those of `cachesFromEnv`. */
 export const sessionVariables: readonly string[] = [
   'SESSION_SECRET',
@@ -60,7 +58,7 @@ const sameSites = ['lax', 'strict', 'none'] as const
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `SESSION_SECRET` | signs the cookie. A list separated by commas: the first one signs, all are accepted | random in development, required in production |
+ * | `SESSION_SECRET` | signs the cookie, with at least 32 characters. A list separated by commas: the first one signs, all are accepted | random in development, required in production |
  * | `SESSION_IDLE` | lifetime of a session after its last request; `SESSION_LIFETIME` is then its lifetime from its beginning | `SESSION_LIFETIME` |
  * | `SESSION_INDEX_SECRET` | hides the users in the keys of their lists | the last `SESSION_SECRET` |
  * | `SESSION_COOKIE_NAME`, `_DOMAIN`, `_PATH` | of the cookie | `connect.sid`; none; `/` |
@@ -82,7 +80,7 @@ export async function sessionFromEnv(
   const env = new Env(variables, '', [...(options.problems ?? [])])
   const { index, idleTimeout } = options.sessions ?? {}
   const configured = readSecrets(env)
-  const secret = configured ?? [randomBytes(32).toString('base64url')]
+  const secret = configured ?? [generatedSecret()]
   const indexSecret = index && readIndexSecret(env, secret)
   const cookie = readCookie(env)
   const name = env.text('SESSION_COOKIE_NAME')
@@ -110,23 +108,6 @@ export async function sessionFromEnv(
     ...(name !== undefined && { name }),
   })
   return { middleware, sessions, caches, isSecretGenerated: configured === undefined }
-}
-
-function readSecrets(env: Env): string[] | undefined {
-  const secrets = env
-    .text('SESSION_SECRET')
-    ?.split(',')
-    .map((secret) => secret.trim())
-  if (secrets?.every((secret) => secret !== '')) return secrets
-  const isProduction = !developmentModes.includes(env.text('NODE_ENV') ?? '')
-  if (secrets !== undefined) env.problem('SESSION_SECRET', 'contains an empty secret.')
-  else if (isProduction) {
-    env.problem(
-      'SESSION_SECRET',
-      'is not set. Use a random text, as of: openssl rand -base64 32. It is not required if NODE_ENV is development or test.',
-    )
-  }
-  return undefined
 }
 
 /** The last secret of the cookie is the one that stays when a new one is put before it. */

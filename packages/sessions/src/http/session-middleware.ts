@@ -32,7 +32,7 @@ export function wasSessionUsed(request: IncomingMessage): boolean {
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  * @example
  * const store = new Sessions({ cache })
- * app.use(session({ secret: 'change me', store, cookie: { maxAge: 3_600_000, sameSite: 'lax' } }))
+ * app.use(session({ secret: sessionSecret(process.env), store, cookie: { maxAge: 3_600_000, sameSite: 'lax' } }))
  */
 export function session(options: SessionMiddlewareOptions): SessionMiddleware {
   const settings = settingsOf(options)

@@ -40,14 +40,18 @@ export class SessionUsers {
     return user === undefined ? undefined : { user, index: await this.index.read(user) }
   }
 
-  /** Returns a session that was read, if it has no user, or if its user's list contains it. */
+  /**
+   * Returns a session that was read, if it has no user, or if its user's list contains it. One that is not listed, because it was
+   * stored without the option `index`, must not have been ended with all others of its user.
+   */
   async ifListed<S extends SeenSession & { readonly fields: object }>(
     key: string,
     found: S,
     known: KnownIndex | undefined,
   ): Promise<S | undefined> {
     const user = this.#userOf(found.fields)
-    if (user === undefined || !found.stored.isListed) return found
+    if (user === undefined) return found
+    if (!found.stored.isListed) return (await this.hasEnded(key, found)) ? undefined : found
     const isIn = ({ entries }: SeenIndex) => entries[key]?.[0] === found.stored.created
     let index = known?.user === user ? known.index : await this.index.read(user)
     // The list may be that of before a clear, and the session one of after it.
@@ -57,13 +61,13 @@ export class SessionUsers {
     return { ...found, index }
   }
 
-  /** Whether a session that has not been moved was ended, with all of its user. */
+  /** Whether a session that is not listed was ended, with all of its user. */
   async hasEnded(
     key: string,
     { fields, stored }: SeenSession & { readonly fields: object },
   ): Promise<boolean> {
     const user = this.#userOf(fields)
-    return user !== undefined && this.index.hasEnded(user, key, stored.created)
+    return user !== undefined && this.index.hasEnded(user, { key, created: stored.created })
   }
 
   /** To be called when a session has ended. */

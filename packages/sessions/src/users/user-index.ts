@@ -12,11 +12,11 @@ type Entry = readonly [created: number, lifetimeMs: number | null, firstKey?: st
 type Entries = Readonly<Record<string, Entry>>
 
 /**
- * The sessions of a user were ended while some may have been where sessions are moved from, and so in no list: those that
- * began before do not count any more.
+ * All sessions of a user were ended. Some may be in no list: those that were stored before the option `index` was set or by a
+ * process without it, and those that have not been moved yet. The ones that began before do not count any more.
  */
 interface EndedMark {
-  /** In epoch milliseconds, as `until`, when no sessions are moved any more. */
+  /** In epoch milliseconds, as `until`, when no session can be left that began before. */
   readonly at: number
   readonly until: number
   /** The key of the one that was spared. */
@@ -31,6 +31,9 @@ export interface SeenIndex {
   readonly writtenAt: number
 }
 
+/** What the list of a user becomes. Without `ended`, a mark is kept. */
+type Change = Pick<SeenIndex, 'entries'> & { readonly ended?: EndedMark }
+
 interface FoundIndex extends SeenIndex {
   readonly snapshot: Snapshot<unknown>
 }
@@ -41,12 +44,32 @@ export interface UserIndexOptions {
   /** The key of the HMAC that the keys are made with. */
   readonly secret: string
   readonly maxPerUser: number
+  /** Maximum lifetime of a session, in milliseconds. */
+  readonly absoluteMs: number
 }
 
 const read: ReadOptions = { consistency: 'strong', confirmGeneration: 'on-miss', forUpdate: true }
 /** An index exists for two lifetimes of its sessions after it was written, and is written again after half a lifetime. */
 const lifetimes = 2
 const lifetimesUntilDue = 0.5
+/**
+ * How long it is known that all sessions of a user were ended, if sessions may exist for ever: for as long as browsers keep a
+ * cookie (RFC 6265bis section 5.5), in milliseconds.
+ */
+const maxMarkMs = 400 * 86_400_000
+
+/**
+ * By how much the clocks of two processes may differ, in milliseconds. A session that is not listed ends also if it seems to have
+ * begun this long after the end of all others: better a login more than a stolen session that stays.
+ */
+const maxClockDifferenceMs = 1_800_000
+
+/** A session, as far as the list of its user concerns it. */
+export interface IndexedSession {
+  readonly key: string
+  /** In epoch milliseconds; `NaN` if it is not known. */
+  readonly created: number
+}
 
 /**
  * The sessions of each user. A session that carries a user exists only as long as it is listed here: what is removed from
@@ -59,8 +82,13 @@ export class UserIndex {
     this.#options = options
   }
 
-  /** The key of a user. Without the secret, it does not reveal the user. */
+  /**
+   * The key of a user. Without the secret, it does not reveal the user.
+   *
+   * @throws TypeError for another value, such as an object, which all users would share as one text
+   */
   keyOf(user: string | number): string {
+    checkUser(user)
     const { createHmac } = process.getBuiltinModule('node:crypto')
     return `u1:${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
   }
@@ -73,23 +101,23 @@ export class UserIndex {
   /**
    * Lists a session. Resolves to the keys of those that it replaces, because the user has too many.
    *
-   * @param movedFrom when a session that is being moved began; `NaN` if that is not known. Resolves to `undefined` if it was
-   *   ended, with all of its user, before
+   * @param unlisted the same session before, if it existed without being listed. Resolves to `undefined` if it was ended, with
+   *   all of its user
    */
   async add(
     user: string | number,
-    session: { readonly key: string; readonly created: number; readonly lifetimeMs: number },
-    movedFrom?: number,
+    session: IndexedSession & { readonly lifetimeMs: number },
+    unlisted?: IndexedSession,
   ): Promise<string[] | undefined> {
     let removed: string[] | undefined
     await this.#change('login', user, async (found) => {
       removed = undefined
-      if (movedFrom !== undefined && hasEnded(found, session.key, movedFrom)) return undefined
+      if (unlisted !== undefined && this.#isOver(found, unlisted)) return undefined
       const entry: Entry = [session.created, toJson(session.lifetimeMs)]
       const all = { ...found.entries, [session.key]: entry }
       const kept = await this.#limit(all, session.key)
       removed = Object.keys(all).filter((key) => !(key in kept))
-      return kept
+      return { entries: kept }
     })
     return removed
   }
@@ -111,7 +139,7 @@ export class UserIndex {
       const entry = entries[key]
       if (entry === undefined || !this.isDue(found, key, lifetimeMs)) return undefined
       const [created, , ...firstKey] = entry
-      return { ...entries, [key]: [created, toJson(lifetimeMs), ...firstKey] as const }
+      return { entries: { ...entries, [key]: [created, toJson(lifetimeMs), ...firstKey] } }
     })
   }
 
@@ -123,35 +151,50 @@ export class UserIndex {
       isListed = entry !== undefined
       if (entry === undefined) return undefined
       const [created, lifetimeMs, firstKey = key] = entry
-      return { ...entries, [newKey]: [created, lifetimeMs, firstKey] as const }
+      return { entries: { ...entries, [newKey]: [created, lifetimeMs, firstKey] } }
     })
     return isListed
   }
 
-  /** Whether a session that has not been moved was ended, with all of its user. `created` is `NaN` if it is not known. */
-  async hasEnded(user: string | number, key: string, created: number): Promise<boolean> {
-    return hasEnded(await this.read(user, true), key, created)
+  /** Whether a session that is not listed was ended, with all of its user. */
+  async hasEnded(user: string | number, session: IndexedSession): Promise<boolean> {
+    return this.#isOver(await this.read(user, true), session)
   }
 
   /**
-   * Removes all sessions but that of `kept`. Resolves to their keys.
+   * Without a mark, a session may have begun before one that has expired. As marks exist as long as sessions do, only those of
+   * unlimited lifetime can be that old.
+   */
+  #isOver(index: SeenIndex, session: IndexedSession): boolean {
+    return hasEnded(index, session) || session.created <= this.#options.clock.now() - this.#markMs
+  }
+
+  get #markMs(): number {
+    return Math.min(this.#options.absoluteMs, maxMarkMs)
+  }
+
+  /**
+   * Removes all sessions but one, and ends those that are not listed. Resolves to the keys of the listed ones.
    *
-   * @param movedUntil until when sessions may be moved that are not listed, in epoch milliseconds; they end as well
+   * @param kept the session to keep, if there is one. `created` is `undefined` if it does not exist, but may be about to
+   * @param movedUntil until when sessions may be moved, in epoch milliseconds
    */
   async removeAll(
     user: string | number,
-    kept: string | undefined,
-    movedUntil: number | undefined,
+    kept: { readonly key: string; readonly created: number | undefined } | undefined,
+    movedUntil = 0,
   ): Promise<string[]> {
-    if (movedUntil === undefined) return this.remove(user, (key) => key === kept)
     const at = Math.floor(this.#options.clock.now())
-    const ended = { at, until: movedUntil, kept: kept ?? null }
+    const until = Math.max(at + this.#markMs, movedUntil)
     let removed: string[] = []
-    const change = async ({ entries }: SeenIndex) => {
-      removed = Object.keys(entries).filter((key) => key !== kept)
-      return Object.fromEntries(Object.entries(entries).filter(([key]) => key === kept))
-    }
-    await this.#change('logout', user, change, ended)
+    await this.#change('logout', user, async (found) => {
+      const entries = Object.entries(found.entries)
+      removed = entries.filter(([key]) => key !== kept?.key).map(([key]) => key)
+      return {
+        entries: Object.fromEntries(entries.filter(([key]) => key === kept?.key)),
+        ended: { at, until, kept: keptKey(found, kept) },
+      }
+    })
     return removed
   }
 
@@ -167,7 +210,7 @@ export class UserIndex {
       )
       const next = Object.fromEntries(kept)
       removed = Object.keys(entries).filter((key) => !(key in next))
-      return removed.length === 0 ? undefined : next
+      return removed.length === 0 ? undefined : { entries: next }
     })
     return removed
   }
@@ -194,8 +237,7 @@ export class UserIndex {
   async #change(
     operation: string,
     user: string | number,
-    change: (found: SeenIndex) => Promise<Entries | undefined>,
-    ended?: EndedMark,
+    change: (found: SeenIndex) => Promise<Change | undefined>,
   ): Promise<void> {
     const { cache, clock } = this.#options
     const key = this.keyOf(user)
@@ -203,7 +245,8 @@ export class UserIndex {
       const found = await this.#read(key)
       const next = await change(found)
       if (next === undefined) return undefined
-      return (await this.#write(found.snapshot, next, ended ?? found.ended)) ? undefined : conflict
+      const { entries, ended = found.ended } = next
+      return (await this.#write(found.snapshot, entries, ended)) ? undefined : conflict
     })
   }
 
@@ -222,6 +265,21 @@ export class UserIndex {
   }
 }
 
+function checkUser(user: unknown): void {
+  if (typeof user === 'number' ? Number.isFinite(user) : typeof user === 'string' && user !== '')
+    return
+  const found =
+    user === ''
+      ? 'an empty string'
+      : typeof user === 'number'
+        ? `${user}`
+        : `a value of the type ${typeof user}`
+  throw new TypeError(
+    `Sessions: a user must be a non-empty string or a finite number, not ${found}. Let index return the id of the user, or ` +
+      'undefined for a session without a user.',
+  )
+}
+
 /** The key that a session had first. */
 export function firstKeyOf({ entries }: SeenIndex, key: string): string {
   return entries[key]?.[2] ?? key
@@ -237,9 +295,23 @@ export function checkIndexSecret(secret: unknown): string {
   )
 }
 
-/** Whether a session that is in no list, because it has not been moved, was ended with all of its user. */
-function hasEnded({ ended }: SeenIndex, key: string, created: number): boolean {
-  return ended !== undefined && key !== ended.kept && !(created > ended.at)
+/**
+ * Whether a session that is not listed was ended, with all of its user. One that has been listed since was not: a process without
+ * the option `index` has stored it again.
+ */
+function hasEnded({ ended, entries }: SeenIndex, { key, created }: IndexedSession): boolean {
+  if (ended === undefined || key === ended.kept) return false
+  if (created > ended.at + maxClockDifferenceMs) return false
+  return entries[key] === undefined || entries[key][0] !== created
+}
+
+/** The key of the session that is kept, unless it had ended before. */
+function keptKey(
+  found: SeenIndex,
+  kept: { readonly key: string; readonly created: number | undefined } | undefined,
+): string | null {
+  if (kept?.created === undefined) return null
+  return hasEnded(found, { key: kept.key, created: kept.created }) ? null : kept.key
 }
 
 function ageOf(entries: Entries, a: string, b: string): number {

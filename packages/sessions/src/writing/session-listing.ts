@@ -2,6 +2,7 @@ import type { Cache } from '@stowage/core'
 import type { StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
 import type { SessionUsers } from '../users/session-users.ts'
+import type { IndexedSession } from '../users/user-index.ts'
 import type { DraftSession } from './session-drafts.ts'
 import type { SeenSession } from './session-mark.ts'
 
@@ -27,25 +28,38 @@ export class SessionListing {
 
   /**
    * Makes the list of the user contain a session that is about to be stored. If the process ends in between, the list
-   * contains a session that does not exist, which is harmless. Resolves to `false` if the session is being moved and was
-   * ended, with all of its user.
+   * contains a session that does not exist, which is harmless. Resolves to `false` if the session was not listed before, and was
+   * ended with all of its user.
    */
   async add(key: string, draft: DraftSession, seen: SeenSession | undefined): Promise<boolean> {
-    const users = this.#users
-    if (users === undefined || !draft.isListed) return true
-    const user = this.#userOf(draft.text) as User
-    const { lifetimeMs } = draft
-    const before = seen?.stored.isListed ? this.#userOf(seen.stored.text) : undefined
-    if (before === user) {
-      const isDue = seen?.index !== undefined && users.index.isDue(seen.index, key, lifetimeMs)
-      if (isDue) await users.index.extend(user, key, lifetimeMs)
+    const index = this.#users?.index
+    if (index === undefined || (!draft.isListed && seen === undefined)) return true
+    const user = draft.isListed ? this.#userOf(draft.text) : undefined
+    const before = seen && this.#userOf(seen.stored.text)
+    if (user !== undefined && before === user && seen?.stored.isListed === true) {
+      await this.#extend(user, key, draft, seen)
       return true
     }
-    const movedFrom = seen?.isOld ? seen.stored.created : undefined
-    const entry = { key, created: draft.created, lifetimeMs }
-    const removed = await users.index.add(user, entry, movedFrom)
+    const unlisted = seen?.stored.isListed === false ? listingOf(seen) : undefined
+    if (unlisted !== undefined && before !== undefined && before !== user) {
+      if (await index.hasEnded(before, unlisted)) return false
+    }
+    if (user === undefined) return true
+    const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs }
+    const removed = await index.add(user, entry, before === user ? unlisted : undefined)
     if (removed !== undefined && removed.length > 0) await this.#cache.deleteMany(removed)
     return removed !== undefined
+  }
+
+  async #extend(
+    user: User,
+    key: string,
+    { lifetimeMs }: DraftSession,
+    seen: SeenSession,
+  ): Promise<void> {
+    const index = this.#users?.index
+    const isDue = seen.index !== undefined && index?.isDue(seen.index, key, lifetimeMs)
+    if (isDue) await index?.extend(user, key, lifetimeMs)
   }
 
   /** Takes a session that was stored with another user out of the list of the user before. */
@@ -72,4 +86,8 @@ export class SessionListing {
   #userOf(text: SessionText): User | undefined {
     return this.#users?.userOfText(text)
   }
+}
+
+function listingOf({ key, stored }: SeenSession): IndexedSession {
+  return { key, created: stored.created }
 }

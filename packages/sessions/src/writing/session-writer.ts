@@ -140,7 +140,8 @@ export class SessionWriter {
     const rotation = { rotated: this.#now(), firstKey: stored.firstKey ?? key }
     const draft = this.#drafts.draft(stored.text, stored.created, rotation)
     if (isOver(draft)) return undefined
-    if (!(await this.#listing.addMoved(key, newKey, stored))) return undefined
+    if (!(await this.#listing.add(key, draft, seen))) return undefined
+    if (!(await this.#listing.addMoved(key, newKey, draft))) return undefined
     const moved = await this.#drafts.store(cache.expectMissing(newKey), draft)
     if (moved === undefined) throw this.#alreadyExists(newKey)
     // From here on, the old id leads to the new key. Nothing but this makes the new key reachable, so that a process that
@@ -148,7 +149,7 @@ export class SessionWriter {
     const pointer = pointerTo(newKey, this.#now() + graceMs)
     const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) })
     if (!isMoved) await moved.delete()
-    await this.#listing.removeMoved(isMoved ? key : newKey, stored)
+    await this.#listing.removeMoved(isMoved ? key : newKey, draft)
     return isMoved ? seenOf(newKey, moved, draft) : undefined
   }
 
@@ -214,10 +215,9 @@ export class SessionWriter {
   /** Replaces what was seen. Resolves to what is stored then, or to `undefined` if it has changed. */
   async #replace(seen: SeenSession, stored: DraftSession): Promise<SeenSession | undefined> {
     const { key } = seen
-    if (stored.isListed) {
-      this.#context.anonymous?.remove(key)
-      if (!(await this.#listing.add(key, stored, seen))) return undefined
-    }
+    const { users, anonymous } = this.#context
+    if (stored.isListed) anonymous?.remove(key)
+    if (users !== undefined && !(await this.#listing.add(key, stored, seen))) return undefined
     if (!seen.isOld) {
       const snapshot = await this.#drafts.store(seen.snapshot, stored)
       if (snapshot !== undefined && seen.stored.isListed)

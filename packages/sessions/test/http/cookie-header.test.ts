@@ -55,6 +55,43 @@ describe('the id in a cookie', () => {
   })
 })
 
+describe('of several cookies that may have the name of the session', () => {
+  const sign = createSigner('secret')
+  const planted = encodeURIComponent(`s:${sign('planted')}`)
+  const own = encodeURIComponent(`s:${sign('own')}`)
+
+  // String.prototype.trim removes these, but browsers do not: they accept such a cookie from a neighbouring host.
+  const removed = ['\xa0', '\xc2\xa0', '\xef\xbb\xbf', '\x85', '\x0b', '\x0c', '"', ',']
+
+  test.each(['__Host-sid', '__Secure-sid', '__host-sid'])('none of %s is accepted', (name) => {
+    const readId = createIdReader(name, [sign])
+    expect(readId(`a=1; ${name}=${own}; b=2`)).toBe('own')
+    const similar = removed.flatMap((text) => [`${text}${name}`, `${name}${text}`])
+    for (const other of [...similar, name, `${name} `, ` ${name}`]) {
+      expect(readId(`${other}=${planted}; ${name}=${own}`)).toBeUndefined()
+      expect(readId(`${name}=${own}; ${other}=${planted}`)).toBeUndefined()
+    }
+    for (const other of similar) expect(readId(`${other}=${planted}`)).toBeUndefined()
+    expect(readId(`${name}; ${name}=${own}`)).toBeUndefined()
+    expect(readId(`a="1; ${name}=${planted}; b=2"; ${name}=${own}`)).toBeUndefined()
+  })
+
+  test('the first one counts if browsers do not protect the name', () => {
+    const readId = createIdReader('sid', [sign])
+    expect(readId(`sid=${planted}; sid=${own}`)).toBe('planted')
+    for (const text of removed) expect(readId(`${text}sid=${planted}; sid=${own}`)).toBe('own')
+    expect(readId(`\tsid=${own} `)).toBe('own')
+  })
+
+  test('other names and values are no obstacle', () => {
+    const readId = createIdReader('__Host-sid', [sign])
+    const others = [`x__Host-sid=${planted}`, `__Host-sid-2=${planted}`, `x=__Host-sid=${planted}`]
+    for (const other of [...others, `x=1, __Host-sid=${planted}`]) {
+      expect(readId(`${other}; __Host-sid=${own}`)).toBe('own')
+    }
+  })
+})
+
 test('a signer with memory signs as the one without', () => {
   const sign = createSigner('secret')
   const remembering = withMemory(sign)

@@ -32,7 +32,10 @@ function createSessions() {
 }
 
 /** A server of `node:http`, without a framework. */
-async function serve(handle: Handle, options: Partial<SessionMiddlewareOptions> = {}) {
+async function serve(
+  handle: Handle,
+  { headers, ...options }: Partial<SessionMiddlewareOptions> & { headers?: object } = {},
+) {
   const store = createSessions()
   const middleware = session({ secret: 'test only', store, ...options })
   const server = createServer((request, response) => {
@@ -49,7 +52,9 @@ async function serve(handle: Handle, options: Partial<SessionMiddlewareOptions> 
   const { port } = server.address() as AddressInfo
   let cookie = ''
   const getWith = async (cookie: string, path = '/') => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie } })
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      headers: { ...headers, cookie },
+    })
     const setCookies = response.headers.getSetCookie()
     return { status: response.status, text: await response.text(), setCookies }
   }
@@ -61,12 +66,30 @@ async function serve(handle: Handle, options: Partial<SessionMiddlewareOptions> 
   return { get, getWith, store, cookie: () => cookie }
 }
 
+/** What a proxy adds that ends TLS. */
+const https = { 'x-forwarded-proto': 'https' }
+
 const done = (call: (callback: (error?: unknown) => void) => unknown) =>
   new Promise<void>((resolve, reject) => {
     call((error) => (error === undefined ? resolve() : reject(error)))
   })
 
 describe('on a server of node:http', () => {
+  test('a cookie that a neighbouring host has set in place of one with the prefix __Host- opens no session', async () => {
+    const { getWith } = await serve(
+      ({ session, url }, response) => {
+        if (url !== '/') session.user = url
+        response.end(String(session.user ?? 'nobody'))
+      },
+      { name: '__Host-sid', cookie: { secure: true }, proxy: true, headers: https },
+    )
+    const cookies = await Promise.all(['/planted', '/own'].map((path) => getWith('', path)))
+    const [planted, own] = cookies.map(({ setCookies }) => setCookies[0]?.split(';')[0] as string)
+    expect((await getWith(own as string)).text).toBe('/own')
+    expect((await getWith(`\xa0${planted}; ${own}`)).text).toBe('nobody')
+    expect((await getWith(`\xa0${planted}`)).text).toBe('nobody')
+  })
+
   test('a session is stored and read', async () => {
     const { get } = await serve(({ session }, response) => {
       session.visits = Number(session.visits ?? 0) + 1

@@ -92,6 +92,18 @@ const faults: readonly (readonly [name: string, change: Change, calls?: number])
     ],
   ],
   [
+    'the end of all sessions of a user leaves those that are not listed',
+    [
+      'index.js',
+      'if (!found.stored.isListed) return await this.hasEnded(key, found) ? void 0 : found;',
+      'if (!found.stored.isListed) return found;',
+    ],
+  ],
+  [
+    'a session that is not listed is listed after the end of all others of its user',
+    ['index.js', 'before === user ? unlisted : void 0', 'void 0'],
+  ],
+  [
     'a logout leaves a session whose old id the backend has lost',
     [
       'index.js',

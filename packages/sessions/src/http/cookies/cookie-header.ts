@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import { type CookiePair, cookiePairs } from '@stowage/core/driver'
 import { createHmacSha256 } from '../../keys/hmac.ts'
 import { RecentValues } from '../../keys/recent-values.ts'
 import type { Cookie } from './cookie.ts'
@@ -30,23 +31,38 @@ export function withMemory(sign: Signer): Signer {
 /** Returns the id in a `Cookie` header. */
 export type IdReader = (header: string | undefined) => string | undefined
 
-/** Reads the id of the first cookie with this name, if it was signed by one of the signers. */
+/**
+ * Reads the id of the first cookie with this name, if it was signed by one of the signers. A name with a prefix that browsers
+ * protect must be unambiguous.
+ */
 export function createIdReader(name: string, signers: readonly Signer[]): IdReader {
-  const start = `${name}=`
   // A signature that was verified need not be verified again. To find a cookie here, all of it has to be known.
   const ids = new RecentValues((text) => idOf(text, signers), knownCookies)
+  const valueIn = protectedPrefix.test(name) ? onlyValue : firstValue
   return (header) => {
-    const text = header === undefined ? undefined : findCookie(header, start)
+    const text = header === undefined ? undefined : valueIn(header, name)
     return text === undefined ? undefined : ids.get(text)
   }
 }
 
-function findCookie(header: string, start: string): string | undefined {
-  for (const part of header.split(';')) {
-    const pair = part.trim()
-    if (pair.startsWith(start)) return pair.slice(start.length)
-  }
-  return undefined
+/** Browsers let only the host itself, over HTTPS, set cookies with these names (RFC 6265bis section 4.1.3). */
+const protectedPrefix = /^__(?:Host|Secure|Http)-/i
+
+function firstValue(header: string, name: string): string | undefined {
+  return valueOfPair(cookiePairs(header, name).find(({ isExact }) => isExact))
+}
+
+/**
+ * The value of a cookie whose name a browser protects. If several cookies may have the name, others have planted one of them,
+ * and which one is not known: so none is accepted.
+ */
+function onlyValue(header: string, name: string): string | undefined {
+  const [first, second] = cookiePairs(header, name)
+  return first?.isExact === true && second === undefined ? valueOfPair(first) : undefined
+}
+
+function valueOfPair(pair: CookiePair | undefined): string | undefined {
+  return pair?.text.slice(pair.text.indexOf('=') + 1)
 }
 
 /** The id in the value of a cookie. */

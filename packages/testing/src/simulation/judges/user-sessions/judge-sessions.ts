@@ -96,9 +96,15 @@ class SessionJudge {
   }
 
   #hasEnded(create: SessionWrite, read: SessionRead): boolean {
-    const isOver = (end: SessionEnd) => end.ended < read.began && end.began > create.ended
+    const isOver = (end: SessionEnd) =>
+      end.ended < read.began && end.began > create.ended && !this.#mayMiss(create, end, read)
     const { clears } = this.#history
     return this.#history.endsOf(create.owner).some(isOver) || clears.some(isOver)
+  }
+
+  /** Whether the backend may have lost the list, which says that a session has ended which is not in it. */
+  #mayMiss({ isUnlisted }: SessionWrite, { op }: SessionEnd, read: SessionRead): boolean {
+    return op === 'destroy all' && isUnlisted === true && this.#lostFrom < read.ended
   }
 
   /** A session that has not ended is not missing. */
@@ -123,15 +129,18 @@ class SessionJudge {
 
   /** Whether the session may have ended before `until` is over. */
   #mayHaveEnded(create: SessionWrite, until: SessionRead | SessionWrite): boolean {
-    const { clears } = this.#history
-    const isBefore = ({ began }: SessionEnd) => began < until.ended
-    const clearsSince = clears.filter(({ ended }) => ended > create.began)
+    const isPossible = (end: SessionEnd) => end.began < until.ended && this.#isSince(create, end)
     return (
       this.#lostFrom < until.ended ||
-      this.#history.possibleEndsOf(create.owner).some(isBefore) ||
-      clearsSince.some(isBefore) ||
+      this.#history.possibleEndsOf(create.owner).some(isPossible) ||
+      this.#history.clears.some(isPossible) ||
       this.#mayHaveExpired(create, until)
     )
+  }
+
+  /** Whether an end may concern a session: not if it was created later, unless that is known by the clocks only. */
+  #isSince({ began, isUnlisted }: SessionWrite, end: SessionEnd): boolean {
+    return end.ended > began || (end.op === 'destroy all' && isUnlisted === true)
   }
 
   #mayHaveExpired(create: SessionWrite, until: SessionRead | SessionWrite): boolean {

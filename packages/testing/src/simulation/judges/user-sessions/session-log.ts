@@ -38,6 +38,8 @@ export interface SessionWrite extends Operation {
   readonly op: 'create' | 'update' | 'touch'
   readonly owner: string
   readonly ttlMs: number | undefined
+  /** Whether a session was created without a list of its user. */
+  readonly isUnlisted?: boolean
   /** When the request read the session. */
   readonly readAt: number
   /** The keys that were changed, with their new values; `undefined` for a deleted one. */

@@ -19,7 +19,13 @@ export type RequestAction =
   | 'resave'
 
 export type UserSessionCall =
-  | { readonly op: 'login'; readonly user: number; readonly ttlMs?: number | undefined }
+  | {
+      readonly op: 'login'
+      readonly user: number
+      readonly ttlMs?: number | undefined
+      /** Whether a process without the option `index` stores the session, so that it is not listed. */
+      readonly isUnlisted?: boolean
+    }
   | {
       readonly op: 'request'
       readonly user: number
@@ -43,6 +49,7 @@ const login = fc.record({
   op: fc.constant('login'),
   user,
   ttlMs: fc.constantFrom(undefined, undefined, undefined, 150, 400),
+  isUnlisted: fc.nat({ max: 3 }).map((draw) => draw === 0),
 })
 const request = fc.record({
   op: fc.constant('request'),

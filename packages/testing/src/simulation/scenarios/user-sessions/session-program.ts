@@ -12,6 +12,7 @@ import { orderedStore } from '../ordered-store.ts'
 import type { ProcessContext, Program } from '../scenario.ts'
 import type { UserSessionCall } from './session-calls.ts'
 
+type LoginCall = UserSessionCall & { readonly op: 'login' }
 type RequestCall = UserSessionCall & { readonly op: 'request' }
 
 /** For how long an old id leads to a session, in milliseconds. */
@@ -28,6 +29,8 @@ interface Loaded {
 export class SessionProgram implements Program<UserSessionCall> {
   readonly #context: ProcessContext
   readonly #sessions: Sessions<SimulatedSession>
+  /** Those of a process that runs a version of the application without `index`. */
+  readonly #unlisted: Sessions<SimulatedSession>
   readonly #log: SessionLog
 
   constructor(context: ProcessContext, log: SessionLog) {
@@ -38,12 +41,13 @@ export class SessionProgram implements Program<UserSessionCall> {
     const cache = new context.Cache(ordered, { prefix, clock, ttl: '1d' })
     const index = { index: ({ owner }: SimulatedSession) => owner, indexSecret }
     this.#sessions = new Sessions<SimulatedSession>({ cache, rotation: true, ...index })
+    this.#unlisted = new Sessions<SimulatedSession>({ cache, rotation: true })
   }
 
   async run(call: UserSessionCall): Promise<unknown> {
     switch (call.op) {
       case 'login':
-        return this.#login(`user${call.user}`, newId(), call.ttlMs)
+        return this.#login(`user${call.user}`, newId(), call)
       case 'collide':
         return this.#collide(`user${call.user}`)
       case 'clear':
@@ -59,13 +63,19 @@ export class SessionProgram implements Program<UserSessionCall> {
     return this.#sessions.cache.close()
   }
 
-  async #login(owner: string, id: string, ttlMs: number | undefined, data = {}): Promise<string> {
+  async #login(
+    owner: string,
+    id: string,
+    { ttlMs, isUnlisted = false }: Pick<LoginCall, 'ttlMs' | 'isUnlisted'>,
+    data = {},
+  ): Promise<string> {
+    const sessions = isUnlisted ? this.#unlisted : this.#sessions
     const cookie = ttlMs === undefined ? {} : { cookie: { originalMaxAge: ttlMs } }
     const session: SimulatedSession = { ...data, owner, ...cookie }
     const changes = Object.fromEntries(sessionKeys.map((key) => [key, session[key] as number]))
     await this.#write(
-      { op: 'create', id, owner, ttlMs, changes, readAt: this.#context.now() },
-      () => this.#sessions.create(id, session),
+      { op: 'create', id, owner, ttlMs, isUnlisted, changes, readAt: this.#context.now() },
+      () => sessions.create(id, session),
     )
     this.#cookiesOf(owner).push(id)
     return id
@@ -124,7 +134,12 @@ export class SessionProgram implements Program<UserSessionCall> {
         return this.#change(loaded, key)
       case 'regenerate':
         await this.#destroy(loaded)
-        return this.#login(session.owner, newId(), session.cookie?.originalMaxAge, session)
+        return this.#login(
+          session.owner,
+          newId(),
+          { ttlMs: session.cookie?.originalMaxAge },
+          session,
+        )
       case 'rotate':
         return this.#rotate(loaded)
     }
@@ -176,7 +191,10 @@ export class SessionProgram implements Program<UserSessionCall> {
   }
 
   #write(
-    operation: Pick<SessionWrite, 'op' | 'id' | 'owner' | 'ttlMs' | 'readAt' | 'changes'>,
+    operation: Pick<
+      SessionWrite,
+      'op' | 'id' | 'owner' | 'ttlMs' | 'isUnlisted' | 'readAt' | 'changes'
+    >,
     work: () => Promise<'saved' | 'unchanged' | 'dropped'>,
   ): Promise<unknown> {
     const refuse = (error: unknown, recorded: SessionOperation) => {

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto'
+import { ConfigError, Env, type Variables } from '@stowage/core'
+
+/** Any other value of `NODE_ENV`, also none, is production: a forgotten variable must not weaken an application. */
+const developmentModes = ['development', 'test']
+/** With a cookie, secrets can be tried as fast as an HMAC is computed, so that short texts and words are found. */
+const minSecretLength = 32
+const suggestion = 'Use a random text, as of: openssl rand -base64 32.'
+
+/**
+ * Returns the secrets of `SESSION_SECRET`, which sign the cookie of a session: of a list separated by commas, the first one signs,
+ * and all are accepted. If it is not set and `NODE_ENV` is `development` or `test`, returns a random one, so that sessions end
+ * with the process.
+ *
+ * @throws ConfigError if it is not set, or has fewer than 32 characters, in production: for any other `NODE_ENV`, also none
+ * @example
+ * const secret = sessionSecret({ ...process.env, NODE_ENV: 'development' })
+ * app.use(session({ secret, store: new Sessions({ cache }) }))
+ */
+export function sessionSecret(variables: Variables): string[] {
+  const env = new Env(variables)
+  const secrets = readSecrets(env)
+  if (env.problems.length > 0) throw new ConfigError(env.problems)
+  return secrets ?? [generatedSecret()]
+}
+
+let generated: string | undefined
+
+/** A random secret, the same during the whole process. */
+export function generatedSecret(): string {
+  generated ??= randomBytes(32).toString('base64url')
+  return generated
+}
+
+/** The secrets; `undefined` if there are none, or if they are not accepted: then `env` has the problem. */
+export function readSecrets(env: Env): string[] | undefined {
+  const secrets = env
+    .text('SESSION_SECRET')
+    ?.split(',')
+    .map((secret) => secret.trim())
+  const isProduction = !developmentModes.includes(env.text('NODE_ENV') ?? '')
+  const problem = problemOf(secrets, isProduction)
+  if (problem === undefined) return secrets
+  env.problem('SESSION_SECRET', problem)
+  return undefined
+}
+
+function problemOf(secrets: string[] | undefined, isProduction: boolean): string | undefined {
+  if (secrets?.includes('')) return 'contains an empty secret.'
+  if (!isProduction) return undefined
+  const exception = 'required if NODE_ENV is development or test.'
+  if (secrets === undefined) return `is not set. ${suggestion} It is not ${exception}`
+  if (secrets.every(({ length }) => length >= minSecretLength)) return undefined
+  return `contains a secret of fewer than ${minSecretLength} characters. ${suggestion} That is not ${exception}`
+}
