@@ -114,7 +114,9 @@ describe('requests', () => {
     await storeWith({ endpoint: undefined, region: undefined }).get('k')
     expect(isFromSdk()).toBe(false)
     expect(server.headers).toMatchObject({
-      authorization: expect.stringMatching(/Credential=local\/\d{8}\/eu-west-3\/dynamodb\//),
+      authorization: expect.stringMatching(
+        new RegExp(`Credential=${credentials.accessKeyId}/\\d{8}/eu-west-3/dynamodb/`),
+      ),
       'x-amz-security-token': 'token',
       'user-agent': expect.stringContaining('aws-sdk-js'),
     })

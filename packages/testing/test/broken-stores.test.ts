@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ByteStore, type Clock, systemClock } from '@stowage/core'
+import { isFullTier } from '@stowage/test-servers'
 import {
   type ConformanceContext,
   type ConformanceGroup,
@@ -120,14 +121,16 @@ describe('a group fails for a store with a defect', () => {
   }
 })
 
-describe.concurrent('a group fails for a store with a defect on the system clock', () => {
-  for (const [name, broken] of Object.entries(brokenStores)) {
-    if (invisibleOnRealClock.has(name)) continue
-    test.concurrent(`${broken[0]}: ${name}`, async () => {
-      expect(await failureOf(broken, realTime)).toBeDefined()
-    })
-  }
-})
+if (isFullTier) {
+  describe.concurrent('a group fails for a store with a defect on the system clock', () => {
+    for (const [name, broken] of Object.entries(brokenStores)) {
+      if (invisibleOnRealClock.has(name)) continue
+      test.concurrent(`${broken[0]}: ${name}`, async () => {
+        expect(await failureOf(broken, realTime)).toBeDefined()
+      })
+    }
+  })
+}
 
 /** Runs all cases of a group with a store that has a defect. Returns the names of those that fail. */
 async function failuresOf([group, mutation, options]: BrokenStore): Promise<string[]> {
@@ -169,7 +172,7 @@ describe('every group passes for a store without a defect', () => {
 })
 
 describe.concurrent('during an outage', () => {
-  const times = { manual: manualTime, system: () => realTime }
+  const times = { manual: manualTime, ...(isFullTier && { system: () => realTime }) }
   const kinds = ['refuses', 'freezes'] as const
   for (const [clockName, timeOf] of Object.entries(times)) {
     const failureWith = ([kind, create, options]: BrokenOutage) =>

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheStore, Clock } from '@stowage/core'
 import { memory } from '@stowage/memory'
+import { isFullTier } from '@stowage/test-servers'
 import {
   conform,
   ManualClock,
@@ -46,5 +47,8 @@ describe('reference stores that share their items', () => {
 
 describe('the reference store on the system clock', () => {
   const options: ReferenceStoreOptions = { async: true, limits: { ttlStep: 10 } }
-  conform(test.concurrent, () => referenceStore(options), { wait: async (ms) => sleep(ms) })
+  conform(test.concurrent, () => referenceStore(options), {
+    wait: async (ms) => sleep(ms),
+    groups: isFullTier ? undefined : ['expiry'],
+  })
 })
