@@ -125,7 +125,7 @@ const tested: Readonly<Record<string, readonly [file: string, test: string]>> = 
     'no request is held in memory after its loads',
   ],
   'async-cache-dedupe #35: loaded keys stay in memory': [
-    'packages/core/test/remember/memory.test.ts',
+    'packages/core/test/remember/memory.full.test.ts',
     'keys that were loaded once leave nothing behind',
   ],
   'Symfony #41130: nested loads of two processes wait for each other': [
