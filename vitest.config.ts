@@ -24,14 +24,21 @@ const clientFiles = clientTests
   .slice(0, isFullTier ? undefined : 2)
   .map((name) => `packages/redis/test/${name}.test.ts`)
 
+// Files that leave no trace in the process, neither on channels nor in its environment, so that they can share one.
+const sharedFiles = [
+  'packages/{core,memory,sessions,msgpack,http-cache,drivers,express,lmdb}/test/**/*.test.ts',
+]
+
+const exclude = [...configDefaults.exclude, ...(isFullTier ? [] : ['**/*.full.test.ts'])]
+
 export default defineConfig({
   test: {
-    // Long enough for a slow machine. Only tests that hang should fail.
     // Files named *.full.test.ts prove in further configurations what others prove in the most usual one.
-    exclude: [...configDefaults.exclude, ...(isFullTier ? [] : ['**/*.full.test.ts'])],
+    exclude,
     globalSetup: ['test/setup/shared-servers.ts'],
     setupFiles: ['test/setup/each-file.ts'],
     reporters: ['default', './scripts/lib/test-summary.mjs'],
+    // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 20_000 } },
@@ -49,7 +56,18 @@ export default defineConfig({
             'examples/*/test/**/*.test.ts',
             'test/**/*.test.ts',
           ],
+          exclude: [...exclude, ...sharedFiles],
           // Tests run against the built packages, as they are published, not against transformed sources.
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'units',
+          include: sharedFiles,
+          // A process for each file takes longer than most of these files.
+          isolate: false,
           server: { deps: { external: [/\/dist\//] } },
         },
       },

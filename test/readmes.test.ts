@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import {
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   type MemcachedServer,
   type RedisServer,
-  startDynamoDB,
+  sharedDynamoDB,
   startMemcached,
   startRedis,
 } from '@stowage/test-servers'
@@ -39,12 +39,12 @@ const pages = [
 ]
 const blocks = pages.flatMap(blocksOf)
 let server: RedisServer
-let dynamo: DynamoDBServer
+let dynamo: DynamoDBDatabase
 let memcached: MemcachedServer
 
 beforeAll(async () => {
   server = await startRedis()
-  dynamo = await startDynamoDB()
+  dynamo = await sharedDynamoDB()
   memcached = await startMemcached()
   rmSync(folder, { recursive: true, force: true })
   for (const { file, code } of blocks) {

@@ -6,7 +6,7 @@ import { dynamodb, ensureTable } from '@stowage/dynamodb'
 import { memcached } from '@stowage/memcached'
 import { redis } from '@stowage/redis'
 import { Sessions } from '@stowage/sessions'
-import { startDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
+import { sharedDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
 import { afterAll, describe, expect, test } from 'vitest'
 import { sendText } from '../../packages/memcached/test/send-text.ts'
 
@@ -56,7 +56,7 @@ const starts: Record<string, () => Promise<Server>> = {
 
 starts.DynamoDB = async () => {
   const table = 'commands'
-  const { url, env, stop } = await startDynamoDB()
+  const { url, env, stop } = await sharedDynamoDB()
   Object.assign(process.env, env)
   const counter = await startCounter(url)
   const options = { table, endpoint: counter.url, region: env.AWS_REGION, timeout: '20s' } as const

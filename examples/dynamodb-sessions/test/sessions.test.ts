@@ -2,17 +2,17 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { AppProcess, type Variables } from '@stowage/example-shared/testing'
-import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
+import { type DynamoDBDatabase, sharedDynamoDB } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 const built = (name: string) => new URL(`../dist/${name}.js`, import.meta.url)
 const execute = promisify(execFile)
 const apps: AppProcess[] = []
-let dynamo: DynamoDBServer
+let dynamo: DynamoDBDatabase
 let variables: Variables
 
 beforeAll(async () => {
-  dynamo = await startDynamoDB()
+  dynamo = await sharedDynamoDB()
   // Processes that share sessions share the secret.
   variables = { ...dynamo.env, SESSION_TABLE: 'sessions', SESSION_SECRET: 'only-for-this-test' }
 })

@@ -1,9 +1,9 @@
 import { type AppProcess, type Variables, Visitor } from '@stowage/example-shared/testing'
 import {
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   type MemcachedServer,
   type RedisServer,
-  startDynamoDB,
+  sharedDynamoDB,
   startMemcached,
   startRedis,
 } from '@stowage/test-servers'
@@ -11,12 +11,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { outcomeOf, startShop } from './shop.ts'
 
 let redis: RedisServer
-let dynamo: DynamoDBServer
+let dynamo: DynamoDBDatabase
 let nodes: MemcachedServer[]
 
 beforeAll(async () => {
   redis = await startRedis()
-  dynamo = await startDynamoDB()
+  dynamo = await sharedDynamoDB()
   nodes = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
 })
 

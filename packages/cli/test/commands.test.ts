@@ -4,11 +4,11 @@ import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
 import { Sessions, sessionKey } from '@stowage/sessions'
 import {
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   freePort,
   type MemcachedServer,
   type RedisServer,
-  startDynamoDB,
+  sharedDynamoDB,
   startMemcached,
   startRedis,
 } from '@stowage/test-servers'
@@ -22,7 +22,7 @@ const sessionIds = ['first-session-id-of-ada', 'second-session-id-of-ada']
 
 let redis: RedisServer
 let memcached: MemcachedServer
-let dynamodb: DynamoDBServer
+let dynamodb: DynamoDBDatabase
 let folder: Folder
 let env: Record<string, string>
 let caches: Caches<'cache' | 'session'>
@@ -32,7 +32,7 @@ let sessions: Sessions
 beforeAll(async () => {
   redis = await startRedis({ args: ['--requirepass', password] })
   memcached = await startMemcached()
-  dynamodb = await startDynamoDB()
+  dynamodb = await sharedDynamoDB()
   env = {
     CACHE_DRIVER: 'redis',
     REDIS_URL: `redis://:${password}@127.0.0.1:${redis.port}`,
