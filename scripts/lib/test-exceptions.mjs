@@ -16,6 +16,10 @@ const duration = {
     'The bound grows with the time that has passed: a number of calls per second.',
   'packages/dynamodb/test/requests.test.ts':
     'The bound grows with the time that has passed: a number of retries per second.',
+  'packages/dynamodb/test/server-clock.test.ts':
+    'Tells the clock of the server from one that is an hour wrong, and allows for seconds.',
+  'packages/redis/test/topology/cluster.test.ts':
+    'The clock of a server, in epoch milliseconds: 10 s are allowed.',
   'packages/testing/src/conformance/cache/stale-values.ts':
     'The bound grows with the time that has passed: it is the tolerance of a clock.',
   'test/check-tests.test.ts': isSubject,
@@ -23,7 +27,7 @@ const duration = {
 
 /** Files with a sleep outside a poll. */
 const sleep = {
-  'examples/express-app/test/cluster.test.ts':
+  'examples/express-app/test/cluster.full.test.ts':
     'The moment at which a signal arrives. The process has to end at any moment.',
   'packages/core/test/calls/watchdog.test.ts':
     'A watchdog counts its own ticks, so that a machine that stops the process delays both.',
@@ -33,7 +37,7 @@ const sleep = {
   'packages/core/test/generations/generations.test.ts': slowCall,
   'packages/core/test/locks/limits.test.ts': slowCall,
   'packages/core/test/locks/locks.test.ts': passes,
-  'packages/core/test/near/heap.test.ts': 'Lets the collector of garbage finish.',
+  'packages/core/test/near/heap.full.test.ts': 'Lets the collector of garbage finish.',
   'packages/core/test/remember/context.test.ts': proceeds,
   'packages/core/test/remember/leases.test.ts': slowCall,
   'packages/core/test/remember/many/changes-during-load.test.ts': slowCall,
@@ -49,7 +53,7 @@ const sleep = {
   'packages/http-cache/test/round-trips.test.ts':
     'Polls until two looks at a count are equal. The store is in this process and takes no timer.',
   'packages/lmdb/test/expiry-and-size.test.ts': nothing,
-  'packages/lmdb/test/processes.test.ts': pace,
+  'packages/lmdb/test/processes.full.test.ts': pace,
   'packages/memcached/test/discovery/discovery-endpoint.test.ts': proceeds,
   'packages/memcached/test/discovery/elasticache.test.ts': passes,
   'packages/memcached/test/memcached-store.test.ts':
@@ -59,6 +63,7 @@ const sleep = {
   'packages/memcached/test/prefix.test.ts': passes,
   'packages/memcached/test/protocol/replies.test.ts': nothing,
   'packages/redis/test/faults.test.ts': pace,
+  'packages/redis/test/topology/cluster.full.test.ts': pace,
   'packages/redis/test/topology/cluster.test.ts': pace,
   'packages/redis/test/topology/consistency.test.ts': pace,
   'packages/redis/test/topology/replicas.test.ts': pace,
@@ -73,20 +78,20 @@ const sleep = {
   'packages/testing/src/conformance/cache/remember.ts': slowCall,
   'packages/testing/src/conformance/outage.ts': pace,
   'packages/testing/test/configuration-endpoint.test.ts': pace,
-  'test/failover/flapping.test.ts': pace,
+  'test/failover/flapping.full.test.ts': pace,
   'test/failover/outages.ts': pace,
   'test/fuzz/faults.mjs': pace,
   'test/http-cache/cases/responses.ts': slowCall,
   'test/locks/cases/holders.ts': passes,
   'test/locks/processes/lock-commands.mjs': pace,
-  'test/near/near.test.ts': pace,
-  'test/near/redis-servers.test.ts': pace,
+  'test/near/near-processes.ts': pace,
+  'test/near/redis-servers.full.test.ts': pace,
   'test/remember/cases/holders.ts': passes,
   'test/remember/processes/worker.mjs': slowCall,
   'test/remember/races/races.mjs': pace,
   'test/sessions/cases/races.ts':
     'Lets a ttl pass. What has to happen within another one is repeated if it took too long.',
-  'test/sessions/outages.test.ts': pace,
+  'test/sessions/outages.full.test.ts': pace,
   'test/check-tests.test.ts': isSubject,
 }
 

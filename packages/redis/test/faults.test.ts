@@ -13,6 +13,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fuzzRedis } from './fuzz/fuzz-redis.mjs'
 import { waitUntil, waitUntilReplicated, waitUntilSucceeds } from './helpers.ts'
 
+/** Longer than a busy machine stops the server. */
+const timeoutMs = 1_500
+
 let server: RedisServer
 let proxy: FaultProxy
 let store: ReturnType<typeof redis>
@@ -21,7 +24,7 @@ const cleanups: (() => Promise<unknown>)[] = []
 beforeEach(async () => {
   server = await startRedis()
   proxy = await startProxy(server.port)
-  store = redis({ url: proxy.url, timeout: '400ms', connectTimeout: '400ms' })
+  store = redis({ url: proxy.url, timeout: timeoutMs, connectTimeout: timeoutMs })
   cleanups.push(
     server.stop,
     () => proxy.stop(),
@@ -106,7 +109,7 @@ test('calls to an unresponsive server time out, and succeed once it replies agai
 test('a large reply that takes longer than the timeout fails no call, as long as its bytes arrive', async () => {
   // A reply of 5 MB takes twice the timeout, which is longer than a busy machine stops the server.
   const link = await startSlowLink(server.port, 1_600)
-  const store = redis({ url: `redis://127.0.0.1:${link.port}`, timeout: '1500ms' })
+  const store = redis({ url: `redis://127.0.0.1:${link.port}`, timeout: timeoutMs })
   cleanups.push(
     async () => link.close(),
     () => store.close(),

@@ -174,7 +174,7 @@ const tested: Readonly<Record<string, readonly [file: string, test: string]>> = 
   ],
   'FusionCache, lru-cache: every wave of callers repeats a failing load': [
     'test/remember/cases/failures.ts',
-    'with backoff, a failing load is executed once per second in all processes',
+    'with backoff, a failing load is executed once in all processes until that ends',
   ],
   'adonis, ocache: a failed refresh deletes the good value': [
     'packages/core/test/remember/requested-refresh.test.ts',
