@@ -125,8 +125,11 @@ export class Cache {
     this.#path = parent?.path ?? ''
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
-    const unorderedReader = (inner: AnyStore) =>
-      new EntryReader(entries.over(inner), root, scope.knownTags)
+    let unordered: EntryReader | undefined
+    const unorderedReader = (inner: AnyStore) => {
+      unordered ??= new EntryReader(entries.over(inner), root, scope.knownTags)
+      return unordered
+    }
     const { time } = root
     const updates = { store: ordered, entries, reader, unorderedReader, scope, time, clock }
     this.#updates = new EntryUpdates(updates)

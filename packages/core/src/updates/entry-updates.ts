@@ -103,21 +103,21 @@ export class EntryUpdates {
 
   /** The same for the store itself, in a write that later calls for the key wait for. */
   addTo(store: AnyStore, key: string, item: unknown, ttl: number | undefined): Awaitable<boolean> {
-    const retry = (isAdded: boolean) => isAdded || this.#addOverMiss(store, key, item, ttl)
     const added = store.add(key, item, ttl)
-    return added instanceof Promise ? added.then(retry) : retry(added)
+    if (!(added instanceof Promise)) return added || this.#addOverMiss(store, key, item, ttl)
+    return added.then((isAdded) => isAdded || this.#addOverMiss(store, key, item, ttl))
   }
 
   /** Increments a counter. A mark counts as none, because it reads as a miss. */
   increment(key: string, by: number, ttl: number | undefined): Awaitable<number> {
     // Later calls for the key wait for it: they could change what has refused it, before that is read.
     return this.#context.store.overlap(key, (store) => {
-      const retry = (refusal: unknown) => this.#incrementOverMark(store, refusal, { key, by, ttl })
       try {
         const sum = store.increment(key, by, ttl)
-        return sum instanceof Promise ? sum.catch(retry) : sum
+        if (!(sum instanceof Promise)) return sum
+        return sum.catch((error) => this.#incrementOverMark(store, error, { key, by, ttl }))
       } catch (error) {
-        return retry(error)
+        return this.#incrementOverMark(store, error, { key, by, ttl })
       }
     })
   }
