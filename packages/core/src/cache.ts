@@ -126,14 +126,14 @@ export class Cache {
     this.#path = parent?.path ?? ''
     const reader = new EntryReader(entries, root, scope.knownTags)
     this.#reader = reader
-    this.#updates = new EntryUpdates({
-      store: ordered,
-      entries,
-      reader,
-      scope,
-      time: root.time,
-      clock,
-    })
+    let unordered: EntryReader | undefined
+    const unorderedReader = (inner: AnyStore) => {
+      unordered ??= new EntryReader(entries.over(inner), root, scope.knownTags)
+      return unordered
+    }
+    const { time } = root
+    const updates = { store: ordered, entries, reader, unorderedReader, scope, time, clock }
+    this.#updates = new EntryUpdates(updates)
     this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
     if (parent !== undefined) return
     const recovery = recoveryOf(store)
@@ -280,16 +280,16 @@ export class Cache {
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
     const storageKey = this.#storageKeyForWrite(key)
     const ttl = this.#ttlOf(options)
-    const add = async (store: AnyStore, item: unknown) => {
-      const isAdded = ttl !== 0 && (await store.add(storageKey, item, ttl))
-      return { isAdded, item }
+    if (options?.tags === undefined) {
+      const item = this.#entries.encode(storageKey, value)
+      return ttl !== 0 && this.#updates.add(storageKey, item, ttl)
     }
-    const { isAdded, item } = await (options?.tags === undefined
-      ? add(this.#entries.store, this.#entries.encode(storageKey, value))
-      : this.#taggedWrites.write([[storageKey, value]], options.tags, (store, [entry]) =>
-          add(store, entry?.[1]),
-        ))
-    return isAdded || (ttl !== 0 && this.#updates.addOverMiss(storageKey, item, ttl))
+    return this.#taggedWrites.write(
+      [[storageKey, value]],
+      options.tags,
+      async (store, [entry]) =>
+        ttl !== 0 && this.#updates.addTo(store, storageKey, entry?.[1], ttl),
+    )
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */

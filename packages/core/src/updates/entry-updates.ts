@@ -20,6 +20,8 @@ export interface EntryUpdatesContext {
   readonly store: OrderedStore
   readonly entries: EntryCodec
   readonly reader: EntryReader
+  /** Returns a reader for the store itself, in a write that its reads must not wait for. */
+  readonly unorderedReader: (store: AnyStore) => EntryReader
   readonly scope: {
     readonly updates: KeyedQueue
     /** To be called before a write: a value that is being loaded will not be stored. */
@@ -97,26 +99,29 @@ export class EntryUpdates {
     return isExpired
   }
 
-  /** To be called after a refused `add`: replaces an item that reads as a miss. Returns whether it did. */
-  async addOverMiss(key: string, item: unknown, ttl: number | undefined): Promise<boolean> {
-    const found = await this.read(key)
-    // What refused the item has been deleted since: a later call may have done that, so this one must not store any more.
-    if (found.item === undefined) return false
-    const isCorrupt = found.mark === undefined && !found.isEntry
-    if (isCorrupt || freshEntry(found) !== undefined) return false
-    return this.replace(key, found.item, { item, ttl })
+  /** Stores the item unless there is a fresh entry. */
+  add(key: string, item: unknown, ttl: number | undefined): Awaitable<boolean> {
+    // Later calls for the key wait for it: they could change what has refused it, before that is read.
+    return this.#context.store.overlap(key, (store) => this.addTo(store, key, item, ttl))
+  }
+
+  /** The same for the store itself, in a write that later calls for the key wait for. */
+  addTo(store: AnyStore, key: string, item: unknown, ttl: number | undefined): Awaitable<boolean> {
+    const added = store.add(key, item, ttl)
+    if (!(added instanceof Promise)) return added || this.#addOverMiss(store, key, item, ttl)
+    return added.then((isAdded) => isAdded || this.#addOverMiss(store, key, item, ttl))
   }
 
   /** Increments a counter. A mark counts as none, because it reads as a miss. */
   increment(key: string, by: number, ttl: number | undefined): Awaitable<number> {
     // Later calls for the key wait for it: they could change what has refused it, before that is read.
     return this.#context.store.overlap(key, (store) => {
-      const retry = (refusal: unknown) => this.#incrementOverMark(store, refusal, { key, by, ttl })
       try {
         const sum = store.increment(key, by, ttl)
-        return sum instanceof Promise ? sum.catch(retry) : sum
+        if (!(sum instanceof Promise)) return sum
+        return sum.catch((error) => this.#incrementOverMark(store, error, { key, by, ttl }))
       } catch (error) {
-        return retry(error)
+        return this.#incrementOverMark(store, error, { key, by, ttl })
       }
     })
   }
@@ -137,8 +142,28 @@ export class EntryUpdates {
 
   /** The same for the item of a snapshot: if there was none, also replaces an item that reads as a miss. */
   async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
-    if (await this.replace(key, seen, replacement)) return true
-    return seen === undefined && this.addOverMiss(key, replacement.item, replacement.ttl)
+    const { item, ttl } = replacement
+    const adds = seen === undefined && item !== undefined && ttl !== 0
+    if (!adds) return this.replace(key, seen, replacement)
+    this.#context.scope.invalidate(key)
+    return this.add(key, item, ttl)
+  }
+
+  /** Replaces what has refused an `add`, if it reads as a miss. */
+  async #addOverMiss(
+    store: AnyStore,
+    key: string,
+    item: unknown,
+    ttl: number | undefined,
+  ): Promise<boolean> {
+    const { unorderedReader, scope } = this.#context
+    const found = await unorderedReader(store).read(key, [], strongRead)
+    // Another process, or a `clear()`, may have deleted it after this call was made: it must not store any more.
+    if (found.item === undefined) return false
+    const isCorrupt = found.mark === undefined && !found.isEntry
+    if (isCorrupt || freshEntry(found) !== undefined) return false
+    scope.invalidate(key)
+    return store.compareAndSet(key, found.item, item, ttl)
   }
 
   /**

@@ -59,6 +59,11 @@ export class EntryCodec {
     this.#keyPrefix = keyPrefix
   }
 
+  /** The same for another store of the same items. */
+  over(store: AnyStore): EntryCodec {
+    return new EntryCodec(store, this.#codec as Codec, this.#cache, this.#keyPrefix)
+  }
+
   /** Decodes bytes without a copy. The caller does not modify them. */
   withoutCopies(): EntryCodec {
     const { decodeShared } = this.#codec

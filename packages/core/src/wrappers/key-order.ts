@@ -50,12 +50,14 @@ export class KeyOrder {
   /**
    * Makes a write that may overlap with other such writes of its key, such as an increment. It waits for all other earlier
    * calls of the key, and they for it.
+   *
+   * @param argument that of the call; without it, each call would need a function of its own
    */
-  overlap<T>(key: string, call: () => Awaitable<T>): Awaitable<T> {
-    const latest = this.#epochs.get(key)
+  overlap<A, T>(key: string, call: (argument: A) => Awaitable<T>, argument: A): Awaitable<T> {
+    const latest = this.#epochs.size === 0 ? undefined : this.#epochs.get(key)
     const joins = latest?.overlaps === true && latest.inFlight === latest.writes
     const earlier = joins ? latest.earlier : latest && idleOf(latest)
-    const result = earlier === undefined ? call() : earlier.then(call)
+    const result = earlier === undefined ? call(argument) : earlier.then(() => call(argument))
     if (!(result instanceof Promise)) return result
     const epoch = joins ? latest : this.#add(key, true, earlier)
     epoch.writes++

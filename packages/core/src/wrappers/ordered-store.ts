@@ -56,7 +56,7 @@ export class OrderedStore implements AnyStore {
    * other later calls for the key wait until it has settled.
    */
   overlap<T>(key: string, write: (store: AnyStore) => Awaitable<T>): Awaitable<T> {
-    return this.#order.overlap(key, () => write(this.#store))
+    return this.#order.overlap(key, write, this.#store)
   }
 
   get(key: string, options?: ReadOptions): Awaitable<unknown> {

@@ -261,6 +261,18 @@ export const order: readonly ConformanceCase[] = group('order', {
     }
   },
 
+  'calls after an add over a mark take effect after it': async (fixture) => {
+    const [cache] = await newProcessCaches(fixture)
+    for (const [added, deleted] of [fixture.newKeys(2), fixture.newKeys(2)] as [string, string][]) {
+      for (const key of [added, deleted]) await cache.remember(key, {}, () => undefined)
+      const results = await Promise.all([cache.add(added, 'value'), cache.get(added)])
+      assert.deepEqual(results, [true, 'value'], 'a get after an add reads the value')
+      const removed = await Promise.all([cache.add(deleted, 'value'), cache.delete(deleted)])
+      assert.deepEqual(removed, [true, true], 'a delete after an add deletes the value')
+      assert.equal(await cache.get(deleted), undefined, 'nothing is stored')
+    }
+  },
+
   'calls after an increment over a mark take effect after it': async (fixture) => {
     const [a, b] = await newProcessCaches(fixture)
     for (const key of fixture.newKeys(5)) {
