@@ -15,6 +15,8 @@ import type { History } from '../judges/history.ts'
 export type FaultKind =
   /** The network separates a process from the backend. */
   | 'partition'
+  /** The network separates a process from the bus. The backend remains reachable. */
+  | 'partition-bus'
   /** A copy receives no writes. */
   | 'partition-copy'
   /** A node is down, and comes back with its items. */
