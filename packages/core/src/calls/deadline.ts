@@ -1,3 +1,4 @@
+import { onAbort } from './on-abort.ts'
 import { countdown } from './watchdog.ts'
 
 /** The error of a call without a reply before its deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
@@ -34,13 +35,13 @@ export function withDeadline<T>(
   const { signal } = controller
   const cancel = countdown(ms, () => controller.abort(new DeadlineError()), ref)
   const abort = () => controller.abort(outerSignal?.reason)
-  outerSignal?.addEventListener('abort', abort)
+  const stopListening = outerSignal && onAbort(outerSignal, abort)
   return new Promise<T>((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason))
     work(signal).then(resolve, reject)
   }).finally(() => {
     cancel()
-    outerSignal?.removeEventListener('abort', abort)
+    stopListening?.()
     controller.abort()
   })
 }

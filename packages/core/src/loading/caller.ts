@@ -1,3 +1,4 @@
+import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
@@ -75,11 +76,11 @@ export async function withLimits<T>(
       caller.giveUp(signal?.reason)
       reject(signal?.reason)
     }
-    signal?.addEventListener('abort', abort, { once: true })
+    const stopListening = signal && onAbort(signal, abort)
     const cancelTimeout =
       timeoutMs === undefined ? undefined : expire(timeoutMs, caller, at, resolve, reject)
     const settle = () => {
-      signal?.removeEventListener('abort', abort)
+      stopListening?.()
       cancelTimeout?.()
     }
     result.then(resolve, reject)

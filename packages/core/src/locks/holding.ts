@@ -1,4 +1,5 @@
 import { Deferred } from '../calls/deferred.ts'
+import { onAbort } from '../calls/on-abort.ts'
 import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
 import type { HeldLock } from './lock.ts'
@@ -32,13 +33,13 @@ export class Holding {
     const renewal = new Renewal(this.#tenure, () => this.#lose())
     activeLoads.add(active)
     activeLoads.trackBackground(this.#ended.promise)
-    outer?.addEventListener('abort', abort)
+    const stopListening = outer && onAbort(outer, abort)
     try {
       if (outer?.aborted) abort()
       return await work({ signal, fence: () => this.#fence() })
     } finally {
       renewal.stop()
-      outer?.removeEventListener('abort', abort)
+      stopListening?.()
       activeLoads.remove(active)
       await this.#release()
       this.#ended.resolve()

@@ -1,4 +1,5 @@
 import type { InvalidationBus } from '../bus.ts'
+import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { pollDelay } from '../time/poll-delay.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -118,7 +119,7 @@ class Waiter {
     return new Promise((resolve, reject) => {
       const stop = () => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        stopListening?.()
         this.#end = undefined
       }
       const abort = () => {
@@ -130,7 +131,7 @@ class Waiter {
         resolve(reason)
       }
       const timer = setTimeout(end, Math.min(Math.max(1, ms), maxTimerMs), 'time')
-      signal?.addEventListener('abort', abort)
+      const stopListening = signal && onAbort(signal, abort)
       this.#end = end
       if (signal?.aborted) abort()
       else if (this.isWoken) this.wake()

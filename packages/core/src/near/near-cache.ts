@@ -1,7 +1,7 @@
 import { channels } from '../channels.ts'
 import { BoundedMap } from '../eviction/bounded-map.ts'
 import type { CacheStore } from '../store.ts'
-import { type Clock, systemClock } from '../time/clock.ts'
+import { type Clock, elapsedTimeOf, systemClock } from '../time/clock.ts'
 import { ExpiryClock } from '../time/expiry-clock.ts'
 import type { DecodedItem } from '../values/items/decoded-item.ts'
 import type { NearValues, ResolvedNearOptions } from './near-options.ts'
@@ -62,8 +62,8 @@ export class NearCache {
   constructor(config: NearCacheConfig) {
     const { clock, maxEntries, maxBytes, store } = config
     this.#config = config
-    // The clock of the system may be set back, so the time of entries is measured with one that is not.
-    const now = () => (clock.monotonic === undefined ? performance.now() : clock.monotonic())
+    // The clock of the system may be set back, and a monotonic one stands still while the machine is suspended.
+    const now = elapsedTimeOf(clock)
     this.#expiry = new ExpiryClock({ now }, clock === systemClock)
     const isPast = (time: number) => this.#expiry.isPast(time)
     this.#items = new BoundedMap({ maxEntries, maxBytes, isPast })

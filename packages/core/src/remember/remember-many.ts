@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { Deferred } from '../calls/deferred.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
@@ -80,11 +79,7 @@ export class RememberManyCall<T> implements LoadGroup {
   /** Resolves to the values of the keys, in their order. A repeated key joins the flight of its first occurrence. */
   async run(keys: readonly JobKeys[], limits: CallerLimits): Promise<T[]> {
     const jobs = keys.map((each) => this.#jobOf(each))
-    if (!hasLimits(limits)) return this.#runUnlimited(jobs)
-    const { signal } = limits
-    if (signal === undefined) return this.#runLimited(jobs, limits)
-    const [relayed, stop] = relaySignal(signal)
-    return this.#runLimited(jobs, { ...limits, signal: relayed }).finally(stop)
+    return hasLimits(limits) ? this.#runLimited(jobs, limits) : this.#runUnlimited(jobs)
   }
 
   /** Each key has the limits of the call: after the timeout, it is stale or missing. */
@@ -251,16 +246,6 @@ class ManyContext<T> implements LoadManyContext<T> {
     if (context !== undefined) return context
     throw new TypeError('The key is not one of the missing keys that are loaded.')
   }
-}
-
-/** A signal that aborts with `signal` and may have a listener for each key, and a function that releases `signal`. */
-function relaySignal(signal: AbortSignal): [relayed: AbortSignal, stop: () => void] {
-  const controller = new AbortController()
-  setMaxListeners(0, controller.signal)
-  const abort = () => controller.abort(signal.reason)
-  if (signal.aborted) abort()
-  else signal.addEventListener('abort', abort, { once: true })
-  return [controller.signal, () => signal.removeEventListener('abort', abort)]
 }
 
 /** A signal that aborts when the last of these signals does. */

@@ -8,11 +8,14 @@ const maxRoundTripMs = 250
 const maxReads = 3
 /** How long after the last reading the time is known without another one. */
 const maxAgeMs = 2 * refreshMs
+/** If the clock of the process and the monotonic clock differ by more since the last reading, it does not count. */
+const maxDisagreementMs = 250
 
 /**
  * The time of a backend, which all processes share even if their own clocks differ. The clock of the backend is read on
- * the first use and then once per minute; in between the time is computed with `performance.now()`. If the backend has no
- * clock, or its clock has never been readable, the clock of the process is used.
+ * the first use and then once per minute; in between the time is computed with `performance.now()`. That clock stands still
+ * while the machine is suspended, so the clock of the backend is read again as soon as the clock of the process has advanced
+ * differently. If the backend has no clock, or its clock has not been readable since then, that of the process is used.
  */
 export class BackendTime {
   readonly #readClock: (() => Awaitable<number>) | undefined
@@ -21,6 +24,8 @@ export class BackendTime {
   #offset: number | undefined
   /** In the time of `performance.now()`. */
   #readAt = 0
+  /** By how much the clock of the process was ahead of `performance.now()` when the last reading was sent. */
+  #processOffset = 0
   /** How long the reply took: the clock of the backend may have been read at its beginning. */
   #roundTripMs = 0
   /** The reading in flight, for all callers. */
@@ -36,6 +41,7 @@ export class BackendTime {
     if (this.#readClock === undefined) return this.#processClock.now()
     if (this.#offset === undefined) return undefined
     const now = performance.now()
+    if (!this.#isRunning(now)) return undefined
     const age = now - this.#readAt
     if (age > maxAgeMs) return undefined
     // In the background: within another minute, the clocks do not drift apart noticeably.
@@ -46,6 +52,7 @@ export class BackendTime {
   /** Epoch milliseconds, an integer. */
   async now(): Promise<number> {
     if (this.#readClock !== undefined) {
+      this.#dropAfterSuspension()
       const isOutdated = performance.now() - this.#readAt > refreshMs
       // Without a reply, the last offset or the clock of the process is accurate enough until the next attempt.
       if (this.#offset === undefined || isOutdated) await this.#renew()
@@ -57,11 +64,12 @@ export class BackendTime {
    * Epoch milliseconds, an integer, for counts that all processes share. Waits for the clock of the backend on the first use
    * only: later it is read in the background.
    *
-   * @throws CacheError if the backend has a clock that has never been readable: processes with different clocks would
-   * count apart
+   * @throws CacheError if the backend has a clock that has never been readable, or not since the machine was suspended:
+   * processes with different clocks would count apart
    */
   synchronized(): Awaitable<number> {
     if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
+    this.#dropAfterSuspension()
     const isOutdated = performance.now() - this.#readAt > refreshMs
     const reading = this.#offset === undefined || isOutdated ? this.#readShared() : undefined
     const estimate = this.#estimate()
@@ -81,6 +89,7 @@ export class BackendTime {
     try {
       return Math.floor(await this.#read(this.#readClock))
     } catch (error) {
+      this.#dropAfterSuspension()
       const estimate = this.#estimate()
       if (estimate === undefined) throw error
       return estimate
@@ -94,6 +103,16 @@ export class BackendTime {
    */
   async latest(): Promise<number> {
     return Math.ceil((await this.shared()) + this.#roundTripMs)
+  }
+
+  /** Whether the clocks agree since the last reading: neither was the process suspended, nor its clock set. */
+  #isRunning(now: number): boolean {
+    const ahead = this.#processClock.now() - now - this.#processOffset
+    return ahead < maxDisagreementMs && ahead > -maxDisagreementMs
+  }
+
+  #dropAfterSuspension(): void {
+    if (this.#offset !== undefined && !this.#isRunning(performance.now())) this.#offset = undefined
   }
 
   #estimate(): number | undefined {
@@ -118,16 +137,19 @@ export class BackendTime {
   async #readPrecisely(readClock: () => Awaitable<number>): Promise<number> {
     for (let reads = 1; ; reads++) {
       const time = await this.#read(readClock)
-      if (this.#roundTripMs <= maxRoundTripMs || reads === maxReads) return time
+      const isPrecise = this.#roundTripMs <= maxRoundTripMs && this.#isRunning(performance.now())
+      if (isPrecise || reads === maxReads) return time
     }
   }
 
   async #read(readClock: () => Awaitable<number>): Promise<number> {
     const sentAt = performance.now()
+    const processOffset = this.#processClock.now() - sentAt
     const time = await readClock()
     this.#readAt = performance.now()
     this.#roundTripMs = this.#readAt - sentAt
     this.#offset = time - this.#readAt
+    this.#processOffset = processOffset
     return time
   }
 }

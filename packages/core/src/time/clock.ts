@@ -47,3 +47,25 @@ export class Moment {
 export function monotonicOf(clock: Clock): number {
   return clock.monotonic === undefined ? performance.now() : clock.monotonic()
 }
+
+/** If the clock of the system gains more on the monotonic one, the machine was suspended, or the clock was set. */
+const maxGainMs = 250
+
+/**
+ * Returns a function that returns the milliseconds since an arbitrary moment, including the time during which the machine was
+ * suspended: then the monotonic clock stands still. A clock that is set forward counts as well, because the two cannot be
+ * distinguished; one that is set back does not.
+ */
+export function elapsedTimeOf(clock: Clock): () => number {
+  let offset = clock.now() - monotonicOf(clock)
+  let suspendedMs = 0
+  return () => {
+    const monotonic = monotonicOf(clock)
+    const gain = clock.now() - monotonic - offset
+    if (gain > maxGainMs || gain < -maxGainMs) {
+      offset += gain
+      suspendedMs += Math.max(0, gain)
+    }
+    return monotonic + suspendedMs
+  }
+}

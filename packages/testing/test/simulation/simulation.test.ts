@@ -52,6 +52,39 @@ test('a failure is reported with its trace and the command that replays it', asy
   expect(failure?.plan.calls.length).toBe(1)
 })
 
+describe('a scenario of an application', () => {
+  const soldOut = new Error('sold out')
+  const shop: Scenario<string> = {
+    name: 'shop',
+    summary: 'an application whose calls fail with errors of its own',
+    traits: fc.constant({}),
+    call: fc.constant('buy'),
+    faults: [],
+    start: ({ Cache, store, clock }) => {
+      const cache = new Cache(store, { clock })
+      return { run: () => Promise.reject(soldOut), close: () => cache.close() }
+    },
+    judge: () => undefined,
+  }
+
+  test('may expect errors without a code, which are findings otherwise', async () => {
+    const failure = await simulate(shop, { seeds: 1 })
+    expect(failure?.problem).toMatch(/failed with Error: sold out\. .*isExpectedError/)
+    const isExpectedError = (error: unknown) => error === soldOut
+    expect(await simulate({ ...shop, isExpectedError }, { seeds: 20 })).toBeUndefined()
+    const judge: typeof shop.judge = ({ entries }) => String(entries[0]?.outcome?.status)
+    const judged = await simulate({ ...shop, isExpectedError, judge }, { seeds: 1 })
+    expect(judged?.problem).toBe('rejected')
+  })
+
+  test('is not replayed by a command that does not have it', async () => {
+    const failure = await simulate(shop, { seed: 7, seeds: 1, processes: 2, isFaultless: true })
+    const text = failure === undefined ? '' : report(failure)
+    const call = 'simulate(/* shop */, { seed: 7, seeds: 1, processes: 2, isFaultless: true })'
+    expect(text.split('\n').at(-1)).toBe(call)
+  })
+})
+
 test('the command repeats the options of the run', async () => {
   const broken = { ...scenarios.facade, judge: () => 'it is broken.' }
   const options = { processes: 2, minCalls: 3, maxCalls: 4, isFaultless: true }

@@ -4,7 +4,10 @@ import type { World } from '../world/world.ts'
 
 const maxDelayMs = 20
 
-/** The bus of one process. Messages are delayed, overtake each other, and are missed while the process is partitioned. */
+/**
+ * The bus of one process. Messages are delayed, overtake each other, and are missed while the process, or only its
+ * connection to the bus, is partitioned.
+ */
 export class SimulatedBus implements InvalidationBus {
   readonly #world: World
   readonly #process: SimulatedProcess
@@ -24,7 +27,7 @@ export class SimulatedBus implements InvalidationBus {
   }
 
   get connected(): boolean {
-    return !this.#isClosed && !this.#process.isPartitioned
+    return !this.#isClosed && this.#process.isBusConnected
   }
 
   publish(keys: readonly string[]): void {

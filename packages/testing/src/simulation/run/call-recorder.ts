@@ -78,14 +78,19 @@ export class CallRecorder<Call> {
     return this.#entries
   }
 
-  /** A call of a process that was not killed must have settled. */
-  problem(): string | undefined {
+  /**
+   * A call of a process that was not killed must have settled, and not with an error that nobody expects.
+   *
+   * @param isExpected whether the scenario expects an error that is not one of the cache
+   */
+  problem(isExpected: (error: unknown) => boolean): string | undefined {
     for (const [index, { settled, call, process, outcome }] of this.#entries.entries()) {
       if (settled === undefined && this.#processes[index]?.isKilled === false) {
         return `${process} ${textOfCall(call)} never settled.`
       }
-      if (outcome?.status === 'rejected' && !isCacheError(outcome.error)) {
-        return `${process} ${textOfCall(call)} failed with ${String(outcome.error)}.`
+      if (outcome?.status !== 'rejected' || isCacheError(outcome.error)) continue
+      if (!isExpected(outcome.error)) {
+        return `${process} ${textOfCall(call)} failed with ${String(outcome.error)}. If the application throws that, name it in isExpectedError of the scenario.`
       }
     }
     return undefined

@@ -57,9 +57,11 @@ export function plans<Call>(
     luck: fc.oneof(fc.constant(0), fc.nat({ max: 0xffffffff })),
     call: scenario.call,
   })
+  // Without faults, the kind is never drawn, but must exist.
+  const kinds: readonly FaultKind[] = scenario.faults.length === 0 ? ['pause'] : scenario.faults
   const fault = fc.record({
     at,
-    kind: fc.constantFrom(...scenario.faults),
+    kind: fc.constantFrom(...kinds),
     target: fc.nat({ max: 1_000 }),
     forMs: fc.oneof(fc.nat({ max: 50 }), fc.nat({ max: 2_000 })),
   })

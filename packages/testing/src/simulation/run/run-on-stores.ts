@@ -72,7 +72,10 @@ export async function runOnStores<Call>(
     return `${JSON.stringify(failed.call)} failed: ${String(failed.outcome.error)}`
   const none = { losses: [], nodeChanges: [], clockSteps: [], requests: [], killed: [] }
   const history: History<Call> = { entries, isFaultless: true, isRealTime: true, ...none }
-  return recorder.problem() ?? scenario.judge(history, { traits, shared })
+  return (
+    recorder.problem((error) => scenario.isExpectedError?.(error) === true) ??
+    scenario.judge(history, { traits, shared })
+  )
 }
 
 class RealTime implements Timeline {

@@ -115,7 +115,7 @@ class PlanRun<Call> {
     }
     const problem =
       error ??
-      this.#recorder.problem() ??
+      this.#recorder.problem((each) => this.#scenario.isExpectedError?.(each) === true) ??
       this.#scenario.judge(history, { traits: this.#backend.traits, shared: this.#shared }) ??
       this.#leftovers()
     return { problem, history, trace: this.#world.trace, virtualMs: this.#world.now }

@@ -43,6 +43,16 @@ const begins: Record<FaultKind, Begin> = {
       process.isPartitioned = false
     }
   },
+  'partition-bus'({ world, processes }, { target }) {
+    const process = pick(processes, target)
+    if (process === undefined) return
+    world.log(process.name, 'is separated from the bus')
+    process.isBusPartitioned = true
+    return () => {
+      world.log(process.name, 'is connected to the bus again')
+      process.isBusPartitioned = false
+    }
+  },
   'partition-copy'({ world, backend }, { target }) {
     const copy = pick(pick(backend.nodes, target)?.copies ?? [], target)
     if (copy === undefined) return

@@ -1,4 +1,4 @@
-import { near } from './caching/near.ts'
+import { bus, near } from './caching/near.ts'
 import { writeThrough } from './caching/write-through.ts'
 import { batching } from './facade/batching.ts'
 import { facade } from './facade/facade.ts'
@@ -22,6 +22,7 @@ export const scenarios: {
   readonly limits: typeof limits
   readonly batching: typeof batching
   readonly near: typeof near
+  readonly bus: typeof bus
   readonly 'write-through': typeof writeThrough
   readonly failover: typeof failover
   readonly 'session-token': typeof sessionToken
@@ -35,6 +36,7 @@ export const scenarios: {
   limits,
   batching,
   near,
+  bus,
   'write-through': writeThrough,
   failover,
   'session-token': sessionToken,

@@ -15,6 +15,8 @@ import type { History } from '../judges/history.ts'
 export type FaultKind =
   /** The network separates a process from the backend. */
   | 'partition'
+  /** The network separates a process from the bus. The backend remains reachable. */
+  | 'partition-bus'
   /** A copy receives no writes. */
   | 'partition-copy'
   /** A node is down, and comes back with its items. */
@@ -118,6 +120,11 @@ export interface Scenario<Call = unknown> {
   readonly lastCalls?: readonly Call[]
   /** Whether an entry of a map belongs to the workload. No map of the process may contain one in the end. */
   isOwnKey?(key: string, value: unknown): boolean
+  /**
+   * Whether a call may fail with an error of the application, which is a part of the history then. Errors with a `code`, as
+   * those of the cache, always are. @default no other error, so that a mistake in the cache or in the program is a finding
+   */
+  isExpectedError?(error: unknown): boolean
   start(context: ProcessContext): Program<Call>
   /** Returns what is wrong with a history, if anything. */
   judge(history: History<Call>, context: JudgeContext): string | undefined

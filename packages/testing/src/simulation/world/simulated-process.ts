@@ -36,6 +36,7 @@ export class SimulatedProcess implements EventProcess {
   #offsetMs: number
   #held: WorldEvent[] | undefined
   #isPartitioned = false
+  #isBusPartitioned = false
 
   constructor(world: Scheduler, index: number, seed: number, { offsetMs, drift }: ProcessClock) {
     this.name = `p${index + 1}`
@@ -57,8 +58,20 @@ export class SimulatedProcess implements EventProcess {
 
   set isPartitioned(isPartitioned: boolean) {
     if (this.#isPartitioned === isPartitioned) return
+    const wasConnected = this.isBusConnected
     this.#isPartitioned = isPartitioned
-    this.onPartition()
+    if (wasConnected !== this.isBusConnected) this.onPartition()
+  }
+
+  /** Whether the bus alone is unreachable. */
+  set isBusPartitioned(isBusPartitioned: boolean) {
+    const wasConnected = this.isBusConnected
+    this.#isBusPartitioned = isBusPartitioned
+    if (wasConnected !== this.isBusConnected) this.onPartition()
+  }
+
+  get isBusConnected(): boolean {
+    return !this.#isPartitioned && !this.#isBusPartitioned
   }
 
   get isPaused(): boolean {

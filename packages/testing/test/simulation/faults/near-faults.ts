@@ -2,6 +2,7 @@ import { type Scenario, scenarios } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
 
 const near = scenarios.near as Scenario
+const bus = scenarios.bus as Scenario
 
 /** Defects of near caches. */
 export const nearFaults: readonly PlantedFault[] = [
@@ -17,6 +18,34 @@ export const nearFaults: readonly PlantedFault[] = [
     changes: [
       ['index.js', 'return this.#unsubscribe !== void 0 && bus.connected;', 'return true;'],
       ['index.js', 'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");', 'if (keys === void 0) {'],
+    ],
+  },
+  {
+    // While a process is separated from the backend as well, it reads nothing that it could keep.
+    name: 'a near cache keeps what was read while only its bus was disconnected',
+    scenario: bus,
+    changes: [
+      [
+        'index.js',
+        'if (this.#isServing) return this.#reads.begin(key);',
+        'if (this.#unsubscribe !== void 0) return this.#reads.begin(key);',
+      ],
+      [
+        'index.js',
+        'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");',
+        'if (keys === void 0 && this.#config.bus.connected) return;\n\t\tif (keys === void 0) {\n\t\t\tthis.#dropPrefix("");',
+      ],
+    ],
+  },
+  {
+    name: 'a near cache keeps what a pull has deleted',
+    scenario: bus,
+    changes: [
+      [
+        'index.js',
+        'return this.#write([key], () => this.#store.compareAndSet(key, seen, next, ttl), readsAsMiss ? never : isTrue);',
+        'return this.#store.compareAndSet(key, seen, next, ttl);',
+      ],
     ],
   },
   {

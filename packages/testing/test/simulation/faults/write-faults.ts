@@ -21,8 +21,8 @@ export const writeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'return scope.updates.run(key, () => retryOnConflict({',
-        'return ((_, task) => task())(key, () => retryOnConflict({',
+        'return scope.updates.run(key, at, (flight) =>',
+        'return ((_key, _at, task) => task(new Flight(key)))(key, at, (flight) =>',
       ],
       ['index.js', 'await clock.sleep(Math.random() * Math.min(conflicts, 20));', ''],
     ],
@@ -35,7 +35,7 @@ export const writeFaults: readonly PlantedFault[] = [
   {
     name: 'a writer that has lost its lease does not delete the value of the other',
     scenario: writeThrough as Scenario,
-    changes: [['index.js', 'isStored || this.#delete(storageKey)', 'isStored']],
+    changes: [['index.js', 'isStored || this.#delete(key)', 'isStored']],
   },
   {
     name: 'a saved value is stored although another write came in between',
@@ -57,7 +57,7 @@ export const writeFaults: readonly PlantedFault[] = [
         'await this.#store.set(this.#key, this.#nextItem(), this.#ms);',
         'await this.#store.add(this.#key, this.#nextItem(), this.#ms);',
       ],
-      ['index.js', 'isStored || this.#delete(storageKey)', 'isStored'],
+      ['index.js', 'isStored || this.#delete(key)', 'isStored'],
     ],
   },
   {

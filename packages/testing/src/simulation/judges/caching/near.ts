@@ -2,7 +2,7 @@ import type { BackendTraits } from '../../backend/traits.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from '../history.ts'
 
 export type NearCall = { readonly key: string; readonly inNamespace: boolean } & (
-  | { readonly op: 'get' | 'getMany' | 'delete' | 'invalidate' | 'clear' }
+  | { readonly op: 'get' | 'getMany' | 'delete' | 'pull' | 'invalidate' | 'clear' }
   | { readonly op: 'set'; readonly ttl?: number | undefined; readonly isTagged?: boolean }
 )
 
@@ -61,7 +61,7 @@ export function judgeNear(
     const value = entry.call.op === 'set' ? writtenValue(entry, notes) : undefined
     if (value !== undefined) writes.set(value, entry)
   }
-  const changes = history.entries.filter((entry) => isChange(entry) && isAcknowledged(entry))
+  const changes = history.entries.filter((entry) => hasChanged(entry) && isAcknowledged(entry))
   for (const read of history.entries) {
     if (isChange(read) || !isAcknowledged(read) || resultOf(read) === undefined) continue
     const write = writes.get(resultOf(read))
@@ -89,6 +89,11 @@ function writtenValue(entry: Entry, { writes }: NearNotes): unknown {
 
 function isChange({ call }: Entry): boolean {
   return call.op !== 'get' && call.op !== 'getMany'
+}
+
+/** A pull that finds nothing is a strong read, and writes nothing. */
+function hasChanged(entry: Entry): boolean {
+  return isChange(entry) && (entry.call.op !== 'pull' || resultOf(entry) !== undefined)
 }
 
 /** Whether a change affects a value that was written before it. */

@@ -22,6 +22,7 @@ const ttl = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 200 }) },
 )
 const isTagged = fc.nat({ max: 2 }).map((draw) => draw === 2)
+const pull = fc.record({ op: fc.constant('pull' as const), key, inNamespace })
 const call = fc.oneof(
   { weight: 60, arbitrary: fc.record({ op: fc.constantFrom('get', 'getMany'), key, inNamespace }) },
   { weight: 20, arbitrary: fc.record({ op: fc.constant('set'), key, ttl, isTagged, inNamespace }) },
@@ -61,6 +62,18 @@ export const near: Scenario<NearCall> = {
     judgeNear(history, traits, (shared.get('near') as NearNotes | undefined) ?? emptyNotes()),
 }
 
+/** The same while only the bus fails: then reads and writes reach the backend, and announcements get lost. */
+export const bus: Scenario<NearCall> = {
+  ...near,
+  name: 'bus',
+  summary:
+    'the near cache while its bus fails and the backend does not: nothing is kept, or missed',
+  traits: near.traits.map((traits) => ({ ...traits, nodes: 1, variant: 0 })),
+  // What is read in order to be deleted comes from the backend, and is dropped by a conditional delete.
+  call: fc.oneof({ weight: 95, arbitrary: call }, { weight: 5, arbitrary: pull }),
+  faults: ['partition-bus', 'partition-bus', 'pause', 'kill'],
+}
+
 class NearProgram implements Program<NearCall> {
   readonly #context: ProcessContext
   readonly #cache: Cache
@@ -89,6 +102,8 @@ class NearProgram implements Program<NearCall> {
         return this.#read(call, async () => (await cache.getMany([call.key, 'other']))[0])
       case 'delete':
         return cache.delete(call.key)
+      case 'pull':
+        return cache.pull(call.key)
       case 'invalidate':
         return cache.invalidateTags('tag')
       case 'clear':
