@@ -225,10 +225,7 @@ test.runIf(isRoot)('a directory of another user is an error that names the remed
 describe.runIf(process.platform !== 'win32')('other users of the machine', () => {
   const failure = async (path: string) => {
     const store = lmdb({ path })
-    const error = await store.set('k', 'v').then(
-      () => undefined,
-      (reason) => reason,
-    )
+    const error = await (async () => store.set('k', 'v'))().catch((reason) => reason)
     await store.close()
     return error && `${error.code}: ${error.message}`
   }

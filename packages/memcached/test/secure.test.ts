@@ -73,7 +73,7 @@ test.each([
   'credentials with a space, %s and %s, are an error of the configuration in the text protocol',
   async (username, password) => {
     const store = memcached({ servers: [textOnly.address], username, password })
-    const error = await store.get('k').catch((reason) => reason)
+    const error = await (async () => store.get('k'))().catch((reason) => reason)
     expect(error).toMatchObject({ code: 'ERR_CACHE_CONFIG' })
     expect(error.message).toContain('space')
     expect(error.message).not.toContain(password)

@@ -1,3 +1,4 @@
+/// <reference path="../memjs.d.ts" />
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { CacheError } from '@stowage/core'
