@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { BackendReport, Finding, StoreDiagnostics } from '@stowage/core'
+import { dangerOf } from './opening/directory.ts'
 
 /** Returns the diagnostics of a store in this directory. Other than a command, they do not create it. */
 export function lmdbDiagnostics(path: string): StoreDiagnostics {
@@ -8,7 +9,7 @@ export function lmdbDiagnostics(path: string): StoreDiagnostics {
 }
 
 function check(address: string): BackendReport {
-  const problem = problemOf(resolve(address))
+  const problem = problemOf(resolve(address)) ?? dangerIn(address)
   const status = existsSync(address) ? 'exists' : 'not created yet'
   const size = problem === undefined && existsSync(address) ? { memory: sizeOf(address) } : {}
   const server = { address, role: 'directory', facts: { status, ...size } }
@@ -30,6 +31,12 @@ function problemOf(path: string): string | undefined {
   } catch (error) {
     return `The directory cannot be written (${(error as NodeJS.ErrnoException).code}).`
   }
+}
+
+/** Why it is not safe from other users. */
+function dangerIn(path: string): string | undefined {
+  const danger = existsSync(path) ? dangerOf(path) : undefined
+  return danger && `The directory cannot be used: ${danger}.`
 }
 
 function sizeOf(path: string): string {

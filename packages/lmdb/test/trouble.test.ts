@@ -4,12 +4,14 @@ import { once } from 'node:events'
 import {
   chmodSync,
   closeSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -22,6 +24,7 @@ import { Worker } from 'node:worker_threads'
 import { Cache } from '@stowage/core'
 import { type LmdbEvent, lmdb } from '@stowage/lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ownershipProblem } from '../src/opening/directory.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const folder = temporaryFolder()
@@ -217,6 +220,62 @@ test.runIf(isRoot)('a directory of another user is an error that names the remed
   const output = await attempt(path, { AS_USER: '65534' })
   expect(output).toContain('ERR_CACHE_CONFIG')
   expect(output).toContain('Change its owner')
+})
+
+describe.runIf(process.platform !== 'win32')('other users of the machine', () => {
+  const failure = async (path: string) => {
+    const store = lmdb({ path })
+    const error = await (async () => store.set('k', 'v'))().catch((reason) => reason)
+    await store.close()
+    return error && `${error.code}: ${error.message}`
+  }
+
+  test('must not be able to write in the directory', async () => {
+    const path = newPath()
+    mkdirSync(path)
+    chmodSync(path, 0o777)
+    expect(await failure(path)).toMatch(/^ERR_CACHE_CONFIG: .*Set its mode to 0700/)
+    expect(readdirSync(path)).toEqual([])
+    chmodSync(path, 0o770)
+    expect(await failure(path)).toBeUndefined()
+  })
+
+  test('own no directory that is used, except root', () => {
+    const mode = 0o40700
+    expect(ownershipProblem({ uid: 1001, mode }, 1000)).toContain('Change its owner')
+    expect(ownershipProblem({ uid: 1001, mode }, 0)).toContain('Change its owner')
+    expect(ownershipProblem({ uid: 1000, mode }, 1000)).toBeUndefined()
+    expect(ownershipProblem({ uid: 0, mode }, 1000)).toBeUndefined()
+    expect(ownershipProblem({ uid: 0, mode: 0o40777 }, 1000)).toContain('0700')
+    // Windows has no users of this kind.
+    expect(ownershipProblem({ uid: 1001, mode: 0o40777 }, undefined)).toBeUndefined()
+  })
+
+  test.each(['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json'])(
+    'do not redirect %s to another file of this user',
+    async (name) => {
+      const path = newPath()
+      mkdirSync(path)
+      const target = `${path}.precious`
+      writeFileSync(target, 'precious')
+      symlinkSync(target, join(path, name))
+      expect(await failure(path)).toMatch(`its file ${name} is a symbolic link`)
+      expect(readFileSync(target, 'utf8')).toBe('precious')
+    },
+  )
+
+  test('do not redirect the file that state.json is written to first, which a process before may have left', async () => {
+    const path = newPath()
+    mkdirSync(path)
+    const target = `${path}.precious`
+    writeFileSync(target, 'precious')
+    symlinkSync(target, join(path, `state.json.${process.pid}`))
+    expect(await failure(path)).toBeUndefined()
+    expect(readFileSync(target, 'utf8')).toBe('precious')
+    writeFileSync(join(path, `state.json.${process.pid}`), 'left')
+    expect(await failure(path)).toBeUndefined()
+    expect(lstatSync(join(path, 'state.json')).isFile()).toBe(true)
+  })
 })
 
 test('a file that is deleted while it is open is replaced', async () => {

@@ -53,7 +53,7 @@ export interface MemcachedOptions {
   readonly ignoreClusterErrors?: boolean | undefined
   /** Which node stores a key. All clients of a cache must use the same hashing. @default 'ketama' */
   readonly hashing?: Hashing | undefined
-  /** User name for SASL, or for `memcached -Y` with the meta protocol. */
+  /** User name for SASL, or for `memcached -Y` with the meta protocol, which accepts no spaces in it and in the password. */
   readonly username?: string | undefined
   readonly password?: string | undefined
   /** Use TLS, with the certificate authorities of Node or with these options. @default false */

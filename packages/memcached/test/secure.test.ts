@@ -22,7 +22,7 @@ execFileSync(
 const ca = readFileSync(files.cert)
 const server = await startMemcached({ tls: files })
 const authFile = join(folder, 'users')
-writeFileSync(authFile, 'app:p@ss\n')
+writeFileSync(authFile, 'app:p@ss\nspaced:pa ss\n')
 const textOnly = await startMemcached({ args: ['-B', 'ascii', '-Y', authFile] })
 afterAll(async () => {
   await server.stop()
@@ -57,6 +57,22 @@ test('rejects a self-signed certificate', async () => {
   })
   await store.close()
 })
+
+test.each([
+  ['spaced', 'pa ss'],
+  ['app', 'p@ss '],
+  ['an app', 'p@ss'],
+])(
+  'credentials with a space, %s and %s, are an error of the configuration in the text protocol',
+  async (username, password) => {
+    const store = memcached({ servers: [textOnly.address], username, password })
+    const error = await (async () => store.get('k'))().catch((reason) => reason)
+    expect(error).toMatchObject({ code: 'ERR_CACHE_CONFIG' })
+    expect(error.message).toContain('space')
+    expect(error.message).not.toContain(password)
+    await store.close()
+  },
+)
 
 test('authenticates in the text protocol', async () => {
   const servers = [textOnly.address]

@@ -149,7 +149,10 @@ export class ConfigurationEndpoint {
       node ??= this.#connectToNode(client)
       node.write(piece)
     })
-    client.on('data', (chunk) => splitter.write(chunk))
+    client.on('data', (chunk) => {
+      // As memcached does.
+      if (!splitter.write(chunk)) client.destroy()
+    })
     client.on('close', () => node?.destroy())
   }
 

@@ -9,6 +9,8 @@ const lengthPositions: Readonly<Record<string, number>> = {
   ms: 2,
 }
 const lineFeed = 0x0a
+/** Many times the longest request of a client: a `get` of a few hundred keys. Without a limit, one line could fill the memory. */
+const maxLineBytes = 65_536
 /** First byte of a request in the binary protocol, which has no lines. */
 const binaryRequest = 0x80
 
@@ -28,7 +30,8 @@ export class TextProtocolSplitter {
     this.#onPiece = onPiece
   }
 
-  write(chunk: Buffer): void {
+  /** Returns false if a line is too long, after which nothing can be split. */
+  write(chunk: Buffer): boolean {
     let rest =
       this.#incompleteLine.length > 0 ? Buffer.concat([this.#incompleteLine, chunk]) : chunk
     while (rest.length > 0) {
@@ -38,6 +41,7 @@ export class TextProtocolSplitter {
       rest = rest.subarray(size)
     }
     this.#incompleteLine = rest
+    return rest.length <= maxLineBytes
   }
 
   /** Zero for an incomplete line. */

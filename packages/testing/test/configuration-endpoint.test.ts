@@ -208,6 +208,29 @@ describe('connections', () => {
   })
 })
 
+test('closes a connection whose line does not end', async () => {
+  const endpoint = await start()
+  for (const start of ['', 'get ', 'set k 0 0 1\r\nv\r\n']) {
+    const { socket } = new Client(endpoint.port)
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    socket.write(start)
+    const more = () => {
+      while (socket.writable && socket.write(Buffer.alloc(16_384, 'a')));
+    }
+    socket.on('drain', more)
+    more()
+    await closed
+    expect(socket.bytesWritten).toBeGreaterThan(65_536)
+  }
+})
+
+test('forwards requests of 64 KiB', async () => {
+  const endpoint = await start()
+  const client = new Client(endpoint.port)
+  const keys = Array.from({ length: 320 }, (_, index) => `${index}`.padEnd(200, 'k'))
+  expect(await client.request(`get ${keys.join(' ')}\r\n`, 'END\r\n')).toBe('END\r\n')
+})
+
 test('supports TLS', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-tls-'))
   cleanups.push(() => rmSync(folder, { recursive: true }))

@@ -1,4 +1,13 @@
-import { accessSync, constants, mkdirSync, statfsSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs'
+import { join } from 'node:path'
 import { CacheError } from '@stowage/core'
 
 /** Types of file systems without shared memory or reliable locks, as in statfs(2) of Linux. */
@@ -13,8 +22,12 @@ const networkFileSystems: ReadonlyMap<number, string> = new Map([
   [0x73757245, 'Coda'],
 ])
 
+/** The files in the directory. */
+const fileNames = ['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json']
+
 /**
- * Creates the directory with mode 0700 if it is missing, and checks that LMDB can work in it.
+ * Creates the directory with mode 0700 if it is missing, and checks that LMDB can work in it, and that other users of the machine
+ * cannot: they could read and replace sessions, or plant links through which this process overwrites files of its own user.
  *
  * @param fileSystemType of a directory, as in statfs(2)
  * @throws CacheError `ERR_CACHE_CONFIG` with the remedy
@@ -30,6 +43,8 @@ export function prepareDirectory(
   } catch (cause) {
     throw unusable(path, remedyOf(cause as NodeJS.ErrnoException), cause)
   }
+  const danger = dangerOf(path)
+  if (danger !== undefined) throw unusable(path, danger)
   // File systems of other platforms have other numbers.
   const network =
     process.platform === 'linux' ? networkFileSystems.get(fileSystemType(path)) : undefined
@@ -39,6 +54,34 @@ export function prepareDirectory(
       `it is on a network file system (${network}), where LMDB would be damaged. Choose a path on a local disk`,
     )
   }
+}
+
+/** Why a directory is not safe from other users, as the end of a sentence. */
+export function dangerOf(path: string): string | undefined {
+  const problem = ownershipProblem(statSync(path), process.geteuid?.())
+  if (problem !== undefined) return problem
+  const link = fileNames.find((name) =>
+    lstatSync(join(path, name), { throwIfNoEntry: false })?.isSymbolicLink(),
+  )
+  return link && `its file ${link} is a symbolic link, which would be followed. Delete the link`
+}
+
+/**
+ * Root may own the directory, because it can do everything anyway. A group may write in it, as several users of one application
+ * need that.
+ *
+ * @param user of this process; `undefined` on platforms without users of this kind
+ */
+export function ownershipProblem(
+  { uid, mode }: Pick<Stats, 'uid' | 'mode'>,
+  user: number | undefined,
+): string | undefined {
+  if (user === undefined) return undefined
+  if (uid !== user && uid !== 0) {
+    return `it belongs to another user (uid ${uid}) than this process (uid ${user}). Change its owner, or choose another path`
+  }
+  if ((mode & constants.S_IWOTH) === 0) return undefined
+  return 'every user of the machine may write in it. Set its mode to 0700, or choose a path within it'
 }
 
 function typeOfFileSystem(path: string): number {

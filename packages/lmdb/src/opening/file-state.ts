@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { CacheError } from '@stowage/core'
@@ -7,6 +16,12 @@ import { bootId, isSameBoot } from './boot-id.ts'
 /** Version of the layout of keys and values. */
 const format = 1
 const bits = ['arm', 'ia32', 'mips', 'mipsel'].includes(process.arch) ? 32 : 64
+
+/** Links are not followed. Windows has no such flag. */
+const noLinks = constants.O_NOFOLLOW ?? 0
+// Node accepts numbers here, which its types do not say.
+const readFlags = (constants.O_RDONLY | noLinks) as unknown as string
+const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | noLinks
 
 /** Contents of `state.json`, which is readable without LMDB. */
 interface FileState {
@@ -32,7 +47,7 @@ export class StateFile {
   read(): FileState | undefined {
     let state: FileState | null
     try {
-      state = JSON.parse(readFileSync(this.#path, 'utf8'))
+      state = JSON.parse(readFileSync(this.#path, { encoding: 'utf8', flag: readFlags }))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError)
         return undefined
@@ -59,7 +74,9 @@ export class StateFile {
     if (stored?.isClean === isClean && stored.bootId === bootId()) return
     const state: FileState = { format, endianness: endianness(), bits, bootId: bootId(), isClean }
     const temporary = `${this.#path}.${process.pid}`
-    const descriptor = openSync(temporary, 'w', 0o600)
+    // One that a process with the same id has left, as in containers, or a link that another user has planted.
+    rmSync(temporary, { force: true })
+    const descriptor = openSync(temporary, createFlags, 0o600)
     try {
       writeFileSync(descriptor, `${JSON.stringify(state)}\n`)
       fsyncSync(descriptor)

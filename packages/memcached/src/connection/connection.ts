@@ -1,3 +1,4 @@
+import { CacheError } from '@stowage/core'
 import { probeKey } from '../protocol/meta-protocol.ts'
 import {
   ProtocolMismatchError,
@@ -31,6 +32,7 @@ export class Connection extends Wire {
     const { username = '', password = '' } = this.settings
     const { login } = this.protocol
     if (username !== '' && login !== undefined) {
+      assertWithoutSpaces(username, password)
       const write = () => login(this.out, username, password)
       await this.single('connect', undefined, readOk, write, 'stored')
     }
@@ -254,4 +256,15 @@ function partEnds(requests: readonly StoreRequest[]): number[] {
   }
   ends.push(requests.length)
   return ends
+}
+
+/** The server of `memcached -Y` splits what it receives at spaces, and has no way to quote them. SASL has. */
+function assertWithoutSpaces(username: string, password: string): void {
+  if (!/\s/.test(username + password)) return
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'memcached: the server has a file of users (-Y), and does not accept a user name or a password with a space. Choose ' +
+      'another one.',
+    { store: 'memcached', operation: 'connect' },
+  )
 }

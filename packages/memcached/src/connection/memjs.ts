@@ -1,7 +1,26 @@
+/// <reference path="../memjs.d.ts" />
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
 import { CacheError } from '@stowage/core'
 import * as memjs from 'memjs'
 
-/** The members of memjs's `Server` that `Wire` uses or overrides. */
+/** The part of memjs's `Server` that `Wire` uses or overrides. */
+export interface MemjsServer extends EventEmitter {
+  connected: boolean
+  /** Sends the SASL PLAIN request. */
+  saslAuth(): void
+  responseHandler(data: Buffer): void
+  sock(sasl: boolean, go: (socket: Socket) => void): void
+  error(error: Error): void
+  close(): void
+}
+
+export interface ServerConstructor {
+  new (host: string, port: number, username?: string, password?: string): MemjsServer
+  readonly prototype: MemjsServer
+}
+
+/** Its members that `Wire` depends on. */
 const requiredMethods = [
   'sock',
   'write',
@@ -25,4 +44,4 @@ export function checkServer<Server extends { readonly prototype: object }>(serve
 }
 
 /** The base class of a connection. It contributes the address, the credentials and the SASL PLAIN request. */
-export const Server: typeof memjs.Server = checkServer(memjs.Server)
+export const Server: ServerConstructor = checkServer(memjs.Server)

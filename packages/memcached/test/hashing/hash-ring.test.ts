@@ -52,9 +52,10 @@ describe('hashRing maps keys to the same nodes as other clients', () => {
 
   test('memjs', () => {
     const nodes = createNodes(7)
-    const client = memjs.Client.create(nodes.map(nodeName).join(',')) as unknown as {
-      getServer(key: string): number
+    const { Client } = memjs as unknown as {
+      Client: { create(servers: string): { getServer(key: string): number } }
     }
+    const client = Client.create(nodes.map(nodeName).join(','))
     const ring = hashRing('memjs', nodes)
     expect(keys.map((key) => ring.indexOf(key))).toEqual(keys.map((key) => client.getServer(key)))
   })

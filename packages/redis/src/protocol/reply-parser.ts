@@ -11,6 +11,8 @@ const okLine = Buffer.from('+OK\r\n')
 const ok = Buffer.from('OK')
 /** A longer chunk contains a long value: the values before it do not justify to copy it. */
 const maxTextLength = 256 * 1024
+/** Many times the longest line of a server: a number, or a status. Lines of requests have the same limit in Redis. */
+const maxLineLength = 64 * 1024
 
 /** The reply is not complete yet. */
 export const incomplete: unique symbol = Symbol('incomplete')
@@ -174,13 +176,13 @@ export class ReplyParser {
     return isNegative ? -value : value
   }
 
-  /** Keeps the bytes from `start` on until the rest arrives. */
-  #keep(start: number, elementLength: number): typeof incomplete {
+  /** Keeps the bytes from `start` on until the rest arrives. A line without an end is not a reply. */
+  #keep(start: number, elementLength: number): typeof incomplete | typeof unsupported {
     this.#parts = [this.#chunk.subarray(start)]
     this.#partsLength = this.#chunk.length - start
     this.#elementLength = elementLength
     this.#start(empty)
-    return incomplete
+    return elementLength === 0 && this.#partsLength > maxLineLength ? unsupported : incomplete
   }
 }
 

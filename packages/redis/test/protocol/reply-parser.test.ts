@@ -42,6 +42,25 @@ function parse(chunks: readonly Buffer[]): unknown[] {
   return replies
 }
 
+test.each(['+', ':', '_', '$', '*', '*2\r\n$1\r\na\r\n:'])(
+  'a line after %j that does not end is not collected',
+  (start) => {
+    const parser = new ReplyParser()
+    parser.add(Buffer.from(start))
+    let reply = parser.next()
+    let received = 0
+    while (reply === incomplete && received < 1_000_000) {
+      const chunk = Buffer.alloc(1_000, '1')
+      received += chunk.length
+      parser.add(chunk)
+      reply = parser.next()
+    }
+    expect(reply).toBe(unsupported)
+    expect(parser.isInReply).toBe(true)
+    expect(received).toBeLessThan(70_000)
+  },
+)
+
 test('replies are parsed wherever they are split', () => {
   const replies: Reply[] = ['ab', [], [null, 'c', '\r\n'], -12, null, 'x'.repeat(20), ['', '']]
   const bytes = Buffer.from(replies.map(encode).join(''))
