@@ -43,6 +43,11 @@ export interface ResponseCacheOptions {
    * Responses whose handler reads the session, the user or cookies are not shared nevertheless. @default false
    */
   readonly public?: boolean | undefined
+  /**
+   * What handlers read although their responses do not depend on it, by the names that `Cache-Status` shows after `read-`:
+   * `'x-request-id'`, `'request.id'`, `'cookie:theme'`, `'locals.nonce'`. @default nothing
+   */
+  readonly ignoreReads?: readonly string[] | undefined
   /** Replaces host and URL in the key, to which `varyBy` is added. `undefined` bypasses the cache. */
   readonly key?: Of<string | undefined> | undefined
   /** Which parameters of the query belong to the key. @default all, in any order */
@@ -94,6 +99,7 @@ const optionNames: Readonly<Record<keyof ResponseCacheOptions, true>> = {
   tags: true,
   varyBy: true,
   public: true,
+  ignoreReads: true,
   key: true,
   query: true,
   noVarySearch: true,
@@ -125,6 +131,7 @@ export interface ResolvedOptions {
   readonly keys: KeyOptions
   readonly variation: VaryPlan
   readonly isPublic: boolean
+  readonly ignoredReads: ReadonlySet<string>
   readonly key: Of<string | undefined> | undefined
   readonly when: Of<boolean> | undefined
   readonly tags: Of<readonly string[]>
@@ -158,6 +165,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     keys: { query: options.query, hosts: hosts && new Set(hosts), variation, searchRules },
     variation,
     isPublic: options.public === true,
+    ignoredReads: new Set(options.ignoreReads),
     key: options.key,
     when: options.when,
     tags: typeof tags === 'function' ? tags : () => tags,

@@ -11,8 +11,8 @@ export interface RenderRequests {
 
 /** What is known about a response besides what it contains. */
 export interface RenderFacts extends RenderRequests {
-  /** Whether the handler has read what belongs to one user. */
-  readonly isPrivate: boolean
+  /** What the handler has read that makes the response private, if anything. */
+  readonly privateRead: string | undefined
   /** Headers that the handler has read, and that are private unless the response varies by them. */
   readonly headersRead: readonly string[]
 }

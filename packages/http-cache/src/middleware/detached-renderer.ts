@@ -6,7 +6,7 @@ import {
   type Renderer,
 } from '../exchange/renderer.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { PrivateReads } from '../request/private-reads.ts'
+import { PrivateReads } from '../reads/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'

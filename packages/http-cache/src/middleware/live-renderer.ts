@@ -7,7 +7,7 @@ import {
   type RenderFacts,
 } from '../exchange/renderer.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { PrivateReads } from '../request/private-reads.ts'
+import { PrivateReads } from '../reads/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'
@@ -52,7 +52,11 @@ export class LiveRenderer implements Renderer {
       new Capture(response, this.#options.maxBodyBytes, {
         onHead: (head) => {
           showConditions()
-          return decisions.onHead(head, factsOf())
+          const facts = factsOf()
+          reads.pause(true)
+          const decision = decisions.onHead(head, facts)
+          reads.pause(false)
+          return decision
         },
         onForward: (isRunning) => reads.pause(isRunning),
         onOversize: () => decisions.onOversize(),
@@ -99,7 +103,7 @@ export function factsFrom(controls: RequestedControls, reads: PrivateReads): Ren
     ttl: controls.requestedTtl,
     tags: controls.requestedTags,
     isExcluded: controls.isExcluded,
-    isPrivate: reads.hasRead,
+    privateRead: reads.read,
     headersRead: reads.headersRead,
   }
 }

@@ -4,7 +4,7 @@ import type { FrameworkRequest } from '../request/request-key.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, keysFor } from './create-exchange.ts'
+import { createExchange, keysFor, uncoveredCredential } from './create-exchange.ts'
 import { Invalidation } from './invalidation.ts'
 import { LiveRenderer } from './live-renderer.ts'
 
@@ -71,11 +71,14 @@ export function invalidateWith(invalidation: Invalidation): ResponseCacheMiddlew
 export function passUncached(
   request: FrameworkRequest,
   response: ServerResponse,
-  { cacheStatus }: ResolvedOptions,
+  options: ResolvedOptions,
   forwarded: 'method' | 'bypass',
 ): void {
+  const { cacheStatus } = options
   if (cacheStatus !== undefined) {
-    setCacheStatus(response, formatCacheStatus(cacheStatus, { forwarded }))
+    const name = forwarded === 'bypass' ? uncoveredCredential(request, options) : undefined
+    const detail = name === undefined ? undefined : (`request-${name}` as const)
+    setCacheStatus(response, formatCacheStatus(cacheStatus, { forwarded, detail }))
   }
   new RequestedControls(request, response)
 }

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 
-/** `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. */
-const host = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+/**
+ * `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. Browsers send it in lower case: a handler that
+ * repeats another form would show it to all clients.
+ */
+const host = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
 /** A path and a query. Node also accepts control characters in neither, but `\`, `#` and `//host`. */
 const target = /^\/(?!\/)[^#\\\s]*$/
 

@@ -16,12 +16,15 @@ type KeyPart = string | number | boolean | undefined
 
 /** What `varyBy` says about a route. */
 export interface VaryPlan {
-  /** Whether requests with cookies may use the cache. */
-  readonly coversCookies: boolean
-  readonly coversAuthorization: boolean
   /** Whether the route states itself what the response depends on: then reads of the session or the user are expected. */
-  readonly coversUser: boolean
-  /** Names of headers in lower case, for `Vary`. */
+  readonly coversAll: boolean
+  /** Whether requests with this credential may use the cache. */
+  readonly covers: (name: string) => boolean
+  /** Names of cookies that are part of the key. */
+  readonly cookies: ReadonlySet<string>
+  /** Names of headers that are part of the key, in lower case. */
+  readonly keyed: readonly string[]
+  /** The same for `Vary`: `Cookie` stands for named cookies. */
   readonly headers: readonly string[]
   /** The part of the key, or `undefined` to bypass the cache. */
   readonly partOf: ((request: IncomingMessage) => string | undefined) | undefined
@@ -35,11 +38,14 @@ export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
     .filter((name) => name.toLowerCase().startsWith('cookie:'))
     .map((name) => name.slice('cookie:'.length))
   const headers = names.filter((name) => !name.startsWith('cookie:'))
+  const varying =
+    cookies.length > 0 && !headers.includes('cookie') ? [...headers, 'cookie'] : headers
   return {
-    coversCookies: cookies.length > 0 || headers.includes('cookie'),
-    coversAuthorization: headers.includes('authorization'),
-    coversUser: false,
-    headers: cookies.length > 0 && !headers.includes('cookie') ? [...headers, 'cookie'] : headers,
+    coversAll: false,
+    covers: (name) => varying.includes(name),
+    cookies: new Set(cookies),
+    keyed: headers,
+    headers: varying,
     partOf: (request) => partOfNames(request, headers, cookies),
   }
 }
@@ -59,18 +65,20 @@ const secretHeaders = new Set([
 ])
 
 const noVariation: VaryPlan = {
-  coversCookies: false,
-  coversAuthorization: false,
-  coversUser: false,
+  coversAll: false,
+  covers: () => false,
+  cookies: new Set(),
+  keyed: [],
   headers: [],
   partOf: undefined,
 }
 
 function planFunction(varyBy: Extract<VaryBy, (...args: never) => unknown>): VaryPlan {
   return {
-    coversCookies: true,
-    coversAuthorization: true,
-    coversUser: true,
+    coversAll: true,
+    covers: () => true,
+    cookies: new Set(),
+    keyed: [],
     // Other caches cannot know what the function reads.
     headers: ['cookie', 'authorization'],
     partOf: (request) => {
