@@ -1,4 +1,5 @@
 import type { Duration } from '@stowage/core'
+import type { Refusal } from '../policy/storing.ts'
 import type { Validators } from '../request/request-headers.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
 
@@ -42,6 +43,8 @@ export interface Renderer {
   render(decisions: RenderDecisions): Promise<Rendered>
   /** Runs the handler for the client, without the cache. */
   bypass(): void
+  /** Ends `render` after the last client that waits for it has left. Absent if the response is that of one client. */
+  stop?(): void
   /** Answers the client after `render` has failed. */
   fail(error: unknown): void
 }
@@ -52,5 +55,16 @@ export class IncompleteResponseError extends Error {
 
   constructor() {
     super('The response was not completed.')
+  }
+}
+
+/** A response cannot be sent once it is complete, as it is too large or has no end. */
+export class StreamedResponseError extends Error {
+  override readonly name: string = 'StreamedResponseError'
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super('The response is too large to be rendered apart from its client.')
+    this.refusal = refusal
   }
 }
