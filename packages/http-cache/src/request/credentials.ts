@@ -16,14 +16,16 @@ const known = new Map<string, boolean>([
   ['authorization', true],
 ])
 const maxKnown = 1_000
+/** No header that somebody reads has a longer name. */
 const maxName = 100
 
 /** Whether a header identifies its sender. Requests with one bypass the cache unless `public` or `varyBy` covers it. */
 export function isCredential(name: string): boolean {
   const found = known.get(name)
   if (found !== undefined) return found
+  if (name.length > maxName) return false
   const result = !name.startsWith(browserPrefix) && credentialName.test(name)
-  if (known.size < maxKnown && name.length <= maxName) known.set(name, result)
+  if (known.size < maxKnown) known.set(name, result)
   return result
 }
 

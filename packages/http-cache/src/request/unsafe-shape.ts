@@ -22,12 +22,14 @@ export function isAmbiguous(request: IncomingMessage, url: string): boolean {
   return headers.upgrade !== undefined || countHosts(request.rawHeaders) > 1
 }
 
+/** A name has at most 253 characters (RFC 1035 section 2.3.4). */
+const maxHost = 300
 /** The last host that was accepted: most requests have the same. */
 let lastHost = ''
 
 function isPlainHost(value: string): boolean {
   if (value === lastHost) return true
-  if (!host.test(value)) return false
+  if (value.length > maxHost || !host.test(value)) return false
   lastHost = value
   return true
 }

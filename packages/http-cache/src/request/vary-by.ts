@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { trimBlanks } from '../headers/white-space.ts'
 
 /**
  * What the response depends on besides the URL: a function whose result is part of the key, or names of request headers
@@ -92,10 +93,14 @@ function partOfNames(
   request: IncomingMessage,
   headers: readonly string[],
   cookies: readonly string[],
-): string {
+): string | undefined {
   const values = headers.map((name) => normalizeHeader(name, request.headers[name]))
-  const jar = request.headers.cookie
-  return encodeParts([...values, ...cookies.map((name) => cookieOf(jar, name))])
+  for (const name of cookies) {
+    const value = cookieOf(request.headers.cookie, name)
+    if (value === undefined) return undefined
+    values.push(value)
+  }
+  return encodeParts(values)
 }
 
 /** Injective: no two lists have the same text. */
@@ -115,32 +120,24 @@ function encodePart(part: unknown): string {
 }
 
 /**
- * All pairs that a parser may read as a cookie, as they were sent: it depends on the parser which of several counts, and
- * which characters around a name are white space.
+ * All pairs with the name of a cookie, as they were sent: it depends on the parser which of several counts. `undefined` if
+ * some parsers read another pair as the cookie, too, because they strip more than spaces and tabs from names.
  */
-function cookieOf(header: string | undefined, name: string): string {
+function cookieOf(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return ''
-  const pairs = header
-    .split(';')
-    .filter((pair) => pair.includes(name) && pair.split('=', 1)[0]?.trim() === name)
-  return pairs.length === 0 ? '' : hashed(pairs.map(trimmed).join(';'))
+  const pairs: string[] = []
+  for (const pair of header.split(';')) {
+    if (!pair.includes(name)) continue
+    const equals = pair.indexOf('=')
+    const found = trimBlanks(equals < 0 ? pair : pair.slice(0, equals))
+    if (found === name) pairs.push(trimBlanks(pair))
+    else if (found.trim() === name) return undefined
+  }
+  return pairs.length === 0 ? '' : hashed(pairs.join(';'))
 }
 
 function hashed(secret: string): string {
   return hash('sha256', secret, 'base64url')
-}
-
-/** Without spaces and tabs around it, which are the white space of HTTP (RFC 9110 section 5.6.3). */
-function trimmed(text: string): string {
-  let start = 0
-  let end = text.length
-  while (start < end && isBlank(text.charCodeAt(start))) start++
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
-  return text.slice(start, end)
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09
 }
 
 /**
@@ -155,7 +152,7 @@ export function normalizeHeader(
   if (value === undefined) return '\0'
   const text = typeof value === 'string' ? value : value.join(',')
   if (secretHeaders.has(name)) return hashed(text)
-  const members = text.split(',').map((member) => trimmed(member).replaceAll(/[ \t]*;[ \t]*/g, ';'))
+  const members = text.split(',').map((member) => member.split(';').map(trimBlanks).join(';'))
   const joined = members.join(',')
   return name === 'accept-language' ? joined.toLowerCase() : joined
 }
