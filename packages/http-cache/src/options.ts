@@ -157,7 +157,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     throw invalid('cacheStatus must be a token.')
   if (typeof tags !== 'function') checkTags(tags)
   const variation = planVariation(varyBy)
-  const searchRules = options.noVarySearch ? new RecentMap<QueryOptions>(maxPaths) : undefined
+  const searchRules = options.noVarySearch ? searchRulesOf(cache) : undefined
   const hosts = options.hosts?.map((host) => host.toLowerCase())
   return {
     cache,
@@ -181,6 +181,15 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     timeoutMs: checkTimeout('responseCache: timeout', options.timeout ?? 1_000),
     waitMs: checkTimeout('responseCache: waitTimeout', options.waitTimeout ?? 10_000),
   }
+}
+
+/** One map per cache: clients determine the number of paths. */
+const searchRules = new WeakMap<Cache, RecentMap<QueryOptions>>()
+
+function searchRulesOf(cache: Cache): RecentMap<QueryOptions> {
+  const existing = searchRules.get(cache) ?? new RecentMap<QueryOptions>(maxPaths)
+  searchRules.set(cache, existing)
+  return existing
 }
 
 function rulesOf(options: ResponseCacheOptions, cache: Cache): StoringRules {

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { Awaitable, LoadContext } from '@stowage/core'
+import type { Awaitable, Cache, LoadContext } from '@stowage/core'
 import { reportError } from './channels.ts'
 import type { Exchange } from './exchange/exchange.ts'
 import { IncompleteResponseError } from './exchange/renderer.ts'
@@ -14,6 +14,7 @@ import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
 import { requestTags } from './request/request-tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
 import { asksWhetherModified } from './response/preconditions.ts'
+import { type Hint, RecentMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type Found, ResponseStore } from './storage/response-store.ts'
 
@@ -25,6 +26,29 @@ const staleWaitMs = 100
 const abandoned = Symbol('abandoned')
 /** A record of `Vary`, and then the variant. */
 const maxRounds = 3
+
+/** What this process knows of the responses of a cache. */
+interface KnownResponses {
+  readonly hints: RecentMap<Hint>
+  readonly variants: Variants
+  readonly uncacheable: Uncacheable
+}
+
+const maxHints = 10_000
+/** One per cache and not per route: applications have many routes, and clients determine the number of keys. */
+const known = new WeakMap<Cache, KnownResponses>()
+
+function knownOf(cache: Cache): KnownResponses {
+  const existing = known.get(cache)
+  if (existing !== undefined) return existing
+  const created = {
+    hints: new RecentMap<Hint>(maxHints),
+    variants: new Variants(),
+    uncacheable: new Uncacheable(cache.clock),
+  }
+  known.set(cache, created)
+  return created
+}
 
 /** Answers requests with stored responses, or with those of the handler. */
 export class ResponseEngine {
@@ -38,15 +62,16 @@ export class ResponseEngine {
   #downUntil = 0
 
   constructor(options: ResolvedOptions) {
-    const { cache, timeoutMs, maxVariants } = options
+    const { cache, timeoutMs } = options
+    const { hints, variants, uncacheable } = knownOf(cache)
     this.#options = options
-    const store = new ResponseStore(cache, timeoutMs)
+    const store = new ResponseStore(cache, timeoutMs, hints)
     this.#scope = {
       options,
       store,
       sender: new Sender(options, store),
-      variants: new Variants(maxVariants),
-      uncacheable: new Uncacheable(cache.clock),
+      variants,
+      uncacheable,
     }
   }
 

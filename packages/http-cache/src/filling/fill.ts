@@ -198,7 +198,8 @@ export class Fill {
 
   #hasRoom(): boolean {
     const { vary, key } = this.#target
-    return vary === undefined || this.#scope.variants.hasRoom(vary.fill, key)
+    const { variants, options } = this.#scope
+    return vary === undefined || variants.hasRoom(vary.fill, key, options.maxVariants)
   }
 
   /** Whether the response has another rule for its key than the one by which it was looked up. */
