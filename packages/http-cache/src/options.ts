@@ -39,8 +39,8 @@ export interface ResponseCacheOptions {
    */
   readonly varyBy?: VaryBy | undefined
   /**
-   * Declares that the responses do not depend on cookies or `Authorization`, so that requests with them use the cache.
-   * Responses whose handler reads the session, the user or cookies are not shared nevertheless. @default false
+   * Declares that the responses do not depend on cookies, `Authorization` and other credentials, so that requests with them
+   * use the cache. Responses whose handler reads them are not shared nevertheless. @default false
    */
   readonly public?: boolean | undefined
   /**
