@@ -223,10 +223,11 @@ const folders = {
   'http-cache': {
     headers: [],
     policy: ['headers'],
+    reads: [],
     request: ['headers'],
-    response: ['headers', 'policy', 'request'],
+    response: ['headers', 'policy', 'reads', 'request'],
     storage: ['headers', 'policy', 'request'],
-    exchange: ['headers', 'options', 'policy', 'request', 'response', 'storage'],
+    exchange: ['headers', 'options', 'policy', 'reads', 'request', 'response', 'storage'],
     filling: [
       'channels',
       'exchange',
@@ -243,6 +244,8 @@ const folders = {
       'filling',
       'headers',
       'options',
+      'policy',
+      'reads',
       'request',
       'response',
       'response-engine',

@@ -17,7 +17,7 @@ const duration = {
   'packages/dynamodb/test/requests.test.ts':
     'The bound grows with the time that has passed: a number of retries per second.',
   'packages/dynamodb/test/server-clock.test.ts':
-    'Tells the clock of the server from one that is an hour wrong, and allows for seconds.',
+    'Tells the clock of the server from one that is ten minutes wrong, and allows for seconds.',
   'packages/redis/test/topology/cluster.test.ts':
     'The clock of a server, in epoch milliseconds: 10 s are allowed.',
   'packages/testing/src/conformance/cache/stale-values.ts':

@@ -39,10 +39,15 @@ export interface ResponseCacheOptions {
    */
   readonly varyBy?: VaryBy | undefined
   /**
-   * Declares that the responses do not depend on cookies or `Authorization`, so that requests with them use the cache.
-   * Responses whose handler reads the session, the user or cookies are not shared nevertheless. @default false
+   * Declares that the responses do not depend on cookies, `Authorization` and other credentials, so that requests with them
+   * use the cache. Responses whose handler reads them are not shared nevertheless. @default false
    */
   readonly public?: boolean | undefined
+  /**
+   * What handlers read although their responses do not depend on it, by the names that `Cache-Status` shows after `read-`:
+   * `'x-request-id'`, `'request.id'`, `'cookie:theme'`, `'locals.nonce'`. @default nothing
+   */
+  readonly ignoreReads?: readonly string[] | undefined
   /** Replaces host and URL in the key, to which `varyBy` is added. `undefined` bypasses the cache. */
   readonly key?: Of<string | undefined> | undefined
   /** Which parameters of the query belong to the key. @default all, in any order */
@@ -94,6 +99,7 @@ const optionNames: Readonly<Record<keyof ResponseCacheOptions, true>> = {
   tags: true,
   varyBy: true,
   public: true,
+  ignoreReads: true,
   key: true,
   query: true,
   noVarySearch: true,
@@ -125,6 +131,7 @@ export interface ResolvedOptions {
   readonly keys: KeyOptions
   readonly variation: VaryPlan
   readonly isPublic: boolean
+  readonly ignoredReads: ReadonlySet<string>
   readonly key: Of<string | undefined> | undefined
   readonly when: Of<boolean> | undefined
   readonly tags: Of<readonly string[]>
@@ -150,7 +157,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     throw invalid('cacheStatus must be a token.')
   if (typeof tags !== 'function') checkTags(tags)
   const variation = planVariation(varyBy)
-  const searchRules = options.noVarySearch ? new RecentMap<QueryOptions>(maxPaths) : undefined
+  const searchRules = options.noVarySearch ? searchRulesOf(cache) : undefined
   const hosts = options.hosts?.map((host) => host.toLowerCase())
   return {
     cache,
@@ -158,6 +165,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     keys: { query: options.query, hosts: hosts && new Set(hosts), variation, searchRules },
     variation,
     isPublic: options.public === true,
+    ignoredReads: new Set(options.ignoreReads),
     key: options.key,
     when: options.when,
     tags: typeof tags === 'function' ? tags : () => tags,
@@ -173,6 +181,15 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     timeoutMs: checkTimeout('responseCache: timeout', options.timeout ?? 1_000),
     waitMs: checkTimeout('responseCache: waitTimeout', options.waitTimeout ?? 10_000),
   }
+}
+
+/** One map per cache: clients determine the number of paths. */
+const searchRules = new WeakMap<Cache, RecentMap<QueryOptions>>()
+
+function searchRulesOf(cache: Cache): RecentMap<QueryOptions> {
+  const existing = searchRules.get(cache) ?? new RecentMap<QueryOptions>(maxPaths)
+  searchRules.set(cache, existing)
+  return existing
 }
 
 function rulesOf(options: ResponseCacheOptions, cache: Cache): StoringRules {

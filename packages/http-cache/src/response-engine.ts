@@ -1,9 +1,10 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { Awaitable, LoadContext } from '@stowage/core'
+import type { Awaitable, Cache, LoadContext } from '@stowage/core'
 import { reportError } from './channels.ts'
 import type { Exchange } from './exchange/exchange.ts'
 import { IncompleteResponseError } from './exchange/renderer.ts'
 import { plainHit, Sender } from './exchange/sender.ts'
+import { WaitingClients } from './exchange/waiting-clients.ts'
 import { Fill } from './filling/fill.ts'
 import type { FillScope, FillTarget } from './filling/store-response.ts'
 import { Uncacheable } from './filling/uncacheable.ts'
@@ -13,6 +14,7 @@ import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
 import { requestTags } from './request/request-tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
 import { asksWhetherModified } from './response/preconditions.ts'
+import { type Hint, RecentMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type Found, ResponseStore } from './storage/response-store.ts'
 
@@ -25,6 +27,29 @@ const abandoned = Symbol('abandoned')
 /** A record of `Vary`, and then the variant. */
 const maxRounds = 3
 
+/** What this process knows of the responses of a cache. */
+interface KnownResponses {
+  readonly hints: RecentMap<Hint>
+  readonly variants: Variants
+  readonly uncacheable: Uncacheable
+}
+
+const maxHints = 10_000
+/** One per cache and not per route: applications have many routes, and clients determine the number of keys. */
+const known = new WeakMap<Cache, KnownResponses>()
+
+function knownOf(cache: Cache): KnownResponses {
+  const existing = known.get(cache)
+  if (existing !== undefined) return existing
+  const created = {
+    hints: new RecentMap<Hint>(maxHints),
+    variants: new Variants(),
+    uncacheable: new Uncacheable(cache.clock),
+  }
+  known.set(cache, created)
+  return created
+}
+
 /** Answers requests with stored responses, or with those of the handler. */
 export class ResponseEngine {
   readonly #options: ResolvedOptions
@@ -33,18 +58,20 @@ export class ResponseEngine {
   readonly #refreshing = new Set<string>()
   /** The asynchronous context of refreshes: that of no request. */
   readonly #background = new AsyncResource('stowage:http:refresh')
+  readonly #clients = new WaitingClients()
   #downUntil = 0
 
   constructor(options: ResolvedOptions) {
-    const { cache, timeoutMs, maxVariants } = options
+    const { cache, timeoutMs } = options
+    const { hints, variants, uncacheable } = knownOf(cache)
     this.#options = options
-    const store = new ResponseStore(cache, timeoutMs)
+    const store = new ResponseStore(cache, timeoutMs, hints)
     this.#scope = {
       options,
       store,
       sender: new Sender(options, store),
-      variants: new Variants(maxVariants),
-      uncacheable: new Uncacheable(cache.clock),
+      variants,
+      uncacheable,
     }
   }
 
@@ -164,11 +191,17 @@ export class ResponseEngine {
     const { key } = target
     const isFirst = refresh && !this.#refreshing.has(key)
     if (isFirst) this.#refreshing.add(key)
+    let wasAbandoned = false
     try {
       for (let round = 0; round < maxRounds; round++) {
         const value = await this.#remember(exchange, target, refresh)
         if (exchange.isTaken) return
-        if (value === abandoned) continue
+        if (value === abandoned) {
+          // Not a second time: clients that leave must not delay others in turn.
+          if (wasAbandoned) break
+          wasAbandoned = true
+          continue
+        }
         const item = decodeRecord(value)
         if (value !== undefined && item === undefined) {
           // Damaged, or of another version: it is replaced.
@@ -204,6 +237,7 @@ export class ResponseEngine {
     return new Promise((resolve) => {
       const giveUp = () => resolve(undefined)
       const timer = setTimeout(giveUp, this.#options.waitMs)
+      const leave = this.#clients.join(target.key, exchange.request.socket)
       this.#load(exchange, target, refresh)
         .then(resolve, (error) => {
           if (!exchange.isTaken && error instanceof IncompleteResponseError) resolve(abandoned)
@@ -211,7 +245,10 @@ export class ResponseEngine {
           else if (!exchange.isTaken) this.#report(target.key, error)
           giveUp()
         })
-        .finally(() => clearTimeout(timer))
+        .finally(() => {
+          clearTimeout(timer)
+          leave()
+        })
     })
   }
 
@@ -227,8 +264,20 @@ export class ResponseEngine {
     const options = { ttl: 1, tags, refresh, ...(timeout !== undefined && { timeout }) }
     const fill = new Fill(this.#scope, exchange, target)
     return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
-      fill.load(context as LoadContext<Buffer>),
+      this.#run(fill, exchange, target, context as LoadContext<Buffer>),
     )
+  }
+
+  /** Runs the handler. What it renders apart from its client is stopped after the last one has left. */
+  async #run(
+    fill: Fill,
+    { renderer, isBackground }: Exchange,
+    { key }: FillTarget,
+    context: LoadContext<Buffer>,
+  ): Promise<Buffer | undefined> {
+    if (isBackground || renderer.stop === undefined) return fill.load(context)
+    const release = this.#clients.onLeft(key, () => renderer.stop?.())
+    return fill.load(context).finally(release)
   }
 
   /** Sends the response of another request, unless it must be validated for each request. */

@@ -206,7 +206,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       expect(body).toBe(`theme ${theme}`)
     }
     expect((await get('/cookie', { cookie: 'theme=dark', authorization: 'x' })).cache).toBe(
-      'fwd=bypass',
+      'fwd=bypass; detail=request-authorization',
     )
   })
 
@@ -314,11 +314,13 @@ test('a request with headers of its own does not keep the responses of others ou
   const { cache, clock } = setupCache()
   const app = express()
   app.get('/p', responseCache({ cache }) as RequestHandler, (request, response) => {
-    response.send(String(request.headers['x-forwarded-host']))
+    const host = request.headers['x-forwarded-host']
+    if (host === undefined) response.vary('X-Forwarded-Host')
+    response.send(String(host))
   })
   const { get } = await serve(app)
   expect((await get('/p', { 'x-forwarded-host': 'evil' })).cache).toBe(
-    'fwd=uri-miss; detail=private',
+    'fwd=uri-miss; detail=read-x-forwarded-host',
   )
   await clock.advance(2)
   await get('/p')

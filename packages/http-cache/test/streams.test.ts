@@ -144,12 +144,12 @@ test.each(Object.keys(stopping))(
   },
 )
 
-test('stores the response of a handler that its client has not waited for', async () => {
+test('does not share a response that was written after its client had left', async () => {
   const { app, next } = counting(express)
   const called = gate()
   app.get('/p', (_request, response) => {
-    next()
-    response.on('close', () => void response.send('complete'))
+    if (next() > 1) return void response.send('complete')
+    response.on('close', () => void response.send('partial'))
     called.open()
   })
   const { get, url } = await serve(app)
@@ -160,7 +160,8 @@ test('stores the response of a handler that its client has not waited for', asyn
   controller.abort()
   await left
   expect((await waiting).body).toBe('complete')
-  expect(next()).toBe(2)
+  expect((await get('/p')).body).toBe('complete')
+  expect(next()).toBe(3)
 })
 
 test.each(['write', 'end'] as const)(

@@ -183,7 +183,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         }),
       )
       const { get } = await serve(app)
-      expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=private')
+      expect((await get('/p')).cache).toBe(`fwd=uri-miss; detail=read-request.${name}`)
       expect((await get('/p')).cache).not.toContain('hit')
     },
   )
@@ -204,7 +204,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     )
     app.get('/q', ...form({ cache }, (_request, response) => void response.send('x')))
     const { get } = await serve(app)
-    expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=private')
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=read-locals.token')
     expect((await get('/p')).body).toBe('token 2')
     await get('/q')
     expect((await get('/q')).cache).toContain('hit')

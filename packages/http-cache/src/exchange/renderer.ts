@@ -1,4 +1,5 @@
 import type { Duration } from '@stowage/core'
+import type { Refusal } from '../policy/storing.ts'
 import type { Validators } from '../request/request-headers.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
 
@@ -11,8 +12,8 @@ export interface RenderRequests {
 
 /** What is known about a response besides what it contains. */
 export interface RenderFacts extends RenderRequests {
-  /** Whether the handler has read what belongs to one user. */
-  readonly isPrivate: boolean
+  /** What the handler has read that makes the response private, if anything. */
+  readonly privateRead: string | undefined
   /** Headers that the handler has read, and that are private unless the response varies by them. */
   readonly headersRead: readonly string[]
 }
@@ -42,6 +43,8 @@ export interface Renderer {
   render(decisions: RenderDecisions): Promise<Rendered>
   /** Runs the handler for the client, without the cache. */
   bypass(): void
+  /** Ends `render` after the last client that waits for it has left. Absent if the response is that of one client. */
+  stop?(): void
   /** Answers the client after `render` has failed. */
   fail(error: unknown): void
 }
@@ -52,5 +55,16 @@ export class IncompleteResponseError extends Error {
 
   constructor() {
     super('The response was not completed.')
+  }
+}
+
+/** A response cannot be sent once it is complete, as it is too large or has no end. */
+export class StreamedResponseError extends Error {
+  override readonly name: string = 'StreamedResponseError'
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super('The response is too large to be rendered apart from its client.')
+    this.refusal = refusal
   }
 }

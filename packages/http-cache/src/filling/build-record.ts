@@ -27,7 +27,8 @@ export function judgeRendered(
   now: number,
 ): Verdict {
   if (facts.isExcluded) return { refusal: 'excluded' }
-  if (facts.isPrivate || !variesByAll(captured, facts.headersRead)) return { refusal: 'private' }
+  const read = facts.privateRead ?? unvariedRead(captured, facts.headersRead)
+  if (read !== undefined) return { refusal: `read-${read}` }
   if (!captured.isComplete) return { refusal: 'incomplete' }
   const ttl = facts.ttl === undefined ? options.rules.ttl : milliseconds(facts.ttl) / 1_000
   const verdict = judge(captured, hasAuthorization, { ...options.rules, ttl }, now)
@@ -36,10 +37,11 @@ export function judgeRendered(
   return size > options.maxBodyBytes ? { refusal: 'too-large' } : verdict
 }
 
-function variesByAll({ headers }: CapturedResponse, names: readonly string[]): boolean {
-  if (names.length === 0) return true
+/** A header that the handler has read, and that the response does not vary by. */
+function unvariedRead({ headers }: CapturedResponse, names: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined
   const vary = listOf(textOf(headers.vary))
-  return names.every((name) => vary.includes(name))
+  return names.find((name) => !vary.includes(name))
 }
 
 /** What determines a record besides the response. */

@@ -1,5 +1,10 @@
 import type { Exchange } from '../exchange/exchange.ts'
-import { IncompleteResponseError, type Rendered, type RenderFacts } from '../exchange/renderer.ts'
+import {
+  IncompleteResponseError,
+  type Rendered,
+  type RenderFacts,
+  StreamedResponseError,
+} from '../exchange/renderer.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
@@ -65,6 +70,7 @@ export class Fill {
     try {
       rendered = await Promise.race([this.#refusedEarly(), this.#render(stale)])
     } catch (error) {
+      if (error instanceof StreamedResponseError) return this.#stream(context, error.refusal)
       const { isDetached } = exchange.renderer
       if (stale === undefined || !isDetached || !this.#mayReplace(stale)) {
         if (!exchange.isBackground) exchange.renderer.fail(error)
@@ -149,8 +155,9 @@ export class Fill {
     this.#isOfRequest = facts.headersRead.length > 0
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     sender.setStatus(this.#exchange, this.#forwarded(refusal))
-    if (refusal !== undefined) this.#refuseEarly?.(refusal)
-    return 'send'
+    if (refusal === undefined) return 'send'
+    this.#refuseEarly?.(refusal)
+    return 'pass'
   }
 
   /** The response is complete: if it is stored, the client receives it as any later one. */
@@ -191,7 +198,8 @@ export class Fill {
 
   #hasRoom(): boolean {
     const { vary, key } = this.#target
-    return vary === undefined || this.#scope.variants.hasRoom(vary.fill, key)
+    const { variants, options } = this.#scope
+    return vary === undefined || variants.hasRoom(vary.fill, key, options.maxVariants)
   }
 
   /** Whether the response has another rule for its key than the one by which it was looked up. */
@@ -272,6 +280,17 @@ export class Fill {
     await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
+  }
+
+  /** The response is not stored: its handler runs again, and writes to the client. */
+  #stream(context: Context, refusal: Refusal): Buffer | undefined {
+    const { isBackground, renderer } = this.#exchange
+    this.#scope.uncacheable.add(this.#target.key, privateMs)
+    context.skip({ share: false, for: privateMs })
+    if (isBackground) return undefined
+    this.#scope.sender.setStatus(this.#exchange, this.#forwarded(refusal))
+    renderer.bypass()
+    return undefined
   }
 
   /** Nothing is stored, and other requests do not receive this response. */

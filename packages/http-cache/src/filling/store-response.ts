@@ -73,7 +73,7 @@ export async function storeResponse(
     await options.cache.delete(baseKey)
     return skip(context)
   }
-  if (!variants.admit(vary.fill, key)) return skip(context)
+  if (!variants.admit(vary.fill, key, options.maxVariants)) return skip(context)
   return encodeStored(context, stored, tags, now)
 }
 
@@ -85,7 +85,7 @@ async function storeVariant(
 ): Promise<Buffer> {
   const vary: VaryRecord = { kind: 'vary', fill: createFillId(), names }
   const key = store.variantKey(baseKey, vary, headers)
-  variants.admit(vary.fill, key)
+  variants.admit(vary.fill, key, options.maxVariants)
   const now = options.cache.clock.now()
   await options.cache.remember<Buffer>(key, { lease: false, ttl: 1 }, (inner: Context) =>
     encodeStored(inner, stored, [], now),

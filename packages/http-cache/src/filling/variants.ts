@@ -8,15 +8,10 @@ const maxNames = 10
 
 /** What this process knows of the variants of responses. */
 export class Variants {
-  readonly #maxVariants: number
   /** The headers that responses of a key were seen to depend on. */
   readonly #names = new RecentMap<readonly string[]>(maxKeys)
   /** Numbers of the variants that were stored below a record, by its id. Keys may be long: clients send what is in them. */
   readonly #stored = new RecentMap<Set<number>>(maxKeys)
-
-  constructor(maxVariants: number) {
-    this.#maxVariants = maxVariants
-  }
 
   /** The headers that variants of a key depend on: those of this response, and of earlier ones. */
   union(baseKey: string, names: readonly string[]): readonly string[] {
@@ -35,8 +30,8 @@ export class Variants {
   }
 
   /** Whether another variant may be stored. */
-  admit(generation: string, key: string): boolean {
-    if (!this.hasRoom(generation, key)) return false
+  admit(generation: string, key: string, maxVariants: number): boolean {
+    if (!this.hasRoom(generation, key, maxVariants)) return false
     const stored = this.#stored.get(generation) ?? new Set()
     stored.add(numberOf(key))
     this.#stored.set(generation, stored)
@@ -44,9 +39,9 @@ export class Variants {
   }
 
   /** Whether a variant may be stored. */
-  hasRoom(generation: string, key: string): boolean {
+  hasRoom(generation: string, key: string, maxVariants: number): boolean {
     const stored = this.#stored.get(generation)
-    return stored === undefined || stored.size < this.#maxVariants || stored.has(numberOf(key))
+    return stored === undefined || stored.size < maxVariants || stored.has(numberOf(key))
   }
 }
 

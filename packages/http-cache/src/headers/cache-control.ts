@@ -1,29 +1,58 @@
+import { skipBlanks, skipQuoted, trimBlanks } from './white-space.ts'
+
 /** The directives of a `Cache-Control` header by their names in lower case. One without an argument is `true`. */
 export type Directives = ReadonlyMap<string, string | true>
 
 /** RFC 9111 section 1.2.2: a cache uses this value for a larger number of seconds. */
 const maxSeconds = 2 ** 31
-const directive = /\s*([^\s=,;"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^,]*))?\s*(?:,|$)/y
 export const noDirectives: Directives = new Map()
 
 /** Parses a `Cache-Control` header, of a request or a response. Skips what is not a directive. */
 export function parseCacheControl(value: string | undefined): Directives {
   if (value === undefined) return noDirectives
   const directives = new Map<string, string | true>()
+  let hasQuotes = true
   let position = 0
   while (position < value.length) {
-    directive.lastIndex = position
-    const match = directive.exec(value)
-    if (match === null || match[0] === '') {
-      const comma = value.indexOf(',', position)
-      if (comma < 0) break
-      position = comma + 1
-      continue
-    }
-    position = directive.lastIndex
-    add(directives, (match[1] as string).toLowerCase(), match[2]?.trim() ?? true)
+    const start = skipBlanks(value, position)
+    const nameEnd = skipName(value, start)
+    const next = skipBlanks(value, nameEnd)
+    const comma = commaFrom(value, next)
+    position = comma + 1
+    if (nameEnd === start) continue
+    const name = value.slice(start, nameEnd).toLowerCase()
+    if (next === comma) add(directives, name, true)
+    if (value.charCodeAt(next) !== equals) continue
+    const argument = skipBlanks(value, next + 1)
+    const end = hasQuotes && value.charCodeAt(argument) === quote ? skipQuoted(value, argument) : 0
+    // All later quotes are escaped ones of this string.
+    if (end < 0) hasQuotes = false
+    const afterQuoted = end > 0 ? skipBlanks(value, end) : -1
+    const isQuoted = afterQuoted === value.length || value.charCodeAt(afterQuoted) === 0x2c
+    if (isQuoted) position = afterQuoted + 1
+    add(
+      directives,
+      name,
+      isQuoted ? value.slice(argument, end) : trimBlanks(value.slice(argument, comma)),
+    )
   }
   return directives
+}
+
+const quote = 0x22
+const equals = 0x3d
+/** Space, tab, `=`, `,`, `;` and `"` end a name. */
+const delimiters = new Set([0x20, 0x09, equals, 0x2c, 0x3b, quote])
+
+function skipName(value: string, start: number): number {
+  let position = start
+  while (position < value.length && !delimiters.has(value.charCodeAt(position))) position++
+  return position
+}
+
+function commaFrom(value: string, start: number): number {
+  const comma = value.indexOf(',', start)
+  return comma < 0 ? value.length : comma
 }
 
 /** Of a repeated lifetime, the shortest counts; of any other directive, the first. */
@@ -56,6 +85,6 @@ export function listOf(value: string | undefined): string[] {
   return value
     .toLowerCase()
     .split(',')
-    .map((member) => member.trim())
+    .map(trimBlanks)
     .filter((member) => member !== '')
 }

@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http'
+import { trimBlanks } from './white-space.ts'
 
 /** The value of a header that is sent; a list for one that is sent in several lines. */
 export type HeaderValue = string | string[]
@@ -39,7 +40,7 @@ export function copyHeaders(headers: OutgoingHttpHeaders): Record<string, Header
 /** Returns the headers that may be stored: without those that belong to the connection, and `Age` and `Cache-Status`. */
 export function storable(headers: Headers, excluded: readonly string[]): Headers {
   const connection = textOf(headers.connection)?.toLowerCase().split(',') ?? []
-  const dropped = new Set([...connection.map((name) => name.trim()), ...excluded])
+  const dropped = new Set([...connection.map(trimBlanks), ...excluded])
   const kept: Record<string, HeaderValue> = {}
   for (const name of Object.keys(headers)) {
     if (hopByHop.has(name) || dropped.has(name) || name === 'age' || name === 'cache-status')

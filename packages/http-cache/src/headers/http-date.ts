@@ -1,3 +1,5 @@
+/** The longest of the three formats has 33 characters. */
+const maxDate = 40
 const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 const time = '(\\d\\d):(\\d\\d):(\\d\\d)'
 const fixdate = new RegExp(
@@ -17,7 +19,7 @@ const asctime = new RegExp(
  * @param now epoch milliseconds, for the century of a year with two digits
  */
 export function parseHttpDate(value: string | undefined, now: number): number | undefined {
-  if (value === undefined) return undefined
+  if (value === undefined || value.length > maxDate) return undefined
   const text = value.toLowerCase()
   const fixed = fixdate.exec(text)
   if (fixed !== null) return utc(fixed[3], fixed[2], fixed[1], fixed.slice(4))

@@ -1,3 +1,5 @@
+import { trimBlanks } from './white-space.ts'
+
 /** A member of `Accept`, `Accept-Encoding` and similar headers. */
 interface Preference {
   readonly value: string
@@ -61,8 +63,19 @@ function typeQuality(type: string, preferences: readonly Preference[]): number {
 function parsePreferences(header: string): Preference[] {
   return header.split(',').map((member) => {
     const [value = '', ...parameters] = member.toLowerCase().split(';')
-    const weight = parameters.map((each) => /^\s*q\s*=\s*([\d.]+)\s*$/.exec(each)?.[1])
-    const quality = Number(weight.find((each) => each !== undefined) ?? 1)
-    return { value: value.trim(), quality: Number.isNaN(quality) ? 0 : quality }
+    const weight = parameters.map(weightOf).find((each) => each !== undefined)
+    const quality = Number(weight ?? 1)
+    return { value: trimBlanks(value), quality: Number.isNaN(quality) ? 0 : quality }
   })
+}
+
+/** A weight has up to three decimals (RFC 9110 section 12.4.2). Some clients send more. */
+const maxWeight = 20
+
+/** The value of the parameter `q`; `undefined` for another one. */
+function weightOf(parameter: string): string | undefined {
+  const equals = parameter.indexOf('=')
+  if (equals < 0 || trimBlanks(parameter.slice(0, equals)) !== 'q') return undefined
+  const weight = trimBlanks(parameter.slice(equals + 1))
+  return weight.length <= maxWeight && /^[\d.]+$/.test(weight) ? weight : undefined
 }

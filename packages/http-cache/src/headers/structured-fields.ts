@@ -1,7 +1,8 @@
 import type { Directives } from './cache-control.ts'
+import { splitList } from './white-space.ts'
 
 const member =
-  /^\s*([a-z*][a-z0-9_.*-]*)(?:=(\?[01]|-?\d+(?:\.\d+)?|"(?:[^"\\]|\\["\\])*"|[A-Za-z*][^\s,;"()=]*))?(?:;[^,]*)?\s*$/
+  /^([a-z*][a-z0-9_.*-]*)(?:=(\?[01]|-?\d+(?:\.\d+)?|"(?:[^"\\]|\\["\\])*"|[A-Za-z*][^\s,;"()=]*))?(?:;[^,]*)?$/
 const integer = /^\d+$/
 const lifetimes = ['max-age', 's-maxage']
 
@@ -36,14 +37,9 @@ export function parseStrings(value: string | undefined): string[] {
   if (value === undefined) return []
   const strings: string[] = []
   for (const part of splitList(value)) {
-    const match = /^\s*"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"(?:;[^,]*)?\s*$/.exec(part)
+    const match = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"(?:;[^,]*)?$/.exec(part)
     if (match === null) return []
     strings.push((match[1] as string).replaceAll(/\\(["\\])/g, '$1'))
   }
   return strings
-}
-
-/** Splits at commas outside of quoted strings. */
-function splitList(value: string): string[] {
-  return value.match(/(?:"(?:[^"\\]|\\.)*"|[^,"])+/g) ?? []
 }

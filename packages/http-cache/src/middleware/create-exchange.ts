@@ -3,7 +3,8 @@ import { Exchange } from '../exchange/exchange.ts'
 import type { Renderer } from '../exchange/renderer.ts'
 import { noDirectives, parseCacheControl } from '../headers/cache-control.ts'
 import type { ResolvedOptions } from '../options.ts'
-import type { CoveredReads } from '../request/private-reads.ts'
+import type { CoveredReads } from '../reads/private-reads.ts'
+import { credentialIn, isCredential } from '../request/credentials.ts'
 import { conditionsOf, hasWritePrecondition } from '../request/request-headers.ts'
 import {
   type FrameworkRequest,
@@ -11,6 +12,7 @@ import {
   keyOf,
   ownKeyOf,
   type RequestKey,
+  trustsProxy,
 } from '../request/request-key.ts'
 
 /** Returns the keys of a request, or `undefined` if it bypasses the cache. */
@@ -18,13 +20,19 @@ export function keysFor(
   request: FrameworkRequest,
   options: ResolvedOptions,
 ): RequestKey | undefined {
-  const { isPublic, variation, when, key } = options
-  const { authorization, cookie } = request.headers
+  const { when, key } = options
   if (hasWritePrecondition(request)) return undefined
-  if (cookie !== undefined && !isPublic && !variation.coversCookies) return undefined
-  if (authorization !== undefined && !isPublic && !variation.coversAuthorization) return undefined
+  if (uncoveredCredential(request, options) !== undefined) return undefined
   if (when !== undefined && !isPermitted(when(request))) return undefined
   return key === undefined ? keyOf(request, options.keys) : ownKeyOf(request, key, options.keys)
+}
+
+/** Returns the name of a header that identifies the sender of a request, so that it bypasses the cache. */
+export function uncoveredCredential(
+  { headers }: FrameworkRequest,
+  { isPublic, variation }: ResolvedOptions,
+): string | undefined {
+  return isPublic || variation.coversAll ? undefined : credentialIn(headers, variation.covers)
 }
 
 /** @throws TypeError for a promise, which would permit every request */
@@ -33,15 +41,46 @@ function isPermitted(result: unknown): boolean {
   throw new TypeError('when must return a boolean, and no promise.')
 }
 
+/** What Express derives from the scheme and the host. */
+const schemeProperties = ['protocol', 'secure']
+const hostProperties = ['hostname', 'host', 'subdomains']
+
 /** What the key of a request covers, so that its handler may read it. */
 export function coveredReads(request: FrameworkRequest, options: ResolvedOptions): CoveredReads {
-  const { coversAuthorization, coversCookies, coversUser, headers } = options.variation
+  const { variation, isPublic, key, ignoredReads } = options
+  // A key of the route replaces scheme and host.
+  const isOriginInKey = key === undefined
+  // Not read from the request again, whose headers are watched.
+  const { headers } = request
+  const keyed = new Set([
+    ...variation.keyed,
+    ...(isOriginInKey ? ['host', ...forwardedHeaders(request)] : []),
+  ])
+  // No request with an uncovered credential uses the cache, so that all that do have none.
+  const isAbsent = (name: string) => !isPublic && isCredential(name) && !variation.covers(name)
   return {
-    user: coversUser,
-    cookies: coversCookies,
-    authorization: coversAuthorization,
-    headers: [...headers.filter((name) => name !== 'cookie'), ...forwardedHeaders(request)],
+    all: variation.coversAll,
+    cookies: keyed.has('cookie') || isAbsent('cookie') ? 'all' : variation.cookies,
+    header: variation.coversAll
+      ? (name) => !isUnkeyed(headers, name) || keyed.has(name)
+      : (name) => keyed.has(name) || isAbsent(name),
+    properties: [
+      ...(isOriginInKey ? hostProperties : []),
+      ...(isOriginInKey || !trustsProxy(request) ? schemeProperties : []),
+    ],
+    ignored: ignoredReads,
   }
+}
+
+/**
+ * Headers from which proxies and applications derive URLs, the method or the identity of the client, and which a function
+ * hardly returns: one request could determine the response of all others.
+ */
+const unkeyedHeader =
+  /^(?:x-forwarded-.+|forwarded|x-original-.+|x-rewrite-url|x-host|x-http-.+|x-method-override|x-real-ip|x-client-ip|true-client-ip|cf-connecting-ip|origin|referer|via)$/
+
+function isUnkeyed(headers: object, name: string): boolean {
+  return unkeyedHeader.test(name) && Object.hasOwn(headers, name)
 }
 
 export function createExchange(

@@ -1,6 +1,8 @@
 import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
+import { addedSymbols } from '../reads/added-properties.ts'
+import { clientProperties } from '../reads/socket-watch.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 
 /** A request and a response without a client. */
@@ -12,20 +14,23 @@ export interface DetachedPair {
 /** What Express adds to a response. */
 type FrameworkResponse = ServerResponse & { app?: unknown; locals?: object; req?: unknown }
 
+/** What middleware defines as accessors, whose values must be those of the original request. */
+const inherited = ['session', 'user', 'cookies', 'signedCookies', 'cache']
+
 /**
  * Returns a request with the URL, the headers and the parameters of another one, and a response whose output is discarded.
  * The response has the status and the headers that middleware in front has set: they may forbid that it is stored.
- * What a handler changes does not affect the originals, and they do not end with the connection of the client.
+ * What a handler changes does not affect the originals. The client of the originals is not that of the pair: it may leave,
+ * and a handler that checks `aborted`, `destroyed`, `closed` or the socket must not end with a part of its response.
  */
 export function detach(original: FrameworkRequest, live: ServerResponse): DetachedPair {
+  const socket = new DetachedSocket(original.socket)
   const request: FrameworkRequest = Object.create(original)
   own(request, 'headers', { ...original.headers })
-  // Listeners and their number, which would be those of the original.
-  own(request, '_events', Object.create(null))
-  own(request, '_eventsCount', 0)
-  for (const name of ['session', 'user', 'cookies', 'signedCookies', 'cache']) {
-    if (name in original) own(request, name, Reflect.get(original, name))
-  }
+  ownStream(request, original, socket)
+  for (const name of inherited) if (name in original) inherit(request, original, name)
+  // Middleware in front finds there what belongs to the response of the client, such as that of a session.
+  for (const name of addedSymbols(original)) own(request, name, undefined)
   const response: FrameworkResponse = new ServerResponse(request)
   Object.setPrototypeOf(response, Object.getPrototypeOf(live))
   const { app, locals } = live as FrameworkResponse
@@ -37,14 +42,43 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   }
   response.req = request
   own(request, 'res', response)
-  const socket = new DiscardingSocket()
   // A handler may destroy the connection, in order to end a response that it cannot complete.
   socket.once('close', () => response.destroy())
   response.assignSocket(socket as unknown as Socket)
+  // As the server of Node does: handlers release what they have used when the response is closed.
+  response.once('finish', () => socket.destroy())
   return { request, response }
 }
 
-function own(object: object, name: string, value: unknown): void {
+/** Replaces the state of the stream, and the listeners, which would be those of the original. */
+function ownStream(request: FrameworkRequest, original: FrameworkRequest, socket: Writable): void {
+  // A request that may be answered from the cache has no body.
+  const empty = new Readable({ autoDestroy: false, read() {} })
+  empty.push(null)
+  own(request, '_readableState', Reflect.get(empty, '_readableState'))
+  own(request, '_events', Object.create(null))
+  own(request, '_eventsCount', 0)
+  own(request, 'socket', socket)
+  const client: unknown = Reflect.get(original, 'client')
+  own(request, 'client', client === original.socket ? socket : client)
+  own(request, 'complete', true)
+  own(request, 'aborted', false)
+  own(request, 'destroy', () => {
+    socket.destroy()
+    return request
+  })
+}
+
+function inherit(request: FrameworkRequest, original: FrameworkRequest, name: string): void {
+  Object.defineProperty(request, name, {
+    get: () => Reflect.get(original, name),
+    set: (value: unknown) => own(request, name, value),
+    enumerable: true,
+    configurable: true,
+  })
+}
+
+function own(object: object, name: PropertyKey, value: unknown): void {
   Object.defineProperty(object, name, {
     value,
     writable: true,
@@ -53,11 +87,29 @@ function own(object: object, name: string, value: unknown): void {
   })
 }
 
+/** What applications read of a connection, besides what identifies its client. */
+const connectionProperties = [
+  'encrypted',
+  'localAddress',
+  'localFamily',
+  'localPort',
+  'address',
+  'alpnProtocol',
+  'servername',
+  'getCipher',
+  'getProtocol',
+]
+
 /** Accepts everything at once, so that a detached response never waits for a client. */
-class DiscardingSocket extends Writable {
-  constructor() {
+class DetachedSocket extends Writable {
+  constructor(client: object | null) {
     // Node emits `drain` on responses of its own servers only: `write` must never return false.
     super({ highWaterMark: Number.MAX_SAFE_INTEGER })
+    if (client === null) return
+    for (const name of [...clientProperties, ...connectionProperties]) {
+      if (name in client)
+        Object.defineProperty(this, name, { configurable: true, get: of(client, name) })
+    }
   }
 
   override _write(_chunk: unknown, _encoding: string, callback: () => void): void {
@@ -74,5 +126,13 @@ class DiscardingSocket extends Writable {
 
   setNoDelay(): this {
     return this
+  }
+}
+
+/** Reads a property of the connection of the client. */
+function of(client: object, name: string): () => unknown {
+  return () => {
+    const value: unknown = Reflect.get(client, name)
+    return typeof value === 'function' ? value.bind(client) : value
   }
 }

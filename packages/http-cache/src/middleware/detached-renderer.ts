@@ -4,9 +4,13 @@ import {
   type RenderDecisions,
   type Rendered,
   type Renderer,
+  StreamedResponseError,
 } from '../exchange/renderer.ts'
+import { textOf } from '../headers/header-list.ts'
+import { isEventStream } from '../headers/media-types.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { PrivateReads } from '../request/private-reads.ts'
+import type { Refusal } from '../policy/storing.ts'
+import { PrivateReads } from '../reads/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'
@@ -51,15 +55,24 @@ export class DetachedRenderer implements Renderer {
   }
 
   render({ validators }: RenderDecisions): Promise<Rendered> {
-    const { request, response } = this.#pair ?? detach(this.#request, this.#response)
+    this.#pair ??= detach(this.#request, this.#response)
+    const { request, response } = this.#pair
     hideConditions(request, validators)
     const controls = new RequestedControls(request, response)
-    const reads = new PrivateReads(request, response, coveredReads(this.#request, this.#options))
+    const covered = coveredReads(this.#request, this.#options)
+    const reads = new PrivateReads(request, response, covered, this.#request)
     return new Promise<Rendered>((resolve, reject) => {
-      new Capture(response, Infinity, {
-        onHead: () => 'send',
+      const stream = (refusal: Refusal) => {
+        reject(new StreamedResponseError(refusal))
+        response.destroy()
+      }
+      new Capture(response, this.#options.maxBodyBytes, {
+        onHead: ({ headers }) => {
+          if (isEventStream(textOf(headers['content-type']))) stream('event-stream')
+          return 'send'
+        },
         onForward: () => {},
-        onOversize: () => {},
+        onOversize: () => stream('too-large'),
         onComplete: () => 'send',
         onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),
         onAbort: () => reject(new IncompleteResponseError()),
@@ -71,6 +84,10 @@ export class DetachedRenderer implements Renderer {
     }).finally(() => reads.stop())
   }
 
+  stop(): void {
+    this.#pair?.response.destroy()
+  }
+
   bypass(): void {
     const request = this.#request
     const response = this.#response
@@ -80,6 +97,8 @@ export class DetachedRenderer implements Renderer {
   }
 
   fail(error: unknown): void {
+    const hasLeft = this.#response.destroyed || this.#request.socket?.destroyed
+    if (error instanceof IncompleteResponseError && hasLeft) return
     if (error instanceof UnhandledRequestError) this.#pass(undefined)
     else this.#pass(error)
   }

@@ -7,10 +7,10 @@ import {
   type RenderFacts,
 } from '../exchange/renderer.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { PrivateReads } from '../request/private-reads.ts'
+import { PrivateReads } from '../reads/private-reads.ts'
 import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
-import { Capture } from '../response/capture.ts'
+import { Capture, type CaptureEvents } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { coveredReads } from './create-exchange.ts'
 
@@ -38,7 +38,8 @@ export class LiveRenderer implements Renderer {
     const request = this.#request
     const response = this.#response
     // The client has gone while the request waited: nobody would write a response.
-    if (response.destroyed) return Promise.reject(new IncompleteResponseError())
+    if (response.destroyed || request.socket?.destroyed)
+      return Promise.reject(new IncompleteResponseError())
     const controls = new RequestedControls(request, response)
     const reads = new PrivateReads(request, response, coveredReads(request, this.#options))
     const showConditions = hideConditions(request, decisions.validators)
@@ -49,10 +50,14 @@ export class LiveRenderer implements Renderer {
     }
     const factsOf = () => factsFrom(controls, reads)
     return new Promise((resolve, reject) => {
-      new Capture(response, this.#options.maxBodyBytes, {
+      const events: CaptureEvents = {
         onHead: (head) => {
           showConditions()
-          return decisions.onHead(head, factsOf())
+          const facts = factsOf()
+          reads.pause(true)
+          const decision = decisions.onHead(head, facts)
+          reads.pause(false)
+          return decision
         },
         onForward: (isRunning) => reads.pause(isRunning),
         onOversize: () => decisions.onOversize(),
@@ -68,7 +73,8 @@ export class LiveRenderer implements Renderer {
           leave()
           reject(new IncompleteResponseError())
         },
-      })
+      }
+      new Capture(response, this.#options.maxBodyBytes, events, request.socket ?? undefined)
       this.#call(reject)
     })
   }
@@ -99,7 +105,7 @@ export function factsFrom(controls: RequestedControls, reads: PrivateReads): Ren
     ttl: controls.requestedTtl,
     tags: controls.requestedTags,
     isExcluded: controls.isExcluded,
-    isPrivate: reads.hasRead,
+    privateRead: reads.read,
     headersRead: reads.headersRead,
   }
 }

@@ -135,7 +135,10 @@ class ResultRenderer<T> implements Renderer {
     const captured = this.#capture(await this.#load())
     const { ttl } = this.#representation
     const isExcluded = captured.status !== 200
-    return { captured, facts: { ttl, tags: [], isExcluded, isPrivate: false, headersRead: [] } }
+    return {
+      captured,
+      facts: { ttl, tags: [], isExcluded, privateRead: undefined, headersRead: [] },
+    }
   }
 
   bypass(): void {

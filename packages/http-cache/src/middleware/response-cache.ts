@@ -4,7 +4,7 @@ import type { FrameworkRequest } from '../request/request-key.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, keysFor } from './create-exchange.ts'
+import { createExchange, keysFor, uncoveredCredential } from './create-exchange.ts'
 import { Invalidation } from './invalidation.ts'
 import { LiveRenderer } from './live-renderer.ts'
 
@@ -22,9 +22,10 @@ export interface ResponseCacheMiddleware {
  * Creates a middleware that stores the responses of the handlers behind it, and sends them to later requests. Place it
  * behind middleware that every response needs, such as sessions and logging, and in front of the routes.
  *
- * Requests with `Cookie` or `Authorization` bypass it, unless `varyBy` or `public` declares what the responses depend on.
- * A response is not stored if it has `Set-Cookie`, `private` or `no-store`, or if its handler has read the session, the
- * user or cookies. `Cache-Status` says how each request was answered, and why a response was not stored.
+ * Requests with `Cookie`, `Authorization` or other credentials bypass it, unless `varyBy` or `public` declares what the
+ * responses depend on. A response is not stored if it has `Set-Cookie`, `private` or `no-store`, or if its handler has read
+ * anything of the request that the key does not cover. `Cache-Status` says how each request was answered, and why a
+ * response was not stored.
  *
  * @throws TypeError for an unknown option
  * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
@@ -71,11 +72,14 @@ export function invalidateWith(invalidation: Invalidation): ResponseCacheMiddlew
 export function passUncached(
   request: FrameworkRequest,
   response: ServerResponse,
-  { cacheStatus }: ResolvedOptions,
+  options: ResolvedOptions,
   forwarded: 'method' | 'bypass',
 ): void {
+  const { cacheStatus } = options
   if (cacheStatus !== undefined) {
-    setCacheStatus(response, formatCacheStatus(cacheStatus, { forwarded }))
+    const name = forwarded === 'bypass' ? uncoveredCredential(request, options) : undefined
+    const detail = name === undefined ? undefined : (`request-${name}` as const)
+    setCacheStatus(response, formatCacheStatus(cacheStatus, { forwarded, detail }))
   }
   new RequestedControls(request, response)
 }

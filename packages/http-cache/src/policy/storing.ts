@@ -23,6 +23,8 @@ export type Refusal =
   | 'request'
   | 'excluded'
   | 'no-vary-search'
+  /** The handler has read something that the key does not cover. */
+  | `read-${string}`
 
 /** What determines whether a response is stored, and for how long it is fresh. */
 export interface StoringRules {

@@ -140,7 +140,7 @@ export function forwardedHeaders(request: FrameworkRequest): readonly string[] {
 const proxyHeaders = ['x-forwarded-host', 'x-forwarded-proto']
 
 /** Whether the setting `trust proxy` of Express applies to the sender of the request. */
-function trustsProxy(request: FrameworkRequest): boolean {
+export function trustsProxy(request: FrameworkRequest): boolean {
   const { headers } = request
   if (headers['x-forwarded-host'] === undefined && headers['x-forwarded-proto'] === undefined) {
     return false

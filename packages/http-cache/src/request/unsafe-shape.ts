@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 
-/** `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. */
-const host = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+/**
+ * `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. Browsers send it in lower case: a handler that
+ * repeats another form would show it to all clients.
+ */
+const host = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
 /** A path and a query. Node also accepts control characters in neither, but `\`, `#` and `//host`. */
 const target = /^\/(?!\/)[^#\\\s]*$/
 
@@ -19,12 +22,14 @@ export function isAmbiguous(request: IncomingMessage, url: string): boolean {
   return headers.upgrade !== undefined || countHosts(request.rawHeaders) > 1
 }
 
+/** A name has at most 253 characters (RFC 1035 section 2.3.4). */
+const maxHost = 300
 /** The last host that was accepted: most requests have the same. */
 let lastHost = ''
 
 function isPlainHost(value: string): boolean {
   if (value === lastHost) return true
-  if (!host.test(value)) return false
+  if (value.length > maxHost || !host.test(value)) return false
   lastHost = value
   return true
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { cookiePairs } from '@stowage/core/driver'
+import { trimBlanks } from '../headers/white-space.ts'
 
 /**
  * What the response depends on besides the URL: a function whose result is part of the key, or names of request headers
@@ -17,12 +18,15 @@ type KeyPart = string | number | boolean | undefined
 
 /** What `varyBy` says about a route. */
 export interface VaryPlan {
-  /** Whether requests with cookies may use the cache. */
-  readonly coversCookies: boolean
-  readonly coversAuthorization: boolean
   /** Whether the route states itself what the response depends on: then reads of the session or the user are expected. */
-  readonly coversUser: boolean
-  /** Names of headers in lower case, for `Vary`. */
+  readonly coversAll: boolean
+  /** Whether requests with this credential may use the cache. */
+  readonly covers: (name: string) => boolean
+  /** Names of cookies that are part of the key. */
+  readonly cookies: ReadonlySet<string>
+  /** Names of headers that are part of the key, in lower case. */
+  readonly keyed: readonly string[]
+  /** The same for `Vary`: `Cookie` stands for named cookies. */
   readonly headers: readonly string[]
   /** The part of the key, or `undefined` to bypass the cache. */
   readonly partOf: ((request: IncomingMessage) => string | undefined) | undefined
@@ -36,11 +40,14 @@ export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
     .filter((name) => name.toLowerCase().startsWith('cookie:'))
     .map((name) => name.slice('cookie:'.length))
   const headers = names.filter((name) => !name.startsWith('cookie:'))
+  const varying =
+    cookies.length > 0 && !headers.includes('cookie') ? [...headers, 'cookie'] : headers
   return {
-    coversCookies: cookies.length > 0 || headers.includes('cookie'),
-    coversAuthorization: headers.includes('authorization'),
-    coversUser: false,
-    headers: cookies.length > 0 && !headers.includes('cookie') ? [...headers, 'cookie'] : headers,
+    coversAll: false,
+    covers: (name) => varying.includes(name),
+    cookies: new Set(cookies),
+    keyed: headers,
+    headers: varying,
     partOf: (request) => partOfNames(request, headers, cookies),
   }
 }
@@ -60,18 +67,20 @@ const secretHeaders = new Set([
 ])
 
 const noVariation: VaryPlan = {
-  coversCookies: false,
-  coversAuthorization: false,
-  coversUser: false,
+  coversAll: false,
+  covers: () => false,
+  cookies: new Set(),
+  keyed: [],
   headers: [],
   partOf: undefined,
 }
 
 function planFunction(varyBy: Extract<VaryBy, (...args: never) => unknown>): VaryPlan {
   return {
-    coversCookies: true,
-    coversAuthorization: true,
-    coversUser: true,
+    coversAll: true,
+    covers: () => true,
+    cookies: new Set(),
+    keyed: [],
     // Other caches cannot know what the function reads.
     headers: ['cookie', 'authorization'],
     partOf: (request) => {
@@ -85,10 +94,14 @@ function partOfNames(
   request: IncomingMessage,
   headers: readonly string[],
   cookies: readonly string[],
-): string {
+): string | undefined {
   const values = headers.map((name) => normalizeHeader(name, request.headers[name]))
-  const jar = request.headers.cookie
-  return encodeParts([...values, ...cookies.map((name) => cookieOf(jar, name))])
+  for (const name of cookies) {
+    const value = cookieOf(request.headers.cookie, name)
+    if (value === undefined) return undefined
+    values.push(value)
+  }
+  return encodeParts(values)
 }
 
 /** Injective: no two lists have the same text. */
@@ -108,30 +121,18 @@ function encodePart(part: unknown): string {
 }
 
 /**
- * All pairs that a parser may read as a cookie, as they were sent: it depends on the parser which of several counts, and
- * which characters around a name are white space.
+ * All pairs with the name of a cookie, as they were sent: it depends on the parser which of several counts. `undefined` if
+ * some parsers read another pair as the cookie, too, because they strip more than spaces and tabs from names.
  */
-function cookieOf(header: string | undefined, name: string): string {
+function cookieOf(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return ''
   const pairs = cookiePairs(header, name)
+  if (pairs.some(({ isExact, text }) => !isExact && text !== name)) return undefined
   return pairs.length === 0 ? '' : hashed(pairs.map(({ text }) => text).join(';'))
 }
 
 function hashed(secret: string): string {
   return hash('sha256', secret, 'base64url')
-}
-
-/** Without spaces and tabs around it, which are the white space of HTTP (RFC 9110 section 5.6.3). */
-function trimmed(text: string): string {
-  let start = 0
-  let end = text.length
-  while (start < end && isBlank(text.charCodeAt(start))) start++
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
-  return text.slice(start, end)
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09
 }
 
 /**
@@ -146,7 +147,7 @@ export function normalizeHeader(
   if (value === undefined) return '\0'
   const text = typeof value === 'string' ? value : value.join(',')
   if (secretHeaders.has(name)) return hashed(text)
-  const members = text.split(',').map((member) => trimmed(member).replaceAll(/[ \t]*;[ \t]*/g, ';'))
+  const members = text.split(',').map((member) => member.split(';').map(trimBlanks).join(';'))
   const joined = members.join(',')
   return name === 'accept-language' ? joined.toLowerCase() : joined
 }

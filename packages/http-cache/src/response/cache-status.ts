@@ -13,8 +13,11 @@ export interface CacheOutcome {
   readonly stored?: boolean
   /** Whether the response is that of another request, which was in flight. */
   readonly collapsed?: boolean
-  readonly detail?: Refusal | 'store-failure' | 'ambiguous' | undefined
+  readonly detail?: Refusal | 'store-failure' | `request-${string}` | undefined
 }
+
+/** Longer details are cut off. */
+const maxDetail = 100
 
 /** Adds a member to the header `Cache-Status`. */
 export function setCacheStatus(response: ServerResponse, text: string | undefined): void {
@@ -43,6 +46,11 @@ export function formatCacheStatus(
   if (stored) text += '; stored'
   if (collapsed) text += '; collapsed'
   if (key !== undefined) text += `; key="${key.replaceAll(/[^\x20-\x7e]|["\\]/g, '')}"`
-  if (detail !== undefined) text += `; detail=${detail}`
+  if (detail !== undefined) text += `; detail=${tokenOf(detail)}`
   return text
+}
+
+/** Handlers choose names that they read, such as that of a cookie: it may contain anything. */
+function tokenOf(detail: string): string {
+  return detail.slice(0, maxDetail).replaceAll(/[^\w:/.!#$%&'*+^`|~-]/g, '_')
 }

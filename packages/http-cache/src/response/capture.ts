@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { copyHeaders, type Headers, isSameValue } from '../headers/header-list.ts'
+import { onSocketClose } from '../reads/socket-watch.ts'
 import { holdResponse } from './held-response.ts'
 import { applyHead, bodyArguments, isInvalidChunk } from './response-methods.ts'
 
@@ -23,8 +25,11 @@ export interface CapturedResponse extends ResponseHead {
   readonly isComplete: boolean
 }
 
-/** Whether a response is sent as the handler has written it, or held back because another one is sent instead. */
-export type Decision = 'send' | 'hold'
+/**
+ * Whether a response is sent as the handler has written it, or held back because another one is sent instead. `'pass'`
+ * sends one that is not stored: its body is not kept.
+ */
+export type Decision = 'send' | 'hold' | 'pass'
 
 export interface CaptureEvents {
   /** Called before a response is sent whose body is not complete yet. */
@@ -41,15 +46,17 @@ export interface CaptureEvents {
   onAbort(): void
 }
 
-/** How long a handler has to complete a response whose client has gone, in milliseconds. */
-const completionMs = 1_000
-
 type Method = (...args: unknown[]) => unknown
 type Methods = Record<'writeHead' | 'write' | 'end' | 'flushHeaders' | 'destroy', Method>
 
 /**
- * Observes what a handler writes, without changing what it observes itself: the results and callbacks of `write`, and
- * `headersSent`. A response that is passed to `end` in one piece is complete before anything is sent.
+ * Observes what a handler writes. A response that is passed to `end` in one piece is complete before anything is sent.
+ *
+ * Other requests may wait for the response, and none of them may depend on this client:
+ * - While the body is kept, up to `maxBytes`, the handler never waits for its client: `write` returns `true`. Afterwards the
+ *   client determines the speed.
+ * - If the client leaves before `end`, the response is not complete, whatever the handler writes then: many handlers
+ *   check that, and end with a part of it.
  */
 export class Capture {
   readonly #response: ServerResponse
@@ -61,13 +68,18 @@ export class Capture {
   #chunks: Buffer[] | undefined = []
   #bytes = 0
   #head: ResponseHead | undefined
-  #decision: Decision | undefined
+  #decision: 'send' | 'hold' | undefined
   #isOver = false
+  readonly #socket: Socket | undefined
+  readonly #unwatch: () => void
   /** Whether `writeHead` was called. */
   #hasHead = false
 
-  /** @param maxBytes bodies that are larger are not kept */
-  constructor(response: ServerResponse, maxBytes: number, events: CaptureEvents) {
+  /**
+   * @param maxBytes bodies that are larger are not kept
+   * @param socket of the client. A response that waits until the connection has sent an earlier one has none yet
+   */
+  constructor(response: ServerResponse, maxBytes: number, events: CaptureEvents, socket?: Socket) {
     this.#response = response
     this.#events = events
     this.#maxBytes = maxBytes
@@ -82,7 +94,33 @@ export class Capture {
       destroy: (...args) => this.#destroy(args),
     }
     Object.assign(response, this.#methods)
-    response.once('close', () => this.#onClose())
+    this.#socket = socket
+    const abort = () => this.#abort()
+    response.once('close', abort)
+    this.#unwatch = socket === undefined ? () => {} : onSocketClose(socket, abort)
+    this.#hideBackpressure()
+  }
+
+  /** Node and libraries check these before they write. */
+  #hideBackpressure(): void {
+    const response = this.#response
+    const shown = { writableNeedDrain: false, writableLength: 0 } as const
+    for (const name of ['writableNeedDrain', 'writableLength'] as const) {
+      const get = () =>
+        this.#isFree ? shown[name] : Reflect.get(Object.getPrototypeOf(response), name, response)
+      Object.defineProperty(response, name, { configurable: true, get })
+    }
+  }
+
+  /** Whether the handler may write on although its client does not read. */
+  get #isFree(): boolean {
+    return !this.#isOver && this.#chunks !== undefined
+  }
+
+  /** Node emits `close` later than a handler can notice that the client has left. */
+  #checkClient(): void {
+    const { destroyed } = this.#response
+    if (destroyed || this.#socket?.destroyed || this.#socket?.writableEnded) this.#abort()
   }
 
   #writeHead(args: unknown[]): unknown {
@@ -94,36 +132,44 @@ export class Capture {
   }
 
   #write(args: unknown[]): unknown {
+    this.#checkClient()
     if (this.#isOver) return this.#send('write', args)
     const { chunk, callback } = bodyArguments(args)
     this.#completeHead()
     const decision = this.#decideHead()
     this.#keep(chunk)
-    if (decision === 'send' && !this.#response.destroyed) return this.#send('write', args)
+    if (decision === 'send') {
+      if (!this.#isFree) return this.#send('write', args)
+      const withoutCallback = args.filter((arg) => typeof arg !== 'function')
+      this.#send('write', withoutCallback)
+    }
     if (callback !== undefined) process.nextTick(callback)
     return true
   }
 
   #flushHeaders(): unknown {
+    this.#checkClient()
     if (this.#isOver) return this.#send('flushHeaders', [])
     this.#completeHead()
     return this.#decideHead() === 'send' ? this.#send('flushHeaders', []) : undefined
   }
 
   #end(args: unknown[]): unknown {
+    this.#checkClient()
     if (this.#isOver || isInvalidChunk(args[0])) return this.#send('end', args)
     const { chunk, callback } = bodyArguments(args)
     const isWhole = this.#decision === undefined
     this.#completeHead()
     this.#keep(chunk)
     this.#showHeadersSent()
-    const captured = this.#captured()
-    if (isWhole) this.#decision = this.#events.onComplete(captured)
+    const captured = this.#captured(isWhole ? chunk : undefined)
+    if (isWhole) this.#decision = this.#events.onComplete(captured) === 'hold' ? 'hold' : 'send'
     const decision = this.#decision
     this.#isOver = true
+    this.#unwatch()
     if (decision === 'hold') this.#hold()
     if (decision === 'hold' && callback !== undefined) this.#response.once('finish', callback)
-    const result = decision === 'send' ? this.#send('end', args) : this.#response
+    const result = decision === 'hold' ? this.#response : this.#send('end', args)
     this.#events.onEnd(captured)
     return result
   }
@@ -133,21 +179,10 @@ export class Capture {
     return this.#send('destroy', args)
   }
 
-  /**
-   * The client has gone. A handler that has written nothing yet may complete its response nevertheless, which is kept for
-   * other requests. They do not wait long for it, as many handlers stop; so does a stream that was connected by `pipe`.
-   */
-  #onClose(): void {
-    if (this.#isOver) return
-    if (this.#decision === undefined) {
-      this.#response.once('unpipe', () => this.#abort())
-      setTimeout(() => this.#abort(), completionMs).unref()
-    } else this.#abort()
-  }
-
   #abort(): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#unwatch()
     this.#chunks = undefined
     this.#showHeadersSent()
     this.#events.onAbort()
@@ -163,11 +198,13 @@ export class Capture {
     response.writeHead(response.statusCode)
   }
 
-  #decideHead(): Decision {
+  #decideHead(): 'send' | 'hold' {
     if (this.#decision === undefined) {
       this.#showHeadersSent()
-      this.#decision = this.#events.onHead(this.#headNow())
-      if (this.#decision === 'hold') this.#hideHeadersUnsent()
+      const decision = this.#events.onHead(this.#headNow())
+      if (decision === 'pass') this.#chunks = undefined
+      this.#decision = decision === 'hold' ? 'hold' : 'send'
+      if (decision === 'hold') this.#hideHeadersUnsent()
     }
     return this.#decision
   }
@@ -191,11 +228,12 @@ export class Capture {
     return { status: statusCode, message: statusMessage ?? '', headers, own, removed }
   }
 
-  #captured(): CapturedResponse {
+  /** @param whole a body in one piece, which is kept also if it is large */
+  #captured(whole: Buffer | undefined): CapturedResponse {
     const head = this.#headNow()
     const length = head.headers['content-length']
     const isComplete = length === undefined || Number(length) === this.#bytes
-    return { ...head, body: this.#chunks && joined(this.#chunks), isComplete }
+    return { ...head, body: this.#chunks ? joined(this.#chunks) : whole, isComplete }
   }
 
   /** What replaces the response is sent past middleware behind the cache, for which it has ended. */
@@ -246,6 +284,7 @@ export class Capture {
     } catch (error) {
       // The application answers with its error instead.
       this.#isOver = true
+      this.#unwatch()
       this.#chunks = undefined
       this.#events.onAbort()
       throw error

@@ -1,7 +1,8 @@
 import { parseHttpDate } from '../headers/http-date.ts'
 import type { Conditions } from '../request/request-headers.ts'
 
-const entityTags = /(?:W\/)?"[^"]*"|\*/g
+/** Longer ranges and dates are ignored as invalid. */
+const maxRange = 100
 
 /** The validators of the representation that would be sent. */
 export interface Selected {
@@ -31,10 +32,26 @@ export function isNotModified(conditions: Conditions, selected: Selected, now: n
 }
 
 function matchesWeakly(list: string, etag: string | undefined): boolean {
-  const tags = list.match(entityTags) ?? []
   if (etag === undefined) return false
-  return tags.some((tag) => tag === '*' || opaque(tag) === opaque(etag))
+  const expected = opaque(etag)
+  let position = 0
+  while (position < list.length) {
+    const code = list.charCodeAt(position)
+    if (code === star) return true
+    if (code !== quote) {
+      position++
+      continue
+    }
+    const end = list.indexOf('"', position + 1)
+    if (end < 0) return false
+    if (list.slice(position, end + 1) === expected) return true
+    position = end + 1
+  }
+  return false
 }
+
+const star = 0x2a
+const quote = 0x22
 
 function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag
@@ -52,7 +69,8 @@ export type ByteRange = { readonly start: number; readonly end: number } | 'unsa
 
 /** Parses a `Range` of one part (RFC 9110 section 14.1.2). Several parts, and what is invalid, are ignored. */
 export function parseRange(range: string, length: number): ByteRange | undefined {
-  const match = /^bytes=\s*(\d*)-(\d*)\s*$/.exec(range)
+  if (range.length > maxRange) return undefined
+  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/.exec(range)
   if (match === null || (match[1] === '' && match[2] === '')) return undefined
   const first = match[1] === '' ? undefined : Number(match[1])
   const last = match[2] === '' ? undefined : Number(match[2])

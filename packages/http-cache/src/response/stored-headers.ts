@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { mergeVary } from '../headers/vary.ts'
+import { trimBlanks } from '../headers/white-space.ts'
 import type { ResponseHead } from './capture.ts'
 
 /** What a stored response is sent with. */
@@ -60,9 +61,6 @@ function addVary(
 ): void {
   if (outer === headers.vary) return
   const names = String(outer).toLowerCase().split(',')
-  const merged = mergeVary(
-    textOf(headers.vary),
-    names.map((name) => name.trim()),
-  )
+  const merged = mergeVary(textOf(headers.vary), names.map(trimBlanks))
   if (merged !== undefined) response.setHeader('Vary', merged)
 }

@@ -2,7 +2,7 @@ import type { Awaitable, Cache } from '@stowage/core'
 import { normalizeHeader } from '../request/vary-by.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Encoding, encodeBody } from './encodings.ts'
-import { type Hint, RecentMap } from './hints.ts'
+import { copyOf, type Hint, type RecentMap } from './hints.ts'
 import {
   bufferOf,
   decodeRecord,
@@ -34,18 +34,18 @@ export interface Wanted {
 }
 
 const noParts: ReadonlyMap<string, Promise<Buffer | undefined>> = new Map()
-const maxHints = 10_000
 const encodedPrefix = 'http:encoded:'
 
 /** Reads responses and their parts. */
 export class ResponseStore {
   readonly #cache: Cache
   readonly #deadlines: Deadlines
-  readonly #hints = new RecentMap<Hint>(maxHints)
+  readonly #hints: RecentMap<Hint>
 
   /** @param timeoutMs how long a read may take */
-  constructor(cache: Cache, timeoutMs: number) {
+  constructor(cache: Cache, timeoutMs: number, hints: RecentMap<Hint>) {
     this.#cache = cache
+    this.#hints = hints
     this.#deadlines = new Deadlines(timeoutMs)
   }
 
@@ -78,7 +78,10 @@ export class ResponseStore {
         ? undefined
         : variantKey(key, hint.vary.fill, hint.vary.names, headers)
     const readingVariant = variant === undefined ? undefined : this.#begin(variant)
-    const parts = this.#beginParts(variant === undefined ? hint : this.#hints.get(variant), wanted)
+    const parts =
+      variant === undefined
+        ? this.#beginParts(key, hint, wanted)
+        : this.#beginParts(variant, this.#hints.get(variant), wanted)
     const item = decodeRecord(await reading)
     this.#remember(key, responseItem(item)?.record)
     if (readingVariant !== undefined && item?.record.fill === hint.vary?.fill) {
@@ -146,7 +149,7 @@ export class ResponseStore {
       return { key: variant, vary, stored: responseItem(decodeOnce(reading)), parts }
     }
     this.#hints.set(key, { vary })
-    const variantParts = this.#beginParts(this.#hints.get(variant), wanted)
+    const variantParts = this.#beginParts(variant, this.#hints.get(variant), wanted)
     return reading.then((value) => {
       const found = responseItem(decodeRecord(value))
       this.#remember(variant, found?.record)
@@ -162,14 +165,18 @@ export class ResponseStore {
       return
     }
     const { fill, bodyKey } = record
-    if (this.#hints.get(key)?.fill !== fill) this.#hints.set(key, { fill, bodyKey })
+    if (this.#hints.get(key)?.fill === fill) return
+    const isBelowKey = bodyKey?.startsWith(key) === true
+    const bodySuffix = isBelowKey ? copyOf(bodyKey.slice(key.length)) : undefined
+    this.#hints.set(key, { fill, bodySuffix })
   }
 
-  #beginParts(hint: Hint | undefined, { body, encoding }: Wanted): Found['parts'] {
+  #beginParts(key: string, hint: Hint | undefined, { body, encoding }: Wanted): Found['parts'] {
     if (!body || hint?.fill === undefined) return noParts
-    const key = encoding === 'identity' ? hint.bodyKey : encodedKey(hint.fill, encoding)
-    if (key === undefined) return noParts
-    return new Map([[key, this.#begin(key).then(bytesOf)]])
+    const isApart = encoding === 'identity'
+    if (isApart && hint.bodySuffix === undefined) return noParts
+    const part = isApart ? key + hint.bodySuffix : encodedKey(hint.fill, encoding)
+    return new Map([[part, this.#begin(part).then(bytesOf)]])
   }
 
   async #bodyApart(record: ResponseRecord, parts: Found['parts']): Promise<Buffer | undefined> {

@@ -1,0 +1,57 @@
+import type { Socket } from 'node:net'
+import { onSocketClose } from '../reads/socket-watch.ts'
+
+/**
+ * How long a rendering goes on after its last client has left, in milliseconds: a client that reloads a page leaves and
+ * comes back.
+ */
+const graceMs = 1_000
+
+interface Flight {
+  clients: number
+  timer: NodeJS.Timeout | undefined
+  stop: (() => void) | undefined
+}
+
+/** Counts the clients of this process that wait for the response of a key, in order to stop a rendering without one. */
+export class WaitingClients {
+  readonly #flights = new Map<string, Flight>()
+
+  /** Counts a client until its connection is closed, or the returned function is called. */
+  join(key: string, socket: Socket | null): () => void {
+    const flight = this.#flights.get(key) ?? { clients: 0, timer: undefined, stop: undefined }
+    this.#flights.set(key, flight)
+    flight.clients++
+    clearTimeout(flight.timer)
+    let hasLeft = false
+    const leave = () => {
+      if (hasLeft) return
+      hasLeft = true
+      unwatch()
+      if (--flight.clients > 0) return
+      if (flight.stop === undefined) this.#flights.delete(key)
+      else flight.timer = setTimeout(() => this.#stop(key, flight), graceMs).unref()
+    }
+    const unwatch =
+      socket === null || socket === undefined ? () => {} : onSocketClose(socket, leave)
+    return leave
+  }
+
+  /** Calls `stop` once no client waits for the key any more. Returns a function that ends that. */
+  onLeft(key: string, stop: () => void): () => void {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) return () => {}
+    flight.stop = stop
+    return () => {
+      flight.stop = undefined
+      if (flight.clients > 0) return
+      clearTimeout(flight.timer)
+      this.#flights.delete(key)
+    }
+  }
+
+  #stop(key: string, flight: Flight): void {
+    this.#flights.delete(key)
+    flight.stop?.()
+  }
+}

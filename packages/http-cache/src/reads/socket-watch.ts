@@ -1,0 +1,76 @@
+import type { Socket } from 'node:net'
+
+/** What identifies the client of a connection. */
+export const clientProperties = [
+  'authorized',
+  'authorizationError',
+  'getPeerCertificate',
+  'getPeerX509Certificate',
+  'remoteAddress',
+  'remoteFamily',
+  'remotePort',
+] as const
+
+type Listener = (name: string) => void
+
+/**
+ * One set per connection, with one listener or accessor that stays: several responses may be rendered for a connection at
+ * the same time, and each would otherwise add its own to those of the others.
+ */
+const readersOf = new WeakMap<object, Set<Listener>>()
+const closersOf = new WeakMap<object, Set<() => void>>()
+
+/** Calls `listener` with what is read of the client. Returns a function that ends that. */
+export function onClientRead(socket: object, listener: Listener): () => void {
+  const readers = readersOf.get(socket) ?? watchProperties(socket)
+  readers.add(listener)
+  return () => void readers.delete(listener)
+}
+
+/**
+ * Calls `listener` when the connection is closed. A response that waits until the connection has sent an earlier one emits
+ * no `close` of its own. Returns a function that ends that.
+ */
+export function onSocketClose(socket: Socket, listener: () => void): () => void {
+  const closers = closersOf.get(socket) ?? watchClose(socket)
+  closers.add(listener)
+  return () => void closers.delete(listener)
+}
+
+function watchProperties(socket: object): Set<Listener> {
+  const readers = new Set<Listener>()
+  readersOf.set(socket, readers)
+  for (const name of clientProperties) if (name in socket) watchProperty(socket, name, readers)
+  return readers
+}
+
+function watchClose(socket: Socket): Set<() => void> {
+  const closers = new Set<() => void>()
+  closersOf.set(socket, closers)
+  socket.once('close', () => {
+    for (const listener of closers) listener()
+  })
+  return closers
+}
+
+function watchProperty(socket: object, name: string, readers: ReadonlySet<Listener>): void {
+  const own = Object.getOwnPropertyDescriptor(socket, name)
+  if (own?.configurable === false) return
+  let value = own?.value
+  const isValue = own !== undefined && 'value' in own
+  Object.defineProperty(socket, name, {
+    configurable: true,
+    enumerable: own?.enumerable ?? false,
+    get() {
+      for (const listener of readers) listener(name)
+      if (isValue) return value
+      if (own !== undefined) return own.get?.call(socket)
+      return Reflect.get(Object.getPrototypeOf(socket), name, socket)
+    },
+    set(next) {
+      if (isValue) value = next
+      else if (own !== undefined) own.set?.call(socket, next)
+      else Object.defineProperty(socket, name, { configurable: true, writable: true, value: next })
+    },
+  })
+}

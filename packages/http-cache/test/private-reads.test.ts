@@ -1,0 +1,368 @@
+import { request as send } from 'node:http'
+import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
+// @ts-expect-error It has no declarations.
+import cookieParser from 'cookie-parser'
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
+import { describe, expect, test } from 'vitest'
+import { serve, setupCache } from './fixture.ts'
+import { counting, forms } from './forms.ts'
+
+/** Headers in which gateways, identity-aware proxies and applications state who sends a request. */
+const credentials = [
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'apikey',
+  'ocp-apim-subscription-key',
+  'x-auth-token',
+  'x-access-token',
+  'token',
+  'x-session-token',
+  'x-session-id',
+  'x-csrf-token',
+  'x-goog-iap-jwt-assertion',
+  'cf-access-jwt-assertion',
+  'cf-access-authenticated-user-email',
+  'x-ms-client-principal-name',
+  'x-forwarded-user',
+  'x-forwarded-email',
+  'x-forwarded-groups',
+  'x-forwarded-access-token',
+  'x-remote-user',
+  'remote-user',
+  'x-webauth-user',
+  'x-client-cert',
+  'x-ssl-client-s-dn',
+  'x-forwarded-client-cert',
+  'x-amzn-mtls-clientcert',
+  'x-amzn-oidc-identity',
+  'tailscale-user-login',
+  'x-consumer-username',
+  'x-tenant-id',
+  'x-user-id',
+  'x-customer-id',
+  'x-account-id',
+  'x-org-id',
+]
+/** Headers that a response may depend on although they are no credentials. */
+const others = [
+  'accept',
+  'accept-language',
+  'cf-connecting-ip',
+  'cf-ipcountry',
+  'cloudfront-viewer-country',
+  'fly-client-ip',
+  'origin',
+  'referer',
+  'true-client-ip',
+  'user-agent',
+  'x-appengine-user-ip',
+  'x-custom',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-http-method-override',
+  'x-real-ip',
+  'x-requested-with',
+]
+
+/** Where the header is read: by the handler, or by middleware in front that hands it on. */
+const places: Record<string, (app: Express, name: string) => (request: Request) => unknown> = {
+  'the handler': (_app, name) => (request) => request.headers[name],
+  'get() in the handler': (_app, name) => (request) => request.get(name),
+  'middleware in front': (app, name) => {
+    app.use((request, _response, next) => {
+      Object.assign(request, { tenant: request.headers[name] })
+      next()
+    })
+    return (request) => Reflect.get(request, 'tenant')
+  },
+}
+
+function appWith(options: Partial<ResponseCacheOptions>, build: (app: Express) => void) {
+  const { cache, clock } = setupCache()
+  const app = express()
+  build(app)
+  return { app, clock, options: { cache, ttl: '1m', ...options } as ResponseCacheOptions }
+}
+
+describe.each(Object.entries(forms))('%s', (_, form) => {
+  describe.each(Object.keys(places))('a header that is read by %s', (place) => {
+    test.each([
+      ['nothing declared', {}],
+      ['public', { public: true }],
+      ['varyBy another header', { varyBy: ['x-other'] }],
+    ])('does not reach others: %s', async (_declared, declaration) => {
+      const leaks: string[] = []
+      for (const name of [...credentials, ...others]) {
+        let read: (request: Request) => unknown = () => {}
+        const { app, options } = appWith(declaration, (each) => {
+          read = places[place]?.(each, name) ?? read
+        })
+        const handler: RequestHandler = (request, response) => {
+          response.send(`for ${read(request) ?? 'nobody'}`)
+        }
+        app.get('/p', ...form(options, handler))
+        const { get } = await serve(app)
+        // Also a response that was rendered without the header: it is that of others, too.
+        for (const value of [undefined, 'alice', 'bob', undefined]) {
+          const { body } = await get('/p', value === undefined ? {} : { [name]: value })
+          if (body !== `for ${value ?? 'nobody'}`) leaks.push(`${name}: ${value} sees ${body}`)
+        }
+      }
+      expect(leaks).toEqual([])
+    })
+  })
+
+  test.each(credentials)('a request with %s bypasses the cache', async (name) => {
+    const { app, options } = appWith({}, () => {})
+    app.get('/p', ...form(options, (_request, response) => void response.send('x')))
+    const { get } = await serve(app)
+    expect((await get('/p', { [name]: 'alice' })).cache).toBe(`fwd=bypass; detail=request-${name}`)
+    expect((await get('/p', { cookie: 'a=1' })).cache).toBe('fwd=bypass; detail=request-cookie')
+    await get('/p')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
+  test.each(['x-api-key', 'x-tenant-id', 'accept-language'])(
+    'varyBy covers %s: each value has its own response',
+    async (name) => {
+      const { app, options } = appWith({ varyBy: [name] }, () => {})
+      const handler: RequestHandler = ({ headers }, response) => {
+        response.send(`for ${headers[name] ?? 'nobody'}`)
+      }
+      app.get('/p', ...form(options, handler))
+      const { get } = await serve(app)
+      for (const value of ['alice', 'bob', undefined]) {
+        const headers: Record<string, string> = value === undefined ? {} : { [name]: value }
+        await get('/p', headers)
+        const { body, cache } = await get('/p', headers)
+        expect([body, cache]).toEqual([`for ${value ?? 'nobody'}`, 'hit; ttl=60'])
+      }
+    },
+  )
+
+  /** What a handler reads that makes its response private, and what `Cache-Status` says. */
+  const reads: Record<string, [string, (request: Request, response: Response) => unknown]> = {
+    'a header that is absent': ['x-custom', ({ headers }) => headers['x-custom']],
+    'whether a header is present': ['x-custom', ({ headers }) => 'x-custom' in headers],
+    'all headers': ['headers', ({ headers }) => ({ ...headers })],
+    'the names of all headers': ['headers', ({ headers }) => Object.keys(headers)],
+    rawHeaders: ['request.rawHeaders', ({ rawHeaders }) => rawHeaders.length],
+    headersDistinct: ['request.headersDistinct', ({ headersDistinct }) => headersDistinct],
+    xhr: ['x-requested-with', ({ xhr }) => xhr],
+    accepts: ['accept', (request) => request.accepts('html')],
+    acceptsLanguages: ['accept-language', (request) => request.acceptsLanguages('de')],
+    ip: ['request.ip', ({ ip }) => ip],
+    remoteAddress: ['socket.remoteAddress', ({ socket }) => socket.remoteAddress],
+    'connection.remoteAddress': [
+      'socket.remoteAddress',
+      ({ connection }) => connection.remoteAddress,
+    ],
+    remotePort: ['socket.remotePort', ({ socket }) => socket.remotePort],
+    authorized: ['socket.authorized', ({ socket }) => Reflect.get(socket, 'authorized')],
+    'the certificate': [
+      'socket.getPeerCertificate',
+      ({ socket }) => Object(socket).getPeerCertificate?.(),
+    ],
+    'the user, who is absent': ['request.user', (request) => Reflect.get(request, 'user')],
+    'a property that middleware in front has added': [
+      'request.tenant',
+      (request) => Reflect.get(request, 'tenant'),
+    ],
+    'a property of Node that middleware in front has replaced': [
+      'request.client',
+      (request) => Reflect.get(request, 'client'),
+    ],
+    'a body that middleware in front has invented': ['request.body', ({ body }) => body.user],
+    'res.locals': ['locals.name', (_request, response) => response.locals.name],
+    'a cookie that is absent': ['cookie:sid', ({ cookies }) => cookies.sid],
+    'a signed cookie': ['cookie:sid', ({ signedCookies }) => signedCookies.sid],
+    'all cookies': ['cookie', ({ cookies }) => Object.keys(cookies)],
+    'the header Cookie': ['cookie', ({ headers }) => headers.cookie],
+    'the header Authorization': ['authorization', ({ headers }) => headers.authorization],
+  }
+
+  test.each(Object.keys(reads))('reads %s: the response is private', async (name) => {
+    const [label, read] = reads[name] as (typeof reads)[string]
+    const { app, options } = appWith({ public: true }, (each) => {
+      each.use(cookieParser('secret'), (request, response, next) => {
+        Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
+        Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
+        response.locals.name = 'd'
+        next()
+      })
+    })
+    app.get(
+      '/p',
+      ...form(options, (request, response) => {
+        read(request, response)
+        response.send('x')
+      }),
+    )
+    app.get('/q', ...form(options, (_request, response) => void response.send('x')))
+    const { get } = await serve(app)
+    expect((await get('/p')).cache).toBe(`fwd=uri-miss; detail=read-${label}`)
+    expect((await get('/p')).cache).not.toContain('hit')
+    await get('/q')
+    expect((await get('/q')).cache).toBe('hit; ttl=60')
+  })
+
+  test.each(Object.keys(reads))('ignoreReads: %s', async (name) => {
+    const [label, read] = reads[name] as (typeof reads)[string]
+    const { app, options } = appWith({ public: true, ignoreReads: [label] }, (each) => {
+      each.use(cookieParser('secret'), (request, response, next) => {
+        Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
+        Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
+        response.locals.name = 'd'
+        next()
+      })
+    })
+    app.get(
+      '/p',
+      ...form(options, (request, response) => {
+        read(request, response)
+        response.send('x')
+      }),
+    )
+    const { get } = await serve(app)
+    await get('/p')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
+  test('varyBy of one cookie does not cover the others', async () => {
+    const readers: Record<string, RequestHandler> = {
+      currency: ({ cookies }, response) => void response.send(`${cookies.currency}`),
+      sid: ({ cookies }, response) => void response.send(`${cookies.sid}`),
+      header: ({ headers }, response) => void response.send(`${headers.cookie}`),
+    }
+    const { app, options } = appWith({ varyBy: ['cookie:currency'] }, (each) => {
+      each.use(cookieParser())
+    })
+    for (const [name, handler] of Object.entries(readers)) {
+      app.get(`/${name}`, ...form(options, handler))
+    }
+    const { get } = await serve(app)
+    for (const sid of ['alice', 'bob']) {
+      const cookie = `currency=eur; sid=${sid}`
+      expect((await get('/sid', { cookie })).body).toBe(sid)
+      expect((await get('/header', { cookie })).body).toBe(cookie)
+      expect((await get('/currency', { cookie })).body).toBe('eur')
+    }
+    expect((await get('/currency', { cookie: 'currency=eur' })).cache).toBe('hit; ttl=60')
+  })
+
+  test('what middleware behind the cache adds to the request is not watched', async () => {
+    const { app, options } = appWith({}, () => {})
+    const [first, ...rest] = form(options, (request, response) => {
+      Object.assign(request, { product: 'lamp' })
+      Object.assign(request.headers, { 'x-added': '1' })
+      response.send(`${Reflect.get(request, 'product')} ${request.headers['x-added']}`)
+    })
+    app.get('/p', first as RequestHandler, ...rest)
+    const { get } = await serve(app)
+    await get('/p')
+    expect(await get('/p')).toMatchObject({ body: 'lamp 1', cache: 'hit; ttl=60' })
+  })
+
+  test('the scheme and the host are part of the key, unless the route replaces it', async () => {
+    const handler: RequestHandler = (request, response) => {
+      response.send(`${request.protocol}://${request.hostname}`)
+    }
+    const { app, options } = appWith({}, () => {})
+    app.get('/p', ...form(options, handler))
+    app.get('/own', ...form({ ...options, key: () => 'own' }, handler))
+    const { get } = await serve(app)
+    await get('/p')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+    expect((await get('/own', { host: 'evil.example' })).cache).toBe(
+      'fwd=uri-miss; detail=read-request.hostname',
+    )
+    expect((await get('/own')).body).toBe('http://127.0.0.1')
+  })
+
+  test('Host in upper case is not sent to those who ask in lower case', async () => {
+    const { app, options } = appWith({}, () => {})
+    app.get('/p', ...form(options, ({ headers }, response) => void response.send(headers.host)))
+    const { get } = await serve(app)
+    const shouted = await get('/p', { host: 'H.TEST' })
+    expect([shouted.body, shouted.cache]).toEqual(['H.TEST', 'fwd=bypass'])
+    expect((await get('/p', { host: 'h.test' })).body).toBe('h.test')
+  })
+})
+
+test('a detail contains only characters that Cache-Status permits', async () => {
+  const { app, next } = counting(express, { public: true }, undefined, (front) => {
+    front.use(cookieParser())
+  })
+  app.get('/p', ({ cookies, query }, response) => {
+    response.send(`${cookies[String(query.name)]} ${next()}`)
+  })
+  const { get } = await serve(app)
+  const { cache } = await get(
+    `/p?name=${encodeURIComponent(`a", x\r\nb=\u{1f600}${'c'.repeat(200)}`)}`,
+  )
+  expect(cache).toMatch(/^fwd=uri-miss; detail=read-cookie:a___x__b___c+$/)
+  expect(cache.length).toBeLessThan(200)
+})
+
+test('requests of one connection are watched apart, also if they are answered at the same time', async () => {
+  const { app } = counting(express)
+  const release: (() => void)[] = []
+  app.get('/address', ({ socket }, response) => {
+    release.push(() => void response.send(`${typeof socket.remoteAddress}`))
+  })
+  app.get('/plain', (_request, response) => void response.send('x'))
+  const { raw, get } = await serve(app)
+  const host = 'Host: 127.0.0.1\r\n'
+  const replies = raw(
+    `GET /address HTTP/1.1\r\n${host}\r\nGET /plain HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+  )
+  await expect.poll(() => release.length).toBe(1)
+  await expect
+    .poll(async () => (await get('/plain', { host: '127.0.0.1' })).cache)
+    .toBe('hit; ttl=60')
+  release[0]?.()
+  expect((await replies).toString()).toContain('detail=read-socket.remoteAddress')
+})
+
+test('a keep-alive connection does not collect listeners', async () => {
+  const { app } = counting(express, { ttl: 1 })
+  const listeners = new Set<number>()
+  app.get('/p', ({ socket }, response) => {
+    listeners.add(socket.listenerCount('close'))
+    response.cache?.noStore()
+    response.send('x')
+  })
+  const { port } = await serve(app)
+  const { Agent } = await import('node:http')
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  for (let index = 0; index < 30; index++) {
+    await new Promise<void>((resolve, reject) => {
+      const options = { port, host: '127.0.0.1', path: `/p?${index}`, agent }
+      send(options, (response) => response.resume().on('end', resolve))
+        .on('error', reject)
+        .end()
+    })
+  }
+  agent.destroy()
+  expect(listeners.size).toBeLessThanOrEqual(2)
+})
+
+test('the watch ends with the response: what logs it afterwards does not count', async () => {
+  const { cache } = setupCache()
+  const seen: unknown[] = []
+  const app = express()
+  app.use((request, response, next) => {
+    response.on('finish', () => {
+      seen.push(request.headers['user-agent'], request.ip, Object.keys(request.headers).length > 0)
+    })
+    next()
+  })
+  app.get('/p', responseCache({ cache }) as RequestHandler, (_request, response) => {
+    response.send('x')
+  })
+  const { get } = await serve(app)
+  await get('/p', { 'user-agent': 'test' })
+  expect((await get('/p')).cache).toBe('hit; ttl=60')
+  expect(seen.slice(0, 3)).toEqual(['test', '127.0.0.1', true])
+})
