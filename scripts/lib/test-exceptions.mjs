@@ -29,6 +29,7 @@ const duration = {
 const sleep = {
   'examples/express-app/test/cluster.full.test.ts':
     'The moment at which a signal arrives. The process has to end at any moment.',
+  'packages/core/test/calls/on-abort.test.ts': proceeds,
   'packages/core/test/calls/watchdog.test.ts':
     'A watchdog counts its own ticks, so that a machine that stops the process delays both.',
   'packages/core/test/collections/collection.test.ts': proceeds,
@@ -43,6 +44,7 @@ const sleep = {
   'packages/core/test/remember/many/changes-during-load.test.ts': slowCall,
   'packages/core/test/remember/many/cost.test.ts': slowCall,
   'packages/core/test/remember/remember.test.ts': slowCall,
+  'packages/core/test/time/suspension.test.ts': proceeds,
   'packages/dynamodb/test/faults.test.ts': slowCall,
   'packages/dynamodb/test/requests.test.ts': slowCall,
   'packages/dynamodb/test/soak/faulty-proxy.mjs': pace,

@@ -5,12 +5,12 @@ import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { ensureTable } from '@stowage/dynamodb'
 import {
   command,
-  type DynamoDBDatabase,
+  type DynamoDBServer,
   freePort,
   type MemcachedServer,
   type RedisServer,
   type Replicated,
-  sharedDynamoDB,
+  startDynamoDB,
   startMemcached,
   startProxy,
   startRedis,
@@ -32,14 +32,14 @@ interface Finding {
 let redis: RedisServer
 let replicated: Replicated
 let memcached: MemcachedServer
-let dynamodb: DynamoDBDatabase
+let dynamodb: DynamoDBServer
 let folder: Folder
 
 beforeAll(async () => {
   redis = await startRedis()
   replicated = await startReplicated({ replicas: 1 })
   memcached = await startMemcached()
-  dynamodb = await sharedDynamoDB()
+  dynamodb = await startDynamoDB()
 })
 afterAll(async () => {
   await redis.stop()
@@ -397,7 +397,7 @@ test('reports a healthy configuration in order of its stores', async () => {
 
 const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 
-function createTable(name: string, { url }: DynamoDBDatabase) {
+function createTable(name: string, { url }: DynamoDBServer) {
   const client = new DynamoDBClient({ endpoint: url, region: 'eu-central-1', credentials })
   return client.send(
     new CreateTableCommand({
