@@ -35,8 +35,9 @@ export class Fences {
   }
 
   /**
-   * Returns a number higher than all before it. One request; a second one if the last number is older than readings of the
-   * time may differ. If the counter was lost, some more, and as long as readings may differ.
+   * Returns a number higher than all before it. Two requests; one if another number was drawn in the same millisecond. No
+   * longer lag is accepted: a server has restarted from its snapshot within 40 ms. If the counter was lost, some more
+   * requests, and as long as readings of the time may differ.
    */
   async next(key: string): Promise<number> {
     const [first, now] = await Promise.all([
