@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const isFullTier = process.env.TEST_TIER === 'full'
@@ -42,8 +41,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 20_000 } },
-    // The servers and the browser that tests start need cores as well, but most tests wait.
-    maxWorkers: availableParallelism() >= 4 ? 4 : 2,
+    // Most tests wait, so that two cores have work for four workers, and for the servers and the browser that they start.
+    maxWorkers: 4,
     // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [

@@ -272,28 +272,27 @@ test('a write made during a clear of its process is not lost halfway', async () 
   expect([await counting, await namespace.get('k')]).toEqual([5, 5])
 })
 
-test('a write that its process made before a clear is not repeated while the clear is in flight', async () => {
+test('a clear waits until a write that its process made before has confirmed its generation', async () => {
   const { createCache } = setup()
-  const [stored, clearable] = [new Deferred<void>(), new Deferred<void>()]
-  let isClearing = false
+  const confirmable = new Deferred<void>()
+  let isAdding = false
+  let isCleared = false
   let reads = 0
   const cache = createCache(async (operation, call, [key]) => {
-    if (!isClearing || key !== 'app:~generation1') return call()
-    // The write confirms the id after the clear has stored a new one.
-    if (operation === 'get' && reads++ === 0) await stored.promise
-    const result = await call()
-    if (operation !== 'compareAndSet') return result
-    stored.resolve()
-    await clearable.promise
-    return result
+    if (!isAdding || key !== 'app:~generation1') return call()
+    if (operation === 'get' && reads++ === 0) await confirmable.promise
+    if (operation === 'compareAndSet') isCleared = true
+    return call()
   })
   await cache.set('other', 1)
-  isClearing = true
+  isAdding = true
   const adding = cache.add('k', 1)
   const clearing = cache.clear()
   await sleep(5)
-  clearable.resolve()
+  expect(isCleared).toBe(false)
+  confirmable.resolve()
   await Promise.all([adding, clearing])
+  expect(isCleared).toBe(true)
   expect(await cache.get('k')).toBeUndefined()
 })
 

@@ -223,11 +223,15 @@ async function fillSlots(limit: ReturnType<Cache['concurrency']>, count: number)
   return limit.run(() => (count > 1 ? fillSlots(limit, count - 1) : undefined))
 }
 
-async function until(isMet: () => Promise<boolean>, rule: string): Promise<void> {
+async function until(
+  { wait }: Fixture,
+  isMet: () => Promise<boolean>,
+  rule: string,
+): Promise<void> {
   // Counts polls instead of time, so that a machine that stops this process is no reason to fail.
   for (let polls = 0; !(await isMet()); polls++) {
     assert.ok(polls < maxPolls, `${rule}: not within ${maxPolls * pollMs} ms`)
-    await sleep(pollMs)
+    await wait(pollMs)
   }
 }
 
@@ -235,7 +239,7 @@ async function assertLimitEnds(fixture: Fixture, policy: Policy): Promise<void> 
   const limiter = newLimiter(fixture, policy, 2_000)
   await use(limiter)
   await limiter.consume('key')
-  await until(() => isFull(limiter), `${policy}: a limit ends`)
+  await until(fixture, () => isFull(limiter), `${policy}: a limit ends`)
 }
 
 /** Consumes all units of a key. */
