@@ -12,10 +12,22 @@ type Outcomes = Record<
 >
 let outcomes: Outcomes
 
+/** The suite measures ages in seconds. If the machine stops its process for longer than this, it runs again. */
+const maxStallMs = 300
+const maxRuns = 5
+
 beforeAll(async () => {
-  const { stdout } = await execute(process.execPath, ['--no-warnings', program], { maxBuffer: 1e8 })
-  outcomes = JSON.parse(stdout)
+  for (let runs = 1; ; runs++) {
+    const report = await runSuite()
+    outcomes = report.outcomes
+    if (report.stalledMs <= maxStallMs || runs === maxRuns) break
+  }
 }, 600_000)
+
+async function runSuite(): Promise<{ outcomes: Outcomes; stalledMs: number }> {
+  const { stdout } = await execute(process.execPath, ['--no-warnings', program], { maxBuffer: 1e8 })
+  return JSON.parse(stdout)
+}
 
 describe('http-cache-tests', () => {
   test('required: passes all but what is deliberate or cannot be tested in one process', () => {
