@@ -42,6 +42,15 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
   })
 })
 
+// Those of Express and its middlewares require the types of any Node, and npm installs the latest beside those of the
+// application. An optional peer dependency, or a type of its own, does not.
+test('no package installs types in production', () => {
+  const types = packages.names.flatMap((name) =>
+    Object.keys(manifestOf(name).dependencies ?? {}).filter((each) => each.startsWith('@types/')),
+  )
+  expect(types).toEqual([])
+})
+
 describe('an application with the packages', () => {
   test('compiles as ES module and as CommonJS module, with TypeScript 7 and nodenext', async () => {
     const text = imports + importTesting + program

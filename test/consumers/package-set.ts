@@ -20,8 +20,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const require = createRequire(import.meta.url)
 const execute = promisify(execFile)
 
-/** What the projects need besides the packages: the frameworks of the examples, and types of Node and Express. */
-const others = ['express@5', 'express-session@1', '@types/node@20', '@types/express@5']
+/** What the projects need besides the packages: the frameworks of the examples, and types of Node and of them. */
+const others = [
+  ...['express@5', 'express-session@1'],
+  ...['@types/node@20', '@types/express@5', '@types/express-session@1'],
+]
 /** An entry of the lockfile of the workspace: `  '@types/node@20.19.43':`. */
 const lockedPackage = /^ {2}'?(@?[^@'\s]+)@(\d[^:('\s]*)'?:$/gm
 

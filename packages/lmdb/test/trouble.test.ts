@@ -210,6 +210,7 @@ async function attempt(path: string, env: Record<string, string>): Promise<strin
   const options = {
     cwd: fileURLToPath(new URL('.', import.meta.url)),
     env: { ...process.env, ...env },
+    timeout: 60_000,
   }
   return (await promisify(execFile)(process.execPath, args, options)).stdout
 }
@@ -261,6 +262,16 @@ describe.runIf(process.platform !== 'win32')('other users of the machine', () =>
       symlinkSync(target, join(path, name))
       expect(await failure(path)).toMatch(`its file ${name} is a symbolic link`)
       expect(readFileSync(target, 'utf8')).toBe('precious')
+    },
+  )
+
+  test.each(['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json'])(
+    'do not block the process with a named pipe in place of %s',
+    async (name) => {
+      const path = newPath()
+      mkdirSync(path)
+      execFileSync('mkfifo', [join(path, name)])
+      expect(await attempt(path, {})).toContain(`its file ${name} is a named pipe. Delete it`)
     },
   )
 

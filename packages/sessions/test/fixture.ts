@@ -21,7 +21,8 @@ export function setup(
   const clock = { now: () => now, sleep: async () => {} }
   const backend = memory({ values, clock })
   const calls: string[] = []
-  const createCache = (): Cache => {
+  /** @param fastBy by how much the clock of the process is fast, in milliseconds */
+  const createCache = (fastBy = 0): Cache => {
     const store = wrapStore(backend, (operation, call, args) => {
       calls.push(operation)
       // A backend that counts in steps keeps items up to the end of one.
@@ -36,7 +37,7 @@ export function setup(
     return new Cache(Object.defineProperty(store, 'limits', { value: limits }) as CacheStore, {
       prefix,
       ttl: '1d',
-      clock,
+      clock: { ...clock, now: () => now + fastBy },
     })
   }
   const create = (more: Options = {}) =>

@@ -58,6 +58,26 @@ describe('migrateFrom', () => {
     expect(await cache.get('id')).toBeUndefined()
   })
 
+  test.each(['destroy', 'clear'] as const)(
+    '%s just after the date ends what a slow request or a slower process has read',
+    async (end) => {
+      for (const fastBy of [0, 1_800_000]) {
+        const { create, createCache, cache, clock, advance } = oldSessions()
+        const migrateFrom = { cache, until: new Date(clock.now() + 60_000) }
+        const slower = create({ migrateFrom })
+        await cache.set('id', { n: 0 })
+        const slow = await readExisting(slower)
+        if (fastBy === 0) advance(60_000)
+        const fast = create({ migrateFrom, cache: createCache(fastBy) })
+        if (end === 'destroy') await fast.destroy('id')
+        else await fast.clear()
+        slow.n = 1
+        expect(await slower.update('id', slow)).toBe('dropped')
+        expect(await slower.read('id')).toBeUndefined()
+      }
+    },
+  )
+
   test('a session that was destroyed before or after it was moved does not come back', async () => {
     for (const isMoved of [false, true]) {
       const { one, two, moving, cache } = oldSessions()

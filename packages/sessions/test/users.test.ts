@@ -52,6 +52,17 @@ test('a login gives a session its user, and another login another one', async ()
   expect(await one.read('id')).toBeUndefined()
 })
 
+test('a user may be a number in one session, and its text in the next', async () => {
+  const { one, two } = start({ index: ({ user }: TestSession) => user as string | number })
+  await one.create('id', { user: 7 })
+  const session = await readExisting(one)
+  session.user = '7'
+  expect(await one.update('id', session)).toBe('saved')
+  expect(await two.read('id')).toEqual({ user: '7' })
+  await two.destroyAllFor(7)
+  expect(await one.read('id')).toBeUndefined()
+})
+
 test('a slow request does not restore a session that was ended with all others', async () => {
   const { one, two } = start()
   await one.create('id', { user: 'ada' })
@@ -204,12 +215,48 @@ describe('sessions that were stored without an index', () => {
       for await (const page of backend.scan?.('s:u1:') ?? []) keys.push(...page)
       return keys
     }
-    advance(10 * day - 1)
+    advance(10 * day + 2 * clockDifference - 1)
     expect(await one.read('id')).toBeUndefined()
     expect(await lists()).toHaveLength(1)
     advance(1)
     expect(await lists()).toEqual([])
     expect(await one.read('id')).toBeUndefined()
+  })
+
+  test.each(['10d', '2000d'])(
+    'do not come back where clocks differ, when the mark expires, absolute timeout: %s',
+    async (absoluteTimeout) => {
+      const { one, before, advance, create, createCache } = upgrade({ absoluteTimeout })
+      const fast = { cache: createCache(clockDifference) }
+      const fastBefore = create({ ...fast, index: undefined, indexSecret: undefined })
+      const fastOne = create(fast)
+      await fastBefore.create('stolen', { user: 'ada' })
+      // Its expiry moves, by the other clock.
+      const session = await readExisting(before, 'stolen')
+      session.n = 1
+      expect(await before.update('stolen', session)).toBe('saved')
+      await one.destroyAllFor('ada')
+      advance((absoluteTimeout === '10d' ? 10 : 400) * day - clockDifference - 60_000)
+      for (const minute of Array(120).keys()) {
+        expect(await one.read('stolen'), String(minute)).toBeUndefined()
+        expect(await fastOne.read('stolen'), String(minute)).toBeUndefined()
+        await fastOne.create(`login ${minute}`, { user: 'ada' })
+        await fastOne.destroy(`login ${minute}`)
+        advance(60_000)
+      }
+    },
+  )
+
+  test('do not come back with another end of all sessions, by a slower clock or with a shorter timeout', async () => {
+    const { one, create, advance, createCache } = upgrade({ absoluteTimeout: '10d' })
+    const fast = { cache: createCache(2 * clockDifference) }
+    const fastBefore = create({ ...fast, index: undefined, indexSecret: undefined })
+    await fastBefore.create('stolen', { user: 'ada' })
+    await create(fast).destroyAllFor('ada')
+    await create({ absoluteTimeout: '1d' }).destroyAllFor('ada')
+    expect(await one.read('stolen')).toBeUndefined()
+    advance(2 * day)
+    expect(await one.read('stolen')).toBeUndefined()
   })
 
   test('are kept by the option except, also when they change, but not if they had ended before', async () => {

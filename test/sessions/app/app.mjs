@@ -22,12 +22,25 @@ export const maxAges = {
   lockedOwn: 600_000,
   fastify: 600_000,
   short: 3_000,
+  unlisted: 600_000,
+  listed: 600_000,
+}
+
+/**
+ * The sessions of `unlisted` and `listed` are the same ones.
+ * @type {Readonly<Record<string, string>>}
+ */
+const prefixes = { unlisted: 'users:', listed: 'users:' }
+const users = {
+  index: (/** @type {any} */ { user }) => user,
+  indexSecret: 'a secret of this application',
 }
 
 /**
  * Creates an application for each of `maxAges`. `resave` saves every session, also unchanged ones. `own` and `lockedOwn`
  * have the middleware of `@stowage/sessions`, `fastify` has @fastify/session, and the others have express-session. The
- * requests of one session of `locked` and `lockedOwn` run one after another.
+ * requests of one session of `locked` and `lockedOwn` run one after another. `listed` lists the sessions of each user,
+ * and `unlisted` is the same application before that.
  * @param {import('@stowage/core').CacheStore} store
  * @param {(token: string) => Promise<void>} hold called by the step `hold`. The request goes on when it has resolved
  */
@@ -35,8 +48,8 @@ export async function createApps(store, hold) {
   const app = express()
   for (const [name, maxAge] of Object.entries(maxAges)) {
     if (name === 'fastify') continue
-    const cache = new Cache(store, { prefix: `${name}:` })
-    const sessions = new SessionStore({ cache })
+    const cache = new Cache(store, { prefix: prefixes[name] ?? `${name}:` })
+    const sessions = new SessionStore({ cache, ...(name === 'listed' ? users : {}) })
     const options = { resave: name === 'resave', saveUninitialized: false, cookie: { maxAge } }
     const create = name === 'own' || name === 'lockedOwn' ? ownSession : session
     const middleware = create({ secret: 'test only', ...options, store: sessions })
@@ -102,6 +115,9 @@ const steps = {
     session[key] = 1
     await promised((done) => session.save(done))
   },
+  destroyAllFor: (_, sessions, __, user) => sessions.sessions.destroyAllFor(user),
+  destroyOthersOf: ({ sessionID: except }, sessions, _, user) =>
+    sessions.sessions.destroyAllFor(user, { except }),
   clear: (_, sessions) => promised((done) => sessions.clear(done)),
 }
 

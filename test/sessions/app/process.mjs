@@ -7,7 +7,8 @@ import { createApps } from './app.mjs'
 const { driver: name, options } = JSON.parse(process.argv[2] ?? '{}')
 const { default: driver } = await import(`@stowage/${name}`)
 // Tests run on slow machines.
-const store = driver.create(name === 'memory' ? options : { timeout: '20s', ...options })
+const hasTimeout = name !== 'memory' && name !== 'lmdb'
+const store = driver.create(hasTimeout ? { timeout: '20s', ...options } : options)
 await store.ping()
 
 /** @type {Map<string, () => void>} */

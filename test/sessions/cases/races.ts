@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maxAges, type Step } from '../app/app.mjs'
 import { Apps, type Browser } from './apps.ts'
+import { endsOfUsers } from './users.ts'
 
 const concurrentRequests = 100
 
@@ -119,6 +120,8 @@ export function sessionRaces(backend: string, sizes: readonly number[] = [1, 4])
         }
       })
     })
+
+    endsOfUsers(() => apps)
 
     test('a session that was touched is saved after the maxAge of its last save', async () => {
       let visits: Awaited<ReturnType<typeof visitInTime>>

@@ -60,10 +60,15 @@ export function prepareDirectory(
 export function dangerOf(path: string): string | undefined {
   const problem = ownershipProblem(statSync(path), process.geteuid?.())
   if (problem !== undefined) return problem
-  const link = fileNames.find((name) =>
-    lstatSync(join(path, name), { throwIfNoEntry: false })?.isSymbolicLink(),
-  )
-  return link && `its file ${link} is a symbolic link, which would be followed. Delete the link`
+  for (const name of fileNames) {
+    const file = lstatSync(join(path, name), { throwIfNoEntry: false })
+    if (file?.isSymbolicLink()) {
+      return `its file ${name} is a symbolic link, which would be followed. Delete the link`
+    }
+    // To open a named pipe, a process waits for another one, with its event loop.
+    if (file?.isFIFO()) return `its file ${name} is a named pipe. Delete it`
+  }
+  return undefined
 }
 
 /**

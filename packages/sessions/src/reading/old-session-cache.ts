@@ -1,4 +1,5 @@
 import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } from '@stowage/core'
+import { longestRequestMs } from '../data/session-item.ts'
 import { isPlainKey, toKey } from '../keys/session-key.ts'
 import type { OldSessions } from '../session-options.ts'
 
@@ -7,6 +8,12 @@ export interface OldSessionContext {
   readonly clock: Clock
   readonly migrateFrom: OldSessions | undefined
 }
+
+/**
+ * For how long sessions still end here when they are not moved any more, in milliseconds: a slow request may have read one before,
+ * and a process with a slower clock still reads them.
+ */
+const endMarginMs = longestRequestMs
 
 /** Where sessions are moved from, until the end of the move. The keys may be ids: errors of the cache have no key. */
 export class OldSessionCache {
@@ -18,14 +25,12 @@ export class OldSessionCache {
 
   /** Until when sessions may be stored here, in epoch milliseconds; `undefined` if there are none. */
   get until(): number | undefined {
-    const { migrateFrom, clock } = this.#context
-    const until = migrateFrom?.until.getTime()
-    return until !== undefined && clock.now() < until ? until : undefined
+    return this.#isOpen() ? this.#context.migrateFrom?.until.getTime() : undefined
   }
 
-  /** Whether a session may be stored here. */
+  /** Whether a session that ends may be stored here. */
   has(id: string): boolean {
-    return this.#keyOf(id) !== undefined
+    return this.#keyOf(id, endMarginMs) !== undefined
   }
 
   /** Resolves to `undefined` if the session cannot be stored here. */
@@ -38,21 +43,26 @@ export class OldSessionCache {
   }
 
   async delete(id: string): Promise<void> {
-    const key = this.#keyOf(id)
+    const key = this.#keyOf(id, endMarginMs)
     if (key !== undefined) await withoutKey(this.#cache.delete(key))
   }
 
   /** Deletes all sessions, unless they are in the cache that they are moved to. */
   async clear(): Promise<void> {
-    if (this.until !== undefined && this.#cache !== this.#context.cache) await this.#cache.clear()
+    if (this.#isOpen(endMarginMs) && this.#cache !== this.#context.cache) await this.#cache.clear()
+  }
+
+  #isOpen(marginMs = 0): boolean {
+    const { migrateFrom, clock } = this.#context
+    return migrateFrom !== undefined && clock.now() < migrateFrom.until.getTime() + marginMs
   }
 
   get #cache(): Cache {
     return this.#context.migrateFrom?.cache ?? this.#context.cache
   }
 
-  #keyOf(id: string): string | undefined {
-    if (this.until === undefined) return undefined
+  #keyOf(id: string, marginMs?: number): string | undefined {
+    if (!this.#isOpen(marginMs)) return undefined
     if (this.#context.migrateFrom?.keys === 'digests') return toKey(id)
     return isPlainKey(id) ? id : undefined
   }

@@ -21,7 +21,11 @@ export class SessionUsers {
 
   constructor(index: UserIndex, userOf: (session: object) => User | undefined) {
     this.index = index
-    this.#userOf = userOf
+    // A number and its text have the same list. As two users, they would take a session out of each other's list.
+    this.#userOf = (session) => {
+      const user = userOf(session)
+      return Number.isFinite(user) ? String(user) : user
+    }
   }
 
   /** The user of a session, given its fields. */

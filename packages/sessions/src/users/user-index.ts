@@ -64,6 +64,12 @@ const maxMarkMs = 400 * 86_400_000
  */
 const maxClockDifferenceMs = 1_800_000
 
+/**
+ * How long a mark exists beyond the lifetime of sessions: a session may seem to have begun later, and a process with a faster
+ * clock may store the mark again, with the time that is left by its own clock.
+ */
+const markMarginMs = 2 * maxClockDifferenceMs
+
 /** A session, as far as the list of its user concerns it. */
 export interface IndexedSession {
   readonly key: string
@@ -184,12 +190,14 @@ export class UserIndex {
     kept: { readonly key: string; readonly created: number | undefined } | undefined,
     movedUntil = 0,
   ): Promise<string[]> {
-    const at = Math.floor(this.#options.clock.now())
-    const until = Math.max(at + this.#markMs, movedUntil)
+    const now = Math.floor(this.#options.clock.now())
     let removed: string[] = []
     await this.#change('logout', user, async (found) => {
       const entries = Object.entries(found.entries)
       removed = entries.filter(([key]) => key !== kept?.key).map(([key]) => key)
+      // An earlier mark may be that of a faster clock or of another timeout: what it has ended must not become valid again.
+      const at = Math.max(now, found.ended?.at ?? now)
+      const until = Math.max(at + this.#markMs + markMarginMs, movedUntil, found.ended?.until ?? 0)
       return {
         entries: Object.fromEntries(entries.filter(([key]) => key === kept?.key)),
         ended: { at, until, kept: keptKey(found, kept) },
