@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { cached } from '@stowage/http-cache'
 import express, { type Request, type RequestHandler, type Response } from 'express'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
@@ -266,6 +266,40 @@ describe('cached', () => {
     await closed.opened
     expect(await get('/p', { host: 'h.test' })).toMatchObject({ body: 'complete' })
     expect(calls).toBe(2)
+  })
+
+  test.each(['data', 'resume'])('a request has an end, which %s leads to', async (how) => {
+    const { cache } = setupCache()
+    const handler = cached({ cache }, (request, response) => {
+      request.on('end', () => response.end('ended'))
+      if (how === 'data') request.on('data', () => {})
+      else request.resume()
+    })
+    const { get } = await serve((request, response) => handler(request, response))
+    expect((await get('/p')).body).toBe('ended')
+  })
+
+  test('a body whose source fails ends with an error of this response alone', async () => {
+    const { cache } = setupCache()
+    const errors: unknown[] = []
+    const onUncaught = (error: unknown) => errors.push(error)
+    process.on('uncaughtExceptionMonitor', onUncaught)
+    onTestFinished(() => void process.off('uncaughtExceptionMonitor', onUncaught))
+    const closed = gate()
+    let calls = 0
+    const handler = cached({ cache }, (_request, response) => {
+      if (++calls > 1) return void response.end('complete')
+      response.socket?.on('close', () => setImmediate(closed.open))
+      const source = new Readable({ read() {} })
+      source.push('part')
+      pipeline(source, response, () => {})
+      setImmediate(() => source.destroy(new Error('The disk has failed.')))
+    })
+    const { get } = await serve((request, response) => handler(request, response))
+    expect((await get('/p')).status).toBe(500)
+    await closed.opened
+    expect((await get('/p')).body).toBe('complete')
+    expect(errors).toEqual([])
   })
 
   test('the response of a handler is closed after it was sent', async () => {

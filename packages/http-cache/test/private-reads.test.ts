@@ -4,7 +4,7 @@ import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 import cookieParser from 'cookie-parser'
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import { describe, expect, test } from 'vitest'
-import { serve, setupCache } from './fixture.ts'
+import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
 /** Headers in which gateways, identity-aware proxies and applications state who sends a request. */
@@ -76,6 +76,15 @@ const places: Record<string, (app: Express, name: string) => (request: Request) 
     })
     return (request) => Reflect.get(request, 'tenant')
   },
+}
+
+const tenantKey = Symbol('tenant')
+
+/** Adds what `Object.keys` does not return. */
+function addHidden(request: Request, response: Response): void {
+  Object.assign(request, { [tenantKey]: 'e' })
+  Object.defineProperty(request, 'plan', { value: 'f', configurable: true })
+  Object.defineProperty(response.locals, 'plan', { value: 'g', configurable: true })
 }
 
 function appWith(options: Partial<ResponseCacheOptions>, build: (app: Express) => void) {
@@ -174,6 +183,18 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       (request) => Reflect.get(request, 'client'),
     ],
     'a body that middleware in front has invented': ['request.body', ({ body }) => body.user],
+    'a property with a symbol as its name': [
+      'request.tenant',
+      (request) => Reflect.get(request, tenantKey),
+    ],
+    'a property that is not enumerable': [
+      'request.plan',
+      (request) => Reflect.get(request, 'plan'),
+    ],
+    'a property of res.locals that is not enumerable': [
+      'locals.plan',
+      (_request, { locals }) => locals.plan,
+    ],
     'res.locals': ['locals.name', (_request, response) => response.locals.name],
     'a cookie that is absent': ['cookie:sid', ({ cookies }) => cookies.sid],
     'a signed cookie': ['cookie:sid', ({ signedCookies }) => signedCookies.sid],
@@ -189,6 +210,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
         Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
         response.locals.name = 'd'
+        addHidden(request, response)
         next()
       })
     })
@@ -214,6 +236,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
         Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
         response.locals.name = 'd'
+        addHidden(request, response)
         next()
       })
     })
@@ -227,6 +250,69 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     const { get } = await serve(app)
     await get('/p')
     expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
+  test('a property that cannot be watched makes the response private', async () => {
+    const { app, options } = appWith({}, (each) => {
+      each.use((request, _response, next) => {
+        Object.defineProperty(request, 'tenant', { value: request.headers['x-custom'] })
+        next()
+      })
+    })
+    const handler: RequestHandler = (request, response) => {
+      response.send(`for ${Reflect.get(request, 'tenant')}`)
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    for (const name of ['alice', 'bob']) {
+      expect((await get('/p', { 'x-custom': name })).body).toBe(`for ${name}`)
+    }
+  })
+
+  test('the value of a property with a symbol as its name reaches the handler', async () => {
+    const { app, options } = appWith({ ignoreReads: ['request.tenant'] }, (each) => {
+      each.use((request, response, next) => {
+        addHidden(request, response)
+        next()
+      })
+    })
+    const handler: RequestHandler = (request, response) => {
+      response.send(`for ${Reflect.get(request, tenantKey)}`)
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    expect((await get('/p')).body).toBe('for e')
+    expect(await get('/p')).toMatchObject({ body: 'for e', cache: 'hit; ttl=60' })
+  })
+
+  test('after a response that was private because of a header, requests do not wait for each other', async () => {
+    const { app, options, clock } = appWith({ waitTimeout: '1h' }, () => {})
+    const waiting: (() => void)[] = []
+    const isCalledTwice = gate()
+    let calls = 0
+    const handler: RequestHandler = (request, response) => {
+      const body = `for ${request.headers['user-agent']}`
+      if (++calls === 1) return void response.send(body)
+      waiting.push(() => void response.send(body))
+      if (waiting.length === 2) isCalledTwice.open()
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    await get('/p')
+    // The time is that of the test: one more than the shortest for which this is known.
+    clock.advance(2)
+    const replies = ['a', 'b'].map((name) => get('/p', { 'user-agent': name }))
+    await isCalledTwice.opened
+    for (const release of waiting) release()
+    expect((await Promise.all(replies)).map(({ body }) => body)).toEqual(['for a', 'for b'])
+  })
+
+  test('the scheme is not part of the key of a route: it counts without the header of a proxy, too', async () => {
+    const { app, options } = appWith({ key: () => 'own' }, (each) => each.set('trust proxy', true))
+    app.get('/p', ...form(options, ({ protocol }, response) => void response.send(protocol)))
+    const { get } = await serve(app)
+    expect((await get('/p')).body).toBe('http')
+    expect((await get('/p', { 'x-forwarded-proto': 'https' })).body).toBe('https')
   })
 
   test('varyBy of one cookie does not cover the others', async () => {
@@ -288,6 +374,19 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect([shouted.body, shouted.cache]).toEqual(['H.TEST', 'fwd=bypass'])
     expect((await get('/p', { host: 'h.test' })).body).toBe('h.test')
   })
+})
+
+test('ignoreReads: names of headers in any case, and nothing but names', async () => {
+  const { app } = counting(express, { ignoreReads: ['X-Request-Id'] })
+  app.get('/p', (request, response) => void response.send(`${typeof request.get('x-request-id')}`))
+  const { get } = await serve(app)
+  await get('/p')
+  expect((await get('/p')).cache).toBe('hit; ttl=60')
+  for (const ignoreReads of ['x-request-id', [1], [''], {}]) {
+    expect(() => counting(express, { ignoreReads })).toThrow(
+      /ignoreReads must be an array of names/,
+    )
+  }
 })
 
 test('a detail contains only characters that Cache-Status permits', async () => {

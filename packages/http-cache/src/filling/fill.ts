@@ -5,6 +5,7 @@ import {
   type RenderFacts,
   StreamedResponseError,
 } from '../exchange/renderer.ts'
+import { listOf } from '../headers/cache-control.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
@@ -94,7 +95,7 @@ export class Fill {
     stale: CompleteResponse | undefined,
   ): Promise<Buffer | undefined> {
     const { captured, facts } = rendered
-    this.#isOfRequest = facts.headersRead.length > 0
+    this.#isOfRequest = this.#dependsOnHeaders(captured, facts)
     if (captured.status === 304 && stale !== undefined && hasValidators(stale.record)) {
       return this.#freshen(context, stale, rendered)
     }
@@ -152,7 +153,7 @@ export class Fill {
     const headers = withVary({}, head.headers, isEncodable, options)
     for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
     sender.setClientCacheControl(response)
-    this.#isOfRequest = facts.headersRead.length > 0
+    this.#isOfRequest = this.#dependsOnHeaders(head, facts)
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     sender.setStatus(this.#exchange, this.#forwarded(refusal))
     if (refusal === undefined) return 'send'
@@ -194,6 +195,17 @@ export class Fill {
     }
     if (verdict.refusal === undefined && !this.#hasRoom()) return { refusal: 'too-many-variants' }
     return verdict
+  }
+
+  /**
+   * Whether the response of another request may be stored although that of this one is not: if it varies by a header that
+   * was read, or if headers count only where they are present. Other reads make the responses of all requests private.
+   */
+  #dependsOnHeaders({ headers }: ResponseHead, { headersRead }: RenderFacts): boolean {
+    if (headersRead.length === 0) return false
+    if (this.#scope.options.variation.coversAll) return true
+    const vary = listOf(textOf(headers.vary))
+    return headersRead.some((name) => vary.includes(name))
   }
 
   #hasRoom(): boolean {
