@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
-import { cached } from '@stowage/http-cache'
+import { cached, httpCacheChannels } from '@stowage/http-cache'
 import express, { type Request, type RequestHandler, type Response } from 'express'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
@@ -149,6 +149,34 @@ test('a client that leaves before its connection has begun to send a response de
   const waiting = [get('/page', { host: 'h.test' }), get('/page', { host: 'h.test' })]
   client.destroy()
   expect((await Promise.all(waiting)).map(({ body }) => body)).toEqual(['page', 'page'])
+})
+
+test('a client that leaves while a stale response is refreshed does not keep others from storing it', async () => {
+  const { app, clock, next } = counting(express, { waitTimeout: '1h' })
+  const called = gate()
+  const left = gate()
+  const errors: unknown[] = []
+  const onError = (event: unknown) => errors.push(event)
+  httpCacheChannels.error.subscribe(onError)
+  onTestFinished(() => void httpCacheChannels.error.unsubscribe(onError))
+  app.get('/p', (_request, response) => {
+    const body = `call ${next()}`
+    response.set('ETag', JSON.stringify(body))
+    if (body !== 'call 2') return void response.send(body)
+    response.on('close', left.open)
+    called.open()
+  })
+  const { get, port } = await serve(app)
+  await get('/p', { host: 'h.test' })
+  clock.advance(61_000)
+  const client = stalled(port, '/p')
+  await called.opened
+  client.destroy()
+  await left.opened
+  const { body, cache } = await get('/p', { host: 'h.test' })
+  expect([body, cache]).toEqual(['call 3', 'fwd=stale; stored'])
+  expect((await get('/p', { host: 'h.test' })).cache).toBe('hit; ttl=60')
+  expect(errors).toEqual([])
 })
 
 test('while a body is kept, write neither waits for the client nor says that it should', async () => {
