@@ -1,4 +1,5 @@
 import { request as send } from 'node:http'
+import { connect } from 'node:net'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 // @ts-expect-error It has no declarations.
 import cookieParser from 'cookie-parser'
@@ -422,6 +423,38 @@ test('requests of one connection are watched apart, also if they are answered at
     .toBe('hit; ttl=60')
   release[0]?.()
   expect((await replies).toString()).toContain('detail=read-socket.remoteAddress')
+})
+
+test('a second request on a connection does not keep the response of the first out of the cache', async () => {
+  const { app, clock, next } = counting(express, {}, undefined, (front) => {
+    // As a rate limit does.
+    front.use(({ ip }, _response, callNext) => callNext(ip === undefined ? 'route' : undefined))
+  })
+  const called = gate()
+  const outcome = gate<unknown>()
+  let release = () => {}
+  app.get('/page', (_request, response) => {
+    if (next() > 1) return void response.send('page')
+    release = () => {
+      response.send('page')
+      outcome.open(response.get('Cache-Status'))
+    }
+    called.open()
+  })
+  app.get('/other', (_request, response) => {
+    release()
+    response.send('other')
+  })
+  const { port, get } = await serve(app)
+  const client = connect(port, '127.0.0.1')
+  client.write('GET /page HTTP/1.1\r\nHost: h.test\r\n\r\n')
+  await called.opened
+  client.write('GET /other HTTP/1.1\r\nHost: h.test\r\n\r\n')
+  expect(await outcome.opened).toContain('detail=read-socket.remoteAddress')
+  client.destroy()
+  clock.advance(2)
+  await get('/page', { host: 'h.test' })
+  expect((await get('/page', { host: 'h.test' })).cache).toBe('hit; ttl=60')
 })
 
 test('a keep-alive connection does not collect listeners', async () => {
