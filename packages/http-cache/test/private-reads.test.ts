@@ -286,28 +286,6 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect(await get('/p')).toMatchObject({ body: 'for e', cache: 'hit; ttl=60' })
   })
 
-  test('after a response that was private because of a header, requests do not wait for each other', async () => {
-    const { app, options, clock } = appWith({ waitTimeout: '1h' }, () => {})
-    const waiting: (() => void)[] = []
-    const isCalledTwice = gate()
-    let calls = 0
-    const handler: RequestHandler = (request, response) => {
-      const body = `for ${request.headers['user-agent']}`
-      if (++calls === 1) return void response.send(body)
-      waiting.push(() => void response.send(body))
-      if (waiting.length === 2) isCalledTwice.open()
-    }
-    app.get('/p', ...form(options, handler))
-    const { get } = await serve(app)
-    await get('/p')
-    // The time is that of the test: one more than the shortest for which this is known.
-    clock.advance(2)
-    const replies = ['a', 'b'].map((name) => get('/p', { 'user-agent': name }))
-    await isCalledTwice.opened
-    for (const release of waiting) release()
-    expect((await Promise.all(replies)).map(({ body }) => body)).toEqual(['for a', 'for b'])
-  })
-
   test('the scheme is not part of the key of a route: it counts without the header of a proxy, too', async () => {
     const { app, options } = appWith({ key: () => 'own' }, (each) => each.set('trust proxy', true))
     app.get('/p', ...form(options, ({ protocol }, response) => void response.send(protocol)))

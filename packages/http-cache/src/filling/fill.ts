@@ -5,12 +5,11 @@ import {
   type RenderFacts,
   StreamedResponseError,
 } from '../exchange/renderer.ts'
-import { listOf } from '../headers/cache-control.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
-import { isPipelined } from '../reads/socket-watch.ts'
 import { parseNoVarySearch } from '../request/no-vary-search.ts'
+import { isPipelined } from '../request/pipelining.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
@@ -96,7 +95,7 @@ export class Fill {
     stale: CompleteResponse | undefined,
   ): Promise<Buffer | undefined> {
     const { captured, facts } = rendered
-    this.#isOfRequest = this.#dependsOnHeaders(captured, facts)
+    this.#isOfRequest = facts.headersRead.length > 0
     if (captured.status === 304 && stale !== undefined && hasValidators(stale.record)) {
       return this.#freshen(context, stale, rendered)
     }
@@ -154,7 +153,7 @@ export class Fill {
     const headers = withVary({}, head.headers, isEncodable, options)
     for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
     sender.setClientCacheControl(response)
-    this.#isOfRequest = this.#dependsOnHeaders(head, facts)
+    this.#isOfRequest = facts.headersRead.length > 0
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     sender.setStatus(this.#exchange, this.#forwarded(refusal))
     if (refusal === undefined) return 'send'
@@ -196,17 +195,6 @@ export class Fill {
     }
     if (verdict.refusal === undefined && !this.#hasRoom()) return { refusal: 'too-many-variants' }
     return verdict
-  }
-
-  /**
-   * Whether the response of another request may be stored although that of this one is not: if it varies by a header that
-   * was read, or if headers count only where they are present. Other reads make the responses of all requests private.
-   */
-  #dependsOnHeaders({ headers }: ResponseHead, { headersRead }: RenderFacts): boolean {
-    if (headersRead.length === 0) return false
-    if (this.#scope.options.variation.coversAll) return true
-    const vary = listOf(textOf(headers.vary))
-    return headersRead.some((name) => vary.includes(name))
   }
 
   #hasRoom(): boolean {

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** What identifies the client of a connection. */
@@ -26,16 +25,6 @@ export function onClientRead(socket: object, listener: Listener): () => void {
   const readers = readersOf.get(socket) ?? watchProperties(socket)
   readers.add(listener)
   return () => void readers.delete(listener)
-}
-
-/**
- * Whether the connection has received another request after this one, whose middleware may have read what was noticed:
- * it has the same socket. `parser` is a field of Node.
- */
-export function isPipelined(request: IncomingMessage): boolean {
-  const { parser } = (request.socket ?? {}) as { parser?: { incoming?: unknown } | null }
-  const latest = parser?.incoming ?? request
-  return latest !== request
 }
 
 /**
