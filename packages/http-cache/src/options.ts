@@ -165,7 +165,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     keys: { query: options.query, hosts: hosts && new Set(hosts), variation, searchRules },
     variation,
     isPublic: options.public === true,
-    ignoredReads: new Set(options.ignoreReads),
+    ignoredReads: checkReads(options.ignoreReads ?? []),
     key: options.key,
     when: options.when,
     tags: typeof tags === 'function' ? tags : () => tags,
@@ -213,6 +213,16 @@ function checkEncodings(encodings: readonly Encoding[]): readonly Encoding[] {
   for (const name of encodings)
     checkChoice('responseCache: encodings', name, ['br', 'gzip', 'zstd'])
   return encodings.filter((name) => supportedEncodings.includes(name))
+}
+
+/** What Express and Node call their own is case-sensitive, and names of headers are not. */
+const ownReads = /^(?:request|socket|locals)\.|^cookie:/
+
+function checkReads(names: readonly string[]): ReadonlySet<string> {
+  const isName = (name: unknown) => typeof name === 'string' && name !== ''
+  if (!Array.isArray(names) || !names.every(isName))
+    throw invalid('ignoreReads must be an array of names, as Cache-Status shows them after read-.')
+  return new Set(names.map((name) => (ownReads.test(name) ? name : name.toLowerCase())))
 }
 
 function invalid(problem: string): CacheError {

@@ -258,10 +258,17 @@ export class ResponseEngine {
     refresh: boolean,
   ): Promise<Buffer | undefined> {
     const { cache } = this.#options
-    const { isBackground, mayBeSentStale } = exchange
+    const { isBackground, mayBeSentStale, renderer } = exchange
     const tags = requestTags(exchange, this.#options.variation)
     const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
-    const options = { ttl: 1, tags, refresh, ...(timeout !== undefined && { timeout }) }
+    const options = {
+      ttl: 1,
+      tags,
+      refresh,
+      ...(timeout !== undefined && { timeout }),
+      // A client that leaves must not keep others from storing the response: a backoff is for handlers that fail.
+      ...(!renderer.isDetached && { backoff: 0 }),
+    }
     const fill = new Fill(this.#scope, exchange, target)
     return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
       this.#run(fill, exchange, target, context as LoadContext<Buffer>),

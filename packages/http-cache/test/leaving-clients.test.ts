@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { Readable } from 'node:stream'
-import { cached } from '@stowage/http-cache'
+import { pipeline, Readable } from 'node:stream'
+import { cached, httpCacheChannels } from '@stowage/http-cache'
 import express, { type Request, type RequestHandler, type Response } from 'express'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
@@ -151,6 +151,34 @@ test('a client that leaves before its connection has begun to send a response de
   expect((await Promise.all(waiting)).map(({ body }) => body)).toEqual(['page', 'page'])
 })
 
+test('a client that leaves while a stale response is refreshed does not keep others from storing it', async () => {
+  const { app, clock, next } = counting(express, { waitTimeout: '1h' })
+  const called = gate()
+  const left = gate()
+  const errors: unknown[] = []
+  const onError = (event: unknown) => errors.push(event)
+  httpCacheChannels.error.subscribe(onError)
+  onTestFinished(() => void httpCacheChannels.error.unsubscribe(onError))
+  app.get('/p', (_request, response) => {
+    const body = `call ${next()}`
+    response.set('ETag', JSON.stringify(body))
+    if (body !== 'call 2') return void response.send(body)
+    response.on('close', left.open)
+    called.open()
+  })
+  const { get, port } = await serve(app)
+  await get('/p', { host: 'h.test' })
+  clock.advance(61_000)
+  const client = stalled(port, '/p')
+  await called.opened
+  client.destroy()
+  await left.opened
+  const { body, cache } = await get('/p', { host: 'h.test' })
+  expect([body, cache]).toEqual(['call 3', 'fwd=stale; stored'])
+  expect((await get('/p', { host: 'h.test' })).cache).toBe('hit; ttl=60')
+  expect(errors).toEqual([])
+})
+
 test('while a body is kept, write neither waits for the client nor says that it should', async () => {
   const { app } = counting(express, { maxBodyBytes: 1_000_000 })
   const results: unknown[] = []
@@ -266,6 +294,40 @@ describe('cached', () => {
     await closed.opened
     expect(await get('/p', { host: 'h.test' })).toMatchObject({ body: 'complete' })
     expect(calls).toBe(2)
+  })
+
+  test.each(['data', 'resume'])('a request has an end, which %s leads to', async (how) => {
+    const { cache } = setupCache()
+    const handler = cached({ cache }, (request, response) => {
+      request.on('end', () => response.end('ended'))
+      if (how === 'data') request.on('data', () => {})
+      else request.resume()
+    })
+    const { get } = await serve((request, response) => handler(request, response))
+    expect((await get('/p')).body).toBe('ended')
+  })
+
+  test('a body whose source fails ends with an error of this response alone', async () => {
+    const { cache } = setupCache()
+    const errors: unknown[] = []
+    const onUncaught = (error: unknown) => errors.push(error)
+    process.on('uncaughtExceptionMonitor', onUncaught)
+    onTestFinished(() => void process.off('uncaughtExceptionMonitor', onUncaught))
+    const closed = gate()
+    let calls = 0
+    const handler = cached({ cache }, (_request, response) => {
+      if (++calls > 1) return void response.end('complete')
+      response.socket?.on('close', () => setImmediate(closed.open))
+      const source = new Readable({ read() {} })
+      source.push('part')
+      pipeline(source, response, () => {})
+      setImmediate(() => source.destroy(new Error('The disk has failed.')))
+    })
+    const { get } = await serve((request, response) => handler(request, response))
+    expect((await get('/p')).status).toBe(500)
+    await closed.opened
+    expect((await get('/p')).body).toBe('complete')
+    expect(errors).toEqual([])
   })
 
   test('the response of a handler is closed after it was sent', async () => {

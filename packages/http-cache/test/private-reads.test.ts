@@ -1,10 +1,11 @@
 import { request as send } from 'node:http'
+import { connect } from 'node:net'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 // @ts-expect-error It has no declarations.
 import cookieParser from 'cookie-parser'
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import { describe, expect, test } from 'vitest'
-import { serve, setupCache } from './fixture.ts'
+import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
 /** Headers in which gateways, identity-aware proxies and applications state who sends a request. */
@@ -76,6 +77,15 @@ const places: Record<string, (app: Express, name: string) => (request: Request) 
     })
     return (request) => Reflect.get(request, 'tenant')
   },
+}
+
+const tenantKey = Symbol('tenant')
+
+/** Adds what `Object.keys` does not return. */
+function addHidden(request: Request, response: Response): void {
+  Object.assign(request, { [tenantKey]: 'e' })
+  Object.defineProperty(request, 'plan', { value: 'f', configurable: true })
+  Object.defineProperty(response.locals, 'plan', { value: 'g', configurable: true })
 }
 
 function appWith(options: Partial<ResponseCacheOptions>, build: (app: Express) => void) {
@@ -174,6 +184,18 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       (request) => Reflect.get(request, 'client'),
     ],
     'a body that middleware in front has invented': ['request.body', ({ body }) => body.user],
+    'a property with a symbol as its name': [
+      'request.tenant',
+      (request) => Reflect.get(request, tenantKey),
+    ],
+    'a property that is not enumerable': [
+      'request.plan',
+      (request) => Reflect.get(request, 'plan'),
+    ],
+    'a property of res.locals that is not enumerable': [
+      'locals.plan',
+      (_request, { locals }) => locals.plan,
+    ],
     'res.locals': ['locals.name', (_request, response) => response.locals.name],
     'a cookie that is absent': ['cookie:sid', ({ cookies }) => cookies.sid],
     'a signed cookie': ['cookie:sid', ({ signedCookies }) => signedCookies.sid],
@@ -189,6 +211,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
         Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
         response.locals.name = 'd'
+        addHidden(request, response)
         next()
       })
     })
@@ -214,6 +237,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
         Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
         response.locals.name = 'd'
+        addHidden(request, response)
         next()
       })
     })
@@ -227,6 +251,47 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     const { get } = await serve(app)
     await get('/p')
     expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
+  test('a property that cannot be watched makes the response private', async () => {
+    const { app, options } = appWith({}, (each) => {
+      each.use((request, _response, next) => {
+        Object.defineProperty(request, 'tenant', { value: request.headers['x-custom'] })
+        next()
+      })
+    })
+    const handler: RequestHandler = (request, response) => {
+      response.send(`for ${Reflect.get(request, 'tenant')}`)
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    for (const name of ['alice', 'bob']) {
+      expect((await get('/p', { 'x-custom': name })).body).toBe(`for ${name}`)
+    }
+  })
+
+  test('the value of a property with a symbol as its name reaches the handler', async () => {
+    const { app, options } = appWith({ ignoreReads: ['request.tenant'] }, (each) => {
+      each.use((request, response, next) => {
+        addHidden(request, response)
+        next()
+      })
+    })
+    const handler: RequestHandler = (request, response) => {
+      response.send(`for ${Reflect.get(request, tenantKey)}`)
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    expect((await get('/p')).body).toBe('for e')
+    expect(await get('/p')).toMatchObject({ body: 'for e', cache: 'hit; ttl=60' })
+  })
+
+  test('the scheme is not part of the key of a route: it counts without the header of a proxy, too', async () => {
+    const { app, options } = appWith({ key: () => 'own' }, (each) => each.set('trust proxy', true))
+    app.get('/p', ...form(options, ({ protocol }, response) => void response.send(protocol)))
+    const { get } = await serve(app)
+    expect((await get('/p')).body).toBe('http')
+    expect((await get('/p', { 'x-forwarded-proto': 'https' })).body).toBe('https')
   })
 
   test('varyBy of one cookie does not cover the others', async () => {
@@ -290,6 +355,19 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
   })
 })
 
+test('ignoreReads: names of headers in any case, and nothing but names', async () => {
+  const { app } = counting(express, { ignoreReads: ['X-Request-Id'] })
+  app.get('/p', (request, response) => void response.send(`${typeof request.get('x-request-id')}`))
+  const { get } = await serve(app)
+  await get('/p')
+  expect((await get('/p')).cache).toBe('hit; ttl=60')
+  for (const ignoreReads of ['x-request-id', [1], [''], {}]) {
+    expect(() => counting(express, { ignoreReads })).toThrow(
+      /ignoreReads must be an array of names/,
+    )
+  }
+})
+
 test('a detail contains only characters that Cache-Status permits', async () => {
   const { app, next } = counting(express, { public: true }, undefined, (front) => {
     front.use(cookieParser())
@@ -323,6 +401,38 @@ test('requests of one connection are watched apart, also if they are answered at
     .toBe('hit; ttl=60')
   release[0]?.()
   expect((await replies).toString()).toContain('detail=read-socket.remoteAddress')
+})
+
+test('a second request on a connection does not keep the response of the first out of the cache', async () => {
+  const { app, clock, next } = counting(express, {}, undefined, (front) => {
+    // As a rate limit does.
+    front.use(({ ip }, _response, callNext) => callNext(ip === undefined ? 'route' : undefined))
+  })
+  const called = gate()
+  const outcome = gate<unknown>()
+  let release = () => {}
+  app.get('/page', (_request, response) => {
+    if (next() > 1) return void response.send('page')
+    release = () => {
+      response.send('page')
+      outcome.open(response.get('Cache-Status'))
+    }
+    called.open()
+  })
+  app.get('/other', (_request, response) => {
+    release()
+    response.send('other')
+  })
+  const { port, get } = await serve(app)
+  const client = connect(port, '127.0.0.1')
+  client.write('GET /page HTTP/1.1\r\nHost: h.test\r\n\r\n')
+  await called.opened
+  client.write('GET /other HTTP/1.1\r\nHost: h.test\r\n\r\n')
+  expect(await outcome.opened).toContain('detail=read-socket.remoteAddress')
+  client.destroy()
+  clock.advance(2)
+  await get('/page', { host: 'h.test' })
+  expect((await get('/page', { host: 'h.test' })).cache).toBe('hit; ttl=60')
 })
 
 test('a keep-alive connection does not collect listeners', async () => {

@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { responseCache } from '@stowage/http-cache'
 // @ts-expect-error It has no declarations.
@@ -252,3 +253,27 @@ test('a server without a framework', async () => {
   await get('/p', { ...browser, ...proxied })
   expect((await get('/p', { ...browser, ...proxied })).cache).toBe('hit; ttl=60')
 })
+
+test.each(Object.entries(forms))(
+  'a function without a server, whose socket is a plain object: %s',
+  async (_, form) => {
+    const { cache } = setupCache()
+    const app = express()
+    app.get('/p', ...form({ cache, ttl: '1m' }, (_request, response) => void response.send('page')))
+    const get = () =>
+      new Promise<unknown>((resolve) => {
+        const socket = { encrypted: true, remoteAddress: '192.0.2.1', end() {}, destroy() {} }
+        const request = new IncomingMessage(socket as unknown as Socket)
+        Object.assign(request, { method: 'GET', url: '/p', headers: { host: 'shop.example' } })
+        request.push(null)
+        const response = new ServerResponse(request)
+        response.end = ((...args: unknown[]) => {
+          resolve([String(args[0]), response.getHeader('cache-status')])
+          return response
+        }) as typeof response.end
+        app(request as never, response as never)
+      })
+    expect(await get()).toEqual(['page', 'Stowage; fwd=uri-miss; stored'])
+    await expect.poll(get).toEqual(['page', 'Stowage; hit; ttl=60'])
+  },
+)

@@ -9,6 +9,7 @@ import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
 import { parseNoVarySearch } from '../request/no-vary-search.ts'
+import { isPipelined } from '../request/pipelining.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
@@ -301,8 +302,7 @@ export class Fill {
     forwardStatus?: number,
   ): Buffer | undefined {
     const isFailure = captured !== undefined && captured.status >= 500
-    const ms =
-      this.#isOfRequest || refusal === 'no-vary-search' ? 1 : isFailure ? failedMs : privateMs
+    const ms = this.#mayStoreOthers(refusal) ? 1 : isFailure ? failedMs : privateMs
     this.#scope.uncacheable.add(this.#target.key, ms)
     context.skip({ share: false, for: ms })
     if (captured !== undefined) {
@@ -314,6 +314,12 @@ export class Fill {
     }
     // A failure does not replace what is stored.
     return isFailure ? context.stale : undefined
+  }
+
+  /** Whether a later response may be stored. A client must not determine the opposite with a second request. */
+  #mayStoreOthers(refusal: Refusal): boolean {
+    if (this.#isOfRequest || refusal === 'no-vary-search') return true
+    return refusal.startsWith('read-socket.') && isPipelined(this.#exchange.request)
   }
 
   #forwarded(detail?: Refusal, stored?: boolean): CacheOutcome {

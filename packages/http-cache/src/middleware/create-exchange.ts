@@ -9,10 +9,10 @@ import { conditionsOf, hasWritePrecondition } from '../request/request-headers.t
 import {
   type FrameworkRequest,
   forwardedHeaders,
+  isProxyTrusted,
   keyOf,
   ownKeyOf,
   type RequestKey,
-  trustsProxy,
 } from '../request/request-key.ts'
 
 /** Returns the keys of a request, or `undefined` if it bypasses the cache. */
@@ -66,7 +66,7 @@ export function coveredReads(request: FrameworkRequest, options: ResolvedOptions
       : (name) => keyed.has(name) || isAbsent(name),
     properties: [
       ...(isOriginInKey ? hostProperties : []),
-      ...(isOriginInKey || !trustsProxy(request) ? schemeProperties : []),
+      ...(isOriginInKey || !isProxyTrusted(request) ? schemeProperties : []),
     ],
     ignored: ignoredReads,
   }

@@ -1,7 +1,7 @@
 import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable, Writable } from 'node:stream'
-import { addedSymbols } from '../reads/added-properties.ts'
+import { sessionSymbols } from '../reads/added-properties.ts'
 import { clientProperties } from '../reads/socket-watch.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 
@@ -29,13 +29,14 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   own(request, 'headers', { ...original.headers })
   ownStream(request, original, socket)
   for (const name of inherited) if (name in original) inherit(request, original, name)
-  // Middleware in front finds there what belongs to the response of the client, such as that of a session.
-  for (const name of addedSymbols(original)) own(request, name, undefined)
+  // A session in front finds there what belongs to the response of the client.
+  for (const name of sessionSymbols(original)) own(request, name, undefined)
   const response: FrameworkResponse = new ServerResponse(request)
   Object.setPrototypeOf(response, Object.getPrototypeOf(live))
   const { app, locals } = live as FrameworkResponse
   if (app !== undefined) response.app = app
-  if (locals !== undefined) response.locals = Object.assign(Object.create(null), locals)
+  if (locals !== undefined)
+    response.locals = Object.create(null, Object.getOwnPropertyDescriptors(locals))
   response.statusCode = live.statusCode
   for (const name of live.getHeaderNames()) {
     response.setHeader(name, live.getHeader(name) as number | string | string[])
@@ -44,6 +45,8 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   own(request, 'res', response)
   // A handler may destroy the connection, in order to end a response that it cannot complete.
   socket.once('close', () => response.destroy())
+  // `pipeline` destroys the response with the error of its source. The server of Node listens on its sockets as well.
+  socket.on('error', () => {})
   response.assignSocket(socket as unknown as Socket)
   // As the server of Node does: handlers release what they have used when the response is closed.
   response.once('finish', () => socket.destroy())
@@ -54,10 +57,11 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
 function ownStream(request: FrameworkRequest, original: FrameworkRequest, socket: Writable): void {
   // A request that may be answered from the cache has no body.
   const empty = new Readable({ autoDestroy: false, read() {} })
-  empty.push(null)
   own(request, '_readableState', Reflect.get(empty, '_readableState'))
   own(request, '_events', Object.create(null))
   own(request, '_eventsCount', 0)
+  // Not by `empty`, which would emit the event `end` itself.
+  request.push(null)
   own(request, 'socket', socket)
   const client: unknown = Reflect.get(original, 'client')
   own(request, 'client', client === original.socket ? socket : client)

@@ -32,17 +32,25 @@ const ownNames = new Set<PropertyKey>([
   'signedCookies',
 ])
 
-/** Names of the properties that middleware in front has added to a request. */
-export function addedProperties(request: IncomingMessage): string[] {
-  const names = Object.keys(request).filter((name) => !ownNames.has(name))
+/** The state of the router of Express, and of a session, which is watched itself. */
+const stateSymbol = /^(?:router|stowage)\./
+const sessionSymbol = /^stowage\./
+
+/** Names of the properties that middleware in front has added to a request, also of those that are not enumerable. */
+export function addedProperties(request: IncomingMessage): PropertyKey[] {
+  const names: PropertyKey[] = Object.getOwnPropertyNames(request)
+  const symbols = Object.getOwnPropertySymbols(request)
+  names.push(...symbols.filter(({ description = '' }) => !stateSymbol.test(description)))
+  const added = names.filter((name) => !ownNames.has(name))
   // Middleware may use the name of a property of Node for something else.
-  if (Reflect.get(request, 'client') !== request.socket) names.push('client')
-  return names.filter((name) => name !== 'body' || !isEmpty(Reflect.get(request, name)))
+  if (Reflect.get(request, 'client') !== request.socket) added.push('client')
+  return added.filter((name) => name !== 'body' || !isEmpty(Reflect.get(request, name)))
 }
 
-/** Symbols under which middleware in front has kept something about a request. */
-export function addedSymbols(request: IncomingMessage): symbol[] {
-  return Object.getOwnPropertySymbols(request).filter((name) => !ownNames.has(name))
+/** Symbols under which a session has kept its state. */
+export function sessionSymbols(request: IncomingMessage): symbol[] {
+  const symbols = Object.getOwnPropertySymbols(request)
+  return symbols.filter(({ description = '' }) => sessionSymbol.test(description))
 }
 
 /** Parsers set it although a GET has no body. */

@@ -113,7 +113,7 @@ export class PrivateReads {
     const request = this.#request
     this.#watchCookies()
     const names = new Set([...userProperties, ...rawProperties, ...addedProperties(original)])
-    for (const name of names) this.#watch(request, name, `request.${name}`)
+    for (const name of names) this.#watch(request, name, `request.${textOf(name)}`)
     this.#watchDerived()
     this.#watchLocals(response)
     if (request.socket) {
@@ -187,12 +187,19 @@ export class PrivateReads {
   #watchLocals(response: ServerResponse): void {
     const { locals } = response as { locals?: unknown }
     if (typeof locals !== 'object' || locals === null) return
-    for (const name of Object.keys(locals)) this.#watch(locals, name, `locals.${name}`)
+    for (const name of Reflect.ownKeys(locals)) {
+      this.#watch(locals, name, `locals.${textOf(name)}`)
+    }
   }
 
   /** @param label `undefined` for what the key covers */
-  #watch(object: object, name: string, label: string | undefined): void {
+  #watch(object: object, name: PropertyKey, label: string | undefined): void {
     const before = Object.getOwnPropertyDescriptor(object, name)
+    // Its reads cannot be noticed.
+    if (before?.configurable === false) {
+      if (label !== undefined) this.#onRead(label)
+      return
+    }
     let own = before
     const get = () => {
       if (label !== undefined) this.#onRead(label)
@@ -214,7 +221,7 @@ export class PrivateReads {
   /** @param currentOf what the property is defined as afterwards, if not as before */
   #replace(
     object: object,
-    name: string,
+    name: PropertyKey,
     descriptor: PropertyDescriptor,
     currentOf?: () => PropertyDescriptor | undefined,
   ): void {
@@ -230,4 +237,8 @@ export class PrivateReads {
       if (current !== undefined) Object.defineProperty(object, name, current)
     })
   }
+}
+
+function textOf(name: PropertyKey): string {
+  return typeof name === 'symbol' ? (name.description ?? 'symbol') : String(name)
 }

@@ -47,7 +47,8 @@ function watchProperties(socket: object): Set<Listener> {
 function watchClose(socket: Socket): Set<() => void> {
   const closers = new Set<() => void>()
   closersOf.set(socket, closers)
-  socket.once('close', () => {
+  // Adapters for serverless functions create requests whose socket is a plain object.
+  ;(socket as Partial<Socket>).once?.('close', () => {
     for (const listener of closers) listener()
   })
   return closers

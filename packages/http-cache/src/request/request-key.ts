@@ -140,11 +140,16 @@ export function forwardedHeaders(request: FrameworkRequest): readonly string[] {
 const proxyHeaders = ['x-forwarded-host', 'x-forwarded-proto']
 
 /** Whether the setting `trust proxy` of Express applies to the sender of the request. */
-export function trustsProxy(request: FrameworkRequest): boolean {
+function trustsProxy(request: FrameworkRequest): boolean {
   const { headers } = request
   if (headers['x-forwarded-host'] === undefined && headers['x-forwarded-proto'] === undefined) {
     return false
   }
+  return isProxyTrusted(request)
+}
+
+/** The same also for a request that no proxy has sent. */
+export function isProxyTrusted(request: FrameworkRequest): boolean {
   const trust = request.app?.get?.('trust proxy fn')
   return typeof trust === 'function' && trust(request.socket?.remoteAddress, 0) === true
 }
