@@ -104,8 +104,8 @@ describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
 
   test('wait for a connection as long as the call has time', async () => {
     const store = storeWith({ ...patient, batching: false })
-    // Its first condition waits for the time of the server.
-    await store.ping()
+    // Otherwise the increments wait for a request for the time of the server.
+    await store.get('c')
     const received: (() => void)[] = []
     server.decide = async () => {
       await new Promise<void>((reply) => received.push(reply))

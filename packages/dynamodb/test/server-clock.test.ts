@@ -199,3 +199,22 @@ test('is read by each store if the request of another one cannot be sent', async
   expect(await added).toBe(true)
   expect(names()).toEqual(['GetItem', 'PutItem'])
 })
+
+test('is read by each store while the request of another one is not sent', async () => {
+  const place = { endpoint: server.url, region, batching: false } as const
+  let fail = (_: Error) => {}
+  const missing = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  const waiting = dynamodb({ table: 'cache', ...place, credentials: () => missing, timeout: '1m' })
+  const working = dynamodb({ table: 'sessions', ...place, credentials, timeout: '3s' })
+  cleanups.push(
+    () => waiting.close(),
+    () => working.close(),
+  )
+  const failed = Promise.resolve(waiting.add('k', 'v')).catch((error: unknown) => error)
+  expect(await Promise.all([working.add('k', 'v'), working.add('l', 'v')])).toEqual([true, true])
+  expect(names()).toEqual(['GetItem', 'PutItem', 'PutItem'])
+  fail(Object.assign(new Error('no credentials'), { name: 'CredentialsProviderError' }))
+  await failed
+})

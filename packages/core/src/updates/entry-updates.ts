@@ -102,7 +102,7 @@ export class EntryUpdates {
   /** Stores the item unless there is a fresh entry. */
   add(key: string, item: unknown, ttl: number | undefined): Awaitable<boolean> {
     // Later calls for the key wait for it: they could change what has refused it, before that is read.
-    return this.#context.store.overlap(key, (store) => this.addTo(store, key, item, ttl))
+    return this.#context.store.overlap('add', key, (store) => this.addTo(store, key, item, ttl))
   }
 
   /** The same for the store itself, in a write that later calls for the key wait for. */
@@ -115,7 +115,7 @@ export class EntryUpdates {
   /** Increments a counter. A mark counts as none, because it reads as a miss. */
   increment(key: string, by: number, ttl: number | undefined): Awaitable<number> {
     // Later calls for the key wait for it: they could change what has refused it, before that is read.
-    return this.#context.store.overlap(key, (store) => {
+    return this.#context.store.overlap('increment', key, (store) => {
       try {
         const sum = store.increment(key, by, ttl)
         if (!(sum instanceof Promise)) return sum

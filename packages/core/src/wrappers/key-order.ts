@@ -8,8 +8,8 @@ interface Epoch {
   writes: number
   /** Resolves when no write is in flight; created for a read that waits for it. */
   written: Deferred<void> | undefined
-  /** Whether other writes may overlap with its own. */
-  readonly overlaps: boolean
+  /** The operation whose writes overlap; `undefined` for a single write. */
+  readonly operation: string | undefined
   /** What its overlapping writes wait for, until that has settled. */
   earlier: Promise<unknown> | undefined
   /** The number of calls in flight. */
@@ -48,18 +48,23 @@ export class KeyOrder {
   }
 
   /**
-   * Makes a write that may overlap with other such writes of its key, such as an increment. It waits for all other earlier
-   * calls of the key, and they for it.
+   * Makes a write that may overlap with others of the same operation for its key, such as increments. It waits for all other
+   * earlier calls of the key, and they for it: of an add and an increment that both find a mark, either could replace it.
    *
    * @param argument that of the call; without it, each call would need a function of its own
    */
-  overlap<A, T>(key: string, call: (argument: A) => Awaitable<T>, argument: A): Awaitable<T> {
+  overlap<A, T>(
+    operation: string,
+    key: string,
+    call: (argument: A) => Awaitable<T>,
+    argument: A,
+  ): Awaitable<T> {
     const latest = this.#epochs.size === 0 ? undefined : this.#epochs.get(key)
-    const joins = latest?.overlaps === true && latest.inFlight === latest.writes
+    const joins = latest?.operation === operation && latest.inFlight === latest.writes
     const earlier = joins ? latest.earlier : latest && idleOf(latest)
     const result = earlier === undefined ? call(argument) : earlier.then(() => call(argument))
     if (!(result instanceof Promise)) return result
-    const epoch = joins ? latest : this.#add(key, true, earlier)
+    const epoch = joins ? latest : this.#add(key, operation, earlier)
     epoch.writes++
     epoch.inFlight++
     const end = () => this.#end(key, epoch, true)
@@ -145,15 +150,15 @@ export class KeyOrder {
   /** Counts a call in the epoch of its key. A write begins a new one. */
   #begin(key: string, isWrite: boolean): Epoch {
     let epoch = isWrite ? undefined : this.#epochs.get(key)
-    if (epoch === undefined) epoch = this.#add(key, false, undefined)
+    if (epoch === undefined) epoch = this.#add(key, undefined, undefined)
     if (isWrite) epoch.writes++
     epoch.inFlight++
     return epoch
   }
 
-  #add(key: string, overlaps: boolean, earlier: Promise<unknown> | undefined): Epoch {
+  #add(key: string, operation: string | undefined, earlier: Promise<unknown> | undefined): Epoch {
     const shape = { writes: 0, inFlight: 0, written: undefined, idle: undefined }
-    const epoch: Epoch = { ...shape, overlaps, earlier }
+    const epoch: Epoch = { ...shape, operation, earlier }
     this.#epochs.set(key, epoch)
     earlier?.then(() => {
       epoch.earlier = undefined

@@ -52,11 +52,15 @@ export class OrderedStore implements AnyStore {
   }
 
   /**
-   * Calls `write` with the store itself. It may need several requests; other such writes of the key overlap with it, and all
-   * other later calls for the key wait until it has settled.
+   * Calls `write` with the store itself. It may need several requests; other writes of this operation for the key overlap with
+   * it, and all other later calls for the key wait until it has settled.
    */
-  overlap<T>(key: string, write: (store: AnyStore) => Awaitable<T>): Awaitable<T> {
-    return this.#order.overlap(key, write, this.#store)
+  overlap<T>(
+    operation: 'add' | 'increment',
+    key: string,
+    write: (store: AnyStore) => Awaitable<T>,
+  ): Awaitable<T> {
+    return this.#order.overlap(operation, key, write, this.#store)
   }
 
   get(key: string, options?: ReadOptions): Awaitable<unknown> {

@@ -137,7 +137,8 @@ export class RequestSender {
    */
   async learnTime(request: () => Promise<unknown>, context: RequestContext): Promise<void> {
     try {
-      const learning = this.#config.clock.learn(this, request)
+      // Not the whole timeout: then an own request could not be sent any more.
+      const learning = this.#config.clock.learn(this, request, this.timeoutMs / 4)
       await answerWithin(this.timeoutMs, learning, timeoutError)
     } catch (error) {
       throw await this.#translate((error as CacheError).cause ?? error, context)

@@ -1,3 +1,4 @@
+import { countdown } from '@stowage/core/driver'
 import type { DynamoDBOptions } from '../dynamodb-options.ts'
 
 type EndpointOptions = Pick<DynamoDBOptions, 'client' | 'endpoint' | 'region'>
@@ -39,16 +40,18 @@ export class ServerClock {
 
   /**
    * Resolves when the time is known, after a request if necessary. All stores of the endpoint share it. If the request of
-   * another store fails, for example for lack of credentials, this one sends its own.
+   * another store fails or takes too long, for example because its credentials do not load, this one sends its own.
    *
    * @param owner the sender of the request
    * @param request rejects if there was no reply
+   * @param patienceMs how long to wait for the request of another store
    */
-  async learn(owner: object, request: () => Promise<unknown>): Promise<void> {
+  async learn(owner: object, request: () => Promise<unknown>, patienceMs: number): Promise<void> {
     while (!this.isKnown) {
-      this.#request ??= { owner, done: this.#learn(request) }
-      if (this.#request.owner === owner) return this.#request.done
-      await this.#request.done.catch(() => {})
+      const current = this.#request ?? this.#send(owner, request)
+      if (current.owner === owner) return current.done
+      const hasEnded = await endsWithin(patienceMs, current.done)
+      if (!hasEnded && this.#request === current) this.#request = undefined
     }
   }
 
@@ -92,6 +95,16 @@ export class ServerClock {
     return server !== undefined && Math.abs(server - local) >= maxSkewMs ? server : local
   }
 
+  #send(owner: object, request: () => Promise<unknown>): TimeRequest {
+    const sent: TimeRequest = { owner, done: this.#learn(request) }
+    this.#request = sent
+    const end = () => {
+      if (this.#request === sent) this.#request = undefined
+    }
+    sent.done.then(end, end)
+    return sent
+  }
+
   async #learn(request: () => Promise<unknown>): Promise<void> {
     try {
       await request()
@@ -100,8 +113,6 @@ export class ServerClock {
     } catch (error) {
       // An error reply also has the header.
       if (!this.isKnown) throw error
-    } finally {
-      this.#request = undefined
     }
   }
 }
@@ -124,6 +135,18 @@ function findOrCreate<K>(
   const created = new ServerClock()
   clocks.set(key, created)
   return created
+}
+
+/** Whether the work settles in time. */
+function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = countdown(ms, () => resolve(false), true)
+    const end = () => {
+      cancel()
+      resolve(true)
+    }
+    work.then(end, end)
+  })
 }
 
 /** Changes only if the clock of this machine is set, or while it is suspended. */

@@ -250,6 +250,7 @@ export class Fixture {
     const start = Date.now()
     return {
       now: () => start + this.#waitedMs,
+      monotonic: () => this.#waitedMs,
       // A pause after a conflict: nothing moves the clock meanwhile.
       sleep: (ms, signal) => systemClock.sleep(ms, signal),
     }

@@ -271,6 +271,12 @@ export const order: readonly ConformanceCase[] = group('order', {
       assert.deepEqual(removed, [true, true], 'a delete after an add deletes the value')
       assert.equal(await cache.get(deleted), undefined, 'nothing is stored')
     }
+    for (const key of fixture.newKeys(5)) {
+      await cache.remember(key, {}, () => undefined)
+      const results = await Promise.all([cache.add(key, 10), cache.increment(key, 2)])
+      assert.deepEqual(results, [true, 12], 'an increment after an add counts from its value')
+      assert.equal(await cache.get(key), 12, 'the sum is stored')
+    }
   },
 
   'calls after an increment over a mark take effect after it': async (fixture) => {
