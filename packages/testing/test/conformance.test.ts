@@ -21,6 +21,8 @@ const stores: Record<string, (clock: Clock) => CacheStore> = {
     referenceStore({ clock, limits: memcachedLimits }),
   'the reference store with promises and limits, without scan': (clock) =>
     referenceStore({ clock, async: true, scan: false, limits: memcachedLimits }),
+  'the reference store with a clock of its own': (clock) =>
+    Object.assign(referenceStore({ clock, async: true }), { time: async () => clock.now() }),
   'memory with bytes': (clock) => memory({ clock }),
   'memory with shared values': (clock) => memory({ clock, values: 'shared' }),
   'memory with small values': (clock) => memory({ clock, maxValueBytes: 100_000 }),

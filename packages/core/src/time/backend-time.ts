@@ -1,5 +1,5 @@
 import type { Awaitable } from '../store.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, monotonicOf } from './clock.ts'
 
 /** How often the clock of the backend is read. */
 const refreshMs = 60_000
@@ -13,25 +13,25 @@ const maxDisagreementMs = 250
 
 /**
  * The time of a backend, which all processes share even if their own clocks differ. The clock of the backend is read on
- * the first use and then once per minute; in between the time is computed with `performance.now()`. That clock stands still
+ * the first use and then once per minute; in between the time is computed with a monotonic clock, which stands still
  * while the machine is suspended, so the clock of the backend is read again as soon as the clock of the process has advanced
  * differently. If the backend has no clock, or its clock has not been readable since then, that of the process is used.
  */
 export class BackendTime {
   readonly #readClock: (() => Awaitable<number>) | undefined
-  readonly #processClock: Pick<Clock, 'now'>
-  /** What to add to `performance.now()`. */
+  readonly #processClock: Clock
+  /** What to add to the monotonic clock. */
   #offset: number | undefined
-  /** In the time of `performance.now()`. */
+  /** In the time of the monotonic clock. */
   #readAt = 0
-  /** By how much the clock of the process was ahead of `performance.now()` when the last reading was sent. */
+  /** By how much the clock of the process was ahead of the monotonic clock when the last reading was sent. */
   #processOffset = 0
   /** How long the reply took: the clock of the backend may have been read at its beginning. */
   #roundTripMs = 0
   /** The reading in flight, for all callers. */
   #reading: Promise<number> | undefined
 
-  constructor(readClock: (() => Awaitable<number>) | undefined, processClock: Pick<Clock, 'now'>) {
+  constructor(readClock: (() => Awaitable<number>) | undefined, processClock: Clock) {
     this.#readClock = readClock
     this.#processClock = processClock
   }
@@ -40,7 +40,7 @@ export class BackendTime {
   current(): number | undefined {
     if (this.#readClock === undefined) return this.#processClock.now()
     if (this.#offset === undefined) return undefined
-    const now = performance.now()
+    const now = monotonicOf(this.#processClock)
     if (!this.#isRunning(now)) return undefined
     const age = now - this.#readAt
     if (age > maxAgeMs) return undefined
@@ -53,7 +53,7 @@ export class BackendTime {
   async now(): Promise<number> {
     if (this.#readClock !== undefined) {
       this.#dropAfterSuspension()
-      const isOutdated = performance.now() - this.#readAt > refreshMs
+      const isOutdated = monotonicOf(this.#processClock) - this.#readAt > refreshMs
       // Without a reply, the last offset or the clock of the process is accurate enough until the next attempt.
       if (this.#offset === undefined || isOutdated) await this.#renew()
     }
@@ -70,7 +70,7 @@ export class BackendTime {
   synchronized(): Awaitable<number> {
     if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
     this.#dropAfterSuspension()
-    const isOutdated = performance.now() - this.#readAt > refreshMs
+    const isOutdated = monotonicOf(this.#processClock) - this.#readAt > refreshMs
     const reading = this.#offset === undefined || isOutdated ? this.#readShared() : undefined
     const estimate = this.#estimate()
     if (estimate === undefined) return (reading as Promise<number>).then(Math.floor)
@@ -112,11 +112,14 @@ export class BackendTime {
   }
 
   #dropAfterSuspension(): void {
-    if (this.#offset !== undefined && !this.#isRunning(performance.now())) this.#offset = undefined
+    if (this.#offset !== undefined && !this.#isRunning(monotonicOf(this.#processClock)))
+      this.#offset = undefined
   }
 
   #estimate(): number | undefined {
-    return this.#offset === undefined ? undefined : Math.floor(performance.now() + this.#offset)
+    return this.#offset === undefined
+      ? undefined
+      : Math.floor(monotonicOf(this.#processClock) + this.#offset)
   }
 
   /** The same as `#readShared`, but never rejects: the last offset is used until the next attempt. */
@@ -137,16 +140,17 @@ export class BackendTime {
   async #readPrecisely(readClock: () => Awaitable<number>): Promise<number> {
     for (let reads = 1; ; reads++) {
       const time = await this.#read(readClock)
-      const isPrecise = this.#roundTripMs <= maxRoundTripMs && this.#isRunning(performance.now())
+      const isPrecise =
+        this.#roundTripMs <= maxRoundTripMs && this.#isRunning(monotonicOf(this.#processClock))
       if (isPrecise || reads === maxReads) return time
     }
   }
 
   async #read(readClock: () => Awaitable<number>): Promise<number> {
-    const sentAt = performance.now()
+    const sentAt = monotonicOf(this.#processClock)
     const processOffset = this.#processClock.now() - sentAt
     const time = await readClock()
-    this.#readAt = performance.now()
+    this.#readAt = monotonicOf(this.#processClock)
     this.#roundTripMs = this.#readAt - sentAt
     this.#offset = time - this.#readAt
     this.#processOffset = processOffset

@@ -138,8 +138,8 @@ export class Fixture {
 
   /** Waits until a value is stale that was stored with `ttl` and a stale window before this call. */
   readonly letBecomeStale = async (ttl: number): Promise<void> => {
-    // The clock of a backend passes in real time, also if the store uses a manual clock for its ttls.
-    if (this.store.time !== undefined) await sleep(ttl + timerErrorMs)
+    // The clock of a backend passes in real time, unless the store has a manual one.
+    if (!this.exact && this.store.time !== undefined) await sleep(ttl + timerErrorMs)
     else await this.wait(this.exact ? ttl : ttl + timerErrorMs)
   }
 
@@ -250,7 +250,7 @@ export class Fixture {
     const start = Date.now()
     return {
       now: () => start + this.#waitedMs,
-      monotonic: () => this.#waitedMs,
+      ...(this.exact && { monotonic: () => this.#waitedMs }),
       // A pause after a conflict: nothing moves the clock meanwhile.
       sleep: (ms, signal) => systemClock.sleep(ms, signal),
     }
