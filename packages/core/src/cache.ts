@@ -791,9 +791,9 @@ export class Cache {
     const { codec = json(), waitUntil, remember: defaults } = this.#options
     const [entries, reader, keyspace] = [this.#entries, this.#reader, this.#keyspace]
     const [root, path, clock] = [this.#root, this.#path, this.#clock]
-    const { activeLoads, passes, seenMarks, leaseHolders } = this.#scope
+    const { activeLoads, passes, leaseHolders } = this.#scope
     const flights = this.#scope.flightsOf(codec)
-    const shared = { flights, activeLoads, passes, seenMarks, leaseHolders }
+    const shared = { flights, activeLoads, passes, leaseHolders }
     return new RememberCalls({
       loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
       refreshKey: (key) => root.refreshKey(path + key),

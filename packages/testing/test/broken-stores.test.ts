@@ -63,12 +63,8 @@ const brokenStores: BrokenStores = {
   ...rateLimits,
 }
 
-/**
- * Defects that show only after days, or by a single millisecond, or in a lease that is renewed: the case that holds one for
- * long is checked on a manual clock only, and marks end in time whatever their expiry is.
- */
+/** Defects that show only after days, or by a single millisecond. */
 const invisibleOnRealClock = new Set([
-  'compareAndSet keeps the expiry of a lease that it renews',
   'ttls are a millisecond too short',
   'ttls are a millisecond too long',
   'ttls beyond 30 days never expire',

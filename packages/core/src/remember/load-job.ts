@@ -4,7 +4,6 @@ import { Lease } from '../leases/lease.ts'
 import type { LeaseHolders } from '../leases/lease-holders.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
 import type { Passes } from '../leases/passes.ts'
-import type { SeenMarks } from '../leases/seen-marks.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
@@ -23,7 +22,6 @@ export interface LoadScope {
   readonly flights: SingleFlight
   readonly activeLoads: ActiveLoads
   readonly passes: Passes
-  readonly seenMarks: SeenMarks
   readonly leaseHolders: LeaseHolders
   readonly root: Pick<CacheRoot, 'store' | 'time' | 'clockUncertainty'> & {
     readonly tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>

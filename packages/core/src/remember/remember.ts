@@ -6,7 +6,7 @@ import { Flight, type FlightResult, firstStep } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { callLoader } from './loader.ts'
-import { isUsable, loadFailedLately, resolveFlight, validMarkOf } from './resolve-flight.ts'
+import { isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
 import { runLoad } from './run-load.ts'
 import { report } from './store-value.ts'
 
@@ -83,7 +83,7 @@ export function joinOrLead<T>(call: Call<T>, lead: (flight: Flight) => Promise<T
 /** The same with what this call has found under the key. */
 export async function joinOrLoad<T>(call: Call<T>, found: Found): Promise<T> {
   const { key, scope } = call.job
-  if (validMarkOf(call.job, found)?.kind === 'F' && scope.flights.find(key) === undefined) {
+  if (found.mark?.kind === 'F' && scope.flights.find(key) === undefined) {
     // Without a flight: a call that has read the key later, after a delete, must not receive this error.
     scope.entries.publishRead(key, undefined)
     throw loadFailedLately(call.job)

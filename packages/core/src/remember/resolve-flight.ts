@@ -9,8 +9,6 @@ import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
 import { currentLoadOf } from '../loading/current-load.ts'
 import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
-import { monotonicOf } from '../time/clock.ts'
-import type { Mark } from '../values/items/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
@@ -103,9 +101,8 @@ async function loadOrWait<T>(
   job: LoadJob<T>,
   found: Found,
 ): Promise<FlightResult | Found> {
-  const { entry } = found
+  const { mark, entry } = found
   if (entry !== undefined) return refreshAndWait(flight, job, { ...found, entry })
-  const mark = validMarkOf(job, found)
   if (mark?.kind === 'F') throw loadFailedLately(job)
   if (mark?.kind === 'P') {
     job.scope.passes.add(job.key, mark.ms)
@@ -118,12 +115,6 @@ async function loadOrWait<T>(
   const isPassed = found.item === undefined && job.scope.passes.has(job.key)
   if (isPassed) return loadUnkept(flight, job, found)
   return loadWithLease(flight, job, found, keyLease(job), found.item)
-}
-
-/** The mark that was found, unless it is over. Whether a lease is, is known only to those that wait for it. */
-export function validMarkOf<T>({ scope, key }: LoadJob<T>, { mark }: Found): Mark | undefined {
-  if (mark === undefined || mark.kind === 'L') return mark
-  return scope.seenMarks.isOver(key, mark, monotonicOf(scope.clock)) ? undefined : mark
 }
 
 /** Loads the value without a lease, and stores it unless this process has written the key meanwhile. */

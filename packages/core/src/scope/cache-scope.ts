@@ -5,7 +5,6 @@ import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { LeaseHolders } from '../leases/lease-holders.ts'
 import { Passes } from '../leases/passes.ts'
-import { SeenMarks } from '../leases/seen-marks.ts'
 import { ActiveFlights } from '../loading/active-flights.ts'
 import { ActiveLoads } from '../loading/active-loads.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
@@ -42,7 +41,6 @@ export class CacheScope {
   readonly knownTags: KnownTags = new KnownTags()
   /** The keys whose values could not be kept lately. */
   readonly passes: Passes = new Passes()
-  readonly seenMarks: SeenMarks = new SeenMarks()
   readonly leaseHolders: LeaseHolders = new LeaseHolders()
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads

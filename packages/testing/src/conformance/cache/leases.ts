@@ -229,32 +229,6 @@ export const leases: readonly ConformanceCase[] = group('leases', {
     assert.equal(await b.remember(key, patience, () => 'next'), 'next', 'the backoff ends')
     assert.equal(await a.get(key, strong), 'next', 'the value after the backoff is stored')
   },
-
-  'touch does not prolong the backoff of a failure': async (fixture) => {
-    const [a, b] = await newProcessCaches(fixture)
-    const fail = () => Promise.reject(new Error('the database is down'))
-    const { key, ttl } = await fixture.withinTtl(async (key, backoff) => {
-      await assert.rejects(a.remember(key, { backoff }, fail), /database/, 'the load fails')
-      const next = () => b.remember(key, patience, () => 'early')
-      await assertCacheError('ERR_CACHE_LOAD', next, 'a load during the backoff is rejected')
-      await b.touch(key, { ttl: '1h' })
-      await assertCacheError('ERR_CACHE_LOAD', next, 'touch does not end the backoff')
-    }, 1)
-    await fixture.letExpire(ttl)
-    assert.equal(await b.remember(key, patience, () => 'next'), 'next', 'the backoff ends')
-    assert.equal(await a.get(key, strong), 'next', 'the value after the backoff is stored')
-  },
-
-  'touch does not prolong the time in which a value is not kept': async (fixture) => {
-    const [a, b] = await newProcessCaches(fixture)
-    const key = fixture.newKey()
-    await a.remember(key, {}, () => undefined)
-    await b.touch(key, { ttl: '1h' })
-    assert.equal(await b.remember(key, patience, () => 'early'), 'early', 'the key is free')
-    await fixture.wait(passMs)
-    assert.equal(await b.remember(key, patience, () => 'next'), 'next', 'the key is free')
-    assert.equal(await a.get(key, strong), 'next', 'the value is stored')
-  },
 })
 
 /** Waits until the process that holds the lease has renewed it, by its timer in real time. */

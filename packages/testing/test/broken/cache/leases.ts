@@ -131,20 +131,6 @@ export const leases: BrokenStores = {
       getMany: (keys) => store.getMany(keys).map((found) => (isMark(found) ? '"leased"' : found)),
     }),
   ],
-  'compareAndSet never replaces what was touched': [
-    'leases',
-    (store) => {
-      const touched = new Set<string>()
-      return {
-        touch: (key, ttl) => {
-          touched.add(key)
-          return store.touch(key, ttl)
-        },
-        compareAndSet: (key, expected, next, ttl) =>
-          !touched.has(key) && store.compareAndSet(key, expected, next, ttl),
-      }
-    },
-  ],
   'increment of a lease fails as if the backend were unreachable': [
     'leases',
     withRejection((_error, key) => {

@@ -49,6 +49,7 @@ export const loadFaults: readonly PlantedFault[] = [
   {
     name: 'a value that was deleted and stored again looks the same to a refresh',
     scenario: refreshesOnly as Scenario,
+    firstSeed: 12_900,
     calls: 120,
     changes: [['index.js', 'isUnique(job.scope.entries, found) ? found', 'true ? found']],
   },
