@@ -19,10 +19,7 @@ test('four processes make random calls, and no counter or value is wrong', async
 
 test('a process that is killed loses nothing that was acknowledged', async () => {
   const path = join(folder, 'killed')
-  const { problems, writes, survivorWrites } = await killRounds({
-    path,
-    rounds: isFullTier ? 10 : 4,
-  })
+  const { problems, writes, survivorWrites } = await killRounds({ path, rounds: 10 })
   expect(problems).toEqual([])
   expect(writes).toBeGreaterThan(100)
   expect(survivorWrites).toBeGreaterThan(100)
