@@ -9,7 +9,7 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09
 }
 
-/** Returns the position of the first character from `start` that is no white space, or the length. */
+/** Returns the position of the first character from `start` that is neither a space nor a tab, or the length. */
 export function skipBlanks(text: string, start: number): number {
   let position = start
   while (position < text.length && isBlank(text.charCodeAt(position))) position++

@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 const credentialName =
   /(?:^|[-_])(?:authorization|auth|authenticated|credentials?|accesstoken|token|jwt|saml|oidc|principal|identity|session|sessionid|secret|password)(?:$|[-_])|api[-_]?key|(?:access|functions|subscription)-key|(?:^|[-_])(?:account|consumer|customer|email|groups|member|org|organization|tenant|user|username)(?:[-_](?:email|id|login|name))?$|client[-_]?(?:cert|dn|s-dn|verify)|mtls/
 
-/** Browsers set headers with this prefix, and no application can: `Sec-Fetch-User` is no user. */
+/** Browsers set headers with this prefix, and scripts of pages cannot: `Sec-Fetch-User` does not identify a user. */
 const browserPrefix = 'sec-'
 
 /** Clients choose the names, and send few different ones. */

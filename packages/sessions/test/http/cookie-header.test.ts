@@ -83,7 +83,7 @@ describe('of several cookies that may have the name of the session', () => {
     expect(readId(`\tsid=${own} `)).toBe('own')
   })
 
-  test('other names and values are no obstacle', () => {
+  test('finds the cookie beside other names and values', () => {
     const readId = createIdReader('__Host-sid', [sign])
     const others = [`x__Host-sid=${planted}`, `__Host-sid-2=${planted}`, `x=__Host-sid=${planted}`]
     for (const other of [...others, `x=1, __Host-sid=${planted}`]) {

@@ -228,7 +228,7 @@ async function until(
   isMet: () => Promise<boolean>,
   rule: string,
 ): Promise<void> {
-  // Counts polls instead of time, so that a machine that stops this process is no reason to fail.
+  // Counts polls instead of time, so that the case does not fail if the machine stops this process.
   for (let polls = 0; !(await isMet()); polls++) {
     assert.ok(polls < maxPolls, `${rule}: not within ${maxPolls * pollMs} ms`)
     await wait(pollMs)
