@@ -4,9 +4,9 @@ import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
 import { keyOf } from './keys/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { AnonymousSessions } from './users/anonymous-sessions.ts'
+import type { SeenSession } from './users/seen-session.ts'
 import type { SessionUsers } from './users/session-users.ts'
 import { firstKeyOf, type UserIndex } from './users/user-index.ts'
-import type { SeenSession } from './writing/session-mark.ts'
 
 export interface RemoverContext {
   readonly cache: Cache

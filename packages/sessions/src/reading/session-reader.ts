@@ -2,9 +2,9 @@ import type { Cache, Clock, Consistency, ReadOptions, Snapshot } from '@stowage/
 import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
 import { toKey } from '../keys/session-key.ts'
 import type { OldSessions } from '../session-options.ts'
+import type { SeenSession } from '../users/seen-session.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { Lifetime } from '../writing/lifetime.ts'
-import type { SeenSession } from '../writing/session-mark.ts'
 import { OldSessionCache } from './old-session-cache.ts'
 
 export interface ReaderContext {

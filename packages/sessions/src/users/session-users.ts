@@ -1,5 +1,5 @@
 import { type SessionText, toFields } from '../data/session-text.ts'
-import type { SeenSession } from '../writing/session-mark.ts'
+import type { SeenSession } from './seen-session.ts'
 import type { SeenIndex, UserIndex } from './user-index.ts'
 
 type User = string | number

@@ -1,10 +1,10 @@
 import type { Cache } from '@stowage/core'
 import type { StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
+import type { SeenSession } from '../users/seen-session.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { IndexedSession } from '../users/user-index.ts'
 import type { DraftSession } from './session-drafts.ts'
-import type { SeenSession } from './session-mark.ts'
 
 type User = string | number
 

@@ -1,19 +1,5 @@
-import type { Snapshot } from '@stowage/core'
-import type { StoredSession } from '../data/session-item.ts'
 import { type SessionText, stampKey } from '../data/session-text.ts'
-import type { SeenIndex } from '../users/user-index.ts'
-
-/** A session in the store, with the right to replace it. */
-export interface SeenSession {
-  /** Its key: after a rotation, not that of the old id, with which it was read. */
-  readonly key: string
-  readonly stored: StoredSession
-  readonly snapshot: Snapshot<unknown>
-  /** Whether it is stored where sessions are moved from. */
-  readonly isOld: boolean
-  /** The list of its user that was read with it. */
-  readonly index?: SeenIndex | undefined
-}
+import type { SeenSession } from '../users/seen-session.ts'
 
 /** What is known of a session object: what the store had, and what the object contained, when both were last in step. */
 export class SessionMark {

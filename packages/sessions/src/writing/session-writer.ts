@@ -7,11 +7,12 @@ import { longestRequestMs, pointerTo, type StoredSession } from '../data/session
 import type { SessionText } from '../data/session-text.ts'
 import { hasBody } from '../data/stored-text.ts'
 import type { AnonymousSessions } from '../users/anonymous-sessions.ts'
+import type { SeenSession } from '../users/seen-session.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { Lifetime } from './lifetime.ts'
 import { type DraftSession, isOver, SessionDrafts } from './session-drafts.ts'
 import { SessionListing } from './session-listing.ts'
-import type { SeenSession, SessionMark } from './session-mark.ts'
+import type { SessionMark } from './session-mark.ts'
 import type { Turn } from './session-turns.ts'
 
 /**
