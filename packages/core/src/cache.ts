@@ -3,18 +3,6 @@ import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
 import { WriteThrough } from './collections/write-through.ts'
-import {
-  checkCodec,
-  checkEntries,
-  checkFunction,
-  checkKeys,
-  checkPrefix,
-  checkReadOptions,
-  checkStore,
-  checkWriteOptions,
-} from './configuration/check-arguments.ts'
-import { checkOptionNames } from './configuration/check-options.ts'
-import { mergeOptions } from './configuration/merge-options.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
@@ -34,6 +22,18 @@ import type { RememberOptions } from './loading/remember-options.ts'
 import type { Lock, LockOptions } from './locks/lock.ts'
 import { LockCalls } from './locks/lock-calls.ts'
 import type { NearStats } from './near/near-cache.ts'
+import {
+  checkCodec,
+  checkEntries,
+  checkFunction,
+  checkKeys,
+  checkPrefix,
+  checkReadOptions,
+  checkStore,
+  checkWriteOptions,
+} from './options/check-arguments.ts'
+import { checkOptionNames } from './options/check-options.ts'
+import { mergeOptions } from './options/merge-options.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'

@@ -10,23 +10,20 @@ export { Deferred } from './calls/deferred.ts'
 export { InFlight } from './calls/in-flight.ts'
 export { Lifecycle } from './calls/lifecycle.ts'
 export { countdown, Watchdog } from './calls/watchdog.ts'
+export type { Driver } from './configuration/driver.ts'
+export { maskSecrets } from './configuration/env.ts'
+export { type CookiePair, cookiePairs } from './cookie-pairs.ts'
+export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
+export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
+export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
+export type { MapEntry } from './eviction/entry-list.ts'
+export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
 export {
   checkChoice,
   checkInteger,
   checkOptionNames,
   checkTimeout,
-} from './configuration/check-options.ts'
-export type { Driver } from './configuration/driver.ts'
-
-export { maskSecrets } from './configuration/environment/env.ts'
-
-export { type CookiePair, cookiePairs } from './cookie-pairs.ts'
-export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
-
-export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
-export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
-export type { MapEntry } from './eviction/entry-list.ts'
-export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
+} from './options/check-options.ts'
 export { consistencies } from './store.ts'
 export { parseDuration, resolveTtl } from './time/duration.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'

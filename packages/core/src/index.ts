@@ -29,6 +29,7 @@ export type {
   StandardSchema,
 } from './collections/standard-schema.ts'
 export { type DriverLoader, DriverRegistry } from './configuration/driver-registry.ts'
+export { Env, type Variables } from './configuration/env.ts'
 export {
   type CachesFromEnvOptions,
   cachesFromEnv,
@@ -38,7 +39,6 @@ export {
   readEnv,
 } from './configuration/environment/caches-from-env.ts'
 export type { Codecs } from './configuration/environment/codec-from-env.ts'
-export { Env, type Variables } from './configuration/environment/env.ts'
 export type { UnreadVariable } from './configuration/environment/unread-variables.ts'
 export { nullStore } from './configuration/null-driver.ts'
 export type {
@@ -48,6 +48,7 @@ export type {
   ServerReport,
   StoreDiagnostics,
 } from './diagnostics.ts'
+export type { Entry, EntryFacts } from './entry.ts'
 export {
   CacheError,
   type CacheErrorCode,
@@ -97,7 +98,6 @@ export { type CompressedOptions, compressed } from './values/codecs/compressed.t
 export { type EncryptedOptions, encrypted } from './values/codecs/encrypted.ts'
 export { json } from './values/codecs/json.ts'
 export { structured } from './values/codecs/structured.ts'
-export type { Entry, EntryFacts } from './values/entry.ts'
 export { JsonText } from './values/json-text.ts'
 export { BatchError } from './wrappers/batch-error.ts'
 export { type BatchingOptions, withBatching } from './wrappers/batching/with-batching.ts'

@@ -21,7 +21,7 @@
  */
 
 import type { StoreDiagnostics } from './diagnostics.ts'
-import type { Entry } from './values/entry.ts'
+import type { Entry } from './entry.ts'
 
 /**
  * A value, or a promise of it. A store that does not have to wait (memory, an embedded database) returns

@@ -1,5 +1,5 @@
-import { checkOptionNames } from '../configuration/check-options.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
+import { checkOptionNames } from '../options/check-options.ts'
 import type { Awaitable } from '../store.ts'
 import type { Duration, Ttl } from '../time/duration.ts'
 import type { StandardSchema } from './standard-schema.ts'

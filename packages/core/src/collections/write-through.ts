@@ -1,4 +1,5 @@
 import { channels } from '../channels.ts'
+import type { EntryFacts } from '../entry.ts'
 import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
 import { currentLoadOf, runForFlight } from '../loading/current-load.ts'
@@ -8,7 +9,6 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
 import { after } from '../time/wait.ts'
-import type { EntryFacts } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
 export interface WriteThroughContext {

@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts'
+import { nearestName } from '../options/nearest-name.ts'
 import type { Awaitable } from '../store.ts'
 import type { Driver } from './driver.ts'
-import { nearestName } from './nearest-name.ts'
 import { nullDriver } from './null-driver.ts'
 
 /** Imports or requires a driver package, whose default export is the driver. */

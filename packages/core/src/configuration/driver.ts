@@ -1,6 +1,6 @@
 import type { InvalidationBus } from '../bus.ts'
 import type { CacheStore } from '../store.ts'
-import type { Env } from './environment/env.ts'
+import type { Env } from './env.ts'
 
 /**
  * A named factory of stores, the default export of every driver package. Its members are declared as methods, whose

@@ -1,6 +1,6 @@
-import type { ConfigProblem, ConfigProblemCode } from '../../errors.ts'
-import { parseDuration } from '../../time/duration.ts'
-import { parseBytes } from '../byte-size.ts'
+import type { ConfigProblem, ConfigProblemCode } from '../errors.ts'
+import { parseBytes } from '../options/byte-size.ts'
+import { parseDuration } from '../time/duration.ts'
 
 /** Environment variables, like `process.env`. */
 export type Variables = Readonly<Record<string, string | undefined>>

@@ -1,6 +1,7 @@
-import { checkInteger, checkOptionNames, checkTimeout } from '../configuration/check-options.ts'
 import { CacheError } from '../errors.ts'
+import { checkInteger, checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import type { Duration } from '../time/duration.ts'
+import type { FailoverSettings } from './recovery/recovery.ts'
 
 /** When a store is given up, and when it is tried again. */
 export interface BreakerOptions {
@@ -23,16 +24,6 @@ export interface FailoverOptions {
    * replies, and have to delete what they have changed meanwhile. @default '2s'
    */
   readonly settle?: Duration | undefined
-}
-
-/** The options after validation, with defaults applied. */
-export interface FailoverSettings {
-  readonly share: number
-  readonly calls: number
-  readonly windowMs: number
-  readonly probeMs: number
-  readonly journal: number
-  readonly settleMs: number
 }
 
 /** @throws CacheError `ERR_CACHE_CONFIG`; TypeError for an unknown option */

@@ -1,12 +1,9 @@
 import { CacheError } from '../errors.ts'
 import type { ByteStore } from '../store.ts'
 import { wrapStore } from '../wrappers/wrap-store.ts'
-import {
-  type FailoverOptions,
-  type FailoverSettings,
-  resolveFailoverOptions,
-} from './failover-options.ts'
+import { type FailoverOptions, resolveFailoverOptions } from './failover-options.ts'
 import { FailoverStore } from './failover-store.ts'
+import type { FailoverSettings } from './recovery/recovery.ts'
 
 /** A store with spare stores. */
 export type FailoverByteStore = ByteStore & {

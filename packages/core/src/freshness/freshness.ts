@@ -1,6 +1,6 @@
+import type { EntryFacts } from '../entry.ts'
 import { isSameHard, staleSince } from '../tags/tag-version.ts'
 import type { Versions } from '../tags/tag-versions.ts'
-import type { EntryFacts } from '../values/entry.ts'
 
 const noTags: readonly string[] = []
 

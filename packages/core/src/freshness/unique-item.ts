@@ -1,6 +1,6 @@
+import { createEntryId, type Entry, type EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { BackendTime } from '../time/backend-time.ts'
-import { createEntryId, type Entry, type EntryFacts } from '../values/entry.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { Found } from './entry-reader.ts'
 

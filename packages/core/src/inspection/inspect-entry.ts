@@ -1,9 +1,9 @@
+import type { EntryFacts } from '../entry.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Payload } from '../store.ts'
-import type { EntryFacts } from '../values/entry.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import { frameKind, frameKinds } from '../values/frame.ts'
-import { isMark } from '../values/items/mark.ts'
+import { isMark } from '../values/mark.ts'
 import { payloadBytes } from '../values/payload.ts'
 import type { InspectedState, Inspection, PayloadFrame } from './inspection.ts'
 

@@ -1,4 +1,4 @@
-import type { Mark } from '../values/items/mark.ts'
+import type { Mark } from '../values/mark.ts'
 
 /** What entitles a load to store its value. */
 export interface Claim {

@@ -2,7 +2,7 @@ import type { Awaitable } from '../store.ts'
 import { pollDelay } from '../time/poll-delay.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { type Mark, parseMark } from '../values/items/mark.ts'
+import { type Mark, parseMark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 
 const strongRead = { consistency: 'strong' } as const

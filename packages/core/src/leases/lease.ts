@@ -1,5 +1,5 @@
 import type { AnyStore } from '../values/entry-codec.ts'
-import { Mark, type MarkKind, markToken } from '../values/items/mark.ts'
+import { Mark, type MarkKind, markToken } from '../values/mark.ts'
 import type { Claim } from './claim.ts'
 
 /** A stale item that may be replaced. Its bytes guard it, so that the lease lies in a key of its own. */

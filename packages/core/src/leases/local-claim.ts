@@ -1,6 +1,6 @@
 import type { Flight } from '../loading/flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import type { Mark } from '../values/items/mark.ts'
+import type { Mark } from '../values/mark.ts'
 import type { Claim } from './claim.ts'
 import { toMarkItem } from './lease.ts'
 

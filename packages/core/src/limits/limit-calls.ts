@@ -1,12 +1,12 @@
+import { CacheError } from '../errors.ts'
+import { escapeColons, reservedName } from '../keys.ts'
+import type { LockContext } from '../locks/lock-context.ts'
 import {
   checkChoice,
   checkInteger,
   checkOptionNames,
   checkTimeout,
-} from '../configuration/check-options.ts'
-import { CacheError } from '../errors.ts'
-import { escapeColons, reservedName } from '../keys.ts'
-import type { LockContext } from '../locks/lock-context.ts'
+} from '../options/check-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { milliseconds } from '../time/duration.ts'

@@ -1,5 +1,5 @@
+import { createEntryId, type Entry, type EntryFacts } from '../entry.ts'
 import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
-import { createEntryId, type Entry, type EntryFacts } from '../values/entry.ts'
 import type { Companion, CompanionRequests } from './companions.ts'
 
 /** What the loader of `remember` receives. */

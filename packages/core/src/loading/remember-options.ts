@@ -1,4 +1,4 @@
-import { checkOptionNames } from '../configuration/check-options.ts'
+import { checkOptionNames } from '../options/check-options.ts'
 import type { Clock } from '../time/clock.ts'
 import {
   type Duration,

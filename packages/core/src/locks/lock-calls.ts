@@ -1,7 +1,7 @@
 import type { InvalidationBus } from '../bus.ts'
-import { checkOptionNames, checkTimeout } from '../configuration/check-options.ts'
 import { type Keyspace, reservedName } from '../keys.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
+import { checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { Fences } from './fences.ts'

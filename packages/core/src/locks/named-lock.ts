@@ -1,5 +1,5 @@
-import { checkFunction } from '../configuration/check-arguments.ts'
-import { checkTimeout } from '../configuration/check-options.ts'
+import { checkFunction } from '../options/check-arguments.ts'
+import { checkTimeout } from '../options/check-options.ts'
 import type { Awaitable } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { Holding } from './holding.ts'

@@ -1,5 +1,5 @@
+import type { Entry } from '../entry.ts'
 import type { Codec } from '../values/codec.ts'
-import type { Entry } from '../values/entry.ts'
 import { DecodedItem } from '../values/items/decoded-item.ts'
 import { freezeDeeply } from './freeze.ts'
 import type { NearValues } from './near-options.ts'

@@ -1,6 +1,6 @@
 import type { InvalidationBus } from '../bus.ts'
-import { parseBytes } from '../configuration/byte-size.ts'
-import { checkChoice, checkInteger, checkOptionNames } from '../configuration/check-options.ts'
+import { parseBytes } from '../options/byte-size.ts'
+import { checkChoice, checkInteger, checkOptionNames } from '../options/check-options.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
 /** How a near cache returns values. */

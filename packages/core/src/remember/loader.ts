@@ -1,13 +1,13 @@
 import { AsyncResource } from 'node:async_hooks'
 import { Deferred } from '../calls/deferred.ts'
 import { channels } from '../channels.ts'
+import type { Entry } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import { type CurrentLoad, runAsLoad } from '../loading/current-load.ts'
 import { Flight } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
-import type { Entry } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** The asynchronous context of loads for which no caller waits: that of no request. */

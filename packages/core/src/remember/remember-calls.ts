@@ -1,5 +1,3 @@
-import { checkKeys, checkLoader } from '../configuration/check-arguments.ts'
-import { mergeOptions } from '../configuration/merge-options.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
@@ -10,6 +8,8 @@ import {
   type RememberDefaults,
   type RememberOptions,
 } from '../loading/remember-options.ts'
+import { checkKeys, checkLoader } from '../options/check-arguments.ts'
+import { mergeOptions } from '../options/merge-options.ts'
 import type { Awaitable } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'

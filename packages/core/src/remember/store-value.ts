@@ -1,4 +1,5 @@
 import { channels } from '../channels.ts'
+import { createEntryId, type EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
@@ -9,7 +10,6 @@ import type { LoadRequests } from '../loading/load-context.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
-import { createEntryId, type EntryFacts } from '../values/entry.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself. */

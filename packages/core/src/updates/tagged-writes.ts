@@ -1,6 +1,6 @@
+import { createEntryId, type EntryFacts } from '../entry.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
-import { createEntryId, type EntryFacts } from '../values/entry.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
 

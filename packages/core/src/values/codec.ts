@@ -1,5 +1,5 @@
+import type { Entry } from '../entry.ts'
 import type { Payload } from '../store.ts'
-import type { Entry } from './entry.ts'
 
 /**
  * Converts entries to payloads and back. Synchronous and stateless.

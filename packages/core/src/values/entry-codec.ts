@@ -1,11 +1,11 @@
 import { type CacheEvent, channels } from '../channels.ts'
+import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore, Payload, StoreContract } from '../store.ts'
 import type { Codec } from './codec.ts'
-import type { Entry, EntryFacts } from './entry.ts'
 import { isFrame } from './frame.ts'
-import { isMark } from './items/mark.ts'
 import { JsonText } from './json-text.ts'
+import { isMark } from './mark.ts'
 import { toText } from './payload.ts'
 
 /** A store of items of unknown type: bytes or entries. */

@@ -1,4 +1,4 @@
-import type { EntryFacts } from './entry.ts'
+import type { EntryFacts } from '../entry.ts'
 
 /** The header of the frame of an entry. */
 export interface FrameHeader {

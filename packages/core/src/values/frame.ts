@@ -1,5 +1,5 @@
+import type { EntryFacts } from '../entry.ts'
 import type { Payload } from '../store.ts'
-import type { EntryFacts } from './entry.ts'
 import { readHeader } from './frame-header.ts'
 import { toBytes } from './payload.ts'
 

@@ -1,5 +1,5 @@
-import type { Payload } from '../../store.ts'
-import { toText } from '../payload.ts'
+import type { Payload } from '../store.ts'
+import { toText } from './payload.ts'
 
 /**
  * A mark is an item that reads as a miss:

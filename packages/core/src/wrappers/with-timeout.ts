@@ -1,6 +1,6 @@
 import { answerWithin } from '../calls/deadline.ts'
-import { checkTimeout } from '../configuration/check-options.ts'
 import { CacheError } from '../errors.ts'
+import { checkTimeout } from '../options/check-options.ts'
 import type { CacheStore } from '../store.ts'
 import type { Duration } from '../time/duration.ts'
 import { wrapStore } from './wrap-store.ts'

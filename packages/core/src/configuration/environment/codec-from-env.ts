@@ -4,7 +4,7 @@ import { compressed } from '../../values/codecs/compressed.ts'
 import { encrypted } from '../../values/codecs/encrypted.ts'
 import { json } from '../../values/codecs/json.ts'
 import { structured } from '../../values/codecs/structured.ts'
-import type { Env } from './env.ts'
+import type { Env } from '../env.ts'
 
 /** Codecs by the name that selects them in `CACHE_CODEC`. */
 export type Codecs = Readonly<Record<string, () => Codec>>

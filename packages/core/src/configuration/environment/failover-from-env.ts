@@ -1,7 +1,7 @@
 import { failover } from '../../failover/failover.ts'
 import type { ByteStore, CacheStore } from '../../store.ts'
 import type { DriverRegistry } from '../driver-registry.ts'
-import { Env, type Variables } from './env.ts'
+import { Env, type Variables } from '../env.ts'
 
 /** A store that the environment selects, and a text that is equal for two selections of the same backend. */
 export interface StoreChoice {

@@ -2,7 +2,7 @@ import type { InvalidationBus } from '../../bus.ts'
 import type { NearOptions } from '../../near/near-options.ts'
 import type { Driver } from '../driver.ts'
 import type { DriverRegistry } from '../driver-registry.ts'
-import type { Env } from './env.ts'
+import type { Env } from '../env.ts'
 
 /**
  * Reads the options of a near cache: `CACHE_NEAR_BYTES`, which enables it, `CACHE_NEAR_TTL` and `CACHE_BUS`.

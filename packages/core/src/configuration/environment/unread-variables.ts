@@ -1,6 +1,6 @@
 import type { ConfigProblem } from '../../errors.ts'
-import { nearestName } from '../nearest-name.ts'
-import { maskSecrets, type Variables } from './env.ts'
+import { nearestName } from '../../options/nearest-name.ts'
+import { maskSecrets, type Variables } from '../env.ts'
 
 /** If such a variable is misspelt and no other one is set, the application silently runs on the default driver. */
 const selectsBackend = /^(CACHE|SESSION)_(?:DRIVER|STORE)$/

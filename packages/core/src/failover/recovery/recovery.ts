@@ -1,7 +1,6 @@
 import { channels } from '../../channels.ts'
 import type { ByteStore } from '../../store.ts'
 import { after } from '../../time/wait.ts'
-import type { FailoverSettings } from '../failover-options.ts'
 import type { Spare } from '../spare/spare.ts'
 import { Drain } from './drain.ts'
 import { FailureRate } from './failure-rate.ts'
@@ -18,6 +17,16 @@ import { beginGeneration } from './raise-generation.ts'
  * - `'settling'`: the primary store replies again. Writes go to both stores, reads to the spare one.
  */
 export type Phase = 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
+
+/** The options after validation, with defaults applied. */
+export interface FailoverSettings {
+  readonly share: number
+  readonly calls: number
+  readonly windowMs: number
+  readonly probeMs: number
+  readonly journal: number
+  readonly settleMs: number
+}
 
 /** Called with the keys that are read from the primary store again, or with `undefined` for all. */
 export type SettledListener = (keys: readonly string[] | undefined) => void

@@ -1,6 +1,6 @@
+import type { Entry } from '../../entry.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
-import type { Entry } from '../entry.ts'
 import { decodeFrame, encodeFrame, isFrame } from '../frame.ts'
 import { JsonText } from '../json-text.ts'
 import { toText } from '../payload.ts'

@@ -1,6 +1,6 @@
+import type { Entry } from '../../entry.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
-import type { Entry } from '../entry.ts'
 import { decodeFrame, encodeFrame, frameKind, frameKinds } from '../frame.ts'
 import { toText } from '../payload.ts'
 import { json } from './json.ts'

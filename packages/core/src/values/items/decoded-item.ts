@@ -1,6 +1,6 @@
+import type { Entry } from '../../entry.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
-import type { Entry } from '../entry.ts'
 
 /** An item of bytes, with what was decoded from it: reads of a near cache return it instead of the item. */
 export class DecodedItem {

@@ -1,7 +1,7 @@
 import type { Payload } from '../../store.ts'
 import type { AnyStore } from '../entry-codec.ts'
+import { isMark } from '../mark.ts'
 import { toText } from '../payload.ts'
-import { isMark } from './mark.ts'
 
 type ItemStore = Pick<AnyStore, 'payload'>
 
