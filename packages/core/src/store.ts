@@ -62,6 +62,9 @@ export interface ReadOptions {
   readonly forUpdate?: boolean | undefined
 }
 
+/** Includes every write that was acknowledged before. */
+export const strongRead = { consistency: 'strong' } as const
+
 /** The limits of the backend. The facade respects them. */
 export interface StoreLimits {
   /** Maximum length of a key, in UTF-8 bytes. The facade shortens longer keys to a readable head and a SHA-256 tail. */

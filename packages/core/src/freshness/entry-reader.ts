@@ -1,5 +1,5 @@
 import type { Entry, EntryFacts } from '../entry.ts'
-import type { Awaitable, ReadOptions } from '../store.ts'
+import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { TagVersions, Versions } from '../tags/tag-versions.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
@@ -10,7 +10,6 @@ import { staleMsOf, tagsOf } from './freshness.ts'
 import type { KnownTags } from './known-tags.ts'
 
 const noVersions: Versions = new Map()
-const strongRead: ReadOptions = { consistency: 'strong' }
 
 type EntryTags = NonNullable<EntryFacts['tags']>
 

@@ -1,5 +1,6 @@
 import { createEntryId, type Entry, type EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
+import { strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { Found } from './entry-reader.ts'
@@ -77,7 +78,7 @@ async function endOf(
   const stated = facts?.expiresAt === undefined ? undefined : positive(facts.expiresAt - now)
   for (let reads = 0; reads < maxTtlReads; reads++) {
     const sentAt = performance.now()
-    const [found] = await store.getWithTtl([key], { consistency: 'strong' })
+    const [found] = await store.getWithTtl([key], strongRead)
     if (found === undefined) return 'changed'
     if (found.ttl === undefined) continue
     if (found.ttl === Infinity) return { ttl: stated }

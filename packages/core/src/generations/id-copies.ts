@@ -1,4 +1,4 @@
-import type { Awaitable, KeyPlacement, ReadOptions } from '../store.ts'
+import { type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 import type { IdStore } from './pinned-store.ts'
@@ -10,7 +10,6 @@ const spareSets = 2
 /** How many further keys are tried, to find some that are on other nodes. */
 const maxFurtherKeys = 100
 const maxFailedAdds = 5
-const strongRead: ReadOptions = { consistency: 'strong' }
 
 /** Ids do not contain "~", so a key within a generation never equals one of these. */
 function keyOfCopy(prefix: string, copy: number): string {

@@ -1,6 +1,6 @@
 import type { EntryFacts } from '../entry.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import type { Payload } from '../store.ts'
+import { type Payload, strongRead } from '../store.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import { frameKind, frameKinds } from '../values/frame.ts'
 import { isMark } from '../values/mark.ts'
@@ -19,7 +19,7 @@ export interface InspectedKey {
 export async function inspectEntry(target: InspectedKey): Promise<Inspection> {
   const { storageKey, store, entries, reader } = target
   const { item, ttl } = await readItem(store, storageKey)
-  const found = await reader.examine(storageKey, item, undefined, { consistency: 'strong' })
+  const found = await reader.examine(storageKey, item, undefined, strongRead)
   const facts = entries.decode(storageKey, item)?.facts
   const isStored = item !== undefined
   return {
@@ -39,11 +39,10 @@ async function readItem(
   store: AnyStore,
   key: string,
 ): Promise<{ readonly item: unknown; readonly ttl: number | undefined }> {
-  const strong = { consistency: 'strong' } as const
   const missing = { item: undefined, ttl: undefined }
   // Some backends do not reveal the ttl.
-  if (store.getWithTtl === undefined) return { ...missing, item: await store.get(key, strong) }
-  const [found] = await store.getWithTtl([key], strong)
+  if (store.getWithTtl === undefined) return { ...missing, item: await store.get(key, strongRead) }
+  const [found] = await store.getWithTtl([key], strongRead)
   return found ?? missing
 }
 

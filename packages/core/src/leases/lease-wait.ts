@@ -1,11 +1,10 @@
-import type { Awaitable } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import { pollDelay } from '../time/poll-delay.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 
-const strongRead = { consistency: 'strong' } as const
 const maxPollMs = 250
 
 /** How waits pause and read. The waits of many keys share their timers and reads. */

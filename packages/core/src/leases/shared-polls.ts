@@ -1,4 +1,5 @@
 import { TurnBatch } from '../calls/turn-batch.ts'
+import { strongRead } from '../store.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { getOutcomes } from '../wrappers/get-outcomes.ts'
@@ -33,7 +34,7 @@ export class SharedPolls implements LeasePolls {
 
   #readsOf(store: AnyStore): TurnBatch<unknown> {
     return new TurnBatch(async (keys) => {
-      const outcomes = await getOutcomes(store, keys, { consistency: 'strong' })
+      const outcomes = await getOutcomes(store, keys, strongRead)
       this.#lastReadAt = performance.now()
       return outcomes
     })

@@ -1,11 +1,11 @@
 import { Deferred } from '../calls/deferred.ts'
+import { strongRead } from '../store.ts'
 import { replaceSeen } from '../updates/replace-seen.ts'
 import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
 import type { LimitPolicy, Verdict } from './limit.ts'
 import type { LimitStore } from './limit-store.ts'
 
-const strongRead = { consistency: 'strong' } as const
 const pattern = /^([\d.e+-]+) (\d+)$/
 /** Sums of fractions are not exact. */
 const epsilon = 1e-6

@@ -4,11 +4,9 @@ import type { LockContext, LockName } from '../locks/lock-context.ts'
 import { randomText } from '../locks/lock-item.ts'
 import { Tenure } from '../locks/tenure.ts'
 import { checkFunction } from '../options/check-arguments.ts'
-import type { Awaitable } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { ConcurrencyLimit } from './limit.ts'
-
-const strongRead = { consistency: 'strong' } as const
 
 export interface SlotLimitOptions {
   readonly name: string

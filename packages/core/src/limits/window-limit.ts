@@ -1,10 +1,10 @@
+import { strongRead } from '../store.ts'
 import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
 import { integerOf, toIntegerItem } from '../values/items/integer-item.ts'
 import type { LimitPolicy, Verdict } from './limit.ts'
 import type { LimitStore } from './limit-store.ts'
 import { type LimitWindow, windowAt } from './limit-window.ts'
 
-const strongRead = { consistency: 'strong' } as const
 /** Sums of shares of a window are not exact. */
 const epsilon = 1e-6
 

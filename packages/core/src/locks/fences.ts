@@ -1,3 +1,4 @@
+import { strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import { wait } from '../time/wait.ts'
@@ -6,7 +7,6 @@ import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { integerOf, toIntegerItem } from '../values/items/integer-item.ts'
 
-const strongRead = { consistency: 'strong' } as const
 /** How many numbers a lock can use per millisecond without that a lost counter repeats one. */
 const numbersPerMs = 1_024
 /** Lower than every number of a counter that began at a time after 2005. */

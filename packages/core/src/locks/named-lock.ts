@@ -1,14 +1,12 @@
 import { checkFunction } from '../options/check-arguments.ts'
 import { checkTimeout } from '../options/check-options.ts'
-import type { Awaitable } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { Holding } from './holding.ts'
 import type { HeldLock, Lock, RunOptions, WaitOptions } from './lock.ts'
 import type { LockContext, LockName } from './lock-context.ts'
 import { parseLockItem } from './lock-item.ts'
 import { Tenure } from './tenure.ts'
-
-const strongRead = { consistency: 'strong' } as const
 
 /** A lock with a name, and one owner that holds it or wants to. */
 export class NamedLock implements Lock {

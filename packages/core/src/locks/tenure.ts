@@ -1,7 +1,7 @@
+import { strongRead } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { createLockItem, type LockFacts, parseLockItem } from './lock-item.ts'
 
-const strongRead = { consistency: 'strong' } as const
 /** The share of its ttl for which a lock is certainly held. The rest is for the work to end, and for different clocks. */
 const safeShare = 0.9
 

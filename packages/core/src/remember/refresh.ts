@@ -3,6 +3,7 @@ import type { Lease } from '../leases/lease.ts'
 import { isInLocalBackoff } from '../leases/local-backoff.ts'
 import { LocalClaim } from '../leases/local-claim.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
+import { strongRead } from '../store.ts'
 import { type LoadJob, refreshLease } from './load-job.ts'
 import { runInBackground } from './loader.ts'
 import { runLoad } from './run-load.ts'
@@ -42,7 +43,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
 async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
   const { scope, key, options } = job
   // Another process may have refreshed the value since it was read.
-  const found = await scope.reader.read(key, options.tags, { consistency: 'strong' })
+  const found = await scope.reader.read(key, options.tags, strongRead)
   if (found.entry === undefined || found.staleMs < 0) return noResult
   if (job.options.lease === undefined) {
     // Without a lease, only this shows that a caller waits for a load of the value.

@@ -10,7 +10,7 @@ import {
 } from '../loading/remember-options.ts'
 import { checkKeys, checkLoader } from '../options/check-arguments.ts'
 import { mergeOptions } from '../options/merge-options.ts'
-import type { Awaitable } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
@@ -24,8 +24,6 @@ import {
   readOrJoin,
 } from './remember.ts'
 import { type JobKeys, type LoadMany, RememberManyCall } from './remember-many.ts'
-
-const strongRead = { consistency: 'strong' } as const
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 

@@ -8,13 +8,11 @@ import type { Flight } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
-import type { Awaitable } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { callSharedLoader, runInBackground } from './loader.ts'
 import { joinFlight, leadFlight, readOrJoin } from './remember.ts'
-
-const strongRead = { consistency: 'strong' } as const
 
 /** The loader of `rememberMany`. Returns the values by key, or in the order of `missing`. */
 export type LoadMany<T> = (

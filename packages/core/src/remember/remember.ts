@@ -4,6 +4,7 @@ import { noClaim } from '../leases/local-claim.ts'
 import { type CurrentLoad, currentLoadOf } from '../loading/current-load.ts'
 import { Flight, type FlightResult, firstStep } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
+import { strongRead } from '../store.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { callLoader } from './loader.ts'
 import { isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
@@ -21,9 +22,7 @@ export async function rememberAgain<T>(call: Call<T>): Promise<T> {
   const existing = flights.find(job.key)
   if (existing !== undefined) return joinFlight(existing, call)
   const flight = flights.begin(job.key)
-  return leadFlight(flight, call, () =>
-    reader.read(job.key, job.options.tags, { consistency: 'strong' }),
-  )
+  return leadFlight(flight, call, () => reader.read(job.key, job.options.tags, strongRead))
 }
 
 /**

@@ -8,6 +8,7 @@ import { isInLocalBackoff } from '../leases/local-backoff.ts'
 import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
 import { currentLoadOf } from '../loading/current-load.ts'
 import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
+import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import { isSameItem } from '../values/payload.ts'
 import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
@@ -15,7 +16,6 @@ import { refreshInBackground } from './refresh.ts'
 import { runLoad, staleIfError } from './run-load.ts'
 import { report } from './store-value.ts'
 
-const strongRead = { consistency: 'strong' } as const
 /** How long a loader waits for the load of another process: that one may wait for this process. */
 const nestedWaitMs = 1_000
 /** How often a call tries to take a lease that others take before it. Each time another process makes progress. */

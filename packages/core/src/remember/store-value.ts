@@ -7,6 +7,7 @@ import { noClaim } from '../leases/local-claim.ts'
 import { companionNames, storeCompanions } from '../loading/companions.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
+import { strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
@@ -17,7 +18,6 @@ const passMs = 1_000
 /** Why a backend did not store a value. After any other error, it may be stored. */
 const refusals: readonly CacheErrorCode[] = ['ERR_CACHE_LIMIT', 'ERR_CACHE_REJECTED']
 const noVersions: ReadonlyMap<string, TagVersion> = new Map()
-const strongRead = { consistency: 'strong' } as const
 
 /** A load that has returned its value. */
 export interface LoadedValue<T> {

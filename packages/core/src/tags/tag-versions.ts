@@ -1,5 +1,5 @@
 import type { Keyspace } from '../keys.ts'
-import type { Awaitable, ReadOptions } from '../store.ts'
+import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
@@ -15,7 +15,6 @@ import {
 /** The versions of tags by name. A tag without a version makes the entries that have it misses. */
 export type Versions = ReadonlyMap<string, TagVersion | undefined>
 
-const strongRead: ReadOptions = { consistency: 'strong' }
 const dayMs = 86_400_000
 /** How long a version is stored after its last use. After that, entries with this tag are misses. */
 const versionTtl = 30 * dayMs

@@ -2,7 +2,7 @@ import { createEntryId } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Flight } from '../loading/flight.ts'
-import type { Awaitable, ReadOptions } from '../store.ts'
+import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
@@ -14,7 +14,6 @@ import type { KeyedQueue } from './keyed-queue.ts'
 import { conflict, retryOnConflict } from './retry-on-conflict.ts'
 
 /** For a read before a compare-and-set: an outdated value would only cause conflicts. */
-const strongRead: ReadOptions = { consistency: 'strong' }
 
 export interface EntryUpdatesContext {
   readonly store: OrderedStore

@@ -6,13 +6,12 @@ import {
   newestOf,
   parseId,
 } from '../../generations/generation-id.ts'
-import type { ByteStore, Payload } from '../../store.ts'
+import { type ByteStore, type Payload, strongRead } from '../../store.ts'
 import { toText } from '../../values/payload.ts'
 import type { Spare } from '../spare/spare.ts'
 import type { UnsettledKeys } from './unsettled-keys.ts'
 
 const maxConflicts = 5
-const strongRead = { consistency: 'strong' } as const
 
 /**
  * Begins a new generation in the primary store, unless this process has used the one that is stored there, and no other,

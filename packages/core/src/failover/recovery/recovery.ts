@@ -1,5 +1,5 @@
 import { channels } from '../../channels.ts'
-import type { ByteStore } from '../../store.ts'
+import { type ByteStore, strongRead } from '../../store.ts'
 import { after } from '../../time/wait.ts'
 import type { Spare } from '../spare/spare.ts'
 import { Drain } from './drain.ts'
@@ -259,7 +259,7 @@ export class Recovery {
     // A process that cannot finish must not hold up the others.
     if (this.#hasSettled(maxSettlingTimes * this.#settings.settleMs)) return false
     try {
-      return (await this.#primary.get(settlingKey, { consistency: 'strong' })) !== undefined
+      return (await this.#primary.get(settlingKey, strongRead)) !== undefined
     } catch {
       return false
     }

@@ -1,4 +1,4 @@
-import type { Awaitable, ByteStore } from '../../store.ts'
+import { type Awaitable, type ByteStore, strongRead } from '../../store.ts'
 import { toText } from '../../values/payload.ts'
 
 /** Where processes find the id of an outage. Keys of a cache never begin with "~". */
@@ -113,7 +113,7 @@ export class OutageId {
   /** Whether another process uses the spare store only. */
   async #hasOtherUser(): Promise<boolean> {
     try {
-      const user = await this.#store.get(userKey, { consistency: 'strong' })
+      const user = await this.#store.get(userKey, strongRead)
       if (user === undefined) return false
       return !(await this.#store.compareAndSet(userKey, this.#token, undefined))
     } catch {
@@ -143,7 +143,7 @@ export class OutageId {
 
   async #findOrCreate(): Promise<string> {
     for (let conflicts = 0; ; conflicts++) {
-      const found = await this.#store.get(idKey, { consistency: 'strong' })
+      const found = await this.#store.get(idKey, strongRead)
       const id = found === undefined ? undefined : toText(found)
       if (id !== undefined && idPattern.test(id) && id !== this.#dropped) {
         await this.#store.touch(idKey, idTtlMs)
