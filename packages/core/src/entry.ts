@@ -26,10 +26,3 @@ export interface Entry {
   readonly value: unknown
   readonly facts?: EntryFacts | undefined
 }
-
-const idBytes = 6 // 8 characters of base64url
-
-/** Returns the id of a new item. */
-export function createEntryId(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(idBytes))).toString('base64url')
-}

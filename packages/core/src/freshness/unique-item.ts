@@ -1,8 +1,9 @@
-import { createEntryId, type Entry, type EntryFacts } from '../entry.ts'
+import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import { strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
+import { randomId } from '../values/random-id.ts'
 import type { Found } from './entry-reader.ts'
 
 /** Codes of errors that another attempt would meet as well. `REJECTED`: the user of a server may lack the permission. */
@@ -48,7 +49,7 @@ export async function makeUnique(
   try {
     const end = await endOf(scope, key, found.entry)
     if (typeof end === 'string') return end
-    const facts = { ...found.entry.facts, ...end.facts, id: createEntryId(), isRewritten: true }
+    const facts = { ...found.entry.facts, ...end.facts, id: randomId(8), isRewritten: true }
     const item = entries.encode(key, found.entry.value, facts)
     const isStored = await store.compareAndSet(key, found.item, item, end.ttl)
     return isStored ? { ...found, item, entry: { value: found.entry.value, facts } } : 'changed'

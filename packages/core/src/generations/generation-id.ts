@@ -1,5 +1,6 @@
+import { randomId } from '../values/random-id.ts'
+
 const idPattern = /^([0-9a-z]{1,11})\.[\w-]{8}$/
-const randomBytes = 6 // 8 characters of base64url
 
 /** Maximum length of the text of an id: a safe integer in base 36, a dot and 8 random characters. */
 export const maxIdLength = 20
@@ -23,8 +24,7 @@ export interface GenerationId {
  */
 export function createIdAfter(id: GenerationId | undefined, time: number): GenerationId {
   const number = Math.max((id?.number ?? 0) + 1, time)
-  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes)))
-  return { number, text: `${number.toString(36)}.${random.toString('base64url')}` }
+  return { number, text: `${number.toString(36)}.${randomId(8)}` }
 }
 
 /** Parses the text of an id. Returns `undefined` for any other text. */

@@ -1,5 +1,6 @@
 import type { AnyStore } from '../values/entry-codec.ts'
-import { Mark, type MarkKind, markToken } from '../values/mark.ts'
+import { Mark, type MarkKind } from '../values/mark.ts'
+import { randomId } from '../values/random-id.ts'
 import type { Claim } from './claim.ts'
 
 /** A stale item that may be replaced. Its bytes guard it, so that the lease lies in a key of its own. */
@@ -20,7 +21,7 @@ export class Lease implements Claim {
   readonly #key: string
   readonly #stale: StaleItem | undefined
   readonly #ms: number
-  readonly #token = markToken()
+  readonly #token = randomId(12)
   #count = 0
   /** The items that may be stored: two, if the outcome of the last renewal is not known. */
   #items: unknown[] = []
@@ -131,5 +132,5 @@ export function toMarkItem(store: AnyStore, mark: Mark): unknown {
 
 /** Returns a mark that ends a load without a value. */
 export function endMark(kind: Exclude<MarkKind, 'L'>, ms: number): Mark {
-  return new Mark(kind, markToken(), 0, Math.max(1, ms))
+  return new Mark(kind, randomId(12), 0, Math.max(1, ms))
 }

@@ -1,11 +1,11 @@
 import { Holding } from '../locks/holding.ts'
 import type { RunOptions } from '../locks/lock.ts'
 import type { LockContext, LockName } from '../locks/lock-context.ts'
-import { randomText } from '../locks/lock-item.ts'
 import { Tenure } from '../locks/tenure.ts'
 import { checkFunction } from '../options/check-arguments.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
+import { randomId } from '../values/random-id.ts'
 import type { ConcurrencyLimit } from './limit.ts'
 
 export interface SlotLimitOptions {
@@ -86,7 +86,7 @@ export class SlotLimit implements ConcurrencyLimit {
   }
 
   async #begin(key: string): Promise<Slot | undefined> {
-    const facts = { ttl: this.#options.ttl, owner: randomText() }
+    const facts = { ttl: this.#options.ttl, owner: randomId(12) }
     const tenure = await Tenure.begin(this.#context.store, key, facts)
     return tenure && { key, tenure }
   }

@@ -1,5 +1,6 @@
-import { createEntryId, type Entry, type EntryFacts } from '../entry.ts'
+import type { Entry, EntryFacts } from '../entry.ts'
 import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
+import { randomId } from '../values/random-id.ts'
 import type { Companion, CompanionRequests } from './companions.ts'
 
 /** What the loader of `remember` receives. */
@@ -149,7 +150,7 @@ export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
     if (value === undefined) {
       throw new TypeError('alongside: undefined cannot be cached because it means a miss.')
     }
-    const name = `${this.key}:${part}:${createEntryId()}`
+    const name = `${this.key}:${part}:${randomId(8)}`
     this.companions.push({ name, value })
     return name
   }

@@ -4,10 +4,10 @@ import type { ActiveLoads } from '../loading/active-loads.ts'
 import { checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
+import { randomId } from '../values/random-id.ts'
 import { Fences } from './fences.ts'
 import type { Lock, LockOptions } from './lock.ts'
 import { LockContext } from './lock-context.ts'
-import { randomText } from './lock-item.ts'
 import { NamedLock } from './named-lock.ts'
 
 const defaultTtl = '30s'
@@ -47,7 +47,7 @@ export class LockCalls {
 
   lock(name: string, options: LockOptions = {}): Lock {
     checkOptionNames('lock', options, optionNames)
-    const { ttl = defaultTtl, owner = randomText() } = options
+    const { ttl = defaultTtl, owner = randomId(12) } = options
     if (typeof owner !== 'string' || owner === '') {
       throw new TypeError('The owner of a lock must be a non-empty string.')
     }

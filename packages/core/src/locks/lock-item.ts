@@ -1,8 +1,8 @@
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { randomId } from '../values/random-id.ts'
 
 const pattern = /^[\w-]{12}\.(\d+)\.(.*)$/s
-const randomBytes = 9 // 12 characters of base64url
 
 /** What an item of a lock says. */
 export interface LockFacts {
@@ -15,7 +15,7 @@ export interface LockFacts {
  * does not affect the lock when the same owner acquires it again.
  */
 export function createLockItem(store: AnyStore, { ttl, owner }: LockFacts): unknown {
-  return toTextItem(store, `${randomText()}.${ttl}.${owner}`)
+  return toTextItem(store, `${randomId(12)}.${ttl}.${owner}`)
 }
 
 /** Returns what the item of a lock says; `undefined` for no item, and for a foreign value. */
@@ -24,9 +24,4 @@ export function parseLockItem(store: AnyStore, item: unknown): LockFacts | undef
   if (match === null) return undefined
   const [, ttl, owner] = match
   return { ttl: Number(ttl), owner: owner as string }
-}
-
-/** A random text that identifies an owner, or an item. */
-export function randomText(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes))).toString('base64url')
 }

@@ -1,5 +1,5 @@
 import { channels } from '../channels.ts'
-import { createEntryId, type EntryFacts } from '../entry.ts'
+import type { EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
@@ -11,6 +11,7 @@ import { strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
+import { randomId } from '../values/random-id.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself. */
@@ -173,7 +174,7 @@ async function factsOf<T>(
   }
   if (Object.keys(facts).length === 0) return undefined
   // Once an entry with a window is stale, no other write stores the same times.
-  return hasWindow ? facts : { ...facts, id: createEntryId() }
+  return hasWindow ? facts : { ...facts, id: randomId(8) }
 }
 
 /** Stores the item. Returns whether it is certain that nothing has invalidated it since the load began. */

@@ -1,4 +1,4 @@
-const randomBytes = 6 // 8 characters of base64url
+import { randomId } from '../values/random-id.ts'
 
 /**
  * The version of a tag, as it is stored: `hard.soft`. The first part is replaced when entries with the tag become
@@ -47,6 +47,5 @@ function timeOf(id: string): number {
 }
 
 function createId(time: number): string {
-  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(randomBytes)))
-  return `${time.toString(36)}-${random.toString('base64url')}`
+  return `${time.toString(36)}-${randomId(8)}`
 }

@@ -1,4 +1,3 @@
-import { createEntryId } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Flight } from '../loading/flight.ts'
@@ -9,6 +8,7 @@ import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import { storedItem } from '../values/items/decoded-item.ts'
 import { integerOf } from '../values/items/integer-item.ts'
 import { parseMark } from '../values/mark.ts'
+import { randomId } from '../values/random-id.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
 import { conflict, retryOnConflict } from './retry-on-conflict.ts'
@@ -204,7 +204,7 @@ export class EntryUpdates {
     const item = this.#context.entries.encode(key, value, {
       ...facts,
       freshUntil: now,
-      id: createEntryId(),
+      id: randomId(8),
     })
     return { item, ttl: Math.ceil(ttl) }
   }

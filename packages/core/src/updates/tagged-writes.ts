@@ -1,7 +1,8 @@
-import { createEntryId, type EntryFacts } from '../entry.ts'
+import type { EntryFacts } from '../entry.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
+import { randomId } from '../values/random-id.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
 
 type KeyedValue = readonly [storageKey: string, value: unknown]
@@ -74,6 +75,6 @@ export class TaggedWrites {
   async factsOf(tags: readonly string[] | undefined): Promise<EntryFacts | undefined> {
     if (tags === undefined || tags.length === 0) return undefined
     const versions = await this.#context.tags.currentVersions(tags)
-    return { id: createEntryId(), tags: versions }
+    return { id: randomId(8), tags: versions }
   }
 }

@@ -59,8 +59,3 @@ export function parseMark(item: unknown): Mark | undefined {
   const [, kind, token, count, ms] = match
   return new Mark(kind as MarkKind, token as string, Number(count), Number(ms))
 }
-
-/** Returns a random token for a mark. */
-export function markToken(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
-}

@@ -1,5 +1,6 @@
 import { type Awaitable, type ByteStore, strongRead } from '../../store.ts'
 import { toText } from '../../values/payload.ts'
+import { randomId } from '../../values/random-id.ts'
 
 /** Where processes find the id of an outage. Keys of a cache never begin with "~". */
 const idKey = '~outage'
@@ -161,6 +162,5 @@ export class OutageId {
 }
 
 function createId(): string {
-  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(6)))
-  return `~o${random.toString('base64url')}:`
+  return `~o${randomId(8)}:`
 }
