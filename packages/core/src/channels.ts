@@ -116,3 +116,8 @@ export const channels: Readonly<
   /** A store was replaced by its spare store, or came back. @see FailoverEvent */
   failover: channel('stowage:failover'),
 }
+
+/** Publishes a failure that no call rejects with on `stowage:error`. */
+export function publishError(event: CacheEvent, error: unknown): void {
+  if (channels.error.hasSubscribers) channels.error.publish({ ...event, error })
+}

@@ -1,4 +1,4 @@
-import { channels, type LimitEvent } from '../channels.ts'
+import { channels, type LimitEvent, publishError } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type {
@@ -85,7 +85,7 @@ export class NamedRateLimiter implements RateLimiter {
     const { policy, onError } = this.#context
     const isOutage = CacheError.is(error) && error.code !== 'ERR_CACHE_CLOSED'
     if (onError === 'throw' || !isOutage) throw error
-    if (channels.error.hasSubscribers) channels.error.publish({ ...this.#event(key), error })
+    publishError(this.#event(key), error)
     const allowed = onError === 'allow'
     const retryMs = allowed ? 0 : retryAfterFailureMs
     const remaining = allowed ? Math.max(0, policy.capacity - cost) : 0

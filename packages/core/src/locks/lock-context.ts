@@ -1,5 +1,5 @@
 import type { InvalidationBus } from '../bus.ts'
-import { channels, type LockEvent } from '../channels.ts'
+import { type CacheEvent, channels, type LockEvent, publishError } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -66,8 +66,7 @@ export class LockContext {
 
   publish(key: string, outcome: LockEvent['outcome'], durationMs: number): void {
     if (!channels.lock.hasSubscribers) return
-    const event = { cache: this.#cache, store: this.store.name, key }
-    channels.lock.publish({ ...event, outcome, durationMs } satisfies LockEvent)
+    channels.lock.publish({ ...this.#event(key), outcome, durationMs } satisfies LockEvent)
   }
 
   /** Creates the error of a lock that was not acquired, or was lost. @param problem continues the name of the lock */
@@ -83,8 +82,11 @@ export class LockContext {
   }
 
   publishError(key: string, error: unknown): void {
-    if (!channels.error.hasSubscribers) return
-    channels.error.publish({ cache: this.#cache, store: this.store.name, key, error })
+    publishError(this.#event(key), error)
+  }
+
+  #event(key: string): CacheEvent {
+    return { cache: this.#cache, store: this.store.name, key }
   }
 
   async #publish(bus: InvalidationBus, key: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { channels } from '../channels.ts'
+import { publishError } from '../channels.ts'
 import { BoundedMap } from '../eviction/bounded-map.ts'
 import type { CacheStore } from '../store.ts'
 import { type Clock, elapsedTimeOf, systemClock } from '../time/clock.ts'
@@ -242,8 +242,7 @@ export class NearCache {
   }
 
   #report(error: unknown, key: string | undefined): void {
-    if (!channels.error.hasSubscribers) return
     const { cache, store } = this.#config
-    channels.error.publish({ cache, store: store.name, key: key ?? '', error })
+    publishError({ cache, store: store.name, key: key ?? '' }, error)
   }
 }

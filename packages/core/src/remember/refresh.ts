@@ -1,3 +1,4 @@
+import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Lease } from '../leases/lease.ts'
 import { isInLocalBackoff } from '../leases/local-backoff.ts'
@@ -7,7 +8,6 @@ import { strongRead } from '../store.ts'
 import { type LoadJob, refreshLease } from './load-job.ts'
 import { runInBackground } from './loader.ts'
 import { runLoad } from './run-load.ts'
-import { publishError } from './store-value.ts'
 
 /** How long a process does not try to refresh a value that another one refreshes. */
 const refusedMs = 100
@@ -35,7 +35,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
   try {
     flights.end(flight, await refreshIfStale(job, flight))
   } catch (error) {
-    publishError(job, error)
+    publishError(job.scope.entries.event(job.key), error)
     flights.end(flight, noResult)
   }
 }

@@ -1,3 +1,4 @@
+import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark } from '../leases/lease.ts'
@@ -6,7 +7,7 @@ import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 import type { LoadJob } from './load-job.ts'
 import { startLoad } from './loader.ts'
-import { endClaim, publishError, storeLoadedValue } from './store-value.ts'
+import { endClaim, storeLoadedValue } from './store-value.ts'
 
 const passMs = 1_000
 const noVersions: Versions = new Map()
@@ -98,7 +99,7 @@ async function handleFailure<T>(
   if (backoff > 0) await endClaim(job, claim, endMark('F', backoff))
   else await endClaim(job, claim, claim.replacesStale ? undefined : endMark('P', passMs))
   if (stale === undefined) throw error
-  publishError(job, error)
+  publishError(job.scope.entries.event(job.key), error)
   return stale
 }
 

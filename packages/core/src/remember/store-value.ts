@@ -1,4 +1,4 @@
-import { channels } from '../channels.ts'
+import { publishError } from '../channels.ts'
 import type { EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
@@ -218,13 +218,5 @@ function encode<T>({ scope, key }: LoadJob<T>, value: T): unknown {
 /** Publishes a failure that `remember` does not throw. Throws errors that are not a `CacheError`. */
 export function report<T>({ scope, key }: LoadJob<T>, error: unknown): void {
   if (!CacheError.is(error)) throw error
-  publishError({ scope, key }, error)
-}
-
-/** Publishes an error on `stowage:error`. */
-export function publishError(
-  { scope, key }: Pick<LoadJob<unknown>, 'scope' | 'key'>,
-  error: unknown,
-): void {
-  if (channels.error.hasSubscribers) channels.error.publish({ ...scope.entries.event(key), error })
+  publishError(scope.entries.event(key), error)
 }
