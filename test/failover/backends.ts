@@ -43,8 +43,9 @@ export const backends = {
       options: { servers: [`127.0.0.1:${port}`], ...timeouts },
     }))
   },
-  // DynamoDB Local executes one request after the other: on one core, about 500 reads and writes per second, and a call
-  // consists of up to three of them.
+  // DynamoDB Local executes one request after the other: with a core of its own, about 500 reads and writes per second. A
+  // call consists of up to three of them, and all processes clear the table when their journals have overflown. A backend
+  // that is too busy to reply within the deadline would not be used again.
   dynamodb: async (): Promise<Backend> => {
     const server = await startDynamoDB()
     const env = { ...server.env }
@@ -60,7 +61,7 @@ export const backends = {
         requestTimeout: deadlineMs,
       },
     })
-    return behindProxy(server, jobFor, { env, perSecond: 100 })
+    return behindProxy(server, jobFor, { env, perSecond: 50 })
   },
 }
 
