@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
 import { CacheError } from '@stowage/core'
 import { type Command, CommanderError } from 'commander'
 import { CommandError, UsageError } from './errors.ts'
@@ -12,7 +13,7 @@ const exitCodes = { done: 0, failed: 1, usage: 2 } as const
 
 /**
  * Runs a command of `stowage`, and resolves to its exit code: 0 if it has done what it should and found no error, 1 if it
- * failed or found errors, 2 if it was used wrongly. Never rejects for a failure that the user can fix.
+ * failed or found errors, 2 if it was used wrongly. Never rejects: an unexpected error is written with its stack.
  *
  * The variables of `.env` files are added to `process.env`.
  *
@@ -60,7 +61,11 @@ function report(error: unknown, output: Output): number {
     return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
   const isExpected = error instanceof CommandError || CacheError.is(error)
   const isUsage = error instanceof UsageError
-  if (!isExpected && !isUsage) throw error
+  if (!isExpected && !isUsage) {
+    // Not thrown: Node would write it as it is, with secrets and control characters of the backend.
+    output.error(inspect(error))
+    return exitCodes.failed
+  }
   const [first = '', ...others] = (error as Error).message.split('\n').map(printable)
   const text = wrap(first, output.width, '✗ ').replace('✗', output.colors.red('✗'))
   output.error([text, ...others].join('\n'))

@@ -107,6 +107,17 @@ describe('control characters', () => {
     },
     60_000,
   )
+
+  test('of unexpected errors are escaped, and secrets in them masked', async () => {
+    const error = `new Error(${JSON.stringify(`${hostile} ${password}`)})`
+    folder.write('app.mjs', `export const caches = { then: (_, reject) => reject(${error}) }`)
+    const { code, stderr } = await folder.spawn(['inspect', 'x', '--config', 'app.mjs'], env)
+    expect(code).toBe(1)
+    expect(stderr).toContain(shown.replace('\\u000d\\u000a', '\\u000d\n'))
+    expect(stderr).toMatch(/at .*app\.mjs:1/)
+    expect(stderr).not.toMatch(/[^\P{Cc}\n]/u)
+    expect(stderr).not.toContain(password)
+  })
 })
 
 describe('inspect', () => {

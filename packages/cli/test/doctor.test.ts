@@ -321,6 +321,10 @@ describe('also finds', () => {
     const short = await diagnose({ ...onRedis, SESSION_SECRET: 'change me' }, 1)
     expect(short).toMatchObject([{ code: 'env-invalid', subject: 'SESSION_SECRET' }])
     expect(short[0]?.remedy).toContain('openssl rand -base64 32')
+    const rotated = { ...onRedis, SESSION_SECRET: `${secret.SESSION_SECRET},change me` }
+    const old = await diagnose(rotated, 0)
+    expect(old).toMatchObject([{ code: 'session-secret-short', severity: 'warning' }])
+    expect(JSON.stringify(old)).not.toContain('change me')
     expect(JSON.stringify(short)).not.toContain('change me')
   })
 

@@ -1,9 +1,14 @@
+import { maxDepth } from './assert-representable.ts'
+
 /**
  * Checks the lengths that a payload claims, before memory is reserved for them: every value takes one byte at least, so that
  * the values which arrays and maps still need can never be more than the bytes that follow. Without this, each of many nested
  * arrays could claim as many elements as the payload has bytes, and a few kilobytes would reserve gigabytes.
  *
- * @throws RangeError if a length is too large
+ * Checks the number of levels as well: functions of the application that call themselves for each level, such as
+ * `JSON.stringify`, would exceed the stack with a value that `msgpack()` cannot have stored.
+ *
+ * @throws RangeError if a length is too large, or there are too many levels
  * @see https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 export function assertLengths(body: Buffer): void {
@@ -11,10 +16,16 @@ export function assertLengths(body: Buffer): void {
   let at = 0
   /** Values that are still to come. */
   let missing = 1
+  /** For each container that is not complete: how many values are still to come when it is. */
+  const open: number[] = []
   while (missing > 0) {
+    while (missing === open.at(-1)) open.pop()
+    if (open.length > maxDepth)
+      throw new RangeError(`The payload has more than ${maxDepth} levels.`)
     if (missing > length - at) throw new RangeError('A length is larger than the payload.')
     const head = body[at++] as number
     missing--
+    const rest = missing
     if (head < 0x80 || head >= 0xe0) continue // fixint
     if (head >= 0xa0 && head < 0xc0)
       at += head - 0xa0 // fixstr
@@ -28,6 +39,7 @@ export function assertLengths(body: Buffer): void {
       at += form.lengthBytes + form.bytes + (form.isContainer ? 0 : claimed)
       if (form.isContainer) missing += claimed * form.valuesPerElement
     }
+    if (missing > rest) open.push(rest)
   }
   if (at > length) throw new RangeError('A length is larger than the payload.')
 }

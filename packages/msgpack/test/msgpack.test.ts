@@ -96,6 +96,25 @@ describe('msgpack()', () => {
     expect(codeOf([value])).toBe('ERR_CACHE_CODEC')
   })
 
+  test.each([
+    ['arrays', [0x91]],
+    ['maps', [0x81, 0xa1, 0x61]],
+    ['arrays behind another value', [0x92, 0x01]],
+    ['arrays in front of another value', [0x92], [0x01]],
+  ])('reads 500 levels of %s, and more are a miss', (_, head, tail: number[] = []) => {
+    const bytesOf = (levels: number) =>
+      [head, [0x01], tail].flatMap((bytes, at) =>
+        at === 1 ? bytes : Array.from({ length: levels }, () => bytes).flat(),
+      )
+    expect(decodeBody(...bytesOf(500))).toBeDefined()
+    expect(decodeBody(...bytesOf(501))).toBeUndefined()
+  })
+
+  test('reads any number of containers beside each other', () => {
+    const value = Array.from({ length: 2_000 }, (_, index) => ({ a: [index, []], b: {} }))
+    expect(roundTrip(value)).toEqual({ value })
+  })
+
   test('numbers are counters', async () => {
     const cache = new Cache(referenceStore(), { codec })
     await cache.set('n', 41)

@@ -6,7 +6,7 @@ export {
   sessionProblems,
   sessionVariables,
 } from './configuration/session-from-env.ts'
-export { sessionSecret } from './configuration/session-secret.ts'
+export { hasShortOldSecret, sessionSecret } from './configuration/session-secret.ts'
 export { Cookie, type CookieOptions } from './http/cookies/cookie.ts'
 export { addFlash, type FlashMessages, takeFlash } from './http/flash.ts'
 export type { SessionMiddlewareOptions } from './http/middleware-options.ts'

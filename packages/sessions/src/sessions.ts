@@ -63,8 +63,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
       readOld: (id) => reader.readOld(id),
     })
     this.#remover = new SessionRemover({ cache, reader, users, anonymous, rotates })
-    const hasOtherItems = rotates || migrateFrom !== undefined
-    this.#lister = new SessionLister({ cache, consistency, reader, hasOtherItems })
+    const hasOtherItems = rotates || migrateFrom !== undefined || users !== undefined
+    this.#lister = new SessionLister({ cache, consistency, reader, users, hasOtherItems })
   }
 
   /** The cache that the sessions are stored in. */
@@ -238,7 +238,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Lists the keys of all sessions. With `rotation` or `migrateFrom`, this reads them, to leave out old ids.
+   * Lists the keys of all sessions. With `rotation`, `migrateFrom` or `index`, this reads them, to leave out old ids and
+   * sessions that have ended.
    *
    * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
    */

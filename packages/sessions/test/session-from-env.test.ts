@@ -5,6 +5,7 @@ import { ConfigError, DriverRegistry } from '@stowage/core'
 import memoryDriver, { memory } from '@stowage/memory'
 import {
   type ConfiguredSession,
+  hasShortOldSecret,
   type RequestSession,
   type SessionFromEnvOptions,
   sessionFromEnv,
@@ -79,7 +80,7 @@ test('without a secret, only development and tests start, with a random one', as
 
 test('in production, a secret that can be guessed is a problem', async () => {
   const short = 'x'.repeat(31)
-  for (const SESSION_SECRET of ['a', 'change me', short, `${secret},${short}`]) {
+  for (const SESSION_SECRET of ['a', 'change me', short, `${short},${secret}`]) {
     for (const NODE_ENV of ['production', '', 'staging']) {
       expect(await problemsOf({ SESSION_SECRET, NODE_ENV })).toEqual(['SESSION_SECRET'])
       expect(() => sessionSecret({ SESSION_SECRET, NODE_ENV })).toThrow(/fewer than 32 characters/)
@@ -87,6 +88,18 @@ test('in production, a secret that can be guessed is a problem', async () => {
     expect(await problemsOf({ SESSION_SECRET, NODE_ENV: 'development' })).toEqual([])
   }
   expect(await problemsOf({ SESSION_SECRET: `${short}x`, NODE_ENV: 'production' })).toEqual([])
+})
+
+test('in production, an old secret may be short: no user has to log in again', async () => {
+  const old = 'change me'
+  const SESSION_SECRET = `${secret},${old}`
+  const variables = { SESSION_SECRET, NODE_ENV: 'production' }
+  expect(await problemsOf(variables)).toEqual([])
+  expect(sessionSecret(variables)).toEqual([secret, old])
+  expect(hasShortOldSecret(variables)).toBe(true)
+  expect(hasShortOldSecret({ ...variables, SESSION_SECRET: `${secret},${newSecret}` })).toBe(false)
+  expect(hasShortOldSecret({ ...variables, SESSION_SECRET: secret })).toBe(false)
+  expect(hasShortOldSecret({ ...variables, NODE_ENV: 'development' })).toBe(false)
 })
 
 test('sessionSecret returns all secrets; without any, a random one in development only', () => {

@@ -300,6 +300,19 @@ describe('sessions that were stored without an index', () => {
     },
   )
 
+  test('are not listed among all sessions after the end of all of their user', async () => {
+    const { one, two, before, advance } = upgrade()
+    await before.create('id', { user: 'ada', device: 'old' })
+    await before.create('other', { user: 'bob', device: 'other' })
+    await before.create('anonymous', { device: 'anonymous' })
+    expect(await one.keys()).toHaveLength(3)
+    await two.destroyAllFor('ada')
+    advance(1)
+    await one.create('new', { user: 'ada', device: 'new' })
+    expect(namesOf(await one.all())).toEqual(['anonymous', 'new', 'other'])
+    expect(await one.keys()).toHaveLength(3)
+  })
+
   test('are valid if a process with an index has listed them after an end of all others', async () => {
     const { one, two, before, advance } = upgrade()
     await before.create('id', { cart: 1 })
@@ -315,6 +328,26 @@ describe('sessions that were stored without an index', () => {
     await one.destroyAllFor('ada')
     expect(await two.read('id')).toBeUndefined()
   })
+})
+
+test('what the list of a user has lost is not among all sessions', async () => {
+  const { one, two, createCache } = start()
+  await one.create('id', { user: 'ada', device: 'phone' })
+  await one.create('other', { user: 'bob', device: 'other' })
+  const cache = createCache()
+  for await (const key of cache.keys()) if (key.startsWith('u1:')) await cache.delete(key)
+  await one.create('laptop', { user: 'ada', device: 'laptop' })
+  expect(await two.read('id')).toBeUndefined()
+  expect(namesOf(await two.all())).toEqual(['laptop'])
+  expect(await two.keys()).toEqual([(await two.of('ada'))[0]?.key])
+})
+
+test('all sessions are listed with one read of the list of each user', async () => {
+  const { one, calls } = start({ maxPerUser: 50 })
+  for (let id = 0; id < 20; id++) await one.create(`id${id}`, { user: id % 2 ? 'ada' : 'bob' })
+  calls.length = 0
+  expect(await one.all()).toHaveLength(20)
+  expect(calls.length).toBeLessThan(10)
 })
 
 test('concurrent logins of one user are all listed', async () => {

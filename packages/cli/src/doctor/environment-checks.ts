@@ -1,5 +1,5 @@
 import type { ConfigProblem, EnvReport, Finding, UnreadVariable, Variables } from '@stowage/core'
-import { sessionProblems } from '@stowage/sessions'
+import { hasShortOldSecret, sessionProblems } from '@stowage/sessions'
 import type { Context } from '../configuration/context.ts'
 
 const codes = {
@@ -59,9 +59,19 @@ function unreadFinding({ variable, replacement, kind }: UnreadVariable): Finding
 
 /** The application may do without `sessionFromEnv`. */
 function sessionFindings(variables: Variables): Finding[] {
-  return sessionProblems(variables).flatMap((problem) =>
+  const findings = sessionProblems(variables).flatMap((problem) =>
     problem.value === undefined ? missingSecretFindings(variables) : problemFinding(problem),
   )
+  return hasShortOldSecret(variables) ? [...findings, shortSecret] : findings
+}
+
+const shortSecret: Finding = {
+  code: 'session-secret-short',
+  severity: 'warning',
+  subject: 'SESSION_SECRET',
+  problem:
+    'SESSION_SECRET accepts an old secret of fewer than 32 characters, which can be guessed.',
+  remedy: 'Remove it once the sessions that were signed with it have expired.',
 }
 
 /** Sessions are used if one of their variables is set. A shell may lack the `NODE_ENV` of the application. */

@@ -88,12 +88,20 @@ describe('structured()', () => {
     ['a cycle through a Map', cycleOfMap()],
     ['501 levels', nested(501)],
     ['501 levels with a BigInt', nested(501, [1n])],
+    ['a BigInt of 10,001 digits', 10n ** 10_000n],
+    ['a negative BigInt of 10,001 digits', -(10n ** 10_000n)],
   ])('rejects %s with ERR_CACHE_CODEC', (_, value) => {
     expect(codeOf(() => codec.encode({ value }, 'k'))).toBe('ERR_CACHE_CODEC')
   })
 
   test('accepts 500 levels', () => {
     for (const value of [nested(500), nested(500, [1n])]) {
+      expect(roundTrip(value)).toStrictEqual({ value })
+    }
+  })
+
+  test('accepts a BigInt of 10,000 digits', () => {
+    for (const value of [10n ** 10_000n - 1n, 1n - 10n ** 10_000n]) {
       expect(roundTrip(value)).toStrictEqual({ value })
     }
   })
@@ -144,6 +152,8 @@ test.each([
   ['a tag of an inherited name', ['constructor', 'x']],
   ['a Map with a key only', ['Map', 1]],
   ['a BigInt of another text', ['BigInt', '1.5']],
+  ['a BigInt of 10,001 digits', ['BigInt', '9'.repeat(10_001)]],
+  ['a negative BigInt of 10,001 digits', ['BigInt', `-${'9'.repeat(10_001)}`]],
   ['a BigInt that is a number', ['BigInt', 1]],
   ['an unknown constant', ['constant', '1']],
   ['a Date of text', ['Date', '2020']],

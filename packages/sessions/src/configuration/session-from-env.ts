@@ -58,7 +58,7 @@ const sameSites = ['lax', 'strict', 'none'] as const
  *
  * | variable | meaning | default |
  * |---|---|---|
- * | `SESSION_SECRET` | signs the cookie, with at least 32 characters. A list separated by commas: the first one signs, all are accepted | random in development, required in production |
+ * | `SESSION_SECRET` | signs the cookie, with at least 32 characters. A list separated by commas: the first one signs, all are accepted, and later ones may be shorter | random in development, required in production |
  * | `SESSION_IDLE` | lifetime of a session after its last request; `SESSION_LIFETIME` is then its lifetime from its beginning | `SESSION_LIFETIME` |
  * | `SESSION_INDEX_SECRET` | hides the users in the keys of their lists | the last `SESSION_SECRET` |
  * | `SESSION_COOKIE_NAME`, `_DOMAIN`, `_PATH` | of the cookie | `connect.sid`; none; `/` |

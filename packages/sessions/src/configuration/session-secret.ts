@@ -12,7 +12,8 @@ const suggestion = 'Use a random text, as of: openssl rand -base64 32.'
  * and all are accepted. If it is not set and `NODE_ENV` is `development` or `test`, returns a random one, so that sessions end
  * with the process.
  *
- * @throws ConfigError if it is not set, or has fewer than 32 characters, in production: for any other `NODE_ENV`, also none
+ * @throws ConfigError if it is not set, or the first one has fewer than 32 characters, in production: for any other
+ *   `NODE_ENV`, also none
  * @example
  * const secret = sessionSecret({ ...process.env, NODE_ENV: 'development' })
  * app.use(session({ secret, store: new Sessions({ cache }) }))
@@ -34,22 +35,45 @@ export function generatedSecret(): string {
 
 /** The secrets; `undefined` if there are none, or if they are not accepted: then `env` has the problem. */
 export function readSecrets(env: Env): string[] | undefined {
-  const secrets = env
-    .text('SESSION_SECRET')
-    ?.split(',')
-    .map((secret) => secret.trim())
-  const isProduction = !developmentModes.includes(env.text('NODE_ENV') ?? '')
-  const problem = problemOf(secrets, isProduction)
+  const secrets = secretsIn(env)
+  const problem = problemOf(secrets, isProduction(env))
   if (problem === undefined) return secrets
   env.problem('SESSION_SECRET', problem)
   return undefined
 }
 
-function problemOf(secrets: string[] | undefined, isProduction: boolean): string | undefined {
+/**
+ * Returns whether `SESSION_SECRET` has an old secret that is only accepted in production, and so short that it would be refused as
+ * the first one, for tools.
+ *
+ * @example
+ * if (hasShortOldSecret(process.env)) console.warn('Remove the old secret after the lifetime of sessions.')
+ */
+export function hasShortOldSecret(variables: Variables): boolean {
+  const env = new Env(variables)
+  const [, ...old] = secretsIn(env) ?? []
+  return isProduction(env) && old.some(isShort)
+}
+
+function secretsIn(env: Env): string[] | undefined {
+  const text = env.text('SESSION_SECRET')
+  return text?.split(',').map((secret) => secret.trim())
+}
+
+function isProduction(env: Env): boolean {
+  return !developmentModes.includes(env.text('NODE_ENV') ?? '')
+}
+
+function isShort({ length }: string): boolean {
+  return length < minSecretLength
+}
+
+/** An old secret may be short. Otherwise all users would have to log in again when it is replaced. */
+function problemOf(secrets: string[] | undefined, isRequired: boolean): string | undefined {
   if (secrets?.includes('')) return 'contains an empty secret.'
-  if (!isProduction) return undefined
+  if (!isRequired) return undefined
   const exception = 'required if NODE_ENV is development or test.'
   if (secrets === undefined) return `is not set. ${suggestion} It is not ${exception}`
-  if (secrets.every(({ length }) => length >= minSecretLength)) return undefined
-  return `contains a secret of fewer than ${minSecretLength} characters. ${suggestion} That is not ${exception}`
+  if (!isShort(secrets[0] as string)) return undefined
+  return `begins with a secret of fewer than ${minSecretLength} characters. ${suggestion} That is not ${exception}`
 }

@@ -1,7 +1,7 @@
 import { type Cache, CacheError, type Consistency } from '@stowage/core'
 import { toFields } from '../data/session-text.ts'
 import { isSessionKey } from '../keys/session-key.ts'
-import type { SessionUsers } from '../users/session-users.ts'
+import type { FoundSession, SessionUsers } from '../users/session-users.ts'
 import type { SessionReader } from './session-reader.ts'
 
 const pageSize = 500
@@ -17,7 +17,12 @@ export interface ListerContext {
   readonly cache: Cache
   readonly consistency: Consistency
   readonly reader: SessionReader
-  /** Whether keys of sessions may lead to nothing or to another key: after a rotation, or the end of a moved session. */
+  /** `undefined` if sessions have no users. */
+  readonly users: SessionUsers | undefined
+  /**
+   * Whether keys of sessions may lead to nothing, to another key or to a session that has ended: after a rotation, or the end of
+   * a moved session or of all sessions of a user.
+   */
   readonly hasOtherItems: boolean
 }
 
@@ -31,18 +36,18 @@ export class SessionLister<T extends object> {
 
   async of(user: string | number, users: SessionUsers): Promise<ListedSession<T>[]> {
     const { entries } = await users.index.read(user)
-    const listed = await this.#read(Object.keys(entries))
+    const found = await this.#read(Object.keys(entries))
     const isOwn = (session: T) => String(users.userOf(session)) === String(user)
-    return listed
-      .filter(({ key, created, session }) => created === entries[key]?.[0] && isOwn(session))
-      .map(({ key, session }) => ({ key, session }))
+    return found
+      .filter(({ key, stored, session }) => stored.created === entries[key]?.[0] && isOwn(session))
+      .map(toListed)
   }
 
   async keys(): Promise<string[]> {
     const keys = await this.#storedKeys()
     if (!this.#context.hasOtherItems) return keys
-    const listed = await this.#read(keys)
-    return listed.map(({ key }) => key)
+    const found = await this.#readExisting(keys)
+    return found.map(({ key }) => key)
   }
 
   /** The keys that may be those of sessions. */
@@ -60,24 +65,35 @@ export class SessionLister<T extends object> {
   }
 
   async all(): Promise<ListedSession<T>[]> {
-    const listed = await this.#read(await this.#storedKeys())
-    return listed.map(({ key, session }) => ({ key, session }))
+    const found = await this.#readExisting(await this.#storedKeys())
+    return found.map(toListed)
   }
 
-  async #read(keys: readonly string[]): Promise<(ListedSession<T> & { created: number })[]> {
+  /** Leaves out sessions that have ended with all of their user, or that its list does not contain any more. */
+  async #readExisting(keys: readonly string[]): Promise<FoundSession<T>[]> {
+    const { users } = this.#context
+    const found = await this.#read(keys)
+    return users === undefined ? found : users.existing(found)
+  }
+
+  async #read(keys: readonly string[]): Promise<FoundSession<T>[]> {
     const { cache, reader, consistency } = this.#context
-    const listed: (ListedSession<T> & { created: number })[] = []
+    const found: FoundSession<T>[] = []
     for (let start = 0; start < keys.length; start += pageSize) {
       const page = keys.slice(start, start + pageSize)
       const values = await cache.getMany(page, { consistency })
       for (const [index, key] of page.entries()) {
-        const { session } = reader.parse(values[index]) ?? {}
-        if (session === undefined) continue
-        listed.push({ key, session: toFields(session.text) as T, created: session.created })
+        const stored = reader.parse(values[index])?.session
+        if (stored === undefined) continue
+        found.push({ key, session: toFields(stored.text) as T, stored })
       }
     }
-    return listed
+    return found
   }
+}
+
+function toListed<T extends object>({ key, session }: FoundSession<T>): ListedSession<T> {
+  return { key, session }
 }
 
 function cannotList(cause: CacheError): CacheError {

@@ -1,3 +1,4 @@
+import type { StoredSession } from '../data/session-item.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
 import type { SeenSession } from './seen-session.ts'
 import type { SeenIndex, UserIndex } from './user-index.ts'
@@ -10,6 +11,13 @@ const maxKnownUsers = 10_000
 interface KnownIndex {
   readonly user: User
   readonly index: SeenIndex
+}
+
+/** A session that was read in order to list it. */
+export interface FoundSession<T extends object> {
+  readonly key: string
+  readonly session: T
+  readonly stored: StoredSession
 }
 
 /** The users of sessions, and whether their lists contain them. */
@@ -56,13 +64,34 @@ export class SessionUsers {
     const user = this.#userOf(found.fields)
     if (user === undefined) return found
     if (!found.stored.isListed) return (await this.hasEnded(key, found)) ? undefined : found
-    const isIn = ({ entries }: SeenIndex) => entries[key]?.[0] === found.stored.created
+    const isIn = (index: SeenIndex) => contains(index, key, found.stored.created)
     let index = known?.user === user ? known.index : await this.index.read(user)
     // The list may be that of before a clear, and the session one of after it.
     if (!isIn(index)) index = await this.index.read(user, true)
     if (!isIn(index)) return undefined
     this.#remember(key, user)
     return { ...found, index }
+  }
+
+  /** Returns those of some sessions that the lists of their users do not say have ended. Reads each list once. */
+  async existing<S extends FoundSession<object>>(sessions: readonly S[]): Promise<S[]> {
+    const indexes = new Map<User, Promise<SeenIndex>>()
+    const indexOf = (user: User) => {
+      const index = indexes.get(user) ?? this.index.read(user, true)
+      indexes.set(user, index)
+      return index
+    }
+    const exist = await Promise.all(
+      sessions.map(async ({ key, session, stored: { created, isListed } }) => {
+        const user = this.#userOf(session)
+        if (user === undefined) return true
+        const index = await indexOf(user)
+        return isListed
+          ? contains(index, key, created)
+          : !this.index.isOver(index, { key, created })
+      }),
+    )
+    return sessions.filter((_, at) => exist[at])
   }
 
   /** Whether a session that is not listed was ended, with all of its user. */
@@ -88,4 +117,8 @@ export class SessionUsers {
     const [oldest] = this.#known.keys()
     this.#known.delete(oldest as string)
   }
+}
+
+function contains({ entries }: SeenIndex, key: string, created: number): boolean {
+  return entries[key]?.[0] === created
 }

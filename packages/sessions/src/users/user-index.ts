@@ -118,7 +118,7 @@ export class UserIndex {
     let removed: string[] | undefined
     await this.#change('login', user, async (found) => {
       removed = undefined
-      if (unlisted !== undefined && this.#isOver(found, unlisted)) return undefined
+      if (unlisted !== undefined && this.isOver(found, unlisted)) return undefined
       const entry: Entry = [session.created, toJson(session.lifetimeMs)]
       const all = { ...found.entries, [session.key]: entry }
       const kept = await this.#limit(all, session.key)
@@ -164,14 +164,14 @@ export class UserIndex {
 
   /** Whether a session that is not listed was ended, with all of its user. */
   async hasEnded(user: string | number, session: IndexedSession): Promise<boolean> {
-    return this.#isOver(await this.read(user, true), session)
+    return this.isOver(await this.read(user, true), session)
   }
 
   /**
-   * Without a mark, a session may have begun before one that has expired. As marks exist as long as sessions do, only those of
+   * The same for a list that was read. Without a mark, a session may have begun before one that has expired. As marks exist as long as sessions do, only those of
    * unlimited lifetime can be that old.
    */
-  #isOver(index: SeenIndex, session: IndexedSession): boolean {
+  isOver(index: SeenIndex, session: IndexedSession): boolean {
     return hasEnded(index, session) || session.created <= this.#options.clock.now() - this.#markMs
   }
 

@@ -5,6 +5,10 @@ import { unencodable } from './unencodable.ts'
 /** Protects the call stack from cycles and crafted payloads. */
 const maxDepth = 500
 
+/** The time to convert a BigInt from text and to text grows with the square of its digits. */
+const maxBigIntDigits = 10_000
+const bigIntBound = 10n ** BigInt(maxBigIntDigits)
+
 const constants: ReadonlyMap<unknown, number | undefined> = new Map([
   ['undefined', undefined],
   ['NaN', Number.NaN],
@@ -30,7 +34,8 @@ export function isExactInJson(value: unknown, depth = 0): boolean {
  * Returns the value as a tree of JSON types. Every array in a tree is `[tag, ...content]`, also those of the value, whose
  * tag is empty. Objects need no tag.
  *
- * @throws CacheError `ERR_CACHE_CODEC` for functions, symbols, instances of classes, cycles and more than 500 levels
+ * @throws CacheError `ERR_CACHE_CODEC` for functions, symbols, instances of classes, cycles, more than 500 levels, and a
+ *   BigInt of more than 10,000 digits
  */
 export function toTree(value: unknown, depth = 0): unknown {
   switch (typeof value) {
@@ -41,7 +46,7 @@ export function toTree(value: unknown, depth = 0): unknown {
       if (isExactInJson(value)) return value
       return ['constant', Object.is(value, -0) ? '-0' : String(value)]
     case 'bigint':
-      return ['BigInt', String(value)]
+      return ['BigInt', bigIntToText(value)]
     case 'undefined':
       return ['constant', 'undefined']
     case 'object':
@@ -86,12 +91,25 @@ export function fromTree(tree: unknown, depth = 0): unknown {
 
 function scalarOf(tag: unknown, content: unknown): unknown {
   if (tag === 'constant' && constants.has(content)) return constants.get(content)
-  if (tag === 'BigInt' && typeof content === 'string') return BigInt(content)
+  if (tag === 'BigInt' && typeof content === 'string') return bigIntOf(content)
   if (tag === 'bytes' && typeof content === 'string') return Buffer.from(content, 'base64')
   if (tag === 'Date' && typeof content === 'number') return new Date(content)
   // JSON has null for NaN, the time of an invalid date.
   if (tag === 'Date' && content === null) return new Date(Number.NaN)
   throw new Error('Unknown tag')
+}
+
+function bigIntToText(value: bigint): string {
+  if (value <= -bigIntBound || value >= bigIntBound) {
+    throw unrepresentable(`a BigInt of more than ${maxBigIntDigits} digits`)
+  }
+  return String(value)
+}
+
+function bigIntOf(text: string): bigint {
+  const digits = text.startsWith('-') ? text.length - 1 : text.length
+  if (digits > maxBigIntDigits) throw new Error('Too many digits')
+  return BigInt(text)
 }
 
 function pairs(content: readonly unknown[]): [unknown, unknown][] {

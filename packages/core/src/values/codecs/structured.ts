@@ -15,9 +15,9 @@ const format = 'structured'
  * at any depth, `NaN`, `±Infinity` and `-0` keep their types. A value that JSON represents exactly is stored as plain
  * JSON text, so that numbers are counters and caches with `json()` read it; any other value is a miss for those.
  *
- * Functions, symbols, instances of classes, cycles and more than 500 levels are errors, never converted silently. An
- * object that occurs twice is read as two copies. Payloads cannot select a class or set a prototype: a key `__proto__`
- * is a key like any other.
+ * Functions, symbols, instances of classes, cycles, more than 500 levels and a BigInt of more than 10,000 digits are errors,
+ * never converted silently. An object that occurs twice is read as two copies. Payloads cannot select a class or set a
+ * prototype: a key `__proto__` is a key like any other.
  *
  * @example
  * const codec = structured()
