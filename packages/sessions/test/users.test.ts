@@ -1,3 +1,4 @@
+import { Cache, type Interceptor, wrapStore } from '@stowage/core'
 import { describe, expect, test } from 'vitest'
 import { readExisting, setup, type TestSession } from './fixture.ts'
 
@@ -275,6 +276,40 @@ describe('sessions that were stored without an index', () => {
     advance(day)
     expect(await two.touch('again', await readExisting(two, 'again'))).toBe('saved')
     expect(await two.of('ada')).toHaveLength(1)
+  })
+
+  describe('and have ended, while all sessions are cleared', () => {
+    /** A process whose calls of the store `intercept` sees. */
+    function ended(intercept: Interceptor) {
+      const { backend, one, before, clock, create } = upgrade()
+      const cache = new Cache(wrapStore(backend, intercept), { prefix: 's:', ttl: '1d', clock })
+      const end = async () => {
+        await before.create('stolen', { user: 'ada' })
+        await one.destroyAllFor('ada')
+      }
+      return { one, other: create({ cache }), end }
+    }
+
+    test('are not read, although the list of their user was deleted after the session was read', async () => {
+      const { one, other, end } = ended(async (operation, call, [keys]) => {
+        if (operation.startsWith('get') && String(keys).startsWith('s:u1:')) await one.clear()
+        return call()
+      })
+      await end()
+      expect(await other.read('stolen')).toBeUndefined()
+    })
+
+    test('are deleted before the list of their user', async () => {
+      const deleted: string[][] = []
+      const { other, end } = ended((operation, call, [keys]) => {
+        if (operation === 'deleteMany')
+          deleted.push((keys as string[]).map((key) => key.slice(0, 5)))
+        return call()
+      })
+      await end()
+      await other.clear()
+      expect(deleted).toEqual([['s:v1:'], ['s:u1:']])
+    })
   })
 
   test('are listed when they get another id', async () => {

@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import { RecentValues } from './recent-values.ts'
 
-const hashPrefix = 'v1:'
+/** The namespace whose keys are those of sessions. */
+export const sessionNamespace = 'v1'
+const hashPrefix = `${sessionNamespace}:`
 const handlePattern = /^v1:[\w-]{43}$/
 /** A request needs the key of its session several times, and a session is used by several requests. */
 const recentKeys = new RecentValues(toHash, 2_000)

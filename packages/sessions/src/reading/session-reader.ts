@@ -62,7 +62,10 @@ export class SessionReader {
     const found = this.#sessionOf(snapshot, key, false)
     if (found === undefined) return this.#readElsewhere(id, snapshot.value, options)
     if (users === undefined) return found
-    return (await users.ifListed(key, found, await index)) ?? this.#readRotated(key, options)
+    const exists = async () => (await cache.snapshot(key, readToWrite)).value !== undefined
+    return (
+      (await users.ifListed(key, found, await index, exists)) ?? this.#readRotated(key, options)
+    )
   }
 
   /** Reads a session that was rotated between the read of the session and that of the list of its user. */
@@ -96,7 +99,9 @@ export class SessionReader {
     if (snapshot === undefined) return undefined
     const key = toKey(id)
     const found = this.#sessionOf(snapshot, key, true)
-    if (found === undefined || (await this.#context.users?.hasEnded(key, found))) return undefined
+    const exists = async () => (await this.old.read(id, readToWrite))?.value !== undefined
+    if (found === undefined || (await this.#context.users?.hasEnded(key, found, exists)))
+      return undefined
     // Its list is not moved: it is listed when it is stored.
     return found && { ...found, stored: { ...found.stored, isListed: false } }
   }

@@ -55,15 +55,18 @@ export class SessionUsers {
   /**
    * Returns a session that was read, if it has no user, or if its user's list contains it. One that is not listed, because it was
    * stored without the option `index`, must not have been ended with all others of its user.
+   *
+   * @param exists reads the session again
    */
   async ifListed<S extends SeenSession & { readonly fields: object }>(
     key: string,
     found: S,
     known: KnownIndex | undefined,
+    exists: () => Promise<boolean>,
   ): Promise<S | undefined> {
     const user = this.#userOf(found.fields)
     if (user === undefined) return found
-    if (!found.stored.isListed) return (await this.hasEnded(key, found)) ? undefined : found
+    if (!found.stored.isListed) return (await this.hasEnded(key, found, exists)) ? undefined : found
     const isIn = (index: SeenIndex) => contains(index, key, found.stored.created)
     let index = known?.user === user ? known.index : await this.index.read(user)
     // The list may be that of before a clear, and the session one of after it.
@@ -94,13 +97,19 @@ export class SessionUsers {
     return sessions.filter((_, at) => exist[at])
   }
 
-  /** Whether a session that is not listed was ended, with all of its user. */
+  /**
+   * Whether a session that is not listed was ended, with all of its user. A `clear` since the session was read may have
+   * deleted the list that says so: the session was deleted before it then.
+   */
   async hasEnded(
     key: string,
     { fields, stored }: SeenSession & { readonly fields: object },
+    exists: () => Promise<boolean>,
   ): Promise<boolean> {
     const user = this.#userOf(fields)
-    return user !== undefined && this.index.hasEnded(user, { key, created: stored.created })
+    if (user === undefined) return false
+    const hasEnded = await this.index.hasEnded(user, { key, created: stored.created })
+    return hasEnded || !(await exists())
   }
 
   /** To be called when a session has ended. */
