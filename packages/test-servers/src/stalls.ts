@@ -58,23 +58,3 @@ export async function runningTimeOf(call: () => unknown): Promise<number> {
     stalls.stop()
   }
 }
-
-/**
- * Repeats an attempt, which depends on time, until the machine did not stop this process meanwhile for more than
- * `maxStallMs`. The outcome of the others does not count, so that a test neither fails nor passes by chance: on a machine that
- * stops the process during every attempt it fails by its timeout.
- */
-export async function withoutStall<T>(maxStallMs: number, attempt: () => Promise<T>): Promise<T> {
-  for (;;) {
-    const stalls = new Stalls()
-    const outcome = await attempt().then(
-      (value) => ({ value }),
-      (error: unknown) => ({ error }),
-    )
-    const { maxMs } = stalls
-    stalls.stop()
-    if (maxMs > maxStallMs) continue
-    if ('error' in outcome) throw outcome.error
-    return outcome.value
-  }
-}
