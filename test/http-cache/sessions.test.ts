@@ -25,7 +25,9 @@ test.each([false, true])(
     })
     app.get(
       '/public',
-      route((_request, response) => void response.send('the same for all')),
+      route((_request, response) => {
+        response.set('Cache-Control', 'public, max-age=60').send('the same for all')
+      }),
     )
     app.get(
       '/own',
@@ -44,6 +46,10 @@ test.each([false, true])(
       const [set] = response.headers.getSetCookie()
       if (set !== undefined) cookie = set.split(';', 1)[0] as string
       const status = response.headers.get('cache-status')?.replace(/; ttl=.*/, '')
+      if (path === '/public') {
+        expect(response.headers.get('cache-control')).toContain('public')
+        expect(set, 'a shared cache would send it to all').toBeUndefined()
+      }
       return [response.status, await response.text(), status]
     }
     await get('/login')

@@ -102,7 +102,7 @@ export async function sessionFromEnv(
   // The cookie expires with the session.
   const maxAge = idle ?? (idleTimeout === undefined ? cache.ttl : milliseconds(idleTimeout))
   const middleware = session({
-    ...{ secret, store: sessions, rolling: true },
+    ...{ secret, store: sessions },
     ...options.middleware,
     cookie: withAttributes(maxAge, options.middleware?.cookie, cookie),
     ...(name !== undefined && { name }),

@@ -29,7 +29,10 @@ export interface SessionMiddlewareOptions {
   readonly genid?: Of<string> | undefined
   /** Whether to trust `X-Forwarded-Proto`. @default the setting of Express */
   readonly proxy?: boolean | undefined
-  /** Whether each response sets the cookie, so that its expiry moves. @default false */
+  /**
+   * Whether each response sets the cookie again, so that its expiry moves. Responses that shared caches may store never do.
+   * @default if the expiry of the stored session has moved: once a minute, or a 20th of a shorter lifetime
+   */
   readonly rolling?: boolean | undefined
   /**
    * How long a session has the same id. Then the response brings the browser another one, so that an id that was stolen

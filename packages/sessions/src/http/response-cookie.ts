@@ -4,6 +4,7 @@ import { clearCookie, setCookie } from './cookies/cookie-header.ts'
 import type { HeldResponse } from './messages/held-response.ts'
 import { isSecure, type RequestFacts } from './request-facts.ts'
 import type { RequestSession } from './request-session.ts'
+import { isSharedResponse, privateHeaders } from './response-sharing.ts'
 import type { Settings } from './session-settings.ts'
 
 /** The cookie of the session in the headers of a response. */
@@ -35,15 +36,21 @@ export class ResponseCookie {
     return !cookie.secure || isSecure(this.#request, this.#settings.options.proxy)
   }
 
+  /** Sets the cookie of a session whose id the browser does not have. */
   set({ id, cookie }: RequestSession): void {
     if (!this.canSend(cookie)) return
     const { name, sign } = this.#settings
-    this.#add(setCookie(name, sign(id), cookie))
+    this.#addPrivately(setCookie(name, sign(id), cookie))
+  }
+
+  /** Sets the cookie again, so that it expires later, unless a shared cache has stored the response or may do so. */
+  extend(session: RequestSession): void {
+    if (!isSharedResponse(this.#response)) this.set(session)
   }
 
   /** Makes the browser forget the cookie. */
   clear(cookie: Cookie): void {
-    this.#add(clearCookie(this.#settings.name, cookie))
+    this.#addPrivately(clearCookie(this.#settings.name, cookie))
   }
 
   /** Takes back the cookie of a session that could not be stored. */
@@ -52,6 +59,14 @@ export class ResponseCookie {
     this.#isSet = false
     if (this.#before === undefined) this.#response.removeHeader('Set-Cookie')
     else this.#response.setHeader('Set-Cookie', this.#before)
+  }
+
+  /** A shared cache may store a response although it sets a cookie (RFC 9111 section 7.3), and send that to all. */
+  #addPrivately(header: string): void {
+    for (const [name, value] of privateHeaders(this.#response)) {
+      this.#holder.held?.setHeader(name, value)
+    }
+    this.#add(header)
   }
 
   #add(header: string): void {

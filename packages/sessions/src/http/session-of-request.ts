@@ -223,11 +223,14 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
       this.#clearCookie()
       return undefined
     }
-    const setsCookie = isNew || options.rolling || (session.cookie.expires !== null && isModified)
+    const { rolling } = options
+    const hasMoved = isModified || (rolling ?? isDue)
+    const isExtended = rolling || (hasMoved && session.cookie.expires !== null)
     if (this.#isRotationDue(session)) {
-      return this.#rotate(session, isDue ? save : undefined, setsCookie)
+      return this.#rotate(session, isDue ? save : undefined, isExtended)
     }
-    if (setsCookie && !this.#hasMoved(session)) this.#cookie.set(session)
+    if (isNew) this.#setCookie(session)
+    else if (isExtended) this.#extendCookie(session)
     return isDue ? save(session.id).then(ignore) : undefined
   }
 
@@ -247,7 +250,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   async #rotate(
     session: RequestSession,
     save: ((id: string) => Promise<unknown>) | undefined,
-    setsCookie: boolean | undefined,
+    isExtended: boolean,
   ): Promise<void> {
     await save?.(session.id)
     const newId = this.#createId()
@@ -255,8 +258,16 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     if (outcome === 'rotated') {
       RequestSession.rename(session, newId)
       this.#id = newId
-    }
-    if (outcome === 'rotated' || (setsCookie && !this.#hasMoved(session))) this.#cookie.set(session)
+      this.#cookie.set(session)
+    } else if (isExtended) this.#extendCookie(session)
+  }
+
+  #setCookie(session: RequestSession): void {
+    if (!this.#hasMoved(session)) this.#cookie.set(session)
+  }
+
+  #extendCookie(session: RequestSession): void {
+    if (!this.#hasMoved(session)) this.#cookie.extend(session)
   }
 
   /** `delete request.session` removes the accessor, after which the application may assign another session. */

@@ -56,7 +56,8 @@ async function serve(
       headers: { ...headers, cookie },
     })
     const setCookies = response.headers.getSetCookie()
-    return { status: response.status, text: await response.text(), setCookies }
+    const cacheControl = response.headers.get('cache-control')
+    return { status: response.status, text: await response.text(), setCookies, cacheControl }
   }
   const get = async (path = '/') => {
     const reply = await getWith(cookie, path)
@@ -373,4 +374,86 @@ describe('rotateAfter', () => {
     const store = rotating(new ManualClock())
     expect(() => session({ ...options, store, rotateAfter: '10s' })).toThrow('at least 1m')
   })
+})
+
+describe('the cookie of a session', () => {
+  const cookie = { maxAge: 3_600_000 }
+
+  /** Changes the session on /change, ends it on /end. Sends the headers with `setHeader`, or with `writeHead`. */
+  function start(headers: Record<string, string>, how: 'setHeader' | 'object' | 'list', more = {}) {
+    const clock = new ManualClock()
+    const cache = new Cache(memory({ clock }), { prefix: 'session:', ttl: '1d', clock })
+    const store = new Sessions<Record<string, unknown>>({ cache })
+    const handle: Handle = ({ session, url }, response) => {
+      if (url === '/change') session.n = Number(session.n ?? 0) + 1
+      if (url === '/end') session.destroy(() => {})
+      if (how === 'setHeader') {
+        for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+        response.end(`${session.n}`)
+      } else
+        response.writeHead(200, how === 'list' ? Object.entries(headers).flat() : headers).end()
+    }
+    return { clock, app: serve(handle, { store, cookie, ...more }) }
+  }
+
+  test('is set again when the expiry of the session has moved, by default', async () => {
+    const { clock, app } = start({}, 'setHeader')
+    const { get } = await app
+    await get('/change')
+    expect(await get()).toMatchObject({ setCookies: [] })
+    await clock.advance(60_000)
+    expect((await get()).setCookies).toHaveLength(1)
+    expect(await get()).toMatchObject({ setCookies: [] })
+  })
+
+  test('is not set again without rolling, nor if it ends with the browser', async () => {
+    for (const more of [{ rolling: false }, { cookie: { maxAge: null } }]) {
+      const { clock, app } = start({}, 'setHeader', more)
+      const { get } = await app
+      await get('/change')
+      await clock.advance(60_000)
+      expect(await get()).toMatchObject({ setCookies: [] })
+    }
+  })
+
+  describe.each(['setHeader', 'object', 'list'] as const)(
+    'beside headers that allow shared caches to store the response: %s',
+    (how) => {
+      test.each([
+        [{ 'Cache-Control': 'public, max-age=60' }, 'private, max-age=60'],
+        [{ 'Cache-Control': 'max-age=1, S-MaxAge=60' }, 'private, max-age=1'],
+        [{ 'Cache-Control': 'PUBLIC,,s-maxage = 5' }, 'private'],
+        [{ 'Cache-Control': 'max-age=60', Age: '5' }, 'private, max-age=60'],
+        [{ 'CDN-Cache-Control': 'max-age=60' }, null],
+        [{ 'Surrogate-Control': 'max-age=60', 'Cache-Control': 'no-store' }, 'no-store'],
+      ])('is not extended, and set only privately: %o', async (headers, privately) => {
+        const { clock, app } = start(headers, how, { rolling: true })
+        const { get } = await app
+        expect(await get('/change')).toMatchObject({ cacheControl: privately })
+        await clock.advance(60_000)
+        const stored = headers['Cache-Control' as never] ?? null
+        for (const path of ['/', '/change']) {
+          expect(await get(path)).toMatchObject({ setCookies: [], cacheControl: stored })
+        }
+        const end = await get('/end')
+        expect(end).toMatchObject({ cacheControl: privately })
+        expect(end.setCookies).toHaveLength(1)
+      })
+
+      test.each([
+        [{ 'Cache-Control': 'private, max-age=60' }, 'private, max-age=60'],
+        [{ 'Cache-Control': 'no-store' }, 'no-store'],
+        [{ 'Cache-Control': 'max-age=60' }, 'private, max-age=60'],
+        [{ Expires: 'Fri, 01 Jan 2100 00:00:00 GMT' }, 'private'],
+        [{ 'Cache-Control': 'no-cache, x="public, a"' }, 'private, no-cache, x="public, a"'],
+      ])('is extended where only the browser stores: %o', async (headers, expected) => {
+        const { app } = start(headers, how, { rolling: true })
+        const { get } = await app
+        await get('/change')
+        const reply = await get()
+        expect(reply.setCookies).toHaveLength(1)
+        expect(reply).toMatchObject({ cacheControl: expected })
+      })
+    },
+  )
 })

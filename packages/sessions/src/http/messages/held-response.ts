@@ -24,6 +24,10 @@ export function isResponse(response: Partial<ServerResponse>): boolean {
   return typeof response.getHeaderNames === 'function'
 }
 
+const movedHeaders = new Set([
+  ...['set-cookie', 'cache-control', 'cdn-cache-control', 'surrogate-control', 'age', 'expires'],
+])
+
 /** Holds a response from the first call that would send its headers until `commit` has finished. */
 export class HeldResponse implements CallHandler {
   readonly #response: ServerResponse
@@ -64,7 +68,7 @@ export class HeldResponse implements CallHandler {
   }
 
   /** Sets a header, also if the response waits. */
-  setHeader(name: string, value: string[]): void {
+  setHeader(name: string, value: string | string[]): void {
     this.#isSetting = true
     this.#response.setHeader(name, value)
     this.#isSetting = false
@@ -76,7 +80,7 @@ export class HeldResponse implements CallHandler {
       if (this.#isAbandoned) this.#avoidSuccess(method)
       return this.#send(method, args)
     }
-    if (method === 'writeHead') keepCookies(this.#response, args)
+    if (method === 'writeHead') moveHeaders(this.#response, args)
     this.#hasCommitted = true
     const committing = this.#tryCommit()
     if (committing === undefined) return this.#send(method, args)
@@ -182,47 +186,52 @@ export class HeldResponse implements CallHandler {
   }
 }
 
-/** Moves the cookies among the arguments of `writeHead`, which would replace that of the session, to the response. */
-function keepCookies(response: ServerResponse, args: unknown[]): void {
+/**
+ * Moves headers among the arguments of `writeHead` to the response: the cookies, which would replace that of the session, and
+ * those that say whether shared caches may store the response.
+ */
+function moveHeaders(response: ServerResponse, args: unknown[]): void {
   // The headers may be in place of the reason.
   const index = typeof args[1] === 'string' || args[2] ? 2 : 1
   const headers = args[index]
-  if (Array.isArray(headers)) args[index] = keepListedCookies(response, headers)
+  if (Array.isArray(headers)) args[index] = moveListedHeaders(response, headers)
   else if (typeof headers === 'object' && headers !== null) {
-    args[index] = keepNamedCookies(response, headers as Record<string, string | string[]>)
+    args[index] = moveNamedHeaders(response, headers as Record<string, string | string[]>)
   }
 }
 
 /** Returns the other headers. */
-function keepNamedCookies(
+function moveNamedHeaders(
   response: ServerResponse,
   { ...others }: Record<string, string | string[]>,
 ): Record<string, string | string[]> {
   for (const [name, value] of Object.entries(others)) {
-    if (!isSetCookie(name)) continue
+    if (!isMoved(name)) continue
     delete others[name]
-    response.setHeader('Set-Cookie', value)
+    response.setHeader(name, value)
   }
   return others
 }
 
 /** Returns the other headers. */
-function keepListedCookies(response: ServerResponse, headers: unknown[]): unknown[] {
+function moveListedHeaders(response: ServerResponse, headers: unknown[]): unknown[] {
   // Node accepts pairs only if the response has no header of its own.
   const list: unknown[] = Array.isArray(headers[0]) ? headers.flat() : headers
   // Node throws an error.
   if (list.length % 2 !== 0) return headers
-  const cookies: string[] = []
+  const moved = new Map<string, [name: string, values: string[]]>()
   const others: unknown[] = []
   for (let index = 0; index < list.length; index += 2) {
-    const [name, value] = [list[index], list[index + 1]]
-    if (isSetCookie(name)) cookies.push(...([value].flat() as string[]))
-    else others.push(name, value)
+    const [name, value] = [String(list[index]), list[index + 1]]
+    if (isMoved(name)) {
+      const [first, values] = moved.get(name.toLowerCase()) ?? [name, []]
+      moved.set(name.toLowerCase(), [first, [...values, ...([value].flat() as string[])]])
+    } else others.push(list[index], value)
   }
-  if (cookies.length > 0) response.setHeader('Set-Cookie', cookies)
+  for (const [name, values] of moved.values()) response.setHeader(name, values)
   return others
 }
 
-function isSetCookie(name: unknown): boolean {
-  return String(name).toLowerCase() === 'set-cookie'
+function isMoved(name: string): boolean {
+  return movedHeaders.has(name.toLowerCase())
 }
