@@ -65,6 +65,13 @@ afterAll(async () => {
 })
 
 describe('documentation', () => {
+  test('no block that exports a part of an application closes what that uses', () => {
+    const closing = blocks.filter(
+      ({ code }) => /^export const/m.test(code) && /^(await )?\w+\.close\(\)/m.test(code),
+    )
+    expect(closing.map(({ page, line }) => `${page}:${line}`)).toEqual([])
+  })
+
   test.each(readmes)(
     '%s exists and starts with a runnable block of at most 15 lines before line 25',
     (readme) => {
