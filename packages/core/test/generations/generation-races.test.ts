@@ -94,14 +94,18 @@ test('calls wait for those that were made before the id was known', async () => 
 test('a write before a clear is not repeated after it, even if its id is read after the clear', async () => {
   const { createCache } = setup()
   let isSlow = false
+  const reading = new Deferred<void>()
   const blocked = new Deferred<void>()
   const cache = createCache(async (operation, call, [key]) => {
-    if (isSlow && operation === 'get' && isIdKey(key)) await blocked.promise
+    if (!isSlow || operation !== 'get' || !isIdKey(key)) return call()
+    reading.resolve()
+    await blocked.promise
     return call()
   })
   await cache.get('k')
   isSlow = true
   const writing = cache.set('k', 1)
+  await reading.promise
   isSlow = false
   await cache.clear()
   blocked.resolve()
