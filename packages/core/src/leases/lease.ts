@@ -130,7 +130,14 @@ export function toMarkItem(store: AnyStore, mark: Mark): unknown {
   return store.payload === 'entry' ? mark : mark.toString()
 }
 
-/** Returns a mark that ends a load without a value. */
-export function endMark(kind: Exclude<MarkKind, 'L'>, ms: number): Mark {
-  return new Mark(kind, randomId(12), 0, Math.max(1, ms))
+/** How a load ends without a value: what other processes do for a while. */
+export interface LoadEnd {
+  readonly kind: Exclude<MarkKind, 'L'>
+  readonly ms: number
+}
+
+/** Returns the mark of a load that ends without a value. @param now epoch milliseconds, by the clock of the backend */
+export function endMark({ kind, ms }: LoadEnd, now: number): Mark {
+  const validMs = Math.max(1, ms)
+  return new Mark(kind, randomId(12), 0, validMs, now + validMs)
 }

@@ -7,7 +7,7 @@ import { LoadRequests } from '../loading/load-context.ts'
 import { strongRead } from '../store.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { callLoader } from './loader.ts'
-import { isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
+import { isOver, isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
 import { runLoad } from './run-load.ts'
 import { report } from './store-value.ts'
 
@@ -82,7 +82,9 @@ export function joinOrLead<T>(call: Call<T>, lead: (flight: Flight) => Promise<T
 /** The same with what this call has found under the key. */
 export async function joinOrLoad<T>(call: Call<T>, found: Found): Promise<T> {
   const { key, scope } = call.job
-  if (found.mark?.kind === 'F' && scope.flights.find(key) === undefined) {
+  const failure = found.mark?.kind === 'F' ? found.mark : undefined
+  const isFirst = failure !== undefined && scope.flights.find(key) === undefined
+  if (isFirst && !(await isOver(scope, failure))) {
     // Without a flight: a call that has read the key later, after a delete, must not receive this error.
     scope.entries.publishRead(key, undefined)
     throw loadFailedLately(call.job)

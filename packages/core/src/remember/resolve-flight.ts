@@ -10,8 +10,9 @@ import { currentLoadOf } from '../loading/current-load.ts'
 import type { Flight, FlightResult, StaleValue } from '../loading/flight.ts'
 import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
+import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
-import { keyLease, type LoadJob, refreshLease } from './load-job.ts'
+import { keyLease, type LoadJob, type LoadScope, refreshLease } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { runLoad, staleIfError } from './run-load.ts'
 import { report } from './store-value.ts'
@@ -103,8 +104,8 @@ async function loadOrWait<T>(
 ): Promise<FlightResult | Found> {
   const { mark, entry } = found
   if (entry !== undefined) return refreshAndWait(flight, job, { ...found, entry })
-  if (mark?.kind === 'F') throw loadFailedLately(job)
-  if (mark?.kind === 'P') {
+  if (mark?.kind === 'F' && !(await isOver(job.scope, mark))) throw loadFailedLately(job)
+  if (mark?.kind === 'P' && !(await isOver(job.scope, mark))) {
     job.scope.passes.add(job.key, mark.ms)
     return loadUnkept(flight, job, found)
   }
@@ -115,6 +116,11 @@ async function loadOrWait<T>(
   const isPassed = found.item === undefined && job.scope.passes.has(job.key)
   if (isPassed) return loadUnkept(flight, job, found)
   return loadWithLease(flight, job, found, keyLease(job), found.item)
+}
+
+/** Whether a pass or a failure is over that still exists. */
+export async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
+  return end !== undefined && (await root.time.now()) >= end
 }
 
 /** Loads the value without a lease, and stores it unless this process has written the key meanwhile. */

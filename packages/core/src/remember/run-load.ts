@@ -1,7 +1,6 @@
 import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import type { Claim } from '../leases/claim.ts'
-import { endMark } from '../leases/lease.ts'
 import { beginLocalBackoff } from '../leases/local-backoff.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import type { Versions } from '../tags/tag-versions.ts'
@@ -96,8 +95,8 @@ async function handleFailure<T>(
   )
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost)
     beginLocalBackoff(job.scope, job.key, backoff)
-  if (backoff > 0) await endClaim(job, claim, endMark('F', backoff))
-  else await endClaim(job, claim, claim.replacesStale ? undefined : endMark('P', passMs))
+  if (backoff > 0) await endClaim(job, claim, { kind: 'F', ms: backoff })
+  else await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: passMs })
   if (stale === undefined) throw error
   publishError(job.scope.entries.event(job.key), error)
   return stale

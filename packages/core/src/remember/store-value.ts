@@ -2,7 +2,7 @@ import { publishError } from '../channels.ts'
 import type { EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
-import { endMark } from '../leases/lease.ts'
+import { endMark, type LoadEnd } from '../leases/lease.ts'
 import { noClaim } from '../leases/local-claim.ts'
 import { companionNames, storeCompanions } from '../loading/companions.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
@@ -63,17 +63,20 @@ export async function storeLoadedValue<T>(
 }
 
 /** Ends a claim without a value. */
-export async function endClaim<T>(
-  job: LoadJob<T>,
-  claim: Claim,
-  mark?: ReturnType<typeof endMark>,
-): Promise<boolean> {
+export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd): Promise<boolean> {
   try {
-    return await job.scope.flights.trackWriteBack(job.key, claim.end(mark))
+    const isEnded = end === undefined || claim === noClaim ? claim.end() : markEnd(job, claim, end)
+    return await job.scope.flights.trackWriteBack(job.key, isEnded)
   } catch (error) {
     report(job, error)
     return false
   }
+}
+
+/** Ends a claim with a mark, which is not over before it expires, by the time that any process has. */
+async function markEnd<T>({ scope }: LoadJob<T>, claim: Claim, end: LoadEnd): Promise<boolean> {
+  const { time, clockUncertainty } = scope.root
+  return claim.end(endMark(end, (await time.now()) + clockUncertainty))
 }
 
 /** Deletes the stale value: there is none any more. */
@@ -96,7 +99,7 @@ async function pass<T>(
 ): Promise<FlightResult> {
   if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
   job.scope.flights.close(flight)
-  const isHeld = await endClaim(job, claim, endMark('P', skipMs))
+  const isHeld = await endClaim(job, claim, { kind: 'P', ms: skipMs })
   // The tags are not read again for a value that is not stored.
   const isCurrent = isHeld && claim !== noClaim && versions.size + lateTags.length === 0
   const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
@@ -152,7 +155,7 @@ async function hasCompanions<T>(
   } catch (error) {
     report(job, error)
     if (claim.canBeLost) job.scope.passes.add(job.key, passMs)
-    await endClaim(job, claim, claim.replacesStale ? undefined : endMark('P', passMs))
+    await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: passMs })
   }
   return false
 }
@@ -198,7 +201,7 @@ async function replace<T>(
     report(job, error)
     if (CacheError.is(error) && refusals.includes(error.code)) {
       job.scope.passes.add(job.key, passMs)
-      return endClaim(job, claim, endMark('P', passMs))
+      return endClaim(job, claim, { kind: 'P', ms: passMs })
     }
     return false
   }

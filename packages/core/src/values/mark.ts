@@ -4,9 +4,10 @@ import { toText } from './payload.ts'
 /**
  * A mark is an item that reads as a miss:
  *
- *     0x01  0x02  kind  token  "."  count  "."  milliseconds
+ *     0x01  0x02  kind  token  "."  count  "."  milliseconds  [ "."  end ]
  *
- * The first two bytes identify it before any codec, so no codec returns a payload that begins with them.
+ * The first two bytes identify it before any codec, so no codec returns a payload that begins with them. Passes and failures
+ * state when they end, because a `touch` by an application moves the expiry of a mark as well.
  *
  * - A lease (`L`): a process loads the value. It renews the lease by a higher count.
  * - A pass (`P`): the value cannot be kept, so each process loads it for itself.
@@ -15,7 +16,7 @@ import { toText } from './payload.ts'
 const firstByte = 0x01
 const secondByte = 0x02
 // Behind the two bytes.
-const pattern = /^([LPF])([\w-]+)\.(\d+)\.(\d+)$/
+const pattern = /^([LPF])([\w-]+)\.(\d+)\.(\d+)(?:\.(\d+))?$/
 
 export type MarkKind = 'L' | 'P' | 'F'
 
@@ -27,17 +28,21 @@ export class Mark {
   readonly count: number
   /** How long the mark is valid after it was written, in milliseconds. */
   readonly ms: number
+  /** When it is over, whatever its expiry in the store is: epoch milliseconds, by the clock of the backend. */
+  readonly end: number | undefined
 
-  constructor(kind: MarkKind, token: string, count: number, ms: number) {
+  constructor(kind: MarkKind, token: string, count: number, ms: number, end?: number) {
     this.kind = kind
     this.token = token
     this.count = count
     this.ms = ms
+    this.end = end
   }
 
   /** The payload of the mark. */
   toString(): string {
-    return `\x01\x02${this.kind}${this.token}.${this.count}.${this.ms}`
+    const end = this.end === undefined ? '' : `.${this.end}`
+    return `\x01\x02${this.kind}${this.token}.${this.count}.${this.ms}${end}`
   }
 }
 
@@ -56,6 +61,7 @@ export function parseMark(item: unknown): Mark | undefined {
   if (!isMark(item)) return undefined
   const match = pattern.exec(toText(item as Payload).slice(2))
   if (match === null) return undefined
-  const [, kind, token, count, ms] = match
-  return new Mark(kind as MarkKind, token as string, Number(count), Number(ms))
+  const [, kind, token, count, ms, end] = match
+  const until = end === undefined ? undefined : Number(end)
+  return new Mark(kind as MarkKind, token as string, Number(count), Number(ms), until)
 }

@@ -94,18 +94,51 @@ test('calls wait for those that were made before the id was known', async () => 
 test('a write before a clear is not repeated after it, even if its id is read after the clear', async () => {
   const { createCache } = setup()
   let isSlow = false
+  const reading = new Deferred<void>()
   const blocked = new Deferred<void>()
   const cache = createCache(async (operation, call, [key]) => {
-    if (isSlow && operation === 'get' && isIdKey(key)) await blocked.promise
+    if (!isSlow || operation !== 'get' || !isIdKey(key)) return call()
+    reading.resolve()
+    await blocked.promise
     return call()
   })
   await cache.get('k')
   isSlow = true
   const writing = cache.set('k', 1)
+  await reading.promise
   isSlow = false
   await cache.clear()
   blocked.resolve()
   await writing
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('nor is it when another call finds the id of the clear before that is stored everywhere', async () => {
+  const { createCache } = setup()
+  let isSlow = false
+  const reading = new Deferred<void>()
+  const storing = new Deferred<void>()
+  const blocked = new Deferred<void>()
+  const cache = createCache(async (operation, call, [key]) => {
+    const isRead = isSlow && operation === 'get' && isIdKey(key)
+    const isStored = operation === 'compareAndSet' && key === 'app:~generation2'
+    if (isRead || isStored) {
+      ;(isRead ? reading : storing).resolve()
+      await blocked.promise
+    }
+    return call()
+  })
+  await cache.get('k')
+  isSlow = true
+  const writing = cache.set('k', 1)
+  await reading.promise
+  isSlow = false
+  const clearing = cache.clear()
+  await storing.promise
+  const read = cache.get('k', { consistency: 'strong' })
+  await sleep(5)
+  blocked.resolve()
+  await Promise.all([writing, clearing, read])
   expect(await cache.get('k')).toBeUndefined()
 })
 

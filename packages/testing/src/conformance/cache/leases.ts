@@ -45,6 +45,7 @@ const deletions: Readonly<Record<string, Change>> = {
 const shortLeaseMs = 60
 /** How long processes load a value for themselves that was not stored, in milliseconds. */
 const passMs = 1_000
+const keptPollMs = 200
 
 export const leases: readonly ConformanceCase[] = group('leases', {
   'a lease is a miss, and reads do not end it': async (fixture) => {
@@ -229,7 +230,45 @@ export const leases: readonly ConformanceCase[] = group('leases', {
     assert.equal(await b.remember(key, patience, () => 'next'), 'next', 'the backoff ends')
     assert.equal(await a.get(key, strong), 'next', 'the value after the backoff is stored')
   },
+
+  'touch does not prolong the backoff of a failure': async (fixture) => {
+    const [a, b] = await newProcessCaches(fixture)
+    const fail = () => Promise.reject(new Error('the database is down'))
+    const { key, ttl } = await fixture.withinTtl(async (key, backoff) => {
+      await assert.rejects(a.remember(key, { backoff }, fail), /database/, 'the load fails')
+      await b.touch(key, { ttl: '1h' })
+      const early = () => b.remember(key, patience, () => 'early')
+      await assertCacheError('ERR_CACHE_LOAD', early, 'touch does not end the backoff')
+    }, 1)
+    await fixture.letExpire(ttl)
+    await untilKept(fixture, b, key, 'the value after the backoff is stored')
+  },
+
+  'touch does not prolong the time in which a value is not kept': async (fixture) => {
+    const [a, b] = await newProcessCaches(fixture)
+    const key = fixture.newKey()
+    await a.remember(key, {}, () => undefined)
+    await b.touch(key, { ttl: null })
+    assert.equal(await b.remember(key, patience, () => 'early'), 'early', 'the key is free')
+    await fixture.wait(passMs)
+    await untilKept(fixture, b, key, 'a later value is stored')
+  },
 })
+
+/** Loads the key until the value is stored, for longer than the times that two processes have can differ. */
+async function untilKept(fixture: Fixture, cache: Cache, key: string, rule: string): Promise<void> {
+  const { ttlStep, timeError = ttlStep } = fixture.store.limits
+  const timeoutMs = keptPollMs + 4 * timeError
+  for (let waitedMs = 0; (await cache.get(key, strong)) === undefined; waitedMs += keptPollMs) {
+    assert.ok(waitedMs <= timeoutMs, rule)
+    await fixture.wait(keptPollMs)
+    await cache
+      .remember(key, patience, () => 'next')
+      .catch((error) => {
+        if (error.code !== 'ERR_CACHE_LOAD') throw error
+      })
+  }
+}
 
 /** Waits until the process that holds the lease has renewed it, by its timer in real time. */
 async function untilRenewed({ store, sameItem }: Fixture, key: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { bus, near } from './caching/near.ts'
+import { bus, near, siblings } from './caching/near.ts'
 import { writeThrough } from './caching/write-through.ts'
 import { batching } from './facade/batching.ts'
 import { facade } from './facade/facade.ts'
@@ -23,6 +23,7 @@ export const scenarios: {
   readonly batching: typeof batching
   readonly near: typeof near
   readonly bus: typeof bus
+  readonly siblings: typeof siblings
   readonly 'write-through': typeof writeThrough
   readonly failover: typeof failover
   readonly 'session-token': typeof sessionToken
@@ -37,6 +38,7 @@ export const scenarios: {
   batching,
   near,
   bus,
+  siblings,
   'write-through': writeThrough,
   failover,
   'session-token': sessionToken,

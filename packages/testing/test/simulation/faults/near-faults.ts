@@ -3,6 +3,7 @@ import type { PlantedFault } from './planted-fault.ts'
 
 const near = scenarios.near as Scenario
 const bus = scenarios.bus as Scenario
+const siblings = scenarios.siblings as Scenario
 
 /** Defects of near caches. */
 export const nearFaults: readonly PlantedFault[] = [
@@ -45,6 +46,50 @@ export const nearFaults: readonly PlantedFault[] = [
         'index.js',
         'return this.#write([key], () => this.#store.compareAndSet(key, seen, next, ttl), readsAsMiss ? never : isTrue);',
         'return this.#store.compareAndSet(key, seen, next, ttl);',
+      ],
+    ],
+  },
+  {
+    name: 'a near cache keeps what a write through another one of its process has changed',
+    scenario: siblings,
+    changes: [
+      [
+        'index.js',
+        'for (const near of this.#siblings) for (const key of keys) near.#drop(key);',
+        'for (const key of keys) this.#drop(key);',
+      ],
+    ],
+  },
+  {
+    name: 'a near cache keeps what a clear of another one of its process has deleted',
+    scenario: siblings,
+    changes: [
+      [
+        'index.js',
+        'for (const near of this.#siblings) near.#dropPrefix(prefix);',
+        'this.#dropPrefix(prefix);',
+      ],
+    ],
+  },
+  {
+    name: 'a snapshot is read from the near cache',
+    scenario: siblings,
+    changes: [
+      [
+        'index.js',
+        'this.#context.reader.read(key, [], isStrong ? {\n\t\t\t...options,\n\t\t\t...strongRead$1\n\t\t} : options)',
+        'this.#context.reader.read(key, [], options)',
+      ],
+    ],
+  },
+  {
+    name: 'the value of a snapshot is replaced although it has changed',
+    scenario: siblings,
+    changes: [
+      [
+        'index.js',
+        'ttl !== 0)) return this.replace(key, seen, replacement);',
+        'ttl !== 0)) return this.replace(key, (await this.read(key)).item, replacement);',
       ],
     ],
   },

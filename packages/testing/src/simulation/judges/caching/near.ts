@@ -1,9 +1,16 @@
 import type { BackendTraits } from '../../backend/traits.ts'
 import { type History, type HistoryEntry, isAcknowledged, resultOf } from '../history.ts'
 
-export type NearCall = { readonly key: string; readonly inNamespace: boolean } & (
+export type NearCall = {
+  readonly key: string
+  readonly inNamespace: boolean
+  /** Which of the caches of its process makes the call. @default 0 */
+  readonly cache?: number
+} & (
   | { readonly op: 'get' | 'getMany' | 'delete' | 'pull' | 'invalidate' | 'clear' }
   | { readonly op: 'set'; readonly ttl?: number | undefined; readonly isTagged?: boolean }
+  /** Replaces the value of a snapshot some time after it was read. */
+  | { readonly op: 'replace'; readonly pauseMs: number }
 )
 
 /** What the processes write down while they run. */
@@ -13,15 +20,24 @@ export interface NearNotes {
   /** The messages of the bus that were delivered. */
   readonly deliveries: {
     readonly process: string
+    readonly cache: number
     readonly keys: readonly string[] | undefined
     readonly order: number
   }[]
   /** The reads during which the near cache did not serve at some time: copies of nodes may have served them. */
   readonly bypassing: Set<NearCall>
+  /** What the calls that replace the value of a snapshot have found and when, and when they began to replace it. */
+  readonly snapshots: Map<
+    NearCall,
+    { readonly value: unknown; readonly readAt: number; replacedFrom: number }
+  >
   problem: string | undefined
 }
 
 export const nearKeys = ['key0', 'key1', 'key2'] as const
+
+/** The cache whose prefix is that of a namespace of the others. */
+export const innerCache = 2
 
 /** For how long a process may use the id of a generation that it knows. */
 const generationMs = 1_000
@@ -34,6 +50,13 @@ type Entry = HistoryEntry<NearCall>
 /** Whether the processes of a run have a bus. */
 export function hasBus({ variant }: BackendTraits): boolean {
   return variant === 0
+}
+
+/** The cache that makes a call. The inner one has tags of its own, and generations, which are a part of its keys. */
+export function cacheOf(call: NearCall, { scan }: BackendTraits): number {
+  const { cache = 0, inNamespace, op } = call
+  const hasTags = op === 'invalidate' || (op === 'set' && call.isTagged === true)
+  return cache === innerCache && (hasTags || !inNamespace || !scan) ? 0 : cache
 }
 
 /** The ttl of the near caches of a run, in milliseconds. */
@@ -58,10 +81,14 @@ export function judgeNear(
   if (notes.problem !== undefined) return notes.problem
   const writes = new Map<unknown, Entry>()
   for (const entry of history.entries) {
-    const value = entry.call.op === 'set' ? writtenValue(entry, notes) : undefined
+    const value = isWrite(entry) ? writtenValue(entry, notes, traits) : undefined
     if (value !== undefined) writes.set(value, entry)
   }
   const changes = history.entries.filter((entry) => hasChanged(entry) && isAcknowledged(entry))
+  for (const entry of history.entries) {
+    const problem = snapshotProblem(entry, writes, changes, notes)
+    if (problem !== undefined) return problem
+  }
   for (const read of history.entries) {
     if (isChange(read) || !isAcknowledged(read) || resultOf(read) === undefined) continue
     const write = writes.get(resultOf(read))
@@ -80,9 +107,41 @@ export function judgeNear(
   return undefined
 }
 
-/** The value of a write, also if it failed. */
-function writtenValue(entry: Entry, { writes }: NearNotes): unknown {
-  if (isAcknowledged(entry)) return resultOf(entry)
+/**
+ * A snapshot is a strong read, whatever the near caches contain, and its value is replaced only if no change came between
+ * the two.
+ */
+function snapshotProblem(
+  entry: Entry,
+  writes: ReadonlyMap<unknown, Entry>,
+  changes: readonly Entry[],
+  { snapshots }: NearNotes,
+): string | undefined {
+  const snapshot = snapshots.get(entry.call)
+  if (snapshot === undefined || snapshot.value === undefined) return undefined
+  const write = writes.get(snapshot.value)
+  const text = `${textOf(entry)} with the snapshot ${String(snapshot.value)}`
+  if (write === undefined) return `${text}: nobody wrote that.`
+  const others = changes.filter((change) => change !== entry && concerns(change, write))
+  const before = others.find(
+    ({ invoked, settled = Infinity }) => endOf(write) < invoked && settled < entry.invoked,
+  )
+  if (before !== undefined) return `${text}: it was outdated by ${textOf(before)}.`
+  if (resultOf(entry) === undefined) return undefined
+  const between = others.find(
+    ({ call, invoked, settled = Infinity }) =>
+      // An invalidation of tags leaves the item as it is.
+      call.op !== 'invalidate' && invoked > snapshot.readAt && settled < snapshot.replacedFrom,
+  )
+  return between && `${text}: it was replaced although ${textOf(between)}.`
+}
+
+/**
+ * The value of a write, also if it failed. A replacement that is sent again because of a clear may have taken effect in the
+ * generation before it only, and has the result of the new one.
+ */
+function writtenValue(entry: Entry, { writes }: NearNotes, { scan }: BackendTraits): unknown {
+  if (isAcknowledged(entry) && (scan || resultOf(entry) !== undefined)) return resultOf(entry)
   for (const [value, call] of writes) if (call === entry.call) return value
   return undefined
 }
@@ -91,9 +150,14 @@ function isChange({ call }: Entry): boolean {
   return call.op !== 'get' && call.op !== 'getMany'
 }
 
-/** A pull that finds nothing is a strong read, and writes nothing. */
+function isWrite({ call }: Entry): boolean {
+  return call.op === 'set' || call.op === 'replace'
+}
+
+/** A pull that finds nothing writes nothing, nor does a snapshot that has changed. */
 function hasChanged(entry: Entry): boolean {
-  return isChange(entry) && (entry.call.op !== 'pull' || resultOf(entry) !== undefined)
+  const isConditional = entry.call.op === 'pull' || entry.call.op === 'replace'
+  return isChange(entry) && (!isConditional || resultOf(entry) !== undefined)
 }
 
 /** Whether a change affects a value that was written before it. */
@@ -129,8 +193,9 @@ function mustNotice(
   const bound = nearTtl(traits) * 1.002 + generation + lagMs + slackMs
   if (age > bound) return true
   return notes.deliveries.some(
-    ({ process, keys, order }) =>
+    ({ process, cache, keys, order }) =>
       process === read.process &&
+      cache === cacheOf(read.call, traits) &&
       settled < order &&
       order < read.invoked &&
       (keys === undefined || keys.some((key) => mayAnnounce(key, change, traits))),

@@ -1,7 +1,9 @@
 import type { Cache } from '@stowage/core'
 import fc from 'fast-check'
 import {
+  cacheOf,
   hasBus,
+  innerCache,
   judgeNear,
   type NearCall,
   type NearNotes,
@@ -74,32 +76,65 @@ export const bus: Scenario<NearCall> = {
   faults: ['partition-bus', 'partition-bus', 'pause', 'kill'],
 }
 
+const siblingCall = fc
+  .tuple(
+    fc.oneof(
+      { weight: 85, arbitrary: call },
+      { weight: 5, arbitrary: pull },
+      {
+        weight: 10,
+        arbitrary: fc.record({
+          op: fc.constant('replace' as const),
+          key,
+          inNamespace,
+          pauseMs: fc.nat({ max: 20 }),
+        }),
+      },
+    ),
+    fc.nat({ max: innerCache }),
+  )
+  .map(([each, cache]) => ({ ...each, cache }))
+
+/** The same with several caches in each process: a write through one of them invalidates the others. */
+export const siblings: Scenario<NearCall> = {
+  ...near,
+  name: 'siblings',
+  summary: 'near caches over one store: no change through one of them is missed by another',
+  call: siblingCall,
+  start: (context) => new NearProgram(context, context.traits.scan ? ['', '', 'ns:'] : ['', '']),
+}
+
 class NearProgram implements Program<NearCall> {
   readonly #context: ProcessContext
-  readonly #cache: Cache
+  readonly #caches: readonly Cache[]
   readonly #notes: NearNotes
   #disconnections = 0
 
-  constructor(context: ProcessContext) {
+  /** @param paths what the prefixes of the caches of the process end with, by index */
+  constructor(context: ProcessContext, paths: readonly string[] = ['']) {
     const { Cache: CacheClass, prefix, store, clock, shared, traits } = context
     this.#context = context
     this.#notes = (shared.get('near') as NearNotes | undefined) ?? emptyNotes()
     shared.set('near', this.#notes)
     const bus = hasBus(traits) ? context.bus : undefined
-    const ttl = nearTtl(traits)
-    this.#cache = new CacheClass(store, { prefix, clock, near: { ttl, bus, maxEntries: 5 } })
+    const near = { ttl: nearTtl(traits), bus, maxEntries: 5 }
+    this.#caches = paths.map(
+      (path) => new CacheClass(store, { prefix: prefix + path, clock, near }),
+    )
     void bus?.subscribe((keys) => this.#onMessage(keys))
-    // The near cache subscribes at the first read.
-    this.#cache.get('other').catch(() => {})
+    // A near cache subscribes at the first read.
+    for (const cache of this.#caches) cache.get('other').catch(() => {})
   }
 
   async run(call: NearCall): Promise<unknown> {
-    const cache = call.inNamespace ? this.#cache.namespace('ns') : this.#cache
+    const cache = this.#cacheFor(call)
     switch (call.op) {
       case 'get':
         return this.#read(call, () => cache.get(call.key))
       case 'getMany':
         return this.#read(call, async () => (await cache.getMany([call.key, 'other']))[0])
+      case 'replace':
+        return this.#replace(cache, call)
       case 'delete':
         return cache.delete(call.key)
       case 'pull':
@@ -118,8 +153,26 @@ class NearProgram implements Program<NearCall> {
     }
   }
 
-  close(): Promise<void> {
-    return this.#cache.close()
+  async close(): Promise<void> {
+    await Promise.all(this.#caches.map((cache) => cache.close()))
+  }
+
+  #cacheFor(call: NearCall): Cache {
+    const index = cacheOf(call, this.#context.traits)
+    const cache = this.#caches[index] as Cache
+    return call.inNamespace && index !== innerCache ? cache.namespace('ns') : cache
+  }
+
+  async #replace(cache: Cache, call: NearCall & { readonly op: 'replace' }): Promise<unknown> {
+    const { clock, nextOrder } = this.#context
+    const { value: seen, replace } = await cache.snapshot(call.key)
+    const snapshot = { value: seen, readAt: nextOrder(), replacedFrom: Infinity }
+    this.#notes.snapshots.set(call, snapshot)
+    await clock.sleep(call.pauseMs)
+    const value = nextOrder()
+    snapshot.replacedFrom = value
+    this.#notes.writes.set(value, call)
+    return (await replace(value)) ? value : undefined
   }
 
   /** While a process is separated, no read can have reached the backend: its result would come from the near cache. */
@@ -127,7 +180,7 @@ class NearProgram implements Program<NearCall> {
     const { bus, name, traits, now } = this.#context
     const wasConnected = bus?.connected
     const [startedAt, disconnections] = [now(), this.#disconnections]
-    if (!this.#isServing) this.#notes.bypassing.add(call)
+    if (!this.#isServing(cacheOf(call, traits))) this.#notes.bypassing.add(call)
     const value = await read()
     if (disconnections !== this.#disconnections) this.#notes.bypassing.add(call)
     const isServed = wasConnected === false && bus?.connected === false && now() === startedAt
@@ -137,18 +190,26 @@ class NearProgram implements Program<NearCall> {
     return value
   }
 
-  get #isServing(): boolean {
-    return this.#cache.near?.stats.serving === true
+  #isServing(cache: number): boolean {
+    return this.#caches[cache]?.near?.stats.serving === true
   }
 
   #onMessage(keys: readonly string[] | undefined): void {
     const { name, nextOrder } = this.#context
     if (keys === undefined) this.#disconnections++
-    if (!this.#isServing) return
-    this.#notes.deliveries.push({ process: name, keys, order: nextOrder() })
+    for (const cache of this.#caches.keys()) {
+      if (!this.#isServing(cache)) continue
+      this.#notes.deliveries.push({ process: name, cache, keys, order: nextOrder() })
+    }
   }
 }
 
 function emptyNotes(): NearNotes {
-  return { writes: new Map(), deliveries: [], bypassing: new Set(), problem: undefined }
+  return {
+    writes: new Map(),
+    deliveries: [],
+    bypassing: new Set(),
+    snapshots: new Map(),
+    problem: undefined,
+  }
 }
