@@ -16,6 +16,11 @@ const slackMs = 500
 const settleMs = 6_000
 /** A process that was stopped for longer may notice it too late, so that the attempt does not count. */
 const maxStallMs = 1_000
+/**
+ * The shortest outage that a process notices although it was stopped meanwhile. One that has hardly seen an outage goes on
+ * reading the store, in which the changes that others have made in their spare stores are missing until they return.
+ */
+export const shortOutageMs: number = 2 * maxStallMs
 const maxAttempts = 6
 /** Calls that are too late are left out. */
 const minRateShare = 0.5
