@@ -1,12 +1,14 @@
-import type { Cache } from '@stowage/core'
+import { type Cache, CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
-import { keyOf } from './keys/session-key.ts'
+import { isSessionKey, keyOf } from './keys/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { AnonymousSessions } from './users/anonymous-sessions.ts'
 import type { SeenSession } from './users/seen-session.ts'
 import type { SessionUsers } from './users/session-users.ts'
 import { firstKeyOf, type UserIndex } from './users/user-index.ts'
+
+const keysPerCall = 1_000
 
 export interface RemoverContext {
   readonly cache: Cache
@@ -50,6 +52,36 @@ export class SessionRemover {
     )
     const others = removed.filter((each) => !isEnded(each))
     await Promise.all(others.map((each) => this.#deleteSession(each)))
+  }
+
+  /** Ends all sessions. */
+  async removeAll(): Promise<void> {
+    const { cache, reader, users } = this.#context
+    try {
+      // First, so that no session is moved meanwhile into what has been cleared.
+      await reader.old.clear()
+    } finally {
+      if (users !== undefined) await this.#deleteSessions()
+      await cache.clear()
+    }
+  }
+
+  /**
+   * Deletes all sessions, and not the lists of their users, which say that sessions have ended. A backend that cannot list its
+   * keys ends both at once.
+   */
+  async #deleteSessions(): Promise<void> {
+    const { cache } = this.#context
+    const keys: string[] = []
+    try {
+      for await (const key of cache.keys()) {
+        if (isSessionKey(key)) keys.push(key)
+        if (keys.length === keysPerCall) await cache.deleteMany(keys.splice(0))
+      }
+      await cache.deleteMany(keys)
+    } catch (error) {
+      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
+    }
   }
 
   /** Ends all sessions of a user, except the one with the id `except`. */

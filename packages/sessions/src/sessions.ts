@@ -2,7 +2,7 @@ import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/cor
 import type { SessionCookie } from './data/session-cookie.ts'
 import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
 import { hasBody } from './data/stored-text.ts'
-import { keyOf, sessionNamespace, toKey } from './keys/session-key.ts'
+import { keyOf, toKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { type ReadSession, SessionReader } from './reading/session-reader.ts'
 import { type ResolvedOptions, resolveOptions } from './resolve-options.ts'
@@ -256,15 +256,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * Ends all sessions. On a backend that cannot list its keys, other processes may read them for up to one second. With
    * `migrateFrom`, the cache that sessions are moved from is cleared as well.
    */
-  async clear(): Promise<void> {
-    try {
-      // First, so that no session is moved meanwhile into what has been cleared.
-      await this.#reader.old.clear()
-    } finally {
-      // Sessions before the lists of their users, which say that a session has ended.
-      if (this.#resolved.users !== undefined) await this.#cache.namespace(sessionNamespace).clear()
-      await this.#cache.clear()
-    }
+  clear(): Promise<void> {
+    return this.#remover.removeAll()
   }
 
   /**

@@ -1,9 +1,7 @@
 import { hash } from 'node:crypto'
 import { RecentValues } from './recent-values.ts'
 
-/** The namespace whose keys are those of sessions. */
-export const sessionNamespace = 'v1'
-const hashPrefix = `${sessionNamespace}:`
+const hashPrefix = 'v1:'
 const handlePattern = /^v1:[\w-]{43}$/
 /** A request needs the key of its session several times, and a session is used by several requests. */
 const recentKeys = new RecentValues(toHash, 2_000)
