@@ -1,7 +1,5 @@
 import type { Lifecycle } from '../calls/lifecycle.ts'
-
 import type { StoreDiagnostics } from '../diagnostics.ts'
-
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import type { Generation } from './generation.ts'
@@ -94,9 +92,8 @@ export class GenerationStore implements AnyStore {
   }
 
   compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
-    return this.#confirmed('compareAndSet', (prefix) =>
-      this.#store.compareAndSet(prefix + key, expected, next, ttl),
-    )
+    const call = (prefix: string) => this.#store.compareAndSet(prefix + key, expected, next, ttl)
+    return this.#confirmed('compareAndSet', call, 'change')
   }
 
   increment(key: string, by: number, ttl?: number): Awaitable<number> {
@@ -104,17 +101,16 @@ export class GenerationStore implements AnyStore {
   }
 
   touch(key: string, ttl?: number): Awaitable<boolean> {
-    return this.#confirmed('touch', (prefix) => this.#store.touch(prefix + key, ttl))
+    return this.#confirmed('touch', (prefix) => this.#store.touch(prefix + key, ttl), 'change')
   }
 
   delete(key: string): Awaitable<boolean> {
-    return this.#confirmed('delete', (prefix) => this.#store.delete(prefix + key))
+    return this.#confirmed('delete', (prefix) => this.#store.delete(prefix + key), 'change')
   }
 
   deleteMany(keys: readonly string[]): Awaitable<number> {
-    return this.#confirmed('deleteMany', (prefix) =>
-      this.#store.deleteMany(keys.map((key) => prefix + key)),
-    )
+    const call = (prefix: string) => this.#store.deleteMany(keys.map((key) => prefix + key))
+    return this.#confirmed('deleteMany', call, 'change')
   }
 
   clear(): Promise<void> {

@@ -134,15 +134,15 @@ export class Generation {
   }
 
   /**
-   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, a write is made
-   * with the known one. A read rejects, because another process may have cleared what it would return; and an `add`,
+   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, a write or a change is
+   * made with the known one. A read rejects, because another process may have cleared what it would return; and an `add`,
    * because two processes that know different ids would both get a lock.
    */
   async callConfirmed<T>(kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     if (!this.#isStarted) await this.#start()
     const confirming = this.#confirm()
     const result = await this.#callWhile(confirming, kind, call)
-    if (kind !== 'write') await confirming
+    if (kind === 'read' || kind === 'add') await confirming
     return result
   }
 

@@ -1,7 +1,10 @@
 import type { Awaitable } from '../store.ts'
 
-/** What a call does: a read may be repeated at any time, a write not behind a later clear, an `add` must be confirmed. */
-export type CallKind = 'read' | 'write' | 'add'
+/**
+ * What a call does. A read may be repeated at any time, and so may a change of an item that exists. A write stores an item, and
+ * must not be repeated behind a later clear. An `add` must be confirmed as well.
+ */
+export type CallKind = 'read' | 'change' | 'write' | 'add'
 
 /** A call of a store, for keys that begin with `keyPrefix`. */
 export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
@@ -24,7 +27,7 @@ export class UnconfirmedCall<T> {
 
   /** Whether it is a write that was made before the clear of this number. It must not be repeated after that. */
   isWriteBefore(clear: number): boolean {
-    return this.#kind !== 'read' && this.#clearsBefore < clear
+    return (this.#kind === 'write' || this.#kind === 'add') && this.#clearsBefore < clear
   }
 
   send(keyPrefix: string): void {

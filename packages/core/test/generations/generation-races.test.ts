@@ -142,6 +142,31 @@ test('nor is it when another call finds the id of the clear before that is store
   expect(await cache.get('k')).toBeUndefined()
 })
 
+test('but a change is, of an item that another process had cleared with its namespace', async () => {
+  const { createCache } = setup()
+  let isSlow = false
+  const blocked = new Deferred<void>()
+  const cache = createCache(async (operation, call, [key]) => {
+    if (isSlow && operation === 'get' && isIdKey(key)) await blocked.promise
+    return call()
+  })
+  const space = cache.namespace('ns')
+  for (const key of ['a', 'b', 'c', 'd']) await space.set(key, 1)
+  await createCache().namespace('ns').clear()
+  isSlow = true
+  const changing = [
+    space.delete('a'),
+    space.touch('b'),
+    space.deleteMany(['c']),
+    space.replace('d', 2),
+  ]
+  await sleep(5)
+  isSlow = false
+  await cache.clear()
+  blocked.resolve()
+  expect(await Promise.all(changing)).toEqual([false, false, 0, false])
+})
+
 test('a clear does not replace a newer id, however often it conflicts with others', async () => {
   const { backend, createCache, setTime } = setup()
   const ids = ['rs.conflict', 'rt.conflict', 'ru.conflict', 'rv.conflict', 'rw.conflict']
