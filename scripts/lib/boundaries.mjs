@@ -229,7 +229,7 @@ const folders = {
   'http-cache': {
     headers: [],
     policy: ['headers'],
-    reads: [],
+    reads: ['request'],
     request: ['headers'],
     response: ['headers', 'policy', 'reads', 'request'],
     storage: ['headers', 'policy', 'request'],

@@ -61,7 +61,10 @@ export interface ResponseCacheOptions {
   readonly hosts?: readonly string[] | undefined
   /** Whether a request may use the cache. @default all that are safe */
   readonly when?: Of<boolean> | undefined
-  /** Larger bodies are not stored, nor those above the limits of the backend. @default 1 MiB */
+  /**
+   * Larger bodies are not stored, nor those above the limits of the backend. Bodies that are written in parts are kept up to
+   * this size for all responses that a connection has not sent. @default 1 MiB
+   */
   readonly maxBodyBytes?: number | undefined
   /** How many variants of a response one process stores, if the response has `Vary`. @default 100 */
   readonly maxVariants?: number | undefined

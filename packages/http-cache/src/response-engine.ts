@@ -180,7 +180,8 @@ export class ResponseEngine {
     // The complete response may be large, and the client has asked for a part of it only.
     if (conditions.range !== undefined && stored === undefined) return false
     const { uncacheable } = this.#scope
-    return !uncacheable.has(key) && !uncacheable.has(keys.key)
+    if (uncacheable.has(key) || uncacheable.has(keys.key)) return false
+    return !uncacheable.isUnlikely(key) || !this.#clients.has(key)
   }
 
   /** Runs the handler, or waits for the request that does. */

@@ -9,6 +9,14 @@ describe.each(Object.entries(forms))('middleware in front of %s', (_, form) => {
     ['Cache-Control', 'private, no-store', 'private'],
     ['Set-Cookie', 'front=1', 'set-cookie'],
     ['Vary', '*', 'vary-star'],
+    ['Cache-Control', 'public private', 'malformed'],
+    ['Cache-Control', '"private"', 'malformed'],
+    ['Cache-Control', 'max-age=60 private', 'malformed'],
+    ['Cache-Control', 'max-age=60; private', 'malformed'],
+    ['Cache-Control', 'x="a" private', 'malformed'],
+    ['Cache-Control', 'x="a, max-age=60', 'malformed'],
+    ['Vary', 'Accept Cookie', 'malformed'],
+    ['Vary', '"*"', 'malformed'],
   ])('can forbid with %s that a response is stored', async (name, value, detail) => {
     const { cache } = setupCache()
     const app = express()
@@ -23,6 +31,23 @@ describe.each(Object.entries(forms))('middleware in front of %s', (_, form) => {
     expect([first.body, first.headers.get(name)]).toEqual(['1', value])
     expect(first.cache).toBe(`fwd=uri-miss; detail=${detail}`)
     expect((await get('/p')).body).toBe('2')
+  })
+
+  test.each([
+    'public, max-age=60',
+    ', max-age = 60 ,, public',
+    'max-age="60", x="a, private", y=\'b\', z="\\"; private"',
+    'MAX-AGE=60, stale-if-error=5, x=',
+  ])('may set Cache-Control: %s', async (value) => {
+    const { cache } = setupCache()
+    const app = express()
+    app.get(
+      '/p',
+      ...form({ cache }, (_, response) => void response.set('Cache-Control', value).send()),
+    )
+    const { get } = await serve(app)
+    await get('/p')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
   })
 
   test('sets headers and the status that the handler adds to', async () => {
@@ -93,7 +118,8 @@ describe.each(Object.entries(forms))('a cache in front of %s', (_, form) => {
     const other = setupCache()
     const app = express()
     let calls = 0
-    app.use(responseCache({ cache, ttl: '1h' }))
+    // Without a function, it would store nothing.
+    app.use(responseCache({ cache, ttl: '1h', varyBy: () => 'all' }))
     const inner = { cache: other.cache, ttl: '1h' } as const
     app.get(
       '/private',
@@ -118,6 +144,25 @@ describe.each(Object.entries(forms))('a cache in front of %s', (_, form) => {
     await Promise.all([setup, other].map(({ clock }) => clock.advance(6_000)))
     expect((await get('/tagged')).body).toBe('5')
   })
+
+  test.each([{}, { public: true }, { key: () => 'k' }])(
+    'stores nothing, as it cannot notice what a hit of the inner one depends on: %o',
+    async (options) => {
+      const outer = setupCache()
+      const inner = setupCache()
+      const app = express()
+      app.use(responseCache({ cache: outer.cache, cacheStatus: 'Outer' }))
+      app.get(
+        '/p',
+        ...form({ cache: inner.cache, ...options }, (_, response) => void response.send('x')),
+      )
+      const { get } = await serve(app)
+      await get('/p')
+      // The one that is sent is the status of the inner cache.
+      expect((await get('/p')).cache).toContain('hit')
+      for await (const key of outer.cache.keys()) expect.fail(key)
+    },
+  )
 })
 
 test.each(Object.entries(forms))(

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { Agent, request, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { pipeline, Readable } from 'node:stream'
 import { cached, httpCacheChannels } from '@stowage/http-cache'
@@ -341,4 +341,110 @@ describe('cached', () => {
     await get('/p')
     await expect.poll(() => events).toEqual(['finish', 'close'])
   })
+})
+
+describe.each(Object.entries(forms))('many requests on one connection: %s', (_, form) => {
+  const chunk = Buffer.alloc(16_384, 0x61)
+  const chunks = 16
+
+  /** An application whose handler writes until it has to wait for its client. */
+  function streaming() {
+    const { cache, clock } = setupCache()
+    const app = express()
+    const state = { accepted: 0, paths: new Set<string>() }
+    const handler: RequestHandler = ({ path }, response) => {
+      state.paths.add(path)
+      let left = chunks
+      const write = () => {
+        while (left-- > 0) {
+          if (!response.write(chunk)) return void response.once('drain', write)
+          state.accepted += chunk.byteLength
+        }
+        response.end()
+      }
+      write()
+    }
+    app.get('/:id', ...form({ cache, ttl: '1m', maxBodyBytes: 32 * chunk.byteLength }, handler))
+    return { app, clock, state }
+  }
+
+  test('a client that reads nothing makes handlers wait, and receives all responses', async () => {
+    const { app, state } = streaming()
+    const { port } = await serve(app)
+    const paths = Array.from({ length: 40 }, (_each, index) => `/${index}`)
+    const client = stalled(port, ...paths)
+    await expect.poll(() => state.paths.size, { timeout: 10_000 }).toBe(40)
+    // What is kept for the cache, and what Node accepts from each handler before it has to wait.
+    expect(state.accepted).toBeLessThanOrEqual((32 + 40 * 2) * chunk.byteLength)
+    let received = 0
+    client.on('data', ({ byteLength }) => {
+      received += byteLength
+    })
+    client.resume()
+    await expect
+      .poll(() => received, { timeout: 10_000 })
+      .toBeGreaterThan(40 * chunks * chunk.byteLength)
+    client.destroy()
+  })
+
+  test('its responses are those of its client alone, and others are stored', async () => {
+    const { app, clock, state } = streaming()
+    const { port, get } = await serve(app)
+    const client = stalled(port, '/0', '/1', '/2', '/3')
+    await expect.poll(() => state.paths.size).toBe(4)
+    await clock.advance(2)
+    const { body } = await get('/3', { host: 'h.test' })
+    expect(body).toHaveLength(chunks * chunk.byteLength)
+    expect((await get('/3', { host: 'h.test' })).cache).toContain('hit')
+    client.destroy()
+  })
+
+  test('a client that reads each response has all of them stored', async () => {
+    const { app } = streaming()
+    const { port, get } = await serve(app)
+    const send = onOneConnection(port)
+    for (let index = 0; index < 6; index++) {
+      await send(`/${index}`)
+      expect((await get(`/${index}`, { host: 'h.test' })).cache).toContain('hit')
+    }
+  })
+})
+
+/** Returns a function that sends requests one after another, and resolves to a header. */
+function onOneConnection(port: number): (path: string, header?: string) => Promise<unknown> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  onTestFinished(() => agent.destroy())
+  return (path, header = 'cache-status') =>
+    new Promise((resolve, reject) => {
+      const options = { port, host: '127.0.0.1', path, headers: { host: 'h.test' }, agent }
+      request(options, (response) => {
+        response.resume().once('end', () => resolve(response.headers[header]))
+      })
+        .once('error', reject)
+        .end()
+    })
+}
+
+test('responses that are refreshed in the background do not count for a connection', async () => {
+  const { cache, clock } = setupCache()
+  const options = { cache, ttl: '1m', staleWhileRevalidate: '1h', maxBodyBytes: 10_000 } as const
+  let version = 0
+  let sent = gate()
+  const { port } = await serve(
+    cached(options, async (_request, response) => {
+      if (++version > 1) await sent.opened
+      response.setHeader('X-Version', version)
+      response.write(Buffer.alloc(6_000))
+      response.end()
+    }),
+  )
+  const send = onOneConnection(port)
+  await send('/')
+  for (let refresh = 2; refresh < 6; refresh++) {
+    await clock.advance(61_000)
+    sent = gate()
+    expect(await send('/', 'x-version')).toBe(String(refresh - 1))
+    sent.open()
+    await expect.poll(() => send('/', 'x-version')).toBe(String(refresh))
+  }
 })

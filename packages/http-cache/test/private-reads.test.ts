@@ -1,9 +1,11 @@
 import { request as send } from 'node:http'
 import { connect } from 'node:net'
+import { format, inspect } from 'node:util'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 // @ts-expect-error It has no declarations.
 import cookieParser from 'cookie-parser'
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
+import express4 from 'express-4'
 import { describe, expect, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
@@ -45,7 +47,7 @@ const credentials = [
   'x-account-id',
   'x-org-id',
 ]
-/** Headers that a response may depend on although they are no credentials. */
+/** Headers that do not identify the sender, but that a response may depend on. */
 const others = [
   'accept',
   'accept-language',
@@ -77,6 +79,19 @@ const places: Record<string, (app: Express, name: string) => (request: Request) 
     })
     return (request) => Reflect.get(request, 'tenant')
   },
+}
+
+/** Ways to show a request, also those that look past proxies. */
+const printers: Record<string, (request: Request) => string> = {
+  request: (request) => inspect(request),
+  'request-deeply': (request) => inspect(request, { depth: 4, showHidden: true }),
+  headers: ({ headers }) => inspect(headers),
+  'headers-unchanged': ({ headers }) => inspect(headers, { customInspect: false }),
+  'headers-with-proxy': ({ headers }) =>
+    inspect(headers, { showProxy: true, customInspect: false }),
+  'headers-getters': ({ headers }) => inspect(headers, { getters: true, showHidden: true }),
+  cookies: ({ cookies }) => inspect(cookies),
+  'raw-headers': (request) => inspect(request.rawHeaders),
 }
 
 const tenantKey = Symbol('tenant')
@@ -156,6 +171,10 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     'a header that is absent': ['x-custom', ({ headers }) => headers['x-custom']],
     'whether a header is present': ['x-custom', ({ headers }) => 'x-custom' in headers],
     'all headers': ['headers', ({ headers }) => ({ ...headers })],
+    'all headers, by printing them': ['headers', ({ headers }) => inspect({ headers })],
+    'all headers, with %o': ['headers', ({ headers }) => format('%o', headers)],
+    'all headers as JSON': ['headers', ({ headers }) => JSON.stringify(headers)],
+    'the entries of all headers': ['headers', ({ headers }) => Object.entries(headers)],
     'the names of all headers': ['headers', ({ headers }) => Object.keys(headers)],
     rawHeaders: ['request.rawHeaders', ({ rawHeaders }) => rawHeaders.length],
     headersDistinct: ['request.headersDistinct', ({ headersDistinct }) => headersDistinct],
@@ -200,13 +219,15 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     'a cookie that is absent': ['cookie:sid', ({ cookies }) => cookies.sid],
     'a signed cookie': ['cookie:sid', ({ signedCookies }) => signedCookies.sid],
     'all cookies': ['cookie', ({ cookies }) => Object.keys(cookies)],
+    'all cookies, by printing them': ['cookie', ({ cookies }) => inspect(cookies)],
     'the header Cookie': ['cookie', ({ headers }) => headers.cookie],
     'the header Authorization': ['authorization', ({ headers }) => headers.authorization],
   }
 
-  test.each(Object.keys(reads))('reads %s: the response is private', async (name) => {
+  /** An application whose handler at `/p` does one of these reads, and the one at `/q` none. */
+  function appThatReads(name: string, more: Partial<ResponseCacheOptions> = {}) {
     const [label, read] = reads[name] as (typeof reads)[string]
-    const { app, options } = appWith({ public: true }, (each) => {
+    const { app, options } = appWith({ public: true, ...more }, (each) => {
       each.use(cookieParser('secret'), (request, response, next) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
         Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
@@ -215,14 +236,17 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
         next()
       })
     })
-    app.get(
-      '/p',
-      ...form(options, (request, response) => {
-        read(request, response)
-        response.send('x')
-      }),
-    )
+    const handler: RequestHandler = (request, response) => {
+      read(request, response)
+      response.send('x')
+    }
+    app.get('/p', ...form(options, handler))
     app.get('/q', ...form(options, (_request, response) => void response.send('x')))
+    return { app, label }
+  }
+
+  test.each(Object.keys(reads))('reads %s: the response is private', async (name) => {
+    const { app, label } = appThatReads(name)
     const { get } = await serve(app)
     expect((await get('/p')).cache).toBe(`fwd=uri-miss; detail=read-${label}`)
     expect((await get('/p')).cache).not.toContain('hit')
@@ -231,26 +255,84 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
   })
 
   test.each(Object.keys(reads))('ignoreReads: %s', async (name) => {
-    const [label, read] = reads[name] as (typeof reads)[string]
-    const { app, options } = appWith({ public: true, ignoreReads: [label] }, (each) => {
-      each.use(cookieParser('secret'), (request, response, next) => {
-        Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
-        Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
-        response.locals.name = 'd'
-        addHidden(request, response)
-        next()
-      })
-    })
-    app.get(
-      '/p',
-      ...form(options, (request, response) => {
-        read(request, response)
-        response.send('x')
-      }),
-    )
-    const { get } = await serve(app)
+    const [label] = reads[name] as (typeof reads)[string]
+    const { get } = await serve(appThatReads(name, { ignoreReads: [label] }).app)
     await get('/p')
     expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
+  test('what a handler prints of a request does not reach others', async () => {
+    const { app, clock, options } = appWith({ public: true }, (each) => each.use(cookieParser()))
+    for (const [name, print] of Object.entries(printers)) {
+      app.get(
+        `/${name}`,
+        ...form(options, (request, response) => void response.send(print(request))),
+      )
+    }
+    const { get } = await serve(app)
+    for (const name of Object.keys(printers)) {
+      for (const value of ['alice', 'bob']) {
+        const { body } = await get(`/${name}`, { 'x-custom': value, cookie: `sid=${value}` })
+        expect(body, name).not.toContain(value === 'bob' ? 'alice' : 'bob')
+        await clock.advance(2)
+      }
+    }
+  })
+
+  test('requests do not wait for a response that depends on a header, more than once', async () => {
+    const { app, clock, options } = appWith({ waitTimeout: '1h' }, () => {})
+    const gates = [gate(), gate(), gate(), gate()]
+    let calls = 0
+    let readsHeader = true
+    const handler: RequestHandler = async ({ headers }, response) => {
+      if (readsHeader) response.set('X-Read', `${headers['x-custom']}`)
+      await gates[calls++]?.opened
+      response.send('x')
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    gates[0]?.open()
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; detail=read-x-custom')
+    await clock.advance(2)
+    const first = get('/p')
+    await expect.poll(() => calls).toBe(2)
+    const second = get('/p')
+    await expect.poll(() => calls).toBe(3)
+    gates[2]?.open()
+    expect((await second).cache).toBe('fwd=uri-miss')
+    gates[1]?.open()
+    expect((await first).cache).toBe('fwd=uri-miss; detail=read-x-custom')
+    await clock.advance(2)
+    // One that does not read it is stored, and later ones share a rendering again.
+    readsHeader = false
+    gates[3]?.open()
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; stored')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+    await clock.advance(60_000)
+    gates[4] = gate()
+    const together = [get('/p'), get('/p'), get('/p')]
+    await expect.poll(() => calls).toBe(5)
+    gates[4].open()
+    await Promise.all(together)
+    expect(calls).toBe(5)
+  })
+
+  test('headers are printed as they are', async () => {
+    const printed: string[] = []
+    const { app, options } = appWith({ ignoreReads: ['headers'] }, () => {})
+    const handler: RequestHandler = ({ headers }, response) => {
+      printed.push(inspect(headers), JSON.stringify(headers), inspect({ ...headers }))
+      Object.defineProperty(headers, 'x-defined', { value: 'c', enumerable: true })
+      printed.push(inspect(headers), inspect(structuredClone({ ...headers })))
+      response.send('x')
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    await get('/p', { host: 'h', 'x-custom': 'a' })
+    const shown = { host: 'h', connection: 'close', 'x-custom': 'a', 'accept-encoding': 'identity' }
+    const after = { ...shown, 'x-defined': 'c' }
+    const expected = [inspect(shown), JSON.stringify(shown), inspect(shown)]
+    expect(printed).toEqual([...expected, inspect(after), inspect(after)])
   })
 
   test('a property that cannot be watched makes the response private', async () => {
@@ -268,6 +350,32 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     for (const name of ['alice', 'bob']) {
       expect((await get('/p', { 'x-custom': name })).body).toBe(`for ${name}`)
     }
+  })
+
+  test.each([
+    ['Express 4', express4],
+    ['Express 5', express],
+  ])('what middleware in front adds to the query is not shared: %s', async (_version, create) => {
+    const { cache, clock } = setupCache()
+    const app = (create as typeof express)()
+    app.use((request, _response, next) => {
+      // A copy, as middleware makes that checks the query.
+      const query = { ...request.query }
+      if (request.path === '/added') query.tenant = request.headers['x-custom'] as string
+      Object.defineProperty(request, 'query', { value: query, configurable: true })
+      next()
+    })
+    const handler: RequestHandler = ({ query }, response) => void response.send(`${query.tenant}`)
+    for (const path of ['/added', '/plain']) {
+      app.get(path, ...form({ cache, ttl: '1m' }, handler))
+    }
+    const { get } = await serve(app)
+    for (const name of ['alice', 'bob']) {
+      expect((await get('/added?tenant=x&a=b', { 'x-custom': name })).body).toBe(name)
+      await clock.advance(2)
+    }
+    await get('/plain?tenant=x&a=b')
+    expect(await get('/plain?tenant=x&a=b')).toMatchObject({ body: 'x', cache: 'hit; ttl=60' })
   })
 
   test('the value of a property with a symbol as its name reaches the handler', async () => {

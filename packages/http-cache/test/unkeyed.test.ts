@@ -112,6 +112,26 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     }
   })
 
+  test('what the key does not contain of X-Forwarded-Proto is not shared', async () => {
+    const { cache, clock } = setupCache()
+    const app = express()
+    app.set('trust proxy', true)
+    app.get(
+      '/p',
+      ...form({ cache }, (request, response) => {
+        response.send(`${request.get('x-forwarded-proto')}`)
+      }),
+    )
+    const { get } = await serve(app)
+    for (const value of ['https, evil', 'https', 'https ', 'http, evil', undefined, 'http']) {
+      const headers: Record<string, string> =
+        value === undefined ? { 'x-forwarded-host': 'a' } : { 'x-forwarded-proto': value }
+      expect((await get('/p', headers)).body).toBe(`${value?.trim()}`)
+      await clock.advance(2)
+    }
+    expect((await get('/p', { 'x-forwarded-proto': 'https' })).cache).toContain('hit')
+  })
+
   test('a URL that was rewritten because of a header bypasses the cache', async () => {
     const { cache } = setupCache()
     const app = express()

@@ -28,8 +28,8 @@ export interface RenderDecisions {
   /** The validators of the stale response that the handler is asked with. */
   readonly validators: Validators | undefined
   onHead(head: ResponseHead, facts: RenderFacts): Decision
-  /** Called if the body is too large to be stored, while it is being sent. */
-  onOversize(): void
+  /** Called if the body cannot be stored, while it is being sent. */
+  onOversize(refusal: Refusal): void
   onComplete(captured: CapturedResponse, facts: RenderFacts): Decision
 }
 
@@ -58,13 +58,13 @@ export class IncompleteResponseError extends Error {
   }
 }
 
-/** A response cannot be sent once it is complete, as it is too large or has no end. */
+/** A response cannot be sent once it is complete, as it is too large, has no end, or its client does not read. */
 export class StreamedResponseError extends Error {
   override readonly name: string = 'StreamedResponseError'
   readonly refusal: Refusal
 
   constructor(refusal: Refusal) {
-    super('The response is too large to be rendered apart from its client.')
+    super('The response cannot be rendered apart from its client.')
     this.refusal = refusal
   }
 }

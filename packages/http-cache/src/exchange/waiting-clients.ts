@@ -17,6 +17,11 @@ interface Flight {
 export class WaitingClients {
   readonly #flights = new Map<string, Flight>()
 
+  /** Whether a client waits for the response of a key. */
+  has(key: string): boolean {
+    return this.#flights.has(key)
+  }
+
   /** Counts a client until its connection is closed, or the returned function is called. */
   join(key: string, socket: Socket | null): () => void {
     const flight = this.#flights.get(key) ?? { clients: 0, timer: undefined, stop: undefined }

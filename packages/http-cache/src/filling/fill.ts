@@ -130,7 +130,7 @@ export class Fill {
       return await this.#exchange.renderer.render({
         validators,
         onHead: (head, facts) => this.#onHead(head, facts, stale),
-        onOversize: () => this.#refuseEarly?.('too-large'),
+        onOversize: (refusal) => this.#refuseEarly?.(refusal),
         onComplete: (captured, facts) => this.#onComplete(captured, facts, stale),
       })
     } catch (error) {
@@ -228,6 +228,7 @@ export class Fill {
     const body = captured.body as Buffer
     const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
     const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
+    this.#scope.uncacheable.remove(this.#target.key)
     await this.#answer.send({ record: complete(record), body }, this.#forwarded(undefined, true))
     return this.#store(context, { record, body }, variesBy(captured, options), tags)
   }
@@ -286,8 +287,7 @@ export class Fill {
   /** The response is not stored: its handler runs again, and writes to the client. */
   #stream(context: Context, refusal: Refusal): Buffer | undefined {
     const { isBackground, renderer } = this.#exchange
-    this.#scope.uncacheable.add(this.#target.key, privateMs)
-    context.skip({ share: false, for: privateMs })
+    this.#skip(context, refusal)
     if (isBackground) return undefined
     this.#scope.sender.setStatus(this.#exchange, this.#forwarded(refusal))
     renderer.bypass()
@@ -302,9 +302,7 @@ export class Fill {
     forwardStatus?: number,
   ): Buffer | undefined {
     const isFailure = captured !== undefined && captured.status >= 500
-    const ms = this.#mayStoreOthers(refusal) ? 1 : isFailure ? failedMs : privateMs
-    this.#scope.uncacheable.add(this.#target.key, ms)
-    context.skip({ share: false, for: ms })
+    this.#skip(context, refusal, isFailure ? failedMs : privateMs)
     if (captured !== undefined) {
       const outcome = {
         ...this.#forwarded(refusal),
@@ -316,9 +314,19 @@ export class Fill {
     return isFailure ? context.stale : undefined
   }
 
+  /** @param ms how long other requests do not use the cache, unless their responses may be stored */
+  #skip(context: Context, refusal: Refusal, ms = privateMs): void {
+    const mayStoreOthers = this.#mayStoreOthers(refusal)
+    const { uncacheable } = this.#scope
+    const { key } = this.#target
+    uncacheable.add(key, mayStoreOthers ? 1 : ms)
+    if (mayStoreOthers) uncacheable.addUnlikely(key, ms)
+    context.skip({ share: false, for: mayStoreOthers ? 1 : ms })
+  }
+
   /** Whether a later response may be stored. A client must not determine the opposite with a second request. */
   #mayStoreOthers(refusal: Refusal): boolean {
-    if (this.#isOfRequest || refusal === 'no-vary-search') return true
+    if (this.#isOfRequest || refusal === 'no-vary-search' || refusal === 'slow-client') return true
     return refusal.startsWith('read-socket.') && isPipelined(this.#exchange.request)
   }
 

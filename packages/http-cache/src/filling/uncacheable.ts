@@ -10,6 +10,7 @@ const maxKeys = 10_000
 export class Uncacheable {
   readonly #clock: Clock
   readonly #until = new RecentMap<number>(maxKeys)
+  readonly #unlikelyUntil = new RecentMap<number>(maxKeys)
   readonly #failedUntil = new RecentMap<number>(maxKeys)
 
   constructor(clock: Clock) {
@@ -24,8 +25,21 @@ export class Uncacheable {
     return this.#isBefore(this.#until.get(key))
   }
 
+  /**
+   * A response could not be stored because of its request, so that those of others may be: one at a time tries that, and no
+   * other waits for it.
+   */
+  addUnlikely(key: string, ms: number): void {
+    this.#unlikelyUntil.set(key, this.#clock.now() + ms)
+  }
+
+  isUnlikely(key: string): boolean {
+    return this.#isBefore(this.#unlikelyUntil.get(key))
+  }
+
   remove(key: string): void {
     this.#until.delete(key)
+    this.#unlikelyUntil.delete(key)
     this.#failedUntil.delete(key)
   }
 

@@ -1,4 +1,4 @@
-import { skipBlanks, skipQuoted, trimBlanks } from './white-space.ts'
+import { skipBlanks, skipQuoted, splitList, trimBlanks } from './white-space.ts'
 
 /** The directives of a `Cache-Control` header by their names in lower case. One without an argument is `true`. */
 export type Directives = ReadonlyMap<string, string | true>
@@ -77,6 +77,14 @@ export function secondsOf(argument: string | true | undefined): number | undefin
 /** The names of the fields that a directive such as `no-cache="set-cookie"` is limited to, in lower case. */
 export function fieldsOf(argument: string | true | undefined): string[] {
   return typeof argument === 'string' ? listOf(argument.replaceAll('"', '')) : []
+}
+
+/** A directive, also with white space around `=`, which was permitted once (RFC 2616 section 2.1). */
+const directive = /^[\w!#$%&'*+.^`|~-]+(?:[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^ \t";]*))?$/
+
+/** Whether a `Cache-Control` header has a member that is not a directive, such as two without a comma between them. */
+export function isMalformed(value: string | undefined): boolean {
+  return value !== undefined && !splitList(value).every((member) => directive.test(member))
 }
 
 /** The members of a list header in lower case, without empty ones. */

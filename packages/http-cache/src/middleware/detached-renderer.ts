@@ -15,6 +15,7 @@ import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
+import { unsentBytesOf } from '../response/unsent-bytes.ts'
 import { coveredReads } from './create-exchange.ts'
 import { type DetachedPair, detach } from './detached-pair.ts'
 import { factsFrom } from './live-renderer.ts'
@@ -66,13 +67,15 @@ export class DetachedRenderer implements Renderer {
         reject(new StreamedResponseError(refusal))
         response.destroy()
       }
-      new Capture(response, this.#options.maxBodyBytes, {
+      const { maxBodyBytes } = this.#options
+      const mayKeep = unsentBytesOf(this.#response, this.#request.socket, maxBodyBytes)
+      new Capture(response, maxBodyBytes, mayKeep, {
         onHead: ({ headers }) => {
           if (isEventStream(textOf(headers['content-type']))) stream('event-stream')
           return 'send'
         },
         onForward: () => {},
-        onOversize: () => stream('too-large'),
+        onOversize: stream,
         onComplete: () => 'send',
         onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),
         onAbort: () => reject(new IncompleteResponseError()),

@@ -12,6 +12,7 @@ import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture, type CaptureEvents } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
+import { unsentBytesOf } from '../response/unsent-bytes.ts'
 import { coveredReads } from './create-exchange.ts'
 
 /** Calls the rest of the application, which writes to the response of the client. */
@@ -60,7 +61,7 @@ export class LiveRenderer implements Renderer {
           return decision
         },
         onForward: (isRunning) => reads.pause(isRunning),
-        onOversize: () => decisions.onOversize(),
+        onOversize: (refusal) => decisions.onOversize(refusal),
         onComplete: (captured) => {
           leave()
           return decisions.onComplete(captured, factsOf())
@@ -74,7 +75,9 @@ export class LiveRenderer implements Renderer {
           reject(new IncompleteResponseError())
         },
       }
-      new Capture(response, this.#options.maxBodyBytes, events, request.socket ?? undefined)
+      const { maxBodyBytes } = this.#options
+      const mayKeep = unsentBytesOf(response, request.socket, maxBodyBytes)
+      new Capture(response, maxBodyBytes, mayKeep, events, request.socket ?? undefined)
       this.#call(reject)
     })
   }

@@ -12,11 +12,14 @@ export type Refusal =
   | 'no-cache'
   | 'set-cookie'
   | 'vary-star'
+  | 'malformed'
   | 'authorization'
   | 'status'
   | 'partial'
   | 'incomplete'
   | 'too-large'
+  /** Its client does not read earlier responses of the connection. */
+  | 'slow-client'
   | 'event-stream'
   | 'not-fresh'
   | 'too-many-variants'
@@ -72,6 +75,8 @@ const understood = new Set([
   502, 503, 504,
 ])
 
+const fieldName = /^[\w!#$%&'*+.^`|~-]+$/
+
 /** Decides whether a complete response may be stored. @param now epoch milliseconds */
 export function judge(
   response: JudgedResponse,
@@ -81,7 +86,7 @@ export function judge(
 ): Verdict {
   const { headers } = response
   const stated = directivesOf(headers, rules.targeted)
-  const refusal = refusalOf(response, stated.directives, hasAuthorization, rules)
+  const refusal = refusalOf(response, stated, hasAuthorization, rules)
   if (refusal !== undefined) return { refusal }
   return rules.mode === 'ttl'
     ? judgeByTtl(response, stated, rules, now)
@@ -91,14 +96,17 @@ export function judge(
 /** What forbids storing in both modes. */
 function refusalOf(
   { status, headers }: JudgedResponse,
-  directives: Directives,
+  { directives, isMalformed }: ResponseDirectives,
   hasAuthorization: boolean,
   rules: StoringRules,
 ): Refusal | undefined {
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
   if (directives.has('private')) return 'private'
   if (isForbidden(status, directives)) return 'no-store'
-  if (listOf(textOf(headers.vary)).includes('*')) return 'vary-star'
+  const vary = listOf(textOf(headers.vary))
+  if (vary.includes('*')) return 'vary-star'
+  // What was meant is unknown: two directives or names without a comma between them, for example.
+  if (isMalformed || !vary.every((name) => fieldName.test(name))) return 'malformed'
   if (status === 206) return 'partial'
   if (status < 200 || status === 304 || status > 599) return 'status'
   if (isEventStream(textOf(headers['content-type']))) return 'event-stream'

@@ -154,9 +154,17 @@ export class PrivateReads {
     this.#headersRead.add(key)
   }
 
+  /** Assigned, because Node keeps the headers under a symbol, which `util.inspect(request)` shows. */
   #watchHeaders(): void {
-    const headers = watchNames(this.#request.headers, (name) => this.#onHeaderRead(name))
-    this.#replace(this.#request, 'headers', { writable: true, value: headers })
+    const request = this.#request
+    const { headers } = request
+    const watched = watchNames(headers, (name) => this.#onHeaderRead(name))
+    Reflect.set(request, 'headers', watched)
+    // Its reads cannot be noticed.
+    if (request.headers !== watched) this.#onHeaderRead(undefined)
+    this.#restores.push(() => {
+      if (request.headers === watched) request.headers = headers
+    })
   }
 
   #watchCookies(): void {

@@ -132,12 +132,15 @@ function forwardedHost(request: FrameworkRequest): string | undefined {
   return textOf(request.headers['x-forwarded-host'])
 }
 
-/** Names of the headers of a proxy that are part of the key. */
+/**
+ * Names of the headers of a proxy that are part of the key. Express derives the scheme from the first member of
+ * `X-Forwarded-Proto`, so that the key does not contain the others.
+ */
 export function forwardedHeaders(request: FrameworkRequest): readonly string[] {
-  return trustsProxy(request) ? proxyHeaders : []
+  if (!trustsProxy(request)) return []
+  const isScheme = textOf(request.headers['x-forwarded-proto']) === request.protocol
+  return isScheme ? ['x-forwarded-host', 'x-forwarded-proto'] : ['x-forwarded-host']
 }
-
-const proxyHeaders = ['x-forwarded-host', 'x-forwarded-proto']
 
 /** Whether the setting `trust proxy` of Express applies to the sender of the request. */
 function trustsProxy(request: FrameworkRequest): boolean {

@@ -40,8 +40,8 @@ export interface CaptureEvents {
   onComplete(response: CapturedResponse): Decision
   /** Called once the response has ended; also one that `onHead` has decided about. */
   onEnd(response: CapturedResponse): void
-  /** Called once if the body is larger than the limit while it is being sent. */
-  onOversize(): void
+  /** Called once if the body cannot be kept any more while it is being sent. */
+  onOversize(refusal: 'too-large' | 'slow-client'): void
   /** Called if the response will not be completed. */
   onAbort(): void
 }
@@ -53,8 +53,8 @@ type Methods = Record<'writeHead' | 'write' | 'end' | 'flushHeaders' | 'destroy'
  * Observes what a handler writes. A response that is passed to `end` in one piece is complete before anything is sent.
  *
  * Other requests may wait for the response, and none of them may depend on this client:
- * - While the body is kept, up to `maxBytes`, the handler never waits for its client: `write` returns `true`. Afterwards the
- *   client determines the speed.
+ * - While the body is kept, up to `maxBytes` for all responses of the connection, the handler never waits for its client:
+ *   `write` returns `true`. Afterwards the client determines the speed.
  * - If the client leaves before `end`, the response is not complete, whatever the handler writes then: many handlers
  *   check that, and end with a part of it.
  */
@@ -65,6 +65,7 @@ export class Capture {
   readonly #methods: Methods
   readonly #before: Headers
   readonly #maxBytes: number
+  readonly #mayKeep: (bytes: number) => boolean
   #chunks: Buffer[] | undefined = []
   #bytes = 0
   #head: ResponseHead | undefined
@@ -77,12 +78,20 @@ export class Capture {
 
   /**
    * @param maxBytes bodies that are larger are not kept
+   * @param mayKeep see `unsentBytesOf`
    * @param socket of the client. A response that waits until the connection has sent an earlier one has none yet
    */
-  constructor(response: ServerResponse, maxBytes: number, events: CaptureEvents, socket?: Socket) {
+  constructor(
+    response: ServerResponse,
+    maxBytes: number,
+    mayKeep: (bytes: number) => boolean,
+    events: CaptureEvents,
+    socket?: Socket,
+  ) {
     this.#response = response
     this.#events = events
     this.#maxBytes = maxBytes
+    this.#mayKeep = mayKeep
     this.#before = copyHeaders(response.getHeaders())
     const { writeHead, write, end, flushHeaders, destroy } = response
     this.#originals = { writeHead, write, end, flushHeaders, destroy } as unknown as Methods
@@ -259,13 +268,14 @@ export class Capture {
   #keep(chunk: Buffer | undefined): void {
     if (chunk === undefined) return
     this.#bytes += chunk.byteLength
-    if (this.#bytes <= this.#maxBytes) {
-      this.#chunks?.push(chunk)
+    if (this.#chunks === undefined) return
+    const isTooLarge = this.#bytes > this.#maxBytes
+    if (!isTooLarge && this.#mayKeep(chunk.byteLength)) {
+      this.#chunks.push(chunk)
       return
     }
-    const wasKept = this.#chunks !== undefined
     this.#chunks = undefined
-    if (wasKept && this.#decision !== undefined) this.#events.onOversize()
+    if (this.#decision === 'send') this.#events.onOversize(isTooLarge ? 'too-large' : 'slow-client')
   }
 
   /** As if they had been sent: the handler must not answer otherwise any more. */
