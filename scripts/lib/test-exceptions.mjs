@@ -78,7 +78,7 @@ const sleep = {
   'packages/testing/src/conformance/cache/locks/locks.ts': proceeds,
   'packages/testing/src/conformance/cache/locks/rate-limits.ts': slowCall,
   'packages/testing/src/conformance/cache/remember.ts': slowCall,
-  'packages/testing/src/conformance/outage.ts': pace,
+  'packages/testing/src/conformance/support/outage.ts': pace,
   'packages/testing/test/configuration-endpoint.test.ts': pace,
   'test/failover/flapping.full.test.ts': pace,
   'test/failover/outages.ts': pace,

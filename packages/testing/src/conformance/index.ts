@@ -1,3 +1,3 @@
-export type { ConformanceCase, ConformanceGroup } from './case.ts'
 export { type ConformanceOptions, conform, conformance, type TestFunction } from './conform.ts'
-export type { ConformanceContext } from './context.ts'
+export type { ConformanceCase, ConformanceGroup } from './support/case.ts'
+export type { ConformanceContext } from './support/context.ts'

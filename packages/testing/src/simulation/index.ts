@@ -5,6 +5,13 @@ export { ReplicationTracker } from './backend/replication-tracker.ts'
 export type { BackendTraits } from './backend/traits.ts'
 export type { History, HistoryEntry, Loss, Outcome } from './judges/history.ts'
 export { linearize, type Operation, type Violation } from './judges/registers/linearizability.ts'
+export type {
+  FaultKind,
+  JudgeContext,
+  ProcessContext,
+  Program,
+  Scenario,
+} from './programs/scenario.ts'
 export {
   type Plan,
   type PlannedCall,
@@ -24,10 +31,3 @@ export {
 } from './run/simulate.ts'
 export { facade } from './scenarios/facade/facade.ts'
 export { scenarioNamed, scenarios } from './scenarios/index.ts'
-export type {
-  FaultKind,
-  JudgeContext,
-  ProcessContext,
-  Program,
-  Scenario,
-} from './scenarios/scenario.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { asIs, type Codec, compressed, encrypted, structured } from '@stowage/core'
-import { assertCacheError, concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { assertCacheError, concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 
 const keys = [`test:${randomBytes(32).toString('base64')}`]
 const secret = encrypted(compressed(structured(), { from: 100 }), { keys })

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Cache, LoadContext, RememberOptions } from '@stowage/core'
-import { settlesWithin } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { holdLease, newProcessCaches, newProcesses, patience, strong } from './processes.ts'
+import { settlesWithin } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import {
+  holdLease,
+  newProcessCaches,
+  newProcesses,
+  patience,
+  strong,
+} from '../support/processes.ts'
 
 /** A value whose body lies under a key of its own. */
 interface Page {

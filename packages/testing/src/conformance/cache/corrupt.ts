@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Payload } from '@stowage/core'
 import { encodeFrame, toBytes } from '@stowage/core/driver'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 
 const validFrame = toBytes(encodeFrame({ body: Uint8Array.of(1, 2, 3) }))
 /** A frame whose version byte is that of a later format. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { Cache, type CacheStore } from '@stowage/core'
 import { Chaos, withChaos } from '../../chaos.ts'
-import { assertCacheError, concurrently, countTrue } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
+import { assertCacheError, concurrently, countTrue } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 const addOne = (current: number | undefined) => (current ?? 0) + 1
 

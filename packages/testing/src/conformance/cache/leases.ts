@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cache } from '@stowage/core'
-import { assertCacheError, concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { assertCacheError, concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 import {
   holdLease,
   newProcessCaches,
@@ -11,7 +11,7 @@ import {
   newStoppableProcess,
   patience,
   strong,
-} from './processes.ts'
+} from '../support/processes.ts'
 
 /** A change of a key by another process. */
 type Change = (cache: Cache, key: string) => Promise<unknown>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
+import { concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 /** A loader that counts its calls in `calls`, and passes that number to `load`. */
 function countingLoader<T>(load: (call: number) => T | Promise<T>) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Cache, LoadContext, RememberOptions } from '@stowage/core'
-import { concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 import {
   type HeldLoad,
   holdLease,
@@ -11,7 +11,7 @@ import {
   newProcesses,
   patience,
   strong,
-} from './processes.ts'
+} from '../support/processes.ts'
 
 /** The ttl of values that become stale, in milliseconds. */
 const staleMs = 5

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Cache, LoadContext, RememberOptions } from '@stowage/core'
-import { collectKeys } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { day } from '../fixture.ts'
+import { collectKeys } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { day } from '../support/fixture.ts'
 import {
   holdLease,
   holdRefresh,
@@ -10,7 +10,7 @@ import {
   newProcesses,
   patience,
   strong,
-} from './processes.ts'
+} from '../support/processes.ts'
 
 type Write = (cache: Cache, key: string, tags: readonly string[]) => Promise<unknown>
 

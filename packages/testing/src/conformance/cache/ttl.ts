@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Cache, Ttl } from '@stowage/core'
-import { assertTypeError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { day, minute } from '../fixture.ts'
+import { assertTypeError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { day, minute } from '../support/fixture.ts'
 
 const pastTtls: readonly Ttl[] = [0, -1, -0.5, -Infinity, '0s', '-1m', new Date(0)]
 const longTtls: readonly Ttl[] = ['10m', '1.5h', '31d', '52w', 31 * day, 3_650 * day, minute + 0.5]

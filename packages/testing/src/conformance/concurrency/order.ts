@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Awaitable } from '@stowage/core'
-import { newProcessCaches } from '../cache/processes.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { AnyStore, Fixture } from '../fixture.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { AnyStore, Fixture } from '../support/fixture.ts'
+import { newProcessCaches } from '../support/processes.ts'
 
 const mebibyte = 1_048_576
 const rounds = 20

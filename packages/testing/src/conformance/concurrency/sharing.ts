@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { ManualClock } from '../../manual-clock.ts'
-import { countTrue } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { AnyStore, Fixture } from '../fixture.ts'
+import { countTrue } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { AnyStore, Fixture } from '../support/fixture.ts'
 
 const rounds = 20
 const strong = { consistency: 'strong' } as const

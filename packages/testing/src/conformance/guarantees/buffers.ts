@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Awaitable } from '@stowage/core'
-import { type ConformanceCase, group } from '../case.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 /** Which side may modify bytes, and when. */
 export const buffers: readonly ConformanceCase[] = group('values', {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import { type BatchError, CacheError } from '@stowage/core'
-import { assertCacheError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { type Fixture, minute } from '../fixture.ts'
+import { assertCacheError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { type Fixture, minute } from '../support/fixture.ts'
 import { callsOf } from './lifecycle.ts'
 
 const secret = 'session-0f6d2c'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { collectKeys } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { type Fixture, minute } from '../fixture.ts'
+import { collectKeys } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { type Fixture, minute } from '../support/fixture.ts'
 
 /** Keys of items that have just expired and were not read since. */
 async function expiredKeys(fixture: Fixture, count = 1): Promise<string[]> {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Cache } from '@stowage/core'
-import { assertTypeError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { assertTypeError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 
 /** Key suffixes that a backend, a protocol or a store may normalize, truncate or interpret. */
 const suffixes: Readonly<Record<string, readonly string[]>> = {

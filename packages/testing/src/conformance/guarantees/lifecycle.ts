@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable, Cache } from '@stowage/core'
-import { assertCacheError, concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
-import { IoWatch } from '../io-watch.ts'
+import { assertCacheError, concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
+import { IoWatch } from '../support/io-watch.ts'
 
 type Calls = Record<string, () => Awaitable<unknown>>
 

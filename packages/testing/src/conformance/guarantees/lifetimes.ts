@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Awaitable } from '@stowage/core'
-import { settle } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { type AnyStore, day, type Fixture, minute } from '../fixture.ts'
+import { settle } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { type AnyStore, day, type Fixture, minute } from '../support/fixture.ts'
 
 /** Often, because a fine rounding shows for a short time only. */
 const pollIntervalMs = 10

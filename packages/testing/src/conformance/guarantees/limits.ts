@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { assertCacheError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { assertCacheError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 
 const mebibyte = 1_048_576
 /** Values beyond this size would test the memory of the machine. */

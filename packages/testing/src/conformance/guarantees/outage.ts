@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import type { CacheError } from '@stowage/core'
-import { assertCacheError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
-import { assertUnreachable, type Outage } from '../outage.ts'
+import { assertCacheError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
+import { assertUnreachable, type Outage } from '../support/outage.ts'
 import { cacheCalls, callsOf } from './lifecycle.ts'
 
 /** Creates a check that needs a backend that can be broken. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { type ConformanceCase, group } from '../case.ts'
-import { type AnyStore, type Fixture, minute } from '../fixture.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { type AnyStore, type Fixture, minute } from '../support/fixture.ts'
 
 type ItemsWithTtl = Awaited<ReturnType<Required<AnyStore>['getWithTtl']>>
 

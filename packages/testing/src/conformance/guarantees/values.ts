@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Payload } from '@stowage/core'
 import { payloadBytes, toBytes } from '@stowage/core/driver'
-import { assertCacheError, assertTypeError } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import type { Fixture } from '../fixture.ts'
+import { assertCacheError, assertTypeError } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import type { Fixture } from '../support/fixture.ts'
 
 const mebibyte = 1_048_576
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { toBytes } from '@stowage/core/driver'
-import { concurrently, countTrue } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
+import { concurrently, countTrue } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 /** Pairs of different items that an inexact comparison considers equal. */
 const similarItems = [

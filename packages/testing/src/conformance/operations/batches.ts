@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { type ConformanceCase, group } from '../case.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 const many = 1_000
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Cache } from '@stowage/core'
 import { ManualClock } from '../../manual-clock.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { newWidePrefixes } from '../fixture.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { newWidePrefixes } from '../support/fixture.ts'
 
 /** Names that a clear by pattern or by a plain prefix may confuse. */
 const similarNames = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { toBytes } from '@stowage/core/driver'
-import { assertCacheError, assertTypeError, concurrently } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { minute } from '../fixture.ts'
+import { assertCacheError, assertTypeError, concurrently } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { minute } from '../support/fixture.ts'
 
 const max = Number.MAX_SAFE_INTEGER
 const min = Number.MIN_SAFE_INTEGER

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ConformanceCase, group } from '../case.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 const strong = { consistency: 'strong' } as const
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { assertCacheError, collectKeys } from '../assertions.ts'
-import { type ConformanceCase, group } from '../case.ts'
-import { type AnyStore, type Fixture, newWidePrefixes } from '../fixture.ts'
+import { assertCacheError, collectKeys } from '../support/assertions.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
+import { type AnyStore, type Fixture, newWidePrefixes } from '../support/fixture.ts'
 
 type Scan = (prefix: string) => Promise<string[]>
 

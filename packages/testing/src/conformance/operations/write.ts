@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ConformanceCase, group } from '../case.ts'
+import { type ConformanceCase, group } from '../support/case.ts'
 
 export const write: readonly ConformanceCase[] = group('write', {
   'set replaces the item': async ({ store, newKey, item, read }) => {

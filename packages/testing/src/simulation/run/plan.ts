@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'
-import type { FaultKind, Scenario } from '../scenarios/scenario.ts'
+import type { FaultKind, Scenario } from '../programs/scenario.ts'
 import type { ProcessClock } from '../world/simulated-process.ts'
 
 export interface PlannedCall<Call> {

@@ -2,7 +2,7 @@ import { type ByteStore, Cache, failover, systemClock, withKeyOrder } from '@sto
 import { Sessions } from '@stowage/sessions'
 import { defaultTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
-import type { Program, Scenario } from '../scenarios/scenario.ts'
+import type { Program, Scenario } from '../programs/scenario.ts'
 import { CallRecorder, type Timeline } from './call-recorder.ts'
 import type { Plan } from './plan.ts'
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { Scenario } from '../scenarios/scenario.ts'
+import type { Scenario } from '../programs/scenario.ts'
 import { hashOf } from '../world/random.ts'
 import { type Plan, type PlanOptions, plans } from './plan.ts'
 import { type Parts, runPlan } from './run-plan.ts'

@@ -1,5 +1,5 @@
 import type { Backend } from '../backend/backend.ts'
-import type { FaultKind } from '../scenarios/scenario.ts'
+import type { FaultKind } from '../programs/scenario.ts'
 import type { SimulatedProcess } from '../world/simulated-process.ts'
 import type { World } from '../world/world.ts'
 import type { PlannedFault } from './plan.ts'

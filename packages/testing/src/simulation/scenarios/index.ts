@@ -1,3 +1,4 @@
+import type { Scenario } from '../programs/scenario.ts'
 import { bus, near, siblings } from './caching/near.ts'
 import { writeThrough } from './caching/write-through.ts'
 import { batching } from './facade/batching.ts'
@@ -9,7 +10,6 @@ import { limits } from './limits/limits.ts'
 import { remember } from './loads/remember.ts'
 import { tags } from './loads/tags.ts'
 import { locks } from './locks/locks.ts'
-import type { Scenario } from './scenario.ts'
 import { sessions } from './user-sessions/sessions.ts'
 
 /** The scenarios of `npm run simulate`, by name. */

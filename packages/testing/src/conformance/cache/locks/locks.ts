@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cache } from '@stowage/core'
-import { assertCacheError, collectKeys, concurrently, countTrue } from '../../assertions.ts'
-import { type ConformanceCase, group } from '../../case.ts'
-import type { Fixture } from '../../fixture.ts'
-import { newProcessCaches } from '../processes.ts'
+import { assertCacheError, collectKeys, concurrently, countTrue } from '../../support/assertions.ts'
+import { type ConformanceCase, group } from '../../support/case.ts'
+import type { Fixture } from '../../support/fixture.ts'
+import { newProcessCaches } from '../../support/processes.ts'
 
 /** Longer than any test takes. */
 const long = { ttl: '1m' } as const

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
-import { assertCacheError, concurrently, countTrue } from '../../assertions.ts'
-import { type ConformanceCase, group } from '../../case.ts'
-import { day, type Fixture } from '../../fixture.ts'
-import { newProcessCaches, newStoppableProcess } from '../processes.ts'
+import { assertCacheError, concurrently, countTrue } from '../../support/assertions.ts'
+import { type ConformanceCase, group } from '../../support/case.ts'
+import { day, type Fixture } from '../../support/fixture.ts'
+import { newProcessCaches, newStoppableProcess } from '../../support/processes.ts'
 
 const policies = ['fixed', 'sliding', 'bucket'] as const
 type Policy = (typeof policies)[number]

@@ -1,4 +1,4 @@
-import type { JudgeContext } from '../../scenarios/scenario.ts'
+import type { JudgeContext } from '../../programs/scenario.ts'
 import type { History } from '../history.ts'
 import type { FailoverCall, PhaseChange } from './failover-history.ts'
 import { findRepeatedAdd } from './repeated-add.ts'

@@ -1,4 +1,4 @@
-import type { JudgeContext } from '../../scenarios/scenario.ts'
+import type { JudgeContext } from '../../programs/scenario.ts'
 import type { History } from '../history.ts'
 import {
   type Consumption,

@@ -1,4 +1,4 @@
-import type { JudgeContext } from '../../scenarios/scenario.ts'
+import type { JudgeContext } from '../../programs/scenario.ts'
 import type { History } from '../history.ts'
 import { findSlowCall } from './duration.ts'
 import { findBlindMark, findStoreFailure } from './failures.ts'

@@ -1,4 +1,4 @@
-import type { JudgeContext } from '../../scenarios/scenario.ts'
+import type { JudgeContext } from '../../programs/scenario.ts'
 import { type History, type HistoryEntry, resultOf } from '../history.ts'
 import { type LockCall, LockLog, lockKeys, type Tenure } from './lock-history.ts'
 

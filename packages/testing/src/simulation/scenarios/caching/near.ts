@@ -15,7 +15,7 @@ import {
   type ProcessContext,
   type Program,
   type Scenario,
-} from '../scenario.ts'
+} from '../../programs/scenario.ts'
 
 const key = fc.constantFrom(...nearKeys)
 const inNamespace = fc.nat({ max: 3 }).map((draw) => draw === 3)

@@ -5,7 +5,7 @@ import {
   type SourceState,
   type WriteCall,
 } from '../../judges/caching/write-through.ts'
-import type { ProcessContext, Program, Scenario } from '../scenario.ts'
+import type { ProcessContext, Program, Scenario } from '../../programs/scenario.ts'
 
 const keys = ['key0', 'key1'] as const
 const maxPauseMs = 12

@@ -2,7 +2,7 @@ import { withBatching } from '@stowage/core'
 import fc from 'fast-check'
 import { judgeFailures } from '../../judges/failures.ts'
 import { judgeRegisters } from '../../judges/registers/register-history.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 import {
   type FacadeCall,
   facadeCall,

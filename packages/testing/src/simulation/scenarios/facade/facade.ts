@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { type History, resultOf } from '../../judges/history.ts'
 import { ClearsByGeneration } from '../../judges/registers/clears-by-generation.ts'
 import { judgeRegisters } from '../../judges/registers/register-history.ts'
-import { faultsOfFixedNodes, type Scenario } from '../scenario.ts'
+import { faultsOfFixedNodes, type Scenario } from '../../programs/scenario.ts'
 import {
   type FacadeCall,
   facadeCall,

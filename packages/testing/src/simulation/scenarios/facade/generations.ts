@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { type ClearCall, judgeClears } from '../../judges/registers/clears.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 
 const keys = ['key0', 'key1', 'key2', 'key3', 'key4', 'key5']
 

@@ -5,7 +5,7 @@ import {
   type SessionResult,
   type Versions,
 } from '../../judges/registers/session-token.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 
 /** Copies that lag behind, and tokens that processes pass to each other. */
 export const sessionToken: Scenario<SessionCall> = {

@@ -7,7 +7,7 @@ import {
   type PhaseChange,
 } from '../../judges/failover/failover-history.ts'
 import { judgeFailover } from '../../judges/failover/judge-failover.ts'
-import type { ProcessContext, Scenario } from '../scenario.ts'
+import type { ProcessContext, Scenario } from '../../programs/scenario.ts'
 
 /** When virtual time begins, by the clock of the primary store. */
 const epoch = Date.UTC(2026, 0, 1)

@@ -7,8 +7,8 @@ import {
   unitLimit,
   windowMs,
 } from '../../judges/limits/limit-history.ts'
-import { orderedStore } from '../ordered-store.ts'
-import type { ProcessContext, Program } from '../scenario.ts'
+import { orderedStore } from '../../programs/ordered-store.ts'
+import type { ProcessContext, Program } from '../../programs/scenario.ts'
 
 type ConsumeCall = LimitCall & { readonly op: 'consume' }
 type SlotCall = LimitCall & { readonly op: 'slot' }

@@ -6,7 +6,7 @@ import {
   limitPolicies,
   singleKey,
 } from '../../judges/limits/limit-history.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 import { LimitProgram } from './limit-program.ts'
 
 const policy = fc.constantFrom(...limitPolicies)

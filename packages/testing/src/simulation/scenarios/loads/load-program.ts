@@ -14,8 +14,8 @@ import {
   type RememberSettings,
   type ValueId,
 } from '../../judges/loads/load-history.ts'
-import { orderedStore } from '../ordered-store.ts'
-import type { ProcessContext, Program } from '../scenario.ts'
+import { orderedStore } from '../../programs/ordered-store.ts'
+import type { ProcessContext, Program } from '../../programs/scenario.ts'
 
 type RememberCall = LoadCall & { readonly op: 'remember' }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { judgeLoads } from '../../judges/loads/judge-loads.ts'
 import { type LoadCall, loadKeys } from '../../judges/loads/load-history.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 import { taggedCall } from './load-calls.ts'
 import { LoadProgram } from './load-program.ts'
 import { isMemory } from './remember.ts'

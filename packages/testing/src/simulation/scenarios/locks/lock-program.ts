@@ -1,7 +1,7 @@
 import type { Cache, HeldLock } from '@stowage/core'
 import { type LockCall, LockLog, type Tenure } from '../../judges/locks/lock-history.ts'
-import { orderedStore } from '../ordered-store.ts'
-import type { ProcessContext, Program } from '../scenario.ts'
+import { orderedStore } from '../../programs/ordered-store.ts'
+import type { ProcessContext, Program } from '../../programs/scenario.ts'
 
 type RunCall = LockCall & { readonly op: 'run' }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { judgeLocks } from '../../judges/locks/judge-locks.ts'
 import { type LockCall, lockKeys } from '../../judges/locks/lock-history.ts'
-import type { Scenario } from '../scenario.ts'
+import type { Scenario } from '../../programs/scenario.ts'
 import { LockProgram } from './lock-program.ts'
 
 const key = fc.constantFrom('key0', 'key0', ...lockKeys)

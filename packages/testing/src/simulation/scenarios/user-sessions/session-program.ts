@@ -8,8 +8,8 @@ import {
   type SimulatedSession,
   sessionKeys,
 } from '../../judges/user-sessions/session-log.ts'
-import { orderedStore } from '../ordered-store.ts'
-import type { ProcessContext, Program } from '../scenario.ts'
+import { orderedStore } from '../../programs/ordered-store.ts'
+import type { ProcessContext, Program } from '../../programs/scenario.ts'
 import type { UserSessionCall } from './session-calls.ts'
 
 type LoginCall = UserSessionCall & { readonly op: 'login' }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { judgeSessions } from '../../judges/user-sessions/judge-sessions.ts'
 import { SessionLog } from '../../judges/user-sessions/session-log.ts'
-import { faultsOfFixedNodes, type Scenario } from '../scenario.ts'
+import { faultsOfFixedNodes, type Scenario } from '../../programs/scenario.ts'
 import { type UserSessionCall, userSessionCall, users } from './session-calls.ts'
 import { SessionProgram } from './session-program.ts'
 

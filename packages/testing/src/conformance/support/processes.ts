@@ -8,8 +8,8 @@ import {
   wrapStore,
 } from '@stowage/core'
 import { Chaos, withChaos } from '../../chaos.ts'
-import { settlesWithin } from '../assertions.ts'
-import type { AnyStore, Fixture } from '../fixture.ts'
+import { settlesWithin } from './assertions.ts'
+import type { AnyStore, Fixture } from './fixture.ts'
 
 /** For reads of what another process has written. */
 export const strong = { consistency: 'strong' } as const
