@@ -214,8 +214,8 @@ const folders = {
     file: ['lmdb-errors', 'lmdb-options'],
     items: ['file'],
     opening: ['file', 'lmdb-errors', 'lmdb-options'],
-    upkeep: ['file', 'items', 'lmdb-options', 'opening'],
-    writes: [],
+    upkeep: ['file', 'items', 'lmdb-errors', 'lmdb-options', 'opening'],
+    writes: ['lmdb-errors'],
   },
   sessions: {
     data: [],

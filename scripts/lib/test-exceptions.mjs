@@ -103,6 +103,7 @@ const needsRoot = 'Needs root, or a file system of Linux.'
 /** Files that leave out tests. */
 const leftOut = {
   'packages/lmdb/test/library.test.ts': needsRoot,
+  'packages/lmdb/test/stopped-writer.test.ts': 'Only Linux tells whether a process is stopped.',
   'packages/lmdb/test/trouble.test.ts': needsRoot,
   'packages/memcached/test/discovery/discovery.test.ts': needsIPv6,
   'packages/memcached/test/memcached-options.test.ts': needsIPv6,

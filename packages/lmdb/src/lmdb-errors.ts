@@ -37,9 +37,22 @@ export class DamageError extends Error {
   override readonly name: string = 'DamageError'
 }
 
+/** Another process or thread is writing, or was stopped while it did. */
+export class BusyError extends Error {
+  override readonly name: string = 'BusyError'
+  /** The other process, if it is known. */
+  readonly pid: number | undefined
+
+  constructor(pid: number | undefined) {
+    super('Another process is writing')
+    this.pid = pid
+  }
+}
+
 /** Converts an error of the library or of the file system. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
+  if (error instanceof BusyError) return timedOut(operation, error, key)
   const { code, errno, message } = error as { code?: unknown; errno?: number; message?: string }
   if (isDamage(error)) return damaged(operation, error, key)
   const known = reasons.get(code) ?? reasons.get(errno === undefined ? undefined : -errno)
@@ -58,5 +71,15 @@ function damaged(operation: string, cause: unknown, key: string | undefined): Ca
     'ERR_CACHE_UNAVAILABLE',
     `lmdb ${operation} failed: the file ${what}. It was left as it is. Restore a copy of its directory, or delete it.`,
     { store: 'lmdb', operation, key, retryable: false, cause },
+  )
+}
+
+function timedOut(operation: string, cause: BusyError, key: string | undefined): CacheError {
+  const owner = cause.pid === undefined ? 'another process' : `process ${cause.pid}`
+  return new CacheError(
+    'ERR_CACHE_TIMEOUT',
+    `lmdb ${operation} failed: ${owner} did not end its write within the timeout. If it is stopped, continue it ` +
+      '(SIGCONT) or kill it.',
+    { store: 'lmdb', operation, key, cause },
   )
 }

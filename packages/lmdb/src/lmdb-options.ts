@@ -43,6 +43,8 @@ export interface LmdbOptions {
    * fails with `ERR_CACHE_UNAVAILABLE` and leaves the file as it is. @default 'reset'
    */
   readonly onDamage?: OnDamage | undefined
+  /** How long a call waits while another process writes, or is stopped while it writes. @default '5s' */
+  readonly timeout?: Duration | undefined
   /** How often expired items are deleted. Reads never return them. @default '1s' */
   readonly sweepInterval?: Duration | undefined
   /** @default the time since the start of the machine, which nobody can set */
@@ -55,6 +57,7 @@ export interface ResolvedLmdbOptions {
   readonly maxValueBytes: number
   readonly durability: Durability
   readonly onDamage: OnDamage
+  readonly timeoutMs: number
   readonly sweepIntervalMs: number
   readonly clock: Clock
 }
@@ -65,6 +68,7 @@ const optionNames = {
   maxValueBytes: true,
   durability: true,
   onDamage: true,
+  timeout: true,
   sweepInterval: true,
   clock: true,
 } as const
@@ -85,6 +89,7 @@ export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
     ),
     durability: checkChoice('lmdb: durability', options.durability ?? 'process', durabilities),
     onDamage: checkChoice('lmdb: onDamage', options.onDamage ?? 'reset', onDamageChoices),
+    timeoutMs: checkTimeout('lmdb: timeout', options.timeout ?? '5s'),
     sweepIntervalMs: checkTimeout('lmdb: sweepInterval', options.sweepInterval ?? '1s'),
     clock: options.clock ?? new MachineClock(),
   }

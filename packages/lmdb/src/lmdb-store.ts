@@ -1,4 +1,5 @@
 import {
+  type Awaitable,
   BatchError,
   type ByteStore,
   type CacheError,
@@ -17,7 +18,7 @@ import {
   valueTooLarge,
 } from '@stowage/core/driver'
 import type { ItemTable, ScanPage } from './items/item-table.ts'
-import { DamageError, isDamage, translate } from './lmdb-errors.ts'
+import { BusyError, DamageError, isDamage, translate } from './lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from './lmdb-options.ts'
 import { MachineClock } from './opening/machine-clock.ts'
 import { MaintainedFile } from './upkeep/maintained-file.ts'
@@ -28,15 +29,16 @@ const maxKeyBytes = 1_900
 const scanPageSize = 500
 
 /**
- * Stores items in an LMDB file. Reads return at once. The writes of a turn of the event loop share a transaction, which one
- * process at a time executes.
+ * Stores items in an LMDB file. The writes of a turn of the event loop share a transaction, which one process at a time
+ * executes. Reads return at once, unless they have to wait for an earlier write of this process, which waits for another
+ * process: such a read is executed in the transaction of the writes, in the order of the calls.
  */
 export class LmdbStore implements ByteStore {
   readonly name = 'lmdb'
   readonly payload = 'bytes'
   readonly limits: StoreLimits
   /** Absent with a clock of the application, which is also that of its caches. */
-  readonly time?: () => number
+  readonly time?: () => Awaitable<number>
   readonly #options: ResolvedLmdbOptions
   readonly #lifecycle = new Lifecycle('lmdb')
   readonly #queue: WriteQueue
@@ -54,17 +56,20 @@ export class LmdbStore implements ByteStore {
       onFailure: (error: unknown, operation: string, keys: readonly string[]) =>
         this.#onWriteFailure(error, operation, keys),
     }
-    this.#queue = new WriteQueue(target, this.#lifecycle)
+    this.#queue = new WriteQueue(target, this.#lifecycle, options.timeoutMs)
   }
 
-  get(key: string): Payload | undefined {
+  get(key: string): Awaitable<Payload | undefined> {
     this.#lifecycle.assertOpen('get')
+    if (this.#mustWait([key])) return this.#queued('get', [key], () => this.#lookup(key))
     return this.#read('get', key)
   }
 
-  getMany(keys: readonly string[]): (Payload | undefined)[] {
+  getMany(keys: readonly string[]): Awaitable<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    if (!this.#queue.isEmpty && keys.some((key) => this.#queue.has(key))) this.#queue.flush()
+    if (this.#mustWait(keys)) {
+      return this.#queued('getMany', keys, () => keys.map((key) => this.#lookup(key)))
+    }
     if (this.#unwritten.size > 0) return keys.map((key) => this.#read('getMany', key))
     try {
       return this.#opened().getMany(keys)
@@ -74,12 +79,14 @@ export class LmdbStore implements ByteStore {
     }
   }
 
-  getWithTtl(keys: readonly string[]): (ItemWithTtl<Payload> | undefined)[] {
+  getWithTtl(keys: readonly string[]): Awaitable<(ItemWithTtl<Payload> | undefined)[]> {
     this.#lifecycle.assertOpen('getWithTtl')
-    return keys.map((key) => {
-      const item = this.#read('getWithTtl', key)
-      return item === undefined ? undefined : { item, ttl: this.#remainingTtl() }
-    })
+    const withTtl = (item: Payload | undefined) =>
+      item === undefined ? undefined : { item, ttl: this.#remainingTtl() }
+    if (this.#mustWait(keys)) {
+      return this.#queued('getWithTtl', keys, () => keys.map((key) => withTtl(this.#lookup(key))))
+    }
+    return keys.map((key) => withTtl(this.#read('getWithTtl', key)))
   }
 
   set(key: string, item: Payload, ttl?: number): Promise<void> {
@@ -156,15 +163,16 @@ export class LmdbStore implements ByteStore {
     return this.#queued('clear', [], () => this.#items.clear())
   }
 
-  ping(): void {
+  ping(): Awaitable<void> {
     this.#lifecycle.assertOpen('ping')
-    this.#flush()
+    if (!this.#flush()) return this.#queued('ping', [], () => undefined)
     this.#read('ping', '~')
   }
 
   close(): Promise<void> {
     this.#flush()
     return this.#lifecycle.close(async () => {
+      await this.#queue.idle()
       await this.#file?.close()
       this.#file = undefined
     })
@@ -178,7 +186,7 @@ export class LmdbStore implements ByteStore {
     let start: string | undefined = prefix
     while (start !== undefined) {
       this.#lifecycle.assertOpen('scan')
-      this.#flush()
+      if (!this.#flush()) await this.#queued('scan', [], () => undefined)
       const { keys, next } = this.#scanPage(prefix, start)
       yield keys
       start = next
@@ -186,8 +194,9 @@ export class LmdbStore implements ByteStore {
   }
 
   /** The time in the file. It differs from the system clock if that was set since the start of the machine. */
-  #time(): number {
+  #time(): Awaitable<number> {
     this.#lifecycle.assertOpen('time')
+    if (this.#mustWait([])) return this.#queued('time', [], () => this.#options.clock.now())
     try {
       this.#opened()
       return this.#options.clock.now()
@@ -202,15 +211,31 @@ export class LmdbStore implements ByteStore {
 
   /** The open file. Opens it on the first use. */
   #opened(): MaintainedFile {
-    this.#file ??= new MaintainedFile(this.#options, {
+    this.#file ??= MaintainedFile.open(this.#options, {
       onReplaced: () => this.#reopen(),
       onError: (error) => this.#onBackgroundError(error),
     })
     return this.#file
   }
 
+  /** Whether a read waits for another process, because of an earlier write of one of the keys, or to open the file. */
+  #mustWait(keys: readonly string[]): boolean {
+    if (!this.#queue.isEmpty && keys.some((key) => this.#queue.has(key)) && !this.#queue.flush())
+      return true
+    return this.#file === undefined && !this.#canOpen()
+  }
+
+  #canOpen(): boolean {
+    try {
+      this.#opened()
+      return true
+    } catch (error) {
+      // The call itself reports other errors.
+      return !(error instanceof BusyError)
+    }
+  }
+
   #read(operation: string, key: string): Payload | undefined {
-    if (!this.#queue.isEmpty && this.#queue.has(key)) this.#queue.flush()
     if (this.#unwritten.size > 0 && this.#unwritten.has(key)) return undefined
     try {
       return this.#opened().get(key)
@@ -253,9 +278,12 @@ export class LmdbStore implements ByteStore {
     return this.#queue.add(operation, keys, apply)
   }
 
-  /** Executes all writes that wait. A `clear` has no keys, so a read cannot know that it must wait for it. */
-  #flush(): void {
-    this.#queue.flush()
+  /**
+   * Executes all writes that wait. A `clear` has no keys, so a read cannot know that it must wait for it. Returns whether
+   * it could, and the file is open; another process may prevent both.
+   */
+  #flush(): boolean {
+    return this.#queue.flush() && !this.#mustWait([])
   }
 
   #transact<T>(work: () => T): T {
@@ -274,6 +302,11 @@ export class LmdbStore implements ByteStore {
     })
     this.#unwritten.clear()
     return result
+  }
+
+  /** In a transaction: the item under a key. */
+  #lookup(key: string): Payload | undefined {
+    return this.#find(key) ? this.#items.payload() : undefined
   }
 
   /** In a transaction: finds an item that has not expired. */
@@ -305,7 +338,7 @@ export class LmdbStore implements ByteStore {
     if (operation === 'set' || operation === 'setMany') {
       for (const key of keys) this.#unwritten.add(key)
       try {
-        this.#tryTransact(() => undefined)
+        if (!(error instanceof BusyError)) this.#tryTransact(() => undefined)
       } catch {}
     }
     return translate(error, operation, keys.length === 1 ? keys[0] : undefined)

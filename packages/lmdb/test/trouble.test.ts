@@ -252,7 +252,7 @@ describe.runIf(process.platform !== 'win32')('other users of the machine', () =>
     expect(ownershipProblem({ uid: 1001, mode: 0o40777 }, undefined)).toBeUndefined()
   })
 
-  test.each(['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json'])(
+  test.each(['data.mdb', 'lock.mdb', 'writer.mdb', 'writer.mdb-lock', 'state.json'])(
     'do not redirect %s to another file of this user',
     async (name) => {
       const path = newPath()
@@ -265,7 +265,7 @@ describe.runIf(process.platform !== 'win32')('other users of the machine', () =>
     },
   )
 
-  test.each(['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json'])(
+  test.each(['data.mdb', 'lock.mdb', 'writer.mdb', 'writer.mdb-lock', 'state.json'])(
     'do not block the process with a named pipe in place of %s',
     async (name) => {
       const path = newPath()

@@ -103,7 +103,10 @@ export class Environment {
    * is written.
    */
   transact<T>(work: () => T): T {
-    return this.#gate.run(() => this.#root.transactionSync(work, commitFlags))
+    return this.#gate.run(
+      () => this.#root.transactionSync(work, commitFlags),
+      () => !this.isShared(),
+    )
   }
 
   /** Executes `work` while no other process opens the file or writes to it. */

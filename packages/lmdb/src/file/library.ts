@@ -13,6 +13,11 @@ export interface Transaction {
   readonly address: number
 }
 
+/** A read transaction, which occupies a reader slot until `abort`. */
+export interface Slot {
+  abort(): void
+}
+
 /** The option of a read outside a write transaction. */
 export interface ReadAt {
   readonly transaction: Transaction
@@ -50,6 +55,7 @@ export interface Table<Key extends string | Uint8Array = string> {
 
 /** An open file. */
 export interface RootDatabase extends Table {
+  readonly env: object
   openDB(name: string, options: object): Table | Table<Uint8Array>
   useReadTransaction(): Transaction
   resetReadTxn(): void
@@ -64,7 +70,10 @@ export interface RootDatabase extends Table {
 /** The part of the library that is used. It exports the native functions, but does not declare them. */
 export interface LmdbLibrary {
   readonly open: (options: object) => RootDatabase
-  readonly nativeAddon: { resetTxn(address: number): void }
+  readonly nativeAddon: {
+    resetTxn(address: number): void
+    readonly Txn: new (env: object, flags: number) => Slot
+  }
 }
 
 let library: LmdbLibrary | undefined

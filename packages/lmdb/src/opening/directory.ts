@@ -23,7 +23,7 @@ const networkFileSystems: ReadonlyMap<number, string> = new Map([
 ])
 
 /** The files in the directory. */
-const fileNames = ['data.mdb', 'lock.mdb', 'gate.mdb', 'gate.mdb-lock', 'state.json']
+const fileNames = ['data.mdb', 'lock.mdb', 'writer.mdb', 'writer.mdb-lock', 'state.json']
 
 /**
  * Creates the directory with mode 0700 if it is missing, and checks that LMDB can work in it, and that other users of the machine

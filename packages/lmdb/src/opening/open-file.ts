@@ -13,16 +13,18 @@ import { isReadable } from './verify-file.ts'
 type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' | 'onDamage'>
 
 /**
- * Opens the file in the directory, or creates it. A damaged or foreign file is moved aside with `onDamage: 'reset'`.
+ * Opens the file in the directory, or creates it, and executes `use` before another process writes to it. A damaged or
+ * foreign file is moved aside with `onDamage: 'reset'`.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` with the remedy
+ * @throws BusyError while another process writes
  * @throws DamageError, or the error of the library, with `onDamage: 'error'`
  */
-export function openFile(options: OpenOptions): Environment {
+export function openFile<T>(options: OpenOptions, use: (environment: Environment) => T): T {
   prepareDirectory(options.path)
   const gate = new Gate(options.path)
   try {
-    return gate.run(() => openOrReset(options, gate))
+    return gate.run(() => use(openOrReset(options, gate)))
   } catch (error) {
     gate.close()
     throw error

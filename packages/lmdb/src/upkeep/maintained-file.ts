@@ -1,6 +1,7 @@
 import type { Clock, Payload } from '@stowage/core'
 import type { Environment } from '../file/environment.ts'
 import { ItemTable, type ScanPage } from '../items/item-table.ts'
+import { BusyError } from '../lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
 import { StateFile } from '../opening/file-state.ts'
 import { MachineClock } from '../opening/machine-clock.ts'
@@ -30,12 +31,20 @@ export class MaintainedFile {
   readonly #now: () => number
   #writtenBytes = 0
 
-  /** Opens the file. @throws CacheError, or the error of the library */
-  constructor(options: ResolvedLmdbOptions, listener: FileListener) {
+  /** Opens the file. @throws CacheError, BusyError, or the error of the library */
+  static open(options: ResolvedLmdbOptions, listener: FileListener): MaintainedFile {
+    return openFile(options, (environment) => new MaintainedFile(environment, options, listener))
+  }
+
+  private constructor(
+    environment: Environment,
+    options: ResolvedLmdbOptions,
+    listener: FileListener,
+  ) {
     this.#options = options
     const { clock } = options
     this.#now = () => clock.now()
-    this.#environment = openFile(options)
+    this.#environment = environment
     this.items = new ItemTable(this.#environment)
     this.#eviction = new Eviction(this.#environment, this.items, options.maxBytes)
     this.#recentUse = new RecentUse((keys) => this.#guard(listener, () => this.#markUsed(keys)))
@@ -151,9 +160,14 @@ export class MaintainedFile {
   async #markClean(): Promise<void> {
     if (this.#options.durability === 'power' || this.#environment.isShared()) return
     await this.#environment.sync()
-    this.#environment.guarded(() => {
-      if (!this.#environment.isShared()) new StateFile(this.#options.path).write(true)
-    })
+    try {
+      this.#environment.guarded(() => {
+        if (!this.#environment.isShared()) new StateFile(this.#options.path).write(true)
+      })
+    } catch (error) {
+      // Another process has opened the file meanwhile. It marks the file when it closes it.
+      if (!(error instanceof BusyError)) throw error
+    }
   }
 
   #guard(listener: FileListener, work: () => void): void {

@@ -53,7 +53,7 @@ const actions = [
   compareAndSet,
   async () => {
     if (store.scan === undefined || below(20) > 0) return
-    for await (const page of store.scan('value:')) for (const key of page) check(key)
+    for await (const page of store.scan('value:')) for (const key of page) await check(key)
   },
 ]
 
@@ -78,8 +78,8 @@ async function compareAndSet() {
 }
 
 /** @param {string} key */
-function check(key) {
-  const value = /** @type {string | undefined} */ (store.get(key))
+async function check(key) {
+  const value = await store.get(key)
   if (value === undefined) return
   const { expiresAt } = verified(key, value)
   // A touch of another process may extend the life of a value by 20 ms.
