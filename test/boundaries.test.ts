@@ -73,6 +73,15 @@ describe('check-boundaries', () => {
     expect(forbiddenImports(copy)).toEqual([`import cycle: ${first} → ${second} → ${first}`])
   })
 
+  test('rejects folders that import each other, even if no modules do', () => {
+    append('packages/msgpack/src/one/first.ts', "import '../other/first.ts'")
+    append('packages/msgpack/src/other/first.ts', 'export {}')
+    append('packages/msgpack/src/other/second.ts', "import '../one/second.ts'")
+    append('packages/msgpack/src/one/second.ts', 'export {}')
+    const [one, other] = ['packages/msgpack/src/one', 'packages/msgpack/src/other']
+    expect(forbiddenImports(copy)).toContain(`folder cycle: ${one} → ${other} → ${one}`)
+  })
+
   test('rejects an import of a package that is not a dependency', () => {
     append('packages/memory/src/memory-store.ts', "import 'ioredis'")
     expect(forbiddenImports(copy)).toEqual(['packages/memory/src/memory-store.ts imports ioredis'])

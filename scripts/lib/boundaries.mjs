@@ -1,5 +1,5 @@
 // The direction of imports between packages, in sources and manifests, and between the folders of a package; and that
-// imports, including those of types, form no cycle.
+// imports, including those of types, form no cycle, neither between modules nor between folders.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { importCycles } from './import-cycles.mjs'
@@ -211,10 +211,11 @@ const folders = {
     diagnosis: ['dynamodb-options', 'requests', 'table'],
   },
   lmdb: {
-    file: ['lmdb-errors', 'lmdb-options'],
+    file: ['lmdb-errors'],
     items: ['file'],
-    opening: ['file', 'lmdb-errors', 'lmdb-options'],
-    upkeep: ['file', 'items', 'lmdb-errors', 'lmdb-options', 'opening'],
+    time: ['file'],
+    opening: ['file', 'lmdb-errors', 'lmdb-options', 'time'],
+    upkeep: ['file', 'items', 'lmdb-errors', 'lmdb-options', 'opening', 'time'],
     writes: ['lmdb-errors'],
   },
   sessions: {
@@ -305,6 +306,7 @@ function violations(root, name) {
     ...modules.flatMap((module) => wrongFolders(module, name, src)),
     ...unknownFolders(root, name, src),
     ...cyclesOf('import cycle', localImports(modules)),
+    ...cyclesOf('folder cycle', folderImports(modules, src)),
   ]
 }
 
@@ -358,6 +360,21 @@ function localImports(modules) {
       imports.filter((id) => id.startsWith('.')).map((id) => join(dirname(file), id)),
     ]),
   )
+}
+
+/** What the modules of each folder import from other folders. A module at the package's root counts as a folder. */
+function folderImports(modules, src) {
+  const imports = new Map()
+  for (const [file, imported] of localImports(modules)) {
+    const folder = folderOf(file, src)
+    const others = imported.map((id) => folderOf(id, src)).filter((other) => other !== folder)
+    imports.set(folder, new Set([...(imports.get(folder) ?? []), ...others]))
+  }
+  return imports
+}
+
+function folderOf(file, src) {
+  return dirname(file) === src ? file : dirname(file)
 }
 
 function cyclesOf(title, imports) {

@@ -1,6 +1,6 @@
 /**
  * Finds the cycles of an import graph by depth-first search: one for each import of a module that is being visited.
- * @param {Map<string, string[]>} imports the modules that each module imports
+ * @param {Map<string, Iterable<string>>} imports the modules that each module imports
  * @returns {string[][]} each cycle as a path that begins and ends with the same module
  */
 export function importCycles(imports) {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { CacheError, type Clock, type Duration } from '@stowage/core'
 import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
-import { MachineClock } from './opening/machine-clock.ts'
+import { MachineClock } from './time/machine-clock.ts'
 
 export const durabilities = ['process', 'power'] as const
 export type Durability = (typeof durabilities)[number]

@@ -20,7 +20,7 @@ import {
 import type { ItemTable, ScanPage } from './items/item-table.ts'
 import { BusyError, DamageError, isDamage, translate } from './lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from './lmdb-options.ts'
-import { MachineClock } from './opening/machine-clock.ts'
+import { MachineClock } from './time/machine-clock.ts'
 import { MaintainedFile } from './upkeep/maintained-file.ts'
 import { WriteQueue } from './writes/write-queue.ts'
 

@@ -1,7 +1,6 @@
 import { statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { Deferred } from '@stowage/core/driver'
-import type { Durability } from '../lmdb-options.ts'
 import type { Gate } from './gate.ts'
 import { keyEncoder } from './key-encoder.ts'
 import {
@@ -31,7 +30,8 @@ export interface EnvironmentOptions {
   /** Directory of the file. */
   readonly path: string
   readonly maxBytes: number
-  readonly durability: Durability
+  /** Whether a commit does not wait for the disk. */
+  readonly noSync: boolean
 }
 
 /** An open file with its tables. */
@@ -53,7 +53,7 @@ export class Environment {
   readonly #inode: number
 
   /** Opens the file, or creates it. @throws the error of the library if it is damaged */
-  constructor({ gate, path, maxBytes, durability }: EnvironmentOptions) {
+  constructor({ gate, path, maxBytes, noSync }: EnvironmentOptions) {
     this.#gate = gate
     const { open, nativeAddon } = loadLibrary()
     this.#file = join(path, 'data.mdb')
@@ -65,7 +65,7 @@ export class Environment {
       mapSize: maxBytes * mapFactor + spareBytes,
       maxReaders,
       permissionsMode: 0o600,
-      noSync: durability === 'process',
+      noSync,
       overlappingSync: false,
     })
     try {

@@ -11,7 +11,7 @@ import {
 import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { CacheError } from '@stowage/core'
-import { bootId, isSameBoot } from './boot-id.ts'
+import { bootId, isSameBoot } from '../time/boot-id.ts'
 
 /** Version of the layout of keys and values. */
 const format = 1

@@ -50,7 +50,7 @@ function open(options: OpenOptions, gate: Gate): Environment {
   if (size > 0) checkHeader(join(path, 'data.mdb'))
   if (state !== undefined && StateFile.mayBeTorn(state)) checkAfterCrash(options)
   stateFile.write(false, state)
-  return new Environment({ gate, path, maxBytes, durability })
+  return new Environment({ gate, path, maxBytes, noSync: durability === 'process' })
 }
 
 /**
