@@ -170,7 +170,7 @@ export class LmdbStore implements ByteStore {
   }
 
   close(): Promise<void> {
-    this.#flush()
+    this.#queue.flush()
     return this.#lifecycle.close(async () => {
       await this.#queue.idle()
       await this.#file?.close()

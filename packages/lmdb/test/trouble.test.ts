@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   closeSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -50,6 +51,12 @@ async function filled(path: string): Promise<string> {
   await store.close()
   return path
 }
+
+test('a store that is closed without a call creates no directory', async () => {
+  const path = newPath()
+  await lmdb({ path }).close()
+  expect(existsSync(path)).toBe(false)
+})
 
 test('the directory and the files are readable for the owner only', async () => {
   const path = await filled(join(newPath(), 'below'))
