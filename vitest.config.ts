@@ -41,8 +41,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 20_000 } },
-    // Most tests wait, so that two cores have work for four workers, and for the servers and the browser that they start.
-    maxWorkers: 4,
+    // Most tests wait: a worker needs a quarter of a core, and the servers that it starts a little more.
+    maxWorkers: 6,
     // Concurrent tests spend most of their time waiting for a ttl.
     maxConcurrency: 32,
     projects: [
