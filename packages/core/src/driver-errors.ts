@@ -50,11 +50,11 @@ export function valueTooLarge(
   key: string,
   bytes: number,
   limit: number,
+  remedy = 'Store less, or compress it.',
 ): CacheError {
   return new CacheError(
     'ERR_CACHE_LIMIT',
-    `${store} ${operation} failed: the value has ${bytes} bytes, at most ${limit} are allowed. ` +
-      'Store less, or compress it.',
+    `${store} ${operation} failed: the value has ${bytes} bytes, at most ${limit} are allowed. ${remedy}`,
     { store, operation, key },
   )
 }

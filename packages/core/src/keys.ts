@@ -41,7 +41,10 @@ export class Keyspace {
   /** @throws TypeError unless `key` is a non-empty string */
   toStorageKey(key: string): string {
     if (typeof key !== 'string' || key === '') {
-      throw new TypeError('A cache key must be a non-empty string.')
+      const hint = Array.isArray(key)
+        ? ' For several keys, use getMany, setMany or deleteMany.'
+        : ''
+      throw new TypeError(`A cache key must be a non-empty string.${hint}`)
     }
     const { prefix } = this
     let escaped = key

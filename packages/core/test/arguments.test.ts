@@ -72,6 +72,21 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
       (cache) => cache.collection('c', { load: () => 1, tags: [''] }).set('1', 1),
       /A tag must be a/,
     ],
+    [
+      'several keys',
+      (cache) => cache.delete(any(['a', 'b'])),
+      /use getMany, setMany or deleteMany/,
+    ],
+    [
+      'no window of a rate limit',
+      async (cache) => cache.rateLimit('r', any({ limit: 5 })),
+      /^rateLimit: window is not a duration: undefined\. Use milliseconds/,
+    ],
+    [
+      'a wait of a lock without its unit',
+      (cache) => cache.lock('l').run(() => 1, { wait: any('5') }),
+      /^lock: wait is not a duration: 5\./,
+    ],
     ['an empty key to inspect', (cache) => cache.inspect(''), /key must be a non-empty string/],
   ])('a call with %s', async (_, call, message) => {
     const error = await call(create()).catch((reason: unknown) => reason)

@@ -65,9 +65,16 @@ export function fromServer<E>(error: E, address: string): E {
 /** What ioredis reports for a command that was in flight, or not sent yet, when the connection closed. */
 const lostConnection = /^Connection is closed|^Stream isn't writeable|^Cluster isn't ready/
 
+/** What other drivers report as well. In a script, Redis adds the name of the script. */
+const reasons: readonly (readonly [RegExp, string])[] = [
+  [lostConnection, 'the connection was lost'],
+  [/^ERR .*value is not an integer or out of range/, 'the stored value is not an integer'],
+  [/^ERR .*increment or decrement would overflow/, 'the sum is not a safe integer'],
+]
+
 function reasonOf(error: Error): string {
   const { message } = error
-  const text = lostConnection.test(message) ? 'the connection was lost' : message
+  const text = reasons.find(([pattern]) => pattern.test(message))?.[1] ?? message
   const server = servers.get(error)
   return server === undefined || text.includes(server) ? text : `${text} (${server})`
 }

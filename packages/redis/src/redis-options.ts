@@ -186,6 +186,11 @@ const optionNames: Readonly<Record<keyof RedisOptions, true>> = {
 
 /** @throws TypeError for an unknown option */
 export function checkRedisOptionNames(options: RedisOptions): void {
+  if (typeof options === 'string' || 'host' in Object(options)) {
+    throw new TypeError(
+      "redis: the address is the option url: redis({ url: 'redis://host:port' }).",
+    )
+  }
   checkOptionNames<RedisOptions>('redis', options, optionNames)
 }
 

@@ -63,6 +63,15 @@ describe('invalid options are rejected with a remedy', () => {
     expect(() => redis({ clusterNodes: [address] })).toThrow(/must be host:port/)
   })
 
+  test.each([['redis://secret@127.0.0.1'], [{ host: '127.0.0.1', port: 6379 }]])(
+    'an address in another place than url is a TypeError that names url: %o',
+    (options) => {
+      expect(() => redis(options as object)).toThrow(
+        new TypeError("redis: the address is the option url: redis({ url: 'redis://host:port' })."),
+      )
+    },
+  )
+
   test('unknown options are a TypeError with the most similar name', () => {
     const error = (name: string) => new TypeError(name)
     expect(() => redis({ replica: [] } as object)).toThrow(

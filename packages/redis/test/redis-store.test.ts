@@ -173,6 +173,17 @@ describe('on the server', () => {
     expect(await new Cache(store, { prefix: 'app:' }).get('n')).toEqual([1, 2])
   })
 
+  test.each([
+    ['text', /the stored value is not an integer \(/],
+    [String(2 ** 53 - 1), /the sum is not a safe integer \(/],
+  ])(
+    'an increment of %s is rejected with the reason, without the name of a script',
+    async (value, reason) => {
+      await store.set('k', value)
+      await expect(store.increment('k', 1)).rejects.toThrow(reason)
+    },
+  )
+
   test('a key of another type is a miss, and set overwrites it', async () => {
     await admin.hset('h', 'field', 'value')
     expect(await store.get('h')).toBeUndefined()

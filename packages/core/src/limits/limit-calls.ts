@@ -95,7 +95,7 @@ export class LimitCalls {
   #policy(name: string, { limit, window, policy = 'fixed', burst }: RateLimitOptions): LimitPolicy {
     checkInteger('rateLimit: limit', limit, 1)
     checkChoice('rateLimit: policy', policy, policies)
-    const windowMs = checkWindow(milliseconds(window))
+    const windowMs = checkWindow(milliseconds(window, 'rateLimit: window'))
     // Counters of another policy or window have other names, so that a change of the configuration starts anew.
     const prefix = `${this.#id(name)}:${policy[0]}${windowMs.toString(36)}:`
     if (policy === 'bucket') {

@@ -59,7 +59,12 @@ export class SlotLimit implements ConcurrencyLimit {
       slot = await this.#tryTake(isFree)
       return slot !== undefined
     }
-    const request = { waitMs: milliseconds(wait), signal, attempt, isShared: true }
+    const request = {
+      waitMs: milliseconds(wait, 'concurrency: wait'),
+      signal,
+      attempt,
+      isShared: true,
+    }
     await this.#context.wait(queueKey, request)
     const waitedMs = performance.now() - startedAt
     this.#context.publish(slot?.key ?? queueKey, slot ? 'acquired' : 'refused', waitedMs)

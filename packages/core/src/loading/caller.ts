@@ -67,7 +67,7 @@ export async function withLimits<T>(
   run: (caller: Caller) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
-  const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
+  const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout, 'remember: timeout')
   const caller = new Caller(timeoutMs !== undefined)
   // The load continues after the caller has given up.
   const result = run(caller)

@@ -93,8 +93,11 @@ export class LoadOptions<T> {
     const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease } = options
     this.staleWhileRevalidate = wholeMilliseconds(staleWhileRevalidate)
     this.staleIfError = wholeMilliseconds(staleIfError)
-    this.loadTimeout = milliseconds(options.loadTimeout ?? defaultLoadTimeout)
-    this.lease = lease === false ? undefined : checkLease(milliseconds(lease))
+    this.loadTimeout = milliseconds(
+      options.loadTimeout ?? defaultLoadTimeout,
+      'remember: loadTimeout',
+    )
+    this.lease = lease === false ? undefined : checkLease(milliseconds(lease, 'remember: lease'))
     this.refresh = options.refresh === true
     this.#options = options
     this.#defaultTtl = defaultTtl

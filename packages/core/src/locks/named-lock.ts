@@ -35,7 +35,7 @@ export class NamedLock implements Lock {
     const { key } = this.#name
     const startedAt = performance.now()
     const isAcquired = await this.#context.wait(key, {
-      waitMs: milliseconds(wait),
+      waitMs: milliseconds(wait, 'lock: wait'),
       signal,
       attempt: async (isFree) => (isFree || !(await this.isLocked())) && this.#begin(),
     })

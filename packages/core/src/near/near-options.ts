@@ -59,7 +59,7 @@ export function resolveNearOptions(options: NearOptions): ResolvedNearOptions {
   checkOptionNames('near', options, optionNames)
   const { bus, values = 'frozen', maxEntries = 50_000, maxBytes = '64MiB' } = options
   return {
-    ttlMs: milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m')),
+    ttlMs: milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m'), 'near: ttl'),
     maxEntries: checkInteger('near: maxEntries', maxEntries, 1, 10_000_000),
     maxBytes: checkInteger('near: maxBytes', parseBytes('near: maxBytes', maxBytes), 1),
     bus: typeof bus === 'function' ? bus() : bus,

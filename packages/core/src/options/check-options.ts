@@ -73,7 +73,7 @@ export function checkInteger(
  * console.log(checkTimeout('mystore: timeout', '2s')) // 2000
  */
 export function checkTimeout(name: string, value: Duration): number {
-  const ms = Math.ceil(milliseconds(value))
+  const ms = Math.ceil(milliseconds(value, name))
   if (ms >= 1 && ms <= maxTimerMs) return ms
   throw configError(`${name} must be between 1 ms and 24 days, not ${value}.`)
 }

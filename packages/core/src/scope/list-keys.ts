@@ -23,7 +23,7 @@ export async function* listKeys(
 function cannotList(store: string): CacheError {
   return new CacheError(
     'ERR_CACHE_UNSUPPORTED',
-    `${store} scan failed: the backend cannot list its keys. Use another driver, or store a list of keys.`,
+    `${store} keys failed: the backend cannot list its keys. Give entries tags, and invalidate those, or use another driver.`,
     { store, operation: 'scan' },
   )
 }

@@ -32,15 +32,17 @@ const maxParsedDurations = 100
 /**
  * Converts a duration to milliseconds.
  *
+ * @param name what the duration is, for the error message
  * @throws TypeError for any other value, and for `NaN`
  * @example
  * console.log(milliseconds('10m')) // 600000
  */
-export function milliseconds(duration: Duration): number {
+export function milliseconds(duration: Duration, name?: string): number {
   const ms = typeof duration === 'string' ? parseCached(duration) : duration
   if (typeof ms !== 'number' || Number.isNaN(ms)) {
+    const subject = name === undefined ? 'Not a duration' : `${name} is not a duration`
     throw new TypeError(
-      `Not a duration: ${String(duration)}. Use milliseconds, or a number with a unit (ms, s, m, h, d, w): '10m'.`,
+      `${subject}: ${String(duration)}. Use milliseconds, or a number with a unit (ms, s, m, h, d, w): '10m'.`,
     )
   }
   return ms

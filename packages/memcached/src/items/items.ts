@@ -17,6 +17,7 @@ export const maxKeyBytes = 250
 /** What counts towards the size of an item besides its value: header, key, flags, cas id, line end, escape byte. */
 const itemOverheadBytes = 48 + (maxKeyBytes + 1) + 4 + 8 + 2 + 1
 const maxChunks = 64
+const chunkRemedy = "Store less, compress it, or set oversize: 'chunk' (MEMCACHED_OVERSIZE=chunk)."
 /** Chunks expire later than their list, because they are stored and touched at other times. */
 const extraChunkTtlMs = 2_000
 
@@ -175,7 +176,8 @@ export class Items {
   assertFits(operation: string, key: string, payload: Payload): void {
     const { valueBytes } = this
     if (!exceeds(payload, valueBytes)) return
-    throw valueTooLarge('memcached', operation, key, payloadBytes(payload), valueBytes)
+    const remedy = this.usesChunks ? undefined : chunkRemedy
+    throw valueTooLarge('memcached', operation, key, payloadBytes(payload), valueBytes, remedy)
   }
 
   async #storeLarge<T>(
