@@ -97,9 +97,17 @@ class SessionJudge {
 
   #hasEnded(create: SessionWrite, read: SessionRead): boolean {
     const isOver = (end: SessionEnd) =>
-      end.ended < read.began && end.began > create.ended && !this.#mayMiss(create, end, read)
+      end.ended < read.began &&
+      end.began > create.ended &&
+      this.#mustEnd(create, end) &&
+      !this.#mayMiss(create, end, read)
     const { clears } = this.#history
     return this.#history.endsOf(create.owner).some(isOver) || clears.some(isOver)
+  }
+
+  /** A second session under a later id has nothing to do with the earlier ones, once what leads from them to it is cleared. */
+  #mustEnd(create: SessionWrite, { op, sentId }: SessionEnd): boolean {
+    return op !== 'destroy' || sentId === create.sentId || create === this.#history.creates[0]
   }
 
   /** Whether the backend may have lost the list, which says that a session has ended which is not in it. */
