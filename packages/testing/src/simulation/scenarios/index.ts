@@ -7,7 +7,7 @@ import { generations } from './facade/generations.ts'
 import { sessionToken } from './facade/session-token.ts'
 import { failover } from './failover/failover.ts'
 import { limits } from './limits/limits.ts'
-import { remember } from './loads/remember.ts'
+import { clearedLoads, remember } from './loads/remember.ts'
 import { tags } from './loads/tags.ts'
 import { locks } from './locks/locks.ts'
 import { sessions } from './user-sessions/sessions.ts'
@@ -16,6 +16,7 @@ import { sessions } from './user-sessions/sessions.ts'
 export const scenarios: {
   readonly facade: typeof facade
   readonly remember: typeof remember
+  readonly 'cleared-loads': typeof clearedLoads
   readonly tags: typeof tags
   readonly generations: typeof generations
   readonly locks: typeof locks
@@ -31,6 +32,7 @@ export const scenarios: {
 } = {
   facade,
   remember,
+  'cleared-loads': clearedLoads,
   tags,
   generations,
   locks,

@@ -3,6 +3,7 @@ import { type Scenario, scenarios } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
 
 const { facade, generations } = scenarios
+const clearedLoads = scenarios['cleared-loads'] as Scenario
 
 /** One of the copies of the id contains a value of another program: it reads as missing, and yet `add` is refused. */
 export const withForeignIds: typeof generations = {
@@ -80,5 +81,34 @@ export const generationFaults: readonly PlantedFault[] = [
         'new Generation(inner, prefix, clock)',
       ],
     ],
+  },
+  {
+    name: 'a strong read succeeds although the id is unreachable',
+    scenario: clearedLoads,
+    changes: [
+      [
+        'index.js',
+        'if (kind === "read" || kind === "add") await confirming;',
+        'confirming.catch(() => {});',
+      ],
+    ],
+  },
+  {
+    name: 'an add succeeds although the id is unreachable',
+    scenario: clearedLoads,
+    firstSeed: 1400,
+    changes: [
+      [
+        'index.js',
+        'if (kind === "read" || kind === "add") await confirming;',
+        'if (kind === "read") await confirming;\n\t\telse confirming.catch(() => {});',
+      ],
+    ],
+  },
+  {
+    name: 'a namespace is cleared in a generation around it that has ended',
+    scenario: clearedLoads,
+    firstSeed: 1000,
+    changes: [['index.js', 'if (!this.#isWithin(ids)) return this.#clear(number);', '']],
   },
 ]

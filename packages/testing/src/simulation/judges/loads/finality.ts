@@ -1,4 +1,5 @@
 import type { SentRequest } from '../../backend/network.ts'
+import { isIdKey } from '../generation-ids.ts'
 import { resultOf } from '../history.ts'
 import {
   concerns,
@@ -6,6 +7,7 @@ import {
   expires,
   isKeyOf,
   isWrite,
+  joinsLoad,
   type Load,
   type LoadEntry,
   type LoadHistory,
@@ -13,9 +15,8 @@ import {
   type ReadValue,
   settledOf,
 } from './load-history.ts'
+import { isUnnoticed } from './unnoticed-generation.ts'
 
-/** How long processes use the id of a generation for reads that need not be strong. */
-const generationMs = 1_000
 /** How long after a load its value may be stored at most: its requests, each of them until its deadline. */
 const storingMs = 500
 
@@ -64,7 +65,8 @@ function isOverwritten(history: LoadHistory, read: ReadValue, write: LoadEntry):
       other.invoked < began &&
       settledOf(other) > write.invoked,
   )
-  return !isGone && !history.history.losses.some((loss) => isKeyOf(loss.key, key))
+  const { losses } = history.history
+  return !isGone && !losses.some((loss) => isKeyOf(loss.key, key) || isIdKey(loss.key))
 }
 
 /** A read that returns fresh values only returned one that an acknowledged call had made stale. */
@@ -100,6 +102,7 @@ function isExempt(history: LoadHistory, read: ReadValue, write: LoadEntry): bool
     isUnguarded(history, read, write) ||
     isOldRead(history, read, write) ||
     isConfirmed(history, read, write) ||
+    isUnnoticed(history, read, write) ||
     hasLostLateTag(history, read.origin, write)
   )
 }
@@ -134,29 +137,15 @@ function isDisturbed(requests: readonly SentRequest[], { process, key, began }: 
 /** `remember` may return what another call of its process read before the write. */
 function isOldRead(history: LoadHistory, read: ReadValue, write: LoadEntry): boolean {
   const { log, traits } = history
-  const { entry, key, origin } = read
-  if (entry.call.op !== 'remember') return false
-  const { load } = origin
-  // Except a value whose load it has joined.
-  if (load?.process === entry.process && load.endedAt > entry.invokedAt) return false
+  const { entry, key } = read
+  if (entry.call.op !== 'remember' || joinsLoad(read)) return false
   if (traits.copies > 0) return true
-  if (!traits.scan && hasRecentClear(history, entry)) return true
   return log.reads.some(
     (each) =>
       each.process === entry.process &&
       each.ended > entry.invoked &&
       (isKeyOf(each.key, key) ? each.began < settledOf(write) : isAuxiliary(each.key)) &&
       each.began < entry.invoked,
-  )
-}
-
-/** Whether a process may still read the keys of a generation that has been cleared. */
-function hasRecentClear({ entries }: LoadHistory, { invoked, invokedAt }: LoadEntry): boolean {
-  return entries.some(
-    (each) =>
-      each.call.op === 'clear' &&
-      each.invoked < invoked &&
-      invokedAt < each.settledAt + generationMs,
   )
 }
 

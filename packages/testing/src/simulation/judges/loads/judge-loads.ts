@@ -6,6 +6,7 @@ import { findOverwrittenValue, findResurrection, findStaleRead } from './finalit
 import { type LoadCall, LoadHistory, LoadLog } from './load-history.ts'
 import { findLoadInBackoff, findSecondLoad } from './sharing.ts'
 import { findStaleValue } from './staleness.ts'
+import { findUnconfirmedCall } from './unconfirmed-call.ts'
 
 /**
  * Judges that acknowledged writes and invalidations are final, that values are not returned longer than permitted, that
@@ -22,6 +23,7 @@ export function judgeLoads(
     findResurrection(loads) ??
     findOverwrittenValue(loads) ??
     findStaleRead(loads) ??
+    findUnconfirmedCall(loads) ??
     findStaleValue(loads) ??
     findSlowCall(loads)
   if (always !== undefined || !history.isFaultless) return always

@@ -176,6 +176,11 @@ export class LoadHistory {
   }
 }
 
+/** Whether a call joined the load whose value it returned. */
+export function joinsLoad({ entry, origin: { load } }: ReadValue): boolean {
+  return load?.process === entry.process && load.endedAt > entry.invokedAt
+}
+
 export const loadKeys = ['key0', 'key1', 'key2'] as const
 
 /** The key with its namespace. */

@@ -87,6 +87,27 @@ export const taggedCall = fc.oneof(
   },
 ) as unknown as fc.Arbitrary<LoadCall>
 
+/** Both, with more calls of `clear()`, and more of them in the namespace, whose generations lie in those around it. */
+export const clearedCall = fc
+  .tuple(
+    fc.oneof(
+      { weight: 55, arbitrary: loadCall },
+      { weight: 30, arbitrary: taggedCall },
+      {
+        weight: 15,
+        arbitrary: fc.record({
+          op: fc.constant('clear' as const),
+          key: fc.constant('key0'),
+          inNamespace: fc.constant(false),
+        }),
+      },
+    ),
+    oneIn(3),
+  )
+  .map(([call, isInner]) =>
+    isInner ? { ...call, inNamespace: true } : call,
+  ) as fc.Arbitrary<LoadCall>
+
 function mostly<T>(usual: T, other: fc.Arbitrary<T | NonNullable<unknown>>): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 4, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other })
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
+import { isIdKey } from '../../judges/generation-ids.ts'
 import { judgeLoads } from '../../judges/loads/judge-loads.ts'
 import { type LoadCall, loadKeys } from '../../judges/loads/load-history.ts'
 import type { Scenario } from '../../programs/scenario.ts'
-import { loadCall } from './load-calls.ts'
+import { clearedCall, loadCall } from './load-calls.ts'
 import { LoadProgram } from './load-program.ts'
 
 /** Loads, and writes that fall into them. */
@@ -21,13 +22,31 @@ export const remember: Scenario<LoadCall> = {
   call: loadCall,
   gapMs: 5,
   groupMs: 120,
-  // With a lost id, entries of an earlier generation may be read for two seconds.
+  // A lost id ends a generation like a clear: `clearedLoads` covers it.
   withoutFaults: ({ scan }) => scan === false,
   faults: ['partition', 'restart', 'restart-empty', 'evict', 'pause', 'kill', 'clock-step'],
   lastCalls: loadKeys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
   isOwnKey: (key, value) => key.includes('key') && !isMemory(value),
   start: (context) => new LoadProgram(context),
   judge: judgeLoads,
+}
+
+/** The same on backends that cannot list their keys, which lose items and ids of generations. */
+export const clearedLoads: Scenario<LoadCall> = {
+  ...remember,
+  name: 'cleared-loads',
+  summary: 'loads that overlap with clears on a backend that cannot list its keys, and loses ids',
+  traits: remember.traits.map((traits) => ({ ...traits, scan: false })),
+  call: clearedCall,
+  // Longer than processes use an id without reading it again.
+  groupMs: 1_500,
+  isRelated: isIdKey,
+  withoutFaults: () => false,
+  faults: [...remember.faults, 'evict-related', 'evict-related'],
+  lastCalls: [
+    ...loadKeys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
+    { op: 'getMany' as const, key: loadKeys[0], inNamespace: true },
+  ],
 }
 
 /** Whether an entry of a map is one of those that a cache keeps for later calls: numbers are times, lists are tags. */
