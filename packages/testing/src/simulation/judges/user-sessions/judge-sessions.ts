@@ -110,9 +110,15 @@ class SessionJudge {
     return op !== 'destroy' || sentId === create.sentId || create === this.#history.creates[0]
   }
 
-  /** Whether the backend may have lost the list, which says that a session has ended which is not in it. */
-  #mayMiss({ isUnlisted }: SessionWrite, { op }: SessionEnd, read: SessionRead): boolean {
-    return op === 'destroy all' && isUnlisted === true && this.#lostFrom < read.ended
+  /**
+   * Whether the list of a user may be lost, which says that a session has ended which is not in it: by the backend, or because
+   * the session was created during a clear, which deletes the list later.
+   */
+  #mayMiss(create: SessionWrite, end: SessionEnd, read: SessionRead): boolean {
+    if (end.op !== 'destroy all' || create.isUnlisted !== true) return false
+    const { clears } = this.#history
+    const isCleared = clears.some((clear) => clear.began < create.ended && clear.ended > end.began)
+    return isCleared || this.#lostFrom < read.ended
   }
 
   /** A session that has not ended is not missing. */
