@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { responseCache } from '@stowage/http-cache'
 import express, { type RequestHandler } from 'express'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parse, serve, setupCache } from './fixture.ts'
 import { delay, forms } from './forms.ts'
 
@@ -145,4 +148,23 @@ test('pipelined requests receive their own responses', async () => {
     'carol',
   ])
   expect(parse(Buffer.from(text)).status).toBe(200)
+})
+
+test.each(['GET', 'POST'])('a %s over HTTP/2 passes by the cache', async (method) => {
+  const { cache } = setupCache()
+  const handle = responseCache({ cache, ttl: '1m', varyBy: () => 'all' })
+  let calls = 0
+  const server = createServer((request, response) => {
+    const pass = () => response.end(`${++calls}`)
+    handle(request as never, response as never, pass)
+  }).listen(0, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  const client = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  onTestFinished(() => client.close())
+  for (const expected of ['1', '2']) {
+    const stream = client.request({ ':method': method, ':path': '/', host: 'shop.example' })
+    stream.end()
+    expect(String(Buffer.concat(await stream.toArray()))).toBe(expected)
+  }
 })

@@ -286,3 +286,96 @@ test('a request that changes something invalidates its URL if its client leaves 
   await hasLeft
   await expect.poll(async () => (await get('/p')).body).toBe('state 1')
 })
+
+describe('what the key does not contain', () => {
+  test('the scheme and the host of an application behind the cache that trusts other proxies', async () => {
+    const { cache } = setupCache()
+    const [app, mounted] = [express(), express()]
+    mounted.enable('trust proxy')
+    mounted.get('/reset', (request, response) => {
+      response.send(`${request.protocol}://${request.hostname}`)
+    })
+    app.use('/shop', responseCache({ cache, ttl: '1m' }), mounted)
+    const { get } = await serve(app)
+    for (const name of ['x-forwarded-host', 'x-forwarded-proto']) {
+      expect((await get('/shop/reset', { [name]: 'evil' })).body).toContain('evil')
+      expect((await get('/shop/reset')).body).not.toContain('evil')
+    }
+  })
+
+  test.each(['localPort', 'localAddress', 'address'])(
+    'the address that the client has connected to: %s',
+    async (name) => {
+      const { cache } = setupCache()
+      const handle = responseCache({ cache, ttl: '1m' })
+      const { get } = await serve((request, response) => {
+        handle(request, response, () => {
+          const read: unknown = Reflect.get(request.socket, name)
+          response.end(`${typeof read}`)
+        })
+      })
+      await get('/')
+      expect((await get('/')).cache).toContain('fwd=')
+    },
+  )
+
+  test.each(['constructor', 'then'])(
+    'a header whose name objects have as well: %s',
+    async (name) => {
+      const { cache } = setupCache()
+      const handle = responseCache({ cache, ttl: '1m' })
+      const { get } = await serve((request, response) => {
+        handle(request, response, () => response.end(String(request.headers[name])))
+      })
+      expect((await get('/', { [name]: 'evil' })).body).toBe('evil')
+      expect((await get('/')).body).not.toBe('evil')
+    },
+  )
+
+  test('a parameter behind a second question mark, which URLSearchParams removes', async () => {
+    const { cache } = setupCache()
+    const handle = responseCache({ cache, ttl: '1m', query: { only: ['id'] } })
+    const { get } = await serve((request, response) => {
+      handle(request, response, () => {
+        const query = request.url?.slice(request.url.indexOf('?') + 1)
+        response.end(String(new URLSearchParams(query).get('id')))
+      })
+    })
+    expect((await get('/p??id=6')).body).toBe('6')
+    expect((await get('/p?')).body).not.toBe('6')
+    expect((await get('/p')).body).not.toBe('6')
+  })
+
+  test('what a stream reads after its beginning is not declared public', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    const clientCacheControl = 'public, max-age=60'
+    app.use((request, _response, next) => {
+      Object.assign(request, { user: request.headers['x-who'] })
+      next()
+    })
+    app.use(responseCache({ cache, ttl: '1m', public: true, clientCacheControl }))
+    const parts = (readsFirst: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+      const read = () => String(Reflect.get(request, 'user'))
+      response.write(readsFirst ? read() : 'a')
+      response.end(readsFirst ? 'a' : read())
+    }
+    app.get('/first', parts(true))
+    app.get('/late', parts(false))
+    app.get('/error', (_request, response) => {
+      response.status(500).write('failed')
+      response.end()
+    })
+    app.get('/same', (_request, response) => {
+      response.write('for all')
+      response.end()
+    })
+    const { get } = await serve(app)
+    for (const path of ['/first', '/late', '/error']) {
+      const { headers } = await get(path, { 'x-who': 'alice' })
+      expect(headers.get('cache-control') ?? 'no-cache', path).toBe('no-cache')
+    }
+    await get('/same')
+    expect((await get('/same')).headers.get('cache-control')).toBe(clientCacheControl)
+  })
+})

@@ -121,6 +121,14 @@ export class Sender {
     }
   }
 
+  /** The same for a response that may become private while it is sent: no cache may use it without asking. */
+  setNoCache(response: ServerResponse): void {
+    const { clientCacheControl } = this.#options
+    if (clientCacheControl !== undefined && response.getHeader('cache-control') === undefined) {
+      response.setHeader('Cache-Control', 'no-cache')
+    }
+  }
+
   setStatus(exchange: Exchange, outcome: CacheOutcome, ttl?: number): void {
     const { cacheStatus, showKey } = this.#options
     if (cacheStatus === undefined) return

@@ -152,9 +152,10 @@ export class Fill {
     const isEncodable = isEncodableBody(head.headers, head.status, Infinity, options)
     const headers = withVary({}, head.headers, isEncodable, options)
     for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
-    sender.setClientCacheControl(response)
     this.#isOfRequest = facts.headersRead.length > 0
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
+    // What is read from now on may make it private.
+    if (refusal === undefined) sender.setNoCache(response)
     sender.setStatus(this.#exchange, this.#forwarded(refusal))
     if (refusal === undefined) return 'send'
     this.#refuseEarly?.(refusal)

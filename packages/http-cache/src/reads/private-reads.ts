@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FrameworkRequest } from '../request/request-key.ts'
 import { addedProperties } from './added-properties.ts'
 import { onClientRead } from './socket-watch.ts'
 import { watchNames } from './watched-names.ts'
@@ -184,10 +185,14 @@ export class PrivateReads {
   /** Express reads the address of the proxy for them, in order to know whether it is trusted. */
   #watchDerived(): void {
     const request = this.#request
+    const trust = trustOf(request)
     for (const name of derivedProperties) {
       if (!(name in request) || Object.hasOwn(request, name)) continue
+      const label = `request.${name}`
       const isCovered = this.#covered.properties.includes(name)
-      this.#watch(request, name, isCovered ? undefined : `request.${name}`)
+      // An application that is mounted behind the cache may trust other proxies than that which the key is made by.
+      const covered = () => (trustOf(request) === trust ? undefined : label)
+      this.#watch(request, name, isCovered ? covered : label)
     }
   }
 
@@ -200,17 +205,21 @@ export class PrivateReads {
     }
   }
 
-  /** @param label `undefined` for what the key covers */
-  #watch(object: object, name: PropertyKey, label: string | undefined): void {
+  /** @param label of the read; a function returns `undefined` for what the key covers */
+  #watch(object: object, name: PropertyKey, label: string | (() => string | undefined)): void {
+    const report = () => {
+      const text = typeof label === 'string' ? label : label()
+      if (text !== undefined) this.#onRead(text)
+    }
     const before = Object.getOwnPropertyDescriptor(object, name)
     // Its reads cannot be noticed.
     if (before?.configurable === false) {
-      if (label !== undefined) this.#onRead(label)
+      report()
       return
     }
     let own = before
     const get = () => {
-      if (label !== undefined) this.#onRead(label)
+      report()
       if (own !== undefined && own.get === undefined) return own.value
       // What an accessor reads in turn is part of this read.
       return this.#unwatched(() =>
@@ -245,6 +254,12 @@ export class PrivateReads {
       if (current !== undefined) Object.defineProperty(object, name, current)
     })
   }
+}
+
+/** The setting `trust proxy` of the application of Express that handles the request now. */
+function trustOf(request: IncomingMessage): unknown {
+  const { app } = request as FrameworkRequest
+  return app?.get?.('trust proxy fn')
 }
 
 function textOf(name: PropertyKey): string {

@@ -1,14 +1,22 @@
 import type { Socket } from 'node:net'
 
-/** What identifies the client of a connection. */
+/** What identifies the client of a connection, or the address that it has connected to, which is not part of a key. */
 export const clientProperties = [
+  'address',
   'authorized',
   'authorizationError',
   'getPeerCertificate',
   'getPeerX509Certificate',
+  'getPeerFinished',
+  'getSession',
+  'getTLSTicket',
+  'localAddress',
+  'localFamily',
+  'localPort',
   'remoteAddress',
   'remoteFamily',
   'remotePort',
+  'servername',
 ] as const
 
 type Listener = (name: string) => void

@@ -20,7 +20,8 @@ export function watchNames<T extends object>(
 ): T {
   const written = new Set<PropertyKey>()
   const report = (name: PropertyKey) => {
-    if (typeof name === 'string' && !inherited.has(name) && !written.has(name)) onRead(name)
+    const isInherited = inherited.has(name) && !Object.hasOwn(watched, name)
+    if (typeof name === 'string' && !isInherited && !written.has(name)) onRead(name)
   }
   return new Proxy(inspectable(watched, onRead), {
     get(_, name) {

@@ -59,9 +59,9 @@ function nameOf(parameter: string): string | undefined {
   }
 }
 
-/** `filter` of `filter[color]`, `filter.color` and `[filter]`, which some parsers read as one parameter. */
+/** `filter` of `filter[color]`, `filter.color`, `[filter]` and `?filter`, which some parsers read as one parameter. */
 function rootOf(name: string): string {
-  return /[^[.\]]+/.exec(name)?.[0] ?? name
+  return /[^?[.\]]+/.exec(name)?.[0] ?? name
 }
 
 function matches(name: string, patterns: readonly string[]): boolean {

@@ -10,10 +10,12 @@ const target = /^\/(?!\/)[^#\\\s]*$/
 
 /**
  * Whether the handler, a proxy or this cache may understand a request differently, as Node accepts it: it has several
- * `Host` headers or none, its target is a full URL or begins with `//`, or a GET has a body. Such requests bypass the cache.
+ * `Host` headers or none, its target is a full URL or begins with `//`, a GET has a body, or it came over HTTP/2. Such requests bypass the cache.
  */
 export function isAmbiguous(request: IncomingMessage, url: string): boolean {
   const { headers } = request
+  // A request of HTTP/2 may have a `Host` besides `:authority`.
+  if (request.httpVersionMajor >= 2) return true
   if (!target.test(url) || (request.url !== url && !isPlainTarget(request.url))) return true
   if (headers.host === undefined || !isPlainHost(headers.host)) return true
   if (headers['transfer-encoding'] !== undefined) return true

@@ -25,7 +25,12 @@ export function holdResponse(response: ServerResponse, onRelease?: () => void): 
   const { statusCode, statusMessage, writeHead, write, end, flushHeaders } = response
   const hasHead = response.headersSent
   const head = response as unknown as Head
-  if (!hasHead) head._header = 'held'
+  // A response of HTTP/2 derives both from its stream.
+  const isField = Object.hasOwn(response, '_header')
+  if (!hasHead && isField) head._header = 'held'
+  else if (!hasHead) {
+    Object.defineProperty(response, 'headersSent', { configurable: true, value: true })
+  }
   Object.defineProperty(response, 'writableEnded', { configurable: true, value: true })
   Object.assign(response, {
     writeHead: () => response,
@@ -40,7 +45,8 @@ export function holdResponse(response: ServerResponse, onRelease?: () => void): 
     flushHeaders: () => {},
   })
   releases.set(response, () => {
-    if (!hasHead) head._header = null
+    if (!hasHead && isField) head._header = null
+    else if (!hasHead) Reflect.deleteProperty(response, 'headersSent')
     Reflect.deleteProperty(response, 'writableEnded')
     Object.assign(response, { statusCode, statusMessage, writeHead, write, end, flushHeaders })
     onRelease?.()

@@ -16,6 +16,8 @@ export class ResponseCookie {
   readonly #holder: { readonly held: HeldResponse | undefined }
   /** Whether the response has it. */
   #isSet = false
+  /** Whether the browser has the same, which expires earlier. */
+  #isExtension = false
   /** The `Set-Cookie` header without it. */
   #before: number | string | string[] | undefined
 
@@ -45,7 +47,16 @@ export class ResponseCookie {
 
   /** Sets the cookie again, so that it expires later, unless a shared cache has stored the response or may do so. */
   extend(session: RequestSession): void {
-    if (!isSharedResponse(this.#response)) this.set(session)
+    if (isSharedResponse(this.#response)) return
+    this.set(session)
+    this.#isExtension = true
+  }
+
+  /** To be called if middleware may have changed the headers since. */
+  recheck(): void {
+    if (!this.#isSet) return
+    if (this.#isExtension && isSharedResponse(this.#response)) this.undo()
+    else this.#makePrivate()
   }
 
   /** Makes the browser forget the cookie. */
@@ -63,10 +74,14 @@ export class ResponseCookie {
 
   /** A shared cache may store a response although it sets a cookie (RFC 9111 section 7.3), and send that to all. */
   #addPrivately(header: string): void {
+    this.#makePrivate()
+    this.#add(header)
+  }
+
+  #makePrivate(): void {
     for (const [name, value] of privateHeaders(this.#response)) {
       this.#holder.held?.setHeader(name, value)
     }
-    this.#add(header)
   }
 
   #add(header: string): void {

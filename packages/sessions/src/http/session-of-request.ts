@@ -297,6 +297,10 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     }
   }
 
+  recheck(): void {
+    this.#cookie.recheck()
+  }
+
   undo(): void {
     this.#cookie.undo()
   }

@@ -140,7 +140,7 @@ test('the methods that another middleware has replaced are there again after the
     response.end('done')
   })
   expect((await get()).text).toBe('done')
-  expect(names).toEqual(['Set-Cookie', 'replaced'])
+  expect(names).toEqual(['Cache-Control', 'Set-Cookie', 'replaced'])
 })
 
 test('a response that is compressed behind the session is complete', async () => {

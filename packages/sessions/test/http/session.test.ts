@@ -38,8 +38,10 @@ async function serve(
 ) {
   const store = createSessions()
   const middleware = session({ secret: 'test only', store, ...options })
+  let prepare: (response: ServerResponse) => void = () => {}
   const server = createServer((request, response) => {
     middleware(request, response, async (error) => {
+      prepare(response)
       if (error !== undefined) response.writeHead(500).end(String(error))
       else await handle(request as Parameters<Handle>[0], response)
     })
@@ -64,7 +66,10 @@ async function serve(
     for (const each of reply.setCookies) cookie = each.split(';')[0] ?? ''
     return reply
   }
-  return { get, getWith, store, cookie: () => cookie }
+  const onRequest = (call: typeof prepare) => {
+    prepare = call
+  }
+  return { get, getWith, store, cookie: () => cookie, onRequest }
 }
 
 /** What a proxy adds that ends TLS. */
@@ -424,8 +429,17 @@ describe('the cookie of a session', () => {
         [{ 'Cache-Control': 'max-age=1, S-MaxAge=60' }, 'private, max-age=1'],
         [{ 'Cache-Control': 'PUBLIC,,s-maxage = 5' }, 'private'],
         [{ 'Cache-Control': 'max-age=60', Age: '5' }, 'private, max-age=60'],
-        [{ 'CDN-Cache-Control': 'max-age=60' }, null],
+        [{ 'CDN-Cache-Control': 'max-age=60' }, 'private'],
+        [{ 'Cloudflare-CDN-Cache-Control': 'max-age=60' }, 'private'],
+        [{ 'X-Accel-Expires': '60' }, 'private'],
+        [{ Age: '5' }, 'private'],
         [{ 'Surrogate-Control': 'max-age=60', 'Cache-Control': 'no-store' }, 'no-store'],
+        [
+          { 'Cache-Control': 'public, max-age=60, no-store, must-understand' },
+          'private, max-age=60, no-store, must-understand',
+        ],
+        [{ 'Cache-Control': 'public, x="a, private, b"' }, 'private, x="a, private, b"'],
+        [{ 'Cache-Control': 's-maxage=60, private' }, 'private'],
       ])('is not extended, and set only privately: %o', async (headers, privately) => {
         const { clock, app } = start(headers, how, { rolling: true })
         const { get } = await app
@@ -443,7 +457,13 @@ describe('the cookie of a session', () => {
       test.each([
         [{ 'Cache-Control': 'private, max-age=60' }, 'private, max-age=60'],
         [{ 'Cache-Control': 'no-store' }, 'no-store'],
+        [{}, 'private'],
+        [{ 'Last-Modified': 'Fri, 01 Jan 2021 00:00:00 GMT' }, 'private'],
         [{ 'Cache-Control': 'max-age=60' }, 'private, max-age=60'],
+        [
+          { 'Cache-Control': 'max-age=60, no-store, must-understand' },
+          'private, max-age=60, no-store, must-understand',
+        ],
         [{ Expires: 'Fri, 01 Jan 2100 00:00:00 GMT' }, 'private'],
         [{ 'Cache-Control': 'no-cache, x="public, a"' }, 'private, no-cache, x="public, a"'],
       ])('is extended where only the browser stores: %o', async (headers, expected) => {
@@ -454,6 +474,27 @@ describe('the cookie of a session', () => {
         expect(reply.setCookies).toHaveLength(1)
         expect(reply).toMatchObject({ cacheControl: expected })
       })
+    },
+  )
+
+  test.each(['/change', '/', '/end'])(
+    'is protected from headers that middleware sets in writeHead, for %s',
+    async (path) => {
+      const { clock, app } = start({}, 'setHeader', { rolling: true })
+      const { get, onRequest } = await app
+      await get('/change')
+      await clock.advance(60_000)
+      onRequest((response) => {
+        const { writeHead } = response
+        response.writeHead = function late(this: ServerResponse, ...args: unknown[]) {
+          response.setHeader('Cache-Control', 'public, max-age=60')
+          return Reflect.apply(writeHead, response, args)
+        } as typeof writeHead
+      })
+      const { setCookies, cacheControl } = await get(path)
+      expect([setCookies.length, cacheControl]).toEqual(
+        path === '/end' ? [1, 'private, max-age=60'] : [0, 'public, max-age=60'],
+      )
     },
   )
 })

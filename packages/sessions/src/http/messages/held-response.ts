@@ -8,6 +8,8 @@ type Call = readonly [method: Method, args: unknown[]]
 export interface Hold {
   /** Called before the headers are sent. The response waits for what it returns, if anything. */
   commit(): Promise<void> | undefined
+  /** Called before the headers are sent if they may have changed since `commit`, as middleware does in `writeHead`. */
+  recheck(): void
   /** Called if `commit` fails: takes back what it has changed. */
   undo(): void
   /**
@@ -24,9 +26,9 @@ export function isResponse(response: Partial<ServerResponse>): boolean {
   return typeof response.getHeaderNames === 'function'
 }
 
-const movedHeaders = new Set([
-  ...['set-cookie', 'cache-control', 'cdn-cache-control', 'surrogate-control', 'age', 'expires'],
-])
+/** The cookies, and what says whether shared caches may store a response. */
+const movedHeader =
+  /^(?:set-cookie|age|expires|x-accel-expires|(?:.+-)?(?:cache|surrogate|edge)-control)$/i
 
 /** Holds a response from the first call that would send its headers until `commit` has finished. */
 export class HeldResponse implements CallHandler {
@@ -78,6 +80,10 @@ export class HeldResponse implements CallHandler {
     if (this.#queue !== undefined) return this.#enqueue(method, args)
     if (this.#hasCommitted) {
       if (this.#isAbandoned) this.#avoidSuccess(method)
+      if (method === 'writeHead' && !this.#response.headersSent) {
+        moveHeaders(this.#response, args)
+        this.#hold.recheck()
+      }
       return this.#send(method, args)
     }
     if (method === 'writeHead') moveHeaders(this.#response, args)
@@ -233,5 +239,5 @@ function moveListedHeaders(response: ServerResponse, headers: unknown[]): unknow
 }
 
 function isMoved(name: string): boolean {
-  return movedHeaders.has(name.toLowerCase())
+  return movedHeader.test(name)
 }
