@@ -91,80 +91,98 @@ test('calls wait for those that were made before the id was known', async () => 
   expect(await cache.get('k')).toBe(2)
 })
 
+/** Delays reads of ids with this part from `delay` until `release` is called. `delayed` resolves when one has been sent. */
+function delayedIdReads(part = '~generation') {
+  let isDelaying = false
+  const delayed = new Deferred<void>()
+  const released = new Deferred<void>()
+  const intercept: Interceptor = async (operation, call, [key]) => {
+    if (!isDelaying || operation !== 'get' || !String(key).includes(part)) return call()
+    delayed.resolve()
+    await released.promise
+    return call()
+  }
+  const delay = (isOn: boolean) => {
+    isDelaying = isOn
+  }
+  return { intercept, delay, delayed: delayed.promise, release: () => released.resolve() }
+}
+
 test('a write before a clear is not repeated after it, even if its id is read after the clear', async () => {
   const { createCache } = setup()
-  let isSlow = false
-  const reading = new Deferred<void>()
-  const blocked = new Deferred<void>()
-  const cache = createCache(async (operation, call, [key]) => {
-    if (!isSlow || operation !== 'get' || !isIdKey(key)) return call()
-    reading.resolve()
-    await blocked.promise
-    return call()
-  })
+  const { intercept, delay, delayed, release } = delayedIdReads()
+  const cache = createCache(intercept)
   await cache.get('k')
-  isSlow = true
+  delay(true)
   const writing = cache.set('k', 1)
-  await reading.promise
-  isSlow = false
+  await delayed
+  delay(false)
   await cache.clear()
-  blocked.resolve()
+  release()
   await writing
   expect(await cache.get('k')).toBeUndefined()
 })
 
 test('nor is it when another call finds the id of the clear before that is stored everywhere', async () => {
   const { createCache } = setup()
-  let isSlow = false
-  const reading = new Deferred<void>()
-  const storing = new Deferred<void>()
-  const blocked = new Deferred<void>()
-  const cache = createCache(async (operation, call, [key]) => {
-    const isRead = isSlow && operation === 'get' && isIdKey(key)
-    const isStored = operation === 'compareAndSet' && key === 'app:~generation2'
-    if (isRead || isStored) {
-      ;(isRead ? reading : storing).resolve()
-      await blocked.promise
+  const { intercept, delay, delayed, release } = delayedIdReads()
+  // Of the clear, and of the read, which replaces the older copy after it has found the id.
+  const storing = [new Deferred<void>(), new Deferred<void>()]
+  const stored = new Deferred<void>()
+  let stores = 0
+  const cache = createCache(async (operation, call, args) => {
+    if (operation === 'compareAndSet' && args[0] === 'app:~generation2') {
+      storing[stores++]?.resolve()
+      await stored.promise
     }
-    return call()
+    return intercept(operation, call, args)
   })
   await cache.get('k')
-  isSlow = true
+  delay(true)
   const writing = cache.set('k', 1)
-  await reading.promise
-  isSlow = false
+  await delayed
+  delay(false)
   const clearing = cache.clear()
-  await storing.promise
+  await storing[0]?.promise
   const read = cache.get('k', { consistency: 'strong' })
-  await sleep(5)
-  blocked.resolve()
+  await storing[1]?.promise
+  release()
+  stored.resolve()
   await Promise.all([writing, clearing, read])
   expect(await cache.get('k')).toBeUndefined()
 })
 
 test('but a change is, of an item that another process had cleared with its namespace', async () => {
   const { createCache } = setup()
-  let isSlow = false
-  const blocked = new Deferred<void>()
-  const cache = createCache(async (operation, call, [key]) => {
-    if (isSlow && operation === 'get' && isIdKey(key)) await blocked.promise
-    return call()
-  })
+  const { intercept, delay, delayed, release } = delayedIdReads(':ns:~generation')
+  const cache = createCache(intercept)
   const space = cache.namespace('ns')
   for (const key of ['a', 'b', 'c', 'd']) await space.set(key, 1)
   await createCache().namespace('ns').clear()
-  isSlow = true
+  delay(true)
   const changing = [
     space.delete('a'),
     space.touch('b'),
     space.deleteMany(['c']),
     space.replace('d', 2),
   ]
-  await sleep(5)
-  isSlow = false
+  await delayed
+  delay(false)
   await cache.clear()
-  blocked.resolve()
+  release()
   expect(await Promise.all(changing)).toEqual([false, false, 0, false])
+})
+
+test('a call after a clear in the same tick reaches the store after it', async () => {
+  const operations: string[] = []
+  const store = wrapStore(memory(), (operation, call) => {
+    operations.push(operation)
+    return call()
+  })
+  const cache = new Cache(store)
+  await Promise.all([cache.clear(), cache.set('k', 1)])
+  expect(operations).toEqual(['clear', 'set'])
+  expect(await cache.get('k')).toBe(1)
 })
 
 test('a clear does not replace a newer id, however often it conflicts with others', async () => {
