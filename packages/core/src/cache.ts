@@ -610,8 +610,10 @@ export class Cache {
   async clear(): Promise<void> {
     const { prefix } = this.#keyspace
     this.#scope.invalidateAll(prefix)
-    // A loaded value that is being stored could arrive after its key was looked for.
-    await this.#scope.awaitWriteBacks(prefix)
+    // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
+    // call that is made after it must not come first.
+    const writes = this.#scope.writesInFlight(prefix)
+    if (writes.length > 0) await Promise.allSettled(writes)
     recoveryOf(this.#root.directStore)?.noteClear(prefix)
     if (prefix === '') await this.#store.clear()
     else await this.#deleteListed(prefix)

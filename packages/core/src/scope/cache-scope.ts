@@ -145,13 +145,13 @@ export class CacheScope {
   }
 
   /**
-   * Waits for the writes of loaded values, and of values with tags, whose keys begin with `keyPrefix`, and for those of the
-   * prefixes below.
+   * The writes of loaded values, and of values with tags, that are in flight for keys that begin with `keyPrefix`, and for
+   * those of the prefixes below.
    */
-  async awaitWriteBacks(keyPrefix: string): Promise<void> {
+  writesInFlight(keyPrefix: string): Promise<unknown>[] {
     const writes: Promise<unknown>[] = []
     this.#collectWrites(keyPrefix, writes)
-    await Promise.allSettled(writes)
+    return writes
   }
 
   #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {

@@ -244,7 +244,7 @@ export const loadFaults: readonly PlantedFault[] = [
   {
     name: 'clear does not wait for loaded values that are being stored',
     scenario: withoutLeases as Scenario,
-    changes: [['index.js', 'await this.#scope.awaitWriteBacks(prefix);', '']],
+    changes: [['index.js', 'if (writes.length > 0) await Promise.allSettled(writes);', '']],
   },
   {
     name: 'a namespace that was forgotten has flights of its own',
@@ -265,7 +265,7 @@ export const loadFaults: readonly PlantedFault[] = [
       ],
       [
         'index.js',
-        'await this.#scope.awaitWriteBacks(prefix);',
+        'if (writes.length > 0) await Promise.allSettled(writes);',
         'await Promise.allSettled([this, ...this.#namespaces.values()].flatMap((cache) => cache.flights.writeBacks("")));',
       ],
     ],
