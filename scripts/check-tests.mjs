@@ -1,9 +1,10 @@
 // Refuses what makes a test pass or fail by chance: an expectation about elapsed time, a sleep that waits for something to
 // happen, and tests that are left out. What is permitted is listed here, with the reason.
 // node scripts/check-tests.mjs [folder]
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { main, UserError } from './lib/cli.mjs'
+import { filesIn } from './lib/files.mjs'
 import { root as workspace } from './lib/run.mjs'
 import { exceptions } from './lib/test-exceptions.mjs'
 
@@ -46,23 +47,17 @@ function unusedExceptions(found) {
 }
 
 function testFiles() {
-  const folders = ['packages', 'examples'].flatMap((parent) =>
-    namesIn(join(root, parent)).map((name) => join(root, parent, name, 'test')),
-  )
-  return [...folders, join(root, 'test'), join(root, 'packages/testing/src/conformance')].flatMap(
-    (folder) =>
-      namesIn(folder, { recursive: true })
-        .filter((name) => /\.(ts|mjs)$/.test(name) && !/node_modules|\bprojects\b/.test(name))
-        .map((name) => join(folder, name)),
-  )
+  return ['packages', 'examples', 'test']
+    .flatMap((folder) => filesIn(join(root, folder)))
+    .filter((file) => isTest(relative(root, file)))
 }
 
-function namesIn(folder, options) {
-  try {
-    return readdirSync(folder, options)
-  } catch {
-    return []
-  }
+function isTest(path) {
+  return (
+    /\.(ts|mjs)$/.test(path) &&
+    /(^|\/)test\/|^packages\/testing\/src\/conformance\//.test(path) &&
+    !/\bprojects\b/.test(path)
+  )
 }
 
 function problemsIn(text) {

@@ -11,16 +11,31 @@ const checker = fileURLToPath(new URL('../scripts/check-tests.mjs', import.meta.
 
 /** What the checker prints about the lines of a test, without the remedies; about the workspace without lines. */
 async function problems(...lines: string[]): Promise<string[]> {
+  return problemsIn('packages/a/test', lines)
+}
+
+async function problemsIn(parent: string, lines: string[]): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-tests-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
-  mkdirSync(join(folder, 'packages/a/test'), { recursive: true })
-  writeFileSync(join(folder, 'packages/a/test/a.test.ts'), lines.join('\n'))
+  mkdirSync(join(folder, parent), { recursive: true })
+  writeFileSync(join(folder, parent, 'a.test.ts'), lines.join('\n'))
   const { stderr } = await execute(process.execPath, [checker, folder]).catch((error) => error)
   return [...stderr.matchAll(/a\.test\.ts:(\d+) (\w+)/g)].map(([, line, kind]) => `${line} ${kind}`)
 }
 
 test('accepts the tests as they are', async () => {
   await expect(execute(process.execPath, [checker])).resolves.toBeDefined()
+})
+
+test.each([
+  ['examples/a/test/cases', ['1 sleeps']],
+  ['test/a', ['1 sleeps']],
+  ['packages/testing/src/conformance', ['1 sleeps']],
+  ['packages/a/src', []],
+  ['test/.cache/page', []],
+  ['test/a/node_modules/b', []],
+])('checks %s: %j', async (parent, expected) => {
+  expect(await problemsIn(parent, ['await sleep(5)'])).toEqual(expected)
 })
 
 test.each([

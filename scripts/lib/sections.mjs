@@ -1,5 +1,5 @@
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
+import { filesIn } from './files.mjs'
 import { root } from './run.mjs'
 
 /**
@@ -52,17 +52,10 @@ export function filesOfSections(chosen) {
 
 /** All test files, relative to the workspace. */
 export function testFiles() {
-  const packages = ['packages', 'examples'].flatMap((folder) =>
-    readdirSync(join(root, folder)).map((name) => `${folder}/${name}/test`),
-  )
-  return [...packages, 'test'].flatMap(testFilesIn)
-}
-
-function testFilesIn(folder) {
-  if (!existsSync(join(root, folder))) return []
-  return readdirSync(join(root, folder), { recursive: true })
-    .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
-    .filter((file) => file.endsWith('.test.ts') && !file.includes('/node_modules/'))
+  return ['packages', 'examples', 'test']
+    .flatMap((folder) => filesIn(join(root, folder)))
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => relative(root, file).split(sep).join('/'))
 }
 
 /** The names of the sections that prove the files. A file in none of their folders belongs to `workspace`. */
