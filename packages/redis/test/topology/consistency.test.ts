@@ -317,7 +317,7 @@ test('a key that only the unreachable primary could serve fails alone', async ()
   try {
     const ports = others.replicas.map(({ port }) => port)
     const replicas = ports.map((port) => `127.0.0.1:${port}`)
-    const store = redis({ url: others.primary.url, replicas, timeout: '400ms' })
+    const store = redis({ url: others.primary.url, replicas, timeout: '2s' })
     stores.push(store)
     await store.setMany([
       ['a', 'v'],
@@ -349,7 +349,7 @@ test('replicas serve reads while the primary is unreachable, if they have the la
   try {
     const ports = others.replicas.map(({ port }) => port)
     const replicas = ports.map((port) => `127.0.0.1:${port}`)
-    const store = redis({ url: others.primary.url, replicas, timeout: '400ms' })
+    const store = redis({ url: others.primary.url, replicas, timeout: '2s' })
     stores.push(store)
     await store.set('k', 'v')
     await waitUntilServed(ports, () => store.get('k'))

@@ -45,7 +45,7 @@ describe('Sentinels that report no primary', () => {
           reason: 'monitors no primary named typo. Set sentinelName',
         },
       ]) {
-        const store = redis({ ...options, readFrom, timeout: '200ms', connectTimeout: '200ms' })
+        const store = redis({ ...options, readFrom, timeout: '2s', connectTimeout: '2s' })
         cleanups.push(() => store.close())
         // An unhandled rejection fails the test run.
         await sleep(50)
