@@ -12,6 +12,9 @@ process.once('exit', () => {
   for (const kill of running) kill()
 })
 
+// A signal ends a process without its exit event: what only lists the tests ends its workers so.
+process.once('SIGTERM', () => process.exit(143))
+
 let logs = 0
 
 export interface ServerProcess {
