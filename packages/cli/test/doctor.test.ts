@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
@@ -103,8 +103,14 @@ describe('finds and names', () => {
     const server = await startRedis({ args: ['--requirepass', 'the-right-one'] })
     const wrong = await diagnose(redisAt(server.port, ':the-wrong-one@'), 1)
     const none = await diagnose(redisAt(server.port), 1)
+    const { servers } = parsed(await folder.run(['doctor', '--json'], redisAt(server.port)))
+    const reachable = servers.map((each: { isReachable: boolean }) => each.isReachable)
+    const encoded = await diagnose(redisAt(server.port, ':with#sharp@'), 1)
     await server.stop()
+    expect(encoded).toMatchObject([{ code: 'env-invalid', subject: 'REDIS_URL' }])
+    expect(encoded[0]?.remedy).toContain('# is %23')
     expect(wrong).toMatchObject([{ code: 'authentication', subject: local(server.port) }])
+    expect(reachable).toEqual([true])
     expect(none).toMatchObject(
       [{ code: 'authentication', problem: /requires a password/ }].map(withText),
     )
@@ -150,6 +156,51 @@ describe('finds and names', () => {
     await server.stop()
     expect(findings).toMatchObject([{ code: 'eviction', stores: ['session'] }])
     expect(cacheOnly).toEqual([])
+  })
+
+  test.each([
+    ['a full memory', ['--maxmemory', '500kb'], 'maxmemory-policy'],
+    ['too few replicas', ['--min-replicas-to-write', '1'], 'min-replicas-to-write'],
+  ])('a server that refuses writes because of %s', async (_name, args, remedy) => {
+    const server = await startRedis({ args })
+    const findings = await diagnose(redisAt(server.port), 1)
+    const keys = await command(server.port, 'DBSIZE')
+    await server.stop()
+    expect(findings).toMatchObject([{ code: 'redis-not-writable', severity: 'error' }])
+    expect(findings[0]?.remedy).toContain(remedy)
+    expect(keys).toBe(0)
+  })
+
+  test('a memory that is nearly full', async () => {
+    const server = await startRedis()
+    await command(server.port, 'SET', 'k', 'v'.repeat(50_000_000))
+    const info = String(await command(server.port, 'INFO', 'memory'))
+    const used = Number(/used_memory:(\d+)/.exec(info)?.[1])
+    await command(server.port, 'CONFIG', 'SET', 'maxmemory', Math.floor(used * 1.06))
+    const findings = await diagnose(redisAt(server.port), 0)
+    await server.stop()
+    expect(findings).toMatchObject([{ code: 'redis-memory', severity: 'warning' }])
+  })
+
+  test.each([
+    ['the keys of the store', ['~other:*', '+@all']],
+    ['what it writes', ['~*', '+@read', '+ping', '+info', '+time']],
+    ['scripts', ['~*', '+@all', '-@scripting']],
+  ])('a user without the permission for %s', async (_name, rules) => {
+    await command(redis.port, 'ACL', 'SETUSER', 'app', 'reset', 'on', '>pw', ...rules)
+    const findings = await diagnose(redisAt(redis.port, 'app:pw@'), 1)
+    expect(findings).toMatchObject([{ code: 'redis-not-writable', subject: local(redis.port) }])
+    expect(findings[0]?.remedy).toContain('ACL SETUSER')
+  })
+
+  test('a database that the server does not have, and TLS where it has none', async () => {
+    const REDIS_URL = `redis://${local(redis.port)}/99`
+    const database = await diagnose({ CACHE_DRIVER: 'redis', REDIS_URL }, 1)
+    expect(database).toMatchObject([{ code: 'redis-database', subject: local(redis.port) }])
+    const url = `rediss://${local(redis.port)}`
+    const tls = await diagnose({ CACHE_DRIVER: 'redis', REDIS_URL: url, CACHE_TIMEOUT: '1s' }, 1)
+    expect(tls).toMatchObject([{ code: 'unreachable' }])
+    expect(tls[0]?.remedy).toContain('else redis://')
   })
 
   test('a table without TTL', async () => {
@@ -311,7 +362,10 @@ describe('also finds', () => {
     ])
     const staging = { ...redisAt(redis.port), NODE_ENV: 'staging', SESSION_PREFIX: 's:' }
     expect(await diagnose(staging, 1)).toMatchObject([{ code: 'session-secret-missing' }])
-    expect(await diagnose({ ...staging, NODE_ENV: '' }, 0)).toMatchObject([
+    expect(await diagnose({ ...staging, NODE_ENV: '' }, 1)).toMatchObject([
+      { code: 'session-secret-missing', remedy: expect.stringContaining('NODE_ENV=development') },
+    ])
+    expect(await diagnose({ ...redisAt(redis.port), NODE_ENV: 'staging' }, 0)).toMatchObject([
       { code: 'session-secret-missing', severity: 'warning' },
     ])
     expect(await diagnose({ ...staging, NODE_ENV: 'development' }, 0)).toEqual([])
@@ -321,6 +375,9 @@ describe('also finds', () => {
     const short = await diagnose({ ...onRedis, SESSION_SECRET: 'change me' }, 1)
     expect(short).toMatchObject([{ code: 'env-invalid', subject: 'SESSION_SECRET' }])
     expect(short[0]?.remedy).toContain('openssl rand -base64 32')
+    expect(await diagnose({ ...onRedis, NODE_ENV: '', SESSION_SECRET: 'change me' }, 1)).toEqual(
+      short,
+    )
     const rotated = { ...onRedis, SESSION_SECRET: `${secret.SESSION_SECRET},change me` }
     const old = await diagnose(rotated, 0)
     expect(old).toMatchObject([{ code: 'session-secret-short', severity: 'warning' }])
@@ -333,7 +390,9 @@ describe('also finds', () => {
       { CACHE_DRIVER: 'redis', REDIS_URL: `redis://${memcached.address}` },
       1,
     )
-    expect(swapped).toMatchObject([{ code: 'redis-protocol' }])
+    expect(swapped).toMatchObject([
+      { code: 'redis-protocol', remedy: expect.stringContaining('CACHE_DRIVER=memcached') },
+    ])
     const redisAddress = `127.0.0.1:${redis.port}`
     const other = await diagnose({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: redisAddress }, 1)
     expect(other).toMatchObject([{ code: 'memcached-protocol', subject: redisAddress }])
@@ -345,6 +404,20 @@ describe('also finds', () => {
     const path = { CACHE_DRIVER: 'lmdb', CACHE_PATH: 'file' }
     const file = await diagnoseInProcesses(path, 1)
     expect(file.map(({ code }) => code)).toEqual(['lmdb-directory', 'lmdb-directory'])
+  })
+
+  test('a directory that the user of the application may not write', async () => {
+    const path = join(folder.path, 'closed')
+    mkdirSync(path, { mode: 0o555 })
+    chmodSync(folder.path, 0o755)
+    const env = { CACHE_DRIVER: 'lmdb', CACHE_PATH: join(path, 'cache'), NODE_ENV: 'test' }
+    // Root may write everywhere.
+    const options = { cwd: '/', env, ...(process.getuid?.() === 0 && { uid: 65_534 }) }
+    const { findings } = parsed(await spawned(['doctor', '--json'], options))
+    expect(findings[0]).toMatchObject({
+      code: 'lmdb-directory',
+      problem: expect.stringContaining('EACCES'),
+    })
   })
 
   test('a wrong password of memcached', async () => {
@@ -362,6 +435,10 @@ describe('also finds', () => {
 
   test('invalid variables of sessionFromEnv, without the secret', async () => {
     const cookie = { SESSION_COOKIE_SECURE: 'maybe', SESSION_COOKIE_SAME_SITE: 'Lax' }
+    const none = { SESSION_COOKIE_SECURE: 'false', SESSION_COOKIE_SAME_SITE: 'none' }
+    const insecure = await diagnose(none, 1)
+    expect(insecure).toMatchObject([{ subject: 'SESSION_COOKIE_SAME_SITE' }])
+    expect(insecure[0]?.remedy).toContain('SESSION_COOKIE_SECURE')
     const env = { ...cookie, SESSION_IDLE: '30', SESSION_SECRET: 'hidden,,b' }
     const findings = await diagnose(env, 1)
     expect(findings.map(({ code, subject }) => [code, subject]).sort()).toEqual(
@@ -388,9 +465,10 @@ test('reports a healthy configuration in order of its stores', async () => {
     REDIS_REPLICAS: local(replica?.port as number),
     SESSION_DRIVER: 'memcached',
     MEMCACHED_SERVERS: memcached.address,
+    NODE_ENV: 'test',
   }
-  const { ok, servers, variables } = parsed(await folder.run(['doctor', '--json'], env))
-  expect(ok).toBe(true)
+  const { findings, servers, variables } = parsed(await folder.run(['doctor', '--json'], env))
+  expect(findings).toEqual([])
   expect(servers).toMatchObject([
     { role: 'primary', isReachable: true, stores: ['cache'] },
     { role: 'replica', facts: { lag: '0 ms' } },

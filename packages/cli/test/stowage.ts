@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly program?: string
+  /** The user that runs the command. */
+  readonly uid?: number
 }
 
 /** An empty folder in which commands run, so that they find no `.env`. */
@@ -55,6 +57,7 @@ export function start(args: readonly string[], options: RunOptions): ChildProces
   return spawn(process.execPath, [options.program ?? program, ...args], {
     cwd: options.cwd,
     env: variablesOf(options),
+    uid: options.uid,
   })
 }
 

@@ -721,7 +721,8 @@ export class Cache {
    * for (const { problem, remedy } of report?.findings ?? []) console.warn(problem, remedy)
    */
   async check(options?: CheckOptions): Promise<BackendReport | undefined> {
-    return this.#outerStore.diagnostics?.check(options)
+    const { prefix } = this.#keyspace
+    return this.#outerStore.diagnostics?.check({ prefix, ...options })
   }
 
   /**

@@ -33,6 +33,8 @@ export interface BackendReport {
 export interface CheckOptions {
   /** Whether the store holds sessions, which must not be evicted. @default false */
   readonly holdsSessions?: boolean | undefined
+  /** That of the keys which the cache writes. A check asks whether they may be written. @default '' */
+  readonly prefix?: string | undefined
 }
 
 /** What a store offers to tools. It never changes stored items. */

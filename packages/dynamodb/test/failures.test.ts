@@ -291,5 +291,7 @@ test('a check names missing permissions: a warning if items can be read', async 
   const permission = (severity: string) => ['dynamodb-permission', severity]
   expect(await check(/DescribeTimeToLive/)).toEqual([true, [permission('warning')]])
   expect(await check(/Describe/)).toEqual([true, [permission('warning')]])
+  const ttl = ['dynamodb-ttl', 'error']
+  expect(await check(/PutItem|DeleteItem/)).toEqual([true, [ttl, permission('error')]])
   expect(await check(/./)).toEqual([false, [permission('error')]])
 })

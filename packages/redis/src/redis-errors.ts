@@ -132,7 +132,7 @@ function meaningOf(error: Error): Meaning {
 }
 
 /** First word of an error reply; `undefined` if the error did not come from the server. */
-function replyCode(error: Error | undefined): string | undefined {
+export function replyCode(error: Error | undefined): string | undefined {
   if (error?.name !== 'ReplyError') return undefined
   const { message } = error
   if (message.startsWith('ERR max number of clients')) return 'MAXCLIENTS'

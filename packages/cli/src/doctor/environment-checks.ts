@@ -74,7 +74,7 @@ const shortSecret: Finding = {
   remedy: 'Remove it once the sessions that were signed with it have expired.',
 }
 
-/** Sessions are used if one of their variables is set. A shell may lack the `NODE_ENV` of the application. */
+/** Sessions are used if one of their variables is set. */
 function missingSecretFindings(variables: Variables): Finding[] {
   const isSet = (name: string) => Boolean(variables[name]?.trim())
   const usesSessions = Object.keys(variables).some((name) => /^SESSION_/.test(name) && isSet(name))
@@ -82,11 +82,12 @@ function missingSecretFindings(variables: Variables): Finding[] {
   return [
     {
       code: 'session-secret-missing',
-      severity: usesSessions && isSet('NODE_ENV') ? 'error' : 'warning',
+      severity: usesSessions ? 'error' : 'warning',
       subject: 'SESSION_SECRET',
       problem:
         'SESSION_SECRET is not set, which sessionFromEnv requires unless NODE_ENV is development or test.',
-      remedy: 'Set it to a random text, as of: openssl rand -base64 32',
+      remedy:
+        'Set it to a random text, as of: openssl rand -base64 32. In development, set NODE_ENV=development.',
     },
   ]
 }

@@ -100,7 +100,7 @@ export class Env {
         const url = URL.canParse(text) ? new URL(text) : undefined
         return url && protocols.includes(url.protocol) ? url : undefined
       },
-      `is not a ${protocols.join('// or ')}// URL. Use a URL like ${example}.`,
+      `is not a ${protocols.join('// or ')}// URL. Use a URL like ${example}, and percent-encode its password (# is %23).`,
     )
   }
 

@@ -22,11 +22,13 @@ export async function checkTable(
   try {
     const described = await ifPermitted(describe(sender))
     const ttl = await ifPermitted(readTtl(sender))
-    if (described === null) await readItem(sender, names)
+    await readItem(sender, names)
+    const deniedActions = await deniedWrites(sender, names)
     const { table, latencyMs } = described ?? {}
     const findings = [
       ...(table === undefined ? [] : schemaFindings(address, table, names)),
       ...(ttl === undefined || ttl === null ? [] : ttlFindings(address, ttl, names)),
+      ...deniedFinding(address, deniedActions),
       ...(described === null || ttl === null ? [permissionFinding(address)] : []),
       ...clockFindings(sender),
     ]
@@ -72,8 +74,35 @@ async function ifPermitted<T>(result: Promise<T>): Promise<T | null> {
 
 /** Reads a key that does not exist. @throws CacheError if the table cannot be used */
 async function readItem(sender: RequestSender, names: ResolvedOptions['names']): Promise<void> {
-  const input = { TableName: sender.target.table, Key: { [names.key]: { S: '~ping' } } }
+  const input = { TableName: sender.target.table, Key: missingItem(names) }
   await sender.send('GetItem', input, context)
+}
+
+/** The actions that the credentials may not execute. The condition of each request fails, so they change nothing. */
+async function deniedWrites(
+  sender: RequestSender,
+  names: ResolvedOptions['names'],
+): Promise<string[]> {
+  const condition = {
+    TableName: sender.target.table,
+    ConditionExpression: 'attribute_exists(#key)',
+    ExpressionAttributeNames: { '#key': names.key },
+  }
+  const write = { ...condition, Key: missingItem(names) }
+  const requests = {
+    PutItem: sender.send('PutItem', { ...condition, Item: write.Key }, { ...context }),
+    UpdateItem: sender.send('UpdateItem', write, { ...context }),
+    DeleteItem: sender.send('DeleteItem', write, { ...context }),
+  }
+  const outcomes = Object.entries(requests).map(async ([action, request]) => {
+    const outcome = await request.catch((error: unknown) => error)
+    return nameOf(outcome) === denied ? [action] : []
+  })
+  return (await Promise.all(outcomes)).flat()
+}
+
+function missingItem(names: ResolvedOptions['names']) {
+  return { [names.key]: { S: '~ping' } }
 }
 
 /** `undefined` for engines without TTL. */
@@ -137,6 +166,20 @@ function permissionFinding(subject: string): Finding {
   }
 }
 
+function deniedFinding(subject: string, actions: readonly string[]): Finding[] {
+  if (actions.length === 0) return []
+  const names = actions.map((action) => `dynamodb:${action}`).join(', ')
+  return [
+    {
+      code: 'dynamodb-permission',
+      severity: 'error',
+      subject,
+      problem: `The credentials may not execute ${names}: calls fail.`,
+      remedy: `Allow ${names} in their IAM policy.`,
+    },
+  ]
+}
+
 function clockFindings(sender: RequestSender): Finding[] {
   const serverTime = sender.serverTime()
   if (serverTime === undefined) return []
@@ -198,5 +241,5 @@ function placeOf({ target }: RequestSender): { place?: string } {
 }
 
 function nameOf(error: unknown): string | undefined {
-  return ((error as Error).cause as Error | undefined)?.name
+  return ((error as Error | undefined)?.cause as Error | undefined)?.name
 }

@@ -8,7 +8,7 @@ export interface Address {
 const protocols = ['redis:', 'rediss:']
 const exampleUrl = 'redis://user:password@host:6379/0'
 
-export const notAUrl: string = `is not a redis:// or rediss:// URL. Use a URL like ${exampleUrl}.`
+export const notAUrl: string = `is not a redis:// or rediss:// URL. Use a URL like ${exampleUrl}, and percent-encode its password (# is %23).`
 
 /**
  * Parses `host:port`; an IPv6 address is in brackets. `option` and `forms` name the option and its forms in the error.

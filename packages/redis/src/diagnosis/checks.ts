@@ -41,6 +41,26 @@ export function checkReplica({ address, info }: Probe, primary: Probe): Finding[
   return [{ code: 'redis-foreign-replica', severity: 'error', subject, problem, remedy }]
 }
 
+/** From this share of its memory on, a server that evicts nothing is about to refuse writes. */
+const nearlyFull = 0.9
+
+export const checkMemory: Check = ({ address, info }) => {
+  const [used, limit] = [Number(info.get('used_memory')), Number(info.get('maxmemory'))]
+  // When it is full, it refuses to write, which is another finding.
+  const isNearlyFull = used > nearlyFull * limit && used < limit
+  if (!isNearlyFull || info.get('maxmemory_policy') !== 'noeviction') return []
+  return [
+    {
+      code: 'redis-memory',
+      severity: 'warning',
+      subject: address,
+      problem: `The server uses ${Math.floor((used / limit) * 100)} % of its memory and evicts nothing: writes fail when it is full.`,
+      remedy:
+        'Raise maxmemory, or set maxmemory-policy to allkeys-lru on a server that holds no sessions.',
+    },
+  ]
+}
+
 /** Sessions expire, so every policy but `noeviction` may evict them. */
 export const checkEviction: Check = ({ address, info }) => {
   const policy = info.get('maxmemory_policy')

@@ -1,8 +1,12 @@
-import type { BackendReport, Finding } from '@stowage/core'
+import type { BackendReport, CheckOptions, Finding } from '@stowage/core'
 import slotOf from 'cluster-key-slot'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
-import { checkEviction } from './checks.ts'
+import { checkEviction, checkMemory } from './checks.ts'
 import { during, type Probe, probe, reportOf } from './probe.ts'
+import { missingKey } from './write-check.ts'
+
+/** Finds a key of a node that serves at least one in a hundred slots. */
+const maxKeys = 1_000
 
 /** Connects to an address with the other options of the cluster. */
 export type Connect = (address: string) => ManagedConnection
@@ -19,25 +23,40 @@ export async function checkCluster(
   seeds: readonly string[],
   connect: Connect,
   timeoutMs: number,
-  holdsSessions: boolean,
+  { holdsSessions, prefix }: CheckOptions,
 ): Promise<BackendReport> {
-  const probes = await Promise.all(seeds.map((seed) => probe(seed, connect(seed), timeoutMs)))
   const nodes = await readNodes(seeds, connect)
-  if (nodes === undefined) return reportSeeds(probes)
-  const others = nodes.filter(({ address }) => !seeds.includes(address))
-  const found = await Promise.all(
-    others.map(({ address }) => probe(address, connect(address), timeoutMs)),
+  const addresses = new Set([...seeds, ...(nodes ?? []).map(({ address }) => address)])
+  const all = await Promise.all(
+    Array.from(addresses, (address) => {
+      const node = nodes?.find((each) => each.address === address)
+      return probe(address, connect(address), timeoutMs, node && keyOn(node, prefix))
+    }),
   )
-  const all = [...probes, ...found]
+  if (nodes === undefined) return reportSeeds(all)
   const primaries = all.filter(({ info }) => info.get('role') === 'master')
   return {
     servers: all.map((each) => reportOf(each, 'node')),
     findings: [
       ...all.flatMap(({ findings }) => findings),
       ...slotFindings(nodes),
+      ...primaries.flatMap(checkMemory),
       ...(holdsSessions ? primaries.flatMap(checkEviction) : []),
     ],
   }
+}
+
+/** A key of a slot that the node serves. `undefined` if the prefix itself decides the slot, and it is another one. */
+function keyOn(node: ClusterNode, prefix: string | undefined): string | undefined {
+  for (let number = 0; number < maxKeys; number++) {
+    const key = missingKey(prefix, number)
+    if (serves(node, slotOf(key))) return key
+  }
+  return undefined
+}
+
+function serves({ slots }: ClusterNode, slot: number): boolean {
+  return slots.some(([first, last]) => first <= slot && slot <= last)
 }
 
 /** The address of the primary that serves the slot of a key. */
@@ -48,7 +67,7 @@ export async function locateInCluster(
 ): Promise<string> {
   const slot = slotOf(key)
   const nodes = (await readNodes(seeds, connect)) ?? []
-  const owner = nodes.find(({ slots }) => slots.some(([from, to]) => from <= slot && slot <= to))
+  const owner = nodes.find((node) => serves(node, slot))
   return `${owner?.address ?? 'cluster'} (slot ${slot})`
 }
 

@@ -2,28 +2,37 @@ import type { CacheError, Finding, ServerReport } from '@stowage/core'
 import { clockSkewFinding, failureFinding, withDeadline } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import { translate } from '../redis-errors.ts'
+import { checkWrite } from './write-check.ts'
 
 const pings = 5
 
 /** What a server has replied. `info` is empty if the user lacks the permission for INFO. */
 export interface Probe {
   readonly address: string
+  readonly isReachable: boolean
+  /** `undefined` if the server refuses the connection, or is not reachable. */
   readonly latencyMs: number | undefined
   readonly info: ReadonlyMap<string, string>
   readonly findings: readonly Finding[]
 }
 
-/** Connects to a server, measures the round trip and reads its state. Never rejects. Closes the connection. */
+/**
+ * Connects to a server, measures the round trip and reads its state. Never rejects. Closes the connection.
+ *
+ * @param missingKey a key that does not exist, and that the server should be able to write
+ */
 export async function probe(
   address: string,
   connection: Connection,
   timeoutMs: number,
+  missingKey?: string,
 ): Promise<Probe> {
   try {
-    return await withDeadline(timeoutMs, () => readServer(address, connection))
+    return await withDeadline(timeoutMs, () => readServer(address, connection, missingKey))
   } catch (error) {
     const finding = failureOf(address, translate(connection.commandFailed(error), 'ping'))
-    return { address, latencyMs: undefined, info: new Map(), findings: [finding] }
+    const isReachable = finding.code !== 'unreachable'
+    return { address, isReachable, latencyMs: undefined, info: new Map(), findings: [finding] }
   } finally {
     // Not awaited: a server that does not reply must not delay the report.
     void connection.close().catch(() => {})
@@ -47,26 +56,35 @@ export function parseInfo(text: string): Map<string, string> {
 }
 
 /** The report on a server that has been probed. `role` is what it should be. */
-export function reportOf({ address, latencyMs, info }: Probe, role: string): ServerReport {
+export function reportOf({ info, ...probe }: Probe, role: string): ServerReport {
   const actual = info.get('role')
   const roles: Record<string, string> = { master: 'primary', slave: 'replica' }
   return {
-    address,
+    address: probe.address,
     role: actual === undefined ? role : (roles[actual] ?? actual),
-    isReachable: latencyMs !== undefined,
-    latencyMs,
+    isReachable: probe.isReachable,
+    latencyMs: probe.latencyMs,
     facts: factsOf(info),
   }
 }
 
-async function readServer(address: string, connection: Connection): Promise<Probe> {
+async function readServer(
+  address: string,
+  connection: Connection,
+  missingKey: string | undefined,
+): Promise<Probe> {
   const { client } = connection
   return during(connection, async () => {
     const latencyMs = await medianPing(() => client.ping())
     const info = parseInfo(String(await client.info().catch(() => '')))
     const findings = await clockFindings(address, () => client.time() as Promise<unknown[]>)
     const permission = info.size === 0 ? [permissionFinding(address)] : []
-    return { address, latencyMs, info, findings: [...permission, ...findings] }
+    const refused = missingKey === undefined ? [] : await checkWrite(address, client, missingKey)
+    const isReachable = true
+    return {
+      ...{ address, isReachable, latencyMs, info },
+      findings: [...permission, ...findings, ...refused],
+    }
   })
 }
 
@@ -101,11 +119,17 @@ function failureOf(address: string, error: CacheError): Finding {
   }
   if (/RESP|Protocol error/.test(reply)) {
     const problem = 'The server does not speak the protocol of Redis.'
-    const remedy = 'Check host and port in REDIS_URL.'
+    const remedy = 'Check host and port in REDIS_URL. For memcached, set CACHE_DRIVER=memcached.'
     return { code: 'redis-protocol', severity: 'error', subject: address, problem, remedy }
   }
+  if (/DB index|SELECT is not allowed/.test(reply)) {
+    const problem = 'The server does not have the database of the URL.'
+    const remedy = 'End REDIS_URL with a lower number; a cluster has only database 0.'
+    return { code: 'redis-database', severity: 'error', subject: address, problem, remedy }
+  }
   if (error.code !== 'ERR_CACHE_TIMEOUT') return failureFinding(address, error)
-  const remedy = 'Check the address, the load of the server, and whether it expects TLS: rediss://.'
+  const remedy =
+    'Check the address, the load of the server, and whether it expects TLS: rediss:// if so, else redis://.'
   return failureFinding(address, error, { remedy })
 }
 

@@ -5,11 +5,12 @@ import { replicaOptions, serverOptions } from '../connection/client-options.ts'
 import { InjectedConnection } from '../connection/connection.ts'
 import { ManagedConnection } from '../connection/managed-connection.ts'
 import type { RedisOptions, ResolvedOptions } from '../redis-options.ts'
-import { checkEviction, checkPrimary, checkReplica, checkSingle } from './checks.ts'
+import { checkEviction, checkMemory, checkPrimary, checkReplica, checkSingle } from './checks.ts'
 import { checkCluster, locateInCluster } from './cluster-check.ts'
 import { type Probe, probe, reportOf } from './probe.ts'
 import { lagFact, lagFindings, measureLag } from './replication-lag.ts'
 import { readSentinels } from './sentinel-check.ts'
+import { missingKey } from './write-check.ts'
 
 /** Returns the diagnostics of a store with these options. They open connections of their own. */
 export function redisDiagnostics(
@@ -35,16 +36,16 @@ class Diagnosis {
     this.#timeoutMs = resolved.connectTimeoutMs + 2 * resolved.timeoutMs
   }
 
-  async check({ holdsSessions = false }: CheckOptions = {}): Promise<BackendReport> {
+  async check(checkOptions: CheckOptions = {}): Promise<BackendReport> {
     const { client, clusterNodes = [], sentinels = [], replicas = [] } = this.#options
-    if (client !== undefined) return this.#checkInjected(holdsSessions)
+    if (client !== undefined) return this.#checkInjected(checkOptions)
     if (clusterNodes.length > 0) {
-      return checkCluster(clusterNodes, this.#connectTo, this.#timeoutMs, holdsSessions)
+      return checkCluster(clusterNodes, this.#connectTo, this.#timeoutMs, checkOptions)
     }
-    if (sentinels.length > 0) return this.#checkBehindSentinels(holdsSessions)
+    if (sentinels.length > 0) return this.#checkBehindSentinels(checkOptions)
     const server = serverOptions(this.#options)
     const address = addressOf(server)
-    return this.#checkReplicated(address, this.#connect(server), replicas, holdsSessions)
+    return this.#checkReplicated(address, this.#connect(server), replicas, checkOptions)
   }
 
   async locate(key: string): Promise<string> {
@@ -62,27 +63,29 @@ class Diagnosis {
     return this.#connect(replicaOptions({ ...this.#options, clusterNodes: [] }, address))
   }
 
-  async #checkInjected(holdsSessions: boolean): Promise<BackendReport> {
+  async #checkInjected({ holdsSessions, prefix }: CheckOptions): Promise<BackendReport> {
     const { client } = this.#options
     const source = client as NonNullable<RedisOptions['client']>
     const connection = new InjectedConnection(source, new InFlight())
-    const found = await probe(addressOfClient(source), connection, this.#timeoutMs)
+    const address = addressOfClient(source)
+    const found = await probe(address, connection, this.#timeoutMs, missingKey(prefix))
     const isCluster = found.info.get('cluster_enabled') === '1'
     return {
       servers: [reportOf(found, 'primary')],
       findings: [
         ...found.findings,
         ...(isCluster ? [] : checkPrimary(found)),
+        ...checkMemory(found),
         ...(holdsSessions ? checkEviction(found) : []),
       ],
     }
   }
 
-  async #checkBehindSentinels(holdsSessions: boolean): Promise<BackendReport> {
+  async #checkBehindSentinels(checkOptions: CheckOptions): Promise<BackendReport> {
     const { primary, replicas, findings } = await readSentinels(this.#options, this.#resolved)
     if (primary === undefined) return { servers: [], findings }
     const connection = this.#connectTo(primary)
-    const report = await this.#checkReplicated(primary, connection, replicas, holdsSessions)
+    const report = await this.#checkReplicated(primary, connection, replicas, checkOptions)
     return { ...report, findings: [...findings, ...report.findings] }
   }
 
@@ -90,9 +93,9 @@ class Diagnosis {
     address: string,
     connection: ManagedConnection,
     replicas: readonly string[],
-    holdsSessions: boolean,
+    { holdsSessions, prefix }: CheckOptions,
   ): Promise<BackendReport> {
-    const primary = await probe(address, connection, this.#timeoutMs)
+    const primary = await probe(address, connection, this.#timeoutMs, missingKey(prefix))
     const reports = await Promise.all(replicas.map((each) => this.#checkReplica(each, primary)))
     return {
       servers: [reportOf(primary, 'primary'), ...reports.flatMap(({ servers }) => servers)],
@@ -100,6 +103,7 @@ class Diagnosis {
         ...primary.findings,
         ...checkPrimary(primary),
         ...checkSingle(primary),
+        ...checkMemory(primary),
         ...(holdsSessions ? checkEviction(primary) : []),
         ...reports.flatMap(({ findings }) => findings),
       ],

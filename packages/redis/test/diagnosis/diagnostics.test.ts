@@ -120,7 +120,10 @@ test('a user without the permission for INFO and TIME is a warning', async () =>
   const report = await check({ url: `redis://app:pw@${local(server.port)}` })
   expect(report).toMatchObject({
     servers: [{ isReachable: true, facts: {} }],
-    findings: [{ code: 'redis-permission', severity: 'warning' }],
+    findings: [
+      { code: 'redis-permission', severity: 'warning' },
+      { code: 'redis-not-writable', severity: 'error' },
+    ],
   })
   await server.stop()
 })

@@ -130,6 +130,12 @@ function readCookie(env: Env): CookieOptions {
   if (partitioned && secure === 'false') {
     env.problem('SESSION_COOKIE_PARTITIONED', 'requires a secure cookie.')
   }
+  if (sameSite === 'none' && secure === 'false') {
+    env.problem(
+      'SESSION_COOKIE_SAME_SITE',
+      'none requires a secure cookie. Set SESSION_COOKIE_SECURE to true or auto.',
+    )
+  }
   return {
     ...(secure !== undefined && { secure: secure === 'auto' ? secure : secure === 'true' }),
     ...(sameSite !== undefined && { sameSite }),

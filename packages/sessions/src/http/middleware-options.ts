@@ -82,7 +82,7 @@ function checkRotation(rotateAfter: Duration, sessions: AnySessions | undefined)
 /** @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis section 4.1.3, "Cookie Name Prefixes" */
 function checkCookie(name: string, options: CookieOptions): void {
   checkAttributes(options)
-  const { secure, domain, path = '/', partitioned } = options
+  const { secure, domain, path = '/', partitioned, sameSite } = options
   const isHost = name.startsWith('__Host-')
   if (isHost && (secure !== true || domain || path !== '/')) {
     throw invalid(
@@ -91,6 +91,9 @@ function checkCookie(name: string, options: CookieOptions): void {
   }
   if (name.startsWith('__Secure-') && secure !== true) {
     throw invalid('a cookie with the prefix __Secure- must be secure.')
+  }
+  if (sameSite === 'none' && secure === false) {
+    throw invalid('a cookie with sameSite none must be secure: browsers refuse it otherwise.')
   }
   if (partitioned && !secure) throw invalid('a partitioned cookie must be secure.')
 }
