@@ -131,7 +131,11 @@ function snapshotProblem(
   const between = others.find(
     ({ call, invoked, settled = Infinity }) =>
       // An invalidation of tags leaves the item as it is.
-      call.op !== 'invalidate' && invoked > snapshot.readAt && settled < snapshot.replacedFrom,
+      call.op !== 'invalidate' &&
+      invoked > snapshot.readAt &&
+      settled < snapshot.replacedFrom &&
+      // A write in flight may take effect again after the change: the value is the same.
+      endOf(write) < invoked,
   )
   return between && `${text}: it was replaced although ${textOf(between)}.`
 }
