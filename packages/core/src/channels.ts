@@ -1,4 +1,5 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
+import { CacheError } from './errors.ts'
 
 /**
  * An event of a cache, published on `node:diagnostics_channel`. A channel without subscribers costs one check. An
@@ -117,7 +118,29 @@ export const channels: Readonly<
   failover: channel('stowage:failover'),
 }
 
-/** Publishes a failure that no call rejects with on `stowage:error`. */
+/**
+ * Publishes a failure that no call rejects with on `stowage:error`. Without subscribers it would stay unseen, so that an
+ * outage of the store is a warning of the process.
+ */
 export function publishError(event: CacheEvent, error: unknown): void {
   if (channels.error.hasSubscribers) channels.error.publish({ ...event, error })
+  else if (CacheError.is(error) && outageCodes.includes(error.code))
+    warnOfOutage(event.store, error)
+}
+
+const outageCodes: readonly string[] = ['ERR_CACHE_UNAVAILABLE', 'ERR_CACHE_TIMEOUT']
+/** A failure this long after the last one belongs to another outage. */
+const outageGapMs = 60_000
+const lastFailures = new Map<string, number>()
+
+function warnOfOutage(store: string, { message, code }: CacheError): void {
+  const now = performance.now()
+  const sinceLast = now - (lastFailures.get(store) ?? -Infinity)
+  lastFailures.set(store, now)
+  if (sinceLast < outageGapMs) return
+  process.emitWarning(
+    `${message.replace(/\.$/, '')} (${code}). Calls that can go on without the store do so. Each failure is an event of ` +
+      'the channel stowage:error.',
+    { type: 'StowageWarning', code: 'STOWAGE_STORE_OUTAGE' },
+  )
 }
