@@ -18,6 +18,7 @@ export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
 export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
 export type { MapEntry } from './eviction/entry-list.ts'
 export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
+export { checkBytes } from './options/byte-size.ts'
 export {
   checkChoice,
   checkInteger,

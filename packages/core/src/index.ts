@@ -73,6 +73,7 @@ export type { HeldLock, Lock, LockOptions, RunOptions, WaitOptions } from './loc
 export { type Memo, memo } from './memo/memo.ts'
 export type { NearStats } from './near/near-cache.ts'
 export type { NearOptions, NearValues } from './near/near-options.ts'
+export type { ByteSize } from './options/byte-size.ts'
 export type { LoadMany } from './remember/remember-many.ts'
 export type { WrapOptions, Wrapped } from './remember/wrap.ts'
 export type {

@@ -3,11 +3,10 @@ import type { ByteStore, Env } from '@stowage/core'
 import type { Driver } from '@stowage/core/driver'
 import { lmdbDiagnostics } from './lmdb-diagnostics.ts'
 import {
-  type ByteSize,
   durabilities,
   type LmdbOptions,
+  minBytes,
   onDamageChoices,
-  parseBytes,
   resolveOptions,
 } from './lmdb-options.ts'
 import { LmdbStore } from './lmdb-store.ts'
@@ -42,7 +41,7 @@ const driver: Driver<LmdbOptions> = {
   create: lmdb,
   fromEnv: (env) => ({
     path: pathFromEnv(env),
-    maxBytes: bytesFromEnv(env, 'LMDB_MAX_BYTES'),
+    maxBytes: env.bytes('LMDB_MAX_BYTES', minBytes),
     durability: env.choice('LMDB_DURABILITY', durabilities),
     onDamage:
       env.choice('LMDB_ON_DAMAGE', onDamageChoices) ??
@@ -55,15 +54,4 @@ export default driver
 function pathFromEnv(env: Env): string {
   const own = env.role === 'session' ? env.text('SESSION_PATH') : undefined
   return own ?? join(env.text('CACHE_PATH') ?? '.cache', env.role)
-}
-
-function bytesFromEnv(env: Env, name: string): ByteSize | undefined {
-  const text = env.text(name)
-  if (text === undefined) return undefined
-  const bytes = parseBytes(text)
-  if (bytes === undefined || bytes < 1024 * 1024) {
-    env.problem(name, 'is not a size of at least 1 MiB. Use a size such as 64MiB or 1GiB.')
-    return undefined
-  }
-  return bytes
 }

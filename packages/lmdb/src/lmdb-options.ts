@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { CacheError, type Clock, type Duration } from '@stowage/core'
-import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
+import { type ByteSize, CacheError, type Clock, type Duration } from '@stowage/core'
+import { checkBytes, checkChoice, checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import { MachineClock } from './time/machine-clock.ts'
 
 export const durabilities = ['process', 'power'] as const
@@ -9,15 +9,8 @@ export type Durability = (typeof durabilities)[number]
 export const onDamageChoices = ['reset', 'error'] as const
 export type OnDamage = (typeof onDamageChoices)[number]
 
-/** A number of bytes, or a number with a unit: `'64MiB'`. */
-export type ByteSize = number | `${number}${'KiB' | 'MiB' | 'GiB'}`
-
-const mebibyte = 1024 * 1024
-const unitBytes: Readonly<Record<string, number>> = {
-  KiB: 1024,
-  MiB: mebibyte,
-  GiB: 1024 * mebibyte,
-}
+/** Of `maxBytes`. */
+export const minBytes: number = 1024 * 1024
 
 export interface LmdbOptions {
   /**
@@ -76,7 +69,7 @@ const optionNames = {
 /** Checks the options and completes them. @throws CacheError `ERR_CACHE_CONFIG` for invalid ones */
 export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
   checkOptionNames('lmdb', options, optionNames)
-  const maxBytes = checkBytes('lmdb: maxBytes', options.maxBytes ?? '256MiB', mebibyte)
+  const maxBytes = checkBytes('lmdb: maxBytes', options.maxBytes ?? '256MiB', minBytes)
   const largest = Math.floor(maxBytes / 16)
   return {
     path: resolve(checkPath(options.path ?? '.cache')),
@@ -93,23 +86,6 @@ export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
     sweepIntervalMs: checkTimeout('lmdb: sweepInterval', options.sweepInterval ?? '1s'),
     clock: options.clock ?? new MachineClock(),
   }
-}
-
-/** Returns the bytes of a size such as `64MiB` or `1048576`, or `undefined` if it is not one. */
-export function parseBytes(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)?$/.exec(text)
-  if (match === null) return undefined
-  const bytes = Number(match[1]) * (match[2] === undefined ? 1 : (unitBytes[match[2]] as number))
-  return Number.isSafeInteger(bytes) ? bytes : undefined
-}
-
-function checkBytes(name: string, value: ByteSize, min: number, max?: number): number {
-  const bytes = typeof value === 'string' ? parseBytes(value) : value
-  if (bytes !== undefined) return checkInteger(name, bytes, min, max)
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `${name} must be a number of bytes, or a number with the unit KiB, MiB or GiB, not ${value}.`,
-  )
 }
 
 function checkPath(path: string): string {

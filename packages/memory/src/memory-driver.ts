@@ -7,7 +7,7 @@ import {
   type Payload,
   systemClock,
 } from '@stowage/core'
-import { checkInteger, checkOptionNames, type Driver } from '@stowage/core/driver'
+import { checkBytes, checkInteger, checkOptionNames, type Driver } from '@stowage/core/driver'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'
 import { bytesFormat, sharedFormat } from './value-format.ts'
@@ -57,8 +57,8 @@ export function memory(options: MemoryOptions = {}): CacheStore {
       clock,
     })
   }
-  const maxBytes = checkInteger('memory: maxBytes', options.maxBytes ?? defaultMaxBytes, 1)
-  const maxValueBytes = checkInteger(
+  const maxBytes = checkBytes('memory: maxBytes', options.maxBytes ?? defaultMaxBytes, 1)
+  const maxValueBytes = checkBytes(
     'memory: maxValueBytes',
     options.maxValueBytes ?? Math.ceil(maxBytes / 4),
     1,

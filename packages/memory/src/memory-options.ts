@@ -1,4 +1,4 @@
-import type { Clock } from '@stowage/core'
+import type { ByteSize, Clock } from '@stowage/core'
 
 export interface MemoryOptions {
   /**
@@ -11,12 +11,12 @@ export interface MemoryOptions {
   /** Maximum number of entries, 10 million at most; above it, entries that are not read are evicted. @default 50_000 */
   readonly maxEntries?: number | undefined
   /**
-   * Maximum size of all keys and values in bytes; above it, entries that are not read are evicted. Not used with `'shared'`.
-   * @default 64 MiB
+   * Maximum size of all keys and values; above it, entries that are not read are evicted. Not used with `'shared'`.
+   * @default '64MiB'
    */
-  readonly maxBytes?: number | undefined
-  /** Largest value, in bytes. Not used with `'shared'`. @default a quarter of `maxBytes` */
-  readonly maxValueBytes?: number | undefined
+  readonly maxBytes?: ByteSize | undefined
+  /** Largest value. Not used with `'shared'`. @default a quarter of `maxBytes` */
+  readonly maxValueBytes?: ByteSize | undefined
   /** @default systemClock */
   readonly clock?: Clock | undefined
 }

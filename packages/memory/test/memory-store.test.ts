@@ -62,7 +62,7 @@ describe('eviction', () => {
   })
 
   test('rejects a value over maxValueBytes with both sizes, and deletes the old one', () => {
-    const store = memory({ maxBytes: 400 })
+    const store = memory({ maxBytes: '400B' })
     store.set('k', 'old')
     expect(() => store.set('k', 'x'.repeat(101))).toThrow(/101 bytes.*at most 100/)
     expect(store.get('k')).toBeUndefined()

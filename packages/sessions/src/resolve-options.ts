@@ -62,12 +62,16 @@ export function resolveOptions<T extends object>(options: SessionsOptions<T>): R
   }
 }
 
+/** That of sessionFromEnv. Sessions that never expire would fill the store. */
+const defaultLifetime = '1d'
+
 function lifetimeFrom(
   options: Pick<SessionsOptions, 'cache' | 'idleTimeout' | 'absoluteTimeout' | 'touchAfter'>,
 ): Lifetime {
   const { cache, idleTimeout, absoluteTimeout, touchAfter } = options
+  const withoutTtl = absoluteTimeout === undefined ? defaultLifetime : Infinity
   return new Lifetime({
-    idleMs: positive('idleTimeout', idleTimeout ?? cache.ttl ?? Infinity),
+    idleMs: positive('idleTimeout', idleTimeout ?? cache.ttl ?? withoutTtl),
     absoluteMs: absoluteMsOf(absoluteTimeout),
     touchAfter,
     ttlStep: cache.limits.ttlStep,

@@ -18,7 +18,7 @@ export interface SessionsOptions<T extends object = Record<string, unknown>> {
   readonly cache: Cache
   /**
    * Lifetime of a session after its last request. The `originalMaxAge` or `expires` of its `cookie`, if it has one,
-   * precedes it. With none of them, a session does not expire. @default the ttl of the cache
+   * precedes it. @default the ttl of the cache; without one, 1d if there is no `absoluteTimeout`
    */
   readonly idleTimeout?: Duration | undefined
   /** Lifetime of a session after its beginning, whatever happens. @default none */

@@ -1,3 +1,4 @@
+import { Cache } from '@stowage/core'
 import { describe, expect, test } from 'vitest'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 
@@ -20,6 +21,20 @@ describe('the idle timeout', () => {
       advance(1)
       expect(await one.read('id'), JSON.stringify([options, session])).toBeUndefined()
     }
+  })
+
+  test.each([
+    [{}, 1_440 * minute],
+    [{ absoluteTimeout: '30d' }, 30 * 1_440 * minute],
+    [{ idleTimeout: '2d' }, 2 * 1_440 * minute],
+  ] as const)('with a cache without a ttl and %j is %i ms', async (options, ms) => {
+    const { backend, clock, create, advance } = setup()
+    const sessions = create({ cache: new Cache(backend, { clock }), ...options })
+    await sessions.create('id', {})
+    advance(ms - 1)
+    expect(await sessions.read('id')).toBeDefined()
+    advance(1)
+    expect(await sessions.read('id')).toBeUndefined()
   })
 
   test('starts again with each request, to a twentieth of it', async () => {

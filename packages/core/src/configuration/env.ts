@@ -66,11 +66,15 @@ export class Env {
   }
 
   /** Reads a number of bytes: digits, or text such as `64MiB`. */
-  bytes(name: string): number | undefined {
+  bytes(name: string, min = 1): number | undefined {
+    const range = min === 1 ? '' : ` of at least ${min} bytes`
     return this.#read(
       name,
-      (text) => tryParseBytes(name, text),
-      'is not a size. Use a number of bytes, or text such as 64MiB.',
+      (text) => {
+        const bytes = parseBytes(text) ?? 0
+        return bytes >= min ? bytes : undefined
+      },
+      `is not a size${range}. Use a number of bytes, or text such as 64MiB.`,
     )
   }
 
@@ -127,16 +131,6 @@ export class Env {
 
   #variableOf(name: string): string {
     return this.isOwn(name) ? this.#rolePrefix + name : name
-  }
-}
-
-/** `undefined` unless the text is a size of at least one byte. */
-function tryParseBytes(name: string, text: string): number | undefined {
-  try {
-    const bytes = parseBytes(name, text)
-    return bytes >= 1 ? bytes : undefined
-  } catch {
-    return undefined
   }
 }
 

@@ -1,5 +1,5 @@
 import type { InvalidationBus } from '../bus.ts'
-import { parseBytes } from '../options/byte-size.ts'
+import { type ByteSize, checkBytes } from '../options/byte-size.ts'
 import { checkChoice, checkInteger, checkOptionNames } from '../options/check-options.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
@@ -18,10 +18,10 @@ export interface NearOptions {
   /** Maximum number of entries. @default 50_000 */
   readonly maxEntries?: number | undefined
   /**
-   * Maximum size of all keys and encoded values, as bytes or as text such as `'64MiB'`. On the heap, an entry takes some
+   * Maximum size of all keys and encoded values. On the heap, an entry takes some
    * 500 bytes more, and objects with many small fields three times as much as their JSON text. @default '64MiB'
    */
-  readonly maxBytes?: number | string | undefined
+  readonly maxBytes?: ByteSize | undefined
   /**
    * Announces the changes of other processes. Nothing is served while it is disconnected. The cache closes the bus that a
    * function returns. @default none
@@ -61,7 +61,7 @@ export function resolveNearOptions(options: NearOptions): ResolvedNearOptions {
   return {
     ttlMs: milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m'), 'near: ttl'),
     maxEntries: checkInteger('near: maxEntries', maxEntries, 1, 10_000_000),
-    maxBytes: checkInteger('near: maxBytes', parseBytes('near: maxBytes', maxBytes), 1),
+    maxBytes: checkBytes('near: maxBytes', maxBytes, 1),
     bus: typeof bus === 'function' ? bus() : bus,
     ownsBus: typeof bus === 'function',
     values: checkChoice('near: values', values, nearValues),

@@ -78,6 +78,6 @@ export function checkTimeout(name: string, value: Duration): number {
   throw configError(`${name} must be between 1 ms and 24 days, not ${value}.`)
 }
 
-function configError(message: string): CacheError {
+export function configError(message: string): CacheError {
   return new CacheError('ERR_CACHE_CONFIG', message)
 }

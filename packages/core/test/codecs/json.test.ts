@@ -44,6 +44,20 @@ describe('json codec', () => {
     expect(codeOf(() => codec.encode({ value }, 'k'))).toBe('ERR_CACHE_CODEC')
   })
 
+  test.each([
+    ['a Map', new Map([[1, 2]]), 'a Map has no JSON representation. Use structured().'],
+    ['an error', new Error('x'), 'an Error has no JSON representation'],
+    ['a promise', Promise.resolve(1), 'Await it first'],
+    ['a nested BigInt', { a: [{ b: 1 }, { b: 2n }] }, '(a[1].b)'],
+    ['a BigInt and a cycle', Object.assign(cyclic(), { n: [1n] }), 'circular'],
+  ])('says why it rejects %s', (_, value, reason) => {
+    expect(() => codec.encode({ value }, 'k')).toThrow(reason)
+  })
+
+  test('stores an object without properties', () => {
+    expect(codec.encode({ value: {} }, 'k')).toBe('{}')
+  })
+
   test('decodes 100,000 damaged payloads to a value or a miss, without throwing', () => {
     const random = seededRandom(20261121)
     const samples = [

@@ -27,7 +27,7 @@ describe('bounds', () => {
   })
 
   test.each([
-    [{ maxBytes: 'plenty' }, /"plenty" is not a size/],
+    [{ maxBytes: 'plenty' }, /number with a unit such as .* not plenty/],
     [{ maxEntries: 0 }, /near: maxEntries/],
     [{ values: 'cloned' }, /near: values must be one of frozen, copied, shared/],
     [{ maxEntires: 1 }, /Did you mean maxEntries/],

@@ -226,7 +226,7 @@ describe('options', () => {
     ['unset', { unset: 'delete' as never }],
     ['secret', { secret: [Buffer.alloc(0)] }],
     ['genid', { genid: 'id' as never }],
-    ['maxAge', { cookie: { maxAge: '1h' as never } }],
+    ['maxAge', { cookie: { maxAge: '1 hour' as never } }],
     ['expiry', { cookie: { expires: new Date(Number.NaN) } }],
     ['__Host-', { name: '__Host-sid' }],
     ['__Host-', { name: '__Host-sid', cookie: { secure: true, path: '/admin' } }],

@@ -10,7 +10,8 @@ import { unencodable } from './unencodable.ts'
  * The default codec. Values are stored as plain JSON text: readable in `redis-cli`, usable from other languages, and
  * numbers are counters. Bytes (`Buffer`, any `Uint8Array`) are stored unchanged and returned as a `Buffer`. All other
  * values are converted as by `JSON.stringify`: a `Date` becomes its ISO string, `NaN` becomes `null`, `-0` becomes
- * `0`, nested `undefined` is omitted. Functions, symbols, cycles and BigInt are errors.
+ * `0`, nested `undefined` is omitted. Functions, symbols, cycles and BigInt are errors, and so is a Map, a Set, an error or
+ * a promise that is not part of another value.
  *
  * @example
  * const codec = json()
@@ -59,10 +60,38 @@ function stringify(value: unknown): string {
   try {
     text = JSON.stringify(value)
   } catch (cause) {
-    throw unencodable('as JSON', (cause as Error).message, cause)
+    const path = pathOfBigInt(value)
+    const place = path === undefined || path === '' ? '' : ` (${path.replace(/^\./, '')})`
+    throw unencodable('as JSON', `${(cause as Error).message}${place}`, cause)
   }
   if (text === undefined) {
     throw unencodable('as JSON', `a ${typeof value} has no JSON representation`)
   }
+  // An object without properties of its own.
+  if (text === '{}') checkContents(value)
   return text
+}
+
+/** @throws CacheError for what JSON.stringify converts to `{}`, whatever it contains */
+function checkContents(value: unknown): void {
+  if (value instanceof Promise) throw unencodable('as JSON', 'it is a promise. Await it first.')
+  const type = [Map, Set, Error, RegExp].find((each) => value instanceof each)
+  if (type === undefined) return
+  const article = type === Error ? 'an' : 'a'
+  throw unencodable(
+    'as JSON',
+    `${article} ${type.name} has no JSON representation. Use structured().`,
+  )
+}
+
+/** The path of the first BigInt, for the error; that of a cycle contains its path. `undefined` if there is none. */
+function pathOfBigInt(value: unknown, seen = new Set<unknown>()): string | undefined {
+  if (typeof value === 'bigint') return ''
+  if (typeof value !== 'object' || value === null || seen.has(value)) return undefined
+  seen.add(value)
+  for (const [name, each] of Object.entries(value)) {
+    const path = pathOfBigInt(each, seen)
+    if (path !== undefined) return `${Array.isArray(value) ? `[${name}]` : `.${name}`}${path}`
+  }
+  return undefined
 }

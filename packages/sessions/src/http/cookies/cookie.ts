@@ -1,7 +1,9 @@
+import { type Duration, milliseconds } from '@stowage/core'
+
 /** Attributes of the cookie of a session. See RFC 6265 and its draft successor. */
 export interface CookieOptions {
-  /** Lifetime of the cookie and of the session after each request, in milliseconds. @default until the browser ends */
-  readonly maxAge?: number | null | undefined
+  /** Lifetime of the cookie and of the session after each request. @default until the browser ends */
+  readonly maxAge?: Duration | null | undefined
   /** When the cookie expires. Use `maxAge` instead, unless the moment is fixed. */
   readonly expires?: Date | null | undefined
   /** @default '/' */
@@ -45,7 +47,8 @@ export class Cookie {
     this.priority = options.priority
     this.partitioned = options.partitioned
     if (expires !== undefined) this.expires = expires
-    else if (maxAge !== undefined && maxAge !== null) this.maxAge = maxAge
+    else if (maxAge !== undefined && maxAge !== null)
+      this.maxAge = milliseconds(maxAge, 'The maxAge of a cookie')
   }
 
   /** Restores a cookie from a stored session. */
