@@ -382,7 +382,7 @@ describe('rotateAfter', () => {
 })
 
 describe('the cookie of a session', () => {
-  const cookie = { maxAge: 3_600_000 }
+  const cookie = { maxAge: '1h' } as const
 
   /** Changes the session on /change, ends it on /end. Sends the headers with `setHeader`, or with `writeHead`. */
   function start(headers: Record<string, string>, how: 'setHeader' | 'object' | 'list', more = {}) {
