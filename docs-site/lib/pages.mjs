@@ -59,7 +59,6 @@ const groups = [
   {
     text: 'Operation',
     pages: [
-      ['README.md', 'Environment variables', 'Environment variables'],
       ['docs/operations.md', 'Operations'],
       ['docs/failover.md', 'Failover'],
       ['docs/errors.md', 'Errors and remedies'],
