@@ -263,6 +263,25 @@ describe('what cannot be shared', () => {
     for (let index = 0; index < 6; index++) await visit(`/${index}`)
     // The names alone have 7.3 million characters.
     expect(heapUsed() - before).toBeLessThan(4_000_000)
+  test('a variant that has ended makes room for another one', async () => {
+    const { cache, clock } = setupCache()
+    const app = express()
+    const options = { cache, ttl: '1m', maxVariants: 2 } as const
+    app.get('/p', asHandler(responseCache(options)), (request, response) => {
+      response.vary('X-Name').send(String(request.headers['x-name']))
+    })
+    const { get } = await serve(app)
+    for (const name of ['a', 'b']) await get('/p', { 'x-name': name })
+    // With a validator, they are kept for another minute.
+    await clock.advance(121_000)
+    // Not a third one at the same time.
+    for (const name of ['c', 'd']) {
+      expect((await get('/p', { 'x-name': name })).cache).toBe('fwd=vary-miss; stored')
+    }
+    expect((await get('/p', { 'x-name': 'a' })).cache).toContain('detail=too-many-variants')
+    expect((await get('/p', { 'x-name': 'd' })).cache).toBe('hit; ttl=60')
+  })
+
   })
 
   test('a damaged item is a miss', async () => {

@@ -201,7 +201,8 @@ export class Fill {
   #hasRoom(): boolean {
     const { vary, key } = this.#target
     const { variants, options } = this.#scope
-    return vary === undefined || variants.hasRoom(vary.fill, key, options.maxVariants)
+    if (vary === undefined) return true
+    return variants.hasRoom(vary.fill, key, options.maxVariants, this.#now())
   }
 
   /** Whether the response has another rule for its key than the one by which it was looked up. */

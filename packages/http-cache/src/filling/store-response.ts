@@ -73,7 +73,8 @@ export async function storeResponse(
     await options.cache.delete(baseKey)
     return skip(context)
   }
-  if (!variants.admit(vary.fill, key, options.maxVariants)) return skip(context)
+  const { keepUntil } = stored.record
+  if (!variants.admit(vary.fill, key, options.maxVariants, { now, keepUntil })) return skip(context)
   return encodeStored(context, stored, tags, now)
 }
 
@@ -85,8 +86,9 @@ async function storeVariant(
 ): Promise<Buffer> {
   const vary: VaryRecord = { kind: 'vary', fill: createFillId(), names }
   const key = store.variantKey(baseKey, vary, headers)
-  variants.admit(vary.fill, key, options.maxVariants)
   const now = options.cache.clock.now()
+  const { keepUntil } = stored.record
+  variants.admit(vary.fill, key, options.maxVariants, { now, keepUntil })
   await options.cache.remember<Buffer>(key, { lease: false, ttl: 1 }, (inner: Context) =>
     encodeStored(inner, stored, [], now),
   )

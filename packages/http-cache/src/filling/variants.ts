@@ -10,8 +10,8 @@ const maxNames = 10
 export class Variants {
   /** The headers that responses of a key were seen to depend on. */
   readonly #names = new RecentMap<readonly string[]>(maxKeys)
-  /** Numbers of the variants that were stored below a record, by its id. Keys may be long: clients send what is in them. */
-  readonly #stored = new RecentMap<Set<number>>(maxKeys)
+  /** The variants that were stored below a record, by its id. */
+  readonly #stored = new RecentMap<StoredVariants>(maxKeys)
 
   /** The headers that variants of a key depend on: those of this response, and of earlier ones. */
   union(baseKey: string, names: readonly string[]): readonly string[] {
@@ -29,23 +29,55 @@ export class Variants {
     return false
   }
 
-  /** Whether another variant may be stored. */
-  admit(generation: string, key: string, maxVariants: number): boolean {
-    if (!this.hasRoom(generation, key, maxVariants)) return false
-    const stored = this.#stored.get(generation) ?? new Set()
-    stored.add(numberOf(key))
+  /** Whether another variant may be stored. It counts until it is deleted. @param now, keepUntil epoch milliseconds */
+  admit(
+    generation: string,
+    key: string,
+    maxVariants: number,
+    { now, keepUntil }: { readonly now: number; readonly keepUntil: number },
+  ): boolean {
+    if (!this.hasRoom(generation, key, maxVariants, now)) return false
+    const stored = this.#stored.get(generation) ?? new StoredVariants()
+    stored.add(key, keepUntil)
     this.#stored.set(generation, stored)
     return true
   }
 
   /** Whether a variant may be stored. */
-  hasRoom(generation: string, key: string, maxVariants: number): boolean {
+  hasRoom(generation: string, key: string, maxVariants: number, now: number): boolean {
     const stored = this.#stored.get(generation)
-    return stored === undefined || stored.size < maxVariants || stored.has(numberOf(key))
+    return stored === undefined || stored.has(key) || stored.countAt(now) < maxVariants
   }
 }
 
 /** Two variants with the same number count as one. */
+class StoredVariants {
+  /** When variants end, by their numbers: keys may be long, as clients send what is in them. */
+  readonly #ends = new Map<number, number>()
+  /** No variant has ended before. */
+  #firstEnd = Infinity
+
+  has(key: string): boolean {
+    return this.#ends.has(numberOf(key))
+  }
+
+  add(key: string, end: number): void {
+    this.#ends.set(numberOf(key), end)
+    this.#firstEnd = Math.min(this.#firstEnd, end)
+  }
+
+  /** The number of variants that have not ended. */
+  countAt(now: number): number {
+    if (now < this.#firstEnd) return this.#ends.size
+    this.#firstEnd = Infinity
+    for (const [number, end] of this.#ends) {
+      if (end <= now) this.#ends.delete(number)
+      else this.#firstEnd = Math.min(this.#firstEnd, end)
+    }
+    return this.#ends.size
+  }
+}
+
 function numberOf(key: string): number {
   return hash('sha256', key, 'buffer').readInt32BE()
 }
