@@ -44,3 +44,21 @@ interface Case {
   readonly public?: boolean
   readonly vary?: string
 }
+
+test('what a quoted string contains is part of the key as it is', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(responseCache({ cache, varyBy: ['x-list', 'accept-language'] }))
+  app.get('/p', ({ headers }, response) => {
+    response.send(`${headers['x-list']} ${headers['accept-language']}`)
+  })
+  const { get } = await serve(app)
+  for (const list of ['"a , b"', '"a,b"', '"a, b"', 'a,"b ; c"', 'a,"b;c"', 'a , b']) {
+    for (const language of ['de;x="A"', 'de;x="a"', 'DE']) {
+      const { body } = await get('/p', { 'x-list': list, 'accept-language': language })
+      expect(body).toBe(`${list} ${language}`)
+    }
+  }
+  const same = await get('/p', { 'x-list': 'a,b', 'accept-language': 'de' })
+  expect(same.cache).toBe('hit; ttl=60')
+})

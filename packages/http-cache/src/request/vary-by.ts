@@ -147,6 +147,8 @@ export function normalizeHeader(
   if (value === undefined) return '\0'
   const text = typeof value === 'string' ? value : value.join(',')
   if (secretHeaders.has(name)) return hashed(text)
+  // In a quoted string, white space, case and delimiters count.
+  if (text.includes('"')) return text
   const members = text.split(',').map((member) => member.split(';').map(trimBlanks).join(';'))
   const joined = members.join(',')
   return name === 'accept-language' ? joined.toLowerCase() : joined
