@@ -7,6 +7,7 @@ import { memory } from '@stowage/memory'
 // @ts-expect-error It has no declarations.
 import compression from 'compression'
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
+import express4 from 'express-4'
 import { describe, expect, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 
@@ -131,6 +132,29 @@ describe('cached', () => {
   })
 })
 
+test.each([
+  ['Express 4', express4],
+  ['Express 5', express],
+])('an application is a handler: %s', async (_version, create) => {
+  const { cache } = setupCache()
+  const app = (create as typeof express)()
+  const router = (create as typeof express).Router()
+  router.get('/:id', ({ params, baseUrl, originalUrl, query }, response) => {
+    response.json([params.id, baseUrl, originalUrl, query.a])
+  })
+  app.use('/shop', router)
+  const handler = cached({ cache }, app as never)
+  const expected = JSON.stringify(['7', '/shop', '/shop/7?a=b', 'b'])
+  for (const listener of [handler, (create as typeof express)().use(handler as never)]) {
+    await cache.clear()
+    const { get } = await serve(listener as never)
+    const reply = await get('/shop/7?a=b')
+    expect(reply).toMatchObject({ status: 200, body: expected, cache: 'fwd=uri-miss; stored' })
+    expect(await get('/shop/7?a=b')).toMatchObject({ body: expected, cache: 'hit; ttl=60' })
+    expect((await get('/missing')).status).toBe(404)
+  }
+})
+
 test('validates a response whose tag was invalidated softly', async () => {
   const { cache } = setupCache()
   const app = express()
@@ -239,6 +263,25 @@ describe('what cannot be shared', () => {
     expect((await get('/p', headers)).cache).toBe('fwd=vary-miss')
   })
 
+  test('a variant that has ended makes room for another one', async () => {
+    const { cache, clock } = setupCache()
+    const app = express()
+    const options = { cache, ttl: '1m', maxVariants: 2 } as const
+    app.get('/p', asHandler(responseCache(options)), (request, response) => {
+      response.vary('X-Name').send(String(request.headers['x-name']))
+    })
+    const { get } = await serve(app)
+    for (const name of ['a', 'b']) await get('/p', { 'x-name': name })
+    // With a validator, they are kept for another minute.
+    await clock.advance(121_000)
+    // Not a third one at the same time.
+    for (const name of ['c', 'd']) {
+      expect((await get('/p', { 'x-name': name })).cache).toBe('fwd=vary-miss; stored')
+    }
+    expect((await get('/p', { 'x-name': 'a' })).cache).toContain('detail=too-many-variants')
+    expect((await get('/p', { 'x-name': 'd' })).cache).toBe('hit; ttl=60')
+  })
+
   test('memory does not grow with the length of what variants depend on', async () => {
     setFlagsFromString('--expose-gc')
     const collectGarbage = runInNewContext('gc') as () => void
@@ -263,25 +306,6 @@ describe('what cannot be shared', () => {
     for (let index = 0; index < 6; index++) await visit(`/${index}`)
     // The names alone have 7.3 million characters.
     expect(heapUsed() - before).toBeLessThan(4_000_000)
-  test('a variant that has ended makes room for another one', async () => {
-    const { cache, clock } = setupCache()
-    const app = express()
-    const options = { cache, ttl: '1m', maxVariants: 2 } as const
-    app.get('/p', asHandler(responseCache(options)), (request, response) => {
-      response.vary('X-Name').send(String(request.headers['x-name']))
-    })
-    const { get } = await serve(app)
-    for (const name of ['a', 'b']) await get('/p', { 'x-name': name })
-    // With a validator, they are kept for another minute.
-    await clock.advance(121_000)
-    // Not a third one at the same time.
-    for (const name of ['c', 'd']) {
-      expect((await get('/p', { 'x-name': name })).cache).toBe('fwd=vary-miss; stored')
-    }
-    expect((await get('/p', { 'x-name': 'a' })).cache).toContain('detail=too-many-variants')
-    expect((await get('/p', { 'x-name': 'd' })).cache).toBe('hit; ttl=60')
-  })
-
   })
 
   test('a damaged item is a miss', async () => {

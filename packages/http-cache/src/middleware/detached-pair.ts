@@ -26,6 +26,7 @@ const inherited = ['session', 'user', 'cookies', 'signedCookies', 'cache']
 export function detach(original: FrameworkRequest, live: ServerResponse): DetachedPair {
   const socket = new DetachedSocket(original.socket)
   const request: FrameworkRequest = Object.create(original)
+  ownProperties(request, original)
   own(request, 'headers', { ...original.headers })
   ownStream(request, original, socket)
   for (const name of inherited) if (name in original) inherit(request, original, name)
@@ -36,7 +37,10 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   const { app, locals } = live as FrameworkResponse
   if (app !== undefined) response.app = app
   if (locals !== undefined)
-    response.locals = Object.create(null, Object.getOwnPropertyDescriptors(locals))
+    response.locals = Object.create(
+      Object.getPrototypeOf(locals),
+      Object.getOwnPropertyDescriptors(locals),
+    )
   response.statusCode = live.statusCode
   for (const name of live.getHeaderNames()) {
     response.setHeader(name, live.getHeader(name) as number | string | string[])
@@ -51,6 +55,15 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   // As the server of Node does: handlers release what they have used when the response is closed.
   response.once('finish', () => socket.destroy())
   return { request, response }
+}
+
+/** An application of Express replaces the prototype of its requests, so that nothing is inherited from the original any more. */
+function ownProperties(request: FrameworkRequest, original: FrameworkRequest): void {
+  for (const name of Reflect.ownKeys(original)) {
+    const { value, get } = Object.getOwnPropertyDescriptor(original, name) ?? {}
+    if (get === undefined) own(request, name, value)
+    else inherit(request, original, name)
+  }
 }
 
 /** Replaces the state of the stream, and the listeners, which would be those of the original. */
@@ -73,7 +86,7 @@ function ownStream(request: FrameworkRequest, original: FrameworkRequest, socket
   })
 }
 
-function inherit(request: FrameworkRequest, original: FrameworkRequest, name: string): void {
+function inherit(request: FrameworkRequest, original: FrameworkRequest, name: PropertyKey): void {
   Object.defineProperty(request, name, {
     get: () => Reflect.get(original, name),
     set: (value: unknown) => own(request, name, value),
