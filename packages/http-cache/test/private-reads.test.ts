@@ -188,6 +188,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       ({ connection }) => connection.remoteAddress,
     ],
     remotePort: ['socket.remotePort', ({ socket }) => socket.remotePort],
+    'the socket, by printing it': ['socket.inspect', ({ socket }) => inspect(socket, { depth: 1 })],
     authorized: ['socket.authorized', ({ socket }) => Reflect.get(socket, 'authorized')],
     'the certificate': [
       'socket.getPeerCertificate',
@@ -376,6 +377,68 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     }
     await get('/plain?tenant=x&a=b')
     expect(await get('/plain?tenant=x&a=b')).toMatchObject({ body: 'x', cache: 'hit; ttl=60' })
+  })
+
+  test.each(['params', 'query', 'route', 'app', 'baseUrl', 'connection', 'Symbol(router.user)'])(
+    'a property that routers set as well is that of middleware in front: %s',
+    async (name) => {
+      const { cache } = setupCache()
+      const key = name.startsWith('Symbol') ? Symbol('router.user') : name
+      const [first, second] = form({ cache, public: true }, (request, response) => {
+        response.end(`for ${JSON.stringify(Reflect.get(request, key))}`)
+      }) as unknown as ((...args: unknown[]) => void)[]
+      const { get } = await serve((request, response) => {
+        const value = { user: request.headers['x-custom'] }
+        Object.defineProperty(request, key, { value, configurable: true, writable: true })
+        first?.(request, response, () => second?.(request, response))
+      })
+      for (const user of ['alice', 'bob']) {
+        expect((await get('/p', { 'x-custom': user })).body).toBe(`for {"user":"${user}"}`)
+      }
+      for await (const stored of cache.keys()) expect.fail(stored)
+    },
+  )
+
+  test('parameters that middleware in front has replaced, and what it has hidden in res.locals', async () => {
+    const { app, options } = appWith({ public: true }, (each) => {
+      each.param('id', (request, _response, next) => {
+        request.params.user = request.headers['x-custom'] as string
+        next()
+      })
+      each.use((request, response, next) => {
+        const user = request.headers['x-custom']
+        Object.assign(response, { locals: Object.create({ user }) })
+        next()
+      })
+    })
+    app.get('/a/:id', ...form(options, ({ params }, response) => void response.send(params.user)))
+    app.get('/b', ...form(options, (_, response) => void response.send(response.locals.user)))
+    const { get } = await serve(app)
+    for (const path of ['/a/1', '/b']) {
+      for (const user of ['alice', 'bob']) {
+        expect((await get(path, { 'x-custom': user })).body).toBe(user)
+      }
+    }
+  })
+
+  test('what follows from the URL does not make a response private', async () => {
+    const { app, options } = appWith({ public: true }, (each) => {
+      each.param('id', (request, _response, next, id) => {
+        Object.assign(request.params, { id: Number(id) })
+        next()
+      })
+    })
+    const router = express.Router({ mergeParams: true })
+    const handler: RequestHandler = ({ params, query, baseUrl, route, app }, response) => {
+      response.json([params, query, baseUrl, route.path, typeof app])
+    }
+    router.get('/:name/*rest', ...form(options, handler))
+    app.use('/shops/:id', router)
+    const { get } = await serve(app)
+    const path = '/shops/7/%C3%A4%2Fb/x/y?a=b&c[]=d'
+    const { body } = await get(path)
+    expect(JSON.parse(body)[0]).toEqual({ id: 7, name: 'ä/b', rest: ['x', 'y'] })
+    expect(await get(path)).toMatchObject({ body, cache: 'hit; ttl=60' })
   })
 
   test('the value of a property with a symbol as its name reaches the handler', async () => {

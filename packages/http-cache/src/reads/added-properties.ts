@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { parse as parseQuery } from 'node:querystring'
 import { type FrameworkRequest, pathOf } from '../request/request-key.ts'
 
 /**
@@ -16,37 +17,45 @@ const ownNames = new Set<PropertyKey>([
   '_parsedUrl',
   '_startAt',
   '_startTime',
-  'app',
-  'baseUrl',
   'cache',
-  'connection',
   'cookies',
   'headers',
   'log',
   'next',
   'originalUrl',
-  'params',
-  'query',
   'res',
-  'route',
   'secret',
   'signedCookies',
 ])
 
 /** The state of the router of Express, and of a session, which is watched itself. */
-const stateSymbol = /^(?:router|stowage)\./
+const stateSymbol =
+  /^(?:router\.tracing\.matchedRoute|router\.tracing\.publishedErrors|stowage\..*)$/
 const sessionSymbol = /^stowage\./
+
+/** What frameworks add to each request, and whether it is what they derive from the URL, and nothing of middleware. */
+const derived: Readonly<Record<string, (request: FrameworkRequest) => boolean>> = {
+  baseUrl: ({ baseUrl = '', originalUrl, url }) =>
+    (originalUrl ?? url)?.startsWith(baseUrl) === true,
+  // Parsers set it although a GET has no body.
+  body: (request) => isEmpty(Reflect.get(request, 'body')),
+  client: (request) => Reflect.get(request, 'client') === request.socket,
+  connection: (request) => Reflect.get(request, 'connection') === request.socket,
+  params: hasParamsOfUrl,
+  query: isQueryOfUrl,
+  // The one that the application has defined, which all requests for it share.
+  route: (request) => Object.hasOwn(Object(Reflect.get(request, 'route')), 'stack'),
+}
 
 /** Names of the properties that middleware in front has added to a request, also of those that are not enumerable. */
 export function addedProperties(request: FrameworkRequest): PropertyKey[] {
   const names: PropertyKey[] = Object.getOwnPropertyNames(request)
   const symbols = Object.getOwnPropertySymbols(request)
   names.push(...symbols.filter(({ description = '' }) => !stateSymbol.test(description)))
-  const added = names.filter((name) => !ownNames.has(name))
-  // Middleware may use the name of a property of Node or Express for something else.
-  if (Reflect.get(request, 'client') !== request.socket) added.push('client')
-  if (!isQueryOfUrl(request)) added.push('query')
-  return added.filter((name) => name !== 'body' || !isEmpty(Reflect.get(request, name)))
+  return names.filter((name) => {
+    if (!Object.hasOwn(derived, name)) return !ownNames.has(name)
+    return Reflect.get(request, name) !== undefined && !derived[name as string]?.(request)
+  })
 }
 
 /** Symbols under which a session has kept its state. */
@@ -57,18 +66,35 @@ export function sessionSymbols(request: IncomingMessage): symbol[] {
 
 /** Compared, because Express 4 and middleware that checks a query assign the one of the URL. */
 function isQueryOfUrl(request: FrameworkRequest): boolean {
-  const parse = request.app?.get?.('query parser fn')
-  if (!Object.hasOwn(request, 'query') || typeof parse !== 'function') return true
+  const setting = request.app?.get?.('query parser fn')
+  const parse = typeof setting === 'function' ? setting : parseQuery
   const { url = '' } = request
+  const search = url.slice(pathOf(url).length + 1)
+  const query: unknown = Reflect.get(request, 'query')
   try {
-    const query = Reflect.get(request, 'query')
-    return JSON.stringify(query) === JSON.stringify(parse(url.slice(pathOf(url).length + 1)))
+    if (query instanceof URLSearchParams) return `${query}` === `${new URLSearchParams(search)}`
+    return JSON.stringify(query) === JSON.stringify(parse(search))
   } catch {
     return false
   }
 }
 
-/** Parsers set it although a GET has no body. */
+/** Whether all parameters are parts of the path, as they are unless middleware has replaced them. */
+function hasParamsOfUrl(request: FrameworkRequest): boolean {
+  const { originalUrl, url = '' } = request
+  try {
+    const path = decodeURIComponent(pathOf(originalUrl ?? url))
+    const values: unknown[] = Object.values(Object(Reflect.get(request, 'params'))).flat()
+    return values.every((value) => value === undefined || isPartOf(path, value))
+  } catch {
+    return false
+  }
+}
+
+function isPartOf(path: string, value: unknown): boolean {
+  return (typeof value === 'string' || typeof value === 'number') && path.includes(String(value))
+}
+
 function isEmpty(body: unknown): boolean {
   return !body || (typeof body === 'object' && Object.keys(body).length === 0)
 }

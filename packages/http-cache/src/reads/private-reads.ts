@@ -28,6 +28,9 @@ const rawProperties = ['rawHeaders', 'headersDistinct'] as const
 /** What Express derives from the scheme and the host. */
 const derivedProperties = ['protocol', 'secure', 'hostname', 'host', 'subdomains'] as const
 
+/** What a router behind the cache sets for each route. What it has set then is not what middleware in front has. */
+const routerProperties = new Set<PropertyKey>(['baseUrl', 'params', 'query', 'route'])
+
 /**
  * The request headers that a handler may read although they are not part of the key. `If-…`, `Range` and `Accept-Encoding`
  * are hidden from it, requests with a body bypass the cache, and Express reads `Cache-Control` with `req.fresh`.
@@ -97,6 +100,11 @@ export class PrivateReads {
   /** The headers that the handler has read. The response is private unless it varies by them. */
   get headersRead(): readonly string[] {
     return [...this.#headersRead]
+  }
+
+  /** The handler has read a header of the response that middleware in front has set. */
+  addFrontRead(name: string): void {
+    if (!this.#covered.all) this.#onRead(`response.${name}`)
   }
 
   /** Does not notice what middleware in front, or the cache itself, reads when headers are sent. */
@@ -203,6 +211,7 @@ export class PrivateReads {
     for (const name of Reflect.ownKeys(locals)) {
       this.#watch(locals, name, `locals.${textOf(name)}`)
     }
+    if (inheritsNames(locals)) this.#watch(response, 'locals', 'locals')
   }
 
   /** @param label of the read; a function returns `undefined` for what the key covers */
@@ -213,13 +222,14 @@ export class PrivateReads {
     }
     const before = Object.getOwnPropertyDescriptor(object, name)
     // Its reads cannot be noticed.
-    if (before?.configurable === false) {
+    if (before === undefined ? !Object.isExtensible(object) : !before.configurable) {
       report()
       return
     }
     let own = before
+    let isSet = false
     const get = () => {
-      report()
+      if (!isSet) report()
       if (own !== undefined && own.get === undefined) return own.value
       // What an accessor reads in turn is part of this read.
       return this.#unwatched(() =>
@@ -229,6 +239,7 @@ export class PrivateReads {
       )
     }
     const set = (value: unknown) => {
+      isSet = routerProperties.has(name)
       if (own?.set !== undefined) own.set.call(object, value)
       else own = { configurable: true, enumerable: true, writable: true, value }
     }
@@ -254,6 +265,12 @@ export class PrivateReads {
       if (current !== undefined) Object.defineProperty(object, name, current)
     })
   }
+}
+
+/** Whether an object has properties of another one, besides those that all objects have. */
+function inheritsNames(object: object): boolean {
+  const parent: unknown = Object.getPrototypeOf(object)
+  return parent !== null && parent !== Object.prototype
 }
 
 /** The setting `trust proxy` of the application of Express that handles the request now. */

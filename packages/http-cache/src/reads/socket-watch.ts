@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { inspect } from 'node:util'
 
 /** What identifies the client of a connection, or the address that it has connected to, which is not part of a key. */
 export const clientProperties = [
@@ -49,7 +50,19 @@ function watchProperties(socket: object): Set<Listener> {
   const readers = new Set<Listener>()
   readersOf.set(socket, readers)
   for (const name of clientProperties) if (name in socket) watchProperty(socket, name, readers)
+  watchInspect(socket, readers)
   return readers
+}
+
+/** `util.inspect` and `console.log` show the fields in which Node keeps addresses. */
+function watchInspect(socket: object, readers: ReadonlySet<Listener>): void {
+  if (inspect.custom in socket) return
+  const report = () => {
+    for (const listener of readers) listener('inspect')
+    // Then it is shown as it is without this method.
+    return socket
+  }
+  Reflect.defineProperty(socket, inspect.custom, { configurable: true, value: report })
 }
 
 function watchClose(socket: Socket): Set<() => void> {
