@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import {
   cached,
   type HttpCacheErrorEvent,
@@ -35,6 +36,22 @@ function collectErrors(): unknown[] {
 }
 
 describe.each(Object.entries(forms))('%s', (_, form) => {
+  test.each<[string, (request: IncomingMessage, response: Response) => unknown]>([
+    ['the headers of the request', ({ headers }) => Object.freeze(headers)],
+    ['res.locals', (_request, { locals }) => Object.freeze(locals)],
+  ])('answers if middleware in front has frozen %s', async (_name, freeze) => {
+    const { cache } = setupCache()
+    const inFront: RequestHandler = (request, response, next) => {
+      freeze(request, response)
+      next()
+    }
+    const handler: RequestHandler = (_request, response) => void response.end('x')
+    const { get } = await serveRoute(inFront, ...form({ cache }, handler))
+    for (let time = 0; time < 2; time++) {
+      expect(await get('/p')).toMatchObject({ status: 200, body: 'x' })
+    }
+  })
+
   test('throws for an invalid ttl where the handler requests it', async () => {
     const { cache } = setupCache()
     const handler: RequestHandler = (request, response) => {

@@ -19,6 +19,31 @@ describe('streams', () => {
     expect(next()).toBe(2)
   })
 
+  test('preconditions stay hidden from a handler while it writes, and not from middleware in front', async () => {
+    const seen: unknown[] = []
+    const setup = setupCache()
+    const { app } = counting(express, {}, setup, (each) =>
+      each.use((request, response, next) => {
+        const { writeHead } = response
+        response.writeHead = ((...args: unknown[]) => {
+          seen.push(request.headers['if-none-match'])
+          return Reflect.apply(writeHead, response, args)
+        }) as typeof writeHead
+        response.once('finish', () => seen.push(request.headers['if-none-match']))
+        next()
+      }),
+    )
+    app.get('/p', ({ headers }, response) => {
+      response.writeHead(200).write('a')
+      response.end(`${headers['if-none-match']} ${headers['accept-encoding']} ${headers.range}`)
+    })
+    const { get } = await serve(app)
+    await get('/p', { 'if-none-match': '"alice"', 'accept-encoding': 'gzip' })
+    expect(seen).toEqual(['"alice"', '"alice"'])
+    const { body, cache } = await get('/p')
+    expect([body, cache]).toEqual(['aundefined identity undefined', 'hit; ttl=60'])
+  })
+
   test('does not store a body that is too large, and sends all of it', async () => {
     const { app, next } = counting(express, { maxBodyBytes: 10_000 })
     app.get('/p', (_request, response) => {

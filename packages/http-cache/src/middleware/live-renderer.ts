@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { reportError } from '../channels.ts'
 import {
   IncompleteResponseError,
   type RenderDecisions,
@@ -22,6 +23,7 @@ export class LiveRenderer implements Renderer {
   readonly #response: ServerResponse
   readonly #next: () => void
   readonly #options: ResolvedOptions
+  #isCalled = false
 
   constructor(
     request: FrameworkRequest,
@@ -35,43 +37,50 @@ export class LiveRenderer implements Renderer {
     this.#options = options
   }
 
+  /** @throws TypeError if the headers of the request are frozen */
   render(decisions: RenderDecisions): Promise<Rendered> {
     const request = this.#request
     const response = this.#response
     // The client has gone while the request waited: nobody would write a response.
     if (response.destroyed || request.socket?.destroyed)
       return Promise.reject(new IncompleteResponseError())
+    const showConditions = hideConditions(request, decisions.validators)
     const controls = new RequestedControls(request, response)
     const reads = new PrivateReads(request, response, coveredReads(request, this.#options))
-    const showConditions = hideConditions(request, decisions.validators)
-    // Before anything is sent: middleware in front evaluates the request of the client.
-    const leave = () => {
-      showConditions()
+    let hasEnded = false
+    // Middleware in front evaluates the request of the client, and its reads do not count.
+    const forward = (isRunning: boolean) => {
+      if (hasEnded) return
+      showConditions(isRunning)
+      reads.pause(isRunning)
+    }
+    const stop = () => {
+      forward(true)
+      hasEnded = true
       reads.stop()
     }
     const factsOf = () => factsFrom(controls, reads)
     return new Promise((resolve, reject) => {
       const events: CaptureEvents = {
         onHead: (head) => {
-          showConditions()
           const facts = factsOf()
           reads.pause(true)
           const decision = decisions.onHead(head, facts)
           reads.pause(false)
           return decision
         },
-        onForward: (isRunning) => reads.pause(isRunning),
+        onForward: forward,
         onOversize: (refusal) => decisions.onOversize(refusal),
         onComplete: (captured) => {
-          leave()
+          stop()
           return decisions.onComplete(captured, factsOf())
         },
         onEnd: (captured) => {
-          leave()
+          stop()
           resolve({ captured, facts: factsOf() })
         },
         onAbort: () => {
-          leave()
+          stop()
           reject(new IncompleteResponseError())
         },
       }
@@ -87,11 +96,16 @@ export class LiveRenderer implements Renderer {
     this.#call(() => {})
   }
 
-  /** The application handles its errors itself. */
-  fail(): void {}
+  /** The application handles its errors itself. It runs without the cache if its request cannot be observed. */
+  fail(error: unknown): void {
+    if (this.#isCalled || error instanceof IncompleteResponseError) return
+    reportError(this.#options.cache.name, this.#request.url ?? '', error)
+    this.bypass()
+  }
 
   /** An error that the application throws is not one of the cache. */
   #call(reject: (error: unknown) => void): void {
+    this.#isCalled = true
     try {
       this.#next()
     } catch (error) {

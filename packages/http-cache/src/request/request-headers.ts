@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 
 /** What the cache evaluates itself: the handler must return the complete response, in its plain form. */
 const hidden = [
@@ -21,25 +21,29 @@ export interface Validators {
 
 /**
  * Replaces the preconditions, `Range` and `Accept-Encoding` of a request while its handler runs: Express would answer with
- * 304 or 206, and `compression()` would encode the body. Returns a function that restores them.
+ * 304 or 206, and `compression()` would encode the body. Returns a function that shows them, or hides them again.
  */
 export function hideConditions(
   request: IncomingMessage,
   validators: Validators | undefined,
-): () => void {
-  const headers: IncomingHttpHeaders & HiddenHeaders = request.headers
-  const before = hidden.map((name) => [name, headers[name]] as const)
-  for (const name of hidden) delete headers[name]
-  headers['accept-encoding'] = 'identity'
-  if (validators?.etag !== undefined) headers['if-none-match'] = validators.etag
-  if (validators?.lastModified !== undefined) {
-    headers['if-modified-since'] = validators.lastModified
+): (isShown: boolean) => void {
+  const headers: HiddenHeaders = request.headers as HiddenHeaders
+  const shown: HiddenHeaders = Object.fromEntries(hidden.map((name) => [name, headers[name]]))
+  const replacing: HiddenHeaders = {
+    'accept-encoding': 'identity',
+    'if-none-match': validators?.etag,
+    'if-modified-since': validators?.lastModified,
   }
-  return () => {
-    for (const [name, value] of before) {
-      if (value === undefined) delete headers[name]
-      else headers[name] = value
-    }
+  const show = (isShown: boolean) => replaceHidden(headers, isShown ? shown : replacing)
+  show(false)
+  return show
+}
+
+function replaceHidden(headers: HiddenHeaders, values: HiddenHeaders): void {
+  for (const name of hidden) {
+    const value = values[name]
+    if (value === undefined) delete headers[name]
+    else headers[name] = value
   }
 }
 

@@ -48,8 +48,9 @@ export class RequestedControls implements ResponseCacheControls {
     this.#outer = cache instanceof RequestedControls ? cache : undefined
     this.#request = request
     this.#response = response
-    request.cache = this
-    response.cache = this
+    // Not assigned, which throws an error if the application has frozen them.
+    Reflect.set(request, 'cache', this)
+    Reflect.set(response, 'cache', this)
   }
 
   ttl(duration: Duration): void {
