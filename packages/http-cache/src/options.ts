@@ -219,7 +219,7 @@ function checkEncodings(encodings: readonly Encoding[]): readonly Encoding[] {
 }
 
 /** What Express and Node call their own is case-sensitive, and names of headers are not. */
-const ownReads = /^(?:request|socket|locals)\.|^cookie:/
+const ownReads = /^(?:request|response|socket|locals)\.|^cookie:/
 
 function checkReads(names: readonly string[]): ReadonlySet<string> {
   const isName = (name: unknown) => typeof name === 'string' && name !== ''

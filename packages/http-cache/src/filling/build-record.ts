@@ -66,7 +66,8 @@ export function buildRecord(
     fill: createFillId(),
     status: head.status,
     message: head.message,
-    headers: withVary(headers, head.headers, isEncodable, options),
+    // Without the names that middleware in front has added: it adds them to each response.
+    headers: withVary(headers, head.own, isEncodable, options),
     ...(head.removed.length > 0 && { removed: head.removed }),
     etag: ownEtag ?? (head.status === 200 ? entityTag(body) : undefined),
     hasOwnEtag: ownEtag !== undefined,

@@ -49,8 +49,3 @@ export function storable(headers: Headers, excluded: readonly string[]): Headers
   }
   return kept
 }
-
-/** Whether two values of a header are the same. */
-export function isSameValue(a: HeaderValue | undefined, b: HeaderValue | undefined): boolean {
-  return textOf(a) === textOf(b) && Array.isArray(a) === Array.isArray(b)
-}

@@ -75,6 +75,7 @@ export class DetachedRenderer implements Renderer {
           return 'send'
         },
         onForward: () => {},
+        onFrontRead: (name) => reads.addFrontRead(name),
         onOversize: stream,
         onComplete: () => 'send',
         onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),

@@ -70,6 +70,7 @@ export class LiveRenderer implements Renderer {
           return decision
         },
         onForward: forward,
+        onFrontRead: (name) => reads.addFrontRead(name),
         onOversize: (refusal) => decisions.onOversize(refusal),
         onComplete: (captured) => {
           stop()

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { copyHeaders, type Headers, isSameValue } from '../headers/header-list.ts'
+import type { Headers } from '../headers/header-list.ts'
 import { onSocketClose } from '../reads/socket-watch.ts'
+import { FrontHeaders } from './front-headers.ts'
 import { holdResponse } from './held-response.ts'
 import { applyHead, bodyArguments, isInvalidChunk } from './response-methods.ts'
 
@@ -11,7 +12,7 @@ export interface ResponseHead {
   readonly message: string
   /** All of them, also those that middleware in front has set. */
   readonly headers: Headers
-  /** Those that were set since the capture began. */
+  /** Those that were set since the capture began, also to the value that they had. Of `Vary`, what was added. */
   readonly own: Headers
   /** Names of those that middleware in front has set, and the handler has removed. */
   readonly removed: readonly string[]
@@ -36,6 +37,8 @@ export interface CaptureEvents {
   onHead(head: ResponseHead): Decision
   /** Called before and after a method of the response runs that middleware in front may have replaced. */
   onForward(isRunning: boolean): void
+  /** Called when the handler reads a header of the response that middleware in front has set. */
+  onFrontRead(name: string): void
   /** Called before a complete response is sent. */
   onComplete(response: CapturedResponse): Decision
   /** Called once the response has ended; also one that `onHead` has decided about. */
@@ -63,7 +66,7 @@ export class Capture {
   readonly #events: CaptureEvents
   readonly #originals: Methods
   readonly #methods: Methods
-  readonly #before: Headers
+  readonly #front: FrontHeaders
   readonly #maxBytes: number
   readonly #mayKeep: (bytes: number) => boolean
   #chunks: Buffer[] | undefined = []
@@ -92,7 +95,7 @@ export class Capture {
     this.#events = events
     this.#maxBytes = maxBytes
     this.#mayKeep = mayKeep
-    this.#before = copyHeaders(response.getHeaders())
+    this.#front = new FrontHeaders(response, (name) => events.onFrontRead(name))
     const { writeHead, write, end, flushHeaders, destroy } = response
     this.#originals = { writeHead, write, end, flushHeaders, destroy } as unknown as Methods
     this.#methods = {
@@ -226,15 +229,14 @@ export class Capture {
 
   #readHead(): ResponseHead {
     const { statusCode, statusMessage } = this.#response
-    const headers = copyHeaders(this.#response.getHeaders())
-    const own: Record<string, string | string[]> = {}
-    for (const name of Object.keys(headers)) {
-      const value = headers[name] as string | string[]
-      if (!isSameValue(value, this.#before[name])) own[name] = value
+    const headers = this.#front.current()
+    return {
+      status: statusCode,
+      message: statusMessage ?? '',
+      headers,
+      own: this.#front.ownOf(headers),
+      removed: this.#front.removedFrom(headers),
     }
-    const isRemoved = (name: string) => headers[name] === undefined
-    const removed = Object.keys(this.#before).filter(isRemoved)
-    return { status: statusCode, message: statusMessage ?? '', headers, own, removed }
   }
 
   /** @param whole a body in one piece, which is kept also if it is large */
@@ -256,11 +258,7 @@ export class Capture {
   /** Removes what the handler has set, as another response is sent. */
   #resetHead(): void {
     const response = this.#response
-    for (const name of response.getHeaderNames()) {
-      const before = this.#before[name]
-      if (before === undefined) response.removeHeader(name)
-      else response.setHeader(name, before)
-    }
+    this.#front.restore()
     response.statusCode = 200
     response.statusMessage = undefined as unknown as string
   }

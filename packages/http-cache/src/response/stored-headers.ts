@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { listOf } from '../headers/cache-control.ts'
 import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { mergeVary } from '../headers/vary.ts'
 import { trimBlanks } from '../headers/white-space.ts'
@@ -46,7 +47,9 @@ export function setRenderedHeaders(
     if (name === 'transfer-encoding' || name === 'connection') continue
     response.setHeader(name, own[name] as HeaderValue)
   }
-  if (outerVary !== undefined && own.vary !== undefined) addVary(response, own, outerVary)
+  if (outerVary === undefined || own.vary === undefined) return
+  const merged = mergeVary(String(outerVary), listOf(textOf(own.vary)))
+  if (merged !== undefined) response.setHeader('Vary', merged)
 }
 
 /** Middleware in front depends on the headers of its `Vary`, whatever the handler does. */
