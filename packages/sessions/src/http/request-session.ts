@@ -2,12 +2,12 @@ import type { Cookie } from './cookies/cookie.ts'
 
 type Callback = (error?: unknown) => void
 
-/** What a session does through its request. */
+/** What a session does through its request. An error that is not reported to a callback fails the response. */
 export interface SessionActions {
   save(session: RequestSession): Promise<unknown>
   reload(): Promise<unknown>
-  destroy(): Promise<unknown>
-  regenerate(keep: readonly string[]): Promise<unknown>
+  destroy(isReported: boolean): Promise<unknown>
+  regenerate(keep: readonly string[], isReported: boolean): Promise<unknown>
 }
 
 export interface RegenerateOptions {
@@ -64,9 +64,12 @@ export class RequestSession {
     return this
   }
 
-  /** Ends the session. The response clears the cookie. */
+  /**
+   * Ends the session. The response waits for that, and clears the cookie. If the store fails, the cookie stays, as the session
+   * may still exist: `callback` receives the error, or else the error handlers of the application respond.
+   */
   destroy(callback?: Callback): this {
-    report(this.#actions.destroy(), callback)
+    report(this.#actions.destroy(callback !== undefined), callback)
     return this
   }
 
@@ -74,7 +77,7 @@ export class RequestSession {
   regenerate(options?: RegenerateOptions | Callback, callback?: Callback): this {
     const { keep = [] } = typeof options === 'object' ? options : {}
     const done = typeof options === 'function' ? options : callback
-    report(this.#actions.regenerate(keep), done)
+    report(this.#actions.regenerate(keep, done !== undefined), done)
     return this
   }
 

@@ -40,7 +40,11 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #before: ReturnType<Settings['sessions']['storedText']>
   /** The JSON of the session when its response began. */
   #committedBody: string | undefined
-  /** The cookie of a session that this request has ended. */
+  /** Whether this request ends its session. */
+  #isEnding = false
+  /** Until the session has ended. Rejects if nobody else knows that this has failed. */
+  #ending: Promise<void> | undefined
+  /** The cookie of the session, once it has ended. */
   #endedCookie: Cookie | undefined
   #isUsed = false
   /** `undefined` until the session was read. */
@@ -111,23 +115,20 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     if (!(await this.#readAgain())) this.#generate()
   }
 
-  async destroy(): Promise<void> {
-    this.#end()
-    await this.#destroyStored(this.#id as string)
+  async destroy(isReported: boolean): Promise<void> {
+    await this.#end(isReported)
   }
 
-  async regenerate(keep: readonly string[]): Promise<void> {
+  async regenerate(keep: readonly string[], isReported: boolean): Promise<void> {
     const before = this.#session
-    const id = this.#id as string
-    this.#end()
     // The new session must exist even if the old one could not be deleted: the application decides what to do then.
-    const destroyed = this.#destroyStored(id).then(undefined, (error: unknown) => ({ error }))
+    const ended = this.#end(isReported).then(undefined, (error: unknown) => ({ error }))
     this.#generate()
     const after = this.#session as unknown as RequestSession
     for (const key of keep) {
       if (before && Object.hasOwn(before, key) && !(key in after)) after[key] = before[key]
     }
-    const failure = await destroyed
+    const failure = await ended
     if (failure !== undefined) throw failure.error
   }
 
@@ -196,10 +197,26 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     return new Cookie(this.#cookieOptions, isSecure(this.#request, this.#settings.options.proxy))
   }
 
-  /** Takes the session away from the request. */
-  #end(): void {
-    this.#endedCookie = this.#session?.cookie ?? this.#newCookie()
+  /** Takes the session away from the request, and deletes it. @param isReported whether the application receives errors */
+  #end(isReported: boolean): Promise<void> {
+    const cookie = this.#session?.cookie ?? this.#newCookie()
+    const id = this.#id
+    this.#isEnding = true
     this.#session = undefined
+    const ended = id === undefined ? Promise.resolve() : this.#destroyStored(id)
+    const ending = ended.then(
+      () => {
+        this.#endedCookie = cookie
+        this.#ending = undefined
+      },
+      (error: unknown) => {
+        if (!isReported) throw error
+        this.#ending = undefined
+      },
+    )
+    ending.catch(ignore)
+    this.#ending = ending
+    return ended
   }
 
   #destroyStored(id: string): Promise<void> {
@@ -210,8 +227,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   commit(): Promise<void> | undefined {
     this.#noticeDeletion()
     const session = this.#session
-    const id = this.#id
-    if (!session) return this.#commitNone(id)
+    if (!session) return this.#commitNone()
     session.cookie.touch()
     const { sessions, options } = this.#settings
     const { body, isDue, save } = sessions.inspect(session)
@@ -220,8 +236,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const before = this.#before
     const isModified = before === undefined ? body !== '{}' : !sessions.hasBody(before, body)
     if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
-      this.#clearCookie()
-      return undefined
+      return this.#clearCookie()
     }
     const { rolling } = options
     const hasMoved = isModified || (rolling ?? isDue)
@@ -279,22 +294,28 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     this.#isUsed = isUsed
   }
 
-  #commitNone(id: string | undefined): Promise<void> | undefined {
-    const isUnset = this.#endedCookie === undefined && this.#settings.options.unset === 'destroy'
-    if (isUnset) this.#end()
-    this.#clearCookie()
-    return isUnset && id !== undefined ? this.#destroyStored(id) : undefined
+  #commitNone(): Promise<void> | undefined {
+    if (!this.#isEnding && this.#settings.options.unset === 'destroy') void this.#end(false)
+    return this.#clearCookie()
   }
 
   #isStored(session: RequestSession): boolean {
     return this.#settings.sessions.storedText(session) !== undefined
   }
 
-  /** Makes the browser forget a session that has ended in this request. */
-  #clearCookie(): void {
+  /** Makes the browser forget a session that has ended in this request. One that may still exist keeps its cookie. */
+  #clearCookie(): Promise<void> | undefined {
+    if (this.#ending !== undefined) return this.#clearLater(this.#ending)
     if (this.#cookieId !== undefined && this.#endedCookie !== undefined) {
       this.#cookie.clear(this.#endedCookie)
     }
+    return undefined
+  }
+
+  async #clearLater(ending: Promise<void>): Promise<void> {
+    await ending
+    // Unless the response could not wait.
+    if (this.held?.isWaiting) this.#clearCookie()
   }
 
   recheck(): void {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { Cache } from '@stowage/core'
+import { Cache, CacheError, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import {
   addFlash,
@@ -120,6 +120,47 @@ describe('on a server of node:http', () => {
       ])
     }
     expect((await get('/other')).setCookies).toEqual([])
+  })
+
+  describe('if the store fails, the cookie of the session stays', () => {
+    const ends: Record<string, (request: Parameters<Handle>[0]) => unknown> = {
+      destroy: ({ session }) => done((callback) => session.destroy(callback)).catch(() => {}),
+      'destroy without waiting': ({ session }) => void session.destroy(() => {}),
+      'destroy without callback': ({ session }) => void session.destroy(),
+      regenerate: ({ session }) => done((callback) => session.regenerate(callback)).catch(() => {}),
+      'regenerate without waiting': ({ session }) => void session.regenerate(() => {}),
+      'regenerate without callback': ({ session }) => void session.regenerate(),
+      'delete request.session': (request) => Reflect.deleteProperty(request, 'session'),
+    }
+
+    test.each(Object.keys(ends))('%s', async (name) => {
+      let isFailing = false
+      const backend = wrapStore(memory(), (operation, call) => {
+        if (isFailing) throw new CacheError('ERR_CACHE_UNAVAILABLE', `${operation} fails`)
+        return call()
+      })
+      const store = new Sessions<Record<string, unknown>>({ cache: new Cache(backend) })
+      const { get, cookie } = await serve(
+        async (request, response) => {
+          if (request.url === '/login') request.session.user = 'ada'
+          const text = `${request.session.user}`
+          isFailing = request.url === '/fail'
+          if (request.url !== '/login' && request.url !== '/') await ends[name]?.(request)
+          response.end(text)
+        },
+        { store, unset: 'destroy' },
+      )
+      await get('/login')
+      const before = cookie()
+      const { status, setCookies } = await get('/fail')
+      isFailing = false
+      expect(setCookies).toEqual([])
+      // An error that nobody has received is not hidden from the user.
+      const isUnknown = name.includes('without callback') || name.startsWith('delete')
+      expect(status).toBe(isUnknown ? 500 : 200)
+      expect([cookie(), (await get('/')).text]).toEqual([before, 'ada'])
+      expect((await get('/end')).setCookies).toEqual([expect.stringMatching(/^connect.sid=; /)])
+    })
   })
 
   test('regenerate keeps the named keys only', async () => {
