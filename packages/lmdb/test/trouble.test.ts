@@ -217,7 +217,7 @@ async function attempt(path: string, env: Record<string, string>): Promise<strin
   const options = {
     cwd: fileURLToPath(new URL('.', import.meta.url)),
     env: { ...process.env, ...env },
-    timeout: 60_000,
+    timeout: 180_000,
   }
   return (await promisify(execFile)(process.execPath, args, options)).stdout
 }
