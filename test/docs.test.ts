@@ -12,6 +12,7 @@ const read = (file: string) => readFileSync(join(root, file), 'utf8')
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
+  'SECURITY.md',
   'benchmarks/README.md',
   ...filesIn('docs').filter((name) => name.endsWith('.md')),
   ...['packages', 'examples'].flatMap((folder) => [
@@ -98,6 +99,15 @@ test('docs/versions.md has each runtime dependency with its version', () => {
       expect(row, dependency).toContain(`\`${range}\``)
       expect(row, dependency).toContain(` ${name} `)
     }
+  }
+})
+
+test('SECURITY.md names a test for each protection', () => {
+  const rows = read('SECURITY.md').match(/^\| (?!\*|threat|---).*$/gm) ?? []
+  expect(rows.length).toBeGreaterThan(15)
+  for (const row of rows) {
+    const [, file, name] = /`([^`]+\.test\.ts)`: (.*) \|$/.exec(row) ?? []
+    expect(read(file as string), row).toContain(`'${name}'`)
   }
 })
 
