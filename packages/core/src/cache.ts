@@ -614,9 +614,12 @@ export class Cache {
     // call that is made after it must not come first.
     const writes = this.#scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
-    recoveryOf(this.#root.directStore)?.noteClear(prefix)
+    // Of a prefix whose keys cannot be listed, the store contains this generation only. The primary store keeps all others.
     if (prefix === '') await this.#store.clear()
-    else await this.#deleteListed(prefix)
+    else {
+      recoveryOf(this.#root.directStore)?.noteClear(prefix)
+      await this.#deleteListed(prefix)
+    }
     // A flight that began meanwhile may have read what is cleared now.
     this.#scope.invalidateAll(prefix)
   }

@@ -98,3 +98,21 @@ test('what was written after a clear in an outage does not replace a later value
     expect(await cache.get('k', { consistency: 'strong' })).not.toBe('first')
   }
 })
+
+test('a clear of a prefix in an outage deletes nothing else, if keys cannot be listed', async () => {
+  const backend = new ReferenceStore({ scan: false })
+  const { cache, chaos, phases } = startProcess('modest', backend, 100, 50)
+  const others = new Cache(backend, { prefix: 'b:' })
+  await cache.set('k', 'old')
+  await others.set('k', 'kept')
+  await backend.set('foreign', 'kept')
+  chaos.failAll()
+  await cache.get('k')
+  await expect.poll(() => phases.at(-1)).toBe('spare')
+  await cache.clear()
+  chaos.reset()
+  await expect.poll(() => phases.at(-1)).toBe('primary')
+  expect(await cache.get('k')).toBeUndefined()
+  expect(await others.get('k')).toBe('kept')
+  expect(String(await backend.get('foreign'))).toBe('kept')
+})
