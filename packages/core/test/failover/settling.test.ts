@@ -11,10 +11,16 @@ afterEach(async () => {
 })
 
 /** A process with a failover store of its own. Its name tells its events apart. */
-function startProcess(name: string, backend: ByteStore, journal: number, settle = 400) {
+function startProcess(
+  name: string,
+  backend: ByteStore,
+  journal: number,
+  settle = 400,
+  spare: ByteStore = memory(),
+) {
   const chaos = new Chaos()
   const primary = Object.assign(withChaos<ByteStore>(backend, chaos), { name })
-  const store = failover([primary, memory()], { breaker: { probe: 20 }, settle, journal })
+  const store = failover([primary, spare], { breaker: { probe: 20 }, settle, journal })
   cleanups.push(() => store.close())
   const phases: string[] = []
   const record = (event: unknown) => {
@@ -115,4 +121,23 @@ test('a clear of a prefix in an outage deletes nothing else, if keys cannot be l
   expect(await cache.get('k')).toBeUndefined()
   expect(await others.get('k')).toBe('kept')
   expect(String(await backend.get('foreign'))).toBe('kept')
+})
+
+test('a clear in an outage counts although the spare store has lost its id', async () => {
+  const backend = new ReferenceStore({ scan: false })
+  const spare = memory()
+  const { cache, chaos, phases } = startProcess('forgetful', backend, 100, 50, spare)
+  await cache.set('k', 'old')
+  chaos.failAll()
+  await cache.get('k')
+  await expect.poll(() => phases.at(-1)).toBe('spare')
+  // Stores the known id in the spare store, where the clear replaces it.
+  await cache.get('k', { consistency: 'strong' })
+  await cache.clear()
+  const ids = (keys: readonly string[]) => keys.filter((key) => key.includes('~generation'))
+  for await (const page of spare.scan?.('') ?? []) await spare.deleteMany(ids(page))
+  chaos.reset()
+  await expect.poll(() => phases.at(-1)).toBe('primary')
+  const other = new Cache(backend, { prefix: 'a:' })
+  expect(await other.get('k', { consistency: 'strong' })).toBeUndefined()
 })

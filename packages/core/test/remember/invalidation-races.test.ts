@@ -321,3 +321,25 @@ test('a value is not replaced because the versions of its tags were read before 
   expect((await Promise.all(calls)).flat()).toEqual(['written', 'written'])
   expect(await b.get('k')).toBe('written')
 })
+
+test('an invalidation that is executed late does not hide a later one from a load', async () => {
+  const { a, b, backend, clock } = twoProcesses()
+  await b.invalidateTags('t')
+  const arrived = gate()
+  const delayed = wrapStore(backend, (operation, call) => {
+    const isWrite = operation === 'set' || operation === 'compareAndSet'
+    return isWrite ? (arrived.opened.then(() => call()) as ReturnType<typeof call>) : call()
+  })
+  const late = new Cache(delayed, { clock }).invalidateTags('t')
+  await settle()
+  await clock.advance(60_000)
+  const loaded = gate<string>()
+  const load = a.remember('k', { tags: () => ['t'] }, () => loaded.opened)
+  await settle()
+  await b.invalidateTags('t')
+  arrived.open()
+  await late
+  loaded.open('old')
+  expect(await load).toBe('old')
+  expect(await a.get('k')).toBeUndefined()
+})
