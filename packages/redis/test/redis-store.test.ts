@@ -265,3 +265,37 @@ describe('on the server', () => {
     await small.close()
   })
 })
+
+test.each([undefined, 60_000])(
+  'the last item of a repeated key is stored while its slot is migrated (ttl %s)',
+  async (ttl) => {
+    const items = new Map<string, string>()
+    const sets: (() => void)[] = []
+    const migrating = new Error('Too many Cluster redirections. Last error: ReplyError: TRYAGAIN')
+    const refuse = () => Promise.reject(migrating)
+    // Commands that a node redirects may overtake each other.
+    const executeAll = () => {
+      for (const execute of sets.reverse()) execute()
+    }
+    const set = (key: string, value: unknown) => {
+      if (sets.length === 0) setImmediate(executeAll)
+      return new Promise((resolve) => {
+        sets.push(() => resolve(items.set(key, String(value)) && 'OK'))
+      })
+    }
+    const client = { mset: refuse, eval: refuse, evalsha: refuse, set }
+    const migrated = redis({ client: client as never })
+    const entries = [
+      ['k', 'first'],
+      ['other', '1'],
+      ['k', 'last'],
+    ] as const
+    await migrated.setMany(entries, ttl)
+    expect(items).toEqual(
+      new Map([
+        ['k', 'last'],
+        ['other', '1'],
+      ]),
+    )
+  },
+)

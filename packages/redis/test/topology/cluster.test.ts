@@ -137,53 +137,52 @@ describe('three masters', () => {
     expect(await other.getMany(['key 0', 'key 9999'])).toEqual([0, 9999])
   })
 
-  test('scan() lists a key that moves to a master that it has scanned already', async () => {
-    const store = createStore(cluster)
-    await store.clear()
-    const ports = cluster.nodes.map(({ port }) => port)
-    const ids = await Promise.all(
-      ports.map(async (port) => `${await command(port, 'CLUSTER', 'MYID')}`),
-    )
-    const ownerOf = (key: string) => Math.floor((slotOf(key) * 3) / 16_384)
-    const candidates = Array.from({ length: 50 }, (_, i) => `scan ${i}`)
-    const keys = [0, 1, 2].map((owner) => candidates.find((key) => ownerOf(key) === owner) ?? '')
-    await store.setMany(keys.map((key) => [key, 'v'] as const))
-    const listed = new Set<string>()
-    let restore = async () => {}
-    try {
-      for await (const page of store.scan?.('scan ') ?? []) {
-        for (const key of page) listed.add(key)
-        if (listed.size !== 1) continue
-        const to = ownerOf([...listed][0] ?? '')
-        const key = keys.find((each) => !listed.has(each)) ?? ''
+  test.each([
+    ['begins', false],
+    ['has begun before', true],
+  ])(
+    'scan() lists a key that moves to a master that it has scanned, in a migration that %s',
+    async (_, isBegun) => {
+      const store = createStore(cluster)
+      await store.clear()
+      const ports = cluster.nodes.map(({ port }) => port)
+      const ids = await Promise.all(
+        ports.map(async (port) => `${await command(port, 'CLUSTER', 'MYID')}`),
+      )
+      const ownerOf = (key: string) => Math.floor((slotOf(key) * 3) / 16_384)
+      const candidates = Array.from({ length: 50 }, (_, i) => `scan ${i}`)
+      const keys = [0, 1, 2].map((owner) => candidates.find((key) => ownerOf(key) === owner) ?? '')
+      const setSlot = (at: number, key: string, ...state: string[]) =>
+        command(ports[at] ?? 0, 'CLUSTER', 'SETSLOT', slotOf(key), ...state)
+      /** Each slot migrates to the next master. */
+      const begin = async (key: string) => {
         const from = ownerOf(key)
-        await command(
-          ports[to] ?? 0,
-          'CLUSTER',
-          'SETSLOT',
-          slotOf(key),
-          'IMPORTING',
-          ids[from] ?? '',
-        )
-        await command(
-          ports[from] ?? 0,
-          'CLUSTER',
-          'SETSLOT',
-          slotOf(key),
-          'MIGRATING',
-          ids[to] ?? '',
-        )
-        await command(ports[from] ?? 0, 'MIGRATE', '127.0.0.1', ports[to] ?? 0, key, 0, 5_000)
-        restore = async () => {
-          await command(ports[to] ?? 0, 'FLUSHALL')
-          for (const port of ports) await command(port, 'CLUSTER', 'SETSLOT', slotOf(key), 'STABLE')
-        }
+        const to = (from + 1) % 3
+        await setSlot(to, key, 'IMPORTING', ids[from] ?? '')
+        await setSlot(from, key, 'MIGRATING', ids[to] ?? '')
       }
-      expect([...listed].sort()).toEqual([...keys].sort())
-    } finally {
-      await restore()
-    }
-  })
+      await store.setMany(keys.map((key) => [key, 'v'] as const))
+      const listed = new Set<string>()
+      try {
+        if (isBegun) for (const key of keys) await begin(key)
+        for await (const page of store.scan?.('scan ') ?? []) {
+          for (const key of page) listed.add(key)
+          if (listed.size !== 1) continue
+          const to = ownerOf([...listed][0] ?? '')
+          const key = keys[(to + 2) % 3] ?? ''
+          if (!isBegun) await begin(key)
+          await command(
+            ports[ownerOf(key)] ?? 0,
+            ...['MIGRATE', '127.0.0.1', ports[to] ?? 0, key, 0, 5_000],
+          )
+        }
+        expect([...listed].sort()).toEqual([...keys].sort())
+      } finally {
+        for (const port of ports) await command(port, 'FLUSHALL')
+        for (const at of ports.keys()) for (const key of keys) await setSlot(at, key, 'STABLE')
+      }
+    },
+  )
 
   test('keys are distributed over all nodes', async () => {
     const store = createStore(cluster)

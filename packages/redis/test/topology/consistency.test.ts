@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { BatchError, Cache } from '@stowage/core'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
 import { command, freePort, startProxy, startRedis, startReplicated } from '@stowage/test-servers'
@@ -9,7 +9,7 @@ import { replicatedServers } from './replicated-servers.ts'
 type Store = ReturnType<typeof redis>
 
 const servers = replicatedServers()
-const { links, replicaPorts, createStore, stores } = servers
+const { links, replicaPorts, createStore, muteLinkOf, stores } = servers
 
 /** Creates a store whose replicas are connected, caught up and have `k`. */
 async function createWarmStore(options: RedisOptions = {}, value = 'old') {
@@ -130,6 +130,30 @@ describe('a token of another process', () => {
       expect(String(await reader.get('k'))).toBe('new')
       await sleep(2)
     }
+    await reader.close()
+    await proxy.stop()
+  })
+
+  test('applies to a replica that has not replied to INFO yet', async () => {
+    const [first = 0, second = 0] = replicaPorts()
+    const proxy = await startProxy(second)
+    const replicas = [`127.0.0.1:${first}`, `127.0.0.1:${proxy.port}`]
+    const writer = await createWarmStore()
+    const reader = createStore({ replicas, timeout: '30s' })
+    for (const port of [first, second]) await waitUntilServed([port], () => reader.get('k'))
+    await muteLinkOf(second)
+    proxy.mute(true, 'requests')
+    await reader.set('own', 'v')
+    await waitUntilServed([first], () => reader.get('own'))
+    await writer.set('k', 'new')
+    reader.observe?.((await writer.consistencyToken?.()) ?? '')
+    const reads: unknown[] = []
+    for (let read = 0; read < 10; read++) {
+      reads.push(reader.get('k'))
+      await nextTurn()
+    }
+    proxy.mute(false)
+    expect((await Promise.all(reads)).map(String)).toEqual(reads.map(() => 'new'))
     await reader.close()
     await proxy.stop()
   })

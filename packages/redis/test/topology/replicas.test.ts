@@ -3,13 +3,15 @@ import { redis } from '@stowage/redis'
 import { command, startProxy, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
+import type { Connection } from '../../src/connection/connection.ts'
+import { newReplica, ReplicaGroup } from '../../src/topology/replica-group.ts'
 import { countReads, waitUntilReplicated, waitUntilServed } from '../helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
 
 type Store = ReturnType<typeof redis>
 
 const servers = replicatedServers()
-const { links, replicaPorts, createStore } = servers
+const { links, replicaPorts, createStore, muteLinkOf } = servers
 
 async function countReplicaReads(): Promise<number> {
   return countReads(...replicaPorts())
@@ -136,6 +138,27 @@ describe('a read after a write of the same process', () => {
   })
 })
 
+test('a read on a replica does not return what a later call of the same key writes', async () => {
+  const proxies = await Promise.all(replicaPorts().map((port) => startProxy(port)))
+  const replicas = proxies.map(({ port }) => `127.0.0.1:${port}`)
+  const store = createStore({ replicas, timeout: '30s' })
+  await store.set('k', 'before')
+  await waitUntilReplicated('k', 'before', ...replicaPorts())
+  await waitUntilServed(replicaPorts(), () => store.get('k'))
+  for (const proxy of proxies) proxy.mute(true, 'requests')
+  const read = store.get('k')
+  const write = store.set('k', 'after')
+  // The second one is sent after the write, on its connection, if the write does not wait for the read.
+  for (let ping = 0; ping < 2; ping++) await store.ping()
+  await command(servers.primary.port, 'SET', 'marker', '1')
+  await waitUntilReplicated('marker', '1', ...replicaPorts())
+  for (const proxy of proxies) proxy.mute(false)
+  expect(String(await read)).toBe('before')
+  await write
+  await store.close()
+  for (const proxy of proxies) await proxy.stop()
+})
+
 describe('a replica that fails', () => {
   test('fails no call: the primary serves the read', async () => {
     const store = createStore({ timeout: '400ms' })
@@ -169,15 +192,24 @@ describe('a replica that fails', () => {
   })
 })
 
-/** Stops the replication to one replica. */
-async function muteLinkOf(replicaPort: number): Promise<void> {
-  const [, , linkPort] = (await command(replicaPort, 'ROLE')) as [string, string, number]
-  links.find((link) => link.port === linkPort)?.mute(true)
-}
-
 test.each(['banana:port', 'a b', 'http://x'])(
   'the replica %s is rejected with a remedy',
   (replica) => {
     expect(() => redis({ replicas: [replica] })).toThrow(/replica|URL/)
   },
 )
+
+test('a replica serves no read before it is known to be connected to its primary', async () => {
+  const connectionOf = (state: Record<string, string>) => {
+    const lines = Object.entries(state).map(([name, value]) => `${name}:${value}\r\n`)
+    const client = { info: async () => lines.join('') }
+    return { tryConnect: () => true, begin() {}, end() {}, client } as unknown as Connection
+  }
+  const stream = { master_replid: 'a', master_repl_offset: '1', slave_repl_offset: '1' }
+  const primary = connectionOf({ ...stream, role: 'master' })
+  const replica = connectionOf({ ...stream, role: 'slave', master_link_status: 'up' })
+  const group = new ReplicaGroup(primary, [newReplica(replica, primary)], 'replica', undefined)
+  expect(group.reader(['k'], 'eventual')).toBe(primary)
+  await group.checkHealth()
+  expect(group.reader(['k'], 'eventual')).toBe(replica)
+})

@@ -1,5 +1,6 @@
 import { type RedisOptions, redis } from '@stowage/redis'
 import {
+  command,
   type FaultProxy,
   type Replicated,
   startProxy,
@@ -50,6 +51,12 @@ export function replicatedServers() {
 
   const replicaPorts = () => servers.replicas.map(({ port }) => port)
 
+  /** Stops the replication to one replica. */
+  async function muteLinkOf(replicaPort: number): Promise<void> {
+    const [, , linkPort] = (await command(replicaPort, 'ROLE')) as [string, string, number]
+    links.find((link) => link.port === linkPort)?.mute(true)
+  }
+
   function createStore(options: RedisOptions = {}) {
     const replicas = replicaPorts().map((port) => `127.0.0.1:${port}`)
     const store = redis({ url: servers.primary.url, replicas, ...options })
@@ -62,6 +69,7 @@ export function replicatedServers() {
     links,
     replicaPorts,
     createStore,
+    muteLinkOf,
     /** The stores that are closed after the test. */
     stores,
     get primary() {
