@@ -41,6 +41,14 @@ const noticing: Record<string, (rendering: Rendering) => Promise<unknown>> = {
     ])
     response.send(rows)
   },
+  // Before the event close.
+  'the event end of the socket': async ({ request, response, left }) => {
+    const rows = await Promise.race([
+      new Promise((resolve) => request.socket.on('end', () => resolve('no rows'))),
+      left.then(() => 'rows 1 to 10'),
+    ])
+    response.send(rows)
+  },
   'request.aborted': async ({ request, response, left }) => {
     await left
     response.send(request.aborted ? '' : 'rows 1 to 10')
