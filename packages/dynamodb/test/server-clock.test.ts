@@ -206,7 +206,8 @@ test('is read by each store while the request of another one is not sent', async
   const missing = new Promise<never>((_, reject) => {
     fail = reject
   })
-  const waiting = dynamodb({ table: 'cache', ...place, credentials: () => missing, timeout: '1m' })
+  const long = { timeout: '1m', requestTimeout: '1m' } as const
+  const waiting = dynamodb({ table: 'cache', ...place, ...long, credentials: () => missing })
   const working = dynamodb({ table: 'sessions', ...place, credentials, timeout: '3s' })
   cleanups.push(
     () => waiting.close(),
