@@ -27,8 +27,13 @@ export function isUnnoticed(history: LoadHistory, read: ReadValue, write: LoadEn
     .filter(({ invoked }) => invoked < settledOf(read.entry))
   if (beginnings.some((beginning) => !mustNotice(history, read, beginning))) return true
   // A clear rejects unless it has stored its id. Any other write is made with the id that its process knows.
-  const isMisplaced = call.op !== 'clear' && hasFailedId(write.invokedAt, write, history.history)
-  return isMisplaced && beginnings.length > 0
+  if (call.op === 'clear') return false
+  const isMisplaced = hasFailedId(write.invokedAt, write, history.history)
+  return beginnings.some(
+    (beginning) =>
+      isMisplaced ||
+      (beginning.process !== write.process && isForgotten(beginning, write, history.history)),
+  )
 }
 
 /** A strong read notices another generation at once, any other within the refresh interval. */
