@@ -60,8 +60,10 @@ test('denies a login if the store cannot be reached, and exits with 0 on SIGTERM
   await server.stop()
   const denied = await visitors[0]?.post('/login', { user: 'alan', password: 'stowage' })
   expect(denied?.status).toBe(429)
-  for (const app of apps) {
-    expect(await app.stop()).toBe(0)
-    expect(app.stderr).toBe('')
-  }
+  const exits = await Promise.all(apps.map((app) => app.stop()))
+  expect(exits).toEqual(apps.map(() => 0))
+  const output = apps.map(({ stderr }) => stderr).join('')
+  expect(output.replace(/^\(Use `node --trace-warnings.*\n/m, '')).toMatch(
+    /^\(node:\d+\) \[STOWAGE_STORE_OUTAGE\].*\n$/,
+  )
 })
