@@ -1,4 +1,3 @@
-import type { Awaitable } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import { type Clock, Moment } from '../time/clock.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -10,7 +9,6 @@ import {
   newestOf,
 } from './generation-id.ts'
 import { IdCopies, type IdReading } from './id-copies.ts'
-import { type IdStore, PinnedStore } from './pinned-store.ts'
 import { type CallKind, type PrefixedCall, UnconfirmedCall } from './unconfirmed-call.ts'
 
 /** How long a process uses the id it knows for reads that need not be strong. */
@@ -40,18 +38,16 @@ export class Generation {
   /** Maximum length of `keyPrefix`. */
   readonly keyPrefixBytes: number
   readonly #prefix: string
-  /** The copies of the id, if no generation is around this one. */
-  #ids: IdCopies | undefined
-  readonly #store: AnyStore
-  /** The generation of the prefix around this one, if that has generations too. */
-  readonly #outer: Generation | undefined
+  /** The prefix with those around it, without their ids: the ids of all prefixes lie beside each other. */
+  readonly #path: string
+  readonly #ids: IdCopies
+  /** Those around this generation, and this one. Every key contains the ids of all of them. */
+  readonly #chain: readonly Generation[]
   readonly #clock: Clock
   readonly #time: BackendTime
   /** The newest id that this process has read or stored. */
   #id: GenerationId | undefined
-  /** The key prefix of the outer generation in which the id was read or stored. */
-  #outerKeyPrefix = ''
-  #keyPrefix = ''
+  #ownKeyPrefix = ''
   /** When the last read of the id began, or failed. */
   #readAt: Moment | undefined
   /** Whether the last read of the id succeeded. */
@@ -61,36 +57,29 @@ export class Generation {
   #lastClear = 0
   readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
-  /** The first read of the id, until it has settled. */
+  /** The first read of the ids, until it has settled. */
   #starting: Promise<void> | undefined
   /** How often `expire` was called. */
   #expirations = 0
   #confirming: Promise<void> | undefined
-  /** In the order in which they were made. */
+  /** Those of this generation and of the ones within it, in the order in which they were made. */
   readonly #unconfirmedCalls = new Set<UnconfirmedCall<unknown>>()
 
   constructor(store: AnyStore, prefix: string, clock: Clock, outer?: Generation) {
-    this.#outer = outer
-    this.keyPrefixBytes = Buffer.byteLength(prefix) + maxIdLength + 1
+    this.keyPrefixBytes = (outer?.keyPrefixBytes ?? 0) + Buffer.byteLength(prefix) + maxIdLength + 1
     this.#prefix = prefix
+    this.#path = outer === undefined ? prefix : outer.#path + prefix
+    this.#ids = new IdCopies(store, this.#path)
+    this.#chain = outer === undefined ? [this] : [...outer.#chain, this]
     this.#clock = clock
-    this.#store = store
     this.#time = outer === undefined ? new BackendTime(store.time?.bind(store), clock) : outer.#time
   }
 
-  /** What all keys of this generation begin with, within the outer one. */
+  /** What all keys of this generation begin with. */
   get keyPrefix(): string {
-    return this.#keyPrefix
-  }
-
-  /** What all keys of this generation begin with, outer generations included. */
-  get fullKeyPrefix(): string {
-    return this.#outer === undefined ? this.#keyPrefix : this.#outer.fullKeyPrefix + this.#keyPrefix
-  }
-
-  /** The number of the last clear of this prefix, or of one around it, that this process has made; 0 if there is none. */
-  get lastClear(): number {
-    return Math.max(this.#lastClear, this.#outer?.lastClear ?? 0)
+    let prefix = ''
+    for (const each of this.#chain) prefix += each.#ownKeyPrefix
+    return prefix
   }
 
   /** Epoch milliseconds, by the clock of the backend if it has one. */
@@ -100,7 +89,7 @@ export class Generation {
 
   /** Whether `keyPrefix` is recent enough for reads that need not be strong. Otherwise use {@link callRefreshing}. */
   isFresh(): boolean {
-    return this.#isStarted && this.#readAt?.isWithin(refreshMs) === true
+    return this.#isStarted && this.#chain.every((each) => each.#isRecent())
   }
 
   /** To be called when another process may have cleared: the next call reads the id. */
@@ -111,18 +100,25 @@ export class Generation {
     this.#reading = undefined
   }
 
-  /** Makes a call that need not be strong, and refreshes the id. */
+  /** Makes a call that need not be strong, and refreshes the ids. */
   async callRefreshing<T>(call: PrefixedCall<T>): Promise<T> {
-    const isKnown = this.#isStarted
-    const reading = isKnown ? this.#readShared() : this.#start()
-    if (isKnown && !this.#isFailing()) return this.#callWhile(reading, 'read', call)
-    if (isKnown) reading.catch(ignore)
-    else await reading
-    // This call may have been made after `expire`, while the first read was in flight.
-    if (!isKnown && this.#readAt === undefined) {
-      return this.#callWhile(this.#readShared(), 'read', call)
-    }
-    return call(this.#keyPrefix)
+    if (!this.#isStarted) await this.#start()
+    const reading = all(this.#chain, (each) => each.#refresh())
+    return this.#callWhile(reading, 'read', call)
+  }
+
+  /** Reads the id again unless it was read lately. */
+  #refresh(): Promise<void> {
+    if (this.#isRecent()) return resolved
+    const isFailing = this.#isFailing()
+    const reading = this.#readShared()
+    if (!isFailing) return reading
+    reading.catch(ignore)
+    return resolved
+  }
+
+  #isRecent(): boolean {
+    return this.#readAt?.isWithin(refreshMs) === true
   }
 
   /**
@@ -134,67 +130,48 @@ export class Generation {
   }
 
   /**
-   * Makes a call with an id that is confirmed after the beginning of the call. If the id is unreachable, a write or a change is
+   * Makes a call with ids that are confirmed after the beginning of the call. If one is unreachable, a write or a change is
    * made with the known one. A read rejects, because another process may have cleared what it would return; and an `add`,
    * because two processes that know different ids would both get a lock.
    */
   async callConfirmed<T>(kind: CallKind, call: PrefixedCall<T>): Promise<T> {
     if (!this.#isStarted) await this.#start()
-    const confirming = this.#confirm()
+    const confirming = all(this.#chain, (each) => each.#confirm())
     const result = await this.#callWhile(confirming, kind, call)
     if (kind === 'read' || kind === 'add') await confirming
     return result
   }
 
   /**
-   * Makes a call with the known id while the id is being read, and repeats it if that finds a newer one. While the id is
+   * Makes a call with the known ids while they are being read, and repeats it if that finds a newer one. While an id is
    * unreachable, the known one is used: in an outage that affects all processes, `clear()` fails as well.
    */
   async #callWhile<T>(reading: Promise<void>, kind: CallKind, call: PrefixedCall<T>): Promise<T> {
-    const outerKeyPrefix = this.#outer?.fullKeyPrefix
-    const unconfirmed = new UnconfirmedCall(kind, call, this.#keyPrefix, clearsBegun)
-    this.#unconfirmedCalls.add(unconfirmed)
+    const prefixes = this.#chain.map((each) => each.#ownKeyPrefix)
+    const unconfirmed = new UnconfirmedCall(kind, call, prefixes, clearsBegun)
+    for (const each of this.#chain) each.#unconfirmedCalls.add(unconfirmed)
     try {
       await reading
     } catch {
-      // The known id is used.
+      // The known ids are used.
     }
-    if (this.#outer !== undefined) await this.#followOuter(this.#outer, outerKeyPrefix, unconfirmed)
-    this.#unconfirmedCalls.delete(unconfirmed)
+    for (const each of this.#chain) each.#unconfirmedCalls.delete(unconfirmed)
     return await unconfirmed.result
-  }
-
-  /** Waits for the result. If the outer generation has changed meanwhile, reads the id that is current in the new one. */
-  async #followOuter(
-    outer: Generation,
-    outerKeyPrefix: string | undefined,
-    call: UnconfirmedCall<unknown>,
-  ): Promise<void> {
-    await call.result.catch(ignore)
-    const keyPrefix = outer.fullKeyPrefix
-    if (keyPrefix === outerKeyPrefix) return
-    // The outer generation has repeated the call. If another id is current there, `#adopt` repeats it with that id.
-    await this.#readShared().catch(ignore)
-    await this.#followOuter(outer, keyPrefix, call)
   }
 
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    await this.#clear(++clearsBegun)
-  }
-
-  async #clear(number: number): Promise<void> {
+    const number = ++clearsBegun
     const readAt = new Moment(this.#clock)
-    const ids = await this.#locateIds()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const [reading, time] = await Promise.all([ids.read(), this.#time.shared()])
+    const [reading, time] = await Promise.all([this.#ids.read(), this.#time.shared()])
     const own = { number, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
-    const id = await ids.begin(own.id, reading).finally(() => this.#clearsInFlight.delete(own))
-    // The generation around this one has changed: the id was stored in the one before, or in none.
-    if (!this.#isWithin(ids)) return this.#clear(number)
+    const id = await this.#ids.begin(own.id, reading).finally(() => {
+      this.#clearsInFlight.delete(own)
+    })
     this.#lastClear = Math.max(this.#lastClear, number)
-    this.#adopt(id, readAt, ids.outerKeyPrefix)
+    this.#adopt(id, readAt)
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -209,15 +186,16 @@ export class Generation {
     return this.#confirming
   }
 
-  /** Whether a call may be made with the known id. Otherwise it would overtake those that wait for the first read. */
+  /** Whether a call may be made with the known ids. Otherwise it would overtake those that wait for the first read. */
   get #isStarted(): boolean {
-    return this.#id !== undefined && this.#starting === undefined
+    return this.#starting === undefined && this.#chain.every((each) => each.#id !== undefined)
   }
 
-  /** Reads the id for the first time. The calls that wait for it continue in the order in which they were made. */
+  /** Reads the ids for the first time. The calls that wait for them continue in the order in which they were made. */
   #start(): Promise<void> {
     if (this.#starting !== undefined) return this.#starting
-    const starting = this.#readShared()
+    const unknown = this.#chain.filter((each) => each.#id === undefined)
+    const starting = all(unknown, (each) => each.#readShared())
     this.#starting = starting
     const end = () => {
       this.#starting = undefined
@@ -240,7 +218,7 @@ export class Generation {
     const readAt = new Moment(this.#clock)
     const expirations = this.#expirations
     try {
-      while (!(await this.#readIdOnce(readAt)));
+      await this.#readOrCreate(readAt)
       if (this.#expirations !== expirations) this.#readAt = undefined
     } catch (error) {
       this.#readAt = new Moment(this.#clock)
@@ -249,60 +227,16 @@ export class Generation {
     }
   }
 
-  /** Returns whether the generation around this one was the same all the time. */
-  async #readIdOnce(readAt: Moment): Promise<boolean> {
-    const ids = await this.#locateIds()
-    const { newest, isComplete, hasOlder, copies } = await ids.read({
-      spares: this.#id === undefined,
-    })
-    if (!this.#isWithin(ids)) return false
-    // An id of an earlier outer generation must not replace the id that another process has stored in this one.
-    const known = ids.outerKeyPrefix === this.#outerKeyPrefix ? this.#id : undefined
-    const id = newestOf([newest, known])
-    if (newest === undefined || id === undefined) {
-      return this.#adoptIfWithin(ids, await this.#restoreOrCreate(ids, known, copies), readAt)
-    }
-    this.#adopt(id, readAt, ids.outerKeyPrefix)
+  async #readOrCreate(readAt: Moment): Promise<void> {
+    const spares = this.#id === undefined
+    const { newest, isComplete, hasOlder, copies } = await this.#ids.read({ spares })
+    if (newest === undefined) return this.#adopt(await this.#restoreOrCreate(copies), readAt)
+    const id = newestOf([newest, this.#id]) as GenerationId
+    this.#adopt(id, readAt)
     const isOutdated = hasOlder || id.text !== newest.text
-    if (!isOutdated && (isComplete || !this.#mayRepair())) return true
+    if (!isOutdated && (isComplete || !this.#mayRepair())) return
     this.#repairedAt = new Moment(this.#clock)
-    return this.#adoptIfWithin(ids, await ids.raise(id, copies), readAt)
-  }
-
-  /** The copies of the id within the current generation around this one, if there is one. */
-  #locateIds(): Awaitable<IdCopies> {
-    if (this.#outer !== undefined) return this.#pinIds(this.#outer)
-    this.#ids ??= this.#idsIn(this.#store)
-    return this.#ids
-  }
-
-  async #pinIds(outer: Generation): Promise<IdCopies> {
-    return this.#idsIn(await outer.#pin())
-  }
-
-  #idsIn(store: IdStore): IdCopies {
-    return new IdCopies(store, this.#prefix)
-  }
-
-  /** The store within this generation. */
-  async #pin(): Promise<PinnedStore> {
-    if (this.#id === undefined) await this.#readShared()
-    return new PinnedStore(await this.#storeAround(), this.#keyPrefix, () => this.#confirm())
-  }
-
-  #storeAround(): Awaitable<IdStore> {
-    return this.#outer === undefined ? this.#store : this.#outer.#pin()
-  }
-
-  /** Whether the copies belong to the current generation around this one. */
-  #isWithin({ outerKeyPrefix }: IdCopies): boolean {
-    return outerKeyPrefix === (this.#outer?.fullKeyPrefix ?? '')
-  }
-
-  #adoptIfWithin(ids: IdCopies, id: GenerationId, readAt: Moment): boolean {
-    const isWithin = this.#isWithin(ids)
-    if (isWithin) this.#adopt(id, readAt, ids.outerKeyPrefix)
-    return isWithin
+    this.#adopt(await this.#ids.raise(id, copies), readAt)
   }
 
   /**
@@ -314,13 +248,9 @@ export class Generation {
   }
 
   /** Stores the known id if it was confirmed recently, or else a new one. Returns the newest id that is stored then. */
-  async #restoreOrCreate(
-    ids: IdCopies,
-    known: GenerationId | undefined,
-    copies: IdReading['copies'],
-  ): Promise<GenerationId> {
-    if (known !== undefined && this.#isRestorable()) return ids.raise(known, copies)
-    return ids.create(createIdAfter(this.#id, await this.#time.shared()), copies)
+  async #restoreOrCreate(copies: IdReading['copies']): Promise<GenerationId> {
+    if (this.#id !== undefined && this.#isRestorable()) return this.#ids.raise(this.#id, copies)
+    return this.#ids.create(createIdAfter(this.#id, await this.#time.shared()), copies)
   }
 
   /** Whether the known id was confirmed recently. */
@@ -328,24 +258,21 @@ export class Generation {
     return this.#confirmedAt?.isWithin(restoreMs) === true
   }
 
-  #adopt(id: GenerationId, readAt: Moment, outerKeyPrefix: string): void {
+  #adopt(id: GenerationId, readAt: Moment): void {
     this.#readAt = readAt
     this.#confirmedAt = readAt
     this.#isConfirmed = true
-    const isOuterNew = outerKeyPrefix !== this.#outerKeyPrefix
-    if (this.#id !== undefined && !isOuterNew && !isNewer(id, this.#id)) return
-    const isSameId = id.text === this.#id?.text
+    if (this.#id !== undefined && !isNewer(id, this.#id)) return
     this.#id = id
-    this.#outerKeyPrefix = outerKeyPrefix
-    // The outer generation repeats the calls itself, with the same id.
-    if (isSameId) return
-    this.#keyPrefix = `${this.#prefix}${id.text}:`
-    if (!isOuterNew) this.#noteClears(id)
+    this.#ownKeyPrefix = `${this.#prefix}${id.text}:`
+    this.#noteClears(id)
     // Immediately, so that calls for one key keep their order: the next call is sent with the new id.
+    const depth = this.#chain.length - 1
     for (const call of this.#unconfirmedCalls) {
-      if (!call.isWriteBefore(this.lastClear)) call.send(this.#keyPrefix)
+      if (!call.isWriteBefore(this.#lastClear)) call.repeat(depth, this.#ownKeyPrefix)
     }
   }
+
   /** A clear of this process has taken effect as soon as its id is found, although it has not been stored everywhere. */
   #noteClears(found: GenerationId): void {
     for (const { number, id } of this.#clearsInFlight) {
@@ -355,3 +282,13 @@ export class Generation {
 }
 
 function ignore(): void {}
+
+/** Waits for the work of every generation, and rejects if that of one has failed. */
+async function all(
+  generations: readonly Generation[],
+  work: (generation: Generation) => Promise<void>,
+): Promise<void> {
+  const results = await Promise.allSettled(generations.map(work))
+  const failed = results.find(({ status }) => status === 'rejected')
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+}

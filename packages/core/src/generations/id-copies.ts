@@ -1,7 +1,7 @@
 import { type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
-import type { IdStore } from './pinned-store.ts'
 
 /** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */
 const copiesPerSet = 3
@@ -11,7 +11,7 @@ const spareSets = 2
 const maxFurtherKeys = 100
 const maxFailedAdds = 5
 
-/** Ids do not contain "~", so a key within a generation never equals one of these. */
+/** A key within a generation contains its id, where these contain the name of a namespace or "~": they are never equal. */
 function keyOfCopy(prefix: string, copy: number): string {
   return `${prefix}~generation${copy === 0 ? '' : copy}`
 }
@@ -53,16 +53,13 @@ interface CopySet {
  * current one, a process that does not know a further copy, or finds an old one, is not misled.
  */
 export class IdCopies {
-  /** The key prefix of the generation that contains the copies; `''` if there is none around. */
-  readonly outerKeyPrefix: string
-  readonly #store: IdStore
+  readonly #store: AnyStore
   readonly #prefix: string
   /** The first set, and the spare sets; `undefined` before the first read. */
   #sets: readonly CopySet[] | undefined
   #placement: KeyPlacement | undefined
 
-  constructor(store: IdStore, prefix: string) {
-    this.outerKeyPrefix = store.fullKeyPrefix ?? ''
+  constructor(store: AnyStore, prefix: string) {
     this.#store = store
     this.#prefix = prefix
   }

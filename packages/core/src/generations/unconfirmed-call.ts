@@ -9,20 +9,25 @@ export type CallKind = 'read' | 'change' | 'write' | 'add'
 /** A call of a store, for keys that begin with `keyPrefix`. */
 export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>
 
-/** A call in flight that is repeated if the id of the generation has changed. */
+/** A call in flight that is repeated if an id in its keys has changed. */
 export class UnconfirmedCall<T> {
-  /** The result for the last prefix with which the call was sent. */
+  /** The result for the last prefixes with which the call was sent. */
   result!: Promise<T>
   readonly #kind: CallKind
-  readonly #clearsBefore: number
   readonly #call: PrefixedCall<T>
+  readonly #prefixes: string[]
+  readonly #clearsBefore: number
 
-  /** @param clearsBefore how many clears this process had begun when the call was made */
-  constructor(kind: CallKind, call: PrefixedCall<T>, keyPrefix: string, clearsBefore: number) {
+  /**
+   * @param prefixes what each generation adds to the keys, the outermost first
+   * @param clearsBefore how many clears this process had begun when the call was made
+   */
+  constructor(kind: CallKind, call: PrefixedCall<T>, prefixes: string[], clearsBefore: number) {
     this.#kind = kind
     this.#call = call
+    this.#prefixes = prefixes
     this.#clearsBefore = clearsBefore
-    this.send(keyPrefix)
+    this.#send()
   }
 
   /** Whether it is a write that was made before the clear of this number. It must not be repeated after that. */
@@ -30,8 +35,14 @@ export class UnconfirmedCall<T> {
     return (this.#kind === 'write' || this.#kind === 'add') && this.#clearsBefore < clear
   }
 
-  send(keyPrefix: string): void {
-    this.result = attempt(this.#call, keyPrefix)
+  /** Sends the call again, with a new prefix of the generation at this depth. */
+  repeat(depth: number, prefix: string): void {
+    this.#prefixes[depth] = prefix
+    this.#send()
+  }
+
+  #send(): void {
+    this.result = attempt(this.#call, this.#prefixes.join(''))
     // It may be replaced, and is awaited later.
     this.result.catch(() => {})
   }

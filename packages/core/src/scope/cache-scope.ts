@@ -31,8 +31,8 @@ export class CacheScope {
   readonly keyPrefix: string
   /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
   readonly updates: KeyedQueue = new KeyedQueue()
-  /** The same store for the scopes below this one. It accepts their calls in flight while `close()` waits for them. */
-  readonly #storeBelow: AnyStore
+  /** The store without generations, which has their ids. */
+  readonly #innermost: AnyStore
   /** The generation of this prefix; `undefined` for the scope of a store. */
   readonly #generation: Generation | undefined
   readonly #lifecycle: Lifecycle
@@ -53,7 +53,7 @@ export class CacheScope {
 
   private constructor(
     store: CacheStore,
-    storeBelow: AnyStore,
+    innermost: AnyStore,
     lifecycle: Lifecycle,
     closeStore: () => Promise<void>,
     activeLoads: ActiveLoads,
@@ -62,7 +62,7 @@ export class CacheScope {
   ) {
     this.store = store
     this.keyPrefix = keyPrefix
-    this.#storeBelow = storeBelow
+    this.#innermost = innermost
     this.#generation = generation
     this.#lifecycle = lifecycle
     this.#closeStore = closeStore
@@ -88,13 +88,12 @@ export class CacheScope {
   within(prefix: string, clock: Clock): CacheScope {
     const existing = this.#prefixes.get(prefix)?.deref()
     if (existing !== undefined) return existing
-    const inner = this.#storeBelow
+    const inner = this.#innermost
     const generation = new Generation(inner, prefix, clock, this.#generation)
-    const storeWith = (lifecycle: Lifecycle) =>
-      new GenerationStore(inner, generation, lifecycle, this.#closeStore)
+    const store = new GenerationStore(inner, generation, this.#lifecycle, this.#closeStore)
     const scope = new CacheScope(
-      storeWith(this.#lifecycle) as unknown as CacheStore,
-      storeWith(new Lifecycle(inner.name)),
+      store as unknown as CacheStore,
+      inner,
       this.#lifecycle,
       this.#closeStore,
       this.activeLoads,

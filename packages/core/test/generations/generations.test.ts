@@ -235,6 +235,16 @@ describe('a prefix on a store that cannot list its keys', () => {
     )
   })
 
+  test('an idle namespace waits for its id while that of the cache around it is unreachable', async () => {
+    const { one, two, advance, fault } = setup()
+    await one.namespace('ns').set('k', 'old')
+    await two.namespace('ns').clear()
+    advance(60_000)
+    fault.isDown = (key) => idKeys.includes(key)
+    await one.get('other')
+    expect(await one.namespace('ns').get('k')).toBeUndefined()
+  })
+
   test('a strong read and a write notice the clear of another process at once', async () => {
     const { one, two } = setup()
     await one.set('k', 'old')

@@ -61,8 +61,8 @@ export const generationFaults: readonly PlantedFault[] = [
     name: 'an older id replaces a newer one',
     scenario: generations as Scenario,
     changes: [
-      ['index.js', 'const id = newestOf([newest, known]);', 'const id = newest;'],
-      ['index.js', 'if (this.#id !== void 0 && !isOuterNew && !isNewer(id, this.#id)) return;', ''],
+      ['index.js', 'const id = newestOf([newest, this.#id]);', 'const id = newest;'],
+      ['index.js', 'if (this.#id !== void 0 && !isNewer(id, this.#id)) return;', ''],
     ],
   },
   {
@@ -71,7 +71,7 @@ export const generationFaults: readonly PlantedFault[] = [
     changes: [['index.js', 'return this.#confirmed("add", ', 'return this.#read("add", void 0, ']],
   },
   {
-    name: 'the id of a namespace outlives the generation around it',
+    name: 'the keys of a namespace do not contain the id of the cache around it',
     scenario: facade as Scenario,
     firstSeed: 1400,
     changes: [
@@ -106,9 +106,14 @@ export const generationFaults: readonly PlantedFault[] = [
     ],
   },
   {
-    name: 'a namespace is cleared in a generation around it that has ended',
-    scenario: clearedLoads,
-    firstSeed: 1000,
-    changes: [['index.js', 'if (!this.#isWithin(ids)) return this.#clear(number);', '']],
+    name: 'a call in a namespace confirms the id of the namespace only',
+    scenario: facade as Scenario,
+    changes: [
+      [
+        'index.js',
+        'const confirming = all(this.#chain, (each) => each.#confirm());',
+        'const confirming = this.#confirm();',
+      ],
+    ],
   },
 ]

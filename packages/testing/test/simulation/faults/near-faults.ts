@@ -121,8 +121,14 @@ export const nearFaults: readonly PlantedFault[] = [
   {
     name: 'a read uses an id of a generation whose reading began before a clear was announced',
     scenario: near,
-    firstSeed: 86_450,
-    changes: [['index.js', '!isKnown && this.#readAt === void 0', 'false']],
+    firstSeed: 87_900,
+    changes: [
+      [
+        'index.js',
+        'if (!this.#isStarted) await this.#start();\n\t\tconst reading',
+        'if (!this.#isStarted) return this.#start().then(() => call(this.keyPrefix));\n\t\tconst reading',
+      ],
+    ],
   },
   {
     name: 'writes are not announced',
