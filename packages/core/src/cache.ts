@@ -182,12 +182,8 @@ export class Cache {
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#keyspace.toStorageKey(key)
-    if (this.#reader.hasKnownTags(storageKey)) return this.#getTagged(storageKey, options)
-    const found = this.#entries.store.get(storageKey, options)
-    // A synchronous result is not awaited: that would double the cost of a hit in memory.
-    const item = found instanceof Promise ? await found : found
-    const entry = this.#reader.freshEntry(storageKey, item, options)
-    return this.#entries.publishRead<T>(storageKey, entry instanceof Promise ? await entry : entry)
+    const found = this.#reader.read(storageKey, undefined, options)
+    return this.#reader.publishFresh<T>(storageKey, found instanceof Promise ? await found : found)
   }
 
   /**
@@ -200,7 +196,11 @@ export class Cache {
    */
   getShared<T = unknown>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    return this.#uncopied.readValue(storageKey, options) as Awaitable<T | undefined>
+    const reader = this.#uncopied
+    const found = reader.read(storageKey, undefined, options)
+    return found instanceof Promise
+      ? found.then((each) => reader.publishFresh<T>(storageKey, each))
+      : reader.publishFresh<T>(storageKey, found)
   }
 
   /**
@@ -773,11 +773,6 @@ export class Cache {
       clock: this.#clock,
       ttl: this.#ttl,
     })
-  }
-
-  async #getTagged<T>(storageKey: string, options?: ReadOptions): Promise<T | undefined> {
-    const { entry, staleMs } = await this.#reader.read(storageKey, [], options)
-    return this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
   }
 
   #setTagged(

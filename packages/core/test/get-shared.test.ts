@@ -58,3 +58,9 @@ test('returns nothing stale, expired or invalidated', async () => {
   await clock.advance(11_000)
   expect(await cache.getShared('r')).toBeUndefined()
 })
+
+test('rejects after close, also in memory', async () => {
+  const cache = new Cache(memory())
+  await cache.close()
+  await expect(cache.getShared('k')).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+})

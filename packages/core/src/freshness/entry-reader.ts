@@ -13,6 +13,9 @@ const noVersions: Versions = new Map()
 
 type EntryTags = NonNullable<EntryFacts['tags']>
 
+/** The tags of an entry, or a function of its value, which is not known before it is read. */
+type Tags = readonly string[] | ((...args: never) => unknown)
+
 /** What a read found. */
 export interface Found {
   /** The item in the store, for a compare-and-set; `undefined` if there is none. */
@@ -53,63 +56,38 @@ export class EntryReader {
     this.#knownTags = knownTags
   }
 
-  /** Whether the entry under this key had tags when it was read last. Then use {@link read}. */
-  hasKnownTags(key: string): boolean {
-    return this.#knownTags.of(key) !== undefined
-  }
-
   /**
-   * Reads the versions of these tags, and of those that the entry under this key is known to have. Call it in the same
-   * turn as the read of the entry: both are merged. `tags` may be a function of a value that is not known yet.
+   * Reads an item, together with the versions of these tags and of those that its entry is known to have: the store merges
+   * reads of one turn. Synchronous if the store is, because a promise would double the cost of a hit in memory.
    */
-  readVersions(
-    key: string,
-    tags: readonly string[] | ((...args: never) => unknown) | undefined,
-    options?: ReadOptions,
-  ): Awaitable<Versions> {
-    const known = this.#knownTags.of(key)
-    const names = Array.isArray(tags) ? unionOf(tags, known) : known
-    return names === undefined || names.length === 0 ? noVersions : this.#tags.read(names, options)
-  }
-
-  /** Reads an item, together with the versions of these tags and of those that its entry is known to have. */
-  read(key: string, tags: readonly string[], options?: ReadOptions): Promise<Found> {
-    // Not an async function, which would create a second promise.
+  read(key: string, tags?: Tags, options?: ReadOptions): Awaitable<Found> {
     try {
-      const versionsReading = this.readVersions(key, tags, options)
-      const itemReading = this.#entries.store.get(key, options)
-      return this.#examineReads(key, tags, itemReading, versionsReading, options)
+      const versions = this.#readVersions(key, tags, options)
+      const item = this.#entries.store.get(key, options)
+      if (!(item instanceof Promise || versions instanceof Promise)) {
+        const found = this.#examineNow(key, item, versions)
+        if (found !== undefined && !mayBeOutdated(found)) return found
+      }
+      return this.#examineLater(key, tags, item, versions, options)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** Returns the value of a fresh entry; without a promise if the store replies at once. */
-  readValue(key: string, options?: ReadOptions): Awaitable<unknown> {
-    const versions = this.readVersions(key, undefined, options)
-    const item = this.#entries.store.get(key, options)
-    if (item instanceof Promise || versions instanceof Promise) {
-      return this.#valueOf(key, item, versions, options)
-    }
-    const found = this.examineNow(key, item, versions)
-    return found !== undefined && found.staleMs < 0
-      ? this.#entries.publishRead(key, found.entry)
-      : this.#valueOf(key, item, versions, options)
+  /** Publishes a hit or a miss. Returns the value of a fresh entry. */
+  publishFresh<T>(key: string, { entry, staleMs }: Found): T | undefined {
+    return this.#entries.publishRead<T>(key, staleMs < 0 ? entry : undefined)
   }
 
-  async #valueOf(
-    key: string,
-    itemReading: Awaitable<unknown>,
-    versionsReading: Awaitable<Versions>,
-    options: ReadOptions | undefined,
-  ): Promise<unknown> {
-    const found = await this.#examineReads(key, [], itemReading, versionsReading, options)
-    return this.#entries.publishRead(key, freshEntryOf(found))
+  #readVersions(key: string, tags: Tags | undefined, options?: ReadOptions): Awaitable<Versions> {
+    const known = this.#knownTags.of(key)
+    const names = Array.isArray(tags) ? unionOf(tags, known) : known
+    return names === undefined || names.length === 0 ? noVersions : this.#tags.read(names, options)
   }
 
-  async #examineReads(
+  async #examineLater(
     key: string,
-    tags: readonly string[],
+    tags: Tags | undefined,
     itemReading: Awaitable<unknown>,
     versionsReading: Awaitable<Versions>,
     options: ReadOptions | undefined,
@@ -117,17 +95,19 @@ export class EntryReader {
     const item = await itemReading
     const versions = versionsReading instanceof Promise ? await versionsReading : versionsReading
     const examined =
-      this.examineNow(key, item, versions) ?? (await this.examine(key, item, versions, options))
-    const confirmed = this.confirm(key, examined)
-    const found = confirmed instanceof Promise ? await confirmed : confirmed
-    return this.isOutdated(found, options) ? this.read(key, tags, strongRead) : found
+      this.#examineNow(key, item, versions) ?? (await this.examine(key, item, versions, options))
+    if (!mayBeOutdated(examined)) return examined
+    const found = await this.#confirm(key, examined)
+    // An entry of a near cache may have been replaced, and a load must not record an outdated version.
+    const isOutdated = mayBeOutdated(found) && this.#usesNear(options)
+    return isOutdated ? this.read(key, tags, strongRead) : found
   }
 
   /**
    * Reads the versions of an entry again that was found to be invalid: those that were read together with it may be older
    * than the entry, which a load would then replace.
    */
-  confirm(key: string, found: Found): Awaitable<Found> {
+  #confirm(key: string, found: Found): Awaitable<Found> {
     const isInvalid = found.isEntry && found.entry === undefined && found.versions.size > 0
     return isInvalid ? this.examine(key, found.item, noVersions, strongRead) : found
   }
@@ -154,20 +134,12 @@ export class EntryReader {
       outcomes.map(async (outcome, index): Promise<PromiseSettledResult<Found>> => {
         if (outcome.status === 'rejected') return outcome
         const value = found(outcome.value, entries[index], all, now)
-        return { status: 'fulfilled', value: await this.confirm(keys[index] as string, value) }
+        return { status: 'fulfilled', value: await this.#confirm(keys[index] as string, value) }
       }),
     )
-    return this.#mayBeOutdated(options) && all.size > 0
+    return this.#usesNear(options) && all.size > 0
       ? this.#readInvalidAgain(keys, tags, results)
       : results
-  }
-
-  /** Returns the entry of an item that was read if it is fresh. */
-  freshEntry(key: string, item: unknown, options?: ReadOptions): Awaitable<Entry | undefined> {
-    const entry = this.#entries.decode(key, item)
-    if (entry === undefined || entry.facts === undefined) return entry
-    const found = this.#foundNow(key, item, entry, noVersions)
-    return found === undefined ? this.#freshEntryLater(key, item, options) : freshEntryOf(found)
   }
 
   /** Returns the entries of items that were read, with `undefined` for those that are not fresh. */
@@ -202,17 +174,8 @@ export class EntryReader {
   }
 
   /** The same, or `undefined` if the versions of other tags or the clock of the backend have to be read first. */
-  examineNow(key: string, item: unknown, versions: Versions): Found | undefined {
+  #examineNow(key: string, item: unknown, versions: Versions): Found | undefined {
     const entry = this.#entries.decode(key, item)
-    return this.#foundNow(key, item, entry, versions)
-  }
-
-  #foundNow(
-    key: string,
-    item: unknown,
-    entry: Entry | undefined,
-    versions: Versions,
-  ): Found | undefined {
     const facts = entry?.facts
     if (facts === undefined) return found(item, entry, versions, 0)
     if (facts.tags !== undefined && !this.#areKnown(key, facts.tags, versions)) return undefined
@@ -232,24 +195,8 @@ export class EntryReader {
     return true
   }
 
-  async #freshEntryLater(
-    key: string,
-    item: unknown,
-    options: ReadOptions | undefined,
-  ): Promise<Entry | undefined> {
-    return freshEntryOf(await this.examine(key, item, noVersions, options))
-  }
-
-  /**
-   * Whether what a read has found must be read again: an entry that is not fresh with a version of a near cache may have
-   * been replaced, and a load must not record an outdated version.
-   */
-  isOutdated({ staleMs, versions }: Found, options?: ReadOptions): boolean {
-    return staleMs >= 0 && versions.size > 0 && this.#mayBeOutdated(options)
-  }
-
   /** Whether entries and versions may be those of a near cache. */
-  #mayBeOutdated(options: ReadOptions | undefined): boolean {
+  #usesNear(options: ReadOptions | undefined): boolean {
     return this.#hasNear && options?.consistency === undefined
   }
 
@@ -314,8 +261,9 @@ function found(read: unknown, entry: Entry | undefined, versions: Versions, now:
     : { item, entry, isEntry: true, staleMs, mark, versions }
 }
 
-function freshEntryOf({ entry, staleMs }: Found): Entry | undefined {
-  return staleMs < 0 ? entry : undefined
+/** Whether an entry is not fresh, and versions that were read with it may be older than it. */
+function mayBeOutdated({ staleMs, versions }: Found): boolean {
+  return staleMs >= 0 && versions.size > 0
 }
 
 /** The tags of both lists, which usually are the same. Then returns the known ones, which many entries share. */

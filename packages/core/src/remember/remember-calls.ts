@@ -95,21 +95,8 @@ export class RememberCalls {
     }
     let found: Found
     try {
-      const versionsReading = this.#reader.readVersions(storageKey, options.tags)
-      const reading = entries.store.get(storageKey)
-      // Synchronous results are not awaited: that would double the cost of a hit in memory.
-      const item = reading instanceof Promise ? await reading : reading
-      const versions = versionsReading instanceof Promise ? await versionsReading : versionsReading
-      found =
-        this.#reader.examineNow(storageKey, item, versions) ??
-        (await this.#reader.examine(storageKey, item, versions))
-      if (found.isEntry && found.entry === undefined) {
-        found = await this.#reader.confirm(storageKey, found)
-      }
-      if (this.#reader.isOutdated(found)) {
-        const tags = Array.isArray(options.tags) ? options.tags : []
-        found = await this.#reader.read(storageKey, tags, strongRead)
-      }
+      const reading = this.#reader.read(storageKey, options.tags)
+      found = reading instanceof Promise ? await reading : reading
     } catch (error) {
       const call = this.#call(storageKey, key, options, load, caller)
       return joinOrLead(call, (flight) => loadWithoutStore(flight, call, error))

@@ -4,7 +4,7 @@ import { noClaim } from '../leases/local-claim.ts'
 import { type CurrentLoad, currentLoadOf } from '../loading/current-load.ts'
 import { Flight, type FlightResult, firstStep } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
-import { strongRead } from '../store.ts'
+import { type Awaitable, strongRead } from '../store.ts'
 import type { Call, LoadJob } from './load-job.ts'
 import { callLoader } from './loader.ts'
 import { isOver, isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
@@ -96,7 +96,7 @@ export async function joinOrLoad<T>(call: Call<T>, found: Found): Promise<T> {
 export async function leadFlight<T>(
   flight: Flight,
   call: Call<T>,
-  read: () => Promise<Found>,
+  read: () => Awaitable<Found>,
 ): Promise<T> {
   let found: Found
   try {

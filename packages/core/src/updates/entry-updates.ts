@@ -125,7 +125,7 @@ export class EntryUpdates {
     })
   }
 
-  read(key: string, options?: ReadOptions): Promise<Found> {
+  read(key: string, options?: ReadOptions): Awaitable<Found> {
     const isStrong = options === undefined || options.consistency === undefined
     return this.#context.reader.read(key, [], isStrong ? { ...options, ...strongRead } : options)
   }

@@ -1,4 +1,4 @@
-import { Cache, wrapStore } from '@stowage/core'
+import { Cache, type ReadOptions, wrapStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -156,6 +156,24 @@ test('a late tag is safe if the time of the backend is known to a second only', 
   loaded.open('old')
   expect(await call).toBe('old')
   expect(await behind.get('k')).toBeUndefined()
+})
+
+test('get finds a tagged value although a copy returns an older version of its tag', async () => {
+  const { a, backend } = shared()
+  const tagKey = 'app:~tag:t'
+  await a.set('k', 'old', { tags: ['t'] })
+  const older = await backend.get(tagKey)
+  await a.invalidateTags('t')
+  await a.set('k', 'new', { tags: ['t'] })
+  const lagging = wrapStore(backend, async (operation, call, [keys, options]) => {
+    const isStrong = (options as ReadOptions | undefined)?.consistency === 'strong'
+    const isRead = operation === 'get' || operation === 'getMany'
+    if (!isRead || isStrong || !String(keys).includes(tagKey)) return call()
+    return (operation === 'get' ? older : [older]) as never
+  })
+  const b = new Cache(lagging, { prefix: 'app:' })
+  expect(await b.get('k')).toBe('new')
+  expect(await b.get('k')).toBe('new')
 })
 
 test('a key that begins with ~ does not collide with a tag', async () => {
