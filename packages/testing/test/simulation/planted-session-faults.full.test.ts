@@ -95,7 +95,7 @@ const faults: readonly (readonly [name: string, change: Change, calls?: number])
     'the end of all sessions of a user leaves those that are not listed',
     [
       'index.js',
-      'if (!found.stored.isListed) return await this.hasEnded(key, found) ? void 0 : found;',
+      'if (!found.stored.isListed) return await this.hasEnded(key, found, exists) ? void 0 : found;',
       'if (!found.stored.isListed) return found;',
     ],
   ],
