@@ -66,7 +66,8 @@ export function staleTests(started: () => Fleet): void {
     const fleet = started()
     const processes = await fleet.processes(4)
     const [first] = processes
-    const request = { key, options: { ttl: '1m', ...windows }, load: { ms: 1 } }
+    // A machine that is busy must not end the lease of a load.
+    const request = { key, options: { ttl: '1m', lease: '1m', ...windows }, load: { ms: 1 } }
     fleet.origin.set(key, 'old')
     if (first === undefined) throw new Error('no process')
     await rememberOnce(first, request)
