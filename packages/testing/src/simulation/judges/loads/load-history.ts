@@ -191,7 +191,7 @@ export function fullKey({ key, inNamespace }: Pick<LoadCall, 'key' | 'inNamespac
 /** Whether a storage key is that of a key. */
 export function isKeyOf(storageKey: string, key: string): boolean {
   const name = key.replace('ns/', '')
-  return storageKey.endsWith(name) && storageKey.includes('ns:') === key.startsWith('ns/')
+  return storageKey.endsWith(name) && storageKey.includes(':ns:') === key.startsWith('ns/')
 }
 
 /** Whether a call may invalidate, replace or delete entries. */

@@ -21,7 +21,7 @@ export function findUnconfirmedCall({ entries, history, traits }: LoadHistory): 
           // Calls of the same moment share requests.
           sentAt >= entry.invokedAt &&
           sentAt <= entry.settledAt &&
-          keys.some((key) => key.includes('ns:') === entry.call.inNamespace),
+          keys.some((key) => key.includes(':ns:') === entry.call.inNamespace),
       ),
   )
   if (found === undefined) return undefined

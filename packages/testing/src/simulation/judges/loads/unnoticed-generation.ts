@@ -70,5 +70,5 @@ function storedIds({ requests, losses }: History, key: string): readonly Beginni
 }
 
 function isInner(storageKey: string): boolean {
-  return storageKey.includes('ns:')
+  return storageKey.includes(':ns:')
 }

@@ -56,5 +56,5 @@ function judgeBursts({ entries, isFaultless }: History<FacadeCall>): string | un
 /** The key of a storage key: `app:key0`, or with generations `app:<id>:ns:<id>:key0`. */
 function keyOf(storageKey: string): string | undefined {
   const key = /key\d$/.exec(storageKey)?.[0]
-  return key !== undefined && storageKey.includes('ns:') ? `ns/${key}` : key
+  return key !== undefined && storageKey.includes(':ns:') ? `ns/${key}` : key
 }
