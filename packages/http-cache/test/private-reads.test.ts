@@ -412,12 +412,22 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       })
     })
     app.get('/a/:id', ...form(options, ({ params }, response) => void response.send(params.user)))
+    app.param('name', (request, _response, next) => {
+      // Text that is within a part of the path, and no part.
+      request.params.name = request.headers['x-custom'] === 'alice' ? '1' : 'user'
+      next()
+    })
+    const sendName: RequestHandler = ({ params }, response) => void response.send(params.name)
+    app.get('/v1/users/:name', ...form(options, sendName))
     app.get('/b', ...form(options, (_, response) => void response.send(response.locals.user)))
     const { get } = await serve(app)
     for (const path of ['/a/1', '/b']) {
       for (const user of ['alice', 'bob']) {
         expect((await get(path, { 'x-custom': user })).body).toBe(user)
       }
+    }
+    for (const [user, name] of Object.entries({ alice: '1', bob: 'user' })) {
+      expect((await get('/v1/users/me', { 'x-custom': user })).body).toBe(name)
     }
   })
 
@@ -470,6 +480,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       currency: ({ cookies }, response) => void response.send(`${cookies.currency}`),
       sid: ({ cookies }, response) => void response.send(`${cookies.sid}`),
       header: ({ headers }, response) => void response.send(`${headers.cookie}`),
+      vary: ({ headers }, response) => void response.vary('Cookie').send(`${headers.cookie}`),
     }
     const { app, options } = appWith({ varyBy: ['cookie:currency'] }, (each) => {
       each.use(cookieParser())
@@ -482,6 +493,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       const cookie = `currency=eur; sid=${sid}`
       expect((await get('/sid', { cookie })).body).toBe(sid)
       expect((await get('/header', { cookie })).body).toBe(cookie)
+      expect((await get('/vary', { cookie })).body).toBe(cookie)
       expect((await get('/currency', { cookie })).body).toBe('eur')
     }
     expect((await get('/currency', { cookie: 'currency=eur' })).cache).toBe('hit; ttl=60')

@@ -27,7 +27,7 @@ export function judgeRendered(
   now: number,
 ): Verdict {
   if (facts.isExcluded) return { refusal: 'excluded' }
-  const read = facts.privateRead ?? unvariedRead(captured, facts.headersRead)
+  const read = facts.privateRead ?? unvariedRead(captured, facts.headersRead, options)
   if (read !== undefined) return { refusal: `read-${read}` }
   if (!captured.isComplete) return { refusal: 'incomplete' }
   const ttl = facts.ttl === undefined ? options.rules.ttl : milliseconds(facts.ttl) / 1_000
@@ -37,10 +37,14 @@ export function judgeRendered(
   return size > options.maxBodyBytes ? { refusal: 'too-large' } : verdict
 }
 
-/** A header that the handler has read, and that the response does not vary by. */
-function unvariedRead({ headers }: CapturedResponse, names: readonly string[]): string | undefined {
+/** A header that the handler has read, and that the response does not vary by: of `Cookie`, the key may contain a part. */
+function unvariedRead(
+  captured: CapturedResponse,
+  names: readonly string[],
+  options: ResolvedOptions,
+): string | undefined {
   if (names.length === 0) return undefined
-  const vary = listOf(textOf(headers.vary))
+  const vary = variesBy(captured, options)
   return names.find((name) => !vary.includes(name))
 }
 

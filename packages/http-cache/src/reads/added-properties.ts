@@ -91,8 +91,15 @@ function hasParamsOfUrl(request: FrameworkRequest): boolean {
   }
 }
 
+/** Whether a value is in the path from one sign between letters or digits to another: `1` is not a part of `/v1`. */
 function isPartOf(path: string, value: unknown): boolean {
-  return (typeof value === 'string' || typeof value === 'number') && path.includes(String(value))
+  if (typeof value !== 'string' && typeof value !== 'number') return false
+  const text = String(value)
+  for (let at = path.indexOf(text); at >= 0; at = path.indexOf(text, at + 1)) {
+    const around = [path[at - 1], path[at + text.length]]
+    if (!around.some((sign) => sign !== undefined && /[\p{L}\p{N}]/u.test(sign))) return true
+  }
+  return false
 }
 
 function isEmpty(body: unknown): boolean {
