@@ -81,6 +81,8 @@ const places: Record<string, (app: Express, name: string) => (request: Request) 
   },
 }
 
+type Read = (request: Request, response: Response) => unknown
+
 /** Ways to show a request, also those that look past proxies. */
 const printers: Record<string, (request: Request) => string> = {
   request: (request) => inspect(request),
@@ -204,6 +206,9 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       (request) => Reflect.get(request, 'client'),
     ],
     'a body that middleware in front has invented': ['request.body', ({ body }) => body.user],
+    'what was parsed of the first line': ['request.httpVersion', ({ httpVersion }) => httpVersion],
+    trailers: ['request.trailers', ({ trailers }) => trailers.user],
+    'the secret of cookies': ['request.secret', (request) => request.secret],
     'a property with a symbol as its name': [
       'request.tenant',
       (request) => Reflect.get(request, tenantKey),
@@ -253,6 +258,102 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect((await get('/p')).cache).not.toContain('hit')
     await get('/q')
     expect((await get('/q')).cache).toBe('hit; ttl=60')
+  })
+
+  /** What middleware in front may set for each user, and how a handler may send that. */
+  const setInFront: Record<
+    string,
+    [(request: Request, response: Response, user: string) => unknown, Read?]
+  > = {
+    'a property of the response': [
+      (_request, response, user) => Object.assign(response, { user }),
+      (_request, response) => Reflect.get(response, 'user'),
+    ],
+    'a function of the response': [
+      (_request, response, user) => Object.assign(response, { getUser: () => user }),
+      (_request, response) => Reflect.get(response, 'getUser')?.(),
+    ],
+    'a method of Express': [
+      (_request, response, user) => {
+        const send = response.send.bind(response)
+        response.send = (body) => send(`${body} and ${user}`)
+      },
+    ],
+    'a property of the connection': [
+      ({ socket }, _response, user) => Object.assign(socket, { ntlm: user }),
+      ({ socket }) => Reflect.get(socket, 'ntlm'),
+    ],
+    'a name of a header': [
+      (_request, response, user) => response.set(`X-User-${user}`, '1'),
+      (_request, response) =>
+        response.getHeaderNames().filter((name) => name.startsWith('x-user-')),
+    ],
+    'a name of a header as it was written': [
+      (_request, response, user) => response.set(`X-User-${user}`, '1'),
+      (_request, response) =>
+        response.getRawHeaderNames().filter((name) => name.startsWith('X-User-')),
+    ],
+    'a body that is no plain object': [
+      (request, _response, user) => Object.assign(request, { body: new URLSearchParams({ user }) }),
+      ({ body }) => body.get('user'),
+    ],
+    trailers: [
+      (request, _response, user) => Object.assign(request, { trailers: { user } }),
+      ({ trailers }) => trailers.user,
+    ],
+    'the message of the request': [
+      (request, _response, user) => Object.assign(request, { statusMessage: user }),
+      ({ statusMessage }) => statusMessage,
+    ],
+    'a time': [
+      (request, _response, user) => Object.assign(request, { _startTime: user }),
+      (request) => Reflect.get(request, '_startTime'),
+    ],
+    'the status': [
+      (_request, response, user) => response.status(user === 'alice' ? 203 : 201),
+      (_request, { statusCode }) => (statusCode === 203 ? 'alice' : 'bob'),
+    ],
+    'the message of the status': [
+      (_request, response, user) => Object.assign(response, { statusMessage: user }),
+    ],
+    'the entity tag': [(_request, response, user) => response.set('ETag', `"${user}"`)],
+    'the date': [(_request, response, user) => response.set('Date', user)],
+  }
+
+  test.each(Object.keys(setInFront))('%s of one user does not reach another', async (name) => {
+    const [set, read] = setInFront[name] as (typeof setInFront)[string]
+    const { app, options } = appWith({ public: true }, (each) => {
+      each.use((request, response, next) => {
+        set(request, response, request.headers['x-custom'] as string)
+        next()
+      })
+    })
+    app.get(
+      '/p',
+      ...form(options, (request, response) => void response.send(`${read?.(request, response)}`)),
+    )
+    const { get } = await serve(app)
+    const seen: string[] = []
+    for (const user of ['alice', 'bob']) {
+      const { body, status, statusText, headers } = await get('/p', { 'x-custom': user })
+      seen.push(inspect([body, status, statusText, headers.get('etag'), headers.get('date')]))
+    }
+    expect(seen[1]).not.toMatch(/alice|203/)
+  })
+
+  test('a status of middleware in front says why the response is not stored', async () => {
+    const { app, options } = appWith({ ignoreReads: [] }, (each) => {
+      each.use((_request, response, next) => {
+        response.status(203)
+        next()
+      })
+    })
+    app.get('/kept', ...form(options, (_request, response) => void response.send('x')))
+    app.get('/set', ...form(options, (_request, response) => void response.status(200).send('x')))
+    const { get } = await serve(app)
+    expect((await get('/kept')).cache).toBe('fwd=uri-miss; detail=read-response.status')
+    await get('/set')
+    expect(await get('/set')).toMatchObject({ status: 200, cache: 'hit; ttl=60' })
   })
 
   test.each(Object.keys(reads))('ignoreReads: %s', async (name) => {

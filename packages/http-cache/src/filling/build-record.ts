@@ -62,8 +62,8 @@ export function buildRecord(
   body: Uint8Array,
   { options, freshness, now }: RecordContext,
 ): ResponseRecord {
-  const headers = { ...storable(head.own, []), date: dateOf(head.headers, now) }
-  const ownEtag = textOf(head.headers.etag)
+  const headers = { ...storable(head.own, []), date: dateOf(head.own, now) }
+  const ownEtag = textOf(head.own.etag)
   const isEncodable = isEncodableBody(head.headers, head.status, body.byteLength, options)
   const record: Omit<ResponseRecord, 'keepUntil'> = {
     kind: 'response',

@@ -1,5 +1,5 @@
-import { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { parse as parseQuery } from 'node:querystring'
 import { type FrameworkRequest, pathOf } from '../request/request-key.ts'
 
@@ -15,8 +15,6 @@ const ownNames = new Set<PropertyKey>([
   '_eventsCount',
   '_parsedOriginalUrl',
   '_parsedUrl',
-  '_startAt',
-  '_startTime',
   'cache',
   'cookies',
   'headers',
@@ -24,8 +22,37 @@ const ownNames = new Set<PropertyKey>([
   'next',
   'originalUrl',
   'res',
-  'secret',
   'signedCookies',
+])
+
+/**
+ * The same for a response. Middleware replaces methods of Node, such as `write` and `on`, for each response, also for one
+ * from the cache.
+ */
+const responseNames = new Set<string>([
+  ...Object.getOwnPropertyNames(new ServerResponse(new IncomingMessage(new Socket()))),
+  'app',
+  'cache',
+  // Added by `compression`.
+  'flush',
+  // Its properties are watched themselves.
+  'locals',
+  'log',
+  'writable',
+])
+
+/** The same for a connection, which Node serves requests on. */
+const socketNames = new Set<string>([
+  ...Object.getOwnPropertyNames(new Socket()),
+  'alpnProtocol',
+  'authorizationError',
+  'authorized',
+  'encrypted',
+  'parser',
+  'secureConnecting',
+  'servername',
+  'ssl',
+  'timeout',
 ])
 
 /** The state of the router of Express, and of a session, which is watched itself. */
@@ -56,6 +83,22 @@ export function addedProperties(request: FrameworkRequest): PropertyKey[] {
     if (!Object.hasOwn(derived, name)) return !ownNames.has(name)
     return Reflect.get(request, name) !== undefined && !derived[name as string]?.(request)
   })
+}
+
+/** Names of the properties that middleware in front has added to a response, such as `user`, or replaced, such as `json`. */
+export function addedToResponse(response: object): string[] {
+  return addedTo(response, responseNames, ServerResponse.prototype)
+}
+
+/** Names of the properties that middleware in front has added to a connection. */
+export function addedToSocket(socket: object): string[] {
+  return addedTo(socket, socketNames, Socket.prototype)
+}
+
+/** Fields of Node begin with `_`. */
+function addedTo(object: object, known: ReadonlySet<string>, prototype: object): string[] {
+  const names = Object.getOwnPropertyNames(object)
+  return names.filter((name) => !known.has(name) && !name.startsWith('_') && !(name in prototype))
 }
 
 /** Symbols under which a session has kept its state. */
@@ -102,6 +145,9 @@ function isPartOf(path: string, value: unknown): boolean {
   return false
 }
 
+/** Whether a body is what parsers set for a request without one. */
 function isEmpty(body: unknown): boolean {
-  return !body || (typeof body === 'object' && Object.keys(body).length === 0)
+  if (typeof body !== 'object' || body === null) return !body
+  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(body))
+  return isPlain && Reflect.ownKeys(body).length === 0
 }

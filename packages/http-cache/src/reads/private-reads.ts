@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FrameworkRequest } from '../request/request-key.ts'
-import { addedProperties } from './added-properties.ts'
+import { addedProperties, addedToResponse } from './added-properties.ts'
 import { onClientRead } from './socket-watch.ts'
 import { watchNames } from './watched-names.ts'
 
@@ -23,6 +23,16 @@ const userProperties = [
   'ips',
 ] as const
 const cookieProperties = ['cookies', 'signedCookies'] as const
+/** What Node has parsed of the request besides the URL and the headers, or middleware in front has replaced. */
+const messageProperties = [
+  'httpVersion',
+  'httpVersionMajor',
+  'httpVersionMinor',
+  'rawTrailers',
+  'statusMessage',
+  'trailers',
+  'trailersDistinct',
+] as const
 /** All headers in another form. */
 const rawProperties = ['rawHeaders', 'headersDistinct'] as const
 /** What Express derives from the scheme and the host. */
@@ -102,7 +112,7 @@ export class PrivateReads {
     return [...this.#headersRead]
   }
 
-  /** The handler has read a header of the response that middleware in front has set. */
+  /** The response has, or the handler has read, what middleware in front has set: a header, or the status. */
   addFrontRead(name: string): void {
     if (!this.#covered.all) this.#onRead(`response.${name}`)
   }
@@ -121,8 +131,10 @@ export class PrivateReads {
   #watchRequest(response: ServerResponse, original: IncomingMessage): void {
     const request = this.#request
     this.#watchCookies()
-    const names = new Set([...userProperties, ...rawProperties, ...addedProperties(original)])
-    for (const name of names) this.#watch(request, name, `request.${textOf(name)}`)
+    const known = [...userProperties, ...messageProperties, ...rawProperties]
+    for (const name of new Set([...known, ...addedProperties(original)]))
+      this.#watch(request, name, `request.${textOf(name)}`)
+    for (const name of addedToResponse(response)) this.#watch(response, name, `response.${name}`)
     this.#watchDerived()
     this.#watchLocals(response)
     if (request.socket) {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { inspect } from 'node:util'
+import { addedToSocket } from './added-properties.ts'
 
 /** What identifies the client of a connection, or the address that it has connected to, which is not part of a key. */
 export const clientProperties = [
@@ -22,16 +23,25 @@ export const clientProperties = [
 
 type Listener = (name: string) => void
 
+interface SocketWatch {
+  readonly readers: Set<Listener>
+  /** Names of the properties that are accessors. */
+  readonly names: Set<string>
+}
+
 /**
  * One set per connection, with one listener or accessor that stays: several responses may be rendered for a connection at
  * the same time, and each would otherwise add its own to those of the others.
  */
-const readersOf = new WeakMap<object, Set<Listener>>()
+const watches = new WeakMap<object, SocketWatch>()
 const closersOf = new WeakMap<object, Set<() => void>>()
 
 /** Calls `listener` with what is read of the client. Returns a function that ends that. */
 export function onClientRead(socket: object, listener: Listener): () => void {
-  const readers = readersOf.get(socket) ?? watchProperties(socket)
+  const watch = watches.get(socket) ?? watchSocket(socket)
+  const { readers } = watch
+  // Middleware adds to a connection for whom it was authenticated, with any of its requests.
+  watchProperties(socket, addedToSocket(socket), watch)
   readers.add(listener)
   return () => void readers.delete(listener)
 }
@@ -46,12 +56,25 @@ export function onSocketClose(socket: Socket, listener: () => void): () => void 
   return () => void closers.delete(listener)
 }
 
-function watchProperties(socket: object): Set<Listener> {
-  const readers = new Set<Listener>()
-  readersOf.set(socket, readers)
-  for (const name of clientProperties) if (name in socket) watchProperty(socket, name, readers)
-  watchInspect(socket, readers)
-  return readers
+function watchSocket(socket: object): SocketWatch {
+  const watch: SocketWatch = { readers: new Set(), names: new Set() }
+  watches.set(socket, watch)
+  const present = clientProperties.filter((name) => name in socket)
+  watchProperties(socket, present, watch)
+  watchInspect(socket, watch.readers)
+  return watch
+}
+
+function watchProperties(
+  socket: object,
+  names: readonly string[],
+  { readers, names: watched }: SocketWatch,
+): void {
+  for (const name of names) {
+    if (watched.has(name)) continue
+    watched.add(name)
+    watchProperty(socket, name, readers)
+  }
 }
 
 /** `util.inspect` and `console.log` show the fields in which Node keeps addresses. */

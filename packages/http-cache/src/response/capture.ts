@@ -37,7 +37,7 @@ export interface CaptureEvents {
   onHead(head: ResponseHead): Decision
   /** Called before and after a method of the response runs that middleware in front may have replaced. */
   onForward(isRunning: boolean): void
-  /** Called when the handler reads a header of the response that middleware in front has set. */
+  /** Called when the handler reads a header of the response that middleware in front has set, or keeps its status. */
   onFrontRead(name: string): void
   /** Called before a complete response is sent. */
   onComplete(response: CapturedResponse): Decision
@@ -67,6 +67,8 @@ export class Capture {
   readonly #originals: Methods
   readonly #methods: Methods
   readonly #front: FrontHeaders
+  /** The status that middleware in front has set, and its message. */
+  readonly #frontStatus: readonly [number, string | undefined]
   readonly #maxBytes: number
   readonly #mayKeep: (bytes: number) => boolean
   #chunks: Buffer[] | undefined = []
@@ -96,6 +98,7 @@ export class Capture {
     this.#maxBytes = maxBytes
     this.#mayKeep = mayKeep
     this.#front = new FrontHeaders(response, (name) => events.onFrontRead(name))
+    this.#frontStatus = [response.statusCode, response.statusMessage]
     const { writeHead, write, end, flushHeaders, destroy } = response
     this.#originals = { writeHead, write, end, flushHeaders, destroy } as unknown as Methods
     this.#methods = {
@@ -229,6 +232,10 @@ export class Capture {
 
   #readHead(): ResponseHead {
     const { statusCode, statusMessage } = this.#response
+    const [frontCode, frontMessage] = this.#frontStatus
+    const isFront = statusCode !== 200 && statusCode === frontCode
+    if (isFront || (statusMessage && statusMessage === frontMessage))
+      this.#events.onFrontRead('status')
     const headers = this.#front.current()
     return {
       status: statusCode,

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { listOf } from '../headers/cache-control.ts'
 import { copyHeaders, type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { trimBlanks } from '../headers/white-space.ts'
@@ -24,10 +24,17 @@ const plainHeaders = new Set([
   'x-powered-by',
 ])
 
-type Methods = Pick<
-  ServerResponse,
-  'appendHeader' | 'getHeader' | 'getHeaders' | 'hasHeader' | 'removeHeader' | 'setHeader'
->
+const methods = [
+  'appendHeader',
+  'getHeader',
+  'getHeaderNames',
+  'getHeaders',
+  'getRawHeaderNames',
+  'hasHeader',
+  'removeHeader',
+  'setHeader',
+] as const
+type Methods = { [M in (typeof methods)[number]]: (...args: unknown[]) => unknown }
 
 /**
  * The headers that middleware in front of the cache has set for one client. Those that the application behind it sets are
@@ -43,36 +50,39 @@ export class FrontHeaders {
   /** @param onRead called if the application reads one of them: what it renders may depend on it, or contain it */
   constructor(response: ServerResponse, onRead: (name: string) => void) {
     this.#response = response
-    const { appendHeader, getHeader, getHeaders, hasHeader, removeHeader, setHeader } = response
-    this.#originals = { appendHeader, getHeader, getHeaders, hasHeader, removeHeader, setHeader }
+    const present = methods.filter((method) => method in response)
+    const originals = present.map((method) => [method, Reflect.get(response, method)])
+    this.#originals = Object.fromEntries(originals)
     this.#before = this.current()
     const read = (name: unknown) => {
       const key = String(name).toLowerCase()
       if (this.#isFront(key) && !plainHeaders.has(key)) onRead(key)
     }
+    const readAll = () => Object.keys(this.#before).forEach(read)
     const write = (name: unknown) => this.#written.add(String(name).toLowerCase())
-    const watch = <M extends keyof Methods>(
-      method: M,
-      ...notices: ((name: unknown) => unknown)[]
-    ) =>
+    const notices: Record<keyof Methods, ((name: unknown) => unknown)[]> = {
+      // The one header is made of both.
+      appendHeader: [read, write],
+      getHeader: [read],
+      getHeaderNames: [readAll],
+      getHeaders: [readAll],
+      getRawHeaderNames: [readAll],
+      hasHeader: [read],
+      removeHeader: [write],
+      setHeader: [write],
+    }
+    for (const method of present)
       Object.assign(response, {
         [method]: (...args: unknown[]) => {
-          for (const notice of notices) notice(args[0])
+          for (const notice of notices[method]) notice(args[0])
           return Reflect.apply(this.#originals[method], response, args)
         },
       })
-    watch('getHeader', read)
-    watch('hasHeader', read)
-    watch('getHeaders', () => Object.keys(this.#before).forEach(read))
-    // The one header is made of both.
-    watch('appendHeader', read, write)
-    watch('setHeader', write)
-    watch('removeHeader', write)
   }
 
   /** All headers of the response. */
   current(): Record<string, HeaderValue> {
-    return copyHeaders(this.#originals.getHeaders.call(this.#response))
+    return copyHeaders(this.#originals.getHeaders.call(this.#response) as OutgoingHttpHeaders)
   }
 
   /** Returns those of `headers` that the application has set. Of `Vary`, the names that it has added. */
