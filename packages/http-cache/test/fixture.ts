@@ -43,6 +43,7 @@ export async function serve(listener: Listener) {
 
 export interface Reply {
   readonly status: number
+  readonly statusText: string
   readonly headers: Headers
   readonly body: string
   readonly bytes: Buffer
@@ -87,6 +88,7 @@ export function parse(bytes: Buffer, method = 'GET'): Reply {
   const cache = (headers.get('cache-status') ?? '').replace(/^Stowage; /, '')
   return {
     status: Number(first.split(' ')[1]),
+    statusText: first.split(' ').slice(2).join(' '),
     headers,
     body: content.toString(),
     bytes: content,

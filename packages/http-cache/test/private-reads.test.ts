@@ -112,7 +112,7 @@ function appWith(options: Partial<ResponseCacheOptions>, build: (app: Express) =
   return { app, clock, options: { cache, ttl: '1m', ...options } as ResponseCacheOptions }
 }
 
-describe.each(Object.entries(forms))('%s', (_, form) => {
+describe.each(Object.entries(forms))('%s', (formName, form) => {
   describe.each(Object.keys(places))('a header that is read by %s', (place) => {
     test.each([
       ['nothing declared', {}],
@@ -208,7 +208,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     'a body that middleware in front has invented': ['request.body', ({ body }) => body.user],
     'what was parsed of the first line': ['request.httpVersion', ({ httpVersion }) => httpVersion],
     trailers: ['request.trailers', ({ trailers }) => trailers.user],
-    'the secret of cookies': ['request.secret', (request) => request.secret],
+    'the secret of cookies': ['request.secret', (request) => Reflect.get(request, 'secret')],
     'a property with a symbol as its name': [
       'request.tenant',
       (request) => Reflect.get(request, tenantKey),
@@ -290,8 +290,10 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     ],
     'a name of a header as it was written': [
       (_request, response, user) => response.set(`X-User-${user}`, '1'),
-      (_request, response) =>
-        response.getRawHeaderNames().filter((name) => name.startsWith('X-User-')),
+      (_request, response) => {
+        const names: string[] = Reflect.get(response, 'getRawHeaderNames').call(response)
+        return names.filter((name) => name.startsWith('X-User-'))
+      },
     ],
     'a body that is no plain object': [
       (request, _response, user) => Object.assign(request, { body: new URLSearchParams({ user }) }),
@@ -338,7 +340,8 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       const { body, status, statusText, headers } = await get('/p', { 'x-custom': user })
       seen.push(inspect([body, status, statusText, headers.get('etag'), headers.get('date')]))
     }
-    expect(seen[1]).not.toMatch(/alice|203/)
+    if (formName === 'middleware' && read !== undefined) expect(seen[0]).toMatch(/alice|203/)
+    expect(seen[1]).not.toMatch(/alice|203|500/)
   })
 
   test('a status of middleware in front says why the response is not stored', async () => {
