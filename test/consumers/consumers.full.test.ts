@@ -67,7 +67,10 @@ test.each(guides)('the blocks of %s compile after its npm install lines', async 
   for (const [file, name] of importsIn(join(packages.folder, folder))) {
     expect(installed, `${file} imports ${name}`).toContain(name)
   }
-  await compile(packages, tool('typescript-7', 'bin/tsc'), ['nodenext', 'nodenext'], ...files)
+  const types = installed.flatMap((name) => name.match(/(?<=^@types\/).*/) ?? [])
+  const declared = types.length === 0 ? [] : ['--types', types.join(',')]
+  const compiler = tool('typescript-7', 'bin/tsc')
+  await compile(packages, compiler, ['nodenext', 'nodenext'], ...declared, ...files)
 })
 
 describe('an application in JavaScript', () => {
