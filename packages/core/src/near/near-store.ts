@@ -1,10 +1,11 @@
-import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
+import type { Awaitable, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { type DecodedItem, storedItem } from '../values/items/decoded-item.ts'
 import { isMark } from '../values/mark.ts'
 import { valuesOf } from '../wrappers/batch-error.ts'
+import { StoreDecorator } from '../wrappers/store-decorator.ts'
 import type { NearCache } from './near-cache.ts'
 import { NearReads } from './near-reads.ts'
 
@@ -23,123 +24,92 @@ export interface NearStoreConfig {
  * {@link DecodedItem}, without one the item. Writes drop the key before and after the write, and are announced to the
  * other processes; they never fill the near cache.
  */
-export class NearStore implements AnyStore {
-  readonly name: string
-  readonly payload: 'bytes' | 'entry'
-  readonly durable: boolean
-  readonly processLocal: boolean
-  readonly scan?: (prefix: string) => AsyncIterable<readonly string[]>
-  readonly time?: () => Awaitable<number>
-  readonly getWithTtl?: NonNullable<AnyStore['getWithTtl']>
+export class NearStore extends StoreDecorator {
   readonly #config: NearStoreConfig
-  readonly #store: AnyStore
   readonly #near: NearCache
   readonly #keyPrefix: string
   readonly #reads: NearReads
 
   constructor(config: NearStoreConfig) {
     const { store, near, keyPrefix, codec } = config
-    this.name = store.name
-    this.payload = store.payload
-    this.durable = store.durable === true
-    this.processLocal = store.processLocal === true
-    if (store.scan !== undefined) this.scan = store.scan.bind(store)
-    if (store.time !== undefined) this.time = store.time.bind(store)
-    if (store.getWithTtl !== undefined) this.getWithTtl = store.getWithTtl.bind(store)
+    super(store)
     this.#config = config
-    this.#store = store
     this.#near = near
     this.#keyPrefix = keyPrefix
     this.#reads = new NearReads(store, near, keyPrefix, codec)
   }
 
-  get limits(): StoreLimits {
-    return this.#store.limits
-  }
-
-  get(key: string, options?: ReadOptions): Awaitable<unknown> {
-    if (options?.consistency !== undefined) return this.#store.get(key, options)
+  override get(key: string, options?: ReadOptions): Awaitable<unknown> {
+    if (options?.consistency !== undefined) return this.inner.get(key, options)
     const found = this.#find(key)
     if (found !== undefined) return this.#result(found)
     const read = this.#reads.read(key)
     return read instanceof Promise ? read.then((item) => this.#result(item)) : this.#result(read)
   }
 
-  getMany(keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> {
-    if (options?.consistency !== undefined) return this.#store.getMany(keys, options)
+  override getMany(keys: readonly string[], options?: ReadOptions): Awaitable<unknown[]> {
+    if (options?.consistency !== undefined) return this.inner.getMany(keys, options)
     const found = keys.map((key) => this.#find(key))
     const missing = keys.filter((_, index) => found[index] === undefined)
     if (missing.length === 0) return found.map((item) => this.#result(item))
     return this.#readMissing(found, missing)
   }
 
-  set(key: string, item: unknown, ttl?: number): Awaitable<void> {
-    return this.#write([key], () => this.#store.set(key, storedItem(item), ttl))
+  override set(key: string, item: unknown, ttl?: number): Awaitable<void> {
+    return this.#write([key], () => this.inner.set(key, storedItem(item), ttl))
   }
 
-  setMany(entries: readonly (readonly [string, unknown])[], ttl?: number): Awaitable<void> {
+  override setMany(
+    entries: readonly (readonly [string, unknown])[],
+    ttl?: number,
+  ): Awaitable<void> {
     const keys = entries.map(([key]) => key)
-    return this.#write(keys, () => this.#store.setMany(entries, ttl))
+    return this.#write(keys, () => this.inner.setMany(entries, ttl))
   }
 
-  add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
+  override add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
     const mayChange = isMark(item) ? never : isTrue
-    return this.#write([key], () => this.#store.add(key, item, ttl), mayChange)
+    return this.#write([key], () => this.inner.add(key, item, ttl), mayChange)
   }
 
-  compareAndSet(key: string, expected: unknown, next: unknown, ttl?: number): Awaitable<boolean> {
+  override compareAndSet(
+    key: string,
+    expected: unknown,
+    next: unknown,
+    ttl?: number,
+  ): Awaitable<boolean> {
     const seen = storedItem(expected)
     const readsAsMiss = isMark(seen) && (next === undefined || isMark(next))
     return this.#write(
       [key],
-      () => this.#store.compareAndSet(key, seen, next, ttl),
+      () => this.inner.compareAndSet(key, seen, next, ttl),
       readsAsMiss ? never : isTrue,
     )
   }
 
-  increment(key: string, by: number, ttl?: number): Awaitable<number> {
-    return this.#write([key], () => this.#store.increment(key, by, ttl))
+  override increment(key: string, by: number, ttl?: number): Awaitable<number> {
+    return this.#write([key], () => this.inner.increment(key, by, ttl))
   }
 
-  touch(key: string, ttl?: number): Awaitable<boolean> {
-    return this.#write([key], () => this.#store.touch(key, ttl), isTrue)
+  override touch(key: string, ttl?: number): Awaitable<boolean> {
+    return this.#write([key], () => this.inner.touch(key, ttl), isTrue)
   }
 
-  delete(key: string): Awaitable<boolean> {
-    return this.#write([key], () => this.#store.delete(key))
+  override delete(key: string): Awaitable<boolean> {
+    return this.#write([key], () => this.inner.delete(key))
   }
 
-  deleteMany(keys: readonly string[]): Awaitable<number> {
-    return this.#write(keys, () => this.#store.deleteMany(keys))
+  override deleteMany(keys: readonly string[]): Awaitable<number> {
+    return this.#write(keys, () => this.inner.deleteMany(keys))
   }
 
-  async clear(): Promise<void> {
+  override async clear(): Promise<void> {
     this.#near.dropPrefix(this.#keyPrefix)
     try {
-      await this.#store.clear()
+      await this.inner.clear()
     } finally {
       this.#near.endClear(this.#keyPrefix)
     }
-  }
-
-  ping(): Awaitable<void> {
-    return this.#store.ping()
-  }
-
-  close(): Promise<void> {
-    return this.#store.close()
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
-  }
-
-  consistencyToken(): Awaitable<string> {
-    return this.#store.consistencyToken?.() ?? ''
-  }
-
-  observe(token: string): void {
-    this.#store.observe?.(token)
   }
 
   /** An entry of another codec is not returned, nor a stale one: another process may have refreshed it. */
