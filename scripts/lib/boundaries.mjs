@@ -39,7 +39,7 @@ const folders = {
     leases: ['calls', 'loading', 'store', 'time', 'values', 'wrappers'],
     tags: ['calls', 'keys', 'store', 'time', 'values'],
     freshness: ['calls', 'entry', 'errors', 'store', 'tags', 'time', 'values', 'wrappers'],
-    generations: ['calls', 'diagnostics', 'store', 'time', 'values'],
+    generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
     eviction: [],
     near: [
       'bus',

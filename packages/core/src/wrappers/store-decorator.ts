@@ -1,4 +1,3 @@
-import type { StoreDiagnostics } from '../diagnostics.ts'
 import type { Awaitable, KeyPlacement, ReadOptions, StoreLimits } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
@@ -41,7 +40,7 @@ export class StoreDecorator implements AnyStore {
     return this.inner.placement
   }
 
-  get diagnostics(): StoreDiagnostics | undefined {
+  get diagnostics(): AnyStore['diagnostics'] {
     return this.inner.diagnostics
   }
 
