@@ -32,3 +32,4 @@ export { type ConflictLocation, conflict, retryOnConflict } from './updates/retr
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
 export { longestIntegerText, parseSafeInteger } from './values/integer.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './values/payload.ts'
+export { KeyOrder } from './wrappers/key-order.ts'

@@ -7,11 +7,10 @@ import {
   type StoreLimits,
   systemClock,
 } from '@stowage/core'
-import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
+import { conflict, KeyOrder, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters, isReadFirst } from './items/counters.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
 import { ReadItems } from './items/read-items.ts'
-import { RequestSequencer } from './items/request-sequencer.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
 import { readWithCas } from './values/item-replies.ts'
@@ -26,7 +25,11 @@ export class MemcachedStore implements ByteStore {
   readonly #counters: Counters
   readonly #readItems: ReadItems
   readonly #lifecycle = new Lifecycle('memcached')
-  readonly #order = new RequestSequencer()
+  /**
+   * Calls of several requests keep their order with all other calls for their keys. Those of one request need none among
+   * themselves: a connection sends them in the order of the calls.
+   */
+  readonly #order = new KeyOrder()
 
   constructor(router: Router, oversize: 'reject' | 'chunk') {
     this.#router = router
@@ -46,23 +49,21 @@ export class MemcachedStore implements ByteStore {
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     this.#lifecycle.assertOpen('get')
-    if (options?.forUpdate === true) {
-      return this.#order.after(key, () => this.#readItems.get(key))
-    }
+    if (options?.forUpdate === true) return this.#inOrder(key, () => this.#readItems.get(key))
     if (this.#order.isIdle) return this.#items.get(key)
-    return this.#order.after(key, () => this.#items.get(key))
+    return this.#inOrder(key, () => this.#items.get(key))
   }
 
   getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
     this.#lifecycle.assertOpen('getMany')
-    if (this.#order.isIdle) return this.#items.getMany(keys)
-    return this.#order.afterAll(keys, () => this.#items.getMany(keys))
+    if (!this.#order.isBusy(keys)) return this.#items.getMany(keys)
+    return this.#order.run(keys, false, () => this.#items.getMany(keys))
   }
 
   getWithTtl(keys: readonly string[]): Promise<(ItemWithTtl<Payload> | undefined)[]> {
     this.#lifecycle.assertOpen('getWithTtl')
-    if (this.#order.isIdle) return this.#items.getWithTtl(keys)
-    return this.#order.afterAll(keys, () => this.#items.getWithTtl(keys))
+    if (!this.#order.isBusy(keys)) return this.#items.getWithTtl(keys)
+    return this.#order.run(keys, false, () => this.#items.getWithTtl(keys))
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
@@ -74,9 +75,9 @@ export class MemcachedStore implements ByteStore {
     this.#lifecycle.assertOpen('setMany')
     const hasSplit = entries.some(([, payload]) => this.#items.mayBeSplit(payload))
     if (!hasSplit && this.#order.isIdle) return this.#items.storeMany(entries, ttl)
-    const split = entries.filter(([, payload]) => this.#items.mayBeSplit(payload))
-    const storeAll = () => this.#items.storeMany(entries, ttl)
-    return this.#order.exclusiveAll(entries.map(keyOf), split.map(keyOf), storeAll)
+    const keys = entries.map(([key]) => key)
+    if (!hasSplit && !this.#order.isBusy(keys)) return this.#items.storeMany(entries, ttl)
+    return this.#order.run(keys, true, () => this.#items.storeMany(entries, ttl))
   }
 
   add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
@@ -91,7 +92,7 @@ export class MemcachedStore implements ByteStore {
     ttl?: number,
   ): Promise<boolean> {
     this.#lifecycle.assertOpen('compareAndSet')
-    return this.#order.exclusive(key, () =>
+    return this.#order.run([key], true, () =>
       this.#retryOnConflict('compareAndSet', key, () =>
         this.#tryCompareAndSet(key, expected, next, ttl),
       ),
@@ -102,31 +103,31 @@ export class MemcachedStore implements ByteStore {
     this.#lifecycle.assertOpen('increment')
     const increment = () =>
       this.#retryOnConflict('increment', key, () => this.#counters.tryIncrement(key, by, ttl))
-    return isReadFirst(by)
-      ? this.#order.exclusive(key, increment)
-      : this.#order.shared(key, increment)
+    if (isReadFirst(by)) return this.#order.run([key], true, increment)
+    return this.#order.overlap('increment', key, increment, undefined)
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
     this.#lifecycle.assertOpen('touch')
     if (this.#order.isIdle) return this.#items.touch(key, ttl)
-    return this.#order.after(key, () => this.#items.touch(key, ttl))
+    return this.#inOrder(key, () => this.#items.touch(key, ttl))
   }
 
   delete(key: string): Promise<boolean> {
     this.#lifecycle.assertOpen('delete')
     if (this.#order.isIdle) return this.#items.delete('delete', key)
-    return this.#order.after(key, () => this.#items.delete('delete', key))
+    return this.#inOrder(key, () => this.#items.delete('delete', key))
   }
 
   deleteMany(keys: readonly string[]): Promise<number> {
     this.#lifecycle.assertOpen('deleteMany')
-    return this.#order.afterAll(keys, () => this.#items.deleteMany(keys))
+    if (!this.#order.isBusy(keys)) return this.#items.deleteMany(keys)
+    return this.#order.run(keys, true, () => this.#items.deleteMany(keys))
   }
 
   clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
-    return this.#order.exclusiveForEveryKey(() =>
+    return this.#order.runForEveryKey(() =>
       this.#dispatcher.broadcast('clear', (connection) => connection.flushAll('clear')),
     )
   }
@@ -162,7 +163,13 @@ export class MemcachedStore implements ByteStore {
     const isSplit = this.#items.mayBeSplit(payload)
     if (!isSplit && this.#order.isIdle) return this.#items.store(operation, key, payload, write)
     const store = () => this.#items.store(operation, key, payload, write)
-    return isSplit ? this.#order.exclusive(key, store) : this.#order.after(key, store)
+    return isSplit ? this.#order.run([key], true, store) : this.#inOrder(key, store)
+  }
+
+  /** Makes a call of one request: after the calls of several requests that came before. */
+  #inOrder<T>(key: string, call: () => Promise<T>): Promise<T> {
+    if (!this.#order.has(key)) return call()
+    return this.#order.overlap('one request', key, call, undefined)
   }
 
   #retryOnConflict<T>(
@@ -199,8 +206,4 @@ export class MemcachedStore implements ByteStore {
       : this.#items.store(operation, key, next, { mode: 'set', ttl, cas, read: readCasOutcome }))
     return outcome === 'changed' ? conflict : outcome === 'done'
   }
-}
-
-function keyOf([key]: readonly [string, Payload]): string {
-  return key
 }

@@ -4,6 +4,7 @@ import type { Awaitable } from '../store.ts'
 
 /** A write of a key, or several that overlap, and the reads after it until the next write. */
 interface Epoch {
+  readonly key: string
   /** The number of writes in flight. Counted, like all calls: a chain of overlapping calls would never end. */
   writes: number
   /** Resolves when no write is in flight; created for a read that waits for it. */
@@ -18,7 +19,19 @@ interface Epoch {
   idle: Deferred<void> | undefined
 }
 
-/** Delays a write until the earlier calls of its keys have settled, and a read until the earlier writes have. */
+/** Stands for every key. No key is empty. */
+const everyKey = ''
+
+/**
+ * Delays a write until the earlier calls of its keys have settled, and a read until the earlier writes have.
+ *
+ * @example
+ * const order = new KeyOrder()
+ * await Promise.all([
+ *   order.run(['a'], true, async () => 'a write'),
+ *   order.run(['a'], false, async () => 'a read after it'),
+ * ])
+ */
 export class KeyOrder {
   /** The last epoch of each key with calls in flight. */
   readonly #epochs = new Map<string, Epoch>()
@@ -37,6 +50,18 @@ export class KeyOrder {
   run<T>(
     keys: readonly string[],
     isWrite: boolean,
+    call: () => Promise<T>,
+    onTimeout?: () => Error,
+  ): Promise<T>
+  run<T>(
+    keys: readonly string[],
+    isWrite: boolean,
+    call: () => Awaitable<T>,
+    onTimeout?: () => Error,
+  ): Awaitable<T>
+  run<T>(
+    keys: readonly string[],
+    isWrite: boolean,
     call: () => Awaitable<T>,
     onTimeout: () => Error = unlimited,
   ): Awaitable<T> {
@@ -45,6 +70,11 @@ export class KeyOrder {
     const result = call()
     if (result instanceof Promise) this.#track(keys, isWrite, result)
     return result
+  }
+
+  /** Makes a write of every key, such as a `clear`: all later calls wait for it as well. */
+  runForEveryKey<T>(call: () => Promise<T>): Promise<T> {
+    return this.run([...new Set([...this.#epochs.keys(), everyKey])], true, call)
   }
 
   /**
@@ -56,10 +86,22 @@ export class KeyOrder {
   overlap<A, T>(
     operation: string,
     key: string,
+    call: (argument: A) => Promise<T>,
+    argument: A,
+  ): Promise<T>
+  overlap<A, T>(
+    operation: string,
+    key: string,
+    call: (argument: A) => Awaitable<T>,
+    argument: A,
+  ): Awaitable<T>
+  overlap<A, T>(
+    operation: string,
+    key: string,
     call: (argument: A) => Awaitable<T>,
     argument: A,
   ): Awaitable<T> {
-    const latest = this.#epochs.size === 0 ? undefined : this.#epochs.get(key)
+    const latest = this.#latestOf(key)
     const joins = latest?.operation === operation && latest.inFlight === latest.writes
     const earlier = joins ? latest.earlier : latest && idleOf(latest)
     const result = earlier === undefined ? call(argument) : earlier.then(() => call(argument))
@@ -67,7 +109,7 @@ export class KeyOrder {
     const epoch = joins ? latest : this.#add(key, operation, earlier)
     epoch.writes++
     epoch.inFlight++
-    const end = () => this.#end(key, epoch, true)
+    const end = () => this.#end(epoch, true)
     result.then(end, end)
     return result
   }
@@ -77,7 +119,7 @@ export class KeyOrder {
     const idle: T[] = []
     const busy: T[] = []
     for (const entry of entries) {
-      const epoch = this.#epochs.get(keyOf(entry))
+      const epoch = this.#latestOf(keyOf(entry))
       const waits = epoch !== undefined && (isWrite || epoch.writes > 0)
       if (waits) busy.push(entry)
       else idle.push(entry)
@@ -92,12 +134,12 @@ export class KeyOrder {
 
   /** Whether calls of one of the keys are in flight. */
   isBusy(keys: readonly string[]): boolean {
-    return keys.some((key) => this.#epochs.has(key))
+    return !this.isIdle && keys.some((key) => this.has(key))
   }
 
   /** The same for one key. */
   has(key: string): boolean {
-    return this.#epochs.has(key)
+    return this.#latestOf(key) !== undefined
   }
 
   /** Resolves when the calls have settled that are in flight now for keys with this prefix. */
@@ -109,6 +151,11 @@ export class KeyOrder {
   /** Resolves when no call is in flight. */
   async idle(): Promise<void> {
     while (this.#epochs.size > 0) await Promise.all([...this.#epochs.values()].map(idleOf))
+  }
+
+  #latestOf(key: string): Epoch | undefined {
+    if (this.#epochs.size === 0) return undefined
+    return this.#epochs.get(key) ?? this.#epochs.get(everyKey)
   }
 
   #wait<T>(
@@ -131,7 +178,7 @@ export class KeyOrder {
     const earlier: Promise<unknown>[] = []
     if (this.#epochs.size === 0) return earlier
     for (const key of keys) {
-      const epoch = this.#epochs.get(key)
+      const epoch = this.#latestOf(key)
       if (epoch !== undefined && isWrite) earlier.push(idleOf(epoch))
       else if (epoch !== undefined && epoch.writes > 0) earlier.push(writtenOf(epoch))
     }
@@ -141,8 +188,7 @@ export class KeyOrder {
   #track(keys: readonly string[], isWrite: boolean, result: Promise<unknown>): void {
     const epochs = keys.map((key) => this.#begin(key, isWrite))
     const end = () => {
-      for (let i = 0; i < keys.length; i++)
-        this.#end(keys[i] as string, epochs[i] as Epoch, isWrite)
+      for (const epoch of epochs) this.#end(epoch, isWrite)
     }
     result.then(end, end)
   }
@@ -150,15 +196,26 @@ export class KeyOrder {
   /** Counts a call in the epoch of its key. A write begins a new one. */
   #begin(key: string, isWrite: boolean): Epoch {
     let epoch = isWrite ? undefined : this.#epochs.get(key)
-    if (epoch === undefined) epoch = this.#add(key, undefined, undefined)
+    if (epoch === undefined) {
+      const latest = isWrite ? undefined : this.#latestOf(key)
+      epoch = this.#add(key, undefined, undefined)
+      if (latest !== undefined) this.#addWriteOf(latest, epoch)
+    }
     if (isWrite) epoch.writes++
     epoch.inFlight++
     return epoch
   }
 
+  /** The reads of this epoch wait for a write of every key. */
+  #addWriteOf(earlier: Epoch, epoch: Epoch): void {
+    epoch.writes++
+    epoch.inFlight++
+    idleOf(earlier).then(() => this.#end(epoch, true))
+  }
+
   #add(key: string, operation: string | undefined, earlier: Promise<unknown> | undefined): Epoch {
     const shape = { writes: 0, inFlight: 0, written: undefined, idle: undefined }
-    const epoch: Epoch = { ...shape, operation, earlier }
+    const epoch: Epoch = { ...shape, key, operation, earlier }
     this.#epochs.set(key, epoch)
     earlier?.then(() => {
       epoch.earlier = undefined
@@ -166,12 +223,12 @@ export class KeyOrder {
     return epoch
   }
 
-  #end(key: string, epoch: Epoch, isWrite: boolean): void {
+  #end(epoch: Epoch, isWrite: boolean): void {
     if (isWrite && --epoch.writes === 0) epoch.written?.resolve()
     epoch.inFlight--
     if (epoch.inFlight > 0) return
     epoch.idle?.resolve()
-    if (this.#epochs.get(key) === epoch) this.#epochs.delete(key)
+    if (this.#epochs.get(epoch.key) === epoch) this.#epochs.delete(epoch.key)
   }
 }
 

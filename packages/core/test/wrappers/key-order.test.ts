@@ -9,6 +9,7 @@ import {
   withKeyOrder,
   wrapStore,
 } from '@stowage/core'
+import { Deferred, KeyOrder } from '@stowage/core/driver'
 import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -153,3 +154,76 @@ function outcomeFor(key: string): PromiseSettledResult<unknown> {
   if (key !== 'bad') return { status: 'fulfilled', value: undefined }
   return { status: 'rejected', reason: new CacheError('ERR_CACHE_REJECTED', 'bad', { key }) }
 }
+
+describe('a write of every key', () => {
+  /** Starts calls that end when they are told to, and records when each begins. */
+  function setup() {
+    const order = new KeyOrder()
+    const begun: string[] = []
+    const ends = new Map<string, Deferred<void>>()
+    const call = (name: string) => () => {
+      begun.push(name)
+      const end = new Deferred<void>()
+      ends.set(name, end)
+      return end.promise
+    }
+    const end = async (...names: string[]) => {
+      for (const name of names) ends.get(name)?.resolve()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return { order, begun, call, end }
+  }
+
+  test('waits for all earlier calls, and all later calls wait for it', async () => {
+    const { order, begun, call, end } = setup()
+    const calls = [
+      order.run(['a'], true, call('write a')),
+      order.overlap('add', 'b', call('add b'), undefined),
+      order.runForEveryKey(call('clear')),
+      order.run(['a'], false, call('read a')),
+      order.run(['c'], false, call('read c')),
+      order.run(['c'], false, call('read c again')),
+      order.overlap('add', 'd', call('add d'), undefined),
+      order.run(['e', 'f'], true, call('write e and f')),
+    ]
+    expect(begun).toEqual(['write a', 'add b'])
+    expect([order.has('z'), order.isBusy(['y', 'z'])]).toEqual([true, true])
+    await end('write a')
+    expect(begun).toHaveLength(2)
+    await end('add b')
+    expect(begun).toEqual(['write a', 'add b', 'clear'])
+    await end('clear')
+    expect(begun.slice(3).sort()).toEqual(
+      ['add d', 'read a', 'read c', 'read c again', 'write e and f'].sort(),
+    )
+    await end(...begun)
+    await Promise.all(calls)
+    expect(order.isIdle).toBe(true)
+  })
+
+  test('of two, the second waits for the first, and for the calls between them', async () => {
+    const { order, begun, call, end } = setup()
+    order.runForEveryKey(call('first'))
+    order.run(['a'], true, call('write a'))
+    order.runForEveryKey(call('second'))
+    order.run(['a'], false, call('read a'))
+    for (const each of ['first', 'write a', 'second', 'read a']) {
+      expect(begun.at(-1)).toBe(each)
+      await end(each)
+    }
+    expect(order.isIdle).toBe(true)
+  })
+
+  test('does not delay a later write while reads of other keys overlap', async () => {
+    const { order, begun, call, end } = setup()
+    order.runForEveryKey(call('clear'))
+    order.run(['a'], false, call('read 0'))
+    await end('clear')
+    order.run(['b'], true, call('write b'))
+    for (let i = 1; i <= 3; i++) {
+      order.run(['a'], false, call(`read ${i}`))
+      await end(`read ${i - 1}`)
+    }
+    expect(begun).toContain('write b')
+  })
+})

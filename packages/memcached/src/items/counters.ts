@@ -1,12 +1,11 @@
 import { CacheError } from '@stowage/core'
-import { conflict, notACounter } from '@stowage/core/driver'
+import { conflict, KeyOrder, notACounter } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readSum } from '../protocol/status-replies.ts'
 import { escaped, flags, maxPlainCounter } from '../values/value-format.ts'
 import { type Counter, readCounter } from './counter.ts'
 import type { Items } from './items.ts'
-import { RequestSequencer } from './request-sequencer.ts'
 
 const operation = 'increment'
 /** The largest number that is added without a look at the counter. Far less than what a plain counter lacks to 2^53. */
@@ -29,7 +28,7 @@ export class Counters {
   readonly #dispatcher: Dispatcher
   readonly #items: Items
   /** Only one replacement of a counter is in flight per process, so that a process does not compete with itself. */
-  readonly #replacements = new RequestSequencer()
+  readonly #replacements = new KeyOrder()
 
   constructor(dispatcher: Dispatcher, items: Items) {
     this.#dispatcher = dispatcher
@@ -89,7 +88,7 @@ export class Counters {
     by: number,
     ttl: number | undefined,
   ): Promise<number | typeof conflict> {
-    return this.#replacements.exclusive(key, async () => {
+    return this.#replacements.run([key], true, async () => {
       const counter = await this.#dispatcher.send(operation, key, (connection) =>
         connection.get(operation, key, readCounter),
       )
