@@ -10,7 +10,7 @@ export default {
     'lru-cache': lazyContestant('caches/lru-cache', 'memory'),
     stowage: lazyContestant('stowage/memory', 'shared'),
     'stowage-bytes': lazyContestant('stowage/memory', 'bytes'),
-    'stowage-failover': lazyContestant('stowage/memory', 'withSpare'),
+    'stowage-failover': lazyContestant('stowage/memory', 'withFallback'),
   },
   peers: {
     'async-cache-dedupe': lazyContestant('caches/async-cache-dedupe', 'memory'),

@@ -13,7 +13,7 @@ export default {
     minimal: lazyContestant('clients/redis-minimal', 'redis'),
     stowage: lazyContestant('stowage/redis', 'redis'),
     'stowage-tagged': lazyContestant('stowage/redis', 'tagged'),
-    'stowage-failover': lazyContestant('stowage/redis', 'withSpare'),
+    'stowage-failover': lazyContestant('stowage/redis', 'withFallback'),
   },
   peers: {
     'async-cache-dedupe': lazyContestant('caches/async-cache-dedupe', 'redis'),

@@ -14,10 +14,10 @@ import {
 import { afterAll, describe, test } from 'vitest'
 
 const server = await startRedis()
-const spare = await startRedis()
+const fallback = await startRedis()
 const cache = await startMemcached()
 afterAll(async () => {
-  await Promise.all([server.stop(), spare.stop(), cache.stop()])
+  await Promise.all([server.stop(), fallback.stop(), cache.stop()])
 })
 
 const allGroups = [...new Set(conformance.map(({ group }) => group))]
@@ -25,7 +25,7 @@ const wait = async (ms: number) => sleep(ms)
 const onServers = { wait, concurrent: test.concurrent, sharedBackend: true }
 const maxValueBytes = 1024 * 1024
 const onRedis = () => redis({ url: server.url, maxValueBytes, timeout: '10s' })
-const onSpare = () => redis({ url: spare.url, maxValueBytes, timeout: '10s' })
+const onFallback = () => redis({ url: fallback.url, maxValueBytes, timeout: '10s' })
 const onMemcached = () => memcached({ servers: [cache.address], timeout: '10s' })
 
 describe('memory, then memory', () => {
@@ -64,14 +64,14 @@ describe('Redis, then memory', () => {
 })
 
 describe('Redis, then Redis', () => {
-  conform(test, () => failover([onRedis(), onSpare()]), { ...onServers, groups: variantGroups })
+  conform(test, () => failover([onRedis(), onFallback()]), { ...onServers, groups: variantGroups })
 })
 
 describe('memcached, then memory', () => {
   conform(test, () => failover([onMemcached(), memory()]), { ...onServers, groups: variantGroups })
 })
 
-describe('a spare store during an outage', () => {
+describe('a fallback store during an outage', () => {
   const clock = new ManualClock()
   // Items expire after a day, whatever their ttl. Locks, and slots of concurrency limits, are only in the primary store.
   const isSupported = (group: ConformanceGroup) => !/expiry|ttl|tags|locks|rate limits/.test(group)
@@ -83,12 +83,12 @@ describe('a spare store during an outage', () => {
 })
 
 /** A store whose primary store does not reply. */
-async function inOutage(createSpare: () => ByteStore) {
+async function inOutage(createFallback: () => ByteStore) {
   const unreachable = wrapStore(memory(), (operation, call) => {
     if (operation === 'close') return call()
     throw new CacheError('ERR_CACHE_UNAVAILABLE', 'The test says so.', { operation })
   })
-  const store = failover([unreachable, createSpare()])
+  const store = failover([unreachable, createFallback()])
   for (let calls = 0; calls < 10; calls++) await store.set(`key${calls}`, '1')
   return store
 }

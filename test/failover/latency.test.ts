@@ -17,12 +17,12 @@ afterEach(async () => {
 async function setUp() {
   const backend = await backends.redis()
   cleanups.push(() => backend.stop())
-  const spare = memory()
+  const fallback = memory()
   const [primary, driver] = [0, 1].map(() => redis(backend.job.options as RedisOptions)) as [
     ByteStore,
     ByteStore,
   ]
-  const store = failover([primary, spare])
+  const store = failover([primary, fallback])
   cleanups.push(() => store.close())
   cleanups.push(() => driver.close())
   let phase = 'primary'
@@ -33,7 +33,7 @@ async function setUp() {
   cleanups.push(() => channels.failover.unsubscribe(record))
   await store.set(key, 'v')
   await driver.ping()
-  return { backend, spare, store, driver, phaseNow: () => phase }
+  return { backend, fallback, store, driver, phaseNow: () => phase }
 }
 
 /** The median of calls that are made at the same time. */
@@ -66,13 +66,13 @@ const outages: Record<string, (backend: Backend) => void> = {
 test.each(Object.keys(outages))(
   'adds at most a deadline until the breaker opens, and at most 1 ms afterwards, if the server %s',
   async (name) => {
-    const { backend, spare, store, driver, phaseNow } = await setUp()
+    const { backend, fallback, store, driver, phaseNow } = await setUp()
     outages[name]?.(backend)
-    // Without a spare store, a call fails after the deadline of the driver at the latest.
+    // Without a fallback store, a call fails after the deadline of the driver at the latest.
     const [failing, first] = await Promise.all([medianAtOnce(driver), medianAtOnce(store)])
     expect(first).toBeLessThan(failing + slackMs)
-    await expect.poll(() => runningTimeOf(() => store.get(key)).then(phaseNow)).toBe('spare')
-    // Compared with the spare store itself: the calls do not wait for the other one.
-    expect((await medianOf(store)) - (await medianOf(spare))).toBeLessThan(1)
+    await expect.poll(() => runningTimeOf(() => store.get(key)).then(phaseNow)).toBe('fallback')
+    // Compared with the fallback store itself: the calls do not wait for the other one.
+    expect((await medianOf(store)) - (await medianOf(fallback))).toBeLessThan(1)
   },
 )

@@ -2,7 +2,7 @@ import { test } from 'vitest'
 import type { backends } from './backends.ts'
 import { expectLatency, mute, refuse, run } from './outages.ts'
 
-/** Tests two outages of a backend with a spare store in the memory of each process. */
+/** Tests two outages of a backend with a fallback store in the memory of each process. */
 export function outageTests(backend: keyof typeof backends): void {
   test('nothing fails or is outdated when a server refuses connections, and later is silent', async () => {
     const logs = await run({ backend }, async ({ backend, untilReturned }) => {

@@ -18,7 +18,7 @@ const settleMs = 6_000
 const maxStallMs = 1_000
 /**
  * The shortest outage that a process notices although it was stopped meanwhile. One that has hardly seen an outage goes on
- * reading the store, in which the changes that others have made in their spare stores are missing until they return.
+ * reading the store, in which the changes that others have made in their fallback stores are missing until they return.
  */
 export const shortOutageMs: number = 2 * maxStallMs
 const maxAttempts = 6
@@ -29,7 +29,7 @@ export const memory: StoreJob = { driver: 'memory', options: { maxEntries: 100_0
 export interface Run {
   readonly backend: keyof typeof backends
   /** Memory by default, of which each process has its own. */
-  readonly spare?: StoreJob
+  readonly fallback?: StoreJob
   /** @default 100 000 */
   readonly journal?: number
 }
@@ -55,9 +55,9 @@ export async function run(
     expect(stallMs, 'The machine stops processes for too long for this test').toBeLessThan(
       maxStallMs,
     )
-    const isSharedSpare = (setup.spare ?? memory).driver !== 'memory'
+    const isSharedFallback = (setup.fallback ?? memory).driver !== 'memory'
     const stops = `the machine stopped a process for ${Math.round(stallMs)} ms at most`
-    expect(findProblems(logs, { isSharedSpare }), stops).toEqual([])
+    expect(findProblems(logs, { isSharedFallback }), stops).toEqual([])
     expectOutage(logs)
     expect(rateOf(logs)).toBeGreaterThan(minRateShare * perSecond)
     return logs
@@ -65,13 +65,13 @@ export async function run(
 }
 
 async function attempt(
-  { backend: name, spare = memory, journal = 100_000 }: Run,
+  { backend: name, fallback = memory, journal = 100_000 }: Run,
   disturb: (disturbed: Disturbed) => Promise<void>,
 ) {
   const backend = await backends[name]()
   const { job: primary, env } = backend
   const perSecond = backend.perSecond / processes
-  const job = { perSecond, primary, spare, failoverOptions: { journal, settle: settleMs } }
+  const job = { perSecond, primary, fallback, failoverOptions: { journal, settle: settleMs } }
   const fleet = await Fleet.start(processes, job, env)
   try {
     await fleet.all('start')
@@ -114,7 +114,7 @@ export async function mute({ proxy }: Backend, ms = outageMs): Promise<void> {
 }
 
 function expectOutage(logs: readonly Log[]): void {
-  for (const { phases } of logs) expect(phases.map(([phase]) => phase)).toContain('spare')
+  for (const { phases } of logs) expect(phases.map(([phase]) => phase)).toContain('fallback')
 }
 
 /**
@@ -122,7 +122,7 @@ function expectOutage(logs: readonly Log[]): void {
  * deadlines at most: one for each round trip.
  */
 export function expectLatency(logs: readonly Log[]): void {
-  const away = durationsIn(logs, 'spare')
+  const away = durationsIn(logs, 'fallback')
   expect(away.length).toBeGreaterThan(100)
   // A machine that stops a process does so during a few calls only, because they do not wait for anything.
   expect(away[Math.floor(away.length / 2)]).toBeLessThan(1)

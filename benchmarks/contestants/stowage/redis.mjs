@@ -10,4 +10,4 @@ export const redis = ({ url }) => cacheContestant(open(url))
 export const tagged = ({ url }) => taggedCacheContestant(open(url))
 
 /** With another store behind it, which is never used. */
-export const withSpare = ({ url }) => cacheContestant(failover([open(url), memory()]))
+export const withFallback = ({ url }) => cacheContestant(failover([open(url), memory()]))

@@ -293,8 +293,8 @@ describe('finds and names', () => {
     ])
     expect(servers).toMatchObject([
       { address: local(redis.port), role: 'primary', isReachable: true },
-      { address: local(port), role: 'spare primary', isReachable: false, stores: ['cache'] },
-      { address: 'this process', role: 'spare store', isReachable: true, stores: ['cache'] },
+      { address: local(port), role: 'fallback primary', isReachable: false, stores: ['cache'] },
+      { address: 'this process', role: 'fallback store', isReachable: true, stores: ['cache'] },
     ])
     expect(variables.FAILOVER_REDIS_URL).toBe(`redis://***@${local(port)}`)
     const text = await folder.run(['doctor', '--verbose'], env)

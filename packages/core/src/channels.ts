@@ -54,18 +54,18 @@ export interface BreakerEvent {
   readonly error?: unknown
 }
 
-/** A store of `failover` is replaced by the next one, or comes back. */
+/** A store of `failover` is replaced by its fallback store, or comes back. */
 export interface FailoverEvent {
   /** Name of the driver of the store. */
   readonly store: string
-  /** Name of the driver of the next store. */
-  readonly spare: string
+  /** Name of the driver of the fallback store. */
+  readonly fallback: string
   /**
-   * `'partial'`: calls that fail are repeated on the next store. `'suspected'`: most calls have just failed, so that reads
-   * go there. `'spare'`: all calls go there. `'settling'`: the store replies again and is written, reads still go to the
+   * `'partial'`: calls that fail are repeated on the fallback store. `'suspected'`: most calls have just failed, so that reads
+   * go there. `'fallback'`: all calls go there. `'settling'`: the store replies again and is written, reads still go to the
    * next one. `'primary'`: the outage is over.
    */
-  readonly phase: 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
+  readonly phase: 'primary' | 'partial' | 'suspected' | 'fallback' | 'settling'
   /** How many changed keys are not yet deleted from the store. */
   readonly journal: number
   /** Whether more keys were changed than the journal holds, so that caches clear their prefixes. */
@@ -114,7 +114,7 @@ export const channels: Readonly<
   limit: channel('stowage:limit'),
   /** The breaker of a store opened, tries the store, or closed. @see BreakerEvent */
   breaker: channel('stowage:breaker'),
-  /** A store was replaced by its spare store, or came back. @see FailoverEvent */
+  /** A store was replaced by its fallback store, or came back. @see FailoverEvent */
   failover: channel('stowage:failover'),
 }
 

@@ -2,10 +2,10 @@
 /** @typedef {import('./call-log.mjs').LoggedCall} LoggedCall */
 
 /**
- * For as long, processes that share a spare store may use different ids of an outage, and read what others have replaced.
+ * For as long, processes that share a fallback store may use different ids of an outage, and read what others have replaced.
  */
 const agreementMs = 1_500
-/** Calls that are repeated in the spare store. All others fail with a code if they are in flight when the store fails. */
+/** Calls that are repeated in the fallback store. All others fail with a code if they are in flight when the store fails. */
 const repeatable = new Set(['get', 'getMany', 'set', 'setMany', 'delete', 'touch'])
 
 /**
@@ -13,14 +13,15 @@ const repeatable = new Set(['get', 'getMany', 'set', 'setMany', 'delete', 'touch
  * returned an older version than one that had been acknowledged. Each key has one process that changes it.
  *
  * @param {readonly Log[]} logs
- * @param {{ isSharedSpare: boolean }} options
+ * @param {{ isSharedFallback: boolean }} options
  */
-export function findProblems(logs, { isSharedSpare }) {
+export function findProblems(logs, { isSharedFallback }) {
   const changes = changesOf(logs)
   return logs.flatMap(({ log }, reader) =>
     log.flatMap((call) => {
       const problem =
-        failureOf(call) ?? staleRead(call, `${reader}:`, changes.get(call[1]) ?? [], isSharedSpare)
+        failureOf(call) ??
+        staleRead(call, `${reader}:`, changes.get(call[1]) ?? [], isSharedFallback)
       return problem === undefined ? [] : [`process ${reader}: ${problem}`]
     }),
   )
@@ -29,8 +30,8 @@ export function findProblems(logs, { isSharedSpare }) {
 /** @param {LoggedCall} call */
 function failureOf([operation, key, , , , before, after, code]) {
   if (code === '') return undefined
-  // Nothing is in flight in the primary store when only the spare one is used.
-  const mayFail = !repeatable.has(operation) && !(before === 'spare' && after === 'spare')
+  // Nothing is in flight in the primary store when only the fallback one is used.
+  const mayFail = !repeatable.has(operation) && !(before === 'fallback' && after === 'fallback')
   if (mayFail && code.startsWith('ERR_CACHE_')) return undefined
   return `${operation} ${key} failed with ${code} in phase ${before} to ${after}`
 }
@@ -39,24 +40,24 @@ function failureOf([operation, key, , , , before, after, code]) {
  * @param {LoggedCall} call
  * @param {string} ownPrefix of the keys that the reader changes itself
  * @param {readonly Change[]} changes of the key
- * @param {boolean} isSharedSpare
+ * @param {boolean} isSharedFallback
  */
 function staleRead(
   [operation, key, version, start, end, before, after],
   ownPrefix,
   changes,
-  isSharedSpare,
+  isSharedFallback,
 ) {
   if (!operation.startsWith('get') || version === -1) return undefined
   const times = `in phase ${before} to ${after} at ${Math.round(start)}, within ${Math.round(end - start)} ms`
   const isOwn = key.startsWith(ownPrefix)
-  if (!isSharedSpare && !isOwn && (isAway(before) || isAway(after))) {
+  if (!isSharedFallback && !isOwn && (isAway(before) || isAway(after))) {
     // It may have been read from either store, of which the own one has no values of others.
     return isAway(before) && isAway(after)
-      ? `read version ${version} of ${key} from a spare store that others do not use, ${times}`
+      ? `read version ${version} of ${key} from a fallback store that others do not use, ${times}`
       : undefined
   }
-  const isAgreed = !isSharedSpare || isOwn || (before === 'primary' && after === 'primary')
+  const isAgreed = !isSharedFallback || isOwn || (before === 'primary' && after === 'primary')
   const newest = newestBefore(changes, isAgreed ? start : start - agreementMs)
   if (newest === undefined || version >= newest) return undefined
   return `read version ${version} of ${key} instead of ${newest}, ${times}`

@@ -17,7 +17,7 @@ async function createStore({ driver, options }) {
   return imported.create(options)
 }
 
-const stores = [await createStore(job.primary), await createStore(job.spare)]
+const stores = [await createStore(job.primary), await createStore(job.fallback)]
 const store = failover(/** @type {any} */ (stores), job.failoverOptions)
 const cache = new Cache(store, { prefix: 'app:' })
 const log = new CallLog()

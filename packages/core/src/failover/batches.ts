@@ -1,9 +1,9 @@
 import type { Awaitable, ByteStore, Payload, ReadOptions } from '../store.ts'
 import { errorFor, valuesOf } from '../wrappers/batch-error.ts'
 import { attempt, type Changes } from './changes.ts'
+import type { Fallback } from './fallback/fallback.ts'
 import type { Recovery } from './recovery/recovery.ts'
 import { repeatFailed } from './repeat-failed.ts'
-import type { Spare } from './spare/spare.ts'
 
 export type Items = (Payload | undefined)[]
 export type Entries = readonly (readonly [key: string, item: Payload])[]
@@ -11,7 +11,7 @@ export type Entries = readonly (readonly [key: string, item: Payload])[]
 /** Makes the calls for several keys. Those that both stores take part in are made one by one. */
 export class Batches {
   readonly #primary: ByteStore
-  readonly #spare: Spare
+  readonly #fallback: Fallback
   readonly #recovery: Recovery
   readonly #changes: Changes
   readonly #single: Pick<ByteStore, 'set' | 'delete'>
@@ -19,29 +19,29 @@ export class Batches {
   /** @param single the calls for one key */
   constructor(
     primary: ByteStore,
-    spare: Spare,
+    fallback: Fallback,
     recovery: Recovery,
     changes: Changes,
     single: Pick<ByteStore, 'set' | 'delete'>,
   ) {
     this.#primary = primary
-    this.#spare = spare
+    this.#fallback = fallback
     this.#recovery = recovery
     this.#changes = changes
     this.#single = single
   }
 
   getMany(keys: readonly string[], options?: ReadOptions): Awaitable<Items> {
-    if (this.#recovery.isAway) return this.#spare.getMany(keys, options)
+    if (this.#recovery.isAway) return this.#fallback.getMany(keys, options)
     if (this.#recovery.phase === 'partial') return this.#getFromBoth(keys, options)
     return this.#getFromPrimary(keys, options)
   }
 
   setMany(entries: Entries, ttl?: number): Awaitable<void> {
     const { phase } = this.#recovery
-    if (phase === 'spare') {
+    if (phase === 'fallback') {
       for (const [key] of entries) this.#recovery.noteChange(key)
-      return this.#spare.setMany(entries, ttl)
+      return this.#fallback.setMany(entries, ttl)
     }
     if (phase !== 'primary') return this.setEach(entries, ttl)
     return this.#changes.call(
@@ -52,9 +52,9 @@ export class Batches {
 
   deleteMany(keys: readonly string[]): Awaitable<number> {
     const { phase } = this.#recovery
-    if (phase === 'spare') {
+    if (phase === 'fallback') {
       for (const key of keys) this.#recovery.noteChange(key)
-      return this.#spare.deleteMany(keys)
+      return this.#fallback.deleteMany(keys)
     }
     if (phase !== 'primary') return this.#deleteEach(keys)
     return this.#changes.call(
@@ -69,28 +69,28 @@ export class Batches {
       (error) =>
         repeatFailed(error, keys, (some, failure) => {
           this.#recovery.noteFailure(failure)
-          return this.#spare.getMany(some, options)
+          return this.#fallback.getMany(some, options)
         }) as Promise<Items>,
     )
   }
 
   async #getFromBoth(keys: readonly string[], options?: ReadOptions): Promise<Items> {
-    const isUnsettled = keys.map((key) => this.#recovery.readsSpare(key))
+    const isUnsettled = keys.map((key) => this.#recovery.readsFallback(key))
     if (!isUnsettled.includes(true)) return this.#getFromPrimary(keys, options)
-    if (!isUnsettled.includes(false)) return this.#spare.getMany(keys, options)
-    const [fromPrimary, fromSpare] = await Promise.all([
+    if (!isUnsettled.includes(false)) return this.#fallback.getMany(keys, options)
+    const [fromPrimary, fromFallback] = await Promise.all([
       this.#getFromPrimary(
         keys.filter((_, index) => !isUnsettled[index]),
         options,
       ),
-      this.#spare.getMany(
+      this.#fallback.getMany(
         keys.filter((_, index) => isUnsettled[index]),
         options,
       ),
     ])
-    let [primaryIndex, spareIndex] = [0, 0]
-    return isUnsettled.map((inSpare) =>
-      inSpare ? fromSpare[spareIndex++] : fromPrimary[primaryIndex++],
+    let [primaryIndex, fallbackIndex] = [0, 0]
+    return isUnsettled.map((inFallback) =>
+      inFallback ? fromFallback[fallbackIndex++] : fromPrimary[primaryIndex++],
     )
   }
 
@@ -110,7 +110,7 @@ export class Batches {
         some.map(([key]) => key),
         failure,
       )
-      await this.#spare.setMany(some, ttl)
+      await this.#fallback.setMany(some, ttl)
       return some
     })
   }
@@ -143,13 +143,13 @@ export class Batches {
   }
 
   async #deleteAfterFailure(keys: readonly string[], error: unknown): Promise<number> {
-    let deletedInSpare = 0
+    let deletedInFallback = 0
     const deleted = await repeatFailed(error, keys, async (some, failure) => {
       this.#recovery.noteFailedChange(some, failure)
-      deletedInSpare = await this.#spare.deleteMany(some)
+      deletedInFallback = await this.#fallback.deleteMany(some)
       return []
     })
-    return countTrue(deleted) + deletedInSpare
+    return countTrue(deleted) + deletedInFallback
   }
 }
 

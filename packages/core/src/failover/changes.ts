@@ -1,8 +1,8 @@
 import type { Awaitable } from '../store.ts'
+import type { Fallback } from './fallback/fallback.ts'
 import { isGenerationKey } from './recovery/generation-key.ts'
 import { isRefusal } from './recovery/outage-error.ts'
 import type { Recovery } from './recovery/recovery.ts'
-import type { Spare } from './spare/spare.ts'
 
 /** A call of one of the stores. */
 export type StoreCall<T> = () => Awaitable<T>
@@ -10,11 +10,11 @@ export type StoreCall<T> = () => Awaitable<T>
 /** Makes calls that change one key, in the stores that the phase of the recovery requires. */
 export class Changes {
   readonly #recovery: Recovery
-  readonly #spare: Spare
+  readonly #fallback: Fallback
 
-  constructor(recovery: Recovery, spare: Spare) {
+  constructor(recovery: Recovery, fallback: Fallback) {
     this.#recovery = recovery
-    this.#spare = spare
+    this.#fallback = fallback
   }
 
   /** Makes a call of the primary store. A synchronous result is returned as such. */
@@ -30,19 +30,19 @@ export class Changes {
   }
 
   /** A call that can be repeated: `set` or `delete`. */
-  repeatable<T>(key: string, onPrimary: StoreCall<T>, onSpare: StoreCall<T>): Awaitable<T> {
+  repeatable<T>(key: string, onPrimary: StoreCall<T>, onFallback: StoreCall<T>): Awaitable<T> {
     const { phase } = this.#recovery
-    if (phase === 'spare') {
+    if (phase === 'fallback') {
       this.#recovery.noteChange(key)
-      return onSpare()
+      return onFallback()
     }
     const noteFailure = (error: unknown) => this.#recovery.noteFailedChange([key], error)
-    if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsSpare(key))) {
-      return this.#inBoth(key, onPrimary, onSpare, noteFailure)
+    if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsFallback(key))) {
+      return this.#inBoth(key, onPrimary, onFallback, noteFailure)
     }
     return this.call(onPrimary, (error) => {
       noteFailure(error)
-      return onSpare()
+      return onFallback()
     })
   }
 
@@ -50,35 +50,36 @@ export class Changes {
   touch(
     key: string,
     onPrimary: StoreCall<boolean>,
-    onSpare: StoreCall<boolean>,
+    onFallback: StoreCall<boolean>,
   ): Awaitable<boolean> {
     const { phase } = this.#recovery
-    if (phase === 'spare') return onSpare()
+    if (phase === 'fallback') return onFallback()
     const noteFailure = (error: unknown) => this.#recovery.noteFailure(error)
-    if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsSpare(key))) {
-      return this.#inBoth(key, onPrimary, onSpare, noteFailure)
+    if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsFallback(key))) {
+      return this.#inBoth(key, onPrimary, onFallback, noteFailure)
     }
     return this.call(onPrimary, (error) => {
       noteFailure(error)
-      return onSpare()
+      return onFallback()
     })
   }
 
   /**
    * A call that must not be repeated, because it may have been executed.
    *
-   * @param mirror makes the same change in the spare store, when the primary one has made it
+   * @param mirror makes the same change in the fallback store, when the primary one has made it
    */
   once<T>(
     key: string,
     onPrimary: StoreCall<T>,
-    onSpare: StoreCall<T>,
+    onFallback: StoreCall<T>,
     mirror: StoreCall<unknown>,
   ): Awaitable<T> {
     const { phase } = this.#recovery
-    if (phase === 'spare') return this.#onceInSpare(key, onSpare)
-    if (phase !== 'primary' && this.#recovery.readsSpare(key)) return this.#settled(key, onSpare)
-    const result = this.call(onPrimary, (error) => this.#afterFailure(key, error, onSpare))
+    if (phase === 'fallback') return this.#onceInFallback(key, onFallback)
+    if (phase !== 'primary' && this.#recovery.readsFallback(key))
+      return this.#settled(key, onFallback)
+    const result = this.call(onPrimary, (error) => this.#afterFailure(key, error, onFallback))
     if (phase === 'primary') return result
     return this.#mirrored(result, mirror)
   }
@@ -87,30 +88,30 @@ export class Changes {
   async #inBoth<T>(
     key: string,
     onPrimary: StoreCall<T>,
-    onSpare: StoreCall<T>,
+    onFallback: StoreCall<T>,
     noteFailure: (error: unknown) => void,
   ): Promise<T> {
-    const { endings } = this.#spare
-    const [primary, spare] = await Promise.allSettled([attempt(onPrimary), attempt(onSpare)])
+    const { endings } = this.#fallback
+    const [primary, fallback] = await Promise.allSettled([attempt(onPrimary), attempt(onFallback)])
     if (primary.status === 'rejected') {
       noteFailure(primary.reason)
       // The outage may have ended since, and its items are out of reach.
-      return this.#spare.endings === endings ? resultOf(spare) : onSpare()
+      return this.#fallback.endings === endings ? resultOf(fallback) : onFallback()
     }
     this.#recovery.rate.succeed(undefined)
-    const isFromSpare = spare.status === 'fulfilled' && this.#recovery.readsSpare(key)
-    return isFromSpare ? spare.value : primary.value
+    const isFromFallback = fallback.status === 'fulfilled' && this.#recovery.readsFallback(key)
+    return isFromFallback ? fallback.value : primary.value
   }
 
-  async #onceInSpare<T>(key: string, onSpare: StoreCall<T>): Promise<T> {
-    const result = await onSpare()
+  async #onceInFallback<T>(key: string, onFallback: StoreCall<T>): Promise<T> {
+    const result = await onFallback()
     if (result !== false) this.#recovery.noteChange(key)
     return result
   }
 
-  /** Makes the change in the spare store, which is read, and deletes the item of the primary one. */
-  async #settled<T>(key: string, onSpare: StoreCall<T>): Promise<T> {
-    const result = await onSpare()
+  /** Makes the change in the fallback store, which is read, and deletes the item of the primary one. */
+  async #settled<T>(key: string, onFallback: StoreCall<T>): Promise<T> {
+    const result = await onFallback()
     if (result !== false) await this.#recovery.settle(key)
     return result
   }
@@ -121,14 +122,14 @@ export class Changes {
     return value
   }
 
-  async #afterFailure<T>(key: string, error: unknown, onSpare: StoreCall<T>): Promise<T> {
+  async #afterFailure<T>(key: string, error: unknown, onFallback: StoreCall<T>): Promise<T> {
     const mayBeOutdated = isRefusal(error) || !isGenerationKey(key)
     if (mayBeOutdated) this.#recovery.noteFailedChange([key], error)
     else this.#recovery.noteFailure(error)
-    if (isRefusal(error)) return onSpare()
+    if (isRefusal(error)) return onFallback()
     if (!mayBeOutdated) throw error
-    // Whether the item of the spare store is still the current one is not known either.
-    await attempt(() => this.#spare.delete(key)).catch(ignore)
+    // Whether the item of the fallback store is still the current one is not known either.
+    await attempt(() => this.#fallback.delete(key)).catch(ignore)
     throw error
   }
 }

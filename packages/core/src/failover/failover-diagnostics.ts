@@ -6,13 +6,13 @@ import {
 } from '../diagnostics.ts'
 import type { ByteStore } from '../store.ts'
 
-/** Returns diagnostics that check both stores. The roles of the servers of the spare store begin with "spare". */
-export function failoverDiagnostics(primary: ByteStore, spare: ByteStore): StoreDiagnostics {
+/** Returns diagnostics that check both stores. The roles of the servers of the fallback store begin with "fallback". */
+export function failoverDiagnostics(primary: ByteStore, fallback: ByteStore): StoreDiagnostics {
   const check = async (options?: CheckOptions): Promise<BackendReport> => {
-    const [own, other] = await Promise.all([checkOf(primary, options), checkOf(spare, options)])
-    const spares = other.servers.map((each) => ({ ...each, role: spareRole(each.role) }))
+    const [own, other] = await Promise.all([checkOf(primary, options), checkOf(fallback, options)])
+    const fallbacks = other.servers.map((each) => ({ ...each, role: fallbackRole(each.role) }))
     return {
-      servers: [...own.servers, ...spares],
+      servers: [...own.servers, ...fallbacks],
       findings: [...own.findings, ...other.findings],
     }
   }
@@ -27,7 +27,7 @@ async function checkOf(store: ByteStore, options?: CheckOptions): Promise<Backen
   return pingReport(address, () => store.ping())
 }
 
-/** The spare store of a spare store is one as well. */
-function spareRole(role: string): string {
-  return role.startsWith('spare') ? role : `spare ${role}`
+/** The fallback store of a fallback store is one as well. */
+function fallbackRole(role: string): string {
+  return role.startsWith('fallback') ? role : `fallback ${role}`
 }

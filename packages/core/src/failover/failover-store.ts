@@ -6,10 +6,10 @@ import { exceeds, payloadBytes, toText } from '../values/payload.ts'
 import { Batches, type Entries, type Items } from './batches.ts'
 import { Changes } from './changes.ts'
 import { failoverDiagnostics } from './failover-diagnostics.ts'
+import { Fallback } from './fallback/fallback.ts'
 import { isGenerationKey } from './recovery/generation-key.ts'
 import { isOutage } from './recovery/outage-error.ts'
 import { type FailoverSettings, Recovery } from './recovery/recovery.ts'
-import { Spare } from './spare/spare.ts'
 import { recoveryOf, type StoreRecovery } from './store-recovery.ts'
 import { timeOf, weakestLimits } from './traits.ts'
 
@@ -25,58 +25,59 @@ export class FailoverStore implements ByteStore {
   readonly consistencyToken?: () => Promise<string>
   readonly observe?: (token: string) => void
   readonly diagnostics: StoreDiagnostics
-  readonly #spareStore: ByteStore
-  readonly #spare: Spare
+  readonly #fallbackStore: ByteStore
+  readonly #fallback: Fallback
   readonly #recovery: Recovery
   readonly #changes: Changes
   readonly #batches: Batches
   readonly #lifecycle: Lifecycle
 
-  constructor(primary: ByteStore, spareStore: ByteStore, settings: FailoverSettings) {
+  constructor(primary: ByteStore, fallbackStore: ByteStore, settings: FailoverSettings) {
     this.name = primary.name
     this.#lifecycle = new Lifecycle(primary.name)
-    this.processLocal = primary.processLocal === true && spareStore.processLocal === true
+    this.processLocal = primary.processLocal === true && fallbackStore.processLocal === true
     this.primary = primary
-    this.#spareStore = spareStore
-    this.#spare = new Spare(spareStore, settings.journal)
-    const recovery = new Recovery(primary, this.#spare, settings)
+    this.#fallbackStore = fallbackStore
+    this.#fallback = new Fallback(fallbackStore, settings.journal)
+    const recovery = new Recovery(primary, this.#fallback, settings)
     this.#recovery = recovery
-    this.#changes = new Changes(recovery, this.#spare)
+    this.#changes = new Changes(recovery, this.#fallback)
     const single = { set: this.set.bind(this), delete: this.delete.bind(this) }
-    this.#batches = new Batches(primary, this.#spare, recovery, this.#changes, single)
+    this.#batches = new Batches(primary, this.#fallback, recovery, this.#changes, single)
     this.recovery = {
       onOverflow: (prefix, clear) => recovery.drain.onOverflow(prefix, clear),
       onSettled: (listener) => {
         recovery.onSettled(listener)
-        recoveryOf(spareStore)?.onSettled(() => listener(undefined))
+        recoveryOf(fallbackStore)?.onSettled(() => listener(undefined))
       },
       noteClear: (prefix) => this.#noteClear(prefix),
     }
-    // A spare store that is a failover store itself may lose keys of its own journal.
-    recoveryOf(spareStore)?.onOverflow('', async () => this.#spare.drop())
+    // A fallback store that is a failover store itself may lose keys of its own journal.
+    recoveryOf(fallbackStore)?.onOverflow('', async () => this.#fallback.drop())
     const { observe } = primary
-    this.diagnostics = failoverDiagnostics(primary, spareStore)
-    if (primary.scan && spareStore.scan) this.scan = (prefix) => this.#pages(prefix)
-    if (primary.time) this.time = timeOf(primary, spareStore, () => recovery.phase === 'spare')
+    this.diagnostics = failoverDiagnostics(primary, fallbackStore)
+    if (primary.scan && fallbackStore.scan) this.scan = (prefix) => this.#pages(prefix)
+    if (primary.time)
+      this.time = timeOf(primary, fallbackStore, () => recovery.phase === 'fallback')
     if (primary.consistencyToken) this.consistencyToken = () => this.#token()
     if (observe) this.observe = (token) => observe.call(primary, token)
   }
 
   /** Read each time: a store may learn its limits from the first reply. */
   get limits(): StoreLimits {
-    return weakestLimits(this.primary.limits, this.#spareStore.limits)
+    return weakestLimits(this.primary.limits, this.#fallbackStore.limits)
   }
 
   get(key: string, options?: ReadOptions): Awaitable<Payload | undefined> {
     const recovery = this.#recovery
-    if (recovery.phase !== 'primary' && recovery.readsSpare(key)) {
-      return this.#getFromSpare(key, options)
+    if (recovery.phase !== 'primary' && recovery.readsFallback(key)) {
+      return this.#getFromFallback(key, options)
     }
     return this.#changes.call(
       () => this.primary.get(key, options),
       (error) => {
         recovery.noteFailure(error)
-        return this.#getFromSpare(key, options)
+        return this.#getFromFallback(key, options)
       },
     )
   }
@@ -91,7 +92,7 @@ export class FailoverStore implements ByteStore {
     return this.#changes.repeatable(
       key,
       () => this.primary.set(key, item, ttl),
-      () => this.#spare.set(key, item, ttl),
+      () => this.#fallback.set(key, item, ttl),
     )
   }
 
@@ -107,8 +108,8 @@ export class FailoverStore implements ByteStore {
     const result = this.#changes.once(
       key,
       () => this.primary.add(key, item, ttl),
-      () => this.#addToSpare(key, item, ttl),
-      () => this.#spare.set(key, item, ttl),
+      () => this.#addToFallback(key, item, ttl),
+      () => this.#fallback.set(key, item, ttl),
     )
     return isGenerationKey(key) ? this.#repeatAddOfId(key, item, ttl, result) : result
   }
@@ -125,8 +126,8 @@ export class FailoverStore implements ByteStore {
     return this.#changes.once(
       key,
       () => this.primary.compareAndSet(key, expected, next, ttl),
-      () => this.#swapInSpare(key, expected, next, ttl),
-      () => (next === undefined ? this.#spare.delete(key) : this.#spare.set(key, next, ttl)),
+      () => this.#swapInFallback(key, expected, next, ttl),
+      () => (next === undefined ? this.#fallback.delete(key) : this.#fallback.set(key, next, ttl)),
     )
   }
 
@@ -135,9 +136,9 @@ export class FailoverStore implements ByteStore {
     return this.#changes.once(
       key,
       () => this.primary.increment(key, by, ttl),
-      () => this.#spare.increment(key, by, ttl),
+      () => this.#fallback.increment(key, by, ttl),
       // The expiry of the counter is not known.
-      () => this.#spare.delete(key),
+      () => this.#fallback.delete(key),
     )
   }
 
@@ -146,7 +147,7 @@ export class FailoverStore implements ByteStore {
     return this.#changes.touch(
       key,
       () => this.primary.touch(key, ttl),
-      () => this.#spare.touch(key, ttl),
+      () => this.#fallback.touch(key, ttl),
     )
   }
 
@@ -154,7 +155,7 @@ export class FailoverStore implements ByteStore {
     return this.#changes.repeatable(
       key,
       () => this.primary.delete(key),
-      () => this.#spare.delete(key),
+      () => this.#fallback.delete(key),
     )
   }
 
@@ -164,19 +165,19 @@ export class FailoverStore implements ByteStore {
 
   async clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
-    // Others may be using the spare store: its items stay there, out of reach.
-    if (this.#recovery.phase !== 'primary') await this.#spare.drop()
-    if (this.#recovery.phase === 'spare') this.#recovery.noteClear('')
+    // Others may be using the fallback store: its items stay there, out of reach.
+    if (this.#recovery.phase !== 'primary') await this.#fallback.drop()
+    if (this.#recovery.phase === 'fallback') this.#recovery.noteClear('')
     else await this.primary.clear()
   }
 
   ping(): Awaitable<void> {
-    if (this.#recovery.phase === 'spare') return this.#spareStore.ping()
+    if (this.#recovery.phase === 'fallback') return this.#fallbackStore.ping()
     return this.#changes.call(
       () => this.primary.ping(),
       (error) => {
         this.#recovery.noteFailure(error)
-        return this.#spareStore.ping()
+        return this.#fallbackStore.ping()
       },
     )
   }
@@ -192,18 +193,18 @@ export class FailoverStore implements ByteStore {
 
   async #close(): Promise<void> {
     await this.#recovery.close()
-    // One after the other: calls in flight may still need the spare store.
+    // One after the other: calls in flight may still need the fallback store.
     const [outcome] = await Promise.allSettled([this.primary.close()])
-    await this.#spareStore.close()
+    await this.#fallbackStore.close()
     if (outcome.status === 'rejected') throw outcome.reason
   }
 
-  #getFromSpare(key: string, options?: ReadOptions): Awaitable<Payload | undefined> {
-    const item = this.#spare.get(key, options)
+  #getFromFallback(key: string, options?: ReadOptions): Awaitable<Payload | undefined> {
+    const item = this.#fallback.get(key, options)
     return isGenerationKey(key) ? this.#noteGeneration(key, item) : item
   }
 
-  /** A change of a generation that only the spare store has does not change the items of the primary one. */
+  /** A change of a generation that only the fallback store has does not change the items of the primary one. */
   async #noteGeneration(key: string, item: Awaitable<Payload | undefined>) {
     const id = await item
     if (id !== undefined) this.#recovery.drain.unsettled.noteId(key, toText(id))
@@ -224,35 +225,35 @@ export class FailoverStore implements ByteStore {
       return await added
     } catch (error) {
       if (this.#recovery.phase === 'primary' || !isOutage(error)) throw error
-      return this.#addToSpare(key, item, ttl)
+      return this.#addToFallback(key, item, ttl)
     }
   }
 
-  async #addToSpare(key: string, item: Payload, ttl: number | undefined): Promise<boolean> {
-    const isAdded = await this.#spare.add(key, item, ttl)
+  async #addToFallback(key: string, item: Payload, ttl: number | undefined): Promise<boolean> {
+    const isAdded = await this.#fallback.add(key, item, ttl)
     if (isAdded && isGenerationKey(key)) await this.#noteGeneration(key, item)
     return isAdded
   }
 
-  async #swapInSpare(
+  async #swapInFallback(
     key: string,
     expected: Payload,
     next: Payload | undefined,
     ttl: number | undefined,
   ): Promise<boolean> {
-    const isSwapped = await this.#spare.compareAndSet(key, expected, next, ttl)
+    const isSwapped = await this.#fallback.compareAndSet(key, expected, next, ttl)
     if (isSwapped && isGenerationKey(key)) await this.#noteGeneration(key, next)
     return isSwapped
   }
 
   /** Rounds a ttl up to the step of both stores. */
   #roundUp(ttl: number | undefined): number | undefined {
-    const step = Math.max(this.primary.limits.ttlStep, this.#spareStore.limits.ttlStep)
+    const step = Math.max(this.primary.limits.ttlStep, this.#fallbackStore.limits.ttlStep)
     return ttl === undefined || step <= 1 ? ttl : Math.ceil(ttl / step) * step
   }
 
   #isTooLarge(item: Payload): boolean {
-    const { valueBytes } = this.#spareStore.limits
+    const { valueBytes } = this.#fallbackStore.limits
     return valueBytes < this.primary.limits.valueBytes && exceeds(item, valueBytes)
   }
 
@@ -263,25 +264,25 @@ export class FailoverStore implements ByteStore {
     item: Payload,
   ): Promise<never> {
     if (operation === 'set') await this.delete(key)
-    const { valueBytes } = this.#spareStore.limits
+    const { valueBytes } = this.#fallbackStore.limits
     throw valueTooLarge(this.name, operation, key, payloadBytes(item), valueBytes)
   }
 
   #noteClear(prefix: string): void {
     this.#recovery.noteClear(prefix)
-    // The keys that a spare store of the spare store has replaced cannot be listed.
-    const isNested = recoveryOf(this.#spareStore) !== undefined
-    if (isNested && this.#recovery.phase !== 'primary') void this.#spare.drop()
+    // The keys that a fallback store of the fallback store has replaced cannot be listed.
+    const isNested = recoveryOf(this.#fallbackStore) !== undefined
+    if (isNested && this.#recovery.phase !== 'primary') void this.#fallback.drop()
   }
 
   async *#pages(prefix: string): AsyncGenerator<readonly string[], void, undefined> {
     const { phase } = this.#recovery
-    if (phase !== 'primary') yield* this.#spare.scan(prefix)
-    if (phase !== 'spare') yield* this.primary.scan?.(prefix) ?? []
+    if (phase !== 'primary') yield* this.#fallback.scan(prefix)
+    if (phase !== 'fallback') yield* this.primary.scan?.(prefix) ?? []
   }
 
   async #token(): Promise<string> {
-    if (this.#recovery.phase === 'spare') return ''
+    if (this.#recovery.phase === 'fallback') return ''
     return (await this.primary.consistencyToken?.()) ?? ''
   }
 }

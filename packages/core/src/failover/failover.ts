@@ -5,7 +5,7 @@ import { type FailoverOptions, resolveFailoverOptions } from './failover-options
 import { FailoverStore } from './failover-store.ts'
 import type { FailoverSettings } from './recovery/recovery.ts'
 
-/** A store with spare stores. */
+/** A store with fallback stores. */
 export type FailoverByteStore = ByteStore & {
   /** The first of the stores. Locks are kept there, and nowhere else. */
   readonly primary: ByteStore
@@ -13,11 +13,11 @@ export type FailoverByteStore = ByteStore & {
 
 /**
  * Returns a store that uses the first of `stores`, and the next one while that is unreachable or read-only. Reads, `set`,
- * `delete` and `touch` are repeated on the next store at once; `add`, `compareAndSet` and `increment` fail if they may
+ * `delete` and `touch` are repeated on the fallback store at once; `add`, `compareAndSet` and `increment` fail if they may
  * have been executed. When most calls fail, a breaker opens: the store is not used until it replies to a ping.
  *
  * Keys that were changed meanwhile are deleted from it before it is read again, so that no value from before the outage
- * replaces a newer one. A process that ends during the outage cannot do that: give entries a ttl. A spare store may be
+ * replaces a newer one. A process that ends during the outage cannot do that: give entries a ttl. A fallback store may be
  * used by others as well: its keys begin with an id that changes with each outage, and it is never cleared.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
@@ -42,13 +42,13 @@ export function failover(
   return chain(stores, settings)
 }
 
-/** The spare store of the first store is a failover store of the others. */
+/** The fallback store of the first store is a failover store of the others. */
 function chain(
   [primary, ...others]: readonly [ByteStore, ...ByteStore[]],
   settings: FailoverSettings,
 ): FailoverByteStore {
-  const [spare, ...further] = others
-  if (spare === undefined) {
+  const [fallback, ...further] = others
+  if (fallback === undefined) {
     return Object.assign(
       wrapStore(primary, (_, call) => call()),
       { primary },
@@ -56,7 +56,7 @@ function chain(
   }
   return new FailoverStore(
     primary,
-    further.length === 0 ? spare : chain([spare, ...further], settings),
+    further.length === 0 ? fallback : chain([fallback, ...further], settings),
     settings,
   )
 }

@@ -9,7 +9,7 @@ export interface StoreRecovery {
   onOverflow(prefix: string, clear: () => Promise<void>): void
   /**
    * Registers a listener for keys that are read from the primary store again, `undefined` for all: what was read of them
-   * before may be a value of the spare store that other processes have not changed.
+   * before may be a value of the fallback store that other processes have not changed.
    */
   onSettled(listener: (keys: readonly string[] | undefined) => void): void
   /** To be called when a prefix is about to be cleared by listing and deleting its keys. */
@@ -22,7 +22,7 @@ export interface RecoverableStore {
   readonly recovery?: StoreRecovery | undefined
 }
 
-/** Returns how a cache takes part in the return of the primary store; `undefined` for a store without a spare one. */
+/** Returns how a cache takes part in the return of the primary store; `undefined` for a store without a fallback. */
 export function recoveryOf(store: unknown): StoreRecovery | undefined {
   return (store as RecoverableStore).recovery
 }

@@ -1,24 +1,27 @@
 import type { ByteStore, StoreLimits } from '../store.ts'
-import { Spare } from './spare/spare.ts'
+import { Fallback } from './fallback/fallback.ts'
 
-/** Returns limits that both stores keep. The keys of the spare store also contain the id of the outage. */
-export function weakestLimits(primary: StoreLimits, spare: StoreLimits): StoreLimits {
-  const ttlStep = Math.max(primary.ttlStep, spare.ttlStep)
+/** Returns limits that both stores keep. The keys of the fallback store also contain the id of the outage. */
+export function weakestLimits(primary: StoreLimits, fallback: StoreLimits): StoreLimits {
+  const ttlStep = Math.max(primary.ttlStep, fallback.ttlStep)
   return {
-    keyBytes: Math.min(primary.keyBytes, spare.keyBytes - Spare.keyPrefixBytes),
-    valueBytes: Math.min(primary.valueBytes, spare.valueBytes),
+    keyBytes: Math.min(primary.keyBytes, fallback.keyBytes - Fallback.keyPrefixBytes),
+    valueBytes: Math.min(primary.valueBytes, fallback.valueBytes),
     ttlStep,
-    timeError: Math.max(primary.timeError ?? primary.ttlStep, spare.timeError ?? spare.ttlStep),
+    timeError: Math.max(
+      primary.timeError ?? primary.ttlStep,
+      fallback.timeError ?? fallback.ttlStep,
+    ),
   }
 }
 
 /**
  * Returns a function that reads the clock of the primary store. During an outage it continues from the last time that was
- * read, because the clock of the spare store may differ; without such a time it uses that clock, or the one of the process.
+ * read, because the clock of the fallback store may differ; without such a time it uses that clock, or the one of the process.
  */
 export function timeOf(
   primary: ByteStore,
-  spare: ByteStore,
+  fallback: ByteStore,
   isInOutage: () => boolean,
 ): () => Promise<number> {
   /** What to add to `performance.now()`. */
@@ -30,7 +33,7 @@ export function timeOf(
   }
   const estimate = async (): Promise<number> => {
     if (offset !== undefined) return Math.floor(performance.now() + offset)
-    return (await spare.time?.()) ?? Date.now()
+    return (await fallback.time?.()) ?? Date.now()
   }
   return () => (isInOutage() ? estimate() : read().catch(estimate))
 }

@@ -19,16 +19,16 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-function setUp(options: FailoverOptions = fast, spare: ByteStore = memory()) {
+function setUp(options: FailoverOptions = fast, fallback: ByteStore = memory()) {
   const chaos = new Chaos()
   const primary = new ReferenceStore()
-  const store = failover([withChaos<ByteStore>(primary, chaos), spare], options)
+  const store = failover([withChaos<ByteStore>(primary, chaos), fallback], options)
   cleanups.push(() => store.close())
   const phases: string[] = []
   const record = (event: unknown) => phases.push((event as FailoverEvent).phase)
   channels.failover.subscribe(record)
   cleanups.push(() => channels.failover.unsubscribe(record))
-  return { chaos, primary, spare, store, phases }
+  return { chaos, primary, fallback, store, phases }
 }
 
 const text = (item: unknown) => (item === undefined ? undefined : String(item))
@@ -38,7 +38,7 @@ async function untilPhase(phases: readonly string[], phase: string): Promise<voi
 }
 
 describe('a call that fails', () => {
-  test('is repeated on the next store if that cannot change the result', async () => {
+  test('is repeated on the fallback store if that cannot change the result', async () => {
     const { chaos, store } = setUp()
     chaos.failAll()
     expect(await store.get('k')).toBeUndefined()
@@ -103,7 +103,7 @@ describe('the return of a store', () => {
     await store.set('set', 'new')
     await store.delete('deleted')
     await store.getMany(['a', 'b'])
-    await untilPhase(phases, 'spare')
+    await untilPhase(phases, 'fallback')
     chaos.reset()
     await untilPhase(phases, 'settling')
     await store.set('written', 'both')
@@ -111,26 +111,26 @@ describe('the return of a store', () => {
     await untilPhase(phases, 'primary')
     const keys = ['set', 'deleted', 'same', 'written']
     expect((await store.getMany(keys)).map(text)).toEqual([undefined, undefined, 'old', 'both'])
-    expect(phases.slice(-4)).toEqual(['spare', 'settling', 'partial', 'primary'])
+    expect(phases.slice(-4)).toEqual(['fallback', 'settling', 'partial', 'primary'])
   })
 
-  test('leaves nothing for the next outage, and never clears the spare store', async () => {
-    const spareChaos = new Chaos()
-    const shared = Object.assign(withChaos<ByteStore>(new ReferenceStore(), spareChaos), {
+  test('leaves nothing for the next outage, and never clears the fallback store', async () => {
+    const fallbackChaos = new Chaos()
+    const shared = Object.assign(withChaos<ByteStore>(new ReferenceStore(), fallbackChaos), {
       processLocal: false,
     })
     await shared.set('of others', '1')
     const { chaos, store, phases } = setUp(fast, shared)
     chaos.failAll()
     await store.set('k', 'first')
-    await untilPhase(phases, 'spare')
+    await untilPhase(phases, 'fallback')
     chaos.reset()
     await untilPhase(phases, 'primary')
     chaos.failAll()
     expect(await store.get('k')).toBeUndefined()
-    await untilPhase(phases, 'spare')
+    await untilPhase(phases, 'fallback')
     await store.clear()
-    expect(spareChaos.callCount('clear')).toBe(0)
+    expect(fallbackChaos.callCount('clear')).toBe(0)
     expect(text(await shared.get('of others'))).toBe('1')
   })
 
@@ -179,7 +179,7 @@ describe('the return of a store', () => {
     primary.set('a:~lock:x', '1')
     chaos.failAll()
     await cache.get('k')
-    await untilPhase(phases, 'spare')
+    await untilPhase(phases, 'fallback')
     await cache.clear()
     chaos.reset()
     await untilPhase(phases, 'primary')
@@ -233,7 +233,7 @@ describe('the composed store', () => {
     chaos.failAll()
     await store.set('k', 'v')
     expect(text(await store.get('k'))).toBe('v')
-    await expect.poll(() => phases.filter((phase) => phase === 'spare').length).toBe(2)
+    await expect.poll(() => phases.filter((phase) => phase === 'fallback').length).toBe(2)
     expect(text(await store.get('k'))).toBe('v')
   })
 

@@ -17,7 +17,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-/** Two processes with a near cache and a spare store each, over one primary store, whose bus outlives the outage. */
+/** Two processes with a near cache and a fallback store each, over one primary store, whose bus outlives the outage. */
 function twoProcesses() {
   const chaos = new Chaos()
   const bus = new TestBus()
@@ -49,12 +49,12 @@ async function untilBoth(world: ReturnType<typeof twoProcesses>, phase: string):
 const strong = { consistency: 'strong' } as const
 
 describe('a near cache in front of a failover store', () => {
-  test('drops what it has kept of the spare store when the primary one returns', async () => {
+  test('drops what it has kept of the fallback store when the primary one returns', async () => {
     const world = twoProcesses()
     const { chaos, a, b } = world
     for (const cache of [a, b]) for (const _ of [1, 2]) await cache.get('subscribes')
     chaos.failAll()
-    await untilBoth(world, 'spare')
+    await untilBoth(world, 'fallback')
     await a.set('k', 'older')
     await a.set('page', 'older', { tags: ['pages'] })
     await b.set('k', 'newer')

@@ -16,11 +16,11 @@ function startProcess(
   backend: ByteStore,
   journal: number,
   settle = 400,
-  spare: ByteStore = memory(),
+  fallback: ByteStore = memory(),
 ) {
   const chaos = new Chaos()
   const primary = Object.assign(withChaos<ByteStore>(backend, chaos), { name })
-  const store = failover([primary, spare], { breaker: { probe: 20 }, settle, journal })
+  const store = failover([primary, fallback], { breaker: { probe: 20 }, settle, journal })
   cleanups.push(() => store.close())
   const phases: string[] = []
   const record = (event: unknown) => {
@@ -40,7 +40,7 @@ test('a process does not return before another one has cleared what it cannot li
   for (const { chaos, cache, phases } of [slow, other]) {
     chaos.failAll()
     await cache.get('k0')
-    await expect.poll(() => phases.at(-1)).toBe('spare')
+    await expect.poll(() => phases.at(-1)).toBe('fallback')
   }
   for (const key of ['k0', 'k1', 'k2']) await slow.cache.set(key, 'new')
   for (const { chaos } of [slow, other]) chaos.reset()
@@ -61,7 +61,7 @@ test('a prefix that cannot be cleared yet is cleared later, without a busy loop'
   await cache.set('k', 'old')
   chaos.failAll()
   await cache.get('k')
-  await expect.poll(() => phases.at(-1)).toBe('spare')
+  await expect.poll(() => phases.at(-1)).toBe('fallback')
   await cache.clear()
   chaos.reset()
   // Without the delay, a busy loop would block the test as well.
@@ -87,7 +87,7 @@ test('what was written after a clear in an outage does not replace a later value
   await clearing.cache.clear()
   for (const { cache, phases } of [clearing, other]) {
     for (let call = 0; call < 10; call++) await cache.get('k')
-    await expect.poll(() => phases.at(-1)).toBe('spare')
+    await expect.poll(() => phases.at(-1)).toBe('fallback')
   }
   for (const { chaos } of [clearing, other]) chaos.reset()
   for (const { phases } of [clearing, other]) {
@@ -114,7 +114,7 @@ test('a clear of a prefix in an outage deletes nothing else, if keys cannot be l
   await backend.set('foreign', 'kept')
   chaos.failAll()
   await cache.get('k')
-  await expect.poll(() => phases.at(-1)).toBe('spare')
+  await expect.poll(() => phases.at(-1)).toBe('fallback')
   await cache.clear()
   chaos.reset()
   await expect.poll(() => phases.at(-1)).toBe('primary')
@@ -123,19 +123,19 @@ test('a clear of a prefix in an outage deletes nothing else, if keys cannot be l
   expect(String(await backend.get('foreign'))).toBe('kept')
 })
 
-test('a clear in an outage counts although the spare store has lost its id', async () => {
+test('a clear in an outage counts although the fallback store has lost its id', async () => {
   const backend = new ReferenceStore({ scan: false })
-  const spare = memory()
-  const { cache, chaos, phases } = startProcess('forgetful', backend, 100, 50, spare)
+  const fallback = memory()
+  const { cache, chaos, phases } = startProcess('forgetful', backend, 100, 50, fallback)
   await cache.set('k', 'old')
   chaos.failAll()
   await cache.get('k')
-  await expect.poll(() => phases.at(-1)).toBe('spare')
-  // Stores the known id in the spare store, where the clear replaces it.
+  await expect.poll(() => phases.at(-1)).toBe('fallback')
+  // Stores the known id in the fallback store, where the clear replaces it.
   await cache.get('k', { consistency: 'strong' })
   await cache.clear()
   const ids = (keys: readonly string[]) => keys.filter((key) => key.includes('~generation'))
-  for await (const page of spare.scan?.('') ?? []) await spare.deleteMany(ids(page))
+  for await (const page of fallback.scan?.('') ?? []) await fallback.deleteMany(ids(page))
   chaos.reset()
   await expect.poll(() => phases.at(-1)).toBe('primary')
   const other = new Cache(backend, { prefix: 'a:' })

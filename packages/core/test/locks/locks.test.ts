@@ -119,14 +119,14 @@ test('an add whose outcome is unknown is taken back', async () => {
 })
 
 test('locks are in the primary store of a store that fails over', async () => {
-  const [primary, spare] = [referenceStore(), referenceStore()]
+  const [primary, fallback] = [referenceStore(), referenceStore()]
   const store = Object.assign(
-    wrapStore<ByteStore>(spare, (_operation, call) => call()),
+    wrapStore<ByteStore>(fallback, (_operation, call) => call()),
     { primary: Object.assign(referenceStore(), { primary }) },
   )
   await new Cache(withTimeout(store, '1s'), { prefix: 'app:' }).lock('report').acquire()
   expect(await primary.get('app:~lock:report')).toBeDefined()
-  expect(await spare.get('app:~lock:report')).toBeUndefined()
+  expect(await fallback.get('app:~lock:report')).toBeUndefined()
 })
 
 test('a release wakes waiting calls of its process at once, and of others over a bus', async () => {

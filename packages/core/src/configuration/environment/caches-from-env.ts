@@ -155,7 +155,7 @@ function reportOf(
 ): RoleReport {
   return {
     store: choice?.name,
-    failover: choice?.spares ?? [],
+    failover: choice?.fallbacks ?? [],
     backendId: choice?.backendId,
     prefix,
     ttl: ttl === undefined || ttl === null ? null : milliseconds(ttl),

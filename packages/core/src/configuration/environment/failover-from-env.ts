@@ -9,8 +9,8 @@ export interface StoreChoice {
   readonly name: string
   readonly store: () => CacheStore
   readonly backendId: string
-  /** Names of the drivers of its spare stores. */
-  readonly spares?: readonly string[]
+  /** Names of the drivers of its fallback stores. */
+  readonly fallbacks?: readonly string[]
 }
 
 const variable = 'CACHE_FAILOVER'
@@ -27,30 +27,30 @@ export async function failoverFromEnv(
 ): Promise<StoreChoice | undefined> {
   const names = env.text(variable)?.split(',') ?? []
   const backendIds = new Set([choice.backendId])
-  const spares: StoreChoice[] = []
+  const fallbacks: StoreChoice[] = []
   for (const name of names) {
-    const spare = await spareFromEnv(name.trim(), variables, registry, env)
-    if (spare === undefined) return undefined
-    if (backendIds.has(spare.backendId)) {
+    const fallback = await fallbackFromEnv(name.trim(), variables, registry, env)
+    if (fallback === undefined) return undefined
+    if (backendIds.has(fallback.backendId)) {
       const remedy = `contains ${name.trim()}, which is the backend of the cache itself. Choose another one, or set its address with the prefix FAILOVER_.`
       env.problem(variable, remedy)
       return undefined
     }
-    backendIds.add(spare.backendId)
-    spares.push(spare)
+    backendIds.add(fallback.backendId)
+    fallbacks.push(fallback)
   }
-  if (spares.length === 0) return choice
+  if (fallbacks.length === 0) return choice
   // A store that keeps entries by reference is refused there.
   const create = ({ store }: StoreChoice) => store() as ByteStore
   return {
     name: choice.name,
-    store: () => failover([create(choice), ...spares.map(create)]),
+    store: () => failover([create(choice), ...fallbacks.map(create)]),
     backendId: choice.backendId,
-    spares: spares.map(({ name }) => name),
+    fallbacks: fallbacks.map(({ name }) => name),
   }
 }
 
-async function spareFromEnv(
+async function fallbackFromEnv(
   name: string,
   variables: Variables,
   registry: DriverRegistry,

@@ -1,5 +1,5 @@
 import type { ByteStore } from '../../store.ts'
-import type { Spare } from '../spare/spare.ts'
+import type { Fallback } from '../fallback/fallback.ts'
 import type { JournalEntry } from './journal.ts'
 import { restorePrimary } from './restore-primary.ts'
 import { UnsettledKeys } from './unsettled-keys.ts'
@@ -12,15 +12,15 @@ const keysPerCall = 1_000
 export class Drain {
   readonly unsettled: UnsettledKeys
   readonly #primary: ByteStore
-  readonly #spare: Spare
+  readonly #fallback: Fallback
   /** How caches clear their prefixes, by prefix. */
   readonly #clears = new Map<string, () => Promise<void>>()
   /** Prefixes that were cleared while the primary store was unreachable. */
   readonly #clearedPrefixes = new Set<string>()
 
-  constructor(primary: ByteStore, spare: Spare, maxKeys: number) {
+  constructor(primary: ByteStore, fallback: Fallback, maxKeys: number) {
     this.#primary = primary
-    this.#spare = spare
+    this.#fallback = fallback
     this.unsettled = new UnsettledKeys(maxKeys)
   }
 
@@ -72,18 +72,18 @@ export class Drain {
   async release(ms: number): Promise<readonly string[]> {
     const keys = this.unsettled.deletedBefore(ms)
     if (keys.length === 0) return []
-    const outcomes = await restorePrimary(this.#primary, this.#spare, this.unsettled, keys)
+    const outcomes = await restorePrimary(this.#primary, this.#fallback, this.unsettled, keys)
     const released = keys.filter((_, index) => isFulfilled(outcomes[index]))
     this.unsettled.release(released)
     // Nothing else keeps the item of this key up to date from now on.
-    if (!this.#spare.isShared) await this.#spare.deleteMany(keys)
+    if (!this.#fallback.isShared) await this.#fallback.deleteMany(keys)
     return released
   }
 
   /** Returns whether any of the keys could be deleted. */
   async #delete(entries: readonly JournalEntry[]): Promise<boolean> {
     const keys = entries.map(([key]) => key)
-    const outcomes = await restorePrimary(this.#primary, this.#spare, this.unsettled, keys)
+    const outcomes = await restorePrimary(this.#primary, this.#fallback, this.unsettled, keys)
     const deleted = entries.filter((_, index) => isFulfilled(outcomes[index]))
     this.unsettled.confirm(deleted)
     return deleted.length > 0

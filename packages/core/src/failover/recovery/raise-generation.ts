@@ -8,35 +8,35 @@ import {
 } from '../../generations/generation-id.ts'
 import { type ByteStore, type Payload, strongRead } from '../../store.ts'
 import { toText } from '../../values/payload.ts'
-import type { Spare } from '../spare/spare.ts'
+import type { Fallback } from '../fallback/fallback.ts'
 import type { UnsettledKeys } from './unsettled-keys.ts'
 
 const maxConflicts = 5
 
 /**
  * Begins a new generation in the primary store, unless this process has used the one that is stored there, and no other,
- * during the outage. An id that the spare store has had for a while is not continued: what was written with it in both
+ * during the outage. An id that the fallback store has had for a while is not continued: what was written with it in both
  * stores may be older than what other processes have written with the id of the primary store.
  *
  * @param keys of copies of one id. They receive the same new id.
  */
 export async function raiseGeneration(
   primary: ByteStore,
-  spare: Spare,
+  fallback: Fallback,
   unsettled: UnsettledKeys,
   keys: readonly string[],
 ): Promise<PromiseSettledResult<unknown>[]> {
-  const [copies, spareIds] = await Promise.all([
+  const [copies, fallbackIds] = await Promise.all([
     Promise.allSettled(keys.map(async (key) => primary.get(key, strongRead))),
-    Promise.all(keys.map(async (key) => idOf(await spare.get(key)))),
+    Promise.all(keys.map(async (key) => idOf(await fallback.get(key)))),
   ])
   const current = newestOf(copies.map((copy) => idOf(storedIn(copy))))
   const isKept = (key: string, index: number) =>
-    current !== undefined && unsettled.hasUsedOnly(key, current.text, spareIds[index]?.text)
+    current !== undefined && unsettled.hasUsedOnly(key, current.text, fallbackIds[index]?.text)
   if (keys.every(isKept)) return copies
   const usedIds = keys.flatMap((key) => [...unsettled.usedIds(key)].map(parseId))
   // Newer than all that this process knows: it would restore one that is newer.
-  const next = createIdAfter(newestOf([current, ...spareIds, ...usedIds]), 0)
+  const next = createIdAfter(newestOf([current, ...fallbackIds, ...usedIds]), 0)
   return Promise.allSettled(
     copies.map(async (copy, index) => {
       if (copy.status === 'rejected') throw copy.reason
@@ -46,16 +46,16 @@ export async function raiseGeneration(
 }
 
 /**
- * Stores the id of a generation that has just begun in the spare store, so that it begins in both at the same time; or a
+ * Stores the id of a generation that has just begun in the fallback store, so that it begins in both at the same time; or a
  * newer one, if other processes have begun one in the primary store.
  */
 export async function beginGeneration(
   primary: ByteStore,
-  spare: Spare,
+  fallback: Fallback,
   key: string,
 ): Promise<void> {
-  const [item, spareItem] = await Promise.all([primary.get(key, strongRead), spare.get(key)])
-  const [current, begun] = [idOf(item), idOf(spareItem)]
+  const [item, fallbackItem] = await Promise.all([primary.get(key, strongRead), fallback.get(key)])
+  const [current, begun] = [idOf(item), idOf(fallbackItem)]
   if (current !== undefined && current.text === begun?.text) return
   const isNewest = begun !== undefined && (current === undefined || isNewer(begun, current))
   await raiseCopy(primary, key, item, isNewest ? begun : createIdAfter(current, 0))

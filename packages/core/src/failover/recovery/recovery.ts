@@ -1,7 +1,7 @@
 import { channels } from '../../channels.ts'
 import { type ByteStore, strongRead } from '../../store.ts'
 import { after } from '../../time/wait.ts'
-import type { Spare } from '../spare/spare.ts'
+import type { Fallback } from '../fallback/fallback.ts'
 import { Drain } from './drain.ts'
 import { FailureRate } from './failure-rate.ts'
 import { isGenerationKey } from './generation-key.ts'
@@ -12,11 +12,11 @@ import { beginGeneration } from './raise-generation.ts'
 /**
  * - `'primary'`: only the primary store is used.
  * - `'partial'`: some calls have failed. Writes go to both stores, reads to the primary one, except for unsettled keys.
- * - `'suspected'`: most calls have just failed. Writes go to both stores, reads to the spare one, until a ping replies.
- * - `'spare'`: only the spare store is used.
- * - `'settling'`: the primary store replies again. Writes go to both stores, reads to the spare one.
+ * - `'suspected'`: most calls have just failed. Writes go to both stores, reads to the fallback one, until a ping replies.
+ * - `'fallback'`: only the fallback store is used.
+ * - `'settling'`: the primary store replies again. Writes go to both stores, reads to the fallback one.
  */
-export type Phase = 'primary' | 'partial' | 'suspected' | 'spare' | 'settling'
+export type Phase = 'primary' | 'partial' | 'suspected' | 'fallback' | 'settling'
 
 /** The options after validation, with defaults applied. */
 export interface FailoverSettings {
@@ -44,7 +44,7 @@ export class Recovery {
   readonly rate: FailureRate
   readonly drain: Drain
   readonly #primary: ByteStore
-  readonly #spare: Spare
+  readonly #fallback: Fallback
   readonly #settings: FailoverSettings
   #lastFailureAt = 0
   /** When the primary store began to settle. */
@@ -55,31 +55,31 @@ export class Recovery {
   #isStepping = false
   #isClosed = false
 
-  constructor(primary: ByteStore, spare: Spare, settings: FailoverSettings) {
+  constructor(primary: ByteStore, fallback: Fallback, settings: FailoverSettings) {
     this.#primary = primary
-    this.#spare = spare
+    this.#fallback = fallback
     this.#settings = settings
     this.rate = new FailureRate(settings)
-    this.drain = new Drain(primary, spare, settings.journal)
-    spare.onReplaced = () => {
+    this.drain = new Drain(primary, fallback, settings.journal)
+    fallback.onReplaced = () => {
       // The processes have used different generations, so that the keys may not be those of the caches.
       if (primary.scan === undefined) this.drain.unsettled.journal.addUnknown()
     }
   }
 
-  /** Whether all reads go to the spare store. */
+  /** Whether all reads go to the fallback store. */
   get isAway(): boolean {
     return this.phase !== 'primary' && this.phase !== 'partial'
   }
 
-  /** Whether the item under this key is read from the spare store. */
-  readsSpare(key: string): boolean {
+  /** Whether the item under this key is read from the fallback store. */
+  readsFallback(key: string): boolean {
     return this.isAway || this.drain.unsettled.has(key)
   }
 
-  /** Whether items that are written to the primary store are written to the spare one as well. */
+  /** Whether items that are written to the primary store are written to the fallback one as well. */
   get isMirrored(): boolean {
-    return this.isAway || (this.phase === 'partial' && this.#spare.isShared)
+    return this.isAway || (this.phase === 'partial' && this.#fallback.isShared)
   }
 
   /** To be called when a call of the primary store has failed. Throws an error that does not mean an outage. */
@@ -87,7 +87,7 @@ export class Recovery {
     if (!isOutage(error)) throw error
     this.rate.fail()
     this.#lastFailureAt = performance.now()
-    if (this.phase === 'spare' || this.#isClosed) return
+    if (this.phase === 'fallback' || this.#isClosed) return
     if (this.phase === 'primary') this.#enter('partial')
     if (this.rate.isExceeded()) this.#open(error)
     else if (this.rate.isRecentlyExceeded()) this.#suspect()
@@ -100,10 +100,10 @@ export class Recovery {
     for (const key of keys) this.#addUnsettled(key, !isRefusal(error))
   }
 
-  /** Records a change that was made in the spare store only. */
+  /** Records a change that was made in the fallback store only. */
   noteChange(key: string): void {
     this.#addUnsettled(key, false)
-    if (this.phase !== 'spare') this.#schedule(stepMs)
+    if (this.phase !== 'fallback') this.#schedule(stepMs)
   }
 
   /** Registers a listener for keys that are read from the primary store again. */
@@ -122,10 +122,10 @@ export class Recovery {
     if (this.phase === 'partial' && this.drain.isIncomplete) this.#suspect()
   }
 
-  /** Deletes a key that was changed in the spare store, while the primary one replies. */
+  /** Deletes a key that was changed in the fallback store, while the primary one replies. */
   async settle(key: string): Promise<void> {
     try {
-      if (isGenerationKey(key)) await beginGeneration(this.#primary, this.#spare, key)
+      if (isGenerationKey(key)) await beginGeneration(this.#primary, this.#fallback, key)
       else await this.#primary.delete(key)
     } catch (error) {
       this.noteFailedChange([key], error)
@@ -134,14 +134,14 @@ export class Recovery {
 
   /** To be called when a prefix is cleared, so that it is cleared in the primary store later. */
   noteClear(prefix: string): void {
-    if (this.phase === 'spare') this.drain.addPrefix(prefix)
+    if (this.phase === 'fallback') this.drain.addPrefix(prefix)
   }
 
   /** Stops the timers. Deletes the journal if the primary store replies. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#cancelStep?.()
-    if (this.phase !== 'primary' && this.phase !== 'spare') await this.drain.run(ready)
+    if (this.phase !== 'primary' && this.phase !== 'fallback') await this.drain.run(ready)
   }
 
   #enter(phase: Phase): void {
@@ -150,7 +150,7 @@ export class Recovery {
     const { journal } = this.drain.unsettled
     channels.failover.publish({
       store: this.#primary.name,
-      spare: this.#spare.store.name,
+      fallback: this.#fallback.store.name,
       phase,
       journal: journal.size,
       hasOverflown: journal.overflow > 0,
@@ -163,15 +163,15 @@ export class Recovery {
   }
 
   #open(error: unknown): void {
-    this.#spare.refresh()
-    this.#enter('spare')
+    this.#fallback.refresh()
+    this.#enter('fallback')
     this.#publishBreaker('open', error)
     this.#schedule(this.#probeDelay())
   }
 
   #suspect(): void {
     if (this.phase !== 'suspected') {
-      this.#spare.refresh()
+      this.#fallback.refresh()
       this.#enter('suspected')
     }
     this.#schedule(0)
@@ -193,8 +193,8 @@ export class Recovery {
     const startedAt = performance.now()
     this.#isStepping = true
     try {
-      await this.#spare.renew(this.isAway)
-      if (this.phase === 'spare' || this.phase === 'suspected') await this.#probeStep()
+      await this.#fallback.renew(this.isAway)
+      if (this.phase === 'fallback' || this.phase === 'suspected') await this.#probeStep()
       else if (this.phase === 'settling') await this.#settlingStep()
       else if (this.phase === 'partial') await this.#partialStep()
     } catch {
@@ -204,7 +204,7 @@ export class Recovery {
     if (this.phase === 'primary') return
     // The interval begins with the probe: processes must notice a return at about the same time.
     const delay =
-      this.phase === 'spare' ? this.#probeDelay() : stepMs + performance.now() - startedAt
+      this.phase === 'fallback' ? this.#probeDelay() : stepMs + performance.now() - startedAt
     this.#schedule(Math.max(0, startedAt + delay - performance.now()))
   }
 
@@ -214,7 +214,7 @@ export class Recovery {
 
   async #probeStep(): Promise<void> {
     const { phase } = this
-    if (phase === 'spare') this.#publishBreaker('half-open')
+    if (phase === 'fallback') this.#publishBreaker('half-open')
     const { share, probeMs } = this.#settings
     const error = await probe(this.#primary, share, probeMs)
     if (error === undefined) await this.#beginSettling()
@@ -223,7 +223,7 @@ export class Recovery {
   }
 
   async #beginSettling(): Promise<void> {
-    if (this.phase === 'spare') this.#publishBreaker('closed')
+    if (this.phase === 'fallback') this.#publishBreaker('closed')
     this.rate.reset()
     this.#settlingSince = performance.now()
     this.#enter('settling')
@@ -269,7 +269,7 @@ export class Recovery {
     this.rate.reset()
     this.#lastFailureAt = performance.now()
     // Other processes do not write to it, so it would not be up to date in the next outage.
-    if (!this.#spare.isShared) await this.#spare.drop()
+    if (!this.#fallback.isShared) await this.#fallback.drop()
     this.#enter('partial')
     this.#notifySettled()
   }
@@ -285,9 +285,9 @@ export class Recovery {
     if (error !== undefined) this.noteFailure(error)
     if (!this.#isQuiet()) return
     this.#enter('primary')
-    // Also reads of other keys may have been repeated on the spare store.
+    // Also reads of other keys may have been repeated on the fallback store.
     this.#notifySettled()
-    await this.#spare.end()
+    await this.#fallback.end()
   }
 
   /** Whether nothing has failed for a while, and nothing is left to delete. */

@@ -1,6 +1,6 @@
 import type { ByteStore } from '../../store.ts'
 import { outcomeOf } from '../../wrappers/batch-error.ts'
-import type { Spare } from '../spare/spare.ts'
+import type { Fallback } from '../fallback/fallback.ts'
 import { idNameOf } from './generation-key.ts'
 import { raiseGeneration } from './raise-generation.ts'
 import type { UnsettledKeys } from './unsettled-keys.ts'
@@ -15,7 +15,7 @@ type Outcomes = readonly PromiseSettledResult<unknown>[]
  */
 export async function restorePrimary(
   primary: ByteStore,
-  spare: Spare,
+  fallback: Fallback,
   unsettled: UnsettledKeys,
   keys: readonly string[],
 ): Promise<Outcomes> {
@@ -33,7 +33,7 @@ export async function restorePrimary(
     for (const [index, key] of some.entries()) outcomes.set(key, results[index] as Outcomes[0])
   }
   const raised = [...copiesOfIds.values()].map((copies) =>
-    record(copies, raiseGeneration(primary, spare, unsettled, copies)),
+    record(copies, raiseGeneration(primary, fallback, unsettled, copies)),
   )
   for (let from = 0; from < items.length; from += maxKeys) {
     const some = items.slice(from, from + maxKeys)

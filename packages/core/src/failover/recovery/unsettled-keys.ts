@@ -11,7 +11,7 @@ export class UnsettledKeys {
   readonly #uncertain = new Set<string>()
   /** When such keys were deleted, in the time of `performance.now()`. */
   readonly #deletedAt = new Map<string, number>()
-  /** The ids of generations that this process has found in the spare store, or stored there, by their keys. */
+  /** The ids of generations that this process has found in the fallback store, or stored there, by their keys. */
   readonly #usedIds = new Map<string, Set<string>>()
 
   constructor(maxKeys: number) {
@@ -43,7 +43,7 @@ export class UnsettledKeys {
   /**
    * Whether this process has used no other id than this one during the outage.
    *
-   * @param last the id in the spare store
+   * @param last the id in the fallback store
    */
   hasUsedOnly(key: string, id: string, last: string | undefined): boolean {
     const ids = this.#usedIds.get(key)

@@ -3,7 +3,7 @@ import type { PlantedFault } from './planted-fault.ts'
 
 const failover = scenarios.failover as Scenario
 
-/** Defects of a store with a spare one. */
+/** Defects of a store with a fallback. */
 export const failoverFaults: readonly PlantedFault[] = [
   {
     name: 'the journal is not deleted when the store returns',
@@ -11,13 +11,13 @@ export const failoverFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'const outcomes = await restorePrimary(this.#primary, this.#spare, this.unsettled, keys);\n\t\tconst deleted',
+        'const outcomes = await restorePrimary(this.#primary, this.#fallback, this.unsettled, keys);\n\t\tconst deleted',
         'const outcomes = keys.map(() => ({ status: "fulfilled" }));\n\t\tconst deleted',
       ],
     ],
   },
   {
-    name: 'the spare store serves values of an earlier outage',
+    name: 'the fallback store serves values of an earlier outage',
     scenario: failover,
     changes: [
       [
@@ -29,10 +29,10 @@ export const failoverFaults: readonly PlantedFault[] = [
     ],
   },
   {
-    name: 'an add with an unknown outcome is repeated on the next store',
+    name: 'an add with an unknown outcome is repeated on the fallback store',
     scenario: failover,
     firstSeed: 400,
-    changes: [['index.js', 'if (isRefusal(error)) return onSpare();', 'return onSpare();']],
+    changes: [['index.js', 'if (isRefusal(error)) return onFallback();', 'return onFallback();']],
   },
   {
     name: 'a change with an unknown outcome is not written to the journal',
@@ -59,10 +59,10 @@ export const failoverFaults: readonly PlantedFault[] = [
     changes: [['index.js', 'for (const clear of this.#clears.values()) await clear();', '']],
   },
   {
-    name: 'a prefix that was cleared in the spare store only is not cleared later',
+    name: 'a prefix that was cleared in the fallback store only is not cleared later',
     scenario: failover,
     firstSeed: 250,
-    changes: [['index.js', 'if (this.phase === "spare") this.drain.addPrefix(prefix);', '']],
+    changes: [['index.js', 'if (this.phase === "fallback") this.drain.addPrefix(prefix);', '']],
   },
   {
     name: 'the ids of generations are deleted with the journal',
@@ -71,7 +71,7 @@ export const failoverFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'record(copies, raiseGeneration(primary, spare, unsettled, copies))',
+        'record(copies, raiseGeneration(primary, fallback, unsettled, copies))',
         'record(copies, deleteItems(primary, copies))',
       ],
     ],

@@ -21,8 +21,8 @@ export interface PhaseChange {
  */
 export const agreementMs = 1_500
 
-/** Whether the spare store is common to all processes, instead of one for each. */
-export function hasCommonSpare({ variant }: { readonly variant: number }): boolean {
+/** Whether the fallback store is common to all processes, instead of one for each. */
+export function hasCommonFallback({ variant }: { readonly variant: number }): boolean {
   return (variant & 1) === 1
 }
 

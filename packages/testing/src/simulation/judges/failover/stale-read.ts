@@ -5,7 +5,7 @@ import {
   type Entry,
   ends,
   type FailoverCall,
-  hasCommonSpare,
+  hasCommonFallback,
   isBefore,
   isDisturbed,
   isRead,
@@ -48,7 +48,7 @@ function hasChanged(entry: Entry): boolean {
 
 /**
  * A process always reads what it has changed itself, or something newer. What it changed in the primary store only, before
- * it noticed an outage that others had noticed, or until the outage ended for this process, is not in a common spare store.
+ * it noticed an outage that others had noticed, or until the outage ended for this process, is not in a common fallback store.
  * Nor do processes with and without a connection to the primary store agree on a generation.
  */
 function isOwnChange(
@@ -60,7 +60,7 @@ function isOwnChange(
   traits: BackendTraits,
 ): boolean {
   if (read.process !== change.process || isDisturbed(write, history)) return false
-  if (!hasCommonSpare(traits)) return true
+  if (!hasCommonFallback(traits)) return true
   if (!traits.scan) return false
   const hasEnded = phases.some(
     ({ process, phase, order }) =>

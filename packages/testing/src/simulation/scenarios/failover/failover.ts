@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { ReferenceStore, type StoredItem } from '../../../reference-store.ts'
 import {
   type FailoverCall,
-  hasCommonSpare,
+  hasCommonFallback,
   type PhaseChange,
 } from '../../judges/failover/failover-history.ts'
 import { judgeFailover } from '../../judges/failover/judge-failover.ts'
@@ -24,7 +24,7 @@ export const failover: Scenario<FailoverCall> = {
     scan: fc.boolean(),
     ordered: fc.boolean(),
     nodes: fc.constantFrom(1, 1, 3),
-    /** Bit 0: whether the spare store is common to all processes. Bit 1: whether the journal is small. */
+    /** Bit 0: whether the fallback store is common to all processes. Bit 1: whether the journal is small. */
     variant: fc.nat({ max: 3 }),
   }),
   call: fc.oneof(
@@ -51,7 +51,7 @@ export const failover: Scenario<FailoverCall> = {
       wrapStore(store, (_operation, call) => call()),
       { name: context.name },
     )
-    const failing = context.failover([primary, spareOf(context)], {
+    const failing = context.failover([primary, fallbackOf(context)], {
       breaker: { calls: 4, window: 1_000, probe: 100 },
       journal: (traits.variant & 2) === 0 ? 100 : 1,
       settle: 300,
@@ -77,13 +77,13 @@ function recordPhases({ name, shared, nextOrder, now, onEnd }: ProcessContext): 
   onEnd(() => channels.failover.unsubscribe(record))
 }
 
-function spareOf({ traits, clock, shared, now }: ProcessContext): ByteStore {
+function fallbackOf({ traits, clock, shared, now }: ProcessContext): ByteStore {
   const { scan } = traits
-  if (!hasCommonSpare(traits)) {
+  if (!hasCommonFallback(traits)) {
     return Object.assign(new ReferenceStore({ clock, scan }), { processLocal: true })
   }
-  const items = (shared.get('spare') ?? new Map()) as Map<string, StoredItem>
-  shared.set('spare', items)
+  const items = (shared.get('fallback') ?? new Map()) as Map<string, StoredItem>
+  shared.set('fallback', items)
   const serverTime = () => epoch + Math.floor(now())
   const serverClock = { now: serverTime, sleep: async () => {} }
   const common = Object.assign(new ReferenceStore({ clock: serverClock, scan, items }), {

@@ -4,12 +4,12 @@ import type { StoreJob } from './backends.ts'
 import { refuse, run } from './outages.ts'
 
 test.for(['redis', 'memcached'] as const)(
-  'processes share a spare store, of which a second outage serves nothing old: %s',
+  'processes share a fallback store, of which a second outage serves nothing old: %s',
   async (backend) => {
     const server = await startRedis()
-    const spare: StoreJob = { driver: 'redis', options: { url: server.url, timeout: '5s' } }
+    const fallback: StoreJob = { driver: 'redis', options: { url: server.url, timeout: '5s' } }
     try {
-      await run({ backend, spare }, async ({ backend, untilReturned }) => {
+      await run({ backend, fallback }, async ({ backend, untilReturned }) => {
         await refuse(backend)
         await untilReturned()
         await refuse(backend)

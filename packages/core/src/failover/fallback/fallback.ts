@@ -3,14 +3,14 @@ import type { Awaitable, ByteStore, Payload, ReadOptions } from '../../store.ts'
 import { errorFor } from '../../wrappers/batch-error.ts'
 import { OutageId, outageIdBytes } from './outage-id.ts'
 
-/** Longest ttl of an item in the spare store, in milliseconds: nothing deletes the items of an outage that has ended. */
+/** Longest ttl of an item in the fallback store, in milliseconds: nothing deletes the items of an outage that has ended. */
 const maxTtlMs = 86_400_000
 
 /**
- * The items of one outage in the spare store. Their keys begin with the id of the outage, so that a later outage does not
+ * The items of one outage in the fallback store. Their keys begin with the id of the outage, so that a later outage does not
  * find them, and the store can be used by others as well.
  */
-export class Spare {
+export class Fallback {
   /** What is left for a key, in bytes. */
   static readonly keyPrefixBytes: number = outageIdBytes
   /** Whether other processes see the items. */

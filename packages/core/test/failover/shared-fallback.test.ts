@@ -21,27 +21,27 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-/** A store that writes to both stores, and reads the spare one. Other processes use that as well. */
+/** A store that writes to both stores, and reads the fallback one. Other processes use that as well. */
 async function setUp(options: FailoverOptions = fast) {
   const chaos = new Chaos()
-  const spare: ByteStore = Object.assign(new ReferenceStore(), { processLocal: false })
+  const fallback: ByteStore = Object.assign(new ReferenceStore(), { processLocal: false })
   const primary = new ReferenceStore()
-  const store = failover([withChaos<ByteStore>(primary, chaos), spare], options)
+  const store = failover([withChaos<ByteStore>(primary, chaos), fallback], options)
   cleanups.push(() => store.close())
   chaos.failAll()
   await store.get('k')
   chaos.reset()
-  await expect.poll(() => isMirrored(store, spare)).toBe(true)
-  return { store, spare, primary }
+  await expect.poll(() => isMirrored(store, fallback)).toBe(true)
+  return { store, fallback, primary }
 }
 
-async function isMirrored(store: ByteStore, spare: ByteStore): Promise<boolean> {
+async function isMirrored(store: ByteStore, fallback: ByteStore): Promise<boolean> {
   await store.set('probe', '1')
-  return (await spare.get(`${await idOf(spare)}probe`)) !== undefined
+  return (await fallback.get(`${await idOf(fallback)}probe`)) !== undefined
 }
 
-async function idOf(spare: ByteStore): Promise<string> {
-  return String(await spare.get(idKey))
+async function idOf(fallback: ByteStore): Promise<string> {
+  return String(await fallback.get(idKey))
 }
 
 test.each([
@@ -49,29 +49,29 @@ test.each([
   ['add', (store: ByteStore) => store.add('k', 'new')],
   ['delete', (store: ByteStore) => store.delete('k')],
 ] as const)('%s in both stores is not undone by the items of another id', async (_, change) => {
-  const { store, spare } = await setUp()
+  const { store, fallback } = await setUp()
   await change(store)
   // Another process considers the outage as a new one, and had stored its value before.
-  await spare.set(`${otherId}k`, 'older')
-  await spare.set(`${otherId}of the other`, '1')
-  await spare.set(idKey, otherId)
+  await fallback.set(`${otherId}k`, 'older')
+  await fallback.set(`${otherId}of the other`, '1')
+  await fallback.set(idKey, otherId)
   await expect.poll(() => store.get('of the other')).toBeDefined()
   expect(String(await store.get('k'))).not.toBe('older')
 })
 
 test('the items of another id are not used if it is unknown which of them are outdated', async () => {
-  const { store, spare } = await setUp({ ...fast, journal: 2 })
+  const { store, fallback } = await setUp({ ...fast, journal: 2 })
   for (const key of ['a', 'b', 'k']) await store.set(key, 'new')
-  await spare.set(`${otherId}k`, 'older')
-  await spare.set(idKey, otherId)
+  await fallback.set(`${otherId}k`, 'older')
+  await fallback.set(idKey, otherId)
   await expect.poll(() => store.get('k')).toBeUndefined()
-  expect(await idOf(spare)).not.toBe(otherId)
+  expect(await idOf(fallback)).not.toBe(otherId)
 })
 
 test.each([true, false])(
   'a change that fails after the outage has ended is repeated (common store: %s)',
   async (isShared) => {
-    const spare: ByteStore = isShared
+    const fallback: ByteStore = isShared
       ? Object.assign(new ReferenceStore(), { processLocal: false })
       : memory()
     const chaos = new Chaos()
@@ -81,7 +81,7 @@ test.each([true, false])(
       if (operation === 'set') await held
       return call()
     })
-    const store = failover([withChaos(primary, chaos), spare], {
+    const store = failover([withChaos(primary, chaos), fallback], {
       breaker: { probe: 20 },
       settle: 100,
     })
@@ -145,31 +145,31 @@ test('a generation remains if the processes have used no other one', async () =>
   expect(await cache.get('kept', { consistency: 'strong' })).toBe('value')
 })
 
-/** Whether a process that makes this call has stored the id of its generation in the spare store. */
-async function hasGeneration(spare: ByteStore, call: () => Promise<unknown>): Promise<boolean> {
+/** Whether a process that makes this call has stored the id of its generation in the fallback store. */
+async function hasGeneration(fallback: ByteStore, call: () => Promise<unknown>): Promise<boolean> {
   await call()
-  return (await spare.get(`${await idOf(spare)}a:~generation`)) !== undefined
+  return (await fallback.get(`${await idOf(fallback)}a:~generation`)) !== undefined
 }
 
 test('a generation that others have begun meanwhile is replaced, because the journal has keys of the one before', async () => {
   const chaos = new Chaos()
-  const spare: ByteStore = Object.assign(new ReferenceStore(), { processLocal: false })
+  const fallback: ByteStore = Object.assign(new ReferenceStore(), { processLocal: false })
   const primary = new ReferenceStore({ scan: false })
   const separated = withChaos<ByteStore>(primary, chaos)
-  const store = failover([separated, spare], { breaker: { probe: 20 }, settle: 100 })
+  const store = failover([separated, fallback], { breaker: { probe: 20 }, settle: 100 })
   cleanups.push(() => store.close())
   const phases = recordPhases()
   const [cache, other] = [new Cache(store, { prefix: 'a:' }), new Cache(primary, { prefix: 'a:' })]
   await cache.set('k', 'old')
   chaos.failAll()
-  await expect.poll(() => hasGeneration(spare, () => cache.get('k'))).toBe(true)
+  await expect.poll(() => hasGeneration(fallback, () => cache.get('k'))).toBe(true)
   await other.clear()
   await other.set('k', 'older than the delete')
   await cache.delete('k')
   // Another process has copied the new id, when it could not reach the primary store either.
-  const id = await idOf(spare)
+  const id = await idOf(fallback)
   for (const [key, { bytes }] of primary.items) {
-    if (key.includes('~generation')) await spare.set(id + key, bytes)
+    if (key.includes('~generation')) await fallback.set(id + key, bytes)
   }
   chaos.reset()
   await expect.poll(() => phases.at(-1)).toBe('primary')

@@ -4,7 +4,7 @@ import { randomId } from '../../values/random-id.ts'
 
 /** Where processes find the id of an outage. Keys of a cache never begin with "~". */
 const idKey = '~outage'
-/** Contains the token of the last process that uses the spare store only. */
+/** Contains the token of the last process that uses the fallback store only. */
 const userKey = '~outage-user'
 /** How long an id is kept after the last process that uses it has renewed it. */
 const idTtlMs = 30_000
@@ -17,7 +17,7 @@ const idPattern = /^~o[\w-]{8}:$/
 export const outageIdBytes = 11
 
 /**
- * The id of an outage, with which all keys in the spare store begin. All processes that share the store use the same id
+ * The id of an outage, with which all keys in the fallback store begin. All processes that share the store use the same id
  * during an outage. It is replaced when the outage is over, so that the next one begins without items.
  */
 export class OutageId {
@@ -51,7 +51,7 @@ export class OutageId {
     return call(this.#current)
   }
 
-  /** Reads the id again before the next call, because this process uses the spare store only from now on. */
+  /** Reads the id again before the next call, because this process uses the fallback store only from now on. */
   refresh(): void {
     if (!this.#isShared) return
     this.#last = this.#current ?? this.#last
@@ -62,7 +62,7 @@ export class OutageId {
   /**
    * Reads the id once per second, and renews its ttl.
    *
-   * @param isAway whether this process uses the spare store only, so that others must not replace the id
+   * @param isAway whether this process uses the fallback store only, so that others must not replace the id
    */
   async renew(isAway: boolean): Promise<void> {
     if (!this.#isShared || this.#current === undefined) return
@@ -111,7 +111,7 @@ export class OutageId {
     await this.#store.set(userKey, this.#token, userTtlMs)
   }
 
-  /** Whether another process uses the spare store only. */
+  /** Whether another process uses the fallback store only. */
   async #hasOtherUser(): Promise<boolean> {
     try {
       const user = await this.#store.get(userKey, strongRead)
