@@ -8,13 +8,9 @@ const folder = temporaryFolder()
 
 test('four processes make random calls, and no counter or value is wrong', async () => {
   const path = join(folder, 'random')
-  const { problems, calls } = await randomCalls({
-    path,
-    processes: 4,
-    ms: isFullTier ? 3_000 : 1_000,
-  })
+  const ms = isFullTier ? 3_000 : 1_000
+  const { problems } = await randomCalls({ path, processes: 4, ms, minCalls: 300 })
   expect(problems).toEqual([])
-  expect(calls).toBeGreaterThan(1_000)
 })
 
 test('a process that is killed loses nothing that was acknowledged', async () => {

@@ -23,11 +23,13 @@ export function start(program, job, options = {}) {
 
 /**
  * Random calls of several processes on one file, and a comparison of the counters with what the processes have added.
- * @param {{ path: string, processes: number, ms: number, maxBytes?: string, seed?: number }} options
+ * Each process makes calls for a time, and on a slow machine for as long as it has not made `minCalls`.
+ * @param {{ path: string, processes: number, ms: number, minCalls?: number, maxBytes?: string, seed?: number }} options
  */
-export async function randomCalls({ path, processes, ms, maxBytes = '64MiB', seed = 1 }) {
+export async function randomCalls(options) {
+  const { path, processes, ms, minCalls = 1, maxBytes = '64MiB', seed = 1 } = options
   const children = Array.from({ length: processes }, (_, index) =>
-    start('random-calls.mjs', { path, ms, maxBytes, seed: seed * 1_000 + index }),
+    start('random-calls.mjs', { path, ms, minCalls, maxBytes, seed: seed * 1_000 + index }),
   )
   const reports = await Promise.all(children.map(reportOf))
   const problems = reports.flatMap((report) => report.problems)

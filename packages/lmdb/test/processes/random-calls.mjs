@@ -3,7 +3,7 @@
 import { lmdb } from '@stowage/lmdb'
 import { selfChecked, verified } from './self-checked.mjs'
 
-const { path, ms, maxBytes, seed, inFlight = 8 } = JSON.parse(process.argv[2] ?? '{}')
+const { path, ms, minCalls, maxBytes, seed, inFlight = 8 } = JSON.parse(process.argv[2] ?? '{}')
 const store = lmdb({ path, maxBytes, maxValueBytes: '1MiB' })
 const deadlineMs = 20_000
 let random = seed
@@ -88,7 +88,8 @@ async function check(key) {
 
 async function loop() {
   const end = performance.now() + ms
-  while (performance.now() < end) {
+  while (performance.now() < end || calls < minCalls) {
+    if (problems.length > 0) return
     const action = /** @type {() => Promise<void>} */ (actions[below(actions.length)])
     const hang = setTimeout(() => problems.push(`a call hangs: ${action}`), deadlineMs)
     try {
