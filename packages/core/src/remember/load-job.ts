@@ -1,4 +1,4 @@
-import type { EntryReader } from '../freshness/entry-reader.ts'
+import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
 import type { LeaseHolders } from '../leases/lease-holders.ts'
@@ -64,6 +64,12 @@ export interface Call<T> {
   readonly caller: Caller | undefined
   /** How often the call has received a value that may have been invalidated. */
   readonly attempt: number
+}
+
+/** Whether a load needs a lease. On a store that other processes do not reach, only the refresh of a stale value does. */
+export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): boolean {
+  if (options.lease === undefined) return false
+  return entry !== undefined || scope.entries.store.processLocal !== true
 }
 
 /** A lease in the key, which contains no value. */

@@ -1,16 +1,23 @@
+import { AsyncResource } from 'node:async_hooks'
 import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import type { Lease } from '../leases/lease.ts'
 import { isInLocalBackoff } from '../leases/local-backoff.ts'
-import { LocalClaim } from '../leases/local-claim.ts'
+import { noClaim } from '../leases/local-claim.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import { strongRead } from '../store.ts'
-import { type LoadJob, refreshLease } from './load-job.ts'
-import { runInBackground } from './loader.ts'
+import { acquireLease, type ClaimedLoad, claimLocally } from './claim-load.ts'
+import { type LoadJob, refreshLease, usesLease } from './load-job.ts'
 import { runLoad } from './run-load.ts'
 
+/** The asynchronous context of loads for which no caller waits: that of no request. */
+const background = new AsyncResource('stowage:refresh')
 /** How long a process does not try to refresh a value that another one refreshes. */
 const refusedMs = 100
+
+/** Runs `work` in an asynchronous context that belongs to no request. */
+export function runInBackground<T>(work: () => T): T {
+  return background.runInAsyncScope(work)
+}
 
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
@@ -37,6 +44,8 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
   } catch (error) {
     publishError(job.scope.entries.event(job.key), error)
     flights.end(flight, noResult)
+  } finally {
+    flight.releaseLease?.()
   }
 }
 
@@ -45,44 +54,25 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
   // Another process may have refreshed the value since it was read.
   const found = await scope.reader.read(key, options.tags, strongRead)
   if (found.entry === undefined || found.staleMs < 0) return noResult
-  if (job.options.lease === undefined) {
+  const claimed = await claimRefresh(job, flight, found)
+  return claimed === undefined ? noResult : runLoad(job, flight, claimed, true)
+}
+
+/** Returns `undefined` if another flight or process refreshes the value. */
+async function claimRefresh<T>(
+  job: LoadJob<T>,
+  flight: Flight,
+  found: Found,
+): Promise<ClaimedLoad | undefined> {
+  const { flights, leaseHolders, passes } = job.scope
+  if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
-    const isLoading = scope.flights.find(key)?.isReading === false
-    return isLoading ? noResult : refreshLocally(job, flight, found)
+    const isLoading = flights.find(job.key)?.isReading === false
+    return isLoading ? undefined : claimLocally(flight, job, found)
   }
   const lease = refreshLease(job, found.item)
-  if (scope.leaseHolders.has(lease.id)) return noResult
-  scope.leaseHolders.set(lease.id, flight)
-  try {
-    return await acquireAndRefresh(job, flight, found, lease)
-  } finally {
-    scope.leaseHolders.delete(lease.id, flight)
-  }
-}
-
-/** Refreshes the value in this process, without the knowledge of others. */
-async function refreshLocally<T>(
-  job: LoadJob<T>,
-  flight: Flight,
-  found: Found,
-): Promise<FlightResult> {
-  const versions = await job.scope.root.tags.create(found.versions)
-  const claim = new LocalClaim(job.scope.entries.store, flight, found.item, true)
-  return runLoad(job, { flight, claim, found, versions, isBackground: true })
-}
-
-async function acquireAndRefresh<T>(
-  job: LoadJob<T>,
-  flight: Flight,
-  found: Found,
-  lease: Lease,
-): Promise<FlightResult> {
-  const { root, passes } = job.scope
-  const [isAcquired, versions] = await Promise.all([
-    lease.acquire(undefined),
-    root.tags.create(found.versions),
-  ])
-  if (isAcquired) return runLoad(job, { flight, claim: lease, found, versions, isBackground: true })
-  passes.add(job.refreshKey, refusedMs)
-  return noResult
+  if (leaseHolders.has(lease.id)) return undefined
+  const claimed = await acquireLease(flight, job, found, lease, undefined)
+  if (claimed === undefined) passes.add(job.refreshKey, refusedMs)
+  return claimed?.claim === noClaim ? undefined : claimed
 }

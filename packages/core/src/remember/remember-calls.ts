@@ -1,7 +1,6 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
-import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
@@ -15,14 +14,7 @@ import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
-import {
-  joinFlight,
-  joinOrLead,
-  joinOrLoad,
-  leadFlight,
-  loadWithoutStore,
-  readOrJoin,
-} from './remember.ts'
+import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
 import { type JobKeys, type LoadMany, RememberManyCall } from './remember-many.ts'
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
@@ -57,12 +49,48 @@ export class RememberCalls {
     this.#ttl = config.ttl
   }
 
-  remember<T>(key: string, options: RememberOptions<T>, load: Load<T>): Promise<T> {
-    if (typeof load !== 'function') return rejectLoader(load)
-    const limits = this.#limitsOf(options)
-    if (!hasLimits(limits)) return this.#remember(key, options, load)
-    const at = { store: this.#scope.entries.store.name, key }
-    return withLimits(limits, at, (caller) => this.#remember(key, options, load, caller))
+  /**
+   * Begins with a read, unless a load is in flight. A hit does as little as possible, and begins no flight.
+   *
+   * @param caller set if the caller waits for a limited time
+   */
+  async remember<T>(
+    key: string,
+    options: RememberOptions<T>,
+    load: Load<T>,
+    caller?: Caller,
+  ): Promise<T> {
+    checkLoader('remember', load)
+    const { entries, flights } = this.#scope
+    if (caller === undefined) {
+      const limits = this.#limitsOf(options)
+      const at = { store: entries.store.name, key }
+      if (hasLimits(limits)) {
+        return withLimits(limits, at, (limited) => this.remember(key, options, load, limited))
+      }
+    }
+    const storageKey = this.#keyspace.toStorageKey(key)
+    const existing = flights.find(storageKey)
+    if (options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))) {
+      return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller))
+    }
+    if (existing !== undefined && !existing.isReading) {
+      return join(existing, this.#call(storageKey, key, options, load, caller))
+    }
+    let found: Found
+    try {
+      const reading = this.#reader.read(storageKey, options.tags)
+      found = reading instanceof Promise ? await reading : reading
+    } catch (error) {
+      const call = this.#call(storageKey, key, options, load, caller)
+      return joinOrLead(call, () => Promise.reject(error))
+    }
+    if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
+      return entries.publishRead<T>(storageKey, found.entry) as T
+    }
+    const call = this.#call(storageKey, key, options, load, caller)
+    if (found.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
+    return joinOrLead(call, () => found)
   }
 
   async rememberMany<T>(
@@ -77,56 +105,22 @@ export class RememberCalls {
     return call.run(jobKeys, this.#limitsOf(options))
   }
 
-  /** Begins with the read, or joins the load of another caller. A hit does as little as possible, and begins no flight. */
-  async #remember<T>(
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-    caller?: Caller,
-  ): Promise<T> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const { entries, flights } = this.#scope
-    const existing = flights.find(storageKey)
-    if (options.refresh === true || (existing !== undefined && !existing.isReading)) {
-      return this.#refreshOrJoin(existing, this.#call(storageKey, key, options, load, caller))
-    }
-    if (this.#loadsWithoutLease(options)) {
-      return this.#readAsFlight(existing, this.#call(storageKey, key, options, load, caller))
-    }
-    let found: Found
-    try {
-      const reading = this.#reader.read(storageKey, options.tags)
-      found = reading instanceof Promise ? await reading : reading
-    } catch (error) {
-      const call = this.#call(storageKey, key, options, load, caller)
-      return joinOrLead(call, (flight) => loadWithoutStore(flight, call, error))
-    }
-    if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
-      return entries.publishRead<T>(storageKey, found.entry) as T
-    }
-    return joinOrLoad(this.#call(storageKey, key, options, load, caller), found)
-  }
-
   /** Whether only this process notices that a key is written during its load. */
   #loadsWithoutLease<T>(options: RememberOptions<T>): boolean {
     const lease = options.lease ?? this.#defaults?.lease
     return lease === false && this.#scope.entries.store.processLocal !== true
   }
 
-  /** Begins a flight before the read, so that it notices the writes of this process since then. */
-  #readAsFlight<T>(existing: Flight | undefined, call: Call<T>): Promise<T> {
-    if (existing !== undefined) return readOrJoin(existing, call)
+  /**
+   * Begins a flight before the read: later calls join a forced refresh, and without a lease only a flight notices that
+   * this process writes the key meanwhile.
+   */
+  #leadBeforeRead<T>(call: Call<T>): Promise<T> {
     const { key, options, scope } = call.job
-    return leadFlight(scope.flights.begin(key), call, () => this.#reader.read(key, options.tags))
-  }
-
-  #refreshOrJoin<T>(existing: Flight | undefined, call: Call<T>): Promise<T> {
-    const { key, options, scope } = call.job
-    if (existing !== undefined && !options.refresh) return joinFlight(existing, call)
-    // Begins before the read, so that later calls join it.
-    const flight = scope.flights.begin(key)
-    // What it has read is replaced by compare-and-set, so it must not come from a near cache.
-    return leadFlight(flight, call, () => this.#reader.read(key, options.tags, strongRead))
+    // What a refresh has read is replaced by compare-and-set, so it must not come from a near cache.
+    const readOptions = options.refresh ? strongRead : undefined
+    const read = () => this.#reader.read(key, options.tags, readOptions)
+    return lead(scope.flights.begin(key), call, read)
   }
 
   /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
@@ -175,9 +169,4 @@ export class RememberCalls {
     checkTags(loadOptions.tags)
     return loadOptions
   }
-}
-
-async function rejectLoader(load: never): Promise<never> {
-  checkLoader('remember', load)
-  return load
 }

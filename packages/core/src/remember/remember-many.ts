@@ -3,16 +3,16 @@ import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
 import { SharedPolls } from '../leases/shared-polls.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
-import { type CurrentLoad, currentLoadOf } from '../loading/current-load.ts'
-import type { Flight } from '../loading/flight.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
+import { Flight } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
-import { callSharedLoader, runInBackground } from './loader.ts'
-import { joinFlight, leadFlight, readOrJoin } from './remember.ts'
+import { runInBackground } from './refresh.ts'
+import { join, lead, readOrJoin } from './remember.ts'
 
 /** The loader of `rememberMany`. Returns the values by key, or in the order of `missing`. */
 export type LoadMany<T> = (
@@ -89,7 +89,7 @@ export class RememberManyCall<T> implements LoadGroup {
     const runOne = (job: LoadJob<T>, caller: Caller) => {
       const existing = this.#findOrBegin(job, begun)
       const call = { job, caller, attempt: 0 }
-      if (existing.isBegun) return this.#lead(existing.flight, call, () => reads.read(job.key))
+      if (existing.isBegun) return lead(existing.flight, call, () => reads.read(job.key))
       return this.#join(existing.flight, call, begun)
     }
     return Promise.all(
@@ -129,7 +129,7 @@ export class RememberManyCall<T> implements LoadGroup {
     const found = outcome.status === 'fulfilled' ? outcome.value : undefined
     if (found === undefined || found.staleMs >= 0 || job.options.refresh) {
       const read = async () => found ?? Promise.reject((outcome as PromiseRejectedResult).reason)
-      return this.#lead(flight, { job, caller: undefined, attempt: 0 }, read)
+      return lead(flight, { job, caller: undefined, attempt: 0 }, read)
     }
     const { entries, flights } = this.#scope
     this.release(job.name)
@@ -152,12 +152,8 @@ export class RememberManyCall<T> implements LoadGroup {
 
   #join(flight: Flight, call: Call<T>, begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T> {
     // A repeated key joins before its first occurrence is read.
-    if (begun.has(flight)) return joinFlight(flight, call, 0)
-    return flight.isReading ? readOrJoin(flight, call) : joinFlight(flight, call)
-  }
-
-  #lead(flight: Flight, call: Call<T>, read: () => Promise<Found>): Promise<T> {
-    return leadFlight(flight, call, read).finally(() => this.release(call.job.name))
+    if (begun.has(flight)) return join(flight, call, 0)
+    return flight.isReading ? readOrJoin(flight, call) : join(flight, call)
   }
 
   /** Without a spread, which takes longer than all else that is done for a hit. */
@@ -225,6 +221,21 @@ async function callLoadMany<T>(
   throw new TypeError(
     `The loader of rememberMany must return a Map, or an array with a value for each of the ${names.length} missing keys.`,
   )
+}
+
+/** Calls a loader for which several loads wait. */
+async function callSharedLoader<R>(
+  loads: readonly CurrentLoad[],
+  call: () => Awaitable<R>,
+): Promise<R> {
+  // All of them wait for this flight, so that a loader that needs one of their keys is detected.
+  const flight = new Flight('')
+  for (const load of loads) load.flight.startWaitingFor(flight)
+  try {
+    return await runAsLoad({ flight, bypassed: loads.flatMap(({ bypassed }) => bypassed) }, call)
+  } finally {
+    for (const load of loads) load.flight.stopWaitingFor(flight)
+  }
 }
 
 /** The contexts of the keys that one call of the loader loads. */

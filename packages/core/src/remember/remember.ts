@@ -1,35 +1,60 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import { noClaim } from '../leases/local-claim.ts'
-import { type CurrentLoad, currentLoadOf } from '../loading/current-load.ts'
-import { Flight, type FlightResult, firstStep } from '../loading/flight.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
+import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import { type Awaitable, strongRead } from '../store.ts'
-import type { Call, LoadJob } from './load-job.ts'
-import { callLoader } from './loader.ts'
-import { isOver, isUsable, loadFailedLately, resolveFlight } from './resolve-flight.ts'
-import { runLoad } from './run-load.ts'
-import { report } from './store-value.ts'
+import type { Mark } from '../values/mark.ts'
+import { isSameItem } from '../values/payload.ts'
+import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter } from './claim-load.ts'
+import { type Call, type LoadJob, type LoadScope, usesLease } from './load-job.ts'
+import { refreshInBackground } from './refresh.ts'
+import { loaderOf, runLoad, staleIfError } from './run-load.ts'
 
-/** How often a call joins or loads again because the value that it received may have been invalidated. */
+/** How often a call joins or leads again because the value that it received may have been invalidated. */
 const maxAttempts = 3
+/** How often a flight tries to take a lease that others take before it. Each time another process makes progress. */
+const maxRounds = 100
 
-/** Begins with a flight if there is one, or else with a read of the key. */
-export async function rememberAgain<T>(call: Call<T>): Promise<T> {
+/**
+ * Leads a flight that this call has begun: reads the key, and loads the value if there is none. Other calls join it
+ * meanwhile.
+ */
+export async function lead<T>(
+  flight: Flight,
+  call: Call<T>,
+  read: () => Awaitable<Found>,
+): Promise<T> {
   const { job } = call
-  if (call.attempt >= maxAttempts) return loadAlone(job)
-  const { flights, reader } = job.scope
-  const existing = flights.find(job.key)
-  if (existing !== undefined) return joinFlight(existing, call)
-  const flight = flights.begin(job.key)
-  return leadFlight(flight, call, () => reader.read(job.key, job.options.tags, strongRead))
+  const { flights } = job.scope
+  const outer = currentLoadOf()?.flight
+  enter(flight, call)
+  outer?.startWaitingFor(flight)
+  let result: FlightResult
+  try {
+    result = await resolveFlight(flight, job, read)
+    flights.end(flight, result)
+  } catch (error) {
+    flights.end(flight)
+    flight.reject(error)
+    throw error
+  } finally {
+    outer?.stopWaitingFor(flight)
+    flight.releaseLease?.()
+    // Otherwise the loads of other keys of the group would wait for this one.
+    job.group?.release(job.name)
+  }
+  if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
+  return resultValue(job, result, result.source === 'awaited')
 }
 
 /**
  * Waits for the flight of another caller and decodes its item. Two loaders that call `remember` for each other's key
  * would wait forever: the call that would complete such a cycle runs its own loader instead, and stores nothing.
+ *
+ * @param joined the step of the flight from which on its reads and loads are begun after this call
  */
-export async function joinFlight<T>(
+export async function join<T>(
   flight: Flight,
   call: Call<T>,
   joined: number = flight.step,
@@ -46,7 +71,7 @@ export async function joinFlight<T>(
   } finally {
     current?.flight.stopWaitingFor(flight)
   }
-  if (flight.isReceivedBy(joined, result)) return sharedValue(call.job, result)
+  if (flight.isReceivedBy(joined, result)) return resultValue(call.job, result, true)
   if (result.audience === 'leader') return loadAlone(call.job)
   // A read that was sent before this call says nothing about how often the key changes.
   const attempt = result.audience === 'beforeRead' ? call.attempt : call.attempt + 1
@@ -55,74 +80,148 @@ export async function joinFlight<T>(
 
 /** For a key that another caller reads at the same time: reads it as well, and joins the load if there is one. */
 export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
-  const { scope, key, options } = call.job
+  const { job } = call
+  const { scope, key, options } = job
   let found: Found
   try {
     found = await scope.reader.read(key, options.tags)
   } catch {
     return rememberAgain(call)
   }
-  if (isUsable(call.job, found)) return scope.entries.publishRead<T>(key, found.entry) as T
-  return scope.flights.find(key) === flight
-    ? joinFlight(flight, call, firstStep)
-    : rememberAgain(call)
+  if (isUsable(job, found)) {
+    refreshIfStale(job, found)
+    return scope.entries.publishRead<T>(key, found.entry) as T
+  }
+  return scope.flights.find(key) === flight ? join(flight, call, firstStep) : rememberAgain(call)
 }
 
 /**
- * Joins the flight of another caller, or begins one, after this call has read its key. That flight did nothing but read
+ * Joins the flight of another caller, or leads one, after this call has read its key. That flight did nothing but read
  * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
  */
-export function joinOrLead<T>(call: Call<T>, lead: (flight: Flight) => Promise<T>): Promise<T> {
+export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
   const { key, scope } = call.job
   const existing = scope.flights.find(key)
-  if (existing !== undefined) return joinFlight(existing, call, firstStep)
-  return lead(scope.flights.begin(key))
+  if (existing !== undefined) return join(existing, call, firstStep)
+  return lead(scope.flights.begin(key), call, read)
 }
 
-/** The same with what this call has found under the key. */
-export async function joinOrLoad<T>(call: Call<T>, found: Found): Promise<T> {
-  const { key, scope } = call.job
-  const failure = found.mark?.kind === 'F' ? found.mark : undefined
-  const isFirst = failure !== undefined && scope.flights.find(key) === undefined
-  if (isFirst && !(await isOver(scope, failure))) {
-    // Without a flight: a call that has read the key later, after a delete, must not receive this error.
-    scope.entries.publishRead(key, undefined)
-    throw loadFailedLately(call.job)
-  }
-  return joinOrLead(call, (flight) => leadFound(flight, call, found))
+/** Joins the flight of another caller, or leads one that reads the key again. */
+function rememberAgain<T>(call: Call<T>): Promise<T> {
+  const { job, attempt } = call
+  const { key, options, scope } = job
+  if (attempt >= maxAttempts) return loadAlone(job)
+  const existing = scope.flights.find(key)
+  if (existing !== undefined) return join(existing, call)
+  const read = () => scope.reader.read(key, options.tags, strongRead)
+  return lead(scope.flights.begin(key), call, read)
 }
 
-/** Resolves a flight that this call has begun, after it has read its key. */
-export async function leadFlight<T>(
+/** Returns what the key contains, or loads the value, or waits for the process that does. */
+async function resolveFlight<T>(
   flight: Flight,
-  call: Call<T>,
+  job: LoadJob<T>,
   read: () => Awaitable<Found>,
-): Promise<T> {
-  let found: Found
+): Promise<FlightResult> {
+  let first: Found
   try {
-    found = await read()
+    first = await read()
   } catch (error) {
-    return loadWithoutStore(flight, call, error)
+    return runLoad(job, flight, unclaimedAfter(error, job))
   }
-  return leadFound(flight, call, found)
+  let found = first
+  for (let round = 0; round < maxRounds; round++) {
+    const step = await nextStep(job, found, first)
+    if (step === 'return') {
+      refreshIfStale(job, found)
+      const source = round === 0 ? 'read' : 'awaited'
+      return { item: found.item, source, audience: 'beforeRead' }
+    }
+    if (round === 0) job.scope.entries.publishRead(job.key, undefined)
+    flight.stale = staleValueOf(job, found)
+    if (step === 'fail') throw loadFailedLately(job)
+    const outcome = await claimOrWait(flight, job, found, step)
+    if (outcome.kind === 'claimed') return runLoad(job, flight, outcome)
+    found = outcome.found
+    if (outcome.kind === 'failed') return staleOrThrow(job, found)
+  }
+  return runLoad(job, flight, unclaimed(found))
 }
 
-function leadFound<T>(flight: Flight, call: Call<T>, found: Found): Promise<T> {
-  return lead(flight, call, () => resolveFlight(flight, call.job, found))
+/** How a flight continues with what it has found. `first` is what it had found before it waited for others. */
+async function nextStep<T>(
+  job: LoadJob<T>,
+  found: Found,
+  first: Found,
+): Promise<'return' | 'fail' | ClaimStep> {
+  const { scope, key } = job
+  const { item, entry, mark } = found
+  const isOutdated = job.options.refresh && isAsOldAs(first, found)
+  if (!isOutdated && isUsable(job, found)) return 'return'
+  if (entry !== undefined) return 'claim'
+  if (mark?.kind === 'F' && !(await isOver(scope, mark))) return 'fail'
+  if (mark?.kind === 'P' && !(await isOver(scope, mark))) {
+    scope.passes.add(key, mark.ms)
+    return 'pass'
+  }
+  if (!usesLease(job, found)) return 'claim'
+  if (mark?.kind === 'L') return 'wait'
+  return item === undefined && scope.passes.has(key) ? 'pass' : 'claim'
 }
 
-/** Loads a value after a failed read. Does not store it: the write would probably fail too, and delay the caller. */
-export async function loadWithoutStore<T>(
-  flight: Flight,
-  call: Call<T>,
-  error: unknown,
-): Promise<T> {
-  const { job } = call
-  return lead(flight, call, async () => {
-    if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
-    report(job, error)
-    return runLoad(job, { flight, claim: noClaim })
-  })
+/** Whether the key still contains the value that was found first. */
+function isAsOldAs(first: Found, { item, entry }: Found): boolean {
+  return isSameItem(item, first.item) || entry?.facts?.isRewritten === true
+}
+
+/** Whether the value that was found is returned at once. */
+function isUsable<T>({ options }: LoadJob<T>, { entry, staleMs }: Found): boolean {
+  return staleMs < 0 || (entry !== undefined && staleMs < options.staleWhileRevalidate)
+}
+
+function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
+  if (staleMs >= 0) refreshInBackground(job)
+}
+
+/** Whether a pass or a failure is over whose mark still exists. */
+async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
+  return end !== undefined && (await root.time.now()) >= end
+}
+
+/** The stale value, if callers whose timeout passes may receive it. */
+function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
+  const { scope, key, options } = job
+  if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
+  return {
+    decode: () => scope.entries.valueOf(key, found.item),
+    readAgain: async () =>
+      staleValueOf(job, await scope.reader.read(key, options.tags, strongRead)),
+  }
+}
+
+/** The stale value after the load of another flight or process has failed. */
+function staleOrThrow<T>(job: LoadJob<T>, found: Found): FlightResult {
+  const stale = staleIfError(job, found)
+  if (stale === undefined) throw loadFailedLately(job)
+  return stale
+}
+
+/** Rejects during the backoff of a failed load. */
+export async function throwInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<void> {
+  const { entries, flights } = job.scope
+  if (flights.find(job.key) !== undefined || (await isOver(job.scope, mark))) return
+  // Without a flight: a call that has read the key later, after a delete, must not receive this error.
+  entries.publishRead(job.key, undefined)
+  throw loadFailedLately(job)
+}
+
+/** The error of a call during the backoff of a failed load. */
+function loadFailedLately<T>({ scope, key }: LoadJob<T>): CacheError {
+  return new CacheError(
+    'ERR_CACHE_LOAD',
+    'remember failed: the loader failed lately, and is not called again before its backoff ends.',
+    { store: scope.entries.store.name, operation: 'remember', key, retryable: true },
+  )
 }
 
 function enter<T>(flight: Flight, { caller }: Call<T>): void {
@@ -130,37 +229,14 @@ function enter<T>(flight: Flight, { caller }: Call<T>): void {
   else caller.enter(flight)
 }
 
-async function lead<T>(
-  flight: Flight,
-  call: Call<T>,
-  resolve: () => Promise<FlightResult>,
-): Promise<T> {
-  const { flights } = call.job.scope
-  const outer = currentLoadOf()?.flight
-  enter(flight, call)
-  outer?.startWaitingFor(flight)
-  let result: FlightResult
-  try {
-    result = await resolve()
-    flights.end(flight, result)
-  } catch (error) {
-    flights.end(flight)
-    flight.reject(error)
-    throw error
-  } finally {
-    outer?.stopWaitingFor(flight)
-  }
-  if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
-  return decodeResult(call.job, result)
-}
-
 /** Calls the loader for one caller only, and stores nothing. */
 async function loadAlone<T>(job: LoadJob<T>): Promise<T> {
   const flight = new Flight(job.key)
   flight.enter()
-  return decodeResult(job, await runLoad(job, { flight, claim: noClaim }))
+  return resultValue(job, await runLoad(job, flight, unclaimed(undefined)), false)
 }
 
+/** Calls the loader in the load that waits for this call, and stores nothing. */
 async function loadUnshared<T>(
   flight: Flight,
   { flight: current, bypassed }: CurrentLoad,
@@ -170,27 +246,21 @@ async function loadUnshared<T>(
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
   const load = { flight: current, bypassed: [...bypassed, flight] }
-  const requests = new LoadRequests<T>(job.name, false, undefined)
-  const value = await callLoader(job, load, requests)
+  const value = await runAsLoad(
+    load,
+    loaderOf(job, new LoadRequests<T>(job.name, false, undefined)),
+  )
   const { entries } = job.scope
   return value === undefined ? value : entries.valueOf<T>(job.key, entries.encode(job.key, value))
 }
 
-/** The value of a result that another caller has obtained, as one that this caller may modify. */
-function sharedValue<T>(
+/** The value of a result, as one that this caller may modify. */
+function resultValue<T>(
   { scope: { entries }, key }: LoadJob<T>,
   { item, source }: FlightResult,
+  isShared: boolean,
 ): T {
   if (source === 'read') return entries.publishRead<T>(key, entries.decode(key, item)) as T
-  entries.publishShared(key)
-  return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
-}
-
-function decodeResult<T>(
-  { scope: { entries }, key }: LoadJob<T>,
-  { item, source }: FlightResult,
-): T {
-  if (source === 'read') return entries.publishRead<T>(key, entries.decode(key, item)) as T
-  if (source === 'awaited') entries.publishShared(key)
+  if (isShared) entries.publishShared(key)
   return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
 }

@@ -1,15 +1,16 @@
-import { publishError } from '../channels.ts'
+import { Deferred } from '../calls/deferred.ts'
+import { channels, publishError } from '../channels.ts'
+import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import type { Claim } from '../leases/claim.ts'
 import { beginLocalBackoff } from '../leases/local-backoff.ts'
+import { runAsLoad } from '../loading/current-load.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
-import type { Versions } from '../tags/tag-versions.ts'
+import { LoadRequests } from '../loading/load-context.ts'
+import type { Awaitable } from '../store.ts'
+import { after } from '../time/wait.ts'
+import type { ClaimedLoad } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
-import { startLoad } from './loader.ts'
-import { endClaim, storeLoadedValue } from './store-value.ts'
-
-const passMs = 1_000
-const noVersions: Versions = new Map()
+import { endClaim, passMs, storeLoadedValue } from './store-value.ts'
 
 /** Why the signal of a load aborts that has lost its lease. */
 class LeaseLostError extends Error {
@@ -20,53 +21,40 @@ class LeaseLostError extends Error {
   }
 }
 
-export interface LoadAttempt {
-  readonly flight: Flight
-  readonly claim: Claim
-  /** What the key contained before the load. */
-  readonly found?: Found
-  /** The versions of the tags as they were before the load. */
-  readonly versions?: Versions
-  readonly isBackground?: boolean
+/** A loader that has been called. */
+interface RunningLoad<T> {
+  readonly requests: LoadRequests<T>
+  /** Rejects early after `loadTimeout`, on `close()`, or if no caller waits any more. */
+  readonly value: Promise<T>
 }
 
 /** Runs the loader and stores its value. If the loader fails, returns the stale value if that is allowed. */
-export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise<FlightResult> {
-  const { flight, claim, found, versions = noVersions, isBackground = false } = attempt
-  if (flight.givenUp !== undefined) {
-    flight.isAbandoned = true
-    return handleFailure(job, attempt, flight.givenUp.reason)
-  }
-  flight.beginLoad()
-  const startedAt = performance.now()
-  const load = { flight, bypassed: [] }
+export async function runLoad<T>(
+  job: LoadJob<T>,
+  flight: Flight,
+  claimed: ClaimedLoad,
+  isBackground = false,
+): Promise<FlightResult> {
+  const { claim, versions } = claimed
   let isLost = false
-  let release: (() => void) | undefined
-  const endOnClose = () => {
-    release?.()
-    return endClaim(job, claim)
-  }
-  const { requests, value } = startLoad(job, {
-    load,
-    isBackground,
-    stale: found?.entry,
-    endClaim: isBackground ? undefined : endOnClose,
-  })
-  release = claim.keepAlive(() => {
-    isLost = true
-    requests.abort(new LeaseLostError())
-  })
-  let loaded: T
+  let stopRenewing: (() => void) | undefined
   try {
-    loaded = await value
-  } catch (error) {
-    // The key was written, and the loader failed, perhaps because its signal aborted.
-    if (isLost) return noResult
-    return await handleFailure(job, attempt, error)
-  } finally {
-    release()
-  }
-  try {
+    if (flight.givenUp !== undefined) {
+      flight.isAbandoned = true
+      throw flight.givenUp.reason
+    }
+    flight.beginLoad()
+    const startedAt = performance.now()
+    const endOnClose = () => {
+      stopRenewing?.()
+      return endClaim(job, claim)
+    }
+    const { requests, value } = startLoad(job, flight, claimed, isBackground, endOnClose)
+    stopRenewing = claim.keepAlive(() => {
+      isLost = true
+      requests.abort(new LeaseLostError())
+    })
+    const loaded = await value.finally(stopRenewing)
     return await storeLoadedValue(job, flight, {
       value: loaded,
       requests,
@@ -75,14 +63,84 @@ export async function runLoad<T>(job: LoadJob<T>, attempt: LoadAttempt): Promise
       startedAt,
     })
   } catch (error) {
-    // The value cannot be encoded, or its ttl or tags are invalid: as if the loader had failed.
-    return await handleFailure(job, attempt, error)
+    // The key was written, and the load failed, perhaps because its signal aborted.
+    if (isLost) return noResult
+    // A value that cannot be encoded, or whose ttl or tags are invalid, is a failure of the loader.
+    return await handleFailure(job, flight, claimed, error)
   }
+}
+
+/** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
+function startLoad<T>(
+  job: LoadJob<T>,
+  flight: Flight,
+  { found }: ClaimedLoad,
+  isBackground: boolean,
+  endOnClose: () => Promise<unknown>,
+): RunningLoad<T> {
+  const { activeLoads } = job.scope
+  const result = new Deferred<T>()
+  const requests = new LoadRequests<T>(job.name, isBackground, found?.entry)
+  const end = () => {
+    cancelTimeout()
+    activeLoads.remove(active)
+    flight.abort = undefined
+  }
+  const stop = (reason: unknown) => {
+    end()
+    requests.abort(reason)
+    result.reject(reason)
+  }
+  // A load that callers wait for may still return its value after close(), which ends its claim at once.
+  const active = isBackground
+    ? { isBackground, abort: stop }
+    : { isBackground, abort: (reason: unknown) => requests.abort(reason), endClaim: endOnClose }
+  activeLoads.add(active)
+  flight.abort = stop
+  const cancelTimeout = stopAfterTimeout(job, stop)
+  const value = runAsLoad({ flight, bypassed: [] }, loaderOf(job, requests))
+  value.finally(end).then(result.resolve, result.reject)
+  return { requests, value: result.promise }
+}
+
+/** The loader with its argument. Its duration is published if somebody listens. */
+export function loaderOf<T>(
+  { scope, key, load }: LoadJob<T>,
+  requests: LoadRequests<T>,
+): () => Awaitable<T> {
+  if (!channels.load.hasSubscribers) return () => load(requests)
+  return async () => {
+    const start = performance.now()
+    try {
+      return await load(requests)
+    } finally {
+      const durationMs = performance.now() - start
+      channels.load.publish({ ...scope.entries.event(key), durationMs })
+    }
+  }
+}
+
+function stopAfterTimeout<T>(
+  { scope, key, options }: LoadJob<T>,
+  stop: (reason: unknown) => void,
+): () => void {
+  const { loadTimeout } = options
+  if (loadTimeout === Infinity) return () => {}
+  return after(loadTimeout, () =>
+    stop(
+      new CacheError(
+        'ERR_CACHE_TIMEOUT',
+        `remember failed: the load did not end within ${loadTimeout} ms (loadTimeout).`,
+        { store: scope.entries.store.name, operation: 'remember', key },
+      ),
+    ),
+  )
 }
 
 async function handleFailure<T>(
   job: LoadJob<T>,
-  { flight, claim, found }: LoadAttempt,
+  flight: Flight,
+  { claim, found }: ClaimedLoad,
   error: unknown,
 ): Promise<FlightResult> {
   if (flight.isAbandoned) {
@@ -93,8 +151,9 @@ async function handleFailure<T>(
   const backoff = job.options.backoff(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,
   )
-  if (backoff > 0 && claim.replacesStale && !claim.canBeLost)
+  if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
     beginLocalBackoff(job.scope, job.key, backoff)
+  }
   if (backoff > 0) await endClaim(job, claim, { kind: 'F', ms: backoff })
   else await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: passMs })
   if (stale === undefined) throw error

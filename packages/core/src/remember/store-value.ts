@@ -14,8 +14,8 @@ import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
 import { randomId } from '../values/random-id.ts'
 import type { LoadJob } from './load-job.ts'
 
-/** How long a value that cannot be kept is loaded by each process for itself. */
-const passMs = 1_000
+/** How long a value that cannot be kept is loaded by each process for itself, in milliseconds. */
+export const passMs = 1_000
 /** Why a backend did not store a value. After any other error, it may be stored. */
 const refusals: readonly CacheErrorCode[] = ['ERR_CACHE_LIMIT', 'ERR_CACHE_REJECTED']
 const noVersions: ReadonlyMap<string, TagVersion> = new Map()

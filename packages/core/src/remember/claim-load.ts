@@ -1,0 +1,234 @@
+import { CacheError } from '../errors.ts'
+import type { Found } from '../freshness/entry-reader.ts'
+import { type FoundEntry, isUnique, makeUnique } from '../freshness/unique-item.ts'
+import type { Claim } from '../leases/claim.ts'
+import type { Lease } from '../leases/lease.ts'
+import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
+import { isInLocalBackoff } from '../leases/local-backoff.ts'
+import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
+import { currentLoadOf } from '../loading/current-load.ts'
+import type { Flight } from '../loading/flight.ts'
+import { strongRead } from '../store.ts'
+import type { Versions } from '../tags/tag-versions.ts'
+import { keyLease, type LoadJob, refreshLease, usesLease } from './load-job.ts'
+import { report } from './store-value.ts'
+
+/** How long a loader waits for the load of another process: that one may wait for this process. */
+const nestedWaitMs = 1_000
+const noVersions: Versions = new Map()
+
+/** How a value is loaded. `pass`: without a claim, because it cannot be kept. `wait`: by another process. */
+export type ClaimStep = 'claim' | 'pass' | 'wait'
+
+/** A load that may begin. */
+export interface ClaimedLoad {
+  readonly kind: 'claimed'
+  readonly claim: Claim
+  /** What the key contained before the load. */
+  readonly found: Found | undefined
+  /** The versions of the tags as they were before the load. */
+  readonly versions: Versions
+}
+
+/** `found`: what the key contains after a wait. `failed`: the same, and the load of another flight or process has failed. */
+export type Outcome = ClaimedLoad | { readonly kind: 'found' | 'failed'; readonly found: Found }
+
+/** Claims the load of a key, or waits for the flight or process that has the claim. */
+export async function claimOrWait<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  step: ClaimStep,
+): Promise<Outcome> {
+  if (step === 'pass') return unclaimed(found)
+  try {
+    return await (step === 'wait' ? awaitProcess : claimLoad)(flight, job, found)
+  } catch (error) {
+    return unclaimedAfter(error, job, found)
+  }
+}
+
+/** A load for the callers of this process, whose value is not stored. */
+export function unclaimed(found: Found | undefined): ClaimedLoad {
+  return { kind: 'claimed', claim: noClaim, found, versions: noVersions }
+}
+
+/**
+ * The same after a failed call of the store: the write would probably fail too, and delay the caller.
+ *
+ * @throws `error` if the store has been closed
+ */
+export function unclaimedAfter<T>(error: unknown, job: LoadJob<T>, found?: Found): ClaimedLoad {
+  if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
+  report(job, error)
+  return unclaimed(found)
+}
+
+/** Claims the load in the way that the options and the store require. */
+async function claimLoad<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<Outcome> {
+  const { entries, flights } = job.scope
+  const { entry } = found
+  if (entry === undefined) {
+    return usesLease(job, found)
+      ? takeLease(flight, job, found, keyLease(job), found.item)
+      : claimLocally(flight, job, found)
+  }
+  const refresh = flights.findRefresh(job.key)
+  if (refresh !== undefined) return awaitFlight(flight, job, found, refresh)
+  if (!usesLease(job, found)) {
+    return isInLocalBackoff(job.scope, job.key)
+      ? { kind: 'failed', found: await readAgain(flight, job) }
+      : claimLocally(flight, job, found)
+  }
+  const stale: FoundEntry = { ...found, entry }
+  const unique = isUnique(entries, stale) ? stale : await makeUnique(job.scope, job.key, stale)
+  if (unique === 'changed') return foundAgain(flight, job)
+  // The lease replaces the value: without it, a delete would not be noticed.
+  if (unique === 'impossible') return takeLease(flight, job, found, keyLease(job), found.item)
+  return takeLease(flight, job, unique, refreshLease(job, unique.item), undefined)
+}
+
+/** Without a lease, the value is stored unless this process has written the key meanwhile. */
+export async function claimLocally<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+): Promise<ClaimedLoad> {
+  const versions = await createTags(job, found.versions)
+  const replacesStale = found.entry !== undefined
+  const claim = new LocalClaim(job.scope.entries.store, flight, found.item, replacesStale)
+  return { kind: 'claimed', claim, found, versions }
+}
+
+/** Takes the lease if its key contains `seen`. Waits if another flight or process has it. */
+async function takeLease<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  lease: Lease,
+  seen: unknown,
+): Promise<Outcome> {
+  const { leaseHolders } = job.scope
+  const holder = leaseHolders.get(lease.id)
+  if (holder !== undefined) return awaitFlight(flight, job, found, holder)
+  const claimed = await acquireLease(flight, job, found, lease, seen)
+  if (claimed !== undefined) return claimed
+  return lease.replacesStale ? awaitProcess(flight, job, found) : foundAgain(flight, job)
+}
+
+/** Takes the lease until the flight ends. Returns `undefined` if another process has it. */
+export async function acquireLease<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  lease: Lease,
+  seen: unknown,
+): Promise<ClaimedLoad | undefined> {
+  const { leaseHolders } = job.scope
+  leaseHolders.set(lease.id, flight)
+  flight.releaseLease = () => leaseHolders.delete(lease.id, flight)
+  try {
+    const tags = createTags(job, found.versions)
+    const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
+    if (isAcquired) return { kind: 'claimed', claim: lease, found, versions }
+  } catch (error) {
+    report(job, error)
+    const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
+    return { kind: 'claimed', claim, found, versions: found.versions }
+  }
+  flight.releaseLease()
+  return undefined
+}
+
+/** What a load may do whose lease may or may not have been stored. */
+function claimAfter(error: unknown, lease: Lease, unique: unknown): Claim {
+  if (!CacheError.is(error) || error.code !== 'ERR_CACHE_TIMEOUT') return noClaim
+  // If the lease replaces an item, however late, that item has not been deleted since it was read.
+  return lease.replacesStale || unique !== undefined ? lease : withoutValue(lease)
+}
+
+/**
+ * Waits for another flight of this process. Loads instead, and stores nothing, if that one waits for this flight: the leader
+ * of the other flight may have begun before this one, so that neither has joined the other.
+ */
+async function awaitFlight<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  found: Found,
+  holder: Flight,
+): Promise<Outcome> {
+  if (holder.leadsTo(flight)) return unclaimed(found)
+  job.group?.release(job.name)
+  flight.startWaitingFor(holder)
+  await holder.join().catch(ignore)
+  flight.stopWaitingFor(holder)
+  job.group?.hold(job.name)
+  return foundAgain(flight, job)
+}
+
+/** Waits while another process loads the value. */
+async function awaitProcess<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<Outcome> {
+  const lease = found.entry === undefined ? keyLease(job) : refreshLease(job, found.item)
+  const { leaseHolders } = job.scope
+  const holder = leaseHolders.get(lease.id)
+  if (holder !== undefined) return awaitFlight(flight, job, found, holder)
+  const outcome = await awaitOutcome(flight, job, found, () => leaseHolders.has(lease.id))
+  switch (outcome.kind) {
+    case 'changed':
+      return foundAgain(flight, job)
+    case 'abandoned':
+      return takeLease(flight, job, found, lease, outcome.abandoned)
+    case 'failed':
+      return { kind: 'failed', found: await readAgain(flight, job) }
+    default:
+      return unclaimed(found)
+  }
+}
+
+async function awaitOutcome<T>(
+  flight: Flight,
+  { group, scope, key, refreshKey, name }: LoadJob<T>,
+  found: Found,
+  isOwn: () => boolean,
+): Promise<LeaseOutcome> {
+  const isStale = found.entry !== undefined
+  group?.release(name)
+  const outcome = await awaitLease({
+    store: scope.entries.store,
+    key,
+    elsewhere: isStale ? { store: scope.root.store, key: refreshKey } : undefined,
+    found: found.item,
+    timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
+    onRead: () => flight.beginRead(),
+    isOwn,
+    polls: group?.polls,
+  })
+  group?.hold(name)
+  return outcome
+}
+
+async function foundAgain<T>(flight: Flight, job: LoadJob<T>): Promise<Outcome> {
+  return { kind: 'found', found: await readAgain(flight, job) }
+}
+
+async function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
+  flight.beginRead()
+  const found = await scope.reader.read(key, options.tags, strongRead)
+  flight.endRead()
+  return found
+}
+
+function createTags<T>(
+  { scope, options }: LoadJob<T>,
+  versions: Versions,
+): Versions | Promise<Versions> {
+  const { tags } = options
+  if (tags.length === 0) return versions
+  const missing = tags.filter((tag) => versions.get(tag) === undefined)
+  if (missing.length === 0) return versions
+  return scope.root.tags
+    .create(new Map(missing.map((tag) => [tag, undefined])))
+    .then((created) => new Map([...versions, ...created]))
+}
+
+function ignore(): void {}
