@@ -100,6 +100,7 @@ function exportedNames(): Map<string, string> {
     for (const [entry, id] of [
       ['index', ''],
       ['driver', '/driver'],
+      ['tools', '/tools'],
       ['simulation/index', '/simulation'],
     ] as const) {
       const file = join(root, 'packages', name, 'dist', `${entry}.d.ts`)

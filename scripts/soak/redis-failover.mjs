@@ -88,7 +88,7 @@ async function runOnce(name) {
   }
 }
 
-/** @param {Setup} setup @param {import('@stowage/core').ByteStore} store */
+/** @param {Setup} setup @param {import('@stowage/core/driver').ByteStore} store */
 async function failOverUnderLoad(setup, store) {
   await store.ping()
   const delay = monitorEventLoopDelay({ resolution: 5 })

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStore, CacheError, failover, withTimeout, wrapStore } from '@stowage/core'
+import { CacheError, failover, withTimeout } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'

@@ -1,4 +1,5 @@
-import { type ByteStore, channels, type FailoverEvent, failover } from '@stowage/core'
+import { channels, type FailoverEvent, failover } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { type RedisOptions, redis } from '@stowage/redis'
 import { runningTimeOf } from '@stowage/test-servers'

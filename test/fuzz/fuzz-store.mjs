@@ -7,7 +7,7 @@ import { countCorrectKeys, createTally, keyCount, runWorker } from './workload.m
 const workers = 8
 const recoveryTimeoutMs = 20_000
 
-/** @typedef {import('@stowage/core').ByteStore} Store */
+/** @typedef {import('@stowage/core/driver').ByteStore} Store */
 /** @typedef {import('@stowage/test-servers').FaultProxy} FaultProxy */
 /** @typedef {import('@stowage/test-servers').ServerProcess & { readonly port: number }} Server */
 

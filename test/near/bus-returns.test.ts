@@ -1,10 +1,5 @@
-import {
-  Cache,
-  type CacheStore,
-  type InvalidationBus,
-  type StoreOperation,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, type CacheStore, type InvalidationBus } from '@stowage/core'
+import { type StoreOperation, wrapStore } from '@stowage/core/driver'
 import { dynamodb, ensureTable } from '@stowage/dynamodb'
 import { memcached } from '@stowage/memcached'
 import { redis, redisBus, redisTracking } from '@stowage/redis'

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
-import { Cache, type CacheStore, channels, encrypted, json, wrapStore } from '@stowage/core'
+import { Cache, type CacheStore, channels, encrypted, json } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Sessions, sessionChannels } from '@stowage/sessions'
 import { afterEach, beforeEach, expect, test } from 'vitest'

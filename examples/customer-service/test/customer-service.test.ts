@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { cachesFromEnv, DriverRegistry, type Variables } from '@stowage/core'
+import { cachesFromEnv, DriverRegistry } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
 import { AppProcess } from '@stowage/example-shared/testing'
 import { startReplicated } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

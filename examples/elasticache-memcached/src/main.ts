@@ -1,4 +1,5 @@
-import { Cache, ConfigError, Env } from '@stowage/core'
+import { Cache, ConfigError } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
 import { exitWithError } from '@stowage/example-shared'
 import driver, {
   type MemcachedByteStore,

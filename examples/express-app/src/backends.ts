@@ -1,5 +1,5 @@
-import type { DriverLoader, Env } from '@stowage/core'
-import type { Driver } from '@stowage/core/driver'
+import type { DriverLoader } from '@stowage/core'
+import type { Driver, Env } from '@stowage/core/driver'
 import { standardDrivers } from '@stowage/drivers'
 import type { DynamoDBOptions } from '@stowage/dynamodb'
 import type { LmdbOptions } from '@stowage/lmdb'

@@ -1,4 +1,5 @@
-import { type Caches, cachesFromEnv, Env, type Role, type Variables } from '@stowage/core'
+import { type Caches, cachesFromEnv, type Role } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 import { sessionSecret } from '@stowage/express'
 import { Backends } from './backends.ts'
 

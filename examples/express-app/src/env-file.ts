@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
-import type { Variables } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
 
 /**
  * Adds the variables of `.env` in `folder`, or of `.env.production` with `NODE_ENV=production`. Variables that are

@@ -1,5 +1,4 @@
-import type { Env } from '@stowage/core'
-import type { Driver } from '@stowage/core/driver'
+import type { Driver, Env } from '@stowage/core/driver'
 import memcachedDriver, { type MemcachedOptions } from '@stowage/memcached'
 
 /**

@@ -1,4 +1,5 @@
-import { ConfigError, Env, type Variables } from '@stowage/core'
+import { ConfigError } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 import driver, { type RedisOptions } from '@stowage/redis'
 
 export interface Config {

@@ -1,5 +1,6 @@
-import type { ByteStore, Clock, Payload } from '@stowage/core'
+import type { Clock, Payload } from '@stowage/core'
 import { systemClock } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import * as kit from '@stowage/core/driver'
 import initSqlJs, { type Database } from 'sql.js'
 

@@ -1,58 +1,39 @@
-import { type CacheOptions, type NamespaceOptions, optionNames } from './cache-options.ts'
+import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
+import { type CacheParent, CacheParts } from './cache-parts.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
 import { WriteThrough } from './collections/write-through.ts'
-import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
-import { EntryReader } from './freshness/entry-reader.ts'
-import { inspectEntry } from './inspection/inspect-entry.ts'
-import type { Inspection } from './inspection/inspection.ts'
-import { Keyspace, namespacePrefix } from './keys.ts'
+import { namespacePrefix } from './keys.ts'
 import type {
   ConcurrencyLimit,
   ConcurrencyOptions,
   RateLimiter,
   RateLimitOptions,
 } from './limits/limit.ts'
-import { LimitCalls } from './limits/limit-calls.ts'
 import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
 import type { Lock, LockOptions } from './locks/lock.ts'
-import { LockCalls } from './locks/lock-calls.ts'
 import type { NearStats } from './near/near-cache.ts'
 import {
-  checkCodec,
   checkEntries,
   checkFunction,
   checkKeys,
-  checkPrefix,
   checkReadOptions,
-  checkStore,
-  checkWriteOptions,
 } from './options/check-arguments.ts'
-import { checkOptionNames } from './options/check-options.ts'
 import { mergeOptions } from './options/merge-options.ts'
-import { RememberCalls } from './remember/remember-calls.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
-import { CacheRoot } from './scope/cache-root.ts'
-import { CacheScope } from './scope/cache-scope.ts'
-import { createNear } from './scope/create-near.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
 import { checkTags } from './tags/check-tags.ts'
-import { type Clock, systemClock } from './time/clock.ts'
-import { type Duration, defaultTtl, resolveTtl } from './time/duration.ts'
-import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
-import { EntryUpdates } from './updates/entry-updates.ts'
-import { TaggedWrites } from './updates/tagged-writes.ts'
+import type { Clock } from './time/clock.ts'
+import type { Duration } from './time/duration.ts'
+import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
 import type { Codec } from './values/codec.ts'
-import { json } from './values/codecs/json.ts'
-import { type AnyStore, EntryCodec } from './values/entry-codec.ts'
-import { OrderedStore } from './wrappers/ordered-store.ts'
 
 const maxNamespaces = 1_000
 
@@ -68,107 +49,59 @@ const maxNamespaces = 1_000
  * await products.close()
  */
 export class Cache {
-  /** Name of the cache in events. */
-  readonly name: string
-  readonly #options: CacheOptions
-  /** The store without the generation of this cache. */
-  readonly #outerStore: CacheStore
-  readonly #store: CacheStore
-  readonly #keyspace: Keyspace
-  readonly #entries: EntryCodec
-  readonly #ttl: number | undefined
-  readonly #clock: Clock
-  readonly #scope: CacheScope
-  readonly #root: CacheRoot
-  /** The prefix within the root cache. */
-  readonly #path: string
-  readonly #reader: EntryReader
-  readonly #updates: EntryUpdates
-  readonly #taggedWrites: TaggedWrites
-  // Created on the first use: an application may have thousands of namespaces.
-  #rememberCalls: RememberCalls | undefined
-  #sharedReader: EntryReader | undefined
-  #snapshotWriter: SnapshotWriter | undefined
-  #lockCalls: LockCalls | undefined
-  #limitCalls: LimitCalls | undefined
+  readonly #parts: CacheParts
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options?: CacheOptions)
   /** @internal */
   constructor(store: CacheStore, options: CacheOptions, parent: CacheParent)
   constructor(store: CacheStore, options: CacheOptions = {}, parent?: CacheParent) {
-    checkStore(store)
-    checkOptionNames('Cache', options, optionNames)
-    const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
-    const { generations = true } = options
-    checkPrefix(prefix)
-    checkCodec(codec)
-    this.name = options.name ?? store.name
-    this.#options = options
-    this.#outerStore = store
-    this.#clock = clock
-    this.#ttl = defaultTtl(ttl)
-    // Without a list of the keys, a prefix is cleared by replacing the generation that its keys contain.
-    const needsGenerations = generations && prefix !== '' && store.scan === undefined
-    const storeScope = CacheScope.of(store)
-    const scope = needsGenerations ? storeScope.within(prefix, clock) : storeScope
-    this.#scope = scope
-    const { keyBytes } = scope.store.limits
-    this.#keyspace = new Keyspace(needsGenerations ? '' : prefix, keyBytes, prefix)
-    const near =
-      parent === undefined ? createNear(store, options.near, this.name, clock) : undefined
-    const root = parent?.root ?? new CacheRoot(store, prefix, clock, near)
-    this.#root = root
-    const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
-    this.#store = ordered as unknown as CacheStore
-    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
-    this.#entries = entries
-    this.#path = parent?.path ?? ''
-    const reader = new EntryReader(entries, root, scope.knownTags)
-    this.#reader = reader
-    let unordered: EntryReader | undefined
-    const unorderedReader = (inner: AnyStore) => {
-      unordered ??= new EntryReader(entries.over(inner), root, scope.knownTags)
-      return unordered
-    }
-    const { time } = root
-    const updates = { store: ordered, entries, reader, unorderedReader, scope, time, clock }
-    this.#updates = new EntryUpdates(updates)
-    this.#taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
+    this.#parts = new CacheParts(store, options, parent)
     if (parent !== undefined) return
+    const { near } = this.#parts.root
     const recovery = recoveryOf(store)
-    recovery?.onOverflow(prefix, () => this.clear())
+    recovery?.onOverflow(options.prefix ?? '', () => this.clear())
     if (near !== undefined) recovery?.onSettled((keys) => near.onSettled(keys))
+  }
+
+  /** For `@stowage/core/driver` and `@stowage/core/tools`, which extend this class. */
+  get '~parts'(): object {
+    return this.#parts
+  }
+
+  /** Name of the cache in events. */
+  get name(): string {
+    return this.#parts.name
   }
 
   /** Name of the driver of this cache. */
   get driver(): string {
-    return this.#store.name
+    return this.#parts.store.name
   }
 
   /** Default time to live of entries, in milliseconds; `undefined` means they never expire. */
   get ttl(): number | undefined {
-    return this.#ttl
+    return this.#parts.ttl
   }
 
   /** Whether values are stored by reference, so that mutating a returned value affects every caller. */
   get storesByReference(): boolean {
-    return this.#store.payload === 'entry'
+    return this.#parts.store.payload === 'entry'
   }
 
   /** Source of the current time. */
   get clock(): Clock {
-    return this.#clock
+    return this.#parts.clock
   }
 
   /** The near cache, if there is one. */
   get near(): { readonly stats: NearStats } | undefined {
-    return this.#root.near
+    return this.#parts.root.near
   }
 
   /** The limits of the store. */
   get limits(): StoreLimits {
-    return this.#store.limits
+    return this.#parts.store.limits
   }
 
   /**
@@ -181,26 +114,12 @@ export class Cache {
    */
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     if (options !== undefined) checkReadOptions(options)
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const found = this.#reader.read(storageKey, undefined, options)
-    return this.#reader.publishFresh<T>(storageKey, found instanceof Promise ? await found : found)
-  }
-
-  /**
-   * Returns the value like `get`, without a copy: its bytes may be those of the store, and must not be modified.
-   * Returns the value itself instead of a promise if the store replies at once. For libraries that pass bytes on.
-   *
-   * @example
-   * const page = await cache.getShared<Buffer>('page:home')
-   * console.log(page?.byteLength)
-   */
-  getShared<T = unknown>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const reader = this.#uncopied
-    const found = reader.read(storageKey, undefined, options)
-    return found instanceof Promise
-      ? found.then((each) => reader.publishFresh<T>(storageKey, each))
-      : reader.publishFresh<T>(storageKey, found)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const found = this.#parts.reader.read(storageKey, undefined, options)
+    return this.#parts.reader.publishFresh<T>(
+      storageKey,
+      found instanceof Promise ? await found : found,
+    )
   }
 
   /**
@@ -216,10 +135,10 @@ export class Cache {
   ): Promise<(T | undefined)[]> {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
-    const storageKeys = keys.map((key) => this.#keyspace.toStorageKey(key))
-    const items = await this.#entries.store.getMany(storageKeys, options)
-    const entries = await this.#reader.freshEntries(storageKeys, items, options)
-    return storageKeys.map((key, index) => this.#entries.publishRead<T>(key, entries[index]))
+    const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
+    const items = await this.#parts.entries.store.getMany(storageKeys, options)
+    const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
+    return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
   }
 
   /** Returns whether a value exists. */
@@ -238,11 +157,11 @@ export class Cache {
     // Not an async function, which would create a second promise for most of the calls.
     try {
       if (options?.tags !== undefined) return this.#setTagged([[key, value]], options)
-      const storageKey = this.#storageKeyForWrite(key)
-      const item = this.#entries.encode(storageKey, value)
-      const ttl = this.#ttlOf(options)
-      if (ttl === 0) return Promise.resolve(this.#store.delete(storageKey)).then(() => {})
-      return Promise.resolve(this.#entries.store.set(storageKey, item, ttl))
+      const storageKey = this.#parts.storageKeyForWrite(key)
+      const item = this.#parts.entries.encode(storageKey, value)
+      const ttl = this.#parts.ttlOf(options)
+      if (ttl === 0) return Promise.resolve(this.#parts.store.delete(storageKey)).then(() => {})
+      return Promise.resolve(this.#parts.entries.store.set(storageKey, item, ttl))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -261,12 +180,12 @@ export class Cache {
     checkEntries('setMany', entries)
     if (options?.tags !== undefined) return this.#setTagged([...entries], options)
     const encoded = Array.from(entries, ([key, value]) => {
-      const storageKey = this.#storageKeyForWrite(key)
-      return [storageKey, this.#entries.encode(storageKey, value)] as const
+      const storageKey = this.#parts.storageKeyForWrite(key)
+      return [storageKey, this.#parts.entries.encode(storageKey, value)] as const
     })
-    const ttl = this.#ttlOf(options)
-    if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
-    else await this.#entries.store.setMany(encoded, ttl)
+    const ttl = this.#parts.ttlOf(options)
+    if (ttl === 0) await this.#parts.store.deleteMany(encoded.map(([key]) => key))
+    else await this.#parts.entries.store.setMany(encoded, ttl)
   }
 
   /**
@@ -278,30 +197,30 @@ export class Cache {
    * if (isFirst) console.log('send the mail')
    */
   async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#storageKeyForWrite(key)
-    const ttl = this.#ttlOf(options)
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    const ttl = this.#parts.ttlOf(options)
     if (options?.tags === undefined) {
-      const item = this.#entries.encode(storageKey, value)
-      return ttl !== 0 && this.#updates.add(storageKey, item, ttl)
+      const item = this.#parts.entries.encode(storageKey, value)
+      return ttl !== 0 && this.#parts.updates.add(storageKey, item, ttl)
     }
-    return this.#taggedWrites.write(
+    return this.#parts.taggedWrites.write(
       [[storageKey, value]],
       options.tags,
       async (store, [entry]) =>
-        ttl !== 0 && this.#updates.addTo(store, storageKey, entry?.[1], ttl),
+        ttl !== 0 && this.#parts.updates.addTo(store, storageKey, entry?.[1], ttl),
     )
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
   async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const encoded = this.#taggedWrites.encode(storageKey, value, options?.tags)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const encoded = this.#parts.taggedWrites.encode(storageKey, value, options?.tags)
     if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
     let isReplaced = false
-    await this.#updates.update('replace', storageKey, async (current) => {
+    await this.#parts.updates.update('replace', storageKey, async (current) => {
       const item = await encoded
       isReplaced = current !== undefined
-      return isReplaced ? { item, ttl: this.#ttlOf(options) } : undefined
+      return isReplaced ? { item, ttl: this.#parts.ttlOf(options) } : undefined
     })
     return isReplaced
   }
@@ -323,14 +242,14 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<T | undefined> {
     checkFunction(change, 'update(key, (current) => next)')
-    const storageKey = this.#keyspace.toStorageKey(key)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
     let result: T | undefined
-    await this.#updates.update<T>('update', storageKey, async (current, flight) => {
-      const facts = await this.#taggedWrites.factsOf(options?.tags)
+    await this.#parts.updates.update<T>('update', storageKey, async (current, flight) => {
+      const facts = await this.#parts.taggedWrites.factsOf(options?.tags)
       result = await runForFlight(flight, () => change(current))
       const item =
-        result === undefined ? undefined : this.#entries.encode(storageKey, result, facts)
-      return { item, ttl: this.#ttlOf(options) }
+        result === undefined ? undefined : this.#parts.entries.encode(storageKey, result, facts)
+      return { item, ttl: this.#parts.ttlOf(options) }
     })
     return result
   }
@@ -343,7 +262,7 @@ export class Cache {
    * if (message !== undefined) console.log(message)
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
-    return this.#updates.pull<T>(this.#keyspace.toStorageKey(key))
+    return this.#parts.updates.pull<T>(this.#parts.keyspace.toStorageKey(key))
   }
 
   /**
@@ -355,23 +274,10 @@ export class Cache {
    * console.log(await replace(['lamp', ...value])) // false if it has changed since
    */
   async snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await this.#updates.read(storageKey, options)
-    const value = this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return new EntrySnapshot<T>(storageKey, value, item, this.#snapshots)
-  }
-
-  /**
-   * Returns the snapshot of a key that is expected to be missing, without a read. Its `replace` and `swap` store a value
-   * only if it is a miss.
-   *
-   * @example
-   * const stored = await cache.expectMissing<number>('order:1').swap(1)
-   * console.log(stored?.value) // undefined if the key exists
-   */
-  expectMissing<T = unknown>(key: string): Snapshot<T> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    return new EntrySnapshot<T>(storageKey, undefined, undefined, this.#snapshots)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const { item, entry, staleMs } = await this.#parts.updates.read(storageKey, options)
+    const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
+    return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
   }
 
   /**
@@ -396,7 +302,7 @@ export class Cache {
     // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
     load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
-    return this.#loads.remember(key, options, load)
+    return this.#parts.remember.remember(key, options, load)
   }
 
   /**
@@ -423,7 +329,7 @@ export class Cache {
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
-    return this.#loads.rememberMany(keys, options, load)
+    return this.#parts.remember.rememberMany(keys, options, load)
   }
 
   /**
@@ -479,7 +385,7 @@ export class Cache {
    * whether a fresh one existed.
    */
   async expire(key: string): Promise<boolean> {
-    return this.#updates.expire(this.#keyspace.toStorageKey(key))
+    return this.#parts.updates.expire(this.#parts.keyspace.toStorageKey(key))
   }
 
   /**
@@ -496,7 +402,7 @@ export class Cache {
     tags: string | readonly string[],
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
-    await this.#root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
+    await this.#parts.root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
   }
 
   /**
@@ -511,7 +417,7 @@ export class Cache {
    * }, { wait: '10s' })
    */
   lock(name: string, options?: LockOptions): Lock {
-    return this.#locks.lock(name, options)
+    return this.#parts.locks.lock(name, options)
   }
 
   /**
@@ -537,7 +443,7 @@ export class Cache {
    * if (!allowed) console.log(`Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`)
    */
   rateLimit(name: string, options: RateLimitOptions): RateLimiter {
-    return this.#limits.rateLimit(name, options)
+    return this.#parts.limits.rateLimit(name, options)
   }
 
   /**
@@ -551,7 +457,7 @@ export class Cache {
    * }, { wait: '10s' })
    */
   concurrency(name: string, options: ConcurrencyOptions): ConcurrencyLimit {
-    return this.#limits.concurrency(name, options)
+    return this.#parts.limits.concurrency(name, options)
   }
 
   /**
@@ -565,12 +471,12 @@ export class Cache {
    */
   async increment(key: string, by = 1, options?: TtlOptions): Promise<number> {
     assertInteger(by)
-    const ttl = this.#ttlOf(options)
-    const storageKey = this.#storageKeyForWrite(key)
-    this.#entries.assertCounters(storageKey)
+    const ttl = this.#parts.ttlOf(options)
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    this.#parts.entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
     const expiry = ttl === 0 ? 1 : ttl
-    return this.#updates.increment(storageKey, by, expiry)
+    return this.#parts.updates.increment(storageKey, by, expiry)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
@@ -587,20 +493,23 @@ export class Cache {
    * await cache.touch('user:1', { ttl: '1h' })
    */
   async touch(key: string, options?: TtlOptions): Promise<boolean> {
-    const ttl = this.#ttlOf(options)
-    const storageKey = ttl === 0 ? this.#storageKeyForWrite(key) : this.#keyspace.toStorageKey(key)
-    return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
+    const ttl = this.#parts.ttlOf(options)
+    const storageKey =
+      ttl === 0 ? this.#parts.storageKeyForWrite(key) : this.#parts.keyspace.toStorageKey(key)
+    return ttl === 0
+      ? this.#parts.store.delete(storageKey)
+      : this.#parts.store.touch(storageKey, ttl)
   }
 
   /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
   async delete(key: string): Promise<boolean> {
-    return this.#store.delete(this.#storageKeyForWrite(key))
+    return this.#parts.store.delete(this.#parts.storageKeyForWrite(key))
   }
 
   /** Deletes the values. Returns how many existed. */
   async deleteMany(keys: readonly string[]): Promise<number> {
     checkKeys('deleteMany', keys)
-    return this.#store.deleteMany(keys.map((key) => this.#storageKeyForWrite(key)))
+    return this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key)))
   }
 
   /**
@@ -608,20 +517,20 @@ export class Cache {
    * backend that cannot list its keys, other processes may still read the entries for up to one second.
    */
   async clear(): Promise<void> {
-    const { prefix } = this.#keyspace
-    this.#scope.invalidateAll(prefix)
+    const { prefix } = this.#parts.keyspace
+    this.#parts.scope.invalidateAll(prefix)
     // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
     // call that is made after it must not come first.
-    const writes = this.#scope.writesInFlight(prefix)
+    const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
     // Of a prefix whose keys cannot be listed, the store contains this generation only. The primary store keeps all others.
-    if (prefix === '') await this.#store.clear()
+    if (prefix === '') await this.#parts.store.clear()
     else {
-      recoveryOf(this.#root.directStore)?.noteClear(prefix)
+      recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
       await this.#deleteListed(prefix)
     }
     // A flight that began meanwhile may have read what is cleared now.
-    this.#scope.invalidateAll(prefix)
+    this.#parts.scope.invalidateAll(prefix)
   }
 
   /**
@@ -633,9 +542,9 @@ export class Cache {
    * for await (const key of cache.keys()) console.log(key)
    */
   async *keys(): AsyncGenerator<string, void, undefined> {
-    const { prefix } = this.#keyspace
-    for await (const page of listKeys(this.#store, prefix)) {
-      for (const key of page) yield this.#keyspace.fromStorageKey(key)
+    const { prefix } = this.#parts.keyspace
+    for await (const page of listKeys(this.#parts.store, prefix)) {
+      for (const key of page) yield this.#parts.keyspace.fromStorageKey(key)
     }
   }
 
@@ -674,9 +583,9 @@ export class Cache {
     readonly codec?: Codec | undefined
     readonly ttl?: Duration | null | undefined
   }): Cache {
-    const parent = { root: this.#root, path: this.#path }
-    const own = { ...this.#options, name: this.name }
-    return new Cache(this.#outerStore, mergeOptions(own, options), parent)
+    const parent = { root: this.#parts.root, path: this.#parts.path }
+    const own = { ...this.#parts.options, name: this.name }
+    return new Cache(this.#parts.outerStore, mergeOptions(own, options), parent)
   }
 
   /**
@@ -688,44 +597,17 @@ export class Cache {
    * cache.observe(token) // in another process, with a cache on the same backend
    */
   async consistencyToken(): Promise<string> {
-    return (await this.#store.consistencyToken?.()) ?? ''
+    return (await this.#parts.store.consistencyToken?.()) ?? ''
   }
 
   /** Makes later `'session'` reads include the writes of a token from another process. Ignores invalid tokens. */
   observe(token: string): void {
-    this.#store.observe?.(token)
+    this.#parts.store.observe?.(token)
   }
 
   /** Resolves if the backend replies now. */
   async ping(): Promise<void> {
-    await this.#store.ping()
-  }
-
-  /**
-   * Returns what is stored under a key, for tools: where, how large, how long, and with which tags. Neither returns the
-   * value nor counts as a hit or miss.
-   *
-   * @example
-   * const { state, bytes, ttlMs } = await cache.inspect('user:1')
-   * console.log(state, bytes, ttlMs)
-   */
-  async inspect(key: string): Promise<Inspection> {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const store = this.#scope.store as unknown as AnyStore
-    return inspectEntry({ storageKey, store, entries: this.#entries, reader: this.#reader })
-  }
-
-  /**
-   * Checks every server of the backend, for tools: reachability, roles, settings. Resolves to `undefined` for a store
-   * without diagnostics.
-   *
-   * @example
-   * const report = await cache.check()
-   * for (const { problem, remedy } of report?.findings ?? []) console.warn(problem, remedy)
-   */
-  async check(options?: CheckOptions): Promise<BackendReport | undefined> {
-    const { prefix } = this.#keyspace
-    return this.#outerStore.diagnostics?.check({ prefix, ...options })
+    await this.#parts.store.ping()
   }
 
   /**
@@ -734,9 +616,9 @@ export class Cache {
    * Idempotent.
    */
   async close(): Promise<void> {
-    this.#root.near?.stop()
-    await this.#scope.close()
-    await this.#root.near?.close()
+    this.#parts.root.near?.stop()
+    await this.#parts.scope.close()
+    await this.#parts.root.near?.close()
   }
 
   /**
@@ -750,125 +632,41 @@ export class Cache {
     return this.close()
   }
 
-  /** Returns the storage key for a write, and prevents a load in flight from overwriting the written value. */
-  #storageKeyForWrite(key: string): string {
-    const storageKey = this.#keyspace.toStorageKey(key)
-    this.#scope.invalidate(storageKey)
-    return storageKey
-  }
-
-  #ttlOf(options: WriteOptions | undefined): number | undefined {
-    if (options === undefined) return this.#ttl
-    checkWriteOptions(options)
-    const ttl = options?.ttl
-    return ttl === undefined ? this.#ttl : resolveTtl(ttl, this.#clock)
-  }
-
   #writeThrough(): WriteThrough {
-    return new WriteThrough({
-      entries: this.#entries,
-      scope: this.#scope,
-      root: this.#root,
-      keyspace: this.#keyspace,
-      clock: this.#clock,
-      ttl: this.#ttl,
-    })
+    const { entries, scope, root, keyspace, clock, ttl } = this.#parts
+    return new WriteThrough({ entries, scope, root, keyspace, clock, ttl })
   }
 
   #setTagged(
     entries: readonly (readonly [key: string, value: unknown])[],
     options: WriteOptions,
   ): Promise<void> {
-    const stored = entries.map(([key, value]) => [this.#storageKeyForWrite(key), value] as const)
-    return this.#taggedWrites.set(stored, options.tags, this.#ttlOf(options))
-  }
-
-  get #loads(): RememberCalls {
-    this.#rememberCalls ??= this.#createRememberCalls()
-    return this.#rememberCalls
-  }
-
-  #createRememberCalls(): RememberCalls {
-    const { codec = json(), waitUntil, remember: defaults } = this.#options
-    const [entries, reader, keyspace] = [this.#entries, this.#reader, this.#keyspace]
-    const [root, path, clock] = [this.#root, this.#path, this.#clock]
-    const { activeLoads, passes, leaseHolders } = this.#scope
-    const flights = this.#scope.flightsOf(codec)
-    const shared = { flights, activeLoads, passes, leaseHolders }
-    return new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
-      refreshKey: (key) => root.refreshKey(path + key),
-      ...{ reader, keyspace, defaults, ttl: this.#ttl },
-    })
-  }
-
-  /** Reads without copying. */
-  get #uncopied(): EntryReader {
-    const entries = this.#entries
-    this.#sharedReader ??= new EntryReader(
-      entries.withoutCopies(),
-      this.#root,
-      this.#scope.knownTags,
+    const stored = entries.map(
+      ([key, value]) => [this.#parts.storageKeyForWrite(key), value] as const,
     )
-    return this.#sharedReader
-  }
-
-  get #snapshots(): SnapshotWriter {
-    this.#snapshotWriter ??= {
-      jsonTextOf: (item) => this.#entries.jsonTextOf(item),
-      encode: (storageKey, value, options) =>
-        this.#taggedWrites.encode(storageKey, value, options?.tags),
-      replace: (storageKey, seen, item, options) =>
-        this.#updates.replaceSeen(storageKey, seen, { item, ttl: this.#ttlOf(options) }),
-    }
-    return this.#snapshotWriter
-  }
-
-  get #locks(): LockCalls {
-    this.#lockCalls ??= new LockCalls({
-      root: this.#root,
-      path: this.#path,
-      cache: this.name,
-      clock: this.#clock,
-      activeLoads: this.#scope.activeLoads,
-      bus: this.#options.bus,
-    })
-    return this.#lockCalls
-  }
-
-  get #limits(): LimitCalls {
-    this.#limitCalls ??= new LimitCalls({
-      root: this.#root,
-      path: this.#path,
-      cache: this.name,
-      clock: this.#clock,
-      locks: this.#locks.context,
-    })
-    return this.#limitCalls
+    return this.#parts.taggedWrites.set(stored, options.tags, this.#parts.ttlOf(options))
   }
 
   #createNamespace(name: string, options: NamespaceOptions = {}): Cache {
     const path = namespacePrefix(name)
-    const prefix = this.#keyspace.prefix + path
-    const parent = { root: this.#root, path: this.#path + path }
-    const scoped = Object.assign(mergeOptions(this.#options, options), { name: this.name, prefix })
-    return new Cache(this.#scope.store, scoped, parent)
+    const prefix = this.#parts.keyspace.prefix + path
+    const parent = { root: this.#parts.root, path: this.#parts.path + path }
+    const scoped = Object.assign(mergeOptions(this.#parts.options, options), {
+      name: this.name,
+      prefix,
+    })
+    return new Cache(this.#parts.scope.store, scoped, parent)
   }
 
   /** Also drops the near entries of keys that other processes have deleted. */
   async #deleteListed(prefix: string): Promise<void> {
     try {
-      for await (const page of listKeys(this.#store, prefix)) await this.#store.deleteMany(page)
+      for await (const page of listKeys(this.#parts.store, prefix))
+        await this.#parts.store.deleteMany(page)
     } finally {
-      this.#root.near?.endClear(prefix)
+      this.#parts.root.near?.endClear(prefix)
     }
   }
-}
-
-/** What a namespace or a view shares with the cache that it was made from. */
-interface CacheParent {
-  readonly root: CacheRoot
-  readonly path: string
 }
 
 function assertInteger(by: number): void {

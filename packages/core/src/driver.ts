@@ -1,5 +1,6 @@
-/** `@stowage/core/driver`: the API for authors of drivers and codecs, in addition to `@stowage/core`. */
+/** `@stowage/core/driver`: the API for authors of drivers, codecs and libraries, in addition to `@stowage/core`. */
 
+export { expectMissing, getShared } from './cache-access.ts'
 export {
   answerWithin,
   DeadlineError,
@@ -11,10 +12,11 @@ export { InFlight } from './calls/in-flight.ts'
 export { Lifecycle } from './calls/lifecycle.ts'
 export { countdown, Watchdog } from './calls/watchdog.ts'
 export type { Driver } from './configuration/driver.ts'
-export { maskSecrets } from './configuration/env.ts'
+export { Env, maskSecrets, type Variables } from './configuration/env.ts'
 export { type CookiePair, cookiePairs } from './cookie-pairs.ts'
 export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
 export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
+export type { Entry, EntryFacts } from './entry.ts'
 export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
 export type { MapEntry } from './eviction/entry-list.ts'
 export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
@@ -25,11 +27,22 @@ export {
   checkOptionNames,
   checkTimeout,
 } from './options/check-options.ts'
-export { consistencies } from './store.ts'
+export {
+  type ByteStore,
+  consistencies,
+  type EntryStore,
+  type ItemWithTtl,
+  type KeyPlacement,
+  type StoreContract,
+} from './store.ts'
 export { parseDuration, resolveTtl } from './time/duration.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
 export { longestIntegerText, parseSafeInteger } from './values/integer.ts'
+export { JsonText } from './values/json-text.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './values/payload.ts'
+export { BatchError } from './wrappers/batch-error.ts'
 export { KeyOrder } from './wrappers/key-order.ts'
+export { type KeyOrderOptions, withKeyOrder } from './wrappers/with-key-order.ts'
+export { type Interceptor, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -1,4 +1,4 @@
-/** The API for applications. Authors of drivers also import from `@stowage/core/driver`. */
+/** The API for applications. Drivers and libraries also import from `@stowage/core/driver`, tools from `/tools`. */
 export type { InvalidationBus, InvalidationListener } from './bus.ts'
 export { Cache } from './cache.ts'
 export type { CacheOptions, NamespaceOptions } from './cache-options.ts'
@@ -29,26 +29,13 @@ export type {
   StandardSchema,
 } from './collections/standard-schema.ts'
 export { type DriverLoader, DriverRegistry } from './configuration/driver-registry.ts'
-export { Env, type Variables } from './configuration/env.ts'
 export {
   type CachesFromEnvOptions,
   cachesFromEnv,
-  type EnvReport,
   type Role,
-  type RoleReport,
-  readEnv,
 } from './configuration/environment/caches-from-env.ts'
 export type { Codecs } from './configuration/environment/codec-from-env.ts'
-export type { UnreadVariable } from './configuration/environment/unread-variables.ts'
 export { nullStore } from './configuration/null-driver.ts'
-export type {
-  BackendReport,
-  CheckOptions,
-  Finding,
-  ServerReport,
-  StoreDiagnostics,
-} from './diagnostics.ts'
-export type { Entry, EntryFacts } from './entry.ts'
 export {
   CacheError,
   type CacheErrorCode,
@@ -59,7 +46,6 @@ export {
 } from './errors.ts'
 export { type FailoverByteStore, failover } from './failover/failover.ts'
 export type { BreakerOptions, FailoverOptions } from './failover/failover-options.ts'
-export type { InspectedState, Inspection, PayloadFrame } from './inspection/inspection.ts'
 export type {
   ConcurrencyLimit,
   ConcurrencyOptions,
@@ -78,15 +64,10 @@ export type { LoadMany } from './remember/remember-many.ts'
 export type { WrapOptions, Wrapped } from './remember/wrap.ts'
 export type {
   Awaitable,
-  ByteStore,
   CacheStore,
   Consistency,
-  EntryStore,
-  ItemWithTtl,
-  KeyPlacement,
   Payload,
   ReadOptions,
-  StoreContract,
   StoreLimits,
 } from './store.ts'
 export { type Clock, systemClock } from './time/clock.ts'
@@ -99,9 +80,5 @@ export { type CompressedOptions, compressed } from './values/codecs/compressed.t
 export { type EncryptedOptions, encrypted } from './values/codecs/encrypted.ts'
 export { json } from './values/codecs/json.ts'
 export { structured } from './values/codecs/structured.ts'
-export { JsonText } from './values/json-text.ts'
-export { BatchError } from './wrappers/batch-error.ts'
 export { type BatchingOptions, withBatching } from './wrappers/batching/with-batching.ts'
-export { type KeyOrderOptions, withKeyOrder } from './wrappers/with-key-order.ts'
 export { withTimeout } from './wrappers/with-timeout.ts'
-export { type Interceptor, type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'

@@ -1,4 +1,5 @@
 import { Cache, cachesFromEnv, createCaches, DriverRegistry } from '@stowage/core'
+import { inspectKey } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
@@ -87,7 +88,7 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
       (cache) => cache.lock('l').run(() => 1, { wait: any('5') }),
       /^lock: wait is not a duration: 5\./,
     ],
-    ['an empty key to inspect', (cache) => cache.inspect(''), /key must be a non-empty string/],
+    ['an empty key to inspect', (cache) => inspectKey(cache, ''), /key must be a non-empty string/],
   ])('a call with %s', async (_, call, message) => {
     const error = await call(create()).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(TypeError)

@@ -1,4 +1,5 @@
-import { CacheError, createCaches, wrapStore } from '@stowage/core'
+import { CacheError, createCaches } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

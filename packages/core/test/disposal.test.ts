@@ -1,11 +1,5 @@
-import {
-  Cache,
-  type CacheStore,
-  createCaches,
-  withBatching,
-  withTimeout,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, type CacheStore, createCaches, withBatching, withTimeout } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-import { Cache, wrapStore } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

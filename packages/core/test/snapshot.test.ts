@@ -1,4 +1,5 @@
-import { Cache, type CacheStore, wrapStore } from '@stowage/core'
+import { Cache, type CacheStore } from '@stowage/core'
+import { expectMissing, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -48,13 +49,13 @@ describe.each(['bytes', 'shared'] as const)('snapshot, values: %s', (values) => 
     }
     for (const [key, createMiss] of Object.entries(create)) {
       await createMiss(key)
-      expect((await cache.expectMissing(key).swap('new'))?.value).toBe('new')
+      expect((await expectMissing(cache, key).swap('new'))?.value).toBe('new')
       expect(await cache.get(key)).toBe('new')
-      expect(await cache.expectMissing(key).replace('other')).toBe(false)
+      expect(await expectMissing(cache, key).replace('other')).toBe(false)
       expect(await cache.get(key)).toBe('new')
       await cache.delete(key)
       await createMiss(key)
-      expect(await cache.expectMissing(key).replace('new', { ttl: 0 })).toBe(true)
+      expect(await expectMissing(cache, key).replace('new', { ttl: 0 })).toBe(true)
     }
   })
 

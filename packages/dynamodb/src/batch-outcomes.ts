@@ -1,4 +1,5 @@
-import { BatchError, CacheError } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 
 /** The outcome of each key of a batch. A key without one has succeeded, without a result. */
 export class BatchOutcomes<T = never> {

@@ -1,11 +1,12 @@
+import { withBatching } from '@stowage/core'
 import {
   type ByteStore,
+  consistencies,
+  type Driver,
   type Env,
-  type StoreDiagnostics,
-  withBatching,
   withKeyOrder,
-} from '@stowage/core'
-import { consistencies, type Driver } from '@stowage/core/driver'
+} from '@stowage/core/driver'
+import type { StoreDiagnostics } from '@stowage/core/tools'
 import { checkTable } from './diagnosis/table-check.ts'
 import {
   type DynamoDBOptions,

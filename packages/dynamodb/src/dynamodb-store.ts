@@ -1,11 +1,5 @@
-import type {
-  ByteStore,
-  CacheError,
-  ItemWithTtl,
-  Payload,
-  ReadOptions,
-  StoreLimits,
-} from '@stowage/core'
+import type { CacheError, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import type { ByteStore, ItemWithTtl } from '@stowage/core/driver'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { equalAttributes, type Item } from './attributes.ts'
 import type { BatchOutcomes } from './batch-outcomes.ts'

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PutItemCommand } from '@aws-sdk/client-dynamodb'
-import { BatchError, Cache, type Payload } from '@stowage/core'
+import { Cache, type Payload } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'

@@ -1,5 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import type { ByteStore } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { credentials, region } from './engines.ts'

@@ -1,4 +1,5 @@
-import { Cache, CacheError, wrapStore } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { SessionStore } from '@stowage/express'
 import { memory } from '@stowage/memory'
 import type { SessionData } from 'express-session'

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import { Cache, type CacheStore, wrapStore } from '@stowage/core'
+import { Cache, type CacheStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { onTestFinished } from 'vitest'

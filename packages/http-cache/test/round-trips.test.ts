@@ -1,4 +1,5 @@
-import { Cache, type CacheStore, wrapStore } from '@stowage/core'
+import { Cache, type CacheStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
 import express, { type Express } from 'express'

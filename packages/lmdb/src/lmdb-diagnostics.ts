@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import type { BackendReport, Finding, StoreDiagnostics } from '@stowage/core'
+import type { BackendReport, Finding, StoreDiagnostics } from '@stowage/core/tools'
 import { dangerOf } from './opening/directory.ts'
 
 /** Returns the diagnostics of a store in this directory. Other than a command, they do not create it. */

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import type { ByteStore, Env } from '@stowage/core'
-import type { Driver } from '@stowage/core/driver'
+import type { ByteStore, Driver, Env } from '@stowage/core/driver'
 import { lmdbDiagnostics } from './lmdb-diagnostics.ts'
 import {
   durabilities,

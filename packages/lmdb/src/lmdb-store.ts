@@ -1,14 +1,9 @@
+import type { Awaitable, CacheError, Payload, StoreLimits } from '@stowage/core'
 import {
-  type Awaitable,
   BatchError,
   type ByteStore,
-  type CacheError,
-  type ItemWithTtl,
-  type Payload,
-  type StoreLimits,
-} from '@stowage/core'
-import {
   exceeds,
+  type ItemWithTtl,
   Lifecycle,
   notACounter,
   parseSafeInteger,

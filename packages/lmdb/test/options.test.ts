@@ -1,4 +1,5 @@
-import { cachesFromEnv, DriverRegistry, Env } from '@stowage/core'
+import { cachesFromEnv, DriverRegistry } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
 import driver, { lmdb } from '@stowage/lmdb'
 import { expect, test } from 'vitest'
 

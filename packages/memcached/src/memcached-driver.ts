@@ -1,5 +1,4 @@
-import type { ByteStore, Env } from '@stowage/core'
-import type { Driver } from '@stowage/core/driver'
+import type { ByteStore, Driver, Env } from '@stowage/core/driver'
 import { memcachedDiagnostics } from './diagnosis/memcached-diagnostics.ts'
 import { type Hashing, hashings } from './hashing/hash-ring.ts'
 import {

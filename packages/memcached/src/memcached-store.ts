@@ -1,12 +1,5 @@
-import {
-  type ByteStore,
-  type ItemWithTtl,
-  type KeyPlacement,
-  type Payload,
-  type ReadOptions,
-  type StoreLimits,
-  systemClock,
-} from '@stowage/core'
+import { type Payload, type ReadOptions, type StoreLimits, systemClock } from '@stowage/core'
+import type { ByteStore, ItemWithTtl, KeyPlacement } from '@stowage/core/driver'
 import { conflict, KeyOrder, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
 import { Counters, isReadFirst } from './items/counters.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'

@@ -1,4 +1,5 @@
-import { BatchError, withBatching } from '@stowage/core'
+import { withBatching } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 import { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'

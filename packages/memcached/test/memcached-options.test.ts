@@ -1,4 +1,4 @@
-import { Env } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
 import driver, { type MemcachedOptions, memcached } from '@stowage/memcached'
 import { startMemcached } from '@stowage/test-servers'
 import { expect, test } from 'vitest'

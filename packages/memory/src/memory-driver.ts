@@ -1,12 +1,5 @@
-import {
-  type ByteStore,
-  type CacheStore,
-  type Entry,
-  type EntryStore,
-  type Env,
-  type Payload,
-  systemClock,
-} from '@stowage/core'
+import { type CacheStore, type Payload, systemClock } from '@stowage/core'
+import type { ByteStore, Entry, EntryStore, Env } from '@stowage/core/driver'
 import { checkBytes, checkInteger, checkOptionNames, type Driver } from '@stowage/core/driver'
 import type { MemoryOptions } from './memory-options.ts'
 import { MemoryStore } from './memory-store.ts'

@@ -1,17 +1,12 @@
+import { type CacheError, type Clock, type StoreLimits, systemClock } from '@stowage/core'
 import {
   BatchError,
-  type CacheError,
-  type Clock,
-  type ItemWithTtl,
-  type StoreContract,
-  type StoreLimits,
-  systemClock,
-} from '@stowage/core'
-import {
   BoundedMap,
   ExpiryClock,
+  type ItemWithTtl,
   Lifecycle,
   notACounter,
+  type StoreContract,
   valueTooLarge,
 } from '@stowage/core/driver'
 import type { ValueFormat } from './value-format.ts'

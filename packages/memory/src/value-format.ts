@@ -1,4 +1,5 @@
-import type { Entry, Payload } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import type { Entry } from '@stowage/core/driver'
 import { exceeds, parseSafeInteger, payloadBytes, samePayload, toText } from '@stowage/core/driver'
 
 /** How the store handles its items: as bytes, or as entries by reference. */

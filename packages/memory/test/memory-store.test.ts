@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BatchError, Cache, CacheError, DriverRegistry, Env } from '@stowage/core'
+import { Cache, CacheError, DriverRegistry } from '@stowage/core'
+import { type BatchError, Env } from '@stowage/core/driver'
 import driver, { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,6 @@
 import { ExtensionCodec, encode as pack, decode as unpack } from '@msgpack/msgpack'
-import { type Codec, type Entry, json, type Payload } from '@stowage/core'
+import { type Codec, json, type Payload } from '@stowage/core'
+import type { Entry } from '@stowage/core/driver'
 import { decodeFrame, encodeFrame } from '@stowage/core/driver'
 import { assertLengths } from './assert-lengths.ts'
 import { assertRepresentable, maxDepth } from './assert-representable.ts'

@@ -1,12 +1,11 @@
+import { type InvalidationBus, withBatching, withTimeout } from '@stowage/core'
 import {
   type ByteStore,
+  consistencies,
+  type Driver,
   type Env,
-  type InvalidationBus,
-  withBatching,
   withKeyOrder,
-  withTimeout,
-} from '@stowage/core'
-import { consistencies, type Driver } from '@stowage/core/driver'
+} from '@stowage/core/driver'
 import {
   checkClusterOptions,
   optionsWithoutCluster,

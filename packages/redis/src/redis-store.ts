@@ -1,12 +1,5 @@
-import type {
-  ByteStore,
-  CacheError,
-  Consistency,
-  ItemWithTtl,
-  Payload,
-  ReadOptions,
-  StoreLimits,
-} from '@stowage/core'
+import type { CacheError, Consistency, Payload, ReadOptions, StoreLimits } from '@stowage/core'
+import type { ByteStore, ItemWithTtl } from '@stowage/core/driver'
 import { exceeds, Lifecycle, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Command, CommandExecutor } from './command-executor.ts'
 import {

@@ -1,4 +1,4 @@
-import { Env } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
 import driver, { redis, redisBus, redisTracking } from '@stowage/redis'
 import { describe, expect, test } from 'vitest'
 

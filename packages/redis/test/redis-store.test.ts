@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
-import { type BatchError, Cache } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import type { BatchError } from '@stowage/core/driver'
 import { redis } from '@stowage/redis'
 import { startRedis } from '@stowage/test-servers'
 import { Redis } from 'ioredis'

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
-import { Cache, CacheError, wrapStore } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { migrating, Sessions, sessionKey } from '@stowage/sessions'
 import { describe, expect, test } from 'vitest'
 import { cookieOf, readExisting, setup } from './fixture.ts'

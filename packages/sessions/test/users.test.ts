@@ -1,4 +1,5 @@
-import { Cache, type Interceptor, wrapStore } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { type Interceptor, wrapStore } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { readExisting, setup, type TestSession } from './fixture.ts'
 

@@ -1,12 +1,5 @@
-import {
-  type Awaitable,
-  CacheError,
-  type CacheStore,
-  type Clock,
-  type StoreOperation,
-  systemClock,
-  wrapStore,
-} from '@stowage/core'
+import { type Awaitable, CacheError, type CacheStore, type Clock, systemClock } from '@stowage/core'
+import { type StoreOperation, wrapStore } from '@stowage/core/driver'
 
 /** One operation, or several. */
 export type Operations = StoreOperation | readonly StoreOperation[]

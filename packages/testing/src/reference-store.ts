@@ -1,14 +1,8 @@
+import { type Clock, type Payload, type StoreLimits, systemClock } from '@stowage/core'
 import {
   type ByteStore,
-  type Clock,
-  type ItemWithTtl,
-  type Payload,
-  type StoreLimits,
-  systemClock,
-  wrapStore,
-} from '@stowage/core'
-import {
   exceeds,
+  type ItemWithTtl,
   Lifecycle,
   notACounter,
   payloadBytes,
@@ -16,6 +10,7 @@ import {
   toBytes,
   toText,
   valueTooLarge,
+  wrapStore,
 } from '@stowage/core/driver'
 
 const pageSize = 100

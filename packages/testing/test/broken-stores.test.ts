@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStore, type Clock, systemClock } from '@stowage/core'
+import { type Clock, systemClock } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { isFullTier } from '@stowage/test-servers'
 import {
   type ConformanceContext,

@@ -28,7 +28,7 @@ export class Worker {
   /** What each key may contain. A failed write may have been executed. @type {Map<string, Set<Value>>} */
   #expected = new Map()
 
-  /** @param {import('@stowage/core').ByteStore} store @param {string} prefix @param {Results} results */
+  /** @param {import('@stowage/core/driver').ByteStore} store @param {string} prefix @param {Results} results */
   constructor(store, prefix, results) {
     this.#cache = new Cache(store, { prefix })
     this.#prefix = prefix

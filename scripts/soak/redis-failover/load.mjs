@@ -1,7 +1,7 @@
 import { CacheError } from '@stowage/core'
 import { ttlBase } from './monitor.mjs'
 
-/** @typedef {import('@stowage/core').ByteStore} ByteStore */
+/** @typedef {import('@stowage/core/driver').ByteStore} ByteStore */
 /** @typedef {'set' | 'increment' | 'get'} Kind */
 
 /**

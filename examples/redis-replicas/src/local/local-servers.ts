@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Variables } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
 import { freePort } from '@stowage/example-shared'
 import { DelayProxy } from './delay-proxy.ts'
 import { RedisProcess } from './redis-process.ts'

@@ -1,4 +1,5 @@
-import type { Cache, Inspection } from '@stowage/core'
+import type { Cache } from '@stowage/core'
+import { type Inspection, inspectKey } from '@stowage/core/tools'
 import { sessionKey } from '@stowage/sessions'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
@@ -26,7 +27,7 @@ export async function inspect(
     const cache = namespace === undefined ? root : root.namespace(namespace)
     // The id of a session is a secret. It is stored, and shown, as a digest.
     const shownKey = isSession ? sessionKey(key) : key
-    const inspection = await cache.inspect(shownKey)
+    const inspection = await inspectKey(cache, shownKey)
     if (options.json) output.json(toJson(shownKey, cache, inspection))
     else output.line(toText(shownKey, cache, inspection, output))
     return inspection.state === 'missing' ? 1 : 0

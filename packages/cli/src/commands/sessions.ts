@@ -1,3 +1,4 @@
+import { inspectKey } from '@stowage/core/tools'
 import type { ListedSession, Sessions } from '@stowage/sessions'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
@@ -63,7 +64,7 @@ async function rowOf(
   { cache }: Sessions,
   { key, session }: ListedSession<Record<string, unknown>>,
 ): Promise<Row> {
-  const { ttlMs, bytes } = await cache.inspect(key)
+  const { ttlMs, bytes } = await inspectKey(cache, key)
   const expires = ttlMs !== undefined && ttlMs !== Infinity
   return {
     key,

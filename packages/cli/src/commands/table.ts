@@ -1,4 +1,5 @@
-import { ConfigError, Env, type Variables } from '@stowage/core'
+import { ConfigError } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 import type * as DynamoDB from '@stowage/dynamodb'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { importPackage } from '../configuration/packages.ts'

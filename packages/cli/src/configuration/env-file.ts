@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import type { Finding } from '@stowage/core'
+import type { Finding } from '@stowage/core/tools'
 import { CommandError } from '../errors.ts'
 
 /** A file with environment variables, and what is wrong with it. */

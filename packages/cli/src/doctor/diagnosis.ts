@@ -1,4 +1,4 @@
-import type { Finding, ServerReport } from '@stowage/core'
+import type { Finding, ServerReport } from '@stowage/core/tools'
 
 /** A finding, and the stores that it concerns; none for one about the environment. */
 export interface DoctorFinding extends Finding {

@@ -1,4 +1,6 @@
-import type { ConfigProblem, EnvReport, Finding, UnreadVariable, Variables } from '@stowage/core'
+import type { ConfigProblem } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
+import type { EnvReport, Finding, UnreadVariable } from '@stowage/core/tools'
 import { hasShortOldSecret, sessionProblems } from '@stowage/sessions'
 import type { Context } from '../configuration/context.ts'
 

@@ -1,5 +1,7 @@
-import type { BackendReport, Cache } from '@stowage/core'
+import type { Cache } from '@stowage/core'
 import { failureFinding, pingReport } from '@stowage/core/driver'
+import type { BackendReport } from '@stowage/core/tools'
+import { checkBackend } from '@stowage/core/tools'
 import type { Context } from '../configuration/context.ts'
 import type { DoctorFinding, DoctorServer } from './diagnosis.ts'
 
@@ -44,7 +46,7 @@ async function checkStore(context: Context, name: string): Promise<BackendReport
     const cache = context.cache(name)
     const holdsSessions = name === 'session' || context.app.sessions?.cache === cache
     return (
-      (await cache.check({ holdsSessions })) ??
+      (await checkBackend(cache, { holdsSessions })) ??
       (await pingReport(addressOf(cache), () => cache.ping()))
     )
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Variables } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
 
 const secretNames = /PASS|SECRET|TOKEN|CREDENTIAL|AUTH|_KEY/i
 /** Shorter values may be part of ordinary words. Drivers mask them all the same. */

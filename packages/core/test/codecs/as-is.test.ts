@@ -1,4 +1,5 @@
-import { asIs, Cache, type Entry } from '@stowage/core'
+import { asIs, Cache } from '@stowage/core'
+import type { Entry } from '@stowage/core/driver'
 import { encodeFrame, toBytes, toText } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

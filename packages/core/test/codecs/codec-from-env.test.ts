@@ -9,8 +9,8 @@ import {
   json,
   type Role,
   structured,
-  type Variables,
 } from '@stowage/core'
+import type { Variables } from '@stowage/core/driver'
 import { toBytes } from '@stowage/core/driver'
 import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,14 +1,6 @@
 import assert from 'node:assert/strict'
-import {
-  asIs,
-  type Codec,
-  compressed,
-  type Entry,
-  type EntryFacts,
-  encrypted,
-  json,
-  structured,
-} from '@stowage/core'
+import { asIs, type Codec, compressed, encrypted, json, structured } from '@stowage/core'
+import type { Entry, EntryFacts } from '@stowage/core/driver'
 import { toBytes } from '@stowage/core/driver'
 import { msgpack } from '@stowage/msgpack'
 import { isFullTier, propertySeed } from '@stowage/test-servers'

@@ -1,4 +1,5 @@
-import { type Entry, json } from '@stowage/core'
+import { json } from '@stowage/core'
+import type { Entry } from '@stowage/core/driver'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from './code-of.ts'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { runInNewContext } from 'node:vm'
-import { Cache, type Entry, json, structured } from '@stowage/core'
+import { Cache, json, structured } from '@stowage/core'
+import type { Entry } from '@stowage/core/driver'
 import { encodeFrame, toBytes } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

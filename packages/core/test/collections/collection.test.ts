@@ -1,4 +1,5 @@
-import { Cache, CacheError, type CacheOptions, channels, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheOptions, channels } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore, type StoredItem } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'

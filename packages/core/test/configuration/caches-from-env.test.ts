@@ -1,12 +1,5 @@
-import {
-  CacheError,
-  ConfigError,
-  cachesFromEnv,
-  DriverRegistry,
-  Env,
-  type Variables,
-} from '@stowage/core'
-import { maskSecrets } from '@stowage/core/driver'
+import { CacheError, ConfigError, cachesFromEnv, DriverRegistry } from '@stowage/core'
+import { Env, maskSecrets, type Variables } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

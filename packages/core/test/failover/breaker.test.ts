@@ -1,11 +1,5 @@
-import {
-  type BreakerEvent,
-  type ByteStore,
-  CacheError,
-  channels,
-  failover,
-  wrapStore,
-} from '@stowage/core'
+import { type BreakerEvent, CacheError, channels, failover } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { afterEach, expect, test } from 'vitest'
 

@@ -1,5 +1,4 @@
 import {
-  type ByteStore,
   Cache,
   CacheError,
   channels,
@@ -8,6 +7,7 @@ import {
   failover,
   withTimeout,
 } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Chaos, ReferenceStore, withChaos } from '@stowage/testing'
 import { afterEach, describe, expect, test } from 'vitest'

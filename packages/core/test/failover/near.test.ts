@@ -1,11 +1,5 @@
-import {
-  type ByteStore,
-  Cache,
-  channels,
-  type FailoverEvent,
-  failover,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, channels, type FailoverEvent, failover } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Chaos, withChaos } from '@stowage/testing'
 import { afterEach, describe, expect, test } from 'vitest'

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStore, Cache, channels, type FailoverEvent, failover } from '@stowage/core'
+import { Cache, channels, type FailoverEvent, failover } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Chaos, ReferenceStore, withChaos } from '@stowage/testing'
 import { afterEach, expect, test } from 'vitest'

@@ -1,13 +1,12 @@
 import {
-  type ByteStore,
   Cache,
   CacheError,
   channels,
   type FailoverEvent,
   type FailoverOptions,
   failover,
-  wrapStore,
 } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Chaos, ReferenceStore, withChaos } from '@stowage/testing'
 import { afterEach, expect, test } from 'vitest'

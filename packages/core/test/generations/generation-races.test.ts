@@ -1,6 +1,6 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { Cache, CacheError, type CacheStore, type Interceptor, wrapStore } from '@stowage/core'
-import { Deferred } from '@stowage/core/driver'
+import { Cache, CacheError, type CacheStore } from '@stowage/core'
+import { Deferred, type Interceptor, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
 

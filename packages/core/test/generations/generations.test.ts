@@ -1,5 +1,6 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { Cache, CacheError, type CacheStore, type Payload, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheStore, type Payload } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

@@ -1,13 +1,7 @@
-import type { Finding, StoreDiagnostics } from '@stowage/core'
-import {
-  Cache,
-  compressed,
-  encrypted,
-  failover,
-  json,
-  withKeyOrder,
-  withTimeout,
-} from '@stowage/core'
+import { Cache, compressed, encrypted, failover, json, withTimeout } from '@stowage/core'
+import { withKeyOrder } from '@stowage/core/driver'
+import type { Finding, StoreDiagnostics } from '@stowage/core/tools'
+import { checkBackend, inspectKey } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -17,20 +11,20 @@ describe('inspect', () => {
     const clock = new ManualClock()
     const cache = new Cache(memory({ clock }), { prefix: 'app:', clock })
     await cache.set('text', 'secret', { ttl: '1m' })
-    const found = await cache.inspect('text')
+    const found = await inspectKey(cache, 'text')
     expect(found).toMatchObject({ storageKey: 'app:text', state: 'fresh', bytes: 8, frame: 'text' })
     expect(found).toMatchObject({ ttlMs: 60_000, tags: [], location: undefined })
     expect(JSON.stringify(found)).not.toContain('secret')
-    expect(await cache.inspect('other')).toMatchObject({ state: 'missing', bytes: undefined })
+    expect(await inspectKey(cache, 'other')).toMatchObject({ state: 'missing', bytes: undefined })
   })
 
   test('tells an entry whose tag was invalidated', async () => {
     const cache = new Cache(memory())
     await cache.set('k', 1, { tags: ['a', 'b'] })
     const both = [true, true]
-    expect((await cache.inspect('k')).tags.map(({ isCurrent }) => isCurrent)).toEqual(both)
+    expect((await inspectKey(cache, 'k')).tags.map(({ isCurrent }) => isCurrent)).toEqual(both)
     await cache.invalidateTags('b')
-    expect(await cache.inspect('k')).toMatchObject({
+    expect(await inspectKey(cache, 'k')).toMatchObject({
       state: 'invalid',
       frame: 'entry',
       tags: [
@@ -44,9 +38,9 @@ describe('inspect', () => {
     const clock = new ManualClock()
     const cache = new Cache(memory({ clock }), { clock })
     await cache.remember('k', { ttl: '1m', staleWhileRevalidate: '1h' }, () => 1)
-    expect((await cache.inspect('k')).state).toBe('fresh')
+    expect((await inspectKey(cache, 'k')).state).toBe('fresh')
     await clock.advance(61_000)
-    expect((await cache.inspect('k')).state).toBe('stale')
+    expect((await inspectKey(cache, 'k')).state).toBe('stale')
   })
 
   test('tells compressed, encrypted and foreign payloads, and entries by reference', async () => {
@@ -58,15 +52,15 @@ describe('inspect', () => {
     ] as const
     for (const [codec, frame] of frames) {
       await new Cache(store, { codec }).set('k', 'x'.repeat(100))
-      expect(await new Cache(store, { codec }).inspect('k')).toMatchObject({
+      expect(await inspectKey(new Cache(store, { codec }), 'k')).toMatchObject({
         state: 'fresh',
         frame,
       })
     }
-    expect(await new Cache(store).inspect('k')).toMatchObject({ state: 'foreign' })
+    expect(await inspectKey(new Cache(store), 'k')).toMatchObject({ state: 'foreign' })
     const byReference = new Cache(memory({ values: 'shared' }))
     await byReference.set('k', {})
-    const found = await byReference.inspect('k')
+    const found = await inspectKey(byReference, 'k')
     expect(found).toMatchObject({ frame: 'reference', bytes: undefined })
   })
 
@@ -78,8 +72,8 @@ describe('inspect', () => {
     const note = (event: unknown) => events.push(event)
     channels.hit.subscribe(note)
     channels.miss.subscribe(note)
-    await cache.inspect('k')
-    await cache.inspect('other')
+    await inspectKey(cache, 'k')
+    await inspectKey(cache, 'other')
     channels.hit.unsubscribe(note)
     channels.miss.unsubscribe(note)
     expect(events).toEqual([])
@@ -102,21 +96,21 @@ describe('diagnostics', () => {
 
   test('pass through wrappers', async () => {
     const cache = new Cache(withTimeout(withKeyOrder(store()), '1s'), { prefix: 'p:' })
-    expect((await cache.check())?.findings).toEqual([finding])
-    expect((await cache.inspect('k')).location).toBe('node of p:k')
-    expect(await new Cache(memory()).check()).toBeUndefined()
+    expect((await checkBackend(cache))?.findings).toEqual([finding])
+    expect((await inspectKey(cache, 'k')).location).toBe('node of p:k')
+    expect(await checkBackend(new Cache(memory()))).toBeUndefined()
   })
 
   test('of a store that fails over are those of all its stores', async () => {
     const cache = new Cache(failover([store(), store(), memory()]))
-    expect((await cache.check())?.findings).toHaveLength(2)
-    expect((await cache.inspect('k')).location).toBe('node of k')
+    expect((await checkBackend(cache))?.findings).toHaveLength(2)
+    expect((await inspectKey(cache, 'k')).location).toBe('node of k')
   })
 
   test('locate the key with the id of its generation', async () => {
     const cache = new Cache(withoutScan(store()), { prefix: 'p:' })
     await cache.set('k', 1)
-    expect((await cache.inspect('k')).location).toMatch(/^node of p:.+k$/)
+    expect((await inspectKey(cache, 'k')).location).toMatch(/^node of p:.+k$/)
   })
 })
 

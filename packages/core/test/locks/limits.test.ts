@@ -1,4 +1,5 @@
-import { Cache, channels, type LimitEvent, type RateLimitResult, wrapStore } from '@stowage/core'
+import { Cache, channels, type LimitEvent, type RateLimitResult } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
 import { twoProcesses } from '../remember/two-processes.ts'

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  type ByteStore,
   Cache,
   channels,
   type InvalidationListener,
   type LockEvent,
   withTimeout,
-  wrapStore,
 } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { expect, test, vi } from 'vitest'
 import { gate, settle, twoProcesses } from '../remember/two-processes.ts'

@@ -1,4 +1,5 @@
-import { Cache, memo, type StoreOperation, wrapStore } from '@stowage/core'
+import { Cache, memo } from '@stowage/core'
+import { type StoreOperation, wrapStore } from '@stowage/core/driver'
 import { conform, conformance, ManualClock, ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 

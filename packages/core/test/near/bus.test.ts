@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, channels, wrapStore } from '@stowage/core'
+import { Cache, channels } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { world } from './near-world.ts'

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type ByteStore, Cache, nullStore, wrapStore } from '@stowage/core'
+import { Cache, nullStore } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { expect, test } from 'vitest'
 
 const maxBytes = 4_000_000

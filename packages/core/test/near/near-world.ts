@@ -1,10 +1,5 @@
-import {
-  type ByteStore,
-  Cache,
-  type CacheOptions,
-  type NearOptions,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, type CacheOptions, type NearOptions } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, ReferenceStore } from '@stowage/testing'
 import { TestBus } from './test-bus.ts'
 

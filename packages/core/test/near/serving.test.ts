@@ -1,4 +1,5 @@
-import { type ByteStore, Cache } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { world } from './near-world.ts'

@@ -1,4 +1,5 @@
-import { Cache, CacheError, wrapStore } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'

@@ -1,4 +1,5 @@
-import { Cache, CacheError, encrypted, json, type LoadContext, wrapStore } from '@stowage/core'
+import { Cache, CacheError, encrypted, json, type LoadContext } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-import { Cache, CacheError, type Duration, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type Duration } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'

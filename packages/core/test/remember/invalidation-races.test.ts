@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, CacheError, wrapStore } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'

@@ -1,11 +1,5 @@
-import {
-  Cache,
-  CacheError,
-  type LoadContext,
-  type RememberOptions,
-  type StoreOperation,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, CacheError, type LoadContext, type RememberOptions } from '@stowage/core'
+import { type StoreOperation, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Cache, CacheError, type CacheEvent, type CacheStore, json, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type CacheEvent, type CacheStore, json } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

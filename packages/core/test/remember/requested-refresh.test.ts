@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, type RememberOptions, wrapStore } from '@stowage/core'
+import { Cache, type RememberOptions } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

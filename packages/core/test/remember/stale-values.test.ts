@@ -1,4 +1,5 @@
-import { Cache, CacheError, wrapStore } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

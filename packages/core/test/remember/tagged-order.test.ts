@@ -1,4 +1,5 @@
-import { type ByteStore, Cache } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { propertySeed } from '@stowage/test-servers'
 import { referenceStore } from '@stowage/testing'
 import fc from 'fast-check'

@@ -1,4 +1,5 @@
-import { Cache, type ReadOptions, wrapStore } from '@stowage/core'
+import { Cache, type ReadOptions } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

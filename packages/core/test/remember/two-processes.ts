@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, type CacheOptions, wrapStore } from '@stowage/core'
+import { Cache, type CacheOptions } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 
 /** Caches with separate state over one backend, as two processes have. */

@@ -1,4 +1,5 @@
-import { Cache, wrapStore } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { ManualClock } from '@stowage/testing'
 import { expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'

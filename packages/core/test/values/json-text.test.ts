@@ -1,4 +1,5 @@
-import { Cache, type Codec, compressed, encrypted, JsonText, json, structured } from '@stowage/core'
+import { Cache, type Codec, compressed, encrypted, json, structured } from '@stowage/core'
+import { JsonText } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

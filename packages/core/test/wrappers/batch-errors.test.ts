@@ -1,4 +1,5 @@
-import { BatchError, Cache, CacheError, withBatching, wrapStore } from '@stowage/core'
+import { Cache, CacheError, withBatching } from '@stowage/core'
+import { BatchError, wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 

@@ -1,15 +1,15 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { CacheError, type Payload } from '@stowage/core'
 import {
   BatchError,
   type ByteStore,
-  CacheError,
+  Deferred,
+  KeyOrder,
   type KeyOrderOptions,
-  type Payload,
   withKeyOrder,
   wrapStore,
-} from '@stowage/core'
-import { Deferred, KeyOrder } from '@stowage/core/driver'
+} from '@stowage/core/driver'
 import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 

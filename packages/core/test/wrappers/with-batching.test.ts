@@ -4,11 +4,10 @@ import {
   type Awaitable,
   type BatchingOptions,
   CacheError,
-  type StoreOperation,
   withBatching,
   withTimeout,
-  wrapStore,
 } from '@stowage/core'
+import { type StoreOperation, wrapStore } from '@stowage/core/driver'
 import {
   Chaos,
   conform,

@@ -1,4 +1,5 @@
-import { Cache, CacheError, withTimeout, wrapStore } from '@stowage/core'
+import { Cache, CacheError, withTimeout } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
 

@@ -1,6 +1,7 @@
 import type { DescribeTableOutput, DescribeTimeToLiveOutput } from '@aws-sdk/client-dynamodb'
-import type { BackendReport, CacheError, Finding } from '@stowage/core'
+import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import type { BackendReport, Finding } from '@stowage/core/tools'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { RequestSender } from '../requests/request-sender.ts'
 import { keyProblem, ttlProblem } from '../table/table-state.ts'

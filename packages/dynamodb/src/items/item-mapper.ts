@@ -1,4 +1,5 @@
-import type { ItemWithTtl, Payload } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import type { ItemWithTtl } from '@stowage/core/driver'
 import { type Item, toAttribute, toPayload } from '../attributes.ts'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { TtlAttribute } from './ttl-attribute.ts'

@@ -1,13 +1,11 @@
 import {
   type Awaitable,
-  type BatchError,
-  type ByteStore,
   CacheError,
-  type ItemWithTtl,
   type Payload,
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
+import type { BatchError, ByteStore, ItemWithTtl } from '@stowage/core/driver'
 import { Lifecycle } from '@stowage/core/driver'
 import { BatchOutcomes } from '../batch-outcomes.ts'
 import type { LargeValueOptions } from '../dynamodb-options.ts'

@@ -93,7 +93,7 @@ async function injectFaults(proxy, ms) {
   return connections
 }
 
-/** @param {import('@stowage/core').ByteStore} store */
+/** @param {import('@stowage/core/driver').ByteStore} store */
 async function recovered(store) {
   const start = performance.now()
   while (performance.now() - start < recoveryTimeoutMs) {

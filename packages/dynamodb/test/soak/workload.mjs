@@ -1,6 +1,6 @@
 import { isUnreachable } from '@stowage/core/driver'
 
-/** @typedef {import('@stowage/core').ByteStore} Store */
+/** @typedef {import('@stowage/core/driver').ByteStore} Store */
 
 /**
  * @typedef {object} Tally

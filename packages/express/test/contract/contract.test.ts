@@ -1,4 +1,5 @@
-import { CacheError, type CacheStore, wrapStore } from '@stowage/core'
+import { CacheError, type CacheStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'

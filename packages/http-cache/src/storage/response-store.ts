@@ -1,4 +1,5 @@
 import type { Awaitable, Cache } from '@stowage/core'
+import { getShared } from '@stowage/core/driver'
 import { normalizeHeader } from '../request/vary-by.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Encoding, encodeBody } from './encodings.ts'
@@ -198,7 +199,7 @@ export class ResponseStore {
   /** The bytes are only sent, so that they need not be copied. */
   #read(key: string): Awaitable<unknown> {
     try {
-      const reading = this.#cache.getShared(key)
+      const reading = getShared(this.#cache, key)
       return reading instanceof Promise ? this.#deadlines.limit(reading) : reading
     } catch (error) {
       return Promise.reject(error)

@@ -1,5 +1,5 @@
 // Has stores that another process uses: fork(store-process.mjs). Every message is a call of a method of a store.
-import { BatchError } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 import { lmdb } from '@stowage/lmdb'
 
 /** @type {Map<number, any>} */

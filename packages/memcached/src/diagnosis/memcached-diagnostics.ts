@@ -1,5 +1,5 @@
-import type { BackendReport, CheckOptions, Finding, StoreDiagnostics } from '@stowage/core'
 import { failureFinding } from '@stowage/core/driver'
+import type { BackendReport, CheckOptions, Finding, StoreDiagnostics } from '@stowage/core/tools'
 import { ConfigurationSource } from '../discovery/configuration-source.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'

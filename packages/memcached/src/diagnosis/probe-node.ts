@@ -1,5 +1,6 @@
-import type { CacheError, Finding, ServerReport } from '@stowage/core'
+import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import type { Finding, ServerReport } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
 import { translate } from '../memcached-errors.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'

@@ -1,4 +1,5 @@
-import type { ItemWithTtl, Payload } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import type { ItemWithTtl } from '@stowage/core/driver'
 import { exceeds, payloadBytes, valueTooLarge } from '@stowage/core/driver'
 import { type Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'

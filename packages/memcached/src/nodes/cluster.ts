@@ -1,4 +1,4 @@
-import type { KeyPlacement } from '@stowage/core'
+import type { KeyPlacement } from '@stowage/core/driver'
 import { Discovery } from '../discovery/discovery.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'
 import type { NodeAddress } from '../node-address.ts'

@@ -1,5 +1,4 @@
-import { BatchError, type KeyPlacement } from '@stowage/core'
-import { InFlight } from '@stowage/core/driver'
+import { BatchError, InFlight, type KeyPlacement } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
 import { errorOfKey, translate } from '../memcached-errors.ts'

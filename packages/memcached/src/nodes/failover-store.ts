@@ -1,12 +1,12 @@
+import type { Payload } from '@stowage/core'
 import {
   BatchError,
   type ByteStore,
   type ItemWithTtl,
-  type Payload,
+  isUnreachable,
   type StoreOperation,
   wrapStore,
-} from '@stowage/core'
-import { isUnreachable } from '@stowage/core/driver'
+} from '@stowage/core/driver'
 import type { Router } from './dispatcher.ts'
 import { FailoverKeys } from './failover-keys.ts'
 import type { Node } from './node.ts'

@@ -1,4 +1,4 @@
-import type { KeyPlacement } from '@stowage/core'
+import type { KeyPlacement } from '@stowage/core/driver'
 import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'

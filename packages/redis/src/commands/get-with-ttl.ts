@@ -1,4 +1,5 @@
-import type { ItemWithTtl, Payload } from '@stowage/core'
+import type { Payload } from '@stowage/core'
+import type { ItemWithTtl } from '@stowage/core/driver'
 import type { CommandClient } from '../protocol/command-client.ts'
 import { getCommand } from './get.ts'
 

@@ -1,5 +1,4 @@
-import { BatchError } from '@stowage/core'
-import { exceeds } from '@stowage/core/driver'
+import { BatchError, exceeds } from '@stowage/core/driver'
 import { type CommandClient, SetFailures } from '../protocol/command-client.ts'
 import { translate } from '../redis-errors.ts'
 import { type Entries, type Entry, toArgument, toPairs } from './arguments.ts'

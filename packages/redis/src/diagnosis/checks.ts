@@ -1,4 +1,4 @@
-import type { Finding } from '@stowage/core'
+import type { Finding } from '@stowage/core/tools'
 import type { Probe } from './probe.ts'
 
 type Check = (probe: Probe) => Finding[]

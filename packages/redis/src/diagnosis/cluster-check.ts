@@ -1,4 +1,4 @@
-import type { BackendReport, CheckOptions, Finding } from '@stowage/core'
+import type { BackendReport, CheckOptions, Finding } from '@stowage/core/tools'
 import slotOf from 'cluster-key-slot'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import { checkEviction, checkMemory } from './checks.ts'

@@ -1,5 +1,6 @@
-import type { CacheError, Finding, ServerReport } from '@stowage/core'
+import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding, withDeadline } from '@stowage/core/driver'
+import type { Finding, ServerReport } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
 import { translate } from '../redis-errors.ts'
 import { checkWrite } from './write-check.ts'

@@ -1,5 +1,5 @@
-import type { BackendReport, CheckOptions, StoreDiagnostics } from '@stowage/core'
 import { InFlight } from '@stowage/core/driver'
+import type { BackendReport, CheckOptions, StoreDiagnostics } from '@stowage/core/tools'
 import type { RedisOptions as ClientOptions } from 'ioredis'
 import { replicaOptions, serverOptions } from '../connection/client-options.ts'
 import { InjectedConnection } from '../connection/connection.ts'

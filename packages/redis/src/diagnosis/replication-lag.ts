@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Finding } from '@stowage/core'
+import type { Finding } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
 import { readReplicationState } from '../consistency/replication-info.ts'
 import type { Probe } from './probe.ts'

@@ -1,5 +1,5 @@
-import type { Finding } from '@stowage/core'
 import { failureFinding } from '@stowage/core/driver'
+import type { Finding } from '@stowage/core/tools'
 import { sentinelServers } from '../connection/client-options.ts'
 import { ManagedConnection } from '../connection/managed-connection.ts'
 import { translate } from '../redis-errors.ts'

@@ -1,4 +1,4 @@
-import type { Finding } from '@stowage/core'
+import type { Finding } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
 import { replyCode } from '../redis-errors.ts'
 

@@ -1,4 +1,5 @@
-import { BatchError, CacheError } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 
 /** Keys that one command names, and the reply to it. */
 export interface KeyGroup<T> {

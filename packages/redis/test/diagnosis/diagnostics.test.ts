@@ -1,4 +1,5 @@
-import type { BackendReport, ByteStore, CheckOptions } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
+import type { BackendReport, CheckOptions } from '@stowage/core/tools'
 import { type RedisOptions, redis } from '@stowage/redis'
 import {
   command,

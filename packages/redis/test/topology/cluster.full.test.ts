@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BatchError, CacheError } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 import { startCluster } from '@stowage/test-servers'
 import slotOf from 'cluster-key-slot'
 import { describe, expect, test } from 'vitest'

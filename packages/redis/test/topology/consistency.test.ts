@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import { BatchError, Cache } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { BatchError } from '@stowage/core/driver'
 import { type ReadFrom, type RedisOptions, redis } from '@stowage/redis'
 import { command, freePort, startProxy, startRedis, startReplicated } from '@stowage/test-servers'
 import { describe, expect, test } from 'vitest'

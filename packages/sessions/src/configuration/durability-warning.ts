@@ -1,4 +1,4 @@
-import { Env, type Variables } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 
 let hasWarned = false
 

@@ -4,11 +4,10 @@ import {
   type ConfigProblem,
   cachesFromEnv,
   type DriverRegistry,
-  Env,
   milliseconds,
   type Role,
-  type Variables,
 } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 import type { CookieOptions } from '../http/cookies/cookie.ts'
 import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
 import { type SessionMiddleware, session } from '../http/session-middleware.ts'

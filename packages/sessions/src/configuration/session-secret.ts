@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { ConfigError, Env, type Variables } from '@stowage/core'
+import { ConfigError } from '@stowage/core'
+import { Env, type Variables } from '@stowage/core/driver'
 
 /** Any other value of `NODE_ENV`, also none, is production: a forgotten variable must not weaken an application. */
 const developmentModes = ['development', 'test']

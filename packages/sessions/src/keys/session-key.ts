@@ -28,7 +28,7 @@ function toHash(id: string): string {
  * Returns the key under which a session is stored, given its id or that key. For tools, which must not show ids.
  *
  * @example
- * const { state } = await cache.inspect(sessionKey('the id in the cookie'))
+ * const { state } = await inspectKey(cache, sessionKey('the id in the cookie'))
  * console.log(state)
  */
 export function sessionKey(id: string): string {

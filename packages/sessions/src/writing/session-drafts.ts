@@ -1,4 +1,5 @@
-import { type Cache, CacheError, type Clock, JsonText, type Snapshot } from '@stowage/core'
+import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
+import { JsonText } from '@stowage/core/driver'
 import { checkCookie, withExpiry } from '../data/session-cookie.ts'
 import { type StoredSession, toItemText } from '../data/session-item.ts'
 import { assertSize, tooLarge } from '../data/session-size.ts'

@@ -1,5 +1,5 @@
 import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
-import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { conflict, expectMissing, retryOnConflict } from '@stowage/core/driver'
 import { type DroppedEvent, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
@@ -67,7 +67,7 @@ export class SessionWriter {
     const stored = this.#drafts.draft(ours, mark.created)
     if (isOver(stored)) return this.#end(target)
     await this.#listing.add(key, stored, undefined)
-    const snapshot = await this.#drafts.store(this.#context.cache.expectMissing(key), stored)
+    const snapshot = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     const seen =
       snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
     if (seen === undefined) throw this.#alreadyExists(key)
@@ -143,7 +143,7 @@ export class SessionWriter {
     if (isOver(draft)) return undefined
     if (!(await this.#listing.add(key, draft, seen))) return undefined
     if (!(await this.#listing.addMoved(key, newKey, draft))) return undefined
-    const moved = await this.#drafts.store(cache.expectMissing(newKey), draft)
+    const moved = await this.#drafts.store(expectMissing(cache, newKey), draft)
     if (moved === undefined) throw this.#alreadyExists(newKey)
     // From here on, the old id leads to the new key. Nothing but this makes the new key reachable, so that a process that
     // ends before leaves a session that nothing can read.
@@ -183,7 +183,7 @@ export class SessionWriter {
     const { clock, cache } = this.#context
     return retryOnConflict({ operation: 'save', store: cache.driver, key }, clock, async () => {
       const snapshot =
-        (await this.#drafts.store(cache.expectMissing(key), stored)) ??
+        (await this.#drafts.store(expectMissing(cache, key), stored)) ??
         (await this.#drafts.store(await cache.snapshot(key), stored))
       if (snapshot === undefined) return conflict
       turn.last = seenOf(key, snapshot, stored)
@@ -225,7 +225,7 @@ export class SessionWriter {
         await this.#listing.removeBefore(key, stored, seen)
       return snapshot && seenOf(key, snapshot, stored)
     }
-    const moved = await this.#drafts.store(this.#context.cache.expectMissing(key), stored)
+    const moved = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     if (moved === undefined) return undefined
     if (await seen.snapshot.delete()) return seenOf(key, moved, stored)
     // Another process has changed or ended the session where it was.

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
-import { Cache, wrapStore } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import {
   type RequestSession,

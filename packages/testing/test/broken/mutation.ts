@@ -1,12 +1,5 @@
-import {
-  type Awaitable,
-  type ByteStore,
-  type Clock,
-  type Payload,
-  systemClock,
-  wrapStore,
-} from '@stowage/core'
-import { toBytes, toText } from '@stowage/core/driver'
+import { type Awaitable, type Clock, type Payload, systemClock } from '@stowage/core'
+import { type ByteStore, toBytes, toText, wrapStore } from '@stowage/core/driver'
 import {
   type ConformanceGroup,
   ReferenceStore,

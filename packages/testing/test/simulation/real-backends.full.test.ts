@@ -1,4 +1,4 @@
-import type { ByteStore } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { dynamodb } from '@stowage/dynamodb'
 import { memcached } from '@stowage/memcached'
 import { redis } from '@stowage/redis'

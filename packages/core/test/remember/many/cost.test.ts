@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, wrapStore } from '@stowage/core'
+import { Cache } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from '../two-processes.ts'

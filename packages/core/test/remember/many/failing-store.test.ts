@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { BatchError, Cache, CacheError, type ErrorEvent, wrapStore } from '@stowage/core'
+import { Cache, CacheError, type ErrorEvent } from '@stowage/core'
+import { BatchError, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

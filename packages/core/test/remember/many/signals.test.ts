@@ -1,4 +1,5 @@
-import { Cache, type LoadManyContext, wrapStore } from '@stowage/core'
+import { Cache, type LoadManyContext } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { gate, settle } from '../two-processes.ts'

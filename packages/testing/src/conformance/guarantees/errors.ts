@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import { type BatchError, CacheError } from '@stowage/core'
+import { CacheError } from '@stowage/core'
+import type { BatchError } from '@stowage/core/driver'
 import { assertCacheError } from '../support/assertions.ts'
 import { type ConformanceCase, group } from '../support/case.ts'
 import { type Fixture, minute } from '../support/fixture.ts'

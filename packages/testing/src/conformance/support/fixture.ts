@@ -7,11 +7,10 @@ import {
   type CacheOptions,
   type CacheStore,
   type Clock,
-  type Entry,
   type Payload,
-  type StoreContract,
   systemClock,
 } from '@stowage/core'
+import type { Entry, StoreContract } from '@stowage/core/driver'
 import { samePayload, toText } from '@stowage/core/driver'
 import type { ConformanceContext } from './context.ts'
 import { Outage } from './outage.ts'

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  Cache,
-  type CacheOptions,
-  type CacheStore,
-  type RememberOptions,
-  wrapStore,
-} from '@stowage/core'
+import { Cache, type CacheOptions, type CacheStore, type RememberOptions } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { Chaos, withChaos } from '../../chaos.ts'
 import { settlesWithin } from './assertions.ts'
 import type { AnyStore, Fixture } from './fixture.ts'

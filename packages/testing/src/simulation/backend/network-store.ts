@@ -1,12 +1,11 @@
+import type { Payload, ReadOptions, StoreLimits } from '@stowage/core'
 import {
   BatchError,
   type ByteStore,
+  InFlight,
   type ItemWithTtl,
-  type Payload,
-  type ReadOptions,
-  type StoreLimits,
-} from '@stowage/core'
-import { InFlight, Lifecycle } from '@stowage/core/driver'
+  Lifecycle,
+} from '@stowage/core/driver'
 import type { ReferenceStore } from '../../reference-store.ts'
 import type { SimulatedProcess } from '../world/simulated-process.ts'
 import { type Backend, nodeOf } from './backend.ts'

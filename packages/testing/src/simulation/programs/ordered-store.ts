@@ -1,4 +1,4 @@
-import type { ByteStore } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import type { ProcessContext } from './scenario.ts'
 
 /** The store of a process. A network without order needs the wrapper that the drivers use there. */

@@ -1,11 +1,5 @@
-import type {
-  ByteStore,
-  Cache,
-  Clock,
-  failover,
-  InvalidationBus,
-  withKeyOrder,
-} from '@stowage/core'
+import type { Cache, Clock, failover, InvalidationBus } from '@stowage/core'
+import type { ByteStore, withKeyOrder } from '@stowage/core/driver'
 import type { Sessions } from '@stowage/sessions'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'

@@ -1,4 +1,5 @@
-import { type ByteStore, Cache, failover, systemClock, withKeyOrder } from '@stowage/core'
+import { Cache, failover, systemClock } from '@stowage/core'
+import { type ByteStore, withKeyOrder } from '@stowage/core/driver'
 import { Sessions } from '@stowage/sessions'
 import { defaultTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'

@@ -1,4 +1,5 @@
-import { Cache, failover, withKeyOrder } from '@stowage/core'
+import { Cache, failover } from '@stowage/core'
+import { withKeyOrder } from '@stowage/core/driver'
 import { Sessions } from '@stowage/sessions'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns'
 import { connect } from 'node:net'
-import { BatchError, CacheError, type Payload } from '@stowage/core'
-import { toText } from '@stowage/core/driver'
+import { CacheError, type Payload } from '@stowage/core'
+import { BatchError, toText } from '@stowage/core/driver'
 import {
   type BaseStore,
   type BrokenStores,

@@ -1,5 +1,5 @@
-import { type ByteStore, type Payload, wrapStore } from '@stowage/core'
-import { toText } from '@stowage/core/driver'
+import type { Payload } from '@stowage/core'
+import { type ByteStore, toText, wrapStore } from '@stowage/core/driver'
 import { type BrokenStores, later } from '../mutation.ts'
 
 const isMarkItem = (item: Payload) => toText(item).startsWith('\x01\x02')

@@ -1,10 +1,5 @@
-import {
-  type ByteStore,
-  CacheError,
-  type StoreOperation,
-  withTimeout,
-  wrapStore,
-} from '@stowage/core'
+import { CacheError, withTimeout } from '@stowage/core'
+import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/driver'
 import { Chaos, ReferenceStore, type ReferenceStoreOptions, withChaos } from '@stowage/testing'
 
 /** The deadline of the stores, and that of the conformance kit, which allows for a slow machine. */

@@ -1,4 +1,4 @@
-import { wrapStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { type Scenario, scenarios } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
 

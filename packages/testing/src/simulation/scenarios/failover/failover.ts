@@ -1,4 +1,5 @@
-import { type ByteStore, type Cache, channels, type FailoverEvent, wrapStore } from '@stowage/core'
+import { type Cache, channels, type FailoverEvent } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import fc from 'fast-check'
 import { ReferenceStore, type StoredItem } from '../../../reference-store.ts'
 import {

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type ByteStore, type Cache, wrapStore } from '@stowage/core'
+import type { Cache } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import {
   type LimitCall,
   LimitLog,

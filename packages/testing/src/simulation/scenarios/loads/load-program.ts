@@ -1,10 +1,5 @@
-import {
-  type ByteStore,
-  type Cache,
-  type LoadContext,
-  type Payload,
-  wrapStore,
-} from '@stowage/core'
+import type { Cache, LoadContext, Payload } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import {
   fullKey,
   type Load,

@@ -1,0 +1,165 @@
+import { type CacheOptions, optionNames } from './cache-options.ts'
+import { EntryReader } from './freshness/entry-reader.ts'
+import { Keyspace } from './keys.ts'
+import { LimitCalls } from './limits/limit-calls.ts'
+import { LockCalls } from './locks/lock-calls.ts'
+import {
+  checkCodec,
+  checkPrefix,
+  checkStore,
+  checkWriteOptions,
+} from './options/check-arguments.ts'
+import { checkOptionNames } from './options/check-options.ts'
+import { RememberCalls } from './remember/remember-calls.ts'
+import { CacheRoot } from './scope/cache-root.ts'
+import { CacheScope } from './scope/cache-scope.ts'
+import { createNear } from './scope/create-near.ts'
+import type { CacheStore } from './store.ts'
+import { type Clock, systemClock } from './time/clock.ts'
+import { defaultTtl, resolveTtl } from './time/duration.ts'
+import type { SnapshotWriter } from './updates/entry-snapshot.ts'
+import { EntryUpdates } from './updates/entry-updates.ts'
+import { TaggedWrites } from './updates/tagged-writes.ts'
+import type { WriteOptions } from './updates/write-options.ts'
+import { json } from './values/codecs/json.ts'
+import { type AnyStore, EntryCodec } from './values/entry-codec.ts'
+import { OrderedStore } from './wrappers/ordered-store.ts'
+
+/** What a namespace or a view shares with the cache that it was made from. */
+export interface CacheParent {
+  readonly root: CacheRoot
+  /** The prefix within the root cache. */
+  readonly path: string
+}
+
+/** What a cache consists of, wired together. */
+export class CacheParts implements CacheParent {
+  readonly name: string
+  readonly options: CacheOptions
+  /** The store without the generation of this cache. */
+  readonly outerStore: CacheStore
+  /** The store of this cache, which keeps the order of the calls for a key. */
+  readonly store: CacheStore
+  readonly keyspace: Keyspace
+  readonly entries: EntryCodec
+  /** The default ttl in milliseconds. */
+  readonly ttl: number | undefined
+  readonly clock: Clock
+  readonly scope: CacheScope
+  readonly root: CacheRoot
+  readonly path: string
+  readonly reader: EntryReader
+  readonly updates: EntryUpdates
+  readonly taggedWrites: TaggedWrites
+  // Created on the first use: an application may have thousands of namespaces.
+  #remember: RememberCalls | undefined
+  #uncopied: EntryReader | undefined
+  #snapshots: SnapshotWriter | undefined
+  #locks: LockCalls | undefined
+  #limits: LimitCalls | undefined
+
+  /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+  constructor(store: CacheStore, options: CacheOptions, parent: CacheParent | undefined) {
+    checkStore(store)
+    checkOptionNames('Cache', options, optionNames)
+    const { prefix = '', ttl = null, codec = json(), clock = systemClock } = options
+    const { generations = true } = options
+    checkPrefix(prefix)
+    checkCodec(codec)
+    this.name = options.name ?? store.name
+    this.options = options
+    this.outerStore = store
+    this.clock = clock
+    this.ttl = defaultTtl(ttl)
+    // Without a list of the keys, a prefix is cleared by replacing the generation that its keys contain.
+    const needsGenerations = generations && prefix !== '' && store.scan === undefined
+    const storeScope = CacheScope.of(store)
+    const scope = needsGenerations ? storeScope.within(prefix, clock) : storeScope
+    this.scope = scope
+    const { keyBytes } = scope.store.limits
+    this.keyspace = new Keyspace(needsGenerations ? '' : prefix, keyBytes, prefix)
+    const near =
+      parent === undefined ? createNear(store, options.near, this.name, clock) : undefined
+    const root = parent?.root ?? new CacheRoot(store, prefix, clock, near)
+    this.root = root
+    this.path = parent?.path ?? ''
+    const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
+    this.store = ordered as unknown as CacheStore
+    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
+    this.entries = entries
+    const reader = new EntryReader(entries, root, scope.knownTags)
+    this.reader = reader
+    let unordered: EntryReader | undefined
+    const unorderedReader = (inner: AnyStore) => {
+      unordered ??= new EntryReader(entries.over(inner), root, scope.knownTags)
+      return unordered
+    }
+    const { time } = root
+    const updates = { store: ordered, entries, reader, unorderedReader, scope, time, clock }
+    this.updates = new EntryUpdates(updates)
+    this.taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
+  }
+
+  /** Returns the storage key for a write, and prevents a load in flight from overwriting the written value. */
+  storageKeyForWrite(key: string): string {
+    const storageKey = this.keyspace.toStorageKey(key)
+    this.scope.invalidate(storageKey)
+    return storageKey
+  }
+
+  /** The ttl of a write in milliseconds. */
+  ttlOf(options: WriteOptions | undefined): number | undefined {
+    if (options === undefined) return this.ttl
+    checkWriteOptions(options)
+    return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
+  }
+
+  get remember(): RememberCalls {
+    this.#remember ??= this.#createRemember()
+    return this.#remember
+  }
+
+  #createRemember(): RememberCalls {
+    const { codec = json(), waitUntil, remember: defaults } = this.options
+    const { entries, reader, keyspace, root, path, clock, ttl } = this
+    const { activeLoads, passes, leaseHolders } = this.scope
+    const flights = this.scope.flightsOf(codec)
+    const shared = { flights, activeLoads, passes, leaseHolders }
+    return new RememberCalls({
+      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
+      refreshKey: (key) => root.refreshKey(path + key),
+      ...{ reader, keyspace, defaults, ttl },
+    })
+  }
+
+  /** Reads without copying. */
+  get uncopied(): EntryReader {
+    const { entries, root, scope } = this
+    this.#uncopied ??= new EntryReader(entries.withoutCopies(), root, scope.knownTags)
+    return this.#uncopied
+  }
+
+  get snapshots(): SnapshotWriter {
+    this.#snapshots ??= {
+      jsonTextOf: (item) => this.entries.jsonTextOf(item),
+      encode: (storageKey, value, options) =>
+        this.taggedWrites.encode(storageKey, value, options?.tags),
+      replace: (storageKey, seen, item, options) =>
+        this.updates.replaceSeen(storageKey, seen, { item, ttl: this.ttlOf(options) }),
+    }
+    return this.#snapshots
+  }
+
+  get locks(): LockCalls {
+    const { root, path, name: cache, clock } = this
+    const { activeLoads } = this.scope
+    this.#locks ??= new LockCalls({ root, path, cache, clock, activeLoads, bus: this.options.bus })
+    return this.#locks
+  }
+
+  get limits(): LimitCalls {
+    const { root, path, name: cache, clock } = this
+    this.#limits ??= new LimitCalls({ root, path, cache, clock, locks: this.locks.context })
+    return this.#limits
+  }
+}

@@ -1,0 +1,17 @@
+/** `@stowage/core/tools`: what command lines and diagnostics need, in addition to `@stowage/core`. */
+
+export { checkBackend, inspectKey } from './cache-access.ts'
+export {
+  type EnvReport,
+  type RoleReport,
+  readEnv,
+} from './configuration/environment/caches-from-env.ts'
+export type { UnreadVariable } from './configuration/environment/unread-variables.ts'
+export type {
+  BackendReport,
+  CheckOptions,
+  Finding,
+  ServerReport,
+  StoreDiagnostics,
+} from './diagnostics.ts'
+export type { InspectedState, Inspection, PayloadFrame } from './inspection/inspection.ts'
