@@ -44,8 +44,8 @@ export const nearFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'return this.#write([key], () => this.#store.compareAndSet(key, seen, next, ttl), readsAsMiss ? never : isTrue);',
-        'return this.#store.compareAndSet(key, seen, next, ttl);',
+        'return this.#write([key], () => this.inner.compareAndSet(key, seen, next, ttl), readsAsMiss ? never : isTrue);',
+        'return this.inner.compareAndSet(key, seen, next, ttl);',
       ],
     ],
   },
