@@ -44,6 +44,24 @@ export class RequestSession {
     return this.#id
   }
 
+  /**
+   * The id of what an application has as `request.session`. Not its property `id`: a key `__proto__` that an application assigns
+   * from a request gives the session another prototype, and that would choose the id for which the cookie is signed.
+   */
+  static idOf(session: RequestSession): string {
+    return (#id in session ? session.#id : (session as RequestSession).id) as string
+  }
+
+  /** @throws TypeError for what an application has put in place of a session or of its cookie */
+  static check(session: unknown): void {
+    const { cookie } = session as Partial<RequestSession>
+    const isSession = typeof session === 'object' && typeof cookie?.touch === 'function'
+    if (isSession && typeof RequestSession.idOf(session as RequestSession) === 'string') return
+    throw new TypeError(
+      'request.session must be a session, and request.session.cookie its cookie. Assign to their properties instead.',
+    )
+  }
+
   /** Called when the session has got another id. */
   static rename(session: RequestSession, id: string): void {
     session.#id = id

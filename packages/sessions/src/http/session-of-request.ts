@@ -103,7 +103,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   save(session: RequestSession): Promise<unknown> {
-    return this.#settings.sessions.update(session.id, session)
+    return this.#settings.sessions.update(RequestSession.idOf(session), session)
   }
 
   async reload(): Promise<void> {
@@ -190,7 +190,12 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   #createId(): string {
     const { genid } = this.#settings.options
-    return genid?.(this.#request) ?? randomBytes(idBytes).toString('base64url')
+    if (genid === undefined) return randomBytes(idBytes).toString('base64url')
+    const id: unknown = genid(this.#request)
+    if (typeof id === 'string' && id !== '' && id.isWellFormed()) return id
+    throw new TypeError(
+      'session: genid must return a non-empty, well-formed string, and not a promise.',
+    )
   }
 
   #newCookie(): Cookie {
@@ -228,11 +233,13 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     this.#noticeDeletion()
     const session = this.#session
     if (!session) return this.#commitNone()
+    RequestSession.check(session)
+    const id = RequestSession.idOf(session)
     session.cookie.touch()
     const { sessions, options } = this.#settings
     const { body, isDue, save } = sessions.inspect(session)
     this.#committedBody = body
-    const isNew = session.id !== this.#cookieId
+    const isNew = id !== this.#cookieId
     const before = this.#before
     const isModified = before === undefined ? body !== '{}' : !sessions.hasBody(before, body)
     if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
@@ -246,12 +253,12 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     }
     if (isNew) this.#setCookie(session)
     else if (isExtended) this.#extendCookie(session)
-    return isDue ? save(session.id).then(ignore) : undefined
+    return isDue ? save(id).then(ignore) : undefined
   }
 
   #isRotationDue(session: RequestSession): boolean {
     const { sessions, rotateAfter } = this.#settings
-    if (rotateAfter === Infinity || session.id !== this.#cookieId) return false
+    if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     const isOld = sessions.ageOfId(session) >= rotateAfter
     return isOld && this.#cookie.canSend(session.cookie) && !this.#hasMoved(session)
   }
@@ -259,7 +266,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
   #hasMoved(session: RequestSession): boolean {
     const { sessions } = this.#settings
-    return sessions.rotates && sessions.hasMoved(session.id, session)
+    return sessions.rotates && sessions.hasMoved(RequestSession.idOf(session), session)
   }
 
   async #rotate(
@@ -267,9 +274,10 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     save: ((id: string) => Promise<unknown>) | undefined,
     isExtended: boolean,
   ): Promise<void> {
-    await save?.(session.id)
+    const id = RequestSession.idOf(session)
+    await save?.(id)
     const newId = this.#createId()
-    const outcome = await this.#settings.sessions.rotate(session.id, newId, session)
+    const outcome = await this.#settings.sessions.rotate(id, newId, session)
     if (outcome === 'rotated') {
       RequestSession.rename(session, newId)
       this.#id = newId
@@ -332,12 +340,19 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   /** Publishes that the session was changed after its response had begun. */
   onEnd(): void {
-    const session = this.#session
-    if (!sessionChannels.late.hasSubscribers || !session || this.#committedBody === undefined)
-      return
-    if (this.#settings.sessions.inspect(session).body === this.#committedBody) return
+    const last = this.#lastSession
+    if (!sessionChannels.late.hasSubscribers || !this.#session || last === undefined) return
+    if (this.#committedBody === undefined || !this.#hasChangedSince(this.#committedBody)) return
     const { name } = this.#settings.sessions.cache
-    sessionChannels.late.publish({ cache: name, key: keyOf(session.id) })
+    sessionChannels.late.publish({ cache: name, key: keyOf(RequestSession.idOf(last)) })
+  }
+
+  #hasChangedSince(body: string): boolean {
+    try {
+      return this.#settings.sessions.inspect(this.#session as RequestSession).body !== body
+    } catch {
+      return true // It could not be stored, and is not.
+    }
   }
 }
 

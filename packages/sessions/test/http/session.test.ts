@@ -203,6 +203,78 @@ describe('on a server of node:http', () => {
     expect(late).toEqual([{ cache: 'memory', key: (await store.keys())[0] }])
   })
 
+  test('a late change that cannot be stored is published, and the response is complete', async () => {
+    const late: unknown[] = []
+    const listener = (event: unknown) => late.push(event)
+    sessionChannels.late.subscribe(listener)
+    cleanups.push(() => sessionChannels.late.unsubscribe(listener))
+    const { get } = await serve(({ session }, response) => {
+      session.n = 1
+      response.write('first ')
+      session.n = 1n
+      response.end('last')
+    })
+    expect(await get()).toMatchObject({ status: 200, text: 'first last' })
+    expect(late).toHaveLength(1)
+  })
+
+  test('data that changes the prototype of a session does not choose its id', async () => {
+    const { get, cookie } = await serve((request, response) => {
+      const { session, url } = request
+      const key = url === '/pollute' ? '__proto__' : 'n'
+      session[key] = { id: 'chosen by a client' }
+      response.end(request.sessionID)
+    })
+    const { text: id } = await get()
+    const before = cookie()
+    await get('/pollute')
+    expect(cookie()).toBe(before)
+    expect(await get()).toMatchObject({ text: id, status: 200 })
+  })
+
+  test.each<[string, Handle]>([
+    [
+      'request.session by an object',
+      (request) => {
+        request.session = { user: 'ada' } as never
+      },
+    ],
+    [
+      'its cookie by an object',
+      ({ session }) => {
+        session.cookie = {} as never
+      },
+    ],
+  ])('to replace %s is a clear error', async (_, replace) => {
+    const { get } = await serve(async (request, response) => {
+      await replace(request, response)
+      response.end()
+    })
+    expect(await get()).toMatchObject({
+      status: 500,
+      text: expect.stringContaining('request.session must be a session'),
+    })
+  })
+
+  test.each([[''], [5], ['\ud800'], [Promise.resolve('an id')]])(
+    'a genid that returns %o is an error of the request',
+    async (id) => {
+      const { get } = await serve((_, response) => response.end(), { genid: () => id as never })
+      expect(await get()).toMatchObject({ status: 500, text: expect.stringMatching(/genid must/) })
+    },
+  )
+
+  test('a cookie without a lifetime does not expire at once, whatever stands for none', async () => {
+    for (const none of [false, undefined, Number.NaN]) {
+      const { get } = await serve(({ session }, response) => {
+        session.n = 1
+        session.cookie.originalMaxAge = none as never
+        response.end()
+      })
+      expect((await get()).setCookies).toEqual([expect.not.stringMatching(/Expires/)])
+    }
+  })
+
   test('a piped response waits for the session, and is complete', async () => {
     const chunks = Array.from({ length: 50 }, (_, index) => `${index}${'x'.repeat(20_000)}`)
     const { get } = await serve(({ session }, response) => {
