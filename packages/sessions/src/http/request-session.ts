@@ -11,7 +11,10 @@ export interface SessionActions {
 }
 
 export interface RegenerateOptions {
-  /** The keys of the session that its successor has as well. @default none */
+  /**
+   * The keys of the session that its successor has as well. If the session has ended since the request has read it, only what
+   * the request has set is kept. @default none
+   */
   readonly keep?: readonly string[]
 }
 
@@ -91,9 +94,14 @@ export class RequestSession {
     return this
   }
 
-  /** Ends the session, and begins a new one with another id. Call it at each login. */
+  /**
+   * Ends the session, and begins a new one with another id. Call it at each login.
+   *
+   * @throws TypeError if `keep` is not a list
+   */
   regenerate(options?: RegenerateOptions | Callback, callback?: Callback): this {
     const { keep = [] } = typeof options === 'object' ? options : {}
+    if (!Array.isArray(keep)) throw new TypeError('regenerate: keep must be a list of keys.')
     const done = typeof options === 'function' ? options : callback
     report(this.#actions.regenerate(keep, done !== undefined), done)
     return this

@@ -10,6 +10,7 @@ import { isSecure, type RequestFacts } from './request-facts.ts'
 import { RequestSession, type SessionActions } from './request-session.ts'
 import { ResponseCookie } from './response-cookie.ts'
 import type { Settings } from './session-settings.ts'
+import { unchangedKeys } from './unchanged-keys.ts'
 
 export type Next = (error?: unknown) => void
 
@@ -44,6 +45,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #isEnding = false
   /** Until the session has ended. Rejects if nobody else knows that this has failed. */
   #ending: Promise<void> | undefined
+  /** Until it is known whether the session that has ended here had ended before. */
+  #keeping: Promise<void> | undefined
   /** The cookie of the session, once it has ended. */
   #endedCookie: Cookie | undefined
   #isUsed = false
@@ -121,15 +124,42 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   async regenerate(keep: readonly string[], isReported: boolean): Promise<void> {
     const before = this.#session
+    const stored = unchangedKeys(before, this.#before?.body, keep)
+    const exists = stored.length === 0 ? undefined : this.#exists()
     // The new session must exist even if the old one could not be deleted: the application decides what to do then.
-    const ended = this.#end(isReported).then(undefined, (error: unknown) => ({ error }))
+    const ended = this.#end(isReported, exists).then(undefined, (error: unknown) => ({ error }))
     this.#generate()
     const after = this.#session as unknown as RequestSession
-    for (const key of keep) {
-      if (before && Object.hasOwn(before, key) && !(key in after)) after[key] = before[key]
-    }
+    const kept = keep.filter((key) => before && Object.hasOwn(before, key) && !(key in after))
+    for (const key of kept) after[key] = before?.[key]
+    const outdated = kept.filter((key) => stored.includes(key))
+    this.#keeping = exists && this.#forgetUnless(exists, after, outdated)
+    await this.#keeping
     const failure = await ended
     if (failure !== undefined) throw failure.error
+  }
+
+  /** Whether the session still exists; `false` if that is not known. */
+  async #exists(): Promise<boolean> {
+    try {
+      const { sessions } = this.#settings
+      return this.#id !== undefined && (await sessions.readAgain(this.#id)) !== undefined
+    } catch {
+      return false
+    }
+  }
+
+  /**
+   * Takes back what a new session has from one that had ended already: a slow request would carry its user over an end of all
+   * sessions of the user.
+   */
+  async #forgetUnless(
+    exists: Promise<boolean>,
+    session: RequestSession,
+    keys: readonly string[],
+  ): Promise<void> {
+    if (!(await exists)) for (const key of keys) delete session[key]
+    this.#keeping = undefined
   }
 
   #proceed(): void {
@@ -202,13 +232,20 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     return new Cookie(this.#cookieOptions, isSecure(this.#request, this.#settings.options.proxy))
   }
 
-  /** Takes the session away from the request, and deletes it. @param isReported whether the application receives errors */
-  #end(isReported: boolean): Promise<void> {
+  /**
+   * Takes the session away from the request, and deletes it.
+   *
+   * @param isReported whether the application receives errors
+   * @param earlier what has to settle before
+   */
+  #end(isReported: boolean, earlier?: Promise<unknown>): Promise<void> {
     const cookie = this.#session?.cookie ?? this.#newCookie()
     const id = this.#id
     this.#isEnding = true
     this.#session = undefined
-    const ended = id === undefined ? Promise.resolve() : this.#destroyStored(id)
+    const session = this.#lastSession
+    const destroy = () => this.#settings.sessions.destroy(id as string, session)
+    const ended = id === undefined ? Promise.resolve() : (earlier?.then(destroy) ?? destroy())
     const ending = ended.then(
       () => {
         this.#endedCookie = cookie
@@ -224,12 +261,14 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     return ended
   }
 
-  #destroyStored(id: string): Promise<void> {
-    return this.#settings.sessions.destroy(id, this.#lastSession)
-  }
-
   /** Stores the session and sets the cookie. Returns nothing if nothing has to be stored. */
   commit(): Promise<void> | undefined {
+    return this.#keeping === undefined
+      ? this.#commitNow()
+      : this.#keeping.then(() => this.#commitNow())
+  }
+
+  #commitNow(): Promise<void> | undefined {
     this.#noticeDeletion()
     const session = this.#session
     if (!session) return this.#commitNone()

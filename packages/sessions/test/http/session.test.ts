@@ -174,6 +174,82 @@ describe('on a server of node:http', () => {
     expect(data).toEqual({ cart: ['lamp'] })
   })
 
+  describe('of a session that has ended since the request has read it', () => {
+    const handle =
+      (change: (session: RequestSession) => void, isWaiting: boolean, end: () => Promise<void>) =>
+      async ({ session, url }: Parameters<Handle>[0], response: ServerResponse) => {
+        if (url === '/fill') Object.assign(session, { user: 'ada', roles: ['admin'] })
+        if (url === '/renew') {
+          await end()
+          change(session)
+          const options = { keep: ['user', 'roles'] }
+          if (isWaiting) await done((callback) => session.regenerate(options, callback))
+          else session.regenerate(options)
+        }
+        response.end(JSON.stringify({ user: session.user, roles: session.roles }))
+      }
+
+    test.each([
+      [true, { rotation: false }],
+      [false, { rotation: false }],
+      [true, { rotation: true }],
+    ])('regenerate keeps nothing; waits: %s, %o', async (isWaiting, options) => {
+      const index = ({ user }: Record<string, unknown>) => user as string | undefined
+      const cache = new Cache(memory(), { prefix: 'session:', ttl: '1d' })
+      const indexSecret = 'a secret of the test'
+      const store = new Sessions({ cache, index, indexSecret, ...options })
+      const end = () => store.destroyAllFor('ada')
+      const { get, cookie } = await serve(
+        handle(() => {}, isWaiting, end),
+        { store },
+      )
+      await get('/fill')
+      const stolen = cookie()
+      await get('/renew')
+      expect(await store.of('ada')).toEqual([])
+      expect(await get()).toMatchObject({ text: '{}' })
+      expect(cookie()).not.toBe(stolen)
+    })
+
+    test('regenerate ends the session, whatever the values of the keys to keep are', async () => {
+      const { get } = await serve(async (request, response) => {
+        const { session } = request
+        if (request.url === '/fill') session.user = 'ada'
+        else {
+          session.user = 1n
+          session.regenerate({ keep: ['user'] })
+          Reflect.deleteProperty(request.session, 'user')
+        }
+        response.end(request.sessionID)
+      })
+      const { text: id } = await get('/fill')
+      expect((await get('/renew')).text).not.toBe(id)
+      expect((await get()).status).toBe(200)
+    })
+
+    test('to keep a text in place of a list is an error', async () => {
+      const { get } = await serve(({ session }, response) => {
+        expect(() => session.regenerate({ keep: 'user' as never })).toThrow(/must be a list/)
+        response.end()
+      })
+      expect((await get()).status).toBe(200)
+    })
+
+    test('regenerate keeps what the request has changed', async () => {
+      const store = createSessions()
+      const change = (session: RequestSession) => {
+        session.user = 'bob'
+      }
+      const { get } = await serve(
+        handle(change, true, () => store.clear()),
+        { store },
+      )
+      await get('/fill')
+      await get('/renew')
+      expect(await get()).toMatchObject({ text: '{"user":"bob"}' })
+    })
+  })
+
   test('tells whether the application has used the session', async () => {
     const used: boolean[] = []
     const { get } = await serve((request, response) => {
