@@ -5,6 +5,8 @@ const renewedLatelyMs = 100
 
 /** RFC 6265, 4.1.1: no control character, and no semicolon. */
 export const attributeText: RegExp = /^[\x20-\x3a\x3c-\x7e]*$/
+/** Half of the time that a `Date` can have, so that now and a lifetime have a date, in milliseconds. */
+const maxLifetimeMs = 4.32e15
 const sameSites = /^(?:lax|strict|none|auto)$/i
 const priorities = /^(?:low|medium|high)$/i
 
@@ -27,7 +29,8 @@ export function isSessionCookie(value: unknown): value is SessionCookie {
     isLifetimeOrNone(originalMaxAge) &&
     isDateOrNone(expires) &&
     maxAge === undefined &&
-    [path, domain].every((field) => isOneOf(field, attributeText)) &&
+    isOneOf(path, attributeText) &&
+    isOneOf(domain, attributeText) &&
     (sameSite === true || isOneOf(sameSite, sameSites)) &&
     isOneOf(priority, priorities)
   )
@@ -119,7 +122,7 @@ function isSameJson(a: unknown, b: unknown): boolean {
 
 function isLifetimeOrNone(value: unknown): boolean {
   if (value === undefined || value === null || value === false) return true
-  return Number.isFinite(value) && !Number.isNaN(timeOf(Date.now() + (value as number)))
+  return typeof value === 'number' && Math.abs(value) <= maxLifetimeMs
 }
 
 function isDateOrNone(value: unknown): boolean {

@@ -354,9 +354,8 @@ function parse(value: unknown): SeenIndex {
 
 function isEntry(value: unknown): value is Entry {
   if (!Array.isArray(value)) return false
-  const [created, lifetimeMs, firstKey] = value
-  const isLifetime = lifetimeMs === null || Number.isFinite(lifetimeMs)
-  return Number.isFinite(created) && isLifetime && isTextOrMissing(firstKey)
+  const isLifetime = value[1] === null || Number.isFinite(value[1])
+  return Number.isFinite(value[0]) && isLifetime && isTextOrMissing(value[2])
 }
 
 function isEndedMark(value: unknown): value is EndedMark {
