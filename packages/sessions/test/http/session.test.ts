@@ -220,7 +220,7 @@ describe('on a server of node:http', () => {
           session.regenerate({ keep: ['user'] })
           Reflect.deleteProperty(request.session, 'user')
         }
-        response.end(request.sessionID)
+        response.end(request.session.id)
       })
       const { text: id } = await get('/fill')
       expect((await get('/renew')).text).not.toBe(id)
@@ -299,7 +299,7 @@ describe('on a server of node:http', () => {
       const { session, url } = request
       const key = url === '/pollute' ? '__proto__' : 'n'
       session[key] = { id: 'chosen by a client' }
-      response.end(request.sessionID)
+      response.end(request.session.id)
     })
     const { text: id } = await get()
     const before = cookie()
