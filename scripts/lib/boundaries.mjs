@@ -224,7 +224,7 @@ const folders = {
     users: ['data', 'writing'],
     reading: ['data', 'keys', 'session-options', 'users', 'writing'],
     writing: ['channels', 'data', 'users'],
-    http: ['channels', 'keys', 'sessions'],
+    http: ['channels', 'data', 'keys', 'sessions'],
     configuration: ['http', 'session-options', 'sessions'],
   },
   'http-cache': {

@@ -109,14 +109,18 @@ export class SessionRemover {
   /**
    * Deletes what a key leads to, and then the key itself, so that no rotation comes in between. Adds the keys on the way to
    * `keys`, and resolves to whether a session was at their end.
+   *
+   * @param passed the keys that have led to this one. Damaged items may lead to each other
    */
-  #deleteMoved(key: string, keys: string[]): Promise<boolean> {
+  #deleteMoved(key: string, keys: string[], passed: readonly string[] = []): Promise<boolean> {
     const { clock, driver: store } = this.#context.cache
+    const path = [...passed, key]
     return retryOnConflict({ operation: 'destroy', store, key }, clock, async () => {
       const snapshot = await this.#context.cache.snapshot(key)
-      const next = movedTo(snapshot.value)
+      const found = movedTo(snapshot.value)
+      const next = found !== undefined && path.includes(found) ? undefined : found
       if (next !== undefined) keys.push(next)
-      const isFound = next === undefined || (await this.#deleteMoved(next, keys))
+      const isFound = next === undefined || (await this.#deleteMoved(next, keys, path))
       if (snapshot.value === undefined) return false
       return (await snapshot.delete()) ? isFound : conflict
     })

@@ -41,6 +41,20 @@ describe('migrateFrom', () => {
     expect(await sessions.read('plain')).toBeUndefined()
   })
 
+  test('the key of a session in the old cache opens none there, and ends it', async () => {
+    const { create, cache, clock } = oldSessions()
+    const until = new Date(clock.now() + 86_400_000)
+    const before = new Sessions({ cache })
+    await before.create('id', { user: 'ada' })
+    const sessions = create({ migrateFrom: { cache, keys: 'digests', until } })
+    const key = sessionKey('id')
+    expect(await sessions.read(key)).toBeUndefined()
+    expect(await sessions.readAgain(key)).toBeUndefined()
+    expect(await sessions.read('id')).toEqual({ user: 'ada' })
+    await sessions.destroy(key)
+    expect(await before.read('id')).toBeUndefined()
+  })
+
   test('keys does not contain sessions that have ended', async () => {
     const { one } = oldSessions()
     await one.create('id', {})

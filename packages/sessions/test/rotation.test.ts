@@ -241,3 +241,21 @@ test.each([old, renewed])('a logout at any moment of a rotation is final: %s', a
     expect(await other.read(old), `moment ${moment}`).toBeUndefined()
   }
 })
+
+test('old ids that lead to each other are missing sessions, and are deleted', async () => {
+  const { sessions, cache, clock } = create()
+  const pointerTo = (id: string) => ({ '~': ['moved', sessionKey(id), clock.now() + 60_000] })
+  await cache.set(sessionKey(old), pointerTo(renewed))
+  await cache.set(sessionKey(renewed), pointerTo(old))
+  let reads = 0
+  const snapshot = cache.snapshot.bind(cache)
+  cache.snapshot = (...args) => {
+    // Fails instead of an endless loop.
+    if (++reads > 100) throw new Error('Too many reads')
+    return snapshot(...args)
+  }
+  expect(await sessions.read(old)).toBeUndefined()
+  expect(await sessions.readAgain(old)).toBeUndefined()
+  await sessions.destroy(old)
+  expect(await cache.getMany([old, renewed].map(sessionKey))).toEqual([undefined, undefined])
+})

@@ -357,7 +357,14 @@ describe('what is stored', () => {
     ['a cookie that is not an object', { cookie: 'x' }],
     ['a cookie with an invalid date', { cookie: { expires: 'never' } }],
     ['a cookie with a text as its age', { cookie: { originalMaxAge: '1' } }],
-    ['a cookie with an invalid path', { cookie: { path: 1 } }],
+    ['a cookie with a number as its path', { cookie: { path: 1 } }],
+    ['a cookie with an attribute in its path', { cookie: { path: '/; Domain=example.org' } }],
+    ['a cookie with a line break in its domain', { cookie: { domain: 'a\r\nb' } }],
+    ['a cookie with an unknown sameSite', { cookie: { sameSite: 'some' } }],
+    ['a cookie with a number as its sameSite', { cookie: { sameSite: 5 } }],
+    ['a cookie with an object as its priority', { cookie: { priority: {} } }],
+    ['a cookie that expires after the last date', { cookie: { originalMaxAge: 8.64e15 } }],
+    ['an old id that leads to no key', { '~': ['moved', '', 1e15] }],
     ['a stamp of a newer version', { '~': [2, null, 0], n: 1 }],
     ['a malformed stamp', { '~': 'x', n: 1 }],
     ['a malformed expiry', { '~': [1, 'x', 0], n: 1 }],
@@ -369,6 +376,18 @@ describe('what is stored', () => {
     expect(await one.read('id')).toBeUndefined()
     expect(await one.all()).toEqual([])
   })
+
+  test.each([{ path: '/; Domain=example.org' }, { sameSite: 'some' }, { originalMaxAge: 1e300 }])(
+    'a session whose cookie would not be read again is not stored: %o',
+    async (cookie) => {
+      const { one } = setup()
+      await one.create('id', { n: 1 })
+      const session = await readExisting(one)
+      session.cookie = cookie
+      await expect(one.update('id', session)).rejects.toThrow(/must be a cookie/)
+      expect(await one.read('id')).toEqual({ n: 1 })
+    },
+  )
 
   test('a session cannot change the prototype of what it is merged with', async () => {
     const { one, two, backend } = setup()

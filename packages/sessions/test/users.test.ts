@@ -493,3 +493,31 @@ describe('sessions without a user', () => {
     expect(() => create({ index: undefined, maxAnonymous: 1 })).toThrow('requires index')
   })
 })
+
+test.each([
+  ['an entry that is null', { x: null }],
+  ['an entry that is an object', { x: {} }],
+  ['an entry with texts', { x: ['a', 'b'] }],
+  ['an entry with an object as its first key', { x: [1, 1, {}] }],
+])('a list with %s counts as missing, and the next login replaces it', async (_, damaged) => {
+  const { one, two, createCache } = start()
+  await one.create('before', { user: 'ada' })
+  const cache = createCache()
+  const keys: string[] = []
+  for await (const key of cache.keys()) if (key.startsWith('u1:')) keys.push(key)
+  await cache.set(keys[0] as string, { writtenAt: 0, sessions: damaged })
+  expect(await two.read('before')).toBeUndefined()
+  await two.create('after', { user: 'ada' })
+  expect(await one.read('after')).toEqual({ user: 'ada' })
+  expect(await one.of('ada')).toHaveLength(1)
+  await one.destroyAllFor('ada')
+  expect(await two.read('after')).toBeUndefined()
+})
+
+test('a user with a lone surrogate, which all such users would share, is an error', async () => {
+  const { one } = start()
+  await one.create('id', { user: 'a\ufffd' })
+  await expect(one.destroyAllFor('a\ud800')).rejects.toThrow(/a lone surrogate/)
+  await expect(one.create('other', { user: 'a\ud801' })).rejects.toThrow(/a lone surrogate/)
+  expect(await one.read('id')).toBeDefined()
+})

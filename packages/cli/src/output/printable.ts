@@ -1,7 +1,10 @@
-/** A control character of C0 or C1 (ISO 6429), or DEL. */
-const control = /\p{Cc}/gu
+/**
+ * A control character of C0 or C1 (ISO 6429), or DEL; one that changes the direction of the text behind it (UAX #9), so that it
+ * reads as another one; a separator of lines or paragraphs.
+ */
+const control = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu
 /** The same, or a sequence that begins with one, as those of the colors of this command. */
-const controlOrColor = /\p{Cc}\[(?:[012]|22|3[0-9])m|\p{Cc}/gu
+const controlOrColor = new RegExp(`\\p{Cc}\\[(?:[012]|22|3[0-9])m|${control.source}`, 'gu')
 const escapeCharacter = '\u001b'
 
 /**

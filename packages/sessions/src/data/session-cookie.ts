@@ -3,6 +3,13 @@ import { isJsonObject, type JsonObject } from './json-object.ts'
 /** A framework renews the expiry a moment before it saves the session. */
 const renewedLatelyMs = 100
 
+/** RFC 6265, 4.1.1: no control character, and no semicolon. */
+export const attributeText: RegExp = /^[\x20-\x3a\x3c-\x7e]*$/
+/** Half of the time that a `Date` can have, so that now and a lifetime have a date, in milliseconds. */
+const maxLifetimeMs = 4.32e15
+const sameSites = /^(?:lax|strict|none|auto)$/i
+const priorities = /^(?:low|medium|high)$/i
+
 /** The cookie of a session as it is stored, for example by express-session. */
 export type SessionCookie = JsonObject & {
   /** Lifetime of the session after each request, in milliseconds. */
@@ -17,14 +24,15 @@ export type SessionCookie = JsonObject & {
  */
 export function isSessionCookie(value: unknown): value is SessionCookie {
   if (!isJsonObject(value)) return false
-  const { originalMaxAge, expires, maxAge, path, domain } = value
-  const isText = (field: unknown) => field === undefined || field === null || isString(field)
+  const { originalMaxAge, expires, maxAge, path, domain, sameSite, priority } = value
   return (
-    isNumberOrNone(originalMaxAge) &&
+    isLifetimeOrNone(originalMaxAge) &&
     isDateOrNone(expires) &&
     maxAge === undefined &&
-    isText(path) &&
-    isText(domain)
+    isOneOf(path, attributeText) &&
+    isOneOf(domain, attributeText) &&
+    (sameSite === true || isOneOf(sameSite, sameSites)) &&
+    isOneOf(priority, priorities)
   )
 }
 
@@ -112,14 +120,15 @@ function isSameJson(a: unknown, b: unknown): boolean {
   return a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b))
 }
 
-function isNumberOrNone(value: unknown): boolean {
-  return value === undefined || value === null || value === false || Number.isFinite(value)
+function isLifetimeOrNone(value: unknown): boolean {
+  if (value === undefined || value === null || value === false) return true
+  return typeof value === 'number' && Math.abs(value) <= maxLifetimeMs
 }
 
 function isDateOrNone(value: unknown): boolean {
   return !value || !Number.isNaN(timeOf(value))
 }
 
-function isString(value: unknown): boolean {
-  return typeof value === 'string'
+function isOneOf(value: unknown, pattern: RegExp): boolean {
+  return !value || (typeof value === 'string' && pattern.test(value))
 }

@@ -114,5 +114,5 @@ export function pointerTo(key: string, until: number): Readonly<Record<string, u
 export function movedTo(value: unknown, now: number = -Infinity): string | undefined {
   const stamp = isJsonObject(value) ? value[stampKey] : undefined
   if (!Array.isArray(stamp) || stamp[0] !== movedMark || now >= Number(stamp[2])) return undefined
-  return typeof stamp[1] === 'string' ? stamp[1] : undefined
+  return typeof stamp[1] === 'string' && stamp[1] !== '' ? stamp[1] : undefined
 }

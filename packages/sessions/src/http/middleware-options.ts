@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { cookieName } from './cookies/cookie-header.ts'
@@ -64,7 +65,8 @@ export function checkMiddlewareOptions(options: SessionMiddlewareOptions): void 
   }
   if (genid !== undefined && typeof genid !== 'function') throw invalid('genid must be a function.')
   if (rotateAfter !== undefined) checkRotation(rotateAfter, sessionsOf(store))
-  if (!cookieName.test(name)) throw invalid(`"${name}" is not a name of a cookie.`)
+  if (typeof name !== 'string' || !cookieName.test(name))
+    throw invalid(`"${name}" is not a name of a cookie.`)
   if (unset !== 'keep' && unset !== 'destroy') throw invalid('unset must be keep or destroy.')
   if (typeof cookie !== 'function') checkCookie(name, cookie ?? {})
 }
@@ -99,11 +101,29 @@ function checkCookie(name: string, options: CookieOptions): void {
 }
 
 function checkAttributes(options: CookieOptions): void {
+  const cookie = createCookie(options)
+  const misspelled = Object.keys(options).find((name) => isMisspelled(name, cookie))
+  if (misspelled !== undefined) {
+    throw invalid(
+      `${misspelled} is not an attribute of a cookie. Attributes have names such as httpOnly.`,
+    )
+  }
+  if (isSessionCookie(cookie.toJSON())) return
+  throw invalid('path, domain, sameSite or priority of the cookie is invalid.')
+}
+
+function createCookie(options: CookieOptions): Cookie {
   try {
-    new Cookie(options)
+    return new Cookie(options)
   } catch (error) {
     throw invalid((error as Error).message)
   }
+}
+
+/** Whether a name is that of an attribute in another case. Without it, the cookie would not be as safe as it seems. */
+function isMisspelled(name: string, cookie: Cookie): boolean {
+  const names = ['maxAge', ...Object.keys(cookie.toJSON())]
+  return !names.includes(name) && names.some((each) => each.toLowerCase() === name.toLowerCase())
 }
 
 function isSecret(secret: unknown): boolean {

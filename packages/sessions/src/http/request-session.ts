@@ -11,7 +11,10 @@ export interface SessionActions {
 }
 
 export interface RegenerateOptions {
-  /** The keys of the session that its successor has as well. @default none */
+  /**
+   * The keys of the session that its successor has as well. If the session has ended since the request has read it, only what
+   * the request has set is kept. @default none
+   */
   readonly keep?: readonly string[]
 }
 
@@ -44,6 +47,24 @@ export class RequestSession {
     return this.#id
   }
 
+  /**
+   * The id of what an application has as `request.session`. Not its property `id`: a key `__proto__` that an application assigns
+   * from a request gives the session another prototype, and that would choose the id for which the cookie is signed.
+   */
+  static idOf(session: RequestSession): string {
+    return (#id in session ? session.#id : (session as RequestSession).id) as string
+  }
+
+  /** @throws TypeError for what an application has put in place of a session or of its cookie */
+  static check(session: unknown): void {
+    const { cookie } = session as Partial<RequestSession>
+    const isSession = typeof session === 'object' && typeof cookie?.touch === 'function'
+    if (isSession && typeof RequestSession.idOf(session as RequestSession) === 'string') return
+    throw new TypeError(
+      'request.session must be a session, and request.session.cookie its cookie. Assign to their properties instead.',
+    )
+  }
+
   /** Called when the session has got another id. */
   static rename(session: RequestSession, id: string): void {
     session.#id = id
@@ -73,9 +94,14 @@ export class RequestSession {
     return this
   }
 
-  /** Ends the session, and begins a new one with another id. Call it at each login. */
+  /**
+   * Ends the session, and begins a new one with another id. Call it at each login.
+   *
+   * @throws TypeError if `keep` is not a list
+   */
   regenerate(options?: RegenerateOptions | Callback, callback?: Callback): this {
     const { keep = [] } = typeof options === 'object' ? options : {}
+    if (!Array.isArray(keep)) throw new TypeError('regenerate: keep must be a list of keys.')
     const done = typeof options === 'function' ? options : callback
     report(this.#actions.regenerate(keep, done !== undefined), done)
     return this

@@ -3,7 +3,7 @@ import type { Cookie } from './cookies/cookie.ts'
 import { clearCookie, setCookie } from './cookies/cookie-header.ts'
 import type { HeldResponse } from './messages/held-response.ts'
 import { isSecure, type RequestFacts } from './request-facts.ts'
-import type { RequestSession } from './request-session.ts'
+import { RequestSession } from './request-session.ts'
 import { isSharedResponse, privateHeaders } from './response-sharing.ts'
 import type { Settings } from './session-settings.ts'
 
@@ -39,10 +39,11 @@ export class ResponseCookie {
   }
 
   /** Sets the cookie of a session whose id the browser does not have. */
-  set({ id, cookie }: RequestSession): void {
+  set(session: RequestSession): void {
+    const { cookie } = session
     if (!this.canSend(cookie)) return
     const { name, sign } = this.#settings
-    this.#addPrivately(setCookie(name, sign(id), cookie))
+    this.#addPrivately(setCookie(name, sign(RequestSession.idOf(session)), cookie))
   }
 
   /** Sets the cookie again, so that it expires later, unless a shared cache has stored the response or may do so. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { CookieOptions } from './cookies/cookie.ts'
 import { holderKey } from './messages/holder.ts'
 import type { SessionMiddlewareOptions } from './middleware-options.ts'
 import { isBelow } from './request-facts.ts'
@@ -39,9 +40,27 @@ export function session(options: SessionMiddlewareOptions): SessionMiddleware {
   return (request, response, next) => {
     const sessionRequest: SessionRequest = request
     if (sessionRequest.session) return next()
-    const cookieOptions =
-      typeof options.cookie === 'function' ? options.cookie(request) : (options.cookie ?? {})
+    let cookieOptions: CookieOptions
+    try {
+      cookieOptions = attributesOf(options.cookie, request)
+    } catch (error) {
+      return next(error)
+    }
     if (!isBelow(cookieOptions.path, sessionRequest)) return next()
     new SessionOfRequest(sessionRequest, response, next, settings, cookieOptions).begin()
   }
+}
+
+/** @throws TypeError if a function returns something else: a promise has no attributes, so that the cookie would have none */
+function attributesOf(
+  cookie: SessionMiddlewareOptions['cookie'],
+  request: IncomingMessage,
+): CookieOptions {
+  if (typeof cookie !== 'function') return cookie ?? {}
+  const attributes: unknown = cookie(request)
+  const isObject = typeof attributes === 'object' && attributes !== null
+  if (isObject && !('then' in attributes)) return attributes
+  throw new TypeError(
+    'session: cookie must be an object of attributes, such as { secure: true }, or a function that returns one, not a promise.',
+  )
 }

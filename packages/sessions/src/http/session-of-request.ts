@@ -10,6 +10,7 @@ import { isSecure, type RequestFacts } from './request-facts.ts'
 import { RequestSession, type SessionActions } from './request-session.ts'
 import { ResponseCookie } from './response-cookie.ts'
 import type { Settings } from './session-settings.ts'
+import { unchangedKeys } from './unchanged-keys.ts'
 
 export type Next = (error?: unknown) => void
 
@@ -44,6 +45,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #isEnding = false
   /** Until the session has ended. Rejects if nobody else knows that this has failed. */
   #ending: Promise<void> | undefined
+  /** Until it is known whether the session that has ended here had ended before. */
+  #keeping: Promise<void> | undefined
   /** The cookie of the session, once it has ended. */
   #endedCookie: Cookie | undefined
   #isUsed = false
@@ -103,7 +106,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   save(session: RequestSession): Promise<unknown> {
-    return this.#settings.sessions.update(session.id, session)
+    return this.#settings.sessions.update(RequestSession.idOf(session), session)
   }
 
   async reload(): Promise<void> {
@@ -121,15 +124,42 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   async regenerate(keep: readonly string[], isReported: boolean): Promise<void> {
     const before = this.#session
+    const stored = unchangedKeys(before, this.#before?.body, keep)
+    const exists = stored.length === 0 ? undefined : this.#exists()
     // The new session must exist even if the old one could not be deleted: the application decides what to do then.
-    const ended = this.#end(isReported).then(undefined, (error: unknown) => ({ error }))
+    const ended = this.#end(isReported, exists).then(undefined, (error: unknown) => ({ error }))
     this.#generate()
     const after = this.#session as unknown as RequestSession
-    for (const key of keep) {
-      if (before && Object.hasOwn(before, key) && !(key in after)) after[key] = before[key]
-    }
+    const kept = keep.filter((key) => before && Object.hasOwn(before, key) && !(key in after))
+    for (const key of kept) after[key] = before?.[key]
+    const outdated = kept.filter((key) => stored.includes(key))
+    this.#keeping = exists && this.#forgetUnless(exists, after, outdated)
+    await this.#keeping
     const failure = await ended
     if (failure !== undefined) throw failure.error
+  }
+
+  /** Whether the session still exists; `false` if that is not known. */
+  async #exists(): Promise<boolean> {
+    try {
+      const { sessions } = this.#settings
+      return this.#id !== undefined && (await sessions.readAgain(this.#id)) !== undefined
+    } catch {
+      return false
+    }
+  }
+
+  /**
+   * Takes back what a new session has from one that had ended already: a slow request would carry its user over an end of all
+   * sessions of the user.
+   */
+  async #forgetUnless(
+    exists: Promise<boolean>,
+    session: RequestSession,
+    keys: readonly string[],
+  ): Promise<void> {
+    if (!(await exists)) for (const key of keys) delete session[key]
+    this.#keeping = undefined
   }
 
   #proceed(): void {
@@ -190,20 +220,32 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   #createId(): string {
     const { genid } = this.#settings.options
-    return genid?.(this.#request) ?? randomBytes(idBytes).toString('base64url')
+    if (genid === undefined) return randomBytes(idBytes).toString('base64url')
+    const id: unknown = genid(this.#request)
+    if (typeof id === 'string' && id !== '' && id.isWellFormed()) return id
+    throw new TypeError(
+      'session: genid must return a non-empty, well-formed string, and not a promise.',
+    )
   }
 
   #newCookie(): Cookie {
     return new Cookie(this.#cookieOptions, isSecure(this.#request, this.#settings.options.proxy))
   }
 
-  /** Takes the session away from the request, and deletes it. @param isReported whether the application receives errors */
-  #end(isReported: boolean): Promise<void> {
+  /**
+   * Takes the session away from the request, and deletes it.
+   *
+   * @param isReported whether the application receives errors
+   * @param earlier what has to settle before
+   */
+  #end(isReported: boolean, earlier?: Promise<unknown>): Promise<void> {
     const cookie = this.#session?.cookie ?? this.#newCookie()
     const id = this.#id
     this.#isEnding = true
     this.#session = undefined
-    const ended = id === undefined ? Promise.resolve() : this.#destroyStored(id)
+    const session = this.#lastSession
+    const destroy = () => this.#settings.sessions.destroy(id as string, session)
+    const ended = id === undefined ? Promise.resolve() : (earlier?.then(destroy) ?? destroy())
     const ending = ended.then(
       () => {
         this.#endedCookie = cookie
@@ -219,20 +261,24 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     return ended
   }
 
-  #destroyStored(id: string): Promise<void> {
-    return this.#settings.sessions.destroy(id, this.#lastSession)
-  }
-
   /** Stores the session and sets the cookie. Returns nothing if nothing has to be stored. */
   commit(): Promise<void> | undefined {
+    return this.#keeping === undefined
+      ? this.#commitNow()
+      : this.#keeping.then(() => this.#commitNow())
+  }
+
+  #commitNow(): Promise<void> | undefined {
     this.#noticeDeletion()
     const session = this.#session
     if (!session) return this.#commitNone()
+    RequestSession.check(session)
+    const id = RequestSession.idOf(session)
     session.cookie.touch()
     const { sessions, options } = this.#settings
     const { body, isDue, save } = sessions.inspect(session)
     this.#committedBody = body
-    const isNew = session.id !== this.#cookieId
+    const isNew = id !== this.#cookieId
     const before = this.#before
     const isModified = before === undefined ? body !== '{}' : !sessions.hasBody(before, body)
     if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
@@ -246,12 +292,12 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     }
     if (isNew) this.#setCookie(session)
     else if (isExtended) this.#extendCookie(session)
-    return isDue ? save(session.id).then(ignore) : undefined
+    return isDue ? save(id).then(ignore) : undefined
   }
 
   #isRotationDue(session: RequestSession): boolean {
     const { sessions, rotateAfter } = this.#settings
-    if (rotateAfter === Infinity || session.id !== this.#cookieId) return false
+    if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     const isOld = sessions.ageOfId(session) >= rotateAfter
     return isOld && this.#cookie.canSend(session.cookie) && !this.#hasMoved(session)
   }
@@ -259,7 +305,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
   #hasMoved(session: RequestSession): boolean {
     const { sessions } = this.#settings
-    return sessions.rotates && sessions.hasMoved(session.id, session)
+    return sessions.rotates && sessions.hasMoved(RequestSession.idOf(session), session)
   }
 
   async #rotate(
@@ -267,9 +313,10 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     save: ((id: string) => Promise<unknown>) | undefined,
     isExtended: boolean,
   ): Promise<void> {
-    await save?.(session.id)
+    const id = RequestSession.idOf(session)
+    await save?.(id)
     const newId = this.#createId()
-    const outcome = await this.#settings.sessions.rotate(session.id, newId, session)
+    const outcome = await this.#settings.sessions.rotate(id, newId, session)
     if (outcome === 'rotated') {
       RequestSession.rename(session, newId)
       this.#id = newId
@@ -332,12 +379,19 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   /** Publishes that the session was changed after its response had begun. */
   onEnd(): void {
-    const session = this.#session
-    if (!sessionChannels.late.hasSubscribers || !session || this.#committedBody === undefined)
-      return
-    if (this.#settings.sessions.inspect(session).body === this.#committedBody) return
+    const last = this.#lastSession
+    if (!sessionChannels.late.hasSubscribers || !this.#session || last === undefined) return
+    if (this.#committedBody === undefined || !this.#hasChangedSince(this.#committedBody)) return
     const { name } = this.#settings.sessions.cache
-    sessionChannels.late.publish({ cache: name, key: keyOf(session.id) })
+    sessionChannels.late.publish({ cache: name, key: keyOf(RequestSession.idOf(last)) })
+  }
+
+  #hasChangedSince(body: string): boolean {
+    try {
+      return this.#settings.sessions.inspect(this.#session as RequestSession).body !== body
+    } catch {
+      return true // It could not be stored, and is not.
+    }
   }
 }
 

@@ -33,9 +33,9 @@ export class OldSessionCache {
     return this.#keyOf(id, endMarginMs) !== undefined
   }
 
-  /** Resolves to `undefined` if the session cannot be stored here. */
+  /** Resolves to `undefined` if the session cannot be stored here, also for its key: that opens no session, but ends one. */
   async read(id: string, options: ReadOptions): Promise<Snapshot<unknown> | undefined> {
-    const key = this.#keyOf(id)
+    const key = isPlainKey(id) ? this.#keyOf(id) : undefined
     if (key === undefined) return undefined
     const snapshot = await withoutKey(this.#cache.snapshot(key, options))
     const { value, jsonText, replace, swap } = snapshot

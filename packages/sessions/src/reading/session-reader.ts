@@ -47,11 +47,16 @@ export class SessionReader {
     this.old = new OldSessionCache(context)
   }
 
-  /** Reads a session by its key, or, if it has not been moved yet, by its id. */
+  /**
+   * Reads a session by its key, or, if it has not been moved yet, by its id.
+   *
+   * @param passed the keys that have led to this one
+   */
   async read(
     key: string,
     id: string,
     options: ReadOptions = this.#options,
+    passed: readonly string[] = [],
   ): Promise<ReadSession | undefined> {
     const { cache, users } = this.#context
     // In the same round trip, where the user is known.
@@ -60,7 +65,9 @@ export class SessionReader {
     index?.catch(() => {})
     const snapshot = await cache.snapshot(key, options)
     const found = this.#sessionOf(snapshot, key, false)
-    if (found === undefined) return this.#readElsewhere(id, snapshot.value, options)
+    if (found === undefined) {
+      return this.#readElsewhere(id, snapshot.value, options, [...passed, key])
+    }
     if (users === undefined) return found
     const exists = async () => (await cache.snapshot(key, readToWrite)).value !== undefined
     return (
@@ -81,11 +88,14 @@ export class SessionReader {
     id: string,
     value: unknown,
     options: ReadOptions,
+    passed: readonly string[],
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
     // A request that has read the session before its rotation may be slow.
     const key = movedTo(value, options === readToWrite ? undefined : this.#context.clock.now())
-    return key === undefined ? undefined : this.read(key, key, options)
+    // Damaged items may lead to each other.
+    const isNext = key !== undefined && !passed.includes(key)
+    return isNext ? this.read(key, key, options, passed) : undefined
   }
 
   /** Reads a session at strong consistency, in order to change it. Its old ids lead to it for an hour. */

@@ -274,18 +274,24 @@ export class UserIndex {
 }
 
 function checkUser(user: unknown): void {
-  if (typeof user === 'number' ? Number.isFinite(user) : typeof user === 'string' && user !== '')
-    return
-  const found =
-    user === ''
-      ? 'an empty string'
-      : typeof user === 'number'
-        ? `${user}`
-        : `a value of the type ${typeof user}`
+  if (typeof user === 'number' ? Number.isFinite(user) : isUserText(user)) return
   throw new TypeError(
-    `Sessions: a user must be a non-empty string or a finite number, not ${found}. Let index return the id of the user, or ` +
+    `Sessions: a user must be a non-empty string or a finite number, not ${describe(user)}. Let index return the id of the user, or ` +
       'undefined for a session without a user.',
   )
+}
+
+/** All lone surrogates are the same character in UTF-8, so that users would share a list. */
+function isUserText(user: unknown): boolean {
+  return typeof user === 'string' && user !== '' && user.isWellFormed()
+}
+
+function describe(user: unknown): string {
+  if (typeof user === 'number') return `${user}`
+  if (user === '') return 'an empty string'
+  return typeof user === 'string'
+    ? 'a string with a lone surrogate'
+    : `a value of the type ${typeof user}`
 }
 
 /** The key that a session had first. */
@@ -338,6 +344,26 @@ function parse(value: unknown): SeenIndex {
   if (!isJsonObject(value) || !isJsonObject(value.sessions)) {
     return { entries: {}, ended: undefined, writtenAt: 0 }
   }
-  const ended = isJsonObject(value.ended) ? (value.ended as unknown as EndedMark) : undefined
-  return { entries: value.sessions as Entries, ended, writtenAt: Number(value.writtenAt) }
+  const { sessions, ended, writtenAt } = value
+  return {
+    entries: Object.values(sessions).every(isEntry) ? (sessions as Entries) : {},
+    ended: isEndedMark(ended) ? ended : undefined,
+    writtenAt: Number.isFinite(writtenAt) ? (writtenAt as number) : 0,
+  }
+}
+
+function isEntry(value: unknown): value is Entry {
+  if (!Array.isArray(value)) return false
+  const isLifetime = value[1] === null || Number.isFinite(value[1])
+  return Number.isFinite(value[0]) && isLifetime && isTextOrMissing(value[2])
+}
+
+function isEndedMark(value: unknown): value is EndedMark {
+  if (!isJsonObject(value)) return false
+  const { at, until, kept } = value
+  return Number.isFinite(at) && Number.isFinite(until) && isTextOrMissing(kept ?? undefined)
+}
+
+function isTextOrMissing(value: unknown): boolean {
+  return value === undefined || typeof value === 'string'
 }

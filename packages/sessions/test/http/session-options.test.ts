@@ -27,3 +27,42 @@ test.each([[42], ['secure'], [true], [() => 42]])('session with the cookie %o', 
     expect(String(next.mock.calls[0])).toMatch(message)
   }
 })
+
+test('a function that promises the attributes of the cookie is an error, and never a cookie without them', async () => {
+  const cookie = async () => ({ secure: true })
+  const middleware = session({ secret: 's', store: setup().one, cookie: cookie as never })
+  const next = vi.fn()
+  middleware({ headers: {}, url: '/', socket: {} } as never, {} as never, next)
+  expect(String(next.mock.calls[0])).toMatch(/not a promise/)
+})
+
+test('an error of the function of the cookie goes to the error handlers', async () => {
+  const cookie = () => {
+    throw new Error('no attributes')
+  }
+  const middleware = session({ secret: 's', store: setup().one, cookie })
+  const next = vi.fn()
+  middleware({ headers: {}, url: '/', socket: {} } as never, {} as never, next)
+  expect(String(next.mock.calls[0])).toMatch(/no attributes/)
+})
+
+test.each([
+  [
+    { path: '/; Domain=example.org' },
+    /path, domain, sameSite or priority of the cookie is invalid/,
+  ],
+  [{ domain: 'a\nb' }, /path, domain, sameSite or priority/],
+  [{ sameSite: 'some' }, /path, domain, sameSite or priority/],
+  [{ priority: 5 }, /path, domain, sameSite or priority/],
+  [{ expires: '2030-01-01' }, /must be a valid date: a Date/],
+  [{ samesite: 'strict' }, /samesite is not an attribute of a cookie/],
+  [{ HttpOnly: true }, /HttpOnly is not an attribute of a cookie/],
+])('session with the cookie %o', (cookie, message) => {
+  const create = () => session({ secret: 's', store: setup().one, cookie: cookie as never })
+  expect(create).toThrow(message)
+})
+
+test.each([[5], ['a b'], ['']])('session with the name %o', (name) => {
+  const create = () => session({ secret: 's', store: setup().one, name: name as never })
+  expect(create).toThrow(/is not a name of a cookie/)
+})

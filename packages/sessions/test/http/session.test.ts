@@ -175,6 +175,82 @@ describe('on a server of node:http', () => {
     expect(data).toEqual({ cart: ['lamp'] })
   })
 
+  describe('of a session that has ended since the request has read it', () => {
+    const handle =
+      (change: (session: RequestSession) => void, isWaiting: boolean, end: () => Promise<void>) =>
+      async ({ session, url }: Parameters<Handle>[0], response: ServerResponse) => {
+        if (url === '/fill') Object.assign(session, { user: 'ada', roles: ['admin'] })
+        if (url === '/renew') {
+          await end()
+          change(session)
+          const options = { keep: ['user', 'roles'] }
+          if (isWaiting) await done((callback) => session.regenerate(options, callback))
+          else session.regenerate(options)
+        }
+        response.end(JSON.stringify({ user: session.user, roles: session.roles }))
+      }
+
+    test.each([
+      [true, { rotation: false }],
+      [false, { rotation: false }],
+      [true, { rotation: true }],
+    ])('regenerate keeps nothing; waits: %s, %o', async (isWaiting, options) => {
+      const index = ({ user }: Record<string, unknown>) => user as string | undefined
+      const cache = new Cache(memory(), { prefix: 'session:', ttl: '1d' })
+      const indexSecret = 'a secret of the test'
+      const store = new Sessions({ cache, index, indexSecret, ...options })
+      const end = () => store.destroyAllFor('ada')
+      const { get, cookie } = await serve(
+        handle(() => {}, isWaiting, end),
+        { store },
+      )
+      await get('/fill')
+      const stolen = cookie()
+      await get('/renew')
+      expect(await store.of('ada')).toEqual([])
+      expect(await get()).toMatchObject({ text: '{}' })
+      expect(cookie()).not.toBe(stolen)
+    })
+
+    test('regenerate ends the session, whatever the values of the keys to keep are', async () => {
+      const { get } = await serve(async (request, response) => {
+        const { session } = request
+        if (request.url === '/fill') session.user = 'ada'
+        else {
+          session.user = 1n
+          session.regenerate({ keep: ['user'] })
+          Reflect.deleteProperty(request.session, 'user')
+        }
+        response.end(request.session.id)
+      })
+      const { text: id } = await get('/fill')
+      expect((await get('/renew')).text).not.toBe(id)
+      expect((await get()).status).toBe(200)
+    })
+
+    test('to keep a text in place of a list is an error', async () => {
+      const { get } = await serve(({ session }, response) => {
+        expect(() => session.regenerate({ keep: 'user' as never })).toThrow(/must be a list/)
+        response.end()
+      })
+      expect((await get()).status).toBe(200)
+    })
+
+    test('regenerate keeps what the request has changed', async () => {
+      const store = createSessions()
+      const change = (session: RequestSession) => {
+        session.user = 'bob'
+      }
+      const { get } = await serve(
+        handle(change, true, () => store.clear()),
+        { store },
+      )
+      await get('/fill')
+      await get('/renew')
+      expect(await get()).toMatchObject({ text: '{"user":"bob"}' })
+    })
+  })
+
   test('tells whether the application has used the session', async () => {
     const used: boolean[] = []
     const { get } = await serve((request, response) => {
@@ -202,6 +278,78 @@ describe('on a server of node:http', () => {
     expect((await get('/read')).text).toBe('1')
     sessionChannels.late.unsubscribe(listen)
     expect(late).toEqual([{ cache: 'memory', key: (await store.keys())[0] }])
+  })
+
+  test('a late change that cannot be stored is published, and the response is complete', async () => {
+    const late: unknown[] = []
+    const listener = (event: unknown) => late.push(event)
+    sessionChannels.late.subscribe(listener)
+    cleanups.push(() => sessionChannels.late.unsubscribe(listener))
+    const { get } = await serve(({ session }, response) => {
+      session.n = 1
+      response.write('first ')
+      session.n = 1n
+      response.end('last')
+    })
+    expect(await get()).toMatchObject({ status: 200, text: 'first last' })
+    expect(late).toHaveLength(1)
+  })
+
+  test('data that changes the prototype of a session does not choose its id', async () => {
+    const { get, cookie } = await serve((request, response) => {
+      const { session, url } = request
+      const key = url === '/pollute' ? '__proto__' : 'n'
+      session[key] = { id: 'chosen by a client' }
+      response.end(request.session.id)
+    })
+    const { text: id } = await get()
+    const before = cookie()
+    await get('/pollute')
+    expect(cookie()).toBe(before)
+    expect(await get()).toMatchObject({ text: id, status: 200 })
+  })
+
+  test.each<[string, Handle]>([
+    [
+      'request.session by an object',
+      (request) => {
+        request.session = { user: 'ada' } as never
+      },
+    ],
+    [
+      'its cookie by an object',
+      ({ session }) => {
+        session.cookie = {} as never
+      },
+    ],
+  ])('to replace %s is a clear error', async (_, replace) => {
+    const { get } = await serve(async (request, response) => {
+      await replace(request, response)
+      response.end()
+    })
+    expect(await get()).toMatchObject({
+      status: 500,
+      text: expect.stringContaining('request.session must be a session'),
+    })
+  })
+
+  test.each([[''], [5], ['\ud800'], [Promise.resolve('an id')]])(
+    'a genid that returns %o is an error of the request',
+    async (id) => {
+      const { get } = await serve((_, response) => response.end(), { genid: () => id as never })
+      expect(await get()).toMatchObject({ status: 500, text: expect.stringMatching(/genid must/) })
+    },
+  )
+
+  test('a cookie without a lifetime does not expire at once, whatever stands for none', async () => {
+    for (const none of [false, undefined, Number.NaN]) {
+      const { get } = await serve(({ session }, response) => {
+        session.n = 1
+        session.cookie.originalMaxAge = none as never
+        response.end()
+      })
+      expect((await get()).setCookies).toEqual([expect.not.stringMatching(/Expires/)])
+    }
   })
 
   test('a piped response waits for the session, and is complete', async () => {

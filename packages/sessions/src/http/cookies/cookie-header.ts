@@ -1,12 +1,12 @@
 import { timingSafeEqual } from 'node:crypto'
 import { type CookiePair, cookiePairs } from '@stowage/core/driver'
+import { attributeText } from '../../data/session-cookie.ts'
 import { createHmacSha256 } from '../../keys/hmac.ts'
 import { RecentValues } from '../../keys/recent-values.ts'
 import type { Cookie } from './cookie.ts'
 
 /** What express-session puts before a signed id. */
 const signedMark = 's:'
-const attributeText = /^[\x20-\x3a\x3c-\x7e]*$/
 /** RFC 6265, 4.1.1: a token. */
 export const cookieName: RegExp = /^[!#$%&'*+\-.^_`|~\w]+$/
 

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { type Duration, milliseconds } from '@stowage/core'
 
 /** Attributes of the cookie of a session. See RFC 6265 and its draft successor. */
@@ -67,8 +68,8 @@ export class Cookie {
   }
 
   set expires(date: Date | null | false) {
-    if (date && Number.isNaN(date.getTime())) {
-      throw new TypeError('The expiry of a cookie must be a valid date.')
+    if (date && !isValidDate(date)) {
+      throw new TypeError('The expiry of a cookie must be a valid date: a Date, and not its text.')
     }
     this.#expires = date || null
     this.originalMaxAge = this.maxAge
@@ -89,7 +90,10 @@ export class Cookie {
   /** Moves the expiry as each request does. */
   touch(): void {
     const { originalMaxAge } = this
-    if (originalMaxAge !== null) this.#expires = new Date(Date.now() + originalMaxAge)
+    // Some applications of express-session assign false in place of null.
+    if (typeof originalMaxAge !== 'number') return
+    const expires = new Date(Date.now() + originalMaxAge)
+    if (isValidDate(expires)) this.#expires = expires
   }
 
   /** The attributes as express-session stores them. */
@@ -108,4 +112,8 @@ export class Cookie {
       sameSite,
     }
   }
+}
+
+function isValidDate(value: unknown): boolean {
+  return types.isDate(value) && !Number.isNaN(value.getTime())
 }
