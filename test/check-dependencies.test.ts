@@ -15,7 +15,7 @@ let workspace: string
 
 beforeEach(() => {
   workspace = mkdtempSync(join(tmpdir(), 'stowage-dependencies-'))
-  write('packages/app/package.json', { name: '@stowage/app', license: 'MIT' })
+  write('packages/app/package.json', { name: '@stowage/app', version: '1.0.0', license: 'MIT' })
   write('pnpm-lock.yaml', {
     importers: { 'packages/app': { dependencies: { direct: { version: '1.0.0' } } } },
     packages: {
@@ -80,10 +80,12 @@ describe('check-dependencies', () => {
 
   test('rejects a script of a published package', () => {
     write('packages/app/package.json', {
-      ...{ name: '@stowage/app', license: 'MIT' },
+      ...{ name: '@stowage/app', version: '1.0.0', license: 'MIT' },
       scripts: { postinstall: 'node banner.js' },
     })
-    expect(problems()).toEqual(['@stowage/app runs a script when it is installed: node banner.js'])
+    expect(problems()).toEqual([
+      '@stowage/app@1.0.0 runs a script when it is installed: node banner.js',
+    ])
   })
 
   test.each(['GPL-3.0-only', 'SEE LICENSE IN LICENSE', undefined])(

@@ -18,12 +18,9 @@ const permittedLicences = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause',
  * @returns {string[]}
  */
 export function dependencyProblems(workspace) {
-  const own = publishedPackages(workspace).map(({ folder, manifest }) => ({
-    ...{ id: manifest.name, name: manifest.name, manifest },
-    path: join(workspace, 'packages', folder),
-    requires: runtimeDependencies(workspace, folder),
-  }))
-  const all = own.flatMap((each) => [each, ...each.requires])
+  const all = publishedPackages(workspace).flatMap(({ folder }) =>
+    runtimeDependencies(workspace, folder),
+  )
   return [...new Map(all.map((each) => [each.id, each])).values()].flatMap(problemsOf)
 }
 

@@ -3,42 +3,59 @@ import { join, sep } from 'node:path'
 import { parse } from 'yaml'
 
 /**
- * The packages of the registry that an application installs with a published package, sorted by name: those of the
- * lockfile that its dependencies lead to, with the manifests that are installed here. A package for another platform has
- * no manifest.
+ * A published package, and all that an application installs with it according to the lockfile. `requires` has the ids of
+ * dependencies. The manifest is the one that is installed here; a package for another platform has none.
+ *
+ * @typedef {{ id: string, name: string, version: string, requires: string[], integrity?: string, isForPlatform?: boolean,
+ *   path?: string, manifest?: object }} InstalledPackage
  *
  * @param {string} workspace the root folder
  * @param {string} folder below `packages`
+ * @returns {InstalledPackage[]} the package itself first
  */
 export function runtimeDependencies(workspace, folder) {
-  const lockfile = lockfileOf(workspace)
+  const { importers, packages, snapshots } = lockfileOf(workspace)
   const found = new Map()
-  visitImporter(`packages/${folder}`)
-  return [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  visitOwn(folder)
+  return [...found.values()]
 
-  function visitImporter(path) {
-    const modules = join(workspace, path, 'node_modules')
-    for (const [name, { version }] of Object.entries(lockfile.importers[path].dependencies ?? {})) {
-      const [, linked] = /^link:\.\.\/(.+)$/.exec(version) ?? []
-      if (linked === undefined) visit(name, version, modules)
-      else visitImporter(`packages/${linked}`)
-    }
+  function visitOwn(folder) {
+    const path = join(workspace, 'packages', folder)
+    const manifest = manifestIn(path)
+    const { name, version } = manifest
+    return visitOnce({ name, version, path, manifest }, () =>
+      Object.entries(importers[`packages/${folder}`].dependencies ?? {}).map(
+        ([name, { version }]) =>
+          version.startsWith('link:../')
+            ? visitOwn(version.slice('link:../'.length))
+            : visit(name, version, join(path, 'node_modules')),
+      ),
+    )
   }
 
-  /** Returns the id. `modules` is the folder from which the package is imported. */
+  /** `modules` is the folder from which the package is imported. */
   function visit(name, resolved, modules) {
     const version = resolved.replace(/\(.*$/, '')
-    const id = `${name}@${version}`
-    if (found.has(id)) return id
     const path = installedPath(modules, name)
-    const { resolution, os, cpu } = lockfile.packages[id]
-    const entry = { id, name, version, path, integrity: resolution.integrity }
-    found.set(id, Object.assign(entry, { isForPlatform: Boolean(os ?? cpu), requires: [] }))
-    const { dependencies, optionalDependencies } = lockfile.snapshots[`${name}@${resolved}`]
-    for (const each of Object.entries({ ...dependencies, ...optionalDependencies })) {
-      entry.requires.push(visit(...each, path === undefined ? modules : modulesAround(path)))
-    }
-    entry.manifest = path && JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'))
+    const { resolution, os, cpu } = packages[`${name}@${version}`]
+    const facts = { integrity: resolution.integrity, isForPlatform: Boolean(os ?? cpu) }
+    const manifest = path && manifestIn(path)
+    return visitOnce({ name, version, path, manifest, ...facts }, () => {
+      const { dependencies, optionalDependencies } = snapshots[`${name}@${resolved}`]
+      const around = path === undefined ? modules : modulesAround(path)
+      return Object.entries({ ...dependencies, ...optionalDependencies }).map((each) =>
+        visit(...each, around),
+      )
+    })
+  }
+
+  /** Returns the id. */
+  function visitOnce(entry, visitDependencies) {
+    const id = `${entry.name}@${entry.version}`
+    if (found.has(id)) return id
+    const complete = { id, ...entry, requires: [] }
+    found.set(id, complete)
+    complete.requires.push(...visitDependencies())
     return id
   }
 }
@@ -50,6 +67,10 @@ function lockfileOf(workspace) {
   const text = readFileSync(join(workspace, 'pnpm-lock.yaml'), 'utf8')
   if (!lockfiles.has(text)) lockfiles.set(text, parse(text))
   return lockfiles.get(text)
+}
+
+function manifestIn(path) {
+  return JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'))
 }
 
 function installedPath(modules, name) {
