@@ -2,4 +2,4 @@
 import { main } from './lib/cli.mjs'
 import { build } from './lib/prepare.mjs'
 
-await main(build)
+await main(() => build())

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { licencesTable } from '../scripts/lib/licences-table.mjs'
 import { publishedPackages } from '../scripts/lib/published.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -68,6 +69,10 @@ test('the workflows test the supported versions of Node, and may sign the proven
   )
   expect(read('.github/workflows/ci.yml')).toContain(`node: [${supported.join(', ')}]`)
   expect(read('.github/workflows/release.yml')).toContain('id-token: write')
+})
+
+test('the page on versions lists the licence of each package that users install', () => {
+  expect(read('docs/versions.md')).toContain(licencesTable(root))
 })
 
 /** A workspace that has only what the plan of a release depends on. */

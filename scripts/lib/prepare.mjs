@@ -22,20 +22,25 @@ const optional = [
  * Installs the dependencies if the lockfile has changed, and builds the packages that have changed.
  *
  * @param needed the optional packages whose dependencies are installed as well
+ * @param names see {@link build}
  */
-export async function prepare(needed = []) {
+export async function prepare(needed = [], names = undefined) {
   const digest = lockfileDigest()
   const installed = readInstalled(digest)
   if (installed === undefined || needed.some((name) => !installed.includes(name))) {
     await step('Install', () => install(digest, [...new Set([...(installed ?? []), ...needed])]))
   }
-  await step('Build', build)
+  await step('Build', () => build(names))
 }
 
-/** Compiles and bundles the packages that have changed. */
-export async function build() {
+/**
+ * Compiles and bundles the packages that have changed.
+ *
+ * @param names the folders of the packages, in the order in which they are bundled @default all
+ */
+export async function build(names) {
   await runOrThrow(process.execPath, [toolPath('typescript', 'bin/tsc'), '-b'])
-  await bundle()
+  await bundle(names)
 }
 
 /** The path of a file of a development dependency, to start it with Node: without a shell or the package manager. */

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { root } from './run.mjs'
 
 /** The packages that are published, with their manifests: all of `packages` that are not private. */
-export function publishedPackages() {
-  return readdirSync(join(root, 'packages'))
-    .map((folder) => ({ folder, file: join(root, 'packages', folder, 'package.json') }))
+export function publishedPackages(workspace = root) {
+  return readdirSync(join(workspace, 'packages'))
+    .map((folder) => ({ folder, file: join(workspace, 'packages', folder, 'package.json') }))
     .map((entry) => ({ ...entry, text: readFileSync(entry.file, 'utf8') }))
     .map((entry) => ({ ...entry, manifest: JSON.parse(entry.text) }))
     .filter(({ manifest }) => !manifest.private)

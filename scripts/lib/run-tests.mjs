@@ -13,6 +13,8 @@ export async function prepareTests() {
 export async function runChecks() {
   await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
   await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
+  await step('Runtime dependencies', () => node('scripts/check-dependencies.mjs'))
+  await step('Workflows', () => node('scripts/check-workflows.mjs'))
   await step('Rules for tests', () => node('scripts/check-tests.mjs'))
   await step('Type-check tests', () =>
     node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),

@@ -3,12 +3,13 @@ import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'
-import { conformance } from '@stowage/testing'
+import { conformance, contractVersion } from '@stowage/testing'
 
 const intro = `# Semantics of all drivers
 
 Each driver passes the same tests, against a real server. These are their rules, as the tests name them: what an
-application may rely on, whatever \`CACHE_DRIVER\` is. \`node scripts/write-docs.mjs\` writes this page from the tests.
+application may rely on, whatever \`CACHE_DRIVER\` is. They are version ${contractVersion} of the contract.
+\`node scripts/write-docs.mjs\` writes this page from the tests.
 
 To test a driver of your own with them, see [Write a driver](write-a-driver.md).
 

@@ -31,6 +31,37 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
   })
 })
 
+describe('an installation', () => {
+  test('is complete without the scripts of dependencies', async () => {
+    const all = packages.names.map((name) => `import '@stowage/${name}'\n`).join('')
+    const file = packages.write(
+      'without-scripts.mjs',
+      `${all}
+      import { Cache } from '@stowage/core'
+      import { lmdb } from '@stowage/lmdb'
+      import { msgpack } from '@stowage/msgpack'
+      const cache = new Cache(lmdb({ path: './data' }), { codec: msgpack() })
+      await cache.set('a', new Date(0))
+      console.log((await cache.get('a')).getTime())
+      await cache.close()`,
+    )
+    expect(await packages.node([file])).toBe('0')
+  })
+
+  // Their scripts compile what is missing on a platform for which there is no package with the binary.
+  test('runs scripts of two native modules only, where npm is told to run them', async () => {
+    const tarballs = packages.names.map((name) => packages.tarballOf(name))
+    expect(await packages.scriptsOfInstallation(...tarballs)).toEqual(['lmdb', 'msgpackr-extract'])
+  })
+
+  test('with a script in another dependency is noticed', async () => {
+    const manifest = { name: 'planted', version: '1.0.0', scripts: { postinstall: 'echo stolen' } }
+    packages.write('planted/package.json', JSON.stringify(manifest))
+    const scripts = await packages.scriptsOfInstallation(await packages.pack('planted'))
+    expect(scripts).toEqual(['planted'])
+  })
+})
+
 describe.each([
   { name: 'TypeScript 5', compiler: tool('typescript', 'lib/tsc.js') },
   { name: 'TypeScript 7', compiler: tool('typescript-7', 'bin/tsc') },

@@ -39,15 +39,36 @@ export class PackageSet {
     return join(this.folder, 'tarballs', `stowage-${name}-${manifestOf(name).version}.tgz`)
   }
 
-  /** Packs the packages as they would be published, and installs them with npm. */
+  /**
+   * Packs the packages as they would be published, and installs them with npm. No script of a dependency runs, as with npm
+   * 12: all that is tested here works without.
+   */
   async install(): Promise<void> {
     await this.#pack()
-    // A registry may offer a release before what it depends on: the test must not fail because of the time of day.
-    const overrides = lockedVersions()
-    this.write('package.json', JSON.stringify({ name: 'consumer', private: true, overrides }))
+    this.#writeManifest('package.json')
     const tarballs = this.names.map((name) => this.tarballOf(name))
-    const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']
-    await execute('npm', ['install', ...quiet, ...tarballs, ...others], { cwd: this.folder })
+    await this.#npmInstall(['--ignore-scripts', ...tarballs, ...others])
+  }
+
+  /** Packs a folder of the project. Returns the path of the tarball. */
+  async pack(folder: string): Promise<string> {
+    const { stdout } = await execute('npm', ['pack', `./${folder}`], { cwd: this.folder })
+    return join(this.folder, stdout.trim())
+  }
+
+  /**
+   * Installs tarballs in a further project, and lets scripts run.
+   *
+   * @returns the packages that ran one
+   */
+  async scriptsOfInstallation(...tarballs: string[]): Promise<string[]> {
+    const folder = join(this.folder, 'with-scripts')
+    rmSync(folder, { recursive: true, force: true })
+    this.#writeManifest('with-scripts/package.json')
+    // npm 12 runs no script without the second option, of which earlier versions warn.
+    const options = ['--foreground-scripts', '--dangerously-allow-all-scripts']
+    const output = await this.#npmInstall([...options, ...tarballs], folder)
+    return [...output.matchAll(/^> (.+)@\S+ (?:pre|post)?install$/gm)].map(([, name = '']) => name)
   }
 
   /**
@@ -86,6 +107,18 @@ export class PackageSet {
 
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** A registry may offer a release before what it depends on: the test must not fail because of the time of day. */
+  #writeManifest(file: string): void {
+    const overrides = lockedVersions()
+    this.write(file, JSON.stringify({ name: 'consumer', private: true, overrides }))
+  }
+
+  async #npmInstall(args: readonly string[], cwd: string = this.folder): Promise<string> {
+    const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']
+    const { stdout } = await execute('npm', ['install', ...quiet, ...args], { cwd })
+    return stdout
   }
 
   async #pack(): Promise<void> {

@@ -18,6 +18,7 @@ export {
   type ConformanceOptions,
   conform,
   conformance,
+  contractVersion,
   type TestFunction,
 } from './conformance/index.ts'
 export { ManualClock } from './manual-clock.ts'

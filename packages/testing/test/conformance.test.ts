@@ -4,12 +4,14 @@ import { memory } from '@stowage/memory'
 import { isFullTier } from '@stowage/test-servers'
 import {
   conform,
+  conformance,
+  contractVersion,
   ManualClock,
   type ReferenceStoreOptions,
   referenceStore,
   type StoredItem,
 } from '@stowage/testing'
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 const memcachedLimits = { keyBytes: 250, valueBytes: 1_048_576, ttlStep: 1_000 }
 
@@ -34,6 +36,17 @@ for (const [name, createStore] of Object.entries(stores)) {
     conform(test, () => createStore(clock), { wait: (ms) => clock.advance(ms), exact: true })
   })
 }
+
+test('conform states the version of the contract, unless only some groups run', () => {
+  const namesOf = (options: { groups?: ['read'] }) => {
+    const names: string[] = []
+    conform((name) => names.push(name), referenceStore, { wait: async () => {}, ...options })
+    return names
+  }
+  expect(namesOf({})).toContain(`contract: version ${contractVersion}`)
+  expect(namesOf({})).toHaveLength(conformance.filter(({ group }) => group !== 'outage').length + 1)
+  expect(namesOf({ groups: ['read'] }).filter((name) => name.startsWith('contract'))).toEqual([])
+})
 
 describe('reference stores that share their items', () => {
   const clock = new ManualClock()

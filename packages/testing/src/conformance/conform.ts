@@ -76,6 +76,15 @@ export const conformance: readonly ConformanceCase[] = [
   ...codecCases,
 ]
 
+/**
+ * The version of the contract that the rules describe. It is raised when a rule is added or changed, or when a store needs
+ * another member: a store that passed an earlier version may then fail. `conform` names it in the output of the runner.
+ *
+ * @example
+ * console.log(`tested against version ${contractVersion} of the contract`)
+ */
+export const contractVersion = 1
+
 /** The `test` function of `node:test`, Vitest, Mocha and similar runners. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 
@@ -95,7 +104,7 @@ export interface ConformanceOptions extends Omit<ConformanceContext, 'store' | '
 const exclusive: ReadonlySet<ConformanceGroup> = new Set(['clear', 'outage'])
 
 /**
- * Defines one test for each rule of the contract.
+ * Defines one test for each rule of the contract, and one whose name contains {@link contractVersion}.
  *
  * @param test defines a test in the runner
  * @param createStore creates a store for one case, which closes it at its end; all stores may share one server.
@@ -129,6 +138,8 @@ export function conform(
         await store.close()
       }
     })
+  // Holds always: the report of the runner states what the others were compared with.
+  if (groups === undefined) test(`contract: version ${contractVersion}`, async () => {})
   for (const each of chosen) if (!exclusive.has(each.group)) define(concurrent, each)
   for (const each of chosen) if (exclusive.has(each.group)) define(test, each)
 }
