@@ -24,12 +24,17 @@ const optional = [
  * @param needed the optional packages whose dependencies are installed as well
  */
 export async function prepare(needed = []) {
+  await prepareDependencies(needed)
+  await step('Build', build)
+}
+
+/** Only installs the dependencies if the lockfile has changed. */
+export async function prepareDependencies(needed = []) {
   const digest = lockfileDigest()
   const installed = readInstalled(digest)
   if (installed === undefined || needed.some((name) => !installed.includes(name))) {
     await step('Install', () => install(digest, [...new Set([...(installed ?? []), ...needed])]))
   }
-  await step('Build', build)
 }
 
 /** Compiles and bundles the packages that have changed. */
