@@ -3,20 +3,19 @@
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { main, step } from './lib/cli.mjs'
-import { prepare } from './lib/prepare.mjs'
-import { root, run, runOrThrow } from './lib/run.mjs'
+import { build as buildPackages, prepareDependencies } from './lib/prepare.mjs'
+import { root, runOrThrow } from './lib/run.mjs'
 
 const site = join(root, 'docs-site')
+const dist = join(site, 'dist')
 const vitepress = join(site, 'node_modules/vitepress/bin/vitepress.js')
 
 await main(async () => {
-  await prepare(['@stowage/docs-site'])
+  // The site is built from the sources of the packages, so that they need not be built.
+  await prepareDependencies(['@stowage/docs-site'])
   await buildSite()
   if (process.argv.includes('--check')) return checkSite()
-  if (process.argv.includes('--build')) return 0
-  return run(process.execPath, [vitepress, 'preview', '--port', process.env.PORT ?? '4173'], {
-    cwd: site,
-  })
+  if (!process.argv.includes('--build')) await serveSite()
 })
 
 async function buildSite() {
@@ -30,10 +29,19 @@ async function buildSite() {
     join(root, 'examples/shared/public/favicon.svg'),
     join(generated, 'public/favicon.svg'),
   )
-  await step('Site', () => runOrThrow(process.execPath, [vitepress, 'build'], { cwd: site }))
+  // With a small young generation, a sixth of the time goes to the garbage collector.
+  const build = ['--max-semi-space-size=64', vitepress, 'build']
+  await step('Site', () => runOrThrow(process.execPath, build, { cwd: site }))
 }
 
 async function checkSite() {
+  await step('Build', buildPackages)
   const { checkSite: check } = await import('../docs-site/lib/check.mjs')
-  return check(join(site, 'dist'))
+  return check(dist)
+}
+
+async function serveSite() {
+  const { serve } = await import('../docs-site/lib/static-server.mjs')
+  const { url } = await serve(dist, Number(process.env.PORT ?? 4173))
+  console.log(`\nThe documentation is at ${url}\n`)
 }

@@ -14,6 +14,7 @@ const pages = [
   'CONTRIBUTING.md',
   'SECURITY.md',
   'benchmarks/README.md',
+  'benchmarks/results.md',
   ...filesIn('docs').filter((name) => name.endsWith('.md')),
   ...['packages', 'examples'].flatMap((folder) => [
     ...readdirSync(join(root, folder)).map((name) => `${folder}/${name}/README.md`),

@@ -1,6 +1,18 @@
 import { defineConfig } from 'vitepress'
 import { slugify } from '../../scripts/lib/markdown.mjs'
+import { searchableHtml } from '../lib/search-index.mjs'
 import { apiSidebars, guideSidebars } from '../lib/sidebars.mjs'
+
+/**
+ * Leaves words that each page has, and numbers, out of the search. It also runs in the browser, so it uses nothing from
+ * around it.
+ */
+const processTerm = (term) => {
+  const word = term.toLowerCase()
+  const isCommon =
+    /^(a|all|also|an|and|are|as|at|be|but|by|can|does|for|from|has|have|if|in|is|it|its|no|not|of|on|one|only|or|so|than|that|the|then|there|these|they|this|to|was|which|with|you|\d+)$/
+  return isCommon.test(word) ? null : word
+}
 
 /** Guides come before the API reference, whose pages repeat their words. */
 const boostDocument = (id) => (id.includes('/api/') ? 0.3 : 1)
@@ -14,6 +26,8 @@ export default defineConfig({
   outDir: 'dist',
   cacheDir: '.cache',
   cleanUrls: true,
+  // The sidebars are in a file of their own instead of in each page.
+  metaChunk: true,
   head: [['link', { rel: 'icon', href: '/favicon.svg', type: 'image/svg+xml' }]],
   // The API of a package and the code of an example are pages of their own, some of them large.
   vite: { build: { chunkSizeWarningLimit: 2_000 } },
@@ -24,7 +38,13 @@ export default defineConfig({
   },
   themeConfig: {
     logo: { src: '/favicon.svg', alt: '' },
-    search: { provider: 'local', options: { miniSearch: { searchOptions: { boostDocument } } } },
+    search: {
+      provider: 'local',
+      options: {
+        _render: searchableHtml,
+        miniSearch: { options: { processTerm }, searchOptions: { boostDocument } },
+      },
+    },
     outline: { level: [2, 3], label: 'On this page' },
     nav: [
       { text: 'Getting started', link: '/getting-started' },

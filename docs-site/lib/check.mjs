@@ -18,8 +18,8 @@ export const views = [
 ]
 
 /**
- * Checks the built site: each link leads to a page and to an element, and in Chromium no page has a serious accessibility
- * defect or is wider than a phone.
+ * Checks the built site: each link leads to a page and to an element, and in Chromium no page is wider than a phone. Of
+ * pages that are alike, accessibility is checked on one only: of the API reference, and of thousands of figures.
  */
 export async function checkSite(folder) {
   const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -27,10 +27,12 @@ export async function checkSite(folder) {
     .map((name) => `/${name.replace(/(^|\/)index\.html$/, '$1').replace(/\.html$/, '')}`)
   const broken = await step(`Links of ${pages.length} pages`, () => brokenLinks(folder, pages))
   const opened = pages.filter(
-    (page) => !page.startsWith('/api/') || page.endsWith('/core/classes/Cache'),
+    (page) => !/^\/(api|benchmarks)\//.test(page) || page.endsWith('/core/classes/Cache'),
   )
   const defects = await step(`${opened.length} pages in Chromium`, () => defectsOf(folder, opened))
-  const problems = [...broken, ...defects]
+  const others = pages.filter((page) => !opened.includes(page))
+  const wide = await step(`${others.length} pages on a phone`, () => widePages(folder, others))
+  const problems = [...broken, ...defects, ...wide]
   if (problems.length > 0) throw new UserError(problems.join('\n'))
 }
 
@@ -57,23 +59,38 @@ function leadsSomewhere(folder, ids, page, href) {
 }
 
 async function defectsOf(folder, pages) {
-  const site = await serve(folder)
-  const browser = await chromium.launch(chromiumOptions())
   const defects = []
   for (const { name, ...options } of views) {
-    const context = await browser.newContext({ ...options, reducedMotion: 'reduce' })
-    const tab = await context.newPage()
-    for (const page of pages) {
-      await tab.goto(site.url + page)
+    await openEach(folder, pages, { ...options, reducedMotion: 'reduce' }, async (tab, page) => {
       await tab.evaluate(axeSource)
       const found = await tab.evaluate(inspectPage)
       defects.push(...found.map((defect) => `${page} (${name}): ${defect}`))
-    }
-    await context.close()
+    })
+  }
+  return defects
+}
+
+/** The pages that are wider than a phone, as they are sent: without their scripts. */
+async function widePages(folder, pages) {
+  const wide = []
+  const options = { viewport: views.at(-1).viewport, javaScriptEnabled: false }
+  await openEach(folder, pages, options, async (tab, page) => {
+    const width = await tab.evaluate(() => document.documentElement.scrollWidth)
+    if (width > options.viewport.width) wide.push(`${page}: is ${width} px wide on a phone`)
+  })
+  return wide
+}
+
+async function openEach(folder, pages, options, visit) {
+  const site = await serve(folder)
+  const browser = await chromium.launch(chromiumOptions())
+  const tab = await browser.newPage(options)
+  for (const page of pages) {
+    await tab.goto(site.url + page)
+    await visit(tab, page)
   }
   await browser.close()
   site.close()
-  return defects
 }
 
 /** Runs in the page. */

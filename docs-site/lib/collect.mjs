@@ -73,13 +73,18 @@ const layouts = {
   'choose-a-driver': 'wide',
   speed: 'wide figures',
   'side-by-side': 'wide figures',
+  'benchmarks/results': 'wide figures',
   versions: 'wide',
 }
+
+/** Pages of figures, which are found by the pages that lead to them. */
+const unsearched = new Set(['benchmarks/results'])
 
 function frontmatter({ route, text }) {
   const layout = layouts[route]
   const front = layout === undefined ? '' : `aside: false\npageClass: ${layout}\n`
-  return `---\ntitle: ${JSON.stringify(text)}\n${front}---\n\n`
+  const search = unsearched.has(route) ? 'search: false\n' : ''
+  return `---\ntitle: ${JSON.stringify(text)}\n${front}${search}---\n\n`
 }
 
 /** A section as a page of its own: its headings move up by one level. */

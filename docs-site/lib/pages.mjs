@@ -73,6 +73,7 @@ const groups = [
       ['docs/semantics.md', 'Semantics of all drivers'],
       ['docs/testing.md', 'Test with the simulation'],
       ['benchmarks/README.md', 'Benchmarks'],
+      ['benchmarks/results.md', 'Results of the benchmarks'],
       ['CONTRIBUTING.md', 'Contributing'],
     ],
   },

@@ -35,13 +35,13 @@ function toItem({ text, route }) {
 
 /**
  * One sidebar per module, from the one that typedoc-vitepress-theme writes. A sidebar of all modules would be most of
- * each page.
+ * each page. Functions and types are on the page of their module, with a list of their own.
  */
 export function apiSidebars() {
   const modules = existsSync(apiSidebar) ? JSON.parse(readFileSync(apiSidebar, 'utf8')) : []
   const links = modules.map(({ text, link }) => ({ text, link }))
   const all = { text: 'Packages', link: '/api/', items: links }
-  const sidebars = modules.map(({ text, link, items }) => [
+  const sidebars = modules.map(({ text, link, items = [] }) => [
     link,
     [{ text, link, items: items.map(withoutToggle) }, all],
   ])

@@ -11,22 +11,32 @@ const types = {
   '.json': 'application/json',
 }
 
-/** Serves the files of a folder on a free loopback port, with /page for page.html. */
-export async function serve(folder) {
+/** Serves the files of a folder on a loopback port, by default a free one, with /page for page.html. */
+export async function serve(folder, port = 0) {
   const server = createServer((request, response) => {
-    const file = fileOf(folder, new URL(request.url, 'http://localhost').pathname)
-    if (file === undefined) return response.writeHead(404).end()
+    const found = fileOf(folder, new URL(request.url, 'http://localhost').pathname)
+    const file = found ?? join(folder, '404.html')
+    response.statusCode = found === undefined ? 404 : 200
     response.setHeader('Content-Type', types[extname(file)] ?? 'application/octet-stream')
     response.end(readFileSync(file))
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }
 }
 
 /** The file for a path of the site; `undefined` if there is none. */
 export function fileOf(folder, pathname) {
-  const path = join(folder, normalize(decodeURIComponent(pathname)))
+  const path = join(folder, normalize(decoded(pathname)))
   const candidates = path.endsWith('/') ? [`${path}index.html`] : [`${path}.html`, path]
   return candidates.find((candidate) => /\.\w+$/.test(candidate) && existsSync(candidate))
+}
+
+/** A path with an invalid escape is that of no file. */
+function decoded(pathname) {
+  try {
+    return decodeURIComponent(pathname)
+  } catch {
+    return pathname
+  }
 }

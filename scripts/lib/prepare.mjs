@@ -25,12 +25,17 @@ const optional = [
  * @param names see {@link build}
  */
 export async function prepare(needed = [], names = undefined) {
+  await prepareDependencies(needed)
+  await step('Build', () => build(names))
+}
+
+/** Only installs the dependencies if the lockfile has changed. */
+export async function prepareDependencies(needed = []) {
   const digest = lockfileDigest()
   const installed = readInstalled(digest)
   if (installed === undefined || needed.some((name) => !installed.includes(name))) {
     await step('Install', () => install(digest, [...new Set([...(installed ?? []), ...needed])]))
   }
-  await step('Build', () => build(names))
 }
 
 /**

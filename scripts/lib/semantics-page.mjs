@@ -7,15 +7,15 @@ import { conformance, contractVersion } from '@stowage/testing'
 
 const intro = `# Semantics of all drivers
 
-Each driver passes the same tests, against a real server. These are their rules, as the tests name them: what an
-application may rely on, whatever \`CACHE_DRIVER\` is. They are version ${contractVersion} of the contract.
-\`node scripts/write-docs.mjs\` writes this page from the tests.
+Look up what an application can rely on with every \`CACHE_DRIVER\`. Each driver passes the same tests against a real
+server; these are their names. They are version ${contractVersion} of the contract. \`node scripts/write-docs.mjs\` writes this page from the
+tests.
 
 To test a driver of your own with them, see [Write a driver](write-a-driver.md).
 
 ## What differs
 
-The limits are those of the options' defaults. Other differences are on the pages of the [drivers](choose-a-driver.md).
+These are the limits with default options. Other differences are on the pages of the [drivers](choose-a-driver.md).
 
 `
 

@@ -1,34 +1,52 @@
-/** The groups in the order of the page: the title, and what is compared. */
+/** The groups in the order of the pages: the title, what is compared, and what `raw` is, where it is a baseline. */
 export const groupTexts = {
   redis: [
     'Redis',
     '`raw` is ioredis with `JSON.parse` and `JSON.stringify`. `minimal` is not a usable client: it shows what system calls, JSON and Redis cost.',
+    'ioredis with JSON',
   ],
   sockets: [
     'Calls from HTTP connections',
     'An HTTP server that makes one call, or two, for each request. `raw` is ioredis; `minimal` is not a usable client; `no-store` replies without a store.',
+    'ioredis with JSON',
   ],
-  memcached: ['Memcached, one node', '`raw` is memjs with JSON.'],
-  'memcached-3-nodes': ['Memcached, three nodes', '`raw` is memjs with JSON.'],
+  memcached: ['Memcached, one node', '`raw` is memjs with JSON.', 'memjs with JSON'],
+  'memcached-3-nodes': ['Memcached, three nodes', '`raw` is memjs with JSON.', 'memjs with JSON'],
   'memcached-bytes': [
     'Memcached, one node, bytes',
     'The driver alone, without JSON. `raw` is memjs. `minimal` is not a usable client: it sends requests that were encoded in advance.',
+    'memjs',
   ],
-  'memcached-bytes-3-nodes': ['Memcached, three nodes, bytes', 'The same with three nodes.'],
+  'memcached-bytes-3-nodes': [
+    'Memcached, three nodes, bytes',
+    'The same with three nodes.',
+    'memjs',
+  ],
   'dynamodb-null': [
     'DynamoDB, the work of the client',
     '`raw` is the AWS SDK with JSON, `raw-batched` the same with batches by hand. The server only stores items; a table in a region takes milliseconds per request.',
+    'the AWS SDK with JSON',
   ],
   'dynamodb-local': [
     'DynamoDB Local',
     'The same on DynamoDB Local, which takes more time than the client.',
+    'the AWS SDK with JSON',
   ],
   memory: [
     'Memory',
     "`raw` is a Map of objects, which all callers share; `raw-json` is a Map of JSON text, the baseline for caches that return copies. `stowage` is `memory({ values: 'shared' })`, `stowage-bytes` the default.",
+    'a Map of objects',
   ],
-  lmdb: ['Files', '`raw` is a Map of JSON text in the memory of the process.'],
-  near: ['Near cache', 'Hits in the process, in front of Redis. `raw` is lru-cache alone.'],
+  lmdb: [
+    'Files',
+    '`raw` is a Map of JSON text in the memory of the process.',
+    'a Map of JSON text',
+  ],
+  near: [
+    'Near cache',
+    'Hits in the process, in front of Redis. `raw` is lru-cache alone.',
+    'lru-cache',
+  ],
   stampede: [
     'Stampedes',
     'Four processes, each with 250 calls for one key at the same time. The loader takes 200 ms. `cold`: the key is missing. `get`: a plain hit. `stale`: the value may be returned while it is loaded again. Fewer loads are better.',
@@ -36,14 +54,17 @@ export const groupTexts = {
   sessions: [
     'Sessions',
     'Express with a session of 1 KB. `raw` reads and writes it by hand, without express-session.',
+    'the session by hand',
   ],
   http: [
     'HTTP responses',
     'A response of 10 KB. `raw` is an Express route that sends a prepared Buffer, `raw-redis` one that gets it from Redis with ioredis.',
+    'a prepared Buffer',
   ],
   limits: [
     'Limits and locks',
     '`raw` is rate-limit-redis on ioredis, and a lock written by hand. Only the row of the same algorithm is comparable: `stowage` counts in fixed windows, as rate-limit-redis does.',
+    'rate-limit-redis; a lock by hand',
   ],
   eviction: [
     'Eviction',

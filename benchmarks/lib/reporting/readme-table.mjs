@@ -1,6 +1,6 @@
 import { figure } from './columns.mjs'
 import { wasBusy } from './machine-text.mjs'
-import { newestOf } from './page.mjs'
+import { newestOf } from './results.mjs'
 
 const caches = ['async-cache-dedupe', 'bentocache', 'cache-manager', 'keyv', 'unstorage']
 const sameLoops = (name, bytes, counts) => counts.map((count) => `${name} ${bytes} B x${count}`)

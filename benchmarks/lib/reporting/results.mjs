@@ -36,6 +36,11 @@ export function storedResults() {
   return new Map(results.map((result) => [result.group, result]))
 }
 
+/** The result with the latest date. */
+export function newestOf(results) {
+  return [...results.values()].reduce((newest, each) => (newest.date >= each.date ? newest : each))
+}
+
 /** The exact versions that benchmarks/package.json asks for, without the packages of this workspace. */
 export function peerVersions() {
   const { devDependencies } = JSON.parse(readFileSync(join(benchmarks, 'package.json'), 'utf8'))

@@ -14,7 +14,9 @@ declare module 'express-session' {
     signedInAt: number
     visits: number
     /** The browser, as it describes itself. */
-    device: string
+    userAgent: string
+    /** IP address of the browser. */
+    address: string
   }
 }
 
@@ -82,8 +84,9 @@ export const requireUser: RequestHandler = (req, res, next) => {
 /** Starts a new session with a new ID, which prevents session fixation. */
 export async function signIn(req: Request, name: string): Promise<void> {
   await promisify((callback) => req.session.regenerate(callback))
-  const device = (req.get('User-Agent') ?? 'unknown').slice(0, 200)
-  Object.assign(req.session, { name, signedInAt: Date.now(), visits: 0, device })
+  const userAgent = (req.get('User-Agent') ?? '').slice(0, 200)
+  const device = { userAgent, address: req.ip ?? '' }
+  Object.assign(req.session, { name, signedInAt: Date.now(), visits: 0, ...device })
   addFlash(req.session, 'notice', `Welcome, ${name}.`)
   // Save before the redirect: the next request needs the session, and a failure can still become a 503.
   await promisify((callback) => req.session.save(callback))

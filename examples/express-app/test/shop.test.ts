@@ -10,6 +10,9 @@ import { Products } from '../dist/products.js'
 import { Statistics } from '../dist/telemetry/statistics.js'
 import { outcomeOf, startShop } from './shop.ts'
 
+const iPhone =
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1'
+
 describe('the shop', () => {
   let caches: Caches<Role>
   let statistics: Statistics
@@ -72,12 +75,13 @@ describe('the shop', () => {
 
   it('lists the other sessions of a user, and signs them out', async () => {
     const [phone, laptop, other] = [visitor, new Visitor(origin), new Visitor(origin)]
-    await phone.post('/sign-in', { name: 'Ada' }, { 'User-Agent': 'a phone' })
+    await phone.post('/sign-in', { name: 'Ada' }, { 'User-Agent': iPhone })
     await laptop.post('/sign-in', { name: 'Ada' }, { 'User-Agent': 'a laptop' })
-    await other.post('/sign-in', { name: 'Bob' }, { 'User-Agent': 'another phone' })
+    await other.post('/sign-in', { name: 'Bob' }, { 'User-Agent': 'curl/8.0' })
     const { text } = await laptop.get('/account')
-    expect(text).toContain('a phone, since')
-    expect(text).not.toContain('another phone')
+    expect(text).toContain('Safari on an iPhone')
+    expect(text).toContain('On this computer')
+    expect(text).not.toContain('curl')
     const key = /name="key" value="([^"]+)"/.exec(text)?.[1] ?? ''
     await other.post('/sessions/end', { key })
     expect((await phone.get('/account')).status).toBe(200)

@@ -9,7 +9,7 @@ import type { AnyStore } from './values/entry-codec.ts'
 
 /**
  * Returns the value of a key like `cache.get`, without a copy: its bytes may be those of the store, and must not be
- * modified. Returns the value itself instead of a promise if the store replies at once. For libraries that pass bytes on.
+ * modified. Returns the value itself instead of a promise if the store replies at once. For libraries that forward bytes.
  *
  * @example
  * const page = await getShared<Buffer>(cache, 'page:home')

@@ -226,7 +226,7 @@ export class Cache {
   }
 
   /**
-   * Replaces the value by the result of `change`, which receives the current value (`undefined` if missing). A result
+   * Replaces the value with the result of `change`, which receives the current value (`undefined` if missing). A result
    * of `undefined` deletes the value. Returns the result. Concurrent writes are not lost: on a conflict, `change` is
    * called again with the newer value. It must therefore have no side effects. It must not call `update`, `replace`,
    * `pull` or `expire` for the same key either: in one process, these run one after another.
@@ -266,8 +266,8 @@ export class Cache {
   }
 
   /**
-   * Reads a value in order to replace it later, for example after a request to another service: one read, and one
-   * conditional write. The read is strong, unless `options` say otherwise.
+   * Reads a value to replace it later, for example after a request to another service: one read, and one conditional
+   * write. The read is strong by default.
    *
    * @example
    * const { value = [], replace } = await cache.snapshot<string[]>('recent')
@@ -287,7 +287,7 @@ export class Cache {
    *
    * If the key is written, deleted or cleared during the load, or one of its tags is invalidated, the loaded value is
    * returned to the callers that waited for it from the beginning, and not stored. Neither is `undefined`. If the store
-   * fails, `load` is called nevertheless, and the failure is published on `stowage:error`. If two loaders call
+   * fails, `load` is still called, and the failure is published on `stowage:error`. If two loaders call
    * `remember` for each other's key, one of the loads is executed twice, because neither could wait for the other.
    *
    * @throws CacheError `ERR_CACHE_TIMEOUT` after `timeout` or `loadTimeout`, `ERR_CACHE_LOAD` during `backoff`
@@ -406,8 +406,8 @@ export class Cache {
   }
 
   /**
-   * Returns a lock that one owner at a time can hold, in all processes. Makes no request. It always has a ttl: after the
-   * end of a process, others wait for it at most that long. Locks of a cache with a prefix outlive `clear()`.
+   * Returns a lock that one owner at a time can hold, in all processes. Makes no request. It always has a ttl: others
+   * wait at most that long for a process that has ended. Locks of a cache with a prefix outlive `clear()`.
    *
    * @throws CacheError `ERR_CACHE_CONFIG` unless the ttl is positive, `ERR_CACHE_UNSUPPORTED` with the null driver
    * @example
@@ -523,7 +523,7 @@ export class Cache {
     // call that is made after it must not come first.
     const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
-    // Of a prefix whose keys cannot be listed, the store contains this generation only. The primary store keeps all others.
+    // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
     if (prefix === '') await this.#parts.store.clear()
     else {
       recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
@@ -589,7 +589,7 @@ export class Cache {
   }
 
   /**
-   * Returns a short text that represents all writes of this process so far, for a cookie or a message to another
+   * Returns a short string that represents all writes of this process so far, for a cookie or a message to another
    * process: after {@link observe}, the `'session'` reads there include these writes. `''` if no replica lags behind.
    *
    * @example

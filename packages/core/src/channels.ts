@@ -54,7 +54,7 @@ export interface BreakerEvent {
   readonly error?: unknown
 }
 
-/** A store of `failover` is replaced by its fallback store, or comes back. */
+/** A store of `failover` is replaced by its fallback store, or used again. */
 export interface FailoverEvent {
   /** Name of the driver of the store. */
   readonly store: string
@@ -100,13 +100,13 @@ export const channels: Readonly<
   hit: channel('stowage:hit'),
   /** A read found no value. @see CacheEvent */
   miss: channel('stowage:miss'),
-  /** A call of `remember` received the value of a load that another call or process had begun. @see CacheEvent */
+  /** A call of `remember` received the value of a load that another call or process started. @see CacheEvent */
   shared: channel('stowage:shared'),
   /** A read found a payload that the codec cannot decode. It counts as a miss. @see CacheEvent */
   corrupt: channel('stowage:corrupt'),
   /** A load of `remember` ended. @see LoadEvent */
   load: channel('stowage:load'),
-  /** The store or a loader failed, and `remember` returned a value nevertheless. @see ErrorEvent */
+  /** The store or a loader failed, and `remember` still returned a value. @see ErrorEvent */
   error: channel('stowage:error'),
   /** A lock was acquired, refused, released or lost; likewise a slot of a concurrency limit. @see LockEvent */
   lock: channel('stowage:lock'),
@@ -114,13 +114,13 @@ export const channels: Readonly<
   limit: channel('stowage:limit'),
   /** The breaker of a store opened, tries the store, or closed. @see BreakerEvent */
   breaker: channel('stowage:breaker'),
-  /** A store was replaced by its fallback store, or came back. @see FailoverEvent */
+  /** A store was replaced by its fallback store, or is used again. @see FailoverEvent */
   failover: channel('stowage:failover'),
 }
 
 /**
- * Publishes a failure that no call rejects with on `stowage:error`. Without subscribers it would stay unseen, so that an
- * outage of the store is a warning of the process.
+ * Publishes a failure that no call rejects with on `stowage:error`. Without subscribers nobody would see it, so
+ * an outage of the store is also a warning of the process.
  */
 export function publishError(event: CacheEvent, error: unknown): void {
   if (channels.error.hasSubscribers) channels.error.publish({ ...event, error })

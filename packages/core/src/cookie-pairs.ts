@@ -14,7 +14,7 @@ export interface CookiePair {
  * this workspace that reads a cookie finds it with this function.
  *
  * White space is a space or a tab, as for browsers (RFC 6265 section 5.2). For a browser, `\xA0__Host-sid` is another name than
- * `__Host-sid`, and does not begin with the prefix: a neighbouring host may set it.
+ * `__Host-sid`, and does not begin with the prefix: another host of the domain may set it.
  *
  * Takes linear time: the characters between two tokens are read a fixed number of times.
  */

@@ -2,7 +2,7 @@
 export interface Finding {
   /** Identifies the kind of problem, such as `redis-not-primary`. Codes are stable, texts are not. */
   readonly code: string
-  /** `'error'`: something fails, or will. `'warning'`: it works, but not as it should. */
+  /** `'error'`: something fails, or will. `'warning'`: it works, with a risk. */
   readonly severity: 'error' | 'warning'
   /** What the finding is about: an address, the name of a table or of a variable. */
   readonly subject: string
@@ -12,7 +12,7 @@ export interface Finding {
   readonly remedy: string
 }
 
-/** What a check has learned of one server, or of one table. */
+/** What a check has found out about one server or table. */
 export interface ServerReport {
   /** `host:port`, or the name of a table. */
   readonly address: string
@@ -33,7 +33,7 @@ export interface BackendReport {
 export interface CheckOptions {
   /** Whether the store holds sessions, which must not be evicted. @default false */
   readonly holdsSessions?: boolean | undefined
-  /** That of the keys which the cache writes. A check asks whether they may be written. @default '' */
+  /** Prefix of the keys that the cache writes. A check tests whether they may be written. @default '' */
   readonly prefix?: string | undefined
 }
 
@@ -41,7 +41,7 @@ export interface CheckOptions {
 export interface StoreDiagnostics {
   /**
    * Connects to every server of the backend, on connections of its own, and reports what is wrong. Settles in bounded
-   * time, and rejects only if it is used wrongly: an unreachable server is a finding.
+   * time, and rejects only for invalid arguments: an unreachable server is a finding.
    */
   check(options?: CheckOptions): Promise<BackendReport>
   /** Returns where the item of a storage key is stored: the address of a server, or the name of a table. */

@@ -6,7 +6,7 @@ export interface EntryFacts {
    * have none until a refresh is requested.
    */
   readonly id?: string
-  /** Whether a refresh has stored the value again in order to give it an id: it is not newer than before. */
+  /** Whether a refresh has stored the value again to give it an id: it is not newer than before. */
   readonly isRewritten?: boolean
   /** Until when the value is fresh, in epoch milliseconds of the backend's clock. */
   readonly freshUntil?: number

@@ -9,7 +9,7 @@ export type CacheErrorCode =
   | 'ERR_CACHE_UNAVAILABLE'
   /** No reply before the deadline. The command may or may not have been executed. */
   | 'ERR_CACHE_TIMEOUT'
-  /** The backend refused the command: credentials, throttling, read-only, out of memory, not a counter. */
+  /** The backend rejected the command: credentials, throttling, read-only, out of memory, not a counter. */
   | 'ERR_CACHE_REJECTED'
   /** The value is larger than the backend, or an option, allows. */
   | 'ERR_CACHE_LIMIT'
@@ -17,7 +17,7 @@ export type CacheErrorCode =
   | 'ERR_CACHE_CODEC'
   /** The backend or the codec does not support the operation: memcached cannot list its keys. */
   | 'ERR_CACHE_UNSUPPORTED'
-  /** A loader failed lately, and its `backoff` has not ended. */
+  /** A loader failed recently, and its `backoff` has not ended. */
   | 'ERR_CACHE_LOAD'
   /** A lock, or every slot of a concurrency limit, is held by others; or a lock that was held is lost. */
   | 'ERR_CACHE_LOCKED'

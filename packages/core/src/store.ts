@@ -14,7 +14,7 @@
  * - A call fails only because of its own key: calls of one tick share neither their outcome nor their error.
  * - Operations are atomic across all stores on one backend, not only within one store.
  * - Every failure is a `CacheError`, thrown or as a rejection; `errors.ts` lists the codes.
- * - Every write of an item over `limits.valueBytes` fails with `ERR_CACHE_LIMIT`, whatever is stored under the key.
+ * - Every write of an item over `limits.valueBytes` fails with `ERR_CACHE_LIMIT`, regardless of the stored item.
  * - It has no policy: no default ttl, no prefix, no encoding, no fallback.
  *
  * @module
@@ -138,7 +138,7 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
 
   /**
    * Stores `item`, replacing any existing item and its expiry. If `item` exceeds `limits.valueBytes`, the
-   * existing item is deleted all the same: a value that the caller meant to replace is never served.
+   * existing item is still deleted: a value that the caller meant to replace is never served.
    */
   set(key: string, item: Item, ttl?: number): Awaitable<void>
 
@@ -153,7 +153,7 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   add(key: string, item: Item, ttl?: number): Awaitable<boolean>
 
   /**
-   * Replaces the item under `key` by `next` and sets its expiry to `ttl` (none by default), or deletes it if `next` is
+   * Replaces the item under `key` with `next` and sets its expiry to `ttl` (none by default), or deletes it if `next` is
    * `undefined`; only if the stored item equals `expected`: the same bytes for `'bytes'`, the same
    * reference for `'entry'`. Atomic. Returns whether the item was replaced or deleted.
    */
@@ -209,7 +209,7 @@ export interface StoreContract<Kind extends 'bytes' | 'entry', Item> {
   scan?(prefix: string): AsyncIterable<readonly string[]>
 
   /**
-   * Returns a short printable text that represents all writes of this process so far. After `observe` with this token,
+   * Returns a short printable string that represents all writes of this process so far. After `observe` with this token,
    * `'session'` reads of another process on the same backend include them. Absent where no read lags behind.
    */
   consistencyToken?(): Awaitable<string>

@@ -40,7 +40,7 @@ export interface LmdbOptions {
   readonly timeout?: Duration | undefined
   /** How often expired items are deleted. Reads never return them. @default '1s' */
   readonly sweepInterval?: Duration | undefined
-  /** @default the time since the start of the machine, which nobody can set */
+  /** @default the time since the start of the machine, which cannot be set */
   readonly clock?: Clock | undefined
 }
 

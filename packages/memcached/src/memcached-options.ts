@@ -47,7 +47,7 @@ export interface MemcachedOptions {
   /** Interval at which the list of nodes is polled, with a jitter of ±10 %. @default '60s' */
   readonly pollInterval?: Duration | undefined
   /**
-   * Use the configuration endpoint as the only node, whatever the error, until it returns a list of nodes.
+   * Use the configuration endpoint as the only node after any error, until it returns a list of nodes.
    * @default false
    */
   readonly ignoreClusterErrors?: boolean | undefined

@@ -79,8 +79,8 @@ async function devicesOf({ session }: Request, store: SessionStore): Promise<Dev
   const listed = await store.sessions.of(session.name ?? '')
   return listed
     .filter((other) => other.session.signedInAt !== session.signedInAt)
-    .map(({ key, session: { device = 'unknown', signedInAt } }) => ({
-      ...{ key, device },
+    .map(({ key, session: { userAgent = '', address = '', signedInAt } }) => ({
+      ...{ key, userAgent, address },
       signedInAt: new Date(signedInAt ?? 0),
     }))
 }

@@ -1,10 +1,14 @@
 import { type Html, html } from '@stowage/example-shared'
+import { deviceName, isPhone, placeName } from './components/device.ts'
 import { dateTime, duration } from './components/format.ts'
+import { icon } from './components/icons.ts'
 
 /** Another session of the user. */
 export interface DeviceView {
   readonly key: string
-  readonly device: string
+  readonly userAgent: string
+  /** IP address. */
+  readonly address: string
   readonly signedInAt: Date
 }
 
@@ -48,17 +52,25 @@ export function account(view: AccountView): Html {
 }
 
 function otherSessions(devices: readonly DeviceView[]): Html {
-  return html`<section class="panel" aria-labelledby="sessions">
+  return html`<section class="panel devices" aria-labelledby="sessions">
     <h2 id="sessions">Your other sessions</h2>
-    <ul>
-      ${devices.map(
-        ({ key, device, signedInAt }) => html`<li>${device}, since ${time(signedInAt)}
-          <form method="post" action="/sessions/end"><input type="hidden" name="key" value="${key}">
-            <button class="button button-quiet" type="submit">Sign out this device</button></form></li>`,
-      )}
-    </ul>
-    <form method="post" action="/sessions/end-others"><button class="button" type="submit">Sign out all others</button></form>
+    <ul>${devices.map(deviceRow)}</ul>
+    <form method="post" action="/sessions/end-others"><button class="button" type="submit">Sign out everywhere else</button></form>
   </section>`
+}
+
+function deviceRow({ key, userAgent, address, signedInAt }: DeviceView): Html {
+  const name = deviceName(userAgent)
+  return html`<li class="device">
+    <div class="tile">${icon(isPhone(userAgent) ? 'phone' : 'computer')}</div>
+    <div class="device-text">
+      <p class="device-name">${name}</p>
+      <small>${placeName(address)}</small>
+      <small>since ${time(signedInAt)}</small>
+    </div>
+    <form method="post" action="/sessions/end"><input type="hidden" name="key" value="${key}">
+      <button class="button button-quiet" type="submit">Sign out<span class="visually-hidden"> ${name}</span></button></form>
+  </li>`
 }
 
 function row(term: string, value: Html): Html {

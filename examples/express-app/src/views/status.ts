@@ -60,7 +60,7 @@ function roleCard({ role, health, counts, places }: RoleStatus): Html {
       ${healthBadge(health, places)}
     </header>
     ${!health.ok && notice(health, places)}
-    ${health.ok || isAnyUp(places) ? ratio(counts) : unknownRatio}
+    ${(health.ok || isAnyUp(places)) && ratio(counts)}
     <dl class="counts">
       ${number('Hits', counts.hits)}
       ${number('Misses', counts.misses)}
@@ -87,11 +87,6 @@ function notice({ error }: Health, places: readonly Place[]): Html {
 function reason(error: unknown): string {
   return CacheError.is(error) ? `${error.code}: ${error.message}` : 'The store failed.'
 }
-
-/** The ratio of the time before would suggest that the store replies. */
-const unknownRatio: Html = html`<div class="ratio">
-    <p class="ratio-line"><span>Hit ratio</span> <strong data-ratio>no reply</strong></p>
-  </div>`
 
 function ratio(counts: Counts): Html {
   const value = hitRatio(counts)

@@ -13,5 +13,7 @@ export function createBaseApp(publicFolder: URL): Express {
   for (const folder of [publicFolder, sharedPublicFolder]) {
     app.use(express.static(fileURLToPath(folder)))
   }
+  // For pages without markup, such as JSON, browsers request this path.
+  app.get('/favicon.ico', (_req, res) => res.redirect(301, '/favicon.svg'))
   return app
 }

@@ -34,7 +34,7 @@ export async function importPackage<T>(
   return file === undefined ? load() : (importFile(file) as Promise<T>)
 }
 
-/** Imports a file, whatever its path contains. */
+/** Imports a file. Its path may contain any character. */
 export function importFile(file: string): Promise<unknown> {
   return import(pathToFileURL(file).href)
 }

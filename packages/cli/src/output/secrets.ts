@@ -1,7 +1,7 @@
 import type { Variables } from '@stowage/core/driver'
 
 const secretNames = /PASS|SECRET|TOKEN|CREDENTIAL|AUTH|_KEY/i
-/** Shorter values may be part of ordinary words. Drivers mask them all the same. */
+/** Shorter values may be part of ordinary words. Drivers still mask them. */
 const minLength = 8
 
 /** Returns the values of the variables that must not be printed: secrets, keys, and the passwords of URLs. */

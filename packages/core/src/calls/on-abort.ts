@@ -27,7 +27,7 @@ class AbortListener {
   }
 
   add(callback: () => void): () => void {
-    // A function of its own for each call, also if two pass the same one.
+    // A separate function for each call, even if two pass the same one.
     const own = () => callback()
     if (this.#callbacks.size === 0) this.#signal.addEventListener('abort', this.#onAbort)
     this.#callbacks.add(own)

@@ -47,7 +47,7 @@ export class Watchdog extends InFlight {
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref()
   }
 
-  /** Starts the timeout of all calls anew. Call it when a part of a reply arrives, or a part of a call was sent. */
+  /** Restarts the timeout of all calls. Call it when a part of a reply arrives, or a part of a call was sent. */
   progress(): void {
     this.#hasProgress = true
   }

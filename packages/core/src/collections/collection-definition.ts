@@ -22,7 +22,7 @@ export interface CollectionDefinition<Id, Stored, Value> {
   readonly staleIfError?: Duration | undefined
   /** Tags of each value. See `invalidateTags`. @default none */
   readonly tags?: readonly string[] | undefined
-  /** Part of the keys. Change it if older values must not be read any more. @default none */
+  /** Part of the keys. Change it if older values must no longer be read. @default none */
   readonly version?: string | number | undefined
   /** Validates loaded and stored values. */
   readonly schema?: StandardSchema<Stored, Value> | undefined

@@ -87,7 +87,7 @@ export class Collection<Id, Stored, Value> {
    * older value until the ttl ends.
    *
    * @returns the value as it was saved
-   * @throws the error of `save`. The value is deleted from the cache then, because it may have been saved
+   * @throws the error of `save`. The value is then deleted from the cache, because it may have been saved
    */
   async set(id: Id, value: Stored): Promise<Value> {
     const { save } = this.#definition

@@ -23,8 +23,8 @@ export interface WriteThroughContext {
 
 /**
  * Writes of a value to its source and to the cache. The order of two saves is not known, so a value is stored only if no
- * other write came in between: a lease in the key, taken before the save, is replaced by the value. Whatever replaces the
- * lease meanwhile is deleted, because it may be older than this save.
+ * other write came in between: a lease in the key, taken before the save, is replaced by the value. A value that replaces
+ * the lease meanwhile is deleted, because it may be older than this save.
  */
 export class WriteThrough {
   readonly #context: WriteThroughContext
@@ -100,7 +100,7 @@ export class WriteThrough {
     return settle(write, async () => isStored || this.#delete(key))
   }
 
-  /** Calls `remove` and then deletes the key, also if `remove` fails. */
+  /** Calls `remove` and then deletes the key, even if `remove` fails. */
   deleteAfter(key: string, remove: () => Promise<unknown>): Promise<unknown> {
     const storageKey = this.#context.keyspace.toStorageKey(key)
     return settle(remove, () => this.#delete(storageKey))
@@ -136,7 +136,7 @@ export class WriteThrough {
   }
 }
 
-/** Calls `work` and then `cleanUp`, also if `work` fails. If both fail, rejects with the error of `work`. */
+/** Calls `work` and then `cleanUp`, even if `work` fails. If both fail, rejects with the error of `work`. */
 async function settle<T>(work: () => Promise<T>, cleanUp: () => Promise<unknown>): Promise<T> {
   const [outcome] = await Promise.allSettled([work()])
   const [cleaning] = await Promise.allSettled([cleanUp()])

@@ -2,7 +2,7 @@ import { Lifecycle } from '../calls/lifecycle.ts'
 import type { ByteStore, Payload } from '../store.ts'
 import type { Driver } from './driver.ts'
 
-/** Accepts every write and keeps nothing. */
+/** Accepts every write and stores nothing. */
 class NullStore implements ByteStore {
   readonly name = 'null'
   readonly payload = 'bytes'
@@ -84,8 +84,8 @@ class NullStore implements ByteStore {
 }
 
 /**
- * Creates a store that accepts every write and keeps nothing, so that every read is a miss: for tests, and to see an
- * application without its cache. `CACHE_DRIVER=null` selects it. Sessions cannot use it.
+ * Creates a store that accepts every write and stores nothing, so that every read is a miss: for tests, and to run an
+ * application without a cache. `CACHE_DRIVER=null` selects it. Sessions cannot use it.
  *
  * @example
  * const withoutCache = new Cache(nullStore())

@@ -128,7 +128,7 @@ export class BoundedMap<V> {
 
   /** Stores a value in an entry that was evicted a short time ago. */
   #restore(entry: MapEntry<V>, value: V, size: number, expiresAt: number): void {
-    // First, or it could be dropped in order to keep the key of another one.
+    // First, or it could be dropped to keep the key of another one.
     this.#evicted.remove(entry)
     this.#evictFor(1, size)
     entry.reads = 1

@@ -3,7 +3,7 @@ import { checkInteger, checkOptionNames, checkTimeout } from '../options/check-o
 import type { Duration } from '../time/duration.ts'
 import type { FailoverSettings } from './recovery/recovery.ts'
 
-/** When a store is given up, and when it is tried again. */
+/** When a store is no longer used, and when it is tried again. */
 export interface BreakerOptions {
   /** Share of calls that have to fail, above 0 and at most 1. @default 0.5 */
   readonly failures?: number | undefined
@@ -11,7 +11,7 @@ export interface BreakerOptions {
   readonly calls?: number | undefined
   /** @default '5s' */
   readonly window?: Duration | undefined
-  /** Time between two pings of a store that was given up, ± 20 %. @default '1s' */
+  /** Time between two pings of a store that is not used, ± 20 %. @default '1s' */
   readonly probe?: Duration | undefined
 }
 
@@ -20,7 +20,7 @@ export interface FailoverOptions {
   /** Maximum number of keys that a process remembers as changed during an outage. @default 100 000 */
   readonly journal?: number | undefined
   /**
-   * How long a store that replies again is written and not read. All processes have to notice within this time that it
+   * How long a store that replies again is only written. All processes have to notice within this time that it
    * replies, and have to delete what they have changed meanwhile. @default '2s'
    */
   readonly settle?: Duration | undefined

@@ -212,7 +212,7 @@ export class FailoverStore implements ByteStore {
   }
 
   /**
-   * An `add` of an id can be repeated, also if it may have been executed: a late one is replaced by a newer id. Otherwise
+   * An `add` of an id can be repeated, even if it may have been executed: a late one is replaced by a newer id. Otherwise
    * a process that reads a prefix for the first time could not make any call with it.
    */
   async #repeatAddOfId(
@@ -257,7 +257,7 @@ export class FailoverStore implements ByteStore {
     return valueBytes < this.primary.limits.valueBytes && exceeds(item, valueBytes)
   }
 
-  /** Refuses an item that only the primary store could keep. A `set` deletes the item that it would have replaced. */
+  /** Rejects an item that only the primary store could keep. A `set` deletes the item that it would have replaced. */
   async #refuse(
     operation: 'set' | 'add' | 'compareAndSet',
     key: string,

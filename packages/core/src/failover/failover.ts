@@ -7,7 +7,7 @@ import type { FailoverSettings } from './recovery/recovery.ts'
 
 /** A store with fallback stores. */
 export type FailoverByteStore = ByteStore & {
-  /** The first of the stores. Locks are kept there, and nowhere else. */
+  /** The first of the stores. It has all locks. */
   readonly primary: ByteStore
 }
 
@@ -17,13 +17,13 @@ export type FailoverByteStore = ByteStore & {
  * have been executed. When most calls fail, a breaker opens: the store is not used until it replies to a ping.
  *
  * Keys that were changed meanwhile are deleted from it before it is read again, so that no value from before the outage
- * replaces a newer one. A process that ends during the outage cannot do that: give entries a ttl. A fallback store may be
- * used by others as well: its keys begin with an id that changes with each outage, and it is never cleared.
+ * replaces a newer one. A process that ends during the outage cannot do that: set a ttl. A fallback store may be used by
+ * others as well: its keys begin with an id that changes with each outage, and it is never cleared.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  * @example
  * const products = new Cache(failover([redis(), memory({ maxEntries: 10_000 })]), { ttl: '10m' })
- * await products.set('1', { name: 'Lamp' }) // also without Redis
+ * await products.set('1', { name: 'Lamp' }) // even without Redis
  * await products.close()
  */
 export function failover(

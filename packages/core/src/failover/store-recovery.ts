@@ -12,7 +12,7 @@ export interface StoreRecovery {
    * before may be a value of the fallback store that other processes have not changed.
    */
   onSettled(listener: (keys: readonly string[] | undefined) => void): void
-  /** To be called when a prefix is about to be cleared by listing and deleting its keys. */
+  /** Call it when a prefix is about to be cleared by listing and deleting its keys. */
   noteClear(prefix: string): void
 }
 

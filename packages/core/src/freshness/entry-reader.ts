@@ -22,7 +22,7 @@ export interface Found {
   readonly item: unknown
   /** The entry, unless it is corrupt or has been invalidated. */
   readonly entry: Entry | undefined
-  /** Whether the item is an entry, also if that has been invalidated. */
+  /** Whether the item is an entry, even if that has been invalidated. */
   readonly isEntry: boolean
   /** For how long the entry has been stale, in milliseconds. Negative if it is fresh. */
   readonly staleMs: number

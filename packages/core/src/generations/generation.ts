@@ -92,7 +92,7 @@ export class Generation {
     return this.#isStarted && this.#chain.every((each) => each.#isRecent())
   }
 
-  /** To be called when another process may have cleared: the next call reads the id. */
+  /** Call it when another process may have cleared: the next call reads the id. */
   expire(): void {
     this.#expirations++
     this.#readAt = undefined
@@ -107,7 +107,7 @@ export class Generation {
     return this.#callWhile(reading, 'read', call)
   }
 
-  /** Reads the id again unless it was read lately. */
+  /** Reads the id again unless it was read recently. */
   #refresh(): Promise<void> {
     if (this.#isRecent()) return resolved
     const isFailing = this.#isFailing()

@@ -33,7 +33,7 @@ export interface IdReading {
 interface Copy {
   readonly key: string
   readonly item: unknown
-  /** Whether every process reads this copy, whatever list of nodes it has. */
+  /** Whether every process reads this copy, with any list of nodes. */
   readonly isShared: boolean
 }
 

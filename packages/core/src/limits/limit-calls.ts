@@ -96,7 +96,7 @@ export class LimitCalls {
     checkInteger('rateLimit: limit', limit, 1)
     checkChoice('rateLimit: policy', policy, policies)
     const windowMs = checkWindow(milliseconds(window, 'rateLimit: window'))
-    // Counters of another policy or window have other names, so that a change of the configuration starts anew.
+    // Counters of another policy or window have other names, so counting starts at zero after a change of the configuration.
     const prefix = `${this.#id(name)}:${policy[0]}${windowMs.toString(36)}:`
     if (policy === 'bucket') {
       const capacity = burst === undefined ? limit : checkInteger('rateLimit: burst', burst, 1)

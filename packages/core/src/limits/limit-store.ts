@@ -15,6 +15,6 @@ export interface LimitStore {
 
 /**
  * For how long a request may be on its way to the backend, in milliseconds: longer than the deadlines of most stores. A
- * request that arrives after its counter has expired would begin to count anew.
+ * request that arrives after its counter has expired would start at zero again.
  */
 export const maxInFlightMs = 10_000

@@ -9,7 +9,7 @@ export interface LimitWindow {
 
 /**
  * Returns the window of a key at a time. The windows of different keys begin at different times, so that not all callers
- * are allowed again in the same moment; those of a key begin at the same times in all processes.
+ * are allowed again at the same moment; those of a key begin at the same times in all processes.
  */
 export function windowAt(now: number, key: string, windowMs: number): LimitWindow {
   const shifted = now + Math.floor(hashOf(key) * windowMs)

@@ -26,7 +26,7 @@ export interface RateLimitOptions {
 
 export interface RateLimitResult {
   readonly allowed: boolean
-  /** How many units can be consumed at once at most. */
+  /** Maximum number of units that can be consumed at once. */
   readonly limit: number
   /** How many units are left now. */
   readonly remaining: number
@@ -36,10 +36,10 @@ export interface RateLimitResult {
   readonly retryAfterMs: number
 }
 
-/** Limits how often something happens, for each of many keys. All processes count together. */
+/** Limits how often something happens, per key. All processes share the count. */
 export interface RateLimiter {
   /**
-   * Consumes `cost` units of the key if so many are left, and otherwise none.
+   * Consumes `cost` units of the key if that many are left, otherwise none.
    *
    * @param cost a positive integer. 1 by default
    */

@@ -7,7 +7,7 @@ import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { integerOf, toIntegerItem } from '../values/items/integer-item.ts'
 
-/** How many numbers a lock can use per millisecond without that a lost counter repeats one. */
+/** How many numbers a lock can use per millisecond before a lost counter could repeat one. */
 const numbersPerMs = 1_024
 /** Lower than every number of a counter that began at a time after 2005. */
 const usualMinimum = 2 ** 50
@@ -70,7 +70,7 @@ export class Fences {
     })
   }
 
-  /** The number at which a counter begins. The time is read again: the last number may have been used just now. */
+  /** The number at which a counter begins. The time is read again: the last number may just have been used. */
   async #restart(): Promise<number> {
     return (await this.#time.shared()) * numbersPerMs
   }

@@ -71,7 +71,7 @@ export class Holding {
     }
   }
 
-  /** The work may take no notice of its signal: the lock ends with its ttl then. */
+  /** The work may ignore its signal: the lock then ends with its ttl. */
   #close(reason: unknown): void {
     this.#controller.abort(reason)
     after(this.#tenure.facts.ttl, () => this.#ended.resolve())

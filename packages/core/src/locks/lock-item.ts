@@ -4,7 +4,7 @@ import { randomId } from '../values/random-id.ts'
 
 const pattern = /^[\w-]{12}\.(\d+)\.(.*)$/s
 
-/** What an item of a lock says. */
+/** The contents of a lock's item. */
 export interface LockFacts {
   readonly ttl: number
   readonly owner: string
@@ -18,7 +18,7 @@ export function createLockItem(store: AnyStore, { ttl, owner }: LockFacts): unkn
   return toTextItem(store, `${randomId(12)}.${ttl}.${owner}`)
 }
 
-/** Returns what the item of a lock says; `undefined` for no item, and for a foreign value. */
+/** Returns the contents of a lock's item; `undefined` for no item, and for a foreign value. */
 export function parseLockItem(store: AnyStore, item: unknown): LockFacts | undefined {
   const match = pattern.exec(textOf(store, item) ?? '')
   if (match === null) return undefined

@@ -7,7 +7,7 @@ export interface LockOptions {
    * releasing the lock blocks the others. `run` renews the lock each third of it. @default '30s'
    */
   readonly ttl?: Duration | undefined
-  /** Identifies the holder. Pass it on with a job, to release the lock elsewhere. @default a random text per lock */
+  /** Identifies the holder. Pass it on with a job, to release the lock elsewhere. @default a random string per lock */
   readonly owner?: string | undefined
 }
 
@@ -17,7 +17,7 @@ export interface WaitOptions {
 }
 
 export interface RunOptions extends WaitOptions {
-  /** How long to wait for the lock, at most. @default 0: one attempt */
+  /** Maximum time to wait for the lock. @default 0: one attempt */
   readonly wait?: Duration | undefined
 }
 
@@ -25,19 +25,19 @@ export interface RunOptions extends WaitOptions {
 export interface HeldLock {
   /**
    * Aborts when the lock is lost, before another process can hold it; when the signal of the call aborts; and on
-   * `close()`. Pass it on to whatever the work calls.
+   * `close()`. Pass it on to the calls of the work.
    */
   readonly signal: AbortSignal
   /**
    * Returns a number that is higher than all that earlier holders of the lock have received. Send it with each write, to a
-   * resource that refuses lower numbers: this protects it from a holder that was suspended and continues too late.
+   * resource that rejects lower numbers: this protects it from a holder that was suspended and continues too late.
    *
    * @throws CacheError `ERR_CACHE_LOCKED` if the lock is lost
    */
   fence(): Promise<number>
 }
 
-/** A lock that all processes share which use the same backend and prefix. */
+/** A lock that is shared by all processes with the same backend and prefix. */
 export interface Lock {
   readonly owner: string
   /** Makes one attempt. Returns whether the lock was acquired. Also false if this object holds it already. */
@@ -45,20 +45,20 @@ export interface Lock {
   /**
    * Waits until the lock is acquired.
    *
-   * @param wait how long, at most
+   * @param wait the maximum time
    * @throws CacheError `ERR_CACHE_LOCKED` (retryable) if it was not acquired within this time
    */
   block(wait: Duration, options?: WaitOptions): Promise<void>
   /**
-   * Runs `work` while it holds the lock, renews the lock meanwhile and releases it in the end. Resolves to the result of
-   * `work`, also if the lock was lost: then the signal of `work` has aborted.
+   * Runs `work` while it holds the lock, renews the lock while it runs and releases it at the end. Resolves to the result of
+   * `work`, even if the lock was lost: then the signal of `work` has aborted.
    *
    * @throws CacheError `ERR_CACHE_LOCKED` (retryable) if the lock was not acquired
    */
   run<T>(work: (held: HeldLock) => Awaitable<T>, options?: RunOptions): Promise<T>
   /** Extends the lock to `ttl` from now. Returns whether it is still held. @param ttl by default that of the lock */
   refresh(ttl?: Duration): Promise<boolean>
-  /** Releases the lock if this owner holds it, and no other. Returns whether it did. */
+  /** Releases the lock if this owner holds it. Returns whether it did. */
   release(): Promise<boolean>
   /** Returns whether any owner holds the lock. */
   isLocked(): Promise<boolean>

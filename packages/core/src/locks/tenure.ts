@@ -45,7 +45,7 @@ export class Tenure {
 
   /**
    * Extends the lock to `ttl` milliseconds from now. Returns false if it is lost. A swap of the item for itself, because
-   * `touch` would extend whatever lock has replaced this one, and a repeated swap has the same outcome.
+   * `touch` would also extend a lock that has replaced this one, and a repeated swap has the same outcome.
    */
   async renew(ttl: number = this.facts.ttl): Promise<boolean> {
     // The backend counts from when it receives the request, which is later.

@@ -13,8 +13,8 @@ const scopes = new AsyncLocalStorage<Scope>()
 export interface Memo {
   /**
    * Wraps a store so that repeated reads of a key within a {@link memo.scope} are made once, also those of missing keys.
-   * A write of the scope drops what was read of its keys. Changes of other requests and processes are not seen until the
-   * scope ends, nor the expiry of items; reads with an explicit `consistency` are always made. A scope keeps up to 1,000
+   * A write in the scope drops the reads of its keys. Changes by other requests and processes, and the expiry of items, are
+   * not seen until the scope ends; reads with an explicit `consistency` always reach the store. A scope keeps up to 1,000
    * reads. Outside a scope, the store is used as it is.
    *
    * @example

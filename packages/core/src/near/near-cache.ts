@@ -98,7 +98,7 @@ export class NearCache {
     return item
   }
 
-  /** To be called before a read is sent. Returns `undefined` if its result must not be kept. */
+  /** Call it before a read is sent. Returns `undefined` if its result must not be kept. */
   beginRead(key: string): ReadInFlight | undefined {
     if (this.#isServing) return this.#reads.begin(key)
     this.#subscribe()
@@ -111,7 +111,7 @@ export class NearCache {
   }
 
   /**
-   * To be called with the result of a read; without one, it is not kept.
+   * Call it with the result of a read; without one, it is not kept.
    *
    * @param expiresAt a result of `endOfTtl()`, from when the read was sent
    * @param ttl the remaining ttl of the entry in the store, in milliseconds, if it is known
@@ -139,7 +139,7 @@ export class NearCache {
     for (const near of this.#siblings) near.#dropPrefix(prefix)
   }
 
-  /** To be called when keys are read from the primary store again after an outage; `undefined` means all. */
+  /** Call it when keys are read from the primary store again after an outage; `undefined` means all. */
   onSettled(keys: readonly string[] | undefined): void {
     // The keys of a store that cannot list them contain ids of generations, which those of a near cache do not.
     if (keys === undefined || this.#config.store.scan === undefined) this.dropPrefix('')
@@ -164,7 +164,7 @@ export class NearCache {
     this.announce([prefix + clearMark])
   }
 
-  /** Serves nothing any more. Writes in flight are still announced. */
+  /** Stops serving entries. Writes in flight are still announced. */
   stop(): void {
     this.#isClosed = true
     this.#siblings.delete(this)

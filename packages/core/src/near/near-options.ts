@@ -10,7 +10,7 @@ export type NearValues = (typeof nearValues)[number]
 /** A cache in the memory of the process, in front of the store. */
 export interface NearOptions {
   /**
-   * How long an entry is served at most, since its read was sent. It ends earlier with the entry in the store, if the
+   * Longest time for which an entry is served, since its read was sent. It ends earlier with the entry in the store, if the
    * driver can read its remaining ttl. Without a bus, other processes' changes are seen after this time.
    * @default '1m' with a bus, '1s' without
    */
@@ -18,8 +18,8 @@ export interface NearOptions {
   /** Maximum number of entries. @default 50_000 */
   readonly maxEntries?: number | undefined
   /**
-   * Maximum size of all keys and encoded values. On the heap, an entry takes some
-   * 500 bytes more, and objects with many small fields three times as much as their JSON text. @default '64MiB'
+   * Maximum size of all keys and encoded values. On the heap, an entry takes about 500 bytes
+   * more, and objects with many small fields three times as much as their JSON text. @default '64MiB'
    */
   readonly maxBytes?: ByteSize | undefined
   /**

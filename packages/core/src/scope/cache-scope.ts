@@ -39,7 +39,7 @@ export class CacheScope {
   readonly #closeStore: () => Promise<void>
   /** By storage key. */
   readonly knownTags: KnownTags = new KnownTags()
-  /** The keys whose values could not be kept lately. */
+  /** The keys whose values could not be kept recently. */
   readonly passes: Passes = new Passes()
   readonly leaseHolders: LeaseHolders = new LeaseHolders()
   /** The loads of all scopes over the innermost store. */
@@ -118,7 +118,7 @@ export class CacheScope {
     return flights
   }
 
-  /** To be called when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
+  /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
   invalidate(key: string): void {
     this.passes.delete(key)
     for (const flights of this.#activeFlights.all) flights.invalidate(key)
@@ -132,7 +132,7 @@ export class CacheScope {
     }
   }
 
-  /** To be called when another process has cleared `keyPrefix`: the ids of its generations are read again. */
+  /** Call it when another process has cleared `keyPrefix`: the ids of its generations are read again. */
   expireGenerations(keyPrefix: string): void {
     this.#generation?.expire()
     for (const [prefix, scope] of this.#prefixes) {

@@ -23,7 +23,7 @@ export interface EntryUpdatesContext {
   readonly unorderedReader: (store: AnyStore) => EntryReader
   readonly scope: {
     readonly updates: KeyedQueue
-    /** To be called before a write: a value that is being loaded will not be stored. */
+    /** Call it before a write: a value that is being loaded will not be stored. */
     invalidate(key: string): void
   }
   readonly time: BackendTime

@@ -17,8 +17,8 @@ interface Line {
 }
 
 /**
- * Runs the tasks of each key one after another, whether or not the previous one failed. No wait lasts for ever: a task
- * that would wait for itself is refused, and one behind a task that does not end is rejected.
+ * Runs the tasks of each key one after another, whether or not the previous one failed. No wait lasts forever: a task
+ * that would wait for itself is rejected, and so is one behind a task that does not end.
  */
 export class KeyedQueue {
   readonly #lines = new Map<string, Line>()

@@ -4,7 +4,7 @@ import type { Payload } from '../store.ts'
 /**
  * Converts entries to payloads and back. Synchronous and stateless.
  *
- * A payload that begins with the bytes 0x01 0x02 is reserved for the cache, which reads it as a miss before it asks the
+ * A payload that begins with the bytes 0x01 0x02 is reserved for the cache, which reads it as a miss before it calls the
  * codec. `encode` must not return such a payload.
  */
 export interface Codec {

@@ -28,7 +28,7 @@ export class Mark {
   readonly count: number
   /** How long the mark is valid after it was written, in milliseconds. */
   readonly ms: number
-  /** When it is over, whatever its expiry in the store is: epoch milliseconds, by the clock of the backend. */
+  /** When it ends, independently of its expiry in the store: epoch milliseconds, by the clock of the backend. */
   readonly end: number | undefined
 
   constructor(kind: MarkKind, token: string, count: number, ms: number, end?: number) {

@@ -63,7 +63,7 @@ export function wrapStore<S extends CacheStore>(store: S, intercept: Interceptor
     wrapped[operation] = (...args: unknown[]) =>
       intercept(operation, () => inner[operation](...args), args)
   }
-  // Always a promise, also if `intercept` returns or throws synchronously.
+  // Always a promise, even if `intercept` returns or throws synchronously.
   const close = async () => intercept('close', () => inner.close(), [])
   wrapped.close = close
   wrapped[Symbol.asyncDispose] = close

@@ -37,7 +37,9 @@ export class Conditions {
     return this.#condition(`(${isEqual.join(' OR ')}) AND ${notExpired}`, now, operands)
   }
 
-  /** An item exists, and its value is a number from `min` to `max`. With `orMissing`, also if the key is not in the table. */
+  /**
+   * An item exists, and its value is a number from `min` to `max`. With `orMissing`, even if the key is not in the table.
+   */
   inRange(now: Timestamp, min: number, max: number, orMissing: boolean): Condition {
     const inRange = `#v BETWEEN :min AND :max AND ${notExpired}`
     const expression = orMissing ? `attribute_not_exists(#k) OR ${inRange}` : inRange

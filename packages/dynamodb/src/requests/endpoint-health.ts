@@ -27,7 +27,7 @@ export class EndpointHealth {
     return undefined
   }
 
-  /** A request got a complete reply, also if that is an error. */
+  /** A request got a complete reply, even an error. */
   replied(): void {
     this.#repliedAt = performance.now()
     if (this.#failures === 0) return

@@ -5,7 +5,7 @@ import type { Configuration } from './configuration.ts'
 const minStaleReplies = 3
 
 /**
- * The configuration in use. The nodes of a cluster learn of a change at different times, so an older version is accepted
+ * The configuration in use. The nodes of a cluster receive a change at different times, so an older version is accepted
  * only if all nodes return one, in as many polls in a row as there are nodes, or if the cluster itself was replaced.
  */
 export class CurrentConfiguration {

@@ -17,7 +17,7 @@ type Nodes = readonly NodeAddress[]
 export interface DiscoveryOptions extends SourceOptions {
   /** Poll interval in milliseconds, with a jitter of ±10 %. @default 60_000 */
   readonly pollIntervalMs?: number | undefined
-  /** Use the endpoint as the only node, whatever the error, until it returns a configuration. @default false */
+  /** Use the endpoint as the only node after any error, until it returns a configuration. @default false */
   readonly ignoreClusterErrors?: boolean | undefined
   /** Called with every new list of nodes, the first included. */
   readonly onNodes?: ((nodes: Nodes) => void) | undefined

@@ -14,7 +14,7 @@ interface Origin {
 }
 
 /**
- * The ids of items that were read in order to be replaced. With its id an item is replaced by one request; without it,
+ * The ids of items that were read to be replaced. With its id an item is replaced by one request; without it,
  * the item has to be read and compared first.
  */
 export class ReadItems {

@@ -17,6 +17,8 @@ const shapes: Readonly<Record<string, Html>> = {
     <path d="M20 15v-4h8v4"/><path d="M18 11a6 6 0 0 1 12 0"/><path d="M24 20c3 3 3 6 0 6s-3-3 0-6z"/>`,
   rope: html`<circle cx="24" cy="23" r="15"/><circle cx="24" cy="23" r="9.5"/><circle cx="24" cy="23" r="4"/>
     <path d="M24 38c5 4 11 4 17 2"/><path d="M24 8l3.5 5.5M36 13.5l-2.5 6M39 24l-5.5 2.5M9.5 20l5.5 1.5M13 33.5l4.5-3.5M14 12.5l3.5 4"/>`,
+  computer: html`<rect x="9" y="10" width="30" height="21" rx="2"/><path d="M5 37h38M19 31v6M29 31v6"/>`,
+  phone: html`<rect x="15" y="6" width="18" height="36" rx="4"/><path d="M22 36.5h4"/>`,
   lifebuoy: html`<circle cx="24" cy="24" r="17"/><circle cx="24" cy="24" r="7"/>
     <path d="M12 12l7 7M36 12l-7 7M12 36l7-7M36 36l-7-7"/>`,
 }

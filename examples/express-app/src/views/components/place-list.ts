@@ -11,7 +11,7 @@ const badges: Readonly<Record<NonNullable<Place['state']>, string>> = {
 
 /** Where a role stores its data, with the states of Memcached nodes. */
 export function placeList(role: string, places: readonly Place[]): Html {
-  return html`<section class="nodes" aria-labelledby="nodes-${role}">
+  return html`<section class="nodes" aria-labelledby="role-${role} nodes-${role}">
     <h3 id="nodes-${role}" class="eyebrow">${titleOf(places)}</h3>
     <ul>${places.map(row)}</ul>
   </section>`

@@ -52,8 +52,8 @@ export interface CachesFromEnvOptions {
  * | `CACHE_COMPRESS_FROM`, `SESSION_COMPRESS_FROM` | size in bytes from which values are compressed | never; sessions: the choice of the cache |
  * | `CACHE_ENCRYPTION_KEYS`, `SESSION_ENCRYPTION_KEYS` | keys of `encrypted()`, separated by commas: `2026:base64` | no encryption; sessions: the choice of the cache |
  * | `CACHE_NEAR_BYTES`, `SESSION_NEAR_BYTES` | size of a near cache in the process: `64MiB` | no near cache |
- * | `CACHE_NEAR_TTL`, `SESSION_NEAR_TTL` | how long it serves an entry at most | `1m` with a bus, `1s` without |
- * | `CACHE_BUS`, `SESSION_BUS` | how it learns of changes: `redis` or `redis-tracking` | none |
+ * | `CACHE_NEAR_TTL`, `SESSION_NEAR_TTL` | longest time for which it serves an entry | `1m` with a bus, `1s` without |
+ * | `CACHE_BUS`, `SESSION_BUS` | how it receives changes: `redis` or `redis-tracking` | none |
  *
  * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
  * apply to that role only; with `FAILOVER_`, to the stores of `CACHE_FAILOVER`. Sessions never fail over. Only the selected
@@ -91,18 +91,18 @@ export interface RoleReport {
   readonly store: string | undefined
   /** Names of the drivers of `CACHE_FAILOVER`. */
   readonly failover: readonly string[]
-  /** Equal for roles that share a backend. May contain a password: print it nowhere. */
+  /** Equal for roles that share a backend. May contain a password: never print it. */
   readonly backendId: string | undefined
   readonly prefix: string
   /** Default ttl in milliseconds; `null` for none. */
   readonly ttl: number | null
 }
 
-/** What the environment configures, and what is wrong with it. */
+/** What the environment configures, and its problems. */
 export interface EnvReport {
   readonly roles: Readonly<Record<Role, RoleReport>>
   readonly problems: readonly ConfigProblem[]
-  /** Variables that look as if they were meant to be read. Those that select a driver are among the problems. */
+  /** Variables that are not read and have a similar name. Those that select a driver are among the problems. */
   readonly unread: readonly UnreadVariable[]
   /** A text that names the unread variables. */
   readonly warning: string | undefined

@@ -40,7 +40,7 @@ export async function failoverFromEnv(
     fallbacks.push(fallback)
   }
   if (fallbacks.length === 0) return choice
-  // A store that keeps entries by reference is refused there.
+  // A store that keeps entries by reference is rejected there.
   const create = ({ store }: StoreChoice) => store() as ByteStore
   return {
     name: choice.name,

@@ -5,7 +5,7 @@ import { maskSecrets, type Variables } from '../env.ts'
 /** If such a variable is misspelt and no other one is set, the application silently runs on the default driver. */
 const selectsBackend = /^(CACHE|SESSION)_(?:DRIVER|STORE)$/
 
-/** A variable that is set and not read, although it looks as if it were meant to be. */
+/** A variable that is set and not read, although its name resembles one that is. */
 export interface UnreadVariable {
   readonly variable: string
   /** The variable that is read instead. */
@@ -14,7 +14,7 @@ export interface UnreadVariable {
   readonly kind: 'misspelt' | 'foreign'
 }
 
-/** Which variables were read, and which look as if they were meant to be. */
+/** Which variables were read, and which others have similar names. */
 export class VariableReads {
   /** The variables, for their readers. */
   readonly variables: Variables

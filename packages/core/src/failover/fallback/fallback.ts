@@ -44,7 +44,7 @@ export class Fallback {
     return this.#id.renew(isAway)
   }
 
-  /** To be called when the outage is over. */
+  /** Call it when the outage is over. */
   end(): Promise<void> {
     this.endings++
     this.#forgetChanges()
@@ -132,7 +132,7 @@ export class Fallback {
   }
 
   /**
-   * What others stored with another id may be older than what this process has changed, also if it has changed that in both
+   * What others stored with another id may be older than what this process has changed, even if it has changed that in both
    * stores. Resolves to whether the items can be used.
    */
   async #deleteChanged(id: string): Promise<boolean> {

@@ -75,7 +75,7 @@ export class OutageId {
     }
   }
 
-  /** Ends the use of the id. Other processes may go on using it, for which the outage continues. */
+  /** Ends the use of the id. Other processes may still use it: their outage continues. */
   async end(): Promise<void> {
     const ended = this.#forget()
     if (ended === undefined) return

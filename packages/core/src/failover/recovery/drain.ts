@@ -8,7 +8,10 @@ import { UnsettledKeys } from './unsettled-keys.ts'
 const firstKeys = 10
 const keysPerCall = 1_000
 
-/** Deletes from the primary store what has been changed while it was unreachable. Never rejects: what fails is retried. */
+/**
+ * Deletes keys from the primary store that were changed while it was unreachable. Never rejects: failed calls are
+ * retried.
+ */
 export class Drain {
   readonly unsettled: UnsettledKeys
   readonly #primary: ByteStore

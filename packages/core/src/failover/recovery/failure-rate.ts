@@ -12,7 +12,7 @@ export interface FailureRateOptions {
 }
 
 /**
- * The share of calls that have failed lately. A success only increments a counter: the time is read when a call fails.
+ * The share of calls that have failed recently. A success only increments a counter: the time is read when a call fails.
  * The successes since the failure before it are then assumed to be evenly distributed.
  */
 export class FailureRate {

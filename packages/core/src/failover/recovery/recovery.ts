@@ -82,7 +82,7 @@ export class Recovery {
     return this.isAway || (this.phase === 'partial' && this.#fallback.isShared)
   }
 
-  /** To be called when a call of the primary store has failed. Throws an error that does not mean an outage. */
+  /** Call it when a call of the primary store has failed. Throws an error that does not mean an outage. */
   noteFailure(error: unknown): void {
     if (!isOutage(error)) throw error
     this.rate.fail()
@@ -132,7 +132,7 @@ export class Recovery {
     }
   }
 
-  /** To be called when a prefix is cleared, so that it is cleared in the primary store later. */
+  /** Call it when a prefix is cleared, so that it is cleared in the primary store later. */
   noteClear(prefix: string): void {
     if (this.phase === 'fallback') this.drain.addPrefix(prefix)
   }

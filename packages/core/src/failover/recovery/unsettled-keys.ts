@@ -56,7 +56,7 @@ export class UnsettledKeys {
     return this.#usedIds.get(key) ?? []
   }
 
-  /** To be called when the keys have been deleted from the primary store. */
+  /** Call it when the keys have been deleted from the primary store. */
   confirm(entries: readonly JournalEntry[]): void {
     this.journal.confirm(entries)
     for (const [key] of entries) {
@@ -77,7 +77,7 @@ export class UnsettledKeys {
     )
   }
 
-  /** To be called when these keys have been deleted for the second time. */
+  /** Call it when these keys have been deleted for the second time. */
   release(keys: readonly string[]): void {
     for (const key of keys) {
       this.#deletedAt.delete(key)

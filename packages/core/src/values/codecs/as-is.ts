@@ -14,7 +14,8 @@ export interface AsIsOptions {
 
 /**
  * Stores strings (as UTF-8) and bytes unchanged, so that the payload is exactly the value: for HTML, images, or values
- * that another program reads. The payload does not say which of the two it was: `returns` determines what reads return.
+ * that another program reads. The payload does not contain which of the two it was: `returns` determines the result
+ * of reads.
  * With `returns: 'text'`, bytes that are not UTF-8 are an error when written and a miss when read.
  *
  * A value that begins with the byte 0x01 is framed, because such payloads are reserved. Counters work, and are read as

@@ -72,7 +72,7 @@ function stringify(value: unknown): string {
   return text
 }
 
-/** @throws CacheError for what JSON.stringify converts to `{}`, whatever it contains */
+/** @throws CacheError for values that JSON.stringify always converts to `{}` */
 function checkContents(value: unknown): void {
   if (value instanceof Promise) throw unencodable('as JSON', 'it is a promise. Await it first.')
   const type = [Map, Set, Error, RegExp].find((each) => value instanceof each)

@@ -11,7 +11,7 @@ import { unencodable } from './unencodable.ts'
 const format = 'structured'
 
 /**
- * Like `json()`, and what is read is what was written: `Date`, `Map`, `Set`, `BigInt`, `undefined` within a value, bytes
+ * Like `json()`, but reads return what was written: `Date`, `Map`, `Set`, `BigInt`, `undefined` within a value, bytes
  * at any depth, `NaN`, `±Infinity` and `-0` keep their types. A value that JSON represents exactly is stored as plain
  * JSON text, so that numbers are counters and caches with `json()` read it; any other value is a miss for those.
  *

@@ -122,7 +122,7 @@ class PlanRun<Call> {
     return { problem, history, trace: this.#world.trace, virtualMs: this.#world.now }
   }
 
-  /** To be called when the run is over, also if it has failed. */
+  /** Call it when the run is over, even if it has failed. */
   end(): void {
     for (const end of this.#endings) end()
   }

@@ -141,7 +141,7 @@ function snapshotProblem(
 }
 
 /**
- * The value of a write, also if it failed. A replacement that is sent again because of a clear may have taken effect in the
+ * The value of a write, even if it failed. A replacement that is sent again because of a clear may have taken effect in the
  * generation before it only, and has the result of the new one.
  */
 function writtenValue(entry: Entry, { writes }: NearNotes, { scan }: BackendTraits): unknown {

@@ -12,7 +12,7 @@ import {
 } from './failover-history.ts'
 
 /**
- * An `add` fails while the primary store has an item under its key, also if its reply is lost. Not with generations, whose
+ * An `add` fails while the primary store has an item under its key, even if its reply is lost. Not with generations, whose
  * id is read before: that read may have noticed an outage.
  */
 export function findRepeatedAdd(

@@ -68,7 +68,7 @@ export class SessionLog {
   /** By its other ids: the first id of a session. */
   readonly #firstIds = new Map<string, string>()
 
-  /** To be called before a session gets another id. */
+  /** Call it before a session gets another id. */
   rename(id: string, newId: string): void {
     this.#firstIds.set(newId, this.firstIdOf(id))
   }

@@ -1,66 +1,35 @@
-import {
-  evictionCells,
-  figure,
-  ratioCells,
-  ratioColumns,
-  stampedeColumns,
-  tableCells,
-} from './columns.mjs'
-import { slowerCells } from './comparison.mjs'
+import { evictionCells, ratioCells, ratioColumns, stampedeColumns, tableCells } from './columns.mjs'
 import { groupTexts } from './group-texts.mjs'
 import { machineText, wasBusy } from './machine-text.mjs'
 import { markdownTable } from './markdown-table.mjs'
+import { newestOf } from './results.mjs'
 
 /**
- * The Markdown of docs/side-by-side.md: every table of the stored results.
+ * The Markdown of benchmarks/results.md: every table of the stored results.
  *
  * @param {Map<string, object>} results see {@link storedResults}
  */
-export function sideBySidePage(results) {
+export function resultsPage(results) {
   const names = Object.keys(groupTexts).filter((name) => results.has(name))
   const newest = newestOf(results)
   return [
     introduction(newest),
-    slowerSection(names.map((name) => results.get(name))),
     ...names.map((name) => groupSection(results.get(name), newest)),
     versionsSection(newest),
   ].join('\n\n')
 }
 
-/** The result with the latest date. */
-export function newestOf(results) {
-  return [...results.values()].reduce((newest, each) => (newest.date >= each.date ? newest : each))
-}
-
 function introduction(newest) {
-  return `# Side by side
+  return `# Results of the benchmarks
 
 <!-- Written by: node scripts/write-benchmarks.mjs, from benchmarks/results -->
 
-Stowage and other libraries, in the same run on the same machine: ${machineText(newest)}
+All figures of the last run: ${machineText(newest)}
 
-The figures are operations per second relative to \`raw\`, which is what an application would write by hand: above 1 is
-faster. \`x32\` means 32 calls in flight. Below each table, all figures are in a second one: median and range of the rounds,
-the duration of a call, the CPU time of the client, and the commands that the server executes.
-[Benchmarks](../benchmarks/README.md) describes the method and every contestant. Differences below a tenth are not
-significant. To repeat a group: \`npm run bench -- redis --quick --peers\`.`
-}
-
-function slowerSection(results) {
-  const lines = results.flatMap(({ group, rows }) =>
-    isCompared(rows)
-      ? slowerCells(rows).map(({ id, own, other }) => [
-          `[${groupTexts[group][0]}](#${slug(group)})`,
-          id,
-          figure(own.ratioToRaw.median),
-          `${other.contestant} ${figure(other.ratioToRaw.median)}`,
-        ])
-      : [],
-  )
-  const titles = ['group', 'workload', 'Stowage', 'faster']
-  return `## Where another contestant is faster
-
-${lines.length === 0 ? 'In no workload.' : markdownTable({ titles, lines }, [2])}`
+Operations per second relative to \`raw\`, which is what an application would write by hand: above 1 is faster. \`x32\` means
+32 calls in flight. Below each table, a second one has all figures: median and range of the rounds, the duration of a call,
+the CPU time of the client, and the commands that the server executes. [Benchmarks](README.md) describes the method and
+every contestant. [Side by side](../docs/side-by-side.md) is a summary.`
 }
 
 function groupSection(result, newest) {
@@ -103,15 +72,4 @@ function targetsText(targets) {
 function versionsSection({ versions }) {
   const list = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return `## Versions\n\n${list.join(', ')}.\n`
-}
-
-function isCompared(rows) {
-  return rows[0].ratioToRaw !== undefined
-}
-
-function slug(group) {
-  return groupTexts[group][0]
-    .toLowerCase()
-    .replaceAll(/[^\w\s-]/g, '')
-    .replaceAll(/\s/g, '-')
 }
