@@ -62,8 +62,8 @@ export interface ResponseCacheOptions {
   /** Whether a request may use the cache. @default all that are safe */
   readonly when?: Of<boolean> | undefined
   /**
-   * Larger bodies are not stored, nor those above the limits of the backend. Bodies that are written in parts are kept up to
-   * this size for all responses that a connection has not sent. @default 1 MiB
+   * Larger bodies are not stored, nor those above the limits of the backend. A body that is written in parts is kept up to
+   * this size while its client does not read it. @default 1 MiB
    */
   readonly maxBodyBytes?: number | undefined
   /** How many variants of a response one process stores, if the response has `Vary`. @default 100 */

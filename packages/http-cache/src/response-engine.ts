@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Awaitable, Cache, LoadContext } from '@stowage/core'
 import { reportError } from './channels.ts'
+import { untilSent } from './exchange/connection-order.ts'
 import type { Exchange } from './exchange/exchange.ts'
 import { IncompleteResponseError } from './exchange/renderer.ts'
 import { plainHit, Sender } from './exchange/sender.ts'
@@ -77,6 +78,12 @@ export class ResponseEngine {
 
   /** Answers a request; at once if the cache replies at once. Never throws or rejects. */
   handle(exchange: Exchange): Awaitable<void> {
+    const turn = untilSent(exchange.request, exchange.response)
+    if (turn === undefined) return this.#answer(exchange)
+    return turn.then((isOpen) => (isOpen ? this.#answer(exchange) : undefined))
+  }
+
+  #answer(exchange: Exchange): Awaitable<void> {
     const fail = (error: unknown) => {
       this.#report(exchange.keys.key, error)
       this.#bypass(exchange, 'store-failure')

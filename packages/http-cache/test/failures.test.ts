@@ -52,6 +52,40 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     }
   })
 
+  /** Fails if a header says so, which it reads only if its response would be anew. */
+  function failing(options = {}) {
+    const setup = setupCache()
+    let version = 0
+    const handler: RequestHandler = async ({ headers, query }, response) => {
+      if (version >= Number(query.from) && headers['x-custom'] === 'fail') throw new Error('failed')
+      response.send(`version ${++version}`)
+    }
+    const route = form({ cache: setup.cache, ttl: '1m', ...options }, handler)
+    return { ...setup, route }
+  }
+
+  test('a header that makes the handler fail does not keep the next response out of the cache', async () => {
+    const { route, clock } = failing({ varyBy: undefined, ignoreReads: [] })
+    const vary: RequestHandler = (_request, response, next) => {
+      response.vary('X-Custom')
+      next()
+    }
+    const { get } = await serveRoute(vary, ...route)
+    expect((await get('/p?from=0', { 'x-custom': 'fail' })).body).toBe('failed')
+    await clock.advance(2)
+    expect((await get('/p?from=0')).cache).toContain('stored')
+  })
+
+  test('a header that makes the handler fail does not make others receive stale responses', async () => {
+    const { route, clock } = failing({ staleIfError: '1d' })
+    const { get } = await serveRoute(...route)
+    expect((await get('/p?from=1')).body).toBe('version 1')
+    await clock.advance(61_000)
+    expect((await get('/p?from=1', { 'x-custom': 'fail' })).body).toBe('version 1')
+    await clock.advance(2)
+    expect((await get('/p?from=1')).body).toBe('version 2')
+  })
+
   test('throws for an invalid ttl where the handler requests it', async () => {
     const { cache } = setupCache()
     const handler: RequestHandler = (request, response) => {

@@ -45,6 +45,21 @@ interface Case {
   readonly vary?: string
 }
 
+test('half of a surrogate pair in varyBy differs from any other text', async () => {
+  const { cache } = setupCache()
+  const handle = responseCache({
+    cache,
+    varyBy: ({ headers }) => JSON.parse(headers['x-name'] as string) as string,
+  })
+  const { get } = await serve((request, response) => {
+    handle(request, response, () => response.end(request.headers['x-name']))
+  })
+  const half = '"\\ud800"'
+  const names = [half, '"\\ud801"', '"\\ufffd"', JSON.stringify(half), JSON.stringify(`?${half}`)]
+  for (const name of names) expect((await get('/p', { 'x-name': name })).body).toBe(name)
+  expect((await get('/p', { 'x-name': half })).cache).toContain('hit')
+})
+
 test('what a quoted string contains is part of the key as it is', async () => {
   const { cache } = setupCache()
   const app = express()

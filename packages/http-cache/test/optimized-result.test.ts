@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { gunzipSync } from 'node:zlib'
 import { type OptimizedResultOptions, toOptimizedResult } from '@stowage/http-cache'
 import express, { type ErrorRequestHandler } from 'express'
@@ -90,4 +91,21 @@ test('answers conditions and HEAD, sends 404 for undefined, and passes errors on
   expect((await get('/customers/1')).status).toBe(200)
   const failed = await get('/customers/2')
   expect([failed.status, failed.body]).toEqual([500, 'database down'])
+})
+
+test('resolves without a load if the client leaves while an earlier response is sent to it', async () => {
+  const { cache } = setupCache()
+  const ends: Promise<void>[] = []
+  let loads = 0
+  const { port } = await serve((request, response) => {
+    if (request.url === '/slow') return
+    const load = () => ++loads
+    ends.push(toOptimizedResult(request, response, { cache, key: 'k' }, load))
+  })
+  const client = connect(port, '127.0.0.1')
+  client.write(['/slow', '/'].map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''))
+  await expect.poll(() => ends.length).toBe(1)
+  client.destroy()
+  await ends[0]
+  expect(loads).toBe(0)
 })

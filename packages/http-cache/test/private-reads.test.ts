@@ -1,4 +1,4 @@
-import { request as send } from 'node:http'
+import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import { format, inspect } from 'node:util'
 import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
@@ -6,7 +6,7 @@ import { type ResponseCacheOptions, responseCache } from '@stowage/http-cache'
 import cookieParser from 'cookie-parser'
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import express4 from 'express-4'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { gate, serve, setupCache } from './fixture.ts'
 import { counting, forms } from './forms.ts'
 
@@ -97,6 +97,18 @@ const printers: Record<string, (request: Request) => string> = {
 }
 
 const tenantKey = Symbol('tenant')
+
+class Vault {
+  readonly #user: string
+
+  constructor(user: string) {
+    this.#user = user
+  }
+
+  get(_name: string): string {
+    return this.#user
+  }
+}
 
 /** Adds what `Object.keys` does not return. */
 function addHidden(request: Request, response: Response): void {
@@ -311,6 +323,52 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
       (request, _response, user) => Object.assign(request, { _startTime: user }),
       (request) => Reflect.get(request, '_startTime'),
     ],
+    'the status of the request': [
+      (request, _response, user) => Object.assign(request, { statusCode: user }),
+      (request) => request.statusCode,
+    ],
+    'a field of the response': [
+      (_request, response, user) => Object.assign(response, { _user: user }),
+      (_request, response) => Reflect.get(response, '_user'),
+    ],
+    'a symbol of the response': [
+      (_request, response, user) => Object.assign(response, { [tenantKey]: user }),
+      (_request, response) => Reflect.get(response, tenantKey),
+    ],
+    'a symbol of the connection': [
+      ({ socket }, _response, user) => Object.assign(socket, { [tenantKey]: user }),
+      ({ socket }) => Reflect.get(socket, tenantKey),
+    ],
+    'cookies in a map': [
+      (request, _response, user) => Object.assign(request, { cookies: new Map([['user', user]]) }),
+      ({ cookies }) => cookies.get('user'),
+    ],
+    'cookies in private fields': [
+      (request, _response, user) => Object.assign(request, { cookies: new Vault(user) }),
+      ({ cookies }) => cookies.get('user'),
+    ],
+    'cookies by a function': [
+      (request, _response, user) => Object.assign(request, { cookies: () => user }),
+      ({ cookies }) => cookies('user'),
+    ],
+    'cookies as text': [
+      (request, _response, user) => Object.assign(request, { cookies: `user=${user}` }),
+      ({ cookies }) => cookies,
+    ],
+    'res.locals in a map': [
+      (_request, response, user) => Object.assign(response, { locals: new Map([['user', user]]) }),
+      (_request, { locals }) => locals.get('user'),
+    ],
+    'res.locals by a function': [
+      (_request, response, user) => Object.assign(response, { locals: () => user }),
+      (_request, { locals }) => Object(locals)(),
+    ],
+    'res.locals by a proxy': [
+      (_request, response, user) => {
+        response.locals = new Proxy({}, { get: (_target, name) => name === 'user' && user })
+      },
+      (_request, { locals }) => locals.user,
+    ],
     'the status': [
       (_request, response, user) => response.status(user === 'alice' ? 203 : 201),
       (_request, { statusCode }) => (statusCode === 203 ? 'alice' : 'bob'),
@@ -516,6 +574,12 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
       })
     })
     app.get('/a/:id', ...form(options, ({ params }, response) => void response.send(params.user)))
+    app.param('item', (request, _response, next) => {
+      request.params.user = request.headers['x-custom'] === 'alice' ? '7' : '8'
+      next()
+    })
+    const sendUser: RequestHandler = ({ params }, response) => void response.send(params.user)
+    app.get('/items/:item', ...form(options, sendUser))
     app.param('name', (request, _response, next) => {
       // Text that is within a part of the path, and no part.
       request.params.name = request.headers['x-custom'] === 'alice' ? '1' : 'user'
@@ -529,6 +593,9 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
       for (const user of ['alice', 'bob']) {
         expect((await get(path, { 'x-custom': user })).body).toBe(user)
       }
+    }
+    for (const [user, id] of Object.entries({ alice: '7', bob: '8' })) {
+      expect((await get('/items/7', { 'x-custom': user })).body).toBe(id)
     }
     for (const [user, name] of Object.entries({ alice: '1', bob: 'user' })) {
       expect((await get('/v1/users/me', { 'x-custom': user })).body).toBe(name)
@@ -691,13 +758,16 @@ test('requests of one connection are watched apart, also if they are answered at
 })
 
 test('a second request on a connection does not keep the response of the first out of the cache', async () => {
+  let release = () => {}
   const { app, clock, next } = counting(express, {}, undefined, (front) => {
     // As a rate limit does.
-    front.use(({ ip }, _response, callNext) => callNext(ip === undefined ? 'route' : undefined))
+    front.use(({ ip, path }, _response, callNext) => {
+      if (path === '/other') release()
+      callNext(ip === undefined ? 'route' : undefined)
+    })
   })
   const called = gate()
   const outcome = gate<unknown>()
-  let release = () => {}
   app.get('/page', (_request, response) => {
     if (next() > 1) return void response.send('page')
     release = () => {
@@ -706,10 +776,7 @@ test('a second request on a connection does not keep the response of the first o
     }
     called.open()
   })
-  app.get('/other', (_request, response) => {
-    release()
-    response.send('other')
-  })
+  app.get('/other', (_request, response) => void response.send('other'))
   const { port, get } = await serve(app)
   const client = connect(port, '127.0.0.1')
   client.write('GET /page HTTP/1.1\r\nHost: h.test\r\n\r\n')
@@ -720,6 +787,31 @@ test('a second request on a connection does not keep the response of the first o
   clock.advance(2)
   await get('/page', { host: 'h.test' })
   expect((await get('/page', { host: 'h.test' })).cache).toBe('hit; ttl=60')
+})
+
+test('a property that is deleted from a connection after each response is watched again', async () => {
+  const { app } = counting(express, { public: true }, undefined, (front) => {
+    front.use(({ headers, socket }, response, next) => {
+      Object.assign(socket, { tenant: headers['x-custom'] })
+      response.once('finish', () => Reflect.deleteProperty(socket, 'tenant'))
+      next()
+    })
+  })
+  app.get('/', (_request, response) => void response.send('x'))
+  app.get('/p', ({ socket }, response) => void response.send(`${Reflect.get(socket, 'tenant')}`))
+  const { port, get } = await serve(app)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  onTestFinished(() => agent.destroy())
+  for (const path of ['/', '/p']) {
+    const options = { port, host: '127.0.0.1', path, agent, headers: { 'x-custom': 'alice' } }
+    await new Promise((resolve, reject) => {
+      send({ ...options }, (response) => response.resume().once('end', resolve))
+        .once('error', reject)
+        .end()
+    })
+  }
+  const host = `127.0.0.1:${port}`
+  expect((await get('/p', { host, 'x-custom': 'bob' })).body).toBe('bob')
 })
 
 test('a keep-alive connection does not collect listeners', async () => {

@@ -108,6 +108,20 @@ const applications: Record<string, Application> = {
       app.get('/p', ...route(page))
     },
   },
+  'an API that OpenTelemetry traces': {
+    build: (app, route) => {
+      app.use((request, _response, next) => {
+        // As its instrumentation of Express does for each layer.
+        Object.defineProperty(request, '__ot_middlewares', { enumerable: false, value: [] })
+        next()
+      })
+      const traced: RequestHandler = (request, response, next) => {
+        Reflect.get(request, '__ot_middlewares').push('/p')
+        return products(request, response, next)
+      }
+      app.get('/p', ...route(traced))
+    },
+  },
   'a page in the language of the browser': {
     headers: browser,
     build: (app, route) => {

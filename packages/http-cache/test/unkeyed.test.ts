@@ -346,6 +346,20 @@ describe('what the key does not contain', () => {
     expect((await get('/p')).body).not.toBe('6')
   })
 
+  test('a parameter behind a semicolon, which some parsers take as a separator', async () => {
+    const { cache } = setupCache()
+    const handle = responseCache({ cache, ttl: '1m', query: { only: ['id'] } })
+    const { get } = await serve((request, response) => {
+      handle(request, response, () => {
+        const parameters = request.url?.split(/[?&;]/) ?? []
+        response.end(parameters.filter((text) => text.startsWith('id=')).at(-1))
+      })
+    })
+    expect((await get('/p?id=1&x=2;id=evil')).body).toBe('id=evil')
+    expect((await get('/p?id=1&x=2')).body).toBe('id=1')
+    expect((await get('/p?id=1')).cache).toContain('hit')
+  })
+
   test('what a stream reads after its beginning is not declared public', async () => {
     const { cache } = setupCache()
     const app = express()

@@ -29,8 +29,10 @@ export interface RenderDecisions {
   readonly validators: Validators | undefined
   onHead(head: ResponseHead, facts: RenderFacts): Decision
   /** Called if the body cannot be stored, while it is being sent. */
-  onOversize(refusal: Refusal): void
+  onOversize(): void
   onComplete(captured: CapturedResponse, facts: RenderFacts): Decision
+  /** Called if the handler fails, before `render` rejects. */
+  onFail(facts: RenderFacts): void
 }
 
 /** Runs the handler of a route. */

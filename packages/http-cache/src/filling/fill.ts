@@ -47,7 +47,7 @@ export class Fill {
   readonly #answer: FillAnswer
   /** Whether the response has said which parameters belong to its key, so that it was looked up under another one. */
   #hasLearned = false
-  /** Whether the response may be private because of headers of this request, which others do not have. */
+  /** Whether the response may be private, or an error, because of headers of this request, which others do not have. */
   #isOfRequest = false
   /** The headers of the request, which the handler may change. */
   #headers: RequestHeaders = {}
@@ -71,13 +71,7 @@ export class Fill {
     try {
       rendered = await Promise.race([this.#refusedEarly(), this.#render(stale)])
     } catch (error) {
-      if (error instanceof StreamedResponseError) return this.#stream(context, error.refusal)
-      const { isDetached } = exchange.renderer
-      if (stale === undefined || !isDetached || !this.#mayReplace(stale)) {
-        if (!exchange.isBackground) exchange.renderer.fail(error)
-        throw error
-      }
-      return this.#sendStale(context, stale, 500)
+      return this.#fail(context, error, stale)
     }
     if (typeof rendered === 'string') return this.#refuse(context, rendered)
     try {
@@ -88,6 +82,23 @@ export class Fill {
     }
   }
 
+  /** The handler has failed, or its response cannot be rendered apart from its client. */
+  async #fail(
+    context: Context,
+    error: unknown,
+    stale: CompleteResponse | undefined,
+  ): Promise<Buffer | undefined> {
+    const { isBackground, renderer } = this.#exchange
+    if (error instanceof StreamedResponseError) return this.#stream(context, error.refusal)
+    if (stale !== undefined && renderer.isDetached && this.#mayReplace(stale))
+      return this.#sendStale(context, stale, 500)
+    if (!isBackground) renderer.fail(error)
+    if (!this.#isOfRequest || isBackground) throw error
+    // Without the backoff that follows an error.
+    this.#skip(context, 'status', failedMs)
+    return undefined
+  }
+
   /** Stores the response of the handler, or refuses to. Answers the client if that was not done yet. */
   async #conclude(
     context: Context,
@@ -95,7 +106,7 @@ export class Fill {
     stale: CompleteResponse | undefined,
   ): Promise<Buffer | undefined> {
     const { captured, facts } = rendered
-    this.#isOfRequest = facts.headersRead.length > 0
+    this.#noteHeaders(facts)
     if (captured.status === 304 && stale !== undefined && hasValidators(stale.record)) {
       return this.#freshen(context, stale, rendered)
     }
@@ -105,6 +116,10 @@ export class Fill {
     const verdict = this.#hasLearned ? learned : this.#judge(captured, facts)
     if (verdict.refusal !== undefined) return this.#refuse(context, verdict.refusal, captured)
     return this.#keep(context, rendered, verdict)
+  }
+
+  #noteHeaders({ headersRead }: RenderFacts): void {
+    this.#isOfRequest = headersRead.length > 0
   }
 
   /** Resolves if it is known before the end of a body that it will not be stored, as that of a stream without end. */
@@ -130,11 +145,12 @@ export class Fill {
       return await this.#exchange.renderer.render({
         validators,
         onHead: (head, facts) => this.#onHead(head, facts, stale),
-        onOversize: (refusal) => this.#refuseEarly?.(refusal),
+        onOversize: () => this.#refuseEarly?.('too-large'),
         onComplete: (captured, facts) => this.#onComplete(captured, facts, stale),
+        onFail: (facts) => this.#noteHeaders(facts),
       })
     } catch (error) {
-      if (!(error instanceof IncompleteResponseError)) {
+      if (!(error instanceof IncompleteResponseError) && !this.#isOfRequest) {
         this.#scope.uncacheable.add(this.#target.key, failedMs)
       }
       throw error
@@ -152,7 +168,7 @@ export class Fill {
     const isEncodable = isEncodableBody(head.headers, head.status, Infinity, options)
     const headers = withVary({}, head.headers, isEncodable, options)
     for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
-    this.#isOfRequest = facts.headersRead.length > 0
+    this.#noteHeaders(facts)
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     // What is read from now on may make it private.
     if (refusal === undefined) sender.setNoCache(response)
@@ -274,13 +290,16 @@ export class Fill {
     return this.#store(context, { record, body }, variesBy(merged, options), tags)
   }
 
-  /** The handler has failed: its clients receive the stale response (RFC 5861 section 4). */
+  /**
+   * The handler has failed: its clients receive the stale response (RFC 5861 section 4). Later ones receive it as well
+   * without calling the handler, unless it may have failed because of a header of this request.
+   */
   async #sendStale(
     context: Context,
     stale: CompleteResponse,
     status: number,
   ): Promise<Buffer | undefined> {
-    this.#scope.uncacheable.addFailed(this.#target.key, failedMs)
+    if (!this.#isOfRequest) this.#scope.uncacheable.addFailed(this.#target.key, failedMs)
     await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
@@ -328,7 +347,7 @@ export class Fill {
 
   /** Whether a later response may be stored. A client must not determine the opposite with a second request. */
   #mayStoreOthers(refusal: Refusal): boolean {
-    if (this.#isOfRequest || refusal === 'no-vary-search' || refusal === 'slow-client') return true
+    if (this.#isOfRequest || refusal === 'no-vary-search') return true
     return refusal.startsWith('read-socket.') && isPipelined(this.#exchange.request)
   }
 

@@ -1,7 +1,7 @@
 import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable, Writable } from 'node:stream'
-import { sessionSymbols } from '../reads/added-properties.ts'
+import { isPlain, sessionSymbols } from '../reads/added-properties.ts'
 import { clientProperties } from '../reads/socket-watch.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 
@@ -36,11 +36,12 @@ export function detach(original: FrameworkRequest, live: ServerResponse): Detach
   Object.setPrototypeOf(response, Object.getPrototypeOf(live))
   const { app, locals } = live as FrameworkResponse
   if (app !== undefined) response.app = app
-  if (locals !== undefined)
-    response.locals = Object.create(
-      Object.getPrototypeOf(locals),
-      Object.getOwnPropertyDescriptors(locals),
-    )
+  if (locals !== undefined) {
+    // The methods of a Map need the Map itself.
+    response.locals = isPlain(locals)
+      ? Object.create(Object.getPrototypeOf(locals), Object.getOwnPropertyDescriptors(locals))
+      : locals
+  }
   response.statusCode = live.statusCode
   for (const name of live.getHeaderNames()) {
     response.setHeader(name, live.getHeader(name) as number | string | string[])

@@ -15,7 +15,6 @@ import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
-import { unsentBytesOf } from '../response/unsent-bytes.ts'
 import { coveredReads } from './create-exchange.ts'
 import { type DetachedPair, detach } from './detached-pair.ts'
 import { factsFrom } from './live-renderer.ts'
@@ -55,7 +54,7 @@ export class DetachedRenderer implements Renderer {
     this.#pair = detach(this.#request, this.#response)
   }
 
-  render({ validators }: RenderDecisions): Promise<Rendered> {
+  render({ validators, onFail }: RenderDecisions): Promise<Rendered> {
     this.#pair ??= detach(this.#request, this.#response)
     const { request, response } = this.#pair
     hideConditions(request, validators)
@@ -68,20 +67,22 @@ export class DetachedRenderer implements Renderer {
         response.destroy()
       }
       const { maxBodyBytes } = this.#options
-      const mayKeep = unsentBytesOf(this.#response, this.#request.socket, maxBodyBytes)
-      new Capture(response, maxBodyBytes, mayKeep, {
+      new Capture(response, maxBodyBytes, {
         onHead: ({ headers }) => {
           if (isEventStream(textOf(headers['content-type']))) stream('event-stream')
           return 'send'
         },
         onForward: () => {},
         onFrontRead: (name) => reads.addFrontRead(name),
-        onOversize: stream,
+        onOversize: () => stream('too-large'),
         onComplete: () => 'send',
         onEnd: (captured) => resolve({ captured, facts: factsFrom(controls, reads) }),
         onAbort: () => reject(new IncompleteResponseError()),
       })
-      const next = (error?: unknown) => reject(error ?? new UnhandledRequestError())
+      const next = (error?: unknown) => {
+        onFail(factsFrom(controls, reads))
+        reject(error ?? new UnhandledRequestError())
+      }
       // Express calls it for errors of `render` and `sendFile`. That of the original would answer the client.
       Object.assign(request, { next })
       callHandler(this.#handler, request, response, next)

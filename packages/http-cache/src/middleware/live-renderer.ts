@@ -13,7 +13,6 @@ import { hideConditions } from '../request/request-headers.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { Capture, type CaptureEvents } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
-import { unsentBytesOf } from '../response/unsent-bytes.ts'
 import { coveredReads } from './create-exchange.ts'
 
 /** Calls the rest of the application, which writes to the response of the client. */
@@ -71,7 +70,7 @@ export class LiveRenderer implements Renderer {
         },
         onForward: forward,
         onFrontRead: (name) => reads.addFrontRead(name),
-        onOversize: (refusal) => decisions.onOversize(refusal),
+        onOversize: () => decisions.onOversize(),
         onComplete: (captured) => {
           stop()
           return decisions.onComplete(captured, factsOf())
@@ -86,9 +85,11 @@ export class LiveRenderer implements Renderer {
         },
       }
       const { maxBodyBytes } = this.#options
-      const mayKeep = unsentBytesOf(response, request.socket, maxBodyBytes)
-      new Capture(response, maxBodyBytes, mayKeep, events, request.socket ?? undefined)
-      this.#call(reject)
+      new Capture(response, maxBodyBytes, events, request.socket ?? undefined)
+      this.#call((error) => {
+        decisions.onFail(factsOf())
+        reject(error)
+      })
     })
   }
 

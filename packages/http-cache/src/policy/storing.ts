@@ -18,8 +18,6 @@ export type Refusal =
   | 'partial'
   | 'incomplete'
   | 'too-large'
-  /** Its client does not read earlier responses of the connection. */
-  | 'slow-client'
   | 'event-stream'
   | 'not-fresh'
   | 'too-many-variants'

@@ -1,6 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { parse as parseQuery } from 'node:querystring'
+import { inspect, types } from 'node:util'
 import { type FrameworkRequest, pathOf } from '../request/request-key.ts'
 
 /**
@@ -10,6 +11,8 @@ import { type FrameworkRequest, pathOf } from '../request/request-key.ts'
 const ownNames = new Set<PropertyKey>([
   ...Reflect.ownKeys(new IncomingMessage(null as unknown as Socket)),
   '__onFinished',
+  // The routes that OpenTelemetry has seen. It cannot be redefined.
+  '__ot_middlewares',
   '_body',
   '_closed',
   '_eventsCount',
@@ -29,8 +32,11 @@ const ownNames = new Set<PropertyKey>([
  * The same for a response. Middleware replaces methods of Node, such as `write` and `on`, for each response, also for one
  * from the cache.
  */
-const responseNames = new Set<string>([
-  ...Object.getOwnPropertyNames(new ServerResponse(new IncomingMessage(new Socket()))),
+const responseNames = new Set<PropertyKey>([
+  ...Reflect.ownKeys(new ServerResponse(new IncomingMessage(new Socket()))),
+  '__onFinished',
+  '_expect_continue',
+  '_maxRequestsPerSocket',
   'app',
   'cache',
   // Added by `compression`.
@@ -42,8 +48,9 @@ const responseNames = new Set<string>([
 ])
 
 /** The same for a connection, which Node serves requests on. */
-const socketNames = new Set<string>([
-  ...Object.getOwnPropertyNames(new Socket()),
+const socketNames = new Set<PropertyKey>([
+  ...Reflect.ownKeys(new Socket()),
+  inspect.custom,
   'alpnProtocol',
   'authorizationError',
   'authorized',
@@ -59,6 +66,8 @@ const socketNames = new Set<string>([
 const stateSymbol =
   /^(?:router\.tracing\.matchedRoute|router\.tracing\.publishedErrors|stowage\..*)$/
 const sessionSymbol = /^stowage\./
+/** Fields that Node adds to a response or a connection once it serves requests. */
+const fieldOfNode = /^(?:kUniqueHeaders|alpncallback|error-emitted|pendingSession|res|verified)$/
 
 /** What frameworks add to each request, and whether it is what they derive from the URL, and nothing of middleware. */
 const derived: Readonly<Record<string, (request: FrameworkRequest) => boolean>> = {
@@ -86,19 +95,21 @@ export function addedProperties(request: FrameworkRequest): PropertyKey[] {
 }
 
 /** Names of the properties that middleware in front has added to a response, such as `user`, or replaced, such as `json`. */
-export function addedToResponse(response: object): string[] {
+export function addedToResponse(response: object): PropertyKey[] {
   return addedTo(response, responseNames, ServerResponse.prototype)
 }
 
-/** Names of the properties that middleware in front has added to a connection. */
-export function addedToSocket(socket: object): string[] {
-  return addedTo(socket, socketNames, Socket.prototype)
+/** Names of the properties that middleware in front has added to a connection. Node adds fields that begin with `_`. */
+export function addedToSocket(socket: object): PropertyKey[] {
+  const names = addedTo(socket, socketNames, Socket.prototype)
+  return names.filter((name) => typeof name === 'symbol' || !String(name).startsWith('_'))
 }
 
-/** Fields of Node begin with `_`. */
-function addedTo(object: object, known: ReadonlySet<string>, prototype: object): string[] {
-  const names = Object.getOwnPropertyNames(object)
-  return names.filter((name) => !known.has(name) && !name.startsWith('_') && !(name in prototype))
+function addedTo(object: object, known: ReadonlySet<PropertyKey>, prototype: object) {
+  const isAdded = (name: PropertyKey) => !known.has(name) && !(name in prototype)
+  const isOfNode = (name: PropertyKey) =>
+    typeof name === 'symbol' && fieldOfNode.test(name.description ?? '')
+  return Reflect.ownKeys(object).filter((name) => isAdded(name) && !isOfNode(name))
 }
 
 /** Symbols under which a session has kept its state. */
@@ -122,32 +133,47 @@ function isQueryOfUrl(request: FrameworkRequest): boolean {
   }
 }
 
-/** Whether all parameters are parts of the path, as they are unless middleware has replaced them. */
+/**
+ * Whether each parameter is a part of the path, and another one than the others, as they are unless middleware has
+ * replaced or added some.
+ */
 function hasParamsOfUrl(request: FrameworkRequest): boolean {
   const { originalUrl, url = '' } = request
   try {
-    const path = decodeURIComponent(pathOf(originalUrl ?? url))
+    let path = decodeURIComponent(pathOf(originalUrl ?? url))
     const values: unknown[] = Object.values(Object(Reflect.get(request, 'params'))).flat()
-    return values.every((value) => value === undefined || isPartOf(path, value))
+    const present = values.filter((value) => value !== undefined)
+    if (!present.every((value) => typeof value === 'string' || typeof value === 'number'))
+      return false
+    // A shorter one may be within a longer one.
+    for (const text of present.map(String).sort((a, b) => b.length - a.length)) {
+      const at = positionOf(text, path)
+      if (at < 0) return false
+      path = `${path.slice(0, at)}/${path.slice(at + text.length)}`
+    }
+    return true
   } catch {
     return false
   }
 }
 
-/** Whether a value is in the path from one sign between letters or digits to another: `1` is not a part of `/v1`. */
-function isPartOf(path: string, value: unknown): boolean {
-  if (typeof value !== 'string' && typeof value !== 'number') return false
-  const text = String(value)
+/** Where a text is in the path from one sign between letters or digits to another: `1` is not a part of `/v1`. */
+function positionOf(text: string, path: string): number {
   for (let at = path.indexOf(text); at >= 0; at = path.indexOf(text, at + 1)) {
     const around = [path[at - 1], path[at + text.length]]
-    if (!around.some((sign) => sign !== undefined && /[\p{L}\p{N}]/u.test(sign))) return true
+    if (!around.some((sign) => sign !== undefined && /[\p{L}\p{N}]/u.test(sign))) return at
+    if (at + text.length >= path.length) break
   }
-  return false
+  return -1
 }
 
 /** Whether a body is what parsers set for a request without one. */
 function isEmpty(body: unknown): boolean {
-  if (typeof body !== 'object' || body === null) return !body
-  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(body))
-  return isPlain && Reflect.ownKeys(body).length === 0
+  return isPlain(body) ? Reflect.ownKeys(body).length === 0 : !body
+}
+
+/** Whether all that an object contains are its own properties, which can be watched. */
+export function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || types.isProxy(value)) return false
+  return [Object.prototype, null].includes(Object.getPrototypeOf(value))
 }

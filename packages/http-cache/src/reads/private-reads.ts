@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FrameworkRequest } from '../request/request-key.ts'
-import { addedProperties, addedToResponse } from './added-properties.ts'
+import { addedProperties, addedToResponse, isPlain } from './added-properties.ts'
 import { onClientRead } from './socket-watch.ts'
 import { watchNames } from './watched-names.ts'
 
@@ -29,6 +29,7 @@ const messageProperties = [
   'httpVersionMajor',
   'httpVersionMinor',
   'rawTrailers',
+  'statusCode',
   'statusMessage',
   'trailers',
   'trailersDistinct',
@@ -134,11 +135,13 @@ export class PrivateReads {
     const known = [...userProperties, ...messageProperties, ...rawProperties]
     for (const name of new Set([...known, ...addedProperties(original)]))
       this.#watch(request, name, `request.${textOf(name)}`)
-    for (const name of addedToResponse(response)) this.#watch(response, name, `response.${name}`)
+    for (const name of addedToResponse(response))
+      this.#watch(response, name, `response.${textOf(name)}`)
     this.#watchDerived()
     this.#watchLocals(response)
     if (request.socket) {
-      this.#restores.push(onClientRead(request.socket, (name) => this.#onRead(`socket.${name}`)))
+      const onRead = (name: PropertyKey) => this.#onRead(`socket.${textOf(name)}`)
+      this.#restores.push(onClientRead(request.socket, onRead))
     }
   }
 
@@ -193,7 +196,12 @@ export class PrivateReads {
     if (cookies === 'all') return
     for (const property of cookieProperties) {
       const value: unknown = Reflect.get(this.#request, property)
-      if (typeof value !== 'object' || value === null) continue
+      if (value === undefined || value === null) continue
+      // The methods of a Map need the Map itself.
+      if (!isPlain(value)) {
+        this.#watch(this.#request, property, 'cookie')
+        continue
+      }
       const watched = watchNames(value, (name) => {
         if (name === undefined) this.#onRead('cookie')
         else if (!cookies.has(name)) this.#onRead(`cookie:${name}`)
@@ -219,11 +227,14 @@ export class PrivateReads {
   /** Middleware in front may have put data of the user into `res.locals`, which every template receives. */
   #watchLocals(response: ServerResponse): void {
     const { locals } = response as { locals?: unknown }
-    if (typeof locals !== 'object' || locals === null) return
+    if (locals === undefined || locals === null) return
+    if (!isPlain(locals)) {
+      this.#watch(response, 'locals', 'locals')
+      return
+    }
     for (const name of Reflect.ownKeys(locals)) {
       this.#watch(locals, name, `locals.${textOf(name)}`)
     }
-    if (inheritsNames(locals)) this.#watch(response, 'locals', 'locals')
   }
 
   /** @param label of the read; a function returns `undefined` for what the key covers */
@@ -277,12 +288,6 @@ export class PrivateReads {
       if (current !== undefined) Object.defineProperty(object, name, current)
     })
   }
-}
-
-/** Whether an object has properties of another one, besides those that all objects have. */
-function inheritsNames(object: object): boolean {
-  const parent: unknown = Object.getPrototypeOf(object)
-  return parent !== null && parent !== Object.prototype
 }
 
 /** The setting `trust proxy` of the application of Express that handles the request now. */

@@ -21,12 +21,12 @@ export const clientProperties = [
   'servername',
 ] as const
 
-type Listener = (name: string) => void
+type Listener = (name: PropertyKey) => void
 
 interface SocketWatch {
   readonly readers: Set<Listener>
-  /** Names of the properties that are accessors. */
-  readonly names: Set<string>
+  /** The accessors by which properties were replaced. */
+  readonly getters: Map<PropertyKey, () => unknown>
 }
 
 /**
@@ -57,7 +57,7 @@ export function onSocketClose(socket: Socket, listener: () => void): () => void 
 }
 
 function watchSocket(socket: object): SocketWatch {
-  const watch: SocketWatch = { readers: new Set(), names: new Set() }
+  const watch: SocketWatch = { readers: new Set(), getters: new Map() }
   watches.set(socket, watch)
   const present = clientProperties.filter((name) => name in socket)
   watchProperties(socket, present, watch)
@@ -65,15 +65,12 @@ function watchSocket(socket: object): SocketWatch {
   return watch
 }
 
-function watchProperties(
-  socket: object,
-  names: readonly string[],
-  { readers, names: watched }: SocketWatch,
-): void {
+function watchProperties(socket: object, names: readonly PropertyKey[], watch: SocketWatch): void {
   for (const name of names) {
-    if (watched.has(name)) continue
-    watched.add(name)
-    watchProperty(socket, name, readers)
+    const own = Object.getOwnPropertyDescriptor(socket, name)
+    // Middleware may have deleted it with an earlier request, and added it anew.
+    const isWatched = own?.get !== undefined && own.get === watch.getters.get(name)
+    if (!isWatched && own?.configurable !== false) watchProperty(socket, name, watch)
   }
 }
 
@@ -98,20 +95,21 @@ function watchClose(socket: Socket): Set<() => void> {
   return closers
 }
 
-function watchProperty(socket: object, name: string, readers: ReadonlySet<Listener>): void {
+function watchProperty(socket: object, name: PropertyKey, { readers, getters }: SocketWatch): void {
   const own = Object.getOwnPropertyDescriptor(socket, name)
-  if (own?.configurable === false) return
   let value = own?.value
   const isValue = own !== undefined && 'value' in own
+  const get = () => {
+    for (const listener of readers) listener(name)
+    if (isValue) return value
+    if (own !== undefined) return own.get?.call(socket)
+    return Reflect.get(Object.getPrototypeOf(socket), name, socket)
+  }
+  getters.set(name, get)
   Object.defineProperty(socket, name, {
     configurable: true,
     enumerable: own?.enumerable ?? false,
-    get() {
-      for (const listener of readers) listener(name)
-      if (isValue) return value
-      if (own !== undefined) return own.get?.call(socket)
-      return Reflect.get(Object.getPrototypeOf(socket), name, socket)
-    },
+    get,
     set(next) {
       if (isValue) value = next
       else if (own !== undefined) own.set?.call(socket, next)

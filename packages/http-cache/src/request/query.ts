@@ -48,8 +48,12 @@ function normalizeParameters(
   return named.map(({ text }) => text)
 }
 
-/** The decoded name, so that `a=1` and `%61=2` keep their order: a handler reads them as one parameter. */
+/**
+ * The decoded name, so that `a=1` and `%61=2` keep their order: a handler reads them as one parameter. `undefined` for what
+ * some parsers read differently: `;` may be a separator as well, behind which another parameter begins.
+ */
 function nameOf(parameter: string): string | undefined {
+  if (parameter.includes(';')) return undefined
   const end = parameter.indexOf('=')
   const name = end < 0 ? parameter : parameter.slice(0, end)
   try {

@@ -111,13 +111,20 @@ function encodeParts(parts: readonly unknown[]): string {
 
 /** @throws TypeError for objects, such as a promise, which all have the same text */
 function encodePart(part: unknown): string {
-  if (typeof part === 'string') return encodeURIComponent(part)
+  if (typeof part === 'string') return encodeText(part)
   // No text is encoded as this.
   if (part === undefined) return '?'
   if (typeof part === 'number' || typeof part === 'boolean') return String(part)
   throw new TypeError(
     'varyBy must return a string, a number, a boolean, an array of these, or undefined, and no promise.',
   )
+}
+
+/** `encodeURIComponent` throws for half of a surrogate pair, which JSON may contain. */
+function encodeText(text: string): string {
+  return /\p{Surrogate}/u.test(text)
+    ? `?${encodeURIComponent(JSON.stringify(text))}`
+    : encodeURIComponent(text)
 }
 
 /**

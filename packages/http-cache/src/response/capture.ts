@@ -44,7 +44,7 @@ export interface CaptureEvents {
   /** Called once the response has ended; also one that `onHead` has decided about. */
   onEnd(response: CapturedResponse): void
   /** Called once if the body cannot be kept any more while it is being sent. */
-  onOversize(refusal: 'too-large' | 'slow-client'): void
+  onOversize(): void
   /** Called if the response will not be completed. */
   onAbort(): void
 }
@@ -56,8 +56,8 @@ type Methods = Record<'writeHead' | 'write' | 'end' | 'flushHeaders' | 'destroy'
  * Observes what a handler writes. A response that is passed to `end` in one piece is complete before anything is sent.
  *
  * Other requests may wait for the response, and none of them may depend on this client:
- * - While the body is kept, up to `maxBytes` for all responses of the connection, the handler never waits for its client:
- *   `write` returns `true`. Afterwards the client determines the speed.
+ * - While the body is kept, up to `maxBytes`, the handler never waits for its client: `write` returns `true`. Afterwards the
+ *   client determines the speed.
  * - If the client leaves before `end`, the response is not complete, whatever the handler writes then: many handlers
  *   check that, and end with a part of it.
  */
@@ -70,7 +70,6 @@ export class Capture {
   /** The status that middleware in front has set, and its message. */
   readonly #frontStatus: readonly [number, string | undefined]
   readonly #maxBytes: number
-  readonly #mayKeep: (bytes: number) => boolean
   #chunks: Buffer[] | undefined = []
   #bytes = 0
   #head: ResponseHead | undefined
@@ -83,20 +82,12 @@ export class Capture {
 
   /**
    * @param maxBytes bodies that are larger are not kept
-   * @param mayKeep see `unsentBytesOf`
-   * @param socket of the client. A response that waits until the connection has sent an earlier one has none yet
+   * @param socket of the client
    */
-  constructor(
-    response: ServerResponse,
-    maxBytes: number,
-    mayKeep: (bytes: number) => boolean,
-    events: CaptureEvents,
-    socket?: Socket,
-  ) {
+  constructor(response: ServerResponse, maxBytes: number, events: CaptureEvents, socket?: Socket) {
     this.#response = response
     this.#events = events
     this.#maxBytes = maxBytes
-    this.#mayKeep = mayKeep
     this.#front = new FrontHeaders(response, (name) => events.onFrontRead(name))
     this.#frontStatus = [response.statusCode, response.statusMessage]
     const { writeHead, write, end, flushHeaders, destroy } = response
@@ -274,13 +265,12 @@ export class Capture {
     if (chunk === undefined) return
     this.#bytes += chunk.byteLength
     if (this.#chunks === undefined) return
-    const isTooLarge = this.#bytes > this.#maxBytes
-    if (!isTooLarge && this.#mayKeep(chunk.byteLength)) {
+    if (this.#bytes <= this.#maxBytes) {
       this.#chunks.push(chunk)
       return
     }
     this.#chunks = undefined
-    if (this.#decision === 'send') this.#events.onOversize(isTooLarge ? 'too-large' : 'slow-client')
+    if (this.#decision === 'send') this.#events.onOversize()
   }
 
   /** As if they had been sent: the handler must not answer otherwise any more. */
