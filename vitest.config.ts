@@ -75,7 +75,7 @@ export default defineConfig({
         resolve: { alias: { ioredis: 'ioredis-5' } },
         test: {
           name: 'ioredis 5',
-          include: clientFiles,
+          include: [...clientFiles, 'packages/redis/test/protocol/ioredis-internals.test.ts'],
           // An alias applies only to modules that Vite transforms.
           server: {
             deps: { inline: [/packages\/redis\/dist\//], external: [/\/dist\//] },

@@ -21,7 +21,10 @@ export interface LoadEvent extends CacheEvent {
 }
 
 export interface ErrorEvent extends CacheEvent {
-  /** The failure of the store or, where the caller received a stale value instead, of the loader. */
+  /**
+   * The failure of the store or, where the caller received a stale value instead, of the loader. If a driver works around
+   * a problem of its client library, `cache` and `key` are empty.
+   */
   readonly error: unknown
 }
 

@@ -169,7 +169,9 @@ export class CommandExecutor {
     const client = connection.begin(batchedOperations.has(call.operation))
     try {
       const reply = await call.command(client)
-      return call.isIncomplete === undefined ? reply : this.#complete(connection, call, reply)
+      const { fallbackReader } = this.#topology
+      if (fallbackReader === undefined || call.isIncomplete?.(reply) !== true) return reply
+      return this.#complete(connection, call, reply)
     } catch (error) {
       const failure = translate(connection.commandFailed(error), call.operation, call.keys[0])
       return this.#retry(connection, call, failure)
@@ -178,10 +180,10 @@ export class CommandExecutor {
     }
   }
 
-  /** The reply, or that of the fallback reader if the reply is incomplete. */
+  /** The reply of the fallback reader, instead of an incomplete one. */
   #complete<T>(connection: Connection, call: Call<T>, reply: T): T | Promise<T> {
     const fallback = this.#topology.fallbackReader?.(connection, call.consistency)
-    if (fallback === undefined || call.isIncomplete?.(reply) !== true) return reply
+    if (fallback === undefined) return reply
     const result = this.#sendWithDeadline(fallback, call, failedConnections(call, connection))
     return result.catch((error) => {
       // The reply is better than none while the master is unreachable.

@@ -35,6 +35,8 @@ export class ManagedConnection extends ReconnectingConnection {
   #address: string
   /** Whether the last attempt to connect succeeded. */
   #wasReady = false
+  /** The connection was closed because its command queue has failed. */
+  #isBeingReplaced = false
   /** SELECT failed: commands would be executed in another database. */
   #wrongDatabase = false
   #cancelDeadline = () => {}
@@ -62,7 +64,7 @@ export class ManagedConnection extends ReconnectingConnection {
     })
     client.on('connecting', () => this.#onConnecting(connectTimeoutMs + timeoutMs))
     client.on('connect', () => this.#onConnect(timeoutMs))
-    client.on('ready', () => this.#onReady())
+    client.on('ready', () => void this.#onReady())
     client.on('close', () => this.#onClose())
     client.on('end', () => this.#onEnd())
   }
@@ -132,6 +134,7 @@ export class ManagedConnection extends ReconnectingConnection {
     this.#wrongDatabase = false
     this.#lastError = undefined
     this.#wasReady = false
+    this.#isBeingReplaced = false
     this.#setDeadline(timeoutMs)
   }
 
@@ -163,18 +166,24 @@ export class ManagedConnection extends ReconnectingConnection {
     })
   }
 
-  #onReady(): void {
-    this.#cancelDeadline()
-    this.#wasReady = true
+  async #onReady(): Promise<void> {
     if (this.client.options.sentinels) {
       this.client.options.sentinelCommandTimeout = sentinelTimeoutMs
     }
-    if (this.#wrongDatabase) this.client.stream?.destroy()
-    else this.markConnected()
+    this.#wasReady = true
+    const { stream } = this.client
+    if (this.#wrongDatabase) stream.destroy()
+    await this.#direct.open()
+    this.#isBeingReplaced = stream.destroyed && this.#direct.hasFailed
+    if (stream.destroyed || this.client.stream !== stream) return
+    this.#cancelDeadline()
+    this.markConnected()
   }
 
   #onClose(): void {
     this.#cancelDeadline()
+    // Calls wait for the next connection.
+    if (this.#isBeingReplaced) return
     const reason = this.#wasReady
       ? (this.#lastError ?? closedByServer())
       : refusalOf(this.#lastError)

@@ -1,9 +1,10 @@
+import { CacheError, channels, type ErrorEvent } from '@stowage/core'
 import type { Redis } from 'ioredis'
 import type { Argument, CommandClient, SetOptions } from './command-client.ts'
-import { Outbox } from './outbox.ts'
-import { ReplyCounter, SingleReply } from './queue-entry.ts'
-import { QueueAccess, type QueueingClient } from './queueing-client.ts'
-import { bulkString, lineEnd, Request, requestHeader } from './request.ts'
+import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
+import { ReplyCounter, SingleReply } from './replies.ts'
+import { bulkString, lineEnd, type Request, RequestWriter, requestHeader } from './request.ts'
+import { TurnEnd } from './turn-end.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -18,75 +19,108 @@ const px = bulkString('PX')
 /**
  * Sends the frequent commands of the store without the command objects of ioredis: encoded in advance, in one write per
  * turn of the event loop, with minimal entries in the queue of the client. The client does all the rest: it connects,
- * reconnects, decodes the replies, and rejects what is in the queue when the connection is lost.
+ * reconnects, and rejects what is in the queue when the connection is lost.
  */
 export class DirectClient implements CommandClient {
   readonly #client: Redis
-  readonly #access: QueueAccess
-  readonly #outbox: Outbox
+  readonly #writer = new RequestWriter()
+  readonly #turnEnd = new TurnEnd(() => this.flush())
+  /** The queue of the last connection on which it could be used. */
+  #queue: ReplyQueue | undefined
+  #opening: Promise<void> | undefined
+  #hasFailed = false
+  /** The requests of the turn, and the entry of each command. */
+  #requests: Request[] = []
+  #entries: QueueEntry[] = []
   #ttl = 0
   #ttlSuffix = ''
 
   constructor(client: Redis) {
     this.#client = client
-    this.#access = new QueueAccess(client)
-    this.#outbox = new Outbox(client as unknown as QueueingClient)
   }
 
   /** Whether it can be used now. Otherwise the commands have to be sent with the client itself. */
   get isAvailable(): boolean {
-    if (this.#access.isPossible) return true
+    if (this.#queue?.isUsable === true) return true
     this.flush()
+    void this.open()
     return false
+  }
+
+  /** Whether ioredis works differently than expected, so that it never becomes available. */
+  get hasFailed(): boolean {
+    return this.#hasFailed
+  }
+
+  /**
+   * Must be called once the client is connected: makes it available, unless a tool traces the commands of the client. If
+   * ioredis works differently than expected, the reason is published on `stowage:error`, once.
+   */
+  open(): Promise<void> | undefined {
+    if (this.#hasFailed || !isUntraced(this.#client)) return undefined
+    this.#opening ??= this.#openQueue()
+    return this.#opening
+  }
+
+  async #openQueue(): Promise<void> {
+    try {
+      this.#queue = await ReplyQueue.open(this.#client)
+    } catch (cause) {
+      this.#hasFailed = true
+      publishFailure(cause as Error)
+    } finally {
+      this.#opening = undefined
+    }
   }
 
   getBuffer(key: string): Promise<Argument | null> {
     const entry = new SingleReply<Argument | null>('get')
-    this.#outbox.addBatched(new Request(getHeader, [key]), entry)
+    this.#addBatched(single(getHeader, [key]), entry)
     return entry.promise
   }
 
   mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
     const entry = new SingleReply<(Argument | null)[]>('mget')
-    this.#outbox.addBatched(new Request(requestHeader('MGET', keys.length), keys), entry)
+    this.#addBatched(single(requestHeader('MGET', keys.length), keys), entry)
     return entry.promise
   }
 
   set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
     const [first, ttl, isNew] = options
-    if (first === 'NX') return this.#add(new Request(addHeader, [key, value], nx + lineEnd))
-    if (ttl === undefined) return this.#set(new Request(setHeader, [key, value]))
+    if (first === 'NX') return this.#add(single(addHeader, [key, value], nx + lineEnd))
+    if (ttl === undefined) return this.#set(single(setHeader, [key, value]))
     const suffix = this.#suffixFor(ttl)
-    if (isNew === undefined) return this.#set(new Request(setWithTtlHeader, [key, value], suffix))
-    return this.#add(new Request(addWithTtlHeader, [key, value], nx + suffix))
+    if (isNew === undefined) return this.#set(single(setWithTtlHeader, [key, value], suffix))
+    return this.#add(single(addWithTtlHeader, [key, value], nx + suffix))
   }
 
   setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
-    const request = new Request(setWithTtlHeader, pairs, this.#suffixFor(ttl), 2)
-    const counter = new ReplyCounter('set', request.commandCount)
-    this.#outbox.addBatched(request, counter)
+    const suffix = this.#suffixFor(ttl)
+    const counter = new ReplyCounter('set', pairs.length / 2)
+    for (let count = 1; count < counter.count; count++) this.#entries.push(counter)
+    this.#addBatched({ header: setWithTtlHeader, args: pairs, suffix, argsPerCommand: 2 }, counter)
     return counter.promise
   }
 
   mset(pairs: Argument[]): Promise<'OK'> {
-    return this.#set(new Request(requestHeader('MSET', pairs.length), pairs))
+    return this.#set(single(requestHeader('MSET', pairs.length), pairs))
   }
 
   unlink(...keys: string[]): Promise<number> {
-    return this.#send('unlink', new Request(requestHeader('UNLINK', keys.length), keys))
+    return this.#send('unlink', single(requestHeader('UNLINK', keys.length), keys))
   }
 
   pexpire(key: string, ttl: number): Promise<number> {
-    return this.#send('pexpire', new Request(pexpireHeader, [key, String(ttl)]))
+    return this.#send('pexpire', single(pexpireHeader, [key, String(ttl)]))
   }
 
   pttl(key: string): Promise<number> {
-    return this.#send('pttl', new Request(pttlHeader, [key]))
+    return this.#send('pttl', single(pttlHeader, [key]))
   }
 
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     const header = requestHeader('EVALSHA', args.length + 2)
-    return this.#send('evalsha', new Request(header, [digest, String(keyCount), ...args]))
+    return this.#send('evalsha', single(header, [digest, String(keyCount), ...args]))
   }
 
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
@@ -115,7 +149,14 @@ export class DirectClient implements CommandClient {
 
   /** Sends the requests that wait for the end of the turn. */
   flush(): void {
-    this.#outbox.flush()
+    if (this.#entries.length === 0) return
+    const requests = this.#requests
+    const entries = this.#entries
+    this.#requests = []
+    this.#entries = []
+    const queue = this.#queue
+    if (queue?.expect(entries)) this.#writer.write(requests, queue.stream)
+    else for (const entry of entries) entry.reject(new Error('the connection was lost'))
   }
 
   /** The client, for a command that has to follow the earlier ones. */
@@ -126,7 +167,7 @@ export class DirectClient implements CommandClient {
 
   #set(request: Request): Promise<'OK'> {
     const entry = new SingleReply<'OK'>('set')
-    this.#outbox.addBatched(request, entry)
+    this.#addBatched(request, entry)
     return entry.promise
   }
 
@@ -138,8 +179,17 @@ export class DirectClient implements CommandClient {
 
   #send<T>(name: string, request: Request): Promise<T> {
     const entry = new SingleReply<T>(name)
-    this.#outbox.add(request, entry)
+    this.#requests.push(request)
+    this.#entries.push(entry)
+    this.#turnEnd.add(this.#queue?.isEmpty === false)
     return entry.promise
+  }
+
+  /** Adds a request that has waited for the end of a turn already: it is sent when this callback ends. */
+  #addBatched(request: Request, entry: QueueEntry): void {
+    this.#requests.push(request)
+    this.#entries.push(entry)
+    this.#turnEnd.reached()
   }
 
   /** The end of a SET. Most have the same ttl as the one before. */
@@ -150,4 +200,15 @@ export class DirectClient implements CommandClient {
     }
     return this.#ttlSuffix
   }
+}
+
+function single(header: string, args: readonly Argument[], suffix: string = lineEnd): Request {
+  return { header, args, suffix, argsPerCommand: args.length }
+}
+
+function publishFailure(cause: Error): void {
+  if (!channels.error.hasSubscribers) return
+  const message = `redis: this version of ioredis works differently than expected: ${cause.message}. Its public methods are used instead, which take more time. Install a version that the README of @stowage/redis names.`
+  const error = new CacheError('ERR_CACHE_UNSUPPORTED', message, { store: 'redis', cause })
+  channels.error.publish({ cache: '', store: 'redis', key: '', error } satisfies ErrorEvent)
 }

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import type { Argument } from './command-client.ts'
 
 /** Longer arguments are written separately: copying them into the text of other requests would cost more. */
@@ -19,30 +20,14 @@ export const lineEnd = '\r\n'
 const lengthLines: string[] = new Array(4 * 1024)
 
 /** Commands that differ only in their arguments. */
-export class Request {
+export interface Request {
   /** The beginning of each command, encoded in advance, without the end of its last line. */
   readonly header: string
-  /** The end of each command: the end of the line before, and more arguments. */
-  readonly suffix: string
   /** The other arguments, command by command. */
   readonly args: readonly Argument[]
+  /** The end of each command: the end of the line before, and more arguments. */
+  readonly suffix: string
   readonly argsPerCommand: number
-
-  constructor(
-    header: string,
-    args: readonly Argument[],
-    suffix: string = lineEnd,
-    argsPerCommand: number = args.length,
-  ) {
-    this.header = header
-    this.args = args
-    this.suffix = suffix
-    this.argsPerCommand = argsPerCommand
-  }
-
-  get commandCount(): number {
-    return this.argsPerCommand === 0 ? 1 : this.args.length / this.argsPerCommand
-  }
 }
 
 /** Returns the beginning of a request: https://redis.io/docs/latest/develop/reference/protocol-spec/#arrays */
@@ -62,46 +47,63 @@ function lengthLine(length: number): string {
   return lengthLines[length] as string
 }
 
-/** Encodes requests as arrays of bulk strings, in blocks. */
-export class RequestEncoder {
-  readonly #requests: readonly Request[]
-  /** The next command: the index of its request, and of its first argument. */
-  #request = 0
-  #argument = 0
-  /** The first command after the encoded block. */
+/** Writes requests as arrays of bulk strings, in blocks. */
+export class RequestWriter {
+  /** Whether the last text was ASCII, as the next one probably is. */
+  #isAscii = true
+  /** The first command after the encoded block: the index of its request, and of its first argument. */
   #endRequest = 0
   #endArgument = 0
 
-  constructor(requests: readonly Request[]) {
-    this.#requests = requests
-  }
-
-  get isAtEnd(): boolean {
-    return this.#request === this.#requests.length
+  write(requests: readonly Request[], stream: Writable): void {
+    this.#endRequest = 0
+    this.#endArgument = 0
+    while (this.#endRequest < requests.length) this.#writeBlock(requests, stream)
   }
 
   /**
-   * Encodes the next commands: as one text, or as its parts if some arguments are bytes or long.
-   *
-   * @param lengthOf returns the number of bytes of a text
+   * ASCII is checked once for all texts of a block: counting the bytes of each argument would copy texts that are not
+   * contiguous in memory, such as a result of `JSON.stringify`.
    */
-  encode(lengthOf: (text: string) => number): Argument[] {
+  #writeBlock(requests: readonly Request[], stream: Writable): void {
+    const request = this.#endRequest
+    const argument = this.#endArgument
+    let parts = this.#encode(requests, request, argument, this.#isAscii)
+    const isAscii = parts.every(isAsciiOrBytes)
+    if (this.#isAscii && !isAscii) parts = this.#encode(requests, request, argument, false)
+    this.#isAscii = isAscii
+    if (parts.length > 1) stream.cork()
+    for (const part of parts) {
+      // Copying the bytes is faster than converting to UTF-8.
+      if (typeof part === 'string') stream.write(part, isAscii ? 'latin1' : 'utf8')
+      else stream.write(part)
+    }
+    if (parts.length > 1) stream.uncork()
+  }
+
+  /**
+   * Encodes the next commands, from an argument of a request on: as one text, or as its parts if some arguments are bytes
+   * or long. With `isAscii`, each character of a text counts as one byte.
+   */
+  #encode(
+    requests: readonly Request[],
+    from: number,
+    fromArgument: number,
+    isAscii: boolean,
+  ): Argument[] {
     const parts: Argument[] = []
     const text = new TextBuilder()
-    let index = this.#request
-    let next = this.#argument
-    while (index < this.#requests.length && text.length < charsPerBlock) {
-      const { header, args, suffix, argsPerCommand } = this.#requests[index] as Request
+    let index = from
+    let next = fromArgument
+    while (index < requests.length && text.length < charsPerBlock) {
+      const { header, args, suffix, argsPerCommand } = requests[index] as Request
       text.add(header)
       for (const end = next + argsPerCommand; next < end; next++) {
         const argument = args[next] as Argument
-        if (typeof argument === 'string' && argument.length <= maxInlineLength) {
-          text.add(lengthLine(lengthOf(argument)))
-          text.add(argument)
-          continue
-        }
-        text.add(lengthLine(Buffer.byteLength(argument)))
-        parts.push(text.take(), argument)
+        const isInline = typeof argument === 'string' && argument.length <= maxInlineLength
+        text.add(lengthLine(isInline && isAscii ? argument.length : Buffer.byteLength(argument)))
+        if (isInline) text.add(argument)
+        else parts.push(text.take(), argument)
       }
       text.add(suffix)
       if (next < args.length) continue
@@ -113,26 +115,21 @@ export class RequestEncoder {
     this.#endArgument = next
     return parts
   }
+}
 
-  /** Continues after the encoded commands. */
-  advance(): void {
-    this.#request = this.#endRequest
-    this.#argument = this.#endArgument
-  }
+function isAsciiOrBytes(part: Argument): boolean {
+  return typeof part !== 'string' || Buffer.byteLength(part) === part.length
 }
 
 /** Builds a text of many short and some long pieces. */
 class TextBuilder {
+  /** In characters. */
+  length = 0
   #pieces: string[] = []
   #text = ''
-  #length = 0
-
-  get length(): number {
-    return this.#length
-  }
 
   add(piece: string): void {
-    this.#length += piece.length
+    this.length += piece.length
     if (piece.length <= maxConcatenatedLength) this.#text += piece
     else {
       this.#pieces.push(this.#text, piece)
@@ -149,7 +146,7 @@ class TextBuilder {
       this.#pieces = []
     }
     this.#text = ''
-    this.#length = 0
+    this.length = 0
     return text
   }
 }

@@ -1,9 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { redis } from '@stowage/redis'
 import { startCluster, startRedis } from '@stowage/test-servers'
-import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { QueueAccess } from '../../src/protocol/queueing-client.ts'
 import { sentCommands, wrapSendCommand } from '../wrap-send-command.ts'
 
 const server = await startRedis()
@@ -78,30 +76,4 @@ test('small values with one ttl become two scripts, and a value that a script ca
   sentCommands.length = 0
   await setAll()
   expect(sentCommands).toEqual(['evalsha', 'evalsha'])
-})
-
-describe('the queue of ioredis is not used', () => {
-  /** Has what is used of the members of an ioredis client. */
-  class Client {
-    readonly commandQueue = { push(_item: object) {}, shift() {} }
-    sendCommand(command: object) {
-      this.commandQueue.push({ command: command })
-    }
-  }
-
-  test.each([
-    ['if a later version has no queue', { commandQueue: undefined }],
-    ['if a later version has another kind of queue', { commandQueue: { enqueue() {} } }],
-    ['if a later version sends commands in another way', { sendCommand: () => {} }],
-    ['if a later version has no sendCommand', { sendCommand: undefined }],
-  ])('%s', (_, changes) => {
-    expect(new QueueAccess(new Client()).isPossible).toBe(true)
-    expect(new QueueAccess(Object.assign(new Client(), changes)).isPossible).toBe(false)
-  })
-
-  test('but it is used with the installed version', () => {
-    const client = new Redis({ lazyConnect: true })
-    expect(new QueueAccess(client).isPossible).toBe(true)
-    client.disconnect()
-  })
 })

@@ -1,11 +1,12 @@
 import { randomBytes, randomInt } from 'node:crypto'
+import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { Argument } from '../../src/protocol/command-client.ts'
 import {
   bulkString,
   lineEnd,
-  Request,
-  RequestEncoder,
+  type Request,
+  RequestWriter,
   requestHeader,
 } from '../../src/protocol/request.ts'
 
@@ -21,11 +22,12 @@ function randomRequest(): Request {
   const count = argsPerCommand === 0 ? 0 : argsPerCommand * (1 + randomInt(40))
   const args = Array.from({ length: count }, randomArgument)
   const header = requestHeader('SET', argsPerCommand + 1)
-  return new Request(header, args, bulkString('NX') + lineEnd, argsPerCommand)
+  return { header, args, suffix: bulkString('NX') + lineEnd, argsPerCommand }
 }
 
 /** The commands of a random request as arrays of bulk strings, encoded one by one. */
-function encodeSimply({ args, argsPerCommand, commandCount }: Request): Buffer {
+function encodeSimply({ args, argsPerCommand }: Request): Buffer {
+  const commandCount = argsPerCommand === 0 ? 1 : args.length / argsPerCommand
   const commands = Array.from({ length: commandCount }, (_, index) => {
     const own = args.slice(index * argsPerCommand, (index + 1) * argsPerCommand)
     const bulks = ['SET', ...own, 'NX'].flatMap((arg) => [
@@ -38,30 +40,36 @@ function encodeSimply({ args, argsPerCommand, commandCount }: Request): Buffer {
   return Buffer.concat(commands)
 }
 
-test('random requests are encoded in blocks, also if a block is encoded twice', () => {
+/** Writes the requests of each turn, and returns the chunks that the socket gets. */
+function chunksOf(...turns: readonly Request[][]): Buffer[] {
+  const chunks: Buffer[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  const writer = new RequestWriter()
+  for (const requests of turns) writer.write(requests, stream)
+  return chunks
+}
+
+test('random requests are written as arrays of bulk strings, after ASCII and after other text', () => {
   for (let round = 0; round < 30; round++) {
-    const requests = Array.from({ length: 1 + randomInt(5) }, randomRequest)
-    const encoder = new RequestEncoder(requests)
-    const blocks: Buffer[] = []
-    while (!encoder.isAtEnd) {
-      if (randomInt(2) === 0) encoder.encode((text) => text.length)
-      const parts = encoder.encode(Buffer.byteLength)
-      blocks.push(Buffer.concat(parts.map((part) => Buffer.from(part as string))))
-      encoder.advance()
-    }
-    expect(Buffer.concat(blocks).equals(Buffer.concat(requests.map(encodeSimply)))).toBe(true)
+    const turns = Array.from({ length: 1 + randomInt(3) }, () =>
+      Array.from({ length: 1 + randomInt(5) }, randomRequest),
+    )
+    const expected = Buffer.concat(turns.flat().map(encodeSimply))
+    expect(Buffer.concat(chunksOf(...turns)).equals(expected)).toBe(true)
   }
 })
 
 test('a block ends after 64 KiB of text, also between the commands of a request', () => {
   const args = Array.from({ length: 400 }, () => 'x'.repeat(1_000))
-  const encoder = new RequestEncoder([new Request(requestHeader('SET', 2), args, lineEnd, 2)])
-  const sizes: number[] = []
-  for (; !encoder.isAtEnd; encoder.advance()) {
-    const [text = '', ...others] = encoder.encode(Buffer.byteLength)
-    expect(others).toEqual([])
-    sizes.push(text.length)
-  }
+  const header = requestHeader('SET', 2)
+  const sizes = chunksOf([{ header, args, suffix: lineEnd, argsPerCommand: 2 }]).map(
+    ({ length }) => length,
+  )
   expect(sizes.length).toBe(7)
   expect(Math.max(...sizes)).toBeLessThan(64 * 1024 + 2_100)
 })

@@ -1,7 +1,7 @@
 import slotOf from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
 import type { Argument, CommandClient, SetOptions } from '../../protocol/command-client.ts'
-import { MethodCheck } from '../../protocol/queueing-client.ts'
+import { isUntraced } from '../../protocol/ioredis-internals.ts'
 import { DirectNode } from './direct-node.ts'
 
 /**
@@ -14,7 +14,6 @@ export class ClusterCommands implements CommandClient {
   readonly #timeoutMs: number
   /** By `host:port`, as in the table of slots. */
   readonly #nodes = new Map<string, DirectNode>()
-  readonly #sendCommand = new MethodCheck(/\bconnectionPool\b/)
   readonly #directNodes = new WeakMap<Redis, DirectNode>()
 
   /** @param client the cluster client, which has the methods of a single server's client */
@@ -38,9 +37,9 @@ export class ClusterCommands implements CommandClient {
     return directNode
   }
 
-  /** False if a tool for tracing has replaced `sendCommand` of the cluster client. */
+  /** False if a tool traces the commands of the cluster client. */
   get isAvailable(): boolean {
-    if (this.#sendCommand.isOriginal(this.#cluster.sendCommand)) return true
+    if (isUntraced(this.#cluster)) return true
     this.flush()
     return false
   }

@@ -119,8 +119,13 @@ export class ClusterConnection extends ReconnectingConnection {
   }
 
   async #onReady(): Promise<void> {
-    await Promise.all(this.masters().map(connectNode))
+    await Promise.all(this.masters().map((node) => this.#connectMaster(node)))
     if (this.#cluster.status === 'ready') this.markConnected()
+  }
+
+  async #connectMaster(node: Redis): Promise<void> {
+    await connectNode(node)
+    if (node.status === 'ready') await this.#directClientOf(node).open()
   }
 
   #onClose(): void {
