@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,10 +10,11 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { publishedPackages } from '../scripts/lib/published.mjs'
+import { splitCode } from '../scripts/lib/markdown.mjs'
+import { filesForRegistry, publishedPackages } from '../scripts/lib/published.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -28,6 +30,26 @@ describe.each(published)('$manifest.name', ({ folder, manifest }) => {
     expect(manifest).toMatchObject({ license: 'MIT', engines: { node: '>=20.19' } })
     expect(manifest.files).toEqual(expect.arrayContaining(['dist', 'src']))
   })
+})
+
+test('a published package names the repository, and the links of its README lead there', () => {
+  const url = 'https://github.com/owner/name'
+  const isPath = (link: string) => link.startsWith(`${url}/blob/HEAD/`)
+  for (const { file, published: text } of filesForRegistry('owner/name')) {
+    const folder = relative(root, dirname(file))
+    if (file.endsWith('.json')) {
+      expect(JSON.parse(text)).toMatchObject({
+        repository: { type: 'git', url: `git+${url}.git`, directory: folder },
+        homepage: `${url}/tree/HEAD/${folder}#readme`,
+        bugs: `${url}/issues`,
+      })
+    }
+    for (const link of file.endsWith('.md') ? linksOf(text) : []) {
+      const [path = ''] = link.slice(`${url}/blob/HEAD/`.length).split('#')
+      if (isPath(link)) expect(existsSync(join(root, path)), link).toBe(true)
+      else expect(link).toMatch(/^(https:|#)/)
+    }
+  }
 })
 
 test('all published packages have one version, and are released together', () => {
@@ -69,6 +91,14 @@ test('the workflows test the supported versions of Node, and may sign the proven
   expect(read('.github/workflows/ci.yml')).toContain(`node: [${supported.join(', ')}]`)
   expect(read('.github/workflows/release.yml')).toContain('id-token: write')
 })
+
+function linksOf(text: string): string[] {
+  return splitCode(text)
+    .filter(([isCode]) => !isCode)
+    .flatMap(([, prose]) =>
+      [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link as string),
+    )
+}
 
 /** A workspace that has only what the plan of a release depends on. */
 function copyManifests(to: string): void {
