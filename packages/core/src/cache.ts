@@ -1,4 +1,5 @@
 import { type CacheOptions, type NamespaceOptions, optionNames } from './cache-options.ts'
+import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
@@ -182,8 +183,13 @@ export class Cache {
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#keyspace.toStorageKey(key)
-    const found = this.#reader.read(storageKey, undefined, options)
-    return this.#reader.publishFresh<T>(storageKey, found instanceof Promise ? await found : found)
+    try {
+      const reading = this.#reader.read(storageKey, undefined, options)
+      const found = reading instanceof Promise ? await reading : reading
+      return this.#reader.publishFresh<T>(storageKey, found)
+    } catch (error) {
+      return rethrowAtCaller(error, storageKey)
+    }
   }
 
   /**
@@ -197,7 +203,7 @@ export class Cache {
   getShared<T = unknown>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
     const storageKey = this.#keyspace.toStorageKey(key)
     const reader = this.#uncopied
-    const found = reader.read(storageKey, undefined, options)
+    const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
     return found instanceof Promise
       ? found.then((each) => reader.publishFresh<T>(storageKey, each))
       : reader.publishFresh<T>(storageKey, found)
@@ -217,7 +223,7 @@ export class Cache {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
     const storageKeys = keys.map((key) => this.#keyspace.toStorageKey(key))
-    const items = await this.#entries.store.getMany(storageKeys, options)
+    const items = await atCaller(this.#entries.store.getMany(storageKeys, options))
     const entries = await this.#reader.freshEntries(storageKeys, items, options)
     return storageKeys.map((key, index) => this.#entries.publishRead<T>(key, entries[index]))
   }
@@ -241,8 +247,8 @@ export class Cache {
       const storageKey = this.#storageKeyForWrite(key)
       const item = this.#entries.encode(storageKey, value)
       const ttl = this.#ttlOf(options)
-      if (ttl === 0) return Promise.resolve(this.#store.delete(storageKey)).then(() => {})
-      return Promise.resolve(this.#entries.store.set(storageKey, item, ttl))
+      if (ttl === 0) return this.delete(key).then(() => {})
+      return Promise.resolve(atCaller(this.#entries.store.set(storageKey, item, ttl), storageKey))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -265,8 +271,8 @@ export class Cache {
       return [storageKey, this.#entries.encode(storageKey, value)] as const
     })
     const ttl = this.#ttlOf(options)
-    if (ttl === 0) await this.#store.deleteMany(encoded.map(([key]) => key))
-    else await this.#entries.store.setMany(encoded, ttl)
+    if (ttl === 0) await atCaller(this.#store.deleteMany(encoded.map(([key]) => key)))
+    else await atCaller(this.#entries.store.setMany(encoded, ttl))
   }
 
   /**
@@ -282,14 +288,15 @@ export class Cache {
     const ttl = this.#ttlOf(options)
     if (options?.tags === undefined) {
       const item = this.#entries.encode(storageKey, value)
-      return ttl !== 0 && this.#updates.add(storageKey, item, ttl)
+      return ttl !== 0 && (await atCaller(this.#updates.add(storageKey, item, ttl), storageKey))
     }
-    return this.#taggedWrites.write(
+    const adding = this.#taggedWrites.write(
       [[storageKey, value]],
       options.tags,
       async (store, [entry]) =>
         ttl !== 0 && this.#updates.addTo(store, storageKey, entry?.[1], ttl),
     )
+    return atCaller(adding, storageKey)
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
@@ -298,11 +305,12 @@ export class Cache {
     const encoded = this.#taggedWrites.encode(storageKey, value, options?.tags)
     if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
     let isReplaced = false
-    await this.#updates.update('replace', storageKey, async (current) => {
+    const replacing = this.#updates.update('replace', storageKey, async (current) => {
       const item = await encoded
       isReplaced = current !== undefined
       return isReplaced ? { item, ttl: this.#ttlOf(options) } : undefined
     })
+    await atCaller(replacing, storageKey)
     return isReplaced
   }
 
@@ -325,13 +333,14 @@ export class Cache {
     checkFunction(change, 'update(key, (current) => next)')
     const storageKey = this.#keyspace.toStorageKey(key)
     let result: T | undefined
-    await this.#updates.update<T>('update', storageKey, async (current, flight) => {
+    const updating = this.#updates.update<T>('update', storageKey, async (current, flight) => {
       const facts = await this.#taggedWrites.factsOf(options?.tags)
       result = await runForFlight(flight, () => change(current))
       const item =
         result === undefined ? undefined : this.#entries.encode(storageKey, result, facts)
       return { item, ttl: this.#ttlOf(options) }
     })
+    await atCaller(updating, storageKey)
     return result
   }
 
@@ -343,7 +352,8 @@ export class Cache {
    * if (message !== undefined) console.log(message)
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
-    return this.#updates.pull<T>(this.#keyspace.toStorageKey(key))
+    const storageKey = this.#keyspace.toStorageKey(key)
+    return atCaller(this.#updates.pull<T>(storageKey), storageKey)
   }
 
   /**
@@ -356,7 +366,10 @@ export class Cache {
    */
   async snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
     const storageKey = this.#keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await this.#updates.read(storageKey, options)
+    const { item, entry, staleMs } = await atCaller(
+      this.#updates.read(storageKey, options),
+      storageKey,
+    )
     const value = this.#entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
     return new EntrySnapshot<T>(storageKey, value, item, this.#snapshots)
   }
@@ -479,7 +492,8 @@ export class Cache {
    * whether a fresh one existed.
    */
   async expire(key: string): Promise<boolean> {
-    return this.#updates.expire(this.#keyspace.toStorageKey(key))
+    const storageKey = this.#keyspace.toStorageKey(key)
+    return atCaller(this.#updates.expire(storageKey), storageKey)
   }
 
   /**
@@ -496,7 +510,7 @@ export class Cache {
     tags: string | readonly string[],
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
-    await this.#root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
+    await atCaller(this.#root.tags.invalidate(checkTags([tags].flat()), options.stale === true))
   }
 
   /**
@@ -570,7 +584,7 @@ export class Cache {
     this.#entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
     const expiry = ttl === 0 ? 1 : ttl
-    return this.#updates.increment(storageKey, by, expiry)
+    return atCaller(this.#updates.increment(storageKey, by, expiry), storageKey)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
@@ -589,18 +603,20 @@ export class Cache {
   async touch(key: string, options?: TtlOptions): Promise<boolean> {
     const ttl = this.#ttlOf(options)
     const storageKey = ttl === 0 ? this.#storageKeyForWrite(key) : this.#keyspace.toStorageKey(key)
-    return ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
+    const touching = ttl === 0 ? this.#store.delete(storageKey) : this.#store.touch(storageKey, ttl)
+    return atCaller(touching, storageKey)
   }
 
   /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
   async delete(key: string): Promise<boolean> {
-    return this.#store.delete(this.#storageKeyForWrite(key))
+    const storageKey = this.#storageKeyForWrite(key)
+    return atCaller(this.#store.delete(storageKey), storageKey)
   }
 
   /** Deletes the values. Returns how many existed. */
   async deleteMany(keys: readonly string[]): Promise<number> {
     checkKeys('deleteMany', keys)
-    return this.#store.deleteMany(keys.map((key) => this.#storageKeyForWrite(key)))
+    return atCaller(this.#store.deleteMany(keys.map((key) => this.#storageKeyForWrite(key))))
   }
 
   /**
@@ -615,10 +631,10 @@ export class Cache {
     const writes = this.#scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
     // Of a prefix whose keys cannot be listed, the store contains this generation only. The primary store keeps all others.
-    if (prefix === '') await this.#store.clear()
+    if (prefix === '') await atCaller(this.#store.clear())
     else {
       recoveryOf(this.#root.directStore)?.noteClear(prefix)
-      await this.#deleteListed(prefix)
+      await atCaller(this.#deleteListed(prefix))
     }
     // A flight that began meanwhile may have read what is cleared now.
     this.#scope.invalidateAll(prefix)
@@ -698,7 +714,7 @@ export class Cache {
 
   /** Resolves if the backend replies now. */
   async ping(): Promise<void> {
-    await this.#store.ping()
+    await atCaller(this.#store.ping())
   }
 
   /**
@@ -780,7 +796,8 @@ export class Cache {
     options: WriteOptions,
   ): Promise<void> {
     const stored = entries.map(([key, value]) => [this.#storageKeyForWrite(key), value] as const)
-    return this.#taggedWrites.set(stored, options.tags, this.#ttlOf(options))
+    const [only] = stored.length === 1 ? stored : []
+    return atCaller(this.#taggedWrites.set(stored, options.tags, this.#ttlOf(options)), only?.[0])
   }
 
   get #loads(): RememberCalls {
