@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,11 +10,12 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { licencesTable } from '../scripts/lib/licences-table.mjs'
-import { publishedPackages } from '../scripts/lib/published.mjs'
+import { splitCode } from '../scripts/lib/markdown.mjs'
+import { filesForRegistry, publishedPackages } from '../scripts/lib/published.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -29,6 +31,26 @@ describe.each(published)('$manifest.name', ({ folder, manifest }) => {
     expect(manifest).toMatchObject({ license: 'MIT', engines: { node: '>=20.19' } })
     expect(manifest.files).toEqual(expect.arrayContaining(['dist', 'src']))
   })
+})
+
+test('a published package names the repository, and the links of its README lead there', () => {
+  const url = 'https://github.com/owner/name'
+  const isPath = (link: string) => link.startsWith(`${url}/blob/HEAD/`)
+  for (const { file, published: text } of filesForRegistry('owner/name')) {
+    const folder = relative(root, dirname(file))
+    if (file.endsWith('.json')) {
+      expect(JSON.parse(text)).toMatchObject({
+        repository: { type: 'git', url: `git+${url}.git`, directory: folder },
+        homepage: `${url}/tree/HEAD/${folder}#readme`,
+        bugs: `${url}/issues`,
+      })
+    }
+    for (const link of file.endsWith('.md') ? linksOf(text) : []) {
+      const [path = ''] = link.slice(`${url}/blob/HEAD/`.length).split('#')
+      if (isPath(link)) expect(existsSync(join(root, path)), link).toBe(true)
+      else expect(link).toMatch(/^(https:|#)/)
+    }
+  }
 })
 
 test('all published packages have one version, and are released together', () => {
@@ -74,6 +96,14 @@ test('the workflows test the supported versions of Node, and may sign the proven
 test('the page on versions lists the licence of each package that users install', () => {
   expect(read('docs/versions.md')).toContain(licencesTable(root))
 })
+
+function linksOf(text: string): string[] {
+  return splitCode(text)
+    .filter(([isCode]) => !isCode)
+    .flatMap(([, prose]) =>
+      [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link as string),
+    )
+}
 
 /** A workspace that has only what the plan of a release depends on. */
 function copyManifests(to: string): void {

@@ -60,7 +60,7 @@ function optionsFor(name, format, entries) {
       comments: { jsdoc: false },
       // Jest cannot import from CommonJS.
       ...(format === 'cjs' && { dynamicImportInCjs: false }),
-      plugins: [withoutSources],
+      plugins: [withoutSources, requiresInPlace],
     },
     logLevel: 'warn',
   }
@@ -74,6 +74,20 @@ const withoutSources = {
       if (!file.fileName.endsWith('.map')) continue
       const { sourcesContent: _, ...map } = JSON.parse(file.source)
       file.source = JSON.stringify(map)
+    }
+  },
+}
+
+const deferredRequire =
+  /await Promise\.resolve\(\)\.then\(\(\) => (\/\* @__PURE__ \*\/ __toESM\(require\("[^"]+"\)(?:, 1)?\))\)/g
+
+/** Bundlers recognise an optional package by a `require` within `try`, but not in a function within that. */
+const requiresInPlace = {
+  name: 'requires-in-place',
+  generateBundle(_options, files) {
+    for (const file of Object.values(files)) {
+      // Of the same length, so that the source map stays correct.
+      file.code &&= file.code.replace(deferredRequire, (text, call) => call.padEnd(text.length))
     }
   },
 }

@@ -1,5 +1,6 @@
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
+import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
@@ -115,11 +116,13 @@ export class Cache {
   async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
     if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const found = this.#parts.reader.read(storageKey, undefined, options)
-    return this.#parts.reader.publishFresh<T>(
-      storageKey,
-      found instanceof Promise ? await found : found,
-    )
+    try {
+      const reading = this.#parts.reader.read(storageKey, undefined, options)
+      const found = reading instanceof Promise ? await reading : reading
+      return this.#parts.reader.publishFresh<T>(storageKey, found)
+    } catch (error) {
+      return rethrowAtCaller(error, storageKey)
+    }
   }
 
   /**
@@ -136,7 +139,7 @@ export class Cache {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
     const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
-    const items = await this.#parts.entries.store.getMany(storageKeys, options)
+    const items = await atCaller(this.#parts.entries.store.getMany(storageKeys, options))
     const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
     return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
   }
@@ -160,8 +163,10 @@ export class Cache {
       const storageKey = this.#parts.storageKeyForWrite(key)
       const item = this.#parts.entries.encode(storageKey, value)
       const ttl = this.#parts.ttlOf(options)
-      if (ttl === 0) return Promise.resolve(this.#parts.store.delete(storageKey)).then(() => {})
-      return Promise.resolve(this.#parts.entries.store.set(storageKey, item, ttl))
+      if (ttl === 0) return this.delete(key).then(() => {})
+      return Promise.resolve(
+        atCaller(this.#parts.entries.store.set(storageKey, item, ttl), storageKey),
+      )
     } catch (error) {
       return Promise.reject(error)
     }
@@ -184,8 +189,8 @@ export class Cache {
       return [storageKey, this.#parts.entries.encode(storageKey, value)] as const
     })
     const ttl = this.#parts.ttlOf(options)
-    if (ttl === 0) await this.#parts.store.deleteMany(encoded.map(([key]) => key))
-    else await this.#parts.entries.store.setMany(encoded, ttl)
+    if (ttl === 0) await atCaller(this.#parts.store.deleteMany(encoded.map(([key]) => key)))
+    else await atCaller(this.#parts.entries.store.setMany(encoded, ttl))
   }
 
   /**
@@ -201,14 +206,17 @@ export class Cache {
     const ttl = this.#parts.ttlOf(options)
     if (options?.tags === undefined) {
       const item = this.#parts.entries.encode(storageKey, value)
-      return ttl !== 0 && this.#parts.updates.add(storageKey, item, ttl)
+      return (
+        ttl !== 0 && (await atCaller(this.#parts.updates.add(storageKey, item, ttl), storageKey))
+      )
     }
-    return this.#parts.taggedWrites.write(
+    const adding = this.#parts.taggedWrites.write(
       [[storageKey, value]],
       options.tags,
       async (store, [entry]) =>
         ttl !== 0 && this.#parts.updates.addTo(store, storageKey, entry?.[1], ttl),
     )
+    return atCaller(adding, storageKey)
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
@@ -217,11 +225,12 @@ export class Cache {
     const encoded = this.#parts.taggedWrites.encode(storageKey, value, options?.tags)
     if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
     let isReplaced = false
-    await this.#parts.updates.update('replace', storageKey, async (current) => {
+    const replacing = this.#parts.updates.update('replace', storageKey, async (current) => {
       const item = await encoded
       isReplaced = current !== undefined
       return isReplaced ? { item, ttl: this.#parts.ttlOf(options) } : undefined
     })
+    await atCaller(replacing, storageKey)
     return isReplaced
   }
 
@@ -244,13 +253,18 @@ export class Cache {
     checkFunction(change, 'update(key, (current) => next)')
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     let result: T | undefined
-    await this.#parts.updates.update<T>('update', storageKey, async (current, flight) => {
-      const facts = await this.#parts.taggedWrites.factsOf(options?.tags)
-      result = await runForFlight(flight, () => change(current))
-      const item =
-        result === undefined ? undefined : this.#parts.entries.encode(storageKey, result, facts)
-      return { item, ttl: this.#parts.ttlOf(options) }
-    })
+    const updating = this.#parts.updates.update<T>(
+      'update',
+      storageKey,
+      async (current, flight) => {
+        const facts = await this.#parts.taggedWrites.factsOf(options?.tags)
+        result = await runForFlight(flight, () => change(current))
+        const item =
+          result === undefined ? undefined : this.#parts.entries.encode(storageKey, result, facts)
+        return { item, ttl: this.#parts.ttlOf(options) }
+      },
+    )
+    await atCaller(updating, storageKey)
     return result
   }
 
@@ -262,7 +276,8 @@ export class Cache {
    * if (message !== undefined) console.log(message)
    */
   async pull<T = unknown>(key: string): Promise<T | undefined> {
-    return this.#parts.updates.pull<T>(this.#parts.keyspace.toStorageKey(key))
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    return atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
   }
 
   /**
@@ -275,7 +290,10 @@ export class Cache {
    */
   async snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await this.#parts.updates.read(storageKey, options)
+    const { item, entry, staleMs } = await atCaller(
+      this.#parts.updates.read(storageKey, options),
+      storageKey,
+    )
     const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
     return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
   }
@@ -385,7 +403,8 @@ export class Cache {
    * whether a fresh one existed.
    */
   async expire(key: string): Promise<boolean> {
-    return this.#parts.updates.expire(this.#parts.keyspace.toStorageKey(key))
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    return atCaller(this.#parts.updates.expire(storageKey), storageKey)
   }
 
   /**
@@ -402,7 +421,9 @@ export class Cache {
     tags: string | readonly string[],
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
-    await this.#parts.root.tags.invalidate(checkTags([tags].flat()), options.stale === true)
+    await atCaller(
+      this.#parts.root.tags.invalidate(checkTags([tags].flat()), options.stale === true),
+    )
   }
 
   /**
@@ -476,7 +497,7 @@ export class Cache {
     this.#parts.entries.assertCounters(storageKey)
     // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
     const expiry = ttl === 0 ? 1 : ttl
-    return this.#parts.updates.increment(storageKey, by, expiry)
+    return atCaller(this.#parts.updates.increment(storageKey, by, expiry), storageKey)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
@@ -496,20 +517,23 @@ export class Cache {
     const ttl = this.#parts.ttlOf(options)
     const storageKey =
       ttl === 0 ? this.#parts.storageKeyForWrite(key) : this.#parts.keyspace.toStorageKey(key)
-    return ttl === 0
-      ? this.#parts.store.delete(storageKey)
-      : this.#parts.store.touch(storageKey, ttl)
+    const touching =
+      ttl === 0 ? this.#parts.store.delete(storageKey) : this.#parts.store.touch(storageKey, ttl)
+    return atCaller(touching, storageKey)
   }
 
   /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
   async delete(key: string): Promise<boolean> {
-    return this.#parts.store.delete(this.#parts.storageKeyForWrite(key))
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    return atCaller(this.#parts.store.delete(storageKey), storageKey)
   }
 
   /** Deletes the values. Returns how many existed. */
   async deleteMany(keys: readonly string[]): Promise<number> {
     checkKeys('deleteMany', keys)
-    return this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key)))
+    return atCaller(
+      this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key))),
+    )
   }
 
   /**
@@ -524,10 +548,10 @@ export class Cache {
     const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
     // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
-    if (prefix === '') await this.#parts.store.clear()
+    if (prefix === '') await atCaller(this.#parts.store.clear())
     else {
       recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
-      await this.#deleteListed(prefix)
+      await atCaller(this.#deleteListed(prefix))
     }
     // A flight that began meanwhile may have read what is cleared now.
     this.#parts.scope.invalidateAll(prefix)
@@ -607,7 +631,7 @@ export class Cache {
 
   /** Resolves if the backend replies now. */
   async ping(): Promise<void> {
-    await this.#parts.store.ping()
+    await atCaller(this.#parts.store.ping())
   }
 
   /**
@@ -644,7 +668,11 @@ export class Cache {
     const stored = entries.map(
       ([key, value]) => [this.#parts.storageKeyForWrite(key), value] as const,
     )
-    return this.#parts.taggedWrites.set(stored, options.tags, this.#parts.ttlOf(options))
+    const [only] = stored.length === 1 ? stored : []
+    return atCaller(
+      this.#parts.taggedWrites.set(stored, options.tags, this.#parts.ttlOf(options)),
+      only?.[0],
+    )
   }
 
   #createNamespace(name: string, options: NamespaceOptions = {}): Cache {

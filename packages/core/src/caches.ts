@@ -33,6 +33,18 @@ export interface Health {
   readonly error?: unknown
 }
 
+export interface StatusOptions<Name extends string> {
+  /** The caches that the application cannot work without. @default all */
+  readonly required?: readonly Name[]
+}
+
+/** The state of an application, for a readiness probe. */
+export interface Status<Name extends string> {
+  /** `'degraded'`: only caches that are not required do not reply. `'unavailable'`: a required one does not reply. */
+  readonly status: 'ok' | 'degraded' | 'unavailable'
+  readonly health: Readonly<Record<Name, Health>>
+}
+
 /** Named caches, each created on its first use. @see createCaches */
 export class Caches<Name extends string = string> {
   readonly #options: CachesOptions<Name>
@@ -84,17 +96,39 @@ export class Caches<Name extends string = string> {
   }
 
   /**
-   * Waits until every backend replies to a ping, retrying every 50 ms: use it when the application starts.
-   * `within` is the timeout, 5 seconds by default.
+   * Pings every backend, like {@link health}, and returns whether the application can work: for a readiness probe. While
+   * only caches that it does not require are unreachable, as `remember` does not, it is degraded.
+   *
+   * @throws CacheError `ERR_CACHE_CONFIG` if `required` has a name that is not defined
+   * @example
+   * const { status } = await caches.status({ required: ['session'] })
+   * console.log(status === 'unavailable' ? 503 : 200)
+   */
+  async status({ required = this.names }: StatusOptions<Name> = {}): Promise<Status<Name>> {
+    this.#assertDefined(required)
+    const health = await this.health()
+    const isOk = (name: Name) => health[name].ok
+    const failed = required.every(isOk) ? 'degraded' : 'unavailable'
+    return { status: this.names.every(isOk) ? 'ok' : failed, health }
+  }
+
+  /**
+   * Waits until every backend replies to a ping, or those of the `required` caches, retrying every 50 ms: use it when the
+   * application starts. `within` is the timeout, 5 seconds by default.
    *
    * @throws CacheError of the first unreachable backend, after the timeout
    * @example
    * await caches.ready({ within: '30s' })
    */
-  async ready({ within = '5s' }: { readonly within?: Duration } = {}): Promise<void> {
+  async ready({
+    within = '5s',
+    required = this.names,
+  }: StatusOptions<Name> & { readonly within?: Duration } = {}): Promise<void> {
+    this.#assertDefined(required)
     const deadline = this.#clock.now() + milliseconds(within)
     for (;;) {
-      const failed = Object.values<Health>(await this.health()).find(({ ok }) => !ok)
+      const results = await Promise.all(required.map((name) => this.#ping(name)))
+      const failed = results.find(({ ok }) => !ok)
       if (failed === undefined) return
       if (this.#clock.now() >= deadline) throw failed.error
       await this.#clock.sleep(50)
@@ -125,11 +159,16 @@ export class Caches<Name extends string = string> {
   }
 
   #create(name: Name): Cache {
-    if (!Object.hasOwn(this.#options.stores, name)) throw undefinedName(name, this.#options)
+    this.#assertDefined([name])
     const definition = this.#options.stores[name]
     const { store, ...options } =
       typeof definition === 'function' ? { store: definition } : definition
     return new Cache(store(), { ...mergeOptions({ clock: this.#clock }, options), name })
+  }
+
+  #assertDefined(names: readonly Name[]): void {
+    const unknown = names.find((name) => !Object.hasOwn(this.#options.stores, name))
+    if (unknown !== undefined) throw undefinedName(unknown, this.#options)
   }
 
   async #ping(name: Name): Promise<Health> {

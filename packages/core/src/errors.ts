@@ -29,7 +29,7 @@ export interface CacheErrorOptions {
   readonly store?: string | undefined
   /** Method of the store contract. */
   readonly operation?: string | undefined
-  /** The storage key. */
+  /** The storage key. The message ends with it, without what may be a secret: do not write it there yourself. */
   readonly key?: string | undefined
   /** Whether the same call may succeed later. @default true for `ERR_CACHE_UNAVAILABLE` and `ERR_CACHE_TIMEOUT` */
   readonly retryable?: boolean | undefined
@@ -44,7 +44,8 @@ const retryableCodes: ReadonlySet<CacheErrorCode> = new Set([
 ])
 
 /**
- * The error of every failed cache operation.
+ * The error of every failed cache operation. Its message ends with the key, if there is one: at most 80 characters, and of a
+ * part that may be a secret, such as the id of a session, only the first four.
  *
  * @example
  * try {
@@ -61,13 +62,14 @@ export class CacheError extends Error {
   readonly store: string | undefined
   /** Method of the store contract that failed. */
   readonly operation: string | undefined
-  /** The storage key. Not enumerable and never part of the message, because it may be a session id. */
+  /** The whole storage key. Not enumerable, so that it is not logged: it may contain the id of a session. */
   declare readonly key: string | undefined
   /** Whether the same call may succeed later. */
   readonly retryable: boolean
 
   constructor(code: CacheErrorCode, message: string, options: CacheErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const text = options.key === undefined ? message : `${message}${keySuffix(options.key)}`
+    super(text, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.store = options.store
     this.operation = options.operation
@@ -80,6 +82,48 @@ export class CacheError extends Error {
   static is(error: unknown): error is CacheError {
     return typeof error === 'object' && error !== null && brand in error
   }
+
+  /**
+   * Returns the error of another call that has failed for the same reason: a copy, whose stack begins here.
+   *
+   * @example
+   * const failed = new CacheError('ERR_CACHE_UNAVAILABLE', 'mystore getMany failed', { key: 'a' })
+   * console.log(CacheError.forCall(failed, { operation: 'get', key: 'b' }).message) // mystore getMany failed (key "b")
+   */
+  static forCall(
+    error: CacheError,
+    call: Pick<CacheErrorOptions, 'store' | 'operation' | 'key' | 'cause'>,
+  ): CacheError {
+    const { code, store, operation, key, retryable, cause } = error
+    const options = { store, operation, key, retryable, cause, ...call }
+    return new CacheError(code, reasonOf(error), options)
+  }
+
+  /** What `JSON.stringify` writes: neither the key nor the stack nor the cause. */
+  toJSON(): object {
+    const { name, code, message, store, operation, retryable } = this
+    return { name, code, message, store, operation, retryable }
+  }
+}
+
+/** The message without the key. */
+export function reasonOf({ message, key }: CacheError): string {
+  const suffix = key === undefined ? '' : keySuffix(key)
+  return message.endsWith(suffix) ? message.slice(0, message.length - suffix.length) : message
+}
+
+const maxKeyLength = 80
+/** Random ids and tokens. Words without digits and capital letters are none. */
+const secretPart = /^(?=.*[0-9A-Z]).{16,}$/s
+
+function keySuffix(key: string): string {
+  const start = key.slice(0, 2 * maxKeyLength)
+  const parts = start
+    .split(':')
+    .map((part) => (secretPart.test(part) ? `${part.slice(0, 4)}…` : part))
+  const text = parts.join(':')
+  const isLong = text.length > maxKeyLength || key.length > start.length
+  return ` (key ${JSON.stringify(isLong ? `${text.slice(0, maxKeyLength)}…` : text)})`
 }
 
 /** A problem with an environment variable. */
@@ -117,6 +161,10 @@ export class ConfigError extends CacheError {
   constructor(problems: readonly ConfigProblem[]) {
     super('ERR_CACHE_CONFIG', `Invalid configuration:\n${problems.map(toLine).join('\n')}`)
     this.problems = problems
+  }
+
+  override toJSON(): object {
+    return { ...super.toJSON(), problems: this.problems }
   }
 }
 

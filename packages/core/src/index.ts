@@ -8,6 +8,8 @@ export {
   type CachesOptions,
   createCaches,
   type Health,
+  type Status,
+  type StatusOptions,
 } from './caches.ts'
 export {
   type BreakerEvent,

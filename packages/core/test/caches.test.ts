@@ -90,6 +90,33 @@ describe('health', () => {
     })
   })
 
+  test.each([
+    { stores: { cache: memory, session: memory }, status: 'ok' },
+    { stores: { cache: failing, session: memory }, status: 'degraded' },
+    { stores: { cache: memory, session: failing }, status: 'unavailable' },
+    { stores: { cache: failing, session: failing }, status: 'unavailable' },
+  ])('status is $status, by the caches that are required', async ({ stores, status }) => {
+    const caches = createCaches({ default: 'cache', stores })
+    const report = await caches.status({ required: ['session'] })
+    expect(report.status).toBe(status)
+    expect(report.health.cache.ok).toBe(stores.cache === memory)
+    expect((await caches.status()).status).toBe(status === 'ok' ? 'ok' : 'unavailable')
+  })
+
+  test('ready waits for required caches only, and refuses an unknown one', async () => {
+    const caches = createCaches({ default: 'cache', stores: { cache: failing, session: memory } })
+    await caches.ready({ required: ['session'] })
+    const unknown = { required: ['sessions' as never] }
+    await expect(caches.ready(unknown)).rejects.toThrow(/No cache is named "sessions"/)
+    await expect(caches.status(unknown)).rejects.toThrow(/No cache is named "sessions"/)
+  })
+
+  test('as JSON has the code and the message of an error', async () => {
+    const caches = createCaches({ default: 'cache', stores: { cache: failing } })
+    const { health } = JSON.parse(JSON.stringify(await caches.status()))
+    expect(health.cache.error).toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', message: 'down' })
+  })
+
   test('close closes the caches that were created, and creates no others', async () => {
     const closed: string[] = []
     const store = (name: string) => () =>

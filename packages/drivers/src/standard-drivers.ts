@@ -13,9 +13,24 @@ import { DriverRegistry } from '@stowage/core'
 export function standardDrivers(): DriverRegistry {
   return new DriverRegistry({
     memory: () => import('@stowage/memory'),
-    redis: () => import('@stowage/redis'),
-    memcached: () => import('@stowage/memcached'),
-    dynamodb: () => import('@stowage/dynamodb'),
-    lmdb: () => import('@stowage/lmdb'),
+    redis: () => importOptional('redis'),
+    memcached: () => importOptional('memcached'),
+    dynamodb: () => importOptional('dynamodb'),
+    lmdb: () => importOptional('lmdb'),
   })
+}
+
+/**
+ * Imports a package that need not be installed. Within `try`: there, esbuild and webpack leave an import that they cannot
+ * resolve to the run time.
+ */
+async function importOptional(name: 'redis' | 'memcached' | 'dynamodb' | 'lmdb') {
+  try {
+    if (name === 'redis') return await import('@stowage/redis')
+    if (name === 'memcached') return await import('@stowage/memcached')
+    if (name === 'dynamodb') return await import('@stowage/dynamodb')
+    return await import('@stowage/lmdb')
+  } catch (error) {
+    throw error instanceof Error ? error : new Error(String(error))
+  }
 }

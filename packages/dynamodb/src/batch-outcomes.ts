@@ -58,8 +58,6 @@ export class BatchOutcomes<T = never> {
   #settle(key: string, resultOf: (key: string) => unknown): PromiseSettledResult<unknown> {
     const error = this.#errors.get(key)
     if (error === undefined) return { status: 'fulfilled', value: resultOf(key) }
-    const { code, message, store, operation, retryable, cause } = error
-    const reason = new CacheError(code, message, { store, operation, key, retryable, cause })
-    return { status: 'rejected', reason }
+    return { status: 'rejected', reason: CacheError.forCall(error, { key }) }
   }
 }

@@ -35,13 +35,12 @@ export function statusRoutes({
   return router
 }
 
-/** For load balancers and orchestrators: 503 while a store is unavailable. */
+/** For load balancers and orchestrators: 503 while sessions are unavailable. Without the cache, pages are loaded. */
 export function healthRoute({ caches, statistics }: HealthRouteOptions): RequestHandler {
   return async (_req, res) => {
-    const health = await caches.health()
-    const ok = Object.values(health).every((role) => role.ok)
-    res.status(ok ? 200 : 503).json({
-      status: ok ? 'ok' : 'unavailable',
+    const { status, health } = await caches.status({ required: ['session'] })
+    res.status(status === 'unavailable' ? 503 : 200).json({
+      status,
       pid: process.pid,
       uptimeSeconds: Math.round(statistics.uptimeMs / 1000),
       caches: Object.fromEntries(caches.names.map((role) => [role, summary(health[role])])),

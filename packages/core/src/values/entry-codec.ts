@@ -100,7 +100,9 @@ export class EntryCodec {
       const entry = facts === undefined ? { value: encoded } : { value: encoded, facts }
       return this.#codec.encode(entry, this.#keyPrefix + key)
     } catch (error) {
-      throw CacheError.is(error) ? this.#withKey(key, error) : error
+      throw CacheError.is(error)
+        ? CacheError.forCall(error, { store: this.store.name, key })
+        : error
     }
   }
 
@@ -144,15 +146,5 @@ export class EntryCodec {
 
   event(key: string): CacheEvent {
     return { cache: this.#cache, store: this.store.name, key }
-  }
-
-  #withKey(key: string, { code, message, operation, retryable, cause }: CacheError): CacheError {
-    return new CacheError(code, message, {
-      store: this.store.name,
-      operation,
-      key,
-      retryable,
-      cause,
-    })
   }
 }

@@ -1,4 +1,4 @@
-import { CacheError } from '../errors.ts'
+import { CacheError, reasonOf } from '../errors.ts'
 
 /**
  * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those
@@ -11,7 +11,8 @@ export class BatchError extends CacheError {
   constructor(outcomes: readonly PromiseSettledResult<unknown>[]) {
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason
     const first = CacheError.is(failure) ? failure : undefined
-    super(first?.code ?? 'ERR_CACHE_UNAVAILABLE', String((failure as Error)?.message), {
+    const reason = first === undefined ? String((failure as Error)?.message) : reasonOf(first)
+    super(first?.code ?? 'ERR_CACHE_UNAVAILABLE', reason, {
       store: first?.store,
       operation: first?.operation,
       key: first?.key,
@@ -38,7 +39,5 @@ export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): un
 
 /** Returns the error of a batch for one of its calls: a copy with the key and the operation of the call. */
 export function errorFor(key: string, operation: string, error: unknown): unknown {
-  if (!CacheError.is(error) || (error.key === key && error.operation === operation)) return error
-  const { code, message, store, retryable, cause } = error
-  return new CacheError(code, message, { store, operation, key, retryable, cause })
+  return CacheError.is(error) ? CacheError.forCall(error, { operation, key }) : error
 }

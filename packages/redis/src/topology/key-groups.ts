@@ -37,7 +37,7 @@ export async function repliesOf<T>(
     const { error } = reply
     const own = error instanceof BatchError ? error.outcomes[index] : undefined
     if (own?.status === 'fulfilled') return own
-    return { status: 'rejected', reason: errorForKey(own?.reason ?? error, key) }
+    return { status: 'rejected', reason: CacheError.forCall(own?.reason ?? error, { key }) }
   }
 }
 
@@ -52,11 +52,4 @@ class Failure {
 
 function failureOf(error: CacheError): Failure {
   return new Failure(error)
-}
-
-/** The same failure for another key of the command. */
-function errorForKey(error: CacheError, key: string): CacheError {
-  if (error.key === key) return error
-  const { code, message, store, operation, retryable, cause } = error
-  return new CacheError(code, message, { store, operation, key, retryable, cause })
 }

@@ -73,8 +73,8 @@ async function withoutKey<T>(call: Promise<T>): Promise<T> {
   try {
     return await call
   } catch (error) {
-    if (!CacheError.is(error)) throw error
-    const { code, message, store, operation, retryable } = error
-    throw new CacheError(code, message, { store, operation, retryable })
+    throw CacheError.is(error)
+      ? CacheError.forCall(error, { key: undefined, cause: undefined })
+      : error
   }
 }
