@@ -1,11 +1,9 @@
 import type { Cache } from './cache.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
-import { inspectEntry } from './inspection/inspect-entry.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
-import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
-import type { AnyStore } from './values/entry-codec.ts'
+import type { Snapshot } from './updates/entry-snapshot.ts'
 
 /**
  * Returns the value of a key like `cache.get`, without a copy: its bytes may be those of the store, and must not be
@@ -20,12 +18,7 @@ export function getShared<T = unknown>(
   key: string,
   options?: ReadOptions,
 ): Awaitable<T | undefined> {
-  const { keyspace, uncopied: reader } = partsOf(cache)
-  const storageKey = keyspace.toStorageKey(key)
-  const found = reader.read(storageKey, undefined, options)
-  return found instanceof Promise
-    ? found.then((each) => reader.publishFresh<T>(storageKey, each))
-    : reader.publishFresh<T>(storageKey, found)
+  return partsOf(cache).getShared<T>(key, options)
 }
 
 /**
@@ -37,8 +30,7 @@ export function getShared<T = unknown>(
  * console.log(stored?.value) // undefined if the key exists
  */
 export function expectMissing<T = unknown>(cache: Cache, key: string): Snapshot<T> {
-  const { keyspace, snapshots } = partsOf(cache)
-  return new EntrySnapshot<T>(keyspace.toStorageKey(key), undefined, undefined, snapshots)
+  return partsOf(cache).expectMissing<T>(key)
 }
 
 /**
@@ -50,9 +42,7 @@ export function expectMissing<T = unknown>(cache: Cache, key: string): Snapshot<
  * console.log(state, bytes, ttlMs)
  */
 export async function inspectKey(cache: Cache, key: string): Promise<Inspection> {
-  const { keyspace, scope, entries, reader } = partsOf(cache)
-  const store = scope.store as unknown as AnyStore
-  return inspectEntry({ storageKey: keyspace.toStorageKey(key), store, entries, reader })
+  return partsOf(cache).inspect(key)
 }
 
 /**
@@ -67,11 +57,10 @@ export async function checkBackend(
   cache: Cache,
   options?: CheckOptions,
 ): Promise<BackendReport | undefined> {
-  const { keyspace, outerStore } = partsOf(cache)
-  return outerStore.diagnostics?.check({ prefix: keyspace.prefix, ...options })
+  return partsOf(cache).check(options)
 }
 
-/** Not a private member, because a cache may come from another copy of this package. */
+/** Each entry point is bundled on its own: what recognises instances of a class must run where the cache comes from. */
 function partsOf(cache: Cache): CacheParts {
   return cache['~parts'] as CacheParts
 }

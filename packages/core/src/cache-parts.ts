@@ -1,5 +1,9 @@
 import { type CacheOptions, optionNames } from './cache-options.ts'
+import { atCaller } from './calls/at-caller.ts'
+import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { EntryReader } from './freshness/entry-reader.ts'
+import { inspectEntry } from './inspection/inspect-entry.ts'
+import type { Inspection } from './inspection/inspection.ts'
 import { Keyspace } from './keys.ts'
 import { LimitCalls } from './limits/limit-calls.ts'
 import { LockCalls } from './locks/lock-calls.ts'
@@ -14,10 +18,10 @@ import { RememberCalls } from './remember/remember-calls.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
 import { createNear } from './scope/create-near.ts'
-import type { CacheStore } from './store.ts'
+import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { defaultTtl, resolveTtl } from './time/duration.ts'
-import type { SnapshotWriter } from './updates/entry-snapshot.ts'
+import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
 import { EntryUpdates } from './updates/entry-updates.ts'
 import { TaggedWrites } from './updates/tagged-writes.ts'
 import type { WriteOptions } from './updates/write-options.ts'
@@ -114,6 +118,34 @@ export class CacheParts implements CacheParent {
     return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
   }
 
+  /** See `getShared` of `@stowage/core/driver`. */
+  getShared<T>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
+    const storageKey = this.keyspace.toStorageKey(key)
+    const reader = this.#uncopiedReader
+    const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
+    return found instanceof Promise
+      ? found.then((each) => reader.publishFresh<T>(storageKey, each))
+      : reader.publishFresh<T>(storageKey, found)
+  }
+
+  /** See `expectMissing` of `@stowage/core/driver`. */
+  expectMissing<T>(key: string): Snapshot<T> {
+    const storageKey = this.keyspace.toStorageKey(key)
+    return new EntrySnapshot<T>(storageKey, undefined, undefined, this.snapshots)
+  }
+
+  /** See `inspectKey` of `@stowage/core/tools`. */
+  async inspect(key: string): Promise<Inspection> {
+    const store = this.scope.store as unknown as AnyStore
+    const storageKey = this.keyspace.toStorageKey(key)
+    return inspectEntry({ storageKey, store, entries: this.entries, reader: this.reader })
+  }
+
+  /** See `checkBackend` of `@stowage/core/tools`. */
+  async check(options?: CheckOptions): Promise<BackendReport | undefined> {
+    return this.outerStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
+  }
+
   get remember(): RememberCalls {
     this.#remember ??= this.#createRemember()
     return this.#remember
@@ -133,7 +165,7 @@ export class CacheParts implements CacheParent {
   }
 
   /** Reads without copying. */
-  get uncopied(): EntryReader {
+  get #uncopiedReader(): EntryReader {
     const { entries, root, scope } = this
     this.#uncopied ??= new EntryReader(entries.withoutCopies(), root, scope.knownTags)
     return this.#uncopied

@@ -96,7 +96,14 @@ export class CacheError extends Error {
   ): CacheError {
     const { code, store, operation, key, retryable, cause } = error
     const options = { store, operation, key, retryable, cause, ...call }
-    return new CacheError(code, reasonOf(error), options)
+    return new CacheError(code, error.reason, options)
+  }
+
+  /** The message without the key. */
+  get reason(): string {
+    const suffix = this.key === undefined ? '' : keySuffix(this.key)
+    const { message } = this
+    return message.endsWith(suffix) ? message.slice(0, message.length - suffix.length) : message
   }
 
   /** What `JSON.stringify` writes: neither the key nor the stack nor the cause. */
@@ -104,12 +111,6 @@ export class CacheError extends Error {
     const { name, code, message, store, operation, retryable } = this
     return { name, code, message, store, operation, retryable }
   }
-}
-
-/** The message without the key. */
-export function reasonOf({ message, key }: CacheError): string {
-  const suffix = key === undefined ? '' : keySuffix(key)
-  return message.endsWith(suffix) ? message.slice(0, message.length - suffix.length) : message
 }
 
 const maxKeyLength = 80

@@ -35,6 +35,7 @@ export {
   type CachesFromEnvOptions,
   cachesFromEnv,
   type Role,
+  readEnv,
 } from './configuration/environment/caches-from-env.ts'
 export type { Codecs } from './configuration/environment/codec-from-env.ts'
 export { nullStore } from './configuration/null-driver.ts'

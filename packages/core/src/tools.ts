@@ -1,11 +1,7 @@
 /** `@stowage/core/tools`: what command lines and diagnostics need, in addition to `@stowage/core`. */
 
 export { checkBackend, inspectKey } from './cache-access.ts'
-export {
-  type EnvReport,
-  type RoleReport,
-  readEnv,
-} from './configuration/environment/caches-from-env.ts'
+export type { EnvReport, RoleReport } from './configuration/environment/caches-from-env.ts'
 export type { UnreadVariable } from './configuration/environment/unread-variables.ts'
 export type {
   BackendReport,

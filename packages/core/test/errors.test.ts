@@ -1,5 +1,5 @@
 import { Cache, CacheError, ConfigError, withBatching } from '@stowage/core'
-import { wrapStore } from '@stowage/core/driver'
+import { getShared, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 
@@ -59,7 +59,7 @@ function failingStore() {
 
 const calls: Readonly<Record<string, (cache: Cache) => Promise<unknown>>> = {
   get: (cache) => cache.get('user:1'),
-  getShared: async (cache) => await cache.getShared('user:1'),
+  getShared: async (cache) => await getShared(cache, 'user:1'),
   set: (cache) => cache.set('user:1', 1),
   'set with tags': (cache) => cache.set('user:1', 1, { tags: ['t'] }),
   'set of an expired value': (cache) => cache.set('user:1', 1, { ttl: 0 }),

@@ -1,6 +1,6 @@
-import { type Cache, type Caches, ConfigError } from '@stowage/core'
+import { type Cache, type Caches, ConfigError, readEnv } from '@stowage/core'
 import type { Variables } from '@stowage/core/driver'
-import { type EnvReport, readEnv } from '@stowage/core/tools'
+import type { EnvReport } from '@stowage/core/tools'
 import { Sessions, sessionVariables } from '@stowage/sessions'
 import { CommandError } from '../errors.ts'
 import type { Output } from '../output/io.ts'

@@ -1,4 +1,4 @@
-import { CacheError, reasonOf } from '../errors.ts'
+import { CacheError } from '../errors.ts'
 
 /**
  * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those
@@ -11,7 +11,7 @@ export class BatchError extends CacheError {
   constructor(outcomes: readonly PromiseSettledResult<unknown>[]) {
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason
     const first = CacheError.is(failure) ? failure : undefined
-    const reason = first === undefined ? String((failure as Error)?.message) : reasonOf(first)
+    const reason = first === undefined ? String((failure as Error)?.message) : first.reason
     super(first?.code ?? 'ERR_CACHE_UNAVAILABLE', reason, {
       store: first?.store,
       operation: first?.operation,

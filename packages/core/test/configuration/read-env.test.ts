@@ -1,6 +1,5 @@
-import { DriverRegistry } from '@stowage/core'
+import { DriverRegistry, readEnv } from '@stowage/core'
 import type { Driver } from '@stowage/core/driver'
-import { readEnv } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

@@ -64,6 +64,13 @@ describe('inspect', () => {
     expect(found).toMatchObject({ frame: 'reference', bytes: undefined })
   })
 
+  test('recognises the mark of a failed load in a store that keeps references', async () => {
+    const cache = new Cache(memory({ values: 'shared' }))
+    const failing = () => Promise.reject(new Error('no'))
+    await expect(cache.remember('k', { backoff: '1m' }, failing)).rejects.toThrow('no')
+    expect(await inspectKey(cache, 'k')).toMatchObject({ state: 'mark' })
+  })
+
   test('publishes neither a hit nor a miss', async () => {
     const { channels } = await import('@stowage/core')
     const cache = new Cache(memory())
