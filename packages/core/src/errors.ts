@@ -29,7 +29,7 @@ export interface CacheErrorOptions {
   readonly store?: string | undefined
   /** Method of the store contract. */
   readonly operation?: string | undefined
-  /** The storage key. The message ends with it, without what may be a secret: do not write it there yourself. */
+  /** The storage key. */
   readonly key?: string | undefined
   /** Whether the same call may succeed later. @default true for `ERR_CACHE_UNAVAILABLE` and `ERR_CACHE_TIMEOUT` */
   readonly retryable?: boolean | undefined
@@ -44,8 +44,7 @@ const retryableCodes: ReadonlySet<CacheErrorCode> = new Set([
 ])
 
 /**
- * The error of every failed cache operation. Its message ends with the key, if there is one: at most 80 characters, and of a
- * part that may be a secret, such as the id of a session, only the first four.
+ * The error of every failed cache operation.
  *
  * @example
  * try {
@@ -62,14 +61,13 @@ export class CacheError extends Error {
   readonly store: string | undefined
   /** Method of the store contract that failed. */
   readonly operation: string | undefined
-  /** The whole storage key. Not enumerable, so that it is not logged: it may contain the id of a session. */
+  /** The storage key. Not enumerable and never part of the message, because it may be a session id. */
   declare readonly key: string | undefined
   /** Whether the same call may succeed later. */
   readonly retryable: boolean
 
   constructor(code: CacheErrorCode, message: string, options: CacheErrorOptions = {}) {
-    const text = options.key === undefined ? message : `${message}${keySuffix(options.key)}`
-    super(text, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.store = options.store
     this.operation = options.operation
@@ -88,22 +86,15 @@ export class CacheError extends Error {
    *
    * @example
    * const failed = new CacheError('ERR_CACHE_UNAVAILABLE', 'mystore getMany failed', { key: 'a' })
-   * console.log(CacheError.forCall(failed, { operation: 'get', key: 'b' }).message) // mystore getMany failed (key "b")
+   * console.log(CacheError.forCall(failed, { operation: 'get', key: 'b' }).key) // b
    */
   static forCall(
     error: CacheError,
     call: Pick<CacheErrorOptions, 'store' | 'operation' | 'key' | 'cause'>,
   ): CacheError {
-    const { code, store, operation, key, retryable, cause } = error
+    const { code, message, store, operation, key, retryable, cause } = error
     const options = { store, operation, key, retryable, cause, ...call }
-    return new CacheError(code, error.reason, options)
-  }
-
-  /** The message without the key. */
-  get reason(): string {
-    const suffix = this.key === undefined ? '' : keySuffix(this.key)
-    const { message } = this
-    return message.endsWith(suffix) ? message.slice(0, message.length - suffix.length) : message
+    return new CacheError(code, message, options)
   }
 
   /** What `JSON.stringify` writes: neither the key nor the stack nor the cause. */
@@ -111,20 +102,6 @@ export class CacheError extends Error {
     const { name, code, message, store, operation, retryable } = this
     return { name, code, message, store, operation, retryable }
   }
-}
-
-const maxKeyLength = 80
-/** Random ids and tokens. Words without digits and capital letters are none. */
-const secretPart = /^(?=.*[0-9A-Z]).{16,}$/s
-
-function keySuffix(key: string): string {
-  const start = key.slice(0, 2 * maxKeyLength)
-  const parts = start
-    .split(':')
-    .map((part) => (secretPart.test(part) ? `${part.slice(0, 4)}…` : part))
-  const text = parts.join(':')
-  const isLong = text.length > maxKeyLength || key.length > start.length
-  return ` (key ${JSON.stringify(isLong ? `${text.slice(0, maxKeyLength)}…` : text)})`
 }
 
 /** A problem with an environment variable. */

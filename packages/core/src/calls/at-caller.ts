@@ -5,9 +5,9 @@ import type { Awaitable } from '../store.ts'
 const located = new WeakSet<object>()
 
 /**
- * Settles like `result`. The stack of an error contains the functions that await the call, and its message the key: V8 adds
- * them to an error that is created when the result is awaited already, and not to that of a reply, which is created in a
- * callback of the socket. Costs a promise per call, and the rest when it fails.
+ * Settles like `result`. The stack of an error contains the functions that await the call, and its `key` is that of the
+ * call: V8 adds them to an error that is created when the result is awaited already, and not to that of a reply, which is
+ * created in a callback of the socket. Costs a promise per call, and the rest when it fails.
  */
 export function atCaller<T>(result: Promise<T>, key?: string): Promise<T>
 export function atCaller<T>(result: Awaitable<T>, key?: string): Awaitable<T>

@@ -11,7 +11,7 @@ export class BatchError extends CacheError {
   constructor(outcomes: readonly PromiseSettledResult<unknown>[]) {
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason
     const first = CacheError.is(failure) ? failure : undefined
-    const reason = first === undefined ? String((failure as Error)?.message) : first.reason
+    const reason = first === undefined ? String((failure as Error)?.message) : first.message
     super(first?.code ?? 'ERR_CACHE_UNAVAILABLE', reason, {
       store: first?.store,
       operation: first?.operation,

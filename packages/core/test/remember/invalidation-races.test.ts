@@ -168,6 +168,30 @@ test('a refreshed value that is not stored is not given to callers that joined a
   expect(await late).toBe('new')
 })
 
+test('a call that joins after an invalidation does not receive what was read before it', async () => {
+  const { a, b, clock } = twoProcesses()
+  const options = { ttl: 10, staleIfError: '1h', tags: ['t'], backoff: 0 } as const
+  await a.remember('k', options, () => 'stale')
+  await clock.advance(20)
+  const loaded = gate<string>()
+  const holder = b.remember('k', options, (context) => {
+    context.skip()
+    return loaded.opened
+  })
+  await settle()
+  const failing = () => Promise.reject(new Error('no'))
+  const early = a.remember('k', options, failing)
+  await settle()
+  await b.invalidateTags('t')
+  const late = a.remember('k', options, failing)
+  late.catch(() => {})
+  await settle()
+  loaded.open('unused')
+  await holder
+  expect(await early).toBe('stale')
+  await expect(late).rejects.toThrow('no')
+})
+
 describe('a stale value', () => {
   const options = { ttl: 10, staleIfError: '1h', timeout: '20ms', backoff: 0 } as const
 

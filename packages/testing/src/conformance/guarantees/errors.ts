@@ -7,7 +7,7 @@ import { type ConformanceCase, group } from '../support/case.ts'
 import { type Fixture, minute } from '../support/fixture.ts'
 import { callsOf } from './lifecycle.ts'
 
-const secret = 'session-0f6d2c9b41e7a853'
+const secret = 'session-0f6d2c'
 
 export const errors: readonly ConformanceCase[] = group('errors', {
   'an error names the store and the operation': async ({ store, newKey, item }) => {

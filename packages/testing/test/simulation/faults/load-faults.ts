@@ -34,6 +34,17 @@ const oneTaggedKey: typeof tags = {
   ),
 }
 
+/** Loads of one tagged key whose value is often stale, and returned if a load fails. */
+const staleLoads: typeof tags = {
+  ...tags,
+  call: tags.call.map((call) => {
+    const target = { key: 'key0', inNamespace: false }
+    if (call.op !== 'remember') return { ...call, ...target }
+    const window = { ttl: 50, staleIfError: 2_000, staleWhileRevalidate: undefined }
+    return { ...call, ...target, ...window, tags: ['tag0'], lateTags: undefined, refresh: false }
+  }) as typeof tags.call,
+}
+
 /** Defects of loads, leases and refreshes. */
 export const loadFaults: readonly PlantedFault[] = [
   {
@@ -230,8 +241,9 @@ export const loadFaults: readonly PlantedFault[] = [
   },
   {
     name: 'a call that joins after an invalidation receives what an earlier read of the flight has found',
-    scenario: tags as Scenario,
-    firstSeed: 45_600,
+    scenario: staleLoads as Scenario,
+    firstSeed: 17_100,
+    calls: 60,
     changes: [
       [
         'index.js',
