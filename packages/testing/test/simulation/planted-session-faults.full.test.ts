@@ -63,7 +63,7 @@ const faults: readonly (readonly [name: string, change: Change, calls?: number])
     'a logout with an old id leaves the session that it leads to',
     [
       'index.js',
-      'if (next !== void 0) keys.push(next);\n\t\t\tconst isFound = next === void 0 || await this.#deleteMoved(next, keys);',
+      'if (next !== void 0) keys.push(next);\n\t\t\tconst isFound = next === void 0 || await this.#deleteMoved(next, keys, path);',
       'const isFound = true;',
     ],
   ],
