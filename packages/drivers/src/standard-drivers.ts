@@ -21,7 +21,7 @@ export function standardDrivers(): DriverRegistry {
 }
 
 /**
- * Imports a package that need not be installed. Within `try`: there, esbuild and webpack leave an import that they cannot
+ * Imports a package that need not be installed. Within `try`: there, esbuild leaves an import that it cannot
  * resolve to the run time.
  */
 async function importOptional(name: 'redis' | 'memcached' | 'dynamodb' | 'lmdb') {
