@@ -48,7 +48,7 @@ describe('an installation', () => {
     expect(await packages.node([file])).toBe('0')
   })
 
-  // Their scripts compile what is missing on a platform for which there is no package with the binary.
+  // Their scripts compile the binary on platforms without a prebuilt package.
   test('runs scripts of two native modules only, where npm is told to run them', async () => {
     const tarballs = packages.names.map((name) => packages.tarballOf(name))
     expect(await packages.scriptsOfInstallation(...tarballs)).toEqual(['lmdb', 'msgpackr-extract'])

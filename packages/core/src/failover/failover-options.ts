@@ -3,7 +3,7 @@ import { checkInteger, checkOptionNames, checkTimeout } from '../options/check-o
 import type { Duration } from '../time/duration.ts'
 import type { FailoverSettings } from './recovery/recovery.ts'
 
-/** When a store is no longer used, and when it is tried again. */
+/** When the breaker of a store opens, and when it sends a probe. */
 export interface BreakerOptions {
   /** Share of calls that have to fail, above 0 and at most 1. @default 0.5 */
   readonly failures?: number | undefined
