@@ -398,6 +398,7 @@ describe('what is stored', () => {
       '{"n":0,"__proto__":{"isAdmin":true},"constructor":1}',
     )
     const [a, b] = [await readExisting(one), await readExisting(two)]
+    expect(a.isAdmin).toBeUndefined()
     a.a = 1
     await one.update('id', a)
     b.b = 1
