@@ -66,6 +66,11 @@ export interface ResponseCacheOptions {
    * this size while its client does not read it. @default 1 MiB
    */
   readonly maxBodyBytes?: number | undefined
+  /**
+   * Responses to `QUERY` (RFC 10008) are stored if the request has at most this many bytes of content, of which the key
+   * contains a digest. Place the cache in front of parsers of the content. @default 0: they bypass the cache
+   */
+  readonly maxQueryBytes?: number | undefined
   /** How many variants of a response one process stores, if the response has `Vary`. @default 100 */
   readonly maxVariants?: number | undefined
   /**
@@ -109,6 +114,7 @@ const optionNames: Readonly<Record<keyof ResponseCacheOptions, true>> = {
   hosts: true,
   when: true,
   maxBodyBytes: true,
+  maxQueryBytes: true,
   maxVariants: true,
   encodings: true,
   encodeFrom: true,
@@ -139,6 +145,8 @@ export interface ResolvedOptions {
   readonly when: Of<boolean> | undefined
   readonly tags: Of<readonly string[]>
   readonly maxBodyBytes: number
+  /** 0 if `QUERY` bypasses the cache. */
+  readonly maxQueryBytes: number
   readonly maxVariants: number
   readonly encodings: readonly Encoding[]
   readonly encodeFrom: number
@@ -173,6 +181,7 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
     when: options.when,
     tags: typeof tags === 'function' ? tags : () => tags,
     maxBodyBytes: maxBody(options.maxBodyBytes, cache),
+    maxQueryBytes: checkInteger('responseCache: maxQueryBytes', options.maxQueryBytes ?? 0, 0),
     maxVariants: checkInteger('responseCache: maxVariants', options.maxVariants ?? 100, 1),
     encodings: checkEncodings(encodings === false ? [] : encodings),
     encodeFrom: options.encodeFrom ?? 1_024,

@@ -134,7 +134,7 @@ export class ResponseEngine {
   #find({ keys, headers, conditions }: Exchange): Awaitable<Found | undefined> {
     if (this.#downUntil > 0 && performance.now() < this.#downUntil) return undefined
     const { store, sender } = this.#scope
-    const body = conditions.method === 'GET' && !asksWhetherModified(conditions)
+    const body = conditions.method !== 'HEAD' && !asksWhetherModified(conditions)
     const encoding = sender.encodingFor(conditions, { isEncodable: true })
     const fail = (error: unknown) => {
       this.#downUntil = performance.now() + downMs
@@ -183,7 +183,7 @@ export class ResponseEngine {
   #mayFill(exchange: Exchange, { key, vary, stored }: Found): boolean {
     const { conditions, directives, keys } = exchange
     if (vary !== undefined && stored === undefined) exchange.reason = 'vary-miss'
-    if (conditions.method !== 'GET' || directives.has('no-store')) return false
+    if (conditions.method === 'HEAD' || directives.has('no-store')) return false
     // The complete response may be large, and the client has asked for a part of it only.
     if (conditions.range !== undefined && stored === undefined) return false
     const { uncacheable } = this.#scope

@@ -225,9 +225,10 @@ export class Fill {
   #learnsRule(headers: Headers): boolean {
     const { keys, key } = this.#scope.options
     const { searchRules } = keys
-    if (searchRules === undefined || key !== undefined) return false
-    const rule = parseNoVarySearch(textOf(headers['no-vary-search']))
     const { request, keys: used } = this.#exchange
+    const isOfUrl = key === undefined && used.content === undefined
+    if (searchRules === undefined || !isOfUrl) return false
+    const rule = parseNoVarySearch(textOf(headers['no-vary-search']))
     if (JSON.stringify(used.rule) === JSON.stringify(rule)) return false
     const path = originOf(request) + pathOf(request.originalUrl ?? request.url ?? '')
     if (rule === undefined) searchRules.delete(path)

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ResponseCacheOptions, resolveOptions } from '../options.ts'
+import type { RequestKey } from '../request/request-key.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, keysFor } from './create-exchange.ts'
+import { createExchange, isCacheable, useKeys } from './create-exchange.ts'
 import { DetachedRenderer, type Handler } from './detached-renderer.ts'
 import { Invalidation } from './invalidation.ts'
 import { invalidateWith, passUncached, type ResponseCacheMiddleware } from './response-cache.ts'
@@ -38,21 +39,24 @@ export function cached<
   const engine = new ResponseEngine(resolved)
   const invalidation = new Invalidation(resolved, engine)
   const listener = (request: Request, response: Response, next?: (error?: unknown) => void) => {
-    const isCacheable = request.method === 'GET' || request.method === 'HEAD'
-    const keys = isCacheable ? keysFor(request, resolved) : undefined
-    const renderer = new DetachedRenderer(
-      request,
-      response,
-      handler as unknown as Handler,
-      next,
-      resolved,
-    )
-    if (keys === undefined) {
-      passUncached(request, response, resolved, isCacheable ? 'bypass' : 'method')
-      if (!isCacheable) invalidation.observe(request, response)
-      return renderer.bypass()
+    const call = handler as unknown as Handler
+    const rendererFor = (keys?: RequestKey) =>
+      new DetachedRenderer(request, response, call, next, resolved, keys?.content)
+    if (!isCacheable(request.method, resolved)) {
+      passUncached(request, response, resolved, 'method')
+      invalidation.observe(request, response)
+      rendererFor().bypass()
+      return
     }
-    engine.handle(createExchange(request, response, keys, renderer, resolved))
+    useKeys(request, resolved, (keys) => {
+      const renderer = rendererFor(keys)
+      if (keys === undefined) {
+        passUncached(request, response, resolved, 'bypass')
+        renderer.bypass()
+        return
+      }
+      engine.handle(createExchange(request, response, keys, renderer, resolved))
+    })
   }
   return Object.assign(listener, { invalidate: invalidateWith(invalidation) })
 }

@@ -4,6 +4,7 @@ import type { Renderer } from '../exchange/renderer.ts'
 import { noDirectives, parseCacheControl } from '../headers/cache-control.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { CoveredReads } from '../reads/private-reads.ts'
+import { contentHeaders, peekContent, withContent } from '../request/content.ts'
 import { credentialIn, isCredential } from '../request/credentials.ts'
 import { conditionsOf, hasWritePrecondition } from '../request/request-headers.ts'
 import {
@@ -15,11 +16,31 @@ import {
   type RequestKey,
 } from '../request/request-key.ts'
 
-/** Returns the keys of a request, or `undefined` if it bypasses the cache. */
-export function keysFor(
+/** Whether a method is one of those whose responses are stored. */
+export function isCacheable(
+  method: string | undefined,
+  { maxQueryBytes }: ResolvedOptions,
+): boolean {
+  return method === 'GET' || method === 'HEAD' || (method === 'QUERY' && maxQueryBytes > 0)
+}
+
+/** Calls `use` with the keys of a request, or with `undefined` if it bypasses the cache; at once unless it has content. */
+export function useKeys(
   request: FrameworkRequest,
   options: ResolvedOptions,
-): RequestKey | undefined {
+  use: (keys: RequestKey | undefined) => void,
+): void {
+  const keys = keysFor(request, options)
+  if (keys === undefined || request.method !== 'QUERY') {
+    use(keys)
+    return
+  }
+  peekContent(request, options.maxQueryBytes, (content) =>
+    use(content && withContent(keys, request, content)),
+  )
+}
+
+function keysFor(request: FrameworkRequest, options: ResolvedOptions): RequestKey | undefined {
   const { when, key } = options
   if (hasWritePrecondition(request)) return undefined
   if (uncoveredCredential(request, options) !== undefined) return undefined
@@ -54,6 +75,7 @@ export function coveredReads(request: FrameworkRequest, options: ResolvedOptions
   const { headers } = request
   const keyed = new Set([
     ...variation.keyed,
+    ...(request.method === 'QUERY' ? contentHeaders : []),
     ...(isOriginInKey ? ['host', ...forwardedHeaders(request)] : []),
   ])
   // No request with an uncovered credential uses the cache, so that all that do have none.

@@ -23,12 +23,16 @@ const inherited = ['session', 'user', 'cookies', 'signedCookies', 'cache']
  * What a handler changes does not affect the originals. The client of the originals is not that of the pair: it may leave,
  * and a handler that checks `aborted`, `destroyed`, `closed` or the socket must not end with a part of its response.
  */
-export function detach(original: FrameworkRequest, live: ServerResponse): DetachedPair {
+export function detach(
+  original: FrameworkRequest,
+  live: ServerResponse,
+  content?: Buffer,
+): DetachedPair {
   const socket = new DetachedSocket(original.socket)
   const request: FrameworkRequest = Object.create(original)
   ownProperties(request, original)
   own(request, 'headers', { ...original.headers })
-  ownStream(request, original, socket)
+  ownStream(request, original, socket, content)
   for (const name of inherited) if (name in original) inherit(request, original, name)
   // A session in front finds there what belongs to the response of the client.
   for (const name of sessionSymbols(original)) own(request, name, undefined)
@@ -68,13 +72,18 @@ function ownProperties(request: FrameworkRequest, original: FrameworkRequest): v
 }
 
 /** Replaces the state of the stream, and the listeners, which would be those of the original. */
-function ownStream(request: FrameworkRequest, original: FrameworkRequest, socket: Writable): void {
-  // A request that may be answered from the cache has no body.
+function ownStream(
+  request: FrameworkRequest,
+  original: FrameworkRequest,
+  socket: Writable,
+  content: Buffer | undefined,
+): void {
   const empty = new Readable({ autoDestroy: false, read() {} })
   own(request, '_readableState', Reflect.get(empty, '_readableState'))
   own(request, '_events', Object.create(null))
   own(request, '_eventsCount', 0)
   // Not by `empty`, which would emit the event `end` itself.
+  if (content !== undefined && content.byteLength > 0) request.push(content)
   request.push(null)
   own(request, 'socket', socket)
   const client: unknown = Reflect.get(original, 'client')

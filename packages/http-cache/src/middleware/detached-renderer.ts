@@ -34,6 +34,7 @@ export class DetachedRenderer implements Renderer {
   readonly #handler: Handler
   readonly #next: ((error?: unknown) => void) | undefined
   readonly #options: ResolvedOptions
+  readonly #content: Buffer | undefined
   #pair: DetachedPair | undefined
 
   constructor(
@@ -42,20 +43,22 @@ export class DetachedRenderer implements Renderer {
     handler: Handler,
     next: ((error?: unknown) => void) | undefined,
     options: ResolvedOptions,
+    content?: Buffer,
   ) {
     this.#request = request
     this.#response = response
     this.#handler = handler
     this.#next = next
     this.#options = options
+    this.#content = content
   }
 
   prepare(): void {
-    this.#pair = detach(this.#request, this.#response)
+    this.#pair = detach(this.#request, this.#response, this.#content)
   }
 
   render({ validators, onFail }: RenderDecisions): Promise<Rendered> {
-    this.#pair ??= detach(this.#request, this.#response)
+    this.#pair ??= detach(this.#request, this.#response, this.#content)
     const { request, response } = this.#pair
     hideConditions(request, validators)
     const controls = new RequestedControls(request, response)

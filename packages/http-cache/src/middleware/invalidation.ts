@@ -46,9 +46,9 @@ export class Invalidation {
    * @param isPublic whether it is the URL that clients request, perhaps from a proxy
    */
   async invalidateUrl(url: string, isPublic = false): Promise<void> {
-    const { cache, keys, variation } = this.#options
+    const { cache, keys } = this.#options
     const key = keyOfUrl(url)
-    const tags = variation.partOf === undefined && !isPublic ? [] : [tagOfUrl(url)]
+    const tags = this.#hasMoreKeys || isPublic ? [tagOfUrl(url)] : []
     // Another process may know that responses of the path do not depend on parts of the query.
     if (keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
     this.#engine.forget(key)
@@ -56,6 +56,12 @@ export class Invalidation {
       cache.delete(key),
       tags.length === 0 ? undefined : cache.invalidateTags(tags),
     ])
+  }
+
+  /** Whether the URL alone does not determine the key. */
+  get #hasMoreKeys(): boolean {
+    const { variation, maxQueryBytes } = this.#options
+    return variation.partOf !== undefined || maxQueryBytes > 0
   }
 
   /** The URL of a request, or of a path on its host, as it is part of keys. */
@@ -122,13 +128,13 @@ export class Invalidation {
 
   /** Deletes all variants of a response whose route determines the key. */
   async #invalidateOwnKey(request: FrameworkRequest): Promise<void> {
-    const { cache, variation } = this.#options
+    const { cache } = this.#options
     const key = this.#options.key?.(request)
     if (key === undefined) return
     this.#engine.forget(key)
     await Promise.all([
       cache.delete(key),
-      variation.partOf === undefined ? undefined : cache.invalidateTags(tagOfUrl(key)),
+      this.#hasMoreKeys ? cache.invalidateTags(tagOfUrl(key)) : undefined,
     ])
   }
 

@@ -4,7 +4,7 @@ import type { FrameworkRequest } from '../request/request-key.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, keysFor, uncoveredCredential } from './create-exchange.ts'
+import { createExchange, isCacheable, uncoveredCredential, useKeys } from './create-exchange.ts'
 import { Invalidation } from './invalidation.ts'
 import { LiveRenderer } from './live-renderer.ts'
 
@@ -41,21 +41,21 @@ export function responseCache(options: ResponseCacheOptions): ResponseCacheMiddl
     response: ServerResponse,
     next: (error?: unknown) => void,
   ): void => {
-    const { method } = request
-    if (method !== 'GET' && method !== 'HEAD') {
+    if (!isCacheable(request.method, resolved)) {
       passUncached(request, response, resolved, 'method')
       invalidation.observe(request, response)
       next()
       return
     }
-    const keys = keysFor(request, resolved)
-    if (keys === undefined) {
-      passUncached(request, response, resolved, 'bypass')
-      next()
-      return
-    }
-    const renderer = new LiveRenderer(request, response, next, resolved)
-    engine.handle(createExchange(request, response, keys, renderer, resolved))
+    useKeys(request, resolved, (keys) => {
+      if (keys === undefined) {
+        passUncached(request, response, resolved, 'bypass')
+        next()
+        return
+      }
+      const renderer = new LiveRenderer(request, response, next, resolved)
+      engine.handle(createExchange(request, response, keys, renderer, resolved))
+    })
   }
   return Object.assign(middleware, { invalidate: invalidateWith(invalidation) })
 }

@@ -41,6 +41,8 @@ export interface RequestKey {
   readonly path?: string | undefined
   /** The rule of that response. */
   readonly rule?: QueryOptions | undefined
+  /** That of a request with the method `QUERY`, whose digest is part of the key. */
+  readonly content?: Buffer | undefined
 }
 
 /** Keys of responses begin with it, so that they do not meet those of the application. */

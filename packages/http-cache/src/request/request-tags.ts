@@ -20,7 +20,7 @@ export function requestTags(
   { partOf }: VaryPlan,
 ): readonly string[] {
   const all = [...checkTags(tags)]
-  if (partOf !== undefined) all.push(tagOfUrl(keys.url))
+  if (partOf !== undefined || keys.content !== undefined) all.push(tagOfUrl(keys.url))
   if (keys.path !== undefined) all.push(tagOfUrl(keys.path))
   const publicUrl = publicUrlOf(request, keys.url)
   if (publicUrl !== undefined) all.push(tagOfUrl(publicUrl))

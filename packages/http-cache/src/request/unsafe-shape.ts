@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders as Headers, IncomingMessage } from 'node:http'
 
 /**
  * `Host` as RFC 3986 section 3.2 permits it, in the forms that are used. Browsers send it in lower case: a handler that
@@ -10,7 +10,8 @@ const target = /^\/(?!\/)[^#\\\s]*$/
 
 /**
  * Whether the handler, a proxy or this cache may understand a request differently, as Node accepts it: it has several
- * `Host` headers or none, its target is a full URL or begins with `//`, a GET has a body, or it came over HTTP/2. Such requests bypass the cache.
+ * `Host` headers or none, its target is a full URL or begins with `//`, a GET has a body, or it came over HTTP/2. Such
+ * requests bypass the cache.
  */
 export function isAmbiguous(request: IncomingMessage, url: string): boolean {
   const { headers } = request
@@ -18,10 +19,12 @@ export function isAmbiguous(request: IncomingMessage, url: string): boolean {
   if (request.httpVersionMajor >= 2) return true
   if (!target.test(url) || (request.url !== url && !isPlainTarget(request.url))) return true
   if (headers.host === undefined || !isPlainHost(headers.host)) return true
-  if (headers['transfer-encoding'] !== undefined) return true
-  const length = headers['content-length']
-  if (length !== undefined && length !== '0') return true
+  if (request.method !== 'QUERY' && hasContent(headers)) return true
   return headers.upgrade !== undefined || countHosts(request.rawHeaders) > 1
+}
+
+function hasContent({ 'transfer-encoding': encoding, 'content-length': length }: Headers): boolean {
+  return encoding !== undefined || (length !== undefined && length !== '0')
 }
 
 /** A name has at most 253 characters (RFC 1035 section 2.3.4). */
