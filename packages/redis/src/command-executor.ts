@@ -6,6 +6,7 @@ import {
   isConnectionLost,
   isRejectedByReplica,
   isScriptMissing,
+  isScriptRefused,
   isSlotMigrating,
   translate,
 } from './redis-errors.ts'
@@ -217,7 +218,8 @@ export class CommandExecutor {
       const singly = { ...call, command: call.singly, singly: undefined }
       return this.#sendWithDeadline(connection, singly, call.failed ?? [])
     }
-    if (isScriptMissing(failure) && failed.length === 1) {
+    const isScriptFailure = isScriptMissing(failure) || isScriptRefused(failure.cause)
+    if (isScriptFailure && failed.length === 1) {
       return this.#sendWithDeadline(connection, call, failed)
     }
     if (!this.#mayRetry(call, failure)) throw failure

@@ -41,6 +41,9 @@ const meanings: Readonly<Record<string, Meaning>> = {
   WRONGTYPE: rejected('The key holds something other than a cache entry.'),
 }
 
+const scriptRemedy =
+  'Permit scripts: ACL SETUSER <user> +eval +evalsha. Redis 8.4 and Valkey 9.0 need none, if the user may run COMMAND INFO.'
+
 /** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
@@ -94,6 +97,14 @@ export function isScriptMissing(error: CacheError): boolean {
   return replyCode(error.cause as Error) === 'NOSCRIPT'
 }
 
+/** Whether the user may run no scripts, or the service has none: the command was not executed. */
+export function isScriptRefused(error: unknown): boolean {
+  const { name, message } = error as Error
+  return (
+    name === 'ReplyError' && /^(?:NOPERM|ERR unknown command) .*\beval(?:sha)?\b/i.test(message)
+  )
+}
+
 /** Whether the keys of a command are on two nodes, because their slot is being migrated: it was not executed. */
 export function isSlotMigrating({ cause }: CacheError): boolean {
   const isTooOften = String((cause as Error)?.message).startsWith('Too many Cluster redirections')
@@ -128,6 +139,7 @@ function meaningOf(error: Error): Meaning {
   }
   const code = replyCode(error)
   if (code === undefined) return unavailable('')
+  if (isScriptRefused(error)) return rejected(scriptRemedy)
   return meanings[code] ?? rejected('')
 }
 

@@ -21,6 +21,8 @@ export type RedisClient = Pick<
   | 'pttl'
   | 'evalsha'
   | 'eval'
+  | 'call'
+  | 'multi'
   | 'scan'
   | 'flushdb'
   | 'ping'

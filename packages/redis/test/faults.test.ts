@@ -230,8 +230,12 @@ test('a write that a demoted primary rejects closes the connection; a later one 
 })
 
 test('no call hangs or has a wrong result under random faults, and no socket is left open', async () => {
-  const result = await fuzzRedis(4_000)
   const correct = { wrong: [], hung: 0, correctKeys: 50, connections: 1, sockets: 1 }
-  expect(result).toMatchObject(correct)
-  expect(result.succeeded).toBeGreaterThan(0)
+  let succeeded = 0
+  // On a machine that is so busy that each call takes longer than its timeout, a round proves nothing.
+  while (succeeded === 0) {
+    const result = await fuzzRedis(4_000)
+    expect(result).toMatchObject(correct)
+    succeeded += result.succeeded
+  }
 })

@@ -18,6 +18,11 @@ export { command, type RedisAddress } from './redis/redis-client.ts'
 export { type RedisServer, type RedisServerOptions, startRedis } from './redis/redis-server.ts'
 export { type Replicated, type ReplicatedOptions, startReplicated } from './redis/replicated.ts'
 export type { RedisReply } from './redis/resp.ts'
+export {
+  type Dialect,
+  type ScriptlessRedis,
+  startScriptlessRedis,
+} from './redis/scriptless-redis.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
 export type { ServerProcess } from './server-process.ts'
 export { type DynamoDBDatabase, shareDynamoDB, sharedDynamoDB } from './shared-dynamodb.ts'

@@ -1,6 +1,23 @@
 import { createHash } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import { type Capabilities, capabilitiesOf } from '../protocol/capabilities.ts'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
-import { socketFor } from '../protocol/command-socket.ts'
+import { nodeFor } from '../protocol/command-node.ts'
+import { isScriptRefused } from '../redis-errors.ts'
+import {
+  deleteIfEqual,
+  incrementInTransaction,
+  persistInTransaction,
+  setIfEqual,
+} from './without-scripts.ts'
+
+/** The same as a script for one key, with commands; `undefined` where the script is used. */
+type Instead = (
+  client: CommandClient,
+  capabilities: Capabilities,
+  key: string,
+  args: Argument[],
+) => Promise<number> | undefined
 
 /**
  * A Lua script, which the server runs atomically. The first call on a connection sends the source, later ones its SHA-1
@@ -9,22 +26,28 @@ import { socketFor } from '../protocol/command-socket.ts'
 export class Script {
   readonly #source: string
   readonly #digest: string
+  readonly #instead: Instead | undefined
   /** The sockets on which the source was sent. */
   readonly #sentOn = new WeakSet<object>()
 
-  constructor(source: string) {
+  constructor(source: string, instead?: Instead) {
     this.#source = source
     this.#digest = createHash('sha1').update(source).digest('hex')
+    this.#instead = instead
   }
 
   /** Runs the script for one key. Resolves to its result, as a number. */
   run(client: CommandClient, key: string, args: Argument[]): Promise<number> {
-    return this.runForKeys(client, 1, [key, ...args])
+    const capabilities = capabilitiesOf(nodeFor(client, key))
+    return (
+      this.#instead?.(client, capabilities, key, args) ?? this.runForKeys(client, 1, [key, ...args])
+    )
   }
 
   /** Runs the script for several keys, which are the first of the arguments. */
   async runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
-    const socket = socketFor(client, String(args[0]))
+    const node = nodeFor(client, String(args[0]))
+    const socket = (node as Partial<Redis>).stream ?? node
     const isKnown = this.#sentOn.has(socket)
     if (!isKnown) this.#sentOn.add(socket)
     try {
@@ -35,6 +58,9 @@ export class Script {
     } catch (error) {
       // The server may not have the script: it runs SCRIPT FLUSH, or the connection leads to another server.
       this.#sentOn.delete(socket)
+      const capabilities = capabilitiesOf(node)
+      if (isScriptRefused(error)) capabilities.mayEval = false
+      await capabilities.known
       throw error
     }
   }
@@ -47,10 +73,13 @@ if type(current) == 'table' and not string.find(current.err, 'WRONGTYPE') then r
 if current ~= ARGV[1] then return 0 end`
 
 /** ARGV: expected, next, ttl in ms or ''. */
-export const compareAndSet: Script = new Script(`${returnUnlessEqual}
+export const compareAndSet: Script = new Script(
+  `${returnUnlessEqual}
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1`)
+return 1`,
+  (client, capabilities, key, args) => capabilities.deleteIfEqual && setIfEqual(client, key, args),
+)
 
 /** ARGV: ttl in ms, then a value for each key. */
 export const setEach: Script = new Script(`
@@ -58,8 +87,12 @@ for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
 return #KEYS`)
 
 /** ARGV: expected. */
-export const compareAndDelete: Script = new Script(`${returnUnlessEqual}
-return redis.call('DEL', KEYS[1])`)
+export const compareAndDelete: Script = new Script(
+  `${returnUnlessEqual}
+return redis.call('DEL', KEYS[1])`,
+  (client, capabilities, key, args) =>
+    capabilities.deleteIfEqual && deleteIfEqual(client, capabilities.deleteIfEqual, key, args),
+)
 
 /** Below it, every client decodes an integer reply exactly. */
 const maxIntegerReply = 2 ** 50
@@ -68,7 +101,8 @@ const maxIntegerReply = 2 ** 50
  * ARGV: by, ttl in ms or ''. The increment is undone if the sum is not a safe integer. A large sum is returned as text,
  * because the decoder of ioredis 6 rounds integer replies near 2^53. To format it costs a seventh of the whole call.
  */
-export const increment: Script = new Script(`
+export const increment: Script = new Script(
+  `
 if ARGV[2] ~= '' and redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return ARGV[1]
@@ -79,9 +113,15 @@ if sum > ${Number.MAX_SAFE_INTEGER} or sum < ${Number.MIN_SAFE_INTEGER} then
   return redis.error_reply('ERR increment or decrement would overflow')
 end
 if sum < ${maxIntegerReply} and sum > -${maxIntegerReply} then return sum end
-return string.format('%.0f', sum)`)
+return string.format('%.0f', sum)`,
+  (client, { mayEval }, key, args) =>
+    mayEval ? undefined : incrementInTransaction(client, key, args),
+)
 
 /** Removes the expiry. Returns 1 if the key exists; PERSIST alone also returns 0 for a key without expiry. */
-export const persist: Script = new Script(`
+export const persist: Script = new Script(
+  `
 if redis.call('PERSIST', KEYS[1]) == 1 then return 1 end
-return redis.call('EXISTS', KEYS[1])`)
+return redis.call('EXISTS', KEYS[1])`,
+  (client, { mayEval }, key) => (mayEval ? undefined : persistInTransaction(client, key)),
+)

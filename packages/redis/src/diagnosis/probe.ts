@@ -1,7 +1,9 @@
 import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding, withDeadline } from '@stowage/core/driver'
 import type { Finding, ServerReport } from '@stowage/core/tools'
+import type { Redis } from 'ioredis'
 import type { Connection } from '../connection/connection.ts'
+import { capabilitiesOf } from '../protocol/capabilities.ts'
 import { translate } from '../redis-errors.ts'
 import { checkWrite } from './write-check.ts'
 
@@ -14,6 +16,8 @@ export interface Probe {
   /** `undefined` if the server refuses the connection, or is not reachable. */
   readonly latencyMs: number | undefined
   readonly info: ReadonlyMap<string, string>
+  /** How a value is compared and replaced, on a server that is written to. */
+  readonly compareAndSet?: 'SET IFEQ' | 'script' | undefined
   readonly findings: readonly Finding[]
 }
 
@@ -65,7 +69,10 @@ export function reportOf({ info, ...probe }: Probe, role: string): ServerReport 
     role: actual === undefined ? role : (roles[actual] ?? actual),
     isReachable: probe.isReachable,
     latencyMs: probe.latencyMs,
-    facts: factsOf(info),
+    facts: {
+      ...factsOf(info),
+      ...(probe.compareAndSet !== undefined && { 'compare-and-set': probe.compareAndSet }),
+    },
   }
 }
 
@@ -80,10 +87,15 @@ async function readServer(
     const info = parseInfo(String(await client.info().catch(() => '')))
     const findings = await clockFindings(address, () => client.time() as Promise<unknown[]>)
     const permission = info.size === 0 ? [permissionFinding(address)] : []
-    const refused = missingKey === undefined ? [] : await checkWrite(address, client, missingKey)
+    const capabilities = capabilitiesOf(client as Redis)
+    await capabilities.known
+    const isWritten = missingKey !== undefined
+    const refused = isWritten ? await checkWrite(address, client, missingKey, capabilities) : []
+    const way = capabilities.deleteIfEqual === undefined ? 'script' : 'SET IFEQ'
     const isReachable = true
     return {
       ...{ address, isReachable, latencyMs, info },
+      compareAndSet: isWritten ? way : undefined,
       findings: [...permission, ...findings, ...refused],
     }
   })

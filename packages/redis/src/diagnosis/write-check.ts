@@ -1,5 +1,6 @@
 import type { Finding } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
+import type { Capabilities } from '../protocol/capabilities.ts'
 import { replyCode } from '../redis-errors.ts'
 
 /** The replies to a server that serves another slot, and to one that is a replica, which is another finding. */
@@ -12,16 +13,17 @@ export function missingKey(prefix: string | undefined, number = 0): string {
 
 /**
  * Returns why the server refuses to write a key, which must not exist: a server checks SET with XX as every other write, and
- * then stores nothing.
+ * then stores nothing. Scripts count unless the server has commands in place of them.
  */
 export async function checkWrite(
   address: string,
   client: Connection['client'],
   missingKey: string,
+  { mayEval }: Capabilities,
 ): Promise<Finding[]> {
   try {
     await client.set(missingKey, '', 'XX')
-    await client.eval('return 0', 1, missingKey)
+    if (mayEval) await client.eval('return 0', 1, missingKey)
     return []
   } catch (error) {
     const code = replyCode(error as Error)
@@ -51,6 +53,6 @@ const refusals: Readonly<Record<string, readonly [problem: string, remedy: strin
   MISCONF: ['The server cannot save to its disk: writes fail.', 'Check its disk and its log.'],
   NOPERM: [
     'The user may not write the keys of this store, or not run scripts.',
-    'Allow it: ACL SETUSER <user> ~<prefix>* +@read +@write +@scripting.',
+    'Allow it: ACL SETUSER <user> ~<prefix>* +@read +@write +@scripting. Redis 8.4 and Valkey 9.0 need no scripts.',
   ],
 }

@@ -1,9 +1,11 @@
+import type { Cluster, Redis } from 'ioredis'
+
 /** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
 export type Argument = string | Buffer
 
 export type SetOptions = [] | ['PX', number] | ['NX'] | ['PX', number, 'NX']
 
-/** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `socketFor`. */
+/** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `nodeFor`. */
 export interface CommandClient {
   /** The value as bytes, or as text with the same bytes. */
   getBuffer(key: string): Promise<Argument | null>
@@ -17,6 +19,10 @@ export interface CommandClient {
   pexpire(key: string, ttl: number): Promise<number>
   pttl(key: string): Promise<number>
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown>
+  /** Any command for one key. */
+  call(command: string, key: string, ...args: Argument[]): Promise<unknown>
+  /** Executes commands for one key together, none of others in between. Its replies are pairs of an error and a reply. */
+  multi(commands: unknown[][]): { exec(): Promise<[error: Error | null, reply: unknown][] | null> }
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown>
   scan(
     cursor: string,
@@ -33,8 +39,8 @@ export interface CommandClient {
    * {@link SetFailures} otherwise. Absent where a script is faster.
    */
   setEach?(pairs: readonly Argument[], ttl: number): Promise<void>
-  /** The socket that a command for the key is sent on. Absent from the clients of ioredis. */
-  socketFor?(key: string): object
+  /** The client of the server that a command for the key is sent to. Absent from the clients of ioredis. */
+  nodeFor?(key: string): Redis | Cluster
 }
 
 /** The errors of a `setEach`, by the position of the pair. The other pairs have been stored. */

@@ -1,5 +1,6 @@
 import { CacheError, channels, type ErrorEvent } from '@stowage/core'
 import type { Redis } from 'ioredis'
+import { capabilitiesOf } from './capabilities.ts'
 import type { Argument, CommandClient, SetOptions } from './command-client.ts'
 import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
 import { ReplyCounter, SingleReply } from './replies.ts'
@@ -65,6 +66,7 @@ export class DirectClient implements CommandClient {
   async #openQueue(): Promise<void> {
     try {
       this.#queue = await ReplyQueue.open(this.#client)
+      if (this.#queue !== undefined) await capabilitiesOf(this.#client).known
     } catch (cause) {
       this.#hasFailed = true
       publishFailure(cause as Error)
@@ -123,6 +125,14 @@ export class DirectClient implements CommandClient {
     return this.#send('evalsha', single(header, [digest, String(keyCount), ...args]))
   }
 
+  call(command: string, ...args: Argument[]): Promise<unknown> {
+    return this.#send(command.toLowerCase(), single(requestHeader(command, args.length), args))
+  }
+
+  multi(commands: unknown[][]): ReturnType<CommandClient['multi']> {
+    return this.#ordinary.multi(commands)
+  }
+
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     return this.#ordinary.eval(source, keyCount, ...args)
   }
@@ -143,8 +153,8 @@ export class DirectClient implements CommandClient {
     return this.#ordinary.time()
   }
 
-  socketFor(): object {
-    return this.#client.stream ?? this.#client
+  nodeFor(): Redis {
+    return this.#client
   }
 
   /** Sends the requests that wait for the end of the turn. */

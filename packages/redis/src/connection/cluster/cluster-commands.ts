@@ -76,6 +76,15 @@ export class ClusterCommands implements CommandClient {
     return this.#send(args[0] as string, (client) => client.evalsha(digest, keyCount, ...args))
   }
 
+  call(command: string, key: string, ...args: Argument[]): Promise<unknown> {
+    return this.#send(key, (client) => client.call(command, key, ...args))
+  }
+
+  multi(commands: unknown[][]): ReturnType<CommandClient['multi']> {
+    this.flush()
+    return this.#client.multi(commands)
+  }
+
   eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     this.flush()
     return this.#client.eval(source, keyCount, ...args)
@@ -98,8 +107,8 @@ export class ClusterCommands implements CommandClient {
     return this.#client.time()
   }
 
-  socketFor(key: string): object {
-    return this.#masterOf(key)?.client.socketFor() ?? this.#cluster
+  nodeFor(key: string): Redis | Cluster {
+    return this.#masterOf(key)?.client.nodeFor() ?? this.#cluster
   }
 
   /** Sends the requests that wait for the end of the turn. */

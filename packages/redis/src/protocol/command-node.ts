@@ -7,14 +7,14 @@ export function isCluster(client: object): client is Cluster {
   return 'slots' in client
 }
 
-/** The socket that a command for the key is sent on, or else the object that stands for it. */
-export function socketFor(client: CommandClient, key: string): object {
-  if (client.socketFor !== undefined) return client.socketFor(key)
-  const node = isCluster(client) ? masterOf(client, key) : client
-  return (node as { readonly stream?: object }).stream ?? node
+/** The client of the server that a command for the key is sent to; that of the cluster if it is not known. */
+export function nodeFor(client: CommandClient, key: string): Redis | Cluster {
+  if (client.nodeFor !== undefined) return client.nodeFor(key)
+  const own = client as unknown as Redis | Cluster
+  return isCluster(own) ? masterOf(own, key) : own
 }
 
-function masterOf(cluster: Cluster, key: string): object {
+function masterOf(cluster: Cluster, key: string): Redis | Cluster {
   const address = cluster.slots[slotOf(key)]?.[0]
   const isMaster = ({ options }: Redis) => `${options.host}:${options.port}` === address
   return cluster.nodes('master').find(isMaster) ?? cluster

@@ -1,0 +1,46 @@
+import type { Cluster, Redis } from 'ioredis'
+import { isScriptRefused } from '../redis-errors.ts'
+import { isCluster } from './command-node.ts'
+
+/** What a server offers besides the commands of Redis 6.2, and its user may do. */
+export interface Capabilities {
+  /**
+   * The command that deletes a key with a given value: Redis 8.4 has DELEX, Valkey 9.0 has DELIFEQ. A server with one of
+   * them also has SET with IFEQ.
+   */
+  deleteIfEqual: 'DELEX' | 'DELIFEQ' | undefined
+  /** Whether scripts may be run. True until the contrary is known. */
+  mayEval: boolean
+  /** Settles once the server has been asked. Never rejects. */
+  readonly known: Promise<void>
+}
+
+/** By socket: the next connection may lead to another server. */
+const capabilities = new WeakMap<object, Capabilities>()
+
+/** The capabilities of the server that a client is connected to, which is asked the first time. */
+export function capabilitiesOf(client: Redis | Cluster): Capabilities {
+  const connection = (client as Partial<Redis>).stream ?? client
+  let found = capabilities.get(connection)
+  if (found === undefined) {
+    found = { deleteIfEqual: undefined, mayEval: true, known: Promise.resolve() }
+    // A cluster client sends commands that it does not know to any of its nodes.
+    if (!isCluster(client)) Object.assign(found, { known: ask(client, found) })
+    capabilities.set(connection, found)
+  }
+  return found
+}
+
+/** A server that refuses to tell is taken for an old one, and so is one whose client has no `call`, such as a mock. */
+async function ask(client: Redis, found: Capabilities): Promise<void> {
+  try {
+    const reply = await client.call('COMMAND', 'INFO', 'DELEX', 'DELIFEQ')
+    const [delex, delifeq] = reply as readonly unknown[]
+    if (delex) found.deleteIfEqual = 'DELEX'
+    else if (delifeq) found.deleteIfEqual = 'DELIFEQ'
+    else return
+    await client.eval('return 1', 0)
+  } catch (error) {
+    if (isScriptRefused(error)) found.mayEval = false
+  }
+}
