@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import { type Capabilities, capabilitiesOf } from '../protocol/capabilities.ts'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
 import { nodeFor } from '../protocol/command-node.ts'
@@ -27,8 +26,6 @@ export class Script {
   readonly #source: string
   readonly #digest: string
   readonly #instead: Instead | undefined
-  /** The sockets on which the source was sent. */
-  readonly #sentOn = new WeakSet<object>()
 
   constructor(source: string, instead?: Instead) {
     this.#source = source
@@ -40,16 +37,26 @@ export class Script {
   run(client: CommandClient, key: string, args: Argument[]): Promise<number> {
     const capabilities = capabilitiesOf(nodeFor(client, key))
     return (
-      this.#instead?.(client, capabilities, key, args) ?? this.runForKeys(client, 1, [key, ...args])
+      this.#instead?.(client, capabilities, key, args) ??
+      this.#send(client, capabilities, 1, [key, ...args])
     )
   }
 
   /** Runs the script for several keys, which are the first of the arguments. */
-  async runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
-    const node = nodeFor(client, String(args[0]))
-    const socket = (node as Partial<Redis>).stream ?? node
-    const isKnown = this.#sentOn.has(socket)
-    if (!isKnown) this.#sentOn.add(socket)
+  runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
+    const capabilities = capabilitiesOf(nodeFor(client, String(args[0])))
+    return this.#send(client, capabilities, keyCount, args)
+  }
+
+  async #send(
+    client: CommandClient,
+    capabilities: Capabilities,
+    keyCount: number,
+    args: Argument[],
+  ): Promise<number> {
+    const { sentScripts } = capabilities
+    const isKnown = sentScripts.has(this.#digest)
+    if (!isKnown) sentScripts.add(this.#digest)
     try {
       const reply = isKnown
         ? client.evalsha(this.#digest, keyCount, ...args)
@@ -57,8 +64,7 @@ export class Script {
       return Number(await reply)
     } catch (error) {
       // The server may not have the script: it runs SCRIPT FLUSH, or the connection leads to another server.
-      this.#sentOn.delete(socket)
-      const capabilities = capabilitiesOf(node)
+      sentScripts.delete(this.#digest)
       if (isScriptRefused(error)) capabilities.mayEval = false
       await capabilities.known
       throw error

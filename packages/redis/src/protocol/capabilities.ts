@@ -11,6 +11,8 @@ export interface Capabilities {
   deleteIfEqual: 'DELEX' | 'DELIFEQ' | undefined
   /** Whether scripts may be run. True until the contrary is known. */
   mayEval: boolean
+  /** The digests of the scripts that were sent on this connection. */
+  readonly sentScripts: Set<string>
   /** Settles once the server has been asked. Never rejects. */
   readonly known: Promise<void>
 }
@@ -23,7 +25,8 @@ export function capabilitiesOf(client: Redis | Cluster): Capabilities {
   const connection = (client as Partial<Redis>).stream ?? client
   let found = capabilities.get(connection)
   if (found === undefined) {
-    found = { deleteIfEqual: undefined, mayEval: true, known: Promise.resolve() }
+    const known = Promise.resolve()
+    found = { deleteIfEqual: undefined, mayEval: true, sentScripts: new Set(), known }
     // A cluster client sends commands that it does not know to any of its nodes.
     if (!isCluster(client)) Object.assign(found, { known: ask(client, found) })
     capabilities.set(connection, found)
