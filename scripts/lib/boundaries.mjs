@@ -167,12 +167,12 @@ const folders = {
     memo: ['store', 'values', 'wrappers'],
   },
   redis: {
-    protocol: [],
+    protocol: ['redis-errors'],
     commands: ['protocol', 'redis-errors'],
     connection: ['protocol', 'reconnect-delay', 'redis-errors', 'redis-options'],
     consistency: ['connection', 'redis-errors'],
     topology: ['connection', 'consistency', 'redis-options'],
-    diagnosis: ['connection', 'consistency', 'redis-errors', 'redis-options'],
+    diagnosis: ['connection', 'consistency', 'protocol', 'redis-errors', 'redis-options'],
     invalidation: ['connection', 'redis-errors', 'redis-options'],
   },
   memcached: {
