@@ -32,9 +32,9 @@ describe.each(['redis', 'valkey'] as const)(
         await store.set('k', Buffer.from([0xff, 0]), 60_000)
         expect(await store.compareAndSet('k', 'other', 'b')).toBe(false)
         expect(await store.compareAndSet('k', Buffer.from([0xff, 0]), 'b', 50_000)).toBe(true)
-        expect(Number(await command(server.server, 'PTTL', 'k'))).toBeGreaterThan(0)
+        expect(Number(await command(server.server.port, 'PTTL', 'k'))).toBeGreaterThan(0)
         expect(await store.compareAndSet('k', 'b', 'c')).toBe(true)
-        expect(await command(server.server, 'PTTL', 'k')).toBe(-1)
+        expect(await command(server.server.port, 'PTTL', 'k')).toBe(-1)
         expect(await store.compareAndSet('k', 'b', undefined)).toBe(false)
         expect(await store.compareAndSet('k', 'c', undefined)).toBe(true)
         expect(await store.compareAndSet('k', 'c', undefined)).toBe(false)
@@ -44,7 +44,7 @@ describe.each(['redis', 'valkey'] as const)(
       test('a key of another type equals no value', async () => {
         const store = create()
         await store.clear()
-        await command(server.server, 'LPUSH', 'list', 'a')
+        await command(server.server.port, 'LPUSH', 'list', 'a')
         expect(await store.compareAndSet('list', 'a', 'b')).toBe(false)
         expect(await store.compareAndSet('list', 'a', undefined)).toBe(false)
       })
@@ -54,7 +54,7 @@ describe.each(['redis', 'valkey'] as const)(
         await store.clear()
         expect(await store.increment('n', 2, 60_000)).toBe(2)
         expect(await store.increment('n', -3)).toBe(-1)
-        expect(Number(await command(server.server, 'PTTL', 'n'))).toBeGreaterThan(0)
+        expect(Number(await command(server.server.port, 'PTTL', 'n'))).toBeGreaterThan(0)
         expect(await store.increment('last', last)).toBe(last)
         await expect(store.increment('last', 1)).rejects.toThrow('not a safe integer')
         expect(await store.increment('last', -1)).toBe(last - 1)
@@ -70,7 +70,7 @@ describe.each(['redis', 'valkey'] as const)(
         await store.set('k', 'v', 60_000)
         expect(await store.touch('k')).toBe(true)
         expect(await store.touch('k')).toBe(true)
-        expect(await command(server.server, 'PTTL', 'k')).toBe(-1)
+        expect(await command(server.server.port, 'PTTL', 'k')).toBe(-1)
         expect(await store.touch('missing')).toBe(false)
       })
     })
@@ -106,7 +106,7 @@ test('a server without these commands needs the permission for scripts, and the 
   const server = await startRedis()
   onTestFinished(() => server.stop())
   await command(
-    server,
+    server.port,
     'ACL',
     'SETUSER',
     'app',
@@ -126,7 +126,7 @@ test('a server without these commands needs the permission for scripts, and the 
   })
   expect(await store.increment('n', 1, 60_000)).toBe(1)
   // At once after the permission was given, on the same connection.
-  await command(server, 'ACL', 'SETUSER', 'app', '+eval', '+evalsha')
+  await command(server.port, 'ACL', 'SETUSER', 'app', '+eval', '+evalsha')
   expect(await store.compareAndSet('k', 'a', 'b')).toBe(true)
 })
 
@@ -144,7 +144,7 @@ test('diagnostics say how values are compared and replaced', async () => {
   expect(await check(newer.url)).toEqual(['SET IFEQ'])
   expect(await check(older.url)).toEqual(['script'])
   const refused = ['on', '>pw', '~*', '&*', '+@all', '-eval', '-evalsha']
-  await command(older, 'ACL', 'SETUSER', 'app', ...refused)
+  await command(older.port, 'ACL', 'SETUSER', 'app', ...refused)
   const url = older.url.replace('//', '//app:pw@')
   expect(await check(url)).toEqual(['script', 'redis-not-writable'])
 })
