@@ -19,6 +19,7 @@ export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
 export type { Entry, EntryFacts } from './entry.ts'
 export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
 export type { MapEntry } from './eviction/entry-list.ts'
+export { RecentMap, remembering } from './eviction/recent-map.ts'
 export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
 export { checkBytes } from './options/byte-size.ts'
 export {

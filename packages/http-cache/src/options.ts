@@ -7,7 +7,7 @@ import type { KeyOptions } from './request/request-key.ts'
 import { checkTags } from './request/tags.ts'
 import { planVariation, type VaryBy, type VaryPlan } from './request/vary-by.ts'
 import { type Encoding, supportedEncodings } from './storage/encodings.ts'
-import { RecentMap } from './storage/hints.ts'
+import { ShortKeyMap } from './storage/hints.ts'
 
 /** A function of the request, which may expect the request of a framework. */
 type Of<T> = { call(request: IncomingMessage): T }['call']
@@ -196,10 +196,10 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
 }
 
 /** One map per cache: clients determine the number of paths. */
-const searchRules = new WeakMap<Cache, RecentMap<QueryOptions>>()
+const searchRules = new WeakMap<Cache, ShortKeyMap<QueryOptions>>()
 
-function searchRulesOf(cache: Cache): RecentMap<QueryOptions> {
-  const existing = searchRules.get(cache) ?? new RecentMap<QueryOptions>(maxPaths)
+function searchRulesOf(cache: Cache): ShortKeyMap<QueryOptions> {
+  const existing = searchRules.get(cache) ?? new ShortKeyMap<QueryOptions>(maxPaths)
   searchRules.set(cache, existing)
   return existing
 }

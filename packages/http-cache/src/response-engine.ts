@@ -15,7 +15,7 @@ import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
 import { requestTags } from './request/request-tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
 import { asksWhetherModified } from './response/preconditions.ts'
-import { type Hint, RecentMap } from './storage/hints.ts'
+import { type Hint, ShortKeyMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type Found, ResponseStore } from './storage/response-store.ts'
 
@@ -30,7 +30,7 @@ const maxRounds = 3
 
 /** What this process knows of the responses of a cache. */
 interface KnownResponses {
-  readonly hints: RecentMap<Hint>
+  readonly hints: ShortKeyMap<Hint>
   readonly variants: Variants
   readonly uncacheable: Uncacheable
 }
@@ -43,7 +43,7 @@ function knownOf(cache: Cache): KnownResponses {
   const existing = known.get(cache)
   if (existing !== undefined) return existing
   const created = {
-    hints: new RecentMap<Hint>(maxHints),
+    hints: new ShortKeyMap<Hint>(maxHints),
     variants: new Variants(),
     uncacheable: new Uncacheable(cache.clock),
   }

@@ -1,23 +1,21 @@
-const maxKeys = 10_000
+import { RecentMap } from '../eviction/recent-map.ts'
+
+const maxKeys = 20_000
 
 /**
  * The tags that entries had when they were read last, so that their versions can be read together with the entry. Only an
  * optimisation: a wrong or missing record costs a second read.
  */
 export class KnownTags {
-  readonly #tags = new Map<string, readonly string[]>()
+  readonly #tags = new RecentMap<readonly string[]>(maxKeys)
   /** One array for all entries with the same tags, so that these are recognised as the same. */
-  readonly #lists = new Map<string, readonly string[]>()
+  readonly #lists = new RecentMap<readonly string[]>(maxKeys)
 
   of(key: string): readonly string[] | undefined {
-    return this.#tags.size === 0 ? undefined : this.#tags.get(key)
+    return this.#tags.isEmpty ? undefined : this.#tags.get(key)
   }
 
   set(key: string, tags: readonly string[]): void {
-    if (this.#tags.size >= maxKeys && !this.#tags.has(key)) {
-      this.#tags.clear()
-      this.#lists.clear()
-    }
     this.#tags.set(key, this.#listOf(tags))
   }
 
@@ -25,7 +23,6 @@ export class KnownTags {
     const id = JSON.stringify(tags)
     const existing = this.#lists.get(id)
     if (existing !== undefined) return existing
-    if (this.#lists.size >= maxKeys) this.#lists.clear()
     this.#lists.set(id, tags)
     return tags
   }

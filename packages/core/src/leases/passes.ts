@@ -1,4 +1,6 @@
-const maxKeys = 10_000
+import { RecentMap } from '../eviction/recent-map.ts'
+
+const maxKeys = 20_000
 
 /**
  * The keys whose values could not be kept lately. They are loaded without a lease for a while: waiting for the load of
@@ -6,7 +8,7 @@ const maxKeys = 10_000
  */
 export class Passes {
   /** Until when, by key. */
-  readonly #until = new Map<string, number>()
+  readonly #until = new RecentMap<number>(maxKeys)
 
   /** @param now the time of a monotonic clock, the same one for all calls with this key */
   has(key: string, now: number = performance.now()): boolean {
@@ -22,7 +24,6 @@ export class Passes {
   }
 
   add(key: string, ms: number, now: number = performance.now()): void {
-    if (this.#until.size >= maxKeys) this.#until.clear()
     this.#until.set(key, now + ms)
   }
 }

@@ -1,3 +1,4 @@
+import { RecentMap } from '../eviction/recent-map.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
@@ -20,7 +21,7 @@ const dayMs = 86_400_000
 const versionTtl = 30 * dayMs
 /** How often a process extends the ttl of a version that it uses. */
 const touchMs = dayMs
-const maxTouched = 10_000
+const maxTouched = 20_000
 const maxAttempts = 10
 
 /** A call of `read` in flight. */
@@ -42,7 +43,7 @@ export class TagVersions {
   readonly #keys: Keyspace
   readonly #time: BackendTime
   /** When this process last extended the ttl of a version, by tag. */
-  readonly #touchedAt = new Map<string, number>()
+  readonly #touchedAt = new RecentMap<number>(maxTouched)
   /** The last call of `read`, while it is in flight. */
   #lastRead: VersionsRead | undefined
 
@@ -181,7 +182,6 @@ export class TagVersions {
   #keepAlive(tag: string): void {
     const now = performance.now()
     if (now - (this.#touchedAt.get(tag) ?? -touchMs) < touchMs) return
-    if (this.#touchedAt.size >= maxTouched) this.#touchedAt.clear()
     this.#touchedAt.set(tag, now)
     // A failure only means that the version may be lost earlier, which causes misses.
     void this.#touch(tag).catch(() => {})

@@ -19,7 +19,7 @@ import {
 import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
 import { headerLinesOf } from '../storage/header-lines.ts'
-import { RecentMap } from '../storage/hints.ts'
+import { ShortKeyMap } from '../storage/hints.ts'
 import type { ResponseRecord, StoredItem } from '../storage/record.ts'
 import type { Found, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
@@ -47,7 +47,7 @@ export class Sender {
   readonly #options: ResolvedOptions
   readonly #store: ResponseStore
   /** The encoding by `Accept-Encoding`: clients send few different values. */
-  readonly #encodings = new RecentMap<Encoding | 'identity'>(maxKeptHeaders)
+  readonly #encodings = new ShortKeyMap<Encoding | 'identity'>(maxKeptHeaders)
 
   #lastTtl = Number.NaN
   #lastStatus = ''

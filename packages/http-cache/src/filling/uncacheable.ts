@@ -1,5 +1,5 @@
 import type { Clock } from '@stowage/core'
-import { RecentMap } from '../storage/hints.ts'
+import { ShortKeyMap } from '../storage/hints.ts'
 
 const maxKeys = 10_000
 
@@ -9,9 +9,9 @@ const maxKeys = 10_000
  */
 export class Uncacheable {
   readonly #clock: Clock
-  readonly #until = new RecentMap<number>(maxKeys)
-  readonly #unlikelyUntil = new RecentMap<number>(maxKeys)
-  readonly #failedUntil = new RecentMap<number>(maxKeys)
+  readonly #until = new ShortKeyMap<number>(maxKeys)
+  readonly #unlikelyUntil = new ShortKeyMap<number>(maxKeys)
+  readonly #failedUntil = new ShortKeyMap<number>(maxKeys)
 
   constructor(clock: Clock) {
     this.#clock = clock

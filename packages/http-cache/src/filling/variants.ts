@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { RecentMap } from '../storage/hints.ts'
+import { ShortKeyMap } from '../storage/hints.ts'
 import type { VaryRecord } from '../storage/record.ts'
 
 const maxKeys = 10_000
@@ -9,9 +9,9 @@ const maxNames = 10
 /** What this process knows of the variants of responses. */
 export class Variants {
   /** The headers that responses of a key were seen to depend on. */
-  readonly #names = new RecentMap<readonly string[]>(maxKeys)
+  readonly #names = new ShortKeyMap<readonly string[]>(maxKeys)
   /** The variants that were stored below a record, by its id. */
-  readonly #stored = new RecentMap<StoredVariants>(maxKeys)
+  readonly #stored = new ShortKeyMap<StoredVariants>(maxKeys)
 
   /** The headers that variants of a key depend on: those of this response, and of earlier ones. */
   union(baseKey: string, names: readonly string[]): readonly string[] {

@@ -1,5 +1,5 @@
 import type { HeaderValue } from '../headers/header-list.ts'
-import { RecentMap } from './hints.ts'
+import { ShortKeyMap } from './hints.ts'
 
 /** Names and values in turn, as they are sent. */
 export type HeaderLines = readonly HeaderValue[]
@@ -18,7 +18,7 @@ const maxSharedLength = 200
 const distinct = new Set(['date', 'last-modified', 'content-location'])
 
 /** Values that responses have in common. A hit reads them from one place in memory, whatever its record. */
-const sharedValues = new RecentMap<string>(maxSharedValues)
+const sharedValues = new ShortKeyMap<string>(maxSharedValues)
 
 /** Returns the headers that a stored response is sent with in its plain form. */
 export function headerLinesOf({ headers, etag, freshness }: HeaderSource): HeaderLines {

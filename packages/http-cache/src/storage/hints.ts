@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { RecentMap } from '@stowage/core/driver'
 
 /** What this process remembers of a key, in order to ask for all parts of a response in one turn. */
 export interface Hint {
@@ -22,41 +23,17 @@ export function copyOf(text: string): string {
   return Buffer.from(text, 'utf16le').toString('utf16le')
 }
 
-/** A map that forgets the oldest entries. Its size depends on their number only, and not on the length of the keys. */
-export class RecentMap<V> {
-  readonly #max: number
-  #entries = new Map<string, V>()
-  #older = new Map<string, V>()
-
-  constructor(max: number) {
-    this.#max = Math.ceil(max / 2)
+/** A map of recent keys whose size depends on their number only, and not on their length. */
+export class ShortKeyMap<V extends {}> extends RecentMap<V> {
+  override get(key: string): V | undefined {
+    return super.get(shortKey(key))
   }
 
-  get(key: string): V | undefined {
-    const short = shortKey(key)
-    const value = this.#entries.get(short)
-    if (value !== undefined) return value
-    if (this.#older.size === 0) return undefined
-    const old = this.#older.get(short)
-    if (old !== undefined) this.#set(short, old)
-    return old
+  override set(key: string, value: V): void {
+    super.set(copyOf(shortKey(key)), value)
   }
 
-  set(key: string, value: V): void {
-    this.#set(shortKey(key), value)
-  }
-
-  #set(short: string, value: V): void {
-    if (this.#entries.size >= this.#max) {
-      this.#older = this.#entries
-      this.#entries = new Map()
-    }
-    this.#entries.set(copyOf(short), value)
-  }
-
-  delete(key: string): void {
-    const short = shortKey(key)
-    this.#entries.delete(short)
-    this.#older.delete(short)
+  override delete(key: string): void {
+    super.delete(shortKey(key))
   }
 }

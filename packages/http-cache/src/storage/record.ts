@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { HeaderValue } from '../headers/header-list.ts'
 import type { Freshness } from '../policy/storing.ts'
 import { type HeaderLines, headerLinesOf } from './header-lines.ts'
-import { RecentMap } from './hints.ts'
+import { ShortKeyMap } from './hints.ts'
 
 /** The metadata of a stored response. */
 export interface ResponseRecord {
@@ -63,7 +63,7 @@ const metadataOffset = fillOffset + fillLength
 type Metadata = Pick<StoredItem, 'record' | 'lines'>
 
 /** Metadata that was decoded lately, by fill id. A fill id belongs to one text of metadata only. */
-const decoded = new RecentMap<Metadata>(10_000)
+const decoded = new ShortKeyMap<Metadata>(10_000)
 
 export function createFillId(): string {
   return randomBytes(12).toString('base64url')

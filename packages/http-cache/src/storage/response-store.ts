@@ -3,7 +3,7 @@ import { getShared } from '@stowage/core/driver'
 import { normalizeHeader } from '../request/vary-by.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Encoding, encodeBody } from './encodings.ts'
-import { copyOf, type Hint, type RecentMap } from './hints.ts'
+import { copyOf, type Hint, type ShortKeyMap } from './hints.ts'
 import {
   bufferOf,
   decodeRecord,
@@ -41,10 +41,10 @@ const encodedPrefix = 'http:encoded:'
 export class ResponseStore {
   readonly #cache: Cache
   readonly #deadlines: Deadlines
-  readonly #hints: RecentMap<Hint>
+  readonly #hints: ShortKeyMap<Hint>
 
   /** @param timeoutMs how long a read may take */
-  constructor(cache: Cache, timeoutMs: number, hints: RecentMap<Hint>) {
+  constructor(cache: Cache, timeoutMs: number, hints: ShortKeyMap<Hint>) {
     this.#cache = cache
     this.#hints = hints
     this.#deadlines = new Deadlines(timeoutMs)

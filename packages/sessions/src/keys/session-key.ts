@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
-import { RecentValues } from './recent-values.ts'
+import { remembering } from '@stowage/core/driver'
 
 const hashPrefix = 'v1:'
 const handlePattern = /^v1:[\w-]{43}$/
 /** A request needs the key of its session several times, and a session is used by several requests. */
-const recentKeys = new RecentValues(toHash, 2_000)
+const recentHash = remembering(toHash, 4_000)
 /** The keys of longer ids are not remembered, in characters. */
 const maxRecentId = 256
 
@@ -17,7 +17,7 @@ export function keyOf(id: string): string {
   if (typeof id !== 'string' || id === '') {
     throw new TypeError('The id of a session must be a non-empty string.')
   }
-  return id.length > maxRecentId ? toHash(id) : (recentKeys.get(id) as string)
+  return id.length > maxRecentId ? toHash(id) : recentHash(id)
 }
 
 function toHash(id: string): string {

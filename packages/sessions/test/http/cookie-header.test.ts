@@ -6,28 +6,6 @@ import {
   setCookie,
   withMemory,
 } from '../../src/http/cookies/cookie-header.ts'
-import { RecentValues } from '../../src/keys/recent-values.ts'
-
-describe('RecentValues', () => {
-  test('calls the function once for each of the last arguments, and forgets the others', () => {
-    const calls: string[] = []
-    const values = new RecentValues((argument) => calls.push(argument), 2)
-    for (const argument of ['a', 'b', 'a', 'c', 'a', 'b']) values.get(argument)
-    expect(calls).toEqual(['a', 'b', 'c'])
-    for (const argument of ['d', 'e', 'f', 'g', 'a']) values.get(argument)
-    expect(calls).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'a'])
-  })
-
-  test('does not remember undefined', () => {
-    let calls = 0
-    const values = new RecentValues(() => {
-      calls++
-      return undefined
-    }, 2)
-    expect([values.get('a'), values.get('a')]).toEqual([undefined, undefined])
-    expect(calls).toBe(2)
-  })
-})
 
 describe('the id in a cookie', () => {
   const [sign, before, foreign] = ['new', 'old', 'foreign'].map(createSigner) as [

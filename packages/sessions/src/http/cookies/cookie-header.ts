@@ -1,8 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
-import { type CookiePair, cookiePairs } from '@stowage/core/driver'
+import { type CookiePair, cookiePairs, remembering } from '@stowage/core/driver'
 import { attributeText } from '../../data/session-cookie.ts'
 import { createHmacSha256 } from '../../keys/hmac.ts'
-import { RecentValues } from '../../keys/recent-values.ts'
 import type { Cookie } from './cookie.ts'
 
 /** What express-session puts before a signed id. */
@@ -19,13 +18,12 @@ export function createSigner(secret: string | Uint8Array): Signer {
   return (id) => `${id}.${hmac(id)}`
 }
 
-/** How many of the last valid cookies, and of the last signatures, are known at least. A session is used by several requests. */
-const knownCookies = 2_000
+/** How many of the last valid cookies, and of the last signatures, are known. A session is used by several requests. */
+const knownCookies = 4_000
 
 /** Remembers the last signatures of a signer: the cookie of a session that changes is sent again with each response. */
 export function withMemory(sign: Signer): Signer {
-  const signed = new RecentValues(sign, knownCookies)
-  return (id) => signed.get(id) as string
+  return remembering(sign, knownCookies)
 }
 
 /** Returns the id in a `Cookie` header. */
@@ -37,11 +35,11 @@ export type IdReader = (header: string | undefined) => string | undefined
  */
 export function createIdReader(name: string, signers: readonly Signer[]): IdReader {
   // A signature that was verified need not be verified again. To find a cookie here, all of it has to be known.
-  const ids = new RecentValues((text) => idOf(text, signers), knownCookies)
+  const idIn = remembering((text) => idOf(text, signers), knownCookies)
   const valueIn = protectedPrefix.test(name) ? onlyValue : firstValue
   return (header) => {
     const text = header === undefined ? undefined : valueIn(header, name)
-    return text === undefined ? undefined : ids.get(text)
+    return text === undefined ? undefined : idIn(text)
   }
 }
 
