@@ -133,6 +133,11 @@ function isQueryOfUrl(request: FrameworkRequest): boolean {
   }
 }
 
+/** Clients determine the path, up to 16 KB. What takes longer to find counts as replaced. */
+const maxParams = 100
+/** How many characters are compared in the search for a parameter. */
+const maxCompared = 1_000_000
+
 /**
  * Whether each parameter is a part of the path, and another one than the others, as they are unless middleware has
  * replaced or added some.
@@ -143,8 +148,8 @@ function hasParamsOfUrl(request: FrameworkRequest): boolean {
     let path = decodeURIComponent(pathOf(originalUrl ?? url))
     const values: unknown[] = Object.values(Object(Reflect.get(request, 'params'))).flat()
     const present = values.filter((value) => value !== undefined)
-    if (!present.every((value) => typeof value === 'string' || typeof value === 'number'))
-      return false
+    const isText = (value: unknown) => typeof value === 'string' || typeof value === 'number'
+    if (present.length > maxParams || !present.every(isText)) return false
     // A shorter one may be within a longer one.
     for (const text of present.map(String).sort((a, b) => b.length - a.length)) {
       const at = positionOf(text, path)
@@ -157,14 +162,25 @@ function hasParamsOfUrl(request: FrameworkRequest): boolean {
   }
 }
 
-/** Where a text is in the path from one sign between letters or digits to another: `1` is not a part of `/v1`. */
+/**
+ * Where a text is in the path from one sign between letters or digits to another: `1` is not a part of `/v1`. Not by one
+ * `indexOf`, which takes quadratic time for a long text of few different characters.
+ */
 function positionOf(text: string, path: string): number {
-  for (let at = path.indexOf(text); at >= 0; at = path.indexOf(text, at + 1)) {
-    const around = [path[at - 1], path[at + text.length]]
-    if (!around.some((sign) => sign !== undefined && /[\p{L}\p{N}]/u.test(sign))) return at
-    if (at + text.length >= path.length) break
+  const first = text.slice(0, 1)
+  let compared = 0
+  for (let at = path.indexOf(first); at >= 0; at = path.indexOf(first, at + 1)) {
+    if (isBoundary(path[at - 1]) && isBoundary(path[at + text.length])) {
+      if (path.startsWith(text, at)) return at
+      compared += text.length
+    }
+    if (at + text.length >= path.length || compared > maxCompared) break
   }
   return -1
+}
+
+function isBoundary(sign: string | undefined): boolean {
+  return sign === undefined || !/[\p{L}\p{N}]/u.test(sign)
 }
 
 /** Whether a body is what parsers set for a request without one. */
