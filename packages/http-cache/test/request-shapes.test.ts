@@ -128,6 +128,24 @@ test.each(['shop.example', 'backend:3000'])(
   },
 )
 
+test('an unsafe request with a full URL invalidates its path', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  let version = 1
+  app.use(responseCache({ cache }))
+  app.get('/p', (_request, response) => void response.send(`${version}`))
+  app.post('/p', (_request, response) => void response.send(`${++version}`))
+  const { get, raw, port } = await serve(app)
+  const host = `127.0.0.1:${port}`
+  const head = `Host: ${host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`
+  for (const target of [`http://${host}/p`, `HTTP://other.test/p`]) {
+    expect((await get('/p')).body).toBe(`${version}`)
+    expect(parse(await raw(`POST ${target} HTTP/1.1\r\n${head}`)).status).toBe(200)
+    expect((await get('/p')).body).toBe(`${version}`)
+  }
+  expect(version).toBe(3)
+})
+
 test('pipelined requests receive their own responses', async () => {
   const { cache } = setupCache()
   const app = express()

@@ -9,8 +9,9 @@ import {
   keyOfUrl,
   originOf,
   pathOf,
-  publicHostOf,
+  pathOnHost,
   tagOfUrl,
+  targetOf,
 } from '../request/request-key.ts'
 import { holdResponse, releaseResponse } from '../response/held-response.ts'
 import type { ResponseEngine } from '../response-engine.ts'
@@ -65,10 +66,7 @@ export class Invalidation {
   }
 
   /** The URL of a request, or of a path on its host, as it is part of keys. */
-  urlOf(
-    request: FrameworkRequest,
-    path: string = request.originalUrl ?? request.url ?? '/',
-  ): string {
+  urlOf(request: FrameworkRequest, path: string = targetOf(request)): string {
     return originOf(request) + normalizeUrl(path, this.#options.keys.query)
   }
 
@@ -115,8 +113,8 @@ export class Invalidation {
     const headers = copyHeaders(response.getHeaders())
     const groups = groupTags(headers, origin, 'cache-group-invalidation')
     const named = ['location', 'content-location'].map((name) => textOf(headers[name]))
-    const paths = named.map((value) => this.#pathOnHost(request, value))
-    const urls = [request.originalUrl ?? request.url ?? '/', ...paths]
+    const paths = named.map((value) => pathOnHost(request, value))
+    const urls = [targetOf(request), ...paths]
       .filter((path) => path !== undefined)
       .map((path) => this.urlOf(request, path))
     await Promise.all([
@@ -136,15 +134,5 @@ export class Invalidation {
       cache.delete(key),
       this.#hasMoreKeys ? cache.invalidateTags(tagOfUrl(key)) : undefined,
     ])
-  }
-
-  /** The path of a URL if it is on the host of the request. */
-  #pathOnHost(request: FrameworkRequest, value: string | undefined): string | undefined {
-    const host = request.headers.host ?? ''
-    const base = `http://${host}${request.originalUrl ?? request.url ?? '/'}`
-    if (value === undefined || !URL.canParse(value, base)) return undefined
-    const url = new URL(value, base)
-    const isOnHost = url.host === host.toLowerCase() || url.host === publicHostOf(request)
-    return isOnHost ? url.pathname + url.search : undefined
   }
 }

@@ -105,10 +105,26 @@ function isRewritten(request: FrameworkRequest): boolean {
  * that uses them renders another response, so they are part of the key.
  */
 export function originOf(request: FrameworkRequest): string {
-  const host = (request.headers.host ?? '').toLowerCase()
+  const host = hostOf(request).toLowerCase()
   const forwarded = forwardedHost(request)
   const suffix = forwarded === undefined ? '' : `@${encodeURIComponent(forwarded)}`
   return `${schemeOf(request)}://${host}${suffix}`
+}
+
+/** A request of HTTP/2 states its host as `:authority` (RFC 9113 section 8.3.1). */
+function hostOf({ headers }: FrameworkRequest): string {
+  return headers.host ?? (headers[':authority'] as string | undefined) ?? ''
+}
+
+/** A client may send the whole URL, as to a proxy (RFC 9112 section 3.2.2). */
+const schemeAndHost = /^https?:\/\/[^/?#]*/i
+
+/** The path and the query that a client has requested. */
+export function targetOf({ originalUrl, url = '/' }: FrameworkRequest): string {
+  const target = originalUrl ?? url
+  if (target.startsWith('/')) return target
+  const rest = target.replace(schemeAndHost, '')
+  return rest.startsWith('/') ? rest : `/${rest}`
 }
 
 /**
@@ -127,6 +143,19 @@ export function publicHostOf(request: FrameworkRequest): string | undefined {
   const [first] = forwardedHost(request)?.split(',', 1) ?? []
   const origin = `${schemeOf(request)}://${first?.trim()}`
   return first !== undefined && URL.canParse(origin) ? new URL(origin).host : undefined
+}
+
+/** The path and the query of a URL that a response names, if that is on the host of its request. */
+export function pathOnHost(
+  request: FrameworkRequest,
+  value: string | undefined,
+): string | undefined {
+  const host = hostOf(request)
+  const base = `http://${host}${targetOf(request)}`
+  if (value === undefined || !URL.canParse(value, base)) return undefined
+  const url = new URL(value, base)
+  const isOnHost = url.host === host.toLowerCase() || url.host === publicHostOf(request)
+  return isOnHost ? url.pathname + url.search : undefined
 }
 
 function forwardedHost(request: FrameworkRequest): string | undefined {
@@ -159,7 +188,7 @@ export function isProxyTrusted(request: FrameworkRequest): boolean {
   return typeof trust === 'function' && trust(request.socket?.remoteAddress, 0) === true
 }
 
-function schemeOf(request: FrameworkRequest): string {
+export function schemeOf(request: FrameworkRequest): string {
   const { protocol } = request
   if (protocol === 'http' || protocol === 'https') return protocol
   // It is not checked by Express, if it trusts the proxy.

@@ -9,11 +9,11 @@ const releases = new WeakMap<ServerResponse, () => void>()
 
 /**
  * Whether the headers of a response were sent, or it is held. Reads a field of Node, where there is one: on Express, V8 looks
- * up what a response inherits, such as `headersSent`, anew for each response.
+ * up what a response inherits, such as `headersSent`, anew for each response. Of a response of HTTP/2, it is a boolean.
  */
 export function hasHead(response: ServerResponse): boolean {
   const { _header } = response as unknown as Partial<Head>
-  return _header === undefined ? response.headersSent : _header !== null
+  return _header === undefined ? response.headersSent : Boolean(_header)
 }
 
 /**
