@@ -114,18 +114,8 @@ function own(object: object, name: PropertyKey, value: unknown): void {
   })
 }
 
-/** What applications read of a connection, besides what identifies its client. */
-const connectionProperties = [
-  'encrypted',
-  'localAddress',
-  'localFamily',
-  'localPort',
-  'address',
-  'alpnProtocol',
-  'servername',
-  'getCipher',
-  'getProtocol',
-]
+/** What applications read of a connection. The scheme is part of the key. */
+const connectionProperties = ['encrypted', ...clientProperties]
 
 /** Accepts everything at once, so that a detached response never waits for a client. */
 class DetachedSocket extends Writable {
@@ -133,7 +123,7 @@ class DetachedSocket extends Writable {
     // Node emits `drain` on responses of its own servers only: `write` must never return false.
     super({ highWaterMark: Number.MAX_SAFE_INTEGER })
     if (client === null) return
-    for (const name of [...clientProperties, ...connectionProperties]) {
+    for (const name of connectionProperties) {
       if (name in client)
         Object.defineProperty(this, name, { configurable: true, get: of(client, name) })
     }

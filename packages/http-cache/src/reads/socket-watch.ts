@@ -2,16 +2,29 @@ import type { Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { addedToSocket } from './added-properties.ts'
 
-/** What identifies the client of a connection, or the address that it has connected to, which is not part of a key. */
+/**
+ * What differs between connections: what identifies the client, what was negotiated with it, and the address that it has
+ * connected to, which is not part of a key.
+ */
 export const clientProperties = [
   'address',
+  'alpnProtocol',
   'authorized',
   'authorizationError',
+  'bytesRead',
+  'bytesWritten',
+  'exportKeyingMaterial',
+  'getCipher',
+  'getEphemeralKeyInfo',
+  'getFinished',
   'getPeerCertificate',
   'getPeerX509Certificate',
   'getPeerFinished',
+  'getProtocol',
   'getSession',
+  'getSharedSigalgs',
   'getTLSTicket',
+  'isSessionReused',
   'localAddress',
   'localFamily',
   'localPort',
@@ -19,6 +32,7 @@ export const clientProperties = [
   'remoteFamily',
   'remotePort',
   'servername',
+  'ssl',
 ] as const
 
 type Listener = (name: PropertyKey) => void
