@@ -327,6 +327,135 @@ test('a request with headers of its own does not keep the responses of others ou
   expect((await get('/p')).cache).toBe('hit; ttl=60')
 })
 
+/** What middleware in front does for a request with the header `X-Preview`, and what the handler does with that. */
+const previews: Record<
+  string,
+  [front: RequestHandler, handler: (request: Request, response: Response) => unknown]
+> = {
+  'a property of the request': [
+    (request) => Object.assign(request, { preview: true }),
+    (request) => Reflect.get(request, 'preview'),
+  ],
+  'a property that excludes the response': [
+    (request) => Object.assign(request, { preview: true }),
+    (request, response) => Reflect.get(request, 'preview') && response.cache?.noStore(),
+  ],
+  'a property that makes the handler fail': [
+    (request) => Object.assign(request, { preview: true }),
+    (request, response) => Reflect.get(request, 'preview') && response.status(500),
+  ],
+  'a property of res.locals': [
+    (_request, { locals }) => Object.assign(locals, { preview: true }),
+    (_request, { locals }) => locals.preview,
+  ],
+  'a header of the response': [
+    (_request, response) => response.set('X-Preview', 'true'),
+    (_request, response) => response.get('X-Preview'),
+  ],
+  'a property of the connection': [
+    ({ socket }) => Object.assign(socket, { preview: true }),
+    ({ socket }) => Reflect.get(socket, 'preview'),
+  ],
+  'the status': [(_request, response) => response.status(404), () => {}],
+  'a method of the response': [
+    (_request, response) => {
+      const { send } = response
+      response.send = (body) => send.call(response, body)
+    },
+    () => {},
+  ],
+}
+
+test.each(Object.keys(previews))(
+  'what middleware in front adds to one request does not keep others out of the cache: %s',
+  async (name) => {
+    const { cache, clock } = setupCache()
+    const [add, handle] = previews[name] ?? []
+    const app = express()
+    app.use((request, response, next) => {
+      if (request.headers['x-preview'] !== undefined) add?.(request, response, next)
+      next()
+    })
+    app.get('/p', responseCache({ cache }) as RequestHandler, (request, response) => {
+      handle?.(request, response)
+      response.send('page')
+    })
+    const { get } = await serve(app)
+    const first = await get('/p', { 'x-preview': '1' })
+    expect(first.cache).toMatch(/^fwd=uri-miss; detail=/)
+    await clock.advance(2)
+    expect((await get('/p')).cache).toBe('fwd=uri-miss; stored')
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+  },
+)
+
+test('Authorization of one request does not keep others out of the cache in mode rfc9111', async () => {
+  const { cache, clock } = setupCache()
+  const app = express()
+  const options = { cache, mode: 'rfc9111', public: true } as const
+  app.get('/p', responseCache(options) as RequestHandler, (_request, response) => {
+    response.set('Cache-Control', 'max-age=60').send('page')
+  })
+  const { get } = await serve(app)
+  const first = await get('/p', { authorization: 'x' })
+  expect(first.cache).toBe('fwd=uri-miss; detail=authorization')
+  await clock.advance(2)
+  await get('/p')
+  expect((await get('/p')).cache).toBe('hit; ttl=60')
+})
+
+describe.each(Object.entries(forms))('%s', (_, form) => {
+  const routes: Record<
+    string,
+    [evil: string, page: string, options: Partial<ResponseCacheOptions>, location?: string]
+  > = {
+    'an empty query': ['/p?', '/p', {}],
+    'an empty query, with a relative URL': ['/p?', '/p', {}, 'p'],
+    'parameters in another order': ['/p?b=1&a=2', '/p?a=2&b=1', {}],
+    'a parameter that is ignored': ['/p?utm_source=x', '/p', { query: { ignore: ['utm_*'] } }],
+    'another parameter': ['/p?id=1&x=2', '/p?id=1', { query: { only: ['id'] } }],
+    'a full URL': ['/p?', '/p', {}, 'http://h.test/p'],
+    'a key of the route': ['/p?x', '/p', { key: (request) => pathOf(request.url) }],
+  }
+  const pathOf = (url = '') => url.split('?')[0]
+
+  test.each(Object.keys(routes))(
+    'a redirect to the same key does not answer those who follow it: %s',
+    async (name) => {
+      const [evil, page, options, location] = routes[name] ?? ['', '', {}]
+      const { cache, clock } = setupCache()
+      const app = express()
+      const handler: RequestHandler = ({ url }, response) => {
+        if (url === page) response.send('page')
+        else response.redirect(301, location ?? page)
+      }
+      app.get('/p', ...form({ cache, ...options }, handler))
+      const { get } = await serve(app)
+      const host = 'h.test'
+      expect((await get(evil, { host })).cache).toBe('fwd=uri-miss; detail=self-redirect')
+      await clock.advance(2)
+      expect((await get(page, { host })).body).toBe('page')
+      expect((await get(page, { host })).cache).toBe('hit; ttl=60')
+    },
+  )
+
+  test.each(['/q', '/p?a=2', 'https://h.test/p', 'http://other.test/p', 'http://['])(
+    'a redirect to another URL is stored: %s',
+    async (location) => {
+      const { cache } = setupCache()
+      const app = express()
+      const handler: RequestHandler = (_request, response) => {
+        response.writeHead(301, { Location: location }).end()
+      }
+      app.get('/p', ...form({ cache }, handler))
+      const { get } = await serve(app)
+      await get('/p?a=1', { host: 'h.test' })
+      const { cache: outcome } = await get('/p?a=1', { host: 'h.test' })
+      expect(outcome).toBe('hit; ttl=60')
+    },
+  )
+})
+
 test('a session middleware in front may set its cookie for each client', async () => {
   const { cache } = setupCache()
   const app = express()

@@ -646,6 +646,25 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
     expect((await get('/p', { 'x-forwarded-proto': 'https' })).body).toBe('https')
   })
 
+  test.each([
+    ['cache-control', 'max-age=0', 'evil'],
+    ['pragma', 'no-cache', 'evil'],
+    ['connection', 'close', 'close, evil'],
+  ])('%s is shared only with a value that browsers send', async (name, plain, evil) => {
+    const { app, options, clock } = appWith({}, () => {})
+    const handler: RequestHandler = (request, response) => {
+      response.send(`${request.get(name)}`)
+    }
+    app.get('/p', ...form(options, handler))
+    const { get } = await serve(app)
+    const connection = 'close'
+    const first = await get('/p', { connection, [name]: evil })
+    expect(first.cache).toBe(`fwd=uri-miss; detail=read-${name}`)
+    await clock.advance(2)
+    expect((await get('/p', { connection, [name]: plain })).body).toBe(plain)
+    expect((await get('/p')).cache).toBe('hit; ttl=60')
+  })
+
   test('varyBy of one cookie does not cover the others', async () => {
     const readers: Record<string, RequestHandler> = {
       currency: ({ cookies }, response) => void response.send(`${cookies.currency}`),

@@ -16,6 +16,8 @@ export interface RenderFacts extends RenderRequests {
   readonly privateRead: string | undefined
   /** Headers that the handler has read, and that are private unless the response varies by them. */
   readonly headersRead: readonly string[]
+  /** Whether other requests may lack what was read: a header, or what middleware in front has added for this request. */
+  readonly isOfRequest: boolean
 }
 
 export interface Rendered {

@@ -25,6 +25,7 @@ import {
 } from './build-record.ts'
 import { FillAnswer } from './fill-answer.ts'
 import { hasValidators, mergeNotModified, validatorsOf } from './not-modified.ts'
+import { isSelfRedirect } from './self-redirect.ts'
 import {
   type CompleteResponse,
   type Context,
@@ -37,6 +38,8 @@ import {
 const privateMs = 10_000
 const failedMs = 1_000
 const noBody = Buffer.alloc(0)
+/** Why the response of one request is not stored although that of another one with the same key may be. */
+const ofRequest = new Set<Refusal>(['authorization', 'no-vary-search', 'self-redirect'])
 const learned: Verdict = { refusal: 'no-vary-search' }
 
 /** Runs the handler for one request, answers that, and returns what is stored. It is the loader of a `remember`. */
@@ -47,7 +50,10 @@ export class Fill {
   readonly #answer: FillAnswer
   /** Whether the response has said which parameters belong to its key, so that it was looked up under another one. */
   #hasLearned = false
-  /** Whether the response may be private, or an error, because of headers of this request, which others do not have. */
+  /**
+   * Whether the response may be private, or an error, because of headers of this request, or of what middleware in front has
+   * added to it, which others do not have.
+   */
   #isOfRequest = false
   /** The headers of the request, which the handler may change. */
   #headers: RequestHeaders = {}
@@ -106,7 +112,7 @@ export class Fill {
     stale: CompleteResponse | undefined,
   ): Promise<Buffer | undefined> {
     const { captured, facts } = rendered
-    this.#noteHeaders(facts)
+    this.#noteReads(facts)
     if (captured.status === 304 && stale !== undefined && hasValidators(stale.record)) {
       return this.#freshen(context, stale, rendered)
     }
@@ -118,8 +124,8 @@ export class Fill {
     return this.#keep(context, rendered, verdict)
   }
 
-  #noteHeaders({ headersRead }: RenderFacts): void {
-    this.#isOfRequest = headersRead.length > 0
+  #noteReads({ isOfRequest }: RenderFacts): void {
+    this.#isOfRequest = isOfRequest
   }
 
   /** Resolves if it is known before the end of a body that it will not be stored, as that of a stream without end. */
@@ -147,7 +153,7 @@ export class Fill {
         onHead: (head, facts) => this.#onHead(head, facts, stale),
         onOversize: () => this.#refuseEarly?.('too-large'),
         onComplete: (captured, facts) => this.#onComplete(captured, facts, stale),
-        onFail: (facts) => this.#noteHeaders(facts),
+        onFail: (facts) => this.#noteReads(facts),
       })
     } catch (error) {
       if (!(error instanceof IncompleteResponseError) && !this.#isOfRequest) {
@@ -168,7 +174,7 @@ export class Fill {
     const isEncodable = isEncodableBody(head.headers, head.status, Infinity, options)
     const headers = withVary({}, head.headers, isEncodable, options)
     for (const name of Object.keys(headers)) response.setHeader(name, headers[name] as string)
-    this.#noteHeaders(facts)
+    this.#noteReads(facts)
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     // What is read from now on may make it private.
     if (refusal === undefined) sender.setNoCache(response)
@@ -210,6 +216,8 @@ export class Fill {
     if (verdict.refusal === undefined && this.#learnsRule(captured.headers)) {
       return { refusal: 'no-vary-search' }
     }
+    if (verdict.refusal === undefined && isSelfRedirect(captured, this.#exchange, options))
+      return { refusal: 'self-redirect' }
     if (verdict.refusal === undefined && !this.#hasRoom()) return { refusal: 'too-many-variants' }
     return verdict
   }
@@ -348,7 +356,7 @@ export class Fill {
 
   /** Whether a later response may be stored. A client must not determine the opposite with a second request. */
   #mayStoreOthers(refusal: Refusal): boolean {
-    if (this.#isOfRequest || refusal === 'no-vary-search') return true
+    if (this.#isOfRequest || ofRequest.has(refusal)) return true
     return refusal.startsWith('read-socket.') && isPipelined(this.#exchange.request)
   }
 

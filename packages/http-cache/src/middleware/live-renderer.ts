@@ -126,5 +126,6 @@ export function factsFrom(controls: RequestedControls, reads: PrivateReads): Ren
     isExcluded: controls.isExcluded,
     privateRead: reads.read,
     headersRead: reads.headersRead,
+    isOfRequest: reads.isOfRequest,
   }
 }

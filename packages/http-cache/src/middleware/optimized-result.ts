@@ -137,7 +137,10 @@ class ResultRenderer<T> implements Renderer {
     const isExcluded = captured.status !== 200
     return {
       captured,
-      facts: { ttl, tags: [], isExcluded, privateRead: undefined, headersRead: [] },
+      facts: {
+        ...{ ttl, tags: [], isExcluded, privateRead: undefined, headersRead: [] },
+        isOfRequest: false,
+      },
     }
   }
 

@@ -24,6 +24,7 @@ export type Refusal =
   | 'request'
   | 'excluded'
   | 'no-vary-search'
+  | 'self-redirect'
   /** The handler has read something that the key does not cover. */
   | `read-${string}`
 

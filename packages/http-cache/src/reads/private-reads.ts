@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { addedProperties, addedToResponse, isPlain } from './added-properties.ts'
-import { onClientRead } from './socket-watch.ts'
+import { clientProperties, onClientRead } from './socket-watch.ts'
 import { watchNames } from './watched-names.ts'
 
 /**
@@ -63,6 +63,13 @@ const safeHeaders = new Set([
   'upgrade',
 ])
 
+/**
+ * What browsers and proxies send in those of them that are not hidden. A client that sends anything else could determine what
+ * all others receive.
+ */
+const plainValue = /^(?:100-continue|close|keep-alive|max-age=0|no-cache|no-store)$/i
+const freeHeaders = new Set(['cache-control', 'connection', 'expect', 'pragma'])
+
 /** What is expected to be read, because the key covers it. */
 export interface CoveredReads {
   /** Whether `varyBy` is a function: then the route states itself what its responses depend on. */
@@ -77,6 +84,14 @@ export interface CoveredReads {
   readonly ignored: ReadonlySet<string>
 }
 
+/** What every request has, or is watched also where it is absent. */
+const ofAllRequests = new Set<string>([
+  ...[...userProperties, ...messageProperties, ...rawProperties, ...derivedProperties].map(
+    (name) => `request.${name}`,
+  ),
+  ...[...clientProperties, 'inspect'].map((name) => `socket.${name}`),
+])
+
 /**
  * Notices what a handler reads of the request, besides what the key covers: then its response must not be shared. Headers
  * and cookies count also if the request has none, because those that have one must not receive this response.
@@ -88,6 +103,8 @@ export class PrivateReads {
   readonly #restores: (() => void)[] = []
   readonly #covered: CoveredReads
   readonly #request: IncomingMessage
+  /** As they were before they were watched. */
+  readonly #headers: IncomingHttpHeaders
 
   /** @param original the request that middleware in front has added properties to */
   constructor(
@@ -98,6 +115,7 @@ export class PrivateReads {
   ) {
     this.#covered = covered
     this.#request = request
+    this.#headers = request.headers
     if (covered.all) this.#watchUnkeyed()
     else this.#watchRequest(response, original)
     this.#watchHeaders()
@@ -111,6 +129,16 @@ export class PrivateReads {
   /** The headers that the handler has read. The response is private unless it varies by them. */
   get headersRead(): readonly string[] {
     return [...this.#headersRead]
+  }
+
+  /**
+   * Whether other requests may lack what was read: a header, or what middleware in front has added to this one, perhaps
+   * because of a header.
+   */
+  get isOfRequest(): boolean {
+    const read = this.#read ?? ''
+    const isAdded = /^(?:request|response|locals|socket)\./.test(read) && !ofAllRequests.has(read)
+    return isAdded || this.#headersRead.size > 0
   }
 
   /** The response has, or the handler has read, what middleware in front has set: a header, or the status. */
@@ -174,14 +202,20 @@ export class PrivateReads {
     const { ignored, header } = this.#covered
     const key = name.toLowerCase()
     if (this.#isPaused || ignored.has('headers') || ignored.has(key)) return
-    if (safeHeaders.has(key) || header(key)) return
+    if (header(key) || (safeHeaders.has(key) && this.#isPlain(key))) return
     this.#headersRead.add(key)
+  }
+
+  #isPlain(name: string): boolean {
+    if (!freeHeaders.has(name)) return true
+    const value = this.#headers[name]
+    return value === undefined || plainValue.test(String(value))
   }
 
   /** Assigned, because Node keeps the headers under a symbol, which `util.inspect(request)` shows. */
   #watchHeaders(): void {
     const request = this.#request
-    const { headers } = request
+    const headers = this.#headers
     const watched = watchNames(headers, (name) => this.#onHeaderRead(name))
     Reflect.set(request, 'headers', watched)
     // Its reads cannot be noticed.
