@@ -41,6 +41,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     expect: { poll: { timeout: 20_000 } },
+    // Tests have ttls that are shorter than those of applications.
+    execArgv: ['--disable-warning=STOWAGE_SHORT_TTL'],
     // Most tests wait: a worker needs a quarter of a core, and the servers that it starts a little more.
     maxWorkers: 6,
     // Concurrent tests spend most of their time waiting for a ttl.

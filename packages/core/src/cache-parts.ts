@@ -14,6 +14,7 @@ import {
   checkWriteOptions,
 } from './options/check-arguments.ts'
 import { checkOptionNames } from './options/check-options.ts'
+import { warnOfShortTtl } from './options/short-ttl.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
@@ -74,6 +75,7 @@ export class CacheParts implements CacheParent {
     this.options = options
     this.outerStore = store
     this.clock = clock
+    warnOfShortTtl('Cache: ttl', ttl)
     this.ttl = defaultTtl(ttl)
     // Without a list of the keys, a prefix is cleared by replacing the generation that its keys contain.
     const needsGenerations = generations && prefix !== '' && store.scan === undefined
@@ -113,6 +115,11 @@ export class CacheParts implements CacheParent {
 
   /** The ttl of a write in milliseconds. */
   ttlOf(options: WriteOptions | undefined): number | undefined {
+    warnOfShortTtl('ttl', options?.ttl)
+    return this.#calculatedTtlOf(options)
+  }
+
+  #calculatedTtlOf(options: WriteOptions | undefined): number | undefined {
     if (options === undefined) return this.ttl
     checkWriteOptions(options)
     return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
@@ -177,7 +184,7 @@ export class CacheParts implements CacheParent {
       encode: (storageKey, value, options) =>
         this.taggedWrites.encode(storageKey, value, options?.tags),
       replace: (storageKey, seen, item, options) =>
-        this.updates.replaceSeen(storageKey, seen, { item, ttl: this.ttlOf(options) }),
+        this.updates.replaceSeen(storageKey, seen, { item, ttl: this.#calculatedTtlOf(options) }),
     }
     return this.#snapshots
   }

@@ -28,6 +28,7 @@ export {
   checkOptionNames,
   checkTimeout,
 } from './options/check-options.ts'
+export { warnOfShortTtl } from './options/short-ttl.ts'
 export {
   type ByteStore,
   consistencies,
@@ -39,6 +40,7 @@ export {
 export { parseDuration, resolveTtl } from './time/duration.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
+export { type UnencodableOptions, unencodable } from './values/codecs/unencodable.ts'
 export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
 export { longestIntegerText, parseSafeInteger } from './values/integer.ts'
 export { JsonText } from './values/json-text.ts'

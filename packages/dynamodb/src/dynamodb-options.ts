@@ -148,7 +148,12 @@ export function isTableName(name: unknown): name is string {
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones */
 export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
-  checkOptionNames<DynamoDBOptions>('dynamodb', options, optionNames)
+  checkOptionNames<DynamoDBOptions>(
+    'dynamodb',
+    options,
+    optionNames,
+    "dynamodb({ table: 'cache' })",
+  )
   if (!isTableName(options.table)) {
     throw configError(`table must be the name of a table: ${tableNameRule}`)
   }

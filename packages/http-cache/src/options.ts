@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
-import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
+import {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  checkTimeout,
+  warnOfShortTtl,
+} from '@stowage/core/driver'
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-key.ts'
@@ -206,6 +212,7 @@ function searchRulesOf(cache: Cache): ShortKeyMap<QueryOptions> {
 
 function rulesOf(options: ResponseCacheOptions, cache: Cache): StoringRules {
   const seconds = (duration: Duration | undefined) => milliseconds(duration ?? 0) / 1_000
+  warnOfShortTtl('responseCache: ttl', options.ttl)
   return {
     mode: checkChoice('responseCache: mode', options.mode ?? 'ttl', ['ttl', 'rfc9111']),
     ttl: seconds(options.ttl ?? cache.ttl ?? defaultTtl),

@@ -270,7 +270,7 @@ export class ResponseEngine {
     const tags = requestTags(exchange, this.#options.variation)
     const timeout = refresh && mayBeSentStale && !isBackground ? staleWaitMs : undefined
     const options = {
-      ttl: 1,
+      ttl: '1ms' as const,
       tags,
       refresh,
       ...(timeout !== undefined && { timeout }),

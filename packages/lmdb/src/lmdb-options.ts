@@ -68,7 +68,7 @@ const optionNames = {
 
 /** Checks the options and completes them. @throws CacheError `ERR_CACHE_CONFIG` for invalid ones */
 export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
-  checkOptionNames('lmdb', options, optionNames)
+  checkOptionNames('lmdb', options, optionNames, "lmdb({ path: '.cache' })")
   const maxBytes = checkBytes('lmdb: maxBytes', options.maxBytes ?? '256MiB', minBytes)
   const largest = Math.floor(maxBytes / 16)
   return {

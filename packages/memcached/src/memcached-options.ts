@@ -110,7 +110,8 @@ const optionNames = {
 
 /** @throws CacheError `ERR_CACHE_CONFIG`; TypeError for an unknown option */
 export function resolveOptions(options: MemcachedOptions): ResolvedOptions {
-  checkOptionNames<MemcachedOptions>('memcached', options, optionNames)
+  const example = "memcached({ servers: ['host:port'] })"
+  checkOptionNames<MemcachedOptions>('memcached', options, optionNames, example)
   const { username, password, ignoreClusterErrors = false } = options
   if ((username === undefined) !== (password === undefined)) {
     throw configError('username and password must be given together.')

@@ -188,7 +188,7 @@ const optionNames: Readonly<Record<keyof RedisOptions, true>> = {
 
 /** @throws TypeError for an unknown option */
 export function checkRedisOptionNames(options: RedisOptions): void {
-  if (typeof options === 'string' || 'host' in Object(options)) {
+  if (typeof options === 'string' || 'host' in Object(options) || 'port' in Object(options)) {
     throw new TypeError(
       "redis: the address is the option url: redis({ url: 'redis://host:port' }).",
     )

@@ -83,7 +83,7 @@ function absoluteMsOf(absoluteTimeout: Duration | undefined): number {
 }
 
 function positive(name: string, duration: Duration): number {
-  const ms = milliseconds(duration)
+  const ms = milliseconds(duration, `Sessions: ${name}`)
   if (ms > 0) return ms
   throw invalid(`${name} must be positive, not ${duration}.`)
 }

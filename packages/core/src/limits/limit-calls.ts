@@ -7,6 +7,7 @@ import {
   checkOptionNames,
   checkTimeout,
 } from '../options/check-options.ts'
+import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { milliseconds } from '../time/duration.ts'
@@ -81,6 +82,7 @@ export class LimitCalls {
   concurrency(name: string, options: ConcurrencyOptions): ConcurrencyLimit {
     checkOptionNames('concurrency', options, concurrencyOptionNames)
     const { ttl = defaultTtl } = options
+    warnOfShortTtl('concurrency: ttl', ttl)
     const limit = checkInteger('concurrency: limit', options.limit, 1, maxSlots)
     const { keys } = this.#limitStore
     const prefix = `${this.#id(name)}:c:`
@@ -95,6 +97,7 @@ export class LimitCalls {
   #policy(name: string, { limit, window, policy = 'fixed', burst }: RateLimitOptions): LimitPolicy {
     checkInteger('rateLimit: limit', limit, 1)
     checkChoice('rateLimit: policy', policy, policies)
+    warnOfShortTtl('rateLimit: window', window)
     const windowMs = checkWindow(milliseconds(window, 'rateLimit: window'))
     // Counters of another policy or window have other names, so counting starts at zero after a change of the configuration.
     const prefix = `${this.#id(name)}:${policy[0]}${windowMs.toString(36)}:`

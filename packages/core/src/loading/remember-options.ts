@@ -1,4 +1,5 @@
 import { checkOptionNames } from '../options/check-options.ts'
+import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { Clock } from '../time/clock.ts'
 import {
   type Duration,
@@ -103,6 +104,7 @@ export class LoadOptions<T> {
     this.#defaultTtl = defaultTtl
     this.#clock = clock
     checkJitter(options.jitter)
+    warnOfShortTtl('ttl', options.ttl)
     if (typeof options.ttl !== 'function') this.#resolve(options.ttl)
   }
 

@@ -2,6 +2,7 @@ import type { InvalidationBus } from '../bus.ts'
 import { type Keyspace, reservedName } from '../keys.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import { checkOptionNames, checkTimeout } from '../options/check-options.ts'
+import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { randomId } from '../values/random-id.ts'
@@ -53,6 +54,7 @@ export class LockCalls {
     }
     const id = reservedName(this.#path, name)
     const key = this.#keys.toStorageKey(id)
+    warnOfShortTtl('lock: ttl', ttl)
     const lockName = { name, key, queueKey: key, fenceKey: this.#fenceKeys.toStorageKey(id) }
     return new NamedLock(this.context, lockName, owner, checkTimeout('lock: ttl', ttl))
   }

@@ -7,7 +7,8 @@ const maxTimerMs = 2 ** 31 - 1
 
 /**
  * Checks that `options` has no unknown members, which are usually misspelled. `known` must list every option as a key:
- * TypeScript reports an option that is missing from it. `owner` is the driver or class, for the error message.
+ * TypeScript reports an option that is missing from it. `owner` is the driver or class, for the error message, and `example` a
+ * correct call with the option that is most often misnamed.
  *
  * @throws TypeError that names the unknown option and the most similar known one, or all of them
  * @example
@@ -18,18 +19,22 @@ export function checkOptionNames<Options extends object>(
   owner: string,
   options: Options,
   known: Readonly<Record<keyof Options, true>>,
+  example?: string,
 ): void {
   if (typeof options !== 'object' || options === null) {
     const isMissing = options === null || options === undefined
     const kind = isMissing ? String(options) : `a ${typeof options}`
-    throw new TypeError(`${owner}: the options must be an object, not ${kind}.`)
+    const such = example === undefined ? '' : ` such as ${example},`
+    throw new TypeError(`${owner}: the options must be an object,${such} not ${kind}.`)
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
     const names = Object.keys(known)
     const similar = nearestName(name, names)
     const suggestion =
-      similar === undefined ? `Known options: ${names.join(', ')}.` : `Did you mean ${similar}?`
+      similar === undefined
+        ? `${example ? `Write ${example}. ` : ''}Known options: ${names.join(', ')}.`
+        : `Did you mean ${similar}?`
     throw new TypeError(`${owner}: unknown option ${name}. ${suggestion}`)
   }
 }
@@ -62,7 +67,7 @@ export function checkInteger(
 ): number {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
-  throw configError(`${name} must be a whole number ${range}, not ${String(value)}.`)
+  throw configError(`${name} must be a whole number ${range}, not ${shown(value)}.`)
 }
 
 /**
@@ -76,6 +81,11 @@ export function checkTimeout(name: string, value: Duration): number {
   const ms = Math.ceil(milliseconds(value, name))
   if (ms >= 1 && ms <= maxTimerMs) return ms
   throw configError(`${name} must be between 1 ms and 24 days, not ${value}.`)
+}
+
+/** A text has quotes: '100' is not the number 100. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
 export function configError(message: string): CacheError {

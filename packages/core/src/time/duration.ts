@@ -40,9 +40,10 @@ const maxParsedDurations = 100
 export function milliseconds(duration: Duration, name?: string): number {
   const ms = typeof duration === 'string' ? parseCached(duration) : duration
   if (typeof ms !== 'number' || Number.isNaN(ms)) {
+    const shown = typeof duration === 'string' ? `'${duration}'` : String(duration)
     const subject = name === undefined ? 'Not a duration' : `${name} is not a duration`
     throw new TypeError(
-      `${subject}: ${String(duration)}. Use milliseconds, or a number with a unit (ms, s, m, h, d, w): '10m'.`,
+      `${subject}: ${shown}. Use milliseconds, or a number with a unit (ms, s, m, h, d, w): '10m'.`,
     )
   }
   return ms
@@ -74,7 +75,7 @@ export function wholeMilliseconds(duration: Duration): number {
  */
 export function resolveTtl(ttl: Ttl, clock: Pick<Clock, 'now'>): number | undefined {
   if (ttl === null) return undefined
-  const ms = ttl instanceof Date ? ttl.getTime() - clock.now() : milliseconds(ttl)
+  const ms = ttl instanceof Date ? ttl.getTime() - clock.now() : milliseconds(ttl, 'ttl')
   if (Number.isNaN(ms)) throw new TypeError('Not a ttl: the Date is invalid.')
   if (ms > Number.MAX_SAFE_INTEGER) return undefined
   return Math.max(0, Math.ceil(ms))

@@ -47,9 +47,12 @@ describe('json codec', () => {
 
   test.each([
     ['a Map', new Map([[1, 2]]), 'a Map has no JSON representation. Use structured().'],
+    ['a nested Map', { a: [{}, { b: new Map() }] }, 'a Map has no JSON representation (at a[1].b)'],
+    ['a nested promise', { users: [Promise.resolve()] }, '(at users[0]). Await it first.'],
+    ['a nested error', { cause: new Error('x') }, 'an Error has no JSON representation (at cause)'],
     ['an error', new Error('x'), 'an Error has no JSON representation'],
     ['a promise', Promise.resolve(1), 'Await it first'],
-    ['a nested BigInt', { a: [{ b: 1 }, { b: 2n }] }, '(a[1].b)'],
+    ['a nested BigInt', { a: [{ b: 1 }, { b: 2n }] }, '(at a[1].b). Use structured().'],
     ['a BigInt and a cycle', Object.assign(cyclic(), { n: [1n] }), 'circular'],
   ])('says why it rejects %s', (_, value, reason) => {
     expect(() => codec.encode({ value }, 'k')).toThrow(reason)
@@ -57,6 +60,14 @@ describe('json codec', () => {
 
   test('stores an object without properties', () => {
     expect(codec.encode({ value: {} }, 'k')).toBe('{}')
+    expect(codec.encode({ value: { a: [{}], b: new (class Point {})() } }, 'k')).toBe(
+      '{"a":[{}],"b":{}}',
+    )
+  })
+
+  test('stores what toJSON returns, whatever the object contains', () => {
+    const document = { cache: new Map(), toJSON: () => ({ id: 1, tags: {} }) }
+    expect(codec.encode({ value: [document] }, 'k')).toBe('[{"id":1,"tags":{}}]')
   })
 
   test('decodes 100,000 damaged payloads to a value or a miss, without throwing', () => {

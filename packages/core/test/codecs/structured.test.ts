@@ -95,6 +95,17 @@ describe('structured()', () => {
     expect(codeOf(() => codec.encode({ value }, 'k'))).toBe('ERR_CACHE_CODEC')
   })
 
+  test('says where a value has no representation', () => {
+    const value = { at: new Date(0), lines: [new Map([['secret', [{ total: Symbol('x') }]]])] }
+    expect(() => codec.encode({ value }, 'k')).toThrow(
+      'a symbol has no representation (at lines[0][0][0].total).',
+    )
+    expect(() => codec.encode({ value: () => {} }, 'k')).toThrow(
+      'structured: a function has no representation.',
+    )
+    expect(() => codec.encode({ value: cycle() }, 'k')).toThrow('a cycle')
+  })
+
   test('accepts 500 levels', () => {
     for (const value of [nested(500), nested(500, [1n])]) {
       expect(roundTrip(value)).toStrictEqual({ value })

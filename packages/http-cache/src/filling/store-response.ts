@@ -89,7 +89,7 @@ async function storeVariant(
   const now = options.cache.clock.now()
   const { keepUntil } = stored.record
   variants.admit(vary.fill, key, options.maxVariants, { now, keepUntil })
-  await options.cache.remember<Buffer>(key, { lease: false, ttl: 1 }, (inner: Context) =>
+  await options.cache.remember<Buffer>(key, { lease: false, ttl: '1ms' }, (inner: Context) =>
     encodeStored(inner, stored, [], now),
   )
   // The tags of the record are those that were read before the handler ran.

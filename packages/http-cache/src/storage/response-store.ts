@@ -123,7 +123,7 @@ export class ResponseStore {
     const read = bytesOf(await reading)
     if (read !== undefined) return read
     const ttl = Math.max(1, record.keepUntil - this.#cache.clock.now())
-    return this.#cache.remember<Buffer | undefined>(key, { ttl }, async () => {
+    return this.#cache.remember<Buffer | undefined>(key, { ttl: () => ttl }, async () => {
       const identity = body ?? (await this.#bodyApart(record, parts))
       return identity && encodeBody(identity, encoding)
     })

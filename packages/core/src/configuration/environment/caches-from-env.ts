@@ -2,7 +2,7 @@ import { type CacheDefinition, Caches } from '../../caches.ts'
 import { ConfigError, type ConfigProblem, type ConfigProblemCode } from '../../errors.ts'
 import { checkEnvironment } from '../../options/check-arguments.ts'
 import type { CacheStore } from '../../store.ts'
-import { milliseconds } from '../../time/duration.ts'
+import { type Duration, milliseconds } from '../../time/duration.ts'
 import type { Codec } from '../../values/codec.ts'
 import type { DriverRegistry } from '../driver-registry.ts'
 import { Env, type Variables } from '../env.ts'
@@ -162,6 +162,11 @@ function reportOf(
   }
 }
 
+/** The variable has a unit: unlike a number below a second, it needs no warning. */
+function withUnit(ms: number): Duration {
+  return ms < 1_000 ? `${Math.ceil(ms)}ms` : ms
+}
+
 class RoleReader {
   readonly #reads: VariableReads
   readonly #registry: DriverRegistry
@@ -215,12 +220,13 @@ class RoleReader {
 
   async definition(role: Role, choice: StoreChoice | undefined): Promise<CacheDefinition> {
     const { ttlVariable, defaultTtl } = roleDefaults[role]
+    const ttl = this.#env(role).duration(ttlVariable)
     const variableOf = (name: string) => `${upper(role)}_${name}`
     return {
       // Without a choice there is a problem, and the caches are not created.
       store: choice?.store as () => CacheStore,
       prefix: this.#prefix(role),
-      ttl: this.#env(role).duration(ttlVariable) ?? defaultTtl,
+      ttl: ttl === undefined ? defaultTtl : withUnit(ttl),
       generations: this.#env(role).flag(`${upper(role)}_GENERATIONS`),
       codec: this.#codec(role),
       near: await nearFromEnv(this.#env(role), variableOf, this.#registry),

@@ -69,7 +69,9 @@ function payloadOf(value: unknown): Payload {
 
 function assertText(bytes: Uint8Array): void {
   if (isUtf8(bytes)) return
-  throw unencodable('as text', 'the bytes are not UTF-8. Use asIs() without the option returns')
+  throw unencodable('as text', 'the bytes are not UTF-8', {
+    remedy: 'Use asIs() without the option returns.',
+  })
 }
 
 /** `read` returns `undefined` if the bytes cannot be a value. */

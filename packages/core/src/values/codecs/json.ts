@@ -1,4 +1,5 @@
 import type { Entry } from '../../entry.ts'
+import type { CacheError } from '../../errors.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
 import { decodeFrame, encodeFrame, isFrame } from '../frame.ts'
@@ -10,8 +11,9 @@ import { unencodable } from './unencodable.ts'
  * The default codec. Values are stored as plain JSON text: readable in `redis-cli`, usable from other languages, and
  * numbers are counters. Bytes (`Buffer`, any `Uint8Array`) are stored unchanged and returned as a `Buffer`. All other
  * values are converted as by `JSON.stringify`: a `Date` becomes its ISO string, `NaN` becomes `null`, `-0` becomes
- * `0`, nested `undefined` is omitted. Functions, symbols, cycles and BigInt are errors, and so is a Map, a Set, an error or
- * a promise that is not part of another value.
+ * `0`; `undefined`, functions and symbols within a value are omitted. As the value itself, those are errors. So are cycles,
+ * BigInt, and what JSON would silently replace by `{}`, also within a value: a Map, a Set, an error, a regular expression, a
+ * promise.
  *
  * @example
  * const codec = json()
@@ -60,38 +62,72 @@ function stringify(value: unknown): string {
   try {
     text = JSON.stringify(value)
   } catch (cause) {
-    const path = pathOfBigInt(value)
-    const place = path === undefined || path === '' ? '' : ` (${path.replace(/^\./, '')})`
-    throw unencodable('as JSON', `${(cause as Error).message}${place}`, cause)
+    throw notStringified(value, cause as Error)
   }
   if (text === undefined) {
-    throw unencodable('as JSON', `a ${typeof value} has no JSON representation`)
+    throw unencodable('as JSON', `a ${typeof value} has no JSON representation`, {
+      remedy: 'Store plain data.',
+    })
   }
-  // An object without properties of its own.
-  if (text === '{}') checkContents(value)
+  // The value is, or contains, an object without properties of its own.
+  if (text.includes('{}')) checkContents(value)
   return text
 }
 
-/** @throws CacheError for values that JSON.stringify always converts to `{}` */
-function checkContents(value: unknown): void {
-  if (value instanceof Promise) throw unencodable('as JSON', 'it is a promise. Await it first.')
-  const type = [Map, Set, Error, RegExp].find((each) => value instanceof each)
-  if (type === undefined) return
-  const article = type === Error ? 'an' : 'a'
-  throw unencodable(
-    'as JSON',
-    `${article} ${type.name} has no JSON representation. Use structured().`,
-  )
+function notStringified(value: unknown, cause: Error): CacheError {
+  const isBigInt = (each: unknown) => typeof each === 'bigint'
+  if (!cause.message.includes('BigInt')) return unencodable('as JSON', cause.message, { cause })
+  return unencodable('as JSON', 'a BigInt has no JSON representation', {
+    ...{ culprit: { value, isAt: isBigInt }, cause, remedy: 'Use structured().' },
+  })
 }
 
-/** The path of the first BigInt, for the error; that of a cycle contains its path. `undefined` if there is none. */
-function pathOfBigInt(value: unknown, seen = new Set<unknown>()): string | undefined {
-  if (typeof value === 'bigint') return ''
-  if (typeof value !== 'object' || value === null || seen.has(value)) return undefined
-  seen.add(value)
-  for (const [name, each] of Object.entries(value)) {
-    const path = pathOfBigInt(each, seen)
-    if (path !== undefined) return `${Array.isArray(value) ? `[${name}]` : `.${name}`}${path}`
+const emptied = [Map, Set, Error, RegExp, Promise, WeakMap, WeakSet] as const
+/** A deeper member is converted without an error: the call stack is limited. */
+const maxDepth = 500
+
+/** @throws CacheError for a member of which `JSON.stringify` would store nothing but `{}` */
+function checkContents(value: unknown): void {
+  const found = isObject(value) ? findEmptied(value) : undefined
+  if (found === undefined) return
+  const type = emptied.find((each) => found instanceof each) as (typeof emptied)[number]
+  const article = type === Error ? 'an' : 'a'
+  throw unencodable('as JSON', `${article} ${type.name} has no JSON representation`, {
+    culprit: { value, isAt: (each) => each === found },
+    remedy: remedyOf(type),
+  })
+}
+
+function remedyOf(type: (typeof emptied)[number]): string {
+  if (type === Promise) return 'Await it first.'
+  return type === Map || type === Set ? 'Use structured().' : 'Store plain data.'
+}
+
+/** Finds such a member. Written for speed: it visits all members of a value that contains an empty object. */
+function findEmptied(value: object, depth = 0): object | undefined {
+  if (depth > maxDepth) return undefined
+  if (Array.isArray(value)) {
+    for (const member of value) {
+      const found = isObject(member) ? findEmptied(member, depth + 1) : undefined
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  const members = value as Readonly<Record<string, unknown>>
+  if (typeof members.toJSON === 'function') return undefined
+  if (Object.getPrototypeOf(value) !== Object.prototype && isEmptied(value)) return value
+  for (const name in members) {
+    const member = members[name]
+    const found = isObject(member) ? findEmptied(member, depth + 1) : undefined
+    if (found !== undefined) return found
   }
   return undefined
+}
+
+function isEmptied(value: object): boolean {
+  return emptied.some((type) => value instanceof type) && Object.keys(value).length === 0
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

@@ -37,7 +37,7 @@ export function isExactInJson(value: unknown, depth = 0): boolean {
  * @throws CacheError `ERR_CACHE_CODEC` for functions, symbols, instances of classes, cycles, more than 500 levels, and a
  *   BigInt of more than 10,000 digits
  */
-export function toTree(value: unknown, depth = 0): unknown {
+export function toTree(value: unknown, depth = 0, root: unknown = value): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -46,26 +46,28 @@ export function toTree(value: unknown, depth = 0): unknown {
       if (isExactInJson(value)) return value
       return ['constant', Object.is(value, -0) ? '-0' : String(value)]
     case 'bigint':
-      return ['BigInt', bigIntToText(value)]
+      return ['BigInt', bigIntToText(value, root)]
     case 'undefined':
       return ['constant', 'undefined']
     case 'object':
-      return value === null ? null : objectToTree(value, depth)
+      return value === null ? null : objectToTree(value, depth, root)
     default:
-      throw unrepresentable(`a ${typeof value}`)
+      throw unrepresentable(`a ${typeof value}`, value, root)
   }
 }
 
-function objectToTree(value: object, depth: number): unknown {
-  if (depth === maxDepth) throw unrepresentable(`a cycle, or more than ${maxDepth} levels,`)
-  const member = (each: unknown) => toTree(each, depth + 1)
+function objectToTree(value: object, depth: number, root: unknown): unknown {
+  if (depth === maxDepth) {
+    throw unrepresentable(`a cycle, or more than ${maxDepth} levels,`, value, root)
+  }
+  const member = (each: unknown) => toTree(each, depth + 1, root)
   if (Array.isArray(value)) return ['', ...Array.from(value, member)]
   if (types.isDate(value)) return ['Date', value.getTime()]
   if (types.isMap(value)) return ['Map', ...[...value].flat().map(member)]
   if (types.isSet(value)) return ['Set', ...Array.from(value, member)]
   if (value instanceof Uint8Array) return ['bytes', toBytes(value).toString('base64')]
   if (isPlain(value)) return mapMembers(value, member)
-  throw unrepresentable(`an instance of ${value.constructor?.name ?? 'a class'}`)
+  throw unrepresentable(`an instance of ${value.constructor?.name ?? 'a class'}`, value, root)
 }
 
 /** Returns the value of a tree. Throws if it is not one. */
@@ -99,9 +101,9 @@ function scalarOf(tag: unknown, content: unknown): unknown {
   throw new Error('Unknown tag')
 }
 
-function bigIntToText(value: bigint): string {
+function bigIntToText(value: bigint, root: unknown): string {
   if (value <= -bigIntBound || value >= bigIntBound) {
-    throw unrepresentable(`a BigInt of more than ${maxBigIntDigits} digits`)
+    throw unrepresentable(`a BigInt of more than ${maxBigIntDigits} digits`, value, root)
   }
   return String(value)
 }
@@ -132,6 +134,8 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-function unrepresentable(what: string): Error {
-  return unencodable('structured', `${what} has no representation`)
+function unrepresentable(what: string, member: unknown, root: unknown): Error {
+  return unencodable('structured', `${what} has no representation`, {
+    culprit: { value: root, isAt: (each) => each === member },
+  })
 }
