@@ -28,7 +28,7 @@ export {
   checkOptionNames,
   checkTimeout,
 } from './options/check-options.ts'
-export { warnOfShortTtl } from './options/short-ttl.ts'
+export { allowShortTtls, warnOfShortTtl } from './options/short-ttl.ts'
 export {
   type ByteStore,
   consistencies,

@@ -48,6 +48,14 @@ test('the warning comes once per process', async () => {
   expect(await warningsOf(code)).toBe(warning('ttl', 60))
 })
 
+test('a test with a manual clock has short ttls', async () => {
+  const code = `
+    const { ManualClock } = await import('@stowage/testing')
+    new ManualClock()
+    await cache.set('a', 1, { ttl: 60 })`
+  expect(await warningsOf(code)).toBe('')
+})
+
 test('a unit, a date, a calculated ttl and one of a variable need no warning', async () => {
   const code = `
     await cache.set('a', 1, { ttl: '60ms' })

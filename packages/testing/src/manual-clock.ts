@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '@stowage/core'
+import { allowShortTtls } from '@stowage/core/driver'
 
 interface Sleeper {
   /** Epoch milliseconds. */
@@ -25,6 +26,7 @@ export class ManualClock implements Clock {
   /** @param start initial time in epoch milliseconds, by default the start of 2026 in UTC */
   constructor(start: number = Date.UTC(2026, 0, 1)) {
     this.#now = start
+    allowShortTtls()
   }
 
   now(): number {

@@ -1,5 +1,7 @@
 const second = 1_000
-let hasWarned = false
+const silent: unique symbol = Symbol.for('stowage.shortTtl')
+/** The state of the process: each entry point of this package, and each module format, has a copy of this module. */
+const state = globalThis as { [silent]?: true }
 
 /**
  * Warns, once per process, of an option of a user that is a whole number below 1000: it is milliseconds, and probably meant
@@ -10,10 +12,15 @@ let hasWarned = false
  */
 export function warnOfShortTtl(name: string, ttl: unknown): void {
   if (typeof ttl !== 'number' || ttl >= second || ttl <= 0) return
-  if (hasWarned || !Number.isInteger(ttl)) return
-  hasWarned = true
+  if (state[silent] || !Number.isInteger(ttl)) return
+  state[silent] = true
   process.emitWarning(
     `${name}: ${ttl} means ${ttl} milliseconds. Write '${ttl}s' for seconds, or '${ttl}ms'.`,
     { type: 'StowageWarning', code: 'STOWAGE_SHORT_TTL' },
   )
+}
+
+/** Stops the warning of {@link warnOfShortTtl} in this process. For test tools, whose ttls are short on purpose. */
+export function allowShortTtls(): void {
+  state[silent] = true
 }

@@ -11,7 +11,7 @@ import {
   systemClock,
 } from '@stowage/core'
 import type { Entry, StoreContract } from '@stowage/core/driver'
-import { samePayload, toText } from '@stowage/core/driver'
+import { allowShortTtls, samePayload, toText } from '@stowage/core/driver'
 import type { ConformanceContext } from './context.ts'
 import { Outage } from './outage.ts'
 
@@ -49,6 +49,7 @@ export class Fixture {
 
   constructor(context: ConformanceContext) {
     const { store, wait, exact = false } = context
+    allowShortTtls()
     this.#context = context
     this.outage = Outage.of(context)
     this.store = store as unknown as AnyStore

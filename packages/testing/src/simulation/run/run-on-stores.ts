@@ -1,5 +1,5 @@
 import { Cache, failover, systemClock } from '@stowage/core'
-import { type ByteStore, withKeyOrder } from '@stowage/core/driver'
+import { allowShortTtls, type ByteStore, withKeyOrder } from '@stowage/core/driver'
 import { Sessions } from '@stowage/sessions'
 import { defaultTraits } from '../backend/traits.ts'
 import type { History } from '../judges/history.ts'
@@ -23,6 +23,7 @@ export async function runOnStores<Call>(
   stores: readonly ByteStore[],
   prefix: string,
 ): Promise<string | undefined> {
+  allowShortTtls()
   const timeline = new RealTime()
   const recorder = new CallRecorder<Call>(timeline, [])
   const shared = new Map<string, unknown>()

@@ -1,5 +1,5 @@
 import { Cache, failover } from '@stowage/core'
-import { withKeyOrder } from '@stowage/core/driver'
+import { allowShortTtls, withKeyOrder } from '@stowage/core/driver'
 import { Sessions } from '@stowage/sessions'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
@@ -53,6 +53,7 @@ export async function runPlan<Call>(
   plan: Plan<Call>,
   { parts = {}, isTraced = false }: { readonly parts?: Parts; readonly isTraced?: boolean } = {},
 ): Promise<RunResult<Call>> {
+  allowShortTtls()
   const world = new World(isTraced ? new Trace() : undefined)
   return withSimulatedGlobals(world, async () => {
     const run = new PlanRun(world, scenario, plan, parts)
