@@ -61,6 +61,7 @@ const groups = [
     pages: [
       ['docs/operations.md', 'Operations'],
       ['docs/failover.md', 'Failover'],
+      ['docs/bundling.md', 'Bundle an application'],
       ['docs/errors.md', 'Errors and remedies'],
       ['docs/versions.md', 'Versions and dependencies'],
       ['README.md', 'Speed', 'Speed'],

@@ -104,6 +104,38 @@ test.each(guides)('the blocks of %s compile after its npm install lines', async 
   await compile(packages, compiler, ['nodenext', 'nodenext'], ...declared, ...files)
 })
 
+describe.each([
+  { name: 'TypeScript 5', compiler: tool('typescript', 'lib/tsc.js') },
+  { name: 'TypeScript 7', compiler: tool('typescript-7', 'bin/tsc') },
+])('with $name', ({ name, compiler }) => {
+  test('the driver of docs/write-a-driver.md passes its tests, after the commands of the page', async () => {
+    const page = read('docs/write-a-driver.md')
+    const folder = `driver-guide-${name.at(-1)}`
+    const [driver = '', suite = ''] = blocksOf(page)
+    packages.write(`${folder}/package.json`, '{ "type": "module" }')
+    packages.write(`${folder}/tiny-driver.ts`, driver)
+    packages.write(`${folder}/tiny.test.ts`, suite)
+    const [, tsc = '', run = ''] = /^npx tsc (.*)\nnode (.*)$/m.exec(page) ?? []
+    const path = join(packages.folder, folder)
+    await packages.node([compiler, ...tsc.split(' ')], path)
+    expect(await packages.node([...run.split(' '), '--test-reporter=tap'], path)).toContain(
+      '# fail 0',
+    )
+  })
+
+  test('the types of a session in docs/sessions.md compile with the options of tsc --init', async () => {
+    const folder = `augmentation-${name.at(-1)}`
+    const code = blocksOf(read('docs/sessions.md')).find((block) =>
+      block.includes('declare module'),
+    )
+    packages.write(`${folder}/package.json`, '{ "type": "module" }')
+    packages.write(`${folder}/app.ts`, code ?? '')
+    const path = join(packages.folder, folder)
+    await packages.node([compiler, '--init'], path)
+    await packages.node([compiler, '--noEmit', '-p', '.'], path)
+  })
+})
+
 describe('an application in JavaScript', () => {
   test('imports the packages', async () => {
     const file = packages.write('app.mjs', imports + use)
@@ -149,7 +181,7 @@ describe('an application in JavaScript', () => {
     const outfile = join(packages.folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs')
     const entry = packages.write(`entry-${format}.mjs`, imports + use)
     // The CommonJS modules in a bundle of ES modules require the modules of Node.
-    const js = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)`
+    const js = `import { createRequire as createNodeRequire } from 'node:module'; const require = createNodeRequire(import.meta.url)`
     const banner = format === 'esm' ? { js } : {}
     await build({ entryPoints: [entry], bundle: true, platform: 'node', format, outfile, banner })
     expect(await packages.node([outfile])).toBe('1 function')
@@ -166,3 +198,13 @@ test.each([
   packages.write(`${name}/ts-jest.json`, JSON.stringify(tool('ts-jest', 'dist/index.js')))
   await packages.node([runner, ...args], folder)
 })
+
+function read(page: string): string {
+  return readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8')
+}
+
+function blocksOf(page: string): string[] {
+  return [...page.matchAll(/^```ts(?: title=[^\n]*)?\n(.*?)^```/gms)].map(
+    ([, code]) => code as string,
+  )
+}

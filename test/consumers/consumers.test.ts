@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
+import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -99,6 +100,24 @@ describe('an application with the packages', () => {
     const file = packages.write('app.cjs', all + asRequires(imports) + use)
     expect(await packages.node(['--no-experimental-require-module', file])).toBe('1 function')
   })
+})
+
+// The full tier has the other bundlers, with the settings of docs/bundling.md.
+test('esbuild bundles the first block of the README, and leaves out drivers that are not installed', async () => {
+  packages.uninstall('memcached')
+  const [, code = ''] =
+    /^```ts\n(.*?)^```/ms.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? []
+  const entryPoint = packages.write('bundled/readme.mjs', code)
+  const js = `import { createRequire as createNodeRequire } from 'node:module'; const require = createNodeRequire(import.meta.url)`
+  const outfile = join(packages.folder, 'bundled/bundle.mjs')
+  const { warnings } = await build({
+    ...{ entryPoints: [entryPoint], outfile, nodePaths: [], logLevel: 'silent' },
+    ...{ bundle: true, platform: 'node', format: 'esm', banner: { js } },
+  })
+  expect(warnings).toEqual([])
+  expect(await packages.node([outfile])).toBe('Ada')
+  const failing = packages.node([outfile], undefined, { CACHE_DRIVER: 'memcached' })
+  await expect(failing).rejects.toThrow('npm install @stowage/memcached')
 })
 
 function hasTypes(name: string, declared: readonly string[]): boolean {

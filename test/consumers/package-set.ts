@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -87,6 +87,13 @@ export class PackageSet {
     this.#link('express', ...others.map((other) => other.slice(0, other.lastIndexOf('@'))))
   }
 
+  /** Removes packages, as if the application had not installed them. */
+  uninstall(...names: string[]): void {
+    for (const name of names) {
+      rmSync(join(this.folder, 'node_modules/@stowage', name), { recursive: true })
+    }
+  }
+
   write(file: string, text: string): string {
     const path = join(this.folder, file)
     mkdirSync(dirname(path), { recursive: true })
@@ -95,14 +102,42 @@ export class PackageSet {
   }
 
   /** Runs Node in the project. Returns what it prints. @throws Error with the output if it fails */
-  async node(args: readonly string[], folder: string = this.folder): Promise<string> {
+  async node(
+    args: readonly string[],
+    folder: string = this.folder,
+    variables: NodeJS.ProcessEnv = {},
+  ): Promise<string> {
     try {
-      const { stdout } = await execute(process.execPath, args, { cwd: folder, env: ownVariables() })
+      const env = { ...ownVariables(), ...variables }
+      const { stdout } = await execute(process.execPath, args, { cwd: folder, env })
       return stdout.trim()
     } catch (error) {
       const { stdout, stderr } = error as { stdout: string; stderr: string }
       throw new Error(`node ${args.join(' ')}\n${stdout}\n${stderr}`)
     }
+  }
+
+  /**
+   * Runs a line of a page in a shell, with the tools of this folder. Returns what it prints.
+   *
+   * @throws Error with the output if it fails
+   */
+  async shell(line: string, tools: Readonly<Record<string, string>>): Promise<string> {
+    const bin = join(this.folder, 'bin')
+    mkdirSync(bin, { recursive: true })
+    // Not node_modules/.bin, whose scripts make all packages of the workspace available.
+    for (const [name, path] of Object.entries(tools)) {
+      if (!existsSync(join(bin, name))) symlinkSync(path, join(bin, name))
+    }
+    const env = { ...ownVariables(), PATH: [bin, process.env.PATH].join(delimiter) }
+    const { stdout } = await execute('sh', ['-c', line], { cwd: this.folder, env })
+    return stdout
+  }
+
+  /** Links tools that this folder has installed, for modules of the project that import them. */
+  linkTools(...names: string[]): void {
+    for (const name of names)
+      this.#linkTo(join(fileURLToPath(new URL('node_modules', import.meta.url)), name), name)
   }
 
   remove(): void {
@@ -141,17 +176,21 @@ export class PackageSet {
       const [installed] = [`packages/${from}`, '.']
         .map((folder) => join(root, folder, 'node_modules', name))
         .filter(existsSync)
-      const link = join(this.folder, 'node_modules', name)
-      if (installed === undefined || existsSync(link)) continue
-      mkdirSync(dirname(link), { recursive: true })
-      symlinkSync(realpathSync(installed), link)
+      if (installed !== undefined) this.#linkTo(installed, name)
     }
+  }
+
+  #linkTo(installed: string, name: string): void {
+    const link = join(this.folder, 'node_modules', name)
+    if (existsSync(link)) return
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(realpathSync(installed), link)
   }
 }
 
 /** Without the variables that this test run has set for its own processes. */
 function ownVariables(): NodeJS.ProcessEnv {
-  const isOfTestRun = (name: string) => /^(VITEST|NODE_OPTIONS|NODE_ENV|TEST)/.test(name)
+  const isOfTestRun = (name: string) => /^(VITEST|NODE_OPTIONS|NODE_ENV|NODE_PATH|TEST)/.test(name)
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOfTestRun(name)))
 }
 
