@@ -166,6 +166,27 @@ test('replicated Redis that does not wait for a replica causes a warning, once',
   expect(warnings).toEqual([expect.stringContaining('SESSION_REDIS_WAIT_REPLICAS to the number')])
 })
 
+test('a list of secrets without one for the index causes a warning, once', async () => {
+  const warnings: string[] = []
+  const listen = ({ message }: Error) => warnings.push(message)
+  process.on('warning', listen)
+  const sessions = { index: (session: { user?: unknown }) => session.user as string }
+  const list = `${secret},${secret.toUpperCase()}`
+  for (const [variables, options] of [
+    [{ SESSION_SECRET: secret }, { sessions }],
+    [{ SESSION_SECRET: list }, {}],
+    [{ SESSION_SECRET: list, SESSION_INDEX_SECRET: secret }, { sessions }],
+    [{ SESSION_SECRET: list }, { sessions }],
+    [{ SESSION_SECRET: list }, { sessions }],
+  ] as const) {
+    const { caches } = await sessionFromEnv(variables, registry, options)
+    await caches.close()
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', listen)
+  expect(warnings).toEqual([expect.stringContaining('Set SESSION_INDEX_SECRET to it before')])
+})
+
 test('sessions with an index use the secret of the variables', async () => {
   const { sessions } = await sessionFromEnv({ SESSION_SECRET: secret }, registry, {
     sessions: { index: (session) => session.user as string },

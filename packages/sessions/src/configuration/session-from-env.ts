@@ -109,10 +109,24 @@ export async function sessionFromEnv(
   return { middleware, sessions, caches, isSecretGenerated: configured === undefined }
 }
 
+let hasWarnedOfIndexSecret = false
+
+/** Without the last secret of the list, the sessions of a user are not found, and not ended with the others. */
+function warnOfIndexSecret(): void {
+  if (hasWarnedOfIndexSecret) return
+  hasWarnedOfIndexSecret = true
+  process.emitWarning(
+    'The last secret of SESSION_SECRET is also that of the index of sessions by user. Set SESSION_INDEX_SECRET to it before ' +
+      'you remove it from the list: otherwise sessions that exist are not ended when their user is signed out everywhere.',
+    { code: 'STOWAGE_INDEX_SECRET' },
+  )
+}
+
 /** The last secret of the cookie is the one that stays when a new one is put before it. */
 function readIndexSecret(env: Env, secrets: readonly string[]): string {
   const own = env.text('SESSION_INDEX_SECRET')
   const indexSecret = own ?? (secrets.at(-1) as string)
+  if (own === undefined && secrets.length > 1) warnOfIndexSecret()
   if (indexSecret.length < minIndexSecretLength) {
     const name = own === undefined ? 'SESSION_SECRET' : 'SESSION_INDEX_SECRET'
     const remedy = `must have at least ${minIndexSecretLength} characters, as the sessions have an index.`
