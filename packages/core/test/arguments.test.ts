@@ -86,7 +86,7 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
     [
       'a wait of a lock without its unit',
       (cache) => cache.lock('l').run(() => 1, { wait: any('5') }),
-      /^lock: wait is not a duration: 5\./,
+      /^lock: wait is not a duration: '5'\./,
     ],
     ['an empty key to inspect', (cache) => inspectKey(cache, ''), /key must be a non-empty string/],
   ])('a call with %s', async (_, call, message) => {

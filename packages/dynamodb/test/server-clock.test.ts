@@ -62,6 +62,8 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
       endpoint: server.url,
       region,
       credentials,
+      // Patient: on a busy machine, a call that takes longer than the default would be sent again.
+      ...{ timeout: '1m', requestTimeout: '1m' },
       ...(client && { client }),
       ...options,
     })

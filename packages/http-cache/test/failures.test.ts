@@ -94,7 +94,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     }
     const { get } = await serveRoute(...form({ cache, waitTimeout: '1h' }, handler))
     const { status, body } = await get('/p?ttl=soon')
-    expect([status, body]).toEqual([500, expect.stringContaining('Not a duration: soon')])
+    expect([status, body]).toEqual([500, expect.stringContaining("Not a duration: 'soon'")])
     expect((await get('/p?ttl=5m')).cache).toBe('fwd=uri-miss; stored')
   })
 
@@ -143,7 +143,7 @@ test('toOptimizedResult rejects for an invalid ttl', async () => {
     toOptimizedResult(request, response, options, () => ({ a: 1 })).catch(next)
   })
   const { status, body } = await get('/p')
-  expect([status, body]).toEqual([500, expect.stringContaining('Not a duration: 10 minits')])
+  expect([status, body]).toEqual([500, expect.stringContaining("Not a duration: '10 minits'")])
 })
 
 describe.each([
