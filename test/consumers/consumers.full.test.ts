@@ -118,7 +118,7 @@ describe.each([
     const [, tsc = '', run = ''] = /^npx tsc (.*)\nnode (.*)$/m.exec(page) ?? []
     const path = join(packages.folder, folder)
     await packages.node([compiler, ...tsc.split(' ')], path)
-    expect(await packages.node([...run.split(' '), '--test-reporter=tap'], path)).toContain(
+    expect(await packages.node(['--test-reporter=tap', ...run.split(' ')], path)).toContain(
       '# fail 0',
     )
   })

@@ -698,5 +698,6 @@ export class Cache {
 }
 
 function assertInteger(by: number): void {
-  if (!Number.isSafeInteger(by)) throw new TypeError(`Not a safe integer: ${String(by)}.`)
+  if (Number.isSafeInteger(by)) return
+  throw new TypeError(`increment: the number to add must be a whole number, not ${String(by)}.`)
 }

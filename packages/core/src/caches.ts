@@ -4,6 +4,7 @@ import { Lifecycle } from './calls/lifecycle.ts'
 import { CacheError } from './errors.ts'
 import { checkStores } from './options/check-arguments.ts'
 import { mergeOptions } from './options/merge-options.ts'
+import { nearestName } from './options/nearest-name.ts'
 import type { CacheStore } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { type Duration, milliseconds } from './time/duration.ts'
@@ -200,9 +201,19 @@ export function createCaches<Name extends string>(options: CachesOptions<Name>):
   return new Caches(options)
 }
 
-function undefinedName(name: string, { stores }: CachesOptions<string>): CacheError {
+function undefinedName(name: string | undefined, { stores }: CachesOptions<string>): CacheError {
+  const names = Object.keys(stores)
+  if (name === undefined) {
+    const remedy = `It is the name of a store: ${names.join(', ')}.`
+    return new CacheError(
+      'ERR_CACHE_CONFIG',
+      `createCaches: the option default is missing. ${remedy}`,
+    )
+  }
+  const similar = nearestName(name, names)
+  const question = similar === undefined ? '' : ` Did you mean ${similar}?`
   return new CacheError(
     'ERR_CACHE_CONFIG',
-    `No cache is named "${name}". Defined: ${Object.keys(stores).join(', ')}.`,
+    `No cache is named "${name}".${question} Defined: ${names.join(', ')}.`,
   )
 }

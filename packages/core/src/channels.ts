@@ -142,8 +142,8 @@ function warnOfOutage(store: string, { message, code }: CacheError): void {
   lastFailures.set(store, now)
   if (sinceLast < outageGapMs) return
   process.emitWarning(
-    `${message.replace(/\.$/, '')} (${code}). Calls that can go on without the store do so. Each failure is an event of ` +
-      'the channel stowage:error.',
+    `${message.replace(/\.$/, '')} (${code}). Calls that can go on without the store do so. Start the store, or correct its ` +
+      'address: npx @stowage/cli doctor. Each failure is an event of the channel stowage:error.',
     { type: 'StowageWarning', code: 'STOWAGE_STORE_OUTAGE' },
   )
 }

@@ -34,7 +34,9 @@ describe('createCaches', () => {
   test('checks names at compile time, and reports an unknown name with the defined ones', () => {
     const caches = createCaches({ default: 'pages', stores: { pages: () => memory() } })
     // @ts-expect-error: not a defined name
-    expect(() => caches.use('page')).toThrow(/No cache is named "page". Defined: pages/)
+    expect(() => caches.use('page')).toThrow(
+      /No cache is named "page". Did you mean pages\? Defined: pages/,
+    )
     // @ts-expect-error: the default must be a defined name
     expect(() => createCaches({ default: 'x', stores: { y: () => memory() } })).toThrow(CacheError)
   })

@@ -32,7 +32,7 @@ export function memory(options: MemoryOptions & { readonly values: 'shared' }): 
 export function memory(options?: MemoryOptions & { readonly values?: 'bytes' }): ByteStore
 export function memory(options?: MemoryOptions): CacheStore
 export function memory(options: MemoryOptions = {}): CacheStore {
-  checkOptionNames('memory', options, optionNames)
+  checkOptionNames('memory', options, optionNames, 'memory({ maxEntries: 10_000 })')
   const maxEntries = checkInteger(
     'memory: maxEntries',
     options.maxEntries ?? defaultMaxEntries,

@@ -41,7 +41,7 @@ export interface ResolvedOptions {
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
 export function resolveOptions<T extends object>(options: SessionsOptions<T>): ResolvedOptions {
   checkCache(options?.cache)
-  checkOptionNames('Sessions', options, optionNames)
+  checkOptionNames('Sessions', options, optionNames, "new Sessions({ cache, idleTimeout: '1d' })")
   const { cache, maxBytes = defaultMaxBytes, concurrency = 'merge' } = options
   const { consistency = 'strong', migrateFrom, rotation = false } = options
   checkChoice('Sessions: concurrency', concurrency, ['merge', 'lastWrite', 'reject'])

@@ -27,7 +27,7 @@ export class Lifecycle {
   /** @throws CacheError `ERR_CACHE_CLOSED` after `close()` */
   assertOpen(operation: string): void {
     if (this.#closing !== undefined) {
-      const message = `${this.#store} ${operation} failed: close() was called.`
+      const message = `${this.#store} ${operation} failed: close() was called. Create caches once per process, and close them last.`
       throw new CacheError('ERR_CACHE_CLOSED', message, { store: this.#store, operation })
     }
   }

@@ -39,8 +39,13 @@ export function checkCodec(codec: unknown): void {
   throw new TypeError('Cache: the option codec must be a codec, such as json() or structured().')
 }
 
-/** @throws TypeError for options that a read does not have */
+/** @throws TypeError for options that a read does not have, and for a default value as of other libraries */
 export function checkReadOptions(options: object): void {
+  if (typeof options !== 'object') {
+    throw new TypeError(
+      "The options of a read must be an object, such as { consistency: 'strong' }. For a default value, write: (await cache.get(key)) ?? value.",
+    )
+  }
   checkOptionNames<object>('The options of a read', options, readOptionNames)
 }
 

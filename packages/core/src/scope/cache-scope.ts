@@ -165,7 +165,7 @@ export class CacheScope {
   /** Aborts the loads and waits for the calls in flight, also those that wait for others, then closes the store for all caches over it. */
   async close(): Promise<void> {
     const { name } = this.store
-    const message = `${name} remember failed: close() was called.`
+    const message = `${name} remember failed: close() was called. Create caches once per process, and close them last.`
     await this.activeLoads.close(new CacheError('ERR_CACHE_CLOSED', message, { store: name }))
     // Calls that wait for earlier ones have not reached the store yet.
     if (!this.order.isIdle) await this.order.settled('')

@@ -49,19 +49,20 @@ export interface SessionMiddlewareOptions {
   readonly unset?: 'keep' | 'destroy' | undefined
 }
 
+const storeRemedy =
+  'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).'
+
 /** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept */
 export function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
-  if (typeof options?.store !== 'object' || options.store === null) {
-    throw invalid(
-      'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).',
-    )
-  }
+  if (typeof options?.store !== 'object' || options.store === null) throw invalid(storeRemedy)
   const { cookie, unset = 'keep', genid, store, rotateAfter } = options
   const name = nameOf(options)
   const secrets = secretsOf(options)
-  if (sessionsOf(store) === undefined) throw invalid('store must be Sessions or a SessionStore.')
+  if (sessionsOf(store) === undefined) throw invalid(storeRemedy)
   if (secrets.length === 0 || !secrets.every(isSecret)) {
-    throw invalid('secret must be a non-empty string or Buffer, or a list of them.')
+    throw invalid(
+      'secret must be a non-empty string or Buffer, or a list of them, such as sessionSecret(process.env).',
+    )
   }
   if (genid !== undefined && typeof genid !== 'function') throw invalid('genid must be a function.')
   if (rotateAfter !== undefined) checkRotation(rotateAfter, sessionsOf(store))

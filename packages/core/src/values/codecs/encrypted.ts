@@ -67,7 +67,8 @@ interface MasterKey {
  * await secrets.set('token:1', { access: 'abc' })
  */
 export function encrypted(inner: Codec, options: EncryptedOptions): Codec {
-  checkOptionNames<EncryptedOptions>('encrypted', options, optionNames)
+  const example = "encrypted(json(), { keys: ['2026:…'] })"
+  checkOptionNames<EncryptedOptions>('encrypted', options, optionNames, example)
   const keys = parseEncryptionKeys(options.keys).map(
     ({ id, secret }): MasterKey => ({ secret, start: startOf(id) }),
   )
