@@ -84,6 +84,7 @@ function addTable(program: Command, output: Output, run: Runner): void {
         run(async () => (await import('./commands/table.ts')).table(action, options, output)),
       )
   }
+  namesItsCommands(table)
 }
 
 function addSessions(program: Command, output: Output, run: Runner): void {
@@ -109,6 +110,7 @@ function addSessions(program: Command, output: Output, run: Runner): void {
     .action((options) =>
       run(async () => (await import('./commands/sessions.ts')).revokeSessions(options, output)),
     )
+  namesItsCommands(sessions)
 }
 
 function addEmulate(program: Command, output: Output, run: Runner): void {
@@ -126,6 +128,7 @@ function addEmulate(program: Command, output: Output, run: Runner): void {
         return emulateConfigurationEndpoint(options, output)
       }),
     )
+  namesItsCommands(emulate)
 }
 
 function addGenerators(program: Command, output: Output, run: Runner): void {
@@ -158,6 +161,15 @@ function sourceOptions(command: Command, { config = true } = {}): Command {
   )
   if (config) command.option('--config <module>', 'module that exports caches, sessions or stores')
   return command.option('--json', 'print JSON')
+}
+
+/** Makes the error of an unknown command name those that exist, with what they require. */
+function namesItsCommands(group: Command): void {
+  const usages = group.commands.map((each) => {
+    const required = each.options.filter(({ mandatory }) => mandatory).map(({ flags }) => flags)
+    return ['stowage', group.name(), each.name(), ...required].join(' ')
+  })
+  group.showHelpAfterError(`Use: ${usages.join('\n     ')}`)
 }
 
 function collect(value: string, previous: readonly string[] = []): string[] {

@@ -39,6 +39,15 @@ test.each([
   expect(stderr).not.toMatch(/\n {4}at /)
 })
 
+test('an unknown command of a group names those that exist, and what they require', async () => {
+  const { code, stderr } = await folder.run(['sessions', 'ada'])
+  expect(code).toBe(2)
+  expect(stderr).toContain('stowage sessions list --user <id>')
+  expect(stderr).toContain('stowage sessions revoke --user <id>')
+  const table = await folder.run(['table', 'cache'])
+  expect(table.stderr).toContain('stowage table create')
+})
+
 test('--help and --version print to the standard output', async () => {
   const { version } = JSON.parse(
     readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'),
