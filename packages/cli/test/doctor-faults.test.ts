@@ -9,15 +9,11 @@ import {
   type MemcachedServer,
   type RedisServer,
   type Replicated,
-  startDynamoDB,
-  startMemcached,
   startRedis,
-  startReplicated,
 } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { local, onTable, redisAt, startBackends, type Variables } from './backends.ts'
 import { Folder, parsed } from './stowage.ts'
-
-type Variables = Readonly<Record<string, string>>
 
 const servers: { readonly stop: () => Promise<void> }[] = []
 let redis: RedisServer
@@ -33,16 +29,13 @@ let folder: Folder
 
 beforeAll(async () => {
   const evicting = ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru']
-  redis = await startRedis()
+  const backends = await startBackends()
+  ;({ redis, replicated, memcached, dynamodb } = backends)
   protectedRedis = await startRedis({ args: ['--requirepass', 'right'] })
   fullRedis = await startRedis({ args: ['--maxmemory', '500kb'] })
   evictingRedis = await startRedis({ args: evicting })
   lonelyRedis = await startRedis({ args: ['--min-replicas-to-write', '1'] })
-  replicated = await startReplicated({ replicas: 1 })
-  memcached = await startMemcached()
-  dynamodb = await startDynamoDB()
-  servers.push(redis, protectedRedis, fullRedis, evictingRedis, lonelyRedis)
-  servers.push(replicated, memcached, dynamodb)
+  servers.push(backends, protectedRedis, fullRedis, evictingRedis, lonelyRedis)
   deadPort = await freePort()
   const access = (user: string, ...rules: string[]) =>
     command(redis.port, 'ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...rules)
@@ -69,19 +62,11 @@ beforeEach(() => {
 })
 afterEach(() => folder.remove())
 
-const local = (port: number) => `127.0.0.1:${port}`
-const redisAt = ({ port }: { readonly port: number }, credentials = ''): Variables => ({
-  CACHE_DRIVER: 'redis',
-  REDIS_URL: `redis://${credentials}${local(port)}`,
-})
 const memcachedAt = (...addresses: string[]): Variables => ({
   CACHE_DRIVER: 'memcached',
   MEMCACHED_SERVERS: addresses.join(),
 })
-const table = (name: string): Variables => ({
-  ...{ CACHE_DRIVER: 'dynamodb', CACHE_TABLE: name },
-  ...dynamodb.env,
-})
+const table = (name: string) => onTable(name, dynamodb)
 const secret = 'a secret of at least 32 characters'
 
 async function codesOf(variables: Variables): Promise<readonly string[]> {
@@ -92,17 +77,17 @@ async function codesOf(variables: Variables): Promise<readonly string[]> {
 }
 
 const faults: Readonly<Record<string, readonly [code: string, variables: () => Variables]>> = {
-  'a wrong port': ['unreachable', () => redisAt({ port: deadPort })],
-  'a wrong password': ['authentication', () => redisAt(protectedRedis, ':wrong@')],
-  'no password where one is required': ['authentication', () => redisAt(protectedRedis)],
-  'a password with #': ['env-invalid', () => redisAt(protectedRedis, ':ri#ght@')],
+  'a wrong port': ['unreachable', () => redisAt(deadPort)],
+  'a wrong password': ['authentication', () => redisAt(protectedRedis.port, ':wrong@')],
+  'no password where one is required': ['authentication', () => redisAt(protectedRedis.port)],
+  'a password with #': ['env-invalid', () => redisAt(protectedRedis.port, ':ri#ght@')],
   'a database that the server does not have': [
     'redis-database',
-    () => ({ ...redisAt(redis), REDIS_URL: `redis://${local(redis.port)}/99` }),
+    () => ({ ...redisAt(redis.port), REDIS_URL: `redis://${local(redis.port)}/99` }),
   ],
   'rediss:// to a server without TLS': [
     'unreachable',
-    () => ({ ...redisAt(redis), REDIS_URL: `rediss://${local(redis.port)}` }),
+    () => ({ ...redisAt(redis.port), REDIS_URL: `rediss://${local(redis.port)}` }),
   ],
   'Memcached behind REDIS_URL': [
     'redis-protocol',
@@ -110,21 +95,21 @@ const faults: Readonly<Record<string, readonly [code: string, variables: () => V
   ],
   'a replica as the primary': [
     'redis-not-primary',
-    () => redisAt(replicated.replicas[0] as { port: number }),
+    () => redisAt(replicated.replicas[0]?.port ?? 0),
   ],
   'a primary as a replica': [
     'redis-replica-is-primary',
-    () => ({ ...redisAt(replicated.primary), REDIS_REPLICAS: local(redis.port) }),
+    () => ({ ...redisAt(replicated.primary.port), REDIS_REPLICAS: local(redis.port) }),
   ],
-  'eviction of sessions': ['eviction', () => redisAt(evictingRedis)],
-  'a full memory with noeviction': ['redis-not-writable', () => redisAt(fullRedis)],
-  'too few replicas to write': ['redis-not-writable', () => redisAt(lonelyRedis)],
+  'eviction of sessions': ['eviction', () => redisAt(evictingRedis.port)],
+  'a full memory with noeviction': ['redis-not-writable', () => redisAt(fullRedis.port)],
+  'too few replicas to write': ['redis-not-writable', () => redisAt(lonelyRedis.port)],
   'a user without the pattern of the keys': [
     'redis-not-writable',
-    () => redisAt(redis, 'others:pw@'),
+    () => redisAt(redis.port, 'others:pw@'),
   ],
-  'a user that may only read': ['redis-not-writable', () => redisAt(redis, 'reader:pw@')],
-  'a user without scripts': ['redis-not-writable', () => redisAt(redis, 'unscripted:pw@')],
+  'a user that may only read': ['redis-not-writable', () => redisAt(redis.port, 'reader:pw@')],
+  'a user without scripts': ['redis-not-writable', () => redisAt(redis.port, 'unscripted:pw@')],
   'a dead node': ['memcached-node-down', () => memcachedAt(memcached.address, local(deadPort))],
   'Redis behind MEMCACHED_SERVERS': ['memcached-protocol', () => memcachedAt(local(redis.port))],
   'a plain Memcached as the configuration endpoint': [
@@ -140,7 +125,7 @@ const faults: Readonly<Record<string, readonly [code: string, variables: () => V
   ],
   'a prefix that cache and sessions share': [
     'prefix-overlap',
-    () => ({ ...redisAt(redis), CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }),
+    () => ({ ...redisAt(redis.port), CACHE_PREFIX: 'app:', SESSION_PREFIX: 'app:' }),
   ],
   'a misspelt variable': ['env-misspelt', () => ({ CACHE_DRVER: 'redis' })],
   'a variable of another framework': [
@@ -152,11 +137,11 @@ const faults: Readonly<Record<string, readonly [code: string, variables: () => V
   ],
   'a missing secret without NODE_ENV': [
     'session-secret-missing',
-    () => ({ ...redisAt(redis), NODE_ENV: '', SESSION_PREFIX: 's:' }),
+    () => ({ ...redisAt(redis.port), NODE_ENV: '', SESSION_PREFIX: 's:' }),
   ],
   'a weak secret': [
     'env-invalid',
-    () => ({ ...redisAt(redis), NODE_ENV: 'production', SESSION_SECRET: 'change me' }),
+    () => ({ ...redisAt(redis.port), NODE_ENV: 'production', SESSION_SECRET: 'change me' }),
   ],
   'sameSite none without secure': [
     'env-invalid',
@@ -176,9 +161,9 @@ test.each(Object.keys(faults))('finds one fault: %s', async (name) => {
 const healthy: Readonly<Record<string, () => Variables>> = {
   memory: () => ({}),
   LMDB: () => ({ CACHE_DRIVER: 'lmdb', CACHE_PATH: `${folder.path}/cache` }),
-  Redis: () => ({ ...redisAt(redis), NODE_ENV: 'production', SESSION_SECRET: secret }),
+  Redis: () => ({ ...redisAt(redis.port), NODE_ENV: 'production', SESSION_SECRET: secret }),
   'Redis with a replica': () => ({
-    ...redisAt(replicated.primary),
+    ...redisAt(replicated.primary.port),
     REDIS_REPLICAS: local(replicated.replicas[0]?.port as number),
   }),
   Memcached: () => memcachedAt(memcached.address),

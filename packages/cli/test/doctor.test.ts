@@ -10,7 +10,6 @@ import {
   type MemcachedServer,
   type RedisServer,
   type Replicated,
-  startDynamoDB,
   startMemcached,
   startProxy,
   startRedis,
@@ -18,6 +17,7 @@ import {
 } from '@stowage/test-servers'
 import { configurationEndpoint } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Backends, local, onTable, redisAt, startBackends } from './backends.ts'
 import { Folder, parsed, spawned } from './stowage.ts'
 
 interface Finding {
@@ -29,6 +29,7 @@ interface Finding {
   readonly stores: readonly string[]
 }
 
+let backends: Backends
 let redis: RedisServer
 let replicated: Replicated
 let memcached: MemcachedServer
@@ -36,32 +37,14 @@ let dynamodb: DynamoDBServer
 let folder: Folder
 
 beforeAll(async () => {
-  redis = await startRedis()
-  replicated = await startReplicated({ replicas: 1 })
-  memcached = await startMemcached()
-  dynamodb = await startDynamoDB()
+  backends = await startBackends()
+  ;({ redis, replicated, memcached, dynamodb } = backends)
 })
-afterAll(async () => {
-  await redis.stop()
-  await replicated.stop()
-  await memcached.stop()
-  await dynamodb.stop()
-})
+afterAll(() => backends.stop())
 beforeEach(() => {
   folder = new Folder()
 })
 afterEach(() => folder.remove())
-
-const local = (port: number) => `127.0.0.1:${port}`
-const redisAt = (port: number, credentials = ''): Record<string, string> => ({
-  CACHE_DRIVER: 'redis',
-  REDIS_URL: `redis://${credentials}${local(port)}`,
-})
-const onTable = (table: string): Record<string, string> => ({
-  CACHE_DRIVER: 'dynamodb',
-  CACHE_TABLE: table,
-  ...dynamodb.env,
-})
 
 /** Runs the doctor in both formats. The codes of its findings, and the texts for people, must agree. */
 function diagnose(variables: Record<string, string>, code: number): Promise<Finding[]> {
@@ -205,12 +188,12 @@ describe('finds and names', () => {
 
   test('a table without TTL', async () => {
     await createTable('without-ttl', dynamodb)
-    const findings = await diagnose(onTable('without-ttl'), 1)
+    const findings = await diagnose(onTable('without-ttl', dynamodb), 1)
     expect(findings).toMatchObject([{ code: 'dynamodb-ttl', subject: 'without-ttl' }])
   })
 
   test('a missing table', async () => {
-    const findings = await diagnose(onTable('missing-table'), 1)
+    const findings = await diagnose(onTable('missing-table', dynamodb), 1)
     expect(findings).toMatchObject([{ code: 'dynamodb-table-missing', subject: 'missing-table' }])
   })
 
@@ -256,7 +239,7 @@ describe('finds and names', () => {
       () => ({ CACHE_DRIVER: 'memcached', MEMCACHED_SERVERS: memcached.address }),
       () => memcached.address,
     ],
-    ['DynamoDB', () => onTable('clock'), () => 'clock'],
+    ['DynamoDB', () => onTable('clock', dynamodb), () => 'clock'],
   ])(
     'a clock that differs from that of %s',
     async (_name: string, env: () => Record<string, string>, subject: () => string) => {

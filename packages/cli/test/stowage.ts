@@ -54,10 +54,12 @@ export class Folder {
 
 /** Starts the command with these variables only. */
 export function start(args: readonly string[], options: RunOptions): ChildProcess {
-  return spawn(process.execPath, [options.program ?? program, ...args], {
+  // Changed within the process, because that user may not be allowed to start this Node.
+  const change = `data:text/javascript,process.setuid(${options.uid})`
+  const imports = options.uid === undefined ? [] : ['--import', change]
+  return spawn(process.execPath, [...imports, options.program ?? program, ...args], {
     cwd: options.cwd,
     env: variablesOf(options),
-    uid: options.uid,
   })
 }
 
