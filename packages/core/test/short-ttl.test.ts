@@ -7,6 +7,7 @@ const imports = `
   import { Cache, cachesFromEnv, createCaches } from '@stowage/core'
   import { standardDrivers } from '@stowage/drivers'
   import { memory } from '@stowage/memory'
+  import { Sessions, session } from '@stowage/sessions'
   const cache = new Cache(memory())`
 
 /** What a process with this code prints to stderr. */
@@ -34,6 +35,18 @@ test.each([
     warning('ttl', 60),
   ],
   ['a lock', 'cache.lock("a", { ttl: 30 })', warning('lock: ttl', 30)],
+  ['a near cache', 'new Cache(memory(), { near: { ttl: 10 } })', warning('near: ttl', 10)],
+  ['sessions', 'new Sessions({ cache, idleTimeout: 900 })', warning('Sessions: idleTimeout', 900)],
+  [
+    'the end of sessions',
+    'new Sessions({ cache, absoluteTimeout: 900 })',
+    warning('Sessions: absoluteTimeout', 900),
+  ],
+  [
+    'a cookie',
+    'session({ secret: "s".repeat(32), store: new Sessions({ cache }), cookie: { maxAge: 60 } })',
+    warning('cookie: maxAge', 60),
+  ],
   [
     'a rate limit',
     'cache.rateLimit("a", { limit: 5, window: 60 })',

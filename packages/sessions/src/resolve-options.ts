@@ -1,5 +1,11 @@
 import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
-import { checkChoice, checkInteger, checkOptionNames, consistencies } from '@stowage/core/driver'
+import {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  consistencies,
+  warnOfShortTtl,
+} from '@stowage/core/driver'
 import type { OldSessions, SessionsOptions } from './session-options.ts'
 import { AnonymousSessions } from './users/anonymous-sessions.ts'
 import { SessionUsers } from './users/session-users.ts'
@@ -69,6 +75,8 @@ function lifetimeFrom(
   options: Pick<SessionsOptions, 'cache' | 'idleTimeout' | 'absoluteTimeout' | 'touchAfter'>,
 ): Lifetime {
   const { cache, idleTimeout, absoluteTimeout, touchAfter } = options
+  warnOfShortTtl('Sessions: idleTimeout', idleTimeout)
+  warnOfShortTtl('Sessions: absoluteTimeout', absoluteTimeout)
   const withoutTtl = absoluteTimeout === undefined ? defaultLifetime : Infinity
   return new Lifetime({
     idleMs: positive('idleTimeout', idleTimeout ?? cache.ttl ?? withoutTtl),

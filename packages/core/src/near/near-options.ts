@@ -1,6 +1,7 @@
 import type { InvalidationBus } from '../bus.ts'
 import { type ByteSize, checkBytes } from '../options/byte-size.ts'
 import { checkChoice, checkInteger, checkOptionNames } from '../options/check-options.ts'
+import { warnOfShortTtl } from '../options/short-ttl.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
 /** How a near cache returns values. */
@@ -58,6 +59,7 @@ const optionNames = {
 export function resolveNearOptions(options: NearOptions): ResolvedNearOptions {
   checkOptionNames('near', options, optionNames)
   const { bus, values = 'frozen', maxEntries = 50_000, maxBytes = '64MiB' } = options
+  warnOfShortTtl('near: ttl', options.ttl)
   return {
     ttlMs: milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m'), 'near: ttl'),
     maxEntries: checkInteger('near: maxEntries', maxEntries, 1, 10_000_000),

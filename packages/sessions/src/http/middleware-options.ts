@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import { warnOfShortTtl } from '@stowage/core/driver'
 import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
@@ -85,7 +86,8 @@ function checkRotation(rotateAfter: Duration, sessions: AnySessions | undefined)
 /** @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis section 4.1.3, "Cookie Name Prefixes" */
 function checkCookie(name: string, options: CookieOptions): void {
   checkAttributes(options)
-  const { secure, domain, path = '/', partitioned, sameSite } = options
+  const { secure, domain, path = '/', partitioned, sameSite, maxAge } = options
+  warnOfShortTtl('cookie: maxAge', maxAge)
   const isHost = name.startsWith('__Host-')
   if (isHost && (secure !== true || domain || path !== '/')) {
     throw invalid(
