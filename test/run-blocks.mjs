@@ -21,9 +21,12 @@ function next() {
   const file = files.shift()
   if (file === undefined) return
   current = { file, stdout: '', stderr: '', isDone: false }
-  import(pathToFileURL(file).href).then(() => {
-    current.isDone = true
-  }, fail)
+  // Since Node 26, an import alone does not keep the process alive.
+  setImmediate(() =>
+    import(pathToFileURL(file).href).then(() => {
+      current.isDone = true
+    }, fail),
+  )
 }
 
 function finish() {
