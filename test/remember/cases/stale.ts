@@ -12,6 +12,11 @@ export function staleTests(started: () => Fleet): void {
     const outcomes = await rememberInAll(processes, { ...request, calls: 250 })
     expect(valuesOf(outcomes)).toEqual(new Set(['old']))
     await fleet.origin.loadStarted(request.key, 2)
+    const refreshing = fleet.origin.loadsOf(request.key)[1]?.process
+    const others = processes.filter(({ pid }) => String(pid) !== String(refreshing))
+    expect(others).toHaveLength(3)
+    // A process that has read the stale value, and is stopped until the refresh has ended, loads it once more.
+    await Promise.all(others.map((each) => each.refreshed()))
     release()
     await waitUntil('the value is refreshed', async () => {
       return (await processes[3]?.strongGet(request.key)) === 'new'

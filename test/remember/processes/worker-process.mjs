@@ -119,6 +119,11 @@ export class WorkerProcess {
     return this.callOn(prefix, 'get', key, { consistency: 'strong' })
   }
 
+  /** Resolves when no refresh of the process is in flight any more. */
+  refreshed() {
+    return this.#request('refreshes', {})
+  }
+
   /** Executes one of the commands about locks and limits. @param {string} name @param {object} request */
   command(name, request) {
     return this.#request(name, { prefix: defaultPrefix, ...request })

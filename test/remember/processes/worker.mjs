@@ -22,12 +22,15 @@ const stalls = new Stalls()
 const caches = new Map()
 /** Resolves a load's question for its value. @type {Map<number, (values: unknown[]) => void>} */
 const questions = new Map()
+/** The refreshes in the background. @type {Set<Promise<void>>} */
+const refreshes = new Set()
 let loads = 0
 
 /** @type {Record<string, (request: any) => unknown>} */
 const commands = {
   ...lockCommands((prefix) => cacheOf(prefix)),
   call: ({ prefix, method, args }) => cacheOf(prefix)[method](...args),
+  refreshes: () => Promise.all(refreshes),
   remember: ({ calls, ...request }) =>
     Promise.all(Array.from({ length: calls }, () => outcomeOf(() => remember(request)))),
   rememberMany: ({ prefix, keys, options, load }) =>
@@ -63,9 +66,15 @@ tell({ isReady: true })
 
 /** @param {string} prefix */
 function cacheOf(prefix) {
-  const cache = caches.get(prefix) ?? new Cache(store, { prefix })
+  const cache = caches.get(prefix) ?? new Cache(store, { prefix, waitUntil })
   caches.set(prefix, cache)
   return cache
+}
+
+/** @param {Promise<void>} refresh */
+function waitUntil(refresh) {
+  refreshes.add(refresh)
+  refresh.then(() => refreshes.delete(refresh))
 }
 
 /** @param {any} request @returns {Promise<unknown>} */
@@ -83,7 +92,7 @@ async function rememberBody({ prefix, key, options, load }) {
   const cache = cacheOf(prefix)
   const { body } = await cache.remember(key, options, async (/** @type {any} */ context) => {
     const [value] = await runLoad([key], load, context)
-    return { body: context.alongside('body', Buffer.from(String(value))) }
+    return { body: context.addPart('body', Buffer.from(String(value))) }
   })
   return String(await cache.get(body, { consistency: 'strong' }))
 }
