@@ -28,6 +28,12 @@ export function mutantOfSessions(changes: readonly Change[]): Promise<typeof Ses
   return importMutant('sessions', changes) as Promise<typeof SessionsPackage>
 }
 
+/** Those of the texts to be replaced that a built package does not contain. */
+export function missingTexts(name: 'core' | 'sessions', changes: readonly Change[]): string[] {
+  const code = readFileSync(join(packages, name, 'dist/index.js'), 'utf8')
+  return changes.map(([, from]) => from).filter((from) => !code.includes(from))
+}
+
 async function importMutant(name: string, changes: readonly Change[]): Promise<unknown> {
   const root = mkdtempSync(join(tmpdir(), 'stowage-mutant-'))
   // Vitest imports modules below a folder of this name without transforming them.

@@ -1,13 +1,7 @@
 import { report, simulate } from '@stowage/testing/simulation'
 import { expect, test, vi } from 'vitest'
-import { failoverFaults } from './faults/failover-faults.ts'
-import { generationFaults, withForeignIds } from './faults/generation-faults.ts'
-import { loadFaults } from './faults/load-faults.ts'
-import { lockFaults } from './faults/lock-faults.ts'
-import { nearFaults } from './faults/near-faults.ts'
-import type { PlantedFault } from './faults/planted-fault.ts'
-import { tagFaults } from './faults/tag-faults.ts'
-import { writeFaults } from './faults/write-faults.ts'
+import { coreFaults } from './faults/core-faults.ts'
+import { withForeignIds } from './faults/generation-faults.ts'
 import { mutantOf } from './mutant.ts'
 
 // A search is the same on every machine, but how long it takes is not.
@@ -18,17 +12,7 @@ test('finds nothing where a copy of an id contains a foreign value', async () =>
   expect(failure && report(failure)).toBeUndefined()
 })
 
-const faults: readonly PlantedFault[] = [
-  ...loadFaults,
-  ...tagFaults,
-  ...generationFaults,
-  ...writeFaults,
-  ...nearFaults,
-  ...lockFaults,
-  ...failoverFaults,
-]
-
-test.each(faults)(
+test.each(coreFaults)(
   'finds that $name',
   async ({ scenario, changes, parts = {}, firstSeed: seed, calls }) => {
     const mutant = changes === undefined ? undefined : await mutantOf(changes)

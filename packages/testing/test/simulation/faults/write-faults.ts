@@ -1,4 +1,4 @@
-import { ReplicationTracker, type Scenario, scenarios } from '@stowage/testing/simulation'
+import { ReplicationProgress, type Scenario, scenarios } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
 
 const { batching, facade } = scenarios
@@ -6,7 +6,7 @@ const sessionToken = scenarios['session-token']
 const writeThrough = scenarios['write-through']
 
 /** Lowers what is expected to what was expected when a copy was queried. */
-class LoweringTracker extends ReplicationTracker {
+class LoweringTracker extends ReplicationProgress {
   override update(copy: number, applied: number, expected: number): void {
     super.update(copy, applied, expected)
     if (applied >= expected) this.expectedWrites = expected

@@ -1,0 +1,110 @@
+import type { Change } from '../mutant.ts'
+
+/** Faults of sessions that other libraries have, each as a change of the built package. */
+export const sessionFaults: readonly (readonly [name: string, change: Change, calls?: number])[] = [
+  [
+    'a merge has the wrong base',
+    ['index.js', 'return merge(view, ours, theirs);', 'return merge(theirs, ours, theirs);'],
+  ],
+  [
+    'a merge takes what was stored as what the request has seen',
+    [
+      'index.js',
+      'mark.update(next, ours);\n\t\t\treturn "saved";\n\t\t});',
+      'mark.update(next, stored.text);\n\t\t\treturn "saved";\n\t\t});',
+    ],
+  ],
+  [
+    'a save revives a session that has ended',
+    [
+      'index.js',
+      'if (seen === void 0 || seen === "ended") return this.#drop(target, "ended");',
+      'if (seen === void 0 || seen === "ended") return this.put(target, ours);',
+    ],
+  ],
+  [
+    'a save overwrites what others have stored',
+    [
+      'index.js',
+      'const text = this.#combine(key, view, ours, seen.stored.text);',
+      'const text = ours;',
+    ],
+  ],
+  [
+    'a save that was refused counts as stored',
+    [
+      'index.js',
+      'seen = await this.#context.read(key, target.id);\n\t\t\t\treturn conflict;',
+      'return "saved";',
+    ],
+  ],
+  [
+    'an expiry is moved by storing the session without a comparison',
+    [
+      'index.js',
+      'const next = await this.#replace(seen, stored);\n\t\tif (next === void 0) return "unchanged";',
+      'await this.put(target, stored.text);\n\t\tconst next = mark.seen;',
+    ],
+  ],
+  [
+    'an id that exists is overwritten',
+    ['index.js', 'throw this.#alreadyExists(key);', 'return this.put(target, ours);'],
+  ],
+  [
+    'a login after a clear is missed by other processes',
+    ['index.js', 'confirmGeneration: "on-miss"', 'confirmGeneration: false'],
+  ],
+  [
+    'a logout with an old id leaves the session that it leads to',
+    [
+      'index.js',
+      'if (next !== void 0) keys.push(next);\n\t\t\tconst isFound = next === void 0 || await this.#deleteMoved(next, keys, path);',
+      'const isFound = true;',
+    ],
+  ],
+  [
+    'a rotation leaves a copy of a session that another request has ended',
+    [
+      'index.js',
+      'if (!isMoved) await moved.delete();',
+      'if (!isMoved) return seenOf(newKey, moved, draft);',
+    ],
+  ],
+  [
+    'a rotation overwrites what others have stored',
+    [
+      'index.js',
+      'const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) });',
+      'await this.#context.cache.set(key, pointer, { ttl: longestRequestMs });\n\t\tconst isMoved = true;',
+    ],
+  ],
+  [
+    'the old id stays valid after a new one was given',
+    [
+      'index.js',
+      'let isFound = await this.#delete(keys, id);',
+      'let isFound = true;\n\t\tif (user !== id) return;',
+    ],
+  ],
+  [
+    'the end of all sessions of a user leaves those that are not listed',
+    [
+      'index.js',
+      'if (!found.stored.isListed) return await this.hasEnded(key, found, exists) ? void 0 : found;',
+      'if (!found.stored.isListed) return found;',
+    ],
+  ],
+  [
+    'a session that is not listed is listed after the end of all others of its user',
+    ['index.js', 'before === user ? unlisted : void 0', 'void 0'],
+  ],
+  [
+    'a logout leaves a session whose old id the backend has lost',
+    [
+      'index.js',
+      'const lostKey = isFound || seen === void 0 ? void 0 : firstKeyOfSeen(seen);',
+      'const lostKey = void 0;',
+    ],
+    200,
+  ],
+]
