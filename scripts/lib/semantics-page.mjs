@@ -42,7 +42,7 @@ const titles = {
   remember: 'remember',
   leases: 'remember over several processes',
   'stale values': 'Stale values',
-  companions: 'Companions of a value',
+  parts: 'Parts of a value',
   tags: 'Tags',
   locks: 'Locks',
   'rate limits': 'Limits of rate and concurrency',

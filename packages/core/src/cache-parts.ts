@@ -93,11 +93,11 @@ export class CacheParts implements CacheParent {
     this.store = ordered as unknown as CacheStore
     const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
     this.entries = entries
-    const reader = new EntryReader(entries, root, scope.knownTags)
+    const reader = new EntryReader(entries, root, scope.tagHints)
     this.reader = reader
     let unordered: EntryReader | undefined
     const unorderedReader = (inner: AnyStore) => {
-      unordered ??= new EntryReader(entries.over(inner), root, scope.knownTags)
+      unordered ??= new EntryReader(entries.over(inner), root, scope.tagHints)
       return unordered
     }
     const { time } = root
@@ -161,9 +161,9 @@ export class CacheParts implements CacheParent {
   #createRemember(): RememberCalls {
     const { codec = json(), waitUntil, remember: defaults } = this.options
     const { entries, reader, keyspace, root, path, clock, ttl } = this
-    const { activeLoads, passes, leaseHolders } = this.scope
+    const { activeLoads, hitForMiss, leaseHolders } = this.scope
     const flights = this.scope.flightsOf(codec)
-    const shared = { flights, activeLoads, passes, leaseHolders }
+    const shared = { flights, activeLoads, hitForMiss, leaseHolders }
     return new RememberCalls({
       loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
       refreshKey: (key) => root.refreshKey(path + key),
@@ -174,7 +174,7 @@ export class CacheParts implements CacheParent {
   /** Reads without copying. */
   get #uncopiedReader(): EntryReader {
     const { entries, root, scope } = this
-    this.#uncopied ??= new EntryReader(entries.withoutCopies(), root, scope.knownTags)
+    this.#uncopied ??= new EntryReader(entries.withoutCopies(), root, scope.tagHints)
     return this.#uncopied
   }
 

@@ -15,7 +15,7 @@ export interface EntryFacts {
   /** The versions of the tags, by name, as read before the value was loaded. */
   readonly tags?: Readonly<Record<string, string>>
   /** The keys of the values that were stored beside this one. */
-  readonly companions?: readonly string[]
+  readonly parts?: readonly string[]
   /** The validators of the source of the value. See RFC 9110 section 8.8. */
   readonly etag?: string
   readonly lastModified?: string

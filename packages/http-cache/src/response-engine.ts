@@ -7,8 +7,8 @@ import { IncompleteResponseError } from './exchange/renderer.ts'
 import { plainHit, Sender } from './exchange/sender.ts'
 import { WaitingClients } from './exchange/waiting-clients.ts'
 import { Fill } from './filling/fill.ts'
+import { HitForMiss } from './filling/hit-for-miss.ts'
 import type { FillScope, FillTarget } from './filling/store-response.ts'
-import { Uncacheable } from './filling/uncacheable.ts'
 import { Variants } from './filling/variants.ts'
 import type { ResolvedOptions } from './options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
@@ -17,7 +17,7 @@ import type { CacheOutcome } from './response/cache-status.ts'
 import { asksWhetherModified } from './response/preconditions.ts'
 import { type Hint, ShortKeyMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
-import { type Found, ResponseStore } from './storage/response-store.ts'
+import { type FoundResponse, ResponseStore } from './storage/response-store.ts'
 
 /** How long requests do not ask a cache that has failed, in milliseconds. */
 const downMs = 1_000
@@ -32,7 +32,7 @@ const maxRounds = 3
 interface KnownResponses {
   readonly hints: ShortKeyMap<Hint>
   readonly variants: Variants
-  readonly uncacheable: Uncacheable
+  readonly hitForMiss: HitForMiss
 }
 
 const maxHints = 10_000
@@ -45,7 +45,7 @@ function knownOf(cache: Cache): KnownResponses {
   const created = {
     hints: new ShortKeyMap<Hint>(maxHints),
     variants: new Variants(),
-    uncacheable: new Uncacheable(cache.clock),
+    hitForMiss: new HitForMiss(cache.clock),
   }
   known.set(cache, created)
   return created
@@ -64,7 +64,7 @@ export class ResponseEngine {
 
   constructor(options: ResolvedOptions) {
     const { cache, timeoutMs } = options
-    const { hints, variants, uncacheable } = knownOf(cache)
+    const { hints, variants, hitForMiss } = knownOf(cache)
     this.#options = options
     const store = new ResponseStore(cache, timeoutMs, hints)
     this.#scope = {
@@ -72,7 +72,7 @@ export class ResponseEngine {
       store,
       sender: new Sender(options, store),
       variants,
-      uncacheable,
+      hitForMiss,
     }
   }
 
@@ -108,14 +108,14 @@ export class ResponseEngine {
   /** Forgets what this process knows of a key, after it was deleted. */
   forget(key: string): void {
     this.#scope.store.forget(key)
-    this.#scope.uncacheable.remove(key)
+    this.#scope.hitForMiss.remove(key)
   }
 
   get sender(): Sender {
     return this.#scope.sender
   }
 
-  #handle(exchange: Exchange, found: Found | undefined): Awaitable<void> {
+  #handle(exchange: Exchange, found: FoundResponse | undefined): Awaitable<void> {
     if (found === undefined) return this.#bypass(exchange, 'store-failure')
     const { stored } = found
     const used = stored !== undefined && this.#useStored(exchange, found, stored)
@@ -123,7 +123,11 @@ export class ResponseEngine {
   }
 
   /** @param used whether the response was sent in spite of that */
-  async #handleMiss(exchange: Exchange, found: Found, used: Awaitable<boolean>): Promise<void> {
+  async #handleMiss(
+    exchange: Exchange,
+    found: FoundResponse,
+    used: Awaitable<boolean>,
+  ): Promise<void> {
     if (used !== false && (await used)) return
     if (exchange.directives.has('only-if-cached')) return this.#sendGatewayTimeout(exchange)
     if (!this.#mayFill(exchange, found)) return this.#bypass(exchange)
@@ -131,7 +135,7 @@ export class ResponseEngine {
   }
 
   /** Returns `undefined` if the cache does not reply. */
-  #find({ keys, headers, conditions }: Exchange): Awaitable<Found | undefined> {
+  #find({ keys, headers, conditions }: Exchange): Awaitable<FoundResponse | undefined> {
     if (this.#downUntil > 0 && performance.now() < this.#downUntil) return undefined
     const { store, sender } = this.#scope
     const body = conditions.method !== 'HEAD' && !asksWhetherModified(conditions)
@@ -152,7 +156,7 @@ export class ResponseEngine {
   /** Sends a stored response if the request may receive it. Returns whether it was sent. */
   #useStored(
     exchange: Exchange,
-    found: Found,
+    found: FoundResponse,
     stored: StoredItem<ResponseRecord>,
   ): boolean | Promise<boolean> {
     const { freshness, storedAt } = stored.record
@@ -167,32 +171,37 @@ export class ResponseEngine {
   }
 
   /** Whether a response that is not fresh is sent now. Begins to refresh it where no client is needed for that. */
-  #isSentStale(exchange: Exchange, { key, vary }: Found, use: Use, mayReplace: boolean): boolean {
+  #isSentStale(
+    exchange: Exchange,
+    { key, vary }: FoundResponse,
+    use: Use,
+    mayReplace: boolean,
+  ): boolean {
     const { directives, keys, renderer } = exchange
-    const hasFailed = this.#scope.uncacheable.hasFailed(key)
+    const hasFailed = this.#scope.hitForMiss.hasFailed(key)
     if (hasFailed && mayReplace && !directives.has('no-cache')) return true
     if (use !== 'stale') return false
     // A refresh that has failed is not repeated at once.
-    if (this.#refreshing.has(key) || this.#scope.uncacheable.has(key)) return true
+    if (this.#refreshing.has(key) || this.#scope.hitForMiss.has(key)) return true
     if (!renderer.isDetached) return false
     this.#refreshInBackground(exchange, { baseKey: keys.key, key, vary })
     return true
   }
 
   /** Whether the response of the handler may be stored and shared. */
-  #mayFill(exchange: Exchange, { key, vary, stored }: Found): boolean {
+  #mayFill(exchange: Exchange, { key, vary, stored }: FoundResponse): boolean {
     const { conditions, directives, keys } = exchange
     if (vary !== undefined && stored === undefined) exchange.reason = 'vary-miss'
     if (conditions.method === 'HEAD' || directives.has('no-store')) return false
     // The complete response may be large, and the client has asked for a part of it only.
     if (conditions.range !== undefined && stored === undefined) return false
-    const { uncacheable } = this.#scope
-    if (uncacheable.has(key) || uncacheable.has(keys.key)) return false
-    return !uncacheable.isUnlikely(key) || !this.#clients.has(key)
+    const { hitForMiss } = this.#scope
+    if (hitForMiss.has(key) || hitForMiss.has(keys.key)) return false
+    return !hitForMiss.isUnlikely(key) || !this.#clients.has(key)
   }
 
   /** Runs the handler, or waits for the request that does. */
-  async #fill(exchange: Exchange, found: Found): Promise<void> {
+  async #fill(exchange: Exchange, found: FoundResponse): Promise<void> {
     const { keys } = exchange
     let target: FillTarget = { baseKey: keys.key, key: found.key, vary: found.vary }
     let refresh = found.stored !== undefined
@@ -312,7 +321,7 @@ export class ResponseEngine {
   }
 
   #hasFailed({ keys }: Exchange, { record }: StoredItem<ResponseRecord>, age: number): boolean {
-    return this.#scope.uncacheable.hasFailed(keys.key) && mayReplaceError(record.freshness, age)
+    return this.#scope.hitForMiss.hasFailed(keys.key) && mayReplaceError(record.freshness, age)
   }
 
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {
@@ -336,7 +345,7 @@ export class ResponseEngine {
     exchange: Exchange,
     stored: StoredItem<ResponseRecord>,
     outcome: CacheOutcome,
-    parts?: Found['parts'],
+    parts?: FoundResponse['parts'],
   ): boolean | Promise<boolean> {
     const sent = this.#scope.sender.send(exchange, stored, outcome, parts)
     if (typeof sent === 'boolean') return onSent(exchange, sent)

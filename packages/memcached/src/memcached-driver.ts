@@ -12,9 +12,9 @@ import {
 import { MemcachedStore } from './memcached-store.ts'
 import { addressRemedy, type NodeAddress, parseAddress } from './node-address.ts'
 import { Cluster } from './nodes/cluster.ts'
-import { FailoverStore } from './nodes/failover-store.ts'
 import { HealthyNodes } from './nodes/healthy-nodes.ts'
 import type { Node, NodeState } from './nodes/node.ts'
+import { NodeFailover } from './nodes/node-failover.ts'
 
 const onNodeDownVariable = 'MEMCACHED_ON_NODE_DOWN'
 const endpointVariable = 'MEMCACHED_CONFIGURATION_ENDPOINT'
@@ -56,7 +56,7 @@ export function memcached(options: MemcachedOptions = {}): MemcachedByteStore {
   const healthyNodes = new HealthyNodes(cluster, hashing)
   const fallback =
     onNodeDown === 'failover' ? new MemcachedStore(healthyNodes, oversize) : undefined
-  const failover = new FailoverStore(store, cluster, healthyNodes, fallback)
+  const failover = new NodeFailover(store, cluster, healthyNodes, fallback)
   cluster.onNodeUp((node) => failover.onNodeUp(node))
   cluster.onNodesChange(() => failover.onNodesChange())
   return Object.assign(failover.store, tools)

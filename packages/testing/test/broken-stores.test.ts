@@ -10,9 +10,9 @@ import {
   type StoredItem,
 } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
-import { companions } from './broken/cache/companions.ts'
 import { leases } from './broken/cache/leases.ts'
 import { locks, rateLimits } from './broken/cache/locks.ts'
+import { parts } from './broken/cache/parts.ts'
 import { staleValues } from './broken/cache/stale-values.ts'
 import { tags } from './broken/cache/tags.ts'
 import { expiry } from './broken/guarantees/expiry.ts'
@@ -58,7 +58,7 @@ const brokenStores: BrokenStores = {
   ...lifecycleAndErrors,
   ...leases,
   ...staleValues,
-  ...companions,
+  ...parts,
   ...tags,
   ...locks,
   ...rateLimits,
@@ -150,7 +150,7 @@ async function failuresOf([group, mutation, options]: BrokenStore): Promise<stri
 }
 
 describe.concurrent('every rule fails for a store with a defect', () => {
-  for (const stores of [leases, staleValues, companions, tags, locks, rateLimits]) {
+  for (const stores of [leases, staleValues, parts, tags, locks, rateLimits]) {
     const broken = Object.values(stores)
     const [group] = broken[0] as BrokenStore
     test.concurrent(group, async () => {

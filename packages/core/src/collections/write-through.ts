@@ -124,7 +124,7 @@ export class WriteThrough {
     const ttl = options.ttlOf(value)
     if (ttl === 0 || value === undefined) return false
     const hasWindow = ttl !== undefined && options.staleWindow > 0
-    const now = hasWindow ? await root.time.now() : 0
+    const now = hasWindow ? await root.time.estimate() : 0
     const facts: EntryFacts = {
       ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
       ...(tags !== undefined && { tags }),

@@ -7,7 +7,7 @@ import { storedItem } from '../values/items/decoded-item.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
 import { getOutcomes } from '../wrappers/get-outcomes.ts'
 import { staleMsOf, tagsOf } from './freshness.ts'
-import type { KnownTags } from './known-tags.ts'
+import type { TagHints } from './tag-hints.ts'
 
 const noVersions: Versions = new Map()
 
@@ -45,15 +45,15 @@ export class EntryReader {
   readonly #entries: EntryCodec
   readonly #tags: TagVersions
   readonly #time: BackendTime
-  readonly #knownTags: KnownTags
+  readonly #tagHints: TagHints
   readonly #hasNear: boolean
 
-  constructor(entries: EntryCodec, { tags, time, near }: EntryReaderRoot, knownTags: KnownTags) {
+  constructor(entries: EntryCodec, { tags, time, near }: EntryReaderRoot, tagHints: TagHints) {
     this.#entries = entries
     this.#tags = tags
     this.#time = time
     this.#hasNear = near !== undefined
-    this.#knownTags = knownTags
+    this.#tagHints = tagHints
   }
 
   /**
@@ -80,7 +80,7 @@ export class EntryReader {
   }
 
   #readVersions(key: string, tags: Tags | undefined, options?: ReadOptions): Awaitable<Versions> {
-    const known = this.#knownTags.of(key)
+    const known = this.#tagHints.of(key)
     const names = Array.isArray(tags) ? unionOf(tags, known) : known
     return names === undefined || names.length === 0 ? noVersions : this.#tags.read(names, options)
   }
@@ -118,7 +118,7 @@ export class EntryReader {
     tags: readonly string[],
     options?: ReadOptions,
   ): Promise<PromiseSettledResult<Found>[]> {
-    const names = new Set([...tags, ...keys.flatMap((key) => this.#knownTags.of(key) ?? [])])
+    const names = new Set([...tags, ...keys.flatMap((key) => this.#tagHints.of(key) ?? [])])
     const [outcomes, versions] = await Promise.all([
       getOutcomes(this.#entries.store, keys, options),
       names.size === 0 ? noVersions : this.#tags.read([...names], options),
@@ -129,7 +129,7 @@ export class EntryReader {
         : undefined,
     )
     const all = await this.#versionsOfMany(keys, entries, versions, options)
-    const now = this.#time.current() ?? (await this.#time.now())
+    const now = this.#time.peek() ?? (await this.#time.estimate())
     const results = await Promise.all(
       outcomes.map(async (outcome, index): Promise<PromiseSettledResult<Found>> => {
         if (outcome.status === 'rejected') return outcome
@@ -152,7 +152,7 @@ export class EntryReader {
     if (entries.every((entry) => entry?.facts === undefined)) return entries
     const names = new Set(entries.flatMap((entry) => tagsOf(entry?.facts)))
     const versions = await this.#tags.read([...names], options)
-    const now = await this.#time.now()
+    const now = await this.#time.estimate()
     return entries.map((entry) => {
       const staleMs = staleMsOf(entry?.facts, versions, now)
       return staleMs !== undefined && staleMs < 0 ? entry : undefined
@@ -170,7 +170,7 @@ export class EntryReader {
     // Without facts it is fresh at any time.
     if (entry?.facts === undefined) return found(item, entry, versions, 0)
     const all = await this.#versionsOf(key, entry, versions, options)
-    return found(item, entry, all, this.#time.current() ?? (await this.#time.now()))
+    return found(item, entry, all, this.#time.peek() ?? (await this.#time.estimate()))
   }
 
   /** The same, or `undefined` if the versions of other tags or the clock of the backend have to be read first. */
@@ -179,7 +179,7 @@ export class EntryReader {
     const facts = entry?.facts
     if (facts === undefined) return found(item, entry, versions, 0)
     if (facts.tags !== undefined && !this.#areKnown(key, facts.tags, versions)) return undefined
-    const now = this.#time.current()
+    const now = this.#time.peek()
     return now === undefined ? undefined : found(item, entry, versions, now)
   }
 
@@ -191,7 +191,7 @@ export class EntryReader {
       count++
     }
     // An entry that has lost tags: their versions need not be read any more.
-    if (count < versions.size) this.#knownTags.set(key, Object.keys(tags))
+    if (count < versions.size) this.#tagHints.set(key, Object.keys(tags))
     return true
   }
 
@@ -224,7 +224,7 @@ export class EntryReader {
   ): Promise<Versions> {
     const tags = tagsOf(entry.facts)
     if (tags.length === 0) return known
-    this.#knownTags.set(key, tags)
+    this.#tagHints.set(key, tags)
     const unknown = tags.filter((tag) => !known.has(tag))
     if (unknown.length === 0) return known
     return new Map([...known, ...(await this.#tags.read(unknown, options))])
@@ -239,7 +239,7 @@ export class EntryReader {
     const unknown = new Set<string>()
     for (const [index, entry] of entries.entries()) {
       const tags = tagsOf(entry?.facts)
-      if (tags.length > 0) this.#knownTags.set(keys[index] as string, tags)
+      if (tags.length > 0) this.#tagHints.set(keys[index] as string, tags)
       for (const tag of tags) if (!known.has(tag)) unknown.add(tag)
     }
     if (unknown.size === 0) return known

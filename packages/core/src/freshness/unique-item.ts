@@ -75,7 +75,7 @@ async function endOf(
   // What an entry states may be the time of a process with a wrong clock: alone, it would extend the ttl.
   if (store.getWithTtl === undefined) return 'impossible'
   // Before the read, which may be executed as soon as the request was sent.
-  const now = await root.time.now()
+  const now = await root.time.estimate()
   const stated = facts?.expiresAt === undefined ? undefined : positive(facts.expiresAt - now)
   for (let reads = 0; reads < maxTtlReads; reads++) {
     const sentAt = performance.now()

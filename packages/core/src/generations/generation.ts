@@ -84,7 +84,7 @@ export class Generation {
 
   /** Epoch milliseconds, by the clock of the backend if it has one. */
   time(): Promise<number> {
-    return this.#time.now()
+    return this.#time.estimate()
   }
 
   /** Whether `keyPrefix` is recent enough for reads that need not be strong. Otherwise use {@link callRefreshing}. */
@@ -164,7 +164,7 @@ export class Generation {
     const number = ++clearsBegun
     const readAt = new Moment(this.#clock)
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
-    const [reading, time] = await Promise.all([this.#ids.read(), this.#time.shared()])
+    const [reading, time] = await Promise.all([this.#ids.read(), this.#time.read()])
     const own = { number, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
     const id = await this.#ids.begin(own.id, reading).finally(() => {
@@ -250,7 +250,7 @@ export class Generation {
   /** Stores the known id if it was confirmed recently, or else a new one. Returns the newest id that is stored then. */
   async #restoreOrCreate(copies: IdReading['copies']): Promise<GenerationId> {
     if (this.#id !== undefined && this.#isRestorable()) return this.#ids.raise(this.#id, copies)
-    return this.#ids.create(createIdAfter(this.#id, await this.#time.shared()), copies)
+    return this.#ids.create(createIdAfter(this.#id, await this.#time.read()), copies)
   }
 
   /** Whether the known id was confirmed recently. */

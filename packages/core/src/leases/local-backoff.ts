@@ -1,8 +1,8 @@
 import { type Clock, monotonicOf } from '../time/clock.ts'
-import type { Passes } from './passes.ts'
+import type { HitForMiss } from './hit-for-miss.ts'
 
 interface BackoffScope {
-  readonly passes: Passes
+  readonly hitForMiss: HitForMiss
   readonly clock: Clock
 }
 
@@ -11,12 +11,12 @@ interface BackoffScope {
  * shared by all.
  */
 export function beginLocalBackoff(scope: BackoffScope, key: string, ms: number): void {
-  scope.passes.add(nameOf(key), ms, monotonicOf(scope.clock))
+  scope.hitForMiss.add(nameOf(key), ms, monotonicOf(scope.clock))
 }
 
 /** Whether this process must not refresh the stale value of the key yet. */
 export function isInLocalBackoff(scope: BackoffScope, key: string): boolean {
-  return scope.passes.has(nameOf(key), monotonicOf(scope.clock))
+  return scope.hitForMiss.has(nameOf(key), monotonicOf(scope.clock))
 }
 
 function nameOf(key: string): string {

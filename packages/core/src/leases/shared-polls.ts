@@ -1,4 +1,4 @@
-import { TurnBatch } from '../calls/turn-batch.ts'
+import { TickBatch } from '../calls/tick-batch.ts'
 import { strongRead } from '../store.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -7,7 +7,7 @@ import type { LeasePolls } from './lease-wait.ts'
 
 /** Waits for the leases of many keys with one timer, and reads them with one `getMany`. */
 export class SharedPolls implements LeasePolls {
-  readonly #reads = new Map<AnyStore, TurnBatch<unknown>>()
+  readonly #reads = new Map<AnyStore, TickBatch<unknown>>()
   #timer: Promise<void> | undefined
   #lastReadAt = 0
 
@@ -32,8 +32,8 @@ export class SharedPolls implements LeasePolls {
     return this.#lastReadAt
   }
 
-  #readsOf(store: AnyStore): TurnBatch<unknown> {
-    return new TurnBatch(async (keys) => {
+  #readsOf(store: AnyStore): TickBatch<unknown> {
+    return new TickBatch(async (keys) => {
       const outcomes = await getOutcomes(store, keys, strongRead)
       this.#lastReadAt = performance.now()
       return outcomes

@@ -113,7 +113,7 @@ export class BucketLimit implements LimitPolicy {
 
   #read(key: string): Promise<[unknown, number]> {
     const { store, time } = this.#at
-    return Promise.all([store.get(key, strongRead), time.synchronized()])
+    return Promise.all([store.get(key, strongRead), time.estimateOrThrow()])
   }
 
   /** The level now: units have been restored since it was stored. */

@@ -42,7 +42,7 @@ export class WindowLimit implements LimitPolicy {
   }
 
   async consume(key: string, cost: number): Promise<Verdict> {
-    const now = this.#at.time.synchronized()
+    const now = this.#at.time.estimateOrThrow()
     const window = this.#windowOf(key, typeof now === 'number' ? now : await now)
     const counting = this.#at.store.increment(window.key, cost, window.ttl)
     const [sum, previous] = this.#isSliding
@@ -58,20 +58,20 @@ export class WindowLimit implements LimitPolicy {
   }
 
   async peek(key: string): Promise<Verdict> {
-    const window = this.#windowOf(key, await this.#at.time.synchronized())
+    const window = this.#windowOf(key, await this.#at.time.estimateOrThrow())
     return this.#judge(await this.#readCounts(window), window, 1, 0)
   }
 
   async undo(key: string, cost: number): Promise<void> {
     const { store, clock, time } = this.#at
-    const window = this.#windowOf(key, await time.synchronized())
+    const window = this.#windowOf(key, await time.estimateOrThrow())
     await retryOnConflict({ operation: 'undo', store: store.name, key: window.key }, clock, () =>
       this.#tryUndo(window, cost),
     )
   }
 
   async reset(key: string): Promise<void> {
-    const window = this.#windowOf(key, await this.#at.time.synchronized())
+    const window = this.#windowOf(key, await this.#at.time.estimateOrThrow())
     const keys = this.#isSliding ? [window.key, window.previousKey] : [window.key]
     await this.#at.store.deleteMany(keys)
   }

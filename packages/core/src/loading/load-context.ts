@@ -1,7 +1,7 @@
 import type { Entry, EntryFacts } from '../entry.ts'
 import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
 import { randomId } from '../values/random-id.ts'
-import type { Companion, CompanionRequests } from './companions.ts'
+import type { Part, PartRequests } from './parts.ts'
 
 /** What the loader of `remember` receives. */
 export interface LoadContext<T = unknown> {
@@ -29,25 +29,25 @@ export interface LoadContext<T = unknown> {
   /**
    * Stores another value beside the loaded one, under a key of its own, so that it can be read apart: a large body beside its
    * metadata. Returns that key, which is new for each load. Put it into the loaded value, the only place that knows it: when
-   * that is replaced, deleted or invalidated, the companion is not read any more, and it expires after it. `clear` deletes
+   * that is replaced, deleted or invalidated, the part is not read any more, and it expires after it. `clear` deletes
    * both.
    *
-   * The companion is stored first. If that fails, the loaded value is not stored. Neither is a companion whose value is not
-   * stored. So treat a missing companion as a miss.
+   * The part is stored first. If that fails, the loaded value is not stored. Neither is a part whose value is not
+   * stored. So treat a missing part as a miss.
    *
-   * @param part tells the companions of a value apart, for example `'body'`
+   * @param name tells the parts of a value apart, for example `'body'`
    * @throws TypeError for `undefined`
    * @example
    * const render = async () => ({ status: 200, html: '<main>…</main>' })
    * const page = await cache.remember('page', { ttl: '1m' }, async (context) => {
    *   const { status, html } = await render()
-   *   return { status, body: context.alongside('body', html) }
+   *   return { status, body: context.addPart('body', html) }
    * })
    * console.log(page.status, await cache.get(page.body))
    */
-  alongside(part: string, value: unknown): string
+  addPart(name: string, value: unknown): string
   /**
-   * Returns the stale value, which becomes fresh again, with its tags, validators and companions.
+   * Returns the stale value, which becomes fresh again, with its tags, validators and parts.
    *
    * @throws Error if `stale` is undefined
    */
@@ -72,7 +72,7 @@ export interface LoadManyContext<T = unknown> {
 const defaultSkipMs = 1_000
 
 /** Collects what a loader requests. */
-export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
+export class LoadRequests<T> implements LoadContext<T>, PartRequests {
   readonly key: string
   readonly background: boolean
   /** For how long the value is not stored, if it is not. */
@@ -81,8 +81,8 @@ export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
   ttl: Ttl | undefined
   readonly lateTags: string[] = []
   validators: Pick<EntryFacts, 'etag' | 'lastModified'> = {}
-  readonly companions: Companion[] = []
-  keptCompanions: readonly string[] = []
+  readonly parts: Part[] = []
+  keptParts: readonly string[] = []
   readonly #stale: Entry | undefined
   /** Created only for loaders that use the signal: it takes longer than the rest. */
   #controller: AbortController | undefined
@@ -146,13 +146,13 @@ export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
     }
   }
 
-  alongside(part: string, value: unknown): string {
+  addPart(name: string, value: unknown): string {
     if (value === undefined) {
-      throw new TypeError('alongside: undefined cannot be cached because it means a miss.')
+      throw new TypeError('addPart: undefined cannot be cached because it means a miss.')
     }
-    const name = `${this.key}:${part}:${randomId(8)}`
-    this.companions.push({ name, value })
-    return name
+    const key = `${this.key}:${name}:${randomId(8)}`
+    this.parts.push({ name: key, value })
+    return key
   }
 
   notModified(): T {
@@ -164,7 +164,7 @@ export class LoadRequests<T> implements LoadContext<T>, CompanionRequests {
     const { etag, lastModified } = this.#stale.facts ?? {}
     this.setValidators({ ...(etag && { etag }), ...(lastModified && { lastModified }) })
     this.addTags(...Object.keys(this.#stale.facts?.tags ?? {}))
-    this.keptCompanions = this.#stale.facts?.companions ?? []
+    this.keptParts = this.#stale.facts?.parts ?? []
     return this.stale as T
   }
 }

@@ -42,7 +42,7 @@ export class Fences {
   async next(key: string): Promise<number> {
     const [first, now] = await Promise.all([
       this.#store.increment(key, 1, counterTtl),
-      this.#time.synchronized(),
+      this.#time.estimateOrThrow(),
     ])
     const number = first > this.#oldest(now) ? first : await this.#raise(key, first, now)
     const waitMs = number / numbersPerMs + this.#uncertaintyMs - now
@@ -72,6 +72,6 @@ export class Fences {
 
   /** The number at which a counter begins. The time is read again: the last number may just have been used. */
   async #restart(): Promise<number> {
-    return (await this.#time.shared()) * numbersPerMs
+    return (await this.#time.read()) * numbersPerMs
   }
 }

@@ -1,4 +1,4 @@
-import { TurnBatch } from '../calls/turn-batch.ts'
+import { TickBatch } from '../calls/tick-batch.ts'
 import type { Awaitable, Payload, ReadOptions } from '../store.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -26,7 +26,7 @@ export class NearReads {
   readonly #near: NearCache
   readonly #keyPrefix: string
   readonly #codec: Codec | undefined
-  readonly #batch: TurnBatch<unknown>
+  readonly #batch: TickBatch<unknown>
 
   /** @param codec that of the items; `undefined` if they are not decoded */
   constructor(store: AnyStore, near: NearCache, keyPrefix: string, codec: Codec | undefined) {
@@ -34,7 +34,7 @@ export class NearReads {
     this.#near = near
     this.#keyPrefix = keyPrefix
     this.#codec = codec
-    this.#batch = new TurnBatch((keys) => this.readMany(keys))
+    this.#batch = new TickBatch((keys) => this.readMany(keys))
   }
 
   /** Without ttls, the store merges the reads of a turn itself if that is useful. */

@@ -16,7 +16,7 @@ export interface NearStoreConfig {
   readonly keyPrefix: string
   /** Decodes the items. Without one, reads return them as the store does. */
   readonly codec: Codec | undefined
-  readonly time: Pick<BackendTime, 'current'>
+  readonly time: Pick<BackendTime, 'peek'>
 }
 
 /**
@@ -118,7 +118,7 @@ export class NearStore extends StoreDecorator {
     if (item === undefined || item.codec !== this.#config.codec) return undefined
     const { freshUntil } = item
     if (freshUntil === undefined) return item
-    const now = this.#config.time.current()
+    const now = this.#config.time.peek()
     return now !== undefined && now < freshUntil ? item : undefined
   }
 

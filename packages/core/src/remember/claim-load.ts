@@ -17,8 +17,8 @@ import { report } from './store-value.ts'
 const nestedWaitMs = 1_000
 const noVersions: Versions = new Map()
 
-/** How a value is loaded. `pass`: without a claim, because it cannot be kept. `wait`: by another process. */
-export type ClaimStep = 'claim' | 'pass' | 'wait'
+/** How a value is loaded. `unclaimed`: without a claim, because it cannot be kept. `wait`: by another process. */
+export type ClaimStep = 'claim' | 'unclaimed' | 'wait'
 
 /** A load that may begin. */
 export interface ClaimedLoad {
@@ -40,7 +40,7 @@ export async function claimOrWait<T>(
   found: Found,
   step: ClaimStep,
 ): Promise<Outcome> {
-  if (step === 'pass') return unclaimed(found)
+  if (step === 'unclaimed') return unclaimed(found)
   try {
     return await (step === 'wait' ? awaitProcess : claimLoad)(flight, job, found)
   } catch (error) {

@@ -1,9 +1,9 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
+import type { HitForMiss } from '../leases/hit-for-miss.ts'
 import { Lease } from '../leases/lease.ts'
 import type { LeaseHolders } from '../leases/lease-holders.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
-import type { Passes } from '../leases/passes.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
@@ -21,7 +21,7 @@ export interface LoadScope {
   readonly reader: Pick<EntryReader, 'read'>
   readonly flights: SingleFlight
   readonly activeLoads: ActiveLoads
-  readonly passes: Passes
+  readonly hitForMiss: HitForMiss
   readonly leaseHolders: LeaseHolders
   readonly root: Pick<CacheRoot, 'store' | 'time' | 'clockUncertainty'> & {
     readonly tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>

@@ -21,8 +21,8 @@ export function runInBackground<T>(work: () => T): T {
 
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
-  const { flights, activeLoads, passes, waitUntil } = job.scope
-  if (flights.findRefresh(job.key) !== undefined || passes.has(job.refreshKey)) return
+  const { flights, activeLoads, hitForMiss, waitUntil } = job.scope
+  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(job.refreshKey)) return
   if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.key)) return
   const flight = flights.beginRefresh(job.key)
   const work = runInBackground(() => afterCallbacks().then(() => refresh(job, flight)))
@@ -64,7 +64,7 @@ async function claimRefresh<T>(
   flight: Flight,
   found: Found,
 ): Promise<ClaimedLoad | undefined> {
-  const { flights, leaseHolders, passes } = job.scope
+  const { flights, leaseHolders, hitForMiss } = job.scope
   if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
     const isLoading = flights.find(job.key)?.isReading === false
@@ -73,6 +73,6 @@ async function claimRefresh<T>(
   const lease = refreshLease(job, found.item)
   if (leaseHolders.has(lease.id)) return undefined
   const claimed = await acquireLease(flight, job, found, lease, undefined)
-  if (claimed === undefined) passes.add(job.refreshKey, refusedMs)
+  if (claimed === undefined) hitForMiss.add(job.refreshKey, refusedMs)
   return claimed?.claim === noClaim ? undefined : claimed
 }

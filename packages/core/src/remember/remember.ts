@@ -161,12 +161,12 @@ async function nextStep<T>(
   if (entry !== undefined) return 'claim'
   if (mark?.kind === 'F' && !(await isOver(scope, mark))) return 'fail'
   if (mark?.kind === 'P' && !(await isOver(scope, mark))) {
-    scope.passes.add(key, mark.ms)
-    return 'pass'
+    scope.hitForMiss.add(key, mark.ms)
+    return 'unclaimed'
   }
   if (!usesLease(job, found)) return 'claim'
   if (mark?.kind === 'L') return 'wait'
-  return item === undefined && scope.passes.has(key) ? 'pass' : 'claim'
+  return item === undefined && scope.hitForMiss.has(key) ? 'unclaimed' : 'claim'
 }
 
 /** Whether the key still contains the value that was found first. */
@@ -183,9 +183,9 @@ function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
   if (staleMs >= 0) refreshInBackground(job)
 }
 
-/** Whether a pass or a failure is over whose mark still exists. */
+/** Whether a hit-for-miss or a failure is over whose mark still exists. */
 async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
-  return end !== undefined && (await root.time.now()) >= end
+  return end !== undefined && (await root.time.estimate()) >= end
 }
 
 /** The stale value, if callers whose timeout passes may receive it. */

@@ -10,7 +10,7 @@ import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
 import type { ClaimedLoad } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
-import { endClaim, passMs, storeLoadedValue } from './store-value.ts'
+import { endClaim, hitForMissMs, storeLoadedValue } from './store-value.ts'
 
 /** Why the signal of a load aborts that has lost its lease. */
 class LeaseLostError extends Error {
@@ -155,7 +155,7 @@ async function handleFailure<T>(
     beginLocalBackoff(job.scope, job.key, backoff)
   }
   if (backoff > 0) await endClaim(job, claim, { kind: 'F', ms: backoff })
-  else await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: passMs })
+  else await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: hitForMissMs })
   if (stale === undefined) throw error
   publishError(job.scope.entries.event(job.key), error)
   return stale

@@ -4,9 +4,9 @@ import { CacheError, type CacheErrorCode } from '../errors.ts'
 import type { Claim } from '../leases/claim.ts'
 import { endMark, type LoadEnd } from '../leases/lease.ts'
 import { noClaim } from '../leases/local-claim.ts'
-import { companionNames, storeCompanions } from '../loading/companions.ts'
 import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
+import { partNames, storeParts } from '../loading/parts.ts'
 import { strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
@@ -15,7 +15,7 @@ import { randomId } from '../values/random-id.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself, in milliseconds. */
-export const passMs = 1_000
+export const hitForMissMs = 1_000
 /** Why a backend did not store a value. After any other error, it may be stored. */
 const refusals: readonly CacheErrorCode[] = ['ERR_CACHE_LIMIT', 'ERR_CACHE_REJECTED']
 const noVersions: ReadonlyMap<string, TagVersion> = new Map()
@@ -39,10 +39,10 @@ export async function storeLoadedValue<T>(
 ): Promise<FlightResult> {
   const { value, requests, claim } = loaded
   if (value === undefined && claim.replacesStale) return deleteStale(job, flight, claim)
-  if (value === undefined) return pass(job, flight, loaded, undefined)
+  if (value === undefined) return endUnstored(job, flight, loaded, undefined)
   const ttl = job.options.ttlOf(value, requests.ttl)
   if (requests.skipMs !== undefined || ttl === 0)
-    return pass(job, flight, loaded, encode(job, value))
+    return endUnstored(job, flight, loaded, encode(job, value))
   // Without a claim, it is not known whether the key has been written meanwhile.
   if (claim === noClaim) {
     return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
@@ -54,7 +54,7 @@ export async function storeLoadedValue<T>(
   }
   const facts = await factsOf(job, requests, versions, ttl)
   const item = job.scope.entries.encode(job.key, value, facts)
-  if (facts?.companions !== undefined && !(await hasCompanions(job, loaded, ttl))) {
+  if (facts?.parts !== undefined && !(await hasParts(job, loaded, ttl))) {
     return { item, source: 'loaded', audience: 'beforeLoad' }
   }
   job.scope.flights.close(flight)
@@ -76,7 +76,7 @@ export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd):
 /** Ends a claim with a mark, which is not over before it expires, by the time that any process has. */
 async function markEnd<T>({ scope }: LoadJob<T>, claim: Claim, end: LoadEnd): Promise<boolean> {
   const { time, clockUncertainty } = scope.root
-  return claim.end(endMark(end, (await time.now()) + clockUncertainty))
+  return claim.end(endMark(end, (await time.estimate()) + clockUncertainty))
 }
 
 /** Deletes the stale value: there is none any more. */
@@ -91,13 +91,13 @@ async function deleteStale<T>(
 }
 
 /** Ends a load whose value is not kept: for a while, each process loads it for itself. */
-async function pass<T>(
+async function endUnstored<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { claim, requests: { skipMs = passMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
+  { claim, requests: { skipMs = hitForMissMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
-  if (claim.canBeLost) job.scope.passes.add(job.key, skipMs)
+  if (claim.canBeLost) job.scope.hitForMiss.add(job.key, skipMs)
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'P', ms: skipMs })
   // The tags are not read again for a value that is not stored.
@@ -123,7 +123,7 @@ async function versionsOf<T>(
   if (late.length === 0) return result
   const [existing, now] = await Promise.all([
     root.tags.read(late, strongRead),
-    root.time.shared().then((time) => time - performance.now()),
+    root.time.read().then((time) => time - performance.now()),
   ])
   const loadBegan = now + startedAt
   const { clockUncertainty } = root
@@ -139,8 +139,8 @@ async function versionsOf<T>(
   return result
 }
 
-/** Stores the companions of a value. If one of them fails or is lost, ends the claim: the value is not stored. */
-async function hasCompanions<T>(
+/** Stores the parts of a value. If one of them fails or is lost, ends the claim: the value is not stored. */
+async function hasParts<T>(
   job: LoadJob<T>,
   { claim, requests }: LoadedValue<T>,
   ttl: number | undefined,
@@ -149,13 +149,13 @@ async function hasCompanions<T>(
   const lifetime = ttl === undefined ? undefined : ttl + job.options.staleWindow
   const toStorageKey = (name: string) => keyspace.toStorageKey(name)
   try {
-    if (await storeCompanions(entries, toStorageKey, requests, lifetime)) return true
-    // A stale value without its companions is of no use for the next load.
+    if (await storeParts(entries, toStorageKey, requests, lifetime)) return true
+    // A stale value without its parts is of no use for the next load.
     await job.scope.flights.trackWriteBack(job.key, claim.replace(undefined, undefined))
   } catch (error) {
     report(job, error)
-    if (claim.canBeLost) job.scope.passes.add(job.key, passMs)
-    await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: passMs })
+    if (claim.canBeLost) job.scope.hitForMiss.add(job.key, hitForMissMs)
+    await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: hitForMissMs })
   }
   return false
 }
@@ -166,14 +166,14 @@ async function factsOf<T>(
   versions: ReadonlyMap<string, TagVersion>,
   ttl: number | undefined,
 ): Promise<EntryFacts | undefined> {
-  const companions = companionNames(requests)
+  const parts = partNames(requests)
   const hasWindow = ttl !== undefined && options.staleWindow > 0
-  const now = hasWindow ? await scope.root.time.now() : 0
+  const now = hasWindow ? await scope.root.time.estimate() : 0
   const facts: EntryFacts = {
     ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
     ...(versions.size > 0 && { tags: recordedVersions(versions) }),
     ...requests.validators,
-    ...(companions.length > 0 && { companions }),
+    ...(parts.length > 0 && { parts }),
   }
   if (Object.keys(facts).length === 0) return undefined
   // Once an entry with a window is stale, no other write stores the same times.
@@ -200,8 +200,8 @@ async function replace<T>(
   } catch (error) {
     report(job, error)
     if (CacheError.is(error) && refusals.includes(error.code)) {
-      job.scope.passes.add(job.key, passMs)
-      return endClaim(job, claim, { kind: 'P', ms: passMs })
+      job.scope.hitForMiss.add(job.key, hitForMissMs)
+      return endClaim(job, claim, { kind: 'P', ms: hitForMissMs })
     }
     return false
   }

@@ -1,10 +1,10 @@
 import { Lifecycle } from '../calls/lifecycle.ts'
 import { CacheError } from '../errors.ts'
-import { KnownTags } from '../freshness/known-tags.ts'
+import { TagHints } from '../freshness/tag-hints.ts'
 import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
+import { HitForMiss } from '../leases/hit-for-miss.ts'
 import { LeaseHolders } from '../leases/lease-holders.ts'
-import { Passes } from '../leases/passes.ts'
 import { ActiveFlights } from '../loading/active-flights.ts'
 import { ActiveLoads } from '../loading/active-loads.ts'
 import { SingleFlight } from '../loading/single-flight.ts'
@@ -38,9 +38,9 @@ export class CacheScope {
   readonly #lifecycle: Lifecycle
   readonly #closeStore: () => Promise<void>
   /** By storage key. */
-  readonly knownTags: KnownTags = new KnownTags()
+  readonly tagHints: TagHints = new TagHints()
   /** The keys whose values could not be kept recently. */
-  readonly passes: Passes = new Passes()
+  readonly hitForMiss: HitForMiss = new HitForMiss()
   readonly leaseHolders: LeaseHolders = new LeaseHolders()
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads
@@ -120,7 +120,7 @@ export class CacheScope {
 
   /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
   invalidate(key: string): void {
-    this.passes.delete(key)
+    this.hitForMiss.delete(key)
     for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 

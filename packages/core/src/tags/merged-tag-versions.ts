@@ -1,4 +1,4 @@
-import { fulfilled, TurnBatch } from '../calls/turn-batch.ts'
+import { fulfilled, TickBatch } from '../calls/tick-batch.ts'
 import type { ReadOptions } from '../store.ts'
 import type { TagVersion } from './tag-version.ts'
 import type { TagVersions, Versions } from './tag-versions.ts'
@@ -6,17 +6,17 @@ import type { TagVersions, Versions } from './tag-versions.ts'
 /** The versions of tags for the loads of many keys: what they need in one turn is read and created once per tag. */
 export class MergedTagVersions implements Pick<TagVersions, 'read' | 'create' | 'createLate'> {
   readonly #tags: Pick<TagVersions, 'createLate'>
-  readonly #reads: TurnBatch<TagVersion | undefined>
-  readonly #creations: TurnBatch<TagVersion | undefined>
+  readonly #reads: TickBatch<TagVersion | undefined>
+  readonly #creations: TickBatch<TagVersion | undefined>
 
   /** @param options those of every read */
   constructor(tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>, options: ReadOptions) {
     this.#tags = tags
-    this.#reads = new TurnBatch(async (names) => {
+    this.#reads = new TickBatch(async (names) => {
       const versions = await tags.read(names, options)
       return names.map((name) => fulfilled(versions.get(name)))
     })
-    this.#creations = new TurnBatch(async (names) => {
+    this.#creations = new TickBatch(async (names) => {
       const versions = await tags.create(new Map(names.map((name) => [name, undefined])))
       return names.map((name) => fulfilled(versions.get(name)))
     })

@@ -158,7 +158,7 @@ export class TagVersions {
     const key = this.#keys.toStorageKey(tag)
     const read = async () => this.#store.get(key, strongRead)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const [seen, now] = await Promise.all([read(), this.#time.latest()])
+      const [seen, now] = await Promise.all([read(), this.#time.readUpperBound()])
       const current = this.#parse(seen)
       const time = current === undefined ? now : Math.max(now, invalidatedAt(current))
       const item = this.#item(next(current, time))
@@ -167,7 +167,11 @@ export class TagVersions {
       } else if (await this.#store.compareAndSet(key, seen, item, versionTtl)) return
     }
     // Others replace it all the time, or it is a foreign value that reads do not return.
-    await this.#store.set(key, this.#item(createVersion(await this.#time.latest())), versionTtl)
+    await this.#store.set(
+      key,
+      this.#item(createVersion(await this.#time.readUpperBound())),
+      versionTtl,
+    )
   }
 
   #parse(item: unknown): TagVersion | undefined {

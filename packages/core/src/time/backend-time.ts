@@ -37,7 +37,7 @@ export class BackendTime {
   }
 
   /** Epoch milliseconds, an integer; `undefined` if the clock of the backend has to be read first. */
-  current(): number | undefined {
+  peek(): number | undefined {
     if (this.#readClock === undefined) return this.#processClock.now()
     if (this.#offset === undefined) return undefined
     const now = monotonicOf(this.#processClock)
@@ -50,14 +50,14 @@ export class BackendTime {
   }
 
   /** Epoch milliseconds, an integer. */
-  async now(): Promise<number> {
+  async estimate(): Promise<number> {
     if (this.#readClock !== undefined) {
       this.#dropAfterSuspension()
       const isOutdated = monotonicOf(this.#processClock) - this.#readAt > refreshMs
       // Without a reply, the last offset or the clock of the process is accurate enough until the next attempt.
       if (this.#offset === undefined || isOutdated) await this.#renew()
     }
-    return this.#estimate() ?? Math.floor(this.#processClock.now())
+    return this.#computed() ?? Math.floor(this.#processClock.now())
   }
 
   /**
@@ -67,15 +67,15 @@ export class BackendTime {
    * @throws CacheError if the backend has a clock that has never been readable, or not since the machine was suspended:
    * processes with different clocks would count apart
    */
-  synchronized(): Awaitable<number> {
+  estimateOrThrow(): Awaitable<number> {
     if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
     this.#dropAfterSuspension()
     const isOutdated = monotonicOf(this.#processClock) - this.#readAt > refreshMs
     const reading = this.#offset === undefined || isOutdated ? this.#readShared() : undefined
-    const estimate = this.#estimate()
-    if (estimate === undefined) return (reading as Promise<number>).then(Math.floor)
+    const time = this.#computed()
+    if (time === undefined) return (reading as Promise<number>).then(Math.floor)
     reading?.catch(ignore)
-    return estimate
+    return time
   }
 
   /**
@@ -84,25 +84,25 @@ export class BackendTime {
    *
    * @throws CacheError if the backend has a clock that has never been readable
    */
-  async shared(): Promise<number> {
+  async read(): Promise<number> {
     if (this.#readClock === undefined) return Math.floor(this.#processClock.now())
     try {
       return Math.floor(await this.#read(this.#readClock))
     } catch (error) {
       this.#dropAfterSuspension()
-      const estimate = this.#estimate()
-      if (estimate === undefined) throw error
-      return estimate
+      const time = this.#computed()
+      if (time === undefined) throw error
+      return time
     }
   }
 
   /**
    * The latest time that the clock of the backend may show now, for the moment of an invalidation.
    *
-   * @throws CacheError as `shared`
+   * @throws CacheError as `read`
    */
-  async latest(): Promise<number> {
-    return Math.ceil((await this.shared()) + this.#roundTripMs)
+  async readUpperBound(): Promise<number> {
+    return Math.ceil((await this.read()) + this.#roundTripMs)
   }
 
   /** Whether the clocks agree since the last reading: neither was the process suspended, nor its clock set. */
@@ -116,7 +116,7 @@ export class BackendTime {
       this.#offset = undefined
   }
 
-  #estimate(): number | undefined {
+  #computed(): number | undefined {
     return this.#offset === undefined
       ? undefined
       : Math.floor(monotonicOf(this.#processClock) + this.#offset)

@@ -198,7 +198,7 @@ export class EntryUpdates {
   }
 
   async #stale(key: string, { value, facts }: NonNullable<Found['entry']>): Promise<Replacement> {
-    const now = await this.#context.time.now()
+    const now = await this.#context.time.estimate()
     const ttl = (facts?.expiresAt ?? now) - now
     if (ttl <= 0) return deletion
     const item = this.#context.entries.encode(key, value, {

@@ -131,7 +131,7 @@ function addFamily(text: string, members: Members): void {
     at += valueText.length + 1
   }
   Object.freeze(members.tags)
-  Object.freeze(members.companions)
+  Object.freeze(members.parts)
   const facts = factsOf(members)
   families.unshift({ text: patternOf(bytes), bytes, facts, as: members.as, fields })
   families.length = Math.min(families.length, maxFamilies)
@@ -183,7 +183,7 @@ function areMembers(header: unknown): header is Members {
     string,
     unknown
   >
-  const { tags, companions } = header as Record<string, unknown>
+  const { tags, parts } = header as Record<string, unknown>
   return (
     isOptional('string', id) &&
     isOptional('boolean', isRewritten) &&
@@ -193,7 +193,7 @@ function areMembers(header: unknown): header is Members {
     isOptional('string', lastModified) &&
     isOptional('string', as) &&
     (tags === undefined || isStringRecord(tags)) &&
-    (companions === undefined || (Array.isArray(companions) && isStringRecord(companions)))
+    (parts === undefined || (Array.isArray(parts) && isStringRecord(parts)))
   )
 }
 

@@ -6,11 +6,11 @@ import { toText } from './payload.ts'
  *
  *     0x01  0x02  kind  token  "."  count  "."  milliseconds  [ "."  end ]
  *
- * The first two bytes identify it before any codec, so no codec returns a payload that begins with them. Passes and failures
- * state when they end, because a `touch` by an application moves the expiry of a mark as well.
+ * The first two bytes identify it before any codec, so no codec returns a payload that begins with them. Hits-for-miss and
+ * failures state when they end, because a `touch` by an application moves the expiry of a mark as well.
  *
  * - A lease (`L`): a process loads the value. It renews the lease by a higher count.
- * - A pass (`P`): the value cannot be kept, so each process loads it for itself.
+ * - A hit-for-miss (`P`): the value cannot be kept, so each process loads it for itself.
  * - A failure (`F`): the load failed, and is not repeated for a while.
  */
 const firstByte = 0x01

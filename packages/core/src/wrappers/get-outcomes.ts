@@ -1,4 +1,4 @@
-import { fulfilled } from '../calls/turn-batch.ts'
+import { fulfilled } from '../calls/tick-batch.ts'
 import type { ReadOptions } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { outcomeOf } from './batch-error.ts'

@@ -35,7 +35,7 @@ describe('eviction', () => {
     const map = createMap({ maxEntries: 3 })
     put(map, 'abc')
     for (const key of 'abc') map.get(key)
-    put(map, 'd') // Passes all three and evicts a.
+    put(map, 'd') // HitForMiss all three and evicts a.
     put(map, 'e')
     expect(contents(map)).toBe('cde')
   })

@@ -3,7 +3,7 @@ import { Pool } from 'undici'
 import type { Action } from './actions.ts'
 import { encodeInput } from './aws-json.ts'
 import { type Endpoint, resolveEndpoint } from './endpoint.ts'
-import { Exchange } from './exchange.ts'
+import { LeanRequest } from './lean-request.ts'
 import { type Credentials, RequestSigner } from './request-signer.ts'
 import { SdkTransport } from './sdk-transport.ts'
 import type { ServerClock } from './server-clock.ts'
@@ -88,12 +88,12 @@ export class LeanTransport implements Transport {
   }
 
   #exchange(action: Action, body: string, ms: number): Promise<object> {
-    const exchange = new Exchange(ms, this.#clock)
+    const exchange = new LeanRequest(ms, this.#clock)
     this.#dispatch(exchange, action, body).catch((error) => exchange.fail(error))
     return exchange.output
   }
 
-  async #dispatch(exchange: Exchange, action: Action, body: string): Promise<void> {
+  async #dispatch(exchange: LeanRequest, action: Action, body: string): Promise<void> {
     // First, because the SDK reports a missing region before missing credentials.
     if (this.#endpoint === undefined) await this.#resolveEndpoint()
     const credentials: Credentials = await this.#client.config.credentials()

@@ -21,7 +21,7 @@ import type { Encoding } from '../storage/encodings.ts'
 import { headerLinesOf } from '../storage/header-lines.ts'
 import { ShortKeyMap } from '../storage/hints.ts'
 import type { ResponseRecord, StoredItem } from '../storage/record.ts'
-import type { Found, ResponseStore } from '../storage/response-store.ts'
+import type { FoundResponse, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Headers that describe the content, which a response of 304 does not have (RFC 9110 section 15.4.5). */
@@ -65,7 +65,7 @@ export class Sender {
     exchange: Exchange,
     stored: StoredItem<ResponseRecord>,
     outcome: CacheOutcome,
-    parts?: Found['parts'],
+    parts?: FoundResponse['parts'],
   ): boolean | Promise<boolean> {
     const { conditions } = exchange
     const { record } = stored

@@ -157,7 +157,7 @@ export class Fill {
       })
     } catch (error) {
       if (!(error instanceof IncompleteResponseError) && !this.#isOfRequest) {
-        this.#scope.uncacheable.add(this.#target.key, failedMs)
+        this.#scope.hitForMiss.add(this.#target.key, failedMs)
       }
       throw error
     }
@@ -255,7 +255,7 @@ export class Fill {
     const body = captured.body as Buffer
     const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
     const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
-    this.#scope.uncacheable.remove(this.#target.key)
+    this.#scope.hitForMiss.remove(this.#target.key)
     await this.#answer.send({ record: complete(record), body }, this.#forwarded(undefined, true))
     return this.#store(context, { record, body }, variesBy(captured, options), tags)
   }
@@ -308,7 +308,7 @@ export class Fill {
     stale: CompleteResponse,
     status: number,
   ): Promise<Buffer | undefined> {
-    if (!this.#isOfRequest) this.#scope.uncacheable.addFailed(this.#target.key, failedMs)
+    if (!this.#isOfRequest) this.#scope.hitForMiss.addFailed(this.#target.key, failedMs)
     await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
@@ -347,10 +347,10 @@ export class Fill {
   /** @param ms how long other requests do not use the cache, unless their responses may be stored */
   #skip(context: Context, refusal: Refusal, ms = privateMs): void {
     const mayStoreOthers = this.#mayStoreOthers(refusal)
-    const { uncacheable } = this.#scope
+    const { hitForMiss } = this.#scope
     const { key } = this.#target
-    uncacheable.add(key, mayStoreOthers ? 1 : ms)
-    if (mayStoreOthers) uncacheable.addUnlikely(key, ms)
+    hitForMiss.add(key, mayStoreOthers ? 1 : ms)
+    if (mayStoreOthers) hitForMiss.addUnlikely(key, ms)
     context.skip({ share: false, for: mayStoreOthers ? 1 : ms })
   }
 

@@ -10,7 +10,7 @@ import {
 } from '../storage/record.ts'
 import type { RequestHeaders, ResponseStore } from '../storage/response-store.ts'
 import { keptMs, maxInlineBytes } from './build-record.ts'
-import type { Uncacheable } from './uncacheable.ts'
+import type { HitForMiss } from './hit-for-miss.ts'
 import type { Variants } from './variants.ts'
 
 /** How long the record of `Vary` is kept at least, in milliseconds. */
@@ -21,7 +21,7 @@ export interface FillScope {
   readonly store: ResponseStore
   readonly sender: Sender
   readonly variants: Variants
-  readonly uncacheable: Uncacheable
+  readonly hitForMiss: HitForMiss
 }
 
 /** Where the response of a fill is stored. */
@@ -115,6 +115,6 @@ function encodeStored(
   // Gives the entry an id, so that a refresh need not store it again first.
   context.setValidators({ etag: record.fill })
   if (body.byteLength <= maxInlineBytes) return encodeRecord(record, body)
-  const bodyKey = context.alongside('body', body)
+  const bodyKey = context.addPart('body', body)
   return encodeRecord({ ...record, bodyKey })
 }

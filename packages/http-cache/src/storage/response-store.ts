@@ -17,7 +17,7 @@ import {
 export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
 /** What a lookup has found. */
-export interface Found {
+export interface FoundResponse {
   /** The key of the response: that of the URL, or that of the variant. */
   readonly key: string
   /** Set if the response depends on request headers. */
@@ -54,7 +54,7 @@ export class ResponseStore {
    * Reads the record of a key, and in the same turn what the last record of the key has referred to. Returns no promise if
    * the cache replies at once: then nothing is gained by one turn.
    */
-  find(key: string, headers: RequestHeaders, wanted: Wanted): Awaitable<Found> {
+  find(key: string, headers: RequestHeaders, wanted: Wanted): Awaitable<FoundResponse> {
     const reading = this.#read(key)
     if (!(reading instanceof Promise))
       return this.#follow(key, decodeOnce(reading), headers, wanted)
@@ -73,7 +73,7 @@ export class ResponseStore {
     reading: Awaitable<unknown>,
     headers: RequestHeaders,
     wanted: Wanted,
-  ): Promise<Found> {
+  ): Promise<FoundResponse> {
     const variant =
       hint.vary === undefined
         ? undefined
@@ -103,7 +103,7 @@ export class ResponseStore {
   bodyOf(
     stored: StoredItem<ResponseRecord>,
     encoding: Encoding | 'identity',
-    parts: Found['parts'] = noParts,
+    parts: FoundResponse['parts'] = noParts,
   ): Awaitable<Buffer | undefined> {
     const { record, body } = stored
     if (encoding === 'identity') return body ?? this.#bodyApart(record, parts)
@@ -118,7 +118,7 @@ export class ResponseStore {
     reading: Awaitable<unknown>,
     { record, body }: StoredItem<ResponseRecord>,
     encoding: Encoding,
-    parts: Found['parts'],
+    parts: FoundResponse['parts'],
   ): Promise<Buffer | undefined> {
     const read = bytesOf(await reading)
     if (read !== undefined) return read
@@ -139,8 +139,8 @@ export class ResponseStore {
     item: StoredItem | undefined,
     headers: RequestHeaders,
     wanted: Wanted,
-    parts: Found['parts'] = noParts,
-  ): Awaitable<Found> {
+    parts: FoundResponse['parts'] = noParts,
+  ): Awaitable<FoundResponse> {
     const stored = responseItem(item)
     if (item === undefined || stored !== undefined) return { key, vary: undefined, stored, parts }
     const vary = item.record as VaryRecord
@@ -172,7 +172,11 @@ export class ResponseStore {
     this.#hints.set(key, { fill, bodySuffix })
   }
 
-  #beginParts(key: string, hint: Hint | undefined, { body, encoding }: Wanted): Found['parts'] {
+  #beginParts(
+    key: string,
+    hint: Hint | undefined,
+    { body, encoding }: Wanted,
+  ): FoundResponse['parts'] {
     if (!body || hint?.fill === undefined) return noParts
     const isApart = encoding === 'identity'
     if (isApart && hint.bodySuffix === undefined) return noParts
@@ -180,7 +184,10 @@ export class ResponseStore {
     return new Map([[part, this.#begin(part).then(bytesOf)]])
   }
 
-  async #bodyApart(record: ResponseRecord, parts: Found['parts']): Promise<Buffer | undefined> {
+  async #bodyApart(
+    record: ResponseRecord,
+    parts: FoundResponse['parts'],
+  ): Promise<Buffer | undefined> {
     const { bodyKey } = record
     if (bodyKey === undefined) return undefined
     const body = bytesOf(await (parts.get(bodyKey) ?? this.#read(bodyKey)))

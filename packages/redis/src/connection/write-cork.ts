@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream'
-import { TurnEnd } from '../protocol/turn-end.ts'
+import { FlushScheduler } from '../protocol/flush-scheduler.ts'
 
 /** From this many commands on, an earlier write is worth a system call of its own. */
 const commandsPerWrite = 64
 
 /** Holds back the writes of ioredis, so that the commands of a turn of the event loop leave in one write. */
 export class WriteCork {
-  readonly #turnEnd = new TurnEnd(() => this.#uncork())
+  readonly #scheduler = new FlushScheduler(() => this.#uncork())
   #streams: readonly Writable[] = []
   #commands = 0
 
@@ -27,8 +27,8 @@ export class WriteCork {
       }
     }
     this.#commands++
-    if (isBatched) this.#turnEnd.reached()
-    else this.#turnEnd.add(isBusy)
+    if (isBatched) this.#scheduler.reached()
+    else this.#scheduler.add(isBusy)
   }
 
   #uncork(): void {

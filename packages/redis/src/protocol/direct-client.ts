@@ -2,10 +2,10 @@ import { CacheError, channels, type ErrorEvent } from '@stowage/core'
 import type { Redis } from 'ioredis'
 import { capabilitiesOf } from './capabilities.ts'
 import type { Argument, CommandClient, SetOptions } from './command-client.ts'
+import { FlushScheduler } from './flush-scheduler.ts'
 import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
 import { ReplyCounter, SingleReply } from './replies.ts'
 import { bulkString, lineEnd, type Request, RequestWriter, requestHeader } from './request.ts'
-import { TurnEnd } from './turn-end.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -25,7 +25,7 @@ const px = bulkString('PX')
 export class DirectClient implements CommandClient {
   readonly #client: Redis
   readonly #writer = new RequestWriter()
-  readonly #turnEnd = new TurnEnd(() => this.flush())
+  readonly #scheduler = new FlushScheduler(() => this.flush())
   /** The queue of the last connection on which it could be used. */
   #queue: ReplyQueue | undefined
   #opening: Promise<void> | undefined
@@ -191,7 +191,7 @@ export class DirectClient implements CommandClient {
     const entry = new SingleReply<T>(name)
     this.#requests.push(request)
     this.#entries.push(entry)
-    this.#turnEnd.add(this.#queue?.isEmpty === false)
+    this.#scheduler.add(this.#queue?.isEmpty === false)
     return entry.promise
   }
 
@@ -199,7 +199,7 @@ export class DirectClient implements CommandClient {
   #addBatched(request: Request, entry: QueueEntry): void {
     this.#requests.push(request)
     this.#entries.push(entry)
-    this.#turnEnd.reached()
+    this.#scheduler.reached()
   }
 
   /** The end of a SET. Most have the same ttl as the one before. */

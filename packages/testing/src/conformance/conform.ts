@@ -1,11 +1,11 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
 import { codecCases } from './cache/codecs.ts'
-import { companions } from './cache/companions.ts'
 import { corrupt } from './cache/corrupt.ts'
 import { facade } from './cache/facade.ts'
 import { leases } from './cache/leases.ts'
 import { locks } from './cache/locks/locks.ts'
 import { rateLimits } from './cache/locks/rate-limits.ts'
+import { parts } from './cache/parts.ts'
 import { remember } from './cache/remember.ts'
 import { staleValues } from './cache/stale-values.ts'
 import { tags } from './cache/tags.ts'
@@ -68,7 +68,7 @@ export const conformance: readonly ConformanceCase[] = [
   ...remember,
   ...leases,
   ...staleValues,
-  ...companions,
+  ...parts,
   ...tags,
   ...locks,
   ...rateLimits,

@@ -1,7 +1,7 @@
 /** `@stowage/testing/simulation`: caches in a simulated world, in virtual time and under faults. */
 
 export { default as fc } from 'fast-check'
-export { ReplicationTracker } from './backend/replication-tracker.ts'
+export { ReplicationProgress } from './backend/replication-progress.ts'
 export type { BackendTraits } from './backend/traits.ts'
 export type { History, HistoryEntry, Loss, Outcome } from './judges/history.ts'
 export { linearize, type Operation, type Violation } from './judges/registers/linearizability.ts'

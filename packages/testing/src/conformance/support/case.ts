@@ -23,7 +23,7 @@ export type ConformanceGroup =
   | 'remember'
   | 'leases'
   | 'stale values'
-  | 'companions'
+  | 'parts'
   | 'tags'
   | 'locks'
   | 'rate limits'

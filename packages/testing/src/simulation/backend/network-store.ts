@@ -11,7 +11,7 @@ import type { SimulatedProcess } from '../world/simulated-process.ts'
 import { type Backend, nodeOf } from './backend.ts'
 import type { BackendNode, NodeCopy } from './backend-node.ts'
 import type { Network } from './network.ts'
-import type { ReplicationTracker } from './replication-tracker.ts'
+import type { ReplicationProgress } from './replication-progress.ts'
 
 type Entries = readonly (readonly [key: string, payload: Payload])[]
 type Execute<T> = (store: ReferenceStore) => T
@@ -33,7 +33,7 @@ export class NetworkStore implements ByteStore {
   readonly #revealsTtl: boolean
   readonly #process: SimulatedProcess
   readonly #network: Network
-  readonly #tracker: ReplicationTracker
+  readonly #tracker: ReplicationProgress
   readonly #lifecycle = new Lifecycle('simulated')
   readonly #inFlight = new InFlight()
   /** The copies that are being queried. */
@@ -43,7 +43,7 @@ export class NetworkStore implements ByteStore {
     process: SimulatedProcess,
     backend: Backend,
     network: Network,
-    tracker: ReplicationTracker,
+    tracker: ReplicationProgress,
   ) {
     const { scan, time, revealsTtl, ttlStep, valueBytes, durable, copies } = backend.traits
     this.limits = { keyBytes: 250, valueBytes, ttlStep }

@@ -4,7 +4,7 @@ import { Sessions } from '@stowage/sessions'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
-import { ReplicationTracker } from '../backend/replication-tracker.ts'
+import { ReplicationProgress } from '../backend/replication-progress.ts'
 import { SimulatedBus } from '../backend/simulated-bus.ts'
 import type { History, Loss, NodeChange } from '../judges/history.ts'
 import { leftovers } from '../judges/leftovers.ts'
@@ -33,7 +33,7 @@ export interface Parts {
   readonly withKeyOrder?: typeof withKeyOrder | undefined
   /** @default failover of `@stowage/core` */
   readonly failover?: typeof failover | undefined
-  readonly createTracker?: (() => ReplicationTracker) | undefined
+  readonly createTracker?: (() => ReplicationProgress) | undefined
 }
 
 export interface RunResult<Call> {
@@ -153,7 +153,7 @@ class PlanRun<Call> {
 
   #start(process: SimulatedProcess, parts: Parts): void {
     const { world } = this.#backend
-    const tracker = parts.createTracker?.() ?? new ReplicationTracker()
+    const tracker = parts.createTracker?.() ?? new ReplicationProgress()
     const store = new NetworkStore(process, this.#backend, this.#network, tracker)
     const before = this.#backend.onNodes
     this.#backend.onNodes = (nodes) => {

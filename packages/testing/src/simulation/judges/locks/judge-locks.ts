@@ -1,6 +1,6 @@
 import type { JudgeContext } from '../../programs/scenario.ts'
 import { type History, type HistoryEntry, resultOf } from '../history.ts'
-import { type LockCall, LockLog, lockKeys, type Tenure } from './lock-history.ts'
+import { type HeldPeriod, type LockCall, LockLog, lockKeys } from './lock-history.ts'
 
 /** Longer than the pause between two polls, with the requests around it. In milliseconds. */
 const maxPollMs = 400
@@ -27,7 +27,7 @@ export function judgeLocks(
 }
 
 /** A holder is not active after another one has acquired the lock, unless the backend has lost the item. */
-function judgeExclusion(tenures: readonly Tenure[], history: History<LockCall>) {
+function judgeExclusion(tenures: readonly HeldPeriod[], history: History<LockCall>) {
   for (const [index, tenure] of tenures.entries()) {
     const next = tenures[index + 1]
     if (next === undefined || tenure.lastActive < next.acquired) continue
@@ -40,7 +40,7 @@ function judgeExclusion(tenures: readonly Tenure[], history: History<LockCall>) 
   return undefined
 }
 
-function judgeFences(tenures: readonly Tenure[]): string | undefined {
+function judgeFences(tenures: readonly HeldPeriod[]): string | undefined {
   let highest = 0
   for (const { process, key, acquiredAt, fences } of tenures) {
     for (const fence of fences) {
@@ -54,7 +54,10 @@ function judgeFences(tenures: readonly Tenure[]): string | undefined {
 }
 
 /** Without faults and delays, no lock is lost whose ttl is longer than some round trips. */
-function judgeLosses(tenures: readonly Tenure[], { isFaultless, isRealTime }: History<LockCall>) {
+function judgeLosses(
+  tenures: readonly HeldPeriod[],
+  { isFaultless, isRealTime }: History<LockCall>,
+) {
   const lost = tenures.find(({ isLost, ttl }) => isLost && ttl >= minTtl)
   if (!isFaultless || isRealTime || lost === undefined) return undefined
   return `${lost.process} lost ${lost.key}, which it acquired at ${lost.acquiredAt} ms.`
@@ -63,7 +66,7 @@ function judgeLosses(tenures: readonly Tenure[], { isFaultless, isRealTime }: Hi
 /** Without faults and delays, a call that fails has not waited for a lock that was free. */
 function judgeWaits(
   key: string,
-  tenures: readonly Tenure[],
+  tenures: readonly HeldPeriod[],
   { entries, isFaultless, isRealTime }: History<LockCall>,
 ) {
   if (!isFaultless || isRealTime) return undefined
@@ -93,6 +96,6 @@ function judgeReleases({ entries }: History<LockCall>): string | undefined {
   return `${wrong.process} released ${wrong.call.key}, which it did not hold.`
 }
 
-function isItemOf(storageKey: string, { key }: Tenure): boolean {
+function isItemOf(storageKey: string, { key }: HeldPeriod): boolean {
   return storageKey.endsWith(`~lock:${key}`)
 }

@@ -20,7 +20,7 @@ export type LockCall = { readonly key: string } & (
 )
 
 /** The time for which a call holds a lock. Its members are numbers of the history's order. */
-export interface Tenure {
+export interface HeldPeriod {
   readonly process: string
   readonly key: string
   readonly ttl: number
@@ -41,7 +41,7 @@ export interface Tenure {
 
 /** What the processes of a run record. */
 export class LockLog {
-  readonly tenures: Tenure[] = []
+  readonly tenures: HeldPeriod[] = []
   /** The owners of locks that were handed over, by key. */
   readonly owners: Record<string, string> = {}
 

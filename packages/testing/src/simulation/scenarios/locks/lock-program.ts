@@ -1,5 +1,5 @@
 import type { Cache, HeldLock } from '@stowage/core'
-import { type LockCall, LockLog, type Tenure } from '../../judges/locks/lock-history.ts'
+import { type HeldPeriod, type LockCall, LockLog } from '../../judges/locks/lock-history.ts'
 import { orderedStore } from '../../programs/ordered-store.ts'
 import type { ProcessContext, Program } from '../../programs/scenario.ts'
 
@@ -99,7 +99,7 @@ export class LockProgram implements Program<LockCall> {
     return this.#cache.restoreLock(key, owner).release()
   }
 
-  #begin(key: string, ttl: number, isHandedOver = false): Tenure {
+  #begin(key: string, ttl: number, isHandedOver = false): HeldPeriod {
     const order = this.#order()
     const tenure = {
       process: this.#context.name,
@@ -118,7 +118,7 @@ export class LockProgram implements Program<LockCall> {
     return tenure
   }
 
-  #end(tenure: Tenure): void {
+  #end(tenure: HeldPeriod): void {
     tenure.ended = Math.min(tenure.ended, this.#order())
     tenure.endedAt = Math.min(tenure.endedAt, this.#context.now())
   }

@@ -7,7 +7,7 @@ import type { ServerClock } from './server-clock.ts'
 type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>[2]
 
 /** One request and its reply, with a deadline. As a handler of undici it costs a fraction of `fetch` or `request`. */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class LeanRequest implements Dispatcher.DispatchHandler {
   readonly output: Promise<object>
   readonly #clock: ServerClock
   readonly #timer: NodeJS.Timeout

@@ -24,7 +24,7 @@ type Fallback = (error: unknown, ...args: never[]) => Promise<unknown>
  * a store on the healthy nodes. Keys changed meanwhile are deleted from the node before it is used again, and from the
  * nodes that replaced it afterwards, so that no stale value is read.
  */
-export class FailoverStore {
+export class NodeFailover {
   readonly store: ByteStore
   readonly #cluster: Router
   readonly #healthyNodes: Router

@@ -11,10 +11,10 @@ interface Page {
 }
 
 function page(body: unknown = 'body') {
-  return (context: LoadContext<Page>): Page => ({ body: context.alongside('body', body) })
+  return (context: LoadContext<Page>): Page => ({ body: context.addPart('body', body) })
 }
 
-test('a companion exists for a minute longer than its value and the stale window', async () => {
+test('a part exists for a minute longer than its value and the stale window', async () => {
   const { a, clock } = twoProcesses()
   const { body } = await a.remember('k', { ttl: '1h', staleIfError: '1h' }, page())
   await clock.advance(2 * 3_600_000 + 59_999)
@@ -23,14 +23,14 @@ test('a companion exists for a minute longer than its value and the stale window
   expect(await a.get(body)).toBeUndefined()
 })
 
-test('the companion of a value that never expires never expires', async () => {
+test('the part of a value that never expires never expires', async () => {
   const { a, clock } = twoProcesses()
   const { body } = await a.remember('k', {}, page())
   await clock.advance(1e12)
   expect(await a.get(body)).toBe('body')
 })
 
-test('the ttl that the loader sets is that of the companion as well', async () => {
+test('the ttl that the loader sets is that of the part as well', async () => {
   const { a, clock } = twoProcesses()
   const { body } = await a.remember('k', { ttl: '1h' }, (context: LoadContext<Page>) => {
     const loaded = page()(context)
@@ -41,13 +41,13 @@ test('the ttl that the loader sets is that of the companion as well', async () =
   expect(await a.get(body)).toBeUndefined()
 })
 
-test('a companion is stored before its value', async () => {
+test('a part is stored before its value', async () => {
   const { a, writes } = twoProcesses()
   await a.remember('k', { ttl: '1h' }, page())
   expect(writes).toEqual(['add', 'set', 'compareAndSet'])
 })
 
-test('a companion lies in the namespace of its value', async () => {
+test('a part lies in the namespace of its value', async () => {
   const { a } = twoProcesses({ prefix: 'app:' })
   const pages = a.namespace('pages')
   const { body } = await pages.remember('k', {}, page())
@@ -60,7 +60,7 @@ test('a companion lies in the namespace of its value', async () => {
   expect(await pages.get(body)).toBeUndefined()
 })
 
-test('keys that are shortened for the backend have companions', async () => {
+test('keys that are shortened for the backend have parts', async () => {
   const store = referenceStore({ limits: { keyBytes: 100 } })
   const cache = new Cache(store, { prefix: 'app:' })
   for (const name of ['~k', 'k'.repeat(300), `${'k'.repeat(300)}2`, 'ä'.repeat(60)]) {
@@ -69,7 +69,7 @@ test('keys that are shortened for the backend have companions', async () => {
   }
 })
 
-test('the codec of the cache encodes companions, with their own key', async () => {
+test('the codec of the cache encodes parts, with their own key', async () => {
   const codec = encrypted(json(), { keys: [`k1:${Buffer.alloc(32).toString('base64')}`] })
   const store = referenceStore()
   const cache = new Cache(store, { codec })
@@ -79,7 +79,7 @@ test('the codec of the cache encodes companions, with their own key', async () =
   expect(String(await store.get(body))).not.toContain(String(bytes))
 })
 
-test('memory stores companions as well', async () => {
+test('memory stores parts as well', async () => {
   const clock = new ManualClock()
   for (const store of [memory({ clock }), memory({ clock, values: 'shared' })]) {
     const cache = new Cache(store, { clock })
@@ -88,13 +88,13 @@ test('memory stores companions as well', async () => {
   }
 })
 
-test('without a lease, companions are stored as well', async () => {
+test('without a lease, parts are stored as well', async () => {
   const { a, b } = twoProcesses()
   const { body } = await a.remember('k', { lease: false }, page())
   expect(await b.get(body)).toBe('body')
 })
 
-test('a refresh in the background stores companions of its own', async () => {
+test('a refresh in the background stores parts of its own', async () => {
   const { a, b, clock } = twoProcesses()
   const options = { ttl: '1m', staleWhileRevalidate: '1h' } as const
   const old = await a.remember('k', options, page('old'))
@@ -105,7 +105,7 @@ test('a refresh in the background stores companions of its own', async () => {
   expect(await b.getMany([old.body, fresh?.body ?? ''])).toEqual(['old', 'new'])
 })
 
-test('a value that is not modified again and again keeps its companion', async () => {
+test('a value that is not modified again and again keeps its part', async () => {
   const { a, b, clock } = twoProcesses()
   const options = { ttl: '1h', staleIfError: '1d' } as const
   const { body } = await a.remember('k', options, page())
@@ -118,7 +118,7 @@ test('a value that is not modified again and again keeps its companion', async (
   expect(await a.get(body)).toBeUndefined()
 })
 
-test('an expired value keeps its companion', async () => {
+test('an expired value keeps its part', async () => {
   const { a, b } = twoProcesses()
   const options = { ttl: '1h', staleIfError: '1d' } as const
   const { body } = await a.remember('k', options, page())
@@ -128,7 +128,7 @@ test('an expired value keeps its companion', async () => {
   expect(await a.get(body)).toBe('body')
 })
 
-test('a value is not stored if the write of its companion fails', async () => {
+test('a value is not stored if the write of its part fails', async () => {
   const backend = referenceStore()
   const broken = new Cache(
     wrapStore(backend, (operation, call) => {
@@ -145,7 +145,7 @@ test('a value is not stored if the write of its companion fails', async () => {
   expect(await other.remember('k', {}, page('other'))).toMatchObject({ body: expect.any(String) })
 })
 
-test('a stale value stays if the companion of the next one cannot be stored', async () => {
+test('a stale value stays if the part of the next one cannot be stored', async () => {
   const { a, backend, clock } = twoProcesses()
   const options = { ttl: '1m', staleIfError: '1h' } as const
   const old = await a.remember('k', options, page('old'))
@@ -164,20 +164,20 @@ test('a stale value stays if the companion of the next one cannot be stored', as
   expect(await a.remember<Page>('k', options, fail)).toEqual(old)
 })
 
-test('a value that is skipped or undefined stores no companions', async () => {
+test('a value that is skipped or undefined stores no parts', async () => {
   const { a, writes } = twoProcesses()
   await a.remember('k', {}, (context: LoadContext<Page>) => {
     context.skip()
     return page()(context)
   })
   await a.remember('other', {}, (context: LoadContext) => {
-    context.alongside('body', 'x')
+    context.addPart('body', 'x')
     return undefined
   })
   expect(writes).not.toContain('set')
 })
 
-test('callers that wait for a load find the companion, also if the key is deleted meanwhile', async () => {
+test('callers that wait for a load find the part, also if the key is deleted meanwhile', async () => {
   const { a, b } = twoProcesses()
   const loaded = gate<string>()
   const load = async (context: LoadContext<Page>) => page(await loaded.opened)(context)
@@ -191,12 +191,12 @@ test('callers that wait for a load find the companion, also if the key is delete
 
 test('undefined is rejected', async () => {
   const { a } = twoProcesses()
-  const load = (context: LoadContext) => context.alongside('body', undefined)
+  const load = (context: LoadContext) => context.addPart('body', undefined)
   await expect(a.remember('k', {}, load)).rejects.toThrow(TypeError)
   await expect(a.remember('k', {}, page(null))).resolves.toBeDefined()
 })
 
-test('a companion that the codec cannot encode prevents that its value is stored', async () => {
+test('a part that the codec cannot encode prevents that its value is stored', async () => {
   const { a, b } = twoProcesses()
   const errors = await eventsDuring('stowage:error', () => a.remember('k', {}, page(1n)))
   expect(errors).toMatchObject([{ error: { code: 'ERR_CACHE_CODEC' } }])

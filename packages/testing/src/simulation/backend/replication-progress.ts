@@ -1,5 +1,5 @@
 /** What a process has read about the copies of a node: which writes its `'session'` reads must include. */
-export class ReplicationTracker {
+export class ReplicationProgress {
   /** The number of writes that `'session'` reads must include. */
   protected expectedWrites = 0
   /** The number of writes that each copy has applied, as far as the process has read it. */

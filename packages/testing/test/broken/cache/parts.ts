@@ -1,18 +1,18 @@
 import type { Payload } from '@stowage/core'
 import { type BrokenStores, smallValues, withHits } from '../mutation.ts'
 
-/** Whether the key is that of a companion, which ends with an id. */
-const isCompanion = (key: string) => /:body:[\w-]{8}$/.test(key)
+/** Whether the key is that of a part, which ends with an id. */
+const isPart = (key: string) => /:body:[\w-]{8}$/.test(key)
 
-export const companions: BrokenStores = {
+export const parts: BrokenStores = {
   'set does not store bytes': [
-    'companions',
+    'parts',
     withHits((found) => (found === undefined ? found : Buffer.from(found.toString()))),
   ],
   'items are stored under the end of a key': [
-    'companions',
+    'parts',
     (store) => {
-      const short = (key: string) => (isCompanion(key) ? 'body' : key)
+      const short = (key: string) => (isPart(key) ? 'body' : key)
       return {
         get: (key) => store.get(short(key)),
         set: (key, payload, ttl) => store.set(short(key), payload, ttl),
@@ -20,21 +20,21 @@ export const companions: BrokenStores = {
     },
   ],
   'items expire after a millisecond if a compareAndSet follows': [
-    'companions',
+    'parts',
     (store) => ({
-      set: (key, payload, ttl) => store.set(key, payload, isCompanion(key) ? 1 : ttl),
+      set: (key, payload, ttl) => store.set(key, payload, isPart(key) ? 1 : ttl),
     }),
   ],
   'touch returns true for a missing item': [
-    'companions',
-    (store) => ({ touch: (key, ttl) => store.touch(key, ttl) || isCompanion(key) }),
+    'parts',
+    (store) => ({ touch: (key, ttl) => store.touch(key, ttl) || isPart(key) }),
   ],
   'touch deletes an item': [
-    'companions',
-    (store) => ({ touch: (key) => isCompanion(key) && store.delete(key) }),
+    'parts',
+    (store) => ({ touch: (key) => isPart(key) && store.delete(key) }),
   ],
   'compareAndSet ignores a delete': [
-    'companions',
+    'parts',
     (store) => ({
       compareAndSet: (key, expected, next, ttl) => {
         if (store.get(key) === undefined && next !== undefined) store.set(key, expected)
@@ -43,15 +43,14 @@ export const companions: BrokenStores = {
     }),
   ],
   'clear leaves some items': [
-    'companions',
+    'parts',
     (store) => ({
-      delete: (key) => !isCompanion(key) && store.delete(key),
-      deleteMany: (keys: readonly string[]) =>
-        store.deleteMany(keys.filter((key) => !isCompanion(key))),
+      delete: (key) => !isPart(key) && store.delete(key),
+      deleteMany: (keys: readonly string[]) => store.deleteMany(keys.filter((key) => !isPart(key))),
     }),
   ],
   'items that are too large are dropped without an error': [
-    'companions',
+    'parts',
     (store) => ({
       set: (key: string, payload: Payload, ttl) => {
         if (payload.length <= store.limits.valueBytes) store.set(key, payload, ttl)
@@ -59,8 +58,8 @@ export const companions: BrokenStores = {
     }),
     smallValues,
   ],
-  'a refreshed item is deleted with its companions': [
-    'companions',
+  'a refreshed item is deleted with its parts': [
+    'parts',
     (store) => ({
       compareAndSet: (key, expected, next, ttl) => {
         const isReplaced = store.compareAndSet(key, expected, next, ttl)

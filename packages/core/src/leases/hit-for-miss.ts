@@ -6,7 +6,7 @@ const maxKeys = 20_000
  * The keys whose values could not be kept lately. They are loaded without a lease for a while: waiting for the load of
  * another process would not help.
  */
-export class Passes {
+export class HitForMiss {
   /** Until when, by key. */
   readonly #until = new RecentMap<number>(maxKeys)
 

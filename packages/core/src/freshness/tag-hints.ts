@@ -6,7 +6,7 @@ const maxKeys = 20_000
  * The tags that entries had when they were read last, so that their versions can be read together with the entry. Only an
  * optimisation: a wrong or missing record costs a second read.
  */
-export class KnownTags {
+export class TagHints {
   readonly #tags = new RecentMap<readonly string[]>(maxKeys)
   /** One array for all entries with the same tags, so that these are recognised as the same. */
   readonly #lists = new RecentMap<readonly string[]>(maxKeys)

@@ -24,7 +24,7 @@ const becomesStale = { ttl: staleMs, staleIfError: '1h' } as const
 
 /** Loads a page with this body. */
 function page(body: unknown, title = 'page') {
-  return (context: LoadContext<Page>): Page => ({ title, body: context.alongside('body', body) })
+  return (context: LoadContext<Page>): Page => ({ title, body: context.addPart('body', body) })
 }
 
 function load(
@@ -42,19 +42,19 @@ function confirm(cache: Cache, key: string): Promise<Page> {
   return cache.remember(key, options, (context: LoadContext<Page>) => context.notModified())
 }
 
-export const companions: readonly ConformanceCase[] = group('companions', {
-  'a companion is stored with its value, and every process reads it': async (fixture) => {
+export const parts: readonly ConformanceCase[] = group('parts', {
+  'a part is stored with its value, and every process reads it': async (fixture) => {
     const [a, b] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
     for (const body of [bytes, 'text', { nested: [1, null] }]) {
       const key = fixture.newKey()
       const loaded = await load(a, key, body)
       const found = await b.get<Page>(key, strong)
-      assert.deepEqual(found, loaded, 'the value names its companion')
-      assert.deepEqual(await b.get(loaded.body, strong), body, 'the companion can be read')
+      assert.deepEqual(found, loaded, 'the value names its part')
+      assert.deepEqual(await b.get(loaded.body, strong), body, 'the part can be read')
     }
   },
 
-  'the companions of several values and loads are separate': async (fixture) => {
+  'the parts of several values and loads are separate': async (fixture) => {
     const [cache] = await newProcessCaches(fixture)
     const keys = fixture.newKeys(3)
     const pages = await cache.rememberMany<Page>(keys, patience, (missing, context) =>
@@ -62,29 +62,29 @@ export const companions: readonly ConformanceCase[] = group('companions', {
     )
     for (const [index, key] of keys.entries()) {
       const body = await cache.get(pages[index]?.body ?? '', strong)
-      assert.equal(body, `body of ${key}`, 'each value has a companion of its own')
+      assert.equal(body, `body of ${key}`, 'each value has a part of its own')
     }
   },
 
-  'a companion exists as long as its value, with its stale window': async (fixture) => {
+  'a part exists as long as its value, with its stale window': async (fixture) => {
     const [cache] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
     const { body } = await load(cache, 'k', 'body', becomesStale)
     const short = await load(cache, 'short', 'body', { ttl: fixture.shortTtl })
     await fixture.letBecomeStale(staleMs)
     assert.equal(await cache.get('k', strong), undefined, 'the value is stale')
-    assert.equal(await cache.get(body, strong), 'body', 'its companion exists')
+    assert.equal(await cache.get(body, strong), 'body', 'its part exists')
     await fixture.letExpire(fixture.shortTtl)
     assert.equal(await cache.get('short', strong), undefined, 'the value has expired')
-    const rule = 'who has just read a value still finds its companion'
+    const rule = 'who has just read a value still finds its part'
     assert.equal(await cache.get(short.body, strong), 'body', rule)
   },
 
-  'a refresh stores a companion under a new key, and leaves the old one': async (fixture) => {
+  'a refresh stores a part under a new key, and leaves the old one': async (fixture) => {
     const [a, b] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
     const old = await load(a, 'k', 'old')
     const fresh = await load(a, 'k', 'new', { refresh: true })
-    assert.notEqual(fresh.body, old.body, 'a refresh stores a companion of its own')
-    assert.equal(await b.get(fresh.body, strong), 'new', 'the new companion is stored')
+    assert.notEqual(fresh.body, old.body, 'a refresh stores a part of its own')
+    assert.equal(await b.get(fresh.body, strong), 'new', 'the new part is stored')
     assert.equal(await b.get(old.body, strong), 'old', 'readers of the old value find the old one')
   },
 
@@ -98,21 +98,21 @@ export const companions: readonly ConformanceCase[] = group('companions', {
       return page('body')(context)
     })
     assert.equal(await b.get('k', strong), undefined, 'the value is not stored')
-    assert.equal(await a.get(loaded.body, strong), 'body', 'its callers find the companion')
+    assert.equal(await a.get(loaded.body, strong), 'body', 'its callers find the part')
     await b.clear()
-    assert.equal(await a.get(loaded.body, strong), undefined, 'clear deletes companions')
+    assert.equal(await a.get(loaded.body, strong), undefined, 'clear deletes parts')
   },
 
-  'a value that has not changed keeps its companions': async (fixture) => {
+  'a value that has not changed keeps its parts': async (fixture) => {
     const [a, b] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
     const { body } = await load(a, 'k', 'body', becomesStale)
     await fixture.letBecomeStale(staleMs)
     assert.equal((await confirm(a, 'k')).body, body, 'the value has not changed')
     assert.equal((await b.get<Page>('k', strong))?.body, body, 'it is fresh again')
-    assert.equal(await a.get(body, strong), 'body', 'its companion exists')
+    assert.equal(await a.get(body, strong), 'body', 'its part exists')
   },
 
-  'a value that has not changed is not stored without its companions': async (fixture) => {
+  'a value that has not changed is not stored without its parts': async (fixture) => {
     const [a, b] = await newProcessCaches(fixture, { prefix: fixture.newKey('p:') })
     const { body } = await load(a, 'k', 'body', becomesStale)
     await b.delete(body)
@@ -123,10 +123,10 @@ export const companions: readonly ConformanceCase[] = group('companions', {
       assert.equal(context.stale, undefined, 'the next load does not receive it')
       return page('new')(context)
     })
-    assert.equal(await a.get(next.body, strong), 'new', 'the next load stores a companion')
+    assert.equal(await a.get(next.body, strong), 'new', 'the next load stores a part')
   },
 
-  'a value is not stored if its companion cannot be stored': async (fixture) => {
+  'a value is not stored if its part cannot be stored': async (fixture) => {
     const { store, newKey } = fixture
     const { valueBytes } = store.limits
     const isTooLarge = Number.isFinite(valueBytes) && valueBytes < 64 * 1024 * 1024

@@ -7,7 +7,7 @@ const maxKeys = 10_000
  * What this process knows of keys whose responses could not be stored: requests for them do not wait for each other
  * (hit-for-miss), and a handler that has failed is not called again at once if there is a stale response.
  */
-export class Uncacheable {
+export class HitForMiss {
   readonly #clock: Clock
   readonly #until = new ShortKeyMap<number>(maxKeys)
   readonly #unlikelyUntil = new ShortKeyMap<number>(maxKeys)

@@ -3,7 +3,7 @@
  * of the turn have run, so that the requests of all sockets share it; for a lone call, it is as soon as its own
  * callback has run.
  */
-export class TurnEnd {
+export class FlushScheduler {
   readonly #onEnd: () => void
   #scheduled: 'none' | 'turn' | 'callback' = 'none'
   /** How many calls were added since the last end, and before it. */

@@ -1,7 +1,7 @@
 import { Deferred } from './deferred.ts'
 
 /** Executes the requests of a turn of the event loop together, each key once. */
-export class TurnBatch<V> {
+export class TickBatch<V> {
   readonly #send: (keys: readonly string[]) => Promise<readonly PromiseSettledResult<V>[]>
   #requests = new Map<string, Deferred<V>>()
 
