@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { main, UserError } from './lib/cli.mjs'
 import { prepare } from './lib/prepare.mjs'
+import { replayOf } from './lib/replay-command.mjs'
 
 const usage = `Usage: npm run simulate -- [scenario …] [option …]
 
@@ -59,7 +60,8 @@ function count(values, name, min) {
 }
 
 /** Runs one seed of each scenario and prints what happened, whether it fails or not. */
-async function replay({ scenarios, simulateSeed, planOf, runPlan, report }, names, settings, seed) {
+async function replay(scenarios, names, settings, seed) {
+  const { simulateSeed, planOf, runPlan, report } = await import('@stowage/testing/simulation')
   let failed = 0
   for (const name of names) {
     const failure = await simulateSeed(scenarios[name], seed, settings)
@@ -67,7 +69,11 @@ async function replay({ scenarios, simulateSeed, planOf, runPlan, report }, name
     const { trace } = await runPlan(scenarios[name], planOf(scenarios[name], seed, settings), {
       isTraced: true,
     })
-    console.log(failure === undefined ? `${trace}\n\n✓ ${name}, seed ${seed}` : report(failure))
+    console.log(
+      failure === undefined
+        ? `${trace}\n\n✓ ${name}, seed ${seed}`
+        : report(failure, replayOf(failure)),
+    )
   }
   return failed === 0 ? 0 : 1
 }
@@ -166,8 +172,8 @@ class Progress {
 await main(async () => {
   const { values, names } = parse(process.argv.slice(2))
   await prepare()
-  const simulation = await import('@stowage/testing/simulation')
-  const known = Object.values(simulation.scenarios)
+  const { scenarios } = await import('@stowage/scenarios')
+  const known = Object.values(scenarios)
   const list = known.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join('\n')
   const unknown = names.filter(
     (name) => name !== 'all' && !known.some((scenario) => scenario.name === name),
@@ -177,7 +183,7 @@ await main(async () => {
   const chosen = isAll ? known.map(({ name }) => name) : names
   const settings = settingsOf(values)
   if (values.replay !== undefined)
-    return replay(simulation, chosen, settings, count(values, 'replay', 0))
+    return replay(scenarios, chosen, settings, count(values, 'replay', 0))
   if (values.total !== undefined)
     values.seeds = String(Math.ceil(count(values, 'total', 1) / chosen.length))
   const results = []

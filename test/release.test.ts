@@ -116,8 +116,8 @@ function copyManifests(to: string): void {
   ]) {
     cpSync(join(root, file), join(to, file))
   }
-  for (const name of readdirSync(join(root, 'packages'))) {
-    cpSync(join(root, 'packages', name, 'package.json'), join(to, 'packages', name, 'package.json'))
+  for (const { file, folder } of published) {
+    cpSync(file, join(to, 'packages', folder, 'package.json'))
   }
 }
 

@@ -129,5 +129,9 @@ function markdownIn(folder) {
 function readmesIn(folder) {
   return readdirSync(join(root, folder))
     .map((name) => posix.join(folder, name, 'README.md'))
-    .filter((file) => existsSync(join(root, file)) && dirname(file) !== 'packages/test-servers')
+    .filter(
+      (file) =>
+        existsSync(join(root, file)) &&
+        !/packages\/(?:test-servers|scenarios)$/.test(dirname(file)),
+    )
 }

@@ -20,7 +20,8 @@ const packages = {
   msgpack: ['core'],
   drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb'],
   cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
-  testing: ['core', 'sessions'],
+  testing: ['core'],
+  scenarios: ['core', 'sessions', 'testing'],
   'test-servers': [],
 }
 
@@ -279,6 +280,15 @@ const folders = {
   testing: {
     conformance: ['chaos', 'manual-clock'],
     simulation: ['reference-store'],
+  },
+  scenarios: {
+    caching: [],
+    facade: ['generation-ids', 'judge-failures'],
+    failover: [],
+    limits: ['ordered-store'],
+    loads: ['generation-ids', 'judge-failures', 'ordered-store'],
+    locks: ['ordered-store'],
+    'user-sessions': ['ordered-store'],
   },
   'test-servers': {
     'fault-proxy': [],

@@ -19,7 +19,10 @@ export const sections = {
   lmdb: { tests: ['packages/lmdb/'] },
   sessions: { tests: ['packages/sessions/', 'packages/express/', 'test/sessions/'] },
   http: { tests: ['packages/http-cache/', 'test/http-cache/'] },
-  testing: { tests: ['packages/testing/', 'packages/test-servers/'], sources: ['packages/core/'] },
+  testing: {
+    tests: ['packages/testing/', 'packages/scenarios/', 'packages/test-servers/'],
+    sources: ['packages/core/'],
+  },
   cli: { tests: ['packages/cli/', 'packages/drivers/'] },
   examples: { tests: ['examples/'] },
   // Packages as users install them, and pages as they read them.

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { planOf, report, runPlan, scenarios, simulateSeed } from '@stowage/testing/simulation'
+import { scenarios } from '@stowage/scenarios'
+import { planOf, report, runPlan, simulateSeed } from '@stowage/testing/simulation'
+import { replayOf } from './replay-command.mjs'
 
 const reportEvery = 50
 const { name, settings, seed, seeds, digest } = workerData
@@ -25,6 +27,6 @@ for (let done = 0; done < seeds && failure === undefined; done++) {
   }
 }
 parentPort.postMessage({
-  report: failure === undefined ? undefined : report(failure),
+  report: failure === undefined ? undefined : report(failure, replayOf(failure)),
   digest: hash.digest('hex').slice(0, 16),
 })

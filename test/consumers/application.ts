@@ -16,8 +16,8 @@ import { redis } from '@stowage/redis'
 `
 export const importTesting: string = `
 import { ManualClock } from '@stowage/testing'
-import { scenarios } from '@stowage/testing/simulation'
-console.log(ManualClock, scenarios)
+import { facade } from '@stowage/testing/simulation'
+console.log(ManualClock, facade)
 `
 export const program: string = `
 const cache = new Cache(memory(), { prefix: 'app:', codec: msgpack() })

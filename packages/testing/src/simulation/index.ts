@@ -1,16 +1,29 @@
 /** `@stowage/testing/simulation`: caches in a simulated world, in virtual time and under faults. */
 
 export { default as fc } from 'fast-check'
+export type { SentRequest } from './backend/network.ts'
 export { ReplicationProgress } from './backend/replication-progress.ts'
 export type { BackendTraits } from './backend/traits.ts'
-export type { History, HistoryEntry, Loss, Outcome } from './judges/history.ts'
-export { linearize, type Operation, type Violation } from './judges/registers/linearizability.ts'
-export type {
-  FaultKind,
-  JudgeContext,
-  ProcessContext,
-  Program,
-  Scenario,
+export { facade, facadeProgram, judgeFacade } from './facade/facade.ts'
+export type { FacadeCall } from './facade/facade-calls.ts'
+export { linearize, type Operation, type Violation } from './facade/linearizability.ts'
+export {
+  type ClockStep,
+  type History,
+  type HistoryEntry,
+  isAcknowledged,
+  type Loss,
+  type NodeChange,
+  type Outcome,
+  resultOf,
+} from './programs/history.ts'
+export {
+  type FaultKind,
+  faultsOfFixedNodes,
+  type JudgeContext,
+  type ProcessContext,
+  type Program,
+  type Scenario,
 } from './programs/scenario.ts'
 export {
   type Plan,
@@ -29,5 +42,3 @@ export {
   simulate,
   simulateSeed,
 } from './run/simulate.ts'
-export { facade } from './scenarios/facade/facade.ts'
-export { scenarioNamed, scenarios } from './scenarios/index.ts'

@@ -1,7 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { isFullTier } from '@stowage/test-servers'
 import {
+  facade,
   fc,
   type Plan,
   type ProcessContext,
@@ -9,46 +7,23 @@ import {
   report,
   runPlan,
   type Scenario,
-  scenarios,
   simulate,
 } from '@stowage/testing/simulation'
 import { describe, expect, test } from 'vitest'
 
-const root = fileURLToPath(new URL('../../../..', import.meta.url))
-const all = Object.values(scenarios) as (typeof scenarios.facade)[]
-
-describe.each(all)('$name', (scenario) => {
-  test('has no finding in a fixed set of seeds', async () => {
-    const failure = await simulate(scenario, { seeds: isFullTier ? 1_000 : 100 })
-    expect(failure && report(failure)).toBeUndefined()
-  })
-
-  test('gives the same trace for a seed in a process of its own', async () => {
-    const { trace } = await runPlan(scenario, planOf(scenario, 7), { isTraced: true })
-    const script = `
-      import { planOf, runPlan, scenarios } from '@stowage/testing/simulation'
-      const scenario = scenarios[${JSON.stringify(scenario.name)}]
-      const { trace } = await runPlan(scenario, planOf(scenario, 7), { isTraced: true })
-      console.log(String(trace))`
-    const args = ['--input-type=module', '--eval', script]
-    const other = execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })
-    expect(other.trim()).toBe(String(trace).trim())
-  })
-})
-
 test('a run restores what it has replaced', async () => {
   const before = [Math.random, Date.now, setTimeout, setImmediate, process.nextTick, Map]
-  await runPlan(scenarios.facade, planOf(scenarios.facade, 1))
+  await runPlan(facade, planOf(facade, 1))
   expect([Math.random, Date.now, setTimeout, setImmediate, process.nextTick, Map]).toEqual(before)
   expect(performance.now()).not.toBe(performance.now())
 })
 
 test('a failure is reported with its trace and the command that replays it', async () => {
-  const broken = { ...scenarios.facade, judge: () => 'it is broken.' }
+  const broken = { ...facade, judge: () => 'it is broken.' }
   const failure = await simulate(broken, { seed: 5, seeds: 1 })
   const text = failure === undefined ? '' : report(failure)
   expect(text).toMatch(/^✗ facade, seed 5: it is broken\./)
-  expect(text).toContain('npm run simulate -- facade --replay 5')
+  expect(text).toContain('simulate(/* facade */, { seed: 5, seeds: 1 })')
   expect(failure?.plan.calls.length).toBe(1)
 })
 
@@ -86,16 +61,15 @@ describe('a scenario of an application', () => {
 })
 
 test('the command repeats the options of the run', async () => {
-  const broken = { ...scenarios.facade, judge: () => 'it is broken.' }
+  const broken = { ...facade, judge: () => 'it is broken.' }
   const options = { processes: 2, minCalls: 3, maxCalls: 4, isFaultless: true }
   const failure = await simulate(broken, { seeds: 1, ...options })
   const command =
-    'npm run simulate -- facade --replay 0 --processes 2 --calls 4 --min-calls 3 --faultless'
+    'simulate(/* facade */, { seed: 0, seeds: 1, processes: 2, minCalls: 3, maxCalls: 4, isFaultless: true })'
   expect(failure && report(failure)).toContain(command)
 })
 
 describe('a run that does not end is reported with the command that replays it', () => {
-  const { facade } = scenarios
   const endless: Record<string, (context: ProcessContext) => Promise<void>> = {
     'because events follow one another': ({ clock }) => clock.sleep(1),
     'because promise reactions follow one another': async ({ clock }) => void clock.now(),
@@ -113,13 +87,12 @@ describe('a run that does not end is reported with the command that replays it',
     const failure = await simulate({ ...facade, start }, options)
     const text = failure === undefined ? '' : report(failure)
     expect(text).toMatch(/^✗ facade, seed 0: The run does not end\./)
-    expect(text).toContain('npm run simulate -- facade --replay 0 --faultless')
+    expect(text).toContain('simulate(/* facade */, { seed: 0, seeds: 1, isFaultless: true })')
     expect(text.length).toBeLessThan(5_000_000)
   })
 })
 
 test('what a process has registered for the end of a run is done once, also if it was killed', async () => {
-  const { facade } = scenarios
   const ended: string[] = []
   const start: typeof facade.start = (context) => {
     context.onEnd(() => ended.push(context.name))
@@ -146,7 +119,7 @@ test('a trace shows what a request found', async () => {
     ],
     faults: [],
   }
-  const { trace } = await runPlan(scenarios.facade, plan as Plan<never>, { isTraced: true })
+  const { trace } = await runPlan(facade, plan as Plan<never>, { isTraced: true })
   expect(String(trace).split('\n').slice(0, 8)).toEqual([
     '     10.0  p1   #1   set key0 value=7',
     '     10.0  p1   #1     → n1 set app:key0',

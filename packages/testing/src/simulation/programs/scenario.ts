@@ -1,9 +1,8 @@
 import type { Cache, Clock, failover, InvalidationBus } from '@stowage/core'
 import type { ByteStore, withKeyOrder } from '@stowage/core/driver'
-import type { Sessions } from '@stowage/sessions'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/traits.ts'
-import type { History } from '../judges/history.ts'
+import type { History } from './history.ts'
 
 /** A fault of the world, in addition to those of the network. */
 export type FaultKind =
@@ -60,7 +59,6 @@ export interface ProcessContext {
   readonly traits: BackendTraits
   /** The class to create caches with. */
   readonly Cache: typeof Cache
-  readonly Sessions: typeof Sessions
   readonly withKeyOrder: typeof withKeyOrder
   readonly failover: typeof failover
   /** What the processes of a run share besides the backend, such as a database or a mailbox. */

@@ -1,5 +1,5 @@
 import type { SentRequest } from '../backend/network.ts'
-import type { HistoryEntry } from '../judges/history.ts'
+import type { HistoryEntry } from '../programs/history.ts'
 import type { Cause } from '../world/event-queue.ts'
 import type { Trace } from '../world/trace.ts'
 import { textOfCall, textOfValue } from '../world/trace-text.ts'

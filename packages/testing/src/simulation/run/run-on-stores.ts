@@ -1,8 +1,7 @@
 import { Cache, failover, systemClock } from '@stowage/core'
 import { allowShortTtls, type ByteStore, withKeyOrder } from '@stowage/core/driver'
-import { Sessions } from '@stowage/sessions'
 import { defaultTraits } from '../backend/traits.ts'
-import type { History } from '../judges/history.ts'
+import type { History } from '../programs/history.ts'
 import type { Program, Scenario } from '../programs/scenario.ts'
 import { CallRecorder, type Timeline } from './call-recorder.ts'
 import type { Plan } from './plan.ts'
@@ -14,8 +13,8 @@ import type { Plan } from './plan.ts'
  * @param prefix of the keys, different for each plan
  * @example
  * const stores = [memory(), memory()]
- * const plan = planOf(scenarios.facade, 1, { processes: 2 })
- * console.log(await runOnStores(scenarios.facade, plan, stores, 'plan1:'))
+ * const plan = planOf(facade, 1, { processes: 2 })
+ * console.log(await runOnStores(facade, plan, stores, 'plan1:'))
  */
 export async function runOnStores<Call>(
   scenario: Scenario<Call>,
@@ -43,7 +42,6 @@ export async function runOnStores<Call>(
       clock: systemClock,
       traits,
       Cache,
-      Sessions,
       withKeyOrder,
       failover,
       shared,

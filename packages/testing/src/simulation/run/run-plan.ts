@@ -1,19 +1,18 @@
 import { Cache, failover } from '@stowage/core'
 import { allowShortTtls, withKeyOrder } from '@stowage/core/driver'
-import { Sessions } from '@stowage/sessions'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'
 import { ReplicationProgress } from '../backend/replication-progress.ts'
 import { SimulatedBus } from '../backend/simulated-bus.ts'
-import type { History, Loss, NodeChange } from '../judges/history.ts'
-import { leftovers } from '../judges/leftovers.ts'
+import type { History, Loss, NodeChange } from '../programs/history.ts'
 import type { Program, Scenario } from '../programs/scenario.ts'
 import { withSimulatedGlobals } from '../world/globals.ts'
 import { SimulatedProcess } from '../world/simulated-process.ts'
 import { Trace } from '../world/trace.ts'
 import { World } from '../world/world.ts'
 import { CallRecorder } from './call-recorder.ts'
+import { leftovers } from './leftovers.ts'
 import type { Plan, PlannedCall } from './plan.ts'
 import { scheduleFaults } from './world-faults.ts'
 
@@ -27,8 +26,6 @@ const settlingMs = 5_000
 export interface Parts {
   /** @default Cache of `@stowage/core` */
   readonly Cache?: typeof Cache | undefined
-  /** @default Sessions of `@stowage/sessions` */
-  readonly Sessions?: typeof Sessions | undefined
   /** @default withKeyOrder of `@stowage/core` */
   readonly withKeyOrder?: typeof withKeyOrder | undefined
   /** @default failover of `@stowage/core` */
@@ -171,7 +168,6 @@ class PlanRun<Call> {
       clock: process.clock,
       traits: this.#backend.traits,
       Cache: parts.Cache ?? Cache,
-      Sessions: parts.Sessions ?? Sessions,
       withKeyOrder: parts.withKeyOrder ?? withKeyOrder,
       failover: parts.failover ?? failover,
       shared: this.#shared,

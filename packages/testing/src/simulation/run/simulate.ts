@@ -41,7 +41,7 @@ export interface Failure {
  * Runs a scenario with many seeds. Resolves to the first failure, shrunk, or to `undefined`.
  *
  * @example
- * const failure = await simulate(scenarios.facade, { seeds: 20 })
+ * const failure = await simulate(facade, { seeds: 20 })
  * if (failure !== undefined) throw new Error(report(failure))
  */
 export async function simulate<Call>(

@@ -1,0 +1,49 @@
+import { facade } from '@stowage/testing/simulation'
+import { bus, near, siblings } from './caching/near.ts'
+import { writeThrough } from './caching/write-through.ts'
+import { batching } from './facade/batching.ts'
+import { generations } from './facade/generations.ts'
+import { sessionToken } from './facade/session-token.ts'
+import { failover } from './failover/failover.ts'
+import { limits } from './limits/limits.ts'
+import { clearedLoads, remember } from './loads/remember.ts'
+import { tags } from './loads/tags.ts'
+import { locks } from './locks/locks.ts'
+import { sessions } from './user-sessions/sessions.ts'
+
+export { sessionsWith } from './user-sessions/sessions.ts'
+
+/** The scenarios of `npm run simulate`, by name. */
+export const scenarios: {
+  readonly facade: typeof facade
+  readonly remember: typeof remember
+  readonly 'cleared-loads': typeof clearedLoads
+  readonly tags: typeof tags
+  readonly generations: typeof generations
+  readonly locks: typeof locks
+  readonly limits: typeof limits
+  readonly batching: typeof batching
+  readonly near: typeof near
+  readonly bus: typeof bus
+  readonly siblings: typeof siblings
+  readonly 'write-through': typeof writeThrough
+  readonly failover: typeof failover
+  readonly 'session-token': typeof sessionToken
+  readonly sessions: typeof sessions
+} = {
+  facade,
+  remember,
+  'cleared-loads': clearedLoads,
+  tags,
+  generations,
+  locks,
+  limits,
+  batching,
+  near,
+  bus,
+  siblings,
+  'write-through': writeThrough,
+  failover,
+  'session-token': sessionToken,
+  sessions,
+}
