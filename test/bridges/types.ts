@@ -1,0 +1,19 @@
+// Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
+import type { EventEmitter } from 'node:events'
+import type { CacheManagerOptions } from '@nestjs/cache-manager'
+import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
+import type { nestStore } from '@stowage/bridges/nest'
+import type { KeyvStoreAdapter } from 'keyv'
+import type { KeyvStorageAdapter } from 'keyv-6'
+
+type Fits<Store extends Interface, Interface> = Store
+
+export type Stores = [
+  Fits<ReturnType<typeof keyvStore>, KeyvStoreAdapter>,
+  // Keyv 6 reads `expires` of the capabilities. Node declares the functions of an emitter more loosely.
+  Fits<
+    ReturnType<typeof keyv6Store>,
+    Omit<KeyvStorageAdapter, 'capabilities' | keyof EventEmitter>
+  >,
+  Fits<ReturnType<typeof nestStore>[], NonNullable<CacheManagerOptions['stores']>>,
+]
