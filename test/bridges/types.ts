@@ -3,8 +3,10 @@ import type { EventEmitter } from 'node:events'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
 import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
 import type { nestStore } from '@stowage/bridges/nest'
+import type { unstorageDriver, unstorageFromEnv } from '@stowage/bridges/unstorage'
 import type { KeyvStoreAdapter } from 'keyv'
 import type { KeyvStorageAdapter } from 'keyv-6'
+import type { Driver } from 'unstorage'
 
 type Fits<Store extends Interface, Interface> = Store
 
@@ -16,4 +18,6 @@ export type Stores = [
     Omit<KeyvStorageAdapter, 'capabilities' | keyof EventEmitter>
   >,
   Fits<ReturnType<typeof nestStore>[], NonNullable<CacheManagerOptions['stores']>>,
+  Fits<ReturnType<typeof unstorageDriver>, Driver>,
+  Fits<ReturnType<ReturnType<typeof unstorageFromEnv>>, Driver>,
 ]
