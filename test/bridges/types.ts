@@ -1,9 +1,12 @@
 // Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
 import type { EventEmitter } from 'node:events'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
+import type { rateLimitStore } from '@stowage/bridges/express-rate-limit'
 import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
 import type { nestStore } from '@stowage/bridges/nest'
 import type { unstorageDriver, unstorageFromEnv } from '@stowage/bridges/unstorage'
+import type { Store as RateLimitStore } from 'express-rate-limit'
+import type { Store as HonoStore } from 'hono-rate-limiter'
 import type { KeyvStoreAdapter } from 'keyv'
 import type { KeyvStorageAdapter } from 'keyv-6'
 import type { Driver } from 'unstorage'
@@ -20,4 +23,6 @@ export type Stores = [
   Fits<ReturnType<typeof nestStore>[], NonNullable<CacheManagerOptions['stores']>>,
   Fits<ReturnType<typeof unstorageDriver>, Driver>,
   Fits<ReturnType<ReturnType<typeof unstorageFromEnv>>, Driver>,
+  Fits<ReturnType<typeof rateLimitStore>, RateLimitStore>,
+  Fits<ReturnType<typeof rateLimitStore>, HonoStore>,
 ]

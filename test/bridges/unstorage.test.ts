@@ -121,8 +121,8 @@ describe('from the environment', () => {
     const storage = createStorage({ driver: pages })
     storage.mount('users', driver({ base: 'users' }))
     expect(created).toBe(0)
-    process.env['CACHE_STORE'] = 'shared'
-    onTestFinished(() => void delete process.env['CACHE_STORE'])
+    process.env.CACHE_STORE = 'shared'
+    onTestFinished(() => void delete process.env.CACHE_STORE)
     await Promise.all([storage.setItem('1', 'page'), storage.setItem('users:1', 'Ada')])
     expect(created).toBe(2)
     expect((await storage.getKeys()).sort()).toEqual(['1', 'users:1'])
@@ -132,8 +132,8 @@ describe('from the environment', () => {
   })
 
   test('rejects with the problems of the environment', async () => {
-    process.env['CACHE_DRIVER'] = 'redsi'
-    onTestFinished(() => void delete process.env['CACHE_DRIVER'])
+    process.env.CACHE_DRIVER = 'redsi'
+    onTestFinished(() => void delete process.env.CACHE_DRIVER)
     const registry = new DriverRegistry({ redis: () => import('@stowage/redis') })
     await expect(unstorageFromEnv(registry)().getItem('a')).rejects.toThrow('CACHE_DRIVER=redsi')
   })
