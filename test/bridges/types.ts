@@ -1,10 +1,12 @@
 // Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
 import type { EventEmitter } from 'node:events'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
+import type { ThrottlerStorage } from '@nestjs/throttler'
 import type { betterAuthStorage } from '@stowage/bridges/better-auth'
 import type { rateLimitStore } from '@stowage/bridges/express-rate-limit'
 import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
 import type { nestStore } from '@stowage/bridges/nest'
+import type { throttlerStorage } from '@stowage/bridges/nest-throttler'
 import type { unstorageDriver, unstorageFromEnv } from '@stowage/bridges/unstorage'
 import type { SecondaryStorage } from 'better-auth'
 import type { Store as RateLimitStore } from 'express-rate-limit'
@@ -28,4 +30,5 @@ export type Stores = [
   Fits<ReturnType<typeof rateLimitStore>, RateLimitStore>,
   Fits<ReturnType<typeof rateLimitStore>, HonoStore>,
   Fits<ReturnType<typeof betterAuthStorage>, SecondaryStorage>,
+  Fits<ReturnType<typeof throttlerStorage>, ThrottlerStorage>,
 ]
