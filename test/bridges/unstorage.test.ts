@@ -131,11 +131,13 @@ describe('from the environment', () => {
     await expect(pages.getItem('1')).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
   })
 
-  test('rejects with the problems of the environment', async () => {
+  test('rejects with the problems of the environment, and can be disposed', async () => {
     process.env.CACHE_DRIVER = 'redsi'
     onTestFinished(() => void delete process.env.CACHE_DRIVER)
     const registry = new DriverRegistry({ redis: () => import('@stowage/redis') })
-    await expect(unstorageFromEnv(registry)().getItem('a')).rejects.toThrow('CACHE_DRIVER=redsi')
+    const driver = unstorageFromEnv(registry)()
+    await expect(driver.getItem('a')).rejects.toThrow('CACHE_DRIVER=redsi')
+    await driver.dispose()
   })
 })
 

@@ -52,8 +52,9 @@ export interface UnstorageDriver {
  * await storage.setItem('user:1', { name: 'Ada' }, { ttl: 60 })
  */
 export function unstorageDriver(cache: Cache): UnstorageDriver {
+  const views = viewsOf(cache)
   return driverOver(
-    async () => viewAsIs(cache, 'bytes'),
+    async () => views,
     async () => {},
   )
 }
@@ -83,15 +84,25 @@ export function unstorageFromEnv(
   return ({ base, ttl } = {}) => {
     const open = async () => {
       const caches = await cachesFromEnv(process.env, registry, options)
-      return { caches, cache: viewAsIs(mountedIn(caches.use('cache'), base, ttl), 'bytes') }
+      return { caches, views: viewsOf(mountedIn(caches.use('cache'), base, ttl)) }
     }
     let opened: ReturnType<typeof open> | undefined
     const use = async () => {
       opened ??= open()
-      return (await opened).cache
+      return (await opened).views
     }
-    return driverOver(use, async () => (await opened)?.caches.close())
+    return driverOver(use, async () => (await opened?.catch(() => undefined))?.caches.close())
   }
+}
+
+/** The same entries, read as text and as bytes. */
+interface Views {
+  readonly texts: Cache
+  readonly bytes: Cache
+}
+
+function viewsOf(cache: Cache): Views {
+  return { texts: viewAsIs(cache, 'text'), bytes: viewAsIs(cache, 'bytes') }
 }
 
 function mountedIn(cache: Cache, base: string | undefined, ttl: number | undefined): Cache {
@@ -99,29 +110,28 @@ function mountedIn(cache: Cache, base: string | undefined, ttl: number | undefin
   return ttl === undefined ? within : within.view({ ttl: ttl * 1_000 })
 }
 
-/** @param use resolves to the cache when it is needed */
-function driverOver(use: () => Promise<Cache>, dispose: () => Promise<unknown>): UnstorageDriver {
-  const get = async (key: string) => (await use()).get(key)
+/** @param use resolves to the views of the cache when they are needed */
+function driverOver(use: () => Promise<Views>, dispose: () => Promise<unknown>): UnstorageDriver {
   const set = async (key: string, value: unknown, options?: TtlOptions) =>
-    (await use()).set(key, value, { ttl: milliseconds(options) })
+    (await use()).bytes.set(key, value, { ttl: milliseconds(options) })
   return {
     name: 'stowage',
     flags: { ttl: true },
-    hasItem: async (key) => (await use()).has(key),
-    getItem: async (key) => textOf(await get(key)),
-    getItemRaw: async (key) => bytesOf(await get(key)),
+    hasItem: async (key) => (await use()).bytes.has(key),
+    getItem: async (key) => textOf(await (await use()).texts.get(key)),
+    getItemRaw: async (key) => bytesOf(await (await use()).bytes.get(key)),
     async getItems(items) {
-      const values = await (await use()).getMany(items.map(({ key }) => key))
+      const values = await (await use()).texts.getMany(items.map(({ key }) => key))
       return items.map(({ key }, index) => ({ key, value: textOf(values[index]) }))
     },
     setItem: set,
     setItemRaw: (key, value, options) =>
       set(key, isBuffer(value) ? bytesOf(value) : value, options),
     async setItems(items) {
-      const cache = await use()
+      const { bytes } = await use()
       const groups = groupByTtl(items, ({ options }) => milliseconds(options))
       const writes = [...groups].map(([ttl, group]) =>
-        cache.setMany(
+        bytes.setMany(
           group.map(({ key, value }) => [key, value] as const),
           { ttl },
         ),
@@ -129,16 +139,16 @@ function driverOver(use: () => Promise<Cache>, dispose: () => Promise<unknown>):
       await Promise.all(writes)
     },
     async removeItem(key) {
-      await (await use()).delete(key)
+      await (await use()).bytes.delete(key)
     },
     async getKeys(base = '') {
-      const cache = await use()
-      return canListKeys(cache) ? keysOf(cache, base) : []
+      const { bytes } = await use()
+      return canListKeys(bytes) ? keysOf(bytes, base) : []
     },
     async clear(base = '') {
-      const cache = await use()
-      if (base === '') await cache.clear()
-      else await cache.deleteMany(await keysOf(cache, base))
+      const { bytes } = await use()
+      if (base === '') await bytes.clear()
+      else await bytes.deleteMany(await keysOf(bytes, base))
     },
     async dispose() {
       await dispose()
