@@ -115,7 +115,7 @@ class Store extends EventEmitter {
 /** See {@link keyvStore}. */
 export class KeyvStore extends Store {
   /** Keyv 5 only iterates over stores that it takes for one of its own. */
-  readonly opts: { readonly dialect: string; readonly url: string } = { dialect: 'redis', url: '' }
+  readonly opts: { readonly dialect: string } = { dialect: 'redis' }
 
   constructor(cache: Cache) {
     super(cache)

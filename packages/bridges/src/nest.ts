@@ -1,6 +1,6 @@
 /**
  * Interface: the stores of cache-manager 7 (tested with 7.2) and of `@nestjs/cache-manager` 12, which are Keyv objects.
- * This object has the methods of a Keyv 5 that they call. Behind a real Keyv, reads are several times slower, because
+ * This object has the methods of a Keyv 5 that they call. Behind a real Keyv, reads take two to three times as long, because
  * Keyv decodes values with a reviver, and with a Keyv 6 `wrap` calls its function every time.
  *
  * Cannot: apply the `namespace` of `CacheModule` (use `cache.namespace(name)`); hooks and statistics of Keyv. A ttl of 0
