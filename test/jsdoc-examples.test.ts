@@ -6,7 +6,8 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const folder = join(root, 'test', '.cache-examples')
+// There, an example finds the packages that bridges are for.
+const folder = join(root, 'test', 'bridges', '.cache-examples')
 const execute = promisify(execFile)
 
 interface Example {
@@ -28,7 +29,7 @@ declare global {
 `
 
 const settings = {
-  extends: '../../tsconfig.base.json',
+  extends: '../../../tsconfig.base.json',
   compilerOptions: {
     composite: false,
     noEmit: true,
@@ -97,17 +98,20 @@ function examplesOf(file: string): Example[] {
 function exportedNames(): Map<string, string> {
   const names = new Map<string, string>()
   for (const name of readdirSync(join(root, 'packages'))) {
-    for (const [entry, id] of [
-      ['index', ''],
-      ['driver', '/driver'],
-      ['tools', '/tools'],
-      ['simulation/index', '/simulation'],
-    ] as const) {
-      const file = join(root, 'packages', name, 'dist', `${entry}.d.ts`)
-      for (const exportedName of namesIn(file)) names.set(exportedName, `@stowage/${name}${id}`)
+    const manifest = readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')
+    for (const [path, target] of Object.entries<Target>(JSON.parse(manifest).exports)) {
+      const file = join(root, 'packages', name, target.import?.types ?? target.types ?? '')
+      if (!file.endsWith('.d.ts')) continue
+      const id = `@stowage/${name}${path.slice(1)}`
+      for (const exportedName of namesIn(file)) names.set(exportedName, id)
     }
   }
   return names
+}
+
+interface Target {
+  readonly import?: Target
+  readonly types?: string
 }
 
 function namesIn(file: string): string[] {
@@ -117,7 +121,8 @@ function namesIn(file: string): string[] {
   } catch {
     return []
   }
-  return [...text.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, list = '']) =>
+  const declared = [...text.matchAll(/^export declare (?:function|class|const) (\w+)/gm)]
+  const listed = [...text.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, list = '']) =>
     list.split(',').map(
       (each) =>
         each
@@ -127,6 +132,7 @@ function namesIn(file: string): string[] {
           .at(-1) ?? '',
     ),
   )
+  return [...declared.map(([, name = '']) => name), ...listed]
 }
 
 /** A module with the example in a function of its own; its imports come first. */

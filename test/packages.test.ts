@@ -6,8 +6,20 @@ import { describe, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const names = readdirSync(join(root, 'packages'))
+/** What an application imports: the package, and its entry points with a name. */
+const importsOf = (name: string) =>
+  Object.keys(manifestOf(name).exports)
+    .filter((path) => !path.endsWith('.json'))
+    .map((path) => `@stowage/${name}${path.slice(1)}`)
 const manifestOf = (name: string) =>
   JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
+
+interface Target {
+  readonly import?: Target
+  readonly require?: Target
+  readonly types?: string
+  readonly default?: string
+}
 
 function node(...args: string[]): string {
   return execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' }).trim()
@@ -15,31 +27,35 @@ function node(...args: string[]): string {
 
 describe.each(names)('@stowage/%s', (name) => {
   test('exports what it has built', () => {
-    const { '.': main } = manifestOf(name).exports
-    const conditions = main.import === undefined ? [main] : [main.import, main.require]
-    for (const file of conditions.flatMap(({ types, default: module }) => [types, module])) {
+    const targets = Object.values<Target>(manifestOf(name).exports)
+    const conditions = targets.flatMap((target) =>
+      target.import === undefined ? [target] : [target.import, target.require],
+    )
+    const files = conditions.flatMap((target) => [target?.types, target?.default])
+    expect(files.filter(Boolean)).not.toEqual([])
+    for (const file of files.filter((each) => each !== undefined)) {
       expect(existsSync(join(root, 'packages', name, file)), file).toBe(true)
     }
   })
 
   test('a CommonJS application can require it', () => {
-    expect(required()[name]).toBe('exports')
+    for (const id of importsOf(name)) expect(required()[id], id).toBe('exports')
   })
 })
 
 let outcomes: Record<string, string> | undefined
 
-/** Requires every package in one process. Returns `exports`, or the error, by name. */
+/** Requires every entry point in one process. Returns `exports`, or the error, by its name. */
 function required(): Record<string, string> {
   const script = `
-    const outcomeOf = (name) => {
+    const outcomeOf = (id) => {
       try {
-        return Object.keys(require('@stowage/' + name)).length > 0 ? 'exports' : 'nothing'
+        return Object.keys(require(id)).length > 0 ? 'exports' : 'nothing'
       } catch (error) {
         return error.stack
       }
     }
-    console.log(JSON.stringify(Object.fromEntries(${JSON.stringify(names)}.map((name) => [name, outcomeOf(name)]))))`
+    console.log(JSON.stringify(Object.fromEntries(${JSON.stringify(names.flatMap(importsOf))}.map((id) => [id, outcomeOf(id)]))))`
   outcomes ??= JSON.parse(node('--no-warnings', '--input-type=commonjs', '--eval', script))
   return outcomes as Record<string, string>
 }

@@ -14,8 +14,8 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-// Inside the workspace, so that a block finds the packages as an application would.
-const folder = join(root, 'test', '.cache')
+// Inside the workspace, so that a block finds the packages as an application would, also those that bridges are for.
+const folder = join(root, 'test', 'bridges', '.cache')
 const execute = promisify(execFile)
 const runner = fileURLToPath(new URL('run-blocks.mjs', import.meta.url))
 
@@ -153,7 +153,7 @@ function node(...args: string[]): Promise<Outcome> {
 }
 
 const settings = {
-  extends: '../../tsconfig.base.json',
+  extends: '../../../tsconfig.base.json',
   compilerOptions: {
     composite: false,
     declaration: false,

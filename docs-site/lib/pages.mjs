@@ -46,6 +46,7 @@ const groups = [
       ['docs/staleness.md', 'How old a value can be'],
       ['docs/locks.md', 'Locks'],
       ['docs/limits.md', 'Limits'],
+      ['docs/bridges.md', 'Behind other libraries'],
     ],
   },
   {

@@ -17,6 +17,7 @@ const packages = {
   sessions: driver,
   express: ['core', 'sessions'],
   'http-cache': driver,
+  bridges: ['core', 'sessions'],
   msgpack: ['core'],
   drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb'],
   cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],

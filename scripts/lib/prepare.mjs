@@ -14,6 +14,7 @@ const installedDigest = join(root, 'node_modules', '.stowage-installed')
 const optional = [
   '@stowage/benchmarks',
   '@stowage/consumers',
+  '@stowage/bridge-hosts',
   '@stowage/docs-site',
   '@stowage/example-express4-jest',
 ]

@@ -5,7 +5,10 @@ import { run, runOrThrow } from './run.mjs'
 
 /** Installs and builds what the tests need. */
 export async function prepareTests() {
-  await prepare(['@stowage/consumers', '@stowage/example-express4-jest'])
+  await prepare([
+    ...['@stowage/consumers', '@stowage/bridge-hosts'],
+    '@stowage/example-express4-jest',
+  ])
   await ensurePrograms()
 }
 

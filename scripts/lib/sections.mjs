@@ -19,6 +19,7 @@ export const sections = {
   lmdb: { tests: ['packages/lmdb/'] },
   sessions: { tests: ['packages/sessions/', 'packages/express/', 'test/sessions/'] },
   http: { tests: ['packages/http-cache/', 'test/http-cache/'] },
+  bridges: { tests: ['packages/bridges/', 'test/bridges/'] },
   testing: {
     tests: ['packages/testing/', 'packages/scenarios/', 'packages/test-servers/'],
     sources: ['packages/core/'],

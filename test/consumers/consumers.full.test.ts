@@ -13,7 +13,7 @@ import {
   program,
   use,
 } from './application.ts'
-import { PackageSet, tool } from './package-set.ts'
+import { importsOf, PackageSet, tool } from './package-set.ts'
 
 // Compilers and npm take long on a slow machine.
 vi.setConfig({ testTimeout: 180_000 })
@@ -33,7 +33,10 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
 
 describe('an installation', () => {
   test('is complete without the scripts of dependencies', async () => {
-    const all = packages.names.map((name) => `import '@stowage/${name}'\n`).join('')
+    const all = packages.names
+      .flatMap(importsOf)
+      .map((id) => `import '${id}'\n`)
+      .join('')
     const file = packages.write(
       'without-scripts.mjs',
       `${all}

@@ -21,7 +21,7 @@ import {
   program,
   use,
 } from './application.ts'
-import { manifestOf, PackageSet, tool } from './package-set.ts'
+import { importsOf, manifestOf, PackageSet, tool } from './package-set.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const packages = new PackageSet()
@@ -90,13 +90,19 @@ describe('an application with the packages', () => {
   })
 
   test('imports the packages', async () => {
-    const all = packages.names.map((name) => `import '@stowage/${name}'\n`).join('')
+    const all = packages.names
+      .flatMap(importsOf)
+      .map((id) => `import '${id}'\n`)
+      .join('')
     const file = packages.write('app.mjs', all + imports + use)
     expect(await packages.node([file])).toBe('1 function')
   })
 
   test('requires the packages in a version of Node that cannot require ES modules', async () => {
-    const all = packages.names.map((name) => `require('@stowage/${name}')\n`).join('')
+    const all = packages.names
+      .flatMap(importsOf)
+      .map((id) => `require('${id}')\n`)
+      .join('')
     const file = packages.write('app.cjs', all + asRequires(imports) + use)
     expect(await packages.node(['--no-experimental-require-module', file])).toBe('1 function')
   })

@@ -203,6 +203,13 @@ export function manifestOf(name: string) {
   return JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
 }
 
+/** What an application imports: the package, or each of its entry points where it has no main one. */
+export function importsOf(name: string): string[] {
+  const { exports } = manifestOf(name)
+  const paths = Object.keys(exports).filter((path) => !path.endsWith('.json'))
+  return ('.' in exports ? ['.'] : paths).map((path) => `@stowage/${name}${path.slice(1)}`)
+}
+
 function publishedNames(): string[] {
   return readdirSync(join(root, 'packages')).filter((name) => !manifestOf(name).private)
 }

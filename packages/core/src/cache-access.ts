@@ -4,6 +4,7 @@ import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
 import type { Snapshot } from './updates/entry-snapshot.ts'
+import { type AsIsOptions, asIs } from './values/codecs/as-is.ts'
 
 /**
  * Returns the value of a key like `cache.get`, without a copy: its bytes may be those of the store, and must not be
@@ -31,6 +32,30 @@ export function getShared<T = unknown>(
  */
 export function expectMissing<T = unknown>(cache: Cache, key: string): Snapshot<T> {
   return partsOf(cache).expectMissing<T>(key)
+}
+
+/**
+ * Returns a view of the cache for values that are text or bytes already, which JSON would quote. A cache whose codec does
+ * more than JSON, as `encrypted()` and `compressed()`, is returned itself: then reads return what was written.
+ *
+ * @example
+ * const pages = viewAsIs(cache, 'text')
+ * await pages.set('home', '<h1>Home</h1>') // stored as these 13 bytes
+ */
+export function viewAsIs(cache: Cache, returns: NonNullable<AsIsOptions['returns']>): Cache {
+  const { codec } = partsOf(cache).options
+  const isPlain = codec === undefined || codec.plainJson === true
+  return isPlain && !cache.storesByReference ? cache.view({ codec: asIs({ returns }) }) : cache
+}
+
+/**
+ * Whether the backend can list its keys, so that `cache.keys()` works.
+ *
+ * @example
+ * if (canListKeys(cache)) for await (const key of cache.keys()) console.log(key)
+ */
+export function canListKeys(cache: Cache): boolean {
+  return partsOf(cache).store.scan !== undefined
 }
 
 /**

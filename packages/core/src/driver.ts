@@ -1,6 +1,6 @@
 /** `@stowage/core/driver`: the API for authors of drivers, codecs and libraries, in addition to `@stowage/core`. */
 
-export { expectMissing, getShared } from './cache-access.ts'
+export { canListKeys, expectMissing, getShared, viewAsIs } from './cache-access.ts'
 export {
   answerWithin,
   DeadlineError,
@@ -11,6 +11,7 @@ export { Deferred } from './calls/deferred.ts'
 export { InFlight } from './calls/in-flight.ts'
 export { Lifecycle } from './calls/lifecycle.ts'
 export { countdown, Watchdog } from './calls/watchdog.ts'
+export { publishError } from './channels.ts'
 export type { Driver } from './configuration/driver.ts'
 export { Env, maskSecrets, type Variables } from './configuration/env.ts'
 export { type CookiePair, cookiePairs } from './cookie-pairs.ts'
