@@ -283,6 +283,7 @@ const folders = {
   'test-servers': {
     'fault-proxy': [],
     redis: ['ports', 'probe', 'server-process', 'tls-files', 'wait-until'],
+    postgres: ['account', 'ports', 'probe', 'server-process'],
   },
 }
 
