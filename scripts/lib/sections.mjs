@@ -17,6 +17,7 @@ export const sections = {
   memcached: { tests: ['packages/memcached/'] },
   dynamodb: { tests: ['packages/dynamodb/'] },
   lmdb: { tests: ['packages/lmdb/'] },
+  postgres: { tests: ['packages/postgres/'] },
   sessions: { tests: ['packages/sessions/', 'packages/express/', 'test/sessions/'] },
   http: { tests: ['packages/http-cache/', 'test/http-cache/'] },
   testing: { tests: ['packages/testing/', 'packages/test-servers/'], sources: ['packages/core/'] },
