@@ -36,7 +36,7 @@ export function postgres(options: PostgresOptions = {}): ByteStore {
     overlap: ['add', 'increment'],
   })
   const { batching = true } = options
-  return batching ? withBatching(ordered, { maxSetBytes: maxBatchedBytes }) : ordered
+  return batching ? withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true }) : ordered
 }
 
 /**

@@ -16,7 +16,7 @@ test.each([
   { maxValueBytes: '1GiB' },
   { timeout: 0 },
   { sweepInterval: '30d' },
-  { url: 'postgres://127.0.0.1', pool: { connect: () => Promise.reject(new Error()) } },
+  { url: 'postgres://127.0.0.1', pool: { connect: () => {} } },
 ])('rejects %o', (options) => {
   expect(() => postgres(options as object)).toThrow(expect.objectContaining({ code }))
 })

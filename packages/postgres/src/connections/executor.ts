@@ -93,16 +93,20 @@ export class Executor {
         settle(() => reject(error))
       }
       const execute = (client: PostgresPoolClient) => {
-        // A connection that comes too late is not used.
-        if (isSettled) return client.release()
         connection = new Checkout(client)
-        client.query(this.#configOf(statement, values)).then((result) => {
+        client.query(this.#configOf(statement, values), (error, result) => {
+          if (error) return fail(error)
           if (isSettled) return
           connection?.end()
           settle(() => resolve(rowsOf(result)))
-        }, fail)
+        })
       }
-      this.#options.pool.connect().then(execute, fail).catch(fail)
+      this.#options.pool.connect((error, client) => {
+        if (client === undefined) fail(error)
+        // A connection that comes too late is not used.
+        else if (isSettled) client.release()
+        else execute(client)
+      })
     })
   }
 
