@@ -234,6 +234,7 @@ const folders = {
     items: ['connections', 'postgres-errors'],
     table: ['connections', 'postgres-errors', 'postgres-options', 'table-name'],
     upkeep: ['connections'],
+    diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'table'],
   },
   sessions: {
     data: [],

@@ -1,7 +1,9 @@
 import { withBatching } from '@stowage/core'
 import { type ByteStore, type Driver, type Env, withKeyOrder } from '@stowage/core/driver'
+import type { StoreDiagnostics } from '@stowage/core/tools'
 import { createPool, type OwnPool, type PostgresPool } from './connections/client-pool.ts'
 import { Executor } from './connections/executor.ts'
+import { checkPostgres } from './diagnosis/postgres-check.ts'
 import {
   type PostgresOptions,
   type ResolvedPostgresOptions,
@@ -36,7 +38,20 @@ export function postgres(options: PostgresOptions = {}): ByteStore {
     overlap: ['add', 'increment'],
   })
   const { batching = true } = options
-  return batching ? withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true }) : ordered
+  const batched = batching
+    ? withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true })
+    : ordered
+  return Object.assign(batched, { diagnostics: diagnosticsOf(options, resolved) })
+}
+
+function diagnosticsOf(
+  options: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): StoreDiagnostics {
+  return {
+    check: (given) => checkPostgres(createExecutor(options, resolved), resolved, given),
+    locate: async () => `table ${resolved.table}`,
+  }
 }
 
 /**
