@@ -93,9 +93,9 @@ function examplesOf(file: string): Example[] {
   })
 }
 
-/** The names that the packages export, with the module to import each from. */
-function exportedNames(): Map<string, string> {
-  const names = new Map<string, string>()
+/** The names that the packages export, with the modules to import each from. */
+function exportedNames(): Map<string, string[]> {
+  const names = new Map<string, string[]>()
   for (const name of readdirSync(join(root, 'packages'))) {
     for (const [entry, id] of [
       ['index', ''],
@@ -104,7 +104,9 @@ function exportedNames(): Map<string, string> {
       ['simulation/index', '/simulation'],
     ] as const) {
       const file = join(root, 'packages', name, 'dist', `${entry}.d.ts`)
-      for (const exportedName of namesIn(file)) names.set(exportedName, `@stowage/${name}${id}`)
+      for (const exportedName of namesIn(file)) {
+        names.set(exportedName, [...(names.get(exportedName) ?? []), `@stowage/${name}${id}`])
+      }
     }
   }
   return names
@@ -129,8 +131,9 @@ function namesIn(file: string): string[] {
   )
 }
 
-/** A module with the example in a function of its own; its imports come first. */
-function moduleOf({ code }: Example): string {
+/** A module with the example in a function of its own; its imports come first, preferably from its own package. */
+function moduleOf({ at, code }: Example): string {
+  const [, packageName] = at.split(/[\\/]/)
   const isImport = (line: string) => line.startsWith('import ')
   const lines = code.split('\n')
   const own = lines.filter(isImport).join('\n')
@@ -139,7 +142,10 @@ function moduleOf({ code }: Example): string {
     .filter(
       ([name]) => name !== 'default' && used.has(name) && !new RegExp(`\\b${name}\\b`).test(own),
     )
-    .map(([name, id]) => `import { ${name} } from '${id}'`)
+    .map(([name, ids]) => {
+      const id = ids.find((each) => each.split('/')[1] === packageName) ?? ids.at(-1)
+      return `import { ${name} } from '${id}'`
+    })
   const body = lines.filter((line) => !isImport(line)).join('\n')
   return `${automatic.join('\n')}\n${own}\nexport async function example() {\n${body}\n}\n`
 }
