@@ -94,16 +94,17 @@ function examplesOf(file: string): Example[] {
   })
 }
 
-/** The names that the packages export, with the module to import each from. */
-function exportedNames(): Map<string, string> {
-  const names = new Map<string, string>()
+/** The names that the packages export, with the modules to import each from. */
+function exportedNames(): Map<string, string[]> {
+  const names = new Map<string, string[]>()
   for (const name of readdirSync(join(root, 'packages'))) {
     const manifest = readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')
     for (const [path, target] of Object.entries<Target>(JSON.parse(manifest).exports)) {
       const file = join(root, 'packages', name, target.import?.types ?? target.types ?? '')
       if (!file.endsWith('.d.ts')) continue
       const id = `@stowage/${name}${path.slice(1)}`
-      for (const exportedName of namesIn(file)) names.set(exportedName, id)
+      for (const exportedName of namesIn(file))
+        names.set(exportedName, [...(names.get(exportedName) ?? []), id])
     }
   }
   return names
@@ -135,8 +136,9 @@ function namesIn(file: string): string[] {
   return [...declared.map(([, name = '']) => name), ...listed]
 }
 
-/** A module with the example in a function of its own; its imports come first. */
-function moduleOf({ code }: Example): string {
+/** A module with the example in a function of its own; its imports come first, preferably from its own package. */
+function moduleOf({ at, code }: Example): string {
+  const [, packageName] = at.split(/[\\/]/)
   const isImport = (line: string) => line.startsWith('import ')
   const lines = code.split('\n')
   const own = lines.filter(isImport).join('\n')
@@ -145,7 +147,10 @@ function moduleOf({ code }: Example): string {
     .filter(
       ([name]) => name !== 'default' && used.has(name) && !new RegExp(`\\b${name}\\b`).test(own),
     )
-    .map(([name, id]) => `import { ${name} } from '${id}'`)
+    .map(([name, ids]) => {
+      const id = ids.find((each) => each.split('/')[1] === packageName) ?? ids.at(-1)
+      return `import { ${name} } from '${id}'`
+    })
   const body = lines.filter((line) => !isImport(line)).join('\n')
   return `${automatic.join('\n')}\n${own}\nexport async function example() {\n${body}\n}\n`
 }

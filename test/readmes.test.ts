@@ -6,9 +6,11 @@ import { promisify } from 'node:util'
 import {
   type DynamoDBDatabase,
   type MemcachedServer,
+  type PostgresServer,
   type RedisServer,
   sharedDynamoDB,
   startMemcached,
+  startPostgres,
   startRedis,
 } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -40,11 +42,13 @@ const pages = [
 const blocks = pages.flatMap(blocksOf)
 let server: RedisServer
 let dynamo: DynamoDBDatabase
+let database: PostgresServer
 let memcached: MemcachedServer
 
 beforeAll(async () => {
   server = await startRedis()
   dynamo = await sharedDynamoDB()
+  database = await startPostgres()
   memcached = await startMemcached()
   rmSync(folder, { recursive: true, force: true })
   for (const { file, code } of blocks) {
@@ -60,6 +64,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop()
   await dynamo.stop()
+  await database.stop()
   await memcached.stop()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -147,7 +152,12 @@ function fileOf(file: string): string {
 
 /** @throws Error with the output if the process fails, or has not ended long before the deadline of a test */
 function node(...args: string[]): Promise<Outcome> {
-  const servers = { REDIS_URL: server.url, MEMCACHED_SERVERS: memcached.address, ...dynamo.env }
+  const servers = {
+    REDIS_URL: server.url,
+    MEMCACHED_SERVERS: memcached.address,
+    DATABASE_URL: database.url,
+    ...dynamo.env,
+  }
   const env = { ...process.env, ...servers }
   return execute(process.execPath, args, { env, timeout: 45_000, killSignal: 'SIGKILL' })
 }

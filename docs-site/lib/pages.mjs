@@ -28,6 +28,7 @@ const groups = [
       ['docs/drivers/redis.md', 'Redis and Valkey'],
       ['docs/drivers/memcached.md', 'Memcached'],
       ['docs/drivers/dynamodb.md', 'DynamoDB'],
+      ['docs/drivers/postgres.md', 'PostgreSQL'],
       ['docs/write-a-driver.md', 'Write a driver'],
     ],
   },

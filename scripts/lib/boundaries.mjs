@@ -11,6 +11,7 @@ const packages = {
   core: [],
   memory: driver,
   lmdb: driver,
+  postgres: driver,
   redis: driver,
   memcached: driver,
   dynamodb: driver,
@@ -19,7 +20,7 @@ const packages = {
   'http-cache': driver,
   bridges: ['core', 'sessions'],
   msgpack: ['core'],
-  drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb'],
+  drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb', 'postgres'],
   cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
   testing: ['core'],
   scenarios: ['core', 'sessions', 'testing'],
@@ -230,6 +231,13 @@ const folders = {
     upkeep: ['file', 'items', 'lmdb-errors', 'lmdb-options', 'opening', 'time'],
     writes: ['lmdb-errors'],
   },
+  postgres: {
+    connections: ['postgres-errors'],
+    items: ['connections', 'postgres-errors'],
+    table: ['connections', 'postgres-errors', 'postgres-options', 'table-name'],
+    upkeep: ['connections'],
+    diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'table'],
+  },
   sessions: {
     data: [],
     keys: [],
@@ -294,6 +302,7 @@ const folders = {
   'test-servers': {
     'fault-proxy': [],
     redis: ['ports', 'probe', 'server-process', 'tls-files', 'wait-until'],
+    postgres: ['account', 'ports', 'probe', 'server-process'],
   },
 }
 

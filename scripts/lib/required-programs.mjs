@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { step, UserError } from './cli.mjs'
 import { runOrThrow } from './run.mjs'
 
@@ -18,6 +18,13 @@ const programs = [
     brew: 'libmemcached && pecl install memcached',
     isInstalled: hasPhpMemcached,
   },
+  {
+    command: 'postgres',
+    apt: 'postgresql',
+    brew: 'postgresql',
+    isInstalled: hasPostgres,
+    prepare: forbidMainCluster,
+  },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
@@ -30,6 +37,7 @@ export async function ensurePrograms() {
   const missing = programs.filter(({ command, isInstalled = isOnPath }) => !isInstalled(command))
   if (missing.length === 0) return
   if (!canInstall()) throw new UserError(installInstructions(missing))
+  for (const { prepare } of missing) prepare?.()
   const packages = missing.map(({ apt }) => apt)
   await step(`Install ${packages.join(', ')} (Debian packages)`, () => install(packages))
 }
@@ -57,6 +65,22 @@ function hasPlainSasl() {
 function hasPhpMemcached() {
   const { stdout } = spawnSync('php', ['-m'], { encoding: 'utf8' })
   return /^memcached$/m.test(stdout ?? '')
+}
+
+/** Debian keeps the programs of each version in a folder of its own, outside of the PATH. */
+function hasPostgres(command) {
+  const versions = '/usr/lib/postgresql'
+  if (!existsSync(versions)) return isOnPath(command)
+  return readdirSync(versions).some((version) =>
+    existsSync(`${versions}/${version}/bin/${command}`),
+  )
+}
+
+/** The package of Debian would create a database for the machine. The tests create their own. */
+function forbidMainCluster() {
+  const folder = '/etc/postgresql-common/createcluster.d'
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(`${folder}/stowage-tests.conf`, 'create_main_cluster = false\n')
 }
 
 function canInstall() {

@@ -17,6 +17,7 @@ export const sections = {
   memcached: { tests: ['packages/memcached/'] },
   dynamodb: { tests: ['packages/dynamodb/'] },
   lmdb: { tests: ['packages/lmdb/'] },
+  postgres: { tests: ['packages/postgres/'] },
   sessions: { tests: ['packages/sessions/', 'packages/express/', 'test/sessions/'] },
   http: { tests: ['packages/http-cache/', 'test/http-cache/'] },
   bridges: { tests: ['packages/bridges/', 'test/bridges/'] },

@@ -2,6 +2,7 @@ import { dynamodb } from '@stowage/dynamodb'
 import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
+import { postgres } from '@stowage/postgres'
 import { redis } from '@stowage/redis'
 import { conformance, contractVersion } from '@stowage/testing'
 
@@ -80,6 +81,7 @@ async function differences() {
     redis(),
     memcached(),
     dynamodb({ table: 'cache', region: 'eu-central-1' }),
+    postgres({ logged: true }),
   ]
   const row = (title, cell) => `| ${title} | ${stores.map(cell).join(' | ')} |`
   const table = [

@@ -37,6 +37,11 @@ export const groupTexts = {
     "`raw` is a Map of objects, which all callers share; `raw-json` is a Map of JSON text, the baseline for caches that return copies. `stowage` is `memory({ values: 'shared' })`, `stowage-bytes` the default.",
     'a Map of objects',
   ],
+  postgres: [
+    'PostgreSQL',
+    '`raw` is a pool of `pg` with prepared statements and JSON.',
+    'pg with JSON',
+  ],
   lmdb: [
     'Files',
     '`raw` is a Map of JSON text in the memory of the process.',

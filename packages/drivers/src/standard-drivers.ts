@@ -1,8 +1,8 @@
 import { DriverRegistry } from '@stowage/core'
 
 /**
- * Returns a registry of all drivers of Stowage: `memory`, `redis`, `memcached`, `dynamodb` and `lmdb`. A driver is imported when
- * the environment selects it, so only the packages of drivers that are used have to be installed. The error for a missing
+ * Returns a registry of all drivers of Stowage: `memory`, `redis`, `memcached`, `dynamodb`, `lmdb` and `postgres`. A driver is
+ * imported when the environment selects it, so only the packages of drivers that are used have to be installed. The error for a missing
  * one contains the command that installs it. Add drivers of your own with `register`.
  *
  * @example
@@ -17,6 +17,7 @@ export function standardDrivers(): DriverRegistry {
     memcached: () => importOptional('memcached'),
     dynamodb: () => importOptional('dynamodb'),
     lmdb: () => importOptional('lmdb'),
+    postgres: () => importOptional('postgres'),
   })
 }
 
@@ -24,11 +25,12 @@ export function standardDrivers(): DriverRegistry {
  * Imports a package that need not be installed. Within `try`: there, esbuild leaves an import that it cannot
  * resolve to the run time.
  */
-async function importOptional(name: 'redis' | 'memcached' | 'dynamodb' | 'lmdb') {
+async function importOptional(name: 'redis' | 'memcached' | 'dynamodb' | 'lmdb' | 'postgres') {
   try {
     if (name === 'redis') return await import('@stowage/redis')
     if (name === 'memcached') return await import('@stowage/memcached')
     if (name === 'dynamodb') return await import('@stowage/dynamodb')
+    if (name === 'postgres') return await import('@stowage/postgres')
     return await import('@stowage/lmdb')
   } catch (error) {
     throw error instanceof Error ? error : new Error(String(error))

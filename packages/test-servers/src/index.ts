@@ -12,6 +12,11 @@ export {
   startMemcached,
 } from './memcached-server.ts'
 export { freePort } from './ports.ts'
+export {
+  type PostgresServer,
+  type PostgresServerOptions,
+  startPostgres,
+} from './postgres/postgres-server.ts'
 export { propertySeed } from './property-seed.ts'
 export { type Cluster, type ClusterOptions, startCluster } from './redis/cluster.ts'
 export { command, type RedisAddress } from './redis/redis-client.ts'

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Account } from './account.ts'
 
 /** How long a stopped server may take to stop, in milliseconds. */
 const maxStopMs = 1_000
@@ -34,6 +35,8 @@ export interface ServerProgram {
   readonly args: readonly string[]
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
+  /** @default the user of this process */
+  readonly account?: Account | undefined
   /** Polled until it resolves to `true`. */
   readonly isReady: () => Promise<boolean>
   /** @default 20_000 */
@@ -44,10 +47,15 @@ export interface ServerProgram {
 
 /** Starts a server. Resolves when it is ready. The server is killed when this process exits. */
 export async function startServerProcess(program: ServerProgram): Promise<ServerProcess> {
-  const { command, args, cwd, env } = program
+  const { command, args, cwd, env, account } = program
   const log = openLog(program.name)
   const stdio = ['ignore', log, log] as const
-  const child = spawn(command, args, { stdio: [...stdio], cwd, env: { ...process.env, ...env } })
+  const child = spawn(command, args, {
+    stdio: [...stdio],
+    cwd,
+    env: { ...process.env, ...env },
+    ...account,
+  })
   if (typeof log === 'number') closeSync(log) // The child has it.
   // A program that cannot be started emits `error` and never `exit`.
   const exited = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))

@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureTable } from '@stowage/dynamodb'
+import { ensureTable as ensurePostgresTable } from '@stowage/postgres'
 import {
   startCluster,
   startDynamoDB,
   startMemcached,
+  startPostgres,
   startRedis,
   startReplicated,
 } from '@stowage/test-servers'
@@ -51,6 +53,12 @@ export const backends = {
     const path = await mkdtemp(join(tmpdir(), 'stowage-lmdb-'))
     const stop = () => rm(path, { recursive: true, force: true })
     return backendOf('lmdb', { options: { path }, canList: true, stop })
+  },
+  postgres: async () => {
+    const { url, stop } = await startPostgres()
+    const options = { url, timeout: '20s', logged: true }
+    await ensurePostgresTable(options)
+    return backendOf('postgres', { options, canList: true, stop })
   },
   dynamodb: async () => {
     const { url, env, stop } = await startDynamoDB()

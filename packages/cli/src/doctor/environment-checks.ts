@@ -106,7 +106,7 @@ function memoryFindings(report: EnvReport | undefined, variables: Variables): Fi
       severity: 'warning',
       subject: roles.map((role) => `${role.toUpperCase()}_DRIVER`).join(', '),
       problem: `The ${roles.join(' and the ')} store is the memory of one process, and ends with it.`,
-      remedy: 'Set CACHE_DRIVER to redis, memcached, dynamodb or lmdb.',
+      remedy: 'Set CACHE_DRIVER to redis, memcached, dynamodb, postgres or lmdb.',
     },
   ]
 }

@@ -22,6 +22,11 @@ export interface KeyOrderOptions {
    * @default until they have settled
    */
   readonly timeout?: Duration | undefined
+  /**
+   * Operations whose calls for one key do not wait for each other, because the store keeps their order itself, for example
+   * by merging them. They still wait for those of other operations. @default none
+   */
+  readonly overlap?: readonly ('add' | 'increment')[] | undefined
 }
 
 /**
@@ -36,7 +41,8 @@ export interface KeyOrderOptions {
  */
 export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOptions = {}): S {
   const inner = store as unknown as AnyStore
-  const { timeout } = options
+  const { timeout, overlap = [] } = options
+  const overlapping: ReadonlySet<StoreOperation> = new Set(overlap)
   const order = new KeyOrder(timeout === undefined ? undefined : milliseconds(timeout))
   const waitedTooLong = (operation: string, key?: string) => () =>
     new CacheError(
@@ -49,6 +55,7 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
     lifecycle.assertOpen(operation)
     if (!singleKeyWrites.has(operation)) return call()
     const key = args[0] as string
+    if (overlapping.has(operation)) return order.overlap(operation, key, call, undefined)
     return order.run([key], true, call, waitedTooLong(operation, key))
   })
   // The calls that wait for others have not reached the store yet.

@@ -1,0 +1,127 @@
+import pg from 'pg'
+import type { Parameter, Row } from './statement.ts'
+
+export interface QueryConfig {
+  readonly name?: string | undefined
+  readonly text: string
+  readonly values: readonly Parameter[]
+  readonly rowMode: 'array'
+  readonly types: unknown
+}
+
+/** The part of a client of `pg` that the store uses. With callbacks: the promises of `pg` cost a tenth of a call. */
+export interface PostgresClient {
+  query(
+    config: QueryConfig,
+    callback: (error: Error | null | undefined, result: { readonly rows: unknown[] }) => void,
+  ): void
+}
+
+/** A client of a pool. */
+export interface PostgresPoolClient extends PostgresClient {
+  release(error?: Error | boolean): void
+  on(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** The part of a `Pool` of `pg` that the store uses. */
+export interface PostgresPool {
+  connect(
+    callback: (error: Error | undefined, client: PostgresPoolClient | undefined) => void,
+  ): void
+}
+
+export interface PoolSettings {
+  readonly url: string | undefined
+  readonly password: string | (() => string | Promise<string>) | undefined
+  readonly ssl: unknown
+  readonly maxConnections: number
+  readonly timeoutMs: number
+  /** Whether a pooler assigns a server connection to each transaction. Then sessions have no settings. */
+  readonly transactionPooling: boolean
+}
+
+/** Connections that the store itself has opened. */
+export interface OwnPool extends PostgresPool {
+  /** Closes the connections that nothing uses. */
+  end(): Promise<void>
+  /** Closes all connections, also to a server that does not reply. */
+  destroy(): void
+}
+
+/** Creates a pool. It connects when it is used. */
+export function createPool(settings: PoolSettings): OwnPool {
+  const { url, password, ssl, maxConnections, timeoutMs, transactionPooling } = settings
+  const clients = new Set<pg.PoolClient>()
+  const pool = new pg.Pool({
+    ...(url !== undefined && { connectionString: withoutOptions(url) }),
+    ...(password !== undefined && { password }),
+    ...(ssl !== undefined && { ssl: ssl as NonNullable<pg.PoolConfig['ssl']> }),
+    ...(!transactionPooling && { options: sessionOptions(url, timeoutMs) }),
+    max: maxConnections,
+    connectionTimeoutMillis: timeoutMs,
+    allowExitOnIdle: true,
+    keepAlive: true,
+    application_name: 'stowage',
+  })
+  // A connection that was lost while nothing used it. The next call opens another one.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => void clients.add(client))
+  pool.on('remove', (client) => void clients.delete(client))
+  return {
+    connect: (callback) => pool.connect(callback),
+    end: () => pool.end(),
+    destroy: () => {
+      for (const client of clients) streamOf(client)?.destroy()
+    },
+  }
+}
+
+/**
+ * Settings of a session that executes nothing but the statements of the store. The server gives up when the store does.
+ * A lock is waited for half as long, so that there is time to execute the calls of a batch one by one. Each statement is
+ * planned once: its plan depends on the length of the arrays otherwise, and planning takes longer than executing. A plan that
+ * was made when the table had a few rows must not read the whole table when it has many.
+ */
+function sessionOptions(url: string | undefined, timeoutMs: number): string {
+  const own = [
+    `statement_timeout=${timeoutMs}`,
+    `lock_timeout=${Math.ceil(timeoutMs / 2)}`,
+    'enable_seqscan=off',
+    'plan_cache_mode=force_generic_plan',
+    'default_transaction_isolation=read\\ committed',
+  ]
+  const given = url === undefined ? undefined : parameterOf(url, 'options')
+  return [...own.map((setting) => `-c ${setting}`), ...(given ? [given] : [])].join(' ')
+}
+
+/** The client prefers parameters of the URL to its options. */
+function withoutOptions(url: string): string {
+  if (parameterOf(url, 'options') === undefined) return url
+  const parsed = new URL(url)
+  parsed.searchParams.delete('options')
+  return parsed.href
+}
+
+function parameterOf(url: string, name: string): string | undefined {
+  return URL.canParse(url) ? (new URL(url).searchParams.get(name) ?? undefined) : undefined
+}
+
+function streamOf(client: unknown): { destroy(): void } | undefined {
+  return (client as { connection?: { stream?: { destroy(): void } } }).connection?.stream
+}
+
+/** Returns the values of all rows as the server sent them: the application may have changed how `pg` parses types. */
+const asText = { length: 0, getTypeParser: () => (text: string) => text }
+
+export function queryConfig(
+  text: string,
+  values: readonly Parameter[],
+  name: string | undefined,
+): QueryConfig {
+  return { name, text, values, rowMode: 'array', types: asText }
+}
+
+export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
+  return rows as Row[]
+}

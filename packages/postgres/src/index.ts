@@ -1,0 +1,10 @@
+export type {
+  PostgresClient,
+  PostgresPool,
+  PostgresPoolClient,
+  QueryConfig,
+} from './connections/client-pool.ts'
+export type { Parameter } from './connections/statement.ts'
+export { default, ensureTable, postgres } from './postgres-driver.ts'
+export type { PostgresOptions, TableMode } from './postgres-options.ts'
+export { type TableDefinition, tableStatements } from './table/table-statements.ts'

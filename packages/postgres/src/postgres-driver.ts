@@ -1,0 +1,151 @@
+import { withBatching } from '@stowage/core'
+import { type ByteStore, type Driver, type Env, withKeyOrder } from '@stowage/core/driver'
+import type { StoreDiagnostics } from '@stowage/core/tools'
+import { createPool, type OwnPool, type PostgresPool } from './connections/client-pool.ts'
+import { Executor } from './connections/executor.ts'
+import { checkPostgres } from './diagnosis/postgres-check.ts'
+import {
+  type PostgresOptions,
+  type ResolvedPostgresOptions,
+  resolveOptions,
+  type TableMode,
+  tableModes,
+} from './postgres-options.ts'
+import { PostgresStore, type Upkeep } from './postgres-store.ts'
+import { prepareTable } from './table/table.ts'
+import { isTableName, tableNameRule } from './table-name.ts'
+import { Sweep } from './upkeep/sweep.ts'
+
+/** Larger items are sent alone: what is sent at once has to fit into the memory of both sides. */
+const maxBatchedBytes = 64 * 1024
+
+/**
+ * Creates a store on a table of PostgreSQL. It connects with the first command.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones
+ * @example
+ * const cache = new Cache(postgres({ url: process.env['DATABASE_URL'], ensureTable: 'create' }))
+ * await cache.set('k', { n: 1 }, { ttl: '10m' })
+ * await cache.close()
+ */
+export function postgres(options: PostgresOptions = {}): ByteStore {
+  const resolved = resolveOptions(options)
+  const executor = createExecutor(options, resolved)
+  const store = new PostgresStore(executor, resolved, upkeepOf(executor, resolved))
+  // Statements overtake each other, because they are executed on several connections.
+  const ordered = withKeyOrder(store, {
+    timeout: resolved.timeoutMs,
+    overlap: ['add', 'increment'],
+  })
+  const { batching = true } = options
+  const batched = batching
+    ? withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true })
+    : ordered
+  return Object.assign(batched, { diagnostics: diagnosticsOf(options, resolved) })
+}
+
+function diagnosticsOf(
+  options: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): StoreDiagnostics {
+  return {
+    check: (given) => checkPostgres(createExecutor(options, resolved), resolved, given),
+    locate: async () => `table ${resolved.table}`,
+  }
+}
+
+/**
+ * Creates the table if it does not exist (`'create'`, the default), or only checks it (`'verify'`). For scripts that set up
+ * an environment.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the statement that creates a valid table
+ * @example
+ * await ensureTable({ url: process.env['DATABASE_URL'], table: 'sessions', logged: true })
+ */
+export async function ensureTable(
+  options: Omit<PostgresOptions, 'ensureTable'>,
+  mode: Exclude<TableMode, 'off'> = 'create',
+): Promise<void> {
+  const resolved = resolveOptions(options)
+  const executor = createExecutor(options, resolved)
+  try {
+    await prepareTable(executor, resolved, mode)
+  } finally {
+    await executor.close()
+  }
+}
+
+function createExecutor(options: PostgresOptions, resolved: ResolvedPostgresOptions): Executor {
+  const { pool, url, password, ssl } = options
+  const { timeoutMs, preparedStatements } = resolved
+  let ownPool: OwnPool | undefined
+  const createOwn = () => {
+    ownPool = createPool({ ...resolved, url, password, ssl })
+    return ownPool
+  }
+  const injected: PostgresPool | undefined = typeof pool === 'function' ? pool() : pool
+  return new Executor({ pool: injected ?? createOwn(), ownPool, timeoutMs, preparedStatements })
+}
+
+function upkeepOf(executor: Executor, resolved: ResolvedPostgresOptions): Upkeep {
+  const { ensureTable: mode } = resolved
+  const sweep = new Sweep(executor, resolved)
+  let isPrepared = mode === 'off'
+  let preparation: Promise<void> | undefined
+  const prepare = () => {
+    if (isPrepared || mode === 'off') return undefined
+    preparation ??= prepareTable(executor, resolved, mode).then(
+      () => {
+        isPrepared = true
+      },
+      (error) => {
+        // The next call tries again.
+        preparation = undefined
+        throw error
+      },
+    )
+    return preparation
+  }
+  return { prepare, onWrite: () => sweep.start(), close: () => sweep.close() }
+}
+
+/**
+ * The driver for `CACHE_DRIVER=postgres` and `SESSION_DRIVER=postgres`. Each role has a table of its own: that of sessions
+ * is logged.
+ *
+ * @example
+ * const registry = new DriverRegistry({ postgres: () => import('@stowage/postgres') })
+ * const variables = { CACHE_DRIVER: 'postgres', DATABASE_URL: 'postgres://127.0.0.1/app' }
+ * const configured = await cachesFromEnv(variables, registry)
+ * await configured.close()
+ */
+const driver: Driver<PostgresOptions> = {
+  name: 'postgres',
+  create: postgres,
+  fromEnv: (env) => ({
+    url: urlFromEnv(env),
+    table: tableFromEnv(env),
+    logged: env.flag('POSTGRES_LOGGED') ?? env.role === 'session',
+    ensureTable: env.choice('POSTGRES_ENSURE_TABLE', tableModes),
+    maxConnections: env.integer('POSTGRES_MAX_CONNECTIONS', 1, 100),
+    transactionPooling: env.flag('POSTGRES_TRANSACTION_POOLING'),
+  }),
+  backendId: ({ url, table }) => JSON.stringify([url, table]),
+}
+export default driver
+
+/** `DATABASE_URL` is what the application itself, and services that host it, use. */
+function urlFromEnv(env: Env): string | undefined {
+  const name = env.text('POSTGRES_URL') === undefined ? 'DATABASE_URL' : 'POSTGRES_URL'
+  const example = 'postgres://user:password@host:5432/database'
+  return env.url(name, ['postgres:', 'postgresql:'], example)?.href
+}
+
+/** Roles do not share a table: that of the cache is not logged. */
+function tableFromEnv(env: Env): string {
+  const isSession = env.role === 'session'
+  const variable = isSession ? 'SESSION_TABLE' : 'CACHE_TABLE'
+  const table = env.text(variable) ?? (isSession ? 'stowage_sessions' : 'stowage_cache')
+  if (!isTableName(table)) env.problem(variable, `is not valid. Use ${tableNameRule}.`)
+  return table
+}

@@ -1,0 +1,78 @@
+import { CacheError } from '@stowage/core'
+import type { Executor } from '../connections/executor.ts'
+import { type Statement, statement } from '../connections/statement.ts'
+import { sqlState } from '../postgres-errors.ts'
+import type { ResolvedPostgresOptions, TableMode } from '../postgres-options.ts'
+import { tableStatements } from './table-statements.ts'
+
+/** Another process has created the table at the same moment: duplicate object, relation or entry of a catalog. */
+const duplicateStates: ReadonlySet<string | undefined> = new Set(['42710', '42P07', '23505'])
+
+const expectedColumns = 'key text C, value text, bytes bytea, expires_at timestamp with time zone'
+
+/** One row if the table exists: whether it is logged, the encoding of the database, its columns and its primary key. */
+export const describeTable: Statement = statement(
+  `SELECT c.relpersistence, current_setting('server_encoding'),
+    (SELECT string_agg(
+        a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+          || CASE WHEN l.collname = 'C' THEN ' C' ELSE '' END, ', ' ORDER BY a.attnum)
+      FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    (SELECT string_agg(a.attname, ', ') FROM pg_index i
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+      WHERE i.indrelid = c.oid AND i.indisprimary)
+  FROM pg_class c WHERE c.oid = to_regclass($1)`,
+  { isRead: true },
+)
+
+/**
+ * Checks that the table exists, and that it is as the store needs it. `'create'` creates a missing one, and changes
+ * nothing else.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the statement that creates a valid table
+ */
+export async function prepareTable(
+  executor: Executor,
+  options: ResolvedPostgresOptions,
+  mode: Exclude<TableMode, 'off'>,
+): Promise<void> {
+  let problem = await tableProblem(executor, options)
+  if (problem === missing && mode === 'create') {
+    await create(executor, options)
+    problem = await tableProblem(executor, options)
+  }
+  if (problem === undefined) return
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `postgres ensureTable failed: the table "${options.table}" ${problem}. A valid table is created by ` +
+      `ensureTable: 'create', or by\n${tableStatements(options)}`,
+    { store: 'postgres', operation: 'ensureTable' },
+  )
+}
+
+const missing = 'does not exist'
+
+/** What is wrong with the table, as the continuation of a sentence that begins with it. */
+export async function tableProblem(
+  executor: Executor,
+  { quotedTable, logged }: ResolvedPostgresOptions,
+): Promise<string | undefined> {
+  const [row] = await executor.run(describeTable, [quotedTable])
+  if (row === undefined) return missing
+  const [persistence, encoding, columns, primaryKey] = row
+  if (columns !== expectedColumns || primaryKey !== 'key') return 'has other columns'
+  if (encoding !== 'UTF8') return `is in a database with the encoding ${encoding} instead of UTF8`
+  const isLogged = persistence === 'p'
+  if (isLogged === logged) return undefined
+  return isLogged
+    ? 'is logged, and the option logged is false'
+    : 'is UNLOGGED, and the option logged is true'
+}
+
+async function create(executor: Executor, options: ResolvedPostgresOptions): Promise<void> {
+  try {
+    await executor.run(statement(tableStatements(options)), [])
+  } catch (error) {
+    if (!duplicateStates.has(sqlState(error))) throw error
+  }
+}

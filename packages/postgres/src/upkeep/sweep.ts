@@ -1,0 +1,112 @@
+import type { Executor } from '../connections/executor.ts'
+import { type Statement, statement } from '../connections/statement.ts'
+
+/** Pages of the table that are read at once: 2 MiB. */
+const pagesPerStep = 256
+/** After a step, the sweep pauses for this many times as long: it is one percent of the load of a connection. */
+const pauseFactor = 99
+const minPauseMs = 20
+/** Another process continues if this one has not ended its step by then. */
+const leaseMs = 60_000
+
+/** The step of a process. */
+interface Step {
+  readonly claim: Statement
+  readonly sweep: Statement
+  readonly release: Statement
+}
+
+/**
+ * The row with the empty key, which no item has, contains the next page. It expires when the next step is due: a process
+ * that replaces it then makes the step. So one process at a time sweeps, by the clock of the server.
+ */
+function stepOf(table: string): Step {
+  const after = (ms: string) => `clock_timestamp() + ${ms}::float8 * interval '1 millisecond'`
+  return {
+    claim:
+      statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '0', ${after('$1')})
+      ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
+      WHERE t.expires_at <= clock_timestamp() RETURNING t.value`),
+    // A row that a call has locked is skipped: the sweep never waits for a lock.
+    sweep: statement(`WITH expired AS (
+        SELECT t.ctid FROM ${table} t
+        WHERE t.ctid >= $1::tid AND t.ctid < $2::tid
+          AND t.expires_at <= clock_timestamp() AND t.key <> ''
+        FOR UPDATE SKIP LOCKED
+      ), deleted AS (
+        DELETE FROM ${table} t WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM expired))
+          AND t.expires_at <= clock_timestamp() RETURNING 1
+      )
+      SELECT (SELECT count(*) FROM deleted), pg_relation_size($3::regclass) / current_setting('block_size')::int`),
+    release: statement(
+      `UPDATE ${table} SET value = $1, expires_at = ${after('$2')} WHERE key = ''`,
+    ),
+  }
+}
+
+export interface SweepOptions {
+  readonly quotedTable: string
+  readonly sweepIntervalMs: number
+}
+
+/** Deletes expired rows in the background, once the store has written something. */
+export class Sweep {
+  readonly #executor: Executor
+  readonly #options: SweepOptions
+  readonly #step: Step
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(executor: Executor, options: SweepOptions) {
+    this.#executor = executor
+    this.#options = options
+    this.#step = stepOf(options.quotedTable)
+  }
+
+  /** Starts on the first call. The first step follows within an interval, at another time in each process. */
+  start(): void {
+    if (this.#timer !== undefined || this.#isClosed) return
+    this.#schedule(this.#options.sweepIntervalMs * Math.random())
+  }
+
+  /** Resolves when the step that is being made has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    await this.#running
+  }
+
+  #schedule(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#running = this.#tryStep()
+    }, ms).unref()
+  }
+
+  async #tryStep(): Promise<void> {
+    // Calls of the application report the same error, if it lasts.
+    const pauseMs = await this.#makeStep().catch(() => undefined)
+    if (!this.#isClosed)
+      this.#schedule(pauseMs ?? this.#options.sweepIntervalMs * (0.5 + Math.random()))
+  }
+
+  /** Resolves to the time until the next step; `undefined` if another process sweeps. */
+  async #makeStep(): Promise<number | undefined> {
+    const [state] = await this.#executor.run(this.#step.claim, [String(leaseMs)])
+    if (state === undefined) return undefined
+    const page = Number(state[0])
+    const startedAt = performance.now()
+    const { quotedTable, sweepIntervalMs } = this.#options
+    const nextPage = page + pagesPerStep
+    const [result] = await this.#executor.run(this.#step.sweep, [
+      `(${page},0)`,
+      `(${nextPage},0)`,
+      quotedTable,
+    ])
+    const isEnd = nextPage >= Number(result?.[1])
+    const tookMs = performance.now() - startedAt
+    const pauseMs = isEnd ? sweepIntervalMs : Math.max(minPauseMs, tookMs * pauseFactor)
+    await this.#executor.run(this.#step.release, [String(isEnd ? 0 : nextPage), String(pauseMs)])
+    return pauseMs
+  }
+}

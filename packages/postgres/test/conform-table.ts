@@ -1,0 +1,30 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
+import { type PostgresServer, startPostgres, type variantGroups } from '@stowage/test-servers'
+import { conform } from '@stowage/testing'
+import { afterAll, beforeAll, describe, test } from 'vitest'
+
+/** Holds the store to its contract, with a server of its own. */
+export function conformTable(
+  title: string,
+  optionsFor: (server: PostgresServer) => PostgresOptions,
+  groups?: typeof variantGroups,
+): void {
+  describe(title, () => {
+    let server: PostgresServer
+
+    beforeAll(async () => {
+      server = await startPostgres()
+      await ensureTable(optionsFor(server))
+    })
+    afterAll(() => server.stop())
+
+    // A busy machine takes seconds for thousands of concurrent calls.
+    conform(test, () => postgres({ timeout: '30s', ...optionsFor(server) }), {
+      wait: async (ms) => sleep(ms),
+      concurrent: test.concurrent,
+      sharedBackend: true,
+      groups,
+    })
+  })
+}

@@ -1,0 +1,179 @@
+import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
+import {
+  type FaultProxy,
+  freePort,
+  type PostgresServer,
+  runningTimeOf,
+  startPostgres,
+  startProxy,
+} from '@stowage/test-servers'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+
+/** Longer than a busy machine stops the server. */
+const timeoutMs = 1_500
+const slackMs = 2_000
+const patient = { timeout: 20_000 }
+
+let server: PostgresServer
+let proxy: FaultProxy
+const cleanups: (() => unknown)[] = []
+
+beforeAll(async () => {
+  // Three connections are reserved for the superuser.
+  server = await startPostgres({ settings: { max_connections: '12' } })
+  await ensureTable({ url: server.url })
+})
+beforeEach(async () => {
+  proxy = await startProxy(server.port)
+  cleanups.push(() => proxy.stop())
+})
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+afterAll(() => server.stop())
+
+function storeWith(options: PostgresOptions = {}) {
+  const place = options.pool === undefined ? { url: urlOf(proxy.port) } : {}
+  const store = postgres({ timeout: timeoutMs, ...place, ...options })
+  cleanups.push(() => store.close())
+  return store
+}
+
+function urlOf(port: number): string {
+  return server.url.replace(`:${server.port}`, `:${port}`)
+}
+
+function poolWith(options: pg.PoolConfig = {}): pg.Pool {
+  const pool = new pg.Pool({ connectionString: server.url, ...options }).on('error', () => {})
+  cleanups.push(() => pool.end())
+  return pool
+}
+
+async function waitUntilSucceeds(call: () => unknown): Promise<void> {
+  await vi.waitFor(async () => call(), patient)
+}
+
+test('an increment whose reply is lost is executed once, and rejects', async () => {
+  const store = storeWith({ maxConnections: 1 })
+  await store.delete('n')
+  await store.increment('n', 1)
+  const lost = proxy.cutReplies()
+  await expect(store.increment('n', 1)).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  await lost
+  await waitUntilSucceeds(async () => expect(await store.get('n')).toBe('2'))
+})
+
+test('a read whose connection ends is repeated', async () => {
+  const store = storeWith({ maxConnections: 1 })
+  await store.set('k', 'v')
+  const lost = proxy.cutReplies({ after: 10 })
+  expect(await store.get('k')).toBe('v')
+  await lost
+  proxy.cut()
+  expect(await store.get('k')).toBe('v')
+})
+
+test('a late reply is never that of another call', async () => {
+  const store = storeWith({ maxConnections: 2 })
+  const keys = Array.from({ length: 20 }, (_, index) => `late:${index}`)
+  await store.setMany(keys.map((key) => [key, key]))
+  for (const key of keys.slice(0, 3)) {
+    proxy.mute(true, 'replies')
+    await expect(store.get(key)).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+    proxy.mute(false, 'replies')
+    await Promise.all(
+      keys.map(async (other) => {
+        expect(await store.get(other)).toBe(other)
+      }),
+    )
+  }
+})
+
+test('calls fail at once when nothing listens', async () => {
+  const store = storeWith({ url: urlOf(await freePort()), timeout: 60_000 })
+  const took = await runningTimeOf(() => store.get('k'))
+  await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  await expect(store.set('k', 'v')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  expect(took).toBeLessThan(slackMs)
+})
+
+test('when the server is killed, calls settle, and nothing acknowledged is lost from a logged table', async () => {
+  const own = await startPostgres({ settings: { synchronous_commit: 'on' } })
+  cleanups.push(() => own.stop())
+  const options = { url: own.url, table: 'sessions', logged: true }
+  await ensureTable(options)
+  const store = storeWith(options)
+  await store.set('k', 'v')
+  const calls = Array.from({ length: 200 }, (_, index) => store.set(`k${index}`, 'v'))
+  const outcomes = Promise.allSettled(calls)
+  await own.crash()
+  const acknowledged = (await outcomes).flatMap(({ status }, index) =>
+    status === 'fulfilled' ? [`k${index}`] : [],
+  )
+  await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  await own.restart()
+  await waitUntilSucceeds(async () => expect(await store.get('k')).toBe('v'))
+  expect(await store.getMany(acknowledged)).toEqual(acknowledged.map(() => 'v'))
+})
+
+test('connections that an administrator ends are replaced', async () => {
+  const store = storeWith({ maxConnections: 2 })
+  await store.set('k', 'v')
+  const admin = poolWith({ max: 1 })
+  const end = () =>
+    admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE application_name = 'stowage'`)
+  for (let count = 0; count < 5; count++) {
+    await end()
+    expect(await store.get('k')).toBe('v')
+  }
+})
+
+test('a pool of the application without a free connection', async () => {
+  const pool = poolWith({ max: 1 })
+  const store = storeWith({ pool })
+  const client = await pool.connect()
+  const took = await runningTimeOf(() => store.get('k'))
+  expect(took).toBeLessThan(timeoutMs + slackMs)
+  await expect(store.set('k', '1')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+  client.release()
+  await store.set('k', '2')
+  expect(await store.get('k')).toBe('2')
+  expect(pool.waitingCount).toBe(0)
+  expect(pool.idleCount).toBe(1)
+})
+
+test('a server without a free connection', async () => {
+  const admin = poolWith({ max: 20 })
+  await admin.query('CREATE ROLE app LOGIN')
+  await admin.query('GRANT ALL ON stowage_cache TO app')
+  const url = server.url.replace('postgres@', 'app@')
+  const others = poolWith({ connectionString: url, max: 9 })
+  const taken = await Promise.all(Array.from({ length: 8 }, () => others.connect()))
+  const store = storeWith({ url })
+  await expect(store.get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_UNAVAILABLE',
+    message: expect.stringContaining('maxConnections'),
+  })
+  // It waits for a connection that becomes free before its deadline.
+  const patientStore = storeWith({ url, timeout: '20s', maxConnections: 1 })
+  const call = patientStore.set('k', 'v')
+  for (const client of taken) client.release(true)
+  await call
+  expect(await patientStore.get('k')).toBe('v')
+})
+
+test('close settles while the server is frozen', async () => {
+  const own = await startPostgres()
+  cleanups.push(() => own.stop())
+  const store = postgres({ url: own.url, timeout: timeoutMs })
+  await store.ping()
+  own.kill('SIGSTOP')
+  const calls = Promise.allSettled([store.get('a'), store.set('b', '1')])
+  const took = await runningTimeOf(() => store.close())
+  expect(took).toBeLessThan(3 * timeoutMs + slackMs)
+  for (const outcome of await calls) {
+    expect(outcome).toMatchObject({ reason: { code: 'ERR_CACHE_TIMEOUT' } })
+  }
+})

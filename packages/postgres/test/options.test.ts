@@ -1,0 +1,72 @@
+import { cachesFromEnv, DriverRegistry } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
+import driver, { postgres, tableStatements } from '@stowage/postgres'
+import { expect, test } from 'vitest'
+
+const code = 'ERR_CACHE_CONFIG'
+
+test.each([
+  { url: 'http://127.0.0.1' },
+  { url: 'postgres' },
+  { table: 'a"b' },
+  { table: 'a.b.c' },
+  { table: '' },
+  { ensureTable: 'drop' },
+  { maxConnections: 0 },
+  { maxValueBytes: '1GiB' },
+  { timeout: 0 },
+  { sweepInterval: '30d' },
+  { url: 'postgres://127.0.0.1', pool: { connect: () => {} } },
+])('rejects %o', (options) => {
+  expect(() => postgres(options as object)).toThrow(expect.objectContaining({ code }))
+})
+
+test('rejects unknown options', () => {
+  expect(() => postgres({ tabel: 'a' } as object)).toThrow('Did you mean table?')
+})
+
+test('reads the environment: each role has a table of its own', () => {
+  const variables = { DATABASE_URL: 'postgres://db/app', POSTGRES_ENSURE_TABLE: 'create' }
+  expect(driver.fromEnv(new Env(variables, 'cache'))).toMatchObject({
+    url: 'postgres://db/app',
+    table: 'stowage_cache',
+    logged: false,
+    ensureTable: 'create',
+  })
+  expect(driver.fromEnv(new Env(variables, 'session'))).toMatchObject({
+    table: 'stowage_sessions',
+    logged: true,
+  })
+  const own = { ...variables, POSTGRES_URL: 'postgres://other/app', SESSION_TABLE: 'web.sessions' }
+  expect(driver.fromEnv(new Env(own, 'session'))).toMatchObject({
+    url: 'postgres://other/app',
+    table: 'web.sessions',
+  })
+})
+
+test('reports invalid variables, and masks the password', async () => {
+  const registry = new DriverRegistry({ postgres: () => import('@stowage/postgres') })
+  const variables = {
+    CACHE_DRIVER: 'postgres',
+    DATABASE_URL: 'mysql://user:secret@db/app',
+    CACHE_TABLE: 'no table',
+    POSTGRES_ENSURE_TABLE: 'x',
+  }
+  const error = await cachesFromEnv(variables, registry).catch((reason: unknown) => reason)
+  expect(error).toMatchObject({
+    problems: [
+      { variable: 'DATABASE_URL' },
+      { variable: 'CACHE_TABLE' },
+      { variable: 'POSTGRES_ENSURE_TABLE' },
+    ],
+  })
+  expect(String(error)).not.toContain('secret')
+})
+
+test('the statement for migrations quotes the name', () => {
+  expect(tableStatements({ table: 'app.cache' })).toContain(
+    'UNLOGGED TABLE IF NOT EXISTS "app"."cache"',
+  )
+  expect(tableStatements({ logged: true })).toContain('CREATE TABLE IF NOT EXISTS "stowage_cache"')
+  expect(() => tableStatements({ table: 'a; b' })).toThrow(expect.objectContaining({ code }))
+})

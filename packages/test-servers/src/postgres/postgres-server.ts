@@ -1,0 +1,160 @@
+import { spawnSync } from 'node:child_process'
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Account, unprivilegedAccount } from '../account.ts'
+import { freePort, startOnPort } from '../ports.ts'
+import { probe } from '../probe.ts'
+import { type ServerProcess, startServerProcess } from '../server-process.ts'
+
+const remedy = 'install it: apt-get install postgresql'
+/** Where Debian installs the programs of each version. They are not on the PATH. */
+const debianFolder = '/usr/lib/postgresql'
+// It recovers after it was killed.
+const readyTimeoutMs = 60_000
+
+/** Data that need not survive a crash of the machine, in little memory. */
+const settings = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  shared_buffers: '32MB',
+  max_wal_size: '256MB',
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+}
+
+export interface PostgresServer extends ServerProcess {
+  readonly port: number
+  /** Of the superuser, who needs no password. */
+  readonly url: string
+  /** Kills the server if it runs, and starts it again with the same data on the same port. */
+  readonly restart: () => Promise<void>
+  /** Kills the server, and keeps its data for `restart`. Resolves when it has exited. */
+  readonly crash: () => Promise<void>
+}
+
+export interface PostgresServerOptions {
+  /** Further settings, for example `{ max_connections: '5' }`. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+/**
+ * Starts PostgreSQL on a free loopback port, with a new database in a folder of its own. It is killed when this process
+ * exits, and its folder is removed by `stop()`.
+ */
+export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
+  const account = unprivilegedAccount()
+  const folder = mkdtempSync(join(tmpdir(), 'stowage-postgres-'))
+  if (account !== undefined) chownSync(folder, account.uid, account.gid)
+  createData(folder, account)
+  return startOnPort(freePort, async (port) => {
+    let running = await launch(folder, port, account, options)
+    const stopped = () => killAll(running)
+    return {
+      get pid() {
+        return running.pid
+      },
+      port,
+      url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+      kill: (signal) => signalAll(running, signal),
+      crash: stopped,
+      restart: async () => {
+        await stopped()
+        running = await launch(folder, port, account, options)
+      },
+      stop: async () => {
+        await stopped()
+        rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+      },
+    }
+  })
+}
+
+function createData(folder: string, account: Account | undefined): void {
+  const init = ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '-E', 'UTF8']
+  const flags = ['--locale=C', '--no-sync', '--no-instructions']
+  const { status, error, stderr } = spawnSync(program('initdb'), [...init, ...flags], {
+    cwd: folder,
+    encoding: 'utf8',
+    ...account,
+  })
+  if (status === 0) return
+  rmSync(folder, { recursive: true, force: true })
+  if (error !== undefined) throw new Error(`PostgreSQL cannot be started: ${remedy}`)
+  throw new Error(`initdb failed: ${stderr}`)
+}
+
+function launch(
+  folder: string,
+  port: number,
+  account: Account | undefined,
+  { settings: further = {} }: PostgresServerOptions,
+): Promise<ServerProcess> {
+  const args = Object.entries({ ...settings, ...further }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ])
+  return startServerProcess({
+    name: 'PostgreSQL',
+    remedy,
+    command: program('postgres'),
+    args: ['-D', join(folder, 'data'), '-p', `${port}`, ...args],
+    cwd: folder,
+    account,
+    isReady: () => acceptsConnections(port),
+    readyTimeoutMs,
+  })
+}
+
+/** The program of the newest version that is installed. */
+function program(name: string): string {
+  if (!existsSync(debianFolder)) return name
+  const versions = readdirSync(debianFolder).sort((a, b) => Number(b) - Number(a))
+  const paths = versions.map((version) => join(debianFolder, version, 'bin', name))
+  return paths.find((path) => existsSync(path)) ?? name
+}
+
+/** A server that recovers accepts connections, and replies with an error. */
+function acceptsConnections(port: number): Promise<boolean> {
+  return probe({ port, tls: false, request: startupMessage(), reply: /^R/ })
+}
+
+/** Opens a session of the superuser: the length of the message, version 3.0 of the protocol, and parameters. */
+function startupMessage(): string {
+  const parameters = 'user\0postgres\0database\0postgres\0\0'
+  return `\0\0\0${String.fromCharCode(8 + parameters.length)}\0\x03\0\0${parameters}`
+}
+
+/** The server has a process for each connection. When it is killed, these end too, unless they are stopped. */
+function signalAll(server: ServerProcess, signal: NodeJS.Signals): void {
+  server.kill(signal)
+  for (const pid of childrenOf(server.pid)) {
+    try {
+      process.kill(pid, signal)
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+async function killAll(server: ServerProcess): Promise<void> {
+  const children = childrenOf(server.pid)
+  await server.stop()
+  for (const pid of children) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    return text.trim().split(' ').filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,3 @@
+import { rememberAcrossProcesses } from './across-processes.ts'
+
+rememberAcrossProcesses('postgres')

@@ -1,0 +1,3 @@
+import { sessionRaces } from './cases/races.ts'
+
+sessionRaces('postgres')
