@@ -30,12 +30,13 @@ const packages = {
  */
 const folders = {
   core: {
-    calls: ['errors', 'store'],
+    tracing: ['channels', 'errors', 'store', 'values'],
+    calls: ['channels', 'errors', 'store', 'tracing'],
     time: ['errors', 'store'],
     options: ['errors', 'time'],
     values: ['channels', 'entry', 'errors', 'options', 'store', 'time'],
     loading: ['calls', 'entry', 'errors', 'options', 'store', 'time', 'values'],
-    wrappers: ['calls', 'errors', 'options', 'store', 'time', 'values'],
+    wrappers: ['calls', 'channels', 'errors', 'options', 'store', 'time', 'tracing', 'values'],
     leases: ['calls', 'eviction', 'loading', 'store', 'time', 'values', 'wrappers'],
     tags: ['calls', 'eviction', 'keys', 'store', 'time', 'values'],
     freshness: [
@@ -50,7 +51,7 @@ const folders = {
       'wrappers',
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
-    eviction: [],
+    eviction: ['channels'],
     near: [
       'bus',
       'calls',
@@ -105,6 +106,7 @@ const folders = {
       'store',
       'tags',
       'time',
+      'tracing',
       'values',
     ],
     collections: [
