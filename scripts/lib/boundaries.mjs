@@ -18,6 +18,7 @@ const packages = {
   express: ['core', 'sessions'],
   'http-cache': driver,
   msgpack: ['core'],
+  telemetry: ['core'],
   drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb'],
   cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
   testing: ['core', 'sessions'],
@@ -270,6 +271,10 @@ const folders = {
       'response-engine',
       'storage',
     ],
+  },
+  telemetry: {
+    collector: [],
+    exposition: ['collector'],
   },
   cli: {
     output: ['errors'],

@@ -20,6 +20,7 @@ export const sections = {
   sessions: { tests: ['packages/sessions/', 'packages/express/', 'test/sessions/'] },
   http: { tests: ['packages/http-cache/', 'test/http-cache/'] },
   testing: { tests: ['packages/testing/', 'packages/test-servers/'], sources: ['packages/core/'] },
+  telemetry: { tests: ['packages/telemetry/'] },
   cli: { tests: ['packages/cli/', 'packages/drivers/'] },
   examples: { tests: ['examples/'] },
   // Packages as users install them, and pages as they read them.
