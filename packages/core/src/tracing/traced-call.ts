@@ -1,6 +1,6 @@
 import { type CacheOperation, type CallEvent, channels, tracing } from '../channels.ts'
 import { CacheError } from '../errors.ts'
-import type { Awaitable } from '../store.ts'
+import type { Awaitable, Payload } from '../store.ts'
 import { payloadBytes } from '../values/payload.ts'
 import { areCallersKnown, runForCallers } from './callers.ts'
 import { trace } from './trace.ts'
@@ -31,19 +31,26 @@ export class TracedCall implements CallEvent {
   misses = 0
   stale = 0
   shared = 0
-  bytes: number | undefined = undefined
   durationMs = 0
   error: unknown = undefined
   run: CallEvent['run'] = undefined
   /** Whether the caller has given up, which is not a failure. */
   isAborted = false
+  readonly #source: CallSource
+  #item: unknown = undefined
+  #otherItems: unknown[] | undefined = undefined
   #isSettled = false
 
-  constructor({ name, store }: CallSource, operation: CacheOperation, keys: readonly string[]) {
-    this.cache = name
-    this.store = store.name
+  constructor(source: CallSource, operation: CacheOperation, keys: readonly string[]) {
+    this.#source = source
+    this.cache = source.name
+    this.store = source.store.name
     this.operation = operation
     this.keys = keys
+  }
+
+  get source(): CallSource {
+    return this.#source
   }
 
   /** Counts how the value of a key was received. Without effect once the call has settled. */
@@ -66,19 +73,30 @@ export class TracedCall implements CallEvent {
     this.noteItem(item)
   }
 
-  /** Adds the size of an item that was read or written, if it is bytes. */
+  /** Adds an item that was read or written. Its size is calculated when a subscriber reads it. */
   noteItem(item: unknown): void {
-    if (typeof item !== 'string' && !(item instanceof Uint8Array)) return
-    this.bytes = (this.bytes ?? 0) + payloadBytes(item)
+    if (this.#item === undefined) this.#item = item
+    else if (this.#otherItems === undefined) this.#otherItems = [item]
+    else this.#otherItems.push(item)
   }
 
-  settle(): void {
+  get bytes(): number | undefined {
+    const items = [this.#item, ...(this.#otherItems ?? [])].filter(isPayload)
+    return items.length === 0 ? undefined : items.reduce((sum, item) => sum + payloadBytes(item), 0)
+  }
+
+  settle(hasFailed: boolean): void {
     this.#isSettled = true
-    if (this.hits + this.misses + this.stale + this.shared === 0) this.outcome = 'done'
+    if (hasFailed) this.outcome = this.isAborted ? 'aborted' : 'error'
+    else if (this.hits + this.misses + this.stale + this.shared === 0) this.outcome = 'done'
     else if (this.misses > 0) this.outcome = 'miss'
     else if (this.shared > 0) this.outcome = 'shared'
     else this.outcome = this.stale > 0 ? 'stale' : 'hit'
   }
+}
+
+function isPayload(item: unknown): item is Payload {
+  return typeof item === 'string' || item instanceof Uint8Array
 }
 
 /** Runs a call, and publishes it and its failure. To be used only if {@link areCallsObserved}. */
@@ -89,22 +107,13 @@ export function observeCall<T>(
   run: (call: TracedCall) => Awaitable<T>,
 ): Awaitable<T> {
   const call = new TracedCall(source, operation, keys)
-  const fail = (error: unknown): never => {
-    call.outcome = call.isAborted ? 'aborted' : 'error'
-    if (!call.isAborted) publishFailure(source, operation, keys, error)
-    throw error
-  }
-  const work = (): Awaitable<T> => {
-    try {
-      const result = run(call)
-      return result instanceof Promise ? result.catch(fail) : result
-    } catch (error) {
-      return fail(error)
-    }
-  }
-  if (!tracing.cache.hasSubscribers) return work()
-  const serving = areCallersKnown() ? () => runForCallers([call], work) : work
-  return trace(tracing.cache, call, serving, () => call.settle())
+  const work = areCallersKnown() ? () => runForCallers([call], () => run(call)) : run
+  return trace(tracing.cache, call, work, settle)
+}
+
+function settle(call: TracedCall, hasFailed: boolean): void {
+  call.settle(hasFailed)
+  if (call.outcome === 'error') publishFailure(call.source, call.operation, call.keys, call.error)
 }
 
 /** Publishes the failure of a call that rejects with it. */

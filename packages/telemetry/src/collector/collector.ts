@@ -32,6 +32,15 @@ export interface CollectorOptions {
   readonly caches?: (() => Iterable<Cache>) | undefined
 }
 
+/** What the calls of a cache change. */
+interface CallsOfCache {
+  readonly cache: string
+  readonly store: string
+  readonly group: string | undefined
+  readonly counts: CacheCounts
+  readonly durations: Map<string, Histogram>
+}
+
 const optionNames = { group: true, maxSeries: true, caches: true } as const
 const breakerStates = { closed: 0, 'half-open': 1, open: 2 }
 
@@ -50,9 +59,7 @@ export class Collector {
   readonly #group: ((key: string) => string) | undefined
   readonly #caches: () => Iterable<Cache>
   readonly #max: number
-  #last:
-    | { cache: string; store: string; group: string | undefined; counts: CacheCounts }
-    | undefined
+  #last: CallsOfCache | undefined
   readonly requests: Series<CacheCounts>
   readonly errors: Series<Count>
   readonly durations: Series<Histogram>
@@ -184,19 +191,26 @@ export class Collector {
 
   #onCall(call: CallEvent): void {
     const { cache, store, operation, durationMs } = call
-    this.#countsOf(call).add(call)
-    if (operation !== 'ping') this.durations.of(cache, store, operation).observe(durationMs / 1_000)
+    const of = this.#lastOf(call)
+    of.counts.add(call)
+    if (operation === 'ping') return
+    let duration = of.durations.get(operation)
+    if (duration === undefined) {
+      duration = this.durations.of(cache, store, operation)
+      of.durations.set(operation, duration)
+    }
+    duration.observe(durationMs / 1_000)
   }
 
   /** Most calls are for the same cache as the one before. */
-  #countsOf({ cache, store, keys }: CallEvent): CacheCounts {
+  #lastOf({ cache, store, keys }: CallEvent): CallsOfCache {
     const group = this.#group === undefined ? undefined : groupOf(this.#group, keys)
     const last = this.#last
-    if (last?.cache === cache && last.store === store && last.group === group) return last.counts
+    if (last?.cache === cache && last.store === store && last.group === group) return last
     const counts =
       group === undefined ? this.requests.of(cache, store) : this.requests.of(cache, store, group)
-    this.#last = { cache, store, group, counts }
-    return counts
+    this.#last = { cache, store, group, counts, durations: new Map() }
+    return this.#last
   }
 
   #onLoad({ cache, store, durationMs, error }: LoadCallEvent): void {
