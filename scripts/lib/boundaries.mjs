@@ -275,6 +275,7 @@ const folders = {
   telemetry: {
     collector: [],
     exposition: ['collector'],
+    spans: [],
   },
   cli: {
     output: ['errors'],

@@ -183,7 +183,7 @@ class Workload {
     const callers = 2 + Math.floor(this.#random() * 6)
     const load = () => {
       this.model.loads.ok++
-      return new Promise((resolve) => setTimeout(resolve, 1, 1))
+      return new Promise((resolve) => setImmediate(resolve, 1))
     }
     const calls = Array.from({ length: callers }, () => {
       this.called('remember')
