@@ -200,6 +200,8 @@ export interface CallEvent extends TracedEvent {
   readonly shared: number
   /** The size of the items, if the call has read or written them as bytes. */
   readonly bytes: number | undefined
+  /** A subscriber of `start` may set it to `false`: then requests do not name the call, which saves time. */
+  isSampled?: boolean
 }
 
 /** A request to a server: what reaches it after batching, and each retry. */
@@ -218,8 +220,8 @@ export interface RequestEvent extends TracedEvent {
   /** Whether an instrumentation of the client library traces the request as well. */
   readonly isInstrumented: boolean
   /**
-   * The calls that wait for it; empty unless `start` of this channel and `cache` have subscribers. It is sent in the
-   * asynchronous context of the first one.
+   * The calls that wait for it and are sampled; empty unless `start` of this channel and `cache` have subscribers. It is
+   * sent in the asynchronous context of the first one.
    */
   readonly callers: readonly CallEvent[]
 }

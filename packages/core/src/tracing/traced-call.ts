@@ -34,6 +34,7 @@ export class TracedCall implements CallEvent {
   durationMs = 0
   error: unknown = undefined
   run: CallEvent['run'] = undefined
+  isSampled = true
   /** Whether the caller has given up, which is not a failure. */
   isAborted = false
   readonly #source: CallSource
@@ -107,7 +108,8 @@ export function observeCall<T>(
   run: (call: TracedCall) => Awaitable<T>,
 ): Awaitable<T> {
   const call = new TracedCall(source, operation, keys)
-  const work = areCallersKnown() ? () => runForCallers([call], () => run(call)) : run
+  const serve = () => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
+  const work = areCallersKnown() ? serve : run
   return trace(tracing.cache, call, work, settle)
 }
 

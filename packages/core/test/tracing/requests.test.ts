@@ -1,4 +1,4 @@
-import { Cache, type CacheStore, tracing, withBatching } from '@stowage/core'
+import { Cache, type CacheStore, type CallEvent, tracing, withBatching } from '@stowage/core'
 import { areRequestsTraced, traceRequest, wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
@@ -68,6 +68,21 @@ test('callers are not known without subscribers to the start of requests', async
     tracing.store.asyncEnd.unsubscribe(listener)
   }
   expect(events).toMatchObject([{ callers: [] }])
+})
+
+test('a call that a subscriber does not sample is not named', async () => {
+  const cache = new Cache(remoteStore())
+  const skip = (event: unknown) => {
+    const call = event as CallEvent
+    call.isSampled = call.keys[0] !== 'b'
+  }
+  tracing.cache.start.subscribe(skip)
+  try {
+    const requests = await callersDuring(() => Promise.all(['a', 'b'].map((key) => cache.get(key))))
+    expect(requests).toEqual([['getMany', ['get a']]])
+  } finally {
+    tracing.cache.start.unsubscribe(skip)
+  }
 })
 
 test('a failed request is published with its error', async () => {

@@ -30,7 +30,9 @@ export class Spans {
 
   startCall(call: CallEvent): void {
     const name = callSpans[call.operation]
-    if (name !== undefined) this.#start(call, name, this.#attributesOf(call))
+    if (name === undefined) return
+    const span = this.#start(call, name, this.#attributesOf(call))
+    call.isSampled = span.isRecording()
   }
 
   endCall(call: CallEvent): void {
@@ -88,14 +90,17 @@ export class Spans {
     own: Attributes,
     kind: SpanKind = SpanKind.INTERNAL,
     links: readonly ReturnType<Span['spanContext']>[] = [],
-  ): void {
+  ): Span {
     const linked = links.map((each) => ({ context: each }))
     const span = this.#tracer.startSpan(name, { kind, attributes: own, links: linked })
+    // The context of a parent that is not sampled has the same effect.
+    if (!span.isRecording() && trace.getActiveSpan() !== undefined) return span
     this.#spans.set(event, span)
     const active = trace.setSpan(context.active(), span)
     const { run } = event
     event.run = (operation) =>
       context.with(active, run === undefined ? operation : () => run(operation))
+    return span
   }
 
   #attributesOf({ cache, store, operation, keys }: CallEvent): Attributes {
