@@ -52,6 +52,9 @@ const optionNames = { required: true, timeout: true, maxAge: true } as const
  * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
  * @see https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check
  * @example
+ * import { createServer } from 'node:http'
+ * import { healthCheck } from '@stowage/telemetry/health'
+ *
  * const { check, handler } = healthCheck(caches, { required: ['session'] })
  * console.log((await check()).status) // pass
  * createServer(handler)

@@ -34,7 +34,10 @@ const optionNames = { maxPerSecond: true, maskKey: true } as const
  * @returns a function that ends it
  * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
  * @example
- * const stop = logEvents(pino())
+ * import { logEvents } from '@stowage/telemetry/log'
+ *
+ * const write = (fields: object, message: string) => console.log(message, fields)
+ * const stop = logEvents({ info: write, warn: write, error: write })
  * stop()
  */
 export function logEvents(logger?: Logger, options: LogOptions = {}): () => void {

@@ -20,6 +20,8 @@ const optionNames = { keys: true, tracerProvider: true, meterProvider: true } as
  * @returns a function that ends it
  * @throws TypeError for an unknown option
  * @example
+ * import { openTelemetry } from '@stowage/telemetry/opentelemetry'
+ *
  * const stop = openTelemetry()
  * await cache.get('user:1') // the span cache.get
  * stop()

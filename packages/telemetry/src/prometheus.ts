@@ -36,8 +36,11 @@ export interface Metrics {
  * @param registry of prom-client, which then contains the metrics. Without it, `handler` or `render` returns them
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  * @example
+ * import { createServer } from 'node:http'
+ * import { metrics } from '@stowage/telemetry/prometheus'
+ *
  * const { handler, stop } = metrics()
- * const server = createServer(handler)
+ * createServer(handler)
  * await cache.get('missing')
  * stop()
  */
@@ -67,6 +70,9 @@ export function metrics(
  * Answers a request with metrics, in the format that its header `Accept` prefers.
  *
  * @example
+ * import { createServer } from 'node:http'
+ * import { answer, mergeFamilies, metrics } from '@stowage/telemetry/prometheus'
+ *
  * const families = mergeFamilies([metrics().families()])
  * createServer((request, response) => answer(request, response, families))
  */

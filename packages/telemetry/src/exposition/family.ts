@@ -20,6 +20,8 @@ export interface MetricFamily {
  * Combines the metrics of several processes or worker threads.
  *
  * @example
+ * import { mergeFamilies, metrics } from '@stowage/telemetry/prometheus'
+ *
  * const families = mergeFamilies([metrics().families(), metrics().families()])
  * console.log(families.length > 0) // true
  */
