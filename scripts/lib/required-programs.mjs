@@ -19,6 +19,8 @@ const programs = [
     isInstalled: hasPhpMemcached,
   },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
+  // With promtool, which checks metrics and alert rules.
+  { command: 'prometheus', apt: 'prometheus', brew: 'prometheus' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
 
