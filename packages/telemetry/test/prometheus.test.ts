@@ -3,7 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Cache, channels } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { type Metrics, mergeFamilies, metrics } from '@stowage/telemetry/prometheus'
+import {
+  type Metrics,
+  mergeFamilies,
+  metrics,
+  type PromRegistry,
+} from '@stowage/telemetry/prometheus'
 import { AggregatorRegistry, Registry } from 'prom-client'
 import { afterEach, expect, test } from 'vitest'
 
@@ -12,8 +17,8 @@ afterEach(() => {
   for (const each of started.splice(0)) each.stop()
 })
 
-function start(...args: Parameters<typeof metrics>): Metrics {
-  const created = metrics(...args)
+function start(registry?: PromRegistry): Metrics {
+  const created = metrics(registry)
   started.push(created)
   return created
 }

@@ -1,5 +1,5 @@
 import { Cache, type CallEvent, tracing } from '@stowage/core'
-import { expectMissing, getShared } from '@stowage/core/driver'
+import { expectMissing, getShared, type StoreOperation } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Chaos, ManualClock, referenceStore, withChaos } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
@@ -7,6 +7,11 @@ import { eventsDuring } from '../remember/events.ts'
 import { gate, settle, twoProcesses } from '../remember/two-processes.ts'
 import { tracedDuring } from './published.ts'
 
+/** Those of the store that calls of a cache use. */
+const operations: readonly StoreOperation[] = [
+  ...(['get', 'getMany', 'set', 'setMany', 'add', 'compareAndSet', 'increment'] as const),
+  ...(['touch', 'delete', 'deleteMany', 'clear', 'scan', 'ping'] as const),
+]
 const fails = () => Promise.reject(new Error('the loader has failed'))
 
 /** Each method, what it publishes after `set('hit')`, and whether the store is called. */
@@ -72,7 +77,7 @@ describe('a call', () => {
     async (operation, call) => {
       const chaos = new Chaos()
       const cache = await filled(chaos)
-      chaos.fail()
+      chaos.fail(operations)
       let calls: CallEvent[] = []
       const errors = await eventsDuring('stowage:error', async () => {
         calls = await tracedDuring('cache', () => expect(call(cache)).rejects.toThrow('reference'))
@@ -86,7 +91,7 @@ describe('a call', () => {
   test('its failure is published if nobody subscribes to calls', async () => {
     const chaos = new Chaos()
     const cache = await filled(chaos)
-    chaos.fail()
+    chaos.fail(operations)
     const errors = await eventsDuring('stowage:error', () => cache.get('k').catch(() => {}))
     expect(errors).toMatchObject([{ key: 'p:k', operation: 'get', isRejected: true }])
   })
@@ -94,7 +99,7 @@ describe('a call', () => {
   test('the failure of a list of keys is published', async () => {
     const chaos = new Chaos()
     const cache = await filled(chaos)
-    chaos.fail()
+    chaos.fail(operations)
     const errors = await eventsDuring('stowage:error', () =>
       cache
         .keys()
