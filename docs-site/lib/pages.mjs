@@ -61,6 +61,7 @@ const groups = [
   {
     text: 'Operation',
     pages: [
+      ['packages/telemetry/README.md', 'Metrics, traces and logs'],
       ['docs/operations.md', 'Operations'],
       ['docs/failover.md', 'Failover'],
       ['docs/bundling.md', 'Bundle an application'],

@@ -20,6 +20,7 @@ const packages = {
   'http-cache': driver,
   bridges: ['core', 'sessions'],
   msgpack: ['core'],
+  telemetry: ['core'],
   drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb', 'postgres'],
   cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
   testing: ['core'],
@@ -33,12 +34,13 @@ const packages = {
  */
 const folders = {
   core: {
-    calls: ['errors', 'store'],
+    tracing: ['channels', 'errors', 'store', 'values'],
+    calls: ['channels', 'errors', 'store', 'tracing'],
     time: ['errors', 'store'],
     options: ['errors', 'time'],
     values: ['channels', 'entry', 'errors', 'options', 'store', 'time'],
     loading: ['calls', 'entry', 'errors', 'options', 'store', 'time', 'values'],
-    wrappers: ['calls', 'errors', 'options', 'store', 'time', 'values'],
+    wrappers: ['calls', 'channels', 'errors', 'options', 'store', 'time', 'tracing', 'values'],
     leases: ['calls', 'eviction', 'loading', 'store', 'time', 'values', 'wrappers'],
     tags: ['calls', 'eviction', 'keys', 'store', 'time', 'values'],
     freshness: [
@@ -53,7 +55,7 @@ const folders = {
       'wrappers',
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
-    eviction: [],
+    eviction: ['channels'],
     near: [
       'bus',
       'calls',
@@ -108,6 +110,7 @@ const folders = {
       'store',
       'tags',
       'time',
+      'tracing',
       'values',
     ],
     collections: [
@@ -278,6 +281,11 @@ const folders = {
       'response-engine',
       'storage',
     ],
+  },
+  telemetry: {
+    collector: [],
+    exposition: ['collector'],
+    spans: [],
   },
   cli: {
     output: ['errors'],

@@ -26,6 +26,8 @@ const programs = [
     prepare: forbidMainCluster,
   },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
+  // With promtool, which checks metrics and alert rules.
+  { command: 'prometheus', apt: 'prometheus', brew: 'prometheus' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
 

@@ -25,6 +25,7 @@ export const sections = {
     tests: ['packages/testing/', 'packages/scenarios/', 'packages/test-servers/'],
     sources: ['packages/core/'],
   },
+  telemetry: { tests: ['packages/telemetry/'] },
   cli: { tests: ['packages/cli/', 'packages/drivers/'] },
   examples: { tests: ['examples/'] },
   // Packages as users install them, and pages as they read them.

@@ -1,7 +1,7 @@
 import { type CacheOptions, optionNames } from './cache-options.ts'
 import { atCaller } from './calls/at-caller.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
-import { EntryReader } from './freshness/entry-reader.ts'
+import { EntryReader, type Found } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import { Keyspace } from './keys.ts'
@@ -22,8 +22,9 @@ import { createNear } from './scope/create-near.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { defaultTtl, resolveTtl } from './time/duration.ts'
+import { areCallsObserved, observeCall, type TracedCall } from './tracing/traced-call.ts'
 import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
-import { EntryUpdates } from './updates/entry-updates.ts'
+import { EntryUpdates, type Replacement } from './updates/entry-updates.ts'
 import { TaggedWrites } from './updates/tagged-writes.ts'
 import type { WriteOptions } from './updates/write-options.ts'
 import { json } from './values/codecs/json.ts'
@@ -127,12 +128,22 @@ export class CacheParts implements CacheParent {
 
   /** See `getShared` of `@stowage/core/driver`. */
   getShared<T>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
+    return areCallsObserved()
+      ? this.#getSharedObserved<T>(key, options)
+      : this.#getShared<T>(key, options)
+  }
+
+  #getSharedObserved<T>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
+    return observeCall(this, 'get', [key], (call) => this.#getShared<T>(key, options, call))
+  }
+
+  #getShared<T>(key: string, options?: ReadOptions, call?: TracedCall): Awaitable<T | undefined> {
     const storageKey = this.keyspace.toStorageKey(key)
     const reader = this.#uncopiedReader
     const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
     return found instanceof Promise
-      ? found.then((each) => reader.publishFresh<T>(storageKey, each))
-      : reader.publishFresh<T>(storageKey, found)
+      ? found.then((each) => publishFresh<T>(reader, storageKey, each, call))
+      : publishFresh<T>(reader, storageKey, found, call)
   }
 
   /** See `expectMissing` of `@stowage/core/driver`. */
@@ -183,10 +194,24 @@ export class CacheParts implements CacheParent {
       jsonTextOf: (item) => this.entries.jsonTextOf(item),
       encode: (storageKey, value, options) =>
         this.taggedWrites.encode(storageKey, value, options?.tags),
-      replace: (storageKey, seen, item, options) =>
-        this.updates.replaceSeen(storageKey, seen, { item, ttl: this.#calculatedTtlOf(options) }),
+      replace: (storageKey, seen, item, options) => {
+        const replacement = { item, ttl: this.#calculatedTtlOf(options) }
+        return areCallsObserved()
+          ? this.#replaceObserved(storageKey, seen, replacement)
+          : this.updates.replaceSeen(storageKey, seen, replacement)
+      },
     }
     return this.#snapshots
+  }
+
+  #replaceObserved(storageKey: string, seen: unknown, replacement: Replacement): Promise<boolean> {
+    const operation = replacement.item === undefined ? 'delete' : 'replace'
+    const key = this.keyspace.fromStorageKey(storageKey)
+    const replace = (call: TracedCall) => {
+      call.noteItem(replacement.item)
+      return this.updates.replaceSeen(storageKey, seen, replacement)
+    }
+    return observeCall(this, operation, [key], replace) as Promise<boolean>
   }
 
   get locks(): LockCalls {
@@ -201,4 +226,14 @@ export class CacheParts implements CacheParent {
     this.#limits ??= new LimitCalls({ root, path, cache, clock, locks: this.locks.context })
     return this.#limits
   }
+}
+
+function publishFresh<T>(
+  reader: EntryReader,
+  storageKey: string,
+  found: Found,
+  call: TracedCall | undefined,
+): T | undefined {
+  call?.noteRead(found.staleMs < 0 ? found.item : undefined)
+  return reader.publishFresh<T>(storageKey, found)
 }

@@ -1,6 +1,7 @@
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
 import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
+import { type CacheOperation, channels, type InvalidationEvent } from './channels.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
@@ -32,6 +33,12 @@ import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts
 import { checkTags } from './tags/check-tags.ts'
 import type { Clock } from './time/clock.ts'
 import type { Duration } from './time/duration.ts'
+import {
+  areCallsObserved,
+  observeCall,
+  publishFailure,
+  type TracedCall,
+} from './tracing/traced-call.ts'
 import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
 import type { Codec } from './values/codec.ts'
@@ -113,12 +120,28 @@ export class Cache {
    * console.log(await cache.get<{ name: string }>('user:1'))
    * console.log(await cache.get('user:1', { consistency: 'strong' }))
    */
-  async get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
+  get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
+    if (!areCallsObserved()) return this.#get(key, options)
+    return this.#getObserved(key, options)
+  }
+
+  /** `#observe` without its arrays, for the most frequent call. */
+  #getObserved<T>(key: string, options: ReadOptions | undefined): Promise<T | undefined> {
+    const run = (call: TracedCall) => this.#get<T>(key, options, call)
+    return observeCall(this.#parts, 'get', [key], run) as Promise<T | undefined>
+  }
+
+  async #get<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
+  ): Promise<T | undefined> {
     if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     try {
       const reading = this.#parts.reader.read(storageKey, undefined, options)
       const found = reading instanceof Promise ? await reading : reading
+      call?.noteRead(found.staleMs < 0 ? found.item : undefined)
       return this.#parts.reader.publishFresh<T>(storageKey, found)
     } catch (error) {
       return rethrowAtCaller(error, storageKey)
@@ -132,15 +155,24 @@ export class Cache {
    * const [ada, grace] = await cache.getMany<string>(['name:1', 'name:2'])
    * console.log(ada, grace)
    */
-  async getMany<T = unknown>(
+  getMany<T = unknown>(keys: readonly string[], options?: ReadOptions): Promise<(T | undefined)[]> {
+    if (!areCallsObserved()) return this.#getMany(keys, options)
+    return this.#observe('getMany', keys, this.#getMany<T>, keys, options)
+  }
+
+  async #getMany<T>(
     keys: readonly string[],
-    options?: ReadOptions,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
   ): Promise<(T | undefined)[]> {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
     const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
     const items = await atCaller(this.#parts.entries.store.getMany(storageKeys, options))
     const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
+    if (call !== undefined)
+      for (const [index, entry] of entries.entries())
+        call.noteRead(entry === undefined ? undefined : items[index])
     return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
   }
 
@@ -157,13 +189,24 @@ export class Cache {
    * await cache.set('token:1', 'secret', { ttl: '15m' })
    */
   set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
+    if (!areCallsObserved()) return this.#set(key, value, options)
+    return this.#observe('set', [key], this.#set, key, value, options)
+  }
+
+  #set(
+    key: string,
+    value: unknown,
+    options: WriteOptions | undefined,
+    call?: TracedCall,
+  ): Promise<void> {
     // Not an async function, which would create a second promise for most of the calls.
     try {
       if (options?.tags !== undefined) return this.#setTagged([[key, value]], options)
       const storageKey = this.#parts.storageKeyForWrite(key)
       const item = this.#parts.entries.encode(storageKey, value)
       const ttl = this.#parts.ttlOf(options)
-      if (ttl === 0) return this.delete(key).then(() => {})
+      if (ttl === 0) return this.#delete(key).then(() => {})
+      call?.noteItem(item)
       return Promise.resolve(
         atCaller(this.#parts.entries.store.set(storageKey, item, ttl), storageKey),
       )
@@ -183,12 +226,24 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<void> {
     checkEntries('setMany', entries)
+    if (!areCallsObserved()) return this.#setMany(entries, options)
+    const list = [...entries] // An iterator can be read only once.
+    const keys = list.map(([key]) => key)
+    return this.#observe('setMany', keys, this.#setMany, list, options)
+  }
+
+  async #setMany(
+    entries: Iterable<readonly [key: string, value: unknown]>,
+    options: WriteOptions | undefined,
+    call?: TracedCall,
+  ): Promise<void> {
     if (options?.tags !== undefined) return this.#setTagged([...entries], options)
     const encoded = Array.from(entries, ([key, value]) => {
       const storageKey = this.#parts.storageKeyForWrite(key)
       return [storageKey, this.#parts.entries.encode(storageKey, value)] as const
     })
     const ttl = this.#parts.ttlOf(options)
+    if (call !== undefined) for (const [, item] of encoded) call.noteItem(item)
     if (ttl === 0) await atCaller(this.#parts.store.deleteMany(encoded.map(([key]) => key)))
     else await atCaller(this.#parts.entries.store.setMany(encoded, ttl))
   }
@@ -201,7 +256,12 @@ export class Cache {
    * const isFirst = await cache.add('welcome-mail:1', true, { ttl: '1d' })
    * if (isFirst) console.log('send the mail')
    */
-  async add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
+  add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
+    if (!areCallsObserved()) return this.#add(key, value, options)
+    return this.#observe('add', [key], this.#add, key, value, options)
+  }
+
+  async #add(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
     const storageKey = this.#parts.storageKeyForWrite(key)
     const ttl = this.#parts.ttlOf(options)
     if (options?.tags === undefined) {
@@ -220,7 +280,12 @@ export class Cache {
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
-  async replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
+  replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
+    if (!areCallsObserved()) return this.#replace(key, value, options)
+    return this.#observe('replace', [key], this.#replace, key, value, options)
+  }
+
+  async #replace(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const encoded = this.#parts.taggedWrites.encode(storageKey, value, options?.tags)
     if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
@@ -245,10 +310,19 @@ export class Cache {
    * @example
    * await cache.update<string[]>('recent', (recent = []) => ['lamp', ...recent].slice(0, 10))
    */
-  async update<T>(
+  update<T>(
     key: string,
     change: (current: T | undefined) => Awaitable<T | undefined>,
     options?: WriteOptions,
+  ): Promise<T | undefined> {
+    if (!areCallsObserved()) return this.#update(key, change, options)
+    return this.#observe('update', [key], this.#update<T>, key, change, options)
+  }
+
+  async #update<T>(
+    key: string,
+    change: (current: T | undefined) => Awaitable<T | undefined>,
+    options: WriteOptions | undefined,
   ): Promise<T | undefined> {
     checkFunction(change, 'update(key, (current) => next)')
     const storageKey = this.#parts.keyspace.toStorageKey(key)
@@ -275,9 +349,16 @@ export class Cache {
    * const message = await cache.pull<string>('flash:session-1')
    * if (message !== undefined) console.log(message)
    */
-  async pull<T = unknown>(key: string): Promise<T | undefined> {
+  pull<T = unknown>(key: string): Promise<T | undefined> {
+    if (!areCallsObserved()) return this.#pull(key)
+    return this.#observe('pull', [key], this.#pull<T>, key)
+  }
+
+  async #pull<T>(key: string, call?: TracedCall): Promise<T | undefined> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
-    return atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
+    const value = await atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
+    call?.note(value === undefined ? 'miss' : 'hit')
+    return value
   }
 
   /**
@@ -288,12 +369,22 @@ export class Cache {
    * const { value = [], replace } = await cache.snapshot<string[]>('recent')
    * console.log(await replace(['lamp', ...value])) // false if it has changed since
    */
-  async snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
+  snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
+    if (!areCallsObserved()) return this.#snapshot(key, options)
+    return this.#observe('snapshot', [key], this.#snapshot<T>, key, options)
+  }
+
+  async #snapshot<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
+  ): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const { item, entry, staleMs } = await atCaller(
       this.#parts.updates.read(storageKey, options),
       storageKey,
     )
+    call?.noteRead(staleMs < 0 ? item : undefined)
     const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
     return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
   }
@@ -320,7 +411,8 @@ export class Cache {
     // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
     load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
-    return this.#parts.remember.remember(key, options, load)
+    if (!areCallsObserved()) return this.#parts.remember.remember(key, options, load)
+    return this.#observe('remember', [key], this.#remember<T>, key, options, load)
   }
 
   /**
@@ -342,12 +434,13 @@ export class Cache {
    * })
    * console.log(users[0]?.name)
    */
-  async rememberMany<T>(
+  rememberMany<T>(
     keys: readonly string[],
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
-    return this.#parts.remember.rememberMany(keys, options, load)
+    if (!areCallsObserved()) return this.#parts.remember.rememberMany(keys, options, load)
+    return this.#observe('rememberMany', keys, this.#rememberMany<T>, keys, options, load)
   }
 
   /**
@@ -402,7 +495,12 @@ export class Cache {
    * Makes the entry stale, so that the next `remember` refreshes it; or deletes it if it has no stale window. Returns
    * whether a fresh one existed.
    */
-  async expire(key: string): Promise<boolean> {
+  expire(key: string): Promise<boolean> {
+    if (!areCallsObserved()) return this.#expire(key)
+    return this.#observe('expire', [key], this.#expire, key)
+  }
+
+  async #expire(key: string): Promise<boolean> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     return atCaller(this.#parts.updates.expire(storageKey), storageKey)
   }
@@ -417,13 +515,21 @@ export class Cache {
    * await cache.invalidateTags('products')
    * console.log(await cache.get('product:1')) // undefined
    */
-  async invalidateTags(
+  invalidateTags(
     tags: string | readonly string[],
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
-    await atCaller(
-      this.#parts.root.tags.invalidate(checkTags([tags].flat()), options.stale === true),
-    )
+    if (!areCallsObserved()) return this.#invalidateTags(tags, options)
+    return this.#observe('invalidateTags', [], this.#invalidateTags, tags, options)
+  }
+
+  async #invalidateTags(
+    tags: string | readonly string[],
+    options: { readonly stale?: boolean },
+  ): Promise<void> {
+    const names = checkTags([tags].flat())
+    await atCaller(this.#parts.root.tags.invalidate(names, options.stale === true))
+    this.#publishInvalidation('tags', names.length)
   }
 
   /**
@@ -490,7 +596,12 @@ export class Cache {
    * @example
    * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
-  async increment(key: string, by = 1, options?: TtlOptions): Promise<number> {
+  increment(key: string, by = 1, options?: TtlOptions): Promise<number> {
+    if (!areCallsObserved()) return this.#increment(key, by, options)
+    return this.#observe('increment', [key], this.#increment, key, by, options)
+  }
+
+  async #increment(key: string, by: number, options: TtlOptions | undefined): Promise<number> {
     assertInteger(by)
     const ttl = this.#parts.ttlOf(options)
     const storageKey = this.#parts.storageKeyForWrite(key)
@@ -513,7 +624,12 @@ export class Cache {
    * @example
    * await cache.touch('user:1', { ttl: '1h' })
    */
-  async touch(key: string, options?: TtlOptions): Promise<boolean> {
+  touch(key: string, options?: TtlOptions): Promise<boolean> {
+    if (!areCallsObserved()) return this.#touch(key, options)
+    return this.#observe('touch', [key], this.#touch, key, options)
+  }
+
+  async #touch(key: string, options: TtlOptions | undefined): Promise<boolean> {
     const ttl = this.#parts.ttlOf(options)
     const storageKey =
       ttl === 0 ? this.#parts.storageKeyForWrite(key) : this.#parts.keyspace.toStorageKey(key)
@@ -523,13 +639,23 @@ export class Cache {
   }
 
   /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
-  async delete(key: string): Promise<boolean> {
+  delete(key: string): Promise<boolean> {
+    if (!areCallsObserved()) return this.#delete(key)
+    return this.#observe('delete', [key], this.#delete, key)
+  }
+
+  async #delete(key: string): Promise<boolean> {
     const storageKey = this.#parts.storageKeyForWrite(key)
     return atCaller(this.#parts.store.delete(storageKey), storageKey)
   }
 
   /** Deletes the values. Returns how many existed. */
-  async deleteMany(keys: readonly string[]): Promise<number> {
+  deleteMany(keys: readonly string[]): Promise<number> {
+    if (!areCallsObserved()) return this.#deleteMany(keys)
+    return this.#observe('deleteMany', keys, this.#deleteMany, keys)
+  }
+
+  async #deleteMany(keys: readonly string[]): Promise<number> {
     checkKeys('deleteMany', keys)
     return atCaller(
       this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key))),
@@ -540,7 +666,12 @@ export class Cache {
    * Deletes all entries with the prefix of this cache, or everything the store can reach if it has no prefix. On a
    * backend that cannot list its keys, other processes may still read the entries for up to one second.
    */
-  async clear(): Promise<void> {
+  clear(): Promise<void> {
+    if (!areCallsObserved()) return this.#clear()
+    return this.#observe('clear', [], this.#clear)
+  }
+
+  async #clear(): Promise<void> {
     const { prefix } = this.#parts.keyspace
     this.#parts.scope.invalidateAll(prefix)
     // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
@@ -555,6 +686,7 @@ export class Cache {
     }
     // A flight that began meanwhile may have read what is cleared now.
     this.#parts.scope.invalidateAll(prefix)
+    this.#publishInvalidation('clear', 0)
   }
 
   /**
@@ -567,8 +699,13 @@ export class Cache {
    */
   async *keys(): AsyncGenerator<string, void, undefined> {
     const { prefix } = this.#parts.keyspace
-    for await (const page of listKeys(this.#parts.store, prefix)) {
-      for (const key of page) yield this.#parts.keyspace.fromStorageKey(key)
+    try {
+      for await (const page of listKeys(this.#parts.store, prefix)) {
+        for (const key of page) yield this.#parts.keyspace.fromStorageKey(key)
+      }
+    } catch (error) {
+      publishFailure(this.#parts, 'keys', [], error)
+      throw error
     }
   }
 
@@ -630,7 +767,12 @@ export class Cache {
   }
 
   /** Resolves if the backend replies now. */
-  async ping(): Promise<void> {
+  ping(): Promise<void> {
+    if (!areCallsObserved()) return this.#ping()
+    return this.#observe('ping', [], this.#ping)
+  }
+
+  async #ping(): Promise<void> {
     await atCaller(this.#parts.store.ping())
   }
 
@@ -654,6 +796,45 @@ export class Cache {
    */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /**
+   * Calls a method, and publishes it. Not with a function, which the caller would create from its arguments: V8 allocates
+   * memory for these in each call, also if the function is not created. A method may have the call as its last parameter.
+   */
+  #observe<A extends unknown[], T>(
+    operation: CacheOperation,
+    keys: readonly string[],
+    method: (...args: A) => Promise<T>,
+    ...args: NoInfer<A>
+  ): Promise<T> {
+    const run = (call: TracedCall) => method.call(this, ...([...args, call] as unknown[] as A))
+    return observeCall(this.#parts, operation, keys, run) as Promise<T>
+  }
+
+  #remember<T>(
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    call?: TracedCall,
+  ): Promise<T> {
+    return this.#parts.remember.remember(key, options, load, undefined, call)
+  }
+
+  #rememberMany<T>(
+    keys: readonly string[],
+    options: RememberOptions<T>,
+    load: LoadMany<T>,
+    call?: TracedCall,
+  ): Promise<(T | undefined)[]> {
+    return this.#parts.remember.rememberMany(keys, options, load, call)
+  }
+
+  #publishInvalidation(reason: InvalidationEvent['reason'], tags: number): void {
+    if (!channels.invalidation.hasSubscribers) return
+    const { name: cache, store } = this.#parts
+    const event: InvalidationEvent = { cache, store: store.name, reason, tags }
+    channels.invalidation.publish(event)
   }
 
   #writeThrough(): WriteThrough {

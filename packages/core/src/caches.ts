@@ -1,5 +1,6 @@
 import { Cache } from './cache.ts'
 import type { CacheOptions } from './cache-options.ts'
+import { answerWithin } from './calls/deadline.ts'
 import { Lifecycle } from './calls/lifecycle.ts'
 import { CacheError } from './errors.ts'
 import { checkStores } from './options/check-arguments.ts'
@@ -35,6 +36,8 @@ export interface Health {
 }
 
 export interface StatusOptions<Name extends string> {
+  /** How long to wait for each backend, if that is shorter than the deadline of its calls. @default that deadline */
+  readonly timeout?: Duration | undefined
   /** The caches that the application cannot work without. @default all */
   readonly required?: readonly Name[]
 }
@@ -92,8 +95,7 @@ export class Caches<Name extends string = string> {
    * }
    */
   async health(): Promise<Record<Name, Health>> {
-    const results = this.names.map(async (name) => [name, await this.#ping(name)] as const)
-    return Object.fromEntries(await Promise.all(results)) as Record<Name, Health>
+    return this.#pingAll(undefined)
   }
 
   /**
@@ -105,9 +107,12 @@ export class Caches<Name extends string = string> {
    * const { status } = await caches.status({ required: ['session'] })
    * console.log(status === 'unavailable' ? 503 : 200)
    */
-  async status({ required = this.names }: StatusOptions<Name> = {}): Promise<Status<Name>> {
+  async status({
+    required = this.names,
+    timeout,
+  }: StatusOptions<Name> = {}): Promise<Status<Name>> {
     this.#assertDefined(required)
-    const health = await this.health()
+    const health = await this.#pingAll(timeout === undefined ? undefined : milliseconds(timeout))
     const isOk = (name: Name) => health[name].ok
     const failed = required.every(isOk) ? 'degraded' : 'unavailable'
     return { status: this.names.every(isOk) ? 'ok' : failed, health }
@@ -124,11 +129,11 @@ export class Caches<Name extends string = string> {
   async ready({
     within = '5s',
     required = this.names,
-  }: StatusOptions<Name> & { readonly within?: Duration } = {}): Promise<void> {
+  }: Pick<StatusOptions<Name>, 'required'> & { readonly within?: Duration } = {}): Promise<void> {
     this.#assertDefined(required)
     const deadline = this.#clock.now() + milliseconds(within)
     for (;;) {
-      const results = await Promise.all(required.map((name) => this.#ping(name)))
+      const results = await Promise.all(required.map((name) => this.#ping(name, undefined)))
       const failed = results.find(({ ok }) => !ok)
       if (failed === undefined) return
       if (this.#clock.now() >= deadline) throw failed.error
@@ -172,13 +177,22 @@ export class Caches<Name extends string = string> {
     if (unknown !== undefined) throw undefinedName(unknown, this.#options)
   }
 
-  async #ping(name: Name): Promise<Health> {
+  async #pingAll(timeoutMs: number | undefined): Promise<Record<Name, Health>> {
+    const results = this.names.map(
+      async (name) => [name, await this.#ping(name, timeoutMs)] as const,
+    )
+    return Object.fromEntries(await Promise.all(results)) as Record<Name, Health>
+  }
+
+  async #ping(name: Name, timeoutMs: number | undefined): Promise<Health> {
     const start = performance.now()
     let driver = 'unknown'
     try {
       const cache = this.use(name)
       driver = cache.driver
-      await cache.ping()
+      const reply = cache.ping()
+      if (timeoutMs === undefined) await reply
+      else await answerWithin(timeoutMs, reply, () => noReply(driver, timeoutMs))
       return { driver, ok: true, latencyMs: performance.now() - start }
     } catch (error) {
       return { driver, ok: false, latencyMs: performance.now() - start, error }
@@ -199,6 +213,11 @@ export class Caches<Name extends string = string> {
  */
 export function createCaches<Name extends string>(options: CachesOptions<Name>): Caches<Name> {
   return new Caches(options)
+}
+
+function noReply(store: string, timeoutMs: number): CacheError {
+  const message = `${store} ping failed: no reply within ${timeoutMs} ms.`
+  return new CacheError('ERR_CACHE_TIMEOUT', message, { store, operation: 'ping' })
 }
 
 function undefinedName(name: string | undefined, { stores }: CachesOptions<string>): CacheError {

@@ -1,4 +1,9 @@
-import { type Channel, channel } from 'node:diagnostics_channel'
+import {
+  type Channel,
+  channel,
+  type TracingChannel,
+  tracingChannel,
+} from 'node:diagnostics_channel'
 import { CacheError } from './errors.ts'
 
 /**
@@ -22,10 +27,14 @@ export interface LoadEvent extends CacheEvent {
 
 export interface ErrorEvent extends CacheEvent {
   /**
-   * The failure of the store or, where the caller received a stale value instead, of the loader. If a driver works around
-   * a problem of its client library, `cache` and `key` are empty.
+   * The failure of the store or of a loader. If a driver works around a problem of its client library, `cache` and `key`
+   * are empty.
    */
   readonly error: unknown
+  /** The method of the cache that rejected with the failure. */
+  readonly operation?: CacheOperation
+  /** Whether a call rejected with the failure. Otherwise it went on without the store, or returned a stale value. */
+  readonly isRejected?: boolean
 }
 
 export interface LockEvent extends CacheEvent {
@@ -75,6 +84,183 @@ export interface FailoverEvent {
   readonly hasOverflown: boolean
 }
 
+/** An entry that had not expired was evicted from the memory of this process, to make room for another one. */
+export interface EvictionEvent {
+  /** Name of the driver, or `'near'` for a near cache. */
+  readonly store: string
+  /** The storage key. */
+  readonly key: string
+}
+
+/** Values were made invalid for all processes. */
+export interface InvalidationEvent {
+  readonly cache: string
+  /** Name of the driver. */
+  readonly store: string
+  readonly reason: 'tags' | 'clear'
+  /** How many tags. */
+  readonly tags: number
+}
+
+/** A call of `remember` has waited for the load of another process. */
+export interface LeaseWaitEvent extends CacheEvent {
+  readonly durationMs: number
+  /** `changed`: the value was stored, or the lease ended. `abandoned`: the process with the lease has stopped. */
+  readonly outcome: 'changed' | 'failed' | 'passed' | 'timeout' | 'abandoned'
+}
+
+/**
+ * `connected`, `reconnected`, `lost`: a connection. `down`: the server is not used until it replies again, which is `up`.
+ * `added`, `removed`: a server of the backend. `promoted`: the primary is another server than before.
+ */
+export type TopologyChange =
+  | 'connected'
+  | 'reconnected'
+  | 'lost'
+  | 'down'
+  | 'up'
+  | 'added'
+  | 'removed'
+  | 'promoted'
+
+/** The servers of a backend, or the connections to them, have changed. */
+export interface TopologyEvent {
+  /** Name of the driver. */
+  readonly store: string
+  readonly change: TopologyChange
+  /** `host:port`, if it is known. */
+  readonly server: string
+  readonly error?: unknown
+}
+
+/** A near cache has dropped all entries, because it may have missed invalidations. */
+export interface NearEvent {
+  readonly cache: string
+  /** Name of the driver. */
+  readonly store: string
+  /** How many entries it has dropped. */
+  readonly entries: number
+}
+
+/** A method of a cache. `has` is a `get`, `decrement` an `increment`. */
+export type CacheOperation =
+  | 'get'
+  | 'getMany'
+  | 'set'
+  | 'setMany'
+  | 'add'
+  | 'replace'
+  | 'update'
+  | 'pull'
+  | 'snapshot'
+  | 'remember'
+  | 'rememberMany'
+  | 'expire'
+  | 'invalidateTags'
+  | 'increment'
+  | 'touch'
+  | 'delete'
+  | 'deleteMany'
+  | 'clear'
+  /** Only its failures are published, because the caller determines how long it takes. */
+  | 'keys'
+  | 'ping'
+
+/** What the events of {@link tracing} have in common. One object is published on all channels of an operation. */
+export interface TracedEvent {
+  /** In milliseconds; 0 before the operation has settled. */
+  durationMs: number
+  /** Why the operation has failed. */
+  error?: unknown
+  /** A subscriber of `start` may set it to run the operation in a context of its own, such as that of a span. */
+  run?: (<T>(operation: () => T) => T) | undefined
+}
+
+/** A call of a cache. */
+export interface CallEvent extends TracedEvent {
+  /** Name of the cache. */
+  readonly cache: string
+  /** Name of the driver. */
+  readonly store: string
+  readonly operation: CacheOperation
+  /** As the application has passed them. They may be session ids: hash them before you log them. */
+  readonly keys: readonly string[]
+  /**
+   * Set when the call has settled. `miss`: a key was missing, or loaded by this call. `shared`: it was loaded by another
+   * call or process. `done`: the call reads no value. `aborted`: by the signal of the caller.
+   */
+  readonly outcome: 'hit' | 'miss' | 'stale' | 'shared' | 'done' | 'aborted' | 'error' | undefined
+  /** The number of keys with a fresh value in the cache. */
+  readonly hits: number
+  /** The number of keys without a value in the cache, or whose value this call has loaded. */
+  readonly misses: number
+  /** The number of keys whose stale value was returned. */
+  readonly stale: number
+  /** The number of keys whose value was loaded by another call or process. */
+  readonly shared: number
+  /** The size of the items, if the call has read or written them as bytes. */
+  readonly bytes: number | undefined
+  /** A subscriber of `start` may set it to `false`: then requests do not name the call, which saves time. */
+  isSampled?: boolean
+}
+
+/** A request to a server: what reaches it after batching, and each retry. */
+export interface RequestEvent extends TracedEvent {
+  /** Name of the driver. */
+  readonly store: string
+  /** A method of the contract of stores. */
+  readonly operation: string
+  /** The command in the protocol of the backend, if it has a name of its own. */
+  readonly command?: string | undefined
+  readonly keyCount: number
+  /** 1, or more for a retry. */
+  readonly attempt: number
+  /** `host:port`, or the name of a table; `undefined` if it is not known. */
+  readonly server: string | undefined
+  /** Whether an instrumentation of the client library traces the request as well. */
+  readonly isInstrumented: boolean
+  /**
+   * The calls that wait for it and are sampled; empty unless `start` of this channel and `cache` have subscribers. It is
+   * sent in the asynchronous context of the first one.
+   */
+  readonly callers: readonly CallEvent[]
+}
+
+/** A call of a loader. */
+export interface LoadCallEvent extends TracedEvent {
+  /** Name of the cache. */
+  readonly cache: string
+  /** Name of the driver. */
+  readonly store: string
+  /** As the application has passed them: several for `rememberMany`. */
+  readonly keys: readonly string[]
+  /** Whether it refreshes a stale value that its caller has received already. */
+  readonly background: boolean
+}
+
+/**
+ * Operations with a beginning and an end, as a `TracingChannel` of Node each: `tracing:stowage:cache:start`, and so on.
+ * `asyncEnd` is always the last event. Without subscribers an operation costs one check.
+ *
+ * @example
+ * tracing.cache.asyncEnd.subscribe((event) => {
+ *   const { cache, operation, outcome, durationMs } = event as CallEvent
+ *   console.log(cache, operation, outcome, durationMs)
+ * })
+ */
+export const tracing: {
+  readonly cache: TracingChannel<unknown, CallEvent>
+  readonly store: TracingChannel<unknown, RequestEvent>
+  readonly load: TracingChannel<unknown, LoadCallEvent>
+} = {
+  /** A call of a cache. @see CallEvent */
+  cache: tracingChannel('stowage:cache'),
+  /** A request of a driver to a server. @see RequestEvent */
+  store: tracingChannel('stowage:store'),
+  /** A call of a loader. @see LoadCallEvent */
+  load: tracingChannel('stowage:load'),
+}
+
 /**
  * The channels of all caches in this process. Their names begin with `stowage:`.
  *
@@ -95,7 +281,13 @@ export const channels: Readonly<
     | 'lock'
     | 'limit'
     | 'breaker'
-    | 'failover',
+    | 'failover'
+    | 'stale'
+    | 'eviction'
+    | 'invalidation'
+    | 'wait'
+    | 'topology'
+    | 'near',
     Channel
   >
 > = {
@@ -109,7 +301,7 @@ export const channels: Readonly<
   corrupt: channel('stowage:corrupt'),
   /** A load of `remember` ended. @see LoadEvent */
   load: channel('stowage:load'),
-  /** The store or a loader failed, and `remember` still returned a value. @see ErrorEvent */
+  /** A call has failed, or went on although the store or a loader has failed. @see ErrorEvent */
   error: channel('stowage:error'),
   /** A lock was acquired, refused, released or lost; likewise a slot of a concurrency limit. @see LockEvent */
   lock: channel('stowage:lock'),
@@ -119,6 +311,18 @@ export const channels: Readonly<
   breaker: channel('stowage:breaker'),
   /** A store was replaced by its fallback store, or is used again. @see FailoverEvent */
   failover: channel('stowage:failover'),
+  /** `remember` has returned a stale value. @see CacheEvent */
+  stale: channel('stowage:stale'),
+  /** An entry was evicted from the memory of this process. @see EvictionEvent */
+  eviction: channel('stowage:eviction'),
+  /** Tags were invalidated, or a cache was cleared. @see InvalidationEvent */
+  invalidation: channel('stowage:invalidation'),
+  /** A call has waited for the load of another process. @see LeaseWaitEvent */
+  wait: channel('stowage:wait'),
+  /** A server was added, removed or promoted; a connection was lost or established. @see TopologyEvent */
+  topology: channel('stowage:topology'),
+  /** A near cache has dropped all entries. @see NearEvent */
+  near: channel('stowage:near'),
 }
 
 /**
@@ -126,7 +330,7 @@ export const channels: Readonly<
  * an outage of the store is also a warning of the process.
  */
 export function publishError(event: CacheEvent, error: unknown): void {
-  if (channels.error.hasSubscribers) channels.error.publish({ ...event, error })
+  if (channels.error.hasSubscribers) channels.error.publish({ ...event, isRejected: false, error })
   else if (CacheError.is(error) && outageCodes.includes(error.code))
     warnOfOutage(event.store, error)
 }
@@ -146,4 +350,9 @@ function warnOfOutage(store: string, { message, code }: CacheError): void {
       'address: npx @stowage/cli doctor. Each failure is an event of the channel stowage:error.',
     { type: 'StowageWarning', code: 'STOWAGE_STORE_OUTAGE' },
   )
+}
+
+/** Publishes a change of the servers of a backend. For drivers. */
+export function publishTopology(event: TopologyEvent): void {
+  if (channels.topology.hasSubscribers) channels.topology.publish(event)
 }

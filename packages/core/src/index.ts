@@ -14,12 +14,24 @@ export {
 export {
   type BreakerEvent,
   type CacheEvent,
+  type CacheOperation,
+  type CallEvent,
   channels,
   type ErrorEvent,
+  type EvictionEvent,
   type FailoverEvent,
+  type InvalidationEvent,
+  type LeaseWaitEvent,
   type LimitEvent,
+  type LoadCallEvent,
   type LoadEvent,
   type LockEvent,
+  type NearEvent,
+  type RequestEvent,
+  type TopologyChange,
+  type TopologyEvent,
+  type TracedEvent,
+  tracing,
 } from './channels.ts'
 export type { Collection } from './collections/collection.ts'
 export type { CollectionDefinition } from './collections/collection-definition.ts'

@@ -47,7 +47,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.#expiry = new ExpiryClock(clock, clock === systemClock)
     this.#maxBytes = maxBytes
     const isPast = (time: number) => this.#expiry.isPast(time)
-    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast })
+    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast, store: 'memory' })
   }
 
   get(key: string): Item | undefined {

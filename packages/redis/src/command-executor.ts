@@ -1,7 +1,15 @@
 import { CacheError, type Consistency } from '@stowage/core'
-import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
+import {
+  areRequestsTraced,
+  DeadlineError,
+  isUnreachable,
+  type Lifecycle,
+  traceRequest,
+  withDeadline,
+} from '@stowage/core/driver'
 import type { Connection } from './connection/connection.ts'
 import type { CommandClient } from './protocol/command-client.ts'
+import { isUntraced } from './protocol/ioredis-internals.ts'
 import {
   isConnectionLost,
   isRejectedByReplica,
@@ -169,7 +177,9 @@ export class CommandExecutor {
     if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)
     const client = connection.begin(batchedOperations.has(call.operation))
     try {
-      const reply = await call.command(client)
+      const reply = await (areRequestsTraced()
+        ? traced(connection, call, client)
+        : call.command(client))
       const { fallbackReader } = this.#topology
       if (fallbackReader === undefined || call.isIncomplete?.(reply) !== true) return reply
       return this.#complete(connection, call, reply)
@@ -260,6 +270,15 @@ export class CommandExecutor {
   #remainingMs({ startedAt }: Call<unknown>): number {
     return this.#timeoutMs - (performance.now() - startedAt)
   }
+}
+
+/** Sends the command, and publishes the request. */
+function traced<T>(connection: Connection, call: Call<T>, client: CommandClient): Promise<T> {
+  const { operation, keys, command, failed = [] } = call
+  const request = { store: 'redis', operation, keyCount: keys.length, attempt: failed.length + 1 }
+  const { address: server } = connection
+  const isInstrumented = !isUntraced(connection.client)
+  return traceRequest({ ...request, server, isInstrumented }, () => command(client))
 }
 
 function failedConnections(call: Call<unknown>, connection: Connection): Connection[] {

@@ -1,9 +1,12 @@
+import type { CallEvent } from '../channels.ts'
+import { areCallersKnown, joinCallers, runForCallers } from '../tracing/callers.ts'
 import { Deferred } from './deferred.ts'
 
 /** Executes the requests of a turn of the event loop together, each key once. */
 export class TickBatch<V> {
   readonly #send: (keys: readonly string[]) => Promise<readonly PromiseSettledResult<V>[]>
   #requests = new Map<string, Deferred<V>>()
+  #callers: readonly CallEvent[] | undefined
 
   /** @param send resolves to the outcome of each key */
   constructor(send: (keys: readonly string[]) => Promise<readonly PromiseSettledResult<V>[]>) {
@@ -13,6 +16,7 @@ export class TickBatch<V> {
   /** Requests a key. The request is sent after this call, so its result is never older. */
   get(key: string): Promise<V> {
     if (this.#requests.size === 0) process.nextTick(() => this.#flush())
+    if (areCallersKnown()) this.#callers = joinCallers(this.#callers)
     let request = this.#requests.get(key)
     if (request === undefined) {
       request = new Deferred()
@@ -23,9 +27,12 @@ export class TickBatch<V> {
 
   async #flush(): Promise<void> {
     const requests = this.#requests
+    const callers = this.#callers
     this.#requests = new Map()
+    this.#callers = undefined
     try {
-      const outcomes = await this.#send([...requests.keys()])
+      const send = () => this.#send([...requests.keys()])
+      const outcomes = await (callers === undefined ? send() : runForCallers(callers, send))
       let index = 0
       for (const request of requests.values()) settle(request, outcomes[index++])
     } catch (error) {

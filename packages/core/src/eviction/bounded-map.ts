@@ -1,3 +1,4 @@
+import { channels, type EvictionEvent } from '../channels.ts'
 import { EntryList, type MapEntry } from './entry-list.ts'
 
 /** As a multiple of the mean. An entry of twice this size is kept if it was read twice, and so on. */
@@ -11,6 +12,8 @@ export interface BoundedMapOptions {
   readonly maxBytes: number
   /** Whether a time, in epoch milliseconds, has been reached. */
   readonly isPast: (time: number) => boolean
+  /** Name of the store, to publish evictions. Without one, they are not published. */
+  readonly store?: string | undefined
 }
 
 /**
@@ -45,8 +48,10 @@ export class BoundedMap<V> {
   /** Sizes do not matter without `maxBytes`. Then it is sufficient to know whether an entry was read. */
   readonly #maxReads: number
   readonly #isPast: (time: number) => boolean
+  readonly #store: string | undefined
 
-  constructor({ maxEntries, maxBytes, isPast }: BoundedMapOptions) {
+  constructor({ maxEntries, maxBytes, isPast, store }: BoundedMapOptions) {
+    this.#store = store
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
     this.#maxReads = maxBytes === Infinity ? 1 : maxCountedReads
@@ -179,6 +184,7 @@ export class BoundedMap<V> {
   }
 
   #evict(entry: MapEntry<V>): void {
+    if (channels.eviction.hasSubscribers) this.#publishEviction(entry)
     this.#unlink(entry)
     entry.value = undefined
     this.#evicted.add(entry)
@@ -187,6 +193,11 @@ export class BoundedMap<V> {
     if (oldest === undefined || this.#evicted.length <= this.#list.length / 2) return
     this.#evicted.remove(oldest)
     this.#drop(oldest)
+  }
+
+  #publishEviction({ key, expiresAt }: MapEntry<V>): void {
+    if (this.#store === undefined || this.#isPast(expiresAt)) return
+    channels.eviction.publish({ store: this.#store, key } satisfies EvictionEvent)
   }
 
   #remove(entry: MapEntry<V>): void {

@@ -16,6 +16,8 @@ export class Caller {
   #flight: Flight | undefined
   #givenUp: { readonly reason: unknown } | undefined
   readonly #hasTimeout: boolean
+  /** Whether the caller has received a stale value after its timeout. */
+  isAnswered = false
   /** What the caller has read itself, if it has joined the flight after the stale value had been read. */
   #reading: { result: StaleValue | undefined } | undefined
 
@@ -55,6 +57,16 @@ export class Caller {
   }
 }
 
+/** A call with limits. */
+export interface LimitedCall {
+  readonly store: string
+  readonly key: string
+  /** Called if the caller receives a stale value after its timeout. */
+  readonly onStale: () => void
+  /** Called if the signal of the caller aborts. */
+  readonly onAbort: () => void
+}
+
 /** Whether a call has limits. Most have none. */
 export function hasLimits({ timeout, signal }: CallerLimits): boolean {
   return timeout !== undefined || signal !== undefined
@@ -63,10 +75,13 @@ export function hasLimits({ timeout, signal }: CallerLimits): boolean {
 /** Settles like `run`, unless the signal of the caller aborts or its timeout passes first. */
 export async function withLimits<T>(
   { timeout, signal }: CallerLimits,
-  at: { readonly store: string; readonly key: string },
+  at: LimitedCall,
   run: (caller: Caller) => Promise<T>,
 ): Promise<T> {
-  signal?.throwIfAborted()
+  if (signal?.aborted) {
+    at.onAbort()
+    throw signal.reason
+  }
   const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout, 'remember: timeout')
   const caller = new Caller(timeoutMs !== undefined)
   // The load continues after the caller has given up.
@@ -74,6 +89,7 @@ export async function withLimits<T>(
   return new Promise<T>((resolve, reject) => {
     const abort = () => {
       caller.giveUp(signal?.reason)
+      at.onAbort()
       reject(signal?.reason)
     }
     const stopListening = signal && onAbort(signal, abort)
@@ -91,13 +107,17 @@ export async function withLimits<T>(
 function expire<T>(
   ms: number,
   caller: Caller,
-  { store, key }: { readonly store: string; readonly key: string },
+  { store, key, onStale }: LimitedCall,
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
 ): () => void {
   return after(ms, () => {
     const stale = caller.staleValue
-    if (stale !== undefined) return resolve(stale as T)
+    if (stale !== undefined) {
+      caller.isAnswered = true
+      onStale?.()
+      return resolve(stale as T)
+    }
     const message = `remember failed: no value within ${ms} ms.`
     return reject(
       new CacheError('ERR_CACHE_TIMEOUT', message, { store, operation: 'remember', key }),

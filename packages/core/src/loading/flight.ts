@@ -6,6 +6,8 @@ export interface FlightResult {
   readonly item: unknown
   /** `loaded`: by the loader. `read`: from the store, also a stale one. `awaited`: loaded by another process meanwhile. */
   readonly source: 'loaded' | 'read' | 'awaited'
+  /** Whether the entry is stale. */
+  readonly isStale?: boolean
   /**
    * Which callers receive the result. The others ask again, because the key may have been invalidated before they called.
    * `all`: the value was still valid when it was stored. `beforeLoad`: those that joined before the load began.

@@ -1,4 +1,4 @@
-import { publishError } from '../channels.ts'
+import { channels, type NearEvent, publishError } from '../channels.ts'
 import { BoundedMap } from '../eviction/bounded-map.ts'
 import type { CacheStore } from '../store.ts'
 import { type Clock, elapsedTimeOf, systemClock } from '../time/clock.ts'
@@ -66,7 +66,7 @@ export class NearCache {
     const now = elapsedTimeOf(clock)
     this.#expiry = new ExpiryClock({ now }, clock === systemClock)
     const isPast = (time: number) => this.#expiry.isPast(time)
-    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast })
+    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast, store: 'near' })
     this.#siblings = nearCaches.get(store) ?? new Set()
     nearCaches.set(store, this.#siblings.add(this))
   }
@@ -215,6 +215,7 @@ export class NearCache {
 
   #onInvalidation(keys: readonly string[] | undefined): void {
     if (keys === undefined) {
+      this.#publishEmptied()
       this.#dropPrefix('')
       this.#config.onClear('')
     } else for (const key of keys) this.#onChange(key)
@@ -239,6 +240,13 @@ export class NearCache {
       this.#invalidations += this.#items.size
       this.#items.clear()
     } else for (const key of this.#items.keys()) if (key.startsWith(prefix)) this.#drop(key)
+  }
+
+  #publishEmptied(): void {
+    if (!channels.near.hasSubscribers) return
+    const { cache, store } = this.#config
+    const event: NearEvent = { cache, store: store.name, entries: this.#items.size }
+    channels.near.publish(event)
   }
 
   #report(error: unknown, key: string | undefined): void {

@@ -1,3 +1,4 @@
+import { type CacheEvent, channels, type LeaseWaitEvent } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { type FoundEntry, isUnique, makeUnique } from '../freshness/unique-item.ts'
@@ -193,6 +194,7 @@ async function awaitOutcome<T>(
 ): Promise<LeaseOutcome> {
   const isStale = found.entry !== undefined
   group?.release(name)
+  const startedAt = performance.now()
   const outcome = await awaitLease({
     store: scope.entries.store,
     key,
@@ -203,8 +205,14 @@ async function awaitOutcome<T>(
     isOwn,
     polls: group?.polls,
   })
+  publishWait(scope.entries.event(key), outcome, performance.now() - startedAt)
   group?.hold(name)
   return outcome
+}
+
+function publishWait(event: CacheEvent, { kind }: LeaseOutcome, durationMs: number): void {
+  if (!channels.wait.hasSubscribers) return
+  channels.wait.publish({ ...event, outcome: kind, durationMs } satisfies LeaseWaitEvent)
 }
 
 async function foundAgain<T>(flight: Flight, job: LoadJob<T>): Promise<Outcome> {

@@ -13,6 +13,7 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
+import type { KeyOutcome, TracedCall } from '../tracing/traced-call.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
 /** What is the same for all calls of `remember` of a cache. */
@@ -62,6 +63,8 @@ export interface Call<T> {
   readonly job: LoadJob<T>
   /** Set if the caller waits for a limited time. */
   readonly caller: Caller | undefined
+  /** Set if somebody subscribes to calls. */
+  readonly traced?: TracedCall | undefined
   /** How often the call has received a value that may have been invalidated. */
   readonly attempt: number
 }
@@ -84,4 +87,9 @@ export function refreshLease<T>(
 ): Lease {
   const stale = { store: scope.entries.store, key, item }
   return Lease.in(scope.root.store, refreshKey, options.lease ?? defaultLease, stale)
+}
+
+/** Notes how a call received its value, unless it has received a stale one after its timeout. */
+export function note<T>({ traced, caller }: Call<T>, outcome: KeyOutcome): void {
+  if (caller?.isAnswered !== true) traced?.note(outcome)
 }

@@ -12,6 +12,7 @@ import { mergeOptions } from '../options/merge-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
+import type { TracedCall } from '../tracing/traced-call.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
@@ -53,54 +54,84 @@ export class RememberCalls {
    * Begins with a read, unless a load is in flight. A hit does as little as possible, and begins no flight.
    *
    * @param caller set if the caller waits for a limited time
+   * @param traced set if somebody subscribes to calls
    */
   async remember<T>(
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
     caller?: Caller,
+    traced?: TracedCall,
   ): Promise<T> {
     checkLoader('remember', load)
     const { entries, flights } = this.#scope
     if (caller === undefined) {
       const limits = this.#limitsOf(options)
-      const at = { store: entries.store.name, key }
-      if (hasLimits(limits)) {
-        return withLimits(limits, at, (limited) => this.remember(key, options, load, limited))
-      }
+      if (hasLimits(limits)) return this.#rememberLimited(key, options, load, limits, traced)
     }
     const storageKey = this.#keyspace.toStorageKey(key)
     const existing = flights.find(storageKey)
     if (options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))) {
-      return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller))
+      return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller, traced))
     }
     if (existing !== undefined && !existing.isReading) {
-      return join(existing, this.#call(storageKey, key, options, load, caller))
+      return join(existing, this.#call(storageKey, key, options, load, caller, traced))
     }
     let found: Found
     try {
       const reading = this.#reader.read(storageKey, options.tags)
       found = reading instanceof Promise ? await reading : reading
     } catch (error) {
-      const call = this.#call(storageKey, key, options, load, caller)
+      const call = this.#call(storageKey, key, options, load, caller, traced)
       return joinOrLead(call, () => Promise.reject(error))
     }
     if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
+      if (found.staleMs >= 0) entries.publishStale(storageKey)
+      if (caller?.isAnswered !== true) traced?.noteFound(found)
       return entries.publishRead<T>(storageKey, found.entry) as T
     }
-    const call = this.#call(storageKey, key, options, load, caller)
+    const call = this.#call(storageKey, key, options, load, caller, traced)
     if (found.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
     return joinOrLead(call, () => found)
   }
 
+  /** The same for a caller that waits for a limited time. */
+  #rememberLimited<T>(
+    key: string,
+    options: RememberOptions<T>,
+    load: Load<T>,
+    limits: CallerLimits,
+    traced: TracedCall | undefined,
+  ): Promise<T> {
+    const { entries, keyspace } = this.#scope
+    const onStale = () => {
+      traced?.note('stale')
+      entries.publishStale(keyspace.toStorageKey(key))
+    }
+    const onAbort = () => {
+      if (traced !== undefined) traced.isAborted = true
+    }
+    const at = { store: entries.store.name, key, onStale, onAbort }
+    const run = (caller: Caller) => this.remember(key, options, load, caller, traced)
+    return withLimits(limits, at, run)
+  }
+
+  /** @param traced set if somebody subscribes to calls */
   async rememberMany<T>(
     keys: readonly string[],
     options: RememberOptions<T>,
     load: LoadMany<T>,
+    traced?: TracedCall,
   ): Promise<(T | undefined)[]> {
     checkKeys('rememberMany', keys)
     checkLoader('rememberMany', load)
-    const call = new RememberManyCall(this.#scope, this.#reader, this.#loadOptions(options), load)
+    const call = new RememberManyCall(
+      this.#scope,
+      this.#reader,
+      this.#loadOptions(options),
+      load,
+      traced,
+    )
     const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
     return call.run(jobKeys, this.#limitsOf(options))
   }
@@ -145,8 +176,9 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
     caller: Caller | undefined,
+    traced: TracedCall | undefined,
   ): Call<T> {
-    return { job: this.#loadJob(storageKey, key, options, load), caller, attempt: 0 }
+    return { job: this.#loadJob(storageKey, key, options, load), caller, traced, attempt: 0 }
   }
 
   #loadJob<T>(key: string, name: string, options: RememberOptions<T>, load: Load<T>): LoadJob<T> {

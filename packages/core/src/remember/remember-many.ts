@@ -1,8 +1,15 @@
 import { Deferred } from '../calls/deferred.ts'
+import { tracing } from '../channels.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
 import { SharedPolls } from '../leases/shared-polls.ts'
-import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
+import {
+  type Caller,
+  type CallerLimits,
+  hasLimits,
+  type LimitedCall,
+  withLimits,
+} from '../loading/caller.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import { Flight } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
@@ -10,6 +17,8 @@ import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
+import type { TracedCall } from '../tracing/traced-call.ts'
+import { traceLoad } from '../tracing/traced-load.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { runInBackground } from './refresh.ts'
 import { join, lead, readOrJoin } from './remember.ts'
@@ -39,17 +48,30 @@ export class RememberManyCall<T> implements LoadGroup {
   readonly #scope: LoadScope
   readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
+  readonly #traced: TracedCall | undefined
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
 
-  constructor(scope: LoadScope, reader: EntryReader, options: LoadOptions<T>, load: LoadMany<T>) {
+  /** @param call set if somebody subscribes to calls */
+  constructor(
+    scope: LoadScope,
+    reader: EntryReader,
+    options: LoadOptions<T>,
+    load: LoadMany<T>,
+    call: TracedCall | undefined,
+  ) {
+    this.#traced = call
     this.polls = new SharedPolls()
     this.#scope = mergeReads(scope, reader, options.tags)
     this.#reader = reader
     this.#options = options
-    this.#loads = new LoadBatch((members) => void loadMembers(load, members))
+    const traced: LoadMany<T> = (missing, context) => {
+      if (!tracing.load.hasSubscribers) return load(missing, context)
+      return traceLoad(scope.entries, missing, context.background, () => load(missing, context))
+    }
+    this.#loads = new LoadBatch((members) => void loadMembers(traced, members))
     this.#refreshes = new LoadBatch(
-      (members) => void runInBackground(() => loadMembers(load, members)),
+      (members) => void runInBackground(() => loadMembers(traced, members)),
     )
   }
 
@@ -83,18 +105,17 @@ export class RememberManyCall<T> implements LoadGroup {
   /** Each key has the limits of the call: after the timeout, it is stale or missing. */
   async #runLimited(jobs: readonly LoadJob<T>[], limits: CallerLimits): Promise<T[]> {
     const begun = new Map<Flight, LoadJob<T>>()
-    const store = this.#scope.entries.store.name
     const { tags, refresh } = this.#options
     const reads = new MergedReader(this.#reader, tags, refresh ? strongRead : undefined)
     const runOne = (job: LoadJob<T>, caller: Caller) => {
       const existing = this.#findOrBegin(job, begun)
-      const call = { job, caller, attempt: 0 }
+      const call = this.#callOf(job, caller)
       if (existing.isBegun) return lead(existing.flight, call, () => reads.read(job.key))
       return this.#join(existing.flight, call, begun)
     }
     return Promise.all(
       jobs.map((job) =>
-        withLimits(limits, { store, key: job.key }, (caller) => runOne(job, caller)),
+        withLimits(limits, this.#limitedCall(job), (caller) => runOne(job, caller)),
       ),
     )
   }
@@ -104,7 +125,7 @@ export class RememberManyCall<T> implements LoadGroup {
     const begun = new Map<Flight, LoadJob<T>>()
     const joined: (Promise<T> | undefined)[] = jobs.map((job) => {
       const { flight, isBegun } = this.#findOrBegin(job, begun)
-      const call = { job, caller: undefined, attempt: 0 }
+      const call = this.#callOf(job, undefined)
       return isBegun ? undefined : this.#join(flight, call, begun)
     })
     const [led, ...values] = await Promise.all([this.#readAndLead(begun), ...joined])
@@ -129,10 +150,11 @@ export class RememberManyCall<T> implements LoadGroup {
     const found = outcome.status === 'fulfilled' ? outcome.value : undefined
     if (found === undefined || found.staleMs >= 0 || job.options.refresh) {
       const read = async () => found ?? Promise.reject((outcome as PromiseRejectedResult).reason)
-      return lead(flight, { job, caller: undefined, attempt: 0 }, read)
+      return lead(flight, this.#callOf(job, undefined), read)
     }
     const { entries, flights } = this.#scope
     this.release(job.name)
+    this.#traced?.noteRead(found.item)
     flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
     return entries.publishRead<T>(job.key, found.entry) as T
   }
@@ -154,6 +176,23 @@ export class RememberManyCall<T> implements LoadGroup {
     // A repeated key joins before its first occurrence is read.
     if (begun.has(flight)) return join(flight, call, 0)
     return flight.isReading ? readOrJoin(flight, call) : join(flight, call)
+  }
+
+  #callOf(job: LoadJob<T>, caller: Caller | undefined): Call<T> {
+    return { job, caller, traced: this.#traced, attempt: 0 }
+  }
+
+  #limitedCall({ key }: LoadJob<T>): LimitedCall {
+    const { entries } = this.#scope
+    const traced = this.#traced
+    const onStale = () => {
+      traced?.note('stale')
+      entries.publishStale(key)
+    }
+    const onAbort = () => {
+      if (traced !== undefined) traced.isAborted = true
+    }
+    return { store: entries.store.name, key, onStale, onAbort }
   }
 
   /** Without a spread, which takes longer than all else that is done for a hit. */

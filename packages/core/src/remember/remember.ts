@@ -7,7 +7,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter } from './claim-load.ts'
-import { type Call, type LoadJob, type LoadScope, usesLease } from './load-job.ts'
+import { type Call, type LoadJob, type LoadScope, note, usesLease } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { loaderOf, runLoad, staleIfError } from './run-load.ts'
 
@@ -45,7 +45,7 @@ export async function lead<T>(
     job.group?.release(job.name)
   }
   if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
-  return resultValue(job, result, result.source === 'awaited')
+  return resultValue(call, result, result.source === 'awaited')
 }
 
 /**
@@ -61,7 +61,7 @@ export async function join<T>(
 ): Promise<T> {
   const current = currentLoadOf()
   if (current !== undefined && flight.leadsTo(current.flight)) {
-    return loadUnshared(flight, current, call.job)
+    return loadUnshared(flight, current, call)
   }
   enter(flight, call)
   current?.flight.startWaitingFor(flight)
@@ -71,8 +71,8 @@ export async function join<T>(
   } finally {
     current?.flight.stopWaitingFor(flight)
   }
-  if (flight.isReceivedBy(joined, result)) return resultValue(call.job, result, true)
-  if (result.audience === 'leader') return loadAlone(call.job)
+  if (flight.isReceivedBy(joined, result)) return resultValue(call, result, true)
+  if (result.audience === 'leader') return loadAlone(call)
   // A read that was sent before this call says nothing about how often the key changes.
   const attempt = result.audience === 'beforeRead' ? call.attempt : call.attempt + 1
   return rememberAgain({ ...call, attempt })
@@ -90,6 +90,7 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   }
   if (isUsable(job, found)) {
     refreshIfStale(job, found)
+    noteFound(call, found)
     return scope.entries.publishRead<T>(key, found.entry) as T
   }
   return scope.flights.find(key) === flight ? join(flight, call, firstStep) : rememberAgain(call)
@@ -110,7 +111,7 @@ export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Prom
 function rememberAgain<T>(call: Call<T>): Promise<T> {
   const { job, attempt } = call
   const { key, options, scope } = job
-  if (attempt >= maxAttempts) return loadAlone(job)
+  if (attempt >= maxAttempts) return loadAlone(call)
   const existing = scope.flights.find(key)
   if (existing !== undefined) return join(existing, call)
   const read = () => scope.reader.read(key, options.tags, strongRead)
@@ -135,7 +136,8 @@ async function resolveFlight<T>(
     if (step === 'return') {
       refreshIfStale(job, found)
       const source = round === 0 ? 'read' : 'awaited'
-      return { item: found.item, source, audience: 'beforeRead' }
+      const isStale = found.staleMs >= 0
+      return { item: found.item, source, isStale, audience: 'beforeRead' }
     }
     if (round === 0) job.scope.entries.publishRead(job.key, undefined)
     flight.stale = staleValueOf(job, found)
@@ -230,18 +232,20 @@ function enter<T>(flight: Flight, { caller }: Call<T>): void {
 }
 
 /** Calls the loader for one caller only, and stores nothing. */
-async function loadAlone<T>(job: LoadJob<T>): Promise<T> {
+async function loadAlone<T>(call: Call<T>): Promise<T> {
+  const { job } = call
   const flight = new Flight(job.key)
   flight.enter()
-  return resultValue(job, await runLoad(job, flight, unclaimed(undefined)), false)
+  return resultValue(call, await runLoad(job, flight, unclaimed(undefined)), false)
 }
 
 /** Calls the loader in the load that waits for this call, and stores nothing. */
 async function loadUnshared<T>(
   flight: Flight,
   { flight: current, bypassed }: CurrentLoad,
-  job: LoadJob<T>,
+  call: Call<T>,
 ): Promise<T> {
+  const { job } = call
   if (bypassed.includes(flight)) {
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
@@ -251,16 +255,27 @@ async function loadUnshared<T>(
     loaderOf(job, new LoadRequests<T>(job.name, false, undefined)),
   )
   const { entries } = job.scope
+  note(call, 'miss')
   return value === undefined ? value : entries.valueOf<T>(job.key, entries.encode(job.key, value))
 }
 
 /** The value of a result, as one that this caller may modify. */
-function resultValue<T>(
-  { scope: { entries }, key }: LoadJob<T>,
-  { item, source }: FlightResult,
-  isShared: boolean,
-): T {
-  if (source === 'read') return entries.publishRead<T>(key, entries.decode(key, item)) as T
+function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean): T {
+  const { item, source, isStale = false } = result
+  const { scope, key } = call.job
+  const { entries } = scope
+  if (source === 'read') {
+    noteFound(call, { item, staleMs: isStale ? 0 : -1 })
+    return entries.publishRead<T>(key, entries.decode(key, item)) as T
+  }
+  note(call, isShared ? 'shared' : 'miss')
   if (isShared) entries.publishShared(key)
   return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
+}
+
+/** Publishes that a call receives what was found. */
+function noteFound<T>(call: Call<T>, found: Pick<Found, 'item' | 'staleMs'>): void {
+  const { scope, key } = call.job
+  if (found.staleMs >= 0) scope.entries.publishStale(key)
+  if (call.caller?.isAnswered !== true) call.traced?.noteFound(found)
 }

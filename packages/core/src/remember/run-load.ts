@@ -1,5 +1,5 @@
 import { Deferred } from '../calls/deferred.ts'
-import { channels, publishError } from '../channels.ts'
+import { channels, publishError, tracing } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { beginLocalBackoff } from '../leases/local-backoff.ts'
@@ -8,6 +8,7 @@ import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
+import { traceLoad } from '../tracing/traced-load.ts'
 import type { ClaimedLoad } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
 import { endClaim, hitForMissMs, storeLoadedValue } from './store-value.ts'
@@ -104,15 +105,19 @@ function startLoad<T>(
 }
 
 /** The loader with its argument. Its duration is published if somebody listens. */
-export function loaderOf<T>(
-  { scope, key, load }: LoadJob<T>,
-  requests: LoadRequests<T>,
-): () => Awaitable<T> {
-  if (!channels.load.hasSubscribers) return () => load(requests)
+export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => Awaitable<T> {
+  const { scope, key, name, load, group } = job
+  // The loader of several keys is published once for all of them.
+  const isTraced = group === undefined && tracing.load.hasSubscribers
+  const { background } = requests
+  const call = isTraced
+    ? () => traceLoad(scope.entries, [name], background, () => load(requests))
+    : () => load(requests)
+  if (!channels.load.hasSubscribers) return call
   return async () => {
     const start = performance.now()
     try {
-      return await load(requests)
+      return await call()
     } finally {
       const durationMs = performance.now() - start
       channels.load.publish({ ...scope.entries.event(key), durationMs })
@@ -169,5 +174,5 @@ export function staleIfError<T>(
   // Without the option, also a fresh value whose refresh was requested is not returned.
   const { staleIfError: window } = options
   if (found?.entry === undefined || window === 0 || found.staleMs >= window) return undefined
-  return { item: found.item, source: 'read', audience: 'beforeRead' }
+  return { item: found.item, source: 'read', isStale: found.staleMs >= 0, audience: 'beforeRead' }
 }

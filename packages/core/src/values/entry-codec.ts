@@ -144,6 +144,11 @@ export class EntryCodec {
     if (channels.shared.hasSubscribers) channels.shared.publish(this.event(key))
   }
 
+  /** Publishes that a caller receives a stale value. */
+  publishStale(key: string): void {
+    if (channels.stale.hasSubscribers) channels.stale.publish(this.event(key))
+  }
+
   event(key: string): CacheEvent {
     return { cache: this.#cache, store: this.store.name, key }
   }

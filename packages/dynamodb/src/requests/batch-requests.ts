@@ -145,7 +145,7 @@ export class BatchRequests {
     for (let failures = 1; ; failures++) {
       const before = unprocessed.length
       try {
-        unprocessed = await send(unprocessed, { operation, deadline })
+        unprocessed = await send(unprocessed, { operation, deadline, keyCount: before })
       } catch (error) {
         // After unprocessed items, a timeout at the deadline is only their consequence. A request that waits for its turn
         // gives up `minRequestMs` before it, and a timer may be early.

@@ -1,3 +1,4 @@
+import { publishTopology } from '@stowage/core/driver'
 import { UnreachableError } from '../dynamodb-errors.ts'
 
 /** Requests without a reply, one after the other, after which the endpoint counts as unreachable. */
@@ -10,12 +11,18 @@ const maxPauseMs = 1_000
  * pause: if that one gets a reply, the endpoint is reachable again. Otherwise every call would wait for its deadline.
  */
 export class EndpointHealth {
+  readonly #table: string
   #repliedAt = Number.NEGATIVE_INFINITY
   #failures = 0
   #failure: Error | undefined
   #pauseMs = minPauseMs
   #retryAt = 0
   #isProbing = false
+
+  /** @param table for events */
+  constructor(table: string) {
+    this.#table = table
+  }
 
   /** Why the endpoint is unreachable; `undefined` if a request may be sent. The request must be reported by `ended`. */
   begin(): UnreachableError | undefined {
@@ -32,6 +39,7 @@ export class EndpointHealth {
     this.#repliedAt = performance.now()
     if (this.#failures === 0) return
     this.#failures = 0
+    if (this.#failure !== undefined) this.#publish('up')
     this.#failure = undefined
     this.#pauseMs = minPauseMs
     this.#isProbing = false
@@ -43,6 +51,7 @@ export class EndpointHealth {
     if (this.#repliedAt > sentAt) return
     this.#failures++
     if (this.#failures < maxFailures) return
+    if (this.#failure === undefined) this.#publish('down', error)
     this.#failure = error
     this.#retryAt = performance.now() + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, maxPauseMs)
@@ -51,5 +60,9 @@ export class EndpointHealth {
   /** A request ended without showing whether the endpoint replies, for example for lack of credentials. */
   released(): void {
     this.#isProbing = false
+  }
+
+  #publish(change: 'up' | 'down', error?: Error): void {
+    publishTopology({ store: 'dynamodb', change, server: this.#table, error })
   }
 }

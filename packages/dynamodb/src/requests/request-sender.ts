@@ -1,6 +1,12 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
 import type { CacheError, Clock } from '@stowage/core'
-import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
+import {
+  answerWithin,
+  areRequestsTraced,
+  DeadlineError,
+  Lifecycle,
+  traceRequest,
+} from '@stowage/core/driver'
 import {
   isConditionFailure,
   isOutcomeUnknown,
@@ -29,6 +35,8 @@ const maxClockAgeMs = 60_000
 export interface RequestContext {
   readonly operation: string
   readonly key?: string | undefined
+  /** The number of keys in the request. @default 1 if there is a `key`, otherwise 0 */
+  readonly keyCount?: number
   /** Whether the request may be retried when its outcome is unknown. @default true */
   readonly idempotent?: boolean
   /** Deadline of all attempts, on the clock of `performance.now()`. @default `timeoutMs` from now */
@@ -67,7 +75,7 @@ export class RequestSender {
   readonly retries: RetryBudget = new RetryBudget()
   readonly #config: RequestSenderConfig
   readonly #lifecycle = new Lifecycle('dynamodb')
-  readonly #health = new EndpointHealth()
+  readonly #health: EndpointHealth
   readonly #slots = new RequestSlots(maxRequestsInFlight)
   #transport: Transport | undefined
   #prepared: Promise<void> | undefined
@@ -77,6 +85,7 @@ export class RequestSender {
     this.target = config.target
     this.timeoutMs = config.timeoutMs
     this.#config = config
+    this.#health = new EndpointHealth(config.target.table)
   }
 
   assertOpen(operation: string): void {
@@ -106,7 +115,9 @@ export class RequestSender {
     let failure: unknown
     for (let failures = 1; ; failures++) {
       try {
-        const output = await this.#attempt(action, input, context, deadline)
+        const output = areRequestsTraced()
+          ? await this.#traced(action, input, context, deadline, failures)
+          : await this.#attempt(action, input, context, deadline)
         this.retries.succeeded(failures > 1)
         return output
       } catch (error) {
@@ -169,6 +180,25 @@ export class RequestSender {
     if (!isOutcomeUnknown(error)) return true
     context.outcomeUnknown = true
     return context.idempotent !== false
+  }
+
+  /** Does `#attempt`, and publishes it. */
+  #traced<A extends Action>(
+    action: A,
+    input: Actions[A]['input'],
+    context: RequestContext,
+    deadline: number,
+    attempt: number,
+  ): Promise<Actions[A]['output']> {
+    this.#transport ??= this.#config.createTransport()
+    const { operation } = context
+    const keyCount = context.keyCount ?? (context.key === undefined ? 0 : 1)
+    const { isInstrumented } = this.#transport
+    const request = { store: 'dynamodb', operation, command: action, keyCount, attempt }
+    const server = this.target.table
+    return traceRequest({ ...request, server, isInstrumented }, () =>
+      this.#attempt(action, input, context, deadline),
+    )
   }
 
   /** Sends the request once, when a slot is free and unless the endpoint is unreachable. */

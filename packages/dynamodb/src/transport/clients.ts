@@ -1,7 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { DynamoDBOptions, DynamoDBClient as InjectedClient } from '../dynamodb-options.ts'
 import { LeanTransport } from './lean-transport.ts'
-import { SdkTransport } from './sdk-transport.ts'
+import { isPatched, SdkTransport } from './sdk-transport.ts'
 import { type ServerClock, sharedClock } from './server-clock.ts'
 import type { Transport } from './transport.ts'
 
@@ -57,13 +57,4 @@ export class Clients {
       requestHandler: { httpAgent: agent, httpsAgent: agent },
     })
   }
-}
-
-/**
- * Whether something has replaced `send`, on the client or on its class: a monitoring tool that expects to see every
- * request. The source of the original begins with its name, because it is a method; that of a wrapper with `function` or
- * with parameters.
- */
-function isPatched({ send }: DynamoDBClient): boolean {
-  return !Function.prototype.toString.call(send).startsWith('send(')
 }

@@ -59,6 +59,10 @@ export class LeanTransport implements Transport {
     this.#send = client.send
   }
 
+  get isInstrumented(): boolean {
+    return this.#sdk.isInstrumented
+  }
+
   get host(): string | undefined {
     return this.#endpoint?.host
   }

@@ -41,6 +41,10 @@ export class SdkTransport implements Transport {
     this.#release = release
   }
 
+  get isInstrumented(): boolean {
+    return isPatched(this.#client)
+  }
+
   async send(action: Action, input: object, ms: number): Promise<object> {
     const controller = new AbortController()
     const command = new commands[action](input as never)
@@ -67,4 +71,13 @@ export class SdkTransport implements Transport {
       { step: 'deserialize', name: 'observeDate', priority: 'low' },
     )
   }
+}
+
+/**
+ * Whether something has replaced `send`, on the client or on its class: a monitoring tool that expects to see every
+ * request. The source of the original begins with its name, because it is a method; that of a wrapper with `function` or
+ * with parameters.
+ */
+export function isPatched({ send }: { readonly send: object }): boolean {
+  return !Function.prototype.toString.call(send).startsWith('send(')
 }

@@ -1,7 +1,14 @@
-import { BatchError, InFlight, type KeyPlacement } from '@stowage/core/driver'
+import {
+  areRequestsTraced,
+  BatchError,
+  InFlight,
+  type KeyPlacement,
+  traceRequest,
+} from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
 import { errorOfKey, translate } from '../memcached-errors.ts'
+import { nodeName } from '../node-address.ts'
 import type { Reply } from '../protocol/protocol.ts'
 import type { Node } from './node.ts'
 
@@ -44,8 +51,10 @@ export class Dispatcher {
 
   /** Sends a command to the node of the key, without a wait if the node is connected. */
   send<T>(operation: string, key: string, command: Command<T>): Promise<T> {
-    const connection = this.#router.nodeFor(key)?.connection
-    if (connection !== undefined) return command(connection)
+    const node = this.#router.nodeFor(key)
+    const connection = node?.connection
+    if (node !== undefined && connection !== undefined)
+      return sendOn(node, connection, operation, 1, command)
     return this.track(this.#connectAndSend(operation, key, (node) => node.connect(), command))
   }
 
@@ -79,7 +88,10 @@ export class Dispatcher {
     const sendAll = async () => {
       try {
         if (this.nodes.length === 0) await this.#router.ready()
-        const calls = this.nodes.map(async (node) => command(await connect(node)))
+        const calls = this.nodes.map(async (node) => {
+          const connection = await connect(node)
+          return sendOn(node, connection, operation, 0, command)
+        })
         await Promise.allSettled(calls)
         await Promise.all(calls)
       } catch (error) {
@@ -96,7 +108,8 @@ export class Dispatcher {
       if (this.nodes.length === 0) await this.#router.ready().catch((error) => (failure = error))
       for (const node of this.nodes) {
         try {
-          return await command(await node.connect())
+          const connection = await node.connect()
+          return await sendOn(node, connection, operation, 0, command)
         } catch (error) {
           failure ??= error
         }
@@ -145,7 +158,8 @@ export class Dispatcher {
       if (this.#router.nodeFor(key) === undefined) await this.#router.ready()
       const node = this.#router.nodeFor(key)
       if (node === undefined) throw noNode()
-      return await command(await connect(node))
+      const connection = await connect(node)
+      return await sendOn(node, connection, operation, 1, command)
     } catch (error) {
       throw translate(error, operation, key)
     }
@@ -165,7 +179,9 @@ export class Dispatcher {
       try {
         if (node === undefined) throw noNode()
         const connection = node.connection ?? (await node.connect())
-        const groupFailures = await command(connection, group)
+        const groupFailures = await sendOn(node, connection, operation, group.keys.length, (each) =>
+          command(each, group),
+        )
         for (const [index, error] of groupFailures ?? [])
           fail(group.indexes[index] as number, error)
       } catch (error) {
@@ -194,6 +210,29 @@ export class Dispatcher {
     }
     return groups
   }
+}
+
+/** Sends a request, and publishes it if somebody subscribes to requests. */
+function sendOn<T>(
+  node: Node,
+  connection: Connection,
+  operation: string,
+  keyCount: number,
+  command: Command<T>,
+): Promise<T> {
+  if (!areRequestsTraced()) return command(connection)
+  return sendTraced(node, connection, operation, keyCount, command)
+}
+
+function sendTraced<T>(
+  { address }: Node,
+  connection: Connection,
+  operation: string,
+  keyCount: number,
+  command: Command<T>,
+): Promise<T> {
+  const request = { store: 'memcached', operation, keyCount, attempt: 1, server: nodeName(address) }
+  return traceRequest({ ...request, isInstrumented: false }, () => command(connection))
 }
 
 /** Rejects with the outcome of each key if some of them failed. `results` has those of the others. */

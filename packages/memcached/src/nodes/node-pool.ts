@@ -1,4 +1,4 @@
-import type { KeyPlacement } from '@stowage/core/driver'
+import { type KeyPlacement, publishTopology } from '@stowage/core/driver'
 import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
@@ -43,9 +43,16 @@ export class NodePool {
   replace(addresses: readonly NodeAddress[]): void {
     const kept = new Set(addresses.map(targetOf))
     const previous = new Map(this.#nodes.map((node) => [targetOf(node.address), node]))
-    for (const [target, node] of previous) if (!kept.has(target)) this.#remove(node)
+    const isFirst = this.#ring === undefined
+    for (const [target, node] of previous) {
+      if (kept.has(target)) continue
+      publish('removed', node.address)
+      this.#remove(node)
+    }
     this.#nodes = addresses.map((address) => {
-      const node = previous.get(targetOf(address)) ?? this.#add(address)
+      const existing = previous.get(targetOf(address))
+      if (existing === undefined && !isFirst) publish('added', address)
+      const node = existing ?? this.#add(address)
       previous.delete(targetOf(address))
       node.address = address
       return node
@@ -75,6 +82,10 @@ export class NodePool {
     const closing = node.close().finally(() => this.#closing.delete(closing))
     this.#closing.add(closing)
   }
+}
+
+function publish(change: 'added' | 'removed', address: NodeAddress): void {
+  publishTopology({ store: 'memcached', change, server: nodeName(address) })
 }
 
 /** Identifies what a connection leads to. A node with a new IP address needs a new connection. */

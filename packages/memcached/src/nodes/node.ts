@@ -1,4 +1,5 @@
-import { DeadlineError } from '@stowage/core/driver'
+import type { TopologyChange } from '@stowage/core'
+import { DeadlineError, publishTopology } from '@stowage/core/driver'
 import { Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { WireOptions } from '../connection/wire.ts'
 import { NodeError } from '../memcached-errors.ts'
@@ -45,6 +46,7 @@ export class Node {
   #rejection: Promise<never> | undefined
   #failure: Error | undefined
   #failedAttempts = 0
+  #hasBeenConnected = false
   #retryTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -158,6 +160,9 @@ export class Node {
   #onConnect(connection: Connection): Connection {
     this.#attempt = undefined
     if (connection.endReason !== undefined) return this.#onConnectError(connection.endReason)
+    if (this.#failure !== undefined) this.#publish('up')
+    else this.#publish(this.#hasBeenConnected ? 'reconnected' : 'connected')
+    this.#hasBeenConnected = true
     this.#failure = undefined
     this.#failedAttempts = 0
     this.connection = connection
@@ -175,12 +180,18 @@ export class Node {
   #onDisconnect(connection: Connection, reason: Error): void {
     if (this.connection !== connection) return
     this.connection = undefined
+    if (!this.#isClosed) this.#publish('lost', reason)
     // A server that did not reply may not reply to the next request either, which would cost another timeout.
     if (reason instanceof DeadlineError) this.#goDown(reason)
     else this.#options.onStateChange(this)
   }
 
+  #publish(change: TopologyChange, error?: unknown): void {
+    publishTopology({ store: 'memcached', change, server: nodeName(this.address), error })
+  }
+
   #goDown(reason: Error): void {
+    if (this.#failure === undefined && !this.#isClosed) this.#publish('down', reason)
     // Later commands are not sent, so they must not be reported as timed out.
     this.#failure = reason instanceof DeadlineError ? new Error('the node is down') : reason
     if (this.#isClosed) return

@@ -38,6 +38,8 @@ function checkedClient(client: RedisClient | Cluster): RedisClient | Cluster {
 /** A connection to a server or a cluster. Connects on first use. */
 export interface Connection {
   readonly client: RedisClient
+  /** The server as `host:port`; `undefined` for a cluster, and as long as it is not known. */
+  readonly address: string | undefined
   /** `undefined` if commands can be sent now, otherwise a promise that settles in bounded time. */
   ready(): Promise<void> | undefined
   /** Whether commands can be sent now. Connects if that has not been tried yet. */
@@ -75,6 +77,11 @@ export class InjectedConnection implements Connection {
       ? checkedClient(source())
       : source) as unknown as RedisClient
     return this.#client
+  }
+
+  get address(): string | undefined {
+    const { host, port } = (this.client as { options?: RedisOptions }).options ?? {}
+    return host === undefined ? undefined : `${host}:${port}`
   }
 
   ready(): undefined {}

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
+import { countdown, DeadlineError, publishTopology, Watchdog } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import { DirectClient } from '../protocol/direct-client.ts'
@@ -67,6 +67,10 @@ export class ManagedConnection extends ReconnectingConnection {
     client.on('ready', () => void this.#onReady())
     client.on('close', () => this.#onClose())
     client.on('end', () => this.#onEnd())
+  }
+
+  get address(): string | undefined {
+    return this.#address || undefined
   }
 
   begin(isBatched = false): CommandClient {
@@ -140,7 +144,7 @@ export class ManagedConnection extends ReconnectingConnection {
 
   #onConnect(timeoutMs: number): void {
     const { remoteAddress, remotePort } = this.client.stream as Socket
-    if (this.client.options.sentinels) this.#address = `${remoteAddress}:${remotePort}`
+    if (this.client.options.sentinels) this.#onPrimary(`${remoteAddress}:${remotePort}`)
     this.#setDeadline(timeoutMs)
     const cancelDeadline = this.#cancelDeadline
     const cancelCheck = countdown(timeoutMs / 4, () => void this.#checkLoading())
@@ -148,6 +152,13 @@ export class ManagedConnection extends ReconnectingConnection {
       cancelDeadline()
       cancelCheck()
     }
+  }
+
+  /** The Sentinels have returned another address than before when another server has become the primary. */
+  #onPrimary(server: string): void {
+    const isPromoted = this.#address !== '' && this.#address !== server
+    this.#address = server
+    if (isPromoted) publishTopology({ store: 'redis', change: 'promoted', server })
   }
 
   async #checkLoading(): Promise<void> {

@@ -1,4 +1,5 @@
-import { countdown, Deferred } from '@stowage/core/driver'
+import type { TopologyChange } from '@stowage/core'
+import { countdown, Deferred, publishTopology } from '@stowage/core/driver'
 import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
 import type { Connection } from './connection.ts'
@@ -17,11 +18,13 @@ export interface ConnectableClient {
  */
 export abstract class ReconnectingConnection implements Connection {
   abstract readonly client: RedisClient
+  abstract readonly address: string | undefined
   readonly #connectable: ConnectableClient
   readonly #waitMs: number
   readonly #listeners: ((connected: boolean) => void)[] = []
   /** Set by the events of the client; its `status` changes a tick before them. */
   #connected = false
+  #hasBeenConnected = false
   /** The connection attempt that calls wait for. */
   #attempt: Deferred<void> | undefined
   /** Why the last attempt failed. */
@@ -78,6 +81,8 @@ export abstract class ReconnectingConnection implements Connection {
   protected markConnected(): void {
     this.#cancelWait()
     this.#connected = true
+    this.#publish(this.#hasBeenConnected ? 'reconnected' : 'connected')
+    this.#hasBeenConnected = true
     this.#failure = undefined
     this.#attempt?.resolve()
     this.#attempt = undefined
@@ -89,6 +94,7 @@ export abstract class ReconnectingConnection implements Connection {
     const wasConnected = this.#connected
     this.#connected = false
     if (wasConnected) {
+      if (!this.#stopped) this.#publish('lost', reason)
       // Failures reported while it was connected do not count: the next attempt decides.
       this.#failure = undefined
       this.#cancelWait = countdown(this.#waitMs, () => this.markFailed(reason))
@@ -101,6 +107,10 @@ export abstract class ReconnectingConnection implements Connection {
     this.#failure = reason
     this.#attempt?.reject(reason)
     this.#attempt = undefined
+  }
+
+  #publish(change: TopologyChange, error?: unknown): void {
+    publishTopology({ store: 'redis', change, server: this.address ?? '', error })
   }
 
   #notify(connected: boolean): void {

@@ -1,4 +1,5 @@
 import type { Consistency } from '@stowage/core'
+import { publishTopology } from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
 import { readToken } from '../consistency/consistency-token.ts'
 import { ReplicationTracker } from '../consistency/replication-tracker.ts'
@@ -147,10 +148,15 @@ export class ReplicatedTopology implements Topology {
       const index = member.isBeingReplaced
         ? addresses.indexOf(member.address)
         : missing.indexOf(member.address)
-      if (index < 0) this.#remove(member)
-      else if (!member.isBeingReplaced) missing.splice(index, 1)
+      if (index < 0) {
+        publishTopology({ store: 'redis', change: 'removed', server: member.address })
+        this.#remove(member)
+      } else if (!member.isBeingReplaced) missing.splice(index, 1)
     }
-    for (const address of missing) this.#add(address)
+    for (const server of missing) {
+      publishTopology({ store: 'redis', change: 'added', server })
+      this.#add(server)
+    }
   }
 
   #add(address: string): void {

@@ -1,5 +1,7 @@
 import type { InFlight } from '../../calls/in-flight.ts'
+import type { CallEvent } from '../../channels.ts'
 import type { Awaitable } from '../../store.ts'
+import { runForCallers } from '../../tracing/callers.ts'
 import type { TurnEnd } from './turn-end.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
@@ -9,6 +11,8 @@ const minKeysToSplit = 16
 export interface Batch {
   /** The number of keys. */
   readonly size: number
+  /** The calls of caches that wait for it, if they are known. */
+  callers: readonly CallEvent[] | undefined
   has(key: string): boolean
   /** Sends the batch. `onReply` is called when it has succeeded or failed, before its calls get their outcomes. */
   send(onReply: () => void): void
@@ -142,9 +146,11 @@ export class BatchQueue<B extends Batch> {
     callsInFlight.begin()
     batchesInFlight?.begin()
     // Before the outcomes: a caller that makes one call after another is alone again when it makes the next.
-    batch.send(() => {
+    const onReply = () => {
       callsInFlight.end()
       batchesInFlight?.end()
-    })
+    }
+    if (batch.callers === undefined) batch.send(onReply)
+    else runForCallers(batch.callers, () => batch.send(onReply))
   }
 }

@@ -1,4 +1,5 @@
 import { Deferred } from '../../calls/deferred.ts'
+import type { CallEvent } from '../../channels.ts'
 import type { ReadOptions } from '../../store.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { errorFor, outcomeOf, valuesOf } from '../batch-error.ts'
@@ -27,6 +28,7 @@ interface GetManyCall {
 
 /** Reads that are merged into one call: `get`s and `getMany`s with the same options. */
 export class GetBatch implements Batch {
+  callers: readonly CallEvent[] | undefined = undefined
   readonly #store: AnyStore
   readonly #options: ReadOptions | undefined
   readonly #slots = new Map<string, Slot>()

@@ -1,10 +1,12 @@
 import { Deferred } from '../../calls/deferred.ts'
+import type { CallEvent } from '../../channels.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { errorFor, outcomeOf } from '../batch-error.ts'
 import { type Batch, notifying } from './batch-queue.ts'
 
 /** Items with the same ttl that are stored by one call. */
 export class SetBatch implements Batch {
+  callers: readonly CallEvent[] | undefined = undefined
   readonly #store: AnyStore
   readonly #ttl: number | undefined
   /**

@@ -1,5 +1,6 @@
 import { InFlight } from '../../calls/in-flight.ts'
 import type { CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
+import { areCallersKnown, joinCallers } from '../../tracing/callers.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { exceeds } from '../../values/payload.ts'
 import { type StoreOperation, wrapStore } from '../wrap-store.ts'
@@ -178,6 +179,7 @@ class PendingBatches {
   }
 
   #sendOrSchedule(queue: GetQueue | SetQueue, batch: Batch): void {
+    if (areCallersKnown()) batch.callers = joinCallers(batch.callers)
     if (batch.size >= this.#maxKeys) queue.send()
     else queue.schedule()
   }

@@ -1,4 +1,4 @@
-import { InFlight } from '@stowage/core/driver'
+import { InFlight, publishTopology } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import type { CommandClient } from '../../protocol/command-client.ts'
 import { reconnectDelay } from '../../reconnect-delay.ts'
@@ -14,6 +14,8 @@ import { NodeConnection, ReplicaNodeConnection } from './node-connection.ts'
 /** A cluster client, which manages the connections to all nodes and routes commands by slot. */
 export class ClusterConnection extends ReconnectingConnection {
   readonly client: RedisClient
+  /** The client chooses the server of each command. */
+  readonly address: undefined
   readonly #cluster: Cluster
   readonly #inFlight = new InFlight()
   readonly #commands: ClusterCommands
@@ -39,6 +41,7 @@ export class ClusterConnection extends ReconnectingConnection {
     cluster.on('error', (error) => this.#recordError(error))
     cluster.on('node error', (error) => this.#recordError(error))
     cluster.on('+node', (node: Redis) => this.#onNodeAdded(node))
+    cluster.on('-node', (node: Redis) => publishNode('removed', node))
     cluster.on('ready', () => void this.#onReady())
     cluster.on('close', () => this.#onClose())
     cluster.on('end', () => this.#onClose())
@@ -115,7 +118,9 @@ export class ClusterConnection extends ReconnectingConnection {
   /** Without an offline queue the client rejects commands while it connects to a node, so nodes connect in advance. */
   #onNodeAdded(node: Redis): void {
     Object.assign(node.options, this.#credentials)
-    if (this.#cluster.status === 'ready') void connectNode(node)
+    if (this.#cluster.status !== 'ready') return
+    publishNode('added', node)
+    void connectNode(node)
   }
 
   async #onReady(): Promise<void> {
@@ -135,6 +140,10 @@ export class ClusterConnection extends ReconnectingConnection {
   readonly #directClientOf = (node: Redis) => this.#commands.directNode(node).client
 
   readonly #streams = () => this.masters().flatMap(({ stream }) => stream ?? [])
+}
+
+function publishNode(change: 'added' | 'removed', { options }: Redis): void {
+  publishTopology({ store: 'redis', change, server: `${options.host}:${options.port}` })
 }
 
 function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: ResolvedOptions) {

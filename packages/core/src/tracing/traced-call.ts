@@ -1,0 +1,139 @@
+import { type CacheOperation, type CallEvent, channels, tracing } from '../channels.ts'
+import { CacheError } from '../errors.ts'
+import type { Awaitable, Payload } from '../store.ts'
+import { payloadBytes } from '../values/payload.ts'
+import { areCallersKnown, runForCallers } from './callers.ts'
+import { trace } from './trace.ts'
+
+/** How a call received the value of a key. */
+export type KeyOutcome = 'hit' | 'miss' | 'stale' | 'shared'
+
+/** The cache of a call. */
+export interface CallSource {
+  readonly name: string
+  readonly store: { readonly name: string }
+  readonly keyspace: { readonly prefix: string }
+}
+
+/** Whether somebody subscribes to calls or to their failures. The only cost of a call otherwise. */
+export function areCallsObserved(): boolean {
+  return tracing.cache.hasSubscribers || channels.error.hasSubscribers
+}
+
+/** A call of a cache, while it runs. */
+export class TracedCall implements CallEvent {
+  readonly cache: string
+  readonly store: string
+  readonly operation: CacheOperation
+  readonly keys: readonly string[]
+  outcome: CallEvent['outcome'] = undefined
+  hits = 0
+  misses = 0
+  stale = 0
+  shared = 0
+  durationMs = 0
+  error: unknown = undefined
+  run: CallEvent['run'] = undefined
+  isSampled = true
+  /** Whether the caller has given up, which is not a failure. */
+  isAborted = false
+  readonly #source: CallSource
+  #item: unknown = undefined
+  #otherItems: unknown[] | undefined = undefined
+  #isSettled = false
+
+  constructor(source: CallSource, operation: CacheOperation, keys: readonly string[]) {
+    this.#source = source
+    this.cache = source.name
+    this.store = source.store.name
+    this.operation = operation
+    this.keys = keys
+  }
+
+  get source(): CallSource {
+    return this.#source
+  }
+
+  /** Counts how the value of a key was received. Without effect once the call has settled. */
+  note(outcome: KeyOutcome): void {
+    if (this.#isSettled) return
+    if (outcome === 'hit') this.hits++
+    else if (outcome === 'miss') this.misses++
+    else this[outcome]++
+  }
+
+  /** Counts a read of a key. `item` is that of a fresh entry, `undefined` for a miss. */
+  noteRead(item: unknown): void {
+    this.note(item === undefined ? 'miss' : 'hit')
+    this.noteItem(item)
+  }
+
+  /** Counts the value of a key that was found and is returned, for how long it has been stale. */
+  noteFound({ item, staleMs }: { readonly item: unknown; readonly staleMs: number }): void {
+    this.note(staleMs >= 0 ? 'stale' : 'hit')
+    this.noteItem(item)
+  }
+
+  /** Adds an item that was read or written. Its size is calculated when a subscriber reads it. */
+  noteItem(item: unknown): void {
+    if (this.#item === undefined) this.#item = item
+    else if (this.#otherItems === undefined) this.#otherItems = [item]
+    else this.#otherItems.push(item)
+  }
+
+  get bytes(): number | undefined {
+    const items = [this.#item, ...(this.#otherItems ?? [])].filter(isPayload)
+    return items.length === 0 ? undefined : items.reduce((sum, item) => sum + payloadBytes(item), 0)
+  }
+
+  settle(hasFailed: boolean): void {
+    this.#isSettled = true
+    if (hasFailed) this.outcome = this.isAborted ? 'aborted' : 'error'
+    else if (this.hits + this.misses + this.stale + this.shared === 0) this.outcome = 'done'
+    else if (this.misses > 0) this.outcome = 'miss'
+    else if (this.shared > 0) this.outcome = 'shared'
+    else this.outcome = this.stale > 0 ? 'stale' : 'hit'
+  }
+}
+
+function isPayload(item: unknown): item is Payload {
+  return typeof item === 'string' || item instanceof Uint8Array
+}
+
+/** Runs a call, and publishes it and its failure. To be used only if {@link areCallsObserved}. */
+export function observeCall<T>(
+  source: CallSource,
+  operation: CacheOperation,
+  keys: readonly string[],
+  run: (call: TracedCall) => Awaitable<T>,
+): Awaitable<T> {
+  const call = new TracedCall(source, operation, keys)
+  const serve = () => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
+  const work = areCallersKnown() ? serve : run
+  return trace(tracing.cache, call, work, settle)
+}
+
+function settle(call: TracedCall, hasFailed: boolean): void {
+  call.settle(hasFailed)
+  if (call.outcome === 'error') publishFailure(call.source, call.operation, call.keys, call.error)
+}
+
+/** Publishes the failure of a call that rejects with it. */
+export function publishFailure(
+  source: CallSource,
+  operation: CacheOperation,
+  keys: readonly string[],
+  error: unknown,
+): void {
+  if (!channels.error.hasSubscribers) return
+  const ownKey = CacheError.is(error) ? error.key : undefined
+  const [first] = keys
+  channels.error.publish({
+    cache: source.name,
+    store: source.store.name,
+    key: ownKey ?? (first === undefined ? '' : source.keyspace.prefix + first),
+    operation,
+    isRejected: true,
+    error,
+  })
+}

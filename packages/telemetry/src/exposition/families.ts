@@ -1,0 +1,130 @@
+import { results } from '../collector/cache-counts.ts'
+import type { Collector } from '../collector/collector.ts'
+import type { Count, Histogram } from '../collector/metric-values.ts'
+import type { Series } from '../collector/series.ts'
+import type { MetricFamily, Sample } from './family.ts'
+
+type Type = MetricFamily['type']
+
+/** The metrics of a collector, with what it has counted until now. */
+export function familiesOf(collector: Collector): MetricFamily[] {
+  const of = collector
+  return [
+    family('counter', 'cache_requests_total', 'Keys read, by what the caller received.', [
+      ...requestSamples(of),
+    ]),
+    family('counter', 'cache_writes_total', 'Keys written by calls that succeeded.', [
+      ...keySamples(of, 'writes'),
+    ]),
+    family('counter', 'cache_deletes_total', 'Keys deleted by calls that succeeded.', [
+      ...keySamples(of, 'deletes'),
+    ]),
+    counts('cache_errors_total', 'Failures, also those that callers did not see.', of.errors),
+    times('cache_operation_duration_seconds', 'Duration of calls.', of.durations),
+    counts('cache_loads_total', 'Loads that have ended.', of.loads),
+    times('cache_load_duration_seconds', 'Duration of loads.', of.loadDurations),
+    gauges('cache_loads_in_flight', 'Loads that have not ended.', of.loadsInFlight),
+    times('cache_lease_wait_seconds', 'Waits for a load of another process.', of.leaseWaits),
+    times('cache_lock_wait_seconds', 'Waits for a lock or a slot.', of.lockWaits),
+    counts(
+      'cache_evictions_total',
+      'Entries evicted from the memory of the process.',
+      of.evictions,
+    ),
+    counts('cache_invalidations_total', 'Tags invalidated, and caches cleared.', of.invalidations),
+    counts('near_resets_total', 'Times that a near cache dropped all entries.', of.nearResets),
+    near('near_entries', 'Entries of a near cache.', of, (stats) => stats.entries),
+    near('near_bytes', 'Size of a near cache.', of, (stats) => stats.bytes),
+    near('near_serving', 'Whether a near cache serves entries.', of, (stats) => +stats.serving),
+    histogram('batch_keys', 'Keys of a request to a server.', of.batchKeys),
+    times('request_duration_seconds', 'Duration of requests to a server.', of.requestDurations),
+    gauges(
+      'breaker_state',
+      'State of a breaker: 0 closed, 1 half-open, 2 open.',
+      of.breakers,
+      'max',
+    ),
+    counts('topology_changes_total', 'Changes of servers and connections.', of.topologyChanges),
+    counts(
+      'session_writes_total',
+      'Writes of sessions that were not stored as they are.',
+      of.sessions,
+    ),
+    counts('http_errors_total', 'Responses that were sent without the HTTP cache.', of.httpErrors),
+  ]
+}
+
+function family(
+  type: Type,
+  name: string,
+  help: string,
+  samples: readonly Sample[],
+  aggregator: 'sum' | 'max' = 'sum',
+): MetricFamily {
+  return { name: `stowage_${name}`, help, type, aggregator, samples }
+}
+
+function* requestSamples({ requests }: Collector): Generator<Sample> {
+  for (const [labels, counts] of requests) {
+    for (const result of results)
+      yield { suffix: '', labels: { ...labels, result }, value: counts[result] }
+  }
+}
+
+function keySamples({ requests }: Collector, field: 'writes' | 'deletes'): Sample[] {
+  return Array.from(requests, ([labels, counts]) => ({ suffix: '', labels, value: counts[field] }))
+}
+
+function counts(name: string, help: string, series: Series<Count>): MetricFamily {
+  return family('counter', name, help, countSamples(series))
+}
+
+function gauges(
+  name: string,
+  help: string,
+  series: Series<Count>,
+  aggregator?: 'sum' | 'max',
+): MetricFamily {
+  return family('gauge', name, help, countSamples(series), aggregator)
+}
+
+function countSamples(series: Series<Count>): Sample[] {
+  return Array.from(series, ([labels, { value }]) => ({ suffix: '', labels, value }))
+}
+
+const times = histogram
+
+function histogram(name: string, help: string, series: Series<Histogram>): MetricFamily {
+  return family('histogram', name, help, [...histogramSamples(series)])
+}
+
+function* histogramSamples(series: Series<Histogram>): Generator<Sample> {
+  for (const [labels, { bounds, counts, sum, count }] of series) {
+    let cumulative = 0
+    for (const [index, bound] of [...bounds, Infinity].entries()) {
+      cumulative += counts[index] as number
+      yield { suffix: '_bucket', labels: { ...labels, le: boundLabel(bound) }, value: cumulative }
+    }
+    yield { suffix: '_sum', labels, value: sum }
+    yield { suffix: '_count', labels, value: count }
+  }
+}
+
+/** In the canonical form of OpenMetrics: `1.0`, `+Inf`. */
+function boundLabel(bound: number): string {
+  if (bound === Infinity) return '+Inf'
+  return Number.isInteger(bound) ? `${bound}.0` : String(bound)
+}
+
+function near(
+  name: string,
+  help: string,
+  { nearCaches }: Collector,
+  read: (stats: { entries: number; bytes: number; serving: boolean }) => number,
+): MetricFamily {
+  const samples = nearCaches.map(({ cache, near: { stats } }) => {
+    const labels = { cache: cache.name, driver: cache.driver }
+    return { suffix: '', labels, value: read(stats) }
+  })
+  return family('gauge', name, help, samples)
+}

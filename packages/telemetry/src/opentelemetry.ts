@@ -1,0 +1,68 @@
+/** `@stowage/telemetry/opentelemetry`: spans and metrics by the API of OpenTelemetry. */
+
+import { metrics, trace } from '@opentelemetry/api'
+import type { CallEvent, LoadCallEvent, RequestEvent } from '@stowage/core'
+import { checkOptionNames } from '@stowage/core/driver'
+import { Subscriptions } from './collector/subscriptions.ts'
+import { attributes, callSpans, durations } from './spans/attributes.ts'
+import type { OpenTelemetryOptions } from './spans/span-options.ts'
+import { Spans } from './spans/spans.ts'
+
+export type { OpenTelemetryOptions } from './spans/span-options.ts'
+
+const scope = '@stowage/telemetry'
+const optionNames = { keys: true, tracerProvider: true, meterProvider: true } as const
+
+/**
+ * Creates a span for each call of a cache, each load, and each request that the instrumentation of the client library does
+ * not see, and records how long calls and loads take. Call it after the SDK has been started.
+ *
+ * @returns a function that ends it
+ * @throws TypeError for an unknown option
+ * @example
+ * import { openTelemetry } from '@stowage/telemetry/opentelemetry'
+ *
+ * const stop = openTelemetry()
+ * await cache.get('user:1') // the span cache.get
+ * stop()
+ */
+export function openTelemetry(options: OpenTelemetryOptions = {}): () => void {
+  checkOptionNames<OpenTelemetryOptions>('openTelemetry', options, optionNames)
+  const { keys, tracerProvider = trace, meterProvider = metrics } = options
+  const on = new Subscriptions()
+  subscribeSpans(on, new Spans(tracerProvider.getTracer(scope), keys))
+  subscribeDurations(on, meterProvider.getMeter(scope))
+  return () => on.end()
+}
+
+function subscribeSpans(on: Subscriptions, spans: Spans): void {
+  on.add<CallEvent>('tracing:stowage:cache:start', (call) => spans.startCall(call))
+  on.add<CallEvent>('tracing:stowage:cache:asyncEnd', (call) => spans.endCall(call))
+  on.add<LoadCallEvent>('tracing:stowage:load:start', (load) => spans.startLoad(load))
+  on.add<LoadCallEvent>('tracing:stowage:load:asyncEnd', (load) => spans.end(load))
+  on.add<RequestEvent>('tracing:stowage:store:start', (request) => spans.startRequest(request))
+  on.add<RequestEvent>('tracing:stowage:store:asyncEnd', (request) => spans.end(request))
+}
+
+function subscribeDurations(on: Subscriptions, meter: ReturnType<typeof metrics.getMeter>): void {
+  const unit = { unit: 's' }
+  const calls = meter.createHistogram(durations.operation, unit)
+  const loads = meter.createHistogram(durations.load, unit)
+  on.add<CallEvent>('tracing:stowage:cache:asyncEnd', (call) => {
+    const { cache, store, operation, outcome = 'done', durationMs } = call
+    if (callSpans[operation] === undefined) return
+    calls.record(durationMs / 1_000, {
+      [attributes.cache]: cache,
+      [attributes.driver]: store,
+      [attributes.operation]: operation,
+      [attributes.outcome]: outcome,
+    })
+  })
+  on.add<LoadCallEvent>('tracing:stowage:load:asyncEnd', ({ cache, store, durationMs, error }) => {
+    loads.record(durationMs / 1_000, {
+      [attributes.cache]: cache,
+      [attributes.driver]: store,
+      [attributes.outcome]: error === undefined ? 'ok' : 'error',
+    })
+  })
+}

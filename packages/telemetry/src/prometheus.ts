@@ -1,0 +1,87 @@
+/** `@stowage/telemetry/prometheus`: metrics in the formats of Prometheus and OpenMetrics. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Collector, type CollectorOptions } from './collector/collector.ts'
+import { familiesOf } from './exposition/families.ts'
+import type { MetricFamily } from './exposition/family.ts'
+import { type PromRegistry, register } from './exposition/prom-client.ts'
+import {
+  openMetricsType,
+  prefersOpenMetrics,
+  renderFamilies,
+  textType,
+} from './exposition/text-format.ts'
+
+export type { CollectorOptions } from './collector/collector.ts'
+export { type MetricFamily, mergeFamilies, type Sample } from './exposition/family.ts'
+export type { PromRegistry } from './exposition/prom-client.ts'
+
+/** Metrics of the caches in this process. @see metrics */
+export interface Metrics {
+  /** What is counted. */
+  readonly collector: Collector
+  /** Answers a request of Prometheus, in the format that its header `Accept` prefers. Needs no `this`. */
+  readonly handler: (request: IncomingMessage, response: ServerResponse) => void
+  /** The metrics as text, by default in the format of Prometheus. */
+  render(format?: 'text' | 'openmetrics'): string
+  /** The metrics as plain data, for another process or thread. @see mergeFamilies */
+  families(): MetricFamily[]
+  /** Stops counting, and removes the metrics from the registry. */
+  stop(): void
+}
+
+/**
+ * Counts what the caches of this process do, from now on.
+ *
+ * @param registry of prom-client, which then contains the metrics. Without it, `handler` or `render` returns them
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @example
+ * import { createServer } from 'node:http'
+ * import { metrics } from '@stowage/telemetry/prometheus'
+ *
+ * const { handler, stop } = metrics()
+ * createServer(handler)
+ * await cache.get('missing')
+ * stop()
+ */
+export function metrics(registry?: PromRegistry, options?: CollectorOptions): Metrics
+export function metrics(options?: CollectorOptions): Metrics
+export function metrics(
+  first: PromRegistry | CollectorOptions = {},
+  options: CollectorOptions = {},
+): Metrics {
+  const registry = 'registerMetric' in first ? first : undefined
+  const collector = new Collector(registry === undefined ? (first as CollectorOptions) : options)
+  const families = () => familiesOf(collector)
+  const unregister = registry === undefined ? undefined : register(registry, families)
+  return {
+    collector,
+    families,
+    handler: (request, response) => answer(request, response, families()),
+    render: (format = 'text') => renderFamilies(families(), format === 'openmetrics'),
+    stop: () => {
+      collector.stop()
+      unregister?.()
+    },
+  }
+}
+
+/**
+ * Answers a request with metrics, in the format that its header `Accept` prefers.
+ *
+ * @example
+ * import { createServer } from 'node:http'
+ * import { answer, mergeFamilies, metrics } from '@stowage/telemetry/prometheus'
+ *
+ * const families = mergeFamilies([metrics().families()])
+ * createServer((request, response) => answer(request, response, families))
+ */
+export function answer(
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  families: readonly MetricFamily[],
+): void {
+  const isOpenMetrics = prefersOpenMetrics(headers.accept)
+  response.setHeader('Content-Type', isOpenMetrics ? openMetricsType : textType)
+  response.end(renderFamilies(families, isOpenMetrics))
+}

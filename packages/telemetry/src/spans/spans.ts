@@ -1,0 +1,154 @@
+import {
+  type Attributes,
+  context,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api'
+import {
+  CacheError,
+  type CallEvent,
+  type LoadCallEvent,
+  type RequestEvent,
+  type TracedEvent,
+} from '@stowage/core'
+import { attributes, batchSpan, callSpans, databases, loadSpan } from './attributes.ts'
+import type { OpenTelemetryOptions } from './span-options.ts'
+
+/** Starts and ends the spans of operations. */
+export class Spans {
+  readonly #tracer: Tracer
+  readonly #keyText: ((key: string) => string) | undefined
+  readonly #spans = new WeakMap<TracedEvent, Span>()
+
+  constructor(tracer: Tracer, keys: OpenTelemetryOptions['keys'] = false) {
+    this.#tracer = tracer
+    if (keys !== false) this.#keyText = keys === true ? (key) => key : keys
+  }
+
+  startCall(call: CallEvent): void {
+    const name = callSpans[call.operation]
+    if (name === undefined) return
+    const span = this.#start(call, name, this.#attributesOf(call))
+    call.isSampled = span.isRecording()
+  }
+
+  endCall(call: CallEvent): void {
+    const span = this.#spans.get(call)
+    if (span === undefined) return
+    const { outcome, bytes } = call
+    if (outcome !== undefined) span.setAttribute(attributes.outcome, outcome)
+    const hit = isHit(outcome)
+    if (hit !== undefined) span.setAttribute(attributes.hit, hit)
+    if (span.isRecording() && bytes !== undefined) span.setAttribute(attributes.itemSize, bytes)
+    end(span, outcome === 'aborted' ? undefined : call.error)
+  }
+
+  startLoad(load: LoadCallEvent): void {
+    const { cache, store, keys, background } = load
+    this.#start(load, loadSpan, {
+      [attributes.cache]: cache,
+      [attributes.driver]: store,
+      [attributes.keyCount]: keys.length,
+      [attributes.background]: background,
+    })
+  }
+
+  /**
+   * A request that the instrumentation of the client library sees as well has a span only if several calls wait for it: one
+   * that links to all of them, and contains the span of the library. Without an active span it belongs to no trace.
+   */
+  startRequest(request: RequestEvent): void {
+    if (trace.getActiveSpan() === undefined) return
+    const { callers, isInstrumented } = request
+    const isShared = callers.length > 1
+    if (isInstrumented && !isShared) return
+    const links = isShared
+      ? callers.flatMap((call) => this.#spans.get(call)?.spanContext() ?? [])
+      : []
+    const own = requestAttributes(request)
+    if (isInstrumented) this.#start(request, batchSpan, own, SpanKind.INTERNAL, links)
+    else {
+      const database = databaseAttributes(request)
+      const name = [database[attributes.databaseOperation], request.server]
+        .filter(Boolean)
+        .join(' ')
+      this.#start(request, name, { ...own, ...database }, SpanKind.CLIENT, links)
+    }
+  }
+
+  end(event: TracedEvent): void {
+    const span = this.#spans.get(event)
+    if (span !== undefined) end(span, event.error)
+  }
+
+  #start(
+    event: TracedEvent,
+    name: string,
+    own: Attributes,
+    kind: SpanKind = SpanKind.INTERNAL,
+    links: readonly ReturnType<Span['spanContext']>[] = [],
+  ): Span {
+    const linked = links.map((each) => ({ context: each }))
+    const span = this.#tracer.startSpan(name, { kind, attributes: own, links: linked })
+    // The context of a parent that is not sampled has the same effect.
+    if (!span.isRecording() && trace.getActiveSpan() !== undefined) return span
+    this.#spans.set(event, span)
+    const active = trace.setSpan(context.active(), span)
+    const { run } = event
+    event.run = (operation) =>
+      context.with(active, run === undefined ? operation : () => run(operation))
+    return span
+  }
+
+  #attributesOf({ cache, store, operation, keys }: CallEvent): Attributes {
+    const own: Attributes = {
+      [attributes.cache]: cache,
+      [attributes.driver]: store,
+      [attributes.operation]: operation,
+      [attributes.keyCount]: keys.length,
+    }
+    if (this.#keyText !== undefined) own[attributes.key] = keys.map(this.#keyText)
+    return own
+  }
+}
+
+/** The message of an error is not exported: that of a loader may contain anything. */
+function end(span: Span, error: unknown): void {
+  if (error !== undefined) {
+    const type = CacheError.is(error) ? error.code : ((error as Error | null)?.name ?? 'unknown')
+    span.setAttribute(attributes.errorType, type)
+    span.setStatus({ code: SpanStatusCode.ERROR })
+  }
+  span.end()
+}
+
+/** `undefined` if the call reads nothing. */
+function isHit(outcome: CallEvent['outcome']): boolean | undefined {
+  if (outcome === 'hit' || outcome === 'stale') return true
+  return outcome === 'miss' || outcome === 'shared' ? false : undefined
+}
+
+function requestAttributes({ store, operation, keyCount, attempt }: RequestEvent): Attributes {
+  return {
+    [attributes.driver]: store,
+    [attributes.operation]: operation,
+    [attributes.keyCount]: keyCount,
+    [attributes.attempt]: attempt,
+  }
+}
+
+/** The stable conventions for clients of databases. */
+function databaseAttributes({ store, operation, command, server }: RequestEvent): Attributes {
+  const address = /^(.*):(\d+)$/.exec(server ?? '')
+  const [, host, port] = address ?? []
+  return {
+    [attributes.database]: databases[store] ?? store,
+    [attributes.databaseOperation]: command ?? operation,
+    ...(host !== undefined && { [attributes.serverAddress]: host }),
+    ...(port !== undefined && { [attributes.serverPort]: Number(port) }),
+    ...(address === null && server !== undefined && { [attributes.databaseCollection]: server }),
+  }
+}

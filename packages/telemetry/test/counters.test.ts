@@ -1,0 +1,55 @@
+import { Collector } from '@stowage/telemetry'
+import { isFullTier, propertySeed } from '@stowage/test-servers'
+import { describe, expect, test } from 'vitest'
+import { type DriverName, drivers, startBackend } from './drivers.ts'
+import { randomFrom, runWorkload } from './workload.ts'
+
+const calls = (driver: DriverName) => (isFullTier ? 100_000 : driver === 'dynamodb' ? 300 : 1_500)
+
+describe.each(drivers)('%s', (name) => {
+  test('every counter equals what the callers have seen', async () => {
+    const backend = await startBackend(name)
+    const store = backend.createStore()
+    await store.ping()
+    using collector = new Collector()
+    const model = await runWorkload(store, calls(name), randomFrom(propertySeed()))
+
+    const counts = collector.totalOf('pages')
+    expect({ ...counts }).toEqual({
+      ...model.results,
+      writes: model.writes,
+      deletes: model.deletes,
+    })
+    const byOperation = Array.from(collector.durations, ([labels, { count }]) => [
+      labels.operation as string,
+      count,
+    ])
+    expect(new Map(byOperation as [string, number][])).toEqual(model.calls)
+    const errors = new Map<string, number>()
+    for (const [{ code }, { value }] of collector.errors)
+      errors.set(code as string, (errors.get(code as string) ?? 0) + value)
+    expect(errors).toEqual(model.errors)
+    const loads = Array.from(collector.loads, ([{ outcome }, { value }]) => [outcome, value])
+    expect(Object.fromEntries(loads)).toEqual(model.loads)
+    for (const [, { value }] of collector.loadsInFlight) expect(value).toBe(0)
+    await store.close()
+    await backend.stop()
+  })
+})
+
+test('requests to servers are counted after batching', async () => {
+  const backend = await startBackend('redis')
+  const store = backend.createStore()
+  await store.ping()
+  using collector = new Collector()
+  await Promise.all(['a', 'b', 'c'].map((key) => store.get(key)))
+  await store.set('a', '1' as never)
+  const keys = Array.from(collector.batchKeys, ([{ driver }, { count, sum }]) => ({
+    driver,
+    count,
+    sum,
+  }))
+  expect(keys).toEqual([{ driver: 'redis', count: 2, sum: 4 }])
+  await store.close()
+  await backend.stop()
+})

@@ -1,0 +1,54 @@
+import { Cache, type CacheStore } from '@stowage/core'
+import { dynamodb } from '@stowage/dynamodb'
+import { memcached } from '@stowage/memcached'
+import { memory } from '@stowage/memory'
+import { redis } from '@stowage/redis'
+import { sharedDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
+
+/** A driver with a server of its own. */
+export interface Backend {
+  createStore(): CacheStore
+  stop(): Promise<void>
+}
+
+export type DriverName = 'memory' | 'redis' | 'memcached' | 'dynamodb'
+
+const starts: Record<DriverName, () => Promise<Backend>> = {
+  memory: async () => ({ createStore: () => memory() as CacheStore, stop: async () => {} }),
+  redis: async () => {
+    const server = await startRedis()
+    return { createStore: () => redis({ url: server.url }), stop: () => server.stop() }
+  },
+  memcached: async () => {
+    const server = await startMemcached()
+    return {
+      createStore: () => memcached({ servers: [server.address], timeout: '5s' }),
+      stop: () => server.stop(),
+    }
+  },
+  dynamodb: async () => {
+    const { url, env, stop } = await sharedDynamoDB()
+    Object.assign(process.env, env, { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' })
+    const createStore = () => dynamodb({ endpoint: url, table: 'telemetry', ensureTable: 'create' })
+    return { createStore, stop }
+  },
+}
+
+export const drivers = Object.keys(starts) as DriverName[]
+
+export function startBackend(name: DriverName): Promise<Backend> {
+  return starts[name]()
+}
+
+/** A cache that is closed with its backend. */
+export async function startCache(
+  name: DriverName,
+): Promise<{ cache: Cache; stop(): Promise<void> }> {
+  const backend = await startBackend(name)
+  const cache = new Cache(backend.createStore(), { name: 'pages', prefix: 'pages:' })
+  const stop = async () => {
+    await cache.close()
+    await backend.stop()
+  }
+  return { cache, stop }
+}
