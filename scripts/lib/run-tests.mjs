@@ -3,13 +3,13 @@ import { prepare, toolPath } from './prepare.mjs'
 import { ensurePrograms } from './required-programs.mjs'
 import { run, runOrThrow } from './run.mjs'
 
-/** Installs and builds what the tests need. */
-export async function prepareTests() {
+/** Installs and builds what the tests need. @param {{ isFullTier?: boolean }} [options] */
+export async function prepareTests(options) {
   await prepare([
     ...['@stowage/consumers', '@stowage/bridge-hosts'],
     '@stowage/example-express4-jest',
   ])
-  await ensurePrograms()
+  await ensurePrograms(options)
 }
 
 /** What is proved without running anything. */

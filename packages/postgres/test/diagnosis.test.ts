@@ -21,7 +21,9 @@ afterAll(async () => {
 
 async function findingsOf(options: PostgresOptions = {}, holdsSessions = false) {
   await using cache = new Cache(postgres({ url: server.url, maxConnections: 1, ...options }))
-  const { servers, findings } = await checkBackend(cache, { holdsSessions })
+  const report = await checkBackend(cache, { holdsSessions })
+  if (report === undefined) throw new Error('no diagnostics')
+  const { servers, findings } = report
   for (const finding of findings) expect(finding.remedy).toMatch(/\w/)
   return { facts: servers[0]?.facts, codes: findings.map(({ code }) => code), findings }
 }

@@ -40,8 +40,8 @@ function open() {
 /** A session as express-session stores it. */
 async function signIn(id: string, user: string): Promise<void> {
   const cookie = { originalMaxAge: hourMs, expires: new Date(Date.now() + hourMs), path: '/' }
-  const set = promisify(old.set.bind(old) as (...args: unknown[]) => void)
-  await set(id, { cookie, user } as never)
+  const set = promisify<string, unknown, void>(old.set.bind(old) as never)
+  await set(id, { cookie, user })
 }
 
 const isStored = async (id: string) => {

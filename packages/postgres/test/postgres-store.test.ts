@@ -41,7 +41,7 @@ function countingPool() {
       pool.connect((error, client) => {
         const query = (config: pg.QueryConfig, done: () => void) => {
           texts.push(config.text)
-          pg.Client.prototype.query.call(client, config, done)
+          Reflect.apply(pg.Client.prototype.query, client, [config, done])
         }
         callback(error, client && (Object.assign(client, { query }) as never))
       })) satisfies PostgresPool['connect'],
