@@ -1,16 +1,13 @@
 import { parseAst } from 'rolldown/parseAst'
-
-/** The comment that a bundle has before each of its modules. */
-const modulePattern = /^\/\/ (packages\/[^\s]+\.ts)$/gm
+import { moduleLookup } from '../bundle-modules.mjs'
 
 /**
  * Returns the code of a bundle in which every function calls `$trace(name, file, work)` with its body as `work`.
  * @param {string} code
  */
 export function instrument(code) {
-  const modules = [...code.matchAll(modulePattern)].map(({ index, 1: file }) => ({ index, file }))
+  const fileAt = moduleLookup(code)
   const insertions = []
-  const fileAt = (position) => modules.findLast(({ index }) => index < position)?.file
   for (const { node, name } of functionsIn(parseAst(code))) {
     const file = fileAt(node.start)
     if (file !== undefined && !node.generator) insertions.push(...wrap(node, name, file))

@@ -1,0 +1,20 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+/** The tests of a mutant: in one process, until the first failure, without servers. */
+export default defineConfig({
+  test: {
+    include: ['packages/*/test/**/*.test.ts'],
+    isolate: false,
+    fileParallelism: false,
+    bail: 1,
+    setupFiles: [fileURLToPath(new URL('take-coverage.mjs', import.meta.url))],
+    testTimeout: 20_000,
+    execArgv: [
+      '--disable-warning=STOWAGE_SHORT_TTL',
+      '--import',
+      new URL('hooks.mjs', import.meta.url).href,
+    ],
+    server: { deps: { external: [/\/dist\//] } },
+  },
+})
