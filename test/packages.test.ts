@@ -9,7 +9,7 @@ const names = readdirSync(join(root, 'packages'))
 /** What an application imports: the package, and its entry points with a name. */
 const importsOf = (name: string) =>
   Object.keys(manifestOf(name).exports)
-    .filter((path) => !path.endsWith('.json'))
+    .filter((path) => !/\.json$|\*/.test(path))
     .map((path) => `@stowage/${name}${path.slice(1)}`)
 const manifestOf = (name: string) =>
   JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))

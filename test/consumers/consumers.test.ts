@@ -42,7 +42,8 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
     const { files, man, bin } = manifestOf(name)
     const expected = ['LICENSE', 'README.md', 'package.json', ...files]
     expect(readdirSync(folder).sort()).toEqual(expected.sort())
-    const known = ['dist', 'src', ...(man ? ['man', 'schema.json'] : []), ...(bin ? ['bin'] : [])]
+    const more = [...(man ? ['man', 'schema.json'] : []), ...(bin ? ['bin'] : [])]
+    const known = ['dist', 'src', ...more, ...(name === 'telemetry' ? ['grafana'] : [])]
     expect(files.toSorted()).toEqual(known.sort())
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     expect(sources.filter((file) => /\.test\.|\.env|\.tsbuildinfo|secret$/.test(file))).toEqual([])

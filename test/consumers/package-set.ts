@@ -206,7 +206,7 @@ export function manifestOf(name: string) {
 /** What an application imports: the package, or each of its entry points where it has no main one. */
 export function importsOf(name: string): string[] {
   const { exports } = manifestOf(name)
-  const paths = Object.keys(exports).filter((path) => !path.endsWith('.json'))
+  const paths = Object.keys(exports).filter((path) => !/\.json$|\*/.test(path))
   return ('.' in exports ? ['.'] : paths).map((path) => `@stowage/${name}${path.slice(1)}`)
 }
 

@@ -7,7 +7,7 @@
  * is over. For entries that never expire, pass `Infinity`. `disconnect` does not close the cache. A failed read is a
  * miss, and an event of the channel `stowage:error`; `set`, `delete` and `clear` reject with the `CacheError`.
  */
-import type { Cache } from '@stowage/core'
+import { type Cache, channels } from '@stowage/core'
 import { publishError } from '@stowage/core/driver'
 import { groupByTtl } from './group-by-ttl.ts'
 
@@ -116,7 +116,9 @@ export class NestStore {
     return (options?.raw ? stored : stored.value) as T
   }
 
+  /** The cache has published the failure. Without subscribers, an outage is a warning of the process. */
   #publish(error: unknown, key: string): void {
+    if (channels.error.hasSubscribers) return
     const { name, driver } = this.#cache
     publishError({ cache: name, store: driver, key }, error)
   }

@@ -3,7 +3,7 @@ import { decodeReply, encodeCommand, type RedisReply } from './resp.ts'
 
 /** Address on which all servers listen. */
 export const host = '127.0.0.1'
-const replyTimeoutMs = 5_000
+const replyTimeoutMs = 15_000
 
 export interface RedisAddress {
   readonly host: string
