@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
 import { expect, test } from 'vitest'
@@ -8,8 +8,8 @@ const packages = new URL('../../', import.meta.url)
 /** The packages whose main entry point has a driver as its default export. */
 function driverPackages(): string[] {
   return readdirSync(packages).filter((name) => {
-    const index = readFileSync(new URL(`${name}/src/index.ts`, packages), 'utf8')
-    return /\bdefault\b/.test(index)
+    const index = new URL(`${name}/src/index.ts`, packages)
+    return existsSync(index) && /\bdefault\b/.test(readFileSync(index, 'utf8'))
   })
 }
 

@@ -165,8 +165,8 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\taudience: "beforeRead"',
-        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\taudience: "all"',
+        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\tisStale: found.staleMs >= 0,\n\t\taudience: "beforeRead"',
+        'found.staleMs >= window) return void 0;\n\treturn {\n\t\titem: found.item,\n\t\tsource: "read",\n\t\tisStale: found.staleMs >= 0,\n\t\taudience: "all"',
       ],
     ],
   },

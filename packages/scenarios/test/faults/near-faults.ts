@@ -19,7 +19,7 @@ export const nearFaults: readonly PlantedFault[] = [
     scenario: near,
     changes: [
       ['index.js', 'return this.#unsubscribe !== void 0 && bus.connected;', 'return true;'],
-      ['index.js', 'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");', 'if (keys === void 0) {'],
+      ['index.js', 'this.#publishEmptied();\n\t\t\tthis.#dropPrefix("");', ''],
     ],
   },
   {
@@ -34,8 +34,8 @@ export const nearFaults: readonly PlantedFault[] = [
       ],
       [
         'index.js',
-        'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");',
-        'if (keys === void 0 && this.#config.bus.connected) return;\n\t\tif (keys === void 0) {\n\t\t\tthis.#dropPrefix("");',
+        'this.#publishEmptied();\n\t\t\tthis.#dropPrefix("");',
+        'if (this.#config.bus.connected) return;\n\t\t\tthis.#dropPrefix("");',
       ],
     ],
   },
@@ -98,9 +98,7 @@ export const nearFaults: readonly PlantedFault[] = [
     name: 'a near cache keeps its entries when messages may have been missed',
     scenario: near,
     firstSeed: 4650,
-    changes: [
-      ['index.js', 'if (keys === void 0) {\n\t\t\tthis.#dropPrefix("");', 'if (keys === void 0) {'],
-    ],
+    changes: [['index.js', 'this.#publishEmptied();\n\t\t\tthis.#dropPrefix("");', '']],
   },
   {
     name: 'a near cache keeps what was read during an own write',
