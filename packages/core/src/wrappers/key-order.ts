@@ -82,35 +82,40 @@ export class KeyOrder {
    * earlier calls of the key, and they for it: of an add and an increment that both find a mark, either could replace it.
    *
    * @param argument that of the call; without it, each call would need a function of its own
+   * @param onTimeout returns the error of a call that has waited too long, and is not made
    */
   overlap<A, T>(
     operation: string,
     key: string,
     call: (argument: A) => Promise<T>,
     argument: A,
+    onTimeout?: () => Error,
   ): Promise<T>
   overlap<A, T>(
     operation: string,
     key: string,
     call: (argument: A) => Awaitable<T>,
     argument: A,
+    onTimeout?: () => Error,
   ): Awaitable<T>
   overlap<A, T>(
     operation: string,
     key: string,
     call: (argument: A) => Awaitable<T>,
     argument: A,
+    onTimeout: () => Error = unlimited,
   ): Awaitable<T> {
     const latest = this.#latestOf(key)
     const joins = latest?.operation === operation && latest.inFlight === latest.writes
     const earlier = joins ? latest.earlier : latest && idleOf(latest)
-    const result = earlier === undefined ? call(argument) : earlier.then(() => call(argument))
+    const turn = earlier && this.#turnAfter(earlier, onTimeout)
+    const result = turn === undefined ? call(argument) : turn.then(() => call(argument))
     if (!(result instanceof Promise)) return result
     const epoch = joins ? latest : this.#add(key, operation, earlier)
     epoch.writes++
     epoch.inFlight++
     const end = () => this.#end(epoch, true)
-    result.then(end, end)
+    settledAfter(earlier, result).then(end, end)
     return result
   }
 
@@ -165,13 +170,14 @@ export class KeyOrder {
     call: () => Awaitable<T>,
     onTimeout: () => Error,
   ): Promise<T> {
-    const turn =
-      this.#waitMs === undefined ? earlier : answerWithin(this.#waitMs, earlier, onTimeout)
-    const result = turn.then(call)
-    // A call that is not made settles before the earlier ones, which later calls must wait for as well.
-    const settled = earlier.then(() => result)
-    this.#track(keys, isWrite, settled)
+    const result = this.#turnAfter(earlier, onTimeout).then(call)
+    this.#track(keys, isWrite, settledAfter(earlier, result))
     return result
+  }
+
+  /** Rejects if the earlier calls take too long. */
+  #turnAfter(earlier: Promise<unknown>, onTimeout: () => Error): Promise<unknown> {
+    return this.#waitMs === undefined ? earlier : answerWithin(this.#waitMs, earlier, onTimeout)
   }
 
   #earlierCalls(keys: readonly string[], isWrite: boolean): Promise<unknown>[] {
@@ -235,6 +241,11 @@ export class KeyOrder {
 /** The error of a call that may wait without limit. */
 function unlimited(): Error {
   return new Error('unreachable')
+}
+
+/** A call that is not made settles before the earlier ones, which later calls must wait for as well. */
+function settledAfter<T>(earlier: Promise<unknown> | undefined, result: Promise<T>): Promise<T> {
+  return earlier === undefined ? result : earlier.then(() => result)
 }
 
 function writtenOf(epoch: Epoch): Promise<void> {

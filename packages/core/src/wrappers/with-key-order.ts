@@ -55,8 +55,9 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
     lifecycle.assertOpen(operation)
     if (!singleKeyWrites.has(operation)) return call()
     const key = args[0] as string
-    if (overlapping.has(operation)) return order.overlap(operation, key, call, undefined)
-    return order.run([key], true, call, waitedTooLong(operation, key))
+    const onTimeout = waitedTooLong(operation, key)
+    if (overlapping.has(operation)) return order.overlap(operation, key, call, undefined, onTimeout)
+    return order.run([key], true, call, onTimeout)
   })
   // The calls that wait for others have not reached the store yet.
   const close = () =>

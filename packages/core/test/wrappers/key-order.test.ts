@@ -90,6 +90,25 @@ describe('withKeyOrder', () => {
     expect(text(await reading)).toBe('first')
   })
 
+  test('increments that overlap do not wait longer for earlier calls either', async () => {
+    const held = new Deferred<void>()
+    const slow = wrapStore(referenceStore(), async (operation, call) => {
+      if (operation === 'set') await held.promise
+      return call()
+    })
+    const store = withKeyOrder(slow, { timeout: '20ms', overlap: ['increment'] })
+    const setting = store.set('k', '5')
+    const increments = await Promise.allSettled([store.increment('k', 1), store.increment('k', 1)])
+    expect(increments).toMatchObject(
+      Array(2).fill({ status: 'rejected', reason: { code: 'ERR_CACHE_TIMEOUT' } }),
+    )
+    const reading = store.get('k')
+    held.resolve()
+    await setting
+    expect(text(await reading)).toBe('5')
+    expect(await store.increment('k', 1)).toBe(6)
+  })
+
   test('a call that fails does not stop those behind it, and nothing is left in memory', async () => {
     const failing = wrapStore(referenceStore(), async (operation, call) => {
       if (operation === 'set') throw new Error('unreachable')
