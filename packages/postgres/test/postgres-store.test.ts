@@ -162,6 +162,47 @@ describe('statements', () => {
     }
   })
 
+  test.each([
+    ['of the store', {}, 'fulfilled'],
+    ['of the application, with a lock_timeout', { options: '-c lock_timeout=500' }, 'fulfilled'],
+    ['of the application, without one', { options: '-c lock_timeout=0' }, 'rejected'],
+  ])('a batch with a locked row, on a pool %s', async (name, config, free) => {
+    const pool = new pg.Pool({ connectionString: server.url, ...config }).on('error', () => {})
+    cleanups.push(() => pool.end())
+    const store = storeWith({ timeout: '3s', ...(name !== 'of the store' && { pool }) })
+    await store.setMany([
+      ['locked', '1'],
+      ['free', '1'],
+    ])
+    const client = await admin.connect()
+    try {
+      await client.query('BEGIN')
+      await client.query(`UPDATE ${table} SET value = 'x' WHERE key = 'locked'`)
+      const outcomes = await Promise.allSettled([store.delete('locked'), store.delete('free')])
+      expect(outcomes.map(({ status }) => status)).toEqual(['rejected', free])
+    } finally {
+      await client.query('ROLLBACK')
+      client.release()
+    }
+  })
+
+  test('a client that throws rejects the call, and its connection is closed', async () => {
+    const pool = new pg.Pool({ connectionString: server.url, max: 1 })
+    cleanups.push(() => pool.end())
+    const error = new TypeError('thrown by a tool for tracing')
+    const query = vi.spyOn(pg.Client.prototype, 'query').mockImplementationOnce(() => {
+      throw error
+    })
+    const store = storeWith({ pool })
+    await expect(store.set('k', 'v')).rejects.toMatchObject({
+      code: 'ERR_CACHE_UNAVAILABLE',
+      message: expect.stringContaining(error.message),
+    })
+    query.mockRestore()
+    expect(pool.totalCount).toBe(0)
+    expect(await store.get('k')).toBeUndefined()
+  })
+
   test('a plan that was made for a few rows does not read all of a large table', async () => {
     const plans = { url: server.url, table: 'plans' }
     await ensureTable(plans)
@@ -240,7 +281,7 @@ describe('the table', () => {
     await admin.query('DROP SCHEMA app CASCADE')
   })
 
-  test('a role without privileges is told which it lacks', async () => {
+  test('the error names the privilege that a role lacks', async () => {
     await admin.query('CREATE ROLE guest LOGIN')
     const url = server.url.replace('postgres@', 'guest@')
     await expect(storeWith({ url }).get('k')).rejects.toMatchObject({

@@ -94,12 +94,18 @@ export class Executor {
       }
       const execute = (client: PostgresPoolClient) => {
         connection = new Checkout(client)
-        client.query(this.#configOf(statement, values), (error, result) => {
-          if (error) return fail(error)
-          if (isSettled) return
-          connection?.end()
-          settle(() => resolve(rowsOf(result)))
-        })
+        try {
+          client.query(this.#configOf(statement, values), (error, result) => {
+            if (error) return fail(error)
+            if (isSettled) return
+            connection?.end()
+            settle(() => resolve(rowsOf(result)))
+          })
+        } catch (error) {
+          // A client of the application, perhaps wrapped. In a callback, its error would end the process.
+          connection.discard(error as Error)
+          fail(error)
+        }
       }
       this.#options.pool.connect((error, client) => {
         if (client === undefined) fail(error)

@@ -11,8 +11,9 @@ export interface TableDefinition {
 /**
  * Returns the statement that creates the table, for migrations.
  *
- * Most statements replace rows. With some space in each page, a new version of a row is stored beside the old one, and no
- * index changes. There is no index of expiries for the same reason. Vacuum frees the space of old versions early.
+ * Most statements replace rows. The fill factor leaves some space in each page, so that PostgreSQL stores the new version of a
+ * row beside the old one and changes no index (a HOT update). An index of `expires_at` would prevent that. The settings of
+ * autovacuum make it free old versions early.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for an invalid name
  * @example
