@@ -1,8 +1,8 @@
 import type { CacheOperation } from '@stowage/core'
 
 /**
- * All names of spans, attributes and metrics. There is no convention for caches yet: those that begin with `cache.` are what
- * backends display today.
+ * All names of spans, attributes and metrics. OpenTelemetry has no conventions for caches yet. The names that begin with
+ * `cache.` are those that tracing products display today.
  *
  * @see https://github.com/open-telemetry/semantic-conventions/issues/1747
  * @see https://opentelemetry.io/docs/specs/semconv/database/database-spans/
