@@ -132,7 +132,8 @@ test('connections that an administrator ends are replaced', async () => {
 
 test('a pool of the application without a free connection', async () => {
   const pool = poolWith({ max: 1 })
-  const store = storeWith({ pool })
+  // The sweep would use the connection meanwhile.
+  const store = storeWith({ pool, sweepInterval: '1h' })
   const client = await pool.connect()
   const took = await runningTimeOf(() => store.get('k'))
   expect(took).toBeLessThan(timeoutMs + slackMs)

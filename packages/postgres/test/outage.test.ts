@@ -14,13 +14,13 @@ describe('a server that is frozen', () => {
   afterAll(() => server.stop())
 
   // A connection takes up to a second on a machine with other work.
-  conform(test, () => postgres({ url: server.url, timeout: '3s' }), {
+  conform(test, () => postgres({ url: server.url, timeout: '2s' }), {
     wait: async (ms) => sleep(ms),
     groups: ['outage'],
     sharedBackend: true,
     breakBackend: () => server.kill('SIGSTOP'),
     restoreBackend: () => server.kill('SIGCONT'),
     // A call waits for an earlier one of its key, and then for the server.
-    deadlineMs: 12_000,
+    deadlineMs: 8_000,
   })
 })
