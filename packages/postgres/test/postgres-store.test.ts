@@ -1,4 +1,5 @@
 import { Cache } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
 import { ensureTable, type PostgresOptions, type PostgresPool, postgres } from '@stowage/postgres'
 import { type PostgresServer, startPostgres } from '@stowage/test-servers'
 import pg from 'pg'
@@ -140,8 +141,8 @@ describe('statements', () => {
     expect(await store.get('n')).toBe(String(Number.MAX_SAFE_INTEGER - 2))
   })
 
-  test('a row that another transaction has locked delays its own key only', async () => {
-    const store = storeWith({ timeout: '3s' })
+  /** Stores two items, and runs `work` while another transaction has locked the row of one. */
+  async function withLockedRow(store: ByteStore, work: () => Promise<void>): Promise<void> {
     await store.setMany([
       ['locked', '1'],
       ['free', '1'],
@@ -150,16 +151,23 @@ describe('statements', () => {
     try {
       await client.query('BEGIN')
       await client.query(`UPDATE ${table} SET value = 'x' WHERE key = 'locked'`)
+      await work()
+    } finally {
+      await client.query('ROLLBACK')
+      client.release()
+    }
+  }
+
+  test('a row that another transaction has locked delays its own key only', async () => {
+    const store = storeWith({ timeout: '3s' })
+    await withLockedRow(store, async () => {
       const outcomes = await Promise.allSettled([store.set('locked', '2'), store.set('free', '2')])
       expect(outcomes).toEqual([
         { status: 'rejected', reason: expect.objectContaining({ code: 'ERR_CACHE_TIMEOUT' }) },
         { status: 'fulfilled', value: undefined },
       ])
       expect(await store.getMany(['locked', 'free'])).toEqual(['1', '2'])
-    } finally {
-      await client.query('ROLLBACK')
-      client.release()
-    }
+    })
   })
 
   test.each([
@@ -170,20 +178,10 @@ describe('statements', () => {
     const pool = new pg.Pool({ connectionString: server.url, ...config }).on('error', () => {})
     cleanups.push(() => pool.end())
     const store = storeWith({ timeout: '3s', ...(name !== 'of the store' && { pool }) })
-    await store.setMany([
-      ['locked', '1'],
-      ['free', '1'],
-    ])
-    const client = await admin.connect()
-    try {
-      await client.query('BEGIN')
-      await client.query(`UPDATE ${table} SET value = 'x' WHERE key = 'locked'`)
+    await withLockedRow(store, async () => {
       const outcomes = await Promise.allSettled([store.delete('locked'), store.delete('free')])
       expect(outcomes.map(({ status }) => status)).toEqual(['rejected', free])
-    } finally {
-      await client.query('ROLLBACK')
-      client.release()
-    }
+    })
   })
 
   test('a client that throws rejects the call, and its connection is closed', async () => {
