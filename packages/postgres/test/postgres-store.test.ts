@@ -1,4 +1,5 @@
-import { Cache } from '@stowage/core'
+import { inspect } from 'node:util'
+import { Cache, CacheError } from '@stowage/core'
 import type { ByteStore } from '@stowage/core/driver'
 import { ensureTable, type PostgresOptions, type PostgresPool, postgres } from '@stowage/postgres'
 import { type PostgresServer, startPostgres } from '@stowage/test-servers'
@@ -91,9 +92,16 @@ describe('what is stored', () => {
   test('an error contains neither keys nor values', async () => {
     const store = storeWith()
     await store.set('secret-key', 'secret-value')
-    const error = (await Promise.resolve(store.increment('secret-key', 1)).catch((e) => e)) as Error
-    expect(error).toMatchObject({ code: 'ERR_CACHE_REJECTED' })
-    expect(JSON.stringify(error) + error.stack).not.toContain('secret')
+    const increment = await Promise.resolve(store.increment('secret-key', 1)).catch((e) => e)
+    expect(increment).toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+    // The server quotes the whole row.
+    await admin.query(`ALTER TABLE ${table} ADD CONSTRAINT plain CHECK (value <> 'secret-other')`)
+    const set = await Promise.resolve(store.set('secret-key', 'secret-other')).catch((e) => e)
+    await admin.query(`ALTER TABLE ${table} DROP CONSTRAINT plain`)
+    expect(set).toBeInstanceOf(CacheError)
+    // The key is a property that is not enumerable.
+    for (const error of [increment, set])
+      expect(inspect(error, { depth: Infinity }) + JSON.stringify(error)).not.toContain('secret')
   })
 })
 
