@@ -31,7 +31,7 @@ let server: RedisServer
 beforeAll(async () => {
   server = await startRedis()
   await packages.unpack()
-  packages.uninstall('memcached', 'dynamodb', 'lmdb')
+  packages.uninstall('memcached', 'dynamodb', 'lmdb', 'postgres')
   packages.linkTools(
     ...['commonjs', 'json', 'node-resolve'].map((name) => `@rollup/plugin-${name}`),
   )
