@@ -1,7 +1,6 @@
+import { CacheCalls } from './cache-calls.ts'
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
-import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
-import { type CacheOperation, channels, type InvalidationEvent } from './channels.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
@@ -14,32 +13,21 @@ import type {
   RateLimiter,
   RateLimitOptions,
 } from './limits/limit.ts'
-import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
 import type { Lock, LockOptions } from './locks/lock.ts'
 import type { NearStats } from './near/near-cache.ts'
-import {
-  checkEntries,
-  checkFunction,
-  checkKeys,
-  checkReadOptions,
-} from './options/check-arguments.ts'
+import { type Calls, observedCalls } from './observed-calls.ts'
+import { checkEntries, checkIncrement } from './options/check-arguments.ts'
 import { mergeOptions } from './options/merge-options.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
-import { checkTags } from './tags/check-tags.ts'
 import type { Clock } from './time/clock.ts'
 import type { Duration } from './time/duration.ts'
-import {
-  areCallsObserved,
-  observeCall,
-  publishFailure,
-  type TracedCall,
-} from './tracing/traced-call.ts'
-import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
+import { areCallsObserved, publishFailure } from './tracing/traced-call.ts'
+import type { Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
 import type { Codec } from './values/codec.ts'
 
@@ -58,6 +46,8 @@ const maxNamespaces = 1_000
  */
 export class Cache {
   readonly #parts: CacheParts
+  readonly #unobserved: CacheCalls
+  #observed: Calls | undefined
   readonly #namespaces = new Map<string, Cache>()
 
   constructor(store: CacheStore, options?: CacheOptions)
@@ -65,6 +55,7 @@ export class Cache {
   constructor(store: CacheStore, options: CacheOptions, parent: CacheParent)
   constructor(store: CacheStore, options: CacheOptions = {}, parent?: CacheParent) {
     this.#parts = new CacheParts(store, options, parent)
+    this.#unobserved = new CacheCalls(this.#parts)
     if (parent !== undefined) return
     const { near } = this.#parts.root
     const recovery = recoveryOf(store)
@@ -121,31 +112,7 @@ export class Cache {
    * console.log(await cache.get('user:1', { consistency: 'strong' }))
    */
   get<T = unknown>(key: string, options?: ReadOptions): Promise<T | undefined> {
-    if (!areCallsObserved()) return this.#get(key, options)
-    return this.#getObserved(key, options)
-  }
-
-  /** `#observe` without its arrays, for the most frequent call. */
-  #getObserved<T>(key: string, options: ReadOptions | undefined): Promise<T | undefined> {
-    const run = (call: TracedCall) => this.#get<T>(key, options, call)
-    return observeCall(this.#parts, 'get', [key], run) as Promise<T | undefined>
-  }
-
-  async #get<T>(
-    key: string,
-    options: ReadOptions | undefined,
-    call?: TracedCall,
-  ): Promise<T | undefined> {
-    if (options !== undefined) checkReadOptions(options)
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    try {
-      const reading = this.#parts.reader.read(storageKey, undefined, options)
-      const found = reading instanceof Promise ? await reading : reading
-      call?.noteRead(found.staleMs < 0 ? found.item : undefined)
-      return this.#parts.reader.publishFresh<T>(storageKey, found)
-    } catch (error) {
-      return rethrowAtCaller(error, storageKey)
-    }
+    return this.#calls.get(key, options)
   }
 
   /**
@@ -156,24 +123,7 @@ export class Cache {
    * console.log(ada, grace)
    */
   getMany<T = unknown>(keys: readonly string[], options?: ReadOptions): Promise<(T | undefined)[]> {
-    if (!areCallsObserved()) return this.#getMany(keys, options)
-    return this.#observe('getMany', keys, this.#getMany<T>, keys, options)
-  }
-
-  async #getMany<T>(
-    keys: readonly string[],
-    options: ReadOptions | undefined,
-    call?: TracedCall,
-  ): Promise<(T | undefined)[]> {
-    checkKeys('getMany', keys)
-    if (options !== undefined) checkReadOptions(options)
-    const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
-    const items = await atCaller(this.#parts.entries.store.getMany(storageKeys, options))
-    const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
-    if (call !== undefined)
-      for (const [index, entry] of entries.entries())
-        call.noteRead(entry === undefined ? undefined : items[index])
-    return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
+    return this.#calls.getMany(keys, options)
   }
 
   /** Returns whether a value exists. */
@@ -189,30 +139,7 @@ export class Cache {
    * await cache.set('token:1', 'secret', { ttl: '15m' })
    */
   set(key: string, value: unknown, options?: WriteOptions): Promise<void> {
-    if (!areCallsObserved()) return this.#set(key, value, options)
-    return this.#observe('set', [key], this.#set, key, value, options)
-  }
-
-  #set(
-    key: string,
-    value: unknown,
-    options: WriteOptions | undefined,
-    call?: TracedCall,
-  ): Promise<void> {
-    // Not an async function, which would create a second promise for most of the calls.
-    try {
-      if (options?.tags !== undefined) return this.#setTagged([[key, value]], options)
-      const storageKey = this.#parts.storageKeyForWrite(key)
-      const item = this.#parts.entries.encode(storageKey, value)
-      const ttl = this.#parts.ttlOf(options)
-      if (ttl === 0) return this.#delete(key).then(() => {})
-      call?.noteItem(item)
-      return Promise.resolve(
-        atCaller(this.#parts.entries.store.set(storageKey, item, ttl), storageKey),
-      )
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.#calls.set(key, value, options)
   }
 
   /**
@@ -226,26 +153,8 @@ export class Cache {
     options?: WriteOptions,
   ): Promise<void> {
     checkEntries('setMany', entries)
-    if (!areCallsObserved()) return this.#setMany(entries, options)
-    const list = [...entries] // An iterator can be read only once.
-    const keys = list.map(([key]) => key)
-    return this.#observe('setMany', keys, this.#setMany, list, options)
-  }
-
-  async #setMany(
-    entries: Iterable<readonly [key: string, value: unknown]>,
-    options: WriteOptions | undefined,
-    call?: TracedCall,
-  ): Promise<void> {
-    if (options?.tags !== undefined) return this.#setTagged([...entries], options)
-    const encoded = Array.from(entries, ([key, value]) => {
-      const storageKey = this.#parts.storageKeyForWrite(key)
-      return [storageKey, this.#parts.entries.encode(storageKey, value)] as const
-    })
-    const ttl = this.#parts.ttlOf(options)
-    if (call !== undefined) for (const [, item] of encoded) call.noteItem(item)
-    if (ttl === 0) await atCaller(this.#parts.store.deleteMany(encoded.map(([key]) => key)))
-    else await atCaller(this.#parts.entries.store.setMany(encoded, ttl))
+    const list = Array.isArray(entries) ? entries : [...entries]
+    return this.#calls.setMany(list, options)
   }
 
   /**
@@ -257,46 +166,12 @@ export class Cache {
    * if (isFirst) console.log('send the mail')
    */
   add(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    if (!areCallsObserved()) return this.#add(key, value, options)
-    return this.#observe('add', [key], this.#add, key, value, options)
-  }
-
-  async #add(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
-    const storageKey = this.#parts.storageKeyForWrite(key)
-    const ttl = this.#parts.ttlOf(options)
-    if (options?.tags === undefined) {
-      const item = this.#parts.entries.encode(storageKey, value)
-      return (
-        ttl !== 0 && (await atCaller(this.#parts.updates.add(storageKey, item, ttl), storageKey))
-      )
-    }
-    const adding = this.#parts.taggedWrites.write(
-      [[storageKey, value]],
-      options.tags,
-      async (store, [entry]) =>
-        ttl !== 0 && this.#parts.updates.addTo(store, storageKey, entry?.[1], ttl),
-    )
-    return atCaller(adding, storageKey)
+    return this.#calls.add(key, value, options)
   }
 
   /** Stores the value only if one already exists. Returns whether it was stored. */
   replace(key: string, value: unknown, options?: WriteOptions): Promise<boolean> {
-    if (!areCallsObserved()) return this.#replace(key, value, options)
-    return this.#observe('replace', [key], this.#replace, key, value, options)
-  }
-
-  async #replace(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const encoded = this.#parts.taggedWrites.encode(storageKey, value, options?.tags)
-    if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
-    let isReplaced = false
-    const replacing = this.#parts.updates.update('replace', storageKey, async (current) => {
-      const item = await encoded
-      isReplaced = current !== undefined
-      return isReplaced ? { item, ttl: this.#parts.ttlOf(options) } : undefined
-    })
-    await atCaller(replacing, storageKey)
-    return isReplaced
+    return this.#calls.replace(key, value, options)
   }
 
   /**
@@ -315,31 +190,7 @@ export class Cache {
     change: (current: T | undefined) => Awaitable<T | undefined>,
     options?: WriteOptions,
   ): Promise<T | undefined> {
-    if (!areCallsObserved()) return this.#update(key, change, options)
-    return this.#observe('update', [key], this.#update<T>, key, change, options)
-  }
-
-  async #update<T>(
-    key: string,
-    change: (current: T | undefined) => Awaitable<T | undefined>,
-    options: WriteOptions | undefined,
-  ): Promise<T | undefined> {
-    checkFunction(change, 'update(key, (current) => next)')
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    let result: T | undefined
-    const updating = this.#parts.updates.update<T>(
-      'update',
-      storageKey,
-      async (current, flight) => {
-        const facts = await this.#parts.taggedWrites.factsOf(options?.tags)
-        result = await runForFlight(flight, () => change(current))
-        const item =
-          result === undefined ? undefined : this.#parts.entries.encode(storageKey, result, facts)
-        return { item, ttl: this.#parts.ttlOf(options) }
-      },
-    )
-    await atCaller(updating, storageKey)
-    return result
+    return this.#calls.update(key, change, options)
   }
 
   /**
@@ -350,15 +201,7 @@ export class Cache {
    * if (message !== undefined) console.log(message)
    */
   pull<T = unknown>(key: string): Promise<T | undefined> {
-    if (!areCallsObserved()) return this.#pull(key)
-    return this.#observe('pull', [key], this.#pull<T>, key)
-  }
-
-  async #pull<T>(key: string, call?: TracedCall): Promise<T | undefined> {
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const value = await atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
-    call?.note(value === undefined ? 'miss' : 'hit')
-    return value
+    return this.#calls.pull(key)
   }
 
   /**
@@ -370,23 +213,7 @@ export class Cache {
    * console.log(await replace(['lamp', ...value])) // false if it has changed since
    */
   snapshot<T = unknown>(key: string, options?: ReadOptions): Promise<Snapshot<T>> {
-    if (!areCallsObserved()) return this.#snapshot(key, options)
-    return this.#observe('snapshot', [key], this.#snapshot<T>, key, options)
-  }
-
-  async #snapshot<T>(
-    key: string,
-    options: ReadOptions | undefined,
-    call?: TracedCall,
-  ): Promise<Snapshot<T>> {
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await atCaller(
-      this.#parts.updates.read(storageKey, options),
-      storageKey,
-    )
-    call?.noteRead(staleMs < 0 ? item : undefined)
-    const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
+    return this.#calls.snapshot(key, options)
   }
 
   /**
@@ -411,8 +238,7 @@ export class Cache {
     // biome-ignore lint/suspicious/noExplicitAny: LoadContext<T> would make T unknown where it is inferred
     load: (context: LoadContext<any>) => Awaitable<T>,
   ): Promise<T> {
-    if (!areCallsObserved()) return this.#parts.remember.remember(key, options, load)
-    return this.#observe('remember', [key], this.#remember<T>, key, options, load)
+    return this.#calls.remember(key, options, load)
   }
 
   /**
@@ -439,8 +265,7 @@ export class Cache {
     options: RememberOptions<T>,
     load: LoadMany<T>,
   ): Promise<(T | undefined)[]> {
-    if (!areCallsObserved()) return this.#parts.remember.rememberMany(keys, options, load)
-    return this.#observe('rememberMany', keys, this.#rememberMany<T>, keys, options, load)
+    return this.#calls.rememberMany(keys, options, load)
   }
 
   /**
@@ -496,13 +321,7 @@ export class Cache {
    * whether a fresh one existed.
    */
   expire(key: string): Promise<boolean> {
-    if (!areCallsObserved()) return this.#expire(key)
-    return this.#observe('expire', [key], this.#expire, key)
-  }
-
-  async #expire(key: string): Promise<boolean> {
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
-    return atCaller(this.#parts.updates.expire(storageKey), storageKey)
+    return this.#calls.expire(key)
   }
 
   /**
@@ -519,17 +338,7 @@ export class Cache {
     tags: string | readonly string[],
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
-    if (!areCallsObserved()) return this.#invalidateTags(tags, options)
-    return this.#observe('invalidateTags', [], this.#invalidateTags, tags, options)
-  }
-
-  async #invalidateTags(
-    tags: string | readonly string[],
-    options: { readonly stale?: boolean },
-  ): Promise<void> {
-    const names = checkTags([tags].flat())
-    await atCaller(this.#parts.root.tags.invalidate(names, options.stale === true))
-    this.#publishInvalidation('tags', names.length)
+    return this.#calls.invalidateTags(tags, options)
   }
 
   /**
@@ -597,23 +406,12 @@ export class Cache {
    * console.log(await cache.increment('visits', 1, { ttl: '1d' }))
    */
   increment(key: string, by = 1, options?: TtlOptions): Promise<number> {
-    if (!areCallsObserved()) return this.#increment(key, by, options)
-    return this.#observe('increment', [key], this.#increment, key, by, options)
-  }
-
-  async #increment(key: string, by: number, options: TtlOptions | undefined): Promise<number> {
-    assertInteger(by)
-    const ttl = this.#parts.ttlOf(options)
-    const storageKey = this.#parts.storageKeyForWrite(key)
-    this.#parts.entries.assertCounters(storageKey)
-    // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
-    const expiry = ttl === 0 ? 1 : ttl
-    return atCaller(this.#parts.updates.increment(storageKey, by, expiry), storageKey)
+    return this.#calls.increment(key, by, options)
   }
 
   /** Subtracts `by` from a counter, like `increment` with `-by`. Counters may become negative. */
   async decrement(key: string, by = 1, options?: TtlOptions): Promise<number> {
-    assertInteger(by)
+    checkIncrement(by)
     return this.increment(key, -by, options)
   }
 
@@ -625,41 +423,17 @@ export class Cache {
    * await cache.touch('user:1', { ttl: '1h' })
    */
   touch(key: string, options?: TtlOptions): Promise<boolean> {
-    if (!areCallsObserved()) return this.#touch(key, options)
-    return this.#observe('touch', [key], this.#touch, key, options)
-  }
-
-  async #touch(key: string, options: TtlOptions | undefined): Promise<boolean> {
-    const ttl = this.#parts.ttlOf(options)
-    const storageKey =
-      ttl === 0 ? this.#parts.storageKeyForWrite(key) : this.#parts.keyspace.toStorageKey(key)
-    const touching =
-      ttl === 0 ? this.#parts.store.delete(storageKey) : this.#parts.store.touch(storageKey, ttl)
-    return atCaller(touching, storageKey)
+    return this.#calls.touch(key, options)
   }
 
   /** Deletes the value. Returns whether it existed; also true if it is being loaded. */
   delete(key: string): Promise<boolean> {
-    if (!areCallsObserved()) return this.#delete(key)
-    return this.#observe('delete', [key], this.#delete, key)
-  }
-
-  async #delete(key: string): Promise<boolean> {
-    const storageKey = this.#parts.storageKeyForWrite(key)
-    return atCaller(this.#parts.store.delete(storageKey), storageKey)
+    return this.#calls.delete(key)
   }
 
   /** Deletes the values. Returns how many existed. */
   deleteMany(keys: readonly string[]): Promise<number> {
-    if (!areCallsObserved()) return this.#deleteMany(keys)
-    return this.#observe('deleteMany', keys, this.#deleteMany, keys)
-  }
-
-  async #deleteMany(keys: readonly string[]): Promise<number> {
-    checkKeys('deleteMany', keys)
-    return atCaller(
-      this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key))),
-    )
+    return this.#calls.deleteMany(keys)
   }
 
   /**
@@ -667,26 +441,7 @@ export class Cache {
    * backend that cannot list its keys, other processes may still read the entries for up to one second.
    */
   clear(): Promise<void> {
-    if (!areCallsObserved()) return this.#clear()
-    return this.#observe('clear', [], this.#clear)
-  }
-
-  async #clear(): Promise<void> {
-    const { prefix } = this.#parts.keyspace
-    this.#parts.scope.invalidateAll(prefix)
-    // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
-    // call that is made after it must not come first.
-    const writes = this.#parts.scope.writesInFlight(prefix)
-    if (writes.length > 0) await Promise.allSettled(writes)
-    // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
-    if (prefix === '') await atCaller(this.#parts.store.clear())
-    else {
-      recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
-      await atCaller(this.#deleteListed(prefix))
-    }
-    // A flight that began meanwhile may have read what is cleared now.
-    this.#parts.scope.invalidateAll(prefix)
-    this.#publishInvalidation('clear', 0)
+    return this.#calls.clear()
   }
 
   /**
@@ -768,12 +523,7 @@ export class Cache {
 
   /** Resolves if the backend replies now. */
   ping(): Promise<void> {
-    if (!areCallsObserved()) return this.#ping()
-    return this.#observe('ping', [], this.#ping)
-  }
-
-  async #ping(): Promise<void> {
-    await atCaller(this.#parts.store.ping())
+    return this.#calls.ping()
   }
 
   /**
@@ -798,62 +548,15 @@ export class Cache {
     return this.close()
   }
 
-  /**
-   * Calls a method, and publishes it. Not with a function, which the caller would create from its arguments: V8 allocates
-   * memory for these in each call, also if the function is not created. A method may have the call as its last parameter.
-   */
-  #observe<A extends unknown[], T>(
-    operation: CacheOperation,
-    keys: readonly string[],
-    method: (...args: A) => Promise<T>,
-    ...args: NoInfer<A>
-  ): Promise<T> {
-    const run = (call: TracedCall) => method.call(this, ...([...args, call] as unknown[] as A))
-    return observeCall(this.#parts, operation, keys, run) as Promise<T>
-  }
-
-  #remember<T>(
-    key: string,
-    options: RememberOptions<T>,
-    load: (context: LoadContext<T>) => Awaitable<T>,
-    call?: TracedCall,
-  ): Promise<T> {
-    return this.#parts.remember.remember(key, options, load, undefined, call)
-  }
-
-  #rememberMany<T>(
-    keys: readonly string[],
-    options: RememberOptions<T>,
-    load: LoadMany<T>,
-    call?: TracedCall,
-  ): Promise<(T | undefined)[]> {
-    return this.#parts.remember.rememberMany(keys, options, load, call)
-  }
-
-  #publishInvalidation(reason: InvalidationEvent['reason'], tags: number): void {
-    if (!channels.invalidation.hasSubscribers) return
-    const { name: cache, store } = this.#parts
-    const event: InvalidationEvent = { cache, store: store.name, reason, tags }
-    channels.invalidation.publish(event)
+  get #calls(): Calls {
+    if (!areCallsObserved()) return this.#unobserved
+    this.#observed ??= observedCalls(this.#parts, this.#unobserved)
+    return this.#observed
   }
 
   #writeThrough(): WriteThrough {
     const { entries, scope, root, keyspace, clock, ttl } = this.#parts
     return new WriteThrough({ entries, scope, root, keyspace, clock, ttl })
-  }
-
-  #setTagged(
-    entries: readonly (readonly [key: string, value: unknown])[],
-    options: WriteOptions,
-  ): Promise<void> {
-    const stored = entries.map(
-      ([key, value]) => [this.#parts.storageKeyForWrite(key), value] as const,
-    )
-    const [only] = stored.length === 1 ? stored : []
-    return atCaller(
-      this.#parts.taggedWrites.set(stored, options.tags, this.#parts.ttlOf(options)),
-      only?.[0],
-    )
   }
 
   #createNamespace(name: string, options: NamespaceOptions = {}): Cache {
@@ -866,19 +569,4 @@ export class Cache {
     })
     return new Cache(this.#parts.scope.store, scoped, parent)
   }
-
-  /** Also drops the near entries of keys that other processes have deleted. */
-  async #deleteListed(prefix: string): Promise<void> {
-    try {
-      for await (const page of listKeys(this.#parts.store, prefix))
-        await this.#parts.store.deleteMany(page)
-    } finally {
-      this.#parts.root.near?.endClear(prefix)
-    }
-  }
-}
-
-function assertInteger(by: number): void {
-  if (Number.isSafeInteger(by)) return
-  throw new TypeError(`increment: the number to add must be a whole number, not ${String(by)}.`)
 }

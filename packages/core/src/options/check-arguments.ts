@@ -119,6 +119,12 @@ export function checkStores(stores: unknown): void {
   }
 }
 
+/** @throws TypeError unless the number that is added to a counter is a safe integer */
+export function checkIncrement(by: number): void {
+  if (Number.isSafeInteger(by)) return
+  throw new TypeError(`increment: the number to add must be a whole number, not ${String(by)}.`)
+}
+
 function hasMethods<Name extends string>(
   value: unknown,
   ...names: readonly Name[]

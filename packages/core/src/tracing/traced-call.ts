@@ -108,9 +108,12 @@ export function observeCall<T>(
   run: (call: TracedCall) => Awaitable<T>,
 ): Awaitable<T> {
   const call = new TracedCall(source, operation, keys)
-  const serve = () => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
-  const work = areCallersKnown() ? serve : run
-  return trace(tracing.cache, call, work, settle)
+  return trace(tracing.cache, call, areCallersKnown() ? asCaller(run) : run, settle)
+}
+
+/** Runs a call so that what it sends to the store is known to serve it. */
+function asCaller<T>(run: (call: TracedCall) => T): (call: TracedCall) => T {
+  return (call) => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
 }
 
 function settle(call: TracedCall, hasFailed: boolean): void {

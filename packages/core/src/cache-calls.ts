@@ -1,0 +1,296 @@
+import type { CacheParts } from './cache-parts.ts'
+import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
+import { channels, type InvalidationEvent } from './channels.ts'
+import { recoveryOf } from './failover/store-recovery.ts'
+import { runForFlight } from './loading/current-load.ts'
+import type { LoadContext } from './loading/load-context.ts'
+import type { RememberOptions } from './loading/remember-options.ts'
+import {
+  checkFunction,
+  checkIncrement,
+  checkKeys,
+  checkReadOptions,
+} from './options/check-arguments.ts'
+import type { LoadMany } from './remember/remember-many.ts'
+import { listKeys } from './scope/list-keys.ts'
+import type { Awaitable, ReadOptions } from './store.ts'
+import { checkTags } from './tags/check-tags.ts'
+import type { TracedCall } from './tracing/traced-call.ts'
+import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
+import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
+
+/**
+ * What the methods of a `Cache` do, which are documented there. The last parameter of a method that reads or stores a
+ * value is the call, if it is observed.
+ */
+export class CacheCalls {
+  readonly #parts: CacheParts
+
+  constructor(parts: CacheParts) {
+    this.#parts = parts
+  }
+
+  async get<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
+  ): Promise<T | undefined> {
+    if (options !== undefined) checkReadOptions(options)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    try {
+      const reading = this.#parts.reader.read(storageKey, undefined, options)
+      const found = reading instanceof Promise ? await reading : reading
+      call?.noteRead(found.staleMs < 0 ? found.item : undefined)
+      return this.#parts.reader.publishFresh<T>(storageKey, found)
+    } catch (error) {
+      return rethrowAtCaller(error, storageKey)
+    }
+  }
+
+  async getMany<T>(
+    keys: readonly string[],
+    options: ReadOptions | undefined,
+    call?: TracedCall,
+  ): Promise<(T | undefined)[]> {
+    checkKeys('getMany', keys)
+    if (options !== undefined) checkReadOptions(options)
+    const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
+    const items = await atCaller(this.#parts.entries.store.getMany(storageKeys, options))
+    const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
+    if (call !== undefined)
+      for (const [index, entry] of entries.entries())
+        call.noteRead(entry === undefined ? undefined : items[index])
+    return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
+  }
+
+  set(
+    key: string,
+    value: unknown,
+    options: WriteOptions | undefined,
+    call?: TracedCall,
+  ): Promise<void> {
+    // Not an async function, which would create a second promise for most of the calls.
+    try {
+      if (options?.tags !== undefined) return this.#setTagged([[key, value]], options)
+      const storageKey = this.#parts.storageKeyForWrite(key)
+      const item = this.#parts.entries.encode(storageKey, value)
+      const ttl = this.#parts.ttlOf(options)
+      if (ttl === 0) return this.delete(key).then(() => {})
+      call?.noteItem(item)
+      return Promise.resolve(
+        atCaller(this.#parts.entries.store.set(storageKey, item, ttl), storageKey),
+      )
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async setMany(
+    entries: readonly (readonly [key: string, value: unknown])[],
+    options: WriteOptions | undefined,
+    call?: TracedCall,
+  ): Promise<void> {
+    if (options?.tags !== undefined) return this.#setTagged(entries, options)
+    const encoded = entries.map(([key, value]) => {
+      const storageKey = this.#parts.storageKeyForWrite(key)
+      return [storageKey, this.#parts.entries.encode(storageKey, value)] as const
+    })
+    const ttl = this.#parts.ttlOf(options)
+    if (call !== undefined) for (const [, item] of encoded) call.noteItem(item)
+    if (ttl === 0) await atCaller(this.#parts.store.deleteMany(encoded.map(([key]) => key)))
+    else await atCaller(this.#parts.entries.store.setMany(encoded, ttl))
+  }
+
+  async add(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    const ttl = this.#parts.ttlOf(options)
+    if (options?.tags === undefined) {
+      const item = this.#parts.entries.encode(storageKey, value)
+      return (
+        ttl !== 0 && (await atCaller(this.#parts.updates.add(storageKey, item, ttl), storageKey))
+      )
+    }
+    const adding = this.#parts.taggedWrites.write(
+      [[storageKey, value]],
+      options.tags,
+      async (store, [entry]) =>
+        ttl !== 0 && this.#parts.updates.addTo(store, storageKey, entry?.[1], ttl),
+    )
+    return atCaller(adding, storageKey)
+  }
+
+  async replace(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const encoded = this.#parts.taggedWrites.encode(storageKey, value, options?.tags)
+    if (encoded instanceof Promise) encoded.catch(() => {}) // The read of the key may fail before.
+    let isReplaced = false
+    const replacing = this.#parts.updates.update('replace', storageKey, async (current) => {
+      const item = await encoded
+      isReplaced = current !== undefined
+      return isReplaced ? { item, ttl: this.#parts.ttlOf(options) } : undefined
+    })
+    await atCaller(replacing, storageKey)
+    return isReplaced
+  }
+
+  async update<T>(
+    key: string,
+    change: (current: T | undefined) => Awaitable<T | undefined>,
+    options: WriteOptions | undefined,
+  ): Promise<T | undefined> {
+    checkFunction(change, 'update(key, (current) => next)')
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    let result: T | undefined
+    const updating = this.#parts.updates.update<T>(
+      'update',
+      storageKey,
+      async (current, flight) => {
+        const facts = await this.#parts.taggedWrites.factsOf(options?.tags)
+        result = await runForFlight(flight, () => change(current))
+        const item =
+          result === undefined ? undefined : this.#parts.entries.encode(storageKey, result, facts)
+        return { item, ttl: this.#parts.ttlOf(options) }
+      },
+    )
+    await atCaller(updating, storageKey)
+    return result
+  }
+
+  async pull<T>(key: string, call?: TracedCall): Promise<T | undefined> {
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const value = await atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
+    call?.note(value === undefined ? 'miss' : 'hit')
+    return value
+  }
+
+  async snapshot<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
+  ): Promise<Snapshot<T>> {
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    const { item, entry, staleMs } = await atCaller(
+      this.#parts.updates.read(storageKey, options),
+      storageKey,
+    )
+    call?.noteRead(staleMs < 0 ? item : undefined)
+    const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
+    return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
+  }
+
+  remember<T>(
+    key: string,
+    options: RememberOptions<T>,
+    load: (context: LoadContext<T>) => Awaitable<T>,
+    call?: TracedCall,
+  ): Promise<T> {
+    return this.#parts.remember.remember(key, options, load, undefined, call)
+  }
+
+  rememberMany<T>(
+    keys: readonly string[],
+    options: RememberOptions<T>,
+    load: LoadMany<T>,
+    call?: TracedCall,
+  ): Promise<(T | undefined)[]> {
+    return this.#parts.remember.rememberMany(keys, options, load, call)
+  }
+
+  async expire(key: string): Promise<boolean> {
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    return atCaller(this.#parts.updates.expire(storageKey), storageKey)
+  }
+
+  async invalidateTags(
+    tags: string | readonly string[],
+    options: { readonly stale?: boolean },
+  ): Promise<void> {
+    const names = checkTags([tags].flat())
+    await atCaller(this.#parts.root.tags.invalidate(names, options.stale === true))
+    this.#publishInvalidation('tags', names.length)
+  }
+
+  async increment(key: string, by: number, options: TtlOptions | undefined): Promise<number> {
+    checkIncrement(by)
+    const ttl = this.#parts.ttlOf(options)
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    this.#parts.entries.assertCounters(storageKey)
+    // An expired ttl still returns the sum: a missing counter is created and expires after 1 ms.
+    const expiry = ttl === 0 ? 1 : ttl
+    return atCaller(this.#parts.updates.increment(storageKey, by, expiry), storageKey)
+  }
+
+  async touch(key: string, options: TtlOptions | undefined): Promise<boolean> {
+    const ttl = this.#parts.ttlOf(options)
+    const storageKey =
+      ttl === 0 ? this.#parts.storageKeyForWrite(key) : this.#parts.keyspace.toStorageKey(key)
+    const touching =
+      ttl === 0 ? this.#parts.store.delete(storageKey) : this.#parts.store.touch(storageKey, ttl)
+    return atCaller(touching, storageKey)
+  }
+
+  async delete(key: string): Promise<boolean> {
+    const storageKey = this.#parts.storageKeyForWrite(key)
+    return atCaller(this.#parts.store.delete(storageKey), storageKey)
+  }
+
+  async deleteMany(keys: readonly string[]): Promise<number> {
+    checkKeys('deleteMany', keys)
+    return atCaller(
+      this.#parts.store.deleteMany(keys.map((key) => this.#parts.storageKeyForWrite(key))),
+    )
+  }
+
+  async clear(): Promise<void> {
+    const { prefix } = this.#parts.keyspace
+    this.#parts.scope.invalidateAll(prefix)
+    // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
+    // call that is made after it must not come first.
+    const writes = this.#parts.scope.writesInFlight(prefix)
+    if (writes.length > 0) await Promise.allSettled(writes)
+    // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
+    if (prefix === '') await atCaller(this.#parts.store.clear())
+    else {
+      recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
+      await atCaller(this.#deleteListed(prefix))
+    }
+    // A flight that began meanwhile may have read what is cleared now.
+    this.#parts.scope.invalidateAll(prefix)
+    this.#publishInvalidation('clear', 0)
+  }
+
+  async ping(): Promise<void> {
+    await atCaller(this.#parts.store.ping())
+  }
+
+  #setTagged(
+    entries: readonly (readonly [key: string, value: unknown])[],
+    options: WriteOptions,
+  ): Promise<void> {
+    const stored = entries.map(
+      ([key, value]) => [this.#parts.storageKeyForWrite(key), value] as const,
+    )
+    const [only] = stored.length === 1 ? stored : []
+    return atCaller(
+      this.#parts.taggedWrites.set(stored, options.tags, this.#parts.ttlOf(options)),
+      only?.[0],
+    )
+  }
+
+  #publishInvalidation(reason: InvalidationEvent['reason'], tags: number): void {
+    if (!channels.invalidation.hasSubscribers) return
+    const { name: cache, store } = this.#parts
+    const event: InvalidationEvent = { cache, store: store.name, reason, tags }
+    channels.invalidation.publish(event)
+  }
+
+  /** Also drops the near entries of keys that other processes have deleted. */
+  async #deleteListed(prefix: string): Promise<void> {
+    try {
+      for await (const page of listKeys(this.#parts.store, prefix))
+        await this.#parts.store.deleteMany(page)
+    } finally {
+      this.#parts.root.near?.endClear(prefix)
+    }
+  }
+}
