@@ -37,6 +37,7 @@ const folders = {
     tracing: ['channels', 'errors', 'store', 'values'],
     calls: ['channels', 'errors', 'store', 'tracing'],
     time: ['errors', 'store'],
+    audit: ['channels', 'options', 'time'],
     options: ['errors', 'time'],
     values: ['channels', 'entry', 'errors', 'options', 'store', 'time'],
     loading: ['calls', 'entry', 'errors', 'options', 'store', 'time', 'values'],
@@ -81,6 +82,7 @@ const folders = {
       'wrappers',
     ],
     scope: [
+      'audit',
       'calls',
       'errors',
       'freshness',
@@ -97,6 +99,7 @@ const folders = {
       'wrappers',
     ],
     remember: [
+      'audit',
       'calls',
       'channels',
       'entry',

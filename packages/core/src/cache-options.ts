@@ -1,3 +1,4 @@
+import type { AuditOptions } from './audit/audit-options.ts'
 import type { InvalidationBus } from './bus.ts'
 import type { RememberDefaults } from './loading/remember-options.ts'
 import type { NearOptions } from './near/near-options.ts'
@@ -17,6 +18,7 @@ export const optionNames = {
   waitUntil: true,
   bus: true,
   near: true,
+  audit: true,
 } as const
 
 export interface CacheOptions {
@@ -57,6 +59,11 @@ export interface CacheOptions {
    * explicit `consistency` bypass it. @default none
    */
   readonly near?: NearOptions | undefined
+  /**
+   * Measures the consistency of this cache and its namespaces: compares a sample of the hits of `remember` and collections
+   * with the source. See `cache.audit`. @default none
+   */
+  readonly audit?: AuditOptions | undefined
 }
 
 /** Options of a namespace that differ from those of its cache. */

@@ -1,6 +1,8 @@
+import { createAudit } from './audit/audit.ts'
 import { type CacheOptions, optionNames } from './cache-options.ts'
 import { atCaller } from './calls/at-caller.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
+import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader, type Found } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
 import type { Inspection } from './inspection/inspection.ts'
@@ -87,7 +89,8 @@ export class CacheParts implements CacheParent {
     this.keyspace = new Keyspace(needsGenerations ? '' : prefix, keyBytes, prefix)
     const near =
       parent === undefined ? createNear(store, options.near, this.name, clock) : undefined
-    const root = parent?.root ?? new CacheRoot(store, prefix, clock, near)
+    const audit = parent === undefined ? createAudit(options.audit, clock) : undefined
+    const root = parent?.root ?? new CacheRoot(store, prefix, clock, { near, audit })
     this.root = root
     this.path = parent?.path ?? ''
     const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
@@ -173,10 +176,12 @@ export class CacheParts implements CacheParent {
     const { codec = json(), waitUntil, remember: defaults } = this.options
     const { entries, reader, keyspace, root, path, clock, ttl } = this
     const { activeLoads, hitForMiss, leaseHolders } = this.scope
+    const { audit } = root
+    const recovery = recoveryOf(root.directStore)
     const flights = this.scope.flightsOf(codec)
     const shared = { flights, activeLoads, hitForMiss, leaseHolders }
     return new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace },
+      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace, audit, recovery },
       refreshKey: (key) => root.refreshKey(path + key),
       ...{ reader, keyspace, defaults, ttl },
     })

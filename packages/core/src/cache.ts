@@ -1,3 +1,4 @@
+import type { AuditReport } from './audit/audit-report.ts'
 import { CacheCalls } from './cache-calls.ts'
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
@@ -96,6 +97,19 @@ export class Cache {
   /** The near cache, if there is one. */
   get near(): { readonly stats: NearStats } | undefined {
     return this.#parts.root.near
+  }
+
+  /**
+   * The audit, if the option `audit` is set. It compares a sample of the hits of `remember` and collections with the source
+   * in the background. A value that differs is looked at again after 1 s, 1 min and 10 min: if the key still returns it, and
+   * the source still has another one, an invalidation is missing. Each such finding is an event of `stowage:audit`.
+   *
+   * @example
+   * const audited = new Cache(memory(), { ttl: '1h', audit: { sample: 1 / 1_000 } })
+   * console.log(audited.audit?.report().nines['1m'])
+   */
+  get audit(): { report(): AuditReport } | undefined {
+    return this.#parts.root.audit
   }
 
   /** The limits of the store. */
@@ -533,6 +547,7 @@ export class Cache {
    */
   async close(): Promise<void> {
     this.#parts.root.near?.stop()
+    this.#parts.root.audit?.stop(new Error('The cache was closed.'))
     await this.#parts.scope.close()
     await this.#parts.root.near?.close()
   }

@@ -142,6 +142,18 @@ export interface NearEvent {
   readonly entries: number
 }
 
+/** A hit was compared with the source, and has differed from it for some time: an invalidation is missing or late. */
+export interface AuditEvent extends CacheEvent {
+  /** The group of the key in the report of the audit. */
+  readonly group: string
+  /** For how long the source is known to have another value, in milliseconds. */
+  readonly differsForMs: number
+  /** The tags of the entry, with the versions that they had when it was loaded. They are those of today: it is valid. */
+  readonly tags: Readonly<Record<string, string>>
+  /** The remaining ttl of the entry in the backend, in milliseconds. `undefined` if it is not known, or never ends. */
+  readonly ttlMs: number | undefined
+}
+
 /** A method of a cache. `has` is a `get`, `decrement` an `increment`. */
 export type CacheOperation =
   | 'get'
@@ -287,7 +299,8 @@ export const channels: Readonly<
     | 'invalidation'
     | 'wait'
     | 'topology'
-    | 'near',
+    | 'near'
+    | 'audit',
     Channel
   >
 > = {
@@ -323,6 +336,8 @@ export const channels: Readonly<
   topology: channel('stowage:topology'),
   /** A near cache has dropped all entries. @see NearEvent */
   near: channel('stowage:near'),
+  /** A hit has differed from the source for 1 s, 1 min or 10 min. @see AuditEvent */
+  audit: channel('stowage:audit'),
 }
 
 /**

@@ -1,4 +1,6 @@
 /** The API for applications. Drivers and libraries also import from `@stowage/core/driver`, tools from `/tools`. */
+export type { AuditOptions } from './audit/audit-options.ts'
+export type { AuditCounts, AuditedGroup, AuditReport, AuditWindow } from './audit/audit-report.ts'
 export type { InvalidationBus, InvalidationListener } from './bus.ts'
 export { Cache } from './cache.ts'
 export type { CacheOptions, NamespaceOptions } from './cache-options.ts'
@@ -12,6 +14,7 @@ export {
   type StatusOptions,
 } from './caches.ts'
 export {
+  type AuditEvent,
   type BreakerEvent,
   type CacheEvent,
   type CacheOperation,

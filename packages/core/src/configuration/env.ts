@@ -65,6 +65,19 @@ export class Env {
     )
   }
 
+  /** Reads a share from 0 to 1: `0.001`, or `1/1000`. */
+  share(name: string): number | undefined {
+    return this.#read(
+      name,
+      (text) => {
+        const [, dividend, divisor = 1] = /^([\d.]+)(?:\/([\d.]+))?$/.exec(text) ?? []
+        const share = Number(dividend) / Number(divisor)
+        return share >= 0 && share <= 1 ? share : undefined
+      },
+      'is not a share. Use a number from 0 to 1, such as 0.001 or 1/1000.',
+    )
+  }
+
   /** Reads a number of bytes: digits, or text such as `64MiB`. */
   bytes(name: string, min = 1): number | undefined {
     const range = min === 1 ? '' : ` of at least ${min} bytes`

@@ -45,6 +45,9 @@ export class FailoverStore implements ByteStore {
     const single = { set: this.set.bind(this), delete: this.delete.bind(this) }
     this.#batches = new Batches(primary, this.#fallback, recovery, this.#changes, single)
     this.recovery = {
+      get isPrimary() {
+        return recovery.phase === 'primary'
+      },
       onOverflow: (prefix, clear) => recovery.drain.onOverflow(prefix, clear),
       onSettled: (listener) => {
         recovery.onSettled(listener)

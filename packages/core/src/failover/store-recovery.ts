@@ -2,6 +2,8 @@ import type { CacheStore } from '../store.ts'
 
 /** How a cache takes part in the return of a primary store. */
 export interface StoreRecovery {
+  /** Whether the primary store replies, and is the only one that is used. */
+  readonly isPrimary: boolean
   /**
    * Registers how a cache clears its prefix. It is called after an outage in which more keys were changed than the journal
    * holds.

@@ -45,6 +45,11 @@ export interface RememberOptions<T = unknown> {
   readonly lease?: Duration | false | undefined
   /** Loads the value even if a fresh one exists. @default false */
   readonly refresh?: boolean | undefined
+  /**
+   * `false` if the loader must not be called for an audit of the cache: because it has side effects, or each call returns
+   * another value. @default true
+   */
+  readonly audit?: boolean | undefined
 }
 
 /** Options of `remember` that can have defaults for a cache. */
@@ -62,6 +67,7 @@ const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
   jitter: true,
   lease: true,
   refresh: true,
+  audit: true,
 }
 const defaultLoadTimeout = 30_000
 /** Milliseconds. */
@@ -78,6 +84,7 @@ export class LoadOptions<T> {
   /** `undefined` for none. */
   readonly lease: number | undefined
   readonly refresh: boolean
+  readonly audit: boolean
   readonly #options: RememberOptions<T>
   readonly #defaultTtl: number | undefined
   readonly #clock: Clock
@@ -100,6 +107,7 @@ export class LoadOptions<T> {
     )
     this.lease = lease === false ? undefined : checkLease(milliseconds(lease, 'remember: lease'))
     this.refresh = options.refresh === true
+    this.audit = options.audit !== false
     this.#options = options
     this.#defaultTtl = defaultTtl
     this.#clock = clock

@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import type { HitForMiss } from '../leases/hit-for-miss.ts'
@@ -30,6 +31,10 @@ export interface LoadScope {
   readonly clock: Clock
   readonly keyspace: Keyspace
   readonly waitUntil: ((work: Promise<void>) => void) | undefined
+  /** Set if a sample of the hits is compared with the source. */
+  readonly audit: Audit | undefined
+  /** Set if another store may be used instead of the primary one. */
+  readonly recovery: { readonly isPrimary: boolean } | undefined
 }
 
 /** The loads of a call of `rememberMany`, which one call of the loader executes. */

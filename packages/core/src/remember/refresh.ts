@@ -19,19 +19,23 @@ export function runInBackground<T>(work: () => T): T {
   return background.runInAsyncScope(work)
 }
 
+/** The same, when the callers that receive a value in this turn have received it. */
+export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
+  return runInBackground(() => afterCallbacks().then(work))
+}
+
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
   const { flights, activeLoads, hitForMiss, waitUntil } = job.scope
   if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(job.refreshKey)) return
   if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.key)) return
   const flight = flights.beginRefresh(job.key)
-  const work = runInBackground(() => afterCallbacks().then(() => refresh(job, flight)))
+  const work = runAfterCallers(() => refresh(job, flight))
   job.group?.addRefresh(job.name, work)
   activeLoads.trackBackground(work)
   waitUntil?.(work)
 }
 
-/** Resolves when the callers that receive the stale value in this turn have received it. */
 function afterCallbacks(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve))
 }

@@ -13,6 +13,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
+import { auditHit } from './audit-hit.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
@@ -88,6 +89,8 @@ export class RememberCalls {
     if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
       if (found.staleMs >= 0) entries.publishStale(storageKey)
       if (caller?.isAnswered !== true) traced?.noteFound(found)
+      if (this.#scope.audit?.isSampled())
+        auditHit(this.#scope.audit, this.#loadJob(storageKey, key, options, load), found)
       return entries.publishRead<T>(storageKey, found.entry) as T
     }
     const call = this.#call(storageKey, key, options, load, caller, traced)

@@ -19,6 +19,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
 import { traceLoad } from '../tracing/traced-load.ts'
+import { auditHit } from './audit-hit.ts'
 import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
 import { runInBackground } from './refresh.ts'
 import { join, lead, readOrJoin } from './remember.ts'
@@ -49,6 +50,9 @@ export class RememberManyCall<T> implements LoadGroup {
   readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
   readonly #traced: TracedCall | undefined
+  /** The scope whose reads are not merged with those of this call. */
+  readonly #unmerged: LoadScope
+  readonly #loadMany: LoadMany<T>
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
 
@@ -61,6 +65,7 @@ export class RememberManyCall<T> implements LoadGroup {
     call: TracedCall | undefined,
   ) {
     this.#traced = call
+    this.#unmerged = scope
     this.polls = new SharedPolls()
     this.#scope = mergeReads(scope, reader, options.tags)
     this.#reader = reader
@@ -69,6 +74,7 @@ export class RememberManyCall<T> implements LoadGroup {
       if (!tracing.load.hasSubscribers) return load(missing, context)
       return traceLoad(scope.entries, missing, context.background, () => load(missing, context))
     }
+    this.#loadMany = traced
     this.#loads = new LoadBatch((members) => void loadMembers(traced, members))
     this.#refreshes = new LoadBatch(
       (members) => void runInBackground(() => loadMembers(traced, members)),
@@ -155,8 +161,16 @@ export class RememberManyCall<T> implements LoadGroup {
     const { entries, flights } = this.#scope
     this.release(job.name)
     this.#traced?.noteRead(found.item)
+    this.#auditIfSampled(job, found)
     flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
     return entries.publishRead<T>(job.key, found.entry) as T
+  }
+
+  #auditIfSampled(job: LoadJob<T>, found: Found): void {
+    const { audit } = this.#scope
+    if (!audit?.isSampled()) return
+    const load = (context: LoadContext<T>) => loadOne(this.#loadMany, context)
+    auditHit(audit, { ...job, scope: this.#unmerged, load, group: undefined }, found)
   }
 
   /** Returns the flight of another call for this key, or begins one: before the key is read, to notice writes. */
@@ -242,6 +256,13 @@ async function loadMembers<T>(load: LoadMany<T>, all: readonly Member<T>[]): Pro
   } catch (error) {
     for (const { value } of members) value.reject(error)
   }
+}
+
+/** Calls the loader for one key, in a load of its own. */
+async function loadOne<T>(load: LoadMany<T>, context: LoadContext<T>): Promise<T> {
+  const own = { context, value: new Deferred<T>(), load: currentLoadOf() as CurrentLoad }
+  const [value] = await callLoadMany(load, [own])
+  return value as T
 }
 
 /** Returns the loaded values in the order of the members. */

@@ -6,6 +6,7 @@ import { LoadRequests } from '../loading/load-context.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
+import { auditIfSampled } from './audit-hit.ts'
 import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter } from './claim-load.ts'
 import { type Call, type LoadJob, type LoadScope, note, usesLease } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
@@ -128,6 +129,7 @@ async function resolveFlight<T>(
   try {
     first = await read()
   } catch (error) {
+    job.scope.audit?.pause()
     return runLoad(job, flight, unclaimedAfter(error, job))
   }
   let found = first
@@ -135,6 +137,7 @@ async function resolveFlight<T>(
     const step = await nextStep(job, found, first)
     if (step === 'return') {
       refreshIfStale(job, found)
+      if (round === 0) auditIfSampled(job, found)
       const source = round === 0 ? 'read' : 'awaited'
       const isStale = found.staleMs >= 0
       return { item: found.item, source, isStale, audience: 'beforeRead' }

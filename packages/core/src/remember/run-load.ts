@@ -4,7 +4,7 @@ import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { beginLocalBackoff } from '../leases/local-backoff.ts'
 import { runAsLoad } from '../loading/current-load.ts'
-import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
+import { Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
@@ -71,11 +71,17 @@ export async function runLoad<T>(
   }
 }
 
+/** Calls the loader, and stores nothing. */
+export function loadUnstored<T>(job: LoadJob<T>): Promise<T> {
+  const nothingToEnd = async () => {}
+  return startLoad(job, new Flight(job.key), {}, true, nothingToEnd).value
+}
+
 /** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
 function startLoad<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { found }: ClaimedLoad,
+  { found }: Partial<Pick<ClaimedLoad, 'found'>>,
   isBackground: boolean,
   endOnClose: () => Promise<unknown>,
 ): RunningLoad<T> {
@@ -152,6 +158,7 @@ async function handleFailure<T>(
     await endClaim(job, claim)
     throw error
   }
+  job.scope.audit?.pause()
   const stale = staleIfError(job, found)
   const backoff = job.options.backoff(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,

@@ -1,3 +1,4 @@
+import type { Audit } from '../audit/audit.ts'
 import { Keyspace } from '../keys.ts'
 import type { NearCache } from '../near/near-cache.ts'
 import { nearCodec } from '../near/near-codec.ts'
@@ -26,6 +27,8 @@ export class CacheRoot {
   readonly primaryStore: AnyStore
   /** The near cache, if there is one. */
   readonly near: NearCache | undefined
+  /** The audit, if there is one. */
+  readonly audit: Audit | undefined
   readonly tags: TagVersions
   readonly time: BackendTime
   /** How much the times of the backend that two processes read may differ, in milliseconds. */
@@ -34,9 +37,15 @@ export class CacheRoot {
   readonly #prefix: string
 
   /** @param store the store of the outermost cache, without its generations */
-  constructor(store: CacheStore, prefix: string, clock: Clock, near?: NearCache) {
+  constructor(
+    store: CacheStore,
+    prefix: string,
+    clock: Clock,
+    { near, audit }: { readonly near?: NearCache | undefined; readonly audit?: Audit | undefined },
+  ) {
     this.time = new BackendTime(store.time?.bind(store), clock)
     this.near = near
+    this.audit = audit
     this.directStore = store as unknown as AnyStore
     this.primaryStore = primaryOf(this.directStore)
     this.store = this.behindNear({ store, keyPrefix: '' }, undefined)

@@ -1,3 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Clock, systemClock } from './clock.ts'
+
 // setTimeout fires immediately for a longer delay.
 const maxTimerMs = 2 ** 31 - 1
 
@@ -13,4 +16,10 @@ export function wait(ms: number): Promise<void> {
 export function after(ms: number, run: () => void): () => void {
   const timer = setTimeout(run, Math.min(ms, maxTimerMs)).unref()
   return () => clearTimeout(timer)
+}
+
+/** Like `clock.sleep`, but does not keep the process alive. */
+export function waitInBackground(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (clock !== systemClock) return clock.sleep(ms, signal)
+  return delay(Math.min(ms, maxTimerMs), undefined, { signal, ref: false })
 }

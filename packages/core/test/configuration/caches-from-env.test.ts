@@ -406,6 +406,27 @@ describe('CACHE_FAILOVER', () => {
   })
 })
 
+describe('audits', () => {
+  test.each(['0.5', '1/2'])(
+    'CACHE_AUDIT_SAMPLE=%s audits the cache, not the sessions',
+    async (text) => {
+      const caches = await cachesFromEnv({ CACHE_AUDIT_SAMPLE: text }, registry)
+      expect(caches.use('cache').audit?.report().sampled).toBe(0)
+      expect(caches.use('session').audit).toBeUndefined()
+      await caches.close()
+    },
+  )
+
+  test.each(['1/0', '2', '-1', '1%', '1/2/3', '.'])(
+    'CACHE_AUDIT_SAMPLE=%s is refused',
+    async (text) => {
+      expect(variablesOf(await problemsOf({ CACHE_AUDIT_SAMPLE: text }))).toEqual([
+        'CACHE_AUDIT_SAMPLE',
+      ])
+    },
+  )
+})
+
 describe('near caches', () => {
   test('CACHE_NEAR_BYTES adds one to the cache, and not to the sessions', async () => {
     const variables = { CACHE_NEAR_BYTES: '10KB', CACHE_NEAR_TTL: '5s' }

@@ -54,6 +54,7 @@ export interface CachesFromEnvOptions {
  * | `CACHE_NEAR_BYTES`, `SESSION_NEAR_BYTES` | size of a near cache in the process: `64MiB` | no near cache |
  * | `CACHE_NEAR_TTL`, `SESSION_NEAR_TTL` | longest time for which it serves an entry | `1m` with a bus, `1s` without |
  * | `CACHE_BUS`, `SESSION_BUS` | how it receives changes: `redis` or `redis-tracking` | none |
+ * | `CACHE_AUDIT_SAMPLE` | share of the hits that an audit compares with the source: `1/1000` | no audit |
  *
  * The variables of a driver, such as `REDIS_URL`, apply to both roles. With the prefix `CACHE_` or `SESSION_`, they
  * apply to that role only; with `FAILOVER_`, to the stores of `CACHE_FAILOVER`. Sessions never fail over. Only the selected
@@ -222,6 +223,8 @@ class RoleReader {
     const { ttlVariable, defaultTtl } = roleDefaults[role]
     const ttl = this.#env(role).duration(ttlVariable)
     const variableOf = (name: string) => `${upper(role)}_${name}`
+    // Sessions have no loader to compare them with.
+    const sample = role === 'cache' ? this.#env(role).share('CACHE_AUDIT_SAMPLE') : undefined
     return {
       // Without a choice there is a problem, and the caches are not created.
       store: choice?.store as () => CacheStore,
@@ -230,6 +233,7 @@ class RoleReader {
       generations: this.#env(role).flag(`${upper(role)}_GENERATIONS`),
       codec: this.#codec(role),
       near: await nearFromEnv(this.#env(role), variableOf, this.#registry),
+      audit: sample === undefined ? undefined : { sample },
     }
   }
 
