@@ -108,7 +108,9 @@ function* changedStatements(statements, text) {
     const { start, end } = statement
     yield ['statement', start, end, ';']
     const next = statements[index + 1]
-    if (isPlain(next)) yield ['order', start, next.end, `${text(next)} ${text(statement)}`]
+    // The order of two assignments without a call cannot be seen.
+    if (isPlain(next) && [statement, next].some((each) => text(each).includes('(')))
+      yield ['order', start, next.end, `${text(next)} ${text(statement)}`]
   }
 }
 
