@@ -260,7 +260,16 @@ const folders = {
     request: ['headers'],
     response: ['headers', 'policy', 'reads', 'request'],
     storage: ['headers', 'policy', 'request'],
-    exchange: ['headers', 'options', 'policy', 'reads', 'request', 'response', 'storage'],
+    exchange: [
+      'channels',
+      'headers',
+      'options',
+      'policy',
+      'reads',
+      'request',
+      'response',
+      'storage',
+    ],
     filling: [
       'channels',
       'exchange',

@@ -176,6 +176,10 @@ export type CacheOperation =
   | 'clear'
   /** Only its failures are published, because the caller determines how long it takes. */
   | 'keys'
+  /** A call of what this method has returned. Only its failures are published. */
+  | 'lock'
+  | 'rateLimit'
+  | 'concurrency'
   | 'ping'
 
 /** What the events of {@link tracing} have in common. One object is published on all channels of an operation. */
@@ -348,6 +352,14 @@ export function publishError(event: CacheEvent, error: unknown): void {
   if (channels.error.hasSubscribers) channels.error.publish({ ...event, isRejected: false, error })
   else if (CacheError.is(error) && outageCodes.includes(error.code))
     warnOfOutage(event.store, error)
+}
+
+/** Publishes the failure of a call that rejects with it, and throws it. */
+export function reject(event: CacheEvent, operation: CacheOperation, error: unknown): never {
+  const isFailure = CacheError.is(error) && error.code !== 'ERR_CACHE_LOCKED'
+  if (isFailure && channels.error.hasSubscribers)
+    channels.error.publish({ ...event, operation, isRejected: true, error } satisfies ErrorEvent)
+  throw error
 }
 
 const outageCodes: readonly string[] = ['ERR_CACHE_UNAVAILABLE', 'ERR_CACHE_TIMEOUT']

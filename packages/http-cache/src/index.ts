@@ -1,4 +1,4 @@
-export { type HttpCacheErrorEvent, httpCacheChannels } from './channels.ts'
+export { type HttpCacheErrorEvent, type HttpResponseEvent, httpCacheChannels } from './channels.ts'
 export { type CachedHandler, cached } from './middleware/cached.ts'
 export {
   type OptimizedResultOptions,

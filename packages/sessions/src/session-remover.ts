@@ -1,5 +1,6 @@
 import { type Cache, CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { publishSession } from './channels.ts'
 import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
 import { isSessionKey, keyOf } from './keys/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
@@ -91,6 +92,7 @@ export class SessionRemover {
     const removed = await index.removeAll(user, kept, reader.old.until)
     if (rotates) await Promise.all(removed.map((key) => this.#deleteSession(key)))
     else if (removed.length > 0) await cache.deleteMany(removed)
+    for (const key of removed) publishSession('destroyed', cache.name, key)
   }
 
   /** Adds the other keys of the session to `keys`. Resolves to whether it may have existed. */

@@ -1,4 +1,5 @@
 import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/core'
+import { publishSession } from './channels.ts'
 import type { SessionCookie } from './data/session-cookie.ts'
 import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
 import { hasBody } from './data/stored-text.ts'
@@ -209,6 +210,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
       turn.last = 'ended'
       return this.#remover.remove(key, id, last ?? (session && this.#markOf(session, key)?.seen))
     })
+    publishSession('destroyed', this.#cache.name, key)
   }
 
   /**

@@ -1,5 +1,6 @@
 import { Cache } from '@stowage/core'
 import { type Interceptor, wrapStore } from '@stowage/core/driver'
+import { sessionChannels } from '@stowage/sessions'
 import { describe, expect, test } from 'vitest'
 import { readExisting, setup, type TestSession } from './fixture.ts'
 
@@ -520,4 +521,25 @@ test('a user with a lone surrogate, which all such users would share, is an erro
   await expect(one.destroyAllFor('a\ud800')).rejects.toThrow(/a lone surrogate/)
   await expect(one.create('other', { user: 'a\ud801' })).rejects.toThrow(/a lone surrogate/)
   expect(await one.read('id')).toBeDefined()
+})
+
+test('the creation and the end of sessions are published', async () => {
+  const events: string[] = []
+  const names = ['created', 'destroyed'] as const
+  const listeners = names.map((name) => {
+    const listener = (event: unknown) => {
+      expect(JSON.stringify(event)).not.toContain('phone')
+      events.push(name)
+    }
+    sessionChannels[name].subscribe(listener)
+    return () => sessionChannels[name].unsubscribe(listener)
+  })
+  const { one, two } = start()
+  for (const id of ['phone', 'laptop', 'tablet']) await one.create(id, { user: 'ada' })
+  const read = (await one.read('phone')) as TestSession
+  await one.update('phone', { ...read, device: 'phone' })
+  await two.destroy('phone')
+  await two.destroyAllFor('ada')
+  for (const end of listeners) end()
+  expect(events).toEqual([...Array(3).fill('created'), ...Array(3).fill('destroyed')])
 })

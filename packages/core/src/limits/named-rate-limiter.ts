@@ -1,4 +1,4 @@
-import { channels, type LimitEvent, publishError } from '../channels.ts'
+import { channels, type LimitEvent, publishError, reject } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type {
@@ -52,12 +52,12 @@ export class NamedRateLimiter implements RateLimiter {
   async undo(key: string, cost = 1): Promise<void> {
     checkCost(cost)
     checkKey(key)
-    await this.#context.policy.undo(key, cost)
+    await this.#publishFailure(key, this.#context.policy.undo(key, cost))
   }
 
   async reset(key: string): Promise<void> {
     checkKey(key)
-    await this.#context.policy.reset(key)
+    await this.#publishFailure(key, this.#context.policy.reset(key))
   }
 
   #result({ allowed, remaining, resetMs, retryMs }: Verdict): RateLimitResult {
@@ -84,12 +84,16 @@ export class NamedRateLimiter implements RateLimiter {
   #decide(key: string, error: unknown, cost: number): RateLimitResult {
     const { policy, onError } = this.#context
     const isOutage = CacheError.is(error) && error.code !== 'ERR_CACHE_CLOSED'
-    if (onError === 'throw' || !isOutage) throw error
+    if (onError === 'throw' || !isOutage) return reject(this.#event(key), 'rateLimit', error)
     publishError(this.#event(key), error)
     const allowed = onError === 'allow'
     const retryMs = allowed ? 0 : retryAfterFailureMs
     const remaining = allowed ? Math.max(0, policy.capacity - cost) : 0
     return this.#publish(key, { allowed, remaining, resetMs: retryAfterFailureMs, retryMs }, error)
+  }
+
+  #publishFailure<T>(key: string, result: Promise<T>): Promise<T> {
+    return result.catch((error) => reject(this.#event(key), 'rateLimit', error))
   }
 
   #event(key: string): Pick<LimitEvent, 'cache' | 'store' | 'key'> {

@@ -65,7 +65,8 @@ export class SlotLimit implements ConcurrencyLimit {
       attempt,
       isShared: true,
     }
-    await this.#context.wait(queueKey, request)
+    const waiting = this.#context.wait(queueKey, request)
+    await this.#context.publishFailure(queueKey, waiting, 'concurrency')
     const waitedMs = performance.now() - startedAt
     this.#context.publish(slot?.key ?? queueKey, slot ? 'acquired' : 'refused', waitedMs)
     if (slot !== undefined) return slot

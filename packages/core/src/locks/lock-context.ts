@@ -1,5 +1,5 @@
 import type { InvalidationBus } from '../bus.ts'
-import { type CacheEvent, channels, type LockEvent, publishError } from '../channels.ts'
+import { type CacheEvent, channels, type LockEvent, publishError, reject } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
@@ -79,6 +79,15 @@ export class LockContext {
       key,
       retryable: true,
     })
+  }
+
+  /** Settles like the result of a call, whose failure it publishes. */
+  publishFailure<T>(
+    key: string,
+    result: Promise<T>,
+    operation: 'lock' | 'concurrency' = 'lock',
+  ): Promise<T> {
+    return result.catch((error) => reject(this.#event(key), operation, error))
   }
 
   publishError(key: string, error: unknown): void {

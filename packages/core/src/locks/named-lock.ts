@@ -26,7 +26,7 @@ export class NamedLock implements Lock {
   }
 
   async acquire(): Promise<boolean> {
-    const isAcquired = await this.#begin()
+    const isAcquired = await this.#publishFailure(this.#begin())
     this.#context.publish(this.#name.key, isAcquired ? 'acquired' : 'refused', 0)
     return isAcquired
   }
@@ -34,11 +34,12 @@ export class NamedLock implements Lock {
   async block(wait: Duration, { signal }: WaitOptions = {}): Promise<void> {
     const { key } = this.#name
     const startedAt = performance.now()
-    const isAcquired = await this.#context.wait(key, {
+    const acquiring = this.#context.wait(key, {
       waitMs: milliseconds(wait, 'lock: wait'),
       signal,
-      attempt: async (isFree) => (isFree || !(await this.isLocked())) && this.#begin(),
+      attempt: async (isFree) => (isFree || !(await this.#isLocked())) && this.#begin(),
     })
+    const isAcquired = await this.#publishFailure(acquiring)
     const waitedMs = performance.now() - startedAt
     this.#context.publish(key, isAcquired ? 'acquired' : 'refused', waitedMs)
     if (isAcquired) return
@@ -62,24 +63,30 @@ export class NamedLock implements Lock {
 
   async refresh(ttl?: Duration): Promise<boolean> {
     const ms = ttl === undefined ? undefined : checkTimeout('lock: ttl', ttl)
-    return (await this.#find())?.renew(ms) ?? false
+    const tenure = await this.#publishFailure(this.#find())
+    return tenure === undefined ? false : this.#publishFailure(tenure.renew(ms))
   }
 
   async release(): Promise<boolean> {
-    const tenure = await this.#find()
-    const isReleased = (await tenure?.end()) ?? false
+    const tenure = await this.#publishFailure(this.#find())
+    const isReleased = tenure === undefined ? false : await this.#publishFailure(tenure.end())
     this.#forget(tenure)
     if (isReleased) this.#notifyReleased()
     return isReleased
   }
 
-  async isLocked(): Promise<boolean> {
+  isLocked(): Promise<boolean> {
+    return this.#publishFailure(this.#isLocked())
+  }
+
+  async #isLocked(): Promise<boolean> {
     return (await this.#context.store.get(this.#name.key, strongRead)) !== undefined
   }
 
   async isOwned(): Promise<boolean> {
     const { store } = this.#context
-    const item = await store.get(this.#name.key, strongRead)
+    const reading = async () => store.get(this.#name.key, strongRead)
+    const item = await this.#publishFailure(reading())
     return parseLockItem(store, item)?.owner === this.owner
   }
 
@@ -103,6 +110,10 @@ export class NamedLock implements Lock {
   /** The tenure of this object, or the one that this owner has begun elsewhere. */
   async #find(): Promise<Tenure | undefined> {
     return this.#tenure ?? Tenure.find(this.#context.store, this.#name.key, this.owner)
+  }
+
+  #publishFailure<T>(result: Promise<T>): Promise<T> {
+    return this.#context.publishFailure(this.#name.key, result)
   }
 
   #notifyReleased(): void {

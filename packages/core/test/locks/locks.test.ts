@@ -90,13 +90,13 @@ test('the signal aborts before the ttl is over if the store cannot be reached', 
   })
   const published = vi.fn()
   channels.error.subscribe(published)
-  // Timers that are due after a pause of this process run in their order.
-  let isTtlOver = false
-  setTimeout(() => {
-    isTtlOver = true
-  }, 300)
   await new Cache(store).lock('report', { ttl: 300 }).run(async ({ signal }) => {
     isDown = true
+    // After the timers of the lock: those that are due after a pause of this process run in their order.
+    let isTtlOver = false
+    setTimeout(() => {
+      isTtlOver = true
+    }, 300)
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
     expect(signal.reason.code).toBe('ERR_CACHE_LOCKED')
     expect(isTtlOver).toBe(false)

@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Awaitable } from '@stowage/core'
+import { publishResponse } from '../channels.ts'
 import { textOf } from '../headers/header-list.ts'
 import { chooseEncoding } from '../headers/negotiation.ts'
 import type { ResolvedOptions } from '../options.ts'
@@ -130,7 +131,8 @@ export class Sender {
   }
 
   setStatus(exchange: Exchange, outcome: CacheOutcome, ttl?: number): void {
-    const { cacheStatus, showKey } = this.#options
+    const { cacheStatus, showKey, cache } = this.#options
+    publishResponse(cache.name, outcome, ttl)
     if (cacheStatus === undefined) return
     const key = showKey ? exchange.keys.key : undefined
     const text =

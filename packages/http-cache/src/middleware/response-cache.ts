@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { publishResponse } from '../channels.ts'
 import { type ResolvedOptions, type ResponseCacheOptions, resolveOptions } from '../options.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
@@ -75,7 +76,8 @@ export function passUncached(
   options: ResolvedOptions,
   forwarded: 'method' | 'bypass',
 ): void {
-  const { cacheStatus } = options
+  const { cacheStatus, cache } = options
+  publishResponse(cache.name, { forwarded })
   if (cacheStatus !== undefined) {
     const name = forwarded === 'bypass' ? uncoveredCredential(request, options) : undefined
     const detail = name === undefined ? undefined : (`request-${name}` as const)

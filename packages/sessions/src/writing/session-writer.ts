@@ -1,6 +1,6 @@
 import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
 import { conflict, expectMissing, retryOnConflict } from '@stowage/core/driver'
-import { type DroppedEvent, sessionChannels } from '../channels.ts'
+import { type DroppedEvent, publishSession, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
 import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
@@ -74,6 +74,7 @@ export class SessionWriter {
     turn.last = seen
     mark.update(seen, ours)
     await this.#bound(key, stored)
+    publishSession('created', this.#context.cache.name, key)
     return 'saved'
   }
 

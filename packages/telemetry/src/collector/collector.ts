@@ -76,6 +76,8 @@ export class Collector {
   readonly breakers: Series<Count>
   readonly topologyChanges: Series<Count>
   readonly sessions: Series<Count>
+  readonly sessionChanges: Series<Count>
+  readonly httpResponses: Series<Count>
   readonly httpErrors: Series<Count>
 
   /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
@@ -103,6 +105,8 @@ export class Collector {
     this.breakers = this.#counts(['driver'])
     this.topologyChanges = this.#counts(['driver', 'change'])
     this.sessions = this.#counts(['cache', 'event', 'reason'])
+    this.sessionChanges = this.#counts(['cache', 'event'])
+    this.httpResponses = this.#counts(['cache', 'outcome'])
     this.httpErrors = this.#counts(['cache'])
     this.#subscribe()
   }
@@ -184,6 +188,14 @@ export class Collector {
         this.sessions.of(cache, event, reason).value++
       })
     }
+    for (const event of ['created', 'destroyed']) {
+      on.add<{ cache: string }>(`stowage:session:${event}`, ({ cache }) => {
+        this.sessionChanges.of(cache, event).value++
+      })
+    }
+    on.add<{ cache: string; outcome: string }>('stowage:http:response', ({ cache, outcome }) => {
+      this.httpResponses.of(cache, outcome).value++
+    })
     on.add<CacheEvent>('stowage:http:error', ({ cache }) => {
       this.httpErrors.of(cache).value++
     })

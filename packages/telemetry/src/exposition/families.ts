@@ -45,11 +45,13 @@ export function familiesOf(collector: Collector): MetricFamily[] {
       'max',
     ),
     counts('topology_changes_total', 'Changes of servers and connections.', of.topologyChanges),
+    counts('sessions_total', 'Sessions created, and ended by a call.', of.sessionChanges),
     counts(
       'session_writes_total',
       'Writes of sessions that were not stored as they are.',
       of.sessions,
     ),
+    counts('http_responses_total', 'Requests, by what answered them.', of.httpResponses),
     counts('http_errors_total', 'Responses that were sent without the HTTP cache.', of.httpErrors),
   ]
 }

@@ -51,6 +51,9 @@ export const callSpans: Readonly<Record<CacheOperation, string | undefined>> = {
   invalidateTags: 'cache.remove',
   clear: 'cache.flush',
   ping: undefined,
+  lock: undefined,
+  rateLimit: undefined,
+  concurrency: undefined,
 }
 
 /** `db.system.name` of the drivers whose names differ. */
