@@ -13,23 +13,27 @@ export interface Backend {
 
 export type DriverName = 'memory' | 'redis' | 'memcached' | 'dynamodb'
 
+/** So that no call fails because the machine is slow. */
+const timeout = '1m'
+
 const starts: Record<DriverName, () => Promise<Backend>> = {
   memory: async () => ({ createStore: () => memory() as CacheStore, stop: async () => {} }),
   redis: async () => {
     const server = await startRedis()
-    return { createStore: () => redis({ url: server.url }), stop: () => server.stop() }
+    return { createStore: () => redis({ url: server.url, timeout }), stop: () => server.stop() }
   },
   memcached: async () => {
     const server = await startMemcached()
     return {
-      createStore: () => memcached({ servers: [server.address], timeout: '5s' }),
+      createStore: () => memcached({ servers: [server.address], timeout }),
       stop: () => server.stop(),
     }
   },
   dynamodb: async () => {
     const { url, env, stop } = await sharedDynamoDB()
     Object.assign(process.env, env, { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' })
-    const createStore = () => dynamodb({ endpoint: url, table: 'telemetry', ensureTable: 'create' })
+    const createStore = () =>
+      dynamodb({ endpoint: url, table: 'telemetry', ensureTable: 'create', timeout })
     return { createStore, stop }
   },
 }
