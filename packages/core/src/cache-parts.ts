@@ -1,6 +1,7 @@
 import { createAudit } from './audit/audit.ts'
 import { type CacheOptions, optionNames } from './cache-options.ts'
 import { atCaller } from './calls/at-caller.ts'
+import { ChangeCalls } from './changing/change-calls.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader, type Found } from './freshness/entry-reader.ts'
@@ -65,6 +66,7 @@ export class CacheParts implements CacheParent {
   #snapshots: SnapshotWriter | undefined
   #locks: LockCalls | undefined
   #limits: LimitCalls | undefined
+  #changes: ChangeCalls | undefined
 
   /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
   constructor(store: CacheStore, options: CacheOptions, parent: CacheParent | undefined) {
@@ -224,6 +226,12 @@ export class CacheParts implements CacheParent {
     const { activeLoads } = this.scope
     this.#locks ??= new LockCalls({ root, path, cache, clock, activeLoads, bus: this.options.bus })
     return this.#locks
+  }
+
+  get changes(): ChangeCalls {
+    const { entries, keyspace, scope, root, clock } = this
+    this.#changes ??= new ChangeCalls({ entries, keyspace, scope, root, clock })
+    return this.#changes
   }
 
   get limits(): LimitCalls {

@@ -2,6 +2,7 @@ import type { AuditReport } from './audit/audit-report.ts'
 import { CacheCalls } from './cache-calls.ts'
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
+import type { ChangeOptions, ChangeWork } from './changing/change.ts'
 import { Collection } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
@@ -353,6 +354,31 @@ export class Cache {
     options: { readonly stale?: boolean } = {},
   ): Promise<void> {
     return this.#calls.invalidateTags(tags, options)
+  }
+
+  /**
+   * Changes the source of cached values, without a moment in which a read that begins after the commit returns what the commit
+   * has replaced: neither if this process ends at any point, nor if the invalidation is lost. Runs `work` while the keys and
+   * tags have a mark, by which every read is a miss and loaded values are not stored. The marks end with `work`, whether it
+   * succeeds or fails; without this process, after `for`. Resolves to the result of `work`, and rejects with its error.
+   *
+   * Takes two round trips before `work` and one after it, however many keys there are. Inside of `work`, `change.mark` marks
+   * keys that are known only there, before the statement that changes them.
+   *
+   * @throws CacheError if a mark cannot be stored: `work` is not called then, unless `ifUnavailable` is `'proceed'`
+   * @example
+   * const source = new Map([['user:1', { name: 'Ada' }]])
+   * await cache.changing({ keys: ['user:1'], tags: ['users'] }, async (change) => {
+   *   source.set('user:1', { name: 'Grace' }) // usually a transaction
+   *   await change.mark({ keys: ['user:2'] })
+   *   source.delete('user:2')
+   *   change.assertHeld()
+   * })
+   */
+  changing<T>(options: ChangeOptions, work: ChangeWork<T>): Promise<T>
+  changing<T>(work: ChangeWork<T>): Promise<T>
+  changing<T>(options: ChangeOptions | ChangeWork<T>, work?: ChangeWork<T>): Promise<T> {
+    return this.#parts.changes.run(options, work)
   }
 
   /**

@@ -13,6 +13,7 @@ export {
   type Status,
   type StatusOptions,
 } from './caches.ts'
+export type { Change, ChangedNames, ChangeOptions, ChangeWork } from './changing/change.ts'
 export {
   type AuditEvent,
   type BreakerEvent,

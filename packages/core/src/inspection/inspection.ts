@@ -1,6 +1,6 @@
 /**
  * What is stored under a key. `'mark'` is a note of the cache itself that reads as a miss: a load in progress or a failed
- * one. `'invalid'` is an entry with an invalidated tag, `'foreign'` a payload that the codec cannot decode.
+ * one, or a change of the source. `'invalid'` is an entry with an invalidated tag, `'foreign'` a payload that the codec cannot decode.
  */
 export type InspectedState = 'missing' | 'fresh' | 'stale' | 'invalid' | 'mark' | 'foreign'
 

@@ -1,4 +1,5 @@
 import type { AnyStore } from '../values/entry-codec.ts'
+import { toMarkItem } from '../values/items/mark-item.ts'
 import { Mark, type MarkKind } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
 import type { Claim } from './claim.ts'
@@ -125,14 +126,9 @@ export class Lease implements Claim {
   }
 }
 
-/** Returns the item of a mark. */
-export function toMarkItem(store: AnyStore, mark: Mark): unknown {
-  return store.payload === 'entry' ? mark : mark.toString()
-}
-
 /** How a load ends without a value: what other processes do for a while. */
 export interface LoadEnd {
-  readonly kind: Exclude<MarkKind, 'L'>
+  readonly kind: Exclude<MarkKind, 'L' | 'C'>
   readonly ms: number
 }
 

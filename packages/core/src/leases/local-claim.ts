@@ -1,8 +1,8 @@
 import type { Flight } from '../loading/flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
+import { toMarkItem } from '../values/items/mark-item.ts'
 import type { Mark } from '../values/mark.ts'
 import type { Claim } from './claim.ts'
-import { toMarkItem } from './lease.ts'
 
 /**
  * The claim of a load without a lease. The value is stored unless the key has been written in this process since the

@@ -3,7 +3,7 @@ import type { BackendTime } from '../time/backend-time.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { type DecodedItem, storedItem } from '../values/items/decoded-item.ts'
-import { isMark } from '../values/mark.ts'
+import { isChangeMark, isMark } from '../values/mark.ts'
 import { valuesOf } from '../wrappers/batch-error.ts'
 import { StoreDecorator } from '../wrappers/store-decorator.ts'
 import type { NearCache } from './near-cache.ts'
@@ -68,7 +68,7 @@ export class NearStore extends StoreDecorator {
   }
 
   override add(key: string, item: unknown, ttl?: number): Awaitable<boolean> {
-    const mayChange = isMark(item) ? never : isTrue
+    const mayChange = isAnnounced(item) ? isTrue : never
     return this.#write([key], () => this.inner.add(key, item, ttl), mayChange)
   }
 
@@ -79,12 +79,8 @@ export class NearStore extends StoreDecorator {
     ttl?: number,
   ): Awaitable<boolean> {
     const seen = storedItem(expected)
-    const readsAsMiss = isMark(seen) && (next === undefined || isMark(next))
-    return this.#write(
-      [key],
-      () => this.inner.compareAndSet(key, seen, next, ttl),
-      readsAsMiss ? never : isTrue,
-    )
+    const mayChange = !isMark(seen) || (next !== undefined && isAnnounced(next)) ? isTrue : never
+    return this.#write([key], () => this.inner.compareAndSet(key, seen, next, ttl), mayChange)
   }
 
   override increment(key: string, by: number, ttl?: number): Awaitable<number> {
@@ -166,6 +162,14 @@ export class NearStore extends StoreDecorator {
       return fail(error)
     }
   }
+}
+
+/**
+ * Whether an item that replaces nothing or a mark may change what reads return. A mark does not, except that of a change:
+ * another process may still have what the backend has evicted.
+ */
+function isAnnounced(item: unknown): boolean {
+  return !isMark(item) || isChangeMark(item)
 }
 
 const always = () => true

@@ -1,9 +1,11 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
+import { isInProgress } from '../freshness/change-in-progress.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
 import { type Awaitable, strongRead } from '../store.ts'
+import { isChanging } from '../tags/tag-versions.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { auditIfSampled } from './audit-hit.ts'
@@ -169,6 +171,8 @@ async function nextStep<T>(
     scope.hitForMiss.add(key, mark.ms)
     return 'unclaimed'
   }
+  if (isChanging(found.versions, job.options.tags)) return 'unclaimed'
+  if (mark?.kind === 'C' && (await isInProgress(mark, scope.root.time))) return 'unclaimed'
   if (!usesLease(job, found)) return 'claim'
   if (mark?.kind === 'L') return 'wait'
   return item === undefined && scope.hitForMiss.has(key) ? 'unclaimed' : 'claim'

@@ -10,7 +10,7 @@ import { partNames, storeParts } from '../loading/parts.ts'
 import { strongRead } from '../store.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
-import { recordedVersions, type Versions } from '../tags/tag-versions.ts'
+import { isChanging, recordedVersions, type Versions } from '../tags/tag-versions.ts'
 import { randomId } from '../values/random-id.ts'
 import type { LoadJob } from './load-job.ts'
 
@@ -117,6 +117,7 @@ async function versionsOf<T>(
   const { root } = job.scope
   const computed = checkTags(job.options.tagsOf(value))
   const tags = new Set([...job.options.tags, ...computed, ...checkTags(requests.lateTags)])
+  if (isChanging(versions, tags)) return undefined
   const known = [...tags].filter((tag) => versions.get(tag) !== undefined)
   const late = [...tags].filter((tag) => versions.get(tag) === undefined)
   const result = new Map(known.map((tag) => [tag, versions.get(tag) as TagVersion]))
@@ -125,6 +126,7 @@ async function versionsOf<T>(
     root.tags.read(late, strongRead),
     root.time.read().then((time) => time - performance.now()),
   ])
+  if (isChanging(existing, late)) return undefined
   const loadBegan = now + startedAt
   const { clockUncertainty } = root
   for (const version of existing.values()) {

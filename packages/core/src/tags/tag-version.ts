@@ -7,6 +7,12 @@ import { randomId } from '../values/random-id.ts'
  */
 export type TagVersion = string
 
+/**
+ * The version of a tag that is being changed: entries with the tag are misses, and none can be stored with it. It is not
+ * stored: a mark is, see `values/mark.ts`.
+ */
+export const changingVersion: TagVersion = '~.~'
+
 /** @param invalidatedAt the time of the backend in epoch milliseconds; 0 for a new tag */
 export function createVersion(invalidatedAt: number): TagVersion {
   const id = createId(invalidatedAt)

@@ -4,8 +4,10 @@ import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { type Mark, parseMark } from '../values/mark.ts'
 import { checkTags } from './check-tags.ts'
 import {
+  changingVersion,
   createStaleVersion,
   createVersion,
   invalidatedAt,
@@ -88,7 +90,7 @@ export class TagVersions {
   async create(versions: Versions): Promise<Versions> {
     const complete = Array.from(versions, async ([tag, version]) => {
       if (version === undefined) return [tag, await this.#createOne(tag)] as const
-      this.#keepAlive(tag)
+      this.#keepAlive(tag, version)
       return [tag, version] as const
     })
     return new Map(await Promise.all(complete))
@@ -98,10 +100,21 @@ export class TagVersions {
   async createLate(versions: Versions): Promise<Versions> {
     const complete = Array.from(versions, async ([tag, version]) => {
       if (version === undefined) return [tag, await this.#add(tag, 0)] as const
-      this.#keepAlive(tag)
+      this.#keepAlive(tag, version)
       return [tag, version] as const
     })
     return new Map(await Promise.all(complete))
+  }
+
+  /** The storage key of the version of a tag. */
+  keyOf(tag: string): string {
+    return this.#keys.toStorageKey(tag)
+  }
+
+  /** The item of a version that no entry has, for a tag whose change ends. */
+  async newVersion(): Promise<{ readonly item: unknown; readonly ttl: number }> {
+    const version = createVersion(await this.#time.readUpperBound())
+    return { item: this.#item(version), ttl: versionTtl }
   }
 
   /**
@@ -117,17 +130,17 @@ export class TagVersions {
     return new Map(tags.map((tag, index) => [tag, this.#parse(items[index])]))
   }
 
-  async #readOne(tag: string, options?: ReadOptions): Promise<TagVersion | undefined> {
-    return this.#parse(await this.#store.get(this.#keys.toStorageKey(tag), options))
-  }
-
   async #createOne(tag: string): Promise<TagVersion | undefined> {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       // It has not been invalidated. A time of creation would prevent values from being stored for no reason.
       const created = await this.#add(tag, 0)
       if (created !== undefined) return created
-      const existing = await this.#readOne(tag, strongRead)
+      const key = this.#keys.toStorageKey(tag)
+      const item = await this.#store.get(key, strongRead)
+      const existing = this.#parse(item)
       if (existing !== undefined) return existing
+      const isOverMark = parseMark(item) !== undefined
+      if (isOverMark) await this.#store.compareAndSet(key, item, undefined)
     }
     return undefined // The key contains a foreign value. Entries with this tag are misses.
   }
@@ -160,6 +173,8 @@ export class TagVersions {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const [seen, now] = await Promise.all([read(), this.#time.readUpperBound()])
       const current = this.#parse(seen)
+      // Its entries are misses already, and the version that the end of the change creates is a new one.
+      if (current === changingVersion) return
       const time = current === undefined ? now : Math.max(now, invalidatedAt(current))
       const item = this.#item(next(current, time))
       if (seen === undefined) {
@@ -175,15 +190,24 @@ export class TagVersions {
   }
 
   #parse(item: unknown): TagVersion | undefined {
+    const mark = parseMark(item)
+    if (mark?.kind === 'C') return this.#isOver(mark) ? undefined : changingVersion
     const text = textOf(this.#store, item)
     return text !== undefined && isVersion(text) ? text : undefined
+  }
+
+  /** Whether a change has ended whose mark still exists, because a `touch` has extended it. */
+  #isOver({ end = Infinity }: Mark): boolean {
+    const now = this.#time.peek()
+    return now !== undefined && now >= end
   }
 
   #item(version: TagVersion): unknown {
     return toTextItem(this.#store, version)
   }
 
-  #keepAlive(tag: string): void {
+  #keepAlive(tag: string, version: TagVersion): void {
+    if (version === changingVersion) return
     const now = performance.now()
     if (now - (this.#touchedAt.get(tag) ?? -touchMs) < touchMs) return
     this.#touchedAt.set(tag, now)
@@ -196,9 +220,17 @@ export class TagVersions {
   }
 }
 
-/** The versions as entries record them. A tag without a version makes the entry a miss. */
+/** The versions as entries record them. A tag without a version, or whose version is changing, makes the entry a miss. */
 export function recordedVersions(versions: Versions): Record<string, TagVersion> {
-  return Object.fromEntries(Array.from(versions, ([tag, version = '']) => [tag, version]))
+  return Object.fromEntries(
+    Array.from(versions, ([tag, version = '']) => [tag, version === changingVersion ? '' : version]),
+  )
+}
+
+/** Whether the version of one of the tags is changing. */
+export function isChanging(versions: Versions, tags: Iterable<string>): boolean {
+  for (const tag of tags) if (versions.get(tag) === changingVersion) return true
+  return false
 }
 
 function areSame(a: readonly unknown[], b: readonly unknown[]): boolean {

@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { Flight } from '../loading/flight.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
@@ -139,10 +140,15 @@ export class EntryUpdates {
     return next === undefined ? true : store.add(key, next, ttl)
   }
 
-  /** The same for the item of a snapshot: if there was none, also replaces an item that reads as a miss. */
+  /**
+   * The same for the item of a snapshot: if there was none, also replaces an item that reads as a miss. Not the mark of a
+   * change: what the new value was made of may be changing.
+   */
   async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
     const { item, ttl } = replacement
     const adds = seen === undefined && item !== undefined && ttl !== 0
+    const mark = parseMark(seen)
+    if (mark?.kind === 'C' && (await isInProgress(mark, this.#context.time))) return false
     if (!adds) return this.replace(key, seen, replacement)
     this.#context.scope.invalidate(key)
     return this.add(key, item, ttl)
@@ -155,12 +161,13 @@ export class EntryUpdates {
     item: unknown,
     ttl: number | undefined,
   ): Promise<boolean> {
-    const { unorderedReader, scope } = this.#context
+    const { unorderedReader, scope, time } = this.#context
     const found = await unorderedReader(store).read(key, [], strongRead)
     // Another process, or a `clear()`, may have deleted it after this call was made: it must not store any more.
     if (found.item === undefined) return false
     const isCorrupt = found.mark === undefined && !found.isEntry
     if (isCorrupt || freshEntry(found) !== undefined) return false
+    if (found.mark?.kind === 'C' && (await isInProgress(found.mark, time))) return false
     scope.invalidate(key)
     return store.compareAndSet(key, found.item, item, ttl)
   }

@@ -12,19 +12,21 @@ import { toText } from './payload.ts'
  * - A lease (`L`): a process loads the value. It renews the lease by a higher count.
  * - A hit-for-miss (`P`): the value cannot be kept, so each process loads it for itself.
  * - A failure (`F`): the load failed, and is not repeated for a while.
+ * - A change (`C`): what the value is loaded from is being changed, so that no load is stored. Its token is the list of those
+ *   who make the change, see `changing/holders.ts`. It lies in the version of a tag as well.
  */
 const firstByte = 0x01
 const secondByte = 0x02
 // Behind the two bytes.
-const pattern = /^([LPF])([\w-]+)\.(\d+)\.(\d+)(?:\.(\d+))?$/
+const pattern = /^([LPFC])([\w:,-]+)\.(\d+)\.(\d+)(?:\.(\d+))?$/
 
-export type MarkKind = 'L' | 'P' | 'F'
+export type MarkKind = 'L' | 'P' | 'F' | 'C'
 
 export class Mark {
   readonly kind: MarkKind
-  /** Identifies the load. */
+  /** Identifies the load, or those who make a change. */
   readonly token: string
-  /** How often the mark was renewed. */
+  /** How often the mark was replaced by another one of its kind. */
   readonly count: number
   /** How long the mark is valid after it was written, in milliseconds. */
   readonly ms: number
@@ -44,6 +46,12 @@ export class Mark {
     const end = this.end === undefined ? '' : `.${this.end}`
     return `\x01\x02${this.kind}${this.token}.${this.count}.${this.ms}${end}`
   }
+}
+
+/** Returns whether an item is the mark of a change. */
+export function isChangeMark(item: unknown): boolean {
+  if (item instanceof Mark) return item.kind === 'C'
+  return isMark(item) && parseMark(item)?.kind === 'C'
 }
 
 /** Returns whether an item is a mark, or a mark of a newer version. */

@@ -1,0 +1,123 @@
+import { atCaller } from '../calls/at-caller.ts'
+import { publishError } from '../channels.ts'
+import { CacheError } from '../errors.ts'
+import type { Keyspace } from '../keys.ts'
+import { checkFunction, checkKeys } from '../options/check-arguments.ts'
+import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-options.ts'
+import type { CacheRoot } from '../scope/cache-root.ts'
+import type { CacheScope } from '../scope/cache-scope.ts'
+import { checkTags } from '../tags/check-tags.ts'
+import type { Clock } from '../time/clock.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
+import type { ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
+import { RunningChange } from './running-change.ts'
+import { type MarkedKey, SharedMark } from './shared-mark.ts'
+
+const example = "changing({ keys: ['user:1'] }, () => transaction)"
+const optionNames = { keys: true, tags: true, for: true, ifUnavailable: true } as const
+const nameNames = { keys: true, tags: true } as const
+const deletion = { item: undefined, ttl: undefined }
+
+export interface ChangeCallsContext {
+  readonly entries: EntryCodec
+  readonly keyspace: Keyspace
+  readonly scope: Pick<CacheScope, 'invalidate'>
+  readonly root: CacheRoot
+  readonly clock: Clock
+}
+
+/** The calls of `changing` of a cache. */
+export class ChangeCalls {
+  readonly #context: ChangeCallsContext
+
+  constructor(context: ChangeCallsContext) {
+    this.#context = context
+  }
+
+  /** Runs the work while the keys and tags are marked. */
+  async run<T>(
+    first: ChangeOptions | ChangeWork<T>,
+    second: ChangeWork<T> | undefined,
+  ): Promise<T> {
+    const options: ChangeOptions = typeof first === 'function' ? {} : first
+    const work = typeof first === 'function' ? first : (second as ChangeWork<T>)
+    checkOptionNames('changing', options, optionNames, example)
+    checkFunction(work, example)
+    const change = this.begin(options)
+    await this.#mark(change, options)
+    try {
+      return await work(change)
+    } finally {
+      await change.end()
+    }
+  }
+
+  /** Returns a change without marks. */
+  begin({ for: duration = '30s', ifUnavailable = 'reject' }: ChangeOptions): RunningChange {
+    const { name: store } = this.#context.entries.store
+    const ms = checkTimeout('changing: for', duration)
+    const modes = ['reject', 'proceed'] as const
+    const proceeds = checkChoice('changing: ifUnavailable', ifUnavailable, modes) === 'proceed'
+    const report = (key: string, error: unknown) => {
+      if (!CacheError.is(error)) throw error
+      publishError(this.#context.entries.event(key), error)
+    }
+    const marksOf = (what: ChangedNames) => this.#marksOf(what)
+    return new RunningChange({ store, ms, proceeds, marksOf, report })
+  }
+
+  async #mark(change: RunningChange, { keys, tags }: ChangeOptions): Promise<void> {
+    try {
+      await atCaller(change.mark({ keys, tags }))
+    } catch (error) {
+      // Without a wait: the backend may be unreachable.
+      void change.cancel()
+      throw error
+    }
+  }
+
+  #marksOf(what: ChangedNames): SharedMark[] {
+    checkOptionNames('mark', what, nameNames)
+    const { keys = [], tags = [] } = what
+    checkKeys('changing', keys)
+    checkTags(tags)
+    const { keyspace, entries, scope, root } = this.#context
+    // The null driver keeps no marks, and nothing that they could protect.
+    if (entries.store.name === 'null') return []
+    const storageKeys = keys.map((key) => keyspace.toStorageKey(key))
+    return [
+      ...storageKeys.map((key) => sharedMark(scope, key, () => this.#markedKey(key))),
+      ...tags.map((tag) => sharedMark(root, root.tags.keyOf(tag), () => this.#markedTag(tag))),
+    ]
+  }
+
+  #markedKey(key: string): MarkedKey {
+    const { entries, scope, root, clock } = this.#context
+    const onWrite = () => scope.invalidate(key)
+    const successor = async () => deletion
+    return { store: entries.store, key, time: root.time, clock, onWrite, successor }
+  }
+
+  #markedTag(tag: string): MarkedKey {
+    const { root, clock } = this.#context
+    const { store, tags, time } = root
+    const successor = () => tags.newVersion()
+    return { store, key: tags.keyOf(tag), time, clock, onWrite: () => {}, successor }
+  }
+}
+
+/** The marks of changes in progress, by storage key: those of the caches that share a scope, and of tags those of a root. */
+const marks = new WeakMap<object, Map<string, SharedMark>>()
+
+/** Returns the mark of a key that other changes of this process have, or a new one. */
+function sharedMark(owner: object, key: string, marked: () => MarkedKey): SharedMark {
+  const all = marks.get(owner) ?? new Map<string, SharedMark>()
+  marks.set(owner, all)
+  const existing = all.get(key)
+  if (existing !== undefined) return existing
+  const created = new SharedMark(marked(), () => {
+    if (all.get(key) === created) all.delete(key)
+  })
+  all.set(key, created)
+  return created
+}

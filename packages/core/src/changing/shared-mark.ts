@@ -1,0 +1,213 @@
+import type { ReadOptions } from '../store.ts'
+import type { BackendTime } from '../time/backend-time.ts'
+import { type Clock, Moment } from '../time/clock.ts'
+import { replaceSeen } from '../updates/replace-seen.ts'
+import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
+import { storedItem } from '../values/items/decoded-item.ts'
+import { toMarkItem } from '../values/items/mark-item.ts'
+import { randomId } from '../values/random-id.ts'
+import { changeMark, type Holder, holderAt, holdersOf } from './holders.ts'
+
+/** The share of its ttl for which a mark certainly stands. The rest is for different clocks. */
+const safeShare = 0.9
+const readForUpdate: ReadOptions = { consistency: 'strong', forUpdate: true }
+
+/** What replaces the mark in the end. `undefined` deletes the key. */
+export interface Successor {
+  readonly item: unknown
+  readonly ttl: number | undefined
+}
+
+/** A key that is marked, and what is done with it. */
+export interface MarkedKey {
+  readonly store: AnyStore
+  readonly key: string
+  readonly time: BackendTime
+  readonly clock: Clock
+  /** Called before each write of the mark. */
+  readonly onWrite: () => void
+  /** Returns what replaces the mark in the end. */
+  readonly successor: () => Promise<Successor>
+}
+
+/**
+ * The mark of the changes that this process makes under one key. The changes of all processes share one item, which names
+ * each process: it adds and removes itself by compare-and-set, and the last one ends the mark. Calls of one process share
+ * the writes that have not begun yet, so that a key that many change at once needs no more of them.
+ */
+export class SharedMark {
+  readonly #marked: MarkedKey
+  readonly #onIdle: () => void
+  readonly #id = randomId(8)
+  /** How many changes of this process are in progress. */
+  #changes = 0
+  /** How long the mark is stored without a renewal, in milliseconds. */
+  #ms = 0
+  /** The mark that was written last, as an item. */
+  #item: unknown
+  #heldSince: Moment | undefined
+  /** Whether no other change, of any process, has overlapped with the first one. */
+  #isExclusive = true
+  #timer: NodeJS.Timeout | undefined
+  #next: Successor | undefined
+  /** The write in flight, and the one after it. */
+  #writing: Promise<void> | undefined
+  #nextWrite: Promise<void> | undefined
+
+  /** @param onIdle called when no change is in progress any more */
+  constructor(marked: MarkedKey, onIdle: () => void) {
+    this.#marked = marked
+    this.#onIdle = onIdle
+  }
+
+  get key(): string {
+    return this.#marked.key
+  }
+
+  /** Whether the mark certainly stands for at least `ms` milliseconds more, unless the backend has lost it. */
+  isSafeFor(ms: number): boolean {
+    return this.#heldSince?.isWithin(this.#ms * safeShare - ms) === true
+  }
+
+  /** Begins a change. Resolves when the mark has been written, or extended, after this call. */
+  async begin(ms: number): Promise<void> {
+    this.#changes++
+    if (this.#changes > 1) this.#isExclusive = false
+    if (ms > this.#ms) {
+      this.#ms = ms
+      clearInterval(this.#timer)
+      // A renewal that fails is repeated by the next one, and the mark stands until then.
+      this.#timer = setInterval(() => void this.#write().catch(ignore), ms / 3).unref()
+    }
+    await this.#write()
+  }
+
+  /**
+   * Ends a change. If it is the last one, resolves when this process is removed from the mark.
+   *
+   * @param next what replaces the mark, if no other change has overlapped
+   * @returns whether `next` is stored
+   */
+  async end(next?: Successor): Promise<boolean> {
+    this.#changes--
+    if (this.#changes > 0) return false
+    this.#stop()
+    this.#next = next
+    await this.#write()
+    return next !== undefined && this.#isExclusive
+  }
+
+  /** Ends a change whose mark could not be written, without another attempt if it is the only one. */
+  async cancel(): Promise<void> {
+    if (this.#changes > 1 || this.#item !== undefined) {
+      await this.end()
+      return
+    }
+    this.#changes--
+    this.#stop()
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer)
+    this.#onIdle()
+  }
+
+  /** Joins the next write, which begins when the one in flight has ended. */
+  #write(): Promise<void> {
+    if (this.#nextWrite !== undefined) return this.#nextWrite
+    return this.#writing === undefined ? this.#writeNow() : this.#writeAfter(this.#writing)
+  }
+
+  #writeNow(): Promise<void> {
+    const writing = (this.#changes > 0 ? this.#hold() : this.#release()).finally(() => {
+      if (this.#writing === writing) this.#writing = undefined
+    })
+    this.#writing = writing
+    return writing
+  }
+
+  #writeAfter(earlier: Promise<void>): Promise<void> {
+    this.#nextWrite = earlier.catch(ignore).then(() => {
+      this.#nextWrite = undefined
+      return this.#writeNow()
+    })
+    return this.#nextWrite
+  }
+
+  /** Extends the mark. Writes it if there is none, or if it is lost. */
+  async #hold(): Promise<void> {
+    const { time, clock } = this.#marked
+    const sentAt = new Moment(clock)
+    if (this.#item !== undefined) {
+      const now = await time.estimateOrThrow()
+      if (await this.#replace(this.#item, now, sentAt)) return
+    }
+    await this.#take()
+  }
+
+  /** Writes the mark, whatever the key contains: an entry, a lease, the mark of other processes, or nothing. */
+  #take(): Promise<void> {
+    const { store, key, time, clock } = this.#marked
+    return this.#retry(async () => {
+      const sentAt = new Moment(clock)
+      const reading = store.get(key, readForUpdate)
+      const [read, now] = await Promise.all([reading, time.estimateOrThrow()])
+      return this.#replace(storedItem(read), now, sentAt)
+    })
+  }
+
+  /**
+   * Removes this process from the mark. A mark that was lost meanwhile is written again first: whatever has been stored
+   * instead may be older than the change.
+   */
+  async #release(): Promise<void> {
+    if (this.#item === undefined) await this.#take()
+    await this.#retry(async () => {
+      if (await this.#remove()) return true
+      await this.#take()
+      return false
+    })
+    this.#item = undefined
+  }
+
+  /** Replaces the item `seen`, or nothing, by a mark with this process. Returns false if the key contains another item. */
+  async #replace(seen: unknown, now: number, sentAt: Moment): Promise<boolean> {
+    const { store, key, onWrite } = this.#marked
+    const others = this.#others(seen, now)
+    const mark = changeMark([...others, holderAt(this.#id, this.#ms, now)], seen)
+    const item = toMarkItem(store, mark)
+    onWrite()
+    if (!(await replaceSeen(store, key, seen, item, mark.ms))) return false
+    const isLost = this.#item !== undefined && this.#item !== seen
+    if (others.length > 0 || isLost) this.#isExclusive = false
+    this.#item = item
+    this.#heldSince = sentAt
+    return true
+  }
+
+  async #remove(): Promise<boolean> {
+    const { store, key, time, successor, onWrite } = this.#marked
+    const others = this.#others(this.#item, await time.estimateOrThrow())
+    onWrite()
+    if (others.length > 0) {
+      const mark = changeMark(others, this.#item)
+      return store.compareAndSet(key, this.#item, toMarkItem(store, mark), mark.ms)
+    }
+    const { item, ttl } = (this.#isExclusive ? this.#next : undefined) ?? (await successor())
+    return store.compareAndSet(key, this.#item, item, ttl)
+  }
+
+  #others(item: unknown, now: number): Holder[] {
+    return holdersOf(item, now).filter(({ id }) => id !== this.#id)
+  }
+
+  /** Repeats a write until no other one comes in between. */
+  async #retry(write: () => Promise<boolean>): Promise<void> {
+    const { store, key, clock } = this.#marked
+    const at = { operation: 'changing', store: store.name, key }
+    await retryOnConflict(at, clock, async () => ((await write()) ? undefined : conflict))
+  }
+}
+
+function ignore(): void {}
