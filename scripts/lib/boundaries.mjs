@@ -325,6 +325,7 @@ const folders = {
   },
   scenarios: {
     caching: [],
+    changes: ['loads', 'ordered-store'],
     facade: ['generation-ids', 'judge-failures'],
     failover: [],
     limits: ['ordered-store'],

@@ -1,6 +1,7 @@
 import { facade } from '@stowage/testing/simulation'
 import { bus, near, siblings } from './caching/near.ts'
 import { writeThrough } from './caching/write-through.ts'
+import { changing, lostMarks } from './changes/changing.ts'
 import { batching } from './facade/batching.ts'
 import { generations } from './facade/generations.ts'
 import { sessionToken } from './facade/session-token.ts'
@@ -27,6 +28,8 @@ export const scenarios: {
   readonly bus: typeof bus
   readonly siblings: typeof siblings
   readonly 'write-through': typeof writeThrough
+  readonly changing: typeof changing
+  readonly 'lost-marks': typeof lostMarks
   readonly failover: typeof failover
   readonly 'session-token': typeof sessionToken
   readonly sessions: typeof sessions
@@ -43,6 +46,8 @@ export const scenarios: {
   bus,
   siblings,
   'write-through': writeThrough,
+  changing,
+  'lost-marks': lostMarks,
   failover,
   'session-token': sessionToken,
   sessions,
