@@ -10,6 +10,7 @@ import {
   type StoredItem,
 } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
+import { changes } from './broken/cache/changes.ts'
 import { leases } from './broken/cache/leases.ts'
 import { locks, rateLimits } from './broken/cache/locks.ts'
 import { parts } from './broken/cache/parts.ts'
@@ -60,6 +61,7 @@ const brokenStores: BrokenStores = {
   ...staleValues,
   ...parts,
   ...tags,
+  ...changes,
   ...locks,
   ...rateLimits,
 }
@@ -150,7 +152,7 @@ async function failuresOf([group, mutation, options]: BrokenStore): Promise<stri
 }
 
 describe.concurrent('every rule fails for a store with a defect', () => {
-  for (const stores of [leases, staleValues, parts, tags, locks, rateLimits]) {
+  for (const stores of [leases, staleValues, parts, tags, changes, locks, rateLimits]) {
     const broken = Object.values(stores)
     const [group] = broken[0] as BrokenStore
     test.concurrent(group, async () => {

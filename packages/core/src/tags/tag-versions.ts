@@ -199,6 +199,8 @@ export class TagVersions {
   /** Whether a change has ended whose mark still exists, because a `touch` has extended it. */
   #isOver({ end = Infinity }: Mark): boolean {
     const now = this.#time.peek()
+    // A later read knows it.
+    if (now === undefined) void this.#time.estimate()
     return now !== undefined && now >= end
   }
 

@@ -7,6 +7,7 @@ import type { Transaction } from './database.ts'
 type ReadCall = ChangeCall & { readonly op: 'remember' | 'rememberMany' }
 type WriteCall = ChangeCall & { readonly op: 'change' }
 
+const maxChecks = 3
 const rollback = Object.assign(new Error('rolled back'), { code: 'ERR_ROLLBACK' })
 
 /** Makes the calls of the scenarios about changes. A value is the id of the transaction that has written it. */
@@ -114,14 +115,17 @@ export class ChangeProgram implements Program<ChangeCall> {
     await clock.sleep(call.commitMs + call.restMs)
   }
 
-  /** No mark remains: a loaded value is stored. */
+  /** No mark remains: a loaded value is stored, unless other processes create the version of its tag meanwhile. */
   async #check(row: string): Promise<unknown> {
     const { name, now } = this.#context
     const call = { op: 'remember', row, loadMs: 0, fails: false } as unknown as ReadCall
-    const loaded = await this.run(call)
-    const found = await this.#cache.get(row, { consistency: 'strong' })
-    if (found === undefined) this.#log.problem ??= `${name} could not store ${row} at ${now()} ms.`
-    return loaded
+    for (let attempt = 0; attempt < maxChecks; attempt++) {
+      const loaded = await this.run(call)
+      const found = await this.#cache.get(row, { consistency: 'strong' })
+      if (found !== undefined) return loaded
+    }
+    this.#log.problem ??= `${name} could not store ${row} at ${now()} ms.`
+    return undefined
   }
 }
 

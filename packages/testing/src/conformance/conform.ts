@@ -1,4 +1,5 @@
 import type { Awaitable, CacheStore } from '@stowage/core'
+import { changes } from './cache/changes.ts'
 import { codecCases } from './cache/codecs.ts'
 import { corrupt } from './cache/corrupt.ts'
 import { facade } from './cache/facade.ts'
@@ -70,6 +71,7 @@ export const conformance: readonly ConformanceCase[] = [
   ...staleValues,
   ...parts,
   ...tags,
+  ...changes,
   ...locks,
   ...rateLimits,
   ...corrupt,
@@ -83,7 +85,7 @@ export const conformance: readonly ConformanceCase[] = [
  * @example
  * console.log(`tested against version ${contractVersion} of the contract`)
  */
-export const contractVersion = 1
+export const contractVersion = 2
 
 /** The `test` function of `node:test`, Vitest, Mocha and similar runners. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown

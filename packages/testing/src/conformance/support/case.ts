@@ -25,6 +25,7 @@ export type ConformanceGroup =
   | 'stale values'
   | 'parts'
   | 'tags'
+  | 'changes'
   | 'locks'
   | 'rate limits'
   | 'corrupt'
