@@ -79,8 +79,12 @@ export class NearStore extends StoreDecorator {
     ttl?: number,
   ): Awaitable<boolean> {
     const seen = storedItem(expected)
-    const mayChange = !isMark(seen) || (next !== undefined && isAnnounced(next)) ? isTrue : never
-    return this.#write([key], () => this.inner.compareAndSet(key, seen, next, ttl), mayChange)
+    const readsAsMiss = isMark(seen) && (next === undefined || !isAnnounced(next))
+    return this.#write(
+      [key],
+      () => this.inner.compareAndSet(key, seen, next, ttl),
+      readsAsMiss ? never : isTrue,
+    )
   }
 
   override increment(key: string, by: number, ttl?: number): Awaitable<number> {

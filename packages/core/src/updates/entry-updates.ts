@@ -145,10 +145,10 @@ export class EntryUpdates {
    * change: what the new value was made of may be changing.
    */
   async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
-    const { item, ttl } = replacement
-    const adds = seen === undefined && item !== undefined && ttl !== 0
     const mark = parseMark(seen)
     if (mark?.kind === 'C' && (await isInProgress(mark, this.#context.time))) return false
+    const { item, ttl } = replacement
+    const adds = seen === undefined && item !== undefined && ttl !== 0
     if (!adds) return this.replace(key, seen, replacement)
     this.#context.scope.invalidate(key)
     return this.add(key, item, ttl)

@@ -20,6 +20,8 @@ export interface RowWrite {
   readonly row: string
   /** Whether the row is marked within the transaction. */
   readonly isLate: boolean
+  /** How many statements the transaction makes for it, and the time before each. */
+  readonly statements: number
   readonly stepMs: number
 }
 
@@ -33,7 +35,7 @@ export type ChangeCall =
       readonly staleIfError: number | undefined
       readonly fails: boolean
     }
-  | { readonly op: 'get' | 'getMany' | 'clear' | 'check'; readonly row: string }
+  | { readonly op: 'get' | 'getMany' | 'invalidate' | 'clear' | 'check'; readonly row: string }
   | {
       readonly op: 'change'
       readonly writes: readonly RowWrite[]
@@ -48,8 +50,8 @@ export type ChangeEntry = HistoryEntry<ChangeCall>
 
 /** What the processes record besides the history. */
 export class ChangeLog {
-  /** Shorter than the time for which a mark certainly stands after `assertHeld`. */
-  readonly database: Database = new Database(60)
+  /** It ends idle transactions before a mark can expire that has certainly stood at `assertHeld`. */
+  readonly database: Database = new Database(40)
   /** The calls that change rows, by the id of their transaction; and when each row was marked. */
   readonly changes: Map<
     number,

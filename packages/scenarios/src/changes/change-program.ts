@@ -40,6 +40,8 @@ export class ChangeProgram implements Program<ChangeCall> {
         return this.#rememberMany(call)
       case 'change':
         return this.#change(call)
+      case 'invalidate':
+        return this.#cache.invalidateTags('tag')
       case 'clear':
         return this.#cache.clear()
       case 'check':
@@ -96,8 +98,11 @@ export class ChangeProgram implements Program<ChangeCall> {
     markedAt: Map<string, number>,
   ): Promise<void> {
     const { clock, now } = this.#context
-    for (const { row, isLate, stepMs } of call.writes) {
-      await clock.sleep(stepMs)
+    for (const { row, isLate, statements, stepMs } of call.writes) {
+      for (let count = 0; count < statements; count++) {
+        await clock.sleep(stepMs)
+        transaction.read(now())
+      }
       if (isLate) {
         await change.mark(namesOf(row))
         markedAt.set(row, now())

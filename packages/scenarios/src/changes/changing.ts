@@ -20,14 +20,19 @@ const remembering = fc.record({
 const change = fc.record({
   op: fc.constant('change'),
   writes: fc.uniqueArray(
-    fc.record({ row, isLate: fc.boolean(), stepMs: fc.nat({ max: 25 }) }),
+    fc.record({
+      row,
+      isLate: fc.boolean(),
+      statements: fc.constantFrom(1, 1, 1, 2, 8),
+      stepMs: fc.nat({ max: 30 }),
+    }),
     { minLength: 1, maxLength: 3, selector: (write) => write.row },
   ),
   outcome: fc.constantFrom('commit', 'commit', 'commit', 'rollback'),
   commitMs: fc.nat({ max: 10 }),
   /** Time between the commit and the end of the work. */
   restMs: fc.constantFrom(0, 0, 5, 40),
-  forMs: fc.constantFrom(300, 300, 900),
+  forMs: fc.constantFrom(200, 200, 700),
 })
 
 /** Changes of a database, and reads of what is loaded from it. Only `clear()` loses marks. */
@@ -46,6 +51,7 @@ export const changing: Scenario<ChangeCall> = {
     { weight: 50, arbitrary: remembering },
     { weight: 20, arbitrary: fc.record({ op: fc.constantFrom('get', 'getMany'), row }) },
     { weight: 29, arbitrary: change },
+    { weight: 3, arbitrary: fc.record({ op: fc.constant('invalidate'), row }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant('clear'), row }) },
   ) as unknown as fc.Arbitrary<ChangeCall>,
   gapMs: 8,

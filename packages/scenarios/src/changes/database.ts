@@ -20,6 +20,10 @@ export class Transaction {
     this.#lastStatementAt = now
   }
 
+  read(now: number): void {
+    this.#continue(now)
+  }
+
   write(row: string, now: number): void {
     this.#continue(now)
     this.#rows.add(row)

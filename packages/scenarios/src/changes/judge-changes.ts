@@ -17,6 +17,8 @@ import type { Commit } from './database.ts'
 /** For how long a process may use the id of a generation that it knows, and a little more. */
 const generationMs = 1_100
 const slackMs = 5
+/** How long a message of the bus is delayed at most. */
+const messageMs = 20
 
 interface RowRead {
   readonly entry: ChangeEntry
@@ -50,7 +52,7 @@ export function judgeChanges(
 
 function readsOf(entry: ChangeEntry): RowRead[] {
   const { call } = entry
-  if (!isAcknowledged(entry) || call.op === 'change' || call.op === 'clear') return []
+  if (!isAcknowledged(entry) || call.op === 'change' || call.op === 'clear' || call.op === 'invalidate') return []
   const result = resultOf(entry)
   const values = Array.isArray(result) ? result : [result]
   const names =
@@ -89,7 +91,9 @@ function isNear({ entry, row }: RowRead, { id }: Commit, { history, log, traits 
   const change = changeOf(id, history, log)
   if (change.entry?.process === entry.process) return false
   const markedAt = change.markedAt.get(row) ?? Infinity
-  return entry.invokedAt <= markedAt + nearTtlMs * 1.002 + slackMs
+  // Where nothing fails, the message arrives.
+  const bound = history.isFaultless && traits.scan ? messageMs : nearTtlMs * 1.002
+  return entry.invokedAt <= markedAt + bound + slackMs
 }
 
 /** For a while after a clear, other processes read the generation before it, in which there are no marks. */

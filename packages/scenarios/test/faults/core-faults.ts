@@ -1,3 +1,4 @@
+import { changeFaults } from './change-faults.ts'
 import { failoverFaults } from './failover-faults.ts'
 import { generationFaults } from './generation-faults.ts'
 import { loadFaults } from './load-faults.ts'
@@ -16,4 +17,5 @@ export const coreFaults: readonly PlantedFault[] = [
   ...nearFaults,
   ...lockFaults,
   ...failoverFaults,
+  ...changeFaults,
 ]
