@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts'
-import type { Found } from '../freshness/entry-reader.ts'
 import { isInProgress } from '../freshness/change-in-progress.ts'
+import type { Found } from '../freshness/entry-reader.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'

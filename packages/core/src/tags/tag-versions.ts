@@ -225,7 +225,10 @@ export class TagVersions {
 /** The versions as entries record them. A tag without a version, or whose version is changing, makes the entry a miss. */
 export function recordedVersions(versions: Versions): Record<string, TagVersion> {
   return Object.fromEntries(
-    Array.from(versions, ([tag, version = '']) => [tag, version === changingVersion ? '' : version]),
+    Array.from(versions, ([tag, version = '']) => [
+      tag,
+      version === changingVersion ? '' : version,
+    ]),
   )
 }
 

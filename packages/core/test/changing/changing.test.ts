@@ -184,6 +184,8 @@ describe('while a tag is changed', () => {
     const change = a.changing({ tags: ['t'] }, async () => {
       await b.invalidateTags('t')
       await b.invalidateTags('t', { stale: true })
+      await b.remember('k', { tags: ['t'] }, load)
+      expect(await b.get('k')).toBeUndefined()
       throw new Error('rolled back')
     })
     await expect(change).rejects.toThrow('rolled back')

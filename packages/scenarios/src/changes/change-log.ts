@@ -51,7 +51,7 @@ export type ChangeEntry = HistoryEntry<ChangeCall>
 /** What the processes record besides the history. */
 export class ChangeLog {
   /** It ends idle transactions before a mark can expire that has certainly stood at `assertHeld`. */
-  readonly database: Database = new Database(40)
+  readonly database: Database = new Database(30)
   /** The calls that change rows, by the id of their transaction; and when each row was marked. */
   readonly changes: Map<
     number,

@@ -52,15 +52,17 @@ export function judgeChanges(
 
 function readsOf(entry: ChangeEntry): RowRead[] {
   const { call } = entry
-  if (!isAcknowledged(entry) || call.op === 'change' || call.op === 'clear' || call.op === 'invalidate') return []
+  if (
+    !isAcknowledged(entry) ||
+    call.op === 'change' ||
+    call.op === 'clear' ||
+    call.op === 'invalidate'
+  )
+    return []
   const result = resultOf(entry)
   const values = Array.isArray(result) ? result : [result]
   const names =
-    call.op === 'getMany'
-      ? rows
-      : values.length === 2
-        ? (['key0', 'key1'] as const)
-        : [call.row]
+    call.op === 'getMany' ? rows : values.length === 2 ? (['key0', 'key1'] as const) : [call.row]
   return names.flatMap((row, index) =>
     values[index] === undefined ? [] : [{ entry, row, value: values[index] }],
   )
@@ -117,7 +119,8 @@ function isMarkLost(
   if (change === undefined) return false
   const { settled = Infinity } = change
   const { keys, tags } = namesOf(row)
-  const isOf = (key: string) => [...(keys ?? []), ...(tags ?? [])].some((each) => key.endsWith(each))
+  const isOf = (key: string) =>
+    [...(keys ?? []), ...(tags ?? [])].some((each) => key.endsWith(each))
   const wasLost = history.losses.some(
     ({ key, order }) => isOf(key) && order > change.invoked && order < settled,
   )

@@ -71,9 +71,12 @@ export const changes: BrokenStores = {
     'changes',
     withHits((found) => (isChange(found) ? '"mark"' : found)),
   ],
-  'get finds no mark of a change': ['changes', (store) => ({
-    get: (key) => (isChange(store.get(key)) ? undefined : store.get(key)),
-  })],
+  'get finds no mark of a change': [
+    'changes',
+    (store) => ({
+      get: (key) => (isChange(store.get(key)) ? undefined : store.get(key)),
+    }),
+  ],
   'add of a mark ignores the ttl': [
     'changes',
     (store) => ({
@@ -91,7 +94,8 @@ export const changes: BrokenStores = {
     'changes',
     (store) => ({
       compareAndSet: (key, expected, next, ttl) => {
-        const remaining = isChange(expected) && isChange(next) ? remainingTtl(store, key) : undefined
+        const remaining =
+          isChange(expected) && isChange(next) ? remainingTtl(store, key) : undefined
         return store.compareAndSet(key, expected, next, remaining ?? ttl)
       },
     }),
