@@ -10,7 +10,7 @@ export const sections = {
   core: {
     tests: [
       ...['packages/core/', 'packages/memory/', 'packages/msgpack/'],
-      ...['test/remember/', 'test/locks/', 'test/near/', 'test/failover/'],
+      ...['test/remember/', 'test/changing/', 'test/locks/', 'test/near/', 'test/failover/'],
     ],
   },
   redis: { tests: ['packages/redis/'] },
