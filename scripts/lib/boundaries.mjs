@@ -130,6 +130,7 @@ const folders = {
       'values',
     ],
     collections: [
+      'changing',
       'channels',
       'entry',
       'errors',

@@ -3,8 +3,9 @@ import { CacheCalls } from './cache-calls.ts'
 import type { CacheOptions, NamespaceOptions } from './cache-options.ts'
 import { type CacheParent, CacheParts } from './cache-parts.ts'
 import type { ChangeOptions, ChangeWork } from './changing/change.ts'
-import { Collection } from './collections/collection.ts'
+import { Collection, type CollectionWrites } from './collections/collection.ts'
 import type { CollectionDefinition } from './collections/collection-definition.ts'
+import { ExactWrites } from './collections/exact-writes.ts'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './collections/standard-schema.ts'
 import { WriteThrough } from './collections/write-through.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
@@ -328,7 +329,7 @@ export class Cache {
     name: string,
     definition: CollectionDefinition<Id, Stored, Value>,
   ): Collection<Id, Stored, Value> {
-    return new Collection(name, definition, this, this.#writeThrough())
+    return new Collection(name, definition, this, this.#collectionWrites())
   }
 
   /**
@@ -595,9 +596,10 @@ export class Cache {
     return this.#observed
   }
 
-  #writeThrough(): WriteThrough {
-    const { entries, scope, root, keyspace, clock, ttl } = this.#parts
-    return new WriteThrough({ entries, scope, root, keyspace, clock, ttl })
+  #collectionWrites(): CollectionWrites {
+    const { entries, scope, root, keyspace, clock, ttl, changes } = this.#parts
+    const context = { entries, scope, root, keyspace, clock, ttl, changes }
+    return { writes: new WriteThrough(context), exact: new ExactWrites(context) }
   }
 
   #createNamespace(name: string, options: NamespaceOptions = {}): Cache {

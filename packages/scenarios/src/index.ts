@@ -1,6 +1,6 @@
 import { facade } from '@stowage/testing/simulation'
 import { bus, near, siblings } from './caching/near.ts'
-import { writeThrough } from './caching/write-through.ts'
+import { exactWrites, writeThrough } from './caching/write-through.ts'
 import { changing, lostMarks } from './changes/changing.ts'
 import { batching } from './facade/batching.ts'
 import { generations } from './facade/generations.ts'
@@ -28,6 +28,7 @@ export const scenarios: {
   readonly bus: typeof bus
   readonly siblings: typeof siblings
   readonly 'write-through': typeof writeThrough
+  readonly 'exact-writes': typeof exactWrites
   readonly changing: typeof changing
   readonly 'lost-marks': typeof lostMarks
   readonly failover: typeof failover
@@ -46,6 +47,7 @@ export const scenarios: {
   bus,
   siblings,
   'write-through': writeThrough,
+  'exact-writes': exactWrites,
   changing,
   'lost-marks': lostMarks,
   failover,

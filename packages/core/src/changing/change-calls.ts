@@ -9,9 +9,9 @@ import type { CacheScope } from '../scope/cache-scope.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
-import type { ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
+import type { Change, ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
 import { RunningChange } from './running-change.ts'
-import { type MarkedKey, SharedMark } from './shared-mark.ts'
+import { type MarkedKey, SharedMark, type Successor } from './shared-mark.ts'
 
 const example = "changing({ keys: ['user:1'] }, () => transaction)"
 const optionNames = { keys: true, tags: true, for: true, ifUnavailable: true } as const
@@ -24,6 +24,12 @@ export interface ChangeCallsContext {
   readonly scope: Pick<CacheScope, 'invalidate'>
   readonly root: CacheRoot
   readonly clock: Clock
+}
+
+/** The result of work, and what may be stored in the place of the mark. */
+export interface Changed<T> {
+  readonly value: T
+  readonly next?: Successor | undefined
 }
 
 /** The calls of `changing` of a cache. */
@@ -43,17 +49,28 @@ export class ChangeCalls {
     const work = typeof first === 'function' ? first : (second as ChangeWork<T>)
     checkOptionNames('changing', options, optionNames, example)
     checkFunction(work, example)
-    const change = this.begin(options)
+    return this.runStoring(options, async (change) => ({ value: await work(change) }))
+  }
+
+  /** The same for work that also returns what may be stored in the place of the mark of its only key. */
+  async runStoring<T>(
+    options: ChangeOptions,
+    work: (change: Change) => Promise<Changed<T>>,
+  ): Promise<T> {
+    const change = this.#begin(options)
     await this.#mark(change, options)
+    let next: Successor | undefined
     try {
-      return await work(change)
+      const changed = await work(change)
+      next = changed.next
+      return changed.value
     } finally {
-      await change.end()
+      await change.end(next)
     }
   }
 
   /** Returns a change without marks. */
-  begin({ for: duration = '30s', ifUnavailable = 'reject' }: ChangeOptions): RunningChange {
+  #begin({ for: duration = '30s', ifUnavailable = 'reject' }: ChangeOptions): RunningChange {
     const { name: store } = this.#context.entries.store
     const ms = checkTimeout('changing: for', duration)
     const modes = ['reject', 'proceed'] as const

@@ -18,8 +18,8 @@ export interface RunningChangeOptions {
 /** One call of `changing`. */
 export class RunningChange implements Change {
   readonly #options: RunningChangeOptions
-  /** What has been marked, and whether that has succeeded. Repeated names are marked once. */
-  readonly #marks = new Map<SharedMark, Promise<boolean>>()
+  /** Settle when the marks have been written. Repeated names are marked once. */
+  readonly #marks = new Map<SharedMark, Promise<void>>()
   #isOver = false
 
   constructor(options: RunningChangeOptions) {
@@ -54,45 +54,34 @@ export class RunningChange implements Change {
    * Removes the marks. Failures are published: the marks then end by themselves.
    *
    * @param next what replaces the mark of the only key, if no other change has overlapped
-   * @returns whether that is stored
    */
-  async end(next?: Successor): Promise<boolean> {
-    const ends = await this.#endEach((mark) => mark.end(next))
-    return ends.every((isStored) => isStored === true)
+  end(next?: Successor): Promise<void> {
+    return this.#endEach((mark) => mark.end(next))
   }
 
   /** Ends a change whose work does not begin. */
-  async cancel(): Promise<void> {
-    await this.#endEach((mark) => mark.cancel())
+  cancel(): Promise<void> {
+    return this.#endEach((mark) => mark.cancel())
   }
 
-  #begin(mark: SharedMark): Promise<boolean> {
+  #begin(mark: SharedMark): Promise<void> {
     const existing = this.#marks.get(mark)
     if (existing !== undefined) return existing
     const { ms, proceeds, report } = this.#options
-    const begun = mark.begin(ms).then(
-      () => true,
-      (error) => {
-        if (!proceeds) throw error
-        report(mark.key, error)
-        return false
-      },
-    )
+    const begun = mark.begin(ms).catch((error) => {
+      if (!proceeds) throw error
+      report(mark.key, error)
+    })
     this.#marks.set(mark, begun)
     return begun
   }
 
-  #endEach<T>(end: (mark: SharedMark) => Promise<T>): Promise<(T | undefined)[]> {
+  async #endEach(end: (mark: SharedMark) => Promise<void>): Promise<void> {
     this.#isOver = true
     const ends = Array.from(this.#marks, async ([mark, begun]) => {
       await begun.catch(() => {})
-      try {
-        return await end(mark)
-      } catch (error) {
-        this.#options.report(mark.key, error)
-        return undefined
-      }
+      await end(mark).catch((error) => this.#options.report(mark.key, error))
     })
-    return Promise.all(ends)
+    await Promise.all(ends)
   }
 }

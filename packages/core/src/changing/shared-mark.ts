@@ -87,23 +87,18 @@ export class SharedMark {
    * Ends a change. If it is the last one, resolves when this process is removed from the mark.
    *
    * @param next what replaces the mark, if no other change has overlapped
-   * @returns whether `next` is stored
    */
-  async end(next?: Successor): Promise<boolean> {
+  async end(next?: Successor): Promise<void> {
     this.#changes--
-    if (this.#changes > 0) return false
+    if (this.#changes > 0) return
     this.#stop()
     this.#next = next
     await this.#write()
-    return next !== undefined && this.#isExclusive
   }
 
   /** Ends a change whose mark could not be written, without another attempt if it is the only one. */
   async cancel(): Promise<void> {
-    if (this.#changes > 1 || this.#item !== undefined) {
-      await this.end()
-      return
-    }
+    if (this.#changes > 1 || this.#item !== undefined) return this.end()
     this.#changes--
     this.#stop()
   }

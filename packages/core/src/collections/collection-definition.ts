@@ -22,6 +22,12 @@ export interface CollectionDefinition<Id, Stored, Value> {
   readonly staleIfError?: Duration | undefined
   /** Tags of each value. See `invalidateTags`. @default none */
   readonly tags?: readonly string[] | undefined
+  /**
+   * Whether `set` and `delete` mark the key while `save` or `remove` runs, as `cache.changing` does: no read that begins after
+   * the save returns an older value, even if this process ends before it has written the new one. Costs one more round trip
+   * for each write, and nothing for reads. @default false
+   */
+  readonly exact?: boolean | undefined
   /** Part of the keys. Change it if older values must no longer be read. @default none */
   readonly version?: string | number | undefined
   /** Validates loaded and stored values. */
@@ -53,6 +59,7 @@ const names: Readonly<Record<keyof CollectionDefinition<unknown, unknown, unknow
   staleWhileRevalidate: true,
   staleIfError: true,
   tags: true,
+  exact: true,
   version: true,
   schema: true,
   migrate: true,

@@ -2,6 +2,7 @@ import { namespacePrefix } from '../keys.ts'
 import type { RememberOptions } from '../loading/remember-options.ts'
 import type { LoadMany } from '../remember/remember-many.ts'
 import { type CollectionDefinition, checkDefinition } from './collection-definition.ts'
+import type { ExactWrites } from './exact-writes.ts'
 import { ValueCheck } from './value-check.ts'
 import type { WriteThrough } from './write-through.ts'
 
@@ -22,6 +23,12 @@ export interface CollectionTarget {
   expire(key: string): Promise<boolean>
 }
 
+/** How a collection writes values to their source and to the cache. */
+export interface CollectionWrites {
+  readonly writes: WriteThrough
+  readonly exact: ExactWrites
+}
+
 /**
  * Values of one kind, which are loaded when they are missing (lazy loading) and stored in the source and in the cache
  * together (write-through). Created by `cache.collection`.
@@ -31,6 +38,7 @@ export class Collection<Id, Stored, Value> {
   readonly name: string
   readonly #cache: CollectionTarget
   readonly #writes: WriteThrough
+  readonly #exact: ExactWrites
   readonly #definition: CollectionDefinition<Id, Stored, Value>
   readonly #check: ValueCheck<Stored, Value>
   readonly #prefix: string
@@ -41,13 +49,14 @@ export class Collection<Id, Stored, Value> {
     name: string,
     definition: CollectionDefinition<Id, Stored, Value>,
     cache: CollectionTarget,
-    writes: WriteThrough,
+    { writes, exact }: CollectionWrites,
   ) {
     const { version, ttl, staleWhileRevalidate, staleIfError, tags } = definition
     this.name = name
     this.#definition = checkDefinition(name, definition)
     this.#cache = cache
     this.#writes = writes
+    this.#exact = exact
     this.#check = new ValueCheck(name, definition, (key) => writes.publishCorrupt(key))
     this.#prefix = namespacePrefix(name) + (version === undefined ? '' : `v${version}:`)
     this.#options = { ttl, staleWhileRevalidate, staleIfError, tags }
@@ -84,7 +93,7 @@ export class Collection<Id, Stored, Value> {
    * Saves the value in the source and stores it in the cache: three round trips. Loads and other writes of the value that
    * are in progress are not stored. Of two concurrent writers, the cache never keeps the value that was saved first; at
    * the end of both it contains the last one or none. A process that is killed between its save and the end may leave an
-   * older value until the ttl ends.
+   * older value until the ttl ends, unless the collection is `exact`.
    *
    * @returns the value as it was saved
    * @throws the error of `save`. The value is then deleted from the cache, because it may have been saved
@@ -92,17 +101,21 @@ export class Collection<Id, Stored, Value> {
   async set(id: Id, value: Stored): Promise<Value> {
     const { save } = this.#definition
     await this.#check.loaded(value)
-    const saved = await this.#writes.run(this.keyOf(id), this.#options, async () => {
+    const saving = async () => {
       const result = await save?.(id, value)
       return (result === undefined ? value : result) as Stored
-    })
+    }
+    const saved = this.#definition.exact
+      ? await this.#exact.save(this.keyOf(id), this.#options, saving)
+      : await this.#writes.run(this.keyOf(id), this.#options, saving)
     return this.#check.loaded(saved)
   }
 
   /** Deletes the value in the source and in the cache. Returns whether the cache contained it. */
   async delete(id: Id): Promise<boolean> {
     const key = this.keyOf(id)
-    const { remove } = this.#definition
+    const { remove, exact } = this.#definition
+    if (exact) return this.#exact.remove(key, async () => remove?.(id))
     const existed = await this.#cache.delete(key)
     if (remove === undefined) return existed
     // A load that began before the value was deleted in the source is not stored.

@@ -120,20 +120,32 @@ export class WriteThrough {
     value: T,
     tags: EntryFacts['tags'] | undefined,
   ): Promise<boolean> {
-    const { entries, scope, root } = this.#context
-    const ttl = options.ttlOf(value)
-    if (ttl === 0 || value === undefined) return false
-    const hasWindow = ttl !== undefined && options.staleWindow > 0
-    const now = hasWindow ? await root.time.estimate() : 0
-    const facts: EntryFacts = {
-      ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
-      ...(tags !== undefined && { tags }),
-    }
-    const hasFacts = Object.keys(facts).length > 0
-    const item = entries.encode(key, value, hasFacts ? facts : undefined)
-    scope.invalidate(key)
-    return lease.replace(item, ttl === undefined ? undefined : ttl + options.staleWindow)
+    const saved = await savedItem(this.#context, key, options, value, tags)
+    if (saved === undefined) return false
+    this.#context.scope.invalidate(key)
+    return lease.replace(saved.item, saved.ttl)
   }
+}
+
+/** The item of a saved value. `undefined` if it is not stored. */
+export async function savedItem<T>(
+  { entries, root }: Pick<WriteThroughContext, 'entries' | 'root'>,
+  key: string,
+  options: LoadOptions<T>,
+  value: T,
+  tags: EntryFacts['tags'] | undefined,
+): Promise<{ readonly item: unknown; readonly ttl: number | undefined } | undefined> {
+  const ttl = options.ttlOf(value)
+  if (ttl === 0 || value === undefined) return undefined
+  const hasWindow = ttl !== undefined && options.staleWindow > 0
+  const now = hasWindow ? await root.time.estimate() : 0
+  const facts: EntryFacts = {
+    ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
+    ...(tags !== undefined && { tags }),
+  }
+  const hasFacts = Object.keys(facts).length > 0
+  const item = entries.encode(key, value, hasFacts ? facts : undefined)
+  return { item, ttl: ttl === undefined ? undefined : ttl + options.staleWindow }
 }
 
 /** Calls `work` and then `cleanUp`, even if `work` fails. If both fail, rejects with the error of `work`. */

@@ -57,6 +57,26 @@ export function judgeWriteThrough(
   return undefined
 }
 
+/**
+ * Judges that no read that begins after a save returns what was saved before it, whatever has become of the writer. A read
+ * that finds nothing in the source is not judged.
+ */
+export function judgeExactWrites(
+  { entries }: History<WriteCall>,
+  source: SourceState,
+): string | undefined {
+  for (const read of entries) {
+    const value = resultOf(read)
+    if (!isRead(read) || !isAcknowledged(read) || value === undefined) continue
+    const saves = source.saves.get(read.call.key) ?? []
+    const place = saves.findIndex((save) => save.value === value)
+    const later = saves.findLast(({ order }, index) => index > place && order < read.invoked)
+    if (later === undefined) continue
+    return `${read.process} read ${String(value)} of ${read.call.key} at ${read.invokedAt} ms, after ${String(later.value)} was saved.`
+  }
+  return undefined
+}
+
 function isRead({ call }: Entry): boolean {
   return call.op === 'get' || call.op === 'getMany'
 }

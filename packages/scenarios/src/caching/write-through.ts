@@ -1,7 +1,12 @@
 import type { Collection } from '@stowage/core'
 import type { ProcessContext, Program, Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
-import { judgeWriteThrough, type SourceState, type WriteCall } from './judge-write-through.ts'
+import {
+  judgeExactWrites,
+  judgeWriteThrough,
+  type SourceState,
+  type WriteCall,
+} from './judge-write-through.ts'
 
 const keys = ['key0', 'key1'] as const
 const maxPauseMs = 12
@@ -27,6 +32,16 @@ export const writeThrough: Scenario<WriteCall> = {
   judge: (history, { shared }) => judgeWriteThrough(history, shared.get('source') as SourceState),
 }
 
+/** The same with exact collections, whose writers may be killed after they have saved. */
+export const exactWrites: Scenario<WriteCall> = {
+  ...writeThrough,
+  name: 'exact-writes',
+  summary: 'exact collections: no read that begins after a save returns an older value',
+  traits: writeThrough.traits.map((traits) => ({ ...traits, variant: 1 })),
+  faults: ['partition', 'restart', 'pause', 'kill', 'kill'],
+  judge: (history, { shared }) => judgeExactWrites(history, shared.get('source') as SourceState),
+}
+
 class WriteThroughProgram implements Program<WriteCall> {
   readonly #context: ProcessContext
   readonly #source: SourceState
@@ -42,9 +57,11 @@ class WriteThroughProgram implements Program<WriteCall> {
     }
     shared.set('source', this.#source)
     // Half of the runs have near caches, with a bound that is shorter than the time before the last calls.
-    const near = traits.nodes === 1 ? { bus: context.bus, ttl: 1 } : undefined
+    const exact = traits.variant === 1
+    const near = traits.nodes === 1 && !exact ? { bus: context.bus, ttl: 1 } : undefined
     const cache = new Cache(store, { prefix, clock, near })
     this.#collection = cache.collection<number, string>('item', {
+      exact,
       load: (key) => this.#load(key),
       save: (key, value) => this.#save(key, value),
       remove: (key) => this.#save(key, undefined),

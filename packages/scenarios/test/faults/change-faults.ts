@@ -13,8 +13,8 @@ export const changeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'const begun = mark.begin(ms).then(() => true,',
-        'void mark.begin(ms).catch(() => {});\n\t\tconst begun = Promise.resolve().then(() => true,',
+        'const begun = mark.begin(ms).catch(',
+        'void mark.begin(ms).catch(() => {});\n\t\tconst begun = Promise.resolve().catch(',
       ],
       ['index.js', 'if (mark.isSafeFor(ms / 3)) continue;', 'continue;'],
     ],

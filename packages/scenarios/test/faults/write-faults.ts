@@ -4,6 +4,7 @@ import type { PlantedFault } from './planted-fault.ts'
 
 const { batching, facade } = scenarios
 const sessionToken = scenarios['session-token']
+const exactWrites = scenarios['exact-writes']
 const writeThrough = scenarios['write-through']
 
 /** Lowers what is expected to what was expected when a copy was queried. */
@@ -16,6 +17,11 @@ class LoweringTracker extends ReplicationProgress {
 
 /** Defects in the order of calls, of writes to two places and of reads after them. */
 export const writeFaults: readonly PlantedFault[] = [
+  {
+    name: 'an exact write stores its value although another one has overlapped',
+    scenario: exactWrites as Scenario,
+    changes: [['index.js', 'this.#isExclusive ? this.#next : void 0', 'this.#next']],
+  },
   {
     name: 'replace is neither queued nor slowed down',
     scenario: facade as Scenario,
@@ -44,8 +50,8 @@ export const writeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'return lease.replace(item, ttl === void 0 ? void 0 : ttl + options.staleWindow);',
-        'return entries.store.set(key, item, ttl).then(() => true);',
+        'return lease.replace(saved.item, saved.ttl);',
+        'return this.#context.entries.store.set(key, saved.item, saved.ttl).then(() => true);',
       ],
     ],
   },
