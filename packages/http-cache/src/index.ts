@@ -5,7 +5,11 @@ export {
   type Serializer,
   toOptimizedResult,
 } from './middleware/optimized-result.ts'
-export { type ResponseCacheMiddleware, responseCache } from './middleware/response-cache.ts'
+export {
+  type InvalidateDuringOptions,
+  type ResponseCacheMiddleware,
+  responseCache,
+} from './middleware/response-cache.ts'
 export type { ResponseCacheOptions } from './options.ts'
 export type { QueryOptions } from './request/query.ts'
 export type { VaryBy } from './request/vary-by.ts'

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Cache } from '@stowage/core'
-import { cached, responseCache } from '@stowage/http-cache'
+import { type CachedHandler, cached, responseCache } from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
 // @ts-expect-error It has no declarations.
 import compression from 'compression'
@@ -454,4 +454,40 @@ test('an unsafe request, and invalidate, remove what is stored for a URL', async
   expect(await read()).toBe('state 1')
   await handler.invalidate(`${url}/p`)
   expect(await read()).toBe('state 2')
+})
+
+describe('while a response is changed', () => {
+  const changes = {
+    'its URL': (handler: CachedHandler, url: string, _cache: Cache, work: () => Promise<void>) =>
+      handler.invalidateDuring({ urls: [`${url}/p`] }, work),
+    'a tag of the handler': (
+      _handler: CachedHandler,
+      _url: string,
+      cache: Cache,
+      work: () => Promise<void>,
+    ) => cache.changing({ tags: ['t'] }, work),
+  }
+
+  test.each(Object.entries(changes))('by %s, it is sent and not stored', async (_, change) => {
+    const { cache, open } = setupCache()
+    let state = 'old'
+    const handlerOf = (each: Cache) =>
+      cached({ cache: each }, (_request, response) => {
+        response.cache?.tags('t')
+        response.end(state)
+      })
+    const handler = handlerOf(cache)
+    const [one, two] = [await serve(handler), await serve(handlerOf(open()))]
+    const host = { host: new URL(one.url).host }
+    const read = async (server: typeof one) => (await server.get('/p', host)).body
+    expect(await read(one)).toBe('old')
+    expect((await two.get('/p', host)).cache).toContain('hit')
+    await change(handler, one.url, cache, async () => {
+      expect([await read(one), await read(two)]).toEqual(['old', 'old'])
+      state = 'new' // The commit.
+      expect([await read(one), await read(two)]).toEqual(['new', 'new'])
+    })
+    expect([await read(two), await read(one)]).toEqual(['new', 'new'])
+    await expect.poll(async () => (await one.get('/p', host)).cache).toContain('hit')
+  })
 })

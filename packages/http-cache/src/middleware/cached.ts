@@ -5,13 +5,19 @@ import { ResponseEngine } from '../response-engine.ts'
 import { createExchange, isCacheable, useKeys } from './create-exchange.ts'
 import { DetachedRenderer, type Handler } from './detached-renderer.ts'
 import { Invalidation } from './invalidation.ts'
-import { invalidateWith, passUncached, type ResponseCacheMiddleware } from './response-cache.ts'
+import {
+  invalidationMethods,
+  passUncached,
+  type ResponseCacheMiddleware,
+} from './response-cache.ts'
 
 /** A handler of Express 4 and 5, and of `createServer` of `node:http`. */
 export interface CachedHandler<Request, Response> {
   (request: Request, response: Response, next?: (error?: unknown) => void): void
   /** Deletes the stored responses of a URL, see {@link ResponseCacheMiddleware.invalidate}. */
   invalidate(url: string, request?: IncomingMessage): Promise<void>
+  /** Marks the responses of URLs during a change, see {@link ResponseCacheMiddleware.invalidateDuring}. */
+  invalidateDuring: ResponseCacheMiddleware['invalidateDuring']
 }
 
 /**
@@ -58,5 +64,5 @@ export function cached<
       engine.handle(createExchange(request, response, keys, renderer, resolved))
     })
   }
-  return Object.assign(listener, { invalidate: invalidateWith(invalidation) })
+  return Object.assign(listener, invalidationMethods(invalidation))
 }

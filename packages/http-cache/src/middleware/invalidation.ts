@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { ChangeOptions, ChangeWork } from '@stowage/core'
 import { reportError } from '../channels.ts'
 import { groupTags } from '../filling/build-record.ts'
 import { copyHeaders, textOf } from '../headers/header-list.ts'
@@ -47,16 +48,47 @@ export class Invalidation {
    * @param isPublic whether it is the URL that clients request, perhaps from a proxy
    */
   async invalidateUrl(url: string, isPublic = false): Promise<void> {
-    const { cache, keys } = this.#options
-    const key = keyOfUrl(url)
-    const tags = this.#hasMoreKeys || isPublic ? [tagOfUrl(url)] : []
-    // Another process may know that responses of the path do not depend on parts of the query.
-    if (keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
+    const { cache } = this.#options
+    const { key, tags } = this.#namesOf(url, isPublic)
     this.#engine.forget(key)
     await Promise.all([
       cache.delete(key),
       tags.length === 0 ? undefined : cache.invalidateTags(tags),
     ])
+  }
+
+  /**
+   * Runs `work` while all variants of the URLs are marked, in all processes: they are rendered for each request, and not
+   * stored. See `cache.changing`.
+   */
+  async invalidateDuring<T>(
+    urls: readonly string[],
+    isPublic: boolean,
+    { keys = [], tags = [], ...options }: ChangeOptions,
+    work: ChangeWork<T>,
+  ): Promise<T> {
+    const names = urls.map((url) => this.#namesOf(url, isPublic))
+    const forget = () => {
+      for (const { key } of names) this.#engine.forget(key)
+    }
+    const marked = {
+      keys: [...keys, ...names.map(({ key }) => key)],
+      tags: [...tags, ...names.flatMap((each) => each.tags)],
+    }
+    forget()
+    try {
+      return await this.#options.cache.changing({ ...options, ...marked }, work)
+    } finally {
+      forget()
+    }
+  }
+
+  /** The key of the response of a URL, and the tags of those that have further keys. */
+  #namesOf(url: string, isPublic: boolean): { readonly key: string; readonly tags: string[] } {
+    const tags = this.#hasMoreKeys || isPublic ? [tagOfUrl(url)] : []
+    // Another process may know that responses of the path do not depend on parts of the query.
+    if (this.#options.keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
+    return { key: keyOfUrl(url), tags }
   }
 
   /** Whether the URL alone does not determine the key. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ChangeOptions, ChangeWork } from '@stowage/core'
 import { publishResponse } from '../channels.ts'
 import { type ResolvedOptions, type ResponseCacheOptions, resolveOptions } from '../options.ts'
 import type { FrameworkRequest } from '../request/request-key.ts'
@@ -17,6 +18,19 @@ export interface ResponseCacheMiddleware {
    * whose host it is on.
    */
   invalidate(url: string, request?: IncomingMessage): Promise<void>
+  /**
+   * Runs `work`, usually a transaction, while the responses of the URLs are marked, as `cache.changing` does: a response that
+   * is rendered meanwhile is sent and not stored, in any process. Resolves to the result of `work`.
+   */
+  invalidateDuring<T>(options: InvalidateDuringOptions, work: ChangeWork<T>): Promise<T>
+}
+
+/** What `invalidateDuring` marks. */
+export interface InvalidateDuringOptions extends ChangeOptions {
+  /** Full URLs, or paths with the option `request`. */
+  readonly urls: readonly string[]
+  /** The request whose host the paths are on. */
+  readonly request?: IncomingMessage | undefined
 }
 
 /**
@@ -58,15 +72,25 @@ export function responseCache(options: ResponseCacheOptions): ResponseCacheMiddl
       engine.handle(createExchange(request, response, keys, renderer, resolved))
     })
   }
-  return Object.assign(middleware, { invalidate: invalidateWith(invalidation) })
+  return Object.assign(middleware, invalidationMethods(invalidation))
 }
 
-/** Returns the method `invalidate` of a middleware or a handler. */
-export function invalidateWith(invalidation: Invalidation): ResponseCacheMiddleware['invalidate'] {
-  return (url, request) =>
+/** Returns the methods of a middleware or a handler that invalidate responses. */
+export function invalidationMethods(
+  invalidation: Invalidation,
+): Pick<ResponseCacheMiddleware, 'invalidate' | 'invalidateDuring'> {
+  const resolve = (url: string, request: IncomingMessage | undefined) =>
     request === undefined
-      ? invalidation.invalidateUrl(normalizedUrl(url, invalidation), true)
-      : invalidation.invalidateUrl(invalidation.urlOf(request, url))
+      ? normalizedUrl(url, invalidation)
+      : invalidation.urlOf(request as FrameworkRequest, url)
+  return {
+    invalidate: (url, request) =>
+      invalidation.invalidateUrl(resolve(url, request), request === undefined),
+    invalidateDuring: async ({ urls, request, ...options }, work) => {
+      const resolved = urls.map((url) => resolve(url, request))
+      return invalidation.invalidateDuring(resolved, request === undefined, options, work)
+    },
+  }
 }
 
 /** The response is that of the handler, and not stored. */
