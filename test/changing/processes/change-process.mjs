@@ -4,9 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache, CacheError } from '@stowage/core'
 import pg from 'pg'
 
-const { driver: name, options, database, mode, rows, forMs, idleMs } = JSON.parse(
-  process.argv[2] ?? '{}',
-)
+const {
+  driver: name,
+  options,
+  database,
+  mode,
+  rows,
+  forMs,
+  idleMs,
+} = JSON.parse(process.argv[2] ?? '{}')
 const { default: driver } = await import(`@stowage/${name}`)
 const cache = new Cache(driver.create(options), { prefix: `${mode}:`, ttl: '1h' })
 // A transaction of a stopped process is rolled back before the marks of its change can have expired.
