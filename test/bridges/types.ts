@@ -1,9 +1,11 @@
 // Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
 import type { EventEmitter } from 'node:events'
+import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
 import type { ThrottlerStorage } from '@nestjs/throttler'
 import type { betterAuthStorage } from '@stowage/bridges/better-auth'
 import type { rateLimitStore } from '@stowage/bridges/express-rate-limit'
+import type { fastifyRateLimitStore } from '@stowage/bridges/fastify-rate-limit'
 import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
 import type { nestStore } from '@stowage/bridges/nest'
 import type { throttlerStorage } from '@stowage/bridges/nest-throttler'
@@ -29,6 +31,7 @@ export type Stores = [
   Fits<ReturnType<ReturnType<typeof unstorageFromEnv>>, Driver>,
   Fits<ReturnType<typeof rateLimitStore>, RateLimitStore>,
   Fits<ReturnType<typeof rateLimitStore>, HonoStore>,
+  Fits<ReturnType<typeof fastifyRateLimitStore>, FastifyRateLimitStoreCtor>,
   Fits<ReturnType<typeof betterAuthStorage>, SecondaryStorage>,
   Fits<ReturnType<typeof throttlerStorage>, ThrottlerStorage>,
 ]
