@@ -47,7 +47,7 @@ export class Backend {
 }
 
 // Stalls of a busy machine must not be taken for outages.
-const timeout = '20s'
+const timeout = '20s' as const
 const inMemory = new Backend('memory', async () => ({
   create: () => memory() as CacheStore,
   stop: async () => {},
@@ -74,9 +74,10 @@ const onDynamoDB = new Backend('DynamoDB', async () => {
   const { url, env, stop } = await sharedDynamoDB()
   const { AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId } = env
   const credentials = { accessKeyId, secretAccessKey: env.AWS_SECRET_ACCESS_KEY }
-  const options = { table: 'bridges', endpoint: url, region, credentials, scan: true }
+  const connection = { endpoint: url, region, credentials, timeout, requestTimeout: timeout }
+  const options = { table: 'bridges', scan: true, ...connection }
   await ensureTable(options)
-  return { create: () => dynamodb({ ...options, timeout, requestTimeout: timeout }), stop }
+  return { create: () => dynamodb(options), stop }
 })
 
 /** The memory in `npm test`, and every backend in the full tier. */

@@ -1,21 +1,35 @@
 // Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
 import type { EventEmitter } from 'node:events'
 import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
+import type { Storage as HonoStorage } from '@hono/session'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
 import type { ThrottlerStorage } from '@nestjs/throttler'
 import type { betterAuthStorage } from '@stowage/bridges/better-auth'
+import type { openidSessionStore } from '@stowage/bridges/express-openid-connect'
 import type { rateLimitStore } from '@stowage/bridges/express-rate-limit'
 import type { fastifyRateLimitStore } from '@stowage/bridges/fastify-rate-limit'
+import type { HonoSessionStorage } from '@stowage/bridges/hono-session'
+import type { HonoSessionsStore } from '@stowage/bridges/hono-sessions'
 import type { keyv6Store, keyvStore } from '@stowage/bridges/keyv'
+import type { koaSessionStore } from '@stowage/bridges/koa-session'
 import type { nestStore } from '@stowage/bridges/nest'
 import type { throttlerStorage } from '@stowage/bridges/nest-throttler'
+import type { SessionStrategy } from '@stowage/bridges/react-router'
 import type { unstorageDriver, unstorageFromEnv } from '@stowage/bridges/unstorage'
 import type { SecondaryStorage } from 'better-auth'
+import type { ConfigParams, Session as OpenidSession } from 'express-openid-connect'
 import type { Store as RateLimitStore } from 'express-rate-limit'
 import type { Store as HonoStore } from 'hono-rate-limiter'
+import type { Store as HonoSessions } from 'hono-sessions'
 import type { KeyvStoreAdapter } from 'keyv'
 import type { KeyvStorageAdapter } from 'keyv-6'
+import type { CreateSessionOptions } from 'koa-session'
+import type { SessionIdStorageStrategy } from 'react-router'
 import type { Driver } from 'unstorage'
+
+interface User {
+  user?: string
+}
 
 type Fits<Store extends Interface, Interface> = Store
 
@@ -33,5 +47,13 @@ export type Stores = [
   Fits<ReturnType<typeof rateLimitStore>, HonoStore>,
   Fits<ReturnType<typeof fastifyRateLimitStore>, FastifyRateLimitStoreCtor>,
   Fits<ReturnType<typeof betterAuthStorage>, SecondaryStorage>,
+  Fits<ReturnType<typeof koaSessionStore>, NonNullable<CreateSessionOptions['store']>>,
+  Fits<HonoSessionsStore, HonoSessions>,
+  Fits<HonoSessionStorage<User>, HonoStorage<User>>,
+  Fits<SessionStrategy<User>, Omit<SessionIdStorageStrategy<User>, 'cookie'>>,
+  Fits<
+    ReturnType<typeof openidSessionStore<OpenidSession>>,
+    NonNullable<NonNullable<ConfigParams['session']>['store']>
+  >,
   Fits<ReturnType<typeof throttlerStorage>, ThrottlerStorage>,
 ]
