@@ -336,8 +336,11 @@ const folders = {
   },
   'test-servers': {
     'fault-proxy': [],
-    redis: ['ports', 'probe', 'server-process', 'tls-files', 'wait-until'],
-    postgres: ['account', 'ports', 'probe', 'server-process'],
+    redis: ['ports', 'probe', 'server-process', 'temporary-folder', 'tls-files', 'wait-until'],
+    postgres: [
+      ...['account', 'at-exit', 'ports', 'probe'],
+      ...['server-process', 'shared-server', 'temporary-folder'],
+    ],
   },
 }
 

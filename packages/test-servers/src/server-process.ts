@@ -3,18 +3,10 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from './account.ts'
+import { atExit } from './at-exit.ts'
 
 /** How long a stopped server may take to stop, in milliseconds. */
 const maxStopMs = 1_000
-
-// One exit listener for all servers: with one each, Node would warn about a listener leak from the eleventh server on.
-const running = new Set<() => void>()
-process.once('exit', () => {
-  for (const kill of running) kill()
-})
-
-// A signal ends a process without its exit event: what only lists the tests ends its workers so.
-process.once('SIGTERM', () => process.exit(143))
 
 let logs = 0
 
@@ -60,11 +52,11 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
   // A program that cannot be started emits `error` and never `exit`.
   const exited = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
   const kill = () => child.kill('SIGKILL')
-  running.add(kill)
+  const cancel = atExit(kill)
   const stop = async () => {
     kill()
     await exited
-    running.delete(kill)
+    cancel()
     program.cleanUp?.()
   }
   try {

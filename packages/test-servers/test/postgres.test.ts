@@ -3,23 +3,18 @@ import { startPostgres } from '@stowage/test-servers'
 import { expect, test } from 'vitest'
 import { isPortFree } from '../src/ports.ts'
 
-test('a frozen PostgreSQL server stops, and leaves nothing behind', async () => {
+test('PostgreSQL starts again on its port after it was killed, and leaves nothing behind', async () => {
   const server = await startPostgres()
   const folder = readlinkSync(`/proc/${server.pid}/cwd`)
-  expect(existsSync(folder)).toBe(true)
-  server.kill('SIGSTOP')
-  await server.stop()
-  expect(existsSync(folder)).toBe(false)
-  expect(await isPortFree(server.port)).toBe(true)
-})
-
-test('a PostgreSQL server that was killed starts again on its port', async () => {
-  const server = await startPostgres()
   const before = server.pid
   await server.crash()
   expect(await isPortFree(server.port)).toBe(true)
   await server.restart()
   expect(server.pid).not.toBe(before)
   expect(await isPortFree(server.port)).toBe(false)
+  expect(existsSync(folder)).toBe(true)
+  server.kill('SIGSTOP')
   await server.stop()
+  expect(existsSync(folder)).toBe(false)
+  expect(await isPortFree(server.port)).toBe(true)
 })

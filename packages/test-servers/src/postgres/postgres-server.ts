@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chownSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Account, unprivilegedAccount } from '../account.ts'
+import { atExit } from '../at-exit.ts'
 import { freePort, startOnPort } from '../ports.ts'
 import { probe } from '../probe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 const remedy = 'install it: apt-get install postgresql'
 /** Where Debian installs the programs of each version. They are not on the PATH. */
@@ -41,16 +42,22 @@ export interface PostgresServerOptions {
 
 /**
  * Starts PostgreSQL on a free loopback port, with a new database in a folder of its own. It is killed when this process
- * exits, and its folder is removed by `stop()`.
+ * exits, and its folder is removed, also by `stop()`.
  */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const account = unprivilegedAccount()
-  const folder = mkdtempSync(join(tmpdir(), 'stowage-postgres-'))
+  const { path: folder, remove } = temporaryFolder('postgres')
   if (account !== undefined) chownSync(folder, account.uid, account.gid)
-  createData(folder, account)
+  try {
+    createData(folder, account)
+  } catch (error) {
+    remove()
+    throw error
+  }
   return startOnPort(freePort, async (port) => {
     let running = await launch(folder, port, account, options)
     const stopped = () => killAll(running)
+    const cancel = atExit(() => signalAll(running, 'SIGKILL'))
     return {
       get pid() {
         return running.pid
@@ -65,7 +72,8 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       },
       stop: async () => {
         await stopped()
-        rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+        cancel()
+        remove()
       },
     }
   })
@@ -80,7 +88,6 @@ function createData(folder: string, account: Account | undefined): void {
     ...account,
   })
   if (status === 0) return
-  rmSync(folder, { recursive: true, force: true })
   if (error !== undefined) throw new Error(`PostgreSQL cannot be started: ${remedy}`)
   throw new Error(`initdb failed: ${stderr}`)
 }

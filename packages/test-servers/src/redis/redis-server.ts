@@ -1,15 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort, startOnPort } from '../ports.ts'
 import { probe } from '../probe.ts'
 import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import type { TlsFiles } from '../tls-files.ts'
 
 // Allows the tests to run against a compatible server, for example valkey-server.
 const program = process.env.STOWAGE_REDIS_SERVER ?? 'redis-server'
-/** How often the folder of a server is removed until it stays so. */
-const maxRemovals = 50
 const noPersistence = ['--save', '', '--appendonly', 'no']
 
 export interface RedisServer extends ServerProcess {
@@ -40,7 +38,7 @@ export function startRedis(options: RedisServerOptions = {}): Promise<RedisServe
 
 async function launch(port: number, options: RedisServerOptions): Promise<RedisServer> {
   const { args = [], conf, tls } = options
-  const folder = mkdtempSync(join(tmpdir(), 'stowage-redis-'))
+  const { path: folder, remove } = temporaryFolder('redis')
   const file = conf === undefined ? [] : [writeConf(folder, conf)]
   const listen = [...portArgs(port, tls), '--bind', '127.0.0.1']
   const server = await startServerProcess({
@@ -51,25 +49,10 @@ async function launch(port: number, options: RedisServerOptions): Promise<RedisS
     // A server that requires a password replies with NOAUTH.
     isReady: () =>
       probe({ port, tls: tls !== undefined, request: 'PING\r\n', reply: /^(\+PONG|-NOAUTH)/ }),
-    cleanUp: () => removeFolder(folder),
+    cleanUp: remove,
   })
   const url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`
   return { ...server, port, url, restart: () => startRedis({ ...options, port }) }
-}
-
-/**
- * Removes the folder of a server that has been killed. Its child, which saves the data for a replica, lives a moment longer
- * and may create a file meanwhile, after which `rmSync` fails however often it retries.
- */
-function removeFolder(folder: string): void {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 })
-      return
-    } catch (error) {
-      if (attempt === maxRemovals) throw error
-    }
-  }
 }
 
 function writeConf(folder: string, conf: string): string {
