@@ -6,11 +6,11 @@ import { promisify } from 'node:util'
 import {
   type DynamoDBDatabase,
   type MemcachedServer,
-  type PostgresServer,
+  type PostgresDatabase,
   type RedisServer,
   sharedDynamoDB,
+  sharedPostgres,
   startMemcached,
-  startPostgres,
   startRedis,
 } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -42,13 +42,13 @@ const pages = [
 const blocks = pages.flatMap(blocksOf)
 let server: RedisServer
 let dynamo: DynamoDBDatabase
-let database: PostgresServer
+let database: PostgresDatabase
 let memcached: MemcachedServer
 
 beforeAll(async () => {
   server = await startRedis()
   dynamo = await sharedDynamoDB()
-  database = await startPostgres()
+  database = await sharedPostgres()
   memcached = await startMemcached()
   rmSync(folder, { recursive: true, force: true })
   for (const { file, code } of blocks) {

@@ -1,4 +1,4 @@
-import { shareDynamoDB } from '@stowage/test-servers'
+import { shareServers } from '@stowage/test-servers'
 
 /** Runs once before all tests, in the process that starts the workers. Returns what runs after them. */
-export default shareDynamoDB
+export default shareServers

@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
-import { type PostgresServer, startPostgres, type variantGroups } from '@stowage/test-servers'
+import { type PostgresDatabase, sharedPostgres, type variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
-/** Holds the store to its contract, with a server of its own. */
+/** Holds the store to its contract, with a database of its own. */
 export function conformTable(
   title: string,
-  optionsFor: (server: PostgresServer) => PostgresOptions,
+  optionsFor: (server: PostgresDatabase) => PostgresOptions,
   groups?: typeof variantGroups,
 ): void {
   describe(title, () => {
-    let server: PostgresServer
+    let server: PostgresDatabase
 
     beforeAll(async () => {
-      server = await startPostgres()
+      server = await sharedPostgres()
       await ensureTable(optionsFor(server))
     })
     afterAll(() => server.stop())

@@ -21,7 +21,7 @@ const cleanups: (() => unknown)[] = []
 
 beforeAll(async () => {
   // Three connections are reserved for the superuser.
-  server = await startPostgres({ settings: { max_connections: '12' } })
+  server = await startPostgres({ settings: { max_connections: '12', synchronous_commit: 'on' } })
   await ensureTable({ url: server.url })
 })
 beforeEach(async () => {
@@ -99,20 +99,18 @@ test('calls fail at once when nothing listens', async () => {
 })
 
 test('when the server is killed, calls settle, and nothing acknowledged is lost from a logged table', async () => {
-  const own = await startPostgres({ settings: { synchronous_commit: 'on' } })
-  cleanups.push(() => own.stop())
-  const options = { url: own.url, table: 'sessions', logged: true }
+  const options = { url: server.url, table: 'sessions', logged: true }
   await ensureTable(options)
   const store = storeWith(options)
   await store.set('k', 'v')
   const calls = Array.from({ length: 200 }, (_, index) => store.set(`k${index}`, 'v'))
   const outcomes = Promise.allSettled(calls)
-  await own.crash()
+  await server.crash()
   const acknowledged = (await outcomes).flatMap(({ status }, index) =>
     status === 'fulfilled' ? [`k${index}`] : [],
   )
   await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
-  await own.restart()
+  await server.restart()
   await waitUntilSucceeds(async () => expect(await store.get('k')).toBe('v'))
   expect(await store.getMany(acknowledged)).toEqual(acknowledged.map(() => 'v'))
 })
@@ -166,11 +164,10 @@ test('a server without a free connection', async () => {
 })
 
 test('close settles while the server is frozen', async () => {
-  const own = await startPostgres()
-  cleanups.push(() => own.stop())
-  const store = postgres({ url: own.url, timeout: timeoutMs })
+  const store = postgres({ url: server.url, timeout: timeoutMs })
   await store.ping()
-  own.kill('SIGSTOP')
+  server.kill('SIGSTOP')
+  cleanups.push(() => server.kill('SIGCONT'))
   const calls = Promise.allSettled([store.get('a'), store.set('b', '1')])
   const took = await runningTimeOf(() => store.close())
   expect(took).toBeLessThan(3 * timeoutMs + slackMs)

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { Cache } from '@stowage/core'
 import { ensureTable, postgres } from '@stowage/postgres'
 import { migrating } from '@stowage/sessions'
-import { type PostgresServer, startPostgres } from '@stowage/test-servers'
+import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import connectPgSimple from 'connect-pg-simple'
 import session from 'express-session'
 import pg from 'pg'
@@ -12,12 +12,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 const page = readFileSync(new URL('../../../docs/coming-from.md', import.meta.url), 'utf8')
 const hourMs = 3_600_000
-let server: PostgresServer
+let server: PostgresDatabase
 let pool: pg.Pool
 let old: session.Store
 
 beforeAll(async () => {
-  server = await startPostgres()
+  server = await sharedPostgres()
   pool = new pg.Pool({ connectionString: server.url })
   const require = createRequire(import.meta.url)
   await pool.query(readFileSync(require.resolve('connect-pg-simple/table.sql'), 'utf8'))

@@ -2,18 +2,18 @@ import { inspect } from 'node:util'
 import { Cache, CacheError } from '@stowage/core'
 import type { ByteStore } from '@stowage/core/driver'
 import { ensureTable, type PostgresOptions, type PostgresPool, postgres } from '@stowage/postgres'
-import { type PostgresServer, startPostgres } from '@stowage/test-servers'
+import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 
-let server: PostgresServer
+let server: PostgresDatabase
 let admin: pg.Pool
 const cleanups: (() => Promise<unknown>)[] = []
 const table = 'stowage_cache'
 const timeout = '20s'
 
 beforeAll(async () => {
-  server = await startPostgres()
+  server = await sharedPostgres()
   admin = new pg.Pool({ connectionString: server.url })
   await ensureTable({ url: server.url })
 })

@@ -17,6 +17,7 @@ export {
   type PostgresServerOptions,
   startPostgres,
 } from './postgres/postgres-server.ts'
+export { type PostgresDatabase, sharedPostgres } from './postgres/shared-postgres.ts'
 export { propertySeed } from './property-seed.ts'
 export { type Cluster, type ClusterOptions, startCluster } from './redis/cluster.ts'
 export { command, type RedisAddress } from './redis/redis-client.ts'
@@ -30,7 +31,8 @@ export {
 } from './redis/scriptless-redis.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
 export type { ServerProcess } from './server-process.ts'
-export { type DynamoDBDatabase, shareDynamoDB, sharedDynamoDB } from './shared-dynamodb.ts'
+export { type DynamoDBDatabase, sharedDynamoDB } from './shared-dynamodb.ts'
+export { shareServers } from './shared-servers.ts'
 export { runningTimeOf, Stalls } from './stalls.ts'
 export { isFullTier, variantGroups } from './tier.ts'
 export type { TlsFiles } from './tls-files.ts'
