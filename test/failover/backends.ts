@@ -1,8 +1,10 @@
 import { ensureTable } from '@stowage/dynamodb'
+import { ensureTable as ensurePostgresTable } from '@stowage/postgres'
 import {
   type FaultProxy,
   startDynamoDB,
   startMemcached,
+  startPostgres,
   startProxy,
   startRedis,
 } from '@stowage/test-servers'
@@ -42,6 +44,15 @@ export const backends = {
       driver: 'memcached',
       options: { servers: [`127.0.0.1:${port}`], ...timeouts },
     }))
+  },
+  postgres: async (): Promise<Backend> => {
+    const server = await startPostgres()
+    await ensurePostgresTable({ url: server.url })
+    const jobFor = (port: number) => ({
+      driver: 'postgres',
+      options: { url: server.url.replace(`:${server.port}`, `:${port}`), timeout: deadlineMs },
+    })
+    return behindProxy(server, jobFor)
   },
   // DynamoDB Local executes one request after the other: with a core of its own, about 500 reads and writes per second. A
   // call consists of up to three of them, and all processes clear the table when their journals have overflown. A backend

@@ -3,3 +3,4 @@ import { sessionLocks } from './cases/locks.ts'
 
 describe('redis', () => sessionLocks('redis'))
 describe('memcached', () => sessionLocks('memcached'))
+describe('postgres', () => sessionLocks('postgres'))

@@ -2,8 +2,9 @@ import { CacheError, type CacheStore } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
+import { ensureTable, postgres } from '@stowage/postgres'
 import { redis } from '@stowage/redis'
-import { startMemcached, startRedis } from '@stowage/test-servers'
+import { isFullTier, sharedPostgres, startMemcached, startRedis } from '@stowage/test-servers'
 import type { Express, Request } from 'express'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -31,7 +32,17 @@ beforeAll(async () => {
   stores.Redis = () => redis({ url: redisServer.url, timeout: '20s' })
   stores.memcached = () => memcached({ servers: [memcachedServer.address], timeout: '20s' })
   servers.push(redisServer, memcachedServer)
+  if (isFullTier) await startDatabase()
 })
+
+async function startDatabase(): Promise<void> {
+  const { url, stop } = await sharedPostgres()
+  const options = { url, table: 'sessions', logged: true, timeout: '20s' } as const
+  await ensureTable(options)
+  stores.PostgreSQL = () => postgres(options)
+  servers.push({ stop })
+}
+
 const servers: { stop(): Promise<unknown> }[] = []
 afterAll(() => Promise.all(servers.map((server) => server.stop())))
 afterEach(async () => {
@@ -139,7 +150,9 @@ describe.each(combinations)('%s, %s', (framework, name) => {
     return { ...app, client: new Client(app.url, headers), other: new Client(app.url, headers) }
   }
 
-  describe.each(Object.keys({ ...stores, Redis: 0, memcached: 0 }))('on %s', (driver) => {
+  describe.each(
+    Object.keys({ ...stores, Redis: 0, memcached: 0, ...(isFullTier && { PostgreSQL: 0 }) }),
+  )('on %s', (driver) => {
     test('a session has its own data, survives requests, and ends', async () => {
       const { client, other } = await start({ cookie: { maxAge: minute } }, stores[driver]?.())
       expect((await client.get('/read')).setCookie).toBeUndefined()

@@ -1,0 +1,3 @@
+import { responseCases } from './cases/responses.ts'
+
+responseCases('postgres')

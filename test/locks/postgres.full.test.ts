@@ -1,0 +1,3 @@
+import { locksAcrossProcesses } from './across-processes.ts'
+
+locksAcrossProcesses('postgres')
