@@ -256,6 +256,7 @@ const folders = {
     items: ['connections', 'postgres-errors'],
     table: ['connections', 'postgres-errors', 'postgres-options', 'table-name'],
     upkeep: ['connections'],
+    invalidation: ['connections', 'items', 'postgres-errors', 'postgres-options', 'table-name'],
     diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'table'],
   },
   sessions: {

@@ -52,7 +52,7 @@ export const backends = {
       driver: 'postgres',
       options: { url: server.url.replace(`:${server.port}`, `:${port}`), timeout: deadlineMs },
     })
-    return behindProxy(server, jobFor)
+    return behindProxy(server, jobFor, { perSecond: 400 })
   },
   // DynamoDB Local executes one request after the other: with a core of its own, about 500 reads and writes per second. A
   // call consists of up to three of them, and all processes clear the table when their journals have overflown. A backend

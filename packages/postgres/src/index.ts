@@ -5,6 +5,7 @@ export type {
   QueryConfig,
 } from './connections/client-pool.ts'
 export type { Parameter } from './connections/statement.ts'
+export { type PostgresBusOptions, postgresBus } from './invalidation/postgres-bus.ts'
 export { default, ensureTable, postgres } from './postgres-driver.ts'
 export type { PostgresOptions, TableMode } from './postgres-options.ts'
 export { type TableDefinition, tableStatements } from './table/table-statements.ts'

@@ -127,10 +127,14 @@ export function resolveOptions(options: PostgresOptions): ResolvedPostgresOption
 }
 
 function checkConnection({ url, pool }: PostgresOptions): void {
-  if (url !== undefined && !isPostgresUrl(url)) {
-    throw configError('url must be a URL such as postgres://user:password@host:5432/database')
-  }
+  checkUrl(url)
   if (url !== undefined && pool !== undefined) throw configError('pass either url or pool')
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` */
+export function checkUrl(url: unknown): void {
+  if (url === undefined || isPostgresUrl(url)) return
+  throw configError('url must be a URL such as postgres://user:password@host:5432/database')
 }
 
 function isPostgresUrl(url: unknown): boolean {

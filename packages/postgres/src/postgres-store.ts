@@ -8,8 +8,7 @@ import {
   payloadBytes,
   valueTooLarge,
 } from '@stowage/core/driver'
-import type { Executor } from './connections/executor.ts'
-import type { Parameter, Row, Statement } from './connections/statement.ts'
+import type { Parameter, Row, Statement, StatementExecutor } from './connections/statement.ts'
 import { textArray } from './items/array-parameter.ts'
 import {
   type CompareAndSetCall,
@@ -57,7 +56,7 @@ export class PostgresStore implements ByteStore {
   readonly payload = 'bytes'
   readonly durable: boolean
   readonly limits: StoreLimits
-  readonly #executor: Executor
+  readonly #executor: StatementExecutor
   readonly #statements: ItemStatements
   readonly #upkeep: Upkeep
   readonly #lifecycle = new Lifecycle('postgres')
@@ -69,7 +68,7 @@ export class PostgresStore implements ByteStore {
   readonly #touches: TurnQueue<TouchCall, boolean>
   readonly #deletes: TurnQueue<Call, boolean>
 
-  constructor(executor: Executor, options: ResolvedPostgresOptions, upkeep: Upkeep) {
+  constructor(executor: StatementExecutor, options: ResolvedPostgresOptions, upkeep: Upkeep) {
     this.durable = options.logged
     this.limits = { keyBytes, valueBytes: options.maxValueBytes, ttlStep: 1 }
     this.#executor = executor

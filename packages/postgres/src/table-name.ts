@@ -3,10 +3,15 @@ export const tableNameRule =
 
 const name = /^[A-Za-z_]\w{0,62}$/
 
+/** Whether a text needs no escape in a quoted name. */
+export function isIdentifier(text: unknown): text is string {
+  return typeof text === 'string' && name.test(text)
+}
+
 export function isTableName(text: unknown): text is string {
   if (typeof text !== 'string') return false
   const parts = text.split('.')
-  return parts.length <= 2 && parts.every((part) => name.test(part))
+  return parts.length <= 2 && parts.every(isIdentifier)
 }
 
 /** For statements. */

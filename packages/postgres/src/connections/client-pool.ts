@@ -31,14 +31,17 @@ export interface PostgresPool {
   ): void
 }
 
-export interface PoolSettings {
+export interface ConnectionSettings {
   readonly url: string | undefined
   readonly password: string | (() => string | Promise<string>) | undefined
   readonly ssl: unknown
-  readonly maxConnections: number
   readonly timeoutMs: number
   /** Whether a pooler assigns a server connection to each transaction. Then sessions have no settings. */
   readonly transactionPooling: boolean
+}
+
+export interface PoolSettings extends ConnectionSettings {
+  readonly maxConnections: number
 }
 
 /** Connections that the store itself has opened. */
@@ -51,18 +54,11 @@ export interface OwnPool extends PostgresPool {
 
 /** Creates a pool. It connects when it is used. */
 export function createPool(settings: PoolSettings): OwnPool {
-  const { url, password, ssl, maxConnections, timeoutMs, transactionPooling } = settings
   const clients = new Set<pg.PoolClient>()
   const pool = new pg.Pool({
-    ...(url !== undefined && { connectionString: withoutOptions(url) }),
-    ...(password !== undefined && { password }),
-    ...(ssl !== undefined && { ssl: ssl as NonNullable<pg.PoolConfig['ssl']> }),
-    ...(!transactionPooling && { options: sessionOptions(url, timeoutMs) }),
-    max: maxConnections,
-    connectionTimeoutMillis: timeoutMs,
+    ...clientConfig(settings),
+    max: settings.maxConnections,
     allowExitOnIdle: true,
-    keepAlive: true,
-    application_name: 'stowage',
   })
   // A connection that was lost while nothing used it. The next call opens another one.
   pool.on('error', () => {})
@@ -72,8 +68,26 @@ export function createPool(settings: PoolSettings): OwnPool {
     connect: (callback) => pool.connect(callback),
     end: () => pool.end(),
     destroy: () => {
-      for (const client of clients) streamOf(client)?.destroy()
+      for (const client of clients) destroyClient(client)
     },
+  }
+}
+
+/** Creates a client, which connects with `connect()`. */
+export function createClient(settings: ConnectionSettings): pg.Client {
+  return new pg.Client(clientConfig(settings))
+}
+
+function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
+  const { url, password, ssl, timeoutMs, transactionPooling } = settings
+  return {
+    ...(url !== undefined && { connectionString: withoutOptions(url) }),
+    ...(password !== undefined && { password }),
+    ...(ssl !== undefined && { ssl: ssl as NonNullable<pg.ClientConfig['ssl']> }),
+    ...(!transactionPooling && { options: sessionOptions(url, timeoutMs) }),
+    connectionTimeoutMillis: timeoutMs,
+    keepAlive: true,
+    application_name: 'stowage',
   }
 }
 
@@ -107,8 +121,10 @@ function parameterOf(url: string, name: string): string | undefined {
   return URL.canParse(url) ? (new URL(url).searchParams.get(name) ?? undefined) : undefined
 }
 
-function streamOf(client: unknown): { destroy(): void } | undefined {
-  return (client as { connection?: { stream?: { destroy(): void } } }).connection?.stream
+/** Closes the connection of a client, also to a server that does not reply. */
+export function destroyClient(client: pg.ClientBase): void {
+  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } }
+  connection?.stream?.destroy()
 }
 
 /** Returns the values of all rows as the server sent them: the application may have changed how `pg` parses types. */

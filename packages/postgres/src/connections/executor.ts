@@ -8,7 +8,7 @@ import {
   queryConfig,
   rowsOf,
 } from './client-pool.ts'
-import type { Parameter, Row, Statement } from './statement.ts'
+import type { Parameter, Row, Statement, StatementExecutor } from './statement.ts'
 
 /** Pause before a statement is sent again, in milliseconds. */
 const retryDelayMs = 20
@@ -25,7 +25,7 @@ export interface ExecutorOptions {
  * Executes statements on the connections of a pool, each within a deadline that includes the wait for a connection. A
  * connection whose reply is overdue is closed, so that the reply is never taken for that of another statement.
  */
-export class Executor {
+export class Executor implements StatementExecutor {
   readonly #options: ExecutorOptions
 
   constructor(options: ExecutorOptions) {
@@ -58,7 +58,6 @@ export class Executor {
     }
   }
 
-  /** Closes the connections that the store has opened. */
   async close(): Promise<void> {
     const { ownPool, timeoutMs } = this.#options
     if (ownPool === undefined) return

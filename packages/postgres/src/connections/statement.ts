@@ -14,6 +14,24 @@ export interface Statement {
   readonly isRead: boolean
 }
 
+/** Executes statements. */
+export interface StatementExecutor {
+  /**
+   * Resolves to the rows.
+   *
+   * @param timeoutMs the time that is left of the deadline
+   * @throws DeadlineError, or the error of the client
+   */
+  run(
+    statement: Statement,
+    values: readonly Parameter[],
+    timeoutMs?: number,
+  ): Promise<readonly Row[]>
+
+  /** Closes the connections that the store has opened. */
+  close(): Promise<void>
+}
+
 /** The name depends on the text, because connections of the application may be shared by several stores. */
 export function statement(
   text: string,

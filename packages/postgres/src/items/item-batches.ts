@@ -1,7 +1,6 @@
 import type { CacheError, Payload } from '@stowage/core'
 import { BatchError, notACounter, parseSafeInteger } from '@stowage/core/driver'
-import type { Executor } from '../connections/executor.ts'
-import type { Parameter, Row, Statement } from '../connections/statement.ts'
+import type { Parameter, Row, Statement, StatementExecutor } from '../connections/statement.ts'
 import { isOfOneKey, translate } from '../postgres-errors.ts'
 import { bytesArray, doubleArray, integerArray, textArray } from './array-parameter.ts'
 import type { ItemStatements } from './item-statements.ts'
@@ -31,11 +30,11 @@ export interface TouchCall extends Call {
 
 /** Executes a batch of calls with one statement. No two calls have the same key. */
 export class ItemBatches {
-  readonly #executor: Executor
+  readonly #executor: StatementExecutor
   readonly #statements: ItemStatements
   readonly #timeoutMs: number
 
-  constructor(executor: Executor, statements: ItemStatements, timeoutMs: number) {
+  constructor(executor: StatementExecutor, statements: ItemStatements, timeoutMs: number) {
     this.#executor = executor
     this.#statements = statements
     this.#timeoutMs = timeoutMs

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { InvalidationBus, InvalidationListener } from '@stowage/core'
-import { checkOptionNames } from '@stowage/core/driver'
+import { checkOptionNames, PublishBatches } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
@@ -53,7 +53,7 @@ class RedisBus implements InvalidationBus {
   readonly #subscriptions: SubscriptionGroup
   readonly #publisher: ManagedConnection
   readonly #isCluster: boolean
-  #batch: PublishBatch | undefined
+  readonly #batches = new PublishBatches((keys) => this.#send(keys))
   /** Whether a message may be lost. The next one then means "anything may have changed". */
   #resyncPending = false
 
@@ -79,11 +79,7 @@ class RedisBus implements InvalidationBus {
   publish(keys: readonly string[]): Promise<void> {
     this.#subscriptions.assertOpen('publish')
     if (keys.length === 0) return Promise.resolve()
-    this.#batch ??= new PublishBatch((all) => {
-      this.#batch = undefined
-      return this.#send(all)
-    })
-    return this.#batch.add(keys)
+    return this.#batches.add(keys)
   }
 
   subscribe(listener: InvalidationListener): Promise<() => void> {
@@ -92,7 +88,7 @@ class RedisBus implements InvalidationBus {
 
   close(): Promise<void> {
     return this.#subscriptions.close(async () => {
-      await this.#batch?.sent.catch(() => {})
+      await this.#batches.settled()
       await this.#publisher.close()
     })
   }
@@ -124,22 +120,6 @@ class RedisBus implements InvalidationBus {
     const role = this.#isCluster ? undefined : client.role().catch(() => undefined)
     await client.publish(this.#channel, message)
     if ((await role)?.[0] === 'slave') throw readOnlyError()
-  }
-}
-
-/** The keys published in one tick. */
-class PublishBatch {
-  readonly #keys = new Set<string>()
-  readonly sent: Promise<void>
-
-  constructor(send: (keys: readonly string[]) => Promise<void>) {
-    const tick = new Promise<void>((resolve) => process.nextTick(resolve))
-    this.sent = tick.then(() => send([...this.#keys]))
-  }
-
-  add(keys: readonly string[]): Promise<void> {
-    for (const key of keys) this.#keys.add(key)
-    return this.sent
   }
 }
 

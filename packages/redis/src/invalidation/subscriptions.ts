@@ -1,6 +1,5 @@
-import { inspect } from 'node:util'
 import type { InvalidationListener } from '@stowage/core'
-import { Lifecycle } from '@stowage/core/driver'
+import { BusListeners, Lifecycle } from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import { sendCommand, waitUntilReady } from './bus-connections.ts'
@@ -14,7 +13,7 @@ type SubscribeCommand = (client: Redis) => Promise<unknown>
 /** Subscriptions to all servers that announce changes, and the listeners of the application. */
 export class SubscriptionGroup {
   readonly #subscriptions: readonly Subscription[]
-  readonly #listeners = new Set<{ readonly listener: InvalidationListener }>()
+  readonly #listeners = new BusListeners()
   readonly #lifecycle: Lifecycle
   #active = false
 
@@ -43,10 +42,7 @@ export class SubscriptionGroup {
 
   async subscribe(listener: InvalidationListener): Promise<() => void> {
     this.assertOpen('subscribe')
-    // The same function may be subscribed several times.
-    const registration = { listener }
-    const unsubscribe = () => void this.#listeners.delete(registration)
-    this.#listeners.add(registration)
+    const unsubscribe = this.#listeners.add(listener)
     try {
       await Promise.all(this.#subscriptions.map((subscription) => subscription.open()))
       this.assertOpen('subscribe')
@@ -59,14 +55,7 @@ export class SubscriptionGroup {
 
   /** Passes changed keys to all listeners; `undefined` if any key may have changed. */
   notify(keys: readonly string[] | undefined): void {
-    for (const { listener } of this.#listeners) {
-      try {
-        listener(keys)
-      } catch (cause) {
-        const detail = inspect(cause)
-        process.emitWarning('A listener of an invalidation bus threw an error.', { detail })
-      }
-    }
+    this.#listeners.notify(keys)
   }
 
   /** Runs `before` first, while the subscriptions are still open. */
