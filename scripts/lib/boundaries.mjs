@@ -256,7 +256,11 @@ const folders = {
     items: ['connections', 'postgres-errors'],
     table: ['connections', 'postgres-errors', 'postgres-options', 'table-name'],
     upkeep: ['connections'],
-    invalidation: ['connections', 'items', 'postgres-errors', 'postgres-options', 'table-name'],
+    transactions: ['connections'],
+    invalidation: [
+      ...['connections', 'items', 'postgres-errors', 'postgres-options'],
+      ...['table-name', 'transactions'],
+    ],
     diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'table'],
   },
   sessions: {

@@ -1,8 +1,9 @@
+import type { InvalidationBus } from './bus.ts'
 import type { Cache } from './cache.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { BackendReport, CheckOptions } from './diagnostics.ts'
 import type { Inspection } from './inspection/inspection.ts'
-import type { Awaitable, ReadOptions } from './store.ts'
+import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import type { Snapshot } from './updates/entry-snapshot.ts'
 import { type AsIsOptions, asIs } from './values/codecs/as-is.ts'
 
@@ -46,6 +47,29 @@ export function viewAsIs(cache: Cache, returns: NonNullable<AsIsOptions['returns
   const { codec } = partsOf(cache).options
   const isPlain = codec === undefined || codec.plainJson === true
   return isPlain && !cache.storesByReference ? cache.view({ codec: asIs({ returns }) }) : cache
+}
+
+/** What a cache uses, for a driver that replaces a part of it. */
+export interface CacheBackend {
+  readonly store: CacheStore
+  /** The bus of its near cache. */
+  readonly bus: InvalidationBus | undefined
+  /** Call it when a storage key is written: values that this process is loading for it are not stored. */
+  readonly invalidateLoads: (key: string) => void
+}
+
+/**
+ * Returns a cache like `cache`, with its prefix, codec and default ttl, over the store that `replace` returns: for a driver
+ * whose calls can be made elsewhere, such as in a transaction of the application. It has no near cache.
+ *
+ * @example
+ * const slow = cacheOver(cache, ({ store }) => withTimeout(store, '30s'))
+ * console.log(await slow.get('report'))
+ */
+export function cacheOver(cache: Cache, replace: (backend: CacheBackend) => CacheStore): Cache {
+  const { scope, outerStore: store, root } = partsOf(cache)
+  const invalidateLoads = (key: string) => scope.invalidate(key)
+  return cache['~over'](replace({ store, bus: root.near?.bus, invalidateLoads }))
 }
 
 /**

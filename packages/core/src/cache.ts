@@ -25,6 +25,7 @@ import { checkEntries, checkIncrement } from './options/check-arguments.ts'
 import { mergeOptions } from './options/merge-options.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { type WrapOptions, type Wrapped, wrapFunction } from './remember/wrap.ts'
+import { CacheRoot } from './scope/cache-root.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions, StoreLimits } from './store.ts'
 import type { Clock } from './time/clock.ts'
@@ -69,6 +70,14 @@ export class Cache {
   /** For `@stowage/core/driver` and `@stowage/core/tools`, which extend this class. */
   get '~parts'(): object {
     return this.#parts
+  }
+
+  /** For `cacheOver` of `@stowage/core/driver`: this cache, over another store. */
+  '~over'(store: CacheStore): Cache {
+    const { options, keyspace, root, path, clock } = this.#parts
+    const { prefix } = keyspace
+    const copied = { ...options, name: this.name, prefix, near: undefined, bus: undefined }
+    return new Cache(store, copied, { root: new CacheRoot(store, root.prefix, clock), path })
   }
 
   /** Name of the cache in events. */

@@ -1,7 +1,14 @@
 /** `@stowage/core/driver`: the API for authors of drivers, codecs and libraries, in addition to `@stowage/core`. */
 
 export { BusListeners, PublishBatches } from './bus-parts.ts'
-export { canListKeys, expectMissing, getShared, viewAsIs } from './cache-access.ts'
+export {
+  type CacheBackend,
+  cacheOver,
+  canListKeys,
+  expectMissing,
+  getShared,
+  viewAsIs,
+} from './cache-access.ts'
 export {
   answerWithin,
   DeadlineError,

@@ -9,3 +9,4 @@ export { type PostgresBusOptions, postgresBus } from './invalidation/postgres-bu
 export { default, ensureTable, postgres } from './postgres-driver.ts'
 export type { PostgresOptions, TableMode } from './postgres-options.ts'
 export { type TableDefinition, tableStatements } from './table/table-statements.ts'
+export { type TransactionCache, within } from './transactions/within.ts'

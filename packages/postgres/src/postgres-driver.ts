@@ -3,7 +3,9 @@ import { type ByteStore, type Driver, type Env, withKeyOrder } from '@stowage/co
 import type { StoreDiagnostics } from '@stowage/core/tools'
 import { createPool, type OwnPool, type PostgresPool } from './connections/client-pool.ts'
 import { Executor } from './connections/executor.ts'
+import { TransactionExecutor } from './connections/transaction-executor.ts'
 import { checkPostgres } from './diagnosis/postgres-check.ts'
+import { itemStatements, transactionStatements } from './items/item-statements.ts'
 import {
   type PostgresOptions,
   type ResolvedPostgresOptions,
@@ -11,9 +13,10 @@ import {
   type TableMode,
   tableModes,
 } from './postgres-options.ts'
-import { PostgresStore, type Upkeep } from './postgres-store.ts'
+import { PostgresStore, type PostgresStoreParts, type Upkeep } from './postgres-store.ts'
 import { prepareTable } from './table/table.ts'
 import { isTableName, tableNameRule } from './table-name.ts'
+import { maxTransactionMs, type TransactionalStore } from './transactions/within.ts'
 import { Sweep } from './upkeep/sweep.ts'
 
 /** Larger items are sent alone: what is sent at once has to fit into the memory of both sides. */
@@ -31,17 +34,33 @@ const maxBatchedBytes = 64 * 1024
 export function postgres(options: PostgresOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
   const executor = createExecutor(options, resolved)
-  const store = new PostgresStore(executor, resolved, upkeepOf(executor, resolved))
-  // Statements overtake each other, because they are executed on several connections.
-  const ordered = withKeyOrder(store, {
-    timeout: resolved.timeoutMs,
-    overlap: ['add', 'increment'],
-  })
+  const statements = itemStatements(resolved.quotedTable)
+  const upkeep = upkeepOf(executor, resolved)
   const { batching = true } = options
-  const batched = batching
-    ? withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true })
-    : ordered
-  return Object.assign(batched, { diagnostics: diagnosticsOf(options, resolved) })
+  const create = (parts: Pick<PostgresStoreParts, 'executor' | 'statements' | 'upkeep'>) =>
+    inOrder(new PostgresStore({ ...parts, options: resolved }), resolved, batching)
+  const transactional: TransactionalStore = {
+    '~within': (client) =>
+      create({
+        executor: new TransactionExecutor(client, resolved.timeoutMs),
+        statements: transactionStatements(resolved.quotedTable, maxTransactionMs),
+        upkeep: { ...upkeep, close: async () => {} },
+      }),
+  }
+  const diagnostics = diagnosticsOf(options, resolved)
+  return Object.assign(create({ executor, statements, upkeep }), { diagnostics, ...transactional })
+}
+
+/** Keeps the order of calls, and merges those of a turn. */
+function inOrder(
+  store: PostgresStore,
+  { timeoutMs: timeout }: ResolvedPostgresOptions,
+  batching: boolean,
+): ByteStore {
+  // Statements overtake each other, because they are executed on several connections.
+  const ordered = withKeyOrder<ByteStore>(store, { timeout, overlap: ['add', 'increment'] })
+  if (!batching) return ordered
+  return withBatching(ordered, { maxSetBytes: maxBatchedBytes, overlap: true })
 }
 
 function diagnosticsOf(

@@ -21,7 +21,7 @@ import {
   type WriteCall,
   writeCall,
 } from './items/item-batches.ts'
-import { type ItemStatements, itemStatements } from './items/item-statements.ts'
+import type { ItemStatements } from './items/item-statements.ts'
 import { mergedAdds, mergedIncrements } from './items/merges.ts'
 import { endOfPrefix, fromStoredKey, toStoredKey } from './items/stored-key.ts'
 import { fromColumns, toColumns } from './items/stored-payload.ts'
@@ -35,6 +35,14 @@ const keysPerStatement = 1_000
 const bytesPerStatement = 8 * 1024 * 1024
 const scanPageSize = '1000'
 const clearPageSize = '5000'
+
+/** What a store consists of. */
+export interface PostgresStoreParts {
+  readonly executor: StatementExecutor
+  readonly statements: ItemStatements
+  readonly options: Pick<ResolvedPostgresOptions, 'logged' | 'maxValueBytes' | 'timeoutMs'>
+  readonly upkeep: Upkeep
+}
 
 /** What the store does beside the calls: the table is created, expired rows are deleted. */
 export interface Upkeep {
@@ -68,13 +76,13 @@ export class PostgresStore implements ByteStore {
   readonly #touches: TurnQueue<TouchCall, boolean>
   readonly #deletes: TurnQueue<Call, boolean>
 
-  constructor(executor: StatementExecutor, options: ResolvedPostgresOptions, upkeep: Upkeep) {
+  constructor({ executor, statements, options, upkeep }: PostgresStoreParts) {
     this.durable = options.logged
     this.limits = { keyBytes, valueBytes: options.maxValueBytes, ttlStep: 1 }
     this.#executor = executor
-    this.#statements = itemStatements(options.quotedTable)
+    this.#statements = statements
     this.#upkeep = upkeep
-    const batches = new ItemBatches(executor, this.#statements, options.timeoutMs)
+    const batches = new ItemBatches(executor, statements, options.timeoutMs)
     this.#batches = batches
     const inFlight = new InFlight()
     this.#adds = new TurnQueue((calls) => batches.add(calls), inFlight, mergedAdds)

@@ -1,3 +1,4 @@
+import type { InvalidationBus } from '../bus.ts'
 import { channels, type NearEvent, publishError } from '../channels.ts'
 import { BoundedMap } from '../eviction/bounded-map.ts'
 import type { CacheStore } from '../store.ts'
@@ -73,6 +74,11 @@ export class NearCache {
 
   get values(): NearValues {
     return this.#config.values
+  }
+
+  /** Announces the changes of other processes. */
+  get bus(): InvalidationBus | undefined {
+    return this.#config.bus
   }
 
   /** Whether other processes' changes are announced. */

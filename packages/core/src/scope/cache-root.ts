@@ -34,7 +34,8 @@ export class CacheRoot {
   /** How much the times of the backend that two processes read may differ, in milliseconds. */
   readonly clockUncertainty: number
   readonly #refreshKeys: Keyspace
-  readonly #prefix: string
+  /** That of the outermost cache. */
+  readonly prefix: string
 
   /** @param store the store of the outermost cache, without its generations */
   constructor(
@@ -53,12 +54,12 @@ export class CacheRoot {
     const { ttlStep, timeError = ttlStep } = store.limits
     this.clockUncertainty = Math.max(minClockUncertainty, 2 * timeError)
     this.#refreshKeys = reservedKeys(store, prefix, 'refresh')
-    this.#prefix = prefix
+    this.prefix = prefix
   }
 
   /** The storage keys of locks, fencing numbers or limits. */
   reservedKeys(kind: 'lock' | 'fence' | 'limit'): Keyspace {
-    return reservedKeys(this.store, this.#prefix, kind)
+    return reservedKeys(this.store, this.prefix, kind)
   }
 
   /** The store of a scope behind the near cache, or the store itself if there is none. */

@@ -17,6 +17,7 @@ import { textArray } from '../items/array-parameter.ts'
 import { translate } from '../postgres-errors.ts'
 import { checkUrl, type PostgresOptions } from '../postgres-options.ts'
 import { isIdentifier } from '../table-name.ts'
+import type { TransactionalBus } from '../transactions/within.ts'
 import { formatMessages, formatProbe, MessageNumbers, parseMessage } from './bus-messages.ts'
 import { ListeningConnection } from './listening-connection.ts'
 
@@ -56,7 +57,7 @@ export function postgresBus(options: PostgresBusOptions = {}): InvalidationBus {
   return new PostgresBus(options)
 }
 
-export class PostgresBus implements InvalidationBus {
+export class PostgresBus implements InvalidationBus, TransactionalBus {
   readonly #channel: string
   readonly #timeoutMs: number
   readonly #senderId = randomUUID()
@@ -123,11 +124,7 @@ export class PostgresBus implements InvalidationBus {
     })
   }
 
-  /**
-   * Returns a function that announces keys as part of a transaction, once it commits, also to this process: that does not
-   * know when the entries change.
-   */
-  within(client: PostgresClient): (keys: readonly string[]) => Promise<void> {
+  '~within'(client: PostgresClient): (keys: readonly string[]) => Promise<void> {
     const executor = new TransactionExecutor(client, this.#timeoutMs)
     const sender = randomUUID()
     const batches = new PublishBatches(async (keys) => {

@@ -41,6 +41,30 @@ export interface ItemStatements {
 }
 
 /**
+ * Statements for a transaction of the application. A key that has no row gets an expired one when it is deleted: a process
+ * that is about to load its value waits for the end of the transaction. Otherwise it could store, before the commit, the old
+ * value of what the transaction changes.
+ *
+ * @param latestEndMs until when the transaction has ended, from now
+ */
+export function transactionStatements(table: string, latestEndMs: number): ItemStatements {
+  return {
+    ...itemStatements(table),
+    delete: statement(`WITH found AS MATERIALIZED (
+        SELECT t.key, ${isAlive} AS is_alive
+        FROM ${table} t WHERE t.key = ANY ($1::text[]) ORDER BY t.key FOR UPDATE
+      )
+      INSERT INTO ${table} AS t (key, expires_at)
+      SELECT i.key, '-infinity' FROM unnest($1::text[]) i (key) LEFT JOIN found ON found.key = i.key
+      ORDER BY i.key COLLATE "C"
+      ON CONFLICT (key) DO UPDATE SET value = NULL, bytes = NULL, expires_at = excluded.expires_at
+      RETURNING t.key, (SELECT f.is_alive FROM found f WHERE f.key = t.key)`),
+    // A version of a tag must not be older than what the transaction changes.
+    time: statement(`SELECT extract(epoch FROM clock_timestamp()) * 1000 + ${latestEndMs}`),
+  }
+}
+
+/**
  * No two calls of a batch may have the same key. Every statement locks rows in the order of their keys, because two that
  * lock rows in different orders can block each other. Where the planner chooses the order, `locked` locks them first.
  *
