@@ -1,5 +1,6 @@
 import { ensureTable } from '@stowage/dynamodb'
-import { sharedDynamoDB, startMemcached } from '@stowage/test-servers'
+import { ensureTable as ensurePostgresTable } from '@stowage/postgres'
+import { sharedDynamoDB, sharedPostgres, startMemcached, startProxy } from '@stowage/test-servers'
 import { test } from 'vitest'
 import { disturbBus, expectFreshReads, redisBehindProxy } from './near-processes.ts'
 
@@ -13,6 +14,17 @@ test.each(['pubsub', 'none'] as const)('memcached with the bus %s', async (bus) 
   await expectFreshReads({ driver: 'memcached', options, bus, busUrl: fixture.proxy.url }, () =>
     disturbBus(fixture.proxy),
   )
+})
+
+test.each(['postgres', 'none'] as const)('PostgreSQL with the bus %s', async (bus) => {
+  const { url, stop } = await sharedPostgres()
+  const { host, port } = new URL(url)
+  const proxy = await startProxy(Number(port))
+  fixture.stops.push(() => proxy.stop(), stop)
+  await ensurePostgresTable({ url })
+  const busUrl = url.replace(host, `127.0.0.1:${proxy.port}`)
+  const setup = { driver: 'postgres', options: { url, timeout: '20s' }, bus, busUrl }
+  await expectFreshReads(setup, () => disturbBus(proxy))
 })
 
 test.each(['pubsub', 'none'] as const)('DynamoDB with the bus %s', async (bus) => {

@@ -2,6 +2,7 @@
 // sends a message, and then sends what it has done.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
+import { postgresBus } from '@stowage/postgres'
 import { redisBus, redisTracking } from '@stowage/redis'
 import { machineTime } from '../remember/processes/machine-time.mjs'
 
@@ -74,8 +75,8 @@ async function read(key) {
 
 function createBus() {
   if (busKind === 'none') return undefined
-  const inner = busKind === 'tracking' ? redisTracking({ url: busUrl }) : redisBus({ url: busUrl })
-  return disturbed(inner)
+  const create = { tracking: redisTracking, postgres: postgresBus }[busKind] ?? redisBus
+  return disturbed(create({ url: busUrl }))
 }
 
 /** Delivers messages late, out of order and twice. @param {import('@stowage/core').InvalidationBus} inner */

@@ -13,7 +13,7 @@ export const nearKeys = Array.from({ length: 30 }, (_, index) => `key${index}`)
 export interface Setup {
   readonly driver: string
   readonly options: Record<string, unknown>
-  readonly bus: 'tracking' | 'pubsub' | 'none'
+  readonly bus: 'tracking' | 'pubsub' | 'postgres' | 'none'
   /** @default through the proxy */
   readonly busUrl?: string
   readonly env?: Record<string, string>

@@ -53,6 +53,7 @@ export type TransactionCache = Pick<
  * another bus
  *
  * @example
+ * import pg from 'pg'
  * const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'] })
  * const client = await pool.connect()
  * await client.query('BEGIN')
