@@ -19,6 +19,18 @@ import { ManualClock } from '@stowage/testing'
 import { facade } from '@stowage/testing/simulation'
 console.log(ManualClock, facade)
 `
+/** The packages whose types need no others than those of Node. */
+export const importsOfPlainTypes: string = `
+import { type CallEvent, tracing } from '@stowage/core'
+import { responseCache } from '@stowage/http-cache'
+import { memory } from '@stowage/memory'
+import { Sessions } from '@stowage/sessions'
+import { logEvents } from '@stowage/telemetry/log'
+import { metrics } from '@stowage/telemetry/prometheus'
+tracing.cache.subscribe({ asyncEnd: ({ outcome }: CallEvent) => console.log(outcome) } as never)
+tracing.cache.asyncEnd.subscribe((event) => console.log((event as CallEvent).cache))
+console.log(responseCache, memory, Sessions, logEvents, metrics)
+`
 export const program: string = `
 const cache = new Cache(memory(), { prefix: 'app:', codec: msgpack() })
 const value: Promise<number | undefined> = cache.get<number>('a')

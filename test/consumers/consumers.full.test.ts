@@ -9,6 +9,7 @@ import {
   compile,
   imports,
   importsIn,
+  importsOfPlainTypes,
   importTesting,
   program,
   use,
@@ -84,6 +85,19 @@ describe.each([
 test('TypeScript 5 compiles CommonJS with the resolution node10', async () => {
   const file = packages.write('node10.cts', imports + program)
   await compile(packages, tool('typescript', 'lib/tsc.js'), ['commonjs', 'node10'], file)
+})
+
+// They declare the parameters of a TracingChannel in another order than those of earlier versions.
+test('the declarations compile with the types of Node 26', async () => {
+  await packages.installTypes('node-26', '@types/node@26.6.6', 'undici-types@8.9.0')
+  const file = packages.write('node-26/app.mts', importsOfPlainTypes)
+  const types = [
+    '--types',
+    'node',
+    '--typeRoots',
+    join(packages.folder, 'node-26/node_modules/@types'),
+  ]
+  await compile(packages, tool('typescript-7', 'bin/tsc'), ['nodenext', 'nodenext'], ...types, file)
 })
 
 const guides = ['README.md', 'docs/getting-started.md']

@@ -71,6 +71,12 @@ export class PackageSet {
     return [...output.matchAll(/^> (.+)@\S+ (?:pre|post)?install$/gm)].map(([, name = '']) => name)
   }
 
+  /** Installs packages in a folder of the project, in these versions, which may differ from those of the workspace. */
+  async installTypes(folder: string, ...names: string[]): Promise<void> {
+    this.write(`${folder}/package.json`, JSON.stringify({ name: 'types', private: true }))
+    await this.#npmInstall(['--ignore-scripts', ...names], join(this.folder, folder))
+  }
+
   /**
    * Packs the packages, and unpacks them beside the dependencies that the workspace has installed: only those that a
    * package declares, and {@link others}. Cheaper than an installation with npm, and needs no registry.

@@ -265,9 +265,9 @@ export interface LoadCallEvent extends TracedEvent {
  * })
  */
 export const tracing: {
-  readonly cache: TracingChannel<unknown, CallEvent>
-  readonly store: TracingChannel<unknown, RequestEvent>
-  readonly load: TracingChannel<unknown, LoadCallEvent>
+  readonly cache: TracingChannel<CallEvent, CallEvent>
+  readonly store: TracingChannel<RequestEvent, RequestEvent>
+  readonly load: TracingChannel<LoadCallEvent, LoadCallEvent>
 } = {
   /** A call of a cache. @see CallEvent */
   cache: tracingChannel('stowage:cache'),

@@ -9,7 +9,7 @@ import type { Awaitable } from '../store.ts'
  * @param onSettled completes the event, before it is published
  */
 export function trace<E extends TracedEvent, Own extends E, T>(
-  channel: TracingChannel<unknown, E>,
+  channel: TracingChannel<E, E>,
   event: Own,
   run: (event: Own) => Awaitable<T>,
   onSettled: (event: Own, hasFailed: boolean) => void = ignore,
@@ -39,7 +39,7 @@ export function trace<E extends TracedEvent, Own extends E, T>(
 }
 
 function begin<E extends TracedEvent, Own extends E, T>(
-  { start }: TracingChannel<unknown, E>,
+  { start }: TracingChannel<E, E>,
   event: Own,
   run: (event: Own) => T,
 ): T {
@@ -49,7 +49,7 @@ function begin<E extends TracedEvent, Own extends E, T>(
 }
 
 function publishEnd<E extends TracedEvent>(
-  { asyncStart, asyncEnd }: TracingChannel<unknown, E>,
+  { asyncStart, asyncEnd }: TracingChannel<E, E>,
   event: E,
   startedAt: number,
 ): void {
