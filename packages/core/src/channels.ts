@@ -362,7 +362,13 @@ export function reject(event: CacheEvent, operation: CacheOperation, error: unkn
   throw error
 }
 
-const outageCodes: readonly string[] = ['ERR_CACHE_UNAVAILABLE', 'ERR_CACHE_TIMEOUT']
+/** Also what the server refuses, such as a wrong password or a missing table: `remember` would load for ever. */
+const outageCodes: readonly string[] = [
+  'ERR_CACHE_UNAVAILABLE',
+  'ERR_CACHE_TIMEOUT',
+  'ERR_CACHE_REJECTED',
+  'ERR_CACHE_CONFIG',
+]
 /** A failure this long after the last one belongs to another outage. */
 const outageGapMs = 60_000
 const lastFailures = new Map<string, number>()
@@ -374,7 +380,7 @@ function warnOfOutage(store: string, { message, code }: CacheError): void {
   if (sinceLast < outageGapMs) return
   process.emitWarning(
     `${message.replace(/\.$/, '')} (${code}). Calls that can go on without the store do so. Start the store, or correct its ` +
-      'address: npx @stowage/cli doctor. Each failure is an event of the channel stowage:error.',
+      'configuration: npx @stowage/cli doctor. Each failure is an event of the channel stowage:error.',
     { type: 'StowageWarning', code: 'STOWAGE_STORE_OUTAGE' },
   )
 }

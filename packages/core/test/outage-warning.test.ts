@@ -61,9 +61,18 @@ test('the next outage is another warning', async () => {
   expect(warnings).toHaveLength(2)
 })
 
+test.each(['ERR_CACHE_REJECTED', 'ERR_CACHE_CONFIG'] as const)(
+  'a store that refuses each call with %s is a warning as well',
+  async (refusal) => {
+    code = refusal
+    expect(await load(cacheOver(refusal))).toBe('v')
+    expect(warnings).toMatchObject([{ text: expect.stringContaining(refusal) }])
+  },
+)
+
 test('other failures, and those that a subscriber receives, are none', async () => {
   const cache = cacheOver('fourth')
-  code = 'ERR_CACHE_REJECTED'
+  code = 'ERR_CACHE_LIMIT'
   await load(cache)
   code = 'ERR_CACHE_UNAVAILABLE'
   const errors: unknown[] = []
