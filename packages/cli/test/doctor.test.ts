@@ -432,6 +432,12 @@ describe('also finds', () => {
     expect(JSON.stringify(findings)).not.toContain('hidden')
   })
 
+  test('a driver that is not registered, and where the application can name its registry', async () => {
+    const findings = await diagnose({ CACHE_DRIVER: 'tiny' }, 1)
+    expect(findings).toMatchObject([{ code: 'env-invalid', subject: 'CACHE_DRIVER' }])
+    expect(findings[0]?.remedy).toMatch(/Known drivers: .* registry .*--config/)
+  })
+
   test('invalid variables, and checks no backend that was not meant', async () => {
     const env = { CACHE_DRIVER: 'redis', REDIS_URL: 'localhost:6379', CACHE_TTL: '10' }
     const outcome = await folder.run(['doctor', '--json'], env)

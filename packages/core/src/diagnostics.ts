@@ -118,7 +118,7 @@ export function failureFinding(
   error: unknown,
   {
     code = 'unreachable',
-    remedy = 'Check the address, that the server runs, and that no firewall is in between.',
+    remedy = remedyOf(error as Error),
   }: { readonly code?: string | undefined; readonly remedy?: string | undefined } = {},
 ): Finding {
   return { code, severity: 'error', subject, problem: problemOf(error as Error), remedy }
@@ -131,6 +131,12 @@ const knownReasons: readonly (readonly [pattern: RegExp, problem: string])[] = [
   [/before the deadline/, 'The server did not reply in time.'],
   [/ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/, 'The host cannot be reached.'],
 ]
+
+function remedyOf({ message }: Error): string {
+  return /certificate/i.test(message)
+    ? 'Let Node trust the authority that signed it: NODE_EXTRA_CA_CERTS=ca.pem, or the TLS option of the driver. The certificate must be valid, and name the host.'
+    : 'Check the address, that the server runs, and that no firewall is in between.'
+}
 
 function problemOf({ message }: Error): string {
   const known = knownReasons.find(([pattern]) => pattern.test(message))

@@ -279,7 +279,7 @@ describe('an error names the server and the reason', () => {
     await connect(url).ping()
     const { code, message } = await failureOf(createStore({ url }).get('k'))
     expect(code).toBe('ERR_CACHE_UNAVAILABLE')
-    expect(message).toMatch(/maxclients/)
+    expect(message).toMatch(/maxclients.*rediss:\/\//)
     expect(message).toContain(`127.0.0.1:${port}`)
   })
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
+import { checkBackend } from '@stowage/core/tools'
 import { redis } from '@stowage/redis'
 import { type RedisServer, startRedis, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
@@ -48,6 +49,19 @@ test('an untrusted certificate is rejected', async () => {
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/certificate/),
+  })
+  const { findings = [] } = (await checkBackend(new Cache(store))) ?? {}
+  expect(findings).toMatchObject([
+    { code: 'unreachable', remedy: expect.stringContaining('NODE_EXTRA_CA_CERTS') },
+  ])
+  await store.close()
+})
+
+test('redis:// to a port with TLS fails, and names rediss://', async () => {
+  const store = redis({ url: url().replace('rediss:', 'redis:') })
+  await expect(store.get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_UNAVAILABLE',
+    message: expect.stringMatching(/expects TLS \(rediss:\/\/\)/),
   })
   await store.close()
 })

@@ -27,12 +27,17 @@ export function areStoresKnown({ report }: Context): boolean {
   return problems.every(({ code }) => code === 'prefix-overlap')
 }
 
+const registryRemedy =
+  'For a driver of the application, export its registry from the module of --config.'
+
 function problemFinding({ variable, value, remedy: text, code }: ConfigProblem): Finding {
   const shown = value === undefined ? variable : `${variable}=${value}`
   const [problem, remedy] = splitRemedy(`${shown}: ${text}`)
   const severity = 'error'
-  if (code === undefined)
-    return { code: 'env-invalid', severity, subject: variable, problem, remedy }
+  if (code === undefined) {
+    const more = text.startsWith('is not a known driver.') ? ` ${registryRemedy}` : ''
+    return { code: 'env-invalid', severity, subject: variable, problem, remedy: remedy + more }
+  }
   return { code: codes[code], severity, subject: variable, problem, remedy }
 }
 

@@ -121,7 +121,8 @@ async function checkTable({ address, executor, options, holdsSessions }: Subject
     findings.push({ code, severity, subject: address, problem, remedy })
   const problem = await tableProblem(executor, options)
   if (problem !== undefined) {
-    const remedy = "Create it with ensureTable: 'create' or the statement of tableStatements()."
+    const remedy =
+      'Create it with POSTGRES_ENSURE_TABLE=create, which takes effect with the first command, or with the statement of tableStatements().'
     report('postgres-table', 'error', `The table ${problem}.`, remedy)
     if (/does not exist|columns/.test(problem)) return { facts: { status: problem }, findings }
   }

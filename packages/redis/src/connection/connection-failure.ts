@@ -36,7 +36,8 @@ export function isSentinelSummary({ message }: Error): boolean {
 export function refusalOf(error: unknown): unknown {
   const { code } = (error ?? {}) as NodeJS.ErrnoException
   if (error !== undefined && code !== 'EPIPE' && code !== 'ECONNRESET') return error
-  const message = 'the server closed the new connection, as it does when it has reached maxclients'
+  const message =
+    'the server closed the new connection, as it does when it has reached maxclients, expects TLS (rediss://) or is not Redis'
   return new Error(message, { cause: error })
 }
 

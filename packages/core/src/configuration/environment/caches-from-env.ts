@@ -264,7 +264,11 @@ class RoleReader {
 
   async #fromDriver(env: Env, variable: string, name: string): Promise<StoreChoice | undefined> {
     if (!this.#registry.has(name)) {
-      env.problem(variable, `is not a known driver. ${this.#registry.suggestion(name)}`)
+      const isDefault = env.text(variable) === undefined
+      const problem = isDefault
+        ? `is not set, and its default ${name} is not registered.`
+        : 'is not a known driver.'
+      env.problem(variable, `${problem} ${this.#registry.suggestion(name)}`)
       return undefined
     }
     try {
