@@ -67,6 +67,7 @@ export function healthCheck<Name extends string>(
   const { required = [], timeout = '2s', maxAge = '1s' } = options
   const timeoutMs = checkTimeout('healthCheck: timeout', timeout)
   const maxAgeMs = checkTimeout('healthCheck: maxAge', maxAge)
+  checkCaches(caches, required)
   let last: { readonly at: number; readonly result: Promise<HealthResult> } | undefined
   const check = () => {
     const now = performance.now()
@@ -82,6 +83,17 @@ export function healthCheck<Name extends string>(
     response.end(JSON.stringify(body))
   }
   return { check, handler }
+}
+
+/** A probe would otherwise fail in its handler, where an error without a listener ends the process. */
+function checkCaches<Name extends string>(caches: Caches<Name>, required: readonly Name[]): void {
+  if (typeof caches?.status !== 'function') {
+    throw new TypeError(
+      'healthCheck: the first argument must be the caches of cachesFromEnv or createCaches.',
+    )
+  }
+  const unknown = required.find((name) => !caches.names.includes(name))
+  if (unknown !== undefined) caches.use(unknown) // throws, and suggests a name
 }
 
 async function run<Name extends string>(

@@ -74,9 +74,10 @@ test('the handler answers a probe without host names', async () => {
   server.close()
 })
 
-test('rejects names that are not defined, and refuses unknown options', async () => {
+test('refuses names that are not defined, a single cache, and unknown options', () => {
   const { caches } = world()
-  const unknown = healthCheck(caches, { required: ['sessions'] as never })
-  await expect(unknown.check()).rejects.toThrow('Did you mean session?')
+  const unknown = () => healthCheck(caches, { required: ['sessions'] as never })
+  expect(unknown).toThrow('Did you mean session?')
+  expect(() => healthCheck(caches.use('cache') as never)).toThrow('cachesFromEnv or createCaches')
   expect(() => healthCheck(caches, { requires: [] } as never)).toThrow('Did you mean required?')
 })

@@ -48,4 +48,5 @@ test('counts nothing after stop', async () => {
 test('refuses unknown options', () => {
   expect(() => new Collector({ groups: () => '' } as never)).toThrow('Did you mean group?')
   expect(() => new Collector({ maxSeries: 0 })).toThrow('maxSeries')
+  expect(() => new Collector({ caches: [] as never })).toThrow('caches must be a function')
 })

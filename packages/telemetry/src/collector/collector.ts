@@ -28,7 +28,7 @@ export interface CollectorOptions {
   readonly group?: ((key: string) => string) | undefined
   /** The maximum number of series of each metric. Further ones are counted together, with labels `other`. @default 500 */
   readonly maxSeries?: number | undefined
-  /** Caches whose near caches are measured when the metrics are read. */
+  /** Returns the caches whose near caches are measured when the metrics are read: `() => [caches.use('cache')]`. */
   readonly caches?: (() => Iterable<Cache>) | undefined
 }
 
@@ -80,11 +80,15 @@ export class Collector {
   readonly httpResponses: Series<Count>
   readonly httpErrors: Series<Count>
 
-  /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+  /** @throws CacheError `ERR_CACHE_CONFIG`, or a TypeError, for invalid options */
   constructor(options: CollectorOptions = {}) {
     checkOptionNames('Collector', options, optionNames)
     const { group, maxSeries = 500, caches = () => [] } = options
     checkInteger('Collector: maxSeries', maxSeries, 1)
+    if (typeof caches !== 'function')
+      throw new TypeError(
+        "Collector: caches must be a function that returns the caches: () => [caches.use('cache')].",
+      )
     this.#group = group
     this.#max = maxSeries
     this.#caches = caches
