@@ -1,5 +1,7 @@
 // Mistakes that are usual with a cache, in JavaScript or with a cast. Each error names the cause and the remedy, and its
 // stack the place in the application.
+import { rateLimitStore } from '@stowage/bridges/express-rate-limit'
+import { keyvStore } from '@stowage/bridges/keyv'
 import { Cache, cachesFromEnv, createCaches, DriverRegistry, encrypted, json } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
 import { dynamodb } from '@stowage/dynamodb'
@@ -10,6 +12,7 @@ import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'
 import { Sessions, session, sessionFromEnv } from '@stowage/sessions'
+import { metrics } from '@stowage/telemetry/prometheus'
 import { expect, test } from 'vitest'
 
 const cache = new Cache(memory())
@@ -111,11 +114,41 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     'maxBytes must be a number of bytes',
     "'64MiB'",
   ],
+  'a header instead of a list of headers': [
+    () => responseCache({ cache, varyBy: js('accept-language') }),
+    'varyBy must be a function, or an array of names',
+    "['accept-language', 'cookie:currency']",
+  ],
+  'a wrong sameSite': [
+    () => session({ secret, store: new Sessions({ cache }), cookie: { sameSite: js('Laxx') } }),
+    'sameSite or priority of the cookie is invalid',
+    'sameSite is lax, strict, none or a boolean',
+  ],
+  'a store for a bridge': [
+    () => keyvStore(js(memory())),
+    'the first argument must be a Cache',
+    'new Cache(memory())',
+  ],
+  'a rate limiter without a name': [
+    () => rateLimitStore(cache, js(undefined)),
+    'pass the name of the limiter',
+    "rateLimitStore(cache, 'api')",
+  ],
+  'a list of caches for metrics': [
+    () => metrics({ caches: js([cache]) }),
+    'caches must be a function',
+    "() => [caches.use('cache')]",
+  ],
   // The environment
   'a misspelt driver': [
     () => cachesFromEnv({ CACHE_DRIVER: 'reddis' }, drivers),
     'CACHE_DRIVER=reddis: is not a known driver.',
     'Did you mean redis?',
+  ],
+  'no driver, with a registry without memory': [
+    () => cachesFromEnv({}, new DriverRegistry({ redis: () => import('@stowage/redis') })),
+    'CACHE_DRIVER: is not set, and its default memory is not registered.',
+    'Known drivers: redis.',
   ],
   'a misspelt variable': [
     () => cachesFromEnv({ CACHE_DRVER: 'redis' }, drivers),

@@ -7,6 +7,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { conflict, retryOnConflict, toText, viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 
 /** Stored in place of a session that was revoked. Not JSON, as all values of better-auth are. */
 const revoked = '-'
@@ -34,6 +35,7 @@ export interface BetterAuthStorage {
  * const auth = betterAuth({ secondaryStorage: betterAuthStorage(cache), rateLimit: { storage: 'secondary-storage' } })
  */
 export function betterAuthStorage(cache: Cache): BetterAuthStorage {
+  checkCache('betterAuthStorage', cache)
   const texts = viewAsIs(cache, 'text')
   const at = (operation: string, key: string) => ({ operation, store: cache.driver, key })
   return {

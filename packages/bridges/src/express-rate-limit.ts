@@ -6,6 +6,7 @@
  * only the middleware knows the limit. Failures reject with their `CacheError`; `passOnStoreError` lets requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
+import { checkCache } from './check-cache.ts'
 
 /** The middleware compares the hits with its limit itself. */
 const unlimited = 2 ** 40
@@ -38,6 +39,11 @@ export class RateLimitStore {
   #limiter: RateLimiter | undefined
 
   constructor(cache: Cache, name: string) {
+    checkCache('rateLimitStore', cache)
+    if (typeof name !== 'string' || name === '')
+      throw new TypeError(
+        "rateLimitStore: pass the name of the limiter: rateLimitStore(cache, 'api').",
+      )
     this.#cache = cache
     this.#name = name
     this.prefix = `${name}:`

@@ -9,6 +9,7 @@
 import { EventEmitter } from 'node:events'
 import type { Cache } from '@stowage/core'
 import { canListKeys, toText, viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { groupByTtl } from './group-by-ttl.ts'
 
 /** Entries that are read together by an iterator. */
@@ -45,6 +46,7 @@ class Store extends EventEmitter {
 
   constructor(cache: Cache) {
     super()
+    checkCache('keyvStore', cache)
     // Keyv encodes values itself. As JSON, its text would be quoted again.
     this.cache = viewAsIs(cache, 'text')
   }

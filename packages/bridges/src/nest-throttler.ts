@@ -6,6 +6,7 @@
  * compares. Failures reject with their `CacheError`, so that requests fail; use `failover()` for another store to take over.
  */
 import type { Cache, RateLimiter, Snapshot } from '@stowage/core'
+import { checkCache } from './check-cache.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40
@@ -39,6 +40,7 @@ export class ThrottlerStorage {
   readonly #limiters = new Map<string, RateLimiter>()
 
   constructor(cache: Cache) {
+    checkCache('throttlerStorage', cache)
     this.#cache = cache
     this.#blocks = cache.namespace('throttler-blocks')
   }

@@ -9,6 +9,7 @@
  */
 import { type Cache, channels } from '@stowage/core'
 import { publishError } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { groupByTtl } from './group-by-ttl.ts'
 
 /** What is stored, so that `ttl()` and `refreshThreshold` know when a value expires. In epoch milliseconds. */
@@ -42,6 +43,7 @@ export class NestStore {
   readonly #cache: Cache
 
   constructor(cache: Cache) {
+    checkCache('nestStore', cache)
     this.#cache = cache
   }
 

@@ -12,6 +12,7 @@ import {
   type DriverRegistry,
 } from '@stowage/core'
 import { canListKeys, toText, viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { groupByTtl } from './group-by-ttl.ts'
 
 interface TtlOptions {
@@ -52,6 +53,7 @@ export interface UnstorageDriver {
  * await storage.setItem('user:1', { name: 'Ada' }, { ttl: 60 })
  */
 export function unstorageDriver(cache: Cache): UnstorageDriver {
+  checkCache('unstorageDriver', cache)
   const views = viewsOf(cache)
   return driverOver(
     async () => views,

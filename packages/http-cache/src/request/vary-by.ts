@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { CacheError } from '@stowage/core'
 import { cookiePairs } from '@stowage/core/driver'
 import { trimBlanks } from '../headers/white-space.ts'
 
@@ -35,6 +36,8 @@ export interface VaryPlan {
 export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
   if (varyBy === undefined) return noVariation
   if (typeof varyBy === 'function') return planFunction(varyBy)
+  if (!Array.isArray(varyBy) || !varyBy.every((name) => typeof name === 'string'))
+    throw invalidVaryBy()
   const names = varyBy.map((name) => name.toLowerCase())
   const cookies = varyBy
     .filter((name) => name.toLowerCase().startsWith('cookie:'))
@@ -50,6 +53,13 @@ export function planVariation(varyBy: VaryBy | undefined): VaryPlan {
     headers: varying,
     partOf: (request) => partOfNames(request, headers, cookies),
   }
+}
+
+function invalidVaryBy(): CacheError {
+  return new CacheError(
+    'ERR_CACHE_CONFIG',
+    "responseCache: varyBy must be a function, or an array of names, such as ['accept-language', 'cookie:currency'].",
+  )
 }
 
 /** Headers with credentials. Keys contain a hash of them, as they are visible to operators, tools and other applications. */

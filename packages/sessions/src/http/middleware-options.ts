@@ -112,7 +112,10 @@ function checkAttributes(options: CookieOptions): void {
     )
   }
   if (isSessionCookie(cookie.toJSON())) return
-  throw invalid('path, domain, sameSite or priority of the cookie is invalid.')
+  throw invalid(
+    'path, domain, sameSite or priority of the cookie is invalid. path and domain are texts without ";", sameSite is ' +
+      'lax, strict, none or a boolean, and priority is low, medium or high.',
+  )
 }
 
 function createCookie(options: CookieOptions): Cookie {
