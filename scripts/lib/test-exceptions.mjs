@@ -80,6 +80,7 @@ const sleep = {
   'packages/testing/src/conformance/cache/remember.ts': slowCall,
   'packages/testing/src/conformance/support/outage.ts': pace,
   'packages/testing/test/configuration-endpoint.test.ts': pace,
+  'test/changing/across-processes.ts': pace,
   'test/failover/flapping.full.test.ts': pace,
   'test/failover/outages.ts': pace,
   'test/fuzz/faults.mjs': pace,

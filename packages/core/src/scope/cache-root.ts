@@ -42,7 +42,10 @@ export class CacheRoot {
     store: CacheStore,
     prefix: string,
     clock: Clock,
-    { near, audit }: { readonly near?: NearCache | undefined; readonly audit?: Audit | undefined },
+    {
+      near,
+      audit,
+    }: { readonly near?: NearCache | undefined; readonly audit?: Audit | undefined } = {},
   ) {
     this.time = new BackendTime(store.time?.bind(store), clock)
     this.near = near
