@@ -61,7 +61,8 @@ export function changesAcrossProcesses(
     expect(report.hits).toBeGreaterThan(0)
   })
 
-  test.runIf(isCompared)('with an invalidation after the commit, some reads do', async () => {
+  if (!isCompared) return
+  test('with an invalidation after the commit, some reads do', async () => {
     const report = await runWorkload(backend, database.url, 'after commit', transactions)
     expect(report.stale).toBeGreaterThan(0)
   })
