@@ -4,6 +4,7 @@ import {
   type ConfigProblem,
   cachesFromEnv,
   type DriverRegistry,
+  type Duration,
   milliseconds,
   type Role,
 } from '@stowage/core'
@@ -51,6 +52,11 @@ export const sessionVariables: readonly string[] = [
 const minIndexSecretLength = 16
 const sameSites = ['lax', 'strict', 'none'] as const
 
+/** The variable has a unit: unlike a number below a second, it needs no warning. */
+function withUnit(ms: number): Duration {
+  return `${Math.ceil(ms)}ms`
+}
+
 /**
  * Creates the middleware for sessions, and the caches of both roles, from environment variables. In addition to those of
  * `cachesFromEnv`:
@@ -94,8 +100,8 @@ export async function sessionFromEnv(
   const sessions = new Sessions<Session>({
     cache,
     ...options.sessions,
-    ...(idle !== undefined && { idleTimeout: idle }),
-    ...(idle !== undefined && lifetime !== undefined && { absoluteTimeout: lifetime }),
+    ...(idle !== undefined && { idleTimeout: withUnit(idle) }),
+    ...(idle !== undefined && lifetime !== undefined && { absoluteTimeout: withUnit(lifetime) }),
     ...(indexSecret !== undefined && { indexSecret }),
   })
   // The cookie expires with the session.
@@ -166,7 +172,11 @@ function withAttributes(
   cookie: CookieOption,
   variables: CookieOptions,
 ): CookieOption {
-  const defaults: CookieOptions = { maxAge, secure: 'auto', sameSite: 'lax' }
+  const defaults: CookieOptions = {
+    maxAge: maxAge && withUnit(maxAge),
+    secure: 'auto',
+    sameSite: 'lax',
+  }
   if (typeof cookie !== 'function') return { ...defaults, ...cookie, ...variables }
   return (request) => ({ ...defaults, ...cookie(request), ...variables })
 }
