@@ -128,6 +128,6 @@ export const lockFaults: readonly PlantedFault[] = [
   {
     name: 'a failure of the store is thrown although the application has decided',
     scenario: limits,
-    changes: [['index.js', 'if (onError === "throw" || !isOutage) throw', 'throw']],
+    changes: [['index.js', 'if (onError === "throw" || !isOutage) return', 'return']],
   },
 ]
