@@ -25,7 +25,7 @@ export interface SessionStrategy<D> {
  *
  * const cookie = { name: '__session', secrets: [sessionSecret(process.env)].flat(), maxAge: 3_600 }
  * const strategy = sessionStrategy(new Sessions({ cache }))
- * export const { getSession, commitSession, destroySession } = createSessionStorage({ cookie, ...strategy })
+ * const { getSession, commitSession, destroySession } = createSessionStorage({ cookie, ...strategy })
  */
 export function sessionStrategy<D extends object = Data>(
   sessions: AnySessions,

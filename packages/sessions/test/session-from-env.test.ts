@@ -216,15 +216,15 @@ test('with an index, a secret that is too short is a problem of its variable', a
 })
 
 test.each([
-  ['an object', { priority: 'high', sameSite: 'none', maxAge: 60_000 } as const],
-  ['a function', () => ({ priority: 'high', sameSite: 'none', maxAge: 60_000 }) as const],
+  ['an object', { priority: 'high', sameSite: 'lax', maxAge: 60_000 } as const],
+  ['a function', () => ({ priority: 'high', sameSite: 'lax', maxAge: 60_000 }) as const],
 ])(
   'variables precede the attributes of a cookie that is %s, and keep the others',
   async (_, cookie) => {
     const options = { middleware: { cookie, name: 'unused' } }
     const base = { SESSION_SECRET: secret, SESSION_COOKIE_NAME: 'sid' }
     expect(await cookieOf(await sessionFromEnv(base, registry, options))).toMatch(
-      /^sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; Priority=High; SameSite=None$/,
+      /^sid=s%3A[^;]+; Path=\/; Expires=[^;]+; HttpOnly; Priority=High; SameSite=Lax$/,
     )
     const variables = { ...base, SESSION_COOKIE_SAME_SITE: 'strict', SESSION_COOKIE_PATH: '/' }
     expect(await cookieOf(await sessionFromEnv(variables, registry, options))).toMatch(

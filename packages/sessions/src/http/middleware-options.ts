@@ -50,12 +50,20 @@ export interface SessionMiddlewareOptions {
   readonly unset?: 'keep' | 'destroy' | undefined
 }
 
+const cookieAttributes = [
+  ...['maxAge', 'expires', 'secure', 'httpOnly', 'sameSite', 'path', 'domain', 'priority'],
+  'partitioned',
+]
+
 const storeRemedy =
   'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).'
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept */
 export function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
   if (typeof options?.store !== 'object' || options.store === null) throw invalid(storeRemedy)
+  const misplaced = cookieAttributes.find((name) => Object.hasOwn(options, name))
+  if (misplaced !== undefined)
+    throw invalid(`${misplaced} is an attribute of the cookie: cookie: { ${misplaced}: … }.`)
   const { cookie, unset = 'keep', genid, store, rotateAfter } = options
   const name = nameOf(options)
   const secrets = secretsOf(options)
@@ -97,8 +105,10 @@ function checkCookie(name: string, options: CookieOptions): void {
   if (name.startsWith('__Secure-') && secure !== true) {
     throw invalid('a cookie with the prefix __Secure- must be secure.')
   }
-  if (sameSite === 'none' && secure === false) {
-    throw invalid('a cookie with sameSite none must be secure: browsers refuse it otherwise.')
+  if (sameSite === 'none' && !secure) {
+    throw invalid(
+      "a cookie with sameSite none must be secure: true, or 'auto'. Browsers refuse it.",
+    )
   }
   if (partitioned && !secure) throw invalid('a partitioned cookie must be secure.')
 }

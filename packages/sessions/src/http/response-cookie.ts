@@ -41,7 +41,10 @@ export class ResponseCookie {
   /** Sets the cookie of a session whose id the browser does not have. */
   set(session: RequestSession): void {
     const { cookie } = session
-    if (!this.canSend(cookie)) return
+    if (!this.canSend(cookie)) {
+      warnOfPlainHttp()
+      return
+    }
     const { name, sign } = this.#settings
     this.#addPrivately(setCookie(name, sign(RequestSession.idOf(session)), cookie))
   }
@@ -92,4 +95,17 @@ export class ResponseCookie {
     const others = before === undefined ? [] : [before].flat().map(String)
     this.#holder.held?.setHeader('Set-Cookie', [...others, header])
   }
+}
+
+let hasWarned = false
+
+/** Behind a proxy that is not trusted, a user who signs in would be signed out again without a trace. */
+function warnOfPlainHttp(): void {
+  if (hasWarned) return
+  hasWarned = true
+  process.emitWarning(
+    'A session cookie is secure, and was not sent because the request did not come over HTTPS. Behind a proxy that ends ' +
+      "TLS, trust it: app.set('trust proxy', 1), or the option proxy: true of session(). Without TLS, use secure: 'auto'.",
+    { type: 'StowageWarning', code: 'STOWAGE_COOKIE_NOT_SENT' },
+  )
 }

@@ -55,6 +55,7 @@ test.each([
   [{ sameSite: 'some' }, /path, domain, sameSite or priority/],
   [{ priority: 5 }, /path, domain, sameSite or priority/],
   [{ expires: '2030-01-01' }, /must be a valid date: a Date/],
+  [{ sameSite: 'none' }, /must be secure: true, or 'auto'/],
   [{ samesite: 'strict' }, /samesite is not an attribute of a cookie/],
   [{ HttpOnly: true }, /HttpOnly is not an attribute of a cookie/],
 ])('session with the cookie %o', (cookie, message) => {
@@ -66,3 +67,13 @@ test.each([[5], ['a b'], ['']])('session with the name %o', (name) => {
   const create = () => session({ secret: 's', store: setup().one, name: name as never })
   expect(create).toThrow(/is not a name of a cookie/)
 })
+
+test.each(['maxAge', 'secure', 'httpOnly', 'sameSite', 'path'])(
+  'the attribute %s beside the cookie is refused',
+  (name) => {
+    const options = { secret: 's', store: setup().one, [name]: 1 }
+    expect(() => session(options)).toThrow(
+      `${name} is an attribute of the cookie: cookie: { ${name}`,
+    )
+  },
+)

@@ -97,6 +97,26 @@ describe('on a server of node:http', () => {
     expect((await getWith(`\xa0${planted}`)).text).toBe('nobody')
   })
 
+  test('a secure cookie that cannot be sent is a warning of the process, once', async () => {
+    const warnings: string[] = []
+    const onWarning = (warning: Error & { code?: string }) => {
+      if (warning.code === 'STOWAGE_COOKIE_NOT_SENT') warnings.push(warning.message)
+    }
+    process.on('warning', onWarning)
+    const { get } = await serve(
+      ({ session }, response) => {
+        session.user = 'ada'
+        response.end()
+      },
+      { cookie: { secure: true } },
+    )
+    expect((await get()).setCookies).toEqual([])
+    await get()
+    await expect.poll(() => warnings).toHaveLength(1)
+    expect(warnings[0]).toContain("app.set('trust proxy', 1)")
+    process.off('warning', onWarning)
+  })
+
   test('a session is stored and read', async () => {
     const { get } = await serve(({ session }, response) => {
       session.visits = Number(session.visits ?? 0) + 1
