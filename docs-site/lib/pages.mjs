@@ -40,6 +40,7 @@ const groups = [
       ['docs/remember.md', 'remember'],
       ['docs/stale-values.md', 'Stale values'],
       ['docs/tags.md', 'Tags'],
+      ['docs/transactions.md', 'Transactions'],
       ['docs/collections.md', 'Collections'],
       ['docs/memo.md', 'Memo'],
       ['docs/near-cache.md', 'Near cache'],
