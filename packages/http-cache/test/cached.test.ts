@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Cache } from '@stowage/core'
-import { type CachedHandler, cached, responseCache } from '@stowage/http-cache'
+import { cached, responseCache } from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
 // @ts-expect-error It has no declarations.
 import compression from 'compression'
@@ -458,10 +458,14 @@ test('an unsafe request, and invalidate, remove what is stored for a URL', async
 
 describe('while a response is changed', () => {
   const changes = {
-    'its URL': (handler: CachedHandler, url: string, _cache: Cache, work: () => Promise<void>) =>
-      handler.invalidateDuring({ urls: [`${url}/p`] }, work),
+    'its URL': (
+      handler: ReturnType<typeof cached>,
+      url: string,
+      _cache: Cache,
+      work: () => Promise<void>,
+    ) => handler.invalidateDuring({ urls: [`${url}/p`] }, work),
     'a tag of the handler': (
-      _handler: CachedHandler,
+      _handler: ReturnType<typeof cached>,
       _url: string,
       cache: Cache,
       work: () => Promise<void>,
