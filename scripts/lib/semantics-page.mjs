@@ -45,6 +45,7 @@ const titles = {
   'stale values': 'Stale values',
   parts: 'Parts of a value',
   tags: 'Tags',
+  changes: 'Changes of the source',
   locks: 'Locks',
   'rate limits': 'Limits of rate and concurrency',
   corrupt: 'Damaged and foreign values',

@@ -56,6 +56,11 @@ export const groupTexts = {
     'Stampedes',
     'Four processes, each with 250 calls for one key at the same time. The loader takes 200 ms. `cold`: the key is missing. `get`: a plain hit. `stale`: the value may be returned while it is loaded again. Fewer loads are better.',
   ],
+  changing: [
+    'Transactions',
+    'A transaction of PostgreSQL with one statement, and the keys that it changes on Redis. `raw` deletes them with ioredis after the commit, `stowage-delete` with `deleteMany`; `stowage` is `changing`, which marks them before.',
+    'ioredis, after the commit',
+  ],
   sessions: [
     'Sessions',
     'Express with a session of 1 KB. `raw` reads and writes it by hand, without express-session.',
