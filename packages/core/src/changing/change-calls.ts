@@ -21,7 +21,7 @@ const deletion = { item: undefined, ttl: undefined }
 export interface ChangeCallsContext {
   readonly entries: EntryCodec
   readonly keyspace: Keyspace
-  readonly scope: Pick<CacheScope, 'invalidate'>
+  readonly scope: Pick<CacheScope, 'invalidate' | 'keyPrefix'>
   readonly root: CacheRoot
   readonly clock: Clock
 }
@@ -88,7 +88,7 @@ export class ChangeCalls {
       await atCaller(change.mark({ keys, tags }))
     } catch (error) {
       // Without a wait: the backend may be unreachable.
-      void change.cancel()
+      change.cancel().catch(() => {})
       throw error
     }
   }
@@ -103,7 +103,10 @@ export class ChangeCalls {
     if (entries.store.name === 'null') return []
     const storageKeys = keys.map((key) => keyspace.toStorageKey(key))
     return [
-      ...storageKeys.map((key) => sharedMark(scope, key, () => this.#markedKey(key))),
+      // Scopes may have equal storage keys.
+      ...storageKeys.map((key) =>
+        sharedMark(root, scope.keyPrefix + key, () => this.#markedKey(key)),
+      ),
       ...tags.map((tag) => sharedMark(root, root.tags.keyOf(tag), () => this.#markedTag(tag))),
     ]
   }
@@ -123,18 +126,18 @@ export class ChangeCalls {
   }
 }
 
-/** The marks of changes in progress, by storage key: those of the caches that share a scope, and of tags those of a root. */
-const marks = new WeakMap<object, Map<string, SharedMark>>()
+/** The marks of changes in progress, which a cache shares with its namespaces and views. */
+const marks = new WeakMap<CacheRoot, Map<string, SharedMark>>()
 
-/** Returns the mark of a key that other changes of this process have, or a new one. */
-function sharedMark(owner: object, key: string, marked: () => MarkedKey): SharedMark {
-  const all = marks.get(owner) ?? new Map<string, SharedMark>()
-  marks.set(owner, all)
-  const existing = all.get(key)
+/** Returns the mark that other changes of this process have, or a new one. */
+function sharedMark(root: CacheRoot, id: string, marked: () => MarkedKey): SharedMark {
+  const all = marks.get(root) ?? new Map<string, SharedMark>()
+  marks.set(root, all)
+  const existing = all.get(id)
   if (existing !== undefined) return existing
   const created = new SharedMark(marked(), () => {
-    if (all.get(key) === created) all.delete(key)
+    if (all.get(id) === created) all.delete(id)
   })
-  all.set(key, created)
+  all.set(id, created)
   return created
 }
