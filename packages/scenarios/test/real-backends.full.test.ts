@@ -12,11 +12,31 @@ const processes = 3
 const budgetMs = 20_000
 const maxSeeds = 4
 const calls = 120
-const { facade, remember, tags, generations, locks, limits, failover, batching, sessions } =
-  scenarios
+const {
+  facade,
+  remember,
+  tags,
+  changing,
+  generations,
+  locks,
+  limits,
+  failover,
+  batching,
+  sessions,
+} = scenarios
 const sessionToken = scenarios['session-token']
 const all = ['Redis', 'memcached', 'DynamoDB']
-const everywhere = [remember, tags, generations, locks, limits, failover, sessionToken, sessions]
+const everywhere = [
+  remember,
+  tags,
+  changing,
+  generations,
+  locks,
+  limits,
+  failover,
+  sessionToken,
+  sessions,
+]
 const chosen: readonly { readonly scenario: Scenario; readonly backends: readonly string[] }[] = [
   ...everywhere.map((scenario) => ({ scenario: scenario as Scenario, backends: all })),
   { scenario: facade as Scenario, backends: [...all, 'DynamoDB with scan'] },

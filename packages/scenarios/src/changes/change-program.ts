@@ -114,7 +114,7 @@ export class ChangeProgram implements Program<ChangeCall> {
   async #end(call: WriteCall, change: Change, transaction: Transaction): Promise<void> {
     const { clock, now } = this.#context
     if (call.outcome === 'rollback') throw rollback
-    change.assertHeld()
+    assertHeld(change)
     await clock.sleep(call.commitMs / 2)
     transaction.commit(now(), call.commitMs)
     await clock.sleep(call.commitMs + call.restMs)
@@ -131,6 +131,17 @@ export class ChangeProgram implements Program<ChangeCall> {
     }
     this.#log.problem ??= `${name} could not store ${row} at ${now()} ms.`
     return undefined
+  }
+}
+
+/** A slow machine is not a failure of the store. */
+function assertHeld(change: Change): void {
+  try {
+    change.assertHeld()
+  } catch (error) {
+    throw Object.assign(new Error('the marks may have expired', { cause: error }), {
+      code: 'ERR_MARKS',
+    })
   }
 }
 

@@ -35,7 +35,8 @@ export function judgeChanges(
   log: ChangeLog,
   traits: BackendTraits,
 ): string | undefined {
-  if (log.problem !== undefined) return log.problem
+  // In real time, the last calls do not wait until loads are stored again that have failed.
+  if (log.problem !== undefined && history.isRealTime !== true) return log.problem
   for (const read of history.entries.flatMap(readsOf)) {
     const { entry, row, value } = read
     const { process, call, invokedAt } = entry
