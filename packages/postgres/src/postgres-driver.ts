@@ -146,6 +146,8 @@ const driver: Driver<PostgresOptions> = {
     table: tableFromEnv(env),
     logged: env.flag('POSTGRES_LOGGED') ?? env.role === 'session',
     ensureTable: env.choice('POSTGRES_ENSURE_TABLE', tableModes),
+    // Nobody's session is deleted to make room.
+    maxBytes: env.role === 'session' ? undefined : env.bytes('POSTGRES_MAX_BYTES'),
     maxConnections: env.integer('POSTGRES_MAX_CONNECTIONS', 1, 100),
     transactionPooling: env.flag('POSTGRES_TRANSACTION_POOLING'),
   }),

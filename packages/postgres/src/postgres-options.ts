@@ -43,6 +43,12 @@ export interface PostgresOptions {
   readonly ensureTable?: TableMode | undefined
   /** Largest value, in bytes. @default '16MiB' */
   readonly maxValueBytes?: ByteSize | undefined
+  /**
+   * How large the rows of the table may become, in bytes or as `'1GiB'`. Beyond it, the rows that were written longest ago
+   * are deleted, except those of locks and limits. Not for sessions. The table itself takes about half as much more.
+   * @default not limited
+   */
+  readonly maxBytes?: ByteSize | undefined
   /** How many connections the store opens at most, 1 to 100. All calls of a turn share a statement. @default 4 */
   readonly maxConnections?: number | undefined
   /** Deadline of a call, including the wait for a connection. A call waits at most as long for earlier calls of its key. @default '2s' */
@@ -70,6 +76,7 @@ const optionNames = {
   logged: true,
   ensureTable: true,
   maxValueBytes: true,
+  maxBytes: true,
   maxConnections: true,
   timeout: true,
   transactionPooling: true,
@@ -86,6 +93,7 @@ export interface ResolvedPostgresOptions {
   readonly logged: boolean
   readonly ensureTable: TableMode
   readonly maxValueBytes: number
+  readonly maxBytes: number | undefined
   readonly maxConnections: number
   readonly timeoutMs: number
   readonly transactionPooling: boolean
@@ -95,6 +103,9 @@ export interface ResolvedPostgresOptions {
 
 /** The server accepts values of up to 1 GB, and needs several times as much memory for a statement with one. */
 const largestValueBytes = 256 * 1024 * 1024
+
+/** Some steps of the sweep, which evicts. */
+const minTableBytes = 1024 * 1024
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones */
 export function resolveOptions(options: PostgresOptions): ResolvedPostgresOptions {
@@ -118,6 +129,10 @@ export function resolveOptions(options: PostgresOptions): ResolvedPostgresOption
       1,
       largestValueBytes,
     ),
+    maxBytes:
+      options.maxBytes === undefined
+        ? undefined
+        : checkBytes('postgres: maxBytes', options.maxBytes, minTableBytes),
     maxConnections: checkInteger('postgres: maxConnections', options.maxConnections ?? 4, 1, 100),
     timeoutMs: checkTimeout('postgres: timeout', options.timeout ?? '2s'),
     transactionPooling,

@@ -1,7 +1,7 @@
-import { ensureTable, postgres } from '@stowage/postgres'
+import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
 import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 
 let server: PostgresDatabase
 let admin: pg.Pool
@@ -25,8 +25,10 @@ afterAll(async () => {
 })
 
 /** A store that sweeps. */
-async function startSweep() {
-  const store = postgres({ url: server.url, timeout: '20s', sweepInterval: 50, maxConnections: 1 })
+async function startSweep(options: PostgresOptions = {}) {
+  const { url } = server
+  const own = { timeout: '20s', sweepInterval: 50, maxConnections: 1 } as const
+  const store = postgres({ url, ...own, ...options })
   cleanups.push(() => store.close())
   await store.set('alive', '1', 3_600_000)
   return store
@@ -79,4 +81,57 @@ test('one process at a time sweeps, and another continues when it has ended', as
   await stores[0]?.close()
   await insertExpired(10)
   await vi.waitFor(async () => expect(await countOf("key LIKE 'expired:%'")).toBe(0), patient)
+})
+
+describe('a table that is larger than maxBytes', () => {
+  const rows = 3_000
+
+  /** Rows of 300 bytes each, in several transactions. */
+  async function insertAlive(prefix: string): Promise<void> {
+    for (let part = 0; part < 10; part++) {
+      await admin.query(
+        `INSERT INTO ${table} SELECT $1 || $2 || ':' || n, repeat('v', 200), NULL, 'infinity'
+          FROM generate_series(1, $3::int) n`,
+        [prefix, `${part}`, rows / 10],
+      )
+    }
+  }
+
+  /** Waits until the table has been passed over several times: its state is written twice in each of two steps. */
+  async function untilPassedOver(): Promise<void> {
+    const versions = new Set<string>()
+    await vi.waitFor(
+      async () => {
+        const { rows } = await admin.query(`SELECT xmin FROM ${table} WHERE key = ''`)
+        versions.add(rows[0]?.xmin)
+        expect(versions.size).toBeGreaterThan(10)
+      },
+      { ...patient, interval: 1 },
+    )
+  }
+
+  test('loses what was written longest ago, and neither locks nor limits', async () => {
+    await admin.query(`INSERT INTO ${table} VALUES ('app:~lock:a', '1', NULL, 'infinity')`)
+    await insertAlive('old:')
+    await insertAlive('new:')
+    const maxBytes = 1_200_000
+    await startSweep({ maxBytes })
+    const maxRows = maxBytes / 300
+    await vi.waitFor(async () => expect(await countOf('true')).toBeLessThan(maxRows), patient)
+    await untilPassedOver()
+    const [oldRows, newRows] = [
+      await countOf("key LIKE 'old:%'"),
+      await countOf("key LIKE 'new:%'"),
+    ]
+    expect(newRows).toBeGreaterThan(rows * 0.6)
+    expect(oldRows).toBeLessThan(rows * 0.5)
+    expect(await countOf("key = 'app:~lock:a'")).toBe(1)
+  })
+
+  test('is left alone below it', async () => {
+    await insertAlive('old:')
+    await startSweep({ maxBytes: '2MiB' })
+    await untilPassedOver()
+    expect(await countOf("key LIKE 'old:%'")).toBe(rows)
+  })
 })

@@ -1,13 +1,22 @@
 import type { Executor } from '../connections/executor.ts'
 import { type Statement, statement } from '../connections/statement.ts'
+import { Eviction, type EvictionState } from './eviction.ts'
 
 /** Pages of the table that are read at once: 2 MiB. */
 const pagesPerStep = 256
 /** After a step, the sweep pauses for this many times as long: it is one percent of the load of a connection. */
 const pauseFactor = 99
+/** For a table that may be too large: ten percent. */
+const evictionPauseFactor = 9
 const minPauseMs = 20
 /** Another process continues if this one has not ended its step by then. */
 const leaseMs = 60_000
+
+/** What the next step needs to know. It is the value of the row with the empty key, as JSON. */
+interface SweepState extends EvictionState {
+  /** The next page. */
+  readonly page: number
+}
 
 /** The step of a process. */
 interface Step {
@@ -17,14 +26,14 @@ interface Step {
 }
 
 /**
- * The row with the empty key, which no item has, contains the next page. It expires when the next step is due: a process
+ * The row with the empty key, which no item has, contains the state. It expires when the next step is due: a process
  * that replaces it then makes the step. So one process at a time sweeps, by the clock of the server.
  */
 function stepOf(table: string): Step {
   const after = (ms: string) => `clock_timestamp() + ${ms}::float8 * interval '1 millisecond'`
   return {
     claim:
-      statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '0', ${after('$1')})
+      statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '{}', ${after('$1')})
       ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
       WHERE t.expires_at <= clock_timestamp() RETURNING t.value`),
     // A row that a call has locked is skipped: the sweep never waits for a lock.
@@ -47,6 +56,8 @@ function stepOf(table: string): Step {
 export interface SweepOptions {
   readonly quotedTable: string
   readonly sweepIntervalMs: number
+  /** The size of the rows from which others than expired ones are deleted. */
+  readonly maxBytes: number | undefined
 }
 
 /** Deletes expired rows in the background, once the store has written something. */
@@ -54,6 +65,7 @@ export class Sweep {
   readonly #executor: Executor
   readonly #options: SweepOptions
   readonly #step: Step
+  readonly #eviction: Eviction | undefined
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
   #isClosed = false
@@ -62,6 +74,8 @@ export class Sweep {
     this.#executor = executor
     this.#options = options
     this.#step = stepOf(options.quotedTable)
+    const { quotedTable, maxBytes } = options
+    if (maxBytes !== undefined) this.#eviction = new Eviction(executor, quotedTable, maxBytes)
   }
 
   /** Starts on the first call. The first step follows within an interval, at another time in each process. */
@@ -92,21 +106,36 @@ export class Sweep {
 
   /** Resolves to the time until the next step; `undefined` if another process sweeps. */
   async #makeStep(): Promise<number | undefined> {
-    const [state] = await this.#executor.run(this.#step.claim, [String(leaseMs)])
-    if (state === undefined) return undefined
-    const page = Number(state[0])
+    const [row] = await this.#executor.run(this.#step.claim, [String(leaseMs)])
+    if (row === undefined) return undefined
+    const before = JSON.parse(row[0] ?? '{}') as Partial<SweepState>
+    const { page = 0 } = before
     const startedAt = performance.now()
     const { quotedTable, sweepIntervalMs } = this.#options
     const nextPage = page + pagesPerStep
-    const [result] = await this.#executor.run(this.#step.sweep, [
-      `(${page},0)`,
-      `(${nextPage},0)`,
-      quotedTable,
-    ])
-    const isEnd = nextPage >= Number(result?.[1])
+    const range = [`(${page},0)`, `(${nextPage},0)`] as const
+    const [result] = await this.#executor.run(this.#step.sweep, [...range, quotedTable])
+    const pages = Number(result?.[1])
+    const isEnd = nextPage >= pages
+    const after = await this.#evict(range, before, isEnd ? pages : undefined)
     const tookMs = performance.now() - startedAt
-    const pauseMs = isEnd ? sweepIntervalMs : Math.max(minPauseMs, tookMs * pauseFactor)
-    await this.#executor.run(this.#step.release, [String(isEnd ? 0 : nextPage), String(pauseMs)])
+    const factor = (await this.#eviction?.isLarge()) ? evictionPauseFactor : pauseFactor
+    const paceMs = Math.max(minPauseMs, tookMs * factor)
+    const pauseMs = isEnd && after?.horizon === undefined ? sweepIntervalMs : paceMs
+    const state = JSON.stringify({ page: isEnd ? 0 : nextPage, ...after })
+    await this.#executor.run(this.#step.release, [state, String(pauseMs)])
     return pauseMs
+  }
+
+  /** @param pages of the table, if this step ends a pass */
+  async #evict(
+    range: readonly [string, string],
+    before: Partial<SweepState>,
+    pages: number | undefined,
+  ): Promise<EvictionState | undefined> {
+    const state = await this.#eviction?.step(range, before)
+    return pages === undefined || state === undefined
+      ? state
+      : this.#eviction?.nextPass(state, pages)
   }
 }
