@@ -1,11 +1,12 @@
 import { Cache, channels, type ErrorEvent, failover } from '@stowage/core'
 import { Chaos, ManualClock, ReferenceStore, type StoredItem, withChaos } from '@stowage/testing'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 const errors: ErrorEvent[] = []
 const onError = (event: unknown) => void errors.push(event as ErrorEvent)
-channels.error.subscribe(onError)
+beforeEach(() => channels.error.subscribe(onError))
 afterEach(() => {
+  channels.error.unsubscribe(onError)
   errors.length = 0
 })
 

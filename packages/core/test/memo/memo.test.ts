@@ -30,6 +30,7 @@ describe('within a scope, the contract holds but for expiry and other stores', (
     'stale values',
     'remember',
     'leases',
+    'changes',
   ])
   const clock = new ManualClock()
   for (const { name, group, run } of conformance) {
