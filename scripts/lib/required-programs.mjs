@@ -25,6 +25,13 @@ const programs = [
     isInstalled: hasPostgres,
     prepare: forbidMainCluster,
   },
+  // Debian installs it where only root finds it.
+  {
+    command: 'pgbouncer',
+    apt: 'pgbouncer',
+    brew: 'pgbouncer',
+    isInstalled: (command) => isOnPath(command) || existsSync('/usr/sbin/pgbouncer'),
+  },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   // With promtool, which checks metrics and alert rules.
   { command: 'prometheus', apt: 'prometheus', brew: 'prometheus', isOfFullTier: true },

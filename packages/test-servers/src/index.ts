@@ -12,6 +12,7 @@ export {
   startMemcached,
 } from './memcached-server.ts'
 export { freePort } from './ports.ts'
+export { type PgBouncer, type PgBouncerOptions, startPgBouncer } from './postgres/pgbouncer.ts'
 export {
   type PostgresServer,
   type PostgresServerOptions,

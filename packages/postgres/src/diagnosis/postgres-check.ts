@@ -21,7 +21,8 @@ const read = (text: string) => statement(text, { isRead: true })
 const describeServer =
   read(`SELECT current_setting('server_version'), current_setting('server_version_num'),
   pg_is_in_recovery(), current_setting('max_connections'), current_setting('synchronous_commit'),
-  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), extract(epoch FROM clock_timestamp()) * 1000`)
+  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), extract(epoch FROM clock_timestamp()) * 1000,
+  current_setting('statement_timeout')`)
 
 const describePrivileges =
   read(`SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
@@ -84,7 +85,8 @@ async function checkServer({ address, executor, options, holdsSessions }: Subjec
     times.push(performance.now() - startedAt)
   }
   const latencyMs = times.sort((a, b) => a - b)[requests >> 1]
-  const [version, versionNumber, isStandby, maxConnections, commit, connections, time] = row
+  const [version, versionNumber, isStandby, maxConnections, commit, connections, time, timeout] =
+    row
   const findings: Finding[] = []
   const report = (code: string, severity: Finding['severity'], problem: string, remedy: string) =>
     findings.push({ code, severity, subject: address, problem, remedy })
@@ -105,6 +107,12 @@ async function checkServer({ address, executor, options, holdsSessions }: Subjec
     const problem = 'synchronous_commit is off: a crash loses sessions that were acknowledged.'
     const remedy = 'ALTER ROLE <role> SET synchronous_commit = on'
     report('postgres-synchronous-commit', 'warning', problem, remedy)
+  }
+  if (options.transactionPooling && timeout === '0') {
+    const problem =
+      'The role has no statement_timeout: the server goes on when a call has given up.'
+    const remedy = `ALTER ROLE <role> SET statement_timeout = '${options.timeoutMs}ms'`
+    report('postgres-statement-timeout', 'warning', problem, remedy)
   }
   findings.push(...[clockSkewFinding(address, Number(time), latencyMs ?? 0) ?? []].flat())
   const facts = { version: version ?? '', role: isStandby === 't' ? 'standby' : 'primary' }

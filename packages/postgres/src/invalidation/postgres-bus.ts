@@ -42,7 +42,7 @@ export interface PostgresBusOptions
  * or writes of other programs, unless those send messages too: `NOTIFY stowage_invalidate, '{"keys":["app:user:7"]}'`. Any
  * other text means "anything".
  *
- * It needs the address of the server itself: a pooler such as PgBouncer gives connections to other clients, so that
+ * It needs the address of the server itself: a pooler in transaction mode gives the connection to other clients, so that
  * messages do not arrive. `subscribe` then rejects.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
@@ -78,11 +78,12 @@ export class PostgresBus implements InvalidationBus, TransactionalBus {
     checkBusOptions(options)
     const { url, password, ssl, channel = 'stowage_invalidate' } = options
     const timeoutMs = checkTimeout('postgres bus: timeout', options.timeout ?? '2s')
-    const settings = { url, password, ssl, timeoutMs, transactionPooling: false }
+    // Without settings of the session, which PgBouncer refuses: in its session mode, messages arrive.
+    const settings = { url, password, ssl, timeoutMs, transactionPooling: true }
     this.#channel = channel
     this.#timeoutMs = timeoutMs
     const ownPool = createPool({ ...settings, maxConnections: 1 })
-    this.#publisher = new Executor({ pool: ownPool, ownPool, timeoutMs, preparedStatements: true })
+    this.#publisher = new Executor({ pool: ownPool, ownPool, timeoutMs, preparedStatements: false })
     this.#subscription = new ListeningConnection({
       settings,
       channel,
