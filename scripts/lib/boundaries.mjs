@@ -22,7 +22,7 @@ const packages = {
   msgpack: ['core'],
   telemetry: ['core'],
   drivers: ['core', 'memory', 'redis', 'memcached', 'dynamodb', 'lmdb', 'postgres'],
-  cli: ['core', 'drivers', 'sessions', 'dynamodb', 'testing'],
+  cli: ['core', 'drivers', 'sessions', 'dynamodb', 'postgres', 'testing'],
   testing: ['core'],
   scenarios: ['core', 'sessions', 'testing'],
   'test-servers': [],

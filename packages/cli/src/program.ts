@@ -59,14 +59,17 @@ function addClear(program: Command, output: Output, run: Runner): void {
 }
 
 const tableActions = {
-  create: 'create the table, and enable its TTL',
+  create: 'create the table, and on DynamoDB enable its TTL',
   describe: 'print the state of the table, and what is wrong with it',
-  terraform: 'print a Terraform resource for the table',
-  cloudformation: 'print a CloudFormation template with the table',
+  terraform: 'print a Terraform resource for the table of DynamoDB',
+  cloudformation: 'print a CloudFormation template with the table of DynamoDB',
+  sql: 'print the SQL statement that creates the table of PostgreSQL',
 } as const
 
 function addTable(program: Command, output: Output, run: Runner): void {
-  const table = program.command('table').description('create and describe the DynamoDB tables')
+  const table = program
+    .command('table')
+    .description('create and describe the tables of DynamoDB and PostgreSQL')
   for (const action of Object.keys(tableActions) as (keyof typeof tableActions)[]) {
     sourceOptions(table.command(action), { config: false })
       .description(tableActions[action])

@@ -9,6 +9,7 @@ import {
   type MemcachedServer,
   type RedisServer,
   sharedDynamoDB,
+  sharedPostgres,
   startMemcached,
   startRedis,
 } from '@stowage/test-servers'
@@ -248,6 +249,26 @@ describe('table', () => {
     expect([described.code, parsed(described).facts.ttl]).toEqual([0, 'on expires_at'])
   })
 
+  test('creates and describes a table of PostgreSQL, and prints its statement', async () => {
+    const { url, stop } = await sharedPostgres()
+    const env = { SESSION_DRIVER: 'postgres', DATABASE_URL: url }
+    const run = (action: string) =>
+      folder.run(['table', action, '--role', 'session', '--json'], env)
+    const missing = await run('describe')
+    expect([missing.code, parsed(missing).table]).toEqual([1, 'stowage_sessions'])
+    expect(parsed(missing).findings).toMatchObject([{ code: 'postgres-table' }])
+    expect((await run('create')).code).toBe(0)
+    const described = await run('describe')
+    expect([described.code, parsed(described).findings]).toEqual([0, []])
+    const statement = 'CREATE TABLE IF NOT EXISTS "stowage_sessions"'
+    expect(parsed(await run('sql')).text).toContain(statement)
+    expect(await run('terraform')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('table sql'),
+    })
+    await stop()
+  })
+
   test('reads the variables that are set for the role only', async () => {
     const { DYNAMODB_ENDPOINT, AWS_REGION: region, ...credentials } = dynamodb.env
     for (const role of ['session', 'cache']) {
@@ -303,6 +324,25 @@ describe('sessions', () => {
     const variables = { ...others, SESSION_SECRET: `a new secret of the cookies,${indexSecret}` }
     const { stdout } = await folder.run(['sessions', 'list', '--user', '7', '--json'], variables)
     expect(JSON.parse(stdout).sessions).toHaveLength(2)
+  })
+
+  test('in PostgreSQL are listed and revoked', async () => {
+    const { url, stop } = await sharedPostgres()
+    const { SESSION_INDEX_SECRET } = env
+    const variables = { SESSION_DRIVER: 'postgres', DATABASE_URL: url, SESSION_INDEX_SECRET }
+    const creating = { POSTGRES_ENSURE_TABLE: 'create' }
+    const configured = await cachesFromEnv({ ...variables, ...creating }, standardDrivers())
+    const index = (session: Record<string, unknown>) => session.userId as number
+    const own = new Sessions({ cache: configured.use('session'), index, indexSecret })
+    for (const [id, userId] of [...sessionIds.map((id) => [id, 7] as const), ['grace', 8] as const])
+      await own.create(`${id}-in-postgres`, { userId })
+    const list = await folder.run(['sessions', 'list', '--user', '7', '--json'], variables)
+    expect(parsed(list).sessions).toHaveLength(2)
+    const revoke = ['sessions', 'revoke', '--user', '7', '--yes', '--json']
+    expect(parsed(await folder.run(revoke, variables)).ended).toBe(2)
+    expect([await own.of(7), (await own.of(8)).length]).toEqual([[], 1])
+    await configured.close()
+    await stop()
   })
 
   test('are listed without ids and values, and revoked', async () => {

@@ -72,6 +72,19 @@ test('the error names the option that is missing', async () => {
   await expect(Promise.all(calls)).rejects.toMatchObject(config)
 })
 
+test('in session mode, statements may be prepared, and messages of a bus arrive', async () => {
+  const inSessions = await startPgBouncer({ url: database.url, poolMode: 'session', poolSize: 8 })
+  cleanups.push(() => inSessions.stop())
+  const { url } = inSessions
+  const store = openStore({ ...pooled, url, preparedStatements: true })
+  await store.set('k', 'session')
+  expect(await store.get('k')).toBe('session')
+  const bus = postgresBus({ url, timeout: '20s' })
+  cleanups.push(() => bus.close())
+  await bus.subscribe(() => {})
+  expect(bus.connected).toBe(true)
+})
+
 test('a bus rejects to subscribe, because messages do not pass', async () => {
   const bus = postgresBus({ url: pooler.url, timeout: '2s' })
   cleanups.push(() => bus.close())
