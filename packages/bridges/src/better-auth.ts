@@ -6,8 +6,9 @@
  * their `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { conflict, retryOnConflict, toText, viewAsIs } from '@stowage/core/driver'
+import { conflict, retryOnConflict, viewAsIs } from '@stowage/core/driver'
 import { checkCache } from './check-cache.ts'
+import { textOf } from './text-of.ts'
 
 /** Stored in place of a session that was revoked. Not JSON, as all values of better-auth are. */
 const revoked = '-'
@@ -81,8 +82,4 @@ function isSession(key: string, value: string): boolean {
 function returned(value: unknown): string | null {
   const text = textOf(value)
   return text === undefined || text === revoked ? null : text
-}
-
-function textOf(value: unknown): string | undefined {
-  return value instanceof Uint8Array ? toText(value) : (value as string | undefined)
 }

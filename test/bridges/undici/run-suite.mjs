@@ -1,0 +1,41 @@
+// Runs the tests of https://cache-tests.fyi with the fetch of undici, whose interceptor stores responses in the store that an
+// argument names. Prints the outcome of each test as JSON. The suite keeps its results in the module, so that each run needs
+// a process of its own.
+import { createServer } from 'node:http'
+import { undiciCacheStore } from '@stowage/bridges/undici'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { redis } from '@stowage/redis'
+import { getResults, runTests } from 'http-cache-tests/client/runner.mjs'
+import handleConfig from 'http-cache-tests/server/handle-config.mjs'
+import handleState from 'http-cache-tests/server/handle-state.mjs'
+import handleTest from 'http-cache-tests/server/handle-test.mjs'
+import suites from 'http-cache-tests/tests/index.mjs'
+import { Agent, cacheStores, fetch, interceptors, setGlobalDispatcher } from 'undici'
+
+const [, , name, url] = process.argv
+const stores = {
+  undici: () => new cacheStores.MemoryCacheStore(),
+  memory: () => undiciCacheStore(new Cache(memory())),
+  redis: () => undiciCacheStore(new Cache(redis({ url, timeout: '20s' }), { prefix: 'suite:' })),
+}
+const handlers = { config: handleConfig, state: handleState, test: handleTest }
+const store = stores[name]()
+setGlobalDispatcher(new Agent().compose(interceptors.cache({ store, methods: ['GET', 'HEAD'] })))
+
+// The suite reports what it does to the console.
+console.log = () => {}
+console.error = () => {}
+const server = createServer((request, response) => {
+  const [, handler, ...segments] = request.url.split('?')[0].split('/')
+  handlers[handler](segments, request, response)
+})
+server.listen(0, '127.0.0.1', async () => {
+  await runTests(suites, fetch, false, `http://127.0.0.1:${server.address().port}`)
+  const results = getResults()
+  const required = suites
+    .flatMap(({ tests }) => tests)
+    .filter(({ id, kind = 'required' }) => kind === 'required' && id in results)
+    .map(({ id }) => [id, results[id] === true])
+  process.stdout.write(JSON.stringify(Object.fromEntries(required)), () => process.exit())
+})
