@@ -7,6 +7,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { orMiss } from './or-miss.ts'
 import { textOf } from './text-of.ts'
 
@@ -27,6 +28,7 @@ export interface ApolloCache {
  * await queries.set('apq:1', '{ me }', { ttl: 300 })
  */
 export function apolloCache(cache: Cache): ApolloCache {
+  checkCache('apolloCache', cache)
   const texts = viewAsIs(cache, 'text')
   return {
     get: (key) => orMiss(cache, key, async () => textOf(await texts.get(key))),

@@ -7,6 +7,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { textOf } from './text-of.ts'
 
 interface BentoConfig {
@@ -40,6 +41,7 @@ export function bentoDriver(cache: Cache): {
   options: BentoConfig
   factory: (config: BentoConfig) => BentoDriver
 } {
+  checkCache('bentoDriver', cache)
   return {
     options: {},
     factory: ({ prefix }) => driverOver(prefix ? cache.namespace(prefix) : cache),

@@ -7,6 +7,7 @@
  * call is allowed: the plugin compares. Failures are passed on as their `CacheError`; with `skipOnError`, requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
+import { checkCache } from './check-cache.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40
@@ -47,6 +48,7 @@ export function fastifyRateLimitStore(
 ): new (
   options: object,
 ) => FastifyRateLimitStore {
+  checkCache('fastifyRateLimitStore', cache)
   return class extends FastifyRateLimitStore {
     constructor(options: object) {
       super(cache, name, options)

@@ -7,10 +7,10 @@
  * is over. For entries that never expire, pass `Infinity`. `disconnect` does not close the cache. A failed read is a
  * miss, and an event of the channel `stowage:error`; `set`, `delete` and `clear` reject with the `CacheError`.
  */
-import { type Cache, channels } from '@stowage/core'
-import { publishError } from '@stowage/core/driver'
+import type { Cache } from '@stowage/core'
 import { checkCache } from './check-cache.ts'
-import { groupByTtl } from './group-by-ttl.ts'
+import { orMiss } from './or-miss.ts'
+import { setByTtl } from './set-by-ttl.ts'
 
 /** What is stored, so that `ttl()` and `refreshThreshold` know when a value expires. In epoch milliseconds. */
 interface Stored {
@@ -49,22 +49,14 @@ export class NestStore {
 
   /** @param options with `raw`, resolves to the value and when it expires */
   async get<T>(key: string, options?: Raw): Promise<T | undefined> {
-    try {
-      return this.#valueOf<T>(await this.#cache.get<Stored>(key), options)
-    } catch (error) {
-      this.#publish(error, key)
-      return undefined
-    }
+    const stored = await orMiss(this.#cache, key, () => this.#cache.get<Stored>(key))
+    return this.#valueOf<T>(stored, options)
   }
 
   async getMany<T>(keys: string[], options?: Raw): Promise<(T | undefined)[]> {
-    try {
-      const stored = await this.#cache.getMany<Stored>(keys)
-      return stored.map((each) => this.#valueOf<T>(each, options))
-    } catch (error) {
-      this.#publish(error, keys[0] ?? '')
-      return keys.map(() => undefined)
-    }
+    const read = () => this.#cache.getMany<Stored>(keys)
+    const stored = await orMiss(this.#cache, keys[0] ?? '', read)
+    return keys.map((_, index) => this.#valueOf<T>(stored?.[index], options))
   }
 
   async has(key: string): Promise<boolean> {
@@ -80,12 +72,10 @@ export class NestStore {
   async setMany(
     entries: { key: string; value: unknown; ttl?: number | undefined }[],
   ): Promise<never> {
-    const groups = groupByTtl(entries, ({ ttl }) => ttl)
-    const writes = [...groups].map(([ttl, group]) => {
-      const pairs = group.map(({ key, value }) => [key, this.#stored(value, ttl)] as const)
-      return this.#cache.setMany(pairs, { ttl })
-    })
-    await Promise.all(writes)
+    await setByTtl(
+      this.#cache,
+      entries.map(({ key, value, ttl }) => [key, this.#stored(value, ttl), ttl]),
+    )
     // Keyv returns the outcomes, although its types say otherwise.
     return entries.map(() => true) as never
   }
@@ -116,12 +106,5 @@ export class NestStore {
   #valueOf<T>(stored: Stored | undefined, options: Raw | undefined): T | undefined {
     if (stored?.value === undefined) return undefined
     return (options?.raw ? stored : stored.value) as T
-  }
-
-  /** The cache has published the failure. Without subscribers, an outage is a warning of the process. */
-  #publish(error: unknown, key: string): void {
-    if (channels.error.hasSubscribers) return
-    const { name, driver } = this.#cache
-    publishError({ cache: name, store: driver, key }, error)
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { orMiss } from './or-miss.ts'
 
 /** What ocache calls. */
@@ -27,6 +28,7 @@ export interface BlobBackend {
  * console.log(await priceOf('7'))
  */
 export function blobBackend(cache: Cache): BlobBackend {
+  checkCache('blobBackend', cache)
   const bytes = viewAsIs(cache, 'bytes')
   return {
     maxEntryBytes: cache.limits.valueBytes,

@@ -8,6 +8,7 @@
  * resolves to `null`.
  */
 import type { Cache } from '@stowage/core'
+import { checkCache } from './check-cache.ts'
 
 type Callback<T> = (error: Error | null, result?: T) => void
 
@@ -26,6 +27,7 @@ const strong = { consistency: 'strong' } as const
  * await limiter.consume('ada')
  */
 export function rateLimiterClient(cache: Cache): RateLimiterClient {
+  checkCache('rateLimiterClient', cache)
   return new RateLimiterClient(cache.namespace('rate-limiter-flexible'))
 }
 

@@ -9,6 +9,7 @@
 import { Writable } from 'node:stream'
 import { type Cache, CacheError } from '@stowage/core'
 import { KeyOrder, publishError, viewAsIs } from '@stowage/core/driver'
+import { checkCache } from './check-cache.ts'
 import { orMiss } from './or-miss.ts'
 import {
   decode,
@@ -55,6 +56,7 @@ export function undiciCacheStore(
   cache: Cache,
   { maxBytes = defaultMaxBytes }: UndiciStoreOptions = {},
 ): UndiciCacheStore {
+  checkCache('undiciCacheStore', cache)
   return new Store(cache, Math.min(maxBytes, cache.limits.valueBytes - maxHeadBytes))
 }
 
