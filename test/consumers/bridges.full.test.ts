@@ -19,7 +19,7 @@ const packages = new PackageSet()
 const text = readFileSync(join(root, 'docs/bridges.md'), 'utf8')
 /** The first block of each section that shows how to use it. */
 const blocks = [
-  ...text.matchAll(/^## (.+)\n(?:(?!^## )[^])*?^### Use\n[^]*?^```ts\n([^]*?)^```/gm),
+  ...text.matchAll(/^## (.+)\n(?:(?!^## )[\s\S])*?^### Use\n[\s\S]*?^```ts\n([\s\S]*?)^```/gm),
 ].map(([, name = '', code = ''], index) => ({ name, code, file: `bridges/block-${index}` }))
 /** Sections whose libraries are ES modules only. */
 const esmOnly = [

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import {
   type AuditEvent,
   type AuditOptions,
+  type AuditReport,
   Cache,
   CacheError,
   type CacheOptions,
@@ -12,6 +13,7 @@ import {
   compressed,
   failover,
   json,
+  type ReadOptions,
   structured,
 } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
@@ -217,7 +219,7 @@ describe('an audit', () => {
       await users.getMany(['2'])
       await passTime(clock, second)
     }
-    const { groups } = cache.audit?.report() ?? { groups: {} }
+    const groups: AuditReport['groups'] = cache.audit?.report().groups ?? {}
     expect(groups.a?.sampled).toBe(1) // The other key of the call came within 1 ms.
     expect(groups.user?.sampled).toBe(2)
     const shared = wrapStore(memory({ clock }), (_, call) => call())
