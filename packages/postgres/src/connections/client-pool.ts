@@ -73,9 +73,18 @@ export function createPool(settings: PoolSettings): OwnPool {
   }
 }
 
+/** The part of a client of `pg` that listens to a channel: the types of `pg` are not installed with this package. */
+export interface ListeningClient {
+  connect(): Promise<unknown>
+  query(text: string): Promise<unknown>
+  on(event: 'error' | 'end', listener: () => void): unknown
+  on(event: 'notification', listener: (message: { payload?: string }) => void): unknown
+  end(): Promise<void>
+}
+
 /** Creates a client, which connects with `connect()`. */
-export function createClient(settings: ConnectionSettings): pg.Client {
-  return new pg.Client(clientConfig(settings))
+export function createClient(settings: ConnectionSettings): ListeningClient {
+  return new pg.Client(clientConfig(settings)) as ListeningClient
 }
 
 function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
@@ -122,8 +131,8 @@ function parameterOf(url: string, name: string): string | undefined {
 }
 
 /** Closes the connection of a client, also to a server that does not reply. */
-export function destroyClient(client: pg.ClientBase): void {
-  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } }
+export function destroyClient(client: object): void {
+  const { connection } = client as { connection?: { stream?: { destroy(): void } } }
   connection?.stream?.destroy()
 }
 

@@ -1,6 +1,10 @@
 import { answerWithin, DeadlineError } from '@stowage/core/driver'
-import type pg from 'pg'
-import { type ConnectionSettings, createClient, destroyClient } from '../connections/client-pool.ts'
+import {
+  type ConnectionSettings,
+  createClient,
+  destroyClient,
+  type ListeningClient,
+} from '../connections/client-pool.ts'
 
 /** A dead connection looks like one without messages, so that a statement is sent at this interval. */
 const heartbeatMs = 1_000
@@ -21,10 +25,10 @@ export interface ListeningOptions {
 export class ListeningConnection {
   readonly #options: ListeningOptions
   /** The client that listens. */
-  #client: pg.Client | undefined
+  #client: ListeningClient | undefined
   #attempt: Promise<void> | undefined
   /** The client of the attempt. */
-  #connecting: pg.Client | undefined
+  #connecting: ListeningClient | undefined
   #heartbeat: NodeJS.Timeout | undefined
   #reconnect: NodeJS.Timeout | undefined
   #hasListened = false
@@ -86,13 +90,13 @@ export class ListeningConnection {
     this.#options.onStateChange()
   }
 
-  async #listen(client: pg.Client): Promise<void> {
+  async #listen(client: ListeningClient): Promise<void> {
     await client.connect()
     await client.query(`LISTEN "${this.#options.channel}"`)
     await this.#options.confirm()
   }
 
-  #beat(client: pg.Client): void {
+  #beat(client: ListeningClient): void {
     this.#within(client.query('SELECT 1')).catch(() => this.#lose(client))
   }
 
@@ -100,7 +104,7 @@ export class ListeningConnection {
     return answerWithin(this.#options.settings.timeoutMs, work, () => new DeadlineError())
   }
 
-  #lose(client: pg.Client): void {
+  #lose(client: ListeningClient): void {
     destroyClient(client)
     if (client !== this.#client) return
     clearInterval(this.#heartbeat)
