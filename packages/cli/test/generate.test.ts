@@ -28,7 +28,7 @@ test('bash completes commands, their options and nested commands', async () => {
     return execFileSync('bash', ['-c', command], { encoding: 'utf8' }).trim()
   }
   expect(complete('do')).toBe('doctor')
-  expect(complete('table', '')).toBe('create describe terraform cloudformation')
+  expect(complete('table', '')).toBe('create describe terraform cloudformation sql')
   expect(complete('table', 'create', '--r')).toBe('--role')
   expect(complete('doctor', '--env-file', 'table', '--s')).toBe('--strict')
 })
