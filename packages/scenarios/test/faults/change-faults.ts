@@ -33,6 +33,7 @@ export const changeFaults: readonly PlantedFault[] = [
   {
     name: 'the end of a change removes the mark without comparing it',
     scenario: changing,
+    firstSeed: 800,
     changes: [
       [
         'index.js',
