@@ -7,9 +7,9 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { orMiss } from './or-miss.ts'
-import { textOf } from './text-of.ts'
+import { checkCache } from './support/check-cache.ts'
+import { orMiss } from './support/or-miss.ts'
+import { textOf } from './support/text-of.ts'
 
 /** What Apollo calls. */
 export interface ApolloCache {

@@ -7,8 +7,8 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { textOf } from './text-of.ts'
+import { checkCache } from './support/check-cache.ts'
+import { textOf } from './support/text-of.ts'
 
 interface BentoConfig {
   /** That of the `BentoCache`, or of one of its stores. */

@@ -7,8 +7,8 @@
  */
 import type { Cache } from '@stowage/core'
 import { conflict, retryOnConflict, viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { textOf } from './text-of.ts'
+import { checkCache } from './support/check-cache.ts'
+import { textOf } from './support/text-of.ts'
 
 /** Stored in place of a session that was revoked. Not JSON, as all values of better-auth are. */
 const revoked = '-'

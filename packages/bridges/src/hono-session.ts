@@ -7,7 +7,7 @@
  */
 import { publishError } from '@stowage/core/driver'
 import { sessionKey } from '@stowage/sessions'
-import { type AnySessions, put, read, save } from './session-fields.ts'
+import { type AnySessions, put, read, save } from './support/session-fields.ts'
 
 /** What the library calls. */
 export interface HonoSessionStorage<T> {

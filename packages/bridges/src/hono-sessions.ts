@@ -5,7 +5,7 @@
  * requests without a session, for each of which the library stores one: bound them with `index` and `maxAnonymous` of
  * `Sessions`. A session without an expiry has the lifetime of `Sessions`. Failures reject with their `CacheError`.
  */
-import { type AnySessions, type OtherSession, put, read, save } from './session-fields.ts'
+import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 /** A value of the application, and whether its first read deletes it. */
 interface Entry {

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
 import type { Cache } from '@stowage/core'
 import { canListKeys, viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { setByTtl } from './set-by-ttl.ts'
-import { textOf } from './text-of.ts'
+import { checkCache } from './support/check-cache.ts'
+import { setByTtl } from './support/set-by-ttl.ts'
+import { textOf } from './support/text-of.ts'
 
 /** Entries that are read together by an iterator. */
 const pageSize = 100

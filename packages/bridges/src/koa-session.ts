@@ -5,7 +5,7 @@
  * session without a lifetime (`maxAge: 'session'`) has that of `Sessions`. Failures reject with their `CacheError`, so that
  * the request fails before its response is sent.
  */
-import { type AnySessions, type OtherSession, put, read, save } from './session-fields.ts'
+import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 /** The library keeps sessions this much longer than their cookies, in milliseconds. */
 const longerThanCookie = 10_000

@@ -8,9 +8,9 @@
  * miss, and an event of the channel `stowage:error`; `set`, `delete` and `clear` reject with the `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { checkCache } from './check-cache.ts'
-import { orMiss } from './or-miss.ts'
-import { setByTtl } from './set-by-ttl.ts'
+import { checkCache } from './support/check-cache.ts'
+import { orMiss } from './support/or-miss.ts'
+import { setByTtl } from './support/set-by-ttl.ts'
 
 /** What is stored, so that `ttl()` and `refreshThreshold` know when a value expires. In epoch milliseconds. */
 interface Stored {

@@ -6,8 +6,8 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { orMiss } from './or-miss.ts'
+import { checkCache } from './support/check-cache.ts'
+import { orMiss } from './support/or-miss.ts'
 
 /** What ocache calls. */
 export interface BlobBackend {

@@ -5,7 +5,7 @@
  * replaces them. Failures reject with their `CacheError`, so that the request fails.
  */
 import { randomBytes } from 'node:crypto'
-import { type AnySessions, type OtherSession, put, read, save } from './session-fields.ts'
+import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 type Data = Record<string, unknown>
 

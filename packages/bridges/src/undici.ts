@@ -9,8 +9,8 @@
 import { Writable } from 'node:stream'
 import { type Cache, CacheError } from '@stowage/core'
 import { KeyOrder, publishError, viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { orMiss } from './or-miss.ts'
+import { checkCache } from './support/check-cache.ts'
+import { orMiss } from './support/or-miss.ts'
 import {
   decode,
   encode,

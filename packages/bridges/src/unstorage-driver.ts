@@ -1,8 +1,8 @@
 import type { Cache } from '@stowage/core'
 import { canListKeys, viewAsIs } from '@stowage/core/driver'
-import { checkCache } from './check-cache.ts'
-import { setByTtl } from './set-by-ttl.ts'
-import { textOf } from './text-of.ts'
+import { checkCache } from './support/check-cache.ts'
+import { setByTtl } from './support/set-by-ttl.ts'
+import { textOf } from './support/text-of.ts'
 
 interface TtlOptions {
   /** In seconds. */
