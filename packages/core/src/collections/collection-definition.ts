@@ -22,6 +22,8 @@ export interface CollectionDefinition<Id, Stored, Value> {
   readonly staleIfError?: Duration | undefined
   /** Tags of each value. See `invalidateTags`. @default none */
   readonly tags?: readonly string[] | undefined
+  /** `false` if `load` must not be called for an audit of the cache, see `RememberOptions`. @default true */
+  readonly audit?: boolean | undefined
   /**
    * Whether `set` and `delete` mark the key while `save` or `remove` runs, as `cache.changing` does: no read that begins after
    * the save returns an older value, even if this process ends before it has written the new one. Costs one more round trip
@@ -59,6 +61,7 @@ const names: Readonly<Record<keyof CollectionDefinition<unknown, unknown, unknow
   staleWhileRevalidate: true,
   staleIfError: true,
   tags: true,
+  audit: true,
   exact: true,
   version: true,
   schema: true,

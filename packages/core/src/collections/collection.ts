@@ -51,7 +51,7 @@ export class Collection<Id, Stored, Value> {
     cache: CollectionTarget,
     { writes, exact }: CollectionWrites,
   ) {
-    const { version, ttl, staleWhileRevalidate, staleIfError, tags } = definition
+    const { version, ttl, staleWhileRevalidate, staleIfError, tags, audit } = definition
     this.name = name
     this.#definition = checkDefinition(name, definition)
     this.#cache = cache
@@ -59,7 +59,7 @@ export class Collection<Id, Stored, Value> {
     this.#exact = exact
     this.#check = new ValueCheck(name, definition, (key) => writes.publishCorrupt(key))
     this.#prefix = namespacePrefix(name) + (version === undefined ? '' : `v${version}:`)
-    this.#options = { ttl, staleWhileRevalidate, staleIfError, tags }
+    this.#options = { ttl, staleWhileRevalidate, staleIfError, tags, audit }
   }
 
   /** The key of a value, for the methods of the cache. */
