@@ -313,6 +313,7 @@ const folders = {
       'storage',
     ],
   },
+  bridges: { support: [] },
   telemetry: {
     collector: [],
     exposition: ['collector'],

@@ -39,7 +39,7 @@ test.each<[string, string, (cache: Cache) => Promise<unknown>]>([
   expect(events).toMatchObject([{ cache: 'pages', operation, isRejected: true, error: rejected }])
 })
 
-test('a lock or a slot that others hold is no failure', async () => {
+test('a lock that another owner holds is not published as a failure', async () => {
   const cache = new Cache(memory())
   const events = await eventsDuring('stowage:error', () =>
     cache.lock('l').run(async () => {

@@ -38,7 +38,8 @@ export type TransactionCache = Pick<
 
 /**
  * Returns a cache whose calls are part of a transaction of the application: others see them exactly when it commits, and
- * never if it is rolled back. Near caches with a `postgresBus` are told at the commit, also that of this process.
+ * never if it is rolled back. The commit also notifies the near caches that use a `postgresBus`, including that of this
+ * process.
  *
  * Values that are loaded while the transaction changes the data are not stored: `remember` waits for its end to load a key
  * that was deleted, and of a value that it has begun to load, it stores nothing. For a value whose tags become known during

@@ -99,7 +99,7 @@ function isNear({ entry, row }: RowRead, { id }: Commit, { history, log, traits 
   return entry.invokedAt <= markedAt + bound + slackMs
 }
 
-/** For a while after a clear, other processes read the generation before it, in which there are no marks. */
+/** After a clear, other processes read the previous generation for a short time. It contains no marks. */
 function isBeforeClear({ entry }: RowRead, { history, traits }: Evidence): boolean {
   if (traits.scan) return false
   return history.entries.some(
