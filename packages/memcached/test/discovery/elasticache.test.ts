@@ -129,7 +129,9 @@ test('nodes that remain keep their connection when a node is added', async () =>
   )) as [FaultProxy, FaultProxy]
   const nodes = proxies.map(({ port }, index) => namedNode(`n${index}`, `127.0.0.1:${port}`))
   const { endpoint, address } = await startEndpoint(nodes)
-  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms' })
+  // A call that misses its deadline closes its connection.
+  const timeout = '1m'
+  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms', timeout })
   const keys = Array.from({ length: 100 }, (_, index) => `stay:${index}`)
   await store.setMany(keys.map((key) => [key, key] as const))
   for (const proxy of proxies) proxy.refuse(true)

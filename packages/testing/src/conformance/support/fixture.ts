@@ -210,7 +210,7 @@ export class Fixture {
   /**
    * Asserts that an item, which `write` stores with `ttl`, expires before another one whose ttl is `factor` times as long. On
    * a real clock a late look does not show an expiry that is too late: if both items are missing by then, it measures again
-   * with a longer ttl.
+   * with a longer ttl. So it does once if the item outlives the other one: the clocks of two nodes may differ.
    */
   readonly expiresBefore = async (
     factor: number,
@@ -226,7 +226,9 @@ export class Fixture {
       }, times)
       if (this.exact) await this.wait(this.roundedTtl(ttl))
       else await this.#untilOneMissing([later, key], ttl)
-      assert.equal((await this.#readStrongly([key])).length, 0, rule)
+      const remaining = (await this.#readStrongly([key])).length
+      if (remaining > 0 && !this.exact && times === 4) continue
+      assert.equal(remaining, 0, rule)
       if (this.exact || (await this.#readStrongly([later])).length > 0) return
     }
   }
