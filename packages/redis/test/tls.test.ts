@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import tls from 'node:tls'
 import { Cache } from '@stowage/core'
 import { checkBackend } from '@stowage/core/tools'
 import { redis } from '@stowage/redis'
@@ -54,6 +55,18 @@ test('an untrusted certificate is rejected', async () => {
   expect(findings).toMatchObject([
     { code: 'unreachable', remedy: expect.stringContaining('NODE_EXTRA_CA_CERTS') },
   ])
+  await store.close()
+})
+
+test('an alert that arrives after a certificate was rejected does not end the process', async () => {
+  const connect = vi.spyOn(tls, 'connect')
+  const store = redis({ url: url() })
+  await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  const sockets = connect.mock.results.map(({ value }) => value as tls.TLSSocket)
+  connect.mockRestore()
+  expect(sockets.length).toBeGreaterThan(0)
+  // As Node does, also on a socket that is closed.
+  for (const socket of sockets) socket.emit('error', new Error('tlsv1 alert decode error'))
   await store.close()
 })
 

@@ -3,6 +3,7 @@ import { countdown, DeadlineError, publishTopology, Watchdog } from '@stowage/co
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import { DirectClient } from '../protocol/direct-client.ts'
+import { allowLateErrors } from '../protocol/ioredis-internals.ts'
 import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
 import { fromServer, isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
@@ -45,6 +46,7 @@ export class ManagedConnection extends ReconnectingConnection {
     const { timeoutMs, connectTimeoutMs } = options
     const client = new Redis({ ...server, ...failFastOptions(), replyMapping: 'legacy' })
     super(client, timeoutMs / 2)
+    allowLateErrors(client)
     this.client = client
     this.#direct = new DirectClient(client)
     this.#address = server.sentinels ? '' : `${client.options.host}:${client.options.port}`

@@ -68,6 +68,22 @@ export function isUntraced(client: object): boolean {
 }
 
 /**
+ * Lets sockets fail again after they have failed. If the certificate of a server is not trusted, Node closes the socket, and
+ * an alert that the server sends then is another error. ioredis listens to the first one only, so that the second would end
+ * the process.
+ */
+export function allowLateErrors(client: Redis): void {
+  const listen = () => {
+    const { stream } = client as unknown as Internals
+    if (stream?.listeners('error').includes(ignore) === false) stream.on('error', ignore)
+  }
+  client.on('error', listen)
+  client.on('close', listen)
+}
+
+function ignore(): void {}
+
+/**
  * The queue of the commands without a reply of one connection. Requests that are written here enter it like those of
  * ioredis, and receive the reply at their place, or a rejection when the connection is lost. Replies to them are parsed
  * here, which takes less time than the decoder of ioredis. Everything else is left to that decoder: errors, replies to

@@ -1,6 +1,7 @@
 import { InFlight, publishTopology } from '@stowage/core/driver'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import type { CommandClient } from '../../protocol/command-client.ts'
+import { allowLateErrors } from '../../protocol/ioredis-internals.ts'
 import { reconnectDelay } from '../../reconnect-delay.ts'
 import type { Credentials, RedisClient, ResolvedOptions } from '../../redis-options.ts'
 import { replicaTimeoutShare } from '../connection.ts'
@@ -117,6 +118,7 @@ export class ClusterConnection extends ReconnectingConnection {
 
   /** Without an offline queue the client rejects commands while it connects to a node, so nodes connect in advance. */
   #onNodeAdded(node: Redis): void {
+    allowLateErrors(node)
     Object.assign(node.options, this.#credentials)
     if (this.#cluster.status !== 'ready') return
     publishNode('added', node)
