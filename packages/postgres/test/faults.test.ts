@@ -148,8 +148,20 @@ test('a server without a free connection', async () => {
   await admin.query('CREATE ROLE app LOGIN')
   await admin.query('GRANT ALL ON stowage_cache TO app')
   const url = server.url.replace('postgres@', 'app@')
+  // Connections that earlier tests have closed end a moment later.
+  await waitUntilSucceeds(async () => {
+    const { rowCount } = await admin.query(
+      "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'",
+    )
+    expect(rowCount).toBe(1)
+  })
   const others = poolWith({ connectionString: url, max: 9 })
   const taken = await Promise.all(Array.from({ length: 8 }, () => others.connect()))
+  const release = () => {
+    for (const client of taken.splice(0)) client.release(true)
+  }
+  // A pool waits for its clients when it ends.
+  cleanups.push(release)
   const store = storeWith({ url })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
@@ -158,9 +170,22 @@ test('a server without a free connection', async () => {
   // It waits for a connection that becomes free before its deadline.
   const patientStore = storeWith({ url, timeout: '20s', maxConnections: 1 })
   const call = patientStore.set('k', 'v')
-  for (const client of taken) client.release(true)
+  release()
   await call
   expect(await patientStore.get('k')).toBe('v')
+})
+
+test('a call whose last attempt gets no connection rejects with the reason of the one before', async () => {
+  const refusal = { message: 'sorry', severity: 'FATAL', code: '53300' }
+  let attempts = 0
+  const pool = {
+    connect(callback: (error: unknown) => void) {
+      if (++attempts === 1) callback(refusal)
+    },
+  }
+  const store = storeWith({ pool: pool as never, sweepInterval: '1h' })
+  await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+  expect(attempts).toBe(2)
 })
 
 test('close settles while the server is frozen', async () => {

@@ -45,11 +45,13 @@ export class Executor implements StatementExecutor {
     timeoutMs: number = this.#options.timeoutMs,
   ): Promise<readonly Row[]> {
     const startedAt = performance.now()
+    let failure: unknown
     for (let attempt = 1; ; attempt++) {
       const leftMs = timeoutMs - (performance.now() - startedAt)
       try {
-        return await this.#tryOnce(statement, values, Math.max(1, leftMs))
+        return await this.#tryOnce(statement, values, Math.max(1, leftMs), failure)
       } catch (error) {
+        failure = error
         const pauseMs = retryDelayMs * attempt * (0.5 + Math.random())
         const isTimeLeft = performance.now() - startedAt + pauseMs < timeoutMs
         if (!isTimeLeft || !mayRepeat(error, statement, attempt)) throw error
@@ -68,10 +70,14 @@ export class Executor implements StatementExecutor {
     }
   }
 
+  /**
+   * @param earlier why the attempt before this one failed. Without a connection before the deadline, it is the reason.
+   */
   #tryOnce(
     statement: Statement,
     values: readonly Parameter[],
     timeoutMs: number,
+    earlier: unknown,
   ): Promise<readonly Row[]> {
     return new Promise((resolve, reject) => {
       let connection: Checkout | undefined
@@ -84,7 +90,7 @@ export class Executor implements StatementExecutor {
       const cancel = countdown(timeoutMs, () => {
         const error = new DeadlineError()
         connection?.discard(error)
-        settle(() => reject(error))
+        settle(() => reject(connection === undefined ? (earlier ?? error) : error))
       })
       const fail = (error: unknown) => {
         if (isSettled) return
