@@ -12,10 +12,10 @@ const processCount = 4
 const rows = Array.from({ length: 16 }, (_, index) => `row${index}`)
 /** How long the marks of a process that does not run stand, and after which time PostgreSQL ends its transactions. */
 const [forMs, idleMs] = [1_500, 300]
-/** How often a process is disturbed, and for how long it is stopped: longer than its marks stand. */
-const [disturbMs, stopMs] = [250, 2_200]
 /** For a longer run: the number of transactions. */
 const transactions = Number(process.env.STOWAGE_TRANSACTIONS ?? 600)
+/** How often a process is disturbed, and for how long it is stopped: longer than its marks stand. */
+const [disturbMs, stopMs] = [transactions > 1_000 ? 1_000 : 250, 2_200]
 
 interface Report {
   reads: number
@@ -35,7 +35,8 @@ process.once('exit', () => {
 type Mode = 'changing' | 'after commit'
 
 /**
- * Tests `changing` in several processes that share a backend, and that are killed and stopped while they change rows.
+ * Tests `changing` in several processes that share a backend, and that are killed, are stopped and lose their connections while
+ * they change rows.
  *
  * @param options `isCompared`: whether the workload is also run with an invalidation after the commit, which proves that the
  * test notices outdated reads
@@ -59,7 +60,7 @@ export function changesAcrossProcesses(
     const report = await runWorkload(backend, database.url, 'changing', transactions)
     expect(report).toMatchObject({ stale: 0, early: 0, example: '' })
     expect(report.hits).toBeGreaterThan(0)
-  })
+  }, 3_600_000)
 
   if (!isCompared) return
   test('with an invalidation after the commit, some reads do', async () => {
@@ -89,6 +90,7 @@ async function runWorkload(
     const index = turn % processCount
     const child = processes[index] as ChildProcess
     if (turn % 3 === 0) pauses.push(pause(child))
+    else if (turn % 3 === 1) child.send('lose connections')
     else if (child.exitCode === null && !paused.has(child)) {
       await kill(child)
       processes[index] = await spawn()

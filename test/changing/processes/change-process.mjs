@@ -1,5 +1,6 @@
 // A process that changes rows of PostgreSQL and reads them through a cache: fork(change-process.mjs, ['<job as JSON>']). It
 // compares each read with what was committed before it and after it, and reports to its parent.
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache, CacheError } from '@stowage/core'
 import pg from 'pg'
@@ -22,6 +23,7 @@ pool.on('error', () => {})
 const report = { reads: 0, hits: 0, stale: 0, early: 0, commits: 0, failures: 0, example: '' }
 
 process.once('disconnect', () => process.exit(0))
+process.on('message', loseConnections)
 await cache.ping()
 process.send?.({ isReady: true })
 setInterval(() => {
@@ -36,6 +38,14 @@ async function repeat(work) {
   for (;;) {
     await work().catch(onError)
     await sleep(Math.random() * 10)
+  }
+}
+
+/** Resets the connections to the database and to the backend of the cache, without a word to their clients. */
+function loseConnections() {
+  // @ts-expect-error not documented, and the only list of sockets that several clients have opened
+  for (const handle of process._getActiveHandles()) {
+    if (handle instanceof Socket && handle.remotePort !== undefined) handle.resetAndDestroy()
   }
 }
 

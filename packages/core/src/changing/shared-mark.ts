@@ -84,15 +84,17 @@ export class SharedMark {
   }
 
   /**
-   * Ends a change. If it is the last one, resolves when this process is removed from the mark.
+   * Ends a change. Resolves when this process is removed from the mark or, if it makes other changes, when the mark stands
+   * again in case it was lost: what has been stored instead may be older than the change.
    *
    * @param next what replaces the mark, if no other change has overlapped
    */
   async end(next?: Successor): Promise<void> {
     this.#changes--
-    if (this.#changes > 0) return
-    this.#stop()
-    this.#next = next
+    if (this.#changes === 0) {
+      this.#stop()
+      this.#next = next
+    }
     await this.#write()
   }
 

@@ -330,6 +330,22 @@ describe('a mark', () => {
     }
   })
 
+  test('that was lost is stored again when one of several changes of the process ends', async () => {
+    const { a, b } = twoProcesses()
+    const ends = gate<void>()
+    let value = 'old'
+    const other = a.changing({ keys: ['k'] }, () => ends.opened)
+    await a.changing({ keys: ['k'] }, async () => {
+      await b.clear()
+      await b.remember('k', {}, () => value)
+      value = 'new'
+    })
+    expect(await b.remember('k', {}, () => value)).toBe('new')
+    ends.open()
+    await other
+    expect(await b.remember('k', {}, () => value)).toBe('new')
+  })
+
   test('is certain until it may have expired', async () => {
     const { a, clock } = twoProcesses()
     await a.changing({ keys: ['k'], for: '10s' }, async (change) => {

@@ -1,0 +1,3 @@
+import { changesAcrossProcesses } from './across-processes.ts'
+
+changesAcrossProcesses('redis-replicas')
