@@ -59,10 +59,11 @@ starts.DynamoDB = async () => {
   const { url, env, stop } = await sharedDynamoDB()
   Object.assign(process.env, env)
   const counter = await startCounter(url)
-  const options = { table, endpoint: counter.url, region: env.AWS_REGION, timeout: '20s' } as const
+  const timeouts = { timeout: '20s', requestTimeout: '20s' } as const
+  const options = { table, endpoint: counter.url, region: env.AWS_REGION, ...timeouts }
   await ensureTable(options)
   const stopBoth = () => Promise.all([counter.stop(), stop()])
-  const store = dynamodb({ ...options, requestTimeout: '20s' })
+  const store = dynamodb(options)
   const count = async () => counter.count()
   // It executes one request after the other.
   return { store, options: { generations: false }, requests: 200, count, stop: stopBoth }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { channels, tracing } from '@stowage/core'
 import { afterAll, expect } from 'vitest'
 import { logFolderOf } from '../../scripts/lib/test-summary.mjs'
 
@@ -19,7 +20,15 @@ if (logs !== undefined) process.env.STOWAGE_SERVER_LOGS = join(logs, logFolderOf
 // biome-ignore lint/correctness/noEmptyPattern: Vitest requires a destructuring pattern here.
 afterAll(({}, suite) => {
   suite.meta.cpuSeconds = cpuSeconds() - before
+  // The files that run later in this process would publish to them.
+  const subscribed = Object.values({ ...channels, ...tracing }).filter(hasSubscribers)
+  const names = subscribed.map((each) => ('name' in each ? each.name : each.start.name))
+  if (names.length > 0) throw new Error(`This file leaves subscribers of ${names.join(', ')}.`)
 })
+
+function hasSubscribers({ hasSubscribers }: { readonly hasSubscribers: boolean }): boolean {
+  return hasSubscribers
+}
 
 function cpuSeconds(): number {
   const { user, system } = process.cpuUsage()

@@ -44,7 +44,10 @@ beforeAll(async () => {
   await access('unscripted', '~*', '+@all', '-@scripting')
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
   const region = 'eu-central-1'
-  await ensureTable({ table: 'healthy', region, endpoint: dynamodb.url, credentials })
+  await ensureTable({
+    ...{ table: 'healthy', region, endpoint: dynamodb.url, credentials },
+    ...{ timeout: '1m', requestTimeout: '1m' },
+  })
   await new DynamoDBClient({ endpoint: dynamodb.url, region, credentials }).send(
     new CreateTableCommand({
       TableName: 'without-ttl',

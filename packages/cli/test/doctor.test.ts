@@ -248,6 +248,8 @@ describe('finds and names', () => {
         region: 'eu-central-1',
         endpoint: dynamodb.url,
         credentials,
+        timeout: '1m',
+        requestTimeout: '1m',
       })
       const skew = folder.write('skew.mjs', 'const now = Date.now; Date.now = () => now() - 90_000')
       const options = { NODE_OPTIONS: `--import=file://${skew}` }

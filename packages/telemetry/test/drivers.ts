@@ -32,8 +32,9 @@ const starts: Record<DriverName, () => Promise<Backend>> = {
   dynamodb: async () => {
     const { url, env, stop } = await sharedDynamoDB()
     Object.assign(process.env, env, { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' })
+    const address = { endpoint: url, table: 'telemetry' }
     const createStore = () =>
-      dynamodb({ endpoint: url, table: 'telemetry', ensureTable: 'create', timeout })
+      dynamodb({ ...address, ensureTable: 'create', timeout, requestTimeout: timeout })
     return { createStore, stop }
   },
 }
