@@ -14,6 +14,8 @@ export interface Catalogue {
   readonly products: readonly Product[]
   /** Epoch milliseconds. */
   readonly loadedAt: number
+  /** How long the query took, in milliseconds. */
+  readonly queryMs: number
 }
 
 const stock: readonly Product[] = [
@@ -38,8 +40,10 @@ export class Products {
   }
 
   async list(): Promise<Catalogue> {
+    const start = performance.now()
     await sleep(this.#delayMs)
-    return { products: [...this.#rows.values()], loadedAt: Date.now() }
+    const queryMs = performance.now() - start
+    return { products: [...this.#rows.values()], loadedAt: Date.now(), queryMs }
   }
 
   find(id: string): Product | undefined {

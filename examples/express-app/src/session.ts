@@ -5,7 +5,6 @@ import { SessionStore } from '@stowage/express'
 import { addFlash } from '@stowage/sessions'
 import type { Request, RequestHandler, Response } from 'express'
 import session from 'express-session'
-import type { Statistics } from './telemetry/statistics.ts'
 
 declare module 'express-session' {
   interface SessionData {
@@ -23,7 +22,6 @@ declare module 'express-session' {
 export interface SessionOptions {
   readonly store: SessionStore
   readonly secret: string
-  readonly statistics: Statistics
 }
 
 export const cookieName = 'stowage.sid'
@@ -36,12 +34,11 @@ export function createSessionStore(cache: Cache, secret: string): SessionStore {
 }
 
 /** Like express-session, but if the store fails, the request continues without a session. */
-export function sessions(options: SessionOptions): RequestHandler {
-  const { store } = options
+export function sessions({ store, secret }: SessionOptions): RequestHandler {
   const { cache } = store.sessions
   const handle = session({
     name: cookieName,
-    secret: options.secret,
+    secret,
     store,
     resave: false,
     saveUninitialized: false,
@@ -53,7 +50,6 @@ export function sessions(options: SessionOptions): RequestHandler {
   return (req, res, next) => {
     let nextCalled = false
     handle(req, res, (error?: unknown) => {
-      if (CacheError.is(error)) options.statistics.recordError(cache.name)
       // express-session calls next() a second time if saving fails after the response was sent.
       if (nextCalled) return logError(req, error)
       nextCalled = true

@@ -64,7 +64,7 @@ describe.each<Variables>([
     const line = `cache: ${drivers.CACHE_DRIVER}, session: ${drivers.SESSION_DRIVER}`
     // Printed after the URL, perhaps in another chunk of the output.
     await expect.poll(() => app.stdout).toContain(line)
-    expect((await visitor.get('/healthz')).status).toBe(200)
+    expect((await visitor.get('/health')).status).toBe(200)
   })
 
   it('caches the products', async () => {

@@ -52,18 +52,16 @@ it.each([100, 300])('ends if the signal arrives %i ms after the start', async (m
 
 it('four workers share sessions and cached products', async () => {
   await expect.poll(() => app.stdout.match(/listening on/g)?.length, { timeout: 20_000 }).toBe(4)
-  const replies = await Promise.all(
-    Array.from({ length: 8 }, async () => JSON.parse(await request(`${url}/healthz`))),
-  )
-  expect(new Set(replies.map(({ pid }) => pid)).size).toBe(4)
+  const pages = await Promise.all(Array.from({ length: 8 }, () => request(`${url}/status`)))
+  expect(new Set(pages.map((page) => /Process \d+/.exec(page)?.[0])).size).toBe(4)
   const visitor = new Visitor(url)
   await visitor.post('/sign-in', { name: 'Ada' })
   for (let visit = 1; visit <= 12; visit++) {
     const text = await request(`${url}/account`, visitor.cookie)
     expect(text).toContain(`<strong data-visits>${visit}</strong>`)
   }
-  const pages = await Promise.all(Array.from({ length: 8 }, () => request(`${url}/`)))
-  const outcomes = pages.map((page) => /data-outcome="(\w+)"/.exec(page)?.[1])
+  const lists = await Promise.all(Array.from({ length: 8 }, () => request(`${url}/`)))
+  const outcomes = lists.map((page) => /data-outcome="(\w+)"/.exec(page)?.[1])
   expect(outcomes.filter((outcome) => outcome === 'miss').length).toBeLessThanOrEqual(1)
 })
 

@@ -103,7 +103,7 @@ describe('a configuration endpoint', () => {
     })
     await visitor.get('/')
     expect(outcomeOf(await visitor.get('/'))).toBe('hit')
-    expect((await visitor.get('/healthz')).status).toBe(200)
+    expect((await visitor.get('/health')).status).toBe(200)
   })
 })
 

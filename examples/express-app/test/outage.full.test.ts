@@ -81,13 +81,13 @@ describe('the shop with Redis', () => {
     expect(ada.cookie).toBeUndefined()
   })
 
-  it('reports an outage at /healthz and on the status page', async () => {
-    const health = await ada.get('/healthz')
+  it('reports an outage at /health and on the status page', async () => {
+    const health = await ada.get('/health')
     expect(health.status).toBe(503)
     expect(JSON.parse(health.text)).toMatchObject({
-      status: 'unavailable',
-      caches: {
-        cache: { driver: 'redis', ok: false, error: expect.stringMatching(/^ERR_CACHE_/) },
+      status: 'fail',
+      checks: {
+        session: { driver: 'redis', status: 'fail', code: expect.stringMatching(/^ERR_CACHE_/) },
       },
     })
     const status = await ada.get('/status')
@@ -97,7 +97,7 @@ describe('the shop with Redis', () => {
 
   it('recovers without a restart', async () => {
     redis = await redis.restart()
-    await eventually(async () => ((await ada.get('/healthz')).status === 200 ? true : undefined))
+    await eventually(async () => ((await ada.get('/health')).status === 200 ? true : undefined))
     await signIn()
     expect((await ada.get('/account')).status).toBe(200)
     await ada.get('/')

@@ -25,7 +25,7 @@ describe('the shop', () => {
       default: 'cache',
       stores: { cache: () => memory(), session: () => memory() },
     })
-    statistics = new Statistics()
+    statistics = new Statistics(caches.names)
     const app = createApp({
       caches,
       backends: new Backends(),
@@ -50,6 +50,25 @@ describe('the shop', () => {
     const { headers } = await visitor.get('/')
     expect(headers.getSetCookie()).toEqual([])
     expect(headers.get('Content-Security-Policy')).toContain("default-src 'none'")
+  })
+
+  it('returns metrics to Prometheus, and its health to load balancers', async () => {
+    await visitor.get('/')
+    const metrics = await visitor.get('/metrics')
+    expect(metrics.headers.get('Content-Type')).toMatch(/^text\/plain; version=0.0.4/)
+    expect(metrics.text).toMatch(/^stowage_cache_requests_total{cache="cache".*result="miss"} 1$/m)
+    const health = await visitor.get('/health')
+    expect(health.status).toBe(200)
+    expect(JSON.parse(health.text)).toMatchObject({ status: 'pass' })
+  })
+
+  it('draws the last minutes on the status page', async () => {
+    expect((await visitor.get('/status')).text).toContain('No calls in the last 10 minutes.')
+    await visitor.get('/')
+    await visitor.get('/')
+    const { text } = await visitor.get('/status')
+    expect(text).toContain('aria-label="Hit ratio, 10 minutes ago to now: last minute 50%"')
+    expect(text).toMatch(/chart-first" d="M600 50/)
   })
 
   it('loads the list once for concurrent requests', async () => {
@@ -165,10 +184,9 @@ describe('shutdown', () => {
     const app = startShop({ PRODUCTS_DELAY: '1500' })
     const url = await app.url()
     const running = fetch(url)
-    // The miss is counted just before the loader runs.
     await eventually(async () => {
-      const { text } = await new Visitor(url).get('/status')
-      return /data-count="misses">1</.test(text) ? true : undefined
+      const { text } = await new Visitor(url).get('/metrics')
+      return /^stowage_cache_loads_in_flight{cache="cache".*} 1$/m.test(text) ? true : undefined
     })
     app.signal('SIGTERM')
     const response = await running

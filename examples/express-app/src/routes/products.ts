@@ -6,7 +6,6 @@ import { formFor, parseProductForm } from '../product-form.ts'
 import type { Product, Products } from '../products.ts'
 import { requireUser } from '../session.ts'
 import { traceLookup } from '../telemetry/lookup.ts'
-import type { Statistics } from '../telemetry/statistics.ts'
 import { productEdit } from '../views/product-edit.ts'
 import { productList } from '../views/product-list.ts'
 import { tagOf } from './product-pages.ts'
@@ -15,12 +14,11 @@ import { render } from './render.ts'
 export interface ProductRoutesOptions {
   readonly cache: Cache
   readonly products: Products
-  readonly statistics: Statistics
 }
 
 const listKey = 'products'
 
-export function productRoutes({ cache, products, statistics }: ProductRoutesOptions): Router {
+export function productRoutes({ cache, products }: ProductRoutesOptions): Router {
   const router = Router()
 
   router.get('/', async (req, res) => {
@@ -31,7 +29,6 @@ export function productRoutes({ cache, products, statistics }: ProductRoutesOpti
       lookup,
       driver: cache.driver,
       ttl: '1 minute',
-      lastLoadMs: statistics.of(cache.name).lastLoadMs,
       editable: isSignedIn(req),
       notice: savedNotice(req, products),
     }
@@ -61,7 +58,6 @@ export function productRoutes({ cache, products, statistics }: ProductRoutesOpti
       res.redirect(303, `/?saved=${id}`)
     } catch (error) {
       if (!CacheError.is(error)) throw error
-      statistics.recordError(cache.name)
       logError(req, error)
       res.redirect(303, `/?saved=${id}&cache=failed`)
     }

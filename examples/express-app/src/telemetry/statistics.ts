@@ -1,60 +1,77 @@
-import type { Channel } from 'node:diagnostics_channel'
-import { type CacheEvent, channels, type LoadEvent } from '@stowage/core'
+import type { Series } from '@stowage/telemetry'
+import { type Metrics, metrics } from '@stowage/telemetry/prometheus'
+import { History, type Point, type Totals } from './history.ts'
 
 export interface Counts {
+  /** Keys found, also with a stale value. */
   readonly hits: number
+  /** Keys that were loaded, by this call or by another one. */
   readonly misses: number
   readonly loads: number
   readonly errors: number
-  /** How long the last load took, in milliseconds. */
-  readonly lastLoadMs?: number
 }
 
-type Counter = 'hits' | 'misses' | 'loads' | 'errors'
-type Listener = (event: unknown) => void
+const intervalMs = 5_000
 
-const zero: Counts = { hits: 0, misses: 0, loads: 0, errors: 0 }
-
-/** Counts the `diagnostics_channel` events of the caches of this process, by the name of the cache. */
+/** What the caches of this process have done: for Prometheus, and for the status page. */
 export class Statistics {
-  readonly #counts = new Map<string, Counts>()
+  readonly #metrics: Metrics = metrics()
+  readonly #histories: ReadonlyMap<string, History>
+  readonly #timer: NodeJS.Timeout
   readonly #startedAt = performance.now()
-  readonly #subscriptions: readonly (readonly [Channel, Listener])[] = [
-    [channels.hit, (event) => this.#count(event as CacheEvent, 'hits')],
-    [channels.miss, (event) => this.#count(event as CacheEvent, 'misses')],
-    [channels.error, (event) => this.#count(event as CacheEvent, 'errors')],
-    [channels.load, (event) => this.#load(event as LoadEvent)],
-  ]
 
-  constructor() {
-    for (const [channel, listener] of this.#subscriptions) channel.subscribe(listener)
+  /** @param caches the names of those whose last minutes are drawn */
+  constructor(caches: readonly string[]) {
+    this.#histories = new Map(caches.map((cache) => [cache, new History()]))
+    this.#record()
+    this.#timer = setInterval(() => this.#record(), intervalMs).unref()
   }
 
-  of(cache: string): Counts {
-    return this.#counts.get(cache) ?? zero
-  }
-
-  /** Counts an error that was thrown. Only `remember` handles errors itself and publishes them on the channel. */
-  recordError(cache: string): void {
-    this.#count({ cache }, 'errors')
+  /** Answers `GET /metrics`. */
+  get handler(): Metrics['handler'] {
+    return this.#metrics.handler
   }
 
   get uptimeMs(): number {
     return performance.now() - this.#startedAt
   }
 
+  of(cache: string): Counts {
+    const { loads, errors } = this.#metrics.collector
+    const { hit, stale, miss, shared } = this.#metrics.collector.totalOf(cache)
+    return {
+      hits: hit + stale,
+      misses: miss + shared,
+      loads: sum(valuesOf(loads, cache).map(({ value }) => value)),
+      errors: sum(valuesOf(errors, cache).map(({ value }) => value)),
+    }
+  }
+
+  /** The last ten minutes of a cache, until now. */
+  lastMinutes(cache: string): Point[] {
+    this.#record()
+    return this.#histories.get(cache)?.points(performance.now()) ?? []
+  }
+
   close(): void {
-    for (const [channel, listener] of this.#subscriptions) channel.unsubscribe(listener)
+    clearInterval(this.#timer)
+    this.#metrics.stop()
   }
 
-  #count({ cache }: Pick<CacheEvent, 'cache'>, counter: Counter): void {
-    const counts = this.of(cache)
-    this.#counts.set(cache, { ...counts, [counter]: counts[counter] + 1 })
+  #record(): void {
+    for (const [cache, history] of this.#histories)
+      history.record(performance.now(), this.#totalsOf(cache))
   }
 
-  #load(event: LoadEvent): void {
-    this.#count(event, 'loads')
-    this.#counts.set(event.cache, { ...this.of(event.cache), lastLoadMs: event.durationMs })
+  #totalsOf(cache: string): Totals {
+    const { collector } = this.#metrics
+    const { hit, miss, stale, shared, error } = collector.totalOf(cache)
+    const histograms = valuesOf(collector.durations, cache)
+    const bounds = histograms[0]?.bounds ?? []
+    const durations = Array.from({ length: bounds.length + 1 }, (_, bucket) =>
+      sum(histograms.map(({ counts }) => counts[bucket] ?? 0)),
+    )
+    return { reads: hit + miss + stale + shared + error, hits: hit + stale, durations, bounds }
   }
 }
 
@@ -62,4 +79,13 @@ export class Statistics {
 export function hitRatio({ hits, misses }: Counts): number | undefined {
   const lookups = hits + misses
   return lookups === 0 ? undefined : hits / lookups
+}
+
+/** The values of a metric that belong to a cache. */
+function valuesOf<V>(series: Series<V>, cache: string): V[] {
+  return [...series].flatMap(([labels, value]) => (labels.cache === cache ? [value] : []))
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }

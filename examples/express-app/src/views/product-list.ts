@@ -9,7 +9,6 @@ export interface ProductListView {
   readonly driver: string
   /** The ttl of the list, in words. */
   readonly ttl: string
-  readonly lastLoadMs: number | undefined
   readonly editable: boolean
   readonly notice: Html | undefined
 }
@@ -62,7 +61,7 @@ export function productList(view: ProductListView): Html {
   }`
 }
 
-function lookupPanel({ lookup, driver, ttl, lastLoadMs }: ProductListView): Html {
+function lookupPanel({ lookup, driver, ttl }: ProductListView): Html {
   const { badge, text, explanation } = outcomes[lookup.outcome]
   const stored = lookup.outcome === 'unavailable' ? 'not cached' : `ttl ${ttl}`
   return html`<section class="panel lookup" aria-labelledby="lookup-title">
@@ -78,7 +77,7 @@ function lookupPanel({ lookup, driver, ttl, lastLoadMs }: ProductListView): Html
     </div>
     <dl class="facts">
       ${fact('Lookup time', timing(lookup.durationMs))}
-      ${fact('Last database load', lastLoadMs === undefined ? 'none yet' : timing(lastLoadMs))}
+      ${fact('Database query', timing(lookup.value.queryMs))}
       ${fact('Cache driver', driver)}
       ${fact('Loaded', html`${loaded(lookup.value)} <small>${stored}</small>`)}
     </dl>

@@ -2,7 +2,9 @@ import { CacheError, type Health, type Role } from '@stowage/core'
 import { type Html, html } from '@stowage/example-shared'
 import type { Place } from '../backends.ts'
 import type { AnsweredRequest } from '../telemetry/cache-statuses.ts'
+import type { Point } from '../telemetry/history.ts'
 import { type Counts, hitRatio } from '../telemetry/statistics.ts'
+import { cacheCharts } from './components/cache-charts.ts'
 import { count, duration, percentage, timing } from './components/format.ts'
 import { isAnyUp, placeList, upCount } from './components/place-list.ts'
 
@@ -10,6 +12,7 @@ export interface RoleStatus {
   readonly role: Role
   readonly health: Health
   readonly counts: Counts
+  readonly lastMinutes: readonly Point[]
   readonly places: readonly Place[]
 }
 
@@ -25,12 +28,13 @@ const titles: Readonly<Record<Role, string>> = { cache: 'Cache', session: 'Sessi
 export function status({ roles, pages, uptimeMs }: StatusView): Html {
   return html`<header class="page-head">
     <h1>Status</h1>
-    <p class="lede">${summary(roles)} This process has been up for ${duration(uptimeMs)}.</p>
+    <p class="lede">${summary(roles)} Process ${process.pid} has been up for ${duration(uptimeMs)}.</p>
   </header>
   <div class="roles">${roles.map(roleCard)}</div>
   ${pages.length > 0 && productPages(pages)}
-  <p class="aside">The counters start with the process. <a href="/healthz">/healthz</a> is the
-    health check for load balancers.</p>`
+  <p class="aside">The counters start with the process, and each point of a line is about the minute before it.
+    <a href="/metrics">/metrics</a> returns the same counters to Prometheus, <a href="/health">/health</a> is the health
+    check for load balancers.</p>`
 }
 
 function productPages(pages: readonly AnsweredRequest[]): Html {
@@ -50,7 +54,7 @@ function summary(roles: readonly RoleStatus[]): string {
   return down.length === roles.length ? 'No store is available.' : 'One store is unavailable.'
 }
 
-function roleCard({ role, health, counts, places }: RoleStatus): Html {
+function roleCard({ role, health, counts, lastMinutes, places }: RoleStatus): Html {
   return html`<section class="panel role" aria-labelledby="role-${role}" data-role="${role}">
     <header class="role-head">
       <div>
@@ -67,6 +71,7 @@ function roleCard({ role, health, counts, places }: RoleStatus): Html {
       ${number('Loads', counts.loads)}
       ${number('Errors', counts.errors)}
     </dl>
+    ${cacheCharts(lastMinutes)}
     ${places.length > 0 && placeList(role, places)}
   </section>`
 }

@@ -25,8 +25,9 @@ export function percentage(ratio: number): string {
   return percent.format(ratio)
 }
 
-/** Milliseconds, with one decimal below 10. */
+/** Milliseconds, with one decimal below 10, and two below 1. */
 export function timing(ms: number): string {
+  if (ms < 1) return `${ms.toFixed(2)} ms`
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${integer.format(Math.round(ms))} ms`
 }
 
