@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   const app = createApp({
     ...config,
     products: new Products(config.productsDelay),
-    statistics: new Statistics(config.caches.names),
+    statistics: new Statistics(config.caches),
   })
   const server = await listen(app, config)
   // Before the URL is printed: a supervisor may send a signal as soon as it reads it.

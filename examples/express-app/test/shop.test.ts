@@ -25,7 +25,7 @@ describe('the shop', () => {
       default: 'cache',
       stores: { cache: () => memory(), session: () => memory() },
     })
-    statistics = new Statistics(caches.names)
+    statistics = new Statistics(caches)
     const app = createApp({
       caches,
       backends: new Backends(),

@@ -1,4 +1,4 @@
-import { Cache } from '@stowage/core'
+import { createCaches } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { afterEach, describe, expect, it } from 'vitest'
 import { History } from '../dist/telemetry/history.js'
@@ -59,11 +59,12 @@ describe('the charts', () => {
 })
 
 describe('the statistics', () => {
-  const statistics = new Statistics(['pages'])
+  const caches = createCaches({ default: 'pages', stores: { pages: memory } })
+  const statistics = new Statistics(caches)
   afterEach(() => statistics.close())
 
   it('are those that Prometheus reads', async () => {
-    const cache = new Cache(memory(), { name: 'pages' })
+    const cache = caches.use('pages')
     await cache.remember('k', {}, () => 'value')
     await cache.get('k')
     await cache.remember('fails', { backoff: 0 }, () => Promise.reject(new Error())).catch(() => {})

@@ -1,7 +1,7 @@
 import type { InvalidationBus } from './bus.ts'
 import type { Cache } from './cache.ts'
 import type { CacheParts } from './cache-parts.ts'
-import type { BackendReport, CheckOptions } from './diagnostics.ts'
+import type { BackendReport, CheckOptions, StoreUsage } from './diagnostics.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import type { Snapshot } from './updates/entry-snapshot.ts'
@@ -107,6 +107,17 @@ export async function checkBackend(
   options?: CheckOptions,
 ): Promise<BackendReport | undefined> {
   return partsOf(cache).check(options)
+}
+
+/**
+ * Returns how much the store of a cache keeps in the memory of this process: of all caches over this store, without near
+ * caches. `undefined` for a store that keeps nothing there.
+ *
+ * @example
+ * const { entries, bytes } = storeUsage(cache) ?? {}
+ */
+export function storeUsage(cache: Cache): StoreUsage | undefined {
+  return partsOf(cache).usage()
 }
 
 /** Each entry point is bundled on its own: what recognises instances of a class must run where the cache comes from. */

@@ -2,7 +2,7 @@ import { createAudit } from './audit/audit.ts'
 import { type CacheOptions, optionNames } from './cache-options.ts'
 import { atCaller } from './calls/at-caller.ts'
 import { ChangeCalls } from './changing/change-calls.ts'
-import type { BackendReport, CheckOptions } from './diagnostics.ts'
+import type { BackendReport, CheckOptions, StoreUsage } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import { EntryReader, type Found } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
@@ -167,6 +167,11 @@ export class CacheParts implements CacheParent {
   /** See `checkBackend` of `@stowage/core/tools`. */
   async check(options?: CheckOptions): Promise<BackendReport | undefined> {
     return this.outerStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
+  }
+
+  /** See `storeUsage` of `@stowage/core/tools`. */
+  usage(): StoreUsage | undefined {
+    return this.outerStore.diagnostics?.usage?.()
   }
 
   get remember(): RememberCalls {

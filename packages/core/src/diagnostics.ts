@@ -37,6 +37,14 @@ export interface CheckOptions {
   readonly prefix?: string | undefined
 }
 
+/** What a store keeps in the memory of this process. */
+export interface StoreUsage {
+  /** The number of entries, including those that have expired and were not read since. */
+  readonly entries: number
+  /** The size of their keys and values. `undefined` if the store does not count it. */
+  readonly bytes: number | undefined
+}
+
 /** What a store offers to tools. It never changes stored items. */
 export interface StoreDiagnostics {
   /**
@@ -46,6 +54,8 @@ export interface StoreDiagnostics {
   check(options?: CheckOptions): Promise<BackendReport>
   /** Returns where the item of a storage key is stored: the address of a server, or the name of a table. */
   locate?(key: string): Promise<string>
+  /** Returns how much the store keeps in the memory of this process. Absent where it keeps nothing there. */
+  usage?(): StoreUsage
 }
 
 /**

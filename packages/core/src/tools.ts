@@ -1,6 +1,6 @@
 /** `@stowage/core/tools`: what command lines and diagnostics need, in addition to `@stowage/core`. */
 
-export { checkBackend, inspectKey } from './cache-access.ts'
+export { checkBackend, inspectKey, storeUsage } from './cache-access.ts'
 export type { EnvReport, RoleReport } from './configuration/environment/caches-from-env.ts'
 export type { UnreadVariable } from './configuration/environment/unread-variables.ts'
 export type {
@@ -9,5 +9,6 @@ export type {
   Finding,
   ServerReport,
   StoreDiagnostics,
+  StoreUsage,
 } from './diagnostics.ts'
 export type { InspectedState, Inspection, PayloadFrame } from './inspection/inspection.ts'

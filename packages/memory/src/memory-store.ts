@@ -6,9 +6,11 @@ import {
   type ItemWithTtl,
   Lifecycle,
   notACounter,
+  pingReport,
   type StoreContract,
   valueTooLarge,
 } from '@stowage/core/driver'
+import type { StoreDiagnostics } from '@stowage/core/tools'
 import type { ValueFormat } from './value-format.ts'
 
 const scanPageSize = 1_000
@@ -33,6 +35,10 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
   readonly processLocal = true
   readonly payload: Kind
   readonly limits: StoreLimits
+  readonly diagnostics: StoreDiagnostics = {
+    check: () => pingReport('this process', () => this.ping()),
+    usage: () => ({ entries: this.#items.size, bytes: this.#bytes }),
+  }
   readonly #items: BoundedMap<Item & {}>
   readonly #format: ValueFormat<Item>
   readonly #expiry: ExpiryClock
@@ -172,6 +178,11 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     for (let start = 0; start < keys.length; start += scanPageSize) {
       yield keys.slice(start, start + scanPageSize).filter((key) => this.#items.has(key))
     }
+  }
+
+  /** `undefined` without a limit, because then the sizes of items are not counted. */
+  get #bytes(): number | undefined {
+    return this.#maxBytes === Infinity ? undefined : this.#items.bytes
   }
 
   #put(key: string, item: Item, ttl: number | undefined): void {

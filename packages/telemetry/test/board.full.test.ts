@@ -23,13 +23,14 @@ afterAll(async () => {
 const caches = [
   new Cache(memory({ maxEntries: 10 }), { name: 'pages' }),
   new Cache(memory(), { name: 'near', near: {} }),
+  new Cache(memory(), { name: 'audited', audit: { sample: 1, perSecond: 1_000 } }),
 ]
 const { handler, render, stop } = metrics({ caches: () => caches })
 stops.push(stop)
 
 /** Causes something of each kind. What needs several servers is only published. */
 async function use(): Promise<void> {
-  const [pages, near] = caches as [Cache, Cache]
+  const [pages, near, audited] = caches as [Cache, Cache, Cache]
   for (let key = 0; key < 20; key++) await pages.remember(`k${key}`, { tags: ['t'] }, () => key)
   await pages.getMany(['k0', 'missing'])
   await pages.delete('k1')
@@ -38,6 +39,7 @@ async function use(): Promise<void> {
   await near.set('k', 1)
   await near.get('k')
   await pages.remember('fails', { backoff: 0 }, () => Promise.reject(new Error())).catch(() => {})
+  await audited.remember('k', {}, () => performance.now())
   const source = { cache: 'pages', store: 'redis' }
   channels.wait.publish({ ...source, key: 'k', durationMs: 3, outcome: 'changed' })
   channels.breaker.publish({ store: 'redis', state: 'open' })
@@ -47,6 +49,9 @@ async function use(): Promise<void> {
   tracing.store.asyncEnd.publish({ ...request, callers: [] })
   const { channel } = await import('node:diagnostics_channel')
   channel('stowage:session:dropped').publish({ cache: 'session', key: 'k', reason: 'ended' })
+  channel('stowage:session:created').publish({ cache: 'session', key: 'k' })
+  channel('stowage:http:response').publish({ cache: 'pages', key: 'k', outcome: 'hit' })
+  channel('stowage:http:error').publish({ cache: 'pages', key: 'k' })
 }
 
 test('promtool accepts the metrics and the alert rules', async () => {

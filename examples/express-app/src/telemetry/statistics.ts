@@ -1,3 +1,4 @@
+import type { Caches } from '@stowage/core'
 import type { Series } from '@stowage/telemetry'
 import { type Metrics, metrics } from '@stowage/telemetry/prometheus'
 import { History, type Point, type Totals } from './history.ts'
@@ -15,14 +16,15 @@ const intervalMs = 5_000
 
 /** What the caches of this process have done: for Prometheus, and for the status page. */
 export class Statistics {
-  readonly #metrics: Metrics = metrics()
+  readonly #metrics: Metrics
   readonly #histories: ReadonlyMap<string, History>
   readonly #timer: NodeJS.Timeout
   readonly #startedAt = performance.now()
 
-  /** @param caches the names of those whose last minutes are drawn */
-  constructor(caches: readonly string[]) {
-    this.#histories = new Map(caches.map((cache) => [cache, new History()]))
+  constructor(caches: Caches) {
+    const { names } = caches
+    this.#metrics = metrics({ caches: () => names.map((name) => caches.use(name)) })
+    this.#histories = new Map(names.map((name) => [name, new History()]))
     this.#record()
     this.#timer = setInterval(() => this.#record(), intervalMs).unref()
   }

@@ -28,7 +28,10 @@ export interface CollectorOptions {
   readonly group?: ((key: string) => string) | undefined
   /** The maximum number of series of each metric. Further ones are counted together, with labels `other`. @default 500 */
   readonly maxSeries?: number | undefined
-  /** Returns the caches whose near caches are measured when the metrics are read: `() => [caches.use('cache')]`. */
+  /**
+   * Returns the caches whose memory, near caches and audits are read together with the metrics:
+   * `() => [caches.use('cache')]`.
+   */
   readonly caches?: (() => Iterable<Cache>) | undefined
 }
 
@@ -126,11 +129,9 @@ export class Collector {
     return total
   }
 
-  /** The caches with a near cache. */
-  get nearCaches(): { readonly cache: Cache; readonly near: NonNullable<Cache['near']> }[] {
-    return [...this.#caches()].flatMap((cache) =>
-      cache.near === undefined ? [] : [{ cache, near: cache.near }],
-    )
+  /** The caches of the option `caches`. */
+  get caches(): Cache[] {
+    return [...this.#caches()]
   }
 
   /** Ends the subscriptions. The numbers remain. */

@@ -1,10 +1,14 @@
+import type { AuditReport, Cache, NearStats } from '@stowage/core'
+import { storeUsage } from '@stowage/core/tools'
 import { results } from '../collector/cache-counts.ts'
 import type { Collector } from '../collector/collector.ts'
 import type { Count, Histogram } from '../collector/metric-values.ts'
 import type { Series } from '../collector/series.ts'
-import type { MetricFamily, Sample } from './family.ts'
+import { type MetricFamily, mergeSamples, type Sample } from './family.ts'
 
 type Type = MetricFamily['type']
+
+const auditWindows = ['1s', '1m', '10m'] as const
 
 /** The metrics of a collector, with what it has counted until now. */
 export function familiesOf(collector: Collector): MetricFamily[] {
@@ -33,9 +37,7 @@ export function familiesOf(collector: Collector): MetricFamily[] {
     ),
     counts('cache_invalidations_total', 'Tags invalidated, and caches cleared.', of.invalidations),
     counts('near_resets_total', 'Times that a near cache dropped all entries.', of.nearResets),
-    near('near_entries', 'Entries of a near cache.', of, (stats) => stats.entries),
-    near('near_bytes', 'Size of a near cache.', of, (stats) => stats.bytes),
-    near('near_serving', 'Whether a near cache serves entries.', of, (stats) => +stats.serving),
+    ...stateOf(of.caches),
     histogram('batch_keys', 'Keys of a request to a server.', of.batchKeys),
     times('request_duration_seconds', 'Duration of requests to a server.', of.requestDurations),
     gauges(
@@ -61,7 +63,7 @@ function family(
   name: string,
   help: string,
   samples: readonly Sample[],
-  aggregator: 'sum' | 'max' = 'sum',
+  aggregator: MetricFamily['aggregator'] = 'sum',
 ): MetricFamily {
   return { name: `stowage_${name}`, help, type, aggregator, samples }
 }
@@ -85,7 +87,7 @@ function gauges(
   name: string,
   help: string,
   series: Series<Count>,
-  aggregator?: 'sum' | 'max',
+  aggregator?: MetricFamily['aggregator'],
 ): MetricFamily {
   return family('gauge', name, help, countSamples(series), aggregator)
 }
@@ -118,15 +120,77 @@ function boundLabel(bound: number): string {
   return Number.isInteger(bound) ? `${bound}.0` : String(bound)
 }
 
-function near(
-  name: string,
-  help: string,
-  { nearCaches }: Collector,
-  read: (stats: { entries: number; bytes: number; serving: boolean }) => number,
-): MetricFamily {
-  const samples = nearCaches.map(({ cache, near: { stats } }) => {
+/** What the caches themselves know. Those with the same name and driver are added up. */
+function stateOf(caches: readonly Cache[]): MetricFamily[] {
+  const ofEach = (read: (cache: Cache) => number | undefined) => samplesOf(caches, read)
+  const near = (read: (stats: NearStats) => number) =>
+    ofEach(({ near }) => near && read(near.stats))
+  const audit = (read: (report: AuditReport) => number) =>
+    ofEach(({ audit }) => audit && read(audit.report()))
+  const entries = ofEach((cache) => storeUsage(cache)?.entries)
+  const bytes = ofEach((cache) => storeUsage(cache)?.bytes)
+  const inconsistent = auditWindows.flatMap((window) =>
+    audit(({ inconsistent }) => inconsistent[window]).map((sample) =>
+      withLabel(sample, { window }),
+    ),
+  )
+  return [
+    family('gauge', 'cache_entries', 'Entries in the memory of the process.', entries),
+    family('gauge', 'cache_bytes', 'Size of the entries in the memory of the process.', bytes),
+    family(
+      'gauge',
+      'near_entries',
+      'Entries of a near cache.',
+      near((stats) => stats.entries),
+    ),
+    family(
+      'gauge',
+      'near_bytes',
+      'Size of a near cache.',
+      near((stats) => stats.bytes),
+    ),
+    family(
+      'gauge',
+      'near_serving',
+      'Whether a near cache serves entries.',
+      near(({ serving }) => +serving),
+      'min',
+    ),
+    family(
+      'counter',
+      'audit_sampled_total',
+      'Hits compared with the source.',
+      audit(({ sampled }) => sampled),
+    ),
+    family(
+      'counter',
+      'audit_differing_total',
+      'Hits that differed from the source.',
+      audit(({ differing }) => differing),
+    ),
+    family(
+      'counter',
+      'audit_stale_total',
+      'Hits that differed within the chosen staleness.',
+      audit(({ stale }) => stale),
+    ),
+    family(
+      'counter',
+      'audit_inconsistent_total',
+      'Hits that differed for longer than the window.',
+      inconsistent,
+    ),
+  ].map(mergeSamples)
+}
+
+function samplesOf(caches: readonly Cache[], read: (cache: Cache) => number | undefined): Sample[] {
+  return caches.flatMap((cache) => {
+    const value = read(cache)
     const labels = { cache: cache.name, driver: cache.driver }
-    return { suffix: '', labels, value: read(stats) }
+    return value === undefined ? [] : [{ suffix: '', labels, value }]
   })
-  return family('gauge', name, help, samples)
+}
+
+function withLabel(sample: Sample, label: Readonly<Record<string, string>>): Sample {
+  return { ...sample, labels: { ...sample.labels, ...label } }
 }

@@ -12,7 +12,7 @@ export interface MetricFamily {
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   /** How the values of several processes become one. */
-  readonly aggregator: 'sum' | 'max'
+  readonly aggregator: 'sum' | 'min' | 'max'
   readonly samples: readonly Sample[]
 }
 
@@ -30,21 +30,29 @@ export function mergeFamilies(all: readonly (readonly MetricFamily[])[]): Metric
   for (const family of all.flat()) {
     byName.set(family.name, [...(byName.get(family.name) ?? []), family])
   }
-  return [...byName.values()].map(merge)
+  return Array.from(byName.values(), (families) =>
+    mergeSamples({
+      ...(families[0] as MetricFamily),
+      samples: families.flatMap(({ samples }) => samples),
+    }),
+  )
 }
 
-function merge(families: readonly MetricFamily[]): MetricFamily {
-  const [first] = families as [MetricFamily]
+/** Combines the samples with equal labels, which a scrape must not contain twice. */
+export function mergeSamples(family: MetricFamily): MetricFamily {
+  const combine = combinations[family.aggregator]
   const samples = new Map<string, Sample>()
-  for (const sample of families.flatMap((family) => family.samples)) {
+  for (const sample of family.samples) {
     const key = JSON.stringify([sample.suffix, sample.labels])
     const other = samples.get(key)?.value
-    const value = other === undefined ? sample.value : combine(first, other, sample.value)
+    const value = other === undefined ? sample.value : combine(other, sample.value)
     samples.set(key, { ...sample, value })
   }
-  return { ...first, samples: [...samples.values()] }
+  return { ...family, samples: [...samples.values()] }
 }
 
-function combine({ aggregator }: MetricFamily, a: number, b: number): number {
-  return aggregator === 'sum' ? a + b : Math.max(a, b)
-}
+const combinations = {
+  sum: (a: number, b: number) => a + b,
+  min: Math.min,
+  max: Math.max,
+} as const
