@@ -4,9 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { type DriverName, drivers, startBackend } from './drivers.ts'
 import { randomFrom, runWorkload } from './workload.ts'
 
-const calls = (driver: DriverName) => (isFullTier ? 100_000 : driver === 'dynamodb' ? 300 : 1_500)
+const slowDrivers: readonly DriverName[] = ['dynamodb', 'postgres']
+const calls = (driver: DriverName) => {
+  if (isFullTier) return 100_000
+  return slowDrivers.includes(driver) ? 300 : 1_500
+}
 
-describe.each(drivers)('%s', (name) => {
+describe.each(drivers)('%s', { timeout: 900_000 }, (name) => {
   test('every counter equals what the callers have seen', async () => {
     const backend = await startBackend(name)
     const store = backend.createStore()

@@ -1,9 +1,14 @@
-import { Cache, type CacheStore } from '@stowage/core'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { CacheStore } from '@stowage/core'
 import { dynamodb } from '@stowage/dynamodb'
+import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
+import { postgres } from '@stowage/postgres'
 import { redis } from '@stowage/redis'
-import { sharedDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
+import { sharedDynamoDB, sharedPostgres, startMemcached, startRedis } from '@stowage/test-servers'
 
 /** A driver with a server of its own. */
 export interface Backend {
@@ -11,13 +16,23 @@ export interface Backend {
   stop(): Promise<void>
 }
 
-export type DriverName = 'memory' | 'redis' | 'memcached' | 'dynamodb'
+export type DriverName = 'memory' | 'lmdb' | 'postgres' | 'redis' | 'memcached' | 'dynamodb'
 
 /** So that no call fails because the machine is slow. */
 const timeout = '1m'
 
 const starts: Record<DriverName, () => Promise<Backend>> = {
   memory: async () => ({ createStore: () => memory() as CacheStore, stop: async () => {} }),
+  lmdb: async () => {
+    const path = mkdtempSync(join(tmpdir(), 'stowage-telemetry-'))
+    const stop = async () => rmSync(path, { recursive: true, force: true })
+    return { createStore: () => lmdb({ path }), stop }
+  },
+  postgres: async () => {
+    const { url, stop } = await sharedPostgres()
+    const createStore = () => postgres({ url, table: 'telemetry', ensureTable: 'create', timeout })
+    return { createStore, stop }
+  },
   redis: async () => {
     const server = await startRedis()
     return { createStore: () => redis({ url: server.url, timeout }), stop: () => server.stop() }
@@ -43,17 +58,4 @@ export const drivers = Object.keys(starts) as DriverName[]
 
 export function startBackend(name: DriverName): Promise<Backend> {
   return starts[name]()
-}
-
-/** A cache that is closed with its backend. */
-export async function startCache(
-  name: DriverName,
-): Promise<{ cache: Cache; stop(): Promise<void> }> {
-  const backend = await startBackend(name)
-  const cache = new Cache(backend.createStore(), { name: 'pages', prefix: 'pages:' })
-  const stop = async () => {
-    await cache.close()
-    await backend.stop()
-  }
-  return { cache, stop }
 }

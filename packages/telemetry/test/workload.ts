@@ -23,26 +23,19 @@ export function randomFrom(seed: number): () => number {
   }
 }
 
+/** As many callers at the same time, each with keys of its own. */
+const callers = 16
+
 /**
- * Makes random calls, some of which meet a fault of the store, and returns what their caller has seen. Most are made one
- * after another, so that it is known what each must count as.
+ * Makes random calls, some of which meet a fault of the store, and returns what their callers have seen. A caller makes
+ * most of its calls one after another, so that it is known what each must count as.
  */
 export async function runWorkload(
   store: CacheStore,
   count: number,
   random: () => number,
 ): Promise<Model> {
-  const chaos = new Chaos()
-  const cache = new Cache(withChaos(store, chaos), { name: 'pages', prefix: 'w:', ttl: '1h' })
-  const workload = new Workload(cache, chaos, random)
-  while (workload.count < count) await workload.step()
-  await cache.clear()
-  workload.called('clear')
-  return workload.model
-}
-
-class Workload {
-  readonly model: Model = {
+  const model: Model = {
     results: { hit: 0, miss: 0, stale: 0, shared: 0, error: 0 },
     calls: new Map(),
     writes: 0,
@@ -50,13 +43,29 @@ class Workload {
     loads: { ok: 0, error: 0 },
     errors: new Map(),
   }
+  const runCaller = async (_: unknown, caller: number) => {
+    const chaos = new Chaos()
+    const prefix = `w${caller}:`
+    const cache = new Cache(withChaos(store, chaos), { name: 'pages', prefix, ttl: '1h' })
+    const workload = new Workload(model, cache, chaos, random)
+    while (workload.count < count / callers) await workload.step()
+    await cache.clear()
+    workload.called('clear')
+  }
+  await Promise.all(Array.from({ length: callers }, runCaller))
+  return model
+}
+
+class Workload {
+  readonly model: Model
   count = 0
   readonly #cache: Cache
   readonly #chaos: Chaos
   readonly #random: () => number
   #fresh = 0
 
-  constructor(cache: Cache, chaos: Chaos, random: () => number) {
+  constructor(model: Model, cache: Cache, chaos: Chaos, random: () => number) {
+    this.model = model
     this.#cache = cache
     this.#chaos = chaos
     this.#random = random
