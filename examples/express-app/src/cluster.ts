@@ -2,6 +2,7 @@ import cluster from 'node:cluster'
 import { availableParallelism } from 'node:os'
 import { onShutdown } from '@stowage/example-shared'
 import { sessionSecret } from '@stowage/express'
+import { serveWorkerMetrics } from './telemetry/worker-metrics.ts'
 
 /** Starts one worker per CPU, or `WORKERS` of them, and replaces those that end unexpectedly. */
 function startWorkers(): void {
@@ -11,7 +12,10 @@ function startWorkers(): void {
   const fork = () => cluster.fork({ SESSION_SECRET: secret })
   for (let worker = 0; worker < count; worker++) fork()
   cluster.on('exit', onWorkerExit)
+  const port = process.env.METRICS_PORT
+  const metrics = port === undefined ? undefined : serveWorkerMetrics(Number(port))
   onShutdown(async () => {
+    metrics?.close()
     cluster.off('exit', onWorkerExit)
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')
   })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppProcess, Visitor } from '@stowage/example-shared/testing'
+import { freePort } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 const program = new URL('../dist/cluster.js', import.meta.url)
@@ -18,9 +19,11 @@ const variables = {
 }
 let app: AppProcess
 let url: string
+let metricsPort: number
 
 beforeAll(async () => {
-  app = new AppProcess(program, variables)
+  metricsPort = await freePort()
+  app = new AppProcess(program, { ...variables, METRICS_PORT: String(metricsPort) })
   url = await app.url()
 })
 
@@ -63,6 +66,13 @@ it('four workers share sessions and cached products', async () => {
   const lists = await Promise.all(Array.from({ length: 8 }, () => request(`${url}/`)))
   const outcomes = lists.map((page) => /data-outcome="(\w+)"/.exec(page)?.[1])
   expect(outcomes.filter((outcome) => outcome === 'miss').length).toBeLessThanOrEqual(1)
+})
+
+it('the primary process serves the metrics of all workers', async () => {
+  const metrics = () => request(`http://127.0.0.1:${metricsPort}/metrics`)
+  await expect.poll(metrics).toMatch(/^stowage_sessions_total{cache="session",event="created"} 1$/m)
+  const hits = /^stowage_cache_requests_total{cache="session".*result="hit"} (\d+)$/m
+  await expect.poll(async () => Number(hits.exec(await metrics())?.[1])).toBeGreaterThanOrEqual(12)
 })
 
 it('sessions survive a restart of all workers', async () => {

@@ -2,6 +2,7 @@ import type { Caches } from '@stowage/core'
 import type { Series } from '@stowage/telemetry'
 import { type Metrics, metrics } from '@stowage/telemetry/prometheus'
 import { History, type Point, type Totals } from './history.ts'
+import { sendMetrics } from './worker-metrics.ts'
 
 export interface Counts {
   /** Keys found, also with a stale value. */
@@ -26,7 +27,10 @@ export class Statistics {
     this.#metrics = metrics({ caches: () => names.map((name) => caches.use(name)) })
     this.#histories = new Map(names.map((name) => [name, new History()]))
     this.#record()
-    this.#timer = setInterval(() => this.#record(), intervalMs).unref()
+    this.#timer = setInterval(() => {
+      this.#record()
+      sendMetrics(this.#metrics)
+    }, intervalMs).unref()
   }
 
   /** Answers `GET /metrics`. */
