@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -15,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { parse, stringify } from 'yaml'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const require = createRequire(import.meta.url)
@@ -44,10 +46,19 @@ export class PackageSet {
    * 12: all that is tested here works without.
    */
   async install(): Promise<void> {
-    await this.#pack()
+    await this.packAll()
     this.#writeManifest('package.json')
     const tarballs = this.names.map((name) => this.tarballOf(name))
     await this.#npmInstall(['--ignore-scripts', ...tarballs, ...others])
+  }
+
+  /** Packs the packages as they would be published. */
+  async packAll(): Promise<void> {
+    const tarballs = join(this.folder, 'tarballs')
+    mkdirSync(tarballs)
+    const filters = this.names.map((name) => `--filter=@stowage/${name}`)
+    const args = ['--recursive', ...filters, 'pack', '--pack-destination', tarballs]
+    await execute('npx', ['--yes', pnpm(), ...args], { cwd: root })
   }
 
   /** Packs a folder of the project. Returns the path of the tarball. */
@@ -78,11 +89,32 @@ export class PackageSet {
   }
 
   /**
+   * Installs dependencies in a folder of the project for each name, with the pnpm of the workspace: a project finds only
+   * what it declares. One installation for all of them, which takes what the workspace has from the same store. The versions
+   * are those of the workspace.
+   */
+  async installProjects(projects: Readonly<Record<string, readonly string[]>>): Promise<void> {
+    const versions = { ...manifestVersions(), ...this.#tarballs() }
+    for (const [name, wanted] of Object.entries(projects)) {
+      const dependencies = Object.fromEntries(wanted.map((each) => [each, versions[each]]))
+      this.write(`${name}/package.json`, JSON.stringify({ name, private: true, dependencies }))
+    }
+    const settings = parse(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))
+    const overrides = { ...settings.overrides, ...this.#tarballs() }
+    const workspace = { ...settings, packages: Object.keys(projects), overrides }
+    this.write('pnpm-workspace.yaml', stringify(workspace))
+    this.write('package.json', JSON.stringify({ name: 'consumers', private: true }))
+    cpSync(join(root, 'pnpm-lock.yaml'), join(this.folder, 'pnpm-lock.yaml'))
+    const options = ['--prefer-offline', '--no-frozen-lockfile', '--ignore-scripts']
+    await execute('npx', ['--yes', pnpm(), 'install', ...options], { cwd: this.folder })
+  }
+
+  /**
    * Packs the packages, and unpacks them beside the dependencies that the workspace has installed: only those that a
    * package declares, and {@link others}. Cheaper than an installation with npm, and needs no registry.
    */
   async unpack(): Promise<void> {
-    await this.#pack()
+    await this.packAll()
     this.write('package.json', JSON.stringify({ name: 'consumer', private: true }))
     await Promise.all(this.names.map((name) => this.#unpack(name)))
     for (const name of this.names) {
@@ -150,6 +182,12 @@ export class PackageSet {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
+  /** What each package is installed from. */
+  #tarballs(): Record<string, string> {
+    const entries = this.names.map((name) => [`@stowage/${name}`, `file:${this.tarballOf(name)}`])
+    return Object.fromEntries(entries)
+  }
+
   /** A registry may offer a release before what it depends on: the test must not fail because of the time of day. */
   #writeManifest(file: string): void {
     const overrides = lockedVersions()
@@ -160,14 +198,6 @@ export class PackageSet {
     const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']
     const { stdout } = await execute('npm', ['install', ...quiet, ...args], { cwd })
     return stdout
-  }
-
-  async #pack(): Promise<void> {
-    const tarballs = join(this.folder, 'tarballs')
-    mkdirSync(tarballs)
-    const filters = this.names.map((name) => `--filter=@stowage/${name}`)
-    const args = ['--recursive', ...filters, 'pack', '--pack-destination', tarballs]
-    await execute('npx', ['--yes', pnpm(), ...args], { cwd: root })
   }
 
   async #unpack(name: string): Promise<void> {
@@ -218,6 +248,13 @@ export function importsOf(name: string): string[] {
 
 function publishedNames(): string[] {
   return readdirSync(join(root, 'packages')).filter((name) => !manifestOf(name).private)
+}
+
+/** The versions of the libraries that the workspace tests with. */
+function manifestVersions(): Record<string, string> {
+  const files = ['test/consumers', 'test/bridges', '.'].map((folder) => `${folder}/package.json`)
+  const manifests = files.map((file) => JSON.parse(readFileSync(join(root, file), 'utf8')))
+  return Object.assign({}, ...manifests.map(({ devDependencies }) => devDependencies))
 }
 
 /** The versions that the workspace uses, except of packages of which it uses several. npm refuses them for {@link others}. */
