@@ -23,10 +23,8 @@ const clientFiles = clientTests
   .slice(0, isFullTier ? undefined : 2)
   .map((name) => `packages/redis/test/${name}.test.ts`)
 
-// Files that leave no trace in the process, neither on channels nor in its environment, so that they can share one.
-const sharedFiles = [
-  'packages/{core,memory,sessions,msgpack,http-cache,drivers,express,lmdb}/test/**/*.test.ts',
-]
+// Tests of programs that subscribe to events as long as their process runs.
+const subscribingFiles = ['examples/express-app/test/shop.test.ts']
 
 const exclude = [...configDefaults.exclude, ...(isFullTier ? [] : ['**/*.full.test.ts'])]
 
@@ -57,7 +55,9 @@ export default defineConfig({
             'examples/*/test/**/*.test.ts',
             'test/**/*.test.ts',
           ],
-          exclude: [...exclude, ...sharedFiles],
+          exclude: [...exclude, ...subscribingFiles],
+          // A process for each file takes longer than most files. They leave no trace in the process: see each-file.ts.
+          isolate: false,
           // Tests run against the built packages, as they are published, not against transformed sources.
           server: { deps: { external: [/\/dist\//] } },
         },
@@ -65,11 +65,9 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'units',
-          include: sharedFiles,
-          // A process for each file takes longer than most of these files.
-          isolate: false,
-          server: { deps: { external: [/\/dist\//] } },
+          name: 'subscribing',
+          include: subscribingFiles,
+          env: { LEAVES_SUBSCRIBERS: '1' },
         },
       },
       {
@@ -78,6 +76,7 @@ export default defineConfig({
         test: {
           name: 'ioredis 5',
           include: [...clientFiles, 'packages/redis/test/protocol/ioredis-internals.test.ts'],
+          isolate: false,
           // An alias applies only to modules that Vite transforms.
           server: {
             deps: { inline: [/packages\/redis\/dist\//], external: [/\/dist\//] },
@@ -90,6 +89,7 @@ export default defineConfig({
         test: {
           name: 'ioredis wrapped',
           include: clientFiles,
+          isolate: false,
           setupFiles: ['test/setup/each-file.ts', 'packages/redis/test/wrap-send-command.ts'],
           server: { deps: { external: [/\/dist\//] } },
           env: { WRAP_SEND_COMMAND: '1' },

@@ -106,23 +106,29 @@ interface Outcome {
   readonly error?: string
 }
 
-/** The outcomes of the blocks of each page. */
+/** The outcomes of the blocks that share a process, by process. */
 const runs = new Map<string, Promise<Map<string, Outcome>>>()
 
-/** Blocks of a page share a process, which is cheaper. In the full tier, each has a process, as that of a reader. */
+/** In the full tier, each block has a process, as that of a reader. */
 function isAlone({ code }: Block): boolean {
   return process.env.TEST_TIER === 'full' || /'node:test'|process\.exit/.test(code)
 }
 
+/** Most pages share a process, which is cheaper. One that subscribes to events, or caches fetch(), would affect the others. */
+function processOf({ page }: Block): string {
+  const affectsOthers = ({ code }: Block) =>
+    /\bsubscribe\(|logEvents|setGlobalDispatcher/.test(code)
+  return blocks.some((block) => block.page === page && affectsOthers(block)) ? page : 'others'
+}
+
 async function outcomeOf(block: Block): Promise<Outcome> {
-  const { page, file } = block
-  if (isAlone(block)) return runAlone(file)
-  if (!runs.has(page)) {
-    const together = blocks.filter((other) => other.page === page && !isAlone(other))
-    runs.set(page, runTogether(together.map((other) => other.file)))
+  if (isAlone(block)) return runAlone(block.file)
+  const id = processOf(block)
+  if (!runs.has(id)) {
+    const together = blocks.filter((other) => processOf(other) === id && !isAlone(other))
+    runs.set(id, runTogether(together.map(({ file }) => file)))
   }
-  const outcomes = await runs.get(page)
-  return outcomes?.get(file) as Outcome
+  return (await runs.get(id))?.get(block.file) as Outcome
 }
 
 function runAlone(file: string): Promise<Outcome> {
@@ -150,7 +156,7 @@ function fileOf(file: string): string {
   return join(folder, `${file}.js`)
 }
 
-/** @throws Error with the output if the process fails, or has not ended long before the deadline of a test */
+/** @throws Error with the output if the process fails, or has not ended before the deadline of a test */
 function node(...args: string[]): Promise<Outcome> {
   const servers = {
     REDIS_URL: server.url,
@@ -159,7 +165,7 @@ function node(...args: string[]): Promise<Outcome> {
     ...dynamo.env,
   }
   const env = { ...process.env, ...servers }
-  return execute(process.execPath, args, { env, timeout: 45_000, killSignal: 'SIGKILL' })
+  return execute(process.execPath, args, { env, timeout: 170_000, killSignal: 'SIGKILL' })
 }
 
 const settings = {
