@@ -5,6 +5,16 @@ import { conform } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { createTable, region, useCredentials } from './engines.ts'
 
+/** Its first batches take seconds on a machine with other work. */
+async function warmUp({ url }: DynamoDBServer): Promise<void> {
+  const timeouts = { timeout: '60s', requestTimeout: '60s' } as const
+  const store = dynamodb({ table: 'cache', endpoint: url, region, ...timeouts })
+  for (let round = 0; round < 3; round++) {
+    await store.setMany(Array.from({ length: 100 }, (_, index) => [`warm:${index}`, 'up'] as const))
+  }
+  await store.close()
+}
+
 describe('an endpoint that is frozen', () => {
   let engine: DynamoDBServer
   // DynamoDB Local takes up to a second for a batch on a machine with other work.
@@ -14,6 +24,7 @@ describe('an endpoint that is frozen', () => {
     useCredentials()
     engine = await startDynamoDB()
     await createTable(engine, 'cache')
+    await warmUp(engine)
   })
   afterAll(() => engine.stop())
 

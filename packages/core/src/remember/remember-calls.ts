@@ -57,45 +57,82 @@ export class RememberCalls {
    * @param caller set if the caller waits for a limited time
    * @param traced set if somebody subscribes to calls
    */
-  async remember<T>(
+  remember<T>(
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
     caller?: Caller,
     traced?: TracedCall,
   ): Promise<T> {
-    checkLoader('remember', load)
-    const { entries, flights } = this.#scope
-    if (caller === undefined) {
-      const limits = this.#limitsOf(options)
-      if (hasLimits(limits)) return this.#rememberLimited(key, options, load, limits, traced)
+    // Not an async function: keeping its state would cost as much as a hit in memory.
+    try {
+      checkLoader('remember', load)
+      if (caller === undefined) {
+        const limits = this.#limitsOf(options)
+        if (hasLimits(limits)) return this.#rememberLimited(key, options, load, limits, traced)
+      }
+      const storageKey = this.#keyspace.toStorageKey(key)
+      const existing = this.#scope.flights.find(storageKey)
+      if (
+        options.refresh === true ||
+        (existing === undefined && this.#loadsWithoutLease(options))
+      ) {
+        return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller, traced))
+      }
+      if (existing !== undefined && !existing.isReading) {
+        return join(existing, this.#call(storageKey, key, options, load, caller, traced))
+      }
+      const reading = this.#reader.read(storageKey, options.tags)
+      return reading instanceof Promise || reading.staleMs >= 0
+        ? this.#rememberRead(reading, storageKey, key, options, load, caller, traced)
+        : Promise.resolve(this.#hit(reading, storageKey, key, options, load, caller, traced))
+    } catch (error) {
+      return Promise.reject(error)
     }
-    const storageKey = this.#keyspace.toStorageKey(key)
-    const existing = flights.find(storageKey)
-    if (options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))) {
-      return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller, traced))
-    }
-    if (existing !== undefined && !existing.isReading) {
-      return join(existing, this.#call(storageKey, key, options, load, caller, traced))
-    }
+  }
+
+  /** Returns what was read, unless it has to be loaded. */
+  async #rememberRead<T>(
+    reading: Awaitable<Found>,
+    storageKey: string,
+    key: string,
+    options: RememberOptions<T>,
+    load: Load<T>,
+    caller: Caller | undefined,
+    traced: TracedCall | undefined,
+  ): Promise<T> {
     let found: Found
     try {
-      const reading = this.#reader.read(storageKey, options.tags)
       found = reading instanceof Promise ? await reading : reading
     } catch (error) {
       const call = this.#call(storageKey, key, options, load, caller, traced)
       return joinOrLead(call, () => Promise.reject(error))
     }
     if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
-      if (found.staleMs >= 0) entries.publishStale(storageKey)
-      if (caller?.isAnswered !== true) traced?.noteFound(found)
-      if (this.#scope.audit?.isSampled())
-        auditHit(this.#scope.audit, this.#loadJob(storageKey, key, options, load), found)
-      return entries.publishRead<T>(storageKey, found.entry) as T
+      return this.#hit(found, storageKey, key, options, load, caller, traced)
     }
     const call = this.#call(storageKey, key, options, load, caller, traced)
     if (found.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
     return joinOrLead(call, () => found)
+  }
+
+  /** Publishes a hit. Returns the value. */
+  #hit<T>(
+    found: Found,
+    storageKey: string,
+    key: string,
+    options: RememberOptions<T>,
+    load: Load<T>,
+    caller: Caller | undefined,
+    traced: TracedCall | undefined,
+  ): T {
+    const { entries, audit } = this.#scope
+    if (found.staleMs >= 0) entries.publishStale(storageKey)
+    if (caller?.isAnswered !== true) traced?.noteFound(found)
+    if (audit?.isSampled()) {
+      auditHit(audit, this.#loadJob(storageKey, key, options, load), found)
+    }
+    return entries.publishRead<T>(storageKey, found.entry) as T
   }
 
   /** The same for a caller that waits for a limited time. */
