@@ -77,5 +77,5 @@ function packageOf(path: string): string {
 }
 
 export function asRequires(text: string): string {
-  return text.replace(/import (\{.*\}) from ('.*')/g, 'const $1 = require($2)')
+  return text.replace(/import (\{.*\}|\w+) from ('.*')/g, 'const $1 = require($2)')
 }
