@@ -32,7 +32,7 @@ export function status({ roles, pages, uptimeMs }: StatusView): Html {
   </header>
   <div class="roles">${roles.map(roleCard)}</div>
   ${pages.length > 0 && productPages(pages)}
-  <p class="aside">The counters start with the process, and each point of a line is about the minute before it.
+  <p class="aside">The counters start with the process, and each point of a line covers the minute before it.
     <a href="/metrics">/metrics</a> returns the same counters to Prometheus, <a href="/health">/health</a> is the health
     check for load balancers.</p>`
 }
