@@ -76,6 +76,11 @@ export const groupTexts = {
     '`raw` is rate-limit-redis on ioredis, and a lock written by hand. Only the row of the same algorithm is comparable: `stowage` counts in fixed windows, as rate-limit-redis does.',
     'rate-limit-redis; a lock by hand',
   ],
+  bridges: [
+    'Behind other libraries',
+    'Other libraries with the bridges of `@stowage/bridges`, on Redis where the name does not say otherwise. `raw` is each library with its own store: cache-manager, which Nest uses, and Keyv with @keyv/redis, cache-manager with a Keyv in memory, unstorage with its Redis driver, express-rate-limit with rate-limit-redis.',
+    'each library with its own store',
+  ],
   eviction: [
     'Eviction',
     'Hit ratios of eviction policies on generated traces, and CPU time per read. The capacity is a part of all keys.',
