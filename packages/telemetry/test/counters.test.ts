@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { Collector } from '@stowage/telemetry'
+import { metrics } from '@stowage/telemetry/prometheus'
 import { isFullTier, propertySeed } from '@stowage/test-servers'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { type DriverName, drivers, startBackend } from './drivers.ts'
 import { randomFrom, runWorkload } from './workload.ts'
 
@@ -15,7 +17,8 @@ describe.each(drivers)('%s', { timeout: 900_000 }, (name) => {
     const backend = await startBackend(name)
     const store = backend.createStore()
     await store.ping()
-    using collector = new Collector()
+    const { collector, render, stop } = metrics()
+    onTestFinished(stop)
     const model = await runWorkload(store, calls(name), randomFrom(propertySeed()))
 
     const counts = collector.totalOf('pages')
@@ -36,6 +39,7 @@ describe.each(drivers)('%s', { timeout: 900_000 }, (name) => {
     const loads = Array.from(collector.loads, ([{ outcome }, { value }]) => [outcome, value])
     expect(Object.fromEntries(loads)).toEqual(model.loads)
     for (const [, { value }] of collector.loadsInFlight) expect(value).toBe(0)
+    execFileSync('promtool', ['check', 'metrics'], { input: render() })
     await store.close()
     await backend.stop()
   })
