@@ -1,79 +1,205 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener, type HttpBindings } from '@hono/node-server'
-import { Cache } from '@stowage/core'
+import { getRequestListener } from '@hono/node-server'
+import { Cache, type CacheStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { Sessions, session } from '@stowage/sessions'
+import { Sessions, sessionChannels } from '@stowage/sessions'
+import { session as fastifySession } from '@stowage/sessions/fastify'
+import { session as honoSession, sessionOf } from '@stowage/sessions/hono'
+import { type KoaSession, session as koaSession } from '@stowage/sessions/koa'
 import fastify from 'fastify'
 import { Hono } from 'hono'
 import Koa from 'koa'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { unreachable } from '../bridges/backends.ts'
 
-// The adapters of docs/sessions.md.
 const secret = 'a secret of at least 32 characters, for tests'
-const createMiddleware = () =>
-  session({ secret, store: new Sessions({ cache: new Cache(memory(), { prefix: 'session:' }) }) })
-type Middleware = ReturnType<typeof createMiddleware>
-type Incoming = Parameters<Middleware>[0]
-type Outgoing = Parameters<Middleware>[1]
+type Options = Parameters<typeof honoSession>[0]
+type Session = ReturnType<typeof sessionOf> & { user?: string; visits?: number }
 
-const openWith = (middleware: Middleware) => (request: Incoming, response: Outgoing) =>
-  new Promise<void>((resolve, reject) =>
-    middleware(request, response, (error) => (error ? reject(error) : resolve())),
-  )
-
-/** Counts the visits of a session. */
-function visit(request: object): string {
-  const { session } = request as { session: { visits?: number } }
-  session.visits = (session.visits ?? 0) + 1
-  return `visit ${session.visits}`
+/** What the application of each framework does with the session of a request. Returns the body of its response. */
+function respond(path: string, session: () => Session, response?: ServerResponse): string {
+  if (path === '/logout') session().destroy()
+  if (path === '/login') {
+    session().regenerate()
+    Object.assign(session(), { user: 'ada' })
+  }
+  if (path === '/fail') {
+    Object.assign(session(), { user: 'ada' })
+    throw new Error('The application fails.')
+  }
+  const addLate = () => Object.assign(session(), { user: 'ada' })
+  if (path === '/late') response?.prependOnceListener('finish', addLate)
+  if (path !== '/') return ''
+  const current = session()
+  current.visits = (current.visits ?? 0) + 1
+  return `visit ${current.visits} of ${current.user ?? 'a guest'}`
 }
 
-const applications: Readonly<Record<string, () => Promise<Server>>> = {
-  async Koa() {
-    const open = openWith(createMiddleware())
-    const koa = new Koa()
-    koa.use((context, next) => open(context.req, context.res).then(next))
-    koa.use((context) => {
-      context.body = visit(context.req)
+const headers = { 'set-cookie': 'theme=dark', 'cache-control': 'public, max-age=60' }
+
+const frameworks: Readonly<Record<string, (options: Options) => Promise<Server>>> = {
+  async Koa(options) {
+    const app = new Koa<Koa.DefaultState, KoaSession>({ env: 'test' })
+    app.silent = true
+    app.use(async (context, next) => {
+      try {
+        await next()
+      } catch (error) {
+        context.status = 500
+        context.body = (error as Error).message
+      }
     })
-    return createServer(koa.callback())
+    app.use(koaSession(options))
+    app.use((context) => {
+      context.set(headers)
+      context.body = respond(context.path, () => context.session, context.res)
+    })
+    return createServer(app.callback())
   },
-  async Hono() {
-    const open = openWith(createMiddleware())
-    const hono = new Hono<{ Bindings: HttpBindings }>()
-    hono.use((context, next) =>
-      open(context.env.incoming, context.env.outgoing as Outgoing).then(next),
-    )
-    hono.get('/', (context) => context.text(visit(context.env.incoming)))
-    return createServer(getRequestListener((request, env) => hono.fetch(request, env)))
+  async Hono(options) {
+    const app = new Hono()
+    app.onError((error, context) => context.text(error.message, 500))
+    app.use(honoSession(options))
+    app.get('*', (context) => {
+      for (const [name, value] of Object.entries(headers)) context.header(name, value)
+      return context.text(respond(context.req.path, () => sessionOf(context)))
+    })
+    return createServer(getRequestListener(app.fetch))
   },
-  async Fastify() {
-    const open = openWith(createMiddleware())
+  async Fastify(options) {
     const app = fastify()
-    app.addHook('onRequest', (request, reply) => open(request.raw, reply.raw))
-    app.get('/', async (request) => visit(request.raw))
+    app.setErrorHandler((error, _, reply) => reply.code(500).send((error as Error).message))
+    await app.register(fastifySession, options)
+    app.get('*', async (request, reply) => {
+      reply.headers(headers)
+      const { raw: response } = reply
+      return respond(
+        request.url,
+        () => (request as unknown as { session: Session }).session,
+        response,
+      )
+    })
     await app.ready()
     return app.server
   },
 }
 
-let server: Server | undefined
-afterEach(() => void server?.close())
+const servers: Server[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
 
-test.each(Object.keys(applications))(
-  'sessions in %s keep a value, one for each cookie',
-  async (name) => {
-    server = await applications[name]?.()
-    server?.listen(0, '127.0.0.1')
-    await once(server as Server, 'listening')
-    const url = `http://127.0.0.1:${((server as Server).address() as AddressInfo).port}/`
-    const first = await fetch(url)
-    expect(await first.text()).toBe('visit 1')
-    const [cookie = ''] = (first.headers.get('set-cookie') ?? '').split(';')
-    expect(cookie).toMatch(/^connect\.sid=/)
-    expect(await (await fetch(url, { headers: { cookie } })).text()).toBe('visit 2')
-    expect(await (await fetch(url)).text()).toBe('visit 1')
-  },
-)
+describe.each(Object.keys(frameworks))('sessions in %s', (name) => {
+  /** Starts an application, and returns a browser that keeps its cookie. */
+  async function open(store: CacheStore = memory(), cookie = '') {
+    const sessions = new Sessions({ cache: new Cache(store, { prefix: 'session:' }) })
+    const server = (await frameworks[name]?.({ secret, store: sessions })) as Server
+    servers.push(server.listen(0, '127.0.0.1'))
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    return async (path = '/') => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie } })
+      const set = response.headers.getSetCookie().find((each) => each.startsWith('connect.sid='))
+      cookie = set?.split(';')[0] ?? cookie
+      return { response, text: await response.text(), set, cookie }
+    }
+  }
+
+  test('keep a value, one for each cookie', async () => {
+    const [first, second] = [await open(), await open()]
+    expect((await first()).text).toBe('visit 1 of a guest')
+    expect((await first()).text).toBe('visit 2 of a guest')
+    expect((await second()).text).toBe('visit 1 of a guest')
+  })
+
+  test('get another id with a login, and end with a logout, which clears the cookie', async () => {
+    const request = await open()
+    const before = await request()
+    const { cookie } = await request('/login')
+    expect(cookie).not.toBe(before.cookie)
+    expect((await request()).text).toBe('visit 1 of ada')
+    expect((await request('/logout')).set).toContain('Expires=Thu, 01 Jan 1970')
+    expect((await request()).text).toBe('visit 1 of a guest')
+  })
+
+  test('add their cookie to those of the application, and keep the response out of shared caches', async () => {
+    const request = await open()
+    const { response } = await request()
+    const names = response.headers.getSetCookie().map((cookie) => cookie.split('=')[0])
+    expect(names).toEqual(['theme', 'connect.sid'])
+    expect(response.headers.get('cache-control')).toBe('private, max-age=60')
+    const unchanged = (await request('/other')).response
+    expect(unchanged.headers.getSetCookie()).toEqual(['theme=dark'])
+    expect(unchanged.headers.get('cache-control')).toBe('public, max-age=60')
+  })
+
+  test('fail the request if they cannot be stored, and set no cookie', async () => {
+    const request = await open(unreachable())
+    const { response, text, set } = await request()
+    expect(response.status).toBe(500)
+    expect(text).toContain('redis add failed')
+    expect(set).toBeUndefined()
+  })
+
+  test('fail the request if they cannot be read', async () => {
+    const { cookie } = await (await open())()
+    const { response, set } = await (await open(unreachable(), cookie))()
+    expect(response.status).toBe(500)
+    expect(set).toBeUndefined()
+  })
+
+  // Hono does not tell when a response has ended.
+  if (name !== 'Hono')
+    test('publish a change that comes too late', async () => {
+      const request = await open()
+      await request()
+      const published = new Promise((resolve) => {
+        const listener = (event: unknown) => resolve(event)
+        sessionChannels.late.subscribe(listener)
+        onTestFinished(() => void sessionChannels.late.unsubscribe(listener))
+      })
+      await request('/late')
+      expect(await published).toMatchObject({ key: expect.any(String) })
+      expect((await request()).text).toBe('visit 2 of a guest')
+    })
+
+  test('are stored if the application fails', async () => {
+    const request = await open()
+    await request()
+    expect((await request('/fail')).text).toBe('The application fails.')
+    expect((await request()).text).toBe('visit 2 of ada')
+  })
+})
+
+test('Hono needs no server: a request is an argument', async () => {
+  const app = new Hono()
+  const store = new Sessions({ cache: new Cache(memory()) })
+  app.use(honoSession({ secret, store, cookie: { secure: true } }))
+  app.get('/', (context) => context.text(respond('/', () => sessionOf(context))))
+  const { headers } = await app.request('https://example.test/')
+  const cookie = headers.get('set-cookie') ?? ''
+  expect(cookie).toContain('Secure')
+  const second = await app.request('https://example.test/', { headers: { cookie } })
+  expect(await second.text()).toBe('visit 2 of a guest')
+})
+
+test('Hono does not send the headers of a response whose session cannot be stored', async () => {
+  const app = new Hono()
+  app.use(honoSession({ secret, store: new Sessions({ cache: new Cache(unreachable()) }) }))
+  app.onError((_, context) => context.text('', 500))
+  app.get('/', (context) => {
+    const text = respond('/', () => sessionOf(context))
+    return new Response(text, { headers: { 'x-user': 'ada' } })
+  })
+  const { status, headers } = await app.request('/')
+  expect([status, headers.get('x-user'), headers.get('set-cookie')]).toEqual([500, null, null])
+})
+
+test('sessionOf names the middleware that is missing', async () => {
+  const app = new Hono()
+  app.get('/', (context) => context.text(String(sessionOf(context))))
+  app.onError((error, context) => context.text(error.message, 500))
+  expect(await (await app.request('/')).text()).toContain('Add app.use(session(')
+})

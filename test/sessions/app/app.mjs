@@ -1,11 +1,18 @@
+import { json } from 'node:stream/consumers'
 import fastifyCookie from '@fastify/cookie'
 import fastifySession from '@fastify/session'
+import { getRequestListener } from '@hono/node-server'
 import { Cache } from '@stowage/core'
 import { SessionStore } from '@stowage/express'
 import { session as ownSession, sessionLock } from '@stowage/sessions'
+import { session as ownFastifySession } from '@stowage/sessions/fastify'
+import { session as honoSession, sessionOf } from '@stowage/sessions/hono'
+import { session as koaSession } from '@stowage/sessions/koa'
 import express from 'express'
 import session from 'express-session'
 import fastify from 'fastify'
+import { Hono } from 'hono'
+import Koa from 'koa'
 
 /**
  * An application that does with its session what a request tells it: `POST /<app>` with a list of steps as JSON. It
@@ -21,6 +28,9 @@ export const maxAges = {
   locked: 600_000,
   lockedOwn: 600_000,
   fastify: 600_000,
+  ownFastify: 600_000,
+  ownHono: 600_000,
+  ownKoa: 600_000,
   short: 3_000,
   unlisted: 600_000,
   listed: 600_000,
@@ -38,7 +48,8 @@ const users = {
 
 /**
  * Creates an application for each of `maxAges`. `resave` saves every session, also unchanged ones. `own` and `lockedOwn`
- * have the middleware of `@stowage/sessions`, `fastify` has @fastify/session, and the others have express-session. The
+ * have the middleware of `@stowage/sessions`, `ownFastify`, `ownHono` and `ownKoa` those for these frameworks, `fastify` has
+ * @fastify/session, and the others have express-session. The
  * requests of one session of `locked` and `lockedOwn` run one after another. `listed` lists the sessions of each user,
  * and `unlisted` is the same application before that.
  * @param {import('@stowage/core').CacheStore} store
@@ -47,7 +58,7 @@ const users = {
 export async function createApps(store, hold) {
   const app = express()
   for (const [name, maxAge] of Object.entries(maxAges)) {
-    if (name === 'fastify') continue
+    if (/fastify$|^own./i.test(name)) continue
     const cache = new Cache(store, { prefix: prefixes[name] ?? `${name}:` })
     const sessions = new SessionStore({ cache, ...(name === 'listed' ? users : {}) })
     const options = { resave: name === 'resave', saveUninitialized: false, cookie: { maxAge } }
@@ -55,10 +66,7 @@ export async function createApps(store, hold) {
     const middleware = create({ secret: 'test only', ...options, store: sessions })
     const lock = name.startsWith('locked') ? [sessionLock({ ttl: '2s', wait: '20s' })] : []
     app.post(`/${name}`, express.json(), middleware, ...lock, async (request, response) => {
-      const read = dataOf(request.session)
-      for (const [step, ...args] of request.body)
-        await steps[step]?.(request, sessions, hold, ...args)
-      response.json({ read, data: dataOf(request.session) })
+      response.json(await perform(request, sessions, hold, request.body))
     })
   }
   app.use(
@@ -71,9 +79,15 @@ export async function createApps(store, hold) {
       response.status(500).json({ error: `${error.code ?? error.name}: ${error.message}` })
     },
   )
-  const other = await createFastifyApp(store, hold)
+  /** @type {Record<string, (request: any, response: any) => unknown>} */
+  const others = {
+    '/fastify': await createFastifyApp(store, hold),
+    '/ownFastify': await createOwnFastifyApp(store, hold),
+    '/ownHono': createHonoApp(store, hold),
+    '/ownKoa': createKoaApp(store, hold),
+  }
   return (/** @type {any} */ request, /** @type {any} */ response) =>
-    request.url === '/fastify' ? other.routing(request, response) : app(request, response)
+    (others[request.url] ?? app)(request, response)
 }
 
 /** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
@@ -88,14 +102,67 @@ async function createFastifyApp(store, hold) {
     // Its types describe another signature of callbacks.
     store: /** @type {any} */ (sessions),
   })
-  app.post('/fastify', async (request) => {
-    const read = dataOf(request.session)
-    for (const [step, ...args] of /** @type {Step[]} */ (request.body))
-      await steps[step]?.(request, sessions, hold, ...args)
-    return { read, data: dataOf(request.session) }
-  })
+  app.post('/fastify', (request) =>
+    perform(request, sessions, hold, /** @type {Step[]} */ (request.body)),
+  )
   await app.ready()
-  return app
+  return app.routing
+}
+
+/** @param {import('@stowage/core').CacheStore} store @param {string} name */
+function ownOptions(store, name) {
+  const sessions = new SessionStore({ cache: new Cache(store, { prefix: `${name}:` }) })
+  return { secret: 'test only', cookie: { maxAge: maxAges.own }, store: sessions }
+}
+
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
+async function createOwnFastifyApp(store, hold) {
+  const app = fastify()
+  const options = ownOptions(store, 'ownFastify')
+  await app.register(ownFastifySession, options)
+  app.post('/ownFastify', ({ raw, body }) =>
+    perform(raw, options.store, hold, /** @type {Step[]} */ (body)),
+  )
+  await app.ready()
+  return app.routing
+}
+
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
+function createHonoApp(store, hold) {
+  const app = new Hono()
+  const options = ownOptions(store, 'ownHono')
+  app.use(honoSession(options))
+  app.post('/ownHono', async (context) => {
+    const request = {
+      get session() {
+        return sessionOf(context)
+      },
+    }
+    return context.json(await perform(request, options.store, hold, await context.req.json()))
+  })
+  return getRequestListener(app.fetch)
+}
+
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
+function createKoaApp(store, hold) {
+  const app = new Koa()
+  const options = ownOptions(store, 'ownKoa')
+  app.use(koaSession(options))
+  app.use(async (context) => {
+    const body = /** @type {Step[]} */ (await json(context.req))
+    context.body = await perform(context, options.store, hold, body)
+  })
+  return app.callback()
+}
+
+/**
+ * @param {any} request @param {SessionStore} sessions @param {(token: string) => Promise<void>} hold
+ * @param {readonly Step[]} body
+ */
+async function perform(request, sessions, hold, body) {
+  const read = dataOf(request.session)
+  for (const [step, ...args] of body) await steps[step]?.(request, sessions, hold, ...args)
+  return { read, data: dataOf(request.session) }
 }
 
 /** @type {Record<string, (request: any, sessions: SessionStore, hold: (token: string) => Promise<void>, ...args: any[]) => unknown>} */

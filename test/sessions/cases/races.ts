@@ -1,10 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isFullTier } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maxAges, type Step } from '../app/app.mjs'
 import { Apps, type Browser } from './apps.ts'
 import { endsOfUsers } from './users.ts'
 
 const concurrentRequests = 100
+const hosts = [
+  ...['plain', 'resave', 'own', 'fastify'],
+  ...(isFullTier ? ['ownFastify', 'ownHono', 'ownKoa'] : []),
+]
 
 /** Requests of unmodified express-session that overlap, in one process and in four. */
 export function sessionRaces(backend: string, sizes: readonly number[] = [1, 4]): void {
@@ -19,7 +24,7 @@ export function sessionRaces(backend: string, sizes: readonly number[] = [1, 4])
       for (const session of await apps.readAll(app, browser)) expect(session).toEqual({})
     }
 
-    describe.each(['plain', 'resave', 'own', 'fastify'])('%s', (app) => {
+    describe.each(hosts)('%s', (app) => {
       const slowRequests = {
         'a slow writing request': [['set', 'n', 1]],
         'a slow reading request': [],
