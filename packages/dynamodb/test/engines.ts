@@ -8,11 +8,8 @@ import dynalite from 'dynalite'
 /** A running engine. */
 export type Engine = Pick<DynamoDBDatabase, 'url' | 'stop'>
 
-// Those of a database that no other file uses.
-export const credentials = {
-  accessKeyId: `local${randomBytes(8).toString('hex')}`,
-  secretAccessKey: 'local',
-}
+/** Those of a database that no other file uses, after `useCredentials()`. */
+export const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 export const region = 'eu-central-1'
 
 // Silences a warning of the SDK about its future support of this Node version.
@@ -51,8 +48,9 @@ export async function createTable(engine: Engine, name: string): Promise<void> {
   client.destroy()
 }
 
-/** Sets the environment variables of the SDK. The engines accept any credentials. */
+/** Sets the environment variables of the SDK, for each file. The engines accept any credentials. */
 export function useCredentials(): void {
+  credentials.accessKeyId = `local${randomBytes(8).toString('hex')}`
   process.env.AWS_ACCESS_KEY_ID = credentials.accessKeyId
   process.env.AWS_SECRET_ACCESS_KEY = credentials.secretAccessKey
 }

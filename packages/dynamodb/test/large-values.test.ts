@@ -9,7 +9,15 @@ import { Cache, type Payload } from '@stowage/core'
 import { toText } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { admin, createTable, credentials, type Engine, engines, region } from './engines.ts'
+import {
+  admin,
+  createTable,
+  credentials,
+  type Engine,
+  engines,
+  region,
+  useCredentials,
+} from './engines.ts'
 import { type Body, exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 let engine: Engine
@@ -19,6 +27,7 @@ const mebibyte = 1_048_576
 const location = { region, credentials }
 
 beforeAll(async () => {
+  useCredentials()
   engine = await engines['DynamoDB Local']()
   server = await startFaultServer(engine.url)
   await createTable(engine, 'cache')

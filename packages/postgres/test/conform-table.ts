@@ -20,7 +20,7 @@ export function conformTable(
     afterAll(() => server.stop())
 
     // A busy machine takes seconds for thousands of concurrent calls.
-    conform(test, () => postgres({ timeout: '30s', ...optionsFor(server) }), {
+    conform(test, () => postgres({ timeout: '2m', ...optionsFor(server) }), {
       wait: async (ms) => sleep(ms),
       concurrent: test.concurrent,
       sharedBackend: true,
