@@ -70,8 +70,10 @@ export class CacheCalls {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
     const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
-    const items = await atCaller(this.#parts.entries.store.getMany(storageKeys, options))
-    const entries = await this.#parts.reader.freshEntries(storageKeys, items, options)
+    const reading = this.#parts.entries.store.getMany(storageKeys, options)
+    const items = reading instanceof Promise ? await atCaller(reading) : reading
+    const checking = this.#parts.reader.freshEntries(storageKeys, items, options)
+    const entries = checking instanceof Promise ? await checking : checking
     if (call !== undefined)
       for (const [index, entry] of entries.entries())
         call.noteRead(entry === undefined ? undefined : items[index])

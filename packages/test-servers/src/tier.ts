@@ -4,15 +4,7 @@
  */
 export const isFullTier: boolean = process.env.TEST_TIER === 'full'
 
-type RequestGroup =
-  | 'read'
-  | 'write'
-  | 'atomic'
-  | 'counters'
-  | 'batches'
-  | 'limits'
-  | 'order'
-  | 'clear'
+type RequestGroup = 'read' | 'write' | 'atomic' | 'batches'
 
 /**
  * The groups of the conformance kit for a further configuration of a driver: all of them in the full tier. `npm test` runs
@@ -20,4 +12,4 @@ type RequestGroup =
  */
 export const variantGroups: readonly RequestGroup[] | undefined = isFullTier
   ? undefined
-  : ['read', 'write', 'atomic', 'counters', 'batches', 'limits', 'order', 'clear']
+  : ['read', 'write', 'atomic', 'batches']

@@ -144,13 +144,20 @@ export class EntryReader {
   }
 
   /** Returns the entries of items that were read, with `undefined` for those that are not fresh. */
-  async freshEntries(
+  freshEntries(
     keys: readonly string[],
     items: readonly unknown[],
     options?: ReadOptions,
-  ): Promise<(Entry | undefined)[]> {
+  ): Awaitable<(Entry | undefined)[]> {
     const entries = keys.map((key, index) => this.#entries.decode(key, items[index]))
-    if (entries.every((entry) => entry?.facts === undefined)) return entries
+    const areSimple = entries.every((entry) => entry?.facts === undefined)
+    return areSimple ? entries : this.#freshOnes(entries, options)
+  }
+
+  async #freshOnes(
+    entries: readonly (Entry | undefined)[],
+    options: ReadOptions | undefined,
+  ): Promise<(Entry | undefined)[]> {
     const names = new Set(entries.flatMap((entry) => tagsOf(entry?.facts)))
     const versions = await this.#tags.read([...names], options)
     const now = await this.#time.estimate()
