@@ -278,32 +278,9 @@ function found(read: unknown, entry: Entry | undefined, versions: Versions, now:
 /** The same where it means the same at any time: there is no entry, or one without facts, which is fresh. */
 function foundAlways(read: unknown, entry: Entry | undefined, versions: Versions): Found {
   const item = storedItem(read)
-  return entry === undefined ? missing(item, versions) : new AlwaysFresh(item, entry, versions)
-}
-
-/** An entry without facts. It has few members of its own, because most hits create one. */
-class AlwaysFresh implements Found {
-  readonly item: unknown
-  readonly entry: Entry
-  readonly versions: Versions
-
-  constructor(item: unknown, entry: Entry, versions: Versions) {
-    this.item = item
-    this.entry = entry
-    this.versions = versions
-  }
-
-  get isEntry(): true {
-    return true
-  }
-
-  get staleMs(): number {
-    return -Infinity
-  }
-
-  get mark(): undefined {
-    return undefined
-  }
+  return entry === undefined
+    ? missing(item, versions)
+    : { item, entry, isEntry: true, staleMs: -Infinity, mark: undefined, versions }
 }
 
 function missing(item: unknown, versions: Versions): Found {

@@ -134,7 +134,9 @@ describe.each(Object.entries(stores))('on %s', (_, create) => {
     const fail = () => {
       throw new Error('database down')
     }
-    await expect(cache.remember('k', { refresh: true }, fail)).rejects.toThrow('database down')
+    const failing = { refresh: true, backoff: 0 } as const
+    await expect(cache.remember('k', failing, fail)).rejects.toThrow('database down')
+    expect(await cache.remember('k', { ...failing, staleIfError: '1h' }, fail)).toBe('new')
     expect(await cache.get('k')).toBe('new')
   })
 
