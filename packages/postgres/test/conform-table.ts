@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
-import { type PostgresDatabase, sharedPostgres, type variantGroups } from '@stowage/test-servers'
+import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 export function conformTable(
   title: string,
   optionsFor: (server: PostgresDatabase) => PostgresOptions,
-  groups?: typeof variantGroups,
 ): void {
   describe(title, () => {
     let server: PostgresDatabase
@@ -24,7 +23,6 @@ export function conformTable(
       wait: async (ms) => sleep(ms),
       concurrent: test.concurrent,
       sharedBackend: true,
-      groups,
     })
   })
 }

@@ -1,4 +1,4 @@
-import { isFullTier, variantGroups } from '@stowage/test-servers'
+import { isFullTier } from '@stowage/test-servers'
 import pg from 'pg'
 import { afterAll } from 'vitest'
 import { conformTable } from './conform-table.ts'
@@ -7,15 +7,11 @@ import { conformTable } from './conform-table.ts'
 let pool: pg.Pool | undefined
 afterAll(() => pool?.end())
 
-conformTable(
-  'an UNLOGGED table, on connections of the application',
-  ({ url }) => {
-    // The server ends before it.
-    pool ??= new pg.Pool({ connectionString: url, max: 16 }).on('error', () => {})
-    return { pool, preparedStatements: true }
-  },
-  variantGroups,
-)
+conformTable('an UNLOGGED table, on connections of the application', ({ url }) => {
+  // The server ends before it.
+  pool ??= new pg.Pool({ connectionString: url, max: 16 }).on('error', () => {})
+  return { pool, preparedStatements: true }
+})
 
 if (isFullTier) {
   conformTable('a logged table, on connections of the store', ({ url }) => ({ url, logged: true }))
