@@ -23,8 +23,20 @@ const clientFiles = clientTests
   .slice(0, isFullTier ? undefined : 2)
   .map((name) => `packages/redis/test/${name}.test.ts`)
 
-// Tests of programs that subscribe to events as long as their process runs.
-const subscribingFiles = ['examples/express-app/test/shop.test.ts']
+// Files without connections, which do not share a process with files that may leave some.
+const unitFiles = [
+  'packages/{core,memory,sessions,msgpack,http-cache,drivers,express,lmdb}/test/**/*.test.ts',
+]
+
+// Tests that need a process of their own: they observe the sockets, the memory or the listeners of their process, or test a
+// program that subscribes to events as long as its process runs.
+const isolatedFiles = [
+  'examples/express-app/test/shop.test.ts',
+  'packages/memcached/test/{discovery/discovery-endpoint,protocol/replies}.test.ts',
+  'packages/postgres/test/{postgres-store,invalidation/postgres-bus}.test.ts',
+  'packages/redis/test/{redis-store,tls,invalidation/bus}.test.ts',
+  'packages/test-servers/test/fault-proxy/delays.test.ts',
+]
 
 const exclude = [...configDefaults.exclude, ...(isFullTier ? [] : ['**/*.full.test.ts'])]
 
@@ -55,7 +67,7 @@ export default defineConfig({
             'examples/*/test/**/*.test.ts',
             'test/**/*.test.ts',
           ],
-          exclude: [...exclude, ...subscribingFiles],
+          exclude: [...exclude, ...unitFiles, ...isolatedFiles],
           // A process for each file takes longer than most files. They leave no trace in the process: see each-file.ts.
           isolate: false,
           // Tests run against the built packages, as they are published, not against transformed sources.
@@ -65,8 +77,18 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'subscribing',
-          include: subscribingFiles,
+          name: 'units',
+          include: unitFiles,
+          isolate: false,
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'isolated',
+          include: isolatedFiles,
+          server: { deps: { external: [/\/dist\//] } },
           env: { LEAVES_SUBSCRIBERS: '1' },
         },
       },

@@ -47,7 +47,7 @@ function measure(module) {
   const file = module.relativeModuleId
   const { name } = module.project
   return {
-    name: ['all', 'subscribing'].includes(name) ? file : `${file} (${name})`,
+    name: ['all', 'units', 'isolated'].includes(name) ? file : `${file} (${name})`,
     section: sectionOf(file) ?? 'workspace',
     seconds: (collectDuration + setupDuration + duration) / 1_000,
     cpu: module.meta().cpuSeconds ?? 0,
