@@ -2,7 +2,6 @@ import type { CacheParts } from './cache-parts.ts'
 import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
 import { channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
-import type { Found } from './freshness/entry-reader.ts'
 import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
@@ -31,35 +30,21 @@ export class CacheCalls {
     this.#parts = parts
   }
 
-  get<T>(key: string, options: ReadOptions | undefined, call?: TracedCall): Promise<T | undefined> {
-    // Not an async function: keeping its state would cost as much as a hit in memory.
-    try {
-      if (options !== undefined) checkReadOptions(options)
-      const storageKey = this.#parts.keyspace.toStorageKey(key)
-      const reading = this.#parts.reader.read(storageKey, undefined, options)
-      return reading instanceof Promise
-        ? this.#publishLater<T>(storageKey, reading, call)
-        : Promise.resolve(this.#publish<T>(storageKey, reading, call))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  async #publishLater<T>(
-    storageKey: string,
-    reading: Promise<Found>,
-    call: TracedCall | undefined,
+  async get<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: TracedCall,
   ): Promise<T | undefined> {
+    if (options !== undefined) checkReadOptions(options)
+    const storageKey = this.#parts.keyspace.toStorageKey(key)
     try {
-      return this.#publish<T>(storageKey, await reading, call)
+      const reading = this.#parts.reader.read(storageKey, undefined, options)
+      const found = reading instanceof Promise ? await reading : reading
+      call?.noteRead(found.staleMs < 0 ? found.item : undefined)
+      return this.#parts.reader.publishFresh<T>(storageKey, found)
     } catch (error) {
       return rethrowAtCaller(error, storageKey)
     }
-  }
-
-  #publish<T>(storageKey: string, found: Found, call: TracedCall | undefined): T | undefined {
-    call?.noteRead(found.staleMs < 0 ? found.item : undefined)
-    return this.#parts.reader.publishFresh<T>(storageKey, found)
   }
 
   async getMany<T>(

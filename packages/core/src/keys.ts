@@ -5,7 +5,6 @@ const digestLength = 44
 const digestTail = /~[A-Za-z0-9_-]{43}$/
 // Keys that begin with "~" are reserved for the cache itself: tags, leases, generations.
 const reservedMark = 126
-const percentSign = 37
 const reservedInNames = /[%:]|^~/
 const escapedMark = /^%(?:25)*7E/
 
@@ -41,14 +40,23 @@ export class Keyspace {
 
   /** @throws TypeError unless `key` is a non-empty string */
   toStorageKey(key: string): string {
-    if (typeof key !== 'string' || key === '') throw invalidKey(key)
+    if (typeof key !== 'string' || key === '') {
+      const hint = Array.isArray(key)
+        ? ' For several keys, use getMany, setMany or deleteMany.'
+        : ''
+      throw new TypeError(`A cache key must be a non-empty string.${hint}`)
+    }
+    const { prefix } = this
+    let escaped = key
     // Made before its first character is read: that copies a text which was concatenated into one piece.
-    const full = this.prefix + key
-    const first = full.charCodeAt(this.prefix.length)
+    let full = prefix + key
+    const first = full.charCodeAt(prefix.length)
     // "~" and "%" are the only first characters that may need an escape.
-    return first === reservedMark || first === percentSign
-      ? this.#toFitting(escapeMark(key))
-      : this.#toFitting(key, full)
+    if (first === reservedMark || first === 37) {
+      escaped = escapeMark(key)
+      full = prefix + escaped
+    }
+    return this.#isStorageKey(full) ? full : this.#shorten(escaped, full)
   }
 
   /** Returns the key of a storage key; of a shortened one, its shortened form. */
@@ -56,10 +64,6 @@ export class Keyspace {
     const key = storageKey.slice(this.prefix.length)
     if (!escapedMark.test(key)) return key
     return key.startsWith('%7E') ? `~${key.slice(3)}` : `%${key.slice(3)}`
-  }
-
-  #toFitting(key: string, full: string = this.prefix + key): string {
-    return this.#isStorageKey(full) ? full : this.#shorten(key, full)
   }
 
   #isStorageKey(full: string): boolean {
@@ -73,11 +77,6 @@ export class Keyspace {
     const room = this.#keyBytes - digestLength - Buffer.byteLength(this.prefix)
     return `${this.prefix}${head(key, room)}~${digest}`
   }
-}
-
-function invalidKey(key: unknown): TypeError {
-  const hint = Array.isArray(key) ? ' For several keys, use getMany, setMany or deleteMany.' : ''
-  return new TypeError(`A cache key must be a non-empty string.${hint}`)
 }
 
 /** Escapes a key that begins with "~", and one that looks like an escaped key. */

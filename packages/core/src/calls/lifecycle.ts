@@ -26,7 +26,10 @@ export class Lifecycle {
 
   /** @throws CacheError `ERR_CACHE_CLOSED` after `close()` */
   assertOpen(operation: string): void {
-    if (this.#closing !== undefined) throw this.#closedError(operation)
+    if (this.#closing !== undefined) {
+      const message = `${this.#store} ${operation} failed: close() was called. Create caches once per process, and close them last.`
+      throw new CacheError('ERR_CACHE_CLOSED', message, { store: this.#store, operation })
+    }
   }
 
   /** Runs a call for which `close()` waits. Rejects with `ERR_CACHE_CLOSED` after `close()`. */
@@ -44,11 +47,6 @@ export class Lifecycle {
   close(release: () => Awaitable<void>): Promise<void> {
     this.#closing ??= this.#release(release)
     return this.#closing
-  }
-
-  #closedError(operation: string): CacheError {
-    const message = `${this.#store} ${operation} failed: close() was called. Create caches once per process, and close them last.`
-    return new CacheError('ERR_CACHE_CLOSED', message, { store: this.#store, operation })
   }
 
   async #release(release: () => Awaitable<void>): Promise<void> {

@@ -81,7 +81,6 @@ export class EntryReader {
 
   #readVersions(key: string, tags: Tags | undefined, options?: ReadOptions): Awaitable<Versions> {
     const known = this.#tagHints.of(key)
-    if (known === undefined && tags === undefined) return noVersions
     const names = Array.isArray(tags) ? unionOf(tags, known) : known
     return names === undefined || names.length === 0 ? noVersions : this.#tags.read(names, options)
   }
@@ -175,7 +174,8 @@ export class EntryReader {
     options?: ReadOptions,
   ): Promise<Found> {
     const entry = this.#entries.decode(key, item)
-    if (entry?.facts === undefined) return foundAlways(item, entry, versions)
+    // Without facts it is fresh at any time.
+    if (entry?.facts === undefined) return found(item, entry, versions, 0)
     const all = await this.#versionsOf(key, entry, versions, options)
     return found(item, entry, all, this.#time.peek() ?? (await this.#time.estimate()))
   }
@@ -183,18 +183,8 @@ export class EntryReader {
   /** The same, or `undefined` if the versions of other tags or the clock of the backend have to be read first. */
   #examineNow(key: string, item: unknown, versions: Versions): Found | undefined {
     const entry = this.#entries.decode(key, item)
-    return entry?.facts === undefined
-      ? foundAlways(item, entry, versions)
-      : this.#examineFacts(key, item, entry, entry.facts, versions)
-  }
-
-  #examineFacts(
-    key: string,
-    item: unknown,
-    entry: Entry,
-    facts: EntryFacts,
-    versions: Versions,
-  ): Found | undefined {
+    const facts = entry?.facts
+    if (facts === undefined) return found(item, entry, versions, 0)
     if (facts.tags !== undefined && !this.#areKnown(key, facts.tags, versions)) return undefined
     const now = this.#time.peek()
     return now === undefined ? undefined : found(item, entry, versions, now)
@@ -266,26 +256,16 @@ export class EntryReader {
 
 /** What an item means at the time `now`. `versions` contains those of its tags. */
 function found(read: unknown, entry: Entry | undefined, versions: Versions, now: number): Found {
-  if (entry?.facts === undefined) return foundAlways(read, entry, versions)
   const item = storedItem(read)
+  if (entry === undefined) {
+    const mark = parseMark(item)
+    return { item, entry, isEntry: false, staleMs: Infinity, mark, versions }
+  }
   const staleMs = staleMsOf(entry.facts, versions, now)
   const mark = undefined
   return staleMs === undefined
     ? { item, entry: undefined, isEntry: true, staleMs: Infinity, mark, versions }
     : { item, entry, isEntry: true, staleMs, mark, versions }
-}
-
-/** The same where it means the same at any time: there is no entry, or one without facts, which is fresh. */
-function foundAlways(read: unknown, entry: Entry | undefined, versions: Versions): Found {
-  const item = storedItem(read)
-  return entry === undefined
-    ? missing(item, versions)
-    : { item, entry, isEntry: true, staleMs: -Infinity, mark: undefined, versions }
-}
-
-function missing(item: unknown, versions: Versions): Found {
-  const mark = parseMark(item)
-  return { item, entry: undefined, isEntry: false, staleMs: Infinity, mark, versions }
 }
 
 /** Whether an entry is not fresh, and versions that were read with it may be older than it. */

@@ -64,7 +64,7 @@ export class RememberCalls {
     caller?: Caller,
     traced?: TracedCall,
   ): Promise<T> {
-    // Not an async function: keeping its state would cost as much as a hit in memory.
+    // Not an async function: its state would be most of what a hit in memory allocates.
     try {
       checkLoader('remember', load)
       if (caller === undefined) {

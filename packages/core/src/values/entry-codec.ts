@@ -119,11 +119,11 @@ export class EntryCodec {
   /** Returns the entry of an item that was read. `undefined` for a miss, and for a corrupt item, which is published. */
   decode(key: string, item: unknown): Entry | undefined {
     if (item === undefined || isMark(item)) return undefined
-    return this.#codec.decode(item, this.#keyPrefix + key) ?? this.#publishCorrupt(key)
-  }
-
-  #publishCorrupt(key: string): undefined {
-    if (channels.corrupt.hasSubscribers) channels.corrupt.publish(this.event(key))
+    const entry = this.#codec.decode(item, this.#keyPrefix + key)
+    if (entry === undefined && channels.corrupt.hasSubscribers) {
+      channels.corrupt.publish(this.event(key))
+    }
+    return entry
   }
 
   /** Returns the JSON text of the value of an item, if the codec has stored it as that. */

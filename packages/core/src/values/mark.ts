@@ -56,15 +56,11 @@ export function isChangeMark(item: unknown): boolean {
 
 /** Returns whether an item is a mark, or a mark of a newer version. */
 export function isMark(item: unknown): boolean {
-  return typeof item === 'string' || item instanceof Uint8Array
-    ? beginsLikeMark(item)
-    : item instanceof Mark
-}
-
-function beginsLikeMark(item: Payload): boolean {
-  return typeof item === 'string'
-    ? item.charCodeAt(0) === firstByte && item.charCodeAt(1) === secondByte
-    : item[0] === firstByte && item[1] === secondByte
+  if (typeof item === 'string') {
+    return item.charCodeAt(0) === firstByte && item.charCodeAt(1) === secondByte
+  }
+  if (item instanceof Uint8Array) return item[0] === firstByte && item[1] === secondByte
+  return item instanceof Mark
 }
 
 /** Returns the mark that an item is, if it is one. */
