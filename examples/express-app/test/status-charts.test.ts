@@ -48,7 +48,7 @@ describe('the charts', () => {
     ...{ ageMs, hitRatio, medianMs: ms, p99Ms: ms },
   })
 
-  it('interrupt a line where there is no value, and show single points', () => {
+  it('leave a gap where there is no value, and draw a single value as a dot', () => {
     const points = [point(600_000, 0), point(300_000, undefined), point(0, 1)]
     expect(String(cacheCharts(points))).toContain('chart-first" d="M0 100h0M600 0h0"')
   })

@@ -28,6 +28,9 @@ const caches = [
 const { handler, render, stop } = metrics({ caches: () => caches })
 stops.push(stop)
 
+/** The audited value differs each time that it is loaded. */
+let loads = 0
+
 /** Causes something of each kind. What needs several servers is only published. */
 async function use(): Promise<void> {
   const [pages, near, audited] = caches as [Cache, Cache, Cache]
@@ -39,7 +42,7 @@ async function use(): Promise<void> {
   await near.set('k', 1)
   await near.get('k')
   await pages.remember('fails', { backoff: 0 }, () => Promise.reject(new Error())).catch(() => {})
-  await audited.remember('k', {}, () => performance.now())
+  await audited.remember('k', {}, () => ++loads)
   const source = { cache: 'pages', store: 'redis' }
   channels.wait.publish({ ...source, key: 'k', durationMs: 3, outcome: 'changed' })
   channels.breaker.publish({ store: 'redis', state: 'open' })
