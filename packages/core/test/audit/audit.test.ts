@@ -21,6 +21,7 @@ import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { settle } from '../remember/two-processes.ts'
+import { seeded } from './seeded.ts'
 
 const execute = promisify(execFile)
 const everyHit: AuditOptions = { sample: 1, perSecond: 1_000 }
@@ -479,12 +480,3 @@ describe('an audit', () => {
     })
   })
 })
-
-/** A generator of random numbers from 0 to 1: a linear congruential one with the constants of Numerical Recipes. */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
