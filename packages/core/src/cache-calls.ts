@@ -1,5 +1,5 @@
 import type { CacheParts } from './cache-parts.ts'
-import { atCaller, rethrowAtCaller } from './calls/at-caller.ts'
+import { atCaller, errorAtCaller } from './calls/at-caller.ts'
 import { channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import { runForFlight } from './loading/current-load.ts'
@@ -35,15 +35,21 @@ export class CacheCalls {
     options: ReadOptions | undefined,
     call?: TracedCall,
   ): Promise<T | undefined> {
-    if (options !== undefined) checkReadOptions(options)
-    const storageKey = this.#parts.keyspace.toStorageKey(key)
+    let storageKey: string | undefined
     try {
+      if (options !== undefined) checkReadOptions(options)
+      storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
       const found = reading instanceof Promise ? await reading : reading
-      call?.noteRead(found.staleMs < 0 ? found.item : undefined)
+      if (call !== undefined) {
+        call.noteRead(found.staleMs < 0 ? found.item : undefined)
+        call.succeed()
+      }
       return this.#parts.reader.publishFresh<T>(storageKey, found)
     } catch (error) {
-      return rethrowAtCaller(error, storageKey)
+      const failure = errorAtCaller(error, storageKey)
+      call?.fail(failure)
+      throw failure
     }
   }
 

@@ -1,7 +1,9 @@
 import type { CacheCalls } from './cache-calls.ts'
 import type { CacheOperation } from './channels.ts'
-import type { ReadOptions } from './store.ts'
-import { type CallSource, observeCall, type TracedCall } from './tracing/traced-call.ts'
+import type { LoadContext } from './loading/load-context.ts'
+import type { RememberOptions } from './loading/remember-options.ts'
+import type { Awaitable, ReadOptions } from './store.ts'
+import { beginCall, type CallSource, observeCall, TracedCall } from './tracing/traced-call.ts'
 
 export type Calls = Pick<CacheCalls, keyof CacheCalls & CacheOperation>
 
@@ -22,7 +24,6 @@ const keysOf = {
   update: ofKey,
   pull: ofKey,
   snapshot: ofKey,
-  remember: ofKey,
   rememberMany: ofKeys,
   expire: ofKey,
   invalidateTags: noKeys,
@@ -32,14 +33,22 @@ const keysOf = {
   deleteMany: ofKeys,
   clear: noKeys,
   ping: noKeys,
-} as const satisfies Record<Exclude<keyof Calls, 'get'>, KeysOf>
+} as const satisfies Record<Exclude<keyof Calls, 'get' | 'remember'>, KeysOf>
 
 /** The calls of a cache, each of which is published. Every argument must be passed, also if it is `undefined`. */
 export function observedCalls(source: CallSource, calls: Calls): Calls {
   const observed: Record<string, unknown> = {
-    // The most frequent call, without arrays of its arguments.
+    // The most frequent calls settle the event themselves: a promise for that would cost as much as all the rest.
     get: (key: string, options: ReadOptions | undefined) =>
-      observeCall(source, 'get', [key], (call) => calls.get(key, options, call)),
+      beginCall(new TracedCall(source, 'get', [key]), (call) => calls.get(key, options, call)),
+    remember: <T>(
+      key: string,
+      options: RememberOptions<T>,
+      load: (context: LoadContext<T>) => Awaitable<T>,
+    ) =>
+      beginCall(new TracedCall(source, 'remember', [key]), (call) =>
+        calls.remember(key, options, load, call),
+      ),
   }
   for (const [name, keys] of Object.entries(keysOf)) {
     const operation = name as keyof typeof keysOf

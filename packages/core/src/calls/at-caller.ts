@@ -12,19 +12,22 @@ const located = new WeakSet<object>()
 export function atCaller<T>(result: Promise<T>, key?: string): Promise<T>
 export function atCaller<T>(result: Awaitable<T>, key?: string): Awaitable<T>
 export function atCaller<T>(result: Awaitable<T>, key?: string): Awaitable<T> {
-  return result instanceof Promise ? result.catch((error) => rethrowAtCaller(error, key)) : result
+  if (!(result instanceof Promise)) return result
+  return result.catch((error) => {
+    throw errorAtCaller(error, key)
+  })
 }
 
-/** Throws the error with the stack of the caller. A copy, because calls that share a request also share its error. */
-export function rethrowAtCaller(error: unknown, key?: string): never {
-  throw CacheError.is(error) && !located.has(error) ? withCaller(error, key) : error
+/** Returns the error with the stack of the caller. A copy, because calls that share a request also share its error. */
+export function errorAtCaller(error: unknown, key?: string): unknown {
+  return CacheError.is(error) && !located.has(error) ? withCaller(error, key) : error
 }
 
 function withCaller(error: CacheError, key: string | undefined): CacheError {
   const hasOutcomes = 'outcomes' in error // That of a batch belongs to one call.
   // Another key is that of what the call needs as well, such as the id of a generation.
   const own = hasOutcomes ? error : CacheError.forCall(error, { key: key ?? error.key })
-  Error.captureStackTrace(own, rethrowAtCaller)
+  Error.captureStackTrace(own, errorAtCaller)
   located.add(own)
   return own
 }

@@ -64,12 +64,16 @@ export class RememberCalls {
     caller?: Caller,
     traced?: TracedCall,
   ): Promise<T> {
+    // A call with limits settles when its caller stops waiting.
+    const settling = caller === undefined ? traced : undefined
     // Not an async function: its state would be most of what a hit in memory allocates.
     try {
       checkLoader('remember', load)
       if (caller === undefined) {
         const limits = this.#limitsOf(options)
-        if (hasLimits(limits)) return this.#rememberLimited(key, options, load, limits, traced)
+        if (hasLimits(limits)) {
+          return settled(this.#rememberLimited(key, options, load, limits, traced), traced)
+        }
       }
       const storageKey = this.#keyspace.toStorageKey(key)
       const existing = this.#scope.flights.find(storageKey)
@@ -77,17 +81,19 @@ export class RememberCalls {
         options.refresh === true ||
         (existing === undefined && this.#loadsWithoutLease(options))
       ) {
-        return this.#leadBeforeRead(this.#call(storageKey, key, options, load, caller, traced))
+        const call = this.#call(storageKey, key, options, load, caller, traced)
+        return settled(this.#leadBeforeRead(call), settling)
       }
       if (existing !== undefined && !existing.isReading) {
-        return join(existing, this.#call(storageKey, key, options, load, caller, traced))
+        const call = this.#call(storageKey, key, options, load, caller, traced)
+        return settled(join(existing, call), settling)
       }
       const reading = this.#reader.read(storageKey, options.tags)
       return reading instanceof Promise || reading.staleMs >= 0
         ? this.#rememberRead(reading, storageKey, key, options, load, caller, traced)
         : Promise.resolve(this.#hit(reading, storageKey, key, options, load, caller, traced))
     } catch (error) {
-      return Promise.reject(error)
+      return settled(Promise.reject(error), settling)
     }
   }
 
@@ -101,19 +107,26 @@ export class RememberCalls {
     caller: Caller | undefined,
     traced: TracedCall | undefined,
   ): Promise<T> {
-    let found: Found
+    const settling = caller === undefined ? traced : undefined
     try {
-      found = reading instanceof Promise ? await reading : reading
-    } catch (error) {
+      let found: Found | undefined
+      try {
+        found = reading instanceof Promise ? await reading : reading
+      } catch {
+        // A flight fails with it, so that calls which join it fail as well.
+      }
+      if (found !== undefined && this.#isServed(found, storageKey, key, options, load)) {
+        return this.#hit(found, storageKey, key, options, load, caller, traced)
+      }
       const call = this.#call(storageKey, key, options, load, caller, traced)
-      return joinOrLead(call, () => Promise.reject(error))
+      if (found?.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
+      const value = await joinOrLead(call, () => reading)
+      settling?.succeed()
+      return value
+    } catch (error) {
+      settling?.fail(error)
+      throw error
     }
-    if (found.staleMs < 0 || this.#isServedStale(found, storageKey, key, options, load)) {
-      return this.#hit(found, storageKey, key, options, load, caller, traced)
-    }
-    const call = this.#call(storageKey, key, options, load, caller, traced)
-    if (found.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
-    return joinOrLead(call, () => found)
   }
 
   /** Publishes a hit. Returns the value. */
@@ -129,6 +142,7 @@ export class RememberCalls {
     const { entries, audit } = this.#scope
     if (found.staleMs >= 0) entries.publishStale(storageKey)
     if (caller?.isAnswered !== true) traced?.noteFound(found)
+    if (caller === undefined) traced?.succeed()
     if (audit?.isSampled()) {
       auditHit(audit, this.#loadJob(storageKey, key, options, load), found)
     }
@@ -195,13 +209,14 @@ export class RememberCalls {
   }
 
   /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
-  #isServedStale<T>(
+  #isServed<T>(
     { entry, staleMs }: Found,
     storageKey: string,
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
   ): boolean {
+    if (staleMs < 0) return true
     const window = options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
     if (entry === undefined || window === undefined || staleMs >= milliseconds(window)) return false
     if (this.#scope.flights.findRefresh(storageKey) === undefined) {
@@ -241,4 +256,9 @@ export class RememberCalls {
     checkTags(loadOptions.tags)
     return loadOptions
   }
+}
+
+/** Settles the call, if it is observed, like the promise. */
+function settled<T>(result: Promise<T>, traced: TracedCall | undefined): Promise<T> {
+  return traced === undefined ? result : traced.settleWith(result)
 }

@@ -5,31 +5,25 @@ import type { Awaitable } from '../store.ts'
 /**
  * Runs an operation and publishes its event: on `start` before it, on `end` when it has returned, on `error` if it fails,
  * and on `asyncStart` and `asyncEnd` when it has settled, also if it has not been asynchronous.
- *
- * @param onSettled completes the event, before it is published
  */
-export function trace<E extends TracedEvent, Own extends E, T>(
+export function trace<E extends TracedEvent, T>(
   channel: TracingChannel<E, E>,
-  event: Own,
-  run: (event: Own) => Awaitable<T>,
-  onSettled: (event: Own, hasFailed: boolean) => void = ignore,
+  event: E,
+  run: () => Awaitable<T>,
 ): Awaitable<T> {
   const startedAt = performance.now()
   const succeed = (value: T): T => {
-    onSettled(event, false)
     publishEnd(channel, event, startedAt)
     return value
   }
   const fail = (error: unknown): never => {
-    event.error = error
-    onSettled(event, true)
-    channel.error.publish(event)
+    publishError(channel, event, error)
     publishEnd(channel, event, startedAt)
     throw error
   }
   let result: Awaitable<T>
   try {
-    result = begin(channel, event, run)
+    result = begin(channel.start, event, run)
   } catch (error) {
     channel.end.publish(event)
     return fail(error)
@@ -38,8 +32,9 @@ export function trace<E extends TracedEvent, Own extends E, T>(
   return result instanceof Promise ? result.then(succeed, fail) : succeed(result)
 }
 
-function begin<E extends TracedEvent, Own extends E, T>(
-  { start }: TracingChannel<E, E>,
+/** Publishes the beginning of an operation, and runs it. */
+export function begin<E extends TracedEvent, Own extends E, T>(
+  start: TracingChannel<E, E>['start'],
   event: Own,
   run: (event: Own) => T,
 ): T {
@@ -48,7 +43,8 @@ function begin<E extends TracedEvent, Own extends E, T>(
   return start.runStores(event, () => (event.run === undefined ? work() : event.run(work)))
 }
 
-function publishEnd<E extends TracedEvent>(
+/** Publishes that an operation has settled. */
+export function publishEnd<E extends TracedEvent>(
   { asyncStart, asyncEnd }: TracingChannel<E, E>,
   event: E,
   startedAt: number,
@@ -58,4 +54,12 @@ function publishEnd<E extends TracedEvent>(
   asyncEnd.publish(event)
 }
 
-function ignore(): void {}
+/** Publishes that an operation has failed. {@link publishEnd} follows. */
+export function publishError<E extends TracedEvent>(
+  { error: channel }: TracingChannel<E, E>,
+  event: E,
+  error: unknown,
+): void {
+  event.error = error
+  channel.publish(event)
+}

@@ -3,7 +3,7 @@ import { CacheError } from '../errors.ts'
 import type { Awaitable, Payload } from '../store.ts'
 import { payloadBytes } from '../values/payload.ts'
 import { areCallersKnown, runForCallers } from './callers.ts'
-import { trace } from './trace.ts'
+import { begin, publishEnd, publishError } from './trace.ts'
 
 /** How a call received the value of a key. */
 export type KeyOutcome = 'hit' | 'miss' | 'stale' | 'shared'
@@ -38,8 +38,10 @@ export class TracedCall implements CallEvent {
   /** Whether the caller has given up, which is not a failure. */
   isAborted = false
   readonly #source: CallSource
+  readonly #startedAt = performance.now()
   #item: unknown = undefined
   #otherItems: unknown[] | undefined = undefined
+  #hasReturned = false
   #isSettled = false
 
   constructor(source: CallSource, operation: CacheOperation, keys: readonly string[]) {
@@ -48,10 +50,6 @@ export class TracedCall implements CallEvent {
     this.store = source.store.name
     this.operation = operation
     this.keys = keys
-  }
-
-  get source(): CallSource {
-    return this.#source
   }
 
   /** Counts how the value of a key was received. Without effect once the call has settled. */
@@ -86,13 +84,52 @@ export class TracedCall implements CallEvent {
     return items.length === 0 ? undefined : items.reduce((sum, item) => sum + payloadBytes(item), 0)
   }
 
-  settle(hasFailed: boolean): void {
+  /** Publishes that the call has returned, unless it has settled before. */
+  return(): void {
+    if (this.#hasReturned) return
+    this.#hasReturned = true
+    tracing.cache.end.publish(this)
+  }
+
+  /** Settles the call like the promise, unless it has settled before. */
+  settleWith<T>(result: Promise<T>): Promise<T> {
+    return result.then(
+      (value) => {
+        this.succeed()
+        return value
+      },
+      (error) => {
+        this.fail(error)
+        throw error
+      },
+    )
+  }
+
+  /** Publishes that the call has succeeded. Without effect once it has settled. */
+  succeed(): void {
+    if (this.#isSettled) return
     this.#isSettled = true
-    if (hasFailed) this.outcome = this.isAborted ? 'aborted' : 'error'
-    else if (this.hits + this.misses + this.stale + this.shared === 0) this.outcome = 'done'
-    else if (this.misses > 0) this.outcome = 'miss'
-    else if (this.shared > 0) this.outcome = 'shared'
-    else this.outcome = this.stale > 0 ? 'stale' : 'hit'
+    this.outcome = this.#successfulOutcome()
+    this.return()
+    publishEnd(tracing.cache, this, this.#startedAt)
+  }
+
+  /** Publishes that the call has failed. Without effect once it has settled. */
+  fail(error: unknown): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    this.outcome = this.isAborted ? 'aborted' : 'error'
+    if (!this.isAborted) publishFailure(this.#source, this.operation, this.keys, error)
+    this.return()
+    publishError(tracing.cache, this, error)
+    publishEnd(tracing.cache, this, this.#startedAt)
+  }
+
+  #successfulOutcome(): CallEvent['outcome'] {
+    if (this.misses > 0) return 'miss'
+    if (this.shared > 0) return 'shared'
+    if (this.stale > 0) return 'stale'
+    return this.hits > 0 ? 'hit' : 'done'
   }
 }
 
@@ -108,17 +145,29 @@ export function observeCall<T>(
   run: (call: TracedCall) => Awaitable<T>,
 ): Awaitable<T> {
   const call = new TracedCall(source, operation, keys)
-  return trace(tracing.cache, call, areCallersKnown() ? asCaller(run) : run, settle)
+  try {
+    const result = beginCall(call, run)
+    if (result instanceof Promise) return call.settleWith(result)
+    call.succeed()
+    return result
+  } catch (error) {
+    call.fail(error)
+    throw error
+  }
+}
+
+/** Runs a call. `run` returns a promise, and settles the call itself. */
+export function beginCall<T>(call: TracedCall, run: (call: TracedCall) => T): T {
+  try {
+    return begin(tracing.cache.start, call, areCallersKnown() ? asCaller(run) : run)
+  } finally {
+    call.return()
+  }
 }
 
 /** Runs a call so that what it sends to the store is known to serve it. */
 function asCaller<T>(run: (call: TracedCall) => T): (call: TracedCall) => T {
   return (call) => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
-}
-
-function settle(call: TracedCall, hasFailed: boolean): void {
-  call.settle(hasFailed)
-  if (call.outcome === 'error') publishFailure(call.source, call.operation, call.keys, call.error)
 }
 
 /** Publishes the failure of a call that rejects with it. */

@@ -1,4 +1,4 @@
-import type { CallEvent } from '@stowage/core'
+import type { CacheOperation, CallEvent } from '@stowage/core'
 
 /** What is counted for a cache, in fields that an event changes without a lookup. */
 export class CacheCounts {
@@ -15,9 +15,11 @@ export class CacheCounts {
 
   /** Counts a call that has settled. */
   add(call: CallEvent): void {
-    const { operation, outcome, keys } = call
+    const { outcome, keys } = call
+    const effect = effects[call.operation]
+    if (effect === undefined) return
     const failed = outcome === 'error'
-    if (reads.has(operation)) {
+    if (effect.reads) {
       this.hit += call.hits
       this.miss += call.misses
       this.stale += call.stale
@@ -25,18 +27,40 @@ export class CacheCounts {
       if (failed) this.error += Math.max(0, keys.length - foundBy(call))
     }
     if (failed || outcome === 'aborted') return
-    if (writes.has(operation)) this.writes += keys.length
-    else if (deletes.has(operation)) this.deletes += keys.length
+    if (effect.writes) this.writes += keys.length
+    else if (effect.deletes) this.deletes += keys.length
   }
 }
 
-const reads: ReadonlySet<string> = new Set([
-  ...['get', 'getMany', 'pull', 'snapshot', 'remember', 'rememberMany'],
-])
-const writes: ReadonlySet<string> = new Set([
-  ...['set', 'setMany', 'add', 'replace', 'update', 'increment', 'touch'],
-])
-const deletes: ReadonlySet<string> = new Set(['delete', 'deleteMany', 'pull', 'expire'])
+interface Effect {
+  readonly reads?: boolean
+  readonly writes?: boolean
+  readonly deletes?: boolean
+}
+
+const read: Effect = { reads: true }
+const write: Effect = { writes: true }
+const deletion: Effect = { deletes: true }
+
+/** What a call does with its keys. Others have none. */
+const effects: { readonly [Operation in CacheOperation]?: Effect } = {
+  get: read,
+  getMany: read,
+  snapshot: read,
+  remember: read,
+  rememberMany: read,
+  set: write,
+  setMany: write,
+  add: write,
+  replace: write,
+  update: write,
+  increment: write,
+  touch: write,
+  delete: deletion,
+  deleteMany: deletion,
+  expire: deletion,
+  pull: { reads: true, deletes: true },
+}
 
 function foundBy({ hits, misses, stale, shared }: CallEvent): number {
   return hits + misses + stale + shared
