@@ -30,7 +30,7 @@ export function runForCallers<T>(callers: readonly CallEvent[], work: () => T): 
 /** Adds the calls that the current work serves to those of a batch. */
 export function joinCallers(joined: readonly CallEvent[] | undefined): readonly CallEvent[] {
   const current = currentCallers()
-  if (joined === undefined) return current
+  if (joined === undefined || current.length === 0) return joined ?? current
   const others = current.filter((call) => !joined.includes(call))
   return others.length === 0 ? joined : [...joined, ...others]
 }

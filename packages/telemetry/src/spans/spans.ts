@@ -1,9 +1,11 @@
 import {
   type Attributes,
+  type Context,
   context,
   type Span,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   type Tracer,
   trace,
 } from '@opentelemetry/api'
@@ -17,7 +19,10 @@ import {
 import { attributes, batchSpan, callSpans, databases, loadSpan } from './attributes.ts'
 import type { OpenTelemetryOptions } from './span-options.ts'
 
-/** Starts and ends the spans of operations. */
+/**
+ * Starts and ends the spans of operations. Within a trace that is not sampled there are none: a sampler that was asked would
+ * take longer than the operation, and a span of it would have no parent.
+ */
 export class Spans {
   readonly #tracer: Tracer
   readonly #keyText: ((key: string) => string) | undefined
@@ -31,8 +36,8 @@ export class Spans {
   startCall(call: CallEvent): void {
     const name = callSpans[call.operation]
     if (name === undefined) return
-    const span = this.#start(call, name, this.#attributesOf(call))
-    call.isSampled = span.isRecording()
+    if (isUnsampled(trace.getActiveSpan())) call.isSampled = false
+    else call.isSampled = this.#start(call, name, this.#attributesOf(call)).isRecording()
   }
 
   endCall(call: CallEvent): void {
@@ -47,6 +52,7 @@ export class Spans {
   }
 
   startLoad(load: LoadCallEvent): void {
+    if (isUnsampled(trace.getActiveSpan())) return
     const { cache, store, keys, background } = load
     this.#start(load, loadSpan, {
       [attributes.cache]: cache,
@@ -61,7 +67,8 @@ export class Spans {
    * that links to all of them, and contains the span of the library. Without an active span it belongs to no trace.
    */
   startRequest(request: RequestEvent): void {
-    if (trace.getActiveSpan() === undefined) return
+    const parent = this.#parentOf(request)
+    if (parent === undefined) return
     const { callers, isInstrumented } = request
     const isShared = callers.length > 1
     if (isInstrumented && !isShared) return
@@ -69,13 +76,13 @@ export class Spans {
       ? callers.flatMap((call) => this.#spans.get(call)?.spanContext() ?? [])
       : []
     const own = requestAttributes(request)
-    if (isInstrumented) this.#start(request, batchSpan, own, SpanKind.INTERNAL, links)
+    if (isInstrumented) this.#start(request, batchSpan, own, SpanKind.INTERNAL, links, parent)
     else {
       const database = databaseAttributes(request)
       const name = [database[attributes.databaseOperation], request.server]
         .filter(Boolean)
         .join(' ')
-      this.#start(request, name, { ...own, ...database }, SpanKind.CLIENT, links)
+      this.#start(request, name, { ...own, ...database }, SpanKind.CLIENT, links, parent)
     }
   }
 
@@ -90,17 +97,25 @@ export class Spans {
     own: Attributes,
     kind: SpanKind = SpanKind.INTERNAL,
     links: readonly ReturnType<Span['spanContext']>[] = [],
+    parent: Context = context.active(),
   ): Span {
     const linked = links.map((each) => ({ context: each }))
-    const span = this.#tracer.startSpan(name, { kind, attributes: own, links: linked })
-    // The context of a parent that is not sampled has the same effect.
-    if (!span.isRecording() && trace.getActiveSpan() !== undefined) return span
+    const span = this.#tracer.startSpan(name, { kind, attributes: own, links: linked }, parent)
     this.#spans.set(event, span)
-    const active = trace.setSpan(context.active(), span)
+    const active = trace.setSpan(parent, span)
     const { run } = event
     event.run = (operation) =>
       context.with(active, run === undefined ? operation : () => run(operation))
     return span
+  }
+
+  /** The context of a request: that of the first sampled call, if the call that has begun a batch is not sampled. */
+  #parentOf({ callers: [first] }: RequestEvent): Context | undefined {
+    const active = context.active()
+    const span = trace.getSpan(active)
+    if (span !== undefined && !isUnsampled(span)) return active
+    const caller = first && this.#spans.get(first)
+    return caller && trace.setSpan(active, caller)
   }
 
   #attributesOf({ cache, store, operation, keys }: CallEvent): Attributes {
@@ -113,6 +128,10 @@ export class Spans {
     if (this.#keyText !== undefined) own[attributes.key] = keys.map(this.#keyText)
     return own
   }
+}
+
+function isUnsampled(active: Span | undefined): boolean {
+  return active !== undefined && (active.spanContext().traceFlags & TraceFlags.SAMPLED) === 0
 }
 
 /** The message of an error is not exported: that of a loader may contain anything. */

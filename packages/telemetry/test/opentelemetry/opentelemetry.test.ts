@@ -51,10 +51,15 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all(stops.map((stop) => stop())))
 
-async function run(driver: string, mode: 'instrumented' | 'alone', keys = ''): Promise<Exported> {
+/** @param variant `digest`: with the option `keys`. `unsampled`: the first call of the turn belongs to a trace that is not sampled */
+async function run(
+  driver: string,
+  mode: 'instrumented' | 'alone',
+  variant: '' | 'digest' | 'unsampled' = '',
+): Promise<Exported> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [scenario, driver, addresses[driver] ?? '', mode, keys],
+    [scenario, driver, addresses[driver] ?? '', mode, variant],
     { env, maxBuffer: 100_000_000 },
   )
   return { ...JSON.parse(stdout), text: stdout }
@@ -146,6 +151,16 @@ describe.each(['redis', 'dynamodb'])('the batch of three requests on %s', (drive
       attributes: { 'db.system.name': database, 'db.operation.name': operation },
     })
     expect(JSON.stringify(exported.spans)).not.toContain('planted-secret')
+  })
+
+  test('has a span also if the first call belongs to a trace that is not sampled', async () => {
+    const exported = await run(driver, 'instrumented', 'unsampled')
+    const calls = callsOfRequests(exported)
+    const batch = only(exported, 'cache.batch')
+    expect([...batch.links].sort()).toEqual(calls.map(({ id }) => id).sort())
+    expect(batch.parent).toBe(calls[0]?.id)
+    expect(batch.attributes).toMatchObject({ 'stowage.operation': 'getMany', 'stowage.keys': 4 })
+    expect(childrenOf(exported, batch)).toMatchObject([{ kind: client }])
   })
 })
 

@@ -1,6 +1,6 @@
 // Three requests that read a key each in the same turn, one that loads, and one that fails. Prints the exported data. A
 // process of its own, and CommonJS: the instrumentations replace what the client libraries export when they are loaded.
-const { context, trace } = require('@opentelemetry/api')
+const { context, trace, TraceFlags } = require('@opentelemetry/api')
 const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks')
 const {
   BasicTracerProvider,
@@ -14,7 +14,7 @@ const {
   PeriodicExportingMetricReader,
 } = require('@opentelemetry/sdk-metrics')
 
-const [driver, address, mode, keys] = process.argv.slice(2)
+const [driver, address, mode, variant] = process.argv.slice(2)
 
 const exporter = new InMemorySpanExporter()
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
@@ -50,11 +50,11 @@ function createStore() {
 
 async function main() {
   const cache = new Cache(createStore(), { name: 'pages' })
-  for (const name of ['a', 'b', 'c'])
+  for (const name of ['a', 'b', 'c', 'd'])
     await cache.set(`planted-secret-${name}`, 'planted-secret-value')
   const stop = openTelemetry({
     meterProvider,
-    ...(keys === 'digest' && { keys: (key) => `digest of ${key.length}` }),
+    ...(variant === 'digest' && { keys: (key) => `digest of ${key.length}` }),
   })
   const tracer = trace.getTracer('application')
   const request = (name, work) =>
@@ -65,11 +65,18 @@ async function main() {
         span.end()
       }
     })
-  await Promise.all(
-    ['a', 'b', 'c'].map((name) =>
+  const unsampled = trace.setSpanContext(context.active(), {
+    traceId: '1'.repeat(32),
+    spanId: '2'.repeat(16),
+    traceFlags: TraceFlags.NONE,
+  })
+  const others = variant === 'unsampled' ? [() => cache.get('planted-secret-d')] : []
+  await Promise.all([
+    ...others.map((work) => context.with(unsampled, work)),
+    ...['a', 'b', 'c'].map((name) =>
       request(`request ${name}`, () => cache.get(`planted-secret-${name}`)),
     ),
-  )
+  ])
   await request('loads', () =>
     cache.remember('planted-secret-loaded', {}, () =>
       request('query', async () => 'planted-secret-value'),
