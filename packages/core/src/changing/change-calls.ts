@@ -9,6 +9,7 @@ import type { CacheScope } from '../scope/cache-scope.ts'
 import { checkTags } from '../tags/check-tags.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
+import type { Mark } from '../values/mark.ts'
 import type { Change, ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
 import { RunningChange } from './running-change.ts'
 import { type MarkedKey, SharedMark, type Successor } from './shared-mark.ts'
@@ -115,14 +116,16 @@ export class ChangeCalls {
     const { entries, scope, root, clock } = this.#context
     const onWrite = () => scope.invalidate(key)
     const successor = async () => deletion
-    return { store: entries.store, key, time: root.time, clock, onWrite, successor }
+    const ttlOf = ({ ms }: Mark) => ms
+    return { store: entries.store, key, time: root.time, clock, ttlOf, onWrite, successor }
   }
 
   #markedTag(tag: string): MarkedKey {
     const { root, clock } = this.#context
     const { store, tags, time } = root
     const successor = () => tags.newVersion()
-    return { store, key: tags.keyOf(tag), time, clock, onWrite: () => {}, successor }
+    const ttlOf = (mark: Mark) => tags.markTtlOf(mark)
+    return { store, key: tags.keyOf(tag), time, clock, ttlOf, onWrite: () => {}, successor }
   }
 }
 

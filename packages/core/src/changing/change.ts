@@ -12,8 +12,8 @@ export interface ChangedNames {
 /** What `cache.changing` marks before the work begins, and how. */
 export interface ChangeOptions extends ChangedNames {
   /**
-   * How long a mark stands that is not renewed, because the process has ended or the backend is unreachable. Marks are
-   * renewed after a third of it. The transaction must not be committed later: see `Change.assertHeld`. @default '30s'
+   * How long a mark stands that is not renewed, because the process has ended or the backend is unreachable; that of a tag
+   * at most twice as long. Marks are renewed after a third of it. The transaction must not be committed later: see `Change.assertHeld`. @default '30s'
    */
   readonly for?: Duration | undefined
   /**

@@ -11,7 +11,8 @@ export interface Holder {
 
 /**
  * How much later than its mark expires a holder is taken to have ended. Only those use it who find a mark that outlives
- * its holder, because another holder or a `touch` has extended it: the difference of their clocks must not matter.
+ * its holder, because it is that of a tag, or another holder or a `touch` has extended it: the difference of their clocks
+ * must not matter.
  */
 const graceShare = 1
 

@@ -6,6 +6,7 @@ import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { storedItem } from '../values/items/decoded-item.ts'
 import { toMarkItem } from '../values/items/mark-item.ts'
+import type { Mark } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
 import { changeMark, type Holder, holderAt, holdersOf } from './holders.ts'
 
@@ -25,6 +26,8 @@ export interface MarkedKey {
   readonly key: string
   readonly time: BackendTime
   readonly clock: Clock
+  /** How long the mark is stored, in milliseconds. */
+  readonly ttlOf: (mark: Mark) => number
   /** Called before each write of the mark. */
   readonly onWrite: () => void
   /** Returns what replaces the mark in the end. */
@@ -170,12 +173,12 @@ export class SharedMark {
 
   /** Replaces the item `seen`, or nothing, by a mark with this process. Returns false if the key contains another item. */
   async #replace(seen: unknown, now: number, sentAt: Moment): Promise<boolean> {
-    const { store, key, onWrite } = this.#marked
+    const { store, key, onWrite, ttlOf } = this.#marked
     const others = this.#others(seen, now)
     const mark = changeMark([...others, holderAt(this.#id, this.#ms, now)], seen)
     const item = toMarkItem(store, mark)
     onWrite()
-    if (!(await replaceSeen(store, key, seen, item, mark.ms))) return false
+    if (!(await replaceSeen(store, key, seen, item, ttlOf(mark)))) return false
     const isLost = this.#item !== undefined && this.#item !== seen
     if (others.length > 0 || isLost) this.#isExclusive = false
     this.#item = item
@@ -184,12 +187,12 @@ export class SharedMark {
   }
 
   async #remove(): Promise<boolean> {
-    const { store, key, time, successor, onWrite } = this.#marked
+    const { store, key, time, successor, onWrite, ttlOf } = this.#marked
     const others = this.#others(this.#item, await time.estimateOrThrow())
     onWrite()
     if (others.length > 0) {
       const mark = changeMark(others, this.#item)
-      return store.compareAndSet(key, this.#item, toMarkItem(store, mark), mark.ms)
+      return store.compareAndSet(key, this.#item, toMarkItem(store, mark), ttlOf(mark))
     }
     const { item, ttl } = (this.#isExclusive ? this.#next : undefined) ?? (await successor())
     return store.compareAndSet(key, this.#item, item, ttl)

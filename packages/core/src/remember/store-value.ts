@@ -129,13 +129,10 @@ async function versionsOf<T>(
   if (isChanging(existing, late)) return undefined
   const loadBegan = now + startedAt
   const { clockUncertainty } = root
-  for (const version of existing.values()) {
-    if (version === undefined) continue
-    if (invalidatedAt(version) >= loadBegan - clockUncertainty) return undefined
-  }
   for (const [tag, version] of await root.tags.createLate(existing)) {
     // Created by another process since it was read a moment ago, perhaps in order to invalidate.
     if (version === undefined) return undefined
+    if (invalidatedAt(version) >= loadBegan - clockUncertainty) return undefined
     result.set(tag, version)
   }
   return result

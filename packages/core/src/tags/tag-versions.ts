@@ -19,6 +19,11 @@ import {
 export type Versions = ReadonlyMap<string, TagVersion | undefined>
 
 const dayMs = 86_400_000
+/**
+ * For how much longer than a change the mark of a tag is stored. It shows to a load that began before the end of a change
+ * whose process has died, and that learns of the tag later, that the tag has been changed. No load takes that long.
+ */
+const markRestMs = dayMs
 /** How long a version is stored after its last use. After that, entries with this tag are misses. */
 const versionTtl = 30 * dayMs
 /** How often a process extends the ttl of a version that it uses. */
@@ -99,7 +104,7 @@ export class TagVersions {
   /** Creates the versions that are missing. Returns none for a tag whose version was created meanwhile by another process. */
   async createLate(versions: Versions): Promise<Versions> {
     const complete = Array.from(versions, async ([tag, version]) => {
-      if (version === undefined) return [tag, await this.#add(tag, 0)] as const
+      if (version === undefined) return [tag, await this.#createLateOne(tag)] as const
       this.#keepAlive(tag, version)
       return [tag, version] as const
     })
@@ -109,6 +114,11 @@ export class TagVersions {
   /** The storage key of the version of a tag. */
   keyOf(tag: string): string {
     return this.#keys.toStorageKey(tag)
+  }
+
+  /** How long the mark of a change is stored for a tag. */
+  markTtlOf({ ms }: Mark): number {
+    return ms + markRestMs
   }
 
   /** The item of a version that no entry has, for a tag whose change ends. */
@@ -137,12 +147,27 @@ export class TagVersions {
       if (created !== undefined) return created
       const key = this.#keys.toStorageKey(tag)
       const item = await this.#store.get(key, strongRead)
-      const existing = this.#parse(item)
+      const existing = this.#parse(item) ?? (await this.#endMark(key, item))
       if (existing !== undefined) return existing
-      const isOverMark = parseMark(item) !== undefined
-      if (isOverMark) await this.#store.compareAndSet(key, item, undefined)
     }
     return undefined // The key contains a foreign value. Entries with this tag are misses.
+  }
+
+  async #createLateOne(tag: string): Promise<TagVersion | undefined> {
+    const created = await this.#add(tag, 0)
+    if (created !== undefined) return created
+    const key = this.#keys.toStorageKey(tag)
+    const item = await this.#store.get(key, strongRead)
+    return this.#parse(item) === undefined ? this.#endMark(key, item) : undefined
+  }
+
+  /** Replaces the mark of a change that has ended, because its process has died, by a version. Returns it. */
+  async #endMark(key: string, item: unknown): Promise<TagVersion | undefined> {
+    const mark = parseMark(item)
+    if (mark?.end === undefined) return undefined
+    const version = createVersion(mark.end)
+    const isReplaced = await this.#store.compareAndSet(key, item, this.#item(version), versionTtl)
+    return isReplaced ? version : undefined
   }
 
   /** Returns `undefined` if the tag has a version already. */
@@ -196,7 +221,7 @@ export class TagVersions {
     return text !== undefined && isVersion(text) ? text : undefined
   }
 
-  /** Whether a change has ended whose mark still exists, because a `touch` has extended it. */
+  /** Whether a change has ended whose mark still exists, because its process has died. */
   #isOver({ end = Infinity }: Mark): boolean {
     const now = this.#time.peek()
     // A later read knows it.

@@ -1,6 +1,6 @@
 import { Cache, nullStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { gate, settle, twoProcesses } from '../remember/two-processes.ts'
 
 const load = () => 'loaded'
@@ -236,6 +236,8 @@ describe('overlapping changes of one name', () => {
 })
 
 describe('a process that ends during its change', () => {
+  afterEach(() => vi.restoreAllMocks())
+
   test('leaves marks that expire', async () => {
     const { a, b, clock } = twoProcesses()
     vi.useFakeTimers({ toFake: ['setInterval'] }) // No renewal.
@@ -246,9 +248,39 @@ describe('a process that ends during its change', () => {
     await b.remember('k', { tags: ['t'] }, load)
     expect(await b.get('k')).toBeUndefined()
     await clock.advance(2_000)
-    await b.remember('k', { tags: ['t'] }, load)
+    await b.remember('k', {}, load)
     expect(await b.get('k')).toBe('loaded')
+    await clock.advance(10_000)
+    await b.remember('k2', { tags: ['t'] }, load)
+    expect(await b.get('k2')).toBe('loaded')
   })
+
+  test.each([8_000, 11_000, 21_000])(
+    'leaves no tag that a load which has begun before takes as unchanged after %i ms',
+    async (ms) => {
+      const { a, b, clock } = twoProcesses()
+      // The time that the load takes.
+      vi.spyOn(performance, 'now').mockImplementation(() => clock.now())
+      vi.useFakeTimers({ toFake: ['setInterval'] })
+      void a.changing({ tags: ['t'], for: '10s' }, () => new Promise(() => {}))
+      vi.useRealTimers()
+      await settle()
+      const options = { lease: '1h', tags: () => ['t'] } as const
+      const loading = gate()
+      const remembered = b.remember('k', options, async () => {
+        await loading.opened
+        return 'of before the change'
+      })
+      await settle()
+      await clock.advance(ms)
+      loading.open()
+      await remembered
+      expect(await b.get('k')).toBeUndefined()
+      await clock.advance(21_000 - ms)
+      await b.remember('k', { tags: () => ['t'] }, load)
+      expect(await b.get('k')).toBe('loaded')
+    },
+  )
 
   test('leaves marks that end although touch extends them', async () => {
     const { a, b, backend, clock } = twoProcesses()

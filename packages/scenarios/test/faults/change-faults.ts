@@ -137,7 +137,7 @@ export const changeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'if (!await replaceSeen(store, key, seen, item, mark.ms)) return false;',
+        'if (!await replaceSeen(store, key, seen, item, ttlOf(mark))) return false;',
         'if (!await replaceSeen(store, key, seen, item)) return false;',
       ],
       ['index.js', 'return await time.estimateOrThrow() < end;', 'return true;'],
