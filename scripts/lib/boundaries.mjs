@@ -70,6 +70,7 @@ const folders = {
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
     eviction: ['channels'],
+    replication: ['store'],
     near: [
       'bus',
       'calls',

@@ -39,6 +39,19 @@ export {
 } from './options/check-options.ts'
 export { allowShortTtls, warnOfShortTtl } from './options/short-ttl.ts'
 export {
+  formatToken,
+  parseToken,
+  type ReplicationPosition,
+} from './replication/consistency-token.ts'
+export { type ReadFrom, readFroms } from './replication/read-from.ts'
+export { newReplica, type Replica, ReplicaGroup } from './replication/replica-group.ts'
+export type {
+  ReplicatedServer,
+  ReplicationInfo,
+  ReplicationState,
+} from './replication/replication-state.ts'
+export { ReplicationTracker, type TrackedReplica } from './replication/replication-tracker.ts'
+export {
   type ByteStore,
   consistencies,
   type EntryStore,

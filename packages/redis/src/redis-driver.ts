@@ -4,6 +4,7 @@ import {
   consistencies,
   type Driver,
   type Env,
+  readFroms,
   withKeyOrder,
 } from '@stowage/core/driver'
 import {
@@ -21,7 +22,6 @@ import {
   checkRedisOptionNames,
   type RedisOptions,
   type ResolvedOptions,
-  readFroms,
   resolveOptions,
 } from './redis-options.ts'
 import { RedisStore } from './redis-store.ts'

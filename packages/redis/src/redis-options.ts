@@ -6,8 +6,12 @@ import {
   checkOptionNames,
   checkTimeout,
   consistencies,
+  type ReadFrom,
+  readFroms,
 } from '@stowage/core/driver'
 import type { Cluster, Redis } from 'ioredis'
+
+export type { ReadFrom }
 
 /** The methods of an ioredis client that the store uses. */
 export type RedisClient = Pick<
@@ -30,27 +34,6 @@ export type RedisClient = Pick<
   | 'wait'
   | 'time'
 >
-
-/**
- * Which servers serve reads. When a server fails, the next one is tried, the primary last. Locks, counters, `add` and
- * `compareAndSet` always use the primary.
- * - `'primary'`: the primary.
- * - `'primaryPreferred'`: the primary, or the replicas while it is unreachable.
- * - `'replicaPreferred'`: the replicas in turn; if one fails, the primary.
- * - `'replica'`: the replicas in turn; if one fails, the next replica, and the primary last.
- * - `'any'`: the primary and the replicas in turn.
- * - `'nearest'`: the server with the shortest round trip.
- */
-export type ReadFrom = (typeof readFroms)[number]
-
-export const readFroms = [
-  'primary',
-  'primaryPreferred',
-  'replicaPreferred',
-  'replica',
-  'any',
-  'nearest',
-] as const
 
 /** Returns the current user and password. Called before each connection attempt, and every ten minutes. */
 export type CredentialsProvider = () => Promise<Credentials> | Credentials

@@ -1,30 +1,36 @@
+import {
+  newReplica,
+  type Replica,
+  ReplicaGroup,
+  type ReplicationTracker,
+} from '@stowage/core/driver'
 import type { Redis } from 'ioredis'
 import type { ClusterConnection } from '../connection/cluster/cluster-connection.ts'
 import type { NodeConnection } from '../connection/cluster/node-connection.ts'
-import type { ReplicationTracker } from '../consistency/replication-tracker.ts'
+import type { Connection } from '../connection/connection.ts'
+import { readReplicationState } from '../consistency/replication-info.ts'
 import type { ReadFrom } from '../redis-options.ts'
-import { newReplica, type Replica, ReplicaGroup } from './replica-group.ts'
 
 /** A master of a cluster and its replicas. */
 interface Shard {
   /** The master, as `host:port`. */
   readonly master: string | undefined
   readonly primary: NodeConnection
-  readonly replicas: Replica[]
-  readonly group: ReplicaGroup
+  readonly replicas: Replica<Connection>[]
+  readonly group: ReplicaGroup<Connection>
 }
 
 /** The replicas for each slot. Updated each time the client refreshes its table of slots. */
 export class ClusterShards {
   readonly #connection: ClusterConnection
   /** The replicas of all shards. */
-  readonly #replicas: Replica[]
+  readonly #replicas: Replica<Connection>[]
   readonly #readFrom: ReadFrom
-  readonly #tracker: ReplicationTracker | undefined
+  readonly #tracker: ReplicationTracker<Connection> | undefined
   /** By `host:port`. A connection gets one listener, however often the shards change. */
   readonly #replicaConnections = new Map<string, NodeConnection>()
   /** The current shard and replica of each connection. */
-  readonly #replicaOf = new WeakMap<NodeConnection, { group: ReplicaGroup; replica: Replica }>()
+  readonly #replicaOf = new WeakMap<NodeConnection, { group: ReplicaGroup<Connection>; replica: Replica<Connection> }>()
   /** By the names of the nodes that serve a slot, joined. */
   #shards = new Map<string, Shard>()
   #bySlot: (Shard | undefined)[] = []
@@ -32,9 +38,9 @@ export class ClusterShards {
   /** `replicas` is the array that the tracker observes; it is filled here. */
   constructor(
     connection: ClusterConnection,
-    replicas: Replica[],
+    replicas: Replica<Connection>[],
     readFrom: ReadFrom,
-    tracker: ReplicationTracker | undefined,
+    tracker: ReplicationTracker<Connection> | undefined,
   ) {
     this.#connection = connection
     this.#replicas = replicas
@@ -97,8 +103,14 @@ export class ClusterShards {
 
   #create(address: string, master: Redis): Shard {
     const primary = this.#connection.connectionTo(master)
-    const replicas: Replica[] = []
-    const group = new ReplicaGroup(primary, replicas, this.#readFrom, this.#tracker)
+    const replicas: Replica<Connection>[] = []
+    const group = new ReplicaGroup<Connection>({
+      primary,
+      replicas,
+      readFrom: this.#readFrom,
+      readState: readReplicationState,
+      tracker: this.#tracker,
+    })
     return { master: address, primary, replicas, group }
   }
 
@@ -107,7 +119,7 @@ export class ClusterShards {
     const connection = this.#connectionTo(address, node)
     connection.node = node
     if (shard.replicas.some((replica) => replica.connection === connection)) return
-    const replica = newReplica(connection, shard.primary)
+    const replica = newReplica<Connection>(connection, shard.primary)
     // Its position is unknown until the first INFO.
     replica.appliedThrough = -1
     shard.replicas.push(replica)

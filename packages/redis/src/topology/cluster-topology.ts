@@ -1,14 +1,14 @@
 import type { Consistency } from '@stowage/core'
+import { type Replica, ReplicationTracker } from '@stowage/core/driver'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
 import { ClusterConnection } from '../connection/cluster/cluster-connection.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Address } from '../connection/server-address.ts'
-import { readToken } from '../consistency/consistency-token.ts'
-import { ReplicationTracker } from '../consistency/replication-tracker.ts'
+import { readToken, tokenVersion } from '../consistency/consistency-token.ts'
+import { readReplicationState } from '../consistency/replication-info.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { ClusterShards } from './cluster-shards.ts'
-import type { Replica } from './replica-group.ts'
 import { clockNode, readSlotLayout, type SlotLayout } from './slot-layout.ts'
 import { groupedBySlot, type Topology } from './topology.ts'
 
@@ -23,7 +23,7 @@ const refreshSlotsMs = 5_000
 export class ClusterTopology implements Topology {
   readonly #connection: ClusterConnection
   readonly #consistency: Consistency
-  readonly #tracker: ReplicationTracker | undefined
+  readonly #tracker: ReplicationTracker<Connection> | undefined
   /** `undefined` if masters serve all reads. */
   readonly #shards: ClusterShards | undefined
   readonly #timers: NodeJS.Timeout[] = []
@@ -34,8 +34,11 @@ export class ClusterTopology implements Topology {
     this.#connection = new ClusterConnection(nodes, server, options)
     this.#consistency = consistency
     if (readFrom === 'primary') return
-    const replicas: Replica[] = []
-    if (consistency === 'session') this.#tracker = new ReplicationTracker(replicas, assumedLagMs)
+    const replicas: Replica<Connection>[] = []
+    if (consistency === 'session') {
+      const observed = { replicas, readState: readReplicationState }
+      this.#tracker = new ReplicationTracker({ ...observed, tokenVersion, assumedLagMs })
+    }
     this.#shards = new ClusterShards(this.#connection, replicas, readFrom, this.#tracker)
     this.#timers.push(
       setInterval(() => void this.#shards?.checkHealth(), healthCheckMs).unref(),

@@ -1,10 +1,15 @@
 import type { Consistency } from '@stowage/core'
-import { publishTopology } from '@stowage/core/driver'
+import {
+  newReplica,
+  publishTopology,
+  type Replica,
+  ReplicaGroup,
+  ReplicationTracker,
+} from '@stowage/core/driver'
 import type { Connection } from '../connection/connection.ts'
-import { readToken } from '../consistency/consistency-token.ts'
-import { ReplicationTracker } from '../consistency/replication-tracker.ts'
+import { readToken, tokenVersion } from '../consistency/consistency-token.ts'
+import { readReplicationState } from '../consistency/replication-info.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
-import { newReplica, type Replica, ReplicaGroup } from './replica-group.ts'
 import { chunked, type Topology } from './topology.ts'
 
 const updateMs = 1_000
@@ -21,7 +26,7 @@ export interface ReplicaSource {
   close?(): Promise<void>
 }
 
-interface Member extends Replica {
+interface Member extends Replica<Connection> {
   readonly address: string
   readonly renewAt: number
   /** Whether a new connection is about to replace this one. */
@@ -40,8 +45,8 @@ export class ReplicatedTopology implements Topology {
   /** Removed members whose connections still have commands in flight. */
   readonly #closing = new Set<Promise<void>>()
   /** `undefined` unless the consistency is `'session'`. */
-  readonly #tracker: ReplicationTracker | undefined
-  readonly #group: ReplicaGroup
+  readonly #tracker: ReplicationTracker<Connection> | undefined
+  readonly #group: ReplicaGroup<Connection>
   #timer: NodeJS.Timeout | undefined
   #primaryWasConnected = false
   #closed = false
@@ -50,10 +55,12 @@ export class ReplicatedTopology implements Topology {
     this.#primary = primary
     this.#source = source
     this.#options = options
-    if (options.consistency === 'session') {
-      this.#tracker = new ReplicationTracker(this.#members, options.assumedLagMs)
+    const { consistency, readFrom, assumedLagMs } = options
+    const observed = { replicas: this.#members, readState: readReplicationState }
+    if (consistency === 'session') {
+      this.#tracker = new ReplicationTracker({ ...observed, tokenVersion, assumedLagMs })
     }
-    this.#group = new ReplicaGroup(primary, this.#members, options.readFrom, this.#tracker)
+    this.#group = new ReplicaGroup({ ...observed, primary, readFrom, tracker: this.#tracker })
     primary.onStateChange((connected) => connected && this.#onPrimaryConnected())
     this.#reconcile(source.fixed)
   }

@@ -3,8 +3,6 @@ import { redis } from '@stowage/redis'
 import { command, startProxy, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
-import type { Connection } from '../../src/connection/connection.ts'
-import { newReplica, ReplicaGroup } from '../../src/topology/replica-group.ts'
 import { countReads, waitUntilReplicated, waitUntilServed } from '../helpers.ts'
 import { replicatedServers } from './replicated-servers.ts'
 
@@ -199,18 +197,3 @@ test.each(['banana:port', 'a b', 'http://x'])(
     expect(() => redis({ replicas: [replica] })).toThrow(/replica|URL/)
   },
 )
-
-test('a replica serves no read before it is known to be connected to its primary', async () => {
-  const connectionOf = (state: Record<string, string>) => {
-    const lines = Object.entries(state).map(([name, value]) => `${name}:${value}\r\n`)
-    const client = { info: async () => lines.join('') }
-    return { tryConnect: () => true, begin() {}, end() {}, client } as unknown as Connection
-  }
-  const stream = { master_replid: 'a', master_repl_offset: '1', slave_repl_offset: '1' }
-  const primary = connectionOf({ ...stream, role: 'master' })
-  const replica = connectionOf({ ...stream, role: 'slave', master_link_status: 'up' })
-  const group = new ReplicaGroup(primary, [newReplica(replica, primary)], 'replica', undefined)
-  expect(group.reader(['k'], 'eventual')).toBe(primary)
-  await group.checkHealth()
-  expect(group.reader(['k'], 'eventual')).toBe(replica)
-})

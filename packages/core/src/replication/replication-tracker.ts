@@ -1,10 +1,10 @@
-import type { Connection } from '../connection/connection.ts'
 import { parseToken } from './consistency-token.ts'
-import {
-  type ReplicationInfo,
-  type ReplicationState,
-  readReplicationState,
-} from './replication-info.ts'
+import type {
+  ReadReplicationState,
+  ReplicatedServer,
+  ReplicationInfo,
+  ReplicationState,
+} from './replication-state.ts'
 
 /** Beyond this number of written keys, every key counts as written. */
 const maxTrackedKeys = 100_000
@@ -13,13 +13,23 @@ const maxPollMs = 10
 /** Maximum delay between two reads of a server that is unreachable or replicates another primary. */
 const maxRetryMs = 500
 
+export interface ReplicationTrackerOptions<Server extends ReplicatedServer> {
+  /** The owner may add replicas to the array and remove them. */
+  readonly replicas: readonly TrackedReplica<Server>[]
+  readonly readState: ReadReplicationState<Server>
+  /** Of the tokens of the driver. */
+  readonly tokenVersion: string
+  /** Waited where the user lacks the permission to read states. */
+  readonly assumedLagMs: number
+}
+
 /** A replica whose replication is tracked. */
-export interface TrackedReplica {
-  readonly connection: Connection
-  readonly primary: Connection
+export interface TrackedReplica<Server extends ReplicatedServer = ReplicatedServer> {
+  readonly connection: Server
+  readonly primary: Server
   /** The replica has applied every write up to this number; −1 if that is unknown even for past writes. */
   appliedThrough: number
-  /** Whether INFO is being polled. */
+  /** Whether its state is being polled. */
   isPolled: boolean
   /** The last known replication state. */
   info: ReplicationInfo | undefined
@@ -27,13 +37,13 @@ export interface TrackedReplica {
 
 /**
  * Tracks which replicas have applied the writes of this process, without guessing a lag. Each write gets a number.
- * While a replica lacks writes, INFO of its primary is read once, and INFO of the replica is polled until it has
+ * While a replica lacks writes, the state of its primary is read once, and that of the replica is polled until it has
  * reached the primary's offset: the replica has then applied every write that completed before. If the user lacks the
- * permission to run INFO, an assumed lag is waited instead.
+ * permission to read states, an assumed lag is waited instead.
  */
-export class ReplicationTracker {
-  readonly #replicas: readonly TrackedReplica[]
-  readonly #assumedLagMs: number
+export class ReplicationTracker<Server extends ReplicatedServer = ReplicatedServer> {
+  readonly #options: ReplicationTrackerOptions<Server>
+  readonly #replicas: readonly TrackedReplica<Server>[]
   /** The last write of each key that not every replica is known to have applied, in ascending order. */
   readonly #lastWrites = new Map<string, number>()
   /** Numbers of the writes in flight, in ascending order. */
@@ -45,10 +55,9 @@ export class ReplicationTracker {
   #minWrite = 0
   #closed = false
 
-  /** The owner may add replicas to the array and remove them. */
-  constructor(replicas: readonly TrackedReplica[], assumedLagMs: number) {
-    this.#replicas = replicas
-    this.#assumedLagMs = assumedLagMs
+  constructor(options: ReplicationTrackerOptions<Server>) {
+    this.#options = options
+    this.#replicas = options.replicas
   }
 
   /** Must be called before a write, with `undefined` for all keys. Call the result once the write is settled. */
@@ -79,18 +88,18 @@ export class ReplicationTracker {
   }
 
   /** Whether the replica has applied all writes up to that number, and everything observed. */
-  isCaughtUp(replica: TrackedReplica, requiredWrite: number): boolean {
+  isCaughtUp(replica: TrackedReplica<Server>, requiredWrite: number): boolean {
     return replica.appliedThrough >= requiredWrite && this.#hasReachedMinOffset(replica)
   }
 
   /** Discards what is known about a replica. After a disconnect it may have lost data. */
-  reset(replica: TrackedReplica): void {
+  reset(replica: TrackedReplica<Server>): void {
     replica.appliedThrough = -1
     replica.info = undefined
   }
 
-  /** Polls INFO of a replica until it is caught up or disconnected. */
-  poll(replica: TrackedReplica): void {
+  /** Polls the state of a replica until it is caught up or disconnected. */
+  poll(replica: TrackedReplica<Server>): void {
     if (replica.isPolled || this.#closed) return
     replica.isPolled = true
     void this.#pollUntilCaughtUp(replica)
@@ -104,7 +113,7 @@ export class ReplicationTracker {
 
   /** Requires replicas to reach the position of a token of another process. */
   observe(token: string): void {
-    const positions = parseToken(token)
+    const positions = parseToken(this.#options.tokenVersion, token)
     if (positions === undefined) return
     const known = positions.every(({ replicationId }) => this.#isKnown(replicationId))
     if (known && positions.length > 0) {
@@ -123,7 +132,7 @@ export class ReplicationTracker {
     for (const replica of this.#replicas) this.poll(replica)
   }
 
-  async #pollUntilCaughtUp(replica: TrackedReplica): Promise<void> {
+  async #pollUntilCaughtUp(replica: TrackedReplica<Server>): Promise<void> {
     let retryMs = maxPollMs
     while (this.#isBehind(replica)) {
       const settled = this.#settledThrough()
@@ -141,15 +150,15 @@ export class ReplicationTracker {
   }
 
   /** Resolves to true once the replica has applied everything that its primary has produced up to now. */
-  async #reachesPrimary(replica: TrackedReplica): Promise<boolean> {
+  async #reachesPrimary(replica: TrackedReplica<Server>): Promise<boolean> {
     // A token observed later than this may stand for writes after the offset that the primary reports.
     const observed = new Map(this.#minOffsets)
     const [target, state] = [
-      await readReplicationState(replica.primary),
+      await this.#options.readState(replica.primary),
       await this.#readState(replica),
     ]
     if (target === 'forbidden' || state === 'forbidden') {
-      await delay(this.#assumedLagMs)
+      await delay(this.#options.assumedLagMs)
       return true
     }
     if (target === 'unreachable' || !(await this.#reachesOffset(replica, target))) return false
@@ -161,7 +170,7 @@ export class ReplicationTracker {
     return true
   }
 
-  #isBehind(replica: TrackedReplica): boolean {
+  #isBehind(replica: TrackedReplica<Server>): boolean {
     if (this.#closed || !this.#replicas.includes(replica)) return false
     return !this.isCaughtUp(replica, this.#lastWrite) && replica.connection.tryConnect()
   }
@@ -174,16 +183,14 @@ export class ReplicationTracker {
 
   /** Resolves to whether the replica reaches the offset before it disconnects or leaves the stream. */
   async #reachesOffset(
-    replica: TrackedReplica,
-    { role, replicationId, offset }: ReplicationInfo,
+    replica: TrackedReplica<Server>,
+    { isPrimary, replicationId, offset }: ReplicationInfo,
   ): Promise<boolean> {
-    if (role !== 'master') return false
+    if (!isPrimary) return false
     let pollMs = minPollMs
     while (!this.#closed) {
       const { info } = replica
-      if (info?.role !== 'slave' || info.replicationId !== replicationId || !info.isLinked) {
-        return false
-      }
+      if (info === undefined || !replicates(info, replicationId)) return false
       if (info.offset >= offset) return true
       await delay(pollMs)
       pollMs = Math.min(pollMs * 2, maxPollMs)
@@ -192,8 +199,8 @@ export class ReplicationTracker {
     return false
   }
 
-  async #readState(replica: TrackedReplica): Promise<ReplicationState> {
-    const state = await readReplicationState(replica.connection)
+  async #readState(replica: TrackedReplica<Server>): Promise<ReplicationState> {
+    const state = await this.#options.readState(replica.connection)
     if (typeof state === 'string') return state
     const before = replica.info?.replicationId
     replica.info = state
@@ -218,9 +225,9 @@ export class ReplicationTracker {
     }
   }
 
-  #hasReachedMinOffset({ info }: TrackedReplica): boolean {
+  #hasReachedMinOffset({ info }: TrackedReplica<Server>): boolean {
     if (this.#minOffsets.size === 0) return true
-    // Before the first INFO nothing is known about the replica.
+    // Before its state was read, nothing is known about the replica.
     return info !== undefined && info.offset >= (this.#minOffsets.get(info.replicationId) ?? 0)
   }
 
@@ -239,6 +246,12 @@ export class ReplicationTracker {
       this.#lastWrites.delete(key)
     }
   }
+}
+
+/** Whether a server is connected to a primary of that stream; of any one if `replicationId` is `undefined`. */
+export function replicates(info: ReplicationInfo, replicationId: string | undefined): boolean {
+  const isSameStream = replicationId === undefined || info.replicationId === replicationId
+  return !info.isPrimary && info.isLinked && isSameStream
 }
 
 function delay(ms: number): Promise<void> {

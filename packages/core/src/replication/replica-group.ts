@@ -1,8 +1,7 @@
-import type { Consistency } from '@stowage/core'
-import type { Connection } from '../connection/connection.ts'
-import { type ReplicationInfo, readReplicationState } from '../consistency/replication-info.ts'
-import type { ReplicationTracker, TrackedReplica } from '../consistency/replication-tracker.ts'
-import type { ReadFrom } from '../redis-options.ts'
+import type { Consistency } from '../store.ts'
+import type { ReadFrom } from './read-from.ts'
+import type { ReadReplicationState, ReplicatedServer } from './replication-state.ts'
+import { type ReplicationTracker, replicates, type TrackedReplica } from './replication-tracker.ts'
 
 /** Weight of the newest round trip in the moving average. */
 const newestWeight = 0.3
@@ -17,72 +16,82 @@ const health = {
   linked: 2,
 } as const
 
-export interface Replica extends TrackedReplica {
+export interface Replica<Server extends ReplicatedServer = ReplicatedServer>
+  extends TrackedReplica<Server> {
   health: (typeof health)[keyof typeof health]
   /** Moving average in milliseconds; 0 before the first measurement. */
   roundTripMs: number
 }
 
-export function newReplica(connection: Connection, primary: Connection): Replica {
+export function newReplica<Server extends ReplicatedServer>(
+  connection: Server,
+  primary: Server,
+): Replica<Server> {
   const tracked = { appliedThrough: 0, isPolled: false, info: undefined }
   return { connection, primary, ...tracked, health: health.unknown, roundTripMs: 0 }
 }
 
+export interface ReplicaGroupOptions<Server extends ReplicatedServer> {
+  readonly primary: Server
+  /** The owner may add replicas to the array and remove them. */
+  readonly replicas: readonly Replica<Server>[]
+  readonly readFrom: ReadFrom
+  readonly readState: ReadReplicationState<Server>
+  /** Without a tracker, reads from replicas are eventual. */
+  readonly tracker: ReplicationTracker<Server> | undefined
+}
+
 /** A primary and its replicas. Chooses the server for each read. */
-export class ReplicaGroup {
-  readonly #primary: Connection
-  readonly #replicas: readonly Replica[]
+export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
+  readonly #primary: Server
+  readonly #replicas: readonly Replica<Server>[]
   readonly #readFrom: ReadFrom
-  readonly #tracker: ReplicationTracker | undefined
+  readonly #readState: ReadReplicationState<Server>
+  readonly #tracker: ReplicationTracker<Server> | undefined
   #roundTripMs = 0
   /** Identifies the stream of the primary; `undefined` if it is unknown. */
   #replicationId: string | undefined
   #turn = 0
 
-  /** The owner may add replicas to the array and remove them. Without a tracker, reads from replicas are eventual. */
-  constructor(
-    primary: Connection,
-    replicas: readonly Replica[],
-    readFrom: ReadFrom,
-    tracker: ReplicationTracker | undefined,
-  ) {
-    this.#primary = primary
-    this.#replicas = replicas
-    this.#readFrom = readFrom
-    this.#tracker = tracker
+  constructor(options: ReplicaGroupOptions<Server>) {
+    this.#primary = options.primary
+    this.#replicas = options.replicas
+    this.#readFrom = options.readFrom
+    this.#readState = options.readState
+    this.#tracker = options.tracker
   }
 
   /** The server for a read of these keys. Servers in `failed` are skipped; `undefined` if none is left. */
   reader(
     keys: readonly string[],
     consistency: Consistency,
-    failed: readonly Connection[] = [],
-  ): Connection | undefined {
+    failed: readonly Server[] = [],
+  ): Server | undefined {
     const primary = failed.includes(this.#primary) ? undefined : this.#primary
     // Without a tracker no replica is known to be recent enough.
     const needsPrimary = consistency === 'session' && this.#tracker === undefined
     if (needsPrimary || consistency === 'strong' || this.#readFrom === 'primary') return primary
     const requiredWrite =
       consistency === 'session' ? (this.#tracker?.requiredWrite(keys) ?? 0) : undefined
-    const isRecent = (replica: Replica) =>
+    const isRecent = (replica: Replica<Server>) =>
       !failed.includes(replica.connection) && this.#isRecent(replica, requiredWrite)
     const minHealth = primary?.tryConnect() ? health.linked : this.#bestHealth(isRecent)
-    const canServe = (replica: Replica) => replica.health >= minHealth && isRecent(replica)
+    const canServe = (replica: Replica<Server>) => replica.health >= minHealth && isRecent(replica)
     return this.#choose(primary, canServe, failed.length > 0)
   }
 
   /** Updates the health and the round trip of each server. */
   async checkHealth(): Promise<void> {
     const startedAt = performance.now()
-    const state = await readReplicationState(this.#primary)
+    const state = await this.#readState(this.#primary)
     this.#replicationId = typeof state === 'string' ? undefined : state.replicationId
     this.#roundTripMs = movingAverage(this.#roundTripMs, performance.now() - startedAt)
     await Promise.all(this.#replicas.map((replica) => this.checkReplica(replica)))
   }
 
-  async checkReplica(replica: Replica): Promise<void> {
+  async checkReplica(replica: Replica<Server>): Promise<void> {
     const startedAt = performance.now()
-    const state = await readReplicationState(replica.connection)
+    const state = await this.#readState(replica.connection)
     replica.roundTripMs = movingAverage(replica.roundTripMs, performance.now() - startedAt)
     if (state === 'unreachable') return
     if (state === 'forbidden' || replicates(state, this.#replicationId)) {
@@ -91,7 +100,7 @@ export class ReplicaGroup {
   }
 
   /** Must be called when the connection to a replica is established or lost: it may have been restarted. */
-  onStateChange(replica: Replica, connected: boolean): void {
+  onStateChange(replica: Replica<Server>, connected: boolean): void {
     replica.health = health.unknown
     if (connected) {
       this.#tracker?.poll(replica)
@@ -100,10 +109,10 @@ export class ReplicaGroup {
   }
 
   #choose(
-    primary: Connection | undefined,
-    canServe: (replica: Replica) => boolean,
+    primary: Server | undefined,
+    canServe: (replica: Replica<Server>) => boolean,
     isRetry: boolean,
-  ): Connection | undefined {
+  ): Server | undefined {
     switch (this.#readFrom) {
       case 'nearest':
         return this.#nearest(canServe) ?? primary
@@ -121,9 +130,9 @@ export class ReplicaGroup {
 
   /** The next replica, or the primary if given, in round-robin order. Skips replicas that cannot serve the read. */
   #nextInTurn(
-    canServe: (replica: Replica) => boolean,
-    primary?: Connection,
-  ): Connection | undefined {
+    canServe: (replica: Replica<Server>) => boolean,
+    primary?: Server,
+  ): Server | undefined {
     const count = this.#replicas.length + (primary === undefined ? 0 : 1)
     for (let tried = 0; tried < count; tried++) {
       this.#turn = (this.#turn + 1) % count
@@ -135,8 +144,8 @@ export class ReplicaGroup {
   }
 
   /** The replica with the shortest round trip; `undefined` if that of the primary is shorter. */
-  #nearest(canServe: (replica: Replica) => boolean): Connection | undefined {
-    let nearest: Connection | undefined
+  #nearest(canServe: (replica: Replica<Server>) => boolean): Server | undefined {
+    let nearest: Server | undefined
     let minMs = this.#primary.tryConnect() ? this.#roundTripMs : Infinity
     for (const replica of this.#replicas) {
       if (replica.roundTripMs >= minMs || !canServe(replica)) continue
@@ -147,7 +156,7 @@ export class ReplicaGroup {
   }
 
   /** A replica without its primary is used only if the primary is unreachable here too, and no other one is better. */
-  #bestHealth(isRecent: (replica: Replica) => boolean): number {
+  #bestHealth(isRecent: (replica: Replica<Server>) => boolean): number {
     let best: number = health.unknown
     for (const replica of this.#replicas) {
       if (replica.health > best && isRecent(replica)) best = replica.health
@@ -156,16 +165,10 @@ export class ReplicaGroup {
   }
 
   /** Whether the replica is connected and has applied the write. */
-  #isRecent(replica: Replica, requiredWrite: number | undefined): boolean {
+  #isRecent(replica: Replica<Server>, requiredWrite: number | undefined): boolean {
     if (!replica.connection.tryConnect()) return false
     return requiredWrite === undefined || this.#tracker?.isCaughtUp(replica, requiredWrite) === true
   }
-}
-
-function replicates(state: ReplicationInfo, replicationId: string | undefined): boolean {
-  const { role, isLinked } = state
-  const isSameStream = replicationId === undefined || state.replicationId === replicationId
-  return role === 'slave' && isLinked && isSameStream
 }
 
 function movingAverage(before: number, ms: number): number {
