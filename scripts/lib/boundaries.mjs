@@ -257,6 +257,7 @@ const folders = {
     items: ['connections', 'postgres-errors'],
     table: ['connections', 'postgres-errors', 'postgres-options', 'table-name'],
     upkeep: ['connections'],
+    replication: ['connections', 'postgres-errors'],
     transactions: ['connections'],
     invalidation: [
       ...['connections', 'items', 'postgres-errors', 'postgres-options'],

@@ -3,7 +3,7 @@ export type {
   PostgresPool,
   PostgresPoolClient,
   QueryConfig,
-} from './connections/client-pool.ts'
+} from './connections/client.ts'
 export type { Parameter } from './connections/statement.ts'
 export { type PostgresBusOptions, postgresBus } from './invalidation/postgres-bus.ts'
 export { default, ensureTable, postgres } from './postgres-driver.ts'

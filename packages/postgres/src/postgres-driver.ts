@@ -1,8 +1,19 @@
+import { isIP } from 'node:net'
 import { withBatching } from '@stowage/core'
-import { type ByteStore, type Driver, type Env, withKeyOrder } from '@stowage/core/driver'
+import {
+  type ByteStore,
+  consistencies,
+  type Driver,
+  type Env,
+  readFroms,
+  withKeyOrder,
+} from '@stowage/core/driver'
 import type { StoreDiagnostics } from '@stowage/core/tools'
-import { createPool, type OwnPool, type PostgresPool } from './connections/client-pool.ts'
+import type { PostgresPool } from './connections/client.ts'
+import { createPool, type OwnPool } from './connections/client-pool.ts'
 import { Executor } from './connections/executor.ts'
+import { hostUrls } from './connections/hosts.ts'
+import type { StatementExecutor } from './connections/statement.ts'
 import { TransactionExecutor } from './connections/transaction-executor.ts'
 import { checkPostgres } from './diagnosis/postgres-check.ts'
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
@@ -14,6 +25,11 @@ import {
   tableModes,
 } from './postgres-options.ts'
 import { PostgresStore, type PostgresStoreParts, type Upkeep } from './postgres-store.ts'
+import { PrimaryReads } from './replication/primary-reads.ts'
+import type { Reads } from './replication/reads.ts'
+import { type ConnectReplica, ReplicatedReads } from './replication/replicated-reads.ts'
+import { Server } from './replication/server.ts'
+import { TransactionReads } from './replication/transaction-reads.ts'
 import { prepareTable } from './table/table.ts'
 import { isTableName, tableNameRule } from './table-name.ts'
 import { maxTransactionMs, type TransactionalStore } from './transactions/within.ts'
@@ -33,22 +49,27 @@ const maxBatchedBytes = 64 * 1024
  */
 export function postgres(options: PostgresOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
-  const executor = createExecutor(options, resolved)
+  const main = createExecutor(options, resolved)
+  const { executor, reads } = createReads(main, options, resolved)
   const statements = itemStatements(resolved.quotedTable)
-  const upkeep = upkeepOf(executor, resolved)
+  const upkeep = upkeepOf(main, resolved)
   const { batching = true } = options
-  const create = (parts: Pick<PostgresStoreParts, 'executor' | 'statements' | 'upkeep'>) =>
+  const create = (parts: Omit<PostgresStoreParts, 'options'>) =>
     inOrder(new PostgresStore({ ...parts, options: resolved }), resolved, batching)
   const transactional: TransactionalStore = {
-    '~within': (client) =>
-      create({
-        executor: new TransactionExecutor(client, resolved.timeoutMs),
+    '~within': (client) => {
+      const transaction = new TransactionExecutor(client, resolved.timeoutMs)
+      return create({
+        executor: transaction,
+        reads: new TransactionReads(transaction, reads, maxTransactionMs),
         statements: transactionStatements(resolved.quotedTable, maxTransactionMs),
         upkeep: { ...upkeep, close: async () => {} },
-      }),
+      })
+    },
   }
   const diagnostics = diagnosticsOf(options, resolved)
-  return Object.assign(create({ executor, statements, upkeep }), { diagnostics, ...transactional })
+  const store = create({ executor, reads, statements, upkeep })
+  return Object.assign(store, { diagnostics, ...transactional })
 }
 
 /** Keeps the order of calls, and merges those of a turn. */
@@ -106,6 +127,51 @@ function createExecutor(options: PostgresOptions, resolved: ResolvedPostgresOpti
   return new Executor({ pool: injected ?? createOwn(), ownPool, timeoutMs, preparedStatements })
 }
 
+function createReads(
+  main: Executor,
+  options: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): { executor: StatementExecutor; reads: Reads } {
+  const { replicaUrls, readFrom } = resolved
+  if (replicaUrls.length === 0 || readFrom === 'primary') {
+    return { executor: main, reads: new PrimaryReads(main) }
+  }
+  const primary = new Server(main, true)
+  const replicas = replicaUrls.map((url) => connectorTo(url, options, resolved))
+  return { executor: primary, reads: new ReplicatedReads(primary, replicas, resolved) }
+}
+
+function connectorTo(
+  url: string,
+  { password, ssl }: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): ConnectReplica {
+  const { timeoutMs, renewReplicasMs, preparedStatements } = resolved
+  const isHostname = isIP(new URL(url).hostname.replace(/^\[|\]$/g, '')) === 0
+  return (onStateChange) => {
+    let current: object | undefined
+    const ownPool = createPool({
+      ...resolved,
+      url,
+      password,
+      ssl,
+      maxConnections: 1,
+      keepsIdle: true,
+      maxLifetimeMs: isHostname ? renewReplicasMs : undefined,
+      onStateChange: (client, isConnected) => {
+        // The end of a connection may be reported after the next one was established.
+        if (!isConnected && client !== current) return
+        current = isConnected ? client : undefined
+        onStateChange(isConnected)
+      },
+    })
+    return new Server(
+      new Executor({ pool: ownPool, ownPool, timeoutMs, preparedStatements }),
+      false,
+    )
+  }
+}
+
 function upkeepOf(executor: Executor, resolved: ResolvedPostgresOptions): Upkeep {
   const { ensureTable: mode } = resolved
   const sweep = new Sweep(executor, resolved)
@@ -149,6 +215,10 @@ const driver: Driver<PostgresOptions> = {
     // Nobody's session is deleted to make room.
     maxBytes: env.role === 'session' ? undefined : env.bytes('POSTGRES_MAX_BYTES'),
     maxConnections: env.integer('POSTGRES_MAX_CONNECTIONS', 1, 100),
+    replicas: replicasFromEnv(env),
+    replicaConnections: env.integer('POSTGRES_REPLICA_CONNECTIONS', 1, 20),
+    readFrom: env.choice('POSTGRES_READ_FROM', readFroms),
+    consistency: env.choice('POSTGRES_CONSISTENCY', consistencies),
     transactionPooling: env.flag('POSTGRES_TRANSACTION_POOLING'),
   }),
   backendId: ({ url, table }) => JSON.stringify([url, table]),
@@ -158,8 +228,28 @@ export default driver
 /** `DATABASE_URL` is what the application itself, and services that host it, use. */
 function urlFromEnv(env: Env): string | undefined {
   const name = env.text('POSTGRES_URL') === undefined ? 'DATABASE_URL' : 'POSTGRES_URL'
+  const text = env.text(name)
+  // Several hosts are not a valid URL.
+  if (text !== undefined && (hostUrls(text)?.length ?? 0) > 1) return text
   const example = 'postgres://user:password@host:5432/database'
   return env.url(name, ['postgres:', 'postgresql:'], example)?.href
+}
+
+/** UNLOGGED tables of the cache are not replicated. Replicas of all roles are not those of a role with a server of its own. */
+function replicasFromEnv(env: Env): string[] | undefined {
+  const text = env.text('POSTGRES_REPLICAS')
+  const isOther = env.isOwn('POSTGRES_URL') && !env.isOwn('POSTGRES_REPLICAS')
+  const isLogged = env.flag('POSTGRES_LOGGED') ?? env.role === 'session'
+  if (text === undefined || isOther || !isLogged) return undefined
+  const replicas = text.split(',').map((each) => each.trim())
+  if (urlFromEnv(env) !== undefined && replicas.every((each) => /^[^/@?#,\s]+$/.test(each))) {
+    return replicas
+  }
+  env.problem(
+    'POSTGRES_REPLICAS',
+    'is not a list of addresses beside POSTGRES_URL. Use host:port, separated by commas.',
+  )
+  return undefined
 }
 
 /** Roles do not share a table: that of the cache is not logged. */

@@ -100,6 +100,13 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
   ],
 ]
 
+/** None of several hosts is a primary, or the only one has been replaced by another one. */
+export class NoPrimaryError extends Error {
+  constructor() {
+    super('No host is the primary')
+  }
+}
+
 /** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
@@ -116,6 +123,12 @@ export function translate(error: unknown, operation: string, key?: string): Cach
 function meaningOf(error: unknown): Meaning {
   if (error instanceof DeadlineError) {
     return { code: 'ERR_CACHE_TIMEOUT', reason: 'no reply before the deadline' }
+  }
+  if (error instanceof NoPrimaryError) {
+    return {
+      code: 'ERR_CACHE_UNAVAILABLE',
+      reason: 'no host of url accepts writes: all are standbys, or primaries that were replaced',
+    }
   }
   const { message = String(error) } = error as Error
   const text = texts.find(([pattern]) => pattern.test(message))
@@ -148,13 +161,18 @@ export function sqlState(error: unknown): string | undefined {
 export function isConnectionFailure(error: unknown): boolean {
   const state = sqlState(error)
   if (state === undefined) return true
-  return state === '25006' || /^(?:08|57P)/.test(state)
+  return isReadOnly(error) || /^(?:08|57P)/.test(state)
 }
 
 /** Whether no connection could be opened, so that another attempt would fail as well. */
 export function isConnectionRefused(error: unknown): boolean {
   const { code, syscall } = (error ?? {}) as { code?: unknown; syscall?: unknown }
   return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || syscall === 'connect'
+}
+
+/** Whether the server is a standby, which executes no writes. */
+export function isReadOnly(error: unknown): boolean {
+  return sqlState(error) === '25006'
 }
 
 /** Whether the server has not executed the statement, and may execute it a moment later. */

@@ -1,12 +1,16 @@
-import { CacheError, type Duration } from '@stowage/core'
+import { CacheError, type Consistency, type Duration } from '@stowage/core'
 import {
   checkBytes,
   checkChoice,
   checkInteger,
   checkOptionNames,
   checkTimeout,
+  consistencies,
+  type ReadFrom,
+  readFroms,
 } from '@stowage/core/driver'
-import type { PostgresPool } from './connections/client-pool.ts'
+import type { PostgresPool } from './connections/client.ts'
+import { hostUrls, requiresPrimary, withHost } from './connections/hosts.ts'
 import { isTableName, quoted, tableNameRule } from './table-name.ts'
 
 /** A number of bytes, or text with a unit: `'64MiB'`. */
@@ -20,7 +24,11 @@ export type TableMode = (typeof tableModes)[number]
 export const tableModes = ['off', 'verify', 'create'] as const
 
 export interface PostgresOptions {
-  /** `postgres://user:password@host:5432/database`. @default the variables of libpq: `PGHOST`, `PGDATABASE` and others */
+  /**
+   * `postgres://user:password@host:5432/database`. Several hosts, separated by commas, are tried until one accepts writes, as
+   * with `target_session_attrs=read-write` of libpq: after a failover, that is the new primary.
+   * @default the variables of libpq: `PGHOST`, `PGDATABASE` and others
+   */
   readonly url?: string | undefined
   /** The password, or a function that returns it for each new connection, as for tokens of AWS IAM. @default that of `url` */
   readonly password?: string | (() => string | Promise<string>) | undefined
@@ -61,6 +69,29 @@ export interface PostgresOptions {
   readonly transactionPooling?: boolean | undefined
   /** Whether statements are prepared once per connection. @default true without `transactionPooling` and `pool` */
   readonly preparedStatements?: boolean | undefined
+  /**
+   * Standbys that serve reads, as URLs or as `host:port` with the other settings of `url`. Those that are promoted, or lag
+   * behind, are skipped. Requires a `logged` table: standbys do not have others.
+   */
+  readonly replicas?: readonly string[] | undefined
+  /** Connections to each of `replicas`. @default 1 */
+  readonly replicaConnections?: number | undefined
+  /**
+   * Maximum age of a connection to a replica given by hostname. A new connection then replaces it, because the name may
+   * resolve to another replica.
+   * @default '5m'
+   */
+  readonly renewReplicasAfter?: Duration | undefined
+  /** @default 'replicaPreferred' with `replicas`, otherwise 'primary' */
+  readonly readFrom?: ReadFrom | undefined
+  /**
+   * How recent a read must be. `'session'`: never older than what this process has written or observed. `'eventual'`:
+   * as old as the replica is. `'strong'`: read from the primary.
+   * @default 'session'
+   */
+  readonly consistency?: Consistency | undefined
+  /** Maximum replication lag that is assumed if the role may not read positions, or a service has none. @default '2s' */
+  readonly assumedLag?: Duration | undefined
   /** Merge the calls of one turn of the event loop into one statement. @default true */
   readonly batching?: boolean | undefined
   /** How often expired rows are deleted. Reads never return them. @default '1m' */
@@ -81,6 +112,12 @@ const optionNames = {
   timeout: true,
   transactionPooling: true,
   preparedStatements: true,
+  replicas: true,
+  replicaConnections: true,
+  renewReplicasAfter: true,
+  readFrom: true,
+  consistency: true,
+  assumedLag: true,
   batching: true,
   sweepInterval: true,
 } as const
@@ -98,11 +135,19 @@ export interface ResolvedPostgresOptions {
   readonly timeoutMs: number
   readonly transactionPooling: boolean
   readonly preparedStatements: boolean
+  /** A URL for each connection to a replica. */
+  readonly replicaUrls: readonly string[]
+  readonly renewReplicasMs: number
+  readonly readFrom: ReadFrom
+  readonly consistency: Consistency
+  readonly assumedLagMs: number
   readonly sweepIntervalMs: number
 }
 
 /** The server accepts values of up to 1 GB, and needs several times as much memory for a statement with one. */
 const largestValueBytes = 256 * 1024 * 1024
+
+const maxReplicaConnections = 20
 
 /** Some steps of the sweep, which evicts. */
 const minTableBytes = 1024 * 1024
@@ -137,12 +182,29 @@ export function resolveOptions(options: PostgresOptions): ResolvedPostgresOption
     timeoutMs: checkTimeout('postgres: timeout', options.timeout ?? '2s'),
     transactionPooling,
     preparedStatements: options.preparedStatements ?? (!transactionPooling && pool === undefined),
+    replicaUrls: replicaUrlsOf(options, logged),
+    renewReplicasMs: checkTimeout(
+      'postgres: renewReplicasAfter',
+      options.renewReplicasAfter ?? '5m',
+    ),
+    readFrom: checkChoice(
+      'postgres: readFrom',
+      options.readFrom ?? (options.replicas?.length ? 'replicaPreferred' : 'primary'),
+      readFroms,
+    ),
+    consistency: checkChoice(
+      'postgres: consistency',
+      options.consistency ?? 'session',
+      consistencies,
+    ),
+    assumedLagMs: checkTimeout('postgres: assumedLag', options.assumedLag ?? '2s'),
     sweepIntervalMs: checkTimeout('postgres: sweepInterval', options.sweepInterval ?? '1m'),
   }
 }
 
 function checkConnection({ url, pool }: PostgresOptions): void {
   checkUrl(url)
+  if (url !== undefined) requiresPrimary(hostUrls(url)?.[0] ?? url)
   if (url !== undefined && pool !== undefined) throw configError('pass either url or pool')
 }
 
@@ -153,9 +215,38 @@ export function checkUrl(url: unknown): void {
 }
 
 function isPostgresUrl(url: unknown): boolean {
-  return (
-    typeof url === 'string' && URL.canParse(url) && /^postgres(?:ql)?:$/.test(new URL(url).protocol)
+  return typeof url === 'string' && hostUrls(url) !== undefined
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` for an invalid replica, and a table that replicas do not have */
+function replicaUrlsOf(options: PostgresOptions, logged: boolean): string[] {
+  const { url, replicas = [], transactionPooling = false, consistency } = options
+  const count = checkInteger(
+    'postgres: replicaConnections',
+    options.replicaConnections ?? 1,
+    1,
+    maxReplicaConnections,
   )
+  if (replicas.length === 0) return []
+  if (!logged) {
+    throw configError('replicas require logged: true, because standbys do not have UNLOGGED tables')
+  }
+  if (transactionPooling && consistency !== 'eventual') {
+    throw configError(
+      "replicas behind a pooler require consistency: 'eventual', because its connections change their server",
+    )
+  }
+  return replicas.flatMap((replica) => Array<string>(count).fill(replicaUrl(replica, url)))
+}
+
+function replicaUrl(replica: string, url: string | undefined): string {
+  const isUrl = isPostgresUrl(replica)
+  const text = isUrl || url === undefined ? replica : withHost(url, replica)
+  if (isUrl || (url !== undefined && /^[^/@?#,\s]+$/.test(replica))) {
+    if (hostUrls(text)?.length === 1) return text
+  }
+  const remedy = url === undefined ? 'Use a URL' : 'Use host:port, or a URL'
+  throw configError(`"${isUrl ? 'a URL' : replica}" is not the address of one replica. ${remedy}`)
 }
 
 function configError(reason: string): CacheError {

@@ -1,4 +1,4 @@
-import type { Payload, StoreLimits } from '@stowage/core'
+import type { Payload, ReadOptions, StoreLimits } from '@stowage/core'
 import {
   type ByteStore,
   exceeds,
@@ -28,6 +28,7 @@ import { fromColumns, toColumns } from './items/stored-payload.ts'
 import { type Call, TurnQueue } from './items/turn-queue.ts'
 import { translate } from './postgres-errors.ts'
 import type { ResolvedPostgresOptions } from './postgres-options.ts'
+import type { Reads } from './replication/reads.ts'
 
 /** A row of an index has at most 2704 bytes, and an escaped key up to twice as many as the key. */
 const keyBytes = 1_000
@@ -38,7 +39,9 @@ const clearPageSize = '5000'
 
 /** What a store consists of. */
 export interface PostgresStoreParts {
+  /** For writes, and reads that concern all keys. */
   readonly executor: StatementExecutor
+  readonly reads: Reads
   readonly statements: ItemStatements
   readonly options: Pick<ResolvedPostgresOptions, 'logged' | 'maxValueBytes' | 'timeoutMs'>
   readonly upkeep: Upkeep
@@ -64,7 +67,10 @@ export class PostgresStore implements ByteStore {
   readonly payload = 'bytes'
   readonly durable: boolean
   readonly limits: StoreLimits
+  /** Absent where no server can have replicas of the table. */
+  readonly consistencyToken?: () => Promise<string>
   readonly #executor: StatementExecutor
+  readonly #reads: Reads
   readonly #statements: ItemStatements
   readonly #upkeep: Upkeep
   readonly #lifecycle = new Lifecycle('postgres')
@@ -76,10 +82,15 @@ export class PostgresStore implements ByteStore {
   readonly #touches: TurnQueue<TouchCall, boolean>
   readonly #deletes: TurnQueue<Call, boolean>
 
-  constructor({ executor, statements, options, upkeep }: PostgresStoreParts) {
+  constructor({ executor, reads, statements, options, upkeep }: PostgresStoreParts) {
     this.durable = options.logged
     this.limits = { keyBytes, valueBytes: options.maxValueBytes, ttlStep: 1 }
     this.#executor = executor
+    this.#reads = reads
+    if (options.logged) {
+      this.consistencyToken = () =>
+        this.#run('consistencyToken', () => this.#reads.consistencyToken())
+    }
     this.#statements = statements
     this.#upkeep = upkeep
     const batches = new ItemBatches(executor, statements, options.timeoutMs)
@@ -97,35 +108,40 @@ export class PostgresStore implements ByteStore {
     this.#deletes = new TurnQueue((calls) => batches.delete(calls), inFlight)
   }
 
-  get(key: string): Promise<Payload | undefined> {
+  get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
     return this.#run('get', async () => {
-      const [row] = await this.#execute('get', this.#statements.get, [toStoredKey(key)], key)
+      const { get } = this.#statements
+      const read = this.#reads.run(get, [toStoredKey(key)], [key], options?.consistency)
+      const [row] = await translated(read, 'get', key)
       return row && payloadOf(row[0], row[1])
     })
   }
 
-  getMany(keys: readonly string[]): Promise<(Payload | undefined)[]> {
-    return this.#read('getMany', this.#statements.getMany, keys, ([, text, hex]) =>
-      payloadOf(text, hex),
-    )
+  getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {
+    const { getMany } = this.#statements
+    return this.#read('getMany', getMany, keys, options, ([, text, hex]) => payloadOf(text, hex))
   }
 
-  getWithTtl(keys: readonly string[]): Promise<(ItemWithTtl<Payload> | undefined)[]> {
-    return this.#read('getWithTtl', this.#statements.getWithTtl, keys, ([, text, hex, ms]) => ({
+  getWithTtl(
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Promise<(ItemWithTtl<Payload> | undefined)[]> {
+    const { getWithTtl } = this.#statements
+    return this.#read('getWithTtl', getWithTtl, keys, options, ([, text, hex, ms]) => ({
       item: payloadOf(text, hex),
       ttl: ms === null || ms === undefined ? Infinity : Math.max(1, Number(ms)),
     }))
   }
 
   set(key: string, payload: Payload, ttl?: number): Promise<void> {
-    return this.#write('set', async () => {
+    return this.#write('set', [key], async () => {
       await this.#checkSizeOfSet('set', key, payload)
       resultOf(await this.#batches.set([writeCall(key, payload, ttl)]))
     })
   }
 
   setMany(entries: readonly (readonly [string, Payload])[], ttl?: number): Promise<void> {
-    return this.#write('setMany', async () => {
+    return this.#write('setMany', entries.map(keyOf), async () => {
       const unique = new Map(entries)
       const outcomes = new Map<string, PromiseSettledResult<void>>()
       const calls: WriteCall[] = []
@@ -147,7 +163,7 @@ export class PostgresStore implements ByteStore {
   }
 
   add(key: string, payload: Payload, ttl?: number): Promise<boolean> {
-    return this.#write('add', () => {
+    return this.#write('add', [key], () => {
       this.#checkSize('add', key, payload)
       return this.#adds.add(writeCall(key, payload, ttl))
     })
@@ -159,7 +175,7 @@ export class PostgresStore implements ByteStore {
     next: Payload | undefined,
     ttl?: number,
   ): Promise<boolean> {
-    return this.#write('compareAndSet', () => {
+    return this.#write('compareAndSet', [key], () => {
       const columns = toColumns(expected)
       if (next === undefined) {
         const bytes = sizeOf(key, expected)
@@ -172,21 +188,21 @@ export class PostgresStore implements ByteStore {
   }
 
   increment(key: string, by: number, ttl?: number): Promise<number> {
-    return this.#write('increment', () =>
+    return this.#write('increment', [key], () =>
       this.#increments.add({ key, bytes: sizeOf(key), by, ttl }),
     )
   }
 
   touch(key: string, ttl?: number): Promise<boolean> {
-    return this.#write('touch', () => this.#touches.add({ key, bytes: sizeOf(key), ttl }))
+    return this.#write('touch', [key], () => this.#touches.add({ key, bytes: sizeOf(key), ttl }))
   }
 
   delete(key: string): Promise<boolean> {
-    return this.#write('delete', () => this.#deletes.add({ key, bytes: sizeOf(key) }))
+    return this.#write('delete', [key], () => this.#deletes.add({ key, bytes: sizeOf(key) }))
   }
 
   deleteMany(keys: readonly string[]): Promise<number> {
-    return this.#write('deleteMany', async () => {
+    return this.#write('deleteMany', keys, async () => {
       const calls = [...new Set(keys)].map((key) => ({ key, bytes: sizeOf(key) }))
       const chunks = chunksOf(calls)
       const outcomes = await Promise.all(
@@ -203,7 +219,7 @@ export class PostgresStore implements ByteStore {
   }
 
   clear(): Promise<void> {
-    return this.#write('clear', async () => {
+    return this.#write('clear', undefined, async () => {
       let last: string | null | undefined = ''
       while (typeof last === 'string') {
         const page: readonly Row[] = await this.#execute('clear', this.#statements.clear, [
@@ -228,10 +244,14 @@ export class PostgresStore implements ByteStore {
     })
   }
 
+  observe(token: string): void {
+    this.#reads.observe(token)
+  }
+
   close(): Promise<void> {
     return this.#lifecycle.close(async () => {
       await this.#upkeep.close()
-      await this.#executor.close()
+      await Promise.all([this.#executor.close(), this.#reads.close()])
     })
   }
 
@@ -258,25 +278,36 @@ export class PostgresStore implements ByteStore {
     operation: string,
     statement: Statement,
     keys: readonly string[],
+    options: ReadOptions | undefined,
     toItem: (row: Row) => T,
   ): Promise<(T | undefined)[]> {
     return this.#run(operation, async () => {
-      const stored = keys.map(toStoredKey)
+      const consistency = options?.consistency
       const found = new Map<string, T>()
+      const pages = this.#reads.groups([...new Set(keys)], consistency).flatMap(pagesOf)
       await Promise.all(
-        pagesOf([...new Set(stored)]).map(async (page) => {
-          const rows = await this.#execute(operation, statement, [textArray(page)])
+        pages.map(async (page) => {
+          const parameters = [textArray(page.map(toStoredKey))]
+          const rows = await translated(
+            this.#reads.run(statement, parameters, page, consistency),
+            operation,
+          )
           for (const row of rows) found.set(row[0] as string, toItem(row))
         }),
       )
-      return stored.map((key) => found.get(key))
+      return keys.map((key) => found.get(toStoredKey(key)))
     })
   }
 
-  #write<T>(operation: string, work: () => Promise<T>): Promise<T> {
+  #write<T>(
+    operation: string,
+    keys: readonly string[] | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
     return this.#run(operation, () => {
       this.#upkeep.onWrite()
-      return work()
+      const endWrite = this.#reads.beginWrite(keys)
+      return endWrite === undefined ? work() : ending(work, endWrite)
     })
   }
 
@@ -290,17 +321,12 @@ export class PostgresStore implements ByteStore {
     })
   }
 
-  async #execute(
+  #execute(
     operation: string,
     statement: Statement,
     parameters: readonly Parameter[],
-    key?: string,
   ): Promise<readonly Row[]> {
-    try {
-      return await this.#executor.run(statement, parameters)
-    } catch (error) {
-      throw translate(error, operation, key)
-    }
+    return translated(this.#executor.run(statement, parameters), operation)
   }
 
   /** The old value must not be served after an attempt to replace it. */
@@ -325,6 +351,26 @@ function payloadOf(text: string | null | undefined, hex: string | null | undefin
 function resultOf<T>([outcome]: readonly PromiseSettledResult<T>[]): T | undefined {
   if (outcome?.status === 'rejected') throw outcome.reason
   return outcome?.value
+}
+
+async function translated<T>(result: Promise<T>, operation: string, key?: string): Promise<T> {
+  try {
+    return await result
+  } catch (error) {
+    throw translate(error, operation, key)
+  }
+}
+
+async function ending<T>(work: () => Promise<T>, end: () => void): Promise<T> {
+  try {
+    return await work()
+  } finally {
+    end()
+  }
+}
+
+function keyOf([key]: readonly [string, Payload]): string {
+  return key
 }
 
 async function settled<T>(result: Promise<T>): Promise<PromiseSettledResult<T>> {

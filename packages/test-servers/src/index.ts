@@ -16,7 +16,9 @@ export { type PgBouncer, type PgBouncerOptions, startPgBouncer } from './postgre
 export {
   type PostgresServer,
   type PostgresServerOptions,
+  type PostgresStandbyOptions,
   startPostgres,
+  startPostgresStandby,
 } from './postgres/postgres-server.ts'
 export { type PostgresDatabase, sharedPostgres } from './postgres/shared-postgres.ts'
 export { propertySeed } from './property-seed.ts'

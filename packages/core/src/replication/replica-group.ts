@@ -71,13 +71,18 @@ export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
     // Without a tracker no replica is known to be recent enough.
     const needsPrimary = consistency === 'session' && this.#tracker === undefined
     if (needsPrimary || consistency === 'strong' || this.#readFrom === 'primary') return primary
-    const requiredWrite =
-      consistency === 'session' ? (this.#tracker?.requiredWrite(keys) ?? 0) : undefined
+    const requiredWrite = this.#requiredWrite(keys, consistency)
     const isRecent = (replica: Replica<Server>) =>
       !failed.includes(replica.connection) && this.#isRecent(replica, requiredWrite)
     const minHealth = primary?.tryConnect() ? health.linked : this.#bestHealth(isRecent)
     const canServe = (replica: Replica<Server>) => replica.health >= minHealth && isRecent(replica)
     return this.#choose(primary, canServe, failed.length > 0)
+  }
+
+  /** Whether a replica may serve the read now. It may have reconnected since it was chosen, to another server. */
+  canRead(connection: Server, keys: readonly string[], consistency: Consistency): boolean {
+    const replica = this.#replicas.find((each) => each.connection === connection)
+    return replica !== undefined && this.#isRecent(replica, this.#requiredWrite(keys, consistency))
   }
 
   /** Updates the health and the round trip of each server. */
@@ -106,6 +111,11 @@ export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
       this.#tracker?.poll(replica)
       void this.checkReplica(replica)
     } else this.#tracker?.reset(replica)
+  }
+
+  /** `undefined` if the read may be as old as a replica is. */
+  #requiredWrite(keys: readonly string[], consistency: Consistency): number | undefined {
+    return consistency === 'session' ? (this.#tracker?.requiredWrite(keys) ?? 0) : undefined
   }
 
   #choose(

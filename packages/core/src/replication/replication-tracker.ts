@@ -50,6 +50,8 @@ export class ReplicationTracker<Server extends ReplicatedServer = ReplicatedServ
   readonly #inFlight = new Set<number>()
   /** The offsets that replicas must have reached, by replication ID. From the tokens of other processes. */
   readonly #minOffsets = new Map<string, number>()
+  /** Keys that transactions may still write. */
+  readonly #expectedUntil = new Map<string, number>()
   #lastWrite = 0
   /** The minimum of `requiredWrite`: every key counts as written by this write. */
   #minWrite = 0
@@ -73,9 +75,22 @@ export class ReplicationTracker<Server extends ReplicatedServer = ReplicatedServ
     }
   }
 
+  /** The keys are written by a transaction that ends within `maxMs`. Until then, no replica serves them. */
+  expectWrite(keys: readonly string[], maxMs: number): void {
+    const until = performance.now() + maxMs
+    for (const key of keys) this.#expectedUntil.set(key, until)
+    const end = () => {
+      const written = keys.filter((key) => this.#expectedUntil.get(key) === until)
+      for (const key of written) this.#expectedUntil.delete(key)
+      this.beginWrite(written)()
+    }
+    setTimeout(end, maxMs).unref()
+  }
+
   /** The number of the write that a replica must have applied to serve these keys. */
   requiredWrite(keys: readonly string[]): number {
     let required = this.#minWrite
+    if (this.#isExpected(keys)) return Infinity
     if (this.#lastWrites.size === 0) return required
     for (const key of keys) required = Math.max(required, this.#lastWrites.get(key) ?? 0)
     return required
@@ -83,8 +98,9 @@ export class ReplicationTracker<Server extends ReplicatedServer = ReplicatedServ
 
   /** The keys whose last write may not have been applied by every replica. */
   unreplicatedKeys(keys: readonly string[]): ReadonlySet<string> {
-    const written = this.#lastWrites
-    return new Set(written.size === 0 ? [] : keys.filter((key) => written.has(key)))
+    const [written, expected] = [this.#lastWrites, this.#expectedUntil]
+    if (written.size === 0 && expected.size === 0) return new Set()
+    return new Set(keys.filter((key) => written.has(key) || expected.has(key)))
   }
 
   /** Whether the replica has applied all writes up to that number, and everything observed. */
@@ -229,6 +245,10 @@ export class ReplicationTracker<Server extends ReplicatedServer = ReplicatedServ
     if (this.#minOffsets.size === 0) return true
     // Before its state was read, nothing is known about the replica.
     return info !== undefined && info.offset >= (this.#minOffsets.get(info.replicationId) ?? 0)
+  }
+
+  #isExpected(keys: readonly string[]): boolean {
+    return this.#expectedUntil.size > 0 && keys.some((key) => this.#expectedUntil.has(key))
   }
 
   #recordWrite(key: string, write: number): void {

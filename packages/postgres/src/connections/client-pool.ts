@@ -1,35 +1,7 @@
 import pg from 'pg'
-import type { Parameter, Row } from './statement.ts'
-
-export interface QueryConfig {
-  readonly name?: string | undefined
-  readonly text: string
-  readonly values: readonly Parameter[]
-  readonly rowMode: 'array'
-  readonly types: unknown
-}
-
-/** The part of a client of `pg` that the store uses. With callbacks: the promises of `pg` cost a tenth of a call. */
-export interface PostgresClient {
-  query(
-    config: QueryConfig,
-    callback: (error: Error | null | undefined, result: { readonly rows: unknown[] }) => void,
-  ): void
-}
-
-/** A client of a pool. */
-export interface PostgresPoolClient extends PostgresClient {
-  release(error?: Error | boolean): void
-  on(event: 'error', listener: (error: Error) => void): unknown
-  removeListener(event: 'error', listener: (error: Error) => void): unknown
-}
-
-/** The part of a `Pool` of `pg` that the store uses. */
-export interface PostgresPool {
-  connect(
-    callback: (error: Error | undefined, client: PostgresPoolClient | undefined) => void,
-  ): void
-}
+import type { PostgresPool } from './client.ts'
+import { type Hosts, hostsOf, withoutTarget } from './hosts.ts'
+import { clientOf, connectToPrimary, verifyPrimary } from './primary-pool.ts'
 
 export interface ConnectionSettings {
   readonly url: string | undefined
@@ -42,6 +14,12 @@ export interface ConnectionSettings {
 
 export interface PoolSettings extends ConnectionSettings {
   readonly maxConnections: number
+  /** How long a connection is used at most, in milliseconds. */
+  readonly maxLifetimeMs?: number | undefined
+  /** Whether connections stay open while nothing uses them. @default false: for 10 s */
+  readonly keepsIdle?: boolean
+  /** Called when a connection was established, or has ended. */
+  readonly onStateChange?: ((client: object, isConnected: boolean) => void) | undefined
 }
 
 /** Connections that the store itself has opened. */
@@ -54,23 +32,46 @@ export interface OwnPool extends PostgresPool {
 
 /** Creates a pool. It connects when it is used. */
 export function createPool(settings: PoolSettings): OwnPool {
+  const { url, maxConnections, maxLifetimeMs, keepsIdle, onStateChange } = settings
+  const hosts = hostsOf(url)
   const clients = new Set<pg.PoolClient>()
   const pool = new pg.Pool({
     ...clientConfig(settings),
-    max: settings.maxConnections,
+    max: maxConnections,
     allowExitOnIdle: true,
+    ...(keepsIdle && { idleTimeoutMillis: 0 }),
+    ...(maxLifetimeMs !== undefined && { maxLifetimeSeconds: maxLifetimeMs / 1_000 }),
+    ...(hosts !== undefined && hostOptions(settings, hosts)),
   })
   // A connection that was lost while nothing used it. The next call opens another one.
   pool.on('error', () => {})
-  pool.on('connect', (client) => void clients.add(client))
-  pool.on('remove', (client) => void clients.delete(client))
+  pool.on('connect', (client) => {
+    clients.add(client)
+    onStateChange?.(client, true)
+  })
+  pool.on('release', (error, client) => {
+    if (!error) return
+    onStateChange?.(client, false)
+    hosts?.leaveHostOf(client)
+  })
+  pool.on('remove', (client) => {
+    clients.delete(client)
+    onStateChange?.(client, false)
+  })
   return {
-    connect: (callback) => pool.connect(callback),
+    connect:
+      hosts === undefined ? (callback) => pool.connect(callback) : connectToPrimary(pool, hosts),
     end: () => pool.end(),
     destroy: () => {
       for (const client of clients) destroyClient(client)
     },
   }
+}
+
+/** Of several hosts, only the primary is used. */
+function hostOptions(settings: ConnectionSettings, hosts: Hosts): pg.PoolConfig {
+  const Client = clientOf(hosts, (url) => clientConfig({ ...settings, url }))
+  return { Client, verify: (client, callback) => verifyPrimary(hosts, client, callback) }
 }
 
 /** The part of a client of `pg` that listens to a channel: the types of `pg` are not installed with this package. */
@@ -90,7 +91,7 @@ export function createClient(settings: ConnectionSettings): ListeningClient {
 function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
   const { url, password, ssl, timeoutMs, transactionPooling } = settings
   return {
-    ...(url !== undefined && { connectionString: withoutOptions(url) }),
+    ...(url !== undefined && { connectionString: withoutOptions(withoutTarget(url)) }),
     ...(password !== undefined && { password }),
     ...(ssl !== undefined && { ssl: ssl as NonNullable<pg.ClientConfig['ssl']> }),
     ...(!transactionPooling && { options: sessionOptions(url, timeoutMs) }),
@@ -134,19 +135,4 @@ function parameterOf(url: string, name: string): string | undefined {
 export function destroyClient(client: object): void {
   const { connection } = client as { connection?: { stream?: { destroy(): void } } }
   connection?.stream?.destroy()
-}
-
-/** Returns the values of all rows as the server sent them: the application may have changed how `pg` parses types. */
-const asText = { length: 0, getTypeParser: () => (text: string) => text }
-
-export function queryConfig(
-  text: string,
-  values: readonly Parameter[],
-  name: string | undefined,
-): QueryConfig {
-  return { name, text, values, rowMode: 'array', types: asText }
-}
-
-export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
-  return rows as Row[]
 }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { answerWithin, countdown, DeadlineError } from '@stowage/core/driver'
-import { isConnectionFailure, isConnectionRefused, isRetryable } from '../postgres-errors.ts'
 import {
-  type OwnPool,
-  type PostgresPool,
-  type PostgresPoolClient,
-  queryConfig,
-  rowsOf,
-} from './client-pool.ts'
+  isConnectionFailure,
+  isConnectionRefused,
+  isReadOnly,
+  isRetryable,
+} from '../postgres-errors.ts'
+import { type PostgresPool, type PostgresPoolClient, queryConfig, rowsOf } from './client.ts'
+import type { OwnPool } from './client-pool.ts'
 import type { Parameter, Row, Statement, StatementExecutor } from './statement.ts'
 
 /** Pause before a statement is sent again, in milliseconds. */
@@ -49,7 +49,7 @@ export class Executor implements StatementExecutor {
     for (let attempt = 1; ; attempt++) {
       const leftMs = timeoutMs - (performance.now() - startedAt)
       try {
-        return await this.#tryOnce(statement, values, Math.max(1, leftMs), failure)
+        return await this.#tryOnce(statement, values, Math.max(1, leftMs), { earlier: failure })
       } catch (error) {
         failure = error
         const pauseMs = retryDelayMs * attempt * (0.5 + Math.random())
@@ -58,6 +58,21 @@ export class Executor implements StatementExecutor {
         await sleep(pauseMs)
       }
     }
+  }
+
+  /**
+   * Sends the statement once.
+   *
+   * @param isAllowed called with the connection: whether it may be used now
+   * @throws DeadlineError, NotAllowedError, or the error of the client
+   */
+  runOnce(
+    statement: Statement,
+    values: readonly Parameter[],
+    timeoutMs: number,
+    isAllowed: () => boolean,
+  ): Promise<readonly Row[]> {
+    return this.#tryOnce(statement, values, timeoutMs, { isAllowed })
   }
 
   async close(): Promise<void> {
@@ -70,14 +85,11 @@ export class Executor implements StatementExecutor {
     }
   }
 
-  /**
-   * @param earlier why the attempt before this one failed. Without a connection before the deadline, it is the reason.
-   */
   #tryOnce(
     statement: Statement,
     values: readonly Parameter[],
     timeoutMs: number,
-    earlier: unknown,
+    { earlier, isAllowed }: Attempt,
   ): Promise<readonly Row[]> {
     return new Promise((resolve, reject) => {
       let connection: Checkout | undefined
@@ -116,7 +128,10 @@ export class Executor implements StatementExecutor {
         if (client === undefined) fail(error)
         // A connection that comes too late is not used.
         else if (isSettled) client.release()
-        else execute(client)
+        else if (isAllowed?.() === false) {
+          client.release()
+          fail(new NotAllowedError())
+        } else execute(client)
       })
     })
   }
@@ -125,6 +140,15 @@ export class Executor implements StatementExecutor {
     return queryConfig(text, values, this.#options.preparedStatements ? name : undefined)
   }
 }
+
+interface Attempt {
+  /** Why the attempt before this one failed. Without a connection before the deadline, it is the reason. */
+  readonly earlier?: unknown
+  readonly isAllowed?: () => boolean
+}
+
+/** The connection may not be used, for example because its server is not recent enough. */
+export class NotAllowedError extends Error {}
 
 /** A connection that was taken from the pool, until it is returned, once. */
 class Checkout {
@@ -161,6 +185,8 @@ function ignore(): void {}
 /** Whether a statement that has failed may be sent again. The last attempts are those of the deadline. */
 function mayRepeat(error: unknown, { isRead }: Statement, attempt: number): boolean {
   if (isRetryable(error)) return true
+  // The server has executed nothing. The next connection may be to the new primary.
+  if (isReadOnly(error)) return attempt === 1
   // A connection that was lost while nothing used it is noticed when it is used.
   return isRead && attempt === 1 && isConnectionFailure(error) && !isConnectionRefused(error)
 }

@@ -1,5 +1,5 @@
 import { answerWithin, DeadlineError } from '@stowage/core/driver'
-import { type PostgresClient, queryConfig, rowsOf } from './client-pool.ts'
+import { type PostgresClient, queryConfig, rowsOf } from './client.ts'
 import type { Parameter, Row, Statement, StatementExecutor } from './statement.ts'
 
 /**

@@ -5,6 +5,7 @@ import {
   destroyClient,
   type ListeningClient,
 } from '../connections/client-pool.ts'
+import { type Hosts, hostsOf } from '../connections/hosts.ts'
 
 /** A dead connection looks like one without messages, so that a statement is sent at this interval. */
 const heartbeatMs = 1_000
@@ -24,6 +25,7 @@ export interface ListeningOptions {
 /** A connection that listens to a channel. Once it has listened, it is reopened whenever it is lost. */
 export class ListeningConnection {
   readonly #options: ListeningOptions
+  readonly #hosts: Hosts | undefined
   /** The client that listens. */
   #client: ListeningClient | undefined
   #attempt: Promise<void> | undefined
@@ -37,6 +39,7 @@ export class ListeningConnection {
 
   constructor(options: ListeningOptions) {
     this.#options = options
+    this.#hosts = hostsOf(options.settings.url)
   }
 
   get isListening(): boolean {
@@ -66,7 +69,9 @@ export class ListeningConnection {
 
   async #connect(): Promise<void> {
     clearTimeout(this.#reconnect)
-    const client = createClient(this.#options.settings)
+    const { settings } = this.#options
+    const url = this.#hosts?.current ?? settings.url
+    const client = createClient({ ...settings, url })
     this.#connecting = client
     // Without a listener, the error of a lost connection would end the process.
     client.on('error', () => this.#lose(client))
@@ -77,6 +82,8 @@ export class ListeningConnection {
       if (this.#isClosed) throw new Error('Connection terminated')
     } catch (error) {
       destroyClient(client)
+      // A standby rejects to listen.
+      if (url !== undefined) this.#hosts?.leave(url)
       this.#failures++
       this.#scheduleReconnect()
       throw error

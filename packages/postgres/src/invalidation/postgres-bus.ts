@@ -9,7 +9,8 @@ import {
   Lifecycle,
   PublishBatches,
 } from '@stowage/core/driver'
-import { createPool, type PostgresClient } from '../connections/client-pool.ts'
+import type { PostgresClient } from '../connections/client.ts'
+import { createPool } from '../connections/client-pool.ts'
 import { Executor } from '../connections/executor.ts'
 import { statement } from '../connections/statement.ts'
 import { TransactionExecutor } from '../connections/transaction-executor.ts'

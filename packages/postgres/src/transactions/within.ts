@@ -6,7 +6,7 @@ import {
   type StoreOperation,
   wrapStore,
 } from '@stowage/core/driver'
-import type { PostgresClient } from '../connections/client-pool.ts'
+import type { PostgresClient } from '../connections/client.ts'
 
 /** A tag that a transaction invalidates counts as invalidated until then. */
 export const maxTransactionMs = 60_000

@@ -30,7 +30,10 @@ export class ClusterShards {
   /** By `host:port`. A connection gets one listener, however often the shards change. */
   readonly #replicaConnections = new Map<string, NodeConnection>()
   /** The current shard and replica of each connection. */
-  readonly #replicaOf = new WeakMap<NodeConnection, { group: ReplicaGroup<Connection>; replica: Replica<Connection> }>()
+  readonly #replicaOf = new WeakMap<
+    NodeConnection,
+    { group: ReplicaGroup<Connection>; replica: Replica<Connection> }
+  >()
   /** By the names of the nodes that serve a slot, joined. */
   #shards = new Map<string, Shard>()
   #bySlot: (Shard | undefined)[] = []

@@ -40,16 +40,45 @@ export interface PostgresServerOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
+export interface PostgresStandbyOptions extends PostgresServerOptions {
+  /** The port of the server to replicate. */
+  readonly of: number
+  /** Where it receives the WAL from, for example the port of a proxy. @default of */
+  readonly through?: number
+  /** Its name in `synchronous_standby_names`. @default 'standby' */
+  readonly name?: string
+}
+
 /**
  * Starts PostgreSQL on a free loopback port, with a new database in a folder of its own. It is killed when this process
  * exits, and its folder is removed, also by `stop()`.
  */
-export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
+export function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
+  return start(options, (folder, account) => createData(folder, account))
+}
+
+/** Starts a standby with the data of another server. `SELECT pg_promote()` makes it a primary. */
+export function startPostgresStandby({
+  of,
+  through = of,
+  name = 'standby',
+  settings: further,
+}: PostgresStandbyOptions): Promise<PostgresServer> {
+  const primary_conninfo = `host=127.0.0.1 port=${through} user=postgres application_name=${name}`
+  // It then receives the WAL again at once when the connection was lost.
+  const settings = { primary_conninfo, wal_retrieve_retry_interval: '100ms', ...further }
+  return start({ settings }, (folder, account) => copyData(of, folder, account))
+}
+
+async function start(
+  options: PostgresServerOptions,
+  prepare: (folder: string, account: Account | undefined) => void,
+): Promise<PostgresServer> {
   const account = unprivilegedAccount()
   const { path: folder, remove } = temporaryFolder('postgres')
   if (account !== undefined) chownSync(folder, account.uid, account.gid)
   try {
-    createData(folder, account)
+    prepare(folder, account)
   } catch (error) {
     remove()
     throw error
@@ -81,15 +110,29 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
 
 function createData(folder: string, account: Account | undefined): void {
   const init = ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '-E', 'UTF8']
-  const flags = ['--locale=C', '--no-sync', '--no-instructions']
-  const { status, error, stderr } = spawnSync(program('initdb'), [...init, ...flags], {
+  run('initdb', [...init, '--locale=C', '--no-sync', '--no-instructions'], folder, account)
+}
+
+function copyData(port: number, folder: string, account: Account | undefined): void {
+  const source = ['-h', '127.0.0.1', '-p', `${port}`, '-U', 'postgres']
+  const copy = ['-D', join(folder, 'data'), '-X', 'stream', '-c', 'fast', '--no-sync']
+  run('pg_basebackup', [...source, ...copy, '--write-recovery-conf'], folder, account)
+}
+
+function run(
+  name: string,
+  args: readonly string[],
+  folder: string,
+  account: Account | undefined,
+): void {
+  const { status, error, stderr } = spawnSync(program(name), args, {
     cwd: folder,
     encoding: 'utf8',
     ...account,
   })
   if (status === 0) return
   if (error !== undefined) throw new Error(`PostgreSQL cannot be started: ${remedy}`)
-  throw new Error(`initdb failed: ${stderr}`)
+  throw new Error(`${name} failed: ${stderr}`)
 }
 
 function launch(

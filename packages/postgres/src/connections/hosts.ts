@@ -1,0 +1,90 @@
+import { checkChoice } from '@stowage/core/driver'
+
+/** The parameter of a URL that says which server may be used, as in libpq. */
+const parameter = 'target_session_attrs'
+const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/is
+
+/**
+ * Returns a URL for each host of one that names several: `postgres://user@a:5432,b:5432/app`. `undefined` if it is invalid.
+ * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+ */
+export function hostUrls(url: string): string[] | undefined {
+  const [, start = '', hosts = '', end = ''] = parts.exec(url) ?? []
+  const urls = hosts.split(',').map((host) => start + host + end)
+  return urls.every((each) => parts.test(each) && URL.canParse(each)) ? urls : undefined
+}
+
+/**
+ * Whether the URL requires a server that accepts writes.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` if it requires another one
+ */
+export function requiresPrimary(url: string): boolean {
+  const value = new URL(url).searchParams.get(parameter)
+  if (value === null) return false
+  checkChoice(`postgres: ${parameter} of url`, value, ['read-write', 'primary'])
+  return true
+}
+
+/** Returns the URL without the parameter, which the client does not know. */
+export function withoutTarget(url: string): string {
+  if (!url.includes(parameter)) return url
+  const parsed = new URL(url)
+  parsed.searchParams.delete(parameter)
+  return parsed.href
+}
+
+/** Returns the URL of another server with the settings of `url`. */
+export function withHost(url: string, address: string): string {
+  const [, start = '', , end = ''] = parts.exec(url) ?? []
+  return start + address + end
+}
+
+/** Returns `host:port` of a URL, for reports. */
+export function addressOf(url: string): string {
+  const { hostname, port } = new URL(url)
+  return `${hostname}:${port || '5432'}`
+}
+
+/** Returns the hosts of a URL. `undefined` if it names one, which is used as it is. */
+export function hostsOf(url: string | undefined): Hosts | undefined {
+  if (url === undefined) return undefined
+  const urls = hostUrls(url) ?? []
+  const isChoice = urls.length > 1 || (urls[0] !== undefined && requiresPrimary(urls[0]))
+  return isChoice ? new Hosts(urls) : undefined
+}
+
+/** The hosts of which one is the primary, and the one that was last. */
+export class Hosts {
+  readonly urls: readonly string[]
+  #index = 0
+  /** The number of promotions before the last primary. An older one has been replaced, and may accept writes again. */
+  #timeline = 0
+
+  constructor(urls: readonly string[]) {
+    this.urls = urls
+  }
+
+  get current(): string {
+    return this.urls[this.#index] as string
+  }
+
+  /** Must be called when a host fails, or is not the primary. The next one is used then. */
+  leave(url: string): void {
+    if (url === this.current) this.#index = (this.#index + 1) % this.urls.length
+  }
+
+  /** The same for the host of a client whose connection has failed. */
+  leaveHostOf(client: object): void {
+    const { url } = client as { readonly url?: string }
+    if (url !== undefined) this.leave(url)
+  }
+
+  /** Must be called when a host accepts writes. Returns whether it is the newest primary. */
+  confirm(url: string, timeline: number): boolean {
+    if (timeline < this.#timeline) return false
+    this.#timeline = timeline
+    this.#index = this.urls.indexOf(url)
+    return true
+  }
+}

@@ -1,0 +1,76 @@
+import pg from 'pg'
+import { NoPrimaryError } from '../postgres-errors.ts'
+import { type PostgresPool, queryConfig, rowsOf } from './client.ts'
+import type { Hosts } from './hosts.ts'
+
+/** Whether the server is a standby; otherwise its timeline, which each promotion increases. */
+const role = `SELECT CASE WHEN NOT pg_is_in_recovery()
+  THEN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END`
+
+/** The client connected to one of several hosts. */
+interface HostClient extends pg.Client {
+  readonly url: string
+}
+
+/**
+ * Returns the class of clients that connect to the current host. The time for a connection is that of a call, so that each
+ * host has a part of it.
+ */
+export function clientOf(
+  hosts: Hosts,
+  toConfig: (url: string) => pg.ClientConfig,
+): NonNullable<pg.PoolConfig['Client']> {
+  return class extends pg.Client implements HostClient {
+    readonly url: string
+
+    constructor() {
+      const url = hosts.current
+      const config = toConfig(url)
+      const { connectionTimeoutMillis = 0 } = config
+      super({ ...config, connectionTimeoutMillis: connectionTimeoutMillis / hosts.urls.length })
+      this.url = url
+    }
+  }
+}
+
+/** Calls `callback` without an error if the client is connected to the newest primary. */
+export function verifyPrimary(
+  hosts: Hosts,
+  client: pg.ClientBase,
+  callback: (error?: Error) => void,
+): void {
+  const { url } = client as unknown as HostClient
+  client.query(queryConfig(role, [], undefined) as never, (error: Error | null, result) => {
+    const timeline = error ? null : rowsOf(result)[0]?.[0]
+    if (typeof timeline === 'string' && hosts.confirm(url, Number(timeline))) return callback()
+    hosts.leave(url)
+    callback(error ?? new NoPrimaryError())
+  })
+}
+
+/** Tries each host once. Connections to a former primary are closed. */
+export function connectToPrimary(pool: pg.Pool, hosts: Hosts): PostgresPool['connect'] {
+  return (callback) => {
+    let failure: Error | undefined
+    const attempt = (left: number) => {
+      const url = hosts.current
+      pool.connect((error, client) => {
+        if (client !== undefined) {
+          if ((client as unknown as HostClient).url === hosts.current) callback(undefined, client)
+          else {
+            client.release(true)
+            attempt(left)
+          }
+          return
+        }
+        // All connections are in use.
+        if (/^timeout exceeded/.test(error?.message ?? '')) return callback(error, undefined)
+        hosts.leave(url)
+        if (!(failure instanceof NoPrimaryError)) failure = error
+        if (left > 1) attempt(left - 1)
+        else callback(failure, undefined)
+      })
+    }
+    attempt(hosts.urls.length)
+  }
+}

@@ -1,0 +1,94 @@
+import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
+import {
+  type FaultProxy,
+  type PostgresServer,
+  startPostgres,
+  startPostgresStandby,
+  startProxy,
+} from '@stowage/test-servers'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, expect, vi } from 'vitest'
+
+export type Store = ReturnType<typeof postgres>
+
+/** A primary and a standby for the tests of a file. After each test the stores are closed and all faults removed. */
+export function replicatedServers() {
+  let primary: PostgresServer
+  let standby: PostgresServer
+  let proxy: FaultProxy
+  let standbyPool: pg.Pool
+  const stores: Store[] = []
+
+  beforeAll(async () => {
+    primary = await startPostgres({ settings: { synchronous_commit: 'on' } })
+    await ensureTable({ url: primary.url, logged: true })
+    standby = await startPostgresStandby({ of: primary.port })
+    proxy = await startProxy(standby.port)
+    standbyPool = new pg.Pool({ connectionString: standby.url }).on('error', () => {})
+  })
+  afterEach(async () => {
+    standby.kill('SIGCONT')
+    proxy.mute(false)
+    await standbyPool.query('SELECT pg_wal_replay_resume()').catch(() => {})
+    await Promise.all(stores.splice(0).map((store) => store.close()))
+  })
+  afterAll(async () => {
+    await standbyPool.end()
+    await proxy.stop()
+    await standby.stop()
+    await primary.stop()
+  })
+
+  const onStandby = async (text: string) => (await standbyPool.query(text)).rows
+
+  /** How often the standby has read the table. Its statistics are a moment late. */
+  async function standbyReads(): Promise<number> {
+    const [row] = await onStandby(`SELECT idx_scan::int AS reads, pg_stat_clear_snapshot()
+      FROM pg_stat_user_tables WHERE relname = 'stowage_cache'`)
+    return row.reads ?? 0
+  }
+
+  return {
+    get primary() {
+      return primary
+    },
+    get standby() {
+      return standby
+    },
+    /** Between the stores and the standby. */
+    get proxy() {
+      return proxy
+    },
+    onStandby,
+    createStore(options: PostgresOptions = {}): Store {
+      const store = postgres({
+        url: primary.url,
+        replicas: [`127.0.0.1:${proxy.port}`],
+        logged: true,
+        timeout: '20s',
+        ...options,
+      })
+      stores.push(store)
+      return store
+    },
+    /** The standby applies nothing more, until the end of the test. */
+    async pauseReplay(): Promise<void> {
+      await onStandby('SELECT pg_wal_replay_pause()')
+      await vi.waitFor(async () => {
+        const [row] = await onStandby('SELECT pg_get_wal_replay_pause_state() AS state')
+        expect(row.state).toBe('paused')
+      })
+    },
+    /** Waits until the standby, and not the primary, executes the reads. */
+    async waitUntilStandbyServes(read: () => unknown): Promise<void> {
+      await vi.waitFor(
+        async () => {
+          const before = await standbyReads()
+          for (let count = 0; count < 10; count++) await read()
+          expect(await standbyReads()).toBeGreaterThan(before)
+        },
+        { timeout: 30_000, interval: 200 },
+      )
+    },
+  }
+}
