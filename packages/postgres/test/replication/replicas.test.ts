@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { variantGroups } from '@stowage/test-servers'
+import { Cache } from '@stowage/core'
+import { within } from '@stowage/postgres'
+import { startPostgresStandby, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { replicatedServers, type Store } from './replicated-servers.ts'
 
@@ -62,4 +65,111 @@ describe('a read after a write of the same process', () => {
     expect(await store.get('k', { consistency: 'strong' })).toBe('new')
     expect(await store.getMany(['k'], { consistency: 'strong' })).toEqual(['new'])
   })
+})
+
+describe('a token of another process', () => {
+  test('makes its observer read what that process has written', async () => {
+    const [writer, reader] = [await createWarmStore(), await createWarmStore()]
+    await pauseReplay()
+    await writer.set('k', 'new')
+    expect(await reader.get('k')).toBe('old')
+    const token = (await writer.consistencyToken?.()) ?? ''
+    expect(token).toMatch(/^p1:[0-9a-f]{12}\.\d+$/)
+    reader.observe?.(token)
+    expect(await reader.get('k')).toBe('new')
+    await servers.onStandby('SELECT pg_wal_replay_resume()')
+    await waitUntilStandbyServes(async () => {
+      expect(await reader.get('k')).toBe('new')
+    })
+  })
+
+  test('of another stream, or from far in the future, does not end reads from standbys', async () => {
+    const store = await createWarmStore()
+    store.observe?.('p1:0123456789ab.5')
+    const token = (await store.consistencyToken?.()) ?? ''
+    store.observe?.(token.replace(/\d+$/, '9007199254740991'))
+    for (const text of ['', 'p1', 'r1:0123456789ab.5', 'x'.repeat(10_000)]) store.observe?.(text)
+    await waitUntilStandbyServes(() => store.get('k'))
+  })
+
+  test('is empty without standbys, and a table that is not logged has none', async () => {
+    expect(createStore({ logged: false, replicas: [] }).consistencyToken).toBeUndefined()
+  })
+})
+
+test('what a transaction writes is read from the primary, also after its commit', async () => {
+  const store = await createWarmStore()
+  const cache = new Cache(store)
+  await cache.set('row', 1)
+  await waitUntilStandbyServes(() => cache.get('row'))
+  await pauseReplay()
+  const client = new pg.Client(servers.primary.url)
+  await client.connect()
+  await client.query('BEGIN')
+  await within(cache, client).set('row', 2)
+  expect(await cache.get('row')).toBe(1)
+  await client.query('COMMIT')
+  await client.end()
+  expect(await cache.get('row')).toBe(2)
+})
+
+describe('a standby that fails', () => {
+  test('fails no call: the primary serves the read', async () => {
+    const store = await createWarmStore({ timeout: '2s' })
+    servers.standby.kill('SIGSTOP')
+    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe('old')
+    servers.standby.kill('SIGCONT')
+    await waitUntilStandbyServes(() => store.get('k'))
+  })
+
+  test('and is replaced by another one at its address serves nothing before that has caught up', async () => {
+    const delayed = { recovery_min_apply_delay: '1h' }
+    const other = await startPostgresStandby({ of: servers.primary.port, settings: delayed })
+    const store = await createWarmStore()
+    await store.set('k', 'new')
+    await waitUntilStandbyServes(async () => {
+      expect(await store.get('k')).toBe('new')
+    })
+    servers.proxy.retarget(other.port)
+    servers.proxy.cut()
+    for (let read = 0; read < 100; read++) {
+      expect(await store.get('k')).toBe('new')
+      await sleep(2)
+    }
+    servers.proxy.retarget(servers.standby.port)
+    servers.proxy.cut()
+    await waitUntilStandbyServes(() => store.get('k'))
+    await other.stop()
+  })
+})
+
+test('a role without privileges for monitoring reads from standbys too', async () => {
+  const client = new pg.Client(servers.primary.url)
+  await client.connect()
+  await client.query('CREATE ROLE app LOGIN; GRANT ALL ON stowage_cache TO app')
+  await client.end()
+  const url = servers.primary.url.replace('postgres@', 'app@')
+  const store = createStore({ url })
+  await store.set('k', 'app')
+  await waitUntilStandbyServes(async () => {
+    expect(await store.get('k')).toBe('app')
+  })
+})
+
+test('thousands of writes and reads at once, on a standby that lags: none is older', async () => {
+  const store = await createWarmStore()
+  let stale = 0
+  const work = async (worker: number) => {
+    for (let request = 0; request < 30; request++) {
+      const value = `${request}`
+      await store.set(`key ${worker}`, value)
+      if ((await store.get(`key ${worker}`)) !== value) stale++
+      const page = await store.getMany([`key ${worker}`, 'k', `page ${request}`])
+      if (page[0] !== value) stale++
+      if (worker === 0)
+        await servers.onStandby(`SELECT pg_wal_replay_${request % 2 ? 'resume' : 'pause'}()`)
+    }
+  }
+  await Promise.all(Array.from({ length: 32 }, (_, worker) => work(worker)))
+  expect(stale).toBe(0)
 })
