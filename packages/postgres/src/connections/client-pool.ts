@@ -36,7 +36,7 @@ export function createPool(settings: PoolSettings): OwnPool {
   const hosts = hostsOf(url)
   const clients = new Set<pg.PoolClient>()
   const pool = new pg.Pool({
-    ...clientConfig(settings),
+    ...clientConfig({ ...settings, url: hosts?.current ?? url }),
     max: maxConnections,
     allowExitOnIdle: true,
     ...(keepsIdle && { idleTimeoutMillis: 0 }),
