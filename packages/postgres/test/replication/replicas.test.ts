@@ -5,17 +5,18 @@ import { startPostgresStandby, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { replicatedServers, type Store } from './replicated-servers.ts'
+import { longValue, replicatedServers, type Store } from './replicated-servers.ts'
 
+const [oldValue, newValue] = [longValue('old'), longValue('new')]
 const servers = replicatedServers()
 const { createStore, pauseReplay, waitUntilStandbyServes } = servers
 
 /** Creates a store whose standby is connected, caught up and has `k`. */
 async function createWarmStore(options: Parameters<typeof createStore>[0] = {}): Promise<Store> {
   const store = createStore(options)
-  await store.set('k', 'old')
+  await store.set('k', oldValue)
   await waitUntilStandbyServes(async () => {
-    expect(await store.get('k')).toBe('old')
+    expect(await store.get('k')).toBe(oldValue)
   })
   return store
 }
@@ -30,15 +31,15 @@ describe('a primary and a standby', () => {
 
 describe('a read after a write of the same process', () => {
   test.each([
-    ['set', (store: Store) => store.set('k', 'new')],
-    ['setMany', (store: Store) => store.setMany([['k', 'new']], 60_000)],
-    ['compareAndSet', (store: Store) => store.compareAndSet('k', 'old', 'new')],
+    ['set', (store: Store) => store.set('k', newValue)],
+    ['setMany', (store: Store) => store.setMany([['k', newValue]], 60_000)],
+    ['compareAndSet', (store: Store) => store.compareAndSet('k', oldValue, newValue)],
   ])('is not older after %s while the standby applies nothing', async (_, write) => {
     const store = await createWarmStore()
     await pauseReplay()
     await write(store)
-    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe('new')
-    expect(await store.getMany(['k', 'other', 'k'])).toEqual(['new', undefined, 'new'])
+    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe(newValue)
+    expect(await store.getMany(['k', 'other', 'k'])).toEqual([newValue, undefined, newValue])
     await store.delete('k')
     expect(await store.get('k')).toBeUndefined()
     await store.set('y', '1')
@@ -49,21 +50,21 @@ describe('a read after a write of the same process', () => {
   test('is served by the standby again once it has applied the write', async () => {
     const store = await createWarmStore()
     await pauseReplay()
-    await store.set('k', 'new')
-    expect(await store.get('k')).toBe('new')
+    await store.set('k', newValue)
+    expect(await store.get('k')).toBe(newValue)
     await servers.onStandby('SELECT pg_wal_replay_resume()')
     await waitUntilStandbyServes(async () => {
-      expect(await store.get('k')).toBe('new')
+      expect(await store.get('k')).toBe(newValue)
     })
   })
 
   test('may be older with eventual consistency, and is not with strong', async () => {
     const store = await createWarmStore({ consistency: 'eventual' })
     await pauseReplay()
-    await store.set('k', 'new')
-    expect(await store.get('k')).toBe('old')
-    expect(await store.get('k', { consistency: 'strong' })).toBe('new')
-    expect(await store.getMany(['k'], { consistency: 'strong' })).toEqual(['new'])
+    await store.set('k', newValue)
+    expect(await store.get('k')).toBe(oldValue)
+    expect(await store.get('k', { consistency: 'strong' })).toBe(newValue)
+    expect(await store.getMany(['k'], { consistency: 'strong' })).toEqual([newValue])
   })
 })
 
@@ -71,15 +72,15 @@ describe('a token of another process', () => {
   test('makes its observer read what that process has written', async () => {
     const [writer, reader] = [await createWarmStore(), await createWarmStore()]
     await pauseReplay()
-    await writer.set('k', 'new')
-    expect(await reader.get('k')).toBe('old')
+    await writer.set('k', newValue)
+    expect(await reader.get('k')).toBe(oldValue)
     const token = (await writer.consistencyToken?.()) ?? ''
     expect(token).toMatch(/^p1:[0-9a-f]{12}\.\d+$/)
     reader.observe?.(token)
-    expect(await reader.get('k')).toBe('new')
+    expect(await reader.get('k')).toBe(newValue)
     await servers.onStandby('SELECT pg_wal_replay_resume()')
     await waitUntilStandbyServes(async () => {
-      expect(await reader.get('k')).toBe('new')
+      expect(await reader.get('k')).toBe(newValue)
     })
   })
 
@@ -100,24 +101,24 @@ describe('a token of another process', () => {
 test('what a transaction writes is read from the primary, also after its commit', async () => {
   const store = await createWarmStore()
   const cache = new Cache(store)
-  await cache.set('row', 1)
+  await cache.set('row', oldValue)
   await waitUntilStandbyServes(() => cache.get('row'))
   await pauseReplay()
   const client = new pg.Client(servers.primary.url)
   await client.connect()
   await client.query('BEGIN')
-  await within(cache, client).set('row', 2)
-  expect(await cache.get('row')).toBe(1)
+  await within(cache, client).set('row', newValue)
+  expect(await cache.get('row')).toBe(oldValue)
   await client.query('COMMIT')
   await client.end()
-  expect(await cache.get('row')).toBe(2)
+  expect(await cache.get('row')).toBe(newValue)
 })
 
 describe('a standby that fails', () => {
   test('fails no call: the primary serves the read', async () => {
     const store = await createWarmStore({ timeout: '2s' })
     servers.standby.kill('SIGSTOP')
-    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe('old')
+    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe(oldValue)
     servers.standby.kill('SIGCONT')
     await waitUntilStandbyServes(() => store.get('k'))
   })
@@ -126,14 +127,14 @@ describe('a standby that fails', () => {
     const delayed = { recovery_min_apply_delay: '1h' }
     const other = await startPostgresStandby({ of: servers.primary.port, settings: delayed })
     const store = await createWarmStore()
-    await store.set('k', 'new')
+    await store.set('k', newValue)
     await waitUntilStandbyServes(async () => {
-      expect(await store.get('k')).toBe('new')
+      expect(await store.get('k')).toBe(newValue)
     })
     servers.proxy.retarget(other.port)
     servers.proxy.cut()
     for (let read = 0; read < 100; read++) {
-      expect(await store.get('k')).toBe('new')
+      expect(await store.get('k')).toBe(newValue)
       await sleep(2)
     }
     servers.proxy.retarget(servers.standby.port)
@@ -150,10 +151,8 @@ test('a role without privileges for monitoring reads from standbys too', async (
   await client.end()
   const url = servers.primary.url.replace('postgres@', 'app@')
   const store = createStore({ url })
-  await store.set('k', 'app')
-  await waitUntilStandbyServes(async () => {
-    expect(await store.get('k')).toBe('app')
-  })
+  await store.set('k', newValue)
+  await waitUntilStandbyServes(() => store.get('k'))
 })
 
 test('thousands of writes and reads at once, on a standby that lags: none is older', async () => {
