@@ -70,7 +70,7 @@ const folders = {
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
     eviction: ['channels'],
-    replication: ['store'],
+    replication: ['diagnostics', 'store'],
     near: [
       'bus',
       'calls',
@@ -263,7 +263,7 @@ const folders = {
       ...['connections', 'items', 'postgres-errors', 'postgres-options'],
       ...['table-name', 'transactions'],
     ],
-    diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'table'],
+    diagnosis: ['connections', 'postgres-errors', 'postgres-options', 'replication', 'table'],
   },
   sessions: {
     data: [],

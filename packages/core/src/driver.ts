@@ -45,6 +45,12 @@ export {
 } from './replication/consistency-token.ts'
 export { type ReadFrom, readFroms } from './replication/read-from.ts'
 export { newReplica, type Replica, ReplicaGroup } from './replication/replica-group.ts'
+export {
+  lagFact,
+  lagFindings,
+  measureLag,
+  type ReplicationLag,
+} from './replication/replication-lag.ts'
 export type {
   ReplicatedServer,
   ReplicationInfo,

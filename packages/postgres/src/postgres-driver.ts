@@ -12,10 +12,10 @@ import type { StoreDiagnostics } from '@stowage/core/tools'
 import type { PostgresPool } from './connections/client.ts'
 import { createPool, type OwnPool } from './connections/client-pool.ts'
 import { Executor } from './connections/executor.ts'
-import { hostUrls } from './connections/hosts.ts'
+import { addressOf, hostUrls } from './connections/hosts.ts'
 import type { StatementExecutor } from './connections/statement.ts'
 import { TransactionExecutor } from './connections/transaction-executor.ts'
-import { checkPostgres } from './diagnosis/postgres-check.ts'
+import { type CheckedServers, checkPostgres } from './diagnosis/postgres-check.ts'
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
 import {
   type PostgresOptions,
@@ -89,7 +89,7 @@ function diagnosticsOf(
   resolved: ResolvedPostgresOptions,
 ): StoreDiagnostics {
   return {
-    check: (given) => checkPostgres(createExecutor(options, resolved), resolved, given),
+    check: (given) => checkPostgres(checkedServers(options, resolved), resolved, given),
     locate: async () => `table ${resolved.table}`,
   }
 }
@@ -115,16 +115,40 @@ export async function ensureTable(
   }
 }
 
-function createExecutor(options: PostgresOptions, resolved: ResolvedPostgresOptions): Executor {
-  const { pool, url, password, ssl } = options
-  const { timeoutMs, preparedStatements } = resolved
-  let ownPool: OwnPool | undefined
-  const createOwn = () => {
-    ownPool = createPool({ ...resolved, url, password, ssl })
-    return ownPool
+function checkedServers(
+  options: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): CheckedServers {
+  const { password, ssl } = options
+  // Two, to compare their sessions.
+  const pools = createPools(options, { ...resolved, maxConnections: 2 })
+  return {
+    pool: pools.pool,
+    executor: new Executor({ ...resolved, ...pools }),
+    replicas: [...new Set(resolved.replicaUrls)].map((url) => ({
+      address: addressOf(url),
+      connect: () => {
+        const ownPool = createPool({ ...resolved, url, password, ssl, maxConnections: 1 })
+        return new Executor({ ...resolved, pool: ownPool, ownPool })
+      },
+    })),
   }
-  const injected: PostgresPool | undefined = typeof pool === 'function' ? pool() : pool
-  return new Executor({ pool: injected ?? createOwn(), ownPool, timeoutMs, preparedStatements })
+}
+
+function createExecutor(options: PostgresOptions, resolved: ResolvedPostgresOptions): Executor {
+  return new Executor({ ...resolved, ...createPools(options, resolved) })
+}
+
+/** The pool of the application, or one of the store's own. */
+function createPools(
+  { pool, url, password, ssl }: PostgresOptions,
+  resolved: ResolvedPostgresOptions,
+): { readonly pool: PostgresPool; readonly ownPool: OwnPool | undefined } {
+  if (pool !== undefined) {
+    return { pool: typeof pool === 'function' ? pool() : pool, ownPool: undefined }
+  }
+  const ownPool = createPool({ ...resolved, url, password, ssl })
+  return { pool: ownPool, ownPool }
 }
 
 function createReads(
@@ -146,7 +170,7 @@ function connectorTo(
   { password, ssl }: PostgresOptions,
   resolved: ResolvedPostgresOptions,
 ): ConnectReplica {
-  const { timeoutMs, renewReplicasMs, preparedStatements } = resolved
+  const { renewReplicasMs } = resolved
   const isHostname = isIP(new URL(url).hostname.replace(/^\[|\]$/g, '')) === 0
   return (onStateChange) => {
     let current: object | undefined
@@ -165,10 +189,7 @@ function connectorTo(
         onStateChange(isConnected)
       },
     })
-    return new Server(
-      new Executor({ pool: ownPool, ownPool, timeoutMs, preparedStatements }),
-      false,
-    )
+    return new Server(new Executor({ ...resolved, pool: ownPool, ownPool }), false)
   }
 }
 

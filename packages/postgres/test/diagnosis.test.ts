@@ -1,16 +1,25 @@
 import { Cache } from '@stowage/core'
 import { checkBackend } from '@stowage/core/tools'
 import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
-import { freePort, type PostgresServer, startPostgres } from '@stowage/test-servers'
+import {
+  freePort,
+  type PostgresServer,
+  startPgBouncer,
+  startPostgres,
+  startPostgresStandby,
+} from '@stowage/test-servers'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 
 let server: PostgresServer
 let admin: pg.Pool
 
 beforeAll(async () => {
-  server = await startPostgres({ settings: { max_connections: '8', synchronous_commit: 'on' } })
-  admin = new pg.Pool({ connectionString: server.url, max: 6 }).on('error', () => {})
+  server = await startPostgres({ settings: { max_connections: '12', synchronous_commit: 'on' } })
+  admin = new pg.Pool({ connectionString: server.url, max: 9, idleTimeoutMillis: 1 }).on(
+    'error',
+    () => {},
+  )
   await ensureTable({ url: server.url })
   await ensureTable({ url: server.url, table: 'sessions', logged: true })
 })
@@ -24,8 +33,9 @@ async function findingsOf(options: PostgresOptions = {}, holdsSessions = false) 
   const report = await checkBackend(cache, { holdsSessions })
   if (report === undefined) throw new Error('no diagnostics')
   const { servers, findings } = report
+  const replicas = servers.slice(1)
   for (const finding of findings) expect(finding.remedy).toMatch(/\w/)
-  return { facts: servers[0]?.facts, codes: findings.map(({ code }) => code), findings }
+  return { facts: servers[0]?.facts, replicas, codes: findings.map(({ code }) => code), findings }
 }
 
 test('a table that is as it must be', async () => {
@@ -57,7 +67,7 @@ test('a sweep that has not run for hours', async () => {
 })
 
 test('a server whose connections are nearly used up', async () => {
-  const clients = await Promise.all(Array.from({ length: 6 }, () => admin.connect()))
+  const clients = await Promise.all(Array.from({ length: 9 }, () => admin.connect()))
   const { codes } = await findingsOf()
   for (const client of clients) client.release()
   expect(codes).toEqual(['postgres-connections'])
@@ -69,4 +79,62 @@ test('a server that is not there', async () => {
   const { findings } = await findingsOf({ url })
   expect(findings).toHaveLength(1)
   expect(findings[0]?.severity).toBe('error')
+})
+
+test('a limit of connections below maxConnections', async () => {
+  await admin.query('CREATE ROLE limited LOGIN SUPERUSER CONNECTION LIMIT 3')
+  const url = server.url.replace('postgres@', 'limited@')
+  expect((await findingsOf({ url, maxConnections: 3 })).codes).toEqual([])
+  const { findings } = await findingsOf({ url, maxConnections: 4 })
+  expect(findings).toMatchObject([{ code: 'postgres-connection-limit' }])
+})
+
+test('a pooler in transaction mode, without the option', async () => {
+  const pooler = await startPgBouncer({ url: server.url })
+  const pool = new pg.Pool({ connectionString: pooler.url }).on('error', () => {})
+  const direct = new pg.Pool({ connectionString: server.url, max: 2 }).on('error', () => {})
+  const place = { url: undefined, preparedStatements: false }
+  expect((await findingsOf({ ...place, pool })).codes).toEqual(['postgres-pool-mode'])
+  expect((await findingsOf({ ...place, pool: direct })).codes).toEqual([])
+  const { findings } = await findingsOf({ url: pooler.url })
+  expect(findings).toMatchObject([{ problem: expect.stringContaining('transactionPooling: true') }])
+  await Promise.all([pool.end(), direct.end()])
+  await pooler.stop()
+})
+
+test('a standby that lags, is disconnected, or was promoted', async () => {
+  const standby = await startPostgresStandby({ of: server.port })
+  const query = async (text: string) => {
+    const client = new pg.Client(standby.url)
+    await client.connect()
+    const { rows } = await client.query(text).finally(() => client.end())
+    return rows
+  }
+  const options = {
+    table: 'sessions',
+    logged: true,
+    replicas: [`127.0.0.1:${standby.port}`],
+  }
+  await vi.waitFor(async () => {
+    const { codes, replicas } = await findingsOf(options, true)
+    expect(codes).toEqual([])
+    expect(replicas).toMatchObject([
+      { role: 'replica', facts: { lag: expect.stringMatching(/ms$/) } },
+    ])
+  })
+  await query('SELECT pg_wal_replay_pause()')
+  await vi.waitFor(async () => {
+    const [row] = await query('SELECT pg_get_wal_replay_pause_state() AS state')
+    expect(row.state).toBe('paused')
+  })
+  await admin.query("INSERT INTO sessions VALUES ('k', 'v', NULL, 'infinity')")
+  expect((await findingsOf(options, true)).codes).toEqual(['postgres-replica-lag'])
+  await query('SELECT pg_wal_replay_resume()')
+  await query('SELECT pg_promote()')
+  expect((await findingsOf(options, true)).codes).toEqual(['postgres-replica-is-primary'])
+  await standby.stop()
+  expect(await findingsOf(options, true)).toMatchObject({
+    codes: ['unreachable'],
+    replicas: [{ isReachable: false }],
+  })
 })

@@ -105,6 +105,9 @@ test('the doctor wants a timeout of statements', async () => {
 
 if (isFullTier) {
   describe('the contract', () => {
-    conformTable('behind PgBouncer in transaction mode', () => ({ ...pooled, url: pooler.url }))
+    conformTable('behind PgBouncer in transaction mode', () => ({
+      url: pooler.url,
+      transactionPooling: true,
+    }))
   })
 }

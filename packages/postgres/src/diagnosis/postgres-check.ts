@@ -1,11 +1,15 @@
 import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
 import type { BackendReport, CheckOptions, Finding } from '@stowage/core/tools'
+import type { PostgresPool } from '../connections/client.ts'
 import type { Executor } from '../connections/executor.ts'
 import { statement } from '../connections/statement.ts'
 import { sqlState, translate } from '../postgres-errors.ts'
 import type { ResolvedPostgresOptions } from '../postgres-options.ts'
+import { readReplicationState } from '../replication/replication-state.ts'
 import { tableProblem } from '../table/table.ts'
+import { isTransactionPooled } from './pool-mode.ts'
+import { checkReplica } from './replica-check.ts'
 
 const requests = 3
 const oldestVersion = 130_000
@@ -35,6 +39,20 @@ const describeSweep = (table: string) =>
   read(`SELECT extract(epoch FROM clock_timestamp() - t.expires_at) * 1000
     FROM ${table} t WHERE t.key = ''`)
 
+/** How many connections the role may open, as far as a limit applies to it. */
+const describeLimit = read(`SELECT least(
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))`)
+
+/** What a check connects to. */
+export interface CheckedServers {
+  readonly pool: PostgresPool
+  readonly executor: Executor
+  /** Opens a connection to each replica. */
+  readonly replicas: readonly { readonly address: string; readonly connect: () => Executor }[]
+}
+
 interface Subject {
   readonly address: string
   readonly executor: Executor
@@ -42,9 +60,9 @@ interface Subject {
   readonly holdsSessions: boolean
 }
 
-/** Looks at the server and the table. Never rejects. Closes the executor. */
+/** Looks at the servers and the table. Never rejects. Closes the executor. */
 export async function checkPostgres(
-  executor: Executor,
+  { executor, pool, replicas }: CheckedServers,
   options: ResolvedPostgresOptions,
   { holdsSessions = false }: CheckOptions = {},
 ): Promise<BackendReport> {
@@ -52,7 +70,15 @@ export async function checkPostgres(
   const subject = { address, executor, options, holdsSessions }
   try {
     const { facts, findings, latencyMs } = await checkServer(subject)
+    const limits = await checkConnections(subject, pool)
     const table = await checkTable(subject)
+    const primary = await readReplicationState(executor)
+    const reports =
+      typeof primary === 'string'
+        ? []
+        : await Promise.all(
+            replicas.map((each) => checkReplica(each.address, each.connect(), primary)),
+          )
     return {
       servers: [
         {
@@ -62,8 +88,14 @@ export async function checkPostgres(
           latencyMs,
           facts: { ...facts, ...table.facts },
         },
+        ...reports.flatMap(({ servers }) => servers),
       ],
-      findings: [...findings, ...table.findings],
+      findings: [
+        ...findings,
+        ...limits,
+        ...table.findings,
+        ...reports.flatMap((report) => report.findings),
+      ],
     }
   } catch (error) {
     const failure = translate(error, 'check')
@@ -121,6 +153,36 @@ async function checkServer({ address, executor, options, holdsSessions }: Subjec
     findings,
     latencyMs,
   }
+}
+
+async function checkConnections(
+  { address: subject, executor, options }: Subject,
+  pool: PostgresPool,
+): Promise<Finding[]> {
+  const { maxConnections, transactionPooling, timeoutMs } = options
+  const findings: Finding[] = []
+  if (!transactionPooling && (await isTransactionPooled(pool, timeoutMs)) === true) {
+    findings.push({
+      code: 'postgres-pool-mode',
+      severity: 'error',
+      subject,
+      problem:
+        'A pooler assigns a connection to each transaction, so that statements fail at random.',
+      remedy: 'Set transactionPooling: true (POSTGRES_TRANSACTION_POOLING=true).',
+    })
+  }
+  const [row] = await executor.run(describeLimit, [])
+  const limit = Number(row?.[0])
+  if (maxConnections > limit) {
+    findings.push({
+      code: 'postgres-connection-limit',
+      severity: 'error',
+      subject,
+      problem: `maxConnections is ${maxConnections}, and the server accepts ${limit} of this role.`,
+      remedy: 'Lower maxConnections (POSTGRES_MAX_CONNECTIONS), or raise the limit.',
+    })
+  }
+  return findings
 }
 
 async function checkTable({ address, executor, options, holdsSessions }: Subject) {

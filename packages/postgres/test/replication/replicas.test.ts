@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { within } from '@stowage/postgres'
 import { startPostgresStandby, variantGroups } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import pg from 'pg'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { longValue, replicatedServers, type Store } from './replicated-servers.ts'
 
 const [oldValue, newValue] = [longValue('old'), longValue('new')]
@@ -142,6 +142,26 @@ describe('a standby that fails', () => {
     await waitUntilStandbyServes(() => store.get('k'))
     await other.stop()
   })
+})
+
+test('a read that waits for a connection to a standby does not use one to another standby', async () => {
+  const delayed = { recovery_min_apply_delay: '1h' }
+  const other = await startPostgresStandby({ of: servers.primary.port, settings: delayed })
+  const store = await createWarmStore()
+  await store.set('k', newValue)
+  await waitUntilStandbyServes(() => store.get('k'))
+  servers.proxy.mute(true, 'replies')
+  const sent = servers.proxy.bytes.requests
+  const first = store.get('other')
+  await vi.waitFor(() => expect(servers.proxy.bytes.requests).toBeGreaterThan(sent))
+  const second = store.get('k')
+  await nextTurn()
+  servers.proxy.retarget(other.port)
+  servers.proxy.cut()
+  servers.proxy.mute(false)
+  await first
+  expect(await second).toBe(newValue)
+  await other.stop()
 })
 
 test('a role without privileges for monitoring reads from standbys too', async () => {

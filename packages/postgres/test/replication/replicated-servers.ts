@@ -34,6 +34,7 @@ export function replicatedServers() {
   afterEach(async () => {
     standby.kill('SIGCONT')
     proxy.mute(false)
+    proxy.retarget(standby.port)
     await standbyPool.query('SELECT pg_wal_replay_resume()').catch(() => {})
     await Promise.all(stores.splice(0).map((store) => store.close()))
   })

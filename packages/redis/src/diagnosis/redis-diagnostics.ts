@@ -1,14 +1,20 @@
-import { InFlight } from '@stowage/core/driver'
+import {
+  InFlight,
+  lagFact,
+  lagFindings,
+  measureLag,
+  type ReplicationLag,
+} from '@stowage/core/driver'
 import type { BackendReport, CheckOptions, StoreDiagnostics } from '@stowage/core/tools'
 import type { RedisOptions as ClientOptions } from 'ioredis'
 import { replicaOptions, serverOptions } from '../connection/client-options.ts'
 import { InjectedConnection } from '../connection/connection.ts'
 import { ManagedConnection } from '../connection/managed-connection.ts'
+import { readReplicationState } from '../consistency/replication-info.ts'
 import type { RedisOptions, ResolvedOptions } from '../redis-options.ts'
 import { checkEviction, checkMemory, checkPrimary, checkReplica, checkSingle } from './checks.ts'
 import { checkCluster, locateInCluster } from './cluster-check.ts'
 import { type Probe, probe, reportOf } from './probe.ts'
-import { lagFact, lagFindings, measureLag } from './replication-lag.ts'
 import { readSentinels } from './sentinel-check.ts'
 import { missingKey } from './write-check.ts'
 
@@ -23,6 +29,8 @@ export function redisDiagnostics(
     locate: (key) => diagnosis.locate(key),
   }
 }
+
+const lagRemedy = 'Check its CPU, its network and slow commands.'
 
 class Diagnosis {
   readonly #options: RedisOptions
@@ -119,15 +127,20 @@ class Diagnosis {
     const report = reportOf(found, 'replica')
     return {
       servers: [{ ...report, facts: { ...report.facts, ...lagFact(lag) } }],
-      findings: [...found.findings, ...problems, ...lagFindings(found.address, lag)],
+      findings: [
+        ...found.findings,
+        ...problems,
+        ...lagFindings('redis-replica-lag', found.address, lag, lagRemedy),
+      ],
     }
   }
 
-  async #lagOf(server: ClientOptions, primary: Probe) {
+  async #lagOf(server: ClientOptions, primary: Probe): Promise<ReplicationLag | undefined> {
     const connection = this.#connect(server)
     try {
       await connection.ready()
-      return await measureLag(connection, primary)
+      const offset = Number(primary.info.get('master_repl_offset'))
+      return await measureLag(() => readReplicationState(connection), offset)
     } catch {
       return undefined
     } finally {
