@@ -10,7 +10,7 @@ import {
   readFroms,
 } from '@stowage/core/driver'
 import type { PostgresPool } from './connections/client.ts'
-import { hostUrls, requiresPrimary, withHost } from './connections/hosts.ts'
+import { hostUrls, requiresPrimary, withHost, withoutTarget } from './connections/hosts.ts'
 import { isTableName, quoted, tableNameRule } from './table-name.ts'
 
 /** A number of bytes, or text with a unit: `'64MiB'`. */
@@ -243,7 +243,8 @@ function replicaUrl(replica: string, url: string | undefined): string {
   const isUrl = isPostgresUrl(replica)
   const text = isUrl || url === undefined ? replica : withHost(url, replica)
   if (isUrl || (url !== undefined && /^[^/@?#,\s]+$/.test(replica))) {
-    if (hostUrls(text)?.length === 1) return text
+    // A standby is not the primary that `target_session_attrs` requires.
+    if (hostUrls(text)?.length === 1) return withoutTarget(text)
   }
   const remedy = url === undefined ? 'Use a URL' : 'Use host:port, or a URL'
   throw configError(`"${isUrl ? 'a URL' : replica}" is not the address of one replica. ${remedy}`)

@@ -16,6 +16,15 @@ test.each([
   { maxValueBytes: '1GiB' },
   { timeout: 0 },
   { sweepInterval: '30d' },
+  { url: 'postgres://a,b/app?target_session_attrs=standby' },
+  { url: 'postgres://a,b c/app' },
+  { logged: true, replicas: ['db'] },
+  { url: 'postgres://a/app', replicas: ['db'] },
+  { url: 'postgres://a/app', logged: true, replicas: ['db:5432/x'] },
+  { url: 'postgres://a/app', logged: true, replicas: ['postgres://b,c/app'] },
+  { url: 'postgres://a/app', logged: true, replicas: ['b'], transactionPooling: true },
+  { readFrom: 'replicas' },
+  { consistency: 'weak' },
   { url: 'postgres://127.0.0.1', pool: { connect: () => {} } },
 ])('rejects %o', (options) => {
   expect(() => postgres(options as object)).toThrow(expect.objectContaining({ code }))
@@ -42,6 +51,26 @@ test('reads the environment: each role has a table of its own', () => {
     url: 'postgres://other/app',
     table: 'web.sessions',
   })
+})
+
+test('reads the environment: standbys serve reads of logged tables', () => {
+  const variables = {
+    DATABASE_URL: 'postgres://app:secret@a,b:5433/app',
+    POSTGRES_REPLICAS: 'b, c:5434',
+    POSTGRES_CONSISTENCY: 'eventual',
+  }
+  const url = variables.DATABASE_URL
+  expect(driver.fromEnv(new Env(variables, 'session'))).toMatchObject({
+    url,
+    replicas: ['b', 'c:5434'],
+    consistency: 'eventual',
+  })
+  expect(driver.fromEnv(new Env(variables, 'cache'))).toMatchObject({ url, replicas: undefined })
+  const own = new Env({ ...variables, SESSION_POSTGRES_URL: 'postgres://d/app' }, 'session')
+  expect(driver.fromEnv(own)).toMatchObject({ replicas: undefined })
+  const invalid = new Env({ ...variables, POSTGRES_REPLICAS: 'postgres://x/y' }, 'session')
+  driver.fromEnv(invalid)
+  expect(invalid.problems).toMatchObject([{ variable: 'POSTGRES_REPLICAS' }])
 })
 
 test('reports invalid variables, and masks the password', async () => {

@@ -113,7 +113,8 @@ test('a failover to a synchronous standby loses nothing that was acknowledged', 
       standby,
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stowage'",
     )
-    await vi.waitFor(async () => expect(await store.get('k')).toBe('after'), patient)
+    await vi.waitFor(() => store.ping(), patient)
+    expect(await store.get('k')).toBe('after')
   }
   await store.set('k', 'last')
   expect(await query(primary, "SELECT FROM stowage_cache WHERE key = 'k'")).toEqual([])
@@ -159,6 +160,14 @@ if (isFullTier) {
       await vi.waitFor(async () => {
         const rows = await query(replica, "SELECT FROM stowage_cache WHERE key = 'k'")
         expect(rows).toHaveLength(1)
+      }, patient)
+      await vi.waitFor(async () => {
+        await store.get('k')
+        const connections = await query(
+          replica,
+          "SELECT FROM pg_stat_activity WHERE application_name = 'stowage'",
+        )
+        expect(connections).toHaveLength(1)
       }, patient)
       proxy.refuse(true)
       proxy.cut()
