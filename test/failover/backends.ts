@@ -25,6 +25,8 @@ export interface Backend {
   readonly env: Readonly<Record<string, string>>
   /** Calls per second that all processes make together. */
   readonly perSecond: number
+  /** When it was unreachable, by the clock of the machine. */
+  readonly outages: (readonly [begin: number, end: number])[]
   stop(): Promise<void>
 }
 
@@ -52,7 +54,7 @@ export const backends = {
       driver: 'postgres',
       options: { url: server.url.replace(`:${server.port}`, `:${port}`), timeout: deadlineMs },
     })
-    return behindProxy(server, jobFor, { perSecond: 400 })
+    return behindProxy(server, jobFor, { perSecond: 200 })
   },
   // DynamoDB Local executes one request after the other: with a core of its own, about 500 reads and writes per second. A
   // call consists of up to three of them, and all processes clear the table when their journals have overflown. A backend
@@ -86,5 +88,5 @@ async function behindProxy(
     await proxy.stop()
     await server.stop()
   }
-  return { proxy, job: jobFor(Number(new URL(proxy.url).port)), env, perSecond, stop }
+  return { proxy, job: jobFor(Number(new URL(proxy.url).port)), env, perSecond, outages: [], stop }
 }

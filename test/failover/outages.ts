@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Stalls } from '@stowage/test-servers'
 import { expect, vi } from 'vitest'
+import { machineTime } from '../remember/processes/machine-time.mjs'
 import { type Backend, backends, deadlineMs, type StoreJob } from './backends.ts'
 import { Fleet, type Log } from './processes/fleet.mjs'
 import { durationsIn, findProblems, rateOf } from './processes/judge.mjs'
@@ -50,8 +51,11 @@ export async function run(
   disturb: (disturbed: Disturbed) => Promise<void>,
 ): Promise<readonly Log[]> {
   for (let attempts = 1; ; attempts++) {
-    const { logs, stallMs, perSecond } = await attempt(setup, disturb)
-    if (stallMs > maxStallMs && attempts < maxAttempts) continue
+    const { logs, stallMs, perSecond, outages } = await attempt(setup, disturb)
+    const alone = leftAlone(logs, outages)
+    const isTooBusy = stallMs > maxStallMs || alone.length > 0
+    if (isTooBusy && attempts < maxAttempts) continue
+    expect(alone, 'The machine is too busy for the server to reply within the deadline').toEqual([])
     expect(stallMs, 'The machine stops processes for too long for this test').toBeLessThan(
       maxStallMs,
     )
@@ -85,7 +89,7 @@ async function attempt(
     const logs: Log[] = await fleet.all('stop')
     stalls.stop()
     const stallMs = Math.max(ownStallMs, ...logs.map((log) => log.stallMs))
-    return { logs, stallMs, perSecond: backend.perSecond }
+    return { logs, stallMs, perSecond: backend.perSecond, outages: backend.outages }
   } finally {
     fleet.stop()
     await backend.stop()
@@ -99,18 +103,36 @@ async function untilReturned(fleet: Fleet): Promise<void> {
 }
 
 /** Resets all connections, and refuses new ones for a while. */
-export async function refuse({ proxy }: Backend, ms = outageMs): Promise<void> {
+export async function refuse({ proxy, outages }: Backend, ms = outageMs): Promise<void> {
+  const begin = machineTime()
   proxy.refuse(true)
   proxy.cut()
   await sleep(ms)
   proxy.refuse(false)
+  outages.push([begin, machineTime()])
 }
 
 /** Delivers nothing for a while. What was sent until then arrives late. */
-export async function mute({ proxy }: Backend, ms = outageMs): Promise<void> {
+export async function mute({ proxy, outages }: Backend, ms = outageMs): Promise<void> {
+  const begin = machineTime()
   proxy.mute(true)
   await sleep(ms)
   proxy.mute(false)
+  outages.push([begin, machineTime()])
+}
+
+/**
+ * When processes left the primary store without an outage, because it was too slow for their deadline. The others do not
+ * notice that, and read the store, in which the changes are missing that those have made in their fallback stores.
+ */
+function leftAlone(logs: readonly Log[], outages: Backend['outages']): number[] {
+  const times = logs.flatMap(({ phases }) =>
+    phases.flatMap(([phase, time]) => (phase === 'fallback' ? [time] : [])),
+  )
+  // Calls that have failed are noticed at their deadline.
+  return times.filter(
+    (time) => !outages.some(([begin, end]) => time >= begin && time <= end + 2 * deadlineMs),
+  )
 }
 
 function expectOutage(logs: readonly Log[]): void {

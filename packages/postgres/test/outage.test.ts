@@ -14,7 +14,7 @@ describe('a server that is frozen', () => {
   afterAll(() => server.stop())
 
   // A connection takes up to a second on a machine with other work.
-  conform(test, () => postgres({ url: server.url, timeout: '2s' }), {
+  conform(test, () => postgres({ url: server.url, timeout: '1500ms' }), {
     wait: async (ms) => sleep(ms),
     groups: ['outage'],
     sharedBackend: true,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { CacheError } from '@stowage/core'
+import type { Cache, CacheError } from '@stowage/core'
 import { assertCacheError } from '../support/assertions.ts'
 import { type ConformanceCase, group } from '../support/case.ts'
 import type { Fixture } from '../support/fixture.ts'
@@ -72,13 +72,14 @@ export const outage: readonly ConformanceCase[] = group('outage', {
       const known = newCache({ prefix: newKey('known:') })
       await known.set('a', 1)
       await outage.during(async () => {
-        // A store that cannot list its keys has not read the generation of an unused prefix yet.
-        for (const cache of [known, newCache({ prefix: newKey('unused:') })]) {
+        const assertFails = async (cache: Cache) => {
           const { remember: _, ...calls } = cacheCalls(cache)
           for (const [method, call] of Object.entries(calls)) await outage.assertFails(method, call)
           const strong = () => cache.get('a', { consistency: 'strong' })
           await outage.assertFails('strong get', strong)
         }
+        // A store that cannot list its keys has not read the generation of an unused prefix yet.
+        await Promise.all([known, newCache({ prefix: newKey('unused:') })].map(assertFails))
       })
     },
   ),
@@ -88,9 +89,13 @@ export const outage: readonly ConformanceCase[] = group('outage', {
       const known = newCache({ prefix: newKey('known:') })
       await known.set('b', 1)
       await outage.during(async () => {
-        for (const cache of [newCache(), known, newCache({ prefix: newKey('unused:') })]) {
-          const remember = () => cache.remember('a', { ttl: '1m' }, () => 'loaded')
-          const outcome = await outage.assertSettles('remember', remember)
+        const caches = [newCache(), known, newCache({ prefix: newKey('unused:') })]
+        const outcomes = caches.map((cache) =>
+          outage.assertSettles('remember', () =>
+            cache.remember('a', { ttl: '1m' }, () => 'loaded'),
+          ),
+        )
+        for (const outcome of await Promise.all(outcomes)) {
           const expected = { status: 'fulfilled', value: 'loaded' }
           assert.deepEqual(outcome, expected, 'remember does not need the backend')
         }
