@@ -72,7 +72,8 @@ test('a failover to a synchronous standby loses nothing that was acknowledged', 
     expect(rows).toEqual([{ sync_state: 'sync' }])
   }, patient)
 
-  const url = urlOf(primary.port, standby.port)
+  const proxy = await proxyTo(standby)
+  const url = urlOf(primary.port, proxy.port)
   const store = storeOn(url)
   const bus = postgresBus({ url, timeout: '4s' })
   cleanups.push(() => bus.close())
@@ -108,14 +109,14 @@ test('a failover to a synchronous standby loses nothing that was acknowledged', 
   // The old primary runs again, as one, with what it had. The store does not return to it.
   await primary.restart()
   await store.set('k', 'after')
+  proxy.refuse(true)
+  proxy.cut()
   for (let count = 0; count < 3; count++) {
-    await query(
-      standby,
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stowage'",
-    )
-    await vi.waitFor(() => store.ping(), patient)
-    expect(await store.get('k')).toBe('after')
+    await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   }
+  proxy.refuse(false)
+  await vi.waitFor(() => store.ping(), patient)
+  expect(await store.get('k')).toBe('after')
   await store.set('k', 'last')
   expect(await query(primary, "SELECT FROM stowage_cache WHERE key = 'k'")).toEqual([])
 })
