@@ -1,10 +1,12 @@
 // Compiled only: the stores fit the interfaces of the libraries, which the packages do not import.
 import type { EventEmitter } from 'node:events'
+import type { SessionStoreFactory } from '@adonisjs/session/types'
 import type { KeyValueCache } from '@apollo/utils.keyvaluecache'
 import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { Storage as HonoStorage } from '@hono/session'
 import type { CacheManagerOptions } from '@nestjs/cache-manager'
 import type { ThrottlerStorage } from '@nestjs/throttler'
+import type { adonisSessionStore } from '@stowage/bridges/adonis-session'
 import type { apolloCache } from '@stowage/bridges/apollo'
 import type { bentoDriver } from '@stowage/bridges/bentocache'
 import type { betterAuthStorage } from '@stowage/bridges/better-auth'
@@ -58,6 +60,7 @@ export type Stores = [
   Fits<ReturnType<typeof fastifyRateLimitStore>, FastifyRateLimitStoreCtor>,
   Fits<ReturnType<typeof betterAuthStorage>, SecondaryStorage>,
   Fits<ReturnType<typeof koaSessionStore>, NonNullable<CreateSessionOptions['store']>>,
+  Fits<ReturnType<typeof adonisSessionStore>, SessionStoreFactory>,
   Fits<HonoSessionsStore, HonoSessions>,
   Fits<HonoSessionStorage<User>, HonoStorage<User>>,
   Fits<SessionStrategy<User>, Omit<SessionIdStorageStrategy<User>, 'cookie'>>,
