@@ -24,7 +24,7 @@ const sections = page
  * of what they have drivers for. Errors in their own files are ignored.
  */
 const incomplete =
-  /node_modules\/(unstorage|bentocache|@boringnode\/bus|@better-auth\/core|@nestjs\/cache-manager|react-router|next)\//
+  /node_modules\/(unstorage|db0|@adonisjs\/\w+|bentocache|@boringnode\/bus|@better-auth\/core|@nestjs\/cache-manager|react-router|next)\//
 const packages = new PackageSet()
 
 /** What the compiler does not accept: file, line and message. */

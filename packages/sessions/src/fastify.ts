@@ -1,6 +1,7 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 import { PendingResponse } from './http/pending-response.ts'
+import { endOf, RequestTurns, type SessionLockOptions } from './http/session-lock.ts'
 import { session as createMiddleware } from './http/session-middleware.ts'
 import type { SessionRequest } from './http/session-of-request.ts'
 
@@ -59,6 +60,31 @@ export async function session(
     }
   })
   app.addHook('onResponse', async ({ raw }) => opened.get(raw)?.end())
+}
+
+/**
+ * Creates a hook for Fastify that lets the requests of one session run one after another, as `sessionLock` for Express does.
+ * The plugin `session` of this entry point must be registered. If the client of a request that waits closes the connection,
+ * the handler is not called.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options
+ * @example
+ * import fastify from 'fastify'
+ *
+ * const app = fastify()
+ * await app.register(session, { secret: sessionSecret(process.env), store: new Sessions({ cache }) })
+ * app.post('/checkout', { preHandler: sessionLock({ wait: '10s' }) }, async () => 'done')
+ */
+export function sessionLock(
+  options: SessionLockOptions = {},
+): (
+  request: FastifyRequest,
+  reply: { readonly raw: ServerResponse; hijack(): unknown },
+) => Promise<void> {
+  const turns = new RequestTurns(options)
+  return async ({ raw }, reply) => {
+    if (!(await turns.wait(raw, () => endOf(reply.raw)))) reply.hijack()
+  }
 }
 
 const accessor = {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 import { PendingResponse } from './http/pending-response.ts'
 import type { RequestSession } from './http/request-session.ts'
+import { endOf, RequestTurns, type SessionLockOptions } from './http/session-lock.ts'
 import { session as createMiddleware } from './http/session-middleware.ts'
 import type { SessionRequest } from './http/session-of-request.ts'
 
@@ -51,6 +52,30 @@ export function session(
     const headers = await pending.commit(context.status, context.res.getHeaders())
     if (context.res.headersSent) return
     for (const [name, value] of headers) context.set(name, value as string | string[])
+  }
+}
+
+/**
+ * Creates a middleware for Koa that lets the requests of one session run one after another, as `sessionLock` for Express does.
+ * Use it behind `session` of this entry point, on the routes that need it. If the client of a request that waits closes the
+ * connection, the middleware behind this one is not called.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options
+ * @example
+ * import Koa from 'koa'
+ *
+ * const app = new Koa()
+ * app.use(session({ secret: sessionSecret(process.env), store: new Sessions({ cache }) }))
+ * app.use(sessionLock({ wait: '10s' })).use((context) => {
+ *   context.body = 'No other request of this session is handled meanwhile.'
+ * })
+ */
+export function sessionLock(
+  options: SessionLockOptions = {},
+): (context: KoaContext, next: () => Promise<unknown>) => Promise<void> {
+  const turns = new RequestTurns(options)
+  return async ({ req, res }, next) => {
+    if (await turns.wait(req, () => endOf(res))) await next()
   }
 }
 

@@ -5,9 +5,9 @@ import { getRequestListener } from '@hono/node-server'
 import { Cache } from '@stowage/core'
 import { SessionStore } from '@stowage/express'
 import { session as ownSession, sessionLock } from '@stowage/sessions'
-import { session as ownFastifySession } from '@stowage/sessions/fastify'
-import { session as honoSession, sessionOf } from '@stowage/sessions/hono'
-import { session as koaSession } from '@stowage/sessions/koa'
+import { sessionLock as fastifyLock, session as ownFastifySession } from '@stowage/sessions/fastify'
+import { sessionLock as honoLock, session as honoSession, sessionOf } from '@stowage/sessions/hono'
+import { sessionLock as koaLock, session as koaSession } from '@stowage/sessions/koa'
 import express from 'express'
 import session from 'express-session'
 import fastify from 'fastify'
@@ -27,6 +27,9 @@ export const maxAges = {
   own: 600_000,
   locked: 600_000,
   lockedOwn: 600_000,
+  lockedFastify: 600_000,
+  lockedHono: 600_000,
+  lockedKoa: 600_000,
   fastify: 600_000,
   ownFastify: 600_000,
   ownHono: 600_000,
@@ -41,6 +44,7 @@ export const maxAges = {
  * @type {Readonly<Record<string, string>>}
  */
 const prefixes = { unlisted: 'users:', listed: 'users:' }
+const lockOptions = /** @type {const} */ ({ ttl: '2s', wait: '20s' })
 const users = {
   index: (/** @type {any} */ { user }) => user,
   indexSecret: 'a secret of this application',
@@ -48,9 +52,8 @@ const users = {
 
 /**
  * Creates an application for each of `maxAges`. `resave` saves every session, also unchanged ones. `own` and `lockedOwn`
- * have the middleware of `@stowage/sessions`, `ownFastify`, `ownHono` and `ownKoa` those for these frameworks, `fastify` has
- * @fastify/session, and the others have express-session. The
- * requests of one session of `locked` and `lockedOwn` run one after another. `listed` lists the sessions of each user,
+ * have the middleware of `@stowage/sessions`, those that end with a framework that for it, `fastify` has @fastify/session, and
+ * the others have express-session. The requests of one session of `locked…` run one after another. `listed` lists the sessions of each user,
  * and `unlisted` is the same application before that.
  * @param {import('@stowage/core').CacheStore} store
  * @param {(token: string) => Promise<void>} hold called by the step `hold`. The request goes on when it has resolved
@@ -58,13 +61,13 @@ const users = {
 export async function createApps(store, hold) {
   const app = express()
   for (const [name, maxAge] of Object.entries(maxAges)) {
-    if (/fastify$|^own./i.test(name)) continue
+    if (/(fastify|hono|koa)$/i.test(name)) continue
     const cache = new Cache(store, { prefix: prefixes[name] ?? `${name}:` })
     const sessions = new SessionStore({ cache, ...(name === 'listed' ? users : {}) })
     const options = { resave: name === 'resave', saveUninitialized: false, cookie: { maxAge } }
     const create = name === 'own' || name === 'lockedOwn' ? ownSession : session
     const middleware = create({ secret: 'test only', ...options, store: sessions })
-    const lock = name.startsWith('locked') ? [sessionLock({ ttl: '2s', wait: '20s' })] : []
+    const lock = name.startsWith('locked') ? [sessionLock(lockOptions)] : []
     app.post(`/${name}`, express.json(), middleware, ...lock, async (request, response) => {
       response.json(await perform(request, sessions, hold, request.body))
     })
@@ -80,11 +83,11 @@ export async function createApps(store, hold) {
     },
   )
   /** @type {Record<string, (request: any, response: any) => unknown>} */
-  const others = {
-    '/fastify': await createFastifyApp(store, hold),
-    '/ownFastify': await createOwnFastifyApp(store, hold),
-    '/ownHono': createHonoApp(store, hold),
-    '/ownKoa': createKoaApp(store, hold),
+  const others = { '/fastify': await createFastifyApp(store, hold) }
+  for (const kind of ['own', 'locked']) {
+    others[`/${kind}Fastify`] = await createOwnFastifyApp(store, hold, `${kind}Fastify`)
+    others[`/${kind}Hono`] = createHonoApp(store, hold, `${kind}Hono`)
+    others[`/${kind}Koa`] = createKoaApp(store, hold, `${kind}Koa`)
   }
   return (/** @type {any} */ request, /** @type {any} */ response) =>
     (others[request.url] ?? app)(request, response)
@@ -115,24 +118,26 @@ function ownOptions(store, name) {
   return { secret: 'test only', cookie: { maxAge: maxAges.own }, store: sessions }
 }
 
-/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
-async function createOwnFastifyApp(store, hold) {
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold @param {string} name */
+async function createOwnFastifyApp(store, hold, name) {
   const app = fastify()
-  const options = ownOptions(store, 'ownFastify')
+  const options = ownOptions(store, name)
   await app.register(ownFastifySession, options)
-  app.post('/ownFastify', ({ raw, body }) =>
+  const lock = name.startsWith('locked') ? { preHandler: fastifyLock(lockOptions) } : {}
+  app.post(`/${name}`, lock, ({ raw, body }) =>
     perform(raw, options.store, hold, /** @type {Step[]} */ (body)),
   )
   await app.ready()
   return app.routing
 }
 
-/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
-function createHonoApp(store, hold) {
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold @param {string} name */
+function createHonoApp(store, hold, name) {
   const app = new Hono()
-  const options = ownOptions(store, 'ownHono')
+  const options = ownOptions(store, name)
   app.use(honoSession(options))
-  app.post('/ownHono', async (context) => {
+  if (name.startsWith('locked')) app.use(honoLock(lockOptions))
+  app.post(`/${name}`, async (context) => {
     const request = {
       get session() {
         return sessionOf(context)
@@ -143,11 +148,12 @@ function createHonoApp(store, hold) {
   return getRequestListener(app.fetch)
 }
 
-/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold */
-function createKoaApp(store, hold) {
+/** @param {import('@stowage/core').CacheStore} store @param {(token: string) => Promise<void>} hold @param {string} name */
+function createKoaApp(store, hold, name) {
   const app = new Koa()
-  const options = ownOptions(store, 'ownKoa')
+  const options = ownOptions(store, name)
   app.use(koaSession(options))
+  if (name.startsWith('locked')) app.use(koaLock(lockOptions))
   app.use(async (context) => {
     const body = /** @type {Step[]} */ (await json(context.req))
     context.body = await perform(context, options.store, hold, body)

@@ -3,7 +3,8 @@ import { Apps } from './apps.ts'
 
 /** Requests of one session that change the same key, in two processes. */
 export function sessionLocks(backend: string): void {
-  describe.each(['locked', 'lockedOwn'])('sessionLock, %s', (app) => {
+  const hosts = ['locked', 'lockedOwn', 'lockedFastify', 'lockedHono', 'lockedKoa']
+  describe.each(hosts)('sessionLock, %s', (app) => {
     const start = async () => {
       const apps = await Apps.start(backend, 2)
       onTestFinished(() => apps.stop())

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
 import { type Duration, milliseconds } from '@stowage/core'
@@ -19,7 +20,7 @@ export interface SessionLockOptions {
 }
 
 /** A request with the session of this package or of express-session. */
-interface SessionRequest extends IncomingMessage {
+interface LockableRequest extends IncomingMessage {
   readonly sessionID?: string
   readonly sessionStore?: AnySessions & { generate?(request: unknown): void }
   readonly session?: {
@@ -44,86 +45,88 @@ interface SessionRequest extends IncomingMessage {
  * })
  */
 export function sessionLock(options: SessionLockOptions = {}): SessionMiddleware {
-  checkOptionNames<SessionLockOptions>('sessionLock', options, { ttl: true, wait: true })
-  const { ttl = '30s', wait = '10s' } = options
-  checkTimeout('sessionLock: ttl', ttl)
-  milliseconds(wait)
+  const turns = new RequestTurns(options)
   return (request, response, next) => {
-    const turn = new LockedRequest(request as SessionRequest, response, next)
-    turn.run(ttl, wait).catch(turn.fail)
+    turns
+      .wait(request, () => endOf(response))
+      .then(
+        // An exception of the handler becomes an uncaught exception, as without a lock.
+        (isItsTurn) => isItsTurn && process.nextTick(next),
+        (error: unknown) => process.nextTick(next, error),
+      )
   }
+}
+
+/** Aborted when a response is finished or its connection closed. */
+export function endOf(response: ServerResponse): AbortSignal {
+  const end = new AbortController()
+  finished(response, () => end.abort())
+  return end.signal
 }
 
 /** The sessions of each request that holds the lock of its session. */
 const lockedSessions = new WeakMap<IncomingMessage, AnySessions>()
 
-/** A request that holds the lock of its session. */
-class LockedRequest {
-  readonly #request: SessionRequest
-  readonly #response: ServerResponse
-  readonly #next: Callback
-  #hasBegun = false
+/** Lets the requests of one session run one after another. */
+export class RequestTurns {
+  readonly #ttl: Duration
+  readonly #wait: Duration
 
-  constructor(request: SessionRequest, response: ServerResponse, next: Callback) {
-    this.#request = request
-    this.#response = response
-    this.#next = next
+  /** @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options */
+  constructor(options: SessionLockOptions) {
+    checkOptionNames<SessionLockOptions>('sessionLock', options, { ttl: true, wait: true })
+    const { ttl = '30s', wait = '10s' } = options
+    checkTimeout('sessionLock: ttl', ttl)
+    milliseconds(wait)
+    this.#ttl = ttl
+    this.#wait = wait
   }
 
-  async run(ttl: Duration, wait: Duration): Promise<void> {
-    const { sessionID, sessionStore, session } = this.#request
+  /**
+   * Resolves when it is the turn of a request, which then has the lock of its session until the signal of `endOf` is
+   * aborted. Resolves to `false` if that is aborted before.
+   */
+  async wait(request: IncomingMessage, endOf: () => AbortSignal): Promise<boolean> {
+    const { sessionID, sessionStore, session } = request as LockableRequest
     const sessions = sessionStore && sessionsOf(sessionStore)
     if (sessions === undefined || sessionID === undefined) throw lacksSession()
     // Only this request has its id.
-    if (!session || sessions.storedText(session) === undefined) return this.#begin()
+    if (!session || sessions.storedText(session) === undefined) return true
     // An earlier middleware of the request has the lock.
-    if (lockedSessions.get(this.#request) === sessions) return this.#begin()
-    const closed = new AbortController()
-    this.#response.once('close', () => closed.abort())
-    const lock = sessions.lockOf(sessionID, ttl, session)
-    await lock.run(() => this.#handle(sessions), { wait, signal: closed.signal })
-  }
-
-  /** Passes an error on, unless the request is being handled already, or its client has closed the connection. */
-  readonly fail = (error: unknown): void => {
-    if (!this.#hasBegun && !this.#response.destroyed) process.nextTick(this.#next, error)
-  }
-
-  /** Resolves when the response is finished or its connection closed. */
-  async #handle(sessions: AnySessions): Promise<void> {
-    await this.#readAgain()
-    const response = this.#response
-    if (response.destroyed) return
-    lockedSessions.set(this.#request, sessions)
-    const ended = new Promise<void>((resolve) => finished(response, () => resolve()))
-    this.#begin()
-    await ended
-  }
-
-  async #readAgain(): Promise<void> {
-    const request = this.#request
-    if (request[holderKey] !== undefined) return request[holderKey].restart()
-    try {
-      await new Promise<void>((resolve, reject) => {
-        request.session?.reload((error) => (error ? reject(error) : resolve()))
-      })
-    } catch (error) {
-      if (!hasEnded(error)) throw error
-      request.sessionStore?.generate?.(request)
-      return
-    }
-    // express-session stores a session only if it differs from the last one that it has saved, which `reload` does not
-    // change. Nothing is written: the session is as it was read.
-    await new Promise<void>((resolve, reject) => {
-      request.session?.save((error) => (error ? reject(error) : resolve()))
+    if (lockedSessions.get(request) === sessions) return true
+    const end = endOf()
+    const lock = sessions.lockOf(sessionID, this.#ttl, session)
+    return new Promise((resolve, reject) => {
+      const handle = async () => {
+        await readAgain(request)
+        end.throwIfAborted()
+        lockedSessions.set(request, sessions)
+        const ended = once(end, 'abort')
+        resolve(true)
+        await ended
+      }
+      const fail = (error: unknown) => (end.aborted ? resolve(false) : reject(error))
+      lock.run(handle, { wait: this.#wait, signal: end }).catch(fail)
     })
   }
+}
 
-  #begin(): void {
-    this.#hasBegun = true
-    // An exception of the handler becomes an uncaught exception, as without a lock.
-    process.nextTick(this.#next)
+async function readAgain(request: LockableRequest): Promise<void> {
+  if (request[holderKey] !== undefined) return request[holderKey].restart()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      request.session?.reload((error) => (error ? reject(error) : resolve()))
+    })
+  } catch (error) {
+    if (!hasEnded(error)) throw error
+    request.sessionStore?.generate?.(request)
+    return
   }
+  // express-session stores a session only if it differs from the last one that it has saved, which `reload` does not
+  // change. Nothing is written: the session is as it was read.
+  await new Promise<void>((resolve, reject) => {
+    request.session?.save((error) => (error ? reject(error) : resolve()))
+  })
 }
 
 /** Whether `reload` of express-session has failed because the store does not have the session any more. */
