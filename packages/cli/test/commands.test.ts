@@ -326,6 +326,22 @@ describe('sessions', () => {
     expect(JSON.parse(stdout).sessions).toHaveLength(2)
   })
 
+  test('under another secret are not found, which the output says', async () => {
+    await signIn()
+    const variables = { ...env, SESSION_INDEX_SECRET: 'another secret of the index' }
+    for (const action of [['list'], ['revoke', '--yes']]) {
+      const { stdout } = await folder.run(['sessions', ...action, '--user', '7'], variables)
+      expect(stdout.replaceAll(/\s+/g, ' ')).toContain(
+        'No sessions of user 7 are listed with this secret.',
+      )
+      expect(stdout.replaceAll(/\s+/g, ' ')).toContain(
+        'check SESSION_INDEX_SECRET, or the last SESSION_SECRET.',
+      )
+      expect(stdout).not.toContain('Ended')
+    }
+    expect(await sessions.of(7)).toHaveLength(2)
+  })
+
   test('in PostgreSQL are listed and revoked', async () => {
     const { url, stop } = await sharedPostgres()
     const { SESSION_INDEX_SECRET } = env

@@ -115,6 +115,35 @@ test('sessionSecret returns all secrets; without any, a random one in developmen
   expect(sessionSecret({ NODE_ENV: 'test' })).toEqual(random)
 })
 
+test('secrets that are separated by a space are refused: as one, they would end all sessions', async () => {
+  const [random, old] = ['x'.repeat(32), 'y'.repeat(32)]
+  for (const NODE_ENV of ['production', 'development']) {
+    for (const SESSION_SECRET of [
+      `${random} ${old}`,
+      `${random}\nold`,
+      `${secret},${random}\t${old}`,
+    ]) {
+      expect(await problemsOf({ SESSION_SECRET, NODE_ENV })).toEqual(['SESSION_SECRET'])
+      expect(() => sessionSecret({ SESSION_SECRET, NODE_ENV })).toThrow('Use a comma between them.')
+    }
+  }
+  expect(sessionSecret({ SESSION_SECRET: ` ${random} , ${secret}\n` })).toEqual([random, secret])
+})
+
+test('the type of sessions is that of the option index', async () => {
+  const { sessions, caches } = await sessionFromEnv<{ userId?: number }>(
+    { NODE_ENV: 'test' },
+    registry,
+    {
+      sessions: { index: ({ userId }) => userId },
+    },
+  )
+  await sessions.create('an id', { userId: 7 })
+  const [listed] = await sessions.of(7)
+  expect(listed?.session.userId).toBe(7)
+  await caches.close()
+})
+
 test('all problems are reported at once, without secrets', async () => {
   const variables = {
     SESSION_SECRET: 'a secret,',

@@ -2,7 +2,7 @@ import { inspectKey } from '@stowage/core/tools'
 import type { ListedSession, Sessions } from '@stowage/sessions'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
-import { count, duration, size, table } from '../output/layout.ts'
+import { count, duration, size, table, wrap } from '../output/layout.ts'
 import { printable } from '../output/printable.ts'
 import { confirmed } from '../output/prompts.ts'
 
@@ -49,11 +49,10 @@ export async function revokeSessions(options: SessionsOptions, output: Output): 
       return 1
     }
     await sessions.destroyAllFor(user)
+    const ended = `Ended ${count(length, 'session')} of user ${printable(user)}.`
     if (json) output.json({ command: 'sessions', action: 'revoke', user, ended: length })
-    else
-      output.line(
-        `${output.colors.green('✓')} Ended ${count(length, 'session')} of user ${printable(user)}.`,
-      )
+    else if (length === 0) output.line(noneListed(user, output))
+    else output.line(`${output.colors.green('✓')} ${ended}`)
     return 0
   } finally {
     await context.close()
@@ -79,7 +78,7 @@ const maxFieldsLength = 36
 
 function print(user: string, rows: readonly Row[], output: Output): void {
   if (rows.length === 0) {
-    output.line(`No sessions of user ${printable(user)}.`)
+    output.line(noneListed(user, output))
     return
   }
   const { dim } = output.colors
@@ -90,6 +89,15 @@ function print(user: string, rows: readonly Row[], output: Output): void {
     shortened(printable(fields.join(', '))),
   ])
   output.line(table(['session', 'expires in', 'size', 'fields'].map(dim), cells))
+}
+
+/** Nothing in the backend tells a user without sessions from one whose sessions are listed under another secret. */
+function noneListed(user: string, { width }: Output): string {
+  return wrap(
+    `No sessions of user ${printable(user)} are listed with this secret. Sessions that the application has listed with ` +
+      'another one are neither shown nor ended: check SESSION_INDEX_SECRET, or the last SESSION_SECRET.',
+    width,
+  )
 }
 
 function shortened(text: string): string {

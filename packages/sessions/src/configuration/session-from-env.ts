@@ -17,19 +17,18 @@ import { Sessions } from '../sessions.ts'
 import { warnOfLostLogouts } from './durability-warning.ts'
 import { generatedSecret, readSecrets } from './session-secret.ts'
 
-type Session = Record<string, unknown>
-
-export interface SessionFromEnvOptions extends CachesFromEnvOptions {
+export interface SessionFromEnvOptions<T extends object = Record<string, unknown>>
+  extends CachesFromEnvOptions {
   /** Options of the sessions that variables do not set. */
-  readonly sessions?: Omit<SessionsOptions<Session>, 'cache' | 'indexSecret'>
+  readonly sessions?: Omit<SessionsOptions<T>, 'cache' | 'indexSecret'>
   /** Options of the middleware that variables do not set. */
   readonly middleware?: Omit<SessionMiddlewareOptions, 'store' | 'secret'>
 }
 
 /** What the environment has configured. */
-export interface ConfiguredSession {
+export interface ConfiguredSession<T extends object = Record<string, unknown>> {
   readonly middleware: SessionMiddleware
-  readonly sessions: Sessions<Session>
+  readonly sessions: Sessions<T>
   /** The caches of both roles. Close them when the application ends. */
   readonly caches: Caches<Role>
   /** Whether `SESSION_SECRET` is not set, in development. The secret is random then: sessions end with the process. */
@@ -77,11 +76,11 @@ function withUnit(ms: number): Duration {
  * const { middleware } = await sessionFromEnv({ ...process.env, NODE_ENV: 'development' }, registry)
  * app.use(middleware)
  */
-export async function sessionFromEnv(
+export async function sessionFromEnv<T extends object = Record<string, unknown>>(
   variables: Variables,
   registry: DriverRegistry,
-  options: SessionFromEnvOptions = {},
-): Promise<ConfiguredSession> {
+  options: SessionFromEnvOptions<T> = {},
+): Promise<ConfiguredSession<T>> {
   const env = new Env(variables, '', [...(options.problems ?? [])])
   const { index, idleTimeout } = options.sessions ?? {}
   const configured = readSecrets(env)
@@ -97,7 +96,7 @@ export async function sessionFromEnv(
   })
   warnOfLostLogouts(variables)
   const cache = caches.use('session')
-  const sessions = new Sessions<Session>({
+  const sessions = new Sessions<T>({
     cache,
     ...options.sessions,
     ...(idle !== undefined && { idleTimeout: withUnit(idle) }),

@@ -61,6 +61,9 @@ function secretsIn(env: Env): string[] | undefined {
   return text?.split(',').map((secret) => secret.trim())
 }
 
+/** Two secrets that are not separated by a comma. No passphrase begins with such a long word. */
+const joinedSecrets: RegExp = new RegExp(`^\\S{${minSecretLength},}\\s`)
+
 function isProduction(env: Env): boolean {
   return !developmentModes.includes(env.text('NODE_ENV') ?? '')
 }
@@ -72,6 +75,8 @@ function isShort({ length }: string): boolean {
 /** An old secret may be short. Otherwise all users would have to log in again when it is replaced. */
 function problemOf(secrets: string[] | undefined, isRequired: boolean): string | undefined {
   if (secrets?.includes('')) return 'contains an empty secret.'
+  if (secrets?.some((secret) => joinedSecrets.test(secret)))
+    return 'has a space where a comma is missing: two secrets would be one. Use a comma between them.'
   if (!isRequired) return undefined
   const exception = 'required if NODE_ENV is development or test.'
   if (secrets === undefined) return `is not set. ${suggestion} It is not ${exception}`
