@@ -2,13 +2,16 @@
 // replica, clocks that differ, a missing package, a directory without permission), are in doctor.test.ts.
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { ensureTable } from '@stowage/dynamodb'
+import { ensureTable as ensurePostgresTable } from '@stowage/postgres'
 import {
   command,
   type DynamoDBServer,
   freePort,
   type MemcachedServer,
+  type PostgresDatabase,
   type RedisServer,
   type Replicated,
+  sharedPostgres,
   startRedis,
 } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -24,6 +27,7 @@ let lonelyRedis: RedisServer
 let replicated: Replicated
 let memcached: MemcachedServer
 let dynamodb: DynamoDBServer
+let postgres: PostgresDatabase
 let deadPort: number
 let folder: Folder
 
@@ -35,7 +39,10 @@ beforeAll(async () => {
   fullRedis = await startRedis({ args: ['--maxmemory', '500kb'] })
   evictingRedis = await startRedis({ args: evicting })
   lonelyRedis = await startRedis({ args: ['--min-replicas-to-write', '1'] })
-  servers.push(backends, protectedRedis, fullRedis, evictingRedis, lonelyRedis)
+  const shared = await sharedPostgres()
+  // The server of the tests does not wait for its disk.
+  postgres = { ...shared, url: `${shared.url}?options=-c%20synchronous_commit%3Don` }
+  servers.push(postgres, backends, protectedRedis, fullRedis, evictingRedis, lonelyRedis)
   deadPort = await freePort()
   const access = (user: string, ...rules: string[]) =>
     command(redis.port, 'ACL', 'SETUSER', user, 'reset', 'on', '>pw', ...rules)
@@ -48,6 +55,8 @@ beforeAll(async () => {
     ...{ table: 'healthy', region, endpoint: dynamodb.url, credentials },
     ...{ timeout: '1m', requestTimeout: '1m' },
   })
+  await ensurePostgresTable({ url: postgres.url, table: 'stowage_cache' })
+  await ensurePostgresTable({ url: postgres.url, table: 'stowage_sessions', logged: true })
   await new DynamoDBClient({ endpoint: dynamodb.url, region, credentials }).send(
     new CreateTableCommand({
       TableName: 'without-ttl',
@@ -146,6 +155,10 @@ const faults: Readonly<Record<string, readonly [code: string, variables: () => V
     'env-invalid',
     () => ({ ...redisAt(redis.port), NODE_ENV: 'production', SESSION_SECRET: 'change me' }),
   ],
+  'two secrets without a comma': [
+    'env-invalid',
+    () => ({ SESSION_SECRET: `${'x'.repeat(44)} ${'y'.repeat(44)}` }),
+  ],
   'sameSite none without secure': [
     'env-invalid',
     () => ({ SESSION_COOKIE_SECURE: 'false', SESSION_COOKIE_SAME_SITE: 'none' }),
@@ -171,6 +184,19 @@ const healthy: Readonly<Record<string, () => Variables>> = {
   }),
   Memcached: () => memcachedAt(memcached.address),
   DynamoDB: () => table('healthy'),
+  'DynamoDB that creates its tables with the first command': () => ({
+    ...table('later'),
+    DYNAMODB_ENSURE_TABLE: 'create',
+  }),
+  'DynamoDB that enables the TTL with the first command': () => ({
+    ...table('without-ttl'),
+    DYNAMODB_ENSURE_TABLE: 'create',
+  }),
+  PostgreSQL: () => ({ CACHE_DRIVER: 'postgres', DATABASE_URL: postgres.url }),
+  'PostgreSQL that creates its tables with the first command': () => ({
+    ...{ CACHE_DRIVER: 'postgres', DATABASE_URL: postgres.url, CACHE_TABLE: 'later' },
+    POSTGRES_ENSURE_TABLE: 'create',
+  }),
 }
 
 test.each(Object.keys(healthy))('finds nothing in a healthy set-up: %s', async (name) => {

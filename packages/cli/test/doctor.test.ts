@@ -468,6 +468,18 @@ test('reports a healthy configuration in order of its stores', async () => {
   expect(Object.keys(variables)).toContain('REDIS_REPLICAS')
 })
 
+// Not a finding: an application may give each call a ttl.
+test('says that values without a ttl never expire, and how to change that', async () => {
+  const note = 'Values of cache that are stored without a ttl never expire. CACHE_TTL sets one.'
+  const without = await folder.run(['doctor', '--strict'], { NODE_ENV: 'test' })
+  expect([without.code, without.stdout.replaceAll(/\s+/g, ' ')]).toEqual([
+    0,
+    expect.stringContaining(note),
+  ])
+  const { stdout } = await folder.run(['doctor'], { NODE_ENV: 'test', CACHE_TTL: '1h' })
+  expect(stdout).not.toContain('never expire')
+})
+
 const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 
 function createTable(name: string, { url }: DynamoDBServer) {

@@ -52,7 +52,7 @@ export function dynamodb(options: DynamoDBOptions): ByteStore {
 function diagnosticsOf(options: DynamoDBOptions, resolved: ResolvedOptions): StoreDiagnostics {
   const unprepared: ResolvedOptions = { ...resolved, ensureTable: 'off' }
   return {
-    check: () => checkTable(createSender(options, unprepared), resolved.names),
+    check: () => checkTable(createSender(options, unprepared), resolved),
     locate: async () => `table ${resolved.table}`,
   }
 }

@@ -48,6 +48,37 @@ test('a table that is missing, or UNLOGGED with sessions', async () => {
   expect((await findingsOf({}, true)).codes).toEqual(['postgres-unlogged-sessions'])
 })
 
+test('no table that the first command creates, unless the role may not create it', async () => {
+  const create = { table: 'later', ensureTable: 'create' } as const
+  expect(await findingsOf(create)).toMatchObject({
+    codes: [],
+    facts: { status: 'created by the first command' },
+  })
+  expect((await findingsOf({ ...create, table: 'public.later' })).codes).toEqual([])
+  expect((await findingsOf({ ...create, table: 'none.later' })).codes).toEqual([
+    'postgres-permission',
+  ])
+  await admin.query(
+    'CREATE ROLE creator LOGIN; CREATE SCHEMA closed; REVOKE CREATE ON SCHEMA public FROM public',
+  )
+  const url = server.url.replace('postgres@', 'creator@')
+  for (const [table, privilege] of [
+    ['later', 'CREATE'],
+    ['closed.later', 'USAGE'],
+  ] as const) {
+    const { findings } = await findingsOf({ ...create, url, table })
+    const remedy = expect.stringContaining(`GRANT ${privilege} ON SCHEMA`)
+    expect(findings).toMatchObject([{ code: 'postgres-permission', remedy }])
+  }
+  // The check creates nothing.
+  expect((await findingsOf({ table: 'later' })).codes).toEqual(['postgres-table'])
+})
+
+test('a database that the server does not have', async () => {
+  const { codes } = await findingsOf({ url: server.url.replace(/[^/]*$/, 'none') })
+  expect(codes).toEqual(['postgres-database'])
+})
+
 test('a role that lacks privileges', async () => {
   await admin.query('CREATE ROLE reader LOGIN')
   await admin.query('GRANT SELECT ON stowage_cache TO reader')

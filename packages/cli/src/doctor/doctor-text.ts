@@ -9,6 +9,8 @@ export function printDiagnosis(diagnosis: Diagnosis, output: Output, verbose: bo
   const title = (text: string) => output.line(`\n${bold(text)}`)
   output.line(bold('Configuration'))
   output.line(configuration(diagnosis, dim))
+  const note = ttlNote(diagnosis)
+  if (note !== undefined) output.line(dim(wrap(note, output.width, '  ')))
   if (verbose && Object.keys(diagnosis.variables).length > 0) {
     title('Variables')
     output.line(
@@ -36,6 +38,13 @@ function configuration({ stores, files }: Diagnosis, dim: (text: string) => stri
   const from = sources.length === 0 ? '' : `\n${dim(`  Read from ${sources.join(', ')}.`)}`
   const head = ['store', 'driver', ...(hasFailover ? ['failover'] : []), 'prefix', 'ttl']
   return table(head.map(dim), rows) + from
+}
+
+/** Not a finding: each call may have a ttl, which cannot be seen from here. */
+function ttlNote({ stores }: Diagnosis): string | undefined {
+  const names = stores.filter(({ prefix, ttlMs }) => prefix !== null && ttlMs === null)
+  if (names.length === 0) return undefined
+  return `Values of ${names.map(({ name }) => name).join(' and ')} that are stored without a ttl never expire. CACHE_TTL sets one.`
 }
 
 /** The facts that have a column of their own, in this order. */

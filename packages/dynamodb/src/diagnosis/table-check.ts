@@ -4,7 +4,7 @@ import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
 import type { BackendReport, Finding } from '@stowage/core/tools'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { RequestSender } from '../requests/request-sender.ts'
-import { keyProblem, ttlProblem } from '../table/table-state.ts'
+import { isEnabledOn, keyProblem, ttlProblem } from '../table/table-state.ts'
 
 const context = { operation: 'check' }
 const requests = 3
@@ -12,13 +12,14 @@ const requests = 3
 const clockErrorMs = 1_000
 const missing = 'ResourceNotFoundException'
 const denied = 'AccessDeniedException'
-const createRemedy = 'Create it with: stowage table create'
+const createRemedy = 'Create it with: npx @stowage/cli table create'
 
-/** Reads the table and its TTL. Never rejects. Closes the sender. */
+/** Reads the table and its TTL. What the first command creates is not missing. Never rejects. Closes the sender. */
 export async function checkTable(
   sender: RequestSender,
-  names: ResolvedOptions['names'],
+  { names, ensureTable }: Pick<ResolvedOptions, 'names' | 'ensureTable'>,
 ): Promise<BackendReport> {
+  const isCreated = ensureTable === 'create'
   const address = sender.target.table
   try {
     const described = await ifPermitted(describe(sender))
@@ -28,7 +29,7 @@ export async function checkTable(
     const { table, latencyMs } = described ?? {}
     const findings = [
       ...(table === undefined ? [] : schemaFindings(address, table, names)),
-      ...(ttl === undefined || ttl === null ? [] : ttlFindings(address, ttl, names)),
+      ...(ttl === undefined || ttl === null ? [] : ttlFindings(address, ttl, names, isCreated)),
       ...deniedFinding(address, deniedActions),
       ...(described === null || ttl === null ? [permissionFinding(address)] : []),
       ...clockFindings(sender),
@@ -38,8 +39,10 @@ export async function checkTable(
     return { servers: [server], findings }
   } catch (error) {
     const isMissing = nameOf(error) === missing
-    const facts = { ...placeOf(sender), ...(isMissing && { status: 'missing' }) }
+    const status = isCreated ? 'created by the first command' : 'missing'
+    const facts = { ...placeOf(sender), ...(isMissing && { status }) }
     const server = { address, role: 'table', isReachable: isMissing, facts }
+    if (isMissing && isCreated) return { servers: [server], findings: [] }
     return { servers: [server], findings: [failureOf(sender, error as CacheError)] }
   } finally {
     void sender.close()
@@ -148,11 +151,12 @@ function ttlFindings(
   subject: string,
   ttl: TtlDescription,
   names: ResolvedOptions['names'],
+  isCreated: boolean,
 ): Finding[] {
   const state = { status: ttl?.TimeToLiveStatus, attribute: ttl?.AttributeName }
   const problem = ttlProblem(state, names.ttl)
-  if (problem === undefined) return []
-  const remedy = `Enable it on the attribute ${names.ttl}: stowage table create, which changes nothing else.`
+  if (problem === undefined || (isCreated && !isEnabledOn(state, state.attribute))) return []
+  const remedy = `Enable it on the attribute ${names.ttl}: npx @stowage/cli table create, which changes nothing else.`
   const text = `The table ${problem}.`
   return [{ code: 'dynamodb-ttl', severity: 'error', subject, problem: text, remedy }]
 }

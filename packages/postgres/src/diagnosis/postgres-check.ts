@@ -7,7 +7,7 @@ import { statement } from '../connections/statement.ts'
 import { sqlState, translate } from '../postgres-errors.ts'
 import type { ResolvedPostgresOptions } from '../postgres-options.ts'
 import { readReplicationState } from '../replication/replication-state.ts'
-import { tableProblem } from '../table/table.ts'
+import { missingTable, tableProblem } from '../table/table.ts'
 import { isTransactionPooled } from './pool-mode.ts'
 import { checkReplica } from './replica-check.ts'
 
@@ -31,6 +31,12 @@ const describeServer =
 const describePrivileges =
   read(`SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
   WHERE NOT has_table_privilege(to_regclass($1), p)`)
+
+/** `NULL` if the schema does not exist. */
+const describeSchema =
+  read(`SELECT schema, has_schema_privilege(to_regnamespace(quote_ident(schema)), 'CREATE')
+  FROM (SELECT CASE WHEN cardinality(name) = 2 THEN name[1] ELSE current_schema() END AS schema
+    FROM parse_ident($1) name) named`)
 
 const describeRows = read(`SELECT s.n_live_tup, s.n_dead_tup, pg_total_relation_size(s.relid)
   FROM pg_stat_all_tables s WHERE s.relid = to_regclass($1)`)
@@ -190,11 +196,16 @@ async function checkTable({ address, executor, options, holdsSessions }: Subject
   const report = (code: string, severity: Finding['severity'], problem: string, remedy: string) =>
     findings.push({ code, severity, subject: address, problem, remedy })
   const problem = await tableProblem(executor, options)
+  if (problem === missingTable && options.ensureTable === 'create') {
+    const facts = { status: 'created by the first command' }
+    return { facts, findings: await checkSchema(address, executor, options) }
+  }
   if (problem !== undefined) {
     const remedy =
       'Create it with POSTGRES_ENSURE_TABLE=create, which takes effect with the first command, or with the statement of tableStatements().'
     report('postgres-table', 'error', `The table ${problem}.`, remedy)
-    if (/does not exist|columns/.test(problem)) return { facts: { status: problem }, findings }
+    if (problem === missingTable || /columns/.test(problem))
+      return { facts: { status: problem }, findings }
   }
   if (holdsSessions && !options.logged) {
     const text = 'The table of sessions is UNLOGGED: a crash of the server ends all sessions.'
@@ -218,6 +229,27 @@ async function checkTable({ address, executor, options, holdsSessions }: Subject
   return { facts: { rows: Number(live), memory: size }, findings }
 }
 
+/** The role needs a permission of the schema to create the table. */
+async function checkSchema(
+  subject: string,
+  executor: Executor,
+  { quotedTable }: ResolvedPostgresOptions,
+): Promise<Finding[]> {
+  const [row] = await executor.run(describeSchema, [quotedTable])
+  const [schema, mayCreate] = row ?? []
+  if (mayCreate === 't') return []
+  return [
+    {
+      code: 'postgres-permission',
+      severity: 'error',
+      subject,
+      problem: `The role may not create the table in the schema ${schema ?? 'of its search_path'}: the first command fails.`,
+      remedy:
+        'GRANT CREATE ON SCHEMA, or create the table with the statement of: npx @stowage/cli table sql',
+    },
+  ]
+}
+
 async function checkSweep(
   subject: string,
   executor: Executor,
@@ -237,8 +269,29 @@ async function checkSweep(
   ]
 }
 
+/** Replies of the server to a check, by SQLSTATE: it is reachable, and the address is right. */
+const refusals: Readonly<Record<string, Pick<Finding, 'code' | 'problem' | 'remedy'>>> = {
+  '42501': {
+    code: 'postgres-permission',
+    problem: 'The role may not use the schema of the table.',
+    remedy: 'GRANT USAGE ON SCHEMA <schema> TO <role>',
+  },
+  '3D000': {
+    code: 'postgres-database',
+    problem: 'The server does not have the database.',
+    remedy: 'Check its name in POSTGRES_URL or DATABASE_URL.',
+  },
+  '53300': {
+    code: 'postgres-connections',
+    problem: 'The server has no connection left for the role.',
+    remedy: 'Lower POSTGRES_MAX_CONNECTIONS, raise max_connections, or use PgBouncer.',
+  },
+}
+
 function failureOf(subject: string, error: CacheError): Finding {
   const state = sqlState(error.cause)
+  const refusal = state === undefined ? undefined : refusals[state]
+  if (refusal !== undefined) return { severity: 'error', subject, ...refusal }
   if (!/password/.test(error.message)) return failureFinding(subject, error)
   return {
     code: 'authentication',

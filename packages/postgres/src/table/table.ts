@@ -37,7 +37,7 @@ export async function prepareTable(
   mode: Exclude<TableMode, 'off'>,
 ): Promise<void> {
   let problem = await tableProblem(executor, options)
-  if (problem === missing && mode === 'create') {
+  if (problem === missingTable && mode === 'create') {
     await create(executor, options)
     problem = await tableProblem(executor, options)
   }
@@ -50,7 +50,8 @@ export async function prepareTable(
   )
 }
 
-const missing = 'does not exist'
+/** The {@link tableProblem} that creating the table solves. */
+export const missingTable = 'does not exist'
 
 /** What is wrong with the table, as the continuation of a sentence that begins with it. */
 export async function tableProblem(
@@ -58,7 +59,7 @@ export async function tableProblem(
   { quotedTable, logged }: ResolvedPostgresOptions,
 ): Promise<string | undefined> {
   const [row] = await executor.run(describeTable, [quotedTable])
-  if (row === undefined) return missing
+  if (row === undefined) return missingTable
   const [persistence, encoding, columns, primaryKey] = row
   if (columns !== expectedColumns || primaryKey !== 'key') return 'has other columns'
   if (encoding !== 'UTF8') return `is in a database with the encoding ${encoding} instead of UTF8`
