@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { builtinModules } from 'node:module'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { headingIds, mapLinks } from '../scripts/lib/markdown.mjs'
 import { semanticsPage } from '../scripts/lib/semantics-page.mjs'
 
@@ -47,17 +48,26 @@ test('the pages of all drivers have the same headings', () => {
   for (const each of headings) expect(each).toEqual(headings[0])
 })
 
-test('the README of each published package installs what its first block imports', () => {
-  for (const name of readdirSync(join(root, 'packages'))) {
-    if (JSON.parse(read(`packages/${name}/package.json`)).private) continue
-    const text = read(`packages/${name}/README.md`)
-    const [, code = ''] = /^```ts\n(.*?)^```/ms.exec(text) ?? []
-    const imported = [...code.matchAll(/from '((?:@\w+\/)?[\w-]+)/g)].map(([, id]) => id as string)
-    const lines = [...text.matchAll(/^npm install (.*)$/gm)].map(([line]) => line).join('\n')
-    for (const id of [`@stowage/${name}`, ...imported.filter((id) => id !== 'node')]) {
-      expect(lines, `packages/${name}/README.md`).toContain(id)
-    }
-  }
+describe('a reader has what a block imports', () => {
+  const published = readdirSync(join(root, 'packages')).filter(
+    (name) => !JSON.parse(read(`packages/${name}/package.json`)).private,
+  )
+  const readmes = published.map((name) => `packages/${name}/README.md`)
+  const guides = pages.filter((page) => page.startsWith('docs/'))
+
+  test.each(readmes)('%s installs the package, and what its blocks import', (page) => {
+    const [, name] = page.split('/')
+    expect(installedBy(page)).toEqual(
+      expect.arrayContaining([`@stowage/${name}`, ...importedBy(page)]),
+    )
+  })
+
+  // Libraries such as pg and knex belong to the application that the reader has.
+  test.each(guides)('%s installs the packages that Getting started has not', (page) => {
+    const installed = [...installedBy('docs/getting-started.md'), ...installedBy(page)]
+    const own = importedBy(page).filter((name) => name.startsWith('@stowage/'))
+    expect(installed).toEqual(expect.arrayContaining(own))
+  })
 })
 
 test('docs/semantics.md is current: node scripts/write-docs.mjs', async () => {
@@ -111,6 +121,21 @@ test('SECURITY.md names a test for each protection', () => {
     expect(read(file as string), row).toContain(`'${name}'`)
   }
 })
+
+function installedBy(page: string): string[] {
+  const lines = read(page).matchAll(/npm install ([^#`\n]*)/g)
+  return [...lines].flatMap(([, names = '']) => names.trim().split(/\s+/))
+}
+
+/** The packages that the blocks of a page import, except for types. */
+function importedBy(page: string): string[] {
+  const blocks = [...read(page).matchAll(/^```[jt]s.*\n([\s\S]*?)^```/gm)].map(([, code]) => code)
+  const imports = blocks
+    .join('\n')
+    .matchAll(/^(?:import (?!type ).*|\} )from '((?:@[\w-]+\/)?[\w-]+)/gm)
+  const names = [...imports].map(([, name]) => name as string)
+  return [...new Set(names)].filter((name) => name !== 'node' && !builtinModules.includes(name))
+}
 
 function leadsSomewhere(target: string, hash: string): boolean {
   const path = join(root, target)

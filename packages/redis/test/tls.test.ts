@@ -81,7 +81,7 @@ test('redis:// to a port with TLS fails, and names rediss://', async () => {
 
 describe('a user with only the permissions in the README', () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const documented = readme.match(/`~prefix:\* ([^`]+)`/)?.[1]?.split(' ') ?? []
+  const documented = readme.match(/~session:\* ([^`]+)`/)?.[1]?.split(' ') ?? []
   let admin: Redis
 
   async function setUser(user: string, ...permissions: string[]): Promise<void> {
