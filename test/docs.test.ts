@@ -48,6 +48,17 @@ test('the pages of all drivers have the same headings', () => {
   for (const each of headings) expect(each).toEqual(headings[0])
 })
 
+test('each command names the scope: npx would fetch the package of anybody that has the name', () => {
+  const sources = readdirSync(join(root, 'packages')).flatMap((name) =>
+    filesIn(`packages/${name}/src`),
+  )
+  const files = [...pages, ...sources.filter((name) => name.endsWith('.ts'))]
+  const commands = files.flatMap(
+    (file) => read(file).match(/npx (?:-\S+ )*(?:stowage|doctor)\S*/g) ?? [],
+  )
+  expect(commands).toEqual([])
+})
+
 describe('a reader has what a block imports', () => {
   const published = readdirSync(join(root, 'packages')).filter(
     (name) => !JSON.parse(read(`packages/${name}/package.json`)).private,

@@ -165,7 +165,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /**
    * Gives a session that was read the id `newId`. For `grace`, the old id leads to the session as well, so that requests
-   * which the browser has sent before it received the new id are answered. To end the session with either id ends both.
+   * which the browser has sent before it received the new id are answered. Destroying either id ends the session.
    * Changes of the session object are not stored. Requires the option `rotation`.
    *
    * Resolves to `'unchanged'` if another request has rotated the session meanwhile. The id does not become known here then:

@@ -53,7 +53,7 @@ describe.each([
     expect(JSON.stringify(values)).not.toContain(renewed)
   })
 
-  test.each([old, renewed])('to end the session with either id ends both: %s', async (id) => {
+  test.each([old, renewed])('destroying either id ends the session: %s', async (id) => {
     const { sessions, cache } = create(options)
     await sessions.create(old, { user: 'ada' })
     await sessions.rotate(old, renewed, await read(sessions, old))
