@@ -14,13 +14,20 @@ const processTerm = (term) => {
   return isCommon.test(word) ? null : word
 }
 
+/** Long names of packages and metrics break after `/` and `_` where a column is narrow. A copy of the text does not. */
+function breakLongNames(markdown) {
+  const { code_inline: render } = markdown.renderer.rules
+  markdown.renderer.rules.code_inline = (...args) =>
+    render(...args).replaceAll(/(?<=>[^<]*\w[/_])(?=\w)/g, '<wbr>')
+}
+
 /** Guides come before the API reference, whose pages repeat their words. */
 const boostDocument = (id) => (id.includes('/api/') ? 0.3 : 1)
 
 export default defineConfig({
   title: 'Stowage',
   description:
-    'A cache and a session store for Node: the environment chooses memory, a file, Redis, Memcached or DynamoDB',
+    'A cache and a session store for Node: the environment chooses memory, a file, Redis, Memcached, DynamoDB or PostgreSQL',
   lang: 'en',
   srcDir: '.generated',
   outDir: 'dist',
@@ -34,6 +41,7 @@ export default defineConfig({
   markdown: {
     anchor: { slugify },
     headers: { slugify },
+    config: breakLongNames,
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-default' },
   },
   themeConfig: {

@@ -77,14 +77,18 @@ const layouts = {
   versions: 'wide',
 }
 
+/** Each section of these has the same headings, which would fill their outline. */
+const repeating = new Set(['bridges'])
+
 /** Pages of figures, which are found by the pages that lead to them. */
 const unsearched = new Set(['benchmarks/results'])
 
 function frontmatter({ route, text }) {
   const layout = layouts[route]
   const front = layout === undefined ? '' : `aside: false\npageClass: ${layout}\n`
+  const outline = repeating.has(route) ? 'outline: 2\n' : ''
   const search = unsearched.has(route) ? 'search: false\n' : ''
-  return `---\ntitle: ${JSON.stringify(text)}\n${front}${search}---\n\n`
+  return `---\ntitle: ${JSON.stringify(text)}\n${front}${outline}${search}---\n\n`
 }
 
 /** A section as a page of its own: its headings move up by one level. */
