@@ -109,12 +109,15 @@ function toPage([source, text = titleOf(source), section]) {
   return { source, text, section, route: routeOf(source, section) }
 }
 
+/** READMEs of packages that are pages of the guide, with its sidebar. */
+const guides = { 'packages/core/README.md': 'cache', 'packages/telemetry/README.md': 'telemetry' }
+
 function routeOf(source, section) {
   if (section !== undefined) return section.toLowerCase().replaceAll(' ', '-')
   const path = source.replace(/^docs\//, '').replace(/\.md$/, '')
   if (path === 'README') return 'index'
   if (path === 'examples/README') return 'examples/index'
-  if (path === 'packages/core/README') return 'cache'
+  if (source in guides) return guides[source]
   return path.replace(/\/README$/, '').toLowerCase()
 }
 

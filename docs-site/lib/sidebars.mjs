@@ -17,6 +17,7 @@ export function guideSidebars() {
       { text: 'All exports', link: '/api/' },
     )
   packages.items.unshift({ text: '@stowage/core', link: '/cache' })
+  packages.items.push({ text: '@stowage/telemetry', link: '/telemetry' })
   examples.items.unshift({ text: 'All examples', link: '/examples/' })
   return { '/packages/': [packages, home], '/examples/': [examples, home], '/': guide }
 }
