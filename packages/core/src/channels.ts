@@ -133,6 +133,21 @@ export interface TopologyEvent {
   readonly error?: unknown
 }
 
+/** The state of a replica, once per second as long as reads may use it. */
+export interface ReplicaEvent {
+  /** Name of the driver. */
+  readonly store: string
+  /** `host:port`, if it is known. */
+  readonly server: string
+  /** Whether it replies, and is connected to its primary. */
+  readonly isLinked: boolean
+  /**
+   * How many bytes of the replication stream it has not applied, including what was written between the two requests that
+   * measure it. `undefined` if it is not linked, or the user may not read it.
+   */
+  readonly lagBytes: number | undefined
+}
+
 /** A near cache has dropped all entries, because it may have missed invalidations. */
 export interface NearEvent {
   readonly cache: string
@@ -303,6 +318,7 @@ export const channels: Readonly<
     | 'invalidation'
     | 'wait'
     | 'topology'
+    | 'replica'
     | 'near'
     | 'audit',
     Channel
@@ -338,6 +354,8 @@ export const channels: Readonly<
   wait: channel('stowage:wait'),
   /** A server was added, removed or promoted; a connection was lost or established. @see TopologyEvent */
   topology: channel('stowage:topology'),
+  /** How far a replica is behind. @see ReplicaEvent */
+  replica: channel('stowage:replica'),
   /** A near cache has dropped all entries. @see NearEvent */
   near: channel('stowage:near'),
   /** A hit has differed from the source for 1 s, 1 min or 10 min. @see AuditEvent */

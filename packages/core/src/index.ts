@@ -31,6 +31,7 @@ export {
   type LoadEvent,
   type LockEvent,
   type NearEvent,
+  type ReplicaEvent,
   type RequestEvent,
   type TopologyChange,
   type TopologyEvent,

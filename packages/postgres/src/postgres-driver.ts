@@ -189,7 +189,7 @@ function connectorTo(
         onStateChange(isConnected)
       },
     })
-    return new Server(new Executor({ ...resolved, pool: ownPool, ownPool }), false)
+    return new Server(new Executor({ ...resolved, pool: ownPool, ownPool }), false, addressOf(url))
   }
 }
 

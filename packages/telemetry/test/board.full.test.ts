@@ -47,6 +47,12 @@ async function use(): Promise<void> {
   channels.wait.publish({ ...source, key: 'k', durationMs: 3, outcome: 'changed' })
   channels.breaker.publish({ store: 'redis', state: 'open' })
   channels.topology.publish({ store: 'redis', change: 'lost', server: 'localhost:6379' })
+  channels.replica.publish({
+    store: 'redis',
+    server: 'localhost:6380',
+    isLinked: true,
+    lagBytes: 9,
+  })
   channels.near.publish({ ...source, entries: 1 })
   const request = { store: 'redis', operation: 'getMany', keyCount: 3, attempt: 1, durationMs: 1 }
   tracing.store.asyncEnd.publish({ ...request, callers: [] })

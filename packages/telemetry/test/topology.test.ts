@@ -7,9 +7,16 @@ import {
 } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
 import { redis } from '@stowage/redis'
-import { startMemcached, startRedis } from '@stowage/test-servers'
+import { metrics } from '@stowage/telemetry/prometheus'
+import {
+  type RedisServer,
+  startMemcached,
+  startRedis,
+  startReplicated,
+} from '@stowage/test-servers'
 import { afterEach, expect, test, vi } from 'vitest'
 
+const patient = { timeout: 30_000 }
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean()
@@ -64,6 +71,30 @@ test('Memcached: a node that is connected, lost, down and up again', async () =>
   cleanups.push(() => restarted.stop())
   await waitForReply(store)
   expect(seen.at(-1)).toBe(`memcached up ${server.address}`)
+})
+
+test('Redis: the state of a replica, until it is removed', async () => {
+  const { primary, replicas, stop: stopServers } = await startReplicated({ replicas: 1 })
+  const [replica] = replicas as [RedisServer]
+  const server = `127.0.0.1:${replica.port}`
+  const { collector, render, stop } = metrics()
+  const store = redis({ url: primary.url, replicas: [server], readFrom: 'replica' })
+  cleanups.push(stopServers, () => store.close(), stop)
+  const labels = `{driver="redis",server="${server}"}`
+  await store.set('k', 'v')
+  await vi.waitFor(async () => {
+    await store.get('k')
+    expect(render()).toContain(`stowage_replica_linked${labels} 1`)
+    expect(render()).toMatch(new RegExp(`stowage_replica_lag_bytes${labels} \\d`))
+  }, patient)
+  await replica.stop()
+  await vi.waitFor(() => {
+    expect(render()).toContain(`stowage_replica_linked${labels} 0`)
+    expect(render()).not.toContain('stowage_replica_lag_bytes{')
+  }, patient)
+  const removed: TopologyEvent = { store: 'redis', change: 'removed', server }
+  channels.topology.publish(removed)
+  expect(collector.replicaLinks.size).toBe(0)
 })
 
 test('requests have the server, the number of keys and the attempt', async () => {

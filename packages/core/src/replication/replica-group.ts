@@ -1,6 +1,11 @@
+import { channels, type ReplicaEvent } from '../channels.ts'
 import type { Consistency } from '../store.ts'
 import type { ReadFrom } from './read-from.ts'
-import type { ReadReplicationState, ReplicatedServer } from './replication-state.ts'
+import type {
+  ReadReplicationState,
+  ReplicatedServer,
+  ReplicationState,
+} from './replication-state.ts'
 import { type ReplicationTracker, replicates, type TrackedReplica } from './replication-tracker.ts'
 
 /** Weight of the newest round trip in the moving average. */
@@ -32,6 +37,8 @@ export function newReplica<Server extends ReplicatedServer>(
 }
 
 export interface ReplicaGroupOptions<Server extends ReplicatedServer> {
+  /** Name of the driver. */
+  readonly store: string
   readonly primary: Server
   /** The owner may add replicas to the array and remove them. */
   readonly replicas: readonly Replica<Server>[]
@@ -43,6 +50,7 @@ export interface ReplicaGroupOptions<Server extends ReplicatedServer> {
 
 /** A primary and its replicas. Chooses the server for each read. */
 export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
+  readonly #store: string
   readonly #primary: Server
   readonly #replicas: readonly Replica<Server>[]
   readonly #readFrom: ReadFrom
@@ -54,6 +62,7 @@ export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
   #turn = 0
 
   constructor(options: ReplicaGroupOptions<Server>) {
+    this.#store = options.store
     this.#primary = options.primary
     this.#replicas = options.replicas
     this.#readFrom = options.readFrom
@@ -91,17 +100,44 @@ export class ReplicaGroup<Server extends ReplicatedServer = ReplicatedServer> {
     const state = await this.#readState(this.#primary)
     this.#replicationId = typeof state === 'string' ? undefined : state.replicationId
     this.#roundTripMs = movingAverage(this.#roundTripMs, performance.now() - startedAt)
-    await Promise.all(this.#replicas.map((replica) => this.checkReplica(replica)))
+    await Promise.all(
+      this.#replicas.map(async (replica) => {
+        const own = await this.checkReplica(replica)
+        this.#publish(replica, own, state)
+      }),
+    )
   }
 
-  async checkReplica(replica: Replica<Server>): Promise<void> {
+  async checkReplica(replica: Replica<Server>): Promise<ReplicationState> {
     const startedAt = performance.now()
     const state = await this.#readState(replica.connection)
     replica.roundTripMs = movingAverage(replica.roundTripMs, performance.now() - startedAt)
+    this.#updateHealth(replica, state)
+    return state
+  }
+
+  #updateHealth(replica: Replica<Server>, state: ReplicationState): void {
     if (state === 'unreachable') return
     if (state === 'forbidden' || replicates(state, this.#replicationId)) {
       replica.health = health.linked
     } else if (replica.health === health.linked) replica.health = health.wasLinked
+  }
+
+  #publish(
+    { connection, health: current }: Replica<Server>,
+    state: ReplicationState,
+    primary: ReplicationState,
+  ): void {
+    if (!channels.replica.hasSubscribers) return
+    const isLinked = current === health.linked && state !== 'unreachable'
+    const isMeasured = isLinked && typeof state !== 'string' && typeof primary !== 'string'
+    const event: ReplicaEvent = {
+      store: this.#store,
+      server: connection.address ?? '',
+      isLinked,
+      lagBytes: isMeasured ? Math.max(0, primary.offset - state.offset) : undefined,
+    }
+    channels.replica.publish(event)
   }
 
   /** Must be called when the connection to a replica is established or lost: it may have been restarted. */

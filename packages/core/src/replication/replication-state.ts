@@ -15,6 +15,8 @@ export type ReplicationState = ReplicationInfo | 'unreachable' | 'forbidden'
 
 /** A connection to a primary or to a replica. */
 export interface ReplicatedServer {
+  /** `host:port`, if it is known. */
+  readonly address?: string | undefined
   /** Whether it is connected. Starts to connect otherwise. */
   tryConnect(): boolean
 }

@@ -50,7 +50,13 @@ export class ReplicatedReads implements Reads {
     if (consistency === 'session') {
       this.#tracker = new ReplicationTracker({ ...observed, tokenVersion, assumedLagMs })
     }
-    this.#group = new ReplicaGroup({ ...observed, primary, readFrom, tracker: this.#tracker })
+    this.#group = new ReplicaGroup({
+      ...observed,
+      store: 'postgres',
+      primary,
+      readFrom,
+      tracker: this.#tracker,
+    })
     for (const connect of connectReplicas) replicas.push(this.#connected(connect))
   }
 

@@ -10,6 +10,7 @@ const ping = statement('SELECT 1', { isRead: true })
 
 /** A primary, or a replica. */
 export class Server implements ReplicatedServer {
+  readonly address: string | undefined
   readonly #executor: Executor
   #isConnected: boolean
   #isConnecting = false
@@ -18,7 +19,8 @@ export class Server implements ReplicatedServer {
   #isClosed = false
 
   /** @param isConnected whether it counts as connected before it has been used */
-  constructor(executor: Executor, isConnected: boolean) {
+  constructor(executor: Executor, isConnected: boolean, address?: string) {
+    this.address = address
     this.#executor = executor
     this.#isConnected = isConnected
   }

@@ -108,6 +108,7 @@ export class ClusterShards {
     const primary = this.#connection.connectionTo(master)
     const replicas: Replica<Connection>[] = []
     const group = new ReplicaGroup<Connection>({
+      store: 'redis',
       primary,
       replicas,
       readFrom: this.#readFrom,

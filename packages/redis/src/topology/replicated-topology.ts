@@ -60,7 +60,13 @@ export class ReplicatedTopology implements Topology {
     if (consistency === 'session') {
       this.#tracker = new ReplicationTracker({ ...observed, tokenVersion, assumedLagMs })
     }
-    this.#group = new ReplicaGroup({ ...observed, primary, readFrom, tracker: this.#tracker })
+    this.#group = new ReplicaGroup({
+      ...observed,
+      store: 'redis',
+      primary,
+      readFrom,
+      tracker: this.#tracker,
+    })
     primary.onStateChange((connected) => connected && this.#onPrimaryConnected())
     this.#reconcile(source.fixed)
   }

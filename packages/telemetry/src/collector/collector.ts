@@ -11,6 +11,7 @@ import {
   type LoadCallEvent,
   type LockEvent,
   type NearEvent,
+  type ReplicaEvent,
   type RequestEvent,
   type TopologyEvent,
 } from '@stowage/core'
@@ -78,6 +79,8 @@ export class Collector {
   readonly requestDurations: Series<Histogram>
   readonly breakers: Series<Count>
   readonly topologyChanges: Series<Count>
+  readonly replicaLinks: Series<Count>
+  readonly replicaLags: Series<Count>
   readonly sessions: Series<Count>
   readonly sessionChanges: Series<Count>
   readonly httpResponses: Series<Count>
@@ -111,6 +114,8 @@ export class Collector {
     this.requestDurations = this.#times(['driver', 'operation'])
     this.breakers = this.#counts(['driver'])
     this.topologyChanges = this.#counts(['driver', 'change'])
+    this.replicaLinks = this.#counts(['driver', 'server'])
+    this.replicaLags = this.#counts(['driver', 'server'])
     this.sessions = this.#counts(['cache', 'event', 'reason'])
     this.sessionChanges = this.#counts(['cache', 'event'])
     this.httpResponses = this.#counts(['cache', 'outcome'])
@@ -184,9 +189,8 @@ export class Collector {
     on.add<BreakerEvent>('stowage:breaker', ({ store, state }) => {
       this.breakers.of(store).value = breakerStates[state]
     })
-    on.add<TopologyEvent>('stowage:topology', ({ store, change }) => {
-      this.topologyChanges.of(store, change).value++
-    })
+    on.add<TopologyEvent>('stowage:topology', (event) => this.#onTopology(event))
+    on.add<ReplicaEvent>('stowage:replica', (event) => this.#onReplica(event))
     for (const event of ['dropped', 'merged', 'late']) {
       const name = `stowage:session:${event}`
       on.add<{ cache: string; reason?: string }>(name, ({ cache, reason = '' }) => {
@@ -241,6 +245,19 @@ export class Collector {
   #onRequest({ store, operation, keyCount, durationMs }: RequestEvent): void {
     if (keyCount > 0) this.batchKeys.of(store).observe(keyCount)
     this.requestDurations.of(store, operation).observe(durationMs / 1_000)
+  }
+
+  #onTopology({ store, change, server }: TopologyEvent): void {
+    this.topologyChanges.of(store, change).value++
+    if (change !== 'removed') return
+    this.replicaLinks.delete(store, server)
+    this.replicaLags.delete(store, server)
+  }
+
+  #onReplica({ store, server, isLinked, lagBytes }: ReplicaEvent): void {
+    this.replicaLinks.of(store, server).value = isLinked ? 1 : 0
+    if (lagBytes === undefined) this.replicaLags.delete(store, server)
+    else this.replicaLags.of(store, server).value = lagBytes
   }
 
   #onError({ cache, store, error, operation }: ErrorEvent): void {

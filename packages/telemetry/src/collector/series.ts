@@ -25,6 +25,11 @@ export class Series<V> {
     return this.#add(this.#byLabels.size < this.#max ? labels : labels.map(() => otherLabel))
   }
 
+  /** Removes the value for these labels, which do not exist any more. */
+  delete(...labels: readonly string[]): void {
+    this.#byLabels.delete(labels.join('\0'))
+  }
+
   *[Symbol.iterator](): Generator<readonly [labels: Readonly<Record<string, string>>, value: V]> {
     for (const { labels, value } of this.#byLabels.values()) {
       const named = labels.map((label, index) => [this.labels[index] as string, label] as const)

@@ -47,6 +47,18 @@ export function familiesOf(collector: Collector): MetricFamily[] {
       'max',
     ),
     counts('topology_changes_total', 'Changes of servers and connections.', of.topologyChanges),
+    gauges(
+      'replica_linked',
+      'Whether a replica replies and is connected to its primary.',
+      of.replicaLinks,
+      'min',
+    ),
+    gauges(
+      'replica_lag_bytes',
+      'Bytes of the replication stream that a replica has not applied.',
+      of.replicaLags,
+      'max',
+    ),
     counts('sessions_total', 'Sessions created, and ended by a call.', of.sessionChanges),
     counts(
       'session_writes_total',
