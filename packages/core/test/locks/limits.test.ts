@@ -32,6 +32,23 @@ test('a bucket allows a burst, and restores units evenly', async () => {
   expect(await limiter.consume('key', 2)).toMatchObject({ allowed: true, remaining: 0 })
 })
 
+test('a bucket is not emptied by a clock of the backend that is behind, as after a failover', async () => {
+  const backend = referenceStore()
+  const start = 1_900_000_000_000
+  const limiterAt = (time: number) => {
+    const store = Object.assign(
+      wrapStore(backend, (_operation, call) => call()),
+      { time: async () => time },
+    )
+    const cache = new Cache(store, { clock: new ManualClock(time) })
+    return cache.rateLimit('x', { limit: 60, window, policy: 'bucket' })
+  }
+  expect(await limiterAt(start).consume('key', 20)).toMatchObject({ allowed: true, remaining: 40 })
+  // The 30 units of this time were not missing earlier.
+  const behind = limiterAt(start - 30_000)
+  expect(await behind.consume('key', 20)).toMatchObject({ allowed: true, remaining: 20 })
+})
+
 test('windows of different keys begin at different times', async () => {
   const { a } = twoProcesses()
   const limiter = a.rateLimit('x', { limit: 5, window })

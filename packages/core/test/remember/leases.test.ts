@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Cache, type ReadOptions } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'
 
@@ -18,6 +20,26 @@ describe('one load over all processes', () => {
     expect(await first).toBe('value')
     expect(await second).toBe('value')
     expect(loads).toBe(1)
+  })
+
+  test('a second process finds the value of the first, although its replica does not have it yet', async () => {
+    const { a, backend, clock } = twoProcesses()
+    // A strong read is one of the primary.
+    const lagging = wrapStore(backend, (operation, call, [, options]) => {
+      const isStrong = (options as ReadOptions | undefined)?.consistency === 'strong'
+      return operation === 'get' && !isStrong ? undefined : call()
+    })
+    const b = new Cache(lagging, { clock })
+    const loaded = gate<string>()
+    const first = a.remember('k', {}, () => loaded.opened)
+    await settle()
+    const second = b.remember('k', {}, () => 'loaded again')
+    await settle()
+    loaded.open('value')
+    await first
+    await settle()
+    await clock.advance(1_000)
+    expect(await second).toBe('value')
   })
 
   test('costs a read, an add and a compare-and-set', async () => {
