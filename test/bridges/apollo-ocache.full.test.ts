@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { ApolloServer } from '@apollo/server'
 import { apolloCache } from '@stowage/bridges/apollo'
 import { blobBackend } from '@stowage/bridges/ocache'
-import { Cache, CacheError, channels, type ErrorEvent } from '@stowage/core'
+import { Cache, CacheError, channels, type ErrorEvent, withBatching } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { createBlobStorage, defineCachedFunction, defineCachedHandler } from 'ocache'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -61,6 +61,13 @@ describe.each(backends)('Apollo and ocache on $name', (backend) => {
       expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes)
     }
   })
+})
+
+test('the reads of Apollo in one turn are one request', async () => {
+  const { store, calls } = recorded()
+  const cache = apolloCache(new Cache(withBatching(store)))
+  await Promise.all(['a', 'b', 'a'].map((key) => cache.get(key)))
+  expect(calls.map(([name, [keys]]) => [name, keys])).toEqual([['getMany', ['a', 'b']]])
 })
 
 test('Apollo: seconds, 0 is over, and null is the ttl of the cache', async () => {

@@ -79,6 +79,16 @@ test('a hit that is taken back after its window leaves no negative counter', asy
   expect(resetTime.getTime() - clock.now()).toBeLessThanOrEqual(1_000)
 })
 
+test('the windows of clients do not end at the same time', async () => {
+  const clock = new ManualClock()
+  const store = rateLimitStore(new Cache(memory({ clock }), { clock }), 'api')
+  store.init({ windowMs: hour })
+  const clients = Array.from({ length: 50 }, (_, index) => `10.0.0.${index}`)
+  const hits = await Promise.all(clients.map((client) => store.increment(client)))
+  const ends = new Set(hits.map(({ resetTime }) => resetTime.getTime()))
+  expect(ends.size).toBeGreaterThan(40)
+})
+
 test('limiters with other names count separately', async () => {
   const cache = new Cache(memory())
   const [login, api] = [rateLimitStore(cache, 'login'), rateLimitStore(cache, 'api')]

@@ -144,11 +144,13 @@ describe('an application of Nest', () => {
       return [user, response.headers.get('x-cache')]
     }
     const manager = app.get<CacheManager>(CACHE_MANAGER)
-    return { app, cache, get, manager, calls: () => calls }
+    return { app, cache, get, manager, stores, calls: () => calls }
   }
 
   test('caches responses, and does not close the cache when it is closed', async () => {
-    const { app, cache, get, manager, calls } = await start(CacheInterceptor)
+    const { app, cache, get, manager, stores, calls } = await start(CacheInterceptor)
+    // Nest puts a Keyv, and its codec, around what it does not know.
+    expect(manager.stores[0]).toBe(stores[0])
     expect([await get(), await get()]).toEqual([
       ['nobody', 'MISS'],
       ['nobody', 'HIT'],

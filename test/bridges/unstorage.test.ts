@@ -78,6 +78,16 @@ test('converts seconds, and gives items without a ttl that of the cache', async 
   expect(await storage.getItem('a')).toBeNull()
 })
 
+test('unstorage itself removes a query from a key, and reads a text of digits as a number', async () => {
+  const { store, calls } = recorded()
+  const storage = createStorage({ driver: unstorageDriver(new Cache(store)) })
+  await storage.setItem('page?user=ada', '456')
+  expect(await storage.getItem('page?user=grace')).toBe(456)
+  await storage.setItem(encodeURIComponent('page?user=ada'), 'page of ada')
+  expect(await storage.getItem(encodeURIComponent('page?user=grace'))).toBeNull()
+  expect(calls.map(([, [key]]) => key)).toContain('page')
+})
+
 test('a batch is one read', async () => {
   const { store, calls } = recorded()
   const storage = createStorage({ driver: unstorageDriver(new Cache(store)) })

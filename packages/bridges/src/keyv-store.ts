@@ -31,8 +31,8 @@ export abstract class Store extends EventEmitter {
     if (canListKeys(cache)) this.iterator = () => this.#iterate()
   }
 
-  async get<T>(key: string): Promise<T | undefined> {
-    return textOf(await this.scope.get(this.keyOf(key))) as T
+  get<T>(key: string): Promise<T | undefined> {
+    return this.scope.get(this.keyOf(key)).then(textOf) as Promise<T>
   }
 
   async getMany<T>(keys: string[]): Promise<(T | undefined)[]> {
@@ -40,7 +40,7 @@ export abstract class Store extends EventEmitter {
     return values.map((value) => textOf(value) as T)
   }
 
-  async has(key: string): Promise<boolean> {
+  has(key: string): Promise<boolean> {
     return this.scope.has(this.keyOf(key))
   }
 

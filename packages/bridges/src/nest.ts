@@ -9,7 +9,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { checkCache } from './support/check-cache.ts'
-import { orMiss } from './support/or-miss.ts'
+import { missOf, orMiss } from './support/or-miss.ts'
 import { setByTtl } from './support/set-by-ttl.ts'
 
 /** What is stored, so that `ttl()` and `refreshThreshold` know when a value expires. In epoch milliseconds. */
@@ -48,15 +48,18 @@ export class NestStore {
   }
 
   /** @param options with `raw`, resolves to the value and when it expires */
-  async get<T>(key: string, options?: Raw): Promise<T | undefined> {
-    const stored = await orMiss(this.#cache, key, () => this.#cache.get<Stored>(key))
-    return this.#valueOf<T>(stored, options)
+  get<T>(key: string, options?: Raw): Promise<T | undefined> {
+    // An asynchronous function would take an eighth of the time of a hit in memory.
+    const reading = this.#cache.get<Stored>(key)
+    const miss = (error: unknown) => missOf(this.#cache, key, error)
+    return reading.then<unknown, undefined>(resultOf(options), miss) as Promise<T | undefined>
   }
 
   async getMany<T>(keys: string[], options?: Raw): Promise<(T | undefined)[]> {
     const read = () => this.#cache.getMany<Stored>(keys)
     const stored = await orMiss(this.#cache, keys[0] ?? '', read)
-    return keys.map((_, index) => this.#valueOf<T>(stored?.[index], options))
+    const toResult = resultOf(options)
+    return keys.map((_, index) => toResult(stored?.[index]) as T)
   }
 
   async has(key: string): Promise<boolean> {
@@ -102,9 +105,17 @@ export class NestStore {
     if (ttl === undefined || !Number.isFinite(ttl)) return { value }
     return { value, expires: this.#cache.clock.now() + ttl }
   }
+}
 
-  #valueOf<T>(stored: Stored | undefined, options: Raw | undefined): T | undefined {
-    if (stored?.value === undefined) return undefined
-    return (options?.raw ? stored : stored.value) as T
-  }
+/** Returns what `get` returns of a stored value. */
+function resultOf(options: Raw | undefined): (stored: Stored | undefined) => unknown {
+  return options?.raw ? withExpiry : withoutExpiry
+}
+
+function withoutExpiry(stored: Stored | undefined): unknown {
+  return stored?.value
+}
+
+function withExpiry(stored: Stored | undefined): Stored | undefined {
+  return stored?.value === undefined ? undefined : stored
 }

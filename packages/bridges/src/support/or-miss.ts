@@ -10,10 +10,15 @@ export async function orMiss<T>(
   try {
     return await read()
   } catch (error) {
-    // The cache has published the failure. Without subscribers, an outage is a warning of the process.
-    if (!channels.error.hasSubscribers) {
-      publishError({ cache: cache.name, store: cache.driver, key }, error)
-    }
-    return undefined
+    return missOf(cache, key, error)
   }
+}
+
+/** Reports the failure of a read, which is a miss. */
+export function missOf(cache: Cache, key: string, error: unknown): undefined {
+  // The cache has published the failure. Without subscribers, an outage is a warning of the process.
+  if (!channels.error.hasSubscribers) {
+    publishError({ cache: cache.name, store: cache.driver, key }, error)
+  }
+  return undefined
 }
