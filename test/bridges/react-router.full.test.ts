@@ -1,14 +1,18 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
 import { type SessionStrategy, sessionStrategy } from '@stowage/bridges/react-router'
 import { Cache } from '@stowage/core'
 import { Sessions } from '@stowage/sessions'
-import { createSessionStorage, createStaticHandler } from 'react-router'
-import { expect, test } from 'vitest'
+import { createRequestHandler, createSessionStorage, type ServerBuild } from 'react-router'
+import { expect, onTestFinished, test } from 'vitest'
 import { recorded } from './backends.ts'
 import { Gate, respond, sessionTests } from './session-host.ts'
 
 type Store = SessionStrategy<Record<string, unknown>>
 
-/** A resource route, as the server of a React Router application runs it. */
+/** The server of an application of React Router with a resource route. */
 async function start(store: Store, gate: Gate, maxAge = 3_600) {
   const cookie = { name: '__session', secrets: ['a secret of a test'], maxAge }
   const { getSession, commitSession, destroySession } = createSessionStorage({ cookie, ...store })
@@ -27,11 +31,32 @@ async function start(store: Store, gate: Gate, maxAge = 3_600) {
     const setCookie = ended ?? (isChanged ? await commitSession(session) : '')
     return Response.json(body, { headers: setCookie ? { 'set-cookie': setCookie } : {} })
   }
-  const { queryRoute } = createStaticHandler([{ path: '*', loader }])
-  return async (path: string, cookies = ''): Promise<Response> => {
-    const request = new Request(`http://127.0.0.1${path}`, { headers: { cookie: cookies } })
-    return queryRoute(request).catch(() => new Response(null, { status: 500 }))
-  }
+  const handler = createRequestHandler({
+    ...build,
+    routes: { page: { ...page, module: { default: undefined, loader } } },
+  })
+  const server = createServer(getRequestListener((request) => handler(request)))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  return (path: string, cookies = ''): Promise<Response> =>
+    fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie: cookies } })
+}
+
+const page = { id: 'page', path: '*' }
+
+/** What the compiler of the framework writes for an application without pages. */
+const build: Omit<ServerBuild, 'routes'> = {
+  entry: { module: { default: () => new Response(), handleError: () => {} } },
+  assets: { entry: { imports: [], module: '' }, routes: {}, url: '', version: '' },
+  ...{ assetsBuildDirectory: '', publicPath: '/', future: {} as never },
+  ...{
+    ssr: true,
+    isSpaMode: false,
+    prerender: [],
+    routeDiscovery: { mode: 'initial', manifestPath: '' },
+  },
 }
 
 sessionTests<Store>({
