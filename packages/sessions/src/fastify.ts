@@ -69,6 +69,7 @@ export async function session(
  *
  * @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options
  * @example
+ * import { session, sessionLock } from '@stowage/sessions/fastify'
  * import fastify from 'fastify'
  *
  * const app = fastify()

@@ -62,9 +62,10 @@ export function session(
  *
  * @throws CacheError `ERR_CACHE_CONFIG` or TypeError for invalid options
  * @example
+ * import { type KoaSession, session, sessionLock } from '@stowage/sessions/koa'
  * import Koa from 'koa'
  *
- * const app = new Koa()
+ * const app = new Koa<Koa.DefaultState, KoaSession>()
  * app.use(session({ secret: sessionSecret(process.env), store: new Sessions({ cache }) }))
  * app.use(sessionLock({ wait: '10s' })).use((context) => {
  *   context.body = 'No other request of this session is handled meanwhile.'
