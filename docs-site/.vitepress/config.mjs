@@ -14,7 +14,7 @@ const processTerm = (term) => {
   return isCommon.test(word) ? null : word
 }
 
-/** Long names of packages and metrics break after `/` and `_` where a column is narrow. A copy of the text does not. */
+/** Long names of packages and metrics break after `/` and `_` on a phone. A copy of the text does not. */
 function breakLongNames(markdown) {
   const { code_inline: render } = markdown.renderer.rules
   markdown.renderer.rules.code_inline = (...args) =>
