@@ -128,7 +128,7 @@ export function stowageSession({ url }) {
   return withStore(new Sessions({ cache }), () => cache.close(), ownSession)
 }
 
-function withStore(store, close, create = session) {
+export function withStore(store, close, create = session) {
   const app = express()
   app.use(create({ secret: 'secret', resave: false, saveUninitialized: false, cookie, store }))
   return start(app, close)

@@ -66,6 +66,11 @@ export const groupTexts = {
     'Express with a session of 1 KB. `raw` reads and writes it by hand, without express-session.',
     'the session by hand',
   ],
+  'postgres-sessions': [
+    'Sessions in PostgreSQL',
+    'Express with a session of 1 KB in a logged table. `raw` is express-session with connect-pg-simple.',
+    'connect-pg-simple',
+  ],
   http: [
     'HTTP responses',
     'A response of 10 KB. `raw` is an Express route that sends a prepared Buffer, `raw-redis` one that gets it from Redis with ioredis.',
