@@ -148,7 +148,11 @@ interface Attempt {
 }
 
 /** The connection may not be used, for example because its server is not recent enough. */
-export class NotAllowedError extends Error {}
+export class NotAllowedError extends Error {
+  constructor() {
+    super('The server is not recent enough')
+  }
+}
 
 /** A connection that was taken from the pool, until it is returned, once. */
 class Checkout {
