@@ -65,8 +65,18 @@ const meanings: Readonly<Record<string, Meaning>> = {
   '08': { code: 'ERR_CACHE_UNAVAILABLE', reason: 'the connection was lost' },
 }
 
+/** The limit of PgBouncer. Its code is the one of a violation of the protocol. */
+const tooManyClients = /no more connections allowed/
+
 /** Texts of errors of the client, and of servers between it and the database. */
 const texts: readonly (readonly [RegExp, Meaning])[] = [
+  [
+    tooManyClients,
+    {
+      code: 'ERR_CACHE_UNAVAILABLE',
+      reason: 'PgBouncer has too many clients. Raise max_client_conn, or lower maxConnections',
+    },
+  ],
   [
     /unsupported startup parameter/,
     {
@@ -178,6 +188,7 @@ export function isReadOnly(error: unknown): boolean {
 /** Whether the server has not executed the statement, and may execute it a moment later. */
 export function isRetryable(error: unknown): boolean {
   const state = sqlState(error)
+  if (state === '08P01') return tooManyClients.test((error as Error).message)
   return state === '40001' || state === '40P01' || state === '53300'
 }
 

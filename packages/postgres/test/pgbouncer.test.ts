@@ -72,6 +72,21 @@ test('the error names the option that is missing', async () => {
   await expect(Promise.all(calls)).rejects.toMatchObject(config)
 })
 
+test('a call waits for a client of PgBouncer to leave, and names its limit', async () => {
+  const full = await startPgBouncer({ url: database.url, maxClients: 1 })
+  cleanups.push(() => full.stop())
+  const { url } = full
+  const other = new pg.Client(url)
+  await other.connect()
+  await expect(openStore({ ...pooled, url, timeout: '500ms' }).get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_UNAVAILABLE',
+    message: expect.stringContaining('max_client_conn'),
+  })
+  const waiting = openStore({ ...pooled, url, maxConnections: 1 }).set('k', 'v')
+  await other.end()
+  await waiting
+})
+
 test('in session mode, statements may be prepared, and messages of a bus arrive', async () => {
   const inSessions = await startPgBouncer({ url: database.url, poolMode: 'session', poolSize: 8 })
   cleanups.push(() => inSessions.stop())

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { PostgresPool } from './client.ts'
+import { destroyClient, type PostgresPool } from './client.ts'
 import { type Hosts, hostsOf, withoutTarget } from './hosts.ts'
 import { clientOf, connectToPrimary, verifyPrimary } from './primary-pool.ts'
 
@@ -71,7 +71,10 @@ export function createPool(settings: PoolSettings): OwnPool {
 /** Of several hosts, only the primary is used. */
 function hostOptions(settings: ConnectionSettings, hosts: Hosts): pg.PoolConfig {
   const Client = clientOf(hosts, (url) => clientConfig({ ...settings, url }))
-  return { Client, verify: (client, callback) => verifyPrimary(hosts, client, callback) }
+  return {
+    Client,
+    verify: (client, callback) => verifyPrimary(hosts, client, settings.timeoutMs, callback),
+  }
 }
 
 /** The part of a client of `pg` that listens to a channel: the types of `pg` are not installed with this package. */
@@ -129,10 +132,4 @@ function withoutOptions(url: string): string {
 
 function parameterOf(url: string, name: string): string | undefined {
   return URL.canParse(url) ? (new URL(url).searchParams.get(name) ?? undefined) : undefined
-}
-
-/** Closes the connection of a client, also to a server that does not reply. */
-export function destroyClient(client: object): void {
-  const { connection } = client as { connection?: { stream?: { destroy(): void } } }
-  connection?.stream?.destroy()
 }

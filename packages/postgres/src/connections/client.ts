@@ -44,3 +44,9 @@ export function queryConfig(
 export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
   return rows as Row[]
 }
+
+/** Closes the connection of a client, also to a server that does not reply. */
+export function destroyClient(client: object): void {
+  const { connection } = client as { connection?: { stream?: { destroy(): void } } }
+  connection?.stream?.destroy()
+}

@@ -1,6 +1,7 @@
+import { countdown } from '@stowage/core/driver'
 import pg from 'pg'
 import { NoPrimaryError } from '../postgres-errors.ts'
-import { type PostgresPool, queryConfig, rowsOf } from './client.ts'
+import { destroyClient, type PostgresPool, queryConfig, rowsOf } from './client.ts'
 import type { Hosts } from './hosts.ts'
 
 /** Whether the server is a standby; otherwise its timeline, which each promotion increases. */
@@ -37,10 +38,16 @@ export function clientOf(
 export function verifyPrimary(
   hosts: Hosts,
   client: pg.ClientBase,
+  timeoutMs: number,
   callback: (error?: Error) => void,
 ): void {
   const { url } = client as unknown as HostClient
+  // The query reports it. Without a listener, a connection that is lost now would end the process.
+  client.on('error', () => {})
+  // A connection whose server has frozen would otherwise remain in use.
+  const cancel = countdown(timeoutMs, () => destroyClient(client))
   client.query(queryConfig(role, [], undefined) as never, (error: Error | null, result) => {
+    cancel()
     const timeline = error ? null : rowsOf(result)[0]?.[0]
     if (typeof timeline === 'string' && hosts.confirm(url, Number(timeline))) return callback()
     hosts.leave(url)

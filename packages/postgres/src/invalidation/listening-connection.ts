@@ -1,8 +1,8 @@
 import { answerWithin, DeadlineError } from '@stowage/core/driver'
+import { destroyClient } from '../connections/client.ts'
 import {
   type ConnectionSettings,
   createClient,
-  destroyClient,
   type ListeningClient,
 } from '../connections/client-pool.ts'
 import { type Hosts, hostsOf } from '../connections/hosts.ts'

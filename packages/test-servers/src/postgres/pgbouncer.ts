@@ -18,6 +18,8 @@ export interface PgBouncerOptions {
   readonly poolMode?: 'session' | 'transaction'
   /** How many connections it opens to the database. @default 2 */
   readonly poolSize?: number
+  /** How many clients may connect. @default 1000 */
+  readonly maxClients?: number
 }
 
 /** Starts PgBouncer in front of a database, on a free loopback port. It is killed when this process exits. */
@@ -49,7 +51,7 @@ async function launch(port: number, options: PgBouncerOptions): Promise<PgBounce
 
 function settings(
   port: number,
-  { url, poolMode = 'transaction', poolSize = 2 }: PgBouncerOptions,
+  { url, poolMode = 'transaction', poolSize = 2, maxClients = 1_000 }: PgBouncerOptions,
 ): string {
   const { hostname, port: serverPort, username } = new URL(url)
   return `[databases]
@@ -61,5 +63,6 @@ unix_socket_dir =
 auth_type = any
 pool_mode = ${poolMode}
 default_pool_size = ${poolSize}
+max_client_conn = ${maxClients}
 `
 }

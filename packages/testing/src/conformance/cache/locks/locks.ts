@@ -78,18 +78,10 @@ export const locks: readonly ConformanceCase[] = group('locks', {
   },
 
   'run renews a lock': async (fixture) => {
-    const [a, b] = await newProcessCaches(fixture)
-    const name = fixture.newKey()
-    await a.lock(name, { ttl: renewedTtl }).run(async ({ signal }) => {
-      for (let rounds = 0; rounds < 2; rounds++) {
-        await sleep(renewedTtl / 2)
-        // Without a renewal, the lock would expire in the second round.
-        if (fixture.exact) await fixture.wait(fixture.roundedTtl(renewedTtl) - 1)
-        if (signal.aborted) return assert.ok(isSlow(fixture), 'a lock that is renewed is not lost')
-        assert.equal(await b.lock(name).isLocked(), true, 'a lock that is renewed does not expire')
-      }
-    })
-    assert.equal(await b.lock(name).acquire(), true, 'run releases the lock')
+    // A busy machine may stop a process, or its backend, for longer than the first ttl.
+    if (await isRenewed(fixture, renewedTtl)) return
+    const ttl = 10 * renewedTtl
+    assert.ok(isSlow(fixture) && (await isRenewed(fixture, ttl)), 'a renewed lock does not expire')
   },
 
   'run releases the lock if its work fails': async (fixture) => {
@@ -223,6 +215,23 @@ export const locks: readonly ConformanceCase[] = group('locks', {
 /** Deletes a reserved item, as an eviction does. */
 async function deleteReserved({ store }: Fixture, prefix: string, name: string): Promise<void> {
   assert.equal(await store.delete(`${prefix}~${name}`), true, `~${name} is an item`)
+}
+
+/** Whether `run` holds a lock for longer than its ttl. */
+async function isRenewed(fixture: Fixture, ttl: number): Promise<boolean> {
+  const [a, b] = await newProcessCaches(fixture)
+  const name = fixture.newKey()
+  const isHeld = await a.lock(name, { ttl }).run(async ({ signal }) => {
+    for (let rounds = 0; rounds < 2; rounds++) {
+      await sleep(ttl / 2)
+      // Without a renewal, the lock would expire in the second round.
+      if (fixture.exact) await fixture.wait(fixture.roundedTtl(ttl) - 1)
+      if (signal.aborted || !(await b.lock(name).isLocked())) return false
+    }
+    return true
+  })
+  if (isHeld) assert.equal(await b.lock(name).acquire(), true, 'run releases the lock')
+  return isHeld
 }
 
 /** Whether timers may be so late that a lock with a short ttl is lost. */
