@@ -70,7 +70,7 @@ const folders = {
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
     eviction: ['channels'],
-    replication: ['diagnostics', 'store'],
+    replication: ['channels', 'diagnostics', 'store'],
     near: [
       'bus',
       'calls',

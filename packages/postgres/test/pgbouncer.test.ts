@@ -9,7 +9,7 @@ import {
   startPgBouncer,
 } from '@stowage/test-servers'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { conformTable } from './conform-table.ts'
 
 const pooled = { transactionPooling: true, timeout: '20s' } as const
@@ -76,8 +76,15 @@ test('a call waits for a client of PgBouncer to leave, and names its limit', asy
   const full = await startPgBouncer({ url: database.url, maxClients: 1 })
   cleanups.push(() => full.stop())
   const { url } = full
-  const other = new pg.Client(url)
-  await other.connect()
+  // The connection that has shown that it runs ends a moment later.
+  const other = await vi.waitFor(
+    async () => {
+      const client = new pg.Client(url)
+      await client.connect()
+      return client
+    },
+    { timeout: 20_000 },
+  )
   await expect(openStore({ ...pooled, url, timeout: '500ms' }).get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringContaining('max_client_conn'),
