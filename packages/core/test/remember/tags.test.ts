@@ -2,7 +2,7 @@ import { Cache, type ReadOptions } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'
 
 const shared = () => {
@@ -157,6 +157,40 @@ test('a late tag is safe if the time of the backend is known to a second only', 
   loaded.open('old')
   expect(await call).toBe('old')
   expect(await behind.get('k')).toBeUndefined()
+})
+
+test('a late tag is safe if the time of the backend reaches the process that invalidates it late', async () => {
+  const clock = new ManualClock()
+  vi.spyOn(performance, 'now').mockImplementation(() => clock.now())
+  const backend = referenceStore({ clock })
+  const reply = gate()
+  const slow = async () => {
+    const time = clock.now()
+    await reply.opened
+    return time
+  }
+  const processWith = (time: () => Promise<number>) =>
+    new Cache(
+      Object.assign(
+        wrapStore(backend, (_, call) => call()),
+        { time },
+      ),
+      { clock },
+    )
+  const [a, b] = [processWith(async () => clock.now()), processWith(slow)]
+  const invalidating = b.invalidateTags('t')
+  await settle()
+  await clock.advance(200)
+  const loaded = gate<string>()
+  const call = a.remember('k', { tags: () => ['t'], lease: '1h' }, () => loaded.opened)
+  await settle()
+  await clock.advance(200)
+  reply.open()
+  await invalidating
+  loaded.open('old')
+  expect(await call).toBe('old')
+  vi.restoreAllMocks()
+  expect(await a.get('k')).toBeUndefined()
 })
 
 test('get finds a tagged value although a copy returns an older version of its tag', async () => {

@@ -15,6 +15,8 @@ import {
 
 /** How long the marks of a process that stops stand, in milliseconds. The process renews them each third of that time. */
 const shortMs = 60
+/** Values are stored after it by the time of a backend that tells it to two seconds only. */
+const maxLoads = 60
 const windows = { ttl: '1h', staleWhileRevalidate: '1h', staleIfError: '1h' } as const
 
 /** A change that does not end by itself. */
@@ -204,8 +206,12 @@ export const changes: readonly ConformanceCase[] = group('changes', {
       stop()
       await fixture.store.get(key, strong)
       await fixture.assertExpires(key, shortMs, isOld ? 'a mark over a value' : 'a mark')
-      if (!fixture.exact) await fixture.waitUntilMissing(`~tag:${tag}`, 'the mark of a tag')
-      await b.remember(key, { tags: [tag] }, () => 'new')
+      // That of a tag stands for at most twice as long. A process may not know the time of the backend exactly.
+      await fixture.wait(fixture.roundedTtl(shortMs))
+      for (let loads = 0; loads < maxLoads && (await b.get(key, strong)) !== 'new'; loads++) {
+        await b.remember(key, { ...patience, tags: [tag] }, () => 'new')
+        if (!fixture.exact) await fixture.wait(shortMs)
+      }
       assert.equal(await b.get(key, strong), 'new', 'then values are stored')
       await change.end()
       resume()
