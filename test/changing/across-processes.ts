@@ -34,22 +34,30 @@ process.once('exit', () => {
 
 type Mode = 'changing' | 'after commit'
 
+interface Settings {
+  /** Further options of the driver. */
+  readonly options?: object
+  /**
+   * Whether the workload is also run with an invalidation after the commit, which proves that the test notices outdated
+   * reads.
+   */
+  readonly isCompared?: boolean
+}
+
 /**
  * Tests `changing` in several processes that share a backend, and that are killed, are stopped and lose their connections while
  * they change rows.
- *
- * @param options `isCompared`: whether the workload is also run with an invalidation after the commit, which proves that the
- * test notices outdated reads
  */
 export function changesAcrossProcesses(
   name: string,
-  { isCompared = false }: { readonly isCompared?: boolean } = {},
+  { options = {}, isCompared = false }: Settings = {},
 ): void {
   let backend: Backend
   let database: PostgresServer
   beforeAll(async () => {
     database = await startPostgres({ settings: { max_connections: '120' } })
-    backend = await (backends[name] as () => Promise<Backend>)()
+    const started = await (backends[name] as () => Promise<Backend>)()
+    backend = { ...started, options: { ...started.options, ...options } }
   })
   afterAll(async () => {
     await backend?.stop()
