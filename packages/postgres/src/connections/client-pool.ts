@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { destroyClient, type PostgresPool } from './client.ts'
+import { destroyClient, type PostgresPool, type PostgresPoolClient } from './client.ts'
 import { type Hosts, hostsOf, withoutTarget } from './hosts.ts'
 import { clientOf, connectToPrimary, verifyPrimary } from './primary-pool.ts'
 
@@ -60,7 +60,9 @@ export function createPool(settings: PoolSettings): OwnPool {
   })
   return {
     connect:
-      hosts === undefined ? (callback) => pool.connect(callback) : connectToPrimary(pool, hosts),
+      hosts === undefined
+        ? (callback) => pool.connect(callback)
+        : connectToPrimary(pool as PostgresPool, hosts),
     end: () => pool.end(),
     destroy: () => {
       for (const client of clients) destroyClient(client)
@@ -72,8 +74,9 @@ export function createPool(settings: PoolSettings): OwnPool {
 function hostOptions(settings: ConnectionSettings, hosts: Hosts): pg.PoolConfig {
   const Client = clientOf(hosts, (url) => clientConfig({ ...settings, url }))
   return {
-    Client,
-    verify: (client, callback) => verifyPrimary(hosts, client, settings.timeoutMs, callback),
+    Client: Client as NonNullable<pg.PoolConfig['Client']>,
+    verify: (client, callback) =>
+      verifyPrimary(hosts, client as PostgresPoolClient, settings.timeoutMs, callback),
   }
 }
 

@@ -1,7 +1,13 @@
 import { countdown } from '@stowage/core/driver'
 import pg from 'pg'
 import { NoPrimaryError } from '../postgres-errors.ts'
-import { destroyClient, type PostgresPool, queryConfig, rowsOf } from './client.ts'
+import {
+  destroyClient,
+  type PostgresPool,
+  type PostgresPoolClient,
+  queryConfig,
+  rowsOf,
+} from './client.ts'
 import type { Hosts } from './hosts.ts'
 
 /** Whether the server is a standby; otherwise its timeline, which each promotion increases. */
@@ -9,7 +15,7 @@ const role = `SELECT CASE WHEN NOT pg_is_in_recovery()
   THEN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END`
 
 /** The client connected to one of several hosts. */
-interface HostClient extends pg.Client {
+interface HostClient {
   readonly url: string
 }
 
@@ -19,8 +25,8 @@ interface HostClient extends pg.Client {
  */
 export function clientOf(
   hosts: Hosts,
-  toConfig: (url: string) => pg.ClientConfig,
-): NonNullable<pg.PoolConfig['Client']> {
+  toConfig: (url: string) => { readonly connectionTimeoutMillis?: number | undefined },
+): new () => object {
   return class extends pg.Client implements HostClient {
     readonly url: string
 
@@ -28,7 +34,8 @@ export function clientOf(
       const url = hosts.current
       const config = toConfig(url)
       const { connectionTimeoutMillis = 0 } = config
-      super({ ...config, connectionTimeoutMillis: connectionTimeoutMillis / hosts.urls.length })
+      const ownShare = connectionTimeoutMillis / hosts.urls.length
+      super({ ...config, connectionTimeoutMillis: ownShare } as pg.ClientConfig)
       this.url = url
     }
   }
@@ -37,7 +44,7 @@ export function clientOf(
 /** Calls `callback` without an error if the client is connected to the newest primary. */
 export function verifyPrimary(
   hosts: Hosts,
-  client: pg.ClientBase,
+  client: Pick<PostgresPoolClient, 'on' | 'query'>,
   timeoutMs: number,
   callback: (error?: Error) => void,
 ): void {
@@ -46,7 +53,7 @@ export function verifyPrimary(
   client.on('error', () => {})
   // A connection whose server has frozen would otherwise remain in use.
   const cancel = countdown(timeoutMs, () => destroyClient(client))
-  client.query(queryConfig(role, [], undefined) as never, (error: Error | null, result) => {
+  client.query(queryConfig(role, [], undefined), (error, result) => {
     cancel()
     const timeline = error ? null : rowsOf(result)[0]?.[0]
     if (typeof timeline === 'string' && hosts.confirm(url, Number(timeline))) return callback()
@@ -56,7 +63,7 @@ export function verifyPrimary(
 }
 
 /** Tries each host once. Connections to a former primary are closed. */
-export function connectToPrimary(pool: pg.Pool, hosts: Hosts): PostgresPool['connect'] {
+export function connectToPrimary(pool: PostgresPool, hosts: Hosts): PostgresPool['connect'] {
   return (callback) => {
     let failure: Error | undefined
     const attempt = (left: number) => {
