@@ -26,7 +26,7 @@ export interface LoadScope {
   readonly hitForMiss: HitForMiss
   readonly leaseHolders: LeaseHolders
   readonly root: Pick<CacheRoot, 'store' | 'time' | 'clockUncertainty'> & {
-    readonly tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>
+    readonly tags: Pick<TagVersions, 'read' | 'create'>
   }
   readonly clock: Clock
   readonly keyspace: Keyspace

@@ -126,11 +126,11 @@ async function versionsOf<T>(
     root.tags.read(late, strongRead),
     root.time.read().then((time) => time - performance.now()),
   ])
-  if (isChanging(existing, late)) return undefined
+  const current = await root.tags.create(existing)
+  if (isChanging(current, late)) return undefined
   const loadBegan = now + startedAt
   const { clockUncertainty } = root
-  for (const [tag, version] of await root.tags.createLate(existing)) {
-    // Created by another process since it was read a moment ago, perhaps in order to invalidate.
+  for (const [tag, version] of current) {
     if (version === undefined) return undefined
     if (invalidatedAt(version) >= loadBegan - clockUncertainty) return undefined
     result.set(tag, version)

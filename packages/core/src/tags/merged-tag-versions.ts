@@ -4,14 +4,12 @@ import type { TagVersion } from './tag-version.ts'
 import type { TagVersions, Versions } from './tag-versions.ts'
 
 /** The versions of tags for the loads of many keys: what they need in one turn is read and created once per tag. */
-export class MergedTagVersions implements Pick<TagVersions, 'read' | 'create' | 'createLate'> {
-  readonly #tags: Pick<TagVersions, 'createLate'>
+export class MergedTagVersions implements Pick<TagVersions, 'read' | 'create'> {
   readonly #reads: TickBatch<TagVersion | undefined>
   readonly #creations: TickBatch<TagVersion | undefined>
 
   /** @param options those of every read */
-  constructor(tags: Pick<TagVersions, 'read' | 'create' | 'createLate'>, options: ReadOptions) {
-    this.#tags = tags
+  constructor(tags: Pick<TagVersions, 'read' | 'create'>, options: ReadOptions) {
     this.#reads = new TickBatch(async (names) => {
       const versions = await tags.read(names, options)
       return names.map((name) => fulfilled(versions.get(name)))
@@ -26,10 +24,6 @@ export class MergedTagVersions implements Pick<TagVersions, 'read' | 'create' | 
     return new Map(
       await Promise.all(tags.map(async (tag) => [tag, await this.#reads.get(tag)] as const)),
     )
-  }
-
-  createLate(versions: Versions): Promise<Versions> {
-    return this.#tags.createLate(versions)
   }
 
   async create(versions: Versions): Promise<Versions> {

@@ -101,16 +101,6 @@ export class TagVersions {
     return new Map(await Promise.all(complete))
   }
 
-  /** Creates the versions that are missing. Returns none for a tag whose version was created meanwhile by another process. */
-  async createLate(versions: Versions): Promise<Versions> {
-    const complete = Array.from(versions, async ([tag, version]) => {
-      if (version === undefined) return [tag, await this.#createLateOne(tag)] as const
-      this.#keepAlive(tag, version)
-      return [tag, version] as const
-    })
-    return new Map(await Promise.all(complete))
-  }
-
   /** The storage key of the version of a tag. */
   keyOf(tag: string): string {
     return this.#keys.toStorageKey(tag)
@@ -151,14 +141,6 @@ export class TagVersions {
       if (existing !== undefined) return existing
     }
     return undefined // The key contains a foreign value. Entries with this tag are misses.
-  }
-
-  async #createLateOne(tag: string): Promise<TagVersion | undefined> {
-    const created = await this.#add(tag, 0)
-    if (created !== undefined) return created
-    const key = this.#keys.toStorageKey(tag)
-    const item = await this.#store.get(key, strongRead)
-    return this.#parse(item) === undefined ? this.#endMark(key, item) : undefined
   }
 
   /** Replaces the mark of a change that has ended, because its process has died, by a version. Returns it. */

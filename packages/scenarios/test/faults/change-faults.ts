@@ -99,7 +99,7 @@ export const changeFaults: readonly PlantedFault[] = [
     name: 'a value is stored whose late tag is changing',
     scenario: changing,
     changes: [
-      ['index.js', 'if (isChanging(existing, late)) return void 0;', ''],
+      ['index.js', 'if (isChanging(current, late)) return void 0;', ''],
       ['index.js', 'version === "~.~" ? "" : version', 'version'],
     ],
   },

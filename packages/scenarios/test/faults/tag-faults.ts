@@ -27,7 +27,11 @@ export const tagFaults: readonly PlantedFault[] = [
     scenario: tags,
     firstSeed: 2750,
     changes: [
-      ['index.js', 'await root.tags.createLate(existing)', 'await root.tags.create(existing)'],
+      [
+        'index.js',
+        'if (invalidatedAt(version) >= loadBegan',
+        'if (existing.get(tag) !== void 0 && invalidatedAt(version) >= loadBegan',
+      ],
     ],
   },
   {
