@@ -50,6 +50,8 @@ export class SharedMark {
   /** The mark that was written last, as an item. */
   #item: unknown
   #heldSince: Moment | undefined
+  /** How long the mark is stored since then: a longer change may have begun, whose write has not ended. */
+  #heldMs = 0
   /** Whether no other change, of any process, has overlapped with the first one. */
   #isExclusive = true
   #timer: NodeJS.Timeout | undefined
@@ -70,7 +72,7 @@ export class SharedMark {
 
   /** Whether the mark certainly stands for at least `ms` milliseconds more, unless the backend has lost it. */
   isSafeFor(ms: number): boolean {
-    return this.#heldSince?.isWithin(this.#ms * safeShare - ms) === true
+    return this.#heldSince?.isWithin(this.#heldMs * safeShare - ms) === true
   }
 
   /** Begins a change. Resolves when the mark has been written, or extended, after this call. */
@@ -175,7 +177,8 @@ export class SharedMark {
   async #replace(seen: unknown, now: number, sentAt: Moment): Promise<boolean> {
     const { store, key, onWrite, ttlOf } = this.#marked
     const others = this.#others(seen, now)
-    const mark = changeMark([...others, holderAt(this.#id, this.#ms, now)], seen)
+    const ms = this.#ms
+    const mark = changeMark([...others, holderAt(this.#id, ms, now)], seen)
     const item = toMarkItem(store, mark)
     onWrite()
     if (!(await replaceSeen(store, key, seen, item, ttlOf(mark)))) return false
@@ -183,6 +186,7 @@ export class SharedMark {
     if (others.length > 0 || isLost) this.#isExclusive = false
     this.#item = item
     this.#heldSince = sentAt
+    this.#heldMs = ms
     return true
   }
 

@@ -1,4 +1,5 @@
-import { Cache, nullStore } from '@stowage/core'
+import { Cache, type Change, nullStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { gate, settle, twoProcesses } from '../remember/two-processes.ts'
@@ -233,6 +234,27 @@ describe('overlapping changes of one name', () => {
     await b.remember('k', { tags: ['t'] }, load)
     expect(await b.get('k')).toBe('loaded')
   })
+})
+
+test('a longer change of the process does not hold the mark of a shorter one before it is written', async () => {
+  const { clock, backend } = twoProcesses()
+  let isFrozen = false
+  const store = wrapStore(backend, (_, call) => (isFrozen ? new Promise(() => {}) : call()))
+  const cache = new Cache(store, { clock })
+  vi.useFakeTimers({ toFake: ['setInterval'] }) // No renewal.
+  let shorter: Change | undefined
+  void cache.changing({ keys: ['k'], for: '10s' }, (change) => {
+    shorter = change
+    return new Promise(() => {})
+  })
+  await settle()
+  isFrozen = true
+  void cache.changing({ keys: ['k'], for: '60s' }, () => {})
+  await settle()
+  vi.useRealTimers()
+  expect(() => shorter?.assertHeld()).not.toThrow()
+  await clock.advance(11_000)
+  expect(() => shorter?.assertHeld()).toThrow('a mark could not be renewed in time')
 })
 
 describe('a process that ends during its change', () => {

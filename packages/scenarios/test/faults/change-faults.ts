@@ -48,8 +48,8 @@ export const changeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'changeMark([...others, holderAt(this.#id, this.#ms, now)], seen)',
-        'changeMark([holderAt(this.#id, this.#ms, now)], seen)',
+        'changeMark([...others, holderAt(this.#id, ms, now)], seen)',
+        'changeMark([holderAt(this.#id, ms, now)], seen)',
       ],
     ],
   },
