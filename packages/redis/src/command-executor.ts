@@ -274,11 +274,17 @@ export class CommandExecutor {
 
 /** Sends the command, and publishes the request. */
 function traced<T>(connection: Connection, call: Call<T>, client: CommandClient): Promise<T> {
-  const { operation, keys, command, failed = [] } = call
-  const request = { store: 'redis', operation, keyCount: keys.length, attempt: failed.length + 1 }
-  const { address: server } = connection
-  const isInstrumented = !isUntraced(connection.client)
-  return traceRequest({ ...request, server, isInstrumented }, () => command(client))
+  const { operation, keys, failed } = call
+  const request = {
+    store: 'redis',
+    operation,
+    command: undefined,
+    keyCount: keys.length,
+    attempt: (failed?.length ?? 0) + 1,
+    server: connection.address,
+    isInstrumented: !isUntraced(connection.client),
+  }
+  return traceRequest(request, () => call.command(client))
 }
 
 function failedConnections(call: Call<unknown>, connection: Connection): Connection[] {

@@ -22,6 +22,17 @@ export function traceRequest<T>(
   >,
   send: () => Promise<T>,
 ): Promise<T> {
-  const event: RequestEvent = { ...request, callers: currentCallers(), durationMs: 0 }
+  const { store, operation, command, keyCount, attempt, server, isInstrumented } = request
+  const event: RequestEvent = {
+    store,
+    operation,
+    command,
+    keyCount,
+    attempt,
+    server,
+    isInstrumented,
+    callers: currentCallers(),
+    durationMs: 0,
+  }
   return trace(tracing.store, event, send) as Promise<Awaited<T>>
 }
