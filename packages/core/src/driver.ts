@@ -67,6 +67,7 @@ export {
 } from './store.ts'
 export { parseDuration, resolveTtl } from './time/duration.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
+export { type CallerContext, carryCallers } from './tracing/callers.ts'
 export { areRequestsTraced, traceRequest } from './tracing/traced-request.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
 export { type UnencodableOptions, unencodable } from './values/codecs/unencodable.ts'

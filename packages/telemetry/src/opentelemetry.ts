@@ -2,9 +2,10 @@
 
 import { metrics, trace } from '@opentelemetry/api'
 import type { CallEvent, LoadCallEvent, RequestEvent } from '@stowage/core'
-import { checkOptionNames } from '@stowage/core/driver'
+import { carryCallers, checkOptionNames } from '@stowage/core/driver'
 import { Subscriptions } from './collector/subscriptions.ts'
 import { attributes, callSpans, durations } from './spans/attributes.ts'
+import { callersInContext } from './spans/callers-in-context.ts'
 import type { OpenTelemetryOptions } from './spans/span-options.ts'
 import { Spans } from './spans/spans.ts'
 
@@ -32,7 +33,11 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): () => void {
   const on = new Subscriptions()
   subscribeSpans(on, new Spans(tracerProvider.getTracer(scope), keys))
   subscribeDurations(on, meterProvider.getMeter(scope))
-  return () => on.end()
+  const stopCarrying = carryCallers(callersInContext)
+  return () => {
+    stopCarrying()
+    on.end()
+  }
 }
 
 function subscribeSpans(on: Subscriptions, spans: Spans): void {

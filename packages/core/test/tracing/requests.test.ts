@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Cache, type CacheStore, type CallEvent, tracing, withBatching } from '@stowage/core'
-import { areRequestsTraced, traceRequest, wrapStore } from '@stowage/core/driver'
+import { areRequestsTraced, carryCallers, traceRequest, wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
 import { tracedDuring } from './published.ts'
@@ -48,6 +49,27 @@ test('a request of one call names that one', async () => {
     ['getMany', ['get a', 'get b']],
     ['increment', ['increment a']],
   ])
+})
+
+test('callers are carried in the context of a tracer', async () => {
+  const storage = new AsyncLocalStorage<readonly CallEvent[]>()
+  const stop = carryCallers({
+    current: () => storage.getStore(),
+    run: (callers, work) => storage.run(callers, work),
+  })
+  const carried: string[] = []
+  const store = wrapStore(remoteStore(), (_operation, call) => {
+    carried.push((storage.getStore() ?? []).map(({ keys }) => keys.join()).join())
+    return call()
+  })
+  const cache = new Cache(store)
+  const read = () => callersDuring(() => Promise.all([cache.get('a'), cache.get('b')]))
+  const named = [['getMany', ['get a', 'get b']]]
+  expect(await read()).toEqual(named)
+  stop()
+  stop()
+  expect(await read()).toEqual(named)
+  expect(carried).toEqual(['a', 'b', '', ''])
 })
 
 test('the read of tags names every call that needs them', async () => {

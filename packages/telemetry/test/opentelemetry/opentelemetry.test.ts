@@ -21,6 +21,8 @@ interface Exported {
   readonly metrics: readonly {
     readonly descriptor: { readonly name: string; readonly unit: string }
   }[]
+  /** How many instances of AsyncLocalStorage the reads have used. Each takes time in every promise. */
+  readonly storagesOfReads: number
   readonly text: string
 }
 
@@ -92,6 +94,7 @@ const clientSpans = ({ spans }: Exported) => spans.filter(({ kind }) => kind ===
 describe.each(['memory', 'redis', 'memcached', 'dynamodb'])('%s', (driver) => {
   test('each call, load and failure has a span, and no key or value is exported', async () => {
     const exported = await run(driver, driver === 'memory' ? 'alone' : 'instrumented')
+    expect(exported.storagesOfReads).toBe(1)
     for (const call of callsOfRequests(exported)) {
       expect(call.attributes).toMatchObject({
         'stowage.cache': 'pages',

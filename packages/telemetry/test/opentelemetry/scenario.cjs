@@ -14,6 +14,15 @@ const {
   PeriodicExportingMetricReader,
 } = require('@opentelemetry/sdk-metrics')
 
+const { AsyncLocalStorage } = require('node:async_hooks')
+
+const storages = new Set()
+const { run } = AsyncLocalStorage.prototype
+AsyncLocalStorage.prototype.run = function (...args) {
+  storages.add(this)
+  return run.apply(this, args)
+}
+
 const [driver, address, mode, variant] = process.argv.slice(2)
 
 const exporter = new InMemorySpanExporter()
@@ -77,6 +86,7 @@ async function main() {
       request(`request ${name}`, () => cache.get(`planted-secret-${name}`)),
     ),
   ])
+  const storagesOfReads = storages.size
   await request('loads', () =>
     cache.remember('planted-secret-loaded', {}, () =>
       request('query', async () => 'planted-secret-value'),
@@ -112,7 +122,7 @@ async function main() {
   const metrics = metricExporter
     .getMetrics()
     .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
-  process.stdout.write(JSON.stringify({ spans, metrics }))
+  process.stdout.write(JSON.stringify({ spans, metrics, storagesOfReads }))
 }
 
 main().catch((error) => {
