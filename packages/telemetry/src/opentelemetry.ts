@@ -1,6 +1,6 @@
 /** `@stowage/telemetry/opentelemetry`: spans and metrics by the API of OpenTelemetry. */
 
-import { metrics, trace } from '@opentelemetry/api'
+import { type Attributes, metrics, trace } from '@opentelemetry/api'
 import type { CallEvent, LoadCallEvent, RequestEvent } from '@stowage/core'
 import { carryCallers, checkOptionNames } from '@stowage/core/driver'
 import { Subscriptions } from './collector/subscriptions.ts'
@@ -53,15 +53,10 @@ function subscribeDurations(on: Subscriptions, meter: ReturnType<typeof metrics.
   const unit = { unit: 's' }
   const calls = meter.createHistogram(durations.operation, unit)
   const loads = meter.createHistogram(durations.load, unit)
+  const attributesOf = metricAttributes()
   on.add<CallEvent>('tracing:stowage:cache:asyncEnd', (call) => {
-    const { cache, store, operation, outcome = 'done', durationMs } = call
-    if (callSpans[operation] === undefined) return
-    calls.record(durationMs / 1_000, {
-      [attributes.cache]: cache,
-      [attributes.driver]: store,
-      [attributes.operation]: operation,
-      [attributes.outcome]: outcome,
-    })
+    if (callSpans[call.operation] !== undefined)
+      calls.record(call.durationMs / 1_000, attributesOf(call))
   })
   on.add<LoadCallEvent>('tracing:stowage:load:asyncEnd', ({ cache, store, durationMs, error }) => {
     loads.record(durationMs / 1_000, {
@@ -70,4 +65,25 @@ function subscribeDurations(on: Subscriptions, meter: ReturnType<typeof metrics.
       [attributes.outcome]: error === undefined ? 'ok' : 'error',
     })
   })
+}
+
+/** Returns a function that returns the attributes of a call: the same object as for the call before if they are equal. */
+function metricAttributes(): (call: CallEvent) => Attributes {
+  let last: Attributes = {}
+  return ({ cache, store, operation, outcome = 'done' }) => {
+    const isEqual =
+      last[attributes.operation] === operation &&
+      last[attributes.outcome] === outcome &&
+      last[attributes.cache] === cache &&
+      last[attributes.driver] === store
+    if (!isEqual) {
+      last = {
+        [attributes.cache]: cache,
+        [attributes.driver]: store,
+        [attributes.operation]: operation,
+        [attributes.outcome]: outcome,
+      }
+    }
+    return last
+  }
 }

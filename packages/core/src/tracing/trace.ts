@@ -39,8 +39,12 @@ export function begin<E extends TracedEvent, Own extends E, T>(
   run: (event: Own) => T,
 ): T {
   if (!start.hasSubscribers) return run(event)
-  const work = () => run(event)
-  return start.runStores(event, () => (event.run === undefined ? work() : event.run(work)))
+  return start.runStores(event, runWithin<Own, T>, undefined, event, run)
+}
+
+/** Runs an operation in what a subscriber to its beginning has set. */
+function runWithin<E extends TracedEvent, T>(event: E, run: (event: E) => T): T {
+  return event.run === undefined ? run(event) : event.run(() => run(event))
 }
 
 /** Publishes that an operation has settled. */
