@@ -268,11 +268,11 @@ const folders = {
   sessions: {
     data: [],
     keys: [],
-    users: ['data', 'writing'],
-    reading: ['data', 'keys', 'session-options', 'users', 'writing'],
-    writing: ['channels', 'data', 'users'],
-    http: ['channels', 'data', 'keys', 'sessions'],
-    configuration: ['http', 'session-options', 'sessions'],
+    users: ['data'],
+    reading: ['data', 'keys', 'session-context', 'users'],
+    writing: ['channels', 'data', 'reading', 'session-context', 'users'],
+    http: ['channels', 'data', 'keys', 'sessions', 'warn-once'],
+    configuration: ['http', 'session-options', 'sessions', 'warn-once'],
   },
   'http-cache': {
     headers: [],

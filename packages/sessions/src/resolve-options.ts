@@ -6,11 +6,12 @@ import {
   consistencies,
   warnOfShortTtl,
 } from '@stowage/core/driver'
+import { Lifetime } from './data/lifetime.ts'
+import type { SessionContext } from './session-context.ts'
 import type { OldSessions, SessionsOptions } from './session-options.ts'
 import { AnonymousSessions } from './users/anonymous-sessions.ts'
 import { SessionUsers } from './users/session-users.ts'
 import { checkIndexSecret, UserIndex } from './users/user-index.ts'
-import { Lifetime } from './writing/lifetime.ts'
 
 const defaultMaxBytes = 65_536
 const defaultMaxPerUser = 100
@@ -31,21 +32,8 @@ const optionNames = {
   rotation: true,
 } as const
 
-/** The options of sessions, checked, and what is made from them. */
-export interface ResolvedOptions {
-  readonly lifetime: Lifetime
-  /** `undefined` if sessions have no users. */
-  readonly users: SessionUsers | undefined
-  /** `undefined` if they are not bounded. */
-  readonly anonymous: AnonymousSessions | undefined
-  readonly maxBytes: number
-  readonly concurrency: 'merge' | 'lastWrite' | 'reject'
-  readonly consistency: NonNullable<SessionsOptions['consistency']>
-  readonly rotates: boolean
-}
-
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
-export function resolveOptions<T extends object>(options: SessionsOptions<T>): ResolvedOptions {
+export function resolveOptions<T extends object>(options: SessionsOptions<T>): SessionContext {
   checkCache(options?.cache)
   checkOptionNames('Sessions', options, optionNames, "new Sessions({ cache, idleTimeout: '1d' })")
   const { cache, maxBytes = defaultMaxBytes, concurrency = 'merge' } = options
@@ -61,7 +49,7 @@ export function resolveOptions<T extends object>(options: SessionsOptions<T>): R
     )
   }
   return {
-    ...{ maxBytes, concurrency, consistency, rotates: rotation },
+    ...{ cache, maxBytes, concurrency, consistency, rotates: rotation, migrateFrom },
     lifetime: lifetimeFrom(options),
     users: usersFrom(options),
     anonymous: anonymousFrom(options),

@@ -1,31 +1,23 @@
-import { type Cache, CacheError } from '@stowage/core'
+import { CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { publishSession } from './channels.ts'
 import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
 import { isSessionKey, keyOf } from './keys/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
-import type { AnonymousSessions } from './users/anonymous-sessions.ts'
+import type { SessionContext } from './session-context.ts'
 import type { SeenSession } from './users/seen-session.ts'
-import type { SessionUsers } from './users/session-users.ts'
 import { firstKeyOf, type UserIndex } from './users/user-index.ts'
 
 const keysPerCall = 1_000
 
-export interface RemoverContext {
-  readonly cache: Cache
-  readonly reader: SessionReader
-  readonly users: SessionUsers | undefined
-  readonly anonymous: AnonymousSessions | undefined
-  /** Whether sessions may get other ids. */
-  readonly rotates: boolean
-}
-
 /** Ends sessions: also what an old id leads to, where they are moved from, and their entries in the lists of users. */
 export class SessionRemover {
-  readonly #context: RemoverContext
+  readonly #context: SessionContext
+  readonly #reader: SessionReader
 
-  constructor(context: RemoverContext) {
+  constructor(context: SessionContext, reader: SessionReader) {
     this.#context = context
+    this.#reader = reader
   }
 
   /**
@@ -57,10 +49,10 @@ export class SessionRemover {
 
   /** Ends all sessions. */
   async removeAll(): Promise<void> {
-    const { cache, reader, users } = this.#context
+    const { cache, users } = this.#context
     try {
       // First, so that no session is moved meanwhile into what has been cleared.
-      await reader.old.clear()
+      await this.#reader.old.clear()
     } finally {
       if (users !== undefined) await this.#deleteSessions()
       await cache.clear()
@@ -87,9 +79,9 @@ export class SessionRemover {
 
   /** Ends all sessions of a user, except the one with the id `except`. */
   async removeAllOf(user: string | number, index: UserIndex, except?: string): Promise<void> {
-    const { cache, reader, rotates } = this.#context
+    const { cache, rotates } = this.#context
     const kept = except === undefined ? undefined : await this.#sessionToKeep(except)
-    const removed = await index.removeAll(user, kept, reader.old.until)
+    const removed = await index.removeAll(user, kept, this.#reader.old.until)
     if (rotates) await Promise.all(removed.map((key) => this.#deleteSession(key)))
     else if (removed.length > 0) await cache.deleteMany(removed)
     for (const key of removed) publishSession('destroyed', cache.name, key)
@@ -97,13 +89,14 @@ export class SessionRemover {
 
   /** Adds the other keys of the session to `keys`. Resolves to whether it may have existed. */
   async #delete(keys: string[], id: string): Promise<boolean> {
-    const { cache, reader, rotates } = this.#context
+    const { cache, rotates } = this.#context
+    const { old } = this.#reader
     const [key] = keys as [string]
     const isFound = rotates ? await this.#deleteMoved(key, keys) : true
-    if (reader.old.has(id)) {
+    if (old.has(id)) {
       // A request that has read it where it was before must not move it now.
       await cache.set(key, tombstone, { ttl: longestRequestMs })
-      await reader.old.delete(id)
+      await old.delete(id)
     } else if (!rotates) await cache.delete(key)
     return isFound
   }
@@ -133,7 +126,7 @@ export class SessionRemover {
     if (this.#context.users === undefined) return undefined
     const known = this.#context.users.forget(key)
     if (known !== undefined) return known
-    const found = await this.#context.reader.readToWrite(key, id)
+    const found = await this.#reader.readToWrite(key, id)
     return found && this.#context.users.userOf(found.fields)
   }
 
@@ -146,7 +139,7 @@ export class SessionRemover {
   /** A session that does not exist may be about to be stored, and listed already. */
   async #sessionToKeep(id: string): Promise<{ key: string; created: number | undefined }> {
     const key = keyOf(id)
-    const found = await this.#context.reader.readToWrite(key, id)
+    const found = await this.#reader.readToWrite(key, id)
     return { key: found?.key ?? key, created: found?.stored.created }
   }
 }

@@ -3,10 +3,11 @@ import { publishSession } from './channels.ts'
 import type { SessionCookie } from './data/session-cookie.ts'
 import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
 import { hasBody } from './data/stored-text.ts'
-import { keyOf, toKey } from './keys/session-key.ts'
+import { keyOf, sessionKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { type ReadSession, SessionReader } from './reading/session-reader.ts'
-import { type ResolvedOptions, resolveOptions } from './resolve-options.ts'
+import { resolveOptions } from './resolve-options.ts'
+import type { SessionContext } from './session-context.ts'
 import type { SessionsOptions } from './session-options.ts'
 import { SessionRemover } from './session-remover.ts'
 import type { SessionUsers } from './users/session-users.ts'
@@ -37,10 +38,9 @@ const defaultGrace = '30s'
  * await sessions.destroy(id)
  */
 export class Sessions<T extends object = Record<string, unknown>> {
-  readonly #cache: Cache
+  readonly #context: SessionContext
   readonly #marks = new SessionMarks()
   readonly #turns = new SessionTurns()
-  readonly #resolved: ResolvedOptions
   readonly #reader: SessionReader
   readonly #writer: SessionWriter
   readonly #remover: SessionRemover
@@ -48,34 +48,23 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
   constructor(options: SessionsOptions<T>) {
-    const resolved = resolveOptions(options)
-    const { cache, migrateFrom } = options
-    const { clock } = cache
-    const { lifetime, users, anonymous, maxBytes, concurrency, consistency, rotates } = resolved
-    this.#cache = cache
-    this.#resolved = resolved
-    const reader = new SessionReader({
-      ...{ cache, clock, lifetime, consistency, migrateFrom, users, rotates },
-    })
+    const context = resolveOptions(options)
+    const reader = new SessionReader(context)
+    this.#context = context
     this.#reader = reader
-    this.#writer = new SessionWriter({
-      ...{ cache, clock, lifetime, maxBytes, concurrency, users, anonymous },
-      read: (key, id) => reader.readToWrite(key, id),
-      readOld: (id) => reader.readOld(id),
-    })
-    this.#remover = new SessionRemover({ cache, reader, users, anonymous, rotates })
-    const hasOtherItems = rotates || migrateFrom !== undefined || users !== undefined
-    this.#lister = new SessionLister({ cache, consistency, reader, users, hasOtherItems })
+    this.#writer = new SessionWriter(context, reader)
+    this.#remover = new SessionRemover(context, reader)
+    this.#lister = new SessionLister(context, reader)
   }
 
   /** The cache that the sessions are stored in. */
   get cache(): Cache {
-    return this.#cache
+    return this.#context.cache
   }
 
   /** Whether sessions may get other ids. */
   get rotates(): boolean {
-    return this.#resolved.rotates
+    return this.#context.rotates
   }
 
   /** Reads a session. Resolves to `undefined` if it is missing or has expired. */
@@ -108,7 +97,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     if (writing !== undefined) await writing
     const found = await read(key)
     if (found === undefined) return undefined
-    const session = this.#cache.storesByReference ? toFields(found.stored.text) : found.fields
+    const session = this.cache.storesByReference ? toFields(found.stored.text) : found.fields
     return { session: session as T, mark: new SessionMark(found.stored.created, key, found) }
   }
 
@@ -196,7 +185,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
   ageOfId(session: T): number {
     const rotated = this.#marks.of(session)?.seen?.stored.rotated ?? Number.NaN
-    return Number.isNaN(rotated) ? 0 : this.#cache.clock.now() - rotated
+    return Number.isNaN(rotated) ? 0 : this.cache.clock.now() - rotated
   }
 
   /**
@@ -204,13 +193,13 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * one: the session then ends also if it got another id and the backend has lost what leads from this one to it.
    */
   async destroy(id: string, session?: T): Promise<void> {
-    const key = toKey(id)
+    const key = sessionKey(id)
     await this.#turns.run(key, (turn) => {
       const last = turn.last === 'ended' ? undefined : turn.last
       turn.last = 'ended'
       return this.#remover.remove(key, id, last ?? (session && this.#markOf(session, key)?.seen))
     })
-    publishSession('destroyed', this.#cache.name, key)
+    publishSession('destroyed', this.cache.name, key)
   }
 
   /**
@@ -302,7 +291,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   lockOf(id: string, ttl?: Duration, session?: T): Lock {
     const key = keyOf(id)
     const seen = session && this.#markOf(session, key)?.seen
-    return this.#cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
+    return this.cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
   }
 
   /** Gives a session the mark of the one that was read. */
@@ -326,7 +315,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   #indexed(): SessionUsers {
-    const { users } = this.#resolved
+    const { users } = this.#context
     if (users !== undefined) return users
     throw new TypeError('The sessions of a user are listed only with the option index.')
   }
@@ -337,7 +326,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   #newMark(): SessionMark {
-    const created = Math.floor(this.#cache.clock.now())
+    const created = Math.floor(this.cache.clock.now())
     return new SessionMark(created)
   }
 

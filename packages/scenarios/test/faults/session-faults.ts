@@ -34,7 +34,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     'a save that was refused counts as stored',
     [
       'index.js',
-      'seen = await this.#context.read(key, target.id);\n\t\t\t\treturn conflict;',
+      'seen = await this.#reader.readToWrite(key, target.id);\n\t\t\t\treturn conflict;',
       'return "saved";',
     ],
   ],

@@ -1,6 +1,5 @@
 import { Env, type Variables } from '@stowage/core/driver'
-
-let hasWarned = false
+import { warnOnce } from '../warn-once.ts'
 
 /**
  * Warns once if sessions are stored on replicated Redis without waiting for a replica: after a failover, the new primary
@@ -13,11 +12,10 @@ export function warnOfLostLogouts(variables: Variables): void {
     (name) => env.text(name) !== undefined,
   )
   const waits = (env.integer('REDIS_WAIT_REPLICAS') ?? 0) > 0
-  if (hasWarned || driver !== 'redis' || topology === undefined || waits) return
-  hasWarned = true
-  process.emitWarning(
+  if (driver !== 'redis' || topology === undefined || waits) return
+  warnOnce(
+    'STOWAGE_LOST_LOGOUTS',
     `Sessions are stored on replicated Redis (${topology}) without REDIS_WAIT_REPLICAS. After a failover, a session may ` +
       'exist again although its logout was acknowledged. Set SESSION_REDIS_WAIT_REPLICAS to the number of replicas.',
-    { code: 'STOWAGE_LOST_LOGOUTS' },
   )
 }

@@ -14,6 +14,7 @@ import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
 import { type SessionMiddleware, session } from '../http/session-middleware.ts'
 import type { SessionsOptions } from '../session-options.ts'
 import { Sessions } from '../sessions.ts'
+import { warnOnce } from '../warn-once.ts'
 import { warnOfLostLogouts } from './durability-warning.ts'
 import { generatedSecret, readSecrets } from './session-secret.ts'
 
@@ -114,16 +115,12 @@ export async function sessionFromEnv<T extends object = Record<string, unknown>>
   return { middleware, sessions, caches, isSecretGenerated: configured === undefined }
 }
 
-let hasWarnedOfIndexSecret = false
-
 /** Without the last secret of the list, the sessions of a user are not found, and not ended with the others. */
 function warnOfIndexSecret(): void {
-  if (hasWarnedOfIndexSecret) return
-  hasWarnedOfIndexSecret = true
-  process.emitWarning(
+  warnOnce(
+    'STOWAGE_INDEX_SECRET',
     'The last secret of SESSION_SECRET is also that of the index of sessions by user. Set SESSION_INDEX_SECRET to it before ' +
       'you remove it from the list: otherwise sessions that exist are not ended when their user is signed out everywhere.',
-    { code: 'STOWAGE_INDEX_SECRET' },
   )
 }
 

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { warnOnce } from '../warn-once.ts'
 import type { Cookie } from './cookies/cookie.ts'
 import { clearCookie, setCookie } from './cookies/cookie-header.ts'
 import type { HeldResponse } from './messages/held-response.ts'
@@ -97,15 +98,11 @@ export class ResponseCookie {
   }
 }
 
-let hasWarned = false
-
 /** Behind a proxy that is not trusted, a user who signs in would be signed out again without a trace. */
 function warnOfPlainHttp(): void {
-  if (hasWarned) return
-  hasWarned = true
-  process.emitWarning(
+  warnOnce(
+    'STOWAGE_COOKIE_NOT_SENT',
     'A session cookie is secure, and was not sent because the request did not come over HTTPS. Behind a proxy that ends ' +
       "TLS, trust it: app.set('trust proxy', 1), or the option proxy: true of session(). Without TLS, use secure: 'auto'.",
-    { type: 'StowageWarning', code: 'STOWAGE_COOKIE_NOT_SENT' },
   )
 }

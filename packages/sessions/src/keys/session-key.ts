@@ -40,11 +40,6 @@ export function isSessionKey(text: string): boolean {
   return handlePattern.test(text)
 }
 
-/** The key of an id, or of a listed session, whose key is given. */
-export function toKey(idOrKey: string): string {
-  return isSessionKey(idOrKey) ? idOrKey : keyOf(idOrKey)
-}
-
 /**
  * Whether a session may be read under its id. An id that looks like a key is never read: with a copy of the stored keys,
  * it would open the session of that key.

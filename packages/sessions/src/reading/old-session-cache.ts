@@ -1,13 +1,7 @@
-import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } from '@stowage/core'
+import { type Cache, CacheError, type ReadOptions, type Snapshot } from '@stowage/core'
 import { longestRequestMs } from '../data/session-item.ts'
-import { isPlainKey, toKey } from '../keys/session-key.ts'
-import type { OldSessions } from '../session-options.ts'
-
-export interface OldSessionContext {
-  readonly cache: Cache
-  readonly clock: Clock
-  readonly migrateFrom: OldSessions | undefined
-}
+import { isPlainKey, sessionKey } from '../keys/session-key.ts'
+import type { SessionContext } from '../session-context.ts'
 
 /**
  * For how long sessions still end here when they are not moved any more, in milliseconds: a slow request may have read one before,
@@ -17,9 +11,9 @@ const endMarginMs = longestRequestMs
 
 /** Where sessions are moved from, until the end of the move. The keys may be ids: errors of the cache have no key. */
 export class OldSessionCache {
-  readonly #context: OldSessionContext
+  readonly #context: SessionContext
 
-  constructor(context: OldSessionContext) {
+  constructor(context: SessionContext) {
     this.#context = context
   }
 
@@ -53,8 +47,8 @@ export class OldSessionCache {
   }
 
   #isOpen(marginMs = 0): boolean {
-    const { migrateFrom, clock } = this.#context
-    return migrateFrom !== undefined && clock.now() < migrateFrom.until.getTime() + marginMs
+    const { migrateFrom, cache } = this.#context
+    return migrateFrom !== undefined && cache.clock.now() < migrateFrom.until.getTime() + marginMs
   }
 
   get #cache(): Cache {
@@ -63,7 +57,7 @@ export class OldSessionCache {
 
   #keyOf(id: string, marginMs?: number): string | undefined {
     if (!this.#isOpen(marginMs)) return undefined
-    if (this.#context.migrateFrom?.keys === 'digests') return toKey(id)
+    if (this.#context.migrateFrom?.keys === 'digests') return sessionKey(id)
     return isPlainKey(id) ? id : undefined
   }
 }

@@ -1,6 +1,7 @@
-import { type Cache, CacheError, type Consistency } from '@stowage/core'
+import { CacheError } from '@stowage/core'
 import { toFields } from '../data/session-text.ts'
 import { isSessionKey } from '../keys/session-key.ts'
+import type { SessionContext } from '../session-context.ts'
 import type { FoundSession, SessionUsers } from '../users/session-users.ts'
 import type { SessionReader } from './session-reader.ts'
 
@@ -13,25 +14,14 @@ export interface ListedSession<T> {
   readonly session: T
 }
 
-export interface ListerContext {
-  readonly cache: Cache
-  readonly consistency: Consistency
-  readonly reader: SessionReader
-  /** `undefined` if sessions have no users. */
-  readonly users: SessionUsers | undefined
-  /**
-   * Whether keys of sessions may lead to nothing, to another key or to a session that has ended: after a rotation, or the end of
-   * a moved session or of all sessions of a user.
-   */
-  readonly hasOtherItems: boolean
-}
-
 /** Lists sessions: all, where the backend can list its keys, or those of a user. */
 export class SessionLister<T extends object> {
-  readonly #context: ListerContext
+  readonly #context: SessionContext
+  readonly #reader: SessionReader
 
-  constructor(context: ListerContext) {
+  constructor(context: SessionContext, reader: SessionReader) {
     this.#context = context
+    this.#reader = reader
   }
 
   async of(user: string | number, users: SessionUsers): Promise<ListedSession<T>[]> {
@@ -45,9 +35,18 @@ export class SessionLister<T extends object> {
 
   async keys(): Promise<string[]> {
     const keys = await this.#storedKeys()
-    if (!this.#context.hasOtherItems) return keys
+    if (!this.#hasOtherItems) return keys
     const found = await this.#readExisting(keys)
     return found.map(({ key }) => key)
+  }
+
+  /**
+   * Whether keys of sessions may lead to nothing, to another key or to a session that has ended: after a rotation, or the end of
+   * a moved session or of all sessions of a user.
+   */
+  get #hasOtherItems(): boolean {
+    const { rotates, migrateFrom, users } = this.#context
+    return rotates || migrateFrom !== undefined || users !== undefined
   }
 
   /** The keys that may be those of sessions. */
@@ -77,13 +76,13 @@ export class SessionLister<T extends object> {
   }
 
   async #read(keys: readonly string[]): Promise<FoundSession<T>[]> {
-    const { cache, reader, consistency } = this.#context
+    const { cache, consistency } = this.#context
     const found: FoundSession<T>[] = []
     for (let start = 0; start < keys.length; start += pageSize) {
       const page = keys.slice(start, start + pageSize)
       const values = await cache.getMany(page, { consistency })
       for (const [index, key] of page.entries()) {
-        const stored = reader.parse(values[index])?.session
+        const stored = this.#reader.parse(values[index])?.session
         if (stored === undefined) continue
         found.push({ key, session: toFields(stored.text) as T, stored })
       }

@@ -1,23 +1,9 @@
-import type { Cache, Clock, Consistency, ReadOptions, Snapshot } from '@stowage/core'
+import type { Consistency, ReadOptions, Snapshot } from '@stowage/core'
 import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
-import { toKey } from '../keys/session-key.ts'
-import type { OldSessions } from '../session-options.ts'
+import { sessionKey } from '../keys/session-key.ts'
+import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/seen-session.ts'
-import type { SessionUsers } from '../users/session-users.ts'
-import type { Lifetime } from '../writing/lifetime.ts'
 import { OldSessionCache } from './old-session-cache.ts'
-
-export interface ReaderContext {
-  readonly cache: Cache
-  readonly clock: Clock
-  readonly lifetime: Lifetime
-  readonly consistency: Consistency
-  readonly migrateFrom: OldSessions | undefined
-  /** Whether sessions may get other ids. */
-  readonly rotates: boolean
-  /** `undefined` if sessions have no users. */
-  readonly users: SessionUsers | undefined
-}
 
 /** A session that was read. */
 export interface ReadSession extends SeenSession {
@@ -38,10 +24,10 @@ function optionsFor(consistency: Consistency): ReadOptions {
 export class SessionReader {
   /** Where sessions are moved from. */
   readonly old: OldSessionCache
-  readonly #context: ReaderContext
+  readonly #context: SessionContext
   readonly #options: ReadOptions
 
-  constructor(context: ReaderContext) {
+  constructor(context: SessionContext) {
     this.#context = context
     this.#options = optionsFor(context.consistency)
     this.old = new OldSessionCache(context)
@@ -92,7 +78,10 @@ export class SessionReader {
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
     // A request that has read the session before its rotation may be slow.
-    const key = movedTo(value, options === readToWrite ? undefined : this.#context.clock.now())
+    const key = movedTo(
+      value,
+      options === readToWrite ? undefined : this.#context.cache.clock.now(),
+    )
     // Damaged items may lead to each other.
     const isNext = key !== undefined && !passed.includes(key)
     return isNext ? this.read(key, key, options, passed) : undefined
@@ -107,7 +96,7 @@ export class SessionReader {
   async readOld(id: string): Promise<ReadSession | undefined> {
     const snapshot = await this.old.read(id, readToWrite)
     if (snapshot === undefined) return undefined
-    const key = toKey(id)
+    const key = sessionKey(id)
     const found = this.#sessionOf(snapshot, key, true)
     const exists = async () => (await this.old.read(id, readToWrite))?.value !== undefined
     if (found === undefined || (await this.#context.users?.hasEnded(key, found, exists)))
@@ -119,8 +108,8 @@ export class SessionReader {
   /** Returns the session of a value that was read; `undefined` if it is not a session or has expired. */
   parse(value: unknown, json?: string): ParsedItem | undefined {
     const parsed = parseItem(value, json)
-    const { clock, lifetime } = this.#context
-    return parsed && lifetime.hasExpired(parsed.session, clock.now()) ? undefined : parsed
+    const { cache, lifetime } = this.#context
+    return parsed && lifetime.hasExpired(parsed.session, cache.clock.now()) ? undefined : parsed
   }
 
   #sessionOf(snapshot: Snapshot<unknown>, key: string, isOld: boolean): ReadSession | undefined {

@@ -1,3 +1,4 @@
+import { RecentMap } from '@stowage/core/driver'
 import type { StoredSession } from '../data/session-item.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
 import type { SeenSession } from './seen-session.ts'
@@ -25,7 +26,7 @@ export class SessionUsers {
   readonly index: UserIndex
   readonly #userOf: (session: object) => User | undefined
   /** By the key of the session: the user that it had when it was read last. */
-  readonly #known = new Map<string, User>()
+  readonly #known = new RecentMap<User>(maxKnownUsers)
 
   constructor(index: UserIndex, userOf: (session: object) => User | undefined) {
     this.index = index
@@ -72,7 +73,7 @@ export class SessionUsers {
     // The list may be that of before a clear, and the session one of after it.
     if (!isIn(index)) index = await this.index.read(user, true)
     if (!isIn(index)) return undefined
-    this.#remember(key, user)
+    this.#known.set(key, user)
     return { ...found, index }
   }
 
@@ -117,14 +118,6 @@ export class SessionUsers {
     const user = this.#known.get(key)
     this.#known.delete(key)
     return user
-  }
-
-  #remember(key: string, user: User): void {
-    this.#known.delete(key)
-    this.#known.set(key, user)
-    if (this.#known.size <= maxKnownUsers) return
-    const [oldest] = this.#known.keys()
-    this.#known.delete(oldest as string)
   }
 }
 

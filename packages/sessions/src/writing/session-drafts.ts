@@ -1,19 +1,10 @@
-import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
+import { CacheError, type Snapshot } from '@stowage/core'
 import { JsonText } from '@stowage/core/driver'
 import { checkCookie, withExpiry } from '../data/session-cookie.ts'
 import { type StoredSession, toItemText } from '../data/session-item.ts'
 import { assertSize, tooLarge } from '../data/session-size.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
-import type { SessionUsers } from '../users/session-users.ts'
-import type { Lifetime } from './lifetime.ts'
-
-export interface DraftContext {
-  readonly cache: Cache
-  readonly clock: Clock
-  readonly lifetime: Lifetime
-  readonly maxBytes: number
-  readonly users: SessionUsers | undefined
-}
+import type { SessionContext } from '../session-context.ts'
 
 /** A session that is about to be stored. */
 export interface DraftSession extends StoredSession {
@@ -30,9 +21,9 @@ export function isOver({ lifetimeMs }: DraftSession): boolean {
 
 /** Drafts sessions, and stores them. */
 export class SessionDrafts {
-  readonly #context: DraftContext
+  readonly #context: SessionContext
 
-  constructor(context: DraftContext) {
+  constructor(context: SessionContext) {
     this.#context = context
   }
 
@@ -41,9 +32,9 @@ export class SessionDrafts {
     created: number,
     { rotated, firstKey }: Pick<StoredSession, 'rotated' | 'firstKey'> = neverRotated,
   ): DraftSession {
-    const { clock, lifetime, users } = this.#context
+    const { cache, lifetime, users } = this.#context
     checkCookie(text.cookie)
-    const now = clock.now()
+    const now = cache.clock.now()
     const began = Number.isNaN(created) ? now : created
     const expires = lifetime.expiryOf(text.cookie, began, now)
     const isListed = users !== undefined && users.userOf(toFields(text)) !== undefined

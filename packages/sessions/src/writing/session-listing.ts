@@ -1,6 +1,6 @@
-import type { Cache } from '@stowage/core'
 import type { StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
+import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/seen-session.ts'
 import type { SessionUsers } from '../users/session-users.ts'
 import type { IndexedSession } from '../users/user-index.ts'
@@ -10,16 +10,14 @@ type User = string | number
 
 /** Keeps the lists of users in step with their sessions. */
 export class SessionListing {
-  readonly #cache: Cache
-  readonly #users: SessionUsers | undefined
+  readonly #context: SessionContext
 
-  /** @param context `users` is `undefined` if sessions have no users */
-  constructor({
-    cache,
-    users,
-  }: { readonly cache: Cache; readonly users: SessionUsers | undefined }) {
-    this.#cache = cache
-    this.#users = users
+  constructor(context: SessionContext) {
+    this.#context = context
+  }
+
+  get #users(): SessionUsers | undefined {
+    return this.#context.users
   }
 
   isSameUser(view: SessionText, theirs: SessionText): boolean {
@@ -47,7 +45,7 @@ export class SessionListing {
     if (user === undefined) return true
     const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs }
     const removed = await index.add(user, entry, before === user ? unlisted : undefined)
-    if (removed !== undefined && removed.length > 0) await this.#cache.deleteMany(removed)
+    if (removed !== undefined && removed.length > 0) await this.#context.cache.deleteMany(removed)
     return removed !== undefined
   }
 

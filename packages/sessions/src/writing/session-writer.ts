@@ -1,4 +1,4 @@
-import { type Cache, CacheError, type Clock, type Snapshot } from '@stowage/core'
+import { CacheError, type Snapshot } from '@stowage/core'
 import { conflict, expectMissing, retryOnConflict } from '@stowage/core/driver'
 import { type DroppedEvent, publishSession, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
@@ -6,10 +6,9 @@ import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/ses
 import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
 import { hasBody } from '../data/stored-text.ts'
-import type { AnonymousSessions } from '../users/anonymous-sessions.ts'
+import type { SessionReader } from '../reading/session-reader.ts'
+import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/seen-session.ts'
-import type { SessionUsers } from '../users/session-users.ts'
-import type { Lifetime } from './lifetime.ts'
 import { type DraftSession, isOver, SessionDrafts } from './session-drafts.ts'
 import { SessionListing } from './session-listing.ts'
 import type { SessionMark } from './session-mark.ts'
@@ -24,22 +23,6 @@ export type SaveOutcome = 'saved' | 'unchanged' | 'dropped'
 /** What became of a rotation. `'unchanged'`: another request has given the session another id. */
 export type RotateOutcome = 'rotated' | 'unchanged' | 'dropped'
 
-export interface WriterContext {
-  readonly cache: Cache
-  readonly clock: Clock
-  readonly lifetime: Lifetime
-  readonly maxBytes: number
-  readonly concurrency: 'merge' | 'lastWrite' | 'reject'
-  /** `undefined` if sessions have no users. */
-  readonly users: SessionUsers | undefined
-  /** `undefined` if they are not bounded. */
-  readonly anonymous: AnonymousSessions | undefined
-  /** Reads a session for a write. Resolves to `undefined` if it has ended. */
-  read(key: string, id: string): Promise<SeenSession | undefined>
-  /** Reads it where sessions are moved from. */
-  readOld(id: string): Promise<SeenSession | undefined>
-}
-
 /** A session that is being written. */
 export interface Target {
   readonly key: string
@@ -50,12 +33,14 @@ export interface Target {
 
 /** Writes sessions: what was read is replaced only if it has not changed, and never stored again after it has ended. */
 export class SessionWriter {
-  readonly #context: WriterContext
+  readonly #context: SessionContext
+  readonly #reader: SessionReader
   readonly #drafts: SessionDrafts
   readonly #listing: SessionListing
 
-  constructor(context: WriterContext) {
+  constructor(context: SessionContext, reader: SessionReader) {
     this.#context = context
+    this.#reader = reader
     this.#drafts = new SessionDrafts(context)
     this.#listing = new SessionListing(context)
   }
@@ -85,8 +70,7 @@ export class SessionWriter {
     if (mark.hasEnded) return this.#drop(target, 'ended')
     if (isUnchanged(view, ours)) return this.#keepAlive(target, ours)
     let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
-    const { clock, cache } = this.#context
-    return retryOnConflict({ operation: 'save', store: cache.driver, key }, clock, async () => {
+    return this.#retry('save', key, async () => {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       // Another session under the same id.
       if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
@@ -96,7 +80,7 @@ export class SessionWriter {
       if (isOver(stored)) return this.#end(target)
       const next = await this.#replace(seen, stored)
       if (next === undefined) {
-        seen = await this.#context.read(key, target.id)
+        seen = await this.#reader.readToWrite(key, target.id)
         return conflict
       }
       turn.last = next
@@ -113,14 +97,13 @@ export class SessionWriter {
     const { mark, turn, key } = target
     if (mark.hasEnded) return this.#drop(target, 'ended')
     let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
-    const { clock, cache } = this.#context
-    return retryOnConflict({ operation: 'rotate', store: cache.driver, key }, clock, async () => {
+    return this.#retry('rotate', key, async () => {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
       if (seen.key !== key || seen.isOld) return 'unchanged'
       const next = await this.#moveTo(newKey, seen, graceMs)
       if (next === undefined) {
-        seen = await this.#context.read(key, target.id)
+        seen = await this.#reader.readToWrite(key, target.id)
         return conflict
       }
       turn.last = next
@@ -181,8 +164,8 @@ export class SessionWriter {
     const stored = this.#drafts.draft(ours, mark.created)
     if (isOver(stored)) return this.#end(target)
     await this.#listing.add(key, stored, undefined)
-    const { clock, cache } = this.#context
-    return retryOnConflict({ operation: 'save', store: cache.driver, key }, clock, async () => {
+    const { cache } = this.#context
+    return this.#retry('save', key, async () => {
       const snapshot =
         (await this.#drafts.store(expectMissing(cache, key), stored)) ??
         (await this.#drafts.store(await cache.snapshot(key), stored))
@@ -193,6 +176,15 @@ export class SessionWriter {
       await this.#bound(key, stored)
       return 'saved'
     })
+  }
+
+  #retry<T>(
+    operation: string,
+    key: string,
+    attempt: () => Promise<T | typeof conflict>,
+  ): Promise<T> {
+    const { driver, clock } = this.#context.cache
+    return retryOnConflict({ operation, store: driver, key }, clock, attempt)
   }
 
   /** Moves the expiry of an unchanged session, if it has moved far enough. */
@@ -244,14 +236,14 @@ export class SessionWriter {
     { key, id, mark }: Target,
     ours: SessionText,
   ): Promise<SeenSession | undefined> {
-    const found = await this.#context.read(key, id)
+    const found = await this.#reader.readToWrite(key, id)
     const isOwn = found?.stored.created === mark.created && found.stored.text.body === ours.body
     return isOwn ? found : undefined
   }
 
   /** A session that was put replaces the one where sessions are moved from. */
   async #deleteOld(id: string): Promise<void> {
-    const found = await this.#context.readOld(id)
+    const found = await this.#reader.readOld(id)
     await found?.snapshot.delete()
   }
 
@@ -290,7 +282,7 @@ export class SessionWriter {
   }
 
   #now(): number {
-    return this.#context.clock.now()
+    return this.#context.cache.clock.now()
   }
 
   #alreadyExists(key: string): CacheError {

@@ -1,7 +1,11 @@
 import type { ServerResponse } from 'node:http'
-import { headersSentError } from './header-methods.ts'
 import type { CallHandler, HeaderMethod, Method } from './holder.ts'
-import { hasReplacedPrototype, type Replaced, replaceMethods } from './response-methods.ts'
+import {
+  hasReplacedPrototype,
+  headersSentError,
+  type Replaced,
+  replaceMethods,
+} from './response-methods.ts'
 
 type Call = readonly [method: Method, args: unknown[]]
 

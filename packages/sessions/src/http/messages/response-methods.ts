@@ -1,6 +1,5 @@
 import { ServerResponse } from 'node:http'
 import { frameworkPrototypeOf } from './framework-prototype.ts'
-import { heldHeaderMethods, refuseLateHeaders } from './header-methods.ts'
 import { type HeaderMethod, handlerOf, type Method } from './holder.ts'
 
 export type Methods = Record<Method | HeaderMethod, (...args: never[]) => unknown>
@@ -68,6 +67,36 @@ function heldMethod(method: Method) {
   }
 }
 
+const verbs: Readonly<Record<HeaderMethod, string>> = {
+  setHeader: 'set',
+  appendHeader: 'append',
+  removeHeader: 'remove',
+}
+
+/** Those of responses without a framework. */
+const heldHeaderMethods = {
+  setHeader: heldHeaderMethod('setHeader'),
+  appendHeader: heldHeaderMethod('appendHeader'),
+  removeHeader: heldHeaderMethod('removeHeader'),
+} as Pick<ServerResponse, HeaderMethod>
+
+/** @param original the method of a prototype; without it, that of the response itself before it was replaced */
+function heldHeaderMethod(method: HeaderMethod, original?: (...args: never[]) => unknown) {
+  return function held(this: ServerResponse, ...args: unknown[]): unknown {
+    const handler = handlerOf(this)
+    if (handler?.isWaiting) throw headersSentError(verbs[method])
+    return original === undefined
+      ? handler?.callHeader(method, args)
+      : original.apply(this, args as never[])
+  }
+}
+
+/** The error that Node throws. */
+export function headersSentError(verb: string): Error {
+  const error = new Error(`Cannot ${verb} headers after they are sent to the client`)
+  return Object.assign(error, { code: 'ERR_HTTP_HEADERS_SENT' })
+}
+
 /** The methods of a prototype before they were replaced, which this does if need be. */
 function originalsOf(prototype: Prototype): Methods {
   return prototype[originalsKey] ?? replaceShared(prototype)
@@ -82,11 +111,17 @@ function replaceShared(prototype: Prototype): Methods {
       const isHeld = handler !== undefined && !handler.hasOwnMethods
       return isHeld ? handler.call(method, args) : original.apply(this, args as never[])
     }
-    Object.defineProperty(prototype, method, { configurable: true, writable: true, value: held })
+    replaceMethod(prototype, method, held)
   }
-  refuseLateHeaders(prototype)
+  for (const method of Object.keys(verbs) as HeaderMethod[]) {
+    replaceMethod(prototype, method, heldHeaderMethod(method, originals[method]))
+  }
   Object.defineProperty(prototype, originalsKey, { value: originals })
   return originals
+}
+
+function replaceMethod(prototype: Prototype, name: string, value: unknown): void {
+  Object.defineProperty(prototype, name, { configurable: true, writable: true, value })
 }
 
 function methodsOf(response: ServerResponse): Methods {

@@ -1,6 +1,6 @@
 import { type Duration, milliseconds } from '@stowage/core'
-import { lifetimeOf, type SessionCookie } from '../data/session-cookie.ts'
-import type { StoredSession } from '../data/session-item.ts'
+import { lifetimeOf, type SessionCookie } from './session-cookie.ts'
+import type { StoredSession } from './session-item.ts'
 
 const maxTouchAfterMs = 60_000
 const touchesPerLifetime = 20
