@@ -70,7 +70,7 @@ const folders = {
     ],
     generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
     eviction: ['channels'],
-    replication: ['channels', 'diagnostics', 'store'],
+    replication: ['channels', 'diagnostics', 'options', 'store', 'time'],
     near: [
       'bus',
       'calls',

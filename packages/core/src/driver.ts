@@ -46,6 +46,12 @@ export {
 export { type ReadFrom, readFroms } from './replication/read-from.ts'
 export { newReplica, type Replica, ReplicaGroup } from './replication/replica-group.ts'
 export {
+  type ReplicaOptions,
+  type ResolvedReplicaOptions,
+  replicaOptionNames,
+  resolveReplicaOptions,
+} from './replication/replica-options.ts'
+export {
   lagFact,
   lagFindings,
   measureLag,

@@ -1,13 +1,14 @@
-import { CacheError, type Consistency, type Duration } from '@stowage/core'
+import { CacheError, type Duration } from '@stowage/core'
 import {
   checkBytes,
   checkChoice,
   checkInteger,
   checkOptionNames,
   checkTimeout,
-  consistencies,
-  type ReadFrom,
-  readFroms,
+  type ReplicaOptions,
+  type ResolvedReplicaOptions,
+  replicaOptionNames,
+  resolveReplicaOptions,
 } from '@stowage/core/driver'
 import type { PostgresPool } from './connections/client.ts'
 import { hostUrls, requiresPrimary, withHost, withoutTarget } from './connections/hosts.ts'
@@ -23,7 +24,7 @@ type ByteSize = Parameters<typeof checkBytes>[1]
 export type TableMode = (typeof tableModes)[number]
 export const tableModes = ['off', 'verify', 'create'] as const
 
-export interface PostgresOptions {
+export interface PostgresOptions extends ReplicaOptions {
   /**
    * `postgres://user:password@host:5432/database`. Several hosts, separated by commas, are tried until one accepts writes, as
    * with `target_session_attrs=read-write` of libpq: after a failover, that is the new primary.
@@ -74,24 +75,6 @@ export interface PostgresOptions {
    * behind, are skipped. Requires a `logged` table: standbys do not have others.
    */
   readonly replicas?: readonly string[] | undefined
-  /** Connections to each of `replicas`. @default 1 */
-  readonly replicaConnections?: number | undefined
-  /**
-   * Maximum age of a connection to a replica given by hostname. A new connection then replaces it, because the name may
-   * resolve to another replica.
-   * @default '5m'
-   */
-  readonly renewReplicasAfter?: Duration | undefined
-  /** @default 'replicaPreferred' with `replicas`, otherwise 'primary' */
-  readonly readFrom?: ReadFrom | undefined
-  /**
-   * How recent a read must be. `'session'`: never older than what this process has written or observed. `'eventual'`:
-   * as old as the replica is. `'strong'`: read from the primary.
-   * @default 'session'
-   */
-  readonly consistency?: Consistency | undefined
-  /** Maximum replication lag that is assumed if the role may not read positions, or a service has none. @default '2s' */
-  readonly assumedLag?: Duration | undefined
   /** Merge the calls of one turn of the event loop into one statement. @default true */
   readonly batching?: boolean | undefined
   /** How often expired rows are deleted. Reads never return them. @default '1m' */
@@ -113,17 +96,13 @@ const optionNames = {
   transactionPooling: true,
   preparedStatements: true,
   replicas: true,
-  replicaConnections: true,
-  renewReplicasAfter: true,
-  readFrom: true,
-  consistency: true,
-  assumedLag: true,
+  ...replicaOptionNames,
   batching: true,
   sweepInterval: true,
 } as const
 
 /** The options with their defaults, checked. */
-export interface ResolvedPostgresOptions {
+export interface ResolvedPostgresOptions extends ResolvedReplicaOptions {
   readonly table: string
   /** For statements. */
   readonly quotedTable: string
@@ -137,10 +116,6 @@ export interface ResolvedPostgresOptions {
   readonly preparedStatements: boolean
   /** A URL for each connection to a replica. */
   readonly replicaUrls: readonly string[]
-  readonly renewReplicasMs: number
-  readonly readFrom: ReadFrom
-  readonly consistency: Consistency
-  readonly assumedLagMs: number
   readonly sweepIntervalMs: number
 }
 
@@ -163,6 +138,7 @@ export function resolveOptions(options: PostgresOptions): ResolvedPostgresOption
   const { table = 'stowage_cache', logged = false, transactionPooling = false, pool } = options
   if (!isTableName(table)) throw configError(`table must be ${tableNameRule}`)
   checkConnection(options)
+  const replicas = resolveReplicaOptions('postgres', options, maxReplicaConnections)
   return {
     table,
     quotedTable: quoted(table),
@@ -182,22 +158,8 @@ export function resolveOptions(options: PostgresOptions): ResolvedPostgresOption
     timeoutMs: checkTimeout('postgres: timeout', options.timeout ?? '2s'),
     transactionPooling,
     preparedStatements: options.preparedStatements ?? (!transactionPooling && pool === undefined),
-    replicaUrls: replicaUrlsOf(options, logged),
-    renewReplicasMs: checkTimeout(
-      'postgres: renewReplicasAfter',
-      options.renewReplicasAfter ?? '5m',
-    ),
-    readFrom: checkChoice(
-      'postgres: readFrom',
-      options.readFrom ?? (options.replicas?.length ? 'replicaPreferred' : 'primary'),
-      readFroms,
-    ),
-    consistency: checkChoice(
-      'postgres: consistency',
-      options.consistency ?? 'session',
-      consistencies,
-    ),
-    assumedLagMs: checkTimeout('postgres: assumedLag', options.assumedLag ?? '2s'),
+    ...replicas,
+    replicaUrls: replicaUrlsOf(options, logged, replicas.replicaConnections),
     sweepIntervalMs: checkTimeout('postgres: sweepInterval', options.sweepInterval ?? '1m'),
   }
 }
@@ -219,14 +181,8 @@ function isPostgresUrl(url: unknown): boolean {
 }
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for an invalid replica, and a table that replicas do not have */
-function replicaUrlsOf(options: PostgresOptions, logged: boolean): string[] {
+function replicaUrlsOf(options: PostgresOptions, logged: boolean, count: number): string[] {
   const { url, replicas = [], transactionPooling = false, consistency } = options
-  const count = checkInteger(
-    'postgres: replicaConnections',
-    options.replicaConnections ?? 1,
-    1,
-    maxReplicaConnections,
-  )
   if (replicas.length === 0) return []
   if (!logged) {
     throw configError('replicas require logged: true, because standbys do not have UNLOGGED tables')

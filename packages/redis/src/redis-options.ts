@@ -1,13 +1,14 @@
 import type { ConnectionOptions } from 'node:tls'
-import type { Consistency, Duration } from '@stowage/core'
+import type { Duration } from '@stowage/core'
 import {
-  checkChoice,
   checkInteger,
   checkOptionNames,
   checkTimeout,
-  consistencies,
   type ReadFrom,
-  readFroms,
+  type ReplicaOptions,
+  type ResolvedReplicaOptions,
+  replicaOptionNames,
+  resolveReplicaOptions,
 } from '@stowage/core/driver'
 import type { Cluster, Redis } from 'ioredis'
 
@@ -43,7 +44,7 @@ export interface Credentials {
   readonly password: string
 }
 
-export interface RedisOptions {
+export interface RedisOptions extends ReplicaOptions {
   /**
    * `redis://user:password@host:6379/0`, or `rediss://` for TLS. Special characters in user and password must be
    * percent-encoded.
@@ -84,28 +85,6 @@ export interface RedisOptions {
    */
   readonly replicas?: readonly string[] | undefined
   /**
-   * Connections to each of `replicas`. Use several for an ElastiCache reader endpoint, which routes each connection to
-   * one of the replicas.
-   * @default 1
-   */
-  readonly replicaConnections?: number | undefined
-  /**
-   * Maximum age of a connection to a replica given by hostname. A new connection then replaces it, because the name may
-   * resolve to another replica.
-   * @default '5m'
-   */
-  readonly renewReplicasAfter?: Duration | undefined
-  /** @default 'replicaPreferred' with `replicas`, otherwise 'primary' */
-  readonly readFrom?: ReadFrom | undefined
-  /**
-   * How recent a read must be. `'session'`: never older than what this process has written or observed. `'eventual'`:
-   * as old as the replica is. `'strong'`: read from the primary.
-   * @default 'session'
-   */
-  readonly consistency?: Consistency | undefined
-  /** Maximum replication lag that is assumed if the user lacks the permission to run INFO. @default '2s' */
-  readonly assumedLag?: Duration | undefined
-  /**
    * Number of replicas that must acknowledge a write (`WAIT`) before it succeeds. A failover loses no such write only if
    * the promoted replica is among those: set the number of all replicas. With fewer, `SENTINEL FAILOVER` loses writes,
    * because the old primary goes on accepting them for about a second, and a replica that still follows it acknowledges
@@ -129,15 +108,10 @@ export interface RedisOptions {
 }
 
 /** Validated options, with defaults. */
-export interface ResolvedOptions {
+export interface ResolvedOptions extends ResolvedReplicaOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
   readonly maxValueBytes: number
-  readonly assumedLagMs: number
-  readonly renewReplicasMs: number
-  readonly replicaConnections: number
-  readonly readFrom: ReadFrom
-  readonly consistency: Consistency
   readonly waitReplicas: number
   readonly credentials: CredentialsProvider | undefined
 }
@@ -159,11 +133,7 @@ const optionNames: Readonly<Record<keyof RedisOptions, true>> = {
   sentinelName: true,
   sentinelPassword: true,
   replicas: true,
-  replicaConnections: true,
-  renewReplicasAfter: true,
-  readFrom: true,
-  consistency: true,
-  assumedLag: true,
+  ...replicaOptionNames,
   waitReplicas: true,
   credentials: true,
   client: true,
@@ -185,24 +155,8 @@ export function resolveOptions(options: RedisOptions): ResolvedOptions {
     timeoutMs: checkTimeout('redis: timeout', options.timeout ?? '750ms'),
     connectTimeoutMs: checkTimeout('redis: connectTimeout', options.connectTimeout ?? '1s'),
     maxValueBytes: checkInteger('redis: maxValueBytes', options.maxValueBytes ?? maxBulkBytes, 1),
-    assumedLagMs: checkTimeout('redis: assumedLag', options.assumedLag ?? '2s'),
-    renewReplicasMs: checkTimeout('redis: renewReplicasAfter', options.renewReplicasAfter ?? '5m'),
-    replicaConnections: checkInteger(
-      'redis: replicaConnections',
-      options.replicaConnections ?? 1,
-      1,
-    ),
-    readFrom: checkChoice(
-      'redis: readFrom',
-      options.readFrom ?? defaultReadFrom(options),
-      readFroms,
-    ),
-    consistency: checkChoice('redis: consistency', options.consistency ?? 'session', consistencies),
+    ...resolveReplicaOptions('redis', options),
     waitReplicas: checkInteger('redis: waitReplicas', options.waitReplicas ?? 0, 0),
     credentials: options.credentials,
   }
-}
-
-function defaultReadFrom({ replicas = [] }: RedisOptions): ReadFrom {
-  return replicas.length > 0 ? 'replicaPreferred' : 'primary'
 }
