@@ -17,7 +17,7 @@ import type { CacheOutcome } from './response/cache-status.ts'
 import { asksWhetherModified } from './response/preconditions.ts'
 import { type Hint, ShortKeyMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
-import { type FoundResponse, ResponseStore } from './storage/response-store.ts'
+import { type FoundResponse, ResponseStore, variantKey } from './storage/response-store.ts'
 
 /** How long requests do not ask a cache that has failed, in milliseconds. */
 const downMs = 1_000
@@ -100,19 +100,10 @@ export class ResponseEngine {
     }
   }
 
-  /** Runs the handler without the cache. */
-  bypass(exchange: Exchange): void {
-    this.#bypass(exchange)
-  }
-
   /** Forgets what this process knows of a key, after it was deleted. */
   forget(key: string): void {
     this.#scope.store.forget(key)
     this.#scope.hitForMiss.remove(key)
-  }
-
-  get sender(): Sender {
-    return this.#scope.sender
   }
 
   #handle(exchange: Exchange, found: FoundResponse | undefined): Awaitable<void> {
@@ -178,7 +169,7 @@ export class ResponseEngine {
     mayReplace: boolean,
   ): boolean {
     const { directives, keys, renderer } = exchange
-    const hasFailed = this.#scope.hitForMiss.hasFailed(key)
+    const hasFailed = this.#scope.hitForMiss.has(key, 'failed')
     if (hasFailed && mayReplace && !directives.has('no-cache')) return true
     if (use !== 'stale') return false
     // A refresh that has failed is not repeated at once.
@@ -197,7 +188,7 @@ export class ResponseEngine {
     if (conditions.range !== undefined && stored === undefined) return false
     const { hitForMiss } = this.#scope
     if (hitForMiss.has(key) || hitForMiss.has(keys.key)) return false
-    return !hitForMiss.isUnlikely(key) || !this.#clients.has(key)
+    return !hitForMiss.has(key, 'unlikely') || !this.#clients.has(key)
   }
 
   /** Runs the handler, or waits for the request that does. */
@@ -231,7 +222,7 @@ export class ResponseEngine {
           break
         }
         if (item?.record.kind !== 'vary' || target.vary !== undefined) break
-        const variant = this.#scope.store.variantKey(keys.key, item.record, exchange.headers)
+        const variant = variantKey(keys.key, item.record, exchange.headers)
         target = { baseKey: keys.key, key: variant, vary: item.record }
         refresh = false
       }
@@ -321,7 +312,7 @@ export class ResponseEngine {
   }
 
   #hasFailed({ keys }: Exchange, { record }: StoredItem<ResponseRecord>, age: number): boolean {
-    return this.#scope.hitForMiss.hasFailed(keys.key) && mayReplaceError(record.freshness, age)
+    return this.#scope.hitForMiss.has(keys.key, 'failed') && mayReplaceError(record.freshness, age)
   }
 
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {
@@ -352,6 +343,7 @@ export class ResponseEngine {
     return sent.then((isSent) => onSent(exchange, isSent))
   }
 
+  /** Runs the handler without the cache. */
   #bypass(exchange: Exchange, detail?: CacheOutcome['detail']): void {
     if (exchange.isTaken) return
     exchange.isTaken = true

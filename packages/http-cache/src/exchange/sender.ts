@@ -114,19 +114,15 @@ export class Sender {
     response.end(exchange.conditions.method === 'HEAD' ? undefined : captured.body)
   }
 
-  /** Other caches, such as that of the browser, do not know of invalidations. */
-  setClientCacheControl(response: ServerResponse): void {
+  /**
+   * Other caches, such as that of the browser, do not know of invalidations.
+   *
+   * @param value `'no-cache'` for a response that may become private while it is sent: no cache may use it without asking
+   */
+  setClientCacheControl(response: ServerResponse, value?: 'no-cache'): void {
     const { clientCacheControl } = this.#options
     if (clientCacheControl !== undefined && response.getHeader('cache-control') === undefined) {
-      response.setHeader('Cache-Control', clientCacheControl)
-    }
-  }
-
-  /** The same for a response that may become private while it is sent: no cache may use it without asking. */
-  setNoCache(response: ServerResponse): void {
-    const { clientCacheControl } = this.#options
-    if (clientCacheControl !== undefined && response.getHeader('cache-control') === undefined) {
-      response.setHeader('Cache-Control', 'no-cache')
+      response.setHeader('Cache-Control', value ?? clientCacheControl)
     }
   }
 

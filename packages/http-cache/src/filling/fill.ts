@@ -177,7 +177,7 @@ export class Fill {
     this.#noteReads(facts)
     const { refusal } = this.#judge({ ...head, body: noBody, isComplete: true }, facts)
     // What is read from now on may make it private.
-    if (refusal === undefined) sender.setNoCache(response)
+    if (refusal === undefined) sender.setClientCacheControl(response, 'no-cache')
     sender.setStatus(this.#exchange, this.#forwarded(refusal))
     if (refusal === undefined) return 'send'
     this.#refuseEarly?.(refusal)
@@ -308,7 +308,7 @@ export class Fill {
     stale: CompleteResponse,
     status: number,
   ): Promise<Buffer | undefined> {
-    if (!this.#isOfRequest) this.#scope.hitForMiss.addFailed(this.#target.key, failedMs)
+    if (!this.#isOfRequest) this.#scope.hitForMiss.add(this.#target.key, failedMs, 'failed')
     await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
@@ -350,7 +350,7 @@ export class Fill {
     const { hitForMiss } = this.#scope
     const { key } = this.#target
     hitForMiss.add(key, mayStoreOthers ? 1 : ms)
-    if (mayStoreOthers) hitForMiss.addUnlikely(key, ms)
+    if (mayStoreOthers) hitForMiss.add(key, ms, 'unlikely')
     context.skip({ share: false, for: mayStoreOthers ? 1 : ms })
   }
 

@@ -4,54 +4,35 @@ import { ShortKeyMap } from '../storage/hints.ts'
 const maxKeys = 10_000
 
 /**
- * What this process knows of keys whose responses could not be stored: requests for them do not wait for each other
- * (hit-for-miss), and a handler that has failed is not called again at once if there is a stale response.
+ * Why a key is marked. `'private'`: its response could not be stored, so that requests do not wait for each other
+ * (hit-for-miss). `'unlikely'`: that was because of its request, and those of others may be stored: one at a time tries that,
+ * and no other waits for it. `'failed'`: the handler has failed, and is not called again at once if there is a stale response.
  */
+type Reason = 'private' | 'unlikely' | 'failed'
+
+/** What this process knows of keys whose responses could not be stored. */
 export class HitForMiss {
   readonly #clock: Clock
-  readonly #until = new ShortKeyMap<number>(maxKeys)
-  readonly #unlikelyUntil = new ShortKeyMap<number>(maxKeys)
-  readonly #failedUntil = new ShortKeyMap<number>(maxKeys)
+  readonly #until: Readonly<Record<Reason, ShortKeyMap<number>>> = {
+    private: new ShortKeyMap(maxKeys),
+    unlikely: new ShortKeyMap(maxKeys),
+    failed: new ShortKeyMap(maxKeys),
+  }
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  add(key: string, ms: number): void {
-    this.#until.set(key, this.#clock.now() + ms)
+  add(key: string, ms: number, reason: Reason = 'private'): void {
+    this.#until[reason].set(key, this.#clock.now() + ms)
   }
 
-  has(key: string): boolean {
-    return this.#isBefore(this.#until.get(key))
-  }
-
-  /**
-   * A response could not be stored because of its request, so that those of others may be: one at a time tries that, and no
-   * other waits for it.
-   */
-  addUnlikely(key: string, ms: number): void {
-    this.#unlikelyUntil.set(key, this.#clock.now() + ms)
-  }
-
-  isUnlikely(key: string): boolean {
-    return this.#isBefore(this.#unlikelyUntil.get(key))
+  has(key: string, reason: Reason = 'private'): boolean {
+    const until = this.#until[reason].get(key)
+    return until !== undefined && this.#clock.now() < until
   }
 
   remove(key: string): void {
-    this.#until.delete(key)
-    this.#unlikelyUntil.delete(key)
-    this.#failedUntil.delete(key)
-  }
-
-  addFailed(key: string, ms: number): void {
-    this.#failedUntil.set(key, this.#clock.now() + ms)
-  }
-
-  hasFailed(key: string): boolean {
-    return this.#isBefore(this.#failedUntil.get(key))
-  }
-
-  #isBefore(until: number | undefined): boolean {
-    return until !== undefined && this.#clock.now() < until
+    for (const marks of Object.values(this.#until)) marks.delete(key)
   }
 }

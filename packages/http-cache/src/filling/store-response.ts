@@ -8,7 +8,7 @@ import {
   type StoredItem,
   type VaryRecord,
 } from '../storage/record.ts'
-import type { RequestHeaders, ResponseStore } from '../storage/response-store.ts'
+import { type RequestHeaders, type ResponseStore, variantKey } from '../storage/response-store.ts'
 import { keptMs, maxInlineBytes } from './build-record.ts'
 import type { HitForMiss } from './hit-for-miss.ts'
 import type { Variants } from './variants.ts'
@@ -80,12 +80,12 @@ export async function storeResponse(
 
 /** Stores the first variant, and returns the record of the headers that variants depend on. */
 async function storeVariant(
-  { options, store, variants }: FillScope,
+  { options, variants }: FillScope,
   { context, target: { baseKey }, headers, stored, tags }: Storing,
   names: readonly string[],
 ): Promise<Buffer> {
   const vary: VaryRecord = { kind: 'vary', fill: createFillId(), names }
-  const key = store.variantKey(baseKey, vary, headers)
+  const key = variantKey(baseKey, vary, headers)
   const now = options.cache.clock.now()
   const { keepUntil } = stored.record
   variants.admit(vary.fill, key, options.maxVariants, { now, keepUntil })

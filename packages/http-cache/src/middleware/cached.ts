@@ -1,23 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ResponseCacheOptions, resolveOptions } from '../options.ts'
+import type { ResponseCacheOptions } from '../options.ts'
 import type { RequestKey } from '../request/request-key.ts'
-import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, isCacheable, useKeys } from './create-exchange.ts'
+import { CachedRoute } from './cached-route.ts'
 import { DetachedRenderer, type Handler } from './detached-renderer.ts'
-import { Invalidation } from './invalidation.ts'
-import {
-  invalidationMethods,
-  passUncached,
-  type ResponseCacheMiddleware,
-} from './response-cache.ts'
+import type { InvalidationMethods } from './invalidation.ts'
 
 /** A handler of Express 4 and 5, and of `createServer` of `node:http`. */
-export interface CachedHandler<Request, Response> {
+export interface CachedHandler<Request, Response> extends InvalidationMethods {
   (request: Request, response: Response, next?: (error?: unknown) => void): void
-  /** Deletes the stored responses of a URL, see {@link ResponseCacheMiddleware.invalidate}. */
-  invalidate(url: string, request?: IncomingMessage): Promise<void>
-  /** Marks the responses of URLs during a change, see {@link ResponseCacheMiddleware.invalidateDuring}. */
-  invalidateDuring: ResponseCacheMiddleware['invalidateDuring']
 }
 
 /**
@@ -41,28 +31,12 @@ export function cached<
   options: ResponseCacheOptions,
   handler: (request: Request, response: Response, next: (error?: unknown) => void) => unknown,
 ): CachedHandler<Request, Response> {
-  const resolved = resolveOptions(options)
-  const engine = new ResponseEngine(resolved)
-  const invalidation = new Invalidation(resolved, engine)
+  const route = new CachedRoute(options)
+  const call = handler as unknown as Handler
   const listener = (request: Request, response: Response, next?: (error?: unknown) => void) => {
-    const call = handler as unknown as Handler
-    const rendererFor = (keys?: RequestKey) =>
-      new DetachedRenderer(request, response, call, next, resolved, keys?.content)
-    if (!isCacheable(request.method, resolved)) {
-      passUncached(request, response, resolved, 'method')
-      invalidation.observe(request, response)
-      rendererFor().bypass()
-      return
-    }
-    useKeys(request, resolved, (keys) => {
-      const renderer = rendererFor(keys)
-      if (keys === undefined) {
-        passUncached(request, response, resolved, 'bypass')
-        renderer.bypass()
-        return
-      }
-      engine.handle(createExchange(request, response, keys, renderer, resolved))
-    })
+    const createRenderer = (keys?: RequestKey) =>
+      new DetachedRenderer(request, response, call, next, route.options, keys?.content)
+    route.handle(request, response, createRenderer, () => createRenderer().bypass())
   }
-  return Object.assign(listener, invalidationMethods(invalidation))
+  return Object.assign(listener, route.invalidationMethods())
 }

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ChangeOptions, ChangeWork } from '@stowage/core'
 import { reportError } from '../channels.ts'
 import { groupTags } from '../filling/build-record.ts'
@@ -17,6 +17,28 @@ import {
 import { holdResponse, releaseResponse } from '../response/held-response.ts'
 import type { ResponseEngine } from '../response-engine.ts'
 import { Deadlines } from '../storage/deadlines.ts'
+
+/** The methods of a middleware or a handler that invalidate its responses. */
+export interface InvalidationMethods {
+  /**
+   * Deletes the stored responses of a URL, all variants in all processes. Accepts a full URL, or a path with the request
+   * whose host it is on.
+   */
+  invalidate(url: string, request?: IncomingMessage): Promise<void>
+  /**
+   * Runs `work`, usually a transaction, while the responses of the URLs are marked, as `cache.changing` does: a response that
+   * is rendered meanwhile is sent and not stored, in any process. Resolves to the result of `work`.
+   */
+  invalidateDuring<T>(options: InvalidateDuringOptions, work: ChangeWork<T>): Promise<T>
+}
+
+/** What `invalidateDuring` marks. */
+export interface InvalidateDuringOptions extends ChangeOptions {
+  /** Full URLs, or paths with the option `request`. */
+  readonly urls: readonly string[]
+  /** The request whose host the paths are on. */
+  readonly request?: IncomingMessage | undefined
+}
 
 /** Methods that change nothing (RFC 9110 section 9.2.1). */
 const safeMethods = new Set([

@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http'
 import { listOf } from '../headers/cache-control.ts'
 import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
 import { mergeVary } from '../headers/vary.ts'
-import { trimBlanks } from '../headers/white-space.ts'
 import type { ResponseHead } from './capture.ts'
 
 /** What a stored response is sent with. */
@@ -31,7 +30,9 @@ export function setStoredHeaders(
   for (let index = 0; index < lines.length; index += 2) {
     response.setHeader(lines[index] as string, lines[index + 1] as string | string[])
   }
-  if (outerVary !== undefined) addVary(response, stored.headers, outerVary)
+  if (outerVary !== undefined && outerVary !== stored.headers.vary) {
+    addVary(response, stored.headers.vary, outerVary)
+  }
   if (etag === stored.etag || etag === undefined) return
   if (!stored.freshness.omitted.includes('etag')) response.setHeader('ETag', etag)
 }
@@ -47,9 +48,7 @@ export function setRenderedHeaders(
     if (name === 'transfer-encoding' || name === 'connection') continue
     response.setHeader(name, own[name] as HeaderValue)
   }
-  if (outerVary === undefined || own.vary === undefined) return
-  const merged = mergeVary(String(outerVary), listOf(textOf(own.vary)))
-  if (merged !== undefined) response.setHeader('Vary', merged)
+  if (outerVary !== undefined && own.vary !== undefined) addVary(response, outerVary, own.vary)
 }
 
 /** Middleware in front depends on the headers of its `Vary`, whatever the handler does. */
@@ -57,13 +56,10 @@ function removeHeaders(response: ServerResponse, names: readonly string[]): void
   for (const name of names) if (name !== 'vary') response.removeHeader(name)
 }
 
-function addVary(
-  response: ServerResponse,
-  headers: Headers,
-  outer: number | string | string[],
-): void {
-  if (outer === headers.vary) return
-  const names = String(outer).toLowerCase().split(',')
-  const merged = mergeVary(textOf(headers.vary), names.map(trimBlanks))
+type VaryValue = number | string | string[] | undefined
+
+/** Sets a `Vary` of two. */
+function addVary(response: ServerResponse, vary: VaryValue, added: VaryValue): void {
+  const merged = mergeVary(textOf(vary), listOf(textOf(added)))
   if (merged !== undefined) response.setHeader('Vary', merged)
 }

@@ -74,10 +74,7 @@ export class ResponseStore {
     headers: RequestHeaders,
     wanted: Wanted,
   ): Promise<FoundResponse> {
-    const variant =
-      hint.vary === undefined
-        ? undefined
-        : variantKey(key, hint.vary.fill, hint.vary.names, headers)
+    const variant = hint.vary && variantKey(key, hint.vary, headers)
     const readingVariant = variant === undefined ? undefined : this.#begin(variant)
     const parts =
       variant === undefined
@@ -92,11 +89,6 @@ export class ResponseStore {
       return found
     }
     return this.#follow(key, item, headers, wanted, parts)
-  }
-
-  /** The key of the variant of a request. */
-  variantKey(key: string, vary: VaryRecord, headers: RequestHeaders): string {
-    return variantKey(key, vary.fill, vary.names, headers)
   }
 
   /** Returns the body of a response in an encoding; `undefined` if it has been lost. */
@@ -144,7 +136,7 @@ export class ResponseStore {
     const stored = responseItem(item)
     if (item === undefined || stored !== undefined) return { key, vary: undefined, stored, parts }
     const vary = item.record as VaryRecord
-    const variant = variantKey(key, vary.fill, vary.names, headers)
+    const variant = variantKey(key, vary, headers)
     const reading = this.#read(variant)
     if (!(reading instanceof Promise)) {
       return { key: variant, vary, stored: responseItem(decodeOnce(reading)), parts }
@@ -218,15 +210,17 @@ function encodedKey(fill: string, encoding: Encoding): string {
   return `${encodedPrefix}${fill}:${encoding}`
 }
 
-/** The generation of the record of `Vary` is part of the key: variants of an older record are not found any more. */
-function variantKey(
+/**
+ * The key of the variant of a request. It contains the id of the record of `Vary`: variants of an older one are not found any
+ * more.
+ */
+export function variantKey(
   key: string,
-  generation: string,
-  names: readonly string[],
+  { fill, names }: Pick<VaryRecord, 'fill' | 'names'>,
   headers: RequestHeaders,
 ): string {
   const values = names.map((name) => encodeURIComponent(normalizeHeader(name, headers[name])))
-  return `${key}|${generation}|${values.join(',')}`
+  return `${key}|${fill}|${values.join(',')}`
 }
 
 function responseItem(
