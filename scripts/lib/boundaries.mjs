@@ -155,6 +155,7 @@ const folders = {
       'options',
       'store',
       'time',
+      'updates',
       'values',
       'wrappers',
     ],

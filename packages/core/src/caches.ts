@@ -4,6 +4,7 @@ import { answerWithin } from './calls/deadline.ts'
 import { Lifecycle } from './calls/lifecycle.ts'
 import { CacheError } from './errors.ts'
 import { checkStores } from './options/check-arguments.ts'
+import { configError } from './options/check-options.ts'
 import { mergeOptions } from './options/merge-options.ts'
 import { nearestName } from './options/nearest-name.ts'
 import type { CacheStore } from './store.ts'
@@ -224,15 +225,9 @@ function undefinedName(name: string | undefined, { stores }: CachesOptions<strin
   const names = Object.keys(stores)
   if (name === undefined) {
     const remedy = `It is the name of a store: ${names.join(', ')}.`
-    return new CacheError(
-      'ERR_CACHE_CONFIG',
-      `createCaches: the option default is missing. ${remedy}`,
-    )
+    return configError(`createCaches: the option default is missing. ${remedy}`)
   }
   const similar = nearestName(name, names)
   const question = similar === undefined ? '' : ` Did you mean ${similar}?`
-  return new CacheError(
-    'ERR_CACHE_CONFIG',
-    `No cache is named "${name}".${question} Defined: ${names.join(', ')}.`,
-  )
+  return configError(`No cache is named "${name}".${question} Defined: ${names.join(', ')}.`)
 }

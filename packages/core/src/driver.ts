@@ -27,7 +27,6 @@ export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
 export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
 export type { Entry, EntryFacts } from './entry.ts'
 export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
-export type { MapEntry } from './eviction/entry-list.ts'
 export { RecentMap, remembering } from './eviction/recent-map.ts'
 export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
 export { checkBytes } from './options/byte-size.ts'
@@ -38,11 +37,7 @@ export {
   checkTimeout,
 } from './options/check-options.ts'
 export { allowShortTtls, warnOfShortTtl } from './options/short-ttl.ts'
-export {
-  formatToken,
-  parseToken,
-  type ReplicationPosition,
-} from './replication/consistency-token.ts'
+export { formatToken, type ReplicationPosition } from './replication/consistency-token.ts'
 export { type ReadFrom, readFroms } from './replication/read-from.ts'
 export { newReplica, type Replica, ReplicaGroup } from './replication/replica-group.ts'
 export {
@@ -62,7 +57,7 @@ export type {
   ReplicationInfo,
   ReplicationState,
 } from './replication/replication-state.ts'
-export { ReplicationTracker, type TrackedReplica } from './replication/replication-tracker.ts'
+export { ReplicationTracker } from './replication/replication-tracker.ts'
 export {
   type ByteStore,
   consistencies,
@@ -71,13 +66,12 @@ export {
   type KeyPlacement,
   type StoreContract,
 } from './store.ts'
-export { parseDuration, resolveTtl } from './time/duration.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
 export { type CallerContext, carryCallers } from './tracing/callers.ts'
 export { areRequestsTraced, traceRequest } from './tracing/traced-request.ts'
 export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
 export { type UnencodableOptions, unencodable } from './values/codecs/unencodable.ts'
-export { decodeFrame, encodeFrame, type Frame, isFrame } from './values/frame.ts'
+export { decodeFrame, encodeFrame, type Frame } from './values/frame.ts'
 export { longestIntegerText, parseSafeInteger } from './values/integer.ts'
 export { JsonText } from './values/json-text.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './values/payload.ts'

@@ -31,19 +31,9 @@ export class Changes {
 
   /** A call that can be repeated: `set` or `delete`. */
   repeatable<T>(key: string, onPrimary: StoreCall<T>, onFallback: StoreCall<T>): Awaitable<T> {
-    const { phase } = this.#recovery
-    if (phase === 'fallback') {
-      this.#recovery.noteChange(key)
-      return onFallback()
-    }
+    if (this.#recovery.phase === 'fallback') this.#recovery.noteChange(key)
     const noteFailure = (error: unknown) => this.#recovery.noteFailedChange([key], error)
-    if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsFallback(key))) {
-      return this.#inBoth(key, onPrimary, onFallback, noteFailure)
-    }
-    return this.call(onPrimary, (error) => {
-      noteFailure(error)
-      return onFallback()
-    })
+    return this.#repeat(key, onPrimary, onFallback, noteFailure)
   }
 
   /** `touch` can be repeated as well, and a failure has changed no value. */
@@ -52,9 +42,18 @@ export class Changes {
     onPrimary: StoreCall<boolean>,
     onFallback: StoreCall<boolean>,
   ): Awaitable<boolean> {
+    return this.#repeat(key, onPrimary, onFallback, (error) => this.#recovery.noteFailure(error))
+  }
+
+  /** Makes a call in the store that is used, or in both. */
+  #repeat<T>(
+    key: string,
+    onPrimary: StoreCall<T>,
+    onFallback: StoreCall<T>,
+    noteFailure: (error: unknown) => void,
+  ): Awaitable<T> {
     const { phase } = this.#recovery
     if (phase === 'fallback') return onFallback()
-    const noteFailure = (error: unknown) => this.#recovery.noteFailure(error)
     if (phase !== 'primary' && (this.#recovery.isMirrored || this.#recovery.readsFallback(key))) {
       return this.#inBoth(key, onPrimary, onFallback, noteFailure)
     }

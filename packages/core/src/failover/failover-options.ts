@@ -1,5 +1,9 @@
-import { CacheError } from '../errors.ts'
-import { checkInteger, checkOptionNames, checkTimeout } from '../options/check-options.ts'
+import {
+  checkInteger,
+  checkOptionNames,
+  checkTimeout,
+  configError,
+} from '../options/check-options.ts'
 import type { Duration } from '../time/duration.ts'
 import type { FailoverSettings } from './recovery/recovery.ts'
 
@@ -38,8 +42,7 @@ export function resolveFailoverOptions(options: FailoverOptions): FailoverSettin
   })
   const { failures: share = 0.5, calls = 10, window = '5s', probe = '1s' } = breaker
   if (!(share > 0 && share <= 1)) {
-    const message = `failover: failures must be a number above 0 and at most 1, not ${share}.`
-    throw new CacheError('ERR_CACHE_CONFIG', message)
+    throw configError(`failover: failures must be a number above 0 and at most 1, not ${share}.`)
   }
   return {
     share,

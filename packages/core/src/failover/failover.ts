@@ -1,4 +1,4 @@
-import { CacheError } from '../errors.ts'
+import { configError } from '../options/check-options.ts'
 import type { ByteStore } from '../store.ts'
 import { wrapStore } from '../wrappers/wrap-store.ts'
 import { type FailoverOptions, resolveFailoverOptions } from './failover-options.ts'
@@ -32,12 +32,11 @@ export function failover(
 ): FailoverByteStore {
   const settings = resolveFailoverOptions(options)
   if (stores.length === 0) {
-    throw new CacheError('ERR_CACHE_CONFIG', 'failover: at least one store is required.')
+    throw configError('failover: at least one store is required.')
   }
   for (const { name, payload } of stores) {
     if (payload === 'bytes') continue
-    const message = `failover: ${name} stores entries by reference. Use stores of bytes.`
-    throw new CacheError('ERR_CACHE_CONFIG', message)
+    throw configError(`failover: ${name} stores entries by reference. Use stores of bytes.`)
   }
   return chain(stores, settings)
 }

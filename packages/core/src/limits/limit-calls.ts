@@ -1,4 +1,3 @@
-import { CacheError } from '../errors.ts'
 import { escapeColons, reservedName } from '../keys.ts'
 import type { LockContext } from '../locks/lock-context.ts'
 import {
@@ -6,6 +5,7 @@ import {
   checkInteger,
   checkOptionNames,
   checkTimeout,
+  configError,
 } from '../options/check-options.ts'
 import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
@@ -118,8 +118,4 @@ export class LimitCalls {
 function checkWindow(ms: number): number {
   if (ms >= 1 && Number.isSafeInteger(Math.ceil(ms))) return Math.ceil(ms)
   throw configError(`rateLimit: window must be at least 1 ms, not ${ms}.`)
-}
-
-function configError(message: string): CacheError {
-  return new CacheError('ERR_CACHE_CONFIG', message)
 }

@@ -52,8 +52,6 @@ export class SlotLimit implements ConcurrencyLimit {
   }
 
   async #take({ wait = 0, signal }: RunOptions): Promise<Slot> {
-    const { queueKey } = this.#options
-    const startedAt = performance.now()
     let slot: Slot | undefined
     const attempt = async (isFree: boolean) => {
       slot = await this.#tryTake(isFree)
@@ -65,15 +63,14 @@ export class SlotLimit implements ConcurrencyLimit {
       attempt,
       isShared: true,
     }
-    const waiting = this.#context.wait(queueKey, request)
-    await this.#context.publishFailure(queueKey, waiting, 'concurrency')
-    const waitedMs = performance.now() - startedAt
-    this.#context.publish(slot?.key ?? queueKey, slot ? 'acquired' : 'refused', waitedMs)
-    if (slot !== undefined) return slot
-    throw this.#context.lockedError(
-      { name: this.#options.name, key: queueKey },
-      `has no free slot of ${this.#options.slotKeys.length}. Waited for ${Math.round(waitedMs)} ms.`,
-    )
+    const problem = `has no free slot of ${this.#options.slotKeys.length}.`
+    const keyOf = () => (slot as Slot).key
+    await this.#context.acquire(this.#options, request, {
+      operation: 'concurrency',
+      problem,
+      keyOf,
+    })
+    return slot as unknown as Slot
   }
 
   /** Tries a random slot first, which is free in most cases, and then those that are free. */

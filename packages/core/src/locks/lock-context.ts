@@ -27,6 +27,12 @@ export interface LockContextOptions {
   readonly bus: InvalidationBus | undefined
 }
 
+interface AcquireOptions {
+  readonly operation: 'lock' | 'concurrency'
+  readonly problem: string
+  readonly keyOf?: () => string
+}
+
 /** Name of the driver that accepts every write and keeps nothing. */
 const nullDriver = 'null'
 
@@ -51,10 +57,27 @@ export class LockContext {
     this.#bus = bus
   }
 
-  /** Waits in the queue of the key. */
-  wait(key: string, request: WaitRequest): Promise<boolean> {
+  /**
+   * Waits in a queue until an attempt succeeds.
+   *
+   * @param problem of the error, continues the name of the lock
+   * @param keyOf the key of what was acquired, for events
+   * @throws CacheError `ERR_CACHE_LOCKED` if none did in time
+   */
+  async acquire(
+    { name, queueKey }: Pick<LockName, 'name' | 'queueKey'>,
+    request: WaitRequest,
+    { operation, problem, keyOf = () => queueKey }: AcquireOptions,
+  ): Promise<void> {
+    const startedAt = performance.now()
     if (request.waitMs > 0 && this.#bus !== undefined) this.#waitingRoom.subscribe(this.#bus)
-    return this.#waitingRoom.wait(key, request)
+    const waiting = this.#waitingRoom.wait(queueKey, request)
+    const isAcquired = await this.publishFailure(queueKey, waiting, operation)
+    const waitedMs = performance.now() - startedAt
+    this.publish(isAcquired ? keyOf() : queueKey, isAcquired ? 'acquired' : 'refused', waitedMs)
+    if (isAcquired) return
+    const waited = `${problem} Waited for ${Math.round(waitedMs)} ms.`
+    throw this.lockedError({ name, key: queueKey }, waited)
   }
 
   /** Wakes a call that waits for the key, in this process and in others that the bus reaches. */

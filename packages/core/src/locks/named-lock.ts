@@ -32,19 +32,13 @@ export class NamedLock implements Lock {
   }
 
   async block(wait: Duration, { signal }: WaitOptions = {}): Promise<void> {
-    const { key } = this.#name
-    const startedAt = performance.now()
-    const acquiring = this.#context.wait(key, {
+    const request = {
       waitMs: milliseconds(wait, 'lock: wait'),
       signal,
-      attempt: async (isFree) => (isFree || !(await this.#isLocked())) && this.#begin(),
-    })
-    const isAcquired = await this.#publishFailure(acquiring)
-    const waitedMs = performance.now() - startedAt
-    this.#context.publish(key, isAcquired ? 'acquired' : 'refused', waitedMs)
-    if (isAcquired) return
-    const problem = `is held by another owner. Waited for ${Math.round(waitedMs)} ms.`
-    throw this.#context.lockedError(this.#name, problem)
+      attempt: async (isFree: boolean) => (isFree || !(await this.#isLocked())) && this.#begin(),
+    }
+    const problem = 'is held by another owner.'
+    await this.#context.acquire(this.#name, request, { operation: 'lock', problem })
   }
 
   async run<T>(

@@ -1,6 +1,6 @@
 import { milliseconds, type Ttl } from '@stowage/core'
-import { parseDuration, resolveTtl } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
+import { parseDuration, resolveTtl } from '../../src/time/duration.ts'
 
 const clock = { now: () => 1_000_000 }
 

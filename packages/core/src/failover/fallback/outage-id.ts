@@ -1,4 +1,5 @@
 import { type Awaitable, type ByteStore, strongRead } from '../../store.ts'
+import { replaceSeen } from '../../updates/replace-seen.ts'
 import { toText } from '../../values/payload.ts'
 import { randomId } from '../../values/random-id.ts'
 
@@ -151,10 +152,7 @@ export class OutageId {
         return id
       }
       const created = createId()
-      const isStored =
-        found === undefined
-          ? await this.#store.add(idKey, created, idTtlMs)
-          : await this.#store.compareAndSet(idKey, found, created, idTtlMs)
+      const isStored = await replaceSeen(this.#store, idKey, found, created, idTtlMs)
       // Without agreement, each process uses an id of its own, which can only cause misses.
       if (isStored || conflicts >= maxConflicts) return created
     }

@@ -7,6 +7,7 @@ import {
   parseId,
 } from '../../generations/generation-id.ts'
 import { type ByteStore, type Payload, strongRead } from '../../store.ts'
+import { replaceSeen } from '../../updates/replace-seen.ts'
 import { toText } from '../../values/payload.ts'
 import type { Fallback } from '../fallback/fallback.ts'
 import type { UnsettledKeys } from './unsettled-keys.ts'
@@ -71,11 +72,7 @@ async function raiseCopy(
   for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
     const id = idOf(item)
     if (id !== undefined && !isNewer(next, id)) return
-    const isStored =
-      item === undefined
-        ? await primary.add(key, next.text)
-        : await primary.compareAndSet(key, item, next.text)
-    if (isStored) return
+    if (await replaceSeen(primary, key, item, next.text)) return
     item = await primary.get(key, strongRead)
   }
   throw new CacheError('ERR_CACHE_REJECTED', 'The id of a generation changes too often.')

@@ -3,7 +3,7 @@ import { type ByteStore, strongRead } from '../../store.ts'
 import { after } from '../../time/wait.ts'
 import type { Fallback } from '../fallback/fallback.ts'
 import { Drain } from './drain.ts'
-import { FailureRate } from './failure-rate.ts'
+import { FailureRate, type FailureRateOptions } from './failure-rate.ts'
 import { isGenerationKey } from './generation-key.ts'
 import { isOutage, isRefusal } from './outage-error.ts'
 import { probe } from './probe.ts'
@@ -19,10 +19,7 @@ import { beginGeneration } from './raise-generation.ts'
 export type Phase = 'primary' | 'partial' | 'suspected' | 'fallback' | 'settling'
 
 /** The options after validation, with defaults applied. */
-export interface FailoverSettings {
-  readonly share: number
-  readonly calls: number
-  readonly windowMs: number
+export interface FailoverSettings extends FailureRateOptions {
   readonly probeMs: number
   readonly journal: number
   readonly settleMs: number

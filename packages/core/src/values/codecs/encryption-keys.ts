@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { CacheError } from '../../errors.ts'
+import { configError } from '../../options/check-options.ts'
 
 /** A master key and the id under which payloads refer to it. */
 export interface EncryptionKey {
@@ -18,12 +18,12 @@ const secretBytes = 32
  * @throws CacheError `ERR_CACHE_CONFIG` for no keys, an invalid key, or an id that is repeated
  */
 export function parseEncryptionKeys(texts: readonly string[]): EncryptionKey[] {
-  if (texts.length === 0) throw invalid('At least one encryption key is required.')
+  if (texts.length === 0) throw configError('At least one encryption key is required.')
   const keys = texts.map(parseKey)
   const ids = keys.map(({ id }) => id)
   const repeated = ids.findIndex((id, index) => ids.indexOf(id) !== index)
   if (repeated < 0) return keys
-  throw invalid(
+  throw configError(
     `Encryption key ${repeated + 1} of ${texts.length} has the same id as an earlier one.`,
   )
 }
@@ -35,13 +35,9 @@ function parseKey(text: string, index: number, { length }: readonly string[]): E
   if (bytes.length === secretBytes && bytes.toString('base64') === base64) {
     return { id, secret: process.getBuiltinModule('node:crypto').createSecretKey(bytes) }
   }
-  throw invalid(
+  throw configError(
     `Encryption key ${index + 1} of ${length} is not of the form id:base64, with an id of at most 64 letters, digits, ` +
       `".", "_" or "-", and the base64 text of exactly ${secretBytes} bytes. Create one with: ` +
       `openssl rand -base64 ${secretBytes}`,
   )
-}
-
-function invalid(message: string): CacheError {
-  return new CacheError('ERR_CACHE_CONFIG', message)
 }
