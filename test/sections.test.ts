@@ -34,7 +34,7 @@ test.each([
     ['packages/lmdb/src/index.ts', 'examples/nestjs/app.mjs'],
     ['lmdb', 'examples'],
   ],
-  [['packages/test-servers/src/ports.ts'], all],
+  [['packages/test-servers/src/process/ports.ts'], all],
   [['pnpm-lock.yaml'], all],
   [[], []],
 ])('a change of %s is proved by the sections %s', (files, expected) => {

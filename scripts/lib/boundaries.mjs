@@ -344,12 +344,11 @@ const folders = {
     'user-sessions': ['ordered-store'],
   },
   'test-servers': {
+    process: [],
     'fault-proxy': [],
-    redis: ['ports', 'probe', 'server-process', 'temporary-folder', 'tls-files', 'wait-until'],
-    postgres: [
-      ...['account', 'at-exit', 'ports', 'probe'],
-      ...['server-process', 'shared-server', 'temporary-folder'],
-    ],
+    redis: ['process'],
+    postgres: ['process'],
+    dynamodb: ['process'],
   },
 }
 

@@ -3,7 +3,8 @@ export {
   type DynamoDBServerOptions,
   type DynamoDBVariables,
   startDynamoDB,
-} from './dynamodb-local.ts'
+} from './dynamodb/dynamodb-local.ts'
+export { type DynamoDBDatabase, sharedDynamoDB } from './dynamodb/shared-dynamodb.ts'
 export { type Directions, FaultProxy, startProxy, type Target } from './fault-proxy/fault-proxy.ts'
 export type { Direction } from './fault-proxy/proxy-state.ts'
 export {
@@ -11,7 +12,6 @@ export {
   type MemcachedServerOptions,
   startMemcached,
 } from './memcached-server.ts'
-export { freePort } from './ports.ts'
 export { type PgBouncer, type PgBouncerOptions, startPgBouncer } from './postgres/pgbouncer.ts'
 export {
   type PostgresServer,
@@ -21,6 +21,9 @@ export {
   startPostgresStandby,
 } from './postgres/postgres-server.ts'
 export { type PostgresDatabase, sharedPostgres } from './postgres/shared-postgres.ts'
+export { freePort } from './process/ports.ts'
+export type { ServerProcess } from './process/server-process.ts'
+export type { TlsFiles } from './process/tls-files.ts'
 export { propertySeed } from './property-seed.ts'
 export { type Cluster, type ClusterOptions, startCluster } from './redis/cluster.ts'
 export { command, type RedisAddress } from './redis/redis-client.ts'
@@ -33,9 +36,6 @@ export {
   startScriptlessRedis,
 } from './redis/scriptless-redis.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
-export type { ServerProcess } from './server-process.ts'
-export { type DynamoDBDatabase, sharedDynamoDB } from './shared-dynamodb.ts'
 export { shareServers } from './shared-servers.ts'
 export { runningTimeOf, Stalls } from './stalls.ts'
 export { isFullTier, variantGroups } from './tier.ts'
-export type { TlsFiles } from './tls-files.ts'

@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os'
-import { freePort, startOnPort } from './ports.ts'
-import { probe } from './probe.ts'
-import { type ServerProcess, startServerProcess } from './server-process.ts'
-import type { TlsFiles } from './tls-files.ts'
+import { freePort, startOnPort } from './process/ports.ts'
+import { probe } from './process/probe.ts'
+import { type ServerProcess, startServerProcess } from './process/server-process.ts'
+import type { TlsFiles } from './process/tls-files.ts'
 
 export interface MemcachedServer extends ServerProcess {
   readonly port: number
@@ -25,10 +25,7 @@ export interface MemcachedServerOptions {
 
 /** Starts memcached on a loopback port. It is killed when this process exits. */
 export function startMemcached(options: MemcachedServerOptions = {}): Promise<MemcachedServer> {
-  const { port } = options
-  return startOnPort(port === undefined ? freePort : () => port, (chosen) =>
-    launch(chosen, options),
-  )
+  return startOnPort(options.port ?? freePort, (port) => launch(port, options))
 }
 
 async function launch(port: number, options: MemcachedServerOptions): Promise<MemcachedServer> {

@@ -1,5 +1,5 @@
+import { shareDynamoDB } from './dynamodb/shared-dynamodb.ts'
 import { sharePostgres } from './postgres/shared-postgres.ts'
-import { shareDynamoDB } from './shared-dynamodb.ts'
 
 /**
  * Lets the processes that this one starts share a DynamoDB Local and a PostgreSQL, each of which starts with the first

@@ -1,7 +1,7 @@
 import { existsSync, readlinkSync } from 'node:fs'
 import { startPostgres } from '@stowage/test-servers'
 import { expect, test } from 'vitest'
-import { isPortFree } from '../src/ports.ts'
+import { isPortFree } from '../src/process/ports.ts'
 
 test('PostgreSQL starts again on its port after it was killed, and leaves nothing behind', async () => {
   const server = await startPostgres()

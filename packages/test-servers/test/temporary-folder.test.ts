@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
-import { isPortFree } from '../src/ports.ts'
-import { temporaryFolder } from '../src/temporary-folder.ts'
+import { isPortFree } from '../src/process/ports.ts'
+import { temporaryFolder } from '../src/process/temporary-folder.ts'
 
 /** Starts PostgreSQL, prints where, and stays until it is ended. */
 const program = `

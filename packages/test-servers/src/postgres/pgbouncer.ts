@@ -1,10 +1,10 @@
 import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { unprivilegedAccount } from '../account.ts'
-import { freePort, startOnPort } from '../ports.ts'
-import { probe } from '../probe.ts'
-import { type ServerProcess, startServerProcess } from '../server-process.ts'
-import { temporaryFolder } from '../temporary-folder.ts'
+import { unprivilegedAccount } from '../process/account.ts'
+import { freePort, startOnPort } from '../process/ports.ts'
+import { probe } from '../process/probe.ts'
+import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
+import { temporaryFolder } from '../process/temporary-folder.ts'
 
 export interface PgBouncer extends ServerProcess {
   readonly port: number

@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { chownSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Account, unprivilegedAccount } from '../account.ts'
-import { atExit } from '../at-exit.ts'
-import { freePort, startOnPort } from '../ports.ts'
-import { probe } from '../probe.ts'
-import { type ServerProcess, startServerProcess } from '../server-process.ts'
-import { temporaryFolder } from '../temporary-folder.ts'
+import { type Account, unprivilegedAccount } from '../process/account.ts'
+import { atExit } from '../process/at-exit.ts'
+import { freePort, startOnPort } from '../process/ports.ts'
+import { probe } from '../process/probe.ts'
+import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
+import { temporaryFolder } from '../process/temporary-folder.ts'
 
 const remedy = 'install it: apt-get install postgresql'
 /** Where Debian installs the programs of each version. They are not on the PATH. */

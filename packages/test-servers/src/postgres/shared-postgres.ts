@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { SharedServer } from '../shared-server.ts'
+import { SharedServer } from '../process/shared-server.ts'
 import { startPostgres } from './postgres-server.ts'
 
 /** A database of its own in a PostgreSQL that several test files share. */

@@ -1,5 +1,5 @@
-import { freePort, isPortFree, startOnPort } from '../ports.ts'
-import { everyAsync, waitUntil } from '../wait-until.ts'
+import { freePort, isPortFree, startOnPort } from '../process/ports.ts'
+import { everyAsync, waitUntil } from '../process/wait-until.ts'
 import { addressOf, commandOrThrow, host, type RedisAddress } from './redis-client.ts'
 import type { RedisServer } from './redis-server.ts'
 import { promptSync } from './replicated.ts'

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort, startOnPort } from '../ports.ts'
-import { probe } from '../probe.ts'
-import { type ServerProcess, startServerProcess } from '../server-process.ts'
-import { temporaryFolder } from '../temporary-folder.ts'
-import type { TlsFiles } from '../tls-files.ts'
+import { freePort, startOnPort } from '../process/ports.ts'
+import { probe } from '../process/probe.ts'
+import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
+import { temporaryFolder } from '../process/temporary-folder.ts'
+import type { TlsFiles } from '../process/tls-files.ts'
 
 // Allows the tests to run against a compatible server, for example valkey-server.
 const program = process.env.STOWAGE_REDIS_SERVER ?? 'redis-server'
@@ -30,10 +30,7 @@ export interface RedisServerOptions {
 
 /** Starts redis-server on a loopback port, without persistence. It is killed when this process exits. */
 export function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const { port } = options
-  return startOnPort(port === undefined ? freePort : () => port, (chosen) =>
-    launch(chosen, options),
-  )
+  return startOnPort(options.port ?? freePort, (port) => launch(port, options))
 }
 
 async function launch(port: number, options: RedisServerOptions): Promise<RedisServer> {

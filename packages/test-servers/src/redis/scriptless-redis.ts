@@ -1,5 +1,6 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { type RedisServer, startRedis } from './redis-server.ts'
+import { decodeReply, encodeCommand } from './resp.ts'
 
 /** Which commands the server has for what scripts did before: those of Redis 8.4, or of Valkey 9.0. */
 export type Dialect = 'redis' | 'valkey'
@@ -33,7 +34,7 @@ export async function startScriptlessRedis(dialect: Dialect): Promise<Scriptless
     client.on('data', (chunk: Buffer) => {
       for (const args of parser.add(chunk)) {
         commands.push(nameOf(args))
-        upstream.write(encode(isOlder ? args : translate(args, dialect)))
+        upstream.write(encodeCommand(isOlder ? args : translate(args, dialect), 'latin1'))
       }
     })
     upstream.pipe(client)
@@ -67,11 +68,12 @@ export async function startScriptlessRedis(dialect: Dialect): Promise<Scriptless
   }
 }
 
-type Args = readonly (Buffer | string)[]
+/** All bytes as `latin1`. */
+type Args = readonly string[]
 
 /** What the server is sent in place of a command. */
-function translate(args: readonly Buffer[], dialect: Dialect): Args {
-  const [, key = Buffer.alloc(0), ...rest] = args
+function translate(args: Args, dialect: Dialect): Args {
+  const [, key = '', ...rest] = args
   const deletion = dialect === 'redis' ? 'DELEX' : 'DELIFEQ'
   switch (nameOf(args)) {
     case 'EVAL':
@@ -89,7 +91,7 @@ function translate(args: readonly Buffer[], dialect: Dialect): Args {
   }
 }
 
-function setIfEqual(key: Buffer, [value, ...options]: readonly Buffer[]): Args | undefined {
+function setIfEqual(key: string, [value, ...options]: Args): Args | undefined {
   const at = options.findIndex((option) => isWord(option, 'IFEQ'))
   if (at < 0) return undefined
   const others = options.filter((_, index) => index !== at && index !== at + 1)
@@ -111,7 +113,7 @@ end
 if current ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`
 
-function commandInfo(names: readonly Buffer[], deletion: string): Args {
+function commandInfo(names: Args, deletion: string): Args {
   const entries = names.map((name) => (isWord(name, deletion) ? `{'${deletion}'}` : 'false'))
   return ['EVAL', `return {${entries.join(', ')}}`, '0']
 }
@@ -121,58 +123,30 @@ function failWith(message: string): Args {
   return ['EVAL', 'return redis.error_reply(ARGV[1])', '0', message]
 }
 
-function script(source: string, key: Buffer | string, args: Args): Args {
+function script(source: string, key: string, args: Args): Args {
   return ['EVAL', source, '1', key, ...args]
 }
 
-function nameOf([name = '']: readonly (Buffer | string)[]): string {
-  return String(name).toUpperCase()
+function nameOf([name = '']: Args): string {
+  return name.toUpperCase()
 }
 
-function isWord(word: Buffer | string, expected: string): boolean {
-  return nameOf([word]) === expected
+function isWord(word: string, expected: string): boolean {
+  return word.toUpperCase() === expected
 }
 
-function encode(args: Args): Buffer {
-  const parts = args.flatMap((arg) => {
-    const bytes = Buffer.from(arg as string)
-    return [Buffer.from(`$${bytes.byteLength}\r\n`), bytes, Buffer.from('\r\n')]
-  })
-  return Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts])
-}
-
-/** Decodes commands that are arrays of bulk strings, as all clients send them. */
+/** Decodes the commands of a connection, which is read in chunks. */
 class CommandParser {
-  #bytes = Buffer.alloc(0)
+  #bytes: Buffer = Buffer.alloc(0)
 
-  add(chunk: Buffer): Buffer[][] {
+  add(chunk: Buffer): string[][] {
     this.#bytes = Buffer.concat([this.#bytes, chunk])
-    const commands: Buffer[][] = []
-    for (let args = this.#next(); args !== undefined; args = this.#next()) commands.push(args)
-    return commands
-  }
-
-  #next(): Buffer[] | undefined {
-    const head = this.#numberAt(0)
-    if (head === undefined) return undefined
-    const args: Buffer[] = []
-    let position = head.end
-    while (args.length < head.value) {
-      const length = this.#numberAt(position)
-      if (length === undefined) return undefined
-      const end = length.end + length.value
-      if (this.#bytes.byteLength < end + 2) return undefined
-      args.push(this.#bytes.subarray(length.end, end))
-      position = end + 2
+    const commands: string[][] = []
+    for (;;) {
+      const command = decodeReply(this.#bytes, 0, 'latin1')
+      if (command === undefined) return commands
+      commands.push(command.value as string[])
+      this.#bytes = this.#bytes.subarray(command.end)
     }
-    this.#bytes = this.#bytes.subarray(position)
-    return args
-  }
-
-  /** The number of a line such as `*3` or `$5`, and where the next line begins. */
-  #numberAt(position: number): { value: number; end: number } | undefined {
-    const end = this.#bytes.indexOf('\r\n', position)
-    if (end < 0) return undefined
-    return { value: Number(this.#bytes.toString('latin1', position + 1, end)), end: end + 2 }
   }
 }

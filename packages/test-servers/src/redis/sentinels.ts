@@ -1,4 +1,4 @@
-import { everyAsync, waitUntil } from '../wait-until.ts'
+import { everyAsync, waitUntil } from '../process/wait-until.ts'
 import { addressOf, command, commandOrThrow, host, type RedisAddress } from './redis-client.ts'
 import type { RedisServer } from './redis-server.ts'
 import type { Replicated } from './replicated.ts'

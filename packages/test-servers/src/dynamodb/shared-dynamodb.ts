@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { SharedServer } from '../process/shared-server.ts'
 import { type DynamoDBVariables, startDynamoDB, variablesFor } from './dynamodb-local.ts'
-import { SharedServer } from './shared-server.ts'
 
 /** A database of its own in a DynamoDB Local that several test files share. */
 export interface DynamoDBDatabase {

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { freePort, startOnPort } from './ports.ts'
-import { type ServerProcess, startServerProcess } from './server-process.ts'
+import { freePort, startOnPort } from '../process/ports.ts'
+import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
 
 // A Java runtime starts slowly on a busy machine.
 const readyTimeoutMs = 60_000

@@ -36,15 +36,15 @@ export function isPortFree(port: number): Promise<boolean> {
 }
 
 /**
- * Starts a server on the port that `pickPort` returns. Tries again when that fails: another process may have taken the
+ * Starts a server on a port, or one that a function picks. Tries again when that fails: another process may have taken the
  * port between the check and the server's bind.
  */
 export async function startOnPort<T>(
-  pickPort: () => number | Promise<number>,
+  given: number | (() => Promise<number>),
   start: (port: number) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    const port = await pickPort()
+    const port = typeof given === 'number' ? given : await given()
     try {
       return await start(port)
     } catch (error) {
