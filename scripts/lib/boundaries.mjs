@@ -68,7 +68,7 @@ const folders = {
       'values',
       'wrappers',
     ],
-    generations: ['calls', 'diagnostics', 'store', 'time', 'values', 'wrappers'],
+    generations: ['calls', 'diagnostics', 'store', 'time', 'updates', 'values', 'wrappers'],
     eviction: ['channels'],
     replication: ['channels', 'diagnostics', 'options', 'store', 'time'],
     near: [

@@ -1,4 +1,5 @@
 import { type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
+import { replaceSeen } from '../updates/replace-seen.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
@@ -138,8 +139,14 @@ export class IdCopies {
   }
 
   /** Stores `id` in the missing copies and those with an older id. Returns the newest id that is stored then. */
-  raise(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
-    return this.#writeAll(id, copies, (found) => !isNewer(id, found))
+  async raise(id: GenerationId, copies: readonly Copy[]): Promise<GenerationId> {
+    const isKept = (found: GenerationId) => !isNewer(id, found)
+    const results = await Promise.allSettled(copies.map((copy) => this.#write(id, copy, isKept)))
+    const newest = newestOf(
+      results.map((result) => (result.status === 'fulfilled' ? result.value : undefined)),
+    )
+    if (newest === undefined) throw firstReasonOf(results)
+    return newest
   }
 
   /**
@@ -158,19 +165,7 @@ export class IdCopies {
     return newestOf([stored, newest]) as GenerationId
   }
 
-  /** Writes `id` to each copy, except to those with an id for which `isKept` returns true. */
-  async #writeAll(
-    id: GenerationId,
-    copies: readonly Copy[],
-    isKept: (found: GenerationId) => boolean,
-  ): Promise<GenerationId> {
-    const results = await Promise.allSettled(copies.map((copy) => this.#write(id, copy, isKept)))
-    const newest = newestOf(valuesOfFulfilled(results))
-    if (newest === undefined) throw firstReasonOf(results)
-    return newest
-  }
-
-  /** Returns the id that the copy contains then. */
+  /** Writes `id` to a copy, unless `isKept` returns true for the id that it has. Returns the id that it has then. */
   async #write(
     id: GenerationId,
     { key, item }: Copy,
@@ -181,11 +176,7 @@ export class IdCopies {
     for (let failedAdds = 0; failedAdds < maxFailedAdds; ) {
       const found = this.#decode(seen)
       if (found !== undefined && isKept(found)) return found
-      const isWritten =
-        seen === undefined
-          ? await this.#store.add(key, this.#encode(id))
-          : await this.#store.compareAndSet(key, seen, this.#encode(id))
-      if (isWritten) return id
+      if (await replaceSeen(this.#store, key, seen, this.#encode(id))) return id
       if (seen === undefined) failedAdds++
       seen = await this.#store.get(key, strongRead)
     }
@@ -202,10 +193,6 @@ export class IdCopies {
   #encode({ text }: GenerationId): unknown {
     return toTextItem(this.#store, text)
   }
-}
-
-function valuesOfFulfilled<T>(results: readonly PromiseSettledResult<T>[]): T[] {
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
 }
 
 function firstReasonOf(results: readonly PromiseSettledResult<unknown>[]): unknown {

@@ -133,7 +133,8 @@ export class ClusterCommands implements CommandClient {
   }
 }
 
-function nameOf({ options }: Redis): string {
+/** A node as in the table of slots: `host:port`. */
+export function nameOf({ options }: Redis): string {
   return `${options.host}:${options.port}`
 }
 

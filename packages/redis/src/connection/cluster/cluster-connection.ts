@@ -9,7 +9,7 @@ import { useCredentials } from '../credentials.ts'
 import { ReconnectingConnection } from '../reconnecting-connection.ts'
 import type { Address } from '../server-address.ts'
 import { WriteCork } from '../write-cork.ts'
-import { ClusterCommands } from './cluster-commands.ts'
+import { ClusterCommands, nameOf } from './cluster-commands.ts'
 import { NodeConnection, ReplicaNodeConnection } from './node-connection.ts'
 
 /** A cluster client, which manages the connections to all nodes and routes commands by slot. */
@@ -55,7 +55,7 @@ export class ClusterConnection extends ReconnectingConnection {
   /** All known nodes, by `host:port`. */
   nodes(): Map<string, Redis> {
     const nodes = this.#cluster.nodes('all')
-    return new Map(nodes.map((node) => [`${node.options.host}:${node.options.port}`, node]))
+    return new Map(nodes.map((node) => [nameOf(node), node]))
   }
 
   /** The nodes that serve each slot, as `host:port`, the master first. */
@@ -144,8 +144,8 @@ export class ClusterConnection extends ReconnectingConnection {
   readonly #streams = () => this.masters().flatMap(({ stream }) => stream ?? [])
 }
 
-function publishNode(change: 'added' | 'removed', { options }: Redis): void {
-  publishTopology({ store: 'redis', change, server: `${options.host}:${options.port}` })
+function publishNode(change: 'added' | 'removed', node: Redis): void {
+  publishTopology({ store: 'redis', change, server: nameOf(node) })
 }
 
 function clusterOptions(server: ClientOptions, { timeoutMs, connectTimeoutMs }: ResolvedOptions) {
