@@ -24,6 +24,7 @@ import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { Cache } from '@stowage/core'
 import { type LmdbEvent, lmdb } from '@stowage/lmdb'
+import { mountSmallDisk } from '@stowage/test-servers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ownershipProblem } from '../src/opening/directory.ts'
 import { temporaryFolder } from './temporary-folder.ts'
@@ -311,24 +312,12 @@ test('a file that is deleted while it is open is replaced', async () => {
   await store.close()
 })
 
-/** Mounts a tmpfs of 4 MiB. Returns false where that is not permitted. */
-function mountSmall(path: string): boolean {
-  mkdirSync(path, { recursive: true })
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', path], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
 test.runIf(isRoot)('on a full disk, writes fail with a code and reads go on', async ({ skip }) => {
-  const mounted = join(folder, 'small')
-  if (!mountSmall(mounted)) return skip('mount is not permitted')
+  const disk = mountSmallDisk(4)
+  if (disk === undefined) return skip('mount is not permitted')
   try {
-    const other = join(mounted, 'other')
-    writeFileSync(other, Buffer.alloc(1024 * 1024))
-    const store = lmdb({ path: join(mounted, 'cache'), maxBytes: '64MiB' })
+    disk.fill(3 * 1024 * 1024)
+    const store = lmdb({ path: join(disk.path, 'cache'), maxBytes: '64MiB' })
     await store.set('first', 'value')
     const codes = new Set<unknown>()
     for (let index = 0; index < 400; index++) {
@@ -342,21 +331,21 @@ test.runIf(isRoot)('on a full disk, writes fail with a code and reads go on', as
     // A value that could not be replaced is never served.
     const again = await store.get('again')
     expect(again === undefined || String(again) === '399'.repeat(3_000)).toBe(true)
-    rmSync(other)
+    disk.free()
     await store.set('after', 'value')
     expect(await store.get('after')).toBe('value')
     await store.close()
   } finally {
-    execFileSync('umount', ['-l', mounted])
+    disk.unmount()
   }
 })
 
 test.runIf(isRoot)('a read-only file system is an error with the remedy', async ({ skip }) => {
-  const mounted = join(folder, 'read-only')
-  if (!mountSmall(mounted)) return skip('mount is not permitted')
+  const disk = mountSmallDisk(4)
+  if (disk === undefined) return skip('mount is not permitted')
   try {
-    const path = await filled(join(mounted, 'cache'))
-    execFileSync('mount', ['-o', 'remount,ro', mounted])
+    const path = await filled(join(disk.path, 'cache'))
+    execFileSync('mount', ['-o', 'remount,ro', disk.path])
     expect(() => lmdb({ path }).get('key:1')).toThrow(
       expect.objectContaining({
         code: 'ERR_CACHE_CONFIG',
@@ -364,7 +353,7 @@ test.runIf(isRoot)('a read-only file system is an error with the remedy', async 
       }),
     )
   } finally {
-    execFileSync('umount', ['-l', mounted])
+    disk.unmount()
   }
 })
 

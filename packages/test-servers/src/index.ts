@@ -37,5 +37,6 @@ export {
 } from './redis/scriptless-redis.ts'
 export { type SentinelOptions, type Sentinels, startSentinels } from './redis/sentinels.ts'
 export { shareServers } from './shared-servers.ts'
+export { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 export { runningTimeOf, Stalls } from './stalls.ts'
 export { isFullTier, variantGroups } from './tier.ts'

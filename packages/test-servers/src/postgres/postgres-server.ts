@@ -7,6 +7,7 @@ import { freePort, startOnPort } from '../process/ports.ts'
 import { probe } from '../process/probe.ts'
 import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
 import { temporaryFolder } from '../process/temporary-folder.ts'
+import { waitUntil } from '../process/wait-until.ts'
 
 const remedy = 'install it: apt-get install postgresql'
 /** Where Debian installs the programs of each version. They are not on the PATH. */
@@ -38,6 +39,8 @@ export interface PostgresServer extends ServerProcess {
 export interface PostgresServerOptions {
   /** Further settings, for example `{ max_connections: '5' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Where the folder with its data is created. @default that of temporary files */
+  readonly folder?: string
 }
 
 export interface PostgresStandbyOptions extends PostgresServerOptions {
@@ -75,7 +78,7 @@ async function start(
   prepare: (folder: string, account: Account | undefined) => void,
 ): Promise<PostgresServer> {
   const account = unprivilegedAccount()
-  const { path: folder, remove } = temporaryFolder('postgres')
+  const { path: folder, remove } = temporaryFolder('postgres', options.folder)
   if (account !== undefined) chownSync(folder, account.uid, account.gid)
   try {
     prepare(folder, account)
@@ -188,7 +191,10 @@ function signalAll(server: ServerProcess, signal: NodeJS.Signals): void {
   }
 }
 
+/** Resolves when all have ended: a new server does not start while a child uses the memory of the old one. */
 async function killAll(server: ServerProcess): Promise<void> {
+  // It then starts no more children.
+  server.kill('SIGSTOP')
   const children = childrenOf(server.pid)
   await server.stop()
   for (const pid of children) {
@@ -197,6 +203,16 @@ async function killAll(server: ServerProcess): Promise<void> {
     } catch {
       // It has ended.
     }
+  }
+  await waitUntil('the processes of PostgreSQL have ended', async () => !children.some(isRunning))
+}
+
+/** A process that has ended remains as a zombie until its parent has noticed. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
   }
 }
 

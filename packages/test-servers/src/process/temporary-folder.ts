@@ -16,11 +16,13 @@ export interface TemporaryFolder {
 /**
  * Creates a folder for a server, which is removed by `remove()`, when this process exits, or, if that was killed, with a
  * later call. Its name begins with `stowage-`, the kind and the id of this process.
+ *
+ * @param parent the folder in which it is created
  */
-export function temporaryFolder(kind: string): TemporaryFolder {
+export function temporaryFolder(kind: string, parent: string = tmpdir()): TemporaryFolder {
   const prefix = `stowage-${kind}-`
   removeAbandoned(prefix)
-  const path = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`))
+  const path = mkdtempSync(join(parent, `${prefix}${process.pid}-`))
   const cancel = atExit(() => removeFolder(path))
   const remove = () => {
     removeFolder(path)
