@@ -6,10 +6,11 @@ import { random } from './random.mjs'
  * @param {import('@stowage/test-servers').FaultProxy} proxy
  * @param {import('@stowage/test-servers').ServerProcess} server
  * @param {number} ms
+ * @param {readonly (() => unknown)[]} further faults of this kind of server
  * @returns {Promise<number>} the number of faults
  */
-export async function injectFaults(proxy, server, ms) {
-  const faults = faultsOf(proxy, server)
+export async function injectFaults(proxy, server, ms, further) {
+  const faults = [...faultsOf(proxy, server), ...further]
   const end = performance.now() + ms
   let count = 0
   for (; performance.now() < end; count++) {

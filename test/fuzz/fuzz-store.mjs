@@ -21,7 +21,14 @@ const recoveryTimeoutMs = 20_000
  * @property {number} checkedKeys keys written and read after the faults
  * @property {number} correctKeys those of them that had the value written
  * @property {number} connections connections through the proxy at the end
- * @property {number} sockets sockets of the store that are not destroyed at the end
+ * @property {number} sockets sockets of the store that are not destroyed at the end. Those of pg are not seen
+ * @property {number} maxConnections how many of both the store may have
+ */
+
+/**
+ * @typedef {object} FuzzOptions
+ * @property {readonly (() => unknown)[]} [faults] further ones of this kind of server
+ * @property {number} [maxConnections] of the store. By default 1
  */
 
 /**
@@ -30,9 +37,15 @@ const recoveryTimeoutMs = 20_000
  * @param {number} ms
  * @param {Server} server which is stopped at the end
  * @param {(proxy: FaultProxy) => Store} createStore
+ * @param {FuzzOptions} [options]
  * @returns {Promise<FuzzResult>}
  */
-export async function fuzzStore(ms, server, createStore) {
+export async function fuzzStore(
+  ms,
+  server,
+  createStore,
+  { faults: further = [], maxConnections = 1 } = {},
+) {
   const proxy = await startProxy(server.port)
   const store = createStore(proxy)
   const watch = watchSockets(proxy.port)
@@ -40,7 +53,7 @@ export async function fuzzStore(ms, server, createStore) {
   const stop = new AbortController()
   try {
     const working = Array.from({ length: workers }, () => runWorker(store, tally, stop.signal))
-    const faults = await injectFaults(proxy, server, ms)
+    const faults = await injectFaults(proxy, server, ms, further)
     stop.abort()
     await Promise.all(working)
     // Cancels a reply cut that has not happened yet.
@@ -48,7 +61,7 @@ export async function fuzzStore(ms, server, createStore) {
     await recovered(store)
     const { succeeded, failed, wrong, hung } = tally
     const correctKeys = await countCorrectKeys(store)
-    const connections = await settledConnections(proxy)
+    const connections = await settledConnections(proxy, maxConnections)
     const checked = { checkedKeys: keyCount, correctKeys }
     return {
       succeeded,
@@ -59,6 +72,7 @@ export async function fuzzStore(ms, server, createStore) {
       ...checked,
       connections,
       sockets: watch.open(),
+      maxConnections,
     }
   } finally {
     stop.abort()
@@ -83,16 +97,20 @@ async function recovered(store) {
   }
 }
 
-/** A connection that was closed on one side stays open on the other for a moment. @param {FaultProxy} proxy */
-async function settledConnections(proxy) {
-  for (let waitedMs = 0; waitedMs < 5_000 && proxy.connections > 1; waitedMs += 20) await sleep(20)
+/**
+ * A connection that was closed on one side stays open on the other for a moment.
+ * @param {FaultProxy} proxy @param {number} max
+ */
+async function settledConnections(proxy, max) {
+  for (let left = 250; left > 0 && proxy.connections > max; left--) await sleep(20)
   return proxy.connections
 }
 
 /** Whether all results were correct, and the store has recovered. @param {FuzzResult} result */
-export function isCorrect({ wrong, hung, correctKeys, checkedKeys, connections, sockets }) {
-  const allKeys = correctKeys === checkedKeys
-  return wrong.length === 0 && hung === 0 && allKeys && connections === 1 && sockets === 1
+export function isCorrect({ wrong, hung, correctKeys, checkedKeys, ...counts }) {
+  const { connections, sockets, maxConnections } = counts
+  const isConnected = connections >= 1 && Math.max(connections, sockets) <= maxConnections
+  return wrong.length === 0 && hung === 0 && correctKeys === checkedKeys && isConnected
 }
 
 /** @param {string} name @param {FuzzResult} result */
