@@ -1,9 +1,10 @@
 import { cachesFromEnv, DriverRegistry } from '@stowage/core'
 import { Env } from '@stowage/core/driver'
 import driver, { postgres, tableStatements } from '@stowage/postgres'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 
 const code = 'ERR_CACHE_CONFIG'
+afterEach(() => void vi.unstubAllEnvs())
 
 test.each([
   { url: 'http://127.0.0.1' },
@@ -28,6 +29,16 @@ test.each([
   { url: 'postgres://127.0.0.1', pool: { connect: () => {} } },
 ])('rejects %o', (options) => {
   expect(() => postgres(options as object)).toThrow(expect.objectContaining({ code }))
+})
+
+test.each([
+  { PGHOST: 'a,b,c', PGPORT: '1,2' },
+  { PGHOST: 'a,b', PGPORT: '1,x' },
+  { PGHOST: 'a,,b' },
+  { PGHOST: 'a,b', PGTARGETSESSIONATTRS: 'standby' },
+])('rejects %o', (variables: Record<string, string>) => {
+  for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value)
+  expect(() => postgres()).toThrow(expect.objectContaining({ code }))
 })
 
 test('rejects unknown options', () => {

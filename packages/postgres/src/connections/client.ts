@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import type { Parameter, Row } from './statement.ts'
 
 export interface QueryConfig {
@@ -49,4 +50,36 @@ export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
 export function destroyClient(client: object): void {
   const { connection } = client as { connection?: { stream?: { destroy(): void } } }
   connection?.stream?.destroy()
+}
+
+const cancelTimeoutMs = 1_000
+/** Identifies a request to cancel, in place of a version of the protocol. */
+const cancelCode = 80877102
+
+/**
+ * Asks the server to cancel what it executes on a connection that is about to be closed. It does not notice otherwise: it would
+ * hold locks, and a connection, for as long as it waits for a lock or a standby. The request has a connection of its own.
+ * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+ */
+export function cancelStatement(client: object): void {
+  const { host, port, processID, secretKey } = client as Partial<BackendKey>
+  if (host === undefined || port === undefined) return
+  if (typeof processID !== 'number' || typeof secretKey !== 'number') return
+  const request = Buffer.alloc(16)
+  for (const [index, value] of [request.length, cancelCode, processID, secretKey].entries()) {
+    request.writeInt32BE(value, index * 4)
+  }
+  const socket = connect(
+    host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port },
+  )
+  socket.on('error', () => {}).setTimeout(cancelTimeoutMs, () => socket.destroy())
+  socket.unref().end(request)
+}
+
+/** What identifies the process of the server that serves a client of `pg`. */
+interface BackendKey {
+  readonly host: string
+  readonly port: number
+  readonly processID: number | null
+  readonly secretKey: number | null
 }

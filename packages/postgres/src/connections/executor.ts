@@ -6,7 +6,13 @@ import {
   isReadOnly,
   isRetryable,
 } from '../postgres-errors.ts'
-import { type PostgresPool, type PostgresPoolClient, queryConfig, rowsOf } from './client.ts'
+import {
+  cancelStatement,
+  type PostgresPool,
+  type PostgresPoolClient,
+  queryConfig,
+  rowsOf,
+} from './client.ts'
 import type { OwnPool } from './client-pool.ts'
 import type { Parameter, Row, Statement, StatementExecutor } from './statement.ts'
 
@@ -23,7 +29,8 @@ export interface ExecutorOptions {
 
 /**
  * Executes statements on the connections of a pool, each within a deadline that includes the wait for a connection. A
- * connection whose reply is overdue is closed, so that the reply is never taken for that of another statement.
+ * connection whose reply is overdue is closed, so that the reply is never taken for that of another statement, and the server
+ * is asked to cancel it.
  */
 export class Executor implements StatementExecutor {
   readonly #options: ExecutorOptions
@@ -101,7 +108,7 @@ export class Executor implements StatementExecutor {
       }
       const cancel = countdown(timeoutMs, () => {
         const error = new DeadlineError()
-        connection?.discard(error)
+        connection?.abandon(error)
         settle(() => reject(connection === undefined ? (earlier ?? error) : error))
       })
       const fail = (error: unknown) => {
@@ -169,6 +176,12 @@ class Checkout {
   end(error?: unknown): void {
     if (error === undefined || !isConnectionFailure(error)) this.#return()
     else this.discard(error as Error)
+  }
+
+  /** Closes the connection whose statement is not complete. */
+  abandon(error: Error): void {
+    if (!this.#isReturned) cancelStatement(this.#client)
+    this.discard(error)
   }
 
   /** Closes the connection. What it sends later is not read. */

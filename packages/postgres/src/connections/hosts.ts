@@ -1,3 +1,4 @@
+import { CacheError } from '@stowage/core'
 import { checkChoice } from '@stowage/core/driver'
 
 /** The parameter of a URL that says which server may be used, as in libpq. */
@@ -46,12 +47,45 @@ export function addressOf(url: string): string {
   return `${hostname}:${port || '5432'}`
 }
 
-/** Returns the hosts of a URL. `undefined` if it names one, which is used as it is. */
-export function hostsOf(url: string | undefined): Hosts | undefined {
+/**
+ * Returns a URL for several hosts in the variables of libpq, of which the client itself knows only one.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG`
+ * @see https://www.postgresql.org/docs/current/libpq-envars.html
+ */
+function urlOfVariables({
+  PGHOST = '',
+  PGPORT = '',
+  PGTARGETSESSIONATTRS: target,
+}: NodeJS.ProcessEnv): string | undefined {
+  if (!PGHOST.includes(',')) return undefined
+  const hosts = PGHOST.split(',').map((host) => host.trim())
+  const ports = PGPORT.split(',').map((port) => port.trim())
+  const authorities = hosts.map((host, index) => {
+    const name = host.includes(':') ? `[${host}]` : encodeURIComponent(host)
+    return `${name}:${ports.length === 1 ? ports[0] : ports[index]}`
+  })
+  const url = `postgres://${authorities}/${target ? `?${parameter}=${target}` : ''}`
+  if ((ports.length === 1 || ports.length === hosts.length) && hostUrls(url) !== undefined) {
+    return url
+  }
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'postgres: PGHOST and PGPORT are not valid. Use a list of hosts, and one port or one for each host.',
+  )
+}
+
+/**
+ * Returns the hosts of a URL, or of the variables of libpq. `undefined` if they name one, which is used as it is.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG`
+ */
+export function hostsOf(given: string | undefined): Hosts | undefined {
+  const url = given ?? urlOfVariables(process.env)
   if (url === undefined) return undefined
   const urls = hostUrls(url) ?? []
-  const isChoice = urls.length > 1 || (urls[0] !== undefined && requiresPrimary(urls[0]))
-  return isChoice ? new Hosts(urls) : undefined
+  const isRequired = urls[0] !== undefined && requiresPrimary(urls[0])
+  return urls.length > 1 || isRequired ? new Hosts(urls) : undefined
 }
 
 /** The hosts of which one is the primary, and the one that was last. */

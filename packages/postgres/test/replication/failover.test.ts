@@ -34,6 +34,19 @@ async function startStandby(primary: PostgresServer, through = primary.port) {
   return server
 }
 
+/** A primary whose commits wait for the standby. */
+async function startSynchronous() {
+  const primary = await startPrimary()
+  const standby = await startStandby(primary)
+  await query(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+  await query(primary, 'SELECT pg_reload_conf()')
+  await vi.waitFor(async () => {
+    const rows = await query(primary, 'SELECT sync_state FROM pg_stat_replication')
+    expect(rows).toEqual([{ sync_state: 'sync' }])
+  }, patient)
+  return { primary, standby }
+}
+
 async function proxyTo(server: PostgresServer) {
   const proxy = await startProxy(server.port)
   cleanups.push(() => proxy.stop())
@@ -65,15 +78,7 @@ async function query(server: PostgresServer, text: string) {
 const promote = (server: PostgresServer) => query(server, 'SELECT pg_promote()')
 
 test('a failover to a synchronous standby loses nothing that was acknowledged', async () => {
-  // A commit waits for the standby once it is connected.
-  const primary = await startPrimary()
-  const standby = await startStandby(primary)
-  await query(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-  await query(primary, 'SELECT pg_reload_conf()')
-  await vi.waitFor(async () => {
-    const rows = await query(primary, 'SELECT sync_state FROM pg_stat_replication')
-    expect(rows).toEqual([{ sync_state: 'sync' }])
-  }, patient)
+  const { primary, standby } = await startSynchronous()
 
   const proxy = await proxyTo(standby)
   const url = urlOf(primary.port, proxy.port)
@@ -122,6 +127,29 @@ test('a failover to a synchronous standby loses nothing that was acknowledged', 
   expect(await store.get('k')).toBe('after')
   await store.set('k', 'last')
   expect(await query(primary, "SELECT FROM stowage_cache WHERE key = 'k'")).toEqual([])
+})
+
+test('while a synchronous standby is frozen, writes reject at their deadline and occupy no connections', async () => {
+  const { primary, standby } = await startSynchronous()
+  const store = storeOn(primary.url, { timeout: '500ms', maxConnections: 2 })
+  await vi.waitFor(() => store.set('k', 'old'), patient)
+  standby.kill('SIGSTOP')
+  cleanups.push(() => standby.kill('SIGCONT'))
+  const waiting = `SELECT FROM pg_stat_activity
+    WHERE application_name = 'stowage' AND wait_event = 'SyncRep'`
+  for (let round = 0; round < 10; round++) {
+    const keys = Array.from({ length: 4 }, (_, index) => `${round}:${index}`)
+    const calls = Promise.allSettled(keys.map((key) => store.increment(key, 1)))
+    expect(await runningTimeOf(() => calls)).toBeLessThan(5_000)
+    for (const call of await calls) {
+      expect(call).toMatchObject({ status: 'rejected', reason: { code: 'ERR_CACHE_TIMEOUT' } })
+    }
+    await vi.waitFor(() => store.get('k'), patient)
+  }
+  await vi.waitFor(async () => expect(await query(primary, waiting)).toEqual([]), patient)
+  standby.kill('SIGCONT')
+  await vi.waitFor(() => store.set('k', 'new'), patient)
+  expect(await store.get('k')).toBe('new')
 })
 
 if (isFullTier) {

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
-import { within } from '@stowage/postgres'
-import { isFullTier, startPostgresStandby } from '@stowage/test-servers'
+import { postgresBus, within } from '@stowage/postgres'
+import { isFullTier, startPostgresStandby, startProxy } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import pg from 'pg'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { longValue, replicatedServers, type Store } from './replicated-servers.ts'
 
 const [oldValue, newValue] = [longValue('old'), longValue('new')]
@@ -144,6 +144,56 @@ describe('a standby that fails', () => {
     await waitUntilStandbyServes(() => store.get('k'))
     await other.stop()
   })
+})
+
+describe('two standbys', () => {
+  test('both serve reads, and the other one does when one lags or ends', async () => {
+    const other = await startPostgresStandby({ of: servers.primary.port })
+    const proxy = await startProxy(other.port)
+    onTestFinished(async () => {
+      await proxy.stop()
+      await other.stop()
+    })
+    const replicas = [servers.proxy, proxy].map(({ port }) => `127.0.0.1:${port}`)
+    const store = createStore({ replicas })
+    const bytesOf = () => [servers.proxy.bytes.replies, proxy.bytes.replies]
+    /** Waits until reads that return `value` are served by these standbys in turn. */
+    const waitUntilServed = (value: string, expected: readonly boolean[]) =>
+      vi.waitFor(
+        async () => {
+          const before = bytesOf()
+          for (let read = 0; read < 4; read++) expect(await store.get('k')).toBe(value)
+          const served = bytesOf().map((bytes, index) => bytes - (before[index] as number))
+          expect(served.map((bytes) => bytes > value.length)).toEqual(expected)
+        },
+        { timeout: 60_000, interval: 20 },
+      )
+    await store.set('k', oldValue)
+    await waitUntilServed(oldValue, [true, true])
+    await pauseReplay()
+    await store.set('k', newValue)
+    await waitUntilServed(newValue, [false, true])
+    await servers.onStandby('SELECT pg_wal_replay_resume()')
+    await waitUntilServed(newValue, [true, true])
+    await other.crash()
+    for (let read = 0; read < 10; read++) expect(await store.get('k')).toBe(newValue)
+    await waitUntilServed(newValue, [true, false])
+  })
+})
+
+test('the primary of several hosts in the variables of libpq is used', async () => {
+  const { primary, standby } = servers
+  const user = { PGUSER: 'postgres', PGDATABASE: 'postgres' }
+  const hosts = { PGHOST: '127.0.0.1,localhost', PGPORT: `${standby.port},${primary.port}` }
+  for (const [name, value] of Object.entries({ ...hosts, ...user })) vi.stubEnv(name, value)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const store = createStore({ url: undefined, replicas: [] })
+  await store.set('k', 'v')
+  expect(await store.get('k')).toBe('v')
+  const bus = postgresBus()
+  onTestFinished(() => bus.close())
+  await vi.waitFor(() => bus.subscribe(() => {}))
+  expect(bus.connected).toBe(true)
 })
 
 test('a read that waits for a connection to a standby does not use one to another standby', async () => {
