@@ -124,6 +124,7 @@ export class ItemBatches {
   ): Promise<Outcomes<T>> {
     const execute = async (some: readonly C[], timeoutMs: number): Promise<T[]> => {
       const rows = await this.#executor.run(statement, parameters(some), timeoutMs)
+      if (rows.length === 0) return some.map(() => resultOf(undefined))
       const byKey = new Map(rows.map((row) => [row[0], row]))
       return some.map(({ key }) => resultOf(byKey.get(toStoredKey(key))))
     }

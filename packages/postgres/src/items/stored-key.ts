@@ -4,6 +4,7 @@ const nul = '\x01\x01'
 
 /** Returns the text under which a key is stored. That of a prefix of the key is a prefix of it. */
 export function toStoredKey(key: string): string {
+  if (!key.includes('\x01') && !key.includes('\0')) return key
   return key.replaceAll('\x01', one).replaceAll('\0', nul)
 }
 
