@@ -17,6 +17,7 @@ import type { StatementExecutor } from './connections/statement.ts'
 import { TransactionExecutor } from './connections/transaction-executor.ts'
 import { type CheckedServers, checkPostgres } from './diagnosis/postgres-check.ts'
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
+import { translate } from './postgres-errors.ts'
 import {
   type PostgresOptions,
   type ResolvedPostgresOptions,
@@ -98,7 +99,8 @@ function diagnosticsOf(
  * Creates the table if it does not exist (`'create'`, the default), or only checks it (`'verify'`). For scripts that set up
  * an environment.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the statement that creates a valid table
+ * @throws CacheError `ERR_CACHE_CONFIG` with what is wrong, and the statement that creates a valid table; other codes if the
+ * server cannot be used
  * @example
  * await ensureTable({ url: process.env['DATABASE_URL'], table: 'sessions', logged: true })
  */
@@ -110,6 +112,8 @@ export async function ensureTable(
   const executor = createExecutor(options, resolved)
   try {
     await prepareTable(executor, resolved, mode)
+  } catch (error) {
+    throw translate(error, 'ensureTable')
   } finally {
     await executor.close()
   }

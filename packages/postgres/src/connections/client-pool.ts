@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { destroyClient, type PostgresPool, type PostgresPoolClient } from './client.ts'
 import { type Hosts, hostsOf, withoutTarget } from './hosts.ts'
+import { PoolClient } from './pool-client.ts'
 import { clientOf, connectToPrimary, verifyPrimary } from './primary-pool.ts'
 
 export interface ConnectionSettings {
@@ -37,6 +38,7 @@ export function createPool(settings: PoolSettings): OwnPool {
   const clients = new Set<pg.PoolClient>()
   const pool = new pg.Pool({
     ...clientConfig({ ...settings, url: hosts?.current ?? url }),
+    Client: PoolClient as unknown as NonNullable<pg.PoolConfig['Client']>,
     max: maxConnections,
     allowExitOnIdle: true,
     ...(keepsIdle && { idleTimeoutMillis: 0 }),
@@ -91,13 +93,14 @@ export interface ListeningClient {
 
 /** Creates a client, which connects with `connect()`. */
 export function createClient(settings: ConnectionSettings): ListeningClient {
-  return new pg.Client(clientConfig(settings)) as ListeningClient
+  return new PoolClient(clientConfig(settings)) as ListeningClient
 }
 
 function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
   const { url, password, ssl, timeoutMs, transactionPooling } = settings
+  const overridden = ['options', ...(ssl === undefined ? [] : ['ssl', 'sslmode'])]
   return {
-    ...(url !== undefined && { connectionString: withoutOptions(withoutTarget(url)) }),
+    ...(url !== undefined && { connectionString: without(overridden, withoutTarget(url)) }),
     ...(password !== undefined && { password }),
     ...(ssl !== undefined && { ssl: ssl as NonNullable<pg.ClientConfig['ssl']> }),
     ...(!transactionPooling && { options: sessionOptions(url, timeoutMs) }),
@@ -126,10 +129,10 @@ function sessionOptions(url: string | undefined, timeoutMs: number): string {
 }
 
 /** The client prefers parameters of the URL to its options. */
-function withoutOptions(url: string): string {
-  if (parameterOf(url, 'options') === undefined) return url
+function without(names: readonly string[], url: string): string {
+  if (names.every((name) => parameterOf(url, name) === undefined)) return url
   const parsed = new URL(url)
-  parsed.searchParams.delete('options')
+  for (const name of names) parsed.searchParams.delete(name)
   return parsed.href
 }
 

@@ -1,5 +1,5 @@
 import { countdown } from '@stowage/core/driver'
-import pg from 'pg'
+import type pg from 'pg'
 import { NoPrimaryError } from '../postgres-errors.ts'
 import {
   destroyClient,
@@ -9,6 +9,7 @@ import {
   rowsOf,
 } from './client.ts'
 import type { Hosts } from './hosts.ts'
+import { PoolClient } from './pool-client.ts'
 
 /** Whether the server is a standby; otherwise its timeline, which each promotion increases. */
 const role = `SELECT CASE WHEN NOT pg_is_in_recovery()
@@ -27,7 +28,7 @@ export function clientOf(
   hosts: Hosts,
   toConfig: (url: string) => { readonly connectionTimeoutMillis?: number | undefined },
 ): new () => object {
-  return class extends pg.Client implements HostClient {
+  return class extends PoolClient implements HostClient {
     readonly url: string
 
     constructor() {

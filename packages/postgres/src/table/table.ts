@@ -74,6 +74,17 @@ async function create(executor: Executor, options: ResolvedPostgresOptions): Pro
   try {
     await executor.run(statement(tableStatements(options)), [])
   } catch (error) {
+    if (sqlState(error) === '42501') throw forbidden(options, error)
     if (!duplicateStates.has(sqlState(error))) throw error
   }
+}
+
+/** Since PostgreSQL 15, roles may not create tables in the schema `public`. */
+function forbidden(options: ResolvedPostgresOptions, cause: unknown): CacheError {
+  return new CacheError(
+    'ERR_CACHE_CONFIG',
+    `postgres ensureTable failed: the role may not create the table "${options.table}". Grant it: ` +
+      `GRANT CREATE ON SCHEMA <schema> TO <role>, or execute as another role:\n${tableStatements(options)}`,
+    { store: 'postgres', operation: 'ensureTable', cause },
+  )
 }

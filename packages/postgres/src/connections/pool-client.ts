@@ -1,0 +1,27 @@
+import pg from 'pg'
+import { destroyClient } from './client.ts'
+
+type OnConnect = ((error: Error) => void) | ((error: null, client: pg.Client) => void)
+
+/** A client of `pg` for the connections of this package. */
+export class PoolClient extends pg.Client {
+  constructor(config: pg.ClientConfig) {
+    super(config)
+    const { password } = config
+    // The client prefers the password of the URL, also if it contains none.
+    if (password !== undefined) Object.assign(this, { password })
+  }
+
+  /** Closes the connection if it cannot be used. The server does not know that, for example, there is no password for it. */
+  override connect(): Promise<pg.Client>
+  override connect(callback: OnConnect): void
+  override connect(callback?: OnConnect): Promise<pg.Client> | undefined {
+    if (callback === undefined) return super.connect()
+    super.connect((error: Error) => {
+      if (error) destroyClient(this)
+      const report = callback as (error: Error) => void
+      report(error)
+    })
+    return undefined
+  }
+}
