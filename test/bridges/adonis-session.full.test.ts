@@ -40,7 +40,8 @@ async function start(stowage: Store, gate: Gate, options: object = {}) {
     const set = (changes: object) => {
       for (const [key, value] of Object.entries(changes)) session.put(key, value)
     }
-    const api = { fields: () => session.all(), set, end: () => session.clear() }
+    const regenerate = () => session.regenerate()
+    const api = { fields: () => session.all(), set, end: () => session.clear(), regenerate }
     if (request.url() === '/regenerate') session.regenerate()
     const fields = await respond(request.url(true), api, gate)
     if (request.url() !== '/commit') return fields
@@ -70,6 +71,7 @@ sessionTests<Store>({
   }),
   start,
   unreadable: 500,
+  regenerates: true,
 })
 
 const sessionsIn = (store: CacheStore) =>

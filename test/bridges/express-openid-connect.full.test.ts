@@ -87,13 +87,14 @@ type Provider = Awaited<ReturnType<typeof startProvider>>
 async function login(
   request: Awaited<ReturnType<typeof start>>,
   { sign }: Provider,
+  cookie = '',
 ): Promise<string> {
-  const begun = await request('/login')
+  const begun = await request('/login', cookie)
   const { searchParams } = new URL(begun.headers.get('location') ?? '')
   const id_token = sign({ sub: 'ada', sid: 'sid-1', nonce: searchParams.get('nonce') })
   const body = new URLSearchParams({ id_token, state: searchParams.get('state') ?? '' })
   const reply = await request('/callback', '', {
-    ...{ method: 'POST', body, headers: { cookie: cookieOf(begun) } },
+    ...{ method: 'POST', body, headers: { cookie: `${cookie}; ${cookieOf(begun)}` } },
   })
   expect(reply.status).toBe(302)
   return cookieOf(reply)
@@ -128,4 +129,31 @@ test('logs in, out, and out again by the provider', async () => {
   expect([await logout(), await logout()]).toEqual([204, 204])
   expect(await me(second)).toBeNull()
   expect(await me(await login(request, provider))).toMatchObject({ sub: 'ada' })
+})
+
+test('a login does not take fields of a session that has ended to another id', async () => {
+  const provider = await startProvider()
+  const sessions = new Sessions({ cache: new Cache(memory()) })
+  const store = openidSessionStore<never>(sessions)
+  const afterRead: (() => Promise<void>)[] = []
+  const slow: Store = {
+    get: (id, callback) =>
+      store.get(id, async (error, session) => {
+        await afterRead.shift()?.()
+        callback(error, session)
+      }),
+    set: (id, session, callback) => store.set(id, session as never, callback),
+    destroy: (id, callback) => store.destroy(id, callback),
+  }
+  const request = await start(slow, new Gate(), { issuerBaseURL: provider.issuer })
+  const cartAfterLogin = async (...ends: typeof afterRead) => {
+    const cookie = cookieOf(await request('/set?cart=lamp'))
+    // The requests are /login and /callback.
+    afterRead.push(async () => {}, ...ends)
+    const loggedIn = await login(request, provider, cookie)
+    expect(await (await request('/me', loggedIn)).json()).toMatchObject({ sub: 'ada' })
+    return ((await (await request('/get', loggedIn)).json()) as { cart?: string }).cart
+  }
+  expect(await cartAfterLogin()).toBe('lamp')
+  expect(await cartAfterLogin(() => sessions.clear())).toBeUndefined()
 })

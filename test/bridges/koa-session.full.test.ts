@@ -27,6 +27,7 @@ async function start(store: Store, gate: Gate, options: Partial<CreateSessionOpt
         end: () => {
           context.session = null
         },
+        regenerate: () => context.session?.regenerate(),
       },
       gate,
     )
@@ -49,6 +50,7 @@ sessionTests<Store>({
   }),
   start,
   unreadable: 500,
+  regenerates: true,
 })
 
 test('rolling moves the cookie of each response, but writes rarely', async () => {

@@ -11,6 +11,8 @@ export interface SessionApi {
   fields(): object | Promise<object>
   set(changes: Readonly<Record<string, string>>): unknown
   end(): unknown
+  /** Gives the session another id; absent if the library cannot. */
+  regenerate?(): unknown
 }
 
 /** Holds a request, after it has changed its session and before it is stored. */
@@ -33,16 +35,19 @@ export interface SessionHost<Store> {
   readonly merges?: boolean
   /** The status of a request whose session cannot be read. */
   readonly unreadable: number
+  /** Whether a session can get another id, with its fields. @default false */
+  readonly regenerates?: boolean
 }
 
-/** Answers a request of an application with `/set`, `/hold`, `/get` and `/end`. */
+/** Answers a request of an application with `/set`, `/hold`, `/renew`, `/get` and `/end`. */
 export async function respond(url: string, session: SessionApi, gate: Gate): Promise<object> {
   const { pathname, searchParams } = new URL(url, 'http://127.0.0.1')
   if (searchParams.size > 0) await session.set(Object.fromEntries(searchParams))
-  if (pathname === '/hold') {
+  if (pathname === '/hold' || pathname === '/renew') {
     gate.arrived.resolve()
     await gate.released.promise
   }
+  if (pathname === '/renew') await session.regenerate?.()
   if (pathname !== '/end') return session.fields()
   await session.end()
   return {}
@@ -50,10 +55,9 @@ export async function respond(url: string, session: SessionApi, gate: Gate): Pro
 
 /** The cookies that a response sets, as the browser sends them back. */
 export function cookieOf(response: Response): string {
-  return response.headers
-    .getSetCookie()
-    .map((cookie) => cookie.split(';')[0])
-    .join('; ')
+  const pairs = response.headers.getSetCookie().map((cookie) => cookie.split(';')[0] as string)
+  // The last one of each name.
+  return [...new Map(pairs.map((pair) => [pair.split('=')[0], pair])).values()].join('; ')
 }
 
 async function begin(request: Request): Promise<{ cookie: string; get: () => Promise<object> }> {
@@ -61,6 +65,18 @@ async function begin(request: Request): Promise<{ cookie: string; get: () => Pro
   expect(response.status).toBe(200)
   const cookie = cookieOf(response)
   return { cookie, get: async () => (await request('/get', cookie)).json() as Promise<object> }
+}
+
+/** The session under the id that a slow request has given it, after the change or logout `path`. */
+async function renew(request: Request, gate: Gate, path: string): Promise<object> {
+  const { cookie, get } = await begin(request)
+  const slow = request('/renew?held=yes', cookie)
+  await gate.arrived.promise
+  await request(path, cookie)
+  gate.released.resolve()
+  const renewed = cookieOf(await slow)
+  expect(await get()).toEqual({})
+  return (await request('/get', renewed)).json() as Promise<object>
 }
 
 /** The session after a slow request has ended later than a change and, perhaps, a logout. */
@@ -75,7 +91,7 @@ async function race(request: Request, gate: Gate, path: string): Promise<object>
 }
 
 export function sessionTests<Store>(host: SessionHost<Store>): void {
-  const { name, create, naive, start, merges = true, unreadable } = host
+  const { name, create, naive, start, merges = true, unreadable, regenerates = false } = host
 
   describe.each(backends)(`${name} on $name`, (backend) => {
     const createStore = backend.use()
@@ -105,6 +121,13 @@ export function sessionTests<Store>(host: SessionHost<Store>): void {
       const session = await race(await open(gate), gate, '/set?cart=lamp')
       const lost = merges ? { cart: 'lamp' } : {}
       expect(session).toEqual({ user: 'ada', held: 'yes', ...lost })
+    })
+
+    if (!regenerates) return
+    test('a session that has ended is not taken to another id', async () => {
+      const [before, after] = [new Gate(), new Gate()]
+      expect(await renew(await open(before), before, '/get')).toEqual({ user: 'ada', held: 'yes' })
+      expect(await renew(await open(after), after, '/end')).toEqual({ held: 'yes' })
     })
   })
 

@@ -5,6 +5,7 @@
  * `clearWithBrowser` and an `age` that is a text, sessions have the lifetime of `Sessions`. Failures reject with their
  * `CacheError`, so that the request fails.
  */
+import { EndedSessions, type KnownSession } from './support/ended-sessions.ts'
 import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 /** What is used of the configuration of the library. */
@@ -41,7 +42,8 @@ export function adonisSessionStore(
 
 function storeOfRequest(sessions: AnySessions, lifetime: number | undefined): AdonisSessionStore {
   /** What the request has read or put. The library changes this object, or passes another one. */
-  let known: { readonly id: string; readonly session: object } | undefined
+  let known: KnownSession | undefined
+  const endings = new EndedSessions(sessions)
   const sessionOf = (id: string) => (known?.id === id ? known.session : undefined)
   return {
     async read(id) {
@@ -51,17 +53,17 @@ function storeOfRequest(sessions: AnySessions, lifetime: number | undefined): Ad
     },
     async write(id, data) {
       const session = sessionOf(id)
-      const encoded = encode(data, lifetime)
+      const { encoded, ended } = endings.toStore(known, id, encode(data, lifetime))
       if (session !== undefined) {
         await save(sessions, id, session, encoded)
         return
       }
       // A session that the request has not read is new, or has another id since the request has changed it.
       await put(sessions, id, data, encoded)
-      known = { id, session: data }
+      known = { id, session: data, ended }
     },
     async destroy(id) {
-      await sessions.destroy(id, sessionOf(id))
+      await endings.destroy(id, sessionOf(id))
     },
     async touch(id) {
       const session = sessionOf(id)

@@ -5,6 +5,7 @@
  * clears its cookie. Failures are passed to the callback as their `CacheError`: after a failed write, the error handlers of
  * the application respond.
  */
+import { EndedSessions } from './support/ended-sessions.ts'
 import { type AnySessions, put, read, save } from './support/session-fields.ts'
 
 /** What the library stores, with times in epoch seconds. A mark of back-channel logout is a cookie only. */
@@ -50,15 +51,18 @@ export interface OpenidSessionStore<D> {
  * app.use(auth({ session: { store: openidSessionStore(new Sessions({ cache })) } }))
  */
 export function openidSessionStore<D extends object>(sessions: AnySessions): OpenidSessionStore<D> {
+  const endings = new EndedSessions(sessions)
+  /** By the data of a session that was read. A login stores them under another id. */
+  const idOf = new WeakMap<object, string>()
   return {
     get(id, callback) {
-      settle(readPayload<D>(sessions, id), callback)
+      settle(readPayload<D>(sessions, id, idOf), callback)
     },
     set(id, payload, callback) {
-      settle(write(sessions, id, payload), callback)
+      settle(write(sessions, id, payload, idOf, endings), callback)
     },
     destroy(id, callback) {
-      settle(sessions.destroy(id), callback)
+      settle(endings.destroy(id), callback)
     },
   }
 }
@@ -66,13 +70,16 @@ export function openidSessionStore<D extends object>(sessions: AnySessions): Ope
 async function readPayload<D extends object>(
   sessions: AnySessions,
   id: string,
+  idOf: WeakMap<object, string>,
 ): Promise<Payload<D> | null> {
   let times: Omit<Payload<never>, 'data'> | undefined
   const data = await read(sessions, id, ({ fields, cookie }) => {
     times = timesOf(cookie as unknown as TimedCookie)
     return { ...fields } as D
   })
-  return data && times ? { data, ...times } : null
+  if (data === undefined || times === undefined) return null
+  idOf.set(data, id)
+  return { data, ...times }
 }
 
 /** The library passes the data of `get` again, or those of a new session after a login. */
@@ -80,6 +87,8 @@ async function write(
   sessions: AnySessions,
   id: string,
   payload: Partial<Payload<object>>,
+  idOf: WeakMap<object, string>,
+  endings: EndedSessions,
 ): Promise<void> {
   const { data = {}, header: { iat, uat, exp } = none, cookie } = payload
   const encoded = {
@@ -91,7 +100,9 @@ async function write(
     },
   }
   const isKnown = sessions.storedText(data) !== undefined
-  await (isKnown ? save : put)(sessions, id, data, encoded)
+  const known = { id: idOf.get(data) ?? id, session: data }
+  const toStore = endings.toStore(known, id, encoded)
+  await (isKnown ? save : put)(sessions, id, data, toStore.encoded)
 }
 
 /** `uat` moves with each request. It follows from the expiry, which is stored only if it has moved enough. */

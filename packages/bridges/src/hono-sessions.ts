@@ -5,6 +5,7 @@
  * requests without a session, for each of which the library stores one: bound them with `index` and `maxAnonymous` of
  * `Sessions`. A session without an expiry has the lifetime of `Sessions`. Failures reject with their `CacheError`.
  */
+import { EndedSessions } from './support/ended-sessions.ts'
 import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 /** A value of the application, and whether its first read deletes it. */
@@ -47,18 +48,22 @@ export interface HonoSessionsStore {
  * app.use(sessionMiddleware({ store, expireAfterSeconds: 3_600 }))
  */
 export function honoSessionsStore(sessions: AnySessions): HonoSessionsStore {
+  const endings = new EndedSessions(sessions)
   return {
     async getSessionById(id) {
       return (id && (await read(sessions, id, decode))) || null
     },
     async createSession(id, session) {
-      await put(sessions, id, session, encode(session))
+      // One that was read keeps its id as a field when it gets another one.
+      const known = { id: session._id ?? id, session }
+      const { encoded } = endings.toStore(known, id, encode(session))
+      await put(sessions, id, session, encoded)
     },
     async persistSessionData(id, session) {
       await save(sessions, id, session, encode(session))
     },
     async deleteSession(id) {
-      await sessions.destroy(id)
+      await endings.destroy(id)
     },
   }
 }

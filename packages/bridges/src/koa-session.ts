@@ -5,6 +5,7 @@
  * session without a lifetime (`maxAge: 'session'`) has that of `Sessions`. Failures reject with their `CacheError`, so that
  * the request fails before its response is sent.
  */
+import { EndedSessions, type KnownSession } from './support/ended-sessions.ts'
 import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
 
 /** The library keeps sessions this much longer than their cookies, in milliseconds. */
@@ -39,7 +40,8 @@ export interface KoaSessionStore {
  */
 export function koaSessionStore(sessions: AnySessions): KoaSessionStore {
   /** What each request has read or put. It stores a copy. */
-  const ofRequest = new WeakMap<object, { readonly id: string; readonly session: object }>()
+  const ofRequest = new WeakMap<object, KnownSession>()
+  const endings = new EndedSessions(sessions)
   return {
     async get(id, _lifetime, { ctx = {} }) {
       const session = await read(sessions, id, decode)
@@ -48,16 +50,17 @@ export function koaSessionStore(sessions: AnySessions): KoaSessionStore {
     },
     async set(id, session, lifetime, { ctx = {} }) {
       const known = ofRequest.get(ctx)
+      const { encoded, ended } = endings.toStore(known, id, encode(session, lifetime))
       if (known?.id === id) {
-        await save(sessions, id, known.session, encode(session, lifetime))
+        await save(sessions, id, known.session, encoded)
         return
       }
-      // A session that the request has not read is new: the library gives it another id.
-      await put(sessions, id, session, encode(session, lifetime))
-      ofRequest.set(ctx, { id, session })
+      // A session that the request has not read is new, or has got another id.
+      await put(sessions, id, session, encoded)
+      ofRequest.set(ctx, { id, session, ended })
     },
     async destroy(id) {
-      await sessions.destroy(id)
+      await endings.destroy(id)
     },
   }
 }

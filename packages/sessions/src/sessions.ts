@@ -3,6 +3,7 @@ import { publishSession } from './channels.ts'
 import type { SessionCookie } from './data/session-cookie.ts'
 import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
 import { hasBody } from './data/stored-text.ts'
+import { unchangedKeys } from './data/unchanged-keys.ts'
 import { keyOf, sessionKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { type ReadSession, SessionReader } from './reading/session-reader.ts'
@@ -277,6 +278,14 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /** Whether `body`, of {@link inspect}, is that of a text of {@link storedText}. Faster than to compare them. */
   hasBody(text: { readonly body: string }, body: string): boolean {
     return hasBody(text, body)
+  }
+
+  /** The keys of the fields that are as they are in a text of {@link storedText}. */
+  unchangedKeys(
+    text: { readonly body: string },
+    fields: Readonly<Record<string, unknown>>,
+  ): string[] {
+    return unchangedKeys(fields, text.body, Object.keys(fields))
   }
 
   /** Marks an object as a new session: the first `update` stores it only if no session with its id exists. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { sessionChannels } from '../channels.ts'
+import { unchangedKeys } from '../data/unchanged-keys.ts'
 import { keyOf } from '../keys/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
@@ -10,7 +11,6 @@ import { isSecure, type RequestFacts } from './request-facts.ts'
 import { RequestSession, type SessionActions } from './request-session.ts'
 import { ResponseCookie } from './response-cookie.ts'
 import type { Settings } from './session-settings.ts'
-import { unchangedKeys } from './unchanged-keys.ts'
 
 export type Next = (error?: unknown) => void
 

@@ -1,8 +1,6 @@
-import type { RequestSession } from './request-session.ts'
-
 /** Returns those of `keys` that a session has as it was stored. @param body the JSON of what was stored, if there was anything */
 export function unchangedKeys(
-  session: RequestSession | null | undefined,
+  session: Readonly<Record<string, unknown>> | null | undefined,
   body: string | undefined,
   keys: readonly string[],
 ): string[] {
