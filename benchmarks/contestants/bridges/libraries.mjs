@@ -16,6 +16,7 @@ export async function withStores({ nest, nestInMemory, keyv, driver, limits, clo
     'cache-manager in memory': cacheManager(nestInMemory),
     keyv: keyvCache(new Keyv({ store: keyv, ttl: hourMs })),
     unstorage: unstorage(createStorage({ driver })),
+    'unstorage driver': unstorageDriver(driver),
     'express-rate-limit': {
       increment: async (key) => (await limits.increment(key)).totalHits,
     },
@@ -38,5 +39,13 @@ function unstorage(storage) {
     get: (key) => storage.getItem(key),
     set: (key, value) => storage.setItem(key, value),
     getMany: async (keys) => (await storage.getItems(keys)).map(({ value }) => value),
+  }
+}
+
+/** Reads the texts of items, without the layer above the driver, which normalizes keys and parses values. */
+function unstorageDriver({ getItems }) {
+  return {
+    getMany: async (keys) =>
+      (await getItems(keys.map((key) => ({ key })))).map(({ value }) => value),
   }
 }

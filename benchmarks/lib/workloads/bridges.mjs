@@ -35,6 +35,12 @@ export async function checkBridges(contestant) {
     assert.deepEqual(await Promise.all(keys.map(get)), values)
     if (getMany) assert.deepEqual((await Promise.all(batches.map(getMany))).flat(), values)
   }
+  const { getMany: readTexts } = contestant['unstorage driver']
+  const texts = (await Promise.all(batches.map(readTexts))).flat()
+  assert.deepEqual(
+    texts.map((text) => JSON.parse(text)),
+    values,
+  )
   const { increment } = contestant['express-rate-limit']
   const before = await increment(keys[0])
   assert.equal(await increment(keys[0]), before + 1)
