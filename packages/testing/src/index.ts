@@ -23,6 +23,12 @@ export {
 } from './conformance/index.ts'
 export { ManualClock } from './manual-clock.ts'
 export {
+  findPlantedDefects,
+  type PlantedDefect,
+  type PlantedDefectReport,
+  plantedDefects,
+} from './planted-defects.ts'
+export {
   ReferenceStore,
   type ReferenceStoreOptions,
   referenceStore,
