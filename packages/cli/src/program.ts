@@ -91,24 +91,18 @@ function addTable(program: Command, output: Output, run: Runner): void {
 }
 
 function addSessions(program: Command, output: Output, run: Runner): void {
+  const index = 'the user, as the option index of the sessions returns it'
+  const user = ['--user <id>', index, notEmpty] as const
   const sessions = program.command('sessions').description('list and end the sessions of a user')
   sourceOptions(sessions.command('list'))
     .description('list the sessions of a user, without their ids and values')
-    .requiredOption(
-      '--user <id>',
-      'the user, as the option index of the sessions returns it',
-      notEmpty,
-    )
+    .requiredOption(...user)
     .action((options) =>
       run(async () => (await import('./commands/sessions.ts')).listSessions(options, output)),
     )
   sourceOptions(sessions.command('revoke'))
     .description('end all sessions of a user, after a confirmation')
-    .requiredOption(
-      '--user <id>',
-      'the user, as the option index of the sessions returns it',
-      notEmpty,
-    )
+    .requiredOption(...user)
     .option('-y, --yes', 'do not ask')
     .action((options) =>
       run(async () => (await import('./commands/sessions.ts')).revokeSessions(options, output)),

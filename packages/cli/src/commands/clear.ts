@@ -1,4 +1,5 @@
-import { type Cache, CacheError } from '@stowage/core'
+import type { Cache } from '@stowage/core'
+import { canListKeys } from '@stowage/core/driver'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { Output } from '../output/io.ts'
@@ -37,29 +38,21 @@ export async function clear(options: ClearOptions, output: Output): Promise<numb
   if (prefix === '') {
     throw new UsageError('The prefix is empty. To delete all entries, use --store alone.')
   }
-  const context = await Context.read(options, output)
-  try {
+  return Context.use(options, output, async (context) => {
     context.assertValid()
     const cache = context.sharedCache(store)
-    const job = await jobOf(cache, options)
-    if (!(await confirmed(output, job.action, yes))) return cancelled(output)
+    const job = jobOf(cache, options)
+    if (!(await confirmed(output, job.action, yes))) return 1
     const deleted = await withProgress(output, json, 'Clearing', job.run)
     report(cache, options, job, deleted, output)
     return 0
-  } finally {
-    await context.close()
-  }
+  })
 }
 
-function cancelled(output: Output): number {
-  output.error('Nothing was changed.')
-  return 1
-}
-
-async function jobOf(cache: Cache, { prefix, tag }: ClearOptions): Promise<Job> {
+function jobOf(cache: Cache, { prefix, tag }: ClearOptions): Job {
   if (tag !== undefined) return tagJob(cache, tag)
   if (prefix === undefined) return storeJob(cache)
-  return (await canListKeys(cache)) ? prefixJob(cache, prefix) : namespaceJob(cache, prefix)
+  return canListKeys(cache) ? prefixJob(cache, prefix) : namespaceJob(cache, prefix)
 }
 
 function tagJob(cache: Cache, tags: readonly string[]): Job {
@@ -116,16 +109,6 @@ function namespaceJob(cache: Cache, prefix: string): Job {
 
 function placeOf({ name, driver }: Cache): string {
   return `${name} (${driver})`
-}
-
-async function canListKeys(cache: Cache): Promise<boolean> {
-  try {
-    for await (const _ of cache.keys()) break
-    return true
-  } catch (error) {
-    if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
-    return false
-  }
 }
 
 async function deleteListed(cache: Cache, prefix: string, show: ShowProgress): Promise<number> {

@@ -15,16 +15,13 @@ export interface DoctorOptions extends SourceOptions {
 
 /** Returns the exit code: 1 if there are errors, or with `strict` also for warnings. */
 export async function doctor(options: DoctorOptions, output: Output): Promise<number> {
-  const context = await Context.read(options, output)
-  try {
+  return Context.use(options, output, async (context) => {
     const diagnosis = await diagnose(context, options, output)
     if (options.json) output.json(diagnosis)
     else printDiagnosis(diagnosis, output, options.verbose === true)
     const failed = options.strict ? diagnosis.findings.length > 0 : !diagnosis.ok
     return failed ? 1 : 0
-  } finally {
-    await context.close()
-  }
+  })
 }
 
 async function diagnose(

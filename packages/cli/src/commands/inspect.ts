@@ -18,8 +18,7 @@ export async function inspect(
   options: InspectOptions,
   output: Output,
 ): Promise<number> {
-  const context = await Context.read(options, output)
-  try {
+  return Context.use(options, output, async (context) => {
     context.assertValid()
     const { store, namespace } = options
     const root = context.sharedCache(store)
@@ -31,9 +30,7 @@ export async function inspect(
     if (options.json) output.json(toJson(shownKey, cache, inspection))
     else output.line(toText(shownKey, cache, inspection, output))
     return inspection.state === 'missing' ? 1 : 0
-  } finally {
-    await context.close()
-  }
+  })
 }
 
 function toJson(key: string, cache: Cache, inspection: Inspection) {

@@ -23,40 +23,31 @@ interface Row {
 
 export async function listSessions(options: SessionsOptions, output: Output): Promise<number> {
   const { user, json } = options
-  const context = await Context.read(options, output)
-  try {
+  return Context.use(options, output, async (context) => {
     const sessions = await context.sessions(user)
     const listed = await sessions.of(user)
     const rows = await Promise.all(listed.map((each) => rowOf(sessions, each)))
     if (json) output.json({ command: 'sessions', action: 'list', user, sessions: rows })
     else print(user, rows, output)
     return 0
-  } finally {
-    await context.close()
-  }
+  })
 }
 
 /** Returns the exit code: 1 if the action was denied. */
 export async function revokeSessions(options: SessionsOptions, output: Output): Promise<number> {
   const { user, json, yes = false } = options
-  const context = await Context.read(options, output)
-  try {
+  return Context.use(options, output, async (context) => {
     const sessions = await context.sessions(user)
     const { length } = await sessions.of(user)
     const action = `End ${count(length, 'session')} of user ${user}`
-    if (!(await confirmed(output, action, yes))) {
-      output.error('Nothing was changed.')
-      return 1
-    }
+    if (!(await confirmed(output, action, yes))) return 1
     await sessions.destroyAllFor(user)
     const ended = `Ended ${count(length, 'session')} of user ${printable(user)}.`
     if (json) output.json({ command: 'sessions', action: 'revoke', user, ended: length })
     else if (length === 0) output.line(noneListed(user, output))
     else output.line(`${output.colors.green('✓')} ${ended}`)
     return 0
-  } finally {
-    await context.close()
-  }
+  })
 }
 
 async function rowOf(

@@ -58,6 +58,21 @@ export class Context {
     return new Context(variables, files, app, report)
   }
 
+  /** Runs a command with the configuration, and closes the caches. */
+  static async use<T>(
+    options: SourceOptions,
+    output: Output,
+    command: (context: Context) => Promise<T>,
+  ): Promise<T> {
+    const context = await Context.read(options, output)
+    try {
+      return await command(context)
+    } finally {
+      // The process ends after the command: a backend that does not reply must not delay it.
+      await context.#caches?.close().catch(() => {})
+    }
+  }
+
   /** The names of the caches that can be used. */
   get names(): string[] {
     const { roles } = this.report ?? {}
@@ -108,10 +123,5 @@ export class Context {
       )
     }
     return new Sessions({ cache: this.sharedCache('session'), index: () => user, indexSecret })
-  }
-
-  async close(): Promise<void> {
-    // The process ends after the command: a backend that does not reply must not delay it.
-    await this.#caches?.close().catch(() => {})
   }
 }

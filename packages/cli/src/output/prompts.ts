@@ -22,7 +22,9 @@ export async function confirmed(output: Output, action: string, yes: boolean): P
     input,
     output: stderr,
   }
-  return (await confirm(question)) === true
+  const isConfirmed = (await confirm(question)) === true
+  if (!isConfirmed) output.error('Nothing was changed.')
+  return isConfirmed
 }
 
 /** Shows how far work has come. */
