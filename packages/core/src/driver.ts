@@ -65,6 +65,7 @@ export {
   type ItemWithTtl,
   type KeyPlacement,
   type StoreContract,
+  strongRead,
 } from './store.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
 export { type CallerContext, carryCallers } from './tracing/callers.ts'

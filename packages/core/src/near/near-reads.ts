@@ -18,7 +18,7 @@ interface ReadItem {
 type Outcome<T> = PromiseSettledResult<T>
 
 /** A replica could return the value before the change that was announced last. */
-const strongRead: ReadOptions = { consistency: 'strong', confirmGeneration: false }
+const primaryRead: ReadOptions = { consistency: 'strong', confirmGeneration: false }
 
 /** Reads from the store what the near cache does not contain, and keeps it there. */
 export class NearReads {
@@ -83,7 +83,7 @@ export class NearReads {
   /** What is kept until it is announced must be the current value. Other reads need not. */
   #optionsFor(read: ReadInFlight | undefined): ReadOptions | undefined {
     const hasLag = this.#store.consistencyToken !== undefined
-    return read !== undefined && hasLag && this.#near.hasBus ? strongRead : undefined
+    return read !== undefined && hasLag && this.#near.hasBus ? primaryRead : undefined
   }
 
   async #readOutcomes(

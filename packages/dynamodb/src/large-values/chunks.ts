@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Payload, ReadOptions } from '@stowage/core'
-import { toBytes } from '@stowage/core/driver'
+import { strongRead, toBytes } from '@stowage/core/driver'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { decodeManifest, encodeManifest, type Manifest } from './packing.ts'
 
 /** How much longer chunks exist than their manifest, which is written after them. */
 const extraTtlMs = 60_000
 const chunkKeyPattern = /\0chunk:[\w-]{16}:\d+$/
-
-/** For reads whose result must not be outdated. */
-export const strongRead: ReadOptions = { consistency: 'strong' }
 
 /** Whether the key is that of a chunk. */
 export function isChunkKey(key: string): boolean {

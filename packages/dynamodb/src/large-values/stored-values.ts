@@ -1,8 +1,8 @@
 import { CacheError, type Payload, type ReadOptions } from '@stowage/core'
-import { exceeds, payloadBytes, samePayload, valueTooLarge } from '@stowage/core/driver'
+import { exceeds, payloadBytes, samePayload, strongRead, valueTooLarge } from '@stowage/core/driver'
 import type { LargeValueOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
-import { type Chunks, chunkKeys, strongRead } from './chunks.ts'
+import { type Chunks, chunkKeys } from './chunks.ts'
 import { hasMarker, pack, unpack } from './packing.ts'
 
 /** Attempts to read a value that is replaced each time while its chunks are read. */

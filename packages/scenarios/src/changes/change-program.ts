@@ -1,4 +1,5 @@
 import type { Cache, Change, ChangedNames, RememberOptions } from '@stowage/core'
+import { strongRead } from '@stowage/core/driver'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
 import { type ChangeCall, ChangeLog, lateRow, namesOf, nearTtlMs, rows } from './change-log.ts'
@@ -126,7 +127,7 @@ export class ChangeProgram implements Program<ChangeCall> {
     const call = { op: 'remember', row, loadMs: 0, fails: false } as unknown as ReadCall
     for (let attempt = 0; attempt < maxChecks; attempt++) {
       const loaded = await this.run(call)
-      const found = await this.#cache.get(row, { consistency: 'strong' })
+      const found = await this.#cache.get(row, strongRead)
       if (found !== undefined) return loaded
     }
     this.#log.problem ??= `${name} could not store ${row} at ${now()} ms.`

@@ -1,3 +1,4 @@
+import { strongRead } from '@stowage/core/driver'
 import type { Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
 import { type ClearCall, judgeClears } from './judge-clears.ts'
@@ -46,7 +47,7 @@ export const generations: Scenario<ClearCall> = {
     const run = async (call: ClearCall): Promise<unknown> => {
       if (call.op === 'clear') return cache.clear()
       if (call.op === 'get') return cache.get(call.key)
-      if (call.op === 'strong get') return cache.get(call.key, { consistency: 'strong' })
+      if (call.op === 'strong get') return cache.get(call.key, strongRead)
       // The value identifies the write.
       const value = nextOrder()
       return (await cache[call.op](call.key, value)) === false ? undefined : value

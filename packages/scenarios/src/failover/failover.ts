@@ -1,5 +1,5 @@
 import { type Cache, channels, type FailoverEvent } from '@stowage/core'
-import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { type ByteStore, strongRead, wrapStore } from '@stowage/core/driver'
 import { ReferenceStore, type StoredItem } from '@stowage/testing'
 import type { ProcessContext, Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
@@ -9,7 +9,6 @@ import { judgeFailover } from './judge-failover.ts'
 /** When virtual time begins, by the clock of the primary store. */
 const epoch = Date.UTC(2026, 0, 1)
 const keys = ['key0', 'key1', 'key2'] as const
-const strongRead = { consistency: 'strong' } as const
 const key = fc.constantFrom(...keys)
 const tag = fc.constantFrom(undefined, undefined, 'tag0')
 

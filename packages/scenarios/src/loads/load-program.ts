@@ -1,5 +1,5 @@
 import type { Cache, LoadContext, Payload } from '@stowage/core'
-import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { type ByteStore, strongRead, wrapStore } from '@stowage/core/driver'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
 import {
@@ -13,8 +13,6 @@ import {
 } from './load-history.ts'
 
 type RememberCall = LoadCall & { readonly op: 'remember' }
-
-const strongRead = { consistency: 'strong' } as const
 
 /** Makes the calls of the scenarios about loads, and records the loads. */
 export class LoadProgram implements Program<LoadCall> {

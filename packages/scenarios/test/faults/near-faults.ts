@@ -78,7 +78,7 @@ export const nearFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'this.#context.reader.read(key, [], isStrong ? {\n\t\t\t...options,\n\t\t\t...strongRead$1\n\t\t} : options)',
+        'this.#context.reader.read(key, [], isStrong ? {\n\t\t\t...options,\n\t\t\t...strongRead\n\t\t} : options)',
         'this.#context.reader.read(key, [], options)',
       ],
     ],

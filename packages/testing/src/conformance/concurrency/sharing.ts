@@ -3,9 +3,9 @@ import { ManualClock } from '../../manual-clock.ts'
 import { countTrue } from '../support/assertions.ts'
 import { type ConformanceCase, group } from '../support/case.ts'
 import type { AnyStore, Fixture } from '../support/fixture.ts'
+import { strong } from '../support/processes.ts'
 
 const rounds = 20
-const strong = { consistency: 'strong' } as const
 
 /** Creates a check that needs two stores on one backend, as two processes have them. */
 function withSecondStore(

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Cache, type CacheOptions, type CacheStore, type RememberOptions } from '@stowage/core'
-import { wrapStore } from '@stowage/core/driver'
+import { strongRead, wrapStore } from '@stowage/core/driver'
 import { Chaos, withChaos } from '../../chaos.ts'
 import { settlesWithin } from './assertions.ts'
 import type { AnyStore, Fixture } from './fixture.ts'
 
 /** For reads of what another process has written. */
-export const strong = { consistency: 'strong' } as const
+export const strong: typeof strongRead = strongRead
 /** Longer than a call that waits for another process takes on a slow machine, so that a defect does not let a case hang. */
 export const patience = { timeout: '10s' } as const
 

@@ -1,4 +1,5 @@
 import type { Cache, ReadOptions } from '@stowage/core'
+import { strongRead } from '@stowage/core/driver'
 import fc from 'fast-check'
 import { type History, resultOf } from '../programs/history.ts'
 import {
@@ -16,8 +17,6 @@ import {
   runFacadeCall,
 } from './facade-calls.ts'
 import { judgeRegisters } from './register-history.ts'
-
-const strongRead = { consistency: 'strong' } as const
 
 /** Calls of the facade. Strong reads see the calls for a key one after another, whatever the backend and the network do. */
 export const facade: Scenario<FacadeCall> = {
