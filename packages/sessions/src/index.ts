@@ -7,7 +7,7 @@ export {
   sessionVariables,
 } from './configuration/session-from-env.ts'
 export { hasShortOldSecret, sessionSecret } from './configuration/session-secret.ts'
-export { Cookie, type CookieOptions } from './http/cookies/cookie.ts'
+export type { Cookie, CookieOptions } from './http/cookies/cookie.ts'
 export { addFlash, type FlashMessages, takeFlash } from './http/flash.ts'
 export type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 export type { RegenerateOptions, RequestSession } from './http/request-session.ts'

@@ -1,3 +1,4 @@
+import { isPipelined } from '../exchange/connection-order.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import {
   IncompleteResponseError,
@@ -9,7 +10,6 @@ import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
 import { parseNoVarySearch } from '../request/no-vary-search.ts'
-import { isPipelined } from '../request/pipelining.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
