@@ -75,7 +75,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     return found?.session
   }
 
-  /** Does `read`, and returns the mark separately, for a framework that creates an object of its own from the session. */
+  /** Like `read`, for a framework that creates an object of its own from the session: `setMark` gives that the mark. */
   readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
     return this.#readMarked(id, (key) => this.#reader.read(key, id))
   }
@@ -308,12 +308,12 @@ export class Sessions<T extends object = Record<string, unknown>> {
     this.#marks.set(session, mark)
   }
 
-  /** Does the same with a field, so that the session keeps it when a framework copies it field by field. */
+  /** Adds the mark as a field, which a framework copies with the others, until `takeMark` removes it. */
   carryMark(session: object, mark: SessionMark): void {
     this.#marks.carry(session, mark)
   }
 
-  /** Returns the mark of a session that was read, and takes back what `carryMark` has added to it. */
+  /** Returns the mark of a session that was read, and removes the field of `carryMark`. */
   takeMark(session: object): SessionMark | undefined {
     return this.#marks.take(session)
   }

@@ -13,7 +13,7 @@ export class ResponseCookie {
   readonly #request: RequestFacts
   readonly #response: ServerResponse
   readonly #settings: Settings
-  /** Has the response, once it is held. */
+  /** Leads to the held response, which accepts headers from here while it waits. There is none before the session was read. */
   readonly #holder: { readonly held: HeldResponse | undefined }
   /** Whether the response has it. */
   #isSet = false
