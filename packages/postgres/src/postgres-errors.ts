@@ -31,6 +31,11 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   '22P05': { code: 'ERR_CACHE_CONFIG', reason: 'the encoding of the database must be UTF8' },
   '22021': { code: 'ERR_CACHE_CONFIG', reason: 'the encoding of the database must be UTF8' },
+  '25P02': {
+    code: 'ERR_CACHE_REJECTED',
+    reason:
+      'the transaction of its connection has failed. Roll it back, before the connection returns to a pool',
+  },
   '25006': {
     code: 'ERR_CACHE_REJECTED',
     reason: 'the server is read-only: a standby, or one that was demoted. Connect to the primary',

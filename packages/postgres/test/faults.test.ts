@@ -143,6 +143,39 @@ test('a pool of the application without a free connection', async () => {
   expect(pool.idleCount).toBe(1)
 })
 
+test('a pool of the application with a connection whose transaction has failed', async () => {
+  const pool = poolWith({ max: 1 })
+  const store = storeWith({ pool, sweepInterval: '1h' })
+  const client = await pool.connect()
+  await client.query('BEGIN')
+  await client.query('SELECT 1 / 0').catch(() => {})
+  client.release()
+  await expect(store.get('k')).rejects.toMatchObject({
+    code: 'ERR_CACHE_REJECTED',
+    message: expect.stringContaining('Roll it back'),
+  })
+})
+
+test('a pool of the application without a timeout: the server executes nothing after the deadline', async () => {
+  const pool = poolWith({ max: 2 })
+  const store = storeWith({ pool, sweepInterval: '1h' })
+  await store.set('locked', 'before')
+  const other = poolWith({ max: 1 })
+  const client = await other.connect()
+  await client.query('BEGIN')
+  await client.query("SELECT FROM stowage_cache WHERE key = 'locked' FOR UPDATE")
+  await expect(store.set('locked', 'late')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+  await waitUntilSucceeds(async () => {
+    const { rowCount } = await client.query(
+      "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    )
+    expect(rowCount).toBe(0)
+  })
+  await client.query('COMMIT')
+  client.release()
+  expect(await store.get('locked')).toBe('before')
+})
+
 test('a server without a free connection', async () => {
   const admin = poolWith({ max: 20 })
   await admin.query('CREATE ROLE app LOGIN')
