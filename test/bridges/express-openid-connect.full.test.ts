@@ -2,6 +2,7 @@ import { createSign, generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
 import { openidSessionStore } from '@stowage/bridges/express-openid-connect'
 import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
@@ -129,6 +130,13 @@ test('logs in, out, and out again by the provider', async () => {
   expect([await logout(), await logout()]).toEqual([204, 204])
   expect(await me(second)).toBeNull()
   expect(await me(await login(request, provider))).toMatchObject({ sub: 'ada' })
+})
+
+test('a session of another library is none', async () => {
+  const sessions = new Sessions({ cache: new Cache(memory()) })
+  await sessions.create('id', { user: 'ada' })
+  const read = promisify(openidSessionStore<never>(sessions).get)
+  expect(await read('id')).toBeNull()
 })
 
 test('a login does not take fields of a session that has ended to another id', async () => {

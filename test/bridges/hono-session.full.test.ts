@@ -94,6 +94,20 @@ test.each([
   if (!isNaive) expect(events.some(({ isRejected }) => isRejected === false)).toBe(true)
 })
 
+test.each(['', 7 as never])('the id %j, which is not one, is an event', async (id) => {
+  const seen = rejections()
+  const events: unknown[] = []
+  const listener = (event: unknown) => void events.push(event)
+  channels.error.subscribe(listener)
+  onTestFinished(() => void channels.error.unsubscribe(listener))
+  const storage = honoSessionStorage(new Sessions({ cache: new Cache(memory()) }))()
+  storage.set(id, {})
+  storage.delete(id)
+  await vi.waitFor(() => expect(events).toHaveLength(2))
+  await new Promise(setImmediate)
+  expect(seen).toEqual([])
+})
+
 test('a value that cannot be stored is an event, which does not contain the id', async () => {
   const events: ErrorEvent[] = []
   const listener = (event: unknown) => void events.push(event as ErrorEvent)

@@ -74,7 +74,8 @@ async function readPayload<D extends object>(
 ): Promise<Payload<D> | null> {
   let times: Omit<Payload<never>, 'data'> | undefined
   const data = await read(sessions, id, ({ fields, cookie }) => {
-    times = timesOf(cookie as unknown as TimedCookie)
+    // Another library has stored a session without one.
+    times = cookie && timesOf(cookie as unknown as TimedCookie)
     return { ...fields } as D
   })
   if (data === undefined || times === undefined) return null

@@ -7,7 +7,7 @@
  */
 import { publishError } from '@stowage/core/driver'
 import { sessionKey } from '@stowage/sessions'
-import { type AnySessions, put, read, save } from './support/session-fields.ts'
+import { type AnySessions, end, put, read, save } from './support/session-fields.ts'
 
 /** What the library calls. */
 export interface HonoSessionStorage<T> {
@@ -55,7 +55,7 @@ function storageOfRequest<T extends Record<string, unknown>>(
       report(sessions, id, write(id, session))
     },
     delete(id) {
-      report(sessions, id, sessions.destroy(id))
+      report(sessions, id, end(sessions, id))
     },
   }
 }
@@ -63,6 +63,9 @@ function storageOfRequest<T extends Record<string, unknown>>(
 /** Publishes a failure that nobody awaits. One of the backend has also been published by the call of the cache. */
 function report(sessions: AnySessions, id: string, writing: Promise<unknown>): void {
   const { name, driver } = sessions.cache
-  const event = { cache: name, store: driver, key: sessionKey(id) }
-  writing.catch((error: unknown) => publishError(event, error))
+  writing.catch((error: unknown) => {
+    // An option `generateId` may return what is not an id.
+    const key = typeof id === 'string' && id !== '' ? sessionKey(id) : ''
+    publishError({ cache: name, store: driver, key }, error)
+  })
 }

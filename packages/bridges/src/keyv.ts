@@ -2,9 +2,10 @@
  * Interface: the storage adapters of Keyv 5 (tested with 5.6) and of Keyv 6 (tested with 6.1).
  *
  * Cannot: iterate on a backend that does not list its keys (memcached), where `iterator` is absent; store values that
- * Keyv does not serialize to text (`serialization: false`). Keyv itself takes a ttl of 0 for none, so that the default
- * ttl of the cache applies. Use one store object per Keyv, because Keyv assigns its namespace to it. `disconnect` does
- * not close the cache. Failures reject with their `CacheError`, which Keyv emits as `error`.
+ * Keyv does not serialize to text (`serialization: false`); distinguish, with `useKeyPrefix: false`, a key that begins with
+ * the namespace and a colon from the key without them; clear only what has no namespace. Keyv itself takes a ttl of 0 for
+ * none, so that the default ttl of the cache applies. Use one store object per Keyv, because Keyv assigns its namespace to
+ * it. `disconnect` does not close the cache. Failures reject with their `CacheError`, which Keyv emits as `error`.
  */
 import type { Cache } from '@stowage/core'
 import { Store } from './keyv-store.ts'

@@ -5,7 +5,14 @@
  * replaces them. Failures reject with their `CacheError`, so that the request fails.
  */
 import { randomBytes } from 'node:crypto'
-import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
+import {
+  type AnySessions,
+  end,
+  type OtherSession,
+  put,
+  read,
+  save,
+} from './support/session-fields.ts'
 
 type Data = Record<string, unknown>
 
@@ -44,7 +51,7 @@ export function sessionStrategy<D extends object = Data>(
     },
     async deleteData(id) {
       // The library also destroys sessions that were never stored.
-      if (id !== '') await sessions.destroy(id)
+      if (id !== '') await end(sessions, id)
     },
   }
 }

@@ -1,4 +1,4 @@
-import { type AnySessions, fromStored, type OtherSession, toStored } from './session-fields.ts'
+import { type AnySessions, end, fromStored, type OtherSession, toStored } from './session-fields.ts'
 
 /** Ids that are kept until other requests need the space. Each is one of a race. */
 const maxIds = 1_000
@@ -27,7 +27,7 @@ export class EndedSessions {
   /** @param session the object that was read with the id, if there is one */
   async destroy(id: string, session?: object): Promise<void> {
     const found = await this.#sessions.readAgain(id)
-    await this.#sessions.destroy(id, session)
+    await end(this.#sessions, id, session)
     if (found !== undefined) return
     this.#ids.add(id)
     const [oldest] = this.#ids

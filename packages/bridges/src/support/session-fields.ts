@@ -1,4 +1,4 @@
-import type { Sessions } from '@stowage/sessions'
+import { type Sessions, sessionKey } from '@stowage/sessions'
 
 /** Sessions of any application. */
 // biome-ignore lint/suspicious/noExplicitAny: `Sessions` is invariant in the type of a session
@@ -82,6 +82,14 @@ export async function save(
   const outcome = await sessions.update(id, stored)
   moveMark(sessions, stored, session)
   return outcome !== 'dropped'
+}
+
+/**
+ * Ends a session, by the id that a browser has sent. The key of a session, which events contain, is not an id: `destroy`
+ * would accept it.
+ */
+export async function end(sessions: AnySessions, id: string, session?: object): Promise<void> {
+  if (sessionKey(id) !== id) await sessions.destroy(id, session)
 }
 
 function moveMark(sessions: AnySessions, from: object, to: object): void {

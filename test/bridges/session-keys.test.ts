@@ -1,0 +1,34 @@
+import { adonisSessionStore } from '@stowage/bridges/adonis-session'
+import { openidSessionStore } from '@stowage/bridges/express-openid-connect'
+import { honoSessionStorage } from '@stowage/bridges/hono-session'
+import { honoSessionsStore } from '@stowage/bridges/hono-sessions'
+import { koaSessionStore } from '@stowage/bridges/koa-session'
+import { sessionStrategy } from '@stowage/bridges/react-router'
+import { Cache } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { Sessions, sessionKey } from '@stowage/sessions'
+import { expect, test, vi } from 'vitest'
+
+/** What a library calls with the id of a cookie. */
+const destroys: Record<string, (sessions: Sessions, id: string) => unknown> = {
+  'koa-session': (sessions, id) => koaSessionStore(sessions).destroy(id, {}),
+  'hono-sessions': (sessions, id) => honoSessionsStore(sessions).deleteSession(id),
+  '@hono/session': (sessions, id) => honoSessionStorage(sessions)().delete(id),
+  'express-openid-connect': (sessions, id) =>
+    new Promise((resolve) => openidSessionStore<never>(sessions).destroy(id, resolve)),
+  'React Router': (sessions, id) => sessionStrategy(sessions).deleteData(id),
+  AdonisJS: (sessions, id) => adonisSessionStore(sessions)({}, { age: 60, cookie: {} }).destroy(id),
+}
+
+test.each(Object.entries(destroys))(
+  '%s: a cookie with the key of a session does not end it',
+  async (_, destroy) => {
+    const sessions = new Sessions({ cache: new Cache(memory()) })
+    await sessions.create('an id', { user: 'ada' })
+    expect(await sessions.keys()).toEqual([sessionKey('an id')])
+    await destroy(sessions, sessionKey('an id'))
+    expect(await sessions.read('an id')).toEqual({ user: 'ada' })
+    await destroy(sessions, 'an id')
+    await vi.waitFor(async () => expect(await sessions.read('an id')).toBeUndefined())
+  },
+)
