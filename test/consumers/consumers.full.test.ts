@@ -89,7 +89,7 @@ test('TypeScript 5 compiles CommonJS with the resolution node10', async () => {
 
 // They declare the parameters of a TracingChannel in another order than those of earlier versions.
 test('the declarations compile with the types of Node 26', async () => {
-  await packages.installTypes('node-26', '@types/node@26.6.6', 'undici-types@8.9.0')
+  await packages.installIn('node-26', '@types/node@26.6.6', 'undici-types@8.9.0')
   const file = packages.write('node-26/app.mts', importsOfPlainTypes)
   const types = [
     '--types',

@@ -83,8 +83,8 @@ export class PackageSet {
   }
 
   /** Installs packages in a folder of the project, in these versions, which may differ from those of the workspace. */
-  async installTypes(folder: string, ...names: string[]): Promise<void> {
-    this.write(`${folder}/package.json`, JSON.stringify({ name: 'types', private: true }))
+  async installIn(folder: string, ...names: string[]): Promise<void> {
+    this.write(`${folder}/package.json`, JSON.stringify({ name: folder, private: true }))
     await this.#npmInstall(['--ignore-scripts', ...names], join(this.folder, folder))
   }
 
