@@ -49,7 +49,15 @@ export function resolveOptions<T extends object>(options: SessionsOptions<T>): S
     )
   }
   return {
-    ...{ cache, maxBytes, concurrency, consistency, rotates: rotation, migrateFrom },
+    ...{
+      cache,
+      clock: cache.clock,
+      maxBytes,
+      concurrency,
+      consistency,
+      rotates: rotation,
+      migrateFrom,
+    },
     lifetime: lifetimeFrom(options),
     users: usersFrom(options),
     anonymous: anonymousFrom(options),

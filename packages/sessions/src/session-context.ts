@@ -1,4 +1,4 @@
-import type { Cache, Consistency } from '@stowage/core'
+import type { Cache, Clock, Consistency } from '@stowage/core'
 import type { Lifetime } from './data/lifetime.ts'
 import type { OldSessions } from './session-options.ts'
 import type { AnonymousSessions } from './users/anonymous-sessions.ts'
@@ -7,6 +7,8 @@ import type { SessionUsers } from './users/session-users.ts'
 /** The options of `Sessions`, checked, and what is made from them, for all of its parts. */
 export interface SessionContext {
   readonly cache: Cache
+  /** That of the cache. */
+  readonly clock: Clock
   readonly lifetime: Lifetime
   /** `undefined` if sessions have no users. */
   readonly users: SessionUsers | undefined

@@ -98,7 +98,9 @@ export class Sessions<T extends object = Record<string, unknown>> {
     if (writing !== undefined) await writing
     const found = await read(key)
     if (found === undefined) return undefined
-    const session = this.cache.storesByReference ? toFields(found.stored.text) : found.fields
+    const session = this.#context.cache.storesByReference
+      ? toFields(found.stored.text)
+      : found.fields
     return { session: session as T, mark: new SessionMark(found.stored.created, key, found) }
   }
 
@@ -186,7 +188,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
   ageOfId(session: T): number {
     const rotated = this.#marks.of(session)?.seen?.stored.rotated ?? Number.NaN
-    return Number.isNaN(rotated) ? 0 : this.cache.clock.now() - rotated
+    return Number.isNaN(rotated) ? 0 : this.#context.clock.now() - rotated
   }
 
   /**
@@ -200,7 +202,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
       turn.last = 'ended'
       return this.#remover.remove(key, id, last ?? (session && this.#markOf(session, key)?.seen))
     })
-    publishSession('destroyed', this.cache.name, key)
+    publishSession('destroyed', this.#context.cache.name, key)
   }
 
   /**
@@ -300,7 +302,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   lockOf(id: string, ttl?: Duration, session?: T): Lock {
     const key = keyOf(id)
     const seen = session && this.#markOf(session, key)?.seen
-    return this.cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
+    return this.#context.cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
   }
 
   /** Gives a session the mark of the one that was read. */
@@ -335,7 +337,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   #newMark(): SessionMark {
-    const created = Math.floor(this.cache.clock.now())
+    const created = Math.floor(this.#context.clock.now())
     return new SessionMark(created)
   }
 

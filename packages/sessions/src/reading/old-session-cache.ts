@@ -47,8 +47,8 @@ export class OldSessionCache {
   }
 
   #isOpen(marginMs = 0): boolean {
-    const { migrateFrom, cache } = this.#context
-    return migrateFrom !== undefined && cache.clock.now() < migrateFrom.until.getTime() + marginMs
+    const { migrateFrom, clock } = this.#context
+    return migrateFrom !== undefined && clock.now() < migrateFrom.until.getTime() + marginMs
   }
 
   get #cache(): Cache {

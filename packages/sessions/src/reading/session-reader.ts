@@ -78,10 +78,7 @@ export class SessionReader {
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
     // A request that has read the session before its rotation may be slow.
-    const key = movedTo(
-      value,
-      options === readToWrite ? undefined : this.#context.cache.clock.now(),
-    )
+    const key = movedTo(value, options === readToWrite ? undefined : this.#context.clock.now())
     // Damaged items may lead to each other.
     const isNext = key !== undefined && !passed.includes(key)
     return isNext ? this.read(key, key, options, passed) : undefined
@@ -108,8 +105,8 @@ export class SessionReader {
   /** Returns the session of a value that was read; `undefined` if it is not a session or has expired. */
   parse(value: unknown, json?: string): ParsedItem | undefined {
     const parsed = parseItem(value, json)
-    const { cache, lifetime } = this.#context
-    return parsed && lifetime.hasExpired(parsed.session, cache.clock.now()) ? undefined : parsed
+    const { clock, lifetime } = this.#context
+    return parsed && lifetime.hasExpired(parsed.session, clock.now()) ? undefined : parsed
   }
 
   #sessionOf(snapshot: Snapshot<unknown>, key: string, isOld: boolean): ReadSession | undefined {

@@ -32,9 +32,9 @@ export class SessionDrafts {
     created: number,
     { rotated, firstKey }: Pick<StoredSession, 'rotated' | 'firstKey'> = neverRotated,
   ): DraftSession {
-    const { cache, lifetime, users } = this.#context
+    const { clock, lifetime, users } = this.#context
     checkCookie(text.cookie)
-    const now = cache.clock.now()
+    const now = clock.now()
     const began = Number.isNaN(created) ? now : created
     const expires = lifetime.expiryOf(text.cookie, began, now)
     const isListed = users !== undefined && users.userOf(toFields(text)) !== undefined

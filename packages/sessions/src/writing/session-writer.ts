@@ -183,8 +183,8 @@ export class SessionWriter {
     key: string,
     attempt: () => Promise<T | typeof conflict>,
   ): Promise<T> {
-    const { driver, clock } = this.#context.cache
-    return retryOnConflict({ operation, store: driver, key }, clock, attempt)
+    const { cache, clock } = this.#context
+    return retryOnConflict({ operation, store: cache.driver, key }, clock, attempt)
   }
 
   /** Moves the expiry of an unchanged session, if it has moved far enough. */
@@ -282,7 +282,7 @@ export class SessionWriter {
   }
 
   #now(): number {
-    return this.#context.cache.clock.now()
+    return this.#context.clock.now()
   }
 
   #alreadyExists(key: string): CacheError {
