@@ -14,12 +14,7 @@ export type Ttl = Duration | Date | null
 
 const pattern = /^([+-]?\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/
 
-/**
- * Parses a duration with a unit, into milliseconds. Returns `undefined` for any other text.
- *
- * @example
- * console.log(parseDuration('90s'), parseDuration('90')) // 90000 undefined
- */
+/** Parses a duration with a unit, into milliseconds. Returns `undefined` for any other text. */
 export function parseDuration(text: string): number | undefined {
   const match = pattern.exec(text.trim())
   return match ? Number(match[1]) * units[match[2] as keyof typeof units] : undefined
@@ -70,8 +65,6 @@ export function wholeMilliseconds(duration: Duration): number {
  * for `Infinity` and durations beyond the safe integers). Returns 0 for a ttl that has already expired.
  *
  * @throws TypeError for an invalid duration or `Date`
- * @example
- * console.log(resolveTtl('1s', systemClock), resolveTtl(null, systemClock)) // 1000 undefined
  */
 export function resolveTtl(ttl: Ttl, clock: Pick<Clock, 'now'>): number | undefined {
   if (ttl === null) return undefined

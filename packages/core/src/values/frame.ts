@@ -58,7 +58,7 @@ export function frameKind(payload: Payload): number | undefined {
  *
  * @example
  * const framed = encodeFrame({ body: Buffer.from([1, 2, 3]) })
- * console.log(isFrame(framed), decodeFrame(framed)?.body)
+ * console.log(decodeFrame(framed)?.body)
  */
 export function encodeFrame({ facts, body, as = defaultFormat(body) }: Frame): Payload {
   const header = as === undefined ? facts : { ...facts, as }
