@@ -15,7 +15,10 @@ import {
 } from 'vitest'
 import { backends, recorded, unreachable } from './backends.ts'
 
-/** On a backend that lists no keys, namespaces have generations. The suite waits for a second less than it rounds a ttl up. */
+/**
+ * On a backend that lists no keys, namespaces have generations. And the suite expects that a ttl of 1.5 s is over after 2.5 s:
+ * Memcached counts whole seconds with a clock that ticks once a second, so that a ttl that is never too short lasts up to 3 s.
+ */
 const notOnMemcached = [
   'should be able to access namespaced key from root if prefixed',
   'set() store a value with expiration',

@@ -1,5 +1,5 @@
 /**
- * Interface: `createSessionStorage` of React Router 7 and 8 (tested with 7.18), and of Remix 2.
+ * Interface: `createSessionStorage` of React Router 7 and 8 (tested with 7.18 and 8.5), and of Remix 2.
  *
  * Cannot: merge the changes of two requests, because the library returns no more than the data of a session: the later request
  * replaces them. Failures reject with their `CacheError`, so that the request fails.

@@ -1,5 +1,6 @@
 /**
- * Interface: the drivers of unstorage 1 (tested with 1.17), which Nuxt, Nitro and Astro use.
+ * Interface: the drivers of unstorage 1 (tested with 1.17), which Nuxt, Nitro and Astro use, and of unstorage 2 in Nitro 3
+ * (tested with 3.0).
  *
  * Cannot: list keys, or clear a part of a mount, on a backend that does not list its keys (memcached): `getKeys` resolves
  * to no keys there, and `clear` of a part rejects. `watch` and `getMeta`. A ttl is in seconds, and one of 0 is over. Keys
