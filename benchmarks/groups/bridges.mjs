@@ -16,7 +16,7 @@ export default {
       { library: 'cache-manager in memory', operation: 'get', inFlight: 1, minRatio: 3 },
       { library: 'keyv', operation: 'get', inFlight: 64, minRatio: 1 },
       { library: 'keyv', operation: 'get', inFlight: 1, minRatio: 1 },
-      { library: 'unstorage', operation: 'getMany', inFlight: 1 },
+      { library: 'unstorage', operation: 'getMany', inFlight: 1, minRatio: 1.5 },
       { library: 'unstorage driver', operation: 'getMany', inFlight: 1, minRatio: 1.5 },
       { library: 'unstorage', operation: 'get', inFlight: 64 },
       { library: 'express-rate-limit', operation: 'increment', inFlight: 64, minRatio: 1 },
