@@ -14,14 +14,16 @@ export async function prepareTests(options) {
 
 /** What is proved without running anything. */
 export async function runChecks() {
-  await step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.'))
-  await step('Package boundaries', () => node('scripts/check-boundaries.mjs'))
-  await step('Runtime dependencies', () => node('scripts/check-dependencies.mjs'))
-  await step('Workflows', () => node('scripts/check-workflows.mjs'))
-  await step('Rules for tests', () => node('scripts/check-tests.mjs'))
-  await step('Type-check tests', () =>
-    node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),
-  )
+  await Promise.all([
+    step('Type-check tests', () =>
+      node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),
+    ),
+    step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.')),
+    step('Package boundaries', () => node('scripts/check-boundaries.mjs')),
+    step('Runtime dependencies', () => node('scripts/check-dependencies.mjs')),
+    step('Workflows', () => node('scripts/check-workflows.mjs')),
+    step('Rules for tests', () => node('scripts/check-tests.mjs')),
+  ])
 }
 
 /** Resolves to the exit code of Vitest. */

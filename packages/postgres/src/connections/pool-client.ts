@@ -3,8 +3,8 @@ import { destroyClient } from './client.ts'
 
 type OnConnect = ((error: Error) => void) | ((error: null, client: pg.Client) => void)
 
-/** A client of `pg` for the connections of this package. */
-export class PoolClient extends pg.Client {
+/** A client of `pg` for the connections of this package. Declared without its types, which are not installed with it. */
+export const PoolClient: new (config: object) => object = class extends pg.Client {
   constructor(config: pg.ClientConfig) {
     super(config)
     const { password } = config

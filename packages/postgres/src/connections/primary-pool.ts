@@ -1,5 +1,4 @@
 import { countdown } from '@stowage/core/driver'
-import type pg from 'pg'
 import { NoPrimaryError } from '../postgres-errors.ts'
 import {
   destroyClient,
@@ -36,7 +35,7 @@ export function clientOf(
       const config = toConfig(url)
       const { connectionTimeoutMillis = 0 } = config
       const ownShare = connectionTimeoutMillis / hosts.urls.length
-      super({ ...config, connectionTimeoutMillis: ownShare } as pg.ClientConfig)
+      super({ ...config, connectionTimeoutMillis: ownShare })
       this.url = url
     }
   }
