@@ -1,11 +1,9 @@
-// Runs the tests of https://cache-tests.fyi with the fetch of undici, whose interceptor stores responses in the store that an
-// argument names. Prints the outcome of each test as JSON. The suite keeps its results in the module, so that each run needs
+// Runs the tests of https://cache-tests.fyi with the fetch of undici, whose interceptor stores responses in the store of a
+// driver with its options as JSON, or without arguments in that of undici. Prints the outcome of each test as JSON. The suite keeps its results in the module, so that each run needs
 // a process of its own.
 import { createServer } from 'node:http'
 import { undiciCacheStore } from '@stowage/bridges/undici'
 import { Cache } from '@stowage/core'
-import { memory } from '@stowage/memory'
-import { redis } from '@stowage/redis'
 import { getResults, runTests } from 'http-cache-tests/client/runner.mjs'
 import handleConfig from 'http-cache-tests/server/handle-config.mjs'
 import handleState from 'http-cache-tests/server/handle-state.mjs'
@@ -13,15 +11,16 @@ import handleTest from 'http-cache-tests/server/handle-test.mjs'
 import suites from 'http-cache-tests/tests/index.mjs'
 import { Agent, cacheStores, fetch, interceptors, setGlobalDispatcher } from 'undici'
 
-const [, , name, url] = process.argv
-const stores = {
-  undici: () => new cacheStores.MemoryCacheStore(),
-  memory: () => undiciCacheStore(new Cache(memory())),
-  redis: () => undiciCacheStore(new Cache(redis({ url, timeout: '20s' }), { prefix: 'suite:' })),
-}
+const [, , driver, options] = process.argv
 const handlers = { config: handleConfig, state: handleState, test: handleTest }
-const store = stores[name]()
+const store =
+  driver === undefined ? new cacheStores.MemoryCacheStore() : await storeOf(driver, options)
 setGlobalDispatcher(new Agent().compose(interceptors.cache({ store, methods: ['GET', 'HEAD'] })))
+
+async function storeOf(driver, options) {
+  const { default: factory } = await import(`@stowage/${driver}`)
+  return undiciCacheStore(new Cache(factory.create(JSON.parse(options)), { prefix: 'suite:' }))
+}
 
 // The suite reports what it does to the console.
 console.log = () => {}

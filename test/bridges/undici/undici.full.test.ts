@@ -7,9 +7,9 @@ import { promisify } from 'node:util'
 import { undiciCacheStore } from '@stowage/bridges/undici'
 import { Cache, channels, type ErrorEvent } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { startRedis } from '@stowage/test-servers'
 import { Agent, type Dispatcher, interceptors, request } from 'undici'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { backends as processBackends } from '../../remember/processes/backends.mjs'
 import { backends, recorded, unreachable } from '../backends.ts'
 
 type Store = ReturnType<typeof undiciCacheStore>
@@ -184,23 +184,33 @@ test('a naive store fails the request', async () => {
 
 describe('http-cache-tests', () => {
   const program = fileURLToPath(new URL('run-suite.mjs', import.meta.url))
-  const run = async (...args: string[]): Promise<Record<string, boolean>> => {
-    const argv = ['--no-warnings', program, ...args]
-    const { stdout } = await promisify(execFile)(process.execPath, argv, { maxBuffer: 1e8 })
+  const run = async (args: readonly string[] = [], env = {}): Promise<Record<string, boolean>> => {
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--no-warnings', program, ...args],
+      { maxBuffer: 1e8, env: { ...process.env, ...env } },
+    )
     return JSON.parse(stdout)
   }
-  test('not one required test is worse than with the store of undici', async () => {
-    const server = await startRedis()
-    onTestFinished(() => server.stop())
-    const own = await run('undici')
-    for (const args of [['memory'], ['redis', server.url]]) {
+  let own: Record<string, boolean> = {}
+  beforeAll(async () => {
+    own = await run()
+  })
+
+  const names = ['memory', 'redis', 'memcached', 'dynamodb']
+  test.each(Object.entries(processBackends).filter(([name]) => names.includes(name)))(
+    'not one required test is worse on %s than with the store of undici',
+    async (_name, start) => {
+      const { driver, options, env, stop } = await start()
+      onTestFinished(async () => void (await stop()))
+      const args = [driver, JSON.stringify(options)]
       // The suite counts seconds, so that a busy machine may fail a test: what is wrong fails in each run.
-      const outcomes = [await run(...args)]
+      const outcomes = [await run(args, env)]
       const worse = () =>
         Object.keys(own).filter((id) => own[id] && !outcomes.some((outcome) => outcome[id]))
-      while (worse().length > 0 && outcomes.length < 3) outcomes.push(await run(...args))
-      expect(worse(), args[0]).toEqual([])
-    }
-    expect(Object.values(own).filter(Boolean).length).toBeGreaterThan(100)
-  })
+      while (worse().length > 0 && outcomes.length < 3) outcomes.push(await run(args, env))
+      expect(worse()).toEqual([])
+      expect(Object.values(own).filter(Boolean).length).toBeGreaterThan(100)
+    },
+  )
 })
