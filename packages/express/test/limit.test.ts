@@ -142,7 +142,7 @@ test('does not respond twice if a timeout has responded meanwhile', async () => 
 })
 
 test('a cached response has the headers of its own request', async () => {
-  const cache = new Cache(memory())
+  const { cache } = timed()
   const app = express()
   app.use(limit({ cache, name: 'api', limit: 9, window: 60_000 }))
   app.use(responseCache({ cache, ttl: 60_000 }))
