@@ -88,7 +88,7 @@ test('ensureTable rejects with a coded error when the server rejects the role', 
   })
 })
 
-test('a role that may not create the table is told the privilege and the statement', async () => {
+test('without the privilege to create the table, the error names it and the statement', async () => {
   const options = { url: urlOf('guest'), table: 'other' }
   await expect(ensureTable(options)).rejects.toMatchObject({
     code: 'ERR_CACHE_CONFIG',

@@ -123,7 +123,7 @@ test.runIf(isRoot)(
     const server = await startOn(disk.path)
     const store = await openStore(server.url)
     disk.fill(8 * megabyte)
-    // Most of a segment of the WAL, which has 16 MiB. There is no space for the next one.
+    // Fills most of the current WAL segment of 16 MiB. The disk has no space for another one.
     await execute(server.url, "SELECT pg_logical_emit_message(false, '', repeat('x', 12000000))")
     const written = new Written()
     await written.fill(store, 50)

@@ -12,7 +12,7 @@ export const PoolClient: new (config: object) => object = class extends pg.Clien
     if (password !== undefined) Object.assign(this, { password })
   }
 
-  /** Closes the connection if it cannot be used. The server does not know that, for example, there is no password for it. */
+  /** Closes the connection if it cannot be started. `pg` leaves it open, for example when the password function rejects. */
   override connect(): Promise<pg.Client>
   override connect(callback: OnConnect): void
   override connect(callback?: OnConnect): Promise<pg.Client> | undefined {
