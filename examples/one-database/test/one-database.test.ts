@@ -39,9 +39,13 @@ async function startApp(): Promise<string> {
   return app.url()
 }
 
-function post(index: number, text: string, cookie = ''): Promise<Response> {
+async function post(index: number, text: string, cookie = ''): Promise<Response> {
   const headers = { 'content-type': 'application/json', cookie }
-  return fetch(`${urls[index]}/notes`, { method: 'POST', headers, body: JSON.stringify({ text }) })
+  const request = { method: 'POST', headers, body: JSON.stringify({ text }) }
+  const response = await fetch(`${urls[index]}/notes`, request)
+  // express-session sends the headers first, and ends the response when the session is stored.
+  await response.text()
+  return response
 }
 
 async function read(index: number, cookie = '') {

@@ -22,6 +22,8 @@ const settings = {
   synchronous_commit: 'off',
   shared_buffers: '32MB',
   max_wal_size: '256MB',
+  // For standbys that have not received it yet. A checkpoint, which each copy of the data begins, removes it else.
+  wal_keep_size: '128MB',
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
 }
