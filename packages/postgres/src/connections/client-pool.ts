@@ -15,6 +15,8 @@ export interface ConnectionSettings {
 
 export interface PoolSettings extends ConnectionSettings {
   readonly maxConnections: number
+  /** Shared with other connections, which notice as well which one is the primary. @default those of `url` */
+  readonly hosts?: Hosts | undefined
   /** How long a connection is used at most, in milliseconds. */
   readonly maxLifetimeMs?: number | undefined
   /** Whether connections stay open while nothing uses them. @default false: for 10 s */
@@ -34,7 +36,7 @@ export interface OwnPool extends PostgresPool {
 /** Creates a pool. It connects when it is used. */
 export function createPool(settings: PoolSettings): OwnPool {
   const { url, maxConnections, maxLifetimeMs, keepsIdle, onStateChange } = settings
-  const hosts = hostsOf(url)
+  const { hosts = hostsOf(url) } = settings
   const clients = new Set<pg.PoolClient>()
   const pool = new pg.Pool({
     ...clientConfig({ ...settings, url: hosts?.current ?? url }),

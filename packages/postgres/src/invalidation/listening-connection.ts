@@ -5,7 +5,7 @@ import {
   createClient,
   type ListeningClient,
 } from '../connections/client-pool.ts'
-import { type Hosts, hostsOf } from '../connections/hosts.ts'
+import type { Hosts } from '../connections/hosts.ts'
 
 /** A dead connection looks like one without messages, so that a statement is sent at this interval. */
 const heartbeatMs = 1_000
@@ -14,18 +14,19 @@ const maxReconnectMs = 1_000
 
 export interface ListeningOptions {
   readonly settings: ConnectionSettings
+  /** Several, of which one is the primary. */
+  readonly hosts: Hosts | undefined
   readonly channel: string
   readonly onMessage: (payload: string) => void
   /** Called after each change of `isListening`. */
   readonly onStateChange: () => void
-  /** Confirms that messages arrive. */
-  readonly confirm: () => Promise<void>
+  /** Confirms that messages arrive, within this time. */
+  readonly confirm: (timeoutMs: number) => Promise<void>
 }
 
 /** A connection that listens to a channel. Once it has listened, it is reopened whenever it is lost. */
 export class ListeningConnection {
   readonly #options: ListeningOptions
-  readonly #hosts: Hosts | undefined
   /** The client that listens. */
   #client: ListeningClient | undefined
   #attempt: Promise<void> | undefined
@@ -39,14 +40,17 @@ export class ListeningConnection {
 
   constructor(options: ListeningOptions) {
     this.#options = options
-    this.#hosts = hostsOf(options.settings.url)
   }
 
   get isListening(): boolean {
     return this.#client !== undefined
   }
 
-  /** Resolves when the connection listens. @throws DeadlineError, or the error of the client */
+  /**
+   * Resolves when the connection listens.
+   *
+   * @throws DeadlineError, or the error of the client or of `confirm`, for the last host
+   */
   open(): Promise<void> {
     if (this.#client !== undefined) return Promise.resolve()
     this.#attempt ??= this.#connect().finally(() => {
@@ -69,26 +73,13 @@ export class ListeningConnection {
 
   async #connect(): Promise<void> {
     clearTimeout(this.#reconnect)
-    const { settings } = this.#options
-    const url = this.#hosts?.current ?? settings.url
-    const client = createClient({ ...settings, url })
-    this.#connecting = client
-    // Without a listener, the error of a lost connection would end the process.
-    client.on('error', () => this.#lose(client))
-    client.on('end', () => this.#lose(client))
-    client.on('notification', ({ payload = '' }) => this.#options.onMessage(payload))
+    let client: ListeningClient
     try {
-      await this.#within(this.#listen(client))
-      if (this.#isClosed) throw new Error('Connection terminated')
+      client = await this.#listenToPrimary()
     } catch (error) {
-      destroyClient(client)
-      // A standby rejects to listen.
-      if (url !== undefined) this.#hosts?.leave(url)
       this.#failures++
       this.#scheduleReconnect()
       throw error
-    } finally {
-      this.#connecting = undefined
     }
     this.#failures = 0
     this.#hasListened = true
@@ -97,18 +88,50 @@ export class ListeningConnection {
     this.#options.onStateChange()
   }
 
-  async #listen(client: ListeningClient): Promise<void> {
-    await client.connect()
-    await client.query(`LISTEN "${this.#options.channel}"`)
-    await this.#options.confirm()
+  /** Tries each host once. A standby rejects to listen. */
+  async #listenToPrimary(): Promise<ListeningClient> {
+    const { hosts, settings } = this.#options
+    const endsAt = performance.now() + settings.timeoutMs
+    for (let left = hosts?.urls.length ?? 1; ; left--) {
+      const url = hosts?.current ?? settings.url
+      const timeoutMs = Math.max(1, (endsAt - performance.now()) / left)
+      try {
+        return await this.#listen({ ...settings, url, timeoutMs })
+      } catch (error) {
+        if (url !== undefined) hosts?.leave(url)
+        if (left === 1 || this.#isClosed) throw error
+      }
+    }
+  }
+
+  async #listen(settings: ConnectionSettings): Promise<ListeningClient> {
+    const endsAt = performance.now() + settings.timeoutMs
+    const client = createClient(settings)
+    this.#connecting = client
+    // Without a listener, the error of a lost connection would end the process.
+    client.on('error', () => this.#lose(client))
+    client.on('end', () => this.#lose(client))
+    client.on('notification', ({ payload = '' }) => this.#options.onMessage(payload))
+    try {
+      const listening = client
+        .connect()
+        .then(() => client.query(`LISTEN "${this.#options.channel}"`))
+      await answerWithin(settings.timeoutMs, listening, () => new DeadlineError())
+      await this.#options.confirm(Math.max(1, endsAt - performance.now()))
+      if (this.#isClosed) throw new Error('Connection terminated')
+      return client
+    } catch (error) {
+      destroyClient(client)
+      throw error
+    } finally {
+      this.#connecting = undefined
+    }
   }
 
   #beat(client: ListeningClient): void {
-    this.#within(client.query('SELECT 1')).catch(() => this.#lose(client))
-  }
-
-  #within<T>(work: Promise<T>): Promise<T> {
-    return answerWithin(this.#options.settings.timeoutMs, work, () => new DeadlineError())
+    const { timeoutMs } = this.#options.settings
+    const reply = answerWithin(timeoutMs, client.query('SELECT 1'), () => new DeadlineError())
+    reply.catch(() => this.#lose(client))
   }
 
   #lose(client: ListeningClient): void {

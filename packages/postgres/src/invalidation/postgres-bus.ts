@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { CacheError, type InvalidationBus, type InvalidationListener } from '@stowage/core'
 import {
+  answerWithin,
   BusListeners,
   checkOptionNames,
   checkTimeout,
-  DeadlineError,
   Deferred,
   Lifecycle,
   PublishBatches,
@@ -12,6 +12,7 @@ import {
 import type { PostgresClient } from '../connections/client.ts'
 import { createPool } from '../connections/client-pool.ts'
 import { Executor } from '../connections/executor.ts'
+import { hostsOf } from '../connections/hosts.ts'
 import { statement } from '../connections/statement.ts'
 import { TransactionExecutor } from '../connections/transaction-executor.ts'
 import { textArray } from '../items/array-parameter.ts'
@@ -83,14 +84,16 @@ export class PostgresBus implements InvalidationBus, TransactionalBus {
     const settings = { url, password, ssl, timeoutMs, transactionPooling: true }
     this.#channel = channel
     this.#timeoutMs = timeoutMs
-    const ownPool = createPool({ ...settings, maxConnections: 1 })
+    const hosts = hostsOf(url)
+    const ownPool = createPool({ ...settings, hosts, maxConnections: 1 })
     this.#publisher = new Executor({ pool: ownPool, ownPool, timeoutMs, preparedStatements: false })
     this.#subscription = new ListeningConnection({
       settings,
+      hosts,
       channel,
       onMessage: (text) => this.#onMessage(text),
       onStateChange: () => this.#onStateChange(),
-      confirm: () => this.#confirm(),
+      confirm: (timeoutMs) => this.#confirm(timeoutMs),
     })
   }
 
@@ -111,7 +114,7 @@ export class PostgresBus implements InvalidationBus, TransactionalBus {
       this.#lifecycle.assertOpen('subscribe')
     } catch (error) {
       unsubscribe()
-      throw this.#subscribeError(error)
+      throw translate(error, 'subscribe')
     }
     return unsubscribe
   }
@@ -152,25 +155,16 @@ export class PostgresBus implements InvalidationBus, TransactionalBus {
   }
 
   /** Sends a message on the other connection, and waits until it arrives. */
-  async #confirm(): Promise<void> {
+  async #confirm(timeoutMs: number): Promise<void> {
     const id = randomUUID()
     const { promise, resolve } = new Deferred<void>()
     this.#probe = { id, onArrival: resolve }
-    await this.#notify([formatProbe(this.#senderId, id)])
-    await promise
-    this.#probe = undefined
-  }
-
-  #subscribeError(error: unknown): CacheError {
-    const isMissing = error instanceof DeadlineError && this.#probe !== undefined
-    this.#probe = undefined
-    if (!isMissing) return translate(error, 'subscribe')
-    return new CacheError(
-      'ERR_CACHE_TIMEOUT',
-      'postgres subscribe failed: a message of NOTIFY did not arrive before the deadline. If a pooler such as PgBouncer is ' +
-        'between, use the address of the server itself for the bus.',
-      { store: 'postgres', operation: 'subscribe', cause: error },
-    )
+    const arrival = this.#notify([formatProbe(this.#senderId, id)]).then(() => promise)
+    try {
+      await answerWithin(timeoutMs, arrival, missingMessage)
+    } finally {
+      this.#probe = undefined
+    }
   }
 
   async #send(keys: readonly string[]): Promise<void> {
@@ -195,6 +189,15 @@ export class PostgresBus implements InvalidationBus, TransactionalBus {
       if (this.#resyncPending) this.#send([]).catch(() => {})
     }, resyncMs).unref()
   }
+}
+
+function missingMessage(): CacheError {
+  return new CacheError(
+    'ERR_CACHE_TIMEOUT',
+    'postgres subscribe failed: a message of NOTIFY did not arrive before the deadline. If a pooler such as PgBouncer is ' +
+      'between, use the address of the server itself for the bus.',
+    { store: 'postgres', operation: 'subscribe' },
+  )
 }
 
 function checkBusOptions(options: PostgresBusOptions): void {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
-import { postgresBus, within } from '@stowage/postgres'
+import { type PostgresBusOptions, postgresBus, within } from '@stowage/postgres'
 import { isFullTier, startPostgresStandby, startProxy } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import pg from 'pg'
@@ -244,4 +244,39 @@ test('thousands of writes and reads at once, on a standby that lags: none is old
   }
   await Promise.all(Array.from({ length: 32 }, (_, worker) => work(worker)))
   expect(stale).toBe(0)
+})
+
+describe('a bus with several hosts', () => {
+  function openBus(ports: readonly number[], options: PostgresBusOptions = {}) {
+    const hosts = ports.map((port) => `127.0.0.1:${port}`)
+    const url = `postgres://postgres@${hosts}/postgres`
+    const bus = postgresBus({ url, timeout: '20s', ...options })
+    onTestFinished(() => bus.close())
+    return bus
+  }
+
+  async function expectMessages(bus: ReturnType<typeof openBus>): Promise<void> {
+    const messages: unknown[] = []
+    await bus.subscribe((keys) => messages.push(keys))
+    messages.length = 0
+    await openBus([servers.primary.port]).publish(['k'])
+    await vi.waitFor(() => expect(messages).toEqual([['k']]), { timeout: 20_000 })
+  }
+
+  test('listens to the primary if a standby is the first one', async () => {
+    await expectMessages(openBus([servers.standby.port, servers.primary.port]))
+  })
+
+  test('listens to the primary if the first one does not reply', async () => {
+    servers.proxy.mute(true)
+    await expectMessages(openBus([servers.proxy.port, servers.primary.port], { timeout: '8s' }))
+  })
+
+  test('rejects if all of them are standbys', async () => {
+    const bus = openBus([servers.standby.port, servers.proxy.port])
+    await expect(bus.subscribe(() => {})).rejects.toMatchObject({
+      code: 'ERR_CACHE_REJECTED',
+      message: expect.stringContaining('read-only'),
+    })
+  })
 })
