@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync } from 'node:fs'
 import { ensureTable, type PostgresOptions, postgres, postgresBus } from '@stowage/postgres'
 import { type PostgresServer, startPostgres } from '@stowage/test-servers'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 
 /** More than one failed call, or one of each kind, may leave open. */
 const maxConnections = '20'
@@ -20,6 +22,7 @@ beforeAll(async () => {
     ('host all all 127.0.0.1/32 trust')) TO '${rows[0].hba_file}'`)
   await admin.query('SELECT pg_reload_conf()')
 })
+afterEach(() => void vi.unstubAllEnvs())
 afterAll(async () => {
   await admin.end()
   await server.stop()
@@ -94,4 +97,90 @@ test('without the privilege to create the table, the error names it and the stat
     code: 'ERR_CACHE_CONFIG',
     message: expect.stringMatching(/GRANT CREATE ON SCHEMA.*TABLE IF NOT EXISTS "other"/s),
   })
+})
+
+test('the options of PGOPTIONS apply, unless the URL has others', async () => {
+  await admin.query('CREATE SCHEMA own')
+  await ensureTable({ url: server.url, table: 'own.items' })
+  vi.stubEnv('PGOPTIONS', '-c search_path=own')
+  const url = server.url
+  expect(await openStore({ url, table: 'items' }).get('k')).toBeUndefined()
+  const other = openStore({ url: `${url}?options=-c%20search_path%3Dpublic`, table: 'items' })
+  await expect(other.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_CONFIG' })
+})
+
+describe('the option ssl', () => {
+  let certificate: string
+
+  beforeAll(async () => {
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', '-', '-days', '2']
+    const pem = execFileSync('openssl', [...args, ...subject], { stdio: 'pipe', encoding: 'utf8' })
+    const [key = '', rest = ''] = pem.split(/(?=-----BEGIN CERTIFICATE)/)
+    certificate = rest
+    const { rows } = await admin.query('SHOW data_directory')
+    // The server must be the owner of its files.
+    for (const [name, text] of [
+      ['server.key', key],
+      ['server.crt', certificate],
+    ] as const) {
+      const lines = text.trim().split('\n')
+      const values = lines.map((line) => `('${line}')`).join()
+      const path = `${rows[0].data_directory}/${name}`
+      await admin.query(`COPY (VALUES ${values}) TO '${path}'`)
+      chmodSync(path, 0o600)
+    }
+    await admin.query('ALTER SYSTEM SET ssl = on')
+    await admin.query('SELECT pg_reload_conf()')
+    await vi.waitFor(async () => {
+      const client = new pg.Client(urlWith('sslmode=no-verify'))
+      await client.connect()
+      await client.end()
+    }, 20_000)
+  })
+
+  function urlWith(search: string): string {
+    return `${urlOf('guest')}?${search}`
+  }
+
+  /** Whether the connection of a store uses TLS. */
+  async function usesTls(options: PostgresOptions): Promise<boolean> {
+    const store = openStore(options)
+    await store.ping()
+    const { rows } =
+      await admin.query(`SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+      WHERE usename = 'guest' AND application_name = 'stowage'`)
+    expect(rows).toHaveLength(1)
+    await store.close()
+    await vi.waitFor(async () => {
+      const { rowCount } = await admin.query("SELECT FROM pg_stat_activity WHERE usename = 'guest'")
+      expect(rowCount).toBe(0)
+    }, 20_000)
+    return rows[0].ssl
+  }
+
+  test.each(['', '&target_session_attrs=read-write'])(
+    'is preferred to the parameters of the URL %s',
+    async (more) => {
+      const ca = certificate
+      const unknown = 'sslrootcert=/missing.pem'
+      for (const [search, ssl, isUsed] of [
+        ['sslmode=require', false, false],
+        ['ssl=true', false, false],
+        [unknown, false, false],
+        ['sslmode=disable', { ca }, true],
+        ['sslmode=no-verify', { ca }, true],
+        [unknown, { ca }, true],
+        ['', { ca }, true],
+        ['', undefined, false],
+        ['sslmode=no-verify', undefined, true],
+      ] as const) {
+        expect(await usesTls({ url: urlWith(search + more), ssl }), search).toBe(isUsed)
+      }
+      const url = urlWith(`sslmode=no-verify${more}`)
+      await expect(openStore({ url, ssl: true }).ping()).rejects.toMatchObject({
+        code: 'ERR_CACHE_UNAVAILABLE',
+      })
+    },
+  )
 })

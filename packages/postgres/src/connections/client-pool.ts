@@ -98,9 +98,11 @@ export function createClient(settings: ConnectionSettings): ListeningClient {
   return new PoolClient(clientConfig(settings)) as ListeningClient
 }
 
+const tlsParameters = ['ssl', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert']
+
 function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
   const { url, password, ssl, timeoutMs, transactionPooling } = settings
-  const overridden = ['options', ...(ssl === undefined ? [] : ['ssl', 'sslmode'])]
+  const overridden = ['options', ...(ssl === undefined ? [] : tlsParameters)]
   return {
     ...(url !== undefined && { connectionString: without(overridden, withoutTarget(url)) }),
     ...(password !== undefined && { password }),
@@ -126,7 +128,9 @@ function sessionOptions(url: string | undefined, timeoutMs: number): string {
     'plan_cache_mode=force_generic_plan',
     'default_transaction_isolation=read\\ committed',
   ]
-  const given = url === undefined ? undefined : parameterOf(url, 'options')
+  // As with libpq, from the URL or a variable.
+  const { PGOPTIONS } = process.env
+  const given = (url === undefined ? undefined : parameterOf(url, 'options')) ?? PGOPTIONS
   return [...own.map((setting) => `-c ${setting}`), ...(given ? [given] : [])].join(' ')
 }
 
