@@ -83,6 +83,28 @@ test('one process at a time sweeps, and another continues when it has ended', as
   await vi.waitFor(async () => expect(await countOf("key LIKE 'expired:%'")).toBe(0), patient)
 })
 
+test.each([
+  ['the clock of the server was set back', '{}', '1 y'],
+  ['it is not valid', 'x', '0'],
+])('its state is replaced if %s', async (_, value, pause) => {
+  await admin.query(`INSERT INTO ${table} VALUES ('', $1, NULL, now() + $2::interval)`, [
+    value,
+    pause,
+  ])
+  await insertExpired(10)
+  await startSweep()
+  await vi.waitFor(async () => expect(await countOf("key LIKE 'expired:%'")).toBe(0), patient)
+})
+
+test.each(['seen', 'oldest'])('a table may have the name %s, like a subquery', async (name) => {
+  await admin.query(`CREATE TABLE "${name}" (LIKE ${table} INCLUDING ALL)`)
+  cleanups.push(() => admin.query(`DROP TABLE "${name}"`))
+  await startSweep({ table: name, logged: true, maxBytes: '1MiB' })
+  // It is written at the end of a step.
+  const state = `SELECT value FROM "${name}" WHERE key = '' AND value LIKE '%bytes%'`
+  await vi.waitFor(async () => expect((await admin.query(state)).rowCount).toBe(1), patient)
+})
+
 describe('a table that is larger than maxBytes', () => {
   const rows = 3_000
 

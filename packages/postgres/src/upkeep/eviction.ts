@@ -73,20 +73,21 @@ const tableSize = statement('SELECT pg_table_size($1::regclass)', { isRead: true
 
 function evictStatement(table: string): Statement {
   const size = (column: string) => `COALESCE(pg_column_size(t.${column}), 0)`
-  return statement(`WITH seen AS MATERIALIZED (
+  // Otherwise a table with the name of a subquery would not be found.
+  return statement(`WITH "all rows" AS MATERIALIZED (
       SELECT t.ctid AS id, age(t.xmin) AS age, t.key ~ '${reserved}' AS is_reserved,
         ${bytesPerRow} + ${size('key')} + ${size('value')} + ${size('bytes')} AS bytes
       FROM ${table} t WHERE t.ctid >= $1::tid AND t.ctid < $2::tid AND t.key <> ''
-    ), oldest AS (
-      SELECT id FROM seen WHERE NOT is_reserved AND age >= age($3::xid) ORDER BY age DESC
-      LIMIT (SELECT ceil(${maxEvictedShare} * count(*)) FROM seen)
+    ), "oldest rows" AS (
+      SELECT id FROM "all rows" a WHERE NOT is_reserved AND age >= age($3::xid) ORDER BY age DESC
+      LIMIT (SELECT ceil(${maxEvictedShare} * count(*)) FROM "all rows" a)
     ), locked AS (
-      SELECT t.ctid FROM ${table} t WHERE t.ctid = ANY (ARRAY(SELECT id FROM oldest))
+      SELECT t.ctid FROM ${table} t WHERE t.ctid = ANY (ARRAY(SELECT id FROM "oldest rows"))
       FOR UPDATE SKIP LOCKED
     ), deleted AS (
       DELETE FROM ${table} t WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM locked)) RETURNING t.ctid AS id
     )
-    SELECT COALESCE(sum(seen.bytes), 0) FROM seen LEFT JOIN deleted USING (id) WHERE deleted.id IS NULL`)
+    SELECT COALESCE(sum(a.bytes), 0) FROM "all rows" a LEFT JOIN deleted USING (id) WHERE deleted.id IS NULL`)
 }
 
 /** The transaction that has written the last one of the oldest rows. */

@@ -11,6 +11,8 @@ const evictionPauseFactor = 9
 const minPauseMs = 20
 /** Another process continues if this one has not ended its step by then. */
 const leaseMs = 60_000
+/** Beyond it, the clock of the server was wrong when the step was planned, and nothing would be swept until then. */
+const maxPauseMs = 3_600_000
 
 /** What the next step needs to know. It is the value of the row with the empty key, as JSON. */
 interface SweepState extends EvictionState {
@@ -35,7 +37,7 @@ function stepOf(table: string): Step {
     claim:
       statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '{}', ${after('$1')})
       ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
-      WHERE t.expires_at <= clock_timestamp() RETURNING t.value`),
+      WHERE t.expires_at <= clock_timestamp() OR t.expires_at > ${after('$2')} RETURNING t.value`),
     // A row that a call has locked is skipped: the sweep never waits for a lock.
     sweep: statement(`WITH expired AS (
         SELECT t.ctid FROM ${table} t
@@ -106,9 +108,9 @@ export class Sweep {
 
   /** Resolves to the time until the next step; `undefined` if another process sweeps. */
   async #makeStep(): Promise<number | undefined> {
-    const [row] = await this.#executor.run(this.#step.claim, [String(leaseMs)])
+    const [row] = await this.#executor.run(this.#step.claim, [`${leaseMs}`, `${maxPauseMs}`])
     if (row === undefined) return undefined
-    const before = JSON.parse(row[0] ?? '{}') as Partial<SweepState>
+    const before = parseState(row[0] ?? '')
     const { page = 0 } = before
     const startedAt = performance.now()
     const { quotedTable, sweepIntervalMs } = this.#options
@@ -137,5 +139,14 @@ export class Sweep {
     return pages === undefined || state === undefined
       ? state
       : this.#eviction?.nextPass(state, pages)
+  }
+}
+
+/** Begins a new pass if the state is not valid: another version may have written it. */
+function parseState(text: string): Partial<SweepState> {
+  try {
+    return Object(JSON.parse(text)) as Partial<SweepState>
+  } catch {
+    return {}
   }
 }
