@@ -65,7 +65,11 @@ const meanings: Readonly<Record<string, Meaning>> = {
     code: 'ERR_CACHE_TIMEOUT',
     reason: 'another transaction held a lock of the row until the deadline',
   },
-  '57014': { code: 'ERR_CACHE_TIMEOUT', reason: 'the server canceled the statement' },
+  '57014': {
+    code: 'ERR_CACHE_TIMEOUT',
+    reason:
+      'the server canceled the statement. The statement_timeout of its connections should not be shorter than timeout',
+  },
   '57': { code: 'ERR_CACHE_UNAVAILABLE', reason: 'the server is starting up or shutting down' },
   '08': { code: 'ERR_CACHE_UNAVAILABLE', reason: 'the connection was lost' },
 }
@@ -122,6 +126,9 @@ export class NoPrimaryError extends Error {
   }
 }
 
+/** A connection of the application is in a transaction where it must not be, or the other way round. */
+export class TransactionError extends Error {}
+
 /** Turns every failure of the client or the server into a `CacheError`. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
@@ -144,6 +151,9 @@ function meaningOf(error: unknown): Meaning {
       code: 'ERR_CACHE_UNAVAILABLE',
       reason: 'no host of url accepts writes: all are standbys, or primaries that were replaced',
     }
+  }
+  if (error instanceof TransactionError) {
+    return { code: 'ERR_CACHE_REJECTED', reason: error.message }
   }
   const { message = String(error) } = error as Error
   const text = texts.find(([pattern]) => pattern.test(message))

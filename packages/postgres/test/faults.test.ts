@@ -156,6 +156,37 @@ test('a pool of the application with a connection whose transaction has failed',
   })
 })
 
+test('a pool of the application with a connection whose transaction has not ended', async () => {
+  const pool = poolWith({ max: 1 })
+  const store = storeWith({ pool, sweepInterval: '1h' })
+  const client = await pool.connect()
+  await client.query('BEGIN')
+  client.release()
+  const uncommitted = {
+    code: 'ERR_CACHE_REJECTED',
+    message: expect.stringContaining('End it'),
+  }
+  await expect(store.set('uncommitted', '1')).rejects.toMatchObject(uncommitted)
+  await pool.query('ROLLBACK')
+  expect(await store.get('uncommitted')).toBeUndefined()
+  // Its end is sent before the statement of the store.
+  const other = await pool.connect()
+  await other.query('BEGIN')
+  const committed = other.query('COMMIT')
+  other.release()
+  await Promise.all([committed, store.set('committed', '1')])
+})
+
+test('a pool of the application whose role has a shorter statement_timeout', async () => {
+  const pool = poolWith({ max: 1, options: '-c statement_timeout=1' })
+  const store = storeWith({ pool, sweepInterval: '1h' })
+  const entries = Array.from({ length: 1_000 }, (_, index) => [`k${index}`, 'v'.repeat(4_000)])
+  await expect(store.setMany(entries as [string, string][])).rejects.toMatchObject({
+    code: 'ERR_CACHE_TIMEOUT',
+    message: expect.stringContaining('statement_timeout'),
+  })
+})
+
 test('a pool of the application without a timeout: the server executes nothing after the deadline', async () => {
   const pool = poolWith({ max: 2 })
   const store = storeWith({ pool, sweepInterval: '1h' })

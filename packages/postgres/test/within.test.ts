@@ -232,6 +232,46 @@ test('after an error, the calls of a transaction reject with its reason', async 
   expect(await cache.get('k')).toBeUndefined()
 })
 
+test('a client that has not begun a transaction is an error, because its changes are committed at once', async () => {
+  const cache = openCache()
+  const client = await pool.connect()
+  cleanups.push(() => client.release())
+  await expect(within(cache, client).set('k', 1)).rejects.toMatchObject({
+    code: 'ERR_CACHE_REJECTED',
+    message: expect.stringContaining('BEGIN'),
+  })
+  // The statements of a client are executed in order, so that these need not be awaited.
+  const begun = client.query('BEGIN')
+  await within(cache, client).set('l', 1)
+  await Promise.all([begun, client.query('COMMIT')])
+  expect(await cache.get('l')).toBe(1)
+})
+
+test.each([
+  ['a pool', () => pool],
+  ['nothing', () => undefined],
+])('%s instead of a client is an error', async (_, notClient) => {
+  expect(() => within(openCache(), notClient() as never)).toThrow(TypeError)
+})
+
+test('a client whose connection was lost, or closed, is an error', async () => {
+  const cache = openCache()
+  const unavailable = { code: 'ERR_CACHE_UNAVAILABLE' }
+  const lost = new pg.Client(database.url).on('error', () => {})
+  await lost.connect()
+  await lost.query('BEGIN')
+  const { rows } = await lost.query('SELECT pg_backend_pid() AS pid')
+  await pool.query('SELECT pg_terminate_backend($1)', [rows[0].pid])
+  const changes = within(cache, lost)
+  for (const call of [changes.set('k', 1), changes.delete('k')]) {
+    await expect(call).rejects.toMatchObject(unavailable)
+  }
+  const closed = new pg.Client(database.url)
+  await closed.connect()
+  await closed.end()
+  await expect(within(cache, closed).set('k', 1)).rejects.toMatchObject(unavailable)
+})
+
 test('a cache whose store or bus cannot be part of it is refused', async () => {
   const { client } = await begin()
   const code = 'ERR_CACHE_UNSUPPORTED'

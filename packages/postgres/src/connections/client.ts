@@ -46,6 +46,13 @@ export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
   return rows as Row[]
 }
 
+/** Whether the client is in a transaction after its last statement. `undefined` if its version of `pg` does not tell. */
+export function isInTransaction(client: PostgresClient): boolean | undefined {
+  const { getTransactionStatus } = client as { getTransactionStatus?(): string | null }
+  const status = getTransactionStatus?.call(client) ?? undefined
+  return status === undefined ? undefined : status !== 'I'
+}
+
 /** Closes the connection of a client, also to a server that does not reply. */
 export function destroyClient(client: object): void {
   const { connection } = client as { connection?: { stream?: { destroy(): void } } }

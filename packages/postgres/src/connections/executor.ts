@@ -5,9 +5,11 @@ import {
   isConnectionRefused,
   isReadOnly,
   isRetryable,
+  TransactionError,
 } from '../postgres-errors.ts'
 import {
   cancelStatement,
+  isInTransaction,
   type PostgresPool,
   type PostgresPoolClient,
   queryConfig,
@@ -122,6 +124,7 @@ export class Executor implements StatementExecutor {
           client.query(this.#configOf(statement, values), (error, result) => {
             if (error) return fail(error)
             if (isSettled) return
+            if (isInTransaction(client)) return fail(openTransaction())
             connection?.end()
             settle(() => resolve(rowsOf(result)))
           })
@@ -195,6 +198,13 @@ class Checkout {
     this.#client.release(error)
     this.#client.removeListener('error', ignore)
   }
+}
+
+/** The application has returned the connection to its pool too early. Nobody knows whether it will commit. */
+function openTransaction(): TransactionError {
+  return new TransactionError(
+    'a connection of the pool is in a transaction. End it before the connection returns to the pool',
+  )
 }
 
 function ignore(): void {}

@@ -1,5 +1,6 @@
 import { answerWithin, DeadlineError } from '@stowage/core/driver'
-import { type PostgresClient, queryConfig, rowsOf } from './client.ts'
+import { TransactionError } from '../postgres-errors.ts'
+import { isInTransaction, type PostgresClient, queryConfig, rowsOf } from './client.ts'
 import type { Parameter, Row, Statement, StatementExecutor } from './statement.ts'
 
 /**
@@ -39,9 +40,17 @@ export class TransactionExecutor implements StatementExecutor {
 
   #query({ text }: Statement, values: readonly Parameter[]): Promise<Row[]> {
     return new Promise((resolve, reject) => {
-      this.#client.query(queryConfig(text, values, undefined), (error, result) =>
-        error ? reject(error) : resolve(rowsOf(result)),
-      )
+      this.#client.query(queryConfig(text, values, undefined), (error, result) => {
+        if (error) reject(error)
+        else if (isInTransaction(this.#client) === false) reject(noTransaction())
+        else resolve(rowsOf(result))
+      })
     })
   }
+}
+
+function noTransaction(): TransactionError {
+  return new TransactionError(
+    'the client has not begun a transaction, so that the change is committed already. Call client.query("BEGIN") before',
+  )
 }

@@ -52,6 +52,7 @@ export type TransactionCache = Pick<
  * @param client of `pg`, which has begun a transaction
  * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the store of the cache is another one, or wrapped, or its near cache has
  * another bus
+ * @throws TypeError if `client` is not a client, but for example a pool
  *
  * @example
  * import pg from 'pg'
@@ -64,7 +65,17 @@ export type TransactionCache = Pick<
  * client.release()
  */
 export function within(cache: Cache, client: PostgresClient): TransactionCache {
+  checkClient(client)
   return cacheOver(cache, (backend) => storeOf(backend, client))
+}
+
+/** A pool has the same method, which executes each statement on any connection. */
+function checkClient(client: unknown): void {
+  const { query, totalCount } = Object(client) as { query?: unknown; totalCount?: unknown }
+  if (typeof query === 'function' && totalCount === undefined) return
+  throw new TypeError(
+    'within: pass the client that has begun the transaction, as pool.connect() returns it.',
+  )
 }
 
 function storeOf({ store, bus, invalidateLoads }: CacheBackend, client: PostgresClient): ByteStore {
