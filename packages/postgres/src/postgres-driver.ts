@@ -9,11 +9,9 @@ import {
   withKeyOrder,
 } from '@stowage/core/driver'
 import type { StoreDiagnostics } from '@stowage/core/tools'
-import type { PostgresPool } from './connections/client.ts'
-import { createPool, type OwnPool } from './connections/client-pool.ts'
-import { Executor } from './connections/executor.ts'
+import { createPool } from './connections/client-pool.ts'
+import { Executor, type ExecutorOptions } from './connections/executor.ts'
 import { addressOf, hostUrls } from './connections/hosts.ts'
-import type { StatementExecutor } from './connections/statement.ts'
 import { TransactionExecutor } from './connections/transaction-executor.ts'
 import { type CheckedServers, checkPostgres } from './diagnosis/postgres-check.ts'
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
@@ -32,6 +30,7 @@ import { type ConnectReplica, ReplicatedReads } from './replication/replicated-r
 import { Server } from './replication/server.ts'
 import { TransactionReads } from './replication/transaction-reads.ts'
 import { prepareTable } from './table/table.ts'
+import { TablePreparation } from './table/table-preparation.ts'
 import { isTableName, tableNameRule } from './table-name.ts'
 import { maxTransactionMs, type TransactionalStore } from './transactions/within.ts'
 import { Sweep } from './upkeep/sweep.ts'
@@ -50,10 +49,15 @@ const maxBatchedBytes = 64 * 1024
  */
 export function postgres(options: PostgresOptions = {}): ByteStore {
   const resolved = resolveOptions(options)
-  const main = createExecutor(options, resolved)
-  const { executor, reads } = createReads(main, options, resolved)
+  const preparation = new TablePreparation(resolved)
+  const onError = (error: unknown) => preparation.onError(error)
+  const { executor, reads } = createReads(
+    { ...executorOptions(options, resolved), onError },
+    options,
+    resolved,
+  )
   const statements = itemStatements(resolved.quotedTable)
-  const upkeep = upkeepOf(main, resolved)
+  const upkeep = upkeepOf(executor, preparation, resolved)
   const { batching = true } = options
   const create = (parts: Omit<PostgresStoreParts, 'options'>) =>
     inOrder(new PostgresStore({ ...parts, options: resolved }), resolved, batching)
@@ -109,7 +113,7 @@ export async function ensureTable(
   mode: Exclude<TableMode, 'off'> = 'create',
 ): Promise<void> {
   const resolved = resolveOptions(options)
-  const executor = createExecutor(options, resolved)
+  const executor = new Executor(executorOptions(options, resolved))
   try {
     await prepareTable(executor, resolved, mode)
   } catch (error) {
@@ -125,10 +129,10 @@ function checkedServers(
 ): CheckedServers {
   const { password, ssl } = options
   // Two, to compare their sessions.
-  const pools = createPools(options, { ...resolved, maxConnections: 2 })
+  const own = executorOptions(options, { ...resolved, maxConnections: 2 })
   return {
-    pool: pools.pool,
-    executor: new Executor({ ...resolved, ...pools }),
+    pool: own.pool,
+    executor: new Executor(own),
     replicas: [...new Set(resolved.replicaUrls)].map((url) => ({
       address: addressOf(url),
       connect: () => {
@@ -139,32 +143,30 @@ function checkedServers(
   }
 }
 
-function createExecutor(options: PostgresOptions, resolved: ResolvedPostgresOptions): Executor {
-  return new Executor({ ...resolved, ...createPools(options, resolved) })
-}
-
-/** The pool of the application, or one of the store's own. */
-function createPools(
+/** With the pool of the application, or one of the store's own. */
+function executorOptions(
   { pool, url, password, ssl }: PostgresOptions,
   resolved: ResolvedPostgresOptions,
-): { readonly pool: PostgresPool; readonly ownPool: OwnPool | undefined } {
+): ExecutorOptions {
   if (pool !== undefined) {
-    return { pool: typeof pool === 'function' ? pool() : pool, ownPool: undefined }
+    const given = typeof pool === 'function' ? pool() : pool
+    return { ...resolved, pool: given, ownPool: undefined }
   }
   const ownPool = createPool({ ...resolved, url, password, ssl })
-  return { pool: ownPool, ownPool }
+  return { ...resolved, pool: ownPool, ownPool }
 }
 
 function createReads(
-  main: Executor,
+  own: ExecutorOptions,
   options: PostgresOptions,
   resolved: ResolvedPostgresOptions,
-): { executor: StatementExecutor; reads: Reads } {
+): { readonly executor: Executor; readonly reads: Reads } {
   const { replicaUrls, readFrom } = resolved
   if (replicaUrls.length === 0 || readFrom === 'primary') {
-    return { executor: main, reads: new PrimaryReads(main) }
+    const executor = new Executor(own)
+    return { executor, reads: new PrimaryReads(executor) }
   }
-  const primary = new Server(main, true)
+  const primary = new Server(own, true)
   const replicas = replicaUrls.map((url) => connectorTo(url, options, resolved))
   return { executor: primary, reads: new ReplicatedReads(primary, replicas, resolved) }
 }
@@ -193,30 +195,21 @@ function connectorTo(
         onStateChange(isConnected)
       },
     })
-    return new Server(new Executor({ ...resolved, pool: ownPool, ownPool }), false, addressOf(url))
+    return new Server({ ...resolved, pool: ownPool, ownPool }, false, addressOf(url))
   }
 }
 
-function upkeepOf(executor: Executor, resolved: ResolvedPostgresOptions): Upkeep {
-  const { ensureTable: mode } = resolved
+function upkeepOf(
+  executor: Executor,
+  preparation: TablePreparation,
+  resolved: ResolvedPostgresOptions,
+): Upkeep {
   const sweep = new Sweep(executor, resolved)
-  let isPrepared = mode === 'off'
-  let preparation: Promise<void> | undefined
-  const prepare = () => {
-    if (isPrepared || mode === 'off') return undefined
-    preparation ??= prepareTable(executor, resolved, mode).then(
-      () => {
-        isPrepared = true
-      },
-      (error) => {
-        // The next call tries again.
-        preparation = undefined
-        throw error
-      },
-    )
-    return preparation
+  return {
+    prepare: () => preparation.prepare(executor),
+    onWrite: () => sweep.start(),
+    close: () => sweep.close(),
   }
-  return { prepare, onWrite: () => sweep.start(), close: () => sweep.close() }
 }
 
 /**

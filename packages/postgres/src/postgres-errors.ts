@@ -16,8 +16,14 @@ const tableRemedy =
  * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 const meanings: Readonly<Record<string, Meaning>> = {
-  '42P01': { code: 'ERR_CACHE_CONFIG', reason: `the table does not exist. ${tableRemedy}` },
-  '42703': { code: 'ERR_CACHE_CONFIG', reason: `the table has other columns. ${tableRemedy}` },
+  '42P01': {
+    code: 'ERR_CACHE_CONFIG',
+    reason: `the table does not exist, at least not in the search_path. ${tableRemedy}`,
+  },
+  '42': {
+    code: 'ERR_CACHE_CONFIG',
+    reason: `the table has other columns, or no primary key. ${tableRemedy}`,
+  },
   '42501': {
     code: 'ERR_CACHE_CONFIG',
     reason:
@@ -182,11 +188,14 @@ export function sqlState(error: unknown): string | undefined {
     : undefined
 }
 
-/** Whether the connection must not be used any more: it was lost, or the server cannot execute writes on it. */
+/**
+ * Whether the connection must not be used any more: it was lost, the server cannot execute writes on it, or its prepared
+ * statements are outdated.
+ */
 export function isConnectionFailure(error: unknown): boolean {
   const state = sqlState(error)
   if (state === undefined) return true
-  return isReadOnly(error) || /^(?:08|57P)/.test(state)
+  return isReadOnly(error) || isOutdatedPlan(error) || /^(?:08|57P)/.test(state)
 }
 
 /** Whether no connection could be opened, so that another attempt would fail as well. */
@@ -200,11 +209,24 @@ export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === '25006'
 }
 
+/** Whether the table does not exist. */
+export function isMissingTable(error: unknown): boolean {
+  return sqlState(error) === '42P01'
+}
+
+/** Whether a column has changed its type since the statement was prepared. The server tells it by the name of a function only. */
+function isOutdatedPlan(error: unknown): boolean {
+  return (
+    sqlState(error) === '0A000' &&
+    (error as { routine?: unknown }).routine === 'RevalidateCachedQuery'
+  )
+}
+
 /** Whether the server has not executed the statement, and may execute it a moment later. */
 export function isRetryable(error: unknown): boolean {
   const state = sqlState(error)
   if (state === '08P01') return tooManyClients.test((error as Error).message)
-  return state === '40001' || state === '40P01' || state === '53300'
+  return state === '40001' || state === '40P01' || state === '53300' || isOutdatedPlan(error)
 }
 
 /** Whether the failure of a batch may be that of one key: a lock that is held, or a value that the server rejects. */

@@ -27,6 +27,8 @@ export interface ExecutorOptions {
   readonly ownPool: OwnPool | undefined
   readonly timeoutMs: number
   readonly preparedStatements: boolean
+  /** Called with each error of a statement that is not repeated. */
+  readonly onError?: (error: unknown) => void
 }
 
 /**
@@ -43,7 +45,7 @@ export class Executor implements StatementExecutor {
 
   /**
    * Resolves to the rows. Sends the statement again, until the deadline, if the server has not executed it: because of a
-   * deadlock, a conflict with another transaction, or too many connections.
+   * deadlock, a conflict with another transaction, too many connections, or a statement that must be prepared again.
    *
    * @param timeoutMs the time that is left of the deadline
    * @throws DeadlineError, or the error of the client
@@ -63,7 +65,10 @@ export class Executor implements StatementExecutor {
         failure = error
         const pauseMs = retryDelayMs * attempt * (0.5 + Math.random())
         const isTimeLeft = performance.now() - startedAt + pauseMs < timeoutMs
-        if (!isTimeLeft || !mayRepeat(error, statement, attempt)) throw error
+        if (!isTimeLeft || !mayRepeat(error, statement, attempt)) {
+          this.#options.onError?.(error)
+          throw error
+        }
         await sleep(pauseMs)
       }
     }

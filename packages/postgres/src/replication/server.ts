@@ -1,5 +1,5 @@
 import type { ReplicatedServer } from '@stowage/core/driver'
-import type { Executor } from '../connections/executor.ts'
+import { Executor, type ExecutorOptions } from '../connections/executor.ts'
 import { type Parameter, type Row, type Statement, statement } from '../connections/statement.ts'
 import { isConnectionFailure } from '../postgres-errors.ts'
 
@@ -8,10 +8,9 @@ const maxRetryMs = 1_000
 
 const ping = statement('SELECT 1', { isRead: true })
 
-/** A primary, or a replica. */
-export class Server implements ReplicatedServer {
+/** Executes statements on a primary, or on a replica. */
+export class Server extends Executor implements ReplicatedServer {
   readonly address: string | undefined
-  readonly #executor: Executor
   #isConnected: boolean
   #isConnecting = false
   #failures = 0
@@ -19,9 +18,9 @@ export class Server implements ReplicatedServer {
   #isClosed = false
 
   /** @param isConnected whether it counts as connected before it has been used */
-  constructor(executor: Executor, isConnected: boolean, address?: string) {
+  constructor(options: ExecutorOptions, isConnected: boolean, address?: string) {
+    super(options)
     this.address = address
-    this.#executor = executor
     this.#isConnected = isConnected
   }
 
@@ -35,40 +34,25 @@ export class Server implements ReplicatedServer {
     this.#isConnected = isConnected
   }
 
-  /** @throws DeadlineError, or the error of the client */
-  async run(
+  override async run(
     statement: Statement,
     values: readonly Parameter[],
     timeoutMs?: number,
   ): Promise<readonly Row[]> {
-    return this.#noting(this.#executor.run(statement, values, timeoutMs))
-  }
-
-  /** Sends the statement once, if `isAllowed` returns true when a connection is free. */
-  runOnce(
-    statement: Statement,
-    values: readonly Parameter[],
-    timeoutMs: number,
-    isAllowed: () => boolean,
-  ): Promise<readonly Row[]> {
-    return this.#executor.runOnce(statement, values, timeoutMs, isAllowed)
-  }
-
-  close(): Promise<void> {
-    this.#isClosed = true
-    return this.#executor.close()
-  }
-
-  async #noting<T>(result: Promise<T>): Promise<T> {
     try {
-      const value = await result
+      const rows = await super.run(statement, values, timeoutMs)
       this.#isConnected = true
       this.#failures = 0
-      return value
+      return rows
     } catch (error) {
       if (isConnectionFailure(error)) this.#isConnected = false
       throw error
     }
+  }
+
+  override close(): Promise<void> {
+    this.#isClosed = true
+    return super.close()
   }
 
   async #connect(): Promise<void> {
