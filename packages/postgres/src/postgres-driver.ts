@@ -247,8 +247,9 @@ export default driver
 function urlFromEnv(env: Env): string | undefined {
   const name = env.text('POSTGRES_URL') === undefined ? 'DATABASE_URL' : 'POSTGRES_URL'
   const text = env.text(name)
-  // Several hosts are not a valid URL.
-  if (text !== undefined && (hostUrls(text)?.length ?? 0) > 1) return text
+  const [first = text] = (text !== undefined && hostUrls(text)) || []
+  // Not a valid URL otherwise: several hosts, or none, as for a socket.
+  if (text !== first) return text
   const example = 'postgres://user:password@host:5432/database'
   return env.url(name, ['postgres:', 'postgresql:'], example)?.href
 }

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { destroyClient, type PostgresPool, type PostgresPoolClient } from './client.ts'
-import { type Hosts, hostsOf, withoutTarget } from './hosts.ts'
+import { type Hosts, hostsOf, withAnyHost, withoutTarget } from './hosts.ts'
 import { PoolClient } from './pool-client.ts'
 import { clientOf, connectToPrimary, verifyPrimary } from './primary-pool.ts'
 
@@ -101,7 +101,8 @@ export function createClient(settings: ConnectionSettings): ListeningClient {
 const tlsParameters = ['ssl', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert']
 
 function clientConfig(settings: ConnectionSettings): pg.ClientConfig {
-  const { url, password, ssl, timeoutMs, transactionPooling } = settings
+  const { password, ssl, timeoutMs, transactionPooling } = settings
+  const url = settings.url === undefined ? undefined : withAnyHost(settings.url)
   const overridden = ['options', ...(ssl === undefined ? [] : tlsParameters)]
   return {
     ...(url !== undefined && { connectionString: without(overridden, withoutTarget(url)) }),

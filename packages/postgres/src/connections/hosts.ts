@@ -6,11 +6,19 @@ const parameter = 'target_session_attrs'
 const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/is
 
 /**
+ * Returns a URL without a host, as for a socket that its parameter `host` names, with one: `URL` does not accept it otherwise,
+ * and the client prefers the parameter.
+ */
+export function withAnyHost(url: string): string {
+  return url.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[/?#])/i, '$1localhost')
+}
+
+/**
  * Returns a URL for each host of one that names several: `postgres://user@a:5432,b:5432/app`. `undefined` if it is invalid.
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
  */
 export function hostUrls(url: string): string[] | undefined {
-  const [, start = '', hosts = '', end = ''] = parts.exec(url) ?? []
+  const [, start = '', hosts = '', end = ''] = parts.exec(withAnyHost(url)) ?? []
   const urls = hosts.split(',').map((host) => start + host + end)
   return urls.every((each) => parts.test(each) && URL.canParse(each)) ? urls : undefined
 }
