@@ -44,7 +44,8 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   '25006': {
     code: 'ERR_CACHE_REJECTED',
-    reason: 'the server is read-only: a standby, or one that was demoted. Connect to the primary',
+    reason:
+      'the server is read-only: a standby, or one that was demoted. Connect to the primary, or check default_transaction_read_only',
     retryable: true,
   },
   '40': {
@@ -229,22 +230,22 @@ export function isRetryable(error: unknown): boolean {
   return state === '40001' || state === '40P01' || state === '53300' || isOutdatedPlan(error)
 }
 
-/** Whether the failure of a batch may be that of one key: a lock that is held, or a value that the server rejects. */
+/** Whether the failure of a batch may be that of one key: a lock that is held, or a value that the server or a trigger rejects. */
 export function isOfOneKey(error: unknown): boolean {
   const state = sqlState(error)
-  return state !== undefined && /^(?:55P03|22|23|54)/.test(state)
+  return state !== undefined && /^(?:55P03|22|23|54|P0)/.test(state)
 }
 
 /** Members in which the server quotes keys and values. */
 const quoting = ['detail', 'where', 'internalQuery', 'hint']
 
-/** The error without what the server may quote. For data that it rejects, that is also the message. */
+/** The error without what the server may quote. For data that it or a trigger rejects, that is also the message. */
 function withoutValues(error: unknown): unknown {
   const state = sqlState(error)
   if (state === undefined) return error
   const members = error as Record<string, unknown>
   for (const name of quoting) delete members[name]
-  if (/^2[23]/.test(state)) {
+  if (/^(?:22|23|P0)/.test(state)) {
     members.message = `error ${state}`
     members.stack = `Error: error ${state}`
   }

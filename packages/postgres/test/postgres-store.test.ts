@@ -98,9 +98,20 @@ describe('what is stored', () => {
     await admin.query(`ALTER TABLE ${table} ADD CONSTRAINT plain CHECK (value <> 'secret-other')`)
     const set = await Promise.resolve(store.set('secret-key', 'secret-other')).catch((e) => e)
     await admin.query(`ALTER TABLE ${table} DROP CONSTRAINT plain`)
+    await admin.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RAISE 'refused: %', NEW; END $$`)
+    await admin.query(`CREATE TRIGGER refuse BEFORE INSERT ON ${table} FOR EACH ROW
+      WHEN (NEW.key LIKE 'secret%') EXECUTE FUNCTION refuse()`)
+    const [refused, other] = await Promise.allSettled([
+      store.set('secret-key', 'secret-other'),
+      store.set('other', '1'),
+    ])
+    await admin.query('DROP FUNCTION refuse CASCADE')
+    expect(other).toMatchObject({ status: 'fulfilled' })
+    const { reason } = refused as PromiseRejectedResult
     expect(set).toBeInstanceOf(CacheError)
     // The key is a property that is not enumerable.
-    for (const error of [increment, set])
+    for (const error of [increment, set, reason])
       expect(inspect(error, { depth: Infinity }) + JSON.stringify(error)).not.toContain('secret')
   })
 })
