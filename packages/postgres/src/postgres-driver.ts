@@ -254,7 +254,7 @@ function urlFromEnv(env: Env): string | undefined {
   return env.url(name, ['postgres:', 'postgresql:'], example)?.href
 }
 
-/** UNLOGGED tables of the cache are not replicated. Replicas of all roles are not those of a role with a server of its own. */
+/** Standbys do not have UNLOGGED tables. A role with a server of its own does not use the replicas of the others. */
 function replicasFromEnv(env: Env): string[] | undefined {
   const text = env.text('POSTGRES_REPLICAS')
   const isOther = env.isOwn('POSTGRES_URL') && !env.isOwn('POSTGRES_REPLICAS')

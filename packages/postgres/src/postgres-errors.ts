@@ -7,6 +7,12 @@ interface Meaning {
   readonly retryable?: boolean
 }
 
+const pooledTransactions: Meaning = {
+  code: 'ERR_CACHE_CONFIG',
+  reason:
+    'a pooler changes the connection between statements. Set transactionPooling: true (POSTGRES_TRANSACTION_POOLING=true)',
+}
+
 const tableRemedy =
   "Create it with ensureTable: 'create' (POSTGRES_ENSURE_TABLE=create), or with the statements of tableStatements()"
 
@@ -18,7 +24,7 @@ const tableRemedy =
 const meanings: Readonly<Record<string, Meaning>> = {
   '42P01': {
     code: 'ERR_CACHE_CONFIG',
-    reason: `the table does not exist, at least not in the search_path. ${tableRemedy}`,
+    reason: `the table does not exist, or its schema is not in the search_path. ${tableRemedy}`,
   },
   '42': {
     code: 'ERR_CACHE_CONFIG',
@@ -29,6 +35,9 @@ const meanings: Readonly<Record<string, Meaning>> = {
     reason:
       'the role lacks a privilege. Grant it: GRANT SELECT, INSERT, UPDATE, DELETE ON <table> TO <role>',
   },
+  // A prepared statement is missing, or exists already.
+  '26000': pooledTransactions,
+  '42P05': pooledTransactions,
   '3D000': { code: 'ERR_CACHE_CONFIG', reason: 'the database does not exist. Check its name' },
   '3F000': { code: 'ERR_CACHE_CONFIG', reason: 'the schema of the table does not exist' },
   '28': {
@@ -102,14 +111,6 @@ const texts: readonly (readonly [RegExp, Meaning])[] = [
     },
   ],
   [
-    /prepared statement "[^"]*" (?:does not|already) exists?/,
-    {
-      code: 'ERR_CACHE_CONFIG',
-      reason:
-        'a pooler changes the connection between statements. Set transactionPooling: true (POSTGRES_TRANSACTION_POOLING=true)',
-    },
-  ],
-  [
     /timeout exceeded when trying to connect|connection timeout|timeout expired/,
     { code: 'ERR_CACHE_TIMEOUT', reason: 'no connection before the deadline' },
   ],
@@ -133,7 +134,7 @@ export class NoPrimaryError extends Error {
   }
 }
 
-/** A connection of the application is in a transaction where it must not be, or the other way round. */
+/** A connection of the application is in a transaction although it must not be, or the other way round. */
 export class TransactionError extends Error {}
 
 /** Turns every failure of the client or the server into a `CacheError`. */
@@ -215,7 +216,7 @@ export function isMissingTable(error: unknown): boolean {
   return sqlState(error) === '42P01'
 }
 
-/** Whether a column has changed its type since the statement was prepared. The server tells it by the name of a function only. */
+/** Whether a column has changed its type since the statement was prepared. The code has other causes too. */
 function isOutdatedPlan(error: unknown): boolean {
   return (
     sqlState(error) === '0A000' &&
@@ -230,7 +231,7 @@ export function isRetryable(error: unknown): boolean {
   return state === '40001' || state === '40P01' || state === '53300' || isOutdatedPlan(error)
 }
 
-/** Whether the failure of a batch may be that of one key: a lock that is held, or a value that the server or a trigger rejects. */
+/** Whether the failure of a batch may be that of one key: a lock that is held, or a value that the server rejects. */
 export function isOfOneKey(error: unknown): boolean {
   const state = sqlState(error)
   return state !== undefined && /^(?:55P03|22|23|54|P0)/.test(state)

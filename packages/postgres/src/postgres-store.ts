@@ -47,7 +47,7 @@ export interface PostgresStoreParts {
   readonly upkeep: Upkeep
 }
 
-/** What the store does beside the calls: the table is created, expired rows are deleted. */
+/** Work besides the calls: creating the table, and deleting expired rows. */
 export interface Upkeep {
   /** Settles before the first statement is sent. `undefined` once nothing is left to do. */
   readonly prepare: () => Promise<void> | undefined
@@ -58,9 +58,9 @@ export interface Upkeep {
 
 /**
  * Stores each item as a row of a table. The calls of a turn of the event loop that do the same are one statement. Items
- * expire by the clock of the server. Statements are executed on several connections, so that a call for a key must not be
- * made before earlier ones have settled, which `withKeyOrder` ensures: except for adds, and increments, of one key, which
- * become one.
+ * expire by the clock of the server. Statements are executed on several connections, and may overtake each other:
+ * `withKeyOrder` makes a call for a key wait for the earlier ones. Only adds of one key, and increments, need not wait: those
+ * of a turn become one.
  */
 export class PostgresStore implements ByteStore {
   readonly name = 'postgres'

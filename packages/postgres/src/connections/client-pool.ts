@@ -15,7 +15,7 @@ export interface ConnectionSettings {
 
 export interface PoolSettings extends ConnectionSettings {
   readonly maxConnections: number
-  /** Shared with other connections, which notice as well which one is the primary. @default those of `url` */
+  /** Shared with other connections to the same hosts: what one notices is true for all. @default those of `url` */
   readonly hosts?: Hosts | undefined
   /** How long a connection is used at most, in milliseconds. */
   readonly maxLifetimeMs?: number | undefined

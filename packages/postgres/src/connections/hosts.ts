@@ -56,7 +56,7 @@ export function addressOf(url: string): string {
 }
 
 /**
- * Returns a URL for several hosts in the variables of libpq, of which the client itself knows only one.
+ * Returns a URL if the variables of libpq name several hosts. The client would take their list for the name of one.
  *
  * @throws CacheError `ERR_CACHE_CONFIG`
  * @see https://www.postgresql.org/docs/current/libpq-envars.html
@@ -96,11 +96,11 @@ export function hostsOf(given: string | undefined): Hosts | undefined {
   return urls.length > 1 || isRequired ? new Hosts(urls) : undefined
 }
 
-/** The hosts of which one is the primary, and the one that was last. */
+/** Several hosts, of which one is the primary. `current` is where the primary was seen last, or the next one to try. */
 export class Hosts {
   readonly urls: readonly string[]
   #index = 0
-  /** The number of promotions before the last primary. An older one has been replaced, and may accept writes again. */
+  /** That of the newest primary seen. One with an older timeline was replaced, and may accept writes again after a restart. */
   #timeline = 0
 
   constructor(urls: readonly string[]) {

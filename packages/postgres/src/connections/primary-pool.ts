@@ -10,7 +10,7 @@ import {
 import type { Hosts } from './hosts.ts'
 import { PoolClient } from './pool-client.ts'
 
-/** Whether the server is a standby; otherwise its timeline, which each promotion increases. */
+/** The timeline of a primary, which each promotion increases; `null` for a standby. */
 const role = `SELECT CASE WHEN NOT pg_is_in_recovery()
   THEN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END`
 

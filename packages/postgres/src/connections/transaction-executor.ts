@@ -51,6 +51,6 @@ export class TransactionExecutor implements StatementExecutor {
 
 function noTransaction(): TransactionError {
   return new TransactionError(
-    'the client has not begun a transaction, so that the change is committed already. Call client.query("BEGIN") before',
+    'the client has not begun a transaction: what it changes is committed at once. Call client.query("BEGIN") first',
   )
 }

@@ -9,9 +9,9 @@ import {
 import type { Row } from '../connections/statement.ts'
 
 /**
- * Whether a pooler assigns a connection of the server to each transaction: what one client sets for its session, another
- * one sees then, because poolers assign the connection that was used last. Leaves the setting on the server. `undefined` if
- * the pool has no two connections in time.
+ * Whether a pooler assigns a connection of the server to each transaction. Then a client sees what another one has set for
+ * its session, because poolers assign the connection that was used last. Leaves the setting on the server. `undefined` if
+ * the pool does not have two connections in time.
  */
 export async function isTransactionPooled(
   pool: PostgresPool,

@@ -2,7 +2,7 @@ import { RecentMap } from '@stowage/core/driver'
 
 /** The server accepts less than 8,000 bytes. */
 const maxMessageBytes = 7_999
-/** Of the keys of a tick. More of them mean that any key may have changed. */
+/** Of the keys of a tick. With more, one message says that any key may have changed. */
 const maxBatchBytes = 64 * 1024
 const maxSenders = 1_000
 

@@ -32,7 +32,7 @@ const notify = statement('SELECT pg_notify($1, m) FROM unnest($2::text[]) m', { 
 export interface PostgresBusOptions
   extends Pick<PostgresOptions, 'url' | 'password' | 'ssl' | 'timeout'> {
   /**
-   * The channel of `LISTEN` and `NOTIFY`, which each database has its own of: letters, digits and "_".
+   * The channel of `LISTEN` and `NOTIFY`: letters, digits and "_". Each database has channels of its own.
    * @default 'stowage_invalidate'
    */
   readonly channel?: string | undefined

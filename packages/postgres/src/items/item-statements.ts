@@ -45,7 +45,7 @@ export interface ItemStatements {
  * that is about to load its value waits for the end of the transaction. Otherwise it could store, before the commit, the old
  * value of what the transaction changes.
  *
- * @param latestEndMs until when the transaction has ended, from now
+ * @param latestEndMs the time within which the transaction ends
  */
 export function transactionStatements(table: string, latestEndMs: number): ItemStatements {
   return {

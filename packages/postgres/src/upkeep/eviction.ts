@@ -3,7 +3,7 @@ import { type Statement, statement } from '../connections/statement.ts'
 
 /** How much of `maxBytes` an eviction leaves. */
 const targetShare = 0.85
-/** Of the rows of a step, also if one transaction has written all of them. */
+/** Limits what a step deletes: one transaction may have written all of its rows. */
 const maxEvictedShare = 0.5
 /** Random pages from which the age of the rows of the table is estimated. */
 const sampledPages = 256
