@@ -28,6 +28,7 @@ export interface PostgresOptions extends ReplicaOptions {
   /**
    * `postgres://user:password@host:5432/database`. Several hosts, separated by commas, are tried until one accepts writes, as
    * with `target_session_attrs=read-write` of libpq: after a failover, that is the new primary.
+   * `?host=/folder` names the folder of a socket.
    * @default the variables of libpq: `PGHOST`, `PGDATABASE` and others
    */
   readonly url?: string | undefined

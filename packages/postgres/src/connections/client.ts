@@ -46,7 +46,7 @@ export function rowsOf({ rows }: { readonly rows: unknown[] }): Row[] {
   return rows as Row[]
 }
 
-/** Whether the client is in a transaction after its last statement. `undefined` if its version of `pg` does not tell. */
+/** Whether the client is in a transaction after its last statement. `undefined` before `pg` 8.21. */
 export function isInTransaction(client: PostgresClient): boolean | undefined {
   const { getTransactionStatus } = client as { getTransactionStatus?(): string | null }
   const status = getTransactionStatus?.call(client) ?? undefined
