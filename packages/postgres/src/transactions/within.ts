@@ -49,7 +49,7 @@ export type TransactionCache = Pick<
  * meanwhile may be ended by the server as a deadlock. After an error, roll back.
  *
  * @param cache over `postgres()`, on the same database
- * @param client of `pg`, which has begun a transaction
+ * @param client of `pg`, which has begun a transaction: otherwise, calls reject
  * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the store of the cache is another one, or wrapped, or its near cache has
  * another bus
  * @throws TypeError if `client` is not a client, but for example a pool
