@@ -35,9 +35,11 @@ describe('check-boundaries', () => {
   })
   afterEach(() => {
     for (const each of undo.splice(0).reverse()) each()
-    expect(forbiddenImports(copy), 'every change of the copy is undone').toEqual([])
   })
-  afterAll(() => rmSync(copy, { recursive: true, force: true }))
+  afterAll(() => {
+    expect(forbiddenImports(copy), 'every change of the copy is undone').toEqual([])
+    rmSync(copy, { recursive: true, force: true })
+  })
 
   test('accepts the packages as they are', async () => {
     const { stdout, stderr } = await execute(process.execPath, [checker])
