@@ -49,6 +49,6 @@ test.each(Object.keys(handlers))(
       await Promise.all(Array.from({ length: 50 }, (_, offset) => visit(start + offset)))
     }
     agent.destroy()
-  expect(usedHeap() - before).toBeLessThan(maxBytes)
+    expect(usedHeap() - before).toBeLessThan(maxBytes)
   },
 )
