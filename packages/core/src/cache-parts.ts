@@ -131,7 +131,7 @@ export class CacheParts implements CacheParent {
     return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
   }
 
-  /** See `getShared` of `@stowage/core/driver`. */
+  /** See `getShared` of `@stowage/core/internal`. */
   getShared<T>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
     return areCallsObserved()
       ? this.#getSharedObserved<T>(key, options)
@@ -151,7 +151,7 @@ export class CacheParts implements CacheParent {
       : publishFresh<T>(reader, storageKey, found, call)
   }
 
-  /** See `expectMissing` of `@stowage/core/driver`. */
+  /** See `expectMissing` of `@stowage/core/internal`. */
   expectMissing<T>(key: string): Snapshot<T> {
     const storageKey = this.keyspace.toStorageKey(key)
     return new EntrySnapshot<T>(storageKey, undefined, undefined, this.snapshots)

@@ -1,5 +1,6 @@
 import type { Cache, LoadContext, Payload } from '@stowage/core'
-import { type ByteStore, strongRead, wrapStore } from '@stowage/core/driver'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
 import {
