@@ -46,7 +46,7 @@ await main(async () => {
   const [name, folder] = /^(\w[\w-]*)\/(.+)$/.exec(positionals[0] ?? '')?.slice(1) ?? []
   if (name === undefined) throw new UserError(usage)
   await prepare()
-  const bundle = `packages/${name}/dist/index.js`
+  const bundle = bundleOf(name, folder)
   const code = readFileSync(join(root, bundle), 'utf8')
   const all = mutantsOf(code, `packages/${name}/src/${folder}`)
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
@@ -63,6 +63,16 @@ await main(async () => {
   })
   report(outcomes, positionals[0])
 })
+
+/** The built file that contains the code of a folder: several entry points of a package share one. */
+function bundleOf(name, folder) {
+  const dist = `packages/${name}/dist`
+  const files = readdirSync(join(root, dist)).filter((file) => file.endsWith('.js'))
+  const file = files.find((each) =>
+    readFileSync(join(root, dist, each), 'utf8').includes(`packages/${name}/src/${folder}/`),
+  )
+  return `${dist}/${file ?? 'index.js'}`
+}
 
 function parse(args) {
   const options = {

@@ -98,6 +98,13 @@ describe('check-boundaries', () => {
     ])
   })
 
+  test('rejects an example that imports what only the packages share', () => {
+    append('examples/shop/src/app.ts', "import { Deferred } from '@stowage/core/internal'")
+    expect(forbiddenImports(copy)).toEqual([
+      'examples/shop/src/app.ts imports @stowage/core/internal',
+    ])
+  })
+
   test('rejects a dependency on a package that the rules do not list', () => {
     const path = 'packages/memory/package.json'
     const manifest = JSON.parse(readFileSync(join(copy, path), 'utf8'))

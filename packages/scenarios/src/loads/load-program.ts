@@ -11,7 +11,7 @@ import {
   loadKeys,
   type RememberSettings,
   type ValueId,
-} from './load-history.ts'
+} from './judges/load-history.ts'
 
 type RememberCall = LoadCall & { readonly op: 'remember' }
 
