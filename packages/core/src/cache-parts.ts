@@ -187,9 +187,10 @@ export class CacheParts implements CacheParent {
     const recovery = recoveryOf(root.directStore)
     const flights = this.scope.flightsOf(codec)
     const shared = { flights, activeLoads, hitForMiss, leaseHolders }
+    const refreshKeyOf = (name: string) => root.refreshKey(path + name)
+    const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace, audit, recovery },
-      refreshKey: (key) => root.refreshKey(path + key),
+      loadScope: { entries, reader, ...shared, ...common },
       ...{ reader, keyspace, defaults, ttl },
     })
   }

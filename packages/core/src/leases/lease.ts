@@ -120,7 +120,7 @@ export class Lease implements Claim {
   }
 
   #nextItem(): unknown {
-    const item = toMarkItem(this.#store, new Mark('L', this.#token, this.#count++, this.#ms))
+    const item = toMarkItem(this.#store, new Mark('lease', this.#token, this.#count++, this.#ms))
     this.#items.unshift(item)
     return item
   }
@@ -128,7 +128,7 @@ export class Lease implements Claim {
 
 /** How a load ends without a value: what other processes do for a while. */
 export interface LoadEnd {
-  readonly kind: Exclude<MarkKind, 'L' | 'C'>
+  readonly kind: Exclude<MarkKind, 'lease' | 'change'>
   readonly ms: number
 }
 
