@@ -1,7 +1,7 @@
 // Shows which defects no test notices: npm run mutate -- core/locks [--jobs 2]
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
@@ -64,14 +64,13 @@ await main(async () => {
   report(outcomes, positionals[0])
 })
 
-/** The built file that contains the code of a folder: several entry points of a package share one. */
+/** The built file that contains the code of a folder: the main one, or the one that several entry points share. */
 function bundleOf(name, folder) {
-  const dist = `packages/${name}/dist`
-  const files = readdirSync(join(root, dist)).filter((file) => file.endsWith('.js'))
-  const file = files.find((each) =>
-    readFileSync(join(root, dist, each), 'utf8').includes(`packages/${name}/src/${folder}/`),
-  )
-  return `${dist}/${file ?? 'index.js'}`
+  const files = ['index.js', 'shared.js'].map((file) => `packages/${name}/dist/${file}`)
+  const hasCode = (file) =>
+    existsSync(join(root, file)) &&
+    readFileSync(join(root, file), 'utf8').includes(`packages/${name}/src/${folder}/`)
+  return files.find(hasCode) ?? files[0]
 }
 
 function parse(args) {

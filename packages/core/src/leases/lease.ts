@@ -28,17 +28,13 @@ export class Lease implements Claim {
   #items: unknown[] = []
   #renewal: Promise<unknown> | undefined
 
-  private constructor(store: AnyStore, key: string, ms: number, stale?: StaleItem) {
+  /** @param stale a stale item under another key, which the loaded value replaces */
+  constructor(store: AnyStore, key: string, ms: number, stale?: StaleItem) {
     this.#store = store
     this.#key = key
     this.#ms = ms
     this.#stale = stale
     this.replacesStale = stale !== undefined
-  }
-
-  /** Prepares a lease in a key that contains the item `seen`, or nothing. */
-  static in(store: AnyStore, key: string, ms: number, stale?: StaleItem): Lease {
-    return new Lease(store, key, ms, stale)
   }
 
   /** Identifies the lease within a scope. */

@@ -82,7 +82,7 @@ export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): 
 
 /** A lease in the key, which contains no value. */
 export function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
-  return Lease.in(scope.entries.store, key, options.lease ?? defaultLease)
+  return new Lease(scope.entries.store, key, options.lease ?? defaultLease)
 }
 
 /** The storage key of the lease to refresh a stale value. */
@@ -94,7 +94,7 @@ export function refreshKeyOf<T>({ scope, name }: LoadJob<T>): string {
 export function refreshLease<T>(job: LoadJob<T>, item: unknown): Lease {
   const { scope, key, options } = job
   const stale = { store: scope.entries.store, key, item }
-  return Lease.in(scope.root.store, refreshKeyOf(job), options.lease ?? defaultLease, stale)
+  return new Lease(scope.root.store, refreshKeyOf(job), options.lease ?? defaultLease, stale)
 }
 
 /** Notes how a call received its value, unless it has received a stale one after its timeout. */

@@ -54,7 +54,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** The cookie of the session, once it has ended. */
   #endedCookie: Cookie | undefined
   #isUsed = false
-  /** `undefined` until the session was read. */
+  /** Set when the session was read. Until then, that of another session middleware, if there is one. */
   held: HeldResponse | undefined
 
   constructor(
@@ -75,6 +75,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   begin(): void {
     const request = this.#request
+    // Another session middleware before this one may hold the response already.
     this.held = request[holderKey]?.held
     request[holderKey] = this
     addProperties(request)
