@@ -1,7 +1,7 @@
 // Shows which defects no test notices: npm run mutate -- core/locks [--jobs 2]
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
@@ -46,7 +46,7 @@ await main(async () => {
   const [name, folder] = /^(\w[\w-]*)\/(.+)$/.exec(positionals[0] ?? '')?.slice(1) ?? []
   if (name === undefined) throw new UserError(usage)
   await prepare()
-  const bundle = `packages/${name}/dist/index.js`
+  const bundle = bundleOf(name, folder)
   const code = readFileSync(join(root, bundle), 'utf8')
   const all = mutantsOf(code, `packages/${name}/src/${folder}`)
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
@@ -63,6 +63,15 @@ await main(async () => {
   })
   report(outcomes, positionals[0])
 })
+
+/** The built file that contains the code of a folder: the main one, or the one that several entry points share. */
+function bundleOf(name, folder) {
+  const files = ['index.js', 'shared.js'].map((file) => `packages/${name}/dist/${file}`)
+  const hasCode = (file) =>
+    existsSync(join(root, file)) &&
+    readFileSync(join(root, file), 'utf8').includes(`packages/${name}/src/${folder}/`)
+  return files.find(hasCode) ?? files[0]
+}
 
 function parse(args) {
   const options = {
