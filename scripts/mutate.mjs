@@ -33,8 +33,18 @@ await main(async () => {
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
   if (chosen.length === 0) throw new UserError(`No code of ${positionals[0]}.\n\n${usage}`)
   const killers = await Killers.of(name, folder, { bundle, code, seeds: Number(values.seeds) })
-  const known = new KnownKillers(positionals[0], values.again)
-  const outcomes = await inTurn(chosen, Number(values.jobs), async (mutant) => {
+  const outcomes = await judge(chosen, killers, { room: positionals[0], code, values }).finally(
+    () => killers.close(),
+  )
+  report(outcomes, positionals[0])
+  if (values.write) writeTable(positionals[0], outcomes)
+})
+
+async function judge(mutants, killers, { room, code, values }) {
+  const failing = await killers.failsWithout(mutants)
+  if (failing !== undefined) throw new UserError(`Without a change, a test fails: ${failing}`)
+  const known = new KnownKillers(room, values.again)
+  return inTurn(mutants, Number(values.jobs), async (mutant) => {
     const line = code.slice(0, mutant.start).split('\n').length
     const reason = equivalents.find((each) => isSame(each, mutant))?.reason
     if (reason !== undefined) return { ...mutant, line, reason }
@@ -43,10 +53,7 @@ await main(async () => {
     print(mutant, killer, line)
     return { ...mutant, line, killer }
   })
-  killers.close()
-  report(outcomes, positionals[0])
-  if (values.write) writeTable(positionals[0], outcomes)
-})
+}
 
 function isSame({ file, operator, from, to }, mutant) {
   const { file: path } = mutant

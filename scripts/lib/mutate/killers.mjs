@@ -57,27 +57,40 @@ export class Killers {
     return new Killers(folder, await coverageOfTests(name, bundle, code), { bundle, seeds })
   }
 
+  /** @returns the test that fails without a change, for example because of another file of its process */
+  failsWithout(mutants) {
+    const isReaching = (test) => mutants.some((mutant) => isCovered(test, mutant))
+    const unchanged = { start: 0, end: 0, to: '' }
+    return this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
+  }
+
   /** @returns what has noticed the mutant first; `undefined` if nothing has */
-  async find(mutant) {
+  find(mutant) {
+    const isReaching = (test) => isCovered(test, mutant)
+    return this.#run(
+      mutant,
+      async (runner) =>
+        (await this.#failedTests(runner, isReaching)) ?? (await this.#failedSeed(runner)),
+    )
+  }
+
+  async #run(mutant, work) {
     const runner = this.#runners.pop() ?? new TestRunner()
     runner.plant({ ...mutant, bundle: this.#bundle })
-    try {
-      return (
-        (await this.#failedTest(runner, mutant, this.#units)) ??
-        (await this.#failedTest(runner, mutant, this.#kit, this.#cases)) ??
-        (await this.#failedSeed(runner))
-      )
-    } finally {
-      this.#runners.push(runner)
-    }
+    return work(runner).finally(() => this.#runners.push(runner))
+  }
+
+  async #failedTests(runner, isReaching) {
+    const units = this.#units.filter(isReaching)
+    const kit = this.#kit.filter(isReaching)
+    return (await this.#failedTest(runner, units)) ?? this.#failedTest(runner, kit, this.#cases)
   }
 
   close() {
     for (const runner of this.#runners) runner.close()
   }
 
-  #failedTest(runner, mutant, tests, cases) {
-    const reaching = tests.filter((test) => isCovered(test, mutant))
+  #failedTest(runner, reaching, cases) {
     if (reaching.length === 0) return undefined
     const files = reaching.map(({ file }) => file)
     const ms = reaching.reduce((sum, test) => sum + test.ms, 0)

@@ -6,6 +6,7 @@ import { root } from '../run.mjs'
 const config = fileURLToPath(new URL('vitest.config.mjs', import.meta.url))
 const vitest = await createVitest('test', { root, config, watch: false, reporters: [{}] })
 
+process.on('disconnect', () => process.exit())
 process.on('message', async ({ files, cases }) => {
   process.send({ failed: await failedTest(files, cases) })
 })
