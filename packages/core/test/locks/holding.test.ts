@@ -63,6 +63,7 @@ test('a lock is renewed after a third of its ttl, again and again', async () => 
   expect(held.signal.aborted).toBe(false)
   work.open()
   await running
+  expect(vi.getTimerCount()).toBe(0)
 })
 
 test('a renewal that failed is repeated each twelfth of the ttl, before the lock can be lost', async () => {

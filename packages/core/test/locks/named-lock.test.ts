@@ -23,6 +23,7 @@ function setUp() {
       const facts = { operation: 'get', store: 'reference' } as const
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', facts)
     }
+    if (operation === 'get') expect(args[1]).toEqual({ consistency: 'strong' })
     if (operation === 'add') ttls.push(args[2])
     if (operation === 'compareAndSet' && args[2] !== undefined) ttls.push(args[3])
     return call()
@@ -69,6 +70,8 @@ test('another object of the same owner refreshes and releases the lock', async (
   expect(await restored.release()).toBe(true)
   expect(ttls).toEqual([40_000, 40_000])
   expect(await restored.isLocked()).toBe(false)
+  await cache.lock('report', { owner: 'job:7' }).acquire()
+  expect(await restored.release()).toBe(true)
 })
 
 test('refresh extends the lock by its ttl, or by another one', async () => {
@@ -192,6 +195,7 @@ test('a lock has a ttl of 30 seconds, and needs a function to run', async () => 
   const { cache, ttls } = setUp()
   await cache.lock('report').acquire()
   expect(ttls).toEqual([30_000])
+  expect(() => cache.lock('x', { owner: 7 as never })).toThrow('must be a non-empty string')
   const run = cache.lock('other').run(undefined as never)
   await expect(run).rejects.toThrow('lock.run(async (held) => …)')
   expect(ttls).toHaveLength(1)

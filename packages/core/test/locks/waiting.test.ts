@@ -103,6 +103,40 @@ test('a call that does not wait makes one attempt, although others wait', async 
   expect(operations).toEqual(['add'])
 })
 
+test('a call acquires a free lock at once, unless others wait', async () => {
+  const { operations, release, acquired, block, free } = await held()
+  await release()
+  await block('first')
+  block('second')
+  await settle()
+  operations.length = 0
+  block('third')
+  await settle()
+  expect(operations).toEqual([])
+  await free('first')
+  await settle()
+  await free('second')
+  await settle()
+  await free('third')
+  await block('fourth')
+  expect(acquired).toEqual(['first', 'second', 'third', 'fourth'])
+})
+
+test('a call behind others makes no attempt when its time is over', async () => {
+  const { operations, block, delayReplies } = await held()
+  const reply = gate()
+  block('first')
+  const second = block('second', 3_000)
+  await advance(1_000)
+  delayReplies(() => reply.opened)
+  await advance(1_999)
+  operations.length = 0
+  await advance(1)
+  await expect(second).rejects.toThrow('Waited for 3000 ms.')
+  expect(operations).toEqual([])
+  reply.open()
+})
+
 test('when the first call gives up, the next one polls', async () => {
   const { release, acquired, block } = await held()
   const controller = new AbortController()
@@ -117,14 +151,16 @@ test('when the first call gives up, the next one polls', async () => {
 })
 
 test('a call that gives up in the middle of the queue leaves the others in it', async () => {
-  const { release, acquired, block, free } = await held()
+  const { operations, release, acquired, block, free } = await held()
   const controller = new AbortController()
   block('first')
   block('second', '1h', controller.signal)
   block('third')
   await advance(1_000)
+  operations.length = 0
   controller.abort()
   await settle()
+  expect(operations).toEqual([])
   await release()
   await advance(maxPauseMs)
   await free('first')
