@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { Cache, channels, type HeldLock, type LockEvent } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
@@ -24,8 +25,8 @@ async function hold({ swap, cache = {} }: { swap?: () => Promise<void>; cache?: 
   const swaps: number[] = []
   const startedAt = performance.now()
   let intercept = swap
-  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
-    if (operation !== 'compareAndSet') return call()
+  const store = wrapStore<ByteStore>(backend, async (operation, call, [key]) => {
+    if (operation !== 'compareAndSet' || key !== '~lock:report') return call()
     swaps.push(Math.round(performance.now() - startedAt))
     await intercept?.()
     return call()
@@ -66,6 +67,19 @@ test('a lock is renewed after a third of its ttl, again and again', async () => 
   expect(vi.getTimerCount()).toBe(0)
 })
 
+test('a fencing number renews the lock, and postpones the next renewal', async () => {
+  const { held, work, running, swaps } = await hold()
+  await advance(5_000)
+  const fencing = held.fence()
+  await advance(renewalMs)
+  expect(await fencing).toBeGreaterThan(0)
+  expect(swaps).toHaveLength(1)
+  await advance(100)
+  expect(swaps).toHaveLength(2)
+  work.open()
+  await running
+})
+
 test('a renewal that failed is repeated each twelfth of the ttl, before the lock can be lost', async () => {
   const { held, work, running, swaps, setSwap } = await hold({ swap: down })
   await advance(safeMs - 3_000)
@@ -78,14 +92,15 @@ test('a renewal that failed is repeated each twelfth of the ttl, before the lock
 })
 
 test('a renewal counts from when it was sent', async () => {
-  const { held, work, running, setSwap } = await hold({
-    swap: () => new Promise((resolve) => setTimeout(resolve, 5_000)),
-  })
-  await advance(renewalMs + 1)
+  const reply = gate()
+  const { held, work, running, setSwap } = await hold({ swap: () => reply.opened })
+  await advance(renewalMs)
   setSwap(down)
-  await advance(safeMs - 2)
+  await advance(5_000)
+  reply.open()
+  await advance(safeMs - 5_001)
   expect(held.signal.aborted).toBe(false)
-  await advance(2)
+  await advance(1)
   expect(held.signal.reason).toMatchObject({ code: 'ERR_CACHE_LOCKED', retryable: true })
   work.open()
   await running
@@ -192,17 +207,34 @@ test('close() waits for work that ignores its signal until the ttl is over', asy
   await running
 })
 
+test('close() waits for the release of a lock, and does not abort work that has ended', async () => {
+  const reply = gate()
+  const { held, work, running, cache } = await hold({ swap: () => reply.opened })
+  work.open()
+  await settle()
+  let isClosed = false
+  const closing = cache.close().then(() => {
+    isClosed = true
+  })
+  await settle()
+  expect(isClosed).toBe(false)
+  reply.open()
+  await Promise.all([running, closing])
+  expect(held.signal.aborted).toBe(false)
+})
+
 test('the signal of the caller aborts that of the work, with its reason', async () => {
   const cache = new Cache(referenceStore())
   const controller = new AbortController()
   const reason = new Error('the caller has left')
-  const result = cache.lock('report', { ttl }).run(
-    async ({ signal }) => {
-      controller.abort(reason)
-      return signal.reason
-    },
-    { signal: controller.signal },
-  )
+  const run = (work: (held: HeldLock) => unknown) =>
+    cache.lock('report', { ttl }).run(work, { signal: controller.signal })
+  await run(() => {})
+  expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+  const result = run(({ signal }) => {
+    controller.abort(reason)
+    return signal.reason
+  })
   expect(await result).toBe(reason)
 })
 

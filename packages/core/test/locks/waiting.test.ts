@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { Cache, type InvalidationListener, type Lock } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
@@ -148,6 +149,18 @@ test('when the first call gives up, the next one polls', async () => {
   await release()
   await advance(maxPauseMs)
   expect(acquired).toEqual(['second'])
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a call that has waited leaves no listener of its signal', async () => {
+  const { release, block } = await held()
+  const { signal } = new AbortController()
+  const first = block('first', '1h', signal)
+  await advance(1_000)
+  await release()
+  await advance(maxPauseMs)
+  await first
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
 test('a call that gives up in the middle of the queue leaves the others in it', async () => {
