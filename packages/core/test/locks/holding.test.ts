@@ -13,6 +13,7 @@ const renewalMs = 9_990
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  vi.advanceTimersByTime(1_000)
 })
 
 afterEach(() => {

@@ -11,6 +11,7 @@ const maxTimerMs = 2 ** 31 - 1
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  vi.advanceTimersByTime(1_000)
 })
 
 afterEach(() => {
@@ -285,6 +286,9 @@ test('a release is published to other processes while the bus is connected', asy
   await release()
   await cache.lock('report').run(() => {})
   expect(published).toEqual([['~lock:report']])
+  // A lock that was lost may have another holder.
+  await cache.lock('report').run(release)
+  expect(published).toHaveLength(1)
   bus.connected = false
   await cache.lock('report').run(() => {})
   expect(published).toHaveLength(1)
