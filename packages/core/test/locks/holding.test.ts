@@ -117,6 +117,18 @@ test('a lock that is not renewed counts as lost after nine tenths of its ttl', a
   await running
 })
 
+test('a lock whose acquisition took as long as it is held is renewed before it is used', async () => {
+  let swaps = 0
+  const store = wrapStore<ByteStore>(referenceStore(), async (operation, call) => {
+    const result = await call()
+    if (operation === 'add') vi.advanceTimersByTime(safeMs)
+    if (operation === 'compareAndSet') swaps++
+    return result
+  })
+  expect(await new Cache(store).lock('report', { ttl }).acquire()).toBe(true)
+  expect(swaps).toBe(1)
+})
+
 test('a renewal that is answered after the work has ended is not followed by another', async () => {
   const reply = gate()
   const { work, running, swaps, setSwap } = await hold({ swap: () => reply.opened })
