@@ -5,11 +5,24 @@
 export const equivalents = [
   {
     file: 'locks/fences.ts',
+    operator: '>',
+    from: 'waitMs > 0',
+    reason:
+      'Each number is later than that. The condition prevents a warning of Node if clocks go back.',
+  },
+  {
+    file: 'locks/fences.ts',
     operator: 'condition',
     from: 'waitMs > 0',
     to: 'true',
     reason:
       'Each number is later than that. The condition prevents a warning of Node if clocks go back.',
+  },
+  {
+    file: 'locks/fences.ts',
+    operator: '<',
+    from: 'current < usualMinimum',
+    reason: 'No counter contains exactly that number.',
   },
   {
     file: 'locks/tenure.ts',

@@ -22,10 +22,21 @@ function setUp() {
   const clock = new ManualClock()
   const backend = referenceStore({ clock })
   const ttls: unknown[] = []
-  const store = wrapStore<ByteStore>(backend, (operation, call, args) => {
+  let beforeSwap: (() => unknown) | undefined
+  const store = wrapStore<ByteStore>(backend, async (operation, call, args) => {
+    if (args[0] !== fenceKey) return call()
+    if (operation === 'get') expect(args[1]).toEqual({ consistency: 'strong' })
     if (operation === 'increment') ttls.push(args[2])
+    if (operation === 'compareAndSet') {
+      ttls.push(args[3])
+      await beforeSwap?.()
+      beforeSwap = undefined
+    }
     return call()
   })
+  const onSwap = (run: () => unknown) => {
+    beforeSwap = run
+  }
   const cache = new Cache(store, { clock })
   let settled = false
   const draw = () => {
@@ -36,7 +47,7 @@ function setUp() {
     })
   }
   const counter = async () => Number(String(await backend.get(fenceKey)))
-  return { clock, backend, cache, ttls, draw, counter, isDrawn: () => settled }
+  return { clock, backend, ttls, draw, counter, onSwap, isDrawn: () => settled }
 }
 
 const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms)
@@ -100,9 +111,27 @@ test('a wait for a number is bounded, whatever the counter contains', async () =
 test('a counter of a lock expires after 30 days without a number', async () => {
   const { clock, draw, ttls, backend } = setUp()
   await drawn(draw)
-  expect(ttls).toEqual([30 * 86_400_000])
+  expect(ttls).toEqual([30 * 86_400_000, 30 * 86_400_000])
   await clock.advance(30 * 86_400_000 - 1)
   expect(await backend.get(fenceKey)).toBeDefined()
   await clock.advance(1)
   expect(await backend.get(fenceKey)).toBeUndefined()
+})
+
+test('a number that an earlier holder can have used is not used again', async () => {
+  const { backend, clock, draw } = setUp()
+  const oldest = (clock.now() - uncertaintyMs) * numbersPerMs
+  await backend.set(fenceKey, String(oldest - 1))
+  expect(await drawn(draw)).toBe(oldest + 1)
+})
+
+test('a counter that is lost or changed while it is raised begins again, or goes on', async () => {
+  const { backend, clock, draw, onSwap } = setUp()
+  onSwap(() => backend.delete(fenceKey))
+  const first = await drawn(draw)
+  expect(first).toBe(clock.now() * numbersPerMs + 1)
+  await clock.advance(60_000)
+  const ahead = (clock.now() + 10) * numbersPerMs
+  onSwap(() => backend.set(fenceKey, String(ahead)))
+  expect(await drawn(draw)).toBe(ahead + 1)
 })

@@ -49,7 +49,7 @@ async function held(options: object = {}) {
     intercept = delay
   }
   const free = (name: string) => (locks.get(name) as Lock).release()
-  return { backend, cache, operations, release, acquired, block, free, delayReplies }
+  return { backend, store, cache, operations, release, acquired, block, free, delayReplies }
 }
 
 test('calls that wait receive the lock in their order', async () => {
@@ -65,6 +65,18 @@ test('calls that wait receive the lock in their order', async () => {
   await free('second')
   await settle()
   expect(acquired).toEqual(['first', 'second', 'third'])
+})
+
+test('a release wakes the calls of other caches over the same store', async () => {
+  const { store, release, acquired, block } = await held()
+  await release()
+  const holder = new Cache(store).lock('report', { ttl: '1h' })
+  await holder.acquire()
+  block('first')
+  await advance(10_000)
+  await holder.release()
+  await settle()
+  expect(acquired).toEqual(['first'])
 })
 
 test('only the first call that waits polls, less and less often', async () => {
