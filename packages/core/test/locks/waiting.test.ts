@@ -53,12 +53,15 @@ async function held(options: object = {}) {
 }
 
 test('calls that wait receive the lock in their order', async () => {
-  const { release, acquired, block, free } = await held()
+  const { operations, release, acquired, block, free } = await held()
   for (const name of ['first', 'second', 'third']) block(name)
-  await settle()
+  await advance(10_000)
   await release()
-  await advance(maxPauseMs)
+  for (let ms = 0; ms < maxPauseMs && acquired.length === 0; ms++) await advance(1)
+  await settle()
   expect(acquired).toEqual(['first'])
+  // The next one polls later: it cannot succeed now.
+  expect(operations.at(-1)).toBe('add')
   await free('first')
   await settle()
   expect(acquired).toEqual(['first', 'second'])
