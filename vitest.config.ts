@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config'
+import LongestFirst from './scripts/lib/longest-first.mjs'
 
 const isFullTier = process.env.TEST_TIER === 'full'
 
@@ -46,6 +47,7 @@ export default defineConfig({
     exclude,
     globalSetup: ['test/setup/shared-servers.ts'],
     setupFiles: ['test/setup/each-file.ts'],
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './scripts/lib/test-summary.mjs'],
     // Long enough for a slow machine. Only tests that hang should fail.
     testTimeout: 180_000,

@@ -1,5 +1,5 @@
 // Shows which defects no test notices: npm run mutate -- core/locks [--jobs 2]
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { main, UserError } from './lib/cli.mjs'
@@ -27,7 +27,7 @@ await main(async () => {
   const [name, folder] = /^(\w[\w-]*)\/(.+)$/.exec(positionals[0] ?? '')?.slice(1) ?? []
   if (name === undefined) throw new UserError(usage)
   await prepare()
-  const bundle = `packages/${name}/dist/index.js`
+  const bundle = bundleOf(name, folder)
   const code = readFileSync(join(root, bundle), 'utf8')
   const all = mutantsOf(code, `packages/${name}/src/${folder}`)
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
@@ -63,6 +63,15 @@ function isSame({ file, operator, from, to }, mutant) {
     mutant.from.replaceAll(/\s+/g, ' ').startsWith(from) &&
     (to === undefined || mutant.to.replaceAll(/\s+/g, ' ').startsWith(to))
   )
+}
+
+/** The built file that contains the code of a folder: the main one, or the one that several entry points share. */
+function bundleOf(name, folder) {
+  const files = ['index.js', 'shared.js'].map((file) => `packages/${name}/dist/${file}`)
+  const hasCode = (file) =>
+    existsSync(join(root, file)) &&
+    readFileSync(join(root, file), 'utf8').includes(`packages/${name}/src/${folder}/`)
+  return files.find(hasCode) ?? files[0]
 }
 
 function parse(args) {

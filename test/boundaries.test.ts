@@ -35,9 +35,11 @@ describe('check-boundaries', () => {
   })
   afterEach(() => {
     for (const each of undo.splice(0).reverse()) each()
-    expect(forbiddenImports(copy), 'every change of the copy is undone').toEqual([])
   })
-  afterAll(() => rmSync(copy, { recursive: true, force: true }))
+  afterAll(() => {
+    expect(forbiddenImports(copy), 'every change of the copy is undone').toEqual([])
+    rmSync(copy, { recursive: true, force: true })
+  })
 
   test('accepts the packages as they are', async () => {
     const { stdout, stderr } = await execute(process.execPath, [checker])
@@ -93,6 +95,13 @@ describe('check-boundaries', () => {
     expect(forbiddenImports(copy)).toEqual([
       'packages/core/src/cache.ts imports lru-cache',
       'packages/redis/src/commands.ts imports @stowage/memory',
+    ])
+  })
+
+  test('rejects an example that imports what only the packages share', () => {
+    append('examples/shop/src/app.ts', "import { Deferred } from '@stowage/core/internal'")
+    expect(forbiddenImports(copy)).toEqual([
+      'examples/shop/src/app.ts imports @stowage/core/internal',
     ])
   })
 

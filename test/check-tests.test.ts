@@ -1,30 +1,25 @@
-import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
+import { root } from '../scripts/lib/run.mjs'
+import { chanceProblems } from '../scripts/lib/tests-by-chance.mjs'
 
-const execute = promisify(execFile)
-const checker = fileURLToPath(new URL('../scripts/check-tests.mjs', import.meta.url))
-
-/** What the checker prints about the lines of a test, without the remedies; about the workspace without lines. */
-async function problems(...lines: string[]): Promise<string[]> {
+/** What is found in the lines of a test, without the remedies. */
+function problems(...lines: string[]): string[] {
   return problemsIn('packages/a/test', lines)
 }
 
-async function problemsIn(parent: string, lines: string[]): Promise<string[]> {
+function problemsIn(parent: string, lines: string[]): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-tests-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, parent), { recursive: true })
   writeFileSync(join(folder, parent, 'a.test.ts'), lines.join('\n'))
-  const { stderr } = await execute(process.execPath, [checker, folder]).catch((error) => error)
-  return [...stderr.matchAll(/a\.test\.ts:(\d+) (\w+)/g)].map(([, line, kind]) => `${line} ${kind}`)
+  return chanceProblems(folder).map((problem) => problem.replace(/.*a\.test\.ts:(\d+ \w+).*/, '$1'))
 }
 
-test('accepts the tests as they are', async () => {
-  await expect(execute(process.execPath, [checker])).resolves.toBeDefined()
+test('accepts the tests as they are', () => {
+  expect(chanceProblems(root)).toEqual([])
 })
 
 test.each([
@@ -34,19 +29,19 @@ test.each([
   ['packages/a/src', []],
   ['test/.cache/page', []],
   ['test/a/node_modules/b', []],
-])('checks %s: %j', async (parent, expected) => {
-  expect(await problemsIn(parent, ['await sleep(5)'])).toEqual(expected)
+])('checks %s: %j', (parent, expected) => {
+  expect(problemsIn(parent, ['await sleep(5)'])).toEqual(expected)
 })
 
 test.each([
   ['expect(performance.now() - start).toBeLessThan(5)'],
   ['expect(Math.abs(time - Date.now())).toBeLessThan(5)'],
   ["assert.ok(Date.now() - start < 5, 'soon')"],
-])('refuses an upper bound on elapsed time: %s', async (line) => {
-  expect(await problems(line)).toEqual(['1 compares'])
+])('refuses an upper bound on elapsed time: %s', (line) => {
+  expect(problems(line)).toEqual(['1 compares'])
 })
 
-test('refuses it by way of variables and functions', async () => {
+test('refuses it by way of variables and functions', () => {
   const lines = [
     'async function duration(call) {',
     '  const start = performance.now()',
@@ -59,15 +54,15 @@ test('refuses it by way of variables and functions', async () => {
     '  expect(await duration(call)).toBeLessThan(5)',
     '})',
   ]
-  expect(await problems(...lines)).toEqual(['8 compares', '9 compares'])
+  expect(problems(...lines)).toEqual(['8 compares', '9 compares'])
 })
 
 test.each([
   ['await sleep(50)'],
   ['  await sleep(2 * ttlMs)'],
   ['await new Promise((resolve) => setTimeout(resolve, 20))'],
-])('refuses a sleep: %s', async (line) => {
-  expect(await problems(line)).toEqual(['1 sleeps'])
+])('refuses a sleep: %s', (line) => {
+  expect(problems(line)).toEqual(['1 sleeps'])
 })
 
 test.each([
@@ -76,11 +71,11 @@ test.each([
   ["it.each([1]).skip('a', () => {})"],
   ["test.todo('a')"],
   ["test('a', async ({ skip }) => {"],
-])('refuses tests that are left out: %s', async (line) => {
-  expect(await problems(line)).toEqual(['1 leaves'])
+])('refuses tests that are left out: %s', (line) => {
+  expect(problems(line)).toEqual(['1 leaves'])
 })
 
-test('accepts lower bounds, running time, polls, manual clocks and comments', async () => {
+test('accepts lower bounds, running time, polls, manual clocks and comments', () => {
   const lines = [
     'expect(performance.now() - start).toBeGreaterThan(5)',
     'expect(stalls.runningMs).toBeLessThan(5)',
@@ -96,5 +91,5 @@ test('accepts lower bounds, running time, polls, manual clocks and comments', as
     '// await sleep(50)',
     'expect(context.skip()).toBe(undefined)',
   ]
-  expect(await problems(...lines)).toEqual([])
+  expect(problems(...lines)).toEqual([])
 })

@@ -15,7 +15,10 @@ export async function writeApiReference() {
   })
 }
 
-/** The source of each module that an application can import, except the simulation, which docs/testing.md explains. */
+/**
+ * The source of each module that others can import, except what only our packages may use, and the simulation, which
+ * docs/testing.md explains.
+ */
 function publishedModules() {
   return readdirSync(join(root, 'packages')).flatMap((name) => {
     const folder = join(root, 'packages', name)
@@ -23,7 +26,7 @@ function publishedModules() {
     if (manifest.private) return []
     return Object.keys(manifest.exports ?? {})
       .map((path) => path.replace(/^\.\/?/, '') || 'index')
-      .filter((path) => path !== 'simulation')
+      .filter((path) => !['internal', 'simulation'].includes(path))
       .flatMap((path) =>
         [`${path}.ts`, `${path}/index.ts`].map((file) => join(folder, 'src', file)),
       )

@@ -1,6 +1,7 @@
 // The direction of imports between packages, in sources and manifests, and between the folders of a package; and that
-// imports, including those of types, form no cycle, neither between modules nor between folders.
-import { readdirSync, readFileSync } from 'node:fs'
+// imports, including those of types, form no cycle, neither between modules nor between folders. Examples, which readers
+// copy, import nothing internal.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { importCycles } from './import-cycles.mjs'
 
@@ -360,7 +361,18 @@ const folders = {
 export function forbiddenImports(root) {
   return Object.keys(packages)
     .flatMap((name) => violations(root, name))
-    .concat(unknownPackages(root))
+    .concat(unknownPackages(root), internalImports(root))
+}
+
+function internalImports(root) {
+  const examples = join(root, 'examples')
+  if (!existsSync(examples)) return []
+  return readdirSync(examples, { withFileTypes: true })
+    .filter((entry) => existsSync(join(examples, entry.name, 'src')))
+    .flatMap(({ name }) => readModules(root, join('examples', name, 'src')))
+    .flatMap(({ file, imports }) =>
+      imports.filter((id) => id.endsWith('/internal')).map((id) => `${file} imports ${id}`),
+    )
 }
 
 function unknownPackages(root) {

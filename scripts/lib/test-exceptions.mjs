@@ -108,7 +108,7 @@ const leftOut = {
   'packages/lmdb/test/trouble.test.ts': needsRoot,
   'packages/memcached/test/discovery/discovery.test.ts': needsIPv6,
   'packages/memcached/test/memcached-options.test.ts': needsIPv6,
-  'packages/postgres/test/disk-full.test.ts': needsRoot,
+  'packages/postgres/test/disk-full.full.test.ts': needsRoot,
   'test/check-tests.test.ts': isSubject,
 }
 

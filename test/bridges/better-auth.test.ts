@@ -1,6 +1,6 @@
 import { betterAuthStorage } from '@stowage/bridges/better-auth'
 import { Cache, CacheError } from '@stowage/core'
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { betterAuth } from 'better-auth'

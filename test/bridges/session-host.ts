@@ -1,6 +1,6 @@
 // What an application with sessions does, for the hosts of all session libraries.
 import { Cache } from '@stowage/core'
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { Sessions } from '@stowage/sessions'
 import { describe, expect, test } from 'vitest'

@@ -6,7 +6,8 @@ import { koaSessionStore } from '@stowage/bridges/koa-session'
 import { sessionStrategy } from '@stowage/bridges/react-router'
 import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { Sessions, sessionKey } from '@stowage/sessions'
+import { Sessions } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import { expect, test, vi } from 'vitest'
 
 /** What a library calls with the id of a cookie. */

@@ -4,14 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Ajv } from 'ajv'
-import addFormats from 'ajv-formats'
 import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { toolPath } from '../../scripts/lib/prepare.mjs'
-import { sbomOf } from '../../scripts/lib/sbom.mjs'
 import {
   asRequires,
   compile,
@@ -25,7 +21,6 @@ import { importsOf, manifestOf, PackageSet, tool } from './package-set.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const packages = new PackageSet()
-const validateSbom = sbomValidator()
 
 beforeAll(() => packages.unpack())
 afterAll(() => packages.remove())
@@ -47,18 +42,6 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
     expect(files.toSorted()).toEqual(known.sort())
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     expect(sources.filter((file) => /\.test\.|\.env|\.tsbuildinfo|secret$/.test(file))).toEqual([])
-  })
-
-  test('has a bill of materials that the schema of CycloneDX accepts', async () => {
-    const bom = JSON.parse(sbomOf(root, name))
-    expect(validateSbom({ ...bom, components: [{ name: 'without a type' }] })).toBe(false)
-    expect(validateSbom(bom), JSON.stringify(validateSbom.errors)).toBe(true)
-    const { dependencies = {} } = manifestOf(name)
-    const [own] = bom.dependencies.filter(({ ref }: { ref: string }) =>
-      ref.startsWith(`@stowage/${name}@`),
-    )
-    const required = (own.dependsOn ?? []).map((ref: string) => ref.replace(/@[^@]+$/, ''))
-    expect(required.sort()).toEqual(Object.keys(dependencies).sort())
   })
 
   test('imports only what it declares as a dependency', () => {
@@ -131,21 +114,4 @@ function hasTypes(name: string, declared: readonly string[]): boolean {
   if (declared.includes(`@types/${name}`)) return true
   const manifest = join(packages.folder, 'node_modules', name, 'package.json')
   return /"(types|typings)":/.test(readFileSync(manifest, 'utf8'))
-}
-
-/** The schemas are part of the library that writes the bills. */
-function sbomValidator() {
-  const schema = (file: string) => {
-    const path = toolPath('@cyclonedx/cyclonedx-library', `res/schema/${file}`)
-    return JSON.parse(readFileSync(path, 'utf8'))
-  }
-  const ajv = new Ajv({ strict: false })
-  for (const name of ['spdx', 'jsf-0.82', 'cryptography-defs']) {
-    const file = `${name}.SNAPSHOT.schema.json`
-    ajv.addSchema({ ...schema(file), $id: `http://cyclonedx.org/schema/${file}` })
-  }
-  addFormats.default(ajv)
-  // Formats of a later draft, of texts that the bills do not contain.
-  ajv.addFormat('idn-email', true).addFormat('iri-reference', true)
-  return ajv.compile(schema('bom-1.6.SNAPSHOT.schema.json'))
 }

@@ -246,7 +246,7 @@ export function importsOf(name: string): string[] {
   return ('.' in exports ? ['.'] : paths).map((path) => `@stowage/${name}${path.slice(1)}`)
 }
 
-function publishedNames(): string[] {
+export function publishedNames(): string[] {
   return readdirSync(join(root, 'packages')).filter((name) => !manifestOf(name).private)
 }
 

@@ -6,7 +6,7 @@ import { dynamodb, ensureTable } from '@stowage/dynamodb'
 import { memcached } from '@stowage/memcached'
 import { redis } from '@stowage/redis'
 import { Sessions } from '@stowage/sessions'
-import { sharedDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
+import { isFullTier, sharedDynamoDB, startMemcached, startRedis } from '@stowage/test-servers'
 import { afterAll, describe, expect, test } from 'vitest'
 import { sendText } from '../../packages/memcached/test/send-text.ts'
 
@@ -92,7 +92,9 @@ async function startCounter(target: string) {
   return { url: `http://127.0.0.1:${port}`, count: () => requests, stop }
 }
 
-describe.each(Object.keys(starts))('%s', (name) => {
+const tested = Object.keys(starts).filter((name) => isFullTier || name === 'Redis')
+
+describe.each(tested)('%s', (name) => {
   test('a request that reads needs one command, a login one, and one that writes two', async () => {
     const server = await (starts[name] as () => Promise<Server>)()
     servers.push(server)

@@ -1,3 +1,4 @@
+import { isFullTier } from '@stowage/test-servers'
 import { sessionRaces } from './cases/races.ts'
 
-sessionRaces('redis')
+sessionRaces('redis', isFullTier ? [1, 4] : [4])

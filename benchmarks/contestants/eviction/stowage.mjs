@@ -1,4 +1,4 @@
-import { BoundedMap } from '@stowage/core/driver'
+import { BoundedMap } from '@stowage/core/internal'
 
 /** The map of the memory driver and of the near cache: SIEVE, with a memory of recently evicted keys, and aware of sizes. */
 export function stowage(maxEntries, maxBytes) {

@@ -6,7 +6,7 @@
  * the channel `stowage:error`; `set` and `delete` reject with the `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { viewAsIs } from '@stowage/core/driver'
+import { viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { orMiss } from './support/or-miss.ts'
 import { textOf } from './support/text-of.ts'

@@ -6,7 +6,7 @@
  * over. `disconnect` does not close the cache. Failures reject with their `CacheError`, which bentocache suppresses or throws.
  */
 import type { Cache } from '@stowage/core'
-import { viewAsIs } from '@stowage/core/driver'
+import { viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { textOf } from './support/text-of.ts'
 

@@ -6,7 +6,8 @@
  * their `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { conflict, retryOnConflict, viewAsIs } from '@stowage/core/driver'
+import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { textOf } from './support/text-of.ts'
 

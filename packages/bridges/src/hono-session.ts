@@ -5,8 +5,8 @@
  * wait. Sessions have the lifetime of `Sessions`: give it that of the option `duration`. A failed read rejects with its
  * `CacheError`. A failed `set` or `delete` is an event of the channel `stowage:error`: a rejection would end the process.
  */
-import { publishError } from '@stowage/core/driver'
-import { sessionKey } from '@stowage/sessions'
+import { publishError } from '@stowage/core/internal'
+import { sessionKey } from '@stowage/sessions/tools'
 import { type AnySessions, end, put, read, save } from './support/session-fields.ts'
 
 /** What the library calls. */

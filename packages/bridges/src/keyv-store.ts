@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Cache } from '@stowage/core'
-import { canListKeys, viewAsIs } from '@stowage/core/driver'
+import { canListKeys, viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { setByTtl } from './support/set-by-ttl.ts'
 import { textOf } from './support/text-of.ts'

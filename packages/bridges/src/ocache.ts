@@ -5,7 +5,7 @@
  * event of the channel `stowage:error`; `set` rejects with the `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { viewAsIs } from '@stowage/core/driver'
+import { viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { orMiss } from './support/or-miss.ts'
 

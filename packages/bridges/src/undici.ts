@@ -8,7 +8,7 @@
  */
 import { Writable } from 'node:stream'
 import { type Cache, CacheError } from '@stowage/core'
-import { KeyOrder, publishError, viewAsIs } from '@stowage/core/driver'
+import { KeyOrder, publishError, viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { orMiss } from './support/or-miss.ts'
 import {

@@ -1,5 +1,5 @@
 import type { Cache } from '@stowage/core'
-import { canListKeys, viewAsIs } from '@stowage/core/driver'
+import { canListKeys, viewAsIs } from '@stowage/core/internal'
 import { checkCache } from './support/check-cache.ts'
 import { setByTtl } from './support/set-by-ttl.ts'
 import { textOf } from './support/text-of.ts'

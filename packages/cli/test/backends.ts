@@ -1,9 +1,10 @@
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import {
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   type MemcachedServer,
   type RedisServer,
   type Replicated,
-  startDynamoDB,
+  sharedDynamoDB,
   startMemcached,
   startRedis,
   startReplicated,
@@ -16,7 +17,7 @@ export interface Backends {
   readonly redis: RedisServer
   readonly replicated: Replicated
   readonly memcached: MemcachedServer
-  readonly dynamodb: DynamoDBServer
+  readonly dynamodb: DynamoDBDatabase
   stop(): Promise<void>
 }
 
@@ -24,7 +25,7 @@ export async function startBackends(): Promise<Backends> {
   const redis = await startRedis()
   const replicated = await startReplicated({ replicas: 1 })
   const memcached = await startMemcached()
-  const dynamodb = await startDynamoDB()
+  const dynamodb = await sharedDynamoDB()
   const stop = async () => {
     for (const server of [redis, replicated, memcached, dynamodb]) await server.stop()
   }
@@ -39,6 +40,26 @@ export function redisAt(port: number, credentials = ''): Variables {
   return { CACHE_DRIVER: 'redis', REDIS_URL: `redis://${credentials}${local(port)}` }
 }
 
-export function onTable(table: string, { env }: DynamoDBServer): Variables {
+export function onTable(table: string, { env }: DynamoDBDatabase): Variables {
   return { CACHE_DRIVER: 'dynamodb', CACHE_TABLE: table, ...env }
+}
+
+/** The options of a client of the database. */
+export function connectionTo({ url, env }: DynamoDBDatabase) {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env
+  return { endpoint: url, region: env.AWS_REGION, credentials: { accessKeyId, secretAccessKey } }
+}
+
+export async function createTableWithoutTtl(
+  name: string,
+  database: DynamoDBDatabase,
+): Promise<void> {
+  await new DynamoDBClient(connectionTo(database)).send(
+    new CreateTableCommand({
+      TableName: name,
+      BillingMode: 'PAY_PER_REQUEST',
+      KeySchema: [{ AttributeName: 'key', KeyType: 'HASH' }],
+      AttributeDefinitions: [{ AttributeName: 'key', AttributeType: 'S' }],
+    }),
+  )
 }

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import { standardDrivers } from '@stowage/drivers'
-import { Sessions, sessionKey } from '@stowage/sessions'
+import { Sessions } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import {
   type DynamoDBDatabase,
   freePort,

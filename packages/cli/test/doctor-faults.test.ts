@@ -1,11 +1,10 @@
 // What doctor finds, in one table. Texts and remedies, and faults that need a process or a proxy of their own (a lagging
 // replica, clocks that differ, a missing package, a directory without permission), are in doctor.test.ts.
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { ensureTable } from '@stowage/dynamodb'
 import { ensureTable as ensurePostgresTable } from '@stowage/postgres'
 import {
   command,
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   freePort,
   type MemcachedServer,
   type PostgresDatabase,
@@ -15,7 +14,15 @@ import {
   startRedis,
 } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { local, onTable, redisAt, startBackends, type Variables } from './backends.ts'
+import {
+  connectionTo,
+  createTableWithoutTtl,
+  local,
+  onTable,
+  redisAt,
+  startBackends,
+  type Variables,
+} from './backends.ts'
 import { Folder, parsed } from './stowage.ts'
 
 const servers: { readonly stop: () => Promise<void> }[] = []
@@ -26,7 +33,7 @@ let evictingRedis: RedisServer
 let lonelyRedis: RedisServer
 let replicated: Replicated
 let memcached: MemcachedServer
-let dynamodb: DynamoDBServer
+let dynamodb: DynamoDBDatabase
 let postgres: PostgresDatabase
 let deadPort: number
 let folder: Folder
@@ -49,22 +56,13 @@ beforeAll(async () => {
   await access('others', '~other:*', '+@all')
   await access('reader', '~*', '+@read', '+ping', '+info', '+time')
   await access('unscripted', '~*', '+@all', '-@scripting')
-  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
-  const region = 'eu-central-1'
   await ensureTable({
-    ...{ table: 'healthy', region, endpoint: dynamodb.url, credentials },
-    ...{ timeout: '1m', requestTimeout: '1m' },
+    ...connectionTo(dynamodb),
+    ...{ table: 'healthy', timeout: '1m', requestTimeout: '1m' },
   })
   await ensurePostgresTable({ url: postgres.url, table: 'stowage_cache' })
   await ensurePostgresTable({ url: postgres.url, table: 'stowage_sessions', logged: true })
-  await new DynamoDBClient({ endpoint: dynamodb.url, region, credentials }).send(
-    new CreateTableCommand({
-      TableName: 'without-ttl',
-      BillingMode: 'PAY_PER_REQUEST',
-      KeySchema: [{ AttributeName: 'key', KeyType: 'HASH' }],
-      AttributeDefinitions: [{ AttributeName: 'key', AttributeType: 'S' }],
-    }),
-  )
+  await createTableWithoutTtl('without-ttl', dynamodb)
 })
 afterAll(async () => {
   for (const server of servers) await server.stop()

@@ -1,11 +1,10 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { ensureTable } from '@stowage/dynamodb'
 import {
   command,
-  type DynamoDBServer,
+  type DynamoDBDatabase,
   freePort,
   type MemcachedServer,
   type RedisServer,
@@ -17,7 +16,15 @@ import {
 } from '@stowage/test-servers'
 import { configurationEndpoint } from '@stowage/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Backends, local, onTable, redisAt, startBackends } from './backends.ts'
+import {
+  type Backends,
+  connectionTo,
+  createTableWithoutTtl,
+  local,
+  onTable,
+  redisAt,
+  startBackends,
+} from './backends.ts'
 import { Folder, parsed, spawned } from './stowage.ts'
 
 interface Finding {
@@ -33,7 +40,7 @@ let backends: Backends
 let redis: RedisServer
 let replicated: Replicated
 let memcached: MemcachedServer
-let dynamodb: DynamoDBServer
+let dynamodb: DynamoDBDatabase
 let folder: Folder
 
 beforeAll(async () => {
@@ -187,7 +194,7 @@ describe('finds and names', () => {
   })
 
   test('a table without TTL', async () => {
-    await createTable('without-ttl', dynamodb)
+    await createTableWithoutTtl('without-ttl', dynamodb)
     const findings = await diagnose(onTable('without-ttl', dynamodb), 1)
     expect(findings).toMatchObject([{ code: 'dynamodb-ttl', subject: 'without-ttl' }])
   })
@@ -244,10 +251,8 @@ describe('finds and names', () => {
     'a clock that differs from that of %s',
     async (_name: string, env: () => Record<string, string>, subject: () => string) => {
       await ensureTable({
+        ...connectionTo(dynamodb),
         table: 'clock',
-        region: 'eu-central-1',
-        endpoint: dynamodb.url,
-        credentials,
         timeout: '1m',
         requestTimeout: '1m',
       })
@@ -479,20 +484,6 @@ test('says that values without a ttl never expire, and how to change that', asyn
   const { stdout } = await folder.run(['doctor'], { NODE_ENV: 'test', CACHE_TTL: '1h' })
   expect(stdout).not.toContain('never expire')
 })
-
-const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
-
-function createTable(name: string, { url }: DynamoDBServer) {
-  const client = new DynamoDBClient({ endpoint: url, region: 'eu-central-1', credentials })
-  return client.send(
-    new CreateTableCommand({
-      TableName: name,
-      BillingMode: 'PAY_PER_REQUEST',
-      KeySchema: [{ AttributeName: 'key', KeyType: 'HASH' }],
-      AttributeDefinitions: [{ AttributeName: 'key', AttributeType: 'S' }],
-    }),
-  )
-}
 
 function withText<T extends { readonly problem: RegExp }>(pattern: T) {
   return { ...pattern, problem: expect.stringMatching(pattern.problem) }

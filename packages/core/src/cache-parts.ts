@@ -131,7 +131,7 @@ export class CacheParts implements CacheParent {
     return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
   }
 
-  /** See `getShared` of `@stowage/core/driver`. */
+  /** See `getShared` of `@stowage/core/internal`. */
   getShared<T>(key: string, options?: ReadOptions): Awaitable<T | undefined> {
     return areCallsObserved()
       ? this.#getSharedObserved<T>(key, options)
@@ -151,7 +151,7 @@ export class CacheParts implements CacheParent {
       : publishFresh<T>(reader, storageKey, found, call)
   }
 
-  /** See `expectMissing` of `@stowage/core/driver`. */
+  /** See `expectMissing` of `@stowage/core/internal`. */
   expectMissing<T>(key: string): Snapshot<T> {
     const storageKey = this.keyspace.toStorageKey(key)
     return new EntrySnapshot<T>(storageKey, undefined, undefined, this.snapshots)
@@ -187,9 +187,10 @@ export class CacheParts implements CacheParent {
     const recovery = recoveryOf(root.directStore)
     const flights = this.scope.flightsOf(codec)
     const shared = { flights, activeLoads, hitForMiss, leaseHolders }
+    const refreshKeyOf = (name: string) => root.refreshKey(path + name)
+    const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
-      loadScope: { entries, reader, ...shared, root, clock, waitUntil, keyspace, audit, recovery },
-      refreshKey: (key) => root.refreshKey(path + key),
+      loadScope: { entries, reader, ...shared, ...common },
       ...{ reader, keyspace, defaults, ttl },
     })
   }

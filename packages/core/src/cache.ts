@@ -67,12 +67,12 @@ export class Cache {
     if (near !== undefined) recovery?.onSettled((keys) => near.onSettled(keys))
   }
 
-  /** For `@stowage/core/driver` and `@stowage/core/tools`, which extend this class. */
+  /** For `@stowage/core/internal` and `@stowage/core/tools`, which extend this class. */
   get '~parts'(): object {
     return this.#parts
   }
 
-  /** For `cacheOver` of `@stowage/core/driver`: this cache, over another store. */
+  /** For `cacheOver` of `@stowage/core/internal`: this cache, over another store. */
   '~over'(store: CacheStore): Cache {
     const { options, keyspace, root, path, clock } = this.#parts
     const { prefix } = keyspace

@@ -1,4 +1,4 @@
-/** The API for applications. Drivers and libraries also import from `@stowage/core/driver`, tools from `/tools`. */
+/** The API for applications. Drivers also import from `@stowage/core/driver`, tools from `@stowage/core/tools`. */
 export type { AuditOptions } from './audit/audit-options.ts'
 export type { AuditCounts, AuditedGroup, AuditReport, AuditWindow } from './audit/audit-report.ts'
 export type { InvalidationBus, InvalidationListener } from './bus.ts'

@@ -69,7 +69,9 @@ export class Keyspace {
   #isStorageKey(full: string): boolean {
     // A UTF-16 code unit is at most three bytes in UTF-8, so most keys need not be measured.
     const fits = full.length * 3 <= this.#keyBytes || Buffer.byteLength(full) <= this.#keyBytes
-    return fits && full.isWellFormed() && !endsLikeDigest(full)
+    // Most keys have another character where the "~" of a digest would be.
+    const mayEndLikeDigest = full.charCodeAt(full.length - digestLength) === reservedMark
+    return fits && full.isWellFormed() && !(mayEndLikeDigest && digestTail.test(full))
   }
 
   #shorten(key: string, full: string): string {
@@ -89,12 +91,6 @@ function escapeMark(key: string): string {
 function sha256(text: string): string {
   const { createHash } = process.getBuiltinModule('node:crypto')
   return createHash('sha256').update(text, 'utf16le').digest('base64url')
-}
-
-function endsLikeDigest(key: string): boolean {
-  // 126 is "~". This comparison alone rules out nearly every key.
-  const tail = key.length - digestLength
-  return tail >= 0 && key.charCodeAt(tail) === 126 && digestTail.test(key)
 }
 
 /** Returns the first characters of `text` that fit into `bytes` of UTF-8, at most 64: enough to recognise the key. */

@@ -1,4 +1,7 @@
-/** `@stowage/core/tools`: what command lines and diagnostics need, in addition to `@stowage/core`. */
+/**
+ * `@stowage/core/tools`: what command lines, checks, metrics and tracers need, in addition to `@stowage/core`. It is as
+ * stable as the main entry point.
+ */
 
 export { checkBackend, inspectKey, storeUsage } from './cache-access.ts'
 export type { EnvReport, RoleReport } from './configuration/environment/caches-from-env.ts'
@@ -12,3 +15,4 @@ export type {
   StoreUsage,
 } from './diagnostics.ts'
 export type { InspectedState, Inspection, PayloadFrame } from './inspection/inspection.ts'
+export { type CallerContext, carryCallers } from './tracing/callers.ts'

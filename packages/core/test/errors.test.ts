@@ -1,5 +1,6 @@
 import { Cache, CacheError, ConfigError, withBatching } from '@stowage/core'
-import { getShared, wrapStore } from '@stowage/core/driver'
+import { wrapStore } from '@stowage/core/driver'
+import { getShared } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

@@ -1,5 +1,6 @@
 import { Cache, compressed, json } from '@stowage/core'
-import { getShared, wrapStore } from '@stowage/core/driver'
+import { wrapStore } from '@stowage/core/driver'
+import { getShared } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { expect, test } from 'vitest'

@@ -1,5 +1,6 @@
 import { Cache, type CacheStore } from '@stowage/core'
-import { expectMissing, wrapStore } from '@stowage/core/driver'
+import { wrapStore } from '@stowage/core/driver'
+import { expectMissing } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

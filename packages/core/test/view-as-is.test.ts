@@ -1,5 +1,5 @@
 import { asIs, Cache, encrypted, json } from '@stowage/core'
-import { canListKeys, viewAsIs } from '@stowage/core/driver'
+import { canListKeys, viewAsIs } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { Payload } from '@stowage/core'
-import { longestIntegerText, parseSafeInteger, toBytes, toText } from '@stowage/core/driver'
+import { parseSafeInteger, toBytes, toText } from '@stowage/core/driver'
+import { longestIntegerText } from '@stowage/core/internal'
 
 /** An item of the table: attribute values by name. */
 export type Item = Record<string, AttributeValue>

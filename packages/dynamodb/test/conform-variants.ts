@@ -1,6 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { dynamodb } from '@stowage/dynamodb'
-import { isFullTier, variantGroups } from '@stowage/test-servers'
+import { isFullTier } from '@stowage/test-servers'
 import { conform, ManualClock } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
@@ -18,11 +18,7 @@ const allOptions = {
 }
 const variants = [
   ['DynamoDB Local', { table: 'plain' }, undefined],
-  [
-    'DynamoDB Local',
-    allOptions,
-    variantGroups && ([...variantGroups, 'scan', 'values', 'corrupt'] as const),
-  ],
+  ['DynamoDB Local', allOptions, isFullTier ? undefined : (['scan', 'values'] as const)],
   ...(isFullTier ? ([['dynalite', { table: 'plain' }, undefined]] as const) : []),
 ] as const
 

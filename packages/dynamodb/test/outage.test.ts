@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dynamodb } from '@stowage/dynamodb'
-import { type DynamoDBServer, startDynamoDB } from '@stowage/test-servers'
+import { type FaultProxy, startProxy } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { createTable, region, useCredentials } from './engines.ts'
+import { createTable, type Engine, engines, region, useCredentials } from './engines.ts'
 
 /** Its first batches take seconds on a machine with other work. */
-async function warmUp({ url }: DynamoDBServer): Promise<void> {
+async function warmUp({ url }: Engine): Promise<void> {
   const timeouts = { timeout: '60s', requestTimeout: '60s' } as const
   const store = dynamodb({ table: 'cache', endpoint: url, region, ...timeouts })
   for (let round = 0; round < 3; round++) {
@@ -16,25 +16,33 @@ async function warmUp({ url }: DynamoDBServer): Promise<void> {
 }
 
 describe('an endpoint that is frozen', () => {
-  let engine: DynamoDBServer
+  let engine: Engine
+  let proxy: FaultProxy
   // DynamoDB Local takes up to a second for a batch on a machine with other work.
   const timeouts = { timeout: '4s', requestTimeout: '2s' } as const
 
   beforeAll(async () => {
     useCredentials()
-    engine = await startDynamoDB()
+    engine = await engines['DynamoDB Local']()
     await createTable(engine, 'cache')
     await warmUp(engine)
+    proxy = await startProxy(Number(new URL(engine.url).port))
   })
-  afterAll(() => engine.stop())
+  afterAll(async () => {
+    await proxy.stop()
+    await engine.stop()
+  })
 
-  const create = () => dynamodb({ table: 'cache', endpoint: engine.url, region, ...timeouts })
+  const create = () => {
+    const endpoint = `http://127.0.0.1:${proxy.port}`
+    return dynamodb({ table: 'cache', endpoint, region, ...timeouts })
+  }
   conform(test, create, {
     wait: async (ms) => sleep(ms),
     groups: ['outage'],
     sharedBackend: true,
-    breakBackend: () => engine.kill('SIGSTOP'),
-    restoreBackend: () => engine.kill('SIGCONT'),
+    breakBackend: () => proxy.mute(true),
+    restoreBackend: () => proxy.mute(false),
     deadlineMs: 6_000,
   })
 })

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { Cache, CacheError } from '@stowage/core'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
-import { freePort, runningTimeOf, startProxy } from '@stowage/test-servers'
+import { freePort, isFullTier, runningTimeOf, startProxy } from '@stowage/test-servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   createTable,
@@ -65,7 +65,9 @@ const causeOf = (result: unknown) =>
   )
 
 /** Requests are sent by the store itself, or by the client of the application. */
-describe.each(['lean', 'sdk'] as const)('requests (%s)', (transport) => {
+const transports = isFullTier ? (['lean', 'sdk'] as const) : (['lean'] as const)
+
+describe.each(transports)('requests (%s)', (transport) => {
   function storeWith(options: Partial<DynamoDBOptions> = {}, url = server.url) {
     const client = transport === 'sdk' ? clientFor(url) : undefined
     const store = dynamodb({

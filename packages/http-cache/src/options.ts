@@ -1,12 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
-import {
-  checkChoice,
-  checkInteger,
-  checkOptionNames,
-  checkTimeout,
-  warnOfShortTtl,
-} from '@stowage/core/driver'
+import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
+import { warnOfShortTtl } from '@stowage/core/internal'
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-key.ts'

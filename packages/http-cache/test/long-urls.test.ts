@@ -8,10 +8,10 @@ import express, { type RequestHandler } from 'express'
 import { expect, test } from 'vitest'
 import { serve } from './fixture.ts'
 
-const requests = 800
+const requests = 400
 const rest = 'a'.repeat(12_000)
-/** Of what a process knows about as many responses. Keys alone would take 9.6 MB or more. */
-const maxBytes = 5_000_000
+/** Of what a process knows about as many responses. Keys alone would take 4.8 MB or more. */
+const maxBytes = 3_500_000
 
 /** Heap that is in use, without garbage. */
 function usedHeap(): number {

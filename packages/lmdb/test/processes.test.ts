@@ -15,8 +15,9 @@ test('four processes make random calls, and no counter or value is wrong', async
 
 test('a process that is killed loses nothing that was acknowledged', async () => {
   const path = join(folder, 'killed')
-  const { problems, writes, survivorWrites } = await killRounds({ path, rounds: 10 })
+  const rounds = isFullTier ? 10 : 4
+  const { problems, writes, survivorWrites } = await killRounds({ path, rounds })
   expect(problems).toEqual([])
-  expect(writes).toBeGreaterThan(100)
-  expect(survivorWrites).toBeGreaterThan(100)
+  expect(writes).toBeGreaterThan(10 * rounds)
+  expect(survivorWrites).toBeGreaterThan(10 * rounds)
 })

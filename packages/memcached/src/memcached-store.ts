@@ -1,6 +1,7 @@
 import { type Payload, type ReadOptions, type StoreLimits, systemClock } from '@stowage/core'
 import type { ByteStore, ItemWithTtl, KeyPlacement } from '@stowage/core/driver'
-import { conflict, KeyOrder, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
+import { conflict, Lifecycle, retryOnConflict, samePayload } from '@stowage/core/driver'
+import { KeyOrder } from '@stowage/core/internal'
 import { Counters, isReadFirst } from './items/counters.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
 import { ReadItems } from './items/read-items.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cache } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
-import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
+import { isFullTier, type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { hashRing } from '../src/hashing/hash-ring.ts'
 import { parseAddress } from '../src/node-address.ts'
@@ -141,24 +141,27 @@ test('two processes do not both add a lock after a clear', async () => {
   })
 })
 
-test.each([0, 1, 2])('a process starts while node %i is frozen', async (index) => {
-  servers[index]?.kill('SIGSTOP')
-  await withCacheProcess(async (started) => {
-    const codes: string[] = []
-    const values: unknown[] = []
-    for (const key of keys.slice(0, 40)) {
-      const { code, value } = await started.call('app:', 'get', key)
-      if (code === undefined) values.push(value)
-      else codes.push(code)
-    }
-    // Misses only if every copy of the id is on the frozen node: the process then begins a generation of its own.
-    expect(values.every((value) => value === values[0])).toBe(true)
-    expect(['v', undefined]).toContain(values[0])
-    expect(values.length).toBeGreaterThan(10)
-    expect(codes.length).toBeLessThan(30)
-  })
-  servers[index]?.kill('SIGCONT')
-})
+test.each(isFullTier ? [0, 1, 2] : [1])(
+  'a process starts while node %i is frozen',
+  async (index) => {
+    servers[index]?.kill('SIGSTOP')
+    await withCacheProcess(async (started) => {
+      const codes: string[] = []
+      const values: unknown[] = []
+      for (const key of keys.slice(0, 40)) {
+        const { code, value } = await started.call('app:', 'get', key)
+        if (code === undefined) values.push(value)
+        else codes.push(code)
+      }
+      // Misses only if every copy of the id is on the frozen node: the process then begins a generation of its own.
+      expect(values.every((value) => value === values[0])).toBe(true)
+      expect(['v', undefined]).toContain(values[0])
+      expect(values.length).toBeGreaterThan(10)
+      expect(codes.length).toBeLessThan(30)
+    })
+    servers[index]?.kill('SIGCONT')
+  },
+)
 
 test('time() is that of the first server that replies', async () => {
   servers[0]?.kill('SIGSTOP')
@@ -176,7 +179,7 @@ test('time() is that of the first server that replies', async () => {
 test('no clear is undone while nodes are added, removed and replaced', {
   timeout: 180_000,
 }, async () => {
-  const { undone, hits } = await fuzzTopology(20)
+  const { undone, hits } = await fuzzTopology(isFullTier ? 20 : 10)
   expect(undone).toEqual([])
   expect(hits).toBeGreaterThan(0)
 })

@@ -1,15 +1,13 @@
 import { type CacheError, type Clock, type StoreLimits, systemClock } from '@stowage/core'
 import {
   BatchError,
-  BoundedMap,
-  ExpiryClock,
   type ItemWithTtl,
   Lifecycle,
   notACounter,
-  pingReport,
   type StoreContract,
   valueTooLarge,
 } from '@stowage/core/driver'
+import { BoundedMap, ExpiryClock, pingReport } from '@stowage/core/internal'
 import type { StoreDiagnostics } from '@stowage/core/tools'
 import type { ValueFormat } from './value-format.ts'
 

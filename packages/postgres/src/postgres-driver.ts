@@ -5,9 +5,9 @@ import {
   consistencies,
   type Driver,
   type Env,
-  readFroms,
   withKeyOrder,
 } from '@stowage/core/driver'
+import { readFroms } from '@stowage/core/internal'
 import type { StoreDiagnostics } from '@stowage/core/tools'
 import type { PostgresPool } from './connections/client.ts'
 import { createPool, type OwnPool } from './connections/client-pool.ts'

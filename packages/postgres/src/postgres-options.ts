@@ -5,11 +5,13 @@ import {
   checkInteger,
   checkOptionNames,
   checkTimeout,
+} from '@stowage/core/driver'
+import {
   type ReplicaOptions,
   type ResolvedReplicaOptions,
   replicaOptionNames,
   resolveReplicaOptions,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { PostgresPool } from './connections/client.ts'
 import { hostUrls, requiresPrimary, withHost, withoutTarget } from './connections/hosts.ts'
 import { isTableName, quoted, tableNameRule } from './table-name.ts'

@@ -1,5 +1,5 @@
 import { Cache, type CacheOptions, withTimeout } from '@stowage/core'
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import {
   ensureTable,

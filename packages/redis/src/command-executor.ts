@@ -1,12 +1,6 @@
 import { CacheError, type Consistency } from '@stowage/core'
-import {
-  areRequestsTraced,
-  DeadlineError,
-  isUnreachable,
-  type Lifecycle,
-  traceRequest,
-  withDeadline,
-} from '@stowage/core/driver'
+import { DeadlineError, isUnreachable, type Lifecycle, withDeadline } from '@stowage/core/driver'
+import { areRequestsTraced, traceRequest } from '@stowage/core/internal'
 import type { Connection } from './connection/connection.ts'
 import type { CommandClient } from './protocol/command-client.ts'
 import { isUntraced } from './protocol/ioredis-internals.ts'

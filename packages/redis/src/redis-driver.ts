@@ -4,9 +4,9 @@ import {
   consistencies,
   type Driver,
   type Env,
-  readFroms,
   withKeyOrder,
 } from '@stowage/core/driver'
+import { readFroms } from '@stowage/core/internal'
 import {
   checkClusterOptions,
   optionsWithoutCluster,

@@ -1,15 +1,13 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Duration } from '@stowage/core'
+import { checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import {
-  checkInteger,
-  checkOptionNames,
-  checkTimeout,
   type ReadFrom,
   type ReplicaOptions,
   type ResolvedReplicaOptions,
   replicaOptionNames,
   resolveReplicaOptions,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { Cluster, Redis } from 'ioredis'
 
 export type { ReadFrom }

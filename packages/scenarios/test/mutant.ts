@@ -15,8 +15,8 @@ import type * as SessionsPackage from '@stowage/sessions'
 
 const packages = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A text of the built core and what replaces it. */
-export type Change = readonly [file: 'index.js', from: string, to: string]
+/** A text of a file of a built package, and what replaces it. */
+export type Change = readonly [file: 'index.js' | 'shared.js', from: string, to: string]
 
 /** Imports a copy of the built core with some texts replaced, to take back a fix. */
 export function mutantOf(changes: readonly Change[]): Promise<typeof Core> {
@@ -30,8 +30,8 @@ export function mutantOfSessions(changes: readonly Change[]): Promise<typeof Ses
 
 /** Those of the texts to be replaced that a built package does not contain. */
 export function missingTexts(name: 'core' | 'sessions', changes: readonly Change[]): string[] {
-  const code = readFileSync(join(packages, name, 'dist/index.js'), 'utf8')
-  return changes.map(([, from]) => from).filter((from) => !code.includes(from))
+  const codeOf = (file: string) => readFileSync(join(packages, name, 'dist', file), 'utf8')
+  return changes.filter(([file, from]) => !codeOf(file).includes(from)).map(([, from]) => from)
 }
 
 async function importMutant(name: string, changes: readonly Change[]): Promise<unknown> {

@@ -3,17 +3,14 @@ export {
   type ConfiguredSession,
   type SessionFromEnvOptions,
   sessionFromEnv,
-  sessionProblems,
-  sessionVariables,
 } from './configuration/session-from-env.ts'
-export { hasShortOldSecret, sessionSecret } from './configuration/session-secret.ts'
+export { sessionSecret } from './configuration/session-secret.ts'
 export type { Cookie, CookieOptions } from './http/cookies/cookie.ts'
 export { addFlash, type FlashMessages, takeFlash } from './http/flash.ts'
 export type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 export type { RegenerateOptions, RequestSession } from './http/request-session.ts'
 export { type SessionLockOptions, sessionLock } from './http/session-lock.ts'
 export { type SessionMiddleware, session, wasSessionUsed } from './http/session-middleware.ts'
-export { sessionKey } from './keys/session-key.ts'
 export { type MigratingOptions, migrating } from './migrating.ts'
 export type { ListedSession } from './reading/session-lister.ts'
 export type { OldSessions, SessionsOptions } from './session-options.ts'

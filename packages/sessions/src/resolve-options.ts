@@ -1,11 +1,6 @@
 import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
-import {
-  checkChoice,
-  checkInteger,
-  checkOptionNames,
-  consistencies,
-  warnOfShortTtl,
-} from '@stowage/core/driver'
+import { checkChoice, checkInteger, checkOptionNames, consistencies } from '@stowage/core/driver'
+import { warnOfShortTtl } from '@stowage/core/internal'
 import { Lifetime } from './data/lifetime.ts'
 import type { SessionContext } from './session-context.ts'
 import type { OldSessions, SessionsOptions } from './session-options.ts'

@@ -6,7 +6,7 @@ import { hasBody } from './data/stored-text.ts'
 import { unchangedKeys } from './data/unchanged-keys.ts'
 import { keyOf, sessionKey } from './keys/session-key.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
-import { type ReadSession, SessionReader } from './reading/session-reader.ts'
+import { SessionReader } from './reading/session-reader.ts'
 import { resolveOptions } from './resolve-options.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SessionsOptions } from './session-options.ts'
@@ -77,7 +77,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Like `read`, for a framework that creates an object of its own from the session: `setMark` gives that the mark. */
   readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, (key) => this.#reader.read(key, id))
+    return this.#readMarked(id, 'read')
   }
 
   /**
@@ -85,18 +85,18 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * leads to the session after its `grace` as well, for an hour.
    */
   readAgain(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, (key) => this.#reader.readToWrite(key, id))
+    return this.#readMarked(id, 'readToWrite')
   }
 
   async #readMarked(
     id: string,
-    read: (key: string) => Promise<ReadSession | undefined>,
+    read: 'read' | 'readToWrite',
   ): Promise<MarkedSession<T> | undefined> {
     const key = keyOf(id)
     // The writes of this process come first.
     const writing = this.#turns.settled(key)
     if (writing !== undefined) await writing
-    const found = await read(key)
+    const found = await this.#reader[read](key, id)
     if (found === undefined) return undefined
     const session = this.#context.cache.storesByReference
       ? toFields(found.stored.text)

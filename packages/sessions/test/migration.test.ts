@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import { Cache, CacheError } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
-import { migrating, Sessions, sessionKey } from '@stowage/sessions'
+import { migrating, Sessions } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import { describe, expect, test } from 'vitest'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 

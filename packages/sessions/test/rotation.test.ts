@@ -1,6 +1,7 @@
 import { Cache, type CacheStore } from '@stowage/core'
 import { memory } from '@stowage/memory'
-import { Sessions, type SessionsOptions, sessionKey } from '@stowage/sessions'
+import { Sessions, type SessionsOptions } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 

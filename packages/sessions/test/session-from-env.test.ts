@@ -5,12 +5,12 @@ import { ConfigError, DriverRegistry } from '@stowage/core'
 import memoryDriver, { memory } from '@stowage/memory'
 import {
   type ConfiguredSession,
-  hasShortOldSecret,
   type RequestSession,
   type SessionFromEnvOptions,
   sessionFromEnv,
   sessionSecret,
 } from '@stowage/sessions'
+import { hasShortOldSecret } from '@stowage/sessions/tools'
 import { expect, onTestFinished, test, vi } from 'vitest'
 
 const secret = 'a secret of at least 32 characters'

@@ -2,7 +2,8 @@
 
 import { type Attributes, metrics, trace } from '@opentelemetry/api'
 import type { CallEvent, LoadCallEvent, RequestEvent } from '@stowage/core'
-import { carryCallers, checkOptionNames } from '@stowage/core/driver'
+import { checkOptionNames } from '@stowage/core/driver'
+import { carryCallers } from '@stowage/core/tools'
 import { Subscriptions } from './collector/subscriptions.ts'
 import { attributes, callSpans, durations } from './spans/attributes.ts'
 import { callersInContext } from './spans/callers-in-context.ts'

@@ -6,13 +6,16 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { type DriverName, drivers, startBackend } from './drivers.ts'
 import { randomFrom, runWorkload } from './workload.ts'
 
+/** The counts are those of the facade: a driver may only add calls and errors of its own. */
+const usual: readonly DriverName[] = ['memory', 'redis', 'dynamodb']
 const slowDrivers: readonly DriverName[] = ['dynamodb', 'postgres']
+const tested = isFullTier ? drivers : drivers.filter((name) => usual.includes(name))
 const calls = (driver: DriverName) => {
   if (isFullTier) return 100_000
   return slowDrivers.includes(driver) ? 300 : 1_500
 }
 
-describe.each(drivers)('%s', { timeout: 900_000 }, (name) => {
+describe.each(tested)('%s', { timeout: 900_000 }, (name) => {
   test('every counter equals what the callers have seen', async () => {
     const backend = await startBackend(name)
     const store = backend.createStore()

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '@stowage/core'
-import { allowShortTtls } from '@stowage/core/driver'
+import { allowShortTtls } from '@stowage/core/internal'
 
 interface Sleeper {
   /** Epoch milliseconds. */

@@ -30,13 +30,8 @@ const stores: Record<string, (clock: Clock) => CacheStore> = {
   'memory with small values': (clock) => memory({ clock, maxValueBytes: 100_000 }),
 }
 
-/** Those that differ most. */
-const usual = [
-  'the reference store',
-  'the reference store with promises and limits, without scan',
-  'memory with bytes',
-  'memory with shared values',
-]
+/** Those that differ most. packages/memory has the tests of its own. */
+const usual = ['the reference store', 'the reference store with promises and limits, without scan']
 
 for (const [name, createStore] of Object.entries(stores)) {
   if (!isFullTier && !usual.includes(name)) continue

@@ -1,5 +1,5 @@
 import { type Cache, channels } from '@stowage/core'
-import { publishError } from '@stowage/core/driver'
+import { publishError } from '@stowage/core/internal'
 
 /** Reads a value. A failure is a miss, for libraries that cannot bear a rejection. */
 export async function orMiss<T>(

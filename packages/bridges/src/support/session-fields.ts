@@ -1,4 +1,5 @@
-import { type Sessions, sessionKey } from '@stowage/sessions'
+import type { Sessions } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 
 /** Sessions of any application. */
 // biome-ignore lint/suspicious/noExplicitAny: `Sessions` is invariant in the type of a session

@@ -1,5 +1,5 @@
 import type { Cache } from '@stowage/core'
-import { canListKeys } from '@stowage/core/driver'
+import { canListKeys } from '@stowage/core/internal'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { Output } from '../output/io.ts'

@@ -1,4 +1,4 @@
-import { maskSecrets } from '@stowage/core/driver'
+import { maskSecrets } from '@stowage/core/internal'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { ConfiguredStore, Diagnosis, DoctorFinding } from '../doctor/diagnosis.ts'
 import { printDiagnosis } from '../doctor/doctor-text.ts'

@@ -1,6 +1,6 @@
 import type { Cache } from '@stowage/core'
 import { type Inspection, inspectKey } from '@stowage/core/tools'
-import { sessionKey } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import type { Output } from '../output/io.ts'
 import { duration, list, size } from '../output/layout.ts'

@@ -1,7 +1,7 @@
 import type { ConfigProblem } from '@stowage/core'
 import type { Variables } from '@stowage/core/driver'
 import type { EnvReport, Finding, UnreadVariable } from '@stowage/core/tools'
-import { hasShortOldSecret, sessionProblems } from '@stowage/sessions'
+import { hasShortOldSecret, sessionProblems } from '@stowage/sessions/tools'
 import type { Context } from '../configuration/context.ts'
 
 const codes = {

@@ -1,5 +1,5 @@
 import type { Cache } from '@stowage/core'
-import { failureFinding, pingReport } from '@stowage/core/driver'
+import { failureFinding, pingReport } from '@stowage/core/internal'
 import type { BackendReport } from '@stowage/core/tools'
 import { checkBackend } from '@stowage/core/tools'
 import type { Context } from '../configuration/context.ts'

@@ -12,13 +12,4 @@ export class Deferred<T> {
       this.reject = reject
     })
   }
-
-  /** Resolves to the result of `call`, and rejects if it throws. */
-  resolveWith(call: () => Awaitable<T>): void {
-    try {
-      this.resolve(call())
-    } catch (error) {
-      this.reject(error)
-    }
-  }
 }

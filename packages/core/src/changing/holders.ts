@@ -24,7 +24,7 @@ export function holderAt(id: string, ms: number, now: number): Holder {
 /** Returns the holders that a mark of a change records, without those that have ended. No other item has any. */
 export function holdersOf(item: unknown, now: number): Holder[] {
   const mark = parseMark(item)
-  if (mark?.kind !== 'C') return []
+  if (mark?.kind !== 'change') return []
   return mark.token
     .split(',')
     .map((text) => text.split(':'))
@@ -40,7 +40,7 @@ export function holdersOf(item: unknown, now: number): Holder[] {
 export function changeMark(holders: readonly Holder[], replaced: unknown): Mark {
   const token = holders.map(({ id, ms, end }) => `${id}:${ms}:${end}`).join(',')
   const earlier = parseMark(replaced)
-  const count = earlier?.kind === 'C' ? earlier.count + 1 : 0
+  const count = earlier?.kind === 'change' ? earlier.count + 1 : 0
   const ms = Math.max(...holders.map((each) => each.ms))
-  return new Mark('C', token, count, ms, Math.max(...holders.map(({ end }) => end)))
+  return new Mark('change', token, count, ms, Math.max(...holders.map(({ end }) => end)))
 }

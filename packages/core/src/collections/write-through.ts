@@ -48,7 +48,7 @@ export class WriteThrough {
     const { entries, scope, keyspace, clock, ttl } = this.#context
     const storageKey = keyspace.toStorageKey(key)
     const load = new LoadOptions<T>(options, ttl, clock)
-    const lease = Lease.in(entries.store, storageKey, defaultLease)
+    const lease = new Lease(entries.store, storageKey, defaultLease)
     const flight = new Flight(storageKey)
     const outer = currentLoadOf()?.flight
     outer?.startWaitingFor(flight)

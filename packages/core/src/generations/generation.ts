@@ -20,7 +20,10 @@ const refreshMs = 1_000
 const restoreMs = 2 * refreshMs
 
 const resolved = Promise.resolve()
-/** How many clears this process has begun. */
+/**
+ * How many clears this process has begun, of all prefixes. A clear has the next number, and a call the number of the clear
+ * before it: so a write that was made before a clear is not repeated after it.
+ */
 let clearsBegun = 0
 
 /**
@@ -54,6 +57,7 @@ export class Generation {
   #isConfirmed = false
   #confirmedAt: Moment | undefined
   #repairedAt: Moment | undefined
+  /** The number of the last clear that has taken effect. */
   #lastClear = 0
   readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
@@ -167,7 +171,7 @@ export class Generation {
     const [reading, time] = await Promise.all([this.#ids.read(), this.#time.read()])
     const own = { number, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
-    const id = await this.#ids.begin(own.id, reading).finally(() => {
+    const id = await this.#ids.raiseOnClear(own.id, reading).finally(() => {
       this.#clearsInFlight.delete(own)
     })
     this.#lastClear = Math.max(this.#lastClear, number)

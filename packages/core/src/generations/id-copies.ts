@@ -150,11 +150,11 @@ export class IdCopies {
   }
 
   /**
-   * Does the same for the id of a clear. At least one copy that every process reads must be stored: the others could be
-   * unknown to a process with another list of nodes.
+   * Does the same for the id of a clear, given what was read. At least one copy that every process reads must be stored: the
+   * others could be unknown to a process with another list of nodes.
    * @throws CacheError if none could be read or written
    */
-  async begin(id: GenerationId, { copies, failure }: IdReading): Promise<GenerationId> {
+  async raiseOnClear(id: GenerationId, { copies, failure }: IdReading): Promise<GenerationId> {
     const shared = copies.filter(({ isShared }) => isShared)
     if (shared.length === 0) throw failure
     const further = copies.filter(({ isShared }) => !isShared)

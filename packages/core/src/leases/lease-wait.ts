@@ -66,7 +66,7 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
     if (isOwn()) return { kind: 'changed' }
     const lease = parseMark(leaseItem)
     if (elsewhere !== undefined && !isSameItem(item, found)) return { kind: 'changed' }
-    if (lease?.kind !== 'L') return { kind: endOf(lease, elsewhere !== undefined) }
+    if (lease?.kind !== 'lease') return { kind: endOf(lease, elsewhere !== undefined) }
     if (!isSameItem(leaseItem, seen)) {
       seen = leaseItem
       seenSince = polls.lastReadAt()
@@ -79,7 +79,7 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
 function endOf(mark: Mark | undefined, isElsewhere: boolean): 'changed' | 'failed' | 'passed' {
   // A mark in the key itself is examined when that is read again.
   if (!isElsewhere || mark === undefined) return 'changed'
-  return mark.kind === 'F' ? 'failed' : 'passed'
+  return mark.kind === 'failure' ? 'failed' : 'passed'
 }
 
 async function readBoth(

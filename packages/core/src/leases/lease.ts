@@ -28,17 +28,13 @@ export class Lease implements Claim {
   #items: unknown[] = []
   #renewal: Promise<unknown> | undefined
 
-  private constructor(store: AnyStore, key: string, ms: number, stale?: StaleItem) {
+  /** @param stale a stale item under another key, which the loaded value replaces */
+  constructor(store: AnyStore, key: string, ms: number, stale?: StaleItem) {
     this.#store = store
     this.#key = key
     this.#ms = ms
     this.#stale = stale
     this.replacesStale = stale !== undefined
-  }
-
-  /** Prepares a lease in a key that contains the item `seen`, or nothing. */
-  static in(store: AnyStore, key: string, ms: number, stale?: StaleItem): Lease {
-    return new Lease(store, key, ms, stale)
   }
 
   /** Identifies the lease within a scope. */
@@ -120,7 +116,7 @@ export class Lease implements Claim {
   }
 
   #nextItem(): unknown {
-    const item = toMarkItem(this.#store, new Mark('L', this.#token, this.#count++, this.#ms))
+    const item = toMarkItem(this.#store, new Mark('lease', this.#token, this.#count++, this.#ms))
     this.#items.unshift(item)
     return item
   }
@@ -128,7 +124,7 @@ export class Lease implements Claim {
 
 /** How a load ends without a value: what other processes do for a while. */
 export interface LoadEnd {
-  readonly kind: Exclude<MarkKind, 'L' | 'C'>
+  readonly kind: Exclude<MarkKind, 'lease' | 'change'>
   readonly ms: number
 }
 

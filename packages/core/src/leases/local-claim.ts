@@ -37,7 +37,7 @@ export class LocalClaim implements Claim {
 
   /** Stores only a failure: waiting loads of other processes, which a hit-for-miss would end, do not exist. */
   async end(mark?: Mark): Promise<boolean> {
-    if (mark?.kind !== 'F' || this.replacesStale || !this.#flight.isCurrent) return true
+    if (mark?.kind !== 'failure' || this.replacesStale || !this.#flight.isCurrent) return true
     return this.#write(toMarkItem(this.#store, mark), mark.ms)
   }
 

@@ -53,12 +53,15 @@ export class SingleFlight {
 
   /** Stops other callers from joining a flight, before its value is stored: the key may be invalidated right after. */
   close(flight: Flight): void {
-    this.#remove(flight)
+    const { key } = flight
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    else if (this.#refreshes.get(key) === flight) this.#refreshes.delete(key)
+    else this.#replaced.delete(flight)
   }
 
   /** Ends a flight, and resolves it if there is a result. */
   end(flight: Flight, result?: FlightResult): void {
-    this.#remove(flight)
+    this.close(flight)
     if (result !== undefined) flight.resolve(result)
   }
 
@@ -113,13 +116,6 @@ export class SingleFlight {
   #invalidate(flight: Flight | undefined): void {
     if (flight === undefined) return
     flight.isCurrent = false
-    this.#remove(flight)
-  }
-
-  #remove(flight: Flight): void {
-    const { key } = flight
-    if (this.#flights.get(key) === flight) this.#flights.delete(key)
-    else if (this.#refreshes.get(key) === flight) this.#refreshes.delete(key)
-    else this.#replaced.delete(flight)
+    this.close(flight)
   }
 }

@@ -11,7 +11,7 @@ import { currentLoadOf } from '../loading/current-load.ts'
 import type { Flight } from '../loading/flight.ts'
 import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
-import { keyLease, type LoadJob, refreshLease, usesLease } from './load-job.ts'
+import { keyLease, type LoadJob, refreshKeyOf, refreshLease, usesLease } from './load-job.ts'
 import { report } from './store-value.ts'
 
 /** How long a loader waits for the load of another process: that one may wait for this process. */
@@ -188,17 +188,18 @@ async function awaitProcess<T>(flight: Flight, job: LoadJob<T>, found: Found): P
 
 async function awaitOutcome<T>(
   flight: Flight,
-  { group, scope, key, refreshKey, name }: LoadJob<T>,
+  job: LoadJob<T>,
   found: Found,
   isOwn: () => boolean,
 ): Promise<LeaseOutcome> {
+  const { group, scope, key, name } = job
   const isStale = found.entry !== undefined
   group?.release(name)
   const startedAt = performance.now()
   const outcome = await awaitLease({
     store: scope.entries.store,
     key,
-    elsewhere: isStale ? { store: scope.root.store, key: refreshKey } : undefined,
+    elsewhere: isStale ? { store: scope.root.store, key: refreshKeyOf(job) } : undefined,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
     onRead: () => flight.beginRead(),

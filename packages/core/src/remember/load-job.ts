@@ -30,6 +30,8 @@ export interface LoadScope {
   }
   readonly clock: Clock
   readonly keyspace: Keyspace
+  /** Returns the storage key of the lease to refresh the stale value of a key that the application passes. */
+  readonly refreshKeyOf: (name: string) => string
   readonly waitUntil: ((work: Promise<void>) => void) | undefined
   /** Set if a sample of the hits is compared with the source. */
   readonly audit: Audit | undefined
@@ -55,8 +57,6 @@ export interface LoadJob<T> {
   readonly key: string
   /** The key that the application passed. */
   readonly name: string
-  /** The storage key of the lease to refresh a stale value. */
-  readonly refreshKey: string
   readonly options: LoadOptions<T>
   readonly load: (context: LoadContext<T>) => Awaitable<T>
   /** Set by `rememberMany`. */
@@ -82,16 +82,19 @@ export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): 
 
 /** A lease in the key, which contains no value. */
 export function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
-  return Lease.in(scope.entries.store, key, options.lease ?? defaultLease)
+  return new Lease(scope.entries.store, key, options.lease ?? defaultLease)
+}
+
+/** The storage key of the lease to refresh a stale value. */
+export function refreshKeyOf<T>({ scope, name }: LoadJob<T>): string {
+  return scope.refreshKeyOf(name)
 }
 
 /** A lease to refresh the stale value that the key contains. */
-export function refreshLease<T>(
-  { scope, key, refreshKey, options }: LoadJob<T>,
-  item: unknown,
-): Lease {
+export function refreshLease<T>(job: LoadJob<T>, item: unknown): Lease {
+  const { scope, key, options } = job
   const stale = { store: scope.entries.store, key, item }
-  return Lease.in(scope.root.store, refreshKey, options.lease ?? defaultLease, stale)
+  return new Lease(scope.root.store, refreshKeyOf(job), options.lease ?? defaultLease, stale)
 }
 
 /** Notes how a call received its value, unless it has received a stale one after its timeout. */

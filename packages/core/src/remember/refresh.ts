@@ -6,7 +6,7 @@ import { noClaim } from '../leases/local-claim.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
 import { strongRead } from '../store.ts'
 import { acquireLease, type ClaimedLoad, claimLocally } from './claim-load.ts'
-import { type LoadJob, refreshLease, usesLease } from './load-job.ts'
+import { type LoadJob, refreshKeyOf, refreshLease, usesLease } from './load-job.ts'
 import { runLoad } from './run-load.ts'
 
 /** The asynchronous context of loads for which no caller waits: that of no request. */
@@ -27,7 +27,7 @@ export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
   const { flights, activeLoads, hitForMiss, waitUntil } = job.scope
-  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(job.refreshKey)) return
+  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(refreshKeyOf(job))) return
   if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.key)) return
   const flight = flights.beginRefresh(job.key)
   const work = runAfterCallers(() => refresh(job, flight))
@@ -77,6 +77,6 @@ async function claimRefresh<T>(
   const lease = refreshLease(job, found.item)
   if (leaseHolders.has(lease.id)) return undefined
   const claimed = await acquireLease(flight, job, found, lease, undefined)
-  if (claimed === undefined) hitForMiss.add(job.refreshKey, refusedMs)
+  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job), refusedMs)
   return claimed?.claim === noClaim ? undefined : claimed
 }

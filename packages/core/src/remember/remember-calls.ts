@@ -17,7 +17,7 @@ import { auditHit } from './audit-hit.ts'
 import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
-import { type JobKeys, type LoadMany, RememberManyCall } from './remember-many.ts'
+import { type LoadMany, RememberManyCall } from './remember-many.ts'
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 
@@ -25,8 +25,6 @@ export interface RememberCallsConfig {
   readonly loadScope: LoadScope
   readonly reader: EntryReader
   readonly keyspace: Keyspace
-  /** Returns the storage key of the lease to refresh the stale value of a key. */
-  readonly refreshKey: (key: string) => string
   /** The options of calls that do not have them. */
   readonly defaults: RememberDefaults | undefined
   /** The ttl of calls without one, in milliseconds. */
@@ -38,7 +36,6 @@ export class RememberCalls {
   readonly #scope: LoadScope
   readonly #reader: EntryReader
   readonly #keyspace: Keyspace
-  readonly #refreshKey: (key: string) => string
   readonly #defaults: RememberDefaults | undefined
   readonly #ttl: number | undefined
 
@@ -46,7 +43,6 @@ export class RememberCalls {
     this.#scope = config.loadScope
     this.#reader = config.reader
     this.#keyspace = config.keyspace
-    this.#refreshKey = config.refreshKey
     this.#defaults = config.defaults
     this.#ttl = config.ttl
   }
@@ -119,7 +115,7 @@ export class RememberCalls {
         return this.#hit(found, storageKey, key, options, load, caller, traced)
       }
       const call = this.#call(storageKey, key, options, load, caller, traced)
-      if (found?.mark?.kind === 'F') await throwInBackoff(call.job, found.mark)
+      if (found?.mark?.kind === 'failure') await throwInBackoff(call.job, found.mark)
       const value = await joinOrLead(call, () => reading)
       settling?.succeed()
       return value
@@ -186,7 +182,7 @@ export class RememberCalls {
       load,
       traced,
     )
-    const jobKeys = keys.map((key) => this.#jobKeys(this.#keyspace.toStorageKey(key), key))
+    const jobKeys = keys.map((name) => ({ key: this.#keyspace.toStorageKey(name), name }))
     return call.run(jobKeys, this.#limitsOf(options))
   }
 
@@ -237,12 +233,7 @@ export class RememberCalls {
   }
 
   #loadJob<T>(key: string, name: string, options: RememberOptions<T>, load: Load<T>): LoadJob<T> {
-    const refreshKey = this.#refreshKey(name)
-    return { scope: this.#scope, key, name, refreshKey, options: this.#loadOptions(options), load }
-  }
-
-  #jobKeys(key: string, name: string): JobKeys {
-    return { key, name, refreshKey: this.#refreshKey(name) }
+    return { scope: this.#scope, key, name, options: this.#loadOptions(options), load }
   }
 
   #limitsOf<T>({ timeout, signal }: RememberOptions<T>): CallerLimits {

@@ -38,7 +38,7 @@ interface Member<T> {
 }
 
 /** A key, as the application passes it and as it is stored. */
-export type JobKeys = Pick<LoadJob<unknown>, 'name' | 'key' | 'refreshKey'>
+export type JobKeys = Pick<LoadJob<unknown>, 'name' | 'key'>
 
 /**
  * A call of `rememberMany`. Each key is a job of its own, with a flight and a lease, as in `remember`. The jobs share
@@ -210,9 +210,9 @@ export class RememberManyCall<T> implements LoadGroup {
   }
 
   /** Without a spread, which takes longer than all else that is done for a hit. */
-  #jobOf({ key, name, refreshKey }: JobKeys): LoadJob<T> {
+  #jobOf({ key, name }: JobKeys): LoadJob<T> {
     const { load } = this
-    return { scope: this.#scope, key, name, refreshKey, options: this.#options, load, group: this }
+    return { scope: this.#scope, key, name, options: this.#options, load, group: this }
   }
 }
 

@@ -20,6 +20,17 @@ const maxAttempts = 3
 const maxRounds = 100
 
 /**
+ * Joins the flight of another caller, or leads one, after this call has read its key. That flight did nothing but read
+ * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
+ */
+export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
+  const { key, scope } = call.job
+  const existing = scope.flights.find(key)
+  if (existing !== undefined) return join(existing, call, firstStep)
+  return lead(scope.flights.begin(key), call, read)
+}
+
+/**
  * Leads a flight that this call has begun: reads the key, and loads the value if there is none. Other calls join it
  * meanwhile.
  */
@@ -49,6 +60,100 @@ export async function lead<T>(
   }
   if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
   return resultValue(call, result, result.source === 'awaited')
+}
+
+/** Returns what the key contains, or loads the value, or waits for the process that does. */
+async function resolveFlight<T>(
+  flight: Flight,
+  job: LoadJob<T>,
+  read: () => Awaitable<Found>,
+): Promise<FlightResult> {
+  let first: Found
+  try {
+    first = await read()
+  } catch (error) {
+    job.scope.audit?.pause()
+    return runLoad(job, flight, unclaimedAfter(error, job))
+  }
+  let found = first
+  for (let round = 0; round < maxRounds; round++) {
+    const step = await nextStep(job, found, first)
+    if (step === 'return') {
+      refreshIfStale(job, found)
+      if (round === 0) auditIfSampled(job, found)
+      const source = round === 0 ? 'read' : 'awaited'
+      const isStale = found.staleMs >= 0
+      return { item: found.item, source, isStale, audience: 'beforeRead' }
+    }
+    if (round === 0) job.scope.entries.publishRead(job.key, undefined)
+    flight.stale = staleValueOf(job, found)
+    if (step === 'fail') throw loadFailedLately(job)
+    const outcome = await claimOrWait(flight, job, found, step)
+    if (outcome.kind === 'claimed') return runLoad(job, flight, outcome)
+    found = outcome.found
+    if (outcome.kind === 'failed') return staleOrThrow(job, found)
+  }
+  return runLoad(job, flight, unclaimed(found))
+}
+
+/** How a flight continues with what it has found. `first` is what it had found before it waited for others. */
+async function nextStep<T>(
+  job: LoadJob<T>,
+  found: Found,
+  first: Found,
+): Promise<'return' | 'fail' | ClaimStep> {
+  const { scope, key } = job
+  const { item, entry, mark } = found
+  const isOutdated = job.options.refresh && isAsOldAs(first, found)
+  if (!isOutdated && isUsable(job, found)) return 'return'
+  if (entry !== undefined) return 'claim'
+  if (mark?.kind === 'failure' && !(await isOver(scope, mark))) return 'fail'
+  if (mark?.kind === 'hitForMiss' && !(await isOver(scope, mark))) {
+    scope.hitForMiss.add(key, mark.ms)
+    return 'unclaimed'
+  }
+  if (isChanging(found.versions, job.options.tags)) return 'unclaimed'
+  if (mark?.kind === 'change' && (await isInProgress(mark, scope.root.time))) return 'unclaimed'
+  if (!usesLease(job, found)) return 'claim'
+  if (mark?.kind === 'lease') return 'wait'
+  return item === undefined && scope.hitForMiss.has(key) ? 'unclaimed' : 'claim'
+}
+
+/** Whether the key still contains the value that was found first. */
+function isAsOldAs(first: Found, { item, entry }: Found): boolean {
+  return isSameItem(item, first.item) || entry?.facts?.isRewritten === true
+}
+
+/** Whether the value that was found is returned at once. */
+function isUsable<T>({ options }: LoadJob<T>, { entry, staleMs }: Found): boolean {
+  return staleMs < 0 || (entry !== undefined && staleMs < options.staleWhileRevalidate)
+}
+
+/** Whether a hit-for-miss or a failure is over whose mark still exists. */
+async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
+  return end !== undefined && (await root.time.estimate()) >= end
+}
+
+function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
+  if (staleMs >= 0) refreshInBackground(job)
+}
+
+/** The stale value, if callers whose timeout passes may receive it. */
+function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
+  const { scope, key, options } = job
+  if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
+  return {
+    decode: () => scope.entries.valueOf(key, found.item),
+    readAgain: async () =>
+      staleValueOf(job, await scope.reader.read(key, options.tags, strongRead)),
+  }
+}
+
+/** The stale value after the load of another flight or process has failed. */
+function staleOrThrow<T>(job: LoadJob<T>, found: Found): FlightResult {
+  const stale = staleIfError(job, found)
+  if (stale === undefined) throw loadFailedLately(job)
+  return stale
 }
 
 /**
@@ -99,17 +204,6 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   return scope.flights.find(key) === flight ? join(flight, call, firstStep) : rememberAgain(call)
 }
 
-/**
- * Joins the flight of another caller, or leads one, after this call has read its key. That flight did nothing but read
- * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
- */
-export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
-  const { key, scope } = call.job
-  const existing = scope.flights.find(key)
-  if (existing !== undefined) return join(existing, call, firstStep)
-  return lead(scope.flights.begin(key), call, read)
-}
-
 /** Joins the flight of another caller, or leads one that reads the key again. */
 function rememberAgain<T>(call: Call<T>): Promise<T> {
   const { job, attempt } = call
@@ -119,100 +213,6 @@ function rememberAgain<T>(call: Call<T>): Promise<T> {
   if (existing !== undefined) return join(existing, call)
   const read = () => scope.reader.read(key, options.tags, strongRead)
   return lead(scope.flights.begin(key), call, read)
-}
-
-/** Returns what the key contains, or loads the value, or waits for the process that does. */
-async function resolveFlight<T>(
-  flight: Flight,
-  job: LoadJob<T>,
-  read: () => Awaitable<Found>,
-): Promise<FlightResult> {
-  let first: Found
-  try {
-    first = await read()
-  } catch (error) {
-    job.scope.audit?.pause()
-    return runLoad(job, flight, unclaimedAfter(error, job))
-  }
-  let found = first
-  for (let round = 0; round < maxRounds; round++) {
-    const step = await nextStep(job, found, first)
-    if (step === 'return') {
-      refreshIfStale(job, found)
-      if (round === 0) auditIfSampled(job, found)
-      const source = round === 0 ? 'read' : 'awaited'
-      const isStale = found.staleMs >= 0
-      return { item: found.item, source, isStale, audience: 'beforeRead' }
-    }
-    if (round === 0) job.scope.entries.publishRead(job.key, undefined)
-    flight.stale = staleValueOf(job, found)
-    if (step === 'fail') throw loadFailedLately(job)
-    const outcome = await claimOrWait(flight, job, found, step)
-    if (outcome.kind === 'claimed') return runLoad(job, flight, outcome)
-    found = outcome.found
-    if (outcome.kind === 'failed') return staleOrThrow(job, found)
-  }
-  return runLoad(job, flight, unclaimed(found))
-}
-
-/** How a flight continues with what it has found. `first` is what it had found before it waited for others. */
-async function nextStep<T>(
-  job: LoadJob<T>,
-  found: Found,
-  first: Found,
-): Promise<'return' | 'fail' | ClaimStep> {
-  const { scope, key } = job
-  const { item, entry, mark } = found
-  const isOutdated = job.options.refresh && isAsOldAs(first, found)
-  if (!isOutdated && isUsable(job, found)) return 'return'
-  if (entry !== undefined) return 'claim'
-  if (mark?.kind === 'F' && !(await isOver(scope, mark))) return 'fail'
-  if (mark?.kind === 'P' && !(await isOver(scope, mark))) {
-    scope.hitForMiss.add(key, mark.ms)
-    return 'unclaimed'
-  }
-  if (isChanging(found.versions, job.options.tags)) return 'unclaimed'
-  if (mark?.kind === 'C' && (await isInProgress(mark, scope.root.time))) return 'unclaimed'
-  if (!usesLease(job, found)) return 'claim'
-  if (mark?.kind === 'L') return 'wait'
-  return item === undefined && scope.hitForMiss.has(key) ? 'unclaimed' : 'claim'
-}
-
-/** Whether the key still contains the value that was found first. */
-function isAsOldAs(first: Found, { item, entry }: Found): boolean {
-  return isSameItem(item, first.item) || entry?.facts?.isRewritten === true
-}
-
-/** Whether the value that was found is returned at once. */
-function isUsable<T>({ options }: LoadJob<T>, { entry, staleMs }: Found): boolean {
-  return staleMs < 0 || (entry !== undefined && staleMs < options.staleWhileRevalidate)
-}
-
-function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
-  if (staleMs >= 0) refreshInBackground(job)
-}
-
-/** Whether a hit-for-miss or a failure is over whose mark still exists. */
-async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
-  return end !== undefined && (await root.time.estimate()) >= end
-}
-
-/** The stale value, if callers whose timeout passes may receive it. */
-function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
-  const { scope, key, options } = job
-  if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
-  return {
-    decode: () => scope.entries.valueOf(key, found.item),
-    readAgain: async () =>
-      staleValueOf(job, await scope.reader.read(key, options.tags, strongRead)),
-  }
-}
-
-/** The stale value after the load of another flight or process has failed. */
-function staleOrThrow<T>(job: LoadJob<T>, found: Found): FlightResult {
-  const stale = staleIfError(job, found)
-  if (stale === undefined) throw loadFailedLately(job)
-  return stale
 }
 
 /** Rejects during the backoff of a failed load. */

@@ -166,8 +166,13 @@ async function handleFailure<T>(
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
     beginLocalBackoff(job.scope, job.key, backoff)
   }
-  if (backoff > 0) await endClaim(job, claim, { kind: 'F', ms: backoff })
-  else await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: hitForMissMs })
+  if (backoff > 0) await endClaim(job, claim, { kind: 'failure', ms: backoff })
+  else
+    await endClaim(
+      job,
+      claim,
+      claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
+    )
   if (stale === undefined) throw error
   publishError(job.scope.entries.event(job.key), error)
   return stale

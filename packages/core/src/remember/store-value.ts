@@ -99,7 +99,7 @@ async function endUnstored<T>(
 ): Promise<FlightResult> {
   if (claim.canBeLost) job.scope.hitForMiss.add(job.key, skipMs)
   job.scope.flights.close(flight)
-  const isHeld = await endClaim(job, claim, { kind: 'P', ms: skipMs })
+  const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })
   // The tags are not read again for a value that is not stored.
   const isCurrent = isHeld && claim !== noClaim && versions.size + lateTags.length === 0
   const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
@@ -154,7 +154,11 @@ async function hasParts<T>(
   } catch (error) {
     report(job, error)
     if (claim.canBeLost) job.scope.hitForMiss.add(job.key, hitForMissMs)
-    await endClaim(job, claim, claim.replacesStale ? undefined : { kind: 'P', ms: hitForMissMs })
+    await endClaim(
+      job,
+      claim,
+      claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
+    )
   }
   return false
 }
@@ -200,7 +204,7 @@ async function replace<T>(
     report(job, error)
     if (CacheError.is(error) && refusals.includes(error.code)) {
       job.scope.hitForMiss.add(job.key, hitForMissMs)
-      return endClaim(job, claim, { kind: 'P', ms: hitForMissMs })
+      return endClaim(job, claim, { kind: 'hitForMiss', ms: hitForMissMs })
     }
     return false
   }

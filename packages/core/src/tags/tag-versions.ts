@@ -198,7 +198,7 @@ export class TagVersions {
 
   #parse(item: unknown): TagVersion | undefined {
     const mark = parseMark(item)
-    if (mark?.kind === 'C') return this.#isOver(mark) ? undefined : changingVersion
+    if (mark?.kind === 'change') return this.#isOver(mark) ? undefined : changingVersion
     const text = textOf(this.#store, item)
     return text !== undefined && isVersion(text) ? text : undefined
   }

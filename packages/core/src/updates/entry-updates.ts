@@ -146,7 +146,7 @@ export class EntryUpdates {
    */
   async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
     const mark = parseMark(seen)
-    if (mark?.kind === 'C' && (await isInProgress(mark, this.#context.time))) return false
+    if (mark?.kind === 'change' && (await isInProgress(mark, this.#context.time))) return false
     const { item, ttl } = replacement
     const adds = seen === undefined && item !== undefined && ttl !== 0
     if (!adds) return this.replace(key, seen, replacement)
@@ -167,7 +167,7 @@ export class EntryUpdates {
     if (found.item === undefined) return false
     const isCorrupt = found.mark === undefined && !found.isEntry
     if (isCorrupt || freshEntry(found) !== undefined) return false
-    if (found.mark?.kind === 'C' && (await isInProgress(found.mark, time))) return false
+    if (found.mark?.kind === 'change' && (await isInProgress(found.mark, time))) return false
     scope.invalidate(key)
     return store.compareAndSet(key, found.item, item, ttl)
   }

@@ -17,10 +17,14 @@ import { toText } from './payload.ts'
  */
 const firstByte = 0x01
 const secondByte = 0x02
+/** How the kinds are stored. */
+const letters = { lease: 'L', hitForMiss: 'P', failure: 'F', change: 'C' } as const
 // Behind the two bytes.
 const pattern = /^([LPFC])([\w:,-]+)\.(\d+)\.(\d+)(?:\.(\d+))?$/
 
-export type MarkKind = 'L' | 'P' | 'F' | 'C'
+export type MarkKind = keyof typeof letters
+
+const kinds = new Map(Object.entries(letters).map(([kind, letter]) => [letter, kind as MarkKind]))
 
 export class Mark {
   readonly kind: MarkKind
@@ -44,14 +48,14 @@ export class Mark {
   /** The payload of the mark. */
   toString(): string {
     const end = this.end === undefined ? '' : `.${this.end}`
-    return `\x01\x02${this.kind}${this.token}.${this.count}.${this.ms}${end}`
+    return `\x01\x02${letters[this.kind]}${this.token}.${this.count}.${this.ms}${end}`
   }
 }
 
 /** Returns whether an item is the mark of a change. */
 export function isChangeMark(item: unknown): boolean {
-  if (item instanceof Mark) return item.kind === 'C'
-  return isMark(item) && parseMark(item)?.kind === 'C'
+  if (item instanceof Mark) return item.kind === 'change'
+  return isMark(item) && parseMark(item)?.kind === 'change'
 }
 
 /** Returns whether an item is a mark, or a mark of a newer version. */
@@ -69,7 +73,8 @@ export function parseMark(item: unknown): Mark | undefined {
   if (!isMark(item)) return undefined
   const match = pattern.exec(toText(item as Payload).slice(2))
   if (match === null) return undefined
-  const [, kind, token, count, ms, end] = match
+  const [, letter, token, count, ms, end] = match
+  const kind = kinds.get(letter as (typeof letters)[MarkKind]) as MarkKind
   const until = end === undefined ? undefined : Number(end)
-  return new Mark(kind as MarkKind, token as string, Number(count), Number(ms), until)
+  return new Mark(kind, token as string, Number(count), Number(ms), until)
 }

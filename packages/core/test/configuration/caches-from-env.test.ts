@@ -1,5 +1,6 @@
 import { CacheError, ConfigError, cachesFromEnv, DriverRegistry } from '@stowage/core'
-import { Env, maskSecrets, type Variables } from '@stowage/core/driver'
+import { Env, type Variables } from '@stowage/core/driver'
+import { maskSecrets } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-import { BoundedMap, type BoundedMapOptions } from '@stowage/core/driver'
+import { BoundedMap, type BoundedMapOptions } from '@stowage/core/internal'
 import { propertySeed } from '@stowage/test-servers'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

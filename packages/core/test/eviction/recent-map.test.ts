@@ -1,4 +1,4 @@
-import { RecentMap, remembering } from '@stowage/core/driver'
+import { RecentMap, remembering } from '@stowage/core/internal'
 import { expect, test } from 'vitest'
 
 test('forgets what was not used for longest, and never has more entries than its maximum', () => {

@@ -1,4 +1,4 @@
-import { Journal } from '@stowage/core/driver'
+import { Journal } from '@stowage/core/internal'
 import { expect, test } from 'vitest'
 
 test('keeps a key that has changed again until that change is confirmed', () => {

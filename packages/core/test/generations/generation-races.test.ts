@@ -1,6 +1,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { Cache, CacheError, type CacheStore } from '@stowage/core'
-import { Deferred, type Interceptor, wrapStore } from '@stowage/core/driver'
+import { type Interceptor, wrapStore } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
 

@@ -4,7 +4,7 @@ import {
   ReplicaGroup,
   type ReplicationInfo,
   type ReplicationState,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import { expect, test } from 'vitest'
 
 test('a replica serves no read before it is known to be connected to its primary', async () => {

@@ -1,5 +1,5 @@
 import { Cache, type CacheStore, type Clock } from '@stowage/core'
-import { getShared } from '@stowage/core/driver'
+import { getShared } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { afterEach, expect, test, vi } from 'vitest'
 

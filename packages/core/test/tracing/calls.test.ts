@@ -1,5 +1,6 @@
 import { Cache, type CallEvent, tracing } from '@stowage/core'
-import { expectMissing, getShared, type StoreOperation } from '@stowage/core/driver'
+import type { StoreOperation } from '@stowage/core/driver'
+import { expectMissing, getShared } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { Chaos, ManualClock, referenceStore, withChaos } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'

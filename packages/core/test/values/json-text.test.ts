@@ -1,5 +1,5 @@
 import { Cache, type Codec, compressed, encrypted, json, structured } from '@stowage/core'
-import { JsonText } from '@stowage/core/driver'
+import { JsonText } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
 

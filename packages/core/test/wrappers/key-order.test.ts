@@ -4,12 +4,11 @@ import { CacheError, type Payload } from '@stowage/core'
 import {
   BatchError,
   type ByteStore,
-  Deferred,
-  KeyOrder,
   type KeyOrderOptions,
   withKeyOrder,
   wrapStore,
 } from '@stowage/core/driver'
+import { Deferred, KeyOrder } from '@stowage/core/internal'
 import { conform, ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 

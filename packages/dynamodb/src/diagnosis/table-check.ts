@@ -1,6 +1,6 @@
 import type { DescribeTableOutput, DescribeTimeToLiveOutput } from '@aws-sdk/client-dynamodb'
 import type { CacheError } from '@stowage/core'
-import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { BackendReport, Finding } from '@stowage/core/tools'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { RequestSender } from '../requests/request-sender.ts'

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Payload, ReadOptions } from '@stowage/core'
-import { strongRead, toBytes } from '@stowage/core/driver'
+import { toBytes } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { decodeManifest, encodeManifest, type Manifest } from './packing.ts'
 

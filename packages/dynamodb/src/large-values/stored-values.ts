@@ -1,5 +1,6 @@
 import { CacheError, type Payload, type ReadOptions } from '@stowage/core'
-import { exceeds, payloadBytes, samePayload, strongRead, valueTooLarge } from '@stowage/core/driver'
+import { exceeds, payloadBytes, samePayload, valueTooLarge } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { LargeValueOptions } from '../dynamodb-options.ts'
 import type { DynamoDBStore } from '../dynamodb-store.ts'
 import { type Chunks, chunkKeys } from './chunks.ts'

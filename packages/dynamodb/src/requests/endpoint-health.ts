@@ -1,4 +1,4 @@
-import { publishTopology } from '@stowage/core/driver'
+import { publishTopology } from '@stowage/core/internal'
 import { UnreachableError } from '../dynamodb-errors.ts'
 
 /** Requests without a reply, one after the other, after which the endpoint counts as unreachable. */

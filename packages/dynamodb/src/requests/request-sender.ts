@@ -1,12 +1,7 @@
 import type { ConsumedCapacity } from '@aws-sdk/client-dynamodb'
 import type { CacheError, Clock } from '@stowage/core'
-import {
-  answerWithin,
-  areRequestsTraced,
-  DeadlineError,
-  Lifecycle,
-  traceRequest,
-} from '@stowage/core/driver'
+import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
+import { areRequestsTraced, traceRequest } from '@stowage/core/internal'
 import {
   isConditionFailure,
   isOutcomeUnknown,

@@ -1,4 +1,5 @@
-import { answerWithin, DeadlineError, Deferred } from '@stowage/core/driver'
+import { answerWithin, DeadlineError } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 
 /**
  * Limits the requests in flight, and thereby the connections. Later requests wait in order. The wait belongs to the call,

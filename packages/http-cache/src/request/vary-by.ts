@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { CacheError } from '@stowage/core'
-import { cookiePairs } from '@stowage/core/driver'
+import { cookiePairs } from '@stowage/core/internal'
 import { trimBlanks } from '../headers/white-space.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { RecentMap } from '@stowage/core/driver'
+import { RecentMap } from '@stowage/core/internal'
 
 /** What this process remembers of a key, in order to ask for all parts of a response in one turn. */
 export interface Hint {

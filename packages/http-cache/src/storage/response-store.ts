@@ -1,5 +1,5 @@
 import type { Awaitable, Cache } from '@stowage/core'
-import { getShared } from '@stowage/core/driver'
+import { getShared } from '@stowage/core/internal'
 import { normalizeHeader } from '../request/vary-by.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Encoding, encodeBody } from './encodings.ts'

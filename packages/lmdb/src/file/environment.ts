@@ -1,6 +1,6 @@
 import { statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import type { Gate } from './gate.ts'
 import { keyEncoder } from './key-encoder.ts'
 import {

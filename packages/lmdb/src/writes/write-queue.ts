@@ -1,5 +1,6 @@
 import { CacheError } from '@stowage/core'
-import { Deferred, type Lifecycle } from '@stowage/core/driver'
+import type { Lifecycle } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { BusyError } from '../lmdb-errors.ts'
 
 /** Larger turns are split, because a transaction needs new pages for everything that it changes. */

@@ -1,4 +1,4 @@
-import { failureFinding } from '@stowage/core/driver'
+import { failureFinding } from '@stowage/core/internal'
 import type { BackendReport, CheckOptions, Finding, StoreDiagnostics } from '@stowage/core/tools'
 import { ConfigurationSource } from '../discovery/configuration-source.ts'
 import { hashRing } from '../hashing/hash-ring.ts'

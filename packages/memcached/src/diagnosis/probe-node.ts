@@ -1,5 +1,5 @@
 import type { CacheError } from '@stowage/core'
-import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { Finding, ServerReport } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
 import { translate } from '../memcached-errors.ts'

@@ -1,5 +1,6 @@
 import { CacheError } from '@stowage/core'
-import { conflict, KeyOrder, notACounter } from '@stowage/core/driver'
+import { conflict, notACounter } from '@stowage/core/driver'
+import { KeyOrder } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readSum } from '../protocol/status-replies.ts'

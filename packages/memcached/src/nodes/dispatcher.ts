@@ -1,10 +1,5 @@
-import {
-  areRequestsTraced,
-  BatchError,
-  InFlight,
-  type KeyPlacement,
-  traceRequest,
-} from '@stowage/core/driver'
+import { BatchError, InFlight, type KeyPlacement } from '@stowage/core/driver'
+import { areRequestsTraced, traceRequest } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import type { Failures } from '../connection/pending-requests.ts'
 import { errorOfKey, translate } from '../memcached-errors.ts'

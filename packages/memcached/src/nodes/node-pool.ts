@@ -1,4 +1,5 @@
-import { type KeyPlacement, publishTopology } from '@stowage/core/driver'
+import type { KeyPlacement } from '@stowage/core/driver'
+import { publishTopology } from '@stowage/core/internal'
 import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
 import { hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'

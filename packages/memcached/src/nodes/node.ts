@@ -1,5 +1,6 @@
 import type { TopologyChange } from '@stowage/core'
-import { DeadlineError, publishTopology } from '@stowage/core/driver'
+import { DeadlineError } from '@stowage/core/driver'
+import { publishTopology } from '@stowage/core/internal'
 import { Connection, defaultItemBytes } from '../connection/connection.ts'
 import type { WireOptions } from '../connection/wire.ts'
 import { NodeError } from '../memcached-errors.ts'

@@ -1,4 +1,4 @@
-import { Journal } from '@stowage/core/driver'
+import { Journal } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import { readExists } from '../protocol/status-replies.ts'
 

@@ -130,8 +130,8 @@ test('nodes that remain keep their connection when a node is added', async () =>
   const nodes = proxies.map(({ port }, index) => namedNode(`n${index}`, `127.0.0.1:${port}`))
   const { endpoint, address } = await startEndpoint(nodes)
   // A call that misses its deadline closes its connection.
-  const timeout = '1m'
-  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms', timeout })
+  const timeouts = { timeout: '1m', connectTimeout: '1m' } as const
+  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms', ...timeouts })
   const keys = Array.from({ length: 100 }, (_, index) => `stay:${index}`)
   await store.setMany(keys.map((key) => [key, key] as const))
   for (const proxy of proxies) proxy.refuse(true)

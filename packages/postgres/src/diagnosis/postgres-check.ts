@@ -1,5 +1,5 @@
 import type { CacheError } from '@stowage/core'
-import { clockSkewFinding, failureFinding } from '@stowage/core/driver'
+import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { BackendReport, CheckOptions, Finding } from '@stowage/core/tools'
 import type { PostgresPool } from '../connections/client.ts'
 import type { Executor } from '../connections/executor.ts'

@@ -4,7 +4,7 @@ import {
   lagFindings,
   measureLag,
   type ReplicationInfo,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { BackendReport, Finding } from '@stowage/core/tools'
 import type { Executor } from '../connections/executor.ts'
 import { statement } from '../connections/statement.ts'

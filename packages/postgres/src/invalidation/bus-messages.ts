@@ -1,4 +1,4 @@
-import { RecentMap } from '@stowage/core/driver'
+import { RecentMap } from '@stowage/core/internal'
 
 /** The server accepts less than 8,000 bytes. */
 const maxMessageBytes = 7_999

@@ -1,14 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { CacheError, type InvalidationBus, type InvalidationListener } from '@stowage/core'
-import {
-  BusListeners,
-  checkOptionNames,
-  checkTimeout,
-  DeadlineError,
-  Deferred,
-  Lifecycle,
-  PublishBatches,
-} from '@stowage/core/driver'
+import { checkOptionNames, checkTimeout, DeadlineError, Lifecycle } from '@stowage/core/driver'
+import { BusListeners, Deferred, PublishBatches } from '@stowage/core/internal'
 import type { PostgresClient } from '../connections/client.ts'
 import { createPool } from '../connections/client-pool.ts'
 import { Executor } from '../connections/executor.ts'

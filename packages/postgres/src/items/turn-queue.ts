@@ -1,5 +1,6 @@
 import { CacheError } from '@stowage/core'
-import { Deferred, type InFlight } from '@stowage/core/driver'
+import type { InFlight } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 
 /** A call for one key. */
 export interface Call {

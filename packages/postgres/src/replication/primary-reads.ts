@@ -1,4 +1,4 @@
-import { formatToken } from '@stowage/core/driver'
+import { formatToken } from '@stowage/core/internal'
 import type { Parameter, Row, Statement, StatementExecutor } from '../connections/statement.ts'
 import type { Reads } from './reads.ts'
 import { readReplicationState, tokenVersion } from './replication-state.ts'

@@ -5,7 +5,7 @@ import {
   type Replica,
   ReplicaGroup,
   ReplicationTracker,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { Parameter, Row, Statement } from '../connections/statement.ts'
 import { readToken } from './primary-reads.ts'
 import type { Reads } from './reads.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ReplicationInfo, ReplicationState } from '@stowage/core/driver'
+import type { ReplicationInfo, ReplicationState } from '@stowage/core/internal'
 import { type Row, type StatementExecutor, statement } from '../connections/statement.ts'
 import { sqlState } from '../postgres-errors.ts'
 

@@ -1,4 +1,4 @@
-import type { ReplicatedServer } from '@stowage/core/driver'
+import type { ReplicatedServer } from '@stowage/core/internal'
 import type { Executor } from '../connections/executor.ts'
 import { type Parameter, type Row, type Statement, statement } from '../connections/statement.ts'
 import { isConnectionFailure } from '../postgres-errors.ts'

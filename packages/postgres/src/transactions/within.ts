@@ -1,11 +1,6 @@
 import { type Cache, CacheError } from '@stowage/core'
-import {
-  type ByteStore,
-  type CacheBackend,
-  cacheOver,
-  type StoreOperation,
-  wrapStore,
-} from '@stowage/core/driver'
+import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/driver'
+import { type CacheBackend, cacheOver } from '@stowage/core/internal'
 import type { PostgresClient } from '../connections/client.ts'
 
 /** A tag that a transaction invalidates counts as invalidated until then. */

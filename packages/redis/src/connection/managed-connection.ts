@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
-import { countdown, DeadlineError, publishTopology, Watchdog } from '@stowage/core/driver'
+import { countdown, DeadlineError, Watchdog } from '@stowage/core/driver'
+import { publishTopology } from '@stowage/core/internal'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import { DirectClient } from '../protocol/direct-client.ts'

@@ -1,5 +1,6 @@
 import type { TopologyChange } from '@stowage/core'
-import { countdown, Deferred, publishTopology } from '@stowage/core/driver'
+import { countdown } from '@stowage/core/driver'
+import { Deferred, publishTopology } from '@stowage/core/internal'
 import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
 import type { Connection } from './connection.ts'

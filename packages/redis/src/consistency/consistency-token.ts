@@ -1,4 +1,4 @@
-import { formatToken } from '@stowage/core/driver'
+import { formatToken } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import { readReplicationState } from './replication-info.ts'
 

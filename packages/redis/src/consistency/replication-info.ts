@@ -1,4 +1,4 @@
-import type { ReplicationInfo, ReplicationState } from '@stowage/core/driver'
+import type { ReplicationInfo, ReplicationState } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import { isForbidden } from '../redis-errors.ts'
 

@@ -1,5 +1,6 @@
 import type { CacheError } from '@stowage/core'
-import { clockSkewFinding, failureFinding, withDeadline } from '@stowage/core/driver'
+import { withDeadline } from '@stowage/core/driver'
+import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { Finding, ServerReport } from '@stowage/core/tools'
 import type { Redis } from 'ioredis'
 import type { Connection } from '../connection/connection.ts'

@@ -1,10 +1,5 @@
-import {
-  InFlight,
-  lagFact,
-  lagFindings,
-  measureLag,
-  type ReplicationLag,
-} from '@stowage/core/driver'
+import { InFlight } from '@stowage/core/driver'
+import { lagFact, lagFindings, measureLag, type ReplicationLag } from '@stowage/core/internal'
 import type { BackendReport, CheckOptions, StoreDiagnostics } from '@stowage/core/tools'
 import type { RedisOptions as ClientOptions } from 'ioredis'
 import { replicaOptions, serverOptions } from '../connection/client-options.ts'

@@ -1,4 +1,4 @@
-import { failureFinding } from '@stowage/core/driver'
+import { failureFinding } from '@stowage/core/internal'
 import type { Finding } from '@stowage/core/tools'
 import { sentinelServers } from '../connection/client-options.ts'
 import { ManagedConnection } from '../connection/managed-connection.ts'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { InvalidationBus, InvalidationListener } from '@stowage/core'
-import { checkOptionNames, PublishBatches } from '@stowage/core/driver'
+import { checkOptionNames } from '@stowage/core/driver'
+import { PublishBatches } from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import type { ResolvedOptions } from '../redis-options.ts'

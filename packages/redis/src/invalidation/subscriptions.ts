@@ -1,5 +1,6 @@
 import type { InvalidationListener } from '@stowage/core'
-import { BusListeners, Lifecycle } from '@stowage/core/driver'
+import { Lifecycle } from '@stowage/core/driver'
+import { BusListeners } from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
 import type { ManagedConnection } from '../connection/managed-connection.ts'
 import { sendCommand, waitUntilReady } from './bus-connections.ts'

@@ -1,4 +1,4 @@
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import { SetFailures } from './command-client.ts'
 import type { QueueEntry } from './ioredis-internals.ts'
 

@@ -3,7 +3,7 @@ import {
   type Replica,
   ReplicaGroup,
   type ReplicationTracker,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
 import type { ClusterConnection } from '../connection/cluster/cluster-connection.ts'
 import type { NodeConnection } from '../connection/cluster/node-connection.ts'

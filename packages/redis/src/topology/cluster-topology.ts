@@ -1,5 +1,5 @@
 import type { Consistency } from '@stowage/core'
-import { type Replica, ReplicationTracker } from '@stowage/core/driver'
+import { type Replica, ReplicationTracker } from '@stowage/core/internal'
 import slotOf from 'cluster-key-slot'
 import type { RedisOptions as ClientOptions } from 'ioredis'
 import { ClusterConnection } from '../connection/cluster/cluster-connection.ts'

@@ -5,7 +5,7 @@ import {
   type Replica,
   ReplicaGroup,
   ReplicationTracker,
-} from '@stowage/core/driver'
+} from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import { readToken, tokenVersion } from '../consistency/consistency-token.ts'
 import { readReplicationState } from '../consistency/replication-info.ts'

@@ -221,7 +221,7 @@ describe('reads from replicas of a cluster', () => {
 
   conform(test, () => createStore(cluster, { readFrom: 'replicaPreferred' }), {
     wait: async (ms) => sleep(ms),
-    groups: isFullTier ? undefined : ['read', 'clear'],
+    groups: isFullTier ? undefined : ['read'],
   })
 
   test('are never older than what was written or observed', async () => {

@@ -1,5 +1,5 @@
 import type { Cache, Change, ChangedNames, RememberOptions } from '@stowage/core'
-import { strongRead } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
 import { type ChangeCall, ChangeLog, lateRow, namesOf, nearTtlMs, rows } from './change-log.ts'

@@ -1,4 +1,4 @@
-import { strongRead } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
 import { type ClearCall, judgeClears } from './judge-clears.ts'

@@ -1,5 +1,6 @@
 import { type Cache, channels, type FailoverEvent } from '@stowage/core'
-import { type ByteStore, strongRead, wrapStore } from '@stowage/core/driver'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import { ReferenceStore, type StoredItem } from '@stowage/testing'
 import type { ProcessContext, Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'

@@ -1,5 +1,5 @@
 import { fc } from '@stowage/testing/simulation'
-import { type LoadCall, loadKeys } from './load-history.ts'
+import { type LoadCall, loadKeys } from './judges/load-history.ts'
 
 /** Its values are loaded without a lease, which does not notice what other processes write. */
 const unleasedKey = 'key2'

@@ -1,5 +1,6 @@
 import type { Cache, LoadContext, Payload } from '@stowage/core'
-import { type ByteStore, strongRead, wrapStore } from '@stowage/core/driver'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
 import {
@@ -10,7 +11,7 @@ import {
   loadKeys,
   type RememberSettings,
   type ValueId,
-} from './load-history.ts'
+} from './judges/load-history.ts'
 
 type RememberCall = LoadCall & { readonly op: 'remember' }
 

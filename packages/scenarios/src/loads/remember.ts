@@ -1,9 +1,9 @@
 import type { Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
 import { isIdKey } from '../generation-ids.ts'
-import { judgeLoads } from './judge-loads.ts'
+import { judgeLoads } from './judges/judge-loads.ts'
+import { type LoadCall, loadKeys } from './judges/load-history.ts'
 import { clearedCall, loadCall } from './load-calls.ts'
-import { type LoadCall, loadKeys } from './load-history.ts'
 import { LoadProgram } from './load-program.ts'
 
 /** Loads, and writes that fall into them. */

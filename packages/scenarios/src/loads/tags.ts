@@ -1,8 +1,8 @@
 import type { Scenario } from '@stowage/testing/simulation'
 import { fc } from '@stowage/testing/simulation'
-import { judgeLoads } from './judge-loads.ts'
+import { judgeLoads } from './judges/judge-loads.ts'
+import { type LoadCall, loadKeys } from './judges/load-history.ts'
 import { taggedCall } from './load-calls.ts'
-import { type LoadCall, loadKeys } from './load-history.ts'
 import { LoadProgram } from './load-program.ts'
 import { isMemory } from './remember.ts'
 

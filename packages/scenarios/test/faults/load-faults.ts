@@ -153,8 +153,8 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'if (mark?.kind === "F" && !await isOver(scope, mark)) return "fail";',
-        'if (mark?.kind === "F") return "pass";',
+        'if (mark?.kind === "failure" && !await isOver(scope, mark)) return "fail";',
+        'if (mark?.kind === "failure") return "pass";',
       ],
     ],
   },

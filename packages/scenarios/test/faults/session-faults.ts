@@ -4,12 +4,12 @@ import type { Change } from '../mutant.ts'
 export const sessionFaults: readonly (readonly [name: string, change: Change, calls?: number])[] = [
   [
     'a merge has the wrong base',
-    ['index.js', 'return merge(view, ours, theirs);', 'return merge(theirs, ours, theirs);'],
+    ['shared.js', 'return merge(view, ours, theirs);', 'return merge(theirs, ours, theirs);'],
   ],
   [
     'a merge takes what was stored as what the request has seen',
     [
-      'index.js',
+      'shared.js',
       'mark.update(next, ours);\n\t\t\treturn "saved";\n\t\t});',
       'mark.update(next, stored.text);\n\t\t\treturn "saved";\n\t\t});',
     ],
@@ -17,7 +17,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'a save revives a session that has ended',
     [
-      'index.js',
+      'shared.js',
       'if (seen === void 0 || seen === "ended") return this.#drop(target, "ended");',
       'if (seen === void 0 || seen === "ended") return this.put(target, ours);',
     ],
@@ -25,7 +25,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'a save overwrites what others have stored',
     [
-      'index.js',
+      'shared.js',
       'const text = this.#combine(key, view, ours, seen.stored.text);',
       'const text = ours;',
     ],
@@ -33,7 +33,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'a save that was refused counts as stored',
     [
-      'index.js',
+      'shared.js',
       'seen = await this.#reader.readToWrite(key, target.id);\n\t\t\t\treturn conflict;',
       'return "saved";',
     ],
@@ -41,23 +41,23 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'an expiry is moved by storing the session without a comparison',
     [
-      'index.js',
+      'shared.js',
       'const next = await this.#replace(seen, stored);\n\t\tif (next === void 0) return "unchanged";',
       'await this.put(target, stored.text);\n\t\tconst next = mark.seen;',
     ],
   ],
   [
     'an id that exists is overwritten',
-    ['index.js', 'throw this.#alreadyExists(key);', 'return this.put(target, ours);'],
+    ['shared.js', 'throw this.#alreadyExists(key);', 'return this.put(target, ours);'],
   ],
   [
     'a login after a clear is missed by other processes',
-    ['index.js', 'confirmGeneration: "on-miss"', 'confirmGeneration: false'],
+    ['shared.js', 'confirmGeneration: "on-miss"', 'confirmGeneration: false'],
   ],
   [
     'a logout with an old id leaves the session that it leads to',
     [
-      'index.js',
+      'shared.js',
       'if (next !== void 0) keys.push(next);\n\t\t\tconst isFound = next === void 0 || await this.#deleteMoved(next, keys, path);',
       'const isFound = true;',
     ],
@@ -65,7 +65,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'a rotation leaves a copy of a session that another request has ended',
     [
-      'index.js',
+      'shared.js',
       'if (!isMoved) await moved.delete();',
       'if (!isMoved) return seenOf(newKey, moved, draft);',
     ],
@@ -73,7 +73,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'a rotation overwrites what others have stored',
     [
-      'index.js',
+      'shared.js',
       'const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) });',
       'await this.#context.cache.set(key, pointer, { ttl: longestRequestMs });\n\t\tconst isMoved = true;',
     ],
@@ -81,7 +81,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'the old id stays valid after a new one was given',
     [
-      'index.js',
+      'shared.js',
       'let isFound = await this.#delete(keys, id);',
       'let isFound = true;\n\t\tif (user !== id) return;',
     ],
@@ -89,19 +89,19 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
   [
     'the end of all sessions of a user leaves those that are not listed',
     [
-      'index.js',
+      'shared.js',
       'if (!found.stored.isListed) return await this.hasEnded(key, found, exists) ? void 0 : found;',
       'if (!found.stored.isListed) return found;',
     ],
   ],
   [
     'a session that is not listed is listed after the end of all others of its user',
-    ['index.js', 'before === user ? unlisted : void 0', 'void 0'],
+    ['shared.js', 'before === user ? unlisted : void 0', 'void 0'],
   ],
   [
     'a logout leaves a session whose old id the backend has lost',
     [
-      'index.js',
+      'shared.js',
       'const lostKey = isFound || seen === void 0 ? void 0 : firstKeyOfSeen(seen);',
       'const lostKey = void 0;',
     ],

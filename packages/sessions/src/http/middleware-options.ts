@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { CacheError, type Duration, milliseconds } from '@stowage/core'
-import { warnOfShortTtl } from '@stowage/core/driver'
+import { warnOfShortTtl } from '@stowage/core/internal'
 import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'

@@ -1,5 +1,5 @@
 import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { Deferred } from '@stowage/core/driver'
+import { Deferred } from '@stowage/core/internal'
 import type { SessionMiddleware } from './session-middleware.ts'
 
 type Header = readonly [name: string, value: number | string | string[]]

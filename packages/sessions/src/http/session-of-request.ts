@@ -22,7 +22,11 @@ export interface SessionRequest extends HeldRequest, RequestFacts {
 
 const idBytes = 24
 
-/** The session of one request. */
+/**
+ * The session of one request. `begin` reads it and passes the request on. Then the application calls it through the
+ * properties of the request (`PropertySource`) and the methods of the session (`SessionActions`), and the response before it
+ * is sent (`Hold`): `commit` decides what is stored, and which cookie is set.
+ */
 export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   readonly #request: SessionRequest
   readonly #response: ServerResponse
@@ -37,20 +41,20 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   #lastSession: RequestSession | undefined
   /** As `request.sessionID`. */
   #id: string | undefined
-  /** The session when the request began; `undefined` for a new one. */
-  #before: ReturnType<Settings['sessions']['storedText']>
+  /** What was stored when the session was read; `undefined` for a new one. */
+  #before: { readonly body: string } | undefined
   /** The JSON of the session when its response began. */
   #committedBody: string | undefined
   /** Whether this request ends its session. */
   #isEnding = false
-  /** Until the session has ended. Rejects if nobody else knows that this has failed. */
+  /** Settles when the session has ended. Set until then; rejects if the application does not receive the error. */
   #ending: Promise<void> | undefined
-  /** Until it is known whether the session that has ended here had ended before. */
+  /** Set during `regenerate`, until it is known whether another request had ended the session before. */
   #keeping: Promise<void> | undefined
   /** The cookie of the session, once it has ended. */
   #endedCookie: Cookie | undefined
   #isUsed = false
-  /** `undefined` until the session was read. */
+  /** Set when the session was read. Until then, that of another session middleware, if there is one. */
   held: HeldResponse | undefined
 
   constructor(
@@ -71,6 +75,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
 
   begin(): void {
     const request = this.#request
+    // Another session middleware before this one may hold the response already.
     this.held = request[holderKey]?.held
     request[holderKey] = this
     addProperties(request)

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { remembering } from '@stowage/core/driver'
+import { remembering } from '@stowage/core/internal'
 
 const hashPrefix = 'v1:'
 const handlePattern = /^v1:[\w-]{43}$/

@@ -10,12 +10,12 @@ export interface ReadSession extends SeenSession {
   readonly fields: Record<string, unknown>
 }
 
-/**
- * A session that was cleared by another process may be read for another second, where a backend cannot list keys. So a
- * read is one command. What has been stored since is found, because a miss is confirmed.
- */
 const readToWrite: ReadOptions = optionsFor('strong')
 
+/**
+ * Where a backend cannot list keys, a read does not read the generation as well, so that it is one command: for a second, a
+ * session may be found that another process has cleared. A miss is confirmed, so what was stored since is found.
+ */
 function optionsFor(consistency: Consistency): ReadOptions {
   return { consistency, confirmGeneration: 'on-miss', forUpdate: true }
 }

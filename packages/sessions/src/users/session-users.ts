@@ -1,4 +1,4 @@
-import { RecentMap } from '@stowage/core/driver'
+import { RecentMap } from '@stowage/core/internal'
 import type { StoredSession } from '../data/session-item.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
 import type { SeenSession } from './seen-session.ts'

@@ -1,5 +1,5 @@
 import { CacheError, type Snapshot } from '@stowage/core'
-import { JsonText } from '@stowage/core/driver'
+import { JsonText } from '@stowage/core/internal'
 import { checkCookie, withExpiry } from '../data/session-cookie.ts'
 import { type StoredSession, toItemText } from '../data/session-item.ts'
 import { assertSize, tooLarge } from '../data/session-size.ts'

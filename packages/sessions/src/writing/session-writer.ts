@@ -1,5 +1,6 @@
 import { CacheError, type Snapshot } from '@stowage/core'
-import { conflict, expectMissing, retryOnConflict } from '@stowage/core/driver'
+import { conflict, retryOnConflict } from '@stowage/core/driver'
+import { expectMissing } from '@stowage/core/internal'
 import { type DroppedEvent, publishSession, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'

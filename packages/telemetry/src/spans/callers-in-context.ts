@@ -1,6 +1,6 @@
 import { context, createContextKey } from '@opentelemetry/api'
 import type { CallEvent } from '@stowage/core'
-import type { CallerContext } from '@stowage/core/driver'
+import type { CallerContext } from '@stowage/core/tools'
 
 const callersKey = createContextKey('stowage.callers')
 

@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { expect, vi } from 'vitest'
 
 /** Options of `vi.waitFor` for events that take longer on a busy machine. */
-export const patiently = { timeout: 20_000, interval: 5 }
+export const patiently = { timeout: 60_000, interval: 5 }
 
 /** A TCP connection that records what it receives and how it ends. */
 export class TcpClient {

@@ -1,3 +1,4 @@
+import { isFullTier } from '@stowage/test-servers'
 import {
   facade,
   fc,
@@ -194,7 +195,7 @@ const copies: Scenario<CopyCall> = {
 }
 
 test('a bus invalidates copies in other processes, also after a partition', async () => {
-  const failure = await simulate(copies, { seeds: 300 })
+  const failure = await simulate(copies, { seeds: isFullTier ? 300 : 100 })
   expect(failure && report(failure)).toBeUndefined()
   const deaf: typeof copies = {
     ...copies,

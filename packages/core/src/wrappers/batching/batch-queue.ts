@@ -27,7 +27,10 @@ export interface SharedState {
   readonly turnEnd: TurnEnd
 }
 
-/** Makes a call. `onReply` is called when it has succeeded or failed, before all that depends on the result. */
+/**
+ * Makes a call, and returns its result; a rejected promise if it throws. `onReply` is called when it has succeeded or failed,
+ * before all that depends on the result.
+ */
 export function notifying<T>(call: () => Awaitable<T>, onReply: () => void): Awaitable<T> {
   try {
     const result = call()
@@ -36,7 +39,7 @@ export function notifying<T>(call: () => Awaitable<T>, onReply: () => void): Awa
     return result
   } catch (error) {
     onReply()
-    throw error
+    return Promise.reject(error)
   }
 }
 

@@ -50,7 +50,7 @@ export class GetBatch implements Batch {
   }
 
   add(key: string): Promise<unknown> {
-    this.#mergeSoleCall()
+    if (this.#soleCall !== undefined) this.#mergeSoleCall(this.#soleCall)
     const slot = this.#slotOf(key)
     slot.result ??= new Deferred()
     return slot.result.promise
@@ -62,7 +62,7 @@ export class GetBatch implements Batch {
       this.#soleCall = call
       return call.result.promise
     }
-    this.#mergeSoleCall()
+    if (this.#soleCall !== undefined) this.#mergeSoleCall(this.#soleCall)
     this.#merge(call)
     return call.result.promise
   }
@@ -74,12 +74,12 @@ export class GetBatch implements Batch {
   }
 
   #sendSoleCall({ keys, result }: GetManyCall, onReply: () => void): void {
-    result.resolveWith(() => notifying(() => this.#store.getMany(keys, this.#options), onReply))
+    result.resolve(notifying(() => this.#store.getMany(keys, this.#options), onReply))
   }
 
   #sendSoleKey(onReply: () => void): void {
     for (const [key, { result }] of this.#slots)
-      result?.resolveWith(() => notifying(() => this.#store.get(key, this.#options), onReply))
+      result?.resolve(notifying(() => this.#store.get(key, this.#options), onReply))
   }
 
   async #sendMany(keys: readonly string[], onReply: () => void): Promise<void> {
@@ -102,13 +102,16 @@ export class GetBatch implements Batch {
     }
     for (const { keys, result } of this.#getManyCalls) {
       const outcomes = keys.map((key) => outcomeOfKey(key, outcomeOf(error, this.#indexOf(key))))
-      result.resolveWith(() => valuesOf(outcomes))
+      try {
+        result.resolve(valuesOf(outcomes))
+      } catch (failure) {
+        result.reject(failure)
+      }
     }
   }
 
-  #mergeSoleCall(): void {
-    if (this.#soleCall === undefined) return
-    this.#merge(this.#soleCall)
+  #mergeSoleCall(call: GetManyCall): void {
+    this.#merge(call)
     this.#soleCall = undefined
   }
 

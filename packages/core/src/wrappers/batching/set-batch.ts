@@ -40,7 +40,7 @@ export class SetBatch implements Batch {
   }
 
   send(onReply: () => void): void {
-    this.#result.resolveWith(() => notifying(() => this.#callStore(), onReply))
+    this.#result.resolve(notifying(() => this.#callStore(), onReply))
   }
 
   #callStore() {

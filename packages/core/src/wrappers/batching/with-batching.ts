@@ -140,12 +140,7 @@ class PendingBatches {
   }
 
   #flushSetOf(key: string): void {
-    if (this.#sets.size > 0 && this.#hasSet(key)) this.#sendSets()
-  }
-
-  #hasSet(key: string): boolean {
-    for (const queue of this.#sets.values()) if (queue.has(key)) return true
-    return false
+    for (const queue of this.#sets.values()) if (queue.has(key)) this.#sendSets()
   }
 
   #getQueue(options: ReadOptions | undefined): GetQueue {

@@ -1,4 +1,5 @@
-import { InFlight, publishTopology } from '@stowage/core/driver'
+import { InFlight } from '@stowage/core/driver'
+import { publishTopology } from '@stowage/core/internal'
 import { type RedisOptions as ClientOptions, Cluster, type Redis } from 'ioredis'
 import type { CommandClient } from '../../protocol/command-client.ts'
 import { allowLateErrors } from '../../protocol/ioredis-internals.ts'

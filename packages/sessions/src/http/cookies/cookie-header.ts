@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { type CookiePair, cookiePairs, remembering } from '@stowage/core/driver'
+import { type CookiePair, cookiePairs, remembering } from '@stowage/core/internal'
 import { attributeText } from '../../data/session-cookie.ts'
 import { createHmacSha256 } from '../../keys/hmac.ts'
 import type { Cookie } from './cookie.ts'

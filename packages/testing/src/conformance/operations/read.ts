@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
+import { strongRead } from '@stowage/core/internal'
 import { type ConformanceCase, group } from '../support/case.ts'
-
-const strong = { consistency: 'strong' } as const
 
 export const read: readonly ConformanceCase[] = group('read', {
   'get returns undefined for a missing key': async ({ store, newKey }) => {
@@ -51,7 +50,7 @@ export const read: readonly ConformanceCase[] = group('read', {
     for (const keys of lists) {
       // Written just before: a driver may read a fresh key in another way.
       for (const [key, text] of Object.entries(texts)) await store.set(key, item(text))
-      for (const options of [undefined, { consistency: 'session' }, strong] as const) {
+      for (const options of [undefined, { consistency: 'session' }, strongRead] as const) {
         const found = await store.getMany(keys, options)
         const expected = keys.map((key) => texts[key])
         assert.deepEqual(found.map(textOf), expected, 'every place has the item of its own key')

@@ -11,7 +11,8 @@ import {
   systemClock,
 } from '@stowage/core'
 import type { Entry, StoreContract } from '@stowage/core/driver'
-import { allowShortTtls, samePayload, toText } from '@stowage/core/driver'
+import { samePayload, toText } from '@stowage/core/driver'
+import { allowShortTtls } from '@stowage/core/internal'
 import type { ConformanceContext } from './context.ts'
 import { Outage } from './outage.ts'
 

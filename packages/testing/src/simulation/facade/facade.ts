@@ -1,5 +1,5 @@
 import type { Cache, ReadOptions } from '@stowage/core'
-import { strongRead } from '@stowage/core/driver'
+import { strongRead } from '@stowage/core/internal'
 import fc from 'fast-check'
 import { type History, resultOf } from '../programs/history.ts'
 import {

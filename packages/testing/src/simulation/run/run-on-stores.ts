@@ -1,5 +1,6 @@
 import { Cache, failover, systemClock } from '@stowage/core'
-import { allowShortTtls, type ByteStore, withKeyOrder } from '@stowage/core/driver'
+import { type ByteStore, withKeyOrder } from '@stowage/core/driver'
+import { allowShortTtls } from '@stowage/core/internal'
 import { defaultTraits } from '../backend/traits.ts'
 import type { History } from '../programs/history.ts'
 import type { Program, Scenario } from '../programs/scenario.ts'

@@ -1,5 +1,6 @@
 import { Cache, failover } from '@stowage/core'
-import { allowShortTtls, withKeyOrder } from '@stowage/core/driver'
+import { withKeyOrder } from '@stowage/core/driver'
+import { allowShortTtls } from '@stowage/core/internal'
 import { Backend } from '../backend/backend.ts'
 import { faultlessNetwork, Network, type NetworkFaults } from '../backend/network.ts'
 import { NetworkStore } from '../backend/network-store.ts'

@@ -1,6 +1,6 @@
 import type { SentRequest } from '@stowage/testing/simulation'
 import { resultOf } from '@stowage/testing/simulation'
-import { isIdKey } from '../generation-ids.ts'
+import { isIdKey } from '../../generation-ids.ts'
 import {
   concerns,
   ends,

@@ -1,5 +1,5 @@
 import type { History } from '@stowage/testing/simulation'
-import { failingMs, hasFailedId, isForgotten, isIdKey } from '../generation-ids.ts'
+import { failingMs, hasFailedId, isForgotten, isIdKey } from '../../generation-ids.ts'
 import {
   concerns,
   joinsLoad,

@@ -1,5 +1,5 @@
 import { isAcknowledged } from '@stowage/testing/simulation'
-import { isIdKey } from '../generation-ids.ts'
+import { isIdKey } from '../../generation-ids.ts'
 import type { LoadHistory } from './load-history.ts'
 
 /** Strong reads, and `add`: another process may have begun a generation, and found or added something else there. */
