@@ -1,21 +1,54 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { root } from '../run.mjs'
+import { inTurn } from './in-turn.mjs'
+import { cacheFolder } from './known-killers.mjs'
 
 const execute = promisify(execFile)
-export const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-export const config = join(root, 'scripts/lib/mutate/vitest.config.mjs')
+const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+const config = join(root, 'scripts/lib/mutate/vitest.config.mjs')
 
 /**
  * What a test file runs of a bundle.
- * @typedef {{ file: string, ms: number, ranges: [start: number, end: number, count: number][] }} Coverage
+ * @typedef {{ file: string, ms: number, runsKit: boolean, ranges: [start: number, end: number, count: number][] }} Coverage
  */
 
+/** The kit, on a store without a server. */
+export const kit = 'packages/memory/test/conformance.test.ts'
+
+/** What each test file of a package reaches, measured once per build and version of the file. */
+export async function coverageOfTests(name, bundle, code) {
+  const own = readdirSync(join(root, `packages/${name}/test`), { recursive: true })
+    .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
+    .map((file) => `packages/${name}/test/${file}`)
+  mkdirSync(cacheFolder, { recursive: true })
+  const measured = await inTurn([...own, kit], 2, (file) => measuredOnce(file, bundle, code))
+  return measured.filter((each) => each !== null && each.ranges.length > 0)
+}
+
+async function measuredOnce(file, bundle, code) {
+  const text = readFileSync(join(root, file), 'utf8')
+  const hash = createHash('sha256').update(code).update(file).update(text).digest('hex')
+  const path = join(cacheFolder, `${hash.slice(0, 16)}.json`)
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch {}
+  const coverage = await coverageOf(file, bundle)
+  const result = coverage === undefined ? null : { ...coverage, runsKit: runsKit(text) }
+  writeFileSync(path, JSON.stringify(result))
+  return result
+}
+
+function runsKit(text) {
+  return /\bconform\(/.test(text)
+}
+
 /** Runs a test file. Returns `undefined` if it fails, for example because it needs a server. */
-export async function coverageOf(file, bundle) {
+async function coverageOf(file, bundle) {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-coverage-'))
   const startedAt = performance.now()
   try {
@@ -40,10 +73,16 @@ function rangesIn(folder, bundle) {
     .map(({ startOffset, endOffset, count }) => [startOffset, endOffset, count])
 }
 
-/** Whether the code at a position runs: the innermost range counts. */
-export function isCovered({ ranges }, position) {
+/**
+ * Whether a test file reaches a mutant: the innermost range around it counts. All files run the code outside of functions,
+ * such as constants: those reach it that run a function of its module.
+ */
+export function isCovered({ ranges }, { start: position, module }) {
   const around = ranges.filter(([start, end]) => start <= position && position < end)
   const sizes = around.map(([start, end]) => end - start)
   const smallest = Math.min(...sizes)
+  const [from, to] = module
+  if (smallest > to - from)
+    return ranges.some(([start, end, n]) => from <= start && end <= to && n > 0)
   return around.some(([, , count], index) => sizes[index] === smallest && count > 0)
 }

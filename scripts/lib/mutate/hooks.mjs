@@ -1,11 +1,11 @@
 // A hook of Node's module loader that changes a bundle when it is imported: https://nodejs.org/api/module.html
+import { readFileSync } from 'node:fs'
 import { register } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
-import { mutate } from './mutants.mjs'
 
-/** The mutant as JSON, with `bundle`, the end of the path of the bundle. */
-const { STOWAGE_MUTANT: text } = process.env
-const mutant = text === undefined ? undefined : JSON.parse(text)
+const { STOWAGE_MUTANT_FILE: path } = process.env
+/** The mutant, with `bundle`, the end of the path of the bundle. */
+const mutant = path === undefined ? undefined : JSON.parse(readFileSync(path, 'utf8'))
 
 // The hooks run on a thread of their own, which imports this file as well.
 if (mutant !== undefined && isMainThread) register(import.meta.url)
@@ -13,5 +13,7 @@ if (mutant !== undefined && isMainThread) register(import.meta.url)
 export async function load(url, context, nextLoad) {
   const loaded = await nextLoad(url, context)
   if (!url.endsWith(mutant.bundle)) return loaded
-  return { ...loaded, source: mutate(String(loaded.source), mutant) }
+  const code = String(loaded.source)
+  const { start, end, to } = mutant
+  return { ...loaded, source: code.slice(0, start) + to + code.slice(end) }
 }

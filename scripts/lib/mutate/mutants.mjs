@@ -3,7 +3,7 @@ import { moduleLookup } from '../bundle-modules.mjs'
 
 /**
  * A change of a bundle that should make a test fail.
- * @typedef {{ id: number, file: string, start: number, end: number, from: string, to: string, operator: string }} Mutant
+ * @typedef {{ id: number, file: string, module: [start: number, end: number], start: number, end: number, from: string, to: string, operator: string }} Mutant
  */
 
 /**
@@ -15,25 +15,36 @@ import { moduleLookup } from '../bundle-modules.mjs'
 export function mutantsOf(code, folder) {
   const fileAt = moduleLookup(code)
   const mutants = []
+  const texts = new Set()
   for (const node of nodesIn(parseAst(code))) {
     const file = fileAt(node.start) ?? ''
     if (file !== `${folder}.ts` && !file.startsWith(`${folder}/`)) continue
     for (const [operator, start, end, to] of changesOf(node, code)) {
       const from = code.slice(start, end)
-      if (from !== to) mutants.push({ id: mutants.length, file, start, end, from, to, operator })
+      const text = `${start} ${end} ${to}`
+      if (from === to || texts.has(text)) continue
+      texts.add(text)
+      const [id, module] = [mutants.length, moduleAround(code, start)]
+      mutants.push({ id, file, module, start, end, from, to, operator })
     }
   }
   return mutants
 }
 
-/** @returns the bundle with the change */
-export function mutate(code, { start, end, to }) {
-  return code.slice(0, start) + to + code.slice(end)
+/** Where the module begins and ends that contains a position. */
+function moduleAround(code, position) {
+  const end = code.indexOf('\n// packages/', position)
+  return [code.lastIndexOf('\n// packages/', position), end === -1 ? code.length : end]
 }
+
+/** The conditions of statements, which are replaced as a whole: tests that notice both do notice their opposite. */
+const conditions = new WeakSet()
 
 function* nodesIn(node) {
   if (Array.isArray(node)) for (const each of node) yield* nodesIn(each)
   else if (typeof node?.type === 'string') {
+    if (node.type === 'IfStatement' || node.type === 'ConditionalExpression')
+      conditions.add(node.test)
     yield node
     for (const child of Object.values(node)) if (typeof child === 'object') yield* nodesIn(child)
   }
@@ -52,6 +63,7 @@ const swapped = {
   '&&': '||',
   '||': '&&',
 }
+const isOpposite = (operator, node) => /^[!=]==$/.test(operator) && conditions.has(node)
 const weaker = new Map([
   ['compareAndSet', 'set'],
   ['add', 'set'],
@@ -68,7 +80,8 @@ function* changesOf(node, code) {
   if (node.type === 'BinaryExpression' || node.type === 'LogicalExpression') {
     const { operator, left, right } = node
     const [a, b] = [text(left), text(right)]
-    if (swapped[operator]) yield replace(operator, node, `${a} ${swapped[operator]} ${b}`)
+    if (swapped[operator] && !isOpposite(operator, node))
+      yield replace(operator, node, `${a} ${swapped[operator]} ${b}`)
     if (operator === '===') yield replace('equal', node, 'true')
     if (operator === '??') yield replace('??', node, a)
     if (operator === '+' && ![left, right].some(isText)) {
@@ -76,7 +89,7 @@ function* changesOf(node, code) {
       yield replace('addend', node, b)
     }
   }
-  if (node.type === 'UnaryExpression' && node.operator === '!')
+  if (node.type === 'UnaryExpression' && node.operator === '!' && !conditions.has(node))
     yield replace('!', node, text(node.argument))
   if (node.type === 'AwaitExpression') yield replace('await', node, `(${text(node.argument)})`)
   if (node.type === 'IfStatement' || node.type === 'ConditionalExpression') {
@@ -108,10 +121,16 @@ function* changedStatements(statements, text) {
     const { start, end } = statement
     yield ['statement', start, end, ';']
     const next = statements[index + 1]
-    // The order of two assignments without a call cannot be seen.
-    if (isPlain(next) && [statement, next].some((each) => text(each).includes('(')))
+    // Within a turn of the event loop, hardly anything sees the order.
+    if (isPlain(next) && [statement, next].some(hasAwait))
       yield ['order', start, next.end, `${text(next)} ${text(statement)}`]
   }
+}
+
+function hasAwait(node) {
+  if (node === null || typeof node !== 'object') return false
+  if (/Function/.test(node.type)) return false
+  return node.type === 'AwaitExpression' || Object.values(node).some(hasAwait)
 }
 
 function isSuper({ expression }) {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import InOrder from './in-order.mjs'
 
 /** The tests of a mutant: in one process, until the first failure, without servers. */
 export default defineConfig({
@@ -8,8 +9,10 @@ export default defineConfig({
     isolate: false,
     fileParallelism: false,
     bail: 1,
+    sequence: { sequencer: InOrder },
     setupFiles: [fileURLToPath(new URL('take-coverage.mjs', import.meta.url))],
     testTimeout: 20_000,
+    expect: { poll: { timeout: 5_000 } },
     execArgv: [
       '--disable-warning=STOWAGE_SHORT_TTL',
       '--import',

@@ -1,6 +1,5 @@
 /** A load in progress. */
 export interface ActiveLoad {
-  readonly isBackground: boolean
   abort(reason: unknown): void
   /** Lets other processes load, before the store is closed. */
   readonly endClaim?: (() => Promise<unknown>) | undefined

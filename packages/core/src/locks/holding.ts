@@ -28,7 +28,7 @@ export class Holding {
   async run<T>(work: (held: HeldLock) => Awaitable<T>, outer: AbortSignal | undefined): Promise<T> {
     const { signal } = this.#controller
     const { activeLoads } = this.#context
-    const active = { isBackground: false, abort: (reason: unknown) => this.#close(reason) }
+    const active = { abort: (reason: unknown) => this.#close(reason) }
     const abort = () => this.#controller.abort(outer?.reason)
     const renewal = new Renewal(this.#tenure, () => this.#lose())
     activeLoads.add(active)

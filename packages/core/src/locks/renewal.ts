@@ -54,7 +54,6 @@ export class Renewal {
   }
 
   #lose(): void {
-    if (this.#isOver) return
     this.stop()
     this.#onLost()
   }

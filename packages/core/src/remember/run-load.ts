@@ -100,8 +100,8 @@ function startLoad<T>(
   }
   // A load that callers wait for may still return its value after close(), which ends its claim at once.
   const active = isBackground
-    ? { isBackground, abort: stop }
-    : { isBackground, abort: (reason: unknown) => requests.abort(reason), endClaim: endOnClose }
+    ? { abort: stop }
+    : { abort: (reason: unknown) => requests.abort(reason), endClaim: endOnClose }
   activeLoads.add(active)
   flight.abort = stop
   const cancelTimeout = stopAfterTimeout(job, stop)

@@ -1,0 +1,244 @@
+import { Cache } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { ManualClock, referenceStore } from '@stowage/testing'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { gate, settle } from '../remember/two-processes.ts'
+
+const leaseMs = 30_000
+const renewalMs = leaseMs / 3
+/** The longest pause between two polls, with its jitter. */
+const maxPauseMs = 313
+
+beforeEach(() => {
+  const timers = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] as const
+  vi.useFakeTimers({ toFake: [...timers, 'performance'] })
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+type Call = () => unknown
+
+/** Two processes over one backend. A test delays the swaps of the first one, or lets them fail. */
+function setUp() {
+  const clock = new ManualClock()
+  const backend = referenceStore({ clock })
+  const startedAt = performance.now()
+  const swaps: number[] = []
+  const reads: number[] = []
+  let intercept: ((call: Call) => unknown) | undefined
+  const now = () => Math.round(performance.now() - startedAt)
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
+    if (operation === 'get') reads.push(now())
+    if (operation !== 'compareAndSet') return call()
+    swaps.push(now())
+    return (intercept === undefined ? call() : intercept(call)) as never
+  })
+  const onSwap = (next: typeof intercept) => {
+    intercept = next
+  }
+  const [a, b] = [new Cache(store, { clock }), new Cache(backend, { clock })]
+  return { a, b, clock, backend, swaps, reads, onSwap, now }
+}
+
+const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms)
+const hour = { loadTimeout: '1h', lease: leaseMs } as const
+
+async function load(cache: Cache) {
+  const loaded = gate<string>()
+  const loading = cache.remember('k', hour, () => loaded.opened)
+  await settle()
+  return { loaded, loading }
+}
+
+describe('a lease', () => {
+  test('is renewed three times in its duration, until the load has ended', async () => {
+    const { a, b, swaps } = setUp()
+    const { loaded, loading } = await load(a)
+    await advance(3 * renewalMs)
+    expect(swaps).toEqual([1, 2, 3].map((count) => count * renewalMs))
+    loaded.open('value')
+    expect(await loading).toBe('value')
+    await advance(10 * leaseMs)
+    expect(swaps).toHaveLength(4)
+    expect(await b.get('k')).toBe('value')
+  })
+
+  test('is not renewed again before the last renewal was answered', async () => {
+    const { a, swaps, onSwap } = setUp()
+    const reply = gate()
+    onSwap(async (call) => {
+      const result = await call()
+      await reply.opened
+      return result
+    })
+    const { loaded, loading } = await load(a)
+    await advance(5 * renewalMs)
+    expect(swaps).toHaveLength(1)
+    onSwap(undefined)
+    reply.open()
+    await advance(renewalMs)
+    expect(swaps).toHaveLength(2)
+    loaded.open('value')
+    await loading
+  })
+
+  test.each([
+    ['was executed', true],
+    ['was not executed', false],
+  ])('is kept although a renewal failed that %s', async (_, isExecuted) => {
+    const { a, b, onSwap } = setUp()
+    const { loaded, loading } = await load(a)
+    onSwap(async (call) => {
+      if (isExecuted) await call()
+      throw new Error('no reply')
+    })
+    await advance(renewalMs)
+    onSwap(undefined)
+    await advance(renewalMs)
+    loaded.open('value')
+    expect(await loading).toBe('value')
+    expect(await b.get('k')).toBe('value')
+  })
+
+  test('whose last renewal failed lets the value be stored, whether that was executed or not', async () => {
+    for (const isExecuted of [true, false]) {
+      const { a, b, onSwap } = setUp()
+      const { loaded, loading } = await load(a)
+      onSwap(async (call) => {
+        if (isExecuted) await call()
+        throw new Error('no reply')
+      })
+      await advance(renewalMs)
+      onSwap(undefined)
+      loaded.open('value')
+      await loading
+      expect(await b.get('k')).toBe('value')
+    }
+  })
+
+  test('is not renewed any more when another process has deleted it', async () => {
+    const { a, b, swaps } = setUp()
+    const { loaded, loading } = await load(a)
+    await b.delete('k')
+    await advance(renewalMs)
+    const before = swaps.length
+    await advance(10 * leaseMs)
+    expect(swaps).toHaveLength(before)
+    loaded.open('old')
+    expect(await loading).toBe('old')
+    expect(await b.get('k')).toBeUndefined()
+  })
+
+  test('is replaced by the value only after a renewal in flight', async () => {
+    const { a, b, onSwap } = setUp()
+    const { loaded, loading } = await load(a)
+    const sent = gate()
+    onSwap(async (call) => {
+      await sent.opened
+      return call()
+    })
+    await advance(renewalMs)
+    onSwap(undefined)
+    loaded.open('value')
+    await settle()
+    expect(await b.get('k')).toBeUndefined()
+    sent.open()
+    await loading
+    await settle()
+    expect(await b.get('k')).toBe('value')
+  })
+})
+
+describe('a process that waits for the lease of another one', () => {
+  const leaseOf = (count: number) => `\x01\x02Lother.${count}.${leaseMs}`
+
+  test('takes it over when it was not renewed for its duration', async () => {
+    const { a, backend, now } = setUp()
+    await backend.set('k', leaseOf(0))
+    const begun: number[] = []
+    const call = a.remember('k', hour, () => {
+      begun.push(now())
+      return 'value'
+    })
+    await advance(leaseMs - 1)
+    expect(begun).toEqual([])
+    await advance(2 * maxPauseMs + 1)
+    expect(await call).toBe('value')
+    expect(begun).toHaveLength(1)
+    expect(await a.get('k')).toBe('value')
+  })
+
+  test('waits for the whole duration again after each renewal', async () => {
+    const { a, backend } = setUp()
+    await backend.set('k', leaseOf(0))
+    const loader = vi.fn(() => 'value')
+    const call = a.remember('k', hour, loader)
+    await advance(leaseMs - maxPauseMs)
+    await backend.set('k', leaseOf(1))
+    await advance(leaseMs - 1)
+    expect(loader).not.toHaveBeenCalled()
+    await advance(2 * maxPauseMs + 1)
+    expect(await call).toBe('value')
+  })
+
+  test('reads it at least four times a second, and not much more often', async () => {
+    const { a, b, backend, reads } = setUp()
+    await backend.set('k', leaseOf(0))
+    const call = a.remember('k', hour, () => 'value')
+    await advance(10_000)
+    reads.length = 0
+    await advance(10_000)
+    expect(reads.length).toBeGreaterThanOrEqual(10_000 / maxPauseMs - 1)
+    expect(reads.length).toBeLessThanOrEqual(10_000 / 187 + 1)
+    await b.set('k', 'of the other')
+    await advance(maxPauseMs)
+    expect(await call).toBe('of the other')
+  })
+
+  test('loads at once when the load of the other one was not stored', async () => {
+    const { a, b, backend } = setUp()
+    await backend.set('k', leaseOf(0))
+    const call = a.remember('k', hour, () => 'value')
+    await advance(10_000)
+    await b.delete('k')
+    await advance(maxPauseMs)
+    expect(await call).toBe('value')
+    expect(await b.get('k')).toBe('value')
+  })
+
+  test('does not wait longer than a second within a loader, for which the other may wait', async () => {
+    const { a, b, backend } = setUp()
+    await backend.set('k', leaseOf(0))
+    const loader = vi.fn(() => 'value')
+    const outer = a.remember('outer', hour, () => a.remember('k', hour, loader))
+    await advance(999)
+    expect(loader).not.toHaveBeenCalled()
+    await advance(maxPauseMs)
+    expect(await outer).toBe('value')
+    // The lease of the other process remains.
+    expect(await b.get('k')).toBeUndefined()
+    expect(String(await backend.get('k'))).toBe(leaseOf(0))
+  })
+})
+
+test('a value that was skipped is loaded without a lease until its time is over', async () => {
+  const { a, clock, backend, swaps } = setUp()
+  const skip = () =>
+    a.remember<null>('k', hour, (context) => {
+      context.skip({ for: 60_000 })
+      return null
+    })
+  await skip()
+  const mark = String(await backend.get('k'))
+  expect(mark.slice(0, 3)).toBe('\x01\x02P')
+  const before = swaps.length
+  await clock.advance(59_000)
+  await skip()
+  expect(swaps).toHaveLength(before)
+  expect(String(await backend.get('k'))).toBe(mark)
+  await clock.advance(2_000)
+  await skip()
+  expect(String(await backend.get('k'))).not.toBe(mark)
+})

@@ -1,0 +1,40 @@
+/**
+ * Mutants that no test can notice, because they change nothing that the documentation promises.
+ * @type {{ file: string, operator: string, from: string, to?: string, reason: string }[]}
+ */
+export const equivalents = [
+  {
+    file: 'locks/fences.ts',
+    operator: '>',
+    from: 'waitMs > 0',
+    reason:
+      'Each number is later than that. The condition prevents a warning of Node if clocks go back.',
+  },
+  {
+    file: 'locks/fences.ts',
+    operator: 'condition',
+    from: 'waitMs > 0',
+    to: 'true',
+    reason:
+      'Each number is later than that. The condition prevents a warning of Node if clocks go back.',
+  },
+  {
+    file: 'locks/fences.ts',
+    operator: '<',
+    from: 'current < usualMinimum',
+    reason: 'No counter contains exactly that number.',
+  },
+  {
+    file: 'locks/tenure.ts',
+    operator: 'condition',
+    from: 'isHeld',
+    to: 'true',
+    reason: 'A lost lock is given up, until whenever it would be safe.',
+  },
+  {
+    file: 'locks/lock-item.ts',
+    operator: '??',
+    from: 'textOf',
+    reason: '`exec` makes a text of `undefined` that does not match.',
+  },
+]

@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { root } from '../run.mjs'
+import { coverageOfTests, isCovered, kit } from './coverage.mjs'
+import { TestRunner } from './test-runner.mjs'
+
+const execute = promisify(execFile)
+const hooks = new URL('hooks.mjs', import.meta.url).href
+const simulate = fileURLToPath(new URL('simulate.mjs', import.meta.url))
+/** The scenarios that reach most of a folder. */
+const likely = {
+  failover: ['failover'],
+  generations: ['generations', 'facade', 'cleared-loads'],
+  leases: ['remember', 'cleared-loads'],
+  limits: ['limits'],
+  loading: ['remember', 'cleared-loads'],
+  locks: ['locks'],
+  memo: ['siblings', 'facade'],
+  near: ['near', 'bus', 'siblings'],
+  remember: ['remember', 'cleared-loads'],
+  tags: ['tags'],
+  collections: ['write-through'],
+}
+/** The cases of the kit that reach most of a folder. */
+const likelyCases = {
+  limits: 'limit|concurrency',
+  locks: 'lock|concurrency',
+  tags: 'tag',
+}
+
+/** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
+export class Killers {
+  #bundle
+  #units
+  #kit
+  #cases
+  #scenarios
+  #seeds
+  /** Those that are free: each runs one mutant at a time. */
+  #runners = []
+
+  constructor(folder, tests, { bundle, seeds }) {
+    this.#bundle = bundle
+    // Other tests that run the kit do so for the wrapper that they test.
+    const isUnit = ({ file, runsKit }) => !runsKit || file.includes(`/test/${folder}/`)
+    // Those of the folder first, which notice most.
+    const cost = ({ file, ms }) => (file.includes(`/test/${folder}/`) ? 0 : 1e6) + ms
+    this.#units = tests.filter(isUnit).sort((a, b) => cost(a) - cost(b))
+    this.#kit = tests.filter(({ file }) => file === kit)
+    this.#cases = likelyCases[folder]
+    this.#scenarios = likely[folder] ?? []
+    this.#seeds = seeds
+  }
+
+  static async of(name, folder, { bundle, code, seeds }) {
+    return new Killers(folder, await coverageOfTests(name, bundle, code), { bundle, seeds })
+  }
+
+  /** @returns the test that fails without a change, for example because of another file of its process */
+  failsWithout(mutants) {
+    const isReaching = (test) => mutants.some((mutant) => isCovered(test, mutant))
+    const unchanged = { start: 0, end: 0, to: '' }
+    return this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
+  }
+
+  /** @returns what has noticed the mutant first; `undefined` if nothing has */
+  find(mutant) {
+    const isReaching = (test) => isCovered(test, mutant)
+    return this.#run(
+      mutant,
+      async (runner) =>
+        (await this.#failedTests(runner, isReaching)) ?? (await this.#failedSeed(runner)),
+    )
+  }
+
+  async #run(mutant, work) {
+    const runner = this.#runners.pop() ?? new TestRunner()
+    runner.plant({ ...mutant, bundle: this.#bundle })
+    return work(runner).finally(() => this.#runners.push(runner))
+  }
+
+  async #failedTests(runner, isReaching) {
+    const units = this.#units.filter(isReaching)
+    const kit = this.#kit.filter(isReaching)
+    return (await this.#failedTest(runner, units)) ?? this.#failedTest(runner, kit, this.#cases)
+  }
+
+  close() {
+    for (const runner of this.#runners) runner.close()
+  }
+
+  #failedTest(runner, reaching, cases) {
+    if (reaching.length === 0) return undefined
+    const files = reaching.map(({ file }) => file)
+    const ms = reaching.reduce((sum, test) => sum + test.ms, 0)
+    return runner.failedTest(files, { cases, timeoutMs: Math.ceil(30_000 + 3 * ms) })
+  }
+
+  async #failedSeed({ env }) {
+    const failed = async (count, names) => {
+      const args = ['--no-warnings', '--import', hooks, simulate, String(count), ...names]
+      const options = { cwd: root, env, timeout: 300_000, killSignal: 'SIGKILL' }
+      return execute(process.execPath, args, options).then(
+        () => undefined,
+        ({ stdout = '' }) => `simulation: ${stdout.trim() || 'does not end'}`,
+      )
+    }
+    const first =
+      this.#scenarios.length > 0 ? await failed(this.#seeds, this.#scenarios) : undefined
+    return first ?? failed(Math.ceil(this.#seeds / 30), [])
+  }
+}
