@@ -3,7 +3,7 @@ import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
 import { randomId } from '../values/random-id.ts'
 import type { Part, PartRequests } from './parts.ts'
 
-/** What the loader of `remember` receives. */
+/** What the loader of `remember` receives. Its functions may be taken from it: `({ skip }) => …`. */
 export interface LoadContext<T = unknown> {
   /** The key of the cache. */
   readonly key: string
@@ -120,51 +120,61 @@ export class LoadRequests<T> implements LoadContext<T>, PartRequests {
     return this.#stale?.facts?.lastModified
   }
 
-  skip({
-    share = true,
-    for: duration = defaultSkipMs,
-  }: {
-    share?: boolean
-    for?: Duration
-  } = {}): void {
-    this.skipMs = wholeMilliseconds(duration)
-    this.isPrivate = !share
-  }
+  // Getters, so that a loader may take the functions from its context: ({ skip }) => … Most loaders use none, and functions that
+  // each context has would add to the cost of every load.
 
-  setTtl(ttl: Ttl): void {
-    this.ttl = ttl
-  }
-
-  addTags(...tags: string[]): void {
-    this.lateTags.push(...tags)
-  }
-
-  setValidators({ etag, lastModified }: { etag?: string; lastModified?: string }): void {
-    this.validators = {
-      ...(etag !== undefined && { etag }),
-      ...(lastModified !== undefined && { lastModified }),
+  get skip(): LoadContext<T>['skip'] {
+    return ({ share = true, for: duration = defaultSkipMs } = {}) => {
+      this.skipMs = wholeMilliseconds(duration)
+      this.isPrivate = !share
     }
   }
 
-  addPart(name: string, value: unknown): string {
-    if (value === undefined) {
-      throw new TypeError('addPart: undefined cannot be cached because it means a miss.')
+  get setTtl(): LoadContext<T>['setTtl'] {
+    return (ttl) => {
+      this.ttl = ttl
     }
-    const key = `${this.key}:${name}:${randomId(8)}`
-    this.parts.push({ name: key, value })
-    return key
   }
 
-  notModified(): T {
-    if (this.#stale === undefined) {
-      throw new Error(
-        'notModified() needs a stale value. Load the value if context.stale is undefined.',
-      )
+  get addTags(): LoadContext<T>['addTags'] {
+    return (...tags) => {
+      this.lateTags.push(...tags)
     }
-    const { etag, lastModified } = this.#stale.facts ?? {}
-    this.setValidators({ ...(etag && { etag }), ...(lastModified && { lastModified }) })
-    this.addTags(...Object.keys(this.#stale.facts?.tags ?? {}))
-    this.keptParts = this.#stale.facts?.parts ?? []
-    return this.stale as T
+  }
+
+  get setValidators(): LoadContext<T>['setValidators'] {
+    return ({ etag, lastModified }) => {
+      this.validators = {
+        ...(etag !== undefined && { etag }),
+        ...(lastModified !== undefined && { lastModified }),
+      }
+    }
+  }
+
+  get addPart(): LoadContext<T>['addPart'] {
+    return (name, value) => {
+      if (value === undefined) {
+        throw new TypeError('addPart: undefined cannot be cached because it means a miss.')
+      }
+      const key = `${this.key}:${name}:${randomId(8)}`
+      this.parts.push({ name: key, value })
+      return key
+    }
+  }
+
+  get notModified(): LoadContext<T>['notModified'] {
+    return () => {
+      const stale = this.#stale
+      if (stale === undefined) {
+        throw new Error(
+          'notModified() needs a stale value. Load the value if context.stale is undefined.',
+        )
+      }
+      const { etag, lastModified } = stale.facts ?? {}
+      this.setValidators({ ...(etag && { etag }), ...(lastModified && { lastModified }) })
+      this.addTags(...Object.keys(stale.facts?.tags ?? {}))
+      this.keptParts = stale.facts?.parts ?? []
+      return stale.value as T
+    }
   }
 }

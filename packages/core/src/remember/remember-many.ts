@@ -310,10 +310,12 @@ class ManyContext<T> implements LoadManyContext<T> {
     this.#contexts = new Map(contexts.map((context) => [context.key, context]))
   }
 
-  of(key: string): LoadContext<T> {
-    const context = this.#contexts.get(key)
-    if (context !== undefined) return context
-    throw new TypeError('The key is not one of the missing keys that are loaded.')
+  get of(): LoadManyContext<T>['of'] {
+    return (key) => {
+      const context = this.#contexts.get(key)
+      if (context !== undefined) return context
+      throw new TypeError('The key is not one of the missing keys that are loaded.')
+    }
   }
 }
 
