@@ -4,7 +4,7 @@
  */
 export const isFullTier: boolean = process.env.TEST_TIER === 'full'
 
-type RequestGroup = 'read' | 'write' | 'atomic' | 'batches'
+type RequestGroup = 'read' | 'write' | 'batches'
 
 /**
  * The groups of the conformance kit for a further configuration of a driver: all of them in the full tier. `npm test` runs
@@ -12,4 +12,4 @@ type RequestGroup = 'read' | 'write' | 'atomic' | 'batches'
  */
 export const variantGroups: readonly RequestGroup[] | undefined = isFullTier
   ? undefined
-  : ['read', 'write', 'atomic', 'batches']
+  : ['read', 'write', 'batches']

@@ -47,6 +47,30 @@ export function replicatedServers() {
 
   const onStandby = async (text: string) => (await standbyPool.query(text)).rows
 
+  const createStore = (options: PostgresOptions = {}): Store => {
+    const store = postgres({
+      url: primary.url,
+      replicas: [`127.0.0.1:${proxy.port}`],
+      logged: true,
+      timeout: '20s',
+      ...options,
+    })
+    stores.push(store)
+    return store
+  }
+
+  /** Waits until the standby, and not the primary, returns a {@link longValue}. */
+  const waitUntilStandbyServes = async (read: () => unknown): Promise<void> => {
+    await vi.waitFor(
+      async () => {
+        const before = proxy.bytes.replies
+        await read()
+        expect(proxy.bytes.replies - before).toBeGreaterThan(valueBytes)
+      },
+      { timeout: 60_000, interval: 20 },
+    )
+  }
+
   return {
     get primary() {
       return primary
@@ -59,15 +83,14 @@ export function replicatedServers() {
       return proxy
     },
     onStandby,
-    createStore(options: PostgresOptions = {}): Store {
-      const store = postgres({
-        url: primary.url,
-        replicas: [`127.0.0.1:${proxy.port}`],
-        logged: true,
-        timeout: '20s',
-        ...options,
+    createStore,
+    /** Creates a store whose standby is connected, caught up and has `k`: the {@link longValue} of 'old'. */
+    async createWarmStore(options: PostgresOptions = {}): Promise<Store> {
+      const store = createStore(options)
+      await store.set('k', longValue('old'))
+      await waitUntilStandbyServes(async () => {
+        expect(await store.get('k')).toBe(longValue('old'))
       })
-      stores.push(store)
       return store
     },
     /** The standby applies nothing more, until the end of the test. */
@@ -78,16 +101,6 @@ export function replicatedServers() {
         expect(row.state).toBe('paused')
       })
     },
-    /** Waits until the standby, and not the primary, returns a {@link longValue}. */
-    async waitUntilStandbyServes(read: () => unknown): Promise<void> {
-      await vi.waitFor(
-        async () => {
-          const before = proxy.bytes.replies
-          await read()
-          expect(proxy.bytes.replies - before).toBeGreaterThan(valueBytes)
-        },
-        { timeout: 60_000, interval: 20 },
-      )
-    },
+    waitUntilStandbyServes,
   }
 }
