@@ -31,7 +31,8 @@ describe('three masters', () => {
 
   test('an injected client of a cluster is supported', async () => {
     const client = new ClusterClient(cluster.addresses)
-    const cache = new Cache(redis({ client }), { prefix: 'injected:' })
+    const timeout = '20s'
+    const cache = new Cache(redis({ client, timeout }), { prefix: 'injected:' })
     const keys = Array.from({ length: 100 }, (_, i) => `key ${i}`)
     const values = keys.map((_, i) => i)
     await Promise.all(keys.map((key, i) => cache.set(key, i)))
@@ -46,7 +47,7 @@ describe('three masters', () => {
     expect(await cache.getMany(keys)).toEqual(keys.map(() => undefined))
     client.disconnect()
     const idle = new ClusterClient(cluster.addresses, { lazyConnect: true })
-    await new Cache(redis({ client: idle })).clear()
+    await new Cache(redis({ client: idle, timeout })).clear()
     idle.disconnect()
   })
 
@@ -63,7 +64,7 @@ describe('three masters', () => {
       new ClusterClient(cluster.addresses),
       new ClusterClient(cluster.addresses, { lazyConnect: true }),
     ]
-    const injected = clients.map((client) => redis({ client }))
+    const injected = clients.map((client) => redis({ client, timeout: '20s' }))
     const all = [createStore(cluster), createStore(cluster, { readFrom: 'replica' }), ...injected]
     const before = await countTime()
     for (const store of all) {
