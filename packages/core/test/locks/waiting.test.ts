@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { Cache, type InvalidationListener, type Lock } from '@stowage/core'
+import { Cache, CacheError, type InvalidationListener, type Lock } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -166,6 +166,32 @@ test('when the first call gives up, the next one polls', async () => {
   await advance(maxPauseMs)
   expect(acquired).toEqual(['second'])
   expect(vi.getTimerCount()).toBe(0)
+})
+
+test('after close(), all calls that wait reject with the first one', async () => {
+  const { cache, block } = await held()
+  const codes: unknown[] = []
+  for (const name of ['first', 'second', 'third']) block(name).catch(({ code }) => codes.push(code))
+  await advance(10_000)
+  await cache.close()
+  for (let ms = 0; ms < maxPauseMs && codes.length === 0; ms++) await advance(1)
+  await settle()
+  expect(codes).toEqual(['ERR_CACHE_CLOSED', 'ERR_CACHE_CLOSED', 'ERR_CACHE_CLOSED'])
+})
+
+test('after an error of the first call, the next one polls later', async () => {
+  const { block, operations, delayReplies } = await held()
+  const codes: unknown[] = []
+  for (const name of ['first', 'second']) block(name).catch(({ code }) => codes.push(code))
+  await advance(10_000)
+  delayReplies(async () => {
+    delayReplies(undefined)
+    throw new CacheError('ERR_CACHE_TIMEOUT', 'a test', { store: 'test', operation: 'add' })
+  })
+  const attempts = operations.length
+  for (let ms = 0; ms < maxPauseMs && codes.length === 0; ms++) await advance(1)
+  await settle()
+  expect([codes, operations.length]).toEqual([['ERR_CACHE_TIMEOUT'], attempts + 1])
 })
 
 test('a call that has waited leaves no listener of its signal', async () => {
