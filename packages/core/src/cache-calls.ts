@@ -2,6 +2,7 @@ import type { CacheParts } from './cache-parts.ts'
 import { atCaller, errorAtCaller } from './calls/at-caller.ts'
 import { channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
+import type { Found } from './freshness/entry-reader.ts'
 import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
@@ -30,22 +31,33 @@ export class CacheCalls {
     this.#parts = parts
   }
 
-  async get<T>(
-    key: string,
-    options: ReadOptions | undefined,
-    call?: TracedCall,
-  ): Promise<T | undefined> {
+  get<T>(key: string, options: ReadOptions | undefined, call?: TracedCall): Promise<T | undefined> {
     let storageKey: string | undefined
+    // Not an async function, which V8 does not inline.
     try {
       if (options !== undefined) checkReadOptions(options)
       storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
+      if (reading instanceof Promise || call !== undefined)
+        return this.#endGet(storageKey, reading, call)
+      return Promise.resolve(this.#parts.reader.publishFresh<T>(storageKey, reading))
+    } catch (error) {
+      return this.#endGet(storageKey, Promise.reject(error), call)
+    }
+  }
+
+  async #endGet<T>(
+    storageKey: string | undefined,
+    reading: Awaitable<Found>,
+    call: TracedCall | undefined,
+  ): Promise<T | undefined> {
+    try {
       const found = reading instanceof Promise ? await reading : reading
       if (call !== undefined) {
         call.noteRead(found.staleMs < 0 ? found.item : undefined)
         call.succeed()
       }
-      return this.#parts.reader.publishFresh<T>(storageKey, found)
+      return this.#parts.reader.publishFresh<T>(storageKey as string, found)
     } catch (error) {
       const failure = errorAtCaller(error, storageKey)
       call?.fail(failure)
@@ -60,7 +72,8 @@ export class CacheCalls {
   ): Promise<(T | undefined)[]> {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
-    const storageKeys = keys.map((key) => this.#parts.keyspace.toStorageKey(key))
+    const { keyspace } = this.#parts
+    const storageKeys = keys.map((key) => keyspace.toStorageKey(key))
     const reading = this.#parts.entries.store.getMany(storageKeys, options)
     const items = reading instanceof Promise ? await atCaller(reading) : reading
     const checking = this.#parts.reader.freshEntries(storageKeys, items, options)
@@ -68,7 +81,7 @@ export class CacheCalls {
     if (call !== undefined)
       for (const [index, entry] of entries.entries())
         call.noteRead(entry === undefined ? undefined : items[index])
-    return storageKeys.map((key, index) => this.#parts.entries.publishRead<T>(key, entries[index]))
+    return this.#parts.entries.publishReads<T>(storageKeys, entries)
   }
 
   set(

@@ -5,6 +5,7 @@ const digestLength = 44
 const digestTail = /~[A-Za-z0-9_-]{43}$/
 // Keys that begin with "~" are reserved for the cache itself: tags, leases, generations.
 const reservedMark = 126
+const percent = 37
 const reservedInNames = /[%:]|^~/
 const escapedMark = /^%(?:25)*7E/
 
@@ -18,7 +19,10 @@ const escapedMark = /^%(?:25)*7E/
  */
 export class Keyspace {
   readonly prefix: string
+  readonly #prefixLength: number
   readonly #keyBytes: number
+  /** A key of this length fits in any case: a UTF-16 code unit is at most three bytes in UTF-8. */
+  readonly #shortLength: number
 
   /**
    * @param shownPrefix the prefix for the error, where that of the cache is added elsewhere
@@ -35,28 +39,38 @@ export class Keyspace {
       )
     }
     this.prefix = prefix
+    this.#prefixLength = prefix.length
     this.#keyBytes = keyBytes
+    this.#shortLength = keyBytes / 3
   }
 
   /** @throws TypeError unless `key` is a non-empty string */
   toStorageKey(key: string): string {
-    if (typeof key !== 'string' || key === '') {
-      const hint = Array.isArray(key)
-        ? ' For several keys, use getMany, setMany or deleteMany.'
-        : ''
-      throw new TypeError(`A cache key must be a non-empty string.${hint}`)
-    }
-    const { prefix } = this
-    let escaped = key
+    if (typeof key !== 'string') throw invalidKey(key)
     // Made before its first character is read: that copies a text which was concatenated into one piece.
-    let full = prefix + key
-    const first = full.charCodeAt(prefix.length)
+    const full = this.prefix + key
+    const { length } = full
+    const first = full.charCodeAt(this.#prefixLength) // NaN for an empty key.
+    // Most keys are used unchanged. This is small, so that V8 inlines it.
+    return length <= this.#shortLength &&
+      first !== reservedMark &&
+      first !== percent &&
+      first >= 0 &&
+      (length < digestLength || full.charCodeAt(length - digestLength) !== reservedMark) &&
+      full.isWellFormed()
+      ? full
+      : this.#convert(key)
+  }
+
+  #convert(key: string): string {
+    if (key === '') throw invalidKey(key)
     // "~" and "%" are the only first characters that may need an escape.
-    if (first === reservedMark || first === 37) {
-      escaped = escapeMark(key)
-      full = prefix + escaped
-    }
-    return this.#isStorageKey(full) ? full : this.#shorten(escaped, full)
+    const escaped = /^[~%]/.test(key) ? escapeMark(key) : key
+    const full = this.prefix + escaped
+    const fits = Buffer.byteLength(full) <= this.#keyBytes
+    return fits && full.isWellFormed() && !digestTail.test(full)
+      ? full
+      : this.#shorten(escaped, full)
   }
 
   /** Returns the key of a storage key; of a shortened one, its shortened form. */
@@ -66,19 +80,16 @@ export class Keyspace {
     return key.startsWith('%7E') ? `~${key.slice(3)}` : `%${key.slice(3)}`
   }
 
-  #isStorageKey(full: string): boolean {
-    // A UTF-16 code unit is at most three bytes in UTF-8, so most keys need not be measured.
-    const fits = full.length * 3 <= this.#keyBytes || Buffer.byteLength(full) <= this.#keyBytes
-    // Most keys have another character where the "~" of a digest would be.
-    const mayEndLikeDigest = full.charCodeAt(full.length - digestLength) === reservedMark
-    return fits && full.isWellFormed() && !(mayEndLikeDigest && digestTail.test(full))
-  }
-
   #shorten(key: string, full: string): string {
     const digest = sha256(full)
     const room = this.#keyBytes - digestLength - Buffer.byteLength(this.prefix)
     return `${this.prefix}${head(key, room)}~${digest}`
   }
+}
+
+function invalidKey(key: unknown): TypeError {
+  const hint = Array.isArray(key) ? ' For several keys, use getMany, setMany or deleteMany.' : ''
+  return new TypeError(`A cache key must be a non-empty string.${hint}`)
 }
 
 /** Escapes a key that begins with "~", and one that looks like an escaped key. */

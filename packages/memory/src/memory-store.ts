@@ -50,8 +50,7 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
     this.#format = format
     this.#expiry = new ExpiryClock(clock, clock === systemClock)
     this.#maxBytes = maxBytes
-    const isPast = (time: number) => this.#expiry.isPast(time)
-    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast, store: 'memory' })
+    this.#items = new BoundedMap({ maxEntries, maxBytes, expiry: this.#expiry, store: 'memory' })
   }
 
   get(key: string): Item | undefined {
@@ -61,7 +60,8 @@ export class MemoryStore<Kind extends 'bytes' | 'entry', Item>
 
   getMany(keys: readonly string[]): (Item | undefined)[] {
     this.#lifecycle.assertOpen('getMany')
-    return keys.map((key) => this.#items.get(key))
+    const items = this.#items
+    return keys.map((key) => items.get(key))
   }
 
   getWithTtl(keys: readonly string[]): (ItemWithTtl<Item> | undefined)[] {

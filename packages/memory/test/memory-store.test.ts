@@ -3,7 +3,7 @@ import { Cache, CacheError, DriverRegistry } from '@stowage/core'
 import { type BatchError, Env } from '@stowage/core/driver'
 import driver, { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 
 describe('eviction', () => {
   test('evicts an entry that was not read above maxEntries', () => {
@@ -184,6 +184,18 @@ describe('expiry', () => {
     store.get('k')
     expect(process.getActiveResourcesInfo().sort()).toEqual(before)
   })
+})
+
+test('a test may set the time of the system within a turn', () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  onTestFinished(() => {
+    vi.useRealTimers()
+  })
+  const store = memory()
+  store.set('k', 'v', 3_600_000)
+  expect(store.get('k')).toBe('v')
+  vi.setSystemTime(Date.now() + 3_600_000)
+  expect(store.get('k')).toBeUndefined()
 })
 
 describe('options', () => {

@@ -26,10 +26,7 @@ export class Lifecycle {
 
   /** @throws CacheError `ERR_CACHE_CLOSED` after `close()` */
   assertOpen(operation: string): void {
-    if (this.#closing !== undefined) {
-      const message = `${this.#store} ${operation} failed: close() was called. Create caches once per process, and close them last.`
-      throw new CacheError('ERR_CACHE_CLOSED', message, { store: this.#store, operation })
-    }
+    if (this.#closing !== undefined) throw closed(this.#store, operation)
   }
 
   /** Runs a call for which `close()` waits. Rejects with `ERR_CACHE_CLOSED` after `close()`. */
@@ -53,4 +50,9 @@ export class Lifecycle {
     if (this.#inFlight.count > 0) await this.#inFlight.idle()
     await release()
   }
+}
+
+function closed(store: string, operation: string): CacheError {
+  const message = `${store} ${operation} failed: close() was called. Create caches once per process, and close them last.`
+  return new CacheError('ERR_CACHE_CLOSED', message, { store, operation })
 }

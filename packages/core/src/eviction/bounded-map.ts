@@ -6,12 +6,17 @@ const sizePerRead = 8
 /** As many as any size needs, and few enough for V8 to count them in place. */
 const maxCountedReads = 1_000_000
 
+/** An `ExpiryClock`. */
+interface Expiry {
+  /** Whether a time, in epoch milliseconds, has been reached. */
+  isPast(time: number): boolean
+}
+
 export interface BoundedMapOptions {
   readonly maxEntries: number
   /** `Infinity` for no limit. */
   readonly maxBytes: number
-  /** Whether a time, in epoch milliseconds, has been reached. */
-  readonly isPast: (time: number) => boolean
+  readonly expiry: Expiry
   /** Name of the store, to publish evictions. Without one, they are not published. */
   readonly store?: string | undefined
 }
@@ -29,8 +34,7 @@ export interface BoundedMapOptions {
  *
  * @example
  * const expiry = new ExpiryClock(systemClock, true)
- * const isPast = (time: number) => expiry.isPast(time)
- * const map = new BoundedMap<string>({ maxEntries: 1_000, maxBytes: 1_000_000, isPast })
+ * const map = new BoundedMap<string>({ maxEntries: 1_000, maxBytes: 1_000_000, expiry })
  * map.set('key', 'value', 8, expiry.expiresAt(60_000))
  * console.log(map.get('key')) // 'value'
  */
@@ -47,15 +51,15 @@ export class BoundedMap<V> {
   readonly #maxBytes: number
   /** Sizes do not matter without `maxBytes`. Then it is sufficient to know whether an entry was read. */
   readonly #maxReads: number
-  readonly #isPast: (time: number) => boolean
+  readonly #expiry: Expiry
   readonly #store: string | undefined
 
-  constructor({ maxEntries, maxBytes, isPast, store }: BoundedMapOptions) {
+  constructor({ maxEntries, maxBytes, expiry, store }: BoundedMapOptions) {
     this.#store = store
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
     this.#maxReads = maxBytes === Infinity ? 1 : maxCountedReads
-    this.#isPast = isPast
+    this.#expiry = expiry
   }
 
   /** The number of entries, including those that have expired and were not read since. */
@@ -76,10 +80,7 @@ export class BoundedMap<V> {
   find(key: string): MapEntry<V> | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined || entry.value === undefined) return undefined
-    if (entry.expiresAt !== Infinity && this.#isPast(entry.expiresAt)) {
-      this.#remove(entry)
-      return undefined
-    }
+    if (this.#expiry.isPast(entry.expiresAt)) return this.#remove(entry)
     if (entry.reads < this.#maxReads) entry.reads++
     return entry
   }
@@ -87,7 +88,7 @@ export class BoundedMap<V> {
   /** Whether the entry exists. Does not count as a read. */
   has(key: string): boolean {
     const entry = this.#entries.get(key)
-    return entry?.value !== undefined && !this.#isPast(entry.expiresAt)
+    return entry?.value !== undefined && !this.#expiry.isPast(entry.expiresAt)
   }
 
   /** @param size at most `maxBytes` @param expiresAt epoch milliseconds */
@@ -102,7 +103,7 @@ export class BoundedMap<V> {
   delete(key: string): boolean {
     const entry = this.#entries.get(key)
     if (entry?.value === undefined) return false
-    const existed = !this.#isPast(entry.expiresAt)
+    const existed = !this.#expiry.isPast(entry.expiresAt)
     this.#remove(entry)
     return existed
   }
@@ -180,7 +181,7 @@ export class BoundedMap<V> {
 
   #isUsed({ reads, size, expiresAt }: MapEntry<V>, bytesPerRead: number): boolean {
     if (reads === 0 || reads * bytesPerRead < size) return false
-    return expiresAt === Infinity || !this.#isPast(expiresAt)
+    return !this.#expiry.isPast(expiresAt)
   }
 
   #evict(entry: MapEntry<V>): void {
@@ -196,11 +197,11 @@ export class BoundedMap<V> {
   }
 
   #publishEviction({ key, expiresAt }: MapEntry<V>): void {
-    if (this.#store === undefined || this.#isPast(expiresAt)) return
+    if (this.#store === undefined || this.#expiry.isPast(expiresAt)) return
     channels.eviction.publish({ store: this.#store, key } satisfies EvictionEvent)
   }
 
-  #remove(entry: MapEntry<V>): void {
+  #remove(entry: MapEntry<V>): undefined {
     this.#unlink(entry)
     this.#drop(entry)
   }

@@ -18,10 +18,6 @@ export class RecentMap<V extends {}> {
     this.#half = Math.ceil(maxEntries / 2)
   }
 
-  get isEmpty(): boolean {
-    return this.#newer.size === 0
-  }
-
   get(key: string): V | undefined {
     const value = this.#newer.get(key)
     if (value !== undefined || this.#older.size === 0) return value
@@ -39,8 +35,8 @@ export class RecentMap<V extends {}> {
   }
 
   delete(key: string): void {
-    this.#newer.delete(key)
-    this.#older.delete(key)
+    if (this.#newer.size > 0) this.#newer.delete(key)
+    if (this.#older.size > 0) this.#older.delete(key)
   }
 }
 

@@ -62,16 +62,31 @@ export class EntryReader {
    */
   read(key: string, tags?: Tags, options?: ReadOptions): Awaitable<Found> {
     try {
-      const versions = this.#readVersions(key, tags, options)
+      const versions =
+        tags === undefined && this.#tagHints.isEmpty
+          ? noVersions
+          : this.#readVersions(key, tags, options)
       const item = this.#entries.store.get(key, options)
-      if (!(item instanceof Promise || versions instanceof Promise)) {
-        const found = this.#examineNow(key, item, versions)
-        if (found !== undefined && !mayBeOutdated(found)) return found
-      }
-      return this.#examineLater(key, tags, item, versions, options)
+      return versions === noVersions && isPlainEntry(item)
+        ? fresh(item)
+        : this.#examineRead(key, tags, item, versions, options)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #examineRead(
+    key: string,
+    tags: Tags | undefined,
+    item: Awaitable<unknown>,
+    versions: Awaitable<Versions>,
+    options: ReadOptions | undefined,
+  ): Awaitable<Found> {
+    if (!(item instanceof Promise || versions instanceof Promise)) {
+      const found = this.#examineNow(key, item, versions)
+      if (found !== undefined && !mayBeOutdated(found)) return found
+    }
+    return this.#examineLater(key, tags, item, versions, options)
   }
 
   /** Publishes a hit or a miss. Returns the value of a fresh entry. */
@@ -147,7 +162,8 @@ export class EntryReader {
     keys: readonly string[],
     items: readonly unknown[],
     options?: ReadOptions,
-  ): Awaitable<(Entry | undefined)[]> {
+  ): Awaitable<readonly (Entry | undefined)[]> {
+    if (items.every(isPlainEntry)) return items
     const entries = keys.map((key, index) => this.#entries.decode(key, items[index]))
     const areSimple = entries.every((entry) => entry?.facts === undefined)
     return areSimple ? entries : this.#freshOnes(entries, options)
@@ -251,6 +267,23 @@ export class EntryReader {
     }
     if (unknown.size === 0) return known
     return new Map([...known, ...(await this.#tags.read([...unknown], options))])
+  }
+}
+
+/** Whether a store of references has returned an entry that is fresh at any time. No other kind of item has a value. */
+function isPlainEntry(item: unknown): item is Entry {
+  const entry = item as Partial<Entry> | undefined
+  return entry?.value !== undefined && entry.facts === undefined
+}
+
+function fresh(entry: Entry): Found {
+  return {
+    item: entry,
+    entry,
+    isEntry: true,
+    staleMs: -Infinity,
+    mark: undefined,
+    versions: noVersions,
   }
 }
 

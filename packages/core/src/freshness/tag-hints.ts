@@ -8,14 +8,17 @@ const maxKeys = 20_000
  */
 export class TagHints {
   readonly #tags = new RecentMap<readonly string[]>(maxKeys)
+  /** Whether no entry with tags was read yet. */
+  isEmpty = true
   /** One array for all entries with the same tags, so that these are recognised as the same. */
   readonly #lists = new RecentMap<readonly string[]>(maxKeys)
 
   of(key: string): readonly string[] | undefined {
-    return this.#tags.isEmpty ? undefined : this.#tags.get(key)
+    return this.#tags.get(key)
   }
 
   set(key: string, tags: readonly string[]): void {
+    this.isEmpty = false
     this.#tags.set(key, this.#listOf(tags))
   }
 

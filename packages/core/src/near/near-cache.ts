@@ -66,8 +66,7 @@ export class NearCache {
     // The clock of the system may be set back, and a monotonic one stands still while the machine is suspended.
     const now = elapsedTimeOf(clock)
     this.#expiry = new ExpiryClock({ now }, clock === systemClock)
-    const isPast = (time: number) => this.#expiry.isPast(time)
-    this.#items = new BoundedMap({ maxEntries, maxBytes, isPast, store: 'near' })
+    this.#items = new BoundedMap({ maxEntries, maxBytes, expiry: this.#expiry, store: 'near' })
     this.#siblings = nearCaches.get(store) ?? new Set()
     nearCaches.set(store, this.#siblings.add(this))
   }

@@ -1,6 +1,7 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
+import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
@@ -73,16 +74,12 @@ export class RememberCalls {
       }
       const storageKey = this.#keyspace.toStorageKey(key)
       const existing = this.#scope.flights.find(storageKey)
-      if (
-        options.refresh === true ||
-        (existing === undefined && this.#loadsWithoutLease(options))
-      ) {
+      const leads =
+        options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
+      if (leads || (existing !== undefined && !existing.isReading)) {
         const call = this.#call(storageKey, key, options, load, caller, traced)
-        return settled(this.#leadBeforeRead(call), settling)
-      }
-      if (existing !== undefined && !existing.isReading) {
-        const call = this.#call(storageKey, key, options, load, caller, traced)
-        return settled(join(existing, call), settling)
+        const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
+        return settled(result, settling)
       }
       const reading = this.#reader.read(storageKey, options.tags)
       return reading instanceof Promise || reading.staleMs >= 0

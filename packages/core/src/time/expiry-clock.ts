@@ -5,10 +5,13 @@ const minRemainingMs = 1_000
 /** One in this many checks reads the clock. A power of two, so that a bit mask can replace the division. */
 const checksPerRead = 64
 
+/** The clock of the system, unless a test has replaced it: then the time may change within a turn. */
+const systemDate = Date
+
 /**
  * Computes when a ttl ends, and whether that time has passed. Reading the system clock costs as much as the rest of a
  * hit, so its time can be cached for about one turn of the event loop, for at most 64 checks, and only for entries that
- * have more than a second left.
+ * have more than a second left. When a ttl begins is always read: a lock must not end early.
  *
  * @example
  * const clock = new ExpiryClock(systemClock, true)
@@ -50,7 +53,7 @@ export class ExpiryClock {
 
   #readClock(): number {
     const now = this.#clock.now()
-    if (this.#cachesTime) {
+    if (this.#cachesTime && Date === systemDate) {
       if (this.#cachedNow === Infinity) setTimeout(this.#dropCachedNow, 1).unref()
       this.#cachedNow = now
     }

@@ -139,6 +139,16 @@ export class EntryCodec {
     return entry?.value as T | undefined
   }
 
+  /** The same for several keys. */
+  publishReads<T>(
+    keys: readonly string[],
+    entries: readonly (Entry | undefined)[],
+  ): (T | undefined)[] {
+    return channels.hit.hasSubscribers || channels.miss.hasSubscribers
+      ? entries.map((entry, index) => this.publishRead<T>(keys[index] as string, entry))
+      : entries.map((entry) => entry?.value as T | undefined)
+  }
+
   /** Publishes that a caller joined a load in flight. */
   publishShared(key: string): void {
     if (channels.shared.hasSubscribers) channels.shared.publish(this.event(key))

@@ -39,7 +39,13 @@ export class OrderedStore extends StoreDecorator {
     return this.#order.overlap(operation, key, write, this.inner)
   }
 
+  // The parameters of a method with a function inside are copied to the heap by each call, so that `get` and `set` have none.
+
   override get(key: string, options?: ReadOptions): Awaitable<unknown> {
+    return this.#order.isIdle ? this.inner.get(key, options) : this.#getInOrder(key, options)
+  }
+
+  #getInOrder(key: string, options: ReadOptions | undefined): Awaitable<unknown> {
     if (!this.#order.has(key)) return this.inner.get(key, options)
     return this.#order.run([key], false, () => this.inner.get(key, options))
   }
@@ -52,6 +58,10 @@ export class OrderedStore extends StoreDecorator {
   // Each write checks first whether it has to wait: the functions and arrays for that would add to the cost of every call.
 
   override set(key: string, item: unknown, ttl?: number): Awaitable<void> {
+    return this.#order.isIdle ? this.inner.set(key, item, ttl) : this.#setInOrder(key, item, ttl)
+  }
+
+  #setInOrder(key: string, item: unknown, ttl: number | undefined): Awaitable<void> {
     if (!this.#order.has(key)) return this.inner.set(key, item, ttl)
     return this.#order.run([key], true, () => this.inner.set(key, item, ttl))
   }

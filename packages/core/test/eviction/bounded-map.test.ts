@@ -9,7 +9,7 @@ function createMap(options: Partial<BoundedMapOptions> = {}) {
   return new BoundedMap<string>({
     maxEntries: Infinity,
     maxBytes: Infinity,
-    isPast: () => false,
+    expiry: { isPast: () => false },
     ...options,
   })
 }
@@ -104,7 +104,7 @@ describe('eviction', () => {
 describe('expiry', () => {
   test('neither returns nor deletes an expired entry, and evicts it first', () => {
     let now = 0
-    const map = createMap({ maxEntries: 3, isPast: (time) => time <= now })
+    const map = createMap({ maxEntries: 3, expiry: { isPast: (time) => time <= now } })
     map.set('a', 'a', 1, Infinity)
     map.set('b', 'b', 1, 10)
     map.set('c', 'c', 1, 10)
@@ -122,7 +122,7 @@ describe('expiry', () => {
 
   test('allows to change the expiry', () => {
     let now = 0
-    const map = createMap({ isPast: (time) => time <= now })
+    const map = createMap({ expiry: { isPast: (time) => time <= now } })
     map.set('a', 'a', 1, 10)
     const entry = map.find('a')
     if (entry !== undefined) entry.expiresAt = 20
