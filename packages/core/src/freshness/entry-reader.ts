@@ -270,7 +270,7 @@ export class EntryReader {
   }
 }
 
-/** Whether a store of references has returned an entry that is fresh at any time. No other kind of item has a value. */
+/** Whether a store of references, or a near cache, has returned an entry that is fresh at any time. No other item has a value. */
 function isPlainEntry(item: unknown): item is Entry {
   const entry = item as Partial<Entry> | undefined
   return entry?.value !== undefined && entry.facts === undefined

@@ -47,6 +47,9 @@ function decodeItem(
   if (values === 'frozen' && !freezeDeeply(entry.value)) return entry
   item.entry = entry
   // An entry with facts may become stale, and is replaced by compare-and-set then.
-  if (entry.facts === undefined) item.payload = undefined
+  if (entry.facts === undefined) {
+    item.payload = undefined
+    item.value = entry.value
+  }
   return entry
 }

@@ -25,15 +25,17 @@ export interface NearStoreConfig {
  * other processes; they never fill the near cache.
  */
 export class NearStore extends StoreDecorator {
-  readonly #config: NearStoreConfig
+  readonly #codec: Codec | undefined
+  readonly #time: Pick<BackendTime, 'peek'>
   readonly #near: NearCache
   readonly #keyPrefix: string
   readonly #reads: NearReads
 
   constructor(config: NearStoreConfig) {
-    const { store, near, keyPrefix, codec } = config
+    const { store, near, keyPrefix, codec, time } = config
     super(store)
-    this.#config = config
+    this.#codec = codec
+    this.#time = time
     this.#near = near
     this.#keyPrefix = keyPrefix
     this.#reads = new NearReads(store, near, keyPrefix, codec)
@@ -114,16 +116,18 @@ export class NearStore extends StoreDecorator {
 
   /** An entry of another codec is not returned, nor a stale one: another process may have refreshed it. */
   #find(key: string): DecodedItem | undefined {
-    const item = this.#near.find(this.#keyPrefix === '' ? key : this.#keyPrefix + key)
-    if (item === undefined || item.codec !== this.#config.codec) return undefined
-    const { freshUntil } = item
-    if (freshUntil === undefined) return item
-    const now = this.#config.time.peek()
-    return now !== undefined && now < freshUntil ? item : undefined
+    const item = this.#near.find(this.#keyPrefix + key)
+    if (item === undefined || item.codec !== this.#codec) return undefined
+    return item.freshUntil === undefined || this.#isFresh(item.freshUntil) ? item : undefined
+  }
+
+  #isFresh(until: number): boolean {
+    const now = this.#time.peek()
+    return now !== undefined && now < until
   }
 
   #result(item: unknown): unknown {
-    return this.#config.codec === undefined ? storedItem(item) : item
+    return this.#codec === undefined ? storedItem(item) : item
   }
 
   /** @param found what the near cache contains, in the order of the keys of the call */
