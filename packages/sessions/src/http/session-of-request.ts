@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { sessionChannels } from '../channels.ts'
-import { unchangedKeys } from '../data/unchanged-keys.ts'
-import { keyOf } from '../keys/session-key.ts'
+import { unchangedKeys } from '../data/merge.ts'
+import { keyOf } from '../data/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
-import { type HeldRequest, holderKey } from './messages/holder.ts'
-import { addProperties, type PropertySource } from './messages/request-properties.ts'
-import { isSecure, type RequestFacts } from './request-facts.ts'
+import {
+  addProperties,
+  type HeldRequest,
+  holderKey,
+  type PropertySource,
+} from './messages/patched-messages.ts'
+import type { Settings } from './middleware-options.ts'
 import { RequestSession, type SessionActions } from './request-session.ts'
-import { ResponseCookie } from './response-cookie.ts'
-import type { Settings } from './session-settings.ts'
+import { isSecure, type RequestFacts, ResponseCookie } from './response-cookie.ts'
 
 export type Next = (error?: unknown) => void
 
