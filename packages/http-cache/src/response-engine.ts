@@ -246,21 +246,13 @@ export class ResponseEngine {
       ...(!renderer.isDetached && { backoff: 0 }),
     }
     const fill = new Fill(this.#scope, exchange, target)
-    return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
-      this.#run(fill, exchange, target, context as LoadContext<Buffer>),
-    )
-  }
-
-  /** Runs the handler. What it renders apart from its client is stopped after the last one has left. */
-  async #run(
-    fill: Fill,
-    { renderer, isBackground }: Exchange,
-    { key }: FillTarget,
-    context: LoadContext<Buffer>,
-  ): Promise<Buffer | undefined> {
-    if (isBackground || renderer.stop === undefined) return fill.load(context)
-    const release = this.#clients.onLeft(key, () => renderer.stop?.())
-    return fill.load(context).finally(release)
+    return cache.remember<Buffer | undefined>(target.key, options, (loading: LoadContext) => {
+      const context = loading as LoadContext<Buffer>
+      if (isBackground || renderer.stop === undefined) return fill.load(context)
+      // What is rendered apart from its client is stopped after the last one has left.
+      const release = this.#clients.onLeft(target.key, () => renderer.stop?.())
+      return fill.load(context).finally(release)
+    })
   }
 
   /** Sends the response of another request, unless it must be validated for each request. */
@@ -274,13 +266,13 @@ export class ResponseEngine {
       return this.#send(exchange, stored, { forwarded: exchange.reason, collapsed: true })
     }
     const use = useOf(freshness, age, exchange.directives)
+    const { hitForMiss } = this.#scope
     const isStale =
-      use === 'stale' || (use === 'validate' && this.#hasFailed(exchange, stored, age))
+      use === 'stale' ||
+      (use === 'validate' &&
+        hitForMiss.has(exchange.keys.key, 'failed') &&
+        mayReplaceError(freshness, age))
     return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
-  }
-
-  #hasFailed({ keys }: Exchange, { record }: StoredItem<ResponseRecord>, age: number): boolean {
-    return this.#scope.hitForMiss.has(keys.key, 'failed') && mayReplaceError(record.freshness, age)
   }
 
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {

@@ -82,7 +82,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Like `read`, for a framework that creates an object of its own from the session: `setMark` gives that the mark. */
   readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, 'read')
+    return this.#readMarked(id, false)
   }
 
   /**
@@ -90,18 +90,16 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * leads to the session after its `grace` as well, for an hour.
    */
   readAgain(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, 'readToWrite')
+    return this.#readMarked(id, true)
   }
 
-  async #readMarked(
-    id: string,
-    read: 'read' | 'readToWrite',
-  ): Promise<MarkedSession<T> | undefined> {
+  async #readMarked(id: string, isAgain: boolean): Promise<MarkedSession<T> | undefined> {
     const key = keyOf(id)
     // The writes of this process come first.
     const writing = this.#turns.settled(key)
     if (writing !== undefined) await writing
-    const found = await this.#reader[read](key, id)
+    const reader = this.#reader
+    const found = await (isAgain ? reader.readToWrite(key, id) : reader.read(key, id))
     if (found === undefined) return undefined
     const session = this.#context.cache.storesByReference
       ? toFields(found.stored.text)

@@ -293,8 +293,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
       return this.#clearCookie()
     }
     const { rolling } = options
-    const hasMoved = isModified || (rolling ?? isDue)
-    const isExtended = rolling || (hasMoved && session.cookie.expires !== null)
+    const hasNewExpiry = isModified || (rolling ?? isDue)
+    const isExtended = rolling || (hasNewExpiry && session.cookie.expires !== null)
     if (this.#isRotationDue(session)) {
       return this.#rotate(session, isDue ? save : undefined, isExtended)
     }
@@ -307,11 +307,11 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     const isOld = sessions.ageOfId(session) >= rotateAfter
-    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasMoved(session)
+    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasOtherId(session)
   }
 
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
-  #hasMoved(session: RequestSession): boolean {
+  #hasOtherId(session: RequestSession): boolean {
     const { sessions } = this.#settings
     return sessions.rotates && sessions.hasMoved(RequestSession.idOf(session), session)
   }
@@ -333,11 +333,11 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   #setCookie(session: RequestSession): void {
-    if (!this.#hasMoved(session)) this.#cookie.set(session)
+    if (!this.#hasOtherId(session)) this.#cookie.set(session)
   }
 
   #extendCookie(session: RequestSession): void {
-    if (!this.#hasMoved(session)) this.#cookie.extend(session)
+    if (!this.#hasOtherId(session)) this.#cookie.extend(session)
   }
 
   /** `delete request.session` removes the accessor, after which the application may assign another session. */

@@ -16,12 +16,12 @@ export interface CallHandler {
   callHeader(method: HeaderMethod, args: unknown[]): unknown
 }
 
-/** The property of a request that leads from its response to the handler. */
+/** The property of a request that leads from it to its session, and from its response to the handler. */
 export const holderKey: unique symbol = Symbol('stowage.session')
 
-/** A request with the handler of its response. */
+/** A request with its session. */
 export interface HeldRequest extends IncomingMessage {
-  [holderKey]?: { readonly held: CallHandler | undefined }
+  [holderKey]?: PropertySource
 }
 
 function handlerOf(response: ServerResponse): CallHandler | undefined {
@@ -42,8 +42,9 @@ function frameworkPrototypeOf<T extends object>(object: T, base: T): T | undefin
   return undefined
 }
 
-/** What the properties of a request return. */
+/** What the properties of a request return, and the handler of its response. */
 export interface PropertySource {
+  readonly held: CallHandler | undefined
   readonly id: string | undefined
   readonly store: unknown
   /** Called when the application assigns `request.sessionID`. */
@@ -54,16 +55,14 @@ export interface PropertySource {
   replace(session: unknown): void
 }
 
-type Request = IncomingMessage & { [holderKey]?: PropertySource }
-
 /** Functions that all requests share, so that these have the same hidden class. */
 const session: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
-  get(this: Request) {
+  get(this: HeldRequest) {
     return this[holderKey]?.use()
   },
-  set(this: Request, value: unknown) {
+  set(this: HeldRequest, value: unknown) {
     this[holderKey]?.replace(value)
   },
 }
@@ -71,10 +70,10 @@ const session: PropertyDescriptor = {
 const sessionID: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
-  get(this: Request) {
+  get(this: HeldRequest) {
     return this[holderKey]?.id
   },
-  set(this: Request, value: string | undefined) {
+  set(this: HeldRequest, value: string | undefined) {
     if (this[holderKey] === undefined) defineValue(this, 'sessionID', value)
     else this[holderKey].rename(value)
   },
@@ -83,10 +82,10 @@ const sessionID: PropertyDescriptor = {
 const sessionStore: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
-  get(this: Request) {
+  get(this: HeldRequest) {
     return this[holderKey]?.store
   },
-  set(this: Request, value: unknown) {
+  set(this: HeldRequest, value: unknown) {
     defineValue(this, 'sessionStore', value)
   },
 }
