@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { sessionChannels } from '../channels.ts'
+import { publishSession, sessionChannels } from '../channels.ts'
 import { unchangedKeys } from '../data/merge.ts'
 import { keyOf } from '../data/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
@@ -391,7 +391,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     if (!sessionChannels.late.hasSubscribers || !this.#session || last === undefined) return
     if (this.#committedBody === undefined || !this.#hasChangedSince(this.#committedBody)) return
     const { name } = this.#settings.sessions.cache
-    sessionChannels.late.publish({ cache: name, key: keyOf(RequestSession.idOf(last)) })
+    publishSession('late', name, keyOf(RequestSession.idOf(last)))
   }
 
   #hasChangedSince(body: string): boolean {

@@ -252,9 +252,7 @@ export class SessionWriter {
     if (concurrency === 'lastWrite') return ours
     if (view !== theirs && !isUnchanged(view, theirs)) {
       if (concurrency === 'reject') throw changed(cache.driver, key)
-      if (sessionChannels.merged.hasSubscribers) {
-        sessionChannels.merged.publish({ cache: cache.name, key })
-      }
+      publishSession('merged', cache.name, key)
     }
     return merge(view, ours, theirs)
   }
