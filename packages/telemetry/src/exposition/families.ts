@@ -14,20 +14,13 @@ const auditWindows = ['1s', '1m', '10m'] as const
 export function familiesOf(collector: Collector): MetricFamily[] {
   const of = collector
   return [
-    family(
-      'counter',
-      'cache_requests_total',
-      'Keys read, by what the caller received.',
-      requestSamples(of),
-    ),
-    family(
-      'counter',
+    counter('cache_requests_total', 'Keys read, by what the caller received.', requestSamples(of)),
+    counter(
       'cache_writes_total',
       'Keys written by calls that succeeded.',
       keySamples(of, 'writes'),
     ),
-    family(
-      'counter',
+    counter(
       'cache_deletes_total',
       'Keys deleted by calls that succeeded.',
       keySamples(of, 'deletes'),
@@ -99,8 +92,12 @@ function keySamples({ requests }: Collector, field: 'writes' | 'deletes'): Sampl
   return Array.from(requests, ([labels, counts]) => ({ suffix: '', labels, value: counts[field] }))
 }
 
+function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return family('counter', name, help, samples)
+}
+
 function counts(name: string, help: string, series: Series<Count>): MetricFamily {
-  return family('counter', name, help, countSamples(series))
+  return counter(name, help, countSamples(series))
 }
 
 function gauges(
@@ -149,7 +146,7 @@ function stateOf(caches: readonly Cache[]): MetricFamily[] {
   const reports = (read: (report: AuditReport) => number) =>
     samplesOf(caches, ({ audit }) => audit && read(audit.report()))
   const audit = (name: string, help: string, read: (report: AuditReport) => number) =>
-    family('counter', `audit_${name}_total`, help, reports(read))
+    counter(`audit_${name}_total`, help, reports(read))
   const inconsistent = auditWindows.flatMap((window) =>
     reports(({ inconsistent }) => inconsistent[window]).map((sample) => ({
       ...sample,
@@ -174,7 +171,7 @@ function stateOf(caches: readonly Cache[]): MetricFamily[] {
     audit('sampled', 'Hits compared with the source.', ({ sampled }) => sampled),
     audit('differing', 'Hits that differed from the source.', ({ differing }) => differing),
     audit('stale', 'Hits that differed within the chosen staleness.', ({ stale }) => stale),
-    family('counter', 'audit_inconsistent_total', longer, inconsistent),
+    counter('audit_inconsistent_total', longer, inconsistent),
   ].map(mergeSamples)
 }
 
