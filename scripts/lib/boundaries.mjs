@@ -269,11 +269,10 @@ const folders = {
   },
   sessions: {
     data: [],
-    keys: [],
     users: ['data'],
-    reading: ['data', 'keys', 'session-context', 'users'],
+    reading: ['data', 'session-context', 'users'],
     writing: ['channels', 'data', 'reading', 'session-context', 'users'],
-    http: ['channels', 'data', 'keys', 'sessions', 'warn-once'],
+    http: ['channels', 'data', 'sessions', 'warn-once'],
     configuration: ['http', 'session-options', 'sessions', 'warn-once'],
   },
   'http-cache': {

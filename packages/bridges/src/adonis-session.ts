@@ -5,8 +5,13 @@
  * `clearWithBrowser` and an `age` that is a text, sessions have the lifetime of `Sessions`. Failures reject with their
  * `CacheError`, so that the request fails.
  */
-import { EndedSessions, type KnownSession } from './support/ended-sessions.ts'
-import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
+import {
+  type AnySessions,
+  EndedSessions,
+  type KnownSession,
+  type OtherSession,
+  read,
+} from './support/sessions.ts'
 
 /** What is used of the configuration of the library. */
 interface AdonisSessionConfig {
@@ -52,15 +57,7 @@ function storeOfRequest(sessions: AnySessions, lifetime: number | undefined): Ad
       return session ?? null
     },
     async write(id, data) {
-      const session = sessionOf(id)
-      const { encoded, ended } = endings.toStore(known, id, encode(data, lifetime))
-      if (session !== undefined) {
-        await save(sessions, id, session, encoded)
-        return
-      }
-      // A session that the request has not read is new, or has another id since the request has changed it.
-      await put(sessions, id, data, encoded)
-      known = { id, session: data, ended }
+      known = await endings.store(known, id, data, encode(data, lifetime))
     },
     async destroy(id) {
       await endings.destroy(id, sessionOf(id))

@@ -7,9 +7,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/internal'
-import { checkCache } from './support/check-cache.ts'
-import { orMiss } from './support/or-miss.ts'
-import { textOf } from './support/text-of.ts'
+import { checkCache, orMiss, textOf } from './support/caches.ts'
 
 /** What Apollo calls. */
 export interface ApolloCache {

@@ -7,8 +7,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/internal'
-import { checkCache } from './support/check-cache.ts'
-import { textOf } from './support/text-of.ts'
+import { checkCache, textOf } from './support/caches.ts'
 
 interface BentoConfig {
   /** That of the `BentoCache`, or of one of its stores. */

@@ -8,8 +8,7 @@
 import type { Cache } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { viewAsIs } from '@stowage/core/internal'
-import { checkCache } from './support/check-cache.ts'
-import { textOf } from './support/text-of.ts'
+import { checkCache, textOf } from './support/caches.ts'
 
 /** Stored in place of a session that was revoked. Not JSON, as all values of better-auth are. */
 const revoked = '-'

@@ -5,8 +5,7 @@
  * clears its cookie. Failures are passed to the callback as their `CacheError`: after a failed write, the error handlers of
  * the application respond.
  */
-import { EndedSessions } from './support/ended-sessions.ts'
-import { type AnySessions, put, read, save } from './support/session-fields.ts'
+import { type AnySessions, EndedSessions, put, read, save } from './support/sessions.ts'
 
 /** What the library stores, with times in epoch seconds. A mark of back-channel logout is a cookie only. */
 interface Payload<D> {

@@ -6,7 +6,7 @@
  * only the middleware knows the limit. Failures reject with their `CacheError`; `passOnStoreError` lets requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
-import { checkCache } from './support/check-cache.ts'
+import { checkCache } from './support/caches.ts'
 
 /** The middleware compares the hits with its limit itself. */
 const unlimited = 2 ** 40

@@ -7,7 +7,7 @@
  * call is allowed: the plugin compares. Failures are passed on as their `CacheError`; with `skipOnError`, requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
-import { checkCache } from './support/check-cache.ts'
+import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40

@@ -7,7 +7,7 @@
  */
 import { publishError } from '@stowage/core/internal'
 import { sessionKey } from '@stowage/sessions/tools'
-import { type AnySessions, end, put, read, save } from './support/session-fields.ts'
+import { type AnySessions, end, put, read, save } from './support/sessions.ts'
 
 /** What the library calls. */
 export interface HonoSessionStorage<T> {

@@ -5,8 +5,14 @@
  * requests without a session, for each of which the library stores one: bound them with `index` and `maxAnonymous` of
  * `Sessions`. A session without an expiry has the lifetime of `Sessions`. Failures reject with their `CacheError`.
  */
-import { EndedSessions } from './support/ended-sessions.ts'
-import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
+import {
+  type AnySessions,
+  EndedSessions,
+  type OtherSession,
+  put,
+  read,
+  save,
+} from './support/sessions.ts'
 
 /** A value of the application, and whether its first read deletes it. */
 interface Entry {

@@ -5,8 +5,13 @@
  * session without a lifetime (`maxAge: 'session'`) has that of `Sessions`. Failures reject with their `CacheError`, so that
  * the request fails before its response is sent.
  */
-import { EndedSessions, type KnownSession } from './support/ended-sessions.ts'
-import { type AnySessions, type OtherSession, put, read, save } from './support/session-fields.ts'
+import {
+  type AnySessions,
+  EndedSessions,
+  type KnownSession,
+  type OtherSession,
+  read,
+} from './support/sessions.ts'
 
 /** The library keeps sessions this much longer than their cookies, in milliseconds. */
 const longerThanCookie = 10_000
@@ -50,14 +55,7 @@ export function koaSessionStore(sessions: AnySessions): KoaSessionStore {
     },
     async set(id, session, lifetime, { ctx = {} }) {
       const known = ofRequest.get(ctx)
-      const { encoded, ended } = endings.toStore(known, id, encode(session, lifetime))
-      if (known?.id === id) {
-        await save(sessions, id, known.session, encoded)
-        return
-      }
-      // A session that the request has not read is new, or has got another id.
-      await put(sessions, id, session, encoded)
-      ofRequest.set(ctx, { id, session, ended })
+      ofRequest.set(ctx, await endings.store(known, id, session, encode(session, lifetime)))
     },
     async destroy(id) {
       await endings.destroy(id)

@@ -6,7 +6,7 @@
  * compares. Failures reject with their `CacheError`, so that requests fail; use `failover()` for another store to take over.
  */
 import type { Cache, RateLimiter, Snapshot } from '@stowage/core'
-import { checkCache } from './support/check-cache.ts'
+import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40

@@ -8,9 +8,7 @@
  * miss, and an event of the channel `stowage:error`; `set`, `delete` and `clear` reject with the `CacheError`.
  */
 import type { Cache } from '@stowage/core'
-import { checkCache } from './support/check-cache.ts'
-import { missOf, orMiss } from './support/or-miss.ts'
-import { setByTtl } from './support/set-by-ttl.ts'
+import { checkCache, missOf, orMiss, setByTtl } from './support/caches.ts'
 
 /** What is stored, so that `ttl()` and `refreshThreshold` know when a value expires. In epoch milliseconds. */
 interface Stored {

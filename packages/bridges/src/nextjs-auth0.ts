@@ -6,7 +6,7 @@
  * the library takes that for a request without one. Failures reject with their `CacheError`.
  */
 import type { SessionMark, Sessions } from '@stowage/sessions'
-import type { AnySessions } from './support/session-fields.ts'
+import type { AnySessions } from './support/sessions.ts'
 
 /** Survives a copy of the session, and is left out by `JSON.stringify`. */
 const markKey: unique symbol = Symbol('stowage.mark')

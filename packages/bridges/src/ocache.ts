@@ -6,8 +6,7 @@
  */
 import type { Cache } from '@stowage/core'
 import { viewAsIs } from '@stowage/core/internal'
-import { checkCache } from './support/check-cache.ts'
-import { orMiss } from './support/or-miss.ts'
+import { checkCache, orMiss } from './support/caches.ts'
 
 /** What ocache calls. */
 export interface BlobBackend {

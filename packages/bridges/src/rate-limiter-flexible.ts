@@ -8,7 +8,7 @@
  * resolves to `null`.
  */
 import type { Cache } from '@stowage/core'
-import { checkCache } from './support/check-cache.ts'
+import { checkCache } from './support/caches.ts'
 
 type Callback<T> = (error: Error | null, result?: T) => void
 

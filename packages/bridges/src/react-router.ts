@@ -5,14 +5,7 @@
  * replaces them. Failures reject with their `CacheError`, so that the request fails.
  */
 import { randomBytes } from 'node:crypto'
-import {
-  type AnySessions,
-  end,
-  type OtherSession,
-  put,
-  read,
-  save,
-} from './support/session-fields.ts'
+import { type AnySessions, end, type OtherSession, put, read, save } from './support/sessions.ts'
 
 type Data = Record<string, unknown>
 

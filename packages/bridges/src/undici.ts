@@ -6,24 +6,11 @@
  * share a cache. Failures are events of the channel `stowage:error`: a read is a miss, because undici would fail the request,
  * and a write or `delete` is given up.
  */
+import { createHash, randomUUID } from 'node:crypto'
 import { Writable } from 'node:stream'
 import { type Cache, CacheError } from '@stowage/core'
 import { KeyOrder, publishError, viewAsIs } from '@stowage/core/internal'
-import { checkCache } from './support/check-cache.ts'
-import { orMiss } from './support/or-miss.ts'
-import {
-  decode,
-  encode,
-  extended,
-  includes,
-  namesOf,
-  type RequestKey,
-  type ResponseHead,
-  responseKey,
-  type StoredResponse,
-  type Variants,
-  variantsKey,
-} from './undici-entries.ts'
+import { checkCache, orMiss } from './support/caches.ts'
 
 /** What undici calls. */
 export interface UndiciCacheStore {
@@ -152,4 +139,92 @@ class Store implements UndiciCacheStore {
     const { name, driver } = this.#cache
     publishError({ cache: name, store: driver, key: variantsKey(key) }, error)
   }
+}
+
+type Headers = Record<string, string | string[]>
+
+/** What identifies a request. */
+interface RequestKey {
+  readonly origin: string
+  readonly method: string
+  readonly path: string
+  readonly headers?: Headers
+}
+
+/** A response without its body. The last three are in epoch milliseconds. */
+interface ResponseHead {
+  statusCode: number
+  statusMessage: string
+  headers: Headers
+  /** The request headers that have selected the response. `null` for one that was absent. */
+  vary?: Record<string, string | string[] | null>
+  etag?: string
+  cacheControlDirectives?: object
+  cachedAt: number
+  staleAt: number
+  deleteAt: number
+}
+
+/** The responses of a URL. Without it, none of them is found. */
+interface Variants {
+  /** Part of their keys. A URL that was deleted gets another one. */
+  readonly id: string
+  /** The names of the headers in each `Vary` of a response. */
+  readonly varies: readonly (readonly string[])[]
+  /** When the last one is deleted, in epoch milliseconds. */
+  readonly until: number
+}
+
+interface StoredResponse extends ResponseHead {
+  cacheControlDirectives: object
+  body: Buffer
+}
+
+/** The key of what is known of a URL. */
+function variantsKey({ origin, path }: RequestKey): string {
+  return `url:${digest([origin, path])}`
+}
+
+/** The key of a response. @param values of the request headers, or of those that have selected a response */
+function responseKey(
+  id: string,
+  { method }: RequestKey,
+  names: readonly string[],
+  values: Readonly<Record<string, string | string[] | null>> = {},
+): string {
+  return `response:${id}:${digest([method, ...names.map((name) => [name, values[name] ?? null])])}`
+}
+
+/** Paths are longer than many backends permit, and may contain what must not be shown. */
+function digest(parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url')
+}
+
+/** The names of the headers that a response varies by. */
+function namesOf(vary: ResponseHead['vary'] = {}): string[] {
+  return Object.keys(vary).sort()
+}
+
+/** Whether responses of a URL are known to vary by these headers. */
+function includes({ varies }: Variants, names: readonly string[]): boolean {
+  return varies.some((known) => known.join() === names.join())
+}
+
+/** What is known of a URL, and of a further response. */
+function extended(current: Variants | undefined, names: string[], deleteAt: number): Variants {
+  if (current === undefined) return { id: randomUUID(), varies: [names], until: deleteAt }
+  const varies = includes(current, names) ? current.varies : [...current.varies, names]
+  return { ...current, varies, until: Math.max(current.until, deleteAt) }
+}
+
+/** A line of JSON, and the body as it is. */
+function encode(head: ResponseHead, chunks: readonly Buffer[]): Buffer {
+  return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), ...chunks])
+}
+
+/** The opposite of {@link encode}. */
+function decode(item: Buffer): StoredResponse {
+  const bytes = Buffer.from(item.buffer, item.byteOffset, item.byteLength)
+  const end = bytes.indexOf('\n')
+  return { ...JSON.parse(bytes.toString('utf8', 0, end)), body: bytes.subarray(end + 1) }
 }

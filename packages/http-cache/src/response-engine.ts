@@ -1,21 +1,18 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { Awaitable, Cache, LoadContext } from '@stowage/core'
+import type { Awaitable, LoadContext } from '@stowage/core'
 import { reportError } from './channels.ts'
-import { untilSent } from './exchange/connection-order.ts'
+import { untilSent, WaitingClients } from './exchange/clients.ts'
 import type { Exchange } from './exchange/exchange.ts'
 import { IncompleteResponseError } from './exchange/renderer.ts'
 import { plainHit, Sender } from './exchange/sender.ts'
-import { WaitingClients } from './exchange/waiting-clients.ts'
 import { Fill } from './filling/fill.ts'
-import { HitForMiss } from './filling/hit-for-miss.ts'
+import { knownResponsesOf } from './filling/known-responses.ts'
 import type { FillScope, FillTarget } from './filling/store-response.ts'
-import { Variants } from './filling/variants.ts'
 import type { ResolvedOptions } from './options.ts'
 import { ageOf, mayReplaceError, type Use, useOf } from './policy/using.ts'
+import { asksWhetherModified } from './request/conditions.ts'
 import { requestTags } from './request/tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
-import { asksWhetherModified } from './response/preconditions.ts'
-import { type Hint, ShortKeyMap } from './storage/hints.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type FoundResponse, ResponseStore, variantKey } from './storage/response-store.ts'
 
@@ -27,29 +24,6 @@ const staleWaitMs = 100
 const abandoned = Symbol('abandoned')
 /** A record of `Vary`, and then the variant. */
 const maxRounds = 3
-
-/** What this process knows of the responses of a cache. */
-interface KnownResponses {
-  readonly hints: ShortKeyMap<Hint>
-  readonly variants: Variants
-  readonly hitForMiss: HitForMiss
-}
-
-const maxHints = 10_000
-/** One per cache and not per route: applications have many routes, and clients determine the number of keys. */
-const known = new WeakMap<Cache, KnownResponses>()
-
-function knownOf(cache: Cache): KnownResponses {
-  const existing = known.get(cache)
-  if (existing !== undefined) return existing
-  const created = {
-    hints: new ShortKeyMap<Hint>(maxHints),
-    variants: new Variants(),
-    hitForMiss: new HitForMiss(cache.clock),
-  }
-  known.set(cache, created)
-  return created
-}
 
 /** Answers requests with stored responses, or with those of the handler. */
 export class ResponseEngine {
@@ -64,16 +38,10 @@ export class ResponseEngine {
 
   constructor(options: ResolvedOptions) {
     const { cache, timeoutMs } = options
-    const { hints, variants, hitForMiss } = knownOf(cache)
-    this.#options = options
+    const { hints, variants, hitForMiss } = knownResponsesOf(cache)
     const store = new ResponseStore(cache, timeoutMs, hints)
-    this.#scope = {
-      options,
-      store,
-      sender: new Sender(options, store),
-      variants,
-      hitForMiss,
-    }
+    this.#options = options
+    this.#scope = { options, store, sender: new Sender(options, store), variants, hitForMiss }
   }
 
   /** Answers a request; at once if the cache replies at once. Never throws or rejects. */
@@ -278,21 +246,13 @@ export class ResponseEngine {
       ...(!renderer.isDetached && { backoff: 0 }),
     }
     const fill = new Fill(this.#scope, exchange, target)
-    return cache.remember<Buffer | undefined>(target.key, options, (context: LoadContext) =>
-      this.#run(fill, exchange, target, context as LoadContext<Buffer>),
-    )
-  }
-
-  /** Runs the handler. What it renders apart from its client is stopped after the last one has left. */
-  async #run(
-    fill: Fill,
-    { renderer, isBackground }: Exchange,
-    { key }: FillTarget,
-    context: LoadContext<Buffer>,
-  ): Promise<Buffer | undefined> {
-    if (isBackground || renderer.stop === undefined) return fill.load(context)
-    const release = this.#clients.onLeft(key, () => renderer.stop?.())
-    return fill.load(context).finally(release)
+    return cache.remember<Buffer | undefined>(target.key, options, (loading: LoadContext) => {
+      const context = loading as LoadContext<Buffer>
+      if (isBackground || renderer.stop === undefined) return fill.load(context)
+      // What is rendered apart from its client is stopped after the last one has left.
+      const release = this.#clients.onLeft(target.key, () => renderer.stop?.())
+      return fill.load(context).finally(release)
+    })
   }
 
   /** Sends the response of another request, unless it must be validated for each request. */
@@ -306,13 +266,13 @@ export class ResponseEngine {
       return this.#send(exchange, stored, { forwarded: exchange.reason, collapsed: true })
     }
     const use = useOf(freshness, age, exchange.directives)
+    const { hitForMiss } = this.#scope
     const isStale =
-      use === 'stale' || (use === 'validate' && this.#hasFailed(exchange, stored, age))
+      use === 'stale' ||
+      (use === 'validate' &&
+        hitForMiss.has(exchange.keys.key, 'failed') &&
+        mayReplaceError(freshness, age))
     return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
-  }
-
-  #hasFailed({ keys }: Exchange, { record }: StoredItem<ResponseRecord>, age: number): boolean {
-    return this.#scope.hitForMiss.has(keys.key, 'failed') && mayReplaceError(record.freshness, age)
   }
 
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {

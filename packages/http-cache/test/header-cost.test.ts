@@ -3,10 +3,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { parseCacheControl } from '../src/headers/cache-control.ts'
 import { chooseEncoding, chooseType } from '../src/headers/negotiation.ts'
 import { addedProperties } from '../src/reads/added-properties.ts'
-import { isCredential } from '../src/request/credentials.ts'
-import { isAmbiguous } from '../src/request/unsafe-shape.ts'
+import { isAmbiguous, isCredential } from '../src/request/bypass.ts'
+import { isNotModified, parseRange, permitsRange } from '../src/request/conditions.ts'
 import { normalizeHeader, planVariation } from '../src/request/vary-by.ts'
-import { isNotModified, parseRange, permitsRange } from '../src/response/preconditions.ts'
 
 /** Node refuses more bytes of headers by default. */
 const length = 16_000

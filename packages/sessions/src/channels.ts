@@ -37,7 +37,11 @@ export const sessionChannels: Readonly<
 }
 
 /** Publishes an event of a session. */
-export function publishSession(event: 'created' | 'destroyed', cache: string, key: string): void {
+export function publishSession(
+  event: 'created' | 'destroyed' | 'merged' | 'late',
+  cache: string,
+  key: string,
+): void {
   const channel = sessionChannels[event]
   if (channel.hasSubscribers) channel.publish({ cache, key } satisfies SessionEvent)
 }

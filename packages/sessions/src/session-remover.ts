@@ -2,10 +2,10 @@ import { CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { publishSession } from './channels.ts'
 import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
-import { isSessionKey, keyOf } from './keys/session-key.ts'
+import { isSessionKey, keyOf } from './data/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { SessionContext } from './session-context.ts'
-import type { SeenSession } from './users/seen-session.ts'
+import type { SeenSession } from './users/session-users.ts'
 import { firstKeyOf, type UserIndex } from './users/user-index.ts'
 
 const keysPerCall = 1_000

@@ -1,22 +1,28 @@
 import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/core'
 import { publishSession } from './channels.ts'
+import { unchangedKeys } from './data/merge.ts'
 import type { SessionCookie } from './data/session-cookie.ts'
-import { cookieOf, type SessionText, toFields, toText } from './data/session-text.ts'
-import { hasBody } from './data/stored-text.ts'
-import { unchangedKeys } from './data/unchanged-keys.ts'
-import { keyOf, sessionKey } from './keys/session-key.ts'
+import { keyOf, sessionKey } from './data/session-key.ts'
+import { cookieOf, hasBody, type SessionText, toFields, toText } from './data/session-text.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { SessionReader } from './reading/session-reader.ts'
-import { resolveOptions } from './resolve-options.ts'
-import type { SessionContext } from './session-context.ts'
+import { resolveOptions, type SessionContext } from './session-context.ts'
 import type { SessionsOptions } from './session-options.ts'
 import { SessionRemover } from './session-remover.ts'
 import type { SessionUsers } from './users/session-users.ts'
-import { type MarkedSession, SessionMark, SessionMarks } from './writing/session-mark.ts'
+import {
+  carryMark,
+  MarkedObject,
+  type MarkedSession,
+  markOf,
+  SessionMark,
+  takeMark,
+} from './writing/session-mark.ts'
 import { SessionTurns, type Turn } from './writing/session-turns.ts'
 import { type RotateOutcome, type SaveOutcome, SessionWriter } from './writing/session-writer.ts'
 
 const defaultGrace = '30s'
+
 /**
  * Stores sessions in a cache. A session is a plain object that can be represented as JSON.
  *
@@ -40,7 +46,6 @@ const defaultGrace = '30s'
  */
 export class Sessions<T extends object = Record<string, unknown>> {
   readonly #context: SessionContext
-  readonly #marks = new SessionMarks()
   readonly #turns = new SessionTurns()
   readonly #reader: SessionReader
   readonly #writer: SessionWriter
@@ -71,13 +76,13 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /** Reads a session. Resolves to `undefined` if it is missing or has expired. */
   async read(id: string): Promise<T | undefined> {
     const found = await this.readWithMark(id)
-    if (found !== undefined) this.#marks.set(found.session, found.mark)
+    if (found !== undefined) this.setMark(found.session, found.mark)
     return found?.session
   }
 
   /** Like `read`, for a framework that creates an object of its own from the session: `setMark` gives that the mark. */
   readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, 'read')
+    return this.#readMarked(id, false)
   }
 
   /**
@@ -85,18 +90,16 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * leads to the session after its `grace` as well, for an hour.
    */
   readAgain(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, 'readToWrite')
+    return this.#readMarked(id, true)
   }
 
-  async #readMarked(
-    id: string,
-    read: 'read' | 'readToWrite',
-  ): Promise<MarkedSession<T> | undefined> {
+  async #readMarked(id: string, isAgain: boolean): Promise<MarkedSession<T> | undefined> {
     const key = keyOf(id)
     // The writes of this process come first.
     const writing = this.#turns.settled(key)
     if (writing !== undefined) await writing
-    const found = await this.#reader[read](key, id)
+    const reader = this.#reader
+    const found = await (isAgain ? reader.readToWrite(key, id) : reader.read(key, id))
     if (found === undefined) return undefined
     const session = this.#context.cache.storesByReference
       ? toFields(found.stored.text)
@@ -132,7 +135,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
       if (mark.view !== undefined) return this.#writer.update(target, text)
       if (known !== undefined) return this.#writer.create(target, text)
       const outcome = await this.#writer.put(target, text)
-      this.#marks.set(session, mark)
+      this.setMark(session, mark)
       return outcome
     })
   }
@@ -181,13 +184,13 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Whether a session that was read has another id meanwhile, which only the browser knows. Send no cookie then. */
   hasMoved(id: string, session: T): boolean {
-    const seen = this.#marks.of(session)?.seen
+    const seen = markOf(session, this)?.seen
     return seen !== undefined && seen.key !== keyOf(id)
   }
 
   /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
   ageOfId(session: T): number {
-    const rotated = this.#marks.of(session)?.seen?.stored.rotated ?? Number.NaN
+    const rotated = markOf(session, this)?.seen?.stored.rotated ?? Number.NaN
     return Number.isNaN(rotated) ? 0 : this.#context.clock.now() - rotated
   }
 
@@ -264,7 +267,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     save(id: string): Promise<SaveOutcome>
   } {
     const text = toText(session)
-    const mark = this.#marks.of(session)
+    const mark = markOf(session, this)
     const isDue = mark === undefined || this.#writer.isDue(mark, text)
     return { body: text.body, isDue, save: (id) => this.#save(id, session, text) }
   }
@@ -274,7 +277,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * `undefined` if it never was.
    */
   storedText(session: T): { readonly body: string } | undefined {
-    return this.#marks.of(session)?.view
+    return markOf(session, this)?.view
   }
 
   /** Whether `body`, of {@link inspect}, is that of a text of {@link storedText}. Faster than to compare them. */
@@ -292,7 +295,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Marks an object as a new session: the first `update` stores it only if no session with its id exists. */
   markAsNew(session: T): void {
-    this.#marks.set(session, this.#newMark())
+    this.setMark(session, this.#newMark())
   }
 
   /**
@@ -307,17 +310,17 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Gives a session the mark of the one that was read. */
   setMark(session: object, mark: SessionMark): void {
-    this.#marks.set(session, mark)
+    MarkedObject.set(session, this, mark)
   }
 
   /** Adds the mark as a field, which a framework copies with the others, until `takeMark` removes it. */
   carryMark(session: object, mark: SessionMark): void {
-    this.#marks.carry(session, mark)
+    carryMark(session, mark)
   }
 
   /** Returns the mark of a session that was read, and removes the field of `carryMark`. */
   takeMark(session: object): SessionMark | undefined {
-    return this.#marks.take(session)
+    return takeMark(session, this)
   }
 
   #isCookieInStep(mark: SessionMark, cookie: SessionCookie | undefined): boolean {
@@ -348,7 +351,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** The mark of a session; `undefined` if it is that of a session with another id. */
   #markOf(session: T, key: string): SessionMark | undefined {
-    const mark = this.#marks.of(session)
+    const mark = markOf(session, this)
     return mark?.isOf(key) ? mark : undefined
   }
 }

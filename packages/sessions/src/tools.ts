@@ -5,4 +5,4 @@
 
 export { sessionProblems, sessionVariables } from './configuration/session-from-env.ts'
 export { hasShortOldSecret } from './configuration/session-secret.ts'
-export { sessionKey } from './keys/session-key.ts'
+export { sessionKey } from './data/session-key.ts'

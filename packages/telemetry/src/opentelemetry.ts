@@ -7,10 +7,9 @@ import { carryCallers } from '@stowage/core/tools'
 import { Subscriptions } from './collector/subscriptions.ts'
 import { attributes, callSpans, durations } from './spans/attributes.ts'
 import { callersInContext } from './spans/callers-in-context.ts'
-import type { OpenTelemetryOptions } from './spans/span-options.ts'
-import { Spans } from './spans/spans.ts'
+import { type OpenTelemetryOptions, Spans } from './spans/spans.ts'
 
-export type { OpenTelemetryOptions } from './spans/span-options.ts'
+export type { OpenTelemetryOptions } from './spans/spans.ts'
 
 const scope = '@stowage/telemetry'
 const optionNames = { keys: true, tracerProvider: true, meterProvider: true } as const

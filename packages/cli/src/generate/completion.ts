@@ -20,11 +20,14 @@ export function completion(program: Command, shell: string): string {
   throw new UsageError(`The shell ${shell} is not known. Use ${Object.keys(scripts).join(', ')}.`)
 }
 
+/** The commands of a group that are neither hidden nor the help. */
+export function visibleCommands(group: Command): Command[] {
+  const visible = group.createHelp().visibleCommands(group)
+  return visible.filter((each) => each.name() !== 'help')
+}
+
 function completionsOf(command: Command, path: string): Completed[] {
-  const visible = command
-    .createHelp()
-    .visibleCommands(command)
-    .filter((each) => each.name() !== 'help')
+  const visible = visibleCommands(command)
   const own = visible.map((each) => ({ word: each.name(), description: each.description() }))
   const options = command.options.map(({ long, description }) => ({
     word: long ?? '',

@@ -1,4 +1,5 @@
 import type { Command, Option } from 'commander'
+import { visibleCommands } from './completion.ts'
 
 /** Returns the man page of the program, in the language of man(7), from the definitions of its commands. */
 export function manPage(program: Command): string {
@@ -23,11 +24,7 @@ interface Leaf {
 }
 
 function leaves(command: Command, path: readonly string[]): Leaf[] {
-  const visible = command
-    .createHelp()
-    .visibleCommands(command)
-    .filter((each) => each.name() !== 'help')
-  return visible.flatMap((inner) => {
+  return visibleCommands(command).flatMap((inner) => {
     const innerPath = [...path, inner.name()]
     return inner.commands.length > 0
       ? leaves(inner, innerPath)
@@ -42,10 +39,10 @@ function section(command: Command, path: readonly string[]): string[] {
   return [
     `.SS "stowage ${path.join(' ')}${args}"`,
     escaped(sentence(command.description())),
-    ...command.registeredArguments.flatMap(({ description, name }) => [
+    ...command.registeredArguments.flatMap((each) => [
       '.TP',
-      `\\fI${escaped(name.call(command.registeredArguments[0]))}\\fR`,
-      escaped(sentence(description)),
+      `\\fI${escaped(each.name())}\\fR`,
+      escaped(sentence(each.description)),
     ]),
     ...command.options.flatMap(entry),
   ]

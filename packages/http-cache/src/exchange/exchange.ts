@@ -1,26 +1,17 @@
-import type { ServerResponse } from 'node:http'
-import type { Directives } from '../headers/cache-control.ts'
-import type { Conditions } from '../request/request-headers.ts'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { type Directives, noDirectives, parseCacheControl } from '../headers/cache-control.ts'
+import type { ResolvedOptions } from '../options.ts'
+import { type Conditions, conditionsOf } from '../request/conditions.ts'
 import type { FrameworkRequest, RequestKey } from '../request/request-key.ts'
 import type { ForwardReason } from '../response/cache-status.ts'
 import type { RequestHeaders } from '../storage/response-store.ts'
 import type { Renderer } from './renderer.ts'
 
-/** What is known of a request when it arrives. */
-export interface RequestState {
-  readonly conditions: Conditions
-  /** Of the request; empty if they are ignored. */
-  readonly directives: Directives
-  readonly tags: readonly string[]
-  /** Epoch milliseconds. */
-  readonly startedAt: number
-}
-
 /**
  * A request that uses the cache, and its response. A class, because V8 learns to allocate object literals like this one in
  * the old generation, where they would keep their request and response alive until the next full collection.
  */
-export class Exchange implements RequestState {
+export class Exchange {
   readonly request: FrameworkRequest
   readonly response: ServerResponse
   readonly keys: RequestKey
@@ -29,8 +20,10 @@ export class Exchange implements RequestState {
   readonly headers: RequestHeaders
   readonly hasAuthorization: boolean
   readonly conditions: Conditions
+  /** Of the request; empty if they are ignored. */
   readonly directives: Directives
   readonly tags: readonly string[]
+  /** Epoch milliseconds. */
   readonly startedAt: number
   /** Whether no client waits: a stale response was sent already. */
   readonly isBackground: boolean = false
@@ -46,7 +39,7 @@ export class Exchange implements RequestState {
     response: ServerResponse,
     keys: RequestKey,
     renderer: Renderer,
-    { conditions, directives, tags, startedAt }: RequestState,
+    { requestDirectives, cache, tags }: ResolvedOptions,
   ) {
     const { headers } = request
     this.request = request
@@ -55,9 +48,14 @@ export class Exchange implements RequestState {
     this.renderer = renderer
     this.headers = headers
     this.hasAuthorization = headers.authorization !== undefined
-    this.conditions = conditions
-    this.directives = directives
-    this.tags = tags
-    this.startedAt = startedAt
+    this.conditions = conditionsOf(request)
+    this.directives = requestDirectives ? directivesOf(headers) : noDirectives
+    this.tags = tags(request)
+    this.startedAt = cache.clock.now()
   }
+}
+
+/** `Pragma` counts in place of a missing `Cache-Control` (RFC 9111 section 5.4). */
+function directivesOf({ pragma, 'cache-control': header }: IncomingHttpHeaders): Directives {
+  return parseCacheControl(header === undefined && pragma === 'no-cache' ? pragma : header)
 }

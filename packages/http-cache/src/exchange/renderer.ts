@@ -1,17 +1,13 @@
 import type { Duration } from '@stowage/core'
 import type { Refusal } from '../policy/storing.ts'
-import type { Validators } from '../request/request-headers.ts'
+import type { Validators } from '../request/conditions.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
 
-/** What a handler has requested for its response, with `response.cache`. */
-export interface RenderRequests {
+/** What is known about a response besides what it contains. The first three were requested with `response.cache`. */
+export interface RenderFacts {
   readonly ttl: Duration | undefined
   readonly tags: readonly string[]
   readonly isExcluded: boolean
-}
-
-/** What is known about a response besides what it contains. */
-export interface RenderFacts extends RenderRequests {
   /** What the handler has read that makes the response private, if anything. */
   readonly privateRead: string | undefined
   /** Headers that the handler has read, and that are private unless the response varies by them. */

@@ -5,23 +5,22 @@ import { textOf } from '../headers/header-list.ts'
 import { chooseEncoding } from '../headers/negotiation.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { ageOf } from '../policy/using.ts'
-import type { Conditions } from '../request/request-headers.ts'
-import { type CacheOutcome, formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
-import type { CapturedResponse } from '../response/capture.ts'
-import { hasHead, releaseResponse } from '../response/held-response.ts'
 import {
   asksWhetherModified,
   type ByteRange,
+  type Conditions,
   isNotModified,
   parseRange,
   permitsRange,
   type Selected,
-} from '../response/preconditions.ts'
+} from '../request/conditions.ts'
+import { type CacheOutcome, formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
+import type { CapturedResponse } from '../response/capture.ts'
+import { hasHead, releaseResponse } from '../response/held-response.ts'
 import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
-import { headerLinesOf } from '../storage/header-lines.ts'
 import { ShortKeyMap } from '../storage/hints.ts'
-import type { ResponseRecord, StoredItem } from '../storage/record.ts'
+import { headerLinesOf, type ResponseRecord, type StoredItem } from '../storage/record.ts'
 import type { FoundResponse, ResponseStore } from '../storage/response-store.ts'
 import type { Exchange } from './exchange.ts'
 

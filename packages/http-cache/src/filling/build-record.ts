@@ -2,12 +2,18 @@ import { createHash } from 'node:crypto'
 import { milliseconds } from '@stowage/core'
 import type { RenderFacts } from '../exchange/renderer.ts'
 import { listOf } from '../headers/cache-control.ts'
-import { type Headers, type HeaderValue, storable, textOf } from '../headers/header-list.ts'
+import {
+  type Headers,
+  type HeaderValue,
+  mergeVary,
+  storable,
+  textOf,
+} from '../headers/header-list.ts'
 import { isCompressible } from '../headers/media-types.ts'
 import { parseStrings } from '../headers/structured-fields.ts'
-import { mergeVary } from '../headers/vary.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { type Freshness, hasValidator, judge, type Verdict } from '../policy/storing.ts'
+import type { Validators } from '../request/conditions.ts'
 import type { CapturedResponse, ResponseHead } from '../response/capture.ts'
 import { createFillId, type ResponseRecord } from '../storage/record.ts'
 
@@ -49,7 +55,7 @@ function unvariedRead(
 }
 
 /** What determines a record besides the response. */
-export interface RecordContext {
+interface RecordContext {
   readonly options: ResolvedOptions
   readonly freshness: Freshness
   /** Epoch milliseconds. */
@@ -62,7 +68,7 @@ export function buildRecord(
   body: Uint8Array,
   { options, freshness, now }: RecordContext,
 ): ResponseRecord {
-  const headers = { ...storable(head.own, []), date: dateOf(head.own, now) }
+  const headers = { ...storable(head.own), date: dateOf(head.own, now) }
   const ownEtag = textOf(head.own.etag)
   const isEncodable = isEncodableBody(head.headers, head.status, body.byteLength, options)
   const record: Omit<ResponseRecord, 'keepUntil'> = {
@@ -143,4 +149,52 @@ function dateOf(headers: Headers, now: number): string {
 /** A strong validator, as the body is stored byte for byte. */
 function entityTag(body: Uint8Array): string {
   return `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`
+}
+
+/** Headers of a 304 that do not replace those of the stored response (RFC 9111 section 3.2). */
+const kept = new Set([
+  'content-encoding',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'etag',
+  'transfer-encoding',
+])
+
+/** What a handler is asked with whether a stored response is current. */
+export function validatorsOf({ etag, hasOwnEtag, headers }: ResponseRecord): Validators {
+  return {
+    etag: hasOwnEtag ? etag : undefined,
+    lastModified: textOf(headers['last-modified']),
+  }
+}
+
+/** Whether a 304 of the handler can confirm a stored response. */
+export function hasValidators({ hasOwnEtag, headers }: ResponseRecord): boolean {
+  return hasOwnEtag || hasValidator(headers)
+}
+
+/** Returns the stored response with the headers of a 304 that has confirmed it. */
+export function mergeNotModified(
+  { headers, own, removed }: CapturedResponse,
+  record: ResponseRecord,
+): ResponseHead {
+  const merged: Record<string, HeaderValue> = { ...record.headers }
+  if (record.etag !== undefined && record.hasOwnEtag) merged.etag = record.etag
+  // The 304 has its own date, or none: then it is current.
+  delete merged.date
+  const all = { ...merged }
+  for (const name of Object.keys(own)) {
+    if (!kept.has(name)) merged[name] = own[name] as HeaderValue
+  }
+  for (const name of Object.keys(headers)) {
+    if (!kept.has(name)) all[name] = headers[name] as HeaderValue
+  }
+  return {
+    status: record.status,
+    message: record.message,
+    headers: all,
+    own: merged,
+    removed: [...new Set([...(record.removed ?? []), ...removed])],
+  }
 }

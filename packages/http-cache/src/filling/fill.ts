@@ -1,4 +1,4 @@
-import { isPipelined } from '../exchange/connection-order.ts'
+import { isPipelined } from '../exchange/clients.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import {
   IncompleteResponseError,
@@ -9,7 +9,7 @@ import {
 import { type Headers, textOf } from '../headers/header-list.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { ageOf, mayReplaceError } from '../policy/using.ts'
-import { parseNoVarySearch } from '../request/no-vary-search.ts'
+import { parseNoVarySearch } from '../request/query.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
@@ -18,13 +18,15 @@ import type { RequestHeaders } from '../storage/response-store.ts'
 import {
   buildRecord,
   groupTags,
+  hasValidators,
   isEncodableBody,
   judgeRendered,
+  mergeNotModified,
+  validatorsOf,
   variesBy,
   withVary,
 } from './build-record.ts'
 import { FillAnswer } from './fill-answer.ts'
-import { hasValidators, mergeNotModified, validatorsOf } from './not-modified.ts'
 import { isSelfRedirect } from './self-redirect.ts'
 import {
   type CompleteResponse,

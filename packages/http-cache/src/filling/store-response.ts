@@ -10,18 +10,15 @@ import {
 } from '../storage/record.ts'
 import { type RequestHeaders, type ResponseStore, variantKey } from '../storage/response-store.ts'
 import { keptMs, maxInlineBytes } from './build-record.ts'
-import type { HitForMiss } from './hit-for-miss.ts'
-import type { Variants } from './variants.ts'
+import type { KnownResponses } from './known-responses.ts'
 
 /** How long the record of `Vary` is kept at least, in milliseconds. */
 const minVaryMs = 86_400_000
 
-export interface FillScope {
+export interface FillScope extends Pick<KnownResponses, 'variants' | 'hitForMiss'> {
   readonly options: ResolvedOptions
   readonly store: ResponseStore
   readonly sender: Sender
-  readonly variants: Variants
-  readonly hitForMiss: HitForMiss
 }
 
 /** Where the response of a fill is stored. */

@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http'
+import { listOf } from './cache-control.ts'
 import { trimBlanks } from './white-space.ts'
 
 /** The value of a header that is sent; a list for one that is sent in several lines. */
@@ -38,9 +39,9 @@ export function copyHeaders(headers: OutgoingHttpHeaders): Record<string, Header
 }
 
 /** Returns the headers that may be stored: without those that belong to the connection, and `Age` and `Cache-Status`. */
-export function storable(headers: Headers, excluded: readonly string[]): Headers {
+export function storable(headers: Headers): Headers {
   const connection = textOf(headers.connection)?.toLowerCase().split(',') ?? []
-  const dropped = new Set([...connection.map(trimBlanks), ...excluded])
+  const dropped = new Set(connection.map(trimBlanks))
   const kept: Record<string, HeaderValue> = {}
   for (const name of Object.keys(headers)) {
     if (hopByHop.has(name) || dropped.has(name) || name === 'age' || name === 'cache-status')
@@ -48,4 +49,14 @@ export function storable(headers: Headers, excluded: readonly string[]): Headers
     kept[name] = headers[name] as HeaderValue
   }
   return kept
+}
+
+/** Adds names to the value of `Vary`. */
+export function mergeVary(value: string | undefined, names: readonly string[]): string | undefined {
+  const present = new Set(listOf(value))
+  if (present.has('*')) return value
+  const missing = names.filter((name) => !present.has(name))
+  if (missing.length === 0) return value
+  const titles = missing.map((name) => name.replaceAll(/(^|-)[a-z]/g, (text) => text.toUpperCase()))
+  return value === undefined || value === '' ? titles.join(', ') : `${value}, ${titles.join(', ')}`
 }

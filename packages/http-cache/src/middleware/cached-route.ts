@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { publishResponse } from '../channels.ts'
+import { Exchange } from '../exchange/exchange.ts'
 import type { Renderer } from '../exchange/renderer.ts'
 import { type ResolvedOptions, type ResponseCacheOptions, resolveOptions } from '../options.ts'
-import type { FrameworkRequest, RequestKey } from '../request/request-key.ts'
+import { credentialIn } from '../request/bypass.ts'
+import { hasWritePrecondition } from '../request/conditions.ts'
+import { peekContent, withContent } from '../request/content.ts'
+import { type FrameworkRequest, keyOf, ownKeyOf, type RequestKey } from '../request/request-key.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { createExchange, isCacheable, uncoveredCredential, useKeys } from './create-exchange.ts'
 import { Invalidation, type InvalidationMethods } from './invalidation.ts'
 
 /** What the middleware and a cached handler have in common. */
@@ -46,7 +49,7 @@ export class CachedRoute {
         return
       }
       const renderer = createRenderer(keys)
-      this.#engine.handle(createExchange(request, response, keys, renderer, options))
+      this.#engine.handle(new Exchange(request, response, keys, renderer, options))
     })
   }
 
@@ -87,4 +90,47 @@ function normalizedUrl(text: string, invalidation: Invalidation): string {
   const { protocol, host, pathname, search } = new URL(text)
   const request = { headers: { host }, protocol: protocol.slice(0, -1) }
   return invalidation.urlOf(request as unknown as FrameworkRequest, pathname + search)
+}
+
+/** Whether a method is one of those whose responses are stored. */
+function isCacheable(method: string | undefined, { maxQueryBytes }: ResolvedOptions): boolean {
+  return method === 'GET' || method === 'HEAD' || (method === 'QUERY' && maxQueryBytes > 0)
+}
+
+/** Calls `use` with the keys of a request, or with `undefined` if it bypasses the cache; at once unless it has content. */
+function useKeys(
+  request: FrameworkRequest,
+  options: ResolvedOptions,
+  use: (keys: RequestKey | undefined) => void,
+): void {
+  const keys = keysFor(request, options)
+  if (keys === undefined || request.method !== 'QUERY') {
+    use(keys)
+    return
+  }
+  peekContent(request, options.maxQueryBytes, (content) =>
+    use(content && withContent(keys, request, content)),
+  )
+}
+
+function keysFor(request: FrameworkRequest, options: ResolvedOptions): RequestKey | undefined {
+  const { when, key } = options
+  if (hasWritePrecondition(request)) return undefined
+  if (uncoveredCredential(request, options) !== undefined) return undefined
+  if (when !== undefined && !isPermitted(when(request))) return undefined
+  return key === undefined ? keyOf(request, options.keys) : ownKeyOf(request, key, options.keys)
+}
+
+/** Returns the name of a header that identifies the sender of a request, so that it bypasses the cache. */
+function uncoveredCredential(
+  { headers }: FrameworkRequest,
+  { isPublic, variation }: ResolvedOptions,
+): string | undefined {
+  return isPublic || variation.coversAll ? undefined : credentialIn(headers, variation.covers)
+}
+
+/** @throws TypeError for a promise, which would permit every request */
+function isPermitted(result: unknown): boolean {
+  if (result === undefined || typeof result === 'boolean') return result === true
+  throw new TypeError('when must return a boolean, and no promise.')
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Awaitable, type Cache, type Duration, milliseconds } from '@stowage/core'
+import { Exchange } from '../exchange/exchange.ts'
 import type { RenderDecisions, Rendered, Renderer } from '../exchange/renderer.ts'
 import { chooseType } from '../headers/negotiation.ts'
 import { type ResolvedOptions, resolveOptions } from '../options.ts'
@@ -7,7 +8,6 @@ import type { CapturedResponse } from '../response/capture.ts'
 import { setRenderedHeaders } from '../response/stored-headers.ts'
 import { ResponseEngine } from '../response-engine.ts'
 import type { Encoding } from '../storage/encodings.ts'
-import { createExchange } from './create-exchange.ts'
 
 /** Converts a result to the body of a response. */
 export type Serializer<T> = (result: T) => string | Uint8Array
@@ -67,7 +67,7 @@ export async function toOptimizedResult<T>(
   const isSafe = request.method === 'GET' || request.method === 'HEAD'
   if (!isSafe) return renderer.send()
   const keys = { url: key, key }
-  const exchange = createExchange(request, response, keys, renderer, resolved)
+  const exchange = new Exchange(request, response, keys, renderer, resolved)
   const headers = { ...exchange.headers, accept: type }
   await engine.handle({ ...exchange, headers, tags, hasAuthorization: false })
   await renderer.settled()

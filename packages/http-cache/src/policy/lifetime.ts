@@ -1,7 +1,12 @@
-import { type Directives, secondsOf } from '../headers/cache-control.ts'
+import {
+  type Directives,
+  isMalformed,
+  parseCacheControl,
+  secondsOf,
+} from '../headers/cache-control.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import { parseHttpDate } from '../headers/http-date.ts'
-import type { ResponseDirectives } from './directives.ts'
+import { parseTargeted } from '../headers/structured-fields.ts'
 
 /** The share of the time since the last change for which a response is fresh without a lifetime of its own. */
 const heuristicShare = 0.1
@@ -48,4 +53,27 @@ export function forbidsStale(directives: Directives): boolean {
     directives.has('s-maxage') ||
     directives.get('no-cache') === true
   )
+}
+
+/** The directives of a response that apply to this cache. */
+export interface ResponseDirectives {
+  readonly directives: Directives
+  /** Whether they come from a targeted field, which replaces `Cache-Control` and `Expires` (RFC 9213 section 2.2). */
+  readonly isTargeted: boolean
+  /** Whether a part of them could not be parsed, which may be one that forbids to store the response. */
+  readonly isMalformed: boolean
+}
+
+/** @param targeted names of the targeted fields that this cache obeys, the first one that is valid counts */
+export function directivesOf(headers: Headers, targeted: readonly string[]): ResponseDirectives {
+  for (const name of targeted) {
+    const directives = parseTargeted(textOf(headers[name]))
+    if (directives !== undefined) return { directives, isTargeted: true, isMalformed: false }
+  }
+  const value = textOf(headers['cache-control'])
+  return {
+    directives: parseCacheControl(value),
+    isTargeted: false,
+    isMalformed: isMalformed(value),
+  }
 }

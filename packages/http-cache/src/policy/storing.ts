@@ -1,9 +1,14 @@
-import type { Directives } from '../headers/cache-control.ts'
-import { fieldsOf, listOf, secondsOf } from '../headers/cache-control.ts'
+import { type Directives, fieldsOf, listOf, secondsOf } from '../headers/cache-control.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import { isEventStream } from '../headers/media-types.ts'
-import { directivesOf, type ResponseDirectives } from './directives.ts'
-import { explicitLifetime, forbidsStale, heuristicLifetime, initialAge } from './lifetime.ts'
+import {
+  directivesOf,
+  explicitLifetime,
+  forbidsStale,
+  heuristicLifetime,
+  initialAge,
+  type ResponseDirectives,
+} from './lifetime.ts'
 
 /** Why a response is not stored. It is the `detail` of `Cache-Status`. */
 export type Refusal =

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { textOf } from '../headers/header-list.ts'
+import { isAmbiguous } from './bypass.ts'
 import { normalizeUrl, type QueryOptions } from './query.ts'
-import { isAmbiguous } from './unsafe-shape.ts'
 import type { VaryPlan } from './vary-by.ts'
 
 /** What frameworks add to a request. */

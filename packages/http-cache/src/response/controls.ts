@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Duration, milliseconds } from '@stowage/core'
-import { conditionsOf } from '../request/request-headers.ts'
+import { conditionsOf, isNotModified } from '../request/conditions.ts'
 import { checkTags } from '../request/tags.ts'
-import { isNotModified } from './preconditions.ts'
 
 /** What a handler can request for its response: `response.cache`, which is `request.cache` as well. */
 export interface ResponseCacheControls {

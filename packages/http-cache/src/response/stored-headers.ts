@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { listOf } from '../headers/cache-control.ts'
-import { type Headers, type HeaderValue, textOf } from '../headers/header-list.ts'
-import { mergeVary } from '../headers/vary.ts'
+import { type Headers, type HeaderValue, mergeVary, textOf } from '../headers/header-list.ts'
 import type { ResponseHead } from './capture.ts'
 
 /** What a stored response is sent with. */

@@ -1,5 +1,5 @@
-import type { BackendTraits } from '@stowage/testing/simulation'
 import {
+  type BackendTraits,
   type History,
   type HistoryEntry,
   isAcknowledged,

@@ -1,6 +1,5 @@
 import type { Collection } from '@stowage/core'
-import type { ProcessContext, Program, Scenario } from '@stowage/testing/simulation'
-import { fc } from '@stowage/testing/simulation'
+import { fc, type ProcessContext, type Program, type Scenario } from '@stowage/testing/simulation'
 import {
   judgeExactWrites,
   judgeWriteThrough,

@@ -1,6 +1,5 @@
 import { strongRead } from '@stowage/core/internal'
-import type { Scenario } from '@stowage/testing/simulation'
-import { fc } from '@stowage/testing/simulation'
+import { fc, type Scenario } from '@stowage/testing/simulation'
 import { type ClearCall, judgeClears } from './judge-clears.ts'
 
 const keys = ['key0', 'key1', 'key2', 'key3', 'key4', 'key5']

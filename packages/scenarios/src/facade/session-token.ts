@@ -1,5 +1,4 @@
-import type { Scenario } from '@stowage/testing/simulation'
-import { fc } from '@stowage/testing/simulation'
+import { fc, type Scenario } from '@stowage/testing/simulation'
 import {
   judgeSessions,
   type SessionCall,

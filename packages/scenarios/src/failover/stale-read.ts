@@ -1,5 +1,9 @@
-import type { BackendTraits } from '@stowage/testing/simulation'
-import { type History, isAcknowledged, resultOf } from '@stowage/testing/simulation'
+import {
+  type BackendTraits,
+  type History,
+  isAcknowledged,
+  resultOf,
+} from '@stowage/testing/simulation'
 import {
   agreementMs,
   type Entry,

@@ -1,5 +1,4 @@
-import type { Scenario } from '@stowage/testing/simulation'
-import { fc } from '@stowage/testing/simulation'
+import { fc, type Scenario } from '@stowage/testing/simulation'
 import { judgeLoads } from './judges/judge-loads.ts'
 import { type LoadCall, loadKeys } from './judges/load-history.ts'
 import { taggedCall } from './load-calls.ts'

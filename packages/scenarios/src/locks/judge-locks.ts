@@ -1,5 +1,9 @@
-import type { JudgeContext } from '@stowage/testing/simulation'
-import { type History, type HistoryEntry, resultOf } from '@stowage/testing/simulation'
+import {
+  type History,
+  type HistoryEntry,
+  type JudgeContext,
+  resultOf,
+} from '@stowage/testing/simulation'
 import { type HeldPeriod, type LockCall, LockLog, lockKeys } from './lock-history.ts'
 
 /** Longer than the pause between two polls, with the requests around it. In milliseconds. */

@@ -1,4 +1,3 @@
-import { type Duration, milliseconds } from '@stowage/core'
 import { lifetimeOf, type SessionCookie } from './session-cookie.ts'
 import type { StoredSession } from './session-item.ts'
 
@@ -10,7 +9,7 @@ const exactLifetimeMs = 60_000
 export interface LifetimeOptions {
   readonly idleMs: number
   readonly absoluteMs: number
-  readonly touchAfter: Duration | undefined
+  readonly touchAfterMs: number | undefined
   /** Resolution of the ttl of the backend, in milliseconds. */
   readonly ttlStep: number
 }
@@ -18,12 +17,9 @@ export interface LifetimeOptions {
 /** Determines when sessions end. */
 export class Lifetime {
   readonly #options: LifetimeOptions
-  readonly #touchAfter: number | undefined
 
   constructor(options: LifetimeOptions) {
     this.#options = options
-    const { touchAfter } = options
-    this.#touchAfter = touchAfter === undefined ? undefined : milliseconds(touchAfter)
   }
 
   /** When a session expires that is used now, in epoch milliseconds. `Infinity` for never. */
@@ -52,6 +48,6 @@ export class Lifetime {
 
   #touchAfterMs(lifetimeMs: number): number {
     const touchAfter = lifetimeMs <= exactLifetimeMs ? 0 : lifetimeMs / touchesPerLifetime
-    return this.#touchAfter ?? Math.min(maxTouchAfterMs, touchAfter)
+    return this.#options.touchAfterMs ?? Math.min(maxTouchAfterMs, touchAfter)
   }
 }

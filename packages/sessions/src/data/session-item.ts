@@ -1,7 +1,14 @@
 import { isJsonObject } from './json-object.ts'
 import { isSessionCookie } from './session-cookie.ts'
-import { type SessionText, splitFields, stampKey, textOf } from './session-text.ts'
-import { joinItem, type Stamp, StoredText } from './stored-text.ts'
+import {
+  joinItem,
+  type SessionText,
+  type Stamp,
+  StoredText,
+  splitFields,
+  stampKey,
+  textOf,
+} from './session-text.ts'
 
 const version = 1
 const listedMark = 1

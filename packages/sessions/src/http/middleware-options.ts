@@ -4,7 +4,15 @@ import { warnOfShortTtl } from '@stowage/core/internal'
 import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
-import { cookieName } from './cookies/cookie-header.ts'
+import {
+  cookieName,
+  createIdReader,
+  createSigner,
+  type IdReader,
+  type Signer,
+  withMemory,
+} from './cookies/cookie-header.ts'
+import type { RequestSession } from './request-session.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: sessions of any type
 export type AnySessions = Sessions<any>
@@ -59,7 +67,7 @@ const storeRemedy =
   'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).'
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept */
-export function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
+function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
   if (typeof options?.store !== 'object' || options.store === null) throw invalid(storeRemedy)
   const misplaced = cookieAttributes.find((name) => Object.hasOwn(options, name))
   if (misplaced !== undefined)
@@ -147,12 +155,12 @@ function isSecret(secret: unknown): boolean {
 }
 
 /** The name of the cookie. */
-export function nameOf({ name, key }: SessionMiddlewareOptions): string {
+function nameOf({ name, key }: SessionMiddlewareOptions): string {
   return name ?? key ?? 'connect.sid'
 }
 
 /** The secrets as a list. */
-export function secretsOf({ secret }: SessionMiddlewareOptions): readonly Secret[] {
+function secretsOf({ secret }: SessionMiddlewareOptions): readonly Secret[] {
   return Array.isArray(secret) ? secret : [secret as Secret]
 }
 
@@ -166,4 +174,30 @@ export function sessionsOf(store: SessionMiddlewareOptions['store']): AnySession
 
 function invalid(problem: string): CacheError {
   return new CacheError('ERR_CACHE_CONFIG', `session: ${problem}`)
+}
+
+/** The options of a middleware, checked. */
+export interface Settings {
+  readonly options: SessionMiddlewareOptions
+  readonly sessions: Sessions<RequestSession>
+  readonly name: string
+  /** In milliseconds. */
+  readonly rotateAfter: number
+  readonly sign: Signer
+  readonly readId: IdReader
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` for invalid options */
+export function settingsOf(options: SessionMiddlewareOptions): Settings {
+  checkMiddlewareOptions(options)
+  const sessions = sessionsOf(options.store) as Sessions<RequestSession>
+  const name = nameOf(options)
+  const { rotateAfter } = options
+  // The first one signs, and the signatures of all are accepted.
+  const signers = secretsOf(options).map(createSigner)
+  const readId = createIdReader(name, signers)
+  return {
+    ...{ options, sessions, name, sign: withMemory(signers[0] as Signer), readId },
+    rotateAfter: rotateAfter === undefined ? Infinity : milliseconds(rotateAfter),
+  }
 }

@@ -1,12 +1,11 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { warnOnce } from '../warn-once.ts'
 import type { Cookie } from './cookies/cookie.ts'
 import { clearCookie, setCookie } from './cookies/cookie-header.ts'
 import type { HeldResponse } from './messages/held-response.ts'
-import { isSecure, type RequestFacts } from './request-facts.ts'
+import type { Settings } from './middleware-options.ts'
 import { RequestSession } from './request-session.ts'
 import { isSharedResponse, privateHeaders } from './response-sharing.ts'
-import type { Settings } from './session-settings.ts'
 
 /** The cookie of the session in the headers of a response. */
 export class ResponseCookie {
@@ -80,21 +79,17 @@ export class ResponseCookie {
   /** A shared cache may store a response although it sets a cookie (RFC 9111 section 7.3), and send that to all. */
   #addPrivately(header: string): void {
     this.#makePrivate()
-    this.#add(header)
+    const before = this.#response.getHeader('Set-Cookie')
+    this.#before = before
+    this.#isSet = true
+    const others = before === undefined ? [] : [before].flat().map(String)
+    this.#holder.held?.setHeader('Set-Cookie', [...others, header])
   }
 
   #makePrivate(): void {
     for (const [name, value] of privateHeaders(this.#response)) {
       this.#holder.held?.setHeader(name, value)
     }
-  }
-
-  #add(header: string): void {
-    const before = this.#response.getHeader('Set-Cookie')
-    this.#before = before
-    this.#isSet = true
-    const others = before === undefined ? [] : [before].flat().map(String)
-    this.#holder.held?.setHeader('Set-Cookie', [...others, header])
   }
 }
 
@@ -105,4 +100,28 @@ function warnOfPlainHttp(): void {
     'A session cookie is secure, and was not sent because the request did not come over HTTPS. Behind a proxy that ends ' +
       "TLS, trust it: app.set('trust proxy', 1), or the option proxy: true of session(). Without TLS, use secure: 'auto'.",
   )
+}
+
+/** A request, with what Express provides. */
+export interface RequestFacts extends IncomingMessage {
+  readonly originalUrl?: string
+  readonly secure?: boolean
+}
+
+/** The target of a request to a proxy has a scheme and a host. See RFC 9112, section 3.2.2. */
+const schemeAndHost = /^https?:\/\/[^/?]*/i
+
+/** Whether the path of a request begins with that of the cookie. Targets such as `//` are not URLs. */
+export function isBelow(path: string | undefined, { originalUrl, url }: RequestFacts): boolean {
+  if (!path || path === '/') return true
+  const target = originalUrl ?? url ?? '/'
+  return target.replace(schemeAndHost, '').startsWith(path)
+}
+
+/** Whether a request came over HTTPS. */
+export function isSecure(request: RequestFacts, proxy: boolean | undefined): boolean {
+  if ((request.socket as { encrypted?: boolean }).encrypted) return true
+  if (proxy === undefined) return request.secure === true
+  const [protocol] = String(request.headers['x-forwarded-proto'] ?? '').split(',')
+  return proxy && protocol?.trim().toLowerCase() === 'https'
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
 import { type Duration, milliseconds } from '@stowage/core'
 import { checkOptionNames, checkTimeout } from '@stowage/core/driver'
-import { holderKey } from './messages/holder.ts'
+import { holderKey } from './messages/patched-messages.ts'
 import { type AnySessions, sessionsOf } from './middleware-options.ts'
 import type { SessionMiddleware } from './session-middleware.ts'
 

@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CookieOptions } from './cookies/cookie.ts'
-import { holderKey } from './messages/holder.ts'
-import type { SessionMiddlewareOptions } from './middleware-options.ts'
-import { isBelow } from './request-facts.ts'
+import { holderKey } from './messages/patched-messages.ts'
+import { type SessionMiddlewareOptions, settingsOf } from './middleware-options.ts'
+import { isBelow } from './response-cookie.ts'
 import { type Next, SessionOfRequest, type SessionRequest } from './session-of-request.ts'
-import { settingsOf } from './session-settings.ts'
 
 /** A middleware of Express 4 and 5, Connect, and servers of `node:http`. */
 export type SessionMiddleware = (

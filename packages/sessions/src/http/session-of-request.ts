@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { sessionChannels } from '../channels.ts'
-import { unchangedKeys } from '../data/unchanged-keys.ts'
-import { keyOf } from '../keys/session-key.ts'
+import { publishSession, sessionChannels } from '../channels.ts'
+import { unchangedKeys } from '../data/merge.ts'
+import { keyOf } from '../data/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
-import { type HeldRequest, holderKey } from './messages/holder.ts'
-import { addProperties, type PropertySource } from './messages/request-properties.ts'
-import { isSecure, type RequestFacts } from './request-facts.ts'
+import {
+  addProperties,
+  type HeldRequest,
+  holderKey,
+  type PropertySource,
+} from './messages/patched-messages.ts'
+import type { Settings } from './middleware-options.ts'
 import { RequestSession, type SessionActions } from './request-session.ts'
-import { ResponseCookie } from './response-cookie.ts'
-import type { Settings } from './session-settings.ts'
+import { isSecure, type RequestFacts, ResponseCookie } from './response-cookie.ts'
 
 export type Next = (error?: unknown) => void
 
@@ -290,8 +293,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
       return this.#clearCookie()
     }
     const { rolling } = options
-    const hasMoved = isModified || (rolling ?? isDue)
-    const isExtended = rolling || (hasMoved && session.cookie.expires !== null)
+    const hasNewExpiry = isModified || (rolling ?? isDue)
+    const isExtended = rolling || (hasNewExpiry && session.cookie.expires !== null)
     if (this.#isRotationDue(session)) {
       return this.#rotate(session, isDue ? save : undefined, isExtended)
     }
@@ -304,11 +307,11 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     const isOld = sessions.ageOfId(session) >= rotateAfter
-    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasMoved(session)
+    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasOtherId(session)
   }
 
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
-  #hasMoved(session: RequestSession): boolean {
+  #hasOtherId(session: RequestSession): boolean {
     const { sessions } = this.#settings
     return sessions.rotates && sessions.hasMoved(RequestSession.idOf(session), session)
   }
@@ -330,11 +333,11 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   }
 
   #setCookie(session: RequestSession): void {
-    if (!this.#hasMoved(session)) this.#cookie.set(session)
+    if (!this.#hasOtherId(session)) this.#cookie.set(session)
   }
 
   #extendCookie(session: RequestSession): void {
-    if (!this.#hasMoved(session)) this.#cookie.extend(session)
+    if (!this.#hasOtherId(session)) this.#cookie.extend(session)
   }
 
   /** `delete request.session` removes the accessor, after which the application may assign another session. */
@@ -388,7 +391,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     if (!sessionChannels.late.hasSubscribers || !this.#session || last === undefined) return
     if (this.#committedBody === undefined || !this.#hasChangedSince(this.#committedBody)) return
     const { name } = this.#settings.sessions.cache
-    sessionChannels.late.publish({ cache: name, key: keyOf(RequestSession.idOf(last)) })
+    publishSession('late', name, keyOf(RequestSession.idOf(last)))
   }
 
   #hasChangedSince(body: string): boolean {

@@ -1,6 +1,6 @@
 import { type Cache, CacheError, type ReadOptions, type Snapshot } from '@stowage/core'
 import { longestRequestMs } from '../data/session-item.ts'
-import { isPlainKey, sessionKey } from '../keys/session-key.ts'
+import { isPlainKey, sessionKey } from '../data/session-key.ts'
 import type { SessionContext } from '../session-context.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { CacheError } from '@stowage/core'
+import { isSessionKey } from '../data/session-key.ts'
 import { toFields } from '../data/session-text.ts'
-import { isSessionKey } from '../keys/session-key.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { FoundSession, SessionUsers } from '../users/session-users.ts'
 import type { SessionReader } from './session-reader.ts'

@@ -1,8 +1,8 @@
 import type { Consistency, ReadOptions, Snapshot } from '@stowage/core'
 import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
-import { sessionKey } from '../keys/session-key.ts'
+import { sessionKey } from '../data/session-key.ts'
 import type { SessionContext } from '../session-context.ts'
-import type { SeenSession } from '../users/seen-session.ts'
+import type { SeenSession } from '../users/session-users.ts'
 import { OldSessionCache } from './old-session-cache.ts'
 
 /** A session that was read. */

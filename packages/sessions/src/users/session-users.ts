@@ -1,7 +1,7 @@
+import type { Snapshot } from '@stowage/core'
 import { RecentMap } from '@stowage/core/internal'
 import type { StoredSession } from '../data/session-item.ts'
 import { type SessionText, toFields } from '../data/session-text.ts'
-import type { SeenSession } from './seen-session.ts'
 import type { SeenIndex, UserIndex } from './user-index.ts'
 
 type User = string | number
@@ -24,27 +24,23 @@ export interface FoundSession<T extends object> {
 /** The users of sessions, and whether their lists contain them. */
 export class SessionUsers {
   readonly index: UserIndex
-  readonly #userOf: (session: object) => User | undefined
+  /** The user of a session, given its fields. */
+  readonly userOf: (fields: object) => User | undefined
   /** By the key of the session: the user that it had when it was read last. */
   readonly #known = new RecentMap<User>(maxKnownUsers)
 
   constructor(index: UserIndex, userOf: (session: object) => User | undefined) {
     this.index = index
     // A number and its text have the same list. As two users, they would take a session out of each other's list.
-    this.#userOf = (session) => {
-      const user = userOf(session)
+    this.userOf = (fields) => {
+      const user = userOf(fields)
       return Number.isFinite(user) ? String(user) : user
     }
   }
 
-  /** The user of a session, given its fields. */
-  userOf(fields: object): User | undefined {
-    return this.#userOf(fields)
-  }
-
   /** The user of a session, given its JSON. */
   userOfText(text: SessionText): User | undefined {
-    return this.#userOf(toFields(text))
+    return this.userOf(toFields(text))
   }
 
   /** Reads the list of the user that a session had when it was read last. */
@@ -65,7 +61,7 @@ export class SessionUsers {
     known: KnownIndex | undefined,
     exists: () => Promise<boolean>,
   ): Promise<S | undefined> {
-    const user = this.#userOf(found.fields)
+    const user = this.userOf(found.fields)
     if (user === undefined) return found
     if (!found.stored.isListed) return (await this.hasEnded(key, found, exists)) ? undefined : found
     const isIn = (index: SeenIndex) => contains(index, key, found.stored.created)
@@ -87,7 +83,7 @@ export class SessionUsers {
     }
     const exist = await Promise.all(
       sessions.map(async ({ key, session, stored: { created, isListed } }) => {
-        const user = this.#userOf(session)
+        const user = this.userOf(session)
         if (user === undefined) return true
         const index = await indexOf(user)
         return isListed
@@ -107,7 +103,7 @@ export class SessionUsers {
     { fields, stored }: SeenSession & { readonly fields: object },
     exists: () => Promise<boolean>,
   ): Promise<boolean> {
-    const user = this.#userOf(fields)
+    const user = this.userOf(fields)
     if (user === undefined) return false
     const hasEnded = await this.index.hasEnded(user, { key, created: stored.created })
     return hasEnded || !(await exists())
@@ -123,4 +119,16 @@ export class SessionUsers {
 
 function contains({ entries }: SeenIndex, key: string, created: number): boolean {
   return entries[key]?.[0] === created
+}
+
+/** A session in the store, with the right to replace it. */
+export interface SeenSession {
+  /** Its key: after a rotation, not that of the old id, with which it was read. */
+  readonly key: string
+  readonly stored: StoredSession
+  readonly snapshot: Snapshot<unknown>
+  /** Whether it is stored where sessions are moved from. */
+  readonly isOld: boolean
+  /** The list of its user that was read with it. */
+  readonly index?: SeenIndex | undefined
 }

@@ -1,4 +1,4 @@
-import { type Cache, CacheError, type Clock, type ReadOptions, type Snapshot } from '@stowage/core'
+import { type Cache, CacheError, type ReadOptions, type Snapshot } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { isJsonObject } from '../data/json-object.ts'
 
@@ -40,7 +40,6 @@ interface FoundIndex extends SeenIndex {
 
 export interface UserIndexOptions {
   readonly cache: Cache
-  readonly clock: Clock
   /** The key of the HMAC that the keys are made with. */
   readonly secret: string
   readonly maxPerUser: number
@@ -134,7 +133,7 @@ export class UserIndex {
     const recorded = entries[key]?.[1] ?? Infinity
     if (recorded < lifetimeMs) return true
     // Negative if the clock of the process that has written it is fast.
-    const age = Math.abs(this.#options.clock.now() - writtenAt)
+    const age = Math.abs(this.#options.cache.clock.now() - writtenAt)
     return age > longest * lifetimesUntilDue
   }
 
@@ -172,7 +171,9 @@ export class UserIndex {
    * unlimited lifetime can be that old.
    */
   isOver(index: SeenIndex, session: IndexedSession): boolean {
-    return hasEnded(index, session) || session.created <= this.#options.clock.now() - this.#markMs
+    return (
+      hasEnded(index, session) || session.created <= this.#options.cache.clock.now() - this.#markMs
+    )
   }
 
   get #markMs(): number {
@@ -190,7 +191,7 @@ export class UserIndex {
     kept: { readonly key: string; readonly created: number | undefined } | undefined,
     movedUntil = 0,
   ): Promise<string[]> {
-    const now = Math.floor(this.#options.clock.now())
+    const now = Math.floor(this.#options.cache.clock.now())
     let removed: string[] = []
     await this.#change('logout', user, async (found) => {
       const entries = Object.entries(found.entries)
@@ -247,9 +248,9 @@ export class UserIndex {
     user: string | number,
     change: (found: SeenIndex) => Promise<Change | undefined>,
   ): Promise<void> {
-    const { cache, clock } = this.#options
+    const { cache } = this.#options
     const key = this.keyOf(user)
-    await retryOnConflict({ operation, store: cache.driver, key }, clock, async () => {
+    await retryOnConflict({ operation, store: cache.driver, key }, cache.clock, async () => {
       const found = await this.#read(key)
       const next = await change(found)
       if (next === undefined) return undefined
@@ -263,7 +264,7 @@ export class UserIndex {
     entries: Entries,
     ended: EndedMark | undefined,
   ): Promise<boolean> {
-    const writtenAt = Math.floor(this.#options.clock.now())
+    const writtenAt = Math.floor(this.#options.cache.clock.now())
     const markMs = (ended?.until ?? 0) - writtenAt
     if (Object.keys(entries).length === 0 && markMs <= 0) return snapshot.delete()
     const ms = Math.max(lifetimes * longestOf(entries), markMs)

@@ -1,8 +1,7 @@
 import type { StoredSession } from '../data/session-item.ts'
 import type { SessionText } from '../data/session-text.ts'
 import type { SessionContext } from '../session-context.ts'
-import type { SeenSession } from '../users/seen-session.ts'
-import type { SessionUsers } from '../users/session-users.ts'
+import type { SeenSession, SessionUsers } from '../users/session-users.ts'
 import type { IndexedSession } from '../users/user-index.ts'
 import type { DraftSession } from './session-drafts.ts'
 

@@ -1,5 +1,5 @@
 import { type SessionText, stampKey } from '../data/session-text.ts'
-import type { SeenSession } from '../users/seen-session.ts'
+import type { SeenSession } from '../users/session-users.ts'
 
 /** What is known of a session object: what the store had, and what the object contained, when both were last in step. */
 export class SessionMark {
@@ -49,35 +49,31 @@ export interface MarkedSession<T> {
   readonly mark: SessionMark
 }
 
-/** The marks of session objects. They are dropped with the objects. */
-export class SessionMarks {
-  set(session: object, mark: SessionMark): void {
-    MarkedObject.set(session, this, mark)
-  }
+/**
+ * The mark that an owner, such as a `Sessions`, has given a session; of a copy, that of its original as it was read. Marks are
+ * dropped with the sessions.
+ */
+export function markOf(session: object, owner: object): SessionMark | undefined {
+  const own = MarkedObject.get(session, owner)
+  if (own !== undefined) return own
+  const carried = (session as Record<string, unknown>)[stampKey]
+  if (!(carried instanceof SessionMark)) return undefined
+  const mark = carried.clone()
+  MarkedObject.set(session, owner, mark)
+  return mark
+}
 
-  /** The mark of a session; of a copy, that of its original as it was read. */
-  of(session: object): SessionMark | undefined {
-    const own = MarkedObject.get(session, this)
-    if (own !== undefined) return own
-    const carried = (session as Record<string, unknown>)[stampKey]
-    if (!(carried instanceof SessionMark)) return undefined
-    const mark = carried.clone()
-    this.set(session, mark)
-    return mark
-  }
+/** Adds a mark as a field, which survives a copy of the session, field by field. */
+export function carryMark(session: object, mark: SessionMark): void {
+  ;(session as Record<string, unknown>)[stampKey] = mark
+}
 
-  /** Adds the mark as a field, which survives a copy of the session, field by field. */
-  carry(session: object, mark: SessionMark): void {
-    ;(session as Record<string, unknown>)[stampKey] = mark
-  }
-
-  /** Returns the mark of a session, and removes the field of `carry`. */
-  take(session: object): SessionMark | undefined {
-    if (!(stampKey in session)) return this.of(session)
-    const { [stampKey]: carried } = session
-    Reflect.deleteProperty(session, stampKey)
-    return carried instanceof SessionMark ? carried : this.of(session)
-  }
+/** Returns the mark of a session, and removes the field of {@link carryMark}. */
+export function takeMark(session: object, owner: object): SessionMark | undefined {
+  if (!(stampKey in session)) return markOf(session, owner)
+  const { [stampKey]: carried } = session
+  Reflect.deleteProperty(session, stampKey)
+  return carried instanceof SessionMark ? carried : markOf(session, owner)
 }
 
 /** A constructor that returns its argument: the fields of a derived class are added to that object. */
@@ -94,26 +90,27 @@ const Given = class {
  * An object with a private field, which other code can neither see nor copy. It replaces a `WeakMap`, whose entries cost
  * the garbage collector more than everything else in a request that reads a session.
  */
-class MarkedObject extends Given {
-  #marks: SessionMarks
+export class MarkedObject extends Given {
+  #owner: object
   #mark: SessionMark
 
-  private constructor(object: object, marks: SessionMarks, mark: SessionMark) {
+  private constructor(object: object, owner: object, mark: SessionMark) {
     super(object)
-    this.#marks = marks
+    this.#owner = owner
     this.#mark = mark
   }
 
-  static set(object: object, marks: SessionMarks, mark: SessionMark): void {
+  /** Gives a session the mark of an owner. */
+  static set(object: object, owner: object, mark: SessionMark): void {
     if (!(#mark in object)) {
-      new MarkedObject(object, marks, mark)
+      new MarkedObject(object, owner, mark)
       return
     }
-    object.#marks = marks
+    object.#owner = owner
     object.#mark = mark
   }
 
-  static get(object: object, marks: SessionMarks): SessionMark | undefined {
-    return #mark in object && object.#marks === marks ? object.#mark : undefined
+  static get(object: object, owner: object): SessionMark | undefined {
+    return #mark in object && object.#owner === owner ? object.#mark : undefined
   }
 }

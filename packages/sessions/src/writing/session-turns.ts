@@ -1,4 +1,4 @@
-import type { SeenSession } from '../users/seen-session.ts'
+import type { SeenSession } from '../users/session-users.ts'
 
 /** What the calls for one session that wait for each other share. */
 export interface Turn {

@@ -5,11 +5,10 @@ import { type DroppedEvent, publishSession, sessionChannels } from '../channels.
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
 import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
-import type { SessionText } from '../data/session-text.ts'
-import { hasBody } from '../data/stored-text.ts'
+import { hasBody, type SessionText } from '../data/session-text.ts'
 import type { SessionReader } from '../reading/session-reader.ts'
 import type { SessionContext } from '../session-context.ts'
-import type { SeenSession } from '../users/seen-session.ts'
+import type { SeenSession } from '../users/session-users.ts'
 import { type DraftSession, isOver, SessionDrafts } from './session-drafts.ts'
 import { SessionListing } from './session-listing.ts'
 import type { SessionMark } from './session-mark.ts'
@@ -253,9 +252,7 @@ export class SessionWriter {
     if (concurrency === 'lastWrite') return ours
     if (view !== theirs && !isUnchanged(view, theirs)) {
       if (concurrency === 'reject') throw changed(cache.driver, key)
-      if (sessionChannels.merged.hasSubscribers) {
-        sessionChannels.merged.publish({ cache: cache.name, key })
-      }
+      publishSession('merged', cache.name, key)
     }
     return merge(view, ours, theirs)
   }

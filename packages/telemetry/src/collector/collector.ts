@@ -46,6 +46,8 @@ interface CallsOfCache {
 }
 
 const optionNames = { group: true, maxSeries: true, caches: true } as const
+/** The labels of what a cache does. */
+const ofCache = ['cache', 'driver']
 const breakerStates = { closed: 0, 'half-open': 1, open: 2 }
 
 /**
@@ -62,64 +64,45 @@ export class Collector {
   readonly #subscriptions = new Subscriptions()
   readonly #group: ((key: string) => string) | undefined
   readonly #caches: () => Iterable<Cache>
-  readonly #max: number
+  /** Of all series. */
+  readonly #limit = { max: 500 }
   #last: CallsOfCache | undefined
   readonly requests: Series<CacheCounts>
-  readonly errors: Series<Count>
-  readonly durations: Series<Histogram>
-  readonly loads: Series<Count>
-  readonly loadDurations: Series<Histogram>
-  readonly loadsInFlight: Series<Count>
-  readonly leaseWaits: Series<Histogram>
-  readonly lockWaits: Series<Histogram>
-  readonly evictions: Series<Count>
-  readonly invalidations: Series<Count>
-  readonly nearResets: Series<Count>
-  readonly batchKeys: Series<Histogram>
-  readonly requestDurations: Series<Histogram>
-  readonly breakers: Series<Count>
-  readonly topologyChanges: Series<Count>
-  readonly replicaLinks: Series<Count>
-  readonly replicaLags: Series<Count>
-  readonly sessions: Series<Count>
-  readonly sessionChanges: Series<Count>
-  readonly httpResponses: Series<Count>
-  readonly httpErrors: Series<Count>
+  readonly errors: Series<Count> = this.#counts([...ofCache, 'operation', 'code'])
+  readonly durations: Series<Histogram> = this.#times([...ofCache, 'operation'])
+  readonly loads: Series<Count> = this.#counts([...ofCache, 'outcome'])
+  readonly loadDurations: Series<Histogram> = this.#times(ofCache)
+  readonly loadsInFlight: Series<Count> = this.#counts(ofCache)
+  readonly leaseWaits: Series<Histogram> = this.#times(ofCache)
+  readonly lockWaits: Series<Histogram> = this.#times([...ofCache, 'outcome'])
+  readonly evictions: Series<Count> = this.#counts(['driver'])
+  readonly invalidations: Series<Count> = this.#counts([...ofCache, 'reason'])
+  readonly nearResets: Series<Count> = this.#counts(ofCache)
+  readonly batchKeys: Series<Histogram> = this.#times(['driver'], keyBounds)
+  readonly requestDurations: Series<Histogram> = this.#times(['driver', 'operation'])
+  readonly breakers: Series<Count> = this.#counts(['driver'])
+  readonly topologyChanges: Series<Count> = this.#counts(['driver', 'change'])
+  readonly replicaLinks: Series<Count> = this.#counts(['driver', 'server'])
+  readonly replicaLags: Series<Count> = this.#counts(['driver', 'server'])
+  readonly sessions: Series<Count> = this.#counts(['cache', 'event', 'reason'])
+  readonly sessionChanges: Series<Count> = this.#counts(['cache', 'event'])
+  readonly httpResponses: Series<Count> = this.#counts(['cache', 'outcome'])
+  readonly httpErrors: Series<Count> = this.#counts(['cache'])
 
   /** @throws CacheError `ERR_CACHE_CONFIG`, or a TypeError, for invalid options */
   constructor(options: CollectorOptions = {}) {
     checkOptionNames('Collector', options, optionNames)
-    const { group, maxSeries = 500, caches = () => [] } = options
+    const { group, maxSeries = this.#limit.max, caches = () => [] } = options
     checkInteger('Collector: maxSeries', maxSeries, 1)
     if (typeof caches !== 'function')
       throw new TypeError(
         "Collector: caches must be a function that returns the caches: () => [caches.use('cache')].",
       )
     this.#group = group
-    this.#max = maxSeries
+    this.#limit.max = maxSeries
     this.#caches = caches
-    const cache = ['cache', 'driver']
-    this.requests = this.#series(group ? [...cache, 'group'] : cache, () => new CacheCounts())
-    this.errors = this.#counts([...cache, 'operation', 'code'])
-    this.durations = this.#times([...cache, 'operation'])
-    this.loads = this.#counts([...cache, 'outcome'])
-    this.loadDurations = this.#times(cache)
-    this.loadsInFlight = this.#counts(cache)
-    this.leaseWaits = this.#times(cache)
-    this.lockWaits = this.#times([...cache, 'outcome'])
-    this.evictions = this.#counts(['driver'])
-    this.invalidations = this.#counts([...cache, 'reason'])
-    this.nearResets = this.#counts(cache)
-    this.batchKeys = this.#series(['driver'], () => new Histogram(keyBounds))
-    this.requestDurations = this.#times(['driver', 'operation'])
-    this.breakers = this.#counts(['driver'])
-    this.topologyChanges = this.#counts(['driver', 'change'])
-    this.replicaLinks = this.#counts(['driver', 'server'])
-    this.replicaLags = this.#counts(['driver', 'server'])
-    this.sessions = this.#counts(['cache', 'event', 'reason'])
-    this.sessionChanges = this.#counts(['cache', 'event'])
-    this.httpResponses = this.#counts(['cache', 'outcome'])
-    this.httpErrors = this.#counts(['cache'])
+    const labels = group ? [...ofCache, 'group'] : ofCache
+    this.requests = new Series(labels, () => new CacheCounts(), this.#limit)
     this.#subscribe()
   }
 
@@ -149,16 +132,12 @@ export class Collector {
     this.stop()
   }
 
-  #series<V>(labels: readonly string[], create: () => V): Series<V> {
-    return new Series(labels, create, this.#max)
-  }
-
   #counts(labels: readonly string[]): Series<Count> {
-    return this.#series(labels, () => new Count())
+    return new Series(labels, () => new Count(), this.#limit)
   }
 
-  #times(labels: readonly string[]): Series<Histogram> {
-    return this.#series(labels, () => new Histogram(durationBounds))
+  #times(labels: readonly string[], bounds: readonly number[] = durationBounds): Series<Histogram> {
+    return new Series(labels, () => new Histogram(bounds), this.#limit)
   }
 
   #subscribe(): void {

@@ -1,17 +1,17 @@
 /** What every label of further series is, once there are as many as the limit allows. */
-export const otherLabel = 'other'
+const otherLabel = 'other'
 
 /** The values of a metric for each combination of its labels, with an upper limit. */
 export class Series<V> {
   readonly labels: readonly string[]
   readonly #create: () => V
-  readonly #max: number
+  readonly #limit: { readonly max: number }
   readonly #byLabels = new Map<string, { readonly labels: readonly string[]; readonly value: V }>()
 
-  constructor(labels: readonly string[], create: () => V, max: number) {
+  constructor(labels: readonly string[], create: () => V, limit: { readonly max: number }) {
     this.labels = labels
     this.#create = create
-    this.#max = max
+    this.#limit = limit
   }
 
   get size(): number {
@@ -22,7 +22,7 @@ export class Series<V> {
   of(...labels: readonly string[]): V {
     const existing = this.#byLabels.get(labels.join('\0'))
     if (existing !== undefined) return existing.value
-    return this.#add(this.#byLabels.size < this.#max ? labels : labels.map(() => otherLabel))
+    return this.#add(this.#byLabels.size < this.#limit.max ? labels : labels.map(() => otherLabel))
   }
 
   /** Removes the value for these labels, which do not exist any more. */

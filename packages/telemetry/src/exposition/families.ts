@@ -14,15 +14,17 @@ const auditWindows = ['1s', '1m', '10m'] as const
 export function familiesOf(collector: Collector): MetricFamily[] {
   const of = collector
   return [
-    family('counter', 'cache_requests_total', 'Keys read, by what the caller received.', [
-      ...requestSamples(of),
-    ]),
-    family('counter', 'cache_writes_total', 'Keys written by calls that succeeded.', [
-      ...keySamples(of, 'writes'),
-    ]),
-    family('counter', 'cache_deletes_total', 'Keys deleted by calls that succeeded.', [
-      ...keySamples(of, 'deletes'),
-    ]),
+    counter('cache_requests_total', 'Keys read, by what the caller received.', requestSamples(of)),
+    counter(
+      'cache_writes_total',
+      'Keys written by calls that succeeded.',
+      keySamples(of, 'writes'),
+    ),
+    counter(
+      'cache_deletes_total',
+      'Keys deleted by calls that succeeded.',
+      keySamples(of, 'deletes'),
+    ),
     counts('cache_errors_total', 'Failures, also those that callers did not see.', of.errors),
     times('cache_operation_duration_seconds', 'Duration of calls.', of.durations),
     counts('cache_loads_total', 'Loads that have ended.', of.loads),
@@ -80,19 +82,22 @@ function family(
   return { name: `stowage_${name}`, help, type, aggregator, samples }
 }
 
-function* requestSamples({ requests }: Collector): Generator<Sample> {
-  for (const [labels, counts] of requests) {
-    for (const result of results)
-      yield { suffix: '', labels: { ...labels, result }, value: counts[result] }
-  }
+function requestSamples({ requests }: Collector): Sample[] {
+  return Array.from(requests, ([labels, counts]) =>
+    results.map((result) => ({ suffix: '', labels: { ...labels, result }, value: counts[result] })),
+  ).flat()
 }
 
 function keySamples({ requests }: Collector, field: 'writes' | 'deletes'): Sample[] {
   return Array.from(requests, ([labels, counts]) => ({ suffix: '', labels, value: counts[field] }))
 }
 
+function counter(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return family('counter', name, help, samples)
+}
+
 function counts(name: string, help: string, series: Series<Count>): MetricFamily {
-  return family('counter', name, help, countSamples(series))
+  return counter(name, help, countSamples(series))
 }
 
 function gauges(
@@ -134,75 +139,48 @@ function boundLabel(bound: number): string {
 
 /** What the caches themselves know. Those with the same name and driver are added up. */
 function stateOf(caches: readonly Cache[]): MetricFamily[] {
-  const ofEach = (read: (cache: Cache) => number | undefined) => samplesOf(caches, read)
-  const near = (read: (stats: NearStats) => number) =>
-    ofEach(({ near }) => near && read(near.stats))
-  const audit = (read: (report: AuditReport) => number) =>
-    ofEach(({ audit }) => audit && read(audit.report()))
-  const entries = ofEach((cache) => storeUsage(cache)?.entries)
-  const bytes = ofEach((cache) => storeUsage(cache)?.bytes)
+  const gauge = (name: string, help: string, read: Read, aggregator?: MetricFamily['aggregator']) =>
+    family('gauge', name, help, samplesOf(caches, read), aggregator)
+  const near = (name: string, help: string, read: (stats: NearStats) => number, isMin = false) =>
+    gauge(`near_${name}`, help, ({ near }) => near && read(near.stats), isMin ? 'min' : 'sum')
+  const reports = (read: (report: AuditReport) => number) =>
+    samplesOf(caches, ({ audit }) => audit && read(audit.report()))
+  const audit = (name: string, help: string, read: (report: AuditReport) => number) =>
+    counter(`audit_${name}_total`, help, reports(read))
   const inconsistent = auditWindows.flatMap((window) =>
-    audit(({ inconsistent }) => inconsistent[window]).map((sample) =>
-      withLabel(sample, { window }),
-    ),
+    reports(({ inconsistent }) => inconsistent[window]).map((sample) => ({
+      ...sample,
+      labels: { ...sample.labels, window },
+    })),
   )
+  const longer = 'Hits that differed for longer than the window.'
   return [
-    family('gauge', 'cache_entries', 'Entries in the memory of the process.', entries),
-    family('gauge', 'cache_bytes', 'Size of the entries in the memory of the process.', bytes),
-    family(
-      'gauge',
-      'near_entries',
-      'Entries of a near cache.',
-      near((stats) => stats.entries),
+    gauge(
+      'cache_entries',
+      'Entries in the memory of the process.',
+      (cache) => storeUsage(cache)?.entries,
     ),
-    family(
-      'gauge',
-      'near_bytes',
-      'Size of a near cache.',
-      near((stats) => stats.bytes),
+    gauge(
+      'cache_bytes',
+      'Size of the entries in the memory of the process.',
+      (cache) => storeUsage(cache)?.bytes,
     ),
-    family(
-      'gauge',
-      'near_serving',
-      'Whether a near cache serves entries.',
-      near(({ serving }) => +serving),
-      'min',
-    ),
-    family(
-      'counter',
-      'audit_sampled_total',
-      'Hits compared with the source.',
-      audit(({ sampled }) => sampled),
-    ),
-    family(
-      'counter',
-      'audit_differing_total',
-      'Hits that differed from the source.',
-      audit(({ differing }) => differing),
-    ),
-    family(
-      'counter',
-      'audit_stale_total',
-      'Hits that differed within the chosen staleness.',
-      audit(({ stale }) => stale),
-    ),
-    family(
-      'counter',
-      'audit_inconsistent_total',
-      'Hits that differed for longer than the window.',
-      inconsistent,
-    ),
+    near('entries', 'Entries of a near cache.', ({ entries }) => entries),
+    near('bytes', 'Size of a near cache.', ({ bytes }) => bytes),
+    near('serving', 'Whether a near cache serves entries.', ({ serving }) => +serving, true),
+    audit('sampled', 'Hits compared with the source.', ({ sampled }) => sampled),
+    audit('differing', 'Hits that differed from the source.', ({ differing }) => differing),
+    audit('stale', 'Hits that differed within the chosen staleness.', ({ stale }) => stale),
+    counter('audit_inconsistent_total', longer, inconsistent),
   ].map(mergeSamples)
 }
 
-function samplesOf(caches: readonly Cache[], read: (cache: Cache) => number | undefined): Sample[] {
+type Read = (cache: Cache) => number | undefined
+
+function samplesOf(caches: readonly Cache[], read: Read): Sample[] {
   return caches.flatMap((cache) => {
     const value = read(cache)
     const labels = { cache: cache.name, driver: cache.driver }
     return value === undefined ? [] : [{ suffix: '', labels, value }]
   })
-}
-
-function withLabel(sample: Sample, label: Readonly<Record<string, string>>): Sample {
-  return { ...sample, labels: { ...sample.labels, ...label } }
 }

@@ -2,11 +2,13 @@ import {
   type Attributes,
   type Context,
   context,
+  type MeterProvider,
   type Span,
   SpanKind,
   SpanStatusCode,
   TraceFlags,
   type Tracer,
+  type TracerProvider,
   trace,
 } from '@opentelemetry/api'
 import {
@@ -17,7 +19,6 @@ import {
   type TracedEvent,
 } from '@stowage/core'
 import { attributes, batchSpan, callSpans, databases, loadSpan } from './attributes.ts'
-import type { OpenTelemetryOptions } from './span-options.ts'
 
 /**
  * Starts and ends the spans of operations. Within a trace that is not sampled there are none: a sampler that was asked would
@@ -170,4 +171,16 @@ function databaseAttributes({ store, operation, command, server }: RequestEvent)
     ...(port !== undefined && { [attributes.serverPort]: Number(port) }),
     ...(address === null && server !== undefined && { [attributes.databaseCollection]: server }),
   }
+}
+
+export interface OpenTelemetryOptions {
+  /**
+   * Whether spans have the attribute `cache.key`, or a function that returns what it contains, such as a digest. Keys may be
+   * session ids, or contain personal data. @default false
+   */
+  readonly keys?: boolean | ((key: string) => string) | undefined
+  /** @default the global provider */
+  readonly tracerProvider?: TracerProvider | undefined
+  /** @default the global provider */
+  readonly meterProvider?: MeterProvider | undefined
 }

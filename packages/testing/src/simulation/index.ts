@@ -1,9 +1,9 @@
 /** `@stowage/testing/simulation`: caches in a simulated world, in virtual time and under faults. */
 
 export { default as fc } from 'fast-check'
+export type { BackendTraits } from './backend/backend.ts'
 export type { SentRequest } from './backend/network.ts'
 export { ReplicationProgress } from './backend/replication-progress.ts'
-export type { BackendTraits } from './backend/traits.ts'
 export { facade, facadeProgram, judgeFacade } from './facade/facade.ts'
 export type { FacadeCall } from './facade/facade-calls.ts'
 export { linearize, type Operation, type Violation } from './facade/linearizability.ts'
@@ -32,12 +32,12 @@ export {
   type PlanOptions,
   plans,
 } from './run/plan.ts'
-export { report } from './run/report.ts'
 export { runOnStores } from './run/run-on-stores.ts'
 export { type Parts, type RunResult, runPlan } from './run/run-plan.ts'
 export {
   type Failure,
   planOf,
+  report,
   type SimulateOptions,
   simulate,
   simulateSeed,

@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http'
-import type { CallHandler, HeaderMethod, Method } from './holder.ts'
 import {
+  type CallHandler,
+  type HeaderMethod,
   hasReplacedPrototype,
   headersSentError,
+  type Method,
   type Replaced,
   replaceMethods,
-} from './response-methods.ts'
+} from './patched-messages.ts'
 
 type Call = readonly [method: Method, args: unknown[]]
 

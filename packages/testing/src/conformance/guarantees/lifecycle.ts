@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage, createHook } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable, Cache } from '@stowage/core'
 import { assertCacheError, concurrently } from '../support/assertions.ts'
 import { type ConformanceCase, group } from '../support/case.ts'
 import type { Fixture } from '../support/fixture.ts'
-import { IoWatch } from '../support/io-watch.ts'
 
 type Calls = Record<string, () => Awaitable<unknown>>
 
@@ -184,3 +184,36 @@ export const lifecycle: readonly ConformanceCase[] = group('lifecycle', {
     }
   },
 })
+
+/** Resources that Node creates for a connection attempt or a name lookup. */
+const requestTypes: ReadonlySet<string> = new Set([
+  'TCPCONNECTWRAP',
+  'PIPECONNECTWRAP',
+  'GETADDRINFOREQWRAP',
+  'GETNAMEINFOREQWRAP',
+  'QUERYWRAP',
+  'UDPSENDWRAP',
+])
+
+/** Records the connection attempts and name lookups of a function, and of all that it has started. */
+class IoWatch {
+  /** The types of the requests. */
+  readonly requests: string[] = []
+  /** Tells the requests of the function from those of other tests, which may run at the same time. */
+  readonly #context = new AsyncLocalStorage<IoWatch>()
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    const hook = createHook({
+      init: (_id, type) => {
+        const isOwn = this.#context.getStore() === this
+        if (isOwn && requestTypes.has(type)) this.requests.push(type)
+      },
+    })
+    hook.enable()
+    try {
+      return await this.#context.run(this, work)
+    } finally {
+      hook.disable()
+    }
+  }
+}

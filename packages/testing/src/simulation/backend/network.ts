@@ -1,7 +1,7 @@
 import { CacheError } from '@stowage/core'
 import { hashOf, Random } from '../world/random.ts'
 import type { SimulatedProcess } from '../world/simulated-process.ts'
-import { textOfReply } from '../world/trace-text.ts'
+import { textOfReply } from '../world/trace.ts'
 import type { World } from '../world/world.ts'
 import type { BackendNode } from './backend-node.ts'
 

@@ -1,7 +1,7 @@
 import type { Cache, Clock, failover, InvalidationBus } from '@stowage/core'
 import type { ByteStore, withKeyOrder } from '@stowage/core/driver'
 import type { Arbitrary } from 'fast-check'
-import type { BackendTraits } from '../backend/traits.ts'
+import type { BackendTraits } from '../backend/backend.ts'
 import type { History } from './history.ts'
 
 /** A fault of the world, in addition to those of the network. */

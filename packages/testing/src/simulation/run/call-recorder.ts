@@ -1,8 +1,7 @@
 import type { SentRequest } from '../backend/network.ts'
 import type { HistoryEntry } from '../programs/history.ts'
 import type { Cause } from '../world/event-queue.ts'
-import type { Trace } from '../world/trace.ts'
-import { textOfCall, textOfValue } from '../world/trace-text.ts'
+import { type Trace, textOfCall, textOfValue } from '../world/trace.ts'
 
 /** Says what time it is, in milliseconds and in the order of everything that happens. */
 export interface Timeline {

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { BackendTraits } from '../backend/traits.ts'
+import type { BackendTraits } from '../backend/backend.ts'
 import type { FaultKind, Scenario } from '../programs/scenario.ts'
 import type { ProcessClock } from '../world/simulated-process.ts'
 

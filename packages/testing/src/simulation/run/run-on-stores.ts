@@ -1,7 +1,7 @@
 import { Cache, failover, systemClock } from '@stowage/core'
 import { type ByteStore, withKeyOrder } from '@stowage/core/driver'
 import { allowShortTtls } from '@stowage/core/internal'
-import { defaultTraits } from '../backend/traits.ts'
+import { defaultTraits } from '../backend/backend.ts'
 import type { History } from '../programs/history.ts'
 import type { Program, Scenario } from '../programs/scenario.ts'
 import { CallRecorder, type Timeline } from './call-recorder.ts'

@@ -13,7 +13,6 @@ import { SimulatedProcess } from '../world/simulated-process.ts'
 import { Trace } from '../world/trace.ts'
 import { World } from '../world/world.ts'
 import { CallRecorder } from './call-recorder.ts'
-import { leftovers } from './leftovers.ts'
 import type { Plan, PlannedCall } from './plan.ts'
 import { scheduleFaults } from './world-faults.ts'
 
@@ -215,4 +214,22 @@ class PlanRun<Call> {
     const { isOwnKey } = this.#scenario
     return leftovers(this.#processes, isOwnKey?.bind(this.#scenario))
   }
+}
+
+/** Returns which process has left timers, or keys in its maps, when everything is over. */
+function leftovers(
+  processes: readonly SimulatedProcess[],
+  isOwnKey?: (key: string, value: unknown) => boolean,
+): string | undefined {
+  for (const { name, isKilled, timers, maps } of processes) {
+    if (isKilled) continue
+    if (timers > 0) return `${name} has ${timers} timers left in the end.`
+    for (const map of maps) {
+      for (const [key, value] of map) {
+        if (typeof key !== 'string' || isOwnKey?.(key, value) !== true) continue
+        return `${name} has an entry for ${key} left in one of its maps in the end.`
+      }
+    }
+  }
+  return undefined
 }

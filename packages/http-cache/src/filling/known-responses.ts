@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
-import { ShortKeyMap } from '../storage/hints.ts'
+import type { Cache, Clock } from '@stowage/core'
+import { type Hint, ShortKeyMap } from '../storage/hints.ts'
 import type { VaryRecord } from '../storage/record.ts'
 
 const maxKeys = 10_000
@@ -7,7 +8,7 @@ const maxKeys = 10_000
 const maxNames = 10
 
 /** What this process knows of the variants of responses. */
-export class Variants {
+class Variants {
   /** The headers that responses of a key were seen to depend on. */
   readonly #names = new ShortKeyMap<readonly string[]>(maxKeys)
   /** The variants that were stored below a record, by its id. */
@@ -80,4 +81,60 @@ class StoredVariants {
 
 function numberOf(key: string): number {
   return hash('sha256', key, 'buffer').readInt32BE()
+}
+
+/**
+ * Why a key is marked. `'private'`: its response could not be stored, so that requests do not wait for each other
+ * (hit-for-miss). `'unlikely'`: that was because of its request, and those of others may be stored: one at a time tries that,
+ * and no other waits for it. `'failed'`: the handler has failed, and is not called again at once if there is a stale response.
+ */
+type Reason = 'private' | 'unlikely' | 'failed'
+
+/** What this process knows of keys whose responses could not be stored. */
+class HitForMiss {
+  readonly #clock: Clock
+  readonly #until: Readonly<Record<Reason, ShortKeyMap<number>>> = {
+    private: new ShortKeyMap(maxKeys),
+    unlikely: new ShortKeyMap(maxKeys),
+    failed: new ShortKeyMap(maxKeys),
+  }
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(key: string, ms: number, reason: Reason = 'private'): void {
+    this.#until[reason].set(key, this.#clock.now() + ms)
+  }
+
+  has(key: string, reason: Reason = 'private'): boolean {
+    const until = this.#until[reason].get(key)
+    return until !== undefined && this.#clock.now() < until
+  }
+
+  remove(key: string): void {
+    for (const marks of Object.values(this.#until)) marks.delete(key)
+  }
+}
+
+/** What this process knows of the responses of a cache. */
+export interface KnownResponses {
+  readonly hints: ShortKeyMap<Hint>
+  readonly variants: Variants
+  readonly hitForMiss: HitForMiss
+}
+
+/** One per cache and not per route: applications have many routes, and clients determine the number of keys. */
+const known = new WeakMap<Cache, KnownResponses>()
+
+export function knownResponsesOf(cache: Cache): KnownResponses {
+  const existing = known.get(cache)
+  if (existing !== undefined) return existing
+  const created = {
+    hints: new ShortKeyMap<Hint>(maxKeys),
+    variants: new Variants(),
+    hitForMiss: new HitForMiss(cache.clock),
+  }
+  known.set(cache, created)
+  return created
 }

@@ -8,7 +8,7 @@ export type AnySessions = Sessions<any>
 type Fields = Readonly<Record<string, unknown>>
 
 /** What `Sessions` stores, besides the fields: from the cookie, it takes the lifetime of a session. */
-export interface StoredCookie {
+interface StoredCookie {
   readonly originalMaxAge?: number | null
   readonly expires?: string | Date | null
 }
@@ -23,7 +23,7 @@ export interface OtherSession {
 const reserved = /^(?::|cookie$|~$|__proto__$)/
 
 /** A session as `Sessions` stores it: each field by itself, so that changes of different fields are merged. */
-export function toStored({ fields, cookie }: OtherSession): Record<string, unknown> {
+function toStored({ fields, cookie }: OtherSession): Record<string, unknown> {
   const entries = Object.entries(fields).map(
     ([key, value]) => [reserved.test(key) ? `:${key}` : key, value] as const,
   )
@@ -31,7 +31,7 @@ export function toStored({ fields, cookie }: OtherSession): Record<string, unkno
 }
 
 /** The opposite of {@link toStored}. */
-export function fromStored({ cookie, ...stored }: Record<string, unknown>): OtherSession {
+function fromStored({ cookie, ...stored }: Record<string, unknown>): OtherSession {
   const entries = Object.entries(stored).map(
     ([key, value]) => [key.startsWith(':') ? key.slice(1) : key, value] as const,
   )
@@ -96,4 +96,81 @@ export async function end(sessions: AnySessions, id: string, session?: object): 
 function moveMark(sessions: AnySessions, from: object, to: object): void {
   const mark = sessions.takeMark(from)
   if (mark !== undefined) sessions.setMark(to, mark)
+}
+
+/** Ids that are kept until other requests need the space. Each is one of a race. */
+const maxIds = 1_000
+
+/** A session that a request has read or put, under its id. */
+export interface KnownSession {
+  readonly id: string
+  readonly session: object
+  /** The session that it was under another id, if that had ended before it got this one. */
+  readonly ended?: object | undefined
+}
+
+/**
+ * Ends sessions for libraries that give a session another id: they delete it, and store its fields as a new session. It may
+ * have ended between the read and that, by a logout, which the new session must not undo.
+ */
+export class EndedSessions {
+  readonly #sessions: AnySessions
+  /** Of sessions that had ended before they were destroyed here. */
+  readonly #ids = new Set<string>()
+
+  constructor(sessions: AnySessions) {
+    this.#sessions = sessions
+  }
+
+  /** @param session the object that was read with the id, if there is one */
+  async destroy(id: string, session?: object): Promise<void> {
+    const found = await this.#sessions.readAgain(id)
+    await end(this.#sessions, id, session)
+    if (found !== undefined) return
+    this.#ids.add(id)
+    const [oldest] = this.#ids
+    if (this.#ids.size > maxIds) this.#ids.delete(oldest as string)
+  }
+
+  /**
+   * Stores the session that a request has read or put, or under another id what it has become. Resolves to what the request
+   * knows then.
+   */
+  async store(
+    known: KnownSession | undefined,
+    id: string,
+    session: object,
+    encoded: OtherSession,
+  ): Promise<KnownSession> {
+    const stored = this.toStore(known, id, encoded)
+    if (known?.id === id) {
+      await save(this.#sessions, id, known.session, stored.encoded)
+      return known
+    }
+    // A session that the request has not read is new, or has another id since the request has changed it.
+    await put(this.#sessions, id, session, stored.encoded)
+    return { id, session, ended: stored.ended }
+  }
+
+  /**
+   * Returns what a request that has read `known` stores under `id`, and the session that it was before, if that has ended: what
+   * the request has not changed of it is left out.
+   */
+  toStore(
+    known: KnownSession | undefined,
+    id: string,
+    encoded: OtherSession,
+  ): { encoded: OtherSession; ended?: object } {
+    const ended = known && this.#endedOf(known, id)
+    const text = ended && this.#sessions.storedText(ended)
+    if (ended === undefined || text === undefined) return { encoded }
+    const stored = toStored(encoded)
+    for (const key of this.#sessions.unchangedKeys(text, stored)) delete stored[key]
+    return { encoded: fromStored({ ...stored, cookie: encoded.cookie }), ended }
+  }
+
+  #endedOf(known: KnownSession, id: string): object | undefined {
+    if (known.id === id) return known.ended
+    return this.#ids.has(known.id) ? known.session : undefined
+  }
 }

@@ -1,8 +1,115 @@
-import { ServerResponse } from 'node:http'
-import { frameworkPrototypeOf } from './framework-prototype.ts'
-import { type HeaderMethod, handlerOf, type Method } from './holder.ts'
+import { IncomingMessage, ServerResponse } from 'node:http'
 
-export type Methods = Record<Method | HeaderMethod, (...args: never[]) => unknown>
+/** A method of a response that sends its headers. */
+export type Method = 'writeHead' | 'write' | 'end' | 'flushHeaders'
+/** A method that Node refuses once the headers are sent. */
+export type HeaderMethod = 'setHeader' | 'appendHeader' | 'removeHeader'
+
+/** What handles the calls of the methods of a response instead. */
+export interface CallHandler {
+  /** Whether the methods of the response itself were replaced, or, with `false`, those of its prototype. */
+  readonly hasOwnMethods: boolean
+  /** Whether the response behaves as if its headers had been sent, though they are not. */
+  readonly isWaiting: boolean
+  call(method: Method, args: unknown[]): unknown
+  /** Calls a method of the response as it was before it was replaced. */
+  callHeader(method: HeaderMethod, args: unknown[]): unknown
+}
+
+/** The property of a request that leads from it to its session, and from its response to the handler. */
+export const holderKey: unique symbol = Symbol('stowage.session')
+
+/** A request with its session. */
+export interface HeldRequest extends IncomingMessage {
+  [holderKey]?: PropertySource
+}
+
+function handlerOf(response: ServerResponse): CallHandler | undefined {
+  return (response.req as HeldRequest | undefined)?.[holderKey]?.held
+}
+
+/**
+ * Returns the prototype that a framework has put before `base`, which is that of Node, in an object; `undefined` if there
+ * is none. In Express, it is the one that all its applications share.
+ */
+function frameworkPrototypeOf<T extends object>(object: T, base: T): T | undefined {
+  let prototype: T | null = Object.getPrototypeOf(object)
+  while (prototype !== null && prototype !== base) {
+    const parent: T | null = Object.getPrototypeOf(prototype)
+    if (parent === base) return prototype
+    prototype = parent
+  }
+  return undefined
+}
+
+/** What the properties of a request return, and the handler of its response. */
+export interface PropertySource {
+  readonly held: CallHandler | undefined
+  readonly id: string | undefined
+  readonly store: unknown
+  /** Called when the application assigns `request.sessionID`. */
+  rename(id: string | undefined): void
+  /** Called when the application reads `request.session`. */
+  use(): unknown
+  /** Called when the application assigns `request.session`. */
+  replace(session: unknown): void
+}
+
+/** Functions that all requests share, so that these have the same hidden class. */
+const session: PropertyDescriptor = {
+  configurable: true,
+  enumerable: true,
+  get(this: HeldRequest) {
+    return this[holderKey]?.use()
+  },
+  set(this: HeldRequest, value: unknown) {
+    this[holderKey]?.replace(value)
+  },
+}
+
+const sessionID: PropertyDescriptor = {
+  configurable: true,
+  enumerable: true,
+  get(this: HeldRequest) {
+    return this[holderKey]?.id
+  },
+  set(this: HeldRequest, value: string | undefined) {
+    if (this[holderKey] === undefined) defineValue(this, 'sessionID', value)
+    else this[holderKey].rename(value)
+  },
+}
+
+const sessionStore: PropertyDescriptor = {
+  configurable: true,
+  enumerable: true,
+  get(this: HeldRequest) {
+    return this[holderKey]?.store
+  },
+  set(this: HeldRequest, value: unknown) {
+    defineValue(this, 'sessionStore', value)
+  },
+}
+
+/**
+ * Adds `session`, `sessionID` and `sessionStore` to a request. In Express, the prototype of all requests gets the latter
+ * two once, as each property of a request takes time there (see `replaceMethods`). `session` can be deleted.
+ */
+export function addProperties(request: IncomingMessage): void {
+  const prototype = frameworkPrototypeOf(request, IncomingMessage.prototype)
+  const owner = prototype ?? request
+  if (!Object.hasOwn(owner, 'sessionID')) {
+    Object.defineProperties(owner, { sessionID, sessionStore })
+  }
+  Object.defineProperty(request, 'session', session)
+}
+
+/** Makes another middleware, such as express-session, own the property. */
+function defineValue(request: object, name: string, value: unknown): void {
+  const attributes = { configurable: true, enumerable: true, writable: true }
+  Object.defineProperty(request, name, { ...attributes, value })
+}
+
+type Methods = Record<Method | HeaderMethod, (...args: never[]) => unknown>
 
 const shared = ['write', 'end', 'flushHeaders'] as const
 /** On a prototype: its methods before they were replaced. */
