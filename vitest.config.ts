@@ -53,6 +53,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     expect: { poll: { timeout: 20_000 } },
+    // The compilers that tests start collect garbage rarely: see compile() in scripts/lib/prepare.mjs.
+    env: { GOGC: '400' },
     // Tests have ttls that are shorter than those of applications.
     execArgv: ['--disable-warning=STOWAGE_SHORT_TTL'],
     // Most tests wait: a worker needs a quarter of a core, and the servers that it starts a little more.

@@ -1,5 +1,5 @@
 import { step } from './cli.mjs'
-import { prepare, toolPath } from './prepare.mjs'
+import { compile, prepare, toolPath } from './prepare.mjs'
 import { ensurePrograms } from './required-programs.mjs'
 import { run, runOrThrow } from './run.mjs'
 
@@ -15,9 +15,7 @@ export async function prepareTests(options) {
 /** What is proved without running anything. */
 export async function runChecks() {
   await Promise.all([
-    step('Type-check tests', () =>
-      node(toolPath('typescript', 'bin/tsc'), '-p', 'tsconfig.test.json'),
-    ),
+    step('Type-check tests', () => compile('-p', 'tsconfig.test.json')),
     step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.')),
     step('Package boundaries', () => node('scripts/check-boundaries.mjs')),
     step('Runtime dependencies', () => node('scripts/check-dependencies.mjs')),

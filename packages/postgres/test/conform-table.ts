@@ -4,6 +4,12 @@ import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import { conform } from '@stowage/testing'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
+/**
+ * Groups whose cases make up to a thousand calls at once. They run alone: the calls of other cases, which have deadlines and
+ * leases, would queue behind theirs for a connection.
+ */
+const manyCalls = /^(atomic|batches|counters|facade|limits|order|sharing|values): /
+
 /** Holds the store to its contract, with a database of its own. */
 export function conformTable(
   title: string,
@@ -21,7 +27,7 @@ export function conformTable(
     // A busy machine takes seconds for thousands of concurrent calls.
     conform(test, () => postgres({ timeout: '2m', ...optionsFor(server) }), {
       wait: async (ms) => sleep(ms),
-      concurrent: test.concurrent,
+      concurrent: (name, run) => (manyCalls.test(name) ? test : test.concurrent)(name, run),
       sharedBackend: true,
     })
   })

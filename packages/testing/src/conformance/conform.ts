@@ -142,6 +142,9 @@ export function conform(
     })
   // Holds always: the report of the runner states what the others were compared with.
   if (groups === undefined) test(`contract: version ${contractVersion}`, async () => {})
+  const of = (group: ConformanceGroup) => chosen.filter((each) => each.group === group)
+  // Before the others, which leave items behind that a clear would have to delete.
+  for (const each of of('clear')) define(test, each)
   for (const each of chosen) if (!exclusive.has(each.group)) define(concurrent, each)
-  for (const each of chosen) if (exclusive.has(each.group)) define(test, each)
+  for (const each of of('outage')) define(test, each)
 }
