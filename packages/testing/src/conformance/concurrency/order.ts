@@ -5,7 +5,7 @@ import type { AnyStore, Fixture } from '../support/fixture.ts'
 import { newProcessCaches } from '../support/processes.ts'
 
 const mebibyte = 1_048_576
-const rounds = 10
+const rounds = 20
 /** With how many keys a call over a mark is tried: a slow machine may need seconds for each, which then prove nothing. */
 const maxMarks = 100
 /** A mark stands for a second. Within half of it, none has expired. */
