@@ -37,4 +37,17 @@ export const equivalents = [
     from: 'textOf',
     reason: '`exec` makes a text of `undefined` that does not match.',
   },
+  {
+    file: 'locks/lock-context.ts',
+    operator: 'condition',
+    from: '!channels.lock.hasSubscribers',
+    to: 'false',
+    reason: 'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'locks/lock-calls.ts',
+    operator: 'boolean',
+    from: 'true',
+    reason: 'Only the names of the options are read.',
+  },
 ]

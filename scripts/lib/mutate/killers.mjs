@@ -6,7 +6,6 @@ import { coverageOfTests, isCovered, kit } from './coverage.mjs'
 import { TestRunner } from './test-runner.mjs'
 
 const execute = promisify(execFile)
-const hooks = new URL('hooks.mjs', import.meta.url).href
 const simulate = fileURLToPath(new URL('simulate.mjs', import.meta.url))
 /** The scenarios that reach most of a folder. */
 const likely = {
@@ -99,7 +98,7 @@ export class Killers {
 
   async #failedSeed({ env }) {
     const failed = async (count, names) => {
-      const args = ['--no-warnings', '--import', hooks, simulate, String(count), ...names]
+      const args = ['--no-warnings', simulate, String(count), ...names]
       const options = { cwd: root, env, timeout: 300_000, killSignal: 'SIGKILL' }
       return execute(process.execPath, args, options).then(
         () => undefined,
