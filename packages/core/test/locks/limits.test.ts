@@ -1,4 +1,10 @@
-import { Cache, channels, type LimitEvent, type LockEvent, type RateLimitResult } from '@stowage/core'
+import {
+  Cache,
+  channels,
+  type LimitEvent,
+  type LockEvent,
+  type RateLimitResult,
+} from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
