@@ -1,4 +1,4 @@
-import { Cache } from '@stowage/core'
+import { Cache, CacheError } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -197,6 +197,34 @@ describe('a process that waits for the lease of another one', () => {
     expect(await call).toBe('of the other')
   })
 
+  test('polls once for all calls, also those that begin during the wait', async () => {
+    const { a, backend, reads } = setUp()
+    await backend.set('k', leaseOf(0))
+    const calls = [a.remember('k', hour, () => 'value')]
+    await advance(10_000)
+    reads.length = 0
+    for (let count = 0; count < 5; count++) calls.push(a.remember('k', hour, () => 'value'))
+    await advance(10_000)
+    expect(reads.length).toBeLessThanOrEqual(10_000 / 187 + 1)
+    await backend.set('k', '"of the other"')
+    await advance(maxPauseMs)
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['of the other']))
+  })
+
+  test('reads from the primary, although its replica still has the lease', async () => {
+    const { clock, backend } = setUp()
+    await backend.set('k', leaseOf(0))
+    const store = wrapStore<ByteStore>(backend, (operation, call, args) => {
+      const isStrong = (args[1] as { consistency?: string } | undefined)?.consistency === 'strong'
+      return operation === 'get' && !isStrong ? (leaseOf(0) as never) : call()
+    })
+    const call = new Cache(store, { clock }).remember('k', hour, () => 'value')
+    await advance(1_000)
+    await backend.set('k', '"of the other"')
+    await advance(maxPauseMs)
+    expect(await Promise.race([call, 'waits'])).toBe('of the other')
+  })
+
   test('loads at once when the load of the other one was not stored', async () => {
     const { a, b, backend } = setUp()
     await backend.set('k', leaseOf(0))
@@ -236,9 +264,47 @@ test('a value that was skipped is loaded without a lease until its time is over'
   const before = swaps.length
   await clock.advance(59_000)
   await skip()
+  await skip()
   expect(swaps).toHaveLength(before)
   expect(String(await backend.get('k'))).toBe(mark)
   await clock.advance(2_000)
   await skip()
   expect(String(await backend.get('k'))).not.toBe(mark)
 })
+
+test('a load whose lease may have been stored late is not shared with later calls', async () => {
+  const { cache, b } = withLateLease()
+  const loaded = gate<string>()
+  const first = cache.remember('k', hour, () => loaded.opened)
+  await settle()
+  await b.delete('k')
+  const second = cache.remember('k', hour, () => 'new')
+  await settle()
+  loaded.open('old')
+  expect([await first, await second]).toEqual(['old', 'new'])
+})
+
+test('a value that was skipped after such a lease is loaded without one for a while', async () => {
+  const { cache, operations } = withLateLease()
+  const skip = () =>
+    cache.remember<null>('k', hour, (context) => {
+      context.skip({ for: 60_000 })
+      return null
+    })
+  await skip()
+  operations.length = 0
+  await skip()
+  expect(operations).toEqual(['get'])
+})
+
+/** A process whose first lease has no reply in time. */
+function withLateLease() {
+  const { b, backend, clock } = setUp()
+  const operations: string[] = []
+  const store = wrapStore<ByteStore>(backend, (operation, call) => {
+    operations.push(operation)
+    if (operation !== 'add' || operations.filter((name) => name === 'add').length > 1) return call()
+    throw new CacheError('ERR_CACHE_TIMEOUT', 'no reply', { store: 'test', operation })
+  })
+  return { cache: new Cache(store, { clock }), b, operations }
+}
