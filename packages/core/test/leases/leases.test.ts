@@ -204,6 +204,8 @@ describe('a process that waits for the lease of another one', () => {
     await advance(10_000)
     reads.length = 0
     for (let count = 0; count < 5; count++) calls.push(a.remember('k', hour, () => 'value'))
+    await settle()
+    expect(reads).toEqual([])
     await advance(10_000)
     expect(reads.length).toBeLessThanOrEqual(10_000 / 187 + 1)
     await backend.set('k', '"of the other"')
@@ -223,6 +225,26 @@ describe('a process that waits for the lease of another one', () => {
     await backend.set('k', '"of the other"')
     await advance(maxPauseMs)
     expect(await Promise.race([call, 'waits'])).toBe('of the other')
+  })
+
+  test('reads the lease beside a stale value at once, because its load may have ended', async () => {
+    const { a, b, reads } = setUp()
+    const loaded = gate<string>()
+    await b.set('k', 'old')
+    const refresh = { ...hour, refresh: true } as const
+    const other = b.remember('k', refresh, () => loaded.opened)
+    await settle()
+    // Two readings of a real clock differ.
+    let now = performance.now()
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 0.001))
+    const call = a.remember('k', refresh, () => 'value')
+    await settle()
+    clock.mockRestore()
+    // The value before, and then both.
+    expect(reads).toHaveLength(3)
+    loaded.open('new')
+    await advance(maxPauseMs)
+    expect([await other, await call]).toEqual(['new', 'new'])
   })
 
   test('loads at once when the load of the other one was not stored', async () => {
@@ -293,18 +315,30 @@ test('a value that was skipped after such a lease is loaded without one for a wh
     })
   await skip()
   operations.length = 0
+  await advance(59_000)
   await skip()
   expect(operations).toEqual(['get'])
+  await advance(1_000)
+  await skip()
+  expect(operations).toContain('add')
+})
+
+test('a load that fails after such a lease ends it for others', async () => {
+  const { cache, backend } = withLateLease({ isStored: true })
+  const failing = cache.remember('k', hour, () => Promise.reject(new Error('down')))
+  await expect(failing).rejects.toThrow('down')
+  expect(String(await backend.get('k')).slice(0, 3)).toBe('\x01\x02P')
 })
 
 /** A process whose first lease has no reply in time. */
-function withLateLease() {
+function withLateLease({ isStored = false } = {}) {
   const { b, backend, clock } = setUp()
   const operations: string[] = []
-  const store = wrapStore<ByteStore>(backend, (operation, call) => {
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
     operations.push(operation)
     if (operation !== 'add' || operations.filter((name) => name === 'add').length > 1) return call()
+    if (isStored) await call()
     throw new CacheError('ERR_CACHE_TIMEOUT', 'no reply', { store: 'test', operation })
   })
-  return { cache: new Cache(store, { clock }), b, operations }
+  return { cache: new Cache(store, { clock }), b, backend, operations }
 }
