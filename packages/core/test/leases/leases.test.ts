@@ -323,6 +323,24 @@ test('a value that was skipped after such a lease is loaded without one for a wh
   expect(operations).toContain('add')
 })
 
+test('a value that is loaded without a lease is not shared with calls after a delete', async () => {
+  const { cache, b } = withLateLease()
+  const skip = (load: () => string | Promise<string>) =>
+    cache.remember('k', hour, (context) => {
+      context.skip({ for: 60_000 })
+      return load()
+    })
+  await skip(() => 'value')
+  const loaded = gate<string>()
+  const first = skip(() => loaded.opened)
+  await settle()
+  await b.delete('k')
+  const second = skip(() => 'new')
+  await settle()
+  loaded.open('old')
+  expect([await first, await second]).toEqual(['old', 'new'])
+})
+
 test('a load that fails after such a lease ends it for others', async () => {
   const { cache, backend } = withLateLease({ isStored: true })
   const failing = cache.remember('k', hour, () => Promise.reject(new Error('down')))
