@@ -119,6 +119,7 @@ test('after one call has taken a slot, the next one makes an attempt at once', a
   const end = gate()
   const limit = (cache: Cache) => cache.concurrency('exports', { limit: 2, ttl: '1h' })
   const others = [1, 2].map(() => limit(new Cache(backend)).run(() => end.opened))
+  await settle()
   const began: string[] = []
   const work = (name: string) => () => {
     began.push(name)
