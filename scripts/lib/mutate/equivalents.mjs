@@ -19,6 +19,12 @@ export const equivalents = [
     reason: 'Never called: what is loaded without a claim is not stored.',
   },
   {
+    file: 'leases/lease-wait.ts',
+    operator: '>',
+    from: 'waited > timeoutMs',
+    reason: 'No wait is exactly as long as its timeout.',
+  },
+  {
     file: 'locks/fences.ts',
     operator: '>',
     from: 'waitMs > 0',

@@ -197,6 +197,18 @@ describe('a process that waits for the lease of another one', () => {
     expect(await call).toBe('of the other')
   })
 
+  test('polls often at first, because most loads are short', async () => {
+    const { a, backend, reads } = setUp()
+    await backend.set('k', leaseOf(0))
+    await advance(10_000)
+    const call = a.remember('k', hour, () => 'value')
+    await advance(15)
+    expect(reads.length).toBeGreaterThanOrEqual(4)
+    await backend.set('k', '"of the other"')
+    await advance(5)
+    expect(await Promise.race([call, 'waits'])).toBe('of the other')
+  })
+
   test('polls once for all calls, also those that begin during the wait', async () => {
     const { a, backend, reads } = setUp()
     await backend.set('k', leaseOf(0))
