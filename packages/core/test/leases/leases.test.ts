@@ -131,6 +131,28 @@ describe('a lease', () => {
     expect(await b.get('k')).toBeUndefined()
   })
 
+  test('that is found to be lost after the load does not abort what the loader left running', async () => {
+    const { a, b, onSwap } = setUp()
+    const [loaded, sent] = [gate<string>(), gate()]
+    let signal: AbortSignal | undefined
+    const loading = a.remember('k', hour, (context) => {
+      signal = context.signal
+      return loaded.opened
+    })
+    await settle()
+    onSwap(async (call) => {
+      await sent.opened
+      return call()
+    })
+    await advance(renewalMs)
+    await b.delete('k')
+    loaded.open('value')
+    await settle()
+    sent.open()
+    expect(await loading).toBe('value')
+    expect(signal?.aborted).toBe(false)
+  })
+
   test('is replaced by the value only after a renewal in flight', async () => {
     const { a, b, onSwap } = setUp()
     const { loaded, loading } = await load(a)
@@ -352,6 +374,58 @@ test('a value that is loaded without a lease is not shared with calls after a de
   loaded.open('old')
   expect([await first, await second]).toEqual(['old', 'new'])
 })
+
+test('a process that skipped a value loads without a lease, although the mark of it is lost', async () => {
+  const { a, backend, operations } = withOperations()
+  const skip = () =>
+    a.remember<null>('k', hour, (context) => {
+      context.skip({ for: 60_000 })
+      return null
+    })
+  await skip()
+  await backend.delete('k')
+  operations.length = 0
+  await skip()
+  expect(operations).toEqual(['get'])
+})
+
+test('the save of a collection begins when the lease is stored', async () => {
+  const { a, delay } = withOperations()
+  const stored = gate()
+  delay('set', stored.opened)
+  const save = vi.fn(() => 'saved')
+  const users = a.collection<string, string>('users', { load: () => 'loaded', save })
+  const saving = users.set('1', 'value')
+  await settle()
+  expect(save).not.toHaveBeenCalled()
+  stored.open()
+  await saving
+  expect(save).toHaveBeenCalledOnce()
+})
+
+test('the renewal of a lease does not keep the process alive', async () => {
+  const { a } = setUp()
+  const timers = vi.spyOn(globalThis, 'setInterval')
+  const { loaded, loading } = await load(a)
+  expect(timers.mock.results.map(({ value }) => value.hasRef())).toEqual([false])
+  loaded.open('value')
+  await loading
+  timers.mockRestore()
+})
+
+/** A process whose operations a test observes and delays. */
+function withOperations() {
+  const { backend, clock } = setUp()
+  const operations: string[] = []
+  const delays = new Map<string, Promise<void>>()
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
+    operations.push(operation)
+    await delays.get(operation)
+    return call()
+  })
+  const delay = (operation: string, until: Promise<void>) => void delays.set(operation, until)
+  return { a: new Cache(store, { clock }), backend, operations, delay }
+}
 
 test('a load that fails after such a lease ends it for others', async () => {
   const { cache, backend } = withLateLease({ isStored: true })
