@@ -72,4 +72,10 @@ export const equivalents = [
     from: 'true',
     reason: 'Only the names of the options are read.',
   },
+  {
+    file: 'tags/tag-versions.ts',
+    operator: '??',
+    from: 'this.#touchedAt.get(tag)',
+    reason: '`NaN` is not less than the pause between two touches.',
+  },
 ]

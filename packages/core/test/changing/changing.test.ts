@@ -165,13 +165,14 @@ describe('while a tag is changed', () => {
   })
 
   test('a value is not stored whose tag becomes known during its load', async () => {
-    const { a, b } = twoProcesses()
+    const { a, b, backend } = twoProcesses()
     await a.changing({ tags: ['t'] }, async () => {
       await b.remember('k', {}, (context) => {
         context.addTags('t')
         return 'old'
       })
       await b.remember('l', { tags: () => ['t'] }, () => 'old')
+      expect(await backend.getMany(['k', 'l'])).toEqual([undefined, undefined])
     })
     expect(await b.getMany(['k', 'l'])).toEqual([undefined, undefined])
   })

@@ -171,6 +171,21 @@ test('a tag that was exchanged in an array counts in the next call', async () =>
   expect(await cache.getMany(['k', 'l'])).toEqual([undefined, 'v'])
 })
 
+test('a store may share the read of one tag, and not that of another one', async () => {
+  const { backend, clock, cache } = setUp()
+  await cache.set('k', 'v', { tags: ['news', 'sport'] })
+  const shared = Promise.resolve(backend.get(tagKey))
+  const store = wrapStore<ByteStore>(backend, (operation, call, args) =>
+    operation === 'get' && args[0] === tagKey ? (shared as never) : call(),
+  )
+  const other = new Cache(store, { clock })
+  const tags = ['news', 'sport']
+  const load = () => other.remember('k', { tags }, () => 'loaded')
+  expect(await load()).toBe('v')
+  await cache.invalidateTags('sport')
+  expect(await load()).toBe('loaded')
+})
+
 test('one tag may be read synchronously, and another one not', async () => {
   const { backend, clock } = setUp()
   const store = wrapStore<ByteStore>(backend, (operation, call, args) =>
