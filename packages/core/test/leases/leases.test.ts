@@ -281,6 +281,22 @@ describe('a process that waits for the lease of another one', () => {
     expect([await other, await call]).toEqual(['new', 'new'])
   })
 
+  test('returns a value that is written although its refresh has not ended', async () => {
+    const { a, b, backend } = setUp()
+    await b.set('k', 'old')
+    const refresh = { ...hour, refresh: true } as const
+    const loaded = gate<string>()
+    const other = b.remember('k', refresh, () => loaded.opened)
+    await settle()
+    const call = a.remember('k', refresh, () => 'value')
+    await advance(1_000)
+    await backend.set('k', '"written"')
+    await advance(maxPauseMs)
+    expect(await Promise.race([call, 'waits'])).toBe('written')
+    loaded.open('new')
+    await other
+  })
+
   test('loads at once when the load of the other one was not stored', async () => {
     const { a, b, backend } = setUp()
     await backend.set('k', leaseOf(0))
@@ -304,6 +320,34 @@ describe('a process that waits for the lease of another one', () => {
     // The lease of the other process remains.
     expect(await b.get('k')).toBeUndefined()
     expect(String(await backend.get('k'))).toBe(leaseOf(0))
+  })
+})
+
+describe('a process that waits for the leases of many keys', () => {
+  const lease = `\x01\x02Lother.0.${leaseMs}`
+  const loadAll = (keys: readonly string[]) => keys.map(() => 'value')
+
+  async function leased(intercept: (isStrong: boolean, call: Call) => unknown) {
+    const { clock, backend } = setUp()
+    await backend.setMany(['k', 'l'].map((key) => [key, lease] as const))
+    const store = wrapStore<ByteStore>(backend, (operation, call, args) => {
+      if (operation !== 'getMany') return call()
+      const options = args[1] as { consistency?: string } | undefined
+      return intercept(options?.consistency === 'strong', call) as never
+    })
+    return { cache: new Cache(store, { clock }), backend }
+  }
+
+  test('reads from the primary, although its replica still has the leases', async () => {
+    const { cache, backend } = await leased((isStrong, call) =>
+      isStrong ? call() : [lease, lease].map((text) => Buffer.from(text)),
+    )
+    const call = cache.rememberMany(['k', 'l'], hour, loadAll)
+    await advance(1_000)
+    await backend.setMany(['k', 'l'].map((key) => [key, '"of the other"'] as const))
+    await advance(maxPauseMs)
+    const values = await Promise.race([call, 'waits'])
+    expect(values).toEqual(['of the other', 'of the other'])
   })
 })
 
