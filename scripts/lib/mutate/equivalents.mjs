@@ -25,6 +25,12 @@ export const equivalents = [
     reason: 'No wait is exactly as long as its timeout.',
   },
   {
+    file: 'leases/hit-for-miss.ts',
+    operator: '??',
+    from: 'this.#until.get(key)',
+    reason: 'Nothing is less than `undefined`.',
+  },
+  {
     file: 'locks/fences.ts',
     operator: '>',
     from: 'waitMs > 0',
