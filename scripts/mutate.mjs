@@ -46,7 +46,7 @@ async function judge(mutants, killers, { room, code, values }) {
   const known = new KnownKillers(room, values.again)
   return inTurn(mutants, Number(values.jobs), async (mutant) => {
     const line = code.slice(0, mutant.start).split('\n').length
-    const reason = equivalents.find((each) => isSame(each, mutant))?.reason
+    const reason = equivalents.find((each) => isSame(each, mutant, code))?.reason
     if (reason !== undefined) return { ...mutant, line, reason }
     const killer = known.get(mutant, code) ?? (await killers.find(mutant))
     known.set(mutant, code, killer)
@@ -55,13 +55,14 @@ async function judge(mutants, killers, { room, code, values }) {
   })
 }
 
-function isSame({ file, operator, from, to }, mutant) {
-  const { file: path } = mutant
+function isSame({ file, operator, after = '', from, to = '' }, mutant, code) {
+  const inOneLine = (text) => text.replaceAll(/\s+/g, ' ')
   return (
-    path.endsWith(`/${file}`) &&
+    mutant.file.endsWith(`/${file}`) &&
     operator === mutant.operator &&
-    mutant.from.replaceAll(/\s+/g, ' ').startsWith(from) &&
-    (to === undefined || mutant.to.replaceAll(/\s+/g, ' ').startsWith(to))
+    inOneLine(code.slice(Math.max(0, mutant.start - 200), mutant.start)).endsWith(after) &&
+    inOneLine(mutant.from).startsWith(from) &&
+    inOneLine(mutant.to).startsWith(to)
   )
 }
 

@@ -1,8 +1,35 @@
 /**
  * Mutants that no test can notice, because they change nothing that the documentation promises.
- * @type {{ file: string, operator: string, from: string, to?: string, reason: string }[]}
+ * `after` is the code before the mutant, in one line.
+ * @type {{ file: string, operator: string, after?: string, from: string, to?: string, reason: string }[]}
  */
 export const equivalents = [
+  {
+    file: 'leases/local-claim.ts',
+    operator: 'boolean',
+    from: 'false',
+    after: 'noClaim = { canBeLost: false, replacesStale: ',
+    reason: 'A load without a claim has nothing to delete, and marks nothing.',
+  },
+  {
+    file: 'leases/local-claim.ts',
+    operator: 'boolean',
+    after: ' replace: async () => ',
+    from: 'false',
+    reason: 'Never called: what is loaded without a claim is not stored.',
+  },
+  {
+    file: 'leases/lease-wait.ts',
+    operator: '>',
+    from: 'waited > timeoutMs',
+    reason: 'No wait is exactly as long as its timeout.',
+  },
+  {
+    file: 'leases/hit-for-miss.ts',
+    operator: '??',
+    from: 'this.#until.get(key)',
+    reason: 'Nothing is less than `undefined`.',
+  },
   {
     file: 'locks/fences.ts',
     operator: '>',
@@ -36,5 +63,25 @@ export const equivalents = [
     operator: '??',
     from: 'textOf',
     reason: '`exec` makes a text of `undefined` that does not match.',
+  },
+  {
+    file: 'locks/lock-context.ts',
+    operator: 'condition',
+    from: '!channels.lock.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'locks/lock-calls.ts',
+    operator: 'boolean',
+    from: 'true',
+    reason: 'Only the names of the options are read.',
+  },
+  {
+    file: 'tags/tag-versions.ts',
+    operator: '??',
+    from: 'this.#touchedAt.get(tag)',
+    reason: '`NaN` is not less than the pause between two touches.',
   },
 ]

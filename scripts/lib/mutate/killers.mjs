@@ -6,7 +6,6 @@ import { coverageOfTests, isCovered, kit } from './coverage.mjs'
 import { TestRunner } from './test-runner.mjs'
 
 const execute = promisify(execFile)
-const hooks = new URL('hooks.mjs', import.meta.url).href
 const simulate = fileURLToPath(new URL('simulate.mjs', import.meta.url))
 /** The scenarios that reach most of a folder. */
 const likely = {
@@ -32,6 +31,7 @@ const likelyCases = {
 /** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
 export class Killers {
   #bundle
+  /** Those of the folder, which notice most, and the others. With a mutant that does not end, the first ones take long. */
   #units
   #kit
   #cases
@@ -43,10 +43,10 @@ export class Killers {
   constructor(folder, tests, { bundle, seeds }) {
     this.#bundle = bundle
     // Other tests that run the kit do so for the wrapper that they test.
-    const isUnit = ({ file, runsKit }) => !runsKit || file.includes(`/test/${folder}/`)
-    // Those of the folder first, which notice most.
-    const cost = ({ file, ms }) => (file.includes(`/test/${folder}/`) ? 0 : 1e6) + ms
-    this.#units = tests.filter(isUnit).sort((a, b) => cost(a) - cost(b))
+    const isOwn = ({ file }) => file.includes(`/test/${folder}/`)
+    const isUnit = (test) => !test.runsKit || isOwn(test)
+    const units = tests.filter(isUnit).sort((a, b) => a.ms - b.ms)
+    this.#units = [units.filter(isOwn), units.filter((test) => !isOwn(test))]
     this.#kit = tests.filter(({ file }) => file === kit)
     this.#cases = likelyCases[folder]
     this.#scenarios = likely[folder] ?? []
@@ -81,9 +81,11 @@ export class Killers {
   }
 
   async #failedTests(runner, isReaching) {
-    const units = this.#units.filter(isReaching)
-    const kit = this.#kit.filter(isReaching)
-    return (await this.#failedTest(runner, units)) ?? this.#failedTest(runner, kit, this.#cases)
+    for (const units of this.#units) {
+      const failed = await this.#failedTest(runner, units.filter(isReaching))
+      if (failed !== undefined) return failed
+    }
+    return this.#failedTest(runner, this.#kit.filter(isReaching), this.#cases)
   }
 
   close() {
@@ -99,7 +101,7 @@ export class Killers {
 
   async #failedSeed({ env }) {
     const failed = async (count, names) => {
-      const args = ['--no-warnings', '--import', hooks, simulate, String(count), ...names]
+      const args = ['--no-warnings', simulate, String(count), ...names]
       const options = { cwd: root, env, timeout: 300_000, killSignal: 'SIGKILL' }
       return execute(process.execPath, args, options).then(
         () => undefined,

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from '../run.mjs'
 
+const hooks = new URL('hooks.mjs', import.meta.url).href
 const program = fileURLToPath(new URL('test-process.mjs', import.meta.url))
 
 /** Runs the tests of mutants, in a process that is started again after a mutant with which they do not end. */
@@ -13,8 +14,12 @@ export class TestRunner {
   #folder = mkdtempSync(join(tmpdir(), 'stowage-mutate-'))
   #mutantFile = join(this.#folder, 'mutant.json')
   #child
-  /** The environment of programs that import the changed bundle. */
-  env = { ...process.env, STOWAGE_MUTANT_FILE: this.#mutantFile }
+  /** The environment of programs that import the changed bundle, and of those that they start. */
+  env = {
+    ...process.env,
+    STOWAGE_MUTANT_FILE: this.#mutantFile,
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import ${hooks}`,
+  }
 
   /** The tests run with this mutant from now on. */
   plant(mutant) {

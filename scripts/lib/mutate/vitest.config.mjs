@@ -13,11 +13,7 @@ export default defineConfig({
     setupFiles: [fileURLToPath(new URL('take-coverage.mjs', import.meta.url))],
     testTimeout: 20_000,
     expect: { poll: { timeout: 5_000 } },
-    execArgv: [
-      '--disable-warning=STOWAGE_SHORT_TTL',
-      '--import',
-      new URL('hooks.mjs', import.meta.url).href,
-    ],
+    execArgv: ['--disable-warning=STOWAGE_SHORT_TTL'],
     server: { deps: { external: [/\/dist\//] } },
   },
 })

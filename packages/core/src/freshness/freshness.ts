@@ -1,5 +1,5 @@
 import type { EntryFacts } from '../entry.ts'
-import { isSameHard, staleSince } from '../tags/tag-version.ts'
+import { invalidatedAt, isSameHard } from '../tags/tag-version.ts'
 import type { Versions } from '../tags/tag-versions.ts'
 
 const noTags: readonly string[] = []
@@ -35,7 +35,7 @@ function staleMsOfTagged(
     if (current === recorded) continue
     if (current === undefined || !isSameHard(current, recorded)) return undefined
     isStale = true
-    until = Math.min(until, staleSince(current))
+    until = Math.min(until, invalidatedAt(current))
   }
   // The time of the process that invalidated may be ahead.
   return isStale ? Math.max(0, now - until) : now - until

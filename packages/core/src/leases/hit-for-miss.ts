@@ -12,11 +12,7 @@ export class HitForMiss {
 
   /** @param now the time of a monotonic clock, the same one for all calls with this key */
   has(key: string, now: number = performance.now()): boolean {
-    const until = this.#until.get(key)
-    if (until === undefined) return false
-    if (now < until) return true
-    this.#until.delete(key)
-    return false
+    return now < (this.#until.get(key) ?? -Infinity)
   }
 
   delete(key: string): void {

@@ -55,12 +55,13 @@ export async function awaitLease(leaseWait: LeaseWait): Promise<LeaseOutcome> {
   const start = performance.now()
   let seen: unknown
   let seenSince = start
+  // What the key of the lease contains, if that is another one, is not known yet.
+  let isKnown = elsewhere === undefined
   for (;;) {
     const waited = performance.now() - start
     if (waited > timeoutMs) return { kind: 'timeout' }
-    if (waited > 0 || elsewhere === undefined) {
-      await polls.wait(Math.min(pollDelay(waited, maxPollMs), timeoutMs))
-    }
+    if (isKnown) await polls.wait(Math.min(pollDelay(waited, maxPollMs), timeoutMs))
+    isKnown = true
     onRead()
     const [item, leaseItem] = await readBoth(leaseWait, polls)
     if (isOwn()) return { kind: 'changed' }

@@ -19,7 +19,7 @@ export class LocalClaim implements Claim {
    * @param seen the item that the key contained before the load
    * @param replacesStale whether that is a stale value, which remains if the load fails
    */
-  constructor(store: AnyStore, flight: Flight, seen: unknown, replacesStale = false) {
+  constructor(store: AnyStore, flight: Flight, seen: unknown, replacesStale: boolean) {
     this.#store = store
     this.#flight = flight
     this.#seen = seen
@@ -31,8 +31,7 @@ export class LocalClaim implements Claim {
   }
 
   async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
-    if (!this.#flight.isCurrent) return false
-    return this.#write(item, ttl)
+    return this.#flight.isCurrent && this.#write(item, ttl)
   }
 
   /** Stores only a failure: waiting loads of other processes, which a hit-for-miss would end, do not exist. */
@@ -74,6 +73,6 @@ export const noClaim: Claim = {
   canBeLost: false,
   replacesStale: false,
   keepAlive: () => () => {},
-  replace: async () => true,
-  end: async () => true,
+  replace: async () => false,
+  end: async () => false,
 }

@@ -43,7 +43,6 @@ export class WaitingRoom {
     const startedAt = performance.now()
     const mayAttempt = waitMs <= 0 || !this.#queues.has(key)
     if (mayAttempt && (await attempt(true))) return true
-    if (waitMs <= 0) return false
     const waiter = this.#join(key)
     try {
       for (;;) {
@@ -97,7 +96,7 @@ export class WaitingRoom {
 
   /** The next call in the queue begins to poll. */
   #leave(key: string, waiter: Waiter): void {
-    const queue = this.#queues.get(key) ?? []
+    const queue = this.#queues.get(key) as Waiter[]
     const wasFirst = queue[0] === waiter
     queue.splice(queue.indexOf(waiter), 1)
     if (queue.length === 0) this.#queues.delete(key)

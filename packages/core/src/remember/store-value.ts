@@ -101,7 +101,7 @@ async function endUnstored<T>(
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })
   // The tags are not read again for a value that is not stored.
-  const isCurrent = isHeld && claim !== noClaim && versions.size + lateTags.length === 0
+  const isCurrent = isHeld && versions.size + lateTags.length === 0
   const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
   return { item, source: 'loaded', audience }
 }

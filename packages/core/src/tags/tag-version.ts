@@ -34,22 +34,16 @@ export function isSameHard(a: TagVersion, b: TagVersion): boolean {
   return hardPart(a) === hardPart(b)
 }
 
-/** When entries with this tag became stale, by the time of the backend; 0 if never. */
-export function staleSince(version: TagVersion): number {
-  return timeOf(version.slice(version.indexOf('.') + 1))
-}
-
-/** When a tag was last invalidated in any way, by the time of the backend; 0 if never. */
+/**
+ * When entries with this tag became stale or invalid, by the time of the backend; 0 if never. An invalidation replaces both
+ * parts, so the second one contains the later time.
+ */
 export function invalidatedAt(version: TagVersion): number {
-  return Math.max(timeOf(hardPart(version)), staleSince(version))
+  return Number.parseInt(version.slice(version.indexOf('.') + 1), 36) // Ends at the "-".
 }
 
 function hardPart(version: TagVersion): string {
   return version.slice(0, version.indexOf('.'))
-}
-
-function timeOf(id: string): number {
-  return Number.parseInt(id, 36) // Ends at the "-".
 }
 
 function createId(time: number): string {

@@ -31,11 +31,9 @@ const touchMs = dayMs
 const maxTouched = 20_000
 const maxAttempts = 10
 
-/** A call of `read` in flight. */
+/** A call of `read`. */
 interface VersionsRead {
   readonly tags: readonly string[]
-  /** The storage keys of the tags. */
-  readonly keys: readonly string[]
   /** The results of the store, one per tag: the same promise where the store has merged reads. */
   readonly readings: readonly unknown[]
   readonly versions: Promise<Versions>
@@ -51,7 +49,7 @@ export class TagVersions {
   readonly #time: BackendTime
   /** When this process last extended the ttl of a version, by tag. */
   readonly #touchedAt = new RecentMap<number>(maxTouched)
-  /** The last call of `read`, while it is in flight. */
+  /** The last call of `read` that was not synchronous. */
   #lastRead: VersionsRead | undefined
 
   /** @param keys the storage keys of the versions */
@@ -67,18 +65,13 @@ export class TagVersions {
    */
   read(tags: readonly string[], options?: ReadOptions): Awaitable<Versions> {
     const last = this.#lastRead
-    const keys = last?.tags === tags ? last.keys : tags.map((tag) => this.#keys.toStorageKey(tag))
-    const readings = keys.map((key) => this.#store.get(key, options))
+    const readings = tags.map((tag) => this.#store.get(this.#keys.toStorageKey(tag), options))
     if (last?.tags === tags && areSame(last.readings, readings)) return last.versions
     if (!readings.some(isPromise)) return this.#versionsOf(tags, readings)
     const versions = Promise.all(readings).then((items) => this.#versionsOf(tags, items))
-    const read = { tags, keys, readings, versions }
-    this.#lastRead = read
-    const forget = () => {
-      if (this.#lastRead === read) this.#lastRead = undefined
-    }
-    // Also marks a rejection as handled: the caller may have failed before it waits for the versions.
-    versions.then(forget, forget)
+    this.#lastRead = { tags, readings, versions }
+    // The caller may have failed before it waits for the versions.
+    versions.catch(() => {})
     return versions
   }
 
@@ -206,8 +199,8 @@ export class TagVersions {
   /** Whether a change has ended whose mark still exists, because its process has died. */
   #isOver({ end = Infinity }: Mark): boolean {
     const now = this.#time.peek()
-    // A later read knows it.
-    if (now === undefined) void this.#time.estimate()
+    // If it is not known, a later read knows it.
+    void this.#time.estimate()
     return now !== undefined && now >= end
   }
 

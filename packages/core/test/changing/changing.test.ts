@@ -1,10 +1,18 @@
-import { Cache, type Change, nullStore } from '@stowage/core'
+import { Cache, type Change, type ChangeOptions, nullStore } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { gate, settle, twoProcesses } from '../remember/two-processes.ts'
 
 const load = () => 'loaded'
+const dayMs = 86_400_000
+
+/** Begins a change whose mark nothing renews. */
+function changeForever(cache: Cache, what: ChangeOptions): void {
+  vi.useFakeTimers({ toFake: ['setInterval'] })
+  void cache.changing(what, () => new Promise(() => {}))
+  vi.useRealTimers()
+}
 
 describe('while a key is changed', () => {
   test('every read is a miss, in all processes', async () => {
@@ -157,15 +165,36 @@ describe('while a tag is changed', () => {
   })
 
   test('a value is not stored whose tag becomes known during its load', async () => {
-    const { a, b } = twoProcesses()
+    const { a, b, backend } = twoProcesses()
     await a.changing({ tags: ['t'] }, async () => {
       await b.remember('k', {}, (context) => {
         context.addTags('t')
         return 'old'
       })
       await b.remember('l', { tags: () => ['t'] }, () => 'old')
+      expect(await backend.getMany(['k', 'l'])).toEqual([undefined, undefined])
     })
     expect(await b.getMany(['k', 'l'])).toEqual([undefined, undefined])
+  })
+
+  test('a write does not extend its mark', async () => {
+    const { a, b, writes } = twoProcesses()
+    await a.changing({ tags: ['t'] }, async () => {
+      await b.set('k', 'old', { tags: ['t'] })
+      await settle()
+      expect(writes).not.toContain('touch')
+    })
+  })
+
+  test('a load that began before, and learns of the tag afterwards, is not stored', async () => {
+    const { a, b } = twoProcesses()
+    const loading = gate<string>()
+    const call = b.remember('k', { tags: () => ['t'] }, () => loading.opened)
+    await settle()
+    await a.changing({ tags: ['t'] }, () => {})
+    loading.open('old')
+    await call
+    expect(await b.get('k')).toBeUndefined()
   })
 
   test('a load that began before is not stored', async () => {
@@ -262,9 +291,7 @@ describe('a process that ends during its change', () => {
 
   test('leaves marks that expire', async () => {
     const { a, b, clock } = twoProcesses()
-    vi.useFakeTimers({ toFake: ['setInterval'] }) // No renewal.
-    void a.changing({ keys: ['k'], tags: ['t'], for: '10s' }, () => new Promise(() => {}))
-    vi.useRealTimers()
+    changeForever(a, { keys: ['k'], tags: ['t'], for: '10s' })
     await settle()
     await clock.advance(9_000)
     await b.remember('k', { tags: ['t'] }, load)
@@ -283,9 +310,7 @@ describe('a process that ends during its change', () => {
       const { a, b, clock } = twoProcesses()
       // The time that the load takes.
       vi.spyOn(performance, 'now').mockImplementation(() => clock.now())
-      vi.useFakeTimers({ toFake: ['setInterval'] })
-      void a.changing({ tags: ['t'], for: '10s' }, () => new Promise(() => {}))
-      vi.useRealTimers()
+      changeForever(a, { tags: ['t'], for: '10s' })
       await settle()
       const options = { lease: '1h', tags: () => ['t'] } as const
       const loading = gate()
@@ -306,9 +331,7 @@ describe('a process that ends during its change', () => {
 
   test('leaves marks that end although touch extends them', async () => {
     const { a, b, backend, clock } = twoProcesses()
-    vi.useFakeTimers({ toFake: ['setInterval'] })
-    void a.changing({ keys: ['k'], tags: ['t'], for: '10s' }, () => new Promise(() => {}))
-    vi.useRealTimers()
+    changeForever(a, { keys: ['k'], tags: ['t'], for: '10s' })
     await settle()
     await b.touch('k', { ttl: '1h' })
     await backend.touch('~tag:t', 3_600_000)
@@ -317,11 +340,46 @@ describe('a process that ends during its change', () => {
     expect(await b.get('k')).toBe('loaded')
   })
 
+  test('leaves the mark of a tag for a day longer than the change may take', async () => {
+    const { a, backend, clock } = twoProcesses()
+    changeForever(a, { tags: ['t'], for: '2d' })
+    await settle()
+    await clock.advance(3 * dayMs - 1)
+    expect(await backend.get('~tag:t')).toBeDefined()
+    await clock.advance(1)
+    expect(await backend.get('~tag:t')).toBeUndefined()
+  })
+
+  test('leaves a mark that one of several processes replaces at its end', async () => {
+    const { a, b, backend, clock } = twoProcesses()
+    changeForever(a, { tags: ['t'], for: '10s' })
+    await settle()
+    const end = Number(/\.(\d+)$/.exec(String(await backend.get('~tag:t')))?.[1])
+    await clock.advance(end - clock.now())
+    const store = wrapStore(backend, async (operation, call, args) => {
+      if (operation === 'compareAndSet' && args[0] === '~tag:t')
+        await b.remember('k', { tags: ['t'] }, load)
+      return call()
+    })
+    await new Cache(store, { clock }).remember('l', { tags: ['t'] }, load)
+    expect(await b.getMany(['k', 'l'])).toEqual(['loaded', 'loaded'])
+  })
+
+  test('leaves a mark whose end a process sees that has to read the clock of the backend', async () => {
+    const { a, backend, clock } = twoProcesses()
+    changeForever(a, { tags: ['t'], for: '10s' })
+    await settle()
+    await clock.advance(25_000)
+    const store = wrapStore(backend, (_operation, call) => call())
+    store.time = async () => clock.now()
+    const cache = new Cache(store, { clock })
+    for (let call = 0; call < 2; call++) await cache.remember('k', { tags: ['t'] }, load)
+    expect(await cache.get('k')).toBe('loaded')
+  })
+
   test('does not keep a key marked that others change again and again', async () => {
     const { a, b, clock } = twoProcesses()
-    vi.useFakeTimers({ toFake: ['setInterval'] })
-    void a.changing({ keys: ['k'], for: '10s' }, () => new Promise(() => {}))
-    vi.useRealTimers()
+    changeForever(a, { keys: ['k'], for: '10s' })
     await settle()
     for (let count = 0; count < 5; count++) {
       await b.changing({ keys: ['k'], for: '10s' }, () => clock.advance(5_000))

@@ -1,4 +1,10 @@
-import { Cache, channels, type LimitEvent, type RateLimitResult } from '@stowage/core'
+import {
+  Cache,
+  channels,
+  type LimitEvent,
+  type LockEvent,
+  type RateLimitResult,
+} from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
@@ -140,6 +146,21 @@ test('a slot is given up before another call can take it', async () => {
     )
   await Promise.all([use(a, 'a'), use(b, 'b')])
   expect(order.map((entry) => entry.slice(2))).toEqual(['begins', 'ends', 'begins', 'ends'])
+})
+
+test('events name the slot that was taken, or the limit if none was free', async () => {
+  const { a } = twoProcesses()
+  const events: LockEvent[] = []
+  const collect = (event: unknown) => events.push(event as LockEvent)
+  channels.lock.subscribe(collect)
+  const limit = a.concurrency('exports', { limit: 1 })
+  await limit.run(() => limit.run(() => {}).catch(() => {}))
+  channels.lock.unsubscribe(collect)
+  expect(events.map(({ outcome, key }) => [outcome, key])).toEqual([
+    ['acquired', '~limit:exports:c:0'],
+    ['refused', '~limit:exports:c:'],
+    ['released', '~limit:exports:c:0'],
+  ])
 })
 
 test('rejects invalid arguments', async () => {

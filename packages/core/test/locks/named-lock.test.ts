@@ -1,7 +1,8 @@
-import { Cache, CacheError, channels, type LockEvent } from '@stowage/core'
+import { Cache, CacheError, channels, type Lock, type LockEvent } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { gate, settle } from '../remember/two-processes.ts'
 
 const lockKey = '~lock:report'
 
@@ -14,11 +15,13 @@ afterEach(() => {
 })
 
 function setUp() {
+  const operations: string[] = []
   const clock = new ManualClock()
   const backend = referenceStore({ clock })
   const ttls: unknown[] = []
   let isDown = false
   const store = wrapStore<ByteStore>(backend, (operation, call, args) => {
+    operations.push(operation)
     if (isDown) {
       const facts = { operation: 'get', store: 'reference' } as const
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', facts)
@@ -32,7 +35,7 @@ function setUp() {
   const setDown = (value: boolean) => {
     isDown = value
   }
-  return { cache, backend, clock, ttls, setDown }
+  return { cache, backend, clock, ttls, operations, setDown }
 }
 
 async function eventsOf(run: () => Promise<unknown>): Promise<LockEvent[]> {
@@ -150,6 +153,54 @@ test('await using releases a lock that is held, and only that', async () => {
   expect(await cache.lock('report', { owner: 'job:7' }).acquire()).toBe(true)
   await lock[Symbol.asyncDispose]()
   expect(await lock.isLocked()).toBe(true)
+})
+
+test.each([
+  ['a run', (lock: Lock) => lock.run(() => {})],
+  ['a release', (lock: Lock) => lock.acquire().then(() => lock.release())],
+])('after %s, a lock that its owner has acquired elsewhere can be released', async (_, hold) => {
+  const { cache } = setUp()
+  const lock = cache.lock('report', { owner: 'job:7' })
+  await hold(lock)
+  await cache.lock('report', { owner: 'job:7' }).acquire()
+  expect(await lock.release()).toBe(true)
+})
+
+test('a late reply to a release does not end the next tenure', async () => {
+  const reply = gate()
+  const store = wrapStore<ByteStore>(referenceStore(), async (operation, call) => {
+    const result = await call()
+    if (operation === 'compareAndSet') await reply.opened
+    return result
+  })
+  const lock = new Cache(store).lock('report')
+  await lock.acquire()
+  const releasing = lock.release()
+  await settle()
+  expect(await lock.acquire()).toBe(true)
+  reply.open()
+  expect(await releasing).toBe(true)
+  await lock[Symbol.asyncDispose]()
+  expect(await lock.isLocked()).toBe(false)
+})
+
+test('within a run, the lock object extends the lock in one call of the store', async () => {
+  const { cache, operations } = setUp()
+  const lock = cache.lock('report')
+  await lock.run(async () => {
+    await Promise.resolve()
+    expect(await lock.refresh()).toBe(true)
+    expect(operations).toEqual(['add', 'compareAndSet'])
+  })
+})
+
+test('the release of a lock that was lost is not published', async () => {
+  const { cache, backend } = setUp()
+  const lock = cache.lock('report')
+  await lock.acquire()
+  await backend.delete(lockKey)
+  const events = await eventsOf(async () => expect(await lock.release()).toBe(false))
+  expect(events).toEqual([])
 })
 
 test('a run leaves nothing for await using to release', async () => {

@@ -61,7 +61,7 @@ test('calls that wait receive the lock in their order', async () => {
   await settle()
   expect(acquired).toEqual(['first'])
   // The next one polls later: it cannot succeed now.
-  expect(operations.at(-1)).toBe('add')
+  expect(operations.slice(-2)).toEqual(['get', 'add'])
   await free('first')
   await settle()
   expect(acquired).toEqual(['first', 'second'])
@@ -92,6 +92,46 @@ test('only the first call that waits polls, less and less often', async () => {
   expect(new Set(operations)).toEqual(new Set(['get']))
   expect(operations.length).toBeLessThanOrEqual(10_000 / 150)
   expect(operations.length).toBeGreaterThanOrEqual(10_000 / maxPauseMs)
+})
+
+test('a call that begins to wait pauses after its first attempt', async () => {
+  const { operations, block } = await held()
+  block('first')
+  await settle()
+  expect(operations).toEqual(['add'])
+})
+
+test('calls that give up do not delay the poll of the first one', async () => {
+  const { acquired, block, release } = await held()
+  block('first')
+  await advance(10_000)
+  await release()
+  for (let ms = 0; ms < maxPauseMs; ms += 10) {
+    block(`behind it, ${ms}`, 5)
+    await advance(10)
+  }
+  expect(acquired).toEqual(['first'])
+})
+
+test('after one call has taken a slot, the next one makes an attempt at once', async () => {
+  const { bus, notify } = testBus()
+  const { backend, cache } = await held({ bus })
+  const end = gate()
+  const limit = (cache: Cache) => cache.concurrency('exports', { limit: 2, ttl: '1h' })
+  const others = [1, 2].map(() => limit(new Cache(backend)).run(() => end.opened))
+  await settle()
+  const began: string[] = []
+  const work = (name: string) => () => {
+    began.push(name)
+    return gate().opened
+  }
+  for (const name of ['first', 'second']) void limit(cache).run(work(name), { wait: '1h' })
+  await advance(10_000)
+  end.open()
+  await Promise.all(others)
+  notify(undefined)
+  await settle()
+  expect(began).toEqual(['first', 'second'])
 })
 
 test('a call waits for as long as it wants, and says for how long', async () => {
@@ -161,6 +201,8 @@ test('when the first call gives up, the next one polls', async () => {
   block('second')
   await advance(1_000)
   controller.abort(new Error('the caller has left'))
+  // One timer, of the second call.
+  expect(vi.getTimerCount()).toBe(1)
   await expect(first).rejects.toThrow('the caller has left')
   await release()
   await advance(maxPauseMs)
@@ -333,4 +375,23 @@ test('a release is published to other processes while the bus is connected', asy
   bus.connected = false
   await cache.lock('report').run(() => {})
   expect(published).toHaveLength(1)
+})
+
+test('a release succeeds although its message cannot be published', async () => {
+  const { bus } = testBus()
+  let attempts = 0
+  // A function of `vi` would handle the rejection.
+  const publish = async () => {
+    attempts++
+    throw new Error('down')
+  }
+  const unhandled = vi.fn()
+  process.on('unhandledRejection', unhandled)
+  const { cache, release } = await held({ bus: { ...bus, publish } })
+  await release()
+  await cache.lock('report').run(() => {})
+  await settle()
+  process.off('unhandledRejection', unhandled)
+  expect(attempts).toBe(1)
+  expect(unhandled).not.toHaveBeenCalled()
 })

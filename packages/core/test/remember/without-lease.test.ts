@@ -120,3 +120,20 @@ test('a write of this process during the read prevents that the loaded value is 
   await call
   expect(await b.get('k')).toBeUndefined()
 })
+
+test('calls of one process share a value that is not stored', async () => {
+  const { a } = twoProcesses()
+  const loaded = gate<string>()
+  const load = counting(() => loaded.opened)
+  const skip = () =>
+    a.remember('k', { lease: false }, (context) => {
+      context.skip()
+      return load()
+    })
+  const first = skip()
+  await settle()
+  const second = skip()
+  await settle()
+  loaded.open('value')
+  expect([await first, await second, load.calls]).toEqual(['value', 'value', 1])
+})

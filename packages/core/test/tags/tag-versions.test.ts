@@ -1,7 +1,8 @@
-import { Cache } from '@stowage/core'
+import { Cache, withBatching } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, expect, test, vi } from 'vitest'
+import { promisesOf } from '../promises-of.ts'
 import { settle } from '../remember/two-processes.ts'
 
 const tagKey = '~tag:news'
@@ -100,23 +101,116 @@ test('a foreign value of a tag makes its entries misses, until the tag is invali
   await cache.set('k', 'v', { tags: ['news'] })
   expect(await cache.get('k')).toBeUndefined()
   expect(await version()).toBe('foreign')
-  operations()
+  expect(operations().filter((operation) => operation === 'add')).toHaveLength(10)
   await cache.invalidateTags('news')
   expect(operations()).toEqual(['get', 'compareAndSet'])
   await cache.set('k', 'v', { tags: ['news'] })
   expect(await cache.get('k')).toBe('v')
 })
 
-test('an invalidation succeeds although others replace the version all the time', async () => {
+test('a foreign value that begins with a point is not a version', async () => {
+  const { backend, cache } = setUp()
+  await backend.set(tagKey, '.foreign')
+  await cache.set('k', 'v', { tags: ['news'] })
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('a version that was created and lost at once is created again', async () => {
   const { backend, clock } = setUp()
-  const sets: unknown[] = []
-  const store = wrapStore<ByteStore>(backend, (operation, call, args) => {
-    if (operation === 'set') sets.push(args[2])
-    if (operation === 'compareAndSet' || operation === 'add') return false as never
+  let adds = 0
+  const store = wrapStore<ByteStore>(backend, (operation, call) =>
+    operation === 'add' && ++adds === 1 ? (false as never) : call(),
+  )
+  const cache = new Cache(store, { clock })
+  await cache.set('k', 'v', { tags: ['news'] })
+  expect(adds).toBe(2)
+  expect(await cache.get('k')).toBe('v')
+})
+
+test('the version that another process creates meanwhile is read from the primary', async () => {
+  const { backend, clock, cache } = setUp()
+  const store = wrapStore<ByteStore>(backend, async (operation, call, args) => {
+    if (operation === 'add') await cache.set('k', 'v', { tags: ['news'] })
+    const isStrong = (args[1] as { consistency?: string } | undefined)?.consistency === 'strong'
+    return operation === 'get' && args[0] === tagKey && !isStrong ? (undefined as never) : call()
+  })
+  await new Cache(store, { clock }).set('l', 'v', { tags: ['news'] })
+  expect(await cache.getMany(['k', 'l'])).toEqual(['v', 'v'])
+})
+
+test('an invalidation replaces a version that another process creates meanwhile', async () => {
+  const { backend, clock, cache } = setUp()
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
+    if (operation === 'add') await cache.set('k', 'v', { tags: ['news'] })
     return call()
   })
   await new Cache(store, { clock }).invalidateTags('news')
-  expect(sets).toEqual([30 * dayMs])
+  expect(await cache.get('k')).toBeUndefined()
+})
+
+test('calls of one turn with the same array of tags share the reads of its versions', async () => {
+  const cache = new Cache(withBatching(referenceStore()))
+  const keys = Array.from({ length: 32 }, (_, index) => `k${index}`)
+  const names = ['news', 'sport']
+  const read = (tags: () => string[]) =>
+    Promise.all(keys.map((key) => cache.remember(key, { tags: tags() }, () => 'v')))
+  await read(() => names)
+  const own = await promisesOf(() => read(() => [...names]))
+  const shared = await promisesOf(() => read(() => names))
+  expect(own - shared).toBeGreaterThan(keys.length)
+})
+
+test('a tag that was exchanged in an array counts in the next call', async () => {
+  const { cache } = setUp()
+  const tags = ['news']
+  await cache.remember('k', { tags }, () => 'v')
+  await cache.remember('k', { tags }, () => 'again')
+  tags[0] = 'sport'
+  await cache.remember('l', { tags }, () => 'v')
+  await cache.invalidateTags('news')
+  expect(await cache.getMany(['k', 'l'])).toEqual([undefined, 'v'])
+})
+
+test('a store may share the read of one tag, and not that of another one', async () => {
+  const { backend, clock, cache } = setUp()
+  await cache.set('k', 'v', { tags: ['news', 'sport'] })
+  const shared = Promise.resolve(backend.get(tagKey))
+  const store = wrapStore<ByteStore>(backend, (operation, call, args) =>
+    operation === 'get' && args[0] === tagKey ? (shared as never) : call(),
+  )
+  const other = new Cache(store, { clock })
+  const tags = ['news', 'sport']
+  const load = () => other.remember('k', { tags }, () => 'loaded')
+  expect(await load()).toBe('v')
+  await cache.invalidateTags('sport')
+  expect(await load()).toBe('loaded')
+})
+
+test('one tag may be read synchronously, and another one not', async () => {
+  const { backend, clock } = setUp()
+  const store = wrapStore<ByteStore>(backend, (operation, call, args) =>
+    operation === 'get' && args[0] !== tagKey ? call() : (Promise.resolve(call()) as never),
+  )
+  const cache = new Cache(store, { clock })
+  await cache.set('k', 'v', { tags: ['news', 'sport'] })
+  expect(await cache.get('k')).toBe('v')
+})
+
+test('an invalidation succeeds although others replace the version all the time', async () => {
+  const { backend, clock } = setUp()
+  const sets: unknown[] = []
+  let attempts = 0
+  const store = wrapStore<ByteStore>(backend, async (operation, call, args) => {
+    if (operation === 'set') {
+      await settle()
+      sets.push(args[2])
+    }
+    if (operation !== 'compareAndSet' && operation !== 'add') return call()
+    attempts++
+    return false as never
+  })
+  await new Cache(store, { clock }).invalidateTags('news')
+  expect([attempts, sets]).toEqual([10, [30 * dayMs]])
   expect(timesOf(String(await backend.get(tagKey)))).toEqual([clock.now(), clock.now()])
 })
 
