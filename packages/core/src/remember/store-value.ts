@@ -38,7 +38,7 @@ export async function storeLoadedValue<T>(
   loaded: LoadedValue<T>,
 ): Promise<FlightResult> {
   const { value, requests, claim } = loaded
-  if (value === undefined && claim.replacesStale) return deleteStale(job, flight, claim)
+  if (value === undefined && claim.replacesStale) return deleteStale(job, flight, loaded)
   if (value === undefined) return endUnstored(job, flight, loaded, undefined)
   const ttl = job.options.ttlOf(value, requests.ttl)
   if (requests.skipMs !== undefined || ttl === 0)
@@ -83,11 +83,12 @@ async function markEnd<T>({ scope }: LoadJob<T>, claim: Claim, end: LoadEnd): Pr
 async function deleteStale<T>(
   job: LoadJob<T>,
   flight: Flight,
-  claim: Claim,
+  { claim, requests: { isPrivate } }: LoadedValue<T>,
 ): Promise<FlightResult> {
   job.scope.flights.close(flight)
   const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
-  return { item: undefined, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
+  const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
+  return { item: undefined, source: 'loaded', audience }
 }
 
 /** Ends a load whose value is not kept: for a while, each process loads it for itself. */

@@ -320,6 +320,22 @@ test('a private value is not shared with other callers', async () => {
   expect(await cache.has('page')).toBe(false)
 })
 
+test('that a stale value has no successor for one caller is not shared with others', async () => {
+  const { a: cache, clock } = twoProcesses()
+  await cache.remember('page', { ttl: '1m', staleIfError: '1h' }, () => 'page for all')
+  await clock.advance(60_000)
+  const answers = await Promise.all(
+    [undefined, 'page of grace'].map((page) =>
+      cache.remember('page', { ttl: '1m', staleIfError: '1h' }, async (context) => {
+        await settle()
+        context.skip({ share: false })
+        return page
+      }),
+    ),
+  )
+  expect(answers).toEqual([undefined, 'page of grace'])
+})
+
 test('a value that cannot be kept is loaded by processes at the same time, not one after another', async () => {
   const { a, b } = twoProcesses()
   await a.remember('k', {}, () => undefined)
