@@ -11,6 +11,9 @@ declare module 'vitest' {
   }
 }
 
+const timerNames = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] as const
+/** The timers of the process, from before its first file. */
+const timers = processTimers()
 const before = cpuSeconds()
 const { testPath = '' } = expect.getState()
 const { STOWAGE_LOGS: logs } = process.env
@@ -25,7 +28,19 @@ afterAll(({}, suite) => {
   const names = subscribed.map((each) => ('name' in each ? each.name : each.start.name))
   if (names.length > 0 && process.env.LEAVES_SUBSCRIBERS !== '1')
     throw new Error(`This file leaves subscribers of ${names.join(', ')}.`)
+  const replaced = timerNames.filter((name) => globalThis[name] !== timers[name])
+  if (replaced.length > 0)
+    throw new Error(
+      `This file leaves ${replaced.join(', ')} replaced, such as by a spy on a fake timer.`,
+    )
 })
+
+function processTimers(): Pick<typeof globalThis, (typeof timerNames)[number]> {
+  const shared = globalThis as Record<symbol, unknown>
+  const symbol = Symbol.for('stowage.test.timers')
+  shared[symbol] ??= { setTimeout, clearTimeout, setInterval, clearInterval, Date }
+  return shared[symbol] as Pick<typeof globalThis, (typeof timerNames)[number]>
+}
 
 function hasSubscribers({ hasSubscribers }: { readonly hasSubscribers: boolean }): boolean {
   return hasSubscribers

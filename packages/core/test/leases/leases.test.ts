@@ -3,6 +3,7 @@ import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { gate, settle } from '../remember/two-processes.ts'
+import { timersOf } from '../timers-of.ts'
 
 const leaseMs = 30_000
 const renewalMs = leaseMs / 3
@@ -449,12 +450,14 @@ test('the save of a collection begins when the lease is stored', async () => {
 
 test('the renewal of a lease does not keep the process alive', async () => {
   const { a } = setUp()
-  const timers = vi.spyOn(globalThis, 'setInterval')
-  const { loaded, loading } = await load(a)
-  expect(timers.mock.results.map(({ value }) => value.hasRef())).toEqual([false])
+  const loaded = gate<string>()
+  const timers = await timersOf('setInterval', async () => {
+    void a.remember('k', hour, () => loaded.opened)
+    await settle()
+  })
+  expect(timers.map(({ timer }) => timer.hasRef())).toEqual([false])
   loaded.open('value')
-  await loading
-  timers.mockRestore()
+  await settle()
 })
 
 /** A process whose operations a test observes and delays. */

@@ -4,6 +4,7 @@ import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { gate, settle } from '../remember/two-processes.ts'
+import { timersOf } from '../timers-of.ts'
 
 /** The longest pause between two polls, with its jitter. */
 const maxPauseMs = 250
@@ -15,7 +16,6 @@ beforeEach(() => {
 })
 
 afterEach(() => {
-  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 
@@ -306,11 +306,12 @@ test('a release during an attempt is followed by another attempt at once', async
 
 test('a wait that is longer than a timer can be does not end at once', async () => {
   const { block } = await held()
-  const timers = vi.spyOn(globalThis, 'setTimeout')
-  block('first', '90d')
-  block('second', '90d')
-  await settle()
-  const delays = timers.mock.calls.map(([, ms]) => ms as number)
+  const timers = await timersOf('setTimeout', async () => {
+    block('first', '90d')
+    block('second', '90d')
+    await settle()
+  })
+  const delays = timers.map(({ ms }) => ms as number)
   expect(delays).toContain(maxTimerMs)
   expect(Math.max(...delays)).toBe(maxTimerMs)
 })
