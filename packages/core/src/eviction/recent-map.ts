@@ -35,8 +35,8 @@ export class RecentMap<V extends {}> {
   }
 
   delete(key: string): void {
-    if (this.#newer.size > 0) this.#newer.delete(key)
-    if (this.#older.size > 0) this.#older.delete(key)
+    this.#newer.delete(key)
+    this.#older.delete(key)
   }
 }
 

@@ -121,8 +121,7 @@ export class CacheScope {
   /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
   invalidate(key: string): void {
     this.hitForMiss.delete(key)
-    const { all } = this.#activeFlights
-    if (all.length > 0) for (const flights of all) flights.invalidate(key)
+    for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */

@@ -31,7 +31,7 @@ const touchMs = dayMs
 const maxTouched = 20_000
 const maxAttempts = 10
 
-/** A call of `read`. */
+/** A call of `read` in flight. */
 interface VersionsRead {
   readonly tags: readonly string[]
   /** The results of the store, one per tag: the same promise where the store has merged reads. */
@@ -49,7 +49,7 @@ export class TagVersions {
   readonly #time: BackendTime
   /** When this process last extended the ttl of a version, by tag. */
   readonly #touchedAt = new RecentMap<number>(maxTouched)
-  /** The last call of `read` that was not synchronous. */
+  /** The last call of `read`, while it is in flight. */
   #lastRead: VersionsRead | undefined
 
   /** @param keys the storage keys of the versions */
@@ -69,9 +69,14 @@ export class TagVersions {
     if (last?.tags === tags && areSame(last.readings, readings)) return last.versions
     if (!readings.some(isPromise)) return this.#versionsOf(tags, readings)
     const versions = Promise.all(readings).then((items) => this.#versionsOf(tags, items))
-    this.#lastRead = { tags, readings, versions }
-    // The caller may have failed before it waits for the versions.
-    versions.catch(() => {})
+    const read = { tags, readings, versions }
+    this.#lastRead = read
+    // Its promise would keep the request in memory in whose context it was created.
+    const forget = () => {
+      if (this.#lastRead === read) this.#lastRead = undefined
+    }
+    // Also marks a rejection as handled: the caller may have failed before it waits for the versions.
+    versions.then(forget, forget)
     return versions
   }
 

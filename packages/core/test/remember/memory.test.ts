@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Cache, compressed, json } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'
@@ -24,6 +25,27 @@ test('no request is held in memory after its loads', async () => {
     await settle()
     return new WeakRef(current)
   }
+  const reference = await serve()
+  await settle()
+  collectGarbage()
+  expect(reference.deref()).toBeUndefined()
+})
+
+test('no request is held by the versions of tags that it has read', async () => {
+  const request = new AsyncLocalStorage<object>()
+  const { backend, clock } = twoProcesses()
+  const cache = new Cache(
+    wrapStore(backend, async (_, call) => call()),
+    { clock },
+  )
+  const options = { ttl: '1m', tags: ['t'] } as const
+  const serve = async () => {
+    const current = { body: Buffer.alloc(1_000) }
+    await request.run(current, () => cache.remember('k', options, () => 'loaded'))
+    await settle()
+    return new WeakRef(current)
+  }
+  await serve()
   const reference = await serve()
   await settle()
   collectGarbage()
