@@ -11,7 +11,6 @@ declare module 'vitest' {
   }
 }
 
-const timerNames = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] as const
 /** The timers of the process, from before its first file. */
 const timers = processTimers()
 const before = cpuSeconds()
@@ -28,18 +27,23 @@ afterAll(({}, suite) => {
   const names = subscribed.map((each) => ('name' in each ? each.name : each.start.name))
   if (names.length > 0 && process.env.LEAVES_SUBSCRIBERS !== '1')
     throw new Error(`This file leaves subscribers of ${names.join(', ')}.`)
-  const replaced = timerNames.filter((name) => globalThis[name] !== timers[name])
+  const replaced = Object.keys(timers).filter((name) => currentTimers()[name] !== timers[name])
   if (replaced.length > 0)
     throw new Error(
       `This file leaves ${replaced.join(', ')} replaced, such as by a spy on a fake timer.`,
     )
 })
 
-function processTimers(): Pick<typeof globalThis, (typeof timerNames)[number]> {
+function processTimers(): Record<string, unknown> {
   const shared = globalThis as Record<symbol, unknown>
   const symbol = Symbol.for('stowage.test.timers')
-  shared[symbol] ??= { setTimeout, clearTimeout, setInterval, clearInterval, Date }
-  return shared[symbol] as Pick<typeof globalThis, (typeof timerNames)[number]>
+  shared[symbol] ??= currentTimers()
+  return shared[symbol] as Record<string, unknown>
+}
+
+function currentTimers(): Record<string, unknown> {
+  const now = { 'Date.now': Date.now, 'performance.now': performance.now }
+  return { setTimeout, clearTimeout, setInterval, clearInterval, Date, ...now }
 }
 
 function hasSubscribers({ hasSubscribers }: { readonly hasSubscribers: boolean }): boolean {
