@@ -38,8 +38,8 @@ export class CacheCalls {
       if (options !== undefined) checkReadOptions(options)
       storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
-      if (reading instanceof Promise || call !== undefined)
-        return this.#endGet(storageKey, reading, call)
+      if (reading instanceof Promise) return this.#endGet(storageKey, reading, call)
+      if (call !== undefined) succeedWith(call, reading)
       return Promise.resolve(this.#parts.reader.publishFresh<T>(storageKey, reading))
     } catch (error) {
       return this.#endGet(storageKey, Promise.reject(error), call)
@@ -48,15 +48,12 @@ export class CacheCalls {
 
   async #endGet<T>(
     storageKey: string | undefined,
-    reading: Awaitable<Found>,
+    reading: Promise<Found>,
     call: TracedCall | undefined,
   ): Promise<T | undefined> {
     try {
-      const found = reading instanceof Promise ? await reading : reading
-      if (call !== undefined) {
-        call.noteRead(found.staleMs < 0 ? found.item : undefined)
-        call.succeed()
-      }
+      const found = await reading
+      if (call !== undefined) succeedWith(call, found)
       return this.#parts.reader.publishFresh<T>(storageKey as string, found)
     } catch (error) {
       const failure = errorAtCaller(error, storageKey)
@@ -314,4 +311,9 @@ export class CacheCalls {
       this.#parts.root.near?.endClear(prefix)
     }
   }
+}
+
+function succeedWith(call: TracedCall, { item, staleMs }: Found): void {
+  call.noteRead(staleMs < 0 ? item : undefined)
+  call.succeed()
 }

@@ -10,6 +10,8 @@ export interface CallerContext {
 }
 
 const none: readonly CallEvent[] = []
+/** Whether the work that runs until the event loop turns serves no sampled call. Then no context has to be asked. */
+let servesNone = false
 const contexts = sharedContexts()
 
 /** One per process: each entry point of this package is bundled on its own. */
@@ -55,12 +57,30 @@ export function areCallersKnown(): boolean {
 
 /** The calls that the current work serves. */
 export function currentCallers(): readonly CallEvent[] {
-  return areCallersKnown() ? (contexts.at(-1)?.current() ?? none) : none
+  if (servesNone || !areCallersKnown()) return none
+  return contexts.at(-1)?.current() ?? none
 }
 
 /** Runs work that serves these calls. */
 export function runForCallers<T>(callers: readonly CallEvent[], work: () => T): T {
-  return (contexts.at(-1) as CallerContext).run(callers, work)
+  const before = servesNone
+  servesNone = false
+  try {
+    return (contexts.at(-1) as CallerContext).run(callers, work)
+  } finally {
+    servesNone = before
+  }
+}
+
+/** Runs a call that is not sampled. What it does later is recognised as unsampled by its context. */
+export function runUnsampled<Call, T>(call: Call, run: (call: Call) => T): T {
+  const before = servesNone
+  servesNone = true
+  try {
+    return run(call)
+  } finally {
+    servesNone = before
+  }
 }
 
 /** Adds the calls that the current work serves to those of a batch. */

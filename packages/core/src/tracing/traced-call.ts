@@ -1,8 +1,9 @@
+import { performance } from 'node:perf_hooks'
 import { type CacheOperation, type CallEvent, channels, tracing } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Awaitable, Payload } from '../store.ts'
 import { payloadBytes } from '../values/payload.ts'
-import { areCallersKnown, runForCallers } from './callers.ts'
+import { areCallersKnown, runForCallers, runUnsampled } from './callers.ts'
 import { begin, publishEnd, publishError } from './trace.ts'
 
 /** How a call received the value of a key. */
@@ -99,7 +100,7 @@ export class TracedCall implements CallEvent {
   return(): void {
     if (this.#hasReturned) return
     this.#hasReturned = true
-    tracing.cache.end.publish(this)
+    end.publish(this)
   }
 
   /** Settles the call like the promise, unless it has settled before. */
@@ -167,18 +168,17 @@ export function observeCall<T>(
   }
 }
 
-/** Runs a call. `run` returns a promise, and settles the call itself. */
+/** Runs a call. `run` settles the call itself, and does not throw. */
 export function beginCall<T>(call: TracedCall, run: (call: TracedCall) => T): T {
-  try {
-    return begin(tracing.cache.start, call, areCallersKnown() ? asCaller(run) : run)
-  } finally {
-    call.return()
-  }
+  const result = begin(start, call, runAsCaller, run)
+  call.return()
+  return result
 }
 
-/** Runs a call so that what it sends to the store is known to serve it. */
-function asCaller<T>(run: (call: TracedCall) => T): (call: TracedCall) => T {
-  return (call) => (call.isSampled ? runForCallers([call], () => run(call)) : run(call))
+/** Runs a call so that what it sends to the store is known to serve it. Without a closure unless it is sampled. */
+function runAsCaller<T>(call: TracedCall, run: (call: TracedCall) => T): T {
+  if (!areCallersKnown()) return run(call)
+  return call.isSampled ? runForCallers([call], () => run(call)) : runUnsampled(call, run)
 }
 
 /** Publishes the failure of a call that rejects with it. */

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Cache, type CallEvent, tracing } from '@stowage/core'
 import type { StoreOperation } from '@stowage/core/driver'
 import { expectMissing, getShared } from '@stowage/core/internal'
@@ -14,6 +15,8 @@ const operations: readonly StoreOperation[] = [
   ...(['touch', 'delete', 'deleteMany', 'clear', 'scan', 'ping'] as const),
 ]
 const fails = () => Promise.reject(new Error('the loader has failed'))
+
+const keysOf = (event: unknown) => (event as CallEvent).keys
 
 /** Each method, what it publishes after `set('hit')`, and whether the store is called. */
 const methods: [string, (cache: Cache) => Promise<unknown>, object][] = [
@@ -162,6 +165,23 @@ describe('a call', () => {
     } finally {
       tracing.load.start.unsubscribe(start)
     }
+  })
+
+  test('runs in the stores that are bound to its beginning', async () => {
+    const cache = await filled()
+    const storage = new AsyncLocalStorage<unknown>()
+    for (const { start } of [tracing.cache, tracing.load]) start.bindStore(storage, keysOf)
+    try {
+      const load = () => storage.getStore()
+      expect(await cache.remember('a', {}, load)).toEqual(['a'])
+      expect(await cache.rememberMany(['b', 'c'], {}, () => [load(), 'c'])).toEqual([
+        ['b', 'c'],
+        'c',
+      ])
+    } finally {
+      for (const { start } of [tracing.cache, tracing.load]) start.unbindStore(storage)
+    }
+    expect(await cache.remember('d', {}, () => storage.getStore() ?? 'none')).toBe('none')
   })
 
   test('is the same with and without subscribers', async () => {

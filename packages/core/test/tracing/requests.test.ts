@@ -1,8 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Cache, type CacheStore, type CallEvent, tracing, withBatching } from '@stowage/core'
+import {
+  Cache,
+  type CacheStore,
+  type CallEvent,
+  channels,
+  tracing,
+  withBatching,
+} from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { areRequestsTraced, traceRequest } from '@stowage/core/internal'
 import { carryCallers } from '@stowage/core/tools'
+import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { expect, test } from 'vitest'
 import { tracedDuring } from './published.ts'
@@ -106,6 +114,30 @@ test('a call that a subscriber does not sample is not named', async () => {
     expect(requests).toEqual([['getMany', ['get a']]])
   } finally {
     tracing.cache.start.unsubscribe(skip)
+  }
+})
+
+test('a sampled call that is made within another one is named', async () => {
+  const inner = new Cache(remoteStore())
+  const outer = new Cache(memory())
+  await outer.set('k', 1)
+  const skip = (event: unknown) => {
+    const call = event as CallEvent
+    call.isSampled = call.operation === 'getMany'
+  }
+  const reads: Promise<unknown>[] = []
+  const read = () => void reads.push(inner.getMany(['a']))
+  tracing.cache.start.subscribe(skip)
+  channels.hit.subscribe(read)
+  try {
+    const requests = await callersDuring(async () => {
+      await outer.get('k')
+      await Promise.all(reads)
+    })
+    expect(requests).toEqual([['getMany', ['getMany a']]])
+  } finally {
+    tracing.cache.start.unsubscribe(skip)
+    channels.hit.unsubscribe(read)
   }
 })
 
