@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { TracingChannel } from 'node:diagnostics_channel'
 import { Cache, type CallEvent, tracing } from '@stowage/core'
 import type { StoreOperation } from '@stowage/core/driver'
 import { expectMissing, getShared } from '@stowage/core/internal'
@@ -170,7 +171,8 @@ describe('a call', () => {
   test('runs in the stores that are bound to its beginning', async () => {
     const cache = await filled()
     const storage = new AsyncLocalStorage<unknown>()
-    for (const { start } of [tracing.cache, tracing.load]) start.bindStore(storage, keysOf)
+    const channels = [tracing.cache, tracing.load] as unknown as TracingChannel<unknown>[]
+    for (const { start } of channels) start.bindStore(storage, keysOf)
     try {
       const load = () => storage.getStore()
       expect(await cache.remember('a', {}, load)).toEqual(['a'])
@@ -179,7 +181,7 @@ describe('a call', () => {
         'c',
       ])
     } finally {
-      for (const { start } of [tracing.cache, tracing.load]) start.unbindStore(storage)
+      for (const { start } of channels) start.unbindStore(storage)
     }
     expect(await cache.remember('d', {}, () => storage.getStore() ?? 'none')).toBe('none')
   })
