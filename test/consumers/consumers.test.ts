@@ -44,6 +44,12 @@ describe.each(packages.names)('the tarball of @stowage/%s', (name) => {
     expect(sources.filter((file) => /\.test\.|\.env|\.tsbuildinfo|secret$/.test(file))).toEqual([])
   })
 
+  test('contains no module that V8 keeps with two bytes per character', () => {
+    const dist = join(packages.folder, 'node_modules/@stowage', name, 'dist')
+    for (const file of readdirSync(dist).filter((each) => /\.c?js$/.test(each)))
+      expect(/[^\0-\xff]/.exec(readFileSync(join(dist, file), 'utf8'))?.[0], file).toBeUndefined()
+  })
+
   test('imports only what it declares as a dependency', () => {
     const { dependencies = {}, peerDependencies = {} } = manifestOf(name)
     const declared = [...Object.keys(dependencies), ...Object.keys(peerDependencies)]

@@ -2,16 +2,16 @@ const maxUses = 3
 
 /**
  * S3-FIFO (SOSP '23): new entries go through a small queue of 10 %, and reach the main queue if they were read there, or
- * if they were evicted a short time ago. A queue is a Map: it iterates in the order of insertion.
+ * if they were evicted a short time ago.
  */
 export function s3Fifo(maxEntries, maxBytes) {
   return new S3Fifo(maxEntries, maxBytes)
 }
 
 class S3Fifo {
-  #small = new Map()
-  #main = new Map()
-  #ghosts = new Set()
+  #small = new Queue()
+  #main = new Queue()
+  #ghosts = new Queue()
   #smallCost = 0
   #mainCost = 0
   #capacity
@@ -51,26 +51,38 @@ class S3Fifo {
   }
 
   #evictSmall() {
-    const [key, node] = this.#small.entries().next().value
-    this.#small.delete(key)
+    const [key, node] = this.#small.shift()
     this.#smallCost -= node.cost
     if (node.uses > 0) {
       node.uses = 0
       this.#addToMain(key, node)
       return
     }
-    this.#ghosts.add(key)
+    this.#ghosts.set(key, true)
     // As many as there are entries in the main queue.
-    if (this.#ghosts.size > this.#main.size + 1)
-      this.#ghosts.delete(this.#ghosts.values().next().value)
+    if (this.#ghosts.size > this.#main.size + 1) this.#ghosts.shift()
   }
 
   #evictMain() {
-    const [key, node] = this.#main.entries().next().value
-    this.#main.delete(key)
+    const [key, node] = this.#main.shift()
     if (node.uses > 0) {
       node.uses--
       this.#main.set(key, node)
     } else this.#mainCost -= node.cost
+  }
+}
+
+/** A Map that is read in the order of insertion. A new iterator would pass all deleted entries again. */
+class Queue extends Map {
+  #order = this.entries()
+
+  shift() {
+    let { value: first } = this.#order.next()
+    if (first === undefined) {
+      this.#order = this.entries()
+      first = this.#order.next().value
+    }
+    this.delete(first[0])
+    return first
   }
 }

@@ -64,15 +64,22 @@ export class Collection<Id, Stored, Value> {
 
   /** The key of a value, for the methods of the cache. */
   keyOf(id: Id): string {
-    const { key = (each: Id) => idText(this.name, each) } = this.#definition
-    return this.#prefix + key(id)
+    const { key } = this.#definition
+    return this.#prefix + (key === undefined ? idText(this.name, id) : key(id))
   }
 
   /** Returns the value, and loads it if it is missing. `undefined` if the source has none. */
-  async get(id: Id): Promise<Value | undefined> {
-    const key = this.keyOf(id)
-    const stored = await this.#cache.remember(key, this.#options, this.#loader(id))
-    return this.#valueOf(id, key, stored)
+  get(id: Id): Promise<Value | undefined> {
+    // Not an async function: its state would be most of what a hit in memory allocates.
+    try {
+      const key = this.keyOf(id)
+      const stored = this.#cache.remember(key, this.#options, this.#loader(id))
+      return this.#check.isNeeded
+        ? stored.then((each) => this.#valueOf(id, key, each))
+        : (stored as unknown as Promise<Value | undefined>)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Returns the values in the order of the ids: one read, and one load of those that are missing. */

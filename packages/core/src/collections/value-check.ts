@@ -22,6 +22,11 @@ export class ValueCheck<Stored, Value> {
     this.#onCorrupt = onCorrupt
   }
 
+  /** Whether values may differ from what is stored. */
+  get isNeeded(): boolean {
+    return this.#definition.schema !== undefined
+  }
+
   /** Returns the value of what was loaded. @throws CacheError `ERR_CACHE_CODEC` if it does not fit the schema */
   async loaded(loaded: Stored | undefined): Promise<Value> {
     const { schema } = this.#definition

@@ -5,6 +5,8 @@ import { EntryList, type MapEntry } from './entry-list.ts'
 const sizePerRead = 8
 /** As many as any size needs, and few enough for V8 to count them in place. */
 const maxCountedReads = 1_000_000
+/** Of a run of keys that were evicted too early, one of so many counts as read, after the first ones. */
+const restoredPerRead = 8
 
 /** An `ExpiryClock`. */
 interface Expiry {
@@ -27,7 +29,8 @@ export interface BoundedMapOptions {
  * A read moves nothing, and entries that are read once, as in a scan, are evicted before those that are read again.
  *
  * The keys of recently evicted entries are kept. If one of them is set again, it was evicted too early, and counts as
- * read. That is worth one percent of hits where the frequencies of keys differ little.
+ * read. That is worth one percent of hits where the frequencies of keys differ little. If one follows another, a loop of
+ * reads is longer than the map: then only some of them count as read, so that these stay, and are hits.
  *
  * If `maxBytes` is exceeded, an entry that is much larger than the mean takes the room of many others. It must be read more
  * often to stay. That is worth four to seven percent of hits where sizes differ by a factor of 1,000.
@@ -47,6 +50,8 @@ export class BoundedMap<V> {
   /** An entry that is not used any more, for the next one: a new object would have to be copied to the old generation. */
   #spare: MapEntry<V> | undefined
   #bytes = 0
+  /** How many evicted keys were set again without a new key between them. */
+  #restored = 0
   readonly #maxEntries: number
   readonly #maxBytes: number
   /** Sizes do not matter without `maxBytes`. Then it is sufficient to know whether an entry was read. */
@@ -122,6 +127,7 @@ export class BoundedMap<V> {
   }
 
   #insert(key: string, value: V, size: number, expiresAt: number): void {
+    this.#restored = 0
     this.#evictFor(1, size)
     const entry = this.#spare ?? createEntry()
     this.#spare = undefined
@@ -137,7 +143,8 @@ export class BoundedMap<V> {
     // First, or it could be dropped to keep the key of another one.
     this.#evicted.remove(entry)
     this.#evictFor(1, size)
-    entry.reads = 1
+    const run = this.#restored++
+    entry.reads = run > restoredPerRead && run % restoredPerRead > 0 ? 0 : 1
     fill(entry, value, size, expiresAt)
     this.#add(entry)
   }

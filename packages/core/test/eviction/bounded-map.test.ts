@@ -57,6 +57,19 @@ describe('eviction', () => {
     expect(map.has('a')).toBe(true)
   })
 
+  test('keeps a part of the entries of a loop that is longer than the map', () => {
+    const map = createMap({ maxEntries: 100 })
+    const hits = () => {
+      let count = 0
+      for (let key = 0; key < 130; key++)
+        if (map.get(`${key}`) === undefined) map.set(`${key}`, 'x', 1, Infinity)
+        else count++
+      return count
+    }
+    for (let i = 0; i < 50; i++) hits()
+    expect(hits()).toBeGreaterThan(80)
+  })
+
   test('does not count has() as a read', () => {
     const map = createMap({ maxEntries: 2 })
     put(map, 'ab')
