@@ -35,8 +35,9 @@ export class RecentMap<V extends {}> {
   }
 
   delete(key: string): void {
-    this.#newer.delete(key)
-    this.#older.delete(key)
+    // Mostly empty, and each write of a cache looks here.
+    if (this.#newer.size > 0) this.#newer.delete(key)
+    if (this.#older.size > 0) this.#older.delete(key)
   }
 }
 
