@@ -16,9 +16,11 @@ test('makes the reads of a batch that were not made before', async () => {
     await store.get('a')
     await store.getMany(['a', 'b'])
     await store.getMany(['b', 'a'])
+    await store.set('c', 'value')
+    await store.getMany(['a', 'c'])
     await store.getMany(['b'], { consistency: 'strong' })
   })
-  expect(batches).toEqual(['get', ['b'], ['b']])
+  expect(batches).toEqual(['get', ['b'], 'set', ['c'], ['b']])
 })
 
 describe('a read that ends after a write of its key', () => {
@@ -72,6 +74,25 @@ describe('a read that ends after a write of its key', () => {
       expect(await store.get('k')).toBe(current)
       expect(reads()).toBe(2)
     })
+  })
+})
+
+test('a read after a write that is not awaited returns what is written', async () => {
+  const store = memo(wrapStore(referenceStore(), async (_operation, call) => call()))
+  await memo.scope(async () => {
+    expect(await store.get('k')).toBeUndefined()
+    const writing = store.set('k', 'value')
+    expect(await store.get('k')).toBeDefined()
+    await writing
+  })
+})
+
+test('a closed store has no reads either', async () => {
+  const store = memo(referenceStore())
+  await memo.scope(async () => {
+    await store.get('k')
+    await store.close()
+    await expect(async () => store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
   })
 })
 
