@@ -74,7 +74,7 @@ export class BucketLimit implements LimitPolicy {
 
   async #sendAll(storageKey: string): Promise<void> {
     for (;;) {
-      const takes = this.#pending.get(storageKey) ?? []
+      const takes = this.#pending.get(storageKey) as Take[]
       if (takes.length === 0) break
       this.#pending.set(storageKey, [])
       await this.#send(storageKey, takes)

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Cache, type RateLimiter, type RateLimitOptions } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
@@ -96,17 +97,53 @@ describe('a fixed window', () => {
     await limiter.undo('key')
     expect(operations()).toEqual(['get'])
     await limiter.consume('key', 3)
+    let reads = 0
     hook.after = async ({ operation }) => {
-      if (operation !== 'get') return
-      hook.after = undefined
-      await limiter.consume('key')
+      if (operation === 'get' && reads++ === 0) await limiter.consume('key')
     }
     await limiter.undo('key', 2)
     expect((await limiter.peek('key')).remaining).toBe(3)
   })
 })
 
+test('windows of a key begin at the same times in all versions', async () => {
+  const clock = new ManualClock(1_800_000_000_000)
+  const cache = new Cache(referenceStore({ clock }), { clock })
+  const limiter = cache.rateLimit('x', { limit: 5, window: 1_000_000 })
+  const beginsIn = async (key: string) => (await limiter.peek(key)).resetAt - clock.now()
+  const times = await Promise.all(['', '1', '2'].map((end) => beginsIn(`user${end}`)))
+  expect(times).toEqual([646_067, 599_236, 922_531])
+})
+
+test('the clock of the backend also decides for an undo', async () => {
+  const backend = referenceStore()
+  const store = Object.assign(
+    wrapStore(backend, (_operation, call) => call()),
+    { time: async () => 1_800_000_000_000 },
+  )
+  const limiterOf = () => new Cache(store).rateLimit('x', { limit: 5, window: '1h' })
+  await limiterOf().consume('key', 3)
+  await limiterOf().undo('key', 2)
+  expect((await limiterOf().peek('key')).remaining).toBe(4)
+})
+
 describe.each(['bytes', 'shared'] as const)('a denied call, values: %s', (values) => {
+  test('ends when its units have been given back', async () => {
+    const { limiter, operations, hook } = await setUp({}, values)
+    await limiter.consume('key', 4)
+    operations()
+    const ended: string[] = []
+    hook.after = async ({ operation }) => {
+      await nextTurn()
+      ended.push(operation)
+    }
+    await limiter.consume('key', 2)
+    const read = values === 'shared' ? ['get'] : []
+    expect(ended).toEqual(['increment', ...read, 'compareAndSet'])
+    hook.after = undefined
+    expect((await limiter.peek('key')).remaining).toBe(1)
+  })
+
   test('gives nothing back of a limit that was reset meanwhile', async () => {
     const { limiter, hook } = await setUp({}, values)
     await limiter.consume('key', 4)
@@ -119,6 +156,17 @@ describe.each(['bytes', 'shared'] as const)('a denied call, values: %s', (values
     expect((await limiter.consume('key', 3)).allowed).toBe(false)
     expect((await limiter.consume('key')).allowed).toBe(false)
   })
+})
+
+test.each(['fixed', 'sliding', 'bucket'] as const)('all reads are strong: %s', async (policy) => {
+  const { limiter, calls } = await setUp({ policy }, 'shared')
+  await limiter.consume('key', 4)
+  await limiter.consume('key', 2)
+  await limiter.peek('key')
+  await limiter.undo('key')
+  const reads = calls.filter(({ operation }) => operation === 'get')
+  expect(reads.length).toBeGreaterThan(2)
+  expect(new Set(reads.map(({ args }) => args[1]))).toEqual(new Set([{ consistency: 'strong' }]))
 })
 
 describe('a sliding window', () => {
@@ -183,6 +231,15 @@ describe('a sliding window', () => {
     // 25 × 0.56 = 14.000000000000002
     await clock.advance(windowMs + 44_000)
     expect((await limiter.consume('key')).remaining).toBe(10)
+  })
+
+  test('allows a call that uses the limit exactly, although a sum of shares does not', async () => {
+    const { cache, limiter, clock } = await setUp({ policy, limit: 25 })
+    await use(limiter, 25)
+    await clock.advance(windowMs + 44_000)
+    // 14.000000000000002 + 1, after the limit was lowered.
+    const lowered = cache.rateLimit('x', { limit: 15, window: windowMs, policy })
+    expect(await lowered.consume('key')).toMatchObject({ allowed: true, remaining: 0 })
   })
 
   test('is deleted by reset with the window before', async () => {

@@ -87,6 +87,23 @@ test('a read after a write that is not awaited returns what is written', async (
   })
 })
 
+test('a read during a write is not kept', async () => {
+  const inner = referenceStore()
+  const written = gate()
+  const set: typeof inner.set = async (key, payload) => {
+    await written.opened
+    await inner.set(key, payload)
+  }
+  const store = memo({ ...wrapStore(inner, (_operation, call) => call()), set })
+  await memo.scope(async () => {
+    const writing = store.set('k', 'value')
+    expect(await store.get('k')).toBeUndefined()
+    written.open()
+    await writing
+    expect(await store.get('k')).toBeDefined()
+  })
+})
+
 test('a closed store has no reads either', async () => {
   const store = memo(referenceStore())
   await memo.scope(async () => {
