@@ -1,12 +1,17 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { expect, test } from 'vitest'
 
 const at = { operation: 'append', store: 'reference', key: 'log' }
 
-/** A clock that records for how long it was to sleep. */
+/** A clock that records for how long it has slept. */
 function setUp() {
   const pauses: number[] = []
-  const clock = { now: () => 0, sleep: async (ms: number) => void pauses.push(ms) }
+  const sleep = async (ms: number) => {
+    await nextTurn()
+    pauses.push(ms)
+  }
+  const clock = { now: () => 0, sleep }
   return { clock, pauses }
 }
 
