@@ -36,7 +36,7 @@ const sleep = {
   'packages/core/test/failover/settling.test.ts': nothing,
   'packages/core/test/generations/generation-races.test.ts': proceeds,
   'packages/core/test/generations/generations.test.ts': slowCall,
-  'packages/core/test/locks/limits.test.ts': slowCall,
+  'packages/core/test/limits/limits.test.ts': slowCall,
   'packages/core/test/locks/locks.test.ts': passes,
   'packages/core/test/near/heap.full.test.ts': 'Lets the collector of garbage finish.',
   'packages/core/test/remember/context.test.ts': proceeds,

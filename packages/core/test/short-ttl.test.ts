@@ -52,6 +52,11 @@ test.each([
     'cache.rateLimit("a", { limit: 5, window: 60 })',
     warning('rateLimit: window', 60),
   ],
+  [
+    'a concurrency limit',
+    'cache.concurrency("a", { limit: 5, ttl: 60 })',
+    warning('concurrency: ttl', 60),
+  ],
 ])('a number below 1000 is a warning: %s', async (_, code, expected) => {
   expect(await warningsOf(code)).toBe(expected)
 })

@@ -31,6 +31,52 @@ export const equivalents = [
     reason: 'Nothing is less than `undefined`.',
   },
   {
+    file: 'limits/bucket-limit.ts',
+    operator: '??',
+    from: 'textOf',
+    reason: '`exec` makes a text of `undefined` that does not match.',
+  },
+  {
+    file: 'limits/bucket-limit.ts',
+    operator: '<=',
+    from: 'missing + cost <= this.capacity',
+    reason: 'No sum is exactly the limit and the tolerance.',
+  },
+  {
+    file: 'limits/window-limit.ts',
+    operator: '<=',
+    from: 'before + current + cost <= this.capacity',
+    reason: 'No sum is exactly the limit and the tolerance.',
+  },
+  {
+    file: 'limits/window-limit.ts',
+    operator: '>=',
+    from: 'free >= 0',
+    reason: 'If the units of this window use the limit, both are the time until the next one.',
+  },
+  {
+    file: 'limits/window-limit.ts',
+    operator: 'condition',
+    after: 'previousKey: ',
+    from: 'this.#isSliding',
+    to: 'true',
+    reason: 'A fixed window does not use that key. The condition saves making it.',
+  },
+  {
+    file: 'limits/named-rate-limiter.ts',
+    operator: 'condition',
+    from: 'channels.limit.hasSubscribers',
+    to: 'true',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'limits/limit-calls.ts',
+    operator: 'boolean',
+    from: 'true',
+    reason: 'Only the names of the options are read.',
+  },
+  {
     file: 'locks/fences.ts',
     operator: '>',
     from: 'waitMs > 0',

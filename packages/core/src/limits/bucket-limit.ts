@@ -74,7 +74,7 @@ export class BucketLimit implements LimitPolicy {
 
   async #sendAll(storageKey: string): Promise<void> {
     for (;;) {
-      const takes = this.#pending.get(storageKey) ?? []
+      const takes = this.#pending.get(storageKey) as Take[]
       if (takes.length === 0) break
       this.#pending.set(storageKey, [])
       await this.#send(storageKey, takes)
@@ -129,7 +129,7 @@ export class BucketLimit implements LimitPolicy {
   /** @param taken how many units are taken if the call is allowed */
   #judge({ missing }: Pick<Level, 'missing'>, cost: number, taken: number = cost): Verdict {
     const allowed = missing + cost <= this.capacity + epsilon
-    const after = allowed ? Math.max(0, missing + taken) : missing
+    const after = allowed ? missing + taken : missing
     const excess = missing + cost - this.capacity
     const retryMs = cost > this.capacity ? Infinity : Math.ceil(excess * this.#unitMs)
     return {

@@ -50,7 +50,7 @@ export class WindowLimit implements LimitPolicy {
       : [await counting, 0]
     const counts = { current: sum - cost, previous }
     const verdict = this.#judge(counts, window, cost)
-    if (!verdict.allowed && this.#mustGiveBack(counts, cost)) {
+    if (!verdict.allowed && this.#mustGiveBack(counts)) {
       // Otherwise, calls that were denied would use up the limit. If it fails, too few are allowed, and not too many.
       await this.#giveBack(window, sum, cost).catch(() => {})
     }
@@ -115,12 +115,13 @@ export class WindowLimit implements LimitPolicy {
     const before = previous * (remainingMs / this.#windowMs)
     const used = before + current
     const allowed = used + cost <= this.capacity + epsilon
-    const left = this.capacity - used - (allowed ? taken : 0)
+    const after = allowed ? current + taken : current
+    const left = this.capacity - before - after
     return {
       allowed,
       remaining: Math.max(0, Math.floor(left + epsilon)),
-      resetMs:
-        this.#isSliding && (allowed || current > 0) ? remainingMs + this.#windowMs : remainingMs,
+      // Units of the current window count in the next one as well.
+      resetMs: this.#isSliding && after > 0 ? remainingMs + this.#windowMs : remainingMs,
       retryMs: allowed ? 0 : this.#retryMs({ current, previous }, elapsedMs, cost),
     }
   }
@@ -130,8 +131,7 @@ export class WindowLimit implements LimitPolicy {
     if (cost > this.capacity) return Infinity
     const windowMs = this.#windowMs
     if (!this.#isSliding) return Math.ceil(windowMs - elapsedMs)
-    const elapsedUntil = (count: number, free: number) =>
-      count <= free ? 0 : (1 - free / count) * windowMs
+    const elapsedUntil = (count: number, free: number) => (1 - free / count) * windowMs
     const free = this.capacity - current - cost
     const ms =
       free >= 0
@@ -141,8 +141,8 @@ export class WindowLimit implements LimitPolicy {
   }
 
   /** In a fixed window, a count above the limit is as good as the limit. */
-  #mustGiveBack({ current }: Counts, cost: number): boolean {
-    return this.#isSliding || (cost > 1 && current < this.capacity)
+  #mustGiveBack({ current }: Counts): boolean {
+    return this.#isSliding || current < this.capacity
   }
 
   /** Makes one attempt: with many conflicts, the key is denied anyway. */

@@ -37,11 +37,8 @@ export class MemoizedReads {
   /** Makes a write. A read that is sent before its end may return the old value, so it is dropped afterwards as well. */
   write<T>(keys: readonly string[] | undefined, call: () => Awaitable<T>): Awaitable<T> {
     this.#drop(keys)
-    const drop = () => this.#drop(keys)
     const result = call()
-    if (result instanceof Promise) return result.finally(drop)
-    drop()
-    return result
+    return result instanceof Promise ? result.finally(() => this.#drop(keys)) : result
   }
 
   #keep(key: string, read: Awaitable<unknown>): void {

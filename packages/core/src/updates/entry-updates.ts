@@ -14,8 +14,6 @@ import type { OrderedStore } from '../wrappers/ordered-store.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
 import { conflict, retryOnConflict } from './retry-on-conflict.ts'
 
-/** For a read before a compare-and-set: an outdated value would only cause conflicts. */
-
 export interface EntryUpdatesContext {
   readonly store: OrderedStore
   readonly entries: EntryCodec
