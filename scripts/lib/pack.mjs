@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { step } from './cli.mjs'
-import { pnpm, prepare } from './prepare.mjs'
+import { prepare, runPnpm } from './prepare.mjs'
 import { publishedPackages, withRepository } from './published.mjs'
-import { root, runOrThrow } from './run.mjs'
+import { root } from './run.mjs'
 
 /**
  * Builds the published packages, and writes the tarball and the software bill of materials of each to a folder.
@@ -25,7 +25,7 @@ function pack(folders, destination, reverse) {
   const filters = folders.map((folder) => `--filter=@stowage/${folder}`)
   const order = ['--workspace-concurrency=1', ...(reverse ? ['--reverse'] : [])]
   const args = ['--silent', '--recursive', ...order, ...filters, 'pack']
-  return runOrThrow('npx', ['--yes', pnpm, ...args, '--pack-destination', destination])
+  return runPnpm(...args, '--pack-destination', destination)
 }
 
 async function writeSboms(folders, destination) {

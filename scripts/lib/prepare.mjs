@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { bundle } from './bundle.mjs'
 import { step } from './cli.mjs'
 import { root, runOrThrow } from './run.mjs'
 
 // Run through npx, because the corepack of older Node releases cannot verify the signatures of current pnpm releases.
-export const pnpm = 'pnpm@12.21.0'
+const pnpm = 'pnpm@12.21.0'
 const installedDigest = join(root, 'node_modules', '.stowage-installed')
 
 /** Packages of the workspace that few scripts need, and that have many dependencies. */
@@ -59,6 +60,14 @@ export function compile(...args) {
   return runOrThrow(process.execPath, [compiler, ...args, '--checkers', '1'], { env })
 }
 
+/**
+ * Runs pnpm in the workspace. npx starts in another folder: it reads all of `node_modules` of its own, which takes six
+ * seconds of processor time here, to look for pnpm there.
+ */
+export function runPnpm(...args) {
+  return runOrThrow('npx', ['--yes', pnpm, '--dir', root, ...args], { cwd: tmpdir() })
+}
+
 /** The path of a file of a development dependency, to start it with Node: without a shell or the package manager. */
 export function toolPath(name, file) {
   const require = createRequire(join(root, 'package.json'))
@@ -70,7 +79,7 @@ async function install(digest, wanted) {
     .filter((name) => !wanted.includes(name))
     .map((name) => `--filter=!${name}`)
   const options = ['--frozen-lockfile', '--reporter=append-only', ...filters]
-  await runOrThrow('npx', ['--yes', pnpm, 'install', ...options])
+  await runPnpm('install', ...options)
   mkdirSync(dirname(installedDigest), { recursive: true })
   writeFileSync(installedDigest, JSON.stringify({ digest, optional: wanted }))
 }

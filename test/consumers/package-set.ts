@@ -57,8 +57,9 @@ export class PackageSet {
     const tarballs = join(this.folder, 'tarballs')
     mkdirSync(tarballs)
     const filters = this.names.map((name) => `--filter=@stowage/${name}`)
-    const args = ['--recursive', ...filters, 'pack', '--pack-destination', tarballs]
-    await execute('npx', ['--yes', pnpm(), ...args], { cwd: root })
+    const args = ['--dir', root, '--recursive', ...filters, 'pack', '--pack-destination', tarballs]
+    // Outside the workspace, all of whose dependencies npx would read first, in six seconds of processor time.
+    await execute('npx', ['--yes', pnpm(), ...args], { cwd: this.folder })
   }
 
   /** Packs a folder of the project. Returns the path of the tarball. */

@@ -8,14 +8,14 @@ const folder = temporaryFolder()
 
 test('four processes make random calls, and no counter or value is wrong', async () => {
   const path = join(folder, 'random')
-  const ms = isFullTier ? 3_000 : 1_000
+  const ms = isFullTier ? 3_000 : 300
   const { problems } = await randomCalls({ path, processes: 4, ms, minCalls: 300 })
   expect(problems).toEqual([])
 })
 
 test('a process that is killed loses nothing that was acknowledged', async () => {
   const path = join(folder, 'killed')
-  const rounds = isFullTier ? 10 : 4
+  const rounds = isFullTier ? 10 : 2
   const { problems, writes, survivorWrites } = await killRounds({ path, rounds })
   expect(problems).toEqual([])
   expect(writes).toBeGreaterThan(10 * rounds)

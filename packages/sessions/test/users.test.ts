@@ -379,6 +379,22 @@ test('what the list of a user has lost is not among all sessions', async () => {
   expect(await two.keys()).toEqual([(await two.of('ada'))[0]?.key])
 })
 
+test('an ended session that is stored again, under an id in use, is neither read nor listed', async () => {
+  const { one, two, create, createCache, advance } = start()
+  const cache = createCache()
+  await one.create('id', { user: 'ada', device: 'phone' })
+  const [ended] = await two.of('ada')
+  const key = ended?.key as string
+  const item = await cache.get(key)
+  await one.destroy('id')
+  advance(1_000)
+  await one.create('id', { user: 'ada', device: 'laptop' })
+  await cache.set(key, item)
+  expect(await create().read('id')).toBeUndefined()
+  expect(await two.of('ada')).toEqual([])
+  expect(await two.all()).toEqual([])
+})
+
 test('all sessions are listed with one read of the list of each user', async () => {
   const { one, calls } = start({ maxPerUser: 50 })
   for (let id = 0; id < 20; id++) await one.create(`id${id}`, { user: id % 2 ? 'ada' : 'bob' })

@@ -8,6 +8,7 @@ import {
   withTimeout,
 } from '@stowage/core'
 import { type StoreOperation, wrapStore } from '@stowage/core/driver'
+import { variantGroups } from '@stowage/test-servers'
 import {
   Chaos,
   conform,
@@ -17,6 +18,9 @@ import {
   withChaos,
 } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
+
+/** The full tier has all of them. */
+const overlapGroups = variantGroups && ([...variantGroups, 'order', 'sharing'] as const)
 
 const limits = { keyBytes: 250, valueBytes: 100, ttlStep: 1 }
 
@@ -36,25 +40,29 @@ function keysOf(operation: StoreOperation, first: unknown): string {
   return String(first ?? '')
 }
 
-describe.each([{}, { overlap: true }])('conforms to the contract with %o', (options) => {
-  const clock = new ManualClock()
-  const time = { wait: (ms: number) => clock.advance(ms), exact: true }
-  const backend = { clock, async: true, items: new Map<string, StoredItem>() }
-  conform(test, () => withBatching(referenceStore(backend), options), {
-    ...time,
-    sharedBackend: true,
-  })
+describe.each<BatchingOptions>([{}, { overlap: true }])(
+  'conforms to the contract with %o',
+  (options) => {
+    const clock = new ManualClock()
+    const time = { wait: (ms: number) => clock.advance(ms), exact: true }
+    const backend = { clock, async: true, items: new Map<string, StoredItem>() }
+    conform(test, () => withBatching(referenceStore(backend), options), {
+      ...time,
+      sharedBackend: true,
+      groups: options.overlap ? overlapGroups : undefined,
+    })
 
-  const chaos = new Chaos()
-  const breakable = () => withTimeout(withChaos(referenceStore(backend), chaos), '100ms')
-  conform(test, () => withBatching(breakable(), options), {
-    ...time,
-    groups: ['outage'],
-    breakBackend: () => chaos.failAll(),
-    restoreBackend: () => chaos.reset(),
-    deadlineMs: 500,
-  })
-})
+    const chaos = new Chaos()
+    const breakable = () => withTimeout(withChaos(referenceStore(backend), chaos), '100ms')
+    conform(test, () => withBatching(breakable(), options), {
+      ...time,
+      groups: ['outage'],
+      breakBackend: () => chaos.failAll(),
+      restoreBackend: () => chaos.reset(),
+      deadlineMs: 500,
+    })
+  },
+)
 
 describe('many gets with overlap', () => {
   const names = Array.from({ length: 40 }, (_, i) => `k${i}`)
