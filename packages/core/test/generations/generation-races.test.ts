@@ -153,26 +153,31 @@ test('nor is it when another call finds the id of the clear before that is store
   expect(await cache.get('k')).toBeUndefined()
 })
 
-test('but a change is, of an item that another process had cleared with its namespace', async () => {
-  const { createCache } = setup()
-  const { intercept, delay, delayed, release } = delayedIdReads(':ns:~generation')
-  const cache = createCache(intercept)
-  const space = cache.namespace('ns')
-  for (const key of ['a', 'b', 'c', 'd']) await space.set(key, 1)
-  await createCache().namespace('ns').clear()
-  delay(true)
-  const changing = [
-    space.delete('a'),
-    space.touch('b'),
-    space.deleteMany(['c']),
-    space.replace('d', 2),
-  ]
-  await delayed
-  delay(false)
-  await cache.clear()
-  release()
-  expect(await Promise.all(changing)).toEqual([false, false, 0, false])
-})
+test.each(['its namespace', 'the cache around it'])(
+  'but a change is, of an item that another process had cleared, before a clear of %s',
+  async (cleared) => {
+    const { createCache } = setup()
+    const { intercept, delay, delayed, release } = delayedIdReads(':ns:~generation')
+    const cache = createCache(intercept)
+    const space = cache.namespace('ns')
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await space.set(key, 1)
+    const snapshot = await space.snapshot('e')
+    await createCache().namespace('ns').clear()
+    delay(true)
+    const changing = [
+      space.delete('a'),
+      space.touch('b'),
+      space.deleteMany(['c']),
+      space.replace('d', 2),
+      snapshot.replace(2),
+    ]
+    await delayed
+    delay(false)
+    await (cleared === 'its namespace' ? space : cache).clear()
+    release()
+    expect(await Promise.all(changing)).toEqual([false, false, 0, false, false])
+  },
+)
 
 test('a write of a process that clears has no result of a namespace that another one had cleared', async () => {
   const { createCache } = setup()
