@@ -12,17 +12,16 @@ export function instrument(code) {
     const file = fileAt(node.start)
     if (file !== undefined && !node.generator) insertions.push(...wrap(node, name, file))
   }
-  insertions.sort((a, b) => b.at - a.at || b.order - a.order)
-  return insertions.reduce(
-    (text, { at, added }) => text.slice(0, at) + added + text.slice(at),
-    code,
-  )
+  insertions.sort((a, b) => a.at - b.at || a.order - b.order)
+  const parts = insertions.map(({ at, added }, index) => {
+    return code.slice(insertions[index - 1]?.at ?? 0, at) + added
+  })
+  return parts.join('') + code.slice(insertions.at(-1)?.at ?? 0)
 }
 
 function wrap({ async: isAsync, body, start }, name, file) {
   const head = `$trace(${JSON.stringify(name)}, ${JSON.stringify(file)}, ${isAsync ? 'async ' : ''}() => `
-  // Inserted from the end, what is inserted first comes last: the end of an empty function before its beginning, and that
-  // of an outer function before that of an inner one.
+  // At one place, the beginning of an empty function comes before its end, and that of an outer one before that of an inner.
   if (body.type === 'BlockStatement') {
     return [
       { at: body.start + 1, added: `return ${head}{`, order: start },
