@@ -1,9 +1,8 @@
 // Runs all checks, and the tests of the first tier. Arguments are passed to Vitest: npm test -- packages/core
 import { main } from './lib/cli.mjs'
-import { prepareTests, runChecks, runTests } from './lib/run-tests.mjs'
+import { prepareTests, runChecksAndTests } from './lib/run-tests.mjs'
 
 await main(async () => {
   await prepareTests()
-  await runChecks()
-  return runTests(process.argv.slice(2))
+  return runChecksAndTests(process.argv.slice(2))
 })

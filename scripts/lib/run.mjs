@@ -5,15 +5,19 @@ import { UserError } from './cli.mjs'
 /** The root folder of the workspace. */
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs a command in the workspace and shows its output. Resolves to the exit code. */
-export function run(command, args, { env = {}, cwd = root } = {}) {
+/** Runs a command in the workspace and shows its output. Resolves to the exit code. `signal` terminates it. */
+export function run(command, args, { env = {}, cwd = root, signal } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, stdio: 'inherit', env: { ...process.env, ...env } })
     const stopForwarding = forwardSignals(child)
+    const terminate = () => child.kill('SIGTERM')
+    if (signal?.aborted) terminate()
+    signal?.addEventListener('abort', terminate, { once: true })
     child.on('error', reject)
-    child.on('exit', (code, signal) => {
+    child.on('exit', (code, killedBy) => {
       stopForwarding()
-      resolve(code ?? exitCodeOf(signal))
+      signal?.removeEventListener('abort', terminate)
+      resolve(code ?? exitCodeOf(killedBy))
     })
   })
 }
