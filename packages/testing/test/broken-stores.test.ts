@@ -67,8 +67,10 @@ const brokenStores: BrokenStores = {
   ...rateLimits,
 }
 
-/** Defects that show only after days, or by a single millisecond. */
+/** Defects that show only after days, by a single millisecond, or in a case that runs on an exact clock only. */
 const invisibleOnRealClock = new Set([
+  'touch never finds the mark of a change',
+  'compareAndSet keeps the expiry of a mark',
   'ttls are a millisecond too short',
   'ttls are a millisecond too long',
   'ttls beyond 30 days never expire',
