@@ -10,16 +10,21 @@ export interface CallerContext {
 }
 
 const none: readonly CallEvent[] = []
-/** Whether the work that runs until the event loop turns serves no sampled call. Then no context has to be asked. */
-let servesNone = false
-const contexts = sharedContexts()
+/** The state of the process: each entry point of this package is bundled on its own. */
+interface SharedState {
+  readonly contexts: CallerContext[]
+  /** Whether the work that runs until the event loop turns serves no sampled call. Then no context has to be asked. */
+  servesNone: boolean
+}
 
-/** One per process: each entry point of this package is bundled on its own. */
-function sharedContexts(): CallerContext[] {
+const state = sharedState()
+const { contexts } = state
+
+function sharedState(): SharedState {
   const shared = globalThis as Record<symbol, unknown>
-  const symbol = Symbol.for('stowage.callers')
-  shared[symbol] ??= [ownContext()]
-  return shared[symbol] as CallerContext[]
+  const symbol = Symbol.for('stowage.callersState')
+  shared[symbol] ??= { contexts: [ownContext()], servesNone: false }
+  return shared[symbol] as SharedState
 }
 
 function ownContext(): CallerContext {
@@ -57,29 +62,29 @@ export function areCallersKnown(): boolean {
 
 /** The calls that the current work serves. */
 export function currentCallers(): readonly CallEvent[] {
-  if (servesNone || !areCallersKnown()) return none
+  if (state.servesNone || !areCallersKnown()) return none
   return contexts.at(-1)?.current() ?? none
 }
 
 /** Runs work that serves these calls. */
 export function runForCallers<T>(callers: readonly CallEvent[], work: () => T): T {
-  const before = servesNone
-  servesNone = false
+  const before = state.servesNone
+  state.servesNone = false
   try {
     return (contexts.at(-1) as CallerContext).run(callers, work)
   } finally {
-    servesNone = before
+    state.servesNone = before
   }
 }
 
 /** Runs a call that is not sampled. What it does later is recognised as unsampled by its context. */
 export function runUnsampled<Call, T>(call: Call, run: (call: Call) => T): T {
-  const before = servesNone
-  servesNone = true
+  const before = state.servesNone
+  state.servesNone = true
   try {
     return run(call)
   } finally {
-    servesNone = before
+    state.servesNone = before
   }
 }
 

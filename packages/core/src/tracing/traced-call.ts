@@ -168,7 +168,7 @@ export function observeCall<T>(
   }
 }
 
-/** Runs a call. `run` settles the call itself, and does not throw. */
+/** Runs a call. `run` settles the call itself; if it throws, the caller of this function does. */
 export function beginCall<T>(call: TracedCall, run: (call: TracedCall) => T): T {
   const result = begin(start, call, runAsCaller, run)
   call.return()
