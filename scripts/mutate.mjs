@@ -20,6 +20,7 @@ Changes the built package in one place at a time, and runs the tests that reach 
   --jobs N    how many mutants at once (default 1)
   --only ID   one mutant
   --again     only mutants that no test noticed in the last run, and new ones
+  --quick     without the kit, the simulation, and test files that take long; another run with --again tries the rest
   --write     writes the result to test/mutation.md
 `
 await main(async () => {
@@ -32,12 +33,13 @@ await main(async () => {
   const all = mutantsOf(code, `packages/${name}/src/${folder}`)
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
   if (chosen.length === 0) throw new UserError(`No code of ${positionals[0]}.\n\n${usage}`)
-  const killers = await Killers.of(name, folder, { bundle, code, seeds: Number(values.seeds) })
+  const limits = { seeds: Number(values.seeds), isQuick: values.quick }
+  const killers = await Killers.of(name, folder, { bundle, code, ...limits })
   const outcomes = await judge(chosen, killers, { room: positionals[0], code, values }).finally(
     () => killers.close(),
   )
   report(outcomes, positionals[0])
-  if (values.write) writeTable(positionals[0], outcomes)
+  if (values.write && !values.quick) writeTable(positionals[0], outcomes)
 })
 
 async function judge(mutants, killers, { room, code, values }) {
@@ -81,6 +83,7 @@ function parse(args) {
     jobs: { type: 'string', default: '1' },
     only: { type: 'string' },
     again: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   }
   try {

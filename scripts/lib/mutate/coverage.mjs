@@ -18,7 +18,12 @@ const config = join(root, 'scripts/lib/mutate/vitest.config.mjs')
  */
 
 /** The kit, on a store without a server. */
-export const kit = 'packages/memory/test/conformance.test.ts'
+const kit = 'packages/memory/test/conformance.test.ts'
+
+/** Whether a test file runs the kit on the usual store of its package. */
+export function isKit({ file }) {
+  return file.endsWith('/test/conformance.test.ts')
+}
 
 /** What each test file of a package reaches, measured once per build and version of the file. */
 export async function coverageOfTests(name, bundle, code) {
@@ -26,7 +31,7 @@ export async function coverageOfTests(name, bundle, code) {
     .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
     .map((file) => `packages/${name}/test/${file}`)
   mkdirSync(cacheFolder, { recursive: true })
-  const measured = await inTurn([...own, kit], 2, (file) => measuredOnce(file, bundle, code))
+  const measured = await inTurn([...new Set([...own, kit])], 2, (file) => measuredOnce(file, bundle, code))
   return measured.filter((each) => each !== null && each.ranges.length > 0)
 }
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { root } from '../run.mjs'
-import { coverageOfTests, isCovered, kit } from './coverage.mjs'
+import { coverageOfTests, isCovered, isKit } from './coverage.mjs'
 import { TestRunner } from './test-runner.mjs'
 
 const execute = promisify(execFile)
@@ -28,6 +28,11 @@ const likelyCases = {
   tags: 'tag',
 }
 
+/** The packages that the simulation runs. */
+const simulated = ['core', 'sessions']
+/** With `isQuick`, files that take longer do not run. */
+const quickMs = 5_000
+
 /** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
 export class Killers {
   #bundle
@@ -37,24 +42,28 @@ export class Killers {
   #cases
   #scenarios
   #seeds
+  #isQuick
   /** Those that are free: each runs one mutant at a time. */
   #runners = []
 
-  constructor(folder, tests, { bundle, seeds }) {
+  constructor(folder, tests, { bundle, seeds, isQuick }) {
     this.#bundle = bundle
+    this.#isQuick = isQuick
     // Other tests that run the kit do so for the wrapper that they test.
     const isOwn = ({ file }) => file.includes(`/test/${folder}/`)
-    const isUnit = (test) => !test.runsKit || isOwn(test)
+    const isUnit = (test) => (!test.runsKit || isOwn(test)) && !(isQuick && test.ms > quickMs)
     const units = tests.filter(isUnit).sort((a, b) => a.ms - b.ms)
     this.#units = [units.filter(isOwn), units.filter((test) => !isOwn(test))]
-    this.#kit = tests.filter(({ file }) => file === kit)
+    this.#kit = tests.filter(isKit)
     this.#cases = likelyCases[folder]
     this.#scenarios = likely[folder] ?? []
     this.#seeds = seeds
   }
 
-  static async of(name, folder, { bundle, code, seeds }) {
-    return new Killers(folder, await coverageOfTests(name, bundle, code), { bundle, seeds })
+  static async of(name, folder, { bundle, code, seeds, isQuick }) {
+    const tests = await coverageOfTests(name, bundle, code)
+    const isSimulated = simulated.includes(name)
+    return new Killers(folder, tests, { bundle, isQuick, seeds: isSimulated ? seeds : 0 })
   }
 
   /** @returns the test that fails without a change, for example because of another file of its process */
@@ -70,7 +79,8 @@ export class Killers {
     return this.#run(
       mutant,
       async (runner) =>
-        (await this.#failedTests(runner, isReaching)) ?? (await this.#failedSeed(runner)),
+        (await this.#failedTests(runner, isReaching)) ??
+        (this.#isQuick ? undefined : await this.#failedSeed(runner)),
     )
   }
 
@@ -85,6 +95,7 @@ export class Killers {
       const failed = await this.#failedTest(runner, units.filter(isReaching))
       if (failed !== undefined) return failed
     }
+    if (this.#isQuick) return undefined
     return this.#failedTest(runner, this.#kit.filter(isReaching), this.#cases)
   }
 
@@ -100,6 +111,7 @@ export class Killers {
   }
 
   async #failedSeed({ env }) {
+    if (this.#seeds === 0) return undefined
     const failed = async (count, names) => {
       const args = ['--no-warnings', simulate, String(count), ...names]
       const options = { cwd: root, env, timeout: 300_000, killSignal: 'SIGKILL' }
