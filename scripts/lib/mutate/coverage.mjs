@@ -31,7 +31,9 @@ export async function coverageOfTests(name, bundle, code) {
     .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
     .map((file) => `packages/${name}/test/${file}`)
   mkdirSync(cacheFolder, { recursive: true })
-  const measured = await inTurn([...new Set([...own, kit])], 2, (file) => measuredOnce(file, bundle, code))
+  const measured = await inTurn([...new Set([...own, kit])], 2, (file) =>
+    measuredOnce(file, bundle, code),
+  )
   return measured.filter((each) => each !== null && each.ranges.length > 0)
 }
 
