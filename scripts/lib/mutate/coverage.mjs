@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { root } from '../run.mjs'
 import { inTurn } from './in-turn.mjs'
 import { cacheFolder } from './known-killers.mjs'
+import { TestRunner } from './test-runner.mjs'
 
 const execute = promisify(execFile)
 const vitest = join(root, 'node_modules/vitest/vitest.mjs')
@@ -31,20 +32,21 @@ export async function coverageOfTests(name, bundle, code) {
     .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
     .map((file) => `packages/${name}/test/${file}`)
   mkdirSync(cacheFolder, { recursive: true })
+  const runner = new TestRunner({ bundle, code })
   const measured = await inTurn([...new Set([...own, kit])], 2, (file) =>
-    measuredOnce(file, bundle, code),
-  )
+    measuredOnce(file, { bundle, code, env: runner.env }),
+  ).finally(() => runner.close())
   return measured.filter((each) => each !== null && each.ranges.length > 0)
 }
 
-async function measuredOnce(file, bundle, code) {
+async function measuredOnce(file, { bundle, code, env }) {
   const text = readFileSync(join(root, file), 'utf8')
   const hash = createHash('sha256').update(code).update(file).update(text).digest('hex')
   const path = join(cacheFolder, `${hash.slice(0, 16)}.json`)
   try {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch {}
-  const coverage = await coverageOf(file, bundle)
+  const coverage = await coverageOf(file, bundle, env)
   const result = coverage === undefined ? null : { ...coverage, runsKit: runsKit(text) }
   writeFileSync(path, JSON.stringify(result))
   return result
@@ -55,13 +57,13 @@ function runsKit(text) {
 }
 
 /** Runs a test file. Returns `undefined` if it fails, for example because it needs a server. */
-async function coverageOf(file, bundle) {
+async function coverageOf(file, bundle, env) {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-coverage-'))
   const startedAt = performance.now()
   try {
     await execute(process.execPath, [vitest, 'run', '--config', config, file], {
       cwd: root,
-      env: { ...process.env, NODE_V8_COVERAGE: folder },
+      env: { ...env, NODE_V8_COVERAGE: folder },
       timeout: 120_000,
     })
     return { file, ms: performance.now() - startedAt, ranges: rangesIn(folder, bundle) }

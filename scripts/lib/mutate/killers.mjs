@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { root } from '../run.mjs'
 import { coverageOfTests, isCovered, isKit } from './coverage.mjs'
-import { TestRunner } from './test-runner.mjs'
+import { TestRunner, unchanged } from './test-runner.mjs'
 
 const execute = promisify(execFile)
 const simulate = fileURLToPath(new URL('simulate.mjs', import.meta.url))
@@ -30,12 +30,12 @@ const likelyCases = {
 
 /** The packages that the simulation runs. */
 const simulated = ['core', 'sessions']
-/** With `isQuick`, files that take longer do not run. */
+/** With `isQuick`, only files of the folder take longer. */
 const quickMs = 5_000
 
 /** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
 export class Killers {
-  #bundle
+  #mutated
   /** Those of the folder, which notice most, and the others. With a mutant that does not end, the first ones take long. */
   #units
   #kit
@@ -46,12 +46,12 @@ export class Killers {
   /** Those that are free: each runs one mutant at a time. */
   #runners = []
 
-  constructor(folder, tests, { bundle, seeds, isQuick }) {
-    this.#bundle = bundle
+  constructor(folder, tests, { bundle, code, seeds, isQuick }) {
+    this.#mutated = { bundle, code }
     this.#isQuick = isQuick
     // Other tests that run the kit do so for the wrapper that they test.
     const isOwn = ({ file }) => file.includes(`/test/${folder}/`)
-    const isUnit = (test) => (!test.runsKit || isOwn(test)) && !(isQuick && test.ms > quickMs)
+    const isUnit = (test) => isOwn(test) || !(test.runsKit || (isQuick && test.ms > quickMs))
     const units = tests.filter(isUnit).sort((a, b) => a.ms - b.ms)
     this.#units = [units.filter(isOwn), units.filter((test) => !isOwn(test))]
     this.#kit = tests.filter(isKit)
@@ -63,13 +63,12 @@ export class Killers {
   static async of(name, folder, { bundle, code, seeds, isQuick }) {
     const tests = await coverageOfTests(name, bundle, code)
     const isSimulated = simulated.includes(name)
-    return new Killers(folder, tests, { bundle, isQuick, seeds: isSimulated ? seeds : 0 })
+    return new Killers(folder, tests, { bundle, code, isQuick, seeds: isSimulated ? seeds : 0 })
   }
 
   /** @returns the test that fails without a change, for example because of another file of its process */
   failsWithout(mutants) {
     const isReaching = (test) => mutants.some((mutant) => isCovered(test, mutant))
-    const unchanged = { start: 0, end: 0, to: '' }
     return this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
   }
 
@@ -85,8 +84,8 @@ export class Killers {
   }
 
   async #run(mutant, work) {
-    const runner = this.#runners.pop() ?? new TestRunner()
-    runner.plant({ ...mutant, bundle: this.#bundle })
+    const runner = this.#runners.pop() ?? new TestRunner(this.#mutated)
+    runner.plant(mutant)
     return work(runner).finally(() => this.#runners.push(runner))
   }
 

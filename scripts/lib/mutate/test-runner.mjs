@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from '../run.mjs'
+import { exportStatement } from './source-exports.mjs'
 
 const hooks = new URL('hooks.mjs', import.meta.url).href
+/** The mutant that changes nothing. */
+export const unchanged = { start: 0, end: 0, to: '' }
 const program = fileURLToPath(new URL('test-process.mjs', import.meta.url))
 
 /** Runs the tests of mutants, in a process that is started again after a mutant with which they do not end. */
@@ -14,6 +17,7 @@ export class TestRunner {
   #folder = mkdtempSync(join(tmpdir(), 'stowage-mutate-'))
   #mutantFile = join(this.#folder, 'mutant.json')
   #child
+  #mutated
   /** The environment of programs that import the changed bundle, and of those that they start. */
   env = {
     ...process.env,
@@ -21,9 +25,14 @@ export class TestRunner {
     NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import ${hooks}`,
   }
 
+  constructor({ bundle, code }) {
+    this.#mutated = { bundle, exports: exportStatement(code) }
+    this.plant(unchanged)
+  }
+
   /** The tests run with this mutant from now on. */
-  plant(mutant) {
-    writeFileSync(this.#mutantFile, JSON.stringify(mutant))
+  plant({ start, end, to }) {
+    writeFileSync(this.#mutantFile, JSON.stringify({ ...this.#mutated, start, end, to }))
   }
 
   /** @returns the first test that fails; `undefined` if all pass */
