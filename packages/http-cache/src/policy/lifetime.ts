@@ -38,8 +38,7 @@ export function heuristicLifetime(headers: Headers, now: number): number {
 
 /** The age of a response when it was received, in seconds (RFC 9111 section 4.2.3). */
 export function initialAge(headers: Headers, now: number): number {
-  const [first] = [headers.age ?? []].flat().join(',').split(',')
-  const text = first?.trim() ?? ''
+  const text = textOf(headers.age)?.split(',')[0]?.trim() ?? ''
   const stated = /^\d+$/.test(text) ? Number(text) : 0
   const date = parseHttpDate(textOf(headers.date), now)
   return Math.max(stated, date === undefined ? 0 : Math.max(0, (now - date) / 1_000))

@@ -19,12 +19,11 @@ export function ageOf(freshness: Freshness, storedAt: number, now: number): numb
 export function useOf(freshness: Freshness, age: number, directives: Directives): Use {
   const { lifetime, staleWhileRevalidate } = freshness
   const staleFor = age - lifetime
-  if (directives.size > 0 && !isAcceptable(freshness, age, directives)) return 'validate'
+  if (!isAcceptable(freshness, age, directives)) return 'validate'
   if (staleFor < 0) return 'fresh'
-  const maxStale = directives.get('max-stale')
-  if (maxStale !== undefined && freshness.mayBeStale) {
-    if (maxStale === true || staleFor <= (secondsOf(maxStale) ?? 0)) return 'fresh'
-  }
+  const argument = directives.get('max-stale')
+  const maxStale = argument === true ? Infinity : secondsOf(argument)
+  if (maxStale !== undefined && freshness.mayBeStale && staleFor <= maxStale) return 'fresh'
   return staleFor < staleWhileRevalidate ? 'stale' : 'validate'
 }
 
