@@ -24,7 +24,8 @@ export function sourceExports(code) {
 
 function namesOf(file, code, number) {
   const source = readFileSync(join(root, file), 'utf8')
-  return [...source.matchAll(exported)].map(([, name]) => {
+  const names = new Set(Array.from(source.matchAll(exported), ([, name]) => name))
+  return Array.from(names, (name) => {
     const declaration = new RegExp(
       `^(?:async )?(?:function\\*?|class|const|let|var) (${name}(?:\\$\\d+)?)\\b`,
       'm',
