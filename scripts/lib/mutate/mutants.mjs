@@ -39,12 +39,19 @@ function moduleAround(code, position) {
 
 /** The conditions of statements, which are replaced as a whole: tests that notice both do notice their opposite. */
 const conditions = new WeakSet()
+/** The values of objects of which only the names are read: all are `true`. */
+const ofNames = new WeakSet()
 
 function* nodesIn(node) {
   if (Array.isArray(node)) for (const each of node) yield* nodesIn(each)
   else if (typeof node?.type === 'string') {
     if (node.type === 'IfStatement' || node.type === 'ConditionalExpression')
       conditions.add(node.test)
+    if (node.type === 'ObjectExpression') {
+      const values = node.properties.map(({ value }) => value)
+      if (values.length > 1 && values.every((value) => value?.value === true))
+        for (const value of values) ofNames.add(value)
+    }
     yield node
     for (const child of Object.values(node)) if (typeof child === 'object') yield* nodesIn(child)
   }
@@ -96,7 +103,7 @@ function* changesOf(node, code) {
     yield replace('condition', node.test, 'true')
     yield replace('condition', node.test, 'false')
   }
-  if (node.type === 'Literal' && typeof node.value === 'boolean')
+  if (node.type === 'Literal' && typeof node.value === 'boolean' && !ofNames.has(node))
     yield replace('boolean', node, String(!node.value))
   if (node.type === 'Identifier' && /^strongRead(\$\d+)?$/.test(node.name))
     yield replace('strong', node, 'void 0')

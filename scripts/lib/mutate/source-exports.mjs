@@ -7,17 +7,15 @@ const exported = /^export (?:async )?(?:function\*?|class|const|let) (\w+)/gm
 
 /**
  * What a bundle must export so that tests which import its sources run the bundle instead: by file and name, the local
- * name. Files of which the bundle lacks something are left out.
+ * name, or `undefined` for a constant that was replaced by its value.
  * @param {string} code of the bundle
- * @returns {Map<string, [name: string, local: string, alias: string][]>}
+ * @returns {Map<string, [name: string, local: string | undefined, alias: string][]>}
  */
 export function sourceExports(code) {
   const [, ...parts] = code.split(moduleStart)
   const files = new Map()
   for (let at = 0; at < parts.length; at += 2) {
-    const names = namesOf(parts[at], parts[at + 1], files.size)
-    if (names.length > 0 && names.every(([, local]) => local !== undefined))
-      files.set(parts[at], names)
+    files.set(parts[at], namesOf(parts[at], parts[at + 1], files.size))
   }
   return files
 }
@@ -36,7 +34,7 @@ function namesOf(file, code, number) {
 
 /** The statement to append to the bundle. */
 export function exportStatement(code) {
-  const all = [...sourceExports(code).values()].flat()
+  const all = [...sourceExports(code).values()].flat().filter(([, local]) => local !== undefined)
   return `\nexport { ${all.map(([, local, alias]) => `${local} as ${alias}`).join(', ')} };\n`
 }
 
@@ -50,8 +48,14 @@ export function runBundleOf(path) {
     load(id) {
       const names = files.get(relative(root, id))
       if (names === undefined) return undefined
-      const list = names.map(([name, , alias]) => `${alias} as ${name}`).join(', ')
-      return `export { ${list} } from ${JSON.stringify(bundle)}`
+      const constants = names.flatMap(([name, local]) => (local === undefined ? [name] : []))
+      const others = names.flatMap(([name, local, alias]) =>
+        local === undefined ? [] : [`${alias} as ${name}`],
+      )
+      return [
+        `export { ${others.join(', ')} } from ${JSON.stringify(bundle)}`,
+        `export { ${constants.join(', ')} } from ${JSON.stringify(`${id}?source`)}`,
+      ].join('\n')
     },
   }
 }

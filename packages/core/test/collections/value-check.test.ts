@@ -1,0 +1,122 @@
+import { Cache, channels, type StandardSchema } from '@stowage/core'
+import { memory } from '@stowage/memory'
+import { describe, expect, test } from 'vitest'
+import { describeIssues } from '../../src/collections/standard-schema.ts'
+import { ValueCheck } from '../../src/collections/value-check.ts'
+
+type Result = ReturnType<StandardSchema['~standard']['validate']>
+
+/** A schema of a library that converts texts to upper case, at once or later. */
+function upperCase(isAsync: boolean) {
+  const validated: unknown[] = []
+  const validate = (value: unknown): Result => {
+    validated.push(value)
+    const result =
+      typeof value === 'string'
+        ? { value: value.toUpperCase() }
+        : { issues: [{ message: 'not a text' }] }
+    return isAsync ? Promise.resolve(result) : result
+  }
+  const standard = { version: 1, vendor: 'test', validate } as const
+  return { schema: { '~standard': standard } as StandardSchema<unknown, string>, validated }
+}
+
+test('issues are described by their paths and messages', () => {
+  const path = ['users', { key: 0 }, Symbol.for('name')]
+  const issues = [{ message: 'too short', path }, { message: 'wrong' }, { message: 'x', path: [] }]
+  expect(describeIssues(issues)).toBe('users.0.Symbol(name): too short; wrong; x')
+})
+
+describe.each([
+  ['synchronous', false],
+  ['asynchronous', true],
+])('a %s schema', (_, isAsync) => {
+  function setUp(migrate?: (stored: unknown) => unknown) {
+    const corrupt: string[] = []
+    const { schema, validated } = upperCase(isAsync)
+    const check = new ValueCheck<unknown, string>('c', { schema, migrate }, (key) => {
+      corrupt.push(key)
+    })
+    return { check, corrupt, validated }
+  }
+
+  test('converts what is loaded and stored, and no missing value', async () => {
+    const { check, validated } = setUp()
+    expect([await check.loaded('a'), await check.stored('k', 'b')]).toEqual(['A', 'B'])
+    expect(await check.loaded(undefined)).toBeUndefined()
+    expect(validated).toEqual(['a', 'b'])
+    expect(check.isNeeded).toBe(true)
+  })
+
+  test('refuses what is loaded and does not fit, alone and among others', async () => {
+    const { check } = setUp()
+    const message = 'collection c: the value does not fit its schema: not a text'
+    const refused = { code: 'ERR_CACHE_CODEC', message: expect.stringContaining(message) }
+    await expect(check.loaded(5)).rejects.toMatchObject(refused)
+    await expect(check.loadedMany(['a', 5])).rejects.toMatchObject(refused)
+    expect(await check.loadedMany(['a', undefined])).toEqual(['a', undefined])
+  })
+
+  test('reports what is stored and does not fit', async () => {
+    const { check, corrupt } = setUp()
+    expect(await check.stored('k', 5)).toBeUndefined()
+    expect(corrupt).toEqual(['k'])
+  })
+
+  test('reports what does not fit after its migration either', async () => {
+    const results: Record<string, unknown> = { good: 'migrated', bad: 7 }
+    const { check, corrupt } = setUp(async (stored) => results[(stored as { to: string }).to])
+    expect(await check.stored('k', { to: 'good' })).toBe('MIGRATED')
+    expect(corrupt).toEqual([])
+    expect(await check.stored('k', { to: 'bad' })).toBeUndefined()
+    expect(await check.stored('l', { to: 'nothing' })).toBeUndefined()
+    expect(corrupt).toEqual(['k', 'l'])
+  })
+})
+
+test('without a schema, values are what is stored', () => {
+  const check = new ValueCheck('c', {}, () => {})
+  const stored = {}
+  expect(check.stored('k', stored)).toBe(stored)
+  expect(check.isNeeded).toBe(false)
+})
+
+test('a value is validated once if it cannot change', async () => {
+  const validated: unknown[] = []
+  const validate = (value: unknown) => {
+    validated.push(value)
+    return { value }
+  }
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, () => {})
+  const [frozen, mutable] = [Object.freeze({ a: 1 }), { a: 1 }]
+  for (const value of [frozen, mutable, 'text', null]) {
+    for (let count = 0; count < 2; count++) expect(await check.stored('k', value)).toBe(value)
+  }
+  expect(validated).toEqual([frozen, mutable, mutable, 'text', 'text', null, null])
+})
+
+test('a value of an asynchronous schema comes from the cache, and a misfit is an event', async () => {
+  const { schema } = upperCase(true)
+  const cache = new Cache(memory())
+  const loads: string[] = []
+  const texts = cache.collection('text', {
+    schema,
+    load: (id: string) => {
+      loads.push(id)
+      return `text ${id}`
+    },
+  })
+  const corrupt: unknown[] = []
+  const listener = (event: unknown) => corrupt.push(event)
+  channels.corrupt.subscribe(listener)
+  try {
+    expect(await texts.getMany(['1', '2'])).toEqual(['TEXT 1', 'TEXT 2'])
+    expect([await texts.get('1'), await texts.get('2')]).toEqual(['TEXT 1', 'TEXT 2'])
+    await cache.set('text:1', 5)
+    expect(await texts.getMany(['1', '2'])).toEqual(['TEXT 1', 'TEXT 2'])
+  } finally {
+    channels.corrupt.unsubscribe(listener)
+  }
+  expect([loads, corrupt]).toMatchObject([['1', '2', '1'], [{ key: 'text:1' }]])
+})
