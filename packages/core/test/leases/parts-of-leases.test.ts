@@ -1,7 +1,7 @@
 import { ManualClock, referenceStore } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { HitForMiss } from '../../src/leases/hit-for-miss.ts'
-import { endMark } from '../../src/leases/lease.ts'
+import { endMark, Lease } from '../../src/leases/lease.ts'
 import { LeaseHolders } from '../../src/leases/lease-holders.ts'
 import { awaitLease, type LeasePolls } from '../../src/leases/lease-wait.ts'
 import { beginLocalBackoff, isInLocalBackoff } from '../../src/leases/local-backoff.ts'
@@ -10,7 +10,7 @@ import { SharedPolls } from '../../src/leases/shared-polls.ts'
 import { Flight } from '../../src/loading/flight.ts'
 import type { AnyStore } from '../../src/values/entry-codec.ts'
 import { Mark } from '../../src/values/mark.ts'
-import { settle } from '../remember/two-processes.ts'
+import { gate, settle } from '../remember/two-processes.ts'
 
 const failed = new Mark('failure', 'token', 0, 50, 1_050)
 const passed = new Mark('hitForMiss', 'token', 0, 50, 1_050)
@@ -128,6 +128,144 @@ test('the mark of a load that ends without a value lasts for at least a millisec
     kind: 'hitForMiss',
     ms: 1,
     end: 1_001,
+  })
+})
+
+describe('a lease', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  /** A lease of `k`, beside the stale item "old" of the key `value` if it refreshes that. */
+  async function setUp(isRefresh = false) {
+    const backend = referenceStore()
+    await backend.set('value', 'old')
+    const swaps: string[] = []
+    let before = async (_key: string) => {}
+    const compareAndSet = backend.compareAndSet.bind(backend)
+    const store = Object.assign(Object.create(backend), {
+      compareAndSet: async (...args: Parameters<typeof compareAndSet>) => {
+        swaps.push(args[0])
+        await before(args[0])
+        return compareAndSet(...args)
+      },
+      add: backend.add.bind(backend),
+      set: backend.set.bind(backend),
+    }) as unknown as AnyStore
+    const stale = isRefresh ? { store, key: 'value', item: Buffer.from('old') } : undefined
+    const lease = new Lease(store, 'k', leaseMs, stale)
+    const textOf = (key: string) => {
+      const item = backend.get(key)
+      return item === undefined ? undefined : String(item)
+    }
+    const beforeSwap = (work: typeof before) => {
+      before = work
+    }
+    return { lease, backend, swaps, textOf, beforeSwap }
+  }
+
+  const renewal = () => vi.advanceTimersByTimeAsync(leaseMs / 3)
+
+  test('has an id of its own if it refreshes a stale value', async () => {
+    const [load, refresh] = [await setUp(), await setUp(true)]
+    expect([load.lease.id, refresh.lease.id]).toEqual(['k', 'refresh k'])
+    expect([load.lease.replacesStale, refresh.lease.replacesStale]).toEqual([false, true])
+    expect(load.lease.canBeLost).toBe(true)
+  })
+
+  test('is taken from none, or from the item that was read', async () => {
+    const { lease, backend, textOf } = await setUp()
+    expect([await lease.acquire(undefined), await lease.acquire(undefined)]).toEqual([true, false])
+    await backend.set('k', 'seen')
+    expect(await lease.acquire(Buffer.from('other'))).toBe(false)
+    expect(await lease.acquire(Buffer.from('seen'))).toBe(true)
+    expect(textOf('k')?.startsWith('\x01\x02L')).toBe(true)
+  })
+
+  test('is replaced by the value, unless it was lost', async () => {
+    const { lease, backend, textOf } = await setUp()
+    await lease.acquire(undefined)
+    expect(await lease.replace('value', undefined)).toBe(true)
+    expect(textOf('k')).toBe('value')
+    await backend.set('k', 'other')
+    expect(await lease.replace('value', undefined)).toBe(false)
+    expect([await lease.end(), textOf('k')]).toEqual([false, 'other'])
+  })
+
+  test('beside a stale value ends when that is replaced, or has changed', async () => {
+    for (const isChanged of [false, true]) {
+      const { lease, backend, textOf, swaps } = await setUp(true)
+      await lease.acquire(undefined)
+      if (isChanged) await backend.set('value', 'other')
+      expect(await lease.replace('new', undefined)).toBe(!isChanged)
+      expect([textOf('value'), textOf('k')]).toEqual([isChanged ? 'other' : 'new', undefined])
+      expect(swaps).toEqual(['value', 'k'])
+    }
+  })
+
+  test('beside a stale value does not tell by its end whether that remains', async () => {
+    const [load, refresh] = [await setUp(), await setUp(true)]
+    await load.lease.acquire(undefined)
+    await refresh.lease.acquire(undefined)
+    expect([await load.lease.end(failed), await refresh.lease.end(failed)]).toEqual([true, false])
+    expect([load.textOf('k'), refresh.textOf('k')]).toEqual(Array(2).fill(failed.toString()))
+  })
+
+  test('that is lost calls back once, and is not renewed again', async () => {
+    const { lease, backend, swaps } = await setUp()
+    const onLost = vi.fn()
+    await lease.acquire(undefined)
+    lease.keepAlive(onLost)
+    await renewal()
+    expect(onLost).not.toHaveBeenCalled()
+    await backend.delete('k')
+    await renewal()
+    await renewal()
+    expect(onLost).toHaveBeenCalledOnce()
+    expect(swaps).toHaveLength(2)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('is not lost by a renewal that failed, and ends with either item', async () => {
+    const { lease, beforeSwap, textOf } = await setUp()
+    const onLost = vi.fn()
+    await lease.acquire(undefined)
+    const end = lease.keepAlive(onLost)
+    beforeSwap(() => Promise.reject(new Error('no reply')))
+    await renewal()
+    beforeSwap(async () => {})
+    expect(onLost).not.toHaveBeenCalled()
+    end()
+    expect([await lease.end(), textOf('k')]).toEqual([true, undefined])
+  })
+
+  test('has one item after each renewal, so that its end is one request', async () => {
+    const { lease, backend, swaps } = await setUp()
+    await lease.acquire(undefined)
+    const end = lease.keepAlive(() => {})
+    await renewal()
+    await renewal()
+    end()
+    await backend.delete('k')
+    swaps.length = 0
+    expect([await lease.end(), swaps.length]).toEqual([false, 1])
+  })
+
+  test('that ends during a renewal waits for its outcome, and does not call back', async () => {
+    const { lease, backend, beforeSwap, swaps } = await setUp()
+    const onLost = vi.fn()
+    await lease.acquire(undefined)
+    const end = lease.keepAlive(onLost)
+    const replied = gate()
+    beforeSwap(() => replied.opened)
+    await renewal()
+    await backend.delete('k')
+    end()
+    const replacing = lease.replace('value', undefined)
+    await settle()
+    expect(swaps).toHaveLength(1)
+    replied.open()
+    expect(await replacing).toBe(false)
+    expect(onLost).not.toHaveBeenCalled()
   })
 })
 
