@@ -5,6 +5,12 @@
  */
 export const equivalents = [
   {
+    file: 'policy/lifetime.ts',
+    operator: '??',
+    from: 'textOf$1(headers.age)',
+    reason: 'The text of `undefined` is no number.',
+  },
+  {
     file: 'leases/local-claim.ts',
     operator: 'boolean',
     from: 'false',
