@@ -251,3 +251,13 @@ test('a lock has a ttl of 30 seconds, and needs a function to run', async () => 
   await expect(run).rejects.toThrow('lock.run(async (held) => …)')
   expect(ttls).toHaveLength(1)
 })
+
+test('another process finds the lock of its owner over a network', async () => {
+  const store = referenceStore({ async: true })
+  const [first, second] = [new Cache(store), new Cache(store)]
+  await first.lock('report', { owner: 'job:7', ttl: '1h' }).acquire()
+  const found = second.lock('report', { owner: 'job:7', ttl: '1h' })
+  expect(await found.isOwned()).toBe(true)
+  expect(await second.lock('report', { owner: 'job:8', ttl: '1h' }).isOwned()).toBe(false)
+  expect(await found.release()).toBe(true)
+})
