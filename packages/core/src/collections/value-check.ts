@@ -49,7 +49,7 @@ export class ValueCheck<Stored, Value> {
   stored(key: string, stored: Stored): Awaitable<Value | undefined> {
     const { schema } = this.#definition
     if (schema === undefined) return stored as unknown as Value
-    const known = isObject(stored) ? this.#known.get(stored) : undefined
+    const known = this.#known.get(stored as object)
     if (known !== undefined) return known
     const result = schema['~standard'].validate(stored)
     return result instanceof Promise

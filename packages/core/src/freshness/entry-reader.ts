@@ -123,7 +123,7 @@ export class EntryReader {
    * than the entry, which a load would then replace.
    */
   #confirm(key: string, found: Found): Awaitable<Found> {
-    const isInvalid = found.isEntry && found.entry === undefined && found.versions.size > 0
+    const isInvalid = found.isEntry && found.entry === undefined
     return isInvalid ? this.examine(key, found.item, noVersions, strongRead) : found
   }
 
@@ -136,7 +136,7 @@ export class EntryReader {
     const names = new Set([...tags, ...keys.flatMap((key) => this.#tagHints.of(key) ?? [])])
     const [outcomes, versions] = await Promise.all([
       getOutcomes(this.#entries.store, keys, options),
-      names.size === 0 ? noVersions : this.#tags.read([...names], options),
+      this.#tags.read([...names], options),
     ])
     const entries = outcomes.map((outcome, index) =>
       outcome.status === 'fulfilled'
@@ -249,7 +249,6 @@ export class EntryReader {
     if (tags.length === 0) return known
     this.#tagHints.set(key, tags)
     const unknown = tags.filter((tag) => !known.has(tag))
-    if (unknown.length === 0) return known
     return new Map([...known, ...(await this.#tags.read(unknown, options))])
   }
 
@@ -265,7 +264,6 @@ export class EntryReader {
       if (tags.length > 0) this.#tagHints.set(keys[index] as string, tags)
       for (const tag of tags) if (!known.has(tag)) unknown.add(tag)
     }
-    if (unknown.size === 0) return known
     return new Map([...known, ...(await this.#tags.read([...unknown], options))])
   }
 }

@@ -72,8 +72,7 @@ export class EntrySnapshot<T> implements Snapshot<T> {
     next: T,
     options: WriteOptions | undefined,
   ): Promise<EntrySnapshot<T> | undefined> {
-    const encoding = this.#writer.encode(this.#key, next, options)
-    const item = encoding instanceof Promise ? await encoding : encoding
+    const item = await this.#writer.encode(this.#key, next, options)
     const isReplaced = await this.#writer.replace(this.#key, this.#item, item, options)
     return isReplaced ? new EntrySnapshot(this.#key, next, item, this.#writer) : undefined
   }

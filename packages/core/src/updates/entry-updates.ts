@@ -161,10 +161,10 @@ export class EntryUpdates {
   ): Promise<boolean> {
     const { unorderedReader, scope, time } = this.#context
     const found = await unorderedReader(store).read(key, [], strongRead)
-    // Another process, or a `clear()`, may have deleted it after this call was made: it must not store any more.
-    if (found.item === undefined) return false
-    const isCorrupt = found.mark === undefined && !found.isEntry
-    if (isCorrupt || freshEntry(found) !== undefined) return false
+    // Corrupt, or missing: another process, or a `clear()`, may have deleted it after this call was made. Then it must not
+    // store any more.
+    const isForeign = found.mark === undefined && !found.isEntry
+    if (isForeign || freshEntry(found) !== undefined) return false
     if (found.mark?.kind === 'change' && (await isInProgress(found.mark, time))) return false
     scope.invalidate(key)
     return store.compareAndSet(key, found.item, item, ttl)
