@@ -15,7 +15,7 @@ const config = join(root, 'scripts/lib/mutate/vitest.config.mjs')
 
 /**
  * What a test file runs of a bundle.
- * @typedef {{ file: string, ms: number, runsKit: boolean, ranges: [start: number, end: number, count: number][] }} Coverage
+ * @typedef {{ id: string, file: string, ms: number, runsKit: boolean, ranges: [start: number, end: number, count: number][] }} Coverage
  */
 
 /** The kit, on a store without a server. */
@@ -42,14 +42,16 @@ export async function coverageOfTests(name, bundle, code) {
 async function measuredOnce(file, { bundle, code, env }) {
   const text = readFileSync(join(root, file), 'utf8')
   const hash = createHash('sha256').update(code).update(file).update(text).digest('hex')
-  const path = join(cacheFolder, `${hash.slice(0, 16)}.json`)
+  const id = hash.slice(0, 16)
+  const path = join(cacheFolder, `${id}.json`)
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    const known = JSON.parse(readFileSync(path, 'utf8'))
+    return known === null ? null : { ...known, id }
   } catch {}
   const coverage = await coverageOf(file, bundle, env)
   const result = coverage === undefined ? null : { ...coverage, runsKit: runsKit(text) }
   writeFileSync(path, JSON.stringify(result))
-  return result
+  return result === null ? null : { ...result, id }
 }
 
 function runsKit(text) {

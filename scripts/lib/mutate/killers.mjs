@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { root } from '../run.mjs'
 import { coverageOfTests, isCovered, isKit } from './coverage.mjs'
+import { PassedTests } from './passed-tests.mjs'
 import { TestRunner, unchanged } from './test-runner.mjs'
 
 const execute = promisify(execFile)
@@ -67,9 +68,18 @@ export class Killers {
   }
 
   /** @returns the test that fails without a change, for example because of another file of its process */
-  failsWithout(mutants) {
-    const isReaching = (test) => mutants.some((mutant) => isCovered(test, mutant))
-    return this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
+  async failsWithout(mutants) {
+    const passed = new PassedTests()
+    const isReaching = (test) =>
+      !passed.has(test.id) && mutants.some((mutant) => isCovered(test, mutant))
+    const failed = await this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
+    if (failed === undefined) passed.add(this.#tests.filter(isReaching).map(({ id }) => id))
+    return failed
+  }
+
+  /** Those that run until one fails. */
+  get #tests() {
+    return this.#isQuick ? this.#units.flat() : [...this.#units.flat(), ...this.#kit]
   }
 
   /** @returns what has noticed the mutant first; `undefined` if nothing has */
