@@ -257,6 +257,13 @@ describe('a snapshot', () => {
     expect(await cache.get('k')).toBe('new')
   })
 
+  test('of a corrupt item has neither a value nor a text', async () => {
+    const { cache, backend } = setUp()
+    await backend.set('k', '{"a":')
+    const snapshot = await cache.snapshot<string>('k')
+    expect([snapshot.value, snapshot.jsonText]).toEqual([undefined, undefined])
+  })
+
   test('of the mark of a change replaces it when the change has ended', async () => {
     const { cache, backend, clock, changeMark } = setUp()
     await backend.set('k', changeMark(clock.now() + 10))

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { expect, test } from 'vitest'
+import { conflict, retryOnConflict } from '../../src/updates/retry-on-conflict.ts'
 
 const at = { operation: 'append', store: 'reference', key: 'log' }
 
