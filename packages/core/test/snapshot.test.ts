@@ -69,9 +69,11 @@ describe.each(['bytes', 'shared'] as const)('snapshot, values: %s', (values) => 
     const cache = new Cache(store)
     await cache.snapshot('k')
     await cache.snapshot('k', { confirmGeneration: 'on-miss', forUpdate: true })
+    await cache.snapshot('k', { consistency: 'eventual' })
     expect(read).toEqual([
       { consistency: 'strong' },
       { consistency: 'strong', confirmGeneration: 'on-miss', forUpdate: true },
+      { consistency: 'eventual' },
     ])
   })
 })

@@ -5,6 +5,74 @@
  */
 export const equivalents = [
   {
+    file: 'updates/entry-updates.ts',
+    operator: 'boolean',
+    after: 'let isExpired = ',
+    from: 'false',
+    reason: 'Each attempt sets it.',
+  },
+  {
+    file: 'updates/entry-updates.ts',
+    operator: '<=',
+    from: 'ttl <= 0',
+    reason: 'A ttl of 0 deletes the item as well.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'tags === void 0 && this.#tagHints.isEmpty',
+    to: 'false',
+    reason: 'Without hints, none is found. The condition saves the look-up.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'versions === noVersions',
+    to: 'false',
+    reason: 'The usual way returns the same for such an entry, and takes longer.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'versionsReading instanceof Promise',
+    to: 'true',
+    reason: 'A wait for versions that are known changes nothing.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: '!mayBeOutdated(examined)',
+    to: 'false',
+    reason: 'The conditions behind it return the same for what is fresh.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'statement',
+    from: 'count++;',
+    reason: 'Stores the same hint again.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'count < versions.size',
+    to: 'true',
+    reason: 'Stores the same hint again.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: '<',
+    from: 'count < versions.size',
+    reason: 'Stores the same hint again.',
+  },
+  {
+    file: 'collections/write-through.ts',
+    operator: 'condition',
+    from: '!channels.corrupt.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
     file: 'policy/lifetime.ts',
     operator: '??',
     from: 'textOf$1(headers.age)',

@@ -74,6 +74,42 @@ describe('a call in the change of an update that would wait for the update', () 
     blocking.open('second')
     expect([await second, await later]).toEqual(['second', 'second, later'])
   })
+
+  test('also waits for an update that has waited for the one which made it', async () => {
+    const waits = {
+      'in its change': (cache: Cache, change: () => string, rest: () => Promise<string>) =>
+        cache.update('k', async () => {
+          await cache.update('inner', change)
+          return rest()
+        }),
+      'in its queue': async (cache: Cache, change: () => string, rest: () => Promise<string>) => {
+        const [, second] = await Promise.all([cache.update('k', change), cache.update('k', rest)])
+        return second
+      },
+    }
+    for (const wait of Object.values(waits)) {
+      const cache = createCache()
+      const [begun, released, ended] = [gate(), gate(), gate()]
+      let later: Promise<unknown> | undefined
+      const change = () => {
+        later = cache.update('other', async () => {
+          await released.opened
+          return cache.update<string>('k', (value) => `${value}, later`)
+        })
+        return 'first'
+      }
+      const updating = wait(cache, change, async () => {
+        begun.open()
+        await ended.opened
+        return 'second'
+      })
+      await begun.opened
+      released.open()
+      await settle()
+      ended.open()
+      expect([await updating, await later]).toEqual(['second', 'second, later'])
+    }
+  })
 })
 
 describe('behind a change that does not end', () => {
