@@ -171,6 +171,22 @@ describe.each(modes)('increment on a %s store', (_, isAsync) => {
   })
 })
 
+test('what has refused an add or an increment is read from the primary', async () => {
+  const clock = new ManualClock()
+  const backend = referenceStore({ clock })
+  const read: unknown[] = []
+  const store = wrapStore<ByteStore>(backend, (operation, call, [, options]) => {
+    if (operation === 'get') read.push(options)
+    return call()
+  })
+  const cache = new Cache(store, { clock })
+  await backend.set('k', leaseMark)
+  await cache.add('k', 'value')
+  await backend.set('k', leaseMark)
+  await cache.increment('k')
+  expect(read).toEqual([{ consistency: 'strong' }, { consistency: 'strong' }])
+})
+
 describe('expire', () => {
   test('leaves a stale value for the rest of its window', async () => {
     const { cache, clock, backend } = setUp()
