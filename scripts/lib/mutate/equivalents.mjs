@@ -5,6 +5,41 @@
  */
 export const equivalents = [
   {
+    file: 'generations/generation-id.ts',
+    operator: '>',
+    from: 'a.number > b.number',
+    reason: 'Equal numbers are compared before.',
+  },
+  {
+    file: 'generations/id-copies.ts',
+    operator: 'condition',
+    after: 'decided = await this.#write(id, first, () => true); return ',
+    from: 'others.length === 0',
+    to: 'false',
+    reason: 'Raising no copies fails, and then the decided id is returned as well.',
+  },
+  {
+    file: 'generations/id-copies.ts',
+    operator: 'condition',
+    from: 'further.length === 0',
+    to: 'false',
+    reason: 'Raising no copies fails, and then the id is returned as well.',
+  },
+  {
+    file: 'generations/id-copies.ts',
+    operator: 'condition',
+    from: 'text === void 0',
+    to: 'false',
+    reason: 'The text "undefined" is no id.',
+  },
+  {
+    file: 'freshness/freshness.ts',
+    operator: 'condition',
+    from: 'tags === void 0',
+    to: 'false',
+    reason: 'A loop over no tags returns the same.',
+  },
+  {
     file: 'updates/entry-updates.ts',
     operator: 'boolean',
     after: 'let isExpired = ',
