@@ -5,6 +5,13 @@
  */
 export const equivalents = [
   {
+    file: 'generations/id-copies.ts',
+    operator: 'condition',
+    from: 'result.status === "fulfilled"',
+    to: 'true',
+    reason: 'A rejected result has no value.',
+  },
+  {
     file: 'generations/generation-id.ts',
     operator: '>',
     from: 'a.number > b.number',
