@@ -74,6 +74,21 @@ describe.each([
   })
 })
 
+test('a misfit without a migration is reported, even if the schema accepts undefined', async () => {
+  const corrupt: string[] = []
+  const validate = (value: unknown) =>
+    value === undefined ? { value } : { issues: [{ message: 'defined' }] }
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, (key) => corrupt.push(key))
+  expect([await check.stored('k', 5), corrupt]).toEqual([undefined, ['k']])
+})
+
+test.each([false, true])('set returns the validated value, exact: %s', async (exact) => {
+  const { schema } = upperCase(false)
+  const texts = new Cache(memory()).collection('text', { schema, exact, load: () => 'text' })
+  expect(await texts.set('1', 'saved')).toBe('SAVED')
+})
+
 test('without a schema, values are what is stored', () => {
   const check = new ValueCheck('c', {}, () => {})
   const stored = {}
