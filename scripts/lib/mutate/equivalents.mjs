@@ -40,13 +40,6 @@ export const equivalents = [
     reason: 'The text "undefined" is no id.',
   },
   {
-    file: 'freshness/freshness.ts',
-    operator: 'condition',
-    from: 'tags === void 0',
-    to: 'false',
-    reason: 'A loop over no tags returns the same.',
-  },
-  {
     file: 'updates/entry-updates.ts',
     operator: 'boolean',
     after: 'let isExpired = ',

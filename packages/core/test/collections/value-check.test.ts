@@ -89,6 +89,17 @@ test.each([false, true])('set returns the validated value, exact: %s', async (ex
   expect(await texts.set('1', 'saved')).toBe('SAVED')
 })
 
+test.each([
+  ['a map', (ids: readonly string[]) => new Map(ids.map((id) => [id, `text ${id}`]))],
+  ['a list', (ids: readonly string[]) => ids.map((id) => `text ${id}`)],
+])('loadMany may resolve to %s', async (_, loaded) => {
+  const load = () => 'text'
+  const loadMany = async (ids: readonly string[]) => loaded(ids)
+  const texts = new Cache(memory()).collection('text', { load, loadMany })
+  expect(await texts.getMany(['1', '2'])).toEqual(['text 1', 'text 2'])
+  expect(await texts.get('2')).toBe('text 2')
+})
+
 test('without a schema, values are what is stored', () => {
   const check = new ValueCheck('c', {}, () => {})
   const stored = {}
