@@ -8,7 +8,7 @@ import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { Sessions } from '@stowage/sessions'
 import { sessionKey } from '@stowage/sessions/tools'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 
 /** What a library calls with the id of a cookie. */
 const destroys: Record<string, (sessions: Sessions, id: string) => unknown> = {
@@ -30,6 +30,6 @@ test.each(Object.entries(destroys))(
     await destroy(sessions, sessionKey('an id'))
     expect(await sessions.read('an id')).toEqual({ user: 'ada' })
     await destroy(sessions, 'an id')
-    await vi.waitFor(async () => expect(await sessions.read('an id')).toBeUndefined())
+    await expect.poll(() => sessions.read('an id')).toBeUndefined()
   },
 )
