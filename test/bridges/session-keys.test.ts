@@ -33,3 +33,16 @@ test.each(Object.entries(destroys))(
     await expect.poll(() => sessions.read('an id')).toBeUndefined()
   },
 )
+
+test('koa-session: a session that has ended is not taken to another id', async () => {
+  const sessions = new Sessions({ cache: new Cache(memory()) })
+  const store = koaSessionStore(sessions)
+  await store.set('a', { user: 'ada' }, 'session', { ctx: {} })
+  // A request that has read the session before the logout gives it another id.
+  const request = { ctx: {} }
+  const session = await store.get('a', 'session', request)
+  await store.destroy('a', { ctx: {} })
+  await store.destroy('a', request)
+  await store.set('b', { ...session, page: 1 }, 'session', request)
+  expect(await store.get('b', 'session', { ctx: {} })).toEqual({ page: 1, _session: true })
+})
