@@ -150,7 +150,8 @@ test('a node with a new address keeps its keys', async () => {
   const { endpoint, address } = await startEndpoint(
     [a, b].map((node, i) => namedNode(`n${i}`, node)),
   )
-  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms' })
+  const timeouts = { timeout: '1m', connectTimeout: '1m' } as const
+  const store = memcached({ configurationEndpoint: address, pollInterval: '100ms', ...timeouts })
   const keys = Array.from({ length: 100 }, (_, index) => `stay:${index}`)
   await store.setMany(keys.map((key) => [key, key] as const))
   // 127.0.0.2 is also this machine, but no server listens on it.
