@@ -1,9 +1,9 @@
 import { Deferred } from '../../calls/deferred.ts'
 import type { CallEvent } from '../../channels.ts'
-import type { ReadOptions } from '../../store.ts'
+import type { Awaitable, ReadOptions } from '../../store.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { errorFor, outcomeOf, valuesOf } from '../batch-error.ts'
-import { type Batch, notifying } from './batch-queue.ts'
+import type { Batch } from './batch-queue.ts'
 
 /**
  * A key of the batch. A class, because V8 allocates object literals that outlive a garbage collection once, as in a
@@ -67,34 +67,37 @@ export class GetBatch implements Batch {
     return call.result.promise
   }
 
-  send(onReply: () => void): void {
-    if (this.#soleCall !== undefined) this.#sendSoleCall(this.#soleCall, onReply)
-    else if (this.#slots.size === 1 && this.#getManyCalls.length === 0) this.#sendSoleKey(onReply)
-    else void this.#sendMany([...this.#slots.keys()], onReply)
+  send(): Awaitable<unknown> {
+    if (this.#soleCall !== undefined) return this.#store.getMany(this.#soleCall.keys, this.#options)
+    const keys = [...this.#slots.keys()]
+    return this.#isSoleKey
+      ? this.#store.get(keys[0] as string, this.#options)
+      : this.#store.getMany(keys, this.#options)
   }
 
-  #sendSoleCall({ keys, result }: GetManyCall, onReply: () => void): void {
-    result.resolve(notifying(() => this.#store.getMany(keys, this.#options), onReply))
+  settle(reply: Awaitable<unknown>): void {
+    if (this.#soleCall !== undefined) this.#soleCall.result.resolve(reply as Awaitable<unknown[]>)
+    else if (this.#isSoleKey) for (const { result } of this.#slots.values()) result?.resolve(reply)
+    else void this.#settleEach(reply as Awaitable<unknown[]>)
   }
 
-  #sendSoleKey(onReply: () => void): void {
-    for (const [key, { result }] of this.#slots)
-      result?.resolve(notifying(() => this.#store.get(key, this.#options), onReply))
+  get #isSoleKey(): boolean {
+    return this.#slots.size === 1 && this.#getManyCalls.length === 0
   }
 
-  async #sendMany(keys: readonly string[], onReply: () => void): Promise<void> {
+  async #settleEach(reply: Awaitable<unknown[]>): Promise<void> {
     try {
-      const items = await notifying(() => this.#store.getMany(keys, this.#options), onReply)
+      const items = await reply
       for (const { index, result } of this.#slots.values()) result?.resolve(items[index])
       for (const call of this.#getManyCalls)
         call.result.resolve(call.keys.map((key) => items[this.#indexOf(key)]))
     } catch (error) {
-      this.#settleEach(error)
+      this.#settleFailed(error)
     }
   }
 
   /** Each call gets the outcome of its own keys, and an error of its own. */
-  #settleEach(error: unknown): void {
+  #settleFailed(error: unknown): void {
     for (const [key, { index, result }] of this.#slots) {
       const outcome = outcomeOf(error, index)
       if (outcome.status === 'fulfilled') result?.resolve(outcome.value)

@@ -1,8 +1,9 @@
 import { Deferred } from '../../calls/deferred.ts'
 import type { CallEvent } from '../../channels.ts'
+import type { Awaitable } from '../../store.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { errorFor, outcomeOf } from '../batch-error.ts'
-import { type Batch, notifying } from './batch-queue.ts'
+import type { Batch } from './batch-queue.ts'
 
 /** Items with the same ttl that are stored by one call. */
 export class SetBatch implements Batch {
@@ -39,14 +40,14 @@ export class SetBatch implements Batch {
     return this.#result.promise.then(ignore, this.#settleNextCall)
   }
 
-  send(onReply: () => void): void {
-    this.#result.resolve(notifying(() => this.#callStore(), onReply))
-  }
-
-  #callStore() {
+  send(): Awaitable<void> {
     if (this.#items.size === 1)
       for (const [key, item] of this.#items) return this.#store.set(key, item, this.#ttl)
     return this.#store.setMany([...this.#items], this.#ttl)
+  }
+
+  settle(reply: Awaitable<void>): void {
+    this.#result.resolve(reply)
   }
 
   /**

@@ -1,13 +1,12 @@
-import { InFlight } from '../../calls/in-flight.ts'
+import { InFlight } from '../../calls/lifecycle.ts'
 import type { CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
-import { areCallersKnown, joinCallers } from '../../tracing/callers.ts'
+import { areCallersKnown, joinCallers } from '../../tracing/requests.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { exceeds } from '../../values/payload.ts'
 import { type StoreOperation, wrapStore } from '../wrap-store.ts'
-import { type Batch, BatchQueue } from './batch-queue.ts'
+import { type Batch, BatchQueue, type SharedState, TurnEnd } from './batch-queue.ts'
 import { GetBatch } from './get-batch.ts'
 import { SetBatch } from './set-batch.ts'
-import { TurnEnd } from './turn-end.ts'
 
 export interface BatchingOptions {
   /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
@@ -79,24 +78,21 @@ type SetQueue = BatchQueue<SetBatch>
 
 /** The calls that have not been sent yet. */
 class PendingBatches {
+  readonly #store: AnyStore
   readonly #maxKeys: number
-  readonly #createGetQueue: (consistency: Consistency | undefined) => GetQueue
-  readonly #createSetQueue: (ttl: number | undefined) => SetQueue
+  readonly #reads: SharedState
+  readonly #writes: SharedState
   /** One queue per consistency. */
   readonly #gets = new Map<Consistency | undefined, GetQueue>()
   /** One queue per ttl. */
   readonly #sets = new Map<number | undefined, SetQueue>()
 
   constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
+    this.#store = store
     this.#maxKeys = maxKeys
-    const shared = { callsInFlight: new InFlight(), turnEnd: new TurnEnd() }
-    const reads = { ...shared, batchesInFlight: new InFlight() }
-    const writes = { ...shared, batchesInFlight: new InFlight() }
-    this.#createGetQueue = (consistency) => {
-      const options = consistency && { consistency }
-      return new BatchQueue(() => new GetBatch(store, options), reads, overlap)
-    }
-    this.#createSetQueue = (ttl) => new BatchQueue(() => new SetBatch(store, ttl), writes, overlap)
+    const shared = { overlap, callsInFlight: new InFlight(), turnEnd: new TurnEnd() }
+    this.#reads = { ...shared, batchesInFlight: new InFlight() }
+    this.#writes = { ...shared, batchesInFlight: new InFlight() }
   }
 
   get(key: string, options: ReadOptions | undefined): Promise<unknown> {
@@ -122,7 +118,7 @@ class PendingBatches {
     // An earlier set of the key with another ttl is in another batch, which might be sent after this one.
     this.flushKey(key)
     const queue = this.#setQueue(ttl)
-    const batch = queue.batchForNewKey()
+    const batch = queue.batchFor(key)
     const result = batch.add(key, item)
     this.#sendOrSchedule(queue, batch)
     return result
@@ -147,7 +143,8 @@ class PendingBatches {
     const consistency = options?.consistency
     let queue = this.#gets.get(consistency)
     if (queue === undefined) {
-      queue = this.#createGetQueue(consistency)
+      const queueOptions = consistency && { consistency }
+      queue = new BatchQueue(() => new GetBatch(this.#store, queueOptions), this.#reads)
       this.#gets.set(consistency, queue)
     }
     return queue
@@ -157,7 +154,7 @@ class PendingBatches {
     let queue = this.#sets.get(ttl)
     if (queue === undefined) {
       this.#removeIdleQueues()
-      queue = this.#createSetQueue(ttl)
+      queue = new BatchQueue(() => new SetBatch(this.#store, ttl), this.#writes)
       this.#sets.set(ttl, queue)
     }
     return queue
