@@ -19,7 +19,7 @@ export { JsonText } from './values/json-text.ts'
 // Events and traces
 
 export { publishError, publishTopology } from './channels.ts'
-export { areRequestsTraced, traceRequest } from './tracing/traced-request.ts'
+export { areRequestsTraced, traceRequest } from './tracing/requests.ts'
 
 // Replicas and invalidation buses of Redis and PostgreSQL
 

@@ -1,5 +1,5 @@
 import type { CallEvent } from '../channels.ts'
-import { areCallersKnown, joinCallers, runForCallers } from '../tracing/callers.ts'
+import { areCallersKnown, joinCallers, runForCallers } from '../tracing/requests.ts'
 import { Deferred } from './deferred.ts'
 
 /** Executes the requests of a turn of the event loop together, each key once. */
