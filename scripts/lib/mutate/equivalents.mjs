@@ -5,14 +5,14 @@
  */
 export const equivalents = [
   {
-    file: 'leases/local-claim.ts',
+    file: 'leases/claim.ts',
     operator: 'boolean',
     from: 'false',
     after: 'noClaim = { canBeLost: false, replacesStale: ',
     reason: 'A load without a claim has nothing to delete, and marks nothing.',
   },
   {
-    file: 'leases/local-claim.ts',
+    file: 'leases/claim.ts',
     operator: 'boolean',
     after: ' replace: async () => ',
     from: 'false',

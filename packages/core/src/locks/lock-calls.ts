@@ -1,6 +1,6 @@
 import type { InvalidationBus } from '../bus.ts'
 import { type Keyspace, reservedName } from '../keys.ts'
-import type { ActiveLoads } from '../loading/active-loads.ts'
+import type { ActiveLoads } from '../loading/running-loads.ts'
 import { checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'

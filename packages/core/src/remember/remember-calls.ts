@@ -1,13 +1,13 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
-import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
   type RememberDefaults,
   type RememberOptions,
 } from '../loading/remember-options.ts'
+import type { Flight } from '../loading/single-flight.ts'
 import { checkKeys, checkLoader } from '../options/check-arguments.ts'
 import { mergeOptions } from '../options/merge-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'

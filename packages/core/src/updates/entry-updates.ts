@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts'
 import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import type { Flight } from '../loading/flight.ts'
+import type { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
