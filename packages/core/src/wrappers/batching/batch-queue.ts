@@ -1,24 +1,11 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { InFlight } from '../../calls/lifecycle.ts'
-import type { CallEvent } from '../../channels.ts'
 import type { Awaitable } from '../../store.ts'
 import { runForCallers } from '../../tracing/requests.ts'
+import type { Batch } from './batches.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
-
-/** Calls that are merged into one. */
-export interface Batch {
-  /** The number of keys. */
-  readonly size: number
-  /** The calls of caches that wait for it, if they are known. */
-  callers: readonly CallEvent[] | undefined
-  has(key: string): boolean
-  /** Calls the store, once for all calls of the batch. */
-  send(): Awaitable<unknown>
-  /** Gives the calls their outcomes, once the store has replied. */
-  settle(reply: Awaitable<unknown>): void
-}
 
 /** What the queues of a wrapper for reads, or for writes, share. */
 export interface SharedState {
