@@ -11,11 +11,11 @@ import {
   checkIncrement,
   checkKeys,
   checkReadOptions,
+  checkTags,
 } from './options/check-arguments.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
-import { checkTags } from './tags/check-tags.ts'
 import type { TracedCall } from './tracing/traced-call.ts'
 import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'

@@ -50,7 +50,7 @@ export { ReplicationTracker } from './replication/replication-tracker.ts'
 
 export { maskSecrets } from './configuration/env.ts'
 export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
-export { allowShortTtls, warnOfShortTtl } from './options/short-ttl.ts'
+export { allowShortTtls, warnOfShortTtl } from './options/check-options.ts'
 
 // Data structures and helpers
 

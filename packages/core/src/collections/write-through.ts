@@ -52,11 +52,11 @@ export class WriteThrough {
     const flight = new Flight(storageKey)
     const outer = currentLoadOf()?.flight
     outer?.startWaitingFor(flight)
-    scope.leaseHolders.set(lease.id, flight)
-    let release: (() => void) | undefined
+    const releaseLease = scope.leaseHolders.hold(lease.id, flight)
+    let stopRenewing: (() => void) | undefined
     const end = () => {
-      release?.()
-      scope.leaseHolders.delete(lease.id, flight)
+      stopRenewing?.()
+      releaseLease()
       flight.resolve(noResult)
     }
     // Readers do not wait longer for a save than for a load. The save continues without its lease, so it stores nothing.
@@ -64,8 +64,8 @@ export class WriteThrough {
     try {
       scope.invalidate(storageKey)
       const tags = await this.#seize(lease, load)
-      release = lease.keepAlive(() => {})
-      const saving = () => runForFlight(flight, save).finally(() => release?.())
+      stopRenewing = lease.keepAlive(() => {})
+      const saving = () => runForFlight(flight, save).finally(() => stopRenewing?.())
       return await this.#saveAndStore(storageKey, lease, load, tags, saving)
     } finally {
       cancelTimeout()

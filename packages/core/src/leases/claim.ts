@@ -1,7 +1,6 @@
 import type { Flight } from '../loading/single-flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { toMarkItem } from '../values/items/mark-item.ts'
-import type { Mark } from '../values/mark.ts'
+import { type Mark, toMarkItem } from '../values/mark.ts'
 
 /** What entitles a load to store its value. */
 export interface Claim {

@@ -1,7 +1,6 @@
 import type { Flight } from '../loading/single-flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { toMarkItem } from '../values/items/mark-item.ts'
-import { Mark, type MarkKind } from '../values/mark.ts'
+import { Mark, type MarkKind, toMarkItem } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
 import type { Claim } from './claim.ts'
 
@@ -17,6 +16,8 @@ export interface StaleItem {
  * deletes or overwrites the key ends the lease, and the loaded value is not stored.
  */
 export class Lease implements Claim {
+  /** Identifies the lease within a scope. */
+  readonly id: string
   readonly canBeLost = true
   readonly replacesStale: boolean
   readonly #store: AnyStore
@@ -36,11 +37,7 @@ export class Lease implements Claim {
     this.#ms = ms
     this.#stale = stale
     this.replacesStale = stale !== undefined
-  }
-
-  /** Identifies the lease within a scope. */
-  get id(): string {
-    return this.replacesStale ? `refresh ${this.#key}` : this.#key
+    this.id = this.replacesStale ? `refresh ${key}` : key
   }
 
   /** Takes the lease. Returns false if the key does not contain the item `seen` any more. */
@@ -135,13 +132,12 @@ export class LeaseHolders {
     return this.#flights.has(id)
   }
 
-  set(id: string, flight: Flight): void {
+  /** Makes the flight the holder until the returned function is called, or until another flight takes the lease from it. */
+  hold(id: string, flight: Flight): () => void {
     this.#flights.set(id, flight)
-  }
-
-  /** Removes the flight, unless another one has taken the lease from it. */
-  delete(id: string, flight: Flight): void {
-    if (this.#flights.get(id) === flight) this.#flights.delete(id)
+    return () => {
+      if (this.#flights.get(id) === flight) this.#flights.delete(id)
+    }
   }
 }
 

@@ -142,9 +142,8 @@ export async function acquireLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<ClaimedLoad | undefined> {
-  const { leaseHolders } = job.scope
-  leaseHolders.set(lease.id, flight)
-  flight.releaseLease = () => leaseHolders.delete(lease.id, flight)
+  const releaseLease = job.scope.leaseHolders.hold(lease.id, flight)
+  flight.releaseLease = releaseLease
   try {
     const tags = createTags(job, found.versions)
     const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
@@ -154,7 +153,7 @@ export async function acquireLease<T>(
     const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
     return { kind: 'claimed', claim, found, versions: found.versions }
   }
-  flight.releaseLease()
+  releaseLease()
   return undefined
 }
 

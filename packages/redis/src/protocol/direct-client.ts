@@ -1,7 +1,6 @@
 import { CacheError, channels, type ErrorEvent } from '@stowage/core'
 import { Deferred } from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
-import { capabilitiesOf } from './capabilities.ts'
 import {
   type Argument,
   type CommandClient,
@@ -11,6 +10,7 @@ import {
 import { FlushScheduler } from './flush-scheduler.ts'
 import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
 import { bulkString, lineEnd, type Request, RequestWriter, requestHeader } from './request.ts'
+import { capabilitiesOf } from './server.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
