@@ -16,8 +16,7 @@ import {
   checkStore,
   checkWriteOptions,
 } from './options/check-arguments.ts'
-import { checkOptionNames } from './options/check-options.ts'
-import { warnOfShortTtl } from './options/short-ttl.ts'
+import { checkOptionNames, warnOfShortTtl } from './options/check-options.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
@@ -191,7 +190,7 @@ export class CacheParts implements CacheParent {
     const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
       loadScope: { entries, reader, ...shared, ...common },
-      ...{ reader, keyspace, defaults, ttl },
+      ...{ reader, defaults, ttl },
     })
   }
 
