@@ -39,8 +39,9 @@ export class CacheCalls {
       storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
       if (reading instanceof Promise) return this.#endGet(storageKey, reading, call)
-      if (call !== undefined) succeedWith(call, reading)
-      return Promise.resolve(this.#parts.reader.publishFresh<T>(storageKey, reading))
+      const value = this.#parts.reader.publishFresh<T>(storageKey, reading, call)
+      if (call !== undefined) call.succeed()
+      return Promise.resolve(value)
     } catch (error) {
       return this.#endGet(storageKey, Promise.reject(error), call)
     }
@@ -52,9 +53,9 @@ export class CacheCalls {
     call: TracedCall | undefined,
   ): Promise<T | undefined> {
     try {
-      const found = await reading
-      if (call !== undefined) succeedWith(call, found)
-      return this.#parts.reader.publishFresh<T>(storageKey as string, found)
+      const value = this.#parts.reader.publishFresh<T>(storageKey as string, await reading, call)
+      call?.succeed()
+      return value
     } catch (error) {
       const failure = errorAtCaller(error, storageKey)
       call?.fail(failure)
@@ -187,13 +188,9 @@ export class CacheCalls {
     call?: TracedCall,
   ): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await atCaller(
-      this.#parts.updates.read(storageKey, options),
-      storageKey,
-    )
-    call?.noteRead(staleMs < 0 ? item : undefined)
-    const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
+    const found = await atCaller(this.#parts.updates.read(storageKey, options), storageKey)
+    const value = this.#parts.reader.publishFresh<T>(storageKey, found, call)
+    return new EntrySnapshot<T>(storageKey, value, found.item, this.#parts.snapshots)
   }
 
   remember<T>(
@@ -311,9 +308,4 @@ export class CacheCalls {
       this.#parts.root.near?.endClear(prefix)
     }
   }
-}
-
-function succeedWith(call: TracedCall, { item, staleMs }: Found): void {
-  call.noteRead(staleMs < 0 ? item : undefined)
-  call.succeed()
 }

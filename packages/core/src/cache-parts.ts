@@ -4,7 +4,7 @@ import { atCaller } from './calls/at-caller.ts'
 import { ChangeCalls } from './changing/change-calls.ts'
 import type { BackendReport, CheckOptions, StoreUsage } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
-import { EntryReader, type Found } from './freshness/entry-reader.ts'
+import { EntryReader } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import { Keyspace } from './keys.ts'
@@ -146,8 +146,8 @@ export class CacheParts implements CacheParent {
     const reader = this.#uncopiedReader
     const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
     return found instanceof Promise
-      ? found.then((each) => publishFresh<T>(reader, storageKey, each, call))
-      : publishFresh<T>(reader, storageKey, found, call)
+      ? found.then((each) => reader.publishFresh<T>(storageKey, each, call))
+      : reader.publishFresh<T>(storageKey, found, call)
   }
 
   /** See `expectMissing` of `@stowage/core/internal`. */
@@ -244,14 +244,4 @@ export class CacheParts implements CacheParent {
     this.#limits ??= new LimitCalls({ root, path, cache, clock, locks: this.locks.context })
     return this.#limits
   }
-}
-
-function publishFresh<T>(
-  reader: EntryReader,
-  storageKey: string,
-  found: Found,
-  call: TracedCall | undefined,
-): T | undefined {
-  call?.noteRead(found.staleMs < 0 ? found.item : undefined)
-  return reader.publishFresh<T>(storageKey, found)
 }
