@@ -17,20 +17,7 @@ export interface Batch {
   settle(reply: Awaitable<unknown>): void
 }
 
-/**
- * A key of the batch. A class, because V8 allocates object literals that outlive a garbage collection once, as in a
- * burst of calls at the start, in the old generation from then on. There, they keep the values alive.
- */
-class Slot {
-  /** The position of the key in the merged call. */
-  readonly index: number
-  /** The result of the `get`s of this key; `undefined` if only `getMany`s contain it. */
-  result: Deferred<unknown> | undefined = undefined
-
-  constructor(index: number) {
-    this.index = index
-  }
-}
+type Outcome = PromiseSettledResult<unknown>
 
 /** A call of `getMany`. */
 interface GetManyCall {
@@ -43,7 +30,8 @@ export class GetBatch implements Batch {
   callers: readonly CallEvent[] | undefined = undefined
   readonly #store: AnyStore
   readonly #options: ReadOptions | undefined
-  readonly #slots = new Map<string, Slot>()
+  /** By key, the result of its `get`s; `undefined` if only `getMany`s contain it. */
+  readonly #results = new Map<string, Deferred<unknown> | undefined>()
   readonly #getManyCalls: GetManyCall[] = []
   /** The first call, if it is a `getMany`. It is sent unchanged unless a second call is added. */
   #soleCall: GetManyCall | undefined
@@ -54,23 +42,26 @@ export class GetBatch implements Batch {
   }
 
   get size(): number {
-    return this.#soleCall?.keys.length ?? this.#slots.size
+    return this.#soleCall?.keys.length ?? this.#results.size
   }
 
   has(key: string): boolean {
-    return this.#soleCall?.keys.includes(key) ?? this.#slots.has(key)
+    return this.#soleCall?.keys.includes(key) ?? this.#results.has(key)
   }
 
   add(key: string): Promise<unknown> {
     if (this.#soleCall !== undefined) this.#mergeSoleCall(this.#soleCall)
-    const slot = this.#slotOf(key)
-    slot.result ??= new Deferred()
-    return slot.result.promise
+    let result = this.#results.get(key)
+    if (result === undefined) {
+      result = new Deferred()
+      this.#results.set(key, result)
+    }
+    return result.promise
   }
 
   addMany(keys: readonly string[]): Promise<unknown[]> {
     const call = { keys, result: new Deferred<unknown[]>() }
-    if (this.#slots.size === 0 && this.#soleCall === undefined) {
+    if (this.#results.size === 0 && this.#soleCall === undefined) {
       this.#soleCall = call
       return call.result.promise
     }
@@ -81,7 +72,7 @@ export class GetBatch implements Batch {
 
   send(): Awaitable<unknown> {
     if (this.#soleCall !== undefined) return this.#store.getMany(this.#soleCall.keys, this.#options)
-    const keys = [...this.#slots.keys()]
+    const keys = [...this.#results.keys()]
     return this.#isSoleKey
       ? this.#store.get(keys[0] as string, this.#options)
       : this.#store.getMany(keys, this.#options)
@@ -89,20 +80,26 @@ export class GetBatch implements Batch {
 
   settle(reply: Awaitable<unknown>): void {
     if (this.#soleCall !== undefined) this.#soleCall.result.resolve(reply as Awaitable<unknown[]>)
-    else if (this.#isSoleKey) for (const { result } of this.#slots.values()) result?.resolve(reply)
+    else if (this.#isSoleKey) for (const result of this.#results.values()) result?.resolve(reply)
     else void this.#settleEach(reply as Awaitable<unknown[]>)
   }
 
   get #isSoleKey(): boolean {
-    return this.#slots.size === 1 && this.#getManyCalls.length === 0
+    return this.#results.size === 1 && this.#getManyCalls.length === 0
   }
 
   async #settleEach(reply: Awaitable<unknown[]>): Promise<void> {
     try {
       const items = await reply
-      for (const { index, result } of this.#slots.values()) result?.resolve(items[index])
-      for (const call of this.#getManyCalls)
-        call.result.resolve(call.keys.map((key) => items[this.#indexOf(key)]))
+      let index = 0
+      for (const result of this.#results.values()) {
+        result?.resolve(items[index])
+        index++
+      }
+      if (this.#getManyCalls.length === 0) return
+      const positions = new Map(Array.from(this.#results.keys(), (key, at) => [key, at]))
+      for (const { keys, result } of this.#getManyCalls)
+        result.resolve(keys.map((key) => items[positions.get(key) as number]))
     } catch (error) {
       this.#settleFailed(error)
     }
@@ -110,15 +107,16 @@ export class GetBatch implements Batch {
 
   /** Each call gets the outcome of its own keys, and an error of its own. */
   #settleFailed(error: unknown): void {
-    for (const [key, { index, result }] of this.#slots) {
-      const outcome = outcomeOf(error, index)
+    const outcomes = new Map<string, Outcome>()
+    for (const [key, result] of this.#results) {
+      const outcome = outcomeOf(error, outcomes.size)
+      outcomes.set(key, outcome)
       if (outcome.status === 'fulfilled') result?.resolve(outcome.value)
       else result?.reject(errorFor(key, 'get', outcome.reason))
     }
     for (const { keys, result } of this.#getManyCalls) {
-      const outcomes = keys.map((key) => outcomeOfKey(key, outcomeOf(error, this.#indexOf(key))))
       try {
-        result.resolve(valuesOf(outcomes))
+        result.resolve(valuesOf(keys.map((key) => outcomeOfKey(key, outcomes.get(key) as Outcome))))
       } catch (failure) {
         result.reject(failure)
       }
@@ -131,28 +129,12 @@ export class GetBatch implements Batch {
   }
 
   #merge(call: GetManyCall): void {
-    for (const key of call.keys) this.#slotOf(key)
+    for (const key of call.keys) if (!this.#results.has(key)) this.#results.set(key, undefined)
     this.#getManyCalls.push(call)
-  }
-
-  #slotOf(key: string): Slot {
-    let slot = this.#slots.get(key)
-    if (slot === undefined) {
-      slot = new Slot(this.#slots.size)
-      this.#slots.set(key, slot)
-    }
-    return slot
-  }
-
-  #indexOf(key: string): number {
-    return this.#slots.get(key)?.index ?? -1
   }
 }
 
-function outcomeOfKey(
-  key: string,
-  outcome: PromiseSettledResult<unknown>,
-): PromiseSettledResult<unknown> {
+function outcomeOfKey(key: string, outcome: Outcome): Outcome {
   if (outcome.status === 'fulfilled') return outcome
   return { status: 'rejected', reason: errorFor(key, 'getMany', outcome.reason) }
 }
