@@ -258,19 +258,20 @@ export class CacheCalls {
 
   async clear(): Promise<void> {
     const { prefix } = this.#parts.keyspace
-    this.#parts.scope.invalidateAll(prefix)
+    this.#parts.scope.invalidateAllLoads(prefix)
     // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
     // call that is made after it must not come first.
     const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
-    // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
+    // Empty without a prefix, and where the store itself adds it: its `clear` begins a new generation. Otherwise the keys are
+    // listed, and a store that fails over clears the prefix again later.
     if (prefix === '') await atCaller(this.#parts.store.clear())
     else {
       recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
       await atCaller(this.#deleteListed(prefix))
     }
     // A flight that began meanwhile may have read what is cleared now.
-    this.#parts.scope.invalidateAll(prefix)
+    this.#parts.scope.invalidateAllLoads(prefix)
     this.#publishInvalidation('clear', 0)
   }
 

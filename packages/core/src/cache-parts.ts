@@ -44,8 +44,8 @@ export interface CacheParent {
 export class CacheParts implements CacheParent {
   readonly name: string
   readonly options: CacheOptions
-  /** The store without the generation of this cache. */
-  readonly outerStore: CacheStore
+  /** The store that was passed to the constructor: without the generation of this cache. */
+  readonly givenStore: CacheStore
   /** The store of this cache, which keeps the order of the calls for a key. */
   readonly store: CacheStore
   readonly keyspace: Keyspace
@@ -77,7 +77,7 @@ export class CacheParts implements CacheParent {
     checkCodec(codec)
     this.name = options.name ?? store.name
     this.options = options
-    this.outerStore = store
+    this.givenStore = store
     this.clock = clock
     warnOfShortTtl('Cache: ttl', ttl)
     this.ttl = defaultTtl(ttl)
@@ -94,7 +94,7 @@ export class CacheParts implements CacheParent {
     const root = parent?.root ?? new CacheRoot(store, prefix, clock, { near, audit })
     this.root = root
     this.path = parent?.path ?? ''
-    const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
+    const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
     this.store = ordered as unknown as CacheStore
     const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
     this.entries = entries
@@ -114,7 +114,7 @@ export class CacheParts implements CacheParent {
   /** Returns the storage key for a write, and prevents a load in flight from overwriting the written value. */
   storageKeyForWrite(key: string): string {
     const storageKey = this.keyspace.toStorageKey(key)
-    this.scope.invalidate(storageKey)
+    this.scope.invalidateLoads(storageKey)
     return storageKey
   }
 
@@ -165,12 +165,12 @@ export class CacheParts implements CacheParent {
 
   /** See `checkBackend` of `@stowage/core/tools`. */
   async check(options?: CheckOptions): Promise<BackendReport | undefined> {
-    return this.outerStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
+    return this.givenStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
   }
 
   /** See `storeUsage` of `@stowage/core/tools`. */
   usage(): StoreUsage | undefined {
-    return this.outerStore.diagnostics?.usage?.()
+    return this.givenStore.diagnostics?.usage?.()
   }
 
   get remember(): RememberCalls {

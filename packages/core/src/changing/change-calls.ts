@@ -21,7 +21,7 @@ const deletion = { item: undefined, ttl: undefined }
 export interface ChangeCallsContext {
   readonly entries: EntryCodec
   readonly keyspace: Keyspace
-  readonly scope: Pick<CacheScope, 'invalidate' | 'keyPrefix'>
+  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'keyPrefix'>
   readonly root: CacheRoot
   readonly clock: Clock
 }
@@ -113,7 +113,7 @@ export class ChangeCalls {
 
   #markedKey(key: string): MarkedKey {
     const { entries, scope, root, clock } = this.#context
-    const onWrite = () => scope.invalidate(key)
+    const onWrite = () => scope.invalidateLoads(key)
     const successor = async () => deletion
     const ttlOf = ({ ms }: Mark) => ms
     return { store: entries.store, key, time: root.time, clock, ttlOf, onWrite, successor }

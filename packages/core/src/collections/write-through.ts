@@ -13,7 +13,7 @@ import type { EntryCodec } from '../values/entry-codec.ts'
 
 export interface WriteThroughContext {
   readonly entries: EntryCodec
-  readonly scope: Pick<CacheScope, 'invalidate' | 'leaseHolders'>
+  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'leaseHolders'>
   readonly root: Pick<CacheRoot, 'tags' | 'time'>
   readonly keyspace: Keyspace
   readonly clock: Clock
@@ -52,17 +52,17 @@ export class WriteThrough {
     const flight = new Flight(storageKey)
     const outer = currentLoadOf()?.flight
     outer?.startWaitingFor(flight)
-    const releaseLease = scope.leaseHolders.hold(lease.id, flight)
+    const stopHolding = scope.leaseHolders.hold(lease.id, flight)
     let stopRenewing: (() => void) | undefined
     const end = () => {
       stopRenewing?.()
-      releaseLease()
+      stopHolding()
       flight.resolve(noResult)
     }
     // Readers do not wait longer for a save than for a load. The save continues without its lease, so it stores nothing.
     const cancelTimeout = after(load.loadTimeout, end)
     try {
-      scope.invalidate(storageKey)
+      scope.invalidateLoads(storageKey)
       const tags = await this.#seize(lease, load)
       stopRenewing = lease.keepAlive(() => {})
       const saving = () => runForFlight(flight, save).finally(() => stopRenewing?.())
@@ -108,7 +108,7 @@ export class WriteThrough {
 
   async #delete(storageKey: string): Promise<boolean> {
     const { entries, scope } = this.#context
-    scope.invalidate(storageKey)
+    scope.invalidateLoads(storageKey)
     return entries.store.delete(storageKey)
   }
 
@@ -122,7 +122,7 @@ export class WriteThrough {
   ): Promise<boolean> {
     const saved = await savedItem(this.#context, key, options, value, tags)
     if (saved === undefined) return false
-    this.#context.scope.invalidate(key)
+    this.#context.scope.invalidateLoads(key)
     return lease.replace(saved.item, saved.ttl)
   }
 }

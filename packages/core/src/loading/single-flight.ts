@@ -47,7 +47,7 @@ export class Flight {
   /** Aborts the load. Set while a loader runs. */
   abort: ((reason: unknown) => void) | undefined
   /** Lets other flights of this process take the lease that this one has. Set if it has one. */
-  releaseLease: (() => void) | undefined
+  stopHolding: (() => void) | undefined
   /** The stale value, for callers whose timeout passes. Set if there is one. */
   stale: StaleValue | undefined
   /** Why the last caller has given up, until another one joins. */

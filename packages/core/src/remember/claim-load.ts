@@ -142,8 +142,8 @@ export async function acquireLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<ClaimedLoad | undefined> {
-  const releaseLease = job.scope.leaseHolders.hold(lease.id, flight)
-  flight.releaseLease = releaseLease
+  const stopHolding = job.scope.leaseHolders.hold(lease.id, flight)
+  flight.stopHolding = stopHolding
   try {
     const tags = createTags(job, found.versions)
     const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
@@ -153,7 +153,7 @@ export async function acquireLease<T>(
     const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
     return { kind: 'claimed', claim, found, versions: found.versions }
   }
-  releaseLease()
+  stopHolding()
   return undefined
 }
 

@@ -55,7 +55,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
     publishError(job.scope.entries.event(job.key), error)
     flights.end(flight, noResult)
   } finally {
-    flight.releaseLease?.()
+    flight.stopHolding?.()
   }
 }
 

@@ -71,6 +71,7 @@ export class RememberCalls {
       const existing = this.#scope.flights.find(storageKey)
       const leads =
         options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
+      // The read of a flight may be older than this call, which therefore reads itself.
       if (leads || (existing !== undefined && !existing.isReading)) {
         const call = this.#call(storageKey, key, options, load, caller, traced)
         const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
@@ -101,7 +102,7 @@ export class RememberCalls {
       try {
         found = reading instanceof Promise ? await reading : reading
       } catch {
-        // A flight fails with it, so that calls which join it fail as well.
+        // The flight meets it again, and loads without a claim: see `unclaimedAfter`.
       }
       if (found !== undefined && this.#isServed(found, storageKey, key, options, load)) {
         return this.#hit(found, storageKey, key, options, load, caller, traced)

@@ -55,7 +55,7 @@ export async function lead<T>(
     throw error
   } finally {
     outer?.stopWaitingFor(flight)
-    flight.releaseLease?.()
+    flight.stopHolding?.()
     // Otherwise the loads of other keys of the group would wait for this one.
     job.group?.release(job.name)
   }

@@ -98,6 +98,7 @@ async function endUnstored<T>(
   { claim, requests: { skipMs = hitForMissMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
+  // Only loads with a lease make other processes wait.
   if (claim.canBeLost) job.scope.hitForMiss.add(job.key, skipMs)
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })

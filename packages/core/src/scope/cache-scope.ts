@@ -118,16 +118,16 @@ export class CacheScope {
   }
 
   /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
-  invalidate(key: string): void {
+  invalidateLoads(key: string): void {
     this.hitForMiss.delete(key)
     for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
-  invalidateAll(keyPrefix: string): void {
+  invalidateAllLoads(keyPrefix: string): void {
     for (const flights of this.#activeFlights.all) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
-      if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
+      if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAllLoads('')
     }
   }
 

@@ -47,9 +47,10 @@ export class DirectClient implements CommandClient {
     this.#scheduler = new FlushScheduler(this.flush)
   }
 
-  /** Whether it can be used now. Otherwise the commands have to be sent with the client itself. */
-  get isAvailable(): boolean {
+  /** Whether it can be used now. Otherwise it is opened, and the commands have to be sent with the client itself. */
+  tryUse(): boolean {
     if (this.#queue?.isUsable === true) return true
+    // Before the command that the client itself sends next.
     this.flush()
     void this.open()
     return false
@@ -105,7 +106,7 @@ export class DirectClient implements CommandClient {
     const counter = new ReplyCounter('set', pairs.length / 2)
     this.#requests.push({ header: setWithTtlHeader, args: pairs, suffix, argsPerCommand: 2 })
     for (let count = 0; count < counter.count; count++) this.#entries.push(counter)
-    this.#scheduler.reached()
+    this.#scheduler.flushAfterCallback()
     return counter.promise
   }
 
@@ -210,7 +211,7 @@ export class DirectClient implements CommandClient {
     const entry = new SingleReply<T>(name)
     this.#requests.push({ header, args, suffix, argsPerCommand: args.length })
     this.#entries.push(entry)
-    this.#scheduler.reached()
+    this.#scheduler.flushAfterCallback()
     return entry.promise
   }
 

@@ -25,7 +25,7 @@ interface GetManyCall {
   readonly result: Deferred<unknown[]>
 }
 
-/** Reads that are merged into one call: `get`s and `getMany`s with the same options. */
+/** Reads that are merged into one call: `get`s and `getMany`s with the same consistency. */
 export class GetBatch implements Batch {
   callers: readonly CallEvent[] | undefined = undefined
   readonly #store: AnyStore

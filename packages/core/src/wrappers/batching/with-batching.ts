@@ -21,7 +21,7 @@ export interface BatchingOptions {
 }
 
 /**
- * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same options into one
+ * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same consistency into one
  * `getMany` without repeated keys, `set`s into one `setMany` per ttl. While other calls are in flight, a batch is sent
  * when the callbacks of the turn have run, so that the requests of all sockets share it; a call in an idle process is
  * sent as soon as its own callback has run. A call that stays alone is passed on unchanged.
