@@ -75,7 +75,16 @@ test.each([
   expect(problems(line)).toEqual(['1 leaves'])
 })
 
-test('accepts lower bounds, running time, polls, manual clocks and comments', () => {
+test.each([
+  ['await vi.waitFor(() => expect(calls(1, 2)).toEqual([1, 2]))'],
+  ['isHeld: (path) => vi.waitUntil(() => held.has(path)),'],
+  ['await vi.waitFor(async () => {\n  const [a, b] = await read()\n  expect(a).toBe(`(,`)\n})'],
+  ['await vi.waitFor(\n  () => expect(a).toBe(1),\n)'],
+])('refuses a wait that ends after a second: %s', (text) => {
+  expect(problems(text)).toEqual(['1 waits'])
+})
+
+test('accepts lower bounds, running time, polls, waits with a timeout, manual clocks and comments', () => {
   const lines = [
     'expect(performance.now() - start).toBeGreaterThan(5)',
     'expect(stalls.runningMs).toBeLessThan(5)',
@@ -90,6 +99,10 @@ test('accepts lower bounds, running time, polls, manual clocks and comments', ()
     'conform(test, create, { wait: async (ms) => sleep(ms) })',
     '// await sleep(50)',
     'expect(context.skip()).toBe(undefined)',
+    'await vi.waitFor(() => expect(a).toBe(1), patient)',
+    'await vi.waitUntil(async () => {',
+    '  return isMet()',
+    '}, 20_000)',
   ]
   expect(problems(...lines)).toEqual([])
 })

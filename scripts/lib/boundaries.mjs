@@ -44,7 +44,7 @@ const folders = {
     loading: ['calls', 'entry', 'errors', 'options', 'store', 'time', 'values'],
     wrappers: ['calls', 'channels', 'errors', 'options', 'store', 'time', 'tracing', 'values'],
     leases: ['calls', 'eviction', 'loading', 'store', 'time', 'values', 'wrappers'],
-    tags: ['calls', 'eviction', 'keys', 'store', 'time', 'values'],
+    tags: ['calls', 'eviction', 'keys', 'options', 'store', 'time', 'values'],
     changing: [
       'calls',
       'channels',

@@ -1,5 +1,5 @@
 // Finds what makes a test pass or fail by chance: an expectation about elapsed time, a sleep that waits for something to
-// happen, and tests that are left out.
+// happen, a wait that ends after a second, and tests that are left out.
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { filesIn } from './files.mjs'
@@ -11,6 +11,7 @@ const remedies = {
     'compares elapsed time. Compare an order or an event, use a manual clock, or the time for which the process ran: Stalls of @stowage/test-servers.',
   sleep:
     'sleeps. Wait for an event, or poll for the condition: a test must also pass if its sleeps take seconds longer.',
+  wait: 'waits for a second at most. Use expect.poll, or give vi.waitFor a timeout.',
   leftOut: 'leaves tests out, or runs only some.',
 }
 
@@ -63,6 +64,7 @@ function problemsIn(text) {
     const kinds = []
     if (isUpperBound(code) && namesDuration(code, durations)) kinds.push('duration')
     if (isSleep(code) && !isPoll(lines, index)) kinds.push('sleep')
+    if (isShortWait(lines, index)) kinds.push('wait')
     if (leavesOut(code)) kinds.push('leftOut')
     return kinds.map((kind) => ({ line, kind }))
   })
@@ -131,6 +133,20 @@ function isPoll(lines, index) {
   return [lines[index], ...headers].some((code) =>
     /\bwhile \(|\bfor \(;;\)|\bfor \(let \w+ = .*await/.test(code),
   )
+}
+
+/** Whether the line calls vi.waitFor or vi.waitUntil with one argument: the timeout is then a second. */
+function isShortWait(lines, index) {
+  const start = lines[index].search(/(?<=\bvi\.wait(?:For|Until))\(/)
+  if (start < 0) return false
+  const text = lines.slice(index).join('\n').slice(start)
+  let depth = 0
+  for (const char of text.replace(/'[^'\n]*'|`[^`]*`|,(?=\s*\))/g, '')) {
+    if ('([{'.includes(char)) depth++
+    if (')]}'.includes(char) && --depth === 0) return true
+    if (char === ',' && depth === 1) return false
+  }
+  return false
 }
 
 /** The lines that begin the blocks around this one, up to that of its function. */

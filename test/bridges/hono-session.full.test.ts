@@ -4,7 +4,7 @@ import { Cache, channels, type ErrorEvent } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { Sessions } from '@stowage/sessions'
 import { Hono } from 'hono'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { unreachable } from './backends.ts'
 import { Gate, respond, sessionTests } from './session-host.ts'
 
@@ -88,7 +88,7 @@ test.each([
     : honoSessionStorage(new Sessions({ cache }))
   const request = await start(store, new Gate())
   expect((await request('/set?user=ada')).status).toBe(200)
-  await vi.waitFor(() => expect(events.length).toBeGreaterThan(0))
+  await expect.poll(() => events.length).toBeGreaterThan(0)
   await new Promise(setImmediate)
   expect(seen).toHaveLength(count)
   if (!isNaive) expect(events.some(({ isRejected }) => isRejected === false)).toBe(true)
@@ -103,7 +103,7 @@ test.each(['', 7 as never])('the id %j, which is not one, is an event', async (i
   const storage = honoSessionStorage(new Sessions({ cache: new Cache(memory()) }))()
   storage.set(id, {})
   storage.delete(id)
-  await vi.waitFor(() => expect(events).toHaveLength(2))
+  await expect.poll(() => events).toHaveLength(2)
   await new Promise(setImmediate)
   expect(seen).toEqual([])
 })
@@ -115,6 +115,6 @@ test('a value that cannot be stored is an event, which does not contain the id',
   onTestFinished(() => void channels.error.unsubscribe(listener))
   const storage = honoSessionStorage(new Sessions({ cache: new Cache(memory()) }))()
   storage.set('secret id', { n: 1n })
-  await vi.waitFor(() => expect(events).toHaveLength(1))
+  await expect.poll(() => events).toHaveLength(1)
   expect(JSON.stringify(events.map(({ key }) => key))).not.toContain('secret')
 })

@@ -8,7 +8,7 @@ import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { Sessions } from '@stowage/sessions'
 import { sessionKey } from '@stowage/sessions/tools'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 
 /** What a library calls with the id of a cookie. */
 const destroys: Record<string, (sessions: Sessions, id: string) => unknown> = {
@@ -30,6 +30,19 @@ test.each(Object.entries(destroys))(
     await destroy(sessions, sessionKey('an id'))
     expect(await sessions.read('an id')).toEqual({ user: 'ada' })
     await destroy(sessions, 'an id')
-    await vi.waitFor(async () => expect(await sessions.read('an id')).toBeUndefined())
+    await expect.poll(() => sessions.read('an id')).toBeUndefined()
   },
 )
+
+test('koa-session: a session that has ended is not taken to another id', async () => {
+  const sessions = new Sessions({ cache: new Cache(memory()) })
+  const store = koaSessionStore(sessions)
+  await store.set('a', { user: 'ada' }, 'session', { ctx: {} })
+  // A request that has read the session before the logout gives it another id.
+  const request = { ctx: {} }
+  const session = await store.get('a', 'session', request)
+  await store.destroy('a', { ctx: {} })
+  await store.destroy('a', request)
+  await store.set('b', { ...session, page: 1 }, 'session', request)
+  expect(await store.get('b', 'session', { ctx: {} })).toEqual({ page: 1, _session: true })
+})

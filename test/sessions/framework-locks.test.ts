@@ -15,7 +15,7 @@ import {
 import fastify from 'fastify'
 import { Hono } from 'hono'
 import Koa from 'koa'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { recorded } from '../bridges/backends.ts'
 
 type Session = ReturnType<typeof sessionOf> & { paths?: string[] }
@@ -105,15 +105,15 @@ describe.each(Object.keys(frameworks))('sessionLock in %s', (name) => {
     return {
       get: (path: string, signal?: AbortSignal) =>
         fetch(url + path, { headers: { cookie }, signal: signal ?? null }),
-      isHeld: (path: string) => vi.waitUntil(() => held.has(path)),
+      isHeld: (path: string) => expect.poll(() => held.has(path)).toBe(true),
       /** Starts a request, and resolves when it has failed to get the lock. */
       async waitFor<T>(start: () => T): Promise<T> {
         const before = attempts()
         const started = start()
-        await vi.waitUntil(() => attempts() > before)
+        await expect.poll(attempts).toBeGreaterThan(before)
         return started
       },
-      isClosed: (path: string) => vi.waitUntil(() => closed.has(path)),
+      isClosed: (path: string) => expect.poll(() => closed.has(path)).toBe(true),
       release: (path: string) => held.get(path)?.resolve(),
       held,
     }

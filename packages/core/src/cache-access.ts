@@ -67,8 +67,8 @@ export interface CacheBackend {
  * console.log(await slow.get('report'))
  */
 export function cacheOver(cache: Cache, replace: (backend: CacheBackend) => CacheStore): Cache {
-  const { scope, outerStore: store, root } = partsOf(cache)
-  const invalidateLoads = (key: string) => scope.invalidate(key)
+  const { scope, givenStore: store, root } = partsOf(cache)
+  const invalidateLoads = (key: string) => scope.invalidateLoads(key)
   return cache['~over'](replace({ store, bus: root.near?.bus, invalidateLoads }))
 }
 

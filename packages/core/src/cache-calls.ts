@@ -3,19 +3,19 @@ import { atCaller, errorAtCaller } from './calls/at-caller.ts'
 import { channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import type { Found } from './freshness/entry-reader.ts'
-import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
+import { runForFlight } from './loading/running-loads.ts'
 import {
   checkFunction,
   checkIncrement,
   checkKeys,
   checkReadOptions,
+  checkTags,
 } from './options/check-arguments.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
-import { checkTags } from './tags/check-tags.ts'
 import type { TracedCall } from './tracing/traced-call.ts'
 import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
@@ -39,8 +39,9 @@ export class CacheCalls {
       storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
       if (reading instanceof Promise) return this.#endGet(storageKey, reading, call)
-      if (call !== undefined) succeedWith(call, reading)
-      return Promise.resolve(this.#parts.reader.publishFresh<T>(storageKey, reading))
+      const value = this.#parts.reader.publishFresh<T>(storageKey, reading, call)
+      if (call !== undefined) call.succeed()
+      return Promise.resolve(value)
     } catch (error) {
       return this.#endGet(storageKey, Promise.reject(error), call)
     }
@@ -52,9 +53,9 @@ export class CacheCalls {
     call: TracedCall | undefined,
   ): Promise<T | undefined> {
     try {
-      const found = await reading
-      if (call !== undefined) succeedWith(call, found)
-      return this.#parts.reader.publishFresh<T>(storageKey as string, found)
+      const value = this.#parts.reader.publishFresh<T>(storageKey as string, await reading, call)
+      call?.succeed()
+      return value
     } catch (error) {
       const failure = errorAtCaller(error, storageKey)
       call?.fail(failure)
@@ -187,13 +188,9 @@ export class CacheCalls {
     call?: TracedCall,
   ): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
-    const { item, entry, staleMs } = await atCaller(
-      this.#parts.updates.read(storageKey, options),
-      storageKey,
-    )
-    call?.noteRead(staleMs < 0 ? item : undefined)
-    const value = this.#parts.entries.publishRead<T>(storageKey, staleMs < 0 ? entry : undefined)
-    return new EntrySnapshot<T>(storageKey, value, item, this.#parts.snapshots)
+    const found = await atCaller(this.#parts.updates.read(storageKey, options), storageKey)
+    const value = this.#parts.reader.publishFresh<T>(storageKey, found, call)
+    return new EntrySnapshot<T>(storageKey, value, found.item, this.#parts.snapshots)
   }
 
   remember<T>(
@@ -261,19 +258,20 @@ export class CacheCalls {
 
   async clear(): Promise<void> {
     const { prefix } = this.#parts.keyspace
-    this.#parts.scope.invalidateAll(prefix)
+    this.#parts.scope.invalidateAllLoads(prefix)
     // A loaded value that is being stored could arrive after its key was looked for. Without one, the clear begins at once: a
     // call that is made after it must not come first.
     const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
-    // For a prefix whose keys cannot be listed, the store contains only this generation; the primary store has all others.
+    // Empty without a prefix, and where the store itself adds it: its `clear` begins a new generation. Otherwise the keys are
+    // listed, and a store that fails over clears the prefix again later.
     if (prefix === '') await atCaller(this.#parts.store.clear())
     else {
       recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)
       await atCaller(this.#deleteListed(prefix))
     }
     // A flight that began meanwhile may have read what is cleared now.
-    this.#parts.scope.invalidateAll(prefix)
+    this.#parts.scope.invalidateAllLoads(prefix)
     this.#publishInvalidation('clear', 0)
   }
 
@@ -311,9 +309,4 @@ export class CacheCalls {
       this.#parts.root.near?.endClear(prefix)
     }
   }
-}
-
-function succeedWith(call: TracedCall, { item, staleMs }: Found): void {
-  call.noteRead(staleMs < 0 ? item : undefined)
-  call.succeed()
 }

@@ -4,7 +4,7 @@ import { atCaller } from './calls/at-caller.ts'
 import { ChangeCalls } from './changing/change-calls.ts'
 import type { BackendReport, CheckOptions, StoreUsage } from './diagnostics.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
-import { EntryReader, type Found } from './freshness/entry-reader.ts'
+import { EntryReader } from './freshness/entry-reader.ts'
 import { inspectEntry } from './inspection/inspect-entry.ts'
 import type { Inspection } from './inspection/inspection.ts'
 import { Keyspace } from './keys.ts'
@@ -16,8 +16,7 @@ import {
   checkStore,
   checkWriteOptions,
 } from './options/check-arguments.ts'
-import { checkOptionNames } from './options/check-options.ts'
-import { warnOfShortTtl } from './options/short-ttl.ts'
+import { checkOptionNames, warnOfShortTtl } from './options/check-options.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import { CacheRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
@@ -45,8 +44,8 @@ export interface CacheParent {
 export class CacheParts implements CacheParent {
   readonly name: string
   readonly options: CacheOptions
-  /** The store without the generation of this cache. */
-  readonly outerStore: CacheStore
+  /** The store that was passed to the constructor: without the generation of this cache. */
+  readonly givenStore: CacheStore
   /** The store of this cache, which keeps the order of the calls for a key. */
   readonly store: CacheStore
   readonly keyspace: Keyspace
@@ -78,7 +77,7 @@ export class CacheParts implements CacheParent {
     checkCodec(codec)
     this.name = options.name ?? store.name
     this.options = options
-    this.outerStore = store
+    this.givenStore = store
     this.clock = clock
     warnOfShortTtl('Cache: ttl', ttl)
     this.ttl = defaultTtl(ttl)
@@ -95,7 +94,7 @@ export class CacheParts implements CacheParent {
     const root = parent?.root ?? new CacheRoot(store, prefix, clock, { near, audit })
     this.root = root
     this.path = parent?.path ?? ''
-    const ordered = new OrderedStore(root.behindNear(scope, codec), scope.order)
+    const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
     this.store = ordered as unknown as CacheStore
     const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
     this.entries = entries
@@ -115,7 +114,7 @@ export class CacheParts implements CacheParent {
   /** Returns the storage key for a write, and prevents a load in flight from overwriting the written value. */
   storageKeyForWrite(key: string): string {
     const storageKey = this.keyspace.toStorageKey(key)
-    this.scope.invalidate(storageKey)
+    this.scope.invalidateLoads(storageKey)
     return storageKey
   }
 
@@ -147,8 +146,8 @@ export class CacheParts implements CacheParent {
     const reader = this.#uncopiedReader
     const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
     return found instanceof Promise
-      ? found.then((each) => publishFresh<T>(reader, storageKey, each, call))
-      : publishFresh<T>(reader, storageKey, found, call)
+      ? found.then((each) => reader.publishFresh<T>(storageKey, each, call))
+      : reader.publishFresh<T>(storageKey, found, call)
   }
 
   /** See `expectMissing` of `@stowage/core/internal`. */
@@ -166,12 +165,12 @@ export class CacheParts implements CacheParent {
 
   /** See `checkBackend` of `@stowage/core/tools`. */
   async check(options?: CheckOptions): Promise<BackendReport | undefined> {
-    return this.outerStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
+    return this.givenStore.diagnostics?.check({ prefix: this.keyspace.prefix, ...options })
   }
 
   /** See `storeUsage` of `@stowage/core/tools`. */
   usage(): StoreUsage | undefined {
-    return this.outerStore.diagnostics?.usage?.()
+    return this.givenStore.diagnostics?.usage?.()
   }
 
   get remember(): RememberCalls {
@@ -191,7 +190,7 @@ export class CacheParts implements CacheParent {
     const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
       loadScope: { entries, reader, ...shared, ...common },
-      ...{ reader, keyspace, defaults, ttl },
+      ...{ reader, defaults, ttl },
     })
   }
 
@@ -245,14 +244,4 @@ export class CacheParts implements CacheParent {
     this.#limits ??= new LimitCalls({ root, path, cache, clock, locks: this.locks.context })
     return this.#limits
   }
-}
-
-function publishFresh<T>(
-  reader: EntryReader,
-  storageKey: string,
-  found: Found,
-  call: TracedCall | undefined,
-): T | undefined {
-  call?.noteRead(found.staleMs < 0 ? found.item : undefined)
-  return reader.publishFresh<T>(storageKey, found)
 }

@@ -551,7 +551,7 @@ export class Cache {
   }): Cache {
     const parent = { root: this.#parts.root, path: this.#parts.path }
     const own = { ...this.#parts.options, name: this.name }
-    return new Cache(this.#parts.outerStore, mergeOptions(own, options), parent)
+    return new Cache(this.#parts.givenStore, mergeOptions(own, options), parent)
   }
 
   /**

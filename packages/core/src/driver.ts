@@ -35,8 +35,7 @@ export {
   type DeadlineOptions,
   withDeadline,
 } from './calls/deadline.ts'
-export { InFlight } from './calls/in-flight.ts'
-export { Lifecycle } from './calls/lifecycle.ts'
+export { InFlight, Lifecycle } from './calls/lifecycle.ts'
 export { countdown, Watchdog } from './calls/watchdog.ts'
 
 // The usual errors, and retries on conflict

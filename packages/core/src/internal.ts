@@ -19,7 +19,7 @@ export { JsonText } from './values/json-text.ts'
 // Events and traces
 
 export { publishError, publishTopology } from './channels.ts'
-export { areRequestsTraced, traceRequest } from './tracing/traced-request.ts'
+export { areRequestsTraced, traceRequest } from './tracing/requests.ts'
 
 // Replicas and invalidation buses of Redis and PostgreSQL
 
@@ -50,7 +50,7 @@ export { ReplicationTracker } from './replication/replication-tracker.ts'
 
 export { maskSecrets } from './configuration/env.ts'
 export { clockSkewFinding, failureFinding, pingReport } from './diagnostics.ts'
-export { allowShortTtls, warnOfShortTtl } from './options/short-ttl.ts'
+export { allowShortTtls, warnOfShortTtl } from './options/check-options.ts'
 
 // Data structures and helpers
 

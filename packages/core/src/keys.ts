@@ -18,6 +18,7 @@ const escapedMark = /^%(?:25)*7E/
  * cannot collide. The prefix is always kept, so that a scan finds every key of the cache.
  */
 export class Keyspace {
+  /** Empty where the store adds the prefix of the cache: see `GenerationStore`. */
   readonly prefix: string
   readonly #prefixLength: number
   readonly #keyBytes: number

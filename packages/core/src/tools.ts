@@ -15,4 +15,4 @@ export type {
   StoreUsage,
 } from './diagnostics.ts'
 export type { InspectedState, Inspection, PayloadFrame } from './inspection/inspection.ts'
-export { type CallerContext, carryCallers } from './tracing/callers.ts'
+export { type CallerContext, carryCallers } from './tracing/requests.ts'

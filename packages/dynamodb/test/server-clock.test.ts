@@ -90,7 +90,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
     expect(names()[0]).toBe('GetItem')
     const times = comparedTimes()
     expect(times).toHaveLength(1)
-    for (const time of times) expect(errorOf(time)).toBeLessThan(5_000)
+    for (const time of times) expect(errorOf(time)).toBeLessThan(30_000)
   })
 
   test('is known before the ttl of set and setMany', async () => {
@@ -115,7 +115,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
       const text = JSON.stringify(sent.map(({ body }) => body))
       const expiries = [...text.matchAll(/"expires_at":\{"N":"(\d+)"\}/g)].map(([, n]) => n)
       expect(expiries.length).toBeGreaterThan(0)
-      for (const expiry of expiries) expect(errorOf(Number(expiry) - 60)).toBeLessThan(5_000)
+      for (const expiry of expiries) expect(errorOf(Number(expiry) - 60)).toBeLessThan(30_000)
     }
   })
 
@@ -148,7 +148,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
         : { body: {}, headers: date() }
     }
     expect(await storeWith().add('k', 'v')).toBe(true)
-    expect(errorOf(comparedTimes()[0])).toBeLessThan(5_000)
+    expect(errorOf(comparedTimes()[0])).toBeLessThan(30_000)
   })
 
   test('is read again after a suspension of the machine, or after its clock was set', async () => {
@@ -160,7 +160,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
     await store.add('k', 'v')
     await store.add('k', 'v')
     expect(names()).toEqual(['GetItem', 'PutItem', 'GetItem', 'PutItem', 'PutItem'])
-    for (const time of comparedTimes().slice(1)) expect(errorOf(time)).toBeLessThan(5_000)
+    for (const time of comparedTimes().slice(1)) expect(errorOf(time)).toBeLessThan(30_000)
   })
 
   test('is missing in a call that fails as its own request would', async () => {

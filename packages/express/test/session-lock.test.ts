@@ -8,7 +8,7 @@ import { memory } from '@stowage/memory'
 import { sessionLock } from '@stowage/sessions'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import session from 'express-session'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -61,10 +61,10 @@ async function serve(backend: CacheStore = memory()) {
   /** Begins a refund while a payment holds the lock. */
   const queueRefund = async () => {
     const pay = get('/pay')
-    await vi.waitUntil(() => held.length === 1)
+    await expect.poll(() => held.length).toBe(1)
     const before = reads
     const refund = get('/refund')
-    await vi.waitUntil(() => reads > before)
+    await expect.poll(() => reads).toBeGreaterThan(before)
     return [pay, refund] as const
   }
   return { get, held, sessions, queueRefund }

@@ -246,7 +246,7 @@ describe('cached', () => {
     expect([reply.body.length, reply.cache]).toEqual([300_000, 'fwd=uri-miss; detail=too-large'])
     // The rendering apart from the client ended at the limit.
     expect(produced).toBeLessThan(400_000)
-    expect(stopped).toHaveLength(2)
+    await expect.poll(() => stopped).toHaveLength(2)
     expect((await get('/p')).cache).not.toContain('hit')
     const client = stalled(port, '/p')
     client.destroy()

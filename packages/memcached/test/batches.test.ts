@@ -21,7 +21,7 @@ afterEach(async () => {
 
 function createStore(options: MemcachedOptions = {}) {
   const addresses = servers.map(({ address }) => address)
-  const store = memcached({ servers: addresses, timeout: '500ms', ...options })
+  const store = memcached({ servers: addresses, timeout: '10s', ...options })
   cleanups.push(() => store.close())
   return store
 }

@@ -9,7 +9,7 @@ import {
   startPostgresStandby,
 } from '@stowage/test-servers'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 
 let server: PostgresServer
 let admin: pg.Pool
@@ -146,18 +146,15 @@ test('a standby that lags, is disconnected, or was promoted', async () => {
     logged: true,
     replicas: [`127.0.0.1:${standby.port}`],
   }
-  await vi.waitFor(async () => {
-    const { codes, replicas } = await findingsOf(options, true)
-    expect(codes).toEqual([])
-    expect(replicas).toMatchObject([
-      { role: 'replica', facts: { lag: expect.stringMatching(/ms$/) } },
-    ])
-  })
+  await expect
+    .poll(() => findingsOf(options, true))
+    .toMatchObject({
+      codes: [],
+      replicas: [{ role: 'replica', facts: { lag: expect.stringMatching(/ms$/) } }],
+    })
   await query('SELECT pg_wal_replay_pause()')
-  await vi.waitFor(async () => {
-    const [row] = await query('SELECT pg_get_wal_replay_pause_state() AS state')
-    expect(row.state).toBe('paused')
-  })
+  const state = 'SELECT pg_get_wal_replay_pause_state() AS state'
+  await expect.poll(() => query(state)).toEqual([{ state: 'paused' }])
   await admin.query("INSERT INTO sessions VALUES ('k', 'v', NULL, 'infinity')")
   expect((await findingsOf(options, true)).codes).toEqual(['postgres-replica-lag'])
   await query('SELECT pg_wal_replay_resume()')

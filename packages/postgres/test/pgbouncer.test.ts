@@ -53,7 +53,7 @@ test('stores share two connections of a PgBouncer in transaction mode', async ()
   const admin = new pg.Client(database.url)
   await admin.connect()
   const { rows } = await admin.query(`SELECT count(*)::int AS count FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+    WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()`)
   await admin.end()
   expect(rows[0].count).toBeLessThanOrEqual(2)
 })

@@ -164,8 +164,9 @@ export class CommandExecutor {
     }
   }
 
-  /** Sends a command once the connection is established, in one write with the other commands of the tick. */
+  /** Sends a command once the connection is established, in one write with the other commands of the turn. */
   async #send<T>(connection: Connection, call: Call<T>, deadline?: AbortSignal): Promise<T> {
+    // A call in flight may end although `close()` was called.
     if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
     const ready = connection.ready()
     if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)

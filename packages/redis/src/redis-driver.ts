@@ -91,7 +91,7 @@ function createReplicaWait(
   return new ReplicaWait(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
 }
 
-/** The reads of a tick become one or two MGETs, its writes an MSET, or one write of several SETs if they expire. */
+/** The reads of a turn become one or two MGETs, its writes an MSET, or one write of several SETs if they expire. */
 function batched(store: ByteStore): ByteStore {
   return withBatching(store, { overlap: true })
 }

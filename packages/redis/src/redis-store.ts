@@ -7,12 +7,12 @@ import {
   type Entries,
   type Entry,
   escapeGlob,
+  getCommand,
   setCommand,
   toArgument,
   toPairs,
   ttlArgument,
-} from './commands/arguments.ts'
-import { getCommand } from './commands/get.ts'
+} from './commands/basic-commands.ts'
 import { getWithTtl, getWithTtlSingly } from './commands/get-with-ttl.ts'
 import * as scripts from './commands/scripts.ts'
 import { lastOfEachKey, SetGroup } from './commands/set-group.ts'
@@ -46,8 +46,13 @@ export class RedisStore implements ByteStore {
   }
 
   get(key: string, options?: ReadOptions): Promise<Payload | undefined> {
-    const command: Command<Payload | undefined> = (client) => getCommand(client, key)
-    return this.#executor.read('get', [key], command, isMissing, options?.consistency)
+    return this.#executor.read(
+      'get',
+      [key],
+      (client) => getCommand(client, key),
+      isMissing,
+      options?.consistency,
+    )
   }
 
   async getMany(keys: readonly string[], options?: ReadOptions): Promise<(Payload | undefined)[]> {

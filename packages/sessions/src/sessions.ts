@@ -101,6 +101,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     const reader = this.#reader
     const found = await (isAgain ? reader.readToWrite(key, id) : reader.read(key, id))
     if (found === undefined) return undefined
+    // The fields would be those of the stored object.
     const session = this.#context.cache.storesByReference
       ? toFields(found.stored.text)
       : found.fields

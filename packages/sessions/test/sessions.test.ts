@@ -158,8 +158,15 @@ describe('new sessions', () => {
     expect(await one.read('id')).toEqual({ user: 'ada' })
   })
 
+  test('an id that exists is an error, also if that session began with the same contents', async () => {
+    const { one, two, advance } = setup()
+    await one.create('id', {})
+    advance(1)
+    await expect(two.create('id', {})).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+  })
+
   test('a second attempt succeeds if the reply to the first one was lost', async () => {
-    const { one, backend } = setup()
+    const { one, backend, clock, advance } = setup()
     const lost = new CacheError('ERR_CACHE_TIMEOUT', 'no reply')
     let replies = 0
     const losing = wrapStore(backend, async (operation, call) => {
@@ -167,9 +174,10 @@ describe('new sessions', () => {
       if (operation === 'add' && replies++ === 0) throw lost
       return result
     })
-    const sessions = new Sessions({ cache: new Cache(losing, { prefix: 's:', ttl: '1d' }) })
+    const sessions = new Sessions({ cache: new Cache(losing, { prefix: 's:', ttl: '1d', clock }) })
     const session = { user: 'ada' }
     sessions.markAsNew(session)
+    advance(1)
     await expect(sessions.update('id', session)).rejects.toBe(lost)
     expect(await sessions.update('id', session)).toBe('saved')
     expect(await one.read('id')).toEqual({ user: 'ada' })

@@ -124,6 +124,6 @@ test('a Prometheus that scrapes the metrics has data for each query of the board
       )
     }
   }
-  await vi.waitFor(async () => expect(await query('stowage_near_serving')).not.toEqual([]))
+  await expect.poll(() => query('stowage_near_serving')).not.toEqual([])
   expect(await query('max by (driver) (stowage_breaker_state) == 2')).toHaveLength(1)
 })

@@ -35,7 +35,7 @@ function changes(): string[] {
 }
 
 async function waitForReply(store: CacheStore): Promise<void> {
-  await vi.waitFor(async () => store.get('k'), { timeout: 30_000 })
+  await vi.waitFor(async () => store.get('k'), patient)
 }
 
 test('Redis: a connection that is established, lost and established again', async () => {
@@ -47,7 +47,7 @@ test('Redis: a connection that is established, lost and established again', asyn
   const address = `127.0.0.1:${server.port}`
   expect(seen).toEqual([`redis connected ${address}`])
   await server.stop()
-  await vi.waitFor(() => expect(seen).toContain(`redis lost ${address}`))
+  await expect.poll(() => seen).toContain(`redis lost ${address}`)
   const restarted = await startRedis({ port: server.port })
   cleanups.push(() => restarted.stop())
   await waitForReply(store)
@@ -65,7 +65,7 @@ test('Memcached: a node that is connected, lost, down and up again', async () =>
   await vi.waitFor(async () => {
     await Promise.resolve(store.get('k')).catch(() => {})
     expect(seen).toContain(`memcached down ${server.address}`)
-  })
+  }, patient)
   expect(seen).toContain(`memcached lost ${server.address}`)
   const restarted = await startMemcached({ port: server.port })
   cleanups.push(() => restarted.stop())

@@ -114,14 +114,14 @@ export const equivalents = [
     reason: 'The text of `undefined` is no number.',
   },
   {
-    file: 'leases/local-claim.ts',
+    file: 'leases/claim.ts',
     operator: 'boolean',
     from: 'false',
     after: 'noClaim = { canBeLost: false, replacesStale: ',
     reason: 'A load without a claim has nothing to delete, and marks nothing.',
   },
   {
-    file: 'leases/local-claim.ts',
+    file: 'leases/claim.ts',
     operator: 'boolean',
     after: ' replace: async () => ',
     from: 'false',

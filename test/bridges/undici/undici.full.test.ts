@@ -8,7 +8,7 @@ import { undiciCacheStore } from '@stowage/bridges/undici'
 import { Cache, channels, type ErrorEvent } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { Agent, type Dispatcher, interceptors, request } from 'undici'
-import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { backends as processBackends } from '../../remember/processes/backends.mjs'
 import { backends, recorded, unreachable } from '../backends.ts'
 
@@ -173,7 +173,7 @@ test('without a backend, requests are answered, and nothing is rejected', async 
   expect([await get(url), await get(url), await get(url, { method: 'POST' })]).toEqual([
     ...['1', '2', '3'],
   ])
-  await vi.waitFor(() => expect(events.some(({ isRejected }) => isRejected === false)).toBe(true))
+  await expect.poll(() => events.some(({ isRejected }) => isRejected === false)).toBe(true)
 })
 
 test('a naive store fails the request', async () => {

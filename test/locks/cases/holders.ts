@@ -49,13 +49,13 @@ export function holderTests(started: () => Fleet): void {
     const [other] = await fleet.processes(1)
     resource.inside = undefined
     // Longer than a busy machine stops a process that renews it.
-    const ttl = 2_500
+    const ttl = 5_000
     const request = { name: 'killed', ttl, contenders: 1, turns: 1, port: resource.port }
     holder.command('contend', { ...request, holdMs: 600_000 }).catch(ignore)
     await waitUntil('the lock is held', () => resource.inside === holder.pid)
     const waiting = other?.command('contend', { ...request, holdMs: 30 })
-    // Until the lock has been renewed.
-    await sleep(2 * ttl)
+    // Without a renewal, the other process would have it by then.
+    await sleep(1.2 * ttl)
     expect(resource.inside).toBe(holder.pid)
     await holder.stop()
     await waiting

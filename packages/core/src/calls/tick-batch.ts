@@ -1,8 +1,8 @@
 import type { CallEvent } from '../channels.ts'
-import { areCallersKnown, joinCallers, runForCallers } from '../tracing/callers.ts'
+import { areCallersKnown, joinCallers, runForCallers } from '../tracing/requests.ts'
 import { Deferred } from './deferred.ts'
 
-/** Executes the requests of a turn of the event loop together, each key once. */
+/** Executes the requests of one callback of the event loop together, each key once. */
 export class TickBatch<V> {
   readonly #send: (keys: readonly string[]) => Promise<readonly PromiseSettledResult<V>[]>
   #requests = new Map<string, Deferred<V>>()

@@ -1,4 +1,4 @@
-import { InFlight } from './in-flight.ts'
+import { InFlight } from './lifecycle.ts'
 
 const ticksPerCountdown = 8
 /** A call in flight is overdue after this many timeouts, even if its connection receives data. */

@@ -2,11 +2,10 @@ import { atCaller } from '../calls/at-caller.ts'
 import { publishError } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Keyspace } from '../keys.ts'
-import { checkFunction, checkKeys } from '../options/check-arguments.ts'
+import { checkFunction, checkKeys, checkTags } from '../options/check-arguments.ts'
 import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
-import { checkTags } from '../tags/check-tags.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import type { Mark } from '../values/mark.ts'
@@ -22,7 +21,7 @@ const deletion = { item: undefined, ttl: undefined }
 export interface ChangeCallsContext {
   readonly entries: EntryCodec
   readonly keyspace: Keyspace
-  readonly scope: Pick<CacheScope, 'invalidate' | 'keyPrefix'>
+  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'keyPrefix'>
   readonly root: CacheRoot
   readonly clock: Clock
 }
@@ -114,7 +113,7 @@ export class ChangeCalls {
 
   #markedKey(key: string): MarkedKey {
     const { entries, scope, root, clock } = this.#context
-    const onWrite = () => scope.invalidate(key)
+    const onWrite = () => scope.invalidateLoads(key)
     const successor = async () => deletion
     const ttlOf = ({ ms }: Mark) => ms
     return { store: entries.store, key, time: root.time, clock, ttlOf, onWrite, successor }

@@ -2,9 +2,9 @@ import { channels } from '../channels.ts'
 import type { EntryFacts } from '../entry.ts'
 import type { Keyspace } from '../keys.ts'
 import { Lease } from '../leases/lease.ts'
-import { currentLoadOf, runForFlight } from '../loading/current-load.ts'
-import { Flight, noResult } from '../loading/flight.ts'
 import { defaultLease, LoadOptions, type RememberOptions } from '../loading/remember-options.ts'
+import { currentLoadOf, runForFlight } from '../loading/running-loads.ts'
+import { Flight, noResult } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
@@ -13,7 +13,7 @@ import type { EntryCodec } from '../values/entry-codec.ts'
 
 export interface WriteThroughContext {
   readonly entries: EntryCodec
-  readonly scope: Pick<CacheScope, 'invalidate' | 'leaseHolders'>
+  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'leaseHolders'>
   readonly root: Pick<CacheRoot, 'tags' | 'time'>
   readonly keyspace: Keyspace
   readonly clock: Clock
@@ -52,20 +52,20 @@ export class WriteThrough {
     const flight = new Flight(storageKey)
     const outer = currentLoadOf()?.flight
     outer?.startWaitingFor(flight)
-    scope.leaseHolders.set(lease.id, flight)
-    let release: (() => void) | undefined
+    const stopHolding = scope.leaseHolders.hold(lease.id, flight)
+    let stopRenewing: (() => void) | undefined
     const end = () => {
-      release?.()
-      scope.leaseHolders.delete(lease.id, flight)
+      stopRenewing?.()
+      stopHolding()
       flight.resolve(noResult)
     }
     // Readers do not wait longer for a save than for a load. The save continues without its lease, so it stores nothing.
     const cancelTimeout = after(load.loadTimeout, end)
     try {
-      scope.invalidate(storageKey)
+      scope.invalidateLoads(storageKey)
       const tags = await this.#seize(lease, load)
-      release = lease.keepAlive(() => {})
-      const saving = () => runForFlight(flight, save).finally(() => release?.())
+      stopRenewing = lease.keepAlive(() => {})
+      const saving = () => runForFlight(flight, save).finally(() => stopRenewing?.())
       return await this.#saveAndStore(storageKey, lease, load, tags, saving)
     } finally {
       cancelTimeout()
@@ -108,7 +108,7 @@ export class WriteThrough {
 
   async #delete(storageKey: string): Promise<boolean> {
     const { entries, scope } = this.#context
-    scope.invalidate(storageKey)
+    scope.invalidateLoads(storageKey)
     return entries.store.delete(storageKey)
   }
 
@@ -122,7 +122,7 @@ export class WriteThrough {
   ): Promise<boolean> {
     const saved = await savedItem(this.#context, key, options, value, tags)
     if (saved === undefined) return false
-    this.#context.scope.invalidate(key)
+    this.#context.scope.invalidateLoads(key)
     return lease.replace(saved.item, saved.ttl)
   }
 }

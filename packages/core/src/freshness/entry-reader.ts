@@ -32,6 +32,12 @@ export interface Found {
   readonly versions: Versions
 }
 
+/** A call that counts its hits and misses. */
+interface ObservedRead {
+  /** @param item that of a fresh entry, `undefined` for a miss */
+  noteRead(item: unknown): void
+}
+
 /** What the reader needs of what a cache shares with its namespaces. */
 export interface EntryReaderRoot {
   readonly tags: TagVersions
@@ -89,8 +95,10 @@ export class EntryReader {
     return this.#examineLater(key, tags, item, versions, options)
   }
 
-  /** Publishes a hit or a miss. Returns the value of a fresh entry. */
-  publishFresh<T>(key: string, { entry, staleMs }: Found): T | undefined {
+  /** Publishes a hit or a miss, and notes it for the call if that is observed. Returns the value of a fresh entry. */
+  publishFresh<T>(key: string, found: Found, call: ObservedRead | undefined): T | undefined {
+    const { item, entry, staleMs } = found
+    if (call !== undefined) call.noteRead(staleMs < 0 ? item : undefined)
     return this.#entries.publishRead<T>(key, staleMs < 0 ? entry : undefined)
   }
 

@@ -59,7 +59,7 @@ export class Generation {
   #repairedAt: Moment | undefined
   /** The number of the last clear that has taken effect. */
   #lastClear = 0
-  readonly #clearsInFlight = new Set<{ readonly number: number; readonly id: GenerationId }>()
+  readonly #clearsInFlight = new Set<{ readonly clearNumber: number; readonly id: GenerationId }>()
   #reading: Promise<void> | undefined
   /** The first read of the ids, until it has settled. */
   #starting: Promise<void> | undefined
@@ -165,16 +165,16 @@ export class Generation {
 
   /** Begins a new generation. */
   async clear(): Promise<void> {
-    const number = ++clearsBegun
+    const clearNumber = ++clearsBegun
     const readAt = new Moment(this.#clock)
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
     const [reading, time] = await Promise.all([this.#ids.read(), this.#time.read()])
-    const own = { number, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
+    const own = { clearNumber, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
     this.#clearsInFlight.add(own)
     const id = await this.#ids.raiseOnClear(own.id, reading).finally(() => {
       this.#clearsInFlight.delete(own)
     })
-    this.#lastClear = Math.max(this.#lastClear, number)
+    this.#lastClear = Math.max(this.#lastClear, clearNumber)
     this.#adopt(id, readAt)
   }
 
@@ -279,8 +279,8 @@ export class Generation {
 
   /** A clear of this process has taken effect as soon as its id is found, although it has not been stored everywhere. */
   #noteClears(found: GenerationId): void {
-    for (const { number, id } of this.#clearsInFlight) {
-      if (!isNewer(id, found)) this.#lastClear = Math.max(this.#lastClear, number)
+    for (const { clearNumber, id } of this.#clearsInFlight) {
+      if (!isNewer(id, found)) this.#lastClear = Math.max(this.#lastClear, clearNumber)
     }
   }
 }

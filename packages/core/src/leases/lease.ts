@@ -1,6 +1,6 @@
+import type { Flight } from '../loading/single-flight.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { toMarkItem } from '../values/items/mark-item.ts'
-import { Mark, type MarkKind } from '../values/mark.ts'
+import { Mark, type MarkKind, toMarkItem } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
 import type { Claim } from './claim.ts'
 
@@ -16,6 +16,8 @@ export interface StaleItem {
  * deletes or overwrites the key ends the lease, and the loaded value is not stored.
  */
 export class Lease implements Claim {
+  /** Identifies the lease within a scope. */
+  readonly id: string
   readonly canBeLost = true
   readonly replacesStale: boolean
   readonly #store: AnyStore
@@ -35,11 +37,7 @@ export class Lease implements Claim {
     this.#ms = ms
     this.#stale = stale
     this.replacesStale = stale !== undefined
-  }
-
-  /** Identifies the lease within a scope. */
-  get id(): string {
-    return this.replacesStale ? `refresh ${this.#key}` : this.#key
+    this.id = this.replacesStale ? `refresh ${key}` : key
   }
 
   /** Takes the lease. Returns false if the key does not contain the item `seen` any more. */
@@ -119,6 +117,27 @@ export class Lease implements Claim {
     const item = toMarkItem(this.#store, new Mark('lease', this.#token, this.#count++, this.#ms))
     this.#items.unshift(item)
     return item
+  }
+}
+
+/** The flights of this process that hold a lease or are about to take it, by the id of the lease. */
+export class LeaseHolders {
+  readonly #flights = new Map<string, Flight>()
+
+  get(id: string): Flight | undefined {
+    return this.#flights.get(id)
+  }
+
+  has(id: string): boolean {
+    return this.#flights.has(id)
+  }
+
+  /** Makes the flight the holder until the returned function is called, or until another flight takes the lease from it. */
+  hold(id: string, flight: Flight): () => void {
+    this.#flights.set(id, flight)
+    return () => {
+      if (this.#flights.get(id) === flight) this.#flights.delete(id)
+    }
   }
 }
 

@@ -6,8 +6,8 @@ import {
   checkOptionNames,
   checkTimeout,
   configError,
+  warnOfShortTtl,
 } from '../options/check-options.ts'
-import { warnOfShortTtl } from '../options/short-ttl.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { milliseconds } from '../time/duration.ts'

@@ -2,7 +2,7 @@ import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
-import type { Flight, StaleValue } from './flight.ts'
+import type { Flight, StaleValue } from './single-flight.ts'
 
 /** How long a caller waits. */
 export interface CallerLimits {

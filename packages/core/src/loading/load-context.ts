@@ -1,7 +1,6 @@
 import type { Entry, EntryFacts } from '../entry.ts'
 import { type Duration, type Ttl, wholeMilliseconds } from '../time/duration.ts'
 import { randomId } from '../values/random-id.ts'
-import type { Part, PartRequests } from './parts.ts'
 
 /** What the loader of `remember` receives. Its functions may be taken from it: `({ skip }) => …`. */
 export interface LoadContext<T = unknown> {
@@ -69,10 +68,17 @@ export interface LoadManyContext<T = unknown> {
   of(key: string): LoadContext<T>
 }
 
+/** A value that a loader stores beside the loaded one. */
+export interface Part {
+  /** The key of the cache under which it is read. */
+  readonly name: string
+  readonly value: unknown
+}
+
 const defaultSkipMs = 1_000
 
 /** Collects what a loader requests. */
-export class LoadRequests<T> implements LoadContext<T>, PartRequests {
+export class LoadRequests<T> implements LoadContext<T> {
   readonly key: string
   readonly background: boolean
   /** For how long the value is not stored, if it is not. */
@@ -81,7 +87,9 @@ export class LoadRequests<T> implements LoadContext<T>, PartRequests {
   ttl: Ttl | undefined
   readonly lateTags: string[] = []
   validators: Pick<EntryFacts, 'etag' | 'lastModified'> = {}
+  /** The values that are stored beside the loaded one. */
   readonly parts: Part[] = []
+  /** The names of the parts that already exist and remain, because the value has not been modified. */
   keptParts: readonly string[] = []
   readonly #stale: Entry | undefined
   /** Created only for loaders that use the signal: it takes longer than the rest. */

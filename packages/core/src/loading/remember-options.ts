@@ -1,5 +1,4 @@
-import { checkOptionNames } from '../options/check-options.ts'
-import { warnOfShortTtl } from '../options/short-ttl.ts'
+import { checkOptionNames, warnOfShortTtl } from '../options/check-options.ts'
 import type { Clock } from '../time/clock.ts'
 import {
   type Duration,
@@ -80,6 +79,10 @@ const defaultStaleBackoff = 1_000
 export class LoadOptions<T> {
   readonly staleWhileRevalidate: number
   readonly staleIfError: number
+  /** How long an item exists after the value has become stale. */
+  readonly staleWindow: number
+  /** The tags that are known before the load. */
+  readonly tags: readonly string[]
   readonly loadTimeout: number
   /** `undefined` for none. */
   readonly lease: number | undefined
@@ -98,9 +101,11 @@ export class LoadOptions<T> {
     if (typeof options.tags === 'string') {
       throw new TypeError("remember: the tags must be an array, such as ['products'].")
     }
-    const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease } = options
+    const { staleWhileRevalidate = 0, staleIfError = 0, lease = defaultLease, tags } = options
     this.staleWhileRevalidate = wholeMilliseconds(staleWhileRevalidate)
     this.staleIfError = wholeMilliseconds(staleIfError)
+    this.staleWindow = Math.max(this.staleWhileRevalidate, this.staleIfError)
+    this.tags = tags === undefined || typeof tags === 'function' ? [] : tags
     this.loadTimeout = milliseconds(
       options.loadTimeout ?? defaultLoadTimeout,
       'remember: loadTimeout',
@@ -114,17 +119,6 @@ export class LoadOptions<T> {
     checkJitter(options.jitter)
     warnOfShortTtl('ttl', options.ttl)
     if (typeof options.ttl !== 'function') this.#resolve(options.ttl)
-  }
-
-  /** How long an item exists after the value has become stale. */
-  get staleWindow(): number {
-    return Math.max(this.staleWhileRevalidate, this.staleIfError)
-  }
-
-  /** The tags that are known before the load. */
-  get tags(): readonly string[] {
-    const { tags } = this.#options
-    return tags === undefined || typeof tags === 'function' ? [] : tags
   }
 
   /** The tags that depend on the value. */

@@ -1,7 +1,7 @@
 import type { InvalidationBus } from '../bus.ts'
 import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
-import { pollDelay } from '../time/poll-delay.ts'
+import { pollDelay } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
 
 /** The longest time between two polls, in milliseconds. */

@@ -1,7 +1,11 @@
 import type { InvalidationBus } from '../bus.ts'
 import { type ByteSize, checkBytes } from '../options/byte-size.ts'
-import { checkChoice, checkInteger, checkOptionNames } from '../options/check-options.ts'
-import { warnOfShortTtl } from '../options/short-ttl.ts'
+import {
+  checkChoice,
+  checkInteger,
+  checkOptionNames,
+  warnOfShortTtl,
+} from '../options/check-options.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
 /** How a near cache returns values. */

@@ -2,16 +2,16 @@ import { type CacheEvent, channels, type LeaseWaitEvent } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { type FoundEntry, isUnique, makeUnique } from '../freshness/unique-item.ts'
-import type { Claim } from '../leases/claim.ts'
-import type { Lease } from '../leases/lease.ts'
+import { type Claim, LocalClaim, noClaim, withoutValue } from '../leases/claim.ts'
+import { isInLocalBackoff } from '../leases/hit-for-miss.ts'
+import { Lease } from '../leases/lease.ts'
 import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
-import { isInLocalBackoff } from '../leases/local-backoff.ts'
-import { LocalClaim, noClaim, withoutValue } from '../leases/local-claim.ts'
-import { currentLoadOf } from '../loading/current-load.ts'
-import type { Flight } from '../loading/flight.ts'
+import { defaultLease } from '../loading/remember-options.ts'
+import { currentLoadOf } from '../loading/running-loads.ts'
+import type { Flight } from '../loading/single-flight.ts'
 import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
-import { keyLease, type LoadJob, refreshKeyOf, refreshLease, usesLease } from './load-job.ts'
+import type { LoadJob } from './load-job.ts'
 import { report } from './store-value.ts'
 
 /** How long a loader waits for the load of another process: that one may wait for this process. */
@@ -101,6 +101,23 @@ export async function claimLocally<T>(
   return { kind: 'claimed', claim, found, versions }
 }
 
+/** Whether a load needs a lease. On a store that other processes do not reach, only the refresh of a stale value does. */
+export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): boolean {
+  if (options.lease === undefined) return false
+  return entry !== undefined || scope.entries.store.processLocal !== true
+}
+
+/** A lease in the key, which contains no value. */
+function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
+  return new Lease(scope.entries.store, key, options.lease ?? defaultLease)
+}
+
+/** A lease to refresh the stale value that the key contains. */
+export function refreshLease<T>({ scope, key, name, options }: LoadJob<T>, item: unknown): Lease {
+  const stale = { store: scope.entries.store, key, item }
+  return new Lease(scope.root.store, scope.refreshKeyOf(name), options.lease ?? defaultLease, stale)
+}
+
 /** Takes the lease if its key contains `seen`. Waits if another flight or process has it. */
 async function takeLease<T>(
   flight: Flight,
@@ -125,9 +142,8 @@ export async function acquireLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<ClaimedLoad | undefined> {
-  const { leaseHolders } = job.scope
-  leaseHolders.set(lease.id, flight)
-  flight.releaseLease = () => leaseHolders.delete(lease.id, flight)
+  const stopHolding = job.scope.leaseHolders.hold(lease.id, flight)
+  flight.stopHolding = stopHolding
   try {
     const tags = createTags(job, found.versions)
     const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
@@ -137,7 +153,7 @@ export async function acquireLease<T>(
     const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
     return { kind: 'claimed', claim, found, versions: found.versions }
   }
-  flight.releaseLease()
+  stopHolding()
   return undefined
 }
 
@@ -199,7 +215,7 @@ async function awaitOutcome<T>(
   const outcome = await awaitLease({
     store: scope.entries.store,
     key,
-    elsewhere: isStale ? { store: scope.root.store, key: refreshKeyOf(job) } : undefined,
+    elsewhere: isStale ? { store: scope.root.store, key: scope.refreshKeyOf(name) } : undefined,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
     onRead: () => flight.beginRead(),

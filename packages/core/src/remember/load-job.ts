@@ -1,20 +1,19 @@
 import type { Audit } from '../audit/audit.ts'
-import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import type { EntryReader } from '../freshness/entry-reader.ts'
 import type { Keyspace } from '../keys.ts'
 import type { HitForMiss } from '../leases/hit-for-miss.ts'
-import { Lease } from '../leases/lease.ts'
-import type { LeaseHolders } from '../leases/lease-holders.ts'
+import type { LeaseHolders } from '../leases/lease.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
-import type { ActiveLoads } from '../loading/active-loads.ts'
 import type { Caller } from '../loading/caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
-import { defaultLease, type LoadOptions } from '../loading/remember-options.ts'
+import type { LoadOptions } from '../loading/remember-options.ts'
+import type { ActiveLoads } from '../loading/running-loads.ts'
 import type { SingleFlight } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
-import type { KeyOutcome, TracedCall } from '../tracing/traced-call.ts'
+import type { TracedCall } from '../tracing/traced-call.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
 /** What is the same for all calls of `remember` of a cache. */
@@ -72,32 +71,4 @@ export interface Call<T> {
   readonly traced?: TracedCall | undefined
   /** How often the call has received a value that may have been invalidated. */
   readonly attempt: number
-}
-
-/** Whether a load needs a lease. On a store that other processes do not reach, only the refresh of a stale value does. */
-export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): boolean {
-  if (options.lease === undefined) return false
-  return entry !== undefined || scope.entries.store.processLocal !== true
-}
-
-/** A lease in the key, which contains no value. */
-export function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
-  return new Lease(scope.entries.store, key, options.lease ?? defaultLease)
-}
-
-/** The storage key of the lease to refresh a stale value. */
-export function refreshKeyOf<T>({ scope, name }: LoadJob<T>): string {
-  return scope.refreshKeyOf(name)
-}
-
-/** A lease to refresh the stale value that the key contains. */
-export function refreshLease<T>(job: LoadJob<T>, item: unknown): Lease {
-  const { scope, key, options } = job
-  const stale = { store: scope.entries.store, key, item }
-  return new Lease(scope.root.store, refreshKeyOf(job), options.lease ?? defaultLease, stale)
-}
-
-/** Notes how a call received its value, unless it has received a stale one after its timeout. */
-export function note<T>({ traced, caller }: Call<T>, outcome: KeyOutcome): void {
-  if (caller?.isAnswered !== true) traced?.note(outcome)
 }

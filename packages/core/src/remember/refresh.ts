@@ -1,12 +1,18 @@
 import { AsyncResource } from 'node:async_hooks'
 import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import { isInLocalBackoff } from '../leases/local-backoff.ts'
-import { noClaim } from '../leases/local-claim.ts'
-import { type Flight, type FlightResult, noResult } from '../loading/flight.ts'
+import { noClaim } from '../leases/claim.ts'
+import { isInLocalBackoff } from '../leases/hit-for-miss.ts'
+import { type Flight, type FlightResult, noResult } from '../loading/single-flight.ts'
 import { strongRead } from '../store.ts'
-import { acquireLease, type ClaimedLoad, claimLocally } from './claim-load.ts'
-import { type LoadJob, refreshKeyOf, refreshLease, usesLease } from './load-job.ts'
+import {
+  acquireLease,
+  type ClaimedLoad,
+  claimLocally,
+  refreshLease,
+  usesLease,
+} from './claim-load.ts'
+import type { LoadJob } from './load-job.ts'
 import { runLoad } from './run-load.ts'
 
 /** The asynchronous context of loads for which no caller waits: that of no request. */
@@ -26,8 +32,8 @@ export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
 
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
-  const { flights, activeLoads, hitForMiss, waitUntil } = job.scope
-  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(refreshKeyOf(job))) return
+  const { flights, activeLoads, hitForMiss, waitUntil, refreshKeyOf } = job.scope
+  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(refreshKeyOf(job.name))) return
   if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.key)) return
   const flight = flights.beginRefresh(job.key)
   const work = runAfterCallers(() => refresh(job, flight))
@@ -49,7 +55,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
     publishError(job.scope.entries.event(job.key), error)
     flights.end(flight, noResult)
   } finally {
-    flight.releaseLease?.()
+    flight.stopHolding?.()
   }
 }
 
@@ -68,7 +74,7 @@ async function claimRefresh<T>(
   flight: Flight,
   found: Found,
 ): Promise<ClaimedLoad | undefined> {
-  const { flights, leaseHolders, hitForMiss } = job.scope
+  const { flights, leaseHolders, hitForMiss, refreshKeyOf } = job.scope
   if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
     const isLoading = flights.find(job.key)?.isReading === false
@@ -77,6 +83,6 @@ async function claimRefresh<T>(
   const lease = refreshLease(job, found.item)
   if (leaseHolders.has(lease.id)) return undefined
   const claimed = await acquireLease(flight, job, found, lease, undefined)
-  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job), refusedMs)
+  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job.name), refusedMs)
   return claimed?.claim === noClaim ? undefined : claimed
 }

@@ -1,17 +1,15 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import type { Keyspace } from '../keys.ts'
 import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
-import type { Flight } from '../loading/flight.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
   type RememberDefaults,
   type RememberOptions,
 } from '../loading/remember-options.ts'
-import { checkKeys, checkLoader } from '../options/check-arguments.ts'
+import type { Flight } from '../loading/single-flight.ts'
+import { checkKeys, checkLoader, checkTags } from '../options/check-arguments.ts'
 import { mergeOptions } from '../options/merge-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
-import { checkTags } from '../tags/check-tags.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
 import { auditHit } from './audit-hit.ts'
@@ -25,7 +23,6 @@ type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 export interface RememberCallsConfig {
   readonly loadScope: LoadScope
   readonly reader: EntryReader
-  readonly keyspace: Keyspace
   /** The options of calls that do not have them. */
   readonly defaults: RememberDefaults | undefined
   /** The ttl of calls without one, in milliseconds. */
@@ -36,14 +33,12 @@ export interface RememberCallsConfig {
 export class RememberCalls {
   readonly #scope: LoadScope
   readonly #reader: EntryReader
-  readonly #keyspace: Keyspace
   readonly #defaults: RememberDefaults | undefined
   readonly #ttl: number | undefined
 
   constructor(config: RememberCallsConfig) {
     this.#scope = config.loadScope
     this.#reader = config.reader
-    this.#keyspace = config.keyspace
     this.#defaults = config.defaults
     this.#ttl = config.ttl
   }
@@ -72,10 +67,11 @@ export class RememberCalls {
           return settled(this.#rememberLimited(key, options, load, limits, traced), traced)
         }
       }
-      const storageKey = this.#keyspace.toStorageKey(key)
+      const storageKey = this.#scope.keyspace.toStorageKey(key)
       const existing = this.#scope.flights.find(storageKey)
       const leads =
         options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
+      // The read of a flight may be older than this call, which therefore reads itself.
       if (leads || (existing !== undefined && !existing.isReading)) {
         const call = this.#call(storageKey, key, options, load, caller, traced)
         const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
@@ -106,7 +102,7 @@ export class RememberCalls {
       try {
         found = reading instanceof Promise ? await reading : reading
       } catch {
-        // A flight fails with it, so that calls which join it fail as well.
+        // The flight meets it again, and loads without a claim: see `unclaimedAfter`.
       }
       if (found !== undefined && this.#isServed(found, storageKey, key, options, load)) {
         return this.#hit(found, storageKey, key, options, load, caller, traced)
@@ -179,7 +175,7 @@ export class RememberCalls {
       load,
       traced,
     )
-    const jobKeys = keys.map((name) => ({ key: this.#keyspace.toStorageKey(name), name }))
+    const jobKeys = keys.map((name) => ({ key: this.#scope.keyspace.toStorageKey(name), name }))
     return call.run(jobKeys, this.#limitsOf(options))
   }
 

@@ -10,11 +10,11 @@ import {
   type LimitedCall,
   withLimits,
 } from '../loading/caller.ts'
-import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
-import { Flight } from '../loading/flight.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
+import { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'

@@ -1,16 +1,17 @@
 import { CacheError } from '../errors.ts'
 import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
-import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/flight.ts'
 import { LoadRequests } from '../loading/load-context.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
+import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { isChanging } from '../tags/tag-versions.ts'
+import type { KeyOutcome } from '../tracing/traced-call.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { auditIfSampled } from './audit-hit.ts'
-import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter } from './claim-load.ts'
-import { type Call, type LoadJob, type LoadScope, note, usesLease } from './load-job.ts'
+import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter, usesLease } from './claim-load.ts'
+import type { Call, LoadJob, LoadScope } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { loaderOf, runLoad, staleIfError } from './run-load.ts'
 
@@ -54,7 +55,7 @@ export async function lead<T>(
     throw error
   } finally {
     outer?.stopWaitingFor(flight)
-    flight.releaseLease?.()
+    flight.stopHolding?.()
     // Otherwise the loads of other keys of the group would wait for this one.
     job.group?.release(job.name)
   }
@@ -285,4 +286,9 @@ function noteFound<T>(call: Call<T>, found: Pick<Found, 'item' | 'staleMs'>): vo
   const { scope, key } = call.job
   if (found.staleMs >= 0) scope.entries.publishStale(key)
   if (call.caller?.isAnswered !== true) call.traced?.noteFound(found)
+}
+
+/** Notes how a call received its value, unless it has received a stale one after its timeout. */
+function note<T>({ traced, caller }: Call<T>, outcome: KeyOutcome): void {
+  if (caller?.isAnswered !== true) traced?.note(outcome)
 }

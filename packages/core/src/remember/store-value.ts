@@ -1,14 +1,12 @@
 import { publishError } from '../channels.ts'
 import type { EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
-import type { Claim } from '../leases/claim.ts'
+import { type Claim, noClaim } from '../leases/claim.ts'
 import { endMark, type LoadEnd } from '../leases/lease.ts'
-import { noClaim } from '../leases/local-claim.ts'
-import type { Flight, FlightResult } from '../loading/flight.ts'
 import type { LoadRequests } from '../loading/load-context.ts'
-import { partNames, storeParts } from '../loading/parts.ts'
+import type { Flight, FlightResult } from '../loading/single-flight.ts'
+import { checkTags } from '../options/check-arguments.ts'
 import { strongRead } from '../store.ts'
-import { checkTags } from '../tags/check-tags.ts'
 import { invalidatedAt, type TagVersion } from '../tags/tag-version.ts'
 import { isChanging, recordedVersions, type Versions } from '../tags/tag-versions.ts'
 import { randomId } from '../values/random-id.ts'
@@ -16,6 +14,8 @@ import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself, in milliseconds. */
 export const hitForMissMs = 1_000
+/** How much longer than its value a part exists, so that a reader of the value still finds it, in milliseconds. */
+const readerMs = 60_000
 /** Why a backend did not store a value. After any other error, it may be stored. */
 const refusals: readonly CacheErrorCode[] = ['ERR_CACHE_LIMIT', 'ERR_CACHE_REJECTED']
 const noVersions: ReadonlyMap<string, TagVersion> = new Map()
@@ -98,6 +98,7 @@ async function endUnstored<T>(
   { claim, requests: { skipMs = hitForMissMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
+  // Only loads with a lease make other processes wait.
   if (claim.canBeLost) job.scope.hitForMiss.add(job.key, skipMs)
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })
@@ -145,11 +146,8 @@ async function hasParts<T>(
   { claim, requests }: LoadedValue<T>,
   ttl: number | undefined,
 ): Promise<boolean> {
-  const { entries, keyspace } = job.scope
-  const lifetime = ttl === undefined ? undefined : ttl + job.options.staleWindow
-  const toStorageKey = (name: string) => keyspace.toStorageKey(name)
   try {
-    if (await storeParts(entries, toStorageKey, requests, lifetime)) return true
+    if (await storeParts(job, requests, ttl)) return true
     // A stale value without its parts is of no use for the next load.
     await job.scope.flights.trackWriteBack(job.key, claim.replace(undefined, undefined))
   } catch (error) {
@@ -164,13 +162,31 @@ async function hasParts<T>(
   return false
 }
 
+/** Stores the parts of a value, and extends the ttl of those that remain. Returns whether all exist. */
+async function storeParts<T>(
+  { scope: { entries, keyspace }, options }: LoadJob<T>,
+  { parts, keptParts }: LoadRequests<T>,
+  ttl: number | undefined,
+): Promise<boolean> {
+  const partTtl = ttl === undefined ? undefined : ttl + options.staleWindow + readerMs
+  const writes = parts.map(async ({ name, value }) => {
+    const key = keyspace.toStorageKey(name)
+    await entries.store.set(key, entries.encode(key, value), partTtl)
+    return true
+  })
+  const touches = keptParts.map(async (name) =>
+    entries.store.touch(keyspace.toStorageKey(name), partTtl),
+  )
+  return (await Promise.all([...writes, ...touches])).every(Boolean)
+}
+
 async function factsOf<T>(
   { options, scope }: LoadJob<T>,
   requests: LoadRequests<T>,
   versions: ReadonlyMap<string, TagVersion>,
   ttl: number | undefined,
 ): Promise<EntryFacts | undefined> {
-  const parts = partNames(requests)
+  const parts = [...requests.keptParts, ...requests.parts.map(({ name }) => name)]
   const hasWindow = ttl !== undefined && options.staleWindow > 0
   const now = hasWindow ? await scope.root.time.estimate() : 0
   const facts: EntryFacts = {

@@ -19,7 +19,7 @@ const minClockUncertainty = 50
  * outermost cache. They lie outside the generations and namespaces, so that `clear()` does not reach them.
  */
 export class CacheRoot {
-  /** The store behind the near cache. */
+  /** The store with the near cache in front of it, if there is one. */
   readonly store: AnyStore
   /** The store itself, for what must not be served from a near cache. */
   readonly directStore: AnyStore
@@ -52,7 +52,7 @@ export class CacheRoot {
     this.audit = audit
     this.directStore = store as unknown as AnyStore
     this.primaryStore = primaryOf(this.directStore)
-    this.store = this.behindNear({ store, keyPrefix: '' }, undefined)
+    this.store = this.withNear({ store, keyPrefix: '' }, undefined)
     this.tags = new TagVersions(this.store, reservedKeys(store, prefix, 'tag'), this.time)
     const { ttlStep, timeError = ttlStep } = store.limits
     this.clockUncertainty = Math.max(minClockUncertainty, 2 * timeError)
@@ -65,8 +65,8 @@ export class CacheRoot {
     return reservedKeys(this.store, this.prefix, kind)
   }
 
-  /** The store of a scope behind the near cache, or the store itself if there is none. */
-  behindNear(
+  /** The store of a scope with the near cache in front of it, or the store itself if there is none. */
+  withNear(
     { store, keyPrefix }: { readonly store: CacheStore | AnyStore; readonly keyPrefix: string },
     codec: Codec | undefined,
   ): AnyStore {

@@ -4,10 +4,9 @@ import { TagHints } from '../freshness/tag-hints.ts'
 import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { HitForMiss } from '../leases/hit-for-miss.ts'
-import { LeaseHolders } from '../leases/lease-holders.ts'
-import { ActiveFlights } from '../loading/active-flights.ts'
-import { ActiveLoads } from '../loading/active-loads.ts'
-import { SingleFlight } from '../loading/single-flight.ts'
+import { LeaseHolders } from '../leases/lease.ts'
+import { ActiveLoads } from '../loading/running-loads.ts'
+import { ActiveFlights, SingleFlight } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 import { KeyedQueue } from '../updates/keyed-queue.ts'
@@ -119,16 +118,16 @@ export class CacheScope {
   }
 
   /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
-  invalidate(key: string): void {
+  invalidateLoads(key: string): void {
     this.hitForMiss.delete(key)
     for (const flights of this.#activeFlights.all) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
-  invalidateAll(keyPrefix: string): void {
+  invalidateAllLoads(keyPrefix: string): void {
     for (const flights of this.#activeFlights.all) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
-      if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAll('')
+      if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAllLoads('')
     }
   }
 

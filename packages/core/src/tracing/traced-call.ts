@@ -3,7 +3,7 @@ import { type CacheOperation, type CallEvent, channels, tracing } from '../chann
 import { CacheError } from '../errors.ts'
 import type { Awaitable, Payload } from '../store.ts'
 import { payloadBytes } from '../values/payload.ts'
-import { areCallersKnown, runForCallers, runUnsampled } from './callers.ts'
+import { areCallersKnown, runForCallers, runUnsampled } from './requests.ts'
 import { begin, publishEnd, publishError } from './trace.ts'
 
 /** How a call received the value of a key. */

@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts'
 import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import type { Flight } from '../loading/flight.ts'
+import type { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
@@ -23,7 +23,7 @@ export interface EntryUpdatesContext {
   readonly scope: {
     readonly updates: KeyedQueue
     /** Call it before a write: a value that is being loaded will not be stored. */
-    invalidate(key: string): void
+    invalidateLoads(key: string): void
   }
   readonly time: BackendTime
   readonly clock: Clock
@@ -132,7 +132,7 @@ export class EntryUpdates {
   /** Replaces the item `seen` unless it has changed since; `undefined` means no item. Returns whether it was unchanged. */
   async replace(key: string, seen: unknown, { item, ttl }: Replacement): Promise<boolean> {
     const { store } = this.#context.entries
-    this.#context.scope.invalidate(key)
+    this.#context.scope.invalidateLoads(key)
     const next = ttl === 0 ? undefined : item
     if (seen !== undefined) return store.compareAndSet(key, seen, next, ttl)
     return next === undefined ? true : store.add(key, next, ttl)
@@ -148,7 +148,7 @@ export class EntryUpdates {
     const { item, ttl } = replacement
     const adds = seen === undefined && item !== undefined && ttl !== 0
     if (!adds) return this.replace(key, seen, replacement)
-    this.#context.scope.invalidate(key)
+    this.#context.scope.invalidateLoads(key)
     return this.add(key, item, ttl)
   }
 
@@ -166,7 +166,7 @@ export class EntryUpdates {
     const isForeign = found.mark === undefined && !found.isEntry
     if (isForeign || freshEntry(found) !== undefined) return false
     if (found.mark?.kind === 'change' && (await isInProgress(found.mark, time))) return false
-    scope.invalidate(key)
+    scope.invalidateLoads(key)
     return store.compareAndSet(key, found.item, item, ttl)
   }
 
@@ -187,7 +187,7 @@ export class EntryUpdates {
     return retryOnConflict(at, clock, async () => {
       const item = storedItem(await store.get(key, strongRead))
       if (parseMark(item) !== undefined) {
-        scope.invalidate(key)
+        scope.invalidateLoads(key)
         const counter = entries.encodeCounter(by + 0) // −0 is 0.
         if (await store.compareAndSet(key, item, counter, ttl)) return by + 0
       } else if (isRepeated || integerOf(store, item) === undefined) throw lastRefusal

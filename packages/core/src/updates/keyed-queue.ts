@@ -1,7 +1,7 @@
 import { countdown } from '../calls/watchdog.ts'
 import { CacheError } from '../errors.ts'
-import { currentLoadOf } from '../loading/current-load.ts'
-import { Flight } from '../loading/flight.ts'
+import { currentLoadOf } from '../loading/running-loads.ts'
+import { Flight } from '../loading/single-flight.ts'
 import type { ConflictLocation } from './retry-on-conflict.ts'
 
 /** How long a call waits while no earlier call for its key ends. */

@@ -13,7 +13,7 @@ export interface TaggedWritesContext {
   readonly entries: EntryCodec
   readonly tags: Pick<TagVersions, 'currentVersions'>
   /** Prevents a load in flight from overwriting a value that is written. */
-  readonly scope: { invalidate(storageKey: string): void }
+  readonly scope: { invalidateLoads(storageKey: string): void }
 }
 
 /** Writes of values with tags. The versions of the tags are read first, and stored with the values. */
@@ -52,7 +52,7 @@ export class TaggedWrites {
     return store.writeLater(keys, async (unordered) => {
       const facts = await reading
       // A load that has begun meanwhile must not overwrite the value.
-      for (const key of keys) scope.invalidate(key)
+      for (const key of keys) scope.invalidateLoads(key)
       return write(
         unordered,
         values.map(([key, value]) => [key, entries.encode(key, value, facts)] as const),

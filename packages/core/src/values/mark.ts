@@ -78,3 +78,8 @@ export function parseMark(item: unknown): Mark | undefined {
   const until = end === undefined ? undefined : Number(end)
   return new Mark(kind, token as string, Number(count), Number(ms), until)
 }
+
+/** Returns the item of a mark: the mark itself in a store that keeps values by reference. */
+export function toMarkItem(store: { readonly payload: 'bytes' | 'entry' }, mark: Mark): unknown {
+  return store.payload === 'entry' ? mark : mark.toString()
+}

@@ -36,7 +36,7 @@ describe("with ifUnavailable: 'reject'", () => {
     await other.set('k', 'old')
     chaos.fail('add')
     await expect(cache.changing({ keys: ['k', 'missing'] }, () => {})).rejects.toThrow(unavailable)
-    await vi.waitFor(() => expect(items.size).toBe(0))
+    await expect.poll(() => items.size).toBe(0)
     chaos.reset()
     await other.remember('k', {}, () => 'new')
     expect(await cache.get('k')).toBe('new')

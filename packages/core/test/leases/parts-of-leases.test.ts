@@ -1,13 +1,11 @@
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { HitForMiss } from '../../src/leases/hit-for-miss.ts'
-import { endMark, Lease } from '../../src/leases/lease.ts'
-import { LeaseHolders } from '../../src/leases/lease-holders.ts'
+import { LocalClaim, noClaim, withoutValue } from '../../src/leases/claim.ts'
+import { beginLocalBackoff, HitForMiss, isInLocalBackoff } from '../../src/leases/hit-for-miss.ts'
+import { endMark, Lease, LeaseHolders } from '../../src/leases/lease.ts'
 import { awaitLease, type LeasePolls } from '../../src/leases/lease-wait.ts'
-import { beginLocalBackoff, isInLocalBackoff } from '../../src/leases/local-backoff.ts'
-import { LocalClaim, noClaim, withoutValue } from '../../src/leases/local-claim.ts'
 import { SharedPolls } from '../../src/leases/shared-polls.ts'
-import { Flight } from '../../src/loading/flight.ts'
+import { Flight } from '../../src/loading/single-flight.ts'
 import type { AnyStore } from '../../src/values/entry-codec.ts'
 import { Mark } from '../../src/values/mark.ts'
 import { gate, settle } from '../remember/two-processes.ts'
@@ -114,11 +112,11 @@ test('a hit-for-miss ends at its time, or when it is deleted', () => {
 test('a flight that has lost a lease to another one does not remove that', () => {
   const holders = new LeaseHolders()
   const [first, second] = [new Flight('k'), new Flight('k')]
-  holders.set('k', first)
-  holders.set('k', second)
-  holders.delete('k', first)
+  const releaseFirst = holders.hold('k', first)
+  const releaseSecond = holders.hold('k', second)
+  releaseFirst()
   expect([holders.get('k') === second, holders.has('k')]).toEqual([true, true])
-  holders.delete('k', second)
+  releaseSecond()
   expect(holders.has('k')).toBe(false)
 })
 

@@ -15,6 +15,8 @@ test('keys that were loaded once leave nothing behind', async () => {
       const options = { ttl: '1h', staleWhileRevalidate: '1h' } as const
       await Promise.all(keys.map((key) => cache.remember(key, options, async () => 'value')))
     }
+    // What a collection in progress has marked already is kept by the first one.
+    collectGarbage()
     collectGarbage()
     return process.memoryUsage().heapUsed
   }

@@ -87,6 +87,7 @@ export class Dispatcher {
           const connection = await connect(node)
           return sendOn(node, connection, operation, 0, command)
         })
+        // Rejects only when every node has replied.
         await Promise.allSettled(calls)
         await Promise.all(calls)
       } catch (error) {

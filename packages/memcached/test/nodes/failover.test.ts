@@ -19,7 +19,7 @@ async function startNodes(count: number): Promise<MemcachedServer[]> {
 type Store = ReturnType<typeof memcached>
 
 function createStore(options: Parameters<typeof memcached>[0]): Store {
-  const timing = { timeout: '200ms', connectTimeout: '200ms', retryInterval: '50ms' } as const
+  const timing = { timeout: '1s', connectTimeout: '1s', retryInterval: '50ms' } as const
   const store = memcached({ ...timing, ...options })
   cleanups.push(() => store.close())
   return store
@@ -28,7 +28,7 @@ function createStore(options: Parameters<typeof memcached>[0]): Store {
 /** The server that stores the key. */
 async function serverOf(servers: readonly MemcachedServer[], key: string) {
   for (const server of servers) {
-    const store = memcached({ servers: [server.address], timeout: '300ms' })
+    const store = memcached({ servers: [server.address], timeout: '1s' })
     const value = await Promise.resolve(store.get(key)).catch(() => undefined)
     await store.close()
     if (value !== undefined) return server
@@ -98,7 +98,7 @@ test.each(['miss', 'failover'] as const)(
     endpoint.scale([a.address])
     await expect.poll(() => store.nodes().length).toBe(1)
     // The attempts to connect to the removed node end.
-    await sleep(500)
+    await sleep(1_500)
     b.kill('SIGCONT')
     endpoint.scale([a.address, b.address])
     await expect.poll(() => store.nodes().length).toBe(2)

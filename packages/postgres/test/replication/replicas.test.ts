@@ -126,7 +126,7 @@ test('the primary of several hosts in the variables of libpq is used', async () 
   expect(await store.get('k')).toBe('v')
   const bus = postgresBus()
   onTestFinished(() => bus.close())
-  await vi.waitFor(() => bus.subscribe(() => {}))
+  await vi.waitFor(() => bus.subscribe(() => {}), { timeout: 60_000 })
   expect(bus.connected).toBe(true)
 })
 

@@ -96,10 +96,8 @@ export function replicatedServers() {
     /** The standby applies nothing more, until the end of the test. */
     async pauseReplay(): Promise<void> {
       await onStandby('SELECT pg_wal_replay_pause()')
-      await vi.waitFor(async () => {
-        const [row] = await onStandby('SELECT pg_get_wal_replay_pause_state() AS state')
-        expect(row.state).toBe('paused')
-      })
+      const state = 'SELECT pg_get_wal_replay_pause_state() AS state'
+      await expect.poll(() => onStandby(state)).toEqual([{ state: 'paused' }])
     },
     waitUntilStandbyServes,
   }

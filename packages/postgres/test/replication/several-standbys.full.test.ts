@@ -72,7 +72,7 @@ test('a read that waits for a connection to a standby does not use one to anothe
   servers.proxy.mute(true, 'replies')
   const sent = servers.proxy.bytes.requests
   const first = store.get('other')
-  await vi.waitFor(() => expect(servers.proxy.bytes.requests).toBeGreaterThan(sent))
+  await expect.poll(() => servers.proxy.bytes.requests).toBeGreaterThan(sent)
   const second = store.get('k')
   // It is sent in a later turn.
   for (let turn = 0; turn < 20; turn++) await nextTurn()

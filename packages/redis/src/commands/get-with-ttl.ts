@@ -1,7 +1,7 @@
 import type { Payload } from '@stowage/core'
 import type { ItemWithTtl } from '@stowage/core/driver'
 import type { CommandClient } from '../protocol/command-client.ts'
-import { getCommand } from './get.ts'
+import { getCommand } from './basic-commands.ts'
 
 type Items = (ItemWithTtl<Payload> | undefined)[]
 

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { type Capabilities, capabilitiesOf } from '../protocol/capabilities.ts'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
-import { nodeFor } from '../protocol/command-node.ts'
+import { type Capabilities, capabilitiesOf, nodeFor } from '../protocol/server.ts'
 import { isScriptRefused } from '../redis-errors.ts'
 import {
   deleteIfEqual,

@@ -1,7 +1,7 @@
 import { BatchError, exceeds } from '@stowage/core/driver'
 import { type CommandClient, SetFailures } from '../protocol/command-client.ts'
 import { translate } from '../redis-errors.ts'
-import { type Entries, type Entry, toArgument, toPairs } from './arguments.ts'
+import { type Entries, type Entry, toArgument, toPairs } from './basic-commands.ts'
 import { setEach } from './scripts.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { Capabilities } from '../protocol/capabilities.ts'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import type { Capabilities } from '../protocol/server.ts'
 import { isWrongType } from '../redis-errors.ts'
 
 /** @param args expected, next, ttl in ms or '' */

@@ -4,7 +4,7 @@ import type { Cluster, ClusterOptions, RedisOptions } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import type { RedisClient } from '../redis-options.ts'
 
-export { isCluster } from '../protocol/command-node.ts'
+export { isCluster } from '../protocol/server.ts'
 
 /** The share of a call's timeout that a replica gets, so that the primary can still reply in the remaining time. */
 export const replicaTimeoutShare = 0.4

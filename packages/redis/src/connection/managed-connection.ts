@@ -78,7 +78,8 @@ export class ManagedConnection extends ReconnectingConnection {
 
   begin(isBatched = false): CommandClient {
     this.#watchdog.begin()
-    return this.#direct.isAvailable ? this.#direct : this.corkedClient(isBatched)
+    // The direct client sees by the command whether it is batched.
+    return this.#direct.tryUse() ? this.#direct : this.corkedClient(isBatched)
   }
 
   /** The client, for a command after `begin()` that only ioredis itself sends. */

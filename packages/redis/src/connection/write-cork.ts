@@ -27,7 +27,7 @@ export class WriteCork {
       }
     }
     this.#commands++
-    if (isBatched) this.#scheduler.reached()
+    if (isBatched) this.#scheduler.flushAfterCallback()
     else this.#scheduler.add(isBusy)
   }
 

@@ -4,7 +4,7 @@ import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { Finding, ServerReport } from '@stowage/core/tools'
 import type { Redis } from 'ioredis'
 import type { Connection } from '../connection/connection.ts'
-import { capabilitiesOf } from '../protocol/capabilities.ts'
+import { capabilitiesOf } from '../protocol/server.ts'
 import { translate } from '../redis-errors.ts'
 import { checkWrite } from './write-check.ts'
 

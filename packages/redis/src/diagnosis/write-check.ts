@@ -1,6 +1,6 @@
 import type { Finding } from '@stowage/core/tools'
 import type { Connection } from '../connection/connection.ts'
-import type { Capabilities } from '../protocol/capabilities.ts'
+import type { Capabilities } from '../protocol/server.ts'
 import { replyCode } from '../redis-errors.ts'
 
 /** The replies to a server that serves another slot, and to one that is a replica, which is another finding. */

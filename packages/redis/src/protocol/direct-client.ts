@@ -1,11 +1,16 @@
 import { CacheError, channels, type ErrorEvent } from '@stowage/core'
+import { Deferred } from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
-import { capabilitiesOf } from './capabilities.ts'
-import type { Argument, CommandClient, SetOptions } from './command-client.ts'
+import {
+  type Argument,
+  type CommandClient,
+  SetFailures,
+  type SetOptions,
+} from './command-client.ts'
 import { FlushScheduler } from './flush-scheduler.ts'
 import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
-import { ReplyCounter, SingleReply } from './replies.ts'
 import { bulkString, lineEnd, type Request, RequestWriter, requestHeader } from './request.ts'
+import { capabilitiesOf } from './server.ts'
 
 const getHeader = requestHeader('GET', 1)
 const setHeader = requestHeader('SET', 2)
@@ -16,6 +21,7 @@ const pexpireHeader = requestHeader('PEXPIRE', 2)
 const pttlHeader = requestHeader('PTTL', 1)
 const nx = bulkString('NX')
 const px = bulkString('PX')
+const noArguments: readonly never[] = []
 
 /**
  * Sends the frequent commands of the store without the command objects of ioredis: encoded in advance, in one write per
@@ -25,7 +31,7 @@ const px = bulkString('PX')
 export class DirectClient implements CommandClient {
   readonly #client: Redis
   readonly #writer = new RequestWriter()
-  readonly #scheduler = new FlushScheduler(() => this.flush())
+  readonly #scheduler: FlushScheduler
   /** The queue of the last connection on which it could be used. */
   #queue: ReplyQueue | undefined
   #opening: Promise<void> | undefined
@@ -38,11 +44,13 @@ export class DirectClient implements CommandClient {
 
   constructor(client: Redis) {
     this.#client = client
+    this.#scheduler = new FlushScheduler(this.flush)
   }
 
-  /** Whether it can be used now. Otherwise the commands have to be sent with the client itself. */
-  get isAvailable(): boolean {
+  /** Whether it can be used now. Otherwise it is opened, and the commands have to be sent with the client itself. */
+  tryUse(): boolean {
     if (this.#queue?.isUsable === true) return true
+    // Before the command that the client itself sends next.
     this.flush()
     void this.open()
     return false
@@ -76,57 +84,55 @@ export class DirectClient implements CommandClient {
   }
 
   getBuffer(key: string): Promise<Argument | null> {
-    const entry = new SingleReply<Argument | null>('get')
-    this.#addBatched(single(getHeader, [key]), entry)
-    return entry.promise
+    return this.#sendBatched('get', getHeader, [key])
   }
 
   mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
-    const entry = new SingleReply<(Argument | null)[]>('mget')
-    this.#addBatched(single(requestHeader('MGET', keys.length), keys), entry)
-    return entry.promise
+    return this.#sendBatched('mget', requestHeader('MGET', keys.length), keys)
   }
 
   set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
+    const args = [key, value]
     const [first, ttl, isNew] = options
-    if (first === 'NX') return this.#add(single(addHeader, [key, value], nx + lineEnd))
-    if (ttl === undefined) return this.#set(single(setHeader, [key, value]))
+    if (first === 'NX') return this.#add(addHeader, args, nx + lineEnd)
+    if (ttl === undefined) return this.#sendBatched('set', setHeader, args)
     const suffix = this.#suffixFor(ttl)
-    if (isNew === undefined) return this.#set(single(setWithTtlHeader, [key, value], suffix))
-    return this.#add(single(addWithTtlHeader, [key, value], nx + suffix))
+    if (isNew === undefined) return this.#sendBatched('set', setWithTtlHeader, args, suffix)
+    return this.#add(addWithTtlHeader, args, nx + suffix)
   }
 
   setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
     const suffix = this.#suffixFor(ttl)
     const counter = new ReplyCounter('set', pairs.length / 2)
-    for (let count = 1; count < counter.count; count++) this.#entries.push(counter)
-    this.#addBatched({ header: setWithTtlHeader, args: pairs, suffix, argsPerCommand: 2 }, counter)
+    this.#requests.push({ header: setWithTtlHeader, args: pairs, suffix, argsPerCommand: 2 })
+    for (let count = 0; count < counter.count; count++) this.#entries.push(counter)
+    this.#scheduler.flushAfterCallback()
     return counter.promise
   }
 
   mset(pairs: Argument[]): Promise<'OK'> {
-    return this.#set(single(requestHeader('MSET', pairs.length), pairs))
+    return this.#sendBatched('set', requestHeader('MSET', pairs.length), pairs)
   }
 
   unlink(...keys: string[]): Promise<number> {
-    return this.#send('unlink', single(requestHeader('UNLINK', keys.length), keys))
+    return this.#send('unlink', requestHeader('UNLINK', keys.length), keys)
   }
 
   pexpire(key: string, ttl: number): Promise<number> {
-    return this.#send('pexpire', single(pexpireHeader, [key, String(ttl)]))
+    return this.#send('pexpire', pexpireHeader, [key, String(ttl)])
   }
 
   pttl(key: string): Promise<number> {
-    return this.#send('pttl', single(pttlHeader, [key]))
+    return this.#send('pttl', pttlHeader, [key])
   }
 
   evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
     const header = requestHeader('EVALSHA', args.length + 2)
-    return this.#send('evalsha', single(header, [digest, String(keyCount), ...args]))
+    return this.#send('evalsha', header, [digest, String(keyCount), ...args])
   }
 
   call(command: string, ...args: Argument[]): Promise<unknown> {
-    return this.#send(command.toLowerCase(), single(requestHeader(command, args.length), args))
+    return this.#send(command.toLowerCase(), requestHeader(command, args.length), args)
   }
 
   multi(commands: unknown[][]): ReturnType<CommandClient['multi']> {
@@ -158,7 +164,7 @@ export class DirectClient implements CommandClient {
   }
 
   /** Sends the requests that wait for the end of the turn. */
-  flush(): void {
+  readonly flush = (): void => {
     if (this.#entries.length === 0) return
     const requests = this.#requests
     const entries = this.#entries
@@ -175,31 +181,38 @@ export class DirectClient implements CommandClient {
     return this.#client
   }
 
-  #set(request: Request): Promise<'OK'> {
-    const entry = new SingleReply<'OK'>('set')
-    this.#addBatched(request, entry)
-    return entry.promise
-  }
-
   /** SET with NX replies OK, or null if the key exists. */
-  async #add(request: Request): Promise<'OK'> {
-    const reply = await this.#send<Argument | null>('set', request)
+  async #add(header: string, args: readonly Argument[], suffix: string): Promise<'OK'> {
+    const reply = await this.#send<Argument | null>('set', header, args, suffix)
     return (reply === null ? null : 'OK') as 'OK'
   }
 
-  #send<T>(name: string, request: Request): Promise<T> {
+  #send<T>(
+    name: string,
+    header: string,
+    args: readonly Argument[],
+    suffix: string = lineEnd,
+  ): Promise<T> {
+    const isBusy = this.#queue?.isEmpty === false
     const entry = new SingleReply<T>(name)
-    this.#requests.push(request)
+    this.#requests.push({ header, args, suffix, argsPerCommand: args.length })
     this.#entries.push(entry)
-    this.#scheduler.add(this.#queue?.isEmpty === false)
+    this.#scheduler.add(isBusy)
     return entry.promise
   }
 
-  /** Adds a request that has waited for the end of a turn already: it is sent when this callback ends. */
-  #addBatched(request: Request, entry: QueueEntry): void {
-    this.#requests.push(request)
+  /** Sends a request that has waited for the end of a turn already: it is written when this callback ends. */
+  #sendBatched<T>(
+    name: string,
+    header: string,
+    args: readonly Argument[],
+    suffix: string = lineEnd,
+  ): Promise<T> {
+    const entry = new SingleReply<T>(name)
+    this.#requests.push({ header, args, suffix, argsPerCommand: args.length })
     this.#entries.push(entry)
-    this.#scheduler.reached()
+    this.#scheduler.flushAfterCallback()
+    return entry.promise
   }
 
   /** The end of a SET. Most have the same ttl as the one before. */
@@ -212,8 +225,52 @@ export class DirectClient implements CommandClient {
   }
 }
 
-function single(header: string, args: readonly Argument[], suffix: string = lineEnd): Request {
-  return { header, args, suffix, argsPerCommand: args.length }
+/** A request with one reply, to which the promise resolves. */
+export class SingleReply<T> extends Deferred<T> implements QueueEntry {
+  readonly command: QueueEntry = this as unknown as QueueEntry
+  readonly name: string
+  readonly args: readonly never[] = noArguments
+
+  constructor(name: string) {
+    super()
+    this.name = name
+  }
+}
+
+/** Requests for several keys, whose replies are only counted. It is in the queue once per request. */
+export class ReplyCounter implements QueueEntry {
+  readonly command: QueueEntry = this
+  readonly name: string
+  readonly args: readonly never[] = noArguments
+  readonly count: number
+  readonly #result = new Deferred<void>()
+  #received = 0
+  #failures: Map<number, unknown> | undefined
+
+  constructor(name: string, count: number) {
+    this.name = name
+    this.count = count
+  }
+
+  get promise(): Promise<void> {
+    return this.#result.promise
+  }
+
+  resolve(): void {
+    this.#received++
+    if (this.#received === this.count) this.#settle()
+  }
+
+  reject(error: unknown): void {
+    this.#failures ??= new Map()
+    this.#failures.set(this.#received, error)
+    this.resolve()
+  }
+
+  #settle(): void {
+    if (this.#failures === undefined) this.#result.resolve()
+    else this.#result.reject(new SetFailures(this.#failures))
+  }
 }
 
 function publishFailure(cause: Error): void {

@@ -18,15 +18,15 @@ export class FlushScheduler {
   add(isBusy: boolean): void {
     this.#count++
     if (this.#scheduled !== 'none') return
-    if (!isBusy && this.#lastCount <= 1) this.reached()
+    if (!isBusy && this.#lastCount <= 1) this.flushAfterCallback()
     else {
       this.#scheduled = 'turn'
       setImmediate(this.#end)
     }
   }
 
-  /** Ends the turn with the current callback. */
-  reached(): void {
+  /** Calls the function when the current callback has run, also if that was to be at the end of the turn. */
+  flushAfterCallback(): void {
     if (this.#scheduled === 'callback') return
     this.#scheduled = 'callback'
     process.nextTick(this.#end)

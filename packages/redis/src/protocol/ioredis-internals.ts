@@ -164,7 +164,7 @@ export class ReplyQueue {
       const reply = isOwn ? this.#parser.next() : unsupported
       if (reply === incomplete) return
       if (reply === unsupported) {
-        // No command that is sent here has an array of anything else in its reply.
+        // No command that is sent here has an array of anything else in its reply. ioredis cannot decode the rest of one.
         if (this.#parser.isInReply) this.stream.destroy(new Error('unexpected reply'))
         else this.#passOn(this.#parser.takeRest())
         return

@@ -9,7 +9,7 @@ import {
 } from '@stowage/test-servers'
 import { afterEach } from 'vitest'
 
-export const shortTimeouts = { timeout: '400ms', connectTimeout: '400ms' } as const
+export const shortTimeouts = { timeout: '1s', connectTimeout: '1s' } as const
 
 /** What a listener receives: changed keys, or `undefined` for "anything may have changed". */
 export type Notification = readonly string[] | undefined

@@ -292,6 +292,20 @@ describe('a replica', () => {
     await Promise.all([proxy.stop(), restarted.stop()])
   })
 
+  test('that has lost its primary serves no reads until it is connected to it again', async () => {
+    const store = await createWarmStore({ consistency: 'eventual' })
+    const readTimes = async () => {
+      for (let read = 0; read < 20; read++) expect(String(await store.get('k'))).toBe('old')
+    }
+    for (const link of links) link.refuse(true)
+    for (const link of links) link.cut()
+    await waitUntil('the primary serves the reads', async () => {
+      return !(await serve(replicaPorts(), readTimes))
+    })
+    for (const link of links) link.refuse(false)
+    await waitUntilServed(replicaPorts(), readTimes)
+  })
+
   test('at a hostname gets a new connection after renewReplicasAfter; no call fails', async () => {
     const [first = 0, second = 0] = replicaPorts()
     const proxy = await startProxy(first)

@@ -42,6 +42,7 @@ export function replicatedServers() {
     for (const link of links) {
       link.delay(0)
       link.mute(false)
+      link.refuse(false)
     }
     for (const { kill } of servers.replicas) kill('SIGCONT')
     await Promise.all(stores.splice(0).map((store) => store.close()))

@@ -24,11 +24,11 @@ function muteReplication(on: boolean): void {
   for (const link of servers.links) link.mute(on)
 }
 
-function createStore() {
+function createStore(timeout: '2s' | '20s' = '2s') {
   const store = redis({
     url: servers.primary.url,
     waitReplicas: 1,
-    timeout: '2s',
+    timeout,
     maxValueBytes: 1_048_576,
   })
   stores.push(store)
@@ -66,6 +66,24 @@ describe('waitReplicas', () => {
     muteReplication(false)
     await waitUntilSucceeds(() => store.set('k', 'v'))
   })
+})
+
+test('a read waits for an earlier write of its key, which waits behind another one', async () => {
+  const store = createStore('20s')
+  await store.set('k', 'old')
+  muteReplication(true)
+  const writes = [store.set('waits for the replica', 'v')]
+  await waitUntil('the primary has it', async () => {
+    return (await command(servers.primary.port, 'GET', 'waits for the replica')) === 'v'
+  })
+  writes.push(store.set('k', 'new'))
+  const read = store.get('k')
+  // In a batch of its own, later on the connection of the reads.
+  await new Promise(setImmediate)
+  expect(await store.get('missing')).toBeUndefined()
+  muteReplication(false)
+  expect(String(await read)).toBe('new')
+  await Promise.all(writes)
 })
 
 test('a write and its WAIT share one timeout', async () => {

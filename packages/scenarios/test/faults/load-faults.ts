@@ -275,10 +275,14 @@ export const loadFaults: readonly PlantedFault[] = [
         'taggedWrites;\n\tflights = new SingleFlight({ add() {} });\n\t#remember;',
       ],
       ['index.js', 'flights: this.scope.flightsOf(codec),', 'flights: this.flights,'],
-      ['index.js', 'this.scope.invalidate(storageKey);', 'this.flights.invalidate(storageKey);'],
       [
         'index.js',
-        'this.#parts.scope.invalidateAll(prefix);',
+        'this.scope.invalidateLoads(storageKey);',
+        'this.flights.invalidate(storageKey);',
+      ],
+      [
+        'index.js',
+        'this.#parts.scope.invalidateAllLoads(prefix);',
         'this.#parts.flights.invalidateAll(prefix);\n\t\tfor (const inner of this.#namespaces.values()) inner["~parts"].flights.invalidateAll("");',
       ],
       [

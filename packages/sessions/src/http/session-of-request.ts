@@ -286,19 +286,20 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     const { sessions, options } = this.#settings
     const { body, isDue, save } = sessions.inspect(session)
     this.#committedBody = body
-    const isNew = id !== this.#cookieId
+    const isNewToBrowser = id !== this.#cookieId
     const before = this.#before
     const isModified = before === undefined ? body !== '{}' : !sessions.hasBody(before, body)
-    if (isNew && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
+    if (isNewToBrowser && !isModified && !options.saveUninitialized && !this.#isStored(session)) {
       return this.#clearCookie()
     }
     const { rolling } = options
     const hasNewExpiry = isModified || (rolling ?? isDue)
+    // What is stored expires later, and so must its cookie.
     const isExtended = rolling || (hasNewExpiry && session.cookie.expires !== null)
     if (this.#isRotationDue(session)) {
       return this.#rotate(session, isDue ? save : undefined, isExtended)
     }
-    if (isNew) this.#setCookie(session)
+    if (isNewToBrowser) this.#setCookie(session)
     else if (isExtended) this.#extendCookie(session)
     return isDue ? save(id).then(ignore) : undefined
   }

@@ -10,7 +10,7 @@ export interface ReadSession extends SeenSession {
   readonly fields: Record<string, unknown>
 }
 
-const readToWrite: ReadOptions = optionsFor('strong')
+const toWrite: ReadOptions = optionsFor('strong')
 
 /**
  * Where a backend cannot list keys, a read does not read the generation as well, so that it is one command: for a second, a
@@ -55,7 +55,7 @@ export class SessionReader {
       return this.#readElsewhere(id, snapshot.value, options, [...passed, key])
     }
     if (users === undefined) return found
-    const exists = async () => (await cache.snapshot(key, readToWrite)).value !== undefined
+    const exists = async () => (await cache.snapshot(key, toWrite)).value !== undefined
     return (
       (await users.ifListed(key, found, await index, exists)) ?? this.#readRotated(key, options)
     )
@@ -65,7 +65,7 @@ export class SessionReader {
   async #readRotated(key: string, options: ReadOptions): Promise<ReadSession | undefined> {
     const { cache, rotates } = this.#context
     if (!rotates) return undefined
-    const next = movedTo((await cache.snapshot(key, readToWrite)).value)
+    const next = movedTo((await cache.snapshot(key, toWrite)).value)
     return next === undefined ? undefined : this.read(next, next, options)
   }
 
@@ -77,8 +77,8 @@ export class SessionReader {
     passed: readonly string[],
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
-    // A request that has read the session before its rotation may be slow.
-    const key = movedTo(value, options === readToWrite ? undefined : this.#context.clock.now())
+    // A request that has read the session before its rotation may be slow. The options of other reads may be equal.
+    const key = movedTo(value, options === toWrite ? undefined : this.#context.clock.now())
     // Damaged items may lead to each other.
     const isNext = key !== undefined && !passed.includes(key)
     return isNext ? this.read(key, key, options, passed) : undefined
@@ -86,16 +86,16 @@ export class SessionReader {
 
   /** Reads a session at strong consistency, in order to change it. Its old ids lead to it for an hour. */
   readToWrite(key: string, id: string): Promise<ReadSession | undefined> {
-    return this.read(key, id, readToWrite)
+    return this.read(key, id, toWrite)
   }
 
   /** Reads a session where sessions are moved from. */
   async readOld(id: string): Promise<ReadSession | undefined> {
-    const snapshot = await this.old.read(id, readToWrite)
+    const snapshot = await this.old.read(id, toWrite)
     if (snapshot === undefined) return undefined
     const key = sessionKey(id)
     const found = this.#sessionOf(snapshot, key, true)
-    const exists = async () => (await this.old.read(id, readToWrite))?.value !== undefined
+    const exists = async () => (await this.old.read(id, toWrite))?.value !== undefined
     if (found === undefined || (await this.#context.users?.hasEnded(key, found, exists)))
       return undefined
     // Its list is not moved: it is listed when it is stored.

@@ -12,7 +12,7 @@ import {
   session,
   sessionLock,
 } from '@stowage/sessions'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -94,13 +94,13 @@ async function serve(
 test('requests of one session run one after another, and see what the one before has written', async () => {
   const { get, held } = await serve({ wait: '20s' })
   const first = get('/1')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   const second = get('/2')
   await expect(Promise.race([second, setTimeout(50)])).resolves.toBe(undefined)
   expect(held.length).toBe(1)
   held[0]?.release()
   expect(await (await first).json()).toEqual(['/begin', '/1'])
-  await vi.waitUntil(() => held.length === 2)
+  await expect.poll(() => held.length).toBe(2)
   held[1]?.release()
   expect(await (await second).json()).toEqual(['/begin', '/1', '/2'])
 })
@@ -108,7 +108,7 @@ test('requests of one session run one after another, and see what the one before
 test('a request fails if the others take too long', async () => {
   const { get, held } = await serve({ wait: 30 })
   const first = get('/1')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   const second = await get('/2')
   expect(second.status).toBe(423)
   expect(await second.text()).toContain('held by another owner')
@@ -121,10 +121,10 @@ test('a request releases the lock when its connection is closed', async () => {
   const aborted = httpRequest({ port, path: '/1', headers: { cookie } })
   aborted.on('error', () => {})
   aborted.end()
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   const second = get('/2')
   aborted.destroy()
-  await vi.waitUntil(() => held.length === 2)
+  await expect.poll(() => held.length).toBe(2)
   held[1]?.release()
   expect(await (await second).json()).toEqual(['/begin', '/2'])
 })
@@ -132,12 +132,12 @@ test('a request releases the lock when its connection is closed', async () => {
 test('a request whose session has ended while it waited begins a new one', async () => {
   const { get, held, store } = await serve({ wait: '20s' })
   const first = get('/1')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   const second = get('/2')
   await store.clear()
   held[0]?.release()
   await first
-  await vi.waitUntil(() => held.length === 2)
+  await expect.poll(() => held.length).toBe(2)
   held[1]?.release()
   const reply = await second
   expect(await reply.json()).toEqual(['/2'])
@@ -151,17 +151,17 @@ test('a request that has waited past the grace of its old id has its session', a
   )
   advance(61_000)
   const first = get('/1')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   const second = get('/2')
   held[0]?.release()
   expect((await first).headers.getSetCookie()).toHaveLength(1)
-  await vi.waitUntil(() => held.length === 2)
+  await expect.poll(() => held.length).toBe(2)
   const third = get('/3')
-  await vi.waitUntil(() => arrived.includes('/3'))
+  await expect.poll(() => arrived).toContain('/3')
   advance(31_000)
   held[1]?.release()
   await second
-  await vi.waitUntil(() => held.length === 3)
+  await expect.poll(() => held.length).toBe(3)
   held[2]?.release()
   const reply = await third
   expect(await reply.json()).toEqual(['/begin', '/1', '/2', '/3'])
@@ -175,7 +175,7 @@ test('a request whose session cannot be read again fails, and keeps its session'
   expect([failed.status, await failed.text()]).toEqual([423, 'The connection was lost.'])
   expect(failed.headers.getSetCookie()).toEqual([])
   const second = get('/2')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   held[0]?.release()
   expect(await (await second).json()).toEqual(['/begin', '/2'])
 })
@@ -183,7 +183,7 @@ test('a request whose session cannot be read again fails, and keeps its session'
 test('a request that has stored a new session before keeps it', async () => {
   const { get, held } = await serve({})
   const login = get('/login')
-  await vi.waitUntil(() => held.length === 1)
+  await expect.poll(() => held.length).toBe(1)
   held[0]?.release()
   expect(await (await login).json()).toEqual(['new', '/login'])
 })

@@ -1,25 +1,16 @@
-import type { InFlight } from '../../calls/in-flight.ts'
-import type { CallEvent } from '../../channels.ts'
+import { AsyncResource } from 'node:async_hooks'
+import type { InFlight } from '../../calls/lifecycle.ts'
 import type { Awaitable } from '../../store.ts'
-import { runForCallers } from '../../tracing/callers.ts'
-import type { TurnEnd } from './turn-end.ts'
+import { runForCallers } from '../../tracing/requests.ts'
+import type { Batch } from './batches.ts'
 
 /** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
 
-/** Calls that are merged into one. */
-export interface Batch {
-  /** The number of keys. */
-  readonly size: number
-  /** The calls of caches that wait for it, if they are known. */
-  callers: readonly CallEvent[] | undefined
-  has(key: string): boolean
-  /** Sends the batch. `onReply` is called when it has succeeded or failed, before its calls get their outcomes. */
-  send(onReply: () => void): void
-}
-
-/** What the queues of a wrapper share. */
+/** What the queues of a wrapper for reads, or for writes, share. */
 export interface SharedState {
+  /** Whether to split many keys into two batches. */
+  readonly overlap: boolean
   /** Counts everything that the wrapper sends. */
   readonly callsInFlight: InFlight
   /** Counts the batches of several keys of all queues that share a connection. */
@@ -27,27 +18,10 @@ export interface SharedState {
   readonly turnEnd: TurnEnd
 }
 
-/**
- * Makes a call, and returns its result; a rejected promise if it throws. `onReply` is called when it has succeeded or failed,
- * before all that depends on the result.
- */
-export function notifying<T>(call: () => Awaitable<T>, onReply: () => void): Awaitable<T> {
-  try {
-    const result = call()
-    if (result instanceof Promise) result.then(onReply, onReply)
-    else onReply()
-    return result
-  } catch (error) {
-    onReply()
-    return Promise.reject(error)
-  }
-}
-
 /** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
 export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
   readonly #shared: SharedState
-  readonly #overlap: boolean
   #first: B | undefined
   /** Sent one turn of the event loop after the first. */
   #second: B | undefined
@@ -57,11 +31,9 @@ export class BatchQueue<B extends Batch> {
   #hasGrown = false
   #isScheduled = false
 
-  /** @param overlap whether to split many keys into two batches */
-  constructor(createBatch: () => B, shared: SharedState, overlap: boolean) {
+  constructor(createBatch: () => B, shared: SharedState) {
     this.#createBatch = createBatch
     this.#shared = shared
-    this.#overlap = overlap
   }
 
   get isEmpty(): boolean {
@@ -80,15 +52,12 @@ export class BatchQueue<B extends Batch> {
   /** Returns the batch that contains the key, or to which it must be added. */
   batchFor(key: string): B {
     if (this.#second?.has(key)) return this.#second
-    if (this.#first?.has(key)) return this.#first
-    return this.batchForNewKey()
-  }
-
-  /** Returns the batch to which a key must be added that no batch contains. */
-  batchForNewKey(): B {
-    this.#first ??= this.#createBatch()
     const first = this.#first
-    if (!this.#overlap || first.size < minKeysToSplit) return first
+    if (first === undefined) {
+      this.#first = this.#createBatch()
+      return this.#first
+    }
+    if (!this.#shared.overlap || first.size < minKeysToSplit || first.has(key)) return first
     // With a batch in flight, client and server already work at the same time.
     if (this.#second === undefined && this.#shared.batchesInFlight.count > 0) return first
     this.#second ??= this.#createBatch()
@@ -148,12 +117,53 @@ export class BatchQueue<B extends Batch> {
     const batchesInFlight = batch.size > 1 ? this.#shared.batchesInFlight : undefined
     callsInFlight.begin()
     batchesInFlight?.begin()
+    const reply = sent(batch)
     // Before the outcomes: a caller that makes one call after another is alone again when it makes the next.
     const onReply = () => {
       callsInFlight.end()
       batchesInFlight?.end()
     }
-    if (batch.callers === undefined) batch.send(onReply)
-    else runForCallers(batch.callers, () => batch.send(onReply))
+    if (reply instanceof Promise) reply.then(onReply, onReply)
+    else onReply()
+    batch.settle(reply)
+  }
+}
+
+function sent(batch: Batch): Awaitable<unknown> {
+  try {
+    return batch.callers === undefined
+      ? batch.send()
+      : runForCallers(batch.callers, () => batch.send())
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+interface PendingCall {
+  readonly call: () => void
+  /** `undefined` for the first call of a turn, whose context the end of the turn has. */
+  readonly context: AsyncResource | undefined
+}
+
+/**
+ * Makes calls when the callbacks of this turn of the event loop have run, each in the asynchronous context in which it was
+ * added. Nothing else runs between them, so that a driver can send the requests of all in one write.
+ */
+export class TurnEnd {
+  #pending: PendingCall[] = []
+
+  add(call: () => void): void {
+    const isFirst = this.#pending.length === 0
+    this.#pending.push({ call, context: isFirst ? undefined : new AsyncResource('stowage:batch') })
+    if (isFirst) setImmediate(this.#end)
+  }
+
+  readonly #end = () => {
+    const pending = this.#pending
+    this.#pending = []
+    for (const { call, context } of pending) {
+      if (context === undefined) call()
+      else context.runInAsyncScope(call)
+    }
   }
 }

@@ -1,13 +1,11 @@
-import { InFlight } from '../../calls/in-flight.ts'
-import type { CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
-import { areCallersKnown, joinCallers } from '../../tracing/callers.ts'
+import { InFlight } from '../../calls/lifecycle.ts'
+import type { Awaitable, CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
+import { areCallersKnown, joinCallers } from '../../tracing/requests.ts'
 import type { AnyStore } from '../../values/entry-codec.ts'
 import { exceeds } from '../../values/payload.ts'
 import { type StoreOperation, wrapStore } from '../wrap-store.ts'
-import { type Batch, BatchQueue } from './batch-queue.ts'
-import { GetBatch } from './get-batch.ts'
-import { SetBatch } from './set-batch.ts'
-import { TurnEnd } from './turn-end.ts'
+import { BatchQueue, type SharedState, TurnEnd } from './batch-queue.ts'
+import { type Batch, GetBatch, SetBatch } from './batches.ts'
 
 export interface BatchingOptions {
   /** Maximum number of keys in a batch. A full batch is sent immediately. @default 500 */
@@ -23,7 +21,7 @@ export interface BatchingOptions {
 }
 
 /**
- * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same options into one
+ * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same consistency into one
  * `getMany` without repeated keys, `set`s into one `setMany` per ttl. While other calls are in flight, a batch is sent
  * when the callbacks of the turn have run, so that the requests of all sockets share it; a call in an idle process is
  * sent as soon as its own callback has run. A call that stays alone is passed on unchanged.
@@ -37,29 +35,13 @@ export interface BatchingOptions {
  * console.log(names)
  */
 export function withBatching<S extends CacheStore>(store: S, options: BatchingOptions = {}): S {
-  const inner = store as unknown as AnyStore
-  const { maxKeys = 500, maxSetBytes = Infinity } = options
-  const pending = new PendingBatches(inner, options)
+  const pending = new PendingBatches(store as unknown as AnyStore, options)
   const unbatched = wrapStore(store, (operation, call, [first]) => {
     if (singleKeyOperations.has(operation)) pending.flushKey(first as string)
     else pending.flush()
     return call()
   })
-  const get = (key: string, readOptions?: ReadOptions) => pending.get(key, readOptions)
-  const getMany = (keys: readonly string[], readOptions?: ReadOptions) => {
-    if (keys.length > 0 && keys.length <= maxKeys) return pending.getMany(keys, readOptions)
-    pending.flush()
-    return inner.getMany(keys, readOptions)
-  }
-  // An item that the store rejects is sent separately, because it would make the whole batch fail.
-  const isBatched = (item: unknown) =>
-    store.payload === 'entry' ||
-    !exceeds(item as Payload, Math.min(maxSetBytes, store.limits.valueBytes))
-  const set = (key: string, item: unknown, ttl?: number) => {
-    if (isBatched(item)) return pending.set(key, item, ttl)
-    pending.flushKey(key)
-    return inner.set(key, item, ttl)
-  }
+  const { get, getMany, set } = pending
   return Object.assign(unbatched, { get, getMany, set })
 }
 
@@ -77,29 +59,29 @@ const maxSetQueues = 16
 type GetQueue = BatchQueue<GetBatch>
 type SetQueue = BatchQueue<SetBatch>
 
-/** The calls that have not been sent yet. */
+/** The calls that have not been sent yet. Those that can be merged are functions, which the store of `withBatching` has. */
 class PendingBatches {
+  readonly #store: AnyStore
   readonly #maxKeys: number
-  readonly #createGetQueue: (consistency: Consistency | undefined) => GetQueue
-  readonly #createSetQueue: (ttl: number | undefined) => SetQueue
+  readonly #maxSetBytes: number
+  readonly #reads: SharedState
+  readonly #writes: SharedState
   /** One queue per consistency. */
   readonly #gets = new Map<Consistency | undefined, GetQueue>()
   /** One queue per ttl. */
   readonly #sets = new Map<number | undefined, SetQueue>()
 
-  constructor(store: AnyStore, { maxKeys = 500, overlap = false }: BatchingOptions) {
+  constructor(store: AnyStore, options: BatchingOptions) {
+    const { maxKeys = 500, maxSetBytes = Infinity, overlap = false } = options
+    this.#store = store
     this.#maxKeys = maxKeys
-    const shared = { callsInFlight: new InFlight(), turnEnd: new TurnEnd() }
-    const reads = { ...shared, batchesInFlight: new InFlight() }
-    const writes = { ...shared, batchesInFlight: new InFlight() }
-    this.#createGetQueue = (consistency) => {
-      const options = consistency && { consistency }
-      return new BatchQueue(() => new GetBatch(store, options), reads, overlap)
-    }
-    this.#createSetQueue = (ttl) => new BatchQueue(() => new SetBatch(store, ttl), writes, overlap)
+    this.#maxSetBytes = maxSetBytes
+    const shared = { overlap, callsInFlight: new InFlight(), turnEnd: new TurnEnd() }
+    this.#reads = { ...shared, batchesInFlight: new InFlight() }
+    this.#writes = { ...shared, batchesInFlight: new InFlight() }
   }
 
-  get(key: string, options: ReadOptions | undefined): Promise<unknown> {
+  readonly get = (key: string, options?: ReadOptions): Promise<unknown> => {
     this.#flushSetOf(key)
     const queue = this.#getQueue(options)
     const batch = queue.batchFor(key)
@@ -108,7 +90,14 @@ class PendingBatches {
     return result
   }
 
-  getMany(keys: readonly string[], options: ReadOptions | undefined): Promise<unknown[]> {
+  readonly getMany = (
+    keys: readonly string[],
+    options?: ReadOptions,
+  ): Awaitable<readonly unknown[]> => {
+    if (keys.length === 0 || keys.length > this.#maxKeys) {
+      this.flush()
+      return this.#store.getMany(keys, options)
+    }
     for (const key of keys) this.#flushSetOf(key)
     const queue = this.#getQueue(options)
     if (queue.size + keys.length > this.#maxKeys) queue.send()
@@ -118,14 +107,22 @@ class PendingBatches {
     return result
   }
 
-  set(key: string, item: unknown, ttl: number | undefined): Promise<void> {
+  readonly set = (key: string, item: unknown, ttl?: number): Awaitable<void> => {
     // An earlier set of the key with another ttl is in another batch, which might be sent after this one.
     this.flushKey(key)
+    // An item that the store rejects is sent separately, because it would make the whole batch fail.
+    if (!this.#isBatched(item)) return this.#store.set(key, item, ttl)
     const queue = this.#setQueue(ttl)
-    const batch = queue.batchForNewKey()
+    const batch = queue.batchFor(key)
     const result = batch.add(key, item)
     this.#sendOrSchedule(queue, batch)
     return result
+  }
+
+  #isBatched(item: unknown): boolean {
+    const { payload, limits } = this.#store
+    const maxBytes = Math.min(this.#maxSetBytes, limits.valueBytes)
+    return payload === 'entry' || !exceeds(item as Payload, maxBytes)
   }
 
   /** Sends the batches that contain the key. */
@@ -147,7 +144,8 @@ class PendingBatches {
     const consistency = options?.consistency
     let queue = this.#gets.get(consistency)
     if (queue === undefined) {
-      queue = this.#createGetQueue(consistency)
+      const queueOptions = consistency && { consistency }
+      queue = new BatchQueue(() => new GetBatch(this.#store, queueOptions), this.#reads)
       this.#gets.set(consistency, queue)
     }
     return queue
@@ -157,7 +155,7 @@ class PendingBatches {
     let queue = this.#sets.get(ttl)
     if (queue === undefined) {
       this.#removeIdleQueues()
-      queue = this.#createSetQueue(ttl)
+      queue = new BatchQueue(() => new SetBatch(this.#store, ttl), this.#writes)
       this.#sets.set(ttl, queue)
     }
     return queue

@@ -18,7 +18,7 @@ export class DirectNode {
   }
 
   get isAvailable(): boolean {
-    return this.client.isAvailable && this.#node.status === 'ready'
+    return this.client.tryUse() && this.#node.status === 'ready'
   }
 
   async send<T>(command: (client: CommandClient) => Promise<T>): Promise<T> {

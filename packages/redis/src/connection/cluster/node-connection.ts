@@ -44,7 +44,7 @@ export class NodeConnection extends InjectedConnection {
 
   override begin(): CommandClient {
     const client = super.begin()
-    return this.#direct.isAvailable ? this.#direct : client
+    return this.#direct.tryUse() ? this.#direct : client
   }
 
   override tryConnect(): boolean {

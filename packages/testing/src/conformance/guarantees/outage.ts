@@ -61,7 +61,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
     })
     await outage.waitUntilReachable()
     for (const key of keys) {
-      const text = await fixture.read(key)
+      const text = await outage.untilReachable(() => fixture.read(key))
       const rule = 'a set that failed has stored its item, or has changed nothing'
       assert.ok(text === undefined || text === 'old' || text === 'new', rule)
     }
@@ -112,9 +112,10 @@ export const outage: readonly ConformanceCase[] = group('outage', {
       await outage.assertFails('get', () => cache.get('a'))
     })
     await outage.waitUntilReachable()
-    for (const call of Object.values(callsOf(fixture))) await call()
-    await cache.set('a', 'after')
-    assert.equal(await cache.get('a', { consistency: 'strong' }), 'after', 'a cache recovers')
+    for (const call of Object.values(callsOf(fixture))) await outage.untilReachable(call)
+    await outage.untilReachable(() => cache.set('a', 'after'))
+    const value = await outage.untilReachable(() => cache.get('a', { consistency: 'strong' }))
+    assert.equal(value, 'after', 'a cache recovers')
   }),
 
   'a store that is created during an outage can be used after it': withOutage(
@@ -126,11 +127,13 @@ export const outage: readonly ConformanceCase[] = group('outage', {
         if (late !== undefined) await outage.assertFails('get', () => late.get(fixture.newKey()))
       })
       await outage.waitUntilReachable()
-      if (created === undefined) return
-      await outage.waitUntilReachable(created)
+      const store = created
+      if (store === undefined) return
+      await outage.waitUntilReachable(store)
       const key = fixture.newKey()
-      await created.set(key, fixture.item('x'))
-      assert.equal(fixture.textOf(await created.get(key)), 'x', 'the store can be used')
+      await outage.untilReachable(() => store.set(key, fixture.item('x')))
+      const item = await outage.untilReachable(() => store.get(key))
+      assert.equal(fixture.textOf(item), 'x', 'the store can be used')
     },
   ),
 

@@ -48,13 +48,18 @@ export class Outage {
 
   /** Polls until the store, by default that of the context, replies. */
   async waitUntilReachable(store: Pingable = this.#context.store): Promise<void> {
+    await this.untilReachable(() => store.ping())
+  }
+
+  /** Repeats a call until it succeeds: on a slow machine, a backend that is reachable may reply after the deadline. */
+  async untilReachable<T>(call: () => Awaitable<T>): Promise<T> {
     const { wait } = this.#context
     const timeoutMs = Math.max(minRecoveryMs, 2 * this.#deadlineMs)
     for (let waitedMs = 0; ; waitedMs += pollIntervalMs) {
-      const error = await errorOf(() => store.ping())
-      if (error === undefined) return
+      const outcome = await settle(call)
+      if (outcome.status === 'fulfilled') return outcome.value
       const rule = 'a store recovers when the backend is reachable again'
-      assert.ok(waitedMs < timeoutMs, `${rule}: ${inspect(error)}`)
+      assert.ok(waitedMs < timeoutMs, `${rule}: ${inspect(outcome.reason)}`)
       // A store on a manual clock may wait for that clock, and for its connection.
       await wait(pollIntervalMs)
       if (this.#context.exact === true) await sleep(pollIntervalMs)
@@ -80,9 +85,4 @@ export function assertUnreachable(name: string, error: unknown): CacheError {
   const rule = `${name} without a backend fails with ERR_CACHE_UNAVAILABLE or ERR_CACHE_TIMEOUT`
   assert.ok(isUnreachable(error), `${rule}, not with ${error.code}`)
   return error
-}
-
-async function errorOf(call: () => Awaitable<unknown>): Promise<unknown> {
-  const outcome = await settle(call)
-  return outcome.status === 'rejected' ? outcome.reason : undefined
 }

@@ -10,10 +10,10 @@ import type { AnyStore, Fixture } from './fixture.ts'
 /** For reads of what another process has written. */
 export const strong: typeof strongRead = strongRead
 /** Longer than a call that waits for another process takes on a slow machine, so that a defect does not let a case hang. */
-export const patience = { timeout: '10s' } as const
+export const patience = { timeout: '30s' } as const
 
 /** Within which a refresh begins, in milliseconds. */
-const refreshMs = 15_000
+const refreshMs = 30_000
 
 /** A cache with state of its own, as each process has. */
 export interface CacheProcess {
@@ -99,7 +99,8 @@ export async function holdLease(
   options: RememberOptions<string> = {},
 ): Promise<HeldLoad> {
   const loader = new HeldLoader()
-  const result = cache.remember(key, { lease: '1m', ...options }, loader.load)
+  const held = { lease: '1m', loadTimeout: Infinity } as const
+  const result = cache.remember(key, { ...held, ...options }, loader.load)
   const unexpected = result.then((value) => assert.fail(`not loaded, but read: ${String(value)}`))
   // A case that fails leaves its load behind.
   unexpected.catch(() => {})
@@ -125,7 +126,8 @@ export async function holdRefresh(
   options: RememberOptions<string>,
 ): Promise<HeldRefresh> {
   const loader = new HeldLoader()
-  const value = await cache.remember(key, options, ({ background }) => {
+  const held = { loadTimeout: Infinity, ...options }
+  const value = await cache.remember(key, held, ({ background }) => {
     assert.ok(background, 'the value is stale, so that its refresh is in the background')
     return loader.load()
   })

@@ -1,9 +1,19 @@
 import type { Payload } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
 import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import { isWrongType } from '../redis-errors.ts'
 
 export type Entry = readonly [key: string, item: Payload]
 export type Entries = readonly Entry[]
+
+/** Reads a value. One of another type than string is a miss. */
+export function getCommand(client: CommandClient, key: string): Promise<Payload | undefined> {
+  return client.getBuffer(key).then((reply) => reply ?? undefined, missIfWrongType)
+}
+
+function missIfWrongType(error: unknown): undefined {
+  if (!isWrongType(error)) throw error
+}
 
 export function setCommand(
   client: CommandClient,

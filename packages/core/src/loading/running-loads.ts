@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Awaitable } from '../store.ts'
-import type { Flight } from './flight.ts'
+import type { Flight } from './single-flight.ts'
 
 /**
  * The function of the application that makes the current call, while other calls wait for it: a loader, `save` of a
@@ -35,4 +35,40 @@ export async function runAsLoad<R>(load: CurrentLoad, call: () => Awaitable<R>):
 /** The same for a function that is not a loader, and for which others wait with `flight`. */
 export function runForFlight<R>(flight: Flight, call: () => Awaitable<R>): Promise<R> {
   return runAsLoad({ flight, bypassed: currentLoadOf()?.bypassed ?? [] }, call)
+}
+
+/** A load in progress. */
+export interface ActiveLoad {
+  abort(reason: unknown): void
+  /** Lets other processes load, before the store is closed. */
+  readonly endClaim?: (() => Promise<unknown>) | undefined
+}
+
+/** The loads of all caches over one store, for `close()`. */
+export class ActiveLoads {
+  readonly #loads = new Set<ActiveLoad>()
+  readonly #background = new Set<Promise<void>>()
+
+  add(load: ActiveLoad): void {
+    this.#loads.add(load)
+  }
+
+  remove(load: ActiveLoad): void {
+    this.#loads.delete(load)
+  }
+
+  /** Registers a refresh for which no caller waits. */
+  trackBackground(work: Promise<void>): void {
+    this.#background.add(work)
+    const remove = () => this.#background.delete(work)
+    work.then(remove, remove)
+  }
+
+  /** Aborts all loads, ends their claims, and waits for those in the background. */
+  async close(reason: unknown): Promise<void> {
+    const loads = [...this.#loads]
+    for (const load of loads) load.abort(reason)
+    const ends = loads.map((load) => load.endClaim?.())
+    await Promise.allSettled([...this.#background, ...ends])
+  }
 }
