@@ -2,6 +2,8 @@ import { formatToken } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import { readReplicationState } from './replication-info.ts'
 
+export const tokenVersion = 'r1'
+
 /**
  * A token for everything that these primaries have written so far. Another process must observe it to read that. Empty
  * if no primary has replicas.
@@ -14,5 +16,3 @@ export async function readToken(primaries: readonly Connection[]): Promise<strin
   // Unless all positions are known, the token has none: its observer waits for everything written until then.
   return formatToken(tokenVersion, isComplete ? positions : [])
 }
-
-export const tokenVersion = 'r1'
