@@ -202,13 +202,7 @@ export const loadFaults: readonly PlantedFault[] = [
     name: 'versions that are older than an entry invalidate it',
     scenario: oneTaggedKey as Scenario,
     firstSeed: 1_690,
-    changes: [
-      [
-        'index.js',
-        'found.isEntry && found.entry === void 0 && found.versions.size > 0 ?',
-        'found.isEntry === 0 ?',
-      ],
-    ],
+    changes: [['index.js', 'found.isEntry && found.entry === void 0 ?', 'found.isEntry === 0 ?']],
   },
   {
     name: 'a refresh without a lease loads what a caller is loading',
