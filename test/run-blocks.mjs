@@ -36,7 +36,12 @@ function finish() {
   process.exitCode = undefined
   for (const name of Object.keys(process.env)) delete process.env[name]
   Object.assign(process.env, environment)
-  writeSync(1, `${JSON.stringify(outcome)}\n`)
+  try {
+    writeSync(1, `${JSON.stringify(outcome)}\n`)
+  } catch {
+    // Nobody reads it any more. An error that is thrown here would begin the event again, without end.
+    process.exit(1)
+  }
 }
 
 function keep(stream, chunk, ...others) {
