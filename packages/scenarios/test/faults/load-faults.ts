@@ -154,7 +154,7 @@ export const loadFaults: readonly PlantedFault[] = [
       [
         'index.js',
         'if (mark?.kind === "failure" && !await isOver(scope, mark)) return "fail";',
-        'if (mark?.kind === "failure") return "pass";',
+        'if (mark?.kind === "failure") return "unclaimed";',
       ],
     ],
   },
@@ -266,7 +266,12 @@ export const loadFaults: readonly PlantedFault[] = [
       [
         'index.js',
         'taggedWrites;\n\t#remember;',
-        'taggedWrites;\n\tflights = new SingleFlight({ add() {} });\n\t#remember;',
+        'taggedWrites;\n\tflights = new SingleFlight({ add() {} });\n\tnamespaces = new Map();\n\tall() { return [this, ...Array.from(this.namespaces.values(), (cache) => cache["~parts"])]; }\n\t#remember;',
+      ],
+      [
+        'index.js',
+        'this.#namespaces.set(name, created);',
+        'this.#namespaces.set(name, created);\n\t\tthis.#parts.namespaces = this.#namespaces;',
       ],
       ['index.js', 'flights: this.scope.flightsOf(codec),', 'flights: this.flights,'],
       [
@@ -277,12 +282,12 @@ export const loadFaults: readonly PlantedFault[] = [
       [
         'index.js',
         'this.#parts.scope.invalidateAllLoads(prefix);',
-        'this.#parts.flights.invalidateAll(prefix);\n\t\tfor (const inner of this.#namespaces.values()) inner["~parts"].flights.invalidateAll("");',
+        'for (const { flights } of this.#parts.all()) flights.invalidateAll("");',
       ],
       [
         'index.js',
         'if (writes.length > 0) await Promise.allSettled(writes);',
-        'await Promise.allSettled([this, ...this.#namespaces.values()].flatMap((cache) => cache["~parts"].flights.writeBacks("")));',
+        'await Promise.allSettled(this.#parts.all().flatMap(({ flights }) => flights.writeBacks("")));',
       ],
     ],
   },
