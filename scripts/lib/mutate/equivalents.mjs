@@ -55,6 +55,20 @@ export const equivalents = [
   {
     file: 'freshness/entry-reader.ts',
     operator: 'condition',
+    from: 'names.size === 0',
+    to: 'false',
+    reason: 'No versions are read then either. The condition saves their map.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'unknown.size === 0',
+    to: 'false',
+    reason: 'No versions are read then either. The condition saves a copy and a wait.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
     from: 'tags === void 0 && this.#tagHints.isEmpty',
     to: 'false',
     reason: 'Without hints, none is found. The condition saves the look-up.',
@@ -111,7 +125,7 @@ export const equivalents = [
     file: 'policy/lifetime.ts',
     operator: '??',
     from: 'textOf$1(headers.age)',
-    reason: 'The text of `undefined` is no number.',
+    reason: '`undefined` is tested as a text, which is not a number.',
   },
   {
     file: 'leases/claim.ts',

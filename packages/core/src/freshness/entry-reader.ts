@@ -144,7 +144,7 @@ export class EntryReader {
     const names = new Set([...tags, ...keys.flatMap((key) => this.#tagHints.of(key) ?? [])])
     const [outcomes, versions] = await Promise.all([
       getOutcomes(this.#entries.store, keys, options),
-      this.#tags.read([...names], options),
+      names.size === 0 ? noVersions : this.#tags.read([...names], options),
     ])
     const entries = outcomes.map((outcome, index) =>
       outcome.status === 'fulfilled'
@@ -272,6 +272,7 @@ export class EntryReader {
       if (tags.length > 0) this.#tagHints.set(keys[index] as string, tags)
       for (const tag of tags) if (!known.has(tag)) unknown.add(tag)
     }
+    if (unknown.size === 0) return known
     return new Map([...known, ...(await this.#tags.read([...unknown], options))])
   }
 }
