@@ -27,11 +27,13 @@ interface Family {
   /** Those of one of the headers. */
   readonly facts: EntryFacts | undefined
   readonly as: string | undefined
-  readonly fields: readonly Field[]
+  readonly fields: Readonly<Fields>
 }
 
+/** Where what differs is. A member each: to assign a fact by a name that is only known at run time would take longer. */
+type Fields = Record<'freshUntil' | 'expiresAt' | 'id' | 'etag', Field | undefined>
+
 interface Field {
-  readonly name: 'freshUntil' | 'expiresAt' | 'id' | 'etag'
   readonly at: number
   readonly length: number
 }
@@ -98,13 +100,12 @@ function hasBytes(payload: Buffer, start: number, pattern: Uint8Array): boolean 
 function readSimilar(payload: string | Buffer, start: number, family: Family): FrameHeader {
   const end = start + family.bytes.length
   if (family.facts === undefined) return { facts: undefined, as: family.as, end }
-  const facts: Record<string, unknown> = { ...family.facts }
-  for (const { name, at, length } of family.fields) {
-    facts[name] =
-      name === 'id' || name === 'etag'
-        ? textAt(payload, start + at, length, 'latin1')
-        : timeAt(payload, start + at)
-  }
+  const { freshUntil, expiresAt, id, etag } = family.fields
+  const facts: { -readonly [Name in keyof EntryFacts]: EntryFacts[Name] } = { ...family.facts }
+  if (freshUntil !== undefined) facts.freshUntil = timeAt(payload, start + freshUntil.at)
+  if (expiresAt !== undefined) facts.expiresAt = timeAt(payload, start + expiresAt.at)
+  if (id !== undefined) facts.id = textAt(payload, start + id.at, id.length, 'latin1')
+  if (etag !== undefined) facts.etag = textAt(payload, start + etag.at, etag.length, 'latin1')
   return { facts, as: family.as, end }
 }
 
@@ -112,7 +113,12 @@ function addFamily(text: string, members: Members): void {
   // Other forms of the same header, such as one with a member that is repeated, are parsed each time.
   if (text.length > maxFamilyText || JSON.stringify(members) !== text) return
   if (Buffer.byteLength(text) !== text.length) return
-  const fields: Field[] = []
+  const fields: Fields = {
+    freshUntil: undefined,
+    expiresAt: undefined,
+    id: undefined,
+    etag: undefined,
+  }
   const bytes = Buffer.from(`${text}\0`)
   let at = 1
   for (const [name, value] of Object.entries(members)) {
@@ -120,12 +126,12 @@ function addFamily(text: string, members: Members): void {
     const valueText = JSON.stringify(value)
     if (name === 'freshUntil' || name === 'expiresAt') {
       if (valueText.length === timeLength && /^[1-9]\d+$/.test(valueText)) {
-        fields.push({ name, at, length: timeLength })
+        fields[name] = { at, length: timeLength }
         bytes.fill(marks.digit, at, at + timeLength)[at] = marks.firstDigit
       }
     } else if ((name === 'id' || name === 'etag') && /^"[\w-]+"$/.test(valueText)) {
       const length = valueText.length - 2
-      fields.push({ name, at: at + 1, length })
+      fields[name] = { at: at + 1, length }
       bytes.fill(marks.token, at + 1, at + 1 + length)
     }
     at += valueText.length + 1
@@ -150,10 +156,6 @@ function patternOf(bytes: Buffer): RegExp {
   return new RegExp(literal.replace(/[\x80-\x82]/g, toClass), 'y')
 }
 
-function codeAt(payload: string | Buffer, index: number): number {
-  return typeof payload === 'string' ? payload.charCodeAt(index) : (payload[index] as number)
-}
-
 function textAt(
   payload: string | Buffer,
   start: number,
@@ -168,12 +170,20 @@ function textAt(
 
 /** In two parts, because V8 calculates faster with 31 bits. */
 function timeAt(payload: string | Buffer, index: number): number {
-  return digitsAt(payload, index, 6) * 1e7 + digitsAt(payload, index + 6, 7)
+  return typeof payload === 'string'
+    ? digitsOfText(payload, index, 6) * 1e7 + digitsOfText(payload, index + 6, 7)
+    : digitsOfBytes(payload, index, 6) * 1e7 + digitsOfBytes(payload, index + 6, 7)
 }
 
-function digitsAt(payload: string | Buffer, index: number, length: number): number {
+function digitsOfText(text: string, index: number, length: number): number {
   let result = 0
-  for (let i = index; i < index + length; i++) result = result * 10 + codeAt(payload, i) - 48
+  for (let i = index; i < index + length; i++) result = result * 10 + text.charCodeAt(i) - 48
+  return result
+}
+
+function digitsOfBytes(bytes: Buffer, index: number, length: number): number {
+  let result = 0
+  for (let i = index; i < index + length; i++) result = result * 10 + (bytes[i] as number) - 48
   return result
 }
 
