@@ -401,8 +401,7 @@ describe('also finds', () => {
     mkdirSync(path, { mode: 0o555 })
     chmodSync(folder.path, 0o755)
     const env = { CACHE_DRIVER: 'lmdb', CACHE_PATH: join(path, 'cache'), NODE_ENV: 'test' }
-    // Root may write everywhere.
-    const options = { cwd: '/', env, ...(process.getuid?.() === 0 && { uid: 65_534 }) }
+    const options = { cwd: '/', env, obeysModes: true }
     const { findings } = parsed(await spawned(['doctor', '--json'], options))
     expect(findings[0]).toMatchObject({
       code: 'lmdb-directory',

@@ -23,8 +23,8 @@ export interface RunOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly program?: string
-  /** The user that runs the command. */
-  readonly uid?: number
+  /** Whether the modes of files hold for root as well. */
+  readonly obeysModes?: boolean
 }
 
 /** An empty folder in which commands run, so that they find no `.env`. */
@@ -54,10 +54,11 @@ export class Folder {
 
 /** Starts the command with these variables only. */
 export function start(args: readonly string[], options: RunOptions): ChildProcess {
-  // Changed within the process, because that user may not be allowed to start this Node.
-  const change = `data:text/javascript,process.setuid(${options.uid})`
-  const imports = options.uid === undefined ? [] : ['--import', change]
-  return spawn(process.execPath, [...imports, options.program ?? program, ...args], {
+  // Not another user, who may not be allowed to read this checkout.
+  const isRestricted = options.obeysModes === true && process.getuid?.() === 0
+  const limits = isRestricted ? ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'] : []
+  const [command = '', ...rest] = [...limits, process.execPath, options.program ?? program, ...args]
+  return spawn(command, rest, {
     cwd: options.cwd,
     env: variablesOf(options),
   })
