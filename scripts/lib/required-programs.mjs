@@ -34,7 +34,7 @@ const programs = [
   },
   { command: 'openssl', apt: 'openssl', brew: 'openssl' },
   // With promtool, which checks metrics and alert rules.
-  { command: 'prometheus', apt: 'prometheus', brew: 'prometheus', isOfFullTier: true },
+  { command: 'prometheus', apt: 'prometheus', brew: 'prometheus' },
   { command: 'chromium', apt: 'chromium', brew: '--cask chromium' },
 ]
 
@@ -42,9 +42,8 @@ const programs = [
  * Installs missing programs on Debian as root. On other systems it throws an error that names them and the commands
  * that install them. Tests are never skipped because a server is missing.
  */
-export async function ensurePrograms({ isFullTier = false } = {}) {
-  const needed = programs.filter(({ isOfFullTier = false }) => isFullTier || !isOfFullTier)
-  const missing = needed.filter(({ command, isInstalled = isOnPath }) => !isInstalled(command))
+export async function ensurePrograms() {
+  const missing = programs.filter(({ command, isInstalled = isOnPath }) => !isInstalled(command))
   if (missing.length === 0) return
   if (!canInstall()) throw new UserError(installInstructions(missing))
   for (const { prepare } of missing) prepare?.()
