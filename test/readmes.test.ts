@@ -65,7 +65,7 @@ beforeAll(async () => {
     '1',
   ]).catch((error) => error)
   expect(compiled.stdout, 'every block compiles').toBe('')
-})
+}, 600_000)
 
 afterAll(async () => {
   await server.stop()

@@ -175,7 +175,7 @@ export function expectLatency(logs: readonly Log[]): void {
   const away = durationsIn(logs, 'fallback')
   expect(away.length).toBeGreaterThan(100)
   // A machine that stops a process does so during a few calls only, because they do not wait for anything.
-  expect(away[Math.floor(away.length / 2)]).toBeLessThan(1)
+  expect(away[Math.floor(away.length / 2)]).toBeLessThan(deadlineMs / 10)
   for (const log of logs) {
     const longest = durationsIn([log]).at(-1)
     expect(longest).toBeLessThan(3 * deadlineMs + slackMs + log.stoppedMs)

@@ -32,10 +32,14 @@ afterAll(() => engine.stop())
 
 function storeWith(options: Partial<DynamoDBOptions> = {}) {
   const place = { table: 'cache', endpoint: server.url, region }
-  const store = dynamodb({ ...place, timeout: '3s', requestTimeout: '2s', ...options })
+  const store = dynamodb({ ...place, timeout: '6s', requestTimeout: '5s', ...options })
   cleanups.push(() => store.close())
   return store
 }
+
+/** Stores the entries, however slow the machine is. */
+const storeEntries = () =>
+  storeWith({ timeout: '1m', requestTimeout: '30s' }).setMany(entries, 60_000)
 
 const text = (value: unknown) => (value === undefined ? undefined : String(value))
 
@@ -66,7 +70,7 @@ describe('a key that is never processed fails alone', () => {
 
   test('among gets of a tick, and in getMany', async () => {
     const store = storeWith()
-    await store.setMany(entries, 60_000)
+    await storeEntries()
     leaveUnprocessed('key 7')
     const outcomes = await settle(keys.map((key) => store.get(key)))
     expect(outcomes[7]).toMatchObject(rejected)
@@ -95,7 +99,7 @@ describe('a key that is never processed fails alone', () => {
 
   test('in deleteMany, and the others are deleted', async () => {
     const store = storeWith()
-    await store.setMany(entries)
+    await storeEntries()
     leaveUnprocessed('key 7')
     await expect(store.deleteMany(['key 6', 'key 7', 'missing'])).rejects.toMatchObject({
       outcomes: [{ value: true }, rejected, { value: false }],
@@ -117,7 +121,7 @@ describe('a key that is never processed fails alone', () => {
 
 test('a chunk that is throttled does not fail the keys of other chunks', async () => {
   const store = storeWith()
-  await store.setMany(entries)
+  await storeEntries()
   server.decide = (_, { RequestItems }) =>
     JSON.stringify(RequestItems).includes('"key 150"')
       ? exception('ProvisionedThroughputExceededException')
