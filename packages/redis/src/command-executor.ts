@@ -37,8 +37,10 @@ interface Call<T> {
   isIncomplete?(reply: T): boolean
   /** `performance.now()` when the timeout of the call started. */
   startedAt: number
-  /** Connections on which the call has failed. Set once the call is in flight, which `close()` then waits for. */
+  /** Connections on which the call has failed. */
   readonly failed?: readonly Connection[]
+  /** Whether `close()` waits for the call already, so that it may be sent although `close()` was called. */
+  readonly isInFlight?: boolean
 }
 
 /** Sends each command to a server of the topology. Retries failed commands where that is safe, within the timeout. */
@@ -110,7 +112,14 @@ export class CommandExecutor {
   /** Sends a command of a call that is in flight, and for which `close()` waits, on the given connection. */
   sendTo<T>(connection: Connection, operation: string, command: Command<T>): Promise<T> {
     const startedAt = performance.now()
-    const call: Call<T> = { operation, keys: [], command, kind: 'once', startedAt, failed: [] }
+    const call: Call<T> = {
+      operation,
+      keys: [],
+      command,
+      kind: 'once',
+      startedAt,
+      isInFlight: true,
+    }
     return this.#send(connection, call)
   }
 
@@ -166,8 +175,7 @@ export class CommandExecutor {
 
   /** Sends a command once the connection is established, in one write with the other commands of the turn. */
   async #send<T>(connection: Connection, call: Call<T>, deadline?: AbortSignal): Promise<T> {
-    // A call in flight may end although `close()` was called.
-    if (call.failed === undefined) this.#lifecycle.assertOpen(call.operation)
+    if (call.isInFlight !== true) this.#lifecycle.assertOpen(call.operation)
     const ready = connection.ready()
     if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)
     const client = connection.begin(batchedOperations.has(call.operation))
@@ -254,7 +262,7 @@ export class CommandExecutor {
   ): Promise<T> {
     try {
       return await withDeadline(this.#remainingMs(call), (deadline) =>
-        this.#send(connection, { ...call, failed }, deadline),
+        this.#send(connection, { ...call, failed, isInFlight: true }, deadline),
       )
     } catch (error) {
       const cause = CacheError.is(error) ? error : connection.commandFailed(error)
