@@ -1,6 +1,6 @@
 import type { Payload } from '@stowage/core'
 import { toBytes } from '@stowage/core/driver'
-import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import type { BulkString, CommandClient } from '../protocol/command-client.ts'
 import { isWrongType } from '../redis-errors.ts'
 
 export type Entry = readonly [key: string, item: Payload]
@@ -39,13 +39,13 @@ export function addCommand(
     : client.set(key, toArgument(item), 'PX', ttl, 'NX')
 }
 
-export function toArgument(item: Payload): Argument {
+export function toArgument(item: Payload): BulkString {
   return typeof item === 'string' ? item : toBytes(item)
 }
 
 /** The keys and the values in turn. */
-export function toPairs(entries: Entries): Argument[] {
-  const pairs: Argument[] = []
+export function toPairs(entries: Entries): BulkString[] {
+  const pairs: BulkString[] = []
   for (const entry of entries) pairs.push(entry[0], toArgument(entry[1]))
   return pairs
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import type { BulkString, CommandClient } from '../protocol/command-client.ts'
 import { type Capabilities, capabilitiesOf, nodeFor } from '../protocol/server.ts'
 import { isScriptRefused } from '../redis-errors.ts'
 import {
@@ -14,7 +14,7 @@ type Instead = (
   client: CommandClient,
   capabilities: Capabilities,
   key: string,
-  args: Argument[],
+  args: BulkString[],
 ) => Promise<number> | undefined
 
 /**
@@ -33,7 +33,7 @@ export class Script {
   }
 
   /** Runs the script for one key. Resolves to its result, as a number. */
-  run(client: CommandClient, key: string, args: Argument[]): Promise<number> {
+  run(client: CommandClient, key: string, args: BulkString[]): Promise<number> {
     const capabilities = capabilitiesOf(nodeFor(client, key))
     return (
       this.#instead?.(client, capabilities, key, args) ??
@@ -42,7 +42,7 @@ export class Script {
   }
 
   /** Runs the script for several keys, which are the first of the arguments. */
-  runForKeys(client: CommandClient, keyCount: number, args: Argument[]): Promise<number> {
+  runForKeys(client: CommandClient, keyCount: number, args: BulkString[]): Promise<number> {
     const capabilities = capabilitiesOf(nodeFor(client, String(args[0])))
     return this.#send(client, capabilities, keyCount, args)
   }
@@ -51,7 +51,7 @@ export class Script {
     client: CommandClient,
     capabilities: Capabilities,
     keyCount: number,
-    args: Argument[],
+    args: BulkString[],
   ): Promise<number> {
     const { sentScripts } = capabilities
     const isKnown = sentScripts.has(this.#digest)

@@ -1,10 +1,14 @@
-import type { Argument, CommandClient } from '../protocol/command-client.ts'
+import type { BulkString, CommandClient } from '../protocol/command-client.ts'
 import type { Capabilities } from '../protocol/server.ts'
 import { isWrongType } from '../redis-errors.ts'
 
 /** @param args expected, next, ttl in ms or '' */
-export function setIfEqual(client: CommandClient, key: string, args: Argument[]): Promise<number> {
-  const [expected, next, ttl] = args as [Argument, Argument, string]
+export function setIfEqual(
+  client: CommandClient,
+  key: string,
+  args: BulkString[],
+): Promise<number> {
+  const [expected, next, ttl] = args as [BulkString, BulkString, string]
   const expiry = ttl === '' ? [] : ['PX', ttl]
   return client
     .call('SET', key, next, 'IFEQ', expected, ...expiry)
@@ -16,9 +20,10 @@ export function deleteIfEqual(
   client: CommandClient,
   command: NonNullable<Capabilities['deleteIfEqual']>,
   key: string,
-  [expected]: Argument[],
+  [expected]: BulkString[],
 ): Promise<number> {
-  const condition = command === 'DELEX' ? ['IFEQ', expected as Argument] : [expected as Argument]
+  const condition =
+    command === 'DELEX' ? ['IFEQ', expected as BulkString] : [expected as BulkString]
   return client.call(command, key, ...condition).then(Number, unequalIfOtherType)
 }
 
@@ -37,7 +42,7 @@ function unequalIfOtherType(error: Error): number {
 export async function incrementInTransaction(
   client: CommandClient,
   key: string,
-  args: Argument[],
+  args: BulkString[],
 ): Promise<number> {
   const [by, ttl] = args as [string, string]
   const create = ttl === '' ? [] : [['set', key, '0', 'PX', ttl, 'NX']]

@@ -1,29 +1,34 @@
 import type { Cluster, Redis } from 'ioredis'
 
-/** ioredis sends strings and Buffers as they are; it would convert a Uint8Array to text. */
-export type Argument = string | Buffer
+/**
+ * An argument of a command, or a value in a reply. ioredis sends strings and Buffers as they are; it would convert a
+ * Uint8Array to text.
+ *
+ * @see https://redis.io/docs/latest/develop/reference/protocol-spec/#bulk-strings
+ */
+export type BulkString = string | Buffer
 
 export type SetOptions = [] | ['PX', number] | ['NX'] | ['PX', number, 'NX']
 
 /** The commands that the store sends. The clients of ioredis have all of them but `setEach` and `nodeFor`. */
 export interface CommandClient {
   /** The value as bytes, or as text with the same bytes. */
-  getBuffer(key: string): Promise<Argument | null>
-  mgetBuffer(keys: string[]): Promise<(Argument | null)[]>
-  set(key: string, value: Argument): Promise<'OK'>
-  set(key: string, value: Argument, px: 'PX', ttl: number): Promise<'OK'>
-  set(key: string, value: Argument, nx: 'NX'): Promise<'OK' | null>
-  set(key: string, value: Argument, px: 'PX', ttl: number, nx: 'NX'): Promise<'OK' | null>
-  mset(pairs: Argument[]): Promise<'OK'>
+  getBuffer(key: string): Promise<BulkString | null>
+  mgetBuffer(keys: string[]): Promise<(BulkString | null)[]>
+  set(key: string, value: BulkString): Promise<'OK'>
+  set(key: string, value: BulkString, px: 'PX', ttl: number): Promise<'OK'>
+  set(key: string, value: BulkString, nx: 'NX'): Promise<'OK' | null>
+  set(key: string, value: BulkString, px: 'PX', ttl: number, nx: 'NX'): Promise<'OK' | null>
+  mset(pairs: BulkString[]): Promise<'OK'>
   unlink(...keys: string[]): Promise<number>
   pexpire(key: string, ttl: number): Promise<number>
   pttl(key: string): Promise<number>
-  evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown>
+  evalsha(digest: string, keyCount: number, ...args: BulkString[]): Promise<unknown>
   /** Any command for one key. */
-  call(command: string, key: string, ...args: Argument[]): Promise<unknown>
+  call(command: string, key: string, ...args: BulkString[]): Promise<unknown>
   /** Executes commands for one key together, none of others in between. Its replies are pairs of an error and a reply. */
   multi(commands: unknown[][]): { exec(): Promise<[error: Error | null, reply: unknown][] | null> }
-  eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown>
+  eval(source: string, keyCount: number, ...args: BulkString[]): Promise<unknown>
   scan(
     cursor: string,
     match: 'MATCH',
@@ -38,7 +43,7 @@ export interface CommandClient {
    * Sends a SET for each pair of a key and a value. Resolves when all have succeeded, and rejects with a
    * {@link SetFailures} otherwise. Absent where a script is faster.
    */
-  setEach?(pairs: readonly Argument[], ttl: number): Promise<void>
+  setEach?(pairs: readonly BulkString[], ttl: number): Promise<void>
   /** The client of the server that a command for the key is sent to. Absent from the clients of ioredis. */
   nodeFor?(key: string): Redis | Cluster
 }

@@ -2,7 +2,7 @@ import { CacheError, channels, type ErrorEvent } from '@stowage/core'
 import { Deferred } from '@stowage/core/internal'
 import type { Redis } from 'ioredis'
 import {
-  type Argument,
+  type BulkString,
   type CommandClient,
   SetFailures,
   type SetOptions,
@@ -83,15 +83,15 @@ export class DirectClient implements CommandClient {
     }
   }
 
-  getBuffer(key: string): Promise<Argument | null> {
+  getBuffer(key: string): Promise<BulkString | null> {
     return this.#sendBatched('get', getHeader, [key])
   }
 
-  mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
+  mgetBuffer(keys: string[]): Promise<(BulkString | null)[]> {
     return this.#sendBatched('mget', requestHeader('MGET', keys.length), keys)
   }
 
-  set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
+  set(key: string, value: BulkString, ...options: SetOptions): Promise<'OK'> {
     const args = [key, value]
     const [first, ttl, isNew] = options
     if (first === 'NX') return this.#add(addHeader, args, nx + lineEnd)
@@ -101,7 +101,7 @@ export class DirectClient implements CommandClient {
     return this.#add(addWithTtlHeader, args, nx + suffix)
   }
 
-  setEach(pairs: readonly Argument[], ttl: number): Promise<void> {
+  setEach(pairs: readonly BulkString[], ttl: number): Promise<void> {
     const suffix = this.#suffixFor(ttl)
     const counter = new ReplyCounter('set', pairs.length / 2)
     this.#requests.push({ header: setWithTtlHeader, args: pairs, suffix, argsPerCommand: 2 })
@@ -110,7 +110,7 @@ export class DirectClient implements CommandClient {
     return counter.promise
   }
 
-  mset(pairs: Argument[]): Promise<'OK'> {
+  mset(pairs: BulkString[]): Promise<'OK'> {
     return this.#sendBatched('set', requestHeader('MSET', pairs.length), pairs)
   }
 
@@ -126,12 +126,12 @@ export class DirectClient implements CommandClient {
     return this.#send('pttl', pttlHeader, [key])
   }
 
-  evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
+  evalsha(digest: string, keyCount: number, ...args: BulkString[]): Promise<unknown> {
     const header = requestHeader('EVALSHA', args.length + 2)
     return this.#send('evalsha', header, [digest, String(keyCount), ...args])
   }
 
-  call(command: string, ...args: Argument[]): Promise<unknown> {
+  call(command: string, ...args: BulkString[]): Promise<unknown> {
     return this.#send(command.toLowerCase(), requestHeader(command, args.length), args)
   }
 
@@ -139,7 +139,7 @@ export class DirectClient implements CommandClient {
     return this.#ordinary.multi(commands)
   }
 
-  eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
+  eval(source: string, keyCount: number, ...args: BulkString[]): Promise<unknown> {
     return this.#ordinary.eval(source, keyCount, ...args)
   }
 
@@ -182,15 +182,15 @@ export class DirectClient implements CommandClient {
   }
 
   /** SET with NX replies OK, or null if the key exists. */
-  async #add(header: string, args: readonly Argument[], suffix: string): Promise<'OK'> {
-    const reply = await this.#send<Argument | null>('set', header, args, suffix)
+  async #add(header: string, args: readonly BulkString[], suffix: string): Promise<'OK'> {
+    const reply = await this.#send<BulkString | null>('set', header, args, suffix)
     return (reply === null ? null : 'OK') as 'OK'
   }
 
   #send<T>(
     name: string,
     header: string,
-    args: readonly Argument[],
+    args: readonly BulkString[],
     suffix: string = lineEnd,
   ): Promise<T> {
     const isBusy = this.#queue?.isEmpty === false
@@ -205,7 +205,7 @@ export class DirectClient implements CommandClient {
   #sendBatched<T>(
     name: string,
     header: string,
-    args: readonly Argument[],
+    args: readonly BulkString[],
     suffix: string = lineEnd,
   ): Promise<T> {
     const entry = new SingleReply<T>(name)

@@ -1,5 +1,5 @@
 import { isAscii } from 'node:buffer'
-import type { Argument } from './command-client.ts'
+import type { BulkString } from './command-client.ts'
 
 /** https://redis.io/docs/latest/develop/reference/protocol-spec/#resp-protocol-description */
 const types = { bulkString: 36, array: 42, null: 95, simpleString: 43, integer: 58 } as const
@@ -19,7 +19,7 @@ export const incomplete: unique symbol = Symbol('incomplete')
 /** The reply is an error, or of a type that is not parsed here. */
 export const unsupported: unique symbol = Symbol('unsupported')
 
-type Element = Argument | null
+type Element = BulkString | null
 
 /**
  * Parses replies that are bulk strings, arrays of bulk strings, null, OK or integers. A bulk string is returned as text
@@ -138,7 +138,7 @@ export class ReplyParser {
     return value
   }
 
-  #slice(from: number, end: number): Argument {
+  #slice(from: number, end: number): BulkString {
     this.#text ??= textOf(this.#chunk)
     return this.#text === '' ? this.#chunk.subarray(from, end) : this.#text.slice(from, end)
   }

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import type { Argument } from './command-client.ts'
+import type { BulkString } from './command-client.ts'
 
 /** Longer arguments are written separately: copying them into the text of other requests would cost more. */
 const maxInlineLength = 16 * 1024
@@ -24,7 +24,7 @@ export interface Request {
   /** The beginning of each command, encoded in advance, without the end of its last line. */
   readonly header: string
   /** The other arguments, command by command. */
-  readonly args: readonly Argument[]
+  readonly args: readonly BulkString[]
   /** The end of each command: the end of the line before, and more arguments. */
   readonly suffix: string
   readonly argsPerCommand: number
@@ -90,8 +90,8 @@ export class RequestWriter {
     from: number,
     fromArgument: number,
     isAscii: boolean,
-  ): Argument[] {
-    const parts: Argument[] = []
+  ): BulkString[] {
+    const parts: BulkString[] = []
     const text = new TextBuilder()
     let index = from
     let next = fromArgument
@@ -99,7 +99,7 @@ export class RequestWriter {
       const { header, args, suffix, argsPerCommand } = requests[index] as Request
       text.add(header)
       for (const end = next + argsPerCommand; next < end; next++) {
-        const argument = args[next] as Argument
+        const argument = args[next] as BulkString
         const isInline = typeof argument === 'string' && argument.length <= maxInlineLength
         text.add(lengthLine(isInline && isAscii ? argument.length : Buffer.byteLength(argument)))
         if (isInline) text.add(argument)
@@ -117,7 +117,7 @@ export class RequestWriter {
   }
 }
 
-function isAsciiOrBytes(part: Argument): boolean {
+function isAsciiOrBytes(part: BulkString): boolean {
   return typeof part !== 'string' || Buffer.byteLength(part) === part.length
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
-import type { Argument } from '../../src/protocol/command-client.ts'
+import type { BulkString } from '../../src/protocol/command-client.ts'
 import {
   bulkString,
   lineEnd,
@@ -12,7 +12,7 @@ import {
 
 const texts = ['', 'v', '\r\n', 'ä€😀', 'x'.repeat(1_000), 'ä'.repeat(16_385), 'x'.repeat(70_000)]
 
-function randomArgument(): Argument {
+function randomBulkString(): BulkString {
   const text = texts[randomInt(texts.length + 1)]
   return text ?? randomBytes(randomInt(100))
 }
@@ -20,7 +20,7 @@ function randomArgument(): Argument {
 function randomRequest(): Request {
   const argsPerCommand = randomInt(4)
   const count = argsPerCommand === 0 ? 0 : argsPerCommand * (1 + randomInt(40))
-  const args = Array.from({ length: count }, randomArgument)
+  const args = Array.from({ length: count }, randomBulkString)
   const header = requestHeader('SET', argsPerCommand + 1)
   return { header, args, suffix: bulkString('NX') + lineEnd, argsPerCommand }
 }

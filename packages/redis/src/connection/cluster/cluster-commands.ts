@@ -1,6 +1,6 @@
 import slotOf from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
-import type { Argument, CommandClient, SetOptions } from '../../protocol/command-client.ts'
+import type { BulkString, CommandClient, SetOptions } from '../../protocol/command-client.ts'
 import { isUntraced } from '../../protocol/ioredis-internals.ts'
 import { DirectNode } from './direct-node.ts'
 
@@ -44,19 +44,19 @@ export class ClusterCommands implements CommandClient {
     return false
   }
 
-  getBuffer(key: string): Promise<Argument | null> {
+  getBuffer(key: string): Promise<BulkString | null> {
     return this.#send(key, (client) => client.getBuffer(key))
   }
 
-  mgetBuffer(keys: string[]): Promise<(Argument | null)[]> {
+  mgetBuffer(keys: string[]): Promise<(BulkString | null)[]> {
     return this.#send(keys[0], (client) => client.mgetBuffer(keys))
   }
 
-  set(key: string, value: Argument, ...options: SetOptions): Promise<'OK'> {
+  set(key: string, value: BulkString, ...options: SetOptions): Promise<'OK'> {
     return this.#send(key, (client) => client.set(key, value, ...(options as ['PX', number])))
   }
 
-  mset(pairs: Argument[]): Promise<'OK'> {
+  mset(pairs: BulkString[]): Promise<'OK'> {
     return this.#send(pairs[0] as string, (client) => client.mset(pairs))
   }
 
@@ -72,11 +72,11 @@ export class ClusterCommands implements CommandClient {
     return this.#send(key, (client) => client.pttl(key))
   }
 
-  evalsha(digest: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
+  evalsha(digest: string, keyCount: number, ...args: BulkString[]): Promise<unknown> {
     return this.#send(args[0] as string, (client) => client.evalsha(digest, keyCount, ...args))
   }
 
-  call(command: string, key: string, ...args: Argument[]): Promise<unknown> {
+  call(command: string, key: string, ...args: BulkString[]): Promise<unknown> {
     return this.#send(key, (client) => client.call(command, key, ...args))
   }
 
@@ -85,7 +85,7 @@ export class ClusterCommands implements CommandClient {
     return this.#client.multi(commands)
   }
 
-  eval(source: string, keyCount: number, ...args: Argument[]): Promise<unknown> {
+  eval(source: string, keyCount: number, ...args: BulkString[]): Promise<unknown> {
     this.flush()
     return this.#client.eval(source, keyCount, ...args)
   }
