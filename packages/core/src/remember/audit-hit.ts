@@ -14,21 +14,27 @@ export function auditIfSampled<T>(job: LoadJob<T>, found: Found): void {
 
 /** Compares a hit with the source in the background, if the loader may be called for it now. */
 export function auditHit<T>(audit: Audit, job: LoadJob<T>, found: Found): void {
-  const { scope, key, name, options } = job
+  const { scope, storageKey, key, options } = job
   const { entries, reader, activeLoads, waitUntil } = scope
   if (!options.audit || scope.recovery?.isPrimary === false || !audit.begin()) return
-  const event = entries.event(key)
+  const event = entries.event(storageKey)
   const hit = {
-    name,
+    name: key,
     event,
-    served: entries.valueOf(key, found.item),
+    served: entries.valueOf(storageKey, found.item),
     isStale: found.staleMs >= 0,
     load: async () => {
       const loaded = await loadUnstored(job)
-      return loaded === undefined ? undefined : entries.valueOf(key, entries.encode(key, loaded))
+      return loaded === undefined
+        ? undefined
+        : entries.valueOf(storageKey, entries.encode(storageKey, loaded))
     },
     read: async (from: 'any' | 'primary') => {
-      const { entry, staleMs } = await reader.read(key, [], from === 'any' ? undefined : strongRead)
+      const { entry, staleMs } = await reader.read(
+        storageKey,
+        [],
+        from === 'any' ? undefined : strongRead,
+      )
       return staleMs < 0 ? entry?.value : undefined
     },
     describe: async () => ({ tags: found.entry?.facts?.tags ?? {}, ttlMs: await ttlOf(job) }),
@@ -40,7 +46,7 @@ export function auditHit<T>(audit: Audit, job: LoadJob<T>, found: Found): void {
   waitUntil?.(work)
 }
 
-async function ttlOf<T>({ scope, key }: LoadJob<T>): Promise<number | undefined> {
-  const [item] = (await scope.entries.store.getWithTtl?.([key], strongRead)) ?? []
+async function ttlOf<T>({ scope, storageKey }: LoadJob<T>): Promise<number | undefined> {
+  const [item] = (await scope.entries.store.getWithTtl?.([storageKey], strongRead)) ?? []
   return item?.ttl
 }

@@ -74,15 +74,17 @@ async function claimLoad<T>(flight: Flight, job: LoadJob<T>, found: Found): Prom
       ? takeLease(flight, job, found, keyLease(job), found.item)
       : claimLocally(flight, job, found)
   }
-  const refresh = flights.findRefresh(job.key)
+  const refresh = flights.findRefresh(job.storageKey)
   if (refresh !== undefined) return awaitFlight(flight, job, found, refresh)
   if (!usesLease(job, found)) {
-    return isInLocalBackoff(job.scope, job.key)
+    return isInLocalBackoff(job.scope, job.storageKey)
       ? { kind: 'failed', found: await readAgain(flight, job) }
       : claimLocally(flight, job, found)
   }
   const stale: FoundEntry = { ...found, entry }
-  const unique = isUnique(entries, stale) ? stale : await makeUnique(job.scope, job.key, stale)
+  const unique = isUnique(entries, stale)
+    ? stale
+    : await makeUnique(job.scope, job.storageKey, stale)
   if (unique === 'changed') return foundAgain(flight, job)
   // The lease replaces the value: without it, a delete would not be noticed.
   if (unique === 'impossible') return takeLease(flight, job, found, keyLease(job), found.item)
@@ -108,14 +110,17 @@ export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): 
 }
 
 /** A lease in the key, which contains no value. */
-function keyLease<T>({ scope, key, options }: LoadJob<T>): Lease {
-  return new Lease(scope.entries.store, key, options.lease ?? defaultLease)
+function keyLease<T>({ scope, storageKey, options }: LoadJob<T>): Lease {
+  return new Lease(scope.entries.store, storageKey, options.lease ?? defaultLease)
 }
 
 /** A lease to refresh the stale value that the key contains. */
-export function refreshLease<T>({ scope, key, name, options }: LoadJob<T>, item: unknown): Lease {
-  const stale = { store: scope.entries.store, key, item }
-  return new Lease(scope.root.store, scope.refreshKeyOf(name), options.lease ?? defaultLease, stale)
+export function refreshLease<T>(
+  { scope, storageKey, key, options }: LoadJob<T>,
+  item: unknown,
+): Lease {
+  const stale = { store: scope.entries.store, key: storageKey, item }
+  return new Lease(scope.root.store, scope.refreshKeyOf(key), options.lease ?? defaultLease, stale)
 }
 
 /** Takes the lease if its key contains `seen`. Waits if another flight or process has it. */
@@ -175,11 +180,11 @@ async function awaitFlight<T>(
   holder: Flight,
 ): Promise<Outcome> {
   if (holder.leadsTo(flight)) return unclaimed(found)
-  job.group?.release(job.name)
+  job.group?.release(job.key)
   flight.startWaitingFor(holder)
   await holder.join().catch(ignore)
   flight.stopWaitingFor(holder)
-  job.group?.hold(job.name)
+  job.group?.hold(job.key)
   return foundAgain(flight, job)
 }
 
@@ -208,22 +213,22 @@ async function awaitOutcome<T>(
   found: Found,
   isOwn: () => boolean,
 ): Promise<LeaseOutcome> {
-  const { group, scope, key, name } = job
+  const { group, scope, storageKey, key } = job
   const isStale = found.entry !== undefined
-  group?.release(name)
+  group?.release(key)
   const startedAt = performance.now()
   const outcome = await awaitLease({
     store: scope.entries.store,
-    key,
-    elsewhere: isStale ? { store: scope.root.store, key: scope.refreshKeyOf(name) } : undefined,
+    key: storageKey,
+    elsewhere: isStale ? { store: scope.root.store, key: scope.refreshKeyOf(key) } : undefined,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
     onRead: () => flight.beginRead(),
     isOwn,
     polls: group?.polls,
   })
-  publishWait(scope.entries.event(key), outcome, performance.now() - startedAt)
-  group?.hold(name)
+  publishWait(scope.entries.event(storageKey), outcome, performance.now() - startedAt)
+  group?.hold(key)
   return outcome
 }
 
@@ -236,9 +241,12 @@ async function foundAgain<T>(flight: Flight, job: LoadJob<T>): Promise<Outcome> 
   return { kind: 'found', found: await readAgain(flight, job) }
 }
 
-async function readAgain<T>(flight: Flight, { scope, key, options }: LoadJob<T>): Promise<Found> {
+async function readAgain<T>(
+  flight: Flight,
+  { scope, storageKey, options }: LoadJob<T>,
+): Promise<Found> {
   flight.beginRead()
-  const found = await scope.reader.read(key, options.tags, strongRead)
+  const found = await scope.reader.read(storageKey, options.tags, strongRead)
   flight.endRead()
   return found
 }

@@ -30,7 +30,7 @@ export interface LoadScope {
   readonly clock: Clock
   readonly keyspace: Keyspace
   /** Returns the storage key of the lease to refresh the stale value of a key that the application passes. */
-  readonly refreshKeyOf: (name: string) => string
+  readonly refreshKeyOf: (key: string) => string
   readonly waitUntil: ((work: Promise<void>) => void) | undefined
   /** Set if a sample of the hits is compared with the source. */
   readonly audit: Audit | undefined
@@ -42,20 +42,19 @@ export interface LoadScope {
 export interface LoadGroup {
   readonly polls: LeasePolls
   /** Makes the loader wait until it is known whether this key is loaded. */
-  hold(name: string): void
+  hold(key: string): void
   /** To be called before a wait for another load: the loader does not wait for that. */
-  release(name: string): void
+  release(key: string): void
   /** To be called when a refresh in the background begins. */
-  addRefresh(name: string, work: Promise<void>): void
+  addRefresh(key: string, work: Promise<void>): void
 }
 
 /** The arguments of a call of `remember`, or those of `rememberMany` for one of the keys. */
 export interface LoadJob<T> {
   readonly scope: LoadScope
-  /** The storage key. */
-  readonly key: string
+  readonly storageKey: string
   /** The key that the application passed. */
-  readonly name: string
+  readonly key: string
   readonly options: LoadOptions<T>
   readonly load: (context: LoadContext<T>) => Awaitable<T>
   /** Set by `rememberMany`. */

@@ -33,11 +33,12 @@ export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
   const { flights, activeLoads, hitForMiss, waitUntil, refreshKeyOf } = job.scope
-  if (flights.findRefresh(job.key) !== undefined || hitForMiss.has(refreshKeyOf(job.name))) return
-  if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.key)) return
-  const flight = flights.beginRefresh(job.key)
+  if (flights.findRefresh(job.storageKey) !== undefined || hitForMiss.has(refreshKeyOf(job.key)))
+    return
+  if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.storageKey)) return
+  const flight = flights.beginRefresh(job.storageKey)
   const work = runAfterCallers(() => refresh(job, flight))
-  job.group?.addRefresh(job.name, work)
+  job.group?.addRefresh(job.key, work)
   activeLoads.trackBackground(work)
   waitUntil?.(work)
 }
@@ -52,7 +53,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
   try {
     flights.end(flight, await refreshIfStale(job, flight))
   } catch (error) {
-    publishError(job.scope.entries.event(job.key), error)
+    publishError(job.scope.entries.event(job.storageKey), error)
     flights.end(flight, noResult)
   } finally {
     flight.stopHolding?.()
@@ -60,9 +61,9 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
 }
 
 async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
-  const { scope, key, options } = job
+  const { scope, storageKey, options } = job
   // Another process may have refreshed the value since it was read.
-  const found = await scope.reader.read(key, options.tags, strongRead)
+  const found = await scope.reader.read(storageKey, options.tags, strongRead)
   if (found.entry === undefined || found.staleMs < 0) return noResult
   const claimed = await claimRefresh(job, flight, found)
   return claimed === undefined ? noResult : runLoad(job, flight, claimed, true)
@@ -77,12 +78,12 @@ async function claimRefresh<T>(
   const { flights, leaseHolders, hitForMiss, refreshKeyOf } = job.scope
   if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
-    const isLoading = flights.find(job.key)?.isReading === false
+    const isLoading = flights.find(job.storageKey)?.isReading === false
     return isLoading ? undefined : claimLocally(flight, job, found)
   }
   const lease = refreshLease(job, found.item)
   if (leaseHolders.has(lease.id)) return undefined
   const claimed = await acquireLease(flight, job, found, lease, undefined)
-  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job.name), refusedMs)
+  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job.key), refusedMs)
   return claimed?.claim === noClaim ? undefined : claimed
 }

@@ -175,8 +175,7 @@ export class RememberCalls {
       load,
       traced,
     )
-    const jobKeys = keys.map((name) => ({ key: this.#scope.keyspace.toStorageKey(name), name }))
-    return call.run(jobKeys, this.#limitsOf(options))
+    return call.run(keys, this.#limitsOf(options))
   }
 
   /** Whether only this process notices that a key is written during its load. */
@@ -190,11 +189,11 @@ export class RememberCalls {
    * this process writes the key meanwhile.
    */
   #leadBeforeRead<T>(call: Call<T>): Promise<T> {
-    const { key, options, scope } = call.job
+    const { storageKey, options, scope } = call.job
     // What a refresh has read is replaced by compare-and-set, so it must not come from a near cache.
     const readOptions = options.refresh ? strongRead : undefined
-    const read = () => this.#reader.read(key, options.tags, readOptions)
-    return lead(scope.flights.begin(key), call, read)
+    const read = () => this.#reader.read(storageKey, options.tags, readOptions)
+    return lead(scope.flights.begin(storageKey), call, read)
   }
 
   /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
@@ -225,8 +224,13 @@ export class RememberCalls {
     return { job: this.#loadJob(storageKey, key, options, load), caller, traced, attempt: 0 }
   }
 
-  #loadJob<T>(key: string, name: string, options: RememberOptions<T>, load: Load<T>): LoadJob<T> {
-    return { scope: this.#scope, key, name, options: this.#loadOptions(options), load }
+  #loadJob<T>(
+    storageKey: string,
+    key: string,
+    options: RememberOptions<T>,
+    load: Load<T>,
+  ): LoadJob<T> {
+    return { scope: this.#scope, storageKey, key, options: this.#loadOptions(options), load }
   }
 
   #limitsOf<T>({ timeout, signal }: RememberOptions<T>): CallerLimits {

@@ -37,9 +37,6 @@ interface Member<T> {
   readonly value: Deferred<T>
 }
 
-/** A key, as the application passes it and as it is stored. */
-export type JobKeys = Pick<LoadJob<unknown>, 'name' | 'key'>
-
 /**
  * A call of `rememberMany`. Each key is a job of its own, with a flight and a lease, as in `remember`. The jobs share
  * their reads, their waits for leases of other processes, and the calls of the loader.
@@ -89,22 +86,22 @@ export class RememberManyCall<T> implements LoadGroup {
     return value.promise
   }
 
-  hold(name: string): void {
-    this.#loads.hold(name)
+  hold(key: string): void {
+    this.#loads.hold(key)
   }
 
-  release(name: string): void {
-    this.#loads.release(name)
+  release(key: string): void {
+    this.#loads.release(key)
   }
 
-  addRefresh(name: string, work: Promise<void>): void {
-    this.#refreshes.hold(name)
-    work.then(() => this.#refreshes.release(name))
+  addRefresh(key: string, work: Promise<void>): void {
+    this.#refreshes.hold(key)
+    work.then(() => this.#refreshes.release(key))
   }
 
   /** Resolves to the values of the keys, in their order. A repeated key joins the flight of its first occurrence. */
-  async run(keys: readonly JobKeys[], limits: CallerLimits): Promise<T[]> {
-    const jobs = keys.map((each) => this.#jobOf(each))
+  async run(keys: readonly string[], limits: CallerLimits): Promise<T[]> {
+    const jobs = keys.map((key) => this.#jobOf(key))
     return hasLimits(limits) ? this.#runLimited(jobs, limits) : this.#runUnlimited(jobs)
   }
 
@@ -116,7 +113,7 @@ export class RememberManyCall<T> implements LoadGroup {
     const runOne = (job: LoadJob<T>, caller: Caller) => {
       const existing = this.#findOrBegin(job, begun)
       const call = this.#callOf(job, caller)
-      if (existing.isBegun) return lead(existing.flight, call, () => reads.read(job.key))
+      if (existing.isBegun) return lead(existing.flight, call, () => reads.read(job.storageKey))
       return this.#join(existing.flight, call, begun)
     }
     return Promise.all(
@@ -141,7 +138,7 @@ export class RememberManyCall<T> implements LoadGroup {
 
   /** Reads the keys of the flights that have begun, and resolves the flights. Returns their values in order. */
   async #readAndLead(begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T[]> {
-    const keys = Array.from(begun.values(), ({ key }) => key)
+    const keys = Array.from(begun.values(), ({ storageKey }) => storageKey)
     const { tags, refresh } = this.#options
     const reading = this.#reader.readMany(keys, tags, refresh ? strongRead : undefined)
     const outcomes = await settleAll(reading, keys.length)
@@ -159,11 +156,11 @@ export class RememberManyCall<T> implements LoadGroup {
       return lead(flight, this.#callOf(job, undefined), read)
     }
     const { entries, flights } = this.#scope
-    this.release(job.name)
+    this.release(job.key)
     this.#traced?.noteRead(found.item)
     this.#auditIfSampled(job, found)
     flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
-    return entries.publishRead<T>(job.key, found.entry) as T
+    return entries.publishRead<T>(job.storageKey, found.entry) as T
   }
 
   #auditIfSampled(job: LoadJob<T>, found: Found): void {
@@ -176,13 +173,13 @@ export class RememberManyCall<T> implements LoadGroup {
   /** Returns the flight of another call for this key, or begins one: before the key is read, to notice writes. */
   #findOrBegin(job: LoadJob<T>, begun: Map<Flight, LoadJob<T>>) {
     const { flights } = this.#scope
-    const existing = flights.find(job.key)
+    const existing = flights.find(job.storageKey)
     if (existing !== undefined && (!job.options.refresh || begun.has(existing))) {
       return { flight: existing, isBegun: false }
     }
-    const flight = flights.begin(job.key)
+    const flight = flights.begin(job.storageKey)
     begun.set(flight, job)
-    this.hold(job.name)
+    this.hold(job.key)
     return { flight, isBegun: true }
   }
 
@@ -196,23 +193,24 @@ export class RememberManyCall<T> implements LoadGroup {
     return { job, caller, traced: this.#traced, attempt: 0 }
   }
 
-  #limitedCall({ key }: LoadJob<T>): LimitedCall {
+  #limitedCall({ storageKey }: LoadJob<T>): LimitedCall {
     const { entries } = this.#scope
     const traced = this.#traced
     const onStale = () => {
       traced?.note('stale')
-      entries.publishStale(key)
+      entries.publishStale(storageKey)
     }
     const onAbort = () => {
       if (traced !== undefined) traced.isAborted = true
     }
-    return { store: entries.store.name, key, onStale, onAbort }
+    return { store: entries.store.name, key: storageKey, onStale, onAbort }
   }
 
   /** Without a spread, which takes longer than all else that is done for a hit. */
-  #jobOf({ key, name }: JobKeys): LoadJob<T> {
-    const { load } = this
-    return { scope: this.#scope, key, name, options: this.#options, load, group: this }
+  #jobOf(key: string): LoadJob<T> {
+    const scope = this.#scope
+    const storageKey = scope.keyspace.toStorageKey(key)
+    return { scope, storageKey, key, options: this.#options, load: this.load, group: this }
   }
 }
 
@@ -270,16 +268,16 @@ async function callLoadMany<T>(
   load: LoadMany<T>,
   members: readonly Member<T>[],
 ): Promise<readonly (T | undefined)[]> {
-  const names = members.map(({ context }) => context.key)
+  const keys = members.map(({ context }) => context.key)
   const context = new ManyContext(members.map((member) => member.context))
   const values = await callSharedLoader(
     members.map((member) => member.load),
-    () => load(names, context),
+    () => load(keys, context),
   )
-  if (values instanceof Map) return names.map((name) => values.get(name))
-  if (Array.isArray(values) && values.length === names.length) return values
+  if (values instanceof Map) return keys.map((key) => values.get(key))
+  if (Array.isArray(values) && values.length === keys.length) return values
   throw new TypeError(
-    `The loader of rememberMany must return a Map, or an array with a value for each of the ${names.length} missing keys.`,
+    `The loader of rememberMany must return a Map, or an array with a value for each of the ${keys.length} missing keys.`,
   )
 }
 

@@ -25,10 +25,10 @@ const maxRounds = 100
  * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
  */
 export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
-  const { key, scope } = call.job
-  const existing = scope.flights.find(key)
+  const { storageKey, scope } = call.job
+  const existing = scope.flights.find(storageKey)
   if (existing !== undefined) return join(existing, call, firstStep)
-  return lead(scope.flights.begin(key), call, read)
+  return lead(scope.flights.begin(storageKey), call, read)
 }
 
 /**
@@ -57,7 +57,7 @@ export async function lead<T>(
     outer?.stopWaitingFor(flight)
     flight.stopHolding?.()
     // Otherwise the loads of other keys of the group would wait for this one.
-    job.group?.release(job.name)
+    job.group?.release(job.key)
   }
   if (result.audience === 'nobody') return rememberAgain({ ...call, attempt: call.attempt + 1 })
   return resultValue(call, result, result.source === 'awaited')
@@ -86,7 +86,7 @@ async function resolveFlight<T>(
       const isStale = found.staleMs >= 0
       return { item: found.item, source, isStale, audience: 'beforeRead' }
     }
-    if (round === 0) job.scope.entries.publishRead(job.key, undefined)
+    if (round === 0) job.scope.entries.publishRead(job.storageKey, undefined)
     flight.stale = staleValueOf(job, found)
     if (step === 'fail') throw loadFailedLately(job)
     const outcome = await claimOrWait(flight, job, found, step)
@@ -103,21 +103,21 @@ async function nextStep<T>(
   found: Found,
   first: Found,
 ): Promise<'return' | 'fail' | ClaimStep> {
-  const { scope, key } = job
+  const { scope, storageKey } = job
   const { item, entry, mark } = found
   const isOutdated = job.options.refresh && isAsOldAs(first, found)
   if (!isOutdated && isUsable(job, found)) return 'return'
   if (entry !== undefined) return 'claim'
   if (mark?.kind === 'failure' && !(await isOver(scope, mark))) return 'fail'
   if (mark?.kind === 'hitForMiss' && !(await isOver(scope, mark))) {
-    scope.hitForMiss.add(key, mark.ms)
+    scope.hitForMiss.add(storageKey, mark.ms)
     return 'unclaimed'
   }
   if (isChanging(found.versions, job.options.tags)) return 'unclaimed'
   if (mark?.kind === 'change' && (await isInProgress(mark, scope.root.time))) return 'unclaimed'
   if (!usesLease(job, found)) return 'claim'
   if (mark?.kind === 'lease') return 'wait'
-  return item === undefined && scope.hitForMiss.has(key) ? 'unclaimed' : 'claim'
+  return item === undefined && scope.hitForMiss.has(storageKey) ? 'unclaimed' : 'claim'
 }
 
 /** Whether the key still contains the value that was found first. */
@@ -141,12 +141,12 @@ function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
 
 /** The stale value, if callers whose timeout passes may receive it. */
 function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
-  const { scope, key, options } = job
+  const { scope, storageKey, options } = job
   if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
   return {
-    decode: () => scope.entries.valueOf(key, found.item),
+    decode: () => scope.entries.valueOf(storageKey, found.item),
     readAgain: async () =>
-      staleValueOf(job, await scope.reader.read(key, options.tags, strongRead)),
+      staleValueOf(job, await scope.reader.read(storageKey, options.tags, strongRead)),
   }
 }
 
@@ -190,47 +190,49 @@ export async function join<T>(
 /** For a key that another caller reads at the same time: reads it as well, and joins the load if there is one. */
 export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   const { job } = call
-  const { scope, key, options } = job
+  const { scope, storageKey, options } = job
   let found: Found
   try {
-    found = await scope.reader.read(key, options.tags)
+    found = await scope.reader.read(storageKey, options.tags)
   } catch {
     return rememberAgain(call)
   }
   if (isUsable(job, found)) {
     refreshIfStale(job, found)
     noteFound(call, found)
-    return scope.entries.publishRead<T>(key, found.entry) as T
+    return scope.entries.publishRead<T>(storageKey, found.entry) as T
   }
-  return scope.flights.find(key) === flight ? join(flight, call, firstStep) : rememberAgain(call)
+  return scope.flights.find(storageKey) === flight
+    ? join(flight, call, firstStep)
+    : rememberAgain(call)
 }
 
 /** Joins the flight of another caller, or leads one that reads the key again. */
 function rememberAgain<T>(call: Call<T>): Promise<T> {
   const { job, attempt } = call
-  const { key, options, scope } = job
+  const { storageKey, options, scope } = job
   if (attempt >= maxAttempts) return loadAlone(call)
-  const existing = scope.flights.find(key)
+  const existing = scope.flights.find(storageKey)
   if (existing !== undefined) return join(existing, call)
-  const read = () => scope.reader.read(key, options.tags, strongRead)
-  return lead(scope.flights.begin(key), call, read)
+  const read = () => scope.reader.read(storageKey, options.tags, strongRead)
+  return lead(scope.flights.begin(storageKey), call, read)
 }
 
 /** Rejects during the backoff of a failed load. */
 export async function throwInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<void> {
   const { entries, flights } = job.scope
-  if (flights.find(job.key) !== undefined || (await isOver(job.scope, mark))) return
+  if (flights.find(job.storageKey) !== undefined || (await isOver(job.scope, mark))) return
   // Without a flight: a call that has read the key later, after a delete, must not receive this error.
-  entries.publishRead(job.key, undefined)
+  entries.publishRead(job.storageKey, undefined)
   throw loadFailedLately(job)
 }
 
 /** The error of a call during the backoff of a failed load. */
-function loadFailedLately<T>({ scope, key }: LoadJob<T>): CacheError {
+function loadFailedLately<T>({ scope, storageKey }: LoadJob<T>): CacheError {
   return new CacheError(
     'ERR_CACHE_LOAD',
     'remember failed: the loader failed lately, and is not called again before its backoff ends.',
-    { store: scope.entries.store.name, operation: 'remember', key, retryable: true },
+    { store: scope.entries.store.name, operation: 'remember', key: storageKey, retryable: true },
   )
 }
 
@@ -242,7 +244,7 @@ function enter<T>(flight: Flight, { caller }: Call<T>): void {
 /** Calls the loader for one caller only, and stores nothing. */
 async function loadAlone<T>(call: Call<T>): Promise<T> {
   const { job } = call
-  const flight = new Flight(job.key)
+  const flight = new Flight(job.storageKey)
   flight.enter()
   return resultValue(call, await runLoad(job, flight, unclaimed(undefined)), false)
 }
@@ -258,33 +260,32 @@ async function loadUnshared<T>(
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
   const load = { flight: current, bypassed: [...bypassed, flight] }
-  const value = await runAsLoad(
-    load,
-    loaderOf(job, new LoadRequests<T>(job.name, false, undefined)),
-  )
+  const value = await runAsLoad(load, loaderOf(job, new LoadRequests<T>(job.key, false, undefined)))
   const { entries } = job.scope
   note(call, 'miss')
-  return value === undefined ? value : entries.valueOf<T>(job.key, entries.encode(job.key, value))
+  return value === undefined
+    ? value
+    : entries.valueOf<T>(job.storageKey, entries.encode(job.storageKey, value))
 }
 
 /** The value of a result, as one that this caller may modify. */
 function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean): T {
   const { item, source, isStale = false } = result
-  const { scope, key } = call.job
+  const { scope, storageKey } = call.job
   const { entries } = scope
   if (source === 'read') {
     noteFound(call, { item, staleMs: isStale ? 0 : -1 })
-    return entries.publishRead<T>(key, entries.decode(key, item)) as T
+    return entries.publishRead<T>(storageKey, entries.decode(storageKey, item)) as T
   }
   note(call, isShared ? 'shared' : 'miss')
-  if (isShared) entries.publishShared(key)
-  return item === undefined ? (undefined as T) : entries.valueOf<T>(key, item)
+  if (isShared) entries.publishShared(storageKey)
+  return item === undefined ? (undefined as T) : entries.valueOf<T>(storageKey, item)
 }
 
 /** Publishes that a call receives what was found. */
 function noteFound<T>(call: Call<T>, found: Pick<Found, 'item' | 'staleMs'>): void {
-  const { scope, key } = call.job
-  if (found.staleMs >= 0) scope.entries.publishStale(key)
+  const { scope, storageKey } = call.job
+  if (found.staleMs >= 0) scope.entries.publishStale(storageKey)
   if (call.caller?.isAnswered !== true) call.traced?.noteFound(found)
 }
 

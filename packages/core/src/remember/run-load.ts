@@ -74,7 +74,7 @@ export async function runLoad<T>(
 /** Calls the loader, and stores nothing. */
 export function loadUnstored<T>(job: LoadJob<T>): Promise<T> {
   const nothingToEnd = async () => {}
-  return startLoad(job, new Flight(job.key), {}, true, nothingToEnd).value
+  return startLoad(job, new Flight(job.storageKey), {}, true, nothingToEnd).value
 }
 
 /** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
@@ -87,7 +87,7 @@ function startLoad<T>(
 ): RunningLoad<T> {
   const { activeLoads } = job.scope
   const result = new Deferred<T>()
-  const requests = new LoadRequests<T>(job.name, isBackground, found?.entry)
+  const requests = new LoadRequests<T>(job.key, isBackground, found?.entry)
   const end = () => {
     cancelTimeout()
     activeLoads.remove(active)
@@ -112,12 +112,12 @@ function startLoad<T>(
 
 /** The loader with its argument. Its duration is published if somebody listens. */
 export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => Awaitable<T> {
-  const { scope, key, name, load, group } = job
+  const { scope, storageKey, key, load, group } = job
   // The loader of several keys is published once for all of them.
   const isTraced = group === undefined && tracing.load.hasSubscribers
   const { background } = requests
   const call = isTraced
-    ? () => traceLoad(scope.entries, [name], background, () => load(requests))
+    ? () => traceLoad(scope.entries, [key], background, () => load(requests))
     : () => load(requests)
   if (!channels.load.hasSubscribers) return call
   return async () => {
@@ -126,13 +126,13 @@ export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => A
       return await call()
     } finally {
       const durationMs = performance.now() - start
-      channels.load.publish({ ...scope.entries.event(key), durationMs })
+      channels.load.publish({ ...scope.entries.event(storageKey), durationMs })
     }
   }
 }
 
 function stopAfterTimeout<T>(
-  { scope, key, options }: LoadJob<T>,
+  { scope, storageKey, options }: LoadJob<T>,
   stop: (reason: unknown) => void,
 ): () => void {
   const { loadTimeout } = options
@@ -142,7 +142,7 @@ function stopAfterTimeout<T>(
       new CacheError(
         'ERR_CACHE_TIMEOUT',
         `remember failed: the load did not end within ${loadTimeout} ms (loadTimeout).`,
-        { store: scope.entries.store.name, operation: 'remember', key },
+        { store: scope.entries.store.name, operation: 'remember', key: storageKey },
       ),
     ),
   )
@@ -164,7 +164,7 @@ async function handleFailure<T>(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,
   )
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
-    beginLocalBackoff(job.scope, job.key, backoff)
+    beginLocalBackoff(job.scope, job.storageKey, backoff)
   }
   if (backoff > 0) await endClaim(job, claim, { kind: 'failure', ms: backoff })
   else
@@ -174,7 +174,7 @@ async function handleFailure<T>(
       claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
     )
   if (stale === undefined) throw error
-  publishError(job.scope.entries.event(job.key), error)
+  publishError(job.scope.entries.event(job.storageKey), error)
   return stale
 }
 

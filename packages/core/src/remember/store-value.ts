@@ -53,7 +53,7 @@ export async function storeLoadedValue<T>(
     return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
   }
   const facts = await factsOf(job, requests, versions, ttl)
-  const item = job.scope.entries.encode(job.key, value, facts)
+  const item = job.scope.entries.encode(job.storageKey, value, facts)
   if (facts?.parts !== undefined && !(await hasParts(job, loaded, ttl))) {
     return { item, source: 'loaded', audience: 'beforeLoad' }
   }
@@ -66,7 +66,7 @@ export async function storeLoadedValue<T>(
 export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd): Promise<boolean> {
   try {
     const isEnded = end === undefined || claim === noClaim ? claim.end() : markEnd(job, claim, end)
-    return await job.scope.flights.trackWriteBack(job.key, isEnded)
+    return await job.scope.flights.trackWriteBack(job.storageKey, isEnded)
   } catch (error) {
     report(job, error)
     return false
@@ -99,7 +99,7 @@ async function endUnstored<T>(
   item: unknown,
 ): Promise<FlightResult> {
   // Only loads with a lease make other processes wait.
-  if (claim.canBeLost) job.scope.hitForMiss.add(job.key, skipMs)
+  if (claim.canBeLost) job.scope.hitForMiss.add(job.storageKey, skipMs)
   job.scope.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })
   // The tags are not read again for a value that is not stored.
@@ -149,10 +149,10 @@ async function hasParts<T>(
   try {
     if (await storeParts(job, requests, ttl)) return true
     // A stale value without its parts is of no use for the next load.
-    await job.scope.flights.trackWriteBack(job.key, claim.replace(undefined, undefined))
+    await job.scope.flights.trackWriteBack(job.storageKey, claim.replace(undefined, undefined))
   } catch (error) {
     report(job, error)
-    if (claim.canBeLost) job.scope.hitForMiss.add(job.key, hitForMissMs)
+    if (claim.canBeLost) job.scope.hitForMiss.add(job.storageKey, hitForMissMs)
     await endClaim(
       job,
       claim,
@@ -213,14 +213,14 @@ async function replace<T>(
   try {
     const write = claim.replace(item, ttl === undefined ? undefined : ttl + staleWindow)
     const [isStored, current] = await Promise.all([
-      flights.trackWriteBack(job.key, write),
+      flights.trackWriteBack(job.storageKey, write),
       versions.size === 0 ? versions : root.tags.read([...versions.keys()], strongRead),
     ])
     return isStored && areEqual(versions, current)
   } catch (error) {
     report(job, error)
     if (CacheError.is(error) && refusals.includes(error.code)) {
-      job.scope.hitForMiss.add(job.key, hitForMissMs)
+      job.scope.hitForMiss.add(job.storageKey, hitForMissMs)
       return endClaim(job, claim, { kind: 'hitForMiss', ms: hitForMissMs })
     }
     return false
@@ -234,12 +234,12 @@ function areEqual(a: Versions, b: Versions): boolean {
   return true
 }
 
-function encode<T>({ scope, key }: LoadJob<T>, value: T): unknown {
-  return scope.entries.encode(key, value)
+function encode<T>({ scope, storageKey }: LoadJob<T>, value: T): unknown {
+  return scope.entries.encode(storageKey, value)
 }
 
 /** Publishes a failure that `remember` does not throw. Throws errors that are not a `CacheError`. */
-export function report<T>({ scope, key }: LoadJob<T>, error: unknown): void {
+export function report<T>({ scope, storageKey }: LoadJob<T>, error: unknown): void {
   if (!CacheError.is(error)) throw error
-  publishError(scope.entries.event(key), error)
+  publishError(scope.entries.event(storageKey), error)
 }
