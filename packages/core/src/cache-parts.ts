@@ -189,7 +189,7 @@ export class CacheParts implements CacheParent {
     const refreshKeyOf = (name: string) => root.refreshKey(path + name)
     const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
-      loadScope: { entries, reader, ...shared, ...common },
+      cache: { entries, reader, ...shared, ...common },
       ...{ reader, defaults, ttl },
     })
   }

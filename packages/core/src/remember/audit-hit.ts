@@ -8,15 +8,15 @@ import { loadUnstored } from './run-load.ts'
 
 /** Compares one of many hits with the source. */
 export function auditIfSampled<T>(job: LoadJob<T>, found: Found): void {
-  const { audit } = job.scope
+  const { audit } = job.cache
   if (audit?.isSampled()) auditHit(audit, job, found)
 }
 
 /** Compares a hit with the source in the background, if the loader may be called for it now. */
 export function auditHit<T>(audit: Audit, job: LoadJob<T>, found: Found): void {
-  const { scope, storageKey, key, options } = job
-  const { entries, reader, activeLoads, waitUntil } = scope
-  if (!options.audit || scope.recovery?.isPrimary === false || !audit.begin()) return
+  const { cache, storageKey, key, options } = job
+  const { entries, reader, activeLoads, waitUntil } = cache
+  if (!options.audit || cache.recovery?.isPrimary === false || !audit.begin()) return
   const event = entries.event(storageKey)
   const hit = {
     name: key,
@@ -46,7 +46,7 @@ export function auditHit<T>(audit: Audit, job: LoadJob<T>, found: Found): void {
   waitUntil?.(work)
 }
 
-async function ttlOf<T>({ scope, storageKey }: LoadJob<T>): Promise<number | undefined> {
-  const [item] = (await scope.entries.store.getWithTtl?.([storageKey], strongRead)) ?? []
+async function ttlOf<T>({ cache, storageKey }: LoadJob<T>): Promise<number | undefined> {
+  const [item] = (await cache.entries.store.getWithTtl?.([storageKey], strongRead)) ?? []
   return item?.ttl
 }

@@ -67,7 +67,7 @@ export function unclaimedAfter<T>(error: unknown, job: LoadJob<T>, found?: Found
 
 /** Claims the load in the way that the options and the store require. */
 async function claimLoad<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<Outcome> {
-  const { entries, flights } = job.scope
+  const { entries, flights } = job.cache
   const { entry } = found
   if (entry === undefined) {
     return usesLease(job, found)
@@ -77,14 +77,14 @@ async function claimLoad<T>(flight: Flight, job: LoadJob<T>, found: Found): Prom
   const refresh = flights.findRefresh(job.storageKey)
   if (refresh !== undefined) return awaitFlight(flight, job, found, refresh)
   if (!usesLease(job, found)) {
-    return isInLocalBackoff(job.scope, job.storageKey)
+    return isInLocalBackoff(job.cache, job.storageKey)
       ? { kind: 'failed', found: await readAgain(flight, job) }
       : claimLocally(flight, job, found)
   }
   const stale: FoundEntry = { ...found, entry }
   const unique = isUnique(entries, stale)
     ? stale
-    : await makeUnique(job.scope, job.storageKey, stale)
+    : await makeUnique(job.cache, job.storageKey, stale)
   if (unique === 'changed') return foundAgain(flight, job)
   // The lease replaces the value: without it, a delete would not be noticed.
   if (unique === 'impossible') return takeLease(flight, job, found, keyLease(job), found.item)
@@ -99,28 +99,28 @@ export async function claimLocally<T>(
 ): Promise<ClaimedLoad> {
   const versions = await createTags(job, found.versions)
   const replacesStale = found.entry !== undefined
-  const claim = new LocalClaim(job.scope.entries.store, flight, found.item, replacesStale)
+  const claim = new LocalClaim(job.cache.entries.store, flight, found.item, replacesStale)
   return { kind: 'claimed', claim, found, versions }
 }
 
 /** Whether a load needs a lease. On a store that other processes do not reach, only the refresh of a stale value does. */
-export function usesLease<T>({ scope, options }: LoadJob<T>, { entry }: Found): boolean {
+export function usesLease<T>({ cache, options }: LoadJob<T>, { entry }: Found): boolean {
   if (options.lease === undefined) return false
-  return entry !== undefined || scope.entries.store.processLocal !== true
+  return entry !== undefined || cache.entries.store.processLocal !== true
 }
 
 /** A lease in the key, which contains no value. */
-function keyLease<T>({ scope, storageKey, options }: LoadJob<T>): Lease {
-  return new Lease(scope.entries.store, storageKey, options.lease ?? defaultLease)
+function keyLease<T>({ cache, storageKey, options }: LoadJob<T>): Lease {
+  return new Lease(cache.entries.store, storageKey, options.lease ?? defaultLease)
 }
 
 /** A lease to refresh the stale value that the key contains. */
 export function refreshLease<T>(
-  { scope, storageKey, key, options }: LoadJob<T>,
+  { cache, storageKey, key, options }: LoadJob<T>,
   item: unknown,
 ): Lease {
-  const stale = { store: scope.entries.store, key: storageKey, item }
-  return new Lease(scope.root.store, scope.refreshKeyOf(key), options.lease ?? defaultLease, stale)
+  const stale = { store: cache.entries.store, key: storageKey, item }
+  return new Lease(cache.root.store, cache.refreshKeyOf(key), options.lease ?? defaultLease, stale)
 }
 
 /** Takes the lease if its key contains `seen`. Waits if another flight or process has it. */
@@ -131,7 +131,7 @@ async function takeLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<Outcome> {
-  const { leaseHolders } = job.scope
+  const { leaseHolders } = job.cache
   const holder = leaseHolders.get(lease.id)
   if (holder !== undefined) return awaitFlight(flight, job, found, holder)
   const claimed = await acquireLease(flight, job, found, lease, seen)
@@ -147,7 +147,7 @@ export async function acquireLease<T>(
   lease: Lease,
   seen: unknown,
 ): Promise<ClaimedLoad | undefined> {
-  const stopHolding = job.scope.leaseHolders.hold(lease.id, flight)
+  const stopHolding = job.cache.leaseHolders.hold(lease.id, flight)
   flight.stopHolding = stopHolding
   try {
     const tags = createTags(job, found.versions)
@@ -191,7 +191,7 @@ async function awaitFlight<T>(
 /** Waits while another process loads the value. */
 async function awaitProcess<T>(flight: Flight, job: LoadJob<T>, found: Found): Promise<Outcome> {
   const lease = found.entry === undefined ? keyLease(job) : refreshLease(job, found.item)
-  const { leaseHolders } = job.scope
+  const { leaseHolders } = job.cache
   const holder = leaseHolders.get(lease.id)
   if (holder !== undefined) return awaitFlight(flight, job, found, holder)
   const outcome = await awaitOutcome(flight, job, found, () => leaseHolders.has(lease.id))
@@ -213,21 +213,21 @@ async function awaitOutcome<T>(
   found: Found,
   isOwn: () => boolean,
 ): Promise<LeaseOutcome> {
-  const { group, scope, storageKey, key } = job
+  const { group, cache, storageKey, key } = job
   const isStale = found.entry !== undefined
   group?.release(key)
   const startedAt = performance.now()
   const outcome = await awaitLease({
-    store: scope.entries.store,
+    store: cache.entries.store,
     key: storageKey,
-    elsewhere: isStale ? { store: scope.root.store, key: scope.refreshKeyOf(key) } : undefined,
+    elsewhere: isStale ? { store: cache.root.store, key: cache.refreshKeyOf(key) } : undefined,
     found: found.item,
     timeoutMs: currentLoadOf() === undefined ? Infinity : nestedWaitMs,
     onRead: () => flight.beginRead(),
     isOwn,
     polls: group?.polls,
   })
-  publishWait(scope.entries.event(storageKey), outcome, performance.now() - startedAt)
+  publishWait(cache.entries.event(storageKey), outcome, performance.now() - startedAt)
   group?.hold(key)
   return outcome
 }
@@ -243,23 +243,23 @@ async function foundAgain<T>(flight: Flight, job: LoadJob<T>): Promise<Outcome> 
 
 async function readAgain<T>(
   flight: Flight,
-  { scope, storageKey, options }: LoadJob<T>,
+  { cache, storageKey, options }: LoadJob<T>,
 ): Promise<Found> {
   flight.beginRead()
-  const found = await scope.reader.read(storageKey, options.tags, strongRead)
+  const found = await cache.reader.read(storageKey, options.tags, strongRead)
   flight.endRead()
   return found
 }
 
 function createTags<T>(
-  { scope, options }: LoadJob<T>,
+  { cache, options }: LoadJob<T>,
   versions: Versions,
 ): Versions | Promise<Versions> {
   const { tags } = options
   if (tags.length === 0) return versions
   const missing = tags.filter((tag) => versions.get(tag) === undefined)
   if (missing.length === 0) return versions
-  return scope.root.tags
+  return cache.root.tags
     .create(new Map(missing.map((tag) => [tag, undefined])))
     .then((created) => new Map([...versions, ...created]))
 }

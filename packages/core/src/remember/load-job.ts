@@ -16,8 +16,8 @@ import type { Clock } from '../time/clock.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
-/** What is the same for all calls of `remember` of a cache. */
-export interface LoadScope {
+/** What the calls of `remember` use of their cache. */
+export interface RememberCache {
   readonly entries: EntryCodec
   readonly reader: Pick<EntryReader, 'read'>
   readonly flights: SingleFlight
@@ -51,7 +51,7 @@ export interface LoadGroup {
 
 /** The arguments of a call of `remember`, or those of `rememberMany` for one of the keys. */
 export interface LoadJob<T> {
-  readonly scope: LoadScope
+  readonly cache: RememberCache
   readonly storageKey: string
   /** The key that the application passed. */
   readonly key: string

@@ -32,10 +32,10 @@ export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
 
 /** Refreshes a stale value, unless this process does already. */
 export function refreshInBackground<T>(job: LoadJob<T>): void {
-  const { flights, activeLoads, hitForMiss, waitUntil, refreshKeyOf } = job.scope
+  const { flights, activeLoads, hitForMiss, waitUntil, refreshKeyOf } = job.cache
   if (flights.findRefresh(job.storageKey) !== undefined || hitForMiss.has(refreshKeyOf(job.key)))
     return
-  if (job.options.lease === undefined && isInLocalBackoff(job.scope, job.storageKey)) return
+  if (job.options.lease === undefined && isInLocalBackoff(job.cache, job.storageKey)) return
   const flight = flights.beginRefresh(job.storageKey)
   const work = runAfterCallers(() => refresh(job, flight))
   job.group?.addRefresh(job.key, work)
@@ -49,11 +49,11 @@ function afterCallbacks(): Promise<void> {
 
 /** Never rejects. */
 async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
-  const { flights } = job.scope
+  const { flights } = job.cache
   try {
     flights.end(flight, await refreshIfStale(job, flight))
   } catch (error) {
-    publishError(job.scope.entries.event(job.storageKey), error)
+    publishError(job.cache.entries.event(job.storageKey), error)
     flights.end(flight, noResult)
   } finally {
     flight.stopHolding?.()
@@ -61,9 +61,9 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
 }
 
 async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
-  const { scope, storageKey, options } = job
+  const { cache, storageKey, options } = job
   // Another process may have refreshed the value since it was read.
-  const found = await scope.reader.read(storageKey, options.tags, strongRead)
+  const found = await cache.reader.read(storageKey, options.tags, strongRead)
   if (found.entry === undefined || found.staleMs < 0) return noResult
   const claimed = await claimRefresh(job, flight, found)
   return claimed === undefined ? noResult : runLoad(job, flight, claimed, true)
@@ -75,7 +75,7 @@ async function claimRefresh<T>(
   flight: Flight,
   found: Found,
 ): Promise<ClaimedLoad | undefined> {
-  const { flights, leaseHolders, hitForMiss, refreshKeyOf } = job.scope
+  const { flights, leaseHolders, hitForMiss, refreshKeyOf } = job.cache
   if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
     const isLoading = flights.find(job.storageKey)?.isReading === false

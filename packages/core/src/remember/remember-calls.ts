@@ -13,7 +13,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
 import { auditHit } from './audit-hit.ts'
-import type { Call, LoadJob, LoadScope } from './load-job.ts'
+import type { Call, LoadJob, RememberCache } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
 import { type LoadMany, RememberManyCall } from './remember-many.ts'
@@ -21,7 +21,7 @@ import { type LoadMany, RememberManyCall } from './remember-many.ts'
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 
 export interface RememberCallsConfig {
-  readonly loadScope: LoadScope
+  readonly cache: RememberCache
   readonly reader: EntryReader
   /** The options of calls that do not have them. */
   readonly defaults: RememberDefaults | undefined
@@ -31,13 +31,13 @@ export interface RememberCallsConfig {
 
 /** The calls of `remember` and `rememberMany` of a cache. */
 export class RememberCalls {
-  readonly #scope: LoadScope
+  readonly #cache: RememberCache
   readonly #reader: EntryReader
   readonly #defaults: RememberDefaults | undefined
   readonly #ttl: number | undefined
 
   constructor(config: RememberCallsConfig) {
-    this.#scope = config.loadScope
+    this.#cache = config.cache
     this.#reader = config.reader
     this.#defaults = config.defaults
     this.#ttl = config.ttl
@@ -67,8 +67,8 @@ export class RememberCalls {
           return settled(this.#rememberLimited(key, options, load, limits, traced), traced)
         }
       }
-      const storageKey = this.#scope.keyspace.toStorageKey(key)
-      const existing = this.#scope.flights.find(storageKey)
+      const storageKey = this.#cache.keyspace.toStorageKey(key)
+      const existing = this.#cache.flights.find(storageKey)
       const leads =
         options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
       // The read of a flight may be older than this call, which therefore reads itself.
@@ -128,7 +128,7 @@ export class RememberCalls {
     caller: Caller | undefined,
     traced: TracedCall | undefined,
   ): T {
-    const { entries, audit } = this.#scope
+    const { entries, audit } = this.#cache
     if (found.staleMs >= 0) entries.publishStale(storageKey)
     if (caller?.isAnswered !== true) traced?.noteFound(found)
     if (caller === undefined) traced?.succeed()
@@ -146,7 +146,7 @@ export class RememberCalls {
     limits: CallerLimits,
     traced: TracedCall | undefined,
   ): Promise<T> {
-    const { entries, keyspace } = this.#scope
+    const { entries, keyspace } = this.#cache
     const onStale = () => {
       traced?.note('stale')
       entries.publishStale(keyspace.toStorageKey(key))
@@ -169,7 +169,7 @@ export class RememberCalls {
     checkKeys('rememberMany', keys)
     checkLoader('rememberMany', load)
     const call = new RememberManyCall(
-      this.#scope,
+      this.#cache,
       this.#reader,
       this.#loadOptions(options),
       load,
@@ -181,7 +181,7 @@ export class RememberCalls {
   /** Whether only this process notices that a key is written during its load. */
   #loadsWithoutLease<T>(options: RememberOptions<T>): boolean {
     const lease = options.lease ?? this.#defaults?.lease
-    return lease === false && this.#scope.entries.store.processLocal !== true
+    return lease === false && this.#cache.entries.store.processLocal !== true
   }
 
   /**
@@ -189,11 +189,11 @@ export class RememberCalls {
    * this process writes the key meanwhile.
    */
   #leadBeforeRead<T>(call: Call<T>): Promise<T> {
-    const { storageKey, options, scope } = call.job
+    const { storageKey, options, cache } = call.job
     // What a refresh has read is replaced by compare-and-set, so it must not come from a near cache.
     const readOptions = options.refresh ? strongRead : undefined
     const read = () => this.#reader.read(storageKey, options.tags, readOptions)
-    return lead(scope.flights.begin(storageKey), call, read)
+    return lead(cache.flights.begin(storageKey), call, read)
   }
 
   /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
@@ -207,7 +207,7 @@ export class RememberCalls {
     if (staleMs < 0) return true
     const window = options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
     if (entry === undefined || window === undefined || staleMs >= milliseconds(window)) return false
-    if (this.#scope.flights.findRefresh(storageKey) === undefined) {
+    if (this.#cache.flights.findRefresh(storageKey) === undefined) {
       refreshInBackground(this.#loadJob(storageKey, key, options, load))
     }
     return true
@@ -230,7 +230,7 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
   ): LoadJob<T> {
-    return { scope: this.#scope, storageKey, key, options: this.#loadOptions(options), load }
+    return { cache: this.#cache, storageKey, key, options: this.#loadOptions(options), load }
   }
 
   #limitsOf<T>({ timeout, signal }: RememberOptions<T>): CallerLimits {
@@ -240,7 +240,7 @@ export class RememberCalls {
   #loadOptions<T>(options: RememberOptions<T>): LoadOptions<T> {
     const defaults = this.#defaults
     const merged = defaults === undefined ? options : mergeOptions(defaults, options)
-    const loadOptions = new LoadOptions<T>(merged, this.#ttl, this.#scope.clock)
+    const loadOptions = new LoadOptions<T>(merged, this.#ttl, this.#cache.clock)
     checkTags(loadOptions.tags)
     return loadOptions
   }

@@ -20,7 +20,7 @@ import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { TracedCall } from '../tracing/traced-call.ts'
 import { traceLoad } from '../tracing/traced-load.ts'
 import { auditHit } from './audit-hit.ts'
-import type { Call, LoadGroup, LoadJob, LoadScope } from './load-job.ts'
+import type { Call, LoadGroup, LoadJob, RememberCache } from './load-job.ts'
 import { runInBackground } from './refresh.ts'
 import { join, lead, readOrJoin } from './remember.ts'
 
@@ -43,33 +43,33 @@ interface Member<T> {
  */
 export class RememberManyCall<T> implements LoadGroup {
   readonly polls: SharedPolls
-  readonly #scope: LoadScope
+  readonly #cache: RememberCache
   readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
   readonly #traced: TracedCall | undefined
-  /** The scope whose reads are not merged with those of this call. */
-  readonly #unmerged: LoadScope
+  /** The cache whose reads are not merged with those of this call. */
+  readonly #unmerged: RememberCache
   readonly #loadMany: LoadMany<T>
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
 
   /** @param call set if somebody subscribes to calls */
   constructor(
-    scope: LoadScope,
+    cache: RememberCache,
     reader: EntryReader,
     options: LoadOptions<T>,
     load: LoadMany<T>,
     call: TracedCall | undefined,
   ) {
     this.#traced = call
-    this.#unmerged = scope
+    this.#unmerged = cache
     this.polls = new SharedPolls()
-    this.#scope = mergeReads(scope, reader, options.tags)
+    this.#cache = mergeReads(cache, reader, options.tags)
     this.#reader = reader
     this.#options = options
     const traced: LoadMany<T> = (missing, context) => {
       if (!tracing.load.hasSubscribers) return load(missing, context)
-      return traceLoad(scope.entries, missing, context.background, () => load(missing, context))
+      return traceLoad(cache.entries, missing, context.background, () => load(missing, context))
     }
     this.#loadMany = traced
     this.#loads = new LoadBatch((members) => void loadMembers(traced, members))
@@ -155,7 +155,7 @@ export class RememberManyCall<T> implements LoadGroup {
       const read = async () => found ?? Promise.reject((outcome as PromiseRejectedResult).reason)
       return lead(flight, this.#callOf(job, undefined), read)
     }
-    const { entries, flights } = this.#scope
+    const { entries, flights } = this.#cache
     this.release(job.key)
     this.#traced?.noteRead(found.item)
     this.#auditIfSampled(job, found)
@@ -164,15 +164,15 @@ export class RememberManyCall<T> implements LoadGroup {
   }
 
   #auditIfSampled(job: LoadJob<T>, found: Found): void {
-    const { audit } = this.#scope
+    const { audit } = this.#cache
     if (!audit?.isSampled()) return
     const load = (context: LoadContext<T>) => loadOne(this.#loadMany, context)
-    auditHit(audit, { ...job, scope: this.#unmerged, load, group: undefined }, found)
+    auditHit(audit, { ...job, cache: this.#unmerged, load, group: undefined }, found)
   }
 
   /** Returns the flight of another call for this key, or begins one: before the key is read, to notice writes. */
   #findOrBegin(job: LoadJob<T>, begun: Map<Flight, LoadJob<T>>) {
-    const { flights } = this.#scope
+    const { flights } = this.#cache
     const existing = flights.find(job.storageKey)
     if (existing !== undefined && (!job.options.refresh || begun.has(existing))) {
       return { flight: existing, isBegun: false }
@@ -194,7 +194,7 @@ export class RememberManyCall<T> implements LoadGroup {
   }
 
   #limitedCall({ storageKey }: LoadJob<T>): LimitedCall {
-    const { entries } = this.#scope
+    const { entries } = this.#cache
     const traced = this.#traced
     const onStale = () => {
       traced?.note('stale')
@@ -208,9 +208,9 @@ export class RememberManyCall<T> implements LoadGroup {
 
   /** Without a spread, which takes longer than all else that is done for a hit. */
   #jobOf(key: string): LoadJob<T> {
-    const scope = this.#scope
-    const storageKey = scope.keyspace.toStorageKey(key)
-    return { scope, storageKey, key, options: this.#options, load: this.load, group: this }
+    const cache = this.#cache
+    const storageKey = cache.keyspace.toStorageKey(key)
+    return { cache, storageKey, key, options: this.#options, load: this.load, group: this }
   }
 }
 
@@ -227,10 +227,14 @@ async function settleAll<V>(
 }
 
 /** Reads what the jobs need in one turn together. Later reads are strong, as in `remember`. */
-function mergeReads(scope: LoadScope, reader: EntryReader, tags: readonly string[]): LoadScope {
-  const { root } = scope
+function mergeReads(
+  cache: RememberCache,
+  reader: EntryReader,
+  tags: readonly string[],
+): RememberCache {
+  const { root } = cache
   return {
-    ...scope,
+    ...cache,
     reader: new MergedReader(reader, tags, strongRead),
     root: {
       store: root.store,

@@ -11,7 +11,7 @@ import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { auditIfSampled } from './audit-hit.ts'
 import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter, usesLease } from './claim-load.ts'
-import type { Call, LoadJob, LoadScope } from './load-job.ts'
+import type { Call, LoadJob, RememberCache } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
 import { loaderOf, runLoad, staleIfError } from './run-load.ts'
 
@@ -25,10 +25,10 @@ const maxRounds = 100
  * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
  */
 export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
-  const { storageKey, scope } = call.job
-  const existing = scope.flights.find(storageKey)
+  const { storageKey, cache } = call.job
+  const existing = cache.flights.find(storageKey)
   if (existing !== undefined) return join(existing, call, firstStep)
-  return lead(scope.flights.begin(storageKey), call, read)
+  return lead(cache.flights.begin(storageKey), call, read)
 }
 
 /**
@@ -41,7 +41,7 @@ export async function lead<T>(
   read: () => Awaitable<Found>,
 ): Promise<T> {
   const { job } = call
-  const { flights } = job.scope
+  const { flights } = job.cache
   const outer = currentLoadOf()?.flight
   enter(flight, call)
   outer?.startWaitingFor(flight)
@@ -73,7 +73,7 @@ async function resolveFlight<T>(
   try {
     first = await read()
   } catch (error) {
-    job.scope.audit?.pause()
+    job.cache.audit?.pause()
     return runLoad(job, flight, unclaimedAfter(error, job))
   }
   let found = first
@@ -86,7 +86,7 @@ async function resolveFlight<T>(
       const isStale = found.staleMs >= 0
       return { item: found.item, source, isStale, audience: 'beforeRead' }
     }
-    if (round === 0) job.scope.entries.publishRead(job.storageKey, undefined)
+    if (round === 0) job.cache.entries.publishRead(job.storageKey, undefined)
     flight.stale = staleValueOf(job, found)
     if (step === 'fail') throw loadFailedLately(job)
     const outcome = await claimOrWait(flight, job, found, step)
@@ -103,21 +103,21 @@ async function nextStep<T>(
   found: Found,
   first: Found,
 ): Promise<'return' | 'fail' | ClaimStep> {
-  const { scope, storageKey } = job
+  const { cache, storageKey } = job
   const { item, entry, mark } = found
   const isOutdated = job.options.refresh && isAsOldAs(first, found)
   if (!isOutdated && isUsable(job, found)) return 'return'
   if (entry !== undefined) return 'claim'
-  if (mark?.kind === 'failure' && !(await isOver(scope, mark))) return 'fail'
-  if (mark?.kind === 'hitForMiss' && !(await isOver(scope, mark))) {
-    scope.hitForMiss.add(storageKey, mark.ms)
+  if (mark?.kind === 'failure' && !(await isOver(cache, mark))) return 'fail'
+  if (mark?.kind === 'hitForMiss' && !(await isOver(cache, mark))) {
+    cache.hitForMiss.add(storageKey, mark.ms)
     return 'unclaimed'
   }
   if (isChanging(found.versions, job.options.tags)) return 'unclaimed'
-  if (mark?.kind === 'change' && (await isInProgress(mark, scope.root.time))) return 'unclaimed'
+  if (mark?.kind === 'change' && (await isInProgress(mark, cache.root.time))) return 'unclaimed'
   if (!usesLease(job, found)) return 'claim'
   if (mark?.kind === 'lease') return 'wait'
-  return item === undefined && scope.hitForMiss.has(storageKey) ? 'unclaimed' : 'claim'
+  return item === undefined && cache.hitForMiss.has(storageKey) ? 'unclaimed' : 'claim'
 }
 
 /** Whether the key still contains the value that was found first. */
@@ -131,7 +131,7 @@ function isUsable<T>({ options }: LoadJob<T>, { entry, staleMs }: Found): boolea
 }
 
 /** Whether a hit-for-miss or a failure is over whose mark still exists. */
-async function isOver({ root }: LoadScope, { end }: Mark): Promise<boolean> {
+async function isOver({ root }: RememberCache, { end }: Mark): Promise<boolean> {
   return end !== undefined && (await root.time.estimate()) >= end
 }
 
@@ -141,12 +141,12 @@ function refreshIfStale<T>(job: LoadJob<T>, { staleMs }: Found): void {
 
 /** The stale value, if callers whose timeout passes may receive it. */
 function staleValueOf<T>(job: LoadJob<T>, found: Found): StaleValue | undefined {
-  const { scope, storageKey, options } = job
+  const { cache, storageKey, options } = job
   if (found.entry === undefined || found.staleMs >= options.staleWindow) return undefined
   return {
-    decode: () => scope.entries.valueOf(storageKey, found.item),
+    decode: () => cache.entries.valueOf(storageKey, found.item),
     readAgain: async () =>
-      staleValueOf(job, await scope.reader.read(storageKey, options.tags, strongRead)),
+      staleValueOf(job, await cache.reader.read(storageKey, options.tags, strongRead)),
   }
 }
 
@@ -190,19 +190,19 @@ export async function join<T>(
 /** For a key that another caller reads at the same time: reads it as well, and joins the load if there is one. */
 export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   const { job } = call
-  const { scope, storageKey, options } = job
+  const { cache, storageKey, options } = job
   let found: Found
   try {
-    found = await scope.reader.read(storageKey, options.tags)
+    found = await cache.reader.read(storageKey, options.tags)
   } catch {
     return rememberAgain(call)
   }
   if (isUsable(job, found)) {
     refreshIfStale(job, found)
     noteFound(call, found)
-    return scope.entries.publishRead<T>(storageKey, found.entry) as T
+    return cache.entries.publishRead<T>(storageKey, found.entry) as T
   }
-  return scope.flights.find(storageKey) === flight
+  return cache.flights.find(storageKey) === flight
     ? join(flight, call, firstStep)
     : rememberAgain(call)
 }
@@ -210,29 +210,29 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
 /** Joins the flight of another caller, or leads one that reads the key again. */
 function rememberAgain<T>(call: Call<T>): Promise<T> {
   const { job, attempt } = call
-  const { storageKey, options, scope } = job
+  const { storageKey, options, cache } = job
   if (attempt >= maxAttempts) return loadAlone(call)
-  const existing = scope.flights.find(storageKey)
+  const existing = cache.flights.find(storageKey)
   if (existing !== undefined) return join(existing, call)
-  const read = () => scope.reader.read(storageKey, options.tags, strongRead)
-  return lead(scope.flights.begin(storageKey), call, read)
+  const read = () => cache.reader.read(storageKey, options.tags, strongRead)
+  return lead(cache.flights.begin(storageKey), call, read)
 }
 
 /** Rejects during the backoff of a failed load. */
 export async function throwInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<void> {
-  const { entries, flights } = job.scope
-  if (flights.find(job.storageKey) !== undefined || (await isOver(job.scope, mark))) return
+  const { entries, flights } = job.cache
+  if (flights.find(job.storageKey) !== undefined || (await isOver(job.cache, mark))) return
   // Without a flight: a call that has read the key later, after a delete, must not receive this error.
   entries.publishRead(job.storageKey, undefined)
   throw loadFailedLately(job)
 }
 
 /** The error of a call during the backoff of a failed load. */
-function loadFailedLately<T>({ scope, storageKey }: LoadJob<T>): CacheError {
+function loadFailedLately<T>({ cache, storageKey }: LoadJob<T>): CacheError {
   return new CacheError(
     'ERR_CACHE_LOAD',
     'remember failed: the loader failed lately, and is not called again before its backoff ends.',
-    { store: scope.entries.store.name, operation: 'remember', key: storageKey, retryable: true },
+    { store: cache.entries.store.name, operation: 'remember', key: storageKey, retryable: true },
   )
 }
 
@@ -261,7 +261,7 @@ async function loadUnshared<T>(
   }
   const load = { flight: current, bypassed: [...bypassed, flight] }
   const value = await runAsLoad(load, loaderOf(job, new LoadRequests<T>(job.key, false, undefined)))
-  const { entries } = job.scope
+  const { entries } = job.cache
   note(call, 'miss')
   return value === undefined
     ? value
@@ -271,8 +271,8 @@ async function loadUnshared<T>(
 /** The value of a result, as one that this caller may modify. */
 function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean): T {
   const { item, source, isStale = false } = result
-  const { scope, storageKey } = call.job
-  const { entries } = scope
+  const { cache, storageKey } = call.job
+  const { entries } = cache
   if (source === 'read') {
     noteFound(call, { item, staleMs: isStale ? 0 : -1 })
     return entries.publishRead<T>(storageKey, entries.decode(storageKey, item)) as T
@@ -284,8 +284,8 @@ function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean):
 
 /** Publishes that a call receives what was found. */
 function noteFound<T>(call: Call<T>, found: Pick<Found, 'item' | 'staleMs'>): void {
-  const { scope, storageKey } = call.job
-  if (found.staleMs >= 0) scope.entries.publishStale(storageKey)
+  const { cache, storageKey } = call.job
+  if (found.staleMs >= 0) cache.entries.publishStale(storageKey)
   if (call.caller?.isAnswered !== true) call.traced?.noteFound(found)
 }
 

@@ -85,7 +85,7 @@ function startLoad<T>(
   isBackground: boolean,
   endOnClose: () => Promise<unknown>,
 ): RunningLoad<T> {
-  const { activeLoads } = job.scope
+  const { activeLoads } = job.cache
   const result = new Deferred<T>()
   const requests = new LoadRequests<T>(job.key, isBackground, found?.entry)
   const end = () => {
@@ -112,12 +112,12 @@ function startLoad<T>(
 
 /** The loader with its argument. Its duration is published if somebody listens. */
 export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => Awaitable<T> {
-  const { scope, storageKey, key, load, group } = job
+  const { cache, storageKey, key, load, group } = job
   // The loader of several keys is published once for all of them.
   const isTraced = group === undefined && tracing.load.hasSubscribers
   const { background } = requests
   const call = isTraced
-    ? () => traceLoad(scope.entries, [key], background, () => load(requests))
+    ? () => traceLoad(cache.entries, [key], background, () => load(requests))
     : () => load(requests)
   if (!channels.load.hasSubscribers) return call
   return async () => {
@@ -126,13 +126,13 @@ export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => A
       return await call()
     } finally {
       const durationMs = performance.now() - start
-      channels.load.publish({ ...scope.entries.event(storageKey), durationMs })
+      channels.load.publish({ ...cache.entries.event(storageKey), durationMs })
     }
   }
 }
 
 function stopAfterTimeout<T>(
-  { scope, storageKey, options }: LoadJob<T>,
+  { cache, storageKey, options }: LoadJob<T>,
   stop: (reason: unknown) => void,
 ): () => void {
   const { loadTimeout } = options
@@ -142,7 +142,7 @@ function stopAfterTimeout<T>(
       new CacheError(
         'ERR_CACHE_TIMEOUT',
         `remember failed: the load did not end within ${loadTimeout} ms (loadTimeout).`,
-        { store: scope.entries.store.name, operation: 'remember', key: storageKey },
+        { store: cache.entries.store.name, operation: 'remember', key: storageKey },
       ),
     ),
   )
@@ -158,13 +158,13 @@ async function handleFailure<T>(
     await endClaim(job, claim)
     throw error
   }
-  job.scope.audit?.pause()
+  job.cache.audit?.pause()
   const stale = staleIfError(job, found)
   const backoff = job.options.backoff(
     found?.entry !== undefined && found.staleMs < job.options.staleWindow,
   )
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
-    beginLocalBackoff(job.scope, job.storageKey, backoff)
+    beginLocalBackoff(job.cache, job.storageKey, backoff)
   }
   if (backoff > 0) await endClaim(job, claim, { kind: 'failure', ms: backoff })
   else
@@ -174,7 +174,7 @@ async function handleFailure<T>(
       claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
     )
   if (stale === undefined) throw error
-  publishError(job.scope.entries.event(job.storageKey), error)
+  publishError(job.cache.entries.event(job.storageKey), error)
   return stale
 }
 

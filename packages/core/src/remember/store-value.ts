@@ -53,11 +53,11 @@ export async function storeLoadedValue<T>(
     return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
   }
   const facts = await factsOf(job, requests, versions, ttl)
-  const item = job.scope.entries.encode(job.storageKey, value, facts)
+  const item = job.cache.entries.encode(job.storageKey, value, facts)
   if (facts?.parts !== undefined && !(await hasParts(job, loaded, ttl))) {
     return { item, source: 'loaded', audience: 'beforeLoad' }
   }
-  job.scope.flights.close(flight)
+  job.cache.flights.close(flight)
   const isCurrent = await replace(job, claim, item, ttl, versions)
   return { item, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
 }
@@ -66,7 +66,7 @@ export async function storeLoadedValue<T>(
 export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd): Promise<boolean> {
   try {
     const isEnded = end === undefined || claim === noClaim ? claim.end() : markEnd(job, claim, end)
-    return await job.scope.flights.trackWriteBack(job.storageKey, isEnded)
+    return await job.cache.flights.trackWriteBack(job.storageKey, isEnded)
   } catch (error) {
     report(job, error)
     return false
@@ -74,8 +74,8 @@ export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd):
 }
 
 /** Ends a claim with a mark, which is not over before it expires, by the time that any process has. */
-async function markEnd<T>({ scope }: LoadJob<T>, claim: Claim, end: LoadEnd): Promise<boolean> {
-  const { time, clockUncertainty } = scope.root
+async function markEnd<T>({ cache }: LoadJob<T>, claim: Claim, end: LoadEnd): Promise<boolean> {
+  const { time, clockUncertainty } = cache.root
   return claim.end(endMark(end, (await time.estimate()) + clockUncertainty))
 }
 
@@ -85,7 +85,7 @@ async function deleteStale<T>(
   flight: Flight,
   { claim, requests: { isPrivate } }: LoadedValue<T>,
 ): Promise<FlightResult> {
-  job.scope.flights.close(flight)
+  job.cache.flights.close(flight)
   const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
   const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
   return { item: undefined, source: 'loaded', audience }
@@ -99,8 +99,8 @@ async function endUnstored<T>(
   item: unknown,
 ): Promise<FlightResult> {
   // Only loads with a lease make other processes wait.
-  if (claim.canBeLost) job.scope.hitForMiss.add(job.storageKey, skipMs)
-  job.scope.flights.close(flight)
+  if (claim.canBeLost) job.cache.hitForMiss.add(job.storageKey, skipMs)
+  job.cache.flights.close(flight)
   const isHeld = await endClaim(job, claim, { kind: 'hitForMiss', ms: skipMs })
   // The tags are not read again for a value that is not stored.
   const isCurrent = isHeld && versions.size + lateTags.length === 0
@@ -116,7 +116,7 @@ async function versionsOf<T>(
   job: LoadJob<T>,
   { value, requests, versions, startedAt }: LoadedValue<T>,
 ): Promise<ReadonlyMap<string, TagVersion> | undefined> {
-  const { root } = job.scope
+  const { root } = job.cache
   const computed = checkTags(job.options.tagsOf(value))
   const tags = new Set([...job.options.tags, ...computed, ...checkTags(requests.lateTags)])
   if (isChanging(versions, tags)) return undefined
@@ -149,10 +149,10 @@ async function hasParts<T>(
   try {
     if (await storeParts(job, requests, ttl)) return true
     // A stale value without its parts is of no use for the next load.
-    await job.scope.flights.trackWriteBack(job.storageKey, claim.replace(undefined, undefined))
+    await job.cache.flights.trackWriteBack(job.storageKey, claim.replace(undefined, undefined))
   } catch (error) {
     report(job, error)
-    if (claim.canBeLost) job.scope.hitForMiss.add(job.storageKey, hitForMissMs)
+    if (claim.canBeLost) job.cache.hitForMiss.add(job.storageKey, hitForMissMs)
     await endClaim(
       job,
       claim,
@@ -164,7 +164,7 @@ async function hasParts<T>(
 
 /** Stores the parts of a value, and extends the ttl of those that remain. Returns whether all exist. */
 async function storeParts<T>(
-  { scope: { entries, keyspace }, options }: LoadJob<T>,
+  { cache: { entries, keyspace }, options }: LoadJob<T>,
   { parts, keptParts }: LoadRequests<T>,
   ttl: number | undefined,
 ): Promise<boolean> {
@@ -181,14 +181,14 @@ async function storeParts<T>(
 }
 
 async function factsOf<T>(
-  { options, scope }: LoadJob<T>,
+  { options, cache }: LoadJob<T>,
   requests: LoadRequests<T>,
   versions: ReadonlyMap<string, TagVersion>,
   ttl: number | undefined,
 ): Promise<EntryFacts | undefined> {
   const parts = [...requests.keptParts, ...requests.parts.map(({ name }) => name)]
   const hasWindow = ttl !== undefined && options.staleWindow > 0
-  const now = hasWindow ? await scope.root.time.estimate() : 0
+  const now = hasWindow ? await cache.root.time.estimate() : 0
   const facts: EntryFacts = {
     ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
     ...(versions.size > 0 && { tags: recordedVersions(versions) }),
@@ -208,7 +208,7 @@ async function replace<T>(
   ttl: number | undefined,
   versions: ReadonlyMap<string, TagVersion>,
 ): Promise<boolean> {
-  const { flights, root } = job.scope
+  const { flights, root } = job.cache
   const { staleWindow } = job.options
   try {
     const write = claim.replace(item, ttl === undefined ? undefined : ttl + staleWindow)
@@ -220,7 +220,7 @@ async function replace<T>(
   } catch (error) {
     report(job, error)
     if (CacheError.is(error) && refusals.includes(error.code)) {
-      job.scope.hitForMiss.add(job.storageKey, hitForMissMs)
+      job.cache.hitForMiss.add(job.storageKey, hitForMissMs)
       return endClaim(job, claim, { kind: 'hitForMiss', ms: hitForMissMs })
     }
     return false
@@ -234,12 +234,12 @@ function areEqual(a: Versions, b: Versions): boolean {
   return true
 }
 
-function encode<T>({ scope, storageKey }: LoadJob<T>, value: T): unknown {
-  return scope.entries.encode(storageKey, value)
+function encode<T>({ cache, storageKey }: LoadJob<T>, value: T): unknown {
+  return cache.entries.encode(storageKey, value)
 }
 
 /** Publishes a failure that `remember` does not throw. Throws errors that are not a `CacheError`. */
-export function report<T>({ scope, storageKey }: LoadJob<T>, error: unknown): void {
+export function report<T>({ cache, storageKey }: LoadJob<T>, error: unknown): void {
   if (!CacheError.is(error)) throw error
-  publishError(scope.entries.event(storageKey), error)
+  publishError(cache.entries.event(storageKey), error)
 }

@@ -81,7 +81,7 @@ export const changeFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'if (mark?.kind === "change" && await isInProgress(mark, scope.root.time)) return "unclaimed";',
+        'if (mark?.kind === "change" && await isInProgress(mark, cache.root.time)) return "unclaimed";',
         '',
       ],
     ],

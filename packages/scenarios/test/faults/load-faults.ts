@@ -153,7 +153,7 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'if (mark?.kind === "failure" && !await isOver(scope, mark)) return "fail";',
+        'if (mark?.kind === "failure" && !await isOver(cache, mark)) return "fail";',
         'if (mark?.kind === "failure") return "unclaimed";',
       ],
     ],
@@ -193,8 +193,8 @@ export const loadFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        '=== false && this.#scope.entries.store.processLocal !== true;',
-        '=== 0 && this.#scope.entries.store.processLocal !== true;',
+        '=== false && this.#cache.entries.store.processLocal !== true;',
+        '=== 0 && this.#cache.entries.store.processLocal !== true;',
       ],
     ],
   },
