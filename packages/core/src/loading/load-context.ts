@@ -77,8 +77,8 @@ export interface Part {
 
 const defaultSkipMs = 1_000
 
-/** Collects what a loader requests. */
-export class LoadRequests<T> implements LoadContext<T> {
+/** The context of a load, which records how the loader wants its value to be stored. */
+export class RecordingContext<T> implements LoadContext<T> {
   readonly key: string
   readonly background: boolean
   /** For how long the value is not stored, if it is not. */

@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts'
 import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import { LoadRequests } from '../loading/load-context.ts'
+import { RecordingContext } from '../loading/load-context.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
@@ -260,7 +260,10 @@ async function loadUnshared<T>(
     throw new Error('remember() calls itself without end: the loader of a key needs the same key.')
   }
   const load = { flight: current, bypassed: [...bypassed, flight] }
-  const value = await runAsLoad(load, loaderOf(job, new LoadRequests<T>(job.key, false, undefined)))
+  const value = await runAsLoad(
+    load,
+    loaderOf(job, new RecordingContext<T>(job.key, false, undefined)),
+  )
   const { entries } = job.cache
   note(call, 'miss')
   return value === undefined

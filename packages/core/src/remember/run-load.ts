@@ -3,7 +3,7 @@ import { channels, publishError, tracing } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { beginLocalBackoff } from '../leases/hit-for-miss.ts'
-import { LoadRequests } from '../loading/load-context.ts'
+import { RecordingContext } from '../loading/load-context.ts'
 import { runAsLoad } from '../loading/running-loads.ts'
 import { Flight, type FlightResult, noResult } from '../loading/single-flight.ts'
 import type { Awaitable } from '../store.ts'
@@ -24,7 +24,7 @@ class LeaseLostError extends Error {
 
 /** A loader that has been called. */
 interface RunningLoad<T> {
-  readonly requests: LoadRequests<T>
+  readonly context: RecordingContext<T>
   /** Rejects early after `loadTimeout`, on `close()`, or if no caller waits any more. */
   readonly value: Promise<T>
 }
@@ -50,15 +50,15 @@ export async function runLoad<T>(
       stopRenewing?.()
       return endClaim(job, claim)
     }
-    const { requests, value } = startLoad(job, flight, claimed, isBackground, endOnClose)
+    const { context, value } = startLoad(job, flight, claimed, isBackground, endOnClose)
     stopRenewing = claim.keepAlive(() => {
       isLost = true
-      requests.abort(new LeaseLostError())
+      context.abort(new LeaseLostError())
     })
     const loaded = await value.finally(stopRenewing)
     return await storeLoadedValue(job, flight, {
       value: loaded,
-      requests,
+      context,
       claim,
       versions,
       startedAt,
@@ -87,7 +87,7 @@ function startLoad<T>(
 ): RunningLoad<T> {
   const { activeLoads } = job.cache
   const result = new Deferred<T>()
-  const requests = new LoadRequests<T>(job.key, isBackground, found?.entry)
+  const context = new RecordingContext<T>(job.key, isBackground, found?.entry)
   const end = () => {
     cancelTimeout()
     activeLoads.remove(active)
@@ -95,30 +95,30 @@ function startLoad<T>(
   }
   const stop = (reason: unknown) => {
     end()
-    requests.abort(reason)
+    context.abort(reason)
     result.reject(reason)
   }
   // A load that callers wait for may still return its value after close(), which ends its claim at once.
   const active = isBackground
     ? { abort: stop }
-    : { abort: (reason: unknown) => requests.abort(reason), endClaim: endOnClose }
+    : { abort: (reason: unknown) => context.abort(reason), endClaim: endOnClose }
   activeLoads.add(active)
   flight.abort = stop
   const cancelTimeout = stopAfterTimeout(job, stop)
-  const value = runAsLoad({ flight, bypassed: [] }, loaderOf(job, requests))
+  const value = runAsLoad({ flight, bypassed: [] }, loaderOf(job, context))
   value.finally(end).then(result.resolve, result.reject)
-  return { requests, value: result.promise }
+  return { context, value: result.promise }
 }
 
 /** The loader with its argument. Its duration is published if somebody listens. */
-export function loaderOf<T>(job: LoadJob<T>, requests: LoadRequests<T>): () => Awaitable<T> {
+export function loaderOf<T>(job: LoadJob<T>, context: RecordingContext<T>): () => Awaitable<T> {
   const { cache, storageKey, key, load, group } = job
   // The loader of several keys is published once for all of them.
   const isTraced = group === undefined && tracing.load.hasSubscribers
-  const { background } = requests
+  const { background } = context
   const call = isTraced
-    ? () => traceLoad(cache.entries, [key], background, () => load(requests))
-    : () => load(requests)
+    ? () => traceLoad(cache.entries, [key], background, () => load(context))
+    : () => load(context)
   if (!channels.load.hasSubscribers) return call
   return async () => {
     const start = performance.now()

@@ -3,7 +3,7 @@ import type { EntryFacts } from '../entry.ts'
 import { CacheError, type CacheErrorCode } from '../errors.ts'
 import { type Claim, noClaim } from '../leases/claim.ts'
 import { endMark, type LoadEnd } from '../leases/lease.ts'
-import type { LoadRequests } from '../loading/load-context.ts'
+import type { RecordingContext } from '../loading/load-context.ts'
 import type { Flight, FlightResult } from '../loading/single-flight.ts'
 import { checkTags } from '../options/check-arguments.ts'
 import { strongRead } from '../store.ts'
@@ -23,7 +23,7 @@ const noVersions: ReadonlyMap<string, TagVersion> = new Map()
 /** A load that has returned its value. */
 export interface LoadedValue<T> {
   readonly value: T
-  readonly requests: LoadRequests<T>
+  readonly context: RecordingContext<T>
   readonly claim: Claim
   /** The versions of the tags as they were before the load. */
   readonly versions: Versions
@@ -37,11 +37,11 @@ export async function storeLoadedValue<T>(
   flight: Flight,
   loaded: LoadedValue<T>,
 ): Promise<FlightResult> {
-  const { value, requests, claim } = loaded
+  const { value, context, claim } = loaded
   if (value === undefined && claim.replacesStale) return deleteStale(job, flight, loaded)
   if (value === undefined) return endUnstored(job, flight, loaded, undefined)
-  const ttl = job.options.ttlOf(value, requests.ttl)
-  if (requests.skipMs !== undefined || ttl === 0)
+  const ttl = job.options.ttlOf(value, context.ttl)
+  if (context.skipMs !== undefined || ttl === 0)
     return endUnstored(job, flight, loaded, encode(job, value))
   // Without a claim, it is not known whether the key has been written meanwhile.
   if (claim === noClaim) {
@@ -52,7 +52,7 @@ export async function storeLoadedValue<T>(
     await endClaim(job, claim)
     return { item: encode(job, value), source: 'loaded', audience: 'beforeLoad' }
   }
-  const facts = await factsOf(job, requests, versions, ttl)
+  const facts = await factsOf(job, context, versions, ttl)
   const item = job.cache.entries.encode(job.storageKey, value, facts)
   if (facts?.parts !== undefined && !(await hasParts(job, loaded, ttl))) {
     return { item, source: 'loaded', audience: 'beforeLoad' }
@@ -83,7 +83,7 @@ async function markEnd<T>({ cache }: LoadJob<T>, claim: Claim, end: LoadEnd): Pr
 async function deleteStale<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { claim, requests: { isPrivate } }: LoadedValue<T>,
+  { claim, context: { isPrivate } }: LoadedValue<T>,
 ): Promise<FlightResult> {
   job.cache.flights.close(flight)
   const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
@@ -95,7 +95,7 @@ async function deleteStale<T>(
 async function endUnstored<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { claim, requests: { skipMs = hitForMissMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
+  { claim, context: { skipMs = hitForMissMs, isPrivate, lateTags }, versions }: LoadedValue<T>,
   item: unknown,
 ): Promise<FlightResult> {
   // Only loads with a lease make other processes wait.
@@ -114,11 +114,11 @@ async function endUnstored<T>(
  */
 async function versionsOf<T>(
   job: LoadJob<T>,
-  { value, requests, versions, startedAt }: LoadedValue<T>,
+  { value, context, versions, startedAt }: LoadedValue<T>,
 ): Promise<ReadonlyMap<string, TagVersion> | undefined> {
   const { root } = job.cache
   const computed = checkTags(job.options.tagsOf(value))
-  const tags = new Set([...job.options.tags, ...computed, ...checkTags(requests.lateTags)])
+  const tags = new Set([...job.options.tags, ...computed, ...checkTags(context.lateTags)])
   if (isChanging(versions, tags)) return undefined
   const known = [...tags].filter((tag) => versions.get(tag) !== undefined)
   const late = [...tags].filter((tag) => versions.get(tag) === undefined)
@@ -143,11 +143,11 @@ async function versionsOf<T>(
 /** Stores the parts of a value. If one of them fails or is lost, ends the claim: the value is not stored. */
 async function hasParts<T>(
   job: LoadJob<T>,
-  { claim, requests }: LoadedValue<T>,
+  { claim, context }: LoadedValue<T>,
   ttl: number | undefined,
 ): Promise<boolean> {
   try {
-    if (await storeParts(job, requests, ttl)) return true
+    if (await storeParts(job, context, ttl)) return true
     // A stale value without its parts is of no use for the next load.
     await job.cache.flights.trackWriteBack(job.storageKey, claim.replace(undefined, undefined))
   } catch (error) {
@@ -165,7 +165,7 @@ async function hasParts<T>(
 /** Stores the parts of a value, and extends the ttl of those that remain. Returns whether all exist. */
 async function storeParts<T>(
   { cache: { entries, keyspace }, options }: LoadJob<T>,
-  { parts, keptParts }: LoadRequests<T>,
+  { parts, keptParts }: RecordingContext<T>,
   ttl: number | undefined,
 ): Promise<boolean> {
   const partTtl = ttl === undefined ? undefined : ttl + options.staleWindow + readerMs
@@ -182,17 +182,17 @@ async function storeParts<T>(
 
 async function factsOf<T>(
   { options, cache }: LoadJob<T>,
-  requests: LoadRequests<T>,
+  context: RecordingContext<T>,
   versions: ReadonlyMap<string, TagVersion>,
   ttl: number | undefined,
 ): Promise<EntryFacts | undefined> {
-  const parts = [...requests.keptParts, ...requests.parts.map(({ name }) => name)]
+  const parts = [...context.keptParts, ...context.parts.map(({ name }) => name)]
   const hasWindow = ttl !== undefined && options.staleWindow > 0
   const now = hasWindow ? await cache.root.time.estimate() : 0
   const facts: EntryFacts = {
     ...(hasWindow && { freshUntil: now + ttl, expiresAt: now + ttl + options.staleWindow }),
     ...(versions.size > 0 && { tags: recordedVersions(versions) }),
-    ...requests.validators,
+    ...context.validators,
     ...(parts.length > 0 && { parts }),
   }
   if (Object.keys(facts).length === 0) return undefined
