@@ -21,9 +21,10 @@ const noVersions: Versions = new Map()
 /** How a value is loaded. `unclaimed`: without a claim, because it cannot be kept. `wait`: by another process. */
 export type ClaimStep = 'claim' | 'unclaimed' | 'wait'
 
-/** A load that may begin. */
-export interface ClaimedLoad {
-  readonly kind: 'claimed'
+/** How a load begins. */
+export interface LoadStart {
+  readonly kind: 'load'
+  /** `noClaim`: the value is not stored. */
   readonly claim: Claim
   /** What the key contained before the load. */
   readonly found: Found | undefined
@@ -32,7 +33,7 @@ export interface ClaimedLoad {
 }
 
 /** `found`: what the key contains after a wait. `failed`: the same, and the load of another flight or process has failed. */
-export type Outcome = ClaimedLoad | { readonly kind: 'found' | 'failed'; readonly found: Found }
+export type Outcome = LoadStart | { readonly kind: 'found' | 'failed'; readonly found: Found }
 
 /** Claims the load of a key, or waits for the flight or process that has the claim. */
 export async function claimOrWait<T>(
@@ -50,8 +51,8 @@ export async function claimOrWait<T>(
 }
 
 /** A load for the callers of this process, whose value is not stored. */
-export function unclaimed(found: Found | undefined): ClaimedLoad {
-  return { kind: 'claimed', claim: noClaim, found, versions: noVersions }
+export function unclaimed(found: Found | undefined): LoadStart {
+  return { kind: 'load', claim: noClaim, found, versions: noVersions }
 }
 
 /**
@@ -59,7 +60,7 @@ export function unclaimed(found: Found | undefined): ClaimedLoad {
  *
  * @throws `error` if the store has been closed
  */
-export function unclaimedAfter<T>(error: unknown, job: LoadJob<T>, found?: Found): ClaimedLoad {
+export function unclaimedAfter<T>(error: unknown, job: LoadJob<T>, found?: Found): LoadStart {
   if (CacheError.is(error) && error.code === 'ERR_CACHE_CLOSED') throw error
   report(job, error)
   return unclaimed(found)
@@ -96,11 +97,11 @@ export async function claimLocally<T>(
   flight: Flight,
   job: LoadJob<T>,
   found: Found,
-): Promise<ClaimedLoad> {
+): Promise<LoadStart> {
   const versions = await createTags(job, found.versions)
   const replacesStale = found.entry !== undefined
   const claim = new LocalClaim(job.cache.entries.store, flight, found.item, replacesStale)
-  return { kind: 'claimed', claim, found, versions }
+  return { kind: 'load', claim, found, versions }
 }
 
 /** Whether a load needs a lease. On a store that other processes do not reach, only the refresh of a stale value does. */
@@ -134,8 +135,8 @@ async function takeLease<T>(
   const { leaseHolders } = job.cache
   const holder = leaseHolders.get(lease.id)
   if (holder !== undefined) return awaitFlight(flight, job, found, holder)
-  const claimed = await acquireLease(flight, job, found, lease, seen)
-  if (claimed !== undefined) return claimed
+  const start = await acquireLease(flight, job, found, lease, seen)
+  if (start !== undefined) return start
   return lease.replacesStale ? awaitProcess(flight, job, found) : foundAgain(flight, job)
 }
 
@@ -146,17 +147,17 @@ export async function acquireLease<T>(
   found: Found,
   lease: Lease,
   seen: unknown,
-): Promise<ClaimedLoad | undefined> {
+): Promise<LoadStart | undefined> {
   const stopHolding = job.cache.leaseHolders.hold(lease.id, flight)
   flight.stopHolding = stopHolding
   try {
     const tags = createTags(job, found.versions)
     const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
-    if (isAcquired) return { kind: 'claimed', claim: lease, found, versions }
+    if (isAcquired) return { kind: 'load', claim: lease, found, versions }
   } catch (error) {
     report(job, error)
     const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
-    return { kind: 'claimed', claim, found, versions: found.versions }
+    return { kind: 'load', claim, found, versions: found.versions }
   }
   stopHolding()
   return undefined

@@ -7,8 +7,8 @@ import { type Flight, type FlightResult, noResult } from '../loading/single-flig
 import { strongRead } from '../store.ts'
 import {
   acquireLease,
-  type ClaimedLoad,
   claimLocally,
+  type LoadStart,
   refreshLease,
   usesLease,
 } from './claim-load.ts'
@@ -65,8 +65,8 @@ async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<Fligh
   // Another process may have refreshed the value since it was read.
   const found = await cache.reader.read(storageKey, options.tags, strongRead)
   if (found.entry === undefined || found.staleMs < 0) return noResult
-  const claimed = await claimRefresh(job, flight, found)
-  return claimed === undefined ? noResult : runLoad(job, flight, claimed, true)
+  const start = await claimRefresh(job, flight, found)
+  return start === undefined ? noResult : runLoad(job, flight, start, true)
 }
 
 /** Returns `undefined` if another flight or process refreshes the value. */
@@ -74,7 +74,7 @@ async function claimRefresh<T>(
   job: LoadJob<T>,
   flight: Flight,
   found: Found,
-): Promise<ClaimedLoad | undefined> {
+): Promise<LoadStart | undefined> {
   const { flights, leaseHolders, hitForMiss, refreshKeyOf } = job.cache
   if (!usesLease(job, found)) {
     // Without a lease, only this shows that a caller waits for a load of the value.
@@ -83,7 +83,7 @@ async function claimRefresh<T>(
   }
   const lease = refreshLease(job, found.item)
   if (leaseHolders.has(lease.id)) return undefined
-  const claimed = await acquireLease(flight, job, found, lease, undefined)
-  if (claimed === undefined) hitForMiss.add(refreshKeyOf(job.key), refusedMs)
-  return claimed?.claim === noClaim ? undefined : claimed
+  const start = await acquireLease(flight, job, found, lease, undefined)
+  if (start === undefined) hitForMiss.add(refreshKeyOf(job.key), refusedMs)
+  return start?.claim === noClaim ? undefined : start
 }

@@ -90,7 +90,7 @@ async function resolveFlight<T>(
     flight.stale = staleValueOf(job, found)
     if (step === 'fail') throw loadFailedLately(job)
     const outcome = await claimOrWait(flight, job, found, step)
-    if (outcome.kind === 'claimed') return runLoad(job, flight, outcome)
+    if (outcome.kind === 'load') return runLoad(job, flight, outcome)
     found = outcome.found
     if (outcome.kind === 'failed') return staleOrThrow(job, found)
   }

@@ -1,5 +1,6 @@
 import { Deferred } from '../calls/deferred.ts'
 import { channels, publishError, tracing } from '../channels.ts'
+import type { Entry } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { beginLocalBackoff } from '../leases/hit-for-miss.ts'
@@ -9,7 +10,7 @@ import { Flight, type FlightResult, noResult } from '../loading/single-flight.ts
 import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
 import { traceLoad } from '../tracing/traced-load.ts'
-import type { ClaimedLoad } from './claim-load.ts'
+import type { LoadStart } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
 import { endClaim, hitForMissMs, storeLoadedValue } from './store-value.ts'
 
@@ -33,10 +34,10 @@ interface RunningLoad<T> {
 export async function runLoad<T>(
   job: LoadJob<T>,
   flight: Flight,
-  claimed: ClaimedLoad,
+  start: LoadStart,
   isBackground = false,
 ): Promise<FlightResult> {
-  const { claim, versions } = claimed
+  const { claim, found, versions } = start
   let isLost = false
   let stopRenewing: (() => void) | undefined
   try {
@@ -50,7 +51,7 @@ export async function runLoad<T>(
       stopRenewing?.()
       return endClaim(job, claim)
     }
-    const { context, value } = startLoad(job, flight, claimed, isBackground, endOnClose)
+    const { context, value } = callLoader(job, flight, found?.entry, isBackground, endOnClose)
     stopRenewing = claim.keepAlive(() => {
       isLost = true
       context.abort(new LeaseLostError())
@@ -67,27 +68,27 @@ export async function runLoad<T>(
     // The key was written, and the load failed, perhaps because its signal aborted.
     if (isLost) return noResult
     // A value that cannot be encoded, or whose ttl or tags are invalid, is a failure of the loader.
-    return await handleFailure(job, flight, claimed, error)
+    return await handleFailure(job, flight, start, error)
   }
 }
 
 /** Calls the loader, and stores nothing. */
 export function loadUnstored<T>(job: LoadJob<T>): Promise<T> {
   const nothingToEnd = async () => {}
-  return startLoad(job, new Flight(job.storageKey), {}, true, nothingToEnd).value
+  return callLoader(job, new Flight(job.storageKey), undefined, true, nothingToEnd).value
 }
 
 /** Calls the loader in the asynchronous context of the caller, so that a loader that needs its own key is detected. */
-function startLoad<T>(
+function callLoader<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { found }: Partial<Pick<ClaimedLoad, 'found'>>,
+  stale: Entry | undefined,
   isBackground: boolean,
   endOnClose: () => Promise<unknown>,
 ): RunningLoad<T> {
   const { activeLoads } = job.cache
   const result = new Deferred<T>()
-  const context = new RecordingContext<T>(job.key, isBackground, found?.entry)
+  const context = new RecordingContext<T>(job.key, isBackground, stale)
   const end = () => {
     cancelTimeout()
     activeLoads.remove(active)
@@ -151,7 +152,7 @@ function stopAfterTimeout<T>(
 async function handleFailure<T>(
   job: LoadJob<T>,
   flight: Flight,
-  { claim, found }: ClaimedLoad,
+  { claim, found }: LoadStart,
   error: unknown,
 ): Promise<FlightResult> {
   if (flight.isAbandoned) {
