@@ -1,6 +1,6 @@
 import type { CacheParts } from './cache-parts.ts'
 import { atCaller, errorAtCaller } from './calls/at-caller.ts'
-import { channels, type InvalidationEvent } from './channels.ts'
+import { type CacheOperation, channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import type { Found } from './freshness/entry-reader.ts'
 import type { LoadContext } from './loading/load-context.ts'
@@ -16,7 +16,7 @@ import {
 import type { LoadMany } from './remember/remember-many.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
-import type { TracedCall } from './tracing/traced-call.ts'
+import { beginCall, type CallSource, ObservedCall, observeCall } from './tracing/observed-call.ts'
 import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
 import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
 
@@ -31,7 +31,11 @@ export class CacheCalls {
     this.#parts = parts
   }
 
-  get<T>(key: string, options: ReadOptions | undefined, call?: TracedCall): Promise<T | undefined> {
+  get<T>(
+    key: string,
+    options: ReadOptions | undefined,
+    call?: ObservedCall,
+  ): Promise<T | undefined> {
     let storageKey: string | undefined
     // Not an async function, which V8 does not inline.
     try {
@@ -50,7 +54,7 @@ export class CacheCalls {
   async #endGet<T>(
     storageKey: string | undefined,
     reading: Promise<Found>,
-    call: TracedCall | undefined,
+    call: ObservedCall | undefined,
   ): Promise<T | undefined> {
     try {
       const value = this.#parts.reader.publishFresh<T>(storageKey as string, await reading, call)
@@ -66,7 +70,7 @@ export class CacheCalls {
   async getMany<T>(
     keys: readonly string[],
     options: ReadOptions | undefined,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<(T | undefined)[]> {
     checkKeys('getMany', keys)
     if (options !== undefined) checkReadOptions(options)
@@ -86,7 +90,7 @@ export class CacheCalls {
     key: string,
     value: unknown,
     options: WriteOptions | undefined,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<void> {
     // Not an async function, which would create a second promise for most of the calls.
     try {
@@ -107,7 +111,7 @@ export class CacheCalls {
   async setMany(
     entries: readonly (readonly [key: string, value: unknown])[],
     options: WriteOptions | undefined,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<void> {
     if (options?.tags !== undefined) return this.#setTagged(entries, options)
     const encoded = entries.map(([key, value]) => {
@@ -175,7 +179,7 @@ export class CacheCalls {
     return result
   }
 
-  async pull<T>(key: string, call?: TracedCall): Promise<T | undefined> {
+  async pull<T>(key: string, call?: ObservedCall): Promise<T | undefined> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const value = await atCaller(this.#parts.updates.pull<T>(storageKey), storageKey)
     call?.note(value === undefined ? 'miss' : 'hit')
@@ -185,7 +189,7 @@ export class CacheCalls {
   async snapshot<T>(
     key: string,
     options: ReadOptions | undefined,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const found = await atCaller(this.#parts.updates.read(storageKey, options), storageKey)
@@ -197,7 +201,7 @@ export class CacheCalls {
     key: string,
     options: RememberOptions<T>,
     load: (context: LoadContext<T>) => Awaitable<T>,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<T> {
     return this.#parts.remember.remember(key, options, load, undefined, call)
   }
@@ -206,7 +210,7 @@ export class CacheCalls {
     keys: readonly string[],
     options: RememberOptions<T>,
     load: LoadMany<T>,
-    call?: TracedCall,
+    call?: ObservedCall,
   ): Promise<(T | undefined)[]> {
     return this.#parts.remember.rememberMany(keys, options, load, call)
   }
@@ -309,4 +313,61 @@ export class CacheCalls {
       this.#parts.root.near?.endClear(prefix)
     }
   }
+}
+
+/** The calls that are published. */
+export type Calls = Pick<CacheCalls, keyof CacheCalls & CacheOperation>
+
+type KeysOf = (args: readonly unknown[]) => readonly string[]
+
+const noKeys: KeysOf = () => []
+const ofKey: KeysOf = ([key]) => [key as string]
+const ofKeys: KeysOf = ([keys]) => keys as readonly string[]
+const ofEntries: KeysOf = ([entries]) =>
+  (entries as readonly (readonly [string, unknown])[]).map(([key]) => key)
+
+const keysOf = {
+  getMany: ofKeys,
+  set: ofKey,
+  setMany: ofEntries,
+  add: ofKey,
+  replace: ofKey,
+  update: ofKey,
+  pull: ofKey,
+  snapshot: ofKey,
+  rememberMany: ofKeys,
+  expire: ofKey,
+  invalidateTags: noKeys,
+  increment: ofKey,
+  touch: ofKey,
+  delete: ofKey,
+  deleteMany: ofKeys,
+  clear: noKeys,
+  ping: noKeys,
+} as const satisfies Record<Exclude<keyof Calls, 'get' | 'remember'>, KeysOf>
+
+/** The calls of a cache, each of which is published. Every argument must be passed, also if it is `undefined`. */
+export function observedCalls(source: CallSource, calls: Calls): Calls {
+  const observed: Record<string, unknown> = {
+    // The most frequent calls settle the event themselves: a promise for that would cost as much as all the rest.
+    get: (key: string, options: ReadOptions | undefined) =>
+      beginCall(new ObservedCall(source, 'get', [key]), (call) => calls.get(key, options, call)),
+    remember: <T>(
+      key: string,
+      options: RememberOptions<T>,
+      load: (context: LoadContext<T>) => Awaitable<T>,
+    ) =>
+      beginCall(new ObservedCall(source, 'remember', [key]), (call) =>
+        calls.remember(key, options, load, call),
+      ),
+  }
+  for (const [name, keys] of Object.entries(keysOf)) {
+    const operation = name as keyof typeof keysOf
+    const method = calls[operation] as (...args: unknown[]) => Promise<unknown>
+    observed[name] = (...args: unknown[]) => {
+      const run = (call: ObservedCall) => method.call(calls, ...args, call)
+      return observeCall(source, operation, keys(args), run)
+    }
+  }
+  return observed as unknown as Calls
 }

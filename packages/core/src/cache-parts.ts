@@ -24,7 +24,7 @@ import { createNear } from './scope/create-near.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { defaultTtl, resolveTtl } from './time/duration.ts'
-import { areCallsObserved, observeCall, type TracedCall } from './tracing/traced-call.ts'
+import { areCallsObserved, type ObservedCall, observeCall } from './tracing/observed-call.ts'
 import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/entry-snapshot.ts'
 import { EntryUpdates, type Replacement } from './updates/entry-updates.ts'
 import { TaggedWrites } from './updates/tagged-writes.ts'
@@ -141,7 +141,7 @@ export class CacheParts implements CacheParent {
     return observeCall(this, 'get', [key], (call) => this.#getShared<T>(key, options, call))
   }
 
-  #getShared<T>(key: string, options?: ReadOptions, call?: TracedCall): Awaitable<T | undefined> {
+  #getShared<T>(key: string, options?: ReadOptions, call?: ObservedCall): Awaitable<T | undefined> {
     const storageKey = this.keyspace.toStorageKey(key)
     const reader = this.#uncopiedReader
     const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
@@ -219,7 +219,7 @@ export class CacheParts implements CacheParent {
   #replaceObserved(storageKey: string, seen: unknown, replacement: Replacement): Promise<boolean> {
     const operation = replacement.item === undefined ? 'delete' : 'replace'
     const key = this.keyspace.fromStorageKey(storageKey)
-    const replace = (call: TracedCall) => {
+    const replace = (call: ObservedCall) => {
       call.noteItem(replacement.item)
       return this.updates.replaceSeen(storageKey, seen, replacement)
     }

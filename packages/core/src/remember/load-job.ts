@@ -13,7 +13,7 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
-import type { TracedCall } from '../tracing/traced-call.ts'
+import type { ObservedCall } from '../tracing/observed-call.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 
 /** What the calls of `remember` use of their cache. */
@@ -67,7 +67,7 @@ export interface Call<T> {
   /** Set if the caller waits for a limited time. */
   readonly caller: Caller | undefined
   /** Set if somebody subscribes to calls. */
-  readonly traced?: TracedCall | undefined
+  readonly observed?: ObservedCall | undefined
   /** How often the call has received a value that may have been invalidated. */
   readonly attempt: number
 }

@@ -11,7 +11,7 @@ import { checkKeys, checkLoader, checkTags } from '../options/check-arguments.ts
 import { mergeOptions } from '../options/merge-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
-import type { TracedCall } from '../tracing/traced-call.ts'
+import type { ObservedCall } from '../tracing/observed-call.ts'
 import { auditHit } from './audit-hit.ts'
 import type { Call, LoadJob, RememberCache } from './load-job.ts'
 import { refreshInBackground } from './refresh.ts'
@@ -47,24 +47,24 @@ export class RememberCalls {
    * Begins with a read, unless a load is in flight. A hit does as little as possible, and begins no flight.
    *
    * @param caller set if the caller waits for a limited time
-   * @param traced set if somebody subscribes to calls
+   * @param observed set if somebody subscribes to calls
    */
   remember<T>(
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
     caller?: Caller,
-    traced?: TracedCall,
+    observed?: ObservedCall,
   ): Promise<T> {
     // A call with limits settles when its caller stops waiting.
-    const settling = caller === undefined ? traced : undefined
+    const settling = caller === undefined ? observed : undefined
     // Not an async function: its state would be most of what a hit in memory allocates.
     try {
       checkLoader('remember', load)
       if (caller === undefined) {
         const limits = this.#limitsOf(options)
         if (hasLimits(limits)) {
-          return settled(this.#rememberLimited(key, options, load, limits, traced), traced)
+          return settled(this.#rememberLimited(key, options, load, limits, observed), observed)
         }
       }
       const storageKey = this.#cache.keyspace.toStorageKey(key)
@@ -73,14 +73,14 @@ export class RememberCalls {
         options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
       // The read of a flight may be older than this call, which therefore reads itself.
       if (leads || (existing !== undefined && !existing.isReading)) {
-        const call = this.#call(storageKey, key, options, load, caller, traced)
+        const call = this.#call(storageKey, key, options, load, caller, observed)
         const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
         return settled(result, settling)
       }
       const reading = this.#reader.read(storageKey, options.tags)
       return reading instanceof Promise || reading.staleMs >= 0
-        ? this.#rememberRead(reading, storageKey, key, options, load, caller, traced)
-        : Promise.resolve(this.#hit(reading, storageKey, key, options, load, caller, traced))
+        ? this.#rememberRead(reading, storageKey, key, options, load, caller, observed)
+        : Promise.resolve(this.#hit(reading, storageKey, key, options, load, caller, observed))
     } catch (error) {
       return settled(Promise.reject(error), settling)
     }
@@ -94,9 +94,9 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
     caller: Caller | undefined,
-    traced: TracedCall | undefined,
+    observed: ObservedCall | undefined,
   ): Promise<T> {
-    const settling = caller === undefined ? traced : undefined
+    const settling = caller === undefined ? observed : undefined
     try {
       let found: Found | undefined
       try {
@@ -105,9 +105,9 @@ export class RememberCalls {
         // The flight meets it again, and loads without a claim: see `unclaimedAfter`.
       }
       if (found !== undefined && this.#isServed(found, storageKey, key, options, load)) {
-        return this.#hit(found, storageKey, key, options, load, caller, traced)
+        return this.#hit(found, storageKey, key, options, load, caller, observed)
       }
-      const call = this.#call(storageKey, key, options, load, caller, traced)
+      const call = this.#call(storageKey, key, options, load, caller, observed)
       if (found?.mark?.kind === 'failure') await throwInBackoff(call.job, found.mark)
       const value = await joinOrLead(call, () => reading)
       settling?.succeed()
@@ -126,12 +126,12 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
     caller: Caller | undefined,
-    traced: TracedCall | undefined,
+    observed: ObservedCall | undefined,
   ): T {
     const { entries, audit } = this.#cache
     if (found.staleMs >= 0) entries.publishStale(storageKey)
-    if (caller?.isAnswered !== true) traced?.noteFound(found)
-    if (caller === undefined) traced?.succeed()
+    if (caller?.isAnswered !== true) observed?.noteFound(found)
+    if (caller === undefined) observed?.succeed()
     if (audit?.isSampled()) {
       auditHit(audit, this.#loadJob(storageKey, key, options, load), found)
     }
@@ -144,27 +144,27 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
     limits: CallerLimits,
-    traced: TracedCall | undefined,
+    observed: ObservedCall | undefined,
   ): Promise<T> {
     const { entries, keyspace } = this.#cache
     const onStale = () => {
-      traced?.note('stale')
+      observed?.note('stale')
       entries.publishStale(keyspace.toStorageKey(key))
     }
     const onAbort = () => {
-      if (traced !== undefined) traced.isAborted = true
+      if (observed !== undefined) observed.isAborted = true
     }
     const at = { store: entries.store.name, key, onStale, onAbort }
-    const run = (caller: Caller) => this.remember(key, options, load, caller, traced)
+    const run = (caller: Caller) => this.remember(key, options, load, caller, observed)
     return withLimits(limits, at, run)
   }
 
-  /** @param traced set if somebody subscribes to calls */
+  /** @param observed set if somebody subscribes to calls */
   async rememberMany<T>(
     keys: readonly string[],
     options: RememberOptions<T>,
     load: LoadMany<T>,
-    traced?: TracedCall,
+    observed?: ObservedCall,
   ): Promise<(T | undefined)[]> {
     checkKeys('rememberMany', keys)
     checkLoader('rememberMany', load)
@@ -173,7 +173,7 @@ export class RememberCalls {
       this.#reader,
       this.#loadOptions(options),
       load,
-      traced,
+      observed,
     )
     return call.run(keys, this.#limitsOf(options))
   }
@@ -219,9 +219,9 @@ export class RememberCalls {
     options: RememberOptions<T>,
     load: Load<T>,
     caller: Caller | undefined,
-    traced: TracedCall | undefined,
+    observed: ObservedCall | undefined,
   ): Call<T> {
-    return { job: this.#loadJob(storageKey, key, options, load), caller, traced, attempt: 0 }
+    return { job: this.#loadJob(storageKey, key, options, load), caller, observed, attempt: 0 }
   }
 
   #loadJob<T>(
@@ -247,6 +247,6 @@ export class RememberCalls {
 }
 
 /** Settles the call, if it is observed, like the promise. */
-function settled<T>(result: Promise<T>, traced: TracedCall | undefined): Promise<T> {
-  return traced === undefined ? result : traced.settleWith(result)
+function settled<T>(result: Promise<T>, observed: ObservedCall | undefined): Promise<T> {
+  return observed === undefined ? result : observed.settleWith(result)
 }

@@ -17,8 +17,8 @@ import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-l
 import { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
-import type { TracedCall } from '../tracing/traced-call.ts'
-import { traceLoad } from '../tracing/traced-load.ts'
+import type { ObservedCall } from '../tracing/observed-call.ts'
+import { traceLoad } from '../tracing/trace.ts'
 import { auditHit } from './audit-hit.ts'
 import type { Call, LoadGroup, LoadJob, RememberCache } from './load-job.ts'
 import { runInBackground } from './refresh.ts'
@@ -46,22 +46,22 @@ export class RememberManyCall<T> implements LoadGroup {
   readonly #cache: RememberCache
   readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
-  readonly #traced: TracedCall | undefined
+  readonly #observed: ObservedCall | undefined
   /** The cache whose reads are not merged with those of this call. */
   readonly #unmerged: RememberCache
   readonly #loadMany: LoadMany<T>
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
 
-  /** @param call set if somebody subscribes to calls */
+  /** @param observed set if somebody subscribes to calls */
   constructor(
     cache: RememberCache,
     reader: EntryReader,
     options: LoadOptions<T>,
     load: LoadMany<T>,
-    call: TracedCall | undefined,
+    observed: ObservedCall | undefined,
   ) {
-    this.#traced = call
+    this.#observed = observed
     this.#unmerged = cache
     this.polls = new SharedPolls()
     this.#cache = mergeReads(cache, reader, options.tags)
@@ -157,7 +157,7 @@ export class RememberManyCall<T> implements LoadGroup {
     }
     const { entries, flights } = this.#cache
     this.release(job.key)
-    this.#traced?.noteRead(found.item)
+    this.#observed?.noteRead(found.item)
     this.#auditIfSampled(job, found)
     flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
     return entries.publishRead<T>(job.storageKey, found.entry) as T
@@ -190,18 +190,18 @@ export class RememberManyCall<T> implements LoadGroup {
   }
 
   #callOf(job: LoadJob<T>, caller: Caller | undefined): Call<T> {
-    return { job, caller, traced: this.#traced, attempt: 0 }
+    return { job, caller, observed: this.#observed, attempt: 0 }
   }
 
   #limitedCall({ storageKey }: LoadJob<T>): LimitedCall {
     const { entries } = this.#cache
-    const traced = this.#traced
+    const observed = this.#observed
     const onStale = () => {
-      traced?.note('stale')
+      observed?.note('stale')
       entries.publishStale(storageKey)
     }
     const onAbort = () => {
-      if (traced !== undefined) traced.isAborted = true
+      if (observed !== undefined) observed.isAborted = true
     }
     return { store: entries.store.name, key: storageKey, onStale, onAbort }
   }

@@ -6,7 +6,7 @@ import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-l
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { isChanging } from '../tags/tag-versions.ts'
-import type { KeyOutcome } from '../tracing/traced-call.ts'
+import type { KeyOutcome } from '../tracing/observed-call.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 import { auditIfSampled } from './audit-hit.ts'
@@ -289,10 +289,10 @@ function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean):
 function noteFound<T>(call: Call<T>, found: Pick<Found, 'item' | 'staleMs'>): void {
   const { cache, storageKey } = call.job
   if (found.staleMs >= 0) cache.entries.publishStale(storageKey)
-  if (call.caller?.isAnswered !== true) call.traced?.noteFound(found)
+  if (call.caller?.isAnswered !== true) call.observed?.noteFound(found)
 }
 
 /** Notes how a call received its value, unless it has received a stale one after its timeout. */
-function note<T>({ traced, caller }: Call<T>, outcome: KeyOutcome): void {
-  if (caller?.isAnswered !== true) traced?.note(outcome)
+function note<T>({ observed, caller }: Call<T>, outcome: KeyOutcome): void {
+  if (caller?.isAnswered !== true) observed?.note(outcome)
 }

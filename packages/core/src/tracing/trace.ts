@@ -1,6 +1,6 @@
 import type { TracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
-import type { TracedEvent } from '../channels.ts'
+import { type CacheEvent, type LoadCallEvent, type TracedEvent, tracing } from '../channels.ts'
 import type { Awaitable } from '../store.ts'
 
 /**
@@ -31,6 +31,18 @@ export function trace<E extends TracedEvent, T>(
   }
   channel.end.publish(event)
   return result instanceof Promise ? result.then(succeed, fail) : succeed(result)
+}
+
+/** Calls a loader, and publishes it. To be used only if `tracing.load` has subscribers. */
+export function traceLoad<T>(
+  source: { event(key: string): CacheEvent },
+  keys: readonly string[],
+  background: boolean,
+  load: () => Awaitable<T>,
+): Awaitable<T> {
+  const { cache, store } = source.event('')
+  const event: LoadCallEvent = { cache, store, keys, background, durationMs: 0 }
+  return trace(tracing.load, event, load)
 }
 
 /** Publishes the beginning of an operation, and runs it in what a subscriber has set. Without a closure if none has. */

@@ -33,7 +33,7 @@ export function areCallsObserved(): boolean {
 }
 
 /** A call of a cache, while it runs. */
-export class TracedCall implements CallEvent {
+export class ObservedCall implements CallEvent {
   readonly cache: string
   readonly store: string
   readonly operation: CacheOperation
@@ -154,9 +154,9 @@ export function observeCall<T>(
   source: CallSource,
   operation: CacheOperation,
   keys: readonly string[],
-  run: (call: TracedCall) => Awaitable<T>,
+  run: (call: ObservedCall) => Awaitable<T>,
 ): Awaitable<T> {
-  const call = new TracedCall(source, operation, keys)
+  const call = new ObservedCall(source, operation, keys)
   try {
     const result = beginCall(call, run)
     if (result instanceof Promise) return call.settleWith(result)
@@ -169,14 +169,14 @@ export function observeCall<T>(
 }
 
 /** Runs a call. `run` settles the call itself; if it throws, the caller of this function does. */
-export function beginCall<T>(call: TracedCall, run: (call: TracedCall) => T): T {
+export function beginCall<T>(call: ObservedCall, run: (call: ObservedCall) => T): T {
   const result = begin(start, call, runAsCaller, run)
   call.return()
   return result
 }
 
 /** Runs a call so that what it sends to the store is known to serve it. Without a closure unless it is sampled. */
-function runAsCaller<T>(call: TracedCall, run: (call: TracedCall) => T): T {
+function runAsCaller<T>(call: ObservedCall, run: (call: ObservedCall) => T): T {
   if (!areCallersKnown()) return run(call)
   return call.isSampled ? runForCallers([call], () => run(call)) : runUnsampled(call, run)
 }
