@@ -4,7 +4,7 @@ import type { Keyspace } from '../keys.ts'
 import type { HitForMiss } from '../leases/hit-for-miss.ts'
 import type { LeaseHolders } from '../leases/lease.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
-import type { Caller } from '../loading/caller.ts'
+import type { LimitedCaller } from '../loading/limited-caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
 import type { ActiveLoads } from '../loading/running-loads.ts'
@@ -65,7 +65,7 @@ export interface LoadJob<T> {
 export interface Call<T> {
   readonly job: LoadJob<T>
   /** Set if the caller waits for a limited time. */
-  readonly caller: Caller | undefined
+  readonly caller: LimitedCaller | undefined
   /** Set if somebody subscribes to calls. */
   readonly observed?: ObservedCall | undefined
   /** How often the call has received a value that may have been invalidated. */

@@ -1,5 +1,10 @@
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import { type Caller, type CallerLimits, hasLimits, withLimits } from '../loading/caller.ts'
+import {
+  type CallerLimits,
+  hasLimits,
+  type LimitedCaller,
+  withLimits,
+} from '../loading/limited-caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import {
   LoadOptions,
@@ -53,7 +58,7 @@ export class RememberCalls {
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
-    caller?: Caller,
+    caller?: LimitedCaller,
     observed?: ObservedCall,
   ): Promise<T> {
     // A call with limits settles when its caller stops waiting.
@@ -93,7 +98,7 @@ export class RememberCalls {
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
-    caller: Caller | undefined,
+    caller: LimitedCaller | undefined,
     observed: ObservedCall | undefined,
   ): Promise<T> {
     const settling = caller === undefined ? observed : undefined
@@ -125,7 +130,7 @@ export class RememberCalls {
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
-    caller: Caller | undefined,
+    caller: LimitedCaller | undefined,
     observed: ObservedCall | undefined,
   ): T {
     const { entries, audit } = this.#cache
@@ -147,16 +152,9 @@ export class RememberCalls {
     observed: ObservedCall | undefined,
   ): Promise<T> {
     const { entries, keyspace } = this.#cache
-    const onStale = () => {
-      observed?.note('stale')
-      entries.publishStale(keyspace.toStorageKey(key))
-    }
-    const onAbort = () => {
-      if (observed !== undefined) observed.isAborted = true
-    }
-    const at = { store: entries.store.name, key, onStale, onAbort }
-    const run = (caller: Caller) => this.remember(key, options, load, caller, observed)
-    return withLimits(limits, at, run)
+    const call = { entries, storageKey: keyspace.toStorageKey(key), observed }
+    const run = (caller: LimitedCaller) => this.remember(key, options, load, caller, observed)
+    return withLimits(limits, call, run)
   }
 
   /** @param observed set if somebody subscribes to calls */
@@ -218,7 +216,7 @@ export class RememberCalls {
     key: string,
     options: RememberOptions<T>,
     load: Load<T>,
-    caller: Caller | undefined,
+    caller: LimitedCaller | undefined,
     observed: ObservedCall | undefined,
   ): Call<T> {
     return { job: this.#loadJob(storageKey, key, options, load), caller, observed, attempt: 0 }

@@ -4,12 +4,11 @@ import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { MergedReader } from '../freshness/merged-reader.ts'
 import { SharedPolls } from '../leases/shared-polls.ts'
 import {
-  type Caller,
   type CallerLimits,
   hasLimits,
-  type LimitedCall,
+  type LimitedCaller,
   withLimits,
-} from '../loading/caller.ts'
+} from '../loading/limited-caller.ts'
 import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
@@ -110,16 +109,18 @@ export class RememberManyCall<T> implements LoadGroup {
     const begun = new Map<Flight, LoadJob<T>>()
     const { tags, refresh } = this.#options
     const reads = new MergedReader(this.#reader, tags, refresh ? strongRead : undefined)
-    const runOne = (job: LoadJob<T>, caller: Caller) => {
+    const runOne = (job: LoadJob<T>, caller: LimitedCaller) => {
       const existing = this.#findOrBegin(job, begun)
       const call = this.#callOf(job, caller)
       if (existing.isBegun) return lead(existing.flight, call, () => reads.read(job.storageKey))
       return this.#join(existing.flight, call, begun)
     }
+    const limited = { entries: this.#cache.entries, observed: this.#observed }
     return Promise.all(
-      jobs.map((job) =>
-        withLimits(limits, this.#limitedCall(job), (caller) => runOne(job, caller)),
-      ),
+      jobs.map((job) => {
+        const { storageKey } = job
+        return withLimits(limits, { ...limited, storageKey }, (caller) => runOne(job, caller))
+      }),
     )
   }
 
@@ -189,21 +190,8 @@ export class RememberManyCall<T> implements LoadGroup {
     return flight.isReading ? readOrJoin(flight, call) : join(flight, call)
   }
 
-  #callOf(job: LoadJob<T>, caller: Caller | undefined): Call<T> {
+  #callOf(job: LoadJob<T>, caller: LimitedCaller | undefined): Call<T> {
     return { job, caller, observed: this.#observed, attempt: 0 }
-  }
-
-  #limitedCall({ storageKey }: LoadJob<T>): LimitedCall {
-    const { entries } = this.#cache
-    const observed = this.#observed
-    const onStale = () => {
-      observed?.note('stale')
-      entries.publishStale(storageKey)
-    }
-    const onAbort = () => {
-      if (observed !== undefined) observed.isAborted = true
-    }
-    return { store: entries.store.name, key: storageKey, onStale, onAbort }
   }
 
   /** Without a spread, which takes longer than all else that is done for a hit. */

@@ -2,6 +2,7 @@ import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
+import type { EntryCodec } from '../values/entry-codec.ts'
 import type { Flight, StaleValue } from './single-flight.ts'
 
 /** How long a caller waits. */
@@ -11,7 +12,7 @@ export interface CallerLimits {
 }
 
 /** A call of `remember` that waits for a limited time. */
-export class Caller {
+export class LimitedCaller {
   /** The flight for which the caller waits now. */
   #flight: Flight | undefined
   #givenUp: { readonly reason: unknown } | undefined
@@ -59,12 +60,10 @@ export class Caller {
 
 /** A call with limits. */
 export interface LimitedCall {
-  readonly store: string
-  readonly key: string
-  /** Called if the caller receives a stale value after its timeout. */
-  readonly onStale: () => void
-  /** Called if the signal of the caller aborts. */
-  readonly onAbort: () => void
+  readonly entries: EntryCodec
+  readonly storageKey: string
+  /** Set if somebody subscribes to calls. */
+  readonly observed: { note(outcome: 'stale'): void; isAborted: boolean } | undefined
 }
 
 /** Whether a call has limits. Most have none. */
@@ -75,26 +74,26 @@ export function hasLimits({ timeout, signal }: CallerLimits): boolean {
 /** Settles like `run`, unless the signal of the caller aborts or its timeout passes first. */
 export async function withLimits<T>(
   { timeout, signal }: CallerLimits,
-  at: LimitedCall,
-  run: (caller: Caller) => Promise<T>,
+  call: LimitedCall,
+  run: (caller: LimitedCaller) => Promise<T>,
 ): Promise<T> {
   if (signal?.aborted) {
-    at.onAbort()
+    noteAbort(call)
     throw signal.reason
   }
   const timeoutMs = timeout === undefined ? undefined : milliseconds(timeout, 'remember: timeout')
-  const caller = new Caller(timeoutMs !== undefined)
+  const caller = new LimitedCaller(timeoutMs !== undefined)
   // The load continues after the caller has given up.
   const result = run(caller)
   return new Promise<T>((resolve, reject) => {
     const abort = () => {
       caller.giveUp(signal?.reason)
-      at.onAbort()
+      noteAbort(call)
       reject(signal?.reason)
     }
     const stopListening = signal && onAbort(signal, abort)
     const cancelTimeout =
-      timeoutMs === undefined ? undefined : expire(timeoutMs, caller, at, resolve, reject)
+      timeoutMs === undefined ? undefined : expire(timeoutMs, caller, call, resolve, reject)
     const settle = () => {
       stopListening?.()
       cancelTimeout?.()
@@ -104,10 +103,14 @@ export async function withLimits<T>(
   })
 }
 
+function noteAbort({ observed }: LimitedCall): void {
+  if (observed !== undefined) observed.isAborted = true
+}
+
 function expire<T>(
   ms: number,
-  caller: Caller,
-  { store, key, onStale }: LimitedCall,
+  caller: LimitedCaller,
+  { entries, storageKey, observed }: LimitedCall,
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
 ): () => void {
@@ -115,12 +118,12 @@ function expire<T>(
     const stale = caller.staleValue
     if (stale !== undefined) {
       caller.isAnswered = true
-      onStale?.()
+      observed?.note('stale')
+      entries.publishStale(storageKey)
       return resolve(stale as T)
     }
     const message = `remember failed: no value within ${ms} ms.`
-    return reject(
-      new CacheError('ERR_CACHE_TIMEOUT', message, { store, operation: 'remember', key }),
-    )
+    const at = { store: entries.store.name, operation: 'remember', key: storageKey }
+    return reject(new CacheError('ERR_CACHE_TIMEOUT', message, at))
   })
 }
