@@ -76,7 +76,7 @@ export class CacheCalls {
     if (options !== undefined) checkReadOptions(options)
     const { keyspace } = this.#parts
     const storageKeys = keys.map((key) => keyspace.toStorageKey(key))
-    const reading = this.#parts.entries.store.getMany(storageKeys, options)
+    const reading = this.#parts.store.getMany(storageKeys, options)
     const items = reading instanceof Promise ? await atCaller(reading) : reading
     const checking = this.#parts.reader.freshEntries(storageKeys, items, options)
     const entries = checking instanceof Promise ? await checking : checking
@@ -100,9 +100,7 @@ export class CacheCalls {
       const ttl = this.#parts.ttlOf(options)
       if (ttl === 0) return this.delete(key).then(() => {})
       call?.noteItem(item)
-      return Promise.resolve(
-        atCaller(this.#parts.entries.store.set(storageKey, item, ttl), storageKey),
-      )
+      return Promise.resolve(atCaller(this.#parts.store.set(storageKey, item, ttl), storageKey))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -121,7 +119,7 @@ export class CacheCalls {
     const ttl = this.#parts.ttlOf(options)
     if (call !== undefined) for (const [, item] of encoded) call.noteItem(item)
     if (ttl === 0) await atCaller(this.#parts.store.deleteMany(encoded.map(([key]) => key)))
-    else await atCaller(this.#parts.entries.store.setMany(encoded, ttl))
+    else await atCaller(this.#parts.store.setMany(encoded, ttl))
   }
 
   async add(key: string, value: unknown, options: WriteOptions | undefined): Promise<boolean> {

@@ -47,7 +47,7 @@ export class CacheParts implements CacheParent {
   /** The store that was passed to the constructor: without the generation of this cache. */
   readonly givenStore: CacheStore
   /** The store of this cache, which keeps the order of the calls for a key. */
-  readonly store: CacheStore
+  readonly store: AnyStore
   readonly keyspace: Keyspace
   readonly entries: EntryCodec
   /** The default ttl in milliseconds. */
@@ -95,7 +95,7 @@ export class CacheParts implements CacheParent {
     this.root = root
     this.path = parent?.path ?? ''
     const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
-    this.store = ordered as unknown as CacheStore
+    this.store = ordered
     const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
     this.entries = entries
     const reader = new EntryReader(entries, root, scope.tagHints)
