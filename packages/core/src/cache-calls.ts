@@ -43,7 +43,7 @@ export class CacheCalls {
       storageKey = this.#parts.keyspace.toStorageKey(key)
       const reading = this.#parts.reader.read(storageKey, undefined, options)
       if (reading instanceof Promise) return this.#endGet(storageKey, reading, call)
-      const value = this.#parts.reader.publishFresh<T>(storageKey, reading, call)
+      const value = this.#parts.reader.serveFresh<T>(storageKey, reading, call)
       if (call !== undefined) call.succeed()
       return Promise.resolve(value)
     } catch (error) {
@@ -57,7 +57,7 @@ export class CacheCalls {
     call: ObservedCall | undefined,
   ): Promise<T | undefined> {
     try {
-      const value = this.#parts.reader.publishFresh<T>(storageKey as string, await reading, call)
+      const value = this.#parts.reader.serveFresh<T>(storageKey as string, await reading, call)
       call?.succeed()
       return value
     } catch (error) {
@@ -83,7 +83,7 @@ export class CacheCalls {
     if (call !== undefined)
       for (const [index, entry] of entries.entries())
         call.noteRead(entry === undefined ? undefined : items[index])
-    return this.#parts.entries.publishReads<T>(storageKeys, entries)
+    return this.#parts.entries.serveMany<T>(storageKeys, entries)
   }
 
   set(
@@ -191,7 +191,7 @@ export class CacheCalls {
   ): Promise<Snapshot<T>> {
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const found = await atCaller(this.#parts.updates.read(storageKey, options), storageKey)
-    const value = this.#parts.reader.publishFresh<T>(storageKey, found, call)
+    const value = this.#parts.reader.serveFresh<T>(storageKey, found, call)
     return new EntrySnapshot<T>(storageKey, value, found.item, this.#parts.snapshots)
   }
 

@@ -146,8 +146,8 @@ export class CacheParts implements CacheParent {
     const reader = this.#uncopiedReader
     const found = atCaller(reader.read(storageKey, undefined, options), storageKey)
     return found instanceof Promise
-      ? found.then((each) => reader.publishFresh<T>(storageKey, each, call))
-      : reader.publishFresh<T>(storageKey, found, call)
+      ? found.then((each) => reader.serveFresh<T>(storageKey, each, call))
+      : reader.serveFresh<T>(storageKey, found, call)
   }
 
   /** See `expectMissing` of `@stowage/core/internal`. */

@@ -95,11 +95,11 @@ export class EntryReader {
     return this.#examineLater(key, tags, item, versions, options)
   }
 
-  /** Publishes a hit or a miss, and notes it for the call if that is observed. Returns the value of a fresh entry. */
-  publishFresh<T>(key: string, found: Found, call: ObservedRead | undefined): T | undefined {
+  /** Returns the value of a fresh entry, after a hit or a miss has been published, and noted for the call if that is observed. */
+  serveFresh<T>(key: string, found: Found, call: ObservedRead | undefined): T | undefined {
     const { item, entry, staleMs } = found
     if (call !== undefined) call.noteRead(staleMs < 0 ? item : undefined)
-    return this.#entries.publishRead<T>(key, staleMs < 0 ? entry : undefined)
+    return this.#entries.serve<T>(key, staleMs < 0 ? entry : undefined)
   }
 
   #readVersions(key: string, tags: Tags | undefined, options?: ReadOptions): Awaitable<Versions> {

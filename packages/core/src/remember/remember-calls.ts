@@ -140,7 +140,7 @@ export class RememberCalls {
     if (audit?.isSampled()) {
       auditHit(audit, this.#loadJob(storageKey, key, options, load), found)
     }
-    return entries.publishRead<T>(storageKey, found.entry) as T
+    return entries.serve<T>(storageKey, found.entry) as T
   }
 
   /** The same for a caller that waits for a limited time. */

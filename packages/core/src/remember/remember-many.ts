@@ -161,7 +161,7 @@ export class RememberManyCall<T> implements LoadGroup {
     this.#observed?.noteRead(found.item)
     this.#auditIfSampled(job, found)
     flights.end(flight, { item: found.item, source: 'read', audience: 'beforeRead' })
-    return entries.publishRead<T>(job.storageKey, found.entry) as T
+    return entries.serve<T>(job.storageKey, found.entry) as T
   }
 
   #auditIfSampled(job: LoadJob<T>, found: Found): void {

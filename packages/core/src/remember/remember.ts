@@ -86,7 +86,7 @@ async function resolveFlight<T>(
       const isStale = found.staleMs >= 0
       return { item: found.item, source, isStale, audience: 'beforeRead' }
     }
-    if (round === 0) job.cache.entries.publishRead(job.storageKey, undefined)
+    if (round === 0) job.cache.entries.publishMiss(job.storageKey)
     flight.stale = staleValueOf(job, found)
     if (step === 'fail') throw loadFailedLately(job)
     const outcome = await claimOrWait(flight, job, found, step)
@@ -200,7 +200,7 @@ export async function readOrJoin<T>(flight: Flight, call: Call<T>): Promise<T> {
   if (isUsable(job, found)) {
     refreshIfStale(job, found)
     noteFound(call, found)
-    return cache.entries.publishRead<T>(storageKey, found.entry) as T
+    return cache.entries.serve<T>(storageKey, found.entry) as T
   }
   return cache.flights.find(storageKey) === flight
     ? join(flight, call, firstStep)
@@ -223,7 +223,7 @@ export async function throwInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<vo
   const { entries, flights } = job.cache
   if (flights.find(job.storageKey) !== undefined || (await isOver(job.cache, mark))) return
   // Without a flight: a call that has read the key later, after a delete, must not receive this error.
-  entries.publishRead(job.storageKey, undefined)
+  entries.publishMiss(job.storageKey)
   throw loadFailedLately(job)
 }
 
@@ -278,7 +278,7 @@ function resultValue<T>(call: Call<T>, result: FlightResult, isShared: boolean):
   const { entries } = cache
   if (source === 'read') {
     noteFound(call, { item, staleMs: isStale ? 0 : -1 })
-    return entries.publishRead<T>(storageKey, entries.decode(storageKey, item)) as T
+    return entries.serve<T>(storageKey, entries.decode(storageKey, item)) as T
   }
   note(call, isShared ? 'shared' : 'miss')
   if (isShared) entries.publishShared(storageKey)

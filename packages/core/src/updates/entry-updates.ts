@@ -66,7 +66,7 @@ export class EntryUpdates {
   ): Promise<void> {
     return this.#runExclusively(operation, key, async (flight) => {
       const found = await this.read(key)
-      const current = this.#context.entries.publishRead<T>(key, freshEntry(found))
+      const current = this.#context.entries.serve<T>(key, freshEntry(found))
       const replacement = await change(current, flight)
       if (replacement === undefined) return undefined
       return (await this.replace(key, found.item, replacement)) ? undefined : conflict

@@ -132,21 +132,25 @@ export class EntryCodec {
     return isFrame(item as Payload) ? undefined : toText(item as Payload)
   }
 
-  /** Publishes a hit or a miss. Returns the value of the entry. */
-  publishRead<T>(key: string, entry: Entry | undefined): T | undefined {
+  /** Returns the value of the entry that a caller receives, after a hit has been published; or a miss without an entry. */
+  serve<T>(key: string, entry: Entry | undefined): T | undefined {
     const outcome = entry === undefined ? channels.miss : channels.hit
     if (outcome.hasSubscribers) outcome.publish(this.event(key))
     return entry?.value as T | undefined
   }
 
   /** The same for several keys. */
-  publishReads<T>(
+  serveMany<T>(
     keys: readonly string[],
     entries: readonly (Entry | undefined)[],
   ): (T | undefined)[] {
     return channels.hit.hasSubscribers || channels.miss.hasSubscribers
-      ? entries.map((entry, index) => this.publishRead<T>(keys[index] as string, entry))
+      ? entries.map((entry, index) => this.serve<T>(keys[index] as string, entry))
       : entries.map((entry) => entry?.value as T | undefined)
+  }
+
+  publishMiss(key: string): void {
+    if (channels.miss.hasSubscribers) channels.miss.publish(this.event(key))
   }
 
   /** Publishes that a caller joined a load in flight. */

@@ -445,7 +445,6 @@ test('an entry is fresh before its time, and not at it', async () => {
   const { reader, put, now } = setUp()
   await put('k', 'value', { freshUntil: now, expiresAt: now + 9 })
   await put('l', 'value', { freshUntil: now + 1, expiresAt: now + 9 })
-  const published = async (key: string) =>
-    reader.publishFresh(key, await reader.read(key), undefined)
+  const published = async (key: string) => reader.serveFresh(key, await reader.read(key), undefined)
   expect([await published('k'), await published('l')]).toEqual([undefined, 'value'])
 })
