@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 import { PendingResponse } from './http/pending-response.ts'
+import type { SessionRequest } from './http/session-exchange.ts'
 import { endOf, RequestTurns, type SessionLockOptions } from './http/session-lock.ts'
 import { session as createMiddleware } from './http/session-middleware.ts'
-import type { SessionRequest } from './http/session-of-request.ts'
 
 interface FastifyRequest {
   readonly raw: IncomingMessage

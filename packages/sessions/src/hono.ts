@@ -6,9 +6,9 @@ import type { CookieOptions } from './http/cookies/cookie.ts'
 import type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 import { PendingResponse } from './http/pending-response.ts'
 import type { RequestSession } from './http/request-session.ts'
+import type { SessionRequest } from './http/session-exchange.ts'
 import { RequestTurns, type SessionLockOptions } from './http/session-lock.ts'
 import { session as createMiddleware } from './http/session-middleware.ts'
-import type { SessionRequest } from './http/session-of-request.ts'
 
 /** What the middleware uses of the context of Hono 4. */
 export interface HonoContext {

@@ -2,7 +2,7 @@ import { CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { publishSession } from './channels.ts'
 import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
-import { isSessionKey, keyOf } from './data/session-key.ts'
+import { isSessionKey, keyOfId } from './data/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SeenSession } from './users/session-users.ts'
@@ -138,7 +138,7 @@ export class SessionRemover {
 
   /** A session that does not exist may be about to be stored, and listed already. */
   async #sessionToKeep(id: string): Promise<{ key: string; created: number | undefined }> {
-    const key = keyOf(id)
+    const key = keyOfId(id)
     const found = await this.#reader.readToWrite(key, id)
     return { key: found?.key ?? key, created: found?.stored.created }
   }

@@ -2,7 +2,7 @@ import { type Cache, type Duration, type Lock, milliseconds } from '@stowage/cor
 import { publishSession } from './channels.ts'
 import { unchangedKeys } from './data/merge.ts'
 import type { SessionCookie } from './data/session-cookie.ts'
-import { keyOf, sessionKey } from './data/session-key.ts'
+import { keyOfId, sessionKey } from './data/session-key.ts'
 import { cookieOf, hasBody, type SessionText, toFields, toText } from './data/session-text.ts'
 import { type ListedSession, SessionLister } from './reading/session-lister.ts'
 import { SessionReader } from './reading/session-reader.ts'
@@ -94,7 +94,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   async #readMarked(id: string, isAgain: boolean): Promise<MarkedSession<T> | undefined> {
-    const key = keyOf(id)
+    const key = keyOfId(id)
     // The writes of this process come first.
     const writing = this.#turns.settled(key)
     if (writing !== undefined) await writing
@@ -147,7 +147,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async touch(id: string, session: T): Promise<SaveOutcome> {
     const cookie = cookieOf(session)
-    const known = this.#markOf(session, keyOf(id))
+    const known = this.#markOf(session, keyOfId(id))
     // Nothing to do, as for most requests: a write that this process is making moves the expiry as well.
     if (known !== undefined && this.#isCookieInStep(known, cookie)) return 'unchanged'
     return this.#inTurn(id, async (key, turn) => {
@@ -176,7 +176,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
     grace: Duration = defaultGrace,
   ): Promise<RotateOutcome> {
     if (!this.rotates) throw new TypeError('Sessions: rotate requires the option rotation.')
-    const [newKey, graceMs] = [keyOf(newId), milliseconds(grace)]
+    const [newKey, graceMs] = [keyOfId(newId), milliseconds(grace)]
     return this.#inTurn(id, async (key, turn) => {
       const mark = this.#markOf(session, key) ?? (await this.#readMark(key, id))
       return this.#writer.rotate({ key, id, mark, turn }, newKey, graceMs)
@@ -186,7 +186,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   /** Whether a session that was read has another id meanwhile, which only the browser knows. Send no cookie then. */
   hasMoved(id: string, session: T): boolean {
     const seen = markOf(session, this)?.seen
-    return seen !== undefined && seen.key !== keyOf(id)
+    return seen !== undefined && seen.key !== keyOfId(id)
   }
 
   /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
@@ -304,7 +304,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * that was read with the id, where sessions are rotated: then requests with the old and the new id have the same lock.
    */
   lockOf(id: string, ttl?: Duration, session?: T): Lock {
-    const key = keyOf(id)
+    const key = keyOfId(id)
     const seen = session && this.#markOf(session, key)?.seen
     return this.#context.cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
   }
@@ -336,7 +336,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   #inTurn<R>(id: string, work: (key: string, turn: Turn) => Promise<R>): Promise<R> {
-    const key = keyOf(id)
+    const key = keyOfId(id)
     return this.#turns.run(key, (turn) => work(key, turn))
   }
 

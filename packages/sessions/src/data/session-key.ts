@@ -13,7 +13,7 @@ const maxRecentId = 256
  * ids, with which the sessions could be used. A digest without a secret is sufficient, because an id of 128 or more
  * random bits cannot be guessed from it.
  */
-export function keyOf(id: string): string {
+export function keyOfId(id: string): string {
   if (typeof id !== 'string' || id === '') {
     throw new TypeError('The id of a session must be a non-empty string.')
   }
@@ -32,10 +32,10 @@ function toHash(id: string): string {
  * console.log(state)
  */
 export function sessionKey(id: string): string {
-  return isSessionKey(id) ? id : keyOf(id)
+  return isSessionKey(id) ? id : keyOfId(id)
 }
 
-/** Whether a text is a key of {@link keyOf}, as lists of sessions contain it. */
+/** Whether a text is a key of {@link keyOfId}, as lists of sessions contain it. */
 export function isSessionKey(text: string): boolean {
   return handlePattern.test(text)
 }

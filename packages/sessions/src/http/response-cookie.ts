@@ -13,7 +13,7 @@ export class ResponseCookie {
   readonly #response: ServerResponse
   readonly #settings: Settings
   /** Leads to the held response, which accepts headers from here while it waits. There is none before the session was read. */
-  readonly #holder: { readonly held: HeldResponse | undefined }
+  readonly #exchange: { readonly held: HeldResponse | undefined }
   /** Whether the response has it. */
   #isSet = false
   /** Whether the browser has the same, which expires earlier. */
@@ -25,12 +25,12 @@ export class ResponseCookie {
     request: RequestFacts,
     response: ServerResponse,
     settings: Settings,
-    holder: { readonly held: HeldResponse | undefined },
+    exchange: { readonly held: HeldResponse | undefined },
   ) {
     this.#request = request
     this.#response = response
     this.#settings = settings
-    this.#holder = holder
+    this.#exchange = exchange
   }
 
   /** Whether the request came over HTTPS, if the cookie requires that. */
@@ -83,12 +83,12 @@ export class ResponseCookie {
     this.#before = before
     this.#isSet = true
     const others = before === undefined ? [] : [before].flat().map(String)
-    this.#holder.held?.setHeader('Set-Cookie', [...others, header])
+    this.#exchange.held?.setHeader('Set-Cookie', [...others, header])
   }
 
   #makePrivate(): void {
     for (const [name, value] of privateHeaders(this.#response)) {
-      this.#holder.held?.setHeader(name, value)
+      this.#exchange.held?.setHeader(name, value)
     }
   }
 }

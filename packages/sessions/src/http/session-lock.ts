@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
 import { type Duration, milliseconds } from '@stowage/core'
 import { checkOptionNames, checkTimeout } from '@stowage/core/driver'
-import { holderKey } from './messages/patched-messages.ts'
+import { exchangeKey } from './messages/patched-messages.ts'
 import { type AnySessions, sessionsOf } from './middleware-options.ts'
 import type { SessionMiddleware } from './session-middleware.ts'
 
@@ -27,7 +27,7 @@ interface LockableRequest extends IncomingMessage {
     reload(callback: Callback): unknown
     save(callback: Callback): unknown
   } | null
-  readonly [holderKey]?: { restart(): Promise<void> }
+  readonly [exchangeKey]?: { restart(): Promise<void> }
 }
 
 /**
@@ -112,7 +112,7 @@ export class RequestTurns {
 }
 
 async function readAgain(request: LockableRequest): Promise<void> {
-  if (request[holderKey] !== undefined) return request[holderKey].restart()
+  if (request[exchangeKey] !== undefined) return request[exchangeKey].restart()
   try {
     await new Promise<void>((resolve, reject) => {
       request.session?.reload((error) => (error ? reject(error) : resolve()))

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CookieOptions } from './cookies/cookie.ts'
-import { holderKey } from './messages/patched-messages.ts'
+import { exchangeKey } from './messages/patched-messages.ts'
 import { type SessionMiddlewareOptions, settingsOf } from './middleware-options.ts'
 import { isBelow } from './response-cookie.ts'
-import { type Next, SessionOfRequest, type SessionRequest } from './session-of-request.ts'
+import { type Next, SessionExchange, type SessionRequest } from './session-exchange.ts'
 
 /** A middleware of Express 4 and 5, Connect, and servers of `node:http`. */
 export type SessionMiddleware = (
@@ -17,7 +17,7 @@ export type SessionMiddleware = (
  * and must not be cached for others.
  */
 export function wasSessionUsed(request: IncomingMessage): boolean {
-  return (request as SessionRequest)[holderKey]?.isUsed === true
+  return (request as SessionRequest)[exchangeKey]?.isUsed === true
 }
 
 /**
@@ -46,7 +46,7 @@ export function session(options: SessionMiddlewareOptions): SessionMiddleware {
       return next(error)
     }
     if (!isBelow(cookieOptions.path, sessionRequest)) return next()
-    new SessionOfRequest(sessionRequest, response, next, settings, cookieOptions).begin()
+    new SessionExchange(sessionRequest, response, next, settings, cookieOptions).begin()
   }
 }
 

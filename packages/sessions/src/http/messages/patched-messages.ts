@@ -16,16 +16,16 @@ export interface CallHandler {
   callHeader(method: HeaderMethod, args: unknown[]): unknown
 }
 
-/** The property of a request that leads from it to its session, and from its response to the handler. */
-export const holderKey: unique symbol = Symbol('stowage.session')
+/** The property of a request that leads to its `SessionExchange`: from the request to its session, from its response to the handler. */
+export const exchangeKey: unique symbol = Symbol('stowage.session')
 
 /** A request with its session. */
 export interface HeldRequest extends IncomingMessage {
-  [holderKey]?: PropertySource
+  [exchangeKey]?: PropertySource
 }
 
 function handlerOf(response: ServerResponse): CallHandler | undefined {
-  return (response.req as HeldRequest | undefined)?.[holderKey]?.held
+  return (response.req as HeldRequest | undefined)?.[exchangeKey]?.held
 }
 
 /**
@@ -60,10 +60,10 @@ const session: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
   get(this: HeldRequest) {
-    return this[holderKey]?.use()
+    return this[exchangeKey]?.use()
   },
   set(this: HeldRequest, value: unknown) {
-    this[holderKey]?.replace(value)
+    this[exchangeKey]?.replace(value)
   },
 }
 
@@ -71,11 +71,11 @@ const sessionID: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
   get(this: HeldRequest) {
-    return this[holderKey]?.id
+    return this[exchangeKey]?.id
   },
   set(this: HeldRequest, value: string | undefined) {
-    if (this[holderKey] === undefined) defineValue(this, 'sessionID', value)
-    else this[holderKey].rename(value)
+    if (this[exchangeKey] === undefined) defineValue(this, 'sessionID', value)
+    else this[exchangeKey].rename(value)
   },
 }
 
@@ -83,7 +83,7 @@ const sessionStore: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
   get(this: HeldRequest) {
-    return this[holderKey]?.store
+    return this[exchangeKey]?.store
   },
   set(this: HeldRequest, value: unknown) {
     defineValue(this, 'sessionStore', value)

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { publishSession, sessionChannels } from '../channels.ts'
 import { unchangedKeys } from '../data/merge.ts'
-import { keyOf } from '../data/session-key.ts'
+import { keyOfId } from '../data/session-key.ts'
 import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
 import {
   addProperties,
+  exchangeKey,
   type HeldRequest,
-  holderKey,
   type PropertySource,
 } from './messages/patched-messages.ts'
 import type { Settings } from './middleware-options.ts'
@@ -20,17 +20,17 @@ export type Next = (error?: unknown) => void
 /** What the middleware adds to a request. */
 export interface SessionRequest extends HeldRequest, RequestFacts {
   session?: RequestSession | null | undefined
-  [holderKey]?: SessionOfRequest
+  [exchangeKey]?: SessionExchange
 }
 
 const idBytes = 24
 
 /**
- * The session of one request. `begin` reads it and passes the request on. Then the application calls it through the
+ * A request, its response and its session. `begin` reads the session and passes the request on. Then the application calls it through the
  * properties of the request (`PropertySource`) and the methods of the session (`SessionActions`), and the response before it
  * is sent (`Hold`): `commit` decides what is stored, and which cookie is set.
  */
-export class SessionOfRequest implements SessionActions, Hold, PropertySource {
+export class SessionExchange implements SessionActions, Hold, PropertySource {
   readonly #request: SessionRequest
   readonly #response: ServerResponse
   readonly #next: Next
@@ -79,8 +79,8 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   begin(): void {
     const request = this.#request
     // Another session middleware before this one may hold the response already.
-    this.held = request[holderKey]?.held
-    request[holderKey] = this
+    this.held = request[exchangeKey]?.held
+    request[exchangeKey] = this
     addProperties(request)
     if (this.#cookieId === undefined) this.#proceed()
     else this.#read(this.#cookieId).then(() => this.#proceed(), this.#next)
@@ -344,7 +344,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
   /** `delete request.session` removes the accessor, after which the application may assign another session. */
   #noticeDeletion(): void {
     const request = this.#request
-    if (request[holderKey] !== this) return
+    if (request[exchangeKey] !== this) return
     const isUsed = this.#isUsed
     this.#session = request.session
     this.#isUsed = isUsed
@@ -392,7 +392,7 @@ export class SessionOfRequest implements SessionActions, Hold, PropertySource {
     if (!sessionChannels.late.hasSubscribers || !this.#session || last === undefined) return
     if (this.#committedBody === undefined || !this.#hasChangedSince(this.#committedBody)) return
     const { name } = this.#settings.sessions.cache
-    publishSession('late', name, keyOf(RequestSession.idOf(last)))
+    publishSession('late', name, keyOfId(RequestSession.idOf(last)))
   }
 
   #hasChangedSince(body: string): boolean {
