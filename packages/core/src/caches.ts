@@ -1,7 +1,7 @@
 import { Cache } from './cache.ts'
 import type { CacheOptions } from './cache-options.ts'
 import { answerWithin } from './calls/deadline.ts'
-import { Lifecycle } from './calls/lifecycle.ts'
+import { Lifecycle } from './calls/in-flight.ts'
 import { CacheError } from './errors.ts'
 import { checkStores } from './options/check-arguments.ts'
 import { configError } from './options/check-options.ts'

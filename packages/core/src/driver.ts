@@ -31,12 +31,12 @@ export {
 
 export {
   answerWithin,
+  countdown,
   DeadlineError,
   type DeadlineOptions,
   withDeadline,
 } from './calls/deadline.ts'
-export { InFlight, Lifecycle } from './calls/lifecycle.ts'
-export { countdown, Watchdog } from './calls/watchdog.ts'
+export { InFlight, Lifecycle, Watchdog } from './calls/in-flight.ts'
 
 // The usual errors, and retries on conflict
 

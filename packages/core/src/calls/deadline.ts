@@ -1,5 +1,6 @@
 import { onAbort } from './on-abort.ts'
-import { countdown } from './watchdog.ts'
+
+const ticksPerCountdown = 8
 
 /** The error of a call without a reply before its deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
 export class DeadlineError extends Error {
@@ -64,4 +65,24 @@ export function answerWithin<T>(
     const timer = setTimeout(() => reject(onTimeout()), ms)
     result.then(resolve, reject).finally(() => clearTimeout(timer))
   })
+}
+
+/**
+ * Calls `onTimeout` after `ms` milliseconds, counted in ticks as by a `Watchdog`. Returns a function that cancels
+ * it. The timer keeps the process alive only if `ref` is true.
+ *
+ * @example
+ * const cancel = countdown(500, () => console.error('no connection within 500 ms'))
+ * await Promise.resolve(store.ping()).finally(cancel)
+ */
+export function countdown(ms: number, onTimeout: () => void, ref = false): () => void {
+  let ticksLeft = ticksPerCountdown
+  const timer = setInterval(() => {
+    ticksLeft--
+    if (ticksLeft > 0) return
+    clearInterval(timer)
+    onTimeout()
+  }, ms / ticksPerCountdown)
+  if (!ref) timer.unref()
+  return () => clearInterval(timer)
 }

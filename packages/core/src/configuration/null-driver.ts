@@ -1,4 +1,4 @@
-import { Lifecycle } from '../calls/lifecycle.ts'
+import { Lifecycle } from '../calls/in-flight.ts'
 import type { ByteStore, Payload } from '../store.ts'
 import type { Driver } from './driver.ts'
 

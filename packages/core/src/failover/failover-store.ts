@@ -1,4 +1,4 @@
-import { Lifecycle } from '../calls/lifecycle.ts'
+import { Lifecycle } from '../calls/in-flight.ts'
 import type { StoreDiagnostics } from '../diagnostics.ts'
 import { valueTooLarge } from '../driver-errors.ts'
 import type { Awaitable, ByteStore, Payload, ReadOptions, StoreLimits } from '../store.ts'

@@ -1,4 +1,4 @@
-import type { Lifecycle } from '../calls/lifecycle.ts'
+import type { Lifecycle } from '../calls/in-flight.ts'
 import type { StoreDiagnostics } from '../diagnostics.ts'
 import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import type { AnyStore } from '../values/entry-codec.ts'

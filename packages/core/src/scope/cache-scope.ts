@@ -1,4 +1,4 @@
-import { Lifecycle } from '../calls/lifecycle.ts'
+import { Lifecycle } from '../calls/in-flight.ts'
 import { CacheError } from '../errors.ts'
 import { TagHints } from '../freshness/tag-hints.ts'
 import { Generation } from '../generations/generation.ts'

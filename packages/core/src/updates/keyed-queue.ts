@@ -1,4 +1,4 @@
-import { countdown } from '../calls/watchdog.ts'
+import { countdown } from '../calls/deadline.ts'
 import { CacheError } from '../errors.ts'
 import { currentLoadOf } from '../loading/running-loads.ts'
 import { Flight } from '../loading/single-flight.ts'

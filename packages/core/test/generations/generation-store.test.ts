@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { Lifecycle } from '../../src/calls/lifecycle.ts'
+import { Lifecycle } from '../../src/calls/in-flight.ts'
 import type { Generation } from '../../src/generations/generation.ts'
 import { GenerationStore } from '../../src/generations/generation-store.ts'
 import {
