@@ -5,7 +5,7 @@ import type { BackendTime } from '../time/backend-time.ts'
 import type { EntryCodec } from '../values/entry-codec.ts'
 import { storedItem } from '../values/items/decoded-item.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
-import { getOutcomes } from '../wrappers/get-outcomes.ts'
+import { getOutcomes } from '../wrappers/batch-error.ts'
 import { staleMsOf, tagsOf } from './freshness.ts'
 import type { TagHints } from './tag-hints.ts'
 

@@ -2,7 +2,7 @@ import { TickBatch } from '../calls/tick-batch.ts'
 import { strongRead } from '../store.ts'
 import { wait } from '../time/wait.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { getOutcomes } from '../wrappers/get-outcomes.ts'
+import { getOutcomes } from '../wrappers/batch-error.ts'
 import type { LeasePolls } from './lease-wait.ts'
 
 /** Waits for the leases of many keys with one timer, and reads them with one `getMany`. */

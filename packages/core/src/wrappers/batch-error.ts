@@ -1,4 +1,7 @@
+import { fulfilled } from '../calls/tick-batch.ts'
 import { CacheError } from '../errors.ts'
+import type { ReadOptions } from '../store.ts'
+import type { AnyStore } from '../values/entry-codec.ts'
 
 /**
  * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those
@@ -40,4 +43,17 @@ export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): un
 /** Returns the error of a batch for one of its calls: a copy with the key and the operation of the call. */
 export function errorFor(key: string, operation: string, error: unknown): unknown {
   return CacheError.is(error) ? CacheError.forCall(error, { operation, key }) : error
+}
+
+/** Does `getMany`, and returns the outcome of each key if it fails. Never rejects. */
+export async function getOutcomes(
+  store: AnyStore,
+  keys: readonly string[],
+  options?: ReadOptions,
+): Promise<PromiseSettledResult<unknown>[]> {
+  try {
+    return (await store.getMany(keys, options)).map(fulfilled)
+  } catch (error) {
+    return keys.map((_, index) => outcomeOf(error, index))
+  }
 }

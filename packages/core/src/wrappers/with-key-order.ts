@@ -1,4 +1,4 @@
-import { Lifecycle } from '../calls/lifecycle.ts'
+import { Lifecycle } from '../calls/in-flight.ts'
 import { CacheError } from '../errors.ts'
 import type { Awaitable, CacheStore, ReadOptions } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
