@@ -1,27 +1,24 @@
 import { Deferred } from '../calls/deferred.ts'
 import { tracing } from '../channels.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import { MergedReader } from '../freshness/merged-reader.ts'
-import { SharedPolls } from '../leases/shared-polls.ts'
 import {
   type CallerLimits,
   hasLimits,
   type LimitedCaller,
   withLimits,
 } from '../loading/limited-caller.ts'
-import { LoadBatch } from '../loading/load-batch.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
 import { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
-import { MergedTagVersions } from '../tags/merged-tag-versions.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'
 import { traceLoad } from '../tracing/trace.ts'
 import { auditHit } from './audit-hit.ts'
 import type { Call, LoadGroup, LoadJob, RememberCache } from './load-job.ts'
 import { runInBackground } from './refresh.ts'
 import { join, lead, readOrJoin } from './remember.ts'
+import { LoadBatch, MergedReader, mergeReads, SharedPolls } from './shared-steps.ts'
 
 /** The loader of `rememberMany`. Returns the values by key, or in the order of `missing`. */
 export type LoadMany<T> = (
@@ -211,25 +208,6 @@ async function settleAll<V>(
     return await reading
   } catch (reason) {
     return Array(count).fill({ status: 'rejected', reason })
-  }
-}
-
-/** Reads what the jobs need in one turn together. Later reads are strong, as in `remember`. */
-function mergeReads(
-  cache: RememberCache,
-  reader: EntryReader,
-  tags: readonly string[],
-): RememberCache {
-  const { root } = cache
-  return {
-    ...cache,
-    reader: new MergedReader(reader, tags, strongRead),
-    root: {
-      store: root.store,
-      time: root.time,
-      clockUncertainty: root.clockUncertainty,
-      tags: new MergedTagVersions(root.tags, strongRead),
-    },
   }
 }
 
