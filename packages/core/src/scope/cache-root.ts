@@ -1,7 +1,8 @@
 import type { Audit } from '../audit/audit.ts'
 import { Keyspace } from '../keys.ts'
-import type { NearCache } from '../near/near-cache.ts'
+import { NearCache } from '../near/near-cache.ts'
 import { nearCodec } from '../near/near-codec.ts'
+import { type NearOptions, resolveNearOptions } from '../near/near-options.ts'
 import { NearStore } from '../near/near-store.ts'
 import type { CacheStore } from '../store.ts'
 import { TagVersions } from '../tags/tag-versions.ts'
@@ -9,7 +10,7 @@ import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Codec } from '../values/codec.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { primaryOf } from './primary-of.ts'
+import { CacheScope } from './cache-scope.ts'
 
 /** Every clock is read over the network, and a reply may be late. In milliseconds. */
 const minClockUncertainty = 50
@@ -94,4 +95,31 @@ function reservedKeys(
   kind: 'tag' | 'refresh' | 'lock' | 'fence' | 'limit',
 ): Keyspace {
   return new Keyspace(`${prefix}~${kind}:`, store.limits.keyBytes, prefix)
+}
+
+/**
+ * The store that holds the locks: of a store that fails over to others, the primary one. A lock in a fallback would not keep
+ * out those that still reach the primary.
+ */
+function primaryOf(store: AnyStore & { readonly primary?: AnyStore }): AnyStore {
+  return store.primary === undefined ? store : primaryOf(store.primary)
+}
+
+/**
+ * Creates the near cache of a cache and its namespaces. Returns `undefined` for a store that keeps entries by reference:
+ * it is as fast, and freezing would freeze the values of the application.
+ *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ */
+export function createNear(
+  store: CacheStore,
+  options: NearOptions | undefined,
+  cache: string,
+  clock: Clock,
+): NearCache | undefined {
+  if (options === undefined) return undefined
+  const resolved = resolveNearOptions(options)
+  if (store.payload === 'entry') return undefined
+  const onClear = (prefix: string) => CacheScope.of(store).expireGenerations(prefix)
+  return new NearCache({ ...resolved, store, cache, clock, onClear })
 }
