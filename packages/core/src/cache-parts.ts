@@ -209,7 +209,7 @@ export class CacheParts implements CacheParent {
         const replacement = { item, ttl: this.#calculatedTtlOf(options) }
         return areCallsObserved()
           ? this.#replaceObserved(storageKey, seen, replacement)
-          : this.updates.replaceSeen(storageKey, seen, replacement)
+          : this.updates.replaceSnapshot(storageKey, seen, replacement)
       },
     }
     return this.#snapshots
@@ -220,7 +220,7 @@ export class CacheParts implements CacheParent {
     const key = this.keyspace.fromStorageKey(storageKey)
     const replace = (call: ObservedCall) => {
       call.noteItem(replacement.item)
-      return this.updates.replaceSeen(storageKey, seen, replacement)
+      return this.updates.replaceSnapshot(storageKey, seen, replacement)
     }
     return observeCall(this, operation, [key], replace) as Promise<boolean>
   }

@@ -41,15 +41,15 @@ export { InFlight, Lifecycle, Watchdog } from './calls/in-flight.ts'
 // The usual errors, and retries on conflict
 
 export { isUnreachable, notACounter, valueTooLarge } from './driver-errors.ts'
-export { type ConflictLocation, conflict, retryOnConflict } from './updates/retry-on-conflict.ts'
+export { type ConflictLocation, conflict, retryOnConflict } from './updates/conditional-write.ts'
 export { BatchError } from './wrappers/batch-error.ts'
 
 // Payloads and codecs
 
 export { type UnencodableOptions, unencodable } from './values/codecs/unencodable.ts'
 export { decodeFrame, encodeFrame, type Frame } from './values/frame.ts'
-export { parseSafeInteger } from './values/integer.ts'
 export { exceeds, payloadBytes, samePayload, toBytes, toText } from './values/payload.ts'
+export { parseSafeInteger } from './values/plain-items.ts'
 
 // Wrappers
 

@@ -14,7 +14,7 @@ export {
   viewAsIs,
 } from './cache-access.ts'
 export { strongRead } from './store.ts'
-export { JsonText } from './values/json-text.ts'
+export { JsonText } from './values/codec.ts'
 
 // Events and traces
 
@@ -60,5 +60,5 @@ export { BoundedMap, type BoundedMapOptions } from './eviction/bounded-map.ts'
 export { RecentMap, remembering } from './eviction/recent-map.ts'
 export { Journal, type JournalEntry } from './failover/recovery/journal.ts'
 export { ExpiryClock } from './time/expiry-clock.ts'
-export { longestIntegerText } from './values/integer.ts'
+export { longestIntegerText } from './values/plain-items.ts'
 export { KeyOrder } from './wrappers/key-order.ts'

@@ -1,7 +1,7 @@
 import { type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
-import { replaceSeen } from '../updates/replace-seen.ts'
+import { replaceSeen } from '../updates/conditional-write.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { textOf, toTextItem } from '../values/plain-items.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 
 /** The number of copies of an id on a backend that can lose items. It distributes their keys over its nodes. */

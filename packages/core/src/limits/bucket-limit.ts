@@ -1,8 +1,7 @@
 import { Deferred } from '../calls/deferred.ts'
 import { strongRead } from '../store.ts'
-import { replaceSeen } from '../updates/replace-seen.ts'
-import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
-import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { conflict, replaceSeen, retryOnConflict } from '../updates/conditional-write.ts'
+import { textOf, toTextItem } from '../values/plain-items.ts'
 import type { LimitPolicy, Verdict } from './limit.ts'
 import type { LimitStore } from './limit-store.ts'
 

@@ -1,6 +1,6 @@
 import { strongRead } from '../store.ts'
-import { conflict, retryOnConflict } from '../updates/retry-on-conflict.ts'
-import { integerOf, toIntegerItem } from '../values/items/integer-item.ts'
+import { conflict, retryOnConflict } from '../updates/conditional-write.ts'
+import { integerOf, toIntegerItem } from '../values/plain-items.ts'
 import type { LimitPolicy, Verdict } from './limit.ts'
 import type { LimitStore } from './limit-store.ts'
 import { type LimitWindow, windowAt } from './limit-window.ts'

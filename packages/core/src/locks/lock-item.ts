@@ -1,5 +1,5 @@
 import type { AnyStore } from '../values/entry-codec.ts'
-import { textOf, toTextItem } from '../values/items/text-item.ts'
+import { textOf, toTextItem } from '../values/plain-items.ts'
 import { randomId } from '../values/random-id.ts'
 
 const pattern = /^[\w-]{12}\.(\d+)\.(.*)$/s

@@ -4,8 +4,8 @@ import { checkTags } from '../options/check-arguments.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { AnyStore } from '../values/entry-codec.ts'
-import { textOf, toTextItem } from '../values/items/text-item.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
+import { textOf, toTextItem } from '../values/plain-items.ts'
 import {
   changingVersion,
   createStaleVersion,

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../store.ts'
-import { JsonText } from '../values/json-text.ts'
+import { JsonText } from '../values/codec.ts'
 import type { WriteOptions } from './write-options.ts'
 
 /** A value together with the right to replace it, if nothing else does before. */

@@ -5,14 +5,13 @@ import type { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
-import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
-import { storedItem } from '../values/items/decoded-item.ts'
-import { integerOf } from '../values/items/integer-item.ts'
+import { type AnyStore, type EntryCodec, storedItem } from '../values/entry-codec.ts'
 import { parseMark } from '../values/mark.ts'
+import { integerOf, toIntegerItem } from '../values/plain-items.ts'
 import { randomId } from '../values/random-id.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
+import { conflict, retryOnConflict } from './conditional-write.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
-import { conflict, retryOnConflict } from './retry-on-conflict.ts'
 
 export interface EntryUpdatesContext {
   readonly store: OrderedStore
@@ -142,7 +141,7 @@ export class EntryUpdates {
    * The same for the item of a snapshot: if there was none, also replaces an item that reads as a miss. Not the mark of a
    * change: what the new value was made of may be changing.
    */
-  async replaceSeen(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
+  async replaceSnapshot(key: string, seen: unknown, replacement: Replacement): Promise<boolean> {
     const mark = parseMark(seen)
     if (mark?.kind === 'change' && (await isInProgress(mark, this.#context.time))) return false
     const { item, ttl } = replacement
@@ -180,7 +179,7 @@ export class EntryUpdates {
     { key, by, ttl }: Increment,
   ): Promise<number> {
     if (!isRefusal(refusal)) throw refusal
-    const { entries, scope, clock } = this.#context
+    const { scope, clock } = this.#context
     const at = { operation: 'increment', key, store: store.name }
     let lastRefusal: unknown = refusal
     let isRepeated = false
@@ -188,7 +187,7 @@ export class EntryUpdates {
       const item = storedItem(await store.get(key, strongRead))
       if (parseMark(item) !== undefined) {
         scope.invalidateLoads(key)
-        const counter = entries.encodeCounter(by + 0) // −0 is 0.
+        const counter = toIntegerItem(store, by + 0) // −0 is 0.
         if (await store.compareAndSet(key, item, counter, ttl)) return by + 0
       } else if (isRepeated || integerOf(store, item) === undefined) throw lastRefusal
       else isRepeated = true

@@ -2,7 +2,7 @@ import { countdown } from '../calls/deadline.ts'
 import { CacheError } from '../errors.ts'
 import { currentLoadOf } from '../loading/running-loads.ts'
 import { Flight } from '../loading/single-flight.ts'
-import type { ConflictLocation } from './retry-on-conflict.ts'
+import type { ConflictLocation } from './conditional-write.ts'
 
 /** How long a call waits while no earlier call for its key ends. */
 const maxStallMs = 10_000

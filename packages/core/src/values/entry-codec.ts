@@ -2,9 +2,8 @@ import { type CacheEvent, channels } from '../channels.ts'
 import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import type { CacheStore, Payload, StoreContract } from '../store.ts'
-import type { Codec } from './codec.ts'
+import { type Codec, JsonText } from './codec.ts'
 import { isFrame } from './frame.ts'
-import { JsonText } from './json-text.ts'
 import { isMark } from './mark.ts'
 import { toText } from './payload.ts'
 
@@ -19,6 +18,39 @@ interface ItemCodec {
   encode(entry: Entry, key: string): unknown
   readonly decode: Decode
   readonly decodeShared?: Decode | undefined
+}
+
+/**
+ * An item of bytes, with what was decoded from it: reads of a near cache return it instead of the item. It is an entry itself
+ * once its value is decoded and has no facts.
+ */
+export class DecodedItem implements Entry {
+  /** The codec that decodes it. Another one must not use `entry`. */
+  readonly codec: Codec | undefined
+  /** The size of the payload in bytes. */
+  readonly size: number
+  /** `undefined` if it is not needed any more, because `entry` is returned instead. */
+  payload: Payload | undefined
+  entry: Entry | undefined
+  /** That of `entry`, if it has no facts. */
+  value: unknown
+  readonly facts = undefined
+  /** The entry with bytes that are part of the payload, for callers that do not modify them. */
+  shared: Entry | undefined
+  /** Until when the entry is fresh, in the time of the backend, once that is known. */
+  freshUntil: number | undefined
+
+  constructor(payload: Payload, size: number, codec: Codec | undefined) {
+    // The bytes may be part of a large buffer, which they would keep in memory.
+    this.payload = typeof payload === 'string' ? payload : Uint8Array.from(payload)
+    this.size = size
+    this.codec = codec
+  }
+}
+
+/** Returns the item as the store returned it, where that is still known. */
+export function storedItem(item: unknown): unknown {
+  return item instanceof DecodedItem ? (item.payload ?? item) : item
 }
 
 /** Entries stored by reference are not encoded. */
@@ -104,11 +136,6 @@ export class EntryCodec {
         ? CacheError.forCall(error, { store: this.store.name, key })
         : error
     }
-  }
-
-  /** Returns the item of a counter, as `increment` stores it. */
-  encodeCounter(value: number): unknown {
-    return this.store.payload === 'entry' ? { value } : String(value)
   }
 
   /** Returns the value of an item that was not read from the store. Publishes nothing. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { replaceSeen } from '../../src/updates/conditional-write.ts'
 import { KeyedQueue } from '../../src/updates/keyed-queue.ts'
-import { replaceSeen } from '../../src/updates/replace-seen.ts'
 import { gate, settle } from '../remember/two-processes.ts'
 
 const at = { operation: 'update', store: 'reference', key: 'k' }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { conflict, retryOnConflict } from '../../src/updates/retry-on-conflict.ts'
+import { conflict, retryOnConflict } from '../../src/updates/conditional-write.ts'
 
 const at = { operation: 'append', store: 'reference', key: 'log' }
 

@@ -1,5 +1,5 @@
 import { type Awaitable, type ByteStore, strongRead } from '../../store.ts'
-import { replaceSeen } from '../../updates/replace-seen.ts'
+import { replaceSeen } from '../../updates/conditional-write.ts'
 import { toText } from '../../values/payload.ts'
 import { randomId } from '../../values/random-id.ts'
 

@@ -7,7 +7,7 @@ import {
   parseId,
 } from '../../generations/generation-id.ts'
 import { type ByteStore, type Payload, strongRead } from '../../store.ts'
-import { replaceSeen } from '../../updates/replace-seen.ts'
+import { replaceSeen } from '../../updates/conditional-write.ts'
 import { toText } from '../../values/payload.ts'
 import type { Fallback } from '../fallback/fallback.ts'
 import type { UnsettledKeys } from './unsettled-keys.ts'

@@ -3,8 +3,8 @@ import { checkInteger, checkOptionNames } from '../../options/check-options.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
 import { frameKind, frameKinds, marker } from '../frame.ts'
-import { longestIntegerText } from '../integer.ts'
 import { exceeds, payloadBytes, toBytes } from '../payload.ts'
+import { longestIntegerText } from '../plain-items.ts'
 
 export interface CompressedOptions {
   /** Size in bytes from which a payload is compressed. @default 1024 */

@@ -1,9 +1,8 @@
 import type { Entry } from '../../entry.ts'
 import type { CacheError } from '../../errors.ts'
 import type { Payload } from '../../store.ts'
-import type { Codec } from '../codec.ts'
+import { type Codec, JsonText } from '../codec.ts'
 import { decodeFrame, encodeFrame, isFrame } from '../frame.ts'
-import { JsonText } from '../json-text.ts'
 import { toText } from '../payload.ts'
 import { unencodable } from './unencodable.ts'
 

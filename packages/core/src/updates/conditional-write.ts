@@ -1,4 +1,5 @@
 import { CacheError, type CacheErrorOptions } from '../errors.ts'
+import type { Awaitable, StoreContract } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 
 const maxAttempts = 100
@@ -41,4 +42,19 @@ export async function retryOnConflict<T>(
       'not a cache entry. Retry later, or delete the key.',
     { ...at, retryable: true },
   )
+}
+
+/**
+ * Stores an item in the place of the one that was read, or of none. Resolves to `false` if another one is there by now.
+ *
+ * @param seen the item that was read; `undefined` if there was none
+ */
+export function replaceSeen<P extends 'bytes' | 'entry', I>(
+  store: Pick<StoreContract<P, I>, 'add' | 'compareAndSet'>,
+  key: string,
+  seen: I | undefined,
+  next: I,
+  ttl?: number,
+): Awaitable<boolean> {
+  return seen === undefined ? store.add(key, next, ttl) : store.compareAndSet(key, seen, next, ttl)
 }
