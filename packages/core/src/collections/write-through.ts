@@ -1,7 +1,7 @@
 import { channels } from '../channels.ts'
 import type { EntryFacts } from '../entry.ts'
 import type { Keyspace } from '../keys.ts'
-import { Lease } from '../leases/lease.ts'
+import { Lease } from '../leases/claims.ts'
 import { defaultLease, LoadOptions, type RememberOptions } from '../loading/remember-options.ts'
 import { currentLoadOf, runForFlight } from '../loading/running-loads.ts'
 import { Flight, noResult } from '../loading/single-flight.ts'

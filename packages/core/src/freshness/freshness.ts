@@ -1,6 +1,8 @@
 import type { EntryFacts } from '../entry.ts'
 import { invalidatedAt, isSameHard } from '../tags/tag-version.ts'
 import type { Versions } from '../tags/tag-versions.ts'
+import type { BackendTime } from '../time/backend-time.ts'
+import type { Mark } from '../values/mark.ts'
 
 const noTags: readonly string[] = []
 
@@ -44,4 +46,16 @@ function staleMsOfTagged(
 /** The names of the tags of an entry. */
 export function tagsOf(facts: EntryFacts | undefined): readonly string[] {
   return facts?.tags === undefined ? noTags : Object.keys(facts.tags)
+}
+
+/**
+ * Whether the change of a mark is in progress. It is over if the mark was not renewed, although a `touch` may have extended
+ * the expiry of the mark. Without the time of the backend, it counts as one in progress.
+ */
+export async function isInProgress({ end = Infinity }: Mark, time: BackendTime): Promise<boolean> {
+  try {
+    return (await time.estimateOrThrow()) < end
+  } catch {
+    return true
+  }
 }

@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
-import { noClaim } from '../leases/claim.ts'
+import { noClaim } from '../leases/claims.ts'
 import { isInLocalBackoff } from '../leases/hit-for-miss.ts'
 import { type Flight, type FlightResult, noResult } from '../loading/single-flight.ts'
 import { strongRead } from '../store.ts'

@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts'
-import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { Found } from '../freshness/entry-reader.ts'
+import { isInProgress } from '../freshness/freshness.ts'
 import { RecordingContext } from '../loading/load-context.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/single-flight.ts'

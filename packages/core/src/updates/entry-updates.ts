@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts'
-import { isInProgress } from '../freshness/change-in-progress.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import { isInProgress } from '../freshness/freshness.ts'
 import type { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { EntryFacts } from '../../src/entry.ts'
-import { isInProgress } from '../../src/freshness/change-in-progress.ts'
-import { staleMsOf, tagsOf } from '../../src/freshness/freshness.ts'
+import { isInProgress, staleMsOf, tagsOf } from '../../src/freshness/freshness.ts'
 import { TagHints } from '../../src/freshness/tag-hints.ts'
 import type { BackendTime } from '../../src/time/backend-time.ts'
 import { Mark } from '../../src/values/mark.ts'

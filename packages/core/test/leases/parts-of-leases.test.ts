@@ -1,8 +1,14 @@
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { LocalClaim, noClaim, withoutValue } from '../../src/leases/claim.ts'
+import {
+  endMark,
+  Lease,
+  LeaseHolders,
+  LocalClaim,
+  noClaim,
+  withoutValue,
+} from '../../src/leases/claims.ts'
 import { beginLocalBackoff, HitForMiss, isInLocalBackoff } from '../../src/leases/hit-for-miss.ts'
-import { endMark, Lease, LeaseHolders } from '../../src/leases/lease.ts'
 import { awaitLease, type LeasePolls } from '../../src/leases/lease-wait.ts'
 import { Flight } from '../../src/loading/single-flight.ts'
 import { SharedPolls } from '../../src/remember/shared-steps.ts'
