@@ -9,10 +9,9 @@ import { isChanging } from '../tags/tag-versions.ts'
 import type { KeyOutcome } from '../tracing/observed-call.ts'
 import type { Mark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
-import { auditIfSampled } from './audit-hit.ts'
+import { auditIfSampled, refreshInBackground } from './background.ts'
 import { type ClaimStep, claimOrWait, unclaimed, unclaimedAfter, usesLease } from './claim-load.ts'
 import type { Call, LoadJob, RememberCache } from './load-job.ts'
-import { refreshInBackground } from './refresh.ts'
 import { loaderOf, runLoad, staleIfError } from './run-load.ts'
 
 /** How often a call joins or leads again because the value that it received may have been invalidated. */

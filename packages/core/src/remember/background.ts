@@ -1,4 +1,6 @@
+// What `remember` does in the background: it refreshes stale values, and audits hits.
 import { AsyncResource } from 'node:async_hooks'
+import type { Audit } from '../audit/audit.ts'
 import { publishError } from '../channels.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { noClaim } from '../leases/claims.ts'
@@ -13,7 +15,7 @@ import {
   usesLease,
 } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
-import { runLoad } from './run-load.ts'
+import { loadUnstored, runLoad } from './run-load.ts'
 
 /** The asynchronous context of loads for which no caller waits: that of no request. */
 const background = new AsyncResource('stowage:refresh')
@@ -86,4 +88,49 @@ async function claimRefresh<T>(
   const start = await acquireLease(flight, job, found, lease, undefined)
   if (start === undefined) hitForMiss.add(refreshKeyOf(job.key), refusedMs)
   return start?.claim === noClaim ? undefined : start
+}
+
+/** Compares one of many hits with the source. */
+export function auditIfSampled<T>(job: LoadJob<T>, found: Found): void {
+  const { audit } = job.cache
+  if (audit?.isSampled()) auditHit(audit, job, found)
+}
+
+/** Compares a hit with the source in the background, if the loader may be called for it now. */
+export function auditHit<T>(audit: Audit, job: LoadJob<T>, found: Found): void {
+  const { cache, storageKey, key, options } = job
+  const { entries, reader, activeLoads, waitUntil } = cache
+  if (!options.audit || cache.recovery?.isPrimary === false || !audit.begin()) return
+  const event = entries.event(storageKey)
+  const hit = {
+    name: key,
+    event,
+    served: entries.valueOf(storageKey, found.item),
+    isStale: found.staleMs >= 0,
+    load: async () => {
+      const loaded = await loadUnstored(job)
+      return loaded === undefined
+        ? undefined
+        : entries.valueOf(storageKey, entries.encode(storageKey, loaded))
+    },
+    read: async (from: 'any' | 'primary') => {
+      const { entry, staleMs } = await reader.read(
+        storageKey,
+        [],
+        from === 'any' ? undefined : strongRead,
+      )
+      return staleMs < 0 ? entry?.value : undefined
+    },
+    describe: async () => ({ tags: found.entry?.facts?.tags ?? {}, ttlMs: await ttlOf(job) }),
+  }
+  const work = runAfterCallers(() => audit.compare(hit)).catch((error) =>
+    publishError(event, error),
+  )
+  activeLoads.trackBackground(work)
+  waitUntil?.(work)
+}
+
+async function ttlOf<T>({ cache, storageKey }: LoadJob<T>): Promise<number | undefined> {
+  const [item] = (await cache.entries.store.getWithTtl?.([storageKey], strongRead)) ?? []
+  return item?.ttl
 }
