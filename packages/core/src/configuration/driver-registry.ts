@@ -1,5 +1,5 @@
 import { CacheError } from '../errors.ts'
-import { nearestName } from '../options/nearest-name.ts'
+import { nearestName } from '../options/check-options.ts'
 import type { Awaitable } from '../store.ts'
 import type { Driver } from './driver.ts'
 import { nullDriver } from './null-driver.ts'

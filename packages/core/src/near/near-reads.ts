@@ -5,8 +5,7 @@ import { type AnyStore, DecodedItem } from '../values/entry-codec.ts'
 import { isMark } from '../values/mark.ts'
 import { payloadBytes } from '../values/payload.ts'
 import { outcomeOf } from '../wrappers/batch-error.ts'
-import type { NearCache } from './near-cache.ts'
-import type { ReadInFlight } from './reads-in-flight.ts'
+import type { NearCache, ReadInFlight } from './near-cache.ts'
 
 /** What a store returned for a key, and the remaining ttl of the item if that is known. */
 interface ReadItem {

@@ -1,9 +1,9 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
-import { nearestName } from './nearest-name.ts'
 
 // setTimeout fires immediately for a longer delay.
 const maxTimerMs = 2 ** 31 - 1
+const maxDistance = 2
 
 /**
  * Checks that `options` has no unknown members, which are usually misspelled. `known` must list every option as a key:
@@ -117,4 +117,40 @@ export function warnOfShortTtl(name: string, ttl: unknown): void {
 /** Stops the warning of {@link warnOfShortTtl} in this process. For test tools, whose ttls are short on purpose. */
 export function allowShortTtls(): void {
   state[silent] = true
+}
+
+/** Returns the defaults, overridden by those members of `options` that are not `undefined`. */
+export function mergeOptions<Defaults extends object, Options extends object>(
+  defaults: Defaults,
+  options: Options,
+): Defaults & Options {
+  // Not spread, which takes ten times as long.
+  const merged: Record<string, unknown> = {}
+  Object.assign(merged, defaults)
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) merged[name] = value
+  }
+  return merged as Defaults & Options
+}
+
+/** Returns the known name most similar to a misspelled one, or `undefined` if none is similar. */
+export function nearestName(name: string, names: readonly string[]): string | undefined {
+  const ranked = names.map((known) => ({ known, distance: distance(name, known) }))
+  ranked.sort((a, b) => a.distance - b.distance)
+  const [best] = ranked
+  return best !== undefined && best.distance <= maxDistance ? best.known : undefined
+}
+
+/** The Levenshtein distance: how many characters must be inserted, deleted or replaced. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const nextRow = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      nextRow[j] = Math.min((row[j] as number) + 1, (nextRow[j - 1] as number) + 1, replaced)
+    }
+    row = nextRow
+  }
+  return row[b.length] as number
 }

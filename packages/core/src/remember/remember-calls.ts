@@ -13,7 +13,7 @@ import {
 } from '../loading/remember-options.ts'
 import type { Flight } from '../loading/single-flight.ts'
 import { checkKeys, checkLoader, checkTags } from '../options/check-arguments.ts'
-import { mergeOptions } from '../options/merge-options.ts'
+import { mergeOptions } from '../options/check-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'

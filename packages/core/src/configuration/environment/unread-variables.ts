@@ -1,5 +1,5 @@
 import type { ConfigProblem } from '../../errors.ts'
-import { nearestName } from '../../options/nearest-name.ts'
+import { nearestName } from '../../options/check-options.ts'
 import { maskSecrets, type Variables } from '../env.ts'
 
 /** If such a variable is misspelt and no other one is set, the application silently runs on the default driver. */
