@@ -8,12 +8,13 @@ import {
   type Entry,
   escapeGlob,
   getCommand,
+  getWithTtl,
+  getWithTtlSingly,
   setCommand,
   toArgument,
   toPairs,
   ttlArgument,
 } from './commands/basic-commands.ts'
-import { getWithTtl, getWithTtlSingly } from './commands/get-with-ttl.ts'
 import * as scripts from './commands/scripts.ts'
 import { lastOfEachKey, SetGroup } from './commands/set-group.ts'
 import type { CommandClient } from './protocol/command-client.ts'

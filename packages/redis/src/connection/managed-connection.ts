@@ -5,10 +5,12 @@ import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
 import { DirectClient } from '../protocol/direct-client.ts'
 import { allowLateErrors } from '../protocol/ioredis-internals.ts'
+import { WriteCork } from '../protocol/request-writer.ts'
 import { ReadOnlyBackoff, reconnectDelay } from '../reconnect-delay.ts'
 import { fromServer, isReadOnly } from '../redis-errors.ts'
 import type { ResolvedOptions } from '../redis-options.ts'
 import { maxSentinelTimeoutMs, sentinelTimeoutMs } from './client-options.ts'
+import { ReconnectingConnection } from './connection.ts'
 import {
   isSentinelSummary,
   loadingError,
@@ -17,8 +19,6 @@ import {
 } from './connection-failure.ts'
 import { useCredentials } from './credentials.ts'
 import { largeReplyDetector } from './large-reply.ts'
-import { ReconnectingConnection } from './reconnecting-connection.ts'
-import { WriteCork } from './write-cork.ts'
 
 /**
  * A connection to one server. It fails fast instead of queueing: a late reply from a cache is worse than a miss. A lost

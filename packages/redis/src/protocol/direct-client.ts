@@ -7,9 +7,15 @@ import {
   SetFailures,
   type SetOptions,
 } from './command-client.ts'
-import { FlushScheduler } from './flush-scheduler.ts'
 import { isUntraced, type QueueEntry, ReplyQueue } from './ioredis-internals.ts'
-import { bulkString, lineEnd, type Request, RequestWriter, requestHeader } from './request.ts'
+import {
+  bulkString,
+  FlushScheduler,
+  lineEnd,
+  type Request,
+  RequestWriter,
+  requestHeader,
+} from './request-writer.ts'
 import { capabilitiesOf } from './server.ts'
 
 const getHeader = requestHeader('GET', 1)

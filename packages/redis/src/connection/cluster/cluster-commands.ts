@@ -1,8 +1,10 @@
+import { DeadlineError, Watchdog } from '@stowage/core/driver'
 import slotOf from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
 import type { BulkString, CommandClient, SetOptions } from '../../protocol/command-client.ts'
+import { DirectClient } from '../../protocol/direct-client.ts'
 import { isUntraced } from '../../protocol/ioredis-internals.ts'
-import { DirectNode } from './direct-node.ts'
+import { largeReplyDetector } from '../large-reply.ts'
 
 /**
  * Sends the frequent commands directly to the master of their slot. The cluster client sends all others, and those that
@@ -141,4 +143,39 @@ export function nameOf({ options }: Redis): string {
 /** TRYAGAIN: the keys are on two nodes while their slot is migrated. */
 function isRedirection({ name, message }: Error): boolean {
   return name === 'ReplyError' && /^(MOVED|ASK|TRYAGAIN) /.test(message)
+}
+
+/** Sends commands to a node of a cluster directly. If a reply is overdue, the connection to the node is closed. */
+class DirectNode {
+  readonly client: DirectClient
+  readonly #node: Redis
+  readonly #watchdog: Watchdog
+  #timedOut = false
+
+  constructor(node: Redis, timeoutMs: number) {
+    this.#node = node
+    this.client = new DirectClient(node)
+    this.#watchdog = new Watchdog(timeoutMs, () => this.#close(), largeReplyDetector(node))
+  }
+
+  get isAvailable(): boolean {
+    return this.client.tryUse() && this.#node.status === 'ready'
+  }
+
+  async send<T>(command: (client: CommandClient) => Promise<T>): Promise<T> {
+    this.#watchdog.begin()
+    try {
+      return await command(this.client)
+    } catch (error) {
+      // ioredis reports only that the connection was closed.
+      throw this.#timedOut && (error as Error).name !== 'ReplyError' ? new DeadlineError() : error
+    } finally {
+      this.#watchdog.end()
+    }
+  }
+
+  #close(): void {
+    this.#timedOut = true
+    this.#node.stream?.destroy(new DeadlineError())
+  }
 }

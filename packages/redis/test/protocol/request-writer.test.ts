@@ -8,7 +8,7 @@ import {
   type Request,
   RequestWriter,
   requestHeader,
-} from '../../src/protocol/request.ts'
+} from '../../src/protocol/request-writer.ts'
 
 const texts = ['', 'v', '\r\n', 'ä€😀', 'x'.repeat(1_000), 'ä'.repeat(16_385), 'x'.repeat(70_000)]
 

@@ -1,3 +1,4 @@
+// How and when the requests of a turn of the event loop are written to the socket.
 import type { Writable } from 'node:stream'
 import type { BulkString } from './command-client.ts'
 
@@ -12,6 +13,9 @@ const maxConcatenatedLength = 512
 
 /** Longer texts are split, so that the server can start with the first requests while the others are copied. */
 const charsPerBlock = 64 * 1024
+
+/** From this many commands of ioredis on, an earlier write is worth a system call of its own. */
+const commandsPerWrite = 64
 
 /** The end of each line of a request. */
 export const lineEnd = '\r\n'
@@ -148,5 +152,81 @@ class TextBuilder {
     this.#text = ''
     this.length = 0
     return text
+  }
+}
+
+/**
+ * Calls a function once for the calls of a turn of the event loop. While others are active, that is when the callbacks
+ * of the turn have run, so that the requests of all sockets share it; for a lone call, it is as soon as its own
+ * callback has run.
+ */
+export class FlushScheduler {
+  readonly #onEnd: () => void
+  #scheduled: 'none' | 'turn' | 'callback' = 'none'
+  /** How many calls were added since the last end, and before it. */
+  #count = 0
+  #lastCount = 0
+
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd
+  }
+
+  /** @param isBusy whether earlier calls are in flight */
+  add(isBusy: boolean): void {
+    this.#count++
+    if (this.#scheduled !== 'none') return
+    if (!isBusy && this.#lastCount <= 1) this.flushAfterCallback()
+    else {
+      this.#scheduled = 'turn'
+      setImmediate(this.#end)
+    }
+  }
+
+  /** Calls the function when the current callback has run, also if that was to be at the end of the turn. */
+  flushAfterCallback(): void {
+    if (this.#scheduled === 'callback') return
+    this.#scheduled = 'callback'
+    process.nextTick(this.#end)
+  }
+
+  readonly #end = () => {
+    this.#scheduled = 'none'
+    this.#lastCount = this.#count
+    this.#count = 0
+    this.#onEnd()
+  }
+}
+
+/** Holds back the writes of ioredis, so that the commands of a turn of the event loop leave in one write. */
+export class WriteCork {
+  readonly #scheduler = new FlushScheduler(() => this.#uncork())
+  #streams: readonly Writable[] = []
+  #commands = 0
+
+  /**
+   * Must be called before a command is sent.
+   * @param isBatched whether the command has waited for the end of a turn already
+   * @param isBusy whether earlier commands are in flight
+   */
+  hold(streams: () => readonly Writable[], isBatched: boolean, isBusy: boolean): void {
+    if (this.#commands === 0) {
+      this.#streams = streams()
+      for (const stream of this.#streams) stream.cork()
+    } else if (this.#commands % commandsPerWrite === 0) {
+      // So that the server can start with the first commands.
+      for (const stream of this.#streams) {
+        stream.uncork()
+        stream.cork()
+      }
+    }
+    this.#commands++
+    if (isBatched) this.#scheduler.flushAfterCallback()
+    else this.#scheduler.add(isBusy)
+  }
+
+  #uncork(): void {
+    this.#commands = 0
+    for (const stream of this.#streams) stream.uncork()
+    this.#streams = []
   }
 }
