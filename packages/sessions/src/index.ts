@@ -5,7 +5,7 @@ export {
   sessionFromEnv,
 } from './configuration/session-from-env.ts'
 export { sessionSecret } from './configuration/session-secret.ts'
-export type { Cookie, CookieOptions } from './http/cookies/cookie.ts'
+export type { Cookie, CookieOptions } from './http/cookie.ts'
 export { addFlash, type FlashMessages, takeFlash } from './http/flash.ts'
 export type { SessionMiddlewareOptions } from './http/middleware-options.ts'
 export type { RegenerateOptions, RequestSession } from './http/request-session.ts'

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { createHmacSha256 } from '../src/http/cookies/cookie-header.ts'
+import { createHmacSha256 } from '../src/http/cookie.ts'
 
 test.each([1, 6, 63, 64, 65, 200])(
   'signs with a secret of %i characters as node:crypto does',

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseItem } from '../src/data/session-item.ts'
-import { hasBody, joinItem } from '../src/data/session-text.ts'
+import { hasBody, joinItem, parseItem } from '../src/data/session-item.ts'
 import { cookieOf, readExisting, setup } from './fixture.ts'
 
 const now = 1_700_000_000_000

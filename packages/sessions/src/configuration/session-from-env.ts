@@ -9,7 +9,7 @@ import {
   type Role,
 } from '@stowage/core'
 import { Env, type Variables } from '@stowage/core/driver'
-import type { CookieOptions } from '../http/cookies/cookie.ts'
+import type { CookieOptions } from '../http/cookie.ts'
 import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
 import { type SessionMiddleware, session } from '../http/session-middleware.ts'
 import type { SessionsOptions } from '../session-options.ts'

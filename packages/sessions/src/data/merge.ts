@@ -1,6 +1,6 @@
 import { parseObject } from './json-object.ts'
 import { mergeCookies } from './session-cookie.ts'
-import type { SessionText } from './session-text.ts'
+import type { SessionText } from './session-item.ts'
 
 /**
  * Applies the changes from `base` to `ours` to `theirs`, by top-level keys: a key that we changed or deleted is as in

@@ -3,15 +3,16 @@ import { CacheError, type Duration, milliseconds } from '@stowage/core'
 import { warnOfShortTtl } from '@stowage/core/internal'
 import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
-import { Cookie, type CookieOptions } from './cookies/cookie.ts'
 import {
+  Cookie,
+  type CookieOptions,
   cookieName,
   createIdReader,
   createSigner,
   type IdReader,
   type Signer,
   withMemory,
-} from './cookies/cookie-header.ts'
+} from './cookie.ts'
 import type { RequestSession } from './request-session.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: sessions of any type

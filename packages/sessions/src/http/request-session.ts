@@ -1,4 +1,4 @@
-import type { Cookie } from './cookies/cookie.ts'
+import type { Cookie } from './cookie.ts'
 
 type Callback = (error?: unknown) => void
 

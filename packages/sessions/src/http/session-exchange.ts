@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { publishSession, sessionChannels } from '../channels.ts'
 import { unchangedKeys } from '../data/merge.ts'
 import { keyOfId } from '../data/session-key.ts'
-import { Cookie, type CookieOptions } from './cookies/cookie.ts'
+import { Cookie, type CookieOptions } from './cookie.ts'
 import { HeldResponse, type Hold, isResponse } from './messages/held-response.ts'
 import {
   addProperties,

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { CookieOptions } from './cookies/cookie.ts'
+import type { CookieOptions } from './cookie.ts'
 import { exchangeKey } from './messages/patched-messages.ts'
 import { type SessionMiddlewareOptions, settingsOf } from './middleware-options.ts'
 import { isBelow } from './response-cookie.ts'

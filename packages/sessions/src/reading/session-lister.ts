@@ -1,6 +1,6 @@
 import { CacheError } from '@stowage/core'
+import { toFields } from '../data/session-item.ts'
 import { isSessionKey } from '../data/session-key.ts'
-import { toFields } from '../data/session-text.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { FoundSession, SessionUsers } from '../users/session-users.ts'
 import type { SessionReader } from './session-reader.ts'

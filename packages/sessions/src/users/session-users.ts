@@ -1,7 +1,6 @@
 import type { Snapshot } from '@stowage/core'
 import { RecentMap } from '@stowage/core/internal'
-import type { StoredSession } from '../data/session-item.ts'
-import { type SessionText, toFields } from '../data/session-text.ts'
+import { type SessionText, type StoredSession, toFields } from '../data/session-item.ts'
 import type { SeenIndex, UserIndex } from './user-index.ts'
 
 type User = string | number

@@ -1,8 +1,13 @@
 import { CacheError, type Snapshot } from '@stowage/core'
 import { JsonText } from '@stowage/core/internal'
 import { checkCookie, withExpiry } from '../data/session-cookie.ts'
-import { type StoredSession, toItemText } from '../data/session-item.ts'
-import { bytesOf, type SessionText, toFields } from '../data/session-text.ts'
+import {
+  bytesOf,
+  type SessionText,
+  type StoredSession,
+  toFields,
+  toItemText,
+} from '../data/session-item.ts'
 import type { SessionContext } from '../session-context.ts'
 
 /** A session that is about to be stored. */

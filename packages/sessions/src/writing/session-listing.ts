@@ -1,5 +1,4 @@
-import type { StoredSession } from '../data/session-item.ts'
-import type { SessionText } from '../data/session-text.ts'
+import type { SessionText, StoredSession } from '../data/session-item.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { SeenSession, SessionUsers } from '../users/session-users.ts'
 import type { IndexedSession } from '../users/user-index.ts'

@@ -1,4 +1,4 @@
-import { type SessionText, stampKey } from '../data/session-text.ts'
+import { type SessionText, stampKey } from '../data/session-item.ts'
 import type { SeenSession } from '../users/session-users.ts'
 
 /** What is known of a session object: what the store had, and what the object contained, when both were last in step. */

@@ -4,8 +4,13 @@ import { expectMissing } from '@stowage/core/internal'
 import { type DroppedEvent, publishSession, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
-import { longestRequestMs, pointerTo, type StoredSession } from '../data/session-item.ts'
-import { hasBody, type SessionText } from '../data/session-text.ts'
+import {
+  hasBody,
+  longestRequestMs,
+  pointerTo,
+  type SessionText,
+  type StoredSession,
+} from '../data/session-item.ts'
 import type { SessionReader } from '../reading/session-reader.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/session-users.ts'

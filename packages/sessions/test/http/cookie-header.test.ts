@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { Cookie, type CookieOptions } from '../../src/http/cookies/cookie.ts'
 import {
+  Cookie,
+  type CookieOptions,
   createIdReader,
   createSigner,
   setCookie,
   withMemory,
-} from '../../src/http/cookies/cookie-header.ts'
+} from '../../src/http/cookie.ts'
 
 describe('the id in a cookie', () => {
   const [sign, before, foreign] = ['new', 'old', 'foreign'].map(createSigner) as [
