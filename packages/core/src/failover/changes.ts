@@ -1,6 +1,6 @@
+import { isGenerationKey } from '../generations/id-copies.ts'
 import type { Awaitable } from '../store.ts'
 import type { Fallback } from './fallback/fallback.ts'
-import { isGenerationKey } from './recovery/generation-key.ts'
 import { isRefusal } from './recovery/outage-error.ts'
 import type { Recovery } from './recovery/recovery.ts'
 

@@ -1,17 +1,16 @@
 import { Lifecycle } from '../calls/in-flight.ts'
 import type { StoreDiagnostics } from '../diagnostics.ts'
 import { valueTooLarge } from '../driver-errors.ts'
+import { isGenerationKey } from '../generations/id-copies.ts'
 import type { Awaitable, ByteStore, Payload, ReadOptions, StoreLimits } from '../store.ts'
 import { exceeds, payloadBytes, toText } from '../values/payload.ts'
 import { Batches, type Entries, type Items } from './batches.ts'
 import { Changes } from './changes.ts'
-import { failoverDiagnostics } from './failover-diagnostics.ts'
 import { Fallback } from './fallback/fallback.ts'
-import { isGenerationKey } from './recovery/generation-key.ts'
 import { isOutage } from './recovery/outage-error.ts'
 import { type FailoverSettings, Recovery } from './recovery/recovery.ts'
 import { recoveryOf, type StoreRecovery } from './store-recovery.ts'
-import { timeOf, weakestLimits } from './traits.ts'
+import { failoverDiagnostics, timeOf, weakestLimits } from './traits.ts'
 
 /** A store in front of another one: see `failover`. */
 export class FailoverStore implements ByteStore {

@@ -2,8 +2,7 @@ import { Deferred } from '../calls/deferred.ts'
 import { strongRead } from '../store.ts'
 import { conflict, replaceSeen, retryOnConflict } from '../updates/conditional-write.ts'
 import { textOf, toTextItem } from '../values/plain-items.ts'
-import type { LimitPolicy, Verdict } from './limit.ts'
-import type { LimitStore } from './limit-store.ts'
+import type { LimitPolicy, LimitStore, Verdict } from './limit.ts'
 
 const pattern = /^([\d.e+-]+) (\d+)$/
 /** Sums of fractions are not exact. */

@@ -12,14 +12,15 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'
 import { milliseconds } from '../time/duration.ts'
 import { BucketLimit } from './bucket-limit.ts'
-import type {
-  ConcurrencyLimit,
-  ConcurrencyOptions,
-  LimitPolicy,
-  RateLimiter,
-  RateLimitOptions,
+import {
+  type ConcurrencyLimit,
+  type ConcurrencyOptions,
+  type LimitPolicy,
+  type LimitStore,
+  maxInFlightMs,
+  type RateLimiter,
+  type RateLimitOptions,
 } from './limit.ts'
-import { type LimitStore, maxInFlightMs } from './limit-store.ts'
 import { NamedRateLimiter } from './named-rate-limiter.ts'
 import { SlotLimit } from './slot-limit.ts'
 import { WindowLimit } from './window-limit.ts'

@@ -4,7 +4,6 @@ import type { Awaitable } from '../store.ts'
 import { after } from '../time/wait.ts'
 import type { HeldLock } from './lock.ts'
 import type { LockContext, LockName } from './lock-context.ts'
-import { Renewal } from './renewal.ts'
 import type { Tenure } from './tenure.ts'
 
 /** Work that runs while it holds a lock. */
@@ -84,5 +83,63 @@ export class Holding {
   #lostError(): Error {
     const problem = 'was lost: it could not be renewed in time, or was deleted.'
     return this.#context.lockedError(this.#name, problem)
+  }
+}
+
+/** The share of the time for which the lock is certainly held, after which it is renewed: a third of its ttl. */
+const renewShare = 0.37
+/** The share of the ttl after which a renewal that failed is repeated. */
+const retryShare = 1 / 12
+
+/**
+ * Renews a lock until it is stopped or lost. The lock counts as lost when the backend says so, and shortly before another
+ * process could hold it because no renewal has succeeded in time.
+ */
+class Renewal {
+  readonly #tenure: Tenure
+  readonly #onLost: () => void
+  #cancelRenewal = () => {}
+  #cancelLoss = () => {}
+  #isOver = false
+
+  /** @param onLost called once, unless the renewal is stopped before */
+  constructor(tenure: Tenure, onLost: () => void) {
+    this.#tenure = tenure
+    this.#onLost = onLost
+    tenure.onRenewal = (isHeld) => {
+      if (this.#isOver) return
+      if (isHeld) this.#schedule()
+      else this.#lose()
+    }
+    this.#schedule()
+  }
+
+  stop(): void {
+    this.#isOver = true
+    this.#cancelRenewal()
+    this.#cancelLoss()
+  }
+
+  #schedule(): void {
+    const { safeMs } = this.#tenure
+    this.#cancelLoss()
+    this.#cancelLoss = after(Math.max(0, safeMs), () => this.#lose())
+    this.#renewAfter(safeMs * renewShare)
+  }
+
+  #renewAfter(ms: number): void {
+    this.#cancelRenewal()
+    this.#cancelRenewal = after(Math.max(0, ms), () => this.#renew())
+  }
+
+  #renew(): void {
+    Promise.resolve(this.#tenure.renew()).catch(() => {
+      if (!this.#isOver) this.#renewAfter(this.#tenure.facts.ttl * retryShare)
+    })
+  }
+
+  #lose(): void {
+    this.stop()
+    this.#onLost()
   }
 }

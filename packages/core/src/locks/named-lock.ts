@@ -5,8 +5,7 @@ import { type Duration, milliseconds } from '../time/duration.ts'
 import { Holding } from './holding.ts'
 import type { HeldLock, Lock, RunOptions, WaitOptions } from './lock.ts'
 import type { LockContext, LockName } from './lock-context.ts'
-import { parseLockItem } from './lock-item.ts'
-import { Tenure } from './tenure.ts'
+import { parseLockItem, Tenure } from './tenure.ts'
 
 /** A lock with a name, and one owner that holds it or wants to. */
 export class NamedLock implements Lock {

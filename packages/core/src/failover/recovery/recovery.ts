@@ -1,13 +1,13 @@
 import { channels } from '../../channels.ts'
+import { isGenerationKey } from '../../generations/id-copies.ts'
 import { type ByteStore, strongRead } from '../../store.ts'
 import { after } from '../../time/wait.ts'
 import type { Fallback } from '../fallback/fallback.ts'
 import { Drain } from './drain.ts'
 import { FailureRate, type FailureRateOptions } from './failure-rate.ts'
-import { isGenerationKey } from './generation-key.ts'
 import { isOutage, isRefusal } from './outage-error.ts'
 import { probe } from './probe.ts'
-import { beginGeneration } from './raise-generation.ts'
+import { beginGeneration } from './restore-primary.ts'
 
 /**
  * - `'primary'`: only the primary store is used.

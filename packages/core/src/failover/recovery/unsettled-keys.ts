@@ -1,4 +1,4 @@
-import { isGenerationKey } from './generation-key.ts'
+import { isGenerationKey } from '../../generations/id-copies.ts'
 import { Journal, type JournalEntry } from './journal.ts'
 
 /**
