@@ -4,7 +4,7 @@ import { publishResponse } from '../channels.ts'
 import { textOf } from '../headers/header-list.ts'
 import { chooseEncoding } from '../headers/negotiation.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { ageOf } from '../policy/using.ts'
+import { ageOf } from '../policy/freshness.ts'
 import {
   asksWhetherModified,
   type ByteRange,
@@ -16,7 +16,7 @@ import {
 } from '../request/conditions.ts'
 import { type CacheOutcome, formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import type { CapturedResponse } from '../response/capture.ts'
-import { hasHead, releaseResponse } from '../response/held-response.ts'
+import { hasHead, releaseResponse } from '../response/response-methods.ts'
 import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
 import { ShortKeyMap } from '../storage/hints.ts'

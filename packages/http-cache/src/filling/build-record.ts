@@ -5,14 +5,15 @@ import { listOf } from '../headers/cache-control.ts'
 import {
   type Headers,
   type HeaderValue,
+  isCompressible,
   mergeVary,
   storable,
   textOf,
 } from '../headers/header-list.ts'
-import { isCompressible } from '../headers/media-types.ts'
 import { parseStrings } from '../headers/structured-fields.ts'
 import type { ResolvedOptions } from '../options.ts'
-import { type Freshness, hasValidator, judge, type Verdict } from '../policy/storing.ts'
+import type { Freshness } from '../policy/freshness.ts'
+import { hasValidator, judge, type Verdict } from '../policy/storing.ts'
 import type { Validators } from '../request/conditions.ts'
 import type { CapturedResponse, ResponseHead } from '../response/capture.ts'
 import { createFillId, type ResponseRecord } from '../storage/record.ts'

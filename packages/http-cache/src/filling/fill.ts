@@ -7,8 +7,8 @@ import {
   StreamedResponseError,
 } from '../exchange/renderer.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
+import { ageOf, mayReplaceError } from '../policy/freshness.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
-import { ageOf, mayReplaceError } from '../policy/using.ts'
 import { parseNoVarySearch } from '../request/query.ts'
 import { originOf, pathOf } from '../request/request-key.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'

@@ -6,8 +6,7 @@ import {
   type Renderer,
   StreamedResponseError,
 } from '../exchange/renderer.ts'
-import { textOf } from '../headers/header-list.ts'
-import { isEventStream } from '../headers/media-types.ts'
+import { isEventStream, textOf } from '../headers/header-list.ts'
 import type { ResolvedOptions, ResponseCacheOptions } from '../options.ts'
 import type { Refusal } from '../policy/storing.ts'
 import { hideConditions } from '../request/conditions.ts'

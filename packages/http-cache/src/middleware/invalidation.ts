@@ -14,7 +14,7 @@ import {
   tagOfUrl,
   targetOf,
 } from '../request/request-key.ts'
-import { holdResponse, releaseResponse } from '../response/held-response.ts'
+import { holdResponse, releaseResponse } from '../response/response-methods.ts'
 import type { ResponseEngine } from '../response-engine.ts'
 import { Deadlines } from '../storage/deadlines.ts'
 

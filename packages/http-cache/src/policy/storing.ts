@@ -1,14 +1,14 @@
 import { type Directives, fieldsOf, listOf, secondsOf } from '../headers/cache-control.ts'
-import { type Headers, textOf } from '../headers/header-list.ts'
-import { isEventStream } from '../headers/media-types.ts'
+import { type Headers, isEventStream, textOf } from '../headers/header-list.ts'
 import {
   directivesOf,
   explicitLifetime,
+  type Freshness,
   forbidsStale,
   heuristicLifetime,
   initialAge,
   type ResponseDirectives,
-} from './lifetime.ts'
+} from './freshness.ts'
 
 /** Why a response is not stored. It is the `detail` of `Cache-Status`. */
 export type Refusal =
@@ -43,21 +43,6 @@ export interface StoringRules {
   readonly staleIfError: number
   readonly targeted: readonly string[]
   readonly heuristic: boolean
-}
-
-/** How a response may be used once it is stored. Durations in seconds. */
-export interface Freshness {
-  readonly lifetime: number
-  /** The age of the response when it was received. */
-  readonly initialAge: number
-  readonly staleWhileRevalidate: number
-  readonly staleIfError: number
-  /** Whether it may be sent stale to clients that accept that (RFC 9111 section 4.2.4). */
-  readonly mayBeStale: boolean
-  /** Whether the response may answer requests with `Authorization` (RFC 9111 section 3.5). */
-  readonly isShared: boolean
-  /** Names of headers that are not sent with hits: those of `no-cache="…"`. */
-  readonly omitted: readonly string[]
 }
 
 export type Verdict =

@@ -3,8 +3,7 @@ import type { Socket } from 'node:net'
 import type { Headers } from '../headers/header-list.ts'
 import { onSocketClose } from '../reads/socket-watch.ts'
 import { FrontHeaders } from './front-headers.ts'
-import { holdResponse } from './held-response.ts'
-import { applyHead, bodyArguments, isInvalidChunk } from './response-methods.ts'
+import { applyHead, bodyArguments, holdResponse, isInvalidChunk } from './response-methods.ts'
 
 /** The status and the headers of a response before they are sent. */
 export interface ResponseHead {

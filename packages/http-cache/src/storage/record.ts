@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { HeaderValue } from '../headers/header-list.ts'
-import type { Freshness } from '../policy/storing.ts'
+import type { Freshness } from '../policy/freshness.ts'
 import { ShortKeyMap } from './hints.ts'
 
 /** The metadata of a stored response. */

@@ -6,7 +6,7 @@ import {
   forbidsStale,
   heuristicLifetime,
   initialAge,
-} from '../../src/policy/lifetime.ts'
+} from '../../src/policy/freshness.ts'
 
 const now = Date.parse('2026-03-04T05:06:07Z')
 /** A date so many seconds from now. */

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseCacheControl } from '../../src/headers/cache-control.ts'
-import type { Freshness } from '../../src/policy/storing.ts'
-import { ageOf, mayReplaceError, useOf } from '../../src/policy/using.ts'
+import { ageOf, type Freshness, mayReplaceError, useOf } from '../../src/policy/freshness.ts'
 
 const freshness: Freshness = {
   lifetime: 60,
