@@ -222,6 +222,13 @@ describe('a caller with a limit', () => {
     expect(await other).toBe('value')
   })
 
+  test('receives an error with the whole key, as that of a load has', async () => {
+    const cache = new Cache(memory(), { prefix: 'users:' })
+    const call = cache.remember('7', { timeout: 5 }, () => new Promise<string>(() => {}))
+    await expect(call).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT', key: 'users:7' })
+    await cache.close()
+  })
+
   test('leaves when its signal aborts; the load is aborted when the last caller has left', async () => {
     const { a: cache, backend } = twoProcesses()
     const aborts = [new AbortController(), new AbortController()]
