@@ -12,7 +12,7 @@ import { after } from '../time/wait.ts'
 import { traceLoad } from '../tracing/trace.ts'
 import type { LoadStart } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
-import { endClaim, hitForMissMs, storeLoadedValue } from './store-value.ts'
+import { endClaim, endOf, storeLoadedValue } from './store-value.ts'
 
 /** Why the signal of a load aborts that has lost its lease. */
 class LeaseLostError extends Error {
@@ -167,13 +167,7 @@ async function handleFailure<T>(
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
     beginLocalBackoff(job.cache, job.storageKey, backoff)
   }
-  if (backoff > 0) await endClaim(job, claim, { kind: 'failure', ms: backoff })
-  else
-    await endClaim(
-      job,
-      claim,
-      claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
-    )
+  await endClaim(job, claim, backoff > 0 ? { kind: 'failure', ms: backoff } : endOf(claim))
   if (stale === undefined) throw error
   publishError(job.cache.entries.event(job.storageKey), error)
   return stale

@@ -12,7 +12,7 @@ import { randomId } from '../values/random-id.ts'
 import type { LoadJob } from './load-job.ts'
 
 /** How long a value that cannot be kept is loaded by each process for itself, in milliseconds. */
-export const hitForMissMs = 1_000
+const hitForMissMs = 1_000
 /** How much longer than its value a part exists, so that a reader of the value still finds it, in milliseconds. */
 const readerMs = 60_000
 /** Why a backend did not store a value. After any other error, it may be stored. */
@@ -70,6 +70,11 @@ export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd):
     report(job, error)
     return false
   }
+}
+
+/** How a claim ends whose load has failed: beside a stale value, other processes go on with that. */
+export function endOf(claim: Claim): LoadEnd | undefined {
+  return claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs }
 }
 
 /** Ends a claim with a mark, which is not over before it expires, by the time that any process has. */
@@ -152,11 +157,7 @@ async function hasParts<T>(
   } catch (error) {
     report(job, error)
     if (claim.canBeLost) job.cache.hitForMiss.add(job.storageKey, hitForMissMs)
-    await endClaim(
-      job,
-      claim,
-      claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs },
-    )
+    await endClaim(job, claim, endOf(claim))
   }
   return false
 }
