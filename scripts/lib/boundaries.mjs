@@ -191,7 +191,6 @@ const folders = {
       'updates',
       'values',
     ],
-    memo: ['store', 'values', 'wrappers'],
   },
   redis: {
     protocol: ['redis-errors'],

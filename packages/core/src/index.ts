@@ -64,8 +64,8 @@ export {
   type ConfigProblem,
   type ConfigProblemCode,
 } from './errors.ts'
+export type { BreakerOptions, FailoverOptions } from './failover/failover.ts'
 export { type FailoverByteStore, failover } from './failover/failover.ts'
-export type { BreakerOptions, FailoverOptions } from './failover/failover-options.ts'
 export type {
   ConcurrencyLimit,
   ConcurrencyOptions,
@@ -76,7 +76,7 @@ export type {
 export type { LoadContext, LoadManyContext } from './loading/load-context.ts'
 export type { RememberDefaults, RememberOptions } from './loading/remember-options.ts'
 export type { HeldLock, Lock, LockOptions, RunOptions, WaitOptions } from './locks/lock.ts'
-export { type Memo, memo } from './memo/memo.ts'
+export { type Memo, memo } from './memo.ts'
 export type { NearStats } from './near/near-cache.ts'
 export type { NearOptions, NearValues } from './near/near-options.ts'
 export type { ByteSize } from './options/byte-size.ts'

@@ -13,7 +13,7 @@ import { toText } from './payload.ts'
  * - A hit-for-miss (`P`): the value cannot be kept, so each process loads it for itself.
  * - A failure (`F`): the load failed, and is not repeated for a while.
  * - A change (`C`): what the value is loaded from is being changed, so that no load is stored. Its token is the list of those
- *   who make the change, see `changing/holders.ts`. It lies in the version of a tag as well.
+ *   who make the change, see `changing/shared-mark.ts`. It lies in the version of a tag as well.
  */
 const firstByte = 0x01
 const secondByte = 0x02

@@ -2,8 +2,8 @@ import { statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { Deferred } from '@stowage/core/internal'
 import type { Gate } from './gate.ts'
-import { keyEncoder } from './key-encoder.ts'
 import {
+  type FastBuffer,
   loadLibrary,
   type ReadAt,
   type RootDatabase,
@@ -20,6 +20,28 @@ const maxReaders = 1_000
 /** More than the file can need, so that the memory map never has to be moved. It takes address space only. */
 const mapFactor = 2
 const spareBytes = 64 * 1024 * 1024
+
+/** Longer keys are encoded by the native function. */
+const longestLoop = 64
+
+/**
+ * Encodes keys as their UTF-8 bytes, so that the order of keys is the order of their bytes, and keys with a prefix are
+ * neighbours.
+ */
+const keyEncoder = {
+  writeKey(key: string | Uint8Array, target: FastBuffer, position: number): number {
+    if (typeof key !== 'string') {
+      target.set(key, position)
+      return position + key.length
+    }
+    return key.length < longestLoop
+      ? writeShort(key, target, position)
+      : position + target.utf8Write(key, position)
+  },
+  readKey(source: FastBuffer, start: number, end: number): string {
+    return source.utf8Slice(start, end)
+  },
+}
 
 const textKeys = { encoding: 'binary', keyEncoder } as const
 const binaryKeys = { encoding: 'binary', keyEncoding: 'binary' } as const
@@ -178,4 +200,14 @@ function checkEnds(table: Table | Table<Uint8Array>): void {
 
 function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Statistics): number {
   return treeBranchPageCount + treeLeafPageCount + overflowPages
+}
+
+/** A loop is faster than the call of a native function for short ASCII text. */
+function writeShort(key: string, target: FastBuffer, position: number): number {
+  for (let index = 0; index < key.length; index++) {
+    const code = key.charCodeAt(index)
+    if (code > 127) return position + target.utf8Write(key, position)
+    target[position + index] = code
+  }
+  return position + key.length
 }

@@ -1,4 +1,7 @@
+import { spawnSync } from 'node:child_process'
+import { channel } from 'node:diagnostics_channel'
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Environment } from '../file/environment.ts'
 import { checkHeader } from '../file/file-header.ts'
@@ -7,8 +10,6 @@ import { DamageError, isDamage } from '../lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
 import { prepareDirectory } from './directory.ts'
 import { StateFile } from './file-state.ts'
-import { publish } from './lmdb-event.ts'
-import { isReadable } from './verify-file.ts'
 
 type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' | 'onDamage'>
 
@@ -82,4 +83,47 @@ function moveAside(path: string, reason: string): void {
 
 function reasonOf(error: unknown): string {
   return error instanceof DamageError ? error.message : 'is damaged'
+}
+
+const timeoutMs = 60_000
+
+/** Reads every key and value. In another process, because a damaged page may end the process that reads it. */
+const program = `
+  const [library, path] = process.argv.slice(1)
+  const root = require(library).open({ path, readOnly: true, encoding: 'binary', pageSize: 4096 })
+  for (const name of ['items', 'chunks', 'expiry', 'meta']) {
+    const table = root.openDB(name, { encoding: 'binary', keyEncoding: 'binary' })
+    if (table) for (const { key, value } of table.getRange({ snapshot: true })) key.length + value.length
+  }
+  process.exit(0)
+`
+
+/** Whether the whole file in the directory is readable. */
+function isReadable(path: string): boolean {
+  const library = createRequire(import.meta.url).resolve('lmdb')
+  const options = { timeout: timeoutMs, stdio: 'ignore' } as const
+  return spawnSync(process.execPath, ['--eval', program, library, path], options).status === 0
+}
+
+/** Published on the diagnostics channel `stowage:lmdb`. */
+export interface LmdbEvent {
+  /** The file was moved aside, and the cache is empty. */
+  readonly type: 'set-aside'
+  /** Directory of the store. */
+  readonly path: string
+  /** Where the damaged or foreign file is now. */
+  readonly movedTo: string
+  /** Completes the sentence "the file …". */
+  readonly reason: string
+}
+
+const events = channel('stowage:lmdb')
+
+/** Publishes the event, and emits a warning of the process. */
+function publish(event: LmdbEvent): void {
+  events.publish(event)
+  process.emitWarning(
+    `The file in ${event.path} ${event.reason}. It was moved to ${event.movedTo}; the cache starts empty.`,
+    { code: 'STOWAGE_LMDB_SET_ASIDE' },
+  )
 }

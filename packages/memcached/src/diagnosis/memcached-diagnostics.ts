@@ -1,11 +1,10 @@
 import { failureFinding } from '@stowage/core/internal'
 import type { BackendReport, CheckOptions, Finding, StoreDiagnostics } from '@stowage/core/tools'
 import { ConfigurationSource } from '../discovery/configuration-source.ts'
-import { hashRing } from '../hashing/hash-ring.ts'
+import { type Hashing, hashRing } from '../hashing/hash-ring.ts'
 import type { ResolvedOptions } from '../memcached-options.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
 import { probeNode } from './probe-node.ts'
-import { ringShares } from './ring-shares.ts'
 
 interface Topology {
   readonly nodes: readonly NodeAddress[]
@@ -76,4 +75,19 @@ function withoutConfiguration(
     remedy: `Set MEMCACHED_SERVERS=${name}, or use the configuration endpoint of the cluster (….cfg.….amazonaws.com).`,
   }
   return { nodes: ignoreClusterErrors ? [endpoint] : [], findings: [finding] }
+}
+
+/** Enough for shares within half a percent. */
+const sampledKeys = 20_000
+
+/** Returns the share of the keys that each node stores, from 0 to 1, measured with keys like those of applications. */
+function ringShares(hashing: Hashing, nodes: readonly NodeAddress[]): number[] {
+  if (nodes.length === 0) return []
+  const ring = hashRing(hashing, nodes)
+  const counts = nodes.map(() => 0)
+  for (let index = 0; index < sampledKeys; index++) {
+    const node = ring.indexOf(`cache:sample:${index}`)
+    counts[node] = (counts[node] ?? 0) + 1
+  }
+  return counts.map((count) => count / sampledKeys)
 }

@@ -2,15 +2,14 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { CacheError, type Clock } from '@stowage/core'
 import { DeadlineError, Lifecycle } from '@stowage/core/driver'
 import { type NodeAddress, nodeName } from '../node-address.ts'
+import type { Configuration } from './configuration.ts'
 import {
   ConfigurationSource,
   type QueryResult,
   type SourceOptions,
 } from './configuration-source.ts'
-import { CurrentConfiguration } from './current-configuration.ts'
 import { discoveryChannels } from './events.ts'
 import { Poller, type PollOutcome } from './poller.ts'
-import { warnSingleNode } from './single-node-warning.ts'
 
 type Nodes = readonly NodeAddress[]
 
@@ -159,4 +158,59 @@ function toCacheError(error: unknown, endpoint: NodeAddress): CacheError {
     `memcached discovery failed: configuration endpoint ${nodeName(endpoint)}: ${message}`,
     { store: 'memcached', operation: 'discovery', cause: error },
   )
+}
+
+/** An older version is accepted when it arrives at least this many times in a row. */
+const minStaleReplies = 3
+
+/**
+ * The configuration in use. The nodes of a cluster receive a change at different times, so an older version is accepted
+ * only if all nodes return one, in as many polls in a row as there are nodes, or if the cluster itself was replaced.
+ */
+class CurrentConfiguration {
+  #version = -1
+  #nodeList = ''
+  #staleReplies = 0
+  #nodeCount = 0
+
+  /**
+   * Returns whether `configuration` changes the nodes in use.
+   *
+   * @param replaced it comes from the endpoint after a new lookup, because no known node replied
+   */
+  accept({ version, nodes }: Configuration, replaced: boolean): boolean {
+    this.#staleReplies = version < this.#version ? this.#staleReplies + 1 : 0
+    const requiredReplies = Math.max(minStaleReplies, this.#nodeCount)
+    if (this.#staleReplies > 0 && this.#staleReplies < requiredReplies && !replaced) return false
+    this.#staleReplies = 0
+    this.#version = version
+    this.#nodeCount = nodes.length
+    const nodeList = format(nodes)
+    // Compared as well as the version: a node replaced in place gets a new address under the same version.
+    const hasChanged = nodeList !== this.#nodeList
+    this.#nodeList = nodeList
+    return hasChanged
+  }
+}
+
+function format(nodes: readonly NodeAddress[]): string {
+  return nodes.map(({ host, ip, port }) => `${host}|${ip ?? ''}|${port}`).join(' ')
+}
+
+/** Endpoints that were warned about. A cache and a session store may use the same endpoint. */
+const warned = new Set<string>()
+
+/**
+ * Emits a process warning, once per endpoint, that the endpoint is used as the only node. `error` is the reason; it is
+ * `undefined` if the endpoint replied that it has no configuration.
+ */
+function warnSingleNode(endpoint: NodeAddress, error: Error | undefined): void {
+  const name = nodeName(endpoint)
+  if (warned.has(name)) return
+  warned.add(name)
+  const reason = error?.message ?? `memcached: ${name} has no cluster configuration`
+  process.emitWarning(`${reason}. The endpoint is used as the only node.`, {
+    type: 'StowageWarning',
+    code: 'STOWAGE_MEMCACHED_SINGLE_NODE',
+  })
 }

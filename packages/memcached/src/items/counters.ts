@@ -1,11 +1,11 @@
 import { CacheError } from '@stowage/core'
-import { conflict, notACounter } from '@stowage/core/driver'
+import { conflict, notACounter, parseSafeInteger } from '@stowage/core/driver'
 import { KeyOrder } from '@stowage/core/internal'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
-import { readAdded, readCasOutcome, readSum } from '../protocol/status-replies.ts'
+import type { Reply } from '../protocol/protocol.ts'
+import { readAdded, readCasOutcome, readExists, readSum } from '../protocol/status-replies.ts'
 import { escaped, flags, maxPlainCounter } from '../values/value-format.ts'
-import { type Counter, readCounter } from './counter.ts'
 import type { Items } from './items.ts'
 
 const operation = 'increment'
@@ -183,4 +183,33 @@ function formatOf(counter: Counter, total: number): { payload: string | Buffer; 
 
 function isUnsupported(error: unknown): boolean {
   return CacheError.is(error) && error.code === 'ERR_CACHE_UNSUPPORTED'
+}
+
+/** The server increments no longer text, `INCR_MAX_STORAGE_LEN` in memcached.h. */
+const maxTextBytes = 24
+
+/** An item that is incremented. */
+interface Counter {
+  /** `undefined` if the item does not contain a safe integer. */
+  readonly value: number | undefined
+  /** The size of the stored value. */
+  readonly bytes: number
+  readonly flags: number
+  readonly cas: bigint
+  /** The seconds until it expires, −1 for never; `undefined` if they were not requested. */
+  readonly ttl: number | undefined
+}
+
+function readCounter(reply: Reply): Counter | undefined {
+  if (!readExists(reply)) return undefined
+  const { flags: itemFlags, cas, ttl, value } = reply
+  return { value: integerOf(value, itemFlags), bytes: value.length, flags: itemFlags, cas, ttl }
+}
+
+function integerOf(value: Buffer, itemFlags: number): number | undefined {
+  if (itemFlags === flags.chunkList || value.length > maxTextBytes) return undefined
+  const text = value.toString('latin1')
+  if (itemFlags === flags.escaped) return parseSafeInteger(text.slice(1))
+  // The server pads a number that becomes shorter, when another client decrements it.
+  return parseSafeInteger(text.trimEnd())
 }
