@@ -53,7 +53,7 @@ function afterCallbacks(): Promise<void> {
 async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
   const { flights } = job.cache
   try {
-    flights.end(flight, await refreshIfStale(job, flight))
+    flights.end(flight, await readAndRefresh(job, flight))
   } catch (error) {
     publishError(job.cache.entries.event(job.storageKey), error)
     flights.end(flight, noResult)
@@ -62,7 +62,7 @@ async function refresh<T>(job: LoadJob<T>, flight: Flight): Promise<void> {
   }
 }
 
-async function refreshIfStale<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
+async function readAndRefresh<T>(job: LoadJob<T>, flight: Flight): Promise<FlightResult> {
   const { cache, storageKey, options } = job
   // Another process may have refreshed the value since it was read.
   const found = await cache.reader.read(storageKey, options.tags, strongRead)

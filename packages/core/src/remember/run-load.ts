@@ -12,7 +12,7 @@ import { after } from '../time/wait.ts'
 import { traceLoad } from '../tracing/trace.ts'
 import type { LoadStart } from './claim-load.ts'
 import type { LoadJob } from './load-job.ts'
-import { endClaim, endOf, storeLoadedValue } from './store-value.ts'
+import { endClaim, endOfFailedLoad, storeLoadedValue } from './store-value.ts'
 
 /** Why the signal of a load aborts that has lost its lease. */
 class LeaseLostError extends Error {
@@ -167,7 +167,11 @@ async function handleFailure<T>(
   if (backoff > 0 && claim.replacesStale && !claim.canBeLost) {
     beginLocalBackoff(job.cache, job.storageKey, backoff)
   }
-  await endClaim(job, claim, backoff > 0 ? { kind: 'failure', ms: backoff } : endOf(claim))
+  await endClaim(
+    job,
+    claim,
+    backoff > 0 ? { kind: 'failure', ms: backoff } : endOfFailedLoad(claim),
+  )
   if (stale === undefined) throw error
   publishError(job.cache.entries.event(job.storageKey), error)
   return stale

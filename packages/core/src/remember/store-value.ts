@@ -73,7 +73,7 @@ export async function endClaim<T>(job: LoadJob<T>, claim: Claim, end?: LoadEnd):
 }
 
 /** How a claim ends whose load has failed: beside a stale value, other processes go on with that. */
-export function endOf(claim: Claim): LoadEnd | undefined {
+export function endOfFailedLoad(claim: Claim): LoadEnd | undefined {
   return claim.replacesStale ? undefined : { kind: 'hitForMiss', ms: hitForMissMs }
 }
 
@@ -157,7 +157,7 @@ async function hasParts<T>(
   } catch (error) {
     report(job, error)
     if (claim.canBeLost) job.cache.hitForMiss.add(job.storageKey, hitForMissMs)
-    await endClaim(job, claim, endOf(claim))
+    await endClaim(job, claim, endOfFailedLoad(claim))
   }
   return false
 }

@@ -178,7 +178,7 @@ export class EntryUpdates {
     refusal: unknown,
     { key, by, ttl }: Increment,
   ): Promise<number> {
-    if (!isRefusal(refusal)) throw refusal
+    if (!isRejection(refusal)) throw refusal
     const { scope, clock } = this.#context
     const at = { operation: 'increment', key, store: store.name }
     let lastRefusal: unknown = refusal
@@ -194,7 +194,7 @@ export class EntryUpdates {
       try {
         return await store.increment(key, by, ttl)
       } catch (error) {
-        if (!isRefusal(error)) throw error
+        if (!isRejection(error)) throw error
         lastRefusal = error
         return conflict
       }
@@ -229,7 +229,7 @@ export class EntryUpdates {
 }
 
 /** Whether a store has refused to increment what the key contains. */
-function isRefusal(error: unknown): boolean {
+function isRejection(error: unknown): boolean {
   return CacheError.is(error) && error.code === 'ERR_CACHE_REJECTED'
 }
 
