@@ -34,6 +34,19 @@ export function missingTexts(name: 'core' | 'sessions', changes: readonly Change
   return changes.filter(([file, from]) => !codeOf(file).includes(from)).map(([, from]) => from)
 }
 
+/**
+ * The names that the replacing texts use and a built package does not have, as after a change of what the bundler calls them:
+ * such a defect is found for the wrong reason. Parameters of a text have one letter, or begin with "_".
+ */
+export function unknownNames(name: 'core' | 'sessions', changes: readonly Change[]): string[] {
+  const namesIn = (code: string) => code.match(/(?<![\w$])[A-Za-z$][\w$]+/g) ?? []
+  const codeOf = (file: string) => readFileSync(join(packages, name, 'dist', file), 'utf8')
+  const known = new Map(changes.map(([file]) => [file, new Set(namesIn(codeOf(file)))]))
+  return changes.flatMap(([file, , to]) =>
+    namesIn(to).filter((each) => known.get(file)?.has(each) !== true),
+  )
+}
+
 async function importMutant(name: string, changes: readonly Change[]): Promise<unknown> {
   const root = mkdtempSync(join(tmpdir(), 'stowage-mutant-'))
   // Vitest imports modules below a folder of this name without transforming them.

@@ -13,7 +13,7 @@ export const tagFaults: readonly PlantedFault[] = [
       [
         'index.js',
         'const known = [...tags].filter((tag) => versions.get(tag) !== void 0);',
-        'versions = await root.tags.create(await root.tags.read([...tags], strongRead$3));\n\tconst known = [...tags];',
+        'versions = await root.tags.create(await root.tags.read([...tags], strongRead));\n\tconst known = [...tags];',
       ],
     ],
   },
