@@ -1,4 +1,3 @@
-import { createAudit } from './audit/audit.ts'
 import { type CacheOptions, optionNames } from './cache-options.ts'
 import { atCaller } from './calls/at-caller.ts'
 import { ChangeCalls } from './changing/change-calls.ts'
@@ -18,7 +17,7 @@ import {
 } from './options/check-arguments.ts'
 import { checkOptionNames, warnOfShortTtl } from './options/check-options.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
-import { CacheRoot, createNear } from './scope/cache-root.ts'
+import { type CacheRoot, createRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
@@ -87,10 +86,7 @@ export class CacheParts implements CacheParent {
     this.scope = scope
     const { keyBytes } = scope.store.limits
     this.keyspace = new Keyspace(needsGenerations ? '' : prefix, keyBytes, prefix)
-    const near =
-      parent === undefined ? createNear(store, options.near, this.name, clock) : undefined
-    const audit = parent === undefined ? createAudit(options.audit, clock) : undefined
-    const root = parent?.root ?? new CacheRoot(store, prefix, clock, { near, audit })
+    const root = parent?.root ?? createRoot(store, options, this.name, clock)
     this.root = root
     this.path = parent?.path ?? ''
     const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
@@ -99,14 +95,8 @@ export class CacheParts implements CacheParent {
     this.entries = entries
     const reader = new EntryReader(entries, root, scope.tagHints)
     this.reader = reader
-    let unordered: EntryReader | undefined
-    const unorderedReader = (inner: AnyStore) => {
-      unordered ??= new EntryReader(entries.over(inner), root, scope.tagHints)
-      return unordered
-    }
     const { time } = root
-    const updates = { store: ordered, entries, reader, unorderedReader, scope, time, clock }
-    this.updates = new EntryUpdates(updates)
+    this.updates = new EntryUpdates({ store: ordered, entries, reader, scope, time, clock })
     this.taggedWrites = new TaggedWrites({ store: ordered, entries, scope, tags: root.tags })
   }
 
@@ -195,8 +185,7 @@ export class CacheParts implements CacheParent {
 
   /** Reads without copying. */
   get #uncopiedReader(): EntryReader {
-    const { entries, root, scope } = this
-    this.#uncopied ??= new EntryReader(entries.withoutCopies(), root, scope.tagHints)
+    this.#uncopied ??= this.reader.over(this.entries.withoutCopies())
     return this.#uncopied
   }
 

@@ -51,14 +51,19 @@ export class EntryReader {
   readonly #tags: TagVersions
   readonly #time: BackendTime
   readonly #tagHints: TagHints
-  readonly #hasNear: boolean
+  readonly #root: EntryReaderRoot
 
-  constructor(entries: EntryCodec, { tags, time, near }: EntryReaderRoot, tagHints: TagHints) {
+  constructor(entries: EntryCodec, root: EntryReaderRoot, tagHints: TagHints) {
     this.#entries = entries
-    this.#tags = tags
-    this.#time = time
-    this.#hasNear = near !== undefined
+    this.#tags = root.tags
+    this.#time = root.time
+    this.#root = root
     this.#tagHints = tagHints
+  }
+
+  /** A reader of the same keys in another store, or with another codec. */
+  over(entries: EntryCodec): EntryReader {
+    return new EntryReader(entries, this.#root, this.#tagHints)
   }
 
   /**
@@ -227,7 +232,7 @@ export class EntryReader {
 
   /** Whether entries and versions may be those of a near cache. */
   #usesNear(options: ReadOptions | undefined): boolean {
-    return this.#hasNear && options?.consistency === undefined
+    return this.#root.near !== undefined && options?.consistency === undefined
   }
 
   async #readInvalidAgain(

@@ -266,7 +266,7 @@ export class SingleFlight {
  * The single flights of a scope that a write has to look through: those with flights or write-backs, and some others.
  * An application may create one for every request, with a codec of its own.
  */
-export class ActiveFlights implements ActiveFlights {
+export class ActiveFlights {
   #listed: SingleFlight[] = []
   /** At how many the idle ones are removed. */
   #limit = minLimit

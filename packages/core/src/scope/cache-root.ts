@@ -1,4 +1,5 @@
-import type { Audit } from '../audit/audit.ts'
+import { type Audit, createAudit } from '../audit/audit.ts'
+import type { AuditOptions } from '../audit/audit-options.ts'
 import { Keyspace } from '../keys.ts'
 import { NearCache } from '../near/near-cache.ts'
 import { nearCodec } from '../near/near-codec.ts'
@@ -105,13 +106,35 @@ function primaryOf(store: AnyStore & { readonly primary?: AnyStore }): AnyStore 
   return store.primary === undefined ? store : primaryOf(store.primary)
 }
 
+/** The options of a cache that all its namespaces and views share. */
+interface RootOptions {
+  readonly prefix?: string | undefined
+  readonly near?: NearOptions | undefined
+  readonly audit?: AuditOptions | undefined
+}
+
 /**
- * Creates the near cache of a cache and its namespaces. Returns `undefined` for a store that keeps entries by reference:
- * it is as fast, and freezing would freeze the values of the application.
+ * Creates the root of a cache that is not a namespace or a view.
  *
  * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  */
-export function createNear(
+export function createRoot(
+  store: CacheStore,
+  { prefix = '', near, audit }: RootOptions,
+  cache: string,
+  clock: Clock,
+): CacheRoot {
+  return new CacheRoot(store, prefix, clock, {
+    near: createNear(store, near, cache, clock),
+    audit: createAudit(audit, clock),
+  })
+}
+
+/**
+ * Creates the near cache of a cache and its namespaces. Returns `undefined` for a store that keeps entries by reference:
+ * it is as fast, and freezing would freeze the values of the application.
+ */
+function createNear(
   store: CacheStore,
   options: NearOptions | undefined,
   cache: string,

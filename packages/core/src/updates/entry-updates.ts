@@ -17,8 +17,6 @@ export interface EntryUpdatesContext {
   readonly store: OrderedStore
   readonly entries: EntryCodec
   readonly reader: EntryReader
-  /** Returns a reader for the store itself, in a write that its reads must not wait for. */
-  readonly unorderedReader: (store: AnyStore) => EntryReader
   readonly scope: {
     readonly updates: KeyedQueue
     /** Call it before a write: a value that is being loaded will not be stored. */
@@ -130,8 +128,8 @@ export class EntryUpdates {
 
   /** Replaces the item `seen` unless it has changed since; `undefined` means no item. Returns whether it was unchanged. */
   async replace(key: string, seen: unknown, { item, ttl }: Replacement): Promise<boolean> {
-    const { store } = this.#context.entries
-    this.#context.scope.invalidateLoads(key)
+    const { store, scope } = this.#context
+    scope.invalidateLoads(key)
     const next = ttl === 0 ? undefined : item
     if (seen !== undefined) return store.compareAndSet(key, seen, next, ttl)
     return next === undefined ? true : store.add(key, next, ttl)
@@ -158,8 +156,8 @@ export class EntryUpdates {
     item: unknown,
     ttl: number | undefined,
   ): Promise<boolean> {
-    const { unorderedReader, scope, time } = this.#context
-    const found = await unorderedReader(store).read(key, [], strongRead)
+    const { reader, entries, scope, time } = this.#context
+    const found = await reader.over(entries.over(store)).read(key, [], strongRead)
     // Corrupt, or missing: another process, or a `clear()`, may have deleted it after this call was made. Then it must not
     // store any more.
     const isForeign = found.mark === undefined && !found.isEntry
@@ -222,8 +220,8 @@ export class EntryUpdates {
     key: string,
     attempt: (flight: Flight) => Promise<undefined | typeof conflict>,
   ): Promise<undefined> {
-    const { scope, clock, entries } = this.#context
-    const at = { operation, key, store: entries.store.name }
+    const { scope, clock, store } = this.#context
+    const at = { operation, key, store: store.name }
     return scope.updates.run(key, at, (flight) => retryOnConflict(at, clock, () => attempt(flight)))
   }
 }
