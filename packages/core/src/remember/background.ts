@@ -28,7 +28,7 @@ export function runInBackground<T>(work: () => T): T {
 }
 
 /** The same, when the callers that receive a value in this turn have received it. */
-export function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
+function runAfterCallers<T>(work: () => Promise<T>): Promise<T> {
   return runInBackground(() => afterCallbacks().then(work))
 }
 

@@ -42,7 +42,7 @@ export function toText(session: object): SessionText {
 }
 
 /** The JSON of a session that was split. */
-export function textOf({ rest, cookie, repeatsExpiry }: SplitSession): SessionText {
+function textOf({ rest, cookie, repeatsExpiry }: SplitSession): SessionText {
   return { body: toJson(rest) as string, cookie, repeatsExpiry }
 }
 
@@ -51,7 +51,7 @@ export function textOf({ rest, cookie, repeatsExpiry }: SplitSession): SessionTe
  *
  * @param plainCookie a copy of the cookie, as `JSON.parse` would return it
  */
-export function splitFields(
+function splitFields(
   fields: Readonly<Record<string, unknown>>,
   plainCookie: unknown = toPlainCookie(fields.cookie),
 ): SplitSession {
@@ -126,7 +126,7 @@ function toJson(value: unknown): string | undefined {
 }
 
 /** `[version, expires, created, …]`, see `toItemText`. */
-export type Stamp = readonly (number | string | null)[]
+type Stamp = readonly (number | string | null)[]
 
 /** Returns the JSON of an item: the stamp, the fields of the session, and its cookie. */
 export function joinItem(stamp: Stamp, { body, cookie, repeatsExpiry }: SessionText): string {
@@ -151,7 +151,7 @@ function endOf(cookie: SessionCookie | undefined, repeatsExpiry: boolean): strin
  * The text of a stored session. Its body is a part of the JSON of the item, and is determined when it is needed: most
  * requests that only read need it to compare, and those of express-session not at all.
  */
-export class StoredText implements SessionText {
+class StoredText implements SessionText {
   readonly cookie: SessionCookie | undefined
   readonly repeatsExpiry: boolean
   readonly #item: string
