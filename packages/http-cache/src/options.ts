@@ -8,7 +8,7 @@ import type { KeyOptions } from './request/request-key.ts'
 import { checkTags } from './request/tags.ts'
 import { planVariation, type VaryBy, type VaryPlan } from './request/vary-by.ts'
 import { type Encoding, supportedEncodings } from './storage/encodings.ts'
-import { ShortKeyMap } from './storage/hints.ts'
+import { ShortKeyMap } from './storage/short-key-map.ts'
 
 /** A function of the request, which may expect the request of a framework. */
 type Of<T> = { call(request: IncomingMessage): T }['call']

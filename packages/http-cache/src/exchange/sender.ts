@@ -19,9 +19,9 @@ import type { CapturedResponse } from '../response/capture.ts'
 import { hasHead, releaseResponse } from '../response/response-methods.ts'
 import { setRenderedHeaders, setStoredHeaders } from '../response/stored-headers.ts'
 import type { Encoding } from '../storage/encodings.ts'
-import { ShortKeyMap } from '../storage/hints.ts'
 import { headerLinesOf, type ResponseRecord, type StoredItem } from '../storage/record.ts'
 import type { FoundResponse, ResponseStore } from '../storage/response-store.ts'
+import { ShortKeyMap } from '../storage/short-key-map.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Headers that describe the content, which a response of 304 does not have (RFC 9110 section 15.4.5). */

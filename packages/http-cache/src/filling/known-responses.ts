@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import type { Cache, Clock } from '@stowage/core'
-import { type Hint, ShortKeyMap } from '../storage/hints.ts'
 import type { VaryRecord } from '../storage/record.ts'
+import type { Hint } from '../storage/response-store.ts'
+import { ShortKeyMap } from '../storage/short-key-map.ts'
 
 const maxKeys = 10_000
 /** Responses that depend on more headers are hardly ever found again. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { HeaderValue } from '../headers/header-list.ts'
 import type { Freshness } from '../policy/freshness.ts'
-import { ShortKeyMap } from './hints.ts'
+import { ShortKeyMap } from './short-key-map.ts'
 
 /** The metadata of a stored response. */
 export interface ResponseRecord {

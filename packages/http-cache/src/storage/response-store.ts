@@ -3,7 +3,6 @@ import { getShared } from '@stowage/core/internal'
 import { normalizeHeader } from '../request/vary-by.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Encoding, encodeBody } from './encodings.ts'
-import { copyOf, type Hint, type ShortKeyMap } from './hints.ts'
 import {
   bufferOf,
   decodeRecord,
@@ -12,6 +11,7 @@ import {
   type StoredRecord,
   type VaryRecord,
 } from './record.ts'
+import { copyOf, type ShortKeyMap } from './short-key-map.ts'
 
 /** Request headers by their names in lower case. */
 export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -32,6 +32,16 @@ export interface Wanted {
   /** Whether the body is sent, and not only the headers. */
   readonly body: boolean
   readonly encoding: Encoding | 'identity'
+}
+
+/** What this process remembers of a key, in order to ask for all parts of a response in one turn. */
+export interface Hint {
+  /** The record of `Vary` that was read last. */
+  readonly vary?: { readonly fill: string; readonly names: readonly string[] }
+  /** The fill that was read last, whose encoded bodies may be asked for. */
+  readonly fill?: string
+  /** What the key of a body that is stored apart has after the key of its response. */
+  readonly bodySuffix?: string | undefined
 }
 
 const noParts: ReadonlyMap<string, Promise<Buffer | undefined>> = new Map()

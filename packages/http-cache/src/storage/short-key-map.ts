@@ -1,16 +1,6 @@
 import { hash } from 'node:crypto'
 import { RecentMap } from '@stowage/core/internal'
 
-/** What this process remembers of a key, in order to ask for all parts of a response in one turn. */
-export interface Hint {
-  /** The record of `Vary` that was read last. */
-  readonly vary?: { readonly fill: string; readonly names: readonly string[] }
-  /** The fill that was read last, whose encoded bodies may be asked for. */
-  readonly fill?: string
-  /** What the key of a body that is stored apart has after the key of its response. */
-  readonly bodySuffix?: string | undefined
-}
-
 /** Longer keys are replaced by a digest, in characters: URLs of clients have up to 16 KB, and a map has thousands of them. */
 const maxKey = 128
 
