@@ -18,7 +18,7 @@ import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
 import { beginCall, type CallSource, ObservedCall, observeCall } from './tracing/observed-call.ts'
 import { EntrySnapshot, type Snapshot } from './updates/entry-snapshot.ts'
-import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
+import type { TtlOptions, WriteOptions } from './updates/tagged-writes.ts'
 
 /**
  * What the methods of a `Cache` do, which are documented there. The last parameter of a method that reads or stores a

@@ -31,7 +31,7 @@ import type { Clock } from './time/clock.ts'
 import type { Duration } from './time/duration.ts'
 import { areCallsObserved, publishFailure } from './tracing/observed-call.ts'
 import type { Snapshot } from './updates/entry-snapshot.ts'
-import type { TtlOptions, WriteOptions } from './updates/write-options.ts'
+import type { TtlOptions, WriteOptions } from './updates/tagged-writes.ts'
 import type { Codec } from './values/codec.ts'
 
 const maxNamespaces = 1_000

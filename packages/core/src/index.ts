@@ -93,7 +93,7 @@ export type {
 export { type Clock, systemClock } from './time/clock.ts'
 export { type Duration, milliseconds, type Ttl } from './time/duration.ts'
 export type { Snapshot } from './updates/entry-snapshot.ts'
-export type { TtlOptions, WriteOptions } from './updates/write-options.ts'
+export type { TtlOptions, WriteOptions } from './updates/tagged-writes.ts'
 export type { Codec } from './values/codec.ts'
 export { type AsIsOptions, asIs } from './values/codecs/as-is.ts'
 export { type CompressedOptions, compressed } from './values/codecs/compressed.ts'

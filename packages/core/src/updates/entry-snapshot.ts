@@ -1,6 +1,6 @@
 import type { Awaitable } from '../store.ts'
 import { JsonText } from '../values/codec.ts'
-import type { WriteOptions } from './write-options.ts'
+import type { WriteOptions } from './tagged-writes.ts'
 
 /** A value together with the right to replace it, if nothing else does before. */
 export interface Snapshot<T> {

@@ -1,9 +1,21 @@
 import type { EntryFacts } from '../entry.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
+import type { Ttl } from '../time/duration.ts'
 import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import { randomId } from '../values/random-id.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
+
+/** Options of a write that stores no tags. */
+export interface TtlOptions {
+  /** Time to live of the entry. @default the cache's ttl */
+  readonly ttl?: Ttl | undefined
+}
+
+export interface WriteOptions extends TtlOptions {
+  /** Tags of the value. `invalidateTags` for one of them makes it a miss. @default none */
+  readonly tags?: readonly string[] | undefined
+}
 
 type KeyedValue = readonly [storageKey: string, value: unknown]
 type KeyedItem = readonly [storageKey: string, item: unknown]

@@ -1,10 +1,10 @@
-import type { DescribeTableOutput, DescribeTimeToLiveOutput } from '@aws-sdk/client-dynamodb'
+import type { DescribeTimeToLiveOutput } from '@aws-sdk/client-dynamodb'
 import type { CacheError } from '@stowage/core'
 import { clockSkewFinding, failureFinding } from '@stowage/core/internal'
 import type { BackendReport, Finding } from '@stowage/core/tools'
 import type { ResolvedOptions } from '../dynamodb-options.ts'
 import type { RequestSender } from '../requests/request-sender.ts'
-import { isEnabledOn, keyProblem, ttlProblem } from '../table/table-state.ts'
+import { isEnabledOn, keyProblem, type TableDescription, ttlProblem } from '../table/table-state.ts'
 
 const context = { operation: 'check' }
 const requests = 3
@@ -49,7 +49,6 @@ export async function checkTable(
   }
 }
 
-type TableDescription = NonNullable<DescribeTableOutput['Table']>
 type TtlDescription = DescribeTimeToLiveOutput['TimeToLiveDescription']
 
 async function describe(

@@ -1,6 +1,7 @@
 import type { DescribeTableOutput } from '@aws-sdk/client-dynamodb'
 
-type TableDescription = NonNullable<DescribeTableOutput['Table']>
+/** A table, as DescribeTable returns it. */
+export type TableDescription = NonNullable<DescribeTableOutput['Table']>
 
 /** The TTL of a table, as DescribeTimeToLive returns it. */
 export interface TtlState {

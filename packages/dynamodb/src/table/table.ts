@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CreateTableInput, DescribeTableOutput } from '@aws-sdk/client-dynamodb'
+import type { CreateTableInput } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@stowage/core'
 import type { ResolvedOptions, TableMode } from '../dynamodb-options.ts'
 import type { RequestContext, RequestSender } from '../requests/request-sender.ts'
 import { awsCli } from './table-definitions.ts'
-import { isEnabledOn, keyProblem, type TtlState, ttlProblem } from './table-state.ts'
-
-type TableDescription = NonNullable<DescribeTableOutput['Table']>
+import {
+  isEnabledOn,
+  keyProblem,
+  type TableDescription,
+  type TtlState,
+  ttlProblem,
+} from './table-state.ts'
 
 /** A new table needs some seconds to become active. */
 const activeTimeoutMs = 60_000

@@ -1,5 +1,4 @@
-import type { Environment } from '../file/environment.ts'
-import { pageBytes } from '../file/environment.ts'
+import { type Environment, pageBytes } from '../file/environment.ts'
 import type { ItemTable } from '../items/item-table.ts'
 
 const handKey = 'eviction hand'

@@ -1,7 +1,6 @@
 import type { KeyPlacement } from '@stowage/core/driver'
 import { publishTopology } from '@stowage/core/internal'
-import type { Hashing, HashRing } from '../hashing/hash-ring.ts'
-import { hashRing } from '../hashing/hash-ring.ts'
+import { type Hashing, type HashRing, hashRing } from '../hashing/hash-ring.ts'
 import { type NodeAddress, nodeName } from '../node-address.ts'
 import { Node, type NodeOptions } from './node.ts'
 import type { PendingDeletes } from './pending-deletes.ts'
