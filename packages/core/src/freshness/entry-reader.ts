@@ -155,7 +155,7 @@ export class EntryReader {
         ? this.#entries.decode(keys[index] as string, outcome.value)
         : undefined,
     )
-    const all = await this.#versionsOfMany(keys, entries, versions, options)
+    const all = await this.#versionsOf(keys, entries, versions, options)
     const now = this.#time.peek() ?? (await this.#time.estimate())
     const results = await Promise.all(
       outcomes.map(async (outcome, index): Promise<PromiseSettledResult<Found>> => {
@@ -204,7 +204,7 @@ export class EntryReader {
     const entry = this.#entries.decode(key, item)
     // Without facts it is fresh at any time.
     if (entry?.facts === undefined) return found(item, entry, versions, 0)
-    const all = await this.#versionsOf(key, entry, versions, options)
+    const all = await this.#versionsOf([key], [entry], versions, options)
     return found(item, entry, all, this.#time.peek() ?? (await this.#time.estimate()))
   }
 
@@ -251,20 +251,8 @@ export class EntryReader {
     )
   }
 
+  /** The versions of the tags of entries: those that are known, and the others, which are read. */
   async #versionsOf(
-    key: string,
-    entry: Entry,
-    known: Versions,
-    options?: ReadOptions,
-  ): Promise<Versions> {
-    const tags = tagsOf(entry.facts)
-    if (tags.length === 0) return known
-    this.#tagHints.set(key, tags)
-    const unknown = tags.filter((tag) => !known.has(tag))
-    return new Map([...known, ...(await this.#tags.read(unknown, options))])
-  }
-
-  async #versionsOfMany(
     keys: readonly string[],
     entries: readonly (Entry | undefined)[],
     known: Versions,
