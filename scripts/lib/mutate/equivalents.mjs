@@ -122,20 +122,20 @@ export const equivalents = [
       'A channel without subscribers does nothing with an event. The condition saves creating it.',
   },
   {
-    file: 'policy/lifetime.ts',
+    file: 'policy/freshness.ts',
     operator: '??',
     from: 'textOf$1(headers.age)',
     reason: '`undefined` is tested as a text, which is not a number.',
   },
   {
-    file: 'leases/claim.ts',
+    file: 'leases/claims.ts',
     operator: 'boolean',
     from: 'false',
     after: 'noClaim = { canBeLost: false, replacesStale: ',
     reason: 'A load without a claim has nothing to delete, and marks nothing.',
   },
   {
-    file: 'leases/claim.ts',
+    file: 'leases/claims.ts',
     operator: 'boolean',
     after: ' replace: async () => ',
     from: 'false',
@@ -228,7 +228,7 @@ export const equivalents = [
     reason: 'A lost lock is given up, until whenever it would be safe.',
   },
   {
-    file: 'locks/lock-item.ts',
+    file: 'locks/tenure.ts',
     operator: '??',
     from: 'textOf',
     reason: '`exec` makes a text of `undefined` that does not match.',
