@@ -583,8 +583,11 @@ export class Cache {
   async close(): Promise<void> {
     this.#parts.root.near?.stop()
     this.#parts.root.audit?.stop(new Error('The cache was closed.'))
-    await this.#parts.scope.close()
-    await this.#parts.root.near?.close()
+    try {
+      await this.#parts.scope.close()
+    } finally {
+      await this.#parts.root.near?.close()
+    }
   }
 
   /**

@@ -77,3 +77,19 @@ describe('await using', () => {
     await expect(new Cache(store).get('k')).rejects.toMatchObject(closed)
   })
 })
+
+test('a store that cannot be closed does not keep the invalidation bus open', async () => {
+  let isClosed = false
+  const bus = {
+    connected: true,
+    publish() {},
+    subscribe: async () => () => {},
+    close: async () => {
+      isClosed = true
+    },
+  }
+  const store = Object.assign(memory(), { close: () => Promise.reject(new Error('lost')) })
+  const cache = new Cache(store, { near: { bus: () => bus } })
+  await expect(cache.close()).rejects.toThrow('lost')
+  expect(isClosed).toBe(true)
+})

@@ -39,6 +39,11 @@ export class RecentMap<V extends {}> {
     if (this.#newer.size > 0) this.#newer.delete(key)
     if (this.#older.size > 0) this.#older.delete(key)
   }
+
+  clear(): void {
+    this.#newer.clear()
+    this.#older.clear()
+  }
 }
 
 /**

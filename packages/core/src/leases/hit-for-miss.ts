@@ -20,6 +20,10 @@ export class HitForMiss {
     this.#until.delete(key)
   }
 
+  clear(): void {
+    this.#until.clear()
+  }
+
   add(key: string, ms: number, now: number = performance.now()): void {
     this.#until.set(key, now + ms)
   }
@@ -44,5 +48,6 @@ export function isInLocalBackoff(scope: BackoffScope, key: string): boolean {
 }
 
 function nameOf(key: string): string {
-  return `failed ${key}`
+  // No storage key of the application begins with "~".
+  return `~failed ${key}`
 }

@@ -149,14 +149,20 @@ export async function acquireLease<T>(
 ): Promise<LoadStart | undefined> {
   const stopHolding = job.cache.leaseHolders.hold(lease.id, flight)
   flight.stopHolding = stopHolding
-  try {
-    const tags = createTags(job, found.versions)
-    const [isAcquired, versions] = await Promise.all([lease.acquire(seen), tags])
-    if (isAcquired) return { kind: 'load', claim: lease, found, versions }
-  } catch (error) {
-    report(job, error)
-    const claim = claimAfter(error, lease, found.entry === undefined ? seen : undefined)
-    return { kind: 'load', claim, found, versions: found.versions }
+  const [acquired, created] = await Promise.allSettled([
+    lease.acquire(seen),
+    createTags(job, found.versions),
+  ])
+  const versions = created.status === 'fulfilled' ? created.value : found.versions
+  if (acquired.status === 'rejected') {
+    report(job, acquired.reason)
+    const claim = claimAfter(acquired.reason, lease, found.entry === undefined ? seen : undefined)
+    return { kind: 'load', claim, found, versions }
+  }
+  if (acquired.value) {
+    // The load goes on, and ends its lease. Its value is only stored if the tags can be created by then.
+    if (created.status === 'rejected') report(job, created.reason)
+    return { kind: 'load', claim: lease, found, versions }
   }
   stopHolding()
   return undefined

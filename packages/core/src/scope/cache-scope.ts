@@ -125,6 +125,8 @@ export class CacheScope {
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
   invalidateAllLoads(keyPrefix: string): void {
+    // Also of other keys: to try them again costs each a request.
+    this.hitForMiss.clear()
     for (const flights of this.#activeFlights.all) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAllLoads('')

@@ -61,7 +61,8 @@ export class ObservedCall implements CallEvent {
     this.cache = source.name
     this.store = source.store.name
     this.operation = operation
-    this.keys = keys
+    // A wrong argument is the error of the call itself.
+    this.keys = Array.isArray(keys) ? keys : []
   }
 
   /** Counts how the value of a key was received. Without effect once the call has settled. */

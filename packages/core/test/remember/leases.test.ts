@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cache, type ReadOptions } from '@stowage/core'
+import { Cache, CacheError, type ReadOptions } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { gate, settle, twoProcesses } from './two-processes.ts'
@@ -195,4 +195,34 @@ test('a delete ends the time for which a value is not stored', async () => {
   await a.delete('k')
   expect(await a.remember('k', {}, load)).toBe('created')
   expect(await a.get('k')).toBe('created')
+})
+
+test('a load whose tags cannot be created ends its lease', async () => {
+  const { backend, clock } = twoProcesses()
+  const store = wrapStore(backend, (operation, call, [key]) => {
+    if (operation === 'add' && String(key).includes('~tag:'))
+      throw new CacheError('ERR_CACHE_REJECTED', 'no permission')
+    return call()
+  })
+  const cache = new Cache(store, { clock })
+  expect(await cache.remember('k', { tags: ['t'] }, () => 'value')).toBe('value')
+  expect(await backend.get('k')).toBeUndefined()
+})
+
+test('clear also forgets which values were not kept', async () => {
+  const { a } = twoProcesses()
+  await a.remember('k', {}, ({ skip }) => skip({ for: '10m' }))
+  await a.clear()
+  await a.remember('k', {}, () => 'kept')
+  expect(await a.get('k')).toBe('kept')
+})
+
+test('the backoff of a key is not that of a key with its name', async () => {
+  const { a, clock } = twoProcesses()
+  const options = { ttl: 10, staleIfError: '1h', backoff: '10m', lease: false } as const
+  await a.remember('k', options, () => 1)
+  await clock.advance(20)
+  await a.remember('k', options, () => Promise.reject(new Error('down')))
+  await a.remember('failed k', {}, () => 'kept')
+  expect(await a.get('failed k')).toBe('kept')
 })

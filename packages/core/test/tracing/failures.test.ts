@@ -48,3 +48,13 @@ test('a lock that another owner holds is not published as a failure', async () =
   )
   expect(events).toEqual([])
 })
+
+test('an observed call with a wrong argument rejects with its own error', async () => {
+  const keys = undefined as unknown as string[]
+  const cache = new Cache(memory())
+  const error = await cache.getMany(keys).catch((reason) => reason)
+  const events = await eventsDuring('stowage:error', () =>
+    expect(cache.getMany(keys)).rejects.toThrow(error.message),
+  )
+  expect(events).toMatchObject([{ operation: 'getMany', key: '', isRejected: true }])
+})
