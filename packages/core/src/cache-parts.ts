@@ -109,10 +109,10 @@ export class CacheParts implements CacheParent {
   /** The ttl of a write in milliseconds. */
   ttlOf(options: WriteOptions | undefined): number | undefined {
     warnOfShortTtl('ttl', options?.ttl)
-    return this.#calculatedTtlOf(options)
+    return this.#ttlWithoutWarning(options)
   }
 
-  #calculatedTtlOf(options: WriteOptions | undefined): number | undefined {
+  #ttlWithoutWarning(options: WriteOptions | undefined): number | undefined {
     if (options === undefined) return this.ttl
     checkWriteOptions(options)
     return options.ttl === undefined ? this.ttl : resolveTtl(options.ttl, this.clock)
@@ -194,7 +194,7 @@ export class CacheParts implements CacheParent {
       encode: (storageKey, value, options) =>
         this.taggedWrites.encode(storageKey, value, options?.tags),
       replace: (storageKey, seen, item, options) => {
-        const replacement = { item, ttl: this.#calculatedTtlOf(options) }
+        const replacement = { item, ttl: this.#ttlWithoutWarning(options) }
         return areCallsObserved()
           ? this.#replaceObserved(storageKey, seen, replacement)
           : this.updates.replaceSnapshot(storageKey, seen, replacement)

@@ -160,7 +160,7 @@ export class EntryReader {
     const results = await Promise.all(
       outcomes.map(async (outcome, index): Promise<PromiseSettledResult<Found>> => {
         if (outcome.status === 'rejected') return outcome
-        const value = found(outcome.value, entries[index], all, now)
+        const value = interpret(outcome.value, entries[index], all, now)
         return { status: 'fulfilled', value: await this.#confirm(keys[index] as string, value) }
       }),
     )
@@ -203,19 +203,19 @@ export class EntryReader {
   ): Promise<Found> {
     const entry = this.#entries.decode(key, item)
     // Without facts it is fresh at any time.
-    if (entry?.facts === undefined) return found(item, entry, versions, 0)
+    if (entry?.facts === undefined) return interpret(item, entry, versions, 0)
     const all = await this.#versionsOf([key], [entry], versions, options)
-    return found(item, entry, all, this.#time.peek() ?? (await this.#time.estimate()))
+    return interpret(item, entry, all, this.#time.peek() ?? (await this.#time.estimate()))
   }
 
   /** The same, or `undefined` if the versions of other tags or the clock of the backend have to be read first. */
   #examineNow(key: string, item: unknown, versions: Versions): Found | undefined {
     const entry = this.#entries.decode(key, item)
     const facts = entry?.facts
-    if (facts === undefined) return found(item, entry, versions, 0)
+    if (facts === undefined) return interpret(item, entry, versions, 0)
     if (facts.tags !== undefined && !this.#areKnown(key, facts.tags, versions)) return undefined
     const now = this.#time.peek()
-    return now === undefined ? undefined : found(item, entry, versions, now)
+    return now === undefined ? undefined : interpret(item, entry, versions, now)
   }
 
   /** Whether the versions of all tags of an entry have been read. */
@@ -287,7 +287,12 @@ function fresh(entry: Entry): Found {
 }
 
 /** What an item means at the time `now`. `versions` contains those of its tags. */
-function found(read: unknown, entry: Entry | undefined, versions: Versions, now: number): Found {
+function interpret(
+  read: unknown,
+  entry: Entry | undefined,
+  versions: Versions,
+  now: number,
+): Found {
   const item = storedItem(read)
   if (entry === undefined) {
     const mark = parseMark(item)

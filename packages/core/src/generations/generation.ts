@@ -18,6 +18,8 @@ const refreshMs = 1_000
  * copies of the newer id lost, its clear would be undone until that process reads the id again.
  */
 const restoreMs = 2 * refreshMs
+/** For how long after an attempt to read an id that failed calls do not wait for another attempt. */
+const failingMs = 2 * refreshMs
 
 const resolved = Promise.resolve()
 /**
@@ -130,7 +132,7 @@ export class Generation {
    * its deadline. A process that was idle meanwhile waits, because there may have been a clear since the outage.
    */
   #isFailing(): boolean {
-    return !this.#isConfirmed && this.#readAt?.isWithin(restoreMs) === true
+    return !this.#isConfirmed && this.#readAt?.isWithin(failingMs) === true
   }
 
   /**

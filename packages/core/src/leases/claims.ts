@@ -42,7 +42,7 @@ export class Lease implements Claim {
   readonly #ms: number
   readonly #token = randomId(12)
   #count = 0
-  /** The items that may be stored: two, if the outcome of the last renewal is not known. */
+  /** The items that may be stored: more than one, if the outcomes of renewals are not known. */
   #items: unknown[] = []
   #renewal: Promise<unknown> | undefined
 

@@ -38,8 +38,8 @@ export interface LeaseWait {
 
 /**
  * How a wait for the lease of another process ended. `changed`: the value was stored, or the lease ended. `failed`: the
- * load failed. `passed`: the value is not kept. `abandoned`: the lease has not been renewed for its whole duration, so its
- * process has stopped.
+ * load failed. `passed`: the value is not kept. `timeout`: it takes longer than `timeoutMs`. `abandoned`: the lease has not
+ * been renewed for its whole duration, so its process has stopped.
  */
 export type LeaseOutcome =
   | { readonly kind: 'changed' | 'failed' | 'passed' | 'timeout'; readonly abandoned?: never }

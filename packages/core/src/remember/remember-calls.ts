@@ -19,7 +19,7 @@ import { milliseconds } from '../time/duration.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'
 import { auditHit, refreshInBackground } from './background.ts'
 import type { Call, LoadJob, RememberCache } from './load-job.ts'
-import { join, joinOrLead, lead, throwInBackoff } from './remember.ts'
+import { join, joinOrLead, lead, throwIfInBackoff } from './remember.ts'
 import { type LoadMany, RememberManyCall } from './remember-many.ts'
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
@@ -112,7 +112,7 @@ export class RememberCalls {
         return this.#hit(found, storageKey, key, options, load, caller, observed)
       }
       const call = this.#call(storageKey, key, options, load, caller, observed)
-      if (found?.mark?.kind === 'failure') await throwInBackoff(call.job, found.mark)
+      if (found?.mark?.kind === 'failure') await throwIfInBackoff(call.job, found.mark)
       const value = await joinOrLead(call, () => reading)
       settling?.succeed()
       return value
@@ -204,6 +204,7 @@ export class RememberCalls {
     if (staleMs < 0) return true
     const window = options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
     if (entry === undefined || window === undefined || staleMs >= milliseconds(window)) return false
+    // Asked here as well, so that a stale hit during a refresh creates no job.
     if (this.#cache.flights.findRefresh(storageKey) === undefined) {
       refreshInBackground(this.#loadJob(storageKey, key, options, load))
     }

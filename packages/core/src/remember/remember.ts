@@ -218,7 +218,7 @@ function rememberAgain<T>(call: Call<T>): Promise<T> {
 }
 
 /** Rejects during the backoff of a failed load. */
-export async function throwInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<void> {
+export async function throwIfInBackoff<T>(job: LoadJob<T>, mark: Mark): Promise<void> {
   const { entries, flights } = job.cache
   if (flights.find(job.storageKey) !== undefined || (await isOver(job.cache, mark))) return
   // Without a flight: a call that has read the key later, after a delete, must not receive this error.

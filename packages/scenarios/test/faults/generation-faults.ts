@@ -48,7 +48,7 @@ export const generationFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'return !this.#isConfirmed && this.#readAt?.isWithin(restoreMs) === true;',
+        'return !this.#isConfirmed && this.#readAt?.isWithin(failingMs) === true;',
         'return !this.#isConfirmed;',
       ],
     ],
