@@ -1,8 +1,5 @@
 // Runs all checks, and the tests of the first tier. Arguments are passed to Vitest: npm test -- packages/core
 import { main } from './lib/cli.mjs'
-import { prepareTests, runChecksAndTests } from './lib/run-tests.mjs'
+import { runChecksAndTests } from './lib/run-tests.mjs'
 
-await main(async () => {
-  await prepareTests()
-  return runChecksAndTests(process.argv.slice(2))
-})
+await main(() => runChecksAndTests(process.argv.slice(2)))

@@ -16,7 +16,7 @@ const packagesOfLazyModules = ['cli']
 /**
  * Bundles the modules of each changed package into one file per entry point and module format; applications and tests
  * use these files. Importing core from two dozen files takes 11 ms longer. The compiler checks the types
- * and writes the declarations.
+ * and writes the declarations, before or after.
  */
 export async function bundle(names = readdirSync(packages)) {
   const stale = names.filter(isStale)
@@ -27,7 +27,6 @@ export async function bundle(names = readdirSync(packages)) {
     for (const format of formatsOf(name)) {
       for (const options of bundleOptions(name, format)) await build(options)
     }
-    if (formatsOf(name).includes('cjs')) writeCommonJsDeclarations(join(packages, name, 'dist'))
   }
 }
 
@@ -125,17 +124,25 @@ function importFromIndex(file, extension) {
 }
 
 /**
- * Copies the declarations for `require`: to the compiler, `.d.ts` files of these packages describe ES modules, which a
- * CommonJS file cannot `require` before Node 22.
+ * Copies the declarations that the compiler has written for `require`: to the compiler, `.d.ts` files of these packages
+ * describe ES modules, which a CommonJS file cannot `require` before Node 22.
  */
-function writeCommonJsDeclarations(dist) {
-  for (const file of readdirSync(dist, { recursive: true })) {
-    if (!file.endsWith('.d.ts')) continue
-    const text = readFileSync(join(dist, file), 'utf8')
-      .replace(/((?:from |import\()'\.[^']*)\.[jt]s'/g, "$1.cjs'")
-      .replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n')
-    writeFileSync(join(dist, file.replace(/\.d\.ts$/, '.d.cts')), text)
+export function writeCommonJsDeclarations(names = readdirSync(packages)) {
+  for (const name of names.filter((each) => formatsOf(each).includes('cjs'))) {
+    const dist = join(packages, name, 'dist')
+    for (const file of readdirSync(dist, { recursive: true })) {
+      if (file.endsWith('.d.ts')) writeCommonJsDeclaration(join(dist, file))
+    }
   }
+}
+
+function writeCommonJsDeclaration(file) {
+  const copy = file.replace(/\.d\.ts$/, '.d.cts')
+  if (modifiedAt(copy) > modifiedAt(file)) return
+  const text = readFileSync(file, 'utf8')
+    .replace(/((?:from |import\()'\.[^']*)\.[jt]s'/g, "$1.cjs'")
+    .replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n')
+  writeFileSync(copy, text)
 }
 
 /** Published packages can be imported and required. */

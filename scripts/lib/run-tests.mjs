@@ -1,32 +1,35 @@
 import { step } from './cli.mjs'
-import { compile, prepare, toolPath } from './prepare.mjs'
+import { build, compile, prepare, prepareDependencies, toolPath } from './prepare.mjs'
 import { ensurePrograms } from './required-programs.mjs'
 import { run, runOrThrow } from './run.mjs'
 
+/** What the tests need, besides the packages that everything needs. */
+const optional = ['@stowage/consumers', '@stowage/bridge-hosts', '@stowage/example-express4-jest']
+
 /** Installs and builds what the tests need. @param {{ isFullTier?: boolean }} [options] */
 export async function prepareTests(options) {
-  await prepare([
-    ...['@stowage/consumers', '@stowage/bridge-hosts'],
-    '@stowage/example-express4-jest',
-  ])
+  await prepare(optional)
   await ensurePrograms(options)
 }
 
 /**
- * Proves what can be proved without running anything, and runs the tests. The compiler uses one core for longer than all other
- * checks take, so the tests begin before it ends; a type error ends them. Resolves to the exit code of Vitest.
+ * Installs and builds what the tests need, proves what can be proved without running anything, and runs the tests. The
+ * compiler uses one core for longer than all other checks take, so these run beside the build, and the tests begin before
+ * all types are checked; a type error ends them. Resolves to the exit code of Vitest.
  */
 export async function runChecksAndTests(args) {
+  await prepareDependencies(optional)
+  await Promise.all([step('Build', () => build()), runChecksOfSources()])
+  await ensurePrograms()
   const stopped = new AbortController()
   const types = step('Type-check tests', () => compile('-p', 'tsconfig.test.json'))
   types.catch(() => stopped.abort())
-  await runOtherChecks()
   const tests = runTests(args, {}, stopped.signal)
   const [code] = await Promise.all([tests, types])
   return code
 }
 
-async function runOtherChecks() {
+async function runChecksOfSources() {
   await Promise.all([
     step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.')),
     step('Package boundaries', () => node('scripts/check-boundaries.mjs')),
