@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
 import { SharedServer } from '../process/shared-server.ts'
 import { startPostgres } from './postgres-server.ts'
 
@@ -23,6 +22,8 @@ const server = new SharedServer('STOWAGE_SHARED_POSTGRES', () =>
 export async function sharedPostgres(): Promise<PostgresDatabase> {
   const { url, stop } = await server.use()
   const name = `test_${randomBytes(8).toString('hex')}`
+  // Only here: its import takes longer than that of all else, and most processes that import this package do not need it.
+  const { default: pg } = await import('pg')
   const client = new pg.Client(url)
   await client.connect()
   await client.query(`CREATE DATABASE ${name}`)
