@@ -19,8 +19,7 @@ export function holderTests(started: () => Fleet): void {
   afterAll(() => resource.stop())
 
   test('of 50 contenders one at a time holds a lock, although holders are stopped beyond its ttl', async () => {
-    const fleet = started()
-    const processes = await Promise.all(Array.from({ length: 4 }, () => fleet.spawn()))
+    const processes = await started().processes(4)
     const request = { name: 'contended', ttl, turns: 1, holdMs: 120, port: resource.port }
     const shares = [13, 13, 12, 12]
     const contending = Promise.all(
@@ -40,7 +39,6 @@ export function holderTests(started: () => Fleet): void {
     expect(stalled.length).toBeGreaterThanOrEqual(stopped.size)
     expect(stalled).toEqual(expect.arrayContaining(resource.overtaken))
     expect(stalled).toEqual(expect.arrayContaining(resource.refused))
-    await Promise.all(processes.map((each) => each.stop()))
   })
 
   test('the lock of a killed process is acquired by another one after its ttl', async () => {
@@ -98,10 +96,14 @@ async function stopHolder(resource: Resource, processes: readonly WorkerProcess[
   if (holder === undefined) throw new Error('no holder')
   holder.kill('SIGSTOP')
   const before = others()
-  await sleep(2 * ttl)
-  // The backend may let the lock exist for longer than its ttl.
-  await waitUntil('others have entered', () => others() > before + 1)
-  holder.kill('SIGCONT')
+  try {
+    await sleep(2 * ttl)
+    // The backend may let the lock exist for longer than its ttl.
+    await waitUntil('others have entered', () => others() > before + 1)
+  } finally {
+    // Other tests use it as well.
+    holder.kill('SIGCONT')
+  }
   await waitUntil('it goes on', () => others() > before + 4)
   return holder.pid
 }
