@@ -53,17 +53,25 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all(stops.map((stop) => stop())))
 
+/** What each process has exported, which the tests share. */
+const runs = new Map<string, Promise<Exported>>()
+
 /** @param variant `digest`: with the option `keys`. `unsampled`: the first call of the turn belongs to a trace that is not sampled */
-async function run(
+function run(
   driver: string,
   mode: 'instrumented' | 'alone',
   variant: '' | 'digest' | 'unsampled' = '',
 ): Promise<Exported> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [scenario, driver, addresses[driver] ?? '', mode, variant],
-    { env, maxBuffer: 100_000_000 },
-  )
+  const args = [driver, addresses[driver] ?? '', mode, variant]
+  const id = args.join()
+  const outcome = runs.get(id) ?? runProcess(args)
+  runs.set(id, outcome)
+  return outcome
+}
+
+async function runProcess(args: readonly string[]): Promise<Exported> {
+  const options = { env, maxBuffer: 100_000_000 }
+  const { stdout } = await promisify(execFile)(process.execPath, [scenario, ...args], options)
   return { ...JSON.parse(stdout), text: stdout }
 }
 
