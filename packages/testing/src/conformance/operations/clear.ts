@@ -165,13 +165,13 @@ async function assertClearsOnlyItself(
   names: readonly string[] = similarNames,
 ): Promise<void> {
   for (const [cleared, target] of caches.entries()) {
-    for (const cache of caches) await cache.set('a', 1)
+    await Promise.all(caches.map((cache) => cache.set('a', 1)))
     await target.clear()
-    for (const [index, cache] of caches.entries()) {
+    const values = await Promise.all(caches.map((cache) => cache.get('a')))
+    for (const [index, value] of values.entries()) {
       const expected = index === cleared ? undefined : 1
       const [own, other] = [names[cleared], names[index]].map((name) => JSON.stringify(name))
-      const rule = `clear of ${own} deletes only its own entries: ${other}`
-      assert.equal(await cache.get('a'), expected, rule)
+      assert.equal(value, expected, `clear of ${own} deletes only its own entries: ${other}`)
     }
   }
 }
