@@ -12,6 +12,9 @@ export const strong: typeof strongRead = strongRead
 /** Longer than a call that waits for another process takes on a slow machine, so that a defect does not let a case hang. */
 export const patience = { timeout: '30s' } as const
 
+/** On a slow machine, a load takes longer than a lease lasts by default, and its value would not be stored. */
+const patientLease = { lease: '1m' } as const
+
 /** Within which a refresh begins, in milliseconds. */
 const refreshMs = 30_000
 
@@ -62,7 +65,7 @@ function withSlowReads(store: CacheStore): CacheStore {
 function newProcess(fixture: Fixture, store: AnyStore, options: CacheOptions): CacheProcess {
   const refreshes: Promise<void>[] = []
   const waitUntil = (refresh: Promise<void>) => void refreshes.push(refresh)
-  const defaults = { clock: fixture.clock, waitUntil }
+  const defaults = { clock: fixture.clock, waitUntil, remember: patientLease }
   const cache = new Cache(separate(store), { ...defaults, ...options })
   return { cache, refreshed: async () => void (await Promise.all(refreshes)) }
 }
