@@ -11,7 +11,7 @@ let engine: Engine
 let server: FaultServer
 const cleanups: (() => Promise<unknown>)[] = []
 const keys = Array.from({ length: 250 }, (_, index) => `key ${index}`)
-const entries = keys.map((key) => [key, `value of ${key}`] as const)
+const entries: readonly (readonly [string, string])[] = keys.map((key) => [key, `value of ${key}`])
 
 beforeAll(async () => {
   useCredentials()
@@ -30,16 +30,24 @@ afterEach(async () => {
 
 afterAll(() => engine.stop())
 
+/** A store whose calls do not time out because the machine is slow. */
 function storeWith(options: Partial<DynamoDBOptions> = {}) {
   const place = { table: 'cache', endpoint: server.url, region }
-  const store = dynamodb({ ...place, timeout: '6s', requestTimeout: '5s', ...options })
+  const store = dynamodb({ ...place, timeout: '1m', requestTimeout: '30s', ...options })
   cleanups.push(() => store.close())
   return store
 }
 
-/** Stores the entries, however slow the machine is. */
-const storeEntries = () =>
-  storeWith({ timeout: '1m', requestTimeout: '30s' }).setMany(entries, 60_000)
+/**
+ * Stores entries, and returns a store whose calls have at least five times as long as that took: a key that is never
+ * processed fails at the deadline, and the others must not.
+ */
+async function storeWithEntries(options: Partial<DynamoDBOptions> = {}, stored = entries) {
+  const start = performance.now()
+  await storeWith(options).setMany(stored, 60_000)
+  const timeout = Math.round(Math.max(3_000, 5 * (performance.now() - start)))
+  return storeWith({ ...options, timeout, requestTimeout: timeout })
+}
 
 const text = (value: unknown) => (value === undefined ? undefined : String(value))
 
@@ -69,8 +77,7 @@ describe('a key that is never processed fails alone', () => {
   const rejected = { status: 'rejected', reason: { code: 'ERR_CACHE_REJECTED', key: 'key 7' } }
 
   test('among gets of a tick, and in getMany', async () => {
-    const store = storeWith()
-    await storeEntries()
+    const store = await storeWithEntries()
     leaveUnprocessed('key 7')
     const outcomes = await settle(keys.map((key) => store.get(key)))
     expect(outcomes[7]).toMatchObject(rejected)
@@ -87,7 +94,7 @@ describe('a key that is never processed fails alone', () => {
   })
 
   test('among sets of a tick, and the others are stored', async () => {
-    const store = storeWith()
+    const store = await storeWithEntries()
     leaveUnprocessed('key 7')
     const outcomes = await settle(entries.map(([key]) => store.set(key, `new ${key}`)))
     const failed = outcomes.filter(({ status }) => status === 'rejected')
@@ -98,8 +105,7 @@ describe('a key that is never processed fails alone', () => {
   })
 
   test('in deleteMany, and the others are deleted', async () => {
-    const store = storeWith()
-    await storeEntries()
+    const store = await storeWithEntries()
     leaveUnprocessed('key 7')
     await expect(store.deleteMany(['key 6', 'key 7', 'missing'])).rejects.toMatchObject({
       outcomes: [{ value: true }, rejected, { value: false }],
@@ -109,9 +115,9 @@ describe('a key that is never processed fails alone', () => {
   })
 
   test('with values that are compressed or in chunks', async () => {
-    const store = storeWith({ chunks: true, compressionThreshold: 64 })
     const long = (key: string) => `${key} `.repeat(100)
-    await store.setMany(keys.slice(0, 20).map((key) => [key, long(key)] as const))
+    const stored = keys.slice(0, 20).map((key) => [key, long(key)] as const)
+    const store = await storeWithEntries({ chunks: true, compressionThreshold: 64 }, stored)
     leaveUnprocessed('key 7')
     const outcomes = await settle(keys.slice(0, 20).map((key) => store.get(key)))
     expect(outcomes[7]).toMatchObject(rejected)
@@ -120,8 +126,7 @@ describe('a key that is never processed fails alone', () => {
 })
 
 test('a chunk that is throttled does not fail the keys of other chunks', async () => {
-  const store = storeWith()
-  await storeEntries()
+  const store = await storeWithEntries()
   server.decide = (_, { RequestItems }) =>
     JSON.stringify(RequestItems).includes('"key 150"')
       ? exception('ProvisionedThroughputExceededException')
@@ -154,7 +159,7 @@ describe('the calls of one key in a tick take effect in their order', () => {
   }
 
   test.each([true, false])('with batching: %s', async (batching) => {
-    const store = storeWith({ batching, consistency: 'strong', timeout: '10s' })
+    const store = storeWith({ batching, consistency: 'strong' })
     randomDelays()
     for (let round = 0; round < 25; round++) {
       const key = `ordered ${round}`
@@ -179,7 +184,7 @@ describe('the calls of one key in a tick take effect in their order', () => {
 
 describe('requests that cost money', () => {
   test('are made once for repeated keys, however many keys a tick has', async () => {
-    const store = storeWith({ timeout: '5s' })
+    const store = storeWith()
     const strong: boolean[] = []
     server.decide = (_, { RequestItems }) => void strong.push(RequestItems.cache.ConsistentRead)
     await Promise.all([...keys, ...keys].map((key) => store.get(key)))
@@ -187,7 +192,7 @@ describe('requests that cost money', () => {
   })
 
   test('are not made to count what clear() with scan deletes', async () => {
-    const store = storeWith({ scan: true, timeout: '5s' })
+    const store = storeWith({ scan: true })
     const cache = new Cache(store, { prefix: 'counted:' })
     await cache.setMany(keys.map((key) => [key, 1] as const))
     server.requests.length = 0

@@ -8,6 +8,8 @@ let engine: Engine
 let server: FaultServer
 let store: ReturnType<typeof dynamodb>
 const options = { table: 'cache', region: 'eu-central-1' } as const
+/** A busy machine takes seconds for a request, which would be sent again. */
+const longTimeouts = { timeout: '20s', requestTimeout: '10s' } as const
 const keys = Array.from({ length: 1_000 }, (_, index) => `key ${index}`)
 const entries = keys.map((key, index) => [key, `value ${index}`] as const)
 
@@ -19,7 +21,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   server = await startFaultServer(engine.url)
-  store = dynamodb({ ...options, endpoint: server.url, timeout: '20s', requestTimeout: '10s' })
+  store = dynamodb({ ...options, endpoint: server.url, ...longTimeouts })
 })
 
 afterEach(async () => {
@@ -142,7 +144,8 @@ describe('calls of one tick', () => {
   })
 
   test('are not merged without batching', async () => {
-    const unbatched = dynamodb({ ...options, endpoint: server.url, batching: false })
+    const place = { ...options, endpoint: server.url, ...longTimeouts }
+    const unbatched = dynamodb({ ...place, batching: false })
     await Promise.all(keys.slice(0, 3).map((key) => unbatched.get(key)))
     expect(server.requests).toEqual(['GetItem', 'GetItem', 'GetItem'])
     await unbatched.close()

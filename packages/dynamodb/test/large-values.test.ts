@@ -293,7 +293,7 @@ test('touches a value that replaced another one during the call', async () => {
 })
 
 test('rejects new calls while the store closes', async () => {
-  const store = dynamodb({ table: 'cache', client: () => admin(engine), chunks: true })
+  const store = storeWith({ chunks: true })
   const inFlight = store.set('k', randomBytes(mebibyte))
   const closed = store.close()
   const closedError = { code: 'ERR_CACHE_CLOSED' }

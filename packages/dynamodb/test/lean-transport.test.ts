@@ -40,7 +40,9 @@ afterAll(async () => {
 
 function storeWith(options: Partial<Parameters<typeof dynamodb>[0]> = {}) {
   const place = { table: 'cache', endpoint: server.url, region } as const
-  const store = dynamodb({ ...place, timeout: '2s', batching: false, ...options })
+  // A busy machine takes seconds for a request, which would be sent again.
+  const longTimeouts = { timeout: '30s', requestTimeout: '20s' } as const
+  const store = dynamodb({ ...place, ...longTimeouts, batching: false, ...options })
   cleanups.push(() => store.close())
   return store
 }

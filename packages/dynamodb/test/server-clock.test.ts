@@ -41,6 +41,9 @@ function errorOf(seconds: unknown): number {
   return Math.abs(Number(seconds) * 1_000 - Date.now() - aheadMs)
 }
 
+/** On a busy machine, a request that takes longer than the default would be sent again. */
+const long = { timeout: '1m', requestTimeout: '1m' } as const
+
 /** The times that conditions compare with. */
 const comparedTimes = () =>
   sent.flatMap(({ body }) => body.ExpressionAttributeValues?.[':now']?.N ?? [])
@@ -62,8 +65,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
       endpoint: server.url,
       region,
       credentials,
-      // Patient: on a busy machine, a call that takes longer than the default would be sent again.
-      ...{ timeout: '1m', requestTimeout: '1m' },
+      ...long,
       ...(client && { client }),
       ...options,
     })
@@ -183,7 +185,7 @@ describe.each(['lean', 'sdk'] as const)('the time of the server (%s)', (transpor
 })
 
 test('is read by each store if the request of another one cannot be sent', async () => {
-  const place = { endpoint: server.url, region, batching: false } as const
+  const place = { endpoint: server.url, region, batching: false, ...long } as const
   let fail = (_: Error) => {}
   const missing = new Promise<never>((_, reject) => {
     fail = reject
@@ -203,14 +205,13 @@ test('is read by each store if the request of another one cannot be sent', async
 })
 
 test('is read by each store while the request of another one is not sent', async () => {
-  const place = { endpoint: server.url, region, batching: false } as const
+  const place = { endpoint: server.url, region, batching: false, ...long } as const
   let fail = (_: Error) => {}
   const missing = new Promise<never>((_, reject) => {
     fail = reject
   })
-  const long = { timeout: '1m', requestTimeout: '1m' } as const
-  const waiting = dynamodb({ table: 'cache', ...place, ...long, credentials: () => missing })
-  const working = dynamodb({ table: 'sessions', ...place, credentials, timeout: '3s' })
+  const waiting = dynamodb({ table: 'cache', ...place, credentials: () => missing })
+  const working = dynamodb({ table: 'sessions', ...place, credentials })
   cleanups.push(
     () => waiting.close(),
     () => working.close(),
