@@ -24,7 +24,7 @@ await main(async () => {
   const others = args.filter((arg) => !named.includes(arg) && arg !== '--changed')
   const chosen = args.includes('--changed') ? changedSections(named) : named
   if (chosen.length === 0 && args.includes('--changed')) return 0
-  await prepareTests({ isFullTier: true })
+  await prepareTests()
   const commit = args.length === 0 ? cleanCommit() : undefined
   const code = await runFull([...filesOfSections(chosen), ...others])
   if (code === 0 && commit !== undefined && commit === cleanCommit()) recordProof(commit)

@@ -6,10 +6,10 @@ import { run, runOrThrow } from './run.mjs'
 /** What the tests need, besides the packages that everything needs. */
 const optional = ['@stowage/consumers', '@stowage/bridge-hosts', '@stowage/example-express4-jest']
 
-/** Installs and builds what the tests need. @param {{ isFullTier?: boolean }} [options] */
-export async function prepareTests(options) {
+/** Installs and builds what the tests need. */
+export async function prepareTests() {
   await prepare(optional)
-  await ensurePrograms(options)
+  await ensurePrograms()
 }
 
 /**
@@ -18,9 +18,8 @@ export async function prepareTests(options) {
  * all types are checked; a type error ends them. Resolves to the exit code of Vitest.
  */
 export async function runChecksAndTests(args) {
-  await prepareDependencies(optional)
-  await Promise.all([step('Build', () => build()), runChecksOfSources()])
-  await ensurePrograms()
+  // On a bare machine, both install for more than a minute.
+  await Promise.all([ensurePrograms(), buildAndCheckSources()])
   const stopped = new AbortController()
   const types = step('Type-check tests', () => compile('-p', 'tsconfig.test.json'))
   types.catch(() => stopped.abort())
@@ -29,7 +28,12 @@ export async function runChecksAndTests(args) {
   return code
 }
 
-async function runChecksOfSources() {
+async function buildAndCheckSources() {
+  await prepareDependencies(optional)
+  await Promise.all([step('Build', () => build()), checkSources()])
+}
+
+async function checkSources() {
   await Promise.all([
     step('Lint and format', () => node(toolPath('@biomejs/biome', 'bin/biome'), 'check', '.')),
     step('Package boundaries', () => node('scripts/check-boundaries.mjs')),
