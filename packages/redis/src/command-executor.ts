@@ -200,7 +200,7 @@ export class CommandExecutor {
     if (fallback === undefined) return reply
     const result = this.#sendWithDeadline(fallback, call, failedConnections(call, connection))
     return result.catch((error) => {
-      // The reply is better than none while the master is unreachable.
+      // The reply is better than none while the primary is unreachable.
       if (isUnreachable(error)) return reply
       throw error
     })

@@ -99,11 +99,11 @@ export class DirectClient implements CommandClient {
 
   set(key: string, value: BulkString, ...options: SetOptions): Promise<'OK'> {
     const args = [key, value]
-    const [first, ttl, isNew] = options
+    const [first, ttl, condition] = options
     if (first === 'NX') return this.#add(addHeader, args, nx + lineEnd)
     if (ttl === undefined) return this.#sendBatched('set', setHeader, args)
     const suffix = this.#suffixFor(ttl)
-    if (isNew === undefined) return this.#sendBatched('set', setWithTtlHeader, args, suffix)
+    if (condition === undefined) return this.#sendBatched('set', setWithTtlHeader, args, suffix)
     return this.#add(addWithTtlHeader, args, nx + suffix)
   }
 
