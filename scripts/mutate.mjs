@@ -12,12 +12,12 @@ import { killerKind, killerKinds, writeTable } from './lib/mutate/table.mjs'
 import { prepare } from './lib/prepare.mjs'
 import { root } from './lib/run.mjs'
 
-const usage = `Usage: npm run mutate -- <package>/<folder of its src> [option …]
+const usage = `Usage: npm run mutate -- <package>/<folder or file of its src> [option …]
 
 Changes the built package in one place at a time, and runs the tests that reach it, and the simulation if they pass.
 
   --seeds N   of the scenarios of the folder (default 300); of the others, a thirtieth
-  --jobs N    how many mutants at once (default 1)
+  --jobs N    how many processes at once (default 1)
   --only ID   one mutant
   --again     only mutants that no test noticed in the last run, and new ones
   --quick     without the kit, the simulation, and test files that take long; another run with --again tries the rest
@@ -33,7 +33,8 @@ await main(async () => {
   const all = mutantsOf(code, `packages/${name}/src/${folder}`)
   const chosen = all.filter(({ id }) => values.only === undefined || id === Number(values.only))
   if (chosen.length === 0) throw new UserError(`No code of ${positionals[0]}.\n\n${usage}`)
-  const limits = { seeds: Number(values.seeds), isQuick: values.quick }
+  const [seeds, jobs] = [Number(values.seeds), Number(values.jobs)]
+  const limits = { seeds, jobs, isQuick: values.quick }
   const killers = await Killers.of(name, folder, { bundle, code, ...limits })
   const outcomes = await judge(chosen, killers, { room: positionals[0], code, values }).finally(
     () => killers.close(),

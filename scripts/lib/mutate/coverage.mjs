@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { UserError } from '../cli.mjs'
 import { root } from '../run.mjs'
 import { inTurn } from './in-turn.mjs'
 import { cacheFolder } from './known-killers.mjs'
@@ -26,17 +27,28 @@ export function isKit({ file }) {
   return file.endsWith('/test/conformance.test.ts')
 }
 
-/** What each test file of a package reaches, measured once per build and version of the file. */
-export async function coverageOfTests(name, bundle, code) {
+/**
+ * What each test file of a package reaches, measured once per build and version of the file.
+ * @throws UserError if a file fails: what it notices would count as not noticed
+ */
+export async function coverageOfTests(name, bundle, { code, jobs }) {
   const own = readdirSync(join(root, `packages/${name}/test`), { recursive: true })
     .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
     .map((file) => `packages/${name}/test/${file}`)
   mkdirSync(cacheFolder, { recursive: true })
   const runner = new TestRunner({ bundle, code })
-  const measured = await inTurn([...new Set([...own, kit])], 2, (file) =>
+  const files = [...new Set([...own, kit])]
+  const measured = await inTurn(files, jobs, (file) =>
     measuredOnce(file, { bundle, code, env: runner.env }),
   ).finally(() => runner.close())
-  return measured.filter((each) => each !== null && each.ranges.length > 0)
+  const failed = files.filter((_, index) => measured[index] === undefined)
+  if (failed.length > 0) {
+    const list = failed.map((file) => `  ${file}`).join('\n')
+    throw new UserError(
+      `Without a change, these test files fail, or take longer than two minutes:\n${list}`,
+    )
+  }
+  return measured.filter(({ ranges }) => ranges.length > 0)
 }
 
 async function measuredOnce(file, { bundle, code, env }) {
@@ -45,20 +57,20 @@ async function measuredOnce(file, { bundle, code, env }) {
   const id = hash.slice(0, 16)
   const path = join(cacheFolder, `${id}.json`)
   try {
-    const known = JSON.parse(readFileSync(path, 'utf8'))
-    return known === null ? null : { ...known, id }
+    return { ...JSON.parse(readFileSync(path, 'utf8')), id }
   } catch {}
   const coverage = await coverageOf(file, bundle, env)
-  const result = coverage === undefined ? null : { ...coverage, runsKit: runsKit(text) }
+  if (coverage === undefined) return undefined
+  const result = { ...coverage, runsKit: runsKit(text) }
   writeFileSync(path, JSON.stringify(result))
-  return result === null ? null : { ...result, id }
+  return { ...result, id }
 }
 
 function runsKit(text) {
   return /\bconform\(/.test(text)
 }
 
-/** Runs a test file. Returns `undefined` if it fails, for example because it needs a server. */
+/** Runs a test file. Returns `undefined` if it fails. */
 async function coverageOf(file, bundle, env) {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-coverage-'))
   const startedAt = performance.now()

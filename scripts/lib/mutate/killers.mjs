@@ -61,10 +61,11 @@ export class Killers {
     this.#seeds = seeds
   }
 
-  static async of(name, folder, { bundle, code, seeds, isQuick }) {
-    const tests = await coverageOfTests(name, bundle, code)
+  static async of(name, folder, { bundle, code, seeds, isQuick, jobs }) {
+    const tests = await coverageOfTests(name, bundle, { code, jobs })
     const isSimulated = simulated.includes(name)
-    return new Killers(folder, tests, { bundle, code, isQuick, seeds: isSimulated ? seeds : 0 })
+    const [room] = folder.split('/')
+    return new Killers(room, tests, { bundle, code, isQuick, seeds: isSimulated ? seeds : 0 })
   }
 
   /** @returns the test that fails without a change, for example because of another file of its process */
