@@ -42,8 +42,10 @@ export class SessionDrafts {
     const began = Number.isNaN(created) ? now : created
     const expires = lifetime.expiryOf(text.cookie, began, now)
     const isListed = users !== undefined && users.userOf(toFields(text)) !== undefined
-    const { body, repeatsExpiry } = text
+    const { body } = text
     const cookie = withExpiry(text.cookie, expires)
+    // JSON has no value for an expiry that the application has removed.
+    const repeatsExpiry = text.repeatsExpiry && cookie?.expires !== undefined
     return {
       text: { body, cookie, repeatsExpiry },
       ...{ expires, created: began, isListed, lifetimeMs: expires - now, firstKey },
@@ -85,7 +87,7 @@ function assertSize(text: SessionText, maxBytes: number, store: string): void {
 /** The error of a session that does not fit. `amount` continues "The session has". */
 function tooLarge(text: SessionText, amount: string, store: string, cause?: unknown): CacheError {
   const largest = Object.entries(toFields(text))
-    .map(([key, value]) => [key, Buffer.byteLength(JSON.stringify(value) ?? '')] as const)
+    .map(([key, value]) => [key, Buffer.byteLength(JSON.stringify(value))] as const)
     .sort(([, a], [, b]) => b - a)
     .slice(0, shownKeys)
     .map(([key, bytes]) => `${key} (${bytes} bytes)`)

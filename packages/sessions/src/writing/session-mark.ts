@@ -70,8 +70,7 @@ export function carryMark(session: object, mark: SessionMark): void {
 
 /** Returns the mark of a session, and removes the field of {@link carryMark}. */
 export function takeMark(session: object, owner: object): SessionMark | undefined {
-  if (!(stampKey in session)) return markOf(session, owner)
-  const { [stampKey]: carried } = session
+  const { [stampKey]: carried } = session as Record<string, unknown>
   Reflect.deleteProperty(session, stampKey)
   return carried instanceof SessionMark ? carried : markOf(session, owner)
 }

@@ -28,7 +28,7 @@ export class SessionTurns {
   run<T>(key: string, work: (turn: Turn) => Promise<T>): Promise<T> {
     const existing = this.#queues.get(key)
     const queue = existing ?? { turn: { last: undefined }, tail: Promise.resolve(), length: 0 }
-    if (existing === undefined) this.#queues.set(key, queue)
+    this.#queues.set(key, queue)
     queue.length++
     const call = existing === undefined ? work(queue.turn) : queue.tail.then(() => work(queue.turn))
     const onEnd = () => {

@@ -145,11 +145,9 @@ export class SessionWriter {
 
   /** Whether `update` would store something. */
   isDue(mark: SessionMark, ours: SessionText): boolean {
-    const { view, seen, hasEnded } = mark
+    const { view, hasEnded } = mark
     if (hasEnded) return false
-    return view === undefined || seen === undefined || !hasBody(view, ours.body)
-      ? true
-      : this.isCookieDue(mark, ours.cookie)
+    return view === undefined || !hasBody(view, ours.body) || this.isCookieDue(mark, ours.cookie)
   }
 
   /** Whether the cookie of a session that was read has other attributes, or its expiry has moved far enough. */
