@@ -106,8 +106,7 @@ function weightedPoints(nodes: Nodes): Point[] {
 function digests(weight: number, total: number, nodes: number): number {
   const { fround } = Math
   const share = fround(weight / total)
-  const points = fround(fround(fround(share * pointsWeighted) / 4) * nodes)
-  return Math.floor(fround(points + 1e-10))
+  return Math.floor(fround(fround(fround(share * pointsWeighted) / 4) * nodes))
 }
 
 function unweightedPoints(nodes: Nodes, keyHash: KeyHash): Point[] {

@@ -12,7 +12,8 @@ export let keyView: DataView = viewOf(keyBytes)
 export function encodeKey(key: string): number {
   const { length } = key
   // A UTF-16 code unit takes at most three bytes in UTF-8.
-  if (length * 3 + paddingBytes > keyBytes.length) grow(length * 3 + paddingBytes)
+  const minBytes = length * 3 + paddingBytes
+  if (minBytes > keyBytes.length) grow(minBytes)
   for (let i = 0; i < length; i++) {
     const code = key.charCodeAt(i)
     if (code > 0x7f) return keyBytes.write(key, 0, 'utf8')

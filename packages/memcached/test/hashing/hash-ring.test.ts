@@ -88,6 +88,21 @@ describe('md5', () => {
   })
 })
 
+test.each<[Hashing, string]>([
+  ['ketama', ''],
+  ['consistent', ''],
+  ['consistent-md5', ''],
+  ['aws-java', ':11211'],
+  ['aws-java-libmemcached', ''],
+])('%s: a point owns the key with its own hash', (hashing, suffix) => {
+  const nodes = createNodes(4)
+  const ring = hashRing(hashing, nodes)
+  const owners = nodes.map(({ host }) =>
+    Array.from({ length: 40 }, (_, point) => ring.indexOf(`${host}${suffix}-${point}`)),
+  )
+  expect(owners).toEqual(nodes.map((_, index) => Array(40).fill(index)))
+})
+
 describe.each(hashings)('%s', (hashing) => {
   test('maps every key to a node, and keys to every node', () => {
     for (const size of [2, 3, 25]) {
