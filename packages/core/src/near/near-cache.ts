@@ -127,8 +127,9 @@ export class NearCache {
     ttl: number | undefined,
   ): void {
     this.#reads.end(read)
-    const size = (item?.size ?? 0) + read.key.length
-    if (item === undefined || read.isOutdated || size > this.#config.maxBytes) return
+    if (item === undefined || read.isOutdated) return
+    const size = item.size + read.key.length
+    if (size > this.#config.maxBytes) return
     const end = Math.min(expiresAt, expiresAt - this.#config.ttlMs + (ttl ?? Infinity))
     this.#items.set(read.key, item, size, end)
   }
@@ -156,9 +157,9 @@ export class NearCache {
     if (bus === undefined || keys.length === 0) return
     try {
       const published = bus.publish(keys)
-      if (published instanceof Promise) published.catch((error) => this.#report(error, keys[0]))
+      if (published instanceof Promise) published.catch((error) => this.#report(error, keys))
     } catch (error) {
-      this.#report(error, keys[0])
+      this.#report(error, keys)
     }
   }
 
@@ -200,7 +201,7 @@ export class NearCache {
       .then((unsubscribe) => this.#onSubscribed(unsubscribe))
       .catch((error) => {
         this.#failedAt = performance.now()
-        this.#report(error, '')
+        this.#report(error, [])
       })
       .finally(() => {
         this.#subscribing = false
@@ -253,9 +254,9 @@ export class NearCache {
     channels.near.publish(event)
   }
 
-  #report(error: unknown, key: string | undefined): void {
+  #report(error: unknown, [key = '']: readonly string[]): void {
     const { cache, store } = this.#config
-    publishError({ cache, store: store.name, key: key ?? '' }, error)
+    publishError({ cache, store: store.name, key }, error)
   }
 }
 
