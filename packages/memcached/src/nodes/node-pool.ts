@@ -90,5 +90,5 @@ function publish(change: 'added' | 'removed', address: NodeAddress): void {
 
 /** Identifies what a connection leads to. A node with a new IP address needs a new connection. */
 function targetOf(address: NodeAddress): string {
-  return `${nodeName(address)}|${address.ip ?? ''}`
+  return `${nodeName(address)}|${address.ip}`
 }

@@ -202,9 +202,7 @@ export class Node {
     )
     this.#failedAttempts++
     this.#retryTimer = setTimeout(
-      () => {
-        if (!this.#isClosed) this.#startAttempt().catch(() => {})
-      },
+      () => this.#startAttempt().catch(() => {}),
       pauseMs * (0.75 + Math.random() / 2),
     ).unref()
     this.#options.onStateChange(this)
